@@ -14,15 +14,12 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.disturbed import capacity, faults
-from benchmarks.fleet import fleet
-from benchmarks.journals import journals
+from benchmarks.fleet import fleet, journals
 from benchmarks.lists import intake, listing
-from benchmarks.loads import importing, looking
+from benchmarks.loads import importing, looking, watching
 from benchmarks.page import Part, Plot, Size, machine
-from benchmarks.senders import quietly
-from benchmarks.sending import growth, side_by_side, throughput
+from benchmarks.senders import growth, quietly, side_by_side, throughput
 from benchmarks.starting import counted, startup
-from benchmarks.watching import watching
 from tools.markdown import with_block
 
 PAGE: Final = Path("docs/benchmarks.md")
@@ -31,26 +28,16 @@ MACHINE: Final = "machine"
 """The block of the page that names the machine."""
 
 MEASUREMENTS: Final[Mapping[str, Callable[[Size], Part]]] = {
-    "counted": counted,
-    "side-by-side": side_by_side,
-    "throughput": throughput,
-    "growth": growth,
-    "capacity": capacity,
-    "faults": faults,
-    "looking": looking,
-    "importing": importing,
-    "intake": intake,
-    "journals": journals,
-    "fleet": fleet,
-    "listing": listing,
-    "watching": watching,
-    "startup": startup,
+    each.__name__.replace("_", "-"): each
+    for each in (
+        *(counted, side_by_side, throughput, growth, capacity, faults, looking),
+        *(importing, intake, journals, fleet, listing, watching, startup),
+    )
 }
 """By the name of their block, in the order of the page."""
 
 
 def main(arguments: list[str]) -> None:
-    """Measure, print, and renew the page when asked to."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(MEASUREMENTS))
     parser.add_argument("--quick", action="store_true", help="a few minutes instead of twenty")
@@ -72,7 +59,7 @@ def main(arguments: list[str]) -> None:
         began = time.monotonic()
         part = MEASUREMENTS[name](size)
         print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-        text = shown_on_page(part)
+        text = "\n\n".join(f"![]({PLOTS.name}/{one.name})" if isinstance(one, Plot) else one for one in part)
         print(f"\n## {name}\n\n{text}", flush=True)
         apart = f"\n(Measured {made}. {load})\n" if asked.names else ""
         page = with_block(page, name, f"{apart}\n{text}\n")
@@ -82,11 +69,6 @@ def main(arguments: list[str]) -> None:
             for plot in part:
                 if isinstance(plot, Plot):
                     (PLOTS / plot.name).write_text(plot.svg, encoding="utf-8")
-
-
-def shown_on_page(part: Part) -> str:
-    """The paragraphs of a part in Markdown."""
-    return "\n\n".join(f"![]({PLOTS.name}/{one.name})" if isinstance(one, Plot) else one for one in part)
 
 
 if __name__ == "__main__":

@@ -30,51 +30,44 @@ NOMINAL: Final = FEW_SLOTS * 1000 / SLOW_MS
 PHASES: Final = ((3, 5, 4, 5), (3, 3, 2, 3), (0.2, 0.2, 0.2, 0.2))
 """Seconds of the warm-up, before the capacity halves, while the sender adapts, and after it."""
 _FIXED: Final = (4, 16, 64)
-_POLICIES: Final = {
-    **{f"fixed, {number}": Policy(in_flight=number, canary=False) for number in _FIXED},
-    "the window": Policy(canary=False),
-}
 
 Calls = Sequence[tuple[float, float]]
 """Answered calls: when, and how long each took, in seconds."""
-Span = tuple[float, float]
 
 
 def capacity(size: Size) -> Part:
-    """The table of all rounds, and plots of the last one by second."""
     warming, before, during, after = PHASES[size]
     halving, whole = warming + before, warming + before + during + after
     spans = ((warming, halving), (halving, halving + during), (halving + during, whole))
+    policies = {f"fixed, {number}": Policy(in_flight=number, canary=False) for number in _FIXED}
+    policies["the window"] = Policy(canary=False)
     with billing(int(NOMINAL * whole * 1.2) + 100, slots=FEW_SLOTS, latency_ms=SLOW_MS) as mock:
-        works = {name: partial(on_uvloop, _send, mock, policy, halving, whole) for name, policy in _POLICIES.items()}
-        calls: dict[str, list[Calls]] = in_turn((2, 1, 1)[size], works)
+        works = {name: partial(on_uvloop, _send, mock, policy, halving, whole) for name, policy in policies.items()}
+        found: dict[str, list[Calls]] = in_turn((2, 1, 1)[size], works)
+
+    def within(calls: Calls, begin: float, end: float) -> list[float]:
+        return [took * 1000 for at, took in calls if begin <= at < end]
+
     goodputs = {
-        name: [[len(_within(one, span)) / (span[1] - span[0]) for one in rounds] for span in spans]
-        for name, rounds in calls.items()
+        name: [[len(within(one, *span)) / (span[1] - span[0]) for one in rounds] for span in spans]
+        for name, rounds in found.items()
     }
     # The best of the fixed numbers, in each phase.
     reached = [max(median(goodputs[f"fixed, {number}"][phase]) for number in _FIXED) for phase in range(len(spans))]
-    lines = []
-    for name, rounds in calls.items():
+    lines, rates, waits = [], {}, {}
+    for name, rounds in found.items():
         cells = [
             f"{shown(rates)}, {median(rates) / best:.0%}" if best else shown(rates)
             for rates, best in zip(goodputs[name], reached, strict=True)
         ]
         for span in spans:
-            took = [seconds * 1000 for one in rounds for _, seconds in _within(one, span)]
+            took = [one for calls in rounds for one in within(calls, *span)]
             cells.append(f"{quantile(took, 0.5):,.0f}, {quantile(took, 0.95):,.0f}")
         lines.append([name, *cells])
+        seconds = [(second + 0.5, within(rounds[-1], second, second + 1)) for second in range(max(int(whole), 1))]
+        rates[name] = [(at, float(len(took))) for at, took in seconds]
+        waits[name] = [(at, quantile(took, 0.5)) for at, took in seconds if took] or [(0.0, 0.0)]
     header = ("in flight", "goodput before", "while", "after", "latency before, ms: p50, p95", "while", "after")
-    last = {
-        name: [(second + 0.5, _within(rounds[-1], (second, second + 1))) for second in range(max(int(whole), 1))]
-        for name, rounds in calls.items()
-    }
-    rates = {name: [(at, float(len(found))) for at, found in seconds] for name, seconds in last.items()}
-    waits = {
-        name: [(at, quantile([took * 1000 for _, took in found], 0.5)) for at, found in seconds if found]
-        or [(0.0, 0.0)]
-        for name, seconds in last.items()
-    }
     mark, title = (halving, "capacity halves"), "when the capacity halves"
     latency = f"Latency {title}, median of each second"
     return [
@@ -108,38 +101,23 @@ async def _send(mock: Billing, policy: Policy, halving: float, whole: float) -> 
     return calls
 
 
-def _within(calls: Calls, span: Span) -> Calls:
-    return [call for call in calls if span[0] <= call[0] < span[1]]
-
-
 # ---- the billing fails --------------------------------------------------------------------------------------------
 
 SLOTS: Final = 16
 LATENCY_MS: Final = 20
 SETTLE: Final = 1.0
-_SHARES: Final = (0.0, 0.01, 0.10)
 _POLICY: Final = Policy(in_flight=SLOTS, canary=False, settle=SETTLE, stop_after_errors=None)
-_ROWS: Final = (6_000, 2_000, 60)
 
 
 def faults(size: Size) -> Part:
-    """The table: the shares in turn, on a fresh billing each."""
-    works = {share: partial(_failing, share, _ROWS[size]) for share in _SHARES}
+    works = {share: partial(_failing, share, (6_000, 2_000, 60)[size]) for share in (0.0, 0.01, 0.10)}
     found = in_turn((2, 1, 1)[size], works)
-    none = [rate for rate, *_ in found[0.0]]
     lines = []
     for share, ended in found.items():
         rates, injected, missing, twice = zip(*ended, strict=True)
-        lines.append(
-            [
-                f"{share:.0%}",
-                shown(rates),
-                ratio(rates, none) if share else "",
-                " and ".join(map(str, injected)),
-                str(sum(missing)),
-                str(sum(twice)),
-            ]
-        )
+        to_none = ratio(rates, [rate for rate, *_ in found[0.0]]) if share else ""
+        counts = (" and ".join(map(str, injected)), str(sum(missing)), str(sum(twice)))
+        lines.append([f"{share:.0%}", shown(rates), to_none, *counts])
     header = ("requests that fail", "rows a second, exactly once", "to none failing", "injected", "missing", "twice")
     return [table(header, lines)]
 
@@ -149,16 +127,16 @@ def _failing(share: float, rows: int) -> tuple[float, int, int, int]:
 
     The time has all in it: calls, look-ups of lost calls, waits. The ledger of the mock billing has the real effects.
     """
+
+    async def send() -> float:
+        async with ready(mock.url, Ids(mock.ids)) as work:
+            return await work.migrate(_POLICY)
+
     with billing(rows, slots=SLOTS, latency_ms=LATENCY_MS) as mock:
         if share:
             plan = fault_plan(share, 'model = "FinanceOperations"\nmethod = "objects.create"\n')
             mock.ask("PUT", "/faults", plan.encode())
-        seconds = on_uvloop(_all, mock)
+        seconds = on_uvloop(send)
         entered, subjects = mock.entered()
         injected = sum(mock.ask("GET", "/faults")["injected"].values())
         return (2 * subjects - entered) / seconds, injected, len(mock.ids) - subjects, entered - subjects
-
-
-async def _all(mock: Billing) -> float:
-    async with ready(mock.url, Ids(mock.ids)) as work:
-        return await work.migrate(_POLICY)

@@ -10,7 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -35,7 +35,6 @@ from checkpoints.states import State
 from engine.job import Job
 from engine.pipeline.intake import Rehearsal, Repeat
 from engine.pipeline.verifier import verify
-from engine.rows import Source
 from jobs.access.gateway import Gateway
 from jobs.access.payload import ACCOUNT, payload_of
 from jobs.account_balances import compare_balances
@@ -57,8 +56,12 @@ _TYPED: Final = "select id, '50.50' as amount from abonents where is_folder = 0 
 
 
 def intake(size: Size) -> Part:
-    """The table: the source alone, then the source and the journal, in turn."""
     fetched, frozen = [], []
+
+    async def freeze() -> float:
+        async with ready(NOWHERE, source) as work:
+            return work.freezing
+
     with scratch() as folder:
         populated(folder / DATABASE, (100_000, 20_000, 500)[size])
         with Database(Dsn(str(folder / DATABASE))) as database:
@@ -69,22 +72,25 @@ def intake(size: Size) -> Part:
                 began = time.perf_counter()
                 rows = sum(len(page.rows) for page in source.pages(None))
                 fetched.append(rows / (time.perf_counter() - began))
-                frozen.append(rows / on_uvloop(_frozen, source))
-    lines = [
-        ["fetched, page by page", shown(fetched), ""],
-        ["frozen in the journal", shown(frozen), ratio(frozen, fetched)],
-    ]
+                frozen.append(rows / on_uvloop(freeze))
+    lines = [["fetched, page by page", shown(fetched), ""]]
+    lines.append(["frozen in the journal", shown(frozen), ratio(frozen, fetched)])
     return [table(["rows out of Firebird", "rows/s", "ratio"], lines)]
-
-
-async def _frozen(source: Source) -> float:
-    async with ready(NOWHERE, source) as work:
-        return work.freezing
 
 
 # ---- the lists ----------------------------------------------------------------------------------------------------
 
-_TENTH: Final = 10
+_TOLD: Final = {
+    "read": "read from the file",
+    "selected": "read from Firebird, ids alone",
+    "save": "saved in the journal",
+    "both": "read and saved",
+    "plan": "planned",
+    "enter": "",
+    "verify": "verified",
+    "undo": "listed by an undo",
+}
+"""What is measured, by its method of `_Works`, in this order, with its name in the table; the run is only entered."""
 
 
 class Figures(msgspec.Struct):
@@ -98,24 +104,20 @@ class Figures(msgspec.Struct):
 
 
 def listing(size: Size) -> Part:
-    """The table: each kind for all rows, and its memory beside that for a tenth of them."""
     planned, sent = ((200_000, 120_000), (10_000, 10_000), (300, 300))[size]
     with scratch() as folder:
         template = folder / "template.fdb"
         ids = populated(template, planned)
         whole = small = _measured(folder / "whole", template, ids, sent)
         if size is not Size.SMOKE:
-            small = _measured(folder / "part", template, ids[: planned // _TENTH], sent // _TENTH)
-    bare = whole["both"]
+            small = _measured(folder / "part", template, ids[: planned // 10], sent // 10)
     lines = []
     for kind, one in whole.items():
-        cells = [f"{one.rows:,}", f"{one.rows / one.seconds:,.0f}"]
-        cells.append(f"{(bare.seconds / bare.rows) / (one.seconds / one.rows):.2f}")
-        cells.append(f"{one.processor / one.rows * 1e6:,.0f}")
-        keeper = round(one.keeper / one.rows * 1e6)
-        cells.append(f"{keeper:,}" if keeper else "")
-        cells += (f"{peak / 1024:,.0f} MiB" for peak in (one.peak_kib, small[kind].peak_kib))
-        lines.append([_WORKS[kind][0], *cells])
+        to_bare = (whole["both"].seconds / whole["both"].rows) / (one.seconds / one.rows)
+        own, keeper = (round(seconds / one.rows * 1e6) for seconds in (one.processor, one.keeper))
+        cells = [f"{one.rows:,}", f"{one.rows / one.seconds:,.0f}", f"{to_bare:.2f}", f"{own:,}"]
+        peaks = [f"{peak / 1024:,.0f} MiB" for peak in (one.peak_kib, small[kind].peak_kib)]
+        lines.append([_TOLD[kind], *cells, f"{keeper:,}" if keeper else "", *peaks])
     header = ("opening balances", "rows", "rows/s", "of reading and saving", "processor, µs a row")
     return [table((*header, "the database's", "peak memory", "for a tenth"), lines)]
 
@@ -128,7 +130,7 @@ def _measured(folder: Path, template: Path, ids: Sequence[int], sent: int) -> di
         lines = ["abonent_id;amount\n", *(f"{key};{AMOUNT}\n" for key in keys)]
         (folder / f"{name}.csv").write_text("".join(lines), encoding="utf-8")
     found: dict[str, Figures] = {}
-    for kind in _WORKS:
+    for kind in _TOLD:
         said = timed([sys.executable, "-m", "benchmarks.lists", str(folder), kind]).said
         found[kind] = msgspec.json.decode(said, type=Figures)
     del found["enter"]
@@ -141,124 +143,90 @@ _JOB: Final = JOBS["balances"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """The folder of the measured processes, with the billing and this process's journals."""
+class _Works:
+    """The works, in a folder with the billing and the measured processes' journals; each gives its rows."""
 
     folder: Path
     gateway: Gateway
     stack: AsyncExitStack
 
     async def journal(self, name: str = "journal") -> Journal:
-        """A journal by its name."""
         return await self.stack.enter_async_context(open_journal(self.folder / name))
 
-    def job(self, name: str) -> Job:
-        """The job over a file of opening balances."""
-        return build(_JOB, self.gateway, parameters_of(_JOB, {}), self.rows(name))
+    def job(self, file: str) -> Job:
+        return build(_JOB, self.gateway, parameters_of(_JOB, {}), Input(file=str(self.folder / f"{file}.csv")))
 
-    def rows(self, name: str) -> Input:
-        """A file of opening balances."""
-        return Input(file=str(self.folder / f"{name}.csv"))
+    async def saved(self, job: Job, name: str, *, enter: Repeat = Repeat.ONCE) -> int:
+        journal = await self.journal(name)
+        run, _ = await save_list(job, journal, enter=enter)
+        return (await journal.totals(run)).count(State.PENDING)
 
-    def entering(self, source: Source) -> Entering:
-        """A job that asks the billing nothing."""
-        return Entering(self.gateway.client, source)
+    async def read(self) -> int:
+        source = self.job("planned").source
+        return await anyio.to_thread.run_sync(lambda: sum(len(page.rows) for page in source.pages(None)))
 
+    async def selected(self) -> int:
+        return await self.gateway.read(lambda database: sum(1 for _ in database.query(SELECT)))
 
-async def _read(place: _Place) -> int:
-    source = place.job("planned").source
-    return await anyio.to_thread.run_sync(lambda: sum(len(page.rows) for page in source.pages(None)))
+    async def save(self) -> int:
+        return await self.saved(Entering(self.gateway.client, Ids(range(1, await self.read() + 1))), "saved")
 
+    async def both(self) -> int:
+        return await self.saved(Entering(self.gateway.client, self.job("planned").source), "bare")
 
-async def _selected(place: _Place) -> int:
-    return await place.gateway.read(lambda database: sum(1 for _ in database.query(SELECT)))
+    async def plan(self) -> int:
+        earlier = await self.stack.enter_async_context(earlier_runs((await self.journal("bare")).path))
+        return await self.saved(Rehearsal(self.job("planned"), NOWHERE, earlier), "plans", enter=Repeat.AGAIN)
 
+    async def enter(self) -> int:
+        """Enter the operations, each of which sets the balance of its account, as type 8 is assumed to."""
+        journal = await self.journal()
+        recorded = {**parameters_of(_JOB, {}), **Input(file=str(self.folder / "sent.csv")).to_parameters()}
+        run, _ = await save_list(self.job("sent"), journal, recorded=recorded)
+        await journal.approve(run)
+        dsn = Dsn(str(self.folder / DATABASE))
+        with Database(dsn) as database:
+            ((first,),) = database.query("select max(op_id) from finance_operations")
 
-async def _save(place: _Place) -> int:
-    return await _saved(place.entering(Ids(range(1, await _read(place) + 1))), await place.journal("saved"))
+        def set_balances(page: Sequence[Item]) -> None:
+            with closing(MockConnection(dsn)) as connection:
+                for item in page:
+                    summa, mark = scaled(item.amount or Decimal(0)), with_mark("", run.name, item.number)
+                    subscriber = payload_of(item).abonent
+                    operation = (first + item.number, subscriber, OPENING, summa, datetime.now(UTC), mark)
+                    connection.execute(insert_statement("finance_operations"), operation)
+                    account = int(item.lane.removeprefix(ACCOUNT))
+                    connection.run("rules", "balance_sets", summa=summa, account=account)
+                connection.commit()
 
+        async for page in journal.each_page(run, {State.PENDING}):
+            await journal.claim(run, [item.item_id for item in page])
+            accepted = [Change(item.item_id, State.ACCEPTED, str(first + item.number)) for item in page]
+            await journal.record(run, accepted)
+            await anyio.to_thread.run_sync(set_balances, page)
+        return (await journal.totals(run)).count(State.ACCEPTED)
 
-async def _both(place: _Place) -> int:
-    return await _saved(place.entering(place.job("planned").source), await place.journal("bare"))
+    async def verify(self) -> int:
+        journal = await self.journal()
+        run = await self.sent(journal)
+        verdict = await verify(run, self.job("sent"), journal, lambda _item, _reading: None)
+        balances = await compare_balances(run, self.gateway, journal, lambda _: None)
+        # Of two subscribers of one account the balance is that of the last.
+        if verdict.different or balances.different > balances.accounts // 10:
+            raise RuntimeError(f"{verdict.different} rows and {balances.different} balances differ: no figure")
+        return verdict.as_wanted
 
+    async def undo(self) -> int:
+        journal = await self.journal()
+        how = {RUN: (await self.sent(journal)).name, "way": "opposite", "type_8": "sets"}
+        undo, _ = await save_list(await build_undo(self.gateway, journal, how, BUILT_IN), journal, recorded=how)
+        totals = await journal.totals(undo)
+        if totals.count(State.PENDING) < totals.frozen * 9 // 10:
+            raise RuntimeError("the undo would take little back: its figure would mean nothing")
+        return totals.frozen
 
-async def _plan(place: _Place) -> int:
-    earlier = await place.stack.enter_async_context(earlier_runs((await place.journal("bare")).path))
-    rehearsal = Rehearsal(place.job("planned"), NOWHERE, earlier)
-    return await _saved(rehearsal, await place.journal("plans"), enter=Repeat.AGAIN)
-
-
-async def _enter(place: _Place) -> int:
-    journal = await place.journal()
-    recorded = {**parameters_of(_JOB, {}), **place.rows("sent").to_parameters()}
-    run, _ = await save_list(place.job("sent"), journal, recorded=recorded)
-    await journal.approve(run)
-    dsn = Dsn(str(place.folder / DATABASE))
-    with Database(dsn) as database:
-        ((first,),) = database.query("select max(op_id) from finance_operations")
-    async for page in journal.each_page(run, {State.PENDING}):
-        await journal.claim(run, [item.item_id for item in page])
-        await journal.record(run, [Change(item.item_id, State.ACCEPTED, str(first + item.number)) for item in page])
-        await anyio.to_thread.run_sync(_set_balances, dsn, run.name, page, first)
-    return (await journal.totals(run)).count(State.ACCEPTED)
-
-
-def _set_balances(dsn: Dsn, run_name: str, page: Sequence[Item], first: int) -> None:
-    """Enter the operations of a page, each of which sets the balance of its account, as type 8 is assumed to."""
-    connection = MockConnection(dsn)
-    try:
-        for item in page:
-            summa, mark = scaled(item.amount or Decimal(0)), with_mark("", run_name, item.number)
-            operation = (first + item.number, payload_of(item).abonent, OPENING, summa, datetime.now(UTC), mark)
-            connection.execute(insert_statement("finance_operations"), operation)
-            account = int(item.lane.removeprefix(ACCOUNT))
-            connection.run("rules", "balance_sets", summa=summa, account=account)
-        connection.commit()
-    finally:
-        connection.close()
-
-
-async def _verify(place: _Place) -> int:
-    journal = await place.journal()
-    run = await _sent(journal)
-    verdict = await verify(run, place.job("sent"), journal, lambda _item, _reading: None)
-    balances = await compare_balances(run, place.gateway, journal, lambda _: None)
-    # Of two subscribers of one account the balance is that of the last.
-    if verdict.different or balances.different > balances.accounts // 10:
-        raise RuntimeError(f"{verdict.different} rows and {balances.different} balances differ: no figure")
-    return verdict.as_wanted
-
-
-async def _undo(place: _Place) -> int:
-    journal = await place.journal()
-    how = {RUN: (await _sent(journal)).name, "way": "opposite", "type_8": "sets"}
-    undo, _ = await save_list(await build_undo(place.gateway, journal, how, BUILT_IN), journal, recorded=how)
-    totals = await journal.totals(undo)
-    if totals.count(State.PENDING) < totals.frozen * 9 // 10:
-        raise RuntimeError("the undo would take little back: its figure would mean nothing")
-    return totals.frozen
-
-
-async def _saved(job: Job, journal: Journal, *, enter: Repeat = Repeat.ONCE) -> int:
-    run, _ = await save_list(job, journal, enter=enter)
-    return (await journal.totals(run)).count(State.PENDING)
-
-
-async def _sent(journal: Journal) -> Run:
-    return next(run for run in await journal.runs() if run.job == _JOB.name)
-
-
-_WORKS: Final = {
-    "read": ("read from the file", _read),
-    "selected": ("read from Firebird, ids alone", _selected),
-    "save": ("saved in the journal", _save),
-    "both": ("read and saved", _both),
-    "plan": ("planned", _plan),
-    "enter": ("", _enter),
-    "verify": ("verified", _verify),
-    "undo": ("listed by an undo", _undo),
-}
-"""What is measured, in this order, with its name in the table; the run is only entered."""
+    async def sent(self, journal: Journal) -> Run:
+        return next(run for run in await journal.runs() if run.job == _JOB.name)
 
 
 async def _main(folder: Path, kind: str) -> Figures:
@@ -267,7 +235,7 @@ async def _main(folder: Path, kind: str) -> Figures:
         stack.callback(database.close)
         client = await stack.enter_async_context(BillingClient(ClientSettings(NOWHERE)))
         began, used = time.perf_counter(), time.process_time()
-        rows = await _WORKS[kind][1](_Place(folder, Gateway(client, database), stack))
+        rows = await getattr(_Works(folder, Gateway(client, database), stack), kind)()
         seconds, processor = time.perf_counter() - began, time.process_time() - used
     if not rows:
         raise RuntimeError(f"{kind}: no row was worked on, so its figure would mean nothing")

@@ -1,19 +1,40 @@
-"""Whole commands on a mock billing: what a look before each row costs, and an import.
+"""Whole commands on a mock billing: what a look before each row costs, an import, and what being watched costs.
 
 The import is proven by an experiment of the crash lab, judged by what the billing holds; then its speed is measured
 beside opening balances, in pairs, and its memory.
 """
 
 import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from http.cookiejar import CookieJar
 from pathlib import Path
 from random import Random
+from threading import Thread
 from typing import Any, Final
+from urllib.parse import urljoin
+from urllib.request import HTTPCookieProcessor, Request, build_opener
 
 import anyio
+import msgspec
 
 from benchmarks.page import Part, Size, answered, ratio, shown
-from benchmarks.rig import CLI, Billing, Closing, billing, fault_plan, in_turn, scratch, timed, with_peak
+from benchmarks.rig import (
+    CLI,
+    Billing,
+    billing,
+    closing_of,
+    fault_plan,
+    in_turn,
+    line_of,
+    scratch,
+    started,
+    timed,
+    with_peak,
+)
 from lab.crash.experiment import Lab
 from lab.crash.import_table import DICTIONARY, TABLE, draw_rows, write_table
 from lab.crash.plan import IMPORT, Act, BillingTraits, Disturbance, ExperimentPlan
@@ -27,21 +48,20 @@ LATENCY_MS: Final = 20.0
 
 
 def looking(size: Size) -> Part:
-    """The table: with a database and through the API alone, for each latency."""
+
+    def load(latency: float, *, database: bool, trusts: bool) -> float:
+        with billing((4_000, 800, 40)[size], slots=SLOTS, latency_ms=latency) as mock:
+            words = [*balances_command(mock), "--in-flight", str(SLOTS), *mock.flags(database=database)]
+            return closing_of(timed([*words, *(["--trust-journal"] if trusts else [])]).said).rate
+
     lines = []
     for latency in (LATENCY_MS, 0.0):
         for database, through in ((True, "the database"), (False, "the API alone")):
-            load = partial(_rate_of_balances, (4_000, 800, 40)[size], latency, database=database)
-            found = in_turn((5, 2, 1)[size], {trusts: partial(load, trusts=trusts) for trusts in (False, True)})
+            works = {trusts: partial(load, latency, database=database, trusts=trusts) for trusts in (False, True)}
+            found = in_turn((5, 2, 1)[size], works)
             lines.append([answered(latency), through, *map(shown, found.values()), ratio(found[False], found[True])])
     header = ("answer", "asked through", "looking, rows/s", "trusting the journal, rows/s", "looking to trusting")
     return [table(header, lines)]
-
-
-def _rate_of_balances(rows: int, latency: float, *, database: bool, trusts: bool) -> float:
-    with billing(rows, slots=SLOTS, latency_ms=latency) as mock:
-        words = [*balances_command(mock), "--in-flight", str(SLOTS), *mock.flags(database=database)]
-        return Closing.of(timed([*words, *(["--trust-journal"] if trusts else [])]).said).rate
 
 
 def balances_command(mock: Billing) -> list[str]:
@@ -54,12 +74,12 @@ def balances_command(mock: Billing) -> list[str]:
 FAULTS: Final = 0.03
 """The share of requests that fail in the proof."""
 _NOMINAL: Final = SLOTS / (LATENCY_MS / 1000)
+_WINDOW: Final = ("--max-in-flight", str(4 * SLOTS))
 _STEPS: Final = 5
 """Steps of a subscriber, about."""
 
 
 def importing(size: Size) -> Part:
-    """The tables of the proof, the speed and the memory."""
     return [_proof(size), _speed(size), _memory(size)]
 
 
@@ -102,26 +122,23 @@ def _proof(size: Size) -> str:
 
 
 def _speed(size: Size) -> str:
+    """Calls a second of an import, and of as many opening balances as it has steps."""
     subscribers = (2_000, 400, 20)[size]
-    works = {imports: partial(_rate, subscribers, imports=imports) for imports in (False, True)}
+
+    def load(*, imports: bool) -> float:
+        with billing(_STEPS * subscribers, slots=SLOTS, latency_ms=LATENCY_MS) as mock:
+            if imports:
+                write_subscribers(mock.folder, subscribers)
+            words = [*CLI, *import_words(mock)] if imports else balances_command(mock)
+            return closing_of(timed([*words, *mock.flags(), *_WINDOW]).said).rate
+
+    works = {imports: partial(load, imports=imports) for imports in (False, True)}
     balances, imported = in_turn((3, 2, 1)[size], works).values()
     nominal = [_NOMINAL] * len(balances)
     to_slots = f"balances to the {_NOMINAL:,.0f} of the slots"
     header = ("balances, calls/s", "import, calls/s", "import to balances", to_slots, "import to the same")
     ratios = (ratio(imported, balances), ratio(balances, nominal), ratio(imported, nominal))
     return table(header, [[shown(balances), shown(imported), *ratios]])
-
-
-def _rate(subscribers: int, *, imports: bool) -> float:
-    """Calls a second of an import, or of as many opening balances as it has steps."""
-    with billing(_STEPS * subscribers, slots=SLOTS, latency_ms=LATENCY_MS) as mock:
-        if imports:
-            write_subscribers(mock.folder, subscribers)
-        words = [*CLI, *import_words(mock)] if imports else balances_command(mock)
-        return Closing.of(timed([*words, *mock.flags(), *_WINDOW]).said).rate
-
-
-_WINDOW: Final = ("--max-in-flight", str(4 * SLOTS))
 
 
 def import_words(mock: Billing) -> list[str]:
@@ -141,12 +158,107 @@ def _memory(size: Size) -> str:
             steps = write_subscribers(mock.folder, subscribers)
             words = [*import_words(mock), *mock.flags(), *_WINDOW]
             *_, closing, peak = timed(with_peak("from cli.main import main\nmain()", *words)).said.splitlines()
-        found.append((subscribers, steps, int(peak) / 1024, Closing.of(closing).seconds))
-    header = ("rows", "steps", "peak memory", "beyond the smallest", "seconds")
-    return table(
-        header,
-        [
-            [f"{rows:,}", f"{steps:,}", f"{peak:,.1f} MiB", f"{peak - found[0][2]:+,.1f} MiB", f"{seconds:,.0f}"]
-            for rows, steps, peak, seconds in found
-        ],
-    )
+        found.append((subscribers, steps, int(peak) / 1024, closing_of(closing).seconds))
+    lines = [
+        [f"{rows:,}", f"{steps:,}", f"{peak:,.1f} MiB", f"{peak - found[0][2]:+,.1f} MiB", f"{seconds:,.0f}"]
+        for rows, steps, peak, seconds in found
+    ]
+    return table(("rows", "steps", "peak memory", "beyond the smallest", "seconds"), lines)
+
+
+# ---- a load with nobody at its page, and with tabs and clients that never read ------------------------------------
+# One run, whose quiet and watched spans alternate; how many rows the billing has entered in each span, its own ledger
+# says. The page is a process of its own, as `carbon-migrate page` is.
+
+SPANS: Final = (4.0, 2.0, 1.0)
+"""Seconds."""
+TABS: Final = 2
+DEAD: Final = 50
+_PATIENCE: Final = 30.0
+
+Watch = tuple[float, float]
+"""A span of a run: rows a second, and the seconds of processor that the run's process took for a thousand."""
+
+
+def watching(size: Size) -> Part:
+    lines = []
+    for latency in ((20.0, 0.0), (20.0, 0.0), (200.0,))[size]:
+        alone, watched = _spans(size, latency)
+        cells = [answered(latency)]
+        for column, form in enumerate((",.0f", ".3f")):
+            quiet, seen = ([one[column] for one in spans] for spans in (alone, watched))
+            cells += [shown(quiet, form), shown(seen, form), ratio(seen, quiet, ".3f")]
+        lines.append(cells)
+    header = ("answer", "alone, rows/s", "watched, rows/s", "watched to alone")
+    of_processor = ("the run's processor alone, s a 1,000 rows", "watched", "watched to alone")
+    return [table((*header, *of_processor), lines)]
+
+
+def _spans(size: Size, latency: float) -> tuple[list[Watch], list[Watch]]:
+    spans: tuple[list[Watch], list[Watch]] = ([], [])
+    # The latency until the page is there: nothing of the load is over by then.
+    with billing((60_000, 24_000, 1_500)[size], slots=SLOTS, latency_ms=1_000.0) as mock, ExitStack() as stack:
+        words = [*balances_command(mock), *mock.flags(), "--in-flight", str(SLOTS), "--trust-journal"]
+        load = stack.enter_context(started(words))
+        while not mock.entered()[0]:
+            if load.poll() is not None:
+                raise RuntimeError("the load did not begin")
+            time.sleep(0.05)
+        page = stack.enter_context(started([*CLI, "page", "--json", "--journal", str(mock.folder / "journal")]))
+        address = str(msgspec.json.decode(line_of(page))["address"])
+        cookies = CookieJar()
+        opener = build_opener(HTTPCookieProcessor(cookies))
+        opener.open(address, timeout=_PATIENCE).close()
+        mock.change(latency=latency / 1000)
+        with opener.open(urljoin(address, "/api/runs"), timeout=_PATIENCE) as runs:
+            events = f"/api/runs/{msgspec.json.decode(runs.read())['runs'][0]['run']}/events"
+        request = Request(urljoin(address, events))  # noqa: S310 - our own page
+        cookies.add_cookie_header(request)
+        for number in range((5, 3, 1)[size] * 2):
+            # Who begins alternates: quiet, watched, watched, quiet, …
+            is_watched = number % 4 in {1, 2}
+            with _clients(request) if is_watched else ExitStack():
+                # The clock that clock_getcpuclockid(3) names, which Python does not have: precise, unlike /proc.
+                clock = ~load.pid << 3 | 2
+                before, began, used = mock.entered()[0], time.monotonic(), time.clock_gettime(clock)
+                time.sleep(SPANS[size])
+                # A machine may stand still for a span: that is a bad figure, and no fault.
+                rows = max(mock.entered()[0] - before, 1)
+                processor = (time.clock_gettime(clock) - used) / rows * 1000
+                spans[is_watched].append((rows / (time.monotonic() - began), processor))
+        if load.poll() is not None:
+            raise RuntimeError("the load ended before it was measured: give it more rows")
+    return spans
+
+
+@contextmanager
+def _clients(asked: Request) -> Iterator[None]:
+    """Tabs that read what is sent, and clients that ask for it and never read."""
+    cookie = asked.get_header("Cookie")
+    request = f"GET {asked.selector} HTTP/1.1\r\nHost: {asked.host}\r\nCookie: {cookie}\r\n\r\n".encode()
+    place, _, port = asked.host.rpartition(":")
+
+    def read(connection: socket.socket) -> None:
+        with suppress(OSError):
+            while connection.recv(65536):
+                pass
+
+    def end(connection: socket.socket) -> None:
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+        connection.close()
+
+    with ExitStack() as stack:
+        for number in range(TABS + DEAD):
+            connection = socket.socket()
+            if number >= TABS:
+                # The bytes that the kernel keeps for a client that does not read.
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect((place, int(port)))
+            connection.sendall(request)
+            if number < TABS:
+                reader = Thread(target=read, args=(connection,))
+                reader.start()
+                stack.callback(reader.join)
+            stack.callback(end, connection)
+        yield

@@ -11,12 +11,11 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from typing import Final
+from typing import Final, NamedTuple
 from xml.sax.saxutils import escape
 
 
@@ -28,8 +27,7 @@ class Size(IntEnum):
     SMOKE = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Plot:
+class Plot(NamedTuple):
     """A plot as SVG, and the name of its file."""
 
     name: str
@@ -69,10 +67,10 @@ def machine() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     named = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
     versions = [f"{name} {version(name)}" for name in ("aiohttp", "uvloop")]
-    for command in (["nginx", "-v"], ["curl", "--version"], ["parallel", "--version"]):
-        said = subprocess.run(command, capture_output=True, text=True, check=False)
+    for name, flag in (("nginx", "-v"), ("curl", "--version"), ("parallel", "--version")):
+        said = subprocess.run([name, flag], capture_output=True, text=True, check=False)
         number = re.search(r"\d[\w.]*", said.stdout or said.stderr)
-        versions.append(f"{command[0]} {number[0] if number else '?'}")
+        versions.append(f"{name} {number[0] if number else '?'}")
     took = []
     with tempfile.TemporaryFile(dir=Path.cwd(), prefix=".bench-") as file:
         for _ in range(100):
@@ -93,33 +91,29 @@ _WIDTH: Final = 760
 _COLOURS: Final = ("#1f77b4", "#d95f02", "#2a9d5c", "#7b4fa3", "#b8860b")
 _INK: Final = "#333"
 _GREY: Final = "#ddd"
-_LEFT: Final = 300
-_ROW: Final = 30
 
 
 def bars(name: str, title: str, each: Mapping[str, Sequence[float]]) -> Plot:
     """Horizontal bars on a logarithmic scale: each ends at the median, and a whisker spans the rest."""
     low = 10 ** math.floor(math.log10(min(map(min, each.values()))))
     high = 10 ** math.ceil(math.log10(max(map(max, each.values())) * 1.0001))
+    left, row = 300, 30
 
     def x(value: float) -> float:
-        return _LEFT + (_WIDTH - _LEFT - 80) * math.log10(value / low) / math.log10(high / low)
+        return left + (_WIDTH - left - 80) * math.log10(value / low) / math.log10(high / low)
 
-    bottom, parts, power = 50 + _ROW * len(each), [], low
+    bottom, parts, power = 50 + row * len(each), [], low
     while power <= high:
-        parts += [
-            _line(x(power), 40, x(power), bottom, _GREY),
-            _text(x(power), bottom + 16, _number(power), "middle"),
-        ]
+        grid = _line(x(power), 40, x(power), bottom, _GREY)
+        parts += [grid, _text(x(power), bottom + 16, _number(power), "middle")]
         power *= 10
     for number, (label, values) in enumerate(each.items()):
-        top = 46 + _ROW * number
-        colour = _COLOURS[2 if number == len(each) - 1 else 0]
+        top, middle, ours = 46 + row * number, median(values), number == len(each) - 1
         parts += [
-            _text(_LEFT - 8, top + 15, label, "end"),
-            _rect(_LEFT, top, x(median(values)) - _LEFT, 22, colour),
+            _text(left - 8, top + 15, label, "end"),
+            _rect(left, top, x(middle) - left, 22, _COLOURS[2 if ours else 0]),
             _line(x(min(values)), top + 11, x(max(values)), top + 11, _INK),
-            _text(x(max(values)) + 6, top + 15, _number(median(values)), "start"),
+            _text(x(max(values)) + 6, top + 15, _number(middle), "start"),
         ]
     return Plot(name, _drawing(title, bottom + 30, parts))
 
@@ -136,25 +130,23 @@ def curves(
     widest = max(x for points in each.values() for x, _ in points) or 1.0
     highest = _round_up(max(y for points in each.values() for _, y in points) or 1.0)
 
-    def across(x: float) -> float:
-        return left + (right - left) * x / widest
-
-    def down(y: float) -> float:
-        return bottom - (bottom - top) * y / highest
+    def at(x: float, y: float = 0.0) -> tuple[float, float]:
+        return left + (right - left) * x / widest, bottom - (bottom - top) * y / highest
 
     parts = [_text((left + right) / 2, bottom + 34, axes[0], "middle"), _text(left, top - 10, axes[1], "middle")]
     for step in range(5):
-        y = highest * step / 4
-        parts += [_line(left, down(y), right, down(y), _GREY), _text(left - 6, down(y) + 4, _number(y), "end")]
+        value = highest * step / 4
+        _, y = at(0, value)
+        parts += [_line(left, y, right, y, _GREY), _text(left - 6, y + 4, _number(value), "end")]
     apart = _round_up(widest / 5)
-    for step in range(int(widest / apart) + 1):
-        parts.append(_text(across(step * apart), bottom + 16, _number(step * apart), "middle"))
+    for value in (step * apart for step in range(int(widest / apart) + 1)):
+        parts.append(_text(at(value)[0], bottom + 16, _number(value), "middle"))
     if mark is not None:
-        x = across(mark[0])
+        x, _ = at(mark[0])
         parts += [_line(x, top, x, bottom, _INK, ' stroke-dasharray="4 3"'), _text(x + 4, top + 10, mark[1], "start")]
     for number, (label, values) in enumerate(each.items()):
         colour, height = _COLOURS[number % len(_COLOURS)], top + 22 * number
-        points = " ".join(f"{across(x):.1f},{down(y):.1f}" for x, y in values)
+        points = " ".join("{:.1f},{:.1f}".format(*at(*value)) for value in values)
         parts += [
             f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>',
             _rect(right + 14, height, 14, 4, colour),

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from socket import create_connection, socket
+from socket import socket
 from typing import Any, Final, TypeVar
 from urllib.request import Request, urlopen
 
@@ -35,22 +35,13 @@ Result = TypeVar("Result")
 CLI: Final = (sys.executable, "-m", "cli")
 DATABASE: Final = "billing.fdb"
 SELECT: Final = "select id from abonents where is_folder = 0 and deleted = 0 order by id"
-KINDS: Final = (
-    "reset-before-effect",
-    "reset-after-effect",
-    "500-after-effect",
-    "invalid-json-after-effect",
-    "503",
-    "busy",
-)
+_AFTER: Final = ("reset-after-effect", "500-after-effect", "invalid-json-after-effect")
+KINDS: Final = ("reset-before-effect", *_AFTER, "503", "busy")
 """How requests fail."""
 _HOST: Final = "127.0.0.1"
 _PATIENCE: Final = 30.0
 _BODY: Final = b'{"call": "objects.create", "result": {"pk": 1, "model": "FinanceOperations", "fields": {"id": 1}}}'
-_ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
-    len(_BODY),
-    _BODY,
-)
+_HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 _NGINX: Final = """\
 daemon off;
 {user}
@@ -154,16 +145,16 @@ def nginx() -> Iterator[str]:
         config.write_text(_NGINX.format(user=user, folder=folder, host=_HOST, port=port, answer=_BODY.decode()))
         with started([program, "-e", "stderr", "-c", str(config)]):
             deadline = time.monotonic() + _PATIENCE
-            while True:
-                try:
-                    create_connection((_HOST, port), timeout=_PATIENCE).close()
-                except ConnectionRefusedError:
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.02)
-                else:
-                    break
+            while not _listens(port):
+                if time.monotonic() > deadline:
+                    raise RuntimeError(f"nginx does not listen at port {port}")
+                time.sleep(0.02)
             yield f"http://{_HOST}:{port}"
+
+
+def _listens(port: int) -> bool:
+    with socket() as one:
+        return one.connect_ex((_HOST, port)) == 0
 
 
 @contextmanager
@@ -181,7 +172,7 @@ async def _answer_all(latency: float) -> None:
                 await reader.readexactly(int(length[1]) if length else 0)
                 if latency:
                     await asyncio.sleep(latency)
-                writer.write(_ANSWER)
+                writer.write(_HEAD % len(_BODY) + _BODY)
         writer.close()
 
     server = await asyncio.start_server(answer, _HOST, 0)
@@ -233,18 +224,18 @@ class Closing(msgspec.Struct):
     states: dict[str, int]
     seconds: float
 
-    @classmethod
-    def of(cls, said: str) -> "Closing":
-        """The closing object that a load has said. Raises RuntimeError where something was not accepted."""
-        closing = msgspec.json.decode(said, type=cls)
-        if set(closing.states) != {"accepted"}:
-            raise RuntimeError(f"not every row was accepted: {closing}")
-        return closing
-
     @property
     def rate(self) -> float:
         """Accepted calls a second, from the first call to the last outcome."""
         return self.states["accepted"] / self.seconds
+
+
+def closing_of(said: str) -> Closing:
+    """The closing object that a load has said. Raises RuntimeError where something was not accepted."""
+    closing = msgspec.json.decode(said, type=Closing)
+    if set(closing.states) != {"accepted"}:
+        raise RuntimeError(f"not every row was accepted: {closing}")
+    return closing
 
 
 def populated(database: Path, subscribers: int) -> list[int]:
@@ -255,7 +246,7 @@ def populated(database: Path, subscribers: int) -> list[int]:
 
 
 @contextmanager
-def billing(subscribers: int, *, slots: int, latency_ms: float) -> Iterator[Billing]:
+def billing(subscribers: int, *, slots: int = 64, latency_ms: float = 0.0) -> Iterator[Billing]:
     """A new mock billing, served by its own command."""
     with scratch() as folder:
         ids = populated(folder / DATABASE, subscribers)

@@ -1,4 +1,4 @@
-"""Who sends: the engine, two loops that keep nothing, and the usual tools of a shell, each at its best.
+"""Sending to a server that gives every POST the same answer: the engine, bare loops, and the usual tools of a shell.
 
 All enter opening balances, one POST a row with the same form. The engine's job is defined here in full, so that the
 engine, the journal and the client are measured, and not the reading of a file.
@@ -13,7 +13,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Final
 from urllib.parse import urlencode
 
@@ -23,7 +25,9 @@ import msgspec
 import structlog
 from yarl import URL
 
-from benchmarks.rig import Result, peak_kib
+from benchmarks import rig
+from benchmarks.page import Part, Plot, Size, answered, bars, curves, ratio, shown
+from benchmarks.rig import Result, in_turn, peak_kib, timed
 from billing.api.answers import created_id, judge, objects
 from billing.api.calls import NOTHING, Call, ChainStep, describe, filter_
 from billing.api.client import BillingClient, ClientSettings
@@ -42,6 +46,7 @@ from engine.pipeline.progress import Progress
 from engine.rows import Row, RowPage, Source
 from jobs.access.gateway import Gateway
 from jobs.spec.entries import find_mark, with_mark
+from tools.markdown import table
 
 MODEL: Final = "FinanceOperations"
 TEXT: Final = "Миграция балансов"
@@ -90,7 +95,12 @@ class Entering(Effect, Job):
 
     async def prepare(self, rows: Sequence[Row]) -> Prepared:
         """Make every row an item of a lane of its own."""
-        return Prepared(tuple(map(_item, rows)), ())
+        items = []
+        for number, amount in (row.cells for row in rows):
+            payload = msgspec.json.encode({"abonent_id": int(number), "op_summa": amount}).decode()
+            told = (f"abonent {number}", f"account:{number}", payload, Decimal(amount))
+            items.append(NewItem(number, *told, row=(number, amount)))
+        return Prepared(tuple(items), ())
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Enter the operation, its comment marked with run and item."""
@@ -104,7 +114,14 @@ class Entering(Effect, Job):
         """Look up the operations by their marks; a few queries at a time, as the jobs do."""
         wanted = [{"abonent_id": int(item.key), "op_type_id": OPENING} for item in items]
         answers = await Gateway(self._client).ask([filter_(MODEL, one, "op_id", "descr") for one in wanted])
-        return {item.item_id: _sighting(run, item, answer) for item, answer in zip(items, answers, strict=True)}
+        found: dict[int, LookUpResult] = {}
+        for item, answer in zip(items, answers, strict=True):
+            mark = (run.name, item.number)
+            keys = [str(one["op_id"]) for one in objects(answer) if find_mark(str(one.get("descr"))) == mark]
+            found[item.item_id] = Found(keys[0], marked=True) if len(keys) == 1 else Absent()
+            if len(keys) > 1:
+                found[item.item_id] = CannotLook(f"entered {len(keys)} times")
+        return found
 
     def describe(self, run_name: str, item: Item) -> str:
         """The call in one line."""
@@ -113,19 +130,6 @@ class Entering(Effect, Job):
     async def probe(self) -> None:
         """Ask for the version."""
         await self._client.health()
-
-
-def _sighting(run: Run, item: Item, answer: object) -> LookUpResult:
-    marked = [one for one in objects(answer) if find_mark(str(one.get("descr"))) == (run.name, item.number)]
-    if len(marked) > 1:
-        return CannotLook(f"entered {len(marked)} times")
-    return Found(str(marked[0]["op_id"]), marked=True) if marked else Absent()
-
-
-def _item(row: Row) -> NewItem:
-    number, amount = row.cells
-    payload = msgspec.json.encode({"abonent_id": int(number), "op_summa": amount}).decode()
-    return NewItem(number, f"abonent {number}", f"account:{number}", payload, Decimal(amount), row=row.cells)
 
 
 def _call(run_name: str, item: Item) -> Call:
@@ -199,13 +203,11 @@ _HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 async def engine(url: str, rows: int) -> dict[str, float]:
-    """Save the rows and send them all, with a journal."""
     async with ready(url, Ids(range(1, rows + 1))) as work:
         return {"freezing": work.freezing, "sending": await work.migrate(FASTEST)}
 
 
 async def bare(url: str, rows: int) -> dict[str, float]:
-    """Send with aiohttp's own session."""
     address = URL(url + _PATH)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=_HEADERS) as session:
 
@@ -254,7 +256,6 @@ def quietly() -> None:
 # Each takes a folder, the URL of the model and a number of rows, writes its list there in a format of its own, and
 # is the command that sends it. The loop is the vendor's own recipe, with the encoding that its one-liners lack.
 
-_CURL: Final = ("curl", "-s", "-o", "/dev/null")
 _FIELDS: Final = 'fields=["op_id"]'
 
 
@@ -262,33 +263,19 @@ def _argument(row: str) -> str:
     return f'arg1={{"abonent_id":{row},"op_summa":"{AMOUNT}","op_type_id":{OPENING},"descr":"{TEXT}"}}'
 
 
-def _ids(folder: Path, rows: int) -> str:
-    path = folder / "ids"
-    path.write_text("".join(f"{one}\n" for one in range(1, rows + 1)), encoding="ascii")
-    return str(path)
-
-
-def _with_curl(url: str) -> list[str]:
-    form = ("method1=objects.create", _argument("ID"), _FIELDS)
-    return [*_CURL, *(word for pair in form for word in ("--data-urlencode", pair)), url]
-
-
-def _loop(folder: Path, url: str, rows: int) -> list[str]:
-    script = (
-        f"while read -r id; do {' '.join(_CURL)} --data-urlencode method1=objects.create "
-        f"""--data-urlencode '{_argument("'$id'")}' --data-urlencode '{_FIELDS}' {url}; done < {_ids(folder, rows)}"""
-    )
-    return ["sh", "-c", script]
-
-
-def _xargs(folder: Path, url: str, rows: int) -> list[str]:
-    return ["xargs", "-a", _ids(folder, rows), "-P", str(PROCESSES), "-I", "ID", *_with_curl(url)]
-
-
-def _parallel(folder: Path, url: str, rows: int) -> list[str]:
+def _for_each_id(tool: str, folder: Path, url: str, rows: int) -> list[str]:
+    ids, encoded = str(folder / "ids"), "--data-urlencode"
+    Path(ids).write_text("".join(f"{one}\n" for one in range(1, rows + 1)), encoding="ascii")
+    curl = ["curl", "-s", "-o", "/dev/null", encoded, "method1=objects.create"]
+    if tool == "loop":
+        script = f"""{" ".join(curl)} {encoded} '{_argument("'$id'")}' {encoded} '{_FIELDS}' {url}"""
+        return ["sh", "-c", f"while read -r id; do {script}; done < {ids}"]
+    one = ["-I", "ID", *curl, encoded, _argument("ID"), encoded, _FIELDS, url]
+    if tool == "xargs":
+        return ["xargs", "-a", ids, "-P", str(PROCESSES), *one]
     # parallel quotes the row itself, and joins the rest for a shell: `-q` quotes that as well.
-    options = ["-q", "-j", str(PROCESSES), "--will-cite", "--joblog", str(folder / "joblog"), "-I", "ID"]
-    return ["parallel", *options, *_with_curl(url), "::::", _ids(folder, rows)]
+    options = ["-q", "-j", str(PROCESSES), "--will-cite", "--joblog", str(folder / "joblog")]
+    return ["parallel", *options, *one, "::::", ids]
 
 
 def _curl(folder: Path, url: str, rows: int) -> list[str]:
@@ -302,20 +289,106 @@ def _curl(folder: Path, url: str, rows: int) -> list[str]:
     return ["curl", "-s", "-Z", "--parallel-max", str(IN_FLIGHT), "-K", str(path)]
 
 
-def own(name: str, url: str, rows: int) -> list[str]:
-    """The command of one of ours."""
+def _own(name: str, _: Path, url: str, rows: int) -> list[str]:
     return [sys.executable, "-m", "benchmarks.senders", name, str(rows), url.partition("/rest_api")[0]]
 
 
 CONTENDERS: Final[Mapping[str, tuple[int, int, Callable[[Path, str, int], list[str]]]]] = {
-    "shell loop with curl": (300, 80, _loop),
-    f"`xargs -P {PROCESSES}` with curl": (300, 300, _xargs),
-    f"GNU parallel `-j {PROCESSES} --joblog` with curl": (150, 150, _parallel),
+    "shell loop with curl": (300, 80, partial(_for_each_id, "loop")),
+    f"`xargs -P {PROCESSES}` with curl": (300, 300, partial(_for_each_id, "xargs")),
+    f"GNU parallel `-j {PROCESSES} --joblog` with curl": (150, 150, partial(_for_each_id, "parallel")),
     f"`curl -Z --parallel-max {IN_FLIGHT}`": (40_000, 10_000, _curl),
-    "bare aiohttp": (40_000, 10_000, lambda _, url, rows: own("bare", url, rows)),
-    "this engine, with its journal": (40_000, 10_000, lambda _, url, rows: own("engine", url, rows)),
+    "bare aiohttp": (40_000, 10_000, partial(_own, "bare")),
+    "this engine, with its journal": (40_000, 10_000, partial(_own, "engine")),
 }
 """Each with its rows for immediate and for delayed answers; the engine is the last of them."""
+
+
+# ---- side by side -------------------------------------------------------------------------------------------------
+
+LATENCY_MS: Final = 20
+_SHARE: Final = (1.0, 0.5, 0.002)
+"""The share of its rows that each contender gets."""
+
+
+def side_by_side(size: Size) -> Part:
+    part: list[str | Plot] = []
+    for which, serving in enumerate((rig.nginx(), rig.answering(LATENCY_MS))):
+        told, server = answered(which * LATENCY_MS), "" if which else " (nginx)"
+        with serving as url:
+            works = {name: partial(send, name, url, which, _SHARE[size]) for name in CONTENDERS}
+            found = in_turn((3, 1, 1)[size], works)
+        rates = {name: [one[1] for one in sent] for name, sent in found.items()}
+        *_, ours = rates.values()
+        lines = []
+        for name, sent in found.items():
+            times = median(a / b for a, b in zip(ours, rates[name], strict=True))
+            faster = ratio(ours, rates[name], ",.0f" if times >= 10 else ".2f") if rates[name] is not ours else ""
+            whole, processor = f"{median(one[2] for one in sent):,.0f}", shown([one[3] for one in sent], ".3f")
+            lines.append([name, f"{sent[0][0]:,}", shown(rates[name]), whole, faster, processor])
+        header = ("", "rows", "rows a second, sending", "with its start", "the engine is so many times as fast")
+        bare_names = {name.replace("`", ""): each for name, each in rates.items()}
+        part += [
+            f"Answered {told}:",
+            table((*header, "processor, s a 1,000 rows"), lines),
+            bars(f"{told.replace(' ', '-')}.svg", f"Rows a second, answered {told}{server}", bare_names),
+        ]
+    return part
+
+
+def send(name: str, url: str, which: int, share: float) -> tuple[int, float, float, float]:
+    """Let a contender send a share of its rows.
+
+    Gives these rows, rows a second while sending and with its start, and seconds of the processor for 1,000 rows.
+    """
+    *numbers, lists = CONTENDERS[name]
+    rows = max(int(numbers[which] * share), 2)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        took = timed(lists(Path(folder), f"{url}/rest_api/v2/{MODEL}/", rows))
+    # Who has no list of his own says nothing, and sends from his start on.
+    sending = float(msgspec.json.decode(took.said)["sending"]) if took.said.startswith("{") else took.seconds
+    return rows, rows / sending, rows / took.seconds, took.processor / rows * 1000
+
+
+# ---- beside bare aiohttp, in one process --------------------------------------------------------------------------
+
+_SENDERS: Final = {"bare aiohttp": bare, "the same wire, no journal": wired, "engine with journal": engine}
+
+
+def throughput(size: Size) -> Part:
+    lines = []
+    with rig.nginx() as at_once, rig.answering(LATENCY_MS) as after:
+        for url, latency, number in ((after, LATENCY_MS, (8_000, 5_000, 200)), (at_once, 0, (20_000, 15_000, 200))):
+            rows = number[size]
+            works = {name: partial(on_uvloop, sender, url, rows) for name, sender in _SENDERS.items()}
+            told = in_turn((5, 3, 1)[size], works).values()
+            alone, wire, ours = rates = [[rows / one["sending"] for one in rounds] for rounds in told]
+            lines.append([answered(latency), *map(shown, rates), ratio(ours, alone), ratio(ours, wire)])
+    header = ("answer", *(f"{name}, calls/s" for name in _SENDERS))
+    return [table((*header, "engine to bare aiohttp", "engine to the same wire"), lines)]
+
+
+# ---- time and memory with the rows --------------------------------------------------------------------------------
+
+
+def growth(size: Size) -> Part:
+    sizes = ((10_000, 100_000, 1_000_000), (10_000, 100_000), (100, 1_000))[size]
+    with rig.nginx() as url:
+        said = [(rows, msgspec.json.decode(timed(_own("engine", Path(), url, rows)).said)) for rows in sizes]
+    found = [(rows, one["freezing"], one["sending"], one["peak_kib"] / 1024) for rows, one in said]
+    header = ("rows", "freezing, s", "sending, s", "µs a row, both", "peak memory", "beyond the smallest")
+    lines = []
+    for rows, freezing, sending, peak in found:
+        each, beyond = (freezing + sending) / rows * 1e6, peak - found[0][3]
+        cells = [f"{rows:,}", f"{freezing:,.1f}", f"{sending:,.1f}", f"{each:,.0f}"]
+        lines.append([*cells, f"{peak:,.1f} MiB", f"{beyond:+,.1f} MiB"])
+    freezes, sends, peaks = ([(one[0] / 1000, one[column]) for one in found] for column in (1, 2, 3))
+    axis = "thousand rows"
+    return [
+        table(header, lines),
+        curves("time.svg", "Seconds for all rows", {"freezing": freezes, "sending": sends}, (axis, "seconds")),
+        curves("memory.svg", "Peak memory of the whole process", {"peak": peaks}, (axis, "MiB")),
+    ]
 
 
 async def _main(name: str, rows: int, url: str) -> None:

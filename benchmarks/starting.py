@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -31,13 +32,12 @@ BEFORE: Final[Mapping[str, int]] = {
 
 
 def counted(_: Size) -> Part:
-    """The table; counting needs no rounds."""
     with a_workbench() as bench:
         lines = [
             [
                 name,
                 f"{BEFORE[name]:,}" if name in BEFORE else "–",
-                f"{cost.all_calls:,.0f}",
+                f"{cost.calls:,.0f}",
                 f"{BUDGETS[name].calls:,.0f}",
                 *(f"{count:.2f}" for count in (cost.journal, cost.billing, cost.trips)),
             ]
@@ -51,7 +51,6 @@ def counted(_: Size) -> Part:
 
 RUNS: Final = 20
 """Runs in the journal that `status` shows."""
-_ROUNDS: Final = (7, 7, 1)
 _LINE: Final = """curl -d 'method1=objects.get' -d 'arg1={"id": 5}' http://billing:8082/rest_api/v2/Abonents/"""
 _COMMANDS: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     "--help": (("--help",), "2.2"),
@@ -67,21 +66,21 @@ _LOOP: Final = "s = 0\nfor i in range(20_000_000): s += i * i"
 
 def startup(size: Size) -> Part:
     """The tables of commands that ask nobody, and of those with a billing. The best round counts."""
-    rounds = range(_ROUNDS[size])
+    rounds = range((7, 7, 1)[size])
     with scratch() as folder:
         anyio.run(_make_journal, folder / "carbon-migrate.journal")
         own = {name: one for name, one in os.environ.items() if not name.startswith(("CARBON_MIGRATE_", "PYTHON"))}
         environment = own | {"PYTHONPYCACHEPREFIX": str(folder / "bytecode"), "PYTHONPATH": str(Path.cwd())}
-        works: dict[str, tuple[tuple[str, ...], list[str], str]] = {}
-        works[_NOTHING] = ((sys.executable, "-c", _NOTHING), with_peak(_NOTHING), "")
+        run = partial(timed, cwd=folder, environment=environment)
+        works = [(_NOTHING, [sys.executable, "-c", _NOTHING], with_peak(_NOTHING), "")]
         for name, (words, most) in _COMMANDS.items():
-            works[name] = ((*CLI, *words), with_peak("from cli.main import main\nmain()", *words), most)
+            works.append((name, [*CLI, *words], with_peak("from cli.main import main\nmain()", *words), most))
         lines, first = [], 0.0
-        for name, (command, telling, most) in works.items():
+        for name, command, telling, most in works:
             # Its bytecode is written by the one that tells its memory.
-            peak = int(timed(telling, cwd=folder, environment=environment).said.split()[-1])
-            timed(command, cwd=folder, environment=environment)
-            took = [timed(command, cwd=folder, environment=environment) for _ in rounds]
+            peak = int(run(telling).said.split()[-1])
+            run(command)
+            took = [run(command) for _ in rounds]
             wall, processor = min(one.seconds for one in took), min(one.processor for one in took)
             first = first or wall
             cells = [f"{wall:.2f}", f"{wall / first:.2f}", most, f"{processor:.2f}", f"{peak / 1024:.0f} MiB"]
@@ -90,8 +89,7 @@ def startup(size: Size) -> Part:
         with a_workbench() as bench:
             words = ("run", "balances", "--yes", "--journal")
             one = min(timed((*CLI, *words, bench.journal(), bench.balances(1))).seconds for _ in rounds)
-        demo_words = (*CLI, "demo", *(("--quick",) if size is Size.SMOKE else ()))
-        demo = min(timed(demo_words, cwd=folder, environment=environment).seconds for _ in (1, 2))
+        demo = min(run((*CLI, "demo", *(("--quick",) if size is Size.SMOKE else ()))).seconds for _ in (1, 2))
     minute = [
         ["a loop", f"{loop:.2f}", "1", ""],
         ["`run` of one row", f"{one:.2f}", f"{one / loop:.1f}", "0.8"],

@@ -9,24 +9,21 @@ generator count once. The cost of a further row is the difference between a comm
 
 import collections
 import csv
+import itertools
 import json
 import os
-import shutil
 import sqlite3
-import subprocess
 import sys
-import tempfile
 import threading
-import urllib.parse
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from math import inf
-from pathlib import Path
-from types import FrameType
-from typing import Any, Final
+from types import FrameType, MappingProxyType
+from typing import Any, Final, NamedTuple
 
+from benchmarks import rig
+from billing.database.database import Database
+from billing.database.dsn import Dsn
 from engine.pipeline import gate, witness
 from lab.crash import postgres_server
 from tools.house import ROOMS, ROOT
@@ -39,6 +36,11 @@ _INSIDE: Final = tuple(f"{ROOT}{os.sep}{room}{os.sep}" for room in ROOMS)
 _STATEMENT: Final = (str(ROOT / "billing" / "database" / "file_database.py"), "select")
 """The function that asks the process that reads the billing's file for a statement."""
 _DRIVER: Final = f"{os.sep}psycopg{os.sep}"
+_NUMBERS: Final = """
+    select min(contract_number) from abonents
+    where is_folder = 0 and deleted = 0 and contract_number <> '' group by account_id having count(*) = 1
+"""
+"""Contract numbers of subscribers that share their account with nobody."""
 _SECONDS_THAT_A_LOOK_COUNTS: Final = (
     (witness, "READING_COUNTS"),
     (witness, "FRESH"),
@@ -47,51 +49,37 @@ _SECONDS_THAT_A_LOOK_COUNTS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What one command, or one row of it, costs.
+class Cost(NamedTuple):
+    """What one command, or one row of it, costs; of a budget the most, and infinity for what is not held.
 
-    `calls` are Python calls in the rooms, by file and function; `journal` and `billing` are statements that this
-    process executes in the journal and in the billing's database; `trips` are those to PostgreSQL and back.
+    `calls` are Python calls in the rooms; `journal` and `billing` are statements that this process executes in the
+    journal and in the billing's database; `trips` are those to PostgreSQL and back; `functions` are the calls by file
+    and function.
     """
 
-    calls: Mapping[str, float]
-    journal: float
-    billing: float
-    trips: float
-
-    @property
-    def all_calls(self) -> float:
-        """Calls of all functions."""
-        return sum(self.calls.values())
+    calls: float
+    journal: float = inf
+    billing: float = inf
+    trips: float = inf
+    functions: Mapping[str, float] = MappingProxyType({})
 
     def beyond(self, few: "Cost", rows: int) -> "Cost":
         """The cost of each of the further `rows`, where `few` is the cost without them."""
-        calls = {name: (calls - few.calls.get(name, 0)) / rows for name, calls in self.calls.items()}
-        counts = (self.journal - few.journal, self.billing - few.billing, self.trips - few.trips)
-        return Cost(calls, *(count / rows for count in counts))
+        functions = {name: (calls - few.functions.get(name, 0)) / rows for name, calls in self.functions.items()}
+        calls, journal, billing, trips = ((one - other) / rows for one, other in zip(self[:4], few[:4], strict=True))
+        return Cost(calls, journal, billing, trips, functions)
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """The most that a measure may cost; None for statements of the journal or the billing that are not held."""
-
-    calls: float
-    journal: float | None = None
-    billing: float | None = None
-    trips: float | None = None
-
-
-BUDGETS: Final[Mapping[str, Budget]] = {
-    "run: one row": Budget(6_000),
-    "run: a further row": Budget(150, 1),
-    "plan: a further row": Budget(58, 0.02, 0.02),
-    "status": Budget(1_200),
-    "verify: a further row": Budget(53, 0.02, 0.02),
-    "undo: a further row": Budget(225, 1, 0.1),
-    "import: a further step": Budget(375, 3, 0.2),
-    "worker: a further row": Budget(155, 0.6, trips=0.3),
-    "worker: a further group": Budget(520, 12, trips=6.6),
+BUDGETS: Final[Mapping[str, Cost]] = {
+    "run: one row": Cost(6_000),
+    "run: a further row": Cost(150, 1),
+    "plan: a further row": Cost(58, 0.02, 0.02),
+    "status": Cost(1_200),
+    "verify: a further row": Cost(53, 0.02, 0.02),
+    "undo: a further row": Cost(225, 1, 0.1),
+    "import: a further step": Cost(375, 3, 0.2),
+    "worker: a further row": Cost(155, 0.6, trips=0.3),
+    "worker: a further group": Cost(520, 12, trips=6.6),
 }
 """Each is a little above what was counted last: a change that costs more says so here.
 
@@ -104,15 +92,13 @@ class _Counter:
 
     def __init__(self) -> None:
         self.calls = collections.Counter[str]()
-        self.journal = 0
-        self.billing = 0
-        self.trips = 0
+        self.statements = collections.Counter[str]()
         self._importing = collections.Counter[int]()
 
     def note(self, frame: FrameType, event: str, argument: Any) -> None:  # noqa: ANN401 - as sys.setprofile has it
         if event == "c_call":
-            if argument.__name__ in {"execute", "executemany"} and _of_sqlite(argument):
-                self.journal += 1
+            if argument.__name__ in {"execute", "executemany"}:
+                self.statements["journal"] += type(getattr(argument, "__self__", None)).__module__ == "sqlite3"
             return
         code = frame.f_code
         if code.co_name == "<module>":
@@ -121,11 +107,11 @@ class _Counter:
             file = code.co_filename
             if file.startswith(_INSIDE) and not _resumed(frame):
                 self.calls[f"{file[len(str(ROOT)) + 1 :]}:{code.co_qualname}"] += 1
-                self.billing += (file, code.co_name) == _STATEMENT
+                self.statements["billing"] += (file, code.co_name) == _STATEMENT
             elif _DRIVER in file:
                 # One of its functions waits for the server, another one sees the results of the statements.
-                self.trips += code.co_name == "wait" and "gen" in frame.f_locals and not _resumed(frame)
-                self.journal += len(frame.f_locals["results"]) if code.co_name == "_set_results" else 0
+                self.statements["trips"] += code.co_name == "wait" and "gen" in frame.f_locals and not _resumed(frame)
+                self.statements["journal"] += len(frame.f_locals["results"]) if code.co_name == "_set_results" else 0
 
 
 def _resumed(frame: FrameType) -> bool:
@@ -134,10 +120,6 @@ def _resumed(frame: FrameType) -> bool:
     The argument of the instruction RESUME is 0 at the start of a function (documentation of `dis`).
     """
     return frame.f_code.co_code[frame.f_lasti + 1] & 3 != 0
-
-
-def _of_sqlite(function: Any) -> bool:  # noqa: ANN401 - a function of C
-    return type(getattr(function, "__self__", None)).__module__ == "sqlite3"
 
 
 def cost_of(words: Sequence[str], *, may_end_with: Sequence[int] = (0,)) -> Cost:
@@ -168,28 +150,29 @@ def cost_of(words: Sequence[str], *, may_end_with: Sequence[int] = (0,)) -> Cost
         except BaseException as error:  # noqa: BLE001 - the parent says it
             code = repr(error)
         sys.setprofile(None)
-        found = {"code": code, "calls": counter.calls, "counts": (counter.journal, counter.billing, counter.trips)}
         # A signal may cut a single write.
         with os.fdopen(write, "w") as pipe:
-            json.dump(found, pipe)
+            counts = [counter.calls.total(), *(counter.statements[kind] for kind in ("journal", "billing", "trips"))]
+            json.dump([code, *counts, counter.calls], pipe)
         os._exit(0)
     os.close(write)
     with os.fdopen(read) as pipe:
-        found = json.load(pipe)
+        code, *found = json.load(pipe)
     os.waitpid(child, 0)
-    if (found["code"] or 0) not in may_end_with:
-        raise RuntimeError(f"{' '.join(words)} ended with {found['code']}")
-    return Cost(found["calls"], *found["counts"])
+    if (code or 0) not in may_end_with:
+        raise RuntimeError(f"{' '.join(words)} ended with {code}")
+    return Cost(*found)
 
 
 class Workbench:
     """A mock billing of its own, in a folder of its own, and the input files of the measures."""
 
-    def __init__(self, folder: Path, url: str, postgres: str) -> None:
-        self._folder = folder
+    def __init__(self, billing: rig.Billing, postgres: str) -> None:
+        self._folder = billing.folder
         self._postgres = postgres
-        self._numbers = iter(_contract_numbers(url))
         self._made = 0
+        with Database(Dsn(str(billing.folder / rig.DATABASE))) as database:
+            self._numbers = iter([str(number) for (number,) in database.query(_NUMBERS)])
 
     def journal(self) -> str:
         """The path of a journal that no command has used."""
@@ -203,126 +186,99 @@ class Workbench:
 
     def balances(self, rows: int) -> str:
         """A file of opening balances, each of an account that no other file has."""
-        self._made += 1
-        lines = [("contract_number", "amount"), *((next(self._numbers), f"{self._made}.50") for _ in range(rows))]
-        return self._write(lines)
+        numbers = itertools.islice(self._numbers, rows)
+        return self._write(("contract_number", "amount"), ((number, f"{self._made}.50") for number in numbers))
 
     def subscribers(self, rows: int) -> str:
         """A file of new subscribers for an import."""
-        self._made += 1
         heads = ("contract_number", "name", "folder", "login", "balance")
         names = (f"{self._made}-{row}" for row in range(rows))
-        return self._write([heads, *((f"N{one}", f"Subscriber {one}", "Moved", f"n{one}", "1.50") for one in names)])
+        return self._write(heads, ((f"N{one}", f"Subscriber {one}", "Moved", f"n{one}", "1.50") for one in names))
 
-    def _write(self, lines: Sequence[Sequence[str]]) -> str:
+    def _write(self, head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+        self._made += 1
         path = self._folder / f"{self._made}.csv"
         with path.open("w", encoding="utf-8", newline="") as stream:
-            csv.writer(stream, delimiter=";").writerows(lines)
+            csv.writer(stream, delimiter=";").writerows([head, *lines])
         return str(path)
 
 
 @contextmanager
 def a_workbench() -> Iterator[Workbench]:
     """Create and serve a mock billing while the context lasts, with this process's environment leading there."""
-    command = shutil.which("carbon-migrate", path=str(Path(sys.executable).parent)) or "carbon-migrate"
-    with postgres_server.running() as postgres, tempfile.TemporaryDirectory() as name:
-        folder, before = Path(name), dict(os.environ)
-        billing = str(folder / "billing.fdb")
-        os.environ.update(HOME=name, XDG_STATE_HOME=name, CARBON_MIGRATE_DATABASE=billing)
-        subprocess.run([command, "mock", "init", billing, "--abonents", "4000"], check=True, capture_output=True)  # noqa: S603 - our own words
-        serving = [command, "mock", "serve", billing, "--port", "0"]
-        with subprocess.Popen(serving, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:  # noqa: S603 - as above
-            try:
-                url = server.stdout.readline().strip() if server.stdout else ""
-                os.environ["CARBON_MIGRATE_API_URL"] = url
-                yield Workbench(folder, url, postgres.url)
-            finally:
-                server.terminate()
-                os.environ.clear()
-                os.environ.update(before)
+    with postgres_server.running() as postgres, rig.billing(4_000) as billing:
+        before, place = dict(os.environ), str(billing.folder)
+        database = str(billing.folder / rig.DATABASE)
+        os.environ.update(HOME=place, XDG_STATE_HOME=place, CARBON_MIGRATE_DATABASE=database)
+        os.environ["CARBON_MIGRATE_API_URL"] = billing.url
+        try:
+            yield Workbench(billing, postgres.url)
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
 
 
-def _contract_numbers(url: str) -> list[str]:
-    """Contract numbers of subscribers that share their account with nobody, asked of the mock."""
-    fields = json.dumps(["contract_number", "account_id"])
-    form = {"method1": "objects.filter", "arg1": json.dumps({"is_folder": 0, "deleted": 0}), "fields": fields}
-    with urllib.request.urlopen(f"{url}/rest_api/v2/Abonents/", urllib.parse.urlencode(form).encode()) as answer:  # noqa: S310 - the mock
-        found = [one["fields"] for one in json.load(answer)["result"]]
-    shared = collections.Counter(one["account_id"] for one in found)
-    return [one["contract_number"] for one in found if one["contract_number"] and shared[one["account_id"]] == 1]
-
-
-_WAY: Final = ("--set", "way=opposite")
 _SENDING: Final = ("--yes", "--in-flight", "64", "--settle", "1", "--no-canary")
-
-
-def _further(cost: Callable[[int], Cost], each: int = 1) -> Cost:
-    few, many = cost(FEW), cost(FEW + MANY)
-    return many.beyond(few, MANY * each)
 
 
 def measured(bench: Workbench) -> Iterator[tuple[str, Cost]]:
     """The measures of `BUDGETS`, in their order."""
-    yield "run: one row", cost_of(_run(bench.balances(1), bench.journal()))
     journals = {rows: bench.journal() for rows in (FEW, FEW + MANY)}
     imports = {rows: bench.subscribers(rows) for rows in journals}
 
-    def there(rows: int) -> tuple[str, ...]:
-        return (_run_in(journals[rows]), "--journal", journals[rows])
+    def further(cost: Callable[[int], Cost], each: int = 1) -> Cost:
+        few, many = map(cost, journals)
+        return many.beyond(few, MANY * each)
 
-    def planned(rows: int) -> tuple[str, ...]:
-        return ("plan", "balances", bench.balances(rows), "--journal", bench.journal())
+    def there(rows: int, *command: str) -> Cost:
+        with closing(sqlite3.connect(journals[rows])) as connection:
+            ((run,),) = connection.execute("select name from runs order by run_id desc limit 1")
+        name, *more = command
+        return cost_of((name, str(run), "--journal", journals[rows], *more), may_end_with=(0, int(name == "undo")))
 
-    def imported(rows: int) -> tuple[str, ...]:
-        return ("import", imports[rows], *_SENDING, "--journal", bench.journal())
+    def planned(rows: int) -> Cost:
+        return cost_of(("plan", "balances", bench.balances(rows), "--journal", bench.journal()))
 
-    yield "run: a further row", _further(lambda rows: cost_of(_run(bench.balances(rows), journals[rows])))
-    yield "plan: a further row", _further(lambda rows: cost_of(planned(rows)))
-    yield "status", cost_of(("status", *there(FEW)))
-    yield "verify: a further row", _further(lambda rows: cost_of(("verify", *there(rows))))
-    undone = _further(lambda rows: cost_of(("undo", *there(rows), *_WAY, *_SENDING), may_end_with=(0, 1)))
-    yield "undo: a further row", undone
-    yield "import: a further step", _further(lambda rows: cost_of(imported(rows)), STEPS)
-    yield "worker: a further row", _further(lambda rows: _by_worker(bench.balances(rows), bench.shared_journal()))
+    def imported(rows: int) -> Cost:
+        return cost_of(("import", imports[rows], *_SENDING, "--journal", bench.journal()))
+
+    yield "run: one row", cost_of(_run(bench.balances(1), bench.journal()))
+    yield "run: a further row", further(lambda rows: cost_of(_run(bench.balances(rows), journals[rows])))
+    yield "plan: a further row", further(planned)
+    yield "status", there(FEW, "status")
+    yield "verify: a further row", further(lambda rows: there(rows, "verify"))
+    yield "undo: a further row", further(lambda rows: there(rows, "undo", "--set", "way=opposite", *_SENDING))
+    yield "import: a further step", further(imported, STEPS)
+    yield "worker: a further row", further(lambda rows: _by_worker(bench.balances(rows), bench.shared_journal()))
     # One row in flight is a group of one: how many rows are in a group depends on the timing, what it costs does not.
     few, many = (_by_worker(bench.balances(rows), bench.shared_journal(), "1") for rows in (1, 1 + GROUPS))
     yield "worker: a further group", many.beyond(few, GROUPS)
 
 
-def _by_worker(file: str, journal: str, in_flight: str = "64") -> Cost:
+def _by_worker(file: str, shared: str, in_flight: str = "64") -> Cost:
     """The cost of handing a run in, and of the process that a worker starts for it.
 
     What the worker itself costs, its queue and its signs of life, is by run and second, and nothing of it by row.
     """
-    handing_in = cost_of((*_run(file, journal), "--detach", "--in-flight", in_flight))
-    working = cost_of(("resume", "--end-outside-hours", "--json", "--quiet", "--journal", journal))
-    calls = collections.Counter(handing_in.calls)
-    calls.update(working.calls)
-    counts = ((one.journal, one.billing, one.trips) for one in (handing_in, working))
-    return Cost(calls, *map(sum, zip(*counts, strict=True)))
-
-
-def _run_in(journal: str) -> str:
-    """The name of the newest run of a journal."""
-    with closing(sqlite3.connect(journal)) as connection:
-        ((name,),) = connection.execute("select name from runs order by run_id desc limit 1")
-    return str(name)
+    handing_in = cost_of((*_run(file, shared), "--detach", "--in-flight", in_flight))
+    working = cost_of(("resume", "--end-outside-hours", "--json", "--quiet", "--journal", shared))
+    functions = collections.Counter(handing_in.functions)
+    functions.update(working.functions)
+    calls, journal, billing, trips = map(sum, zip(handing_in[:4], working[:4], strict=True))
+    return Cost(calls, journal, billing, trips, functions)
 
 
 def _run(file: str, journal: str) -> tuple[str, ...]:
     return ("run", "balances", file, *_SENDING, "--journal", journal)
 
 
+_HELD: Final = ("calls", "statements of the journal", "selects of the billing", "round trips to PostgreSQL")
+
+
 def exceeded(name: str, cost: Cost) -> str | None:
     """What of a measure is above its budget, in words; None where nothing is."""
-    budget = BUDGETS[name]
-    found = (
-        (cost.all_calls, budget.calls, "calls"),
-        (cost.journal, budget.journal, "statements of the journal"),
-        (cost.billing, budget.billing, "selects of the billing"),
-        (cost.trips, budget.trips, "round trips to PostgreSQL"),
-    )
-    over = [f"{spent:.2f} {what}, and {most:g} are allowed" for spent, most, what in found if most and spent > most]
+    found = zip(cost[:4], BUDGETS[name][:4], _HELD, strict=True)
+    over = [f"{spent:.2f} {what}, and {most:g} are allowed" for spent, most, what in found if spent > most]
     return f"{name}: {', '.join(over)}" if over else None
 
 
@@ -331,14 +287,14 @@ def main(arguments: Sequence[str]) -> int:
     code = 0
     with a_workbench() as bench:
         for name, cost in measured(bench):
-            files = {function.partition(":")[0] for function, calls in cost.calls.items() if calls > 0}
+            files = {function.partition(":")[0] for function, calls in cost.functions.items() if calls > 0}
             sys.stdout.write(
-                f"{name:24} {cost.all_calls:8.0f} calls of {BUDGETS[name].calls:6.0f}; statements: "
+                f"{name:24} {cost.calls:8.0f} calls of {BUDGETS[name].calls:6.0f}; statements: "
                 f"journal {cost.journal:.2f}, billing {cost.billing:.2f}; round trips {cost.trips:.2f}; "
                 f"files {len(files)}\n"
             )
             if name in arguments:
-                shown = sorted((function, calls) for function, calls in cost.calls.items() if calls >= _SHOWN)
+                shown = sorted((function, calls) for function, calls in cost.functions.items() if calls >= _SHOWN)
                 sys.stdout.writelines(f"    {calls:8.2f} {function}\n" for function, calls in shown)
             code |= exceeded(name, cost) is not None
     return code

@@ -8,7 +8,7 @@ screens and reports, and the texts of help and page. New ones come without a tra
 import ast
 import io
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +25,8 @@ FORMS: Final = {
     **dict.fromkeys(("counted", "some"), 2),
 }
 """The functions that take sentences, and how many of them; `some` is nothing for none."""
-_LINE: Final = 118
+LINE: Final = 118
+"""The width of a catalogue."""
 
 
 def collected(root: Path = ROOT) -> Catalog:
@@ -34,16 +35,13 @@ def collected(root: Path = ROOT) -> Catalog:
     paths = (path for room in ROOMS for path in sorted((root / room).rglob("*.py")))
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in paths]
     errors = said_errors(trees)
-    for tree in trees:
-        for sentence in sentences(tree, errors):
-            found.add(sentence)
-    for path in templates(root):
-        for call in parsed(path).find_all(nodes.Call):
-            if isinstance(call.node, nodes.Name) and call.node.name in FORMS:
-                forms = [str(one.value) for one in call.args[: FORMS[call.node.name]] if isinstance(one, nodes.Const)]
-                found.add(tuple(forms) if len(forms) > 1 else forms[0])
-    for text in filter(None, (*help_texts(), *page_texts())):
-        found.add(text)
+    of_code = (sentence for tree in trees for sentence in sentences(tree, errors))
+    for sentence in (*of_code, *filter(None, (*help_texts(), *page_texts()))):
+        found.add(sentence)
+    for call in (call for path in templates(root) for call in parsed(path).find_all(nodes.Call)):
+        if isinstance(call.node, nodes.Name) and call.node.name in FORMS:
+            forms = [str(one.value) for one in call.args[: FORMS[call.node.name]] if isinstance(one, nodes.Const)]
+            found.add(tuple(forms) if len(forms) > 1 else forms[0])
     return found
 
 
@@ -75,15 +73,10 @@ def sentences(tree: ast.AST, errors: Collection[str] = ()) -> Iterator[str | tup
     for call in ast.walk(tree):
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
             wanted = FORMS.get(call.func.id) or (1 if call.func.id in errors and call.keywords else 0)
-            forms = tuple(_texts(call.args[:wanted]))
+            given = (one.value for one in call.args[:wanted] if isinstance(one, ast.Constant))
+            forms = tuple(one for one in given if isinstance(one, str))
             if wanted and len(forms) == wanted:
-                yield forms if len(forms) > 1 else forms[0]
-
-
-def _texts(arguments: Sequence[ast.expr]) -> Iterator[str]:
-    for one in arguments:
-        if isinstance(one, ast.Constant) and isinstance(one.value, str):
-            yield one.value
+                yield forms if wanted > 1 else forms[0]
 
 
 def catalogues(root: Path = ROOT) -> Iterator[Path]:
@@ -93,28 +86,42 @@ def catalogues(root: Path = ROOT) -> Iterator[Path]:
 
 def renewed(path: Path, found: Catalog) -> str:
     """The text of a catalogue with the sentences that were found, and no others."""
-    with path.open("rb") as file:
-        catalogue = read_po(file, abort_invalid=True)
+    catalogue = read_catalogue(path)
     made = catalogue.creation_date
     catalogue.update(found, no_fuzzy_matching=True, update_header_comment=False)
     catalogue.creation_date = made
     catalogue.obsolete.clear()
+    return text_of(catalogue, sort_output=True, no_location=True)
+
+
+def read_catalogue(path: Path) -> Catalog:
+    """A catalogue as it stands in its file."""
+    with path.open("rb") as file:
+        return read_po(file, abort_invalid=True)
+
+
+def text_of(catalogue: Catalog, **options: bool) -> str:
+    """A catalogue as its file has it."""
     text = io.BytesIO()
-    write_po(text, catalogue, width=_LINE, sort_output=True, no_location=True, ignore_obsolete=True)
+    write_po(text, catalogue, width=LINE, ignore_obsolete=True, **options)
     return text.getvalue().decode()
 
 
 def main(arguments: Sequence[str]) -> int:
     """Renew the catalogues, or with anything but `--write` only say which would change."""
-    found, changed = collected(), []
-    for path in catalogues():
-        text = renewed(path, found)
-        if text != path.read_text(encoding="utf-8"):
-            changed.append(path)
-            if "--write" in arguments:
-                path.write_text(text, encoding="utf-8")
-    for path in changed:
+    texts = {path: renewed(path, found) for found in (collected(),) for path in catalogues()}
+    return written(
+        {path: text for path, text in texts.items() if path.read_text(encoding="utf-8") != text}, arguments
+    )
+
+
+def written(changed: Mapping[Path, str], arguments: Sequence[str]) -> int:
+    """Name the files that would change, and with `--write` write them; 1 where something is left to be written."""
+    for path, text in changed.items():
         print(path.relative_to(ROOT))  # noqa: T201 - a tool of the developers
+        if "--write" in arguments:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
     return int(bool(changed) and "--write" not in arguments)
 
 

@@ -68,27 +68,18 @@ class House:
         return [found for file, tree in self.trees.items() for found in self._imports(file, tree, deferred=False)]
 
     def _imports(self, file: str, node: ast.AST, *, deferred: bool) -> Iterator[Import]:
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                if imported := self.file_named(alias.name):
-                    yield Import(file, imported, "", deferred)
-        elif isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                if imported := self.file_named(f"{node.module}.{alias.name}"):
-                    yield Import(file, imported, "", deferred)
-                elif imported := self.file_named(node.module or ""):
-                    yield Import(file, imported, alias.name, deferred)
+        for module, name in _imported(node):
+            if imported := self.file_named(f"{module}.{name}" if name else module):
+                yield Import(file, imported, "", deferred)
+            elif imported := self.file_named(module):
+                yield Import(file, imported, name, deferred)
         below = deferred or _runs_later(node)
         for child in ast.iter_child_nodes(node):
             yield from self._imports(file, child, deferred=below)
 
     def modules_imported(self, file: str) -> Iterator[str]:
         """The names of all modules that a file imports, also of those outside the house."""
-        for node in ast.walk(self.trees[file]):
-            if isinstance(node, ast.Import):
-                yield from (alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                yield node.module
+        yield from (module for node in ast.walk(self.trees[file]) for module, _ in _imported(node) if module)
 
     def file_named(self, module: str) -> str | None:
         """The file of a module, `engine.rows` or the package `engine`; None for modules outside the house."""
@@ -105,31 +96,37 @@ class House:
         """All strings of a file but docstrings; of a formatted one, `…` stands for each value."""
         yield from _strings(self.trees[file], raised=False)
 
-    def graph(self, *, deferred: bool = True) -> Graph:
-        """The imports of each file; without `deferred`, only those executed when the file is imported."""
+    def graph(self) -> Graph:
+        """The imports of each file."""
         graph: dict[str, set[str]] = {file: set() for file in self.texts}
         for found in self.imports:
-            if (deferred or not found.deferred) and found.importer != found.imported:
+            if found.importer != found.imported:
                 graph[found.importer].add(found.imported)
         return graph
 
     def private_uses(self) -> Iterator[tuple[str, str, str]]:
         """Private names used outside their file: the using file, the owner, the name."""
+        yield from ((one.importer, one.imported, one.name) for one in self.imports if _is_private(one.name))
         for file, tree in self.trees.items():
-            modules: dict[str, str] = {}
-            for node in ast.walk(tree):
-                if isinstance(node, ast.ImportFrom):
-                    for alias in node.names:
-                        owner = self.file_named(f"{node.module}.{alias.name}")
-                        if owner:
-                            modules[alias.asname or alias.name] = owner
-                        elif (owner := self.file_named(node.module or "")) and _is_private(alias.name):
-                            yield file, owner, alias.name
-            for node in ast.walk(tree):
-                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and _is_private(node.attr):
-                    owner = modules.get(node.value.id)
-                    if owner:
-                        yield file, owner, node.attr
+            nodes = list(ast.walk(tree))
+            named = {
+                alias.asname or alias.name: owner
+                for node in nodes
+                if isinstance(node, ast.ImportFrom)
+                for alias in node.names
+                if (owner := self.file_named(f"{node.module}.{alias.name}"))
+            }
+            for node in nodes:
+                if isinstance(node, ast.Attribute) and _is_private(node.attr) and isinstance(node.value, ast.Name):
+                    yield from ((file, owner, node.attr) for owner in (named.get(node.value.id),) if owner)
+
+
+def _imported(node: ast.AST) -> Iterator[tuple[str, str]]:
+    """The modules that a statement imports, with the name that it takes out of each, if it does."""
+    if isinstance(node, ast.Import):
+        yield from ((alias.name, "") for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        yield from ((node.module or "", alias.name) for alias in node.names)
 
 
 def _strings(node: ast.AST, *, raised: bool) -> Iterator[Text]:

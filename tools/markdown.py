@@ -6,12 +6,8 @@ from collections.abc import Iterable, Sequence
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table; a line end or a bar in a cell does not end it."""
-    lines = [head, ["---"] * len(head), *rows]
-    return (
-        "\n".join(f"| {' | '.join(map(cell, line))} |" for line in lines)
-        .replace("| --- |", "|---|")
-        .replace(" --- |", "---|")
-    )
+    first, *others = (f"| {' | '.join(map(cell, line))} |" for line in (head, *rows))
+    return "\n".join([first, f"|{'---|' * len(head)}", *others])
 
 
 def cell(text: str) -> str:

@@ -17,11 +17,10 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from texts.remedies import PROGRAM
 from tools.house import ROOT
@@ -31,12 +30,11 @@ REQUIREMENTS: Final = ROOT / "requirements" / "package.txt"
 HOME: Final = Path("/opt") / PROGRAM
 DEBIANS: Final = "/usr/bin/python3"
 """The interpreter that the packages are made for, and run by."""
-UNRELEASED: Final = "Unreleased"
 EPOCH: Final = "SOURCE_DATE_EPOCH"
 
 _PACKAGING: Final = ROOT / "packaging"
-_PIN: Final = re.compile(r"^\S+==[^\\\n]+", re.MULTILINE)
-_HEADING: Final = re.compile(r"^## \[?(?P<name>[^\]\s]+)", re.MULTILINE)
+_BESIDE: Final = Path(sys.executable).parent
+"""The folder of the tools of this environment."""
 _TAG: Final = "v"
 _ARCHITECTURES: Final[Mapping[str, str]] = {"x86_64": "amd64", "aarch64": "arm64"}
 _DOC: Final = Path("usr/share/doc") / PROGRAM
@@ -54,7 +52,6 @@ sys.exit(main())
 """
 _ELSEWHERE: Final = ("direct_url.json", "uv_cache.json", "REQUESTED")
 """What uv notes beside a package, of this machine alone."""
-_SCRIPTS: Final = "../../../bin/"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -75,34 +72,34 @@ def build_all(folder: Path, release: "Release") -> list[Path]:
     """Build all packages into a folder, in place of those of an earlier time; their paths."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    target = ("--target", "wheel", "--directory", str(folder))
-    build = [sys.executable, "-m", "hatchling", "build", *target]
-    subprocess.run(build, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - a module of this environment
+    _run(sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder)
     (wheel,) = folder.glob("*.whl")
     constraints, parts = folder / "constraints.txt", folder / f"{PROGRAM}-{release.version}.cdx.json"
     constraints.write_text("".join(f"{pin}\n" for pin in pins()), encoding="utf-8")
     with tempfile.TemporaryDirectory() as place:
-        environment = build_environment(Path(place) / "root", REQUIREMENTS, wheel)
+        root, python = Path(place) / "root", debians_python()
+        interpreter = build_environment(root, python, wheel)
         # What is in it, as CycloneDX has it. Not validated, which takes longer than all else.
         options = ("environment", "--no-validate", "--output-reproducible", "--pyproject", ROOT / "pyproject.toml")
-        subprocess.run([_tool("cyclonedx-py"), *options, "--output-file", parts, environment.interpreter], check=True)  # noqa: S603 - as above
-        deb = build_deb(environment, release, folder)
+        _run(_BESIDE / "cyclonedx-py", *options, "--output-file", parts, interpreter)
+        deb = build_deb(root, python, release, folder)
         manual = folder / "man"
-        shutil.copytree(environment.root / "usr/share/man", manual)
+        shutil.copytree(root / "usr/share/man", manual)
     written, sums = [wheel, constraints, deb, parts, *sorted(manual.rglob("*.gz"))], folder / "SHA256SUMS"
     lines = (f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}\n" for path in written)
     sums.write_text("".join(lines), encoding="utf-8")
     return [wheel, constraints, deb, parts, manual, sums]
 
 
-def pins() -> Iterator[str]:
+def pins() -> list[str]:
     """The versions of all packages without their hashes, as `uv tool install --constraints` takes them."""
-    for found in _PIN.finditer(REQUIREMENTS.read_text(encoding="utf-8")):
-        yield found[0].rstrip()
+    found = re.findall(r"^\S+==[^\\\n]+", REQUIREMENTS.read_text(encoding="utf-8"), re.MULTILINE)
+    return [pin.rstrip() for pin in found]
 
 
-def _tool(name: str) -> str:
-    return str(Path(sys.executable).with_name(name))
+def _run(*command: str | Path, folder: Path = ROOT, **more: str) -> None:
+    environment = {**os.environ, "PYTHONHASHSEED": "0", **more}
+    subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - commands of this file
 
 
 # ---- what a package is called -------------------------------------------------------------------------------------
@@ -112,13 +109,15 @@ class NotReleasable(Exception):
     """Raised when version, tag and changelog say different things; the text says which."""
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
-    """A version of the program, and the time that is written into all files of its packages."""
+class Release(NamedTuple):
+    """A version of the program, and the time that is written into all files of its packages.
+
+    `debian_version` is the same on a tagged commit; on another one it is older than it, and newer than earlier
+    commits.
+    """
 
     version: str
     debian_version: str
-    """The same on a tagged commit; on another one a version that is older than it, and newer than earlier commits."""
     epoch: int
 
     @property
@@ -133,9 +132,9 @@ def release_of(root: Path) -> Release:
     A commit without a tag is a version to come, and its changes may stand under "Unreleased".
     """
     version = str(tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
-    headings = _HEADING.findall((root / "CHANGELOG.md").read_text(encoding="utf-8"))
+    changes = (root / "CHANGELOG.md").read_text(encoding="utf-8")
     tags = [tag.removeprefix(_TAG) for tag in git_lines(root, "tag", "--points-at", "HEAD") if tag.startswith(_TAG)]
-    check(version, tags, headings)
+    check(version, tags, re.findall(r"^## \[?([^\]\s]+)", changes, re.MULTILINE))
     commit = git_lines(root, "log", "-1", "--format=%ct %h", "HEAD")
     seconds, _, name = (commit or [""])[0].partition(" ")
     epoch = int(os.environ.get(EPOCH) or seconds or 0)
@@ -149,7 +148,7 @@ def check(version: str, tags: Sequence[str], headings: Sequence[str]) -> None:
     """Check that tags and changelog have this version. Raises `NotReleasable`."""
     if tags and version not in tags:
         raise NotReleasable(f"the commit has the tag {_TAG}{tags[0]}, and pyproject.toml says {version}")
-    if version not in headings and (tags or UNRELEASED not in headings):
+    if version not in headings and (tags or "Unreleased" not in headings):
         raise NotReleasable(f"CHANGELOG.md has no heading '## {version}'")
 
 
@@ -162,54 +161,54 @@ def git_lines(root: Path, *arguments: str) -> list[str]:
     return said.stdout.split("\n")[:-1]
 
 
-# ---- the environment of the .deb ----------------------------------------------------------------------------------
+# ---- the environment of the .deb: `root` is a folder that stands for `/`, `python` is "3.13" -----------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """The environment below a folder that stands for `/`; `python` is "3.13"."""
-
-    root: Path
-    python: str
-
-    @property
-    def home(self) -> Path:
-        """Where it is while it is built."""
-        return self.root / HOME.relative_to("/")
-
-    @property
-    def packages(self) -> Path:
-        """The folder of its packages."""
-        return self.home / "lib" / f"python{self.python}" / "site-packages"
-
-    @property
-    def interpreter(self) -> Path:
-        """Its Python."""
-        return self.home / "bin" / "python3"
-
-
-def build_environment(root: Path, requirements: Path, wheel: Path) -> Environment:
-    """Build the environment below `root`: the packages of `requirements`, whose hashes are checked, and the wheel."""
-    built = Environment(root, debians_python())
-    built.packages.mkdir(parents=True)
-    built.interpreter.parent.mkdir()
-    built.interpreter.symlink_to(f"/usr/bin/python{built.python}")
-    (built.home / "pyvenv.cfg").write_text(
-        f"home = /usr/bin\ninclude-system-site-packages = false\nversion = {built.python}\n", encoding="utf-8"
+def build_environment(root: Path, python: str, wheel: Path) -> Path:
+    """Build it: the packages of the requirements, whose hashes are checked, and the wheel; its interpreter."""
+    home = root / HOME.relative_to("/")
+    packages, programs = home / "lib" / f"python{python}" / "site-packages", home / "bin"
+    packages.mkdir(parents=True)
+    programs.mkdir()
+    interpreter = programs / "python3"
+    interpreter.symlink_to(f"/usr/bin/python{python}")
+    settings = f"home = /usr/bin\ninclude-system-site-packages = false\nversion = {python}\n"
+    (home / "pyvenv.cfg").write_text(settings, encoding="utf-8")
+    install = (
+        _BESIDE / "uv",
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        interpreter,
+        "--link-mode",
+        "copy",
+        "--no-build",
     )
-    into = ("--python", str(built.interpreter), "--link-mode", "copy", "--no-build")
-    for what in (("--require-hashes", "--requirement", requirements), ("--no-index", "--no-deps", wheel)):
-        _run(_tool("uv"), "pip", "install", "--quiet", *into, *map(str, what))
-    _remove_traces(built)
-    script = built.home / "bin" / PROGRAM
+    _run(*install, "--require-hashes", "--requirement", REQUIREMENTS)
+    _run(*install, "--no-index", "--no-deps", wheel)
+    # What uv has written of this machine, and the scripts of the packages, stay out.
+    for path in programs.iterdir():
+        if path != interpreter:
+            path.unlink()
+    (home / ".lock").unlink(missing_ok=True)
+    for record in packages.glob("*.dist-info/RECORD"):
+        for name in _ELSEWHERE:
+            (record.parent / name).unlink(missing_ok=True)
+        elsewhere = ("../../../bin/", *(f"{record.parent.name}/{name}," for name in _ELSEWHERE))
+        kept = sorted(
+            line for line in record.read_text(encoding="utf-8").splitlines() if not line.startswith(elsewhere)
+        )
+        record.write_text("\n".join(kept) + "\n", encoding="utf-8")
+    script = programs / PROGRAM
     script.write_text(_SCRIPT, encoding="utf-8")
     script.chmod(0o755)
     # The bytecode: the same each time, and naming the files as they are installed.
-    for cache in built.packages.rglob("__pycache__"):
+    for cache in packages.rglob("__pycache__"):
         shutil.rmtree(cache)
     compiler = (DEBIANS, "-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash")
-    _run(*compiler, "-s", str(root), "-p", "/", str(built.packages))
-    return built
+    _run(*compiler, "-s", root, "-p", "/", packages)
+    return interpreter
 
 
 def debians_python() -> str:
@@ -218,48 +217,23 @@ def debians_python() -> str:
     return ".".join(shown.split()[1].split(".")[:2])
 
 
-def _remove_traces(environment: Environment) -> None:
-    """Leave out what uv has written of this machine, and the scripts of the packages."""
-    for path in environment.interpreter.parent.iterdir():
-        if path != environment.interpreter:
-            path.unlink()
-    (environment.home / ".lock").unlink(missing_ok=True)
-    for record in environment.packages.glob("*.dist-info/RECORD"):
-        for name in _ELSEWHERE:
-            (record.parent / name).unlink(missing_ok=True)
-        elsewhere = tuple(f"{record.parent.name}/{name}," for name in _ELSEWHERE)
-        lines = record.read_text(encoding="utf-8").splitlines()
-        kept = sorted(line for line in lines if not line.startswith((_SCRIPTS, *elsewhere)))
-        record.write_text("\n".join(kept) + "\n", encoding="utf-8")
-
-
-def _run(*command: str) -> None:
-    subprocess.run(command, check=True, env=os.environ | {"PYTHONHASHSEED": "0"})  # noqa: S603 - commands of this file
-
-
 # ---- the .deb: the files as they lie on the machine, in the words of `packaging/nfpm.yaml`, packed by nfpm --------
 
 
-def build_deb(environment: Environment, release: Release, folder: Path) -> Path:
+def build_deb(root: Path, python: str, release: Release, folder: Path) -> Path:
     """Write the .deb of an environment into a folder; its path."""
-    lay_out(environment.root, release)
+    lay_out(root, release)
     # All files have the time of the release, and the modes that Debian's packages have.
-    for one in (environment.root, *environment.root.rglob("*")):
+    for one in (root, *root.rglob("*")):
         if not one.is_symlink():
             one.chmod(0o755 if one.is_dir() or one.stat().st_mode & stat.S_IXUSR else 0o644)
         os.utime(one, (release.epoch, release.epoch), follow_symlinks=False)
-    architecture = _ARCHITECTURES[platform.machine()]
-    path = folder / f"{PROGRAM}_{release.debian_version}_{architecture}.deb"
-    values = {
-        "ARCHITECTURE": architecture,
-        "VERSION": release.debian_version,
-        "PYTHON": f"python{environment.python}",
-        "ICU": icu(),
-        "TREE": str(environment.root),
-        EPOCH: str(release.epoch),
-    }
-    command = [_tool("nfpm"), "package", "--config", "nfpm.yaml", "--packager", "deb", "--target", str(path)]
-    subprocess.run(command, cwd=_PACKAGING, env=os.environ | values, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - a tool of this environment
+    architecture, version = _ARCHITECTURES[platform.machine()], release.debian_version
+    path = folder / f"{PROGRAM}_{version}_{architecture}.deb"
+    values = {"ARCHITECTURE": architecture, "VERSION": version, "PYTHON": f"python{python}", "ICU": icu()}
+    values |= {"TREE": str(root), EPOCH: str(release.epoch)}
+    words = ("package", "--config", "nfpm.yaml", "--packager", "deb", "--target", path)
+    _run(_BESIDE / "nfpm", *words, folder=_PACKAGING, **values)
     return path
 
 
@@ -277,24 +251,21 @@ def lay_out(root: Path, release: Release) -> None:
     program.parent.mkdir(parents=True)
     program.symlink_to(HOME / "bin" / PROGRAM)
     write_pages(root / "usr/share/man", release)
-    for shell, place in _COMPLETIONS.items():
-        _copy(ROOT / "cli" / "completion" / f"{PROGRAM}.{shell}", root / place)
-    for file in sorted((_PACKAGING / "systemd").iterdir()):
-        _copy(file, root / "usr/lib" / ("sysusers.d" if file.suffix == ".conf" else "systemd/system") / file.name)
+    completion = ROOT / "cli" / "completion"
+    files = {root / place: completion / f"{PROGRAM}.{shell}" for shell, place in _COMPLETIONS.items()}
+    for file in (_PACKAGING / "systemd").iterdir():
+        files[root / "usr/lib" / ("sysusers.d" if file.suffix == ".conf" else "systemd/system") / file.name] = file
     # Of the source: no caches, no journals that somebody has left there.
     for name in git_lines(ROOT, "ls-files", "README.md", "SECURITY.md", "docs", "examples"):
         if name.startswith("examples/") or name.endswith((".md", ".png")):
-            _copy(ROOT / name, root / _DOC / name)
-    _copy(ROOT / "LICENSE", root / _DOC / "copyright")
+            files[root / _DOC / name] = ROOT / name
+    files[root / _DOC / "copyright"] = ROOT / "LICENSE"
+    files[root / _DOC / "examples" / f"{PROGRAM}.toml"] = _PACKAGING / f"{PROGRAM}.toml"
+    for target, source in files.items():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
     changes = root / _DOC / "changelog.gz"
     changes.write_bytes(gzip.compress((ROOT / "CHANGELOG.md").read_bytes(), mtime=0))
-    _copy(_PACKAGING / f"{PROGRAM}.toml", root / _DOC / "examples" / f"{PROGRAM}.toml")
-
-
-def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
-    target.chmod(source.stat().st_mode)
 
 
 if __name__ == "__main__":

@@ -13,45 +13,25 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from playwright.sync_api import Page, ViewportSize, sync_playwright
+from playwright.sync_api import ViewportSize, sync_playwright
 
 from benchmarks import rig
 from tools.house import ROOT
 
 PICTURE: Final = ROOT / "docs" / "how-to" / "page.png"
 MOST_BYTES: Final = 200_000
-SIZE: Final[ViewportSize] = {"width": 1280, "height": 830}
 HOST: Final = "billing1"
 BILLING: Final = "169.254.80.82"
 USER: Final = "ivanova"
 FILE: Final = "остатки-на-1-декабря.csv"
-
-SUBSCRIBERS: Final = 6_000
+FAULT: Final = '[[fault]]\nmethod = "objects.create"\nkind = "{}"\nshare = {}\n'
+FAULTS: Final = (
+    FAULT.format("busy", 0.0025) + 'text = "Группе нельзя добавлять финансовую операцию"\n',
+    FAULT.format("busy", 0.0008) + 'text = "Нет счета для проведения финансовой операции"\n',
+    FAULT.format("invalid-json-after-effect", 0.0006),
+)
 SHOWN_FROM: Final = 0.62
 """The share of accepted rows at which the picture is taken."""
-SLOTS: Final = 10
-LATENCY_MS: Final = 120.0
-FAULTS: Final = """
-[[fault]]
-kind = "busy"
-method = "objects.create"
-text = "Группе нельзя добавлять финансовую операцию"
-share = 0.0025
-
-[[fault]]
-kind = "busy"
-method = "objects.create"
-text = "Нет счета для проведения финансовой операции"
-share = 0.0008
-
-[[fault]]
-kind = "invalid-json-after-effect"
-method = "objects.create"
-share = 0.0006
-"""
-PATIENCE: Final = 600_000
-"""Milliseconds."""
-
 SHARE_ACCEPTED: Final = """share => {
     const number = (id) => Number(document.getElementById(id).textContent.split(",")[0].replace(/\\D/g, ""));
     return number("accepted-rows") >= share * (number("asked-rows") || Infinity);
@@ -72,29 +52,17 @@ def run_in(folder: Path, *place: str) -> str:
             return str(runs[0]["run"])
 
 
-def take(tab: Page, address: str, folder: Path) -> int:
-    """Make the picture of the page in the middle of the load; its bytes."""
-    tab.set_default_timeout(PATIENCE)
-    tab.goto(address)
-    tab.wait_for_function(SHARE_ACCEPTED, arg=SHOWN_FROM)
-    tab.evaluate(RENAME, [[f"{folder}/", ""], [socket.gethostname(), HOST], ["127.0.0.1", BILLING]])
-    return len(tab.screenshot(path=PICTURE))
-
-
 def main() -> int:
     """Make the picture. Returns 1 where it has become too large."""
     chromium = shutil.which("chromium")
     if chromium is None:
         raise SystemExit("Chromium is missing: it is Debian's package chromium")
     os.environ |= {"LOGNAME": USER, "PYTHONPATH": str(ROOT)}
-    with (
-        rig.billing(SUBSCRIBERS, slots=SLOTS, latency_ms=LATENCY_MS) as billing,
-        sync_playwright() as playwright,
-    ):
+    with rig.billing(6_000, slots=10, latency_ms=120.0) as billing, sync_playwright() as playwright:
         folder, place = billing.folder, ("--journal", str(billing.folder / "journal"))
         rows = [f"{key};{(key * 7919) % 290_000 / 100 - 300:.2f}".replace(".", ",") for key in billing.ids]
         (folder / FILE).write_text("\n".join(["abonent_id;amount", *rows]) + "\n", encoding="utf-8")
-        billing.ask("PUT", "/faults", FAULTS.encode())
+        billing.ask("PUT", "/faults", "".join(FAULTS).encode())
         load = ("run", "balances", FILE, "--yes", "--quiet", "--set", "op_type=2", "--settle", "600")
         where = ("--api-url", billing.url, "--database", rig.DATABASE, *place)
         with rig.started([*rig.CLI, *load, *where], folder):
@@ -103,8 +71,13 @@ def main() -> int:
                 address = msgspec.json.decode(rig.line_of(page))["address"]
                 flags = ["--no-sandbox"] if os.geteuid() == 0 else []
                 browser = playwright.chromium.launch(executable_path=chromium, args=flags)
-                tab = browser.new_page(viewport=SIZE, color_scheme="light", locale="ru-RU")
-                taken = take(tab, address, folder)
+                size: ViewportSize = {"width": 1280, "height": 830}
+                tab = browser.new_page(viewport=size, color_scheme="light", locale="ru-RU")
+                tab.set_default_timeout(600_000)
+                tab.goto(address)
+                tab.wait_for_function(SHARE_ACCEPTED, arg=SHOWN_FROM)
+                tab.evaluate(RENAME, [[f"{folder}/", ""], [socket.gethostname(), HOST], ["127.0.0.1", BILLING]])
+                taken = len(tab.screenshot(path=PICTURE))
                 browser.close()
     print(f"{PICTURE.relative_to(ROOT)}: {taken:,} bytes")  # noqa: T201 - a tool of the developers
     return int(taken > MOST_BYTES)

@@ -15,13 +15,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from babel.messages.catalog import Catalog
-from babel.messages.pofile import read_po, write_po
 from sphinx_intl.basic import update
 
 from cli.terminal.streams import outputs
 from cli.terminal.waiting import waiting
 from texts.said import said
+from tools.catalogues import LINE, read_catalogue, text_of
 from tools.house import ROOT
 
 DOCS: Final = ROOT / "docs"
@@ -34,7 +33,6 @@ TRANSLATED: Final = (
     *("explanation/index", "explanation/exactly-once", "explanation/not-promised", "explanation/threats"),
 )
 """The pages and folders of pages that are translated."""
-_LINE: Final = 118
 
 
 def build(language: str, target: Path) -> str:
@@ -59,14 +57,20 @@ def renew(locale: Path = LOCALE) -> None:
             if not {page.parts[0], page.as_posix()} & {*TRANSLATED}:
                 path.unlink()
         with contextlib.redirect_stdout(io.StringIO()):
-            update(str(locale), str(templates), LANGUAGES, line_width=_LINE, ignore_obsolete=True, jobs=1)
+            update(str(locale), str(templates), LANGUAGES, line_width=LINE, ignore_obsolete=True, jobs=1)
         for path in catalogues(locale):
             page = Path(*path.relative_to(locale).parts[2:])
             template = prose / page.with_suffix(".pot")
-            if template.exists():
-                _settle(path, page, _read(template))
-            else:
+            if not template.exists():
                 path.unlink()
+                continue
+            catalogue, own = read_catalogue(path), read_catalogue(template)
+            for one in catalogue:
+                if one.id and not one.string and one.id not in own:
+                    one.string = one.id
+            catalogue.header_comment = f"# docs/{page.with_suffix('.md')}"
+            catalogue.fuzzy = False
+            path.write_text(text_of(catalogue), encoding="utf-8")
 
 
 def catalogues(locale: Path = LOCALE) -> Iterator[Path]:
@@ -76,25 +80,7 @@ def catalogues(locale: Path = LOCALE) -> Iterator[Path]:
 
 def unsettled(path: Path) -> list[str]:
     """The paragraphs of a catalogue that have no translation, or one of an older text."""
-    return [str(one.id) for one in _read(path) if one.id and (one.fuzzy or not one.string)]
-
-
-def _settle(path: Path, page: Path, prose: Catalog) -> None:
-    """Give blocks of code that are new their own text, and the file a head that names its page."""
-    catalogue = _read(path)
-    for one in catalogue:
-        if one.id and not one.string and one.id not in prose:
-            one.string = one.id
-    catalogue.header_comment = f"# docs/{page.with_suffix('.md')}"
-    catalogue.fuzzy = False
-    text = io.BytesIO()
-    write_po(text, catalogue, width=_LINE, ignore_obsolete=True)
-    path.write_bytes(text.getvalue())
-
-
-def _read(path: Path) -> Catalog:
-    with path.open("rb") as file:
-        return read_po(file, abort_invalid=True)
+    return [str(one.id) for one in read_catalogue(path) if one.id and (one.fuzzy or not one.string)]
 
 
 def _sphinx(builder: str, target: Path, *settings: str) -> str:

@@ -19,6 +19,8 @@ from checkpoints.dialects import schema as journal_schema
 from checkpoints.queries import FORMAT as JOURNAL_FORMAT
 from checkpoints.states import State
 from cli.commands.completion import TABLE as OPTIONS
+from cli.commands.jobs import in_rows, needs
+from cli.commands.jobs import value as value_of
 from cli.jobfile.job_file import FORMAT, KEYS, NUMBER, RUN, STEP, SWITCH, TABLE, TEXT, TEXTS
 from cli.main import COMMANDS, Product, app
 from cli.metrics.reader import METRICS, kind_of
@@ -30,10 +32,13 @@ from cli.terminal import exits
 from cli.terminal.exits import Exit
 from cli.terminal.usage import paragraphs
 from jobs.catalogue.catalogue import JOBS
+from jobs.spec.columns import KNOWN as KNOWN_COLUMNS
 from jobs.spec.entries import CREATED, SharedAccountsRule
+from jobs.spec.spec import JobSpec, own_select
+from tests.proofs import proofs_of
 from texts.remedies import PROGRAM
+from tools.catalogues import written
 from tools.house import ROOMS, ROOT
-from tools.jobs import page as jobs_page
 from tools.markdown import code, table, with_block
 from tools.syntax import choices, option_table, typed, word_of
 
@@ -47,54 +52,47 @@ SHARED_BY: Final = 3
 _VARIABLE: Final = re.compile(r"CARBON_MIGRATE_\w+")
 
 
-class Guide(NamedTuple):
-    """An example of a command as it is typed, without the program, and the pages that show its use, below `docs`."""
-
-    example: str
-    pages: Sequence[str]
-
-
-GUIDES: Final[Mapping[str, Guide]] = {
-    "doctor": Guide("doctor", ["tutorial/first-load.md"]),
-    "jobs": Guide("jobs balances", ["reference/jobs.md"]),
-    "translate": Guide("translate -f recipes.sh", ["how-to/calls.md"]),
-    "probe": Guide("probe --abonent 1042", ["how-to/probe.md", "explanation/profile.md"]),
-    "dictionary": Guide("dictionary subscribers.csv -o names.csv", ["reference/import.md"]),
-    "completion": Guide("completion bash", []),
-    "plan": Guide("plan balances balances.csv", ["tutorial/first-load.md"]),
-    "run": Guide(
+GUIDES: Final[Mapping[str, tuple[str, ...]]] = {
+    "doctor": ("doctor", "tutorial/first-load.md"),
+    "jobs": ("jobs balances", "reference/jobs.md"),
+    "translate": ("translate -f recipes.sh", "how-to/calls.md"),
+    "probe": ("probe --abonent 1042", "how-to/probe.md", "explanation/profile.md"),
+    "dictionary": ("dictionary subscribers.csv -o names.csv", "reference/import.md"),
+    "completion": ("completion bash",),
+    "plan": ("plan balances balances.csv", "tutorial/first-load.md"),
+    "run": (
         "run balances balances.csv --limit 1",
-        ["tutorial/first-load.md", "how-to/night.md", "how-to/slow.md", "how-to/again.md"],
+        *("tutorial/first-load.md", "how-to/night.md", "how-to/slow.md", "how-to/again.md"),
     ),
-    "import": Guide("import subscribers.csv --dictionary names.csv --check", ["reference/import.md"]),
-    "worker": Guide("worker --billings 20", ["how-to/postgres.md"]),
-    "resume": Guide("resume k7m2q", ["how-to/trouble.md"]),
-    "status": Guide("status k7m2q --watch", ["how-to/steer.md"]),
-    "page": Guide("page k7m2q", ["how-to/page.md"]),
-    "pause": Guide("pause k7m2q", ["how-to/steer.md"]),
-    "continue": Guide("continue k7m2q", ["how-to/steer.md"]),
-    "get": Guide("get k7m2q", ["how-to/steer.md"]),
-    "set": Guide("set k7m2q rate=20 hours=01:00-06:00", ["how-to/steer.md"]),
-    "stop": Guide("stop k7m2q", ["how-to/steer.md"]),
-    "verify": Guide("verify k7m2q -o differences.csv", ["tutorial/first-load.md"]),
-    "reconcile": Guide("reconcile k7m2q", ["how-to/settle.md"]),
-    "decide": Guide('decide k7m2q/1042 accepted --why "seen by Olga"', ["how-to/settle.md"]),
-    "export": Guide("export k7m2q --state rejected -o rejected.csv", ["how-to/correct.md"]),
-    "report": Guide("report k7m2q --lang ru", ["how-to/report.md"]),
-    "undo": Guide("undo k7m2q --set way=opposite", ["how-to/undo.md"]),
-    "close": Guide('close k7m2q --reason "the file was that of October"', ["how-to/undo.md"]),
-    "purge": Guide("purge --older-than 90d --keep-totals", ["how-to/personal-data.md"]),
-    "journal copy": Guide("journal copy carbon-migrate.journal postgresql://HOST/DATABASE", ["how-to/postgres.md"]),
-    "journal key": Guide("journal key vault.key", ["how-to/postgres.md"]),
-    "demo": Guide("demo", []),
-    "selftest": Guide("selftest --rounds 1", ["how-to/rehearsal.md"]),
-    "mock init": Guide("mock init billing.fdb --abonents 1000", ["how-to/rehearsal.md"]),
-    "mock serve": Guide("mock serve billing.fdb --port 8082", ["how-to/rehearsal.md"]),
-    "mock replay": Guide("mock replay night.rec", ["how-to/replay.md"]),
-    "mock rows": Guide("mock rows k7m2q -o rows.csv", ["how-to/replay.md"]),
-    "mock diff": Guide("mock diff night.rec --api-url http://billing:8082", ["how-to/replay.md"]),
+    "import": ("import subscribers.csv --dictionary names.csv --check", "reference/import.md"),
+    "worker": ("worker --billings 20", "how-to/postgres.md"),
+    "resume": ("resume k7m2q", "how-to/trouble.md"),
+    "status": ("status k7m2q --watch", "how-to/steer.md"),
+    "page": ("page k7m2q", "how-to/page.md"),
+    "pause": ("pause k7m2q", "how-to/steer.md"),
+    "continue": ("continue k7m2q", "how-to/steer.md"),
+    "get": ("get k7m2q", "how-to/steer.md"),
+    "set": ("set k7m2q rate=20 hours=01:00-06:00", "how-to/steer.md"),
+    "stop": ("stop k7m2q", "how-to/steer.md"),
+    "verify": ("verify k7m2q -o differences.csv", "tutorial/first-load.md"),
+    "reconcile": ("reconcile k7m2q", "how-to/settle.md"),
+    "decide": ('decide k7m2q/1042 accepted --why "seen by Olga"', "how-to/settle.md"),
+    "export": ("export k7m2q --state rejected -o rejected.csv", "how-to/correct.md"),
+    "report": ("report k7m2q --lang ru", "how-to/report.md"),
+    "undo": ("undo k7m2q --set way=opposite", "how-to/undo.md"),
+    "close": ('close k7m2q --reason "the file was that of October"', "how-to/undo.md"),
+    "purge": ("purge --older-than 90d --keep-totals", "how-to/personal-data.md"),
+    "journal copy": ("journal copy carbon-migrate.journal postgresql://HOST/DATABASE", "how-to/postgres.md"),
+    "journal key": ("journal key vault.key", "how-to/postgres.md"),
+    "demo": ("demo",),
+    "selftest": ("selftest --rounds 1", "how-to/rehearsal.md"),
+    "mock init": ("mock init billing.fdb --abonents 1000", "how-to/rehearsal.md"),
+    "mock serve": ("mock serve billing.fdb --port 8082", "how-to/rehearsal.md"),
+    "mock replay": ("mock replay night.rec", "how-to/replay.md"),
+    "mock rows": ("mock rows k7m2q -o rows.csv", "how-to/replay.md"),
+    "mock diff": ("mock diff night.rec --api-url http://billing:8082", "how-to/replay.md"),
 }
-"""By command; a test names those that are missing."""
+"""An example of each command as it is typed, without the program, and the pages below `docs` that show its use."""
 
 
 class Entry(NamedTuple):
@@ -105,29 +103,13 @@ class Entry(NamedTuple):
     panel: str = ""
 
 
-class Command(NamedTuple):
-    """A command with all that may be typed after it."""
-
-    name: str
-    group: str
-    paragraphs: Sequence[str]
-    arguments: Sequence[Entry]
-    options: Sequence[Entry]
+def _entries(command: Any, kind: str) -> list[Entry]:  # noqa: ANN401 - typer does not export this type
+    """The arguments or the options of a command."""
+    shown = (one for one in command.params if not getattr(one, "hidden", False))
+    return [_entry(one) for one in shown if one.param_type_name == kind]
 
 
-def commands() -> list[Command]:
-    """All commands, those of a group of commands by both words."""
-    found = []
-    for name, group, one in typed():
-        entries: dict[str, list[Entry]] = {"argument": [], "option": []}
-        for parameter in one.params:
-            if not getattr(parameter, "hidden", False):
-                entries[parameter.param_type_name].append(_entry(parameter))
-        found.append(Command(name, group, list(paragraphs(one.help or "")), *entries.values()))
-    return found
-
-
-def _entry(parameter: Any) -> Entry:  # noqa: ANN401 - typer does not export this type
+def _entry(parameter: Any) -> Entry:  # noqa: ANN401 - as above
     """An argument or option: its names with its value, and what it says, with its default."""
     value = "|".join(choices(parameter)) or word_of(parameter)
     if parameter.param_type_name == "argument":
@@ -150,51 +132,176 @@ def slug(text: str) -> str:
     return re.sub(r"[^\w-]", "", text.lower().replace(" ", "-"))
 
 
-def command_pages() -> dict[str, str]:
-    """A page for each group of commands, one for the options that many share, and the index, by their names."""
-    found = commands()
-    times = Counter(option for one in found for option in one.options if option.panel)
+def command_pages() -> Iterator[tuple[str, str]]:
+    """A page for each group of commands, one for the options that many share, and the index, with their names."""
+    options = {name: _entries(command, "option") for name, _, command in typed()}
+    times = Counter(option for some in options.values() for option in some if option.panel)
     order = list(dict.fromkeys(option.panel for option in times))
     often = (option for option, number in times.items() if number >= SHARED_BY)
-    shared = dict.fromkeys(sorted(often, key=lambda option: order.index(option.panel)))
+    shared = sorted(often, key=lambda option: order.index(option.panel))
+    pages: dict[str, list[str]] = {}
+    rows: dict[str, list[Sequence[str]]] = defaultdict(list)
+    for name, group, command in typed():
+        summary, *others = paragraphs(command.help or "")
+        rows[group].append((f"[{name}]({slug(group)}.md#{slug(name)})", summary))
+        page = pages.setdefault(group, [f"# {group}", ""])
+        page += [f"## {name}", ""]
+        example, *guides = GUIDES.get(name, ("",))
+        page += (line for one in (summary, *others) for line in (one, ""))
+        if example:
+            page += ["```console", f"$ {PROGRAM} {example}", "```", ""]
+        panels: dict[str, list[str]] = defaultdict(list)
+        for entry in options[name]:
+            if entry in shared:
+                panels[entry.panel].append(entry.names)
+        see = [(f"[{panel}](shared.md#{slug(panel)})", ", ".join(names)) for panel, names in panels.items()]
+        see += [(f"[{guide.rpartition('/')[2]}](../../{guide})", "how it is used") for guide in guides]
+        arguments = [entry[:2] for entry in _entries(command, "argument")]
+        own = [entry[:2] for entry in options[name] if entry not in shared]
+        for head, lines in ((("argument", "is"), arguments), (("option", "does"), own), (("see", "for"), see)):
+            page += [table(head, lines), ""] if lines else []
     same = "`--help` after any command shows the same; after `run`, `plan` and `import` with `--verbose`."
     index = ["# Commands", "", f"What can be typed after `{PROGRAM}`. {same}", ""]
-    written: dict[str, str] = {}
-    for group in dict.fromkeys(one.group for one in found):
-        members = [one for one in found if one.group == group]
-        rows = [(f"[{one.name}]({slug(group)}.md#{slug(one.name)})", one.paragraphs[0]) for one in members]
-        index += [f"**{group}**", "", table(["command", "does"], rows), ""]
-        sections = (line for one in members for line in (f"## {one.name}", "", *_section(one, shared)))
-        written[f"{slug(group)}.md"] = "\n".join([f"# {group}", "", *sections])
-    program = [_entry(one) for one in get_command(app).params if one.param_type_name == "option"]
-    index += ["**Without a command**", "", table(["option", "does"], [one[:2] for one in program]), ""]
-    names = "\n".join((*(name.removesuffix(".md") for name in written), "shared"))
-    lines = ["# Options of many commands", "", "Which command takes which of them, its own entry says.", ""]
+    for group, page in pages.items():
+        index += [f"**{group}**", "", table(["command", "does"], rows[group]), ""]
+        yield f"{slug(group)}.md", "\n".join(page)
+    program = [entry[:2] for entry in _entries(get_command(app), "option")]
+    index += ["**Without a command**", "", table(["option", "does"], program), ""]
+    names = "\n".join((*map(slug, pages), "shared"))
+    yield "index.md", "\n".join([*index, f"```{{toctree}}\n:hidden:\n\n{names}\n```", ""])
+    listed = ["# Options of many commands", "", "Which command takes which of them, its own entry says.", ""]
     for panel in dict.fromkeys(entry.panel for entry in shared):
-        rows = [entry[:2] for entry in shared if entry.panel == panel]
-        lines += [f"## {panel}", "", table(["option", "does"], rows), ""]
-    written["index.md"] = "\n".join([*index, f"```{{toctree}}\n:hidden:\n\n{names}\n```", ""])
-    return {**written, "shared.md": "\n".join(lines)}
+        listed += [
+            f"## {panel}",
+            "",
+            table(["option", "does"], [one[:2] for one in shared if one.panel == panel]),
+            "",
+        ]
+    yield "shared.md", "\n".join(listed)
 
 
-def _section(one: Command, shared: Mapping[Entry, None]) -> Iterator[str]:
-    guide = GUIDES.get(one.name, Guide("", []))
-    for paragraph in one.paragraphs:
-        yield from (paragraph, "")
-    if guide.example:
-        yield from ("```console", f"$ {PROGRAM} {guide.example}", "```", "")
-    if one.arguments:
-        yield from (table(["argument", "is"], [entry[:2] for entry in one.arguments]), "")
-    if own := [entry[:2] for entry in one.options if entry not in shared]:
-        yield from (table(["option", "does"], own), "")
-    panels: dict[str, list[str]] = defaultdict(list)
-    for entry in one.options:
-        if entry in shared:
-            panels[entry.panel].append(entry.names)
-    rows = [(f"[{panel}](shared.md#{slug(panel)})", ", ".join(names)) for panel, names in panels.items()]
-    rows += [(f"[{page.rpartition('/')[2]}](../../{page})", "how it is used") for page in guide.pages]
-    if rows:
-        yield from (table(["see", "for"], rows), "")
+# ---- the jobs: what the catalogue says of them, and what it does not know; tests/proofs.py says what is tested ---
+
+Effects = tuple[str, str, str]
+"""The effect of a second call, how that of a call is recognised, and how it is verified."""
+
+
+_MARK: Final = "the mark of run and row in its comment"
+_ENTRY: Final = "entry, sum and comment are read again, the sums compared"
+_ISSUED: Final = (
+    "yes: it is only another address",
+    "the pool, and an address that is not the old one",
+    "pool and address are read again",
+)
+_DELETED: Final = ("no", "it is gone", "it is looked for, and not found")
+_UNREADABLE: Final = ("nothing: it is sent again", "cannot be read back, and says so")
+_TO_A_PERSON: Final = "nothing: a lost answer is left to a person"
+_EFFECTS: Final[Mapping[str, Effects]] = {
+    "balances": ("no: it would be a second entry", _MARK, _ENTRY),
+    "import": (
+        "no: each step is looked up before it is sent again",
+        "contract number, login, name of a folder; the mark of run and row where there is none of these",
+        "each step is read again, the sums compared; counts and sums by folder, tariff and operator",
+    ),
+    "snat-pool": _ISSUED,
+    "ip-pool": _ISSUED,
+    "recalculate": (
+        "yes: it is the same recalculation",
+        "the date, or none, for the billing clears it when it is done",
+        "the date is read again; none counts as done",
+    ),
+    "connect-service": ("no: it would be a second service", _MARK, "the service is read again"),
+    "attribute": (
+        "no: it would be a second value",
+        "the value, by subscriber and attribute",
+        "the value is read again",
+    ),
+    "delete-services": _DELETED,
+    "delete-account": _DELETED,
+    "payment": ("no: it would be a second payment", f"{_MARK}; with `way=add_payment` {_TO_A_PERSON}", _ENTRY),
+    "password": ("yes: it is the same password", *_UNREADABLE),
+    "random-password": ("yes: it is only another password, and the last one counts", *_UNREADABLE),
+    "password-recovery": ("no: it would be a second letter", _TO_A_PERSON, _UNREADABLE[1]),
+    "call": (
+        "as its methods tell, or `--repeatable` says",
+        "as its methods tell, or by the select of `--look-up`",
+        f"the same way; where there is none it {_UNREADABLE[1]}",
+    ),
+}
+"""By job; the other jobs read, or set fields."""
+
+
+def effects_of(job: JobSpec) -> Effects:
+    """How the effect of a job is recognised."""
+    fields = (
+        "yes: a field that is set twice is set once",
+        "its fields, which are as wanted",
+        "its fields are read again",
+    )
+    return _EFFECTS.get(job.name, fields if job.writes else ("yes: it changes nothing", "not needed", "not needed"))
+
+
+_INTRODUCTION: Final = f"""\
+What there is to do. `{PROGRAM} jobs` shows the same, `{PROGRAM} jobs JOB` one of them; this page is
+written from the catalogue by `make docs`. The numbers are those of the vendor's recipes, and of what integrators do
+besides: 1 to 30 are all of them. Whatever else the REST API can do, [call](#call) does.
+
+The last three columns name tests. Those of the first take a job through plan, run, kill -9 in the middle, resume and
+verify, as real processes against the mock billing; those of the second take it back, and compare the whole database;
+where there is no way back they show that `undo` says so. The third has what is a job's own.
+
+`{PROGRAM} plan JOB …` says what would be done and sends nothing. `run JOB …` shows it, asks, and does it.
+`verify RUN` reads back what the billing has now. `undo RUN` takes it back, and that can be undone too. The crash lab
+(`{PROGRAM} selftest --job NAME`) carries out every job that writes.
+
+"""
+
+_COLUMNS: Final = f"""\
+Case, ё, spaces and points in a name do not matter. A sum may have its unit, as `Сумма, руб.`. A column of any other
+name is given with `--map NAME=COLUMN`. `{PROGRAM} jobs JOB` says which of them a job asks for.
+"""
+
+
+def jobs_page() -> str:
+    """The whole page as Markdown."""
+    head = ["#", "job", "call", "may it be sent twice?", "recognised by", "verified by", "undone by"]
+    tested = ["tested: plan, run, kill -9, resume, verify", "tested: undo", "tested: its own"]
+    numbered = sorted((number, job) for job in JOBS.values() for number in job.recipes)
+    rows = []
+    for number, job in [*numbered, *(("–", job) for job in JOBS.values() if not job.recipes)]:
+        proofs = proofs_of(job)
+        name = f"[{job.name}](#{job.name})" + ("" if job.writes else ", reads")
+        tested_by = [", ".join(map(_link, tests)) or "–" for tests in (proofs.whole_way, proofs.undo, proofs.own)]
+        rows.append([str(number), name, f"`{job.call}`", *effects_of(job), job.undo, *tested_by])
+    names = [(code(name), ", ".join(others)) for name, others in KNOWN_COLUMNS.items()]
+    columns = table(["column", "found as well when it is called"], names)
+    parts = [
+        "# Jobs",
+        _INTRODUCTION + table([*head, *tested], rows),
+        "## Names of columns",
+        _COLUMNS.rstrip(),
+        columns,
+    ]
+    return "\n\n".join([*parts, *(part for job in JOBS.values() for part in _section(job))]) + "\n"
+
+
+def _link(test: str) -> str:
+    path, _, name = test.partition("::")
+    return f"[{name.removeprefix('test_').replace('_', ' ')}](../../tests/{path})"
+
+
+def _section(job: JobSpec) -> Iterator[str]:
+    yield f"## {job.name}"
+    only_reads = "" if job.writes else " It only reads, and its answers become a file."
+    yield f"{job.summary[:1].upper()}{job.summary[1:]}.{only_reads}"
+    yield f"    {job.example}"
+    yield f"- Rows: {needs(job)}.\n- Call: `{job.call}`\n- Undo: {job.undo}."
+    for title, parameters in (("parameter", job.parameters), ("parameter of its undo", job.undo_parameters)):
+        rows = [(code(one.name), value_of(one), in_rows(one) or "–", one.help) for one in parameters]
+        if rows:
+            yield table([title, "value", "column of the rows", "what for"], rows)
+    if select := own_select(job):
+        yield f"```sql\n{select}\n```"
 
 
 # ---- exit codes ---------------------------------------------------------------------------------------------------
@@ -228,12 +335,6 @@ ENDS: Final[Mapping[str, Mapping[Exit, str]]] = {
 }
 """What a command ends with beside 0 and `ANY`, and when; of what sends, see `_RUN`."""
 
-_SPEAKS_OF: Final[Mapping[Product, str]] = {
-    Product.OUTPUT: "what it prints",
-    Product.CHANGE: "what it changes",
-    Product.RUN: "the run",
-}
-
 
 def codes_of(command: str) -> frozenset[Exit]:
     """All codes that a command can end with."""
@@ -252,11 +353,15 @@ def exit_table() -> str:
     """The commands with the codes of their own."""
     rows = []
     for name, group, _ in typed():
-        product = COMMANDS[name.partition(" ")[0]].product
         told = "; ".join(["0: done", *(f"{int(one)}: {when}" for one, when in ENDS.get(name, {}).items())])
-        if product is Product.RUN:
-            told = "0, 1, 3 and 4: how the run came out"
-        rows.append((f"[{name}](commands/{slug(group)}.md#{slug(name)})", told, _SPEAKS_OF[product]))
+        match COMMANDS[name.partition(" ")[0]].product:
+            case Product.OUTPUT:
+                of = "what it prints"
+            case Product.CHANGE:
+                of = "what it changes"
+            case _:
+                told, of = "0, 1, 3 and 4: how the run came out", "the run"
+        rows.append((f"[{name}](commands/{slug(group)}.md#{slug(name)})", told, of))
     return table(["command", "ends with", "speaks of"], rows)
 
 
@@ -273,16 +378,14 @@ def table_sections() -> str:
     for remark, name, body, view in _TABLE.findall(journal_schema()):
         lines = [line.removeprefix("--").strip() for line in remark.splitlines() if not line.startswith("-- ----")]
         sections[bool(view)] += [f"## {name or view}", "", *filter(None, [" ".join(lines)]), *([""] if lines else [])]
-        if rows := [_column(*found) for found in _COLUMN.findall(body)]:
+        rows = []
+        for column, kind, rest, told in _COLUMN.findall(body):
+            nullable = "" if "not null" in rest or "primary key" in rest else ", or null"
+            points = [f"of {code(one)}" for one in re.findall(r"references (\w+)", rest)]
+            rows.append((code(column), f"{kind}{nullable}", "; ".join(filter(None, [*points, told])) or "–"))
+        if rows:
             sections[False] += [table(["column", "type", "what it holds"], rows), ""]
     return "\n".join((*sections[False], *sections[True])).rstrip()
-
-
-def _column(name: str, kind: str, rest: str, remark: str) -> tuple[str, str, str]:
-    nullable = "" if "not null" in rest or "primary key" in rest else ", or null"
-    points = re.search(r"references (\w+)", rest)
-    told = f"of {code(points[1])}" if points else ""
-    return code(name), f"{kind}{nullable}", "; ".join(filter(None, [told, remark])) or "–"
 
 
 def state_table() -> str:
@@ -414,7 +517,7 @@ def _value(found: Any, parts: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any p
 
 # ---- job files: keys and types are those of the reader, what a key says is taken from the table of the page --------
 
-_ENTRY: Final = re.compile(r"^\| (`\w+`(?:, `\w+`)*) \| [^|]* \| (.*) \|$", re.MULTILINE)
+_TOLD: Final = re.compile(r"^\| (`\w+`(?:, `\w+`)*) \| [^|]* \| (.*) \|$", re.MULTILINE)
 _TYPES: Final[Mapping[str, Schema]] = {
     TEXT: {"type": "string"},
     TEXTS: {"type": "array", "items": {"type": "string"}},
@@ -432,7 +535,7 @@ _KNOWN_VALUES: Final[Mapping[str, Schema]] = {
 def job_file_schema() -> Schema:
     """The JSON Schema of job files, for editors."""
     page = (REFERENCE / "job-files.md").read_text(encoding="utf-8")
-    told = {name: text for names, text in _ENTRY.findall(page) for name in re.findall(r"`(\w+)`", names)}
+    told = {name: text for names, text in _TOLD.findall(page) for name in re.findall(r"`(\w+)`", names)}
     step = {
         name: {"description": told.get(name, ""), **_KNOWN_VALUES.get(name, _TYPES[kind])}
         for name, kind in KEYS.items()
@@ -530,11 +633,11 @@ BLOCKS: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = {
 """The blocks of each page."""
 
 
-def written() -> Iterator[tuple[Path, str]]:
+def pages() -> Iterator[tuple[Path, str]]:
     """Each file that has something written from the code, as it should be."""
     yield OPTIONS, msgspec.json.format(msgspec.json.encode(option_table()), indent=1).decode() + "\n"
     yield REFERENCE / "jobs.md", jobs_page()
-    for name, text in command_pages().items():
+    for name, text in command_pages():
         yield REFERENCE / "commands" / name, text
     for name, schema in (("job-file", job_file_schema()), ("settings", settings_schema())):
         encoded = msgspec.json.format(msgspec.json.encode(schema), indent=2)
@@ -548,19 +651,8 @@ def written() -> Iterator[tuple[Path, str]]:
 
 def stale() -> dict[Path, str]:
     """The files that would be written otherwise today, with what they would be."""
-    return {path: text for path, text in written() if not path.exists() or path.read_text(encoding="utf-8") != text}
-
-
-def main() -> int:
-    """Write what is stale, or end with 1 where something is and nothing may be written."""
-    found = stale()
-    for path, text in found.items():
-        sys.stdout.write(f"{path.relative_to(ROOT)}\n")
-        if sys.argv[1:] == ["--write"]:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-    return int(bool(found) and sys.argv[1:] != ["--write"])
+    return {path: text for path, text in pages() if not path.exists() or path.read_text(encoding="utf-8") != text}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(written(stale(), sys.argv[1:]))

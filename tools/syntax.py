@@ -23,10 +23,10 @@ def typed() -> Iterator[tuple[str, str, Any]]:
     """Each command that can be typed, one of a group by both words: its name, its group in the help, the command."""
     for name, entry in COMMANDS.items():
         found = load(name)
-        own = getattr(found, "commands", {})
-        if not own or found.invoke_without_command:
+        below = getattr(found, "commands", {})
+        if not below or found.invoke_without_command:
             yield name, entry.group, found
-        yield from ((f"{name} {one}", entry.group, command) for one, command in own.items())
+        yield from ((f"{name} {one}", entry.group, command) for one, command in below.items())
 
 
 def choices(parameter: Any) -> tuple[str, ...]:  # noqa: ANN401 - typer does not export this type
@@ -43,31 +43,35 @@ def word_of(parameter: Any) -> str:  # noqa: ANN401 - as above
 
 def help_texts() -> Iterator[str]:
     """The paragraphs of commands and their parameters, the names of panels, and the titles of typer."""
-    yield from (getattr(rich_utils, name) for name in TITLES)
-    yield HELP_OF_HELP
-    groups = [command for name in COMMANDS if getattr(command := load(name), "commands", {})]
     program: Any = get_command(app)
-    for command in (program, *program.commands.values(), *groups, *(one for *_, one in typed())):
-        texts = [command.help, command.epilog, command.rich_help_panel]
-        for parameter in command.params:
-            if not getattr(parameter, "hidden", False):
-                texts += (parameter.help, parameter.rich_help_panel)
-        for text in texts:
-            yield from paragraphs(text or "")
+    commands = (program, *program.commands.values(), *groups().values(), *(one for *_, one in typed()))
+    texts = [*(getattr(rich_utils, name) for name in TITLES), HELP_OF_HELP]
+    for command in commands:
+        texts += (command.help, command.epilog, command.rich_help_panel)
+        shown = (one for one in command.params if not getattr(one, "hidden", False))
+        texts += (text for one in shown for text in (one.help, one.rich_help_panel))
+    for text in texts:
+        yield from paragraphs(text or "")
+
+
+def groups() -> dict[str, Any]:
+    """The commands that have commands below them."""
+    return {name: command for name in COMMANDS if getattr(command := load(name), "commands", {})}
 
 
 def option_table() -> Mapping[str, CommandSyntax]:
     """All commands by name, the program itself as ""."""
-    groups = {name: CommandSyntax(COMMANDS[name].summary) for name in COMMANDS if getattr(load(name), "commands", {})}
     found = {"": CommandSyntax("", tuple(_options(get_command(app))))}
     for name, _, command in typed():
         first = name.partition(" ")[0]
-        if first in groups:
-            found[first] = groups[first]
-        if name not in groups:
+        if first in groups():
+            found[first] = CommandSyntax(COMMANDS[first].summary)
+        if name not in groups():
             arguments = [one for one in command.params if one.param_type_name == "argument"]
-            ends = ("" if one.nargs == 1 or word_of(one).endswith(VALUES) else VALUES for one in arguments)
-            words = tuple(f"{word_of(one)}{end}" for one, end in zip(arguments, ends, strict=True))
+            words = tuple(
+                word_of(one) if one.nargs == 1 else f"{word_of(one).removesuffix(VALUES)}{VALUES}"
+                for one in arguments
+            )
             found[name] = CommandSyntax(next(paragraphs(command.help)), tuple(_options(command)), words)
     return found
 
@@ -77,11 +81,6 @@ def _options(command: Any) -> Iterator[Option]:  # noqa: ANN401 - as above
         if one.param_type_name == "option" and not one.hidden:
             longest = max(one.opts, key=len)
             others = sorted({*one.opts, *one.secondary_opts} - {longest}, key=lambda name: (-len(name), name))
-            yield Option(
-                names=(longest, *others),
-                help=next(paragraphs(one.help or "")),
-                word="" if one.is_flag else word_of(one),
-                choices=choices(one),
-                repeatable=one.multiple,
-            )
+            word, told = "" if one.is_flag else word_of(one), next(paragraphs(one.help or ""))
+            yield Option((longest, *others), told, word, choices(one), one.multiple)
     yield Option(("--help", "-h"), HELP_OF_HELP)

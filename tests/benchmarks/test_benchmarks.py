@@ -6,11 +6,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import disturbed, fleet, lists, loads, rig, starting, watching
+from benchmarks import disturbed, fleet, lists, loads, rig, starting
 from benchmarks.__main__ import MACHINE, MEASUREMENTS, PAGE
 from benchmarks.page import Part, Size, bars, curves
-from benchmarks.senders import CONTENDERS, IN_FLIGHT, bare, engine, on_uvloop, wired
-from benchmarks.sending import send
+from benchmarks.senders import CONTENDERS, IN_FLIGHT, bare, engine, on_uvloop, send, wired
 from lab.crash.import_table import FAULTY
 from tests.postgres_server import open_the_way
 from tools.house import ROOT
@@ -47,8 +46,8 @@ def test_the_page_has_a_block_for_each_measurement_in_their_order() -> None:
         f"{fleet.IN_FLIGHT} calls in flight at each",
         f"a worker takes {fleet.BILLINGS_A_WORKER} at a time",
         f"its lease is {fleet.LEASE:g} s, and a worker counts as dead after {fleet.STALLED_AFTER:g} s",
-        f"{watching.SPANS[Size.FULL]:g} seconds each, nobody looks at the page, and {watching.TABS} tabs",
-        f"and {watching.DEAD} clients do",
+        f"{loads.SPANS[Size.FULL]:g} seconds each, nobody looks at the page, and {loads.TABS} tabs",
+        f"and {loads.DEAD} clients do",
         f"`status` lists {starting.RUNS} runs",
     ],
 )
@@ -106,7 +105,7 @@ def test_an_import_is_measured_in_steps() -> None:
     with rig.billing(100, slots=8, latency_ms=0) as mock:
         steps = loads.write_subscribers(mock.folder, 30)
         said = rig.timed([*rig.CLI, *loads.import_words(mock), *mock.flags()]).said
-    closing = rig.Closing.of(said)
+    closing = rig.closing_of(said)
     # Folders are steps as well.
     assert closing.states["accepted"] > steps > 60
     assert closing.seconds > 0

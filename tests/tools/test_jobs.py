@@ -19,14 +19,14 @@ from tests.cli.output import test_answer_files
 from tests.jobs.catalogue import test_readings
 from tests.jobs.effects import test_there_and_back
 from tests.proofs import ANSWERS, KEEPS_SECRETS, NAMED, READS, THERE_AND_BACK, WRITES, proofs_of
-from tools.jobs import effects_of, page
+from tools.reference import effects_of, jobs_page
 
 TESTS = Path(__file__).parents[1]
 EACH = pytest.mark.parametrize("job", JOBS.values(), ids=list(JOBS))
 
 
 def test_the_page_has_thirty_recipes_and_each_job() -> None:
-    lines = page().splitlines()
+    lines = jobs_page().splitlines()
     for number in range(1, 31):
         assert sum(line.startswith(f"| {number} | [") for line in lines) == 1
     assert [line.removeprefix("## ") for line in lines if line.startswith("## ")] == ["Names of columns", *JOBS]
@@ -80,5 +80,5 @@ async def test_what_it_says_of_a_second_call_is_what_the_effect_says(job: JobSpe
         return
     async with BillingClient(ClientSettings("http://billing.invalid")) as client:
         effect = effect_of(Gateway(client), job, {one.name: one.default or "1" for one in job.parameters})
-    twice, *_ = effects_of(job).twice.split(":")
+    twice, *_ = effects_of(job)[0].split(":")
     assert twice == ("yes" if effect.repeatable else "no")
