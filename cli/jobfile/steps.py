@@ -42,7 +42,7 @@ from cli.terminal.texts import SENTENCE, printable
 from engine.pacing.holds import Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import Gauge
-from engine.pipeline.barrier import Barrier, is_worked_off, settled
+from engine.pipeline.barrier import is_worked_off, settled, wait_at_barrier
 from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.progress import Progress
 from engine.rows import STDIN
@@ -235,14 +235,14 @@ async def wait(run: Run, session: Session) -> WaitResult:
     ):
         progress.take_up(await journal.totals(ours), intake_ended=True)
         with interrupts.before_sending():
-            barrier = Barrier(await _gauge(ours, session, live.policy), live)
+            gauge = await _gauge(ours, session, live.policy)
             paused = True
             while paused and not stop.requested:
                 async with (
                     serve_control(ours, journal, live, screen),
                     show_sending(progress, screen, ours.name),
                 ):
-                    await barrier.wait()
+                    await wait_at_barrier(gauge, live)
                 # A pause may have been confirmed just as the waiting ended, and must hold.
                 paused = (await journal.run(ours.name)).paused_at is not None
     if stop.requested:

@@ -10,8 +10,10 @@ journal knows of it at once, the billing knows of those from other journals as w
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
+from checkpoints.earlier_runs import Earlier
+from checkpoints.journal import Journal
 from checkpoints.records import Item, KnownMark, NewItem, Refusal, StandingItem
 from engine.evidence import RowRefused, Undecided
 from engine.job import NO_ENTRIES, Entries, Job, Marked
@@ -22,18 +24,8 @@ Known: TypeAlias = Mapping[tuple[str, int, str], KnownMark]
 """Known marks by run, number, and the lane of the entry that bears it."""
 
 
-class EarlierRuns(Protocol):
-    """The items of all runs: the journal, or the journal opened for reading only."""
-
-    async def known_marks(self, marks: Collection[tuple[str, int, str]]) -> Sequence[KnownMark]:
-        """Those of the marks (run, number, lane of the entry that bears it) whose items are in the journal."""
-        ...
-
-    async def standing_in_lanes(
-        self, job: str, target: str, items: Sequence[NewItem | Item], own: str
-    ) -> Sequence[StandingItem]:
-        """The items in the lanes of these whose effect stands, of the job's runs for a target but the run `own`."""
-        ...
+EarlierRuns: TypeAlias = Journal | Earlier
+"""The items of all runs: the journal, or the journal opened for reading only."""
 
 
 class ForeignEntries:

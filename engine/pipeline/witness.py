@@ -136,14 +136,15 @@ class Witness:
 
     async def wait_for_earlier_calls(self) -> None:
         """Wait for the settle delay, as a call of an earlier process may still have its effect."""
-
-        def left(seconds: int) -> str:
-            return said(
+        await count_down(
+            self._began + self._policy.settle,
+            self._progress,
+            self._stop,
+            lambda seconds: said(
                 "a call of an earlier process may still be under way: going on in {seconds} s",
                 seconds=Quantity(seconds),
-            )
-
-        await count_down(self._began + self._policy.settle, self._progress, self._stop, left)
+            ),
+        )
 
     async def _drained(self, items: Sequence[Item]) -> Sequence[Item]:
         """Return `items` once the stacks have been seen empty of each; none if a stop comes first."""
