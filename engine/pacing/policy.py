@@ -176,38 +176,23 @@ def whole(text: str, least: int, most: int) -> int:
     return int(text)
 
 
-def rate_of(text: str) -> float | None:
-    """Parse a rate in calls a second; None for `none`. Raises `ValueError` with a sentence."""
+def _positive(text: str, most: int) -> float | None:
+    """Parse a number above 0 and up to `most`; None for `none`. Raises `ValueError` with a sentence."""
     if text == NONE:
         return None
-    rate = _number(text)
+    number = _number(text)
     # NaN compares false with everything, so the check is for the valid range.
-    if not 0 < rate <= FASTEST:
+    if not 0 < number <= most:
         raise ValueRefused(
-            "{text!r} is not a valid rate: calls a second, above 0 and up to {most}, or {none}",
+            "{text!r} is not a number above 0 and up to {most}, or {none}",
             text=text[:_SHOWN],
-            most=Quantity(FASTEST),
+            most=Quantity(most),
             none=NONE,
         )
-    return rate
+    return number
 
 
-def latency_of(text: str) -> float | None:
-    """Parse an answer time in seconds; None for `none`. Raises `ValueError` with a sentence."""
-    if text == NONE:
-        return None
-    seconds = _number(text)
-    if not 0 < seconds <= SLOWEST:
-        raise ValueRefused(
-            "{text!r} is not a valid latency: seconds, above 0 and up to {most}, or {none}",
-            text=text[:_SHOWN],
-            most=Quantity(SLOWEST),
-            none=NONE,
-        )
-    return seconds
-
-
-def settle_of(text: str) -> float:
+def _settle_of(text: str) -> float:
     """Parse a settle delay in seconds. Raises `ValueError` with a sentence."""
     seconds = _number(text)
     if not 0 <= seconds <= LONGEST_SETTLE:
@@ -219,7 +204,7 @@ def settle_of(text: str) -> float:
     return seconds
 
 
-def number_of(text: str) -> float:
+def _finite(text: str) -> float:
     """Parse a finite number. Raises `ValueError` with a sentence."""
     number = _number(text)
     if not isfinite(number):
@@ -292,7 +277,7 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
             help=f"Parallel calls at most while --in-flight is auto, {_DEFAULT.max_in_flight} by default.",
         ),
         "rate": Setting(
-            lambda policy, text: replace(policy, rate=rate_of(text)),
+            lambda policy, text: replace(policy, rate=_positive(text, FASTEST)),
             lambda policy: _written(policy.rate),
             lambda policy: (
                 said("as many calls a second as the window lets through")
@@ -328,7 +313,7 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
             "0 for never.",
         ),
         "max-latency": Setting(
-            lambda policy, text: replace(policy, max_latency=latency_of(text)),
+            lambda policy, text: replace(policy, max_latency=_positive(text, SLOWEST)),
             lambda policy: _written(policy.max_latency),
             lambda policy: (
                 said("held while the billing takes longer than {seconds} s for its version", seconds=latency)
@@ -347,7 +332,7 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
             live=False,
         ),
         "throttle-above": Setting(
-            lambda policy, text: replace(policy, throttle_above=number_of(text)),
+            lambda policy, text: replace(policy, throttle_above=_finite(text)),
             lambda policy: _written(policy.throttle_above),
             _throttle_told,
             metavar="N",
@@ -402,7 +387,7 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
             live=False,
         ),
         "settle": Setting(
-            lambda policy, text: replace(policy, settle=settle_of(text)),
+            lambda policy, text: replace(policy, settle=_settle_of(text)),
             lambda policy: _written(policy.settle),
             lambda policy: said("looks lost answers up after {seconds} s", seconds=_written(policy.settle)),
             metavar="SECONDS",

@@ -229,9 +229,8 @@ class Recorder:
             self._stop.request(
                 StopKind.SYSTEM, said("the billing refuses all work: {why}", why=outcome.message or "")
             )
-        if landed.blameless:
-            self._tries.excuse(item)
-        has_tries_left = landed.blameless or self._tries.failed(item, outcome)
+        blameless = landed.blameless or outcome.cause.says_nothing_of_row
+        has_tries_left = self._tries.failed(item, blameless=blameless)
         if outcome.state is State.UNKNOWN:
             self._reconciler.lost()
             self._backlog.shut(item)
@@ -681,7 +680,7 @@ class Pipeline:
         A stop ends the look-up: the items looked up by then are settled, the rest stays unknown.
         """
         if self._progress.in_doubt:
-            self._spending.forget()
+            self._spending.must_look = True
         await self._once_the_billing_answers(self._reconciler.settle)
 
     async def _once_the_billing_answers(self, look: Callable[[], Awaitable[None]]) -> None:
@@ -737,13 +736,11 @@ class Pipeline:
 
     def _sending(self) -> Sending:
         """The state of the calls, for the status."""
-        return Sending(self._gate.in_flight, self._gate.size, self._recorder.canary.why or self._waits_for())
-
-    def _waits_for(self) -> str:
-        """The reason why the next call waits, "" for none."""
         if self._claims.full:
-            return self._gate.why
-        return self._backlog.why or self._gate.why or (said("journal") if self._claiming else "")
+            waits_for = self._gate.why
+        else:
+            waits_for = self._backlog.why or self._gate.why or (said("journal") if self._claiming else "")
+        return Sending(self._gate.in_flight, self._gate.size, self._recorder.canary.why or waits_for)
 
     async def _check_sums(self) -> None:
         """Check that the counts kept in memory equal those of the journal."""
