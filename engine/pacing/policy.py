@@ -69,21 +69,11 @@ NEVER: Final = "never"
 YES: Final = "yes"
 NO: Final = "no"
 
-FASTEST: Final = 100_000
-"""Calls a second."""
 _MOST_DIGITS: Final = 12
-WIDEST: Final = 1000
-"""Calls in flight."""
-DEEPEST: Final = 1_000_000_000
-"""Entries of a stack."""
-SLOWEST: Final = 3600
-"""Seconds of an answer."""
-LARGEST_RESERVE: Final = 1_000_000
-"""Megabytes of disk."""
+_MEGABYTE: Final = 1_000_000
 LONGEST_SETTLE: Final = 86_400
 """Seconds."""
 
-_MEGABYTE: Final = 1_000_000
 _DEFAULT: Final = Policy()
 _SHOWN: Final = 40
 """Characters of a typed text that an error shows."""
@@ -250,7 +240,7 @@ def _throttle_told(policy: Policy) -> str:
 ALL: Final[Mapping[str, Setting]] = MappingProxyType(
     {
         "in-flight": Setting(
-            lambda policy, text: replace(policy, in_flight=None if text == AUTO else whole(text, 1, WIDEST)),
+            lambda policy, text: replace(policy, in_flight=None if text == AUTO else whole(text, 1, 1000)),
             lambda policy: AUTO if policy.in_flight is None else str(policy.in_flight),
             lambda policy: (
                 said("parallel calls: automatic, at most {calls}", calls=policy.max_in_flight)
@@ -261,7 +251,7 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
             help="Parallel calls; auto, the default, begins with 2 and finds out how many the billing takes well.",
         ),
         "max-in-flight": Setting(
-            lambda policy, text: replace(policy, max_in_flight=whole(text, 1, WIDEST)),
+            lambda policy, text: replace(policy, max_in_flight=whole(text, 1, 1000)),
             lambda policy: str(policy.max_in_flight),
             lambda policy: (
                 said("at most {most} parallel calls, while in-flight is {auto}", most=policy.max_in_flight, auto=AUTO)
@@ -277,7 +267,7 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
             help=f"Parallel calls at most while --in-flight is auto, {_DEFAULT.max_in_flight} by default.",
         ),
         "rate": Setting(
-            lambda policy, text: replace(policy, rate=_positive(text, FASTEST)),
+            lambda policy, text: replace(policy, rate=_positive(text, 100_000)),
             lambda policy: _written(policy.rate),
             lambda policy: (
                 said("as many calls a second as the window lets through")
@@ -301,7 +291,7 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
             help="Send at these hours of the billing's day only, as 01:00-06:00 or 22:00-05:30; always for all.",
         ),
         "max-stack": Setting(
-            lambda policy, text: replace(policy, max_stack=0 if text == NEVER else whole(text, 0, DEEPEST)),
+            lambda policy, text: replace(policy, max_stack=0 if text == NEVER else whole(text, 0, 1_000_000_000)),
             lambda policy: str(policy.max_stack),
             lambda policy: (
                 said("held above {entries} entries in a stack", entries=Quantity(policy.max_stack))
@@ -313,7 +303,7 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
             "0 for never.",
         ),
         "max-latency": Setting(
-            lambda policy, text: replace(policy, max_latency=_positive(text, SLOWEST)),
+            lambda policy, text: replace(policy, max_latency=_positive(text, 3600)),
             lambda policy: _written(policy.max_latency),
             lambda policy: (
                 said("held while the billing takes longer than {seconds} s for its version", seconds=latency)
@@ -340,7 +330,7 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
         ),
         "min-disk": Setting(
             lambda policy, text: replace(
-                policy, min_disk=0 if text == NEVER else whole(text, 0, LARGEST_RESERVE) * _MEGABYTE
+                policy, min_disk=0 if text == NEVER else whole(text, 0, 1_000_000) * _MEGABYTE
             ),
             lambda policy: str(policy.min_disk // _MEGABYTE),
             lambda policy: (

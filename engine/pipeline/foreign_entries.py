@@ -147,45 +147,32 @@ class ForeignEntries:
             return
         last = standing[-1]
         place = said("line {line}", line=last.line) if last.line else said("row {number}", number=last.number)
-        if last.is_purged:
-            yield (
-                said(
-                    "its account has its opening balance from run {run}, {place}, and this row would replace it",
+        advice = again
+        if not last.is_purged:
+            place = said("{place} ({label})", place=place, label=last.label)
+            if not last.state.settled:
+                why = said(
+                    "run {run} has {place} for the same account as {state}, and this row would replace it",
                     run=last.run,
                     place=place,
-                ),
-                again,
-            )
-        elif last.state.settled:
-            undo = self._job.undo_of(last.run, last.payload)
-            if undo is None:
+                    state=last.state,
+                )
+                yield why, said("Take that run to its end first")
+                return
+            if undo := self._job.undo_of(last.run, last.payload):
+                take_back = said("To enter all rows of the account by one run, type {undo} first", undo=undo)
+            else:
                 take_back = said(
                     "It can be taken back by hand only: {undo} sends nothing, and lists it for the accountant",
                     undo=Remedy("undo", last.run),
                 )
-            else:
-                take_back = said("To enter all rows of the account by one run, type {undo} first", undo=undo)
-            yield (
-                said(
-                    "its account has its opening balance from run {run}, {place} ({label}), and this row would "
-                    "replace it",
-                    run=last.run,
-                    place=place,
-                    label=last.label,
-                ),
-                said("{take_back}. {again}", take_back=take_back, again=again),
-            )
-        else:
-            yield (
-                said(
-                    "run {run} has {place} ({label}) for the same account as {state}, and this row would replace it",
-                    run=last.run,
-                    place=place,
-                    label=last.label,
-                    state=last.state,
-                ),
-                said("Take that run to its end first"),
-            )
+            advice = said("{take_back}. {again}", take_back=take_back, again=again)
+        why = said(
+            "its account has its opening balance from run {run}, {place}, and this row would replace it",
+            run=last.run,
+            place=place,
+        )
+        yield why, advice
 
     def _foreign(self, entry: Marked, known: KnownMark | None) -> str | None:
         """Why an entry is foreign; None if the journal knows it as an effect on the same target."""

@@ -43,20 +43,18 @@ Through the API alone one page is prepared at a time, as each of its rows is a c
 """
 
 
-def at_once(effect: Effect) -> int:
-    """How many pages of an effect's rows are prepared beside each other."""
-    return PREPARED_AT_ONCE if effect.looks_together else 1
-
-
 async def in_turn(
     read: Callable[[], Awaitable[OnePage | None]],
     prepare: Callable[[OnePage], Awaitable[Ready]],
     finish: Callable[[Ready], Awaitable[None]],
-    tasks: int,
+    effect: Effect,
+    *,
+    alone: bool = False,
 ) -> None:
-    """Read page after page until None, prepare as many at a time as `tasks`, and finish them in their order.
+    """Read page after page until None, prepare some beside each other, and finish them in their order.
 
-    An error ends it after the pages before its own, as if one page were prepared at a time.
+    With `alone` a page is prepared only when the one before it is finished. An error ends it after the pages before
+    its own, as if one page were prepared at a time.
     """
     reading, last = anyio.Lock(), anyio.Event()
     last.set()
@@ -80,7 +78,7 @@ async def in_turn(
 
     try:
         async with anyio.create_task_group() as group:
-            for _ in range(tasks):
+            for _ in range(PREPARED_AT_ONCE if effect.looks_together and not alone else 1):
                 group.start_soon(work)
     except BaseExceptionGroup as failed:
         raise cause_of(failed) from failed
@@ -167,8 +165,7 @@ class Intake:
                 listener.more()
 
         # What a limit leaves out of a page is known only when the page before it is frozen.
-        tasks = 1 if limit else at_once(self._job.effect)
-        await in_turn(read, lambda page: self._page(page, room), finish, tasks)
+        await in_turn(read, lambda page: self._page(page, room), finish, self._job.effect, alone=bool(limit))
         await self._journal.end_intake(self._run)
         self._progress.intake_ended = True
         log.info("all rows are read and saved")

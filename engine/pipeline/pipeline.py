@@ -512,35 +512,24 @@ class Pipeline:
 
     def _left(self) -> str | None:
         """The stop message for rows that are left pending, None if there are none."""
-        failed = self._backlog.passed_over
+        failed, behind = self._backlog.passed_over, self._backlog.behind
         waiting = self._precedence.left(self._progress.counts[State.PENDING] - failed)
-        if not failed or waiting is None:
-            return self._left_pending(failed, self._backlog.behind) if failed else waiting
-        return said("{failed}. {waiting}", failed=self._left_pending(failed, 0), waiting=waiting)
-
-    def _left_pending(self, left: int, behind: int) -> str:
-        """The stop message for rows without tries left, and for the rows `behind` them in their lanes."""
-        resume = Remedy("resume", self._run.name)
-        if not behind:
-            return counted(
-                "{n} row is left pending, having failed {tries} times; {resume} tries again, in the order of the "
-                "list",
-                "{n} rows are left pending, having failed {tries} times each; {resume} tries again, in the order of "
-                "the list",
-                left,
-                tries=self._tries.most,
-                resume=resume,
-            )
-        return counted(
-            "{n} row is left pending, having failed {tries} times, and {behind} more wait, each for an earlier row "
-            "of its account; {resume} tries again, in the order of the list",
-            "{n} rows are left pending, having failed {tries} times each, and {behind} more wait, each for an "
-            "earlier row of its account; {resume} tries again, in the order of the list",
-            left,
+        if not failed:
+            return waiting
+        others = ""
+        if behind and waiting is None:
+            others = said(", and {behind} more wait, each for an earlier row of its account", behind=Quantity(behind))
+        left = counted(
+            "{n} row is left pending, having failed {tries} times{others}; {resume} tries again, in the order of the "
+            "list",
+            "{n} rows are left pending, having failed {tries} times each{others}; {resume} tries again, in the order "
+            "of the list",
+            failed,
             tries=self._tries.most,
-            behind=Quantity(behind),
-            resume=resume,
+            others=others,
+            resume=Remedy("resume", self._run.name),
         )
+        return left if waiting is None else said("{failed}. {waiting}", failed=left, waiting=waiting)
 
     async def _take_up(self) -> None:
         """Look up items that another copy of the journal may have sent, once the whole list is frozen."""

@@ -239,11 +239,17 @@ class Precedence:
         for item in items:
             own = {key: found.get(key) for key in needs[item.item_id]}
             judged = [self._judge(item, key, needed, is_stuck=key in stuck) for key, needed in own.items()]
-            verdict = self._follow(item, judged, recorded) or self._filled(item, own)
-            if isinstance(verdict, Item):
-                going.append(verdict)
-            elif isinstance(verdict, Said):
-                refused.append((item, verdict))
+            kept = self._follow(item, judged, recorded)
+            if kept is None:
+                try:
+                    payload = self._effect.fill(item, {one.key: one for one in own.values() if one is not None})
+                except InputRefused as error:
+                    kept = reason("not sent: {why}", NOT_SENT, why=error)
+                else:
+                    self._passed[item.item_id] = changed = payload != item.payload
+                    going.append(msgspec.structs.replace(item, payload=payload) if changed else item)
+            if isinstance(kept, Said):
+                refused.append((item, kept))
         if refused:
             await self._reject(refused)
         return going
@@ -267,15 +273,6 @@ class Precedence:
         self._backlog.wait(item)
         self._bell.set()
         return waits[0]
-
-    def _filled(self, item: Item, needed: Mapping[_Key, Item | None]) -> Item | Said:
-        """An item that goes on, with the ids of the answers before it; or why it cannot be completed."""
-        try:
-            payload = self._effect.fill(item, {one.key: one for one in needed.values() if one is not None})
-        except InputRefused as error:
-            return reason("not sent: {why}", NOT_SENT, why=error)
-        self._passed[item.item_id] = payload != item.payload
-        return msgspec.structs.replace(item, payload=payload) if payload != item.payload else item
 
     async def _needed(self, keys: Collection[_Key]) -> tuple[dict[_Key, Item], set[_Key]]:
         """The needed items by key, and the keys of those that will not be sent in this pass.
