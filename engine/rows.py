@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from checkpoints.records import Refusal
 from texts.said import said
@@ -98,6 +98,10 @@ class Source(ABC):
         """
 
 
+def _of_inner(name: str) -> Any:  # noqa: ANN401 - of any type
+    return property(lambda source: getattr(source._inner, name))  # noqa: SLF001 - its own class
+
+
 class DerivedSource(Source):
     """A source made of another one: all that it does not state itself is what the other one states."""
 
@@ -106,37 +110,10 @@ class DerivedSource(Source):
     def __init__(self, inner: Source) -> None:
         self._inner = inner
 
-    @property
-    def name(self) -> str:
-        """The name of the other source."""
-        return self._inner.name
-
-    @property
-    def digest(self) -> str:
-        """The digest of the other source."""
-        return self._inner.digest
-
-    @property
-    def header(self) -> tuple[str, ...]:
-        """The column names of the other source."""
-        return self._inner.header
-
-    @property
-    def is_read_whole(self) -> bool:
-        """Whether the other source is read whole."""
-        return self._inner.is_read_whole
-
-    @property
-    def limit(self) -> int:
-        """The limit of the other source."""
-        return self._inner.limit
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """The notes of the other source. Raises `InputRefused`."""
-        return self._inner.notes
-
-    @property
-    def unended(self) -> tuple[LastLine, ...]:
-        """The last lines of the other source that may have been cut. Raises `InputRefused`."""
-        return self._inner.unended
+    name = _of_inner("name")
+    digest = _of_inner("digest")
+    header = _of_inner("header")
+    is_read_whole = _of_inner("is_read_whole")
+    limit = _of_inner("limit")
+    notes = _of_inner("notes")
+    unended = _of_inner("unended")

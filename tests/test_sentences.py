@@ -92,7 +92,6 @@ FOR_A_REASON = {
     "billing/database/reader.py: Value of parameter": "the same",
     "engine/pacing/holds.py: in doubt": "the name of a hold in --json",
     "engine/pacing/window.py: start": "a fault of this program",
-    "engine/pipeline/pipeline.py: a call has no": "a fault of this program",
     "engine/pipeline/intake.py: per billing": "a value of a parameter",
     "jobs/effects/answer_cells.py": "a cell of an export",
     "jobs/effects/delete.py: does not exist": "a text of the billing",

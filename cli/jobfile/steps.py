@@ -40,7 +40,7 @@ from cli.terminal.layout import labelled, render, steps_list
 from cli.terminal.signals import Interrupts, heeding_between
 from cli.terminal.texts import SENTENCE, printable
 from engine.pacing.holds import Stop, StopKind
-from engine.pipeline.barrier import Barrier, is_worked_off, settled
+from engine.pipeline.barrier import is_worked_off, settled, wait_at_barrier
 from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.progress import Progress
 from engine.rows import STDIN
@@ -226,13 +226,13 @@ async def wait(run: Run, session: Session) -> WaitResult:
             else:
                 job = await session.for_run(ours).rebuild(ours)
                 gauge = is_worked_off(ours, job, journal, live.policy.drain_patience)
-            barrier, paused = Barrier(gauge, live), True
+            paused = True
             while paused and not stop.requested:
                 async with (
                     serve_control(ours, journal, live, screen),
                     show_sending(progress, screen, ours.name),
                 ):
-                    await barrier.wait()
+                    await wait_at_barrier(gauge, live)
                 # A pause may have been confirmed just as the waiting ended, and must hold.
                 paused = (await journal.run(ours.name)).paused_at is not None
     if stop.requested:

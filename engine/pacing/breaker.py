@@ -96,16 +96,25 @@ class Breaker:
             if not self.open:
                 self._answered()
         elif outcome.cause is Cause.NOT_NOW:
-            self._put_off(outcome)
+            asked = outcome.retry_after or 0.0
+            why = said("the billing says: not now ({why})", why=outcome.message or "")
+            self._open(why, min(asked or self._gap, LONGEST_RETRY_AFTER))
+            # Set after `_open`: a billing that has used up the patience gets no more by asking again.
+            self._asked_until = max(self._asked_until, anyio.current_time() + min(asked, LONGEST_ASKED))
         elif again and not outcome.cause.away:
             self._watch_patience(_busy(outcome))
         else:
             self._failures += 1
-            if self._failures >= self._policy.away_after or self._state is _State.HALF_OPEN:
-                self._failed(outcome)
+            if self._failures < self._policy.away_after and self._state is not _State.HALF_OPEN:
+                return
+            if outcome.cause.away:
+                self.look_up_failed(outcome.message or "")
+            else:
+                self._gap = min(self._gap, LONGEST_GAP_WHILE_BUSY)
+                self._open(_busy(outcome), SHORTEST_GAP)
 
     def look_up_failed(self, why: str) -> None:
-        """Open, because a look-up has found the billing away."""
+        """Open, because a look-up, or too many calls in a row, have found the billing away."""
         self._open(said("the billing is away ({why})", why=why))
 
     @property
@@ -159,22 +168,6 @@ class Breaker:
         if self.most < inf:
             # One more for each answer doubles the calls in flight with each round trip.
             self.most = self.most + 1 if self.most < SLOWLY else inf
-
-    def _put_off(self, outcome: Outcome) -> None:
-        """Open, because the billing as a whole accepts no calls for now."""
-        asked = outcome.retry_after or 0.0
-        why = said("the billing says: not now ({why})", why=outcome.message or "")
-        self._open(why, min(asked or self._gap, LONGEST_RETRY_AFTER))
-        # Set after `_open`: a billing that has used up the patience gets no more by asking again.
-        self._asked_until = max(self._asked_until, anyio.current_time() + min(asked, LONGEST_ASKED))
-
-    def _failed(self, outcome: Outcome) -> None:
-        """Open after too many failures: lost calls, or busy answers."""
-        if outcome.cause.away:
-            self._open(said("the billing is away ({why})", why=outcome.message or ""))
-        else:
-            self._gap = min(self._gap, LONGEST_GAP_WHILE_BUSY)
-            self._open(_busy(outcome), SHORTEST_GAP)
 
     def _open(self, why: str, wait: float = 0.0) -> None:
         """Hold all calls, and probe the billing after at least `wait` seconds."""

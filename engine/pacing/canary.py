@@ -11,7 +11,7 @@ from checkpoints.records import Item, Run
 from checkpoints.states import State, states_where
 from engine.statistics import error_group
 from texts.remedies import Remedy, setting
-from texts.said import said
+from texts.said import Given, said
 
 STEPS: Final = (1, 10, 100)
 """Rows of each step; after the last step all rows follow."""
@@ -57,28 +57,26 @@ class Canary:
         where = said("row {row}", row=item.number)
         if item.line:
             where = said("row {row}, line {line}", row=item.number, line=item.line)
+        slots: dict[str, Given] = {
+            "watched": WATCHED,
+            "where": where,
+            "label": item.label,
+            "error": error,
+            "resume": Remedy("resume", run_name),
+            "no_canary": setting("no-canary"),
+        }
         if tries is not None:
             return said(
                 "one of the first {watched} rows was tried {tries} times in vain and is left for another time: "
                 "{where} ({label}): {error}. {resume} tries it again; with {no_canary} the others do not wait for it",
-                watched=WATCHED,
                 tries=tries,
-                where=where,
-                label=item.label,
-                error=error,
-                resume=Remedy("resume", run_name),
-                no_canary=setting("no-canary"),
+                **slots,
             )
         return said(
             "one of the first {watched} rows met an error that this run has not met before: {where} ({label}): "
             "{error}. If it is only this row, {resume} goes on with the others; with {no_canary} it does not begin "
             "with a few rows",
-            watched=WATCHED,
-            where=where,
-            label=item.label,
-            error=error,
-            resume=Remedy("resume", run_name),
-            no_canary=setting("no-canary"),
+            **slots,
         )
 
     def passed(self) -> None:

@@ -6,7 +6,6 @@ A hold ends by itself or by a person, and the run goes on. A stop ends the run, 
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -73,12 +72,6 @@ POLL_SECONDS: Final = 1.0
 """Seconds between two updates of a countdown."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Hold:
-    why: str
-    since: float
-
-
 class Holds:
     """The present holds by holder; calls leave when there is none. A pause is shown first, then the oldest hold.
 
@@ -86,7 +79,8 @@ class Holds:
     """
 
     def __init__(self) -> None:
-        self._holds: dict[str, _Hold] = {}
+        self._holds: dict[str, tuple[str, float]] = {}
+        """By holder: why, and since when."""
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._listeners: list[Callable[[], None]] = []
         self._free = anyio.Event()
@@ -102,27 +96,26 @@ class Holds:
     @property
     def why(self) -> str | None:
         """The reason to show, None without a hold."""
-        if PAUSED in self._holds:
-            return self._holds[PAUSED].why
-        return next((hold.why for hold in self._holds.values()), None)
+        why, _ = self._holds.get(PAUSED) or next(iter(self._holds.values()), (None, 0.0))
+        return why
 
     @property
     def present(self) -> dict[str, str]:
         """The present holds: holder and reason, the oldest first."""
-        return {who: hold.why for who, hold in self._holds.items()}
+        return {who: why for who, (why, _) in self._holds.items()}
 
     @property
     def seconds(self) -> dict[str, float]:
         """Seconds held so far, by holder; overlapping holds count in full."""
         now = time.monotonic()
-        total = self._seconds | {who: self._seconds[who] + now - hold.since for who, hold in self._holds.items()}
-        return dict(total)
+        present = {who: self._seconds.get(who, 0.0) + now - since for who, (_, since) in self._holds.items()}
+        return {**self._seconds, **present}
 
     def put(self, who: str, why: str) -> None:
         """Begin a hold, or change the reason of the present one."""
         before = self._holds.get(who)
         was_free = not self._holds
-        self._holds[who] = _Hold(why, before.since if before else time.monotonic())
+        self._holds[who] = why, before[1] if before else time.monotonic()
         if before is None:
             log.info("held", by=who, why=why)
             # One event for overlapping holds: it is set when the last of them ends.
@@ -135,7 +128,7 @@ class Holds:
         hold = self._holds.pop(who, None)
         if hold is None:
             return
-        held = time.monotonic() - hold.since
+        held = time.monotonic() - hold[1]
         self._seconds[who] += held
         log.info("held no longer", by=who, seconds=round(held, 1))
         if not self._holds:

@@ -43,16 +43,12 @@ class Spending:
         self._limit = limit
         self._sent = Decimal(0)
         self.must_look = True
-        """Whether the sum is unknown and must be read from the journal."""
+        """Whether the sum is unknown and must be read from the journal, as after items in doubt were settled."""
 
     async def look(self, run: Run, journal: Journal) -> None:
         """Read the sum from the journal; no call may be under way meanwhile."""
         self._sent = await journal.absolute_sum(run, states_where(counts_money=True))
         self.must_look = False
-
-    def forget(self) -> None:
-        """Mark the sum as unknown, after items in doubt were settled."""
-        self.must_look = True
 
     def fitting(self, items: Sequence[Item]) -> int:
         """The number of leading `items` that fit within the limit."""

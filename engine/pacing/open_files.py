@@ -44,29 +44,19 @@ def provide_all_files() -> None:
 
 
 def _too_few(calls: int, wanted: Quantity, hard: Quantity) -> str:
-    if not calls:
-        return said(
-            "this command needs {wanted} open files, and the system lets this process open {hard}. Raise the limit: "
-            "ulimit -n 4096 in the shell, LimitNOFILE=4096 in a service",
-            wanted=wanted,
-            hard=hard,
-        )
-    most = (hard - BASE) // A_CALL
-    if most <= 0:
-        return said(
-            "{calls} parallel calls need {wanted} open files, and the system lets this process open {hard}. Raise "
-            "the limit: ulimit -n 4096 in the shell, LimitNOFILE=4096 in a service",
-            calls=Quantity(calls),
-            wanted=wanted,
-            hard=hard,
-        )
+    if calls:
+        what = said("{calls} parallel calls need {wanted} open files", calls=Quantity(calls), wanted=wanted)
+    else:
+        what = said("this command needs {wanted} open files", wanted=wanted)
+    hint = ""
+    if calls and (most := (hard - BASE) // A_CALL) > 0:
+        hint = said("; with it, {most} are possible", most=Quantity(most))
     return said(
-        "{calls} parallel calls need {wanted} open files, and the system lets this process open {hard}; with it, "
-        "{most} are possible. Raise the limit: ulimit -n 4096 in the shell, LimitNOFILE=4096 in a service",
-        calls=Quantity(calls),
-        wanted=wanted,
+        "{what}, and the system lets this process open {hard}{hint}. Raise the limit: ulimit -n 4096 in the shell, "
+        "LimitNOFILE=4096 in a service",
+        what=what,
         hard=hard,
-        most=Quantity(most),
+        hint=hint,
     )
 
 

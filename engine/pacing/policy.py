@@ -69,21 +69,11 @@ NEVER: Final = "never"
 YES: Final = "yes"
 NO: Final = "no"
 
-FASTEST: Final = 100_000
-"""Calls a second."""
 _MOST_DIGITS: Final = 12
-WIDEST: Final = 1000
-"""Calls in flight."""
-DEEPEST: Final = 1_000_000_000
-"""Entries of a stack."""
-SLOWEST: Final = 3600
-"""Seconds of an answer."""
-LARGEST_RESERVE: Final = 1_000_000
-"""Megabytes of disk."""
+_MEGABYTE: Final = 1_000_000
 LONGEST_SETTLE: Final = 86_400
 """Seconds."""
 
-_MEGABYTE: Final = 1_000_000
 _DEFAULT: Final = Policy()
 _SHOWN: Final = 40
 """Characters of a typed text that an error shows."""
@@ -176,38 +166,23 @@ def whole(text: str, least: int, most: int) -> int:
     return int(text)
 
 
-def rate_of(text: str) -> float | None:
-    """Parse a rate in calls a second; None for `none`. Raises `ValueError` with a sentence."""
+def _positive(text: str, most: int) -> float | None:
+    """Parse a number above 0 and up to `most`; None for `none`. Raises `ValueError` with a sentence."""
     if text == NONE:
         return None
-    rate = _number(text)
+    number = _number(text)
     # NaN compares false with everything, so the check is for the valid range.
-    if not 0 < rate <= FASTEST:
+    if not 0 < number <= most:
         raise ValueRefused(
-            "{text!r} is not a valid rate: calls a second, above 0 and up to {most}, or {none}",
+            "{text!r} is not a number above 0 and up to {most}, or {none}",
             text=text[:_SHOWN],
-            most=Quantity(FASTEST),
+            most=Quantity(most),
             none=NONE,
         )
-    return rate
+    return number
 
 
-def latency_of(text: str) -> float | None:
-    """Parse an answer time in seconds; None for `none`. Raises `ValueError` with a sentence."""
-    if text == NONE:
-        return None
-    seconds = _number(text)
-    if not 0 < seconds <= SLOWEST:
-        raise ValueRefused(
-            "{text!r} is not a valid latency: seconds, above 0 and up to {most}, or {none}",
-            text=text[:_SHOWN],
-            most=Quantity(SLOWEST),
-            none=NONE,
-        )
-    return seconds
-
-
-def settle_of(text: str) -> float:
+def _settle_of(text: str) -> float:
     """Parse a settle delay in seconds. Raises `ValueError` with a sentence."""
     seconds = _number(text)
     if not 0 <= seconds <= LONGEST_SETTLE:
@@ -219,7 +194,7 @@ def settle_of(text: str) -> float:
     return seconds
 
 
-def number_of(text: str) -> float:
+def _finite(text: str) -> float:
     """Parse a finite number. Raises `ValueError` with a sentence."""
     number = _number(text)
     if not isfinite(number):
@@ -265,7 +240,7 @@ def _throttle_told(policy: Policy) -> str:
 ALL: Final[Mapping[str, Setting]] = MappingProxyType(
     {
         "in-flight": Setting(
-            lambda policy, text: replace(policy, in_flight=None if text == AUTO else whole(text, 1, WIDEST)),
+            lambda policy, text: replace(policy, in_flight=None if text == AUTO else whole(text, 1, 1000)),
             lambda policy: AUTO if policy.in_flight is None else str(policy.in_flight),
             lambda policy: (
                 said("parallel calls: automatic, at most {calls}", calls=policy.max_in_flight)
@@ -276,7 +251,7 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
             help="Parallel calls; auto, the default, begins with 2 and finds out how many the billing takes well.",
         ),
         "max-in-flight": Setting(
-            lambda policy, text: replace(policy, max_in_flight=whole(text, 1, WIDEST)),
+            lambda policy, text: replace(policy, max_in_flight=whole(text, 1, 1000)),
             lambda policy: str(policy.max_in_flight),
             lambda policy: (
                 said("at most {most} parallel calls, while in-flight is {auto}", most=policy.max_in_flight, auto=AUTO)
@@ -292,7 +267,7 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
             help=f"Parallel calls at most while --in-flight is auto, {_DEFAULT.max_in_flight} by default.",
         ),
         "rate": Setting(
-            lambda policy, text: replace(policy, rate=rate_of(text)),
+            lambda policy, text: replace(policy, rate=_positive(text, 100_000)),
             lambda policy: _written(policy.rate),
             lambda policy: (
                 said("as many calls a second as the window lets through")
@@ -316,7 +291,7 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
             help="Send at these hours of the billing's day only, as 01:00-06:00 or 22:00-05:30; always for all.",
         ),
         "max-stack": Setting(
-            lambda policy, text: replace(policy, max_stack=0 if text == NEVER else whole(text, 0, DEEPEST)),
+            lambda policy, text: replace(policy, max_stack=0 if text == NEVER else whole(text, 0, 1_000_000_000)),
             lambda policy: str(policy.max_stack),
             lambda policy: (
                 said("held above {entries} entries in a stack", entries=Quantity(policy.max_stack))
@@ -328,7 +303,7 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
             "0 for never.",
         ),
         "max-latency": Setting(
-            lambda policy, text: replace(policy, max_latency=latency_of(text)),
+            lambda policy, text: replace(policy, max_latency=_positive(text, 3600)),
             lambda policy: _written(policy.max_latency),
             lambda policy: (
                 said("held while the billing takes longer than {seconds} s for its version", seconds=latency)
@@ -347,7 +322,7 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
             live=False,
         ),
         "throttle-above": Setting(
-            lambda policy, text: replace(policy, throttle_above=number_of(text)),
+            lambda policy, text: replace(policy, throttle_above=_finite(text)),
             lambda policy: _written(policy.throttle_above),
             _throttle_told,
             metavar="N",
@@ -355,7 +330,7 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
         ),
         "min-disk": Setting(
             lambda policy, text: replace(
-                policy, min_disk=0 if text == NEVER else whole(text, 0, LARGEST_RESERVE) * _MEGABYTE
+                policy, min_disk=0 if text == NEVER else whole(text, 0, 1_000_000) * _MEGABYTE
             ),
             lambda policy: str(policy.min_disk // _MEGABYTE),
             lambda policy: (
@@ -402,7 +377,7 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
             live=False,
         ),
         "settle": Setting(
-            lambda policy, text: replace(policy, settle=settle_of(text)),
+            lambda policy, text: replace(policy, settle=_settle_of(text)),
             lambda policy: _written(policy.settle),
             lambda policy: said("looks lost answers up after {seconds} s", seconds=_written(policy.settle)),
             metavar="SECONDS",

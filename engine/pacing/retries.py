@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Final
 
 from checkpoints.records import Item
-from engine.outcomes import Outcome
 
 BASE: Final = 0.5
 """Upper bound of the first wait, in seconds."""
@@ -61,7 +60,9 @@ class RetryBudget:
 
     def wait(self, now: float) -> float:
         """Seconds until the next token if nothing succeeds meanwhile; 0 if there is one."""
-        self._fill(now)
+        if self._since is not None:
+            self._tokens = min(self._most, self._tokens + (now - self._since) * self._floor)
+        self._since = now
         return max(0.0, (1.0 - self._tokens) / self._floor) if self._tokens < 1.0 - _ROUNDING else 0.0
 
     def take(self, now: float) -> bool:
@@ -70,11 +71,6 @@ class RetryBudget:
             return False
         self._tokens -= 1.0
         return True
-
-    def _fill(self, now: float) -> None:
-        if self._since is not None:
-            self._tokens = min(self._most, self._tokens + (now - self._since) * self._floor)
-        self._since = now
 
 
 class Tries:
@@ -85,21 +81,13 @@ class Tries:
         self._failures: dict[int, int] = {}
         self.out: set[int] = set()
 
-    def failed(self, item: Item, outcome: Outcome) -> bool:
-        """Count a failure, unless it is independent of the row; returns whether the row has tries left."""
-        if outcome.cause.says_nothing_of_row:
-            self.excuse(item)
-            return True
-        failures = self.of(item) + 1
-        self._failures[item.item_id] = failures
-        if failures < self.most:
+    def failed(self, item: Item, *, blameless: bool) -> bool:
+        """Note a failure, counted unless it is independent of the row; returns whether the row has tries left."""
+        failures = self._failures[item.item_id] = self.of(item) + (not blameless)
+        if blameless or failures < self.most:
             return True
         self.out.add(item.item_id)
         return False
-
-    def excuse(self, item: Item) -> None:
-        """Note a failure that is independent of the row."""
-        self._failures.setdefault(item.item_id, 0)
 
     def has_failed(self, item: Item) -> bool:
         """Whether the row has failed before, for any cause."""

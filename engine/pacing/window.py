@@ -39,7 +39,7 @@ not depend on the number of earlier calls.
 import math
 from enum import StrEnum
 from math import floor, inf, sqrt
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from checkpoints.pace import WindowPace
 from texts.said import reason, said
@@ -231,57 +231,32 @@ class Ticket(NamedTuple):
     measures: bool
 
 
-class InFlight(Protocol):
-    """A limit on the calls in flight. Each call is reported twice: when it starts and when it ends."""
+class InFlight:
+    """A limit on the calls in flight, constant here. Each call is reported twice: when it starts and when it ends.
 
-    size: int
-    """The number of calls that may be in flight now; calls above it are not cancelled."""
-
-    @property
-    def why(self) -> str:
-        """The reason for the present size, for the status line."""
-        ...
-
-    def started(self, now: float, in_flight: int) -> Ticket:
-        """Note a started call; `in_flight` includes it."""
-        ...
-
-    def delivered(self, now: float, ticket: Ticket) -> None:
-        """Note an answered call: accepted, or refused because of the row."""
-        ...
-
-    def troubled(self, now: float, ticket: Ticket, trouble: str) -> None:
-        """Note a call that met an overload or got no answer; `trouble` names it in a word or two."""
-        ...
-
-    def dismissed(self, now: float, ticket: Ticket) -> None:
-        """Note a call whose end says nothing about the load of the server."""
-        ...
-
-
-class FixedWindow:
-    """A constant number of calls in flight."""
+    `size` is the number of calls that may be in flight now; calls above it are not cancelled.
+    """
 
     def __init__(self, size: int) -> None:
         self.size = size
 
     @property
     def why(self) -> str:
-        """The reason: the operator has set it."""
+        """The reason for the present size, for the status line."""
         return reason("in-flight {calls}", "in-flight", calls=self.size)
 
     def started(self, now: float, in_flight: int) -> Ticket:
-        """Give the call a ticket."""
+        """Note a started call; `in_flight` includes it."""
         return Ticket(now, in_flight, measures=False)
 
     def delivered(self, now: float, ticket: Ticket) -> None:
-        """Do nothing."""
+        """Note an answered call: accepted, or refused because of the row."""
 
     def troubled(self, now: float, ticket: Ticket, trouble: str) -> None:
-        """Do nothing."""
+        """Note a call that met an overload or got no answer; `trouble` names it in a word or two."""
 
     def dismissed(self, now: float, ticket: Ticket) -> None:
-        """Do nothing."""
+        """Note a call whose end says nothing about the load of the server."""
 
 
 class _Round:
@@ -307,13 +282,13 @@ class _Round:
         return answered < self.in_flight / self.times.count / 2
 
 
-class Window:
+class Window(InFlight):
     """An adaptive limit on the calls in flight, between `FLOOR` and `cap`. See the module's docstring."""
 
     def __init__(self, cap: int = 64, start: int = 2) -> None:
         if not FLOOR <= start <= cap:
             raise ValueError(f"start {start}, cap {cap}: each is at least the one before, and {FLOOR}")
-        self.size = start
+        super().__init__(start)
         self._cap = cap
         self._state = Phase.STARTING
         self._limit = float(start)

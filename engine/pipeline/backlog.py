@@ -166,11 +166,21 @@ class Backlog:
                 self._out += len(group)
                 return group
             if self._unread and self._left and self._has_room:
-                await self._read()
-            elif self._over:
-                return []
-            else:
-                await self._wait()
+                self._unread = False
+                if page := await self._read_page(self._after):
+                    self._unread = True
+                    self._after = page[-1].number
+                    self._page.extend(page)
+                continue
+            list_goes_on = self._left and (self._unread or not self._intake_ended or self._page)
+            if not (list_goes_on or self._out or self._held or self._ready):
+                break
+            now = anyio.current_time()
+            due = max(self._later[0][0] - now, self.retries.wait(now)) if self._later else inf
+            self._waits = True
+            with anyio.move_on_after(max(0.0, due)):
+                await self._changed.wait()
+            self._waits = False
         return []
 
     @property
@@ -191,29 +201,6 @@ class Backlog:
     def _has_room(self) -> bool:
         return self._held + len(self._waiting) < self._most_held
 
-    @property
-    def _over(self) -> bool:
-        list_goes_on = self._left and (self._unread or not self._intake_ended or self._page)
-        return not (list_goes_on or self._out or self._held or self._ready)
-
-    async def _read(self) -> None:
-        self._unread = False
-        page = await self._read_page(self._after)
-        if page:
-            self._unread = True
-            self._after = page[-1].number
-            self._page.extend(page)
-
-    async def _wait(self) -> None:
-        now = anyio.current_time()
-        due = inf
-        if self._later:
-            due = max(self._later[0][0] - now, self.retries.wait(now))
-        self._waits = True
-        with anyio.move_on_after(max(0.0, due)):
-            await self._changed.wait()
-        self._waits = False
-
     def _ready_now(self, most: int) -> list[Item]:
         group: list[Item] = []
         now = anyio.current_time()
@@ -224,28 +211,23 @@ class Backlog:
             elif self._ready:
                 group.append(self._ready.popleft())
             elif self._page and self._left and self._has_room:
-                self._queue(self._page.popleft(), group)
+                item = self._page.popleft()
+                if item.lane in self._shut:
+                    self.behind += 1
+                elif item.item_id in self._left_out:
+                    self.passed_over += 1
+                    self._shut.add(item.lane)
+                else:
+                    self._left -= 1
+                    if item.lane in self._lanes:
+                        self._held += 1
+                        self._lanes[item.lane].append(item)
+                    else:
+                        self._lanes[item.lane] = deque()
+                        group.append(item)
             else:
                 break
         return group
-
-    def _queue(self, item: Item, group: list[Item]) -> None:
-        """Hand out an item that is new to the pass, or queue it behind its lane."""
-        if item.lane in self._shut:
-            self.behind += 1
-            return
-        if item.item_id in self._left_out:
-            self.passed_over += 1
-            self._shut.add(item.lane)
-            return
-        self._left -= 1
-        waiting = self._lanes.get(item.lane)
-        if waiting is None:
-            self._lanes[item.lane] = deque()
-            group.append(item)
-        else:
-            self._held += 1
-            waiting.append(item)
 
 
 class Claims:

@@ -22,38 +22,31 @@ ONCE_MORE: Final = said("start the same command again")
 """The remedy after a stop: the run itself has ended and cannot be resumed."""
 
 
-class Barrier:
-    """Waits after a finished run while `gauge` holds or the run is paused."""
+async def wait_at_barrier(gauge: Gauge, steering: LivePolicy) -> None:
+    """Wait after a finished run until the gauge was read and nothing holds, or a stop. Raises `JournalError`."""
+    stop, holds, bell = steering.stopping, steering.progress.holds, anyio.Event()
+    throttle = Throttle([gauge], holds, stop, lambda: 0, steering.policy.away_patience, ONCE_MORE)
 
-    def __init__(self, gauge: Gauge, steering: LivePolicy) -> None:
-        self._stop = steering.stopping
-        self._holds = steering.progress.holds
-        patience = steering.policy.away_patience
-        self._throttle = Throttle([gauge], self._holds, self._stop, lambda: 0, patience, ONCE_MORE)
-        self._bell = anyio.Event()
-        self._holds.listen(self._ring)
-        self._throttle.listen(self._ring)
+    def ring() -> None:
+        nonlocal bell
+        bell.set()
+        bell = anyio.Event()
 
-    async def wait(self) -> None:
-        """Wait until the gauge was read and nothing holds, or until a stop is requested. Raises `JournalError`."""
-        try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._throttle.watch)
-                tasks.start_soon(self._heed_stop)
-                while not self._stop.requested and (self._holds or not self._throttle.has_room):
-                    await self._bell.wait()
-                tasks.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            raise cause_of(group) from group
+    async def heed_stop() -> None:
+        await stop.wait()
+        ring()
 
-    async def _heed_stop(self) -> None:
-        await self._stop.wait()
-        self._ring()
-
-    def _ring(self) -> None:
-        """Wake `wait` to check again."""
-        self._bell.set()
-        self._bell = anyio.Event()
+    holds.listen(ring)
+    throttle.listen(ring)
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(throttle.watch)
+            tasks.start_soon(heed_stop)
+            while not stop.requested and (holds or not throttle.has_room):
+                await bell.wait()
+            tasks.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise cause_of(group) from group
 
 
 def is_worked_off(run: Run, job: Job, journal: Journal, patience: float) -> Gauge:

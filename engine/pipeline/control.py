@@ -10,7 +10,7 @@ read out of a mailbox is judged like input.
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import anyio
 import msgspec
@@ -51,6 +51,9 @@ _LONGEST_NOTE: Final = 500
 
 _LONGEST_SENDER: Final = 300
 """Maximum length of the name of a sender, in characters."""
+
+_Text = TypeVar("_Text", str, bytes)
+_Message = TypeVar("_Message")
 
 # ---- what goes through the mailbox, in JSON -----------------------------------------------------------------------
 
@@ -116,22 +119,23 @@ def to_json(message: object) -> str:
     return _encode(message).decode()
 
 
+def _decoded(decode: Callable[[_Text], _Message], text: _Text) -> _Message:
+    try:
+        return decode(text)
+    except _WRONG as error:
+        raise NotAMessage(str(error)) from error
+
+
 def to_request(body: bytes) -> ControlRequest:
     """Decode a command. Raises `NotAMessage`."""
     if len(body) > LONGEST_REQUEST:
         raise NotAMessage(said("it has more than {most} bytes", most=Quantity(LONGEST_REQUEST)))
-    try:
-        return _request(body)
-    except _WRONG as error:
-        raise NotAMessage(str(error)) from error
+    return _decoded(_request, body)
 
 
 def to_answer(text: str) -> ControlAnswer:
     """Decode the answer to a command. Raises `NotAMessage`."""
-    try:
-        sent = _answer(text)
-    except _WRONG as error:
-        raise NotAMessage(str(error)) from error
+    sent = _decoded(_answer, text)
     return ControlAnswer(stored.from_json(bytes(sent.said).decode()), sent.refused)
 
 
@@ -146,13 +150,11 @@ def to_live(text: str) -> Live:
     """Decode what a run says of itself. Raises `NotAMessage` for that of another version of this program."""
     if len(text) > LONGEST_STATUS:
         raise NotAMessage(said("it has more than {most} characters", most=Quantity(LONGEST_STATUS)))
-    try:
-        return _to_live(_live(text))
-    except _WRONG as error:
-        raise NotAMessage(str(error)) from error
+    return _decoded(_to_live, text)
 
 
-def _to_live(sent: _Live) -> Live:
+def _to_live(text: str) -> Live:
+    sent = _live(text)
     told = sent.status
     why, held, last = (None if told[name] is None else stored.from_builtins(told[name]) for name in _SENTENCES)
     errors: dict[str, int] = {stored.from_builtins(text): int(number) for text, number in told["errors"]}
@@ -166,17 +168,10 @@ def _to_live(sent: _Live) -> Live:
 
 def to_sample(text: str) -> PaceSample:
     """Decode a sample. Raises `NotAMessage`."""
-    try:
-        return _sample(text)
-    except _WRONG as error:
-        raise NotAMessage(str(error)) from error
+    return _decoded(_sample, text)
 
 
 # ---- the commands -------------------------------------------------------------------------------------------------
-
-
-class _Refused(Exception):
-    """Raised when a command cannot be carried out; the text says why."""
 
 
 class ControlHandler:
@@ -257,9 +252,7 @@ class ControlHandler:
             return ControlAnswer(why, refused=True)
         async with self._one_at_a_time:
             try:
-                answer = ControlAnswer(await self._done(request, who))
-            except _Refused as error:
-                answer = ControlAnswer(text_of(error), refused=True)
+                answer = await self._done(request, who)
             except JournalError as error:
                 why = said("{error}: it was not carried out, for the journal cannot keep it", error=error)
                 return ControlAnswer(why, refused=True)
@@ -272,31 +265,34 @@ class ControlHandler:
                 return ControlAnswer(why, refused=True)
             return answer
 
-    async def _done(self, request: ControlRequest, who: str) -> str:
+    async def _done(self, request: ControlRequest, who: str) -> ControlAnswer:
         match request.command:
             case "set":
                 return await self._set(request.arguments)
             case "pause":
-                return await self._pause(who)
+                return ControlAnswer(await self._pause(who))
             case "continue":
-                return await self._go_on()
+                run = await self._journal.run(self._run.name)
+                await self._journal.unpause(self._run)
+                self._steered.unpause()
+                return ControlAnswer(said("it goes on") if run.paused_at else said("it was not paused"))
             case _:
                 self._steered.stop(who)
-                return said("the run stops once what is in flight is finished")
+                return ControlAnswer(said("the run stops once what is in flight is finished"))
 
-    async def _set(self, changes: Mapping[str, str]) -> str:
+    async def _set(self, changes: Mapping[str, str]) -> ControlAnswer:
         """Apply all changes or none, after the journal has them."""
         if not changes:
-            raise _Refused(said("nothing is named that is to be set"))
+            return ControlAnswer(said("nothing is named that is to be set"), refused=True)
         try:
             policy = policy_with(self._steered.policy, changes)
             provide_files(widest(policy))
         except ValueError as error:
-            one = len(changes) == 1
-            raise _Refused(text_of(error) if one else said("{error}; nothing was changed", error=error)) from error
+            why = text_of(error) if len(changes) == 1 else said("{error}; nothing was changed", error=error)
+            return ControlAnswer(why, refused=True)
         await self._journal.keep_policy(self._run, to_settings(policy))
         self._steered.take(policy)
-        return describe_settings(policy, changes)
+        return ControlAnswer(describe_settings(policy, changes))
 
     async def _pause(self, who: str) -> str:
         """Pause at once, then write it to the journal; if that fails, the pause is undone."""
@@ -312,12 +308,6 @@ class ControlHandler:
             self._steered.unpause()
             raise
         return said("paused; what is in flight is finished, and nothing new is sent")
-
-    async def _go_on(self) -> str:
-        run = await self._journal.run(self._run.name)
-        await self._journal.unpause(self._run)
-        self._steered.unpause()
-        return said("it goes on") if run.paused_at else said("it was not paused")
 
 
 @asynccontextmanager

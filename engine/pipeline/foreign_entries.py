@@ -10,30 +10,27 @@ journal knows of it at once, the billing knows of those from other journals as w
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol, TypeAlias
+from typing import Final, TypeAlias
 
+from checkpoints.earlier_runs import Earlier
+from checkpoints.journal import Journal
 from checkpoints.records import Item, KnownMark, NewItem, Refusal, StandingItem
 from engine.evidence import RowRefused, Undecided
 from engine.job import NO_ENTRIES, Entries, Job, Marked
 from texts.remedies import Remedy, setting
-from texts.said import in_clauses, said
+from texts.said import in_clauses, said, wording
 
 Known: TypeAlias = Mapping[tuple[str, int, str], KnownMark]
 """Known marks by run, number, and the lane of the entry that bears it."""
 
 
-class EarlierRuns(Protocol):
-    """The items of all runs: the journal, or the journal opened for reading only."""
+EarlierRuns: TypeAlias = Journal | Earlier
+"""The items of all runs: the journal, or the journal opened for reading only."""
 
-    async def known_marks(self, marks: Collection[tuple[str, int, str]]) -> Sequence[KnownMark]:
-        """Those of the marks (run, number, lane of the entry that bears it) whose items are in the journal."""
-        ...
 
-    async def standing_in_lanes(
-        self, job: str, target: str, items: Sequence[NewItem | Item], own: str
-    ) -> Sequence[StandingItem]:
-        """The items in the lanes of these whose effect stands, of the job's runs for a target but the run `own`."""
-        ...
+_EQUAL: Final = wording(
+    "not sent: an equal entry without a mark has come into the billing since the rows were read: {entry}"
+)
 
 
 class ForeignEntries:
@@ -72,21 +69,11 @@ class ForeignEntries:
         """
         items = [item for item, _ in looked_at]
         reasons = await self._reasons(items, [entries for _, entries in looked_at], at_call=True)
-        judged: dict[int, RowRefused | Undecided] = {}
-        for (item, entries), found in zip(looked_at, reasons, strict=True):
-            if not (found or entries.unmarked) or self._job.effect.may_repeat(item.payload):
-                continue
-            if found:
-                judged[item.item_id] = RowRefused(_refusal(found))
-            else:
-                judged[item.item_id] = Undecided(
-                    said(
-                        "not sent: an equal entry without a mark has come into the billing since the rows were read: "
-                        "{entry}",
-                        entry=entries.unmarked,
-                    )
-                )
-        return judged
+        return {
+            item.item_id: RowRefused(_refusal(found)) if found else Undecided(said(_EQUAL, entry=entries.unmarked))
+            for (item, entries), found in zip(looked_at, reasons, strict=True)
+            if (found or entries.unmarked) and not self._job.effect.may_repeat(item.payload)
+        }
 
     async def _reasons(
         self, items: Sequence[NewItem | Item], entries: Sequence[Entries], *, at_call: bool = False
@@ -126,7 +113,8 @@ class ForeignEntries:
     def _judged(self, item: NewItem, entries: Entries, reasons: Sequence[tuple[str, str]]) -> NewItem | Refusal:
         if reasons and not (self._again or self._job.effect.may_repeat(item.payload)):
             return Refusal(item.line, None, item.label, _refusal(reasons), item.row)
-        item = replace(item, payload=entries.payload or item.payload)
+        if entries.payload:
+            item = replace(item, payload=entries.payload)
         if not reasons and not entries.unmarked:
             return item
         notes = [why for why, _ in reasons]
@@ -159,46 +147,32 @@ class ForeignEntries:
             return
         last = standing[-1]
         place = said("line {line}", line=last.line) if last.line else said("row {number}", number=last.number)
-        if last.is_purged:
-            yield (
-                said(
-                    "its account has its opening balance from run {run}, {place}, and this row would replace it",
+        advice = again
+        if not last.is_purged:
+            place = said("{place} ({label})", place=place, label=last.label)
+            if not last.state.settled:
+                why = said(
+                    "run {run} has {place} for the same account as {state}, and this row would replace it",
                     run=last.run,
                     place=place,
-                ),
-                again,
-            )
-        elif last.state.settled:
-            yield (
-                said(
-                    "its account has its opening balance from run {run}, {place} ({label}), and this row would "
-                    "replace it",
-                    run=last.run,
-                    place=place,
-                    label=last.label,
-                ),
-                said("{take_back}. {again}", take_back=self._how_to_take_back(last), again=again),
-            )
-        else:
-            yield (
-                said(
-                    "run {run} has {place} ({label}) for the same account as {state}, and this row would replace it",
-                    run=last.run,
-                    place=place,
-                    label=last.label,
                     state=last.state,
-                ),
-                said("Take that run to its end first"),
-            )
-
-    def _how_to_take_back(self, standing: StandingItem) -> str:
-        undo = self._job.undo_of(standing.run, standing.payload)
-        if undo is None:
-            return said(
-                "It can be taken back by hand only: {undo} sends nothing, and lists it for the accountant",
-                undo=Remedy("undo", standing.run),
-            )
-        return said("To enter all rows of the account by one run, type {undo} first", undo=undo)
+                )
+                yield why, said("Take that run to its end first")
+                return
+            if undo := self._job.undo_of(last.run, last.payload):
+                take_back = said("To enter all rows of the account by one run, type {undo} first", undo=undo)
+            else:
+                take_back = said(
+                    "It can be taken back by hand only: {undo} sends nothing, and lists it for the accountant",
+                    undo=Remedy("undo", last.run),
+                )
+            advice = said("{take_back}. {again}", take_back=take_back, again=again)
+        why = said(
+            "its account has its opening balance from run {run}, {place}, and this row would replace it",
+            run=last.run,
+            place=place,
+        )
+        yield why, advice
 
     def _foreign(self, entry: Marked, known: KnownMark | None) -> str | None:
         """Why an entry is foreign; None if the journal knows it as an effect on the same target."""

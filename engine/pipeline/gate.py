@@ -25,7 +25,7 @@ from engine.pacing.breaker import Breaker
 from engine.pacing.holds import PAUSED, Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import Rate, Throttle
-from engine.pacing.window import FixedWindow, InFlight, Ticket, Window
+from engine.pacing.window import InFlight, Ticket, Window
 from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.progress import Progress
 from engine.pipeline.reconciler import count_down
@@ -45,50 +45,17 @@ READY: Final = 16
 def window_of(policy: Policy) -> InFlight:
     """The window for a policy: fixed or adaptive."""
     if policy.in_flight is not None:
-        return FixedWindow(policy.in_flight)
+        return InFlight(policy.in_flight)
     return Window(cap=policy.max_in_flight, start=min(FIRST, policy.max_in_flight))
-
-
-class _Places:
-    """The places of the window: `taken` by calls in flight or at the turnstile, `held_up` by the latter."""
-
-    def __init__(self, window: InFlight) -> None:
-        self.window = window
-        self.taken = 0
-        self.held_up = 0
-        self._waiting: deque[asyncio.Event] = deque()
-
-    async def take(self) -> None:
-        """Take a place, after those who wait for one."""
-        if self.taken < self.window.size and not self._waiting:
-            self.taken += 1
-            return
-        turn = asyncio.Event()
-        self._waiting.append(turn)
-        await turn.wait()
-
-    def give_back(self) -> bool:
-        """Give a place back; True where more had been taken than the window, smaller by now, has."""
-        was_over = self.taken > self.window.size
-        self.taken -= 1
-        if self._waiting:
-            self.hand_out()
-        return was_over
-
-    def hand_out(self) -> None:
-        """Give free places to waiting calls."""
-        while self._waiting and self.taken < self.window.size:
-            self.taken += 1
-            self._waiting.popleft().set()
-
-    def release(self) -> None:
-        """Wake all waiting calls, because a stop was requested."""
-        while self._waiting:
-            self._waiting.popleft().set()
 
 
 Passed: TypeAlias = tuple[InFlight, Ticket]
 """The pass of a call: its window and its ticket, given back with `leave`."""
+
+
+_BUSY: Final = said("busy")
+_TROUBLES: Final = {Cause.NOT_REACHED: said("not reached"), Cause.NO_ANSWER: said("no answer")}
+"""The trouble of a call without an answer, in a word or two."""
 
 
 class Gate:
@@ -103,7 +70,11 @@ class Gate:
         self._breaker = breaker
         self._throttle = throttle
         self._rate = Rate(steering.policy.rate)
-        self._places = _Places(window_of(steering.policy))
+        self._window = window_of(steering.policy)
+        self._taken = 0
+        """Places of the window, by calls in flight or at the turnstile."""
+        self._held_up = 0
+        self._waiting: deque[asyncio.Event] = deque()
         self._turnstile = anyio.Lock()
         self._bell = anyio.Event()
         self._why = ""
@@ -120,19 +91,24 @@ class Gate:
         """Wait until a call may leave; returns its pass, None if a stop is requested."""
         if self._stop.requested:
             return None
-        places = self._places
-        await places.take()
+        if self._taken < self._window.size and not self._waiting:
+            self._taken += 1
+        else:
+            turn = asyncio.Event()
+            self._waiting.append(turn)
+            await turn.wait()
         is_clear = not self._holds and self._throttle.has_room and self.in_flight < self._most
         if self._rate.per_second is not None or self._turnstile.locked() or not is_clear:
-            places.held_up += 1
+            self._held_up += 1
             await self._pass(anyio.current_time())
-            places.held_up -= 1
-        if self._is_over():
+            self._held_up -= 1
+        # Asked in another way, as it may have come during the wait.
+        if self._stop.kind is not None:
             return None
         self.in_flight += 1
         self._throttle.left()
         # Those at the turnstile are not in flight yet.
-        return places.window, places.window.started(time.monotonic(), places.taken - places.held_up)
+        return self._window, self._window.started(time.monotonic(), self._taken - self._held_up)
 
     def leave(self, passed: Passed, outcome: Outcome, *, again: bool = False) -> bool:
         """Take in a call's outcome, `again` if its row has failed before; True if it is independent of the row."""
@@ -147,10 +123,10 @@ class Gate:
         elif blameless or outcome.cause is Cause.REFUSES_ALL:
             window.dismissed(now, ticket)
         else:
-            window.troubled(now, ticket, _trouble(outcome))
+            window.troubled(now, ticket, _TROUBLES.get(outcome.cause, _BUSY))
         self._progress.called(now - ticket.started)
         self._breaker.seen(outcome, again=again)
-        if self._places.give_back() or self._most < inf:
+        if self._give_back() or self._most < inf:
             self.ring()
         return blameless
 
@@ -163,31 +139,43 @@ class Gate:
         window, ticket = passed
         window.dismissed(time.monotonic(), ticket)
         self.in_flight -= 1
-        if self._places.give_back():
+        if self._give_back():
             self.ring()
+
+    def _give_back(self) -> bool:
+        """Give a place back; True where more had been taken than the window, smaller by now, has."""
+        was_over = self._taken > self._window.size
+        self._taken -= 1
+        if self._waiting:
+            self._hand_out()
+        return was_over
+
+    def _hand_out(self) -> None:
+        """Give free places to waiting calls."""
+        while self._waiting and self._taken < self._window.size:
+            self._taken += 1
+            self._waiting.popleft().set()
 
     # ---- for the next owner of the billing ----
 
     def pace(self) -> BillingPace:
         """The pace at this moment: window, breaker, and how long ago the last call may have left."""
-        window = self._places.window
         return BillingPace(
-            window.pace if isinstance(window, Window) else None,
+            self._window.pace if isinstance(self._window, Window) else None,
             self._breaker.pace,
             anyio.current_time() - self._last_call,
         )
 
     def go_on(self, pace: BillingPace) -> None:
         """Go on at the pace that the owner before has left."""
-        window = self._places.window
-        if pace.window is not None and isinstance(window, Window):
-            window.go_on(pace.window)
+        if pace.window is not None and isinstance(self._window, Window):
+            self._window.go_on(pace.window)
         self._breaker.go_on(pace.breaker)
         if pace.since_call is not None:
             self._last_call = anyio.current_time() - pace.since_call
             self._rate.left(self._last_call)
         log.info("going on at the pace of the owner before", window=self.size, held=self._breaker.open)
-        self._places.hand_out()
+        self._hand_out()
         self.ring()
 
     # ---- for changes of the policy, and stops ----
@@ -202,18 +190,18 @@ class Gate:
         before, now = self._policy, self._steering.policy
         self._policy = now
         self._rate.per_second = now.rate
-        places = self._places
         if before.in_flight != now.in_flight:
             # Calls in flight report to the window that let them through.
-            places.window = window_of(now)
-        elif isinstance(places.window, Window):
-            places.window.bound(now.max_in_flight)
-        places.hand_out()
+            self._window = window_of(now)
+        elif isinstance(self._window, Window):
+            self._window.bound(now.max_in_flight)
+        self._hand_out()
         self.ring()
 
     def release(self) -> None:
         """Wake all waiting calls for good, because a stop was requested."""
-        self._places.release()
+        while self._waiting:
+            self._waiting.popleft().set()
         self.ring()
 
     # ---- status ----
@@ -221,20 +209,18 @@ class Gate:
     @property
     def size(self) -> int:
         """The number of calls that may be in flight now."""
-        return self._places.window.size
+        return self._window.size
 
     def ahead(self) -> int:
         """The number of calls to keep ready beside those in flight, so that no worker waits for a claim."""
-        size = self._places.window.size
-        return size if self._policy.in_flight is not None else max(size, READY)
+        return self.size if self._policy.in_flight is not None else max(self.size, READY)
 
     @property
     def why(self) -> str:
         """The reason why a call waits here, "" if none does."""
         if self._turnstile.locked():
             return self._why
-        window = self._places.window
-        return window.why if self._places.taken >= window.size else ""
+        return self._window.why if self._taken >= self.size else ""
 
     # ---- the turnstile ----
 
@@ -243,10 +229,6 @@ class Gate:
         """Calls at once, where that is less than the window: beside calls of an earlier owner, one at least."""
         beside = max(self.size - self.foreign, 1) if self.foreign else inf
         return min(self._breaker.most, beside)
-
-    def _is_over(self) -> bool:
-        """Whether a stop was requested during the wait."""
-        return self._stop.requested
 
     async def _pass(self, asked: float) -> None:
         """Wait for all holds, then for the rate; changes take effect at once.
@@ -258,8 +240,8 @@ class Gate:
                 wait = inf
                 if self._holds:
                     self._why = ""
-                elif self.in_flight >= self._places.window.size:
-                    self._why = self._places.window.why
+                elif self.in_flight >= self.size:
+                    self._why = self._window.why
                 elif not self._throttle.has_room:
                     self._why = self._throttle.why
                 elif self.in_flight >= self._most:
@@ -275,17 +257,6 @@ class Gate:
                         return
                 with anyio.move_on_after(wait):
                     await self._bell.wait()
-
-
-def _trouble(outcome: Outcome) -> str:
-    """The trouble of a call without an answer, in a word or two."""
-    match outcome.cause:
-        case Cause.NOT_REACHED:
-            return said("not reached")
-        case Cause.NO_ANSWER:
-            return said("no answer")
-        case _:
-            return said("busy")
 
 
 # ---- ownership ----------------------------------------------------------------------------------------------------
@@ -320,15 +291,17 @@ class Ownership:
         if not self.lease.until_free:
             return
 
-        def left(seconds: int) -> str:
-            return said(
-                "the process that worked on this billing before was not ended in order and may still send: going on "
-                "in {seconds} s",
-                seconds=Quantity(seconds),
-            )
-
         try:
-            await count_down(anyio.current_time() + self.lease.until_free, progress, stop, left)
+            await count_down(
+                anyio.current_time() + self.lease.until_free,
+                progress,
+                stop,
+                lambda seconds: said(
+                    "the process that worked on this billing before was not ended in order and may still send: "
+                    "going on in {seconds} s",
+                    seconds=Quantity(seconds),
+                ),
+            )
         finally:
             progress.hold(None)
         if not self.lease.until_free:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final, Protocol, TypeVar, assert_never
+from typing import Final, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -23,11 +23,12 @@ from checkpoints.states import State
 from engine.errors import InputRefused, cause_of
 from engine.job import Effect, Entries, Job, Prepared, SameKey
 from engine.pacing.gauges import check_free
+from engine.pipeline.backlog import Backlog
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.progress import Progress
 from engine.rows import STANDARD_INPUT, Row, RowPage, Source
 from texts.remedies import setting
-from texts.said import in_clauses, reason, said
+from texts.said import in_clauses, reason, said, wording
 
 # ---- pages that are prepared beside each other, and finished in their order ---------------------------------------
 
@@ -42,20 +43,18 @@ Through the API alone one page is prepared at a time, as each of its rows is a c
 """
 
 
-def at_once(effect: Effect) -> int:
-    """How many pages of an effect's rows are prepared beside each other."""
-    return PREPARED_AT_ONCE if effect.looks_together else 1
-
-
 async def in_turn(
     read: Callable[[], Awaitable[OnePage | None]],
     prepare: Callable[[OnePage], Awaitable[Ready]],
     finish: Callable[[Ready], Awaitable[None]],
-    tasks: int,
+    effect: Effect,
+    *,
+    alone: bool = False,
 ) -> None:
-    """Read page after page until None, prepare as many at a time as `tasks`, and finish them in their order.
+    """Read page after page until None, prepare some beside each other, and finish them in their order.
 
-    An error ends it after the pages before its own, as if one page were prepared at a time.
+    With `alone` a page is prepared only when the one before it is finished. An error ends it after the pages before
+    its own, as if one page were prepared at a time.
     """
     reading, last = anyio.Lock(), anyio.Event()
     last.set()
@@ -79,7 +78,7 @@ async def in_turn(
 
     try:
         async with anyio.create_task_group() as group:
-            for _ in range(tasks):
+            for _ in range(PREPARED_AT_ONCE if effect.looks_together and not alone else 1):
                 group.start_soon(work)
     except BaseExceptionGroup as failed:
         raise cause_of(failed) from failed
@@ -90,6 +89,11 @@ async def in_turn(
 
 log = structlog.get_logger(__name__)
 
+
+_REPLACES: Final = wording(
+    "its account has its balance from {where} of this run, and this row would replace it. Rows of a select are sent "
+    "while others are still read: give {flag} or last, and all of them are read first"
+)
 
 LIMIT: Final = "--limit"
 """The flag by which rows after the limit are left out."""
@@ -104,18 +108,6 @@ class Repeat(StrEnum):
     """Once for this target: the operator states that other addresses are other billings."""
     AGAIN = "again"
     """Always, in addition to existing entries."""
-
-
-class IntakeObserver(Protocol):
-    """A listener of the intake."""
-
-    def more(self) -> None:
-        """Note that another page is frozen."""
-        ...
-
-    def end_intake(self) -> None:
-        """Note that the list is complete."""
-        ...
 
 
 class Intake:
@@ -153,7 +145,7 @@ class Intake:
         self._judge = judge_for(run, job.effect, enter)
         self.foreign = foreign or ForeignEntries(job, journal, run.target, again=enter is Repeat.AGAIN, own=run.name)
 
-    async def freeze_all(self, listener: IntakeObserver | None = None) -> None:
+    async def freeze_all(self, listener: Backlog | None = None) -> None:
         """Read, prepare and freeze page after page, and notify `listener` of each."""
         source = self._job.source
         if await anyio.to_thread.run_sync(lambda: source.digest) != self._run.source_digest:
@@ -173,8 +165,7 @@ class Intake:
                 listener.more()
 
         # What a limit leaves out of a page is known only when the page before it is frozen.
-        tasks = 1 if limit else at_once(self._job.effect)
-        await in_turn(read, lambda page: self._page(page, room), finish, tasks)
+        await in_turn(read, lambda page: self._page(page, room), finish, self._job.effect, alone=bool(limit))
         await self._journal.end_intake(self._run)
         self._progress.intake_ended = True
         log.info("all rows are read and saved")
@@ -242,8 +233,11 @@ class Intake:
                 continue
             taken, done, sent, size = together, done + len(batch), count, 2 * size
         behind = len(page.rows) - done
-        last = page.rows[done - 1].line if done else 0
-        unreadable = page.refusals if sent < room else _before(page.refusals, last)
+        unreadable = page.refusals
+        if sent >= room:
+            # Those before the last row that was taken; none if lines are unknown.
+            last = (page.rows[done - 1].line if done else None) or 0
+            unreadable = tuple(one for one in unreadable if one.line and one.line < last)
         behind += len(page.refusals) - len(unreadable)
         left_out = Counter(page.left_out) + Counter({LIMIT: behind})
         return taken, unreadable, left_out
@@ -257,6 +251,7 @@ class Intake:
         first = await self._journal.first_in_lanes(self._run, lanes) if lanes else {}
         owners = {lane: (key, said("row {number}", number=number)) for lane, (number, key) in first.items()}
         entries: list[NewItem | Refusal] = []
+        flag = setting("shared-accounts", "sum")
         for item in page.items:
             if item.key not in replacing:
                 entries.append(item)
@@ -264,17 +259,9 @@ class Intake:
             here = said("the row before it") if item.line is None else said("line {line}", line=item.line)
             key, where = owners.setdefault(item.lane, (item.key, here))
             # The same key again is judged as a duplicate.
-            entries.append(item if key == item.key else _refused(item, self._replaces(where)))
+            entries.append(item if key == item.key else _refused(item, said(_REPLACES, where=where, flag=flag)))
         sifted = Prepared.of(entries)
         return replace(page, items=sifted.items, refusals=(*page.refusals, *sifted.refusals))
-
-    def _replaces(self, where: str) -> str:
-        return said(
-            "its account has its balance from {where} of this run, and this row would replace it. Rows of a select "
-            "are sent while others are still read: give {flag} or last, and all of them are read first",
-            where=where,
-            flag=setting("shared-accounts", "sum"),
-        )
 
 
 def _other(name: str, run: Run) -> str:
@@ -294,14 +281,8 @@ def _other(name: str, run: Run) -> str:
     )
 
 
-def _before(refusals: Sequence[Refusal], line: int | None) -> tuple[Refusal, ...]:
-    """The refusals before a line of the input; none if lines are unknown."""
-    return tuple(one for one in refusals if one.line and line and one.line < line)
-
-
 def judge_for(run: Run, effect: Effect, enter: Repeat) -> Judge:
     """The judge of a run's rows, which checks each row against the journal's items with the same key."""
-    against_same = _against_same_input if run.approved_at is None else _against_what_stays
     # Nobody is shown the rows that are sent while others are read, so a doubt about one is not sent.
     is_streamed = run.approved_at is not None and run.frozen_at is None
 
@@ -310,7 +291,12 @@ def judge_for(run: Run, effect: Effect, enter: Repeat) -> Judge:
             return item
         own = next((twin for twin in twins if twin.run == run.name), None)
         if own is not None:
-            return against_same(item, own)
+            judged = _against_same_input(item, own)
+            if run.approved_at is not None and isinstance(judged, Refusal):
+                # The earlier row may be in the billing by now.
+                stays = said("{why}; that one stays in the run, this one is left out", why=judged.reason)
+                return replace(judged, reason=stays)
+            return judged
         if enter is Repeat.AGAIN or effect.may_repeat(item.payload):
             return item
         judged = against_earlier(item, twins, run.target, enter, effect)
@@ -342,15 +328,6 @@ def _repeats(item: NewItem, where: str) -> str:
     if item.wanted:
         return reason("a duplicate in the input: the same key and values as {where}", DUPLICATE, where=where)
     return reason("a duplicate in the input: the same key as {where}", DUPLICATE, where=where)
-
-
-def _against_what_stays(item: NewItem, twin: EarlierEntry) -> NewItem | Refusal:
-    """Judge a row of an approved run: the earlier row may be in the billing by now, so it stays."""
-    verdict = _against_same_input(item, twin)
-    if isinstance(verdict, NewItem):
-        return verdict
-    reason = said("{why}; that one stays in the run, this one is left out", why=verdict.reason)
-    return replace(verdict, reason=reason)
 
 
 def against_earlier(
@@ -397,22 +374,18 @@ def against_earlier(
 def _entered_before(item: NewItem, twin: EarlierEntry, same: SameKey) -> NewItem:
     """A row that asks for what an earlier run has entered. The English of a reason begins with its kind."""
     run, when = twin.run, twin.changed_at[:16]
-    match same:
-        case SameKey.ENTERED:
-            return replace(item, skip_reason=said("entered by an earlier run: {run}, {when} UTC", run=run, when=when))
-        case SameKey.LEFT_OUT:
-            why = reason("left out, entered by an earlier run: {run}, {when} UTC", LEFT_OUT, run=run, when=when)
-            return replace(item, skip_reason=why)
-        case SameKey.DOUBT:
-            why = said(
-                "looks as if entered already: by run {run}, {when} UTC, and neither a document nor a date tells "
-                "whether this is another one",
-                run=run,
-                when=when,
-            )
-            return replace(item, note=in_clauses([item.note, why]) if item.note else why)
-        case _:
-            assert_never(same)
+    if same is SameKey.ENTERED:
+        return replace(item, skip_reason=said("entered by an earlier run: {run}, {when} UTC", run=run, when=when))
+    if same is SameKey.LEFT_OUT:
+        why = reason("left out, entered by an earlier run: {run}, {when} UTC", LEFT_OUT, run=run, when=when)
+        return replace(item, skip_reason=why)
+    why = said(
+        "looks as if entered already: by run {run}, {when} UTC, and neither a document nor a date tells whether this "
+        "is another one",
+        run=run,
+        when=when,
+    )
+    return replace(item, note=in_clauses([item.note, why]) if item.note else why)
 
 
 def _asks_the_same(item: NewItem, twin: EarlierEntry) -> bool:

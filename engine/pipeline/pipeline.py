@@ -12,9 +12,9 @@ until the items claimed for it are sent; an adaptive window has at least sixteen
 """
 
 import sys
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
-from typing import Final, assert_never
+from typing import Final
 
 import anyio
 import msgspec
@@ -39,20 +39,23 @@ from engine.pipeline.gate import Gate, Ownership
 from engine.pipeline.intake import Intake, Repeat
 from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.precedence import Precedence
-from engine.pipeline.progress import Progress, Sending
+from engine.pipeline.progress import Sending
 from engine.pipeline.reconciler import IN_DOUBT, Reconciler
-from engine.pipeline.witness import FRESH, READING_COUNTS, BeforeImages, Updates, Witness
+from engine.pipeline.witness import FRESH, READING_COUNTS, Witness
 from texts.remedies import Remedy, setting
 from texts.said import Quantity, Said, counted, said, text_of, wording
 
-# ---- the aftermath of a recorded outcome --------------------------------------------------------------------------
-# Releases the lane, schedules a retry, counts it against the limits.
-
-
 log = structlog.get_logger(__name__)
+
+# ---- the recorder -------------------------------------------------------------------------------------------------
+
 
 NOT_SENT: Final = Outcome(State.PENDING, Cause.STOPPED, message=said("not sent: the run was stopped"))
 """The outcome of items that were claimed but not sent when a stop was requested."""
+
+UNASKED: Final = said(
+    "something came over the connection of its answer that nobody had asked for: the answer may be another row's"
+)
 
 
 class CallResult(msgspec.Struct, frozen=True):
@@ -63,95 +66,171 @@ class CallResult(msgspec.Struct, frozen=True):
     blameless: bool = False
 
 
-class Aftermath:
-    """Follows up outcomes in the order of their recording.
+class Recorder:
+    """Records the results of calls, a group a commit, and follows each up only after the commit.
 
+    That frees the row's lane or schedules a retry, and counts the row against the limits. An accepted row whose
+    answer comes into doubt becomes unknown, before or after it is recorded, and is looked up before the run ends.
     `canary` holds the canary steps of this process, `first` is the first row that the billing has accepted in it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what an outcome is told to
         self,
         run: Run,
+        job: Job,
+        journal: Journal,
         steering: LivePolicy,
+        *,
         backlog: Backlog,
         reconciler: Reconciler,
+        precedence: Precedence,
+        ownership: Ownership,
         tries: Tries,
         spending: Spending,
     ) -> None:
         self.canary = Canary(wanted=False)
         self.first: Item | None = None
+        self.under_way = 0
         self._run = run
+        self._effect = job.effect
+        self._journal = journal
         self._steering = steering
         self._progress = steering.progress
         self._stop = steering.stopping
         self._backlog = backlog
         self._reconciler = reconciler
+        self._precedence = precedence
+        self._ownership = ownership
         self._tries = tries
         self._spending = spending
         self._errors = ErrorBudget()
+        self._landed: list[CallResult] = []
+        self._landing = anyio.Event()
+        self._recorded = anyio.Event()
+        self._doubted: set[int] = set()
+        """Items whose answers are in doubt and not recorded yet."""
+        self._new_doubts: list[int] = []
+        """Items whose doubt is not in the journal yet; they may be recorded already, or under way."""
+        self._reopened = False
 
-    def follow(self, landed: CallResult) -> None:
-        """Follow up one outcome, which is already recorded in the journal."""
+    def land(self, landed: CallResult) -> None:
+        """Take in a finished call."""
+        self._landed.append(landed)
+        self._landing.set()
+
+    def doubt(self, item_id: int) -> None:
+        """Doubt the answer of an item; the settle delay restarts before the journal shows it as unknown."""
+        self._reconciler.lost()
+        self._doubted.add(item_id)
+        self._new_doubts.append(item_id)
+        self._landing.set()
+
+    async def all_recorded(self) -> None:
+        """Wait until nothing is under way."""
+        while self.under_way or self._new_doubts:
+            await self._recorded.wait()
+        # The remaining items were not recorded as accepted.
+        self._doubted.clear()
+
+    def settled(self) -> bool:
+        """Whether no recorded item has come into doubt since the last call."""
+        reopened, self._reopened = self._reopened, False
+        return not reopened
+
+    async def record(self) -> None:
+        """Record what lands, until cancelled."""
+        while True:
+            await self._landing.wait()
+            self._landing = anyio.Event()
+            group, self._landed = self._landed, []
+            if self._doubted:
+                self._judge(group)
+            began = anyio.current_time()
+            changes = [landed.outcome.change_of(landed.item) for landed in group]
+            shared = await self._journal.record(self._run, changes)
+            self._ownership.told(began)
+            earlier: list[Item] = []
+            places = {landed.item.item_id: place for place, landed in enumerate(group)} if shared else {}
+            for item in shared:
+                if (place := places.get(item.item_id)) is None:
+                    earlier.append(item)
+                else:
+                    unknown = Outcome(State.UNKNOWN, Cause.NO_ANSWER, message=item.message)
+                    group[place] = CallResult(group[place].item, unknown)
+            for landed in group:
+                self._follow(landed)
+            if self._effect.has_steps:
+                self._precedence.heed(landed.item for landed in group if not landed.outcome.state.to_send)
+            self._reopen(earlier)
+            if doubted := [*self._new_doubts]:
+                self._reopen(await self._journal.doubt_answers(self._run, doubted, UNASKED))
+                # Only now: the run would otherwise end while they are being written, and leave their rows.
+                del self._new_doubts[: len(doubted)]
+            self.under_way -= len(group)
+            self._recorded.set()
+            self._recorded = anyio.Event()
+
+    def _judge(self, group: list[CallResult]) -> None:
+        """Replace the doubtful outcomes in a group that is about to be recorded."""
+        unknown = decide(Lost(UNASKED), repeatable=self._effect.repeatable)
+        for place, landed in enumerate(group):
+            if landed.item.item_id in self._doubted:
+                self._doubted.discard(landed.item.item_id)
+                if landed.outcome.state is State.ACCEPTED:
+                    group[place] = CallResult(landed.item, unknown)
+
+    def _reopen(self, doubted: Sequence[Item]) -> None:
+        """Follow up accepted items that the journal has turned into unknown ones."""
+        for item in doubted:
+            self._doubted.discard(item.item_id)
+            self._reopened = True
+            self._progress.moved(State.ACCEPTED, State.UNKNOWN, amount=item.amount)
+            self._progress.met(item.label, item.message or "")
+            self._backlog.shut_lane(item.lane)
+            log.warning("accepted, and in doubt now", item=item.number, label=item.label, why=item.message)
+        self._precedence.doubt(doubted)
+
+    def _follow(self, landed: CallResult) -> None:
         item, outcome = landed.item, landed.outcome
-        self._progress.moved(State.SENDING, outcome.state, amount=item.amount)
-        self._spending.came_out(item, outcome.state)
+        state = outcome.state
+        self._progress.moved(State.SENDING, state, amount=item.amount)
+        self._spending.came_out(item, state)
         if outcome.cause is Cause.STOPPED:
             return
         if outcome.message:
-            if not outcome.state.settled or outcome.state is State.REJECTED:
+            if not state.settled or state is State.REJECTED:
                 self._progress.met(item.label, outcome.message)
             if not outcome.own:
-                log.warning(str(outcome.state), item=item.number, label=item.label, why=outcome.message)
-        if outcome.cause is Cause.REFUSES_ALL:
-            self._stop.request(
-                StopKind.SYSTEM, said("the billing refuses all work: {why}", why=outcome.message or "")
-            )
-        match outcome.state:
-            case State.ACCEPTED | State.SKIPPED:
-                self._went_through(item, outcome)
-            case State.REJECTED | State.UNCONFIRMED | State.MANUAL:
-                self._refused(item, outcome)
-            case State.PENDING | State.UNKNOWN:
-                self._failed(landed)
-            case State.SENDING | State.APPLIED | State.REPLACED:
-                raise ValueError(f"a call has no outcome {outcome.state}")
-            case _:
-                assert_never(outcome.state)
-
-    def _went_through(self, item: Item, outcome: Outcome) -> None:
-        """Count a row that is in the billing as wanted; the first that this process has entered is kept."""
-        if outcome.state is State.ACCEPTED and self.first is None:
-            self.first = msgspec.structs.replace(item, state=outcome.state, answer=outcome.answer)
-        self._errors.add(wrong=False)
-        self._backlog.retries.succeeded()
-        self._done(item)
-
-    def _refused(self, item: Item, outcome: Outcome) -> None:
-        """Count a row that went wrong; one whose refusal is unconfirmed is left to the reconciler.
-
-        That one counts at once as well: of a file whose every row is refused, not all are to be sent first.
-        """
-        if outcome.state is State.UNCONFIRMED:
-            self.canary.answered()
+                log.warning(str(state), item=item.number, label=item.label, why=outcome.message)
+        if state is State.PENDING or state is State.UNKNOWN:
+            self._failed(landed)
+            return
+        self.canary.answered()
+        if state is State.UNCONFIRMED:
+            # It counts at once as well: of a file whose every row is refused, not all are to be sent first.
             self._reconciler.lost()
             self._backlog.shut(item)
         else:
-            self._done(item)
-        self._went_wrong(item, outcome)
-
-    def _done(self, item: Item) -> None:
-        """Finish an answered row, which needs no further call."""
-        self.canary.answered()
-        if self._tries.forget(item):
-            self._backlog.retries.answered()
-        self._backlog.finish(item)
+            if self._tries.forget(item):
+                self._backlog.retries.answered()
+            self._backlog.finish(item)
+        if state is State.ACCEPTED or state is State.SKIPPED:
+            if state is State.ACCEPTED and self.first is None:
+                self.first = msgspec.structs.replace(item, state=state, answer=outcome.answer)
+            self._errors.add(wrong=False)
+            self._backlog.retries.succeeded()
+        else:
+            self._went_wrong(item, outcome)
 
     def _failed(self, landed: CallResult) -> None:
         """Retry a row, or leave an unknown one to the reconciler; only while it has tries left."""
         item, outcome = landed.item, landed.outcome
-        if landed.blameless:
-            self._tries.excuse(item)
-        has_tries_left = landed.blameless or self._tries.failed(item, outcome)
+        if outcome.cause is Cause.REFUSES_ALL:
+            self._stop.request(
+                StopKind.SYSTEM, said("the billing refuses all work: {why}", why=outcome.message or "")
+            )
+        blameless = landed.blameless or outcome.cause.says_nothing_of_row
+        has_tries_left = self._tries.failed(item, blameless=blameless)
         if outcome.state is State.UNKNOWN:
             self._reconciler.lost()
             self._backlog.shut(item)
@@ -187,94 +266,6 @@ class Aftermath:
             )
         if alarm := self.canary.alarm(item, outcome.message or "", self._run.name, tries=tries):
             self._stop.request(StopKind.BUDGET, alarm)
-
-
-# ---- doubts -------------------------------------------------------------------------------------------------------
-# Answers that turn out later to be possibly another row's. Their items become unknown.
-
-
-UNASKED: Final = said(
-    "something came over the connection of its answer that nobody had asked for: the answer may be another row's"
-)
-
-
-class Doubts:
-    """Items whose answers are in doubt, from the report of the doubt until it is in the journal.
-
-    An outcome that is not recorded yet is replaced. An accepted item becomes unknown, and is looked up before the run
-    ends.
-    """
-
-    def __init__(self, backlog: Backlog, reconciler: Reconciler, progress: Progress) -> None:
-        self._backlog = backlog
-        self._reconciler = reconciler
-        self._progress = progress
-        self._heard: set[int] = set()
-        self._new: list[int] = []
-        self._recorded = False
-
-    @property
-    def waiting(self) -> list[int]:
-        """The items whose doubt is not in the journal yet; they may be recorded already, or under way."""
-        return list(self._new)
-
-    def add(self, item_id: int) -> None:
-        """Add an item whose answer is in doubt; the settle delay restarts before the journal shows it as unknown."""
-        self._reconciler.lost()
-        self._heard.add(item_id)
-        self._new.append(item_id)
-
-    def judge(self, group: Sequence[CallResult], *, repeatable: bool) -> list[CallResult]:
-        """Replace the doubtful outcomes in a group that is about to be recorded."""
-        if not self._heard:
-            return list(group)
-        outcome = decide(Lost(UNASKED), repeatable=repeatable)
-        return [self._judged(landed, outcome) for landed in group]
-
-    def written(self, number: int) -> None:
-        """Take note that the first `number` of the waiting doubts are in the journal.
-
-        Only now: the run would otherwise end while they are being written, and leave their rows as they are.
-        """
-        del self._new[:number]
-
-    def clear(self) -> None:
-        """Forget the doubts once nothing is under way: the remaining items were not recorded as accepted."""
-        self._heard.clear()
-
-    def follow(self, doubted: Sequence[Item]) -> None:
-        """Follow up accepted items that the journal has turned into unknown ones."""
-        for item in doubted:
-            self._heard.discard(item.item_id)
-            self._recorded = True
-            self._progress.moved(State.ACCEPTED, State.UNKNOWN, amount=item.amount)
-            self._progress.met(item.label, item.message or "")
-            self._backlog.shut_lane(item.lane)
-            log.warning("accepted, and in doubt now", item=item.number, label=item.label, why=item.message)
-
-    def settled(self) -> bool:
-        """Whether no accepted item has come into doubt since the last call."""
-        recorded, self._recorded = self._recorded, False
-        return not recorded
-
-    def _judged(self, landed: CallResult, outcome: Outcome) -> CallResult:
-        if landed.item.item_id not in self._heard:
-            return landed
-        self._heard.discard(landed.item.item_id)
-        return CallResult(landed.item, outcome) if landed.outcome.state is State.ACCEPTED else landed
-
-
-def apart(group: Sequence[CallResult], doubted: Collection[Item]) -> tuple[list[CallResult], list[Item]]:
-    """Split `doubted` items: returns the group with its own ones as unknown, and the items recorded earlier."""
-    messages = {item.item_id: item.message for item in doubted}
-    ours = {landed.item.item_id for landed in group}
-    judged = [
-        CallResult(landed.item, Outcome(State.UNKNOWN, Cause.NO_ANSWER, message=messages[landed.item.item_id]))
-        if landed.item.item_id in messages
-        else landed
-        for landed in group
-    ]
-    return judged, [item for item in doubted if item.item_id not in ours]
 
 
 # ---- the pipeline -------------------------------------------------------------------------------------------------
@@ -327,16 +318,13 @@ class Pipeline:
             enter=enter,
             least_free=lambda: steering.policy.min_disk,
         )
-        self._before_images = BeforeImages(run, effect, journal)
         self._ownership = Ownership(run, journal)
         self._reconciler = Reconciler(run, job, journal, policy, self._progress, stop)
-        foreign = self._intake.foreign
         # A copy of the journal that was put back may know nothing of rows that were sent since.
         known = sys.maxsize if run.epoch > 1 and run.frozen_at is None else known
         self._witness = Witness(
-            run, job, journal, policy, self._progress, stop, foreign=foreign, known=known, trusted=trust_journal
+            run, job, journal, steering, foreign=self._intake.foreign, known=known, trusted=trust_journal
         )
-        self._updates = Updates(run, effect)
         self._spending = Spending(lambda: steering.policy.limit_money)
         self._tries = Tries(policy.tries)
         retries = RetryBudget(policy.retry_share, policy.retry_floor)
@@ -347,11 +335,21 @@ class Pipeline:
             left_out=self._tries.out,
             most_held=MOST_HELD_OF_STEPS if effect.has_steps else MOST_HELD,
         )
-        self._aftermath = Aftermath(run, steering, self._backlog, self._reconciler, self._tries, self._spending)
-        self._doubts = Doubts(self._backlog, self._reconciler, self._progress)
         holds = self._progress.holds
         self._breaker = Breaker(effect.probe, policy, holds, stop)
         self._precedence = Precedence(run, effect, journal, self._backlog, self._breaker, steering)
+        self._recorder = Recorder(
+            run,
+            job,
+            journal,
+            steering,
+            backlog=self._backlog,
+            reconciler=self._reconciler,
+            precedence=self._precedence,
+            ownership=self._ownership,
+            tries=self._tries,
+            spending=self._spending,
+        )
         self._throttle = Throttle(gauges, holds, stop, lambda: self._gate.in_flight, policy.away_patience)
         self._gate = Gate(steering, self._breaker, self._throttle)
         # Only a database shows by itself what the API has answered.
@@ -361,10 +359,6 @@ class Pipeline:
         self._taken_in = anyio.Event()
         self._looking = anyio.CancelScope()
         self._workers = 0
-        self._under_way = 0
-        self._landed: list[CallResult] = []
-        self._landing = anyio.Event()
-        self._recorded = anyio.Event()
         self._progress.sending = self._sending
         for heed in (self._heed_limit, self._gate.heed_change, self._throttle.look, self._claims.look):
             steering.listen(heed)
@@ -383,11 +377,11 @@ class Pipeline:
         self._progress.take_up(await self._journal.totals(self._run), intake_ended=is_frozen)
         try:
             # Doubts about answers are reported while calls may be under way.
-            with self._effect.doubts(self._doubt), self._effect.fenced(self._ownership.lease.is_valid):
+            with self._effect.doubts(self._recorder.doubt), self._effect.fenced(self._ownership.lease.is_valid):
                 async with anyio.create_task_group() as tasks:
                     if not is_frozen:
                         tasks.start_soon(self._take_in)
-                    tasks.start_soon(self._record_outcomes)
+                    tasks.start_soon(self._recorder.record)
                     tasks.start_soon(self._breaker.keep)
                     tasks.start_soon(self._throttle.watch)
                     tasks.start_soon(self._heed_stop)
@@ -405,7 +399,7 @@ class Pipeline:
         await self._ownership.wait_for_earlier(self._progress, self._stop)
         self._ownership.carry_on(self._gate)
         await self._take_up()
-        canary = self._aftermath.canary = await canary_of(
+        canary = self._recorder.canary = await canary_of(
             self._run, self._journal, self._progress.counts, wanted=self._policy.canary
         )
         await self._send_others(tasks)
@@ -418,7 +412,7 @@ class Pipeline:
                 )
                 return
             await self._begin_pass()
-            if not await self._send_pending(tasks) and self._doubts.settled():
+            if not await self._send_pending(tasks) and self._recorder.settled():
                 break
             if not self._looks_at_first or await self._first_is_shown():
                 canary.passed()
@@ -428,7 +422,7 @@ class Pipeline:
     async def _begin_pass(self) -> None:
         if self._spending.must_look:
             await self._spending.look(self._run, self._journal)
-        self._backlog.begin(1 if self._looks_at_first else self._aftermath.canary.rows)
+        self._backlog.begin(1 if self._looks_at_first else self._recorder.canary.rows)
         self._precedence.begin()
 
     # ---- rows that were never in doubt ----
@@ -447,7 +441,7 @@ class Pipeline:
             if not await self._send_pending(tasks):
                 break
             if not self._looks_at_first or await self._first_is_shown():
-                self._aftermath.canary.passed()
+                self._recorder.canary.passed()
         self._sends_others = False
 
     def _doubts_wait(self) -> bool:
@@ -474,7 +468,7 @@ class Pipeline:
         Rows that it does not show are in another billing, or nowhere. Absence counts once the settle delay is over
         and the stacks hold nothing of the row, as it does in a look-up.
         """
-        first, policy = self._aftermath.first, self._policy
+        first, policy = self._recorder.first, self._policy
         if first is None:
             return False
         began = anyio.current_time()
@@ -518,35 +512,24 @@ class Pipeline:
 
     def _left(self) -> str | None:
         """The stop message for rows that are left pending, None if there are none."""
-        failed = self._backlog.passed_over
+        failed, behind = self._backlog.passed_over, self._backlog.behind
         waiting = self._precedence.left(self._progress.counts[State.PENDING] - failed)
-        if not failed or waiting is None:
-            return self._left_pending(failed, self._backlog.behind) if failed else waiting
-        return said("{failed}. {waiting}", failed=self._left_pending(failed, 0), waiting=waiting)
-
-    def _left_pending(self, left: int, behind: int) -> str:
-        """The stop message for rows without tries left, and for the rows `behind` them in their lanes."""
-        resume = Remedy("resume", self._run.name)
-        if not behind:
-            return counted(
-                "{n} row is left pending, having failed {tries} times; {resume} tries again, in the order of the "
-                "list",
-                "{n} rows are left pending, having failed {tries} times each; {resume} tries again, in the order of "
-                "the list",
-                left,
-                tries=self._tries.most,
-                resume=resume,
-            )
-        return counted(
-            "{n} row is left pending, having failed {tries} times, and {behind} more wait, each for an earlier row "
-            "of its account; {resume} tries again, in the order of the list",
-            "{n} rows are left pending, having failed {tries} times each, and {behind} more wait, each for an "
-            "earlier row of its account; {resume} tries again, in the order of the list",
-            left,
+        if not failed:
+            return waiting
+        others = ""
+        if behind and waiting is None:
+            others = said(", and {behind} more wait, each for an earlier row of its account", behind=Quantity(behind))
+        left = counted(
+            "{n} row is left pending, having failed {tries} times{others}; {resume} tries again, in the order of the "
+            "list",
+            "{n} rows are left pending, having failed {tries} times each{others}; {resume} tries again, in the order "
+            "of the list",
+            failed,
             tries=self._tries.most,
-            behind=Quantity(behind),
-            resume=resume,
+            others=others,
+            resume=Remedy("resume", self._run.name),
         )
+        return left if waiting is None else said("{failed}. {waiting}", failed=left, waiting=waiting)
 
     async def _take_up(self) -> None:
         """Look up items that another copy of the journal may have sent, once the whole list is frozen."""
@@ -571,15 +554,13 @@ class Pipeline:
             room = await self._room()
             if self._effect.looks_together and (passed := began - since) >= FRESH:
                 # One question tells of many: as many are looked at in one go as leave while the answer counts.
-                size = min(int((sent - self._under_way - done) * FRESH / passed), MOST_LOOKED_AT)
-                since, done = began, sent - self._under_way
+                size = min(int((sent - self._recorder.under_way - done) * FRESH / passed), MOST_LOOKED_AT)
+                since, done = began, sent - self._recorder.under_way
             if not (group := await self._backlog.take(max(room, size))):
                 break
             if self._effect.has_steps:
                 group = await self._precedence.sift(group)
-            group = [*await self._before_images.ahead(group)]
-            await self._witness.ahead(group)
-            await self._updates.ahead(group)
+            group = await self._witness.ahead(group)
             while affordable := await self._affordable(group[:room]):
                 claimed, group = group[:affordable], group[affordable:]
                 # Counted before the claim, so that a limit lowered meanwhile applies to them.
@@ -592,13 +573,13 @@ class Pipeline:
                 self._claiming = False
                 amount = sum((item.amount for item in claimed if item.amount), Decimal(0))
                 self._progress.moved(State.PENDING, State.SENDING, affordable, amount=amount)
-                self._under_way += affordable
+                self._recorder.under_way += affordable
                 sent += affordable
                 self._claims.put(claimed)
                 self._employ(tasks)
                 if group:
                     room = await self._room()
-        await self._all_recorded()
+        await self._recorder.all_recorded()
         return sent + self._precedence.refused
 
     # ---- what runs beside it: intake, workers, recorder ----
@@ -625,12 +606,12 @@ class Pipeline:
                 passed = await self._gate.enter()
             if passed is None or evidence is None:
                 # Claimed ahead, and provably not sent.
-                self._land(CallResult(item, NOT_SENT))
+                self._recorder.land(CallResult(item, NOT_SENT))
                 continue
             outcome = decide(evidence, repeatable=self._effect.repeatable)
             again = not outcome.cause.answered and self._tries.has_failed(item)
             blameless = self._gate.leave(passed, outcome, again=again)
-            self._land(CallResult(item, outcome, blameless=blameless))
+            self._recorder.land(CallResult(item, outcome, blameless=blameless))
 
     async def _call(self, item: Item) -> tuple[Item, Seen | None]:
         """Send the item with its present before-image, unless it is in the billing already; None if it has to wait.
@@ -643,9 +624,9 @@ class Pipeline:
         for is_last in (False, True):
             fault = _OVERWRITES
             try:
-                item = await self._before_images.at_call(item)
+                item = await self._witness.before_image(item)
                 fault = _CHANGED
-                overtaken = await self._updates.at_call(item)
+                overtaken = await self._witness.overtaken(item)
                 fault = _THERE
                 read = anyio.current_time()
                 seen = await self._witness.at_call(item) or overtaken
@@ -664,41 +645,10 @@ class Pipeline:
             said("not sent: the journal answered so slowly that the billing would have to be asked again")
         )
 
-    async def _record_outcomes(self) -> None:
-        """Record finished calls, a group a commit, and follow up their outcomes only after the commit."""
-        while True:
-            await self._landing.wait()
-            self._landing = anyio.Event()
-            group, self._landed = self._doubts.judge(self._landed, repeatable=self._effect.repeatable), []
-            began = anyio.current_time()
-            changes = [landed.outcome.change_of(landed.item) for landed in group]
-            shared = await self._journal.record(self._run, changes)
-            self._ownership.told(began)
-            group, earlier = apart(group, shared)
-            for landed in group:
-                self._aftermath.follow(landed)
-            if self._effect.has_steps:
-                self._precedence.heed(landed.item for landed in group if not landed.outcome.state.to_send)
-            self._follow_doubts(earlier)
-            if doubted := self._doubts.waiting:
-                self._follow_doubts(await self._journal.doubt_answers(self._run, doubted, UNASKED))
-                self._doubts.written(len(doubted))
-            self._under_way -= len(group)
-            self._recorded.set()
-            self._recorded = anyio.Event()
-
-    def _follow_doubts(self, doubted: Sequence[Item]) -> None:
-        self._doubts.follow(doubted)
-        self._precedence.doubt(doubted)
-
-    def _doubt(self, item_id: int) -> None:
-        self._doubts.add(item_id)
-        self._landing.set()
-
     async def _heed_stop(self) -> None:
         """Wake all waiting tasks when a stop is requested."""
         await self._stop.wait()
-        log.info("stopping", why=self._stop.reason, in_flight=self._under_way)
+        log.info("stopping", why=self._stop.reason, in_flight=self._recorder.under_way)
         self._taken_in.set()
         self._backlog.close()
         self._progress.holds.release()
@@ -719,7 +669,7 @@ class Pipeline:
         A stop ends the look-up: the items looked up by then are settled, the rest stays unknown.
         """
         if self._progress.in_doubt:
-            self._spending.forget()
+            self._spending.must_look = True
         await self._once_the_billing_answers(self._reconciler.settle)
 
     async def _once_the_billing_answers(self, look: Callable[[], Awaitable[None]]) -> None:
@@ -758,7 +708,7 @@ class Pipeline:
             return 0
         if not self._spending.fitting(group):
             # Rows refused meanwhile make room within the limit.
-            await self._all_recorded()
+            await self._recorder.all_recorded()
         fitting = self._spending.fitting(group)
         if not fitting:
             self._stop.request(StopKind.BUDGET, self._spending.told(group[0], self._run))
@@ -767,30 +717,19 @@ class Pipeline:
     async def _read_page(self, after: int) -> list[Item]:
         return await self._journal.items(self._run, {State.PENDING}, after=after, size=self._policy.page)
 
-    async def _all_recorded(self) -> None:
-        while self._under_way or self._doubts.waiting:
-            await self._recorded.wait()
-        self._doubts.clear()
-
     def _employ(self, tasks: TaskGroup) -> None:
         """Start as many workers as there are calls to make at once."""
-        while self._workers < min(self._gate.size, self._under_way):
+        while self._workers < min(self._gate.size, self._recorder.under_way):
             tasks.start_soon(self._work)
             self._workers += 1
 
-    def _land(self, landed: CallResult) -> None:
-        self._landed.append(landed)
-        self._landing.set()
-
     def _sending(self) -> Sending:
         """The state of the calls, for the status."""
-        return Sending(self._gate.in_flight, self._gate.size, self._aftermath.canary.why or self._waits_for())
-
-    def _waits_for(self) -> str:
-        """The reason why the next call waits, "" for none."""
         if self._claims.full:
-            return self._gate.why
-        return self._backlog.why or self._gate.why or (said("journal") if self._claiming else "")
+            waits_for = self._gate.why
+        else:
+            waits_for = self._backlog.why or self._gate.why or (said("journal") if self._claiming else "")
+        return Sending(self._gate.in_flight, self._gate.size, self._recorder.canary.why or waits_for)
 
     async def _check_sums(self) -> None:
         """Check that the counts kept in memory equal those of the journal."""

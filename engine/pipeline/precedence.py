@@ -177,7 +177,12 @@ class Precedence:
                 self._restart_patience()
                 continue
             try:
-                await self._poll()
+                now = anyio.current_time()
+                due = [item for moment, item in self._waits.values() if moment <= now]
+                for first in range(0, len(due), PAGE):
+                    for item in await self._look(due[first : first + PAGE], ask=True):
+                        del self._waits[item.item_id]
+                        self._backlog.go_on(item)
             except LookUpDelayed as error:
                 self._breaker.look_up_failed(text_of(error))
                 await self._breaker.let_through()
@@ -204,15 +209,6 @@ class Precedence:
                 return
             with anyio.move_on_after(left):
                 await self._bell.wait()
-
-    async def _poll(self) -> None:
-        """Look at all that is due, a page at a time. Raises `LookUpFailed`."""
-        now = anyio.current_time()
-        due = [item for moment, item in self._waits.values() if moment <= now]
-        for first in range(0, len(due), PAGE):
-            for item in await self._look(due[first : first + PAGE], ask=True):
-                del self._waits[item.item_id]
-                self._backlog.go_on(item)
 
     # ---- a look at items ----
 
@@ -243,11 +239,17 @@ class Precedence:
         for item in items:
             own = {key: found.get(key) for key in needs[item.item_id]}
             judged = [self._judge(item, key, needed, is_stuck=key in stuck) for key, needed in own.items()]
-            verdict = self._follow(item, judged, recorded) or self._filled(item, own)
-            if isinstance(verdict, Item):
-                going.append(verdict)
-            elif isinstance(verdict, Said):
-                refused.append((item, verdict))
+            kept = self._follow(item, judged, recorded)
+            if kept is None:
+                try:
+                    payload = self._effect.fill(item, {one.key: one for one in own.values() if one is not None})
+                except InputRefused as error:
+                    kept = reason("not sent: {why}", NOT_SENT, why=error)
+                else:
+                    self._passed[item.item_id] = changed = payload != item.payload
+                    going.append(msgspec.structs.replace(item, payload=payload) if changed else item)
+            if isinstance(kept, Said):
+                refused.append((item, kept))
         if refused:
             await self._reject(refused)
         return going
@@ -271,15 +273,6 @@ class Precedence:
         self._backlog.wait(item)
         self._bell.set()
         return waits[0]
-
-    def _filled(self, item: Item, needed: Mapping[_Key, Item | None]) -> Item | Said:
-        """An item that goes on, with the ids of the answers before it; or why it cannot be completed."""
-        try:
-            payload = self._effect.fill(item, {one.key: one for one in needed.values() if one is not None})
-        except InputRefused as error:
-            return reason("not sent: {why}", NOT_SENT, why=error)
-        self._passed[item.item_id] = payload != item.payload
-        return msgspec.structs.replace(item, payload=payload) if payload != item.payload else item
 
     async def _needed(self, keys: Collection[_Key]) -> tuple[dict[_Key, Item], set[_Key]]:
         """The needed items by key, and the keys of those that will not be sent in this pass.
@@ -336,38 +329,32 @@ class Precedence:
 
     # ---- what becomes of an item ----
 
-    def _judge(self, item: Item, key: _Key, needed: Item | None, *, is_stuck: bool) -> Said | _Left | _Later | None:
+    def _judge(  # noqa: PLR0911 - a table
+        self, item: Item, key: _Key, needed: Item | None, *, is_stuck: bool
+    ) -> Said | _Left | _Later | None:
         """What keeps an item from being sent, of one that it needs; None for nothing, a sentence for a refusal."""
         if needed is None:
             unknown = reason("not sent: what it needs is no row of this run", NOT_SENT)
             return unknown if isinstance(key, str) else None
-        name = self._effect.name_of(needed)
-        if needed.state.rejected:
+        name, state, now = self._effect.name_of(needed), needed.state, anyio.current_time()
+        if state.rejected:
             # Of several in a row the first one is named.
             before = needed.message
             own = reason("not sent: {what} was refused", NOT_SENT, what=name)
             return before if isinstance(before, Said) and before.template == own.template else own
-        if obstacle := self._obstacle(item, needed, name, is_stuck=is_stuck):
-            return _Left(obstacle)
-        if needed.state.to_send:
-            return _Later(anyio.current_time() + LONGEST_GAP, needed.key)
-        if needed.state is not State.ACCEPTED or needed.item_id in self._seen:
-            return None
-        return self._until_seen(self._unseen.get(needed.item_id), name)
-
-    def _obstacle(self, item: Item, needed: Item, name: str, *, is_stuck: bool) -> Said | None:
-        """Why a needed item will not be in effect in this pass, None if it may."""
-        if needed.state is State.MANUAL:
+        if state is State.MANUAL:
             export = Remedy("export", self._run.name, (("state", State.MANUAL),))
-            return said("a person has to decide on {what} first ({export})", what=name, export=export)
-        if needed.state.in_doubt:
-            return said("it is not known yet what became of {what}", what=name)
-        if needed.state.to_send and (is_stuck or needed.number > item.number or needed.lane == item.lane):
-            return said("{what} is not sent yet", what=name)
-        return None
-
-    def _until_seen(self, unseen: _Unseen | None, name: str) -> _Left | _Later:
-        if unseen is None or anyio.current_time() - unseen.since <= self._patience:
+            return _Left(said("a person has to decide on {what} first ({export})", what=name, export=export))
+        if state.in_doubt:
+            return _Left(said("it is not known yet what became of {what}", what=name))
+        if state.to_send:
+            if is_stuck or needed.number > item.number or needed.lane == item.lane:
+                return _Left(said("{what} is not sent yet", what=name))
+            return _Later(now + LONGEST_GAP, needed.key)
+        if state is not State.ACCEPTED or needed.item_id in self._seen:
+            return None
+        unseen = self._unseen.get(needed.item_id)
+        if unseen is None or now - unseen.since <= self._patience:
             return _Later(-inf if unseen is None else unseen.due)
         seconds = Quantity(round(self._patience))
         why = said("the billing does not show {what} after {seconds} s", what=name, seconds=seconds)

@@ -75,7 +75,9 @@ class Reconciler:
         try:
             await self._wait_for_earlier_calls(unknown)
             if self._effect.repeatable:
-                await self._send_again()
+                async for page in self._journal.each_page(self._run, IN_DOUBT, size=self._policy.page):
+                    again = [Change(one.item_id, State.PENDING, message=one.message, unproven=True) for one in page]
+                    await self._record(page, again)
                 return
             await self._look_until_settled(met)
         finally:
@@ -136,11 +138,6 @@ class Reconciler:
             left |= still
         return left
 
-    async def _send_again(self) -> None:
-        async for page in self._journal.each_page(self._run, IN_DOUBT, size=self._policy.page):
-            again = [Change(item.item_id, State.PENDING, message=item.message, unproven=True) for item in page]
-            await self._record(page, again)
-
     async def _wait_for_earlier_calls(self, unknown: int) -> None:
         """Wait until no call can be under way of an owner that was frozen or cut off, and not ended in order.
 
@@ -149,14 +146,16 @@ class Reconciler:
         if not self._awaits_calls:
             return
 
-        def left(seconds: int) -> str:
-            return said(
+        await count_down(
+            self._calls_end,
+            self._progress,
+            self._stop,
+            lambda seconds: said(
                 "{rows} in doubt: the process that sent them was not ended in order; looking them up in {seconds} s",
                 rows=Quantity(unknown),
                 seconds=Quantity(seconds),
-            )
-
-        await count_down(self._calls_end, self._progress, self._stop, left)
+            ),
+        )
         self._last_loss = max(self._last_loss, self._calls_end)
         if not self.until_calls_end:
             self._awaits_calls = False
@@ -164,12 +163,16 @@ class Reconciler:
 
     async def _wait_for_last_call(self) -> None:
         """Wait for the settle delay, as a call whose answer was lost may still have its effect."""
-
-        def left(seconds: int) -> str:
-            rows = Quantity(self._progress.in_doubt)
-            return said("{rows} in doubt: looking them up in {seconds} s", rows=rows, seconds=Quantity(seconds))
-
-        await count_down(self._last_loss + self._policy.settle, self._progress, self._stop, left)
+        await count_down(
+            self._last_loss + self._policy.settle,
+            self._progress,
+            self._stop,
+            lambda seconds: said(
+                "{rows} in doubt: looking them up in {seconds} s",
+                rows=Quantity(self._progress.in_doubt),
+                seconds=Quantity(seconds),
+            ),
+        )
 
     async def _settle_all(self) -> tuple[Counter[State], str | None]:
         """Look up all unknown items once; returns the counts by new state, and the unfinished work in the way.

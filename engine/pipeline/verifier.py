@@ -11,7 +11,7 @@ from checkpoints.records import Change, Item, Run
 from checkpoints.states import State, states_where
 from engine.job import CannotLook, Job, Marked, ReadBack
 from engine.pipeline.foreign_entries import known_of
-from engine.pipeline.intake import at_once, in_turn
+from engine.pipeline.intake import in_turn
 from texts.said import in_clauses, said
 
 
@@ -93,7 +93,7 @@ async def verify(
                 applied.append(Change(item.item_id, State.APPLIED, message=item.message))
         await journal.record(run, applied)
 
-    await in_turn(read, look, judge, at_once(effect))
+    await in_turn(read, look, judge, effect)
     return summary
 
 

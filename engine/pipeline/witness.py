@@ -35,7 +35,6 @@ from engine.job import (
     BeforeImageMode,
     CannotLook,
     Different,
-    Effect,
     Entries,
     Found,
     Job,
@@ -43,10 +42,8 @@ from engine.job import (
     LookUpResult,
 )
 from engine.outcomes import decide
-from engine.pacing.holds import Stop
-from engine.pacing.policy import Policy
 from engine.pipeline.foreign_entries import ForeignEntries
-from engine.pipeline.progress import Progress
+from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.reconciler import (
     UnfinishedWork,
     already_there,
@@ -57,70 +54,10 @@ from engine.pipeline.reconciler import (
 )
 from texts.said import Quantity, counted, in_clauses, said
 
-# ---- before-images ------------------------------------------------------------------------------------------------
-# The values that a call overwrites, as they are when the call leaves, not when the list was frozen.
-#
-#     pending ──▶ read, many in one go ──▶ claimed ──▶ the gate, however long ──▶ read again, if long ago ──▶ the call
-#
-# A changed before-image is in the journal before the call leaves: after a kill at any instant, each item has the
-# value that its call overwrites or has overwritten. A change between the last reading and the effect of the call is
-# not seen, because the billing has no compare-and-set call.
-
-
 log = structlog.get_logger(__name__)
 
 READING_COUNTS: Final = 1.0
 """Seconds for which a reading counts as current."""
-
-
-class BeforeImages:
-    """Keeps the before-images of items up to date. Does nothing for an effect without before-images."""
-
-    def __init__(self, run: Run, effect: Effect, journal: Journal) -> None:
-        self._run = run
-        self._effect = effect
-        self._journal = journal
-        self._read_at: dict[int, float] = {}
-
-    async def ahead(self, items: Sequence[Item]) -> Sequence[Item]:
-        """Renew the before-images of `items` before their claim, if one query reads them all."""
-        if self._effect.keeps is not BeforeImageMode.TOGETHER:
-            return items
-        now = anyio.current_time()
-        try:
-            items = await self._renewed(items)
-        except LookUpFailed as error:
-            # It is read again before each call, and an error is reported then.
-            log.info("cannot read ahead what calls will overwrite", why=str(error))
-            return items
-        self._read_at.update((item.item_id, now) for item in items)
-        return items
-
-    async def at_call(self, item: Item) -> Item:
-        """Renew the before-image of `item`, whose call leaves now. Raises `LookUpFailed`."""
-        if self._effect.keeps is BeforeImageMode.NOTHING:
-            return item
-        read_at = self._read_at.pop(item.item_id, None)
-        if read_at is not None and anyio.current_time() - read_at <= READING_COUNTS:
-            return item
-        (item,) = await self._renewed([item])
-        return item
-
-    async def _mates(self, lanes: Collection[str]) -> Sequence[Item]:
-        return await self._journal.lane_mates(self._run, lanes)
-
-    async def _renewed(self, items: Sequence[Item]) -> list[Item]:
-        payloads = await self._effect.renew_before_images(items, self._mates)
-        if payloads:
-            await self._journal.keep(self._run, payloads)
-        return [
-            msgspec.structs.replace(item, payload=payloads[item.item_id]) if item.item_id in payloads else item
-            for item in items
-        ]
-
-
-# ---- the witness --------------------------------------------------------------------------------------------------
-
 
 OLDER: Final = said("found in the billing before it was sent: this journal is older than the run")
 """The note on a row whose effect was in the billing before its call."""
@@ -130,21 +67,21 @@ FRESH: Final = 0.25
 
 
 class Witness:
-    """Looks up effects that the journal may not know of. Does nothing for a job whose effects cannot be recognised.
+    """Looks up effects that the journal may not know of, and reads what else may have changed before a call leaves.
+
+    It looks nothing up for a job whose effects cannot be recognised.
 
     Items up to number `known` were in the journal before this process: another copy of it may have sent them.
     `foreign` judges what others have entered. `trusted` turns all look-ups off, for an operator who states that the
     journal is the only one.
     """
 
-    def __init__(  # noqa: PLR0913 - what the reconciler has as well
+    def __init__(  # noqa: PLR0913 - what a look asks
         self,
         run: Run,
         job: Job,
         journal: Journal,
-        policy: Policy,
-        progress: Progress,
-        stop: Stop,
+        steering: LivePolicy,
         *,
         foreign: ForeignEntries,
         known: int = 0,
@@ -154,15 +91,17 @@ class Witness:
         self._job = job
         self._effect = job.effect
         self._journal = journal
-        self._policy = policy
-        self._progress = progress
-        self._stop = stop
+        self._policy = steering.policy
+        self._progress = steering.progress
+        self._stop = steering.stopping
         self._foreign = foreign
         self._known = known
         self._trusted = trusted
         self._together = not trusted and job.effect.looks_together
         self._began = anyio.current_time()
         self._ahead: dict[int, tuple[float, Item, Seen | None]] = {}
+        self._images_read: dict[int, float] = {}
+        self._overtaken: dict[int, tuple[float, str | None]] = {}
         self._looking = anyio.Lock()
 
     @property
@@ -197,14 +136,15 @@ class Witness:
 
     async def wait_for_earlier_calls(self) -> None:
         """Wait for the settle delay, as a call of an earlier process may still have its effect."""
-
-        def left(seconds: int) -> str:
-            return said(
+        await count_down(
+            self._began + self._policy.settle,
+            self._progress,
+            self._stop,
+            lambda seconds: said(
                 "a call of an earlier process may still be under way: going on in {seconds} s",
                 seconds=Quantity(seconds),
-            )
-
-        await count_down(self._began + self._policy.settle, self._progress, self._stop, left)
+            ),
+        )
 
     async def _drained(self, items: Sequence[Item]) -> Sequence[Item]:
         """Return `items` once the stacks have been seen empty of each; none if a stop comes first."""
@@ -264,15 +204,50 @@ class Witness:
 
     # ---- before each call ----
 
-    async def ahead(self, items: Sequence[Item]) -> None:
-        """Look up items before their claim, if one query looks up them all."""
-        if not self._together or not (looked_for := [item for item in items if self._must_look(item)]):
-            return
+    async def ahead(self, items: Sequence[Item]) -> list[Item]:
+        """Ask all that has to be known of items before their claim, as far as one query tells of many.
+
+        Returns them with their present before-images.
+        """
+        asked = [*items]
+        now = anyio.current_time()
         try:
-            await self._look_ahead(looked_for)
+            if self._effect.keeps is BeforeImageMode.TOGETHER:
+                asked = await self._renewed(asked)
+                self._images_read.update((item.item_id, now) for item in asked)
+            if self._together and (looked_for := [item for item in asked if self._must_look(item)]):
+                await self._look_ahead(looked_for)
+            if self._effect.looks_together:
+                now = anyio.current_time()
+                outdated = await self._effect.outdated(self._run, asked)
+                self._overtaken.update((item.item_id, (now, outdated.get(item.item_id))) for item in asked)
         except LookUpFailed as error:
-            # It is looked up again before each call, and an error is reported then.
-            log.info("cannot look ahead for what is in the billing already", why=str(error))
+            # It is asked again before each call, and an error is reported then.
+            log.info("cannot ask ahead what has to be known before calls leave", why=str(error))
+        return asked
+
+    async def before_image(self, item: Item) -> Item:
+        """Renew the before-image of `item`, whose call leaves now. Raises `LookUpFailed`.
+
+        It is in the journal before the call leaves: after a kill at any instant, each item has the value that its
+        call overwrites or has overwritten. A change between the last reading and the effect of the call is not seen,
+        because the billing has no compare-and-set call.
+        """
+        if self._effect.keeps is BeforeImageMode.NOTHING:
+            return item
+        if anyio.current_time() - self._images_read.pop(item.item_id, -inf) > READING_COUNTS:
+            (item,) = await self._renewed([item])
+        return item
+
+    async def overtaken(self, item: Item) -> RowRefused | None:
+        """The refusal of `item`, if its subscriber, say, is another one since the list was made.
+
+        Raises `LookUpFailed`.
+        """
+        read_at, why = self._overtaken.pop(item.item_id, (-inf, None))
+        if anyio.current_time() - read_at > READING_COUNTS:
+            why = (await self._effect.outdated(self._run, [item])).get(item.item_id)
+        return None if why is None else RowRefused(why, recognised=True)
 
     async def at_call(self, item: Item) -> Seen | None:
         """Look up `item`, whose call would leave now; None if it is to be sent. Raises `LookUpFailed`."""
@@ -337,6 +312,15 @@ class Witness:
             await self._journal.keep(self._run, asked)
         return seen | judged
 
+    async def _renewed(self, items: Sequence[Item]) -> list[Item]:
+        payloads = await self._effect.renew_before_images(items, self._mates)
+        if payloads:
+            await self._journal.keep(self._run, payloads)
+        return [
+            msgspec.structs.replace(item, payload=payloads[item.item_id]) if item.item_id in payloads else item
+            for item in items
+        ]
+
     async def _mates(self, lanes: Collection[str]) -> Sequence[Item]:
         return await self._journal.lane_mates(self._run, lanes)
 
@@ -363,36 +347,3 @@ class Witness:
                 return None
             case _:
                 assert_never(sighting)
-
-
-class Updates:
-    """Refuses rows that have been overtaken since the list was made: their subscriber is another one by now, say.
-
-    Read with each claim group where one query tells of many, and again at the call where that was long ago; through
-    the API alone just before each call.
-    """
-
-    def __init__(self, run: Run, effect: Effect) -> None:
-        self._run = run
-        self._effect = effect
-        self._read: dict[int, tuple[float, str | None]] = {}
-
-    async def ahead(self, items: Sequence[Item]) -> None:
-        """Read what has changed for these, before their claim."""
-        if not self._effect.looks_together:
-            return
-        now = anyio.current_time()
-        try:
-            outdated = await self._effect.outdated(self._run, items)
-        except LookUpFailed as error:
-            # It is read again before each call, and an error is reported then.
-            log.info("cannot read ahead what has changed since the list was made", why=str(error))
-            return
-        self._read.update((item.item_id, (now, outdated.get(item.item_id))) for item in items)
-
-    async def at_call(self, item: Item) -> RowRefused | None:
-        """The refusal of `item`, whose call would leave now; None if it is to be sent. Raises `LookUpFailed`."""
-        read_at, why = self._read.pop(item.item_id, (-inf, None))
-        if anyio.current_time() - read_at > READING_COUNTS:
-            why = (await self._effect.outdated(self._run, [item])).get(item.item_id)
-        return None if why is None else RowRefused(why, recognised=True)

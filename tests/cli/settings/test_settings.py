@@ -547,7 +547,7 @@ def test_a_flag_says_what_it_was_given_also_where_that_is_the_default() -> None:
 @pytest.mark.parametrize(
     ("flags", "why"),
     [
-        ("--rate 0", "--rate: '0' is not a valid rate"),
+        ("--rate 0", "--rate: '0' is not a number above 0"),
         ("--hours 1-6", "--hours: '1-6' is not a time range"),
         ("--max-latency nan", "--max-latency: 'nan'"),
         ("--limit-money 10,000", "--limit-money: '10,000' is not a limit"),

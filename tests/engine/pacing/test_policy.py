@@ -13,9 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkpoints.states import State
 from engine.errors import LookUpFailed
-from engine.outcomes import Cause, Outcome
 from engine.pacing.canary import Canary
 from engine.pacing.gauges import Hours, disk_gauge, hours_gauge, hours_of
 from engine.pacing.limits import LAST, ErrorBudget, ErrorLimit, Percent, error_limit, money_limit
@@ -462,17 +460,13 @@ def test_who_waits_as_long_as_he_is_told_finds_one(floor: float, began: float) -
         assert not budget.take(now)
 
 
-BUSY = Outcome(State.PENDING, Cause.BUSY, message="busy")
-
-
 def test_a_row_has_failed_before_whoever_was_to_blame() -> None:
     tries = Tries(3)
-    tries.excuse(item(1))
-    tries.failed(item(2), BUSY)
-    tries.failed(item(3), Outcome(State.PENDING, Cause.NOT_REACHED, message="refused"))
-    assert [tries.has_failed(item(number)) for number in (1, 2, 3, 4)] == [True, True, True, False]
-    assert [tries.of(item(number)) for number in (1, 2, 3)] == [0, 1, 0]
-    tries.excuse(item(2))
+    assert tries.failed(item(1), blameless=True)
+    assert tries.failed(item(2), blameless=False)
+    assert [tries.has_failed(item(number)) for number in (1, 2, 3)] == [True, True, False]
+    assert [tries.of(item(number)) for number in (1, 2)] == [0, 1]
+    assert tries.failed(item(2), blameless=True)
     assert tries.of(item(2)) == 1
 
 

@@ -16,7 +16,7 @@ from statistics import fmean
 import pytest
 
 from checkpoints.pace import WindowPace
-from engine.pacing.window import FixedWindow, InFlight, Window
+from engine.pacing.window import InFlight, Window
 
 # A server and its clients in simulated time: what a window is tested against.
 #
@@ -345,7 +345,7 @@ def test_where_answers_scatter_fairness_takes_two_minutes(slots: int) -> None:
 @pytest.mark.parametrize("slots", SLOTS)
 def test_beside_a_fixed_load_it_takes_a_fair_part(slots: int, part: int, least: float, most: float) -> None:
     simulation = settled(slots, 0.1)
-    simulation.join(FixedWindow(slots // part))
+    simulation.join(InFlight(slots // part))
     simulation.pass_by(20.0)
     ours, _ = shares(simulation, 40.0)
     assert least <= ours <= most + 1e-3
@@ -373,7 +373,7 @@ def test_answers_that_get_lost_cost_no_more_than_with_a_fixed_window(
     slots: int, share: float, patience: float
 ) -> None:
     seen = []
-    for window in (Window(), FixedWindow(slots + slots // 2)):
+    for window in (Window(), InFlight(slots + slots // 2)):
         simulation = Simulation(slots, 0.1)
         simulation.server.lost = share
         simulation.join(window, patience=patience)

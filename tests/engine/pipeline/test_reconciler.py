@@ -19,7 +19,7 @@ from engine.job import Absent, BeforeImageMode, CannotLook, Different, Found, Lo
 from engine.pacing.holds import Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import EVERY_WHILE_HELD, Gauge
-from engine.pipeline.barrier import Barrier, is_worked_off, settled
+from engine.pipeline.barrier import is_worked_off, settled, wait_at_barrier
 from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.progress import Progress
 from engine.pipeline.reconciler import Reconciler
@@ -224,7 +224,7 @@ class Waiting:
         self.steering = LivePolicy(Policy(drain_patience=60.0, away_patience=20.0), Progress(), Stop())
         states = (State.REJECTED, State.APPLIED, *[State.ACCEPTED] * rows)
         journal = MemoryJournal(*(item(number, state=state) for number, state in enumerate(states)))
-        self.barrier = Barrier(gauge or is_worked_off(A_RUN, self.job, journal, 60.0), self.steering)
+        self.gauge = gauge or is_worked_off(A_RUN, self.job, journal, 60.0)
         self.began = anyio.current_time()
         self.waited: float | None = None
 
@@ -233,7 +233,7 @@ class Waiting:
         return self.steering.look().held
 
     async def wait(self) -> None:
-        await self.barrier.wait()
+        await wait_at_barrier(self.gauge, self.steering)
         self.waited = anyio.current_time() - self.began
 
     @asynccontextmanager

@@ -38,7 +38,7 @@ from engine.pipeline.backlog import Backlog
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.gate import Ownership, window_of
 from engine.pipeline.reconciler import Reconciler
-from engine.pipeline.witness import Updates, Witness
+from engine.pipeline.witness import Witness
 from jobs.catalogue.built_in import PAYMENT
 from jobs.catalogue.catalogue import JOBS
 from jobs.spec.entries import OPERATION
@@ -269,7 +269,7 @@ SAFEGUARDS: Final = (
     ),
     Safeguard(
         "changes since the list are not looked at",
-        _swap(Updates, "at_call", _nothing),
+        _swap(Witness, "overtaken", _nothing),
         _has(Kind.RENUMBERS, Kind.MERGES, Kind.DELETES),
     ),
     Safeguard("rows of an account at the same time", _no_lanes),
