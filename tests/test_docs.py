@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from checkpoints.states import as_markdown
-from cli.jobfile.job_file import KEYS, PACING, RUN, STEP
 from tools.house import ROOMS, ROOT
 
 PAGES = [
@@ -145,9 +144,3 @@ def test_hooks_before_a_commit_fetch_nothing() -> None:
     hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
     assert re.findall(r"repo: (.*)", hooks) == ["local"]
     assert set(re.findall(r"language: (.*)", hooks)) == {"system"}
-
-
-def test_every_key_of_a_job_file_is_told() -> None:
-    text = (ROOT / "docs" / "reference" / "job-files.md").read_text(encoding="utf-8")
-    keys = ["format", f"[{RUN}]", f"[[{STEP}]]", *KEYS, *PACING]
-    assert [key for key in keys if f"`{key}`" not in text] == []

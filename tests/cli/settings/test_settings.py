@@ -17,7 +17,7 @@ from cli.settings.settings import Settings, SettingValue, load
 from cli.settings.tables import HookEvent, HookSettings
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.language import typed_language
-from cli.terminal.layout import Badge, badge_of
+from cli.terminal.layout import Badge
 from lab.mock.fault_injector import MockAnswer
 from tests.cli.conftest import Ended, Place, Typed
 
@@ -41,20 +41,6 @@ def written(folder: Path, text: str, name: str = "carbon-migrate.toml") -> Path:
     path = folder / name
     path.write_text(text, encoding="utf-8")
     return path
-
-
-@pytest.mark.parametrize("text", [TOML.encode(), b"\xef\xbb\xbf" + TOML.replace("\n", "\r\n").encode()])
-def test_a_flag_goes_before_the_environment_and_that_before_the_file(text: bytes, tmp_path: Path) -> None:
-    """The file may be as a Windows editor writes it."""
-    (tmp_path / "carbon-migrate.toml").write_bytes(text)
-    variable = {"CARBON_MIGRATE_API_URL": "http://of-the-variable:1"}
-    for flags, environment, value, origin in (
-        (Flags(api_url="http://of-the-flag:1"), variable, "http://of-the-flag:1", "--api-url"),
-        (Flags(), variable, "http://of-the-variable:1", "CARBON_MIGRATE_API_URL"),
-        (Flags(), {}, "http://of-the-file:8082", "carbon-migrate.toml, line 4"),
-    ):
-        found = load(flags, environment, tmp_path).api_url
-        assert (found.value, found.origin) == (value, origin)
 
 
 NO_NAME = "database.password: a credential has a name of letters"
@@ -186,7 +172,8 @@ def test_a_password_on_a_command_line_is_refused_with_where_to_give_it(tmp_path:
 
 
 def test_secrets_stand_in_no_repr(tmp_path: Path) -> None:
-    written(tmp_path, TOML)
+    """The file may be as a Windows editor writes it."""
+    (tmp_path / "carbon-migrate.toml").write_bytes(b"\xef\xbb\xbf" + TOML.replace("\n", "\r\n").encode())
     settings = load(Flags(), {"CARBON_MIGRATE_DATABASE_PASSWORD": "of-the-variable"}, tmp_path)
     assert settings.dsn
     assert settings.dsn.database == "billing:/var/db/billing.gdb", "on a server it is no path"
@@ -513,12 +500,6 @@ def test_production_is_what_says_so_or_is_called_so(tmp_path: Path) -> None:
         profile = loaded(tmp_path, name, f"[profile.{name}]\n{says}\n").profile
         assert profile
         assert profile.badge == Badge(name, production=production)
-
-
-def test_a_badge_is_kept_with_a_run_and_read_again() -> None:
-    for badge in (Badge("test"), Badge("production", "ISP North", production=True)):
-        assert badge_of(badge.to_parameters()) == badge
-    assert badge_of({"input_file": "a.csv"}) is None
 
 
 def test_the_language_of_a_profile_is_that_of_the_screens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
