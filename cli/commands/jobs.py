@@ -204,7 +204,7 @@ def parameter_list(title: str, parameters: Sequence[Parameter], *, briefly: bool
         about, columns, name = render(one.help), in_rows(one), one.name
         needed = f"{render(value(one))}  "
         if briefly:
-            about.right_crop(len(_CLAUSE.sub("", about.plain, count=1)))
+            about = about[: len(about) - len(_CLAUSE.sub("", about.plain, count=1))]
             name = name if columns else f"--set {name}"
             needed = "" if one.default == "" and not one.choices else needed
         elif columns:
