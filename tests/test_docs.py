@@ -24,6 +24,7 @@ SENTENCE_WORDS = 8
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _LISTED = re.compile(r"^```{toctree}\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _NAMED = re.compile(r"`(docs/[\w./-]+\.md)`")
+_MARKS = re.compile(r"\[([A-Z?](?:, ?[A-Z?])*)\]")
 _FILE = re.compile(rf"`((?:{'|'.join([*ROOMS, 'tests', 'tools', 'benchmarks'])})/[\w./-]*?)(?:::\w+)?`")
 
 
@@ -107,7 +108,8 @@ def test_every_mark_of_where_a_fact_comes_from_is_defined() -> None:
     used = {
         mark: place
         for place, text in _code()
-        for marks in re.findall(r"\[([A-Z?](?:, ?[A-Z?])*)\]", _prose(place, text))
+        if _MARKS.search(text)
+        for marks in _MARKS.findall(_prose(place, text))
         for mark in marks.replace(" ", "").split(",")
     }
     assert set(used) == defined, used
