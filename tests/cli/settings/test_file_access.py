@@ -129,9 +129,28 @@ def test_a_journal_that_others_can_read_is_told_with_the_command_that_closes_it(
     assert typed("status").err == ""
 
 
+TOML = """\
+[api]
+url = "http://billing:8082"
+form = {hash_key = {credential = "key"}, psw = "of-the-file"}
+headers = {Authorization = {credential = "proxy"}}
+
+[database]
+address = "billing:/var/db/billing.gdb"
+password = {credential = "db"}
+
+[hooks]
+on-end = {credential = "chat"}
+ping = {credential = "ping"}
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        # What only names credentials may be read by everybody.
+        (TOML, True),
+        (TOML.replace(', psw = "of-the-file"', ""), False),
         (SECRETS, True),
         ("[api]\nheaders = { Authorization = 'Bearer very-secret' }\n", True),
         ("[database]\npassword = 'very-secret'\n", True),
@@ -147,6 +166,7 @@ def test_a_settings_file_with_secrets_that_others_can_read_is_told(
         for said in (typed("status").err, typed("doctor").out):
             assert (f"chmod 600 {path}" in said) is open_to_others
             assert "very-secret" not in said
+            assert "of-the-file" not in said
 
 
 # ---- beside a journal -------------------------------------------------------------------------------------------
@@ -342,20 +362,6 @@ def test_doctor_names_a_file_that_it_cannot_read(
 # ---- Secrets that systemd keeps: read from its folder when they are there, and told how to be made when they are not
 
 
-TOML = """\
-[api]
-url = "http://billing:8082"
-form = {hash_key = {credential = "key"}, psw = "of-the-file"}
-headers = {Authorization = {credential = "proxy"}}
-
-[database]
-address = "billing:/var/db/billing.gdb"
-password = {credential = "db"}
-
-[hooks]
-on-end = {credential = "chat"}
-ping = {credential = "ping"}
-"""
 GIVEN = {
     "db": "canary-of-the-database\n",
     "key": "canary-of-the-form",
@@ -395,12 +401,6 @@ def test_each_secret_may_be_a_credential_and_is_one_everywhere(tmp_path: Path, f
     assert "canary" not in repr(found)
     secrets = "\n".join(found.secrets)
     assert all(f"canary-of-the-{name}" in secrets for name in ("database", "form", "proxy", "ping"))
-
-
-def test_a_file_that_only_names_credentials_may_be_read_by_everybody(tmp_path: Path, folder: Path) -> None:
-    assert settings(tmp_path, folder, TOML.replace(', psw = "of-the-file"', "")).exposed == ()
-    (one,) = settings(tmp_path, folder).exposed
-    assert "chmod 600" in one.command
 
 
 def test_outside_of_a_service_only_what_is_needed_is_missed(tmp_path: Path) -> None:
