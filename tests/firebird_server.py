@@ -62,7 +62,9 @@ def running(folder: Path) -> Iterator[FirebirdServer]:
     if not PROGRAM.exists():
         raise NoServer(f"the tests need a real Firebird 3 server. Type: {PACKAGE}")
     home = _home(folder)
-    port = _free_port()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
     (home / "firebird.conf").write_text(
         f"RemoteServicePort = {port}\n"
         "RemoteBindAddress = 127.0.0.1\n"
@@ -109,12 +111,6 @@ def _password() -> str:
         if name == "ISC_PASSWORD":
             return value.strip().strip("\"'")
     raise NoServer(f"{PASSWORD} has no password: sudo dpkg-reconfigure firebird3.0-server")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], home: Path, patience: float) -> None:

@@ -65,14 +65,8 @@ def _whole_reads(plan: str, *, repeated: bool) -> Iterator[str]:
             yield token.strip()
 
 
-class _Numbers(defaultdict[str, int]):
-    """A value for any parameter."""
-
-    def __init__(self) -> None:
-        super().__init__(int, {"": 0})
-
-
-ANY_VALUE: Values = _Numbers()
+ANY_VALUE: Values = defaultdict(int, {"": 0})
+"""A value for any parameter."""
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ the help of an option (tools/syntax.py collects it), in a log event or in SQL; o
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from functools import cache
 
 import pytest
 from jinja2 import nodes
@@ -14,7 +15,18 @@ from jinja2 import nodes
 from tools.catalogues import FORMS, parsed, said_errors, templates
 from tools.house import ROOT, House
 
-ERRORS = said_errors(House().trees.values())
+
+@cache
+def house() -> House:
+    """Read once, by the worker that has these tests, and by none at its start."""
+    return House()
+
+
+@cache
+def errors() -> Collection[str]:
+    return said_errors(house().trees.values())
+
+
 LOGS = {"debug", "info", "warning", "error", "exception"}
 OPTIONS = {
     *("option", "switch", "flag", "argument", "Option", "key"),
@@ -133,7 +145,7 @@ def apart(node: ast.AST) -> Iterator[ast.AST]:
             yield from (one for one in node.body if isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))
         case ast.Call(func=ast.Name(id=name)) if name in OPTIONS:
             yield from node.args
-        case ast.Call(func=ast.Name(id=name)) if name in FORMS or (name in ERRORS and node.keywords):
+        case ast.Call(func=ast.Name(id=name)) if name in FORMS or (node.keywords and name in errors()):
             yield from node.args
         case ast.Call(func=ast.Attribute(value=ast.Name(id="log"), attr=name)) if name in LOGS:
             yield node
@@ -147,8 +159,8 @@ def apart(node: ast.AST) -> Iterator[ast.AST]:
             yield node
 
 
-def offences(house: House) -> Iterator[tuple[str, int, str]]:
-    for file, tree in house.trees.items():
+def offences() -> Iterator[tuple[str, int, str]]:
+    for file, tree in house().trees.items():
         for line, text in texts(tree):
             if WORDS.search(text) and not NO_SENTENCE.fullmatch(text.strip()):
                 yield file, line, text
@@ -159,7 +171,7 @@ def reason_of(file: str, text: str) -> str | None:
 
 
 def test_what_a_person_reads_is_a_sentence_in_each_language() -> None:
-    found = list(offences(House()))
+    found = list(offences())
     assert [f"{file}:{line}: {text}" for file, line, text in found if reason_of(file, text) is None] == []
     needed = {reason_of(file, text) for file, _, text in found}
     assert needed == set(FOR_A_REASON), "a reason is needed no more"
@@ -256,8 +268,7 @@ def looked_into(tree: ast.Module) -> Iterator[int]:
 
 
 def test_no_program_looks_into_the_words_of_a_sentence() -> None:
-    house = House()
-    found = {file: lines for file, tree in house.trees.items() if (lines := list(looked_into(tree)))}
+    found = {file: lines for file, tree in house().trees.items() if (lines := list(looked_into(tree)))}
     assert {
         file: lines for file, lines in found.items() if file not in OF_LIBRARIES and file.partition("/")[0] != "lab"
     } == {}

@@ -88,6 +88,14 @@ class Ended:
         return " ".join(f"{self.err} {self.out}".split())
 
 
+def settings_file(folder: Path, text: str, name: str = "carbon-migrate.toml") -> Path:
+    """A settings file of this user's alone."""
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o600)
+    return path
+
+
 class Cli:
     """Types commands in a folder of its own."""
 

@@ -7,7 +7,7 @@ that its catalogue translates.
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -70,6 +70,18 @@ class Block:
     def number(self, what: str) -> int:
         return remark.number if (remark := self.of(what)) else 0
 
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file to write, or cells to correct in one."""
+        return any(self.of(what) for what in ("file", "added to", "cells of"))
+
+    @property
+    def typed(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Its commands, each with what it says below."""
+        if self.kind not in TYPED or self.is_file or self.of("not run"):
+            return []
+        return list(_console(self.text) if self.kind == "console" else _script(self.text))
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -101,33 +113,14 @@ class Page:
         return named or ([EXAMPLE] if self.has_billing else [])
 
     @property
-    def steps(self) -> list["Step"]:
-        return [step for block in self.blocks for step in _steps(block)]
+    def steps(self) -> list[tuple[str, tuple[str, ...]]]:
+        """What is written and what is typed, and what that says."""
+        return [step for block in self.blocks for step in ([(block.text, ())] if block.is_file else block.typed)]
 
     @property
     def differs(self) -> bool:
         """Whether its steps are others than those of the English page, or show what is said in a language."""
-        shows = any(step.says for step in self.steps if step.command)
-        return shows or self.steps != Page.read(self.path).steps
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What is to be done: a command, a file to write or cells to correct, and what the comments above it say."""
-
-    command: str = ""
-    says: tuple[str, ...] = ()
-    file: str = ""
-    content: str = ""
-    cells: str = ""
-    adds: bool = False
-    code: int = 0
-    killed: int = 0
-    beside: int | None = None
-    other_code: int | None = None
-    answer: str = ""
-    fault: str = ""
-    more: tuple[str, ...] = field(default=())
+        return any(says for _, says in self.steps) or self.steps != Page.read(self.path).steps
 
 
 def pages() -> list[Path]:
@@ -160,41 +153,6 @@ def _blocks(text: str) -> tuple[list[Block], list[Remark]]:
         if token.type in {"fence", "code_block", "table_open", "paragraph_open", "heading_open"}:
             remarks = []
     return blocks, all_remarks
-
-
-def _steps(block: Block) -> Iterator[Step]:
-    if block.of("not run"):
-        return
-    if (fault := block.of("the billing fails")) is not None:
-        yield Step(fault=fault.text)
-    for one in (remark for remark in block.remarks if remark.what == "first"):
-        yield Step(command=one.text, code=_number(one, "ends with"), killed=_number(one, "killed after"))
-    if (file := block.of("file") or block.of("added to")) is not None:
-        yield Step(file=file.text, content=block.text, adds=file.what == "added to")
-    elif (cells := block.of("cells of")) is not None:
-        yield Step(file=cells.text, cells=block.text)
-    elif block.kind in TYPED:
-        yield from _commands(block)
-
-
-def _commands(block: Block) -> Iterator[Step]:
-    beside, answer, more = block.of("in another terminal"), block.of("answered"), block.of("typed as well")
-    ended = block.of("then the other terminal ends with")
-    for command, says in _console(block.text) if block.kind == "console" else _script(block.text):
-        yield Step(
-            command=command,
-            says=says,
-            code=block.number("ends with"),
-            killed=block.number("killed after"),
-            beside=beside.number if beside else None,
-            other_code=ended.number if ended else None,
-            answer=answer.text if answer else "",
-            more=tuple(shlex.split(more.text)) if more else (),
-        )
-
-
-def _number(remark: Remark, how: str) -> int:
-    return remark.number if remark.how == how else 0
 
 
 def _console(text: str) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,7 @@ from lab.mock.server import running
 from tests.cli.conftest import PATIENCE, Cli, Ended, Started, clean_environment
 from tests.cli.forking import Output
 from tests.cli.terminal.terminals import opened
-from tests.docs.blocks import Page, Step, words
+from tests.docs.blocks import Block, Page, words
 from tools.house import ROOT
 
 ADDRESS = "http://127.0.0.1:8082"
@@ -97,22 +97,35 @@ class Reader:
     runs: dict[str, str] = field(default_factory=dict)
     beside: list[OtherTerminal] = field(default_factory=list)
 
-    async def do(self, step: Step) -> None:
-        """Do a step; fails by an assertion where it does not do what the page says."""
-        if step.cells:
-            await anyio.to_thread.run_sync(correct, self.cli.folder / step.file, step.cells)
-        elif step.file:
-            with (self.cli.folder / step.file).open("a" if step.adds else "w", encoding="utf-8") as file:
-                file.write(self._placed(step.content))
-        elif step.fault:
-            await self._fail(step.fault)
-        elif step.beside is not None:
-            await self._type_beside(step, step.beside)
-        else:
-            self._compare(step, await self._type(step))
-        if step.other_code is not None:
+    async def do(self, block: Block) -> None:
+        """Do what a block says; fails by an assertion where that does not do what the page says."""
+        if block.of("not run"):
+            return
+        if (fault := block.of("the billing fails")) is not None:
+            plan = f"fault = [{{{fault.text}}}]"
+            async with aiohttp.ClientSession() as session, session.put(f"{self.control}/faults", data=plan) as told:
+                assert told.ok, await told.text()
+        for one in (remark for remark in block.remarks if remark.what == "first"):
+            numbers = {one.how: one.number}
+            await self._type(one.text, code=numbers.get("ends with", 0), killed=numbers.get("killed after", 0))
+        if (cells := block.of("cells of")) is not None:
+            await anyio.to_thread.run_sync(correct, self.cli.folder / cells.text, block.text)
+        elif (file := block.of("file") or block.of("added to")) is not None:
+            path = self.cli.folder / file.text
+            before = path.read_text(encoding="utf-8") if file.what == "added to" else ""
+            path.write_text(before + self._placed(block.text), encoding="utf-8")
+        beside, answer, more = (block.of(what) for what in ("in another terminal", "answered", "typed as well"))
+        others = shlex.split(more.text) if more else []
+        for command, says in block.typed:
+            if beside is not None:
+                await self._type_beside(command, says, others, beside.number)
+                continue
+            code, killed = block.number("ends with"), block.number("killed after")
+            ended = await self._type(command, others, answer.text if answer else "", code=code, killed=killed)
+            self._compare(command, says, ended)
+        if (ends := block.of("then the other terminal ends with")) is not None:
             other = self.beside[-1]
-            assert await other.ends() == step.other_code, other.said
+            assert await other.ends() == ends.number, other.said
 
     async def leave(self) -> None:
         """End what works in other terminals."""
@@ -120,67 +133,49 @@ class Reader:
             await other.interrupt()
         await self.terminals.aclose()
 
-    async def _fail(self, fault: str) -> None:
-        """Let the billing fail as a table of a fault plan says."""
-        plan = f"fault = [{{{fault}}}]"
-        async with aiohttp.ClientSession() as session, session.put(f"{self.control}/faults", data=plan) as answer:
-            assert answer.ok, await answer.text()
-
     def _placed(self, text: str) -> str:
         """A text of the page with the addresses of this billing."""
         for shown, address in self.addresses.items():
             text = text.replace(shown, address)
         return text
 
-    async def _type(self, step: Step) -> Ended:
-        command = self._named(step.command)
+    async def _type(
+        self, command: str, more: Sequence[str] = (), answer: str = "", *, code: int = 0, killed: int = 0
+    ) -> Ended:
+        command = self._named(command)
         plain = words(command)
-        if step.answer:
-            ended = await self._answer(command, step.answer)
+        if answer:
+            environment = {**self.cli.environment, "TERM": "xterm"}
+            with opened(["sh", "-c", command], self.cli.folder, environment) as terminal:
+                terminal.types(f"{answer}\n")
+                ended = Ended(await terminal.ends(), _TERMINAL.sub("", terminal.seen), "")
         elif plain and plain[0] == "carbon-migrate":
-            ended = await self._fork([*plain[1:], *step.more], step.killed)
+            until = await self._calls() + killed if killed else 0
+            async with self.cli.started(*plain[1:], *more) as started:
+                if killed:
+                    await self._reach(until, started)
+                    started.signal(signal.SIGKILL)
+                ended = await started.ended(None)
         else:
-            ended = await self._shell(command)
-        code = -signal.SIGKILL if step.killed else step.code
+            shell = ["sh", "-c", command]
+            folder, environment = self.cli.folder, self.cli.environment
+            done = await anyio.run_process(shell, cwd=folder, env=environment, check=False, stdin=subprocess.DEVNULL)
+            ended = Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+        code = -signal.SIGKILL if killed else code
         assert ended.exit == code, f"{command}\nends with {ended.exit}, not with {code}\n{ended.out}\n{ended.err}"
         return ended
 
-    async def _fork(self, typed: list[str], killed: int) -> Ended:
-        until = await self._calls() + killed if killed else 0
-        async with self.cli.started(*typed) as started:
-            if killed:
-                await self._reach(until, started)
-                started.signal(signal.SIGKILL)
-            return await started.ended(None)
-
-    async def _shell(self, command: str) -> Ended:
-        ended = await anyio.run_process(
-            ["sh", "-c", command],
-            cwd=self.cli.folder,
-            env=self.cli.environment,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-        return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
-
-    async def _answer(self, command: str, answer: str) -> Ended:
-        environment = {**self.cli.environment, "TERM": "xterm"}
-        with opened(["sh", "-c", command], self.cli.folder, environment) as terminal:
-            terminal.types(f"{answer}\n")
-            code = await terminal.ends()
-        return Ended(code, _TERMINAL.sub("", terminal.seen), "")
-
-    async def _type_beside(self, step: Step, calls: int) -> None:
-        typed = words(self._named(step.command))
+    async def _type_beside(self, command: str, says: Sequence[str], more: Sequence[str], calls: int) -> None:
+        typed = words(self._named(command))
         assert typed is not None, "a shell cannot be left working"
-        assert typed[0] == "carbon-migrate", step.command
+        assert typed[0] == "carbon-migrate", command
         ports = [place for place, word in enumerate(typed) if typed[place - 1] == "--port"]
         shown = [typed[place] for place in ports]
         for place in ports:
             typed[place] = "0"
         serves = typed[1:3] == ["mock", "serve"]
         until = await self._calls() + calls if calls else 0
-        more = ["--control-port", "0"] if serves else step.more
+        more = ["--control-port", "0"] if serves else more
         started = await self.terminals.enter_async_context(self.cli.started(*typed[1:], *more))
         other = OtherTerminal(started)
         self.beside.append(other)
@@ -189,7 +184,7 @@ class Reader:
             self.addresses[f"http://127.0.0.1:{port}"] = address
         if serves:
             self.control = (await other.says(re.compile(r"control: (\S+)")))[1]
-        for line in step.says:
+        for line in says:
             self._learn(await other.says(self._pattern(line)))
         if calls:
             await self._reach(until, started)
@@ -225,13 +220,13 @@ class Reader:
                     return str(newest)
         return name
 
-    def _compare(self, step: Step, ended: Ended) -> None:
+    def _compare(self, command: str, says: Sequence[str], ended: Ended) -> None:
         """Look for each line of the page behind the one before it, on stdout or on stderr, wherever lines break."""
         streams = [_plain(ended.out), _plain(ended.err)]
-        for line in step.says:
+        for line in says:
             pattern = self._pattern(line)
             found = [pattern.search(stream) for stream in streams]
-            assert any(found), f"{step.command}\ndoes not say: {line}\n\n{ended.out}\n{ended.err}"
+            assert any(found), f"{command}\ndoes not say: {line}\n\n{ended.out}\n{ended.err}"
             place, match = next((place, match) for place, match in enumerate(found) if match)
             streams[place] = streams[place][match.end() :]
             self._learn(match)
@@ -254,7 +249,12 @@ class Reader:
 async def read(page: Page, billing_file: Path, folder: Path) -> Reader:
     """Do all that a page says, in a folder that is made for it, with the stand that the page starts from."""
     work = folder / "work"
-    await anyio.to_thread.run_sync(_lay_out, page, work)
+    work.mkdir(parents=True)
+    for path in page.files:
+        if path.is_dir():
+            shutil.copytree(path, work, dirs_exist_ok=True)
+        else:
+            shutil.copy(path, work)
     async with AsyncExitStack() as stack:
         reader = Reader(Cli(work, environment_of(page.language, folder)), AsyncExitStack())
         stack.push_async_callback(reader.leave)
@@ -262,9 +262,9 @@ async def read(page: Page, billing_file: Path, folder: Path) -> Reader:
             file = shutil.copy(billing_file, work / "billing.fdb")
             billing = await stack.enter_async_context(running(Dsn(str(file)), latency=LATENCY, control_port=0))
             reader.control, reader.addresses[ADDRESS] = billing.control_url, billing.url
-            await reader.do(Step(file="carbon-migrate.toml", content=SETTINGS))
-        for step in page.steps:
-            await reader.do(step)
+            (work / "carbon-migrate.toml").write_text(SETTINGS.replace(ADDRESS, billing.url), encoding="utf-8")
+        for block in page.blocks:
+            await reader.do(block)
     return reader
 
 
@@ -279,15 +279,6 @@ def environment_of(language: str, folder: Path) -> Mapping[str, str]:
     environment |= {"XDG_STATE_HOME": str(folder / "state"), "PATH": f"{programs}:{environment['PATH']}"}
     del environment["CARBON_MIGRATE_JOURNAL"]
     return environment
-
-
-def _lay_out(page: Page, work: Path) -> None:
-    work.mkdir(parents=True)
-    for path in page.files:
-        if path.is_dir():
-            shutil.copytree(path, work, dirs_exist_ok=True)
-        else:
-            shutil.copy(path, work)
 
 
 def correct(workbook: Path, table: str) -> None:

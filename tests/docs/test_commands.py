@@ -56,15 +56,11 @@ async def test_each_command_of_a_page_does_what_the_page_shows(
 
 
 @pytest.mark.parametrize("path", RUN, ids=name_of)
-def test_each_block_of_a_page_says_what_it_is(path: Path) -> None:
-    unknown = [block.line for block in Page.read(path).blocks if block.kind not in {*KNOWN, "table"}]
-    assert unknown == [], f"{name_of(path)}: blocks in these lines need ```sh, ```console, ```toml …"
-
-
-@pytest.mark.parametrize("path", RUN, ids=name_of)
-def test_each_comment_of_a_page_is_one_that_is_read(path: Path) -> None:
+def test_each_block_of_a_page_says_what_it_is_and_each_comment_is_read(path: Path) -> None:
     for comment in comments_of(path):
         Remark.read(comment)
+    unknown = [block.line for block in Page.read(path).blocks if block.kind not in {*KNOWN, "table"}]
+    assert unknown == [], f"{name_of(path)}: blocks in these lines need ```sh, ```console, ```toml …"
 
 
 def test_few_blocks_are_not_run_and_each_has_a_reason() -> None:

@@ -10,7 +10,6 @@ import hashlib
 import os
 import re
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,7 +25,7 @@ KEY = ROOT / ".ci" / ".clean-root.key"
 TOOL = "sudo apt-get update && sudo apt-get install -y mmdebstrap"
 AS_ROOT = "a clean Debian root can be made, and entered, by root alone: run the tests as root, or in a container"
 WEEK = 7 * 24 * 3600
-OF_THE_MACHINE = re.compile(r"\b(?:file|copy|cdrom):")
+OF_THE_MACHINE = re.compile(r"^[^#\n]*\b(?:file|copy|cdrom):", re.MULTILINE)
 PATIENCE = loops(800)
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
@@ -86,56 +85,34 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def _make_archive(packages: Sequence[str]) -> None:
-    sources = "\n\n".join(_sources(Path("/etc/apt")))
-    key = hashlib.sha256("\0".join([sources, *packages]).encode()).hexdigest()
+    sources = list(_sources(Path("/etc/apt")))
+    key = hashlib.sha256("\0".join([*(file.read_text() for file in sources), *packages]).encode()).hexdigest()
     fresh = ARCHIVE.exists() and time.time() - ARCHIVE.stat().st_mtime < WEEK
     if fresh and KEY.exists() and KEY.read_text() == key:
         return
     fetch = f'chroot "$1" apt-get install -qq -y --no-install-recommends --download-only {" ".join(packages)}'
-    with tempfile.TemporaryDirectory() as place:
-        file = Path(place, "debian.sources")
-        file.write_text(sources)
-        options = ("--quiet", "--variant=apt", "--skip=cleanup/apt", f"--customize-hook={fetch}")
-        made = ARCHIVE.with_name(".clean-root-made.tar")
-        try:
-            subprocess.run(  # noqa: S603 - Debian's tool, with the machine's sources
-                ["mmdebstrap", *options, _suite(), made, file],  # noqa: S607 - it is where Debian has it
-                check=True,
-                capture_output=True,
-                text=True,
-            )
-        except FileNotFoundError as error:
-            raise NoCleanRoot(f"the tests need mmdebstrap. Type: {TOOL}") from error
-        except subprocess.CalledProcessError as error:
-            raise NoCleanRoot(f"mmdebstrap has made no root:\n{error.stderr}") from error
+    options = ("--quiet", "--variant=apt", "--skip=cleanup/apt", f"--customize-hook={fetch}")
+    made = ARCHIVE.with_name(".clean-root-made.tar")
+    try:
+        subprocess.run(  # noqa: S603 - Debian's tool, with the machine's sources
+            ["mmdebstrap", *options, _suite(), made, *sources],  # noqa: S607 - it is where Debian has it
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+    except FileNotFoundError as error:
+        raise NoCleanRoot(f"the tests need mmdebstrap. Type: {TOOL}") from error
+    except subprocess.CalledProcessError as error:
+        raise NoCleanRoot(f"mmdebstrap has made no root:\n{error.stderr}") from error
     made.rename(ARCHIVE)
     KEY.write_text(key)
 
 
-def _sources(apt: Path) -> Iterator[str]:
-    """The machine's sources as stanzas, without those that are files of this machine."""
-    for file in sorted((apt / "sources.list.d").glob("*.sources")):
-        lines = (line for line in file.read_text().splitlines() if not line.startswith("#"))
-        for stanza in re.split(r"\n\s*\n", "\n".join(lines)):
-            if stanza.strip() and not OF_THE_MACHINE.search(stanza):
-                yield stanza.strip()
-    for file in (apt / "sources.list", *sorted((apt / "sources.list.d").glob("*.list"))):
-        for line in file.read_text().splitlines() if file.exists() else ():
-            if line.startswith("deb ") and not OF_THE_MACHINE.search(line):
-                yield _as_stanza(line)
-
-
-def _as_stanza(line: str) -> str:
-    """A line of a `.list` as a stanza: `deb [signed-by=…] URI SUITE COMPONENT…`."""
-    found = re.fullmatch(r"deb\s+(?:\[(?P<options>[^\]]*)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s*(?P<parts>.*)", line)
-    assert found, f"not a line of a sources.list: {line}"
-    fields = [f"Types: deb\nURIs: {found['uri']}\nSuites: {found['suite']}"]
-    if found["parts"]:
-        fields.append(f"Components: {found['parts']}")
-    for option in (found["options"] or "").split():
-        name, _, value = option.partition("=")
-        fields.append(f"{name.title()}: {value}")
-    return "\n".join(fields)
+def _sources(apt: Path) -> Iterator[Path]:
+    """The machine's sources, without those that are files of this machine."""
+    for file in (apt / "sources.list", *sorted((apt / "sources.list.d").glob("*.*"))):
+        if file.suffix in {".list", ".sources"} and file.exists() and not OF_THE_MACHINE.search(file.read_text()):
+            yield file
 
 
 def _suite() -> str:

@@ -24,7 +24,6 @@ from aiohttp import hdrs, web
 from checkpoints.journal import open_journal
 from checkpoints.records import Totals
 from checkpoints.sqlite_store import prepare
-from checkpoints.states import State
 from cli.hooks.reader import message_of
 from cli.jobfile.job_file import KEYS, PACING, JobFileRefused, read
 from cli.main import COMMANDS
@@ -304,10 +303,8 @@ def told(page: str, entry: str = r"^\| `(\w+)` \|") -> list[str]:
     return re.findall(entry, (REFERENCE / page).read_text(encoding="utf-8"), re.MULTILINE)
 
 
-def test_every_code_state_format_mark_variable_and_example_has_its_entry() -> None:
+def test_every_code_format_mark_variable_and_example_has_its_entry() -> None:
     assert told("exit-codes.md", r"^\| (\d+) \|") == [str(int(code)) for code in Exit]
-    states, *_ = sections("journal.md")["The states of an item"].split("| property |")
-    assert re.findall(r"^\| `(\w+)` \|", states, re.MULTILINE) == [str(state) for state in State]
     read_at_all = [one.__module__.rpartition(".")[2] for one in FORMATS if "refuse" not in one.__name__]
     formats = told("input.md", r"^\| ([^|]*) \| [^|]* \| [^|]* \|$")[1:]
     assert list(zip(read_at_all, formats, strict=True)) == [

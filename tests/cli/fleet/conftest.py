@@ -160,9 +160,3 @@ async def journal(address: str, tmp_path: Path) -> AsyncIterator[Journal]:
 async def campaign(journal: Journal) -> AsyncIterator[Campaign]:
     async with every_stage(journal) as made:
         yield made
-
-
-def write_settings(cli: Cli, text: str) -> None:
-    file = cli.folder / "carbon-migrate.toml"
-    file.write_text(text, encoding="utf-8")
-    file.chmod(0o600)

@@ -12,8 +12,8 @@ from checkpoints.merkle import MerkleTree, leaf_data, leaf_hash, root_of
 from checkpoints.purge import Purge
 from checkpoints.records import Run, Stage
 from checkpoints.states import State
-from tests.cli.conftest import Cli
-from tests.cli.fleet.conftest import Campaign, new_run, sent, write_settings
+from tests.cli.conftest import Cli, settings_file
+from tests.cli.fleet.conftest import Campaign, new_run, sent
 
 ENTERED = re.compile(r"<tr><td>(\w+)\.example\.org</td>(.*?)</tr>")
 
@@ -100,7 +100,7 @@ async def test_billings_with_journals_of_their_own_are_to_be_chosen(cli: Cli, tm
     del cli.environment["CARBON_MIGRATE_JOURNAL"]
     hosts = ("north", "south")
     profiles = (f'[profile.{host}]\napi = {{ url = "http://{host}.example.org:8082" }}' for host in hosts)
-    write_settings(cli, "\n".join(profiles))
+    settings_file(cli.folder, "\n".join(profiles))
     state = tmp_path / "state" / "carbon-migrate"
     for host in hosts:
         async with open_journal(state / f"{host}.example.org-8082.journal") as journal:

@@ -14,8 +14,8 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.states import State
 from cli.fleet.overview import FleetJournal, view_of
 from cli.settings.known_billings import KnownBillings
-from tests.cli.conftest import Cli
-from tests.cli.fleet.conftest import ROWS, SENDS, Campaign, many_billings, new_run, sent, sent_by, write_settings
+from tests.cli.conftest import Cli, settings_file
+from tests.cli.fleet.conftest import ROWS, SENDS, Campaign, many_billings, new_run, sent, sent_by
 
 
 def profiles(journal: str = "") -> str:
@@ -32,7 +32,7 @@ api = {{ url = "http://works.example.org:8082", headers = {{ key = {{ credential
 async def test_each_run_and_all_sums_are_the_journals(
     cli: Cli, address: str, journal: Journal, campaign: Campaign
 ) -> None:
-    write_settings(cli, profiles(address))
+    settings_file(cli.folder, profiles(address))
     found = json.loads((await cli("status", "--all", "--json")).out)
     what = {run.name: what for what, run in campaign.runs.items()}
     runs = {what[one["run"]]: one for one in found["runs"]}
@@ -118,7 +118,7 @@ async def test_profiles_with_journals_of_their_own_are_all_shown(cli: Cli, tmp_p
     says = "--all shows all runs: leave k7m2q out, or --all"
     await cli.refused("status", "k7m2q", "--all", says=says)
     await cli.refused("status", "--all", says="there is no journal")
-    write_settings(cli, profiles())
+    settings_file(cli.folder, profiles())
     state = tmp_path / "state" / "carbon-migrate"
     state.mkdir(parents=True)
     async with open_journal(JournalAddress(state / "idle.example.org-8082.journal")) as journal:

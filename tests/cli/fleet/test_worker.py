@@ -77,23 +77,6 @@ async def accepted(place: Place) -> int:
     return rows
 
 
-async def test_a_package_of_the_working_folder_is_not_run(shared: Place) -> None:
-    """A worker sends what is handed in, by its own program, and ends in order."""
-    package = shared.cli.folder / "cli"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "child.py").write_text("from pathlib import Path\n\nPath('was-run').touch()\n")
-    run = await hand_in(shared, ROWS)
-    assert shared.traffic.arrived == 0
-    async with working(shared.cli) as worker:
-        await worker.said(f"{run}: done")
-        assert await accepted(shared) == ROWS
-        await shared.cli("resume", run, "--json")
-    assert not (shared.cli.folder / "was-run").exists()
-    assert shared.asked("select count(*) from procrastinate_jobs") == [(0,)]
-    await shared.landed_once(ROWS)
-
-
 async def test_a_run_is_done_when_the_journal_says_so_whatever_its_process_ends_with(shared: Place) -> None:
     """The interpreter's own start-up file ends the process of the run with 0 before anything is sent."""
     run = await hand_in(shared, ROWS)
@@ -161,7 +144,9 @@ async def test_after_a_machine_is_gone_rows_that_were_never_in_doubt_wait_for_it
     assert (await shared.found()).most_for_one == 1
 
 
-async def test_equal_rows_are_each_billings_own(shared: Place, tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_a_run_is_sent_by_its_own_of_two_profiles_of_one_billing_and_equal_rows_to_each_billing(
+    shared: Place, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     folder = tmp_path_factory.mktemp("south")
     shutil.copy(shared.file, folder / "south.fdb")
     async with place_in(folder / "place", folder / "south.fdb") as south:
@@ -172,6 +157,8 @@ async def test_equal_rows_are_each_billings_own(shared: Place, tmp_path_factory:
 journal = "{journal}"
 [profile.north]
 api = {{ url = "{shared.billing.url}" }}
+[profile.twin]
+api = {{ url = "{shared.billing.url}" }}
 [profile.south]
 api = {{ url = "{south.billing.url}" }}
 [profile.west]
@@ -179,13 +166,15 @@ api = {{ url = "http://127.0.0.1:9", form = {{ key = {{ credential = "west" }} }
 """
         shared.write(settings, "carbon-migrate.toml").chmod(0o600)
         shared.cli.environment["CARBON_MIGRATE_JOURNAL"] = journal
-        await hand_in(shared, ROWS, "--profile", "north")
-        await hand_in(shared, ROWS, "--profile", "south")
+        runs = {await hand_in(shared, ROWS, "--profile", name): name for name in ("twin", "south")}
         async with shared.cli.started(*WORKER) as worker:
             heard = await worker.said("Takes runs of 2 billings")
             assert "no run of west is sent here" in heard
             while heard.count(": done") < 2:
                 heard += await worker.said(": done")
+        assert [run for run, name in runs.items() if f"{run}: sending to {name}" not in heard] == []
+        seen = (await shared.cli.closing("status", "--all"))["runs"]
+        assert {one["run"]: one["profile"] for one in seen} == runs
         for place in (shared, south):
             await place.landed_once(ROWS)
 
@@ -243,59 +232,25 @@ async def test_a_run_that_a_person_resumes_is_left_to_him(shared: Place) -> None
         assert (await resuming.ended()).exit == 130
 
 
-async def test_a_run_that_is_ready_is_sent_at_once_and_as_it_was_handed_in(shared: Place) -> None:
-    """Who has sent nothing has nothing under way; `--timeout` holds for whoever sends."""
+async def test_a_run_that_is_ready_is_sent_at_once_as_it_was_handed_in_and_by_our_program(shared: Place) -> None:
+    """Who has sent nothing has nothing under way; `--timeout` holds for whoever sends; another `cli` is not run."""
+    package = shared.cli.folder / "cli"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "child.py").write_text("from pathlib import Path\n\nPath('was-run').touch()\n")
     run = await hand_in(shared, ROWS, "--settle", "600", "--timeout", "3", "--no-canary")
+    assert shared.traffic.arrived == 0
     assert (await shared.cli.closing("status", run))["queue"]["served"] is False
     told = (await shared.cli("status", run)).out
     assert "queued since" in told
     assert "no worker at work has its billing" in told
     async with working(shared.cli) as worker:
         await worker.said(f"{run}: done")
-    assert await accepted(shared) == ROWS
-    assert shared.asked("select call_ms from runners where purpose = 'resume'") == [(6000,)]
-
-
-async def test_of_two_profiles_of_one_billing_a_run_is_sent_by_its_own(shared: Place) -> None:
-    journal = shared.cli.environment["CARBON_MIGRATE_JOURNAL"]
-    url = shared.cli.environment.pop("CARBON_MIGRATE_API_URL")
-    profiles = (f'[profile.{name}]\napi = {{ url = "{url}" }}\n' for name in ("first", "second", "third"))
-    shared.write(f'journal = "{journal}"\n{"".join(profiles)}', "carbon-migrate.toml").chmod(0o600)
-    run = await hand_in(shared, ROWS, "--profile", "second")
-    async with shared.cli.started(*WORKER) as worker:
-        heard = await worker.said(f"{run}: sending to second")
-        assert "Takes runs of 1 billing" in heard
-    (seen,) = (await shared.cli.closing("status", "--all"))["runs"]
-    assert seen["profile"] == "second"
-
-
-async def test_outside_its_hours_a_run_waits_in_the_queue_until_they_begin(shared: Place) -> None:
-    begin = datetime.now() + timedelta(hours=5)  # noqa: DTZ005 - the clock of the mock, which is this machine's
-    hours = f"{begin:%H:00}-{begin + timedelta(hours=1):%H:00}"
-    run = await hand_in(shared, ROWS, "--hours", hours)
-    async with working(shared.cli) as worker:
-        await worker.said(f"{run}: goes on in ")
-    assert shared.traffic.arrived == 0
-    ((status, wait),) = shared.asked(
-        "select status::text, extract(epoch from scheduled_at - now())::int from procrastinate_jobs"
-    )
-    assert status == "todo"
-    assert isinstance(wait, int)
-    assert 3.9 * 3600 < wait < 5.1 * 3600
-    # Who hands it in again means now.
-    assert "was handed in before" in (await shared.cli("resume", run, "--detach", "--hours", "always")).out
-    async with working(shared.cli) as worker:
-        await worker.said(f"{run}: done")
-
-
-async def test_a_run_that_was_handed_in_again_while_it_was_given_out_goes_on_once(shared: Place) -> None:
-    run = await hand_in(shared, ROWS)
-    shared.asked("update procrastinate_jobs set status = 'doing'")
-    await shared.cli("resume", run, "--detach")
-    assert shared.asked("select count(*) from procrastinate_jobs") == [(2,)]
-    async with working(shared.cli) as worker:
-        await worker.said(f"{run}: done")
-        await comes_to(shared, "select count(*) = 0 from procrastinate_jobs")
+        assert await accepted(shared) == ROWS
+        await shared.cli("resume", run, "--json")
+    assert not (shared.cli.folder / "was-run").exists()
+    assert shared.asked("select call_ms from runners where purpose = 'resume' limit 1") == [(6000,)]
+    assert shared.asked("select count(*) from procrastinate_jobs") == [(0,)]
     await shared.landed_once(ROWS)
 
 
@@ -308,6 +263,15 @@ async def test_a_run_in_the_queue_says_so_wherever_it_is_shown_and_stop_takes_it
     )
     assert shared.asked("select count(*) from procrastinate_jobs") == [(0,)]
     assert "stopped" in (await shared.cli("status")).out
+    # Handed in again, and once more while it is given out, it goes on once.
+    await shared.cli("resume", run, "--detach")
+    shared.asked("update procrastinate_jobs set status = 'doing'")
+    await shared.cli("resume", run, "--detach")
+    assert shared.asked("select count(*) from procrastinate_jobs") == [(2,)]
+    async with working(shared.cli) as worker:
+        await worker.said(f"{run}: done")
+        await comes_to(shared, "select count(*) = 0 from procrastinate_jobs")
+    await shared.landed_once(ROWS)
 
 
 async def test_a_run_that_waits_for_its_hours_or_is_paused_lets_others_of_its_billing_go_before_it(
@@ -324,12 +288,23 @@ async def test_a_run_that_waits_for_its_hours_or_is_paused_lets_others_of_its_bi
     early, held, free = runs
     await shared.cli("pause", held)
     async with working(shared.cli) as worker:
-        await worker.said(f"{free}: done")
+        heard = await worker.said(f"{early}: goes on in ")
+        if f"{free}: done" not in heard:
+            await worker.said(f"{free}: done")
         assert shared.traffic.arrived == 10
         await shared.cli("continue", held)
         await worker.said(f"{held}: done")
     assert shared.traffic.arrived == 20
-    assert shared.asked("select args->>'run' from procrastinate_jobs") == [(early,)]
+    ((run, status, wait),) = shared.asked(
+        "select args->>'run', status::text, extract(epoch from scheduled_at - now())::int from procrastinate_jobs"
+    )
+    assert (run, status) == (early, "todo")
+    assert isinstance(wait, int)
+    assert 3.9 * 3600 < wait < 5.1 * 3600
+    # Who hands it in again means now.
+    assert "was handed in before" in (await shared.cli("resume", early, "--detach", "--hours", "always")).out
+    async with working(shared.cli) as worker:
+        await worker.said(f"{early}: done")
 
 
 async def test_a_worker_is_a_service_that_says_what_it_does(shared: Place, listener: Listener) -> None:

@@ -334,13 +334,6 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         yield desk
 
 
-def told(found: Round) -> list[tuple[int, StepState, str | None]]:
-    return [(one.step.number, one.state, one.run.name if one.run else None) for one in found.decisions]
-
-
-BEGUN = [(1, StepState.BEGUN, None), (2, StepState.BEGUN, None), (3, StepState.BEGUN, None)]
-
-
 FIRST, SECOND = (f"[[step]]{part}" for part in STEPS.split("[[step]]")[1:3])
 ANOTHER = f"[[step]]{THIRD.replace('5', '6')}"
 ALIKE = 2 * f"[[step]]{THIRD}"
@@ -422,7 +415,8 @@ async def test_it_says_why(desk: Desk) -> None:
     assert found.note == "Going on with round 1, which is not at its end"
     assert found.decisions[0].why.endswith(f"a.csv has changed since run {one.name} began with it")
     anew = await desk.ran(file, 1, *DONE, *DONE)
-    assert told(await desk.round(file))[0] == (1, StepState.PASSED_OVER, anew.name)
+    first = (await desk.round(file)).decisions[0]
+    assert (first.state, first.run) == (StepState.PASSED_OVER, await desk.journal.run(anew.name))
     await desk.undone(anew)
     back = (await desk.round(file)).decisions[0]
     assert (back.state, back.why) == (StepState.BEGUN, f"run {anew.name} was taken back")
@@ -494,10 +488,10 @@ async def test_a_round_keeps_the_date_it_was_begun_at_and_the_next_one_has_its_o
     # It was killed, and is started again after midnight.
     found = await desk.round(file, MIDNIGHT)
     assert files(found) == begun
-    assert told(found)[0] == (1, StepState.PASSED_OVER, one.name)
+    assert shown(found, {one.name: 1}) == "1:passed_over:1 2:begun 3:begun"
     await desk.ran(file, 2, State.ACCEPTED)
     (desk.folder / begun[-1]).write_text("abonent_id\n1\n", encoding="utf-8")
     await desk.ran(file, 3, State.ACCEPTED)
     found = await desk.round(file, MIDNIGHT)
-    assert (found.number, told(found)) == (2, BEGUN)
+    assert (found.number, shown(found, {})) == (2, ANEW)
     assert files(found) == ["new-2026-11-26.csv", "all-2026-11-26-000000.csv", "all-2026-11-26-000000.csv"]

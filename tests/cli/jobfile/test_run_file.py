@@ -268,7 +268,9 @@ def waiting(place: Place) -> Place:
 # ---- seen --------------------------------------------------------------------------------------------------------
 
 
-async def test_whoever_watches_sees_what_is_waited_for_and_the_closing_says_how_long(waiting: Place) -> None:
+async def test_whoever_watches_sees_what_is_waited_for_and_a_pause_keeps_the_next_step_from_beginning(
+    waiting: Place,
+) -> None:
     async with at_the_barrier(waiting) as (file, name), waiting.cli.started("status", name, "--watch") as watcher:
         heard = Heard(watcher)
         await heard.until(f"{FEW} of {FEW} rows (100 %), 0 rows/s, held: {WAITS} {LEFT} entries")
@@ -278,34 +280,25 @@ async def test_whoever_watches_sees_what_is_waited_for_and_the_closing_says_how_
         assert WAITS in (await waiting.cli("status", name)).out
         for words in (("run", "night.toml", "--yes"), ("verify", name), ("undo", name, "--yes")):
             await waiting.cli.refused(*words, says=f"process {file.process.pid} on ")
-        assert await jobs(waiting) == ["balances"]
-        waiting.billing.stack_rate = AT_ONCE
-        ended = await file.ended()
-        assert await heard.ended() == 0
-    assert heard.lines[-1] == f"run {name}: done, {FEW} accepted"
-    assert (ended.exit, ended.closing["job"]) == (0, "warning-threshold")
-    assert 0 < ended.closing["held"]["barrier"] <= ended.closing["seconds"]
-    assert "held no longer by=barrier seconds=" in ended.words
-    await waiting.landed_once(FEW)
-
-
-# ---- paused ------------------------------------------------------------------------------------------------------
-
-
-async def test_a_pause_keeps_the_next_step_from_beginning_when_nothing_is_waited_for_any_more(waiting: Place) -> None:
-    async with at_the_barrier(waiting) as (file, name):
         assert f"run {name}: paused" in (await waiting.cli("pause", name)).out
         waiting.billing.stack_rate = AT_ONCE
-        await file.said("held no longer by=barrier")
+        await file.said("held no longer by=barrier seconds=")
         shown = (await waiting.cli("status", name)).out
         assert "running, paused" in shown
         assert f"carbon-migrate continue {name}" in shown
         assert await jobs(waiting) == ["balances"]
         assert "it goes on" in (await waiting.cli("continue", name)).out
         ended = await file.ended()
-    assert ended.exit == 0
+        assert await heard.ended() == 0
+    assert heard.lines[-1] == f"run {name}: done, {FEW} accepted"
+    assert (ended.exit, ended.closing["job"]) == (0, "warning-threshold")
     assert ended.closing["held"].keys() == {"barrier", "paused"}
+    assert 0 < ended.closing["held"]["barrier"] <= ended.closing["seconds"]
     assert await jobs(waiting) == ["balances", "warning-threshold"]
+    await waiting.landed_once(FEW)
+
+
+# ---- paused ------------------------------------------------------------------------------------------------------
 
 
 async def test_a_file_that_was_paused_and_killed_waits_there_when_it_is_started_again(waiting: Place) -> None:

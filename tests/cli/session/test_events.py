@@ -132,31 +132,29 @@ async def test_a_run_is_told_in_the_order_in_which_it_happens(told: Told, journa
     assert ended.closing.exit is Exit.DONE
 
 
-async def test_a_limit_that_was_reached_and_rows_to_decide_on_need_a_person(told: Told, journal: Journal) -> None:
-    listener = Listener()
-    manual = Totals(counts={State.MANUAL: 2, State.ACCEPTED: 5})
+@pytest.mark.parametrize(
+    ("code", "counts", "stopped", "needs"),
+    [
+        (Exit.UNDECIDED, {State.MANUAL: 2, State.ACCEPTED: 5}, False, (2, "reconcile")),
+        (Exit.STOPPED, {State.PENDING: 80, State.REJECTED: 20}, True, (80, "resume")),
+        # Reached with the last row, a limit needs nobody, and says so by nothing.
+        (Exit.REJECTED, {}, True, None),
+    ],
+)
+async def test_a_limit_that_was_reached_and_rows_to_decide_on_need_a_person(
+    code: Exit, counts: dict[State, int], stopped: bool, needs: tuple[int, str] | None, told: Told, journal: Journal
+) -> None:
+    listener, limit = Listener(), "20 of 100 rows were rejected"
+    if stopped:
+        told.stop.request(StopKind.BUDGET, limit)
     async with told.to(journal, lambda _: listener) as readers:
-        readers.close(told.closing(Exit.UNDECIDED, manual), told.run, told.stop)
-    need, _ = listener.heard
-    assert isinstance(need, NeedsPerson)
-    assert need.rows == 2
-    assert any(f"reconcile {told.run.name}" in command for command in need.commands)
-
-    stopped = Listener()
-    told.stop.request(StopKind.BUDGET, "20 of 100 rows were rejected")
-    left = Totals(counts={State.PENDING: 80, State.REJECTED: 20})
-    async with told.to(journal, lambda _: stopped) as readers:
-        readers.close(told.closing(Exit.STOPPED, left), told.run, told.stop)
-    limit, _ = stopped.heard
-    assert isinstance(limit, NeedsPerson)
-    assert (limit.rows, limit.why) == (80, "20 of 100 rows were rejected")
-    assert any(f"resume {told.run.name}" in command for command in limit.commands)
-
-    # Reached with the last row, it needs nobody, and says so by nothing.
-    quiet = Listener()
-    async with told.to(journal, lambda _: quiet) as readers:
-        readers.close(told.closing(Exit.REJECTED), told.run, told.stop)
-    assert kinds(quiet.heard) == [RunEnded]
+        readers.close(told.closing(code, Totals(counts=counts)), told.run, told.stop)
+    assert kinds(listener.heard) == [*([NeedsPerson] if needs else []), RunEnded]
+    if needs and isinstance(need := listener.heard[0], NeedsPerson):
+        rows, command = needs
+        assert need.rows == rows
+        assert not stopped or need.why == limit
+        assert any(f"{command} {told.run.name}" in one for one in need.commands)
 
 
 @pytest.mark.parametrize(

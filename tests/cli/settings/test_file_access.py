@@ -20,7 +20,7 @@ from cli.settings.tables import HookEvent
 from cli.terminal.exits import SettingsRefused
 from jobs.access.vault import VaultKeys, new_key
 from tests.checkpoints.samples import within
-from tests.cli.conftest import Typed
+from tests.cli.conftest import Typed, settings_file
 
 STRANGER = 4711
 ANOTHER = 4712
@@ -43,16 +43,8 @@ def give_away(monkeypatch: pytest.MonkeyPatch) -> GiveAway:
     return give
 
 
-def settings_file(folder: Path, text: str = SECRETS) -> Path:
-    folder.mkdir(exist_ok=True)
-    path = folder / "carbon-migrate.toml"
-    path.write_text(text, encoding="utf-8")
-    path.chmod(0o600)
-    return path
-
-
 def test_a_settings_file_of_somebody_else_is_to_be_named(tmp_path: Path, give_away: GiveAway, typed: Typed) -> None:
-    path = settings_file(tmp_path)
+    path = settings_file(tmp_path, SECRETS)
     assert load(Flags(), {}, tmp_path).api_url.value == URL
     give_away(path)
     ended = typed("status")
@@ -61,7 +53,8 @@ def test_a_settings_file_of_somebody_else_is_to_be_named(tmp_path: Path, give_aw
     assert "If you trust it, name it with --config carbon-migrate.toml; or make it yours: chown " in ended.words
     assert load(Flags(config=path), {}, tmp_path).api_url.value == URL
     # A link that somebody else has made is not followed either.
-    mine = settings_file(tmp_path / "mine")
+    (tmp_path / "mine").mkdir()
+    mine = settings_file(tmp_path / "mine", SECRETS)
     path.unlink()
     path.symlink_to(mine)
     assert load(Flags(), {}, tmp_path).api_url.value == URL
@@ -71,7 +64,7 @@ def test_a_settings_file_of_somebody_else_is_to_be_named(tmp_path: Path, give_aw
 
 
 def test_a_settings_file_that_everybody_may_write_is_not_taken(tmp_path: Path) -> None:
-    path = settings_file(tmp_path)
+    path = settings_file(tmp_path, SECRETS)
     path.chmod(0o666)
     with pytest.raises(SettingsRefused, match=r"everybody may write the settings file(.|\n)*chmod o-w "):
         load(Flags(), {}, tmp_path)
@@ -91,7 +84,7 @@ def test_a_journal_of_somebody_else_in_the_working_folder_is_not_taken(tmp_path:
 
 
 def test_a_profile_of_somebody_else_is_not_taken(tmp_path: Path, give_away: GiveAway) -> None:
-    settings_file(tmp_path)
+    settings_file(tmp_path, SECRETS)
     settings = load(Flags(), {}, tmp_path)
     path = profile_path(settings)
     path.write_text(f'billing = "{URL}"\nversion = "5"\n', encoding="utf-8")
@@ -129,9 +122,28 @@ def test_a_journal_that_others_can_read_is_told_with_the_command_that_closes_it(
     assert typed("status").err == ""
 
 
+TOML = """\
+[api]
+url = "http://billing:8082"
+form = {hash_key = {credential = "key"}, psw = "of-the-file"}
+headers = {Authorization = {credential = "proxy"}}
+
+[database]
+address = "billing:/var/db/billing.gdb"
+password = {credential = "db"}
+
+[hooks]
+on-end = {credential = "chat"}
+ping = {credential = "ping"}
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        # What only names credentials may be read by everybody.
+        (TOML, True),
+        (TOML.replace(', psw = "of-the-file"', ""), False),
         (SECRETS, True),
         ("[api]\nheaders = { Authorization = 'Bearer very-secret' }\n", True),
         ("[database]\npassword = 'very-secret'\n", True),
@@ -147,6 +159,7 @@ def test_a_settings_file_with_secrets_that_others_can_read_is_told(
         for said in (typed("status").err, typed("doctor").out):
             assert (f"chmod 600 {path}" in said) is open_to_others
             assert "very-secret" not in said
+            assert "of-the-file" not in said
 
 
 # ---- beside a journal -------------------------------------------------------------------------------------------
@@ -342,20 +355,6 @@ def test_doctor_names_a_file_that_it_cannot_read(
 # ---- Secrets that systemd keeps: read from its folder when they are there, and told how to be made when they are not
 
 
-TOML = """\
-[api]
-url = "http://billing:8082"
-form = {hash_key = {credential = "key"}, psw = "of-the-file"}
-headers = {Authorization = {credential = "proxy"}}
-
-[database]
-address = "billing:/var/db/billing.gdb"
-password = {credential = "db"}
-
-[hooks]
-on-end = {credential = "chat"}
-ping = {credential = "ping"}
-"""
 GIVEN = {
     "db": "canary-of-the-database\n",
     "key": "canary-of-the-form",
@@ -395,12 +394,6 @@ def test_each_secret_may_be_a_credential_and_is_one_everywhere(tmp_path: Path, f
     assert "canary" not in repr(found)
     secrets = "\n".join(found.secrets)
     assert all(f"canary-of-the-{name}" in secrets for name in ("database", "form", "proxy", "ping"))
-
-
-def test_a_file_that_only_names_credentials_may_be_read_by_everybody(tmp_path: Path, folder: Path) -> None:
-    assert settings(tmp_path, folder, TOML.replace(', psw = "of-the-file"', "")).exposed == ()
-    (one,) = settings(tmp_path, folder).exposed
-    assert "chmod 600" in one.command
 
 
 def test_outside_of_a_service_only_what_is_needed_is_missed(tmp_path: Path) -> None:
@@ -478,8 +471,7 @@ def test_doctor_says_where_secrets_are_from(
 
 
 def test_a_command_that_needs_no_credential_works_without(typed: Typed, tmp_path: Path) -> None:
-    (tmp_path / "carbon-migrate.toml").write_text(TOML)
-    (tmp_path / "carbon-migrate.toml").chmod(0o600)
+    settings_file(tmp_path, TOML)
     assert "there is no journal" in typed("status").err
     refused = typed("run", "balances", "rows.csv", "--yes")
     assert refused.exit == 2

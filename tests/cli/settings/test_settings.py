@@ -17,9 +17,9 @@ from cli.settings.settings import Settings, SettingValue, load
 from cli.settings.tables import HookEvent, HookSettings
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.language import typed_language
-from cli.terminal.layout import Badge, badge_of
+from cli.terminal.layout import Badge
 from lab.mock.fault_injector import MockAnswer
-from tests.cli.conftest import Ended, Place, Typed
+from tests.cli.conftest import Ended, Place, Typed, settings_file
 
 TOML = """\
 journal = "loads.journal"
@@ -35,26 +35,6 @@ Authorization = "Basic c2VjcmV0"
 address = "billing:/var/db/billing.gdb"
 password = "masterkey"
 """
-
-
-def written(folder: Path, text: str, name: str = "carbon-migrate.toml") -> Path:
-    path = folder / name
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-@pytest.mark.parametrize("text", [TOML.encode(), b"\xef\xbb\xbf" + TOML.replace("\n", "\r\n").encode()])
-def test_a_flag_goes_before_the_environment_and_that_before_the_file(text: bytes, tmp_path: Path) -> None:
-    """The file may be as a Windows editor writes it."""
-    (tmp_path / "carbon-migrate.toml").write_bytes(text)
-    variable = {"CARBON_MIGRATE_API_URL": "http://of-the-variable:1"}
-    for flags, environment, value, origin in (
-        (Flags(api_url="http://of-the-flag:1"), variable, "http://of-the-flag:1", "--api-url"),
-        (Flags(), variable, "http://of-the-variable:1", "CARBON_MIGRATE_API_URL"),
-        (Flags(), {}, "http://of-the-file:8082", "carbon-migrate.toml, line 4"),
-    ):
-        found = load(flags, environment, tmp_path).api_url
-        assert (found.value, found.origin) == (value, origin)
 
 
 NO_NAME = "database.password: a credential has a name of letters"
@@ -100,8 +80,8 @@ WRONG = [
 
 @pytest.mark.parametrize(("text", "told"), WRONG)
 def test_a_file_that_is_wrong_is_refused_with_its_line(text: str, told: str, tmp_path: Path) -> None:
-    written(tmp_path, f"{text}\n")
-    written(tmp_path, "canary", "db")
+    settings_file(tmp_path, f"{text}\n")
+    settings_file(tmp_path, "canary", "db")
     with pytest.raises(SettingsRefused) as refused:
         load(Flags(), {"CREDENTIALS_DIRECTORY": str(tmp_path)}, tmp_path)
     said = str(refused.value).replace("\u00a0", "")
@@ -160,7 +140,7 @@ on-end = "~/bin/mail"
     path = Path(named)
     folder = tmp_path / path.parent
     folder.mkdir(exist_ok=True)
-    written(folder, text, path.name)
+    settings_file(folder, text, path.name)
     found = load(Flags(config=path), {}, tmp_path)
     assert found.journal.value.path.absolute() == folder / "a.journal"
     assert found.log is not None
@@ -186,7 +166,8 @@ def test_a_password_on_a_command_line_is_refused_with_where_to_give_it(tmp_path:
 
 
 def test_secrets_stand_in_no_repr(tmp_path: Path) -> None:
-    written(tmp_path, TOML)
+    """The file may be as a Windows editor writes it."""
+    (tmp_path / "carbon-migrate.toml").write_bytes(b"\xef\xbb\xbf" + TOML.replace("\n", "\r\n").encode())
     settings = load(Flags(), {"CARBON_MIGRATE_DATABASE_PASSWORD": "of-the-variable"}, tmp_path)
     assert settings.dsn
     assert settings.dsn.database == "billing:/var/db/billing.gdb", "on a server it is no path"
@@ -200,7 +181,7 @@ def test_secrets_stand_in_no_repr(tmp_path: Path) -> None:
 def test_how_long_the_billing_may_be_silent(tmp_path: Path) -> None:
     built_in = load(Flags(), {}, tmp_path).timeout
     assert (built_in.value, built_in.origin) == (60.0, "built in")
-    written(tmp_path, TOML.replace("[api]", "[api]\ntimeout = 20"))
+    settings_file(tmp_path, TOML.replace("[api]", "[api]\ntimeout = 20"))
     for flags, value, origin in (
         (Flags(), 20.0, "carbon-migrate.toml, line 4"),
         (Flags(timeout=1.5), 1.5, "--timeout"),
@@ -275,7 +256,7 @@ def test_a_journal_on_a_network_file_system_is_refused(tmp_path: Path, monkeypat
     assert load(Flags(journal="mine.journal"), {}, tmp_path).journal.value.path == tmp_path / "mine.journal"
     told = replace(flags, journal_on_network=True)
     assert load(told, {}, tmp_path).journal.value.path == tmp_path / "shared.journal"
-    written(tmp_path, "journal = 'shared.journal'\njournal_on_network = true\n")
+    settings_file(tmp_path, "journal = 'shared.journal'\njournal_on_network = true\n")
     assert load(Flags(), {}, tmp_path).journal.value.path == tmp_path / "shared.journal"
 
 
@@ -366,7 +347,7 @@ LIST = "has profiles of settings, and none is chosen: test, production"
 
 
 def loaded(folder: Path, profile: str | None = None, text: str = PROFILES, **environment: str) -> Settings:
-    written(folder, text)
+    settings_file(folder, text)
     return load(Flags(profile=profile), {"XDG_STATE_HOME": str(folder / "state"), **environment}, folder)
 
 
@@ -481,7 +462,7 @@ ALIKE = OWN.replace("http://north:8082", "http://stand:8082")
 def test_of_two_billings_none_is_taken_for_the_other(
     text: str, profile: str | None, variable: str, journal: str | None, taken: str, tmp_path: Path
 ) -> None:
-    written(tmp_path, text)
+    settings_file(tmp_path, text)
     (tmp_path / "link").symlink_to(tmp_path / "test.journal")
     name, _, value = variable.partition("=")
     environment = {"XDG_STATE_HOME": str(tmp_path / "state"), f"CARBON_MIGRATE_{name}": value}
@@ -515,14 +496,8 @@ def test_production_is_what_says_so_or_is_called_so(tmp_path: Path) -> None:
         assert profile.badge == Badge(name, production=production)
 
 
-def test_a_badge_is_kept_with_a_run_and_read_again() -> None:
-    for badge in (Badge("test"), Badge("production", "ISP North", production=True)):
-        assert badge_of(badge.to_parameters()) == badge
-    assert badge_of({"input_file": "a.csv"}) is None
-
-
 def test_the_language_of_a_profile_is_that_of_the_screens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written(tmp_path, PROFILES)
+    settings_file(tmp_path, PROFILES)
     monkeypatch.chdir(tmp_path)
     assert typed_language(["status", "--profile", "production"], {}) == "ru"
     assert typed_language(["status"], {"CARBON_MIGRATE_PROFILE": "production"}) == "ru"
@@ -530,7 +505,7 @@ def test_the_language_of_a_profile_is_that_of_the_screens(tmp_path: Path, monkey
 
 
 def test_what_asks_no_billing_needs_no_profile(typed: Typed, tmp_path: Path) -> None:
-    written(tmp_path, PROFILES)
+    settings_file(tmp_path, PROFILES)
     assert typed("jobs").exit == 0
     refused = typed("status")
     assert (refused.exit, LIST in refused.err) == (2, True)

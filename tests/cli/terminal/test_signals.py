@@ -139,10 +139,24 @@ def test_the_worst_gives_the_code(totals: Totals, stopped: StopKind | None, inta
 # ---- On a terminal: the preview, the question, and both answers
 
 
+CTRL_D = "\x04"
+
+
 @pytest.mark.parametrize(
-    ("language", "answer", "code"), [("en", "y\n", 0), ("en", "\n", 2), ("en", "nope\n", 2), ("ru", "да\n", 0)]
+    ("language", "answer", "code"),
+    [
+        ("en", "y\n", 0),
+        ("ru", "да\n", 0),
+        ("en", "\n", 2),
+        ("en", "nope\n", 2),
+        ("en", "Ctrl-C", 130),
+        ("en", CTRL_D, 130),
+    ],
 )
-async def test_only_a_yes_in_the_same_language_sends(language: str, answer: str, code: int, place: Place) -> None:
+async def test_a_question_that_is_not_answered_leaves_no_run_and_no_lock(
+    language: str, answer: str, code: int, place: Place
+) -> None:
+    """Only a yes in the same language sends."""
     place.billing.latency = 0.02
     balances = place.balances(60)
     asks, question, done, bar = {
@@ -152,34 +166,22 @@ async def test_only_a_yes_in_the_same_language_sends(language: str, answer: str,
     with at_a_terminal(place, "run", "balances", str(balances.path), "--lang", language) as terminal:
         await terminal.shows(asks)
         assert (await place.found()).rows == 0
-        terminal.types(answer)
-        assert await terminal.ends() == code
-    assert question in " ".join(terminal.seen.split())
-    assert (done in terminal.seen, bar in terminal.seen) == (code == 0, code == 0)
-    assert (await place.found()).rows == (0 if code else 60)
-
-
-CTRL_D = "\x04"
-
-
-@pytest.mark.parametrize("ends_it", ["Ctrl-C", CTRL_D], ids=["Ctrl-C", "Ctrl-D"])
-async def test_a_question_that_is_not_answered_leaves_no_run_and_no_lock(ends_it: str, place: Place) -> None:
-    balances = place.balances(5)
-    with at_a_terminal(place, "run", "balances", str(balances.path)) as terminal:
-        await terminal.shows("[y/N]")
-        if ends_it == CTRL_D:
-            terminal.types(CTRL_D)
-        else:
+        if answer == "Ctrl-C":
             terminal.interrupt()
-        assert await terminal.ends() == 130
+        else:
+            terminal.types(answer)
+        assert await terminal.ends() == code
     seen, mark, rest = " ".join(terminal.seen.split()).partition("nothing was sent, and the run is given up")
-    assert (mark != "", "all" in rest) == (True, False), seen
+    assert question in seen
+    assert (done in terminal.seen, bar in terminal.seen) == (code == 0, code == 0)
+    assert (mark != "", "all" in rest) == (code == 130, False), seen
+    assert (await place.found()).rows == (0 if code else 60)
     (run,) = await place.runs()
-    assert run.stage is Stage.DISCARDED
     async with place.journal() as journal:
         assert await journal.holder(run) is None
-    assert (await place.found()).rows == 0
-    assert "nothing to resume" in (await place.cli("resume")).out
+    if code:
+        assert run.stage is Stage.DISCARDED
+        assert "nothing to resume" in (await place.cli("resume")).out
 
 
 async def test_a_run_that_was_killed_at_its_question_outlives_ctrl_c_until_a_no(place: Place) -> None:

@@ -142,6 +142,7 @@ LINES = [
         ID,
     ),
     (OVER_LINES, "", ID),
+    (post("'method1=save&arg1={}'").replace("//h:", "//$HOST:"), "", "save"),
 ]
 
 
@@ -156,6 +157,7 @@ def test_a_fault_is_named_and_the_translation_does_better(line: str, faults: str
     assert " ".join(sorted(kinds(found))) == faults
     assert " | ".join(chains(found)) == links
     assert any("encodes nothing" in note for note in found.notes) is ("--data-urlencode" not in line)
+    assert any("--api-url" in note for note in found.notes) is ("$HOST" not in line)
     # A dollar that is no variable is told without the word around it.
     notes = " ".join(found.notes)
     assert ("within single quotes" in notes, "pa$word" in notes) == ("pa$word" in line, False)
@@ -190,12 +192,6 @@ def test_an_undefined_variable_that_a_column_is_compared_with_becomes_a_paramete
     assert kinds(found) == ["not-defined"] * 3
     assert "add --set folder=VALUE" in found.faults[0].instead
     assert option(found, "--sql") == ["select id from abonents where parent_id = :folder and name=:who and id>:low"]
-
-
-def test_the_host_may_be_a_variable() -> None:
-    found = translated(post("'method1=save&arg1={}'").replace("//h:", "//$HOST:"))
-    assert found.faults == ()
-    assert not any("--api-url" in note for note in found.notes)
 
 
 # ---- the rows ----------------------------------------------------------------------------------------------------

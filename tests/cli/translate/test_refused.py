@@ -26,16 +26,12 @@ IFS = "IFS is set for more than the read of a loop"
 SAVE = "'method1=save&arg1={}'"
 
 
-def refusal(text: str, given: dict[str, str] | None = None, match: str | None = None) -> str:
+def refusal(text: str, match: str | None = None) -> str:
     with pytest.raises(CommandRefused, match=match) as error:
-        translated(text, **(given or {}))
+        translated(text)
     assert error.value.code is Exit.REFUSED
     assert "\n" not in str(error.value)
     return str(error.value)
-
-
-def test_the_line_that_the_others_are_made_of_is_good() -> None:
-    assert translated(GOOD).faults == ()
 
 
 ONE = post("'method1=objects.get&arg1={\"id\":'$a'}'")
@@ -296,27 +292,29 @@ def of(sql: str) -> str:
         (f"wget --method=PUT --body-data=x {URL}/Users/", "the request is a PUT"),
         (f"curl -d @- {URL}/Users/ < f", "the data of the call stands"),
         (f"curl --data=x {URL}/Users/", "curl's --data is not translated"),
+        # what only a running shell could tell
+        ("a $((1+1))", "line 1, column 3: arithmetic"),
+        ("a $(b", "line 1, column 3: the command within a command that begins here is never closed"),
+        ('"a `b"', "line 1, column 4: the command within a command that begins here is never closed"),
+        ("a $(b $(c $(d $(e))))", "nested too deep"),
+        ("curl <<E\nb\n", "line 1, column 6: the lines behind `<<` have no E at their end"),
+        ("curl <<E\nb\\\nE\n", "line 2, column 1: a backslash stands here"),
+        ('"${a:-b}"', "column 2: a variable is read here as"),
+        ("$'\\x41'", "column 1: .* plain quotes"),
+        ("a \x1b[2J", r"column 3: a character that cannot be seen \(U\+001B\)"),
+        ("a\u202eb", r"U\+202E"),
+        ("a\0b", r"U\+0000"),
+        ("a\udcffb", r"U\+DCFF"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_its_part(line: str, match: str) -> None:
     assert refusal(line, match=match).startswith(("line ", "the SQL", "SQL: line", "there is no curl"))
 
 
-def test_a_value_for_a_variable_that_the_line_does_not_leave_open() -> None:
-    assert "there is no $x in the line" in refusal(GOOD, {"x": "1"})
-    assert "there is no $line in the line" in refusal(GOOD, {"line": "1"})
-
-
 def test_a_refusal_that_comes_of_an_open_quote_says_so() -> None:
     said = refusal(post(SAVE.removesuffix("'")))
     assert said.startswith("line 1, column 1: this curl has no address")
     assert said.endswith("this may come of another place, line 1, column 16: the ' that stands here is never closed")
-
-
-def test_what_a_password_is_put_into_is_not_told() -> None:
-    secret = "s3cret"
-    assert secret not in refusal(post(f'\'method1=set_password&arg1={{"psw":"{secret}"\''))
-    assert secret not in refusal(f"curl -d {SAVE} http://me:{secret}@h/{'x' * 60}")
 
 
 # ---- anything ----------------------------------------------------------------------------------------------------
@@ -355,29 +353,22 @@ def is_good(found: Translation) -> None:
 
 
 def test_a_brace_in_the_name_of_an_argument_is_a_brace() -> None:
-    line = next(one.line for one in PUBLISHED.values() if "get_or_create_dynamic_session" in one.line)
-    found = translated(line.replace('{"abonent_id"', '{"{abonent_id"'))
+    found = translated(PUBLISHED["session"].line.replace('{"abonent_id"', '{"{abonent_id"'))
     (model,) = option(found, "--model")
     assert parse(model, chains(found)).links[0].arguments == {"{abonent_id": "12230"}
 
 
 def test_a_password_with_a_slip_in_its_address_is_the_job_all_the_same() -> None:
-    line = next(one.line for one in PUBLISHED.values() if "set_password" in one.line)
+    line = PUBLISHED["password"].line
     found = translated(line[:20] + '"' + line[20:])
     assert found.command[2] == "password"
     assert "1234" not in " ".join(found.command)
 
 
 @settings(max_examples=50)
-@given(st.text(st.characters(exclude_categories=("C", "Zl", "Zp")), max_size=20))
+@given(st.text(st.characters(exclude_categories=("C", "Zl", "Zp"), exclude_characters='"\\'), max_size=20))
 def test_any_value_reaches_the_call_as_it_is(value: str) -> None:
-    found = (
-        translated(post("'method1=objects.filter&arg1={\"name\":\"'$x'\"}'"), x=value)
-        if '"' not in value and "\\" not in value
-        else None
-    )
-    if found is None:
-        return
+    found = translated(post("'method1=objects.filter&arg1={\"name\":\"'$x'\"}'"), x=value)
     (model,) = option(found, "--model")
     assert pasted(found.pretty(found.command)) == list(found.command)
     (step,) = parse(model, chains(found)).fill({})
@@ -387,25 +378,12 @@ def test_any_value_reaches_the_call_as_it_is(value: str) -> None:
 # ---- Words are what bash makes of them; nothing that is typed makes the lexer stumble
 
 
-ANYTHING = st.text(st.sampled_from(" \t\n'\"\\$`{}()|&;<>#ab1=%+я\xa0"), max_size=40)
 # Nothing in it can do anything in a shell.
 QUOTING = st.text(st.sampled_from("ab'\"\\ \n"), max_size=14)
 
 
 def words(line: str) -> list[str]:
     return [token.plain for token in lex(line, Told()) if isinstance(token, Text)]
-
-
-IN_BASH = """eval "words=($1
-)" || exit 1
-for word in "${words[@]}"; do printf '%s\\0' "$word"; done
-"""
-
-
-def in_bash(line: str) -> list[str] | None:
-    """The words as bash has them; None where it finds no end of a quote."""
-    done = subprocess.run(["bash", "-c", IN_BASH, "bash", line], check=False, capture_output=True)  # noqa: S603, S607 - nothing but quotes and letters
-    return None if done.returncode else done.stdout.decode().split("\0")[:-1]
 
 
 @pytest.mark.parametrize(
@@ -428,48 +406,16 @@ def test_a_quote_without_its_other_half_is_read_as_it_was_meant(line: str, expec
     assert [(fault.kind, fault.place.column) for fault in told.faults] == [("unbalanced-quote", column)]
 
 
-@pytest.mark.parametrize(
-    ("line", "match"),
-    [
-        ("a $((1+1))", "line 1, column 3: arithmetic"),
-        ("a $(b", "line 1, column 3: the command within a command that begins here is never closed"),
-        ('"a `b"', "line 1, column 4: the command within a command that begins here is never closed"),
-        ("a $(b $(c $(d $(e))))", "nested too deep"),
-        ("a <<E\nb\n", "line 1, column 3: the lines behind `<<` have no E at their end"),
-        ("a <<E\nb\\\nE\n", "line 2, column 1: a backslash stands here"),
-        ('"${a:-b}"', "column 2: a variable is read here as"),
-        ("$'\\x41'", "column 1: .* plain quotes"),
-        ("a \x1b[2J", r"column 3: a character that cannot be seen \(U\+001B\)"),
-        ("a\u202eb", r"U\+202E"),
-        ("a\0b", r"U\+0000"),
-        ("a\udcffb", r"U\+DCFF"),
-    ],
-)
-def test_what_only_a_running_shell_could_tell_is_refused(line: str, match: str) -> None:
-    with pytest.raises(CommandRefused, match=match):
-        lex(line, Told())
-
-
-@given(ANYTHING | st.text())
-def test_nothing_makes_it_stumble(line: str) -> None:
-    told = Told()
-    try:
-        tokens = lex(line, told)
-    except CommandRefused:
-        return
-    lines = line.split("\n")
-    for place in [*(token.place for token in tokens), *(fault.place for fault in told.faults)]:
-        assert 1 <= place.line <= len(lines)
-        assert 1 <= place.column <= len(lines[place.line - 1]) + 1
-
-
 @given(QUOTING)
 def test_words_are_those_of_bash(line: str) -> None:
     # A backslash at the very end would quote what comes after it here, and nothing does.
     line = line.rstrip("\\")
-    expected = in_bash(line)
     told = Told()
     lex(line, told)
-    assert (expected is None) == bool(told.faults)
-    if expected is not None:
-        assert words(line) == expected
+    try:
+        _, *expected = pasted(f'words=({line}\n) || exit 1\ncarbon-migrate "${{words[@]}}"')
+    except subprocess.CalledProcessError:
+        # It finds no end of a quote.
+        assert told.faults
+    else:
+        assert (told.faults, words(line)) == ([], expected)
