@@ -9,22 +9,28 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeAlias, TypeVar
 
 import fdb
 
 from billing.database import client_library as embedded
 from billing.database.columns import SelectColumns
 from billing.database.dsn import CHARSETS, Dsn
-from billing.database.reader import ROWS_A_PAGE, Connection, DatabaseRow, DatabaseRows, DirectReader, Reader
+from billing.database.reader import ROWS_A_PAGE, Connection, DatabaseRow, DirectReader
 from billing.database.schema import ASKED_FOR, Schema, fitted, names_tables
 from billing.database.sql_blocks import SqlStatement, Value, Values, sql_block
 from billing.errors import DatabaseAway, DatabaseError, NotTheBilling, SettingsError, StatementRefused, WrongPassword
 
+if TYPE_CHECKING:
+    from billing.database.file_database import FileDatabase
+
 T = TypeVar("T")
+
+Reader: TypeAlias = "DirectReader | FileDatabase"
 
 TABLES: Final = frozenset({"ABONENTS", "ADMIN_ACCOUNTS", "FINANCE_OPERATIONS"})
 # Firebird 2.1 accepts 1,499 values in one `in (…)`.
@@ -101,7 +107,7 @@ def write_unforced(dsn: Dsn) -> None:
         service.close()
 
 
-def direct(dsn: Dsn) -> Reader:
+def direct(dsn: Dsn) -> DirectReader:
     """A reader over a connection of this process. Raises what `attach` raises."""
     return DirectReader(attach(dsn), dsn.encoding)
 
@@ -179,28 +185,42 @@ class Database:
         a missing column.
         """
         sql, parameters = self._bound(query, values)
-        rows: DatabaseRows | None = None
+
+        def begun() -> tuple[Reader, int, list[DatabaseRow]]:
+            reader = self._connected()
+            return reader, *reader.select(sql, parameters)
+
+        reader, number, page = self._called(begun)
         try:
-            with _Calling(self):
-                reader = self._connected()
-                rows = reader.select(sql, parameters)
-                page = rows.page()
-            while page:
+            yield from page
+            while len(page) == ROWS_A_PAGE:
+                page = self._called(partial(reader.page, number), reader)
                 yield from page
-                if len(page) < ROWS_A_PAGE:
-                    return
-                with _Calling(self, reader):
-                    page = rows.page()
         finally:
-            if rows is not None:
-                with self._one_at_a_time:
-                    rows.close()
+            with self._one_at_a_time:
+                reader.leave(number)
 
     def describe(self, query: SqlStatement | str, values: Values | None = None) -> SelectColumns:
         """The columns and the plan of a statement, without running it. Raises `DatabaseAway`, `StatementRefused`."""
         sql, _ = self._bound(query, values)
-        with _Calling(self):
-            return self._connected().describe(sql)
+        return self._called(lambda: self._connected().describe(sql))
+
+    def _called(self, call: Callable[[], T], reader: "Reader | None" = None) -> T:
+        """Make one call to Firebird, alone on the connection; its errors become `DatabaseError`.
+
+        `reader` is the connection of the call, if known: an error of an earlier connection does not close the current
+        one.
+        """
+        with self._one_at_a_time:
+            try:
+                return call()
+            except (fdb.Error, ValueError, DatabaseAway) as error:
+                known = error if isinstance(error, DatabaseError) else as_database_error(self.dsn, error)
+                if isinstance(known, DatabaseAway) and (reader or self._reader) is self._reader:
+                    self.close()
+                if known is error:
+                    raise
+                raise known from error
 
     def _bound(self, query: SqlStatement | str, values: Values | None) -> tuple[str, tuple[Value, ...]]:
         wanted = query if isinstance(query, SqlStatement) else SqlStatement("of the user", query)
@@ -273,39 +293,6 @@ class Database:
     ) -> None:
         """Close the connection."""
         self.close()
-
-
-class _Calling:
-    """One call to Firebird, alone on the connection; its errors become `DatabaseError`.
-
-    `reader` is the connection of the call, if known: an error of an earlier connection does not close the current
-    one.
-    """
-
-    def __init__(self, database: Database, reader: Reader | None = None) -> None:
-        self._database = database
-        self._reader = reader
-
-    def __enter__(self) -> None:
-        self._database._one_at_a_time.acquire()  # noqa: SLF001 - a part of Database
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            known = (
-                as_database_error(self._database.dsn, error) if isinstance(error, fdb.Error | ValueError) else error
-            )
-            if isinstance(known, DatabaseAway) and (self._reader or self._current) is self._current:
-                self._database.close()
-            if isinstance(known, DatabaseError) and known is not error:
-                raise known from error
-        finally:
-            self._database._one_at_a_time.release()  # noqa: SLF001 - a part of Database
-
-    @property
-    def _current(self) -> Reader | None:
-        return self._database._reader  # noqa: SLF001 - a part of Database
 
 
 def chunks(keys: Iterable[T], size: int = KEYS_A_STATEMENT) -> Iterator[tuple[T, ...]]:
