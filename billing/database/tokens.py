@@ -42,7 +42,6 @@ class Token:
         return self.text[1:] if self.sort is Sort.PARAMETER else ""
 
 
-# Quotes, comments and parameters must match those of `billing.database.sql_blocks`, which binds the values.
 _TOKEN: Final = re.compile(
     r"""
       (?P<nothing>\s+|--[^\n]*|/\*.*?\*/)
