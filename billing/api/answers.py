@@ -9,6 +9,7 @@ hold an `error` of its own [I]. Crashes are 5xx with an HTML page [?].
 import json
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -232,16 +233,13 @@ def _check_shape(text: bytes, value: object) -> None:
 
 def _check_depth(value: object) -> None:
     """Raise ValueError for a value that is nested too deeply."""
-    level = [value]
+    level = [value] if isinstance(value, dict | list) else []
     for _ in range(_DEEPEST):
-        level = [inner for one in level for inner in _inside(one) if isinstance(inner, dict | list)]
+        inside = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [inner for each in inside for inner in each if isinstance(inner, dict | list)]
         if not level:
             return
     raise ValueError(said("objects are nested too deeply"))
-
-
-def _inside(value: object) -> Iterable[object]:
-    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def _check_repeated(text: bytes) -> None:
@@ -355,7 +353,10 @@ def _read_failure(
     mask: Mask,
     now: float | None,
 ) -> Evidence:
-    error = _stated_error(headers, body)
+    error: str | None = None
+    with suppress(*UNDECODABLE):
+        outer = _decode(headers, body)
+        error = _error_text(outer.error) if isinstance(outer, _Outer) and outer.error else None
     text = page_text(_text(headers, body) if error is None else error)
     shown = _with_status(status, headers, text, mask)
     kind = find_error(text)
@@ -379,15 +380,6 @@ def _read_failure(
     if status in _STATUSES_OF_ALL_ROWS and not stated:
         return SystemRefused(shown, recognised=False)
     return RowRefused(shown, recognised=stated)
-
-
-def _stated_error(headers: Mapping[str, str], body: bytes) -> str | None:
-    """The `error` of a body in the billing's JSON, None for any other body."""
-    try:
-        outer = _decode(headers, body)
-    except UNDECODABLE:
-        return None
-    return _error_text(outer.error) if isinstance(outer, _Outer) and outer.error else None
 
 
 def _text(headers: Mapping[str, str], body: bytes) -> str:

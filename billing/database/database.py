@@ -21,9 +21,10 @@ from billing.database import client_library as embedded
 from billing.database.columns import SelectColumns
 from billing.database.dsn import CHARSETS, Dsn
 from billing.database.reader import ROWS_A_PAGE, Connection, DatabaseRow, DirectReader
-from billing.database.schema import ASKED_FOR, Schema, fitted, names_tables
+from billing.database.schema import ASKED_FOR, Schema, fitted, parts_of
 from billing.database.sql_blocks import SqlStatement, Value, Values, sql_block
 from billing.errors import DatabaseAway, DatabaseError, NotTheBilling, SettingsError, StatementRefused, WrongPassword
+from texts.said import said
 
 if TYPE_CHECKING:
     from billing.database.file_database import FileDatabase
@@ -129,20 +130,24 @@ class Database:
         self._schema: Schema | None = None
         self._fitted: dict[str, SqlStatement] = {}
 
-    def connect(self) -> None:
+    def connect(self) -> "Reader":
         """Connect, and check that it is the database of a billing.
 
         Raises `RuntimeMissing`, `DatabaseAway`, `WrongPassword`, `NotTheBilling`.
         """
-        self._connected()
-
-    def _connected(self) -> Reader:
         with self._one_at_a_time:
             if self._reader is not None:
                 return self._reader
             self._reader = reader = self._opened(self.dsn)
             try:
-                self._schema = self._discovered()
+                columns = sql_block("database", "columns", "billing.database")
+                self._schema = schema = Schema.of(self.query(columns, {"tables": ASKED_FOR}))
+                if missing := sorted(table for table in TABLES if not schema.has(table)):
+                    raise NotTheBilling(  # noqa: TRY301 - what is opened is closed
+                        "{database} is not a Carbon Billing's database: it has no table {tables}",
+                        database=str(self.dsn),
+                        tables=tuple(missing),
+                    )
             except BaseException:
                 self.close()
                 raise
@@ -156,19 +161,9 @@ class Database:
         """
         with self._one_at_a_time:
             if self._reader is None:
-                self._connected()
+                self.connect()
             assert self._schema is not None  # noqa: S101 - connected
             return self._schema
-
-    def _discovered(self) -> Schema:
-        schema = Schema.of(self.query(sql_block("database", "columns", "billing.database"), {"tables": ASKED_FOR}))
-        if missing := sorted(table for table in TABLES if not schema.has(table)):
-            raise NotTheBilling(
-                "{database} is not a Carbon Billing's database: it has no table {tables}",
-                database=str(self.dsn),
-                tables=tuple(missing),
-            )
-        return schema
 
     def fit(self, query: SqlStatement) -> SqlStatement:
         """A statement of ours, fitted to this billing. Raises `ColumnsMissing`, and what `query` raises."""
@@ -187,7 +182,7 @@ class Database:
         sql, parameters = self._bound(query, values)
 
         def begun() -> tuple[Reader, int, list[DatabaseRow]]:
-            reader = self._connected()
+            reader = self.connect()
             return reader, *reader.select(sql, parameters)
 
         reader, number, page = self._called(begun)
@@ -203,7 +198,7 @@ class Database:
     def describe(self, query: SqlStatement | str, values: Values | None = None) -> SelectColumns:
         """The columns and the plan of a statement, without running it. Raises `DatabaseAway`, `StatementRefused`."""
         sql, _ = self._bound(query, values)
-        return self._called(lambda: self._connected().describe(sql))
+        return self._called(lambda: self.connect().describe(sql))
 
     def _called(self, call: Callable[[], T], reader: "Reader | None" = None) -> T:
         """Make one call to Firebird, alone on the connection; its errors become `DatabaseError`.
@@ -225,7 +220,7 @@ class Database:
     def _bound(self, query: SqlStatement | str, values: Values | None) -> tuple[str, tuple[Value, ...]]:
         wanted = query if isinstance(query, SqlStatement) else SqlStatement("of the user", query)
         # Statements on Firebird's own tables are not fitted; the schema itself is read by one.
-        fits = wanted.ours and names_tables(wanted)
+        fits = wanted.ours and parts_of(wanted.text).aliases
         return (self.fit(wanted) if fits else wanted).bind(values or {})
 
     def pages(
@@ -313,29 +308,20 @@ def _password(dsn: Dsn) -> str:
 
 def _check_letters(dsn: Dsn) -> None:
     """Raise `WrongPassword` for a user or a password that the charset cannot hold; fdb would show them."""
-    if not _is_writable(dsn.user, dsn):
-        raise WrongPassword(
-            "{database}: the user's name has letters that {charset}, the charset of the database, does not have: "
-            "name the billing's charset, or let its administrator set another password",
-            database=str(dsn),
-            charset=dsn.charset,
-        )
-    if not _is_writable(dsn.password.reveal(), dsn):
-        raise WrongPassword(
-            "{database}: the password has letters that {charset}, the charset of the database, does not have: "
-            "name the billing's charset, or let its administrator set another password",
-            database=str(dsn),
-            charset=dsn.charset,
-        )
-
-
-def _is_writable(text: str, dsn: Dsn) -> bool:
-    # What is no charset is refused by Firebird. The error of the codec goes no further: it holds the text.
-    try:
-        text.encode(CHARSETS.get(dsn.charset, "utf-8"))
-    except UnicodeEncodeError:
-        return False
-    return True
+    # What is no charset is refused by Firebird.
+    encoding = CHARSETS.get(dsn.charset, "utf-8")
+    for what, text in ((said("the user's name"), dsn.user), (said("the password"), dsn.password.reveal())):
+        try:
+            text.encode(encoding)
+        except UnicodeEncodeError:
+            # The error of the codec goes no further: it holds the text.
+            raise WrongPassword(
+                "{database}: {what} has letters that {charset}, the charset of the database, does not have: "
+                "name the billing's charset, or let its administrator change it",
+                database=str(dsn),
+                what=what,
+                charset=dsn.charset,
+            ) from None
 
 
 def _check_new_name(dsn: Dsn) -> None:

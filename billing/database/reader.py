@@ -344,7 +344,9 @@ class DirectReader:
             if (cursor := statement.cursor) is None:
                 page = statement.fetch(ROWS_A_PAGE)
             else:
-                page = list(map(_plain(cursor.description), cursor.fetchmany(ROWS_A_PAGE)))
+                # A numeric(18, 0) is a whole number, which fdb returns as a Decimal.
+                wholes = [column[5] == 0 for column in cursor.description]
+                page = [tuple(map(_plain, row, wholes)) for row in cursor.fetchmany(ROWS_A_PAGE)]
             return page
         finally:
             if len(page) < ROWS_A_PAGE:
@@ -409,28 +411,9 @@ def _read_only() -> object:
     return tpb
 
 
-def _plain(description: Sequence[Sequence[Any]]) -> Callable[[DatabaseRow], DatabaseRow]:
-    """The function that turns a row into plain values; it changes only the columns that need it."""
-    texts = [number for number, column in enumerate(description) if column[1] is str]
-    # A numeric(18, 0) is a whole number, which fdb returns as a Decimal.
-    wholes = [number for number, column in enumerate(description) if column[1] is Decimal and column[5] == 0]
-    if not texts and not wholes:
-        return lambda row: row
-
-    def plain(row: DatabaseRow) -> DatabaseRow:
-        values = list(row)
-        for number in texts:
-            if values[number] is not None:
-                values[number] = _text(values[number])
-        for number in wholes:
-            if values[number] is not None:
-                values[number] = int(values[number])
-        return tuple(values)
-
-    return plain
-
-
-def _text(value: Any) -> object:  # noqa: ANN401 - fdb's values have no type
+def _plain(value: Any, is_whole: bool) -> object:  # noqa: ANN401, FBT001 - fdb's values have no type; of a column
     # A long blob is a file to read from; values without a charset are bytes and stay bytes.
     whole = value.read() if isinstance(value, fdb.BlobReader) else value
-    return whole.rstrip(" ") if isinstance(whole, str) else whole
+    if isinstance(whole, str):
+        return whole.rstrip(" ")
+    return int(whole) if is_whole and isinstance(whole, Decimal) else whole

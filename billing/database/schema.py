@@ -145,11 +145,6 @@ def fitted(statement: SqlStatement, schema: Schema) -> SqlStatement:
     return SqlStatement(statement.name, "".join(chosen))
 
 
-def names_tables(statement: SqlStatement) -> bool:
-    """Whether a statement of ours names documented tables, not only Firebird's own."""
-    return bool(parts_of(statement.text).aliases)
-
-
 @cache
 def columns_of(expression: str, statement: str) -> frozenset[TableColumn]:
     """The tables and columns that an expression names, with the aliases of the text of a statement."""
