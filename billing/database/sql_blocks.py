@@ -15,7 +15,7 @@ from datetime import date, datetime
 from functools import cache, lru_cache
 from importlib.resources import files
 
-from billing.database.tokens import tokens_of
+from billing.database.tokens import TOKEN
 
 Value = str | int | date | datetime | None
 Values = Mapping[str, Value | Sequence[Value]]
@@ -55,11 +55,11 @@ class SqlStatement:
 def _cut(sql: str) -> tuple[list[str], list[str]]:
     """The text between the parameters, and their names."""
     texts, names, done = [], [], 0
-    for token in tokens_of(sql):
-        if token.parameter:
-            texts.append(sql[done : token.start])
-            names.append(token.parameter)
-            done = token.end
+    for token in TOKEN.finditer(sql):
+        if parameter := token["parameter"]:
+            texts.append(sql[done : token.start()])
+            names.append(parameter[1:])
+            done = token.end()
     return [*texts, sql[done:]], names
 
 
