@@ -191,14 +191,15 @@ def prepared(database: "Database", select: Select, values: Values | None = None)
 
 def describe(database: "Database", statement: SqlStatement, values: Values | None) -> SelectColumns:
     """The columns of a select or of a statement around it. Raises `StatementRefused` with a plain sentence."""
-    if not database.writes(statement.text):
-        place = next(place for place, letter in enumerate(statement.text) if not database.writes(letter))
+    try:
+        statement.text.encode(database.dsn.encoding)
+    except UnicodeEncodeError as error:
         raise StatementRefused(
             "{place}: the database's charset {charset} has no letter {letter}",
-            place=spot(statement.text, place),
+            place=spot(statement.text, error.start),
             charset=database.dsn.charset,
-            letter=repr(statement.text[place]),
-        )
+            letter=repr(statement.text[error.start]),
+        ) from None
     with told_plainly(database, statement):
         return database.describe(statement, values)
 
