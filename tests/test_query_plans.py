@@ -26,6 +26,7 @@ ELSEWHERE = {
     "jobs/access/vault": "SQLite",
     "lab/record/replay": "SQLite",
     "jobs/effects/password_file": "SQLite",
+    "jobs/imports/sample": "SQLite",
     "jobs/imports/seen_values": "SQLite",
     "jobs/imports/tables": "SQLite",
     "lab/fleet/audit": "PostgreSQL",
