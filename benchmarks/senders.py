@@ -28,14 +28,14 @@ from yarl import URL
 from benchmarks import rig
 from benchmarks.page import Part, Plot, Size, answered, bars, curves, ratio, shown
 from benchmarks.rig import Result, in_turn, peak_kib, timed
-from billing.api.answers import created_id, judge, objects
+from billing.api.answers import created_id, objects
 from billing.api.calls import NOTHING, Call, ChainStep, describe, filter_
 from billing.api.client import BillingClient, ClientSettings
 from billing.api.wire import Flight, Limits, Wire
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Item, NewItem, NewRun, Run
 from checkpoints.states import State
-from engine.evidence import Evidence
+from engine.evidence import Accepted, Evidence
 from engine.job import Absent, CannotLook, Effect, Found, Job, LookUpResult, Prepared
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
@@ -105,7 +105,9 @@ class Entering(Effect, Job):
     async def send(self, run: Run, item: Item) -> Evidence:
         """Enter the operation, its comment marked with run and item."""
         began = time.monotonic()
-        evidence = judge(await self._client.send(_call(run.name, item), row=item.item_id), created_id)
+        evidence = await self._client.send(_call(run.name, item), row=item.item_id)
+        if isinstance(evidence, Accepted):
+            evidence = Accepted(created_id(evidence.result))
         if self._heard is not None:
             self._heard(time.monotonic() - began, evidence)
         return evidence

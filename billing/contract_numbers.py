@@ -13,7 +13,7 @@ from difflib import SequenceMatcher
 from heapq import heappush, heapreplace
 from typing import Final
 
-from texts.said import Said, said
+from texts.said import said
 
 # Cyrillic letters and the Latin letters that look the same.
 _LATIN: Final = str.maketrans("АВЕЁКМНОРСТУХІЈЅ", "ABEEKMHOPCTYXIJS")
@@ -127,18 +127,12 @@ def reason(unknown: str, existing: str) -> str:
     if short.upper().translate(_LATIN) != short_wanted.upper().translate(_LATIN):
         differences.append(said("but for letters that look like digits"))
     elif short.upper() != short_wanted.upper():
-        differences.append(_script(short_wanted))
+        latin = {letter.isascii() for letter in short_wanted if letter.isalpha()}
+        scripts = said("in Latin letters") if latin <= {True} else said("in Cyrillic letters")
+        differences.append(said("in mixed letters") if len(latin) > 1 else scripts)
     elif short != short_wanted:
         differences.append(said("in another letter case"))
     return said("the same {differences}", differences=tuple(differences)) if differences else said("the same")
-
-
-def _script(number: str) -> Said:
-    letters = [letter for letter in number if letter.isalpha()]
-    latin = sum(letter.isascii() for letter in letters)
-    if latin == len(letters):
-        return said("in Latin letters")
-    return said("in mixed letters") if latin else said("in Cyrillic letters")
 
 
 def _pairs(core: str) -> set[str]:

@@ -1,25 +1,4 @@
-"""The errors of the billing, by who must act.
-
-    BillingError
-    ├── SettingsError        the operator: an address, a header or a form field is not valid
-    ├── AmountError          the author of the file: an amount cannot be read (in `billing.money`)
-    ├── BillingAway          the network or the server: no answer
-    ├── BillingBusy          no one: wait and try again
-    ├── NotTheBilling        the operator: another server answers at this address
-    ├── UnreadableAnswer     the developers: an answer has an unknown shape
-    ├── BillingRefused       the caller: the billing refuses this one request
-    ├── SystemRefusal        the billing's administrator: rights, licence, read-only
-    └── DatabaseError
-        ├── RuntimeMissing       the operator: Firebird's library is missing
-        ├── DatabaseAway         the network or the server: the database cannot be reached
-        ├── WrongPassword        the operator: the server refuses user or password
-        ├── StatementRefused     the author of the statement
-        │   ├── NotASelect           it changes data, or is not a select
-        │   ├── NamesNeeded          its columns have no names, or equal ones
-        │   └── ColumnsMissing       no one: this billing lacks columns that a statement of ours needs
-        ├── RowsChanged          the operator: a select no longer returns the rows already taken
-        ├── OtherScale           the operator: this billing has another scale of money
-        └── NoRoom               the operator: the temporary folder is full
+"""The errors of the billing; `AmountError` is one more of them, in `billing.money`.
 
 A call that writes raises none of these: its outcome is a value, see `engine.evidence`.
 """

@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from billing.errors import BillingError, UnreadableAnswer
-from texts.said import Said, ValueRefused, counted, said
+from texts.said import Given, Said, ValueRefused, counted, said, wording
 
 SCALE: Final = 10**10
 """The database's integers per rouble: row 1 of `VPN_CONST` ([S], the recipe for limits by tariff)."""
@@ -33,7 +33,9 @@ _SPACES: Final = frozenset(" \u00a0\u202f\u2007\u2009")
 """Spaces between thousands: plain, no-break, narrow no-break, figure and thin space."""
 _SEPARATORS: Final = frozenset(".,")
 _MINUS: Final = frozenset("-\u2212")
+_SIGNS: Final = _MINUS | {"+"}
 _DIGITS: Final = frozenset("0123456789")
+_OF_NUMBERS: Final = _DIGITS | _SEPARATORS | _SPACES
 _CURRENCY: Final = re.compile(r"(?:р|руб|рубль|рубля|рублей|rub)\.?\Z|₽\Z", re.IGNORECASE)
 """The rouble at the end of an amount; no other currency is accepted."""
 
@@ -46,8 +48,11 @@ _LOOKALIKES: Final = {
     said("an eight"): "BВ",
 }
 """Latin and Cyrillic letters that look like digits in typed or scanned files."""
-_LATIN: Final = "Latin"
-_CYRILLIC: Final = "Cyrillic"
+_LETTERS: Final = {
+    "Latin": wording("the Latin letter {letter}"),
+    "Cyrillic": wording("the Cyrillic letter {letter}"),
+    "": wording("the {script} letter {letter}"),
+}
 _PLAIN: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,7})(?:[.,][0-9]{1,2})?")
 """An amount that can be read in one way only, and is never above `LARGEST`: most of those in files."""
 _EXPONENTS: Final = frozenset("eEеЕ")
@@ -60,9 +65,9 @@ class AmountError(BillingError, ValueError):
     `position` is the 1-based place of the offending character in the text as given.
     """
 
-    def __init__(self, message: str, position: int) -> None:
-        super().__init__(message)
-        self.position = position
+    def __init__(self, sentence: str, /, *, place: int, **values: Given) -> None:
+        super().__init__(sentence if isinstance(sentence, Said) else said(sentence, place=place, **values))
+        self.position = place
 
 
 def too_large(amount: str | Decimal) -> Said:
@@ -189,9 +194,12 @@ def parse_amount(text: str, *, places: int = _KOPECK_PLACES) -> Decimal:
     if places == _KOPECK_PLACES and _PLAIN.fullmatch(text):
         number = Decimal(text.lstrip("-").replace(",", "."))
         return -number if text[0] == "-" else number
-    start, end = _bounds(text)
-    negative, start, end = _sign(text, start, end)
-    _check_characters(text, start, end)
+    negative, start, end = _bounds(text)
+    if _DIGITS.isdisjoint(text[start:end]):
+        raise AmountError("{text} is not an amount", place=start + 1, text=repr(text[start:end]))
+    for place in range(start, end):
+        if text[place] not in _OF_NUMBERS:
+            raise _misfit(text[place], place + 1)
     separator = _separator(text, start, end)
     whole = _whole(text, start, separator)
     decimals = text[separator + 1 : end]
@@ -199,25 +207,32 @@ def parse_amount(text: str, *, places: int = _KOPECK_PLACES) -> Decimal:
         _check_decimals(text, start, separator, end, places)
     number = Decimal(f"{whole}.{decimals}" if decimals else whole)
     if number > LARGEST:
-        raise AmountError(too_large(number), start + 1)
+        raise AmountError(too_large(number), place=start + 1)
     return -number if negative else number
 
 
-def _bounds(text: str) -> tuple[int, int]:
-    """The start and end of the amount, without spaces around it and the currency after it."""
+def _bounds(text: str) -> tuple[bool, int, int]:
+    """Whether the amount is negative; its start and end, without spaces, currency, and sign or brackets."""
     start, end = _trimmed(text, 0, len(text))
     if start == end:
-        raise AmountError(said("the amount is empty"), 1)
+        raise AmountError("the amount is empty", place=1)
     if end - start > _LONGEST_TEXT:
         raise AmountError(
-            said(
-                "the text is {characters} characters long, no amount is longer than {longest}",
-                characters=end - start,
-                longest=_LONGEST_TEXT,
-            ),
-            start + _LONGEST_TEXT + 1,
+            "the text is {characters} characters long, no amount is longer than {longest}",
+            place=start + _LONGEST_TEXT + 1,
+            characters=end - start,
+            longest=_LONGEST_TEXT,
         )
-    return _without_currency(text, start, end)
+    start, end = _without_currency(text, start, end)
+    if text[start] == "(" and text[end - 1] == ")" and end - start > 1:
+        first, last = _trimmed(text, start + 1, end - 1)
+        if first == last:
+            raise AmountError("there are brackets and no amount", place=start + 1)
+        return True, *_without_currency(text, first, last)
+    signed = text[start] in _SIGNS
+    if signed and start + 1 == end:
+        raise AmountError("there is a sign and no amount", place=start + 1)
+    return text[start] in _MINUS, start + signed, end
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
@@ -234,107 +249,57 @@ def _without_currency(text: str, start: int, end: int) -> tuple[int, int]:
         return start, end
     first, last = _trimmed(text, start, match.start())
     if first == last:
-        currency = repr(match[0].strip())
-        raise AmountError(said("there is {currency} and no amount", currency=currency), match.start() + 1)
+        raise AmountError(
+            "there is {currency} and no amount", place=match.start() + 1, currency=repr(match[0].strip())
+        )
     return first, last
 
 
-def _sign(text: str, start: int, end: int) -> tuple[bool, int, int]:
-    """Whether the amount is negative, and its start and end without the sign or brackets."""
-    if text[start] == "(" and text[end - 1] == ")" and end - start > 1:
-        inner = _trimmed(text, start + 1, end - 1)
-        if inner[0] == inner[1]:
-            raise AmountError(said("there are brackets and no amount"), start + 1)
-        return True, *_without_currency(text, *inner)
-    signed = text[start] in _MINUS or text[start] == "+"
-    if signed and start + 1 == end:
-        raise AmountError(said("there is a sign and no amount"), start + 1)
-    return text[start] in _MINUS, start + signed, end
-
-
-def _check_characters(text: str, start: int, end: int) -> None:
-    if not any(character in _DIGITS for character in text[start:end]):
-        raise AmountError(said("{text} is not an amount", text=repr(text[start:end])), start + 1)
-    for place in range(start, end):
-        character = text[place]
-        if character in _DIGITS or character in _SEPARATORS or character in _SPACES:
-            continue
-        if character in _EXPONENTS:
-            raise AmountError(said("an exponent is not allowed"), place + 1)
-        raise AmountError(_describe(character, place + 1), place + 1)
-
-
-def _describe(character: str, place: int) -> Said:  # noqa: PLR0911 - a list of cases
-    """Describe a character that is not allowed in an amount, and its place."""
+def _misfit(character: str, place: int) -> AmountError:
+    """The error of a character that is not allowed in an amount."""
     code = f"U+{ord(character):04X}"
     name = unicodedata.name(character, code)
-    script = name.split(" ", 1)[0].capitalize()
+    script = name.partition(" ")[0].capitalize()
+    letter = said(_LETTERS.get(script, _LETTERS[""]), letter=repr(character), script=script)
+    digit = next((digit for digit, letters in _LOOKALIKES.items() if character in letters), "")
+    if character in _EXPONENTS:
+        template = wording("an exponent is not allowed")
+    elif digit:
+        template = wording("character {place} is {letter}, which looks like {digit}")
+    elif character.isnumeric():
+        template = wording(
+            "character {place} is {character}, a digit of another script ({name}): only 0 to 9 are read"
+        )
+    elif character in _SIGNS:
+        template = wording("character {place} is a second or misplaced sign, {character}")
+    elif character in "()":
+        template = wording(
+            "character {place} is {character}; brackets that mean a minus stand around the whole amount, and without "
+            "another sign"
+        )
+    elif character.isspace() or not character.isprintable():
+        template = wording("character {place} is the invisible character {code} ({name})")
+    elif character.isalpha():
+        template = wording("character {place} is {letter}")
+    else:
+        template = wording("character {place} is {character}, which has no place in an amount")
     shown = repr(character)
-    for digit, letters in _LOOKALIKES.items():
-        if character in letters:
-            if script == _LATIN:
-                return said(
-                    "character {place} is the Latin letter {letter}, which looks like {digit}",
-                    place=place,
-                    letter=shown,
-                    digit=digit,
-                )
-            return said(
-                "character {place} is the Cyrillic letter {letter}, which looks like {digit}",
-                place=place,
-                letter=shown,
-                digit=digit,
-            )
-    if character.isnumeric():
-        return said(
-            "character {place} is {character}, a digit of another script ({name}): only 0 to 9 are read",
-            place=place,
-            character=shown,
-            name=name,
-        )
-    if character in "+-\u2212":
-        return said("character {place} is a second or misplaced sign, {sign}", place=place, sign=shown)
-    if character in "()":
-        return said(
-            "character {place} is {bracket}; brackets that mean a minus stand around the whole amount, and without "
-            "another sign",
-            place=place,
-            bracket=shown,
-        )
-    if character.isspace() or not character.isprintable():
-        return said("character {place} is the invisible character {code} ({name})", place=place, code=code, name=name)
-    if character.isalpha():
-        return _letter(place, shown, script)
-    return said("character {place} is {character}, which has no place in an amount", place=place, character=shown)
-
-
-def _letter(place: int, letter: str, script: str) -> Said:
-    if script == _LATIN:
-        return said("character {place} is the Latin letter {letter}", place=place, letter=letter)
-    if script == _CYRILLIC:
-        return said("character {place} is the Cyrillic letter {letter}", place=place, letter=letter)
-    return said("character {place} is the {script} letter {letter}", place=place, script=script, letter=letter)
+    return AmountError(template, place=place, character=shown, letter=letter, digit=digit, code=code, name=name)
 
 
 def _separator(text: str, start: int, end: int) -> int:
     """The index of the decimal separator, `end` without one."""
     found = [place for place in range(start, end) if text[place] in _SEPARATORS]
-    if not found:
+    marks = [text[place] for place in found]
+    # There is at most one decimal separator, so several equal ones separate thousands.
+    if not found or (len(found) > 1 and len(set(marks)) == 1):
         return end
     last = found[-1]
-    if len(found) == 1:
-        return last
-    if len({text[place] for place in found}) == 1:
-        # There is at most one decimal separator, so several equal ones separate thousands.
-        return end
-    if text[last] in {text[place] for place in found[:-1]}:
+    if marks[-1] in marks[:-1]:
         raise AmountError(
-            said(
-                "character {place} is {mark} once more: the decimal separator stands in an amount once",
-                place=last + 1,
-                mark=repr(text[last]),
-            ),
-            last + 1,
+            "character {place} is {mark} once more: the decimal separator stands in an amount once",
+            place=last + 1,
+            mark=repr(text[last]),
         )
     return last
 
@@ -349,79 +314,60 @@ def _whole(text: str, start: int, end: int) -> str:
         while stop < end and text[stop] in _DIGITS:
             stop += 1
         group = text[place:stop]
+        if not group and (stop == end or text[stop] in _SEPARATORS):
+            raise AmountError("character {place} is not preceded by a digit", place=stop + 1)
         if not group:
-            raise AmountError(_misplaced(text, stop, end), stop + 1)
+            raise AmountError("character {place} is a space that does not separate thousands", place=stop + 1)
         if (groups and len(group) != _GROUP) or (stop < end and len(group) > _GROUP):
             raise AmountError(
-                said(
-                    "the digits {digits} at character {place} are not a group of thousands: a separator of thousands "
-                    "has three digits after it",
-                    digits=repr(group),
-                    place=place + 1,
-                ),
-                place + 1,
+                "the digits {digits} at character {place} are not a group of thousands: a separator of thousands "
+                "has three digits after it",
+                place=place + 1,
+                digits=repr(group),
             )
         if stop < end:
             parted_by.add(" " if text[stop] in _SPACES else text[stop])
             if len(parted_by) > 1:
-                raise AmountError(
-                    said(
-                        "character {place} separates the thousands in another way than the one before", place=stop + 1
-                    ),
-                    stop + 1,
-                )
+                template = wording("character {place} separates the thousands in another way than the one before")
+                raise AmountError(template, place=stop + 1)
         groups.append(group)
         place = stop + 1
     digits = "".join(groups)
     if len(digits) > 1 and digits[0] == "0":
-        raise AmountError(said("the amount starts with a zero: a contract number may, an amount does not"), start + 1)
+        template = wording("the amount starts with a zero: a contract number may, an amount does not")
+        raise AmountError(template, place=start + 1)
     if len(digits) > _MOST_DIGITS:
-        raise AmountError(
-            said("the amount has {digits} digits of roubles, absurdly many", digits=len(digits)), start + 1
-        )
+        template = wording("the amount has {digits} digits of roubles, absurdly many")
+        raise AmountError(template, place=start + 1, digits=len(digits))
     return digits
 
 
-def _misplaced(text: str, place: int, end: int) -> Said:
-    if place == end or text[place] in _SEPARATORS:
-        return said("character {place} is not preceded by a digit", place=place + 1)
-    return said("character {place} is a space that does not separate thousands", place=place + 1)
-
-
 def _check_decimals(text: str, start: int, separator: int, end: int, places: int) -> None:
-    for place in range(separator + 1, end):
-        if text[place] in _SPACES:
-            raise AmountError(said("character {place} is a space among the decimals", place=place + 1), place + 1)
-    count = end - separator - 1
+    before, decimals = text[start:separator], text[separator + 1 : end]
+    for place, character in enumerate(decimals, separator + 2):
+        if character in _SPACES:
+            raise AmountError("character {place} is a space among the decimals", place=place)
+    count = len(decimals)
     if count == 0:
-        raise AmountError(
-            said("character {place} is a separator with no decimals after it", place=separator + 1), separator + 1
-        )
-    before = text[start:separator]
+        raise AmountError("character {place} is a separator with no decimals after it", place=separator + 1)
     if count == _GROUP and len(before) <= _GROUP and before != "0":
-        raise AmountError(_two_ways(text[start:end], before, text[separator + 1 : end]), separator + 1)
+        two_ways = counted(
+            "{amount} can be read in two ways, as {all} roubles and as {before} rouble and a fraction: write "
+            "{all}.00 for the first, {before}.{kopecks} with two decimals for the second",
+            "{amount} can be read in two ways, as {all} roubles and as {before} roubles and a fraction: write "
+            "{all}.00 for the first, {before}.{kopecks} with two decimals for the second",
+            int(before),
+            amount=text[start:end],
+            all=before + decimals,
+            before=before,
+            kopecks=decimals[:_KOPECK_PLACES],
+        )
+        raise AmountError(two_ways, place=separator + 1)
     if count > places:
         raise AmountError(
-            said(
-                "{amount} has {count} decimals; the billing's kopecks take {places}",
-                amount=text[start:end],
-                count=count,
-                places=places,
-            ),
-            separator + places + 2,
+            "{amount} has {count} decimals; the billing's kopecks take {places}",
+            place=separator + places + 2,
+            amount=text[start:end],
+            count=count,
+            places=places,
         )
-
-
-def _two_ways(written: str, before: str, after: str) -> Said:
-    """Both readings of a single separator before three digits, and how to write each of them."""
-    return counted(
-        "{amount} can be read in two ways, as {all} roubles and as {before} rouble and a fraction: write {all}.00 "
-        "for the first, {before}.{kopecks} with two decimals for the second",
-        "{amount} can be read in two ways, as {all} roubles and as {before} roubles and a fraction: write {all}.00 "
-        "for the first, {before}.{kopecks} with two decimals for the second",
-        int(before),
-        amount=written,
-        all=before + after,
-        before=before,
-        kopecks=after[:_KOPECK_PLACES],
-    )

@@ -4,7 +4,7 @@ A fact is *known* (a probe has asked this billing), *documented* (the vendor say
 value; texts for people show the standing beside it. `docs/explanation/profile.md` has each fact with its evidence.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
@@ -140,69 +140,50 @@ UNKNOWN: Final = Profile()
 TAKES_FIELDS: Final = wording("objects.create takes these fields: {value}")
 """The template of the sentence about what a create takes, whose code is `create_fields`."""
 
-_YES_NO: Final[Mapping[str, tuple[Said, Said]]] = {
-    "descr_kept": (said("a comment is kept as it was sent"), said("a comment is not kept as it was sent")),
-    "descr_returned": (
-        said("objects.create answers the comment"),
-        said("objects.create does not answer the comment"),
-    ),
-    "code1c_key": (
-        said("an operation takes a code1c, and is found by it"),
-        said("an operation is not found by a code1c"),
-    ),
-    "pay_id_key": (
-        said("an operation takes an operator_pay_id_str, and is found by it"),
-        said("an operation is not found by an operator_pay_id_str"),
-    ),
-    "storno_works": (
-        said("the method for storno reverses an operation"),
-        said("the method for storno reverses nothing"),
-    ),
+_VALUES: Final[Mapping[tuple[str, object], Said]] = {
+    ("descr_kept", True): said("a comment is kept as it was sent"),
+    ("descr_kept", False): said("a comment is not kept as it was sent"),
+    ("descr_returned", True): said("objects.create answers the comment"),
+    ("descr_returned", False): said("objects.create does not answer the comment"),
+    ("code1c_key", True): said("an operation takes a code1c, and is found by it"),
+    ("code1c_key", False): said("an operation is not found by a code1c"),
+    ("pay_id_key", True): said("an operation takes an operator_pay_id_str, and is found by it"),
+    ("pay_id_key", False): said("an operation is not found by an operator_pay_id_str"),
+    ("storno_works", True): said("the method for storno reverses an operation"),
+    ("storno_works", False): said("the method for storno reverses nothing"),
+    ("type_8", TypeEight.SETS): said("an operation of type 8 sets the balance to its sum"),
+    ("type_8", TypeEight.ADDS): said("an operation of type 8 adds its sum to the balance"),
+    ("storno_type_8", StornoEffect.RESTORES): said("a storno of type 8 brings the balance back"),
+    ("storno_type_8", StornoEffect.SUBTRACTS): said("a storno of type 8 takes its sum from the balance"),
+    ("storno_type_8", StornoEffect.KEEPS): said("a storno of type 8 leaves the balance as it is"),
 }
-_SENTENCES: Final[Mapping[str, Callable[[str | tuple[str, ...]], Said]]] = {
-    "receipt_type": lambda value: said("an operation of type {value} raises the balance by its sum", value=value),
-    "act_type": lambda value: said("an operation of type {value} lowers the balance by its sum", value=value),
-    "descr_length": lambda value: said("a comment holds {value} characters", value=value),
-    "descr_filters": lambda value: said("comments can be filtered by: {value}", value=value),
-    "create_answers": lambda value: said("objects.create answers: {value}", value=value),
-    "save_answers": lambda value: said("save answers: {value}", value=value),
-    "delete_answers": lambda value: said("delete answers: {value}", value=value),
-    "storno_call": lambda value: said("the method for storno is called {value}", value=value),
-    "error_status": lambda value: said("errors come with HTTP {value}", value=value),
-    "stack_seconds": lambda value: said("an answered operation has its effect within {value} s", value=value),
-    "read_latency": lambda value: said("a reading call takes, by calls at once: {value}", value=value),
-    "create_fields": lambda value: said(TAKES_FIELDS, value=value),
-    "models": lambda value: said("models that answer: {value}", value=value),
-    "columns": lambda value: said("columns that are there: {value}", value=value),
-    "charset": lambda value: said("the database's charset is {value}", value=value),
-    "money_scale": lambda value: said("{value} in the database are one rouble", value=value),
-}
-_TYPE_8: Final = {
-    TypeEight.SETS: said("an operation of type 8 sets the balance to its sum"),
-    TypeEight.ADDS: said("an operation of type 8 adds its sum to the balance"),
-}
-_STORNO_TYPE_8: Final = {
-    StornoEffect.RESTORES: said("a storno of type 8 brings the balance back"),
-    StornoEffect.SUBTRACTS: said("a storno of type 8 takes its sum from the balance"),
-    StornoEffect.KEEPS: said("a storno of type 8 leaves the balance as it is"),
+_TEMPLATES: Final[Mapping[str, str]] = {
+    "receipt_type": wording("an operation of type {value} raises the balance by its sum"),
+    "act_type": wording("an operation of type {value} lowers the balance by its sum"),
+    "descr_length": wording("a comment holds {value} characters"),
+    "descr_filters": wording("comments can be filtered by: {value}"),
+    "create_answers": wording("objects.create answers: {value}"),
+    "save_answers": wording("save answers: {value}"),
+    "delete_answers": wording("delete answers: {value}"),
+    "storno_call": wording("the method for storno is called {value}"),
+    "error_status": wording("errors come with HTTP {value}"),
+    "stack_seconds": wording("an answered operation has its effect within {value} s"),
+    "read_latency": wording("a reading call takes, by calls at once: {value}"),
+    "create_fields": TAKES_FIELDS,
+    "models": wording("models that answer: {value}"),
+    "columns": wording("columns that are there: {value}"),
+    "charset": wording("the database's charset is {value}"),
+    "money_scale": wording("{value} in the database are one rouble"),
 }
 
 
 def describe_fact(name: str, value: object) -> Said:
     """A fact as a sentence without its full stop; `name`, its field in the profile, is the code of the sentence."""
-    sentence = _sentence(name, value)
+    if isinstance(value, bool | StrEnum) and (name, value) in _VALUES:
+        sentence = _VALUES[name, value]
+    else:
+        sentence = said(_TEMPLATES[name], value=_in_words(name, value))
     return Said(sentence.template, sentence.values, code=name)
-
-
-def _sentence(name: str, value: object) -> Said:
-    match value:
-        case bool() if name in _YES_NO:
-            return _YES_NO[name][0 if value else 1]
-        case TypeEight():
-            return _TYPE_8[value]
-        case StornoEffect():
-            return _STORNO_TYPE_8[value]
-    return _SENTENCES[name](_in_words(name, value))
 
 
 def _in_words(name: str, value: object) -> str | tuple[str, ...]:

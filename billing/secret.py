@@ -14,7 +14,7 @@ import html
 import json
 import re
 from collections.abc import Iterable, Iterator
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Final
 from urllib.parse import quote, quote_from_bytes, quote_plus
 
@@ -26,6 +26,7 @@ CHARSETS: Final = ("utf-8", "cp1251", "koi8-r", "cp866")
 """Encodings of bytes that a library or a page may show."""
 
 _HEX: Final = re.compile(r"%[0-9A-F]{2}|\\u[0-9a-f]{4}")
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _LEAST_BASE64: Final = 6
 """Characters of a base64 text that are no coincidence."""
 
@@ -150,16 +151,14 @@ def spellings(secret: str) -> frozenset[str]:
     written |= {*quoted, *(each.replace("/", "\\/") for each in quoted)}
     written |= {json.dumps(each, ensure_ascii=False)[1:-1] for each in written}
     written |= {html.escape(secret), html.escape(secret, quote=False)}
-    encodable = [each for each in written if _is_encodable(each)]
-    written |= {encode(each) for each in encodable for encode in (quote, quote_plus, _quoted_wholly, _in_a_form)}
+    encodable = [each for each in written if not _SURROGATE.search(each)]
+    written |= {
+        encode(each) for each in encodable for encode in (quote, quote_plus, partial(quote, safe=""), _in_a_form)
+    }
     for data in _bytes_of(secret):
         written |= {repr(data)[2:-1], quote_from_bytes(data), quote_from_bytes(data, safe="").replace("%20", "+")}
         written |= {each for each in _in_base64(data) if len(each) >= _LEAST_BASE64}
     return frozenset(written | {_HEX.sub(_other_case, each) for each in written})
-
-
-def _is_encodable(text: str) -> bool:
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _bytes_of(secret: str) -> Iterator[bytes]:
@@ -196,10 +195,6 @@ def _in_base64(data: bytes) -> Iterator[str]:
 def _in_a_form(text: str) -> str:
     """As yarl encodes the form of a call, which leaves more marks as they are."""
     return quote(text, safe="/?:@!$'()*,").replace("%20", "+")
-
-
-def _quoted_wholly(text: str) -> str:
-    return quote(text, safe="")
 
 
 def _other_case(found: re.Match[str]) -> str:

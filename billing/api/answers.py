@@ -8,12 +8,12 @@ hold an `error` of its own [I]. Crashes are 5xx with an HTML page [?].
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgspec
 
@@ -52,10 +52,6 @@ _KEYS: Final = ("id", "op_id")
 """Names of the key field: `op_id` is that of FinanceOperations [S]."""
 
 
-Expected: TypeAlias = Callable[[object], str | None]
-"""Takes a result and returns the part to keep, or None if it does not have the expected shape."""
-
-
 class _Outer(msgspec.Struct):
     """The outer object; `call` and all other names in it are ignored."""
 
@@ -78,26 +74,7 @@ _INNER: Final = msgspec.json.Decoder(float_hook=_number)
 
 
 class _RepeatedName(ValueError):
-    """Raised for an object with two `error` or two `result` names, of which neither can be trusted."""
-
-    def __init__(self, errors: Sequence[str]) -> None:
-        super().__init__(errors)
-        self.errors = tuple(errors)
-
-
-@dataclass(frozen=True, slots=True)
-class _NamedValues:
-    """All errors and all results of a JSON object, in order; other names are dropped."""
-
-    errors: list[object]
-    results: list[object]
-
-    @classmethod
-    def of(cls, pairs: Iterable[tuple[str, object]]) -> "_NamedValues":
-        named = list(pairs)
-        return cls(
-            [value for name, value in named if name == "error"], [value for name, value in named if name == "result"]
-        )
+    """Raised with the errors of an object with two `error` or two `result` names, of which none can be trusted."""
 
 
 def read_answer(
@@ -120,18 +97,9 @@ def read_answer(
     return _read_failure(status, headers, body, mask, now)
 
 
-def judge(evidence: Evidence, expected: Expected | None = None) -> Evidence:
-    """The evidence for the engine, with only the `expected` part of the answer's result.
-
-    Without `expected` any answer without an error is accepted, and its result is dropped. An answer of another shape
-    is `Lost`: it does not show whether the call had its effect.
-    """
-    if not isinstance(evidence, Accepted):
-        return evidence
-    if expected is None:
-        return Accepted()
-    answer = expected(evidence.result)
-    return unexpected(evidence.result) if answer is None else Accepted(answer)
+def judge(evidence: Evidence) -> Evidence:
+    """The evidence for the engine: any answer without an error is accepted, and its result is dropped."""
+    return Accepted() if isinstance(evidence, Accepted) else evidence
 
 
 def unexpected(result: object) -> Lost:
@@ -265,16 +233,13 @@ def _check_shape(text: bytes, value: object) -> None:
 
 def _check_depth(value: object) -> None:
     """Raise ValueError for a value that is nested too deeply."""
-    level = [value]
+    level = [value] if isinstance(value, dict | list) else []
     for _ in range(_DEEPEST):
-        level = [inner for one in level for inner in _inside(one) if isinstance(inner, dict | list)]
+        inside = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [inner for each in inside for inner in each if isinstance(inner, dict | list)]
         if not level:
             return
     raise ValueError(said("objects are nested too deeply"))
-
-
-def _inside(value: object) -> Iterable[object]:
-    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def _check_repeated(text: bytes) -> None:
@@ -283,11 +248,21 @@ def _check_repeated(text: bytes) -> None:
     The fast decoder keeps the last of equal names. So an answer that may have two is read by the careful decoder as
     well; this is rare.
     """
-    outer = json.loads(text, object_pairs_hook=_NamedValues.of, parse_float=str, parse_int=str)
-    for one in (outer, *(outer.results if isinstance(outer, _NamedValues) else ())):
-        if isinstance(one, _NamedValues) and (len(one.errors) > 1 or (one is outer and len(one.results) > 1)):
-            errors = [_error_text(error) for error in one.errors if error]
-            raise _RepeatedName(errors)
+
+    def named(pairs: Iterable[tuple[str, object]]) -> tuple[list[object], list[object]]:
+        values: dict[str, list[object]] = {"error": [], "result": []}
+        for name, value in pairs:
+            values.get(name, []).append(value)
+        return values["error"], values["result"]
+
+    # An object becomes a pair of its errors and its results; JSON itself has no pairs.
+    outer = json.loads(text, object_pairs_hook=named, parse_float=str, parse_int=str)
+    if not isinstance(outer, tuple):
+        return
+    errors, results = outer
+    for each in (errors, *(one[0] for one in results if isinstance(one, tuple))):
+        if len(each) > 1 or (each is errors and len(results) > 1):
+            raise _RepeatedName(*(_error_text(error) for error in each if error))
 
 
 def charset_of(headers: Mapping[str, str]) -> str:
@@ -363,7 +338,7 @@ def _unreadable(
 def _fault(fault: Exception, mask: Mask) -> str:
     """Why a body is not the billing's JSON: in our own words, or in those of the decoder."""
     if isinstance(fault, _RepeatedName):
-        errors = readable(", ".join(fault.errors), mask, limit=_SHORT)
+        errors = readable(", ".join(fault.args), mask, limit=_SHORT)
         if errors:
             return said("its error or its result stands there twice: {errors}", errors=errors)
         return said("its error or its result stands there twice")
@@ -378,7 +353,10 @@ def _read_failure(
     mask: Mask,
     now: float | None,
 ) -> Evidence:
-    error = _stated_error(headers, body)
+    error: str | None = None
+    with suppress(*UNDECODABLE):
+        outer = _decode(headers, body)
+        error = _error_text(outer.error) if isinstance(outer, _Outer) and outer.error else None
     text = page_text(_text(headers, body) if error is None else error)
     shown = _with_status(status, headers, text, mask)
     kind = find_error(text)
@@ -402,15 +380,6 @@ def _read_failure(
     if status in _STATUSES_OF_ALL_ROWS and not stated:
         return SystemRefused(shown, recognised=False)
     return RowRefused(shown, recognised=stated)
-
-
-def _stated_error(headers: Mapping[str, str], body: bytes) -> str | None:
-    """The `error` of a body in the billing's JSON, None for any other body."""
-    try:
-        outer = _decode(headers, body)
-    except UNDECODABLE:
-        return None
-    return _error_text(outer.error) if isinstance(outer, _Outer) and outer.error else None
 
 
 def _text(headers: Mapping[str, str], body: bytes) -> str:

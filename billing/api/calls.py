@@ -8,7 +8,7 @@ one comes back [S, D]. The builders here know these shapes, but no particular mo
 """
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
@@ -172,18 +172,15 @@ def describe(call: Call) -> str:
 
 
 def _describe_step(step: ChainStep) -> str:
-    return f"{step.method}({', '.join(_describe_arguments(step.arguments.items()))})"
-
-
-def _describe_arguments(arguments: Iterable[tuple[str, object]]) -> Iterable[str]:
-    for name, value in arguments:
+    described: list[str] = []
+    for name, value in step.arguments.items():
         # An empty password clears the old one and is not a secret.
         if is_secret(name) and value not in ("", None):
-            yield f"{name}=•••"
-        elif isinstance(value, float):
-            yield f"{name}={value}"
+            shown = "•••"
         else:
-            yield f"{name}={_ENCODER.encode(_sendable(value)).decode()}"
+            shown = str(value) if isinstance(value, float) else _ENCODER.encode(_sendable(value)).decode()
+        described.append(f"{name}={shown}")
+    return f"{step.method}({', '.join(described)})"
 
 
 def _sendable(value: object) -> object:

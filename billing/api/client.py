@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
@@ -50,6 +51,7 @@ from texts.said import counted, said, text_of
 
 def describe_fault(fault: Exception, limits: Limits, mask: Mask, *, left: bool) -> str:  # noqa: PLR0911 — a list of causes
     """Describe what happened to a request without an answer; the texts of others are masked."""
+    shown = partial(readable, mask=mask)
     match fault:
         case TimeoutError() if left:
             return said(
@@ -64,57 +66,26 @@ def describe_fault(fault: Exception, limits: Limits, mask: Mask, *, left: bool) 
                 deadline=f"{limits.deadline:g}",
             )
         case aiohttp.ClientConnectorDNSError():
-            return said("the name {host} is not known", host=readable(fault.host, mask))
+            return said("the name {host} is not known", host=shown(fault.host))
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-            why = readable(str(fault.__cause__ or fault), mask)
-            return said("no TLS with {server}: {why}", server=f"{fault.host}:{fault.port}", why=why)
-        case aiohttp.ClientConnectorError():
-            server, why = f"{fault.host}:{fault.port}", _why_not(fault.os_error, mask)
-            return said("no connection to {server}: {why}", server=server, why=why)
+            server, why = f"{fault.host}:{fault.port}", shown(str(fault.__cause__ or fault))
+            return said("no TLS with {server}: {why}", server=server, why=why)
+        case aiohttp.ClientConnectorError(os_error=error):
+            # asyncio's own texts repeat each address, in brackets and quotes.
+            none = (
+                said("none of its addresses takes it") if "Connect call failed" in str(error) else shown(str(error))
+            )
+            why = os.strerror(error.errno) if error.errno else none
+            return said("no connection to {server}: {why}", server=f"{fault.host}:{fault.port}", why=why)
         case aiohttp.ServerDisconnectedError():
             return said("the connection was closed before an answer came")
         case aiohttp.ClientPayloadError():
-            return said("the answer broke off: {why}", why=readable(str(fault), mask))
+            return said("the answer broke off: {why}", why=shown(str(fault)))
         case HttpProcessingError():
-            return said("what came back is not HTTP: {why}", why=readable(fault.message, mask))
+            return said("what came back is not HTTP: {why}", why=shown(fault.message))
         case StaleConnection() | UnaskedAnswer() | NoAnswer():
             return text_of(fault)
-    return said("the connection broke: {why}", why=readable(str(fault) or type(fault).__name__, mask))
-
-
-def _why_not(error: OSError, mask: Mask) -> str:
-    """Why a connection was not made; asyncio's own texts repeat each address, in brackets and quotes."""
-    if error.errno:
-        return os.strerror(error.errno)
-    text = str(error)
-    return said("none of its addresses takes it") if "Connect call failed" in text else readable(text, mask)
-
-
-def busy(address: str, answer: str, wait: float | None) -> BillingBusy:
-    """The error of a billing that is busy, which asks for a `wait` in seconds."""
-    return BillingBusy(
-        said("The billing at {address} is busy: {answer}. Try again later.", address=address, answer=answer), wait
-    )
-
-
-def nobody_answers(address: str, why: str) -> BillingAway:
-    """The error where no request left."""
-    return BillingAway(
-        "Nobody answers at {address}: {why}. Check host and port, and that the billing's REST API is up and open "
-        "to this machine.",
-        address=address,
-        why=why,
-    )
-
-
-def no_use(address: str, why: str) -> BillingAway:
-    """The error of a server that answers, and not with what can be read."""
-    return BillingAway(
-        "The server at {address} gives no answer of use: {why}. Look into the billing's own log, and try again "
-        "once it answers.",
-        address=address,
-        why=why,
-    )
+    return said("the connection broke: {why}", why=shown(str(fault) or type(fault).__name__))
 
 
 def not_the_billing(address: str, why: str) -> NotTheBilling:
@@ -133,30 +104,6 @@ def system_refusal(answer: str) -> SystemRefusal:
         "The billing refuses everything: {answer}. Its administrator has to look into rights, licence and "
         "read-only mode, and into the key or password configured here.",
         answer=answer,
-    )
-
-
-def given_up(address: str, evidence: Evidence, attempts: int) -> BillingBusy | BillingAway:
-    """The error of a read that was retried as often as it may be."""
-    if isinstance(evidence, Busy):
-        return BillingBusy(
-            counted(
-                "The billing at {address} is busy, asked once: {answer}. Try again later.",
-                "The billing at {address} is busy, asked {n} times: {answer}. Try again later.",
-                attempts,
-                address=address,
-                answer=evidence.text,
-            ),
-            evidence.retry_after,
-        )
-    return BillingAway(
-        counted(
-            "The billing at {address} gives no answer, asked once: {why}. Check that it is up and reachable.",
-            "The billing at {address} gives no answer, asked {n} times: {why}. Check that it is up and reachable.",
-            attempts,
-            address=address,
-            why=evidence.text if isinstance(evidence, NotSent | Lost) else "",
-        )
     )
 
 
@@ -231,18 +178,14 @@ class ClientSettings:
 class Patience:
     """The retries of a read: the number of attempts, and the waits between them in seconds.
 
-    Waits have full jitter: from 0 to `base`, doubled each time up to `longest`. If the billing asks for more than
-    `limit`, the read gives up.
+    Waits have full jitter: from 0 to `base`, doubled each time up to `longest`, and at least as long as the billing
+    asks for. If that is more than `limit`, the read gives up.
     """
 
     attempts: int = 4
     base: float = 0.5
     longest: float = 8.0
     limit: float = 60.0
-
-    def wait(self, attempt: int, chance: float, asked: float | None) -> float:
-        """Seconds to wait after the attempt (counted from 0), and at least `asked`, what the billing asked for."""
-        return max(chance * min(self.longest, self.base * 2.0**attempt), asked or 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,15 +320,33 @@ class BillingClient:
                     raise BillingRefused("The billing refuses {call}: {answer}", call=describe(call), answer=text)
                 case SystemRefused(text):
                     raise system_refusal(text)
-                case Busy(text, asked):
+                case Busy(_, asked):
                     pass
-                case NotSent(text) | Lost(text):
-                    pass
-            wait = patience.wait(attempt, self._chance(), asked)
+            longest = min(patience.longest, patience.base * 2.0**attempt)
+            wait = max(self._chance() * longest, asked or 0.0)
             attempt += 1
-            if attempt >= patience.attempts or wait > patience.limit:
-                raise given_up(self._base, evidence, attempt)
-            await self._sleep(wait)
+            if attempt < patience.attempts and wait <= patience.limit:
+                await self._sleep(wait)
+                continue
+            if isinstance(evidence, Busy):
+                is_busy = counted(
+                    "The billing at {address} is busy, asked once: {answer}. Try again later.",
+                    "The billing at {address} is busy, asked {n} times: {answer}. Try again later.",
+                    attempt,
+                    address=self._base,
+                    answer=evidence.text,
+                )
+                raise BillingBusy(is_busy, evidence.retry_after)
+            raise BillingAway(
+                counted(
+                    "The billing at {address} gives no answer, asked once: {why}. Check that it is up and reachable.",
+                    "The billing at {address} gives no answer, asked {n} times: {why}. Check that it is up and "
+                    "reachable.",
+                    attempt,
+                    address=self._base,
+                    why=evidence.text,
+                )
+            )
 
     async def health(self) -> Health:
         """Ask the billing for its version and time, once.
@@ -393,27 +354,39 @@ class BillingClient:
         Raises NotTheBilling when another server answers, BillingAway when none does, BillingBusy and SystemRefusal
         by the billing's answer; each message says what to do next.
         """
-        started = time.perf_counter()
-        call = version()
-        seen, evidence = await self.observe(call)
+        base, started = self._base, time.perf_counter()
+        seen, evidence = await self.observe(version())
         seconds = time.perf_counter() - started
         match evidence:
             case Accepted(result=result):
                 return self._health(result, seconds)
             case Busy(text, wait):
-                raise busy(self._base, text, wait)
+                is_busy = said(
+                    "The billing at {address} is busy: {answer}. Try again later.", address=base, answer=text
+                )
+                raise BillingBusy(is_busy, wait)
             case RowRefused(text):
-                raise not_the_billing(self._base, text)
+                raise not_the_billing(base, text)
             case SystemRefused(text):
                 if isinstance(seen, tuple) and seen[0] not in {401, 403}:
-                    raise not_the_billing(self._base, text)
+                    raise not_the_billing(base, text)
                 raise system_refusal(text)
             case NotSent(text):
-                raise nobody_answers(self._base, text)
+                raise BillingAway(
+                    "Nobody answers at {address}: {why}. Check host and port, and that the billing's REST API is up "
+                    "and open to this machine.",
+                    address=base,
+                    why=text,
+                )
             case Lost(text):
                 if isinstance(seen, tuple) and seen[0] < _SERVER_ERROR:
-                    raise not_the_billing(self._base, text)
-                raise no_use(self._base, text)
+                    raise not_the_billing(base, text)
+                raise BillingAway(
+                    "The server at {address} gives no answer of use: {why}. Look into the billing's own log, and try "
+                    "again once it answers.",
+                    address=base,
+                    why=text,
+                )
 
     async def _post(self, call: Call, flight: Flight) -> Reply:
         """Make exactly one POST; the answer as it came, or why there is none."""

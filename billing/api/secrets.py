@@ -158,13 +158,6 @@ def _named(value: object) -> Iterator[str]:
 
 
 def _strings(value: object) -> list[str]:
-    match value:
-        case dict():
-            return [text for item in value.values() for text in _strings(item)]
-        case list():
-            return [text for item in value for text in _strings(item)]
-        case str() | Decimal():
-            return [str(value)]
-        case int() if not isinstance(value, bool):
-            return [str(value)]
-    return []
+    if isinstance(value, dict | list):
+        return [text for item in (value.values() if isinstance(value, dict) else value) for text in _strings(item)]
+    return [str(value)] if isinstance(value, str | Decimal | int) and not isinstance(value, bool) else []

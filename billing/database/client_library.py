@@ -57,7 +57,7 @@ def load(client_library: Path | None = None) -> None:
         loaded = getattr(fdb.fbcore, "api", None)
         if loaded is None:
             _load(client_library)
-        elif client_library is not None and not _same(loaded.client_library_name, client_library):
+        elif client_library and Path(loaded.client_library_name).resolve() != client_library.resolve():
             raise RuntimeMissing(
                 "this process already uses {loaded}; it cannot load {library} besides",
                 loaded=str(loaded.client_library_name),
@@ -197,10 +197,3 @@ def _signals_kept() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             libc.sigaction(number, handler, None)
-
-
-def _same(loaded: str, wanted: Path) -> bool:
-    try:
-        return Path(loaded).samefile(wanted)
-    except OSError:
-        return Path(loaded) == wanted

@@ -54,10 +54,12 @@ class SelectColumns:
 # Firebird's type numbers, from its ibase.h. This file does not import fdb.
 _SELECTS: Final = frozenset({1, 12})  # select, select for update
 _INTEGERS: Final = frozenset({500, 496, 580})  # short, long, int64
-_TEXTS: Final = frozenset({452, 448})  # text, varying
-_FLOATS: Final = frozenset({482, 480, 530})  # float, double, d_float
 _BLOB: Final = 520
-_OTHERS: Final = {
+_KINDS: Final = {
+    **dict.fromkeys(_INTEGERS, ColumnType.INTEGER),
+    **dict.fromkeys((452, 448), ColumnType.TEXT),  # text, varying
+    **dict.fromkeys((482, 480, 530), ColumnType.FLOAT),  # float, double, d_float
+    _BLOB: ColumnType.BINARY,
     510: ColumnType.TIMESTAMP,
     570: ColumnType.DATE,
     560: ColumnType.TIME,
@@ -88,23 +90,19 @@ def _column(variable: Any, encoding: str) -> SelectColumn:  # noqa: ANN401 - a s
         # A long name may be cut in the middle of a letter.
         return name[:length].decode(encoding, errors="replace")
 
+    code = variable.sqltype & ~1
+    kind = _KINDS.get(code, ColumnType.UNKNOWN)
+    if kind is ColumnType.INTEGER and variable.sqlscale:
+        kind = ColumnType.DECIMAL
+    elif kind is ColumnType.TEXT and variable.sqlsubtype == _OCTETS:
+        kind = ColumnType.BINARY
+    elif code == _BLOB and variable.sqlsubtype == _TEXT_BLOB:
+        kind = ColumnType.TEXT
     return SelectColumn(
         name=text(variable.aliasname, variable.aliasname_length),
-        kind=_kind(variable.sqltype & ~1, variable.sqlsubtype, variable.sqlscale),
+        kind=kind,
         table=text(variable.relname, variable.relname_length),
         field=text(variable.sqlname, variable.sqlname_length),
-        places=-variable.sqlscale if variable.sqltype & ~1 in _INTEGERS else 0,
+        places=-variable.sqlscale if code in _INTEGERS else 0,
         nullable=bool(variable.sqltype & 1),
     )
-
-
-def _kind(code: int, subtype: int, scale: int) -> ColumnType:
-    if code in _INTEGERS:
-        return ColumnType.DECIMAL if scale else ColumnType.INTEGER
-    if code in _TEXTS:
-        return ColumnType.BINARY if subtype == _OCTETS else ColumnType.TEXT
-    if code in _FLOATS:
-        return ColumnType.FLOAT
-    if code == _BLOB:
-        return ColumnType.TEXT if subtype == _TEXT_BLOB else ColumnType.BINARY
-    return _OTHERS.get(code, ColumnType.UNKNOWN)

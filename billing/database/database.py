@@ -9,22 +9,29 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeAlias, TypeVar
 
 import fdb
 
 from billing.database import client_library as embedded
 from billing.database.columns import SelectColumns
 from billing.database.dsn import CHARSETS, Dsn
-from billing.database.reader import ROWS_A_PAGE, Connection, DatabaseRow, DatabaseRows, DirectReader, Reader
-from billing.database.schema import ASKED_FOR, Schema, fitted, names_tables
+from billing.database.reader import ROWS_A_PAGE, Connection, DatabaseRow, DirectReader
+from billing.database.schema import ASKED_FOR, Schema, fitted, parts_of
 from billing.database.sql_blocks import SqlStatement, Value, Values, sql_block
 from billing.errors import DatabaseAway, DatabaseError, NotTheBilling, SettingsError, StatementRefused, WrongPassword
+from texts.said import said
+
+if TYPE_CHECKING:
+    from billing.database.file_database import FileDatabase
 
 T = TypeVar("T")
+
+Reader: TypeAlias = "DirectReader | FileDatabase"
 
 TABLES: Final = frozenset({"ABONENTS", "ADMIN_ACCOUNTS", "FINANCE_OPERATIONS"})
 # Firebird 2.1 accepts 1,499 values in one `in (…)`.
@@ -101,7 +108,7 @@ def write_unforced(dsn: Dsn) -> None:
         service.close()
 
 
-def direct(dsn: Dsn) -> Reader:
+def direct(dsn: Dsn) -> DirectReader:
     """A reader over a connection of this process. Raises what `attach` raises."""
     return DirectReader(attach(dsn), dsn.encoding)
 
@@ -123,20 +130,24 @@ class Database:
         self._schema: Schema | None = None
         self._fitted: dict[str, SqlStatement] = {}
 
-    def connect(self) -> None:
+    def connect(self) -> "Reader":
         """Connect, and check that it is the database of a billing.
 
         Raises `RuntimeMissing`, `DatabaseAway`, `WrongPassword`, `NotTheBilling`.
         """
-        self._connected()
-
-    def _connected(self) -> Reader:
         with self._one_at_a_time:
             if self._reader is not None:
                 return self._reader
             self._reader = reader = self._opened(self.dsn)
             try:
-                self._schema = self._discovered()
+                columns = sql_block("database", "columns", "billing.database")
+                self._schema = schema = Schema.of(self.query(columns, {"tables": ASKED_FOR}))
+                if missing := sorted(table for table in TABLES if not schema.has(table)):
+                    raise NotTheBilling(  # noqa: TRY301 - what is opened is closed
+                        "{database} is not a Carbon Billing's database: it has no table {tables}",
+                        database=str(self.dsn),
+                        tables=tuple(missing),
+                    )
             except BaseException:
                 self.close()
                 raise
@@ -150,19 +161,9 @@ class Database:
         """
         with self._one_at_a_time:
             if self._reader is None:
-                self._connected()
+                self.connect()
             assert self._schema is not None  # noqa: S101 - connected
             return self._schema
-
-    def _discovered(self) -> Schema:
-        schema = Schema.of(self.query(sql_block("database", "columns", "billing.database"), {"tables": ASKED_FOR}))
-        if missing := sorted(table for table in TABLES if not schema.has(table)):
-            raise NotTheBilling(
-                "{database} is not a Carbon Billing's database: it has no table {tables}",
-                database=str(self.dsn),
-                tables=tuple(missing),
-            )
-        return schema
 
     def fit(self, query: SqlStatement) -> SqlStatement:
         """A statement of ours, fitted to this billing. Raises `ColumnsMissing`, and what `query` raises."""
@@ -179,33 +180,47 @@ class Database:
         a missing column.
         """
         sql, parameters = self._bound(query, values)
-        rows: DatabaseRows | None = None
+
+        def begun() -> tuple[Reader, int, list[DatabaseRow]]:
+            reader = self.connect()
+            return reader, *reader.select(sql, parameters)
+
+        reader, number, page = self._called(begun)
         try:
-            with _Calling(self):
-                reader = self._connected()
-                rows = reader.select(sql, parameters)
-                page = rows.page()
-            while page:
+            yield from page
+            while len(page) == ROWS_A_PAGE:
+                page = self._called(partial(reader.page, number), reader)
                 yield from page
-                if len(page) < ROWS_A_PAGE:
-                    return
-                with _Calling(self, reader):
-                    page = rows.page()
         finally:
-            if rows is not None:
-                with self._one_at_a_time:
-                    rows.close()
+            with self._one_at_a_time:
+                reader.leave(number)
 
     def describe(self, query: SqlStatement | str, values: Values | None = None) -> SelectColumns:
         """The columns and the plan of a statement, without running it. Raises `DatabaseAway`, `StatementRefused`."""
         sql, _ = self._bound(query, values)
-        with _Calling(self):
-            return self._connected().describe(sql)
+        return self._called(lambda: self.connect().describe(sql))
+
+    def _called(self, call: Callable[[], T], reader: "Reader | None" = None) -> T:
+        """Make one call to Firebird, alone on the connection; its errors become `DatabaseError`.
+
+        `reader` is the connection of the call, if known: an error of an earlier connection does not close the current
+        one.
+        """
+        with self._one_at_a_time:
+            try:
+                return call()
+            except (fdb.Error, ValueError, DatabaseAway) as error:
+                known = error if isinstance(error, DatabaseError) else as_database_error(self.dsn, error)
+                if isinstance(known, DatabaseAway) and (reader or self._reader) is self._reader:
+                    self.close()
+                if known is error:
+                    raise
+                raise known from error
 
     def _bound(self, query: SqlStatement | str, values: Values | None) -> tuple[str, tuple[Value, ...]]:
         wanted = query if isinstance(query, SqlStatement) else SqlStatement("of the user", query)
         # Statements on Firebird's own tables are not fitted; the schema itself is read by one.
-        fits = wanted.ours and names_tables(wanted)
+        fits = wanted.ours and parts_of(wanted.text).aliases
         return (self.fit(wanted) if fits else wanted).bind(values or {})
 
     def pages(
@@ -275,39 +290,6 @@ class Database:
         self.close()
 
 
-class _Calling:
-    """One call to Firebird, alone on the connection; its errors become `DatabaseError`.
-
-    `reader` is the connection of the call, if known: an error of an earlier connection does not close the current
-    one.
-    """
-
-    def __init__(self, database: Database, reader: Reader | None = None) -> None:
-        self._database = database
-        self._reader = reader
-
-    def __enter__(self) -> None:
-        self._database._one_at_a_time.acquire()  # noqa: SLF001 - a part of Database
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            known = (
-                as_database_error(self._database.dsn, error) if isinstance(error, fdb.Error | ValueError) else error
-            )
-            if isinstance(known, DatabaseAway) and (self._reader or self._current) is self._current:
-                self._database.close()
-            if isinstance(known, DatabaseError) and known is not error:
-                raise known from error
-        finally:
-            self._database._one_at_a_time.release()  # noqa: SLF001 - a part of Database
-
-    @property
-    def _current(self) -> Reader | None:
-        return self._database._reader  # noqa: SLF001 - a part of Database
-
-
 def chunks(keys: Iterable[T], size: int = KEYS_A_STATEMENT) -> Iterator[tuple[T, ...]]:
     """The keys in chunks that fit one `in (…)`."""
     rest = iter(keys)
@@ -326,29 +308,20 @@ def _password(dsn: Dsn) -> str:
 
 def _check_letters(dsn: Dsn) -> None:
     """Raise `WrongPassword` for a user or a password that the charset cannot hold; fdb would show them."""
-    if not _is_writable(dsn.user, dsn):
-        raise WrongPassword(
-            "{database}: the user's name has letters that {charset}, the charset of the database, does not have: "
-            "name the billing's charset, or let its administrator set another password",
-            database=str(dsn),
-            charset=dsn.charset,
-        )
-    if not _is_writable(dsn.password.reveal(), dsn):
-        raise WrongPassword(
-            "{database}: the password has letters that {charset}, the charset of the database, does not have: "
-            "name the billing's charset, or let its administrator set another password",
-            database=str(dsn),
-            charset=dsn.charset,
-        )
-
-
-def _is_writable(text: str, dsn: Dsn) -> bool:
-    # What is no charset is refused by Firebird. The error of the codec goes no further: it holds the text.
-    try:
-        text.encode(CHARSETS.get(dsn.charset, "utf-8"))
-    except UnicodeEncodeError:
-        return False
-    return True
+    # What is no charset is refused by Firebird.
+    encoding = CHARSETS.get(dsn.charset, "utf-8")
+    for what, text in ((said("the user's name"), dsn.user), (said("the password"), dsn.password.reveal())):
+        try:
+            text.encode(encoding)
+        except UnicodeEncodeError:
+            # The error of the codec goes no further: it holds the text.
+            raise WrongPassword(
+                "{database}: {what} has letters that {charset}, the charset of the database, does not have: "
+                "name the billing's charset, or let its administrator change it",
+                database=str(dsn),
+                what=what,
+                charset=dsn.charset,
+            ) from None
 
 
 def _check_new_name(dsn: Dsn) -> None:

@@ -5,8 +5,8 @@ hangs on it. A run may be killed at any instant, so its keeper (`billing.databas
 keeper has a session of its own, where neither Ctrl-C nor a signal to the run's group reaches it; it ends by itself
 when the run has ended, and closes the file properly.
 
-The two processes exchange pickled requests and answers over a pair of sockets. No other process can write there, so
-unpickling is safe.
+The two processes exchange pickled calls of `DirectReader` and their answers over a pair of sockets. No other process
+can write there, so unpickling is safe.
 """
 
 import os
@@ -16,20 +16,17 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final
 
 from billing.database.columns import SelectColumns
 from billing.database.database import Database
 from billing.database.dsn import Dsn
-from billing.database.reader import DatabaseRow, DatabaseRows
+from billing.database.reader import ROWS_A_PAGE, DatabaseRow
 from billing.database.sql_blocks import Value
 from billing.errors import DatabaseAway
 from texts.said import Said, said
-
-T = TypeVar("T")
 
 LEAVING: Final = 10
 """Seconds within which a keeper ends after its run has ended."""
@@ -39,54 +36,6 @@ _ENDING: Final = LEAVING + 5.0
 
 _OPENING: Final = 60.0
 """Seconds after which a keeper that has not opened its file is given up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    """The first request: open the file. Answered by None."""
-
-    dsn: Dsn
-
-
-@dataclass(frozen=True, slots=True)
-class SelectMessage:
-    """Execute a select; answered by its first `CursorPage`."""
-
-    sql: str
-    values: Sequence[Value]
-
-
-@dataclass(frozen=True, slots=True)
-class Next:
-    """Fetch the next `CursorPage` of a select."""
-
-    select: int
-
-
-@dataclass(frozen=True, slots=True)
-class Leave:
-    """Close a select before its end. Answered by None."""
-
-    select: int
-
-
-@dataclass(frozen=True, slots=True)
-class Describe:
-    """Prepare a statement. Answered by `SelectColumns`."""
-
-    sql: str
-
-
-FileRequest = Open | SelectMessage | Next | Leave | Describe
-
-
-@dataclass(frozen=True, slots=True)
-class CursorPage:
-    """Rows of a select, and its number for the next request; after the last page the select is closed."""
-
-    select: int
-    rows: list[DatabaseRow]
-    last: bool
 
 
 def open_file_database(dsn: Dsn) -> Database:
@@ -104,6 +53,7 @@ class FileDatabase:
     def __init__(self, dsn: Dsn) -> None:
         self._dsn = dsn
         self._asking = False
+        self._open: set[int] = set()
         self._left: list[int] = []
         self._line, far = socket.socketpair()
         # The pipe has a duplicate descriptor, so that another thread can shut down the socket.
@@ -119,7 +69,7 @@ class FileDatabase:
                     error=error,
                 ) from error
         try:
-            self._ask(Open(dsn), type(None), _OPENING)
+            self._ask("open", dsn, patience=_OPENING)
         except BaseException:
             self.close()
             raise
@@ -129,22 +79,33 @@ class FileDatabase:
         """The process id of the keeper."""
         return self._process.pid
 
-    def select(self, sql: str, values: Sequence[Value]) -> DatabaseRows:
-        """Execute a select and fetch its first page."""
-        return _KeptRows(self, self._ask(SelectMessage(sql, values), CursorPage))
+    def select(self, sql: str, values: Sequence[Value]) -> tuple[int, list[DatabaseRow]]:
+        """Execute a select; its number, and its first page."""
+        number, page = self._ask("select", sql, values)
+        return number, self._noted(number, page)
+
+    def page(self, number: int) -> list[DatabaseRow]:
+        """The next rows of a select."""
+        return self._noted(number, self._ask("page", number))
+
+    def _noted(self, number: int, page: list[DatabaseRow]) -> list[DatabaseRow]:
+        if len(page) < ROWS_A_PAGE:
+            self._open.discard(number)
+        else:
+            self._open.add(number)
+        return page
 
     def describe(self, sql: str) -> SelectColumns:
         """Prepare a statement; its columns."""
-        return self._ask(Describe(sql), SelectColumns)
+        columns: SelectColumns = self._ask("describe", sql)
+        return columns
 
-    def next(self, select: int) -> CursorPage:
-        """The next page of a select that is not at its end."""
-        return self._ask(Next(select), CursorPage)
-
-    def leave(self, select: int) -> None:
-        """Close a select before its end."""
+    def leave(self, number: int) -> None:
+        """End a select, if it has not ended."""
         # The garbage collector may call this while this thread waits for an answer, so the request may have to wait.
-        self._left.append(select)
+        if number in self._open:
+            self._open.remove(number)
+            self._left.append(number)
         if not self._asking:
             self._close_left()
 
@@ -163,24 +124,23 @@ class FileDatabase:
             self._process.kill()
             self._process.wait()
 
-    def _ask(self, request: FileRequest, answer: type[T], patience: float | None = None) -> T:
-        found = self._exchanged(request, patience)
+    def _ask(self, method: str, *arguments: object, patience: float | None = None) -> Any:  # noqa: ANN401 - any answer
+        found = self._exchanged(method, *arguments, patience=patience)
         self._close_left()
         if isinstance(found, BaseException):
             raise found
-        assert isinstance(found, answer)  # noqa: S101 - the keeper is our own
         return found
 
     def _close_left(self) -> None:
         # A keeper that has ended has closed all selects.
         with suppress(DatabaseAway):
             while self._left:
-                self._exchanged(Leave(self._left.pop()), None)
+                self._exchanged("leave", self._left.pop())
 
-    def _exchanged(self, request: FileRequest, patience: float | None) -> object:
+    def _exchanged(self, method: str, *arguments: object, patience: float | None = None) -> object:
         self._asking = True
         try:
-            self._pipe.send(request)
+            self._pipe.send((method, arguments))
             if self._pipe.poll(patience):
                 return self._pipe.recv()
         except (EOFError, OSError) as error:
@@ -224,33 +184,6 @@ class FileDatabase:
         self.break_off()
         self._pipe.close()
         self._line.close()
-
-
-class _KeptRows:
-    """The rows of a select that a keeper reads."""
-
-    def __init__(self, reader: FileDatabase, first: CursorPage) -> None:
-        self._reader = reader
-        self._waiting: list[DatabaseRow] | None = first.rows
-        self._select = first.select
-        self._more = not first.last
-
-    def page(self) -> list[DatabaseRow]:
-        """The next rows."""
-        if self._waiting is not None:
-            rows, self._waiting = self._waiting, None
-            return rows
-        if not self._more:
-            return []
-        page = self._reader.next(self._select)
-        self._more = not page.last
-        return page.rows
-
-    def close(self) -> None:
-        """Let the keeper end the transaction if it is still open."""
-        if self._more:
-            self._more = False
-            self._reader.leave(self._select)
 
 
 def _started(line: int) -> subprocess.Popen[bytes]:

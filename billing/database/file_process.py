@@ -12,25 +12,15 @@ import threading
 import time
 import traceback
 from contextlib import suppress
-from itertools import count
 from multiprocessing.connection import Connection
-from typing import Final
+from typing import Any, Final
 
 import fdb
 
 from billing.database.database import as_database_error, direct
 from billing.database.dsn import Dsn
-from billing.database.file_database import (
-    LEAVING,
-    CursorPage,
-    Describe,
-    FileRequest,
-    Leave,
-    Next,
-    Open,
-    SelectMessage,
-)
-from billing.database.reader import ROWS_A_PAGE, DatabaseRows, Reader
+from billing.database.file_database import LEAVING
+from billing.database.reader import DirectReader
 from billing.errors import BillingError
 
 _IGNORED_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -49,14 +39,12 @@ def main() -> None:
 
 
 class Keeper:
-    """Answers one request after another."""
+    """Answers one call after another."""
 
     def __init__(self, line: Connection) -> None:
         self._line = line
         self._dsn = Dsn("")
-        self._reader: Reader | None = None
-        self._rows: dict[int, DatabaseRows] = {}
-        self._numbers = count(1)
+        self._reader: DirectReader | None = None
         self._busy = False
         self._hung_up = False
 
@@ -68,19 +56,17 @@ class Keeper:
                 self._converse()
         finally:
             self._busy = False
-            for rows in self._rows.values():
-                rows.close()
             if self._reader is not None:
                 self._reader.close()
 
     def _converse(self) -> None:
         while True:
-            request = self._line.recv()
+            method, arguments = self._line.recv()
             # `_watch` sets and reads these two in the opposite order, so one of the two sees the other.
             self._busy = True
             if self._hung_up:
                 return
-            answer = self._answer(request)
+            answer = self._answer(method, *arguments)
             self._busy = False
             self._line.send(answer)
 
@@ -98,48 +84,20 @@ class Keeper:
                 self._reader.break_off()
             time.sleep(_BETWEEN_CANCELS)
 
-    def _answer(self, request: FileRequest) -> object:
-        """The answer to a request, or its error."""
+    def _answer(self, method: str, *arguments: Any) -> object:  # noqa: ANN401 - those of any method
+        """The answer to a call of the reader, or its error; the first call opens the file."""
         try:
-            return self._done(request)
+            if self._reader is None:
+                (self._dsn,) = arguments
+                self._reader = direct(self._dsn)
+                return None
+            return getattr(self._reader, method)(*arguments)
         except BillingError as error:
             return error
         except (fdb.Error, ValueError) as error:
             return as_database_error(self._dsn, error)
         except Exception:  # noqa: BLE001 - a fault of ours, raised in the other process
             return RuntimeError(self._dsn.mask(f"the keeper failed:\n{traceback.format_exc()}"))
-
-    def _done(self, request: FileRequest) -> object:
-        if isinstance(request, Open):
-            self._dsn = request.dsn
-            self._reader = direct(request.dsn)
-            return None
-        assert self._reader is not None  # noqa: S101 - opening is the first request
-        match request:
-            case SelectMessage(sql, values):
-                return self._page(next(self._numbers), self._reader.select(sql, values))
-            case Next(number):
-                return self._page(number, self._rows[number])
-            case Leave(number):
-                # A select is already closed if its last page has failed.
-                if (rows := self._rows.pop(number, None)) is not None:
-                    rows.close()
-                return None
-            case Describe(sql):
-                return self._reader.describe(sql)
-
-    def _page(self, number: int, rows: DatabaseRows) -> CursorPage:
-        last = True
-        try:
-            page = rows.page()
-            last = len(page) < ROWS_A_PAGE
-            return CursorPage(number, page, last)
-        finally:
-            if last:
-                self._rows.pop(number, None)
-                rows.close()
-            else:
-                self._rows[number] = rows
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ alias of its table.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, reduce
-from itertools import pairwise
+from itertools import groupby, pairwise
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from billing.database.sql_blocks import SqlStatement
 from billing.database.tokens import Sort, Token, tokens_of
@@ -110,32 +110,28 @@ def require(schema: Schema, wanted: Iterable[TableColumn]) -> None:
 
 def describe_missing(missing: Sequence[TableColumn]) -> Said:
     """The missing tables and columns in words: "the billing's FINANCE_OPERATIONS has no column DESCR"."""
-    tables = [one.table for one in missing if not one.name]
-    by_table: dict[str, list[str]] = {}
-    for one in missing:
-        if one.name:
-            by_table.setdefault(one.table, []).append(one.name)
-    parts: list[Said] = []
-    if tables:
+    tables = tuple(one.table for one in missing if not one.name)
+    parts = [
+        counted(
+            "the billing's database has no table {tables}",
+            "the billing's database has no tables {tables}",
+            len(tables),
+            tables=tables,
+        )
+    ]
+    for table, columns in groupby((one for one in missing if one.name), lambda one: one.table):
+        names = tuple(one.name for one in columns)
         parts.append(
             counted(
-                "the billing's database has no table {tables}",
-                "the billing's database has no tables {tables}",
-                len(tables),
-                tables=tuple(tables),
+                "the billing's {table} has no column {columns}",
+                "the billing's {table} has no columns {columns}",
+                len(names),
+                table=table,
+                columns=names,
             )
         )
-    parts += [
-        counted(
-            "the billing's {table} has no column {columns}",
-            "the billing's {table} has no columns {columns}",
-            len(names),
-            table=table,
-            columns=tuple(names),
-        )
-        for table, names in by_table.items()
-    ]
-    return reduce(lambda first, other: said("{first}, and {other}", first=first, other=other), parts)
+    told = parts if tables else parts[1:]
+    return reduce(lambda first, other: said("{first}, and {other}", first=first, other=other), told)
 
 
 # ---- statements that are fitted ---------------------------------------------------------------------------------
@@ -145,13 +141,8 @@ def fitted(statement: SqlStatement, schema: Schema) -> SqlStatement:
     """The statement without missing optional parts. Raises `ColumnsMissing` for a missing required name."""
     parts = parts_of(statement.text)
     require(schema, parts.required)
-    text = "".join(part if isinstance(part, str) else part.fitted(schema) for part in parts.parts)
-    return SqlStatement(statement.name, text)
-
-
-def names_tables(statement: SqlStatement) -> bool:
-    """Whether a statement of ours names documented tables, not only Firebird's own."""
-    return bool(parts_of(statement.text).aliases)
+    chosen = (next((text for text, needed in part if needed <= schema.there), "") for part in parts.parts)
+    return SqlStatement(statement.name, "".join(chosen))
 
 
 @cache
@@ -163,35 +154,17 @@ def columns_of(expression: str, statement: str) -> frozenset[TableColumn]:
 
 def whole(statement: SqlStatement) -> SqlStatement:
     """The statement with every optional part, as on a billing that has all columns."""
-    parts = parts_of(statement.text).parts
-    text = "".join(part if isinstance(part, str) else part.alternatives[0].text for part in parts)
-    return SqlStatement(statement.name, text)
+    return SqlStatement(statement.name, "".join(part[0][0] for part in parts_of(statement.text).parts))
 
 
-@dataclass(frozen=True, slots=True)
-class Alternative:
-    """One alternative of an optional part, and the names that it needs."""
+class Parts(NamedTuple):
+    """A statement cut at its brackets.
 
-    text: str
-    required: frozenset[TableColumn]
+    Each part has its alternatives, and each of these its text and the names that it needs; what stands outside of
+    brackets has one, without conditions: its names are `required`. `aliases` holds the table of each alias.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class OptionalPart:
-    """The alternatives between two brackets."""
-
-    alternatives: tuple[Alternative, ...]
-
-    def fitted(self, schema: Schema) -> str:
-        """The text of the first alternative whose names all exist, "" without one."""
-        return next((one.text for one in self.alternatives if one.required <= schema.there), "")
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """A statement cut at its brackets; `aliases` holds the table of each alias."""
-
-    parts: tuple[str | OptionalPart, ...]
+    parts: Sequence[Sequence[tuple[str, frozenset[TableColumn]]]]
     required: frozenset[TableColumn]
     aliases: Mapping[str, str]
 
@@ -202,26 +175,28 @@ def parts_of(text: str) -> Parts:
     tokens = tokens_of(text)
     tables = _tables(tokens)
     aliases = dict(tables.values())
-    parts: list[str | OptionalPart] = []
-    required: set[TableColumn] = set()
-    done = 0
+    parts: list[list[tuple[str, frozenset[TableColumn]]]] = []
     outside: list[Token] = []
-    places = enumerate(tokens)
-    for place, token in places:
-        if token.text != "[":
+    cuts: list[Token] = []
+    done = 0
+    for token in tokens:
+        if not cuts:
+            # An opening bracket stays as a mark, so that no name is read across the gap.
             outside.append(token)
-            continue
-        parts.append(text[done : token.start])
-        end = next(later for later in range(place, len(tokens)) if tokens[later].text == "]")
-        parts.append(_optional(text, tokens[place : end + 1], aliases, tables))
-        done = tokens[end].end
-        # The bracket stays as a mark, so that no name is read across the gap.
-        outside.append(token)
-        while next(places)[0] < end:
-            pass
-    parts.append(text[done:])
-    required |= names_in(outside, aliases, tables)
-    return Parts(tuple(parts), frozenset(required), MappingProxyType(aliases))
+        if token.text == "[":
+            parts.append([(text[done : token.start], frozenset())])
+            cuts = [token]
+        # Two bars in a row join texts; they do not separate alternatives.
+        elif token.text == "|" and "||" not in text[token.start - 1 : token.end + 1]:
+            cuts.append(token)
+        elif token.text == "]":
+            between = [(one.end, other.start) for one, other in pairwise([*cuts, token])]
+            inside = [[one for one in tokens if start <= one.start < end] for start, end in between]
+            needed = [names_in(each, aliases, tables) for each in inside]
+            parts.append([(text[start:end], each) for (start, end), each in zip(between, needed, strict=True)])
+            cuts, done = [], token.end
+    parts.append([(text[done:], frozenset())])
+    return Parts(parts, names_in(outside, aliases, tables), aliases)
 
 
 def names_in(
@@ -254,16 +229,3 @@ def _tables(tokens: Sequence[Token]) -> dict[int, tuple[str, str]]:
         named = after is not None and after.sort is Sort.WORD and after.word not in _AFTER_A_TABLE
         tables[table.start] = (after.name if named and after is not None else table.name), table.name
     return tables
-
-
-def _optional(
-    text: str, tokens: Sequence[Token], aliases: Mapping[str, str], tables: Mapping[int, tuple[str, str]]
-) -> OptionalPart:
-    """The optional part between two brackets, the first and last of the tokens."""
-    # Two bars in a row join texts; they do not separate alternatives.
-    bars = [token for token in tokens if token.text == "|" and "||" not in text[token.start - 1 : token.end + 1]]
-    alternatives = []
-    for first, last in pairwise([tokens[0], *bars, tokens[-1]]):
-        inside = [token for token in tokens if first.end <= token.start < last.start]
-        alternatives.append(Alternative(text[first.end : last.start], names_in(inside, aliases, tables)))
-    return OptionalPart(tuple(alternatives))

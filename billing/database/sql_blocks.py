@@ -15,11 +15,11 @@ from datetime import date, datetime
 from functools import cache, lru_cache
 from importlib.resources import files
 
+from billing.database.tokens import TOKEN
+
 Value = str | int | date | datetime | None
 Values = Mapping[str, Value | Sequence[Value]]
 
-# Quoted text and comments are matched first, so a colon in them begins no parameter.
-_TOKEN = re.compile(r"'[^']*'|\"[^\"]*\"|--[^\n]*|/\*.*?\*/|:(?P<parameter>[A-Za-z_]\w*)", re.DOTALL)
 _COMMENT_LINE = re.compile(r"^--.*\n", re.MULTILINE)
 _BLOCK = re.compile(r"^-- name: *(?P<name>\w+) *$", re.MULTILINE)
 
@@ -55,10 +55,10 @@ class SqlStatement:
 def _cut(sql: str) -> tuple[list[str], list[str]]:
     """The text between the parameters, and their names."""
     texts, names, done = [], [], 0
-    for token in _TOKEN.finditer(sql):
-        if name := token["parameter"]:
+    for token in TOKEN.finditer(sql):
+        if parameter := token["parameter"]:
             texts.append(sql[done : token.start()])
-            names.append(name)
+            names.append(parameter[1:])
             done = token.end()
     return [*texts, sql[done:]], names
 

@@ -42,8 +42,7 @@ class Token:
         return self.text[1:] if self.sort is Sort.PARAMETER else ""
 
 
-# Quotes, comments and parameters must match those of `billing.database.sql_blocks`, which binds the values.
-_TOKEN: Final = re.compile(
+TOKEN: Final = re.compile(
     r"""
       (?P<nothing>\s+|--[^\n]*|/\*.*?\*/)
     | (?P<text>'[^']*')
@@ -56,13 +55,16 @@ _TOKEN: Final = re.compile(
     """,
     re.DOTALL | re.VERBOSE,
 )
+"""One token; the name of its group is its sort."""
+
+_SORTS: Final = {sort.name.lower(): sort for sort in Sort}
 
 
 def tokens_of(text: str) -> tuple[Token, ...]:
     """The tokens of a statement, without spaces and comments. Raises `NotASelect` for an unclosed quote."""
     found: list[Token] = []
     depth = 0
-    for match in _TOKEN.finditer(text):
+    for match in TOKEN.finditer(text):
         sort = match.lastgroup or ""
         if sort == "unclosed":
             place = spot(text, match.start())
@@ -74,7 +76,7 @@ def tokens_of(text: str) -> tuple[Token, ...]:
             depth -= 1
         word = written.lower() if sort == "word" else ""
         name = written.upper() if word else written[1:-1].replace('""', '"') if sort == "quoted_name" else ""
-        found.append(Token(Sort[sort.upper()], written, match.start(), match.end(), depth, word, name))
+        found.append(Token(_SORTS[sort], written, match.start(), match.end(), depth, word, name))
         if written == "(":
             depth += 1
     return tuple(found)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from billing.database.columns import ColumnType, SelectColumn, SelectColumns
 from billing.database.sql_blocks import SqlStatement, Values
-from billing.database.tokens import Sort, Token, position, spot, tokens_of
+from billing.database.tokens import Sort, position, spot, tokens_of
 from billing.errors import NamesNeeded, NotASelect, StatementRefused
 from billing.selects.side_effects import check_reached, check_words
 from texts.said import Said, said, text_of
@@ -66,20 +66,38 @@ def select_of(text: str) -> Select:
     pieces = [list(piece) for ends, piece in groupby(tokens_of(text), lambda token: token.text == ";") if not ends]
     notes: list[str] = []
     while pieces and pieces[0][0].word == "set":
-        notes.append(_note(pieces.pop(0), text))
+        setting = pieces.pop(0)
+        whole = repr(text[setting[0].start : setting[-1].end])
+        if len(setting) == 1 or setting[1].word not in _ISQL_SETTINGS:
+            raise NotASelect(
+                "{place}: {statement} is not a select, and not a setting of isql that can be left out",
+                place=spot(text, setting[0].start),
+                statement=whole,
+            )
+        notes.append(said("{setting} is a setting of isql, which is not needed here: it was left out", setting=whole))
     if not pieces:
         raise NotASelect("there is no select: nothing is there to be read. An example: {example}", example=EXAMPLE)
     first, *others = pieces
-    _check_beginning(first[0], text)
+    start, end = first[0].start, first[-1].end
+    if first[0].word not in {"select", "with"}:
+        raise NotASelect(
+            "{place}: {word} does not begin a select, and only a select is taken. An example: {example}",
+            place=spot(text, start),
+            word=repr(first[0].text),
+            example=EXAMPLE,
+        )
     if others:
         raise NotASelect(
             "{place}: a second statement begins here, {word}; only one select is taken",
             place=spot(text, others[0][0].start),
             word=repr(others[0][0].text),
         )
-    _check_parameters(first, text)
+    if nameless := next((token for token in first if token.text == "?"), None):
+        raise NotASelect(
+            "{place}: a parameter needs a name, as :folder, and a value of this name",
+            place=spot(text, nameless.start),
+        )
     check_words(first, text)
-    start, end = first[0].start, first[-1].end
     return Select(
         text=re.sub(r"[^\n]", " ", text[:start]) + text[start:end],
         parameters=tuple(dict.fromkeys(token.parameter for token in first if token.parameter)),
@@ -95,119 +113,8 @@ def columns(
     `names` replace the select's own names, in their order. Raises `StatementRefused` with Firebird's sentence and its
     line and column, for columns with equal names or without a text form, and when the number of `names` is wrong.
     """
-    found = prepared(database, select, values)
-    named = _given(found.columns, names) if names else _own_names(found.columns, select)
-    _check_apart(named)
-    _check_kinds(named)
-    return named
-
-
-def prepared(database: "Database", select: Select, values: Values | None = None) -> SelectColumns:
-    """The columns and the plan of an operator's select, once it is known that it changes nothing.
-
-    Raises `StatementRefused`, and its subclass `NotASelect` for a select that may change something.
-    """
-    found = describe(database, select.statement, values)
-    if not found.reads:
-        raise NotASelect("this is not a select: {statement}", statement=select.on_one_line)
-    check_reached(database, select.text)
-    return found
-
-
-def describe(database: "Database", statement: SqlStatement, values: Values | None) -> SelectColumns:
-    """The columns of a select or of a statement around it. Raises `StatementRefused` with a plain sentence."""
-    if not database.writes(statement.text):
-        place = next(place for place, letter in enumerate(statement.text) if not database.writes(letter))
-        raise StatementRefused(
-            "{place}: the database's charset {charset} has no letter {letter}",
-            place=spot(statement.text, place),
-            charset=database.dsn.charset,
-            letter=repr(statement.text[place]),
-        )
-    with told_plainly(database, statement):
-        return database.describe(statement, values)
-
-
-@contextmanager
-def told_plainly(database: "Database", statement: SqlStatement) -> Iterator[None]:
-    """Turn Firebird's refusals into sentences with the line and column, or with the parameter."""
-    try:
-        yield
-    except StatementRefused as error:
-        raise StatementRefused(_plainly(text_of(error), statement.text, database.dsn.encoding)) from error
-
-
-# ---- the text of the select -------------------------------------------------------------------------------------
-
-
-def _note(setting: Sequence[Token], text: str) -> Said:
-    whole = repr(text[setting[0].start : setting[-1].end])
-    if len(setting) == 1 or setting[1].word not in _ISQL_SETTINGS:
-        raise NotASelect(
-            "{place}: {statement} is not a select, and not a setting of isql that can be left out",
-            place=spot(text, setting[0].start),
-            statement=whole,
-        )
-    return said("{setting} is a setting of isql, which is not needed here: it was left out", setting=whole)
-
-
-def _check_beginning(token: Token, text: str) -> None:
-    if token.word not in {"select", "with"}:
-        raise NotASelect(
-            "{place}: {word} does not begin a select, and only a select is taken. An example: {example}",
-            place=spot(text, token.start),
-            word=repr(token.text),
-            example=EXAMPLE,
-        )
-
-
-def _check_parameters(tokens: Sequence[Token], text: str) -> None:
-    for token in tokens:
-        if token.text == "?":
-            raise NotASelect(
-                "{place}: a parameter needs a name, as :folder, and a value of this name",
-                place=spot(text, token.start),
-            )
-
-
-# ---- its columns ------------------------------------------------------------------------------------------------
-
-
-def _given(found: Sequence[SelectColumn], names: Sequence[str]) -> tuple[SelectColumn, ...]:
-    if len(found) != len(names):
-        raise StatementRefused(
-            "the select gives {columns} columns, and {names} names were given for them",
-            columns=len(found),
-            names=len(names),
-        )
-    return tuple(replace(column, name=name.strip()) for column, name in zip(found, names, strict=True))
-
-
-def _own_names(found: Sequence[SelectColumn], select: Select) -> tuple[SelectColumn, ...]:
-    written = {token.name for token in tokens_of(select.text)}
-    for number, column in enumerate(found, 1):
-        if not column.named:
-            raise NamesNeeded(_nameless(number, column.name), len(found))
-        if column.name != column.field and column.name not in written:
-            raise StatementRefused(
-                "the name of column {number} is too long, Firebird tells only {name} of it: choose a shorter one",
-                number=number,
-                name=repr(column.name),
-            )
-    return tuple(replace(column, name=column.name.lower()) for column in found)
-
-
-def _nameless(number: int, name: str) -> Said:
-    if name:
-        return said(
-            "column {number} has no name, Firebird only calls it {name}. Name it with as, as in: … as amount",
-            number=number,
-            name=name,
-        )
-    return said("column {number} has no name. Name it with as, as in: … as amount", number=number)
-
-
-def _check_apart(named: Sequence[SelectColumn]) -> None:
+    found = prepared(database, select, values).columns
+    named = _given(found, names) if names else _own_names(found, select)
     seen: dict[str, int] = {}
     for number, column in enumerate(named, 1):
         if not column.name:
@@ -224,10 +131,6 @@ def _check_apart(named: Sequence[SelectColumn]) -> None:
                 ),
                 len(named),
             )
-
-
-def _check_kinds(named: Sequence[SelectColumn]) -> None:
-    for number, column in enumerate(named, 1):
         if column.kind is ColumnType.BINARY:
             raise StatementRefused(
                 "column {number}, {name}, holds bytes and no text: leave it out", number=number, name=column.name
@@ -239,6 +142,75 @@ def _check_kinds(named: Sequence[SelectColumn]) -> None:
                 number=number,
                 name=column.name,
             )
+    return named
+
+
+def _given(found: Sequence[SelectColumn], names: Sequence[str]) -> tuple[SelectColumn, ...]:
+    if len(found) != len(names):
+        raise StatementRefused(
+            "the select gives {columns} columns, and {names} names were given for them",
+            columns=len(found),
+            names=len(names),
+        )
+    return tuple(replace(column, name=name.strip()) for column, name in zip(found, names, strict=True))
+
+
+def _own_names(found: Sequence[SelectColumn], select: Select) -> tuple[SelectColumn, ...]:
+    written = {token.name for token in tokens_of(select.text)}
+    for number, column in enumerate(found, 1):
+        if not column.named and column.name:
+            nameless = said(
+                "column {number} has no name, Firebird only calls it {name}. Name it with as, as in: … as amount",
+                number=number,
+                name=column.name,
+            )
+            raise NamesNeeded(nameless, len(found))
+        if not column.named:
+            nameless = said("column {number} has no name. Name it with as, as in: … as amount", number=number)
+            raise NamesNeeded(nameless, len(found))
+        if column.name != column.field and column.name not in written:
+            raise StatementRefused(
+                "the name of column {number} is too long, Firebird tells only {name} of it: choose a shorter one",
+                number=number,
+                name=repr(column.name),
+            )
+    return tuple(replace(column, name=column.name.lower()) for column in found)
+
+
+def prepared(database: "Database", select: Select, values: Values | None = None) -> SelectColumns:
+    """The columns and the plan of an operator's select, once it is known that it changes nothing.
+
+    Raises `StatementRefused`, and its subclass `NotASelect` for a select that may change something.
+    """
+    found = describe(database, select.statement, values)
+    if not found.reads:
+        raise NotASelect("this is not a select: {statement}", statement=select.on_one_line)
+    check_reached(database, select.text)
+    return found
+
+
+def describe(database: "Database", statement: SqlStatement, values: Values | None) -> SelectColumns:
+    """The columns of a select or of a statement around it. Raises `StatementRefused` with a plain sentence."""
+    try:
+        statement.text.encode(database.dsn.encoding)
+    except UnicodeEncodeError as error:
+        raise StatementRefused(
+            "{place}: the database's charset {charset} has no letter {letter}",
+            place=spot(statement.text, error.start),
+            charset=database.dsn.charset,
+            letter=repr(statement.text[error.start]),
+        ) from None
+    with told_plainly(database, statement):
+        return database.describe(statement, values)
+
+
+@contextmanager
+def told_plainly(database: "Database", statement: SqlStatement) -> Iterator[None]:
+    """Turn Firebird's refusals into sentences with the line and column, or with the parameter."""
+    try:
+        yield
+    except StatementRefused as error:
+        raise StatementRefused(_plainly(text_of(error), statement.text, database.dsn.encoding)) from error
 
 
 # ---- Firebird's errors ------------------------------------------------------------------------------------------
@@ -263,13 +235,10 @@ def _plainly(told: str, text: str, encoding: str) -> str:
     place = _FIREBIRDS_PLACE.search(told)
     if place is None:
         return firebirds
-    return said("{place}: {error}", place=_in_letters(place, text, encoding), error=firebirds)
-
-
-def _in_letters(place: re.Match[str], text: str, encoding: str) -> Said:
-    """The place with its column in letters; Firebird counts bytes."""
+    # Firebird counts bytes, and people letters.
     line, column = int(place[1]), int(place[2])
     lines = text.split("\n")
-    whole = lines[line - 1] if line <= len(lines) else ""
-    before = whole.encode(encoding, errors="replace")[: column - 1].decode(encoding, errors="ignore")
-    return position(line, len(before) + 1 if whole else column)
+    if whole := lines[line - 1] if line <= len(lines) else "":
+        before = whole.encode(encoding, errors="replace")[: column - 1].decode(encoding, errors="ignore")
+        column = len(before) + 1
+    return said("{place}: {error}", place=position(line, column), error=firebirds)

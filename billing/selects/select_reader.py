@@ -9,14 +9,13 @@ resumed reader reads the select again, and continues only if it still begins wit
 import hashlib
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
-from enum import StrEnum
 from functools import partial
-from itertools import islice
-from typing import IO, Any, Final
+from itertools import groupby, islice
+from typing import IO, Any, Final, NamedTuple
 
 import msgspec
 
@@ -27,7 +26,8 @@ from billing.database.sql_blocks import SqlStatement, Value, Values, sql_block
 from billing.database.tokens import Token, tokens_of
 from billing.errors import NoRoom, RowsChanged, StatementRefused
 from billing.selects.select import Select, columns, describe, told_plainly
-from texts.said import Said, counted, said
+from texts.said import Said, ValueRefused, counted, said, text_of
+from texts.stored import from_json, to_json
 
 # ---- the rows of a select as text ---------------------------------------------------------------------------------
 # Each value has one spelling, and a value without an exact one is refused.
@@ -42,38 +42,19 @@ _DOUBLES_DIGITS: Final = 15
 _BROKEN: Final = "\ufffd"  # fdb's mark for undecodable bytes
 
 
-class CellTrouble(StrEnum):
-    """Why the value of a cell has no exact text."""
-
-    FLOAT = "float"
-    CHARSET = "charset"
-    LENGTH = "length"
-
-
 class SelectCellFault(msgspec.Struct, frozen=True, array_like=True):
-    """The fault of a row that cannot be used: the column, the trouble, and the number that causes it, if one does.
+    """The fault of a row that cannot be used: the column, and the reason as JSON.
 
-    Rows are kept in a file until they are taken, and so the sentence is made when it is asked for.
+    Rows are kept in a file until they are taken.
     """
 
     column: str
-    trouble: CellTrouble
-    number: str = ""
+    told: str
 
     @property
     def reason(self) -> Said:
         """The reason, as a sentence."""
-        match self.trouble:
-            case CellTrouble.FLOAT:
-                return said(
-                    "{number} is a floating-point number, and perhaps not exactly what was entered: cast it in the "
-                    "select, as in: cast(… as numeric(18,2))",
-                    number=self.number,
-                )
-            case CellTrouble.CHARSET:
-                return said("has bytes that are not letters of the database's charset: WIN1251 may be the right one")
-            case CellTrouble.LENGTH:
-                return said("is longer than {longest} characters", longest=LONGEST_CELL)
+        return from_json(self.told)
 
 
 class SelectedRow(msgspec.Struct, frozen=True, array_like=True):
@@ -90,46 +71,34 @@ def as_cells(columns: Sequence[SelectColumn]) -> Callable[[DatabaseRow], Selecte
     2019-06-01 00:00:00 with a fraction if it is not zero. A floating-point number that may not be exact, text that
     could not be decoded, and text of more than `LONGEST_CELL` characters are faults of the row.
     """
-    writers = [_writer(column) for column in columns]
+    writers = [
+        partial(_decimal, column.places) if column.kind is ColumnType.DECIMAL else _WRITERS[column.kind]
+        for column in columns
+    ]
 
     def written(row: DatabaseRow) -> SelectedRow:
         try:
             return SelectedRow(
                 tuple("" if value is None else write(value) for write, value in zip(writers, row, strict=True))
             )
-        except _Unwritten:
+        except ValueRefused:
             return faulty(row)
 
     def faulty(row: DatabaseRow) -> SelectedRow:
         cells: list[str] = []
-        faults: list[SelectCellFault] = []
+        fault: SelectCellFault | None = None
         for column, write, value in zip(columns, writers, row, strict=True):
             try:
                 cells.append("" if value is None else write(value))
-            except _Unwritten as error:
+            except ValueRefused as error:
                 cells.append(str(value)[:LONGEST_CELL])
-                faults.append(SelectCellFault(column.name, error.trouble, error.number))
-        return SelectedRow(tuple(cells), faults[0])
+                fault = fault or SelectCellFault(column.name, to_json(text_of(error)))
+        return SelectedRow(tuple(cells), fault)
 
     return written
 
 
-class _Unwritten(Exception):
-    """Raised for a value that has no exact text."""
-
-    def __init__(self, trouble: CellTrouble, number: str = "") -> None:
-        super().__init__(trouble)
-        self.trouble = trouble
-        self.number = number
-
-
-def _writer(column: SelectColumn) -> Callable[[Any], str]:
-    if column.kind is ColumnType.DECIMAL:
-        return lambda value: _decimal(value, column.places)
-    return _WRITERS[column.kind]
-
-
-def _decimal(value: Decimal, places: int) -> str:
+def _decimal(places: int, value: Decimal) -> str:
     text = f"{value:.{places}f}"
     surplus = places - _MONEY_PLACES
     while surplus > 0 and text.endswith("0"):
@@ -142,15 +111,21 @@ def _float(value: float) -> str:
     number = Decimal(repr(value)).normalize()
     digits = len(number.as_tuple().digits)
     if not number.is_finite() or digits > _DOUBLES_DIGITS or abs(number.adjusted()) >= _DOUBLES_DIGITS:
-        raise _Unwritten(CellTrouble.FLOAT, repr(value))
+        raise ValueRefused(
+            "{number} is a floating-point number, and perhaps not exactly what was entered: cast it in the "
+            "select, as in: cast(… as numeric(18,2))",
+            number=repr(value),
+        )
     return format(number or abs(number), "f")
 
 
 def _text(value: str) -> str:
     if _BROKEN in value:
-        raise _Unwritten(CellTrouble.CHARSET)
+        raise ValueRefused(
+            said("has bytes that are not letters of the database's charset: WIN1251 may be the right one")
+        )
     if len(value) > LONGEST_CELL:
-        raise _Unwritten(CellTrouble.LENGTH)
+        raise ValueRefused("is longer than {longest} characters", longest=LONGEST_CELL)
     return value
 
 
@@ -208,36 +183,31 @@ class Walk:
     along_index: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
+class _Table(NamedTuple):
+    """A table of a select; after `on` its `condition` is joined, up to the next part."""
+
     name: str
     alias: str
-    condition: tuple[Token, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """The select's parts at its own level; `end` is the start of its order, or its end."""
-
-    selected: tuple[Token, ...]
-    tables: tuple[_Table, ...]
-    order: tuple[Token, ...]
-    end: int
+    condition: Sequence[Token] = ()
 
 
 def walk_of(
     database: Database, select: Select, columns: Sequence[SelectColumn], values: Values | None = None
 ) -> Walk | None:
     """The walk along the key of a select, None without one. Raises `DatabaseAway`."""
-    text = select.statement.text
-    shape = _shape([token for token in tokens_of(text) if not token.depth])
-    key = columns[0]
-    if shape is None or {SIZE, AFTER} & set(select.parameters):
+    if {SIZE, AFTER} & set(select.parameters):
         return None
-    if not (_is_key(key, shape) and _is_its_order(key, shape) and _each_row_once(database, key, shape.tables)):
+    text = select.statement.text
+    if columns[0].nullable or (end := _end_of_walkable(database, columns[0], text)) is None:
         return None
     names = ", ".join(f"c{number}" for number, _ in enumerate(columns, 1))
-    first, following = (_around(text[: shape.end], names, page) for page in ("first_page", "next_page"))
+    first, following = (
+        SqlStatement(
+            "of the operator, paged",
+            _sql(page).text.replace("{names}", names).replace("{select}", text[:end]),
+        )
+        for page in ("first_page", "next_page")
+    )
     try:
         plan = describe(database, following, {**(values or {}), SIZE: 1, AFTER: 0}).plan
     except StatementRefused:
@@ -247,94 +217,60 @@ def walk_of(
     return Walk(first, following, along_index)
 
 
-def _around(select: str, names: str, page: str) -> SqlStatement:
-    text = _sql(page).text
-    return SqlStatement("of the operator, paged", text.replace("{names}", names).replace("{select}", select))
+def _end_of_walkable(database: Database, key: SelectColumn, text: str) -> int | None:
+    """Where the order of a select begins, or its end, if its rows have a key each; None if that is not known.
 
-
-# ---- the proof --------------------------------------------------------------------------------------------------
-
-
-def _is_key(key: SelectColumn, shape: _Shape) -> bool:
-    """Whether the first column is written as a column of the first table, and is never null."""
-    table = shape.tables[0]
-    written = [token.name or token.text for token in shape.selected]
-    item = written[: written.index(",")] if "," in written else written
-    first_two = item[:2]
-    is_of_table = first_two == [table.alias, "."] if "." in first_two else item[:1] in ([key.field], ["*"])
-    return is_of_table and not key.nullable
-
-
-def _is_its_order(key: SelectColumn, shape: _Shape) -> bool:
-    """Whether the select has no order, or the ascending order of its key."""
-    order = [token.name or token.text for token in shape.order]
+    It has the form `select … from a [join b on …]… [where …] [order by …]`, the key is written first, as a column of
+    the first table, nothing orders it otherwise, and a key occurs in one row: it is unique, and all joins are by
+    unique columns.
+    """
+    level = [token for token in tokens_of(text) if not token.depth]
+    words = [token.word for token in level]
+    if words[0] != "select" or "from" not in words or _MORE & set(words):
+        return None
+    begin = words.index("from")
+    rest = level[begin + 1 :]
+    tables = _tables(rest)
+    if not tables or (rest and rest[0].word not in {"where", "order"}):
+        return None
+    ordered = next((place for place, token in enumerate(rest) if token.word == "order"), len(rest))
+    order = _written(rest[ordered + 2 :])
     if order[-1:] == ["ASC"]:
         order.pop()
-    return order in ([], ["1"], [key.field], [shape.tables[0].alias, ".", key.field])
-
-
-def _each_row_once(database: Database, key: SelectColumn, tables: Sequence[_Table]) -> bool:
-    """Whether a key occurs in at most one row: it is unique, and all joins are by unique columns."""
+    alias, written = tables[0].alias, _written(level[1:begin])
+    item = written[: written.index(",")] if "," in written else written
+    is_first = item[:2] == [alias, "."] if "." in item[:2] else item[:1] in ([key.field], ["*"])
+    if not is_first or order not in ([], ["1"], [key.field], [alias, ".", key.field]):
+        return None
     if key.field not in _unique(database, tables[0].name):
-        return False
-    return all(_joined_once(table, _unique(database, table.name)) for table in tables[1:])
+        return None
+    if not all(_joined_once(table, _unique(database, table.name)) for table in tables[1:]):
+        return None
+    return rest[ordered].start if order else level[-1].end
 
 
 def _joined_once(table: _Table, unique: frozenset[str]) -> bool:
+    """Whether one of the parts of the condition between `and` is `x.a = y.b` with a unique column of the table."""
     if _UNSURE & {token.word for token in table.condition}:
         return False
-    return any(
-        one == table.alias != other and field in unique
-        for part in _parts(table.condition)
-        for one, field, other in _equal(part)
-    )
+    for is_and, part in groupby(table.condition, lambda token: token.word == "and"):
+        match [] if is_and else _written(part):
+            case [one, ".", first, "=", other, ".", second] if one != other and (
+                (one == table.alias and first in unique) or (other == table.alias and second in unique)
+            ):
+                return True
+    return False
 
 
-def _parts(condition: Sequence[Token]) -> Iterator[list[str]]:
-    """The parts of a condition between `and`, as written."""
-    part: list[str] = []
-    for token in condition:
-        if token.word == "and":
-            yield part
-            part = []
-        else:
-            part.append(token.name or token.text)
-    yield part
-
-
-def _equal(part: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    """Alias, column and the alias of the other side, for both sides of a part `x.a = y.b`."""
-    match part:
-        case [one, ".", first, "=", other, ".", second]:
-            yield one, first, other
-            yield other, second, one
+def _written(tokens: Iterable[Token]) -> list[str]:
+    return [token.name or token.text for token in tokens]
 
 
 def _unique(database: Database, table: str) -> frozenset[str]:
     return frozenset(name for (name,) in database.query(_sql("unique_integers"), {"table": table}))
 
 
-# ---- the parts of the select ------------------------------------------------------------------------------------
-
-
-def _shape(level: Sequence[Token]) -> _Shape | None:
-    """The parts of `select … from a [join b on …]… [where …] [order by …]`, None for any other form."""
-    words = [token.word for token in level]
-    if words[0] != "select" or "from" not in words or _MORE & set(words):
-        return None
-    begin = words.index("from")
-    rest = list(level[begin + 1 :])
-    tables = _tables(rest)
-    ends = rest[0].word if rest else "order"
-    if not tables or ends not in {"where", "order"}:
-        return None
-    ordered = next((place for place, token in enumerate(rest) if token.word == "order"), len(rest))
-    order = tuple(rest[ordered + 2 :])
-    end = rest[ordered].start if order else level[-1].end
-    return _Shape(tuple(level[1:begin]), tables, order, end)
-
-
-def _tables(rest: list[Token]) -> tuple[_Table, ...]:
+def _tables(rest: list[Token]) -> list[_Table]:
     """The tables, removed from the front of `rest`; any other syntax stays there."""
     tables: list[_Table] = []
     if first := _table(rest):
@@ -345,9 +281,9 @@ def _tables(rest: list[Token]) -> tuple[_Table, ...]:
             break
         # The condition after `on`, up to the next part; one after `using` is cut the same way and proves nothing.
         end = next((place for place, token in enumerate(rest) if place and token.word in _NO_ALIASES), len(rest))
-        tables.append(replace(joined, condition=tuple(rest[1:end])))
+        tables.append(joined._replace(condition=rest[1:end]))
         del rest[:end]
-    return tuple(tables)
+    return tables
 
 
 def _table(rest: list[Token]) -> _Table | None:
@@ -424,10 +360,14 @@ class SelectReader:
 
     def _kept_pages(self, after: str | None, size: int) -> Iterator[SelectedPage]:
         digest = hashlib.blake2b(_encode([column.name for column in self.columns]), digest_size=16)
+        statement, write = self.select.statement, as_cells(self.columns)
         try:
             with tempfile.TemporaryFile() as file:
-                self._keep(file)
-                taken = _skip(file, after, digest)
+                with told_plainly(self.database, statement):
+                    rows = self.database.query(statement, self.values)
+                    file.writelines(_encode(write(row)) + b"\n" for row in rows)
+                file.seek(0)
+                taken = 0 if after is None else _skip(file, after, digest)
                 while lines := list(islice(file, size)):
                     digest.update(b"".join(lines))
                     taken += len(lines)
@@ -439,15 +379,6 @@ class SelectReader:
                 folder=tempfile.tempdir or "",
                 why=error.strerror or str(error),
             ) from error
-
-    def _keep(self, file: IO[bytes]) -> None:
-        """Write all rows to the file, a line each, in one transaction."""
-        statement = self.select.statement
-        write = as_cells(self.columns)
-        with told_plainly(self.database, statement):
-            rows = self.database.query(statement, self.values)
-            file.writelines(_encode(write(row)) + b"\n" for row in rows)
-        file.seek(0)
 
 
 def reading(
@@ -462,10 +393,8 @@ def reading(
     return SelectReader(database, select, values, found, walk_of(database, select, found, values))
 
 
-def _skip(file: IO[bytes], after: str | None, digest: "hashlib.blake2b") -> int:
+def _skip(file: IO[bytes], after: str, digest: "hashlib.blake2b") -> int:
     """Skip the rows before a cursor; their number. Raises `RowsChanged` when they have changed."""
-    if after is None:
-        return 0
     rows = int(after.partition(_BETWEEN)[0])
     for line in islice(file, rows):
         digest.update(line)

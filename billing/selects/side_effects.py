@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from billing.database.sql_blocks import sql_block
 from billing.database.tokens import Sort, Token, spot, tokens_of
 from billing.errors import NotASelect
-from texts.said import Quantity, Said, said
+from texts.said import Quantity, said, wording
 
 if TYPE_CHECKING:
     from billing.database.database import Database
@@ -41,34 +41,34 @@ _MOST: Final = 5_000
 def check_words(tokens: Sequence[Token], text: str) -> None:
     """Raise `NotASelect`, with line and column, for words that change something in a read-only transaction."""
     for number, token in enumerate(tokens):
-        if why := _why_refused(token, tokens[number + 1 :]):
-            raise NotASelect("{place}: {why}", place=spot(text, token.start), why=why)
-
-
-def _why_refused(token: Token, after: Sequence[Token]) -> Said | None:
-    following = [one.word for one in after[:2]]
-    if token.word == "next" and following == ["value", "for"]:
-        return said(
-            "'next value for' changes a generator, and a select here must change nothing: gen_id({name}, 0) reads it",
-            name=after[2].text if len(after) > 2 else "NAME",  # noqa: PLR2004 - behind `value for`
-        )
-    if token.word == "gen_id" and not _only_looks(after, token.depth):
-        return said(
-            "gen_id changes its generator unless its step is 0, and a select here must change nothing: "
-            "gen_id({name}, 0) reads it",
-            name=after[1].text if len(after) > 1 else "NAME",
-        )
-    if token.word == "with" and following[:1] == ["lock"] and following != ["lock", "as"]:
-        return said("'with lock' locks the rows for others, and a select here must change nothing: leave it out")
-    if token.word == "q" and after and after[0].sort is Sort.TEXT and after[0].start == token.end:
-        # Its end is another one than that of a text as all Firebirds know it, so what follows would not be seen.
-        return said("a text is written in single quotes here, a quote in it twice: 'it''s'")
-    if token.name and [one.text for one in after[:1]] == ["."] and [one.text for one in after[2:3]] == ["("]:
-        return said(
-            "what {function} changes cannot be seen, since it is of a package: read the tables themselves instead",
-            function=f"{token.text}.{after[1].text}",
-        )
-    return None
+        after = tokens[number + 1 :]
+        texts, words = [one.text for one in after[:3]], [one.word for one in after[:2]]
+        if token.word == "next" and words == ["value", "for"]:
+            why = said(
+                "'next value for' changes a generator, and a select here must change nothing: gen_id({name}, 0) "
+                "reads it",
+                name=texts[2] if texts[2:] else "NAME",
+            )
+        elif token.word == "gen_id" and not _only_looks(after, token.depth):
+            why = said(
+                "gen_id changes its generator unless its step is 0, and a select here must change nothing: "
+                "gen_id({name}, 0) reads it",
+                name=texts[1] if texts[1:] else "NAME",
+            )
+        elif token.word == "with" and words[:1] == ["lock"] and words != ["lock", "as"]:
+            why = said("'with lock' locks the rows for others, and a select here must change nothing: leave it out")
+        elif token.word == "q" and after and after[0].sort is Sort.TEXT and after[0].start == token.end:
+            # Its end is another one than that of a text as all Firebirds know it, so what follows would not be seen.
+            why = said("a text is written in single quotes here, a quote in it twice: 'it''s'")
+        elif token.name and texts[:1] == ["."] and texts[2:] == ["("]:
+            why = said(
+                "what {function} changes cannot be seen, since it is of a package: read the tables themselves "
+                "instead",
+                function=f"{token.text}.{texts[1]}",
+            )
+        else:
+            continue
+        raise NotASelect("{place}: {why}", place=spot(text, token.start), why=why)
 
 
 def _only_looks(after: Sequence[Token], depth: int) -> bool:
@@ -131,17 +131,18 @@ def _check_routines(database: "Database", names: Sequence[str], through: Mapping
     stored = [name for name, module in libraries.items() if module is None]
     for name, source in [*_rows(database, "procedures", names), *_rows(database, "stored_functions", stored)]:
         if source is None:
-            raise NotASelect(
+            template = wording(
                 "{object} has no text in the database, and what that changes cannot be seen: read the tables "
-                "themselves instead",
-                object=_way(name, through),
+                "themselves instead"
             )
-        if _executes_text(str(source)):
-            raise NotASelect(
+        elif _executes_text(str(source)):
+            template = wording(
                 "{object} executes a text as a statement, and what that changes cannot be seen: read the tables "
-                "themselves instead",
-                object=_way(name, through),
+                "themselves instead"
             )
+        else:
+            continue
+        raise NotASelect(template, object=_way(name, through))
 
 
 def _rows(database: "Database", name: str, names: Sequence[str]) -> Iterator["DatabaseRow"]:

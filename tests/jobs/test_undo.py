@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from billing.api.calls import NOTHING
 from billing.api.client import BillingClient, ClientSettings, Patience
-from billing.database.database import Database, direct
+from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
-from billing.database.reader import DatabaseRows, Reader
+from billing.database.reader import DatabaseRow, DirectReader
 from billing.database.sql_blocks import Value
 from billing.money import SCALE, scaled
 from billing.profile import UNKNOWN, Fact, TypeEight
@@ -195,17 +195,16 @@ PAGES: Sequence[tuple[str, Mapping[str, str], Mapping[str, str]]] = (
 )
 
 
-class CountingReader:
+class CountingReader(DirectReader):
     """A reader that counts its selects."""
 
-    def __init__(self, inner: Reader, counted: list[str]) -> None:
-        self._inner = inner
+    def __init__(self, dsn: Dsn, counted: list[str]) -> None:
+        super().__init__(attach(dsn), dsn.encoding)
         self._counted = counted
-        self.describe, self.break_off, self.close = inner.describe, inner.break_off, inner.close
 
-    def select(self, sql: str, values: Sequence[Value]) -> DatabaseRows:
+    def select(self, sql: str, values: Sequence[Value]) -> tuple[int, list[DatabaseRow]]:
         self._counted.append(sql)
-        return self._inner.select(sql, values)
+        return super().select(sql, values)
 
 
 @pytest.fixture
@@ -216,7 +215,7 @@ def selects() -> list[str]:
 
 @pytest.fixture
 def counted(client: BillingClient, billing_file: Path, selects: list[str]) -> Iterator[Gateway]:
-    with Database(Dsn(str(billing_file)), lambda dsn: CountingReader(direct(dsn), selects)) as database:
+    with Database(Dsn(str(billing_file)), lambda dsn: CountingReader(dsn, selects)) as database:
         yield Gateway(client, database)
 
 
