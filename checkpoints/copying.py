@@ -20,7 +20,7 @@ from checkpoints.merkle import MerkleTree, leaf_data, leaf_hash
 from checkpoints.queries import PAGE, FoundRow, Queries, fill_states, let_enter_in_any_state, values_of
 from checkpoints.records import Run, Totals
 from checkpoints.states import State
-from checkpoints.stores import address_of, filled, look_into_idle
+from checkpoints.stores import AnyStore, store_of
 
 
 class _Table(NamedTuple):
@@ -78,20 +78,20 @@ async def copy_journal(
     copy that is not equal, `RunHeld`, and what opening either raises. The target has the whole journal or none, also
     after a kill.
     """
-    return await anyio.to_thread.run_sync(_copy, address_of(source), address_of(target), beside)
+    return await anyio.to_thread.run_sync(_copy, store_of(source), store_of(target), beside)
 
 
-def _copy(source: JournalAddress, target: JournalAddress, beside: Beside) -> CopiedJournal:
-    with look_into_idle(source) as old:
+def _copy(source: AnyStore, target: AnyStore, beside: Beside) -> CopiedJournal:
+    with source.look_while_idle() as old:
         if old is None:
-            raise NoJournal("there is no journal {journal}", journal=str(source))
+            raise NoJournal("there is no journal {journal}", journal=str(source.address))
         # Both may wait for each other longer than a run ever does.
         old.write("take_time")
-        with old.snapshot(), filled(target) as new:
+        with old.snapshot(), target.filled() as new:
             if new.first("runs") is not None:
                 raise JournalNotCopied(
                     "{journal} is a journal with runs already: nothing was copied. Name one that is new or empty",
-                    journal=str(target),
+                    journal=str(target.address),
                 )
             new.write("take_time")
             copied = CopiedJournal(_copy_tables(old, new), tuple(_compared(old, new)))

@@ -48,7 +48,7 @@ from checkpoints.rows import LaneCounts, StepCount
 from checkpoints.sentences import CONTRADICTS, DUPLICATE, ENDED
 from checkpoints.states import State
 from checkpoints.store import Store
-from checkpoints.stores import open_store
+from checkpoints.stores import store_of
 from texts.stored import to_json
 
 NAME_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -63,7 +63,7 @@ async def open_journal(where: Path | JournalAddress) -> "AsyncIterator[Journal]"
     Raises `JournalUnreadable` if it cannot be opened, `JournalAliased` if the file has several names, and
     `JournalOtherFormat` if another version wrote it.
     """
-    async with open_store(where) as store:
+    async with store_of(where).opened() as store:
         yield Journal(store)
 
 

@@ -26,7 +26,7 @@ from checkpoints.queries import PAGE, Queries, let_enter_in_any_state, values_of
 from checkpoints.records import Run
 from checkpoints.rows import to_sentence
 from checkpoints.sqlite_connection import SqliteQueries, connect_to_look, read_only
-from checkpoints.stores import filled, look_into
+from checkpoints.stores import store_of
 from texts.said import Said, said
 from texts.stored import from_json
 
@@ -252,7 +252,7 @@ async def list_file(where: JournalAddress, run: Run) -> AsyncIterator[Path]:
 
 def _copy_list(where: JournalAddress, file: Path, run: Run) -> None:
     """Copy a run with its items and refusals, under their ids. Memory does not grow with the rows."""
-    with look_into(where) as old, filled(file) as new:
+    with store_of(where).look() as old, store_of(file).filled() as new:
         if old is not None:
             _copy_rows(old, new, run)
 

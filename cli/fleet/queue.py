@@ -24,8 +24,8 @@ import anyio.to_thread
 from checkpoints.address import JournalAddress, PostgresAddress
 from checkpoints.errors import JournalAway, JournalUnreadable
 from checkpoints.postgres_connection import CONNECT_SECONDS, connect, explained, in_a_line, parameters_of
-from checkpoints.postgres_store import filled_postgres
 from checkpoints.records import Run
+from checkpoints.stores import store_of
 from cli.session.run_view import QueuedRun
 from cli.session.which_billing import api_of
 from cli.terminal.exits import CommandRefused
@@ -222,7 +222,7 @@ async def open_queue(journal: JournalAddress) -> AsyncIterator[Queue]:
     Raises `CommandRefused` for a journal in a file, `JournalAway` and `JournalUnreadable`.
     """
     address = require_shared(journal)
-    await anyio.to_thread.run_sync(_prepare, address)
+    await anyio.to_thread.run_sync(_prepare, journal, address)
     import procrastinate  # noqa: PLC0415 - an extra
 
     connector = procrastinate.PsycopgConnector(
@@ -260,9 +260,9 @@ def facts_of_queue(address: PostgresAddress) -> QueueFacts:
         )
 
 
-def _prepare(address: PostgresAddress) -> None:
+def _prepare(journal: JournalAddress, address: PostgresAddress) -> None:
     """Make journal and queue where there are none; blocks."""
-    with filled_postgres(address):
+    with store_of(journal).filled():
         pass
     with connect(address) as connection:
         import psycopg  # noqa: PLC0415 - an extra
