@@ -1,11 +1,9 @@
 """The earlier runs of a journal, opened for reading only."""
 
 import contextlib
-import threading
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import anyio
 import anyio.to_thread
@@ -13,35 +11,30 @@ import anyio.to_thread
 from checkpoints import rows
 from checkpoints.address import JournalAddress
 from checkpoints.intake_pages import known_marks, standing_items, twins_of
-from checkpoints.queries import Queries
+from checkpoints.queries import Queries, Result
 from checkpoints.records import EarlierEntry, Item, KnownMark, NewItem, Run, StandingItem
+from checkpoints.store import Reader
 from checkpoints.stores import look_into
-
-Result = TypeVar("Result")
 
 
 class Earlier:
     """The items of all runs, by business key; none without a journal.
 
-    A worker thread reads, one at a time; a cancelled task leaves its thread inside, for which the close waits.
+    A worker thread reads, one at a time, and closing waits for it.
     """
 
     def __init__(self, where: Path | JournalAddress) -> None:
-        self._where = where
-        self._opened = contextlib.ExitStack()
-        self._inside = threading.Lock()
-        self._one_at_a_time = anyio.CapacityLimiter(1)
-        self._db: Queries | None = None
+        self._where, self._opened = where, contextlib.ExitStack()
+        self._reader: Reader | None = None
 
     def open(self) -> None:
         """Open the journal; blocks. Raises `JournalUnreadable` and `JournalOtherFormat`."""
-        self._db = self._opened.enter_context(look_into(self._where))
+        db = self._opened.enter_context(look_into(self._where))
+        self._reader = None if db is None else Reader(self._opened, db)
 
     def close(self) -> None:
         """Close it once no thread is inside; blocks."""
-        with self._inside:
-            self._db = None
-            self._opened.close()
+        (self._reader or self._opened).close()
 
     async def twins(self, job: str, items: Sequence[NewItem]) -> list[list[EarlierEntry]]:
         """For each item of a job, the items with its key whose effect stands, on any target."""
@@ -58,11 +51,7 @@ class Earlier:
         return await self._read(lambda db: standing_items(db, job, target, items, own), [])
 
     async def _read(self, work: Callable[[Queries], Result], nothing: Result) -> Result:
-        def reading() -> Result:
-            with self._inside:
-                return nothing if self._db is None else self._db.attempt(work)
-
-        return await anyio.to_thread.run_sync(reading, limiter=self._one_at_a_time)
+        return nothing if self._reader is None else await self._reader.do(work)
 
 
 @asynccontextmanager

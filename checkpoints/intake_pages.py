@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from checkpoints import rows
 from checkpoints.errors import RunPurged
-from checkpoints.queries import Queries, Value
+from checkpoints.queries import FoundRow, Queries, Value
 from checkpoints.records import (
     Correction,
     EarlierEntry,
@@ -42,7 +42,9 @@ def freeze_page(db: Queries, run: Run, page: Page, judge: Judge) -> list[NewItem
     refusals = [*page.refusals, *(entry for entry in judged if isinstance(entry, Refusal))]
     _freeze_items(db, run, judged)
     db.write("freeze_refusals", run_id=run.run_id, rows=rows.of_refusals(refusals))
-    _leave_out(db, run, page.left_out)
+    if any(page.left_out.values()):
+        before = rows.to_counts(db.one("run_by_name", name=run.name)["left_out"])
+        db.write("leave_out", run_id=run.run_id, left_out=Counter(before) + Counter(page.left_out))
     db.write("move_cursor", run_id=run.run_id, cursor=page.cursor)
     return judged
 
@@ -106,7 +108,7 @@ def standing_items(
 
 
 def known_marks(db: Queries, marks: Collection[tuple[str, int, str]]) -> list[KnownMark]:
-    """Those of the marks whose items are in the journal."""
+    """Those of the marks (run, number, lane of the entry that bears it) whose items are in the journal."""
     digests = digests_of(db)
     return [
         rows.record(
@@ -183,28 +185,26 @@ def refuse_items(db: Queries, run: Run, reasons: Mapping[int, str]) -> None:
     db.write("withdraw_items", run_id=run.run_id, items=reasons.keys())
 
 
-def left_out(db: Queries, run: Run) -> dict[str, int]:
-    """The number of input rows left out, by flag."""
-    found = db.first("left_out", run_id=run.run_id)
-    return rows.to_counts(found["left_out"]) if found else {}
-
-
 def totals_of(db: Queries, run: Run) -> Totals:
     """Counts and sums of a run's items by state, with the rows that became no items."""
-    rest = left_out(db, run)
-    if kept := db.first("totals_of_purged", run_id=run.run_id):
-        return rows.to_purged_totals(kept["purged_totals"], rest)
-    refused = db.one("count_refusals", run_id=run.run_id)["refusals"]
-    return rows.to_totals(db.all("totals_of_runs", ids=[run.run_id], since=""), refused, rest)
+    return totals_of_runs(db, [run.run_id])[run.run_id][0]
+
+
+def totals_of_runs(db: Queries, run_ids: Collection[int], since: str = "") -> dict[int, tuple[Totals, int]]:
+    """The totals of these runs, each with the number of its items in effect that were sent after `since`."""
+    states: defaultdict[int, list[FoundRow]] = defaultdict(list)
+    for row in db.each("totals_of_runs", ids=run_ids, since=since) if run_ids else ():
+        states[row["run_id"]].append(row)
+    found: dict[int, tuple[Totals, int]] = {}
+    for rest in db.each("rest_of_runs", ids=run_ids) if run_ids else ():
+        run_id, left_out, kept = rest["run_id"], rows.to_counts(rest["left_out"]), rest["purged_totals"]
+        recent = sum(row["recent"] for row in states[run_id] if State(row["state"]).in_effect)
+        of_states = rows.to_totals(states[run_id], rest["refused"], left_out)
+        found[run_id] = rows.to_purged_totals(kept, left_out) if kept else of_states, recent
+    return found
 
 
 def _freeze_items(db: Queries, run: Run, judged: Sequence[NewItem | Refusal]) -> None:
     items = [entry for entry in judged if isinstance(entry, NewItem)]
     last = db.one("last_number", run_id=run.run_id)["number"]
     db.write("freeze_items", run_id=run.run_id, rows=rows.of_new_items(items, last + 1), now=rows.now())
-
-
-def _leave_out(db: Queries, run: Run, more: Mapping[str, int]) -> None:
-    if any(more.values()):
-        counts = Counter(left_out(db, run)) + Counter(more)
-        db.write("leave_out", run_id=run.run_id, left_out=counts)

@@ -31,8 +31,6 @@ from checkpoints.queries import FoundRow, Queries, Result, Value
 from checkpoints.records import (
     Holder,
     Item,
-    KnownMark,
-    NewItem,
     NewRun,
     NewRunner,
     Purged,
@@ -41,7 +39,6 @@ from checkpoints.records import (
     RowAmount,
     Run,
     Shared,
-    StandingItem,
     Totals,
 )
 from checkpoints.rows import LaneCounts, StepCount
@@ -72,10 +69,12 @@ UNNAMED: Final = NewRunner()
 
 
 Given = ParamSpec("Given")
-Method: TypeAlias = Callable[Concatenate["Journal", Run, Given], Coroutine[Any, Any, Result]]
+Method: TypeAlias = Callable[Concatenate["Journal", Given], Coroutine[Any, Any, Result]]
 
 
-def _writes(work: Callable[Concatenate[Queries, Run, Given], Result]) -> Method[Given, Result]:
+def _writes(
+    work: Callable[Concatenate[Queries, Run, Given], Result],
+) -> Method[Concatenate[Run, Given], Result]:
     """The method that does this work in one transaction, durable when it returns, as the runner of the run."""
 
     @wraps(work)
@@ -85,12 +84,12 @@ def _writes(work: Callable[Concatenate[Queries, Run, Given], Result]) -> Method[
     return method
 
 
-def _reads(work: Callable[Concatenate[Queries, Run, Given], Result]) -> Method[Given, Result]:
+def _reads(work: Callable[Concatenate[Queries, Given], Result]) -> Method[Given, Result]:
     """The method that does this work on the committed data."""
 
     @wraps(work)
-    async def method(self: "Journal", run: Run, /, *given: Given.args, **named: Given.kwargs) -> Result:
-        return await self._read(lambda db: work(db, run, *given, **named))
+    async def method(self: "Journal", /, *given: Given.args, **named: Given.kwargs) -> Result:
+        return await self._read(lambda db: work(db, *given, **named))
 
     return method
 
@@ -100,9 +99,10 @@ class Journal:
 
     def __init__(self, store: Store) -> None:
         self.address, self.path, self.name = store.address, store.address.path, str(store.address)
-        self.kept_copy, self.size, self.mailbox = store.kept_copy, store.size, Mailbox(store)
+        self.kept_copy, self.size, self.clean = store.kept_copy, store.size, store.clean
         self._store, self._read, self._leases = store, store.read, dict[int, Lease]()
-        self.history, self.kept_secrets, self.overview = History(store), KeptSecrets(store), Overview(store)
+        self.history, self.mailbox, self.overview = History(store), Mailbox(store), Overview(store)
+        self.kept_secrets = KeptSecrets(store)
 
     # ---- runs ----
 
@@ -238,20 +238,13 @@ class Journal:
     merge = _writes(intake_pages.merge_rows)
     judged = _reads(intake_pages.judge_items)
     pending_before = _reads(intake_pages.pending_before)
+    known_marks = _reads(intake_pages.known_marks)
+    standing_in_lanes = _reads(intake_pages.standing_items)
+    entered_anew = _reads(intake_pages.entered_anew)
 
     async def last_number(self, run: Run) -> int:
         """The number of the run's last item, 0 for none."""
         return int((await self._one("last_number", run_id=run.run_id))["number"])
-
-    async def known_marks(self, marks: Collection[tuple[str, int, str]]) -> list[KnownMark]:
-        """Those of the marks (run, number, lane of the entry that bears it) whose items are in the journal."""
-        return await self._read(lambda db: intake_pages.known_marks(db, marks))
-
-    async def standing_in_lanes(
-        self, job: str, target: str, items: Sequence[NewItem | Item], own: str
-    ) -> list[StandingItem]:
-        """The items in the lanes of these whose effect stands, of the job's runs for a target but the run `own`."""
-        return await self._read(lambda db: intake_pages.standing_items(db, job, target, items, own))
 
     async def end_intake(self, run: Run) -> None:
         """Mark the list as complete; all rows that contradict each other become refusals."""
@@ -434,10 +427,6 @@ class Journal:
         """The accepted items not taken back, of up to `size` lanes after `after`, by lane and number."""
         return await self._items("standing_by_lane", run_id=run.run_id, after=after, size=size)
 
-    async def entered_anew(self, item_ids: Sequence[int]) -> dict[int, str]:
-        """The undoing items whose own undo would restore an entry that a run has entered again, with that run."""
-        return await self._read(lambda db: intake_pages.entered_anew(db, item_ids))
-
     # ---- purging ----
 
     async def purge(self, run: Run, purge: Purge) -> Purged:
@@ -448,10 +437,6 @@ class Journal:
     async def is_cleaned(self) -> bool:
         """Whether nothing that was purged is left in the file."""
         return all(row["is_cleaned"] for row in await self._store.all("purging"))
-
-    async def clean(self) -> None:
-        """Rewrite the file without what was purged. Raises `JournalNotCleaned`."""
-        await self._store.clean()
 
     # ---- reads and writes ----
 

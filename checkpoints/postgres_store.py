@@ -22,16 +22,16 @@ import anyio.to_thread
 from checkpoints import queries
 from checkpoints.address import JournalAddress, PostgresAddress
 from checkpoints.dialects import schema
-from checkpoints.errors import JournalError, JournalNotCleaned, JournalOtherFormat, JournalUnreadable
+from checkpoints.errors import JournalNotCleaned, JournalOtherFormat, JournalUnreadable
 from checkpoints.guards import refuse_conversion, refuse_held
 from checkpoints.postgres_connection import (
     PostgresQueries,
     WritingConnection,
     connect,
     explained,
-    hear,
     in_a_line,
     is_lost,
+    parameters_of,
 )
 from checkpoints.queries import Queries, Result, Value, fill_states, upgrade
 from checkpoints.states import State
@@ -63,7 +63,7 @@ class PostgresStore(Store):
 
     _locks: Reader
     _written: "PostgresConnection"
-    _writer: Writer[WritingConnection]
+    _writer: Writer
 
     def __init__(self, place: JournalAddress, address: PostgresAddress) -> None:
         self.address = place
@@ -186,10 +186,6 @@ class PostgresStore(Store):
         with contextlib.suppress(JournalUnreadable):
             await self._ask("unlock_run", run_id)
 
-    async def is_locked(self, run_id: int) -> bool:
-        """Whether the lock of a run is held, by this process or another. Raises `JournalUnreadable`."""
-        return run_id in self._held or bool(await self._ask("is_run_locked", run_id))
-
     async def locked_runs(self, run_ids: Collection[int]) -> set[int]:
         """Those of the runs whose locks are held, in one statement. Raises `JournalUnreadable`."""
         held = await self.read(lambda db: {row["run_id"] for row in db.all("locked_runs")})
@@ -219,10 +215,19 @@ class PostgresStore(Store):
 
     async def _listen(self, run_id: int, heard: asyncio.Event) -> None:
         """Set the event at each notification, over a connection that is opened again whenever it is lost."""
+        import psycopg  # noqa: PLC0415 - an extra
+
+        address = self._address
         while True:
-            with suppress(JournalError):
-                async for _ in hear(self._address, f"{self._channel}_{run_id}"):
+            # Nothing of this blocks: psycopg waits for the socket on the event loop.
+            with suppress(psycopg.Error, OSError):
+                async with await psycopg.AsyncConnection.connect(
+                    address.url, autocommit=True, **parameters_of(address)
+                ) as connection:
+                    await connection.execute(cast("Any", f"listen {self._channel}_{run_id}"))
                     heard.set()
+                    async for _ in connection.notifies():
+                        heard.set()
             await asyncio.sleep(_AGAIN)
 
     def announce(self, db: Queries, run_id: int) -> None:
@@ -283,7 +288,6 @@ def _prepare(connection: "PostgresConnection", address: PostgresAddress) -> None
             if db.first("locked_runs") is not None:
                 refuse_conversion(address.name)
             connection.execute(cast("Any", upgrade(cast("int", found) + _BEHIND, "postgres")))
-            db.ask("remember_journals")
             db.write("change_format", format=FORMAT)
         _check_format(db, address)
         fill_states(db)
@@ -302,7 +306,7 @@ def _check_format(db: PostgresQueries, address: PostgresAddress) -> None:
         )
 
 
-def _dialect() -> Dialect[WritingConnection]:
+def _dialect() -> Dialect:
     import psycopg  # noqa: PLC0415 - an extra
 
     def is_forbidden(error: Exception) -> bool:

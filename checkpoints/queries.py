@@ -144,19 +144,18 @@ def made_by(dialect: Dialect, *things: str) -> str:
     return "\n".join(made for thing in things for made in re.findall(rf"create \w+ {thing}\b[^;]*;", schema(dialect)))
 
 
-def upgrade(found: int, dialect: Dialect = "sqlite") -> str:
-    """What makes a journal of an earlier format, as those in files are numbered, one of this format."""
+def upgrade(found: int, dialect: Dialect = "sqlite", *, is_early: bool = False) -> str:
+    """What makes a journal of an earlier format, as those in files are numbered, one of this format.
+
+    One `is_early` has not the last tables of format 5.
+    """
     steps = _named("upgrades.sql")
     script = "\n".join(in_dialect(steps[f"from_{number}"], dialect, {}) for number in range(found, FORMAT))
     dropped = ["effects"] if found == FIRST_CONVERTED else []
     if dialect == "postgres":
         dropped += ["seconds", "this_journal", "last_runners"]
-    return f"{script}\n{made_by(dialect, *dropped, *MAILBOX)}\n"
-
-
-def upgrade_early() -> str:
-    """What makes an early journal of that format one with its last tables, before it is upgraded."""
-    return _named("upgrades.sql")["from_5_early"]
+    early = steps["from_5_early"] if is_early else ""
+    return f"{early}\n{script}\n{made_by(dialect, *dropped, *MAILBOX)}\n"
 
 
 # ---- the tables of states and transitions, filled whenever a journal is opened ------------------------------------

@@ -96,9 +96,7 @@ def _is_forbidden(error: Exception) -> bool:
     return isinstance(error, sqlite3.IntegrityError) and str(error).startswith("forbidden transition")
 
 
-SQLITE: Final[Dialect[sqlite3.Connection]] = Dialect(
-    "begin immediate", sqlite3.Error, _is_forbidden, sqlite3.Connection.interrupt
-)
+SQLITE: Final[Dialect] = Dialect("begin immediate", sqlite3.Error, _is_forbidden, sqlite3.Connection.interrupt)
 """For the writer of a journal."""
 
 

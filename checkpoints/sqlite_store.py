@@ -15,7 +15,7 @@ from checkpoints.errors import JournalNotCleaned, JournalOtherFormat, JournalUnr
 from checkpoints.guards import refuse_conversion, refuse_held
 from checkpoints.journal_file import JournalFile, none_taken_up
 from checkpoints.own_files import copy_name, keep_copy
-from checkpoints.queries import FIRST_CONVERTED, FORMAT, Queries, Result, fill_states, upgrade, upgrade_early
+from checkpoints.queries import FIRST_CONVERTED, FORMAT, Queries, Result, fill_states, upgrade
 from checkpoints.sqlite_connection import (
     BUSY_SECONDS,
     SQLITE,
@@ -29,7 +29,7 @@ from checkpoints.states import State
 from checkpoints.store import Store
 from checkpoints.writer import Writer
 from texts.remedies import Remedy
-from texts.said import Said, said
+from texts.said import said
 
 # ---- the schema of a journal file ---------------------------------------------------------------------------------
 
@@ -73,9 +73,8 @@ def prepared(path: Path, *, in_use: bool = False) -> Iterator[tuple[SqliteQuerie
                 # In the transaction, so that nobody writes between the copy and the conversion.
                 copy = keep_copy(path, found)
             if found != FORMAT:
-                if found and not SqliteQueries(connection).all("runners_have_hosts"):
-                    _run_script(connection, upgrade_early())
-                _run_script(connection, upgrade(found) if found else schema())
+                is_early = not SqliteQueries(connection).all("runners_have_hosts")
+                _run_script(connection, upgrade(found, is_early=is_early) if found else schema())
                 connection.execute(f"pragma application_id = {APPLICATION_ID}")
                 connection.execute(f"pragma user_version = {FORMAT}")
             fill_states(SqliteQueries(connection))
@@ -92,7 +91,7 @@ def _format_of(connection: sqlite3.Connection, path: Path) -> int:
     otherwise a journal that another process creates meanwhile could show tables without the application id, and look
     like another program's database.
     """
-    with _snapshot(connection):
+    with contextlib.nullcontext() if connection.in_transaction else SqliteQueries(connection).snapshot():
         (application,) = connection.execute("pragma application_id").fetchone()
         (found,) = connection.execute("pragma user_version").fetchone()
         (tables,) = connection.execute("select count(*) from sqlite_master").fetchone()
@@ -103,7 +102,24 @@ def _format_of(connection: sqlite3.Connection, path: Path) -> int:
             "{path} is a database of another program, not a journal: name another file", path=path
         )
     if found > FORMAT:
-        raise JournalOtherFormat(_of_newer(path, found))
+        formats = {"path": path, "found": found, "known": FORMAT}
+        copy = copy_name(path, FORMAT)
+        raise JournalOtherFormat(
+            said(
+                "{path} was written by a newer carbon-migrate (format {found}; this one knows {known}): install that "
+                "version; or go back to the copy that it has kept, {copy}: move {path} away with what is named like "
+                "it and ends with -wal or -shm, and give the copy its name. What was sent since then is found by its "
+                "marks in the billing, which payments have not",
+                copy=copy.name,
+                **formats,
+            )
+            if copy.exists()
+            else said(
+                "{path} was written by a newer carbon-migrate (format {found}; this one knows {known}): install that "
+                "version or name another journal",
+                **formats,
+            )
+        )
     if 0 < found < FIRST_CONVERTED:
         raise JournalOtherFormat(
             "{path} was written by an earlier carbon-migrate (format {found}; this one knows {known}), which "
@@ -124,39 +140,6 @@ def _format_of(connection: sqlite3.Connection, path: Path) -> int:
     return int(found)
 
 
-def _of_newer(path: Path, found: int) -> Said:
-    if not (copy := copy_name(path, FORMAT)).exists():
-        return said(
-            "{path} was written by a newer carbon-migrate (format {found}; this one knows {known}): install that "
-            "version or name another journal",
-            path=path,
-            found=found,
-            known=FORMAT,
-        )
-    return said(
-        "{path} was written by a newer carbon-migrate (format {found}; this one knows {known}): install that "
-        "version; or go back to the copy that it has kept, {copy}: move {path} away with what is named like it and "
-        "ends with -wal or -shm, and give the copy its name. What was sent since then is found by its marks in the "
-        "billing, which payments have not",
-        path=path,
-        found=found,
-        known=FORMAT,
-        copy=copy.name,
-    )
-
-
-@contextlib.contextmanager
-def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
-    if connection.in_transaction:
-        yield
-        return
-    connection.execute("begin")
-    try:
-        yield
-    finally:
-        connection.execute("rollback")
-
-
 def _run_script(connection: sqlite3.Connection, script: str) -> None:
     """Run a script inside the open transaction; `executescript` would commit it first."""
     statement = ""
@@ -174,7 +157,7 @@ class SqliteStore(Store):
     """The store of the file at an address."""
 
     _file: JournalFile
-    _writer: Writer[sqlite3.Connection]
+    _writer: Writer
 
     def __init__(self, address: JournalAddress) -> None:
         self.address, self.path = address, address.path
@@ -281,10 +264,6 @@ class SqliteStore(Store):
     async def unlock(self, run_id: int) -> None:
         """Release the lock of a run."""
         self._file.unlock(run_id)
-
-    async def is_locked(self, run_id: int) -> bool:
-        """Whether the lock of a run is held, by this process or another."""
-        return self._file.is_locked(run_id)
 
     async def locked_runs(self, run_ids: Collection[int]) -> set[int]:
         """Those of the runs whose locks are held."""

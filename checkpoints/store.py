@@ -133,9 +133,9 @@ class Store(ABC):
     async def unlock(self, run_id: int) -> None:
         """Release the lock of a run."""
 
-    @abstractmethod
     async def is_locked(self, run_id: int) -> bool:
         """Whether the lock of a run is held, by this process or another. Raises `JournalUnreadable`."""
+        return run_id in await self.locked_runs([run_id])
 
     @abstractmethod
     async def locked_runs(self, run_ids: Collection[int]) -> set[int]:
