@@ -14,13 +14,13 @@ import anyio.to_thread
 
 from checkpoints import rows
 from checkpoints.address import JournalAddress
-from checkpoints.errors import JournalNotCopied, NoJournal
-from checkpoints.intake_pages import totals_of
+from checkpoints.errors import JournalNotCopied
 from checkpoints.merkle import MerkleTree, leaf_data, leaf_hash
-from checkpoints.queries import PAGE, Queries, fill_states, let_enter_in_any_state, values_of
+from checkpoints.queries import PAGE, Queries, fill_states, let_enter_in_any_state
 from checkpoints.records import Run, Totals
 from checkpoints.states import State
 from checkpoints.stores import AnyStore, store_of
+from checkpoints.transitions import totals_of
 
 TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "runs": ("run_id",),
@@ -66,8 +66,8 @@ async def copy_journal(
 ) -> CopiedJournal:
     """Copy a journal into one that is new or empty; the source is only read, and no run of it is taken up meanwhile.
 
-    What `beside` copies is committed with it. Raises `NoJournal`, `JournalNotCopied` for a target with runs and for a
-    copy that is not equal, `RunHeld`, and what opening either raises. The target has the whole journal or none, also
+    What `beside` copies is committed with it. Raises `JournalNotCopied` for no journal, a target with runs and a copy
+    that is not equal, `RunHeld`, and what opening either raises. The target has the whole journal or none, also
     after a kill.
     """
     return await anyio.to_thread.run_sync(_copy, store_of(source), store_of(target), beside)
@@ -76,7 +76,7 @@ async def copy_journal(
 def _copy(source: AnyStore, target: AnyStore, beside: Beside) -> CopiedJournal:
     with source.look_while_idle() as old:
         if old is None:
-            raise NoJournal("there is no journal {journal}", journal=str(source.address))
+            raise JournalNotCopied("there is no journal {journal}", journal=str(source.address))
         old.write("begin_copy")
         with old.snapshot(), target.filled() as new:
             if new.first("runs") is not None:
@@ -101,7 +101,7 @@ def _copy_table(table: str, keys: tuple[str, ...], old: Queries, new: Queries) -
     block = f"page({', '.join((table, *keys))})"
     while page := old.all(block, size=PAGE, **{f"after_{key}": value for key, value in after.items()}):
         anyio.from_thread.check_cancelled()
-        found = [values_of(row) for row in page]
+        found = [dict(row) for row in page]
         if table == "runners":
             found = [no_lease | row | {"server": ""} for row in found]
         new.write(f"copy({table})", rows=found)

@@ -10,11 +10,11 @@ import anyio.to_thread
 
 from checkpoints import rows
 from checkpoints.address import JournalAddress
-from checkpoints.intake_pages import known_marks, standing_items, twins_of
 from checkpoints.queries import Queries, Result
 from checkpoints.records import EarlierEntry, Item, KnownMark, NewItem, Run, StandingItem
 from checkpoints.store import Reader
 from checkpoints.stores import look_into
+from checkpoints.transitions import known_marks, standing_items, twins_of
 
 
 class Earlier:
@@ -23,18 +23,9 @@ class Earlier:
     A worker thread reads, one at a time, and closing waits for it.
     """
 
-    def __init__(self, where: Path | JournalAddress) -> None:
-        self._where, self._opened = where, contextlib.ExitStack()
-        self._reader: Reader | None = None
-
-    def open(self) -> None:
-        """Open the journal; blocks. Raises `JournalUnreadable` and `JournalOtherFormat`."""
-        db = self._opened.enter_context(look_into(self._where))
-        self._reader = None if db is None else Reader(self._opened, db)
-
-    def close(self) -> None:
-        """Close it once no thread is inside; blocks."""
-        (self._reader or self._opened).close()
+    def __init__(self) -> None:
+        self.opened = contextlib.ExitStack()
+        self.reader: Reader | None = None
 
     async def twins(self, job: str, items: Sequence[NewItem]) -> list[list[EarlierEntry]]:
         """For each item of a job, the items with its key whose effect stands, on any target."""
@@ -51,7 +42,7 @@ class Earlier:
         return await self._read(lambda db: standing_items(db, job, target, items, own), [])
 
     async def _read(self, work: Callable[[Queries], Result], nothing: Result) -> Result:
-        return nothing if self._reader is None else await self._reader.do(work)
+        return nothing if self.reader is None else await self.reader.do(work)
 
 
 @asynccontextmanager
@@ -60,13 +51,14 @@ async def earlier_runs(where: Path | JournalAddress) -> AsyncIterator[Earlier]:
 
     Raises `JournalUnreadable` and `JournalOtherFormat`.
     """
-    earlier = Earlier(where)
+    earlier = Earlier()
     try:
-        await anyio.to_thread.run_sync(earlier.open)
+        db = await anyio.to_thread.run_sync(earlier.opened.enter_context, look_into(where))
+        earlier.reader = None if db is None else Reader(earlier.opened, db)
         yield earlier
     finally:
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(earlier.close)
+            await anyio.to_thread.run_sync((earlier.reader or earlier.opened).close)
 
 
 def runs_of(where: Path | JournalAddress) -> list[Run]:

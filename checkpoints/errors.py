@@ -57,12 +57,8 @@ class RunTakenOver(JournalError):
     """Raised when another runner has taken the run up; the write is not kept, and the text names the runner."""
 
 
-class NoJournal(JournalError):
-    """Raised when there is no journal to be copied."""
-
-
 class JournalNotCopied(JournalError):
-    """Raised when a journal cannot be copied; the target is as it was."""
+    """Raised when a journal cannot be copied, or is not there; the target is as it was."""
 
 
 class RunPurged(JournalError):

@@ -25,11 +25,11 @@ from msgspec.structs import replace
 
 from checkpoints import rows
 from checkpoints.errors import BillingHeld, JournalError, JournalUnreadable
-from checkpoints.guards import check_epoch, refuse_purged
 from checkpoints.pace import BillingPace, encode_pace, found_pace
 from checkpoints.queries import Queries, Value
 from checkpoints.records import NewRunner, Run
 from checkpoints.store import Store
+from checkpoints.transitions import check_epoch, refuse_purged
 from texts.said import said, text_of
 
 MARGIN: Final = 0.1

@@ -22,7 +22,7 @@ import msgspec
 
 from checkpoints.address import JournalAddress
 from checkpoints.errors import JournalUnreadable
-from checkpoints.queries import PAGE, FoundRow, let_enter_in_any_state, values_of
+from checkpoints.queries import PAGE, FoundRow, let_enter_in_any_state
 from checkpoints.records import Run
 from checkpoints.rows import to_sentence
 from checkpoints.sqlite_connection import SqliteQueries, connect_to_look, read_only
@@ -231,12 +231,12 @@ async def list_file(where: JournalAddress, run: Run) -> AsyncIterator[Path]:
             if old is None:
                 return
             let_enter_in_any_state(new)
-            new.write("copy(runs)", rows=[values_of(old.one("run_by_name", name=run.name))])
+            new.write("copy(runs)", rows=[dict(old.one("run_by_name", name=run.name))])
             with old.snapshot():
                 for table, key in (("items", "number"), ("refusals", "refusal_id")):
                     after = 0
                     while page := old.all(f"page_of_{table}", run_id=run.run_id, after=after, size=PAGE):
-                        new.write(f"copy({table})", rows=[values_of(row) | _ELSEWHERE for row in page])
+                        new.write(f"copy({table})", rows=[dict(row) | _ELSEWHERE for row in page])
                         after = page[-1][key]
 
     with tempfile.TemporaryDirectory(prefix="carbon-migrate-") as folder:

@@ -11,11 +11,11 @@ from types import MappingProxyType
 from typing import Final
 
 from checkpoints import rows
-from checkpoints.intake_pages import totals_of_runs
 from checkpoints.mailbox import LiveRow
 from checkpoints.queries import Queries
 from checkpoints.records import Command, Holder, Run, Totals
 from checkpoints.store import Store
+from checkpoints.transitions import totals_of_runs
 
 RECENT: Final = 60.0
 """Seconds over which the pace of a run is taken."""

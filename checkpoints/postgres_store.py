@@ -23,7 +23,6 @@ from checkpoints import queries
 from checkpoints.address import JournalAddress, PostgresAddress
 from checkpoints.dialects import schema
 from checkpoints.errors import JournalNotCleaned, JournalOtherFormat, JournalUnreadable
-from checkpoints.guards import refuse_conversion, refuse_held
 from checkpoints.postgres_connection import (
     PostgresQueries,
     WritingConnection,
@@ -36,6 +35,7 @@ from checkpoints.postgres_connection import (
 from checkpoints.queries import Queries, Result, Value, fill_states, upgrade
 from checkpoints.states import State
 from checkpoints.store import Reader, Store, WaitForNews
+from checkpoints.transitions import refuse_conversion, refuse_held
 from checkpoints.writer import Dialect, Writer
 
 if TYPE_CHECKING:
@@ -88,7 +88,11 @@ class PostgresStore(Store):
             self._written = unless_it_fails.enter_context(contextlib.closing(connect(self._address)))
             with explained(self.name):
                 _prepare(self._written, self._address)
-            self._writer = Writer(WritingConnection(self._written), _dialect(), loop)
+            # Only now: who has no driver is told so by `connect`.
+            import psycopg  # noqa: PLC0415 - an extra
+
+            dialect = Dialect("begin", psycopg.Error, WritingConnection.cancel, is_lost)
+            self._writer = Writer(WritingConnection(self._written), dialect, loop)
             unless_it_fails.pop_all()
         opened.callback(self._writer.close)
 
@@ -304,12 +308,3 @@ def _check_format(db: PostgresQueries, address: PostgresAddress) -> None:
             found=str(found),
             known=FORMAT,
         )
-
-
-def _dialect() -> Dialect:
-    import psycopg  # noqa: PLC0415 - an extra
-
-    def is_forbidden(error: Exception) -> bool:
-        return isinstance(error, psycopg.IntegrityError) and str(error).startswith("forbidden transition")
-
-    return Dialect("begin", psycopg.Error, is_forbidden, WritingConnection.cancel, is_lost)

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -31,10 +31,8 @@ MAILBOX: Final = ("requests", "live", "samples")
 _encode: Final = msgspec.json.Encoder(enc_hook=str).encode
 
 
-class FoundRow(Protocol):
-    """A row of a block, read by the names of its columns."""
-
-    def __getitem__(self, name: str, /) -> Any: ...  # noqa: ANN401 - of whatever type the column is
+FoundRow: TypeAlias = Mapping[str, Any]
+"""A row of a block, read by the names of its columns."""
 
 
 class Queries(ABC):
@@ -88,11 +86,6 @@ class Queries(ABC):
 
 PAGE: Final = 500
 """Rows that are read and written at a time, where they go from one journal into another."""
-
-
-def values_of(row: FoundRow) -> dict[str, object]:
-    """The columns of a row by their names; a row of either driver is a mapping."""
-    return dict(cast("Any", row))
 
 
 def bind(values: Mapping[str, Value]) -> dict[str, str | int | None]:

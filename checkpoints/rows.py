@@ -145,8 +145,7 @@ def of_reason(reason: str) -> tuple[str, str]:
 
 def record(kind: type[Record], row: FoundRow, **more: object) -> Record:
     """A record of this kind from the columns of its names, and from `more` values."""
-    # A row of either driver is a mapping.
-    values: dict[str, Any] = {**dict(cast("Any", row)), **more}
+    values: dict[str, Any] = {**dict(row), **more}
     for name, decode in _in_json(cast("Any", kind)).items():
         if name not in more and values[name] is not None:
             values[name] = decode(values[name])

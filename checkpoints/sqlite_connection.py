@@ -92,11 +92,7 @@ class _DecimalSum:
         return format(self._sum, "f")
 
 
-def _is_forbidden(error: Exception) -> bool:
-    return isinstance(error, sqlite3.IntegrityError) and str(error).startswith("forbidden transition")
-
-
-SQLITE: Final[Dialect] = Dialect("begin immediate", sqlite3.Error, _is_forbidden, sqlite3.Connection.interrupt)
+SQLITE: Final[Dialect] = Dialect("begin immediate", sqlite3.Error, sqlite3.Connection.interrupt)
 """For the writer of a journal."""
 
 

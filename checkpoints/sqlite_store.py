@@ -12,7 +12,6 @@ import anyio.to_thread
 from checkpoints.address import JournalAddress
 from checkpoints.dialects import schema
 from checkpoints.errors import JournalNotCleaned, JournalOtherFormat, JournalUnreadable
-from checkpoints.guards import refuse_conversion, refuse_held
 from checkpoints.journal_file import JournalFile, none_taken_up
 from checkpoints.own_files import copy_name, keep_copy
 from checkpoints.queries import FIRST_CONVERTED, FORMAT, Queries, Result, fill_states, upgrade
@@ -27,6 +26,7 @@ from checkpoints.sqlite_connection import (
 )
 from checkpoints.states import State
 from checkpoints.store import Store
+from checkpoints.transitions import refuse_conversion, refuse_held
 from checkpoints.writer import Writer
 from texts.remedies import Remedy
 from texts.said import said

@@ -22,13 +22,11 @@ Result = TypeVar("Result")
 class Dialect:
     """How a driver begins a transaction that writes, interrupts a statement from another thread, and fails.
 
-    `error` is the root of its errors, `is_forbidden` whether one is that of the triggers of the table of states, and
-    `is_lost` whether the connection was lost by one.
+    `error` is the root of its errors, and `is_lost` whether the connection was lost by one.
     """
 
     begin: str
     error: type[Exception]
-    is_forbidden: Callable[[Exception], bool]
     interrupt: Callable[[Any], None]
     is_lost: Callable[[Exception], bool] = lambda _: False
 
@@ -146,9 +144,10 @@ def commit(connection: Any, dialect: Dialect, group: list[Order]) -> None:  # no
 
 
 def _as_journal_error(dialect: Dialect, error: Exception) -> Exception:
-    if dialect.is_forbidden(error):
-        return ForbiddenTransition(str(error))
     if isinstance(error, dialect.error):
+        # So say the triggers of the table of states.
+        if str(error).startswith("forbidden transition"):
+            return ForbiddenTransition(str(error))
         is_lost = dialect.is_lost(error)
         return (JournalAway if is_lost else JournalUnreadable)(
             said("the journal cannot be written: {error}", error=error)
