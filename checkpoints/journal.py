@@ -423,7 +423,7 @@ class Journal:
     # ---- reads and writes ----
 
     async def _do(self, run: Run, *names: str, **values: Value) -> int:
-        """Run blocks in one transaction, as the runner of `run`; returns the number of rows that the last has written."""
+        """Run blocks in one transaction, as the runner of `run`; returns the number of rows that the last wrote."""
         return await self._write(run, lambda db: [db.write(name, run_id=run.run_id, **values) for name in names][-1])
 
     async def _write(self, run: Run, work: Callable[[Queries], Result]) -> Result:
