@@ -80,7 +80,18 @@ def journal_in_postgres(text: str, state: Path) -> JournalAddress:
         raise JournalUnreadable(
             said("the address of the journal needs a database, and a schema of letters: postgresql://HOST/DATABASE")
         )
-    lease = _lease(options.pop("lease", ""))
+    given = options.pop("lease", "")
+    try:
+        lease = float(given or LEASE)
+    except ValueError:
+        lease = 0.0
+    if not _SHORTEST_LEASE <= lease <= _LONGEST_LEASE:
+        raise JournalUnreadable(
+            "the address of the journal has lease={text}: give seconds from {least} to {most}",
+            text=given,
+            least=f"{_SHORTEST_LEASE:g}",
+            most=round(_LONGEST_LEASE),
+        )
     name = f"postgresql://{host or 'localhost'}:{port}/{database}?schema={schema}"
     url = urlunsplit((SCHEMES[0], parts.netloc, parts.path, urlencode(options), ""))
     # One local name a journal, whoever types it in whatever form.
@@ -88,18 +99,3 @@ def journal_in_postgres(text: str, state: Path) -> JournalAddress:
     return JournalAddress(
         state / f"{database}-{schema}-{key}.postgres", PostgresAddress(url, schema, name, lease, text)
     )
-
-
-def _lease(text: str) -> float:
-    try:
-        seconds = float(text or LEASE)
-    except ValueError:
-        seconds = 0.0
-    if not _SHORTEST_LEASE <= seconds <= _LONGEST_LEASE:
-        raise JournalUnreadable(
-            "the address of the journal has lease={text}: give seconds from {least} to {most}",
-            text=text,
-            least=f"{_SHORTEST_LEASE:g}",
-            most=round(_LONGEST_LEASE),
-        )
-    return seconds

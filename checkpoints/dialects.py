@@ -59,6 +59,9 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     # `@copy(table)`: the rows of a table under their own ids, given as objects by column.
     "copy":      ("insert into {0} ({names}) select {fields} from json_each(:rows)",
                   "insert into {0} overriding system value select * from json_populate_recordset(null::{0}, :rows)"),
+    # `@page(table, key, …)`: the rows after those with the keys :after_key, …
+    "page":      ("select * from {0} where ({keys}) > ({after}) order by {keys} limit :size",) * 2,
+    "remove":    ("delete from {0} where run_id = :run_id",) * 2,
     "values":    ("json_each({0}) {1}",
                   "words({0}) as {1} (value)"),
     # Of a list PostgreSQL assumes so many elements that it reads all items for the few of a group; of an array few.
@@ -116,6 +119,8 @@ def in_dialect(text: str, dialect: Dialect, pieces: Mapping[str, str]) -> str:
                 more["path"] = _path(given[1], dialect)
             elif "{columns}" in word:
                 more["columns"] = _columns(given[2:], dialect)
+            elif "{keys}" in word:
+                more["keys"], more["after"] = ", ".join(given[1:]), ", ".join(f":after_{key}" for key in given[1:])
             elif "{names}" in word:
                 more["names"] = ", ".join(columns_of(given[0]))
                 more["fields"] = ", ".join(f"json_extract(value, '$.{column}')" for column in columns_of(given[0]))

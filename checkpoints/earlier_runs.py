@@ -1,47 +1,31 @@
 """The earlier runs of a journal, opened for reading only."""
 
 import contextlib
-import threading
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import anyio
 import anyio.to_thread
 
 from checkpoints import rows
 from checkpoints.address import JournalAddress
-from checkpoints.intake_pages import known_marks, standing_items, twins_of
-from checkpoints.queries import Queries
+from checkpoints.queries import Queries, Result
 from checkpoints.records import EarlierEntry, Item, KnownMark, NewItem, Run, StandingItem
+from checkpoints.store import Reader
 from checkpoints.stores import look_into
-
-Result = TypeVar("Result")
+from checkpoints.transitions import known_marks, standing_items, twins_of
 
 
 class Earlier:
     """The items of all runs, by business key; none without a journal.
 
-    A worker thread reads, one at a time; a cancelled task leaves its thread inside, for which the close waits.
+    A worker thread reads, one at a time, and closing waits for it.
     """
 
-    def __init__(self, where: Path | JournalAddress) -> None:
-        self._where = where
-        self._opened = contextlib.ExitStack()
-        self._inside = threading.Lock()
-        self._one_at_a_time = anyio.CapacityLimiter(1)
-        self._db: Queries | None = None
-
-    def open(self) -> None:
-        """Open the journal; blocks. Raises `JournalUnreadable` and `JournalOtherFormat`."""
-        self._db = self._opened.enter_context(look_into(self._where))
-
-    def close(self) -> None:
-        """Close it once no thread is inside; blocks."""
-        with self._inside:
-            self._db = None
-            self._opened.close()
+    def __init__(self) -> None:
+        self.opened = contextlib.ExitStack()
+        self.reader: Reader | None = None
 
     async def twins(self, job: str, items: Sequence[NewItem]) -> list[list[EarlierEntry]]:
         """For each item of a job, the items with its key whose effect stands, on any target."""
@@ -58,11 +42,7 @@ class Earlier:
         return await self._read(lambda db: standing_items(db, job, target, items, own), [])
 
     async def _read(self, work: Callable[[Queries], Result], nothing: Result) -> Result:
-        def reading() -> Result:
-            with self._inside:
-                return nothing if self._db is None else self._db.attempt(work)
-
-        return await anyio.to_thread.run_sync(reading, limiter=self._one_at_a_time)
+        return nothing if self.reader is None else await self.reader.do(work)
 
 
 @asynccontextmanager
@@ -71,13 +51,14 @@ async def earlier_runs(where: Path | JournalAddress) -> AsyncIterator[Earlier]:
 
     Raises `JournalUnreadable` and `JournalOtherFormat`.
     """
-    earlier = Earlier(where)
+    earlier = Earlier()
     try:
-        await anyio.to_thread.run_sync(earlier.open)
+        db = await anyio.to_thread.run_sync(earlier.opened.enter_context, look_into(where))
+        earlier.reader = None if db is None else Reader(earlier.opened, db)
         yield earlier
     finally:
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(earlier.close)
+            await anyio.to_thread.run_sync((earlier.reader or earlier.opened).close)
 
 
 def runs_of(where: Path | JournalAddress) -> list[Run]:

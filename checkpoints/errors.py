@@ -1,22 +1,4 @@
-"""Errors of the journal, by cause.
-
-JournalError
-├── JournalUnreadable     the file is not a journal, is damaged, or cannot be read or written
-│   └── JournalAway       the server of the journal does not answer, or takes nobody now
-├── JournalAliased        the file has several names, and SQLite keeps a log beside each
-├── JournalOtherFormat    another version of carbon-migrate wrote the file
-├── JournalNotClosed      the disk does not finish a write
-├── NoSuchRun             no run has the name that the operator typed
-├── RunHeld               another process is working on the run
-│   └── BillingHeld       another machine is working on its billing
-├── RunTakenOver          another process has taken the run up since: this one writes and sends nothing more
-├── NoJournal             there is no journal where one is to be copied from
-├── JournalNotCopied      the target has runs already, or the copy is not equal
-├── RunPurged             the rows of the run were purged: what they were is no longer known
-├── RunUnfinished         the run cannot be purged, as it is not at its end
-├── JournalNotCleaned     removed texts may still be in the file
-└── ForbiddenTransition   a bug in this program: a transition that is not in the table of states
-"""
+"""Errors of the journal, by cause."""
 
 from collections.abc import Sequence
 
@@ -75,12 +57,8 @@ class RunTakenOver(JournalError):
     """Raised when another runner has taken the run up; the write is not kept, and the text names the runner."""
 
 
-class NoJournal(JournalError):
-    """Raised when there is no journal to be copied."""
-
-
 class JournalNotCopied(JournalError):
-    """Raised when a journal cannot be copied; the target is as it was."""
+    """Raised when a journal cannot be copied, or is not there; the target is as it was."""
 
 
 class RunPurged(JournalError):

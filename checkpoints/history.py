@@ -1,7 +1,5 @@
 """The history of a run beside its rows: who worked on it, commands, decisions, what was read back, its reports."""
 
-import os
-import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -13,12 +11,11 @@ import msgspec
 
 from checkpoints import rows
 from checkpoints.errors import JournalError
-from checkpoints.queries import Queries, Value
+from checkpoints.queries import Queries
 from checkpoints.records import (
     Command,
     Decision,
     LookUps,
-    NewRunner,
     ReportRoot,
     Run,
     RunHistory,
@@ -120,23 +117,3 @@ class History:
     async def report_before(self, run: Run, root: str) -> ReportRoot | None:
         """The last report of this journal before the first one of the run with this root, None for none."""
         return next(iter(await self._store.records(ReportRoot, "report_before", run_id=run.run_id, root=root)), None)
-
-
-def begin_runner(db: Queries, run: Run, runner: NewRunner, machine: str, lease: float) -> None:
-    """Raise the epoch of a run, and note the process that takes it up; `lease` is in seconds, 0 for none."""
-    of_owner: dict[str, Value] = {
-        "host": socket.gethostname(),
-        "process": os.getpid(),
-        "machine": machine,
-        "purpose": runner.purpose,
-        "now": rows.now(),
-    }
-    db.write("take_up" if runner.call_seconds else "take_up_to_prepare", run_id=run.run_id, **of_owner)
-    values: dict[str, Value] = {
-        "who": runner.who,
-        "version": runner.version,
-        "billing": runner.billing,
-        "lease_ms": round(lease * 1000),
-        "call_ms": round(runner.call_seconds * 1000),
-    }
-    db.write("begin_runner", run_id=run.run_id, **of_owner, **values)

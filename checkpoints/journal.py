@@ -16,12 +16,10 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeAlias
 
 import anyio
 
-from checkpoints import intake_pages, rows, transitions
+from checkpoints import rows, transitions
 from checkpoints.address import JournalAddress
 from checkpoints.errors import ForbiddenTransition, NoSuchRun, RunHeld
-from checkpoints.guards import check_epoch, refuse_purged
 from checkpoints.history import History
-from checkpoints.intake_pages import totals_of
 from checkpoints.kept_secrets import KeptSecrets
 from checkpoints.lease import Lease, boot_time, keep_lease, machine, take_up_run
 from checkpoints.mailbox import Mailbox
@@ -31,8 +29,6 @@ from checkpoints.queries import FoundRow, Queries, Result, Value
 from checkpoints.records import (
     Holder,
     Item,
-    KnownMark,
-    NewItem,
     NewRun,
     NewRunner,
     Purged,
@@ -41,14 +37,14 @@ from checkpoints.records import (
     RowAmount,
     Run,
     Shared,
-    StandingItem,
     Totals,
 )
 from checkpoints.rows import LaneCounts, StepCount
 from checkpoints.sentences import CONTRADICTS, DUPLICATE, ENDED
 from checkpoints.states import State
 from checkpoints.store import Store
-from checkpoints.stores import open_store
+from checkpoints.stores import store_of
+from checkpoints.transitions import check_epoch, refuse_purged, totals_of
 from texts.stored import to_json
 
 NAME_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -63,7 +59,7 @@ async def open_journal(where: Path | JournalAddress) -> "AsyncIterator[Journal]"
     Raises `JournalUnreadable` if it cannot be opened, `JournalAliased` if the file has several names, and
     `JournalOtherFormat` if another version wrote it.
     """
-    async with open_store(where) as store:
+    async with store_of(where).opened() as store:
         yield Journal(store)
 
 
@@ -72,10 +68,12 @@ UNNAMED: Final = NewRunner()
 
 
 Given = ParamSpec("Given")
-Method: TypeAlias = Callable[Concatenate["Journal", Run, Given], Coroutine[Any, Any, Result]]
+Method: TypeAlias = Callable[Concatenate["Journal", Given], Coroutine[Any, Any, Result]]
 
 
-def _writes(work: Callable[Concatenate[Queries, Run, Given], Result]) -> Method[Given, Result]:
+def _writes(
+    work: Callable[Concatenate[Queries, Run, Given], Result],
+) -> Method[Concatenate[Run, Given], Result]:
     """The method that does this work in one transaction, durable when it returns, as the runner of the run."""
 
     @wraps(work)
@@ -85,12 +83,12 @@ def _writes(work: Callable[Concatenate[Queries, Run, Given], Result]) -> Method[
     return method
 
 
-def _reads(work: Callable[Concatenate[Queries, Run, Given], Result]) -> Method[Given, Result]:
+def _reads(work: Callable[Concatenate[Queries, Given], Result]) -> Method[Given, Result]:
     """The method that does this work on the committed data."""
 
     @wraps(work)
-    async def method(self: "Journal", run: Run, /, *given: Given.args, **named: Given.kwargs) -> Result:
-        return await self._read(lambda db: work(db, run, *given, **named))
+    async def method(self: "Journal", /, *given: Given.args, **named: Given.kwargs) -> Result:
+        return await self._read(lambda db: work(db, *given, **named))
 
     return method
 
@@ -100,9 +98,10 @@ class Journal:
 
     def __init__(self, store: Store) -> None:
         self.address, self.path, self.name = store.address, store.address.path, str(store.address)
-        self.kept_copy, self.size, self.mailbox = store.kept_copy, store.size, Mailbox(store)
+        self.kept_copy, self.size, self.clean = store.kept_copy, store.size, store.clean
         self._store, self._read, self._leases = store, store.read, dict[int, Lease]()
-        self.history, self.kept_secrets, self.overview = History(store), KeptSecrets(store), Overview(store)
+        self.history, self.mailbox, self.overview = History(store), Mailbox(store), Overview(store)
+        self.kept_secrets = KeptSecrets(store)
 
     # ---- runs ----
 
@@ -127,16 +126,11 @@ class Journal:
 
     async def approve(self, run: Run) -> None:
         """Approve the run, which may send from now on. An undo ends the run that it takes back."""
-
-        def work(db: Queries) -> None:
-            db.write("approve_run", run_id=run.run_id, now=rows.now())
-            db.write("end_undone", run_id=run.run_id)
-
-        await self._write(run, work)
+        await self._do(run, "approve_run", "end_undone", now=rows.now())
 
     async def end(self, run: Run, who: str, why: str) -> None:
         """End the run for good: its pending rows are never sent. A run that has ended stays as it is."""
-        await self._write(run, lambda db: db.write("end_run", run_id=run.run_id, who=who, why=why, now=rows.now()))
+        await self._do(run, "end_run", who=who, why=why, now=rows.now())
 
     async def is_out_of_date(self, undo: Run, undone: Run) -> bool:
         """Whether the list of an undo is not that of what stands of its run any more."""
@@ -145,12 +139,7 @@ class Journal:
 
     async def discard(self, run: Run) -> None:
         """Give the run up; does nothing to an approved run, which may have sent."""
-
-        def work(db: Queries) -> None:
-            db.write("discard_run", run_id=run.run_id, now=rows.now())
-            db.write("delete_items", run_id=run.run_id)
-
-        await self._write(run, work)
+        await self._do(run, "discard_run", "delete_items", now=rows.now())
 
     async def pause(self, run: Run, who: str) -> None:
         """Pause the run, in every process that takes it up; a paused run stays unchanged."""
@@ -162,7 +151,7 @@ class Journal:
 
     async def keep_policy(self, run: Run, policy: Mapping[str, str]) -> None:
         """Keep the settings of the run for every process that takes it up."""
-        await self._write(run, lambda db: db.write("keep_policy", run_id=run.run_id, policy=policy))
+        await self._do(run, "keep_policy", policy=policy)
 
     # ---- the runner of a run ----
 
@@ -232,36 +221,24 @@ class Journal:
 
     # ---- intake ----
 
-    freeze = _writes(intake_pages.freeze_page)
-    correct = _writes(intake_pages.freeze_corrections)
-    refuse = _writes(intake_pages.refuse_items)
-    merge = _writes(intake_pages.merge_rows)
-    judged = _reads(intake_pages.judge_items)
-    pending_before = _reads(intake_pages.pending_before)
+    freeze = _writes(transitions.freeze_page)
+    correct = _writes(transitions.freeze_corrections)
+    refuse = _writes(transitions.refuse_items)
+    merge = _writes(transitions.merge_rows)
+    judged = _reads(transitions.judge_items)
+    pending_before = _reads(transitions.pending_before)
+    known_marks = _reads(transitions.known_marks)
+    standing_in_lanes = _reads(transitions.standing_items)
+    entered_anew = _reads(transitions.entered_anew)
 
     async def last_number(self, run: Run) -> int:
         """The number of the run's last item, 0 for none."""
         return int((await self._one("last_number", run_id=run.run_id))["number"])
 
-    async def known_marks(self, marks: Collection[tuple[str, int, str]]) -> list[KnownMark]:
-        """Those of the marks (run, number, lane of the entry that bears it) whose items are in the journal."""
-        return await self._read(lambda db: intake_pages.known_marks(db, marks))
-
-    async def standing_in_lanes(
-        self, job: str, target: str, items: Sequence[NewItem | Item], own: str
-    ) -> list[StandingItem]:
-        """The items in the lanes of these whose effect stands, of the job's runs for a target but the run `own`."""
-        return await self._read(lambda db: intake_pages.standing_items(db, job, target, items, own))
-
     async def end_intake(self, run: Run) -> None:
         """Mark the list as complete; all rows that contradict each other become refusals."""
-
-        def work(db: Queries) -> None:
-            db.write("refuse_conflicts", run_id=run.run_id, reason=to_json(CONTRADICTS))
-            db.write("withdraw_conflicts", run_id=run.run_id)
-            db.write("end_intake", run_id=run.run_id, now=rows.now())
-
-        await self._write(run, work)
+        blocks = ("refuse_conflicts", "withdraw_conflicts", "end_intake")
+        await self._do(run, *blocks, reason=to_json(CONTRADICTS), now=rows.now())
 
     async def find_refusal(
         self, run: Run, *, refusal_id: int | None = None, line: int | None = None
@@ -299,14 +276,12 @@ class Journal:
 
     async def keep(self, run: Run, payloads: Mapping[int, str]) -> None:
         """Replace the payloads of items that are not sent yet, by item_id, after their before-images changed."""
-        await self._write(run, lambda db: db.write("keep", run_id=run.run_id, kept=payloads.items(), now=rows.now()))
+        await self._do(run, "keep", kept=payloads.items(), now=rows.now())
 
     async def doubt(self, run: Run) -> int:
         """Turn every `sending` item of an ended process into `unknown`; returns their number."""
         message, kind = rows.of_reason(ENDED)
-        return await self._write(
-            run, lambda db: db.write("doubt", run_id=run.run_id, now=rows.now(), why=message, kind=kind)
-        )
+        return await self._do(run, "doubt", why=message, kind=kind, now=rows.now())
 
     async def note_seen(self, run: Run, seen: Mapping[int, Sequence[str]]) -> None:
         """Keep what a look-up has shown of manual items to the person who decides, by item_id: ids in the billing.
@@ -314,7 +289,7 @@ class Journal:
         Once that person has decided that an item is to be sent, the same objects say nothing new of it.
         """
         kept = [(item_id, json.dumps(list(ids))) for item_id, ids in seen.items()]
-        await self._write(run, lambda db: db.write("note_seen", run_id=run.run_id, seen=kept))
+        await self._do(run, "note_seen", seen=kept)
 
     # ---- reading ----
 
@@ -434,10 +409,6 @@ class Journal:
         """The accepted items not taken back, of up to `size` lanes after `after`, by lane and number."""
         return await self._items("standing_by_lane", run_id=run.run_id, after=after, size=size)
 
-    async def entered_anew(self, item_ids: Sequence[int]) -> dict[int, str]:
-        """The undoing items whose own undo would restore an entry that a run has entered again, with that run."""
-        return await self._read(lambda db: intake_pages.entered_anew(db, item_ids))
-
     # ---- purging ----
 
     async def purge(self, run: Run, purge: Purge) -> Purged:
@@ -449,11 +420,11 @@ class Journal:
         """Whether nothing that was purged is left in the file."""
         return all(row["is_cleaned"] for row in await self._store.all("purging"))
 
-    async def clean(self) -> None:
-        """Rewrite the file without what was purged. Raises `JournalNotCleaned`."""
-        await self._store.clean()
-
     # ---- reads and writes ----
+
+    async def _do(self, run: Run, *names: str, **values: Value) -> int:
+        """Run blocks in one transaction, as the runner of `run`; returns the number of rows that the last wrote."""
+        return await self._write(run, lambda db: [db.write(name, run_id=run.run_id, **values) for name in names][-1])
 
     async def _write(self, run: Run, work: Callable[[Queries], Result]) -> Result:
         """Write as the runner of `run`; raises `RunTakenOver`, and writes nothing, if its epoch is out of date."""

@@ -47,6 +47,13 @@ NETWORK: Final = frozenset(
 
 _ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 
+# Closing any descriptor of a file drops every POSIX lock that the process has on it, and SQLite's connections rely on
+# such locks. So if one process has a journal open twice, its descriptors are closed together, with the last one.
+# This is global state because those locks belong to the process.
+_guard: Final = threading.Lock()
+_users: Final[defaultdict[tuple[int, int], int]] = defaultdict(int)
+_waiting: Final[defaultdict[tuple[int, int], list[int]]] = defaultdict(list)
+
 
 class JournalFile:
     """The file of a journal, held open for its locks; created if it does not exist.
@@ -64,9 +71,18 @@ class JournalFile:
             self._file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise JournalUnreadable(_why_closed(path, error.strerror or "")) from error
-        self._inode = _opened(self._file)
+        status = os.fstat(self._file)
+        self._inode = status.st_dev, status.st_ino
+        with _guard:
+            _users[self._inode] += 1
         self._held: set[int] = set()
-        if why := _other_names(path, os.fstat(self._file).st_nlink):
+        why = ""
+        # Symbolic links are no other names.
+        if status.st_nlink > 1:
+            why = said("has {links} names, as hard links (find -samefile shows them)", links=status.st_nlink)
+        elif is_mounted(path):
+            why = said("is mounted by itself, and has another name where it comes from; mount its folder")
+        if why:
             self.close()
             raise JournalAliased(
                 "the journal {path} {why}. Whoever opens it by another name keeps another log beside it, and "
@@ -79,13 +95,19 @@ class JournalFile:
         """Release all locks, and close the file once no other journal of this process has it open."""
         for run_id in sorted(self._held):
             self.unlock(run_id)
-        _closed(self._inode, self._file)
+        with _guard:
+            _waiting[self._inode].append(self._file)
+            _users[self._inode] -= 1
+            if not _users[self._inode]:
+                del _users[self._inode]
+                for left in _waiting.pop(self._inode):
+                    os.close(left)
 
     @contextmanager
     def making(self, patience: float) -> Iterator[None]:
         """Create or open the journal exclusively; waits up to `patience` seconds for another process."""
         deadline = time.monotonic() + patience
-        while not self._set(fcntl.F_WRLCK, 0):
+        while not _lock(self._file, self._path, fcntl.F_WRLCK, 0):
             if time.monotonic() > deadline:
                 raise JournalUnreadable(
                     "another process has been opening {path} for {seconds} s: is it stopped?",
@@ -96,7 +118,7 @@ class JournalFile:
         try:
             yield
         finally:
-            self._set(fcntl.F_UNLCK, 0)
+            _lock(self._file, self._path, fcntl.F_UNLCK, 0)
 
     def require_there(self) -> None:
         """Raise `JournalUnreadable` where the file was removed or replaced since: what is written would be lost."""
@@ -111,7 +133,7 @@ class JournalFile:
 
     def lock(self, run_id: int) -> bool:
         """Take the lock of a run; False if it is held, in this process or in another."""
-        if run_id in self._held or not self._set(fcntl.F_WRLCK, run_id):
+        if run_id in self._held or not _lock(self._file, self._path, fcntl.F_WRLCK, run_id):
             return False
         self._held.add(run_id)
         return True
@@ -119,26 +141,15 @@ class JournalFile:
     def unlock(self, run_id: int) -> None:
         """Release the lock of a run."""
         self._held.discard(run_id)
-        self._set(fcntl.F_UNLCK, run_id)
+        _lock(self._file, self._path, fcntl.F_UNLCK, run_id)
 
     def is_locked(self, run_id: int) -> bool:
         """Whether the lock of a run is held, by this process or another."""
-        return run_id in self._held or _is_locked(self._file, run_id)
+        return run_id in self._held or _holder(self._file, fcntl.F_WRLCK, run_id) is not None
 
     def is_in_use(self) -> bool:
         """Whether another process holds the lock of any run."""
-        return _is_locked(self._file, 1, 0)
-
-    def _set(self, kind: int, number: int) -> bool:
-        try:
-            fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, FIRST_BYTE + number, 1, 0))
-        except OSError as error:
-            if error.errno in {errno.EAGAIN, errno.EACCES}:
-                return False
-            raise JournalUnreadable(
-                "the journal {path} cannot be locked: {why}", path=self._path, why=str(error.strerror)
-            ) from error
-        return True
+        return _holder(self._file, fcntl.F_WRLCK, 1, 0) is not None
 
 
 def why_unwritable(path: Path) -> str:
@@ -162,20 +173,11 @@ def _why_closed(path: Path, reason: str) -> str:
     )
 
 
-def _other_names(path: Path, links: int) -> str:
-    """Describe the other names of a file, "" for none; symbolic links do not count."""
-    if links > 1:
-        return said("has {links} names, as hard links (find -samefile shows them)", links=links)
-    if is_mounted(path):
-        return said("is mounted by itself, and has another name where it comes from; mount its folder")
-    return ""
-
-
 def is_locked(path: Path, run_id: int) -> bool:
     """Whether the lock of a run is held; only for a process without an open connection to the journal."""
     file = open_regular(path)
     try:
-        return _is_locked(file, run_id)
+        return _holder(file, fcntl.F_WRLCK, run_id) is not None
     finally:
         os.close(file)
 
@@ -194,55 +196,33 @@ def none_taken_up(path: Path) -> Iterator[int | None]:
             "the journal {path} cannot be read: {why}", path=path, why=error.strerror or ""
         ) from error
     try:
-        # Shared, and on the bytes of all runs: runners lock theirs for themselves alone.
-        asked = _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, FIRST_BYTE + 1, 0, 0)
         held = None
-        try:
-            fcntl.fcntl(file, fcntl.F_OFD_SETLK, asked)
-        except OSError as error:
-            if error.errno not in {errno.EAGAIN, errno.EACCES}:
-                raise JournalUnreadable(
-                    "the journal {path} cannot be locked: {why}", path=path, why=str(error.strerror)
-                ) from error
-            _, _, byte, *_ = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_OFD_GETLK, asked))
-            held = byte - FIRST_BYTE
+        # Shared, and on the bytes of all runs: runners lock theirs for themselves alone.
+        while held is None and not _lock(file, path, fcntl.F_RDLCK, 1, 0):
+            held = _holder(file, fcntl.F_RDLCK, 1, 0)
         yield held
     finally:
         os.close(file)
 
 
-def _is_locked(file: int, run_id: int, runs: int = 1) -> bool:
-    """Whether the lock of one of `runs` is held, from `run_id` on; of 0, of any from there on."""
-    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, FIRST_BYTE + run_id, runs, 0)
-    kind, *_ = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_OFD_GETLK, asked))
-    return bool(kind != fcntl.F_UNLCK)
+def _lock(file: int, path: Path, kind: int, run_id: int, runs: int = 1) -> bool:
+    """Lock or unlock the bytes of so many `runs` from `run_id` on, of 0 of all; False if one is locked elsewhere."""
+    try:
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, FIRST_BYTE + run_id, runs, 0))
+    except OSError as error:
+        if error.errno in {errno.EAGAIN, errno.EACCES}:
+            return False
+        raise JournalUnreadable(
+            "the journal {path} cannot be locked: {why}", path=path, why=str(error.strerror)
+        ) from error
+    return True
 
 
-# Closing any descriptor of a file drops every POSIX lock that the process has on it, and SQLite's connections rely on
-# such locks. So if one process has a journal open twice, its descriptors are closed together, with the last one.
-# This is global state because those locks belong to the process.
-_guard: Final = threading.Lock()
-_users: Final[defaultdict[tuple[int, int], int]] = defaultdict(int)
-_waiting: Final[defaultdict[tuple[int, int], list[int]]] = defaultdict(list)
-
-
-def _opened(file: int) -> tuple[int, int]:
-    status = os.fstat(file)
-    inode = status.st_dev, status.st_ino
-    with _guard:
-        _users[inode] += 1
-    return inode
-
-
-def _closed(inode: tuple[int, int], file: int) -> None:
-    with _guard:
-        _waiting[inode].append(file)
-        _users[inode] -= 1
-        if _users[inode]:
-            return
-        del _users[inode]
-        for left in _waiting.pop(inode):
-            os.close(left)
+def _holder(file: int, kind: int, run_id: int, runs: int = 1) -> int | None:
+    """The run whose lock is held elsewhere, and would be in the way of this one; None for none."""
+    asked = _FLOCK.pack(kind, os.SEEK_SET, FIRST_BYTE + run_id, runs, 0)
+    found, _, byte, *_ = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_OFD_GETLK, asked))
+    return None if found == fcntl.F_UNLCK else byte - FIRST_BYTE
 
 
 def network_of(path: Path, mounts: Path = MOUNTS) -> str:

@@ -11,6 +11,7 @@ clocks are compared. A lease that ran out is not renewed: the run stops, and can
 
 import asyncio
 import os
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -24,12 +25,11 @@ from msgspec.structs import replace
 
 from checkpoints import rows
 from checkpoints.errors import BillingHeld, JournalError, JournalUnreadable
-from checkpoints.guards import check_epoch, refuse_purged
-from checkpoints.history import begin_runner
 from checkpoints.pace import BillingPace, encode_pace, found_pace
-from checkpoints.queries import FoundRow, Queries
+from checkpoints.queries import Queries, Value
 from checkpoints.records import NewRunner, Run
 from checkpoints.store import Store
+from checkpoints.transitions import check_epoch, refuse_purged
 from texts.said import said, text_of
 
 MARGIN: Final = 0.1
@@ -200,28 +200,38 @@ def take_up_run(db: Queries, run: Run, runner: NewRunner, seconds: float) -> tup
                 ),
                 owner["run"],
             )
-        of_run = {"run_id": run.run_id}
-        earlier = _earlier(
-            db.all("earlier_leases", **of_run),
-            db.one("carried", **of_run),
-            knows_all=bool(db.one("knows_all_calls", **of_run)["knows"]),
-        )
-    begin_runner(db, run, runner, machine(), seconds)
+        lease = calls = 0.0
+        for row in db.each("earlier_leases", run_id=run.run_id):
+            is_here = row["machine"] == machine()
+            # What ended on this machine sends nothing more, and its connections were reset. Another run of this
+            # machine goes on beside this one.
+            if is_here and (not row["is_own"] or not _is_alive(row["process"])):
+                continue
+            lease = max(lease, row["lease_ms"] / 1000)
+            if row["is_own"]:
+                calls = max(calls, (row["lease_ms"] + row["call_ms"]) / 1000)
+        left = db.one("carried", run_id=run.run_id)
+        pace = found_pace(left["carried"], left["now"], left["quiet"])
+        earlier = EarlierOwners(lease, calls, pace, bool(db.one("knows_all_calls", run_id=run.run_id)["knows"]))
+    of_owner: dict[str, Value] = {
+        "run_id": run.run_id,
+        "host": socket.gethostname(),
+        "process": os.getpid(),
+        "machine": machine(),
+        "purpose": runner.purpose,
+        "now": rows.now(),
+    }
+    db.write("take_up" if runner.call_seconds else "take_up_to_prepare", **of_owner)
+    db.write(
+        "begin_runner",
+        who=runner.who,
+        version=runner.version,
+        billing=runner.billing,
+        lease_ms=round(seconds * 1000),
+        call_ms=round(runner.call_seconds * 1000),
+        **of_owner,
+    )
     return rows.to_run(db.one("run_by_name", name=run.name)), earlier
-
-
-def _earlier(found: list[FoundRow], left: FoundRow, *, knows_all: bool) -> EarlierOwners:
-    lease = calls = 0.0
-    for row in found:
-        is_here = row["machine"] == machine()
-        # What ended on this machine sends nothing more, and its connections were reset. Another run of this machine
-        # goes on beside this one.
-        if is_here and (not row["is_own"] or not _is_alive(row["process"])):
-            continue
-        lease = max(lease, row["lease_ms"] / 1000)
-        if row["is_own"]:
-            calls = max(calls, (row["lease_ms"] + row["call_ms"]) / 1000)
-    return EarlierOwners(lease, calls, found_pace(left["carried"], left["now"], left["quiet"]), knows_all)
 
 
 def _is_alive(process: int) -> bool:

@@ -22,11 +22,11 @@ import msgspec
 
 from checkpoints.address import JournalAddress
 from checkpoints.errors import JournalUnreadable
-from checkpoints.queries import PAGE, Queries, let_enter_in_any_state, values_of
+from checkpoints.queries import PAGE, FoundRow, let_enter_in_any_state
 from checkpoints.records import Run
 from checkpoints.rows import to_sentence
 from checkpoints.sqlite_connection import SqliteQueries, connect_to_look, read_only
-from checkpoints.stores import filled, look_into
+from checkpoints.stores import store_of
 from texts.said import Said, said
 from texts.stored import from_json
 
@@ -87,13 +87,7 @@ async def differences_from_plan(
 
     Both journals are opened read-only; memory does not grow with their rows. Raises `JournalUnreadable`.
     """
-
-    def read(db: Queries) -> Iterator[ListDifference]:
-        # Both are in input order; rows of a select have no lines.
-        rows = _rows(db, plan, run, _from_plan, plain, first_only=False)
-        return merge(rows, _refusals(db, plan, run), key=lambda one: one.line or 0)
-
-    return await anyio.to_thread.run_sync(_compare, plans, journal, read, size)
+    return await anyio.to_thread.run_sync(_compare, plans, plan, journal, run, _from_plan, size, plain)
 
 
 async def changes_between_plans(plans: Path, before: Run, plan: Run, *, size: int, plain: Plain) -> ListDifferences:
@@ -101,21 +95,31 @@ async def changes_between_plans(plans: Path, before: Run, plan: Run, *, size: in
 
     The journal is opened read-only; memory does not grow with its rows. Raises `JournalUnreadable`.
     """
-
-    def read(db: Queries) -> Iterator[ListDifference]:
-        return _rows(db, before, plan, _between_plans, plain, first_only=True)
-
-    return await anyio.to_thread.run_sync(_compare, plans, plans, read, size)
+    return await anyio.to_thread.run_sync(_compare, plans, before, plans, plan, _between_plans, size, plain)
 
 
-def _compare(
-    older: Path, newer: Path, read: Callable[[Queries], Iterator[ListDifference]], size: int
+def _compare(  # noqa: PLR0913, PLR0917 - two lists, and how they are compared
+    older: Path, old: Run, newer: Path, new: Run, judge: _Judge, size: int, plain: Plain
 ) -> ListDifferences:
     counts: Counter[str] = Counter()
     examples: list[ListDifference] = []
+    decode = msgspec.json.Decoder(ListRow, dec_hook=to_sentence).decode
     try:
-        with _opened(older, newer) as db:
-            for one in read(db):
+        with contextlib.closing(connect_to_look(newer)) as connection:
+            connection.execute("attach database ? as older", (read_only(older),))
+            # All blocks read the same state of both.
+            connection.execute("begin")
+            db, lists = SqliteQueries(connection), {"old": old.run_id, "new": new.run_id}
+            sides = (
+                [decode(text) if text else _NOWHERE for text in (row["before"], row["now"])]
+                for row in db.each("list_differences", first_only=judge is _between_plans, **lists)
+            )
+            found: Iterator[ListDifference] = filter(None, (judge(then, now, plain) for then, now in sides))
+            if judge is _from_plan:
+                refusals = map(_refusal, db.each("refusal_differences", **lists))
+                # Both are in input order; rows of a select have no lines.
+                found = merge(found, refusals, key=lambda one: one.line or 0)
+            for one in found:
                 counts[one.kind] += 1
                 if len(examples) < size:
                     examples.append(one)
@@ -126,33 +130,11 @@ def _compare(
     return ListDifferences(counts, examples)
 
 
-@contextlib.contextmanager
-def _opened(older: Path, newer: Path) -> Iterator[Queries]:
-    """Open both journals read-only."""
-    with contextlib.closing(connect_to_look(newer)) as connection:
-        connection.execute("attach database ? as older", (read_only(older),))
-        # All blocks read the same state of both.
-        connection.execute("begin")
-        yield SqliteQueries(connection)
-
-
-def _rows(
-    db: Queries, old: Run, new: Run, judge: _Judge, plain: Plain, *, first_only: bool
-) -> Iterator[ListDifference]:
-    decode = msgspec.json.Decoder(ListRow, dec_hook=to_sentence).decode
-    for row in db.each("list_differences", old=old.run_id, new=new.run_id, first_only=first_only):
-        sides = [decode(text) if text else _NOWHERE for text in (row["before"], row["now"])]
-        if (found := judge(sides[0], sides[1], plain)) is not None:
-            yield found
-
-
-def _refusals(db: Queries, old: Run, new: Run) -> Iterator[ListDifference]:
-    for row in db.each("refusal_differences", old=old.run_id, new=new.run_id):
-        reason = from_json(row["reason"])
-        if row["is_new"]:
-            yield ListDifference(said("refused now"), row["line"], row["label"], now=reason)
-        else:
-            yield ListDifference(said("no longer refused"), row["line"], row["label"], then=reason)
+def _refusal(row: FoundRow) -> ListDifference:
+    reason = from_json(row["reason"])
+    if row["is_new"]:
+        return ListDifference(said("refused now"), row["line"], row["label"], now=reason)
+    return ListDifference(said("no longer refused"), row["line"], row["label"], then=reason)
 
 
 def _from_plan(old: ListRow, new: ListRow, plain: Plain) -> ListDifference | None:
@@ -238,34 +220,27 @@ _ELSEWHERE: Final = {"undoes": None, "carried_by": None}
 async def list_file(where: JournalAddress, run: Run) -> AsyncIterator[Path]:
     """A SQLite file with the list of a run, for as long as the context lasts: the journal's own, or a copy.
 
-    The copy is in a folder that only this user can read. Raises `JournalUnreadable`.
+    The copy, under the same ids, is in a folder that only this user can read. Raises `JournalUnreadable`.
     """
     if where.postgres is None:
         yield where.path
         return
+
+    def copy(file: Path) -> None:
+        with store_of(where).look() as old, store_of(file).filled() as new:
+            if old is None:
+                return
+            let_enter_in_any_state(new)
+            new.write("copy(runs)", rows=[dict(old.one("run_by_name", name=run.name))])
+            with old.snapshot():
+                for table, key in (("items", "number"), ("refusals", "refusal_id")):
+                    after = 0
+                    while page := old.all(f"page_of_{table}", run_id=run.run_id, after=after, size=PAGE):
+                        new.write(f"copy({table})", rows=[dict(row) | _ELSEWHERE for row in page])
+                        after = page[-1][key]
+
     with tempfile.TemporaryDirectory(prefix="carbon-migrate-") as folder:
         file = Path(folder) / "list"
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(_copy_list, where, file, run)
+            await anyio.to_thread.run_sync(copy, file)
         yield file
-
-
-def _copy_list(where: JournalAddress, file: Path, run: Run) -> None:
-    """Copy a run with its items and refusals, under their ids. Memory does not grow with the rows."""
-    with look_into(where) as old, filled(file) as new:
-        if old is not None:
-            _copy_rows(old, new, run)
-
-
-def _copy_rows(old: Queries, new: Queries, run: Run) -> None:
-    let_enter_in_any_state(new)
-    new.write("copy(runs)", rows=[values_of(old.one("run_by_name", name=run.name))])
-    with old.snapshot():
-        for block, into, key in (
-            ("page_of_list", "copy(items)", "number"),
-            ("page_of_list_refusals", "copy(refusals)", "refusal_id"),
-        ):
-            after = 0
-            while page := old.all(block, run_id=run.run_id, after=after, size=PAGE):
-                new.write(into, rows=[values_of(row) | _ELSEWHERE for row in page])
-                after = page[-1][key]

@@ -117,7 +117,7 @@ class Mailbox:
                 # What is taken is answered, also where the run ends just then, as after a stop.
                 with suppress(JournalError), anyio.CancelScope(shield=True):
                     for request in await self._take(run):
-                        await self._answer(run, request, await carry_out(request))
+                        await self._answer(run, request.request_id, await carry_out(request))
                 await news()
 
     async def tell(self, run: Run, status: str, number: int, sample: str) -> str | None:
@@ -129,7 +129,7 @@ class Mailbox:
         def work(db: Queries) -> str | None:
             db.write("tell", run_id=run.run_id, epoch=run.epoch, status=status)
             db.write("sample", run_id=run.run_id, epoch=run.epoch, slot=number % KEPT, sample=sample)
-            row = db.one("pause", run_id=run.run_id)
+            row = db.one("run_by_name", name=run.name)
             return (row["paused_by"] or "") if row["paused_at"] else None
 
         return await self._store.write(work)
@@ -159,9 +159,9 @@ class Mailbox:
         taken = [TakenRequest(row["request_id"], row["epoch"], row["who"], row["request"]) for row in found]
         return sorted(taken, key=lambda one: one.request_id)
 
-    async def _answer(self, run: Run, request: TakenRequest, answer: str) -> None:
+    async def _answer(self, run: Run, request_id: int, answer: str) -> None:
         def work(db: Queries) -> None:
-            db.write("answer_request", request_id=request.request_id, answer=answer)
+            db.write("answer_request", request_id=request_id, answer=answer)
             self._store.announce(db, run.run_id)
 
         await self._store.write(work)

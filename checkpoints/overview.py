@@ -4,19 +4,18 @@ A few statements for the whole journal, however many runs it has. What nobody ha
 counted again.
 """
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
 from checkpoints import rows
 from checkpoints.mailbox import LiveRow
-from checkpoints.queries import FoundRow, Queries
+from checkpoints.queries import Queries
 from checkpoints.records import Command, Holder, Run, Totals
-from checkpoints.states import State
 from checkpoints.store import Store
+from checkpoints.transitions import totals_of_runs
 
 RECENT: Final = 60.0
 """Seconds over which the pace of a run is taken."""
@@ -69,7 +68,7 @@ class Overview:
         `before` is the look before, by the ids of the runs: what nobody has worked on since has the same rows. Those
         of a run that is worked on all the time are counted again, unless there is to be no `recount`.
         """
-        epochs = await self._store.read(lambda db: {row["run_id"]: row["epoch"] for row in db.all("epochs")})
+        epochs = await self._store.read(lambda db: {row["run_id"]: row["epoch"] for row in db.all("runs")})
         held = await self._store.locked_runs(epochs)
         now = datetime.now(UTC)
 
@@ -82,7 +81,8 @@ class Overview:
                     if (old := before.get(run.run_id))
                     and old.holds_for(run, epochs[run.run_id], is_held=run.run_id in held, recount=recount)
                 }
-                counted = _Counted(db, [run.run_id for run in runs if run.run_id not in kept], now)
+                since = (now - timedelta(seconds=RECENT)).isoformat(timespec="milliseconds")
+                counted = totals_of_runs(db, [run.run_id for run in runs if run.run_id not in kept], since)
                 runners = {row["run_id"]: row for row in db.all("runners_of_runs")}
                 lives = {row["run_id"]: LiveRow(row["status"], row["age"]) for row in db.all("lives")} if held else {}
                 notes = {row["run_id"]: rows.record(Command, row) for row in db.all("last_notes", command=command)}
@@ -90,46 +90,16 @@ class Overview:
             for run in runs:
                 runner, old = runners.get(run.run_id), kept.get(run.run_id)
                 began = None if runner is None else datetime.fromisoformat(runner["began_at"])
-                totals = old.totals if old else counted.totals(run.run_id)
+                totals, recent = (old.totals, 0) if old else counted[run.run_id]
                 holder, pace = None, 0.0
                 if run.run_id in held:
                     holder = rows.to_holder(runner)
-                    pace = old.per_second if old else counted.pace(run.run_id, began or now)
-                note = notes.get(run.run_id)
-                told = lives.get(run.run_id)
+                    seconds = (now - (began or now)).total_seconds()
+                    pace = old.per_second if old else recent / min(max(seconds, 1.0), RECENT)
+                note, told = notes.get(run.run_id), lives.get(run.run_id)
+                # Rows that were left out are not counted here.
+                totals = replace(totals, left_out={})
                 found.append(RunSummary(run, totals, holder, began, pace, note, told, epochs[run.run_id]))
             return found
 
         return await self._store.read(work)
-
-
-class _Counted:
-    """The rows of several runs, counted in a transaction at the moment `now`."""
-
-    def __init__(self, db: Queries, run_ids: Collection[int], now: datetime) -> None:
-        self._now = now
-        self._states: dict[int, list[FoundRow]] = defaultdict(list)
-        self._recent: dict[int, int] = defaultdict(int)
-        self._refused: dict[int, int] = {}
-        self._purged: dict[int, Totals] = {}
-        if not run_ids:
-            return
-        since = (now - timedelta(seconds=RECENT)).isoformat(timespec="milliseconds")
-        for row in db.each("totals_of_runs", ids=run_ids, since=since):
-            self._states[row["run_id"]].append(row)
-            if State(row["state"]).in_effect:
-                self._recent[row["run_id"]] += row["recent"]
-        self._refused = {row["run_id"]: row["refusals"] for row in db.each("refusals_of_runs", ids=run_ids)}
-        for row in db.each("purged_totals_of_runs", ids=run_ids):
-            self._purged[row["run_id"]] = rows.to_purged_totals(row["purged_totals"], {})
-
-    def totals(self, run_id: int) -> Totals:
-        """The rows of a run by state; those that were left out are not counted here."""
-        if run_id in self._purged:
-            return self._purged[run_id]
-        return rows.to_totals(self._states[run_id], self._refused.get(run_id, 0), {})
-
-    def pace(self, run_id: int, began: datetime) -> float:
-        """Rows a second of the last minute, or since the process began that works on the run."""
-        seconds = (self._now - began).total_seconds()
-        return self._recent[run_id] / min(max(seconds, 1.0), RECENT)

@@ -75,7 +75,20 @@ def check_beside(journal: Path) -> None:
     `journal` is its path with links resolved. Nothing is opened: SQLite's locks would be lost when it is closed.
     """
     try:
-        _check_folder(journal)
+        folder = journal.parent.stat()
+        try:
+            own = pwd.getpwuid(folder.st_uid).pw_gid
+        except KeyError:
+            own = folder.st_uid
+        # A group that is its owner's own counts as the owner.
+        others = stat.S_IWOTH if folder.st_gid == own else stat.S_IWOTH | stat.S_IWGRP
+        if folder.st_mode & others and not folder.st_mode & stat.S_ISVTX:
+            raise JournalUnreadable(
+                "others on this machine may write the folder of the journal {path}, and could replace it. Close "
+                "the folder, or keep the journal elsewhere:\n{command}",
+                path=journal,
+                command=shlex.join(["chmod", "go-w", str(journal.parent)]),
+            )
         if journal.exists() and not (journal.is_file() or journal.is_dir()):
             raise JournalUnreadable("the journal {path} is not used: {why}", path=journal, why=_no_file(journal))
         for ending in _BESIDE:
@@ -91,62 +104,26 @@ def check_beside(journal: Path) -> None:
         ) from error
 
 
-def _check_folder(journal: Path) -> None:
-    folder = journal.parent.stat()
-    if _is_open(folder):
-        raise JournalUnreadable(
-            "others on this machine may write the folder of the journal {path}, and could replace it. Close "
-            "the folder, or keep the journal elsewhere:\n{command}",
-            path=journal,
-            command=shlex.join(["chmod", "go-w", str(journal.parent)]),
-        )
-
-
 def _check(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, _no_file(path), str(path))
+    why = ""
     # The owner of the folder can put anything there, and root works on the journals of others.
     if found.st_uid not in {os.geteuid(), _ROOT, path.parent.stat().st_uid}:
-        raise OSError(
-            errno.EPERM,
-            said("{file} belongs to {owner}: look at it, and remove it", file=path, owner=_user(found.st_uid)),
-            str(path),
-        )
-    if found.st_mode & stat.S_IWOTH:
-        raise OSError(
-            errno.EPERM,
-            said(
-                "everybody may write {file}: look at it, and close it with {command}",
-                file=path,
-                command=f"chmod o-w {path}",
-            ),
-            str(path),
-        )
+        try:
+            owner = pwd.getpwuid(found.st_uid).pw_name
+        except KeyError:
+            owner = said("user {number}", number=found.st_uid)
+        why = said("{file} belongs to {owner}: look at it, and remove it", file=path, owner=owner)
+    elif found.st_mode & stat.S_IWOTH:
+        command = f"chmod o-w {path}"
+        why = said("everybody may write {file}: look at it, and close it with {command}", file=path, command=command)
+    if why:
+        raise OSError(errno.EPERM, why, str(path))
 
 
 def _no_file(path: Path) -> str:
     return said("{file} is not a regular file: remove it, or name another one", file=path)
-
-
-def _is_open(folder: os.stat_result) -> bool:
-    """Whether others may write a folder and what is in it; a group that is its owner's own counts as the owner."""
-    if folder.st_mode & stat.S_ISVTX:
-        return False
-    return bool(folder.st_mode & stat.S_IWOTH or (folder.st_mode & stat.S_IWGRP and not _is_own_group(folder)))
-
-
-def _is_own_group(folder: os.stat_result) -> bool:
-    try:
-        return pwd.getpwuid(folder.st_uid).pw_gid == folder.st_gid
-    except KeyError:
-        return folder.st_uid == folder.st_gid
-
-
-def _user(number: int) -> str:
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return said("user {number}", number=number)
 
 
 # ---- kept copies of a journal -------------------------------------------------------------------------------------
@@ -183,8 +160,21 @@ def keep_copy(journal: Path, number: int) -> Path:
         partial.unlink(missing_ok=True)
         # Its owner alone may read it, as the journal.
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-        _copy(journal, partial)
-        return _put_in_place(partial, wanted)
+        with closing(sqlite3.connect(journal)) as source, closing(sqlite3.connect(partial)) as target:
+            # What is not whole is thrown away: it needs no way back of its own.
+            target.execute("pragma journal_mode = off")
+            source.backup(target)
+        place, count = wanted, 1
+        while place.exists():
+            if filecmp.cmp(partial, place, shallow=False):
+                # Made by a process that was killed before it had converted the journal.
+                partial.unlink()
+                return place
+            count += 1
+            place = wanted.with_name(f"{wanted.name}-{count}")
+        _flush(partial)
+        partial.rename(place)
+        _flush(place.parent)
     except (OSError, sqlite3.Error) as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -196,27 +186,6 @@ def keep_copy(journal: Path, number: int) -> Path:
             copy=wanted.name,
             why=error.strerror if isinstance(error, OSError) and error.strerror else str(error),
         ) from error
-
-
-def _copy(journal: Path, partial: Path) -> None:
-    with closing(sqlite3.connect(journal)) as source, closing(sqlite3.connect(partial)) as target:
-        # What is not whole is thrown away: it needs no way back of its own.
-        target.execute("pragma journal_mode = off")
-        source.backup(target)
-
-
-def _put_in_place(partial: Path, wanted: Path) -> Path:
-    place, number = wanted, 1
-    while place.exists():
-        if filecmp.cmp(partial, place, shallow=False):
-            # Made by a process that was killed before it had converted the journal.
-            partial.unlink()
-            return place
-        number += 1
-        place = wanted.with_name(f"{wanted.name}-{number}")
-    _flush(partial)
-    partial.rename(place)
-    _flush(place.parent)
     return place
 
 

@@ -77,7 +77,10 @@ def found_pace(text: str, now: float, quiet: float | None) -> BillingPace | None
     Owners that were not ended in order have sent nothing for `quiet` seconds, None where there are none. Nothing is
     taken of what makes no sense.
     """
-    written = _read(text)
+    try:
+        written = msgspec.json.decode(text, type=_Written)
+    except msgspec.DecodeError:
+        written = None
     age = 0.0 if written is None else max(now - written.at, 0.0)
     pace = written.pace.after(age) if written is not None and age <= LONGEST_KEPT else None
     silences = [] if quiet is None else [max(quiet, 0.0)]
@@ -86,10 +89,3 @@ def found_pace(text: str, now: float, quiet: float | None) -> BillingPace | None
     if not silences:
         return None
     return msgspec.structs.replace(pace or BillingPace(), since_call=min(silences))
-
-
-def _read(text: str) -> _Written | None:
-    try:
-        return msgspec.json.decode(text, type=_Written)
-    except msgspec.DecodeError:
-        return None

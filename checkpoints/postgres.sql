@@ -38,13 +38,14 @@ order by place limit 1
 with held as materialized (select epoch from runs where run_id = :run_id for share)
 select epoch from held where epoch <> :epoch
 
--- name: defer_references
-set constraints all deferred
+-- name: begin_copy
+-- Old and new may wait for each other longer than a run ever does.
+set idle_in_transaction_session_timeout = 0; set constraints all deferred
 
--- name: take_time
-set idle_in_transaction_session_timeout = 0
-
--- name: move_counters
+-- name: end_copy
+-- Of a journal that is copied: nobody owns a billing, and nothing is carried over. Each taking up has raised the epoch
+-- of a run, so the sum is no less than the billing's own epoch was.
+insert into billings (target, epoch) select target, sum(epoch) from runs group by target;
 select setval(pg_get_serial_sequence('runs', 'run_id'), (select max(run_id) from runs)),
        setval(pg_get_serial_sequence('items', 'item_id'), (select max(item_id) from items)),
        setval(pg_get_serial_sequence('refusals', 'refusal_id'), (select max(refusal_id) from refusals)),
@@ -52,11 +53,6 @@ select setval(pg_get_serial_sequence('runs', 'run_id'), (select max(run_id) from
        setval(pg_get_serial_sequence('commands', 'command_id'), (select max(command_id) from commands)),
        setval(pg_get_serial_sequence('verifications', 'verification_id'), (select max(verification_id) from verifications)),
        setval(pg_get_serial_sequence('reports', 'report_id'), (select max(report_id) from reports))
-
--- name: fill_billings
--- Of a journal that is copied: nobody owns a billing, and nothing is carried over. Each taking up has raised the epoch
--- of a run, so the sum is no less than the billing's own epoch was.
-insert into billings (target, epoch) select target, sum(epoch) from runs group by target
 
 -- ---- What PostgreSQL alone is asked --------------------------------------------------------------------------------
 -- An advisory lock is of this journal by the name of its schema, and of a run; 0 is for what concerns all runs.
@@ -80,12 +76,8 @@ where not is_idle
 -- name: unlock_run
 select pg_advisory_unlock(hashtext(current_schema()), :run_id) as answer
 
--- name: is_run_locked
--- The lock of a process that is frozen counts for nothing once its lease has lapsed.
-select exists (select 1 from holders where run_id = :run_id)
-   and not coalesce((select is_lapsed from last_runners where run_id = :run_id), false) as answer
-
 -- name: locked_runs
+-- The lock of a process that is frozen counts for nothing once its lease has lapsed.
 select h.run_id
 from holders h
 left join last_runners r using (run_id)
@@ -196,11 +188,8 @@ select format as answer from journal
 insert into journal (format) values (:format)
 
 -- name: change_format
-update journal set format = :format
-
--- name: remember_journals
--- From now on: what was there before may have been copied.
-alter table runners alter column server set default this_journal()
+-- From now on a runner notes the journal: what was there before may have been copied.
+update journal set format = :format; alter table runners alter column server set default this_journal()
 
 -- name: size
 select coalesce(sum(pg_total_relation_size(oid)), 0)::bigint as bytes

@@ -4,7 +4,7 @@ psycopg is an extra of the program, and is imported where a connection is opened
 """
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -67,28 +67,6 @@ def connect(address: PostgresAddress) -> "PostgresConnection":
         is_away = isinstance(error, psycopg.OperationalError) and _is_away(address)
         raise (JournalAway if is_away else JournalUnreadable)(
             said("the journal {name} cannot be opened: {error}", name=address.name, error=in_a_line(error))
-        ) from error
-
-
-async def hear(address: PostgresAddress, channel: str) -> AsyncIterator[None]:
-    """Listen on a channel, on a connection of its own: one value once it listens, and one a notification.
-
-    Raises `JournalUnreadable` where the connection cannot be opened, or is lost.
-    """
-    import psycopg  # noqa: PLC0415 - an extra
-
-    try:
-        # Nothing of this blocks: psycopg waits for the socket on the event loop.
-        async with await psycopg.AsyncConnection.connect(
-            address.url, autocommit=True, **parameters_of(address)
-        ) as connection:
-            await connection.execute(cast("Any", f"listen {channel}"))
-            yield
-            async for _ in connection.notifies():
-                yield
-    except (psycopg.Error, OSError) as error:
-        raise JournalUnreadable(
-            "the journal {name} cannot be read: {error}", name=address.name, error=in_a_line(error)
         ) from error
 
 
@@ -276,24 +254,21 @@ class PostgresQueries(Queries):
 
 
 def _bound(values: Mapping[str, Value]) -> dict[str, str | int | None]:
-    """The parameters of a block as PostgreSQL can keep them."""
-    return {name: _without_nul(value) for name, value in bind(values).items()}
+    """The parameters of a block; PostgreSQL keeps no character 0 in a text, which is shown as unreadable instead."""
+
+    def replaced(found: re.Match[str]) -> str:
+        # An even number of backslashes is so many backslashes, and no escape.
+        slashes = len(found[0]) - len("u0000")
+        return found[0] if slashes % 2 == 0 else f"{found[0][: -len('u0000')]}ufffd"
+
+    bound = bind(values)
+    for name, value in bound.items():
+        if isinstance(value, str) and ("\0" in value or "u0000" in value):
+            bound[name] = _NUL.sub(replaced, value.replace("\0", "\ufffd"))
+    return bound
 
 
 @cache
 def _block(name: str) -> str:
     """A block as psycopg takes it: `%(name)s` for `:name`."""
     return _PARAMETER.sub(r"%(\1)s", blocks("postgres")[name].replace("%", "%%"))
-
-
-def _without_nul(value: str | int | None) -> str | int | None:
-    """A text that PostgreSQL can keep: it has no character 0, which is shown as unreadable instead."""
-    if not isinstance(value, str):
-        return value
-    return _NUL.sub(_replaced, value.replace("\0", "\ufffd")) if "\0" in value or "u0000" in value else value
-
-
-def _replaced(found: re.Match[str]) -> str:
-    # An even number of backslashes is so many backslashes, and no escape.
-    slashes = len(found[0]) - len("u0000")
-    return found[0] if slashes % 2 == 0 else f"{found[0][: -len('u0000')]}ufffd"

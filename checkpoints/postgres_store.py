@@ -10,12 +10,11 @@ import contextlib
 import hashlib
 import os
 import socket
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
 import anyio.to_thread
@@ -23,27 +22,25 @@ import anyio.to_thread
 from checkpoints import queries
 from checkpoints.address import JournalAddress, PostgresAddress
 from checkpoints.dialects import schema
-from checkpoints.errors import JournalError, JournalNotCleaned, JournalOtherFormat, JournalUnreadable
-from checkpoints.guards import refuse_conversion, refuse_held
+from checkpoints.errors import JournalNotCleaned, JournalOtherFormat, JournalUnreadable
 from checkpoints.postgres_connection import (
     PostgresQueries,
     WritingConnection,
     connect,
     explained,
-    hear,
     in_a_line,
     is_lost,
+    parameters_of,
 )
-from checkpoints.queries import Queries, Value, fill_states, upgrade
+from checkpoints.queries import Queries, Result, Value, fill_states, upgrade
 from checkpoints.states import State
-from checkpoints.store import Store, WaitForNews
+from checkpoints.store import Reader, Store, WaitForNews
+from checkpoints.transitions import refuse_conversion, refuse_held
 from checkpoints.writer import Dialect, Writer
 
 if TYPE_CHECKING:
     from checkpoints.postgres_connection import PostgresConnection
 
-
-Result = TypeVar("Result")
 
 _BEHIND: Final = 4
 FORMAT: Final = queries.FORMAT - _BEHIND
@@ -62,61 +59,84 @@ _CONVERTED: Final = range(1, FORMAT)
 
 
 class PostgresStore(Store):
-    """The store at an address; it can be read and written once it is open."""
+    """The store at an address."""
 
-    _reader: "PostgresConnection"
-    _locks: "PostgresConnection"
+    _locks: Reader
     _written: "PostgresConnection"
-    _writer: Writer[WritingConnection]
+    _writer: Writer
 
-    def __init__(self, place: JournalAddress, address: PostgresAddress, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, place: JournalAddress, address: PostgresAddress) -> None:
         self.address = place
         self.name = address.name
         self._channel = f"carbon_migrate_{hashlib.sha256(address.schema.encode()).hexdigest()[:16]}"
         self._address = address
-        self._loop = loop
         self._held: set[int] = set()
-        # A cancelled task leaves its thread inside a connection, which is closed when none is inside.
-        self._reading, self._locking = threading.Lock(), threading.Lock()
-        self._one_reads, self._one_locks = anyio.CapacityLimiter(1), anyio.CapacityLimiter(1)
-        self._opened = contextlib.ExitStack()
 
-    def open(self) -> None:
-        """Connect, and create the journal where there is none; blocks.
-
-        Raises `JournalUnreadable`, and `JournalOtherFormat` for a journal of another version.
-        """
+    def _open(self, opened: contextlib.ExitStack, loop: asyncio.AbstractEventLoop) -> None:
         # What this machine keeps of the journal, its socket, log and secrets, stands beside a file of its own.
         self.address.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.address.path.touch(mode=0o600)
-        with contextlib.ExitStack() as opened:
-            self._reader = opened.enter_context(contextlib.closing(connect(self._address)))
-            self._locks = opened.enter_context(contextlib.closing(connect(self._address)))
-            writer = connect(self._address)
+
+        def reader() -> Reader:
+            connection = connect(self._address)
+            return opened.enter_context(
+                contextlib.closing(Reader(connection, PostgresQueries(connection, self.name)))
+            )
+
+        self._reader, self._locks = reader(), reader()
+        with contextlib.ExitStack() as unless_it_fails:
+            self._written = unless_it_fails.enter_context(contextlib.closing(connect(self._address)))
+            with explained(self.name):
+                _prepare(self._written, self._address)
+            # Only now: who has no driver is told so by `connect`.
+            import psycopg  # noqa: PLC0415 - an extra
+
+            dialect = Dialect("begin", psycopg.Error, WritingConnection.cancel, is_lost)
+            self._writer = Writer(WritingConnection(self._written), dialect, loop)
+            unless_it_fails.pop_all()
+        opened.callback(self._writer.close)
+
+    @contextlib.contextmanager
+    def look(self) -> Iterator[Queries | None]:
+        """The blocks for this thread, as `look_into` gives them; blocks."""
+        address = self._address
+        with contextlib.closing(connect(address)) as connection, explained(address.name):
+            db = PostgresQueries(connection, address.name)
+            db.ask("only_look")
+            is_there = db.ask("has_journal")
+            if is_there and db.ask("format_of_journal") in _CONVERTED:
+                with contextlib.closing(connect(address)) as writing:
+                    _prepare(writing, address)
+            if is_there:
+                _check_format(db, address)
+            yield db if is_there else None
+
+    @contextlib.contextmanager
+    def look_while_idle(self) -> Iterator[Queries | None]:
+        """As `look`, while no run of the journal is taken up; blocks. Raises `RunHeld` where one is worked on."""
+        with self.look() as db:
+            if db is not None and (held := db.first("keep_runs_idle")) is not None:
+                refuse_held(db, held["run_id"])
+            yield db
+
+    @contextlib.contextmanager
+    def filled(self) -> Iterator[Queries]:
+        """The journal, made where there is none, and written in the context, in one transaction; blocks.
+
+        Raises `JournalUnreadable`, also for what fails within the context, and `JournalOtherFormat`.
+        """
+        with contextlib.closing(connect(self._address)) as connection:
+            # Only now: who has no driver is told so by `connect`.
+            import psycopg  # noqa: PLC0415 - an extra
+
             try:
-                with explained(self.name):
-                    _prepare(writer, self._address)
-            except BaseException:
-                writer.close()
-                raise
-            self._written = writer
-            self._writer = Writer(WritingConnection(writer), _dialect(), self._loop)
-            opened.callback(self._writer.close)
-            self._opened = opened.pop_all()
-
-    def close(self) -> None:
-        """Finish all accepted writes, and close everything; blocks. Raises `JournalNotClosed`."""
-        with self._reading, self._locking:
-            self._opened.close()
-
-    async def read(self, work: Callable[[Queries], Result]) -> Result:
-        """Run `work` on the committed data. Raises `JournalUnreadable`."""
-
-        def reading() -> Result:
-            with self._reading:
-                return PostgresQueries(self._reader, self.name).attempt(work)
-
-        return await anyio.to_thread.run_sync(reading, limiter=self._one_reads)
+                with connection.transaction():
+                    _prepare(connection, self._address)
+                    yield PostgresQueries(connection, self.name)
+            except psycopg.Error as error:
+                raise JournalUnreadable(
+                    "the journal {name} cannot be written: {error}", name=self.name, error=in_a_line(error)
+                ) from error
 
     async def write(self, work: Callable[[Queries], Result]) -> Result:
         """Run `work` in one transaction, durable when this returns. Raises what `Writer.do` raises."""
@@ -170,10 +190,6 @@ class PostgresStore(Store):
         with contextlib.suppress(JournalUnreadable):
             await self._ask("unlock_run", run_id)
 
-    async def is_locked(self, run_id: int) -> bool:
-        """Whether the lock of a run is held, by this process or another. Raises `JournalUnreadable`."""
-        return run_id in self._held or bool(await self._ask("is_run_locked", run_id))
-
     async def locked_runs(self, run_ids: Collection[int]) -> set[int]:
         """Those of the runs whose locks are held, in one statement. Raises `JournalUnreadable`."""
         held = await self.read(lambda db: {row["run_id"] for row in db.all("locked_runs")})
@@ -203,10 +219,19 @@ class PostgresStore(Store):
 
     async def _listen(self, run_id: int, heard: asyncio.Event) -> None:
         """Set the event at each notification, over a connection that is opened again whenever it is lost."""
+        import psycopg  # noqa: PLC0415 - an extra
+
+        address = self._address
         while True:
-            with suppress(JournalError):
-                async for _ in hear(self._address, f"{self._channel}_{run_id}"):
+            # Nothing of this blocks: psycopg waits for the socket on the event loop.
+            with suppress(psycopg.Error, OSError):
+                async with await psycopg.AsyncConnection.connect(
+                    address.url, autocommit=True, **parameters_of(address)
+                ) as connection:
+                    await connection.execute(cast("Any", f"listen {self._channel}_{run_id}"))
                     heard.set()
+                    async for _ in connection.notifies():
+                        heard.set()
             await asyncio.sleep(_AGAIN)
 
     def announce(self, db: Queries, run_id: int) -> None:
@@ -215,48 +240,13 @@ class PostgresStore(Store):
 
     def cut(self) -> None:
         """Shut the sockets down, so that a thread that waits for an answer gets an error."""
-        for connection in (self._locks, self._reader, self._written):
+        for connection in (self._locks.connection, self._reader.connection, self._written):
             with contextlib.suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as end:
                 end.shutdown(socket.SHUT_RDWR)
 
     async def _ask(self, name: str, run_id: int, **values: Value) -> object:
-        def asking() -> object:
-            with self._locking:
-                db = PostgresQueries(self._locks, self.name)
-                return db.attempt(lambda _: db.ask(name, run_id=run_id, **values))
-
-        return await anyio.to_thread.run_sync(asking, limiter=self._one_locks)
-
-
-@asynccontextmanager
-async def open_postgres(place: JournalAddress, address: PostgresAddress) -> AsyncIterator[PostgresStore]:
-    """The store at an address, open for as long as the context lasts."""
-    store = PostgresStore(place, address, asyncio.get_running_loop())
-    with anyio.CancelScope(shield=True):
-        await anyio.to_thread.run_sync(store.open)
-    try:
-        yield store
-    finally:
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(store.close)
-
-
-@contextlib.contextmanager
-def look_into_postgres(address: PostgresAddress) -> Iterator[Queries | None]:
-    """The journal's blocks for this thread, read-only, None where there is no journal; blocks.
-
-    Raises `JournalUnreadable`, also for what fails within the context, and `JournalOtherFormat`.
-    """
-    with contextlib.closing(connect(address)) as connection, explained(address.name):
-        db = PostgresQueries(connection, address.name)
-        db.ask("only_look")
-        is_there = db.ask("has_journal")
-        if is_there and db.ask("format_of_journal") in _CONVERTED:
-            with contextlib.closing(connect(address)) as writing:
-                _prepare(writing, address)
-        if is_there:
-            _check_format(db, address)
-        yield db if is_there else None
+        db = cast("PostgresQueries", self._locks.db)
+        return await self._locks.do(lambda _: db.ask(name, run_id=run_id, **values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,35 +276,6 @@ def facts_of_server(address: PostgresAddress) -> ServerFacts:
         )
 
 
-@contextlib.contextmanager
-def look_into_idle_postgres(address: PostgresAddress) -> Iterator[Queries | None]:
-    """As `look_into_postgres`, while no run is taken up. Raises `RunHeld` where one is worked on."""
-    with look_into_postgres(address) as db:
-        if db is not None and (held := db.first("keep_runs_idle")) is not None:
-            refuse_held(db, held["run_id"])
-        yield db
-
-
-@contextlib.contextmanager
-def filled_postgres(address: PostgresAddress) -> Iterator[Queries]:
-    """A journal that is made, and written in the context, in one transaction; blocks.
-
-    Raises `JournalUnreadable`, also for what fails within the context, and `JournalOtherFormat`.
-    """
-    with contextlib.closing(connect(address)) as connection:
-        # Only now: who has no driver is told so by `connect`.
-        import psycopg  # noqa: PLC0415 - an extra
-
-        try:
-            with connection.transaction():
-                _prepare(connection, address)
-                yield PostgresQueries(connection, address.name)
-        except psycopg.Error as error:
-            raise JournalUnreadable(
-                "the journal {name} cannot be written: {error}", name=address.name, error=in_a_line(error)
-            ) from error
-
-
 def _prepare(connection: "PostgresConnection", address: PostgresAddress) -> None:
     """Create the journal in its schema, or bring it and its states up to date.
 
@@ -331,7 +292,6 @@ def _prepare(connection: "PostgresConnection", address: PostgresAddress) -> None
             if db.first("locked_runs") is not None:
                 refuse_conversion(address.name)
             connection.execute(cast("Any", upgrade(cast("int", found) + _BEHIND, "postgres")))
-            db.ask("remember_journals")
             db.write("change_format", format=FORMAT)
         _check_format(db, address)
         fill_states(db)
@@ -348,12 +308,3 @@ def _check_format(db: PostgresQueries, address: PostgresAddress) -> None:
             found=str(found),
             known=FORMAT,
         )
-
-
-def _dialect() -> Dialect[WritingConnection]:
-    import psycopg  # noqa: PLC0415 - an extra
-
-    def is_forbidden(error: Exception) -> bool:
-        return isinstance(error, psycopg.IntegrityError) and str(error).startswith("forbidden transition")
-
-    return Dialect("begin", psycopg.Error, is_forbidden, WritingConnection.cancel, is_lost)

@@ -11,15 +11,16 @@ Digests keep the same row from being entered again (`checkpoints/rows.py`). Rows
 Removed texts stay in free pages of the file until it is rewritten (`SqliteStore.clean`).
 """
 
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from checkpoints import rows
 from checkpoints.errors import RunUnfinished
-from checkpoints.queries import MAILBOX, FoundRow, Queries
+from checkpoints.queries import MAILBOX, Queries
 from checkpoints.records import Purged, Run, Totals
-from checkpoints.rows import Digests, new_secret
+from checkpoints.rows import Digests
 
 _PAGE: Final = 1000
 
@@ -45,34 +46,32 @@ def purge_run(db: Queries, run: Run, purge: Purge, totals: Totals, now: str) -> 
     kept_totals = None if purge.keep_totals else rows.of_totals(totals)
     if not db.write("begin_purge", run_id=run.run_id, parameters=purge.parameters, totals=kept_totals, now=now):
         raise RunUnfinished("run {run} is not at its end: it is not purged", run=run.name)
-    db.write("begin_purging", secret=new_secret())
+    db.write("begin_purging", secret=secrets.token_hex(rows.SECRET_BYTES))
     db.write("mark_cleaned", is_cleaned=0)
     db.write("forget_extra_subscribers", run_id=run.run_id)
     for table in MAILBOX:
-        db.write(f"remove_{table}", run_id=run.run_id)
+        db.write(f"remove({table})", run_id=run.run_id)
     before = db.one("contents", run_id=run.run_id)
     if purge.keep_totals:
         refusals, removed = db.write("purge_refusals", run_id=run.run_id), 0
         db.write("purge_decisions", run_id=run.run_id)
     else:
         db.write("remove_decisions", run_id=run.run_id)
-        db.write("remove_commands", run_id=run.run_id)
-        refusals = db.write("remove_refusals", run_id=run.run_id)
+        db.write("remove(commands)", run_id=run.run_id)
+        refusals = db.write("remove(refusals)", run_id=run.run_id)
         removed = db.write("remove_items", run_id=run.run_id)
     digests = Digests(db.one("purging")["secret"]) if is_first else None
     emptied, last = 0, 0
     while page := db.all("to_purge", run_id=run.run_id, after=last, size=_PAGE):
-        kept = [_emptied(row, run.job, purge, digests) for row in page]
+        kept = []
+        for row in page:
+            key, lane, wanted = row["key"], row["lane"], row["wanted"]
+            # A row that was purged before has its digests already.
+            if digests is not None:
+                key, lane = digests.of_key(run.job, key), digests.of_key(run.job, lane)
+                wanted = digests.of_values(row["amount"], wanted)
+            kept.append((row["item_id"], key, lane, purge.empty(row["payload"]), wanted))
         emptied += db.write("purge_items", run_id=run.run_id, rows=kept, keep_totals=purge.keep_totals)
         last = page[-1]["item_id"]
     calls = before["items"] if is_first else 0
     return Purged(emptied, removed, refusals, calls, before["answers"], before["messages"])
-
-
-def _emptied(row: FoundRow, job: str, purge: Purge, digests: Digests | None) -> tuple[int | str | None, ...]:
-    """What `purge_items` keeps of an item; one that was purged before has its digests already."""
-    key, lane, wanted = row["key"], row["lane"], row["wanted"]
-    if digests is not None:
-        key, lane = digests.of_key(job, key), digests.of_key(job, lane)
-        wanted = digests.of_values(row["amount"], wanted)
-    return row["item_id"], key, lane, purge.empty(row["payload"]), wanted

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -31,10 +31,8 @@ MAILBOX: Final = ("requests", "live", "samples")
 _encode: Final = msgspec.json.Encoder(enc_hook=str).encode
 
 
-class FoundRow(Protocol):
-    """A row of a block, read by the names of its columns."""
-
-    def __getitem__(self, name: str, /) -> Any: ...  # noqa: ANN401 - of whatever type the column is
+FoundRow: TypeAlias = Mapping[str, Any]
+"""A row of a block, read by the names of its columns."""
 
 
 class Queries(ABC):
@@ -90,11 +88,6 @@ PAGE: Final = 500
 """Rows that are read and written at a time, where they go from one journal into another."""
 
 
-def values_of(row: FoundRow) -> dict[str, object]:
-    """The columns of a row by their names; a row of either driver is a mapping."""
-    return dict(cast("Any", row))
-
-
 def bind(values: Mapping[str, Value]) -> dict[str, str | int | None]:
     """The parameters of a block."""
     bound: dict[str, str | int | None] = {}
@@ -144,19 +137,18 @@ def made_by(dialect: Dialect, *things: str) -> str:
     return "\n".join(made for thing in things for made in re.findall(rf"create \w+ {thing}\b[^;]*;", schema(dialect)))
 
 
-def upgrade(found: int, dialect: Dialect = "sqlite") -> str:
-    """What makes a journal of an earlier format, as those in files are numbered, one of this format."""
+def upgrade(found: int, dialect: Dialect = "sqlite", *, is_early: bool = False) -> str:
+    """What makes a journal of an earlier format, as those in files are numbered, one of this format.
+
+    One `is_early` has not the last tables of format 5.
+    """
     steps = _named("upgrades.sql")
     script = "\n".join(in_dialect(steps[f"from_{number}"], dialect, {}) for number in range(found, FORMAT))
     dropped = ["effects"] if found == FIRST_CONVERTED else []
     if dialect == "postgres":
         dropped += ["seconds", "this_journal", "last_runners"]
-    return f"{script}\n{made_by(dialect, *dropped, *MAILBOX)}\n"
-
-
-def upgrade_early() -> str:
-    """What makes an early journal of that format one with its last tables, before it is upgraded."""
-    return _named("upgrades.sql")["from_5_early"]
+    early = steps["from_5_early"] if is_early else ""
+    return f"{early}\n{script}\n{made_by(dialect, *dropped, *MAILBOX)}\n"
 
 
 # ---- the tables of states and transitions, filled whenever a journal is opened ------------------------------------

@@ -173,9 +173,6 @@ select host, process, began_at from runners where run_id = :run_id order by epoc
 -- The last runner of a run. Only the lock on the journal's file tells whether it still works on it.
 select host, process, began_at from runners where run_id = :run_id order by epoch desc limit 1
 
--- name: epochs
-select run_id, epoch from runs
-
 -- name: runners_of_runs
 -- The last runner of each run.
 select r.run_id, r.host, r.process, r.began_at
@@ -207,9 +204,6 @@ select coalesce(max(number), 0) as number from items where run_id = :run_id
 
 -- name: move_cursor
 update runs set cursor = :cursor where run_id = :run_id
-
--- name: left_out
-select left_out from runs where run_id = :run_id
 
 -- name: leave_out
 update runs set left_out = :left_out where run_id = :run_id
@@ -511,6 +505,13 @@ left join items c on c.item_id = i.carried_by
 where i.run_id @numbers(:ids)
 group by i.run_id, i.state
 
+-- name: rest_of_runs
+-- What became no items, and the totals that a purge has kept.
+select run_id, left_out, purged_totals,
+       (select count(*) from refusals f where f.run_id = r.run_id and f.mended_at is null) as refused
+from runs r
+where run_id @numbers(:ids)
+
 -- name: amounts_of_rows
 -- What these items of a run ask for themselves, by number: of an undo what they take back, as in `totals_of_runs`. Beside
 -- it the row that carries them in its sum, and what they carry with the rows that are merged into them.
@@ -519,17 +520,6 @@ select i.number, c.number as merged_into, coalesce(case when i.undoes is not nul
 from items i
 left join items c on c.item_id = i.carried_by and c.row_amount is not null
 where i.run_id = :run_id and i.number @numbers(:numbers)
-
--- name: refusals_of_runs
-select run_id, count(*) as refusals
-from refusals
-where mended_at is null and run_id @numbers(:ids)
-group by run_id
-
--- name: purged_totals_of_runs
-select run_id, purged_totals
-from runs
-where purged_totals is not null and run_id @numbers(:ids)
 
 -- name: absolute_sum
 select @sum(ltrim(amount, '-')) as amount
@@ -594,13 +584,6 @@ from refusals
 where run_id = :run_id and mended_at is null and refusal_id > :after
 order by refusal_id
 limit :size
-
--- name: totals_of_purged
--- The totals that a purge has kept, where it has removed the rows.
-select purged_totals from runs where run_id = :run_id and purged_totals is not null
-
--- name: count_refusals
-select count(*) as refusals from refusals where run_id = :run_id and mended_at is null
 
 -- ---- Undo ---------------------------------------------------------------------------------------------------------
 
@@ -792,17 +775,11 @@ update refusals
 set column_name = null, label = '', reason = '""', row = '[]', conflict = null
 where run_id = :run_id
 
--- name: remove_refusals
-delete from refusals where run_id = :run_id
-
 -- name: purge_decisions
 update decisions set why = '' where item_id in (select item_id from items where run_id = :run_id)
 
 -- name: remove_decisions
 delete from decisions where item_id in (select item_id from items where run_id = :run_id)
-
--- name: remove_commands
-delete from commands where run_id = :run_id
 
 -- ---- The mailbox --------------------------------------------------------------------------------------------------
 -- `seconds()` is the journal's clock: of this machine, or of the server.
@@ -838,9 +815,6 @@ delete from requests where request_id = :request_id
 -- Those whose asker has not waited for the answer.
 delete from requests where run_id = :run_id and expires_at < seconds() - 3600
 
--- name: remove_requests
-delete from requests where run_id = :run_id
-
 -- name: tell
 insert into live (run_id, epoch, at, status)
 select run_id, epoch, seconds(), :status from runs where run_id = :run_id and epoch = :epoch
@@ -850,9 +824,6 @@ on conflict (run_id) do update set epoch = excluded.epoch, at = excluded.at, sta
 insert into samples (run_id, slot, at, sample)
 select run_id, :slot, seconds(), :sample from runs where run_id = :run_id and epoch = :epoch
 on conflict (run_id, slot) do update set at = excluded.at, sample = excluded.sample
-
--- name: pause
-select paused_at, paused_by from runs where run_id = :run_id
 
 -- name: live
 select status, seconds() - at as age from live where run_id = :run_id and epoch = :epoch
@@ -867,12 +838,6 @@ order by at
 
 -- name: fall_silent
 delete from live where run_id = :run_id and epoch = :epoch
-
--- name: remove_live
-delete from live where run_id = :run_id
-
--- name: remove_samples
-delete from samples where run_id = :run_id
 
 -- ---- Comparing two lists ------------------------------------------------------------------------------------------
 
@@ -912,55 +877,20 @@ select 0, line, label, reason from (select * from old except select * from new)
 order by line, is_new
 
 -- ---- A copy of the whole journal ---------------------------------------------------------------------------------
--- A page of a table after the key of the last row. `copy(table)` writes such a page as it is.
+-- `page(table, keys)` gives a page of a table after the keys of the last row, `copy(table)` writes such a page as it is.
 
--- name: defer_references
+-- name: begin_copy
 -- A row may name a later one, as that which carries it.
 pragma defer_foreign_keys = on
 
--- name: move_counters
--- SQLite counts on from the last row.
+-- name: end_copy
+-- SQLite counts on from the last row, and a journal in a file has no owners of billings.
 select null
-
--- name: fill_billings
--- A journal in a file has no owners of billings.
-select null
-
--- name: take_time
--- A copy may be silent for as long as it reads.
-select null
-
--- name: page_of_runs
-select * from runs where run_id > :after_run_id order by run_id limit :size
-
--- name: page_of_purging
-select * from purging limit :size
 
 -- name: page_of_items
-select * from items where item_id > :after_item_id order by item_id limit :size
-
--- name: page_of_refusals
-select * from refusals where refusal_id > :after_refusal_id order by refusal_id limit :size
-
--- name: page_of_decisions
-select * from decisions where decision_id > :after_decision_id order by decision_id limit :size
-
--- name: page_of_commands
-select * from commands where command_id > :after_command_id order by command_id limit :size
-
--- name: page_of_runners
-select * from runners where (run_id, epoch) > (:after_run_id, :after_epoch) order by run_id, epoch limit :size
-
--- name: page_of_verifications
-select * from verifications where verification_id > :after_verification_id order by verification_id limit :size
-
--- name: page_of_reports
-select * from reports where report_id > :after_report_id order by report_id limit :size
-
--- name: page_of_list
 select * from items where run_id = :run_id and number > :after order by number limit :size
 
--- name: page_of_list_refusals
+-- name: page_of_refusals
 select * from refusals where run_id = :run_id and refusal_id > :after order by refusal_id limit :size
 
 -- ---- The table of states, filled at every open ----------------------------------------------------------------------

@@ -105,19 +105,10 @@ class Holder:
 
     @property
     def sentence(self) -> Said:
-        """The process in words."""
-        return said(
-            "process {process} on {host}, since {since}",
-            process=self.process,
-            host=self.host,
-            since=self._since,
-        )
-
-    @property
-    def _since(self) -> str | datetime:
-        """The moment, which each language writes as its own."""
+        """The process in words; the moment is one that each language writes as its own."""
         day, zone, rest = self.since.partition(" UTC")
-        return datetime.fromisoformat(day).replace(tzinfo=UTC) if zone and not rest else self.since
+        since = datetime.fromisoformat(day).replace(tzinfo=UTC) if zone and not rest else self.since
+        return said("process {process} on {host}, since {since}", process=self.process, host=self.host, since=since)
 
     def __str__(self) -> str:
         return str(self.sentence)

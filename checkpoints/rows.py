@@ -4,7 +4,6 @@ A row becomes a record by the names of its columns (`record`); what a record has
 is JSON in the journal.
 """
 
-import secrets
 import socket
 from collections import abc
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -29,8 +28,8 @@ Record = TypeVar("Record")
 # ---- digests in place of the keys and values of purged rows -------------------------------------------------------
 
 
-_LENGTH: Final = 16
-"""Bytes of a digest: two of a billion rows are alike with a chance of one to 10^20."""
+SECRET_BYTES: Final = 16
+"""Bytes of a secret and of a digest: two of a billion rows are alike with a chance of one to 10^20."""
 
 PURGED_VALUE: Final = said("a value that is purged")
 """What a purged row asked for, for people."""
@@ -54,12 +53,7 @@ class Digests:
     def _of(self, *parts: str | None) -> str:
         # A text for people is a string of its own kind, which is not encoded.
         text = msgspec.json.encode([None if part is None else str(part) for part in parts])
-        return blake2b(text, key=bytes.fromhex(self.secret), digest_size=_LENGTH).hexdigest()
-
-
-def new_secret() -> str:
-    """A new secret."""
-    return secrets.token_hex(_LENGTH)
+        return blake2b(text, key=bytes.fromhex(self.secret), digest_size=SECRET_BYTES).hexdigest()
 
 
 def stored_keys(digests: Digests | None, job: str, keys: Collection[str]) -> list[tuple[str, str]]:
@@ -151,8 +145,7 @@ def of_reason(reason: str) -> tuple[str, str]:
 
 def record(kind: type[Record], row: FoundRow, **more: object) -> Record:
     """A record of this kind from the columns of its names, and from `more` values."""
-    # A row of either driver is a mapping.
-    values: dict[str, Any] = {**dict(cast("Any", row)), **more}
+    values: dict[str, Any] = {**dict(row), **more}
     for name, decode in _in_json(cast("Any", kind)).items():
         if name not in more and values[name] is not None:
             values[name] = decode(values[name])
@@ -201,11 +194,6 @@ def to_totals(states: Sequence[FoundRow], refused: int, left_out: Mapping[str, i
         merged_amount=sum((Decimal(row["merged_amount"] or 0) for row in states), Decimal(0)),
         of_calls=of_calls if reversed_by else {},
     )
-
-
-def to_digests(row: FoundRow | None) -> Digests | None:
-    """The row of `purging`; None if nothing of the journal was purged."""
-    return None if row is None else Digests(row["secret"])
 
 
 def of_totals(totals: Totals) -> str:

@@ -1,7 +1,6 @@
 """Connections to a journal's file: their pragmas, their SQL functions, and the read connection."""
 
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,12 +8,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-import anyio
-import anyio.to_thread
-
 from checkpoints.errors import JournalUnreadable
 from checkpoints.own_files import check_beside
 from checkpoints.queries import FoundRow, Queries, Result, Value, bind, blocks
+from checkpoints.store import Reader
 from checkpoints.writer import Dialect
 from texts.said import said
 
@@ -24,8 +21,9 @@ from texts.said import said
 class SqliteQueries(Queries):
     """Runs blocks on a connection of SQLite. Raises `sqlite3.Error`."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, name: Path | str = "") -> None:
         self._connection = connection
+        self._name = name
 
     def each(self, name: str, /, **values: Value) -> Iterator[FoundRow]:
         """The rows of a block, read one by one."""
@@ -66,7 +64,9 @@ class SqliteQueries(Queries):
         try:
             return work(self)
         except sqlite3.Error as error:
-            raise JournalUnreadable("the journal cannot be read: {error}", error=error) from error
+            raise JournalUnreadable(
+                "the journal {name} cannot be read: {error}", name=self._name, error=error
+            ) from error
 
 
 # ---- connections to a journal's file ------------------------------------------------------------------------------
@@ -92,27 +92,17 @@ class _DecimalSum:
         return format(self._sum, "f")
 
 
-def _is_forbidden(error: Exception) -> bool:
-    return isinstance(error, sqlite3.IntegrityError) and str(error).startswith("forbidden transition")
-
-
-SQLITE: Final[Dialect[sqlite3.Connection]] = Dialect(
-    "begin immediate", sqlite3.Error, _is_forbidden, sqlite3.Connection.interrupt
-)
+SQLITE: Final[Dialect] = Dialect("begin immediate", sqlite3.Error, sqlite3.Connection.interrupt)
 """For the writer of a journal."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open the journal at `path` in autocommit mode, for explicit transactions. Raises `JournalUnreadable`."""
-    try:
+    with explained(path):
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         set_up(connection)
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = full")
-    except sqlite3.Error as error:
-        raise JournalUnreadable(
-            "{path} cannot be opened as a journal: {error}", path=path, error=why_sqlite(error)
-        ) from error
     # SQLite has created its own files only now.
     check_beside(path)
     return connection
@@ -129,12 +119,8 @@ def set_up(connection: sqlite3.Connection) -> None:
 def connect_to_look(path: Path) -> sqlite3.Connection:
     """Open the journal at `path` read-only. Raises `JournalUnreadable`."""
     check_beside(path.resolve())
-    try:
+    with explained(path):
         connection = sqlite3.connect(read_only(path), uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
-    except sqlite3.Error as error:
-        raise JournalUnreadable(
-            "{path} cannot be opened as a journal: {error}", path=path, error=why_sqlite(error)
-        ) from error
     connection.row_factory = sqlite3.Row
     _add_functions(connection)
     return connection
@@ -150,11 +136,16 @@ def _seconds() -> float:
     return time.time()
 
 
-def why_sqlite(error: sqlite3.Error) -> str:
-    """What SQLite says, behind a sentence where it is the usual mistake: another file was named."""
-    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
-        return said("this is another kind of file ({error})", error=str(error))
-    return str(error)
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Raise `JournalUnreadable` for an error of SQLite, also in words where another kind of file was named."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        why = str(error)
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+            why = said("this is another kind of file ({error})", error=why)
+        raise JournalUnreadable("{path} cannot be used as a journal: {error}", path=path, error=why) from error
 
 
 def read_only(path: Path) -> str:
@@ -162,48 +153,19 @@ def read_only(path: Path) -> str:
     return f"{path.absolute().as_uri()}?mode=ro"
 
 
-class JournalReader:
-    """The read connection to the journal at `path`; it takes ownership of a connection opened in any thread.
-
-    Worker threads use it, one at a time, and it is closed when none is inside. A cancelled task leaves its thread
-    inside SQLite, and closing a connection in use is a segmentation fault. So a thread lock, which no cancellation
-    can break, separates a read from the close.
-    """
-
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self._connection = connection
-        self._queries = SqliteQueries(connection)
-        self._path = path
-        self._inside = threading.Lock()
-        self._closed = False
-        self._one_at_a_time = anyio.CapacityLimiter(1)
-
-    async def do(self, work: Callable[[Queries], Result]) -> Result:
-        """Run `work` in a worker thread. Raises `JournalUnreadable`."""
-        return await anyio.to_thread.run_sync(self._read, work, limiter=self._one_at_a_time)
-
-    def _read(self, work: Callable[[Queries], Result]) -> Result:
-        with self._inside:
-            if self._closed:
-                raise JournalUnreadable("the journal {path} is closed", path=self._path)
-            try:
-                return work(self._queries)
-            except sqlite3.Error as error:
-                raise JournalUnreadable(
-                    "the journal {path} cannot be read: {error}", path=self._path, error=error
-                ) from error
+class JournalReader(Reader):
+    """The read connection to a journal in a file; a read that does not end is interrupted by the close."""
 
     def close(self) -> None:
         """Interrupt the read under way, and close the connection once no thread is inside; blocks."""
-        self._closed = True
         if not self._inside.acquire(blocking=False):
-            self._connection.interrupt()
+            self.connection.interrupt()
             # Repeated, because SQLite ignores an interruption that comes just before its statement.
             while not self._inside.acquire(timeout=_BETWEEN_INTERRUPTS):
-                self._connection.interrupt()
+                self.connection.interrupt()
             # The interruption outlives its statement and would prevent the checkpoint of the log at close.
-            self._connection.execute("select 1")
+            self.connection.execute("select 1")
         try:
-            self._connection.close()
+            self.connection.close()
         finally:
             self._inside.release()

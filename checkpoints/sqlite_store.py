@@ -1,42 +1,35 @@
-"""The store of a journal in one SQLite file: a read connection, a write thread, and the locks of its runs.
-
-The journal needs this of its database: transactions that are durable when they return, and one runner a run.
-Connections are opened and closed in worker threads. The thread of a cancelled task runs on, so `close` waits for an
-opening under way, and no connection is left open.
-"""
+"""The store of a journal in one SQLite file: a read connection, a write thread, and the locks of its runs."""
 
 import asyncio
 import contextlib
 import sqlite3
-import threading
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
-import anyio
 import anyio.to_thread
 
 from checkpoints.address import JournalAddress
 from checkpoints.dialects import schema
 from checkpoints.errors import JournalNotCleaned, JournalOtherFormat, JournalUnreadable
-from checkpoints.guards import refuse_conversion
-from checkpoints.journal_file import JournalFile
+from checkpoints.journal_file import JournalFile, none_taken_up
 from checkpoints.own_files import copy_name, keep_copy
-from checkpoints.queries import FIRST_CONVERTED, FORMAT, Queries, fill_states, upgrade, upgrade_early
+from checkpoints.queries import FIRST_CONVERTED, FORMAT, Queries, Result, fill_states, upgrade
 from checkpoints.sqlite_connection import (
     BUSY_SECONDS,
     SQLITE,
     JournalReader,
     SqliteQueries,
     connect,
-    why_sqlite,
+    connect_to_look,
+    explained,
 )
 from checkpoints.states import State
 from checkpoints.store import Store
+from checkpoints.transitions import refuse_conversion, refuse_held
 from checkpoints.writer import Writer
 from texts.remedies import Remedy
-from texts.said import Said, said
+from texts.said import said
 
 # ---- the schema of a journal file ---------------------------------------------------------------------------------
 
@@ -65,10 +58,13 @@ def prepared(path: Path, *, in_use: bool = False) -> Iterator[tuple[SqliteQuerie
 
     Raises what `prepare` raises.
     """
-    _refuse_strangers(path)
-    with contextlib.closing(connect(path)) as connection:
-        copy = None
-        try:
+    with explained(path):
+        # Before `connect`, which would switch another program's database to WAL mode.
+        with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as stranger:
+            stranger.row_factory = sqlite3.Row
+            _format_of(stranger, path)
+        with contextlib.closing(connect(path)) as connection:
+            copy = None
             connection.execute("begin immediate")
             found = _format_of(connection, path)
             if found in _CONVERTED:
@@ -77,38 +73,14 @@ def prepared(path: Path, *, in_use: bool = False) -> Iterator[tuple[SqliteQuerie
                 # In the transaction, so that nobody writes between the copy and the conversion.
                 copy = keep_copy(path, found)
             if found != FORMAT:
-                if found and not SqliteQueries(connection).all("runners_have_hosts"):
-                    _run_script(connection, upgrade_early())
-                _run_script(connection, upgrade(found) if found else schema())
+                is_early = not SqliteQueries(connection).all("runners_have_hosts")
+                _run_script(connection, upgrade(found, is_early=is_early) if found else schema())
                 connection.execute(f"pragma application_id = {APPLICATION_ID}")
                 connection.execute(f"pragma user_version = {FORMAT}")
             fill_states(SqliteQueries(connection))
             yield SqliteQueries(connection), copy
             # What is not committed is rolled back when the connection is closed.
             connection.execute("commit")
-        except sqlite3.Error as error:
-            raise JournalUnreadable(
-                "{path} cannot be used as a journal: {error}", path=path, error=why_sqlite(error)
-            ) from error
-
-
-def has_format(connection: sqlite3.Connection, path: Path) -> bool:
-    """Whether the open file is a journal of the present format; False for an empty file.
-
-    Raises `JournalOtherFormat` and `JournalUnreadable`, as `prepare` does, also for a journal that only `prepare` can
-    convert.
-    """
-    found = _format_of(connection, path)
-    if found in _CONVERTED:
-        raise JournalOtherFormat(
-            "{path} was written by an earlier carbon-migrate (format {found}; this one knows {known}): it is "
-            "converted when a run of it is looked at, as with {status}",
-            path=path,
-            found=found,
-            known=FORMAT,
-            status=Remedy("status", settings=(("journal", str(path)),)),
-        )
-    return bool(found)
 
 
 def _format_of(connection: sqlite3.Connection, path: Path) -> int:
@@ -119,7 +91,7 @@ def _format_of(connection: sqlite3.Connection, path: Path) -> int:
     otherwise a journal that another process creates meanwhile could show tables without the application id, and look
     like another program's database.
     """
-    with _snapshot(connection):
+    with contextlib.nullcontext() if connection.in_transaction else SqliteQueries(connection).snapshot():
         (application,) = connection.execute("pragma application_id").fetchone()
         (found,) = connection.execute("pragma user_version").fetchone()
         (tables,) = connection.execute("select count(*) from sqlite_master").fetchone()
@@ -130,7 +102,24 @@ def _format_of(connection: sqlite3.Connection, path: Path) -> int:
             "{path} is a database of another program, not a journal: name another file", path=path
         )
     if found > FORMAT:
-        raise JournalOtherFormat(_of_newer(path, found))
+        formats = {"path": path, "found": found, "known": FORMAT}
+        copy = copy_name(path, FORMAT)
+        raise JournalOtherFormat(
+            said(
+                "{path} was written by a newer carbon-migrate (format {found}; this one knows {known}): install that "
+                "version; or go back to the copy that it has kept, {copy}: move {path} away with what is named like "
+                "it and ends with -wal or -shm, and give the copy its name. What was sent since then is found by its "
+                "marks in the billing, which payments have not",
+                copy=copy.name,
+                **formats,
+            )
+            if copy.exists()
+            else said(
+                "{path} was written by a newer carbon-migrate (format {found}; this one knows {known}): install that "
+                "version or name another journal",
+                **formats,
+            )
+        )
     if 0 < found < FIRST_CONVERTED:
         raise JournalOtherFormat(
             "{path} was written by an earlier carbon-migrate (format {found}; this one knows {known}), which "
@@ -151,51 +140,6 @@ def _format_of(connection: sqlite3.Connection, path: Path) -> int:
     return int(found)
 
 
-def _of_newer(path: Path, found: int) -> Said:
-    if not (copy := copy_name(path, FORMAT)).exists():
-        return said(
-            "{path} was written by a newer carbon-migrate (format {found}; this one knows {known}): install that "
-            "version or name another journal",
-            path=path,
-            found=found,
-            known=FORMAT,
-        )
-    return said(
-        "{path} was written by a newer carbon-migrate (format {found}; this one knows {known}): install that "
-        "version; or go back to the copy that it has kept, {copy}: move {path} away with what is named like it and "
-        "ends with -wal or -shm, and give the copy its name. What was sent since then is found by its marks in the "
-        "billing, which payments have not",
-        path=path,
-        found=found,
-        known=FORMAT,
-        copy=copy.name,
-    )
-
-
-def _refuse_strangers(path: Path) -> None:
-    """Check the file before `connect`, which would switch another program's database to WAL mode."""
-    try:
-        with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
-            connection.row_factory = sqlite3.Row
-            _format_of(connection, path)
-    except sqlite3.Error as error:
-        raise JournalUnreadable(
-            "{path} cannot be opened as a journal: {error}", path=path, error=why_sqlite(error)
-        ) from error
-
-
-@contextlib.contextmanager
-def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
-    if connection.in_transaction:
-        yield
-        return
-    connection.execute("begin")
-    try:
-        yield
-    finally:
-        connection.execute("rollback")
-
-
 def _run_script(connection: sqlite3.Connection, script: str) -> None:
     """Run a script inside the open transaction; `executescript` would commit it first."""
     statement = ""
@@ -209,50 +153,67 @@ def _run_script(connection: sqlite3.Connection, script: str) -> None:
 # ---- the store of a journal in one SQLite file --------------------------------------------------------------------
 
 
-Result = TypeVar("Result")
-
-
 class SqliteStore(Store):
-    """The store at `path`; it can be read and written once it is open."""
+    """The store of the file at an address."""
 
     _file: JournalFile
-    _reader: JournalReader
-    _writer: Writer[sqlite3.Connection]
+    _writer: Writer
 
-    def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:
-        self.path = path.resolve()
+    def __init__(self, address: JournalAddress) -> None:
+        self.address, self.path = address, address.path
+
+    def _open(self, opened: contextlib.ExitStack, loop: asyncio.AbstractEventLoop) -> None:
+        self.path = self.path.resolve()
         self.address = JournalAddress(self.path)
-        self._loop = loop
-        self._one_at_a_time = threading.Lock()
-        self._opened = contextlib.ExitStack()
-        self._closed = False
+        self._file = opened.enter_context(contextlib.closing(JournalFile(self.path)))
+        # Two processes that create it at once would find it incomplete, or SQLite busy changing its mode.
+        with self._file.making(BUSY_SECONDS):
+            self.kept_copy = prepare(self.path, in_use=self._file.is_in_use())
+        connection = connect(self.path)
+        self._reader = JournalReader(connection, SqliteQueries(connection, self.path))
+        opened.callback(self._reader.close)
+        self._writer = Writer(connect(self.path), SQLITE, loop)
+        opened.callback(self._writer.close)
 
-    def open(self) -> None:
-        """Open the journal, and create it if it does not exist; blocks. Raises what `prepare` raises."""
-        with self._one_at_a_time, contextlib.ExitStack() as opened:
-            if self._closed:
-                # Closed before this thread had its turn.
-                return
-            self._file = JournalFile(self.path)
-            opened.callback(self._file.close)
-            # Two processes that create it at once would find it incomplete, or SQLite busy changing its mode.
-            with self._file.making(BUSY_SECONDS):
-                self.kept_copy = prepare(self.path, in_use=self._file.is_in_use())
-            self._reader = JournalReader(connect(self.path), self.path)
-            opened.callback(self._reader.close)
-            self._writer = Writer(connect(self.path), SQLITE, self._loop)
-            opened.callback(self._writer.close)
-            self._opened = opened.pop_all()
+    @contextlib.contextmanager
+    def look(self) -> Iterator[Queries | None]:
+        """The blocks for this thread, as `look_into` gives them; blocks."""
+        if not self.path.exists():
+            yield None
+            return
+        with explained(self.path), contextlib.closing(connect_to_look(self.path)) as connection:
+            found = _format_of(connection, self.path)
+            if found in _CONVERTED:
+                raise JournalOtherFormat(
+                    "{path} was written by an earlier carbon-migrate (format {found}; this one knows {known}): it is "
+                    "converted when a run of it is looked at, as with {status}",
+                    path=self.path,
+                    found=found,
+                    known=FORMAT,
+                    status=Remedy("status", settings=(("journal", str(self.path)),)),
+                )
+            yield SqliteQueries(connection, self.path) if found else None
 
-    def close(self) -> None:
-        """Finish all accepted writes, and close everything; blocks. Raises `JournalNotClosed`."""
-        with self._one_at_a_time:
-            self._closed = True
-            self._opened.close()
+    @contextlib.contextmanager
+    def look_while_idle(self) -> Iterator[Queries | None]:
+        """As `look`, while no run of the journal is taken up; blocks. Raises `RunHeld` where one is worked on."""
+        if not self.path.exists():
+            yield None
+            return
+        with none_taken_up(self.path) as held, self.look() as db:
+            if db is not None and held is not None:
+                refuse_held(db, held)
+            yield db
 
-    async def read(self, work: Callable[[Queries], Result]) -> Result:
-        """Run `work` on the committed data. Raises `JournalUnreadable`."""
-        return await self._reader.do(work)
+    @contextlib.contextmanager
+    def filled(self) -> Iterator[Queries]:
+        """The journal, made where there is none, and written in the context, in one transaction; blocks.
+
+        Raises `JournalUnreadable`, also for what fails within the context, and what `prepare` raises.
+        """
+        path = self.path.resolve()
+        with contextlib.closing(JournalFile(path)) as file, file.making(BUSY_SECONDS), prepared(path) as (db, _):
+            yield db
 
     async def write(self, work: Callable[[Queries], Result]) -> Result:
         """Run `work` in one transaction, durable when this returns. Raises what `Writer.do` raises.
@@ -276,7 +237,7 @@ class SqliteStore(Store):
         await anyio.to_thread.run_sync(self._clean)
 
     def _clean(self) -> None:
-        with self._one_at_a_time, contextlib.closing(connect(self.path)) as connection:
+        with contextlib.closing(connect(self.path)) as connection:
             try:
                 connection.execute("vacuum")
                 # The log still has the old pages. It is emptied once no other connection reads them.
@@ -304,33 +265,6 @@ class SqliteStore(Store):
         """Release the lock of a run."""
         self._file.unlock(run_id)
 
-    async def is_locked(self, run_id: int) -> bool:
-        """Whether the lock of a run is held, by this process or another."""
-        return self._file.is_locked(run_id)
-
     async def locked_runs(self, run_ids: Collection[int]) -> set[int]:
         """Those of the runs whose locks are held."""
         return {run_id for run_id in run_ids if self._file.is_locked(run_id)}
-
-
-@contextlib.contextmanager
-def filled_sqlite(path: Path) -> Iterator[Queries]:
-    """A journal at `path` that is made, and written in the context, in one transaction; blocks.
-
-    Raises `JournalUnreadable`, also for what fails within the context, and what `prepare` raises.
-    """
-    path = path.resolve()
-    with contextlib.closing(JournalFile(path)) as file, file.making(BUSY_SECONDS), prepared(path) as (db, _):
-        yield db
-
-
-@asynccontextmanager
-async def open_sqlite(path: Path) -> AsyncIterator[SqliteStore]:
-    """The store at `path`, open for as long as the context lasts."""
-    store = SqliteStore(path, asyncio.get_running_loop())
-    try:
-        await anyio.to_thread.run_sync(store.open)
-        yield store
-    finally:
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(store.close)

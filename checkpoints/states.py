@@ -7,7 +7,7 @@ or selects states by property (`states_where(in_effect=True)`). The journal's tr
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, Final, Self, TypedDict, Unpack
 
 
 class State(StrEnum):
@@ -68,19 +68,8 @@ class State(StrEnum):
         """Build a state from its line; the columns are in the order of their declaration."""
         state = str.__new__(cls, word)
         state._value_ = word
-        (
-            state.open,
-            state.settled,
-            state.in_effect,
-            state.counts_money,
-            state.to_send,
-            state.in_doubt,
-            state.rejected,
-            state.trouble,
-            state.explained,
-            state.style,
-            state.export,
-        ) = columns
+        for name, value in zip(cls.__annotations__, columns, strict=True):
+            setattr(state, name, value)
         return state
 
 
@@ -112,76 +101,56 @@ class Transition:
     when: str
 
 
-TRANSITIONS: tuple[Transition, ...] = (
-    Transition(None, State.PENDING, "frozen"),
-    Transition(
-        None,
-        State.SKIPPED,
-        "nothing to do: already as wanted, a duplicate of the input, entered by an earlier run",
-    ),
-    Transition(
-        State.PENDING,
-        State.SKIPPED,
-        "before the run is approved: another row of its account stands for it, as the operator has said",
-    ),
-    Transition(
-        State.PENDING,
-        State.SENDING,
-        "the intent is durable (calls that must not be repeated: before the first byte leaves)",
-    ),
-    Transition(State.PENDING, State.REJECTED, "not sent: a step that it needs was refused"),
-    Transition(State.SENDING, State.ACCEPTED, "answered, no error at either level"),
-    Transition(State.SENDING, State.REJECTED, "the billing refused the row for good, by an error that is known"),
-    Transition(
-        State.SENDING,
-        State.SKIPPED,
-        "not sent: since the list was made somebody else has brought about what it asks for",
-    ),
-    Transition(
-        State.SENDING,
-        State.UNCONFIRMED,
-        "refused by a page or an error that is not known, which may be said after the effect",
-    ),
-    Transition(State.SENDING, State.PENDING, "provably not sent, or refused as busy; to be tried again"),
-    Transition(
-        State.SENDING,
-        State.UNKNOWN,
-        "anything else: time-out after sending, connection lost, 5xx, unreadable answer, redirect, the process died",
-    ),
-    Transition(
-        State.SENDING,
-        State.MANUAL,
-        "not sent: an equal entry without a mark has come into the billing since the list was made",
-    ),
-    Transition(State.UNKNOWN, State.ACCEPTED, "found in the billing, equal to what was sent"),
-    Transition(
-        State.UNKNOWN,
-        State.PENDING,
-        "provably absent, after the settle delay and with the stacks drained",
-    ),
-    Transition(State.UNKNOWN, State.MANUAL, "found but different, or no way to look"),
-    Transition(State.UNKNOWN, State.SKIPPED, "found in the billing, and another run of the journal has made it"),
-    Transition(State.UNCONFIRMED, State.ACCEPTED, "found in the billing, equal to what was sent"),
-    Transition(
-        State.UNCONFIRMED,
-        State.REJECTED,
-        "provably absent, after the settle delay and with the stacks drained",
-    ),
-    Transition(State.UNCONFIRMED, State.MANUAL, "found but different, or no way to look"),
-    Transition(State.UNCONFIRMED, State.SKIPPED, "found in the billing, and another run of the journal has made it"),
-    Transition(State.MANUAL, State.SKIPPED, "looked up again and found, and another run of the journal has made it"),
-    Transition(
-        State.MANUAL, State.ACCEPTED, "looked up again and found equal, or a person decided that it is in the billing"
-    ),
-    Transition(State.MANUAL, State.PENDING, "a person decided that it is not in the billing and is to be sent"),
-    Transition(State.ACCEPTED, State.APPLIED, "read back as wanted"),
-    Transition(
-        State.ACCEPTED,
-        State.UNKNOWN,
-        "its answer may be another row's: something came over its connection that nobody had asked for, or another "
-        "row of the run has the same new id",
-    ),
-    Transition(State.REJECTED, State.REPLACED, "a corrected row of the input has taken its place"),
+TRANSITIONS: Final = tuple(
+    Transition(source, target, when)
+    for source, steps in {
+        None: {
+            State.PENDING: "frozen",
+            State.SKIPPED: "nothing to do: already as wanted, a duplicate of the input, entered by an earlier run",
+        },
+        State.PENDING: {
+            State.SKIPPED: "before the run is approved: another row of its account stands for it, as the "
+            "operator has said",
+            State.SENDING: "the intent is durable (calls that must not be repeated: before the first byte leaves)",
+            State.REJECTED: "not sent: a step that it needs was refused",
+        },
+        State.SENDING: {
+            State.ACCEPTED: "answered, no error at either level",
+            State.REJECTED: "the billing refused the row for good, by an error that is known",
+            State.SKIPPED: "not sent: since the list was made somebody else has brought about what it asks for",
+            State.UNCONFIRMED: "refused by a page or an error that is not known, which may be said after the effect",
+            State.PENDING: "provably not sent, or refused as busy; to be tried again",
+            State.UNKNOWN: "anything else: time-out after sending, connection lost, 5xx, unreadable answer, "
+            "redirect, the process died",
+            State.MANUAL: "not sent: an equal entry without a mark has come into the billing since the list was made",
+        },
+        State.UNKNOWN: {
+            State.ACCEPTED: "found in the billing, equal to what was sent",
+            State.PENDING: "provably absent, after the settle delay and with the stacks drained",
+            State.MANUAL: "found but different, or no way to look",
+            State.SKIPPED: "found in the billing, and another run of the journal has made it",
+        },
+        State.UNCONFIRMED: {
+            State.ACCEPTED: "found in the billing, equal to what was sent",
+            State.REJECTED: "provably absent, after the settle delay and with the stacks drained",
+            State.MANUAL: "found but different, or no way to look",
+            State.SKIPPED: "found in the billing, and another run of the journal has made it",
+        },
+        State.MANUAL: {
+            State.SKIPPED: "looked up again and found, and another run of the journal has made it",
+            State.ACCEPTED: "looked up again and found equal, or a person decided that it is in the billing",
+            State.PENDING: "a person decided that it is not in the billing and is to be sent",
+        },
+        State.ACCEPTED: {
+            State.APPLIED: "read back as wanted",
+            State.UNKNOWN: "its answer may be another row's: something came over its connection that nobody had "
+            "asked for, or another row of the run has the same new id",
+        },
+        State.REJECTED: {
+            State.REPLACED: "a corrected row of the input has taken its place",
+        },
+    }.items()
+    for target, when in steps.items()
 )
 
 

@@ -3,14 +3,17 @@
 Two stores have it: `sqlite_store.py`, one file on this machine, and `postgres_store.py`, for several machines.
 """
 
+import asyncio
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import anyio
+import anyio.to_thread
 
 from checkpoints.address import JournalAddress
 from checkpoints.queries import FoundRow, Queries, Value
@@ -25,8 +28,39 @@ LOOK: Final = 0.2
 """Seconds between two looks into a mailbox whose news nobody announces."""
 
 
+class Reader:
+    """What worker threads read with, one at a time, and what is closed when none is inside.
+
+    A cancelled task leaves its thread inside, and closing a connection of SQLite in use is a segmentation fault. So a
+    thread lock, which no cancellation can break, separates a read from the close.
+    """
+
+    def __init__(self, connection: Any, db: Queries) -> None:  # noqa: ANN401 - whatever can be closed
+        self.connection = connection
+        self.db = db
+        self._inside = threading.Lock()
+        self._one_at_a_time = anyio.CapacityLimiter(1)
+
+    async def do(self, work: Callable[[Queries], Result]) -> Result:
+        """Run `work` in a worker thread. Raises `JournalUnreadable`."""
+
+        def read() -> Result:
+            with self._inside:
+                return self.db.attempt(work)
+
+        return await anyio.to_thread.run_sync(read, limiter=self._one_at_a_time)
+
+    def close(self) -> None:
+        """Close the connection once no thread is inside; blocks."""
+        with self._inside:
+            self.connection.close()
+
+
 class Store(ABC):
-    """An open store: transactions that are durable when they return, and one runner a run.
+    """A store of transactions that are durable when they return, and of one runner a run.
+
+    Connections are opened and closed in worker threads. The thread of a cancelled task runs on, so closing waits for
+    an opening under way, and no connection is left open.
 
     `kept_copy` is the copy of a journal of an earlier format that was made when this store opened it, None where it
     had to convert nothing.
@@ -34,10 +68,42 @@ class Store(ABC):
 
     address: JournalAddress
     kept_copy: Path | None = None
+    _reader: Reader
 
-    @abstractmethod
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Self]:
+        """The store, created where there is none, open for as long as the context lasts.
+
+        Raises `JournalOtherFormat`, `JournalUnreadable` and, where it would be converted, `RunHeld`; and
+        `JournalNotClosed`.
+        """
+        one_at_a_time, kept, closed = threading.Lock(), ExitStack(), threading.Event()
+
+        def open_all(loop: asyncio.AbstractEventLoop) -> None:
+            with one_at_a_time, ExitStack() as opened:
+                # Closed before this thread had its turn?
+                if not closed.is_set():
+                    self._open(opened, loop)
+                    kept.push(opened.pop_all())
+
+        def close_all() -> None:
+            with one_at_a_time:
+                closed.set()
+                kept.close()
+
+        try:
+            await anyio.to_thread.run_sync(open_all, asyncio.get_running_loop())
+            yield self
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(close_all)
+
+    def _open(self, opened: ExitStack, loop: asyncio.AbstractEventLoop) -> None:
+        """Open what reads and writes; `opened` closes it. Blocks."""
+
     async def read(self, work: Callable[[Queries], Result]) -> Result:
         """Run `work` on the committed data. Raises `JournalUnreadable`."""
+        return await self._reader.do(work)
 
     @abstractmethod
     async def write(self, work: Callable[[Queries], Result]) -> Result:
@@ -67,9 +133,9 @@ class Store(ABC):
     async def unlock(self, run_id: int) -> None:
         """Release the lock of a run."""
 
-    @abstractmethod
     async def is_locked(self, run_id: int) -> bool:
         """Whether the lock of a run is held, by this process or another. Raises `JournalUnreadable`."""
+        return run_id in await self.locked_runs([run_id])
 
     @abstractmethod
     async def locked_runs(self, run_ids: Collection[int]) -> set[int]:

@@ -87,16 +87,9 @@ class TallyGroup:
 
     def joined(self, other: "TallyGroup") -> "TallyGroup":
         """Both groups as one without a name."""
+        sums = ("file", "billing", "not_entered", "moved", "extra", "groups")
         return TallyGroup(
-            self.kind,
-            ALL_OTHERS,
-            "",
-            self.file + other.file,
-            self.billing + other.billing,
-            self.not_entered + other.not_entered,
-            self.moved + other.moved,
-            self.extra + other.extra,
-            self.groups + other.groups,
+            self.kind, ALL_OTHERS, **{name: getattr(self, name) + getattr(other, name) for name in sums}
         )
 
 
@@ -139,19 +132,15 @@ def arranged(groups: Iterable[TallyGroup]) -> tuple[TallyGroup, ...]:
     by_kind: dict[TallyKind, list[TallyGroup]] = {kind: [] for kind in TallyKind}
     for one in groups:
         by_kind[one.kind].append(one)
-    return tuple(one for of_kind in by_kind.values() for one in _bounded(sorted(of_kind, key=_rank)))
+    kept: list[TallyGroup] = []
+    for of_kind in by_kind.values():
+        of_kind.sort(key=lambda one: (not one.is_different, -max(one.file.rows, one.billing.rows), one.name, one.key))
+        if len(of_kind) > MAX_GROUPS:
+            of_kind[MAX_GROUPS - 1 :] = [summed(of_kind[MAX_GROUPS - 1 :])]
+        kept += of_kind
+    return tuple(kept)
 
 
 def summed(groups: Sequence[TallyGroup]) -> TallyGroup:
     """Several groups of a kind as one."""
     return reduce(TallyGroup.joined, groups)
-
-
-def _bounded(groups: Sequence[TallyGroup]) -> Sequence[TallyGroup]:
-    if len(groups) <= MAX_GROUPS:
-        return groups
-    return [*groups[: MAX_GROUPS - 1], summed(groups[MAX_GROUPS - 1 :])]
-
-
-def _rank(group: TallyGroup) -> tuple[bool, int, str, str]:
-    return (not group.is_different, -max(group.file.rows, group.billing.rows), group.name, group.key)

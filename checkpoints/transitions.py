@@ -1,20 +1,268 @@
-"""Sending's writes to the journal: the transitions of items, a group in one transaction.
+"""The journal's writes to a run, and what they are judged by: conditions, pages of the intake, transitions of items.
 
-Each function runs inside the transaction that the journal has begun.
+Each function runs inside the transaction that the journal has begun, so that nothing comes in between.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NoReturn
 
 from checkpoints import rows
-from checkpoints.errors import ForbiddenTransition
-from checkpoints.queries import Queries, Value
-from checkpoints.records import Change, Item, Run
-from checkpoints.sentences import SHARED_ID, decided
+from checkpoints.errors import ForbiddenTransition, RunHeld, RunPurged, RunTakenOver
+from checkpoints.queries import FoundRow, Queries, Value
+from checkpoints.records import (
+    Change,
+    Correction,
+    EarlierEntry,
+    Item,
+    KnownMark,
+    Merged,
+    NewItem,
+    Page,
+    PendingBefore,
+    Refusal,
+    Run,
+    StandingItem,
+    Totals,
+)
+from checkpoints.rows import PURGED_VALUE, Digests, stored_keys
+from checkpoints.sentences import REPLACED, SHARED_ID, decided
 from checkpoints.states import State
+from texts.stored import to_json
 
 NO_PAYLOADS: Final[Mapping[int, str]] = MappingProxyType({})
+
+Judge = Callable[[NewItem, Sequence[EarlierEntry]], NewItem | Refusal]
+"""Judges a row against the journal's items with the same key: it is kept, skipped or refused."""
+
+
+# ---- conditions of a read or a write ----
+
+
+def check_epoch(db: Queries, run: Run) -> None:
+    """Raise `RunTakenOver` if another process has taken the run up since `run` was taken up or read."""
+
+    def refuse(other_epochs: int) -> None:
+        if not other_epochs:
+            return
+        holder = rows.to_holder(db.first("new_owner", run_id=run.run_id))
+        raise RunTakenOver(
+            "run {run} was taken over by {holder}. This process sends and records nothing more; what it had in "
+            "flight is looked up there",
+            run=run.name,
+            holder=holder.sentence,
+        )
+
+    db.check("taken_over", refuse, run_id=run.run_id, epoch=run.epoch)
+
+
+def refuse_held(db: Queries, run_id: int) -> None:
+    """Raise `RunHeld` for a run of a whole journal that is in use, with its name and its holder's."""
+    holder = rows.to_holder(db.first("holder", run_id=run_id))
+    names = {row["run_id"]: row["name"] for row in db.each("runs")}
+    raise RunHeld("another process works on run {run}: {holder}", run=names.get(run_id, "?"), holder=holder.sentence)
+
+
+def refuse_conversion(journal: str | Path) -> NoReturn:
+    """Raise `RunHeld` for a journal of an earlier format, of which a run is worked on."""
+    raise RunHeld(
+        "a run of {path} is worked on by an earlier carbon-migrate, under whose hands the journal would be "
+        "converted: wait until it has ended, or stop it there",
+        path=journal,
+    )
+
+
+def refuse_purged(db: Queries, run_id: int) -> None:
+    """Raise `RunPurged` for a run whose rows have no content any more."""
+    found = db.first("purged", run_id=run_id)
+    if found is not None:
+        raise RunPurged(found["name"], found["purged_at"])
+
+
+# ---- intake ----
+
+
+def freeze_page(db: Queries, run: Run, page: Page, judge: Judge) -> list[NewItem | Refusal]:
+    """Freeze a page and its cursor in one commit; returns each item as judged."""
+    # Two runs that freeze the same row at one time must see each other's.
+    db.exclude_others()
+    judged = judge_items(db, run, page.items, judge)
+    refusals = [*page.refusals, *(entry for entry in judged if isinstance(entry, Refusal))]
+    _freeze_items(db, run, judged)
+    db.write("freeze_refusals", run_id=run.run_id, rows=rows.of_refusals(refusals))
+    if any(page.left_out.values()):
+        before = rows.to_counts(db.one("run_by_name", name=run.name)["left_out"])
+        db.write("leave_out", run_id=run.run_id, left_out=Counter(before) + Counter(page.left_out))
+    db.write("move_cursor", run_id=run.run_id, cursor=page.cursor)
+    return judged
+
+
+def freeze_corrections(db: Queries, run: Run, page: Sequence[Correction], judge: Judge) -> list[NewItem | Refusal]:
+    """Freeze corrected rows into the run of the faulty ones, in one commit; returns each row as judged.
+
+    A corrected rejected item becomes replaced, a corrected refused row is marked as mended, so that the run's counts
+    and sums have each row once. A row that is refused again replaces nothing.
+    """
+    db.exclude_others()
+    judged = judge_items(db, run, [one.item for one in page], judge)
+    taken = [one for one, verdict in zip(page, judged, strict=True) if isinstance(verdict, NewItem)]
+    numbers = [one.number for one in taken if one.number is not None]
+    ids = [one.refusal_id for one in taken if one.refusal_id is not None]
+    db.write("replace_items", run_id=run.run_id, numbers=numbers, now=rows.now(), **rows.of_template(REPLACED))
+    db.write("mend_refusals", run_id=run.run_id, ids=ids, now=rows.now())
+    _freeze_items(db, run, judged)
+    return judged
+
+
+def judge_items(db: Queries, run: Run, items: Sequence[NewItem], judge: Judge) -> list[NewItem | Refusal]:
+    """Judge each item against the journal's items with its key, earlier rows of the page included."""
+    new: defaultdict[str, list[EarlierEntry]] = defaultdict(list)
+    judged: list[NewItem | Refusal] = []
+    now = rows.now()
+    for item, twins in zip(items, twins_of(db, run.job, items), strict=True):
+        verdict = judge(item, [*twins, *new.get(item.key, ())])
+        judged.append(verdict)
+        if isinstance(verdict, NewItem) and verdict.skip_reason is None:
+            new[item.key].append(
+                EarlierEntry(run.name, item.key, item.amount, item.wanted, State.PENDING, item.line, now, run.target)
+            )
+    return judged
+
+
+def twins_of(db: Queries, job: str, items: Sequence[NewItem]) -> list[list[EarlierEntry]]:
+    """For each item of a job, the journal's items with its key whose effect stands, on any target."""
+    digests = digests_of(db)
+    twins: defaultdict[str, list[EarlierEntry]] = defaultdict(list)
+    for row in db.each("earlier", job=job, keys=stored_keys(digests, job, {item.key for item in items})):
+        twin = rows.record(EarlierEntry, row)
+        twins[twin.key].append(twin)
+    return [
+        [_as_asked(twin, item, digests) for twin in twins[item.key]] if item.key in twins else [] for item in items
+    ]
+
+
+def standing_items(
+    db: Queries, job: str, target: str, items: Sequence[NewItem | Item], own: str
+) -> list[StandingItem]:
+    """The items in the lanes of these whose effect stands, of the job's runs for a target other than the run `own`.
+
+    An item of a purged run has its lane and, if it is that of one of `items`, its key in plain.
+    """
+    digests = digests_of(db)
+    lanes = stored_keys(digests, job, {item.lane for item in items})
+    plain = {stored: key for key, stored in stored_keys(digests, job, {item.key for item in items})}
+    standing = db.each("standing_in_lanes", job=job, target=target, lanes=lanes, own=own)
+    return [rows.record(StandingItem, row, key=plain.get(row["key"], row["key"])) for row in standing]
+
+
+def known_marks(db: Queries, marks: Collection[tuple[str, int, str]]) -> list[KnownMark]:
+    """Those of the marks (run, number, lane of the entry that bears it) whose items are in the journal."""
+    digests = digests_of(db)
+    return [
+        rows.record(
+            KnownMark, row, in_lane=(row["lane"], row["item_lane"]) in stored_keys(digests, row["job"], [row["lane"]])
+        )
+        for row in db.each("known_marks", marks=marks)
+    ]
+
+
+def entered_anew(db: Queries, item_ids: Sequence[int]) -> dict[int, str]:
+    """The undoing items whose own undo would restore an entry that a run has entered again, with that run.
+
+    Raises `RunPurged` if what would be restored is not known any more.
+    """
+    restored, digests = db.all("restored", ids=item_ids), digests_of(db)
+    for row in restored:
+        if row["purged_at"]:
+            raise RunPurged(row["run"], row["purged_at"])
+    forms = [
+        (row["item_id"], key, row["job"], row["target"])
+        for row in restored
+        for _, key in stored_keys(digests, row["job"], [row["key"]])
+    ]
+    return {row["item_id"]: row["run"] for row in reversed(db.all("entered_anew", restored=forms))}
+
+
+def digests_of(db: Queries) -> Digests | None:
+    """The digests of the journal, None if nothing of it was purged."""
+    found = db.first("purging")
+    return None if found is None else Digests(found["secret"])
+
+
+def _as_asked(twin: EarlierEntry, item: NewItem, digests: Digests | None) -> EarlierEntry:
+    """The twin with its values in plain if they are the item's; other values of a purged run are not known."""
+    if not twin.is_purged or digests is None:
+        return twin
+    if twin.wanted == digests.of_values(item.amount, item.wanted):
+        return replace(twin, amount=item.amount, wanted=item.wanted)
+    return replace(twin, wanted=PURGED_VALUE)
+
+
+def pending_before(
+    db: Queries, run: Run, lanes: Collection[str], before: int, counts: Callable[[str], bool]
+) -> dict[str, PendingBefore]:
+    """What the pending items before item number `before` whose payload `counts` do in these lanes, by lane."""
+    found: dict[str, PendingBefore] = {}
+    for row in db.each("pending_before", run_id=run.run_id, lanes=lanes, before=before):
+        if counts(row["payload"]):
+            known = found.get(row["lane"])
+            amount = Decimal(row["amount"] or 0) + (known.amount if known else 0)
+            found[row["lane"]] = PendingBefore(row["payload"], amount)
+    return found
+
+
+def merge_rows(db: Queries, run: Run, merged: Sequence[Merged]) -> None:
+    """Merge rows of an account into one; does nothing to an approved run."""
+    for one in merged:
+        who: dict[str, Value] = {"run_id": run.run_id, "carrier": one.carrier, "now": rows.now()}
+        summed = one.payload is not None
+        if summed:
+            db.write(
+                "merge_carrier",
+                payload=one.payload,
+                amount=None if one.amount is None else format(one.amount, "f"),
+                **who,
+            )
+        message, kind = rows.of_reason(one.reason)
+        db.write("merge_rows", items=one.carried, message=message, kind=kind, summed=summed, **who)
+
+
+def refuse_items(db: Queries, run: Run, reasons: Mapping[int, str]) -> None:
+    """Turn pending items, by item_id, into refused rows; does nothing to an approved run."""
+    db.write("refuse_items", run_id=run.run_id, reasons=[(item_id, to_json(why)) for item_id, why in reasons.items()])
+    db.write("withdraw_items", run_id=run.run_id, items=reasons.keys())
+
+
+def totals_of(db: Queries, run: Run) -> Totals:
+    """Counts and sums of a run's items by state, with the rows that became no items."""
+    return totals_of_runs(db, [run.run_id])[run.run_id][0]
+
+
+def totals_of_runs(db: Queries, run_ids: Collection[int], since: str = "") -> dict[int, tuple[Totals, int]]:
+    """The totals of these runs, each with the number of its items in effect that were sent after `since`."""
+    states: defaultdict[int, list[FoundRow]] = defaultdict(list)
+    for row in db.each("totals_of_runs", ids=run_ids, since=since) if run_ids else ():
+        states[row["run_id"]].append(row)
+    found: dict[int, tuple[Totals, int]] = {}
+    for rest in db.each("rest_of_runs", ids=run_ids) if run_ids else ():
+        run_id, left_out, kept = rest["run_id"], rows.to_counts(rest["left_out"]), rest["purged_totals"]
+        recent = sum(row["recent"] for row in states[run_id] if State(row["state"]).in_effect)
+        of_states = rows.to_totals(states[run_id], rest["refused"], left_out)
+        found[run_id] = rows.to_purged_totals(kept, left_out) if kept else of_states, recent
+    return found
+
+
+def _freeze_items(db: Queries, run: Run, judged: Sequence[NewItem | Refusal]) -> None:
+    items = [entry for entry in judged if isinstance(entry, NewItem)]
+    last = db.one("last_number", run_id=run.run_id)["number"]
+    db.write("freeze_items", run_id=run.run_id, rows=rows.of_new_items(items, last + 1), now=rows.now())
+
+
+# ---- sending ----
 
 
 def claim_items(db: Queries, run: Run, item_ids: Sequence[int], payloads: Mapping[int, str] = NO_PAYLOADS) -> None:

@@ -10,7 +10,7 @@ import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 from checkpoints.errors import ForbiddenTransition, JournalAway, JournalNotClosed, JournalUnreadable
 from texts.said import said
@@ -18,31 +18,16 @@ from texts.said import said
 Result = TypeVar("Result")
 
 
-class DriverConnection(Protocol):
-    """What the thread does with a connection of a store's driver, whatever the driver is."""
-
-    def execute(self, sql: Any, /) -> object:  # noqa: ANN401 - psycopg wants a text of its own type
-        """Run a statement."""
-
-    def close(self) -> None:
-        """Close the connection."""
-
-
-AnyConnection = TypeVar("AnyConnection", bound=DriverConnection)
-
-
 @dataclass(frozen=True, slots=True)
-class Dialect(Generic[AnyConnection]):
+class Dialect:
     """How a driver begins a transaction that writes, interrupts a statement from another thread, and fails.
 
-    `error` is the root of its errors, `is_forbidden` whether one is that of the triggers of the table of states, and
-    `is_lost` whether the connection was lost by one.
+    `error` is the root of its errors, and `is_lost` whether the connection was lost by one.
     """
 
     begin: str
     error: type[Exception]
-    is_forbidden: Callable[[Exception], bool]
-    interrupt: Callable[[AnyConnection], None]
+    interrupt: Callable[[Any], None]
     is_lost: Callable[[Exception], bool] = lambda _: False
 
 
@@ -53,24 +38,20 @@ LAST_PATIENCE: Final = 5.0
 """Further seconds that closing waits for an interrupted statement."""
 
 
+@dataclass(slots=True)
 class Order:
     """A piece of work with its result and the future of its waiter."""
 
-    __slots__ = ("error", "future", "result", "work")
-
-    def __init__(self, work: Callable[[Any], Any], future: "asyncio.Future[Any]") -> None:
-        self.work = work
-        self.future = future
-        self.result: Any = None
-        self.error: BaseException | None = None
+    work: Callable[[Any], Any]
+    future: "asyncio.Future[Any]"
+    result: Any = None
+    error: BaseException | None = None
 
 
-class Writer(Generic[AnyConnection]):
+class Writer:
     """Runs pieces of work on one connection in one thread; each is atomic, and durable when its await returns."""
 
-    def __init__(
-        self, connection: AnyConnection, dialect: Dialect[AnyConnection], loop: asyncio.AbstractEventLoop
-    ) -> None:
+    def __init__(self, connection: Any, dialect: Dialect, loop: asyncio.AbstractEventLoop) -> None:  # noqa: ANN401 - any driver's
         """Take ownership of the connection: only the thread uses it from now on, and closes it."""
         self._connection = connection
         self._dialect = dialect
@@ -80,7 +61,7 @@ class Writer(Generic[AnyConnection]):
         self._thread = threading.Thread(target=self._serve, name="journal-writer", daemon=True)
         self._thread.start()
 
-    async def do(self, work: Callable[[AnyConnection], Result]) -> Result:
+    async def do(self, work: Callable[[Any], Result]) -> Result:
         """Run `work` and wait until its effect is on the disk.
 
         Raises `ForbiddenTransition` if it breaks the table of states, `JournalUnreadable` if it cannot be written;
@@ -138,7 +119,7 @@ class Writer(Generic[AnyConnection]):
         return group, False
 
 
-def commit(connection: AnyConnection, dialect: Dialect[AnyConnection], group: list[Order]) -> None:
+def commit(connection: Any, dialect: Dialect, group: list[Order]) -> None:  # noqa: ANN401 - any driver's
     """Run the group in one transaction; a piece that fails is rolled back alone."""
     several = len(group) > 1
     try:
@@ -162,10 +143,11 @@ def commit(connection: AnyConnection, dialect: Dialect[AnyConnection], group: li
             connection.execute("rollback")
 
 
-def _as_journal_error(dialect: Dialect[AnyConnection], error: Exception) -> Exception:
-    if dialect.is_forbidden(error):
-        return ForbiddenTransition(str(error))
+def _as_journal_error(dialect: Dialect, error: Exception) -> Exception:
     if isinstance(error, dialect.error):
+        # So say the triggers of the table of states.
+        if str(error).startswith("forbidden transition"):
+            return ForbiddenTransition(str(error))
         is_lost = dialect.is_lost(error)
         return (JournalAway if is_lost else JournalUnreadable)(
             said("the journal cannot be written: {error}", error=error)

@@ -73,8 +73,7 @@ FOR_A_REASON = {
     "checkpoints/merkle.py": "a proof that is no proof, which whoever checks one says in a sentence",
     "checkpoints/dialects.py": "words of SQL",
     "checkpoints/postgres_connection.py": "psycopg's options, and its types",
-    "checkpoints/postgres_store.py: forbidden transition": "a text of the journal's triggers",
-    "checkpoints/sqlite_connection.py: forbidden transition": "a text of the journal's triggers",
+    "checkpoints/writer.py: forbidden transition": "a text of the journal's triggers",
     "lab/crash/": "the crash lab's findings, read by whoever works on this program",
     "lab/mock/": "the mock billing's control port and answers, read by tests",
     "lab/record/": "HTTP",
@@ -245,8 +244,7 @@ SENTENCES = {"message", "reason", "skip_reason", "example", "sentence", "why", "
 OF_LIBRARIES = {
     "billing/selects/select.py": "fdb says what Firebird says in its text alone",
     "checkpoints/postgres_connection.py": "psycopg says no code where a connection is lost",
-    "checkpoints/postgres_store.py": "what a trigger of the journal raises has no other sign",
-    "checkpoints/sqlite_connection.py": "what a trigger of the journal raises has no other sign",
+    "checkpoints/writer.py": "what a trigger of the journal raises has no other sign",
     "jobs/spec/toml_places.py": "msgspec says where a fault is in its text alone",
 }
 SQL_LOOKS = re.compile(

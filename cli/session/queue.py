@@ -26,9 +26,9 @@ from checkpoints.address import JournalAddress, PostgresAddress
 from checkpoints.errors import JournalAway, JournalError, JournalUnreadable
 from checkpoints.journal import Journal
 from checkpoints.postgres_connection import CONNECT_SECONDS, connect, explained, in_a_line, parameters_of
-from checkpoints.postgres_store import filled_postgres
 from checkpoints.records import Run
 from checkpoints.states import State
+from checkpoints.stores import store_of
 from cli.session.run_view import UNSERVED, QueuedRun
 from cli.session.which_billing import api_of
 from cli.settings.flags import Detaching
@@ -255,7 +255,7 @@ async def open_queue(journal: JournalAddress) -> AsyncIterator[Queue]:
     Raises `CommandRefused` for a journal in a file, `JournalAway` and `JournalUnreadable`.
     """
     address = require_shared(journal)
-    await anyio.to_thread.run_sync(_prepare, address)
+    await anyio.to_thread.run_sync(_prepare, journal, address)
     import procrastinate  # noqa: PLC0415 - an extra
 
     connector = procrastinate.PsycopgConnector(
@@ -285,8 +285,8 @@ def facts_of_queue(address: PostgresAddress) -> QueueFacts:
     return QueueFacts(found.get("waiting"), found.get("given_out"), found.get("workers"), used["used"], used["most"])
 
 
-def _prepare(address: PostgresAddress) -> None:
-    with filled_postgres(address):
+def _prepare(journal: JournalAddress, address: PostgresAddress) -> None:
+    with store_of(journal).filled():
         pass
     with connect(address) as connection:
         import psycopg  # noqa: PLC0415 - an extra

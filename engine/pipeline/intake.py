@@ -15,11 +15,11 @@ import anyio.to_thread
 import structlog
 
 from checkpoints.earlier_runs import Earlier
-from checkpoints.intake_pages import Judge
 from checkpoints.journal import Journal
 from checkpoints.records import EarlierEntry, NewItem, Page, Refusal, Run
 from checkpoints.sentences import DUPLICATE, LEFT_OUT
 from checkpoints.states import State
+from checkpoints.transitions import Judge
 from engine.errors import InputRefused, cause_of
 from engine.job import Effect, Entries, Job, Prepared, SameKey
 from engine.pacing.gauges import check_free

@@ -22,8 +22,8 @@ from billing.api.client import BillingClient, ClientSettings
 from checkpoints.errors import BillingHeld, RunHeld
 from checkpoints.journal import Journal
 from checkpoints.mailbox import Handed
-from checkpoints.postgres_store import open_postgres
 from checkpoints.records import NewRun, Run
+from checkpoints.stores import store_of
 from engine.pipeline.control import ControlRequest, to_json, under_control
 from engine.pipeline.live_policy import LivePolicy
 from engine.rows import RowPage
@@ -142,9 +142,8 @@ class FleetProgram(Program):
         """The journal and the billing."""
         assert isinstance(self.disk, Server)  # noqa: S101
         place = self.disk.address(self.process.machine)
-        assert place.postgres is not None  # noqa: S101
         settings = ClientSettings(TARGET, read=CALL / 2, deadline=CALL)
-        async with open_postgres(place, place.postgres) as store, BillingClient(settings) as client:
+        async with store_of(place).opened() as store, BillingClient(settings) as client:
             yield Journal(store), Gateway(client)
 
     @asynccontextmanager

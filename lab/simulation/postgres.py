@@ -486,7 +486,7 @@ class Listener:
 class Writer:
     """In place of the product's thread that writes: the same group commit, in steps."""
 
-    def __init__(self, connection: Any, dialect: Dialect[Any], loop: asyncio.AbstractEventLoop) -> None:  # noqa: ANN401
+    def __init__(self, connection: Any, dialect: Dialect, loop: asyncio.AbstractEventLoop) -> None:  # noqa: ANN401
         self._connection, self._dialect, self._loop = connection, dialect, loop
         self._orders: list[Order] = []
         self._writing: asyncio.Task[None] | None = None

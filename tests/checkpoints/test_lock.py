@@ -256,8 +256,8 @@ async def test_a_journal_that_is_closed_is_one_file_also_when_a_read_was_broken_
         store = journal._store
         assert isinstance(store, SqliteStore)
         reader = store._reader
-        reader._connection.close()
-        reader._connection = connection = sqlite3.connect(path, factory=Interrupted, check_same_thread=False)
+        reader.connection.close()
+        reader.connection = connection = sqlite3.connect(path, factory=Interrupted, check_same_thread=False)
         Interrupted.once.clear()
 
         def read(_: Queries) -> None:

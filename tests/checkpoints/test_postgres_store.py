@@ -22,7 +22,7 @@ from checkpoints.postgres_store import facts_of_server
 from checkpoints.queries import Queries, Value
 from checkpoints.records import Change, EarlierEntry, NewItem, Page
 from checkpoints.states import State
-from checkpoints.stores import filled, is_there, look_into, look_into_idle, open_store
+from checkpoints.stores import is_there, look_into, store_of
 from lab.crash.loops import loops
 from tests.checkpoints.samples import NEW_RUN, frozen_run, keep, new_item, page
 from tests.checkpoints.shells import shell
@@ -84,7 +84,7 @@ async def test_a_copy_under_way_is_not_ended_by_who_resumes_a_run_of_a_process_t
         run = await journal.take_up(await frozen_run(journal, new_item("a")))
         with shell(where) as server:
             server.execute("update runners set renewed_at = renewed_at - interval '1 hour'")
-        with look_into_idle(where) as copied:
+        with store_of(where).look_while_idle() as copied:
             assert copied is not None
             with pytest.raises(RunHeld):
                 await journal.taken_up(run).__aenter__()
@@ -297,7 +297,7 @@ async def test_a_group_is_read_by_itself_whatever_the_server_knows_of_the_lists(
     assert not dear, dear
 
 
-@pytest.mark.parametrize("opens", [filled, look_into], ids=lambda one: one.__name__)
+@pytest.mark.parametrize("opens", [lambda one: store_of(one).filled(), look_into], ids=["filled", "looked into"])
 def test_without_the_driver_it_is_said_what_to_install(
     opens: Callable[[JournalAddress], AbstractContextManager[object]],
     tmp_path: Path,
@@ -352,7 +352,7 @@ async def test_what_fails_leaves_the_other_writes_of_its_commit(where: JournalAd
     def fault(_: Queries) -> None:
         raise ValueError("before any statement")
 
-    async with open_store(where) as store:
+    async with store_of(where).opened() as store:
         journal = Journal(store)
         run = await frozen_run(journal, *(new_item(key) for key in "abc"))
         await journal.approve(run)

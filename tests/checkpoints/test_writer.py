@@ -34,7 +34,7 @@ def connecting(path: Path, *pragmas: str, timeout: float = 5.0) -> Callable[[], 
 
 
 @asynccontextmanager
-async def writing(connect: Callable[[], sqlite3.Connection]) -> AsyncIterator[Writer[sqlite3.Connection]]:
+async def writing(connect: Callable[[], sqlite3.Connection]) -> AsyncIterator[Writer]:
     writer = Writer(connect(), SQLITE, asyncio.get_running_loop())
     try:
         yield writer
@@ -70,9 +70,7 @@ class Barrier:
         self._open.set()
 
 
-async def gathered(
-    writer: Writer[sqlite3.Connection], works: list[Callable[[sqlite3.Connection], str]]
-) -> list[str | BaseException]:
+async def gathered(writer: Writer, works: list[Callable[[sqlite3.Connection], str]]) -> list[str | BaseException]:
     """Hand `works` over while the thread is busy, so that they make one group."""
     barrier = Barrier()
     first = asyncio.create_task(writer.do(barrier))

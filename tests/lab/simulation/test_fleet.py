@@ -14,8 +14,8 @@ from checkpoints.errors import JournalError, RunHeld
 from checkpoints.journal import Journal, open_journal
 from checkpoints.mailbox import Handed, TakenRequest
 from checkpoints.pace import BillingPace
-from checkpoints.postgres_store import open_postgres
 from checkpoints.records import NewRunner, Run
+from checkpoints.stores import store_of
 from lab.simulation import loop as simulated
 from lab.simulation.campaign import FLEET, WIRED, as_table, drawn, shrunk
 from lab.simulation.fleet import draw_fleet
@@ -68,8 +68,7 @@ def test_of_many_fleets_none_is_wrong(first: int) -> None:
 @asynccontextmanager
 async def opened(server: Server, machine: str) -> AsyncIterator[Journal]:
     place = server.address(machine)
-    assert place.postgres is not None
-    async with open_postgres(place, place.postgres) as store:
+    async with store_of(place).opened() as store:
         yield Journal(store)
 
 
@@ -194,8 +193,7 @@ def test_the_server_in_memory_is_as_postgresql_is(postgres_server: PostgresServe
 
     async def in_memory(server: Server) -> list[object]:
         place = server.address("m1")
-        assert place.postgres is not None
-        async with open_postgres(place, place.postgres) as one, open_postgres(place, place.postgres) as two:
+        async with store_of(place).opened() as one, store_of(place).opened() as two:
             return await what_happens(
                 Journal(one), Journal(two), lambda text: server.db.execute(text.format(minute="60"))
             )
