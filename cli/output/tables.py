@@ -477,7 +477,7 @@ class MarkedSheet(BookSheet):
         reasons: list[str] = []
         marked: dict[int, tuple[bool, list[str]]] = {}
         for fault, is_fault in row.found():
-            reason = _with_column(fault)
+            reason = fault.described()
             reasons.append(reason if is_fault else said("to be looked at: {reason}", reason=reason))
             if (place := self.place_of(fault)) is not None:
                 worst, texts = marked.get(place, (False, []))
@@ -507,19 +507,6 @@ class MarkedSheet(BookSheet):
     def place_of(self, fault: ValueFault) -> int | None:
         """The column of this table that a fault is of; None for another table, a constant or a whole row."""
         return None if fault.place.table != self._of else self._places.get(fault.place.column.strip())
-
-
-def _with_column(fault: ValueFault) -> str:
-    place = fault.place
-    if place.table:
-        return said(
-            "{table}, line {line}, column {column}: {reason}",
-            table=place.table,
-            line=place.line or 0,
-            column=place.column,
-            reason=fault.reason,
-        )
-    return said("{column}: {why}", column=place.column, why=fault.reason) if place.column else fault.reason
 
 
 def shortened(text: str) -> str:

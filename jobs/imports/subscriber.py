@@ -104,6 +104,20 @@ class ValueFault:
     cell: str
     reason: str
 
+    def described(self, column: str | None = None) -> str:
+        """The reason; with the place, where that is not the named column, or in a joined table."""
+        place = self.place
+        if not place.table:
+            is_named = place.column in {"", column}
+            return self.reason if is_named else said("{column}: {why}", column=place.column, why=self.reason)
+        return said(
+            "{table}, line {line}, column {column}: {reason}",
+            table=place.table,
+            line=place.line or 0,
+            column=place.column,
+            reason=self.reason,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Value:
@@ -185,21 +199,6 @@ class Judged:
     def refusal(self) -> Refusal:
         """The refusal of a faulty row: the column of its first fault, and all reasons; others name their columns."""
         column = self.faults[0].place.column or None
-        reasons = [_reason(one, column) for one in self.faults]
+        reasons = [one.described(column) for one in self.faults]
         row = self.subscriber.row
         return Refusal(row.line, column, self.subscriber.number[:_LONGEST_LABEL], in_clauses(reasons), row.cells)
-
-
-def _reason(fault: ValueFault, column: str | None) -> str:
-    """The reason of a fault; with its place, where that is not the named column, or in a joined table."""
-    place = fault.place
-    if not place.table:
-        is_named = place.column in {"", column}
-        return fault.reason if is_named else said("{column}: {why}", column=place.column, why=fault.reason)
-    return said(
-        "{table}, line {line}, column {column}: {reason}",
-        table=place.table,
-        line=place.line or 0,
-        column=place.column,
-        reason=fault.reason,
-    )
