@@ -72,7 +72,6 @@ class Search:
                 self._by_pair.setdefault(pair, []).append(place)
 
     def offer(self, existing: Iterable[str]) -> None:
-        """Compare a page of existing numbers."""
         for number in existing:
             for unknown in self._by_core.get(undressed(number), ()):
                 self._keep(unknown, _SAME, number)

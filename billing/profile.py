@@ -78,7 +78,6 @@ class Fact(msgspec.Struct, Generic[Value], frozen=True, forbid_unknown_fields=Tr
 
 
 def assumed(value: Value) -> Fact[Value]:
-    """A fact that is assumed."""
     return Fact(value, None, Standing.ASSUMED)
 
 

@@ -73,16 +73,13 @@ class Mask:
 
     @property
     def secrets(self) -> frozenset[str]:
-        """The secrets themselves."""
         return self._secrets
 
     def knowing(self, secrets: Iterable[str]) -> "Mask":
-        """A mask that knows these secrets as well."""
         more = self._secrets.union(filter(None, secrets))
         return self if more == self._secrets else Mask(more)
 
     def __call__(self, text: str) -> str:
-        """The text without secrets."""
         if text in self._secrets:
             return PLACEHOLDER
         for spelling in self.spellings:

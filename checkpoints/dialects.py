@@ -85,7 +85,6 @@ _LAST_MACRO: Final = re.compile(r"@(\w+)(\(?)([^@]*)\Z")
 
 
 def text_of_file(file: str) -> str:
-    """The text of one of the room's SQL files."""
     return files("checkpoints").joinpath(file).read_text(encoding="utf-8")
 
 
@@ -96,7 +95,6 @@ def schema(dialect: Dialect = "sqlite") -> str:
 
 
 def columns_of(table: str) -> list[str]:
-    """The columns of a table of a journal in a file."""
     (body,) = re.findall(rf"^create table {table} \((.*?)^\)", schema(), re.MULTILINE | re.DOTALL)
     return re.findall(r"^    (\w+) +(?:integer|text|real)\b", body, re.MULTILINE)
 

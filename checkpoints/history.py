@@ -67,7 +67,6 @@ class History:
         await self._store.do("note_calls_ended", run_id=run.run_id, epoch=run.epoch)
 
     async def note_command(self, run: Run, who: str, command: str, answer: str) -> None:
-        """Note a command to the run, and its answer."""
         note = {"who": who, "command": command, "answer": to_json(answer)}
         await self._store.do("note_command", run_id=run.run_id, now=rows.now(), **note)
 

@@ -146,7 +146,6 @@ class Journal:
         await self._store.do("pause_run", run_id=run.run_id, who=who, now=rows.now())
 
     async def unpause(self, run: Run) -> None:
-        """End the pause of the run."""
         await self._store.do("unpause_run", run_id=run.run_id)
 
     async def keep_policy(self, run: Run, policy: Mapping[str, str]) -> None:

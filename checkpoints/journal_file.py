@@ -139,7 +139,6 @@ class JournalFile:
         return True
 
     def unlock(self, run_id: int) -> None:
-        """Release the lock of a run."""
         self._held.discard(run_id)
         _lock(self._file, self._path, fcntl.F_UNLCK, run_id)
 

@@ -41,7 +41,6 @@ class KeptSecrets:
         await self._store.write(lambda db: keep_secrets(db, rows))
 
     async def find(self, tokens: Collection[str]) -> list[SealedSecret]:
-        """The secrets of these tokens, as far as they are kept."""
         return await self._store.records(SealedSecret, "secrets_by_token", tokens=tokens)
 
     async def keys_of(self, batch: str) -> frozenset[str]:
@@ -49,8 +48,6 @@ class KeptSecrets:
         return frozenset(row["key_id"] for row in await self._store.all("keys_of_secrets", batch=batch))
 
     async def keys_in_use(self) -> KeysInUse:
-        """The keys of all secrets of the journal."""
-
         def work(db: Queries) -> KeysInUse:
             newest = db.first("newest_secret_key")
             kept = {row["key_id"]: row["kept"] for row in db.each("keys_of_secrets", batch="")}

@@ -98,9 +98,7 @@ async def changes_between_plans(plans: Path, before: Run, plan: Run, *, size: in
     return await anyio.to_thread.run_sync(_compare, plans, before, plans, plan, _between_plans, size, plain)
 
 
-def _compare(  # noqa: PLR0913, PLR0917 - two lists, and how they are compared
-    older: Path, old: Run, newer: Path, new: Run, judge: _Judge, size: int, plain: Plain
-) -> ListDifferences:
+def _compare(older: Path, old: Run, newer: Path, new: Run, judge: _Judge, size: int, plain: Plain) -> ListDifferences:
     counts: Counter[str] = Counter()
     examples: list[ListDifference] = []
     decode = msgspec.json.Decoder(ListRow, dec_hook=to_sentence).decode
@@ -190,7 +188,6 @@ def _whose(row: ListRow) -> str:
 
 
 def _call(row: ListRow, plain: Plain) -> tuple[dict[str, object], dict[str, object]]:
-    """The call of a row, and its before-image."""
     payload = msgspec.json.decode(plain(row.payload or "{}"), type=dict[str, object])
     was: dict[str, object] = {name: payload.pop(name) for name in _WAS if name in payload}
     return payload, was

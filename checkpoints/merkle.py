@@ -28,12 +28,10 @@ def leaf_data(item: Item) -> bytes:
 
 
 def leaf_hash(data: bytes) -> bytes:
-    """The hash of a leaf."""
     return sha256(b"\x00" + data).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """The hash of an inner node."""
     return sha256(b"\x01" + left + right).digest()
 
 
@@ -45,7 +43,6 @@ class MerkleTree:
         self.size = 0
 
     def add(self, leaf: bytes) -> None:
-        """Add the hash of the next leaf."""
         peak = (1, leaf)
         while self._peaks and self._peaks[-1][0] == peak[0]:
             width, left = self._peaks.pop()
@@ -94,7 +91,6 @@ def prove(leaves: Sequence[bytes], index: int) -> InclusionProof:
 
 
 def root_of(leaves: Iterable[bytes]) -> bytes:
-    """The root over the hashes of leaves."""
     tree = MerkleTree()
     for leaf in leaves:
         tree.add(leaf)

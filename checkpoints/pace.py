@@ -67,7 +67,6 @@ class _Written(msgspec.Struct, frozen=True):
 
 
 def encode_pace(pace: BillingPace) -> str:
-    """The pace as JSON."""
     return msgspec.json.encode(pace).decode()
 
 

@@ -155,7 +155,6 @@ class WritingConnection:
         self._ahead.append((self._text(sql, values), judge))
 
     def judge(self) -> None:
-        """Run what is to be judged, if anything is."""
         if any(judge for _, judge in self._ahead):
             self._send()
 
@@ -186,7 +185,6 @@ class WritingConnection:
         self._connection.cancel()
 
     def close(self) -> None:
-        """Close the connection."""
         self._connection.close()
 
 
@@ -201,7 +199,6 @@ class PostgresQueries(Queries):
         self._name = name
 
     def each(self, name: str, /, **values: Value) -> Iterator[FoundRow]:
-        """The rows of a block."""
         return iter(self._run(_block(name), values).fetchall())
 
     def write(self, name: str, /, **values: Value) -> int:

@@ -69,7 +69,6 @@ class Queries(ABC):
         """Until the transaction ends, let no other process write what depends on rows that both read."""
 
     def all(self, name: str, /, **values: Value) -> list[FoundRow]:
-        """All rows of a block."""
         return list(self.each(name, **values))
 
     def first(self, name: str, /, **values: Value) -> FoundRow | None:
@@ -89,7 +88,6 @@ PAGE: Final = 500
 
 
 def bind(values: Mapping[str, Value]) -> dict[str, str | int | None]:
-    """The parameters of a block."""
     bound: dict[str, str | int | None] = {}
     for name, value in values.items():
         match value:
@@ -123,7 +121,6 @@ class Blocks(dict[str, str]):
 
 @cache
 def blocks(dialect: Dialect = "sqlite") -> Blocks:
-    """The blocks of a store."""
     return Blocks(dialect)
 
 

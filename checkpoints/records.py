@@ -87,7 +87,6 @@ class Run:
 
     @property
     def stage(self) -> Stage:
-        """The stage of the run."""
         if self.discarded_at:
             return Stage.DISCARDED
         if self.approved_at:
@@ -137,7 +136,6 @@ class LookUps:
     left: int = 0
 
     def __bool__(self) -> bool:
-        """Whether any row was looked up."""
         return bool(self.found or self.absent or self.left)
 
 
@@ -460,7 +458,6 @@ class Totals:
 
     @property
     def amount(self) -> Decimal:
-        """The sum of the amounts in all states."""
         return sum(self.amounts.values(), Decimal(0))
 
     def count(self, *states: State) -> int:

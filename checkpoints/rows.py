@@ -42,7 +42,6 @@ class Digests:
     secret: str
 
     def of_key(self, job: str, key: str) -> str:
-        """The digest of an item's business key."""
         return self._of("key", job, key)
 
     def of_values(self, amount: Decimal | str | None, wanted: str | None) -> str:
@@ -204,7 +203,6 @@ def of_totals(totals: Totals) -> str:
 
 
 def to_purged_totals(text: str, left_out: Mapping[str, int]) -> Totals:
-    """The totals that a purged run keeps."""
     kept = _totals(text)
     merged, merged_amount = kept.merged
     return Totals(

@@ -26,7 +26,6 @@ class SqliteQueries(Queries):
         self._name = name
 
     def each(self, name: str, /, **values: Value) -> Iterator[FoundRow]:
-        """The rows of a block, read one by one."""
         return self._connection.execute(blocks()[name], bind(values))
 
     def first(self, name: str, /, **values: Value) -> FoundRow | None:

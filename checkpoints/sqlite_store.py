@@ -262,9 +262,7 @@ class SqliteStore(Store):
         return self._file.lock(run_id)
 
     async def unlock(self, run_id: int) -> None:
-        """Release the lock of a run."""
         self._file.unlock(run_id)
 
     async def locked_runs(self, run_ids: Collection[int]) -> set[int]:
-        """Those of the runs whose locks are held."""
         return {run_id for run_id in run_ids if self._file.is_locked(run_id)}

@@ -110,7 +110,6 @@ class Store(ABC):
         """Run `work` in one transaction, durable when this returns. Raises what `Writer.do` raises."""
 
     async def all(self, name: str, /, **values: Value) -> list[FoundRow]:
-        """All rows of a block."""
         return await self.read(lambda db: db.all(name, **values))
 
     async def first(self, name: str, /, **values: Value) -> FoundRow | None:
@@ -118,7 +117,6 @@ class Store(ABC):
         return await self.read(lambda db: db.first(name, **values))
 
     async def records(self, kind: type[Record], name: str, /, **values: Value) -> list[Record]:
-        """The rows of a block as records."""
         return [record(kind, row) for row in await self.all(name, **values)]
 
     async def do(self, name: str, /, **values: Value) -> int:

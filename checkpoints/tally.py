@@ -123,7 +123,6 @@ class ImportTally:
     first_extra: tuple[ExtraSubscriber, ...] = ()
 
     def of(self, kind: TallyKind) -> tuple[TallyGroup, ...]:
-        """The groups of a kind."""
         return tuple(one for one in self.groups if one.kind is kind)
 
 
@@ -142,5 +141,4 @@ def arranged(groups: Iterable[TallyGroup]) -> tuple[TallyGroup, ...]:
 
 
 def summed(groups: Sequence[TallyGroup]) -> TallyGroup:
-    """Several groups of a kind as one."""
     return reduce(TallyGroup.joined, groups)

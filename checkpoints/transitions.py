@@ -297,7 +297,7 @@ def doubt_answers(db: Queries, run: Run, item_ids: Collection[int], why: str) ->
     return _doubt(db, "doubt_answers", item_ids, run_id=run.run_id, why=message, kind=kind)
 
 
-def decide_item(  # noqa: PLR0913 - what a decision is
+def decide_item(
     db: Queries, run: Run, item: Item, state: State, *, who: str, why: str, answer: str | None = None
 ) -> None:
     """Record a person's decision on a manual item, and change its state; `answer` is the id that it has created.

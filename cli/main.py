@@ -48,7 +48,6 @@ class Entry(NamedTuple):
 
     @property
     def module(self) -> str:
-        """The module of its file."""
         return f"cli.commands.{self.file}"
 
 

@@ -64,7 +64,7 @@ class Outcome(msgspec.Struct, frozen=True):
         return Change(item.item_id, self.state, self.answer, self.message, self.created, self.unproven)
 
 
-def decide(evidence: Seen, *, repeatable: bool) -> Outcome:  # noqa: PLR0911 - a table
+def decide(evidence: Seen, *, repeatable: bool) -> Outcome:
     """The outcome of one call. A call that is not `repeatable` is never sent again while its effect is unknown."""
     # Where it is unknown whether the call had its effect.
     doubtful = State.PENDING if repeatable else State.UNKNOWN

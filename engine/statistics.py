@@ -32,7 +32,6 @@ class ErrorGroups:
         self._first: dict[str, str] = {}
 
     def add(self, text: str) -> None:
-        """Count one error."""
         group = error_group(text)
         if group not in self._counts and len(self._counts) >= MOST:
             group = OTHER
@@ -110,13 +109,11 @@ class Histogram:
         self._total = 0
 
     def add(self, seconds: float) -> None:
-        """Count one call."""
         step = int(math.log(seconds / SHORTEST) * _PER_STEP) + 1 if seconds > SHORTEST else 0
         self._counts[step if step < BUCKETS else BUCKETS - 1] += 1
         self._total += 1
 
     def copy(self) -> "Histogram":
-        """The histogram of this moment."""
         return self.since(Histogram())
 
     def since(self, earlier: "Histogram") -> "Histogram":

@@ -41,12 +41,10 @@ class Group:
 
     @property
     def account(self) -> str:
-        """The account's id."""
         return self.items[0].lane.removeprefix(ACCOUNT)
 
     @property
     def sum(self) -> Decimal:
-        """The sum of the rows."""
         return sum((item.amount or Decimal(0) for item in self.items), Decimal(0))
 
     def __str__(self) -> str:
@@ -115,7 +113,6 @@ async def question_of(run: Run, journal: Journal, profile: Profile) -> Question:
 
 
 def in_sentences(question: Question, profile: Profile) -> str:
-    """The question to the operator, in sentences."""
     fact = profile.type_8
     known = described = describe_fact("type_8", fact.value)
     if not fact.known:

@@ -58,13 +58,11 @@ class Subscribers:
 
     @property
     def complete(self) -> int:
-        """Those that are in the billing with all their steps."""
         known = self.known
         return known.all - known.open - known.rejected - known.left_alone
 
     @property
     def all(self) -> int:
-        """All of them."""
         return self.known.all + self.refused + self.left_out
 
     def __add__(self, other: "Subscribers") -> "Subscribers":
@@ -95,7 +93,6 @@ class RunSums:
     subscribers: Subscribers | None = None
 
     def of(self, *states: State) -> Subtotal:
-        """The rows in any of these states."""
         return sum((self.states.get(state, NOTHING) for state in states), NOTHING)
 
     @property
@@ -162,7 +159,6 @@ def sums_object(sums: RunSums) -> Mapping[str, object]:
 
 
 def sum_over(runs: Sequence[RunSums], part: Callable[[RunSums], Subtotal]) -> Subtotal:
-    """The sum of a part over several runs."""
     return sum(map(part, runs), NOTHING)
 
 

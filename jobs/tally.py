@@ -81,7 +81,6 @@ class _Sums:
     first_extra: list[ExtraSubscriber] = field(default_factory=list)
 
     def add(self, kind: TallyKind, key: str, part: str, balance: Decimal | None, subscribers: int = 1) -> None:
-        """Add subscribers and their balance to a part of a group."""
         self.parts[kind, key, part] += Subtotal(subscribers, balance or Decimal(0))
 
     def keys(self, kind: TallyKind) -> list[str]:

@@ -57,7 +57,6 @@ class EarlierItems(Source):
 
     @property
     def name(self) -> str:
-        """The run, in words."""
         return said("run {run}", run=self.run.name)
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
@@ -108,7 +107,6 @@ class UndoJob(BillingJob):
 
     @property
     def source(self) -> EarlierItems:
-        """The items of the run."""
         return self._source
 
     async def prepare(self, rows: Sequence[Row]) -> Prepared:

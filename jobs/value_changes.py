@@ -76,7 +76,6 @@ class BalanceSums:
     unread: int = 0
 
     def add(self, change: RowChange) -> None:
-        """Take a row into account."""
         payload = change.payload
         if not enters_balance(payload):
             return

@@ -99,7 +99,6 @@ class Remedy(msgspec.Struct, frozen=True):
 
 
 def setting(name: str, value: str = "") -> Remedy:
-    """One setting, to be given or left out."""
     return Remedy(settings=((name, value),))
 
 

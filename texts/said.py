@@ -133,7 +133,6 @@ def enumerated(texts: Iterable[str]) -> Said:
 
 
 def in_lines(sentences: Sequence[str]) -> Said:
-    """Several sentences as one text, each on a line of its own."""
     return _several(sentences, "\n")
 
 
@@ -182,7 +181,6 @@ def plain(value: Value) -> str:
 
 
 def two_decimals(amount: Decimal) -> str:
-    """An amount with two decimals, or more if it has more."""
     exact = amount.quantize(_KOPECK)
     return format(exact if exact == amount else amount, "f")
 

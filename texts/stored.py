@@ -67,7 +67,6 @@ def from_builtins(value: object) -> Said:
 
 
 def plain_text(text: str) -> Said:
-    """A text that is the same in every language."""
     return Said(_PLAIN, {"text": text})
 
 

@@ -69,12 +69,10 @@ class ServerTarget:
 
     @property
     def connection_key(self) -> "ServerTarget":
-        """The key of the connection in the connector's pool."""
         return self
 
     @property
     def host(self) -> str | None:
-        """The host, in error messages."""
         return self.url.raw_host
 
     @property

@@ -290,7 +290,6 @@ def _read_cabinet(result: object, headers: Mapping[str, str], mask: Mask) -> Evi
 
 
 def _from_error(text: str, headers: Mapping[str, str], mask: Mask) -> Evidence:
-    """The evidence of an error stated by the billing, by the catalogue."""
     kind = find_error(text)
     shown = (text if isinstance(text, Said) else readable(page_text(text), mask)) or said("an error without a text")
     match kind:

@@ -41,12 +41,10 @@ class SecretRemover:
         self._mask = Mask(secrets)
 
     def knowing(self, secrets: Iterable[str]) -> "SecretRemover":
-        """A remover that knows these secrets as well."""
         more = self._mask.knowing(secrets)
         return self if more is self._mask else SecretRemover(self._fields, more.secrets)
 
     def secrets_in(self, form: Pairs) -> Iterator[str]:
-        """The values in this form that have the name of a secret."""
         for name, value in form:
             if name.casefold() in self._fields:
                 yield value

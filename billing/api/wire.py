@@ -139,7 +139,6 @@ class Deadlines:
             self._cut.discard(task)
 
     def close(self) -> None:
-        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -261,7 +260,6 @@ class _Line(asyncio.Protocol):
         self.parser.connection_lost(exc)
 
     def resume(self) -> None:
-        """Be in use again."""
         if not self.connection.closed:
             self.transport.set_protocol(self.parser)
 
@@ -307,7 +305,6 @@ class Wire:
         """Whether `close` was called."""
 
     async def close(self) -> None:
-        """Close all connections."""
         self.closed = True
         self._deadlines.close()
         while self._resting:

@@ -279,14 +279,12 @@ class Database:
             self._one_at_a_time.release()
 
     def __enter__(self) -> Self:
-        """Connect to the database."""
         self.connect()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the connection."""
         self.close()
 
 

@@ -85,7 +85,6 @@ class FileDatabase:
         return number, self._noted(number, page)
 
     def page(self, number: int) -> list[DatabaseRow]:
-        """The next rows of a select."""
         return self._noted(number, self._ask("page", number))
 
     def _noted(self, number: int, page: list[DatabaseRow]) -> list[DatabaseRow]:

@@ -73,7 +73,6 @@ ASKED_FOR: Final = tuple({**DOCUMENTED, **POSSIBLE})
 
 
 def documented() -> Iterator[TableColumn]:
-    """Each documented table, and each of its columns."""
     for table, names in DOCUMENTED.items():
         yield TableColumn(table)
         yield from (TableColumn(table, name) for name in names)

@@ -191,20 +191,16 @@ class Model:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The documented fields."""
         return tuple(self.columns)
 
     def needs(self, field: str) -> frozenset[TableColumn]:
-        """The tables and columns that a field is read from."""
         return columns_of(self.columns[field], _sql(self.statement).text)
 
     def there(self, schema: Schema) -> tuple[str, ...]:
-        """The fields that this billing has."""
         text = _sql(self.statement).text
         return tuple([field for field, column in self.columns.items() if columns_of(column, text) <= schema.there])
 
     def selecting(self, fields: Sequence[str], end: str) -> SqlStatement:
-        """The statement for these fields of the objects that one of its ends finds."""
         columns = ", ".join(self.columns[field] for field in fields)
         head = _sql(self.statement).text
         if end.startswith(_FROM):

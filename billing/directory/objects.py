@@ -266,7 +266,6 @@ REFERENCES: Final[Mapping[str, Reference]] = MappingProxyType(
 
 
 def has_table(database: Database, reference: Reference) -> bool:
-    """Whether this billing has the table of the reference."""
     return bool(reference.table) and database.schema.has(reference.table, "ID")
 
 

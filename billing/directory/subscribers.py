@@ -248,7 +248,6 @@ def _address_of(value: object, spell: Callable[[str, object], str | None]) -> st
 
 
 def call_for_number(number: str) -> Call:
-    """The reading call for the subscribers with a contract number."""
     return filter_("Abonents", {"contract_number": number}, *_NUMBER_FIELDS)
 
 

@@ -79,7 +79,6 @@ class Stacks(NamedTuple):
 
 
 def depth(database: Database) -> Stacks:
-    """The present depth of the stacks."""
     ((accounts, events),) = database.query(_sql("stacks"))
     return Stacks(accounts, events)
 

@@ -53,7 +53,6 @@ class SelectCellFault(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def reason(self) -> Said:
-        """The reason, as a sentence."""
         return from_json(self.told)
 
 

@@ -297,7 +297,7 @@ async def _show_closed(run: Run, journal: Journal, screen: Screen) -> Exit:
 
 @app.command("decide")
 @grouped
-def _decide(  # noqa: PLR0913 - each is a flag or a group of them
+def _decide(
     name: Annotated[str, argument("RUN", "The run, or the row as it is printed: k7m2q/12.")],
     key: Annotated[str, argument("KEY", "The row: its key or contract number; left out after k7m2q/12.")],
     choice: Annotated[

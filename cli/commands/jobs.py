@@ -37,7 +37,7 @@ _CHECKING: Final = ("jobs", CHECK, "FILE.py")
 
 
 @app.command("jobs")
-def _jobs(  # noqa: PLR0913 - each is a flag
+def _jobs(
     name: Annotated[str | None, argument("JOB", f"A job, for its parameters; or {CHECK} FILE.py.")] = None,
     declaration: Annotated[
         Path | None, argument("FILE", f"The jobs of one's own to {CHECK}.", show_default=False)
@@ -103,7 +103,6 @@ def show(name: str | None, catalogue: Catalogue, screen: Screen) -> None:
 
 
 def as_object(job: JobSpec) -> dict[str, object]:
-    """A job as a JSON object."""
     return {
         "name": job.name,
         "recipes": list(job.recipes),
@@ -138,7 +137,6 @@ def needs(job: JobSpec) -> str:
 
 
 def value(parameter: Parameter) -> str:
-    """The values that a parameter takes, and its default."""
     choices = " | ".join(parameter.choices)
     if parameter.default is None:
         return said("{choices} (required)", choices=choices) if choices else said("(required)")

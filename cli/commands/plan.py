@@ -267,7 +267,6 @@ class ValueChanges:
     unknown: int = 0
 
     def add(self, change: RowChange) -> None:
-        """Take a row into account."""
         self.lines += len(change.fields)
         self.balances.add(change)
         if not change.fields:
@@ -285,7 +284,6 @@ class ValueChanges:
 
     @property
     def shown(self) -> list[tuple[ChangeGroup, list[RowChange]]]:
-        """The groups, each with the rows of it that are shown: no group hides another."""
         left = MAX_CHANGES_SHOWN
         chosen: dict[tuple[str, ...], list[RowChange]] = {}
         # The small groups first: what they leave of their share goes to the others.

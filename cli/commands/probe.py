@@ -54,7 +54,7 @@ app: Final = typer.Typer(add_completion=False)
 
 @app.command("probe")
 @grouped
-def _probe(  # noqa: PLR0913 - a flag each
+def _probe(
     abonent: Annotated[int, flag("--abonent", "ID", "The test subscriber.", min=1)],
     set_: Annotated[
         list[str] | None,
@@ -96,7 +96,7 @@ def _probe(  # noqa: PLR0913 - a flag each
     )
 
 
-async def probe(  # noqa: PLR0913 - what was asked for
+async def probe(
     abonent_id: int,
     storno_call: str | None,
     folder: int | None,

@@ -160,7 +160,7 @@ def _moment(given: str | None) -> datetime | None:
         ) from error
 
 
-async def _write(  # noqa: PLR0913 - how a report is wanted
+async def _write(
     facts: ReportFacts,
     target: OutputFile,
     reader: CatalogueLanguage,
@@ -319,7 +319,6 @@ def _differing_words(there: Sequence[str], here: Sequence[str]) -> list[tuple[st
 
 
 def _show_check(found: ReportDifferences, screen: Screen) -> Exit:
-    """Show how a report differs from the journal."""
     if screen.voice.as_json:
         screen.emit(
             {

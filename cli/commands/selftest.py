@@ -86,11 +86,9 @@ class Series:
 
     @property
     def fleet(self) -> bool:
-        """Whether these are rounds of a fleet."""
         return "--fleet" in self.words
 
     def repeat(self, seed: int) -> str:
-        """The command that repeats the round with this seed."""
         return " ".join([PROGRAM, *(str(seed) if word == SEED else quote(word) for word in self.words)])
 
 
@@ -289,7 +287,7 @@ def _close(series: Series, done: list[Any], seconds: float, screen: Screen) -> E
     return Exit.DONE
 
 
-def open_lab(  # noqa: PLR0913 - what a round is drawn from
+def open_lab(
     folder: Path,
     screen: Screen,
     *,

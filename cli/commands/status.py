@@ -183,7 +183,6 @@ class RunsTable:
 
 
 async def detail(seen: RunView, journal: Journal) -> RenderableType:
-    """All details of a run."""
     run, totals, history = seen.run, seen.totals, journal.history
     commands, decisions = await history.commands(run, size=MAX_STATUS_SHOWN + 1), await history.decisions(run)
     given = run.parameters.items()

@@ -33,7 +33,7 @@ app: Final = typer.Typer(add_completion=False)
 
 @app.command("undo")
 @grouped
-def _undo(  # noqa: PLR0913 - each is a flag or a group of them
+def _undo(
     name: RunName,
     set_: Annotated[list[str] | None, flag("--set", "NAME=VALUE", "How it is taken back; repeatable.")] = None,
     *,

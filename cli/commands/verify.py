@@ -65,7 +65,7 @@ async def _reading(
 
 @app.command("verify")
 @grouped
-def _verify(  # noqa: PLR0913 - each is a flag or a group of them
+def _verify(
     name: RunNameOrNone = None,
     output: Annotated[
         Path | None,

@@ -94,7 +94,6 @@ class FleetJournal:
 
 
 def view_of(runs: Iterable[RunView]) -> FleetView:
-    """The view of all runs of several journals."""
     ordered = sorted(runs, key=lambda one: one.run.created_at, reverse=True)
     ordered.sort(key=lambda one: (one.group, one.has_ended))
     counted_runs = [one for one in ordered if not one.is_discarded]

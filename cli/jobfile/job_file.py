@@ -125,7 +125,6 @@ class JobFileStep:
 
     @property
     def named(self) -> Said:
-        """The name of the step, as shown to people."""
         return said("step {number} ({job})", number=self.number, job=self.order.kind.name)
 
     def at(self, moment: datetime) -> "JobFileStep":
@@ -158,11 +157,9 @@ class JobFile:
 
     @property
     def command(self) -> str:
-        """What goes on with the file."""
         return command_line("run", printable(self.path, WHOLE))
 
     def at(self, moment: datetime) -> "JobFile":
-        """The file of a round that was begun at this moment."""
         return replace(self, steps=tuple(step.at(moment) for step in self.steps))
 
 
@@ -376,7 +373,7 @@ SAVING: Final = frozenset({"save", "force"}) | names_of(Voice)
 """Parameters of saving itself."""
 
 
-def save_order(  # noqa: PLR0913 - what a job file has of a command line
+def save_order(
     order: Order,
     path: Path,
     told: "Invocation",

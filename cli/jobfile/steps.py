@@ -480,7 +480,6 @@ class _Ends(RunReader):
     heard = False
 
     def open(self, _: LiveRun) -> RunReader:
-        """Be the reader of a run."""
         return self
 
     def hear(self, event: RunEvent) -> None:

@@ -62,7 +62,6 @@ EVERY: Final = 15.0
 
 
 def kind_of(metric: str) -> str:
-    """The kind of a metric in the format."""
     return "counter" if metric.endswith("_total") else "gauge"
 
 
@@ -174,8 +173,6 @@ class MetricsFile:
 
 
 def publish_metrics(settings: MetricsSettings) -> OpenReader:
-    """Makes readers that publish metrics as the settings say."""
-
     def open_reader(live: LiveRun) -> RunReader | None:
         write = MetricsFile(settings.file, live.run.name).write if settings.file else None
         return None if live.ended else MetricsReader(live, write, settings.port)
@@ -224,7 +221,6 @@ class MetricsReader(RunReader):
             group.cancel_scope.cancel()
 
     def text(self) -> str:
-        """The metrics of this moment."""
         status = self._live.look()
         totals = self._end.closing.totals if self._end else self._at_first
         # Until the pipeline has read what the journal has of the run, its status knows of no row.

@@ -156,7 +156,6 @@ class Sheet:
         self._writer.writerow([harmless(_CONTROL.sub(_sign, cell)) for cell in cells])
 
     def all(self, page: Sequence[Sequence[str]]) -> None:
-        """Write a page of rows."""
         for cells in page:
             self.row(cells)
 

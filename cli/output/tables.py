@@ -253,7 +253,6 @@ class TableSheet(BookSheet):
         super().__init__(book, header)
 
     def write(self, page: Sequence[TableRow]) -> None:
-        """Write a page of rows."""
         for row in page:
             for place, cell in enumerate(row):
                 text = as_text(cell)
@@ -448,7 +447,6 @@ class CheckedRow:
     truths: frozenset[int] = frozenset()
 
     def found(self) -> Iterator[tuple[ValueFault, bool]]:
-        """Its faults and its warnings, each with whether it is a fault."""
         yield from ((one, True) for one in self.faults)
         yield from ((one, False) for one in self.warnings)
 

@@ -203,7 +203,6 @@ class PageApplication:
         """A report reads all rows of its run."""
 
     def application(self) -> web.Application:
-        """The aiohttp application."""
         made = web.Application(
             middlewares=[self._answer_errors, self._admission.middleware], client_max_size=LONGEST_REQUEST
         )
@@ -234,7 +233,6 @@ class PageApplication:
             return to_json({"said": sentence, "refused": True}, status)
 
     def _language(self, request: web.Request) -> CatalogueLanguage:
-        """The language that the request asks for, or that of the page."""
         wanted = request.query.get("lang", "")
         return language(wanted if wanted in LANGUAGES else self._order.language)
 
@@ -309,7 +307,6 @@ def tunnel(port: int) -> str:
 
 
 def to_json(value: object, status: int = 200) -> web.Response:
-    """An answer in JSON."""
     headers = {"Cache-Control": "no-store"}
     return web.Response(body=msgspec.json.encode(value), content_type=JSON, status=status, headers=headers)
 

@@ -113,7 +113,6 @@ class Moment(RunView):
 
 
 def snapshot_of(seen: Moment, language: CatalogueLanguage) -> dict[str, object]:
-    """The moment in the language of a reader."""
     run, totals, holder, live, runners = seen.run, seen.totals, seen.holder, seen.live, seen.runners
 
     def part(*states: State) -> dict[str, object]:

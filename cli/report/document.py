@@ -103,7 +103,6 @@ class FilesBeside:
 
     @property
     def all(self) -> tuple[FileBeside, ...]:
-        """Those that there are."""
         return tuple(one for one in (self.exceptions, self.extra) if one is not None)
 
 
@@ -309,7 +308,6 @@ class Stamp:
 
     @property
     def runs(self) -> tuple[str, ...]:
-        """The runs of the report."""
         return tuple(self.digests)
 
 
@@ -328,7 +326,6 @@ def read_stamp(page: str) -> Stamp:
 
 
 def verdict_of(page: str) -> str:
-    """The verdict on a page, as a text."""
     found = _VERDICT.search(page)
     return html.unescape(found[1]) if found else ""
 

@@ -323,7 +323,6 @@ class Subject:
 
     @property
     def main(self) -> Run:
-        """The run that gives the report its number."""
         return self.runs[-1]
 
 
@@ -338,7 +337,6 @@ class ReportFacts:
 
     @property
     def main(self) -> ReportedRun:
-        """The run that gives the report its number."""
         return self.runs[-1]
 
     @property
@@ -371,7 +369,6 @@ class ReportFacts:
 
     @property
     def exceptions(self) -> int:
-        """The number of exceptions in all runs."""
         return sum(one.exceptions_in_all for one in self.runs)
 
     @property
@@ -381,12 +378,10 @@ class ReportFacts:
 
     @property
     def zone(self) -> str:
-        """The zone of the times in the report."""
         return f"UTC{self.date.astimezone().isoformat()[-6:]}"
 
     @property
     def name(self) -> str:
-        """The name of the report at the foot of each page."""
         main = self.main.run.name
         return main if self.file is None else f"{PurePath(self.file.file).name} · {main}"
 

@@ -124,7 +124,6 @@ class ServiceManager:
         self.tell(self._status())
 
     def work(self) -> None:
-        """A run is worked on: the service is started."""
         if not self._ready:
             self._ready = True
             self.tell({"READY": 1})
@@ -162,7 +161,6 @@ class ServiceManager:
 
 
 def show_to(manager: ServiceManager) -> OpenReader:
-    """Makes readers that show their runs to the service manager."""
     return lambda live: None if live.ended else StatusReader(live, manager)
 
 

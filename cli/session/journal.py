@@ -410,7 +410,6 @@ def stored_policy(run: Run) -> Policy:
 
 
 async def store_policy(run: Run, policy: Policy, journal: Journal) -> None:
-    """Store the policy with the run, and record what was changed and by whom."""
     before, now = run.policy, to_settings(policy)
     if now == before:
         return

@@ -176,7 +176,7 @@ def parse_input(
     )
 
 
-async def typed_order(  # noqa: PLR0913, PLR0917 - one parameter for each group of flags
+async def typed_order(
     job: str,
     file: str | None,
     order_flags: OrderFlags,

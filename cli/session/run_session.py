@@ -283,7 +283,7 @@ async def give_up(run: Run, journal: Journal) -> None:
 # ---- the rows of a run ------------------------------------------------------------------------------------------
 
 
-async def save_rows(  # noqa: PLR0913 - what the intake is told
+async def save_rows(
     run: Run,
     job: Job,
     journal: Journal,
@@ -360,7 +360,6 @@ async def caution_unended(job: Job, screen: Screen) -> None:
 
 
 def describe_last(one: LastLine) -> Said:
-    """A last line and what is wrong with it."""
     return said(
         "the last line of {file} has no end, as all others have: {line!r}",
         file=printable(one.file),

@@ -66,7 +66,6 @@ class QueuedRun:
 
     @property
     def facts(self) -> dict[str, object]:
-        """The place in the queue, for scripts."""
         return {
             "since": self.since,
             "not_before": self.not_before,
@@ -102,7 +101,6 @@ class RunView(RunSummary):
 
     @property
     def stage(self) -> str:
-        """The stage of the run, in the word for scripts."""
         return stage_of(self.run, self.totals, is_held=self.is_held)
 
     @property
@@ -162,7 +160,6 @@ class RunView(RunSummary):
 
     @property
     def entered(self) -> Decimal:
-        """The money that is in the billing."""
         in_effect = states_where(in_effect=True)
         return sum((self.totals.amounts.get(state, Decimal(0)) for state in in_effect), Decimal(0))
 
@@ -179,7 +176,6 @@ class RunView(RunSummary):
 
     @property
     def group(self) -> FleetGroup:
-        """Where it stands in the list."""
         if self.needs:
             return FleetGroup.PERSON
         if self.is_held and self.run.paused_at is None:
@@ -188,7 +184,6 @@ class RunView(RunSummary):
 
     @property
     def needs(self) -> Sequence[Need]:
-        """What a person has to see to."""
         run, totals, found = self.run, self.totals, list[Need]()
         if run.purged_at or self.is_discarded:
             return found

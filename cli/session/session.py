@@ -126,7 +126,6 @@ class Session(Invocation):
 
     @property
     def gateway(self) -> Gateway:
-        """The gateway to the billing."""
         return self.billing.gateway
 
     def with_vault(self, vault: Vault) -> "Session":

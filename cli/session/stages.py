@@ -29,13 +29,11 @@ class StepMark:
     digest: str = ""
 
     def to_parameters(self) -> dict[str, str]:
-        """The mark as parameters of a run."""
         values = (self.file, self.round, self.number, self.steps, self.begun.isoformat(), self.digest)
         return dict(zip(_KEYS, map(str, values), strict=True))
 
     @property
     def is_last(self) -> bool:
-        """Whether it was the last step of the file."""
         return self.number == self.steps
 
 
@@ -69,7 +67,6 @@ ENDED: Final = frozenset({DONE, CLOSED, TAKEN_BACK})
 
 
 def describe_stage(run: Run, totals: Totals, *, is_held: bool) -> Said:
-    """The stage of a run, and whether it is paused there."""
     stage = stage_of(run, totals, is_held=is_held)
     waits = {RUNNING, STOPPED} if not holds_its_file(run) else {RUNNING, STOPPED, DONE}
     return (

@@ -21,7 +21,6 @@ def vault_of(run: Run, journal: Journal, settings: Settings | None = None) -> Va
 
 
 def vault_in(journal: Journal, batch: str, settings: Settings | None = None) -> Vault:
-    """The vault of a journal for the secrets of a batch."""
     if not journal.address.is_shared:
         return Vault(vault_path(journal.path), batch)
     keys: VaultKeys | None = None

@@ -51,7 +51,6 @@ def database_address(settings: Settings) -> str:
 
 
 def addresses_of(run: Run) -> dict[str, str | None]:
-    """The addresses of the run's billing, as options of a command."""
     known = {
         "api-url": run.parameters.get(_API) or run.target.partition("#")[0],
         "database": run.parameters.get(_DATABASE),
@@ -65,7 +64,6 @@ def identity_of_run(run: Run) -> str:
 
 
 def api_of(run: Run) -> str:
-    """The address of the API at which the run was begun."""
     return run.parameters.get(_API) or run.target.partition("#")[0]
 
 

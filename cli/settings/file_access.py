@@ -252,7 +252,6 @@ class Credentials:
                 raise SettingsRefused(why)
 
     def origin(self, key: str, place: str) -> str:
-        """Where a setting comes from: its place in the file, and the credentials that it or its values are."""
         names = tuple(name for asked, name in self.names.items() if asked == key or asked.startswith(f"{key}."))
         if not names:
             return place

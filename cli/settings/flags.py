@@ -46,11 +46,10 @@ class Option:
     more: tuple[tuple[str, object], ...] = ()
 
     def flags_of(self, name: str) -> tuple[str, ...]:
-        """The names of its flag, as the option of the field of that name."""
         return self.names or (f"--{name.replace('_', '-')}",)
 
 
-def option(  # noqa: PLR0913 - the columns of the table
+def option(
     metavar: str | None,
     help_: str,
     *names: str,
@@ -90,7 +89,6 @@ def options_of(*groups: type[Any]) -> dict[str, Option]:
 
 
 def names_of(*groups: type[Any]) -> frozenset[str]:
-    """The parameter names of these groups of flags."""
     return frozenset(name for group in groups for name in _defaults(group))
 
 

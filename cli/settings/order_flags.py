@@ -119,7 +119,6 @@ class ImportFlags:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """The parameters of the job that are given."""
         given = {one.name: getattr(self, one.name) for one in fields(self)}
         return {name: _YES if value is True else str(value) for name, value in given.items() if value}
 
@@ -153,7 +152,6 @@ class CallFlags:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """The parameters of the job that are given."""
         given = {
             "model": self.model,
             "chain": chain_text(self.chain) if self.chain else "",

@@ -398,7 +398,6 @@ class OwnJobs:
 
     @cached_property
     def catalogue(self) -> "Catalogue":
-        """The built-in jobs, and those of the declarations."""
         from jobs.catalogue.catalogue import Catalogue  # noqa: PLC0415 - most commands need no job
 
         return Catalogue([partial(_read, file, self.origin) for file in self.files], takes_changed=self.takes_changed)
@@ -663,13 +662,11 @@ class _Chooser:
     def secrets_of_file(
         self, key: str, values: Mapping[str, Hidden], hidden: Credentials
     ) -> SettingValue[Mapping[str, Secret]]:
-        """A setting that only the file can have."""
         secrets = {name: Secret(hidden.text(f"{key}.{name}", value)) for name, value in values.items()}
         origin = hidden.origin(key, self.origin(key)) if values else BUILT_IN
         return SettingValue(secrets, origin, of_file=any(isinstance(value, str) for value in values.values()))
 
     def origin(self, key: str) -> str:
-        """The origin of a key of the file."""
         return self.file.place(self.profile.key_of(key) if self.profile else key, name=self.file.path.name)
 
 

@@ -113,7 +113,6 @@ class HookSettings:
 
     @property
     def all(self) -> Sequence[Hook]:
-        """The hooks and the address that is pinged."""
         return (*self.hooks.values(), *filter(None, [self.ping]))
 
     def check_programs(self) -> None:

@@ -161,7 +161,6 @@ def states_object(totals: Totals) -> Mapping[str, object]:
 
 
 def states_table(totals: Totals) -> Table:
-    """Counts and sums by state, and their total."""
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     table.add_column()
     table.add_column(justify="right")
@@ -467,7 +466,6 @@ def run_again(run: Run) -> str:
 
 
 def import_again(run: Run, file: str) -> str:
-    """The command that imports another file as a run has imported its own."""
     given, flags = run.parameters, list[str]()
     for name in words.VALUES:
         if value := given.get(name):

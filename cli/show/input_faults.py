@@ -110,12 +110,10 @@ class CheckResult:
 
     @property
     def file(self) -> str:
-        """The table in words."""
         return "stdin" if self.name == STDIN else self.name
 
     @property
     def verdict(self) -> Said:
-        """The result in a sentence."""
         if self.faulty:
             return counted(
                 "{n} row of {file} cannot be imported, of {rows} in all",
@@ -140,7 +138,6 @@ class CheckResult:
 
 
 def check_object(result: CheckResult) -> dict[str, object]:
-    """The result for scripts."""
     return {
         "file": result.name,
         "rows": result.rows,

@@ -12,7 +12,6 @@ Part: TypeAlias = RenderableType | None
 
 
 def stack(*parts: Part) -> Group:
-    """Parts from above to below."""
     return Group(*(render(one) if isinstance(one, str) else one for one in parts if one is not None))
 
 

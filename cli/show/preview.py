@@ -96,12 +96,10 @@ class PreviewFacts:
 
     @property
     def to_send(self) -> int:
-        """The number of rows to be sent."""
         return self.totals.count(State.PENDING)
 
     @property
     def sum(self) -> Decimal:
-        """The sum of the rows to be sent."""
         return self.totals.amounts.get(State.PENDING, ZERO)
 
     @property
@@ -111,14 +109,12 @@ class PreviewFacts:
 
     @property
     def rows_read(self) -> int:
-        """The number of rows of the input."""
         if self.steps is None or self.steps.is_undo:
             return self.totals.read
         return self.steps.subscribers.all + self.totals.refused + sum(self.totals.left_out.values())
 
     @property
     def question(self) -> Said:
-        """The question to the operator."""
         target = printable(self.run.target)
         if self.steps is not None:
             return said("Send {steps}, to {target}?", steps=to_send_line(self), target=target)
@@ -186,7 +182,6 @@ async def look_alikes(run: Run, journal: Journal) -> AsyncIterator[list[Item]]:
 
 
 def preview(plan: PreviewFacts, target: Target, journal: str, policy: Policy) -> RenderableType:
-    """The screen of the preview."""
     return drawn_before(
         plan,
         target,
@@ -243,7 +238,6 @@ def doubtful_rows(plan: PreviewFacts, *, which: str) -> RenderableType:
 
 
 def number_and_sum(number: int, amount: Decimal | None = None) -> Said:
-    """A number of rows, and their sum where they have one."""
     if amount is None:
         return counted("{n} row", "{n} rows", number)
     return counted("{n} row, {sum} in total", "{n} rows, {sum} in total", number, sum=amount)

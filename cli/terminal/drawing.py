@@ -112,7 +112,6 @@ def _environment() -> "Environment":
 
 
 def drawn(template: str, tables: Mapping[str, RenderableType] = NO_TABLES, /, **values: object) -> Group:
-    """A screen of a template with these values, and the tables that it names."""
     parts: list[RenderableType] = []
     figures: dict[int, list[Text]] = {}
     facts: dict[int, tuple[str, Text]] = {}

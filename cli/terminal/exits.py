@@ -98,7 +98,6 @@ AWAY: Final = (BillingAway, BillingBusy, DatabaseAway)
 
 
 def code_of(error: Exception) -> Exit:
-    """The exit code of a known error."""
     match error:
         case CommandRefused():
             return error.code

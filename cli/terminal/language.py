@@ -44,7 +44,6 @@ class CatalogueLanguage(Language):
         self._decimal_mark, self._currency, self._day = decimal_mark, currency, day
 
     def translate(self, template: str) -> str:
-        """The template in this language, or as it is if the catalogue lacks it."""
         return self._catalogue.gettext(template)
 
     def translate_counted(self, one: str, many: str, n: int) -> str:
@@ -71,7 +70,6 @@ class CatalogueLanguage(Language):
         return f"{when.astimezone():{self._day} %H:%M:%S}"
 
     def decimal(self, number: float) -> str:
-        """A measured number with one decimal."""
         return f"{number:.1f}".replace(".", self._decimal_mark)
 
 

@@ -170,16 +170,13 @@ class Badge:
 
     @property
     def line(self) -> Text:
-        """The badge as the head of a screen."""
         return render(self.sentence, self.style)
 
     def to_parameters(self) -> dict[str, str]:
-        """The badge as parameters of a run."""
         production = {_PRODUCTION: _YES} if self.production else {}
         return {_PROFILE: self.profile, _BILLING: self.billing, **production}
 
     def as_object(self) -> Mapping[str, object]:
-        """The badge for scripts."""
         return {"name": self.profile, "billing": self.billing or None, "production": self.production}
 
 

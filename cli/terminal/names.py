@@ -121,7 +121,6 @@ def name_of_group(group: TallyGroup) -> str:
 
 
 def title_of_group(group: TallyGroup) -> str:
-    """The same with the word for what it is."""
     name = name_of_group(group)
     if group.key in {"", ALL_OTHERS}:
         return name

@@ -52,11 +52,9 @@ class OutputMask:
         self._mask = Mask()
 
     def hide(self, secrets: Iterable[str]) -> None:
-        """Hide these secrets from now on."""
         self._mask = self._mask.knowing(secrets)
 
     def __call__(self, text: str) -> str:
-        """The text without secrets."""
         return self._mask(text)
 
     def value(self, value: object) -> object:
@@ -73,7 +71,6 @@ class _Masked:
         return getattr(self.stream, name)
 
     def write(self, text: str) -> int:
-        """Write the text without secrets."""
         return self.stream.write(self._mask(text))
 
 
@@ -164,7 +161,6 @@ class Screen:
         _print(self.err, what)
 
     def show(self, what: RenderableType) -> None:
-        """Print what the command is there to show."""
         _print(self.out, what)
 
     def result(self, what: RenderableType, *, good: bool = True) -> None:

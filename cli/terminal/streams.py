@@ -163,7 +163,6 @@ class OutputBytes(io.RawIOBase):
         self._line = line or WaitingLine()
 
     def writable(self) -> bool:
-        """Whether it can be written to."""
         return True
 
     def write(self, data: Any) -> int:  # noqa: ANN401 - any buffer, as its base class has it

@@ -68,7 +68,7 @@ _EXAMPLE: Final = "http://HOST:8082/rest_api/v2/Users/"
 _FORM: Final = "application/x-www-form-urlencoded"
 
 
-def read_request(command: Command, told: Told) -> Request:  # noqa: C901 - a list of options
+def read_request(command: Command, told: Told) -> Request:
     """What a curl or wget sends. Raises `CommandRefused` for anything but one call of the REST API v2."""
     is_curl = command.program == "curl"
     options, urls = options_of(command, CURL if is_curl else WGET, told, joins=not is_curl)

@@ -25,12 +25,10 @@ class LinePlace(NamedTuple):
 
     @property
     def place(self) -> "LinePlace":
-        """Itself, as a part of a line has it."""
         return self
 
     @property
     def text(self) -> Said:
-        """The place in words."""
         return said("line {line}, column {column}", line=self.line, column=self.column)
 
     def __str__(self) -> str:

@@ -116,10 +116,7 @@ def statement(text: Text) -> str:
         raise Refusal("the SQL: {error}", text, error=error) from error
 
 
-def _select_list(  # noqa: C901, PLR0912 - the words of a select in their order
-    tokens: Sequence[Token], text: Text
-) -> tuple[list[list[Token]], int]:
-    """The columns of the select, each as its tokens, and where its list ends."""
+def _select_list(tokens: Sequence[Token], text: Text) -> tuple[list[list[Token]], int]:
     at = next((at for at, token in enumerate(tokens, 1) if token.word == "select" and token.depth == 0), 0)
     if not at:
         raise Refusal("the SQL: a with, and no select behind it", text)
@@ -201,9 +198,7 @@ def _undefined(tokens: Sequence[Token]) -> list[Token]:
 # ---- the way of a line -------------------------------------------------------------------------------------------
 
 
-def bind(  # noqa: C901 - a list of what a variable can get
-    rows: Rows, select: LineSelect, told: Told, sql: Text
-) -> tuple[dict[str, int], dict[str, str]]:
+def bind(rows: Rows, select: LineSelect, told: Told, sql: Text) -> tuple[dict[str, int], dict[str, str]]:
     """Follow a line of the select through the filters: the column of each variable, or the reason why it has none."""
     if select.is_list and len(select.columns) > 1:
         raise Refusal(

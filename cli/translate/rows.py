@@ -524,7 +524,6 @@ def read_single(pipeline: Pipeline, told: Told) -> Command:
 
 
 def note_call(call: Command, told: Told, *, apart: bool) -> None:
-    """Note what surrounds a call."""
     if len(call.redirects) > len(call.inputs):
         told.notes.append(said("where its output goes is left out: the journal keeps each row's outcome"))
     if apart:

@@ -62,7 +62,6 @@ class Text:
         return self.letters[number].place if number < len(self.letters) else self.place
 
     def having(self, letters: Iterable[Letter]) -> "Text":
-        """Other letters at the same place."""
         return Text(tuple(letters), self.place)
 
     def stripped(self) -> "Text":
@@ -77,7 +76,6 @@ class Text:
 
 
 def joined(words: Sequence[Text]) -> Text:
-    """The words with spaces between them."""
     letters = [letter for word in words for letter in (Letter(" ", word.place, Quote.NONE), *word.letters)]
     return Text(tuple(letters[1:]), words[0].place)
 
@@ -415,11 +413,9 @@ class Command:
 
     @property
     def inputs(self) -> tuple[Redirect, ...]:
-        """The redirections that it reads from."""
         return tuple(one for one in self.redirects if one[0].symbol in _INPUTS)
 
     def having(self, words: Iterable[Text]) -> "Command":
-        """The same command with other words."""
         return replace(self, words=tuple(words))
 
 
@@ -436,7 +432,6 @@ class Pipeline:
 
     @property
     def place(self) -> LinePlace:
-        """The place where it begins."""
         return self.stages[0].place
 
     @property

@@ -139,7 +139,6 @@ class Scope:
         return text.having(letters)
 
     def resolve_word(self, word: Text) -> Text:
-        """The same for a word."""
         return replace(self.resolve(word), kept=self.resolve(word.kept) if word.kept else None)
 
     def known(self, text: Text) -> str:
@@ -190,7 +189,7 @@ class Scope:
 
     # ---- commands within ----
 
-    def _field(self, command: Letter) -> str:  # noqa: C901 - a list of forms
+    def _field(self, command: Letter) -> str:
         """The field that `echo "$line" | cut …` prints, or `cut … <<< "$line"`; "" for what is none of a row."""
         match stages_within(command):
             case (Command(words=(echo, *_, text), redirects=()), *filters) if echo.plain in PRINTERS and filters:

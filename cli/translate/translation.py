@@ -353,9 +353,7 @@ def _read(pipeline: Pipeline, scope: Scope) -> OneLiner:
     return OneLiner(call, scope, table_of(rows, outer, renamed), guards)
 
 
-def _body(  # noqa: C901 - a list of what may stand in a loop
-    loop: Command, scope: Scope, guards: list[tuple[Letter, Text]]
-) -> Pipeline:
+def _body(loop: Command, scope: Scope, guards: list[tuple[Letter, Text]]) -> Pipeline:
     calls: list[Pipeline] = []
     for pipeline in loop.body:
         guard, values = pipeline.stages[0], assigned(pipeline)

@@ -46,7 +46,6 @@ class Stop:
             self._event.set()
 
     async def wait(self) -> None:
-        """Wait for the request."""
         await self._event.wait()
 
     async def sleep(self, seconds: float) -> None:

@@ -139,7 +139,6 @@ def to_settings(policy: Policy) -> dict[str, str]:
 
 
 def describe_settings(policy: Policy, names: Iterable[str]) -> str:
-    """Describe these settings in words."""
     return in_clauses([said("{name}: {value}", name=name, value=ALL[name].told(policy)) for name in names])
 
 

@@ -51,11 +51,9 @@ class RetryBudget:
         self._since: float | None = None
 
     def succeeded(self) -> None:
-        """Count a success."""
         self._tokens = min(self._most, self._tokens + self._share)
 
     def answered(self) -> None:
-        """Return the token of an answered retry."""
         self._tokens = min(self._most, self._tokens + 1.0)
 
     def wait(self, now: float) -> float:

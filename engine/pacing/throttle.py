@@ -116,7 +116,6 @@ class Throttle:
         return self._calls < self._full
 
     def left(self) -> None:
-        """Count a call that has left."""
         self._calls += 1
         if self._calls >= self._due:
             for watched in self._watched:

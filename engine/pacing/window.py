@@ -71,7 +71,6 @@ class Times:
         self.squares = 0.0
 
     def add(self, seconds: float) -> None:
-        """Add one answer time."""
         self.count += 1
         self.total += seconds
         self.squares += seconds * seconds
@@ -113,7 +112,6 @@ class OwnLatency:
 
     @property
     def known(self) -> bool:
-        """Whether there is a measurement."""
         return self._times.count > 0
 
     @property

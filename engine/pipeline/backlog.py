@@ -259,7 +259,6 @@ class Claims:
         return self._emptied is not None
 
     def put(self, items: Sequence[Item]) -> None:
-        """Add claimed items."""
         self.waiting += len(items)
         self._items.extend(items)
         for _ in range(min(len(items), len(self._idle))):

@@ -115,7 +115,6 @@ _WRONG: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyEr
 
 
 def to_json(message: object) -> str:
-    """The text of a message."""
     return _encode(message).decode()
 
 

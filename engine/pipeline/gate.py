@@ -43,7 +43,6 @@ READY: Final = 16
 
 
 def window_of(policy: Policy) -> InFlight:
-    """The window for a policy: fixed or adaptive."""
     if policy.in_flight is not None:
         return InFlight(policy.in_flight)
     return Window(cap=policy.max_in_flight, start=min(FIRST, policy.max_in_flight))

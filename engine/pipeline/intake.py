@@ -126,7 +126,7 @@ class Intake:
     `DiskFull`.
     """
 
-    def __init__(  # noqa: PLR0913 - a choice for each of its uses
+    def __init__(
         self,
         run: Run,
         job: Job,

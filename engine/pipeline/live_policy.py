@@ -40,7 +40,6 @@ class LivePolicy:
             self.progress.holds.put(PAUSED, said("paused by {who}", who=who))
 
     def unpause(self) -> None:
-        """End the pause."""
         self.progress.holds.lift(PAUSED)
 
     def stop(self, who: str) -> None:
@@ -48,7 +47,6 @@ class LivePolicy:
         self.stopping.request(StopKind.INTERRUPTED, said("stopped by {who}", who=who))
 
     def look(self) -> Status:
-        """A snapshot of the run."""
         return self.progress.status()
 
     def sample(self) -> PaceSample:

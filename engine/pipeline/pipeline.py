@@ -114,7 +114,6 @@ class Recorder:
         self._reopened = False
 
     def land(self, landed: CallResult) -> None:
-        """Take in a finished call."""
         self._landed.append(landed)
         self._landing.set()
 
@@ -290,7 +289,7 @@ class Pipeline:
     process, or may have been; `trust_journal` turns off the look-ups before each call. Times are the event loop's.
     """
 
-    def __init__(  # noqa: PLR0913 - a thing each
+    def __init__(
         self,
         run: Run,
         job: Job,

@@ -118,7 +118,6 @@ class Precedence:
     # ---- for the sending ----
 
     def begin(self) -> None:
-        """Begin another pass."""
         self.refused = 0
         self._obstacles.clear()
         self._passed.clear()
@@ -329,9 +328,7 @@ class Precedence:
 
     # ---- what becomes of an item ----
 
-    def _judge(  # noqa: PLR0911 - a table
-        self, item: Item, key: _Key, needed: Item | None, *, is_stuck: bool
-    ) -> Said | _Left | _Later | None:
+    def _judge(self, item: Item, key: _Key, needed: Item | None, *, is_stuck: bool) -> Said | _Left | _Later | None:
         """What keeps an item from being sent, of one that it needs; None for nothing, a sentence for a refusal."""
         if needed is None:
             unknown = reason("not sent: what it needs is no row of this run", NOT_SENT)

@@ -96,7 +96,6 @@ class Progress:
         self._pace = Pace(time.monotonic())
 
     def take_up(self, totals: Totals, *, intake_ended: bool) -> None:
-        """Begin with the totals of the journal."""
         self.counts = Counter(totals.counts)
         self.refused = totals.refused
         self.amounts = defaultdict(Decimal, totals.of_calls or totals.amounts)
@@ -105,7 +104,6 @@ class Progress:
         self._pace = Pace(time.monotonic())
 
     def frozen(self, items: Iterable[NewItem], refused: int) -> None:
-        """Count a frozen page."""
         for item in items:
             state = State.PENDING if item.skip_reason is None else State.SKIPPED
             self.counts[state] += 1
@@ -130,12 +128,10 @@ class Progress:
             self.moved(item.state, change.state, amount=item.amount)
 
     def called(self, seconds: float) -> None:
-        """Count a finished call."""
         self.calls += 1
         self._times.add(seconds)
 
     def met(self, label: str, error: str) -> None:
-        """Count an error of a row."""
         self.last_error = said("{label}: {error}", label=label, error=error)
         self._errors.add(error)
 
@@ -173,7 +169,6 @@ class Progress:
 
     @property
     def seconds(self) -> float:
-        """Seconds since the start."""
         return anyio.current_time() - self.started
 
     def status(self) -> Status:

@@ -117,7 +117,6 @@ async def _strangers(
 
 
 def _entered_twice(run: Run, item: Item, reading: ReadBack, besides: Sequence[Marked]) -> ReadBack:
-    """The reading of a row that others have entered as well."""
     twice = said(
         "entered twice: as row {number} of run {run}, and with the marks of others: {others}",
         number=item.number,

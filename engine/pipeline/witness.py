@@ -76,7 +76,7 @@ class Witness:
     journal is the only one.
     """
 
-    def __init__(  # noqa: PLR0913 - what a look asks
+    def __init__(
         self,
         run: Run,
         job: Job,

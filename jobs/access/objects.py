@@ -92,7 +92,6 @@ def not_one(model: str, key: Key, number: int) -> str:
 
 
 def which(model: str, key: Key) -> str:
-    """An object named by its key, in words."""
     return said("{model} with {key}", model=model, key=_in_words(key))
 
 

@@ -44,7 +44,6 @@ _ASKED: Final = said("finance operations")
 
 
 def two_decimals(amount: Decimal) -> str:
-    """An amount in roubles with two decimals, or more if it has more."""
     exact = amount.quantize(_KOPECK)
     return wire(exact if exact == amount else amount)
 

@@ -75,7 +75,6 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def call(self) -> Call:
-        """The call as it is sent."""
         return Call(self.model, tuple(ChainStep(method, arguments) for method, arguments in self.steps), self.fields)
 
 
@@ -86,7 +85,6 @@ decode_payload: Final[Callable[[str], Payload]] = msgspec.json.Decoder(Payload).
 
 
 def encode_payload(payload: Payload) -> str:
-    """The text of a payload for the journal."""
     return _encode(payload).decode()
 
 
@@ -126,12 +124,10 @@ def in_one_spelling(text: str) -> str:
 
 
 def payload_of(item: Item) -> Payload:
-    """The payload of an item."""
     return decode_payload(item.payload)
 
 
 def chain_of(*steps: tuple[str, Mapping[str, object]]) -> tuple[tuple[str, dict[str, object]], ...]:
-    """Steps in the form that a payload keeps."""
     return tuple((method, dict(arguments)) for method, arguments in steps)
 
 

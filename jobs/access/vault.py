@@ -75,7 +75,6 @@ def opened_file(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def vault_block(name: str) -> str:
-    """A statement of vault.sql."""
     return sql_block("vault", name, "jobs.access").text
 
 
@@ -111,7 +110,6 @@ def mask_secrets(text: str) -> str:
 def seal_parameters(
     parameters: Iterable[Parameter], values: Mapping[str, str], batch: str
 ) -> tuple[dict[str, str], dict[str, Secret]]:
-    """The values of parameters with tokens for the secret ones, and the secrets by their tokens."""
     tokens = {one.name: _minted(batch) for one in parameters if one.secret and values.get(one.name)}
     return {**values, **tokens}, {token: Secret(values[name]) for name, token in tokens.items()}
 
@@ -323,7 +321,6 @@ class VaultKeys:
 
 
 def new_key() -> str:
-    """The text of a new key."""
     return base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode()
 
 
@@ -380,7 +377,6 @@ class SecretTable(Vault):
         return True
 
     def keep(self, sealed: Mapping[str, Secret]) -> None:
-        """Encrypt secrets, and commit them."""
         if sealed:
             keys = self._required()
             rows = [keys.seal(token, self._batch, one) for token, one in sealed.items()]

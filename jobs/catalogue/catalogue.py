@@ -151,7 +151,6 @@ class Catalogue:
         )
 
     def _lost(self, run: Run) -> str:
-        """Why there is no job for a run of one's own."""
         lost = said(
             "run {run} is of the job {job}, which {file} has declared, and the settings give no such job: name that "
             "file in {key} of {settings}, as it was then (SHA-256 {digest}…)",

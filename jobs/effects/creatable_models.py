@@ -97,7 +97,6 @@ class CreatableModel:
         return any(all(word in text for word in words.split()) for words in self.taken)
 
     def counts(self, thing: BillingObject) -> bool:
-        """Whether an object still has its effect."""
         return not (self.ended and as_bool(thing.values.get(self.ended)))
 
     def described(self, thing: BillingObject, wanted: Collection[str]) -> str:
@@ -299,7 +298,6 @@ async def like_these(gateway: Gateway, payloads: Sequence[Payload]) -> list[list
 
 
 def fields_of(payloads: Sequence[Payload]) -> tuple[str, ...]:
-    """The fields to read of the objects of these payloads, which are of one model."""
     exact = {EXACT[payload.exact]: None for payload in payloads if payload.exact}
     return model_of(payloads[0]).fields([*(name for payload in payloads for name in payload.wanted), *exact])
 

@@ -334,7 +334,6 @@ class CreateEffect(CallEffect):
         return (kind.key, kind.comment) if kind.comment else (kind.key, *kind.found_by, *payload.wanted)
 
     def describe(self, run_name: str, item: Item) -> str:
-        """The call with its mark."""
         return mask_secrets(describe(self._call(payload_of(item), run_name, item.number)))
 
     async def send(self, run: Run, item: Item) -> Seen:

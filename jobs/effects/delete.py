@@ -195,7 +195,6 @@ class DeleteEffect(CallEffect):
                 await belongings(self._gateway, [NOBODY])
 
     async def send(self, run: Run, item: Item) -> Seen:
-        """Delete the object."""
         payload = payload_of(item)
         if as_bool(payload.was.get(DELETED)):
             return AlreadyThere(self._by_others(payload))

@@ -86,7 +86,6 @@ def describe_change(payload: Payload) -> str | None:
 
 
 def with_note(evidence: Accepted, payload: Payload) -> Accepted:
-    """The evidence of an accepted call, with its note."""
     return msgspec.structs.replace(evidence, note=describe_change(payload), own=bool(payload.after))
 
 
@@ -280,7 +279,6 @@ class CallEffect(Effect):
         return await self._gateway.client.send(revealed) if isinstance(revealed, Call) else revealed
 
     def fenced(self, may_leave: Callable[[], bool]) -> AbstractContextManager[None]:
-        """Let a call leave only while it may."""
         return self._gateway.client.fenced(may_leave)
 
     def doubts(self, report: Callable[[int], None]) -> AbstractContextManager[None]:

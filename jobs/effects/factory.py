@@ -86,9 +86,7 @@ def effect_of(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) ->
             return AnyCallEffect(gateway, template, repeatable=repeatable, look_up=look_up)
 
 
-def _special(  # noqa: PLR0911 - a case each
-    gateway: Gateway, spec: JobSpec, template: Template, parameters: Mapping[str, str]
-) -> CallEffect:
+def _special(gateway: Gateway, spec: JobSpec, template: Template, parameters: Mapping[str, str]) -> CallEffect:
     """The effect of a job that does not follow from the methods of its chain."""
     second = spec.second_template
     match spec.special:

@@ -115,7 +115,6 @@ class PayEffect(CallEffect):
         return {"receipt_type": self._gateway.profile.receipt_type.value}
 
     async def send(self, run: Run, item: Item) -> Evidence:
-        """Enter the payment."""
         payload = payload_of(item)
         return _evidence(await self._gateway.client.send(payload.call), payload)
 

@@ -42,7 +42,6 @@ class ReadEffect(CallEffect):
         return Prepared(tuple(self._item(one) for one in bound), ())
 
     async def send(self, run: Run, item: Item) -> Evidence:
-        """Make the reading call."""
         call = payload_of(item).call
         evidence = await self._sent(call)
         match evidence:
@@ -154,7 +153,6 @@ class ReadOffersEffect(ReadEffect):
         return evidence
 
     def describe(self, run_name: str, item: Item) -> str:
-        """Both calls."""
         return f"{super().describe(run_name, item)}; {describe(self._listing.call({_SUID: 'the session'}))}"
 
     def _entry(self, one: Bound, things: Sequence[BillingObject]) -> NewItem | Refusal:

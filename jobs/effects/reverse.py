@@ -63,7 +63,6 @@ class EnteredOperation:
 
     @property
     def op_id(self) -> str:
-        """The id of the operation."""
         return str(self.thing.values["op_id"])
 
     @property
@@ -75,7 +74,6 @@ class EnteredOperation:
         return said("operation {id} of {amount}", id=self.op_id, amount=self.amount)
 
     def taken_back(self, payload: Payload, amount: Decimal, skip_reason: str | None = None) -> NewItem:
-        """The item that takes it back."""
         return self.taken.item(lane_of(OPERATIONS, {"op_id": self.op_id}, self.thing), payload, amount, skip_reason)
 
 
@@ -244,7 +242,6 @@ class StornoReversal(CallEffect):
         return works
 
     async def send(self, run: Run, item: Item) -> Seen:
-        """Reverse the operation."""
         payload = payload_of(item)
         return _evidence(await self._gateway.client.send(payload.call), payload.key["op_id"], first=not item.attempts)
 

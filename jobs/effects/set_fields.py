@@ -95,7 +95,6 @@ class FieldRules:
 
 
 def rules_of(model: str, fields: Collection[str]) -> FieldRules:
-    """The combined rules for these fields of a model."""
     known = [rules for name, rules in _KNOWN.get(model, {}).items() if name in fields]
     return FieldRules(
         renewed=frozenset().union(*(one.renewed for one in known)),
@@ -259,8 +258,7 @@ class SetFieldsEffect(CallEffect):
             if OF_ABONENT in get:
                 await SubscriberFinder(self._gateway).by_ids([NOBODY])
 
-    async def send(self, run: Run, item: Item) -> Seen:  # noqa: PLR0911 - a case each
-        """Set the fields."""
+    async def send(self, run: Run, item: Item) -> Seen:
         payload = payload_of(item)
         if payload.unanswered and not item.attempts and same_values(payload.was, payload.wanted):
             return AlreadyThere(_as_it_was(payload.was))
@@ -343,11 +341,9 @@ class SetFieldsEffect(CallEffect):
         return readings
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """The same effect with the old values."""
         return Irreversible(self._rules.no_way_back) if self._rules.no_way_back else self.setting_back()
 
     def setting_back(self) -> "SetFieldsEffect":
-        """The effect that sets the old values, where they are as this one has set them."""
         return SetFieldsEffect(self._gateway, self._template, yields=True)
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:

@@ -266,7 +266,6 @@ class SetGivenPassword(_SetPassword):
         return await self._planned(bound, self._template)
 
     async def send(self, run: Run, item: Item) -> Evidence:
-        """Set the password."""
         return judge(await self._sent(payload_of(item).call))
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
@@ -310,7 +309,7 @@ class SetGeneratedPassword(_SetPassword):
         """Turn rows into items. Raises `LookUpFailed`."""
         return await self._planned(bound, self._clearing)
 
-    async def send(self, run: Run, item: Item) -> Evidence:  # noqa: PLR0911 - a case each
+    async def send(self, run: Run, item: Item) -> Evidence:
         """Clear the password, let the billing generate one, and write it to the file."""
         user = int(payload_of(item).key["id"])
         is_cleared = user in self._cleared
@@ -359,7 +358,6 @@ class SetGeneratedPassword(_SetPassword):
         return Accepted()
 
     def describe(self, run_name: str, item: Item) -> str:
-        """Both calls."""
         values = {USER: payload_of(item).key["id"]}
         return "; ".join(describe(one.call(values)) for one in (self._clearing, self._generating))
 

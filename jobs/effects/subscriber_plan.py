@@ -124,7 +124,6 @@ class OfSteps(CallEffect):
         *,
         whole: bool = True,
     ) -> dict[int, _T]:
-        """What the effects answer of their items."""
         return {
             key: one
             for effect, group in self._groups(items, whole=whole)
@@ -136,15 +135,12 @@ class OfSteps(CallEffect):
         return payload_of(item).needs
 
     def name_of(self, item: Item) -> str:
-        """The step and whose it is."""
         return said("{step} of {whose}", step=STEP_NAMES[Step(payload_of(item).step)], whose=item.label)
 
     def describe(self, run_name: str, item: Item) -> str:
-        """The call of the step."""
         return self._of(payload_of(item)).describe(run_name, item)
 
     async def send(self, run: Run, item: Item) -> Seen:
-        """Make the call of the step."""
         return await self._of(payload_of(item)).send(run, item)
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
@@ -168,17 +164,14 @@ class OfSteps(CallEffect):
 
 
 def folder_key(path: str) -> str:
-    """The key of the item that creates a folder."""
     return row_key((Step.FOLDER, path))
 
 
 def step_key(number: str, step: Step, detail: str = "") -> str:
-    """The key of the item of a subscriber's step."""
     return row_key((number, step, detail))
 
 
 def folder_name(subscriber: Subscriber) -> FolderName:
-    """How the row names its folder."""
     part = subscriber.part(Step.FOLDER)
     if part is None:
         return PATH, ""
@@ -203,7 +196,6 @@ def groups_of(subscriber: Subscriber) -> dict[str, str]:
 
 
 def creates(payload: Payload) -> bool:
-    """Whether a payload creates its object."""
     return payload.steps[0][0] == CREATE
 
 
@@ -229,7 +221,6 @@ def arguments_of(part: Part) -> dict[str, object]:
 def setting(
     step: Step, key: Mapping[str, object], assigned: Mapping[str, object], was: Mapping[str, str | None], abonent: int
 ) -> Payload:
-    """The payload of a step that sets fields of the object with a key."""
     return Payload(
         model=STEP_MODELS[step],
         steps=chain_of((GET, key), (SET, assigned), (SAVE, {})),
@@ -377,7 +368,6 @@ class SubscriberThere:
 
     @property
     def id(self) -> int:
-        """Its id."""
         return int(_id(self.thing) or 0)
 
     def is_called(self, name: str) -> bool:
@@ -658,7 +648,6 @@ class _RowPlan:
         return self._compared(part, bearers[0], wanted, {OBJECT: int(_id(bearers[0]) or 0)}, {})
 
     def _belonging(self, part: Part) -> NewItem:
-        """A service or an attribute."""
         detail, arguments = detail_of(part), {ABONENT: self._owner, **arguments_of(part)}
         kind = creatable_model(STEP_MODELS[part.step], arguments)
         self._check_comment(part, kind.comment)

@@ -235,7 +235,6 @@ class SubscriberSteps(OfSteps):
         return super().describe(run_name, item)
 
     def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
-        """What the opening balances rest on."""
         return self._created[Step.BALANCE].rests_on([one for one in payloads if one.step == Step.BALANCE])
 
     async def try_out(self) -> None:
@@ -272,7 +271,6 @@ def _filled(payload: Payload, ids: Mapping[str, int]) -> Payload:
 
 
 def _with_arguments(payload: Payload, values: Mapping[str, object]) -> Payload:
-    """The payload with values at their places in its call."""
     steps = [
         (method, {name: values.get(name, value) for name, value in arguments.items()})
         for method, arguments in payload.steps
@@ -420,7 +418,6 @@ class SubscriberRemoval(OfSteps):
         return {item_id for item_id, one in seen.items() if not isinstance(one, Absent)}
 
     def looks_for(self, item: Item) -> LookedFor:
-        """As the effect of its call says."""
         return self._of(payload_of(item)).looked_for
 
     def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
@@ -534,7 +531,6 @@ def _folders_last(
 
 
 def _with(entry: NewItem, **changed: object) -> NewItem:
-    """The item with a changed payload."""
     payload = msgspec.structs.replace(decode_payload(entry.payload), **changed)
     return replace(entry, payload=encode_payload(payload))
 

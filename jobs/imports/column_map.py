@@ -75,7 +75,6 @@ class Condition:
     where: str = ""
 
     def holds(self, cell: str) -> bool:
-        """Whether a cell of the column meets it."""
         plain = cell.strip().casefold()
         return plain in self.texts if self.texts else bool(plain)
 
@@ -119,7 +118,6 @@ class ColumnMap:
     file: str = ""
 
     def of_step(self, step: Step) -> tuple[PartRule, ...]:
-        """The rules of the parts of a step."""
         return tuple(rule for rule in self.parts if rule.step is step)
 
     def with_tables(self, files: Mapping[Step, str]) -> "ColumnMap":
@@ -160,7 +158,6 @@ class ColumnMap:
         return replace(self, once=once, parts=tuple(parts))
 
     def _field(self, typed: str, where: Remedy) -> tuple[Step, str]:
-        """The step and the name of a field as it is typed."""
         owner, dot, bare = typed.rpartition(".")
         found = [(step, name) for step, name, _ in self.fields.names() if name == bare and owner in {"", step}]
         if len(found) == 1:

@@ -108,7 +108,6 @@ class Matcher:
         ]
 
     def propose(self, name: str) -> Proposal:
-        """The proposal for a name."""
         for key, objects in self._equal:
             if found := objects.get(key(name)):
                 if len(found) > 1:
@@ -240,7 +239,6 @@ class DictionaryEntry:
 
     @property
     def path(self) -> str:
-        """The path of a folder that is to be created."""
         return self.name_here or self.name
 
     @property
@@ -373,7 +371,6 @@ def _faults_of(entry: DictionaryEntry, before: DictionaryEntry, *, is_checked: b
 
 
 def is_id(text: str) -> bool:
-    """Whether a text is an id that an object can have."""
     return text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID)) and 0 < int(text) <= LARGEST_ID
 
 
@@ -467,12 +464,10 @@ class ProposedDictionary:
     rows: Sequence[DictionaryEntry] = field(default_factory=tuple)
 
     def count(self, standing: NameStanding, kind: str | None = None) -> int:
-        """The number of names, of all kinds or of one."""
         return sum(row.standing is standing and kind in {None, row.kind} for row in self.rows)
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds that it has names of."""
         return tuple(kind for kind in KINDS if any(row.kind == kind for row in self.rows))
 
 

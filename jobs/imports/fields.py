@@ -111,7 +111,6 @@ class FieldTable:
 
     @cached_property
     def by_value(self) -> Mapping[ValueName, ModelField]:
-        """The fields by the values of parts."""
         return {(step, part_key(step, name)): one for step, name, one in self.names()}
 
     @property
@@ -131,7 +130,6 @@ class FieldTable:
         return field.name if len(steps) == 1 else f"{own}.{field.name}"
 
     def with_fields(self, model: str, changed: Mapping[str, ModelField]) -> "FieldTable":
-        """The table with fields of a model added or changed."""
         old = self.models[model]
         new = msgspec.structs.replace(old, fields={**old.fields, **changed})
         return FieldTable(MappingProxyType({**self.models, model: new}))
@@ -185,13 +183,11 @@ def untried_fields(created: Mapping[str, Iterable[str]], profile: Profile) -> li
 
 
 def part_key(step: Step, name: str) -> str:
-    """The name under which a part has the value of a field."""
     return _FOLDER_KEYS[name] if step is Step.FOLDER else name
 
 
 @cache
 def usual_fields() -> FieldTable:
-    """The fields as they are delivered."""
     folder = files("jobs.imports").joinpath("fields")
     texts = (folder.joinpath(f"{name}.toml").read_text(encoding="utf-8") for name in _FILES)
     models = [msgspec.convert(tomllib.loads(text), ModelFields) for text in texts]

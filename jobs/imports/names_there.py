@@ -28,12 +28,10 @@ _NO_OBJECTS: Final[Mapping[int, NamedObject]] = MappingProxyType({})
 
 
 def noun_of(kind: str) -> Said:
-    """A kind in words."""
     return REFERENCES[kind].noun
 
 
 def word_of(kind: str) -> str:
-    """A kind as it stands in a dictionary."""
     return str(noun_of(kind))
 
 
@@ -54,7 +52,6 @@ class NamesThere:
 
     @classmethod
     def of(cls, kinds: Mapping[str, Iterable[NamedObject]]) -> "NamesThere":
-        """The names of these objects."""
         found = {kind: {one.id: one for one in objects} for kind, objects in kinds.items()}
         for key, one in found.get(FOLDER, {}).items():
             path = folder_path((*one.above, one.names[0]))
@@ -62,7 +59,6 @@ class NamesThere:
         return cls(found)
 
     def knows(self, kind: str) -> bool:
-        """Whether the names of a kind are known."""
         return kind in self.objects
 
     def get(self, kind: str, key: int) -> NamedObject | None:

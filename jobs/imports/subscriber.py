@@ -127,7 +127,6 @@ class Value:
     place: Place = Place()
 
     def fault(self, reason: str) -> ValueFault:
-        """A fault of it."""
         return ValueFault(self.place, self.text, reason)
 
 
@@ -160,7 +159,6 @@ class Subscriber:
         return next((one for one in self.parts if one.step is step), None)
 
     def of(self, step: Step) -> tuple[Part, ...]:
-        """All parts of a step."""
         return tuple(one for one in self.parts if one.step is step)
 
     def values(self, wanted: Iterable[tuple[Step, str]]) -> list[tuple[tuple[Step, str], Value]]:

@@ -97,7 +97,6 @@ class TableColumns:
 
     @property
     def used(self) -> list[FieldName]:
-        """The fields that the rows are asked for."""
         used = (FieldName(STEP_MODELS[one.step], one.name) for one in (*self.once.values(), *self._of_parts))
         return list(dict.fromkeys(used))
 
@@ -244,7 +243,6 @@ class MadeRow:
 
 
 def make_row(table: TableColumns, row: Row) -> MadeRow:
-    """What a row of the table says."""
     number = _value(table, table.number, row)
     once: dict[Step, Values] = {}
     for name, one in table.once.items() if table.joined is None else ():

@@ -109,7 +109,6 @@ _TOTAL: Final = re.compile(r"(итого|всего|total)\b", re.IGNORECASE)
 
 
 def contract_number(text: str) -> str:
-    """A contract number: a text of one line, as it is in the contract."""
     number = one_line(text)
     if fault := as_a_spreadsheet_wrote(number):
         raise ValueError(fault)
@@ -299,7 +298,6 @@ def flag(text: str) -> str:
 
 
 def object_id(text: str) -> str:
-    """The id of an object of the billing."""
     found = id_of(one_line(text))
     if isinstance(found, str):
         raise ValueError(found)  # noqa: TRY004 - the reason why it is no id
@@ -359,7 +357,6 @@ class ValueChecks:
         }
 
     def __call__(self, subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
-        """The subscriber with the values of its calls, and the faults of those that are none."""
         faults: list[ValueFault] = []
         parts = tuple(self._checked(part, faults) for part in subscriber.parts)
         first = next((part for part in parts if part.step is Step.SUBSCRIBER), None)

@@ -143,7 +143,6 @@ class ProbeObjects(Traces[IntendedObject, ProbeObject]):
         return found
 
     async def take_back(self, one: ProbeObject) -> str | None:
-        """Delete an object."""
         arguments = {"clean_links": True} if one.model == STEP_MODELS[Step.ACCOUNT] else {}
         evidence = await self.send(get(one.model, {"id": one.id}, ChainStep("delete", arguments)))
 
@@ -223,7 +222,6 @@ class ProbeObjects(Traces[IntendedObject, ProbeObject]):
 
 
 def _folder(name: str) -> dict[str, object]:
-    """By what a folder is found."""
     return {"name": name, "is_folder": 1}
 
 

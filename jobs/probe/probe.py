@@ -55,7 +55,6 @@ class Findings:
     stopped: str | None = None
 
     def of(self, kind: type[One]) -> dict[One, str]:
-        """What is left of a kind, with the reasons."""
         return {one: why for one, why in self.left.items() if isinstance(one, kind)}
 
     def profile(self, earlier: Profile, billing: str, version: str, today: date) -> Profile:

@@ -85,7 +85,6 @@ def columns(database: Database) -> Mapping[str, tuple[str, ...]]:
 
 
 def shape_of(result: object) -> Shape:
-    """The shape of an answer's result."""
     match result:
         case None | "" | True:
             return Shape.NOTHING

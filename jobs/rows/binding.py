@@ -54,10 +54,9 @@ class Bound:
     named: Mapping[str, str] = field(default_factory=dict)
 
     def refused(self, reason: str, column: str | None = None) -> Refusal:
-        """The refusal of this row."""
         return Refusal(self.row.line, column, self.label[:64], reason, self.row.cells)
 
-    def item(  # noqa: PLR0913 - what the effects say of an item
+    def item(
         self,
         key: str,
         label: str,
@@ -68,7 +67,6 @@ class Bound:
         skip_reason: str | None = None,
         wanted: str | None = None,
     ) -> NewItem:
-        """The item of this row."""
         line, cells, text = self.row.line, self.row.cells, encode_payload(payload)
         return NewItem(key, label, lane, text, amount, line, cells, skip_reason, wanted=wanted)
 

@@ -228,7 +228,6 @@ def job_parameters(remembered: Mapping[str, str]) -> dict[str, str]:
 
 
 def input_of_parameters(parameters: Mapping[str, str]) -> Input:
-    """The input of a run, from its parameters."""
     columns = parameters.get("input_columns", "")
     return Input(
         file=_path_of_text(parameters.get("input_file", "")),

@@ -20,7 +20,6 @@ _UNREAD: Final = said("the row cannot be read; its words are not shown, for one 
 
 
 def secret_places(header: Sequence[str], names: Collection[str]) -> frozenset[int]:
-    """The places of the columns with one of these names, or with the name of a secret argument."""
     hidden = {normalise_header(name) for name in (*names, *SECRET_ARGUMENTS)}
     return frozenset(place for place, title in enumerate(header) if normalise_header(title) in hidden)
 

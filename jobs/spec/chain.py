@@ -121,7 +121,6 @@ class Template:
         return blake2b(json.dumps(does, sort_keys=True).encode(), digest_size=5).hexdigest()
 
     def call(self, values: Mapping[str, str]) -> Call:
-        """The whole call."""
         return Call(self.model, self.fill(values), self.fields)
 
     def described(self, behind: Mapping[str, str] = NOTHING) -> str:
@@ -396,12 +395,10 @@ def typed(text: str, *names: str) -> int | str | None:
 
 @lru_cache(maxsize=1024)
 def _has_a_text(names: tuple[str, ...]) -> bool:
-    """Whether one of the names is known for texts."""
     return any(normalise_header(name.rpartition("__")[2]) in _TEXTS for name in names)
 
 
 def chain_text(links: Sequence[str]) -> str:
-    """The links of a chain as one text, for the parameters of a run."""
     return msgspec.json.encode([link.strip() for link in links]).decode()
 
 

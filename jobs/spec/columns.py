@@ -160,7 +160,6 @@ def normalise_header(name: str) -> str:
 
 
 def _map(name: str, title: str) -> Remedy:
-    """The setting that assigns a column to a name."""
     return setting("map", f"{name}={title}")
 
 

@@ -56,7 +56,6 @@ _MARK: Final = re.compile(r"\[cm ([a-z0-9]{1,16})/([1-9][0-9]{0,11})\]")
 
 
 def mark_prefix(run_name: str) -> str:
-    """The beginning of the marks of all items of a run."""
     return f"[cm {run_name}/"
 
 
@@ -87,7 +86,6 @@ def with_mark(text: str, run_name: str, number: int, *, longest: int = LONGEST_C
 
 
 def without_marks(comment: str) -> str:
-    """The text of a comment without its marks."""
     return _MARK.sub("", comment).rstrip()
 
 

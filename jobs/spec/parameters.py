@@ -48,7 +48,6 @@ def a_date(text: str) -> str:
 
 
 def a_day(text: str) -> str:
-    """The day of a date or of a moment."""
     found = _read(text, (*_DAY, *_MOMENT))
     return a_date(text) if found is None else found.date().isoformat()
 
@@ -213,7 +212,6 @@ def contradictions(parameters: Sequence[Parameter], given: Mapping[str, str], pr
 
 
 def _learned(parameters: Sequence[Parameter], profile: Profile) -> dict[str, tuple[str, Fact[object]]]:
-    """The facts that a probe has learned for parameters, each with its name, by that of the parameter."""
     facts = dict(profile.facts())
     return {one.name: (one.fact, facts[one.fact]) for one in parameters if one.fact and facts[one.fact].known}
 
@@ -235,7 +233,6 @@ def an_id(text: str) -> str:
 
 
 def a_whole_number(text: str) -> str:
-    """A whole number above zero."""
     digits = text.strip().lstrip("0")
     if not (digits.isascii() and digits.isdigit() and len(digits) <= LONGEST_ID):
         raise ValueRefused("{text!r} is not a whole number above zero", text=text[:_SHOWN])

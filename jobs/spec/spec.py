@@ -159,7 +159,6 @@ class DeclaredIn:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """The parameters by which a run remembers it."""
         return {DECLARATION: self.file, DECLARATION_DIGEST: self.digest}
 
 

@@ -148,12 +148,10 @@ class Toml:
 
     @cached_property
     def content(self) -> dict[str, object]:
-        """What the text says."""
         return parse_toml(self.text)
 
     @cached_property
     def where(self) -> Mapping[Path, TomlPlace]:
-        """The place of each table and key."""
         return places(self.text)
 
     def place(self, *way: str | int) -> TomlPlace:

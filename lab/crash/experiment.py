@@ -70,7 +70,6 @@ class Experiment:
 
     @property
     def holds(self) -> bool:
-        """Whether the experiment has passed."""
         return not self.problems and self.verdict is not None
 
 
@@ -83,7 +82,6 @@ class Lab:
         self._preparing = anyio.Lock()
 
     def folder_of(self, plan: ExperimentPlan) -> Path:
-        """The folder of an experiment."""
         return self._folder / f"seed-{plan.seed}"
 
     async def run(self, plan: ExperimentPlan) -> Experiment:
@@ -221,7 +219,6 @@ class _Course:
         return view.run
 
     async def _run_process(self) -> Running:
-        """Run one process to its own end or to the end that the plan has for it."""
         self.processes += 1
         run = self._observer.view().run
         words = self._load.requested.arguments if run is None else ("resume", run)
@@ -277,7 +274,6 @@ class _Course:
             )
 
     async def _run(self, *words: str, journal: Path | None = None, machine: Machine = Machine.THIS) -> Running:
-        """Run a command to its end."""
         return self._checked(await (await self._load.start(*words, journal=journal, machine=machine)).wait())
 
     def _checked(self, ended: Running) -> Running:

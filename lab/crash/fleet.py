@@ -167,7 +167,6 @@ class FleetRound:
 
     @property
     def holds(self) -> bool:
-        """Whether the round has passed."""
         return not self.problems
 
 
@@ -179,7 +178,6 @@ class FleetLab:
         self._program = program
 
     def folder_of(self, plan: RoundPlan) -> Path:
-        """The folder of a round."""
         return self._folder / f"fleet-{plan.seed}"
 
     async def run(self, plan: RoundPlan, tell: Callable[[str], None] = lambda _: None) -> FleetRound:

@@ -107,12 +107,10 @@ class FleetBilling(Proxy):
 
     @property
     def url(self) -> str:
-        """Its address."""
         return f"http://{HOST}:{self.port}"
 
     @property
     def entered(self) -> int:
-        """How many sums were entered."""
         return len(self.memory.tables["FinanceOperations"])
 
     @property
@@ -122,7 +120,6 @@ class FleetBilling(Proxy):
         return [(int(one["abonent_id"]), Decimal(str(one["op_summa"]))) for one in entered]
 
     def measure(self) -> None:
-        """Begin to measure anew."""
         self.measured = CallerCounts(most_in_flight=self._in_flight)
 
     def draw(self, request: bytes) -> ProxyFault | None:
@@ -137,7 +134,6 @@ class FleetBilling(Proxy):
         return None
 
     async def connect(self) -> End:
-        """What answers from memory."""
         return _Memory(self)
 
     async def pass_on(self, request: bytes, fault: ProxyFault | None, client: End, behind: End) -> bytes:
@@ -180,7 +176,6 @@ class _Memory(End):
     is_over = False
 
     def send(self, message: bytes) -> None:
-        """Take a request."""
         self._asked = message
 
     async def receive(self, copy: End | None = None) -> bytes:

@@ -122,7 +122,6 @@ _WORKERS: Final = 3
 
 
 def draw_round(seed: int, *, quick: bool = False) -> RoundPlan:
-    """The round of a seed: the whole fleet, or a small one."""
     draw = Random(seed)
     faults = {fault: round(draw.uniform(0.002, 0.01), 4) for fault in PLAIN}
 
@@ -234,7 +233,6 @@ class JournalAudit:
             return cursor.execute(_sql(name)).fetchall()
 
     def runs(self) -> list[AuditedRun]:
-        """All runs with their rows, and who works on them."""
         return self._found(AuditedRun, "runs")
 
     def take_ups(self) -> list[TakeUp]:
@@ -242,7 +240,6 @@ class JournalAudit:
         return self._found(TakeUp, "take_ups")
 
     def read(self) -> Audited:
-        """Read everything."""
         with closing(self._connect()) as connection:
             ((unknown,),) = connection.execute(_sql("unknown")).fetchall()
         return Audited(self.runs(), self.take_ups(), self._found(Offence, "offences"), unknown)

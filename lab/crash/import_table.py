@@ -103,12 +103,10 @@ class RequestedImport:
 
 
 def step_key(number: str, step: str, detail: object = "") -> str:
-    """The key of a step in the journal."""
     return row_key((number, step, str(detail)))
 
 
 def folder_key(names: Sequence[str]) -> str:
-    """The key of the step that creates a folder."""
     return row_key((Step.FOLDER, "/".join(names)))
 
 
@@ -255,7 +253,6 @@ def _mac(serial: int) -> str:
 
 
 def money_text(amount: Decimal) -> str:
-    """An amount as it is compared."""
     return f"{amount:.2f}"
 
 

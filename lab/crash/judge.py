@@ -124,7 +124,6 @@ class Books:
 
     @property
     def foreign(self) -> Sequence[Effect]:
-        """The effects of other journals' runs."""
         return [effect for effect in self.effects if effect.mark is not None and effect.mark[0] in self.others]
 
     @property
@@ -259,7 +258,7 @@ def _rows(books: Books, tally: Tally) -> Found:
             yield row.key, fate
 
 
-def _fate(books: Books, row: BookRow, own: Sequence[Effect], *, is_excused: bool) -> str:  # noqa: PLR0911 - a case each
+def _fate(books: Books, row: BookRow, own: Sequence[Effect], *, is_excused: bool) -> str:
     """What is wrong with a row that has these effects; else what it counts as, "" for nothing."""
     times, state = _times(own), row.state
     is_touched = books.is_touched(row)

@@ -188,7 +188,6 @@ class Running:
 
     @property
     def alive(self) -> bool:
-        """Whether it is still running."""
         return self.process.returncode is None
 
     @property
@@ -198,7 +197,6 @@ class Running:
 
     @property
     def words(self) -> str:
-        """Its output in one line."""
         return " ".join(self.said.split())
 
     @property
@@ -211,7 +209,6 @@ class Running:
         return None
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
         send_signal(self.process, number)
 
     async def kill_keepers(self) -> int:
@@ -227,7 +224,6 @@ class Running:
         return len(killed)
 
     async def wait(self) -> "Running":
-        """Wait for its end."""
         self.exit = await self.process.wait()
         await self.process.aclose()
         return self

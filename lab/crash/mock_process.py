@@ -129,7 +129,6 @@ class MockProcess:
             raise LabStopped("a stranger has failed, see {file}", file="stranger.log")
 
     async def effects(self) -> int:
-        """The number of effects in its ledger."""
         return sum(total["effects"] for total in (await self._ask("GET", "/ledger?limit=1")).get("totals", ()))
 
     async def wait_for_stacks(self) -> None:

@@ -94,11 +94,9 @@ class Observer:
         return [key for (key,) in _rows(self.path, "not_sent", run=run, rows=200)]
 
     def states(self, run: str) -> dict[str, State]:
-        """The states of all rows, by their keys."""
         return {key: State(state) for key, state in _rows(self.path, "states", run=run)}
 
     def is_held(self, run: str, process: int) -> bool:
-        """Whether the process holds the run's lock."""
         with suppress(sqlite3.Error):
             ((run_id, holder),) = _rows(self.path, "holder", run=run)
             return bool(holder == process and is_locked(self.path, run_id))

@@ -489,7 +489,6 @@ def _disturbances(stream: Stream, trial: Trial | None) -> tuple[Disturbance, ...
 
 
 def _newer(stream: Stream, drawn: Sequence[Disturbance], trial: Trial | None) -> Iterator[Disturbance]:
-    """The disturbances that have streams of their own."""
     strangers, overlaps, undone = (stream(what) for what in ("strangers", "overlap", "undone"))
     deeds = (Deed.CREATES,) if trial is None else [one for one in Deed if trial.creates or one not in CREATING]
     if _happens(strangers, 0.5):

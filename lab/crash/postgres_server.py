@@ -34,7 +34,6 @@ class PostgresServer:
 
     @property
     def url(self) -> str:
-        """The address of its database."""
         return self.url_by(self.port)
 
     def url_by(self, port: int) -> str:

@@ -68,7 +68,7 @@ def without_settings(environment: Mapping[str, str], language: str = ENGLISH) ->
     return {**kept, LANGUAGE: language}
 
 
-async def start(  # noqa: PLR0913 - a choice for each of its uses
+async def start(
     arguments: Sequence[str],
     folder: Path,
     environment: Mapping[str, str],
@@ -115,7 +115,6 @@ def send(processes: Iterable[int], number: signal.Signals) -> None:
 
 
 def all_processes() -> list[int]:
-    """The processes of the machine."""
     return [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
 
 
@@ -127,7 +126,6 @@ def stat_of(process: int) -> list[str]:
 
 
 def children_of(parent: int) -> list[int]:
-    """The live children of a process."""
     stats = ((process, stat_of(process)) for process in all_processes())
     return [process for process, stat in stats if stat and stat[0] not in "ZX" and int(stat[1]) == parent]
 

@@ -175,7 +175,6 @@ class End:
             self._writer.write(message)
 
     def close(self, *, with_reset: bool = False) -> None:
-        """Close it normally, or with a reset."""
         if with_reset:
             _reset(self._writer.transport)
         self._writer.close()

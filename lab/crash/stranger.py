@@ -81,7 +81,7 @@ class Victim:
     cells: Mapping[str, Value] = field(default_factory=dict, hash=False)
 
 
-def statements_of(deed: Deed, victim: Victim) -> Iterator[Statement]:  # noqa: C901 - a case a deed
+def statements_of(deed: Deed, victim: Victim) -> Iterator[Statement]:
     """The statements of a deed; none where it does not apply to the row."""
     abonent, text, value = victim.subscriber, MARK if deed is Deed.ENTERS else NAME, victim.value
     if victim.creates == SUBSCRIBERS and deed is Deed.CREATES:

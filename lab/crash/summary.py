@@ -74,7 +74,6 @@ def line_of(experiment: Experiment) -> Line:
 
 
 def total(experiments: Sequence[Experiment]) -> Line:
-    """The line under the table."""
     lines = [line_of(experiment) for experiment in experiments]
     _, _, *numbers = COLUMNS
     sums = {name: round(sum(line[name] for line in lines), 1) for name in numbers}  # type: ignore[misc]  # numbers

@@ -162,7 +162,6 @@ class Trial:
 
 
 def sql(name: str) -> SqlStatement:
-    """A block of queries.sql."""
     return sql_block("queries", name, "lab.crash")
 
 

@@ -85,12 +85,10 @@ class Chain:
 
     @property
     def lists(self) -> bool:
-        """Whether its result is a list."""
         return bool(self.steps) and self.steps[-1][0] in _LISTS
 
     @property
     def call(self) -> str:
-        """The name of the call in the answer."""
         return ".".join([method for method, _ in self.steps])
 
 
@@ -167,7 +165,6 @@ def carry_out(
 
 
 def _creation(quirks: Quirks, model: MockModel, answer: Result) -> Result:
-    """The answer to a creation, in the form that the quirks set."""
     if not isinstance(answer, dict):
         return answer
     fields = dict(answer["fields"])
@@ -203,7 +200,7 @@ def _of_model(work: Work, model: MockModel, method: str, arguments: Arguments) -
     return [msgspec.json.encode(said).decode()]
 
 
-def _of_object(work: Work, target: MockObject, method: str, arguments: Arguments) -> Result:  # noqa: C901 - a case a method
+def _of_object(work: Work, target: MockObject, method: str, arguments: Arguments) -> Result:
     match method:
         case "set":
             work.assign(target, arguments)
@@ -269,7 +266,6 @@ def _services(work: Work, arguments: Arguments) -> object:
     abonent = work.get(work.models["Abonents"], {"id": _user_of(work, arguments).stored["abonent_id"]})
 
     def service(link: MockObject) -> tuple[MockObject, Answered, str]:
-        """The service of a link, its price, and its name with that."""
         found = work.get(work.models["Usluga"], {"id": link.stored["usluga_id"]})
         price = value_text(ValueType.MONEY, found.stored["summa"])
         return found, price, f"{found.stored['name']}: ({price} руб.)"

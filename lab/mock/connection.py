@@ -84,11 +84,9 @@ class MockConnection:
         self.execute("savepoint this_call")
 
     def go_back(self) -> None:
-        """Roll back to the savepoint."""
         self.execute("rollback to savepoint this_call")
 
     def commit(self) -> None:
-        """Commit the transaction."""
         self._connection.commit()
 
     def abandon(self) -> None:

@@ -98,7 +98,6 @@ class Field(
 
     @property
     def definition(self) -> str:
-        """The column's definition in SQL."""
         if self.computed:
             return f"{self.column} computed by ({self.computed})"
         text = f"{self.column} {_SQL.get(self.kind, self.kind)}{f'({self.longest})' if self.longest else ''}"
@@ -135,7 +134,6 @@ class MockModel(
 
     @property
     def key(self) -> Field:
-        """The field of its key."""
         return self.fields[self.key_name]
 
     def relation(self, name: str) -> Field | None:
@@ -145,7 +143,6 @@ class MockModel(
 
     @property
     def marks_deleted(self) -> bool:
-        """Whether a deleted row is only marked."""
         return "deleted" in self.fields
 
 
@@ -171,7 +168,6 @@ OPERATION_TYPES: Final[Mapping[int, OperationType]] = MappingProxyType(FACTS.ope
 
 
 def the_type(does: Effect) -> int:
-    """The number of the only type of operations with an effect."""
     (number,) = (number for number, kind in OPERATION_TYPES.items() if kind.does == does)
     return number
 

@@ -48,7 +48,6 @@ def refused(call: str, error: str, status: int = 200, *, lists: bool = False) ->
 
 
 def respond(answer: MockAnswer) -> web.Response:
-    """An answer as an HTTP response."""
     kind = "text/html" if answer.body.startswith(b"<") else "application/json"
     return web.Response(body=answer.body, status=answer.status, headers={"Content-Type": f"{kind}; charset=utf-8"})
 
@@ -113,7 +112,6 @@ class Injector:
 
     @property
     def idle(self) -> bool:
-        """Whether no fault is planned."""
         return not self.plan.faults
 
     def report(self) -> dict[str, object]:
@@ -236,7 +234,7 @@ class Injector:
             await self._ended.wait()
 
 
-def _in_place_of_effect(request: web.Request, drawn: _DrawnFault) -> web.Response | None:  # noqa: PLR0911 - one a kind
+def _in_place_of_effect(request: web.Request, drawn: _DrawnFault) -> web.Response | None:
     """The failure of a request without an effect; None for a fault that comes after it."""
     match drawn.fault.kind:
         case FaultKind.RESET_BEFORE:
@@ -260,9 +258,7 @@ def _in_place_of_effect(request: web.Request, drawn: _DrawnFault) -> web.Respons
     return None
 
 
-def _in_place_of_answer(  # noqa: PLR0911 - one a kind
-    request: web.Request, drawn: _DrawnFault, answer: MockAnswer
-) -> web.Response:
+def _in_place_of_answer(request: web.Request, drawn: _DrawnFault, answer: MockAnswer) -> web.Response:
     """What comes after the effect: the answer, for a fault that only delays it."""
     match drawn.fault.kind:
         case FaultKind.RESET_AFTER | FaultKind.SILENCE:

@@ -45,7 +45,6 @@ class Ledger:
         self._database = database
 
     def totals(self) -> list[Total]:
-        """The effects of each model."""
         return [Total(*row) for row in self._rows("totals")]
 
     def effects(self, model: str) -> dict[int, int]:

@@ -75,7 +75,6 @@ class Work:
         self._seen: dict[tuple[str, Stored], MockObject | None] = {}
 
     def answered(self, kind: ValueType, value: Stored) -> Answered:
-        """A value as answers have it."""
         text = value_text(kind, value)
         if self.quirks.value_types == "numbers" and kind is ValueType.MONEY and text is not None:
             return float(text)
@@ -90,7 +89,6 @@ class Work:
         return sorted(found, key=lambda one: one.key)
 
     def get(self, model: MockModel, arguments: Arguments) -> MockObject:
-        """The only object that matches the criteria."""
         found = self.find(model, arguments)
         if not found:
             raise none_found(model.name)
@@ -194,7 +192,6 @@ class Work:
         self.write(operation, **beside)
 
     def move(self, account: Stored, kind: Stored, summa: Stored, opening_balance: str) -> None:
-        """The effect of an operation of this kind on the balance of an account."""
         if account is None:
             raise MockRefusal("Нет счета для проведения финансовой операции")
         known = OPERATION_TYPES.get(kind) if isinstance(kind, int) else None
@@ -338,7 +335,6 @@ def _account_of(work: Work, abonent: Stored) -> Stored:
 
 
 def _of_subscriber(work: Work, target: MockObject) -> None:
-    """What belongs to a subscriber belongs to one that is there."""
     if not target.stored or "abonent_id" in target.written:
         _account_of(work, target.value("abonent_id"))
 

@@ -180,7 +180,7 @@ class People:
             _day(2018, 3, 1), 0,
         ))  # fmt: skip
 
-    def _subscriber(self, *, deleted: bool) -> None:  # noqa: C901 - the draws, in their order
+    def _subscriber(self, *, deleted: bool) -> None:
         random, add = self._random, self._add
         subscriber = self.last["abonents"] + 1
         tariff = random.choice(tuple(TARIFFS))

@@ -6,7 +6,6 @@ class MockRefusal(Exception):
 
 
 def unknown_model(name: str) -> MockRefusal:
-    """The model is unknown."""
     return MockRefusal(f"Не найдена модель {name}")
 
 
@@ -31,7 +30,6 @@ def several_found(model: str, count: int) -> MockRefusal:
 
 
 def already_deleted() -> MockRefusal:
-    """The object, or its subscriber, is deleted."""
     return MockRefusal("Объект уже удалён")
 
 

@@ -87,11 +87,9 @@ class Port:
 
     @property
     def connections(self) -> list[web.RequestHandler]:
-        """The open connections."""
         return self._runner.server.connections if self._runner.server is not None else []
 
     async def open(self) -> None:
-        """Start to listen."""
         if self._site is None:
             site = web.SockSite(self._runner, _bound(self._number), backlog=_WAITING_CONNECTIONS)
             await site.start()
@@ -113,7 +111,6 @@ class Port:
             await asyncio.sleep(0)
 
     def release(self) -> None:
-        """Release the port for good."""
         for ending in self._ending:
             ending.cancel()
         self._claim.close()
@@ -257,7 +254,6 @@ class MockBilling:
         self._work_soon()
 
     def open_at(self, port: Port) -> None:
-        """Note the port that it is served at."""
         self._port, self.url = port, port.url
 
     def application(self, middlewares: Sequence[Middleware]) -> web.Application:
@@ -269,7 +265,6 @@ class MockBilling:
         return application
 
     def control(self) -> web.Application:
-        """The aiohttp application of the control endpoint."""
         application = web.Application(middlewares=[_answer_control_error])
         for path, tell, change in (
             ("/faults", self.faults.report, self._set_faults),
@@ -281,7 +276,6 @@ class MockBilling:
         return application
 
     def state(self) -> dict[str, object]:
-        """Its current state and its settings."""
         return {
             "in_flight": self._in_flight,
             "waiting": self.waiting,

@@ -57,7 +57,6 @@ class Difference:
 
     @property
     def text(self) -> Said:
-        """The difference in a sentence."""
         return said(
             "{request}: {path} was {recorded}, now {now}",
             request=self.request,

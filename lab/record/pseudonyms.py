@@ -89,7 +89,6 @@ class Pseudonyms:
         return self._permuted(text, places)
 
     def _permuted(self, text: str, places: Sequence[int]) -> str:
-        """The text with the letters and digits at these places permuted, all others as they are."""
         letters = list(text)
         own = [place for place in places if letters[place] in _PLACES]
         for begin in range(0, len(own), _CHUNK):

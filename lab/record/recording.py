@@ -96,7 +96,6 @@ class RecordedAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def body(self) -> bytes:
-        """The body as it is sent."""
         return (self.text or "").encode() if self.base64 is None else base64.b64decode(self.base64)
 
 

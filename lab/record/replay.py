@@ -144,7 +144,6 @@ class Replay:
         self._database.close()
 
     def application(self) -> web.Application:
-        """The aiohttp application."""
         application = web.Application(client_max_size=_LARGEST_BODY)
         application.router.add_get("/mock/health", self._health)
         application.router.add_get("/mock/report", self._report)

@@ -117,7 +117,6 @@ class Billing:
         self.ledger.append(Effect(self.clock(), who, "deleted", model, pk, before, {}))
 
     def balance(self, account: int) -> Decimal:
-        """The balance of an account, in roubles."""
         found = self.tables["AdminAccounts"][account]
         return Decimal(found["ostatok"]) + Decimal(found["debit"]) - Decimal(found["credit"])
 
@@ -162,7 +161,7 @@ class Billing:
 
     # ---- methods ----
 
-    def _method(  # noqa: C901, PLR0911 - a table
+    def _method(
         self,
         model: str,
         found: Any,  # noqa: ANN401

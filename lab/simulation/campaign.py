@@ -58,12 +58,10 @@ class Campaign:
 
     @property
     def per_minute(self) -> float:
-        """Schedules a minute of one core."""
         return self.schedules / self.seconds * 60 if self.seconds else 0.0
 
     @property
     def not_reached(self) -> list[str]:
-        """What no schedule has come to."""
         return [one for one in CLAIMS if one not in self.reached]
 
     @property
@@ -79,7 +77,6 @@ class Campaign:
         self.violations += part.violations
 
     def as_object(self) -> Mapping[str, object]:
-        """For JSON."""
         return {
             "schedules": self.schedules,
             "per_minute": round(self.per_minute),
@@ -90,7 +87,6 @@ class Campaign:
 
 
 def drawn(seed: int) -> Schedule:
-    """The schedule of a seed."""
     if seed >= FLEET and seed % WIRED == 1:
         return draw_fleet(seed)
     return draw(seed, wire=seed % WIRED == 0)

@@ -107,7 +107,6 @@ def _at_death(death: Death, calls: list[Sent]) -> Iterator[Claim]:
 
 
 def _in_calls(own: list[Sent]) -> Iterator[Claim]:
-    """What the calls of a process show."""
     lost = min((one.left for one in own if one.writes and one.fault in LOST), default=math.inf)
     ends: list[float] = []
     for call in own:

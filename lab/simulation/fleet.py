@@ -78,12 +78,10 @@ class FleetSchedule(Schedule):
 
     @property
     def world(self) -> type[World]:
-        """In what it is played."""
         return FleetWorld
 
 
 def draw_fleet(seed: int) -> FleetSchedule:
-    """Draw a schedule of a fleet."""
     random_ = random.Random(f"{seed} fleet")
     load = random_.choice([*(name for name in LOADS if name not in LATER_LOADS), "payment", "balances"])
     blows = [one for one in Blow if one is not Blow.RESTORE]
@@ -126,7 +124,6 @@ class Part(Table):
         self.name = f"rows{number}.csv"
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
-        """The rows, with their numbers in the whole."""
         for page in super().pages(after):
             yield RowPage(
                 tuple(replace(row, line=(row.line or 0) + self._first) for row in page.rows), (), page.cursor
@@ -139,7 +136,6 @@ class FleetProgram(Program):
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[tuple[Journal, Gateway]]:
-        """The journal and the billing."""
         assert isinstance(self.disk, Server)  # noqa: S101
         place = self.disk.address(self.process.machine)
         settings = ClientSettings(TARGET, read=CALL / 2, deadline=CALL)
@@ -191,13 +187,11 @@ class FleetWorld(World):
 
     @property
     def fleet(self) -> FleetSchedule:
-        """Its schedule."""
         assert isinstance(self.schedule, FleetSchedule)  # noqa: S101
         return self.schedule
 
     @property
     def server(self) -> Server:
-        """Its journal."""
         assert isinstance(self.disks[0], Server)  # noqa: S101
         return self.disks[0]
 
@@ -215,7 +209,6 @@ class FleetWorld(World):
         self.loop.happened(what)
 
     def new_process(self, machine: str, table: Table) -> FleetProgram:
-        """A process on a machine."""
         number = len(self.processes) + 1
         clocks = random.Random(f"{self.schedule.seed} {machine}")
         process = Process(f"{machine}p{number}", number, machine, clocks.uniform(0, 1e6), clocks.uniform(0.98, 1.02))
@@ -245,7 +238,6 @@ class FleetWorld(World):
     # ---- the story ----
 
     async def tell(self) -> None:
-        """The whole story."""
         self.network.on_call.append(self._events())
         tables = [Part(self.table, number, self.fleet.runs) for number in range(self.fleet.runs)]
         names = [f"m{number}" for number in range(1, self.fleet.machines + 1)]
@@ -306,7 +298,6 @@ class FleetWorld(World):
         )
 
     def name_of(self, table: Table) -> str | None:
-        """The run of an input."""
         found = self.server.db.execute(
             "select name from runs where source = ? and discarded_at is null order by run_id desc", (table.name,)
         ).fetchone()
@@ -323,7 +314,7 @@ class FleetWorld(World):
 
     # ---- what happens ----
 
-    def happens(self, event: Event) -> None:  # noqa: C901, PLR0912, PLR0915 - a table
+    def happens(self, event: Event) -> None:  # noqa: C901, PLR0912 - a table
         """Let an event happen to the machine that has sent last."""
         process = self.network.calls[-1].process
         machine, much, loop, server = process.machine, event.much, self.loop, self.server

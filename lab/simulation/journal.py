@@ -77,11 +77,9 @@ class Disk:
         self.idle.extend(self._opened)
 
     def copy(self) -> bytes:
-        """A copy of the file."""
         return self.db.serialize()
 
     def put_back(self, copy: bytes) -> None:
-        """Put a copy in place of the file."""
         stood = self.rows_that_stand().total()
         # In a connection of its own: SQLite fails where a statement of the old one is not at its end.
         self._use(self.connected())
@@ -97,7 +95,6 @@ class Disk:
 
     @classmethod
     def connected(cls) -> Connection:
-        """A connection of its own to a file in memory."""
         db = Connection(":memory:", isolation_level=None, check_same_thread=False, cached_statements=1000)
         set_up(db)
         return db
@@ -110,7 +107,6 @@ class Disk:
     # ---- what can be read of the file ----
 
     def all(self, block: str, **values: str | int) -> list[sqlite3.Row]:
-        """The rows of a block of journal.sql."""
         return self.db.execute(sql_block("journal", block, "lab.simulation").text, values).fetchall()
 
     def newest(self, but: Collection[str] = ()) -> str | None:
@@ -130,7 +126,6 @@ class Disk:
         return [run["name"] for run in self.runs() if _left(run)]
 
     def but(self, name: str) -> set[str]:
-        """All runs but one."""
         return {run["name"] for run in self.runs()} - {name}
 
     def rows_that_stand(self) -> Counter[int]:
@@ -150,11 +145,9 @@ class Disk:
         return {(row["name"], row["line"] - 1): row["lane"] for row in self.all("lanes")}
 
     def sum_of(self, name: str) -> Decimal:
-        """The sum of what a run has entered."""
         return Decimal(self.all("entered", run=name)[0]["amount"])
 
     def states(self, name: str) -> dict[str, int]:
-        """The rows of a run by their states."""
         return {row["state"]: row["rows"] for row in self.all("states", run=name)}
 
 
@@ -213,20 +206,16 @@ class MemoryStore(Store):
         self._disk.locks = {run: owner for run, owner in self._disk.locks.items() if owner is not self._process}
 
     async def lock(self, run_id: int) -> bool:
-        """Take the lock of a run."""
         return self._disk.locks.setdefault(run_id, self._process) is self._process
 
     async def unlock(self, run_id: int) -> None:
-        """Release the lock of a run."""
         if self._disk.locks.get(run_id) is self._process:
             del self._disk.locks[run_id]
 
     async def is_locked(self, run_id: int) -> bool:
-        """Whether the lock of a run is held."""
         return run_id in self._disk.locks
 
     async def locked_runs(self, run_ids: Collection[int]) -> set[int]:
-        """Those of the runs whose locks are held."""
         return set(run_ids) & self._disk.locks.keys()
 
     async def size(self) -> int:
@@ -234,5 +223,4 @@ class MemoryStore(Store):
         return len(self._disk.copy())
 
     async def clean(self) -> None:
-        """Rewrite the file."""
         self._disk.db.execute("vacuum")

@@ -23,7 +23,6 @@ OPEN = ("pending", "sending", "unknown", "unconfirmed")
 
 
 def judge(world: World) -> list[str]:
-    """What is wrong, a sentence each."""
     entries, found = list(world.entries()), [*_calls(world), *_ends(world), *_as_before(world)]
     if world.load.has_steps:
         found += _steps(world)

@@ -215,7 +215,6 @@ class SeededLoop(asyncio.BaseEventLoop):
         return _Outside(self)
 
     def digest(self) -> str:
-        """A digest of all steps and events."""
         found = blake2b(self.steps.tobytes(), digest_size=8)
         found.update(repr(self.story).encode())
         return found.hexdigest()
@@ -289,7 +288,6 @@ class SeededLoop(asyncio.BaseEventLoop):
         return self.call_at(self.time() + delay, callback, *args, context=context)
 
     def create_task(self, coro: Any, *, name: object = None, context: Context | None = None) -> Any:  # noqa: ANN401
-        """A task that the seed can choose."""
         task = _Task(coro, self, None if name is None else str(name), context)
         self._tasks.append(task)
         return task
@@ -304,7 +302,6 @@ class SeededLoop(asyncio.BaseEventLoop):
         func: Callable[..., Any],
         *args: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
-        """A thread is a step."""
         return self.create_task(in_a_step(func, *args))
 
     async def sock_connect(self, sock: object, address: object) -> None:

@@ -111,7 +111,6 @@ class Network:
         self.on_call: list[Callable[[Sent], None]] = []
 
     def refuses(self) -> bool:
-        """Whether a connection is refused."""
         if PROCESS.get().machine in self.cut_off:
             return True
         return self.is_away or (Fault.REFUSED in self.kinds and self.draw.random() < self.trouble / len(self.kinds))
@@ -190,7 +189,6 @@ class DirectWire:
         self.closed = False
 
     async def close(self) -> None:
-        """Close the wire."""
         self.closed = True
 
     def finish(self, flight: Flight, *, clean: bool) -> None:
@@ -256,7 +254,6 @@ class Connection(asyncio.Transport):
         self._sent = self._network.request(head.split(b" ", 2)[1].decode(), body, self._heard)
 
     def abort(self) -> None:
-        """Reset the connection."""
         self.close()
 
     def close(self) -> None:
@@ -266,7 +263,6 @@ class Connection(asyncio.Transport):
             self._loop.call_soon(self._protocol.connection_lost, None)
 
     def is_closing(self) -> bool:
-        """Whether it is closed."""
         return self._is_closing
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:

@@ -96,7 +96,6 @@ def translated(text: str) -> str:
 
 @cache
 def block(name: str) -> str:
-    """A block as the server takes it."""
     if name in _BOTH or name not in blocks().written:
         return translated(blocks("postgres")[name])
     return blocks()[name]
@@ -186,12 +185,10 @@ class Server(Disk):
         self.db.executescript(_tables())
 
     def address(self, machine: str) -> JournalAddress:
-        """The journal, as a machine names it."""
         postgres = PostgresAddress("postgresql://server/journal", "journal", self.name, self.lease)
         return JournalAddress(_Nowhere(f"/{machine}/{self.name}"), postgres)
 
     def terminate(self, pid: int) -> int:
-        """End a session."""
         self.reached("who has taken over ends a lock whose lease has lapsed")
         self.sessions[pid].end()
         return 1
@@ -201,7 +198,6 @@ class Server(Disk):
         return next((one for one in self.sessions if one is not other and one.is_in_transaction), None)
 
     def end_sessions(self, machine: str = "") -> None:
-        """End the connections of a machine, or all, as a reset does."""
         for one in self.sessions:
             if machine in {"", one.process.machine}:
                 one.end()
@@ -230,7 +226,6 @@ class Server(Disk):
         self.restart(0.0)
 
     def set_clock(self, seconds: float) -> None:
-        """Set the server's clock forward, or back."""
         self.wall += seconds
         self.set_back += max(-seconds, 0.0)
 
@@ -287,7 +282,6 @@ class Session:
         )
 
     def cursor(self) -> "Session":
-        """A cursor, for the text of a statement."""
         return self
 
     def mogrify(self, text: str, values: Values) -> str:
@@ -304,7 +298,6 @@ class Session:
         """Nothing runs longer than a step."""
 
     def close(self) -> None:
-        """End the session."""
         self.end()
 
     # ---- the server's side ----
@@ -450,7 +443,6 @@ class Result:
         del self._sets[0]
 
     def fetchall(self) -> Rows:
-        """The rows."""
         return self._sets[0]
 
     def fetchone(self) -> dict[str, Any] | None:
@@ -473,7 +465,6 @@ class Listener:
                 heard.remove(self._heard)
 
     async def execute(self, text: str) -> None:
-        """Listen on a channel."""
         self._server.listening.setdefault(text.removeprefix("listen "), []).append(self._heard)
 
     async def notifies(self) -> AsyncIterator[None]:
@@ -511,7 +502,6 @@ class Writer:
         commit(self._connection, self._dialect, group)
 
     def close(self) -> None:
-        """End the connection."""
         self._connection.close()
 
 

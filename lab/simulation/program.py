@@ -52,7 +52,6 @@ class Table(Source):
         self.header, self.cells, self.page = header, cells, page
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
-        """The rows, a few at a time."""
         for begin in range(int(after or 0), len(self.cells), self.page):
             part = self.cells[begin : begin + self.page]
             rows = tuple(Row(begin + line, cells) for line, cells in enumerate(part, 2))
@@ -111,7 +110,6 @@ class Program:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[tuple[Journal, Gateway]]:
-        """The journal and the billing."""
         journal = Journal(MemoryStore(self.disk, self.process, self.loop))
         async with BillingClient(ClientSettings(TARGET)) as client:
             yield journal, Gateway(client)

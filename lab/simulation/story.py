@@ -145,12 +145,10 @@ class Schedule:
 
     @property
     def world(self) -> "type[World]":
-        """In what it is played."""
         return World
 
 
 def draw(seed: int, *, wire: bool = False) -> Schedule:
-    """Draw a schedule."""
     random_, later = random.Random(f"{seed} story"), random.Random(f"{seed} later")
     load = random_.choice([*(name for name in LOADS if name not in (*LATER_LOADS, UNMARKED)), "payment", "balances"])
     kinds = random_.sample([kind for kind in Kind if kind not in LATER], random_.randint(1, 6))
@@ -329,7 +327,6 @@ class World:
         )
 
     def new_program(self, disk: Disk, machine: str) -> Program:
-        """A process that will do something."""
         self.lives += 1
         ahead, rate = self.draw.uniform(0, 1000), self.draw.choice([1.0, 1.0, 0.999, 1.001])
         process = Process(f"p{self.lives}", self.lives, machine, ahead, rate)
@@ -436,7 +433,6 @@ class World:
             yield
 
     async def tell(self) -> None:
-        """The whole story."""
         disk = Disk("one.journal")
         self.disks.append(disk)
         self.network.on_call.append(self._events())
@@ -507,8 +503,7 @@ class World:
 
         return seen
 
-    def happens(self, event: Event) -> None:  # noqa: C901, PLR0912
-        """Let an event happen."""
+    def happens(self, event: Event) -> None:  # noqa: C901
         loop, process, much = self.loop, self.main, event.much
         if process is None or not process.is_alive:
             return

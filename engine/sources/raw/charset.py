@@ -43,7 +43,6 @@ class Spot(NamedTuple):
 
     @property
     def words(self) -> str:
-        """The place in words."""
         return said("line {line}, column {column}", line=self.line, column=self.column)
 
 
@@ -97,7 +96,6 @@ def is_wide(codec: str) -> bool:
 
 
 def is_auto(encoding: str) -> bool:
-    """Whether the encoding is to be detected."""
     return encoding.strip().casefold() == AUTO
 
 
@@ -361,7 +359,6 @@ class DecodedText:
 
     @property
     def name(self) -> str:
-        """The name of the original."""
         return self.original.name
 
     @contextmanager

@@ -56,7 +56,6 @@ class Sample:
 
     @property
     def name(self) -> str:
-        """The name of the original."""
         return self.original.name
 
     @cached_property

@@ -75,7 +75,6 @@ def check_names(
 
 
 def example(columns: int) -> str:
-    """An example of a setting for this number of columns."""
     letters = "abcdefghijklmnopqrstuvwxyz"
     return ",".join(letters[:columns]) if columns <= len(letters) else "a,b,…"
 

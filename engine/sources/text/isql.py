@@ -81,7 +81,7 @@ def opens(sample: Sample) -> Table | None:
 # ---- detection of the form -----------------------------------------------------------------------------------------
 
 
-def _form_of(sample: Sample) -> _Form | None:  # noqa: C901, PLR0911 - a list of forms
+def _form_of(sample: Sample) -> _Form | None:
     """The form of a text by its first lines; None if it is not isql output.
 
     Bare values look like other text, so they are accepted only if the file suffix names no other format. Raises
@@ -282,9 +282,7 @@ def _one_cell(columns: Sequence[str], line: str) -> list[str] | str:
 # ---- under headings ------------------------------------------------------------------------------------------------
 
 
-def _under_headings(  # noqa: C901 - its functions share the layout
-    where: str, heading: str, marks: str, codec: str
-) -> tuple[tuple[str, ...], _Cut]:
+def _under_headings(where: str, heading: str, marks: str, codec: str) -> tuple[tuple[str, ...], _Cut]:
     """The columns by the two lines of the headings, and how a line is cut. Raises `InputRefused` if it is ambiguous.
 
     A layout is the starts of the columns and the length of the line; one beyond the end of the headings means that

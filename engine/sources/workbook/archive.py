@@ -156,10 +156,7 @@ class _Tags(dict[str, tuple[Tag, Tag]]):
         return both
 
 
-def _gathered(  # noqa: C901 - one function for each event of the parser
-    parser: expat.XMLParserType, tags: _Tags, whole: Collection[str]
-) -> list[Element]:
-    """The list to which the parser then adds the elements that it reads."""
+def _gathered(parser: expat.XMLParserType, tags: _Tags, whole: Collection[str]) -> list[Element]:
     found: list[Element] = []
     tag, opened = "", dict[str, str]()
     inner: list[Tag | str] = []
@@ -225,7 +222,6 @@ def refuse_locked(sample: Sample) -> None:
 
 
 def locked(name: str) -> InputRefused:
-    """The refusal of an encrypted workbook."""
     return InputRefused("{file} is behind a password: save it without one", file=name)
 
 

@@ -156,7 +156,6 @@ _LITERAL: Final = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]',
 
 
 def format_of(number: int, code: str | None) -> str:
-    """The meaning of a number format, by its number and its code, if the workbook defines one."""
     if code is None:
         return _BUILT_IN.get(number, PLAIN)
     marks = _LITERAL.sub("", code).split(";")[0].strip().casefold()

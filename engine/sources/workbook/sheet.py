@@ -106,7 +106,6 @@ def _entries(rows: Iterator[SheetRow], header: Sequence[str], above: int) -> Ite
 
 
 def _chosen(file: str, book: Book, layout: Layout) -> str:
-    """The name of the sheet to read."""
     names = book.sheets
     was_checked = any(name.strip().casefold() == FAULTS for name in names)
     wanted = layout.sheet or (was_checked and (layout.table or names[0])) or ""
@@ -178,7 +177,6 @@ CONTRADICTS_ITSELF: Final = CellFault(
 
 
 def an_error(error: str) -> CellFault:
-    """The fault of a cell with an error value."""
     return CellFault(said("holds the error {error}", error=error[:40]))
 
 
@@ -188,7 +186,6 @@ def bad_value(error: ValueError) -> CellFault:
 
 
 def too_long(name: str, column: int, row: int) -> InputRefused:
-    """The refusal of a workbook with a cell that is too long."""
     longer, cell = wording("{file}, cell {cell} is longer than {most} characters"), address(column, row)
     return InputRefused(longer, file=name, cell=cell, most=Quantity(LONGEST_CELL))
 

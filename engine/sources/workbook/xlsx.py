@@ -107,7 +107,7 @@ def _book(archive: Archive) -> Book:
 # ---- rows and cells ------------------------------------------------------------------------------------------------
 
 
-def _rows(archive: Archive, part: str, values: "_Values") -> Iterator[SheetRow]:  # noqa: C901 - a list of tags
+def _rows(archive: Archive, part: str, values: "_Values") -> Iterator[SheetRow]:
     number, place, label = 0, -1, "0"
     cells: list[Cell] = []
     for tag, attributes, inner in archive.elements(
@@ -160,7 +160,7 @@ class _Values:
     formats: Sequence[str]
     since_1904: bool
 
-    def of(self, attributes: Attributes, inner: Inner, row: int) -> Cell:  # noqa: PLR0911 - a list of kinds
+    def of(self, attributes: Attributes, inner: Inner, row: int) -> Cell:
         kind = attributes.get("t", "n")
         # The type tells where the value is: an inline text counts only in cells of inline text.
         holder, within = ("is", "t") if kind == "inlineStr" else ("v", "v")
@@ -328,11 +328,9 @@ class SpilledStrings:
         self._window: list[str] = []
 
     def __len__(self) -> int:
-        """The number of texts."""
         return self._count
 
     def append(self, text: str) -> None:
-        """Append a text."""
         data = text.encode()
         self._texts.write(data)
         self._at += len(data)
