@@ -26,9 +26,6 @@ from texts.said import said
 COLUMNS: Final = 80
 """The width of a terminal that does not tell it."""
 
-LAST_BYTES: Final = 200
-"""Bytes that show whether the cursor is at the start of a line."""
-
 _GONE: Final = {errno.EPIPE, errno.EIO, errno.ECONNRESET, errno.ENXIO}
 """Errors of a reader that has gone: `| head` that has read enough, a terminal that was closed."""
 
@@ -55,8 +52,13 @@ def outputs() -> Iterator["Output"]:
             # The lowest free number is taken, which is this one.
             os.open(os.devnull, way)
     before, line = (sys.stdout, sys.stderr), WaitingLine()
+
+    def closed() -> TextIO:
+        """A stream of which every write fails, as that to a closed descriptor does."""
+        return os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")
+
     # Python has None for a stream that was closed before its start.
-    out, err = (Output(_waiting(stream) if stream else _closed(), line) for stream in before)
+    out, err = (Output(_waiting(stream) if stream else closed(), line) for stream in before)
     out.is_watched = out.isatty()
     sys.stdout, sys.stderr = cast("TextIO", out), cast("TextIO", err)
     try:
@@ -74,10 +76,9 @@ def outputs() -> Iterator["Output"]:
                 output.close()
 
 
-def lasting(stream: TextIO) -> TextIO:
+def lasting(stream: Any) -> TextIO:  # noqa: ANN401 - a stream, or an `Output` in its place
     """The stream as an `Output`, which it may be already."""
-    given: object = stream
-    return cast("TextIO", given if isinstance(given, Output) else Output(stream))
+    return cast("TextIO", stream if isinstance(stream, Output) else Output(stream))
 
 
 class Output:
@@ -121,25 +122,21 @@ class Output:
 
     def write(self, text: str) -> int:
         """Write a text, as far as there is somebody to read it."""
-        held = held_by(self._stream.encoding, plain(text))
         with self._line:
-            self._attempt(lambda: self._stream.write(held))
+            self._attempt(lambda: self._stream.write(held_by(self._stream.encoding, plain(text))))
             if self.is_watched:
                 self._line.note(text)
         return len(text)
 
     def draw(self, text: str) -> None:
         """Write a text at once, which does not count as output."""
-        held = held_by(self._stream.encoding, plain(text))
-        self._attempt(lambda: self._stream.write(held))
+        self._attempt(lambda: self._stream.write(held_by(self._stream.encoding, plain(text))))
         self.flush()
 
     def writelines(self, lines: list[str]) -> None:
-        """Write several texts."""
         self.write("".join(lines))
 
     def flush(self) -> None:
-        """Write out what is buffered, as far as there is somebody to read it."""
         self._attempt(self._stream.flush)
 
     def _attempt(self, write: Callable[[], object]) -> None:
@@ -157,22 +154,21 @@ class Output:
 class OutputBytes(io.RawIOBase):
     """The bytes of an output. A reader that has gone is no error; a disk that is full and a closed stream are."""
 
-    def __init__(self, stream: TextIO, line: WaitingLine | None = None) -> None:
+    def __init__(self, stream: TextIO, line: WaitingLine) -> None:
         super().__init__()
         self._stream = stream
-        self._line = line or WaitingLine()
+        self._line = line
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:  # noqa: ANN401 - any buffer, as its base class has it
-        """Write bytes, as far as there is somebody to read them."""
         try:
             with self._line:
                 self._stream.buffer.write(data)
                 self._stream.buffer.flush()
                 if self._stream.isatty():
-                    self._line.note(bytes(data[-LAST_BYTES:]).decode("utf-8", "replace"))
+                    self._line.note(bytes(data).decode("utf-8", "replace"))
         except OSError as error:
             if error.errno not in _GONE:
                 raise
@@ -184,7 +180,6 @@ class _WaitingFile(io.FileIO):
     """A descriptor of which a write waits while a pipe is full, also one that somebody has made non-blocking."""
 
     def write(self, data: Any, /) -> int:  # noqa: ANN401 - any buffer, as its base class has it
-        """Write bytes, as many as there is room for."""
         while (number := cast("int | None", super().write(data))) is None:
             select.select([], [self], [])
         return number
@@ -205,8 +200,18 @@ def held_by(encoding: str | None, text: str) -> str:
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
-        return "".join(one if _holds(encoding, one) else _stand_in(encoding, one) for one in from_bytes(text))
+        return "".join(_stand_in(encoding, one) for one in from_bytes(text))
     return text
+
+
+def _stand_in(encoding: str, letter: str) -> str:
+    latin = _LATIN.get(letter.lower(), "")
+    unmarked = "".join(one for one in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(one))
+    for one in filter(None, (letter, SIGNS.get(letter), latin if letter.islower() else latin.capitalize(), unmarked)):
+        with suppress(UnicodeEncodeError):
+            one.encode(encoding)
+            return one
+    return letter.encode("unicode_escape").decode("ascii")
 
 
 def json_line(value: object, encoding: str) -> str:
@@ -234,25 +239,6 @@ def _well_formed(value: Any) -> Any:  # noqa: ANN401 - anything that JSON has
             return value
 
 
-def _holds(encoding: str, text: str) -> bool:
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _stand_in(encoding: str, letter: str) -> str:
-    if letter in SIGNS:
-        return SIGNS[letter]
-    if (latin := _LATIN.get(letter.lower())) is not None:
-        return latin if letter.islower() else latin.capitalize()
-    unmarked = "".join(one for one in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(one))
-    if unmarked and _holds(encoding, unmarked):
-        return unmarked
-    return letter.encode("unicode_escape").decode("ascii")
-
-
 def _waiting(stream: TextIO) -> TextIO:
     """The stream anew on its descriptor, which waits: else its buffer would drop what there is no room for.
 
@@ -266,11 +252,6 @@ def _waiting(stream: TextIO) -> TextIO:
         return stream
     at_once = stream.line_buffering or stream.write_through
     return io.TextIOWrapper(io.BufferedWriter(file), stream.encoding, stream.errors, line_buffering=at_once)
-
-
-def _closed() -> TextIO:
-    """A stream of which every write fails, as that to a closed descriptor does."""
-    return os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")
 
 
 def _discard(stream: TextIO) -> None:
