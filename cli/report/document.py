@@ -10,7 +10,7 @@ import hashlib
 import html
 import os
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -19,7 +19,7 @@ from html.parser import HTMLParser
 from operator import add
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, NamedTuple
 from unicodedata import normalize
 
 import anyio
@@ -32,7 +32,7 @@ from checkpoints.journal import Journal
 from checkpoints.own_files import open_regular
 from checkpoints.records import Run, Totals
 from checkpoints.states import State, states_where
-from checkpoints.tally import summed
+from checkpoints.tally import ImportTally, summed
 from cli.output.item_files import REFUSED, OutputFile, written_to
 from cli.report.facts import EXTRA_SHOWN, SHOWN, ReportedRun, ReportFacts, SubjectKind, each_exception
 from cli.session.stages import PLACE
@@ -43,7 +43,7 @@ from cli.terminal.drawing import environment
 from cli.terminal.exits import CommandRefused
 from cli.terminal.language import LANGUAGES, CatalogueLanguage
 from cli.terminal.names import OUTCOMES, TALLY_KINDS, name_of_group
-from cli.terminal.texts import printable
+from cli.terminal.texts import printable, reason_of
 from engine.pacing.policy import ALL, Policy, describe_policy, policy_with
 from jobs.access.vault import mask_secrets
 from jobs.imports.subscriber import STEP_NAMES
@@ -51,7 +51,7 @@ from jobs.rows.input import is_input, job_parameters
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST
 from jobs.sums import sum_over
 from texts.remedies import PROGRAM, setting
-from texts.said import Given, Quantity, Said, Value, counted, said
+from texts.said import Given, Quantity, Value, counted, said
 
 STATES: Final = (
     State.APPLIED,
@@ -72,7 +72,6 @@ _FOLDER: Final = Path(__file__).parent
 _LONGEST: Final = 500
 """Characters of a text of file or billing that are shown."""
 _INPUT: Final = "input_"
-_PDF_STANDARD: Final = "a-2b"
 _LANGUAGE: Final = re.compile(r'<html lang="(\w+)">')
 _STAMP: Final = re.compile(
     r'<meta name="carbon-migrate-report" content="kind=([a-z]+) runs=(\w+(?:,\w+)*) root=([0-9a-f]{64})">'
@@ -86,8 +85,7 @@ _UNPRINTABLE: Final = re.compile("[^\n\x20-\x7e\xa0-\xac\xae-\u017fΑ-ΡΣ-Ωα-
 """What the fonts of the PDF may lack. PDF/A forbids a letter without a glyph."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileBeside:
+class FileBeside(NamedTuple):
     """A file beside the report: its name and its SHA-256."""
 
     name: str
@@ -110,22 +108,13 @@ def page_of(
     facts: ReportFacts, reader: CatalogueLanguage, letterhead: Letterhead, files: Mapping[str, FilesBeside]
 ) -> str:
     """The page of a report; `files` have the files beside it, by run. The same facts give the same page."""
-    names = ",".join(one.run.name for one in facts.runs)
-    return (
-        _environment(reader)
-        .get_template("report.html")
-        .render(
-            facts=facts, letterhead=letterhead, files=files, stamp=f"kind={facts.kind} runs={names} root={facts.root}"
-        )
-    )
+    return _environment(reader).get_template("report.html").render(facts=facts, letterhead=letterhead, files=files)
 
 
 def sentences_of_end(run: Run, totals: Totals, amount: Decimal, reader: CatalogueLanguage) -> list[str]:
     """How a run came out, with this sum in the billing, and what a person does next: for its page."""
-    template = _environment(reader).get_template("ended.j2")
-    return [
-        html.unescape(line) for line in template.render(run=run, totals=totals, amount=amount).splitlines() if line
-    ]
+    told = _environment(reader).get_template("ended.j2").render(run=run, totals=totals, amount=amount)
+    return [html.unescape(line) for line in told.splitlines() if line]
 
 
 @cache
@@ -151,10 +140,6 @@ def _environment(reader: CatalogueLanguage) -> Environment:
 
     def sentences(values: Iterable[Value], between: str = " ") -> str:
         return between.join(filter(None, [text(one) for one in values if one]))
-
-    def as_sentence(clauses: Iterable[Value]) -> str:
-        told = sentences(clauses, "; ")
-        return f"{told[:1].upper()}{told[1:]}."
 
     def quantities(values: Mapping[str, Given]) -> dict[str, Given]:
         # Whole numbers in a report are numbers of things.
@@ -186,8 +171,11 @@ def _environment(reader: CatalogueLanguage) -> Environment:
         "of_job": job_parameters,
         "pairs": _pairs,
         "added": lambda several: reduce(add, several),
-        "as_sentence": as_sentence,
-        "columns": _columns,
+        # The columns of a table, of which the first have words, and the others numbers.
+        "columns": lambda titles, widths, words: [
+            (*column, *["number"][: place >= words]) for place, column in enumerate(zip(titles, widths, strict=True))
+        ],
+        "as_base64": lambda digests: base64.b64encode(digests).decode(),
         "count_of": lambda totals, state: sum(one.count(state) for one in totals),
         "has_money": lambda sums: any(one.has_money for one in sums),
         "have_read": lambda runs, name: any(name in one.verification.result for one in runs),
@@ -226,12 +214,6 @@ def _read(runs: Iterable[ReportedRun], name: str) -> Decimal:
     return sum((Decimal(one.verification.result.get(name, 0)) for one in runs if one.verification), Decimal(0))
 
 
-def _columns(titles: Sequence[Said], widths: Sequence[int], words: int) -> list[tuple[Said | int | str, ...]]:
-    """The columns of a table, of which the first have words, and the others numbers."""
-    both = enumerate(zip(titles, widths, strict=True))
-    return [(title, width) if place < words else (title, width, "number") for place, (title, width) in both]
-
-
 # ---- the page as PDF --------------------------------------------------------------------------------------------
 
 
@@ -268,13 +250,12 @@ def pdf_of(page: str, facts: ReportFacts, reader: CatalogueLanguage) -> bytes:
     try:
         import typst  # noqa: PLC0415 - an extra
     except ImportError as error:
-        missing = said(
+        raise CommandRefused(
             "{option} needs the extra `pdf`, which is not installed: {command}. Without it, a browser prints the "
             "page",
             option=setting("pdf"),
             command="pip install 'carbon-migrate[pdf]'",
-        )
-        raise CommandRefused(missing) from error
+        ) from error
     report = {
         "elements": _Elements(_BODY.split(page)[1]).all,
         "language": reader.name,
@@ -290,7 +271,7 @@ def pdf_of(page: str, facts: ReportFacts, reader: CatalogueLanguage) -> bytes:
     )
     # Only the fonts of the library itself: those of the machine would make other bytes.
     return typst.compile(
-        _FOLDER / "report.typ", sys_inputs={"report": data}, pdf_standards=_PDF_STANDARD, ignore_system_fonts=True
+        _FOLDER / "report.typ", sys_inputs={"report": data}, pdf_standards="a-2b", ignore_system_fonts=True
     )
 
 
@@ -326,8 +307,7 @@ def read_stamp(page: str) -> Stamp:
 
 
 def verdict_of(page: str) -> str:
-    found = _VERDICT.search(page)
-    return html.unescape(found[1]) if found else ""
+    return html.unescape(found[1]) if (found := _VERDICT.search(page)) else ""
 
 
 # ---- the files beside a report, as CSV ----------------------------------------------------------------------------
@@ -339,7 +319,6 @@ HEADER: Final = ("line", "contract", "amount", "state", "reason", "decision", "d
 EXTRA_HEADER: Final = ("abonent_id", "contract_number", "name", "folder", "balance")
 """The columns of subscribers who are not in the table."""
 
-_IN_NAME: Final = 8
 _PAGE: Final = 1000
 
 
@@ -353,41 +332,38 @@ async def write_files(
     Raises `CommandRefused`.
     """
     files: dict[str, FilesBeside] = {}
+
+    async def written(name: str, header: Sequence[str], rows: AsyncIterator[Sequence[str]]) -> FileBeside:
+        with TemporaryDirectory(prefix=".report.", dir=folder) as apart:
+            made, page = Path(apart) / "rows.csv", list[Sequence[str]]()
+            async with written_to(OutputFile(made)) as sheet:
+                sheet.row(header)
+                async for row in rows:
+                    page.append(row)
+                    if len(page) == _PAGE:
+                        await anyio.to_thread.run_sync(sheet.all, page)
+                        page = []
+                await anyio.to_thread.run_sync(sheet.all, page)
+            digest = await anyio.to_thread.run_sync(digest_of, made)
+            whole = f"report-{name}-{digest[:8]}.csv"
+            await anyio.Path(made).replace(folder / whole)
+        return FileBeside(whole, digest)
+
     try:
         for one in facts.runs if facts.kind is not SubjectKind.CAMPAIGN else ():
             exceptions = extra = None
             if one.exceptions_in_all > SHOWN:
                 rows = _exceptions(one, reader, journal)
-                exceptions = await _written(f"{one.run.name}-exceptions", HEADER, rows, folder)
+                exceptions = await written(f"{one.run.name}-exceptions", HEADER, rows)
             if one.tally is not None and one.tally.extra > EXTRA_SHOWN:
-                not_in_file = (
-                    (str(it.abonent_id), it.number, it.name, str(it.folder or ""), format(it.balance, "f"))
-                    for it in one.tally.first_extra
-                )
-                extra = await _written(f"{one.run.name}-not-in-file", EXTRA_HEADER, _each(not_in_file), folder)
+                extra = await written(f"{one.run.name}-not-in-file", EXTRA_HEADER, _extra(one.tally))
             if exceptions or extra:
                 files[one.run.name] = FilesBeside(exceptions, extra)
     except OSError as error:
-        why = error.strerror or str(error)
-        raise CommandRefused(said("no file can be written in {folder}: {why}", folder=folder, why=why)) from error
+        raise CommandRefused(
+            "no file can be written in {folder}: {why}", folder=folder, why=reason_of(error)
+        ) from error
     return files
-
-
-async def _written(name: str, header: Sequence[str], rows: AsyncIterable[Sequence[str]], folder: Path) -> FileBeside:
-    with TemporaryDirectory(prefix=".report.", dir=folder) as apart:
-        made, page = Path(apart) / "rows.csv", list[Sequence[str]]()
-        async with written_to(OutputFile(made)) as sheet:
-            sheet.row(header)
-            async for row in rows:
-                page.append(row)
-                if len(page) == _PAGE:
-                    await anyio.to_thread.run_sync(sheet.all, page)
-                    page = []
-            await anyio.to_thread.run_sync(sheet.all, page)
-        digest = await anyio.to_thread.run_sync(digest_of, made)
-        whole = f"report-{name}-{digest[:_IN_NAME]}.csv"
-        await anyio.Path(made).replace(folder / whole)
-    return FileBeside(whole, digest)
 
 
 def digest_of(path: Path) -> str:
@@ -409,6 +385,6 @@ async def _exceptions(one: ReportedRun, reader: CatalogueLanguage, journal: Jour
         ]
 
 
-async def _each(rows: Iterable[Sequence[str]]) -> AsyncIterator[Sequence[str]]:
-    for row in rows:
-        yield row
+async def _extra(tally: ImportTally) -> AsyncIterator[Sequence[str]]:
+    for it in tally.first_extra:
+        yield str(it.abonent_id), it.number, it.name, str(it.folder or ""), format(it.balance, "f")

@@ -3,7 +3,6 @@
 The same journal gives the same facts, whenever and wherever the report is made.
 """
 
-import base64
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -55,8 +54,6 @@ EXTRA_SHOWN: Final = 20
 DIGEST: Final = 6
 """Bytes of the hash of each item that a report keeps, so that a check can name the item that differs."""
 
-_UNSETTLED: Final = (State.MANUAL, State.UNKNOWN, State.UNCONFIRMED, State.REJECTED)
-
 NOT_AS_SENT: Final = said("accepted, but the billing did not show it as it was sent when it was read back")
 
 
@@ -79,7 +76,6 @@ class ExceptionRow:
 
     @property
     def place(self) -> str | None:
-        """Its line in the input; of an item without one, which a query has given, its number."""
         place = self.number if self.line is None else self.line
         return None if place is None else str(place)
 
@@ -100,11 +96,6 @@ class Evidence:
     root: str
     size: int
     digests: bytes = field(repr=False)
-
-    @property
-    def in_base64(self) -> str:
-        """These bytes as a page has them."""
-        return base64.b64encode(self.digests).decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,27 +122,24 @@ class ReportedRun(RunView):
 
     @property
     def persons(self) -> int:
-        """The number of subscribers that an import has created, or that its undo has taken back."""
+        """The subscribers that an import has created, or that its undo has taken back."""
         return sum(one.items for one in self.steps if one.step == Step.SUBSCRIBER and one.state.in_effect)
 
     @property
     def persons_taken_back(self) -> int:
-        """The number of subscribers that an import has created and that were taken back since."""
+        """The subscribers that an import has created and that were taken back since."""
         return sum(one.taken_back for one in self.steps if one.step == Step.SUBSCRIBER)
 
     @property
     def subscribers(self) -> Subscribers | None:
-        """The subscribers of an import, None for any other run."""
         return self.sums.subscribers if self.run.job == IMPORT else None
 
     @property
     def tally(self) -> ImportTally | None:
-        """The tally that the last verification of an import has made."""
         return self.verification.tally if self.verification else None
 
     @property
     def writes(self) -> bool:
-        """Whether the job changes anything in the billing."""
         return self.spec is None or self.spec.writes
 
     @property
@@ -176,43 +164,33 @@ class ReportedRun(RunView):
     @property
     def left_open(self) -> list[tuple[Said, int]]:
         """What needs a person, and of how many rows."""
-        open_rows = [(OUTCOMES[state], self.totals.count(state)) for state in _UNSETTLED]
-        different = int(self.verification.result.get("different", 0)) if self.verification else 0
         told = [
-            *open_rows,
-            (said("refused before sending"), self.totals.refused),
-            (said("not in the billing as it was sent"), different),
+            (OUTCOMES[state], self.totals.count(state))
+            for state in (State.MANUAL, State.UNKNOWN, State.UNCONFIRMED, State.REJECTED)
         ]
+        told.append((said("refused before sending"), self.totals.refused))
+        different = int(self.verification.result.get("different", 0)) if self.verification else 0
+        told.append((said("not in the billing as it was sent"), different))
         unfinished = [(said("not at its end"), self.totals.count_where(to_send=True))] if self.is_unfinished else []
         return unfinished + [(what, number) for what, number in told if number]
 
     @property
     def steps_by_outcome(self) -> dict[Step, Counter[str]]:
-        """The steps of an import by their kind, and by what became of them."""
+        """The steps of an import by their kind, and by what became of them, as sections.j2 names it."""
         counts = {step: Counter[str]() for step in Step if any(one.step == step for one in self.steps)}
         for one in self.steps:
-            counts[Step(one.step)][_outcome_of(one)] += one.items
+            outcome = {
+                State.SKIPPED: {AS_WANTED: "before", DIFFERENT: "different", "": ""}.get(one.kind, "skipped"),
+                State.REJECTED: "rejected",
+                State.PENDING: "open",
+            }.get(one.state, "doubtful" if one.state.counts_money else "")
+            counts[Step(one.step)]["entered" if one.state.in_effect else outcome] += one.items
         return counts
 
     @property
     def steps_left(self) -> int:
         """The steps of an import that have found another value there, and left it."""
         return sum(one.items for one in self.steps if one.kind == DIFFERENT)
-
-
-def _outcome_of(step: StepCount) -> str:
-    """What became of a step of an import, as sections.j2 names it."""
-    match step.state:
-        case state if state.in_effect:
-            return "entered"
-        case State.SKIPPED:
-            return {AS_WANTED: "before", DIFFERENT: "different", "": ""}.get(step.kind, "skipped")
-        case State.REJECTED:
-            return "rejected"
-        case State.PENDING:
-            return "open"
-        case state:
-            return "doubtful" if state.counts_money else ""
 
 
 async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue, *, only_sums: bool = False) -> ReportedRun:
@@ -222,8 +200,7 @@ async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue, *, only
     run the totals are left, and a root that says nothing, over no rows.
     """
     history, spec, tree, digests = journal.history, catalogue.known(run), MerkleTree(), bytearray()
-    exceptions: list[ExceptionRow] = []
-    number = 0
+    exceptions, number = list[ExceptionRow](), 0
 
     def seen(item: Item) -> None:
         leaf = leaf_hash(leaf_data(item))
@@ -346,7 +323,6 @@ class ReportFacts:
 
     @property
     def steps_not_begun(self) -> tuple[int, ...]:
-        """The numbers of the steps of the job file that have no run yet."""
         if self.file is None:
             return ()
         begun = {one.step.number for one in self.runs if one.step}
@@ -359,7 +335,6 @@ class ReportFacts:
 
     @property
     def in_doubt(self) -> int:
-        """The number of rows of which it is not known whether they are in the billing."""
         return sum(one.in_doubt for one in self.runs)
 
     @property
@@ -388,10 +363,8 @@ class ReportFacts:
     @property
     def by_billing(self) -> list[list[ReportedRun]]:
         """The runs of each billing, in the order in which the billings were begun."""
-        groups: dict[str, list[ReportedRun]] = {}
-        for one in self.runs:
-            groups.setdefault(one.run.target, []).append(one)
-        return list(groups.values())
+        targets = dict.fromkeys(one.run.target for one in self.runs)
+        return [[one for one in self.runs if one.run.target == target] for target in targets]
 
 
 async def subject_of(word: str, journal: Journal, *, is_file: bool) -> Subject:
@@ -404,8 +377,9 @@ async def subject_of(word: str, journal: Journal, *, is_file: bool) -> Subject:
         marked = [run for run in await journal.runs() if (mark := mark_of(run)) and mark.file == path]
         sent = [run for run in marked if run.stage is not Stage.DISCARDED]
         if not sent:
-            none = said("the journal has no run of the job file {file}: name a run instead", file=printable(path))
-            raise CommandRefused(none)
+            raise CommandRefused(
+                "the journal has no run of the job file {file}: name a run instead", file=printable(path)
+            )
         return await again(SubjectKind.FILE, [sent[-1].name], journal)
     run = await journal.run(word)
     return await again(SubjectKind.UNDO if run.job == UNDO else SubjectKind.RUN, [word], journal)
@@ -421,7 +395,7 @@ async def again(kind: str, names: Sequence[str], journal: Journal) -> Subject:
             runs.insert(0, await journal.run(runs[0].parameters[RUN]))
     elif subject is SubjectKind.FILE:
         if mark is None:
-            raise CommandRefused(said("run {run} is not a step of a job file", run=runs[-1].name))
+            raise CommandRefused("run {run} is not a step of a job file", run=runs[-1].name)
         of_round = [
             (one.number, run)
             for run in await journal.runs()
