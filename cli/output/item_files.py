@@ -141,10 +141,6 @@ def in_a_cell(text: str) -> str:
 # ---- the file ---------------------------------------------------------------------------------------------------
 
 
-def _sign(control: re.Match[str]) -> str:
-    return _SIGNS.get(control[0], "\ufffd")
-
-
 class Sheet:
     """Rows of a CSV file separated by `;`, as local spreadsheets expect it."""
 
@@ -153,7 +149,8 @@ class Sheet:
 
     def row(self, cells: Sequence[str]) -> None:
         """Write a row, with formula cells defused, and controls shown as signs."""
-        self._writer.writerow([harmless(_CONTROL.sub(_sign, cell)) for cell in cells])
+        shown = (_CONTROL.sub(lambda control: _SIGNS.get(control[0], "\ufffd"), cell) for cell in cells)
+        self._writer.writerow([harmless(cell) for cell in shown])
 
     def all(self, page: Sequence[Sequence[str]]) -> None:
         for cells in page:
@@ -196,16 +193,15 @@ def standard_output() -> Iterator[BinaryIO]:
 
 def refuse_present(target: OutputFile, *, is_in_folder: bool = False) -> None:
     """Raise `CommandRefused` for a path that exists, unless it is to be overwritten; a folder may have been named."""
-    path, force = printable(target.path), setting("force")
+    path = printable(target.path)
     if target.path.exists() and not (target.path.is_file() or target.path.is_dir()):
         # A device or a pipe would be replaced by a file, for all who use it.
         raise CommandRefused("{path} is not a regular file: name another one", path=path)
-    if not target.path.exists() or target.force:
-        return
-    other = wording("{path} is there already: name another file, or give {force} to overwrite it")
-    if is_in_folder:
-        other = wording("{path} is there already: name another folder, or give {force} to overwrite it")
-    raise CommandRefused(other, path=path, force=force)
+    if target.path.exists() and not target.force:
+        other = wording("{path} is there already: name another file, or give {force} to overwrite it")
+        if is_in_folder:
+            other = wording("{path} is there already: name another folder, or give {force} to overwrite it")
+        raise CommandRefused(other, path=path, force=setting("force"))
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar, Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias
 
 import anyio.from_thread
 import anyio.to_thread
@@ -63,6 +63,7 @@ _DIGITS: Final = 15
 _MONEY: Final = "#,##0.00########"
 _NARROWEST, _WIDEST = 8, 60
 """The widths of the columns of a workbook, in characters."""
+_TOO_LONG: Final = wording("row {row}, column {column}: a cell of a workbook cannot hold so much text")
 
 
 def csv_rows(sheet: Sheet, names: Sequence[str]) -> WriteRows:
@@ -145,8 +146,30 @@ def _workbook(path: Path, names: Sequence[str], rows: int) -> Iterator[WriteRows
             most=Quantity(SHEET_ROWS - 1),
             rows=Quantity(rows),
         )
-    with _written(path, partial(Book, path)) as book:
-        yield TableSheet(book, names).write
+    with _book(path) as book:
+        too_long = wording(
+            "row {row}, column {column}: a cell of a workbook cannot hold so much text; write a .csv or .jsonl file"
+        )
+        sheet, money = BookSheet(book, names, too_long=too_long), book.book.add_format({"num_format": _MONEY})
+        longest = [len(name) for name in names]
+
+        def put(page: Sequence[TableRow]) -> None:
+            for row in page:
+                for place, cell in enumerate(row):
+                    text = as_text(cell)
+                    longest[place] = max(longest[place], len(text))
+                    if isinstance(cell, Decimal) and Decimal(f"{float(cell):.{_DIGITS}g}") == cell:
+                        sheet.sheet.write_number(sheet.row, place, float(cell), money)
+                    elif isinstance(cell, int) and not isinstance(cell, bool) and abs(cell) < _LARGEST_NUMBER:
+                        sheet.sheet.write_number(sheet.row, place, cell)
+                    elif text:
+                        sheet.put(place, text)
+                sheet.row += 1
+
+        yield put
+        for place, width in enumerate(longest):
+            # Room for the sign of the filter, and for the blanks between thousands.
+            sheet.sheet.set_column(place, place, min(max(width + 3, _NARROWEST), _WIDEST))
 
 
 KINDS: Final[Mapping[str, Callable[[Path, Sequence[str], int], AbstractContextManager[WriteRows]]]] = (
@@ -179,22 +202,18 @@ class Book:
             return
         self._closed = True
         for sheet in self.sheets:
-            sheet.end()
+            sheet.sheet.autofilter(0, 0, sheet.row - 1, sheet.width - 1)
         try:
             self.book.close()
         except self._errors as error:
             raise CommandRefused("the workbook cannot be written: {error}", error=error) from error
 
 
-_Book = TypeVar("_Book", bound=Book)
-
-
 @contextmanager
-def _written(path: Path, opened: Callable[[str], _Book]) -> Iterator[_Book]:
-    """A workbook while it is written to `path`; `opened` makes it, with a folder for its temporary files."""
-    # In the same folder, readable by its owner alone, like the file.
+def _book(path: Path) -> Iterator[Book]:
+    # Its temporary files are in the same folder, readable by its owner alone, like the file.
     with tempfile.TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent) as apart:
-        book = opened(apart)
+        book = Book(path, apart)
         try:
             yield book
         except BaseException:
@@ -211,12 +230,13 @@ class BookSheet:
     Texts stay texts: no cell is a formula, and 00123 keeps its zeros.
     """
 
-    too_long: ClassVar = wording("row {row}, column {column}: a cell of a workbook cannot hold so much text")
-
-    def __init__(self, book: Book, header: Sequence[str], name: str | None = None) -> None:
+    def __init__(
+        self, book: Book, header: Sequence[str], name: str | None = None, *, too_long: str = _TOO_LONG
+    ) -> None:
         self.sheet = book.book.add_worksheet(name)
         self.width = len(header)
         self.row = 0
+        self._too_long = too_long
         book.sheets.append(self)
         for place, one in enumerate(header):
             self.put(place, one, book.head)
@@ -228,58 +248,12 @@ class BookSheet:
     def put(self, place: int, text: str, style: object = None) -> None:
         """Write a text in the present row. Raises `CommandRefused` for one that is too long for a cell."""
         if self.sheet.write_string(self.row, place, writable(text), style):
-            raise CommandRefused(self.too_long, row=Quantity(self.row + 1), column=place + 1)
-
-    def end(self) -> None:
-        """Let the columns filter; no row follows."""
-        self.sheet.autofilter(0, 0, self.row - 1, self.width - 1)
+            raise CommandRefused(self._too_long, row=Quantity(self.row + 1), column=place + 1)
 
 
 def writable(text: str) -> str:
     """A text without what no file can hold: halves of characters."""
     return text.encode("utf-8", "replace").decode() if not text.isascii() else text
-
-
-class TableSheet(BookSheet):
-    """The one sheet of a table; each column is as wide as its longest cell."""
-
-    too_long: ClassVar = wording(
-        "row {row}, column {column}: a cell of a workbook cannot hold so much text; write a .csv or .jsonl file"
-    )
-
-    def __init__(self, book: Book, header: Sequence[str]) -> None:
-        self._widths = [_NARROWEST] * len(header)
-        self._money = book.book.add_format({"num_format": _MONEY})
-        super().__init__(book, header)
-
-    def write(self, page: Sequence[TableRow]) -> None:
-        for row in page:
-            for place, cell in enumerate(row):
-                text = as_text(cell)
-                if isinstance(cell, Decimal) and Decimal(f"{float(cell):.{_DIGITS}g}") == cell:
-                    self._widen(place, text)
-                    self.sheet.write_number(self.row, place, float(cell), self._money)
-                elif isinstance(cell, int) and not isinstance(cell, bool) and abs(cell) < _LARGEST_NUMBER:
-                    self._widen(place, text)
-                    self.sheet.write_number(self.row, place, cell)
-                elif text:
-                    self.put(place, text)
-            self.row += 1
-
-    def put(self, place: int, text: str, style: object = None) -> None:
-        """Write a text, and make room for it."""
-        self._widen(place, text)
-        super().put(place, text, style)
-
-    def end(self) -> None:
-        """Give each column its width as well."""
-        for place, width in enumerate(self._widths):
-            self.sheet.set_column(place, place, width)
-        super().end()
-
-    def _widen(self, place: int, text: str) -> None:
-        # Room for the sign of the filter, and for the blanks between thousands.
-        self._widths[place] = min(max(self._widths[place], len(text) + 3), _WIDEST)
 
 
 # ---- the answers of a run that reads, as a table ------------------------------------------------------------------
@@ -454,8 +428,8 @@ class CheckedRow:
 class MarkedSheet(BookSheet):
     """The sheet of a table; `of` is the name by which faults name a joined one, "" for the main one."""
 
-    def __init__(self, book: "FaultWorkbook", header: Sequence[str], name: str, of: str = "") -> None:
-        self._book = book
+    def __init__(self, of_book: "FaultWorkbook", book: Book, header: Sequence[str], name: str, of: str = "") -> None:
+        self._book = of_book
         self._of = of
         self._places = {name.strip(): place for place, name in enumerate(header)}
         # An exported table is restored when it comes back: its cells are made harmless once more.
@@ -488,19 +462,16 @@ class MarkedSheet(BookSheet):
                 self.put(place, self._spell(cell), style)
             elif style is not None:
                 self.sheet.write_blank(self.row, place, None, style)
-        for place, (_, texts) in marked.items():
-            self._comment(place, shortened("\n".join(texts)))
-        if reasons:
-            self.put(self.reasons, shortened(in_a_cell(in_clauses(reasons))), self._book.marks[bool(row.faults)])
-        self.row += 1
-
-    def _comment(self, place: int, text: str) -> None:
-        if self._book.comments_left:
+        for place, (_, texts) in list(marked.items())[: self._book.comments_left]:
+            text = shortened("\n".join(texts))
             lines = sum(1 + len(line) // _LETTERS_A_LINE for line in text.split("\n"))
             height = max(_LEAST_HEIGHT, (lines + 1) * _LINE_HEIGHT)
             look = {"author": "carbon-migrate", "width": 320, "font_size": 9, "height": height}
             self.sheet.write_comment(self.row, place, writable(text), look)
             self._book.comments_left -= 1
+        if reasons:
+            self.put(self.reasons, shortened(in_a_cell(in_clauses(reasons))), self._book.marks[bool(row.faults)])
+        self.row += 1
 
     def place_of(self, fault: ValueFault) -> int | None:
         """The column of this table that a fault is of; None for another table, a constant or a whole row."""
@@ -512,15 +483,16 @@ def shortened(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-class FaultWorkbook(Book):
+class FaultWorkbook:
     """A checked table as it is written, with those joined to it."""
 
-    def __init__(self, path: Path, header: Sequence[str], sheet: str, apart: str) -> None:
-        super().__init__(path, apart)
+    def __init__(self, book: Book, header: Sequence[str], sheet: str) -> None:
+        self._book = book
+        self.close = book.close
         colours = {True: "#F8C9C4", False: "#FCE8B2"}
-        self.marks = {worst: self.book.add_format({"bg_color": colour}) for worst, colour in colours.items()}
+        self.marks = {worst: book.book.add_format({"bg_color": colour}) for worst, colour in colours.items()}
         self.comments_left = MOST_COMMENTS
-        self._table = MarkedSheet(self, header, sheet)
+        self._table = MarkedSheet(self, book, header, sheet)
         columns = {
             said("line"): 10,
             said("column"): 22,
@@ -529,7 +501,7 @@ class FaultWorkbook(Book):
             said("reason"): 90,
             said("cell of this workbook"): 14,
         }
-        self._list = BookSheet(self, [in_a_cell(name) for name in columns], FAULTS)
+        self._list = BookSheet(book, [in_a_cell(name) for name in columns], FAULTS)
         for place, width in enumerate(columns.values()):
             self._list.sheet.set_column(place, place, width)
         self._joined: dict[str, MarkedSheet] = {}
@@ -549,7 +521,29 @@ class FaultWorkbook(Book):
         for row in rows:
             has_cells = any(row.cells)
             for fault, is_fault in row.found():
-                self._enter(row, fault, is_fault=is_fault, has_cells=has_cells)
+                place = fault.place
+                if place.table and self._kept < MOST_OF_JOINED:
+                    self._of_joined[place.table, place.line].append((fault, is_fault))
+                    self._kept += 1
+                if self._list.row >= SHEET_ROWS:
+                    continue
+                line = place.line if place.line is not None else row.line
+                column = self._table.place_of(fault)
+                cells = (
+                    f"{place.table}:{line}" if place.table else str(line or ""),
+                    place.column,
+                    fault.cell,
+                    in_a_cell(said("fault") if is_fault else said("to be looked at")),
+                    in_a_cell(fault.reason),
+                    # Its cell, or its reasons where it has none here.
+                    address(self._table.reasons if column is None else column, self._table.row + 1)
+                    if has_cells
+                    else "",
+                )
+                for at, text in enumerate(cells):
+                    if text:
+                        self._list.put(at, shortened(text))
+                self._list.row += 1
             if has_cells:
                 self._table.write(row)
 
@@ -559,36 +553,12 @@ class FaultWorkbook(Book):
         `name` is the table's, and that of its sheet; faults name it as `of`. Raises what `write` raises.
         """
         if name not in self._joined:
-            self._joined[name] = MarkedSheet(self, header, name, of)
+            self._joined[name] = MarkedSheet(self, self._book, header, name, of)
         for row in rows:
             found = self._of_joined.pop((of, row.line), [])
             faults = [*row.faults, *(one for one, is_fault in found if is_fault)]
             warnings = [one for one, is_fault in found if not is_fault]
             self._joined[name].write(replace(row, faults=faults, warnings=warnings))
-
-    def _enter(self, row: CheckedRow, fault: ValueFault, *, is_fault: bool, has_cells: bool) -> None:
-        """A line of the sheet of faults, if it is not full; what is of a joined table is kept for that."""
-        place = fault.place
-        if place.table and self._kept < MOST_OF_JOINED:
-            self._of_joined[place.table, place.line].append((fault, is_fault))
-            self._kept += 1
-        if self._list.row >= SHEET_ROWS:
-            return
-        line = place.line if place.line is not None else row.line
-        column = self._table.place_of(fault)
-        cells = (
-            f"{place.table}:{line}" if place.table else str(line or ""),
-            place.column,
-            fault.cell,
-            in_a_cell(said("fault") if is_fault else said("to be looked at")),
-            in_a_cell(fault.reason),
-            # Its cell, or its reasons where it has none here.
-            address(self._table.reasons if column is None else column, self._table.row + 1) if has_cells else "",
-        )
-        for at, text in enumerate(cells):
-            if text:
-                self._list.put(at, shortened(text))
-        self._list.row += 1
 
 
 @contextmanager
@@ -601,8 +571,8 @@ def fault_workbook(target: OutputFile, header: Sequence[str], wanted: str = "") 
     bad = set("[]:*?/\\") & set(wanted) or len(wanted) > _LONGEST_NAME or wanted.casefold() in _TAKEN
     bad = bad or not wanted.strip("' ") or wanted.startswith("'") or wanted.endswith("'")
     sheet = "rows" if bad else wanted
-    with replacing(target) as made, _written(made, partial(FaultWorkbook, made, header, sheet)) as book:
-        yield book
+    with replacing(target) as made, _book(made) as book:
+        yield FaultWorkbook(book, header, sheet)
 
 
 def check_target(target: OutputFile) -> None:
