@@ -8,9 +8,9 @@ import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 import anyio
@@ -90,12 +90,9 @@ _SAME: Final = frozenset({"same-origin", "none"})
 
 
 class NotAdmitted(Exception):
-    """Raised when a request is not answered; the sentence says why, `status` is that of HTTP."""
+    """Raised when a request is not answered, with the status of HTTP and a sentence that says why."""
 
-    def __init__(self, status: int, why: Said) -> None:
-        super().__init__(why)
-        self.status = status
-        self.why = why
+    args: tuple[int, Said]
 
 
 class Admission:
@@ -116,13 +113,11 @@ class Admission:
         if self._is_used:
             if leads_at_once and self._has_cookie(request):
                 return web.Response(status=303, headers={"Location": "/"})
-            raise NotAdmitted(
-                403,
-                said(
-                    "This address was opened before, and it counts once. For another browser, type {command}.",
-                    command=Remedy("page"),
-                ),
+            used = said(
+                "This address was opened before, and it counts once. For another browser, type {command}.",
+                command=Remedy("page"),
             )
+            raise NotAdmitted(403, used)
         self._is_used = True
         led = web.Response(status=303, headers={"Location": "/"})
         if not leads_at_once:
@@ -190,24 +185,23 @@ class PageOrder:
 
 
 class PageApplication:
-    """Answers the requests of browsers, from a journal; `port` is where it is served, which its tunnel names."""
+    """Answers the requests of browsers, from a journal; `tunnel` leads to it from another machine."""
 
-    def __init__(self, journal: Journal, order: PageOrder, admission: Admission, feeds: Feeds, port: int) -> None:
+    def __init__(self, journal: Journal, order: PageOrder, feeds: Feeds, tunnel: str) -> None:
         self._journal = journal
         self._runs_listed = RunList(journal, order.known)
         self._order = order
-        self._admission = admission
         self._feeds = feeds
-        self._port = port
+        self._tunnel = tunnel
         self._one_report = anyio.Lock()
         """A report reads all rows of its run."""
 
-    def application(self) -> web.Application:
+    def application(self, admission: Admission) -> web.Application:
         made = web.Application(
-            middlewares=[self._answer_errors, self._admission.middleware], client_max_size=LONGEST_REQUEST
+            middlewares=[self._answer_errors, admission.middleware], client_max_size=LONGEST_REQUEST
         )
         made.on_response_prepare.append(put_headers)
-        made.router.add_get(OPENING, self._admission.open, allow_head=False)
+        made.router.add_get(OPENING, admission.open, allow_head=False)
         made.router.add_get("/", self._page)
         made.router.add_static("/static", STATIC)
         made.router.add_get("/api/page", self._texts)
@@ -224,8 +218,24 @@ class PageApplication:
             return await handler(request)
         except (ConnectionError, web.HTTPRedirection, web.HTTPSuccessful):
             raise
-        except Exception as error:  # noqa: BLE001 - answered and logged: no fault of the page ends a run
-            status, why = _refusal_of(error)
+        except Exception as error:
+            status: int
+            why: str
+            match error:
+                case NotAdmitted():
+                    status, why = error.args
+                case NoSuchRun():
+                    status, why = web.HTTPNotFound.status_code, text_of(error)
+                case CommandRefused() | JournalError():
+                    status, why = web.HTTPConflict.status_code, text_of(error)
+                case web.HTTPRequestEntityTooLarge():
+                    status, why = error.status, said("A command is not that long.")
+                case web.HTTPException():
+                    status, why = error.status, said("The page has no such address.")
+                case _:
+                    log.exception("the page could not answer: a fault of ours, please report it")
+                    status = web.HTTPInternalServerError.status_code
+                    why = said("A fault of this program, which its log describes.")
             sentence = self._language(request).render(why)
             if HTML in request.headers.get("Accept", ""):
                 # A person has typed the address.
@@ -247,7 +257,7 @@ class PageApplication:
                 "languages": LANGUAGES,
                 "read_only": self._order.read_only,
                 "run": self._order.run,
-                "tunnel": tunnel(self._port),
+                "tunnel": self._tunnel,
                 "texts": {text: reader.translate(text) for text in page_texts()},
             }
         )
@@ -301,32 +311,9 @@ class PageApplication:
         return to_json({"said": self._language(request).render(answer.said), "refused": answer.refused}, status)
 
 
-def tunnel(port: int) -> str:
-    """The command that leads from another machine to the page."""
-    return f"ssh -L {port}:127.0.0.1:{port} {own_name()}"
-
-
 def to_json(value: object, status: int = 200) -> web.Response:
     headers = {"Cache-Control": "no-store"}
     return web.Response(body=msgspec.json.encode(value), content_type=JSON, status=status, headers=headers)
-
-
-def _refusal_of(error: Exception) -> tuple[int, str]:
-    """The status and the sentence with which a request is refused."""
-    match error:
-        case NotAdmitted():
-            return error.status, error.why
-        case NoSuchRun():
-            return web.HTTPNotFound.status_code, text_of(error)
-        case CommandRefused() | JournalError():
-            return web.HTTPConflict.status_code, text_of(error)
-        case web.HTTPRequestEntityTooLarge():
-            return error.status, said("A command is not that long.")
-        case web.HTTPException():
-            return error.status, said("The page has no such address.")
-        case _:
-            log.error("the page could not answer: a fault of ours, please report it", exc_info=error)
-            return web.HTTPInternalServerError.status_code, said("A fault of this program, which its log describes.")
 
 
 # ---- the server of the page ---------------------------------------------------------------------------------------
@@ -337,9 +324,8 @@ LIMITS: Final = DoorLimits(clients=200)
 """A browser has some six connections; those of dead ones must not keep others out."""
 
 
-@dataclass(frozen=True, slots=True)
-class PageAddress:
-    """Where a page is: its address with the token, and the command of a tunnel to it."""
+class PageAddress(NamedTuple):
+    """Where a page is: its address with the token, and the command that leads from another machine to it."""
 
     url: str
     tunnel: str
@@ -354,9 +340,7 @@ async def serving(journal: Journal, order: PageOrder, limits: DoorLimits = LIMIT
     try:
         listening = socket.create_server((LOOPBACK, 0))
     except OSError as error:
-        raise CommandRefused(
-            said("no port of this machine is free for the page: {why}", why=reason_of(error))
-        ) from error
+        raise CommandRefused("no port of this machine is free for the page: {why}", why=reason_of(error)) from error
     # Connections cost files also where they are not let in. Calls of the run beside it must not go without.
     provide_all_files()
     listening.setblocking(False)  # noqa: FBT003 - the socket's own signature
@@ -365,18 +349,17 @@ async def serving(journal: Journal, order: PageOrder, limits: DoorLimits = LIMIT
         stack.callback(listening.close)
         group = await stack.enter_async_context(run_alongside())
         feeds = Feeds(journal, group)
-        admission = Admission(port)
-        page = PageApplication(journal, order, admission, feeds, port).application()
+        admission, tunnel = Admission(port), f"ssh -L {port}:127.0.0.1:{port} {own_name()}"
+        page = PageApplication(journal, order, feeds, tunnel).application(admission)
         if order.run is not None:
             await stack.enter_async_context(feeds.watching(order.run))
-        await stack.enter_async_context(run_alongside(partial(_serve, listening, page, limits)))
-        yield PageAddress(f"http://{LOOPBACK}:{port}{OPENING}?token={admission.token}", tunnel(port))
+
+        async def serve() -> None:
+            try:
+                await serve_clients(listening, page, limits)
+            except Exception:  # no error here may end a run
+                log.exception("the page cannot be served any longer: a fault of ours, please report it")
+
+        await stack.enter_async_context(run_alongside(serve))
+        yield PageAddress(f"http://{LOOPBACK}:{port}{OPENING}?token={admission.token}", tunnel)
         await feeds.look()
-
-
-async def _serve(listening: socket.socket, page: web.Application, limits: DoorLimits) -> None:
-    """Serve; an error ends the page and is logged, and what it is served beside goes on."""
-    try:
-        await serve_clients(listening, page, limits)
-    except Exception:  # no error here may end a run
-        log.exception("the page cannot be served any longer: a fault of ours, please report it")

@@ -10,11 +10,10 @@ often as it takes little of the machine's time. A browser gets it as server-sent
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import dropwhile
-from typing import Final
+from typing import Final, NamedTuple
 
 import anyio
 import msgspec
@@ -80,8 +79,7 @@ _encode: Final = msgspec.json.Encoder(enc_hook=str).encode
 # ---- a moment of a run, and what the browser gets of it -----------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Counted(NamedTuple):
     """What has to be counted in the journal, and takes as long as there are rows."""
 
     totals: Totals
@@ -104,19 +102,14 @@ class Moment(RunView):
         """Whether its pace is known: not where somebody works on it who is not heard."""
         return self.live is not None or self.holder is None
 
-    def rows_in(self, *states: State) -> int:
-        """The number of rows in these states, as the process counts them, which is newer than the journal's count."""
-        if self.live is None or not self.live.counts:
-            # At first it has not read yet what the journal has of the run.
-            return self.totals.count(*states)
-        return sum(self.live.counts.get(state, 0) for state in states)
-
 
 def snapshot_of(seen: Moment, language: CatalogueLanguage) -> dict[str, object]:
     run, totals, holder, live, runners = seen.run, seen.totals, seen.holder, seen.live, seen.runners
+    # What the process counts is newer than the journal's count; at first it has not read yet what the journal has.
+    counts: Mapping[str, int] | Mapping[State, int] = live.counts if live and live.counts else totals.counts
 
     def part(*states: State) -> dict[str, object]:
-        return {"rows": seen.rows_in(*states), "sum": _sum(totals, states)}
+        return {"rows": sum(counts.get(state, 0) for state in states), "sum": _sum(totals, states)}
 
     accepted = part(*ACCEPTED) | ({"sum": format(live.entered, "f")} if live and live.counts else {})
     return {
@@ -135,7 +128,7 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage) -> dict[str, object]:
             "stage_text": language.render(seen.stage_text),
             "who": printable(runners[0].who if runners else ""),
         },
-        "counts": {str(state): part(state) for state in State if seen.rows_in(state)},
+        "counts": {str(state): part(state) for state in State if counts.get(state)},
         "state_texts": {str(state): language.render(text) for state, text in STATE_NAMES.items()},
         "has_steps": run.job == IMPORT,
         "asked": part(*ASKED),
@@ -314,21 +307,18 @@ class Feed:
         await response.prepare(request)
         given = request.headers.get("Last-Event-ID", "")
         seen = int(given) if given.isascii() and given.isdecimal() and len(given) <= _LONGEST_ID else 0
-        if seen > self.last:
-            # It was never given.
-            seen = 0
-        try:
+        # A higher one was never given.
+        seen = seen if seen <= self.last else 0
+        # A client may go, or not read.
+        with suppress(ConnectionError):
             await response.write(_RETRY)
             while await self.next(seen) and self.facts is not None:
-                missed = [sample for _, sample in dropwhile(lambda one: one[0] <= seen, self._samples)]  # noqa: B023 - read at once
+                missed = [sample for number, sample in self._samples if number > seen]
                 lines = _event(self.last, "history", _encode({"samples": missed})) if len(missed) > 1 else b""
                 seen = self.last
                 if language.name not in self._rendered:
                     self._rendered[language.name] = _encode(snapshot_of(self.facts, language))
                 await response.write(lines + _event(seen, "snapshot", self._rendered[language.name]))
-        except ConnectionError:
-            # It has gone, or did not read.
-            pass
         return response
 
     async def next(self, seen: int) -> bool:
@@ -361,23 +351,20 @@ class Feed:
                 try:
                     async with run_alongside(self._count_again):
                         while True:
-                            await self._look_and_wait()
+                            began = anyio.current_time()
+                            try:
+                                await self.look()
+                                self._trouble = ""
+                            except (JournalError, CommandRefused) as error:
+                                self._cuts += 1
+                                self._wake()
+                                if str(error) != self._trouble:
+                                    log.warning("the page cannot look at the run", run=self.name, why=str(error))
+                                self._trouble = str(error)
+                            await anyio.sleep(max(0.0, EVERY - (anyio.current_time() - began)))
                 except Exception:  # a fault of the page is no reason to end anything else
                     log.exception("the page has lost a run: a fault of ours, please report it")
                     await anyio.sleep(RECOVERY)
-
-    async def _look_and_wait(self) -> None:
-        began = anyio.current_time()
-        try:
-            await self.look()
-            self._trouble = ""
-        except (JournalError, CommandRefused) as error:
-            self._cuts += 1
-            self._wake()
-            if str(error) != self._trouble:
-                log.warning("the page cannot look at the run", run=self.name, why=str(error))
-            self._trouble = str(error)
-        await anyio.sleep(max(0.0, EVERY - (anyio.current_time() - began)))
 
     async def look(self) -> None:
         """Look at the run now. Raises `NoSuchRun` and `JournalError`."""
@@ -391,7 +378,12 @@ class Feed:
             self._ends += 1
         counted = self._counted = self._counted or await self._count(run)
         heard, unheard = await hear(run, journal) if holder else (None, None)
-        live, new = heard.status if heard else None, await self._new_samples(run)
+        live, new = heard.status if heard else None, list[PaceSample]()
+        # What its process has left since the last look; at first, the samples of fifteen minutes.
+        samples = await journal.mailbox.samples(run, self._seen)
+        self._seen = samples[-1][0] if samples else self._seen
+        with suppress(NotAMessage):
+            new = [to_sample(text) for _, text in samples]
         # Nothing may be heard of the run's pace at this moment.
         window, in_flight = (live.window, live.in_flight) if live else (0, 0)
         still = PaceSample(t=time.time(), rate=0.0, window=window, in_flight=in_flight, p50=None, p95=None)
@@ -420,15 +412,6 @@ class Feed:
                 self._samples.append((self.last, one))
         self.last = max(self.last, last + 1)
         self._wake()
-
-    async def _new_samples(self, run: Run) -> list[PaceSample]:
-        """The samples that the run's process has left since the last look; at first, those of fifteen minutes."""
-        found = await self._journal.mailbox.samples(run, self._seen)
-        self._seen = found[-1][0] if found else self._seen
-        try:
-            return [to_sample(text) for _, text in found]
-        except NotAMessage:
-            return []
 
     async def _count(self, run: Run) -> Counted:
         """Count the rows, which is not done again for so long that it leaves the run its time."""
@@ -502,6 +485,5 @@ class Feeds:
                 log.exception("the page has lost a run: a fault of ours, please report it")
 
     async def close(self, _: web.Application) -> None:
-        """End all streams, once they have sent what there is."""
         for feed in self._feeds.values():
             feed.close()

@@ -142,8 +142,8 @@ def rows(text: str) -> set[str]:
 
 async def test_every_request_that_is_answered_has_its_entry(tmp_path: Path) -> None:
     async with open_journal(tmp_path / "journal") as journal, anyio.create_task_group() as group:
-        page = PageApplication(journal, PageOrder(None, "en"), Admission(0), Feeds(journal, group), 0)
-        assert routes(page.application()) == requests("The page")
+        page = PageApplication(journal, PageOrder(None, "en"), Feeds(journal, group), "")
+        assert routes(page.application(Admission(0))) == requests("The page")
     assert routes(metrics_application(str)) == requests("The metrics")
 
 

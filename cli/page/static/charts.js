@@ -23,12 +23,13 @@ const CHARTS = {
 
 export class Charts {
   #samples = [];
-  #charts = Object.entries(CHARTS).map(([id, lines]) => new Chart(id, lines));
+  #charts = Object.entries(CHARTS).map(([id, lines]) => ({ lines, place: find(id), legend: find(`${id}-legend`) }));
   #words = null;
 
   constructor() {
-    const watch = new ResizeObserver(() => this.#charts.forEach((chart) => chart.fit()));
-    for (const id of Object.keys(CHARTS)) watch.observe(find(id));
+    const fit = ({ plot, place }) => plot && place.clientWidth && plot.setSize({ width: place.clientWidth, height: HEIGHT });
+    const watch = new ResizeObserver(() => this.#charts.forEach(fit));
+    for (const { place } of this.#charts) watch.observe(place);
     // Colours are those of the page: drawn anew when these change.
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw());
   }
@@ -59,79 +60,49 @@ export class Charts {
     const isNew = words !== this.#words;
     this.#words = words;
     for (const chart of this.#charts) {
-      if (isNew) chart.build(words);
-      chart.fill(this.#samples);
+      if (isNew) this.#build(chart);
+      chart.plot.setData(this.#data(chart));
+      this.#tell(chart);
     }
   }
 
   redraw() {
-    for (const chart of this.#charts) chart.recolour();
-  }
-}
-
-class Chart {
-  #lines;
-  #place;
-  #legend;
-  #figures = [];
-  #strokes = [];
-  #plot = null;
-  #samples = [];
-  #words = null;
-
-  constructor(id, lines) {
-    this.#lines = lines;
-    this.#place = find(id);
-    this.#legend = find(`${id}-legend`);
+    for (const { plot } of this.#charts) plot?.redraw(false, true);
   }
 
-  build(words) {
-    this.#words = words;
-    this.#plot?.destroy();
-    this.#figures = this.#lines.map(() => make("span", "figure"));
-    this.#strokes = this.#lines.map(({ name, dashed }) => make("span", `stroke ${name}${dashed ? " dashed" : ""}`));
-    const named = ({ label }, place) => make("li", "", this.#strokes[place], words.text(label), " ", this.#figures[place]);
-    this.#legend.replaceChildren(...this.#lines.map(named));
-    this.#plot = new window.uPlot(this.#options(), this.#data(), this.#place);
+  #build(chart) {
+    const { lines, place, legend } = chart;
+    chart.plot?.destroy();
+    chart.figures = lines.map(() => make("span", "figure"));
+    const strokes = lines.map(({ name, dashed }) => make("span", `stroke ${name}${dashed ? " dashed" : ""}`));
+    const named = ({ label }, at) => make("li", "", strokes[at], this.#words.text(label), " ", chart.figures[at]);
+    legend.replaceChildren(...lines.map(named));
+    chart.plot = new window.uPlot(this.#options(chart, strokes), this.#data(chart), place);
   }
 
-  fill(samples) {
-    this.#samples = samples;
-    this.#plot.setData(this.#data());
-    this.#tell();
-  }
-
-  fit() {
-    if (this.#plot && this.#place.clientWidth) this.#plot.setSize({ width: this.#place.clientWidth, height: HEIGHT });
-  }
-
-  recolour() {
-    this.#plot?.redraw(false, true);
-  }
-
-  #data() {
-    return ["t", ...this.#lines.map((line) => line.name)].map((name) => this.#samples.map((one) => one[name] ?? null));
+  #data({ lines }) {
+    return ["t", ...lines.map((line) => line.name)].map((name) => this.#samples.map((one) => one[name] ?? null));
   }
 
   /** The figures beside the names of the lines: under the pointer, or the last ones. */
-  #tell() {
-    const sample = this.#samples[this.#plot?.cursor.idx ?? this.#samples.length - 1] ?? {};
-    const told = this.#lines.map(({ name, figure }) => (sample[name] == null ? "–" : this.#words[figure](sample[name])));
-    this.#figures.forEach((figure, place) => (figure.textContent = told[place]));
-    const spoken = this.#lines.map(({ label }, place) => `${this.#words.text(label)}: ${told[place]}`);
-    this.#place.setAttribute("aria-label", spoken.join("; "));
+  #tell({ lines, place, plot, figures }) {
+    const sample = this.#samples[plot?.cursor.idx ?? this.#samples.length - 1] ?? {};
+    const told = lines.map(({ name, figure }) => (sample[name] == null ? "–" : this.#words[figure](sample[name])));
+    figures.forEach((figure, at) => (figure.textContent = told[at]));
+    place.setAttribute("aria-label", lines.map(({ label }, at) => `${this.#words.text(label)}: ${told[at]}`).join("; "));
   }
 
-  #options() {
+  #options(chart, strokes) {
+    const { lines, place } = chart;
     const words = this.#words;
     // Colours are read when it is drawn: the style sheet has them, and the reader may choose others at any time.
     const colour = (element, name) => () => getComputedStyle(element)[name];
-    const grid = { stroke: colour(this.#place, "borderTopColor"), width: 1 };
-    const axis = { stroke: colour(this.#place, "color"), font: FONT, grid, ticks: { show: false }, gap: 6 };
+    const grid = { stroke: colour(place, "borderTopColor"), width: 1 };
+    const axis = { stroke: colour(place, "color"), font: FONT, grid, ticks: { show: false }, gap: 6 };
     const scale = (line) => line.scale ?? line.name;
-    const scales = this.#lines.map((line) => [scale(line), { range: (_, least, most) => [0, (most || 1) * 1.12] }]);
+    const scales = lines.map((line) => [scale(line), { range: (_, least, most) => [0, (most || 1) * 1.12] }]);
     const clock = (moment, all) => (all.length > 1 && all[1] - all[0] < 60 ? words.clock(moment) : words.minute(moment));
-    const sides = this.#lines.filter((line) => line.side).map((line) => ({
+    const sides = lines.filter((line) => line.side).map((line) => ({
       ...axis,
       side: line.side,
       scale: scale(line),
@@ -141,21 +112,21 @@ class Chart {
       incrs: line.scale ? undefined : STEPS,
       values: (_, values) => values.map((value) => (line.scale ? words.latency(value) : words.count(value))),
     }));
-    const series = this.#lines.map((line, place) => ({
+    const series = lines.map((line, at) => ({
       scale: scale(line),
-      stroke: colour(this.#strokes[place], "borderTopColor"),
-      fill: line.fill ? colour(this.#strokes[place], "backgroundColor") : undefined,
+      stroke: colour(strokes[at], "borderTopColor"),
+      fill: line.fill ? colour(strokes[at], "backgroundColor") : undefined,
       width: 1.75,
       dash: line.dashed ? [6, 4] : undefined,
       points: { show: false },
       paths: line.steps ? window.uPlot.paths.stepped({ align: 1 }) : undefined,
     }));
     return {
-      width: this.#place.clientWidth || 400,
+      width: place.clientWidth || 400,
       height: HEIGHT,
       legend: { show: false },
       cursor: { drag: { x: false, y: false }, y: false, sync: { key: "time" } },
-      hooks: { setCursor: [() => this.#tell()] },
+      hooks: { setCursor: [() => this.#tell(chart)] },
       scales: { x: { range: (_, first, last) => [Math.min(first, last - SHORTEST), last] }, ...Object.fromEntries(scales) },
       axes: [{ ...axis, space: 90, size: 24, values: (_, moments) => moments.map((one) => clock(one, moments)) }, ...sides],
       series: [{}, ...series],
