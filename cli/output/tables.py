@@ -24,13 +24,14 @@ import anyio.from_thread
 import anyio.to_thread
 import msgspec
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column
 from rich.text import Text
 
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import states_where
 from cli.output.item_files import STDOUT, OutputFile, Sheet, in_a_cell, replacing, written_to
+from cli.terminal.drawing import bare_table
 from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import command, render
 from cli.terminal.texts import printable
@@ -332,9 +333,7 @@ async def write_answers(run: Run, journal: Journal, target: OutputFile) -> int:
 async def first_rows(run: Run, journal: Journal) -> RenderableType:
     """The first rows of the answers, and the command that writes all of them."""
     fields, names, rows = await _columns_of_answers(run, journal)
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for name in names:
-        table.add_column(Text(printable(name, 60)), overflow="fold")
+    table = bare_table(*(Column(Text(printable(name, 60)), overflow="fold") for name in names))
     async for page in _answer_pages(run, journal, fields):
         for row in page[: MAX_ANSWERS_SHOWN - table.row_count]:
             table.add_row(*(Text(printable(as_text(cell), 120)) for cell in row))

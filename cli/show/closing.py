@@ -3,13 +3,13 @@
 The rows of an import are steps, several for each row of its table; people count subscribers.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from billing.api.error_catalogue import LICENCE
@@ -18,7 +18,7 @@ from checkpoints.records import Reason, Refusal, Run, Stage, Totals
 from checkpoints.rows import LaneCounts, StepCount
 from checkpoints.sentences import AS_WANTED, DUPLICATE, NOT_SENT
 from checkpoints.states import State
-from cli.terminal.drawing import drawn
+from cli.terminal.drawing import bare_table, drawn
 from cli.terminal.exits import Exit
 from cli.terminal.layout import render
 from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 EXPLAINED: Final = tuple(sorted((state for state in State if state.explained), key=lambda state: state.explained))
 """States whose reasons are shown, including states of success that a person should know about."""
 MAX_REFUSALS_SHOWN: Final = 20
-"""Refused rows that are shown; the rest is counted."""
-_REFUSED: Final = "refused"
-"""The word for refused rows in `export --state`."""
 _SHORT: Final = 180
 """Characters of the reason for a stop in the table of steps."""
 
@@ -109,21 +106,13 @@ async def steps_of(run: Run, journal: Journal) -> StepsFacts | None:
 def steps_table(facts: StepsFacts, *, begun: bool) -> Table:
     """A row a kind of step, and a column an outcome that there is."""
     outcomes = [one for one in _COLUMNS[facts.is_undo, begun] if any(map(one[2], facts.counts))]
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    table.add_column(render(said("step")), no_wrap=True)
-    for name, _, _ in outcomes:
-        table.add_column(render(name), justify="right")
-
-    def add(name: Text, steps: Collection[str]) -> None:
+    columns = (Column(render(name), justify="right") for name, _, _ in outcomes)
+    table = bare_table(Column(render(said("step")), no_wrap=True), *columns)
+    for name, steps in [*((render(STEP_NAMES[one]), {one}) for one in Step), (render(said("all"), "dim"), set(Step))]:
         counts = [one for one in facts.counts if one.step in steps]
         numbers = [(sum(each.items for each in counts if holds(each)), style) for _, style, holds in outcomes]
-        if any(number for number, _ in numbers):
+        if any(number for number, _ in numbers) and (len(steps) == 1 or len(table.rows) > 1):
             table.add_row(name, *(Text(count(n), style) if n else Text("–", "dim") for n, style in numbers))
-
-    for step in Step:
-        add(render(STEP_NAMES[step]), {step})
-    if len(table.rows) > 1:
-        add(render(said("all"), "dim"), set(Step))
     return table
 
 
@@ -137,13 +126,15 @@ def steps_object(facts: StepsFacts | None) -> Mapping[str, object]:
         words = by_step.setdefault(one.step, {})
         words[word] = words.get(word, 0) + one.items
     known = facts.subscribers
-    subscribers = {
-        "all": known.all,
-        "not_settled": known.open,
-        "with_rejected_steps": known.rejected,
-        "different": known.left_alone,
+    return {
+        "subscribers": {
+            "all": known.all,
+            "not_settled": known.open,
+            "with_rejected_steps": known.rejected,
+            "different": known.left_alone,
+        },
+        "by_step": by_step,
     }
-    return {"subscribers": subscribers, "by_step": by_step}
 
 
 # ---- the rows by state --------------------------------------------------------------------------------------------
@@ -161,10 +152,7 @@ def states_object(totals: Totals) -> Mapping[str, object]:
 
 
 def states_table(totals: Totals) -> Table:
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column()
-    table.add_column(justify="right")
-    table.add_column(justify="right")
+    table = Table.grid("", Column(justify="right"), Column(justify="right"), padding=(0, 2, 0, 0))
     with_money = any(totals.amounts.values())
     for state in State:
         # The money of a merged row is part of the amount of the row that carries it.
@@ -173,8 +161,7 @@ def states_table(totals: Totals) -> Table:
             amount = money(totals.amounts.get(state, Decimal(0))) if with_money else ""
             table.add_row(render(STATE_NAMES[state], state.style), count(number), amount)
         if merged:
-            within = render(said("in another row"), "dim")
-            table.add_row(render(said("merged"), State.SKIPPED.style), count(merged), within)
+            table.add_row(render(said("merged"), state.style), count(merged), render(said("in another row"), "dim"))
     if len(totals.counts) != 1:
         # A replaced row is counted as the row that replaced it.
         frozen = totals.frozen - totals.count(State.REPLACED)
@@ -303,7 +290,7 @@ async def show_closing(closing: Closing, run: Run, journal: Journal) -> Renderab
 
 def steps_of_file(steps: Sequence[StepOutcome]) -> Table:
     """The steps of a job file as a table: each with its run, its rows and its outcome."""
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table = bare_table()
     for name in (said("step"), said("job"), said("run"), said("rows"), said("outcome")):
         table.add_column(render(name), overflow="fold", justify="right" if name in {"step", "rows"} else "left")
     for step in steps:
@@ -319,28 +306,27 @@ def steps_of_file(steps: Sequence[StepOutcome]) -> Table:
 
 
 def _outcome(step: StepOutcome) -> Text:
-    closing, missing = step.closing, step.closing.not_entered if step.closing else 0
-    if closing is None:
+    if (closing := step.closing) is None:
         return render(said("not begun"), "dim")
+    style, missing = "yellow", closing.not_entered
     match closing.exit:
         case Exit.DONE:
-            outcome = render(said("done before") if step.done_before else said("done"), "green")
-        case Exit.REJECTED:
-            in_part = (
-                counted("done before; {n} row was not entered", "done before; {n} rows were not entered", missing)
-                if step.done_before
-                else counted("done; {n} row was not entered", "done; {n} rows were not entered", missing)
+            style, outcome = "green", said("done before") if step.done_before else said("done")
+        case Exit.REJECTED if step.done_before:
+            outcome = counted(
+                "done before; {n} row was not entered", "done before; {n} rows were not entered", missing
             )
-            outcome = render(in_part, "yellow")
+        case Exit.REJECTED:
+            outcome = counted("done; {n} row was not entered", "done; {n} rows were not entered", missing)
         case Exit.UNDECIDED:
-            outcome = render(said("rows are left to be decided on"), "yellow")
+            outcome = said("rows are left to be decided on")
         case Exit.INTERRUPTED | Exit.STOPPED if closing.run is not None:
-            why = closing.stopped or said("not at its end")
-            outcome = render(said("stopped: {why}", why=why), "yellow", _SHORT)
+            outcome = said("stopped: {why}", why=closing.stopped or said("not at its end"))
         case _:
-            refused = said("not begun: {why}", why=closing.error) if closing.error else said("not begun: refused")
-            outcome = render(refused, "red", _SHORT)
-    return outcome.append(f"; {printable(step.output)}", "dim") if step.output and closing.run else outcome
+            style = "red"
+            outcome = said("not begun: {why}", why=closing.error) if closing.error else said("not begun: refused")
+    shown = render(outcome, style, _SHORT)
+    return shown.append(f"; {printable(step.output)}", "dim") if step.output and closing.run else shown
 
 
 # ---- the end of a run, and why rows are where they are ------------------------------------------------------------
@@ -357,10 +343,7 @@ def describe_end(run: Run) -> Said | None:
 
 
 def perhaps_in_effect(totals: Totals) -> Said | None:
-    """That rows may have had an effect which no answer has told of; None where there are none."""
-    if not totals.unanswered:
-        return None
-    return counted(
+    return totals.unanswered and counted(
         "{n} row may have had its effect, though no answer says so",
         "{n} rows may have had their effect, though no answer says so",
         totals.unanswered,
@@ -369,28 +352,24 @@ def perhaps_in_effect(totals: Totals) -> Said | None:
 
 async def reasons_of(run: Run, totals: Totals, journal: Journal) -> list[tuple[Said, str, Sequence[Reason]]]:
     """Why items are in the states that are explained: the name and style of each state, and its reasons."""
-    found = [(state, await journal.reasons(run, state)) for state in EXPLAINED if totals.count(state)]
-    if run.job != IMPORT:
-        return [(STATE_NAMES[state], state.style, reasons) for state, reasons in found]
-    # The number of steps that are as wanted is in the table of steps; a cause stands before what followed from it.
-    return [
-        (
-            _FAILED if state is State.REJECTED else STATE_NAMES[state],
-            state.style,
-            sorted((one for one in reasons if one.kind != AS_WANTED), key=lambda one: one.kind == NOT_SENT),
-        )
-        for state, reasons in found
-    ]
+    found = list[tuple[Said, str, Sequence[Reason]]]()
+    for state in filter(totals.count, EXPLAINED):
+        name, reasons = STATE_NAMES[state], await journal.reasons(run, state)
+        if run.job == IMPORT:
+            # The table of steps counts what is as wanted; a cause stands before what followed from it.
+            name = _FAILED if state is State.REJECTED else name
+            reasons = sorted((one for one in reasons if one.kind != AS_WANTED), key=lambda one: one.kind == NOT_SENT)
+        found.append((name, state.style, reasons))
+    return found
 
 
 async def first_refusals(run: Run, journal: Journal) -> list[Refusal]:
-    """The first refused rows, sorted by line: contradicting rows are refused last, out of order."""
+    """The first refused rows by line: contradicting rows are refused last, out of order."""
     found = [refusal for _, refusal in await journal.refusals(run, size=MAX_REFUSALS_SHOWN)]
     return sorted(found, key=lambda refusal: refusal.line or 0)
 
 
 def refused_rows(refusals: Sequence[Refusal], total: int, all_of_them: str) -> RenderableType:
-    """The first refused rows, each with line, column and reason; `all_of_them` is the command that shows all."""
     return drawn("refusals.j2", found=refusals, total=total, all_of_them=all_of_them)
 
 
@@ -399,16 +378,13 @@ def refused_rows(refusals: Sequence[Refusal], total: int, all_of_them: str) -> R
 
 def next_steps(run: Run, totals: Totals) -> list[tuple[str, str]]:
     """The commands to type next, each with its purpose."""
-    steps = [*_steps_of_rows(run, totals), *(_steps_of_undo(run, totals) if run.job == UNDO else ())]
-    if totals.count(State.ACCEPTED) and not totals.count_where(open=True):
-        steps.append((command_line("verify", run.name), said("read back what the billing now says")))
-    return steps
+    return list(_next_steps(run, totals))
 
 
-def _steps_of_rows(run: Run, totals: Totals) -> Iterator[tuple[str, str]]:
+def _next_steps(run: Run, totals: Totals) -> Iterator[tuple[str, str]]:
     name, is_import, frozen = run.name, run.job == IMPORT, run.frozen_at is not None
     left, rejected, refused = totals.count_where(open=True), totals.count(State.REJECTED), totals.refused
-    file = f"{name}-{State.REJECTED if rejected or is_import else _REFUSED}.csv"
+    file = f"{name}-{State.REJECTED if rejected or is_import else 'refused'}.csv"
     if run.ended_at and (totals.unsent or totals.taken_back) and (again := run_again(run)):
         yield again, said("enter the corrected file; what stands is left out by itself")
     if run.ended_at and run.undone_by and totals.taken_back:
@@ -433,21 +409,18 @@ def _steps_of_rows(run: Run, totals: Totals) -> Iterator[tuple[str, str]]:
     if frozen and not run.ended_at and run.job not in {UNDO, IMPORT} and (rejected or refused):
         again = said("take that file in again, once it is corrected")
         yield command_line("run", run.job, file, "--continue", name), again
-
-
-def _steps_of_undo(run: Run, totals: Totals) -> Iterator[tuple[str, str]]:
-    """What can be done about the rows that an undo has left alone."""
-    undone = run.parameters[RUN]
     if list_ := accountants_list(run, totals):
         yield list_, said("write the accountant's list: operation, sum, subscriber, and what is to be done")
         send = said(
             "or send it: opposite sums are entered, with {storno} each operation is reversed",
             storno=setting("set", f"{WAY}={STORNO}"),
         )
-        yield command_line("undo", undone, "--set", f"{WAY}={OPPOSITE}"), send
+        yield command_line("undo", run.parameters[RUN], "--set", f"{WAY}={OPPOSITE}"), send
     if leaves_unproven(run) and totals.count(State.SKIPPED):
         take = said("take back as well what may be somebody else's, once you know that it is not")
-        yield command_line("undo", undone, "--set", f"{UNPROVEN}={TAKE}"), take
+        yield command_line("undo", run.parameters[RUN], "--set", f"{UNPROVEN}={TAKE}"), take
+    if totals.count(State.ACCEPTED) and not left:
+        yield command_line("verify", name), said("read back what the billing now says")
 
 
 def leaves_unproven(run: Run) -> bool:
@@ -478,8 +451,7 @@ def import_again(run: Run, file: str) -> str:
 
 
 def refused_export(run: Run) -> str:
-    """The command that writes the refused rows to a file."""
-    return _export(run, _REFUSED)
+    return _export(run, "refused")
 
 
 def accountants_list(run: Run, totals: Totals) -> str | None:

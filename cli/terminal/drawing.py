@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from markupsafe import Markup
 from rich.console import Group, RenderableType
+from rich.table import Column, Table
 from rich.text import Text
 
 from checkpoints.tally import summed
@@ -48,6 +49,10 @@ _HIDDEN: Final = "\ue000\ue001\ue002\ue003\ue004\ue005\ue006"
 """What stands for the signs of a template within a value, until the line is taken apart."""
 _HIDE: Final = str.maketrans(_SIGNS, _HIDDEN)
 _SHOW: Final = str.maketrans(_HIDDEN, _SIGNS)
+
+
+def bare_table(*columns: Column | str) -> Table:
+    return Table(*columns, box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
 
 
 def _text(value: object) -> Markup:
