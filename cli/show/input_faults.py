@@ -56,7 +56,6 @@ class FaultGroups:
             group.lines.append(line)
 
     def largest_first(self) -> list[FaultGroup]:
-        """The groups, the largest first."""
         return sorted(self.groups.values(), key=lambda one: -one.count)
 
 
@@ -88,7 +87,6 @@ class CheckResult:
     joined: tuple[str, ...] = ()
 
     def add(self, line: int | None, faults: Iterable[ValueFault], warnings: Iterable[ValueFault]) -> None:
-        """Count a row with what was found in it."""
         self.rows += 1
         before = self.faults.total, self.warnings.total
         for fault in faults:
@@ -105,7 +103,6 @@ class CheckResult:
 
     @property
     def is_good(self) -> bool:
-        """Whether nothing is wrong with the input."""
         return not self.faults.total
 
     @property
@@ -152,5 +149,4 @@ def check_object(result: CheckResult) -> dict[str, object]:
 
 
 def check_screen(result: CheckResult) -> RenderableType:
-    """The result for people: the verdict, kinds of faults and warnings, what was not checked, what to do next."""
     return drawn("check.j2", result=result, most=_SHOWN_GROUPS)

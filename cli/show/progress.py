@@ -24,28 +24,16 @@ from engine.pipeline.progress import Progress, Status
 from engine.rows import Source
 from texts.said import Quantity, Said, counted, kind_of, said
 
-LINE_EVERY: Final = 5.0
-"""Seconds between two lines where there is no terminal."""
-
-DRAWN_EVERY: Final = 0.2
-"""Seconds between two redraws of the bar."""
-
-LOOK_EVERY: Final = 1.0
-"""Seconds between two looks at runs that are watched."""
-
+LINE_EVERY, DRAWN_EVERY, LOOK_EVERY = 5.0, 0.2, 1.0
+"""Seconds between two lines where there is no terminal, two redraws of the bar, and two looks at watched runs."""
 PAUSE: Final = 4
 """The pause after a look is at least this many times its duration."""
-
-Seen = TypeVar("Seen")
-
 KINDS: Final = 3
 """Kinds of error that are shown during a run."""
+LINE, SHORT = 200, 25
+"""The length of a line in columns, and the least of them for errors."""
 
-LINE: Final = 200
-"""The length of a line in columns."""
-
-SHORT: Final = 25
-"""The least number of columns for errors."""
+Seen = TypeVar("Seen")
 
 
 def show_intake(progress: Progress, source: str, seen: Callable[[], int]) -> AbstractContextManager[None]:
@@ -55,14 +43,11 @@ def show_intake(progress: Progress, source: str, seen: Callable[[], int]) -> Abs
     def read() -> Said:
         if not progress.total and seen():
             return seen_rows(seen(), name)
-        number = (
-            counted("reading {source}: {n} step", "reading {source}: {n} steps", progress.total, source=name)
-            if progress.has_steps
-            else counted("reading {source}: {n} row", "reading {source}: {n} rows", progress.total, source=name)
-        )
-        if not progress.refused:
-            return number
-        return said("{rows}, {refused}", rows=number, refused=said("{n} refused", n=Quantity(progress.refused)))
+        number = counted("reading {source}: {n} row", "reading {source}: {n} rows", progress.total, source=name)
+        if progress.has_steps:
+            number = counted("reading {source}: {n} step", "reading {source}: {n} steps", progress.total, source=name)
+        refused = said("{n} refused", n=Quantity(progress.refused))
+        return said("{rows}, {refused}", rows=number, refused=refused) if progress.refused else number
 
     return waiting(read, lambda: bytes_read(source))
 
@@ -74,7 +59,6 @@ async def tell_notes(source: Source, screen: Screen) -> None:
 
 
 def seen_rows(number: int, source: str) -> Said:
-    """The rows that were read to see what they have in common."""
     return counted(
         "reading {source} for what stands twice: {n} row",
         "reading {source} for what stands twice: {n} rows",
@@ -89,15 +73,10 @@ async def show_sending(progress: Progress, screen: Screen, name: str) -> AsyncIt
     if screen.voice.quiet:
         yield
     elif screen.can_redraw:
-        live = Live(
-            console=screen.err,
-            transient=True,
-            # Drawn from the event loop: a thread of its own would read counts while they change.
-            auto_refresh=False,
-            # The console prints above the bar itself; stdout is for results.
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
+        # Drawn from the event loop: a thread of its own would read counts while they change. The console prints above
+        # the bar itself; stdout is for results.
+        silent = {"auto_refresh": False, "redirect_stdout": False, "redirect_stderr": False}
+        live = Live(console=screen.err, transient=True, **silent)
 
         async def draw() -> None:
             while True:
@@ -187,15 +166,13 @@ def screen_of(status: Status, name: str = "") -> Group:
     head.add_row(*run, bar, render(_place(status), "bold"))
     # None of the facts is broken at the end of a line.
     pace = ", ".join(printable(fact).replace(" ", JOINT) for fact in (*_pace(status), *_so_far(status)))
-    sending = status.counts.get(State.SENDING, 0)
     # What is claimed has not left yet, and waits for its turn.
-    claimed = max(sending - status.in_flight, 0)
-    counts = [(STATE_NAMES[state], status.counts.get(state, 0), state.style) for state in State]
-    place = list(State).index(State.SENDING)
-    counts[place : place + 1] = [
-        (said("claimed"), claimed, State.PENDING.style),
-        (STATE_NAMES[State.SENDING], sending - claimed, State.SENDING.style),
-    ]
+    claimed = max(status.counts.get(State.SENDING, 0) - status.in_flight, 0)
+    counts = list[tuple[Said, int, str]]()
+    for state in State:
+        counts += [(said("claimed"), claimed, State.PENDING.style)] if state is State.SENDING else []
+        number = status.counts.get(state, 0) - (claimed if state is State.SENDING else 0)
+        counts.append((STATE_NAMES[state], number, state.style))
     counts.append((said("sent again"), status.retries, ""))
     states = [
         Text(f"{printable(word)} ".replace(" ", JOINT), "dim").append(count(number), style)
@@ -221,31 +198,17 @@ def _label(word: Said, style: str = "dim") -> Text:
 
 def _place(status: Status) -> Said:
     """How many rows are sent of those that are to be; of an import its steps."""
-    sent, total, of_steps = Quantity(status.sent), status.to_send, status.has_steps
+    total = status.to_send
+    values = {"sent": Quantity(status.sent), "percent": 100 * status.sent // total if total else 100}
     if status.intake_ended:
-        percent = 100 * sent // total if total else 100
-        return (
-            counted(
-                "{sent} of {n} step ({percent} %)",
-                "{sent} of {n} steps ({percent} %)",
-                total,
-                sent=sent,
-                percent=percent,
-            )
-            if of_steps
-            else counted(
-                "{sent} of {n} row ({percent} %)",
-                "{sent} of {n} rows ({percent} %)",
-                total,
-                sent=sent,
-                percent=percent,
-            )
-        )
-    if of_steps:
-        return counted("{sent} of {n} step so far", "{sent} of {n} steps so far", total, sent=sent)
+        if status.has_steps:
+            return counted("{sent} of {n} step ({percent} %)", "{sent} of {n} steps ({percent} %)", total, **values)
+        return counted("{sent} of {n} row ({percent} %)", "{sent} of {n} rows ({percent} %)", total, **values)
+    if status.has_steps:
+        return counted("{sent} of {n} step so far", "{sent} of {n} steps so far", total, sent=values["sent"])
     if not total:
         return said("no row to send so far")
-    return counted("{sent} of {n} row so far", "{sent} of {n} rows so far", total, sent=sent)
+    return counted("{sent} of {n} row so far", "{sent} of {n} rows so far", total, sent=values["sent"])
 
 
 def _pace(status: Status) -> list[Said]:
@@ -270,11 +233,8 @@ def limit_of(why: str) -> str:
 
 def _so_far(status: Status) -> list[Said]:
     speed, facts = rate(status.average), [said("{sum} entered", sum=status.entered)] if status.entered else []
-    if status.average and status.has_steps:
-        facts.append(said("{rate} steps/s on average", rate=speed))
-    elif status.average:
-        facts.append(said("{rate}/s on average", rate=speed))
-    return facts
+    steps, rows = said("{rate} steps/s on average", rate=speed), said("{rate}/s on average", rate=speed)
+    return facts + ([steps if status.has_steps else rows] if status.average else [])
 
 
 def _latency(status: Status) -> list[Said]:
