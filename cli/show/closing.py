@@ -343,11 +343,12 @@ def describe_end(run: Run) -> Said | None:
 
 
 def perhaps_in_effect(totals: Totals) -> Said | None:
-    return totals.unanswered and counted(
+    told = counted(
         "{n} row may have had its effect, though no answer says so",
         "{n} rows may have had their effect, though no answer says so",
         totals.unanswered,
     )
+    return told if totals.unanswered else None
 
 
 async def reasons_of(run: Run, totals: Totals, journal: Journal) -> list[tuple[Said, str, Sequence[Reason]]]:

@@ -104,7 +104,7 @@ class PreviewFacts:
 
     @property
     def bad(self) -> int:
-        """The number of rows without which alone it is sent: refused ones and repeated ones."""
+        """The rows without which alone it is sent."""
         return self.totals.refused + self.repeated.rows
 
     @property
@@ -115,19 +115,19 @@ class PreviewFacts:
 
     @property
     def question(self) -> Said:
-        target = printable(self.run.target)
+        to = printable(self.run.target)
         if self.steps is not None:
-            return said("Send {steps}, to {target}?", steps=to_send_line(self), target=target)
-        if self.has_amounts:
+            return said("Send {steps}, to {target}?", steps=to_send_line(self), target=to)
+        if not self.has_amounts:
             return counted(
-                "Send this {n} row, {sum} in total, to {target}?",
-                "Send these {n} rows, {sum} in total, to {target}?",
-                self.to_send,
-                sum=self.sum,
-                target=target,
+                "Send this {n} row to {target}?", "Send these {n} rows to {target}?", self.to_send, target=to
             )
         return counted(
-            "Send this {n} row to {target}?", "Send these {n} rows to {target}?", self.to_send, target=target
+            "Send this {n} row, {sum} in total, to {target}?",
+            "Send these {n} rows, {sum} in total, to {target}?",
+            self.to_send,
+            sum=self.sum,
+            target=to,
         )
 
 
@@ -257,16 +257,15 @@ def to_send_line(plan: PreviewFacts) -> Said:
 
 
 def look_alike_line(plan: PreviewFacts) -> Said:
-    """The number and the sum of rows that resemble existing entries."""
-    found = plan.look_alikes
-    if plan.has_amounts:
-        return counted(
-            "{n} row, {sum} in total, looks as if entered already",
-            "{n} rows, {sum} in total, look as if entered already",
-            found.rows,
-            sum=found.sum,
-        )
-    return counted("{n} row looks as if entered already", "{n} rows look as if entered already", found.rows)
+    rows, amount = plan.look_alikes.rows, plan.look_alikes.sum
+    if not plan.has_amounts:
+        return counted("{n} row looks as if entered already", "{n} rows look as if entered already", rows)
+    return counted(
+        "{n} row, {sum} in total, looks as if entered already",
+        "{n} rows, {sum} in total, look as if entered already",
+        rows,
+        sum=amount,
+    )
 
 
 def unanswered(plan: PreviewFacts) -> Said:
@@ -292,22 +291,18 @@ def shared_accounts(question: Question, profile: Profile) -> RenderableType:
 
 def columns_line(columns: Assigned) -> Text:
     """The use of each column, and the unused columns but those that an export has added; empty without columns."""
-    taken = [
-        printable(name, _NAME)
-        if name == column.name
-        else f"{printable(name, _NAME)} = {printable(column.name, _NAME)}"
-        for name, column in columns.taken.items()
-    ]
+
+    def some_of(names: Sequence[str]) -> str:
+        if len(names) <= _NAMES:
+            return ", ".join(names)
+        return said("{names} and {n} more", names=tuple(names[:_NAMES]), n=Quantity(len(names) - _NAMES))
+
+    pairs = [(printable(name, _NAME), printable(column.name, _NAME)) for name, column in columns.taken.items()]
+    taken = [name if name == title else f"{name} = {title}" for name, title in pairs]
     unused = [printable(title, _NAME) for title in columns.unused if not is_of_export(title)]
-    uses = [render(_some_of(taken))] if taken else []
-    uses += [render(said("not used: {columns}", columns=_some_of(unused)))] if unused else []
+    uses = [render(some_of(taken))] if taken else []
+    uses += [render(said("not used: {columns}", columns=some_of(unused)))] if unused else []
     return Text("; ").join(uses)
-
-
-def _some_of(names: Sequence[str]) -> str:
-    if len(names) <= _NAMES:
-        return ", ".join(names)
-    return said("{names} and {n} more", names=tuple(names[:_NAMES]), n=Quantity(len(names) - _NAMES))
 
 
 def given_parameters(run: Run) -> dict[str, str]:
@@ -317,12 +312,11 @@ def given_parameters(run: Run) -> dict[str, str]:
 
 def why_refused(plan: PreviewFacts) -> Said:
     """Why an input with bad rows is not sent, and the ways out."""
-    refused = counted(
-        "{n} row of the input cannot be taken", "{n} rows of the input cannot be taken", plan.totals.refused
-    )
-    faults = duplicates = counted("{n} row is a duplicate", "{n} rows are duplicates", plan.repeated.rows)
-    if plan.totals.refused:
-        both = said("{refused}; {duplicates}", refused=refused, duplicates=duplicates)
+    bad = plan.totals.refused
+    refused = counted("{n} row of the input cannot be taken", "{n} rows of the input cannot be taken", bad)
+    faults = counted("{n} row is a duplicate", "{n} rows are duplicates", plan.repeated.rows)
+    if bad:
+        both = said("{refused}; {duplicates}", refused=refused, duplicates=faults)
         faults = both if plan.repeated.rows else refused
     if not plan.to_send:
         advice = said("Mend the input and run it again")
@@ -339,7 +333,7 @@ def why_refused(plan: PreviewFacts) -> Said:
             plan.to_send,
             flag=setting("skip-bad"),
         )
-    if not plan.totals.refused:
+    if not bad:
         return said("{faults}.\n{advice}.", faults=faults, advice=advice)
     return said(
         "{faults}.\n{advice}.\nThe refused rows as a file:\n{command}",
@@ -350,7 +344,6 @@ def why_refused(plan: PreviewFacts) -> Said:
 
 
 def is_kept(plan: Run) -> bool:
-    """Whether the plan's list is complete and was not deleted."""
     return plan.frozen_at is not None and plan.discarded_at is None
 
 

@@ -75,8 +75,9 @@ async def show_sending(progress: Progress, screen: Screen, name: str) -> AsyncIt
     elif screen.can_redraw:
         # Drawn from the event loop: a thread of its own would read counts while they change. The console prints above
         # the bar itself; stdout is for results.
-        silent = {"auto_refresh": False, "redirect_stdout": False, "redirect_stderr": False}
-        live = Live(console=screen.err, transient=True, **silent)
+        live = Live(
+            console=screen.err, transient=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+        )
 
         async def draw() -> None:
             while True:
