@@ -21,11 +21,8 @@ from cli.terminal.screen import Screen
 from cli.terminal.streams import json_line
 from cli.terminal.texts import printable, reason_of
 
-LARGEST: Final = 10_000_000
-"""Bytes after which a log is put aside."""
-
-KEPT: Final = 4
-"""Logs that are kept aside, so that all of them together have at most five times `LARGEST`."""
+LARGEST, KEPT = 10_000_000, 4
+"""Bytes after which a log is put aside, and logs that are kept aside: all of them have at most five times as many."""
 
 
 class LogFile:
@@ -81,9 +78,7 @@ Entry = MutableMapping[str, Any]
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 """Of syslog, as systemd's journal has them."""
-
-_OURS: Final = frozenset({"level", "timestamp"})
-"""What of an entry is no word of anybody else."""
+_STYLES: Final = {"warning": "yellow", "error": "red", "critical": "bold red"}
 
 
 @contextmanager
@@ -115,12 +110,20 @@ def logging_to(path: Path | None, screen: Screen) -> Iterator[None]:
 
     def write(_logger: object, _method: str, entry: Entry) -> str:
         """The last processor: masks an entry, and writes it to the file and, from a level on, to the screen."""
-        entry = {name: one if name in _OURS else screen.mask.value(one) for name, one in entry.items()}
+        level, when = entry["level"], entry["timestamp"]
+        # These two are no words of anybody else.
+        entry = {name: screen.mask.value(one) for name, one in entry.items()} | {"level": level, "timestamp": when}
         if file is not None:
             file.add(json_line(entry, "utf-8"))
-        if _LEVELS.get(entry["level"], 0) >= (of_rows if "item" in entry else on_screen):
-            priority = f"<{_PRIORITIES[entry['level']]}>" if has_priorities else ""
-            screen.err.print(Text(priority).append_text(_line(entry)), soft_wrap=True)
+        if _LEVELS.get(level, 0) >= (of_rows if "item" in entry else on_screen):
+            line = Text(f"<{_PRIORITIES[level]}>" if has_priorities else "")
+            line.append(f"{when[11:19]} ", "dim").append(f"{level:<8}", _STYLES.get(level, "dim"))
+            line.append(printable(entry["event"]))
+            for name, value in entry.items():
+                if name not in {"level", "timestamp", "event", "run", "exception"}:
+                    # Logs are English in every language, also where a value is a sentence.
+                    line.append(f" {name}=", "dim").append(printable(str(value)))
+            screen.err.print(line, soft_wrap=True)
         return ""
 
     bridge = _Bridge(logging.WARNING)
@@ -143,21 +146,6 @@ def logging_to(path: Path | None, screen: Screen) -> Iterator[None]:
         logging.getLogger().removeHandler(bridge)
         structlog.contextvars.clear_contextvars()
         structlog.reset_defaults()
-
-
-def _line(entry: Entry) -> Text:
-    level = str(entry["level"])
-    style = {"warning": "yellow", "error": "red", "critical": "bold red"}.get(level, "dim")
-    line = Text()
-    line.append(f"{str(entry['timestamp'])[11:19]} ", "dim")
-    line.append(f"{level:<8}", style)
-    line.append(printable(entry["event"]))
-    for name, value in entry.items():
-        if name not in {"level", "timestamp", "event", "run", "exception"}:
-            line.append(f" {name}=", "dim")
-            # Logs are English in every language, also where a value is a sentence.
-            line.append(printable(str(value)))
-    return line
 
 
 class _Bridge(logging.Handler):

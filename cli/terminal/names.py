@@ -3,7 +3,7 @@
 Scripts, files and the journal have the words of `State` and `Holds` themselves.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from billing.profile import Standing
@@ -15,7 +15,7 @@ from engine.pacing.gauges import HOURS
 from engine.pacing.holds import BARRIER, BILLING, IN_DOUBT, PAUSED
 from texts.said import Said, counted, heading, said
 
-_STATES: Final[Mapping[State, tuple[Said, Said]]] = {
+_STATES: Final = {
     State.PENDING: (said("pending"), said("to be sent")),
     State.SKIPPED: (said("skipped"), said("skipped: nothing to do")),
     State.SENDING: (said("sending"), said("being sent")),
@@ -27,9 +27,9 @@ _STATES: Final[Mapping[State, tuple[Said, Said]]] = {
     State.APPLIED: (said("applied"), said("applied: read back as sent")),
     State.REPLACED: (said("replaced"), said("rejected, and replaced by a corrected row")),
 }
-"""The name of each state, and what became of its rows, as a report says it."""
 STATE_NAMES: Final[Mapping[State, Said]] = {state: name for state, (name, _) in _STATES.items()}
 OUTCOMES: Final[Mapping[State, Said]] = {state: outcome for state, (_, outcome) in _STATES.items()}
+"""What became of the rows in a state, as a report says it."""
 
 REFUSED: Final = said("refused")
 """Rows of the input that never became part of the run."""
@@ -60,18 +60,17 @@ STANDING_NAMES: Final[Mapping[Standing, Said]] = {
 }
 """How well a fact of the billing is known."""
 
-TALLY_KINDS: Final[Mapping[TallyKind, Said]] = {
-    TallyKind.FOLDER: said("folder"),
-    TallyKind.TARIFF: said("tariff"),
-    TallyKind.OPERATOR: said("operator"),
+_KINDS: Final[Mapping[TallyKind, tuple[Said, Said, Callable[[int], Said]]]] = {
+    TallyKind.FOLDER: (said("folder"), said("no folder"), lambda n: counted("{n} folder", "{n} folders", n)),
+    TallyKind.TARIFF: (said("tariff"), said("no tariff"), lambda n: counted("{n} tariff", "{n} tariffs", n)),
+    TallyKind.OPERATOR: (
+        said("operator"),
+        said("no operator"),
+        lambda n: counted("{n} operator", "{n} operators", n),
+    ),
 }
+TALLY_KINDS: Final[Mapping[TallyKind, Said]] = {kind: name for kind, (name, *_) in _KINDS.items()}
 """What the subscribers of an import are counted by."""
-
-_NO_GROUP: Final = {
-    TallyKind.FOLDER: said("no folder"),
-    TallyKind.TARIFF: said("no tariff"),
-    TallyKind.OPERATOR: said("no operator"),
-}
 
 _HOLDERS: Final[Mapping[str, Said]] = {
     IN_DOUBT: said("in doubt"),
@@ -114,7 +113,7 @@ def name_of_group(group: TallyGroup) -> str:
     if group.key == ALL_OTHERS:
         return groups_in_words(group.kind, group.groups)
     if not group.key:
-        return _NO_GROUP[group.kind]
+        return _KINDS[group.kind][1]
     if not group.name:
         return said("{path} (not in the billing)", path=printable(group.key, 60))
     return said("{name} ({id})", name=printable(group.name, 60), id=group.key)
@@ -128,11 +127,4 @@ def title_of_group(group: TallyGroup) -> str:
 
 
 def groups_in_words(kind: TallyKind, number: int) -> Said:
-    """A number of folders, tariffs or operators."""
-    match kind:
-        case TallyKind.FOLDER:
-            return counted("{n} folder", "{n} folders", number)
-        case TallyKind.TARIFF:
-            return counted("{n} tariff", "{n} tariffs", number)
-        case TallyKind.OPERATOR:
-            return counted("{n} operator", "{n} operators", number)
+    return _KINDS[kind][2](number)

@@ -24,7 +24,7 @@ from cli.terminal.texts import SENTENCE, markup_safe, printable, rendered
 from cli.terminal.waiting import waiting_line
 from engine.rows import STDIN
 from texts.remedies import PROGRAM, setting
-from texts.said import Said, said
+from texts.said import Said, said, wording
 
 WIDTH: Final = 400
 """Columns without a terminal, unless COLUMNS says otherwise; wide, so that lines stay whole for searching."""
@@ -33,7 +33,7 @@ _ENDS_WITH_COMMAND: Final = re.compile(rf"(.+?)[,:]? `({PROGRAM} [^`]+)`\.?")
 TERMINAL: Final = Path("/dev/tty")
 """The keyboard while standard input carries rows."""
 
-TRIES: Final = 3
+_TRIES: Final = 3
 """How often a billing's name may be mistyped before that counts as a no."""
 _NO: Final = {"", "n", "no", "н", "нет"}
 
@@ -58,7 +58,6 @@ class OutputMask:
         return self._mask(text)
 
     def value(self, value: object) -> object:
-        """A value for JSON without secrets."""
         return self._mask.value(value)
 
 
@@ -75,16 +74,11 @@ class _Masked:
 
 
 def _console(stream: TextIO) -> Console:
-    # Emoji and highlighting would alter texts of files and answers.
-    return Console(file=lasting(stream), highlight=False, emoji=False, width=_width(stream))
-
-
-def _width(stream: TextIO) -> int | None:
-    """The columns that somebody has set, else those of the terminal, else so many that lines stay whole."""
+    """As wide as somebody has set, else as the terminal, else so wide that lines stay whole."""
     asked = os.environ.get("COLUMNS", "")
-    if asked.isdecimal() and int(asked):
-        return int(asked)
-    return None if stream.isatty() else WIDTH
+    width = int(asked) if asked.isdecimal() and int(asked) else None if stream.isatty() else WIDTH
+    # Emoji and highlighting would alter texts of files and answers.
+    return Console(file=lasting(stream), highlight=False, emoji=False, width=width)
 
 
 def _print(console: Console, what: RenderableType) -> None:
@@ -220,7 +214,7 @@ class Screen:
             return await self.agrees(question, keyboard)
         self.err.print(_question(question))
         wanted = said("Type the name of the billing, {name}, to send:", name=badge.to_type)
-        for _ in range(TRIES):
+        for _ in range(_TRIES):
             self.err.print(render(wanted, "bold red").append(" "), end="")
             answer = await self._answer(keyboard)
             if badge.is_named_by(answer):
@@ -273,19 +267,15 @@ class Screen:
 
         That is standard input; where `file` is `-`, so that rows use it, it is the terminal itself.
         """
-        if not self.err.is_terminal:
-            yield None
-        elif sys.stdin is not None and sys.stdin.isatty():
-            yield sys.stdin
-        elif file == STDIN:
-            # None where the process has no controlling terminal, as under cron.
-            with ExitStack() as opened:
-                terminal = None
+        with ExitStack() as opened:
+            found: TextIO | None = None
+            if self.err.is_terminal and sys.stdin is not None and sys.stdin.isatty():
+                found = sys.stdin
+            elif self.err.is_terminal and file == STDIN:
+                # None where the process has no controlling terminal, as under cron.
                 with suppress(OSError):
-                    terminal = opened.enter_context(TERMINAL.open(encoding="utf-8", errors="replace"))
-                yield terminal
-        else:
-            yield None
+                    found = opened.enter_context(TERMINAL.open(encoding="utf-8", errors="replace"))
+            yield found
 
 
 def _question(question: str) -> Text:
@@ -295,18 +285,12 @@ def _question(question: str) -> Text:
 
 def is_unattended(question: str, file: str) -> str:
     """Why a question cannot be asked, and what to do."""
-    yes = setting("yes")
+    why = wording("no terminal to confirm on: add {yes}, or look at it on a terminal\nThe question was: {question}")
     if file == STDIN:
-        return said(
-            "no terminal to confirm on: add {yes} (standard input carries the rows)\nThe question was: {question}",
-            yes=yes,
-            question=question,
+        why = wording(
+            "no terminal to confirm on: add {yes} (standard input carries the rows)\nThe question was: {question}"
         )
-    return said(
-        "no terminal to confirm on: add {yes}, or look at it on a terminal\nThe question was: {question}",
-        yes=yes,
-        question=question,
-    )
+    return said(why, yes=setting("yes"), question=question)
 
 
 async def asked_for(names: Sequence[str], given: dict[str, str], file: str | None, screen: Screen) -> dict[str, str]:
@@ -317,22 +301,23 @@ async def asked_for(names: Sequence[str], given: dict[str, str], file: str | Non
     values = dict(given)
     with screen.keyboard(file or "") as keyboard:
         for name in names:
+            shown = printable(name)
             if name in values:
                 raise CommandRefused(
-                    "{flag}: it is given already; leave one of the two out", flag=setting("ask", printable(name))
+                    "{flag}: it is given already; leave one of the two out", flag=setting("ask", shown)
                 )
             if keyboard is None:
                 raise CommandRefused(
                     "no terminal to ask for {name} on: type the command at a terminal, or let a column of the "
                     "rows say it, as {name} in the first line of a file",
-                    name=printable(name),
+                    name=shown,
                 )
             value = await screen.hears(f"{name}:", keyboard)
             if not value:
-                raise CommandRefused("nothing was typed for {name}: nothing was sent", name=printable(name))
+                raise CommandRefused("nothing was typed for {name}: nothing was sent", name=shown)
             # Without echo a typing error is invisible, so the value is asked for twice.
-            if value != await screen.hears(said("{name} once more:", name=printable(name)), keyboard):
-                raise CommandRefused("{name} was typed in two ways: nothing was sent", name=printable(name))
+            if value != await screen.hears(said("{name} once more:", name=shown), keyboard):
+                raise CommandRefused("{name} was typed in two ways: nothing was sent", name=shown)
             screen.mask.hide([value])
             values[name] = value
     return values

@@ -20,7 +20,7 @@ from anyio.abc import TaskGroup
 from cli.terminal.layout import render
 from cli.terminal.screen import Screen
 from engine.pacing.holds import Stop, StopKind
-from texts.said import Quantity, Said, said
+from texts.said import Quantity, Said, said, wording
 
 Result = TypeVar("Result")
 
@@ -29,11 +29,7 @@ Heed = Callable[[signal.Signals], None]
 _heeding: Final[ContextVar[list[Heed] | None]] = ContextVar("heeding", default=None)
 """The stack of signal handlers of this command, the last one active; None before handling begins."""
 
-_NAMES: Final = {
-    signal.SIGINT: "Ctrl-C",
-    signal.SIGTERM: "SIGTERM",
-    signal.SIGHUP: said("the terminal has gone"),
-}
+_NAMES: Final = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: said("the terminal has gone")}
 
 
 class Interrupted(Exception):
@@ -93,7 +89,9 @@ async def heeding(
         finally:
             others.pop()
         if len(others) == 1:
-            others[0] = _second(others[0])
+            # The first signal comes too late, for the work is done and its outcome stands.
+            first, late = others[0], iter([True])
+            others[0] = lambda number: None if next(late, False) else first(number)
         return
     heeds = [heed]
     wanted = [signal.SIGINT, signal.SIGTERM]
@@ -122,12 +120,6 @@ def heeding_between() -> AbstractAsyncContextManager[None]:
     """Heed signals between the pieces of work in the context as before the first one: the command is cancelled."""
     heeds = _heeding.get()
     return heeding(heeds[0]) if heeds else nullcontext()
-
-
-def _second(heed: Heed) -> Heed:
-    """Heed the second signal: the first one has come too late, for the work is done and its outcome stands."""
-    late = iter([True])
-    return lambda number: None if next(late, False) else heed(number)
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:
@@ -170,7 +162,6 @@ class Interrupts:
         return self._ended
 
     def listening(self) -> AbstractAsyncContextManager[None]:
-        """Handle SIGINT, SIGTERM and SIGHUP while the context lasts."""
         return heeding(self._heed)
 
     def _heed(self, number: signal.Signals) -> None:
@@ -185,22 +176,14 @@ class Interrupts:
             if self._preparing:
                 self._preparing.cancel()
             else:
-                waiting = self.in_flight()
                 # Look-ups need not be finished.
-                self._say(
-                    said(
-                        "{signal}: finishing {calls} in flight; press again to stop at once",
-                        signal=why,
-                        calls=Quantity(waiting),
-                    )
-                    if waiting
-                    else said("{signal}: nothing is in flight, stopping; press again to stop at once", signal=why)
-                )
-        elif self._preparing or self._sending:
-            scope = self._preparing or self._sending
-            if scope:
-                self._say(said("{signal}: stopping at once; what was in flight is looked up on resume", signal=why))
-                scope.cancel()
+                waits = wording("{signal}: finishing {calls} in flight; press again to stop at once")
+                none = wording("{signal}: nothing is in flight, stopping; press again to stop at once")
+                calls = Quantity(self.in_flight())
+                self._say(said(waits, signal=why, calls=calls) if calls else said(none, signal=why))
+        elif scope := self._preparing or self._sending:
+            self._say(said("{signal}: stopping at once; what was in flight is looked up on resume", signal=why))
+            scope.cancel()
 
     def _say(self, sentence: Said) -> None:
         self._screen.say_always(render(sentence, "yellow"))

@@ -24,11 +24,8 @@ from rich.cells import cell_len, set_cell_size
 from cli.terminal.texts import LONGEST, duration, printable
 from texts.said import Quantity, Said, said
 
-SILENCE: Final = 0.8
-"""Seconds without output before the line is drawn."""
-
-EVERY: Final = 0.4
-"""Seconds between two drawings."""
+SILENCE, EVERY = 0.8, 0.4
+"""Seconds without output before the line is drawn, and between two drawings."""
 
 LINE_AFTER: Final = 60.0
 """Seconds without output before a line is written where nothing can be redrawn; each line doubles them."""
@@ -49,7 +46,6 @@ _CONTROL: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _ERASE: Final = "\r\x1b[K"
 _LEFT_FREE: Final = 3
 """Columns for the comma, and at the end of the line, as a full line would wrap."""
-
 
 _UNKNOWN: Final[Far] = lambda: (0, 0)  # noqa: E731 - a value of this type
 
@@ -172,7 +168,6 @@ _present: Final[ContextVar[WaitingLine | None]] = ContextVar("waiting", default=
 
 
 def waiting_line() -> WaitingLine | None:
-    """The line of this command, None outside of one."""
     return _present.get()
 
 
