@@ -47,7 +47,6 @@ class CatalogueLanguage(Language):
         return self._catalogue.gettext(template)
 
     def translate_counted(self, one: str, many: str, n: int) -> str:
-        """The template in the form that the number asks for."""
         return self._catalogue.ngettext(one, many, n)
 
     def write(self, value: int | Decimal | datetime) -> str:
@@ -116,9 +115,16 @@ def typed_language(words: Sequence[str], environment: Mapping[str, str]) -> str:
     for named in (_given(OPTION, words), environment.get(VARIABLE, "")):
         if named in LANGUAGES:
             return named
-    profile = _given("--profile", words) or environment.get(SETTINGS_PROFILE, "")
-    of_file = _of_file(_given("--config", words), profile)
-    return of_file if of_file in LANGUAGES else system_language(environment)
+    profile, named = _given("--profile", words) or environment.get(SETTINGS_PROFILE, ""), ""
+    path = Path(_given("--config", words) or SETTINGS_FILE)
+    with suppress(OSError, ValueError, RecursionError, AttributeError, TypeError):
+        if path.is_file():
+            import tomllib  # noqa: PLC0415 - most often there is no file here
+
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+            of_profile = content.get("profile", {}).get(profile or content.get("default_profile"), {})
+            named = of_profile.get("language") or content.get("language", "")
+    return named if named in LANGUAGES else system_language(environment)
 
 
 def _given(option: str, words: Sequence[str]) -> str:
@@ -127,16 +133,4 @@ def _given(option: str, words: Sequence[str]) -> str:
             return following
         if word.startswith(f"{option}="):
             return word.removeprefix(f"{option}=")
-    return ""
-
-
-def _of_file(config: str, profile: str) -> str:
-    path = Path(config or SETTINGS_FILE)
-    with suppress(OSError, ValueError, RecursionError, AttributeError, TypeError):
-        if path.is_file():
-            import tomllib  # noqa: PLC0415 - most often there is no file here
-
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
-            of_profile = content.get("profile", {}).get(profile or content.get("default_profile"), {})
-            return str(of_profile.get("language") or content.get("language", ""))
     return ""

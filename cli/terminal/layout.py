@@ -12,11 +12,8 @@ from rich.text import Text
 from cli.terminal.texts import WHOLE, printable, rendered
 from texts.said import Said, said
 
-_NARROW: Final = 24
-"""Columns that a value needs beside its label; with fewer it begins on the next line."""
-
-_STEP_IN: Final = 4
-"""Columns by which such a value stands in."""
+_NARROW, _STEP_IN = 24, 4
+"""Columns that a value needs beside its label; with fewer it begins on the next line, where it stands in."""
 
 _WORDS: Final = re.compile(r"\S+\s*")
 
@@ -117,20 +114,14 @@ def with_commands(text: str) -> Group:
 def steps_list(steps: Sequence[tuple[str, str]]) -> Group:
     """Commands to type next with their purposes, each command on a line of its own."""
     head = render(said("next:"), "dim").append(" ")
-    lines = [(Hanging(head, render(purpose, "dim")), command(text)) for text, purpose in steps]
-    return Group(*(one for pair in lines for one in pair))
+    return Group(*(one for text, purpose in steps for one in (Hanging(head, render(purpose, "dim")), command(text))))
 
 
 OF_SETTINGS: Final = "input_place.settings_"
 """Begins the parameters of a run that hold the badge, and what it remembers of its billing; like all that begin with
 `input_place.`, they say nothing of what the run does, and are kept when it is purged."""
-_PROFILE: Final = f"{OF_SETTINGS}profile"
-_BILLING: Final = f"{OF_SETTINGS}billing"
-_PRODUCTION: Final = f"{OF_SETTINGS}production"
+_PROFILE, _BILLING, _PRODUCTION = (f"{OF_SETTINGS}{name}" for name in ("profile", "billing", "production"))
 _YES: Final = "yes"
-
-_PRODUCTION_STYLE: Final = "bold white on red"
-_OTHER_STYLE: Final = "bold white on green"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,20 +144,17 @@ class Badge:
     @property
     def sentence(self) -> Said:
         """The badge in words, which are the same without colours."""
-        if self.production and self.billing:
-            return said(
-                "PRODUCTION: {billing} (profile of settings: {profile})", billing=self.billing, profile=self.profile
-            )
+        profile, billing = self.profile, self.billing
+        if not billing:
+            production = said("PRODUCTION (profile of settings: {profile})", profile=profile)
+            return production if self.production else said("profile of settings: {profile}", profile=profile)
         if self.production:
-            return said("PRODUCTION (profile of settings: {profile})", profile=self.profile)
-        if self.billing:
-            return said("{billing} (profile of settings: {profile})", billing=self.billing, profile=self.profile)
-        return said("profile of settings: {profile}", profile=self.profile)
+            return said("PRODUCTION: {billing} (profile of settings: {profile})", billing=billing, profile=profile)
+        return said("{billing} (profile of settings: {profile})", billing=billing, profile=profile)
 
     @property
     def style(self) -> str:
-        """The colour of the badge: red for production, green for all others."""
-        return _PRODUCTION_STYLE if self.production else _OTHER_STYLE
+        return "bold white on red" if self.production else "bold white on green"
 
     @property
     def line(self) -> Text:
@@ -182,14 +170,11 @@ class Badge:
 
 def badge_of(parameters: Mapping[str, str]) -> Badge | None:
     """The badge in the parameters of a run, None for a run without a profile of settings."""
-    profile = parameters.get(_PROFILE)
-    if not profile:
-        return None
-    return Badge(profile, parameters.get(_BILLING, ""), parameters.get(_PRODUCTION) == _YES)
+    profile, billing = parameters.get(_PROFILE), parameters.get(_BILLING, "")
+    return Badge(profile, billing, parameters.get(_PRODUCTION) == _YES) if profile else None
 
 
 def is_of_badge(parameter: str) -> bool:
-    """Whether a parameter of a run belongs to its badge."""
     return parameter.startswith(OF_SETTINGS)
 
 

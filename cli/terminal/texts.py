@@ -41,18 +41,12 @@ SIGNS: Final = {
 }  # fmt: skip
 """Signs of the screens, as an encoding without them shows them."""
 
-LONGEST = 300
-"""Characters of a foreign text that are shown."""
+LONGEST, SENTENCE, WHOLE = 300, 2000, 10_000
+"""Characters that are shown: of a foreign text; of a sentence of ours, with foreign texts in it and whole commands; and of
+a text that a person copies, as a path, a select or a request."""
 _COMMAND: Final = f"`{PROGRAM} "
-
-SENTENCE: Final = 2000
-"""Characters of a sentence of ours: foreign texts in it, and the commands that it advises, with whole paths."""
-
 _SLOW: Final = 10
 _NUMBER_AND_WORD: Final = re.compile(r"(?<=\d) (?=[^\W\d])")
-
-WHOLE: Final = 10_000
-"""Characters of a text that a person copies: a path, a select, a request."""
 
 
 def printable(text: object, limit: int = LONGEST) -> str:
@@ -62,8 +56,7 @@ def printable(text: object, limit: int = LONGEST) -> str:
     advises: half a command could be typed.
     """
     whole = rendered(text) if isinstance(text, Said) else str(text)
-    looked_at = whole[: limit * 4]
-    words = " ".join((looked_at if looked_at.isascii() else from_bytes(looked_at)).split())
+    words = " ".join(from_bytes(whole[: limit * 4]).split())
     shown = words
     if not words.isprintable():
         shown = "".join(letter if letter.isprintable() else _spelled(letter) for letter in words)
@@ -129,7 +122,7 @@ def rate(per_second: float, language: CatalogueLanguage | None = None) -> str:
 
 
 def decimal(number: float) -> str:
-    """A measured number with one decimal, as the reader's language writes it."""
+    """A measured number with one decimal."""
     return reader().decimal(number)
 
 
