@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import cache, reduce
-from html.parser import HTMLParser
 from operator import add
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
@@ -24,7 +23,6 @@ from unicodedata import normalize
 
 import anyio
 import anyio.to_thread
-import msgspec
 from jinja2 import Environment
 from markupsafe import Markup
 
@@ -217,34 +215,6 @@ def _read(runs: Iterable[ReportedRun], name: str) -> Decimal:
 # ---- the page as PDF --------------------------------------------------------------------------------------------
 
 
-class _Elements(HTMLParser):
-    """The elements of a page, for report.typ: their tags, classes and contents; of a column, its width."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self._open: list[dict[str, object]] = [{}]
-        self._inner: list[list[object]] = [[]]
-        self.feed(page)
-        (self.all,) = self._inner
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        inner: list[object] = []
-        classes = (given.get("class") or "").split()
-        width = re.sub(r"\D", "", given.get("style") or "")
-        element = {"tag": tag, "classes": classes, "width": int(width or 0), "inner": inner}
-        self._inner[-1].append(element)
-        if tag not in {"col", "meta"}:
-            self._inner.append(inner)
-
-    def handle_endtag(self, tag: str) -> None:
-        self._inner.pop()
-
-    def handle_data(self, data: str) -> None:
-        if data.strip("\n"):
-            self._inner[-1].append(data)
-
-
 def pdf_of(page: str, facts: ReportFacts, reader: CatalogueLanguage) -> bytes:
     """A page as PDF/A. The same page gives the same bytes. Raises `CommandRefused` without the extra `pdf`."""
     try:
@@ -256,23 +226,22 @@ def pdf_of(page: str, facts: ReportFacts, reader: CatalogueLanguage) -> bytes:
             option=setting("pdf"),
             command="pip install 'carbon-migrate[pdf]'",
         ) from error
+    # As XML, which typst reads; a letter that the fonts may lack is spelled as its code.
+    body = re.sub("<col( [^>]*)>", r"<col\1/>", _BODY.split(page)[1]).replace("&nbsp;", "\xa0")
     report = {
-        "elements": _Elements(_BODY.split(page)[1]).all,
+        "page": f"<body>{body}</body>",
         "language": reader.name,
         "name": facts.name,
-        "date": facts.date,
-        "page": reader.render(said("page")),
+        "date": facts.date.isoformat(),
+        "page_word": reader.render(said("page")),
         "of_pages": reader.render(said("of")),
     }
-    # A letter that the fonts may lack is spelled as its code, in JSON.
-    data = _UNPRINTABLE.sub(
-        lambda letter: "\\" + letter[0].encode("unicode_escape").decode(),
-        normalize("NFC", msgspec.json.encode(report).decode()),
-    )
+    inputs = {
+        name: _UNPRINTABLE.sub(lambda letter: letter[0].encode("unicode_escape").decode(), normalize("NFC", text))
+        for name, text in report.items()
+    }
     # Only the fonts of the library itself: those of the machine would make other bytes.
-    return typst.compile(
-        _FOLDER / "report.typ", sys_inputs={"report": data}, pdf_standards="a-2b", ignore_system_fonts=True
-    )
+    return typst.compile(_FOLDER / "report.typ", sys_inputs=inputs, pdf_standards="a-2b", ignore_system_fonts=True)
 
 
 # ---- the stamp of a page ----------------------------------------------------------------------------------------

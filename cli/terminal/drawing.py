@@ -80,31 +80,20 @@ def environment(folder: Path, text: Callable[[Any], str]) -> "Environment":
 @cache
 def _environment() -> "Environment":
     made = environment(_FOLDER, _text)
+    for one in (Exit, Quantity, command_line, counted, said, setting):
+        made.globals[one.__name__] = one
     made.globals |= {
-        "Exit": Exit,
-        "Quantity": Quantity,
         "STATE_NAMES": STATE_NAMES,
         "TALLY_KINDS": TALLY_KINDS,
-        "command_line": command_line,
-        "counted": counted,
-        "said": said,
-        "setting": setting,
         "some": lambda one, many, n, **values: counted(one, many, n, **values) if n else None,
     }
+    for one in (count, duration, heading_of, moment, money, name_of_command, name_of_holder, name_of_sender, rate):
+        made.filters[one.__name__] = one
     made.filters |= {
         "at": datetime.fromisoformat,
         "clauses": in_clauses,
         "enumerated": lambda texts: ", ".join(map(printable, texts)),
-        "heading_of": heading_of,
-        "name_of_command": name_of_command,
-        "name_of_holder": name_of_holder,
-        "name_of_sender": name_of_sender,
-        "rate": rate,
         "times": lambda number: f"{count(number)} × ".replace(" ", JOINT),
-        "count": count,
-        "duration": duration,
-        "moment": moment,
-        "money": money,
         "place": place_of,
         "short": printable,
         "number_of_groups": lambda groups: groups_in_words(groups[0].kind, summed(groups).groups),

@@ -42,7 +42,7 @@ SIGNS: Final = {
 """Signs of the screens, as an encoding without them shows them."""
 
 LONGEST, SENTENCE, WHOLE = 300, 2000, 10_000
-"""Characters that are shown: of a foreign text; of a sentence of ours, with foreign texts in it and whole commands; and of
+"""Characters that are shown: of a foreign text; of a sentence of ours, with foreign texts and commands in it; and of
 a text that a person copies, as a path, a select or a request."""
 _COMMAND: Final = f"`{PROGRAM} "
 _SLOW: Final = 10
