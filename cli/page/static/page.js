@@ -10,85 +10,54 @@ const RUNS = "runs";
 const LIST_EVERY = 3000; // milliseconds
 const SILENCE = 2500; // milliseconds without an event after which the connection counts as lost
 const LOOK_EVERY = 500;
-const AGAIN_AFTER = 1500;
+const AGAIN_AFTER = 1000;
 
 const LOST = said("No connection to the page's server. The page tries again by itself.");
 const OLD = said("No connection to the page's server: the figures are those of {since}. The page tries again by itself.");
 
-/** What the server sends of a run, an event a second, through lost connections and restarts of the server. */
-class Stream {
-  #address;
-  #readers;
-  #source = null;
-  #heard = performance.now();
-  #isLost = false;
-  #failures = 0;
-  #watch;
-  #again;
-
-  /** `readers` has the functions history(event), snapshot(event), lost(sentence) and found(). */
-  constructor(address, readers) {
-    this.#address = address;
-    this.#readers = readers;
-    this.#open();
-    this.#watch = setInterval(() => this.#look(), LOOK_EVERY);
-  }
-
-  close() {
-    clearInterval(this.#watch);
-    clearTimeout(this.#again);
-    this.#source.close();
-  }
-
-  #open() {
-    this.#source?.close();
-    const source = new EventSource(this.#address);
-    this.#source = source;
-    for (const name of ["history", "snapshot"]) {
-      source.addEventListener(name, (event) => {
-        this.#heard = performance.now();
-        if (this.#isLost) this.#readers.found();
-        this.#isLost = false;
-        this.#failures = 0;
-        this.#readers[name](JSON.parse(event.data));
-      });
-    }
-    source.addEventListener("error", () => {
-      // After an answer that is no stream the browser gives up: the server may be another one by now, or say why not.
-      if (source.readyState === EventSource.CLOSED) this.#ask();
-      // Once is a server that has closed a stream; the browser comes again by itself.
-      this.#failures += 1;
-      if (this.#failures > 1) this.#lost("");
-    });
-  }
-
-  async #ask() {
-    const given = new AbortController();
+/** What the server sends of a run, an event a second, through lost connections and restarts of the server.
+ *  `readers` has the functions history(event), snapshot(event), lost(sentence) and found(). */
+async function follow(address, readers, closed) {
+  let [last, failures, isLost] = ["", 0, false];
+  while (!closed.aborted) {
+    // A connection that hangs would never be told from one on which there is nothing to say.
+    const silent = new AbortController();
+    let [heard, reason, text] = [performance.now(), "", ""];
+    const watch = setInterval(() => {
+      // A page that nobody sees is given no time by the browser, and hears late.
+      if (document.hidden) heard = performance.now();
+      else if (performance.now() - heard > SILENCE) silent.abort();
+    }, LOOK_EVERY);
     try {
-      const answer = await fetch(this.#address, { signal: given.signal, cache: "no-store" });
-      if (!answer.ok) this.#lost(await answerText(answer));
+      const signal = AbortSignal.any([closed, silent.signal]);
+      const answer = await fetch(address, { cache: "no-store", headers: last ? { "Last-Event-ID": last } : {}, signal });
+      if (!answer.ok) reason = await answerText(answer);
+      const reader = answer.ok ? answer.body.pipeThrough(new TextDecoderStream()).getReader() : null;
+      for (let part = await reader?.read(); part && !part.done; part = await reader.read()) {
+        const events = (text + part.value).split("\n\n");
+        text = events.pop();
+        for (const event of events) {
+          const told = Object.fromEntries(event.split("\n").map((line) => line.split(/: (.*)/, 2)));
+          if (!told.event) continue;
+          heard = performance.now();
+          if (isLost) readers.found();
+          [last, failures, isLost] = [told.id, 0, false];
+          // Apart: a fault in what is drawn is no lost connection.
+          queueMicrotask(() => readers[told.event](JSON.parse(told.data)));
+        }
+      }
     } catch {
-      // There is no server to say why.
-    } finally {
-      given.abort();
+      // There is no server, or it says nothing.
     }
-    this.#again = setTimeout(() => this.#open(), AGAIN_AFTER);
-  }
-
-  #look() {
-    // A page that nobody sees is given no time by the browser, and hears late.
-    if (document.hidden) this.#heard = performance.now();
-    else if (performance.now() - this.#heard > SILENCE) {
-      this.#lost("");
-      // A connection that hangs would never be told from one on which there is nothing to say.
-      if (this.#source.readyState === EventSource.OPEN) this.#open();
+    clearInterval(watch);
+    if (closed.aborted) return;
+    failures += 1;
+    // Once is a server that has closed a stream.
+    if (reason || silent.signal.aborted || failures > 1) {
+      isLost = true;
+      readers.lost(reason);
     }
-  }
-
-  #lost(reason) {
-    if (this.#isLost && !reason) return;
-    this.#isLost = true;
-    this.#readers.lost(reason);
+    await new Promise((again) => setTimeout(again, AGAIN_AFTER));
   }
 }
 
@@ -97,7 +66,7 @@ class Page {
   #words = null;
   #name = null;
   #snapshot = null;
-  #stream = null;
+  #stream = new AbortController();
   #timer = null;
   #charts = new Charts();
   #controls = null;
@@ -152,8 +121,7 @@ class Page {
 
   /** Show what the address names: a run, or the list of all. */
   #go() {
-    this.#stream?.close();
-    this.#stream = null;
+    this.#stream.abort();
     clearTimeout(this.#timer);
     show(find("runs"), false);
     const wanted = decodeURIComponent(location.hash.slice(1)) || this.#about.run || RUNS;
@@ -200,7 +168,8 @@ class Page {
   #follow(name) {
     if (this.#snapshot) this.#draw();
     else fill({ title: name });
-    this.#stream = new Stream(`/api/runs/${encodeURIComponent(name)}/events?lang=${this.#words.language}`, {
+    this.#stream = new AbortController();
+    const readers = {
       history: ({ samples }) => {
         this.#charts.take(samples);
         if (this.#snapshot) this.#charts.draw(this.#words);
@@ -213,7 +182,8 @@ class Page {
       },
       lost: (reason) => this.#lost(reason),
       found: () => this.#found(),
-    });
+    };
+    follow(`/api/runs/${encodeURIComponent(name)}/events?lang=${this.#words.language}`, readers, this.#stream.signal);
   }
 
   #draw() {
