@@ -3,8 +3,7 @@
 import html
 import signal
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import pytest
@@ -12,15 +11,13 @@ from aiohttp import web
 from playwright.async_api import expect
 
 from cli.terminal.language import language
+from tests.cli.commands import test_control as control
+from tests.cli.commands.test_control import ROWS
 from tests.cli.conftest import Place, Started
 from tests.cli.page.chromium.conftest import Shown, Shows
+from tests.cli.page.test_following import VERY_SLOW
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-ROWS: Final = 300
-SLOW: Final = 0.3
-"""Seconds of an answer while a test looks at a run that works: two at a time, it would work for three quarters of a
-minute."""
 
 LOST: Final = "No connection to the page's server: the figures are those of {since}. The page tries again by itself."
 ATTACK: Final = "<script>document.title='taken'</script><img src=/x onerror=\"document.title='taken'\">"
@@ -30,15 +27,9 @@ def word(text: str, name: str = "ru") -> str:
     return language(name).translate(text)
 
 
-@asynccontextmanager
-async def a_load(place: Place, *options: str, rows: int = ROWS) -> AsyncIterator[tuple[Started, str]]:
-    """A load that works slowly, two calls at a time, and the name of its run."""
-    place.billing.latency = SLOW
-    path = place.balances(rows).path
-    arguments = ("--yes", "--json", "--in-flight", "2", "--no-canary", "--settle", "0.1", *options)
-    async with place.cli.started("run", "balances", path, *arguments) as load:
-        await place.traffic.reaches(2)
-        yield load, (await place.runs())[-1].name
+def a_load(place: Place) -> AbstractAsyncContextManager[tuple[Started, str]]:
+    """A load that works so slowly that a test can look at it, and the name of its run."""
+    return control.a_load(place, "--no-canary", "--settle", "0.1", latency=VERY_SLOW)
 
 
 async def stage(shown: Shown, kind: str) -> None:
