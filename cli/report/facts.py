@@ -54,7 +54,7 @@ EXTRA_SHOWN: Final = 20
 DIGEST: Final = 6
 """Bytes of the hash of each item that a report keeps, so that a check can name the item that differs."""
 
-NOT_AS_SENT: Final = said("accepted, but the billing did not show it as it was sent when it was read back")
+_NOT_AS_SENT: Final = said("accepted, but the billing did not show it as it was sent when it was read back")
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +258,7 @@ async def each_exception(
             not_as_sent = differs and item.state is State.ACCEPTED
             # A row that was read back as sent is applied.
             told = item.number in decisions or not_as_sent or not (item.state.in_effect or item.state.to_send)
-            reason = NOT_AS_SENT if not_as_sent else item.message or ""
+            reason = _NOT_AS_SENT if not_as_sent else item.message or ""
             if told and not (run.job == IMPORT and item.state is State.SKIPPED and item.kind == AS_WANTED):
                 if run.job == IMPORT:
                     step = STEP_NAMES[Step(payload_of(item).step)]

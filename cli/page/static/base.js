@@ -59,12 +59,10 @@ export function notice(id, character, text) {
   show(find(id), Boolean(text));
 }
 
-export class Refused extends Error {}
-
-/** The JSON of an address. Raises `Refused` with the server's sentence, and `TypeError` where there is no server. */
+/** The JSON of an address. Raises `Error` with the server's sentence, and `TypeError` where there is no server. */
 export async function ask(address, options = {}) {
   const answer = await fetch(address, { cache: "no-store", ...options });
-  if (!answer.ok) throw new Refused(await answerText(answer));
+  if (!answer.ok) throw new Error(await answerText(answer));
   return answer.json();
 }
 
