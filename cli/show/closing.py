@@ -16,7 +16,7 @@ from billing.api.error_catalogue import LICENCE
 from checkpoints.journal import Journal
 from checkpoints.records import Reason, Refusal, Run, Stage, Totals
 from checkpoints.rows import LaneCounts, StepCount
-from checkpoints.sentences import AS_WANTED, DUPLICATE, NOT_SENT
+from checkpoints.sentences import AS_WANTED, NOT_SENT
 from checkpoints.states import State
 from cli.terminal.drawing import bare_table, drawn
 from cli.terminal.exits import Exit
@@ -76,11 +76,6 @@ class StepsFacts:
     counts: Sequence[StepCount] = ()
     subscribers: LaneCounts = field(default_factory=LaneCounts)
     is_undo: bool = False
-
-    @property
-    def folders_asked_again(self) -> int:
-        """The folders that several rows have asked for at one time; that is no fault of the input."""
-        return sum(one.items for one in self.counts if one.step == Step.FOLDER and one.kind == DUPLICATE)
 
 
 async def steps_of(run: Run, journal: Journal) -> StepsFacts | None:

@@ -30,7 +30,7 @@ from engine.job import Job
 from engine.pacing.policy import Policy, describe_policy
 from engine.sources.exported import is_of_export
 from jobs.access.vault import mask_secrets
-from jobs.imports.subscriber import DIFFERENT
+from jobs.imports.subscriber import DIFFERENT, Step
 from jobs.job import assigned_of
 from jobs.rows.input import is_input
 from jobs.shared_accounts import Question, in_sentences
@@ -160,7 +160,9 @@ async def facts_of(run: Run, journal: Journal) -> PreviewFacts:
 
     repeated = await skipped_as(DUPLICATE)
     if steps is not None:
-        repeated = replace(repeated, rows=repeated.rows - steps.folders_asked_again)
+        # A folder that several rows have asked for at one time is no fault of the input.
+        folders = (one for one in steps.counts if one.step == Step.FOLDER and one.kind == DUPLICATE)
+        repeated = replace(repeated, rows=repeated.rows - sum(one.items for one in folders))
     return PreviewFacts(
         run=run,
         totals=await journal.totals(run),

@@ -80,16 +80,15 @@ def environment(folder: Path, text: Callable[[Any], str]) -> "Environment":
 @cache
 def _environment() -> "Environment":
     made = environment(_FOLDER, _text)
-    for one in (Exit, Quantity, command_line, counted, said, setting):
-        made.globals[one.__name__] = one
     made.globals |= {
+        **{one.__name__: one for one in (Exit, Quantity, command_line, counted, said, setting)},
         "STATE_NAMES": STATE_NAMES,
         "TALLY_KINDS": TALLY_KINDS,
         "some": lambda one, many, n, **values: counted(one, many, n, **values) if n else None,
     }
-    for one in (count, duration, heading_of, moment, money, name_of_command, name_of_holder, name_of_sender, rate):
-        made.filters[one.__name__] = one
+    named = (count, duration, heading_of, moment, money, name_of_command, name_of_holder, name_of_sender, rate)
     made.filters |= {
+        **{one.__name__: one for one in named},
         "at": datetime.fromisoformat,
         "clauses": in_clauses,
         "enumerated": lambda texts: ", ".join(map(printable, texts)),

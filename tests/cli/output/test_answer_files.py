@@ -299,13 +299,8 @@ def marked(path: Path, rows: Sequence[CheckedRow], header: Sequence[str] = HEADE
     return path
 
 
-def read(path: Path, sheet: str = "") -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    source = open_input(path, Layout(sheet=sheet))
-    return source.header, [row.cells for page in source.pages(None) for row in page.rows]
-
-
-def read_joined(path: Path, table: str) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    source = open_input(path, Layout(table=table))
+def read(path: Path, sheet: str = "", table: str = "") -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    source = open_input(path, Layout(sheet=sheet, table=table))
     return source.header, [tuple(row.cells) for page in source.pages(None) for row in page.rows]
 
 
@@ -427,9 +422,9 @@ def test_joined_tables_have_sheets_of_their_own_with_their_faults_marked(tmp_pat
     assert re.findall(r'ref="(\w+)"', part(path, "xl/comments1.xml")) == ["B3", "A4"]
     # Without a name the first sheet of a checked workbook is its table, and a joined one is asked for by its own.
     assert read(path) == (HEADER, [("00123", "", "")])
-    assert read_joined(path, "accounts") == (ACCOUNTS, [row.cells for row in rows])
+    assert read(path, table="accounts") == (ACCOUNTS, [row.cells for row in rows])
     with pytest.raises(InputRefused, match="has no sheet 'services'"):
-        read_joined(path, "services")
+        read(path, table="services")
 
 
 # What the file of a workbook cannot hold: halves of characters, and the NUL.
@@ -479,12 +474,18 @@ def sheet_of(path: Path) -> list[list[tuple[str, str]]]:
     return [[(kind or "number", inline or value) for kind, inline, value in cell.findall(row)] for row in rows]
 
 
-def test_a_csv_is_defused(tmp_path: Path) -> None:
+def test_a_csv_is_defused_and_json_lines_keep_what_was_answered(tmp_path: Path) -> None:
     path = table_written(tmp_path / "out.CSV")
     assert path.read_bytes().decode() == (
         '\ufeffдоговор;amount;flag\r\n00123;-5.50;true\r\n\'=1+1;;false\r\n1E5;9007199254740992;\r\n"а;""б""";12;\r\n'
     )
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert table_written(tmp_path / "out.jsonl").read_text("utf-8").splitlines() == [
+        '{"договор":"00123","amount":"-5.50","flag":true}',
+        '{"договор":"=1+1","amount":null,"flag":false}',
+        '{"договор":"1E5","amount":9007199254740992,"flag":null}',
+        '{"договор":"а;\\"б\\"","amount":12,"flag":""}',
+    ]
 
 
 def test_the_cells_of_a_workbook_are_texts_and_no_formulas(tmp_path: Path) -> None:
@@ -520,15 +521,6 @@ def test_the_columns_of_a_workbook_are_as_wide_as_their_cells(tmp_path: Path) ->
     assert [float(width) // 1 for width in re.findall(r'<col [^>]*width="([\d.]+)"', text)] == [60, 9, 8]
     assert '<autoFilter ref="A1:C3"/>' in text
     assert 'state="frozen"' in text
-
-
-def test_json_lines_keep_what_was_answered(tmp_path: Path) -> None:
-    assert table_written(tmp_path / "out.jsonl").read_text("utf-8").splitlines() == [
-        '{"договор":"00123","amount":"-5.50","flag":true}',
-        '{"договор":"=1+1","amount":null,"flag":false}',
-        '{"договор":"1E5","amount":9007199254740992,"flag":null}',
-        '{"договор":"а;\\"б\\"","amount":12,"flag":""}',
-    ]
 
 
 @pytest.mark.parametrize("suffix", tables.KINDS)

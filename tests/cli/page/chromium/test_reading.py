@@ -7,10 +7,11 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
+from tests.cli.commands.test_control import ROWS
 from tests.cli.conftest import Place
 from tests.cli.fleet.conftest import new_run
 from tests.cli.page.chromium.conftest import PHONE, WIDE, Shows
-from tests.cli.page.chromium.test_run import ROWS, a_load, stage, word
+from tests.cli.page.chromium.test_run import a_load, stage, word
 
 pytestmark = [pytest.mark.prove, pytest.mark.asyncio(loop_scope="session")]
 
