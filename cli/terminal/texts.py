@@ -56,7 +56,8 @@ def printable(text: object, limit: int = LONGEST) -> str:
     advises: half a command could be typed.
     """
     whole = rendered(text) if isinstance(text, Said) else str(text)
-    words = " ".join(from_bytes(whole[: limit * 4]).split())
+    looked_at = whole[: limit * 4]
+    words = " ".join((looked_at if looked_at.isascii() else from_bytes(looked_at)).split())
     shown = words
     if not words.isprintable():
         shown = "".join(letter if letter.isprintable() else _spelled(letter) for letter in words)
