@@ -33,11 +33,13 @@ from tests.checkpoints.samples import (
     EVERY_STATE,
     NEW_RUN,
     all_items,
+    come_to,
     frozen_run,
     ids,
     keep,
     new_item,
     page,
+    seen,
     states,
 )
 from tests.conftest import SHARED_FIXTURES
@@ -118,40 +120,28 @@ async def test_the_cursor_moves_in_the_same_commit_as_its_page(journal: Journal)
     assert await journal.refusals(run) == []
 
 
-class Listening:
-    """A judge that keeps all rows and remembers what it was shown."""
-
-    def __init__(self) -> None:
-        self.seen: list[list[EarlierEntry]] = []
-
-    def __call__(self, item: NewItem, twins: Sequence[EarlierEntry]) -> NewItem:
-        self.seen.append(list(twins))
-        return item
-
-
-async def heard(journal: Journal, run: Run, *keys: str) -> list[list[EarlierEntry]]:
-    judge = Listening()
-    await journal.freeze(run, page(*map(new_item, keys)), judge)
-    return judge.seen
-
-
 async def test_the_judge_sees_the_earlier_rows_of_the_page_and_of_the_run(journal: Journal) -> None:
     run = await journal.create_run(NEW_RUN)
     await journal.freeze(run, page(new_item("1", "5.00", line=2)), keep)
-    judge = Listening()
+    seen: list[list[EarlierEntry]] = []
+
+    def judge(item: NewItem, twins: Sequence[EarlierEntry]) -> NewItem:
+        seen.append(list(twins))
+        return item
+
     await journal.freeze(
         run, page(new_item("1", "6.00", line=3), new_item("2"), new_item("1", "7.00", line=4)), judge
     )
-    assert [[(twin.amount, twin.line) for twin in twins] for twins in judge.seen] == [
+    assert [[(twin.amount, twin.line) for twin in twins] for twins in seen] == [
         [(Decimal("5.00"), 2)],
         [],
         [(Decimal("5.00"), 2), (Decimal("6.00"), 3)],
     ]
-    assert {twin.run for twins in judge.seen for twin in twins} == {run.name}
+    assert {twin.run for twins in seen for twin in twins} == {run.name}
 
 
 @pytest.mark.parametrize(
-    ("earlier", "seen"),
+    ("earlier", "is_seen"),
     [
         (NEW_RUN, True),
         (replace(NEW_RUN, source="other.csv", source_digest="d2", parameters={}, header=()), True),
@@ -160,37 +150,22 @@ async def test_the_judge_sees_the_earlier_rows_of_the_page_and_of_the_run(journa
     ],
 )
 async def test_twins_are_of_the_same_job_whatever_the_source_and_say_of_which_target(
-    journal: Journal, earlier: NewRun, seen: bool
+    journal: Journal, earlier: NewRun, is_seen: bool
 ) -> None:
     first = await frozen_run(journal, new_item("1"), new_item("2"), new=earlier)
-    run = await journal.create_run(NEW_RUN)
-    assert [[(twin.run, twin.target) for twin in twins] for twins in await heard(journal, run, "1", "3")] == [
-        [(first.name, earlier.target)] if seen else [],
+    found = await seen(journal, new_item("1"), new_item("3"))
+    assert [[(twin.run, twin.target) for twin in twins] for twins in found] == [
+        [(first.name, earlier.target)] if is_seen else [],
         [],
     ]
 
 
-@pytest.mark.parametrize(
-    ("way", "seen"),
-    [
-        ([], True),
-        ([State.SENDING], True),
-        ([State.SENDING, State.ACCEPTED], True),
-        ([State.SENDING, State.REJECTED], False),
-        ([State.SENDING, State.PENDING], True),
-        ([State.SENDING, State.UNKNOWN], True),
-        ([State.SENDING, State.UNKNOWN, State.MANUAL], True),
-        ([State.SENDING, State.ACCEPTED, State.APPLIED], True),
-    ],
-)
-async def test_only_what_may_have_had_an_effect_is_a_twin(journal: Journal, way: list[State], seen: bool) -> None:
+@pytest.mark.parametrize("state", [one for one in State if one not in {State.SKIPPED, State.REPLACED}])
+async def test_only_what_may_have_had_an_effect_is_a_twin(journal: Journal, state: State) -> None:
     first = await frozen_run(journal, new_item("1"), new_item("2", skip_reason="there already"))
-    item_id = (await ids(journal, first))["1"]
-    for state in way:
-        await journal.record(first, [Change(item_id, state)])
-    run = await journal.create_run(NEW_RUN)
-    of_one, of_skipped = await heard(journal, run, "1", "2")
-    assert [twin.state for twin in of_one] == ([(way or [State.PENDING])[-1]] if seen else [])
+    await come_to(journal, first, {1: state})
+    of_one, of_skipped = await seen(journal, new_item("1"), new_item("2"))
+    assert [twin.state for twin in of_one] == ([] if state is State.REJECTED else [state])
     assert of_skipped == []
 
 
@@ -244,34 +219,17 @@ async def test_amounts_are_added_up_without_their_signs_and_to_the_last_decimal(
     new = [replace(new_item(key), amount=Decimal(amount)) for key, amount in amounts.items()]
     run = await frozen_run(journal, *new, replace(new_item("5"), amount=None))
     other = await frozen_run(journal, replace(new_item("6"), amount=Decimal(9)))
-    known = await ids(journal, run)
     assert await journal.absolute_sum(run, {State.SENDING}) == 0
-    await journal.claim(run, [known[key] for key in ("1", "2", "3", "5")])
+    await come_to(journal, run, dict.fromkeys((1, 2, 3, 5), State.SENDING))
     assert await journal.absolute_sum(run, {State.SENDING, State.ACCEPTED}) == Decimal("1000000000000000.31")
     assert await journal.absolute_sum(other, {State.SENDING}) == 0
-
-
-WAYS: dict[State, list[State]] = {
-    State.PENDING: [],
-    State.SENDING: [State.SENDING],
-    State.ACCEPTED: [State.SENDING, State.ACCEPTED],
-    State.REJECTED: [State.SENDING, State.REJECTED],
-    State.UNKNOWN: [State.SENDING, State.UNKNOWN],
-    State.MANUAL: [State.SENDING, State.UNKNOWN, State.MANUAL],
-    State.APPLIED: [State.SENDING, State.ACCEPTED, State.APPLIED],
-}
-
-
-async def brought_to(journal: Journal, run: Run, item: Item, state: State) -> None:
-    for step in WAYS[state]:
-        await journal.record(run, [Change(item.item_id, step)])
 
 
 @pytest.mark.parametrize("state", [State.ACCEPTED, State.PENDING])
 async def test_a_decision_is_followed_and_remembered_with_its_name(journal: Journal, state: State) -> None:
     run = await frozen_run(journal, new_item("1"))
+    await come_to(journal, run, {1: State.MANUAL})
     (item,) = await all_items(journal, run)
-    await brought_to(journal, run, item, State.MANUAL)
     await journal.decide(run, item, state, who="olga@desk", why="seen in the billing")
     (item,) = await all_items(journal, run)
     assert (item.state, item.message) == (state, "decided by olga@desk: seen in the billing")
@@ -286,8 +244,7 @@ async def test_a_decision_is_followed_and_remembered_with_its_name(journal: Jour
 async def test_totals_are_exact_where_floats_are_not(journal: Journal) -> None:
     amounts = ["0.1", "0.2", "0.30", "-0.05", "123456789012345.67", "0.00000001", None]
     run = await frozen_run(journal, *(new_item(str(key), amount) for key, amount in enumerate(amounts)))
-    (first, *_) = await all_items(journal, run)
-    await journal.claim(run, [first.item_id])
+    await come_to(journal, run, {1: State.SENDING})
     totals = await journal.totals(run)
     assert totals.counts == {State.PENDING: 6, State.SENDING: 1}
     assert totals.amounts == {State.PENDING: Decimal("123456789012346.12000001"), State.SENDING: Decimal("0.1")}
@@ -297,8 +254,7 @@ async def test_totals_are_exact_where_floats_are_not(journal: Journal) -> None:
 
 async def test_pages_are_by_number_and_of_the_wanted_states_only(journal: Journal) -> None:
     run = await frozen_run(journal, *(new_item(str(number)) for number in range(1, 26)))
-    known = await ids(journal, run)
-    await journal.claim(run, [known[str(number)] for number in range(1, 26) if number % 5 == 0])
+    await come_to(journal, run, dict.fromkeys(range(5, 26, 5), State.SENDING))
     first = await journal.items(run, {State.PENDING}, size=7)
     assert [item.number for item in first] == [1, 2, 3, 4, 6, 7, 8]
     second = await journal.items(run, {State.PENDING, State.SENDING}, after=8, size=3)
@@ -350,7 +306,7 @@ async def test_shared_lanes_are_those_that_more_than_one_pending_item_reaches(jo
         new_item("7", lane="c", amount="-3"),
     )
     assert await journal.shared_lanes(run) == Shared(2, 5, Decimal("2.30"))
-    await journal.claim(run, [(await ids(journal, run))["7"]])
+    await come_to(journal, run, {7: State.SENDING})
     assert await journal.shared_lanes(run) == Shared(1, 3, Decimal("0.30"))
     empty = await frozen_run(journal, new_item("8", lane="a"))
     assert await journal.shared_lanes(empty) == Shared()
@@ -389,9 +345,8 @@ async def test_what_is_not_sent_yet_is_given_another_payload_and_what_was_sent_k
     journal: Journal,
 ) -> None:
     run = await frozen_run(journal, *(new_item(key) for key in "1234"))
+    await come_to(journal, run, {2: State.SENDING, 3: State.ACCEPTED})
     named = await ids(journal, run)
-    await journal.claim(run, [named["2"], named["3"]])
-    await journal.record(run, [Change(named["3"], State.ACCEPTED)])
     await journal.keep(run, {named[key]: f"new {key}" for key in "123"})
     assert {item.key: item.payload for item in await all_items(journal, run)} == {
         "1": "new 1",
@@ -415,11 +370,6 @@ async def numbers(journal: Journal, run: Run, *keys: str) -> dict[str, int]:
     return {item.key: item.number for item in await journal.items_by_key(run, keys)}
 
 
-async def rejected(journal: Journal, run: Run, item_id: int) -> None:
-    await journal.claim(run, [item_id])
-    await journal.record(run, [Change(item_id, State.REJECTED, message="no")])
-
-
 async def test_of_a_key_the_item_counts_that_repeats_no_other(journal: Journal) -> None:
     same = f"{DUPLICATE}: the same key as line 2"
     run = await frozen_run(
@@ -437,9 +387,7 @@ async def test_of_a_key_the_item_counts_that_repeats_no_other(journal: Journal) 
 
 async def test_of_a_corrected_key_the_corrected_row_counts(journal: Journal) -> None:
     run = await frozen_run(journal, new_item("a"), new_item("b"))
-    named = await ids(journal, run)
-    await rejected(journal, run, named["a"])
-    await rejected(journal, run, named["b"])
+    await come_to(journal, run, {1: State.REJECTED, 2: State.REJECTED})
     assert await numbers(journal, run, "a", "b") == {"a": 1, "b": 2}
     corrected = [Correction(new_item("a", skip_reason="already as wanted"), number=1)]
     await journal.correct(run, [*corrected, Correction(new_item("other"), number=2)], keep)
@@ -463,9 +411,7 @@ async def test_what_was_completed_is_there_with_the_intent_or_not_at_all(journal
 
 async def test_what_is_in_effect_is_read_from_the_last_to_the_first_page_by_page(journal: Journal) -> None:
     run = await frozen_run(journal, *(new_item(key) for key in "abcde"))
-    named = await ids(journal, run)
-    await journal.claim(run, [named[key] for key in "abde"])
-    await journal.record(run, [Change(named[key], State.ACCEPTED) for key in "abde"])
+    await come_to(journal, run, dict.fromkeys((1, 2, 4, 5), State.ACCEPTED))
     read: list[Item] = []
     while page := await journal.in_effect_last_first(run, before=read[-1].number if read else None, size=2):
         assert len(page) <= 2
@@ -475,10 +421,8 @@ async def test_what_is_in_effect_is_read_from_the_last_to_the_first_page_by_page
 
 async def test_the_last_item_that_is_not_settled_is_found_before_a_number(journal: Journal) -> None:
     run = await frozen_run(journal, *(new_item(key) for key in "abcde"))
-    named = await ids(journal, run)
-    await journal.claim(run, [named[key] for key in "bcd"])
-    await journal.record(run, [Change(named["b"], State.UNKNOWN), Change(named["c"], State.ACCEPTED)])
-    await rejected(journal, run, named["a"])
+    fates = (State.REJECTED, State.UNKNOWN, State.ACCEPTED, State.SENDING)
+    await come_to(journal, run, dict(enumerate(fates, 1)))
     last = {before: [one.key for one in await journal.last_unsettled(run, before)] for before in range(1, 7)}
     assert last == {1: [], 2: [], 3: ["b"], 4: ["b"], 5: ["d"], 6: ["e"]}
 
@@ -494,22 +438,15 @@ async def one_of(journal: Journal, payload: str, key: str = "1", target: str = N
     return run, item
 
 
-async def test_a_row_stays_unproven_until_another_answer_has_come(journal: Journal) -> None:
+async def test_a_row_stays_unproven_until_an_answer_of_its_own_has_come(journal: Journal) -> None:
     run, item = await one_of(journal, CREATES)
-
-    async def after(state: State, *, unproven: bool = False) -> bool:
+    for state, unproven in ((State.UNKNOWN, False), (State.ACCEPTED, True), (State.APPLIED, False)):
         await journal.record(run, [Change(item.item_id, state, unproven=unproven)])
         (now,) = await all_items(journal, run)
-        assert await journal.unproven(run) == (now.unproven and now.state.in_effect)
-        return now.unproven
-
-    assert not await after(State.UNKNOWN)
-    assert await after(State.ACCEPTED, unproven=True)
-    assert await after(State.APPLIED), "it is as wanted, and may be somebody else's all the same"
-
-
-async def test_an_answer_of_its_own_makes_an_unproven_row_its_own(journal: Journal) -> None:
-    run, item = await one_of(journal, CREATES)
+        # What is as wanted may be somebody else's all the same.
+        assert now.unproven == state.in_effect
+        assert await journal.unproven(run) == now.unproven
+    run, item = await one_of(journal, CREATES, key="2")
     await journal.record(run, [Change(item.item_id, State.ACCEPTED, "5", unproven=True)])
     await journal.doubt_answers(run, [item.item_id], "in doubt")
     await journal.record(run, [Change(item.item_id, State.PENDING)])
@@ -521,16 +458,18 @@ async def test_an_answer_of_its_own_makes_an_unproven_row_its_own(journal: Journ
 async def test_an_object_is_another_runs_where_that_one_has_created_it(journal: Journal) -> None:
     first, made = await one_of(journal, CREATES)
     await journal.record(first, [Change(made.item_id, State.ACCEPTED, "5", created=True)])
+    only_found, seen_there = await one_of(journal, CREATES, key="2")
+    await journal.record(only_found, [Change(seen_there.item_id, State.ACCEPTED, "7", unproven=True)])
     second, item = await one_of(journal, CREATES)
     assert await journal.made_by_others(second, []) == {}
     assert await journal.made_by_others(second, [(item.item_id, "5")]) == {item.item_id: first.name}
-    assert await journal.made_by_others(second, [(item.item_id, "6")]) == {}
+    for answer in ("6", "7"):
+        assert await journal.made_by_others(second, [(item.item_id, answer)]) == {}
     # Its own run, another billing, and a row that creates nothing have made nothing for it.
-    assert await journal.made_by_others(first, [(made.item_id, "5")]) == {}
     elsewhere, other = await one_of(journal, CREATES, target="http://other")
-    assert await journal.made_by_others(elsewhere, [(other.item_id, "5")]) == {}
     third, sets = await one_of(journal, SETS)
-    assert await journal.made_by_others(third, [(sets.item_id, "5")]) == {}
+    for run, one in ((first, made), (elsewhere, other), (third, sets)):
+        assert await journal.made_by_others(run, [(one.item_id, "5")]) == {}
 
 
 async def test_rows_that_have_found_something_else_than_their_list(journal: Journal) -> None:
@@ -580,19 +519,16 @@ async def test_objects_of_two_models_may_have_one_id(journal: Journal) -> None:
     assert [item.key for item in await answered(journal, run, "5", "c")] == ["a", "c"]
 
 
-async def test_an_answer_that_is_no_new_id_may_be_that_to_many(journal: Journal) -> None:
-    run = await frozen_run(journal, *map(new_item, "abc"))
+async def test_an_answer_that_is_no_new_id_or_whose_row_was_not_entered_may_be_anothers(journal: Journal) -> None:
+    run = await frozen_run(journal, *map(new_item, "abcde"))
     assert await answered(journal, run, "5", "a", "b", created=False) == []
-    assert set((await states(journal, run)).values()) == {State.ACCEPTED, State.PENDING}
-
-
-async def test_the_same_id_of_a_row_that_was_not_entered_is_nobodys(journal: Journal) -> None:
-    run = await frozen_run(journal, *map(new_item, "ab"))
-    (first, _) = await all_items(journal, run)
-    await answered(journal, run, "5", "a")
-    await journal.doubt_answers(run, [first.item_id], "why")
-    await journal.record(run, [Change(first.item_id, State.PENDING, message="looked up and not there")])
-    assert await answered(journal, run, "5", "b") == []
+    await answered(journal, run, "6", "c")
+    third = (await ids(journal, run))["c"]
+    await journal.doubt_answers(run, [third], "why")
+    await journal.record(run, [Change(third, State.PENDING, message="looked up and not there")])
+    assert await answered(journal, run, "6", "d") == []
+    # Of one commit, the second is as much in doubt.
+    assert [item.key for item in await answered(journal, run, "7", "c", "e")] == ["c", "e"]
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
@@ -645,11 +581,6 @@ async def test_a_lone_surrogate_cannot_be_written_and_nothing_of_its_page_is(jou
     assert (await journal.run(run.name)).cursor is None
 
 
-async def test_two_rows_of_one_commit_as_well(journal: Journal) -> None:
-    run = await frozen_run(journal, *map(new_item, "abc"))
-    assert [item.key for item in await answered(journal, run, "5", "a", "c")] == ["a", "c"]
-
-
 async def test_an_undo_in_doubt_has_taken_nothing_back_until_it_is_found(journal: Journal) -> None:
     run = await frozen_run(journal, new_item("a"))
     await answered(journal, run, "5", "a")
@@ -661,40 +592,31 @@ async def test_an_undo_in_doubt_has_taken_nothing_back_until_it_is_found(journal
     (item,) = await all_items(journal, undo)
     await journal.doubt_answers(undo, [item.item_id], "why")
     assert [one.key for one in await journal.in_effect(run)] == ["a"]
-    await journal.record(undo, [Change(item.item_id, State.ACCEPTED, answer="9")])
-    assert await journal.in_effect(run) == []
+    for state in (State.ACCEPTED, State.APPLIED):
+        await journal.record(undo, [Change(item.item_id, state, answer="9")])
+        assert await journal.in_effect(run) == []
 
 
-async def test_claiming_makes_the_intent_durable_and_counts_the_attempt(journal: Journal, path: Path) -> None:
+async def test_a_claim_is_durable_and_counted_and_what_the_billing_said_is_kept_with_the_state(
+    journal: Journal, path: Path
+) -> None:
     run = await frozen_run(journal, new_item("1"), new_item("2"))
-    known = await ids(journal, run)
-    await journal.claim(run, [known["1"]])
+    one, two = (await ids(journal, run)).values()
+    await journal.claim(run, [one])
     with closing(sqlite3.connect(path)) as reader:
         assert reader.execute("select state, attempts, sent_at is null from items order by number").fetchall() == [
             ("sending", 1, 0),
             ("pending", 0, 1),
         ]
-    await journal.record(run, [Change(known["1"], State.PENDING, message="busy")])
-    await journal.claim(run, [known["1"], known["2"]])
-    assert [(item.state, item.attempts) for item in await all_items(journal, run)] == [
-        (State.SENDING, 2),
-        (State.SENDING, 1),
+    await journal.record(run, [Change(one, State.PENDING, message="busy")])
+    await journal.claim(run, [one, two])
+    changes = [Change(one, State.ACCEPTED, answer="777"), Change(two, State.REJECTED, message="нет счёта")]
+    await journal.record(run, changes)
+    assert [(item.state, item.attempts, item.answer, item.message) for item in await all_items(journal, run)] == [
+        (State.ACCEPTED, 2, "777", None),
+        (State.REJECTED, 1, None, "нет счёта"),
     ]
-
-
-async def test_what_the_billing_said_is_kept_with_the_state(journal: Journal) -> None:
-    run = await frozen_run(journal, new_item("1"), new_item("2"))
-    one, two = await all_items(journal, run)
-    await journal.claim(run, [one.item_id, two.item_id])
-    await journal.record(
-        run,
-        [Change(one.item_id, State.ACCEPTED, answer="777"), Change(two.item_id, State.REJECTED, message="нет счёта")],
-    )
-    assert [(item.state, item.answer, item.message) for item in await all_items(journal, run)] == [
-        (State.ACCEPTED, "777", None),
-        (State.REJECTED, None, "нет счёта"),
-    ]
-    await journal.record(run, [Change(one.item_id, State.APPLIED)])
+    await journal.record(run, [Change(one, State.APPLIED)])
     assert (await all_items(journal, run))[0].answer == "777"
 
 
@@ -705,10 +627,3 @@ async def test_refusals_are_paged_by_their_id(journal: Journal) -> None:
     first = await journal.refusals(run, size=3)
     rest = await journal.refusals(run, after=first[-1][0])
     assert [told for _, told in first + rest] == given_refusals
-
-
-async def test_what_another_run_has_only_found_is_not_its_own(journal: Journal) -> None:
-    first, found = await one_of(journal, CREATES)
-    await journal.record(first, [Change(found.item_id, State.ACCEPTED, "5", unproven=True)])
-    second, item = await one_of(journal, CREATES)
-    assert await journal.made_by_others(second, [(item.item_id, "5")]) == {}
