@@ -97,22 +97,15 @@ def test_a_file_lies_on_what_is_mounted_nearest_to_it(place: str, kind: str, mou
     assert network_of(Path(place), mounts) == kind
 
 
-def test_a_link_to_a_network_is_followed(tmp_path: Path, mounts: Path) -> None:
+def test_a_link_to_a_network_is_followed_and_where_nobody_can_tell_nothing_is_refused(
+    tmp_path: Path, mounts: Path
+) -> None:
     alias = tmp_path / "alias.journal"
     alias.symlink_to("/srv/share/a.journal")
     assert network_of(alias, mounts) == "nfs4"
+    assert network_of(tmp_path / "a.journal") == network_of(alias, tmp_path / "no proc here") == ""
 
 
-def test_a_file_that_is_mounted_by_itself(mounts: Path) -> None:
-    assert is_mounted(Path("/app/a.journal"), mounts)
-    assert not is_mounted(Path("/app/b.journal"), mounts)
-
-
-def test_what_is_in_memory_is_known(mounts: Path) -> None:
-    assert is_volatile(Path("/covered/a.journal"), mounts)
-    assert not is_volatile(Path("/srv/share/local/a.journal"), mounts)
-
-
-def test_where_nobody_can_tell_nothing_is_refused(tmp_path: Path) -> None:
-    assert network_of(tmp_path / "a.journal", tmp_path / "no proc here") == ""
-    assert network_of(tmp_path / "a.journal") == ""
+def test_what_is_mounted_by_itself_or_in_memory_is_known(mounts: Path) -> None:
+    assert [is_mounted(Path(f"/app/{name}.journal"), mounts) for name in "ab"] == [True, False]
+    assert [is_volatile(Path(place), mounts) for place in ("/covered/a", "/srv/share/local/a")] == [True, False]
