@@ -9,7 +9,6 @@ import anyio
 import msgspec
 import pytest
 
-from checkpoints.errors import RunTakenOver
 from checkpoints.records import Item, Run, Totals
 from checkpoints.states import State
 from engine.errors import LookUpDelayed, LookUpFailed
@@ -42,7 +41,7 @@ async def test_a_stop_waits_for_nothing(policy: Policy, plan: dict[str, list[Cal
     setting = Setting(items(2), policy, plan, takes=0.0)
     setting.job.probe_errors.extend([LookUpFailed("refused")] * 1000)
     await setting.stopped_at(50.0)
-    assert setting.now == 50.0
+    assert (setting.now, setting.status.held) == (50.0, None)
     assert State.SENDING not in setting.counts()
 
 
@@ -144,28 +143,18 @@ async def test_a_window_that_is_made_smaller_in_a_pause_holds_for_the_calls_that
     assert setting.sent_at() == [(0.0, 4), (20.0, 2), (21.0, 2), (22.0, 1)]
 
 
-async def test_it_says_that_the_window_is_full() -> None:
-    setting = Setting(items(40))
+@pytest.mark.parametrize(
+    ("rows", "lanes", "seconds", "why", "in_flight"),
+    [(40, None, 2.5, "in-flight 4", 4), (40, 2, 2.5, "account locks", 2), (3, None, 0.5, "", 3)],
+    ids=["the window is full", "rows wait for their account", "the last calls"],
+)
+async def test_it_says_why_it_is_not_faster(
+    rows: int, lanes: int | None, seconds: float, why: str, in_flight: int
+) -> None:
+    setting = Setting(items(rows, lanes=lanes))
     async with setting.going():
-        await anyio.sleep(2.5)
-        assert setting.status.why == "in-flight 4"
-
-
-# ---- why it is not faster ----------------------------------------------------------------------------------------
-
-
-async def test_it_says_that_rows_wait_for_their_account() -> None:
-    setting = Setting(items(40, lanes=2))
-    async with setting.going():
-        await anyio.sleep(2.5)
-        assert (setting.status.why, setting.status.in_flight) == ("account locks", 2)
-
-
-async def test_at_the_end_it_waits_for_nothing_but_the_last_calls() -> None:
-    setting = Setting(items(3))
-    async with setting.going():
-        await anyio.sleep(0.5)
-        assert (setting.status.why, setting.status.in_flight) == ("", 3)
+        await anyio.sleep(seconds)
+        assert (setting.status.why, setting.status.in_flight) == (why, in_flight)
 
 
 # ---- what a kill would leave in doubt ----------------------------------------------------------------------------
@@ -465,7 +454,9 @@ async def test_a_server_that_is_busy_for_ever_stops_the_run_when_its_patience_is
     await setting.go()
     assert 600.0 < setting.now <= 640.0
     assert setting.stop.kind is StopKind.SYSTEM
+    assert setting.stop.reason.startswith("the billing has taken no call for 6")
     assert "Слишком частые запросы" in setting.stop.reason
+    assert "`carbon-migrate resume`" in setting.stop.reason
     assert setting.journal.states() == {str(number): State.PENDING for number in range(1, 9)}
 
 
@@ -588,27 +579,6 @@ async def test_nobody_can_tell_the_end_of_what_is_held_or_still_read() -> None:
     progress.hold(None)
     await anyio.sleep(60)
     assert steering.look().eta is None  # nothing has come to its end for a while
-
-
-async def taken_over_after(seconds: float, setting: Setting) -> None:
-    """The run goes, and is another process's so many seconds later."""
-
-    async def take_over() -> None:
-        await anyio.sleep(seconds)
-        setting.journal.taken_over = True
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(take_over)
-        with pytest.raises(RunTakenOver, match="taken over by process 4711"):
-            await setting.go()
-
-
-async def test_a_claim_that_has_waited_for_its_turn_does_not_leave_when_the_run_is_another_ones() -> None:
-    setting = Setting(items(20), Policy(in_flight=8, rate=0.1, canary=False))
-    # Two have left by then, at 0 and at 10 seconds; the next of those that are claimed would at 20.
-    await taken_over_after(15, setting)
-    assert [moment for moment, _ in setting.sent] == [0, 10]
-    assert setting.now == 20
 
 
 async def test_of_many_that_wait_for_one_gate_only_the_first_asks() -> None:

@@ -23,7 +23,7 @@ from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
 from lab.crash.loops import loops
-from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, rows
+from tests.engine.doubles import LOST_WITH_EFFECT, Call, FakeJob, rows
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
@@ -97,17 +97,6 @@ def once_each(job: FakeJob) -> bool:
 # ---- to the end --------------------------------------------------------------------------------------------------
 
 
-async def test_a_row_that_is_refused_is_rejected_with_what_the_billing_said(journal: Journal) -> None:
-    refused = {str(key): [Call(RowRefused(f"no account {key}", recognised=key % 2 == 0))] for key in range(0, 20, 3)}
-    job = FakeJob(rows(20), refused)
-    migration = await migrated(journal, job)
-    assert await migration.counts() == {State.ACCEPTED: 13, State.REJECTED: 7}
-    for item in await migration.items():
-        if item.key in refused:
-            assert (item.state, item.message) == (State.REJECTED, f"no account {item.key}")
-    assert job.calls.count("3") == 1
-
-
 @pytest.mark.parametrize(
     ("sighting", "left"),
     [
@@ -160,20 +149,6 @@ async def test_a_look_that_fails_stops_the_run_with_the_doubt_kept(journal: Jour
     assert once_each(job)
 
 
-@pytest.mark.parametrize("effect", [True, False])
-async def test_at_the_start_all_that_was_being_sent_is_looked_up_first(journal: Journal, effect: bool) -> None:
-    job = FakeJob(rows(10))
-    run = await approved(journal, job)
-    sending = [item for item in await journal.items(run, EVERY_STATE) if item.key in {"2", "5"}]
-    await journal.claim(run, [item.item_id for item in sending])
-    job.effects.update({"2": effect, "5": effect})
-    migration = await migrated(journal, job, run=run)
-    assert job.looked_up == [["2", "5"]]
-    assert await migration.counts() == {State.ACCEPTED: 10}
-    assert ("2" in job.calls) == (not effect)
-    assert once_each(job)
-
-
 async def test_a_journal_that_fails_ends_the_run_and_nothing_is_sent_any_more(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,21 +180,6 @@ async def test_a_journal_that_fails_ends_the_run_and_nothing_is_sent_any_more(
     second = await migrated(journal, job, run=migration.run)
     assert await second.counts() == {State.ACCEPTED: 100}
     assert once_each(job)
-
-
-async def test_no_call_is_made_before_its_intent_is_on_the_disk(journal: Journal) -> None:
-    job = FakeJob(rows(30, lanes=10), {"3": [Call(Busy("locked"))], "4": [LOST_WITHOUT]})
-    seen: list[State] = []
-
-    async def during(item: Item) -> None:
-        found = await journal.items(migration.run, EVERY_STATE, after=item.number - 1, size=1)
-        seen.extend(one.state for one in found)
-
-    job.during = during
-    migration = await prepared(journal, job)
-    await migration.go()
-    assert len(seen) == len(job.calls) == 32
-    assert set(seen) == {State.SENDING}
 
 
 async def test_nothing_follows_from_an_outcome_before_it_is_on_the_disk(

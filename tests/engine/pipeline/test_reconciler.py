@@ -118,20 +118,6 @@ async def test_what_can_be_repeated_goes_again_without_a_look() -> None:
     assert setting.now == 0.0
 
 
-async def test_nobody_looks_before_the_last_loss_has_settled() -> None:
-    setting = Looking(unknown(1), policy=Policy(settle=30.0))
-    await anyio.sleep(10.0)
-    setting.reconciler.lost()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(setting.settle)
-        await anyio.sleep(29.5)
-        assert setting.job.looked_up == []
-        assert setting.progress.held == "1 in doubt: looking them up in 1 s"
-    assert setting.job.looked_up == [["1"]]
-    assert setting.now == 40.0
-    assert setting.progress.held is None
-
-
 async def test_absent_is_believed_only_when_the_billing_has_worked_off_what_it_took() -> None:
     setting = Looking(unknown(1), policy=Policy(settle=0))
     setting.job.unfinished_for.extend(["5 in the stack"] * 4)
@@ -182,15 +168,6 @@ async def test_a_billing_that_never_catches_up_ends_in_a_stop_with_all_still_unk
     assert set(setting.journal.states().values()) == {State.UNKNOWN}
     assert setting.now == pytest.approx(61.0, abs=1.0)
     assert setting.progress.held is None
-
-
-async def test_a_look_that_fails_changes_nothing() -> None:
-    setting = Looking(unknown(1))
-    setting.job.look_up_error = LookUpFailed("the database is away")
-    with pytest.raises(LookUpFailed):
-        await setting.settle()
-    assert setting.journal.states() == {"1": State.UNKNOWN}
-    assert setting.journal.recorded == []
 
 
 async def test_what_is_manual_is_accepted_when_it_is_found_and_left_to_a_person_otherwise() -> None:
@@ -463,14 +440,6 @@ async def test_a_billing_that_cannot_be_asked_at_taking_up_stops_the_run_before_
     assert job.calls == []
     assert setting.stop.kind is StopKind.SYSTEM
     assert setting.stop.reason == "whether rows are in the billing already cannot be seen: Column unknown"
-
-
-async def test_a_row_that_goes_again_is_looked_for_again() -> None:
-    job = MarkingJob(plan={"1": [Call(Busy("попробуйте позже"))]})
-    setting = setting_of(job, 1)
-    await setting.pipeline.migrate()
-    assert job.looks == [["1"], ["1"]]
-    assert job.calls == ["1", "1"]
 
 
 def going_over(job: OverwritingJob, count: int, in_flight: int, *, rate: float | None = None) -> Setting:
