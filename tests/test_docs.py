@@ -60,9 +60,13 @@ def test_the_readme_leads_to_every_page_and_is_short() -> None:
     assert len(readme.read_text(encoding="utf-8").splitlines()) <= README_LINES
 
 
-def test_contributing_begins_with_one_command() -> None:
+def test_contributing_begins_with_one_command_hooks_fetch_nothing_and_packages_are_typed() -> None:
     lines = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if line][1] == "    make test"
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    assert re.findall(r"repo: (.*)", hooks) == ["local"]
+    assert set(re.findall(r"language: (.*)", hooks)) == {"system"}
+    assert [room for room in ROOMS if not (ROOT / room / "py.typed").is_file()] == []
 
 
 def test_no_sentence_stands_twice() -> None:
@@ -136,13 +140,3 @@ def _prose(path: Path, text: str) -> str:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
     ]
     return "\n".join([*comments, *texts])
-
-
-def test_every_package_says_that_it_is_typed() -> None:
-    assert [room for room in ROOMS if not (ROOT / room / "py.typed").is_file()] == []
-
-
-def test_hooks_before_a_commit_fetch_nothing() -> None:
-    hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
-    assert re.findall(r"repo: (.*)", hooks) == ["local"]
-    assert set(re.findall(r"language: (.*)", hooks)) == {"system"}

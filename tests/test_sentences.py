@@ -202,8 +202,6 @@ def test_what_a_template_shows_is_a_sentence_in_each_language() -> None:
     assert found == {(name, text) for name, texts in typed.items() for text in texts}
 
 
-# ---- a sentence is never data: what follows from one is decided by its code (`kind_of`), never by its words -------
-
 LOOKS = {
     *("startswith", "endswith", "partition", "rpartition", "split", "removeprefix", "removesuffix"),
     *("find", "index"),

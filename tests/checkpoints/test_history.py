@@ -173,9 +173,7 @@ async def test_only_the_last_one_has_names_of_subscribers(journal: Journal, jour
     assert all("Улица" in text for text in kept)
 
 
-async def test_who_only_looks_at_a_run_does_not_make_it_younger(
-    journal: Journal, journal_address: JournalAddress
-) -> None:
+async def test_who_only_looks_makes_no_run_younger(journal: Journal, journal_address: JournalAddress) -> None:
     run = await frozen_run(journal, new_item("a"))
     before = await journal.history.last_change(run)
     with shell(journal_address) as behind:

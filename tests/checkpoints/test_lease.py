@@ -10,13 +10,14 @@ import pytest
 
 from checkpoints import lease as leases
 from checkpoints.address import JournalAddress, journal_in_postgres
-from checkpoints.errors import JournalError, JournalUnreadable
+from checkpoints.errors import JournalError, JournalUnreadable, RunTakenOver
 from checkpoints.journal import Journal, open_journal
 from checkpoints.lease import EarlierOwners, Lease
 from checkpoints.pace import LONGEST_KEPT, BillingPace, BreakerPace, WindowPace, encode_pace, found_pace
-from checkpoints.records import NewRunner, Run
+from checkpoints.records import Change, NewRunner, Run
+from checkpoints.states import State
 from lab.crash.loops import loops
-from tests.checkpoints.samples import frozen_run, new_item
+from tests.checkpoints.samples import all_items, frozen_run, new_item
 from tests.checkpoints.shells import shell
 from tests.postgres_server import PostgresServer
 
@@ -95,9 +96,30 @@ def address(postgres_server: PostgresServer, tmp_path: Path) -> JournalAddress:
     return journal_in_postgres(postgres_server.new_journal(), tmp_path)
 
 
-async def test_who_sends_nothing_keeps_its_run_when_the_billing_is_taken_elsewhere(
-    address: JournalAddress,
-) -> None:
+async def test_what_another_machine_takes_over_is_fenced_in_every_run_of_the_billing(address: JournalAddress) -> None:
+    async with open_journal(address) as journal, open_journal(address) as other:
+        first, second = [await frozen_run(journal, new_item(key)) for key in "ab"]
+        first = await journal.take_up(first, SENDS)
+        (item,) = await all_items(journal, first)
+        await journal.claim(first, [item.item_id])
+        with shell(address) as server:
+            # It holds no lock any more: it was cut off.
+            server.execute("update runners set machine = 'another one'")
+        second = await other.take_up(second, SENDS)
+        lease = other.lease_of(second)
+        assert 9 < lease.until_free <= 10
+        assert lease.until_calls_end == 0
+        with pytest.raises(RunTakenOver, match="was taken over by process"):
+            await journal.record(first, [Change(item.item_id, State.ACCEPTED)])
+        again = await other.take_up(first)
+        assert 129 < other.lease_of(again).until_calls_end <= 130
+        await other.history.note_free(again, leases.machine())
+        await other.history.note_calls_ended(again)
+        once_more = other.lease_of(await other.take_up(again))
+        assert (once_more.until_free, once_more.until_calls_end) == (0.0, 0.0)
+
+
+async def test_who_sends_nothing_keeps_its_run_when_the_billing_is_taken_elsewhere(address: JournalAddress) -> None:
     """As `run … --detach` while it reads its rows."""
     async with open_journal(address) as journal, open_journal(address) as other:
         first, second = [await frozen_run(journal, new_item(key)) for key in "ab"]

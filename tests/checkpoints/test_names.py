@@ -15,9 +15,7 @@ from jobs.access.vault import vault_path
 from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item
 
 
-async def test_a_second_runner_by_a_symbolic_link_is_refused_with_the_name_of_the_first(
-    path: Path, tmp_path: Path
-) -> None:
+async def test_a_second_runner_by_a_symbolic_link_is_refused_and_told_the_first(path: Path, tmp_path: Path) -> None:
     alias = tmp_path / "elsewhere" / "alias.journal"
     alias.parent.mkdir()
     alias.symlink_to(path)
@@ -97,9 +95,7 @@ def test_a_file_lies_on_what_is_mounted_nearest_to_it(place: str, kind: str, mou
     assert network_of(Path(place), mounts) == kind
 
 
-def test_a_link_to_a_network_is_followed_and_where_nobody_can_tell_nothing_is_refused(
-    tmp_path: Path, mounts: Path
-) -> None:
+def test_a_link_to_a_network_is_followed_and_without_mounts_nothing_refused(tmp_path: Path, mounts: Path) -> None:
     alias = tmp_path / "alias.journal"
     alias.symlink_to("/srv/share/a.journal")
     assert network_of(alias, mounts) == "nfs4"

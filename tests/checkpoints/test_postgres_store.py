@@ -53,9 +53,7 @@ def _address(where: JournalAddress) -> PostgresAddress:
     return where.postgres
 
 
-def test_a_commit_is_on_the_disk_whatever_the_server_says(
-    where: JournalAddress, postgres_server: PostgresServer
-) -> None:
+def test_a_commit_is_on_the_disk_whatever_is_set(where: JournalAddress, postgres_server: PostgresServer) -> None:
     with psycopg.connect(postgres_server.url, autocommit=True) as server:
         server.execute("alter database postgres set synchronous_commit = off")
         try:
@@ -65,9 +63,7 @@ def test_a_commit_is_on_the_disk_whatever_the_server_says(
             server.execute("alter database postgres reset synchronous_commit")
 
 
-def test_the_server_gives_up_a_machine_without_power_as_soon_as_its_connections_are_given_up_here(
-    where: JournalAddress,
-) -> None:
+def test_the_server_gives_up_a_machine_without_power_when_its_connections_are_given_up(where: JournalAddress) -> None:
     with connect(_address(where)) as ours:
         found = ours.execute("select name, setting::int from pg_settings where starts_with(name, 'tcp_')").fetchall()
         of = {row["name"].removeprefix("tcp_"): row["setting"] for row in found}
@@ -77,9 +73,7 @@ def test_the_server_gives_up_a_machine_without_power_as_soon_as_its_connections_
     assert of == {name: int(here[name if name in here else f"tcp_{name}"]) for name in of}
 
 
-async def test_a_copy_under_way_is_not_ended_by_who_resumes_a_run_of_a_process_that_was_killed(
-    where: JournalAddress,
-) -> None:
+async def test_a_copy_under_way_is_not_ended_by_who_resumes_a_run_of_a_killed_one(where: JournalAddress) -> None:
     async with open_journal(where) as journal:
         run = await journal.take_up(await frozen_run(journal, new_item("a")))
         with shell(where) as server:
@@ -256,9 +250,7 @@ def read_of_items(node: Mapping[str, Any]) -> int:
 
 
 @pytest.mark.parametrize("statistics", ["none", "of lists that were not sent"])
-async def test_a_group_is_read_by_itself_whatever_the_server_knows_of_the_lists(
-    where: JournalAddress, statistics: str
-) -> None:
+async def test_a_group_is_read_by_itself_whatever_the_server_knows(where: JournalAddress, statistics: str) -> None:
     async with open_journal(where) as journal:
         runs = [await journal.create_run(NEW_RUN) for _ in range(2)]
     with shell(where) as tables:
@@ -295,9 +287,7 @@ async def test_a_group_is_read_by_itself_whatever_the_server_knows_of_the_lists(
 
 @pytest.mark.parametrize("opens", [lambda one: store_of(one).filled(), look_into], ids=["filled", "looked into"])
 def test_without_the_driver_it_is_said_what_to_install(
-    opens: Callable[[JournalAddress], AbstractContextManager[object]],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    opens: Callable[[JournalAddress], AbstractContextManager[object]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
     address = journal_in_postgres("postgresql://nobody@127.0.0.1:9/none", tmp_path)

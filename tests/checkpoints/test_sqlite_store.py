@@ -15,6 +15,7 @@ from typing import Final
 import pytest
 
 from checkpoints.dialects import schema
+from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import JournalError, JournalOtherFormat, JournalUnreadable
 from checkpoints.journal import open_journal
 from checkpoints.queries import FORMAT, blocks
@@ -42,9 +43,6 @@ def fingerprint(path: Path) -> str:
 
 def contents(path: Path) -> dict[str, str]:
     return {entry.name: fingerprint(entry) for entry in path.parent.iterdir()}
-
-
-# ---- a new file and one that was there ---------------------------------------------------------------------------
 
 
 async def test_a_fresh_file_becomes_a_journal_of_the_newest_format(tmp_path: Path) -> None:
@@ -75,9 +73,6 @@ async def test_what_was_loaded_is_nobody_elses_business(path: Path) -> None:
     assert path.name in modes
     assert len(modes) >= 3
     assert set(modes.values()) == {0o600}
-
-
-# ---- formats and states ------------------------------------------------------------------------------------------
 
 
 def by_hand(*statements: str, ours: bool = True) -> Callable[[Path], object]:
@@ -141,6 +136,10 @@ async def test_what_is_no_journal_of_this_version_is_refused_with_what_to_do_and
         async with open_journal(path):
             pass
     assert contents(path) == before
+    # Nor is it looked at.
+    with pytest.raises(error, match=told):
+        async with earlier_runs(path):
+            pass
 
 
 async def test_an_existing_journal_takes_a_new_state_and_its_steps(path: Path) -> None:
@@ -180,23 +179,12 @@ def test_a_schema_that_fails_leaves_an_empty_file(path: Path, monkeypatch: pytes
     prepare(path)
 
 
-# ---- what is no journal ------------------------------------------------------------------------------------------
-
-
-async def test_a_folder_in_the_place_of_the_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(JournalUnreadable, match="Is a directory"):
-        async with open_journal(tmp_path):
-            pass
-
-
-async def test_a_place_that_nobody_may_write_to_is_told() -> None:
+async def test_a_folder_in_the_place_of_the_file_and_a_place_that_is_closed_are_told(tmp_path: Path) -> None:
     # Not even root can make a file there.
-    with pytest.raises(JournalUnreadable, match="/proc/journal"):
-        async with open_journal(Path("/proc/journal.db")):
-            pass
-
-
-# ---- for other eyes ----------------------------------------------------------------------------------------------
+    for place, told in ((tmp_path, "Is a directory"), (Path("/proc/journal.db"), "/proc/journal")):
+        with pytest.raises(JournalUnreadable, match=told):
+            async with open_journal(place):
+                pass
 
 
 async def test_not_even_by_hand_can_a_forbidden_step_be_written(path: Path) -> None:

@@ -36,13 +36,10 @@ def test_exactly_the_states_of_a_property_are_found(properties: tuple[tuple[str,
     assert states_where(**dict(properties)) == tuple(words.split())
 
 
-def test_each_state_says_how_it_is_written_and_the_explained_ones_stand_in_one_order() -> None:
+def test_each_state_says_how_it_is_written_explained_and_exported() -> None:
     assert all(state.style for state in State)
     places = sorted(state.explained for state in State if state.explained)
     assert places == list(range(1, len(places) + 1))
-
-
-def test_a_whole_export_has_each_state_in_the_file_of_a_state_that_is_its_own() -> None:
     files = {state.export for state in State if state.export}
     assert all(State(file).export == file for file in files)
 

@@ -20,7 +20,6 @@ from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import (
     ForbiddenTransition,
     JournalNotCleaned,
-    JournalOtherFormat,
     JournalUnreadable,
     RunHeld,
     RunPurged,
@@ -41,7 +40,6 @@ from checkpoints.records import (
     Run,
     Totals,
 )
-from checkpoints.sqlite_store import prepare
 from checkpoints.states import State
 from checkpoints.stores import look_into
 from checkpoints.tally import ExtraSubscriber, ImportTally
@@ -143,6 +141,8 @@ def refuse(item: NewItem, _twins: object) -> Refusal:
 async def test_a_corrected_row_takes_the_place_of_the_rejected_one(journal: Journal) -> None:
     run = await frozen_run(journal, new_item("a", "1"), new_item("b", "2"))
     await accepted(journal, run, ends=State.REJECTED)
+    (verdict,) = await journal.correct(run, [Correction(new_item("a"), number=1)], refuse)
+    assert isinstance(verdict, Refusal)
     await journal.correct(run, [Correction(new_item("c", "5"), number=2)], keep)
     assert await states(journal, run) == {"a": State.REJECTED, "b": State.REPLACED, "c": State.PENDING}
     totals = await journal.totals(run)
@@ -170,20 +170,10 @@ async def test_a_corrected_row_mends_the_refused_one(journal: Journal) -> None:
     assert await journal.find_refusal(other, refusal_id=found[0]) is None
 
 
-async def test_a_row_that_is_refused_again_replaces_nothing(journal: Journal) -> None:
-    run = await frozen_run(journal, new_item("a"))
-    await accepted(journal, run, ends=State.REJECTED)
-    (verdict,) = await journal.correct(run, [Correction(new_item("a"), number=1)], refuse)
-    assert isinstance(verdict, Refusal)
-    assert await states(journal, run) == {"a": State.REJECTED}
-
-
 # ---- only looking ------------------------------------------------------------------------------------------------
 
 
-async def test_whoever_only_looks_sees_what_is_in_effect_and_can_write_nothing(
-    journal: Journal, journal_address: JournalAddress
-) -> None:
+async def test_who_looks_sees_effects_and_writes_nothing(journal: Journal, journal_address: JournalAddress) -> None:
     run = await frozen_run(journal, new_item("a", "7"), new_item("b"))
     await accepted(journal, run)
     await undone(journal, [(await all_items(journal, run))[1]])
@@ -212,23 +202,6 @@ async def test_where_there_is_no_journal_there_are_no_earlier_runs(tmp_path: Pat
     assert path.read_bytes() == b""
 
 
-async def _look(path: Path) -> None:
-    async with earlier_runs(path):
-        pass
-
-
-async def test_a_journal_of_another_format_is_not_looked_at(path: Path) -> None:
-    prepare(path)
-    for number, words in ((3, r"earlier carbon-migrate \(format 3;.*finish its runs"), (99, "newer .*format 99")):
-        with contextlib.closing(sqlite3.connect(path)) as shell:
-            shell.execute(f"pragma user_version = {number}")
-        with pytest.raises(JournalOtherFormat, match=words):
-            await _look(path)
-    await anyio.Path(path).write_text("no journal at all, whatever it is called", encoding="utf-8")
-    with pytest.raises(JournalUnreadable):
-        await _look(path)
-
-
 async def test_rows_of_one_lane_that_stand_are_told_from_those_taken_back(journal: Journal) -> None:
     run = await frozen_run(journal, *(NewItem(key, key, "account:1", "{}", Decimal(1)) for key in "ab"))
     await frozen_run(journal, NewItem("c", "c", "account:1", "{}", Decimal(1)))
@@ -245,9 +218,7 @@ async def test_rows_of_one_lane_that_stand_are_told_from_those_taken_back(journa
 
 
 @pytest.mark.parametrize("state", [State.PENDING, State.SENDING, State.UNKNOWN, State.MANUAL, State.REJECTED])
-async def test_what_an_undo_of_an_undo_may_still_restore_may_not_be_entered_anew(
-    journal: Journal, state: State
-) -> None:
+async def test_what_an_undo_of_an_undo_may_restore_is_not_entered_anew(journal: Journal, state: State) -> None:
     items = await accepted(journal, await frozen_run(journal, new_item("a")))
     restoring = await undo_of(journal, await undone(journal, items))
     await come_to(journal, restoring, {1: state})
@@ -278,14 +249,19 @@ async def test_a_row_that_another_one_carries_is_entered_where_that_one_is(journ
     assert await counted(journal, "a", "b") == [0, 0]
 
 
-async def test_no_row_of_an_approved_run_is_merged_or_refused(journal: Journal) -> None:
-    run = await frozen_run(journal, *(NewItem(key, key, "account:1", "{}", Decimal(7)) for key in "ab"))
-    first, second = await journal.shared_items(run)
+async def test_a_row_is_refused_or_merged_before_the_approval_and_leaves_no_other_out(journal: Journal) -> None:
+    """Else it would be told as refused, and sent all the same."""
+    shared = [NewItem(key, key, "account:1", "{}", Decimal(7)) for key in "ab"]
+    run, other = [await frozen_run(journal, *shared, new_item("c")) for _ in range(2)]
+    first, second, third = await all_items(journal, run)
+    await journal.refuse(run, {third.item_id: "nobody can tell"})
     await journal.approve(run)
     await journal.merge(run, [Merged(second.item_id, (first.item_id,), "too late")])
     await journal.refuse(run, {first.item_id: "too late"})
-    assert (await journal.totals(run)).counts == {State.PENDING: 2}
-    assert (await journal.totals(run)).refused == 0
+    assert await all_items(journal, run) == [first, second]
+    assert len(await all_items(journal, other)) == 3
+    totals = await journal.totals(run)
+    assert (totals.counts, totals.refused) == ({State.PENDING: 2}, 1)
 
 
 async def test_what_stands_in_a_lane_is_told_of_other_runs_of_the_job_for_the_target(journal: Journal) -> None:
@@ -372,22 +348,19 @@ async def test_the_mark_of_a_row_that_is_never_sent_is_a_strangers(journal: Jour
     assert await journal.run(run.name) == first_end
 
 
-async def test_a_clock_that_was_set_back_hides_no_row_from_an_undo(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "is_ended", [False, True], ids=["while its list is read", "later, by a clock that was set back"]
+)
+async def test_what_comes_meanwhile_is_missing_from_the_list_of_an_undo(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, is_ended: bool
 ) -> None:
     run, first, second = await half_sent(journal)
     undo = await undo_of(journal, [first])
-    await journal.end_intake(undo)
-    monkeypatch.setattr(rows, "now", lambda: "2001-01-01T00:00:00.000+00:00")
+    if is_ended:
+        await journal.end_intake(undo)
+        monkeypatch.setattr(rows, "now", lambda: "2001-01-01T00:00:00.000+00:00")
     await accepted_one(journal, run, second)
-    assert await journal.is_out_of_date(undo, run)
-
-
-async def test_what_comes_while_the_list_of_an_undo_is_cut_short_is_missing_from_it(journal: Journal) -> None:
-    run, first, second = await half_sent(journal)
-    undo = await undo_of(journal, [first])
-    await accepted_one(journal, run, second)
-    assert not await journal.is_out_of_date(undo, run)
+    assert await journal.is_out_of_date(undo, run) is is_ended
     await journal.end_intake(undo)
     assert await journal.is_out_of_date(undo, run)
 
@@ -404,9 +377,7 @@ async def test_what_an_undo_of_an_undo_restores_is_missing_from_the_list_of_a_th
 
 
 @pytest.mark.parametrize("ends", [State.PENDING, State.REJECTED])
-async def test_what_may_have_had_its_effect_is_taken_back_until_an_answer_says_what_it_has(
-    journal: Journal, ends: State
-) -> None:
+async def test_what_may_have_had_its_effect_is_taken_back_until_it_is_known(journal: Journal, ends: State) -> None:
     run, first, second = await half_sent(journal)
     before = await undo_of(journal, [first])
     await journal.end_intake(before)
@@ -543,6 +514,10 @@ async def known(journal: Journal, *items: NewItem) -> list[list[tuple[str, Decim
 @pytest.mark.usefixtures("path")
 async def test_nothing_of_people_is_left_in_the_bytes_of_the_file(journal: Journal, purge: Purge) -> None:
     run = await finished(journal, PERSON, SKIPPED, REFUSES, new=replace(NEW_RUN, parameters={"sms": PHONE}))
+    run = await journal.take_up(run)
+    await journal.mailbox.tell(run, f"{CANARY}: no account", 1, CANARY)
+    with anyio.move_on_after(0.01):
+        await journal.mailbox.ask(run, "olga", f"set {PHONE}", 60)
     other = await finished(journal, new_item("stays", "1"), refused=())
     given_up = await journal.create_run(NEW_RUN)
     await journal.freeze(given_up, page(PERSON, refusals=[REFUSED]), keep)
@@ -562,9 +537,7 @@ async def test_nothing_of_people_is_left_in_the_bytes_of_the_file(journal: Journ
     assert [item.label for item in await all_items(journal, other)] == ["subscriber stays"]
 
 
-async def test_the_totals_are_as_before_and_what_proves_them_stays(
-    journal: Journal, journal_address: JournalAddress, purge: Purge
-) -> None:
+async def test_totals_and_their_proof_stay(journal: Journal, journal_address: JournalAddress, purge: Purge) -> None:
     elsewhere = await finished(journal, replace(PERSON, key="x"), refused=())
     await undone(journal, await all_items(journal, elsewhere))
     run = await finished(journal, PERSON, SKIPPED, REFUSES)
@@ -603,7 +576,7 @@ async def test_the_totals_are_as_before_and_what_proves_them_stays(
 async def test_an_answer_stays_only_where_it_is_an_id_and_there_are_sums(
     journal: Journal, journal_address: JournalAddress, answer: str, amount: str | None
 ) -> None:
-    run = await finished(journal, replace(PERSON, amount=amount and Decimal(amount)), answer=answer)
+    run = await finished(journal, replace(PERSON, amount=None if amount is None else Decimal(amount)), answer=answer)
     await journal.purge(run, WITH_TOTALS)
     assert [row[7] for row in rows_of(journal_address, run)] == [None]
 
@@ -615,9 +588,7 @@ def rows_of(place: JournalAddress, run: Run) -> list[tuple[object, ...]]:
         return list(behind.execute(query, (run.run_id,)).fetchall())
 
 
-async def test_what_was_entered_is_known_after_a_purge(
-    journal: Journal, journal_address: JournalAddress, purge: Purge
-) -> None:
+async def test_what_is_purged_is_known(journal: Journal, journal_address: JournalAddress, purge: Purge) -> None:
     attribute = replace(PERSON, key="7/attribute", amount=None, wanted="value A")
     field = replace(attribute, key="7/limit", wanted=said("limit {sum}", sum="-1001"))
     run = await finished(journal, PERSON, attribute, field)
@@ -669,14 +640,12 @@ async def test_an_undo_of_an_undo_knows_what_a_purged_run_has_entered_anew(journ
     run = await finished(journal, PERSON)
     (back,) = await undone(journal, await all_items(journal, run))
     anew = await finished(journal, PERSON)
-    assert await journal.entered_anew([back.item_id]) == {back.item_id: anew.name}
-    await journal.purge(anew, ALL)
-    assert await journal.entered_anew([back.item_id]) == {back.item_id: anew.name}
-
-
-async def test_what_an_undo_would_restore_has_to_be_known(journal: Journal) -> None:
-    run = await finished(journal, PERSON)
-    (back,) = await undone(journal, await all_items(journal, run))
+    for _ in range(2):
+        assert await journal.entered_anew([back.item_id]) == {back.item_id: anew.name}
+        await journal.purge(await journal.run(anew.name), ALL)
+    # What has been taken back may be entered again; what would be restored has to be known.
+    await undone(journal, await all_items(journal, await finished(journal, replace(PERSON, key="x"))))
+    assert await known(journal, replace(PERSON, key="x")) == [[]]
     await journal.purge(run, ALL)
     with pytest.raises(RunPurged, match=rf"run {run.name} was purged on .*nothing of it can be undone"):
         await journal.entered_anew([back.item_id])
@@ -721,9 +690,7 @@ async def test_the_rows_of_a_purged_run_cannot_be_read_or_written(journal: Journ
 
 
 @pytest.mark.usefixtures("path")
-async def test_digests_differ_by_journal_and_job_and_each_journal_has_one_secret(
-    journal: Journal, tmp_path: Path
-) -> None:
+async def test_digests_differ_by_journal_and_job_with_one_secret_each(journal: Journal, tmp_path: Path) -> None:
     keys, secrets = set(), set()
     async with open_journal(tmp_path / "other.journal") as other:
         for where, job in ((journal, "balances"), (journal, "payment"), (other, "balances")):
@@ -737,7 +704,7 @@ async def test_digests_differ_by_journal_and_job_and_each_journal_has_one_secret
 
 
 @pytest.mark.usefixtures("path")
-async def test_a_log_that_another_one_reads_is_told_and_can_be_emptied_later(
+async def test_a_log_that_is_read_is_told_and_emptied_later(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("checkpoints.sqlite_connection.BUSY_SECONDS", 0.01)
@@ -763,13 +730,6 @@ async def test_a_purge_that_is_not_written_removes_nothing(journal: Journal) -> 
         await journal.purge(run, WITH_TOTALS)
     assert (await journal.run(run.name)).purged_at is None
     assert [item.label for item in await all_items(journal, run)] == [CANARY]
-
-
-async def test_what_was_taken_back_may_be_entered_again_after_a_purge(journal: Journal) -> None:
-    run = await finished(journal, PERSON)
-    await undone(journal, await all_items(journal, run))
-    await journal.purge(run, WITH_TOTALS)
-    assert await known(journal, PERSON) == [[]]
 
 
 async def test_a_run_that_another_process_works_on_or_has_had_meanwhile_is_not_touched(
@@ -800,13 +760,3 @@ async def test_an_undo_of_an_undo_of_another_row_hinders_nobody(journal: Journal
     await undone(journal, [one])
     await undo_of(journal, await undone(journal, [two]))
     assert await counted(journal, "a", "b") == [0, 1]
-
-
-async def test_a_row_that_is_refused_is_no_longer_on_the_list_and_no_other_leaves_it(journal: Journal) -> None:
-    """Else it would be told as refused, and sent all the same."""
-    run, other = [await frozen_run(journal, new_item("a"), new_item("b")) for _ in range(2)]
-    refused, left = await all_items(journal, run)
-    await journal.refuse(run, {refused.item_id: "nobody can tell"})
-    assert await all_items(journal, run) == [left]
-    assert len(await all_items(journal, other)) == 2
-    assert (await journal.totals(run)).refused == 1

@@ -72,9 +72,6 @@ async def test_it_asks_at_ever_longer_gaps_and_closes_when_it_is_answered() -> N
         assert not setting.stop.requested
 
 
-# ---- half-open ---------------------------------------------------------------------------------------------------
-
-
 async def test_it_begins_with_one_call_and_doubles_with_each_round_of_answers() -> None:
     setting = Setting()
     async with setting.kept():
@@ -109,9 +106,6 @@ async def test_a_billing_that_answers_the_probe_and_fails_the_call_is_asked_ever
         assert setting.now == 31.0 + 1.0  # and the gaps begin anew
 
 
-# ---- busy --------------------------------------------------------------------------------------------------------
-
-
 async def test_busy_answers_in_a_row_hold_all_calls_and_are_tried_again_at_growing_gaps() -> None:
     setting = Setting()
     async with setting.kept():
@@ -141,9 +135,6 @@ async def test_a_row_that_is_busy_again_says_nothing_of_the_billing() -> None:
         assert not setting.holds
         setting.seen(BUSY)
         assert setting.holds
-
-
-# ---- another process goes on -------------------------------------------------------------------------------------
 
 
 def after(pace: BreakerPace, seconds: float) -> BreakerPace:
@@ -231,9 +222,6 @@ class Watched:
         return calls
 
 
-# ---- holding -----------------------------------------------------------------------------------------------------
-
-
 async def test_it_holds_above_the_high_mark_and_goes_on_at_the_low_one() -> None:
     reader = Reader()
     watched = Watched(reader)
@@ -246,16 +234,7 @@ async def test_it_holds_above_the_high_mark_and_goes_on_at_the_low_one() -> None
     assert watched.holds.seconds["STACK"] == pytest.approx(5 * EVERY, abs=EVERY)
 
 
-async def test_far_above_the_high_mark_the_run_is_stopped() -> None:
-    reader = Reader()
-    reader.value, reader.end = 21, 20
-    watched = Watched(reader)
-    async with watched.going():
-        assert watched.stop.kind is StopKind.SYSTEM
-        assert watched.stop.reason.startswith("STACK 21 > 10. Nothing is lost;")
-
-
-async def test_a_changed_threshold_counts_at_once() -> None:
+async def test_far_above_the_high_mark_the_run_is_stopped_and_a_changed_mark_counts_at_once() -> None:
     reader = Reader()
     reader.value = 9
     watched = Watched(reader)
@@ -264,9 +243,11 @@ async def test_a_changed_threshold_counts_at_once() -> None:
         watched.throttle.look()
         await settle()
         assert watched.holds.why == "STACK 9 > 5"
-
-
-# ---- a gauge that cannot be read ---------------------------------------------------------------------------------
+        reader.value, reader.end = 21, 20
+        watched.throttle.look()
+        await settle()
+        assert watched.stop.kind is StopKind.SYSTEM
+        assert watched.stop.reason.startswith("STACK 21 > 5. Nothing is lost;")
 
 
 async def test_a_gauge_that_cannot_be_read_holds_until_it_can() -> None:
@@ -297,9 +278,6 @@ async def test_one_that_cannot_be_read_for_long_stops_the_run() -> None:
         await anyio.sleep(5.0)
         assert watched.stop.kind is StopKind.SYSTEM
         assert "STACK could not be read for 60 s: the database is away" in watched.stop.reason
-
-
-# ---- when it is read ---------------------------------------------------------------------------------------------
 
 
 async def test_one_that_calls_add_nothing_to_is_read_every_so_often_and_oftener_while_it_holds() -> None:

@@ -101,9 +101,6 @@ async def steering(tmp_path: Path) -> AsyncIterator[Steering]:
         yield Steering(ControlHandler(run, journal, fake), run, journal, fake)
 
 
-# ---- through the mailbox -----------------------------------------------------------------------------------------
-
-
 async def test_a_run_tells_what_it_is_like_and_a_command_shows_in_it_at_once(steering: Steering) -> None:
     journal, run = steering.journal, steering.run
     assert await journal.mailbox.live(run) is None
@@ -163,7 +160,7 @@ async def test_what_was_meant_for_an_earlier_process_is_not_carried_out(steering
     assert not steering.fake.stopping.requested
 
 
-async def test_a_fault_of_ours_and_what_takes_too_long_are_answered_and_end_nothing(
+async def test_faults_and_what_takes_too_long_have_answers(
     steering: Steering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def faulty(*_: object) -> ControlAnswer:
@@ -183,9 +180,7 @@ async def test_a_fault_of_ours_and_what_takes_too_long_are_answered_and_end_noth
         assert not (await steering.asks('{"command": "pause"}')).refused
 
 
-async def test_a_journal_that_cannot_be_written_ends_neither_the_run_nor_what_it_hears(
-    steering: Steering, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_journal_that_fails_ends_no_hearing(steering: Steering, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "SECOND", 0.01)
     failed = anyio.Event()
 
@@ -214,9 +209,6 @@ async def test_a_status_comes_as_it_was_said_with_the_templates_of_its_sentences
         assert isinstance(one, Said)
         assert isinstance(other, Said)
         assert (one.template, one.values) == (other.template, other.values)
-
-
-# ---- what a run says of itself -----------------------------------------------------------------------------------
 
 
 def a_status() -> Status:
@@ -262,9 +254,6 @@ async def test_what_another_process_says_is_judged_like_input(forged: dict[str, 
             to_live(text)
 
 
-# ---- the commands ------------------------------------------------------------------------------------------------
-
-
 async def test_what_the_journal_alone_was_told_meanwhile_is_heeded_with_the_next_word(steering: Steering) -> None:
     # A client that finds nobody writes the journal, and asks once more, lest a run has begun in between.
     await steering.journal.pause(steering.run, OLGA)
@@ -289,9 +278,7 @@ async def test_set_sets_all_that_it_names_at_once_and_the_journal_keeps_it(steer
 
 
 @pytest.mark.parametrize("wrong", [{"rate": "abc"}, {"speed": "9"}])
-async def test_where_one_is_wrong_nothing_is_set_for_no_moment_and_that_is_noted_too(
-    wrong: dict[str, str], steering: Steering
-) -> None:
+async def test_where_one_is_wrong_nothing_is_set_but_noted(wrong: dict[str, str], steering: Steering) -> None:
     refused, said = await steering.obey("set", **{"in-flight": "1000"}, **wrong)
     assert refused
     assert said.endswith("; nothing was changed")
@@ -314,7 +301,7 @@ async def test_what_is_noted_is_bounded(steering: Steering) -> None:
     assert max(len(command), len(answer)) == 500
 
 
-async def test_a_pause_and_a_continue_at_one_time_leave_run_and_journal_of_one_mind(
+async def test_pause_and_continue_at_once_leave_one_state(
     steering: Steering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paused, pausing, unpausing = anyio.Event(), steering.journal.pause, steering.journal.unpause
@@ -359,9 +346,7 @@ async def test_what_the_journal_cannot_keep_is_refused_and_not_done(
     assert ((await steering.now()).paused_at is not None) == (command == "continue")
 
 
-async def test_a_journal_that_fails_keeps_nobody_from_stopping(
-    steering: Steering, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_journal_that_fails_hinders_no_stop(steering: Steering, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steering.journal.history, "note_command", fails)
     refused, said = await steering.obey("stop")
     assert refused

@@ -9,7 +9,7 @@ from checkpoints.records import Item
 from checkpoints.states import State
 from engine.outcomes import Cause, Outcome
 from engine.pacing.breaker import Breaker
-from engine.pacing.holds import PAUSED, Stop, StopKind
+from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
 from engine.pacing.retries import RetryBudget
 from engine.pacing.throttle import Gauge, GaugeReading, Throttle
@@ -70,9 +70,6 @@ class Setting:
     def come_back(self, outcome: Outcome) -> bool:
         """The call that left last comes back; whether its outcome says something of its row."""
         return not self.gate.leave(self.passed.pop(), outcome)
-
-
-# ---- the window --------------------------------------------------------------------------------------------------
 
 
 class Noted:
@@ -171,9 +168,6 @@ async def test_a_window_that_was_fixed_begins_with_two_when_it_is_to_follow_the_
         assert setting.gate.size == first
 
 
-# ---- what holds --------------------------------------------------------------------------------------------------
-
-
 async def test_a_call_waits_for_a_reading_when_there_is_no_room_left() -> None:
     depth = 0.0
 
@@ -193,42 +187,6 @@ async def test_a_call_waits_for_a_reading_when_there_is_no_room_left() -> None:
         assert setting.left == [1.0] * 10
         assert setting.holds.why == "STACK 0 of 10"
         tasks.cancel_scope.cancel()
-
-
-# ---- a stop ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("waits_for", ["the window", "the rate", "a hold", "a reading", "a slow start"])
-async def test_nobody_waits_any_longer_when_a_stop_is_asked_for(waits_for: str) -> None:
-    async def never() -> GaugeReading:
-        await anyio.sleep_forever()
-        raise AssertionError
-
-    setting = Setting(
-        in_flight=1 if waits_for == "the window" else 100,
-        rate=0.001 if waits_for == "the rate" else None,
-        gauges=[Gauge("STACK", never)] if waits_for == "a reading" else [],
-    )
-    if waits_for in {"the window", "the rate"}:
-        await setting.enter()
-    elif waits_for == "a hold":
-        setting.holds.put(PAUSED, "paused")
-    elif waits_for == "a slow start":
-        setting.breaker.most = 0
-    async with anyio.create_task_group() as tasks:
-        for _ in range(3):
-            tasks.start_soon(setting.enter)
-        await anyio.sleep(3)
-        assert setting.refused == 0
-        setting.stop.request(StopKind.INTERRUPTED, "enough")
-        setting.gate.release()
-    assert setting.refused == 3
-    await setting.enter()
-    assert setting.refused == 4
-    assert setting.gate.in_flight == len(setting.left) <= 1
-
-
-# ---- another process goes on -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("waits", "first"), [(0.0, 1.5), (1.0, 0.5), (60.0, 0.0)])
