@@ -29,17 +29,11 @@ _FILE = re.compile(rf"`((?:{'|'.join([*ROOMS, 'tests', 'tools', 'benchmarks'])})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_page_that_a_page_points_to_is_there(page: Path) -> None:
+def test_every_page_and_file_that_a_page_names_is_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     links = [page.parent / link.partition("#")[0] for link in _LINK.findall(text) if "://" not in link]
-    named = [ROOT / name for name in _NAMED.findall(text)]
+    named = [ROOT / name for name in {*_NAMED.findall(text), *_FILE.findall(text)}]
     assert [str(path) for path in (*links, *named) if not path.exists()] == []
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_file_that_a_page_names_is_there(page: Path) -> None:
-    named = set(_FILE.findall(page.read_text(encoding="utf-8")))
-    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
 
 
 def test_the_readme_leads_to_every_page_and_is_short() -> None:

@@ -115,22 +115,6 @@ def test_a_chain_of_any_length_counts_as_often_as_it_was_turned(length: int, out
         asyncio.run(check(Path(folder) / "journal.db"))
 
 
-async def test_what_was_entered_anew_is_told_by_the_undo_that_would_be_undone(journal: Journal) -> None:
-    run = await frozen_run(journal, new_item("a"), new_item("b"))
-    items = await accepted(journal, run)
-    back = await undone(journal, items)
-    ids = [item.item_id for item in back]
-    assert await journal.entered_anew(ids) == {}
-    anew = await frozen_run(journal, new_item("a"))
-    assert await journal.entered_anew(ids) == {ids[0]: anew.name}
-    # Of another billing: nothing to do with it.
-    await frozen_run(journal, new_item("b"), new=NewRun("balances", {}, "elsewhere", "input.csv"))
-    assert await journal.entered_anew(ids) == {ids[0]: anew.name}
-    await undone(journal, await accepted(journal, anew))
-    assert await journal.entered_anew(ids) == {}
-    assert await journal.entered_anew([item.item_id for item in items]) == {}
-
-
 # ---- corrected rows ----------------------------------------------------------------------------------------------
 
 

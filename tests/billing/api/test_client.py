@@ -84,7 +84,7 @@ async def test_nobody_listens_or_the_name_does_not_resolve() -> None:
         (b"", {"deadline": TINY}, "no connection in time"),
     ],
 )
-async def test_a_server_without_tls_or_silent_at_first(answer: bytes, settings: dict[str, float], told: str) -> None:
+async def test_a_server_without_tls_or_silent_at_first(answer: bytes, settings: dict[str, Any], told: str) -> None:
     async def plain(peer: Peer) -> None:
         await peer.reader.read(1)
         peer.writer.write(answer)
@@ -188,7 +188,7 @@ async def test_what_left_and_found_no_answer_is_lost_and_not_repeated(steps: Seq
     ids=["reading", "silence", "within the body", "trickling"],
 )
 async def test_an_answer_that_does_not_come_or_trickles_is_lost_at_the_deadline(
-    steps: Sequence[Step], settings: dict[str, float], told: str
+    steps: Sequence[Step], settings: dict[str, Any], told: str
 ) -> None:
     seen, server = await asyncio.wait_for(seen_of(READ, *steps, **settings), MOST_SECONDS)
     assert isinstance(seen, Lost)
@@ -427,9 +427,7 @@ async def test_a_connection_that_has_rested_for_long_is_not_used_any_more(monkey
 
 @pytest.mark.parametrize("row", [7, None])
 @pytest.mark.parametrize("behind", [LATE, STRAY, b"\0\0\0"])
-async def test_an_answer_with_something_behind_it_is_lost_and_no_other_rows(
-    behind: bytes, row: int | None
-) -> None:
+async def test_an_answer_with_something_behind_it_is_lost_and_no_other_rows(behind: bytes, row: int | None) -> None:
     """It answers one row twice and swallows the next: the second answer came before that was written."""
     async with served(talk([READ, CLEAN + behind, READ], [EACH])) as server, client_of(server.url) as client:
         assert isinstance(await client.send(WRITE, row=row), Lost)

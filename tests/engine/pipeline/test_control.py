@@ -149,15 +149,12 @@ async def test_what_is_no_command_is_told_what_one_looks_like(steering: Steering
         for garbage in NO_COMMANDS:
             answer = await steering.asks(garbage)
             assert (answer.refused, 'is a JSON object like {"command": "pause"}' in answer.said) == (True, True)
+        # What was meant for an earlier process is not carried out.
+        answer = await steering.asks('{"command": "stop"}', replace(steering.run, epoch=steering.run.epoch - 1))
+        assert (answer.refused, "does not work on the run any more" in answer.said) == (True, True)
+        assert not steering.fake.stopping.requested
         # Mistyped, asked again.
         assert not (await steering.asks('{"command": "pause"}')).refused
-
-
-async def test_what_was_meant_for_an_earlier_process_is_not_carried_out(steering: Steering) -> None:
-    async with under_control(steering.run, steering.journal, steering.fake):
-        answer = await steering.asks('{"command": "stop"}', replace(steering.run, epoch=steering.run.epoch - 1))
-    assert (answer.refused, "does not work on the run any more" in answer.said) == (True, True)
-    assert not steering.fake.stopping.requested
 
 
 async def test_faults_and_what_takes_too_long_have_answers(
@@ -287,17 +284,14 @@ async def test_where_one_is_wrong_nothing_is_set_but_noted(wrong: dict[str, str]
     assert [(who, answer) for who, _, answer in await steering.noted()] == [(OLGA, said)]
 
 
-async def test_an_unknown_command_is_told_which_there_are(steering: Steering) -> None:
+async def test_an_unknown_command_is_told_which_there_are_and_what_is_noted_is_bounded(steering: Steering) -> None:
     refused, said = await steering.obey("x" * 5000)
     assert refused
     assert "set, pause, continue, stop" in said
     assert await steering.obey("set") == (True, "nothing is named that is to be set")
     assert len(said) < 200
-
-
-async def test_what_is_noted_is_bounded(steering: Steering) -> None:
     await steering.obey("set", rate="9" * 10_000)
-    ((_, command, answer),) = await steering.noted()
+    *_, (_, command, answer) = await steering.noted()
     assert max(len(command), len(answer)) == 500
 
 
