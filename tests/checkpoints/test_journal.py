@@ -187,9 +187,6 @@ async def test_after_the_approval_nothing_is_withdrawn_for_it_may_have_been_sent
     assert (totals.frozen, totals.refused) == (4, 1)
 
 
-# ---- claiming, recording, doubting -------------------------------------------------------------------------------
-
-
 # ---- reading -----------------------------------------------------------------------------------------------------
 
 
@@ -258,9 +255,6 @@ async def test_shared_lanes_are_those_that_more_than_one_pending_item_reaches(jo
     assert await journal.shared_lanes(run) == Shared(1, 3, Decimal("0.30"))
     empty = await frozen_run(journal, new_item("8", lane="a"))
     assert await journal.shared_lanes(empty) == Shared()
-
-
-# ---- two at once -------------------------------------------------------------------------------------------------
 
 
 async def test_the_first_pause_is_the_one_that_counts_until_it_ends(journal: Journal) -> None:

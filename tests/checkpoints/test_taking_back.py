@@ -198,9 +198,6 @@ async def test_rows_of_one_lane_that_stand_are_told_from_those_taken_back(journa
     assert await journal.mates_in_shared_lanes(run, {"account:2"}) == ([], set())
 
 
-# ---- an undo of an undo that is under way ------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("state", [State.PENDING, State.SENDING, State.UNKNOWN, State.MANUAL, State.REJECTED])
 async def test_what_an_undo_of_an_undo_may_restore_is_not_entered_anew(journal: Journal, state: State) -> None:
     items = await accepted(journal, await frozen_run(journal, new_item("a")))

@@ -239,9 +239,6 @@ def judged_text(body: bytes | str, status: int = 200, **how: Any) -> object:
     return read_answer(status, JSON, body.encode() if isinstance(body, str) else body, **how)
 
 
-# ---- numbers -----------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("number", [HUGE, "-1e300000000", "1e-300000000", "0e999999999", "1" * 60 + ".5"])
 def test_a_number_that_is_none_stays_the_text_that_it_is(number: str) -> None:
     began = time.process_time()
@@ -274,9 +271,6 @@ def test_money_that_is_no_amount_is_refused_at_once(value: Any) -> None:
     assert time.process_time() - began < MOST_SECONDS
 
 
-# ---- the row's own ------------------------------------------------------------------------------------------------
-
-
 def test_what_cannot_be_read_of_an_object_is_told_and_the_rest_is_read() -> None:
     answer = [{"pk": 5, "fields": {"id": 5, "limit": "-10.50", "limit_warning": "n/a"}}]
     (thing,) = of_answer("AdminAccounts", {"id": "5"}, ("id", "limit", "limit_warning"), answer)
@@ -291,16 +285,10 @@ def test_other_odd_values_are_faults_too(field: str, value: object) -> None:
     assert len(thing.faults[field]) < 200
 
 
-# ---- ids ---------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("key", [0, -5, "abc", "", True, 10**30, "9" * 5000, "٥", None, [5], {"id": 5}, "5 ", 5.0])
 def test_what_is_no_id_is_none(key: object) -> None:
     for shape in ({"pk": key}, {"fields": {"id": key}}, {"op_id": key}, [{"pk": key}]):
         assert created_id(shape) is None
-
-
-# ---- two things at once -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -328,8 +316,6 @@ def test_equal_names_elsewhere_are_nobodys_business() -> None:
     assert judged_text('{"error": "boom", "result": null}') == RowRefused("boom", recognised=False)
     assert judged_text('{"result": "\\u00abда\\u00bb, error, error"}') == Accepted(result="«да», error, error")
 
-
-# ---- anything at all ---------------------------------------------------------------------------------------------
 
 NUMBERS = st.one_of(
     st.integers(),

@@ -385,9 +385,6 @@ def test_the_ceiling_doubles_with_each_failure_up_to_the_cap(failures: int, ceil
     assert backoff(failures, draw=shortest) == 0.0
 
 
-# ---- the budget of the whole run ---------------------------------------------------------------------------------
-
-
 def taken(budget: RetryBudget, now: float) -> int:
     """How many retries may be made at one moment."""
     count = 0
@@ -419,9 +416,6 @@ def test_who_waits_as_long_as_he_is_told_finds_one(floor: float, began: float) -
         now += budget.wait(now)
         assert budget.take(now)
         assert not budget.take(now)
-
-
-# ---- the rate ----------------------------------------------------------------------------------------------------
 
 
 def departures(rate: Rate, moments: list[float]) -> list[float]:

@@ -18,12 +18,6 @@ import pytest
 from checkpoints.pace import WindowPace
 from engine.pacing.window import InFlight, Window
 
-# A server and its clients in simulated time: what a window is tested against.
-#
-# The server works on as many calls at a time as it has slots, in the order in which they came; the others wait. How
-# long it works on a call scatters as it is told to. Whatever happens is an event in a heap, nothing waits for a real
-# clock, and equal seeds give equal runs.
-
 Scatter = Callable[[random.Random], float]
 """A service time, relative to their mean."""
 
@@ -225,9 +219,6 @@ def assert_well_used(simulation: Simulation, stretch: Stretch, least: float = 0.
     assert stretch.latency < 2 * own
 
 
-# ---- alone on a server whose answers take equal times ----
-
-
 @pytest.mark.parametrize("slots", SLOTS)
 @pytest.mark.parametrize("seconds", [0.02, 0.1, 0.3, 1.0])
 def test_it_finds_what_the_server_can_do_within_ten_seconds(slots: int, seconds: float) -> None:
@@ -256,9 +247,6 @@ def test_it_follows_a_capacity_that_halves_and_comes_back(slots: int, seconds: f
         assert_well_used(simulation, alone)
 
 
-# ---- alone on a server whose answers scatter ----
-
-
 @pytest.mark.parametrize(("scatter", "least"), [(uniform, 0.95), (lognormal, 0.93), (exponential, 0.8)])
 @pytest.mark.parametrize("slots", SLOTS)
 def test_answer_times_that_scatter_are_no_reason_to_do_less(slots: int, scatter: Scatter, least: float) -> None:
@@ -271,9 +259,6 @@ def test_answer_times_that_scatter_are_no_reason_to_do_less(slots: int, scatter:
         seen.append(alone)
     assert fmean(alone.used for alone in seen) >= 0.95
     assert fmean(alone.latency for alone in seen) < 2 * 0.1
-
-
-# ---- with others on the server ----
 
 
 def shares(simulation: Simulation, seconds: float) -> list[float]:
@@ -315,9 +300,6 @@ def test_busy_answers_now_and_then_neither_stop_it_nor_make_it_grow(slots: int, 
         (alone,) = simulation.pass_by(30.0)
         assert alone.troubles > 0
         assert_well_used(simulation, alone, least)
-
-
-# ---- troubles ----
 
 
 @pytest.mark.parametrize(("share", "patience"), [(0.01, 2.0), (0.1, 0.5)])
@@ -373,9 +355,6 @@ def test_a_window_of_one_call_does_not_say_that_it_measures() -> None:
     assert said == {"window 1 (finding the server's limit)", "window 1 (at its cap)"}
 
 
-# ---- an application that has less to send ----
-
-
 @pytest.mark.parametrize(("most", "seconds"), [(0, 3600.0), (1, 60.0)])
 @pytest.mark.parametrize("scatter", [alike, lognormal])
 def test_a_pause_or_a_rate_is_not_taken_for_the_servers_limit(scatter: Scatter, most: int, seconds: float) -> None:
@@ -390,9 +369,6 @@ def test_a_pause_or_a_rate_is_not_taken_for_the_servers_limit(scatter: Scatter, 
     (after,) = simulation.pass_by(5.0)
     assert_well_used(simulation, after)
     assert client.window.size >= before / 2
-
-
-# ---- what another owner of the billing goes on with ----
 
 
 def learned(slots: int, scatter: Scatter = alike) -> WindowPace:
