@@ -46,7 +46,7 @@ async def run(journal: Journal) -> Run:
     return await journal.create_run(NEW_RUN)
 
 
-async def test_a_run_is_held_once_by_who_is_named_and_it_alone(path: Path, journal: Journal, run: Run) -> None:
+async def test_a_run_has_one_holder_who_is_named(path: Path, journal: Journal, run: Run) -> None:
     before, beside = datetime.now(UTC) - timedelta(seconds=1), await journal.create_run(NEW_RUN)
     async with open_journal(path) as other:
         for one in (journal, other):

@@ -569,7 +569,7 @@ def rows_of(place: JournalAddress, run: Run) -> list[tuple[object, ...]]:
         return list(behind.execute(query, (run.run_id,)).fetchall())
 
 
-async def test_what_is_purged_is_known(journal: Journal, journal_address: JournalAddress, purge: Purge) -> None:
+async def test_money_is_known_after_a_purge(journal: Journal, journal_address: JournalAddress, purge: Purge) -> None:
     attribute = replace(PERSON, key="7/attribute", amount=None, wanted="value A")
     field = replace(attribute, key="7/limit", wanted=said("limit {sum}", sum="-1001"))
     run = await finished(journal, PERSON, attribute, field)

@@ -235,7 +235,7 @@ class Found:
 @pytest.mark.parametrize(
     ("megabytes", "held", "stopped"), [(230, False, False), (199, True, False), (60, True, False), (40, True, True)]
 )
-async def test_little_holds_and_less_ends(
+async def test_a_disk_nearly_full_holds_or_ends(
     megabytes: int, held: bool, stopped: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "statvfs", lambda _: Found(megabytes * 1_000_000))

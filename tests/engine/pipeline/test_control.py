@@ -157,9 +157,7 @@ async def test_what_is_no_command_is_told_what_one_looks_like(steering: Steering
         assert not (await steering.asks('{"command": "pause"}')).refused
 
 
-async def test_faults_and_what_takes_too_long_have_answers(
-    steering: Steering, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_faults_and_slow_commands_are_answered(steering: Steering, monkeypatch: pytest.MonkeyPatch) -> None:
     async def faulty(*_: object) -> ControlAnswer:
         raise RuntimeError("impossible")
 
@@ -177,7 +175,7 @@ async def test_faults_and_what_takes_too_long_have_answers(
         assert not (await steering.asks('{"command": "pause"}')).refused
 
 
-async def test_a_journal_that_fails_ends_no_hearing(steering: Steering, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_journal_ends_no_hearing(steering: Steering, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "SECOND", 0.01)
     failed = anyio.Event()
 
@@ -275,7 +273,7 @@ async def test_set_sets_all_that_it_names_at_once_and_the_journal_keeps_it(steer
 
 
 @pytest.mark.parametrize("wrong", [{"rate": "abc"}, {"speed": "9"}])
-async def test_where_one_is_wrong_nothing_is_set_but_noted(wrong: dict[str, str], steering: Steering) -> None:
+async def test_where_one_is_wrong_nothing_is_set(wrong: dict[str, str], steering: Steering) -> None:
     refused, said = await steering.obey("set", **{"in-flight": "1000"}, **wrong)
     assert refused
     assert said.endswith("; nothing was changed")

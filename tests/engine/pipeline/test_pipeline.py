@@ -174,7 +174,7 @@ async def test_a_journal_that_fails_ends_run_and_sending(journal: Journal, monke
     assert once_each(job)
 
 
-async def test_nothing_follows_from_an_outcome_unwritten(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_follows_from_an_unwritten_outcome(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     job = FakeJob(rows(30, lanes=6), {"3": [Call(Busy("locked"))]})
     record = journal.record
 
