@@ -46,21 +46,13 @@ async def taken_up(journal: Journal) -> Run:
     return await journal.take_up(await journal.create_run(NEW_RUN))
 
 
-async def test_what_nobody_takes_has_no_effect_later(journal: Journal) -> None:
-    run = await taken_up(journal)
-    assert await journal.mailbox.ask(run, OLGA, "stop", SHORT) == NOBODY
-    async with serving(journal, run) as owner:
-        assert (await journal.mailbox.ask(run, OLGA, "get", PATIENCE)).answer == "done: get"
-    assert [one.text for one in owner.taken] == ["get"]
-
-
-@pytest.mark.parametrize("seconds", [0, SHORT])
-async def test_no_request_is_left_by_who_does_not_wait(journal: Journal, seconds: float) -> None:
+@pytest.mark.parametrize("seconds", [None, 0, SHORT], ids=["its asker waits", "does not wait", "gives up"])
+async def test_what_nobody_takes_has_no_effect_later(journal: Journal, seconds: float | None) -> None:
     run = await taken_up(journal)
     with anyio.move_on_after(seconds):
-        await journal.mailbox.ask(run, OLGA, "stop", PATIENCE)
+        assert await journal.mailbox.ask(run, OLGA, "stop", PATIENCE if seconds is not None else SHORT) == NOBODY
     async with serving(journal, run) as owner:
-        await journal.mailbox.ask(run, OLGA, "get", PATIENCE)
+        assert (await journal.mailbox.ask(run, OLGA, "get", PATIENCE)).answer == "done: get"
     assert [one.text for one in owner.taken] == ["get"]
 
 

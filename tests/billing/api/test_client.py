@@ -408,21 +408,15 @@ async def test_a_connection_is_used_again_after_a_clean_answer_alone(answer: byt
         assert server.connections == 2
 
 
-async def test_a_call_that_names_no_row_goes_over_a_connection_of_its_own() -> None:
-    """None that was used before, and none that is used after it."""
+async def test_calls_of_rows_share_a_connection_that_has_not_rested_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call of no row goes over one that was not used before and is not after; a rested one is about to be closed."""
     async with served(talk([EACH])) as server, client_of(server.url) as client:
         for row, connections in ((1, 1), (2, 1), (None, 2), (None, 3), (3, 3)):
             assert await client.send(WRITE, row=row) == Accepted(result=1)
             assert server.connections == connections
-
-
-async def test_a_connection_that_has_rested_for_long_is_not_used_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server may be about to close it, and the call would be lost."""
-    async with served(talk([EACH])) as server, client_of(server.url) as client:
-        assert await client.send(WRITE, row=1) == Accepted(result=1)
         monkeypatch.setattr("billing.api.wire.RESTING", 0.0)
-        assert await client.send(WRITE, row=1) == Accepted(result=1)
-        assert server.connections == 2
+        assert await client.send(WRITE, row=3) == Accepted(result=1)
+        assert server.connections == 4
 
 
 @pytest.mark.parametrize("row", [7, None])

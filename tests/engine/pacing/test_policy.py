@@ -221,6 +221,10 @@ async def test_what_is_free_is_asked_of_the_real_disk(tmp_path: Path) -> None:
     assert little.value > little.high
     assert little.value < little.end
     assert "MB free for the journal" in little.text
+    # Of one that is gone nothing is asked where nothing is wanted.
+    assert await read_disk(tmp_path / "nowhere", 0) is None
+    with pytest.raises(LookUpFailed, match="nowhere: No such file"):
+        await read_disk(tmp_path / "nowhere", 1)
 
 
 class Found:
@@ -242,12 +246,6 @@ async def test_a_disk_nearly_full_holds_or_ends(
     measure = await read_disk(Path("journal"), 200_000_000)
     assert measure is not None
     assert (measure.value > measure.high, measure.value > measure.end) == (held, stopped)
-
-
-async def test_a_disk_that_is_gone_cannot_be_read(tmp_path: Path) -> None:
-    assert await read_disk(tmp_path / "nowhere", 0) is None, "with nothing wanted nothing is asked"
-    with pytest.raises(LookUpFailed, match="nowhere: No such file"):
-        await read_disk(tmp_path / "nowhere", 1)
 
 
 class FilesOfASystem:
