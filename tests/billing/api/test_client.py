@@ -409,7 +409,7 @@ async def test_a_connection_is_used_again_after_a_clean_answer_alone(answer: byt
 
 
 async def test_calls_of_rows_share_a_connection_that_has_not_rested_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call of no row goes over one that was not used before and is not after; a rested one is about to be closed."""
+    """A call of no row goes over one that was not used before nor is after; a rested one is about to be closed."""
     async with served(talk([EACH])) as server, client_of(server.url) as client:
         for row, connections in ((1, 1), (2, 1), (None, 2), (None, 3), (3, 3)):
             assert await client.send(WRITE, row=row) == Accepted(result=1)
