@@ -1,16 +1,14 @@
-import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from checkpoints.address import JournalAddress
 from checkpoints.errors import ForbiddenTransition, NoSuchRun
 from checkpoints.journal import NAME_LETTERS, Journal
 from checkpoints.records import (
@@ -41,6 +39,7 @@ from tests.checkpoints.samples import (
     seen,
     states,
 )
+from tests.checkpoints.shells import shell
 from tests.conftest import SHARED_FIXTURES
 
 # ---- runs --------------------------------------------------------------------------------------------------------
@@ -513,11 +512,13 @@ async def test_an_undo_in_doubt_has_taken_nothing_back_until_it_is_found(journal
         assert await journal.in_effect(run) == []
 
 
-async def test_a_claim_is_durable_and_counted_and_an_answer_kept_with_its_state(journal: Journal, path: Path) -> None:
+async def test_a_claim_is_durable_and_counted_and_an_answer_kept_with_its_state(
+    journal: Journal, journal_address: JournalAddress
+) -> None:
     run = await frozen_run(journal, new_item("1"), new_item("2"))
     one, two = (await ids(journal, run)).values()
     await journal.claim(run, [one])
-    with closing(sqlite3.connect(path)) as reader:
+    with shell(journal_address) as reader:
         assert reader.execute("select state, attempts, sent_at is null from items order by number").fetchall() == [
             ("sending", 1, 0),
             ("pending", 0, 1),

@@ -19,6 +19,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from checkpoints.address import JournalAddress
 from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import JournalUnreadable, RunHeld
 from checkpoints.journal import Journal, open_journal
@@ -46,9 +47,9 @@ async def run(journal: Journal) -> Run:
     return await journal.create_run(NEW_RUN)
 
 
-async def test_a_run_has_one_holder_who_is_named(path: Path, journal: Journal, run: Run) -> None:
+async def test_a_run_has_one_holder_who_is_named(journal: Journal, journal_address: JournalAddress, run: Run) -> None:
     before, beside = datetime.now(UTC) - timedelta(seconds=1), await journal.create_run(NEW_RUN)
-    async with open_journal(path) as other:
+    async with open_journal(journal_address) as other:
         for one in (journal, other):
             async with one.taken_up(run):
                 for again in (journal, other):
