@@ -119,6 +119,19 @@ async def test_what_another_machine_takes_over_is_fenced_in_every_run_of_the_bil
         assert (once_more.until_free, once_more.until_calls_end) == (0.0, 0.0)
 
 
+async def test_a_journal_that_is_restored_or_copied_is_seen_not_to_know_all_calls(address: JournalAddress) -> None:
+    async with open_journal(address) as journal:
+        run = await frozen_run(journal, new_item("a"))
+        for _ in range(2):
+            async with journal.taken_up(run, SENDS) as ours:
+                assert journal.lease_of(ours).knows_all_calls
+        with shell(address) as server:
+            # As pg_restore puts them back: the rows are those of before, the table is another one.
+            server.execute("truncate items cascade")
+        async with journal.taken_up(run, SENDS) as ours:
+            assert not journal.lease_of(ours).knows_all_calls
+
+
 async def test_who_sends_nothing_keeps_its_run_when_the_billing_is_taken_elsewhere(address: JournalAddress) -> None:
     """As `run … --detach` while it reads its rows."""
     async with open_journal(address) as journal, open_journal(address) as other:

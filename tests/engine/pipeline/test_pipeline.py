@@ -23,7 +23,7 @@ from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
 from lab.crash.loops import loops
-from tests.engine.doubles import LOST_WITH_EFFECT, Call, FakeJob, rows
+from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, rows
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
@@ -143,6 +143,20 @@ async def test_a_look_that_fails_stops_the_run_with_the_doubt_kept(journal: Jour
     assert once_each(job)
 
 
+@pytest.mark.parametrize("effect", [True, False])
+async def test_at_the_start_all_that_was_being_sent_is_looked_up_first(journal: Journal, effect: bool) -> None:
+    job = FakeJob(rows(10))
+    run = await approved(journal, job)
+    sending = [item for item in await journal.items(run, EVERY_STATE) if item.key in {"2", "5"}]
+    await journal.claim(run, [item.item_id for item in sending])
+    job.effects.update({"2": effect, "5": effect})
+    migration = await migrated(journal, job, run=run)
+    assert job.looked_up == [["2", "5"]]
+    assert await migration.counts() == {State.ACCEPTED: 10}
+    assert ("2" in job.calls) == (not effect)
+    assert once_each(job)
+
+
 async def test_a_journal_that_fails_ends_run_and_sending(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     job = FakeJob(rows(100))
     migration = await prepared(journal, job)
@@ -172,6 +186,21 @@ async def test_a_journal_that_fails_ends_run_and_sending(journal: Journal, monke
     second = await migrated(journal, job, run=migration.run)
     assert await second.counts() == {State.ACCEPTED: 100}
     assert once_each(job)
+
+
+async def test_no_call_is_made_before_its_intent_is_on_the_disk(journal: Journal) -> None:
+    job = FakeJob(rows(30, lanes=10), {"3": [Call(Busy("locked"))], "4": [LOST_WITHOUT]})
+    seen: list[State] = []
+
+    async def during(item: Item) -> None:
+        found = await journal.items(migration.run, EVERY_STATE, after=item.number - 1, size=1)
+        seen.extend(one.state for one in found)
+
+    job.during = during
+    migration = await prepared(journal, job)
+    await migration.go()
+    assert len(seen) == len(job.calls) == 32
+    assert set(seen) == {State.SENDING}
 
 
 async def test_nothing_follows_from_an_unwritten_outcome(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
