@@ -29,17 +29,11 @@ _FILE = re.compile(rf"`((?:{'|'.join([*ROOMS, 'tests', 'tools', 'benchmarks'])})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_page_that_a_page_points_to_is_there(page: Path) -> None:
+def test_every_page_and_file_that_a_page_names_is_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     links = [page.parent / link.partition("#")[0] for link in _LINK.findall(text) if "://" not in link]
-    named = [ROOT / name for name in _NAMED.findall(text)]
+    named = [ROOT / name for name in {*_NAMED.findall(text), *_FILE.findall(text)}]
     assert [str(path) for path in (*links, *named) if not path.exists()] == []
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_file_that_a_page_names_is_there(page: Path) -> None:
-    named = set(_FILE.findall(page.read_text(encoding="utf-8")))
-    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
 
 
 def test_the_readme_leads_to_every_page_and_is_short() -> None:
@@ -60,9 +54,13 @@ def test_the_readme_leads_to_every_page_and_is_short() -> None:
     assert len(readme.read_text(encoding="utf-8").splitlines()) <= README_LINES
 
 
-def test_contributing_begins_with_one_command() -> None:
+def test_contributing_begins_with_one_command_hooks_fetch_nothing_and_packages_are_typed() -> None:
     lines = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if line][1] == "    make test"
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    assert re.findall(r"repo: (.*)", hooks) == ["local"]
+    assert set(re.findall(r"language: (.*)", hooks)) == {"system"}
+    assert [room for room in ROOMS if not (ROOT / room / "py.typed").is_file()] == []
 
 
 def test_no_sentence_stands_twice() -> None:
@@ -136,13 +134,3 @@ def _prose(path: Path, text: str) -> str:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
     ]
     return "\n".join([*comments, *texts])
-
-
-def test_every_package_says_that_it_is_typed() -> None:
-    assert [room for room in ROOMS if not (ROOT / room / "py.typed").is_file()] == []
-
-
-def test_hooks_before_a_commit_fetch_nothing() -> None:
-    hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
-    assert re.findall(r"repo: (.*)", hooks) == ["local"]
-    assert set(re.findall(r"language: (.*)", hooks)) == {"system"}

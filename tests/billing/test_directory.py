@@ -149,15 +149,12 @@ def test_where_it_is_not_said_that_is_told(billing_file: Path, statement: str) -
         assert not check_scale(database)
 
 
-def test_all_contract_numbers_are_read_with_those_of_deleted_subscribers(either_database: Database) -> None:
-    found = [one for page in numbers_taken(either_database) for one in page]
+def test_numbers_accounts_and_pools_are_read_with_those_of_deleted_ones(either_database: Database) -> None:
+    numbers = [one for page in numbers_taken(either_database) for one in page]
     sql = "select a.id, a.contract_number, a.deleted from abonents a where a.is_folder = 0 order by a.id"
-    wanted = [(number, bool(deleted), str(key)) for key, number, deleted in either_database.query(sql) if number]
-    assert [(one.number, one.deleted, one.abonent) for one in found] == wanted
-    assert {one.deleted for one in found} == {True, False}
-
-
-def test_all_accounts_are_read_with_their_subscribers(either_database: Database) -> None:
+    rows = [(number, bool(deleted), str(key)) for key, number, deleted in either_database.query(sql) if number]
+    assert [(one.number, one.deleted, one.abonent) for one in numbers] == rows
+    assert {one.deleted for one in numbers} == {True, False}
     found = [one for page in accounts_taken(either_database) for one in page]
     sql = (
         "select u.login, u.ip, u.deleted, a.id, a.contract_number from users u "
@@ -168,9 +165,6 @@ def test_all_accounts_are_read_with_their_subscribers(either_database: Database)
         for login, ip, deleted, key, number in either_database.query(sql)
     ]
     assert [(one.login, one.address, one.deleted, one.abonent, one.number) for one in found] == wanted
-
-
-def test_pools_have_their_ranges(either_database: Database) -> None:
     assert pool_ranges(either_database) == {str(key): (pool.first, pool.last) for key, pool in POOLS.items()}
 
 

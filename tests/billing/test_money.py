@@ -170,20 +170,12 @@ def test_what_was_meant_comes_first_with_its_reason(typed: str, meant: str, why:
     assert nearest(typed, EXISTING)[0] == meant
 
 
-def test_the_same_in_other_clothes_comes_before_what_looks_more_alike() -> None:
+def test_the_nearest_are_suggested_sameness_before_likeness() -> None:
     assert nearest("А15", ["Б15", "В15", "А151", "A15"])[0] == "A15"
-
-
-def test_nothing_is_suggested_where_nothing_is_near() -> None:
     assert nearest("ЖЖЖ-777", EXISTING) == []
-
-
-def test_at_most_n_are_suggested_and_none_twice() -> None:
-    numbers = [f"1000{digit}" for digit in range(10)] * 2
-    assert nearest("1000X", numbers, n=2) == ["10000", "10001"]
-
-
-def test_likeness_is_looked_at_for_the_first_only_sameness_for_all() -> None:
+    # No more than asked for, and none twice.
+    assert nearest("1000X", [f"1000{digit}" for digit in range(10)] * 2, n=2) == ["10000", "10001"]
+    # Likeness is looked at for the first only.
     search = Search(["20002", "А15", "20003"], compared=1)
     search.offer(EXISTING)
     found = {unknown: [s.contract_number for s in near] for unknown, near in search.found().items()}

@@ -119,25 +119,19 @@ def test_secrets_by_name_in_requests_and_answers() -> None:
     }
 
 
-def test_the_numbers_around_a_secret_keep_every_digit() -> None:
-    body = b'{"op_summa": 1.50, "big": 123456789012345678901234567890, "psw": "abcdef"}'
-    assert SecretRemover().body(JSON, body) == (
-        '{"op_summa":1.50,"big":123456789012345678901234567890,"psw":"•••"}'.encode()
-    )
-
-
-def test_the_session_of_a_cabinet_is_a_secret_result() -> None:
-    body = b'{"call": "x", "result": "f00dcafe"}'
-    concealed = SecretRemover().body(JSON, body, ["get_or_create_dynamic_session"])
-    assert json.loads(concealed) == {"call": "x", "result": "•••"}
-    assert SecretRemover().body(JSON, body, ["objects.get"]) is body
-
-
-def test_half_an_answer_and_a_page_that_prints_the_form() -> None:
+def test_secrets_go_from_numbers_sessions_half_answers_and_pages_that_print_the_form() -> None:
     concealer = SecretRemover()
     assert concealer.body(JSON, b'{"result": {"psw": "abc def') == '{"result": {"psw": •••'.encode()
     page = concealer.body({}, b"<pre>method1=x&psw=abcdef&amp;</pre> password: 'a b'")
     assert page == "<pre>method1=x&psw=•••&amp;</pre> password: •••'".encode()
+    body = b'{"op_summa": 1.50, "big": 123456789012345678901234567890, "psw": "abcdef"}'
+    assert concealer.body(JSON, body) == (
+        '{"op_summa":1.50,"big":123456789012345678901234567890,"psw":"•••"}'.encode()
+    )
+    body = b'{"call": "x", "result": "f00dcafe"}'
+    concealed = concealer.body(JSON, body, ["get_or_create_dynamic_session"])
+    assert json.loads(concealed) == {"call": "x", "result": "•••"}
+    assert concealer.body(JSON, body, ["objects.get"]) is body
 
 
 @pytest.mark.parametrize("charset", ["cp1251", "koi8-r", "utf-16-le"])

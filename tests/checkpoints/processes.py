@@ -44,9 +44,6 @@ def hear(pipe: Connection) -> object:
     return pipe.recv()
 
 
-# ---- what they run -----------------------------------------------------------------------------------------------
-
-
 def hold(pipe: Connection, path: Path) -> None:
     """Work on the first run until told to let go."""
 

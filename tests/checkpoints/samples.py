@@ -71,6 +71,20 @@ async def frozen_run(journal: Journal, *items: NewItem, new: NewRun = NEW_RUN) -
     return run
 
 
+async def seen(journal: Journal, *items: NewItem, run: Run | None = None) -> list[list[EarlierEntry]]:
+    """What a run, or a new one, would find of the key of each of these items."""
+    found: list[list[EarlierEntry]] = []
+
+    def judge(item: NewItem, twins: Sequence[EarlierEntry]) -> NewItem:
+        found.append(list(twins))
+        return item
+
+    run = run or await journal.create_run(NEW_RUN)
+    for item in items:
+        await journal.judged(run, [item], judge)
+    return found
+
+
 async def all_items(journal: Journal, run: Run) -> list[Item]:
     return await journal.items(run, EVERY_STATE, size=1_000_000)
 

@@ -5,6 +5,7 @@ import re
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -18,11 +19,11 @@ from checkpoints.errors import JournalNotCopied, RunHeld
 from checkpoints.journal import open_journal
 from checkpoints.purge import Purge
 from checkpoints.queries import MAILBOX, Queries, fill_states
-from checkpoints.records import Change, Merged, NewItem, NewRun, NewRunner, Refusal
+from checkpoints.records import Merged, NewItem, NewRunner
 from checkpoints.sqlite_connection import connect
-from checkpoints.states import State
-from tests.checkpoints.samples import NEW_RUN, keep, new_item, page
+from tests.checkpoints.samples import NEW_RUN, frozen_run, keep, new_item, page
 from tests.checkpoints.shells import shell
+from tests.checkpoints.test_two_runs import made, one_of
 from tests.postgres_server import PostgresServer
 
 Place = Callable[[str], JournalAddress]
@@ -68,36 +69,15 @@ def _tables() -> dict[str, list[str]]:
 async def _fill(where: JournalAddress) -> None:
     """Runs with items in every state, and a row in every table."""
     async with open_journal(where) as journal:
-        run = await journal.create_run(NEW_RUN)
-        items = [new_item(str(n), f"{n}.10", line=n) for n in range(1, 30)]
+        run = await made(journal, approve=False)
+        carrier, carried = [await one_of(journal, run, key) for key in ("pending", "conflict")]
+        await journal.merge(run, [Merged(carrier.item_id, (carried.item_id,), "one call", "{}", carrier.amount)])
+        await journal.approve(run)
         odd = NewItem("ключ", 'O\'Brien \\ "q" %s :x', "lane", '{"x":"\\\\u0000 \u2028"}', None, None, ("", "я"))
-        async with journal.taken_up(run) as ours:
-            await journal.freeze(ours, page(*items, odd, refusals=[Refusal(3, "sum", "who", "why", ("a",))]), keep)
-            pending = await journal.items(ours, {State.PENDING}, size=99)
-            # The first row is carried by a later one.
-            await journal.merge(
-                ours, [Merged(pending[5].item_id, (pending[0].item_id,), "one call", "{}", pending[5].amount)]
-            )
-            await journal.end_intake(ours)
-            await journal.approve(ours)
-            await journal.claim(ours, [one.item_id for one in pending[1:20]])
-            states = [State.ACCEPTED, State.REJECTED, State.UNKNOWN, State.PENDING]
-            await journal.record(
-                ours, [Change(one.item_id, states[n % 4], answer=str(n)) for n, one in enumerate(pending[1:18])]
-            )
-            await journal.history.note_command(ours, "somebody", "pause", "paused")
-            await journal.history.note_verification(ours, "somebody", {"rows": 1})
-            await journal.history.note_report(ours, "0" * 64)
-            unknown = await journal.items(ours, {State.UNKNOWN}, size=1)
-            await journal.record(ours, [Change(unknown[0].item_id, State.MANUAL)])
-            await journal.decide(ours, unknown[0], State.ACCEPTED, who="somebody", why="seen")
-        other = await journal.create_run(NewRun("tariffs", {}, "http://billing", "x.csv", "", ("id",)))
-        async with journal.taken_up(other) as ours:
-            await journal.freeze(ours, page(new_item("9", None), new_item("10", None, skip_reason="as wanted")), keep)
-        gone = await journal.create_run(NEW_RUN)
-        async with journal.taken_up(gone) as ours:
-            await journal.freeze(ours, page(new_item("77", "5.00")), keep)
-            await journal.discard(ours)
+        rows = [odd, new_item("9", None), *(new_item(str(key), skip_reason="as wanted") for key in range(20))]
+        await frozen_run(journal, *rows, new=replace(NEW_RUN, job="tariffs", target="http://billing"))
+        gone = await frozen_run(journal, new_item("77", "5.00"))
+        await journal.discard(gone)
         await journal.purge(await journal.run(gone.name), Purge({}, lambda _: "{}", keep_totals=True))
 
 
@@ -107,8 +87,9 @@ async def test_a_copy_has_all_that_the_journal_has(source: str, target: str, pla
     await _fill(old)
     copied = await copy_journal(old, new)
     assert [(one.run.job, one.totals.read) for one in copied.runs] == [
-        ("balances", 31),
-        ("tariffs", 2),
+        ("balances", 11),
+        ("undo", 1),
+        ("tariffs", 22),
         ("balances", 0),
     ]
     there, here = _contents(old), _contents(new)
@@ -197,9 +178,7 @@ async def test_a_journal_of_which_a_run_is_worked_on_is_not_copied(store: str, p
 
 
 @pytest.mark.parametrize("store", ["sqlite", "postgres"])
-async def test_no_run_is_taken_up_while_it_is_copied(
-    store: str, place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_no_run_is_resumed_while_copied(store: str, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     old, new = place(store), place("sqlite")
     await _fill(old)
     refused: list[str] = []
@@ -230,15 +209,13 @@ async def test_there_is_nothing_to_copy(place: Place) -> None:
 
 
 @pytest.mark.parametrize("target", ["sqlite", "postgres"])
-async def test_a_copy_that_is_not_equal_is_not_kept(
-    target: str, place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_copy_that_differs_is_not_kept(target: str, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     old, new = place("sqlite"), place(target)
     await _fill(old)
 
     def fill_and_spoil(db: Queries) -> None:
         fill_states(db)
-        db.write("claim", run_id=1, ids=[25], now="")
+        db.write("claim", run_id=1, ids=[1], now="")
 
     monkeypatch.setattr("checkpoints.copying.fill_states", fill_and_spoil)
     with pytest.raises(JournalNotCopied, match="would not be the same"):
@@ -272,7 +249,7 @@ async def test_a_kill_in_the_middle_leaves_no_journal_in_postgres(place: Place) 
         assert child.exitcode == -signal.SIGKILL
     async with open_journal(new) as journal:
         assert await journal.runs() == []
-    assert len((await copy_journal(old, new)).runs) == 3
+    assert len((await copy_journal(old, new)).runs) == 4
 
 
 async def test_a_kill_in_the_middle_leaves_no_journal_in_a_file(place: Place) -> None:
@@ -299,19 +276,13 @@ async def test_a_kill_in_the_middle_leaves_no_journal_in_a_file(place: Place) ->
         assert await journal.runs() == []
 
 
-async def test_a_journal_that_was_opened_and_is_empty_is_filled(place: Place) -> None:
-    old = place("sqlite")
-    await _fill(old)
-    for new in (place("sqlite"), place("postgres")):
-        async with open_journal(new):
-            pass
-        assert len((await copy_journal(old, new)).runs) == 3
-
-
-async def test_the_journal_is_only_looked_at(place: Place) -> None:
+async def test_a_journal_is_only_looked_at_and_fills_one_that_was_opened_and_is_empty(place: Place) -> None:
     old = place("sqlite")
     await _fill(old)
     old.path.chmod(0o400)
     before = old.path.read_bytes()
-    await copy_journal(old, place("sqlite"))
+    for new in (place("sqlite"), place("postgres")):
+        async with open_journal(new):
+            pass
+        assert len((await copy_journal(old, new)).runs) == 4
     assert old.path.read_bytes() == before

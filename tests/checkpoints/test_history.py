@@ -173,9 +173,7 @@ async def test_only_the_last_one_has_names_of_subscribers(journal: Journal, jour
     assert all("Улица" in text for text in kept)
 
 
-async def test_who_only_looks_at_a_run_does_not_make_it_younger(
-    journal: Journal, journal_address: JournalAddress
-) -> None:
+async def test_who_only_looks_makes_no_run_younger(journal: Journal, journal_address: JournalAddress) -> None:
     run = await frozen_run(journal, new_item("a"))
     before = await journal.history.last_change(run)
     with shell(journal_address) as behind:
@@ -187,23 +185,14 @@ async def test_who_only_looks_at_a_run_does_not_make_it_younger(
     assert (await journal.history.of_run(run)).changed_at >= before
 
 
-async def test_the_last_verification_of_a_run_counts(journal: Journal) -> None:
+async def test_the_last_verification_of_a_run_counts_with_its_tally(journal: Journal) -> None:
     run, other = await frozen_run(journal, new_item("a")), await frozen_run(journal, new_item("b"))
     assert await journal.history.last_verification(run) is None
     await journal.history.note_verification(run, "olga@console", {"as_wanted": 1, "found": "1.10"})
-    await journal.history.note_verification(run, "olga@console", {"as_wanted": 2, "found": "2.20"})
+    await journal.history.note_verification(run, "olga@console", {"as_wanted": 2, "found": "2.20"}, TALLY)
     await journal.history.note_verification(other, "ivan@console", {"as_wanted": 9})
-    found = await journal.history.last_verification(run)
-    assert found is not None
-    assert (found.who, found.result) == ("olga@console", {"as_wanted": 2, "found": "2.20"})
-
-
-async def test_it_is_kept_with_its_verification(journal: Journal) -> None:
-    run, other = await frozen_run(journal, new_item("a")), await frozen_run(journal, new_item("b"))
-    await journal.history.note_verification(run, "olga", {"as_wanted": 1}, TALLY)
-    await journal.history.note_verification(other, "olga", {"as_wanted": 2})
     found, without = [await journal.history.last_verification(one) for one in (run, other)]
     assert found is not None
-    assert (found.result, found.tally) == ({"as_wanted": 1}, TALLY)
+    assert (found.who, found.result, found.tally) == ("olga@console", {"as_wanted": 2, "found": "2.20"}, TALLY)
     assert without is not None
-    assert without.tally is None
+    assert (without.result, without.tally) == ({"as_wanted": 9}, None)

@@ -19,6 +19,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from checkpoints.address import JournalAddress
 from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import JournalUnreadable, RunHeld
 from checkpoints.journal import Journal, open_journal
@@ -46,32 +47,24 @@ async def run(journal: Journal) -> Run:
     return await journal.create_run(NEW_RUN)
 
 
-async def refused(journal: Journal, run: Run, match: str) -> None:
-    with pytest.raises(RunHeld, match=match):
-        async with journal.taken_up(run):
-            pass
-
-
-async def test_the_holder_is_named_by_host_process_and_time(journal: Journal, run: Run) -> None:
-    before = datetime.now(UTC) - timedelta(seconds=1)
-    async with journal.taken_up(run):
-        holder = await journal.holder(run)
-        assert holder is not None
-        assert (holder.host, holder.process) == (socket.gethostname(), os.getpid())
-        since = datetime.strptime(holder.since, "%Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC)
-        assert before <= since <= datetime.now(UTC)
-        assert str(holder) == f"process {os.getpid()} on {socket.gethostname()}, since {since.isoformat()}"
-    assert await journal.holder(run) is None
-
-
-async def test_a_second_in_the_same_process_is_refused_too(path: Path, journal: Journal, run: Run) -> None:
-    async with open_journal(path) as other:
+async def test_a_run_has_one_holder_who_is_named(journal: Journal, journal_address: JournalAddress, run: Run) -> None:
+    before, beside = datetime.now(UTC) - timedelta(seconds=1), await journal.create_run(NEW_RUN)
+    async with open_journal(journal_address) as other:
         for one in (journal, other):
-            async with journal.taken_up(run):
-                await refused(one, run, f"another process works on this run: process {os.getpid()} on ")
-                assert await one.holder(run) is not None
-        async with other.taken_up(run):
-            pass
+            async with one.taken_up(run):
+                for again in (journal, other):
+                    with pytest.raises(RunHeld, match="another process works on this run: process "):
+                        await again.taken_up(run).__aenter__()
+                holder = await other.holder(run)
+                assert holder is not None
+                assert (holder.host, holder.process) == (socket.gethostname(), os.getpid())
+                since = datetime.strptime(holder.since, "%Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC)
+                assert before <= since <= datetime.now(UTC)
+                assert str(holder) == f"process {os.getpid()} on {socket.gethostname()}, since {since.isoformat()}"
+                assert await journal.holder(beside) is None
+                async with other.taken_up(beside):
+                    assert await journal.holder(beside) is not None
+            assert await journal.holder(run) is None
 
 
 async def test_the_lock_of_a_killed_process_is_free(path: Path, journal: Journal, run: Run) -> None:
@@ -87,9 +80,7 @@ async def test_the_lock_of_a_killed_process_is_free(path: Path, journal: Journal
             assert holder.process == os.getpid()
 
 
-async def test_of_many_that_race_exactly_one_wins_and_is_named_by_the_others(
-    path: Path, journal: Journal, run: Run
-) -> None:
+async def test_of_many_that_race_one_wins_and_is_named_by_the_others(path: Path, journal: Journal, run: Run) -> None:
     assert run in await journal.runs()
     with ExitStack() as stack:
         racers = [stack.enter_context(process(race, path)) for _ in range(4)]
@@ -106,16 +97,6 @@ async def test_of_many_that_race_exactly_one_wins_and_is_named_by_the_others(
             if child.pid == winner:
                 pipe.send("enough")
             child.join(PATIENCE)
-
-
-async def test_each_run_has_a_lock_of_its_own(journal: Journal, run: Run) -> None:
-    other = await journal.create_run(NEW_RUN)
-    async with journal.taken_up(run):
-        assert await journal.holder(other) is None
-        assert (await journal.run(other.name)).epoch == 0
-        async with journal.taken_up(other):
-            await refused(journal, run, "another process works on this run")
-        assert await journal.holder(run) is not None
 
 
 async def test_a_journal_that_is_open_twice_in_one_process_keeps_its_locks_when_one_is_closed(path: Path) -> None:
@@ -281,9 +262,7 @@ def test_a_process_that_is_cancelled_at_every_moment_does_not_die_of_it(path: Pa
     assert (done.returncode, done.stderr) == (0, "")
 
 
-async def test_asking_who_holds_it_hinders_neither_the_holder_nor_the_next(
-    path: Path, journal: Journal, run: Run
-) -> None:
+async def test_asking_who_holds_it_hinders_neither_holder_nor_next(path: Path, journal: Journal, run: Run) -> None:
     with process(take_and_let_go, path) as (_, pipe):
         assert hear(pipe) == "ready"
         pipe.send("go")

@@ -11,11 +11,9 @@ import pytest
 from checkpoints.address import JournalAddress, journal_in_postgres
 from checkpoints.journal import Journal, open_journal
 from checkpoints.mailbox import KEPT, NOBODY, Handed, TakenRequest
-from checkpoints.purge import Purge
-from checkpoints.queries import made_by
 from checkpoints.records import Run
 from lab.crash.loops import loops
-from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item
+from tests.checkpoints.samples import NEW_RUN
 from tests.checkpoints.shells import shell
 from tests.postgres_server import PostgresServer
 
@@ -48,30 +46,17 @@ async def taken_up(journal: Journal) -> Run:
     return await journal.take_up(await journal.create_run(NEW_RUN))
 
 
-# ---- requests ----------------------------------------------------------------------------------------------------
-
-
-async def test_what_nobody_takes_has_no_effect_later(journal: Journal) -> None:
+@pytest.mark.parametrize("seconds", [None, 0, SHORT], ids=["its asker waits", "does not wait", "gives up"])
+async def test_what_nobody_takes_has_no_effect_later(journal: Journal, seconds: float | None) -> None:
     run = await taken_up(journal)
-    assert await journal.mailbox.ask(run, OLGA, "stop", SHORT) == NOBODY
+    with anyio.move_on_after(seconds):
+        assert await journal.mailbox.ask(run, OLGA, "stop", PATIENCE if seconds is not None else SHORT) == NOBODY
     async with serving(journal, run) as owner:
         assert (await journal.mailbox.ask(run, OLGA, "get", PATIENCE)).answer == "done: get"
     assert [one.text for one in owner.taken] == ["get"]
 
 
-@pytest.mark.parametrize("seconds", [0, SHORT])
-async def test_no_request_is_left_by_who_does_not_wait(journal: Journal, seconds: float) -> None:
-    run = await taken_up(journal)
-    with anyio.move_on_after(seconds):
-        await journal.mailbox.ask(run, OLGA, "stop", PATIENCE)
-    async with serving(journal, run) as owner:
-        await journal.mailbox.ask(run, OLGA, "get", PATIENCE)
-    assert [one.text for one in owner.taken] == ["get"]
-
-
-async def test_two_askers_at_once_each_get_their_own_answer_and_nothing_is_kept(
-    journal_address: JournalAddress,
-) -> None:
+async def test_two_askers_at_once_get_their_own_answers_and_nothing_is_kept(journal_address: JournalAddress) -> None:
     async with (
         open_journal(journal_address) as journal,
         open_journal(journal_address) as one,
@@ -93,9 +78,7 @@ async def test_two_askers_at_once_each_get_their_own_answer_and_nothing_is_kept(
             assert list(server.execute("select 1 from requests")) == []
 
 
-async def test_a_process_that_has_lost_the_run_takes_nothing_and_its_successor_sees_for_whom_it_was_meant(
-    journal_address: JournalAddress,
-) -> None:
+async def test_who_has_lost_the_run_takes_nothing_and_who_follows_sees_it(journal_address: JournalAddress) -> None:
     async with open_journal(journal_address) as journal, open_journal(journal_address) as other:
         before = await taken_up(journal)
         seen = await other.run(before.name)
@@ -134,9 +117,7 @@ async def test_what_a_killed_asker_has_left_expires(journal: Journal, journal_ad
         assert list(server.execute("select who from requests")) == [("killed",)]
 
 
-async def test_a_listening_connection_that_is_cut_is_opened_again(
-    postgres_server: PostgresServer, tmp_path: Path
-) -> None:
+async def test_a_listening_connection_is_opened_again(postgres_server: PostgresServer, tmp_path: Path) -> None:
     where = journal_in_postgres(postgres_server.new_journal(), tmp_path)
     cut = "select pg_terminate_backend(pid) from pg_stat_activity where starts_with(query, 'listen carbon_migrate_')"
     async with open_journal(where) as journal, open_journal(where) as other:
@@ -149,12 +130,7 @@ async def test_a_listening_connection_that_is_cut_is_opened_again(
                         await anyio.sleep(SHORT)
 
 
-# ---- what a run says of itself -----------------------------------------------------------------------------------
-
-
-async def test_what_a_run_says_is_heard_with_its_age_until_it_falls_silent(
-    journal_address: JournalAddress,
-) -> None:
+async def test_what_a_run_says_is_heard_with_its_age_until_it_falls_silent(journal_address: JournalAddress) -> None:
     async with open_journal(journal_address) as journal, open_journal(journal_address) as reader:
         run = await taken_up(journal)
         assert await reader.mailbox.live(run) is None
@@ -187,41 +163,3 @@ async def test_who_has_lost_the_run_says_nothing_of_it_any_more(journal_address:
         assert told is not None
         assert told.status == "theirs"
         assert [text for _, text in await other.mailbox.samples(now)] == ["one", "two"]
-
-
-async def test_a_purge_leaves_nothing_of_what_was_said(journal: Journal, journal_address: JournalAddress) -> None:
-    run = await journal.take_up(await frozen_run(journal, new_item("1")))
-    await journal.mailbox.tell(run, "Sidorov: no account", 1, "one")
-    await journal.discard(run)
-    with shell(journal_address) as server:
-        server.execute(
-            "insert into requests (run_id, epoch, who, request, expires_at) values (?, 1, 'olga', 'stop', 0)",
-            (run.run_id,),
-        )
-        await journal.purge(await journal.run(run.name), Purge({}, lambda payload: payload, keep_totals=True))
-        for table in ("requests", "live", "samples"):
-            assert list(server.execute(f"select 1 from {table}")) == []  # noqa: S608 - three names
-
-
-async def test_a_journal_of_the_format_before_gets_a_mailbox(journal_address: JournalAddress) -> None:
-    async with open_journal(journal_address) as journal:
-        kept = await journal.create_run(NEW_RUN)
-    with shell(journal_address) as server:
-        for table in ("samples", "live", "requests"):
-            server.execute(f"drop table {table}")
-        if journal_address.postgres is None:
-            server.execute("pragma user_version = 7")
-        else:
-            server.execute("alter table runners drop column server cascade")
-            server.execute(made_by("postgres", "last_runners"))
-            server.execute("drop function seconds, this_journal")
-            server.execute(
-                "create table requests (request_id bigint, run_id bigint references runs, taken_at timestamptz)"
-            )
-            server.execute("update journal set format = 3")
-    async with open_journal(journal_address) as journal:
-        assert await journal.run(kept.name) == kept
-        run = await journal.take_up(kept)
-        async with serving(journal, run):
-            assert (await journal.mailbox.ask(run, OLGA, "get", PATIENCE)).answer == "done: get"
-        assert (journal.kept_copy is not None) == (journal_address.postgres is None)

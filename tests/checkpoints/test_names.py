@@ -15,9 +15,7 @@ from jobs.access.vault import vault_path
 from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item
 
 
-async def test_a_second_runner_by_a_symbolic_link_is_refused_with_the_name_of_the_first(
-    path: Path, tmp_path: Path
-) -> None:
+async def test_a_second_runner_by_a_symbolic_link_is_refused_and_told_the_first(path: Path, tmp_path: Path) -> None:
     alias = tmp_path / "elsewhere" / "alias.journal"
     alias.parent.mkdir()
     alias.symlink_to(path)
@@ -101,18 +99,9 @@ def test_a_link_to_a_network_is_followed(tmp_path: Path, mounts: Path) -> None:
     alias = tmp_path / "alias.journal"
     alias.symlink_to("/srv/share/a.journal")
     assert network_of(alias, mounts) == "nfs4"
+    assert network_of(tmp_path / "a.journal") == network_of(alias, tmp_path / "no proc here") == ""
 
 
-def test_a_file_that_is_mounted_by_itself(mounts: Path) -> None:
-    assert is_mounted(Path("/app/a.journal"), mounts)
-    assert not is_mounted(Path("/app/b.journal"), mounts)
-
-
-def test_what_is_in_memory_is_known(mounts: Path) -> None:
-    assert is_volatile(Path("/covered/a.journal"), mounts)
-    assert not is_volatile(Path("/srv/share/local/a.journal"), mounts)
-
-
-def test_where_nobody_can_tell_nothing_is_refused(tmp_path: Path) -> None:
-    assert network_of(tmp_path / "a.journal", tmp_path / "no proc here") == ""
-    assert network_of(tmp_path / "a.journal") == ""
+def test_what_is_mounted_by_itself_or_in_memory_is_known(mounts: Path) -> None:
+    assert [is_mounted(Path(f"/app/{name}.journal"), mounts) for name in "ab"] == [True, False]
+    assert [is_volatile(Path(place), mounts) for place in ("/covered/a", "/srv/share/local/a")] == [True, False]

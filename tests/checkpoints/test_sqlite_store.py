@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +15,8 @@ from typing import Final
 import pytest
 
 from checkpoints.dialects import schema
-from checkpoints.errors import JournalOtherFormat, JournalUnreadable
+from checkpoints.earlier_runs import earlier_runs
+from checkpoints.errors import JournalError, JournalOtherFormat, JournalUnreadable
 from checkpoints.journal import open_journal
 from checkpoints.queries import FORMAT, blocks
 from checkpoints.records import Change
@@ -40,15 +41,8 @@ def fingerprint(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def written(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
-
-
 def contents(path: Path) -> dict[str, str]:
     return {entry.name: fingerprint(entry) for entry in path.parent.iterdir()}
-
-
-# ---- a new file and one that was there ---------------------------------------------------------------------------
 
 
 async def test_a_fresh_file_becomes_a_journal_of_the_newest_format(tmp_path: Path) -> None:
@@ -81,26 +75,71 @@ async def test_what_was_loaded_is_nobody_elses_business(path: Path) -> None:
     assert set(modes.values()) == {0o600}
 
 
-# ---- formats and states ------------------------------------------------------------------------------------------
+def by_hand(*statements: str, ours: bool = True) -> Callable[[Path], object]:
+    """Makes a journal, or a database of another program, to which this was done."""
 
-OTHER_FORMATS = {
-    FORMAT
-    + 1: rf"newer carbon-migrate \(format {FORMAT + 1}; this one knows {FORMAT}\): install that version or name",
-    4: r"earlier carbon-migrate \(format 4; .*finish its runs with the version that wrote it",
-    1: r"earlier carbon-migrate \(format 1; .*move the file away or name another journal",
+    def make(path: Path) -> None:
+        if ours:
+            prepare(path)
+        with plain(path) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    return make
+
+
+def written(text: str) -> Callable[[Path], object]:
+    return lambda path: path.write_text(text, encoding="utf-8")
+
+
+BOOKMARKS: Final = ("create table bookmarks (url text)", "insert into bookmarks values ('http://example.org')")
+NEWER: Final = rf"newer carbon-migrate \(format {FORMAT + 1}; this one knows {FORMAT}\): install that version or name"
+NO_JOURNALS: Final[Mapping[str, tuple[Callable[[Path], object], type[JournalError], str]]] = {
+    "a newer format": (by_hand(f"pragma user_version = {FORMAT + 1}"), JournalOtherFormat, NEWER),
+    "format 4": (
+        by_hand("pragma user_version = 4"),
+        JournalOtherFormat,
+        r"earlier carbon-migrate \(format 4; .*finish its runs with the version that wrote it",
+    ),
+    "format 1": (
+        by_hand("pragma user_version = 1"),
+        JournalOtherFormat,
+        r"earlier carbon-migrate \(format 1; .*move the file away or name another journal",
+    ),
+    "a newer state": (
+        by_hand("insert into states values ('paid', 0, 1, 1, 1, 0)"),
+        JournalOtherFormat,
+        r"\(its state paid is not known .*install that",
+    ),
+    **{
+        f"another program's, in {mode}": (
+            by_hand(f"pragma journal_mode = {mode}", *BOOKMARKS, ours=False),
+            JournalUnreadable,
+            "a database of another program",
+        )
+        for mode in ("delete", "wal")
+    },
+    **{
+        f"{text[:3]}, no database": (written(text), JournalUnreadable, "journal.db")
+        for text in ("id;amount\n1;50\n", "xy", "SQLite format 3\0 but not really" + "." * 5000)
+    },
 }
 
 
-@pytest.mark.parametrize("number", OTHER_FORMATS)
-async def test_another_format_is_refused_with_what_to_do_and_left_alone(path: Path, number: int) -> None:
-    prepare(path)
-    with plain(path) as connection:
-        connection.execute(f"pragma user_version = {number}")
+@pytest.mark.parametrize(("make", "error", "told"), NO_JOURNALS.values(), ids=list(NO_JOURNALS))
+async def test_what_is_no_journal_of_this_version_is_refused_with_what_to_do_and_left_alone(
+    path: Path, make: Callable[[Path], object], error: type[JournalError], told: str
+) -> None:
+    make(path)
     before = contents(path)
-    with pytest.raises(JournalOtherFormat, match=OTHER_FORMATS[number]):
+    with pytest.raises(error, match=told):
         async with open_journal(path):
             pass
     assert contents(path) == before
+    # Nor is it looked at.
+    with pytest.raises(error, match=told):
+        async with earlier_runs(path):
+            pass
 
 
 async def test_an_existing_journal_takes_a_new_state_and_its_steps(path: Path) -> None:
@@ -123,17 +162,6 @@ async def test_an_existing_journal_takes_a_new_state_and_its_steps(path: Path) -
         assert found == [(state,) for state in sorted(states_where(open=True))]
 
 
-async def test_a_state_of_a_newer_version_is_refused_with_its_name_and_left_alone(path: Path) -> None:
-    prepare(path)
-    with plain(path) as connection:
-        connection.execute("insert into states values ('paid', 0, 1, 1, 1, 0)")
-    before = contents(path)
-    with pytest.raises(JournalOtherFormat, match=r"\(its state paid is not known .*install that"):
-        async with open_journal(path):
-            pass
-    assert contents(path) == before
-
-
 def test_a_journal_that_is_up_to_date_is_opened_without_a_write(path: Path) -> None:
     prepare(path)
     before = contents(path)
@@ -151,48 +179,12 @@ def test_a_schema_that_fails_leaves_an_empty_file(path: Path, monkeypatch: pytes
     prepare(path)
 
 
-# ---- what is no journal ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("mode", ["delete", "wal"])
-async def test_another_programs_database_is_refused_and_left_alone(path: Path, mode: str) -> None:
-    with plain(path) as connection:
-        connection.execute(f"pragma journal_mode = {mode}")
-        connection.execute("create table bookmarks (url text)")
-        connection.execute("insert into bookmarks values ('http://example.org')")
-    before = fingerprint(path)
-    with pytest.raises(JournalUnreadable, match="a database of another program"):
-        async with open_journal(path):
-            pass
-    assert fingerprint(path) == before
-    with plain(path) as connection:
-        assert connection.execute("pragma journal_mode").fetchone() == (mode,)
-
-
-@pytest.mark.parametrize("text", ["id;amount\n1;50\n", "xy", "SQLite format 3\0 but not really" + "." * 5000])
-async def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path, text: str) -> None:
-    written(path, text.encode())
-    before = contents(path)
-    with pytest.raises(JournalUnreadable, match=path.name):
-        async with open_journal(path):
-            pass
-    assert contents(path) == before
-
-
-async def test_a_folder_in_the_place_of_the_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(JournalUnreadable, match="Is a directory"):
-        async with open_journal(tmp_path):
-            pass
-
-
-async def test_a_place_that_nobody_may_write_to_is_told() -> None:
+async def test_a_folder_in_the_place_of_the_file_and_a_place_that_is_closed_are_told(tmp_path: Path) -> None:
     # Not even root can make a file there.
-    with pytest.raises(JournalUnreadable, match="/proc/journal"):
-        async with open_journal(Path("/proc/journal.db")):
-            pass
-
-
-# ---- for other eyes ----------------------------------------------------------------------------------------------
+    for place, told in ((tmp_path, "Is a directory"), (Path("/proc/journal.db"), "/proc/journal")):
+        with pytest.raises(JournalUnreadable, match=told):
+            async with open_journal(place):
+                pass
 
 
 async def test_not_even_by_hand_can_a_forbidden_step_be_written(path: Path) -> None:
@@ -223,12 +215,6 @@ def test_the_shell_adds_up_as_the_first_lines_of_the_schema_say(path: Path) -> N
     assert (state, count, Decimal(amount)) == ("pending", "2", Decimal("0.30"))
 
 
-_BY_ID: Final = (
-    *("claim", "record", "keep", "doubt_answers", "doubt_shared_ids"),
-    *("merge_carrier", "merge_rows", "refuse_items", "withdraw_items", "taken_back_of"),
-)
-
-
 def plan(path: Path, name: str) -> str:
     prepare(path)
     sql = blocks()[name]
@@ -239,30 +225,29 @@ def plan(path: Path, name: str) -> str:
     return "\n".join(row[-1] for row in rows)
 
 
-@pytest.mark.parametrize("name", _BY_ID)
-def test_items_are_found_by_their_ids(path: Path, name: str) -> None:
-    found = plan(path, name)
-    assert re.search(r"SEARCH (items|i) USING INTEGER PRIMARY KEY", found), found
+ALONG_THE_LIST: Final = r"(?s)(?!.*ORDER BY).*SEARCH items USING INDEX items_by_run \(run_id=\? AND number<\?\)"
+PLANS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(
+        (
+            *("claim", "record", "keep", "doubt_answers", "merge_carrier", "merge_rows", "refuse_items"),
+            *("withdraw_items", "taken_back_of"),
+        ),
+        r"(?s).*SEARCH (items|i) USING INTEGER PRIMARY KEY",
+    ),
+    **dict.fromkeys(
+        ("lane_mates", "mates_in_shared_lanes", "first_in_lanes", "standing_by_lane"),
+        r"(?s).*SEARCH items USING INDEX items_by_lane \(run_id=\? AND lane=\?\)",
+    ),
+    "doubt_shared_ids": (
+        r"(?s)(?=.*SEARCH (items|i) USING INTEGER PRIMARY KEY)"
+        r".*SEARCH one USING INDEX items_by_answer \(run_id=\? AND answer=\?\)"
+    ),
+    "items_by_key": r"(?s).*SEARCH one USING INDEX items_by_key \(key=\?\)",
+    **dict.fromkeys(("in_effect_last_first", "last_unsettled"), ALONG_THE_LIST),
+}
+"""How a statement finds its items."""
 
 
-@pytest.mark.parametrize("name", ["lane_mates", "mates_in_shared_lanes", "first_in_lanes", "standing_by_lane"])
-def test_what_shares_a_lane_is_found_by_its_lane(path: Path, name: str) -> None:
-    found = plan(path, name)
-    assert re.search(r"SEARCH items USING INDEX items_by_lane \(run_id=\? AND lane=\?\)", found), found
-
-
-def test_an_id_that_two_rows_have_is_found_by_its_index(path: Path) -> None:
-    found = plan(path, "doubt_shared_ids")
-    assert "SEARCH one USING INDEX items_by_answer (run_id=? AND answer=?)" in found, found
-
-
-def test_an_item_that_others_need_is_found_by_its_key(path: Path) -> None:
-    found = plan(path, "items_by_key")
-    assert "SEARCH one USING INDEX items_by_key (key=?)" in found, found
-
-
-@pytest.mark.parametrize("name", ["in_effect_last_first", "last_unsettled"])
-def test_what_is_read_backwards_is_read_along_the_list(path: Path, name: str) -> None:
-    found = plan(path, name)
-    assert "SEARCH items USING INDEX items_by_run (run_id=? AND number<?)" in found, found
-    assert "ORDER BY" not in found, found
+@pytest.mark.parametrize("name", PLANS)
+def test_items_are_found_by_an_index(path: Path, name: str) -> None:
+    assert re.match(PLANS[name], found := plan(path, name)), found

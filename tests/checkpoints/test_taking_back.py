@@ -20,7 +20,6 @@ from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import (
     ForbiddenTransition,
     JournalNotCleaned,
-    JournalOtherFormat,
     JournalUnreadable,
     RunHeld,
     RunPurged,
@@ -32,7 +31,6 @@ from checkpoints.purge import Purge
 from checkpoints.records import (
     Change,
     Correction,
-    EarlierEntry,
     Item,
     Merged,
     NewItem,
@@ -42,11 +40,10 @@ from checkpoints.records import (
     Run,
     Totals,
 )
-from checkpoints.sqlite_store import prepare
 from checkpoints.states import State
 from checkpoints.stores import look_into
 from checkpoints.tally import ExtraSubscriber, ImportTally
-from tests.checkpoints.samples import NEW_RUN, all_items, frozen_run, keep, new_item, page, states
+from tests.checkpoints.samples import NEW_RUN, all_items, come_to, frozen_run, keep, new_item, page, seen, states
 from tests.checkpoints.shells import shell
 from texts.said import said
 
@@ -80,34 +77,16 @@ async def undo_of(journal: Journal, items: list[Item]) -> Run:
     return run
 
 
+async def counted(journal: Journal, *keys: str) -> list[int]:
+    """How many earlier rows a new run finds of each key."""
+    return [len(twins) for twins in await seen(journal, *map(new_item, keys))]
+
+
 async def standing(journal: Journal, run: Run) -> list[str]:
     return [item.key for item in await journal.in_effect(run)]
 
 
-async def seen(journal: Journal, *items: NewItem) -> dict[str, list[EarlierEntry]]:
-    """What a new run would find of the keys of these items."""
-    found: dict[str, list[EarlierEntry]] = {}
-
-    def judge(item: NewItem, twins: object) -> NewItem:
-        assert isinstance(twins, list)
-        found[item.key] = list(twins)
-        return item
-
-    await journal.judged(await journal.create_run(NEW_RUN), items, judge)
-    return found
-
-
 # ---- what was taken back -----------------------------------------------------------------------------------------
-
-
-async def test_what_is_found_later_takes_back_as_well(journal: Journal) -> None:
-    run = await frozen_run(journal, new_item("a"))
-    undo = await undo_of(journal, await accepted(journal, run))
-    (back,) = await accepted(journal, undo, ends=State.UNKNOWN)
-    await journal.record(undo, [Change(back.item_id, State.ACCEPTED)])
-    assert await standing(journal, run) == []
-    await journal.record(undo, [Change(back.item_id, State.APPLIED)])
-    assert await standing(journal, run) == []
 
 
 @pytest.mark.slow
@@ -136,22 +115,6 @@ def test_a_chain_of_any_length_counts_as_often_as_it_was_turned(length: int, out
         asyncio.run(check(Path(folder) / "journal.db"))
 
 
-async def test_what_was_entered_anew_is_told_by_the_undo_that_would_be_undone(journal: Journal) -> None:
-    run = await frozen_run(journal, new_item("a"), new_item("b"))
-    items = await accepted(journal, run)
-    back = await undone(journal, items)
-    ids = [item.item_id for item in back]
-    assert await journal.entered_anew(ids) == {}
-    anew = await frozen_run(journal, new_item("a"))
-    assert await journal.entered_anew(ids) == {ids[0]: anew.name}
-    # Of another billing: nothing to do with it.
-    await frozen_run(journal, new_item("b"), new=NewRun("balances", {}, "elsewhere", "input.csv"))
-    assert await journal.entered_anew(ids) == {ids[0]: anew.name}
-    await undone(journal, await accepted(journal, anew))
-    assert await journal.entered_anew(ids) == {}
-    assert await journal.entered_anew([item.item_id for item in items]) == {}
-
-
 # ---- corrected rows ----------------------------------------------------------------------------------------------
 
 
@@ -162,6 +125,8 @@ def refuse(item: NewItem, _twins: object) -> Refusal:
 async def test_a_corrected_row_takes_the_place_of_the_rejected_one(journal: Journal) -> None:
     run = await frozen_run(journal, new_item("a", "1"), new_item("b", "2"))
     await accepted(journal, run, ends=State.REJECTED)
+    (verdict,) = await journal.correct(run, [Correction(new_item("a"), number=1)], refuse)
+    assert isinstance(verdict, Refusal)
     await journal.correct(run, [Correction(new_item("c", "5"), number=2)], keep)
     assert await states(journal, run) == {"a": State.REJECTED, "b": State.REPLACED, "c": State.PENDING}
     totals = await journal.totals(run)
@@ -189,20 +154,10 @@ async def test_a_corrected_row_mends_the_refused_one(journal: Journal) -> None:
     assert await journal.find_refusal(other, refusal_id=found[0]) is None
 
 
-async def test_a_row_that_is_refused_again_replaces_nothing(journal: Journal) -> None:
-    run = await frozen_run(journal, new_item("a"))
-    await accepted(journal, run, ends=State.REJECTED)
-    (verdict,) = await journal.correct(run, [Correction(new_item("a"), number=1)], refuse)
-    assert isinstance(verdict, Refusal)
-    assert await states(journal, run) == {"a": State.REJECTED}
-
-
 # ---- only looking ------------------------------------------------------------------------------------------------
 
 
-async def test_whoever_only_looks_sees_what_is_in_effect_and_can_write_nothing(
-    journal: Journal, journal_address: JournalAddress
-) -> None:
+async def test_who_looks_sees_effects_and_writes_nothing(journal: Journal, journal_address: JournalAddress) -> None:
     run = await frozen_run(journal, new_item("a", "7"), new_item("b"))
     await accepted(journal, run)
     await undone(journal, [(await all_items(journal, run))[1]])
@@ -231,23 +186,6 @@ async def test_where_there_is_no_journal_there_are_no_earlier_runs(tmp_path: Pat
     assert path.read_bytes() == b""
 
 
-async def _look(path: Path) -> None:
-    async with earlier_runs(path):
-        pass
-
-
-async def test_a_journal_of_another_format_is_not_looked_at(path: Path) -> None:
-    prepare(path)
-    for number, words in ((3, r"earlier carbon-migrate \(format 3;.*finish its runs"), (99, "newer .*format 99")):
-        with contextlib.closing(sqlite3.connect(path)) as shell:
-            shell.execute(f"pragma user_version = {number}")
-        with pytest.raises(JournalOtherFormat, match=words):
-            await _look(path)
-    await anyio.Path(path).write_text("no journal at all, whatever it is called", encoding="utf-8")
-    with pytest.raises(JournalUnreadable):
-        await _look(path)
-
-
 async def test_rows_of_one_lane_that_stand_are_told_from_those_taken_back(journal: Journal) -> None:
     run = await frozen_run(journal, *(NewItem(key, key, "account:1", "{}", Decimal(1)) for key in "ab"))
     await frozen_run(journal, NewItem("c", "c", "account:1", "{}", Decimal(1)))
@@ -260,24 +198,12 @@ async def test_rows_of_one_lane_that_stand_are_told_from_those_taken_back(journa
     assert await journal.mates_in_shared_lanes(run, {"account:2"}) == ([], set())
 
 
-# ---- an undo of an undo that is under way ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("state", [State.PENDING, State.SENDING, State.UNKNOWN, State.MANUAL])
-async def test_what_an_undo_of_an_undo_is_about_to_restore_may_not_be_entered_anew(
-    journal: Journal, state: State
-) -> None:
-    (item,) = await accepted(journal, await frozen_run(journal, new_item("a")))
-    restoring = await undo_of(journal, await undone(journal, [item]))
-    (back,) = await all_items(journal, restoring)
-    for step in {
-        State.PENDING: [],
-        State.SENDING: [State.SENDING],
-        State.UNKNOWN: [State.SENDING, State.UNKNOWN],
-        State.MANUAL: [State.SENDING, State.UNKNOWN, State.MANUAL],
-    }[state]:
-        await journal.record(restoring, [Change(back.item_id, step)])
-    assert [twin.key for twin in (await seen(journal, new_item("a")))["a"]] == ["a"]
+@pytest.mark.parametrize("state", [State.PENDING, State.SENDING, State.UNKNOWN, State.MANUAL, State.REJECTED])
+async def test_what_an_undo_of_an_undo_may_restore_is_not_entered_anew(journal: Journal, state: State) -> None:
+    items = await accepted(journal, await frozen_run(journal, new_item("a")))
+    restoring = await undo_of(journal, await undone(journal, items))
+    await come_to(journal, restoring, {1: state})
+    assert await counted(journal, "a") == [0 if state is State.REJECTED else 1]
 
 
 # ---- rows of one account that one operation stands for -----------------------------------------------------------
@@ -299,22 +225,24 @@ async def test_a_row_that_another_one_carries_is_entered_where_that_one_is(journ
     await journal.claim(run, pending)
     await journal.record(run, [Change(one, State.ACCEPTED) for one in pending])
     found = await seen(journal, new_item("a"), new_item("b"))
-    assert {key: [(twin.amount, twin.state) for twin in twins] for key, twins in found.items()} == {
-        "a": [(Decimal(7), State.ACCEPTED)],
-        "b": [(Decimal(7), State.ACCEPTED)],
-    }
+    assert [[(twin.amount, twin.state) for twin in twins] for twins in found] == [[(Decimal(7), State.ACCEPTED)]] * 2
     await undone(journal, [one for one in await journal.in_effect(run) if one.key == "b"])
-    assert await seen(journal, new_item("a"), new_item("b")) == {"a": [], "b": []}
+    assert await counted(journal, "a", "b") == [0, 0]
 
 
-async def test_no_row_of_an_approved_run_is_merged_or_refused(journal: Journal) -> None:
-    run = await frozen_run(journal, *(NewItem(key, key, "account:1", "{}", Decimal(7)) for key in "ab"))
-    first, second = await journal.shared_items(run)
+async def test_a_row_is_refused_or_merged_before_the_approval_and_leaves_no_other_out(journal: Journal) -> None:
+    """Else it would be told as refused, and sent all the same."""
+    shared = [NewItem(key, key, "account:1", "{}", Decimal(7)) for key in "ab"]
+    run, other = [await frozen_run(journal, *shared, new_item("c")) for _ in range(2)]
+    first, second, third = await all_items(journal, run)
+    await journal.refuse(run, {third.item_id: "nobody can tell"})
     await journal.approve(run)
     await journal.merge(run, [Merged(second.item_id, (first.item_id,), "too late")])
     await journal.refuse(run, {first.item_id: "too late"})
-    assert (await journal.totals(run)).counts == {State.PENDING: 2}
-    assert (await journal.totals(run)).refused == 0
+    assert await all_items(journal, run) == [first, second]
+    assert len(await all_items(journal, other)) == 3
+    totals = await journal.totals(run)
+    assert (totals.counts, totals.refused) == ({State.PENDING: 2}, 1)
 
 
 async def test_what_stands_in_a_lane_is_told_of_other_runs_of_the_job_for_the_target(journal: Journal) -> None:
@@ -359,49 +287,34 @@ async def test_an_undo_ends_its_run_when_it_is_approved_and_no_sooner(journal: J
     async with journal.taken_up(await undo_of(journal, [first]), NewRunner("undo", "olga@ops")) as undo:
         await journal.end_intake(undo)
         assert (await journal.run(run.name)).ended_at is None
-        assert {key: len(twins) for key, twins in (await seen(journal, new_item("b"))).items()} == {"b": 1}
+        assert await counted(journal, "b") == [1]
         await journal.approve(undo)
     ended = await journal.run(run.name)
     assert (ended.undone_by, ended.ended_by, ended.ended_why) == (undo.name, "olga@ops", None)
     assert ended.ended_at == (await journal.run(undo.name)).approved_at
     # What it never sent holds nobody back, and is not sent any more; what it sent stands until it is taken back.
-    assert {key: len(twins) for key, twins in (await seen(journal, new_item("a"), new_item("b"))).items()} == {
-        "a": 1,
-        "b": 0,
-    }
+    assert await counted(journal, "a", "b") == [1, 0]
     with pytest.raises(ForbiddenTransition):
         await journal.claim(ended, [second.item_id])
     totals = await journal.totals(ended)
-    assert (totals.count(State.PENDING), totals.unsent, totals.count_where(open=True), totals.taken_back) == (
-        1,
-        1,
-        0,
-        0,
-    )
+    assert (totals.count(State.PENDING), totals.unsent, totals.count_where(open=True)) == (1, 1, 0)
+    assert totals.taken_back == 0
     (back,) = await all_items(journal, undo)
     await accepted_one(journal, await journal.run(undo.name), back)
     assert (await journal.totals(ended)).taken_back == 1
 
 
 async def test_what_an_undo_of_an_undo_never_sent_restores_nothing(journal: Journal) -> None:
-    run, first, _ = await half_sent(journal)
+    _, first, _ = await half_sent(journal)
     undo = await undo_of(journal, [first])
     await journal.approve(undo)
-    (back,) = await all_items(journal, undo)
-    await accepted_one(journal, undo, back)
-    forth = await undo_of(journal, [await item_of(journal, undo)])
+    forth = await undo_of(journal, await accepted(journal, undo))
     await journal.approve(forth)
     assert (await journal.run(undo.name)).undone_by == forth.name
     # It may be restored as long as that one may go on.
-    assert len((await seen(journal, new_item("a")))["a"]) == 1
+    assert await counted(journal, "a") == [1]
     await journal.end(forth, "olga@ops", "for good")
-    assert (await seen(journal, new_item("a")))["a"] == []
-    assert run.name != undo.name
-
-
-async def item_of(journal: Journal, run: Run) -> Item:
-    (item,) = await all_items(journal, run)
-    return item
+    assert await counted(journal, "a") == [0]
 
 
 async def test_the_mark_of_a_row_that_is_never_sent_is_a_strangers(journal: Journal) -> None:
@@ -416,22 +329,19 @@ async def test_the_mark_of_a_row_that_is_never_sent_is_a_strangers(journal: Jour
     assert await journal.run(run.name) == first_end
 
 
-async def test_a_clock_that_was_set_back_hides_no_row_from_an_undo(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "is_ended", [False, True], ids=["while its list is read", "later, by a clock that was set back"]
+)
+async def test_what_comes_meanwhile_is_missing_from_the_list_of_an_undo(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, is_ended: bool
 ) -> None:
     run, first, second = await half_sent(journal)
     undo = await undo_of(journal, [first])
-    await journal.end_intake(undo)
-    monkeypatch.setattr(rows, "now", lambda: "2001-01-01T00:00:00.000+00:00")
+    if is_ended:
+        await journal.end_intake(undo)
+        monkeypatch.setattr(rows, "now", lambda: "2001-01-01T00:00:00.000+00:00")
     await accepted_one(journal, run, second)
-    assert await journal.is_out_of_date(undo, run)
-
-
-async def test_what_comes_while_the_list_of_an_undo_is_cut_short_is_missing_from_it(journal: Journal) -> None:
-    run, first, second = await half_sent(journal)
-    undo = await undo_of(journal, [first])
-    await accepted_one(journal, run, second)
-    assert not await journal.is_out_of_date(undo, run)
+    assert await journal.is_out_of_date(undo, run) is is_ended
     await journal.end_intake(undo)
     assert await journal.is_out_of_date(undo, run)
 
@@ -448,9 +358,7 @@ async def test_what_an_undo_of_an_undo_restores_is_missing_from_the_list_of_a_th
 
 
 @pytest.mark.parametrize("ends", [State.PENDING, State.REJECTED])
-async def test_what_may_have_had_its_effect_is_taken_back_until_an_answer_says_what_it_has(
-    journal: Journal, ends: State
-) -> None:
+async def test_what_may_have_had_its_effect_is_taken_back_until_it_is_known(journal: Journal, ends: State) -> None:
     run, first, second = await half_sent(journal)
     before = await undo_of(journal, [first])
     await journal.end_intake(before)
@@ -523,6 +431,13 @@ KEPT = {"operation": "opening"}
 ALL = Purge(KEPT, lambda _: "{}", keep_totals=False)
 WITH_TOTALS = replace(ALL, keep_totals=True)
 
+
+@pytest.fixture(params=[WITH_TOTALS, ALL], ids=["with totals", "all"])
+def purge(request: pytest.FixtureRequest) -> Purge:
+    assert isinstance(request.param, Purge)
+    return request.param
+
+
 PERSON = NewItem(
     key=PHONE,
     label=CANARY,
@@ -572,28 +487,26 @@ def bytes_of(path: Path) -> bytes:
     return b"".join(one.read_bytes() for one in path.parent.iterdir() if one.name.startswith(path.name))
 
 
-async def judged(journal: Journal, *items: NewItem) -> list[list[tuple[str, Decimal | None, str | None]]]:
+async def known(journal: Journal, *items: NewItem) -> list[list[tuple[str, Decimal | None, str | None]]]:
     """What a new run finds of the keys of these items."""
-    found: list[list[tuple[str, Decimal | None, str | None]]] = []
-
-    def judge(item: NewItem, twins: Sequence[EarlierEntry]) -> NewItem:
-        found.append([(twin.run, twin.amount, twin.wanted) for twin in twins])
-        return item
-
-    new = await journal.create_run(NEW_RUN)
-    for item in items:
-        await journal.judged(new, [item], judge)
-    return found
+    return [[(twin.run, twin.amount, twin.wanted) for twin in twins] for twins in await seen(journal, *items)]
 
 
-@pytest.mark.parametrize("keep_totals", [True, False])
 @pytest.mark.usefixtures("path")
-async def test_nothing_of_people_is_left_in_the_bytes_of_the_file(journal: Journal, *, keep_totals: bool) -> None:
+async def test_nothing_of_people_is_left_in_the_bytes_of_the_file(journal: Journal, purge: Purge) -> None:
     run = await finished(journal, PERSON, SKIPPED, REFUSES, new=replace(NEW_RUN, parameters={"sms": PHONE}))
+    run = await journal.take_up(run)
+    await journal.mailbox.tell(run, f"{CANARY}: no account", 1, CANARY)
+    with anyio.move_on_after(0.01):
+        await journal.mailbox.ask(run, "olga", f"set {PHONE}", 60)
     other = await finished(journal, new_item("stays", "1"), refused=())
+    given_up = await journal.create_run(NEW_RUN)
+    await journal.freeze(given_up, page(PERSON, refusals=[REFUSED]), keep)
+    await journal.discard(given_up)
     extra = ExtraSubscriber(94, PHONE, CANARY, 89, Decimal(1))
     await journal.history.note_verification(run, "olga", {}, ImportTally(extra=1, first_extra=(extra,)))
-    await journal.purge(run, WITH_TOTALS if keep_totals else ALL)
+    for one in (run, given_up):
+        await journal.purge(one, purge)
     assert not await journal.is_cleaned()
     await journal.clean()
     assert await journal.is_cleaned()
@@ -601,181 +514,145 @@ async def test_nothing_of_people_is_left_in_the_bytes_of_the_file(journal: Journ
     assert [word for word in (CANARY, CANARY.split()[1], PHONE[2:]) if word.encode() in left] == []
     commands = await journal.history.commands(run)
     # Who drove the run is no subscriber, and proves what was sent when.
-    assert [one.who for one in commands] == (["olga on desk"] if keep_totals else [])
+    assert [one.who for one in commands] == (["olga on desk"] if purge.keep_totals else [])
     assert [item.label for item in await all_items(journal, other)] == ["subscriber stays"]
 
 
-@pytest.mark.parametrize("keep_totals", [True, False])
-async def test_the_totals_are_as_before(journal: Journal, *, keep_totals: bool) -> None:
+async def test_totals_and_their_proof_stay(journal: Journal, journal_address: JournalAddress, purge: Purge) -> None:
+    elsewhere = await finished(journal, replace(PERSON, key="x"), refused=())
+    await undone(journal, await all_items(journal, elsewhere))
     run = await finished(journal, PERSON, SKIPPED, REFUSES)
     assert await journal.totals(run) == TOTALS
-    await journal.purge(run, WITH_TOTALS if keep_totals else ALL)
-    again = await journal.run(run.name)
-    assert await journal.totals(again) == TOTALS
-    assert (again.parameters, again.source, again.header, again.cursor) == (KEPT, "", (), None)
-    assert (again.job, again.target, again.source_digest) == (run.job, run.target, run.source_digest)
-    assert again.purged_at is not None
-
-
-def rows_of(place: JournalAddress) -> list[tuple[object, ...]]:
-    with shell(place) as behind:
-        query = "select number, line, label, payload, row, message, amount, answer, state from items order by number"
-        return list(behind.execute(query).fetchall())
-
-
-async def test_with_totals_each_row_keeps_what_proves_them(journal: Journal, journal_address: JournalAddress) -> None:
-    run = await finished(journal, PERSON, SKIPPED, REFUSES)
-    purged = await journal.purge(run, WITH_TOTALS)
-    assert (purged.emptied, purged.removed, purged.refusals) == (3, 0, 1)
+    purged = await journal.purge(run, purge)
+    assert (purged.emptied, purged.removed) == ((3, 0) if purge.keep_totals else (1, 2))
+    assert (purged.refusals, purged.calls, purged.answers, purged.messages) == (1, 3, 1, 3)
     nothing = ("", "{}", "[]", None)
-    assert rows_of(journal_address) == [
+    trace = [(1, None, *nothing, None, None, "accepted")]
+    proof = [
         (1, 2, *nothing, "5.10", "4711", "accepted"),
         (2, 2, *nothing, "5.10", None, "skipped"),
         (3, 2, *nothing, "3", None, "rejected"),
     ]
+    assert rows_of(journal_address, run) == (proof if purge.keep_totals else trace)
+    first = await journal.run(run.name)
+    assert (first.parameters, first.source, first.header, first.cursor) == (KEPT, "", (), None)
+    assert (first.job, first.target, first.source_digest) == (run.job, run.target, run.source_digest)
+    assert first.purged_at is not None
+    assert await journal.totals(first) == TOTALS
+    # One that has kept its totals can be purged of them later.
+    await journal.purge(first, ALL)
+    again = await journal.run(run.name)
+    assert (await journal.totals(again), again.purged_at) == (TOTALS, first.purged_at)
+    assert rows_of(journal_address, run) == trace
+    assert await known(journal, PERSON) == [[(run.name, PERSON.amount, None)]]
 
 
-async def test_without_totals_only_a_trace_of_what_was_entered_stays(
-    journal: Journal, journal_address: JournalAddress
+@pytest.mark.parametrize(
+    ("answer", "amount"),
+    [
+        *((answer, "5.10") for answer in ("89161234567", "9161234567", f'{{"name": "{CANARY}"}}', "12a")),
+        ("4711", None),
+    ],
+)
+async def test_an_answer_stays_only_where_it_is_an_id_and_there_are_sums(
+    journal: Journal, journal_address: JournalAddress, answer: str, amount: str | None
 ) -> None:
-    run = await finished(journal, PERSON, SKIPPED, REFUSES)
-    purged = await journal.purge(run, ALL)
-    assert (purged.emptied, purged.removed, purged.refusals) == (1, 2, 1)
-    assert (purged.calls, purged.answers, purged.messages) == (3, 1, 3)
-    assert rows_of(journal_address) == [(1, None, "", "{}", "[]", None, None, None, "accepted")]
-
-
-@pytest.mark.parametrize("answer", ["89161234567", "9161234567", f'{{"name": "{CANARY}"}}', "12a"])
-async def test_an_answer_stays_only_where_it_is_an_id(
-    journal: Journal, journal_address: JournalAddress, answer: str
-) -> None:
-    run = await finished(journal, PERSON, answer=answer)
+    run = await finished(journal, replace(PERSON, amount=None if amount is None else Decimal(amount)), answer=answer)
     await journal.purge(run, WITH_TOTALS)
-    assert [row[7] for row in rows_of(journal_address)] == [None]
+    assert [row[7] for row in rows_of(journal_address, run)] == [None]
 
 
-@pytest.mark.parametrize("keep_totals", [True, False])
-async def test_the_same_money_is_known_after_a_purge(
-    journal: Journal, journal_address: JournalAddress, *, keep_totals: bool
-) -> None:
+def rows_of(place: JournalAddress, run: Run) -> list[tuple[object, ...]]:
+    columns = "number, line, label, payload, row, message, amount, answer, state"
+    with shell(place) as behind:
+        query = f"select {columns} from items where run_id = ? order by number"  # noqa: S608 - names of ours
+        return list(behind.execute(query, (run.run_id,)).fetchall())
+
+
+async def test_money_is_known_after_a_purge(journal: Journal, journal_address: JournalAddress, purge: Purge) -> None:
     attribute = replace(PERSON, key="7/attribute", amount=None, wanted="value A")
-    run = await finished(journal, PERSON, attribute)
-    await journal.purge(run, WITH_TOTALS if keep_totals else ALL)
-    same = replace(PERSON, amount=Decimal("5.100"))
-    another = replace(PERSON, amount=Decimal(6))
-    other = replace(attribute, wanted="value B")
-    kept = Decimal("5.10") if keep_totals else None
-    assert await judged(journal, same, another, attribute, other, replace(PERSON, key="new")) == [
+    field = replace(attribute, key="7/limit", wanted=said("limit {sum}", sum="-1001"))
+    run = await finished(journal, PERSON, attribute, field)
+    await journal.purge(run, purge)
+    same, another = [replace(PERSON, amount=Decimal(amount)) for amount in ("5.100", "6")]
+    other, new = replace(attribute, wanted="value B"), replace(PERSON, key="new")
+    kept = Decimal("5.10") if purge.keep_totals else None
+    assert await known(journal, same, another, attribute, other, field, new) == [
         [(run.name, Decimal("5.100"), None)],
         [(run.name, kept, "a value that is purged")],
         [(run.name, None, "value A")],
         [(run.name, None, "a value that is purged")],
+        [(run.name, None, field.wanted)],
         [],
     ]
+    asked = (run.job, run.target, [same, new, replace(PERSON, key="x", lane="account 9")], "")
     async with earlier_runs(journal_address) as earlier:
-        (twins,) = await earlier.twins(run.job, [same])
-    assert [(twin.run, twin.amount, twin.state) for twin in twins] == [(run.name, same.amount, State.ACCEPTED)]
-    known = await journal.known_marks([(run.name, 1, same.lane), (run.name, 1, "account 77")])
-    assert {(mark.run, mark.number, mark.lane, mark.in_lane) for mark in known} == {
+        ((twin,),) = await earlier.twins(run.job, [same])
+        standing = await earlier.standing_in_lanes(*asked)
+    assert (twin.run, twin.amount, twin.state) == (run.name, same.amount, State.ACCEPTED)
+    assert await journal.standing_in_lanes(*asked) == standing
+    # A key is told to who has it alone, and an account to all that have it.
+    assert (standing[0].run, standing[0].lane, standing[0].key) == (run.name, PERSON.lane, PERSON.key)
+    assert {(one.payload, one.key in {new.key, "x"}) for one in standing} == {("{}", False)}
+    (found, *_) = await journal.standing_in_lanes(run.job, run.target, [new], "")
+    assert found.key not in {PERSON.key, new.key}
+    assert await journal.standing_in_lanes(run.job, run.target, asked[2][2:], "") == []
+    marks = await journal.known_marks([(run.name, 1, same.lane), (run.name, 1, "account 77")])
+    assert {(mark.run, mark.number, mark.lane, mark.in_lane) for mark in marks} == {
         (run.name, 1, same.lane, True),
         (run.name, 1, "account 77", False),
     }
 
 
-@pytest.mark.parametrize("keep_totals", [True, False])
-async def test_fields_that_are_told_to_people_are_known_after_a_purge(journal: Journal, *, keep_totals: bool) -> None:
-    wanted = said("limit {sum}", sum="-1001")
-    field = replace(PERSON, key="7/limit", amount=None, wanted=wanted)
-    run = await finished(journal, field)
-    await journal.purge(run, WITH_TOTALS if keep_totals else ALL)
-    assert await judged(journal, field) == [[(run.name, None, wanted)]]
-
-
-@pytest.mark.parametrize("keep_totals", [True, False])
-async def test_a_row_that_another_one_carries_is_known_by_its_own_sum(journal: Journal, *, keep_totals: bool) -> None:
-    run = await journal.create_run(NEW_RUN)
+async def test_a_row_that_another_one_carries_is_known_by_its_own_sum(journal: Journal, purge: Purge) -> None:
     carried = replace(PERSON, key="b", amount=Decimal(2))
-    await journal.freeze(run, page(PERSON, carried), keep)
+    run = await frozen_run(journal, PERSON, carried)
     first, second = await all_items(journal, run)
     merged = Merged(first.item_id, (second.item_id,), "carried by row 1", first.payload, Decimal("7.10"))
     await journal.merge(run, [merged])
     await journal.end_intake(run)
     await journal.approve(run)
-    await journal.claim(run, [first.item_id])
-    await journal.record(run, [Change(first.item_id, State.ACCEPTED)])
-    await journal.purge(run, WITH_TOTALS if keep_totals else ALL)
-    assert await judged(journal, PERSON, carried) == [
-        [(run.name, PERSON.amount, None)],
-        [(run.name, carried.amount, None)],
-    ]
-
-
-@pytest.mark.parametrize("keep_totals", [True, False])
-async def test_what_stands_in_an_account_is_known_after_a_purge(
-    journal: Journal, journal_address: JournalAddress, *, keep_totals: bool
-) -> None:
-    run = await finished(journal, PERSON)
-    await journal.purge(run, WITH_TOTALS if keep_totals else ALL)
-    other = replace(PERSON, key="another subscriber of the account")
-    elsewhere = replace(PERSON, key="x", lane="account 9")
-    asked = (run.job, run.target, [PERSON, other, elsewhere], "")
-    (found,) = await journal.standing_in_lanes(*asked)
-    assert (found.run, found.lane, found.key, found.payload) == (run.name, PERSON.lane, PERSON.key, "{}")
-    async with earlier_runs(journal_address) as earlier:
-        assert await earlier.standing_in_lanes(*asked) == [found]
-    (found,) = await journal.standing_in_lanes(run.job, run.target, [other], "")
-    assert found.key not in {PERSON.key, other.key}
-    assert await journal.standing_in_lanes(run.job, run.target, [elsewhere], "") == []
+    await come_to(journal, run, {1: State.ACCEPTED})
+    await journal.purge(run, purge)
+    assert await known(journal, PERSON, carried) == [[(run.name, one.amount, None)] for one in (PERSON, carried)]
 
 
 async def test_an_undo_of_an_undo_knows_what_a_purged_run_has_entered_anew(journal: Journal) -> None:
     run = await finished(journal, PERSON)
     (back,) = await undone(journal, await all_items(journal, run))
     anew = await finished(journal, PERSON)
-    assert await journal.entered_anew([back.item_id]) == {back.item_id: anew.name}
-    await journal.purge(anew, ALL)
-    assert await journal.entered_anew([back.item_id]) == {back.item_id: anew.name}
-
-
-async def test_what_an_undo_would_restore_has_to_be_known(journal: Journal) -> None:
-    run = await finished(journal, PERSON)
-    (back,) = await undone(journal, await all_items(journal, run))
+    for _ in range(2):
+        assert await journal.entered_anew([back.item_id]) == {back.item_id: anew.name}
+        await journal.purge(await journal.run(anew.name), ALL)
+    # What has been taken back may be entered again; what would be restored has to be known.
+    await undone(journal, await all_items(journal, await finished(journal, replace(PERSON, key="x"))))
+    assert await known(journal, replace(PERSON, key="x")) == [[]]
     await journal.purge(run, ALL)
     with pytest.raises(RunPurged, match=rf"run {run.name} was purged on .*nothing of it can be undone"):
         await journal.entered_anew([back.item_id])
 
 
-async def test_a_run_with_something_left_to_do_is_not_touched(
+async def test_a_run_with_something_left_to_do_is_not_touched_and_hinders_no_other(
     journal: Journal, journal_address: JournalAddress
 ) -> None:
-    waiting = await journal.create_run(NEW_RUN)
-    await journal.freeze(waiting, page(PERSON), keep)
-    sending = await finished(journal, replace(PERSON, key="x"))
-    (item,) = await all_items(journal, sending)
-    await journal.doubt_answers(sending, [item.item_id], "doubted")
-    decided = await finished(journal, replace(PERSON, key="y"))
-    (item,) = await all_items(journal, decided)
-    await journal.doubt_answers(decided, [item.item_id], "doubted")
-    await journal.record(decided, [Change(item.item_id, State.MANUAL)])
-    before = rows_of(journal_address)
-    for run in (waiting, sending, decided):
+    left = [await frozen_run(journal, PERSON)]
+    for key, steps in (("x", ()), ("y", (State.MANUAL,))):
+        run = await finished(journal, replace(PERSON, key=key))
+        (item,) = await all_items(journal, run)
+        await journal.doubt_answers(run, [item.item_id], "doubted")
+        await journal.record(run, [Change(item.item_id, state) for state in steps])
+        left.append(run)
+    before = [rows_of(journal_address, run) for run in left]
+    for run in left:
         with pytest.raises(RunUnfinished, match="not at its end"):
             await journal.purge(run, ALL)
-    assert rows_of(journal_address) == before
+    assert [rows_of(journal_address, run) for run in left] == before
+    assert (await journal.purge(await finished(journal, PERSON), ALL)).emptied == 1
 
 
-@pytest.mark.usefixtures("path")
-async def test_all_purges_of_a_journal_share_one_secret(journal: Journal) -> None:
-    for key in "xy":
-        await journal.purge(await finished(journal, replace(PERSON, key=key)), ALL)
-    with contextlib.closing(sqlite3.connect(journal.path)) as shell:
-        assert shell.execute("select count(*) from purging").fetchone() == (1,)
-
-
-@pytest.mark.parametrize("keep_totals", [True, False])
-async def test_the_rows_of_a_purged_run_cannot_be_read_or_written(journal: Journal, *, keep_totals: bool) -> None:
+async def test_the_rows_of_a_purged_run_cannot_be_read_or_written(journal: Journal, purge: Purge) -> None:
     run = await finished(journal, PERSON)
-    await journal.purge(run, WITH_TOTALS if keep_totals else ALL)
+    await journal.purge(run, purge)
     for asked in (
         journal.items(run, set(State)),
         journal.items_by_key(run, {"1"}),
@@ -793,34 +670,22 @@ async def test_the_rows_of_a_purged_run_cannot_be_read_or_written(journal: Journ
         await journal.record(run, [Change(1, State.APPLIED)])
 
 
-async def test_a_run_that_keeps_its_totals_can_be_purged_of_them_later(
-    journal: Journal, journal_address: JournalAddress
-) -> None:
-    run = await finished(journal, PERSON, SKIPPED, REFUSES)
-    await journal.purge(run, WITH_TOTALS)
-    first = await journal.run(run.name)
-    await journal.purge(first, ALL)
-    assert await journal.totals(run) == TOTALS
-    assert (await journal.run(run.name)).purged_at == first.purged_at
-    assert await judged(journal, PERSON) == [[(run.name, PERSON.amount, None)]]
-    assert len(rows_of(journal_address)) == 1
-
-
 @pytest.mark.usefixtures("path")
-async def test_digests_of_two_journals_and_of_two_jobs_differ(journal: Journal, tmp_path: Path) -> None:
+async def test_digests_differ_by_journal_and_job_with_one_secret_each(journal: Journal, tmp_path: Path) -> None:
+    keys, secrets = set(), set()
     async with open_journal(tmp_path / "other.journal") as other:
-        keys = set()
         for where, job in ((journal, "balances"), (journal, "payment"), (other, "balances")):
             run = await finished(where, PERSON, new=replace(NEW_RUN, job=job))
             await where.purge(run, WITH_TOTALS)
             with contextlib.closing(sqlite3.connect(where.path)) as connection:
                 query = "select key from items where run_id = ?"
                 keys |= set(connection.execute(query, [run.run_id]).fetchall())
-    assert len(keys) == 3
+                secrets |= set(connection.execute("select count(*) from purging").fetchall())
+    assert (len(keys), secrets) == (3, {(1,)})
 
 
 @pytest.mark.usefixtures("path")
-async def test_a_log_that_another_one_reads_is_told_and_can_be_emptied_later(
+async def test_a_log_that_is_read_is_told_and_emptied_later(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("checkpoints.sqlite_connection.BUSY_SECONDS", 0.01)
@@ -848,70 +713,17 @@ async def test_a_purge_that_is_not_written_removes_nothing(journal: Journal) -> 
     assert [item.label for item in await all_items(journal, run)] == [CANARY]
 
 
-async def test_a_run_without_sums_keeps_no_answer(journal: Journal, journal_address: JournalAddress) -> None:
-    run = await finished(journal, replace(PERSON, amount=None), answer="4711")
-    await journal.purge(run, WITH_TOTALS)
-    assert [row[7] for row in rows_of(journal_address)] == [None]
-
-
-async def test_what_was_taken_back_may_be_entered_again_after_a_purge(journal: Journal) -> None:
-    run = await finished(journal, PERSON)
-    await undone(journal, await all_items(journal, run))
-    await journal.purge(run, WITH_TOTALS)
-    assert await judged(journal, PERSON) == [[]]
-
-
-async def test_it_is_the_runs_own_rows_that_have_to_be_at_their_end(journal: Journal) -> None:
-    doubted = await finished(journal, replace(PERSON, key="x"))
-    (item,) = await all_items(journal, doubted)
-    await journal.doubt_answers(doubted, [item.item_id], "doubted")
-    # No other run is there that could be unfinished.
-    with pytest.raises(RunUnfinished, match="not at its end"):
-        await journal.purge(doubted, ALL)
-    ended = await finished(journal, PERSON)
-    assert (await journal.purge(ended, ALL)).emptied == 1
-
-
-async def test_rows_that_entered_nothing_go_whatever_was_taken_back_elsewhere(journal: Journal) -> None:
-    other = await finished(journal, replace(PERSON, key="x"))
-    await undone(journal, await all_items(journal, other))
-    run = await finished(journal, PERSON, SKIPPED, REFUSES)
-    assert (await journal.purge(run, ALL)).removed == 2
-
-
-@pytest.mark.usefixtures("path")
-async def test_a_run_that_was_given_up_loses_its_refused_rows(journal: Journal) -> None:
-    run = await journal.create_run(NEW_RUN)
-    await journal.freeze(run, page(PERSON, refusals=[REFUSED]), keep)
-    await journal.discard(run)
-    await journal.purge(run, ALL)
-    await journal.clean()
-    assert CANARY.encode() not in bytes_of(journal.path)
-
-
-async def test_a_run_that_is_worked_on_is_not_touched(journal: Journal, journal_address: JournalAddress) -> None:
+async def test_a_run_that_another_process_works_on_or_has_had_meanwhile_is_not_touched(
+    journal: Journal, journal_address: JournalAddress
+) -> None:
     run = await finished(journal, PERSON)
     async with open_journal(journal_address) as other, other.taken_up(run):
         with pytest.raises(RunHeld, match="another process works on this run"):
             await journal.purge(run, WITH_TOTALS)
-    assert [item.label for item in await all_items(journal, run)] == [CANARY]
-
-
-async def test_a_run_that_another_process_has_had_meanwhile_is_not_touched(journal: Journal) -> None:
-    run = await finished(journal, PERSON)
-    await journal.take_up(run)
+    # Its epoch is another one's since.
     with pytest.raises(RunTakenOver):
-        await journal.purge(run, ALL)
+        await journal.purge(run, WITH_TOTALS)
     assert [item.label for item in await all_items(journal, run)] == [CANARY]
-
-
-async def test_what_an_undo_of_an_undo_is_about_to_restore_counts_already(journal: Journal) -> None:
-    run = await frozen_run(journal, new_item("a"))
-    back = await undone(journal, await accepted(journal, run))
-    forth = await undo_of(journal, back)
-    assert [twin.run for twin in (await seen(journal, new_item("a")))["a"]] == [run.name]
-    await accepted(journal, forth, ends=State.REJECTED)
-    assert (await seen(journal, new_item("a")))["a"] == []
 
 
 async def test_what_stood_beside_a_row_before_its_undo_was_not_entered_anew(journal: Journal) -> None:
@@ -925,19 +737,7 @@ async def test_what_stood_beside_a_row_before_its_undo_was_not_entered_anew(jour
 
 
 async def test_an_undo_of_an_undo_of_another_row_hinders_nobody(journal: Journal) -> None:
-    run = await frozen_run(journal, new_item("a"), new_item("b"))
-    one, two = await accepted(journal, run)
+    one, two = await accepted(journal, await frozen_run(journal, new_item("a"), new_item("b")))
     await undone(journal, [one])
     await undo_of(journal, await undone(journal, [two]))
-    found = await seen(journal, new_item("a"), new_item("b"))
-    assert {key: len(twins) for key, twins in found.items()} == {"a": 0, "b": 1}
-
-
-async def test_a_row_that_is_refused_is_no_longer_on_the_list_and_no_other_leaves_it(journal: Journal) -> None:
-    """Else it would be told as refused, and sent all the same."""
-    run, other = [await frozen_run(journal, new_item("a"), new_item("b")) for _ in range(2)]
-    refused, left = await all_items(journal, run)
-    await journal.refuse(run, {refused.item_id: "nobody can tell"})
-    assert await all_items(journal, run) == [left]
-    assert len(await all_items(journal, other)) == 2
-    assert (await journal.totals(run)).refused == 1
+    assert await counted(journal, "a", "b") == [0, 1]

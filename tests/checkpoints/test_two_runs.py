@@ -90,8 +90,6 @@ async def one_of(journal: Journal, run: Run, key: str) -> Item:
     return next(item for item in await all_items(journal, run) if item.key == key)
 
 
-# ---- writing -----------------------------------------------------------------------------------------------------
-
 Write = Callable[[Journal, Run], Awaitable[object]]
 
 
@@ -105,44 +103,23 @@ async def _correct(journal: Journal, run: Run) -> None:
     await journal.correct(run, rows, keep)
 
 
-async def _claim(journal: Journal, run: Run) -> None:
-    await journal.claim(run, [(await one_of(journal, run, "pending")).item_id])
+def of(key: str, write: Callable[[Journal, Run, Item], Awaitable[object]]) -> Write:
+    """A write about the item of this key."""
 
+    async def written(journal: Journal, run: Run) -> None:
+        await write(journal, run, await one_of(journal, run, key))
 
-async def _keep(journal: Journal, run: Run) -> None:
-    await journal.keep(run, {(await one_of(journal, run, "pending")).item_id: '{"anew":1}'})
-
-
-async def _record(journal: Journal, run: Run) -> None:
-    await journal.record(run, [Change((await one_of(journal, run, "sending")).item_id, State.REJECTED, message="no")])
-
-
-async def _decide(journal: Journal, run: Run) -> None:
-    await journal.decide(run, await one_of(journal, run, "manual"), State.PENDING, who="ivan", why="not there")
-
-
-async def _note_seen(journal: Journal, run: Run) -> None:
-    await journal.note_seen(run, {(await one_of(journal, run, "manual")).item_id: ["4711"]})
+    return written
 
 
 async def _doubt_answers(journal: Journal, run: Run) -> None:
     await journal.doubt_answers(run, [item.item_id for item in await all_items(journal, run)], "late")
 
 
-async def _share_an_id(journal: Journal, run: Run) -> None:
-    """A second row with the id of a new object that another row of the run has: both are in doubt."""
-    sending = await one_of(journal, run, "sending")
-    await journal.record(run, [Change(sending.item_id, State.ACCEPTED, answer="5", created=True)])
-
-
 async def _merge(journal: Journal, run: Run) -> None:
     carrier, carried = [await one_of(journal, run, key) for key in ("pending", "conflict")]
     merged = Merged(carrier.item_id, (carried.item_id,), "its sum is in another row", "{}", Decimal(5))
     await journal.merge(run, [merged])
-
-
-async def _refuse(journal: Journal, run: Run) -> None:
-    await journal.refuse(run, {(await one_of(journal, run, "pending")).item_id: "nobody can tell"})
 
 
 WRITES: Final[Mapping[str, Write]] = {
@@ -160,17 +137,23 @@ WRITES: Final[Mapping[str, Write]] = {
     "note_report": lambda journal, run: journal.history.note_report(run, "another root"),
     "freeze": lambda journal, run: journal.freeze(run, page(new_item("new"), cursor="second"), keep),
     "correct": _correct,
-    "claim": _claim,
-    "keep": _keep,
-    "record": _record,
-    "record (one id)": _share_an_id,
+    "claim": of("pending", lambda journal, run, item: journal.claim(run, [item.item_id])),
+    "keep": of("pending", lambda journal, run, item: journal.keep(run, {item.item_id: '{"anew":1}'})),
+    "record": of("sending", lambda journal, run, item: journal.record(run, [Change(item.item_id, State.REJECTED)])),
+    # A second row with the id of a new object that another row of the run has: both are in doubt.
+    "record (one id)": of(
+        "sending",
+        lambda journal, run, item: journal.record(run, [Change(item.item_id, State.ACCEPTED, "5", created=True)]),
+    ),
     "doubt": lambda journal, run: journal.doubt(run),
     "doubt_answers": _doubt_answers,
-    "decide": _decide,
+    "decide": of(
+        "manual", lambda journal, run, item: journal.decide(run, item, State.PENDING, who="ivan", why="not there")
+    ),
     "end": lambda journal, run: journal.end(run, "olga", "the wrong file"),
-    "note_seen": _note_seen,
+    "note_seen": of("manual", lambda journal, run, item: journal.note_seen(run, {item.item_id: ["4711"]})),
     "merge": _merge,
-    "refuse": _refuse,
+    "refuse": of("pending", lambda journal, run, item: journal.refuse(run, {item.item_id: "nobody can tell"})),
 }
 BEFORE_APPROVAL: Final = frozenset({"approve", "merge", "refuse"})
 """Change nothing of a run that is approved."""
@@ -244,8 +227,6 @@ def test_each_write_of_the_journal_is_held_against_a_second_run() -> None:
     assert writing - others == {name.partition(" ")[0] for name in WRITES}
 
 
-# ---- reading -----------------------------------------------------------------------------------------------------
-
 Read = Callable[[Journal, Run], Awaitable[object]]
 
 READS: Final[Mapping[str, Read]] = {
@@ -312,8 +293,6 @@ async def test_of_two_refusals_of_one_line_the_one_that_was_not_mended_is_found(
     assert await journal.find_refusal(run, line=9) == (first, True)
 
 
-# ---- the epoch ---------------------------------------------------------------------------------------------------
-
 NO_EPOCH: Final = frozenset(
     {
         *("pause", "unpause", "take_up", "note_seen", "end_runner"),
@@ -332,7 +311,7 @@ def dump(place: JournalAddress) -> list[object]:
 
 
 @pytest.mark.parametrize("name", [*(WRITES.keys() - NO_EPOCH), "discard"])
-async def test_under_an_old_epoch_nothing_is_written_and_the_runner_is_named(
+async def test_under_an_old_epoch_nothing_is_written_and_it_is_told(
     name: str, journal_address: JournalAddress
 ) -> None:
     async with open_journal(journal_address) as journal, open_journal(journal_address) as other:
@@ -346,9 +325,7 @@ async def test_under_an_old_epoch_nothing_is_written_and_the_runner_is_named(
         assert dump(journal_address) == before
 
 
-async def test_a_step_that_may_not_follow_those_of_the_next_runner_is_refused_as_its_own(
-    journal_address: JournalAddress,
-) -> None:
+async def test_a_step_that_may_not_follow_the_next_runners_is_refused_too(journal_address: JournalAddress) -> None:
     async with open_journal(journal_address) as journal, open_journal(journal_address) as other:
         run = await journal.take_up(await made(journal, approve=False))
         pending, sent = [await one_of(journal, run, key) for key in ("pending", "sending")]

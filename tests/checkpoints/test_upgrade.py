@@ -150,8 +150,6 @@ async def test_a_newer_journal_says_which_copy_goes_back(path: Path) -> None:
             pass
 
 
-# ---- killed ------------------------------------------------------------------------------------------------------
-
 STEPS = {"backup", "close", "connect", "execute", "fsync", "open", "rename", "unlink"}
 """The calls that change something on the disk, and those next to them."""
 

@@ -125,6 +125,8 @@ async def test_closing_finishes_what_was_handed_over(path: Path) -> None:
     assert words(path) == wanted
     await first
     assert await asyncio.gather(*rest) == wanted
+    with pytest.raises(JournalUnreadable, match="closed"):
+        await writer.do(saying("too late"))
 
 
 async def test_a_waiter_that_was_cancelled_takes_nothing_back_and_disturbs_nobody(path: Path) -> None:
@@ -159,13 +161,6 @@ async def test_a_full_disk_is_told_and_leaves_nothing_half_written(path: Path) -
     assert words(path) == ["before", *told, "after"]
 
 
-async def test_what_comes_after_the_close_is_refused_instead_of_waiting_for_ever(path: Path) -> None:
-    writer = Writer(connecting(path)(), SQLITE, asyncio.get_running_loop())
-    await asyncio.to_thread(writer.close)
-    with pytest.raises(JournalUnreadable, match="closed"):
-        await writer.do(saying("too late"))
-
-
 async def test_a_write_without_end_is_broken_off_by_the_close_and_told(path: Path) -> None:
     endless = "with recursive n (i) as (select 1 union all select i + 1 from n) select count(*) from n"
     writer = Writer(connecting(path)(), SQLITE, asyncio.get_running_loop())
@@ -178,9 +173,7 @@ async def test_a_write_without_end_is_broken_off_by_the_close_and_told(path: Pat
     assert words(path) == ["a"]
 
 
-async def test_a_thread_that_does_not_end_is_told_by_the_close_and_hangs_nobody(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_thread_without_end_is_told_and_hangs_nobody(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("checkpoints.writer.LAST_PATIENCE", 0.05)
     writer = Writer(connecting(path)(), SQLITE, asyncio.get_running_loop())
     barrier = Barrier()

@@ -49,9 +49,7 @@ def cases() -> list[Page]:
 
 @pytest.mark.prove
 @pytest.mark.parametrize("page", cases(), ids=lambda page: f"{name_of(page.path)}-{page.language}")
-async def test_each_command_of_a_page_does_what_the_page_shows(
-    page: Page, tutorial_billing: Path, tmp_path: Path
-) -> None:
+async def test_each_command_does_what_its_page_shows(page: Page, tutorial_billing: Path, tmp_path: Path) -> None:
     await read(page, tutorial_billing, tmp_path)
 
 

@@ -44,9 +44,7 @@ def test_each_paragraph_has_a_translation_of_its_present_text(path: Path) -> Non
     assert unsettled(path) == []
 
 
-def test_what_ends_the_builder_is_told_whatever_the_locale_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_ends_the_builder_is_told_in_any_locale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LC_ALL", "ru_RU.UTF-8")
     monkeypatch.setattr("tools.pages.DOCS", tmp_path / "nothing")
     told = build("en", tmp_path / "built")

@@ -1,14 +1,18 @@
-"""A billing in memory that fails as it is told to, and a journal in memory for tests on a virtual clock."""
+"""A billing in memory that fails as it is told to, and a journal and a run in memory for tests on a virtual clock."""
 
 import asyncio
 from collections import Counter, defaultdict, deque
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from math import inf
 from pathlib import Path
+from typing import Self
 
+import anyio
+import anyio.lowlevel
 import msgspec
 
 from checkpoints.errors import ForbiddenTransition, RunTakenOver
@@ -18,9 +22,10 @@ from checkpoints.lease import Lease
 from checkpoints.records import Change, Item, LookUps, NewItem, Reason, Refusal, Run, Totals
 from checkpoints.states import State, may_follow
 from checkpoints.transitions import NO_PAYLOADS
-from engine.errors import LookUpFailed
-from engine.evidence import Accepted, Evidence, Lost
+from engine.errors import InputRefused, LookUpFailed
+from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import (
+    ALL_BEFORE,
     Absent,
     AskMates,
     BeforeImageMode,
@@ -33,9 +38,14 @@ from engine.job import (
     Prepared,
     ReadBack,
 )
-from engine.pacing.policy import policy_with
+from engine.pacing.holds import Stop, StopKind
+from engine.pacing.policy import Policy, policy_with
+from engine.pacing.throttle import Gauge
 from engine.pipeline.live_policy import LivePolicy
+from engine.pipeline.pipeline import Pipeline
+from engine.pipeline.progress import Progress, Status
 from engine.rows import Row, RowPage, Source
+from tests.virtual_clock import settle
 
 NOW = datetime(2025, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -167,7 +177,6 @@ class FakeJob(Effect, Job):
         self.calls: list[str] = []
         self.by_lane: defaultdict[str, list[str]] = defaultdict(list)
         self.in_flight: Counter[str] = Counter()
-        self.most_in_flight = 0
         self.most_in_lane = 0
         self.asked: list[tuple[str, list[str]]] = []
         self.sightings: dict[str, LookUpResult | None] = {}
@@ -199,7 +208,6 @@ class FakeJob(Effect, Job):
         self.calls.append(item.key)
         self.by_lane[item.lane].append(item.key)
         self.in_flight[item.lane] += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight.total())
         self.most_in_lane = max(self.most_in_lane, self.in_flight[item.lane])
         try:
             await self.during(item)
@@ -228,11 +236,7 @@ class FakeJob(Effect, Job):
             return self.sightings[item.key]
         return Found(f"id {item.key}", marked=True) if self.effects[item.key] else Absent()
 
-    async def read_back(
-        self,
-        run: Run,
-        items: Sequence[Item],
-    ) -> Mapping[int, ReadBack | CannotLook]:
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
         if self.look_up_error:
             raise self.look_up_error
         seen = {one.item_id: self.readings.get(one.key, ReadBack(one.amount)) for one in items}
@@ -396,3 +400,191 @@ class MemoryJournal(Journal):
             self.kept[change.item_id] = msgspec.structs.replace(
                 old, state=change.state, answer=change.answer or old.answer, message=change.message
             )
+
+
+# ---- items that need one another ---------------------------------------------------------------------------------
+
+
+class SteppedJob(FakeJob):
+    """`needed` has the keys that each key needs. An effect shows `lag` seconds after its call, or as `lags` says.
+
+    The answers of the needed items become the payload. A call fails the test if what it needs does not show.
+    """
+
+    has_steps = True
+
+    def __init__(
+        self,
+        needed: Mapping[str, Sequence[str]],
+        plan: Mapping[str, Sequence[Call]] | None = None,
+        *,
+        new: Sequence[NewItem] = (),
+        lag: float = 0.0,
+        there: Collection[str] = (),
+    ) -> None:
+        super().__init__(new, plan)
+        self.needed = needed
+        self.lag = lag
+        self.lags: dict[str, float] = {}
+        self.shows_at = dict.fromkeys(there, -inf)
+        self.polls: list[tuple[float, list[str]]] = []
+        self.poll_errors: list[LookUpFailed] = []
+        self.payloads: dict[str, str] = {}
+
+    def needs(self, item: Item) -> Sequence[str]:
+        return self.needed.get(item.key, ())
+
+    def fill(self, item: Item, needed: Mapping[str, Item]) -> str:
+        if any(one.state.in_effect and one.answer is None for one in needed.values()):
+            raise InputRefused("a person has decided on what it needs, and its id is not known")
+        return ", ".join(one.answer or f"{one.key} was there" for one in needed.values()) or item.payload
+
+    async def visible(self, run: Run, items: Sequence[Item]) -> Collection[int]:
+        self.polls.append((anyio.current_time(), [one.key for one in items]))
+        await anyio.lowlevel.checkpoint()
+        if self.poll_errors:
+            raise self.poll_errors.pop(0)
+        return {one.item_id for one in items if self._shows(one.key)}
+
+    async def send(self, run: Run, item: Item) -> Evidence:
+        hidden = [key for key in self.needs(item) if key != ALL_BEFORE and not self._shows(key)]
+        assert not hidden, f"{item.key} was sent before {hidden} showed"
+        self.payloads[item.key] = item.payload
+        before = self.effects[item.key]
+        try:
+            return await super().send(run, item)
+        finally:
+            if self.effects[item.key] > before:
+                self.shows_at[item.key] = anyio.current_time() + self.lags.get(item.key, self.lag)
+
+    def _shows(self, key: str) -> bool:
+        return anyio.current_time() >= self.shows_at.get(key, inf)
+
+
+def subscribers(count: int, steps: int = 3, *, folders: int = 1) -> tuple[list[Item], dict[str, list[str]]]:
+    """Folders "f1" and so on, and the steps "1.1" and so on of subscribers, which each have a lane of their own.
+
+    The first step needs the folder, any other the one before it. Returns the items and what they need.
+    """
+    items = [item(number, key=f"f{number}") for number in range(1, folders + 1)]
+    needed: dict[str, list[str]] = {}
+    for subscriber in range(1, count + 1):
+        for step in range(1, steps + 1):
+            key = f"{subscriber}.{step}"
+            items.append(item(len(items) + 1, lane=f"subscriber {subscriber}", key=key))
+            needed[key] = [f"{subscriber}.{step - 1}" if step > 1 else f"f{(subscriber - 1) % folders + 1}"]
+    return items, needed
+
+
+# ---- a run on a virtual clock -------------------------------------------------------------------------------------
+
+STEADY = Policy(in_flight=4, canary=False, stop_after_errors=None)
+REFUSED = Call(RowRefused("no such tariff 17"))
+
+
+def items(count: int, *, amount: str = "1.10", lanes: int | None = None) -> list[Item]:
+    return [item(number, amount=amount, lane=str(number % (lanes or count))) for number in range(1, count + 1)]
+
+
+class Setting:
+    """A run over items in memory; each call takes `takes` seconds."""
+
+    def __init__(
+        self,
+        kept: Sequence[Item] | MemoryJournal,
+        policy: Policy = STEADY,
+        plan: Mapping[str, Sequence[Call]] | None = None,
+        *,
+        job: FakeJob | None = None,
+        takes: float = 1.0,
+        gauges: Sequence[Gauge] = (),
+        paused_by: str | None = None,
+        known: int = 0,
+        trust_journal: bool = False,
+    ) -> None:
+        self.job = job or FakeJob(plan=plan)
+        self.job.during = self.during
+        self.takes = takes
+        self.journal = kept if isinstance(kept, MemoryJournal) else MemoryJournal(*kept)
+        self.policy = policy
+        self.gauges = gauges
+        self.known = known
+        self.trust_journal = trust_journal
+        self.take_up()
+        if paused_by is not None:
+            self.steering.pause(paused_by)
+        self.began = anyio.current_time()
+        self.sent: list[tuple[float, str]] = []
+
+    def take_up(self) -> None:
+        """Begin anew, as another process does."""
+        self.stop = Stop()
+        self.steering = LivePolicy(self.policy, Progress(), self.stop)
+        self.pipeline = Pipeline(
+            A_RUN,
+            self.job,
+            self.journal,
+            self.steering,
+            gauges=self.gauges,
+            known=self.known,
+            trust_journal=self.trust_journal,
+        )
+
+    @property
+    def now(self) -> float:
+        return round(anyio.current_time() - self.began, 3)
+
+    @property
+    def status(self) -> Status:
+        return self.steering.look()
+
+    async def during(self, one: Item) -> None:
+        self.sent.append((self.now, one.key))
+        await anyio.sleep(self.takes)
+
+    def moments(self, key: str) -> list[float]:
+        return [moment for moment, sent in self.sent if sent == key]
+
+    async def go(self) -> Self:
+        await self.pipeline.migrate()
+        return self
+
+    async def stopped_at(self, seconds: float) -> Self:
+        """The run goes, and somebody stops it then."""
+        async with self.going():
+            await anyio.sleep(seconds)
+            self.stop.request(StopKind.INTERRUPTED, "Ctrl-C")
+        return self
+
+    @asynccontextmanager
+    async def going(self) -> AsyncIterator[None]:
+        """The run goes while the body does, and to its end after it."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.pipeline.migrate)
+            await settle()
+            yield
+
+    def counts(self) -> dict[State, int]:
+        return dict(Counter(self.journal.states().values()))
+
+    def sent_at(self) -> list[tuple[float, int]]:
+        """How many calls began at each moment."""
+        return sorted(Counter(moment for moment, _ in self.sent).items())
+
+
+class Watchful(MemoryJournal):
+    """A journal that takes a second for each commit, and notes the most that was claimed and not recorded."""
+
+    def __init__(self, *kept: Item) -> None:
+        super().__init__(*kept)
+        self.most_in_doubt = 0
+
+    async def claim(self, run: Run, item_ids: Sequence[int], payloads: Mapping[int, str] = NO_PAYLOADS) -> None:
+        await anyio.sleep(0.3)
+        await super().claim(run, item_ids, payloads)
+        sending = sum(one.state is State.SENDING for one in self.kept.values())
+        self.most_in_doubt = max(self.most_in_doubt, sending)
+
+    async def record(self, run: Run, changes: Sequence[Change]) -> list[Item]:
+        await anyio.sleep(0.3)
+        return await super().record(run, changes)

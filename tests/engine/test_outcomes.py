@@ -60,9 +60,7 @@ def outcome(evidence: Evidence, follows: Follows, *, unproven: bool = False) -> 
 
 
 @pytest.mark.parametrize(("evidence", "once", "again"), [line[1:] for line in TABLE], ids=[line[0] for line in TABLE])
-def test_the_table_says_what_follows_from_what_is_seen(
-    evidence: Evidence, once: Follows, again: Follows | None
-) -> None:
+def test_the_table_says_what_follows_from_evidence(evidence: Evidence, once: Follows, again: Follows | None) -> None:
     assert decide(evidence, repeatable=False) == outcome(evidence, once)
     assert decide(evidence, repeatable=True) == outcome(evidence, again or once, unproven=again is not None)
 
@@ -123,7 +121,7 @@ def test_a_kind_is_a_text_without_its_numbers(text: str, kind: str) -> None:
     assert error_group(text) == kind
 
 
-def test_a_kind_keeps_the_digits_of_its_first_text() -> None:
+def test_a_kind_keeps_the_digits_of_its_first_text_and_only_so_many_kinds_are_kept() -> None:
     kinds = ErrorGroups()
     for text in (
         "HTTP 503: account 17 is locked",
@@ -132,9 +130,6 @@ def test_a_kind_keeps_the_digits_of_its_first_text() -> None:
     ):
         kinds.add(text)
     assert kinds.counted() == {"HTTP 503: account 17 is locked": 2, "no connection to 10.0.0.1:8082": 1}
-
-
-def test_however_many_kinds_there_are_only_so_many_are_kept() -> None:
     kinds = ErrorGroups()
     for number in range(1000):
         kinds.add("x" * (number % 50 + 1))

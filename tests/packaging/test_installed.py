@@ -92,9 +92,7 @@ def built_like_the_image(root: DebianRoot, packages: Packages) -> None:
 
 @pytest.mark.loops(900)
 @pytest.mark.prove
-def test_image_and_wheel_where_there_is_python_alone(
-    packages: Packages, clean_root: CleanRoot, wheelhouse: Path
-) -> None:
+def test_image_and_wheel_where_only_python_is(packages: Packages, clean_root: CleanRoot, wheelhouse: Path) -> None:
     root = clean_root()
     shutil.copytree(wheelhouse, root.path("/wheelhouse"))
     built_like_the_image(root, packages)

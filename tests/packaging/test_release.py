@@ -30,15 +30,12 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_commit_without_a_tag_is_older_than_its_version(clone: Path) -> None:
+def test_a_commit_is_older_than_its_version_but_for_its_tag_and_another_tag_is_refused(clone: Path) -> None:
     release = release_of(clone)
     assert release.version == "1.2.0"
     assert release.debian_version.startswith("1.2.0~20260101000000.")
     older = ["dpkg", "--compare-versions", release.debian_version, "lt", "1.2.0"]
     subprocess.run(older, check=True)  # noqa: S603 - Debian's own comparison
-
-
-def test_a_commit_with_the_tag_of_its_version_is_that_version_and_another_tag_is_refused(clone: Path) -> None:
     git(clone, "tag", "v1.2.0")
     assert release_of(clone) == Release("1.2.0", "1.2.0", 1767225600)
     git(clone, "tag", "--delete", "v1.2.0")

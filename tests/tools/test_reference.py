@@ -89,9 +89,6 @@ def test_every_command_has_an_example_that_it_takes(name: str, group: str, comma
     assert f"$ carbon-migrate {GUIDES[name][0]}\n" in sections(f"commands/{slug(group)}.md")[name]
 
 
-# ---- exit codes ---------------------------------------------------------------------------------------------------
-
-
 @EACH
 def test_the_exit_codes_that_a_command_names_are_told_of_it(name: str, group: str, command: Any) -> None:
     module = inspect.getsource(import_module(COMMANDS[name.split(maxsplit=1)[0]].module))
@@ -107,9 +104,6 @@ def test_the_exit_codes_that_a_command_names_are_told_of_it(name: str, group: st
     assert codes_of(name) - ANY == told
 
 
-# ---- the journal --------------------------------------------------------------------------------------------------
-
-
 def test_every_table_and_column_of_a_journal_has_its_entry(tmp_path: Path) -> None:
     prepare(tmp_path / "journal")
     page = sections("journal.md")
@@ -119,9 +113,6 @@ def test_every_table_and_column_of_a_journal_has_its_entry(tmp_path: Path) -> No
         for name in (name for name, kind in there.items() if kind == "table"):
             columns = [column for _, column, *_ in journal.execute(f"pragma table_info({name})")]
             assert re.findall(r"^\| `(\w+)` \|", page[name], re.MULTILINE) == columns
-
-
-# ---- HTTP ---------------------------------------------------------------------------------------------------------
 
 
 def routes(application: web.Application) -> set[str]:
@@ -153,9 +144,6 @@ def test_every_key_of_status_sample_and_command_has_its_entry() -> None:
     assert rows(status) == {field.name for field in fields(Status)}
     assert rows(sample) == {field.name for field in fields(PaceSample)}
     assert rows(command) == {field.name for field in fields(ControlRequest)}
-
-
-# ---- metrics, hooks, marks, variables -----------------------------------------------------------------------------
 
 
 async def test_every_metric_has_its_entry_with_its_labels() -> None:
@@ -206,9 +194,6 @@ def names_read(path: Path) -> Iterator[str]:
             yield found
 
 
-# ---- the settings -------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("way", [way for way, facts in FACTS.items() if facts.variable and way != "language"])
 def test_a_variable_goes_before_the_file_and_a_flag_before_both(way: str, tmp_path: Path) -> None:
     table, _, key = way.rpartition(".")
@@ -232,9 +217,6 @@ def test_the_defaults_are_those_of_an_empty_file(tmp_path: Path) -> None:
     assert FACTS["database.charset"].default == found.database_charset.value
     assert FACTS["api.timeout"].default == f"{found.timeout.value:g}"
     assert FACTS["hooks.hold-seconds"].default == f"{found.hooks.hold_seconds:g}"
-
-
-# ---- the schemas ---------------------------------------------------------------------------------------------------
 
 
 def examples() -> Iterator[tuple[str, Any, str]]:
@@ -293,9 +275,6 @@ def test_every_key_is_in_its_schema_and_described() -> None:
     assert (step.keys(), run.keys()) == (KEYS.keys(), PACING)
     described = {**step, **run, "format": properties["format"]}
     assert [key for key, one in described.items() if not one["description"]] == []
-
-
-# ---- small tables --------------------------------------------------------------------------------------------------
 
 
 def told(page: str, entry: str = r"^\| `(\w+)` \|") -> list[str]:

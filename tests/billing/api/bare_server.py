@@ -72,12 +72,6 @@ class Peer:
         self.server.paths.append(head.split(b" ", 2)[1].decode())
         return head + await self.reader.readexactly(length)
 
-    def reset(self) -> None:
-        """Close with a RST instead of a FIN."""
-        raw: socket = self.writer.get_extra_info("socket")
-        raw.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
-        self.writer.transport.abort()
-
     async def do(self, step: Step) -> None:
         match step:
             case bytes():
@@ -87,27 +81,25 @@ class Peer:
                 while not self.server.over.is_set():
                     self.writer.write(step.piece)
                     await self.writer.drain()
-            case Do():
-                await self._do(step)
             case asyncio.Event():
                 await step.wait()
-            case _:
-                assert callable(step)
-                step()
-
-    async def _do(self, step: Do) -> None:
-        match step:
             case Do.READ:
                 await self.request()
             case Do.HEAD:
                 await self.reader.readuntil(b"\r\n\r\n")
             case Do.RESET:
-                self.reset()
+                # Close with a RST instead of a FIN.
+                raw: socket = self.writer.get_extra_info("socket")
+                raw.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+                self.writer.transport.abort()
             case Do.STAY:
                 await self.server.over.wait()
             case Do.EACH:
                 while await self.request():
                     self.writer.write(CLEAN)
+            case _:
+                assert callable(step)
+                step()
 
 
 @dataclass(slots=True)
@@ -176,15 +168,12 @@ async def served(script: Callable[[Peer], Awaitable[Any]]) -> AsyncIterator[Serv
         await listener.wait_closed()
 
 
-def client_of(url: str, **settings: Any) -> BillingClient:
+def client_of(url: str, listener: Ear | None = None, **settings: Any) -> BillingClient:
     times: dict[str, Any] = {"connect": AMPLE, "read": AMPLE, "deadline": AMPLE}
     for name in settings.keys() & {"extra", "headers"}:
         settings[name] = {key: Secret(value) for key, value in settings[name].items()}
-    return BillingClient(ClientSettings(url, **(times | settings)), patience=Patience(attempts=2, base=0.0))
-
-
-def overheard(url: str, ear: Ear) -> BillingClient:
-    return BillingClient(ClientSettings(url, connect=AMPLE, read=AMPLE, deadline=AMPLE), listener=ear)
+    patience = Patience(attempts=2, base=0.0)
+    return BillingClient(ClientSettings(url, **(times | settings)), patience=patience, listener=listener)
 
 
 async def seen_of(*steps: Step, **settings: Any) -> tuple[Evidence, Server]:

@@ -72,20 +72,17 @@ def test_values_without_a_sure_spelling_are_refused(value: object) -> None:
         encode(create("Any", value=value))
 
 
-def test_the_health_check_has_a_form_of_its_own() -> None:
+def test_the_health_check_has_a_form_of_its_own_and_another_call_a_method() -> None:
     assert encode(version(), {"hash_key": "k y"}) == b"get_version=True&hash_key=k+y"
     assert describe(version()) == "Version: get_version=True"
+    with pytest.raises(ValueError, match="method"):
+        Call("Users", ())
 
 
 @pytest.mark.parametrize("model", ["", "../x", "A/B", "A?b=1", "Абонент", "A B"])
 def test_a_model_is_a_name(model: str) -> None:
     with pytest.raises(ValueError, match="not the name"):
         create(model, a=1)
-
-
-def test_a_call_needs_a_method() -> None:
-    with pytest.raises(ValueError, match="method"):
-        Call("Users", ())
 
 
 def test_only_cabinet_calls_are_cabinet_calls() -> None:
@@ -102,7 +99,7 @@ def test_a_preview_is_one_readable_line() -> None:
 
 
 @pytest.mark.parametrize("show", [describe, repr, str])
-def test_a_password_is_masked(show: object) -> None:
+def test_secrets_are_masked_and_found_at_any_depth_and_in_any_case(show: object) -> None:
     call = get("Users", {"id": 4084}, ChainStep("set_password", {"psw": "тайна1", "dontshow": False}))
     assert callable(show)
     text = show(call) + repr(call.steps)
@@ -111,12 +108,9 @@ def test_a_password_is_masked(show: object) -> None:
     assert "dontshow=false" in text
     assert secrets_of(call) == ["тайна1"]
     assert form(call)["arg2"] == '{"psw":"тайна1","dontshow":false}'
-
-
-def test_secrets_are_found_at_any_depth_and_in_any_case() -> None:
     call = create("Users", PSW="a1", about={"of": [{"suid": "b2"}], "login": "c3"}, hash_key={"x": ["d4"]}, psws="e5")
     assert secrets_of(call) == ["a1", "b2", "d4"]
-    assert "a1" not in describe(call)
+    assert "a1" not in show(call)
 
 
 @given(
@@ -128,8 +122,6 @@ def test_what_is_encoded_can_be_decoded(arguments: dict[str, object], extra: dic
     assert json.loads(sent.pop("arg1")) == arguments
     assert sent == {"method1": "objects.create", **extra}
 
-
-# ---- asking: what is made of answers, and how it is asked again ----------------------------------------------------
 
 ASK = filter_("Users", {"id": 1}, "login")
 
@@ -232,9 +224,6 @@ async def test_ill_health(error: type[Exception]) -> None:
         for _ in ILL[error]:
             with pytest.raises(error):
                 await client.health()
-
-
-# ---- settings ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,6 @@ from tests.billing.api.bare_server import (
     client_of,
     give_up,
     head,
-    overheard,
     seen_of,
     served,
     talk,
@@ -64,7 +63,7 @@ def free_port() -> int:
 # ---- what does not leave ----------------------------------------------------------------------------------------
 
 
-async def test_nobody_listens() -> None:
+async def test_nobody_listens_or_the_name_does_not_resolve() -> None:
     async with client_of(f"http://127.0.0.1:{free_port()}") as client:
         seen = await client.send(WRITE)
         assert isinstance(seen, NotSent)
@@ -73,12 +72,8 @@ async def test_nobody_listens() -> None:
             await client.health()
         with pytest.raises(BillingAway, match="asked 2 times"):
             await client.ask(ASK)
-
-
-async def test_a_name_that_does_not_resolve() -> None:
     async with client_of("http://no-such-billing.invalid:8082") as client:
-        seen = await client.send(WRITE)
-    assert seen == NotSent("the name no-such-billing.invalid is not known")
+        assert await client.send(WRITE) == NotSent("the name no-such-billing.invalid is not known")
 
 
 @pytest.mark.parametrize(
@@ -89,9 +84,7 @@ async def test_a_name_that_does_not_resolve() -> None:
         (b"", {"deadline": TINY}, "no connection in time"),
     ],
 )
-async def test_a_server_without_tls_or_silent_in_the_handshake(
-    answer: bytes, settings: dict[str, float], told: str
-) -> None:
+async def test_a_server_without_tls_or_silent_at_first(answer: bytes, settings: dict[str, Any], told: str) -> None:
     async def plain(peer: Peer) -> None:
         await peer.reader.read(1)
         peer.writer.write(answer)
@@ -195,7 +188,7 @@ async def test_what_left_and_found_no_answer_is_lost_and_not_repeated(steps: Seq
     ids=["reading", "silence", "within the body", "trickling"],
 )
 async def test_an_answer_that_does_not_come_or_trickles_is_lost_at_the_deadline(
-    steps: Sequence[Step], settings: dict[str, float], told: str
+    steps: Sequence[Step], settings: dict[str, Any], told: str
 ) -> None:
     seen, server = await asyncio.wait_for(seen_of(READ, *steps, **settings), MOST_SECONDS)
     assert isinstance(seen, Lost)
@@ -324,7 +317,7 @@ async def test_a_call_that_is_cancelled_has_left_where_it_was_connected(*, conne
 
     async with served(silent) as server:
         url = server.url.replace("http:", "https:") if connects else server.url
-        async with overheard(url, ear) as client:
+        async with client_of(url, ear) as client:
             await give_up(client, arrived)
             server.over.set()
     assert ear.left == [not connects]
@@ -360,7 +353,7 @@ class FullEar(Ear):
 async def test_no_call_leaves_before_who_listens_has_room_for_it() -> None:
     """What waits to be written of a recording is bounded."""
     ear = FullEar()
-    async with served(talk([EACH])) as server, overheard(server.url, ear) as client:
+    async with served(talk([EACH])) as server, client_of(server.url, ear) as client:
         call = asyncio.ensure_future(client.send(WRITE))
         await settle()
         assert server.connections == 0
@@ -415,28 +408,20 @@ async def test_a_connection_is_used_again_after_a_clean_answer_alone(answer: byt
         assert server.connections == 2
 
 
-async def test_a_call_that_names_no_row_goes_over_a_connection_of_its_own() -> None:
-    """None that was used before, and none that is used after it."""
+async def test_calls_of_rows_share_a_connection_that_has_not_rested_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call of no row goes over one that was not used before nor is after; a rested one is about to be closed."""
     async with served(talk([EACH])) as server, client_of(server.url) as client:
         for row, connections in ((1, 1), (2, 1), (None, 2), (None, 3), (3, 3)):
             assert await client.send(WRITE, row=row) == Accepted(result=1)
             assert server.connections == connections
-
-
-async def test_a_connection_that_has_rested_for_long_is_not_used_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server may be about to close it, and the call would be lost."""
-    async with served(talk([EACH])) as server, client_of(server.url) as client:
-        assert await client.send(WRITE, row=1) == Accepted(result=1)
         monkeypatch.setattr("billing.api.wire.RESTING", 0.0)
-        assert await client.send(WRITE, row=1) == Accepted(result=1)
-        assert server.connections == 2
+        assert await client.send(WRITE, row=3) == Accepted(result=1)
+        assert server.connections == 4
 
 
 @pytest.mark.parametrize("row", [7, None])
 @pytest.mark.parametrize("behind", [LATE, STRAY, b"\0\0\0"])
-async def test_an_answer_with_something_behind_it_is_lost_and_believed_of_no_other_row(
-    behind: bytes, row: int | None
-) -> None:
+async def test_an_answer_with_something_behind_it_is_lost_and_no_other_rows(behind: bytes, row: int | None) -> None:
     """It answers one row twice and swallows the next: the second answer came before that was written."""
     async with served(talk([READ, CLEAN + behind, READ], [EACH])) as server, client_of(server.url) as client:
         assert isinstance(await client.send(WRITE, row=row), Lost)
@@ -453,7 +438,7 @@ async def test_what_a_server_does_unasked_is_no_answer_to_the_next_call(unasked:
     ear, idle = Ear(), asyncio.Event()
     first: list[Step] = [READ, CLEAN, idle, unasked]
     second: list[Step] = [READ, whole(body=b'{"result": 2}'), STAY]
-    async with served(talk(first, second)) as server, overheard(server.url, ear) as client:
+    async with served(talk(first, second)) as server, client_of(server.url, ear) as client:
         assert await client.send(WRITE, row=1) == Accepted(result=1)
         idle.set()
         await settle()

@@ -105,9 +105,7 @@ def text(folder: Path) -> Dsn:
         (other_than_a_billing, NotTheBilling),
     ],
 )
-def test_what_cannot_be_opened_is_told_as_without_a_keeper(
-    made: Callable[[Path], Dsn], kind: type[BillingError], tmp_path: Path
-) -> None:
+def test_what_cannot_be_opened_is_told(made: Callable[[Path], Dsn], kind: type[BillingError], tmp_path: Path) -> None:
     dsn = made(tmp_path)
     with pytest.raises(kind) as directly:
         Database(dsn).connect()
@@ -198,15 +196,12 @@ def test_a_keeper_that_does_not_end_is_killed(reader: Database, monkeypatch: pyt
     assert keeper._process.returncode == -signal.SIGKILL
 
 
-def test_a_keeper_that_does_not_open_its_file_is_given_up(
+def test_a_keeper_that_does_not_open_a_file_or_cannot_be_started_is_given_up(
     billing_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kept_reader, "_OPENING", 0.0)
     with pytest.raises(DatabaseAway, match="it was not opened within 0 s"):
         open_file_database(Dsn(str(billing_file))).connect()
-
-
-def test_a_keeper_that_cannot_be_started(billing_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(DatabaseAway, match="no process to read it can be started"):
         open_file_database(Dsn(str(billing_file))).connect()

@@ -23,11 +23,6 @@ pytestmark = pytest.mark.virtual_clock
 WELL = Outcome(State.ACCEPTED, Cause.ANSWERED)
 BUSY = Outcome(State.PENDING, Cause.BUSY, message="busy")
 AWAY = Outcome(State.UNKNOWN, Cause.NO_ANSWER, message="time-out")
-READ_ONLY = Outcome(State.PENDING, Cause.NOT_NOW, message="read-only")
-
-
-def asked_to_wait(seconds: float) -> Outcome:
-    return Outcome(State.PENDING, Cause.NOT_NOW, message="HTTP 503", retry_after=seconds)
 
 
 class Setting:
@@ -77,9 +72,6 @@ async def test_it_asks_at_ever_longer_gaps_and_closes_when_it_is_answered() -> N
         assert not setting.stop.requested
 
 
-# ---- half-open ---------------------------------------------------------------------------------------------------
-
-
 async def test_it_begins_with_one_call_and_doubles_with_each_round_of_answers() -> None:
     setting = Setting()
     async with setting.kept():
@@ -114,24 +106,6 @@ async def test_a_billing_that_answers_the_probe_and_fails_the_call_is_asked_ever
         assert setting.now == 31.0 + 1.0  # and the gaps begin anew
 
 
-# ---- "not now" ---------------------------------------------------------------------------------------------------
-
-
-async def test_an_absurd_pause_is_tried_again_after_five_minutes() -> None:
-    setting = Setting()
-    async with setting.kept():
-        setting.seen(asked_to_wait(1e9))
-        await setting.holds.lifted()
-        assert setting.now == 300.0
-        setting.seen(WELL)
-        setting.seen(WELL, AWAY, AWAY)
-        assert not setting.holds
-        assert not setting.stop.requested
-
-
-# ---- busy --------------------------------------------------------------------------------------------------------
-
-
 async def test_busy_answers_in_a_row_hold_all_calls_and_are_tried_again_at_growing_gaps() -> None:
     setting = Setting()
     async with setting.kept():
@@ -161,53 +135,6 @@ async def test_a_row_that_is_busy_again_says_nothing_of_the_billing() -> None:
         assert not setting.holds
         setting.seen(BUSY)
         assert setting.holds
-
-
-async def test_who_is_to_blame_for_a_failure() -> None:
-    setting = Setting()
-    async with setting.kept():
-        assert not any(map(setting.breaker.blames_billing, (AWAY, BUSY, WELL)))
-        setting.seen(AWAY, AWAY, AWAY)
-        assert [setting.breaker.blames_billing(one) for one in (AWAY, BUSY, WELL)] == [True, True, False]
-        await setting.holds.lifted()
-        # The trial call: what is lost may be lost because of its row.
-        assert [setting.breaker.blames_billing(one) for one in (AWAY, BUSY, WELL)] == [False, True, False]
-
-
-# ---- patience, and a stop ----------------------------------------------------------------------------------------
-
-
-async def test_patience_ends_with_a_stop_that_tells_what_to_do() -> None:
-    setting = Setting(well_at=10_000.0, away_patience=120.0)
-    async with setting.kept():
-        setting.seen(AWAY, AWAY, AWAY)
-        await setting.stop.wait()
-        await settle()
-        assert setting.stop.kind is StopKind.SYSTEM
-        assert setting.stop.reason.startswith("the billing has taken no call for 121 s: connection refused. ")
-        assert "`carbon-migrate resume`" in setting.stop.reason
-        assert not setting.holds
-        assert setting.probed[-1] == 121.0
-
-
-@pytest.mark.parametrize("why", [AWAY, asked_to_wait(3000.0)], ids=["away", "asked to wait"])
-async def test_a_stop_ends_the_waiting_and_the_asking(why: Outcome) -> None:
-    setting = Setting(well_at=10_000.0)
-    async with setting.kept():
-        setting.seen(why, why, why)
-        await anyio.sleep(10)
-        assert setting.holds
-        setting.stop.request(StopKind.INTERRUPTED, "enough")
-        await settle()
-        assert not setting.holds
-        asked = len(setting.probed)
-        setting.seen(AWAY, AWAY, AWAY, AWAY, READ_ONLY)
-        assert not setting.holds
-        await anyio.sleep(1000)
-        assert len(setting.probed) == asked
-
-
-# ---- another process goes on -------------------------------------------------------------------------------------
 
 
 def after(pace: BreakerPace, seconds: float) -> BreakerPace:
@@ -295,9 +222,6 @@ class Watched:
         return calls
 
 
-# ---- holding -----------------------------------------------------------------------------------------------------
-
-
 async def test_it_holds_above_the_high_mark_and_goes_on_at_the_low_one() -> None:
     reader = Reader()
     watched = Watched(reader)
@@ -310,16 +234,7 @@ async def test_it_holds_above_the_high_mark_and_goes_on_at_the_low_one() -> None
     assert watched.holds.seconds["STACK"] == pytest.approx(5 * EVERY, abs=EVERY)
 
 
-async def test_far_above_the_high_mark_the_run_is_stopped() -> None:
-    reader = Reader()
-    reader.value, reader.end = 21, 20
-    watched = Watched(reader)
-    async with watched.going():
-        assert watched.stop.kind is StopKind.SYSTEM
-        assert watched.stop.reason.startswith("STACK 21 > 10. Nothing is lost;")
-
-
-async def test_a_changed_threshold_counts_at_once() -> None:
+async def test_far_above_the_high_mark_the_run_is_stopped_and_a_changed_mark_counts_at_once() -> None:
     reader = Reader()
     reader.value = 9
     watched = Watched(reader)
@@ -328,9 +243,11 @@ async def test_a_changed_threshold_counts_at_once() -> None:
         watched.throttle.look()
         await settle()
         assert watched.holds.why == "STACK 9 > 5"
-
-
-# ---- a gauge that cannot be read ---------------------------------------------------------------------------------
+        reader.value, reader.end = 21, 20
+        watched.throttle.look()
+        await settle()
+        assert watched.stop.kind is StopKind.SYSTEM
+        assert watched.stop.reason.startswith("STACK 21 > 5. Nothing is lost;")
 
 
 async def test_a_gauge_that_cannot_be_read_holds_until_it_can() -> None:
@@ -361,9 +278,6 @@ async def test_one_that_cannot_be_read_for_long_stops_the_run() -> None:
         await anyio.sleep(5.0)
         assert watched.stop.kind is StopKind.SYSTEM
         assert "STACK could not be read for 60 s: the database is away" in watched.stop.reason
-
-
-# ---- when it is read ---------------------------------------------------------------------------------------------
 
 
 async def test_one_that_calls_add_nothing_to_is_read_every_so_often_and_oftener_while_it_holds() -> None:

@@ -18,12 +18,6 @@ import pytest
 from checkpoints.pace import WindowPace
 from engine.pacing.window import InFlight, Window
 
-# A server and its clients in simulated time: what a window is tested against.
-#
-# The server works on as many calls at a time as it has slots, in the order in which they came; the others wait. How
-# long it works on a call scatters as it is told to. Whatever happens is an event in a heap, nothing waits for a real
-# clock, and equal seeds give equal runs.
-
 Scatter = Callable[[random.Random], float]
 """A service time, relative to their mean."""
 
@@ -44,125 +38,79 @@ def lognormal(draw: random.Random, sigma: float = 0.5) -> float:
     return draw.lognormvariate(-sigma * sigma / 2, sigma)
 
 
-class Events:
-    """Simulated time: what is to happen, in the order in which it does."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self._waiting: list[tuple[float, int, Callable[[], None]]] = []
-        self._number = count()
-
-    def after(self, seconds: float, happen: Callable[[], None]) -> None:
-        heapq.heappush(self._waiting, (self.now + seconds, next(self._number), happen))
-
-    def run(self, until: float) -> None:
-        while self._waiting and self._waiting[0][0] <= until:
-            self.now, _, happen = heapq.heappop(self._waiting)
-            happen()
-        self.now = until
-
-
 class Server:
-    """Slots, a queue, and faults.
+    """Slots, a queue and faults in simulated time: what is to happen, in the order in which it does.
 
     A share `busy` of the calls, and all for which the queue has no room, are refused after `refusal` seconds; of a
     share `lost` the answer never arrives, though the work is done. While `away`, nothing is done and nobody answers.
     """
 
-    def __init__(
-        self, events: Events, slots: int, seconds: float, scatter: Scatter = alike, *, seed: int = 0
-    ) -> None:
+    def __init__(self, slots: int, seconds: float, scatter: Scatter = alike, *, seed: int = 0) -> None:
+        self.now = 0.0
+        self.slots = slots
         self.seconds = seconds
         self.queue: int | None = None
         self.busy = 0.0
         self.lost = 0.0
         self.refusal = 0.002
         self.away = False
-        self._events = events
-        self._slots = slots
+        self.worked = self.could = 0.0  # seconds that slots have worked, and that they could have
         self._scatter = scatter
         self._draw = random.Random(seed)
         self._working = 0
         self._waiting: deque[Callable[[], None] | None] = deque()
-        self._since = 0.0
-        self._worked = 0.0
-        self._could = 0.0
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._number = count()
 
-    @property
-    def slots(self) -> int:
-        return self._slots
+    def after(self, seconds: float, happen: Callable[[], None]) -> None:
+        heapq.heappush(self._events, (self.now + seconds, next(self._number), happen))
 
-    @slots.setter
-    def slots(self, slots: int) -> None:
-        self._account()
-        self._slots = slots
-        self._work()
+    def run(self, seconds: float) -> None:
+        self.worked = self.could = 0.0
+        until = self.now + seconds
+        while self._events and self._events[0][0] <= until:
+            moment, _, happen = heapq.heappop(self._events)
+            self._wait_until(moment)
+            happen()
+        self._wait_until(until)
 
-    @property
-    def worked(self) -> tuple[float, float]:
-        """Seconds that slots have worked so far, and that they could have."""
-        self._account()
-        return self._worked, self._could
+    def _wait_until(self, moment: float) -> None:
+        self.worked += min(self._working, self.slots) * (moment - self.now)
+        self.could += self.slots * (moment - self.now)
+        self.now = moment
 
     def call(self, answered: Callable[[], None], refused: Callable[[], None]) -> None:
         if self.away:
             return
-        full = self.queue is not None and self._working >= self._slots and len(self._waiting) >= self.queue
+        full = self.queue is not None and self._working >= self.slots and len(self._waiting) >= self.queue
         if full or self._draw.random() < self.busy:
-            self._events.after(self.refusal, refused)
+            self.after(self.refusal, refused)
             return
         self._waiting.append(None if self._draw.random() < self.lost else answered)
         self._work()
 
     def _work(self) -> None:
-        while self._waiting and self._working < self._slots:
-            answered = self._waiting.popleft()
-            self._account()
+        while self._waiting and self._working < self.slots:
             self._working += 1
-            self._events.after(self.seconds * self._scatter(self._draw), partial(self._done, answered))
+            self.after(self.seconds * self._scatter(self._draw), partial(self._done, self._waiting.popleft()))
 
     def _done(self, answered: Callable[[], None] | None) -> None:
-        self._account()
         self._working -= 1
         if answered is not None and not self.away:
             answered()
         self._work()
 
-    def _account(self) -> None:
-        elapsed = self._events.now - self._since
-        self._worked += min(self._working, self._slots) * elapsed
-        self._could += self._slots * elapsed
-        self._since = self._events.now
-
 
 class Client:
     """Keeps as many calls in flight as its window lets it, or `most`; gives a call up after `patience` seconds."""
 
-    def __init__(self, events: Events, server: Server, window: InFlight, patience: float) -> None:
+    def __init__(self, server: Server, window: InFlight, patience: float) -> None:
         self.window = window
+        self.most = 1_000_000  # what the application has to send at a time; 0 is a pause
         self.in_flight = 0
-        self.answers = 0
-        self.waited = 0.0
-        self.troubles = 0
-        self.largest = 0
-        self._most = 1_000_000
-        self._events = events
         self._server = server
         self._patience = patience
-
-    @property
-    def most(self) -> int:
-        """What the application has to send at a time; 0 is a pause."""
-        return self._most
-
-    @most.setter
-    def most(self, most: int) -> None:
-        self._most = most
-        self.go_on()
-
-    def go_on(self) -> None:
-        while self.in_flight < min(self.window.size, self._most):
-            self._call()
+        self.forget()
 
     def forget(self) -> None:
         """Count anew."""
@@ -170,8 +118,12 @@ class Client:
         self.waited = 0.0
         self.largest = self.window.size
 
+    def go_on(self) -> None:
+        while self.in_flight < min(self.window.size, self.most):
+            self._call()
+
     def _call(self) -> None:
-        began = self._events.now
+        began = self._server.now
         self.in_flight += 1
         ticket = self.window.started(began, self.in_flight)
         ended = False
@@ -181,7 +133,7 @@ class Client:
             if ended:
                 return
             ended = True
-            now = self._events.now
+            now = self._server.now
             self.in_flight -= 1
             if trouble is None:
                 self.answers += 1
@@ -195,7 +147,7 @@ class Client:
 
         self._server.call(lambda: end(None), lambda: end("busy"))
         if self._patience < math.inf:
-            self._events.after(self._patience, lambda: end("no answer"))
+            self._server.after(self._patience, lambda: end("no answer"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,27 +165,22 @@ class Simulation:
     """A server with clients; the first is the one that is looked at."""
 
     def __init__(self, slots: int, seconds: float, scatter: Scatter = alike, *, seed: int = 0) -> None:
-        self.events = Events()
-        self.server = Server(self.events, slots, seconds, scatter, seed=seed)
+        self.server = Server(slots, seconds, scatter, seed=seed)
         self.clients: list[Client] = []
 
     def join(self, window: InFlight, *, patience: float = math.inf) -> None:
         """One more client, from now on."""
-        client = Client(self.events, self.server, window, patience)
-        self.clients.append(client)
-        client.forget()
-        client.go_on()
+        self.clients.append(Client(self.server, window, patience))
+        self.clients[-1].go_on()
 
     def pass_by(self, seconds: float) -> list[Stretch]:
         """Let time go by, and tell what each client saw meanwhile."""
-        worked, could = self.server.worked
         for client in self.clients:
             client.forget()
-        self.events.run(self.events.now + seconds)
-        worked, could = self.server.worked[0] - worked, self.server.worked[1] - could
+        self.server.run(seconds)
         return [
             Stretch(
-                used=worked / could,
+                used=self.server.worked / self.server.could,
                 rate=client.answers / seconds,
                 latency=client.waited / client.answers if client.answers else math.inf,
                 troubles=client.troubles,
@@ -272,9 +219,6 @@ def assert_well_used(simulation: Simulation, stretch: Stretch, least: float = 0.
     assert stretch.latency < 2 * own
 
 
-# ---- alone on a server whose answers take equal times ----
-
-
 @pytest.mark.parametrize("slots", SLOTS)
 @pytest.mark.parametrize("seconds", [0.02, 0.1, 0.3, 1.0])
 def test_it_finds_what_the_server_can_do_within_ten_seconds(slots: int, seconds: float) -> None:
@@ -303,9 +247,6 @@ def test_it_follows_a_capacity_that_halves_and_comes_back(slots: int, seconds: f
         assert_well_used(simulation, alone)
 
 
-# ---- alone on a server whose answers scatter ----
-
-
 @pytest.mark.parametrize(("scatter", "least"), [(uniform, 0.95), (lognormal, 0.93), (exponential, 0.8)])
 @pytest.mark.parametrize("slots", SLOTS)
 def test_answer_times_that_scatter_are_no_reason_to_do_less(slots: int, scatter: Scatter, least: float) -> None:
@@ -318,9 +259,6 @@ def test_answer_times_that_scatter_are_no_reason_to_do_less(slots: int, scatter:
         seen.append(alone)
     assert fmean(alone.used for alone in seen) >= 0.95
     assert fmean(alone.latency for alone in seen) < 2 * 0.1
-
-
-# ---- with others on the server ----
 
 
 def shares(simulation: Simulation, seconds: float) -> list[float]:
@@ -364,14 +302,9 @@ def test_busy_answers_now_and_then_neither_stop_it_nor_make_it_grow(slots: int, 
         assert_well_used(simulation, alone, least)
 
 
-# ---- troubles ----
-
-
 @pytest.mark.parametrize(("share", "patience"), [(0.01, 2.0), (0.1, 0.5)])
 @pytest.mark.parametrize("slots", [2, 4, 8, 16])
-def test_answers_that_get_lost_cost_no_more_than_with_a_fixed_window(
-    slots: int, share: float, patience: float
-) -> None:
+def test_lost_answers_cost_no_more_than_with_a_fixed_window(slots: int, share: float, patience: float) -> None:
     seen = []
     for window in (Window(), InFlight(slots + slots // 2)):
         simulation = Simulation(slots, 0.1)
@@ -422,9 +355,6 @@ def test_a_window_of_one_call_does_not_say_that_it_measures() -> None:
     assert said == {"window 1 (finding the server's limit)", "window 1 (at its cap)"}
 
 
-# ---- an application that has less to send ----
-
-
 @pytest.mark.parametrize(("most", "seconds"), [(0, 3600.0), (1, 60.0)])
 @pytest.mark.parametrize("scatter", [alike, lognormal])
 def test_a_pause_or_a_rate_is_not_taken_for_the_servers_limit(scatter: Scatter, most: int, seconds: float) -> None:
@@ -434,13 +364,11 @@ def test_a_pause_or_a_rate_is_not_taken_for_the_servers_limit(scatter: Scatter, 
     client.most = most
     simulation.pass_by(seconds)
     client.most = 1000
+    client.go_on()
     simulation.pass_by(2.0)
     (after,) = simulation.pass_by(5.0)
     assert_well_used(simulation, after)
     assert client.window.size >= before / 2
-
-
-# ---- what another owner of the billing goes on with ----
 
 
 def learned(slots: int, scatter: Scatter = alike) -> WindowPace:

@@ -21,8 +21,7 @@ from engine.pacing.policy import Policy
 from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
-from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, OverwritingJob, rows
-from tests.engine.steps import SteppedJob
+from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, OverwritingJob, SteppedJob, rows
 
 pytestmark = [pytest.mark.usefixtures("no_waiting"), pytest.mark.slow]
 
@@ -118,7 +117,7 @@ async def lives(path: Path, draw: random.Random, job: FakeJob, between: Callable
 
 
 @pytest.mark.parametrize("seed", [1, 3])
-async def test_killed_at_any_moment_no_row_goes_before_those_that_it_needs(
+async def test_killed_at_any_moment_no_row_goes_before_its_needs(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.pipeline.precedence.LONGEST_GAP", 0.01)

@@ -1,20 +1,15 @@
-import random
-from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from checkpoints.pace import BillingPace, WindowPace
 from checkpoints.records import Item
 from checkpoints.states import State
 from engine.outcomes import Cause, Outcome
 from engine.pacing.breaker import Breaker
-from engine.pacing.holds import PAUSED, Stop, StopKind
+from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
 from engine.pacing.retries import RetryBudget
 from engine.pacing.throttle import Gauge, GaugeReading, Throttle
@@ -23,7 +18,6 @@ from engine.pipeline.backlog import Backlog
 from engine.pipeline.gate import Gate, Passed
 from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.progress import Progress
-from tests import virtual_clock
 from tests.engine.doubles import change, item
 from tests.virtual_clock import settle
 
@@ -76,9 +70,6 @@ class Setting:
     def come_back(self, outcome: Outcome) -> bool:
         """The call that left last comes back; whether its outcome says something of its row."""
         return not self.gate.leave(self.passed.pop(), outcome)
-
-
-# ---- the window --------------------------------------------------------------------------------------------------
 
 
 class Noted:
@@ -177,9 +168,6 @@ async def test_a_window_that_was_fixed_begins_with_two_when_it_is_to_follow_the_
         assert setting.gate.size == first
 
 
-# ---- what holds --------------------------------------------------------------------------------------------------
-
-
 async def test_a_call_waits_for_a_reading_when_there_is_no_room_left() -> None:
     depth = 0.0
 
@@ -199,42 +187,6 @@ async def test_a_call_waits_for_a_reading_when_there_is_no_room_left() -> None:
         assert setting.left == [1.0] * 10
         assert setting.holds.why == "STACK 0 of 10"
         tasks.cancel_scope.cancel()
-
-
-# ---- a stop ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("waits_for", ["the window", "the rate", "a hold", "a reading", "a slow start"])
-async def test_nobody_waits_any_longer_when_a_stop_is_asked_for(waits_for: str) -> None:
-    async def never() -> GaugeReading:
-        await anyio.sleep_forever()
-        raise AssertionError
-
-    setting = Setting(
-        in_flight=1 if waits_for == "the window" else 100,
-        rate=0.001 if waits_for == "the rate" else None,
-        gauges=[Gauge("STACK", never)] if waits_for == "a reading" else [],
-    )
-    if waits_for in {"the window", "the rate"}:
-        await setting.enter()
-    elif waits_for == "a hold":
-        setting.holds.put(PAUSED, "paused")
-    elif waits_for == "a slow start":
-        setting.breaker.most = 0
-    async with anyio.create_task_group() as tasks:
-        for _ in range(3):
-            tasks.start_soon(setting.enter)
-        await anyio.sleep(3)
-        assert setting.refused == 0
-        setting.stop.request(StopKind.INTERRUPTED, "enough")
-        setting.gate.release()
-    assert setting.refused == 3
-    await setting.enter()
-    assert setting.refused == 4
-    assert setting.gate.in_flight == len(setting.left) <= 1
-
-
-# ---- another process goes on -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("waits", "first"), [(0.0, 1.5), (1.0, 0.5), (60.0, 0.0)])
@@ -272,128 +224,15 @@ async def test_a_window_that_was_learned_is_gone_on_with_and_a_fixed_one_stays()
     assert (fixed.gate.size, fixed.gate.pace().window) == (3, None)
 
 
-class Frozen:
-    """A frozen list that can grow, read `size` at a time."""
-
-    def __init__(self, *items: Item, size: int = 3) -> None:
-        self.items = list(items)
-        self.size = size
-        self.reads: list[int] = []
-
-    async def read(self, after: int) -> Sequence[Item]:
-        self.reads.append(after)
-        await checkpoint()
-        return [one for one in self.items if one.number > after][: self.size]
-
-
-def plenty() -> RetryBudget:
-    """A budget that is never in the way."""
-    return RetryBudget(share=1.0, floor=1e6)
-
-
-async def waits(backlog: Backlog) -> bool:
-    """Whether nothing can be taken now and the pass is not over either."""
-    with anyio.move_on_after(0.001) as scope:
-        await backlog.take(1)
-    return scope.cancelled_caught
-
-
-# ---- any interleaving --------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Fate:
-    """What happens to an item: how often it goes again, and whether its lane is shut behind it in the end."""
-
-    lane: str
-    agains: int
-    shut: bool
-
-
-FATES = st.lists(
-    st.builds(
-        Fate, st.sampled_from("abcde"), st.sampled_from([0, 0, 0, 1, 2]), st.sampled_from([False, False, False, True])
-    ),
-    max_size=40,
-)
-
-
-class Drive:
-    """A feeder, calls that take a random time, and an intake that freezes at random moments."""
-
-    def __init__(self, fates: list[Fate], seed: int, most: int, size: int) -> None:
-        self.fates = dict(enumerate(fates, 1))
-        self.draw = random.Random(seed)
-        self.most = most
-        self.unfrozen = deque(item(number, lane=fate.lane) for number, fate in self.fates.items())
-        self.frozen = Frozen(size=size)
-        self.backlog = Backlog(self.frozen.read, plenty(), intake_ended=False)
-        self.handed: Counter[int] = Counter()
-        self.out: set[str] = set()
-        self.order: defaultdict[str, list[int]] = defaultdict(list)
-
-    async def intake(self) -> None:
-        while self.unfrozen:
-            await anyio.sleep(self.draw.choice([0, 0, 1, 5]))
-            for _ in range(self.draw.randint(1, 10)):
-                if self.unfrozen:
-                    self.frozen.items.append(self.unfrozen.popleft())
-            self.backlog.more()
-        await anyio.sleep(self.draw.choice([0, 3]))
-        self.backlog.end_intake()
-
-    async def call(self, one: Item) -> None:
-        await anyio.sleep(self.draw.choice([0, 0, 1, 2, 7]))
-        self.out.discard(one.lane)
-        fate = self.fates[one.number]
-        if self.handed[one.number] <= fate.agains:
-            self.backlog.again(one, self.draw.choice([0.0, 0.5, 3.0]))
-        elif fate.shut:
-            self.backlog.shut(one)
-        else:
-            self.backlog.finish(one)
-
-    async def run(self) -> None:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self.intake)
-            while group := await self.backlog.take(self.draw.randint(1, self.most)):
-                for one in group:
-                    assert one.lane not in self.out, "two of one lane at once"
-                    self.out.add(one.lane)
-                    self.handed[one.number] += 1
-                    self.order[one.lane].append(one.number)
-                    tasks.start_soon(self.call, one)
-            assert self.out == set(), "over before all were back"
-
-    def expected(self) -> Counter[int]:
-        wanted: Counter[int] = Counter()
-        shut: set[str] = set()
-        for number, fate in self.fates.items():
-            if fate.lane not in shut:
-                wanted[number] = fate.agains + 1
-            if fate.shut:
-                shut.add(fate.lane)
-        return wanted
-
-
-@settings(max_examples=150)
-@given(fates=FATES, seed=st.integers(0, 10**6), most=st.integers(1, 8), size=st.integers(1, 12))
-def test_every_item_is_handed_out_exactly_as_often_as_it_should_be(
-    fates: list[Fate], seed: int, most: int, size: int
-) -> None:
-    drive = Drive(fates, seed, most, size)
-    virtual_clock.run(drive.run())
-    assert drive.handed == drive.expected()
-    for order in drive.order.values():
-        assert order == sorted(order)
-    assert drive.backlog._held == drive.backlog._out == 0
-
-
 async def test_what_goes_again_waits_for_the_retry_budget_and_says_so() -> None:
+    async def read(after: int) -> Sequence[Item]:
+        await checkpoint()
+        return [] if after else [item(1)]
+
     retries = RetryBudget(share=0.1, floor=0.1)
     while retries.take(anyio.current_time()):
         pass
-    backlog = Backlog(Frozen(item(1)).read, retries, intake_ended=True)
+    backlog = Backlog(read, retries, intake_ended=True)
     (one,) = await backlog.take(1)
     backlog.again(one, 0.0)
     began = anyio.current_time()

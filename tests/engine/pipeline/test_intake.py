@@ -103,9 +103,7 @@ def judged(
         ([older(State.ACCEPTED), HERE], {"enter": Repeat.AGAIN}, AGAIN, CONTRADICTS),
     ],
 )
-def test_what_becomes_of_a_row_whose_key_was_there_before(
-    twins: Twins, how: dict[str, Any], same: str, other: str
-) -> None:
+def test_what_becomes_of_a_row_with_an_earlier_key(twins: Twins, how: dict[str, Any], same: str, other: str) -> None:
     assert [judged(amount, twins, **how) for amount in ("5.00", "5", "5.000")] == [same] * 3
     assert judged("6.00", twins, **how) == other
 
@@ -120,9 +118,6 @@ def test_where_there_is_no_amount_what_a_row_asks_for_tells() -> None:
     assert isinstance(other, Refusal)
     assert other.reason == "contradicts line 2: the same key with limit -100 there and limit -200 here"
     assert other.conflict == "1"
-
-
-# ---- the whole of it, into a journal -----------------------------------------------------------------------------
 
 
 async def new_run(journal: Journal) -> Run:
@@ -158,9 +153,6 @@ async def test_a_file_that_has_changed_since_is_refused_before_anything_is_read(
     assert len(await keys(journal, run)) == 3
 
 
-# ---- a limit ----------------------------------------------------------------------------------------------------
-
-
 @dataclass(slots=True)
 class LimitedSource(MemorySource):
     """Of whose rows so many are to be sent."""
@@ -176,7 +168,7 @@ def limited(limit: int, new: Sequence[NewItem], *, page: int = 10) -> FakeJob:
 
 @pytest.mark.parametrize("page", [1, 3, 10, 100])
 @pytest.mark.parametrize("limit", [1, 2, 7, 11, 40, 60])
-async def test_as_many_rows_are_frozen_as_are_to_be_sent_and_the_rest_is_counted(
+async def test_as_many_rows_are_frozen_as_are_sent_and_the_rest_counted(
     journal: Journal, limit: int, page: int
 ) -> None:
     """Every third row is skipped, for an earlier run has entered it: it does not count."""
@@ -223,9 +215,6 @@ async def test_rows_behind_the_last_one_are_neither_judged_nor_refused(journal: 
     assert (totals.frozen, totals.refused, totals.left_out) == (1, 0, {"--limit": 3})
 
 
-# ---- the disk ----------------------------------------------------------------------------------------------------
-
-
 class DiskThatFills:
     """A disk on which so many megabytes are free, ten less each time that it is asked."""
 
@@ -240,9 +229,7 @@ class DiskThatFills:
         return self.megabytes * 1_000_000
 
 
-async def test_reading_stops_before_the_disk_of_the_journal_is_full(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_reading_stops_before_the_disk_is_full(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     job = FakeJob(rows(50), page=2)
     run = await new_run(journal)
     disk = DiskThatFills(240)

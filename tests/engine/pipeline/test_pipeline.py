@@ -94,20 +94,6 @@ def once_each(job: FakeJob) -> bool:
     return job.effects == Counter(new.key for new in job.new)
 
 
-# ---- to the end --------------------------------------------------------------------------------------------------
-
-
-async def test_a_row_that_is_refused_is_rejected_with_what_the_billing_said(journal: Journal) -> None:
-    refused = {str(key): [Call(RowRefused(f"no account {key}", recognised=key % 2 == 0))] for key in range(0, 20, 3)}
-    job = FakeJob(rows(20), refused)
-    migration = await migrated(journal, job)
-    assert await migration.counts() == {State.ACCEPTED: 13, State.REJECTED: 7}
-    for item in await migration.items():
-        if item.key in refused:
-            assert (item.state, item.message) == (State.REJECTED, f"no account {item.key}")
-    assert job.calls.count("3") == 1
-
-
 @pytest.mark.parametrize(
     ("sighting", "left"),
     [
@@ -125,9 +111,6 @@ async def test_what_no_look_can_settle_is_never_sent_again(
     assert await migration.counts() == {State.ACCEPTED: 9, left: 1}
     assert (await migration.states())["4"] is left
     assert job.calls.count("4") == 1
-
-
-# ---- stopping and going on ---------------------------------------------------------------------------------------
 
 
 async def test_a_billing_that_refuses_all_work_stops_the_run_and_a_later_one_ends_it(journal: Journal) -> None:
@@ -174,9 +157,7 @@ async def test_at_the_start_all_that_was_being_sent_is_looked_up_first(journal: 
     assert once_each(job)
 
 
-async def test_a_journal_that_fails_ends_the_run_and_nothing_is_sent_any_more(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_journal_that_fails_ends_run_and_sending(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     job = FakeJob(rows(100))
     migration = await prepared(journal, job)
     record, records = journal.record, 0
@@ -222,9 +203,7 @@ async def test_no_call_is_made_before_its_intent_is_on_the_disk(journal: Journal
     assert set(seen) == {State.SENDING}
 
 
-async def test_nothing_follows_from_an_outcome_before_it_is_on_the_disk(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_nothing_follows_from_an_unwritten_outcome(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     job = FakeJob(rows(30, lanes=6), {"3": [Call(Busy("locked"))]})
     record = journal.record
 
@@ -243,9 +222,7 @@ async def test_nothing_follows_from_an_outcome_before_it_is_on_the_disk(
     assert await migration.counts() == {State.ACCEPTED: 30}
 
 
-async def test_an_intent_that_cannot_be_written_means_no_call(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_intent_that_is_not_written_means_no_call(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     job = FakeJob(rows(10))
     migration = await prepared(journal, job)
 
@@ -309,9 +286,7 @@ async def test_sending_begins_with_the_first_frozen_page(journal: Journal) -> No
     assert once_each(job)
 
 
-async def test_rows_that_cannot_be_read_to_their_end_stop_the_run_and_what_was_frozen_is_kept(
-    journal: Journal,
-) -> None:
+async def test_rows_that_cannot_be_read_to_their_end_stop_the_run_with_what_is_frozen(journal: Journal) -> None:
     job = FakeJob(rows(50), page=10)
 
     def before_page(start: int) -> None:
@@ -329,32 +304,20 @@ async def test_rows_that_cannot_be_read_to_their_end_stop_the_run_and_what_was_f
     assert once_each(job)
 
 
-def doubting(job: FakeJob, *, at: str, of: str) -> FakeJob:
+@pytest.mark.parametrize("at", ["19", "2"], ids=["recorded", "before it is recorded"])
+async def test_a_row_in_doubt_that_is_not_in_the_billing_is_sent_then(journal: Journal, at: str) -> None:
+    """It had been credited with the answer to another row, which is reported while the call of a row is under way."""
+    job = FakeJob(rows(20), {"2": [Call(Accepted("another's"), effect=False)]})
     seen: dict[str, Item] = {}
 
-    async def during(item: Item) -> None:
+    async def after(item: Item) -> None:
         seen[item.key] = item
-        if item.key == at:
-            job.report(seen[of].item_id)
+        if item.key == at and job.calls.count(at) == 1:
+            job.report(seen["2"].item_id)
 
-    job.during = during
-    return job
-
-
-async def test_a_row_in_doubt_that_is_not_in_the_billing_is_sent_then(journal: Journal) -> None:
-    """It had been credited with the answer to another row."""
-    job = doubting(FakeJob(rows(20), {"2": [Call(Accepted("another's"), effect=False)]}), at="19", of="2")
+    job.after = after
     migration = await migrated(journal, job)
     assert await migration.counts() == {State.ACCEPTED: 20}
-    assert once_each(job)
-
-
-async def test_an_answer_that_is_in_doubt_before_it_is_recorded_is_none(journal: Journal) -> None:
-    """The row itself reports it, while its call is still under way."""
-    job = FakeJob(rows(5), {"2": [Call(Accepted("another's"), effect=False)]})
-    job.after = lambda item: _at_once(job, item, "2")
-    migration = await migrated(journal, job)
-    assert await migration.counts() == {State.ACCEPTED: 5}
     assert once_each(job)
     assert job.calls.count("2") == 2
 
@@ -367,8 +330,3 @@ async def test_two_rows_with_one_created_id_are_both_looked_up(journal: Journal)
     assert sorted(job.looked_up[0]) == ["11", "2"]
     assert await migration.counts() == {State.ACCEPTED: 20}
     assert once_each(job)
-
-
-async def _at_once(job: FakeJob, item: Item, key: str) -> None:
-    if item.key == key and job.calls.count(key) == 1:
-        job.report(item.item_id)

@@ -19,13 +19,12 @@ from engine.evidence import Busy, NotSent, RowRefused
 from engine.job import Different
 from engine.pacing.holds import StopKind
 from engine.pacing.policy import Policy
-from tests.engine import paced
-from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, MemoryJournal, item
-from tests.engine.steps import SteppedJob, subscribers
+from tests.engine import doubles
+from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, MemoryJournal, SteppedJob, item, subscribers
 
 pytestmark = pytest.mark.virtual_clock
 
-STEADY = replace(paced.STEADY, in_flight=8, settle=0.0, tries=3)
+STEADY = replace(doubles.STEADY, in_flight=8, settle=0.0, tries=3)
 REFUSED = Call(RowRefused("no such folder"))
 
 
@@ -53,7 +52,7 @@ class SlowJournal(MemoryJournal):
         return doubted
 
 
-class Setting(paced.Setting):
+class Setting(doubles.Setting):
     """A run over items in memory, each call of `takes` seconds, or of those in `lasts`."""
 
     job: SteppedJob
@@ -95,9 +94,6 @@ class Setting(paced.Setting):
 
 def settings_of(count: int, steps: int = 3, *, folders: int = 1, **more: object) -> Setting:
     return Setting(*subscribers(count, steps, folders=folders), **more)  # type: ignore[arg-type]
-
-
-# ---- in their turn -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("lag", [0.0, 0.4, 3.0])
@@ -158,9 +154,6 @@ async def test_thousands_of_lanes_wait_in_bounded_memory(monkeypatch: pytest.Mon
     assert setting.now < 60
 
 
-# ---- what is refused ---------------------------------------------------------------------------------------------
-
-
 async def test_what_needs_a_refused_row_is_rejected_without_a_call_and_says_which_one() -> None:
     policy = replace(STEADY, stop_after_errors=2)
     setting = await settings_of(20, folders=2, plan={"f1": [REFUSED]}, policy=policy).go()
@@ -184,25 +177,17 @@ async def test_who_waits_for_a_row_that_waits_itself_hears_of_its_refusal_at_onc
     assert setting.now < 1.5
 
 
-async def test_a_need_that_is_no_row_of_the_run_is_a_refusal() -> None:
-    setting = await Setting([item(1), item(2)], {"1": ["2", "elsewhere"]}).go()
-    assert setting.messages() == {"1": "not sent: what it needs is no row of this run"}
-    assert setting.counts() == {State.REJECTED: 1, State.ACCEPTED: 1}
-
-
-async def test_a_row_that_cannot_be_completed_is_rejected_with_the_reason() -> None:
+async def test_a_row_that_cannot_be_completed_or_needs_what_is_no_row_is_rejected_with_the_reason() -> None:
     items, needed = subscribers(1, 2)
     items[0] = msgspec.structs.replace(items[0], state=State.ACCEPTED)
-    setting = Setting(items, needed)
+    setting = Setting([*items, item(9, lane="9"), item(10)], {**needed, "9": ["10", "elsewhere"]})
     setting.job.shows_at["f1"] = -inf
     await setting.go()
     assert setting.messages() == {
         "1.1": "not sent: a person has decided on what it needs, and its id is not known",
         "1.2": "not sent: subscriber 1.1 was refused",
+        "9": "not sent: what it needs is no row of this run",
     }
-
-
-# ---- what is in doubt --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("lost", [LOST_WITH_EFFECT, LOST_WITHOUT])
@@ -270,9 +255,6 @@ async def test_what_does_not_show_within_the_patience_is_left_while_the_others_g
     assert setting.counts() == {State.ACCEPTED: 81}
 
 
-# ---- what does not show ------------------------------------------------------------------------------------------
-
-
 async def test_a_billing_that_shows_nothing_any_more_stops_the_run() -> None:
     setting = settings_of(10, steps=2, lag=inf, policy=replace(STEADY, drain_patience=300.0))
     await setting.go()
@@ -306,9 +288,6 @@ async def test_a_billing_that_cannot_be_asked_stops_the_run() -> None:
     assert setting.stop.reason == "whether the billing shows what rows need cannot be seen: Column unknown"
 
 
-# ---- stops and pauses --------------------------------------------------------------------------------------------
-
-
 async def test_a_paused_run_asks_nothing_and_its_patience_begins_anew() -> None:
     setting = settings_of(2, steps=1, lag=5000.0, policy=replace(STEADY, drain_patience=300.0))
     async with setting.going():
@@ -319,9 +298,6 @@ async def test_a_paused_run_asks_nothing_and_its_patience_begins_anew() -> None:
         assert len(setting.job.polls) == asked
         setting.steering.unpause()
     assert setting.counts() == {State.ACCEPTED: 3}
-
-
-# ---- all together ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(25))

@@ -1,16 +1,14 @@
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
-from unittest.mock import AsyncMock
 
 import anyio
 import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from checkpoints.errors import JournalUnreadable
 from checkpoints.records import Item, LookUps, Run
 from checkpoints.states import State
 from engine.errors import LookUpDelayed, LookUpFailed
@@ -29,13 +27,15 @@ from tests.engine.doubles import (
     A_RUN,
     LOST_WITH_EFFECT,
     LOST_WITHOUT,
+    STEADY,
     Call,
     FakeJob,
     MemoryJournal,
     OverwritingJob,
+    Setting,
     item,
+    items,
 )
-from tests.engine.paced import STEADY, Setting, items
 from tests.virtual_clock import settle
 
 pytestmark = pytest.mark.virtual_clock
@@ -118,20 +118,6 @@ async def test_what_can_be_repeated_goes_again_without_a_look() -> None:
     assert setting.now == 0.0
 
 
-async def test_nobody_looks_before_the_last_loss_has_settled() -> None:
-    setting = Looking(unknown(1), policy=Policy(settle=30.0))
-    await anyio.sleep(10.0)
-    setting.reconciler.lost()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(setting.settle)
-        await anyio.sleep(29.5)
-        assert setting.job.looked_up == []
-        assert setting.progress.held == "1 in doubt: looking them up in 1 s"
-    assert setting.job.looked_up == [["1"]]
-    assert setting.now == 40.0
-    assert setting.progress.held is None
-
-
 async def test_absent_is_believed_only_when_the_billing_has_worked_off_what_it_took() -> None:
     setting = Looking(unknown(1), policy=Policy(settle=0))
     setting.job.unfinished_for.extend(["5 in the stack"] * 4)
@@ -182,15 +168,6 @@ async def test_a_billing_that_never_catches_up_ends_in_a_stop_with_all_still_unk
     assert set(setting.journal.states().values()) == {State.UNKNOWN}
     assert setting.now == pytest.approx(61.0, abs=1.0)
     assert setting.progress.held is None
-
-
-async def test_a_look_that_fails_changes_nothing() -> None:
-    setting = Looking(unknown(1))
-    setting.job.look_up_error = LookUpFailed("the database is away")
-    with pytest.raises(LookUpFailed):
-        await setting.settle()
-    assert setting.journal.states() == {"1": State.UNKNOWN}
-    assert setting.journal.recorded == []
 
 
 async def test_what_is_manual_is_accepted_when_it_is_found_and_left_to_a_person_otherwise() -> None:
@@ -276,13 +253,6 @@ async def test_a_billing_that_does_not_catch_up_ends_the_waiting_and_it_is_said_
     assert setting.waited == pytest.approx(60.0, abs=2 * EVERY_WHILE_HELD)
 
 
-async def test_a_journal_that_fails_comes_out_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    setting = Waiting()
-    monkeypatch.setattr(setting.job, "unfinished_work", AsyncMock(side_effect=JournalUnreadable("cannot be read")))
-    with pytest.raises(JournalUnreadable):
-        await setting.wait()
-
-
 async def test_where_nobody_can_see_it_a_time_is_waited_and_counted_down() -> None:
     setting = Waiting(settled(5.0, "nobody can see"))
     async with setting.waiting():
@@ -293,30 +263,31 @@ async def test_where_nobody_can_see_it_a_time_is_waited_and_counted_down() -> No
     assert setting.steering.look().held_seconds == {"barrier": 5.0}
 
 
-def noting(told: list[tuple[str, str | None]]) -> Callable[[Item, ReadBack], None]:
-    return lambda item, reading: told.append((item.key, reading.difference))
-
-
-def accepted(*numbers: int) -> list[Item]:
-    return [item(number, state=State.ACCEPTED, amount="1.10") for number in numbers]
-
-
-async def test_what_is_not_as_wanted_is_reported_and_stays_accepted() -> None:
-    journal, told, job = MemoryJournal(*accepted(1, 2, 3)), list[tuple[str, str | None]](), FakeJob()
-    job.readings = {"2": ReadBack(Decimal("0.10"), "sent 1.10, found 0.10"), "3": None}
-    verdict = await verify(A_RUN, job, journal, noting(told))
-    assert verdict == ReadBackSummary(1, 2, expected=Decimal("3.30"), found=Decimal("1.20"))
-    assert told == [("2", "sent 1.10, found 0.10"), ("3", "the billing says nothing of it")]
-    assert journal.states() == {"1": State.APPLIED, "2": State.ACCEPTED, "3": State.ACCEPTED}
-
-
-async def test_what_cannot_be_read_back_is_neither_applied_nor_different() -> None:
-    journal, told, job = MemoryJournal(*accepted(1, 2, 3)), list[tuple[str, str | None]](), FakeJob()
-    job.readings = {"2": CannotLook("no way"), "3": CannotLook("no way")}
-    verdict = await verify(A_RUN, job, journal, noting(told), page=2)
-    # Its money is on neither side: a difference would be claimed with it.
-    assert verdict == ReadBackSummary(1, 0, Counter({"no way": 2}), Decimal("1.10"), Decimal("1.10"))
-    assert told == []
+@pytest.mark.parametrize(
+    ("readings", "verdict", "told"),
+    [
+        (
+            {"2": ReadBack(Decimal("0.10"), "sent 1.10, found 0.10"), "3": None},
+            ReadBackSummary(1, 2, expected=Decimal("3.30"), found=Decimal("1.20")),
+            [("2", "sent 1.10, found 0.10"), ("3", "the billing says nothing of it")],
+        ),
+        # The money of what cannot be read back is on neither side: a difference would be claimed with it.
+        (
+            dict.fromkeys("23", CannotLook("no way")),
+            ReadBackSummary(1, 0, Counter({"no way": 2}), Decimal("1.10"), Decimal("1.10")),
+            [],
+        ),
+    ],
+    ids=["not as wanted", "not to be read back"],
+)
+async def test_what_is_read_back_as_wanted_is_applied_and_no_other(
+    readings: dict[str, ReadBack | CannotLook | None], verdict: ReadBackSummary, told: list[tuple[str, str | None]]
+) -> None:
+    journal, job = MemoryJournal(*(item(number, state=State.ACCEPTED) for number in (1, 2, 3))), FakeJob()
+    job.readings = readings
+    noted: list[tuple[str, str | None]] = []
+    found = await verify(A_RUN, job, journal, lambda one, seen: noted.append((one.key, seen.difference)), page=2)
+    assert (found, noted) == (verdict, told)
     assert journal.states() == {"1": State.APPLIED, "2": State.ACCEPTED, "3": State.ACCEPTED}
 
 
@@ -446,31 +417,17 @@ async def test_one_look_tells_of_as_many_rows_as_leave_while_it_counts(takes: fl
     assert late == []
 
 
-async def test_a_billing_that_is_away_at_taking_up_is_waited_for() -> None:
-    job = MarkingJob()
-    job.failures.append(LookUpDelayed("nobody answers"))
-    job.effects["1"] = 1
-    setting = setting_of(job, known=4)
-    await setting.pipeline.migrate()
-    assert sorted(job.calls) == ["2", "3", "4"]
-
-
-async def test_a_billing_that_cannot_be_asked_at_taking_up_stops_the_run_before_the_first_call() -> None:
-    job = MarkingJob()
-    job.failures.append(LookUpFailed("Column unknown"))
-    setting = setting_of(job, known=4)
-    await setting.pipeline.migrate()
-    assert job.calls == []
+async def test_a_billing_that_is_away_at_taking_up_is_waited_for_and_one_that_cannot_be_asked_stops_the_run() -> None:
+    away, unasked = MarkingJob(), MarkingJob()
+    away.failures.append(LookUpDelayed("nobody answers"))
+    away.effects["1"] = 1
+    await setting_of(away, known=4).go()
+    assert sorted(away.calls) == ["2", "3", "4"]
+    unasked.failures.append(LookUpFailed("Column unknown"))
+    setting = await setting_of(unasked, known=4).go()
+    assert unasked.calls == []
     assert setting.stop.kind is StopKind.SYSTEM
     assert setting.stop.reason == "whether rows are in the billing already cannot be seen: Column unknown"
-
-
-async def test_a_row_that_goes_again_is_looked_for_again() -> None:
-    job = MarkingJob(plan={"1": [Call(Busy("попробуйте позже"))]})
-    setting = setting_of(job, 1)
-    await setting.pipeline.migrate()
-    assert job.looks == [["1"], ["1"]]
-    assert job.calls == ["1", "1"]
 
 
 def going_over(job: OverwritingJob, count: int, in_flight: int, *, rate: float | None = None) -> Setting:
