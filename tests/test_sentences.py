@@ -115,7 +115,6 @@ FOR_A_REASON = {
     "lab/demo.py: The next demonstration": "a file in the demo's folder",
     "cli/terminal/names.py: , process ": "how the journal has who gave a command, which is told in words",
     "cli/terminal/names.py: taken up with ": "how the journal has that a run goes on with other settings",
-    "cli/terminal/usage.py": "typer's own texts, which are recognised to be said in the reader's language",
 }
 
 
