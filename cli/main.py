@@ -92,7 +92,11 @@ class Deferred(Command):
     """Stands for a command whose file is not imported yet; when typed, it becomes that command."""
 
     def make_context(
-        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,  # noqa: ANN401 - as click has it
     ) -> click.Context:
         """Import the command, and let it parse its arguments."""
         return load(str(self.name)).make_context(info_name, args, parent, **extra)

@@ -114,7 +114,7 @@ async def ping(hook: Hook) -> Said | None:
     return None if answer == _TAKEN else answer
 
 
-async def _ask(hook: Hook, method: str, **given: Any) -> Said:
+async def _ask(hook: Hook, method: str, **given: Any) -> Said:  # noqa: ANN401 - as the library takes it
     url = hook.url.reveal()
     parts = urlsplit(url)
     # aiohttp's `trust_env` does the same, and sends the password that ~/.netrc has for the host as well.

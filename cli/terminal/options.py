@@ -106,7 +106,7 @@ def as_command(
                 groups[parameter.name] = kind, [one.name for one in own]
                 params += own
 
-        def call(**typed_: Any) -> None:
+        def call(**typed_: Any) -> None:  # noqa: ANN401 - each has the type of its parameter
             given = {one: list(value) if isinstance(value, tuple) else value for one, value in typed_.items()}
             made = {one: group(**{name: given.pop(name) for name in own}) for one, (group, own) in groups.items()}
             context = {"context": click.get_current_context()} if "context" in hints else {}

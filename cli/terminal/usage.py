@@ -92,7 +92,7 @@ def _check_letters(parameter: click.Parameter, text: str) -> None:
 class Flag(click.Option):
     """An option; `panel` is the name of its group in the help."""
 
-    def __init__(self, declarations: Sequence[str], panel: str | None = None, **more: Any) -> None:
+    def __init__(self, declarations: Sequence[str], panel: str | None = None, **more: Any) -> None:  # noqa: ANN401 - as click has it
         super().__init__(declarations, **more)
         self.panel = panel
 
@@ -134,7 +134,11 @@ class Command(click.Command):
     allow_extra_args = True
 
     def __init__(
-        self, name: str, panel: str | None = None, params: Iterable[click.Parameter] = (), **more: Any
+        self,
+        name: str,
+        panel: str | None = None,
+        params: Iterable[click.Parameter] = (),
+        **more: Any,  # noqa: ANN401 - as click has it
     ) -> None:
         params = list(params)
         # One of its own says of what it makes.
@@ -163,7 +167,7 @@ class Command(click.Command):
 class Group(Command, click.Group):
     """A command with others below it, listed as they stand. Alone it shows its help, and is refused."""
 
-    def __init__(self, name: str, commands: Mapping[str, click.Command], **more: Any) -> None:
+    def __init__(self, name: str, commands: Mapping[str, click.Command], **more: Any) -> None:  # noqa: ANN401 - as click has it
         super().__init__(name, commands=dict(commands), callback=_refuse_alone, invoke_without_command=True, **more)
         self.subcommand_metavar = "COMMAND [ARGS]..."
 

@@ -539,6 +539,7 @@ def test_a_paragraph_is_broken_by_the_terminal_alone(typed: Typed, monkeypatch: 
         ("mock init x --abonents 0", "'--abonents': it is below 1", "'--abonents': оно меньше 1"),
         ("mock serve x --port 65536", "'--port': it is above 65535", "'--port': оно больше 65535"),
         ("mock init x --abonents a", "'--abonents': a whole number is expected", "нужно целое число"),
+        ("mock serve x --latency-ms nan", "'--latency-ms': it is below 0", "'--latency-ms': оно меньше 0"),
         ("mock serve x --latency-ms a", "'--latency-ms': a number is expected", "нужно число"),
         (
             "run --shared-accounts z",
