@@ -11,9 +11,10 @@ from cli.terminal.exits import CommandRefused
 from cli.terminal.options import Part, argument, option, switch
 from cli.terminal.texts import printable
 from texts import remedies
+from texts.said import said
 
 _CONNECTION: Final = "Connection"
-EARLIER: Final = "Earlier runs"
+EARLIER: Final = said("Earlier runs")
 ASIDE: Final = "Extras"
 
 RUN_NAME: Final[Any] = argument("RUN", "The run's short name, as `status` lists it.")
