@@ -40,8 +40,7 @@ from texts.remedies import PROGRAM
 from tools.catalogues import written
 from tools.house import ROOMS, ROOT
 from tools.markdown import code, table, with_block
-from tools.syntax import choices, option_table, typed
-from tools.syntax import value_of as word_of
+from tools.syntax import choices, option_table, typed, word_of
 
 REFERENCE: Final = ROOT / "docs" / "reference"
 

@@ -32,7 +32,7 @@ def choices(parameter: click.Parameter) -> tuple[str, ...]:
     return parameter.type.choices if isinstance(parameter.type, Value) else ()
 
 
-def value_of(parameter: click.Parameter) -> str:
+def word_of(parameter: click.Parameter) -> str:
     """What the help calls the value of a parameter."""
     return parameter.metavar or "VALUE"
 
@@ -62,7 +62,7 @@ def option_table() -> Mapping[str, CommandSyntax]:
             found[first] = CommandSyntax(COMMANDS[first].summary)
         arguments = [one for one in command.params if isinstance(one, click.Argument)]
         words = tuple(
-            value_of(one) if one.nargs == 1 else f"{value_of(one).removesuffix(VALUES)}{VALUES}" for one in arguments
+            word_of(one) if one.nargs == 1 else f"{word_of(one).removesuffix(VALUES)}{VALUES}" for one in arguments
         )
         found[name] = CommandSyntax(next(paragraphs(command.help or "")), tuple(_options(command)), words)
     return found
@@ -73,6 +73,6 @@ def _options(command: click.Command) -> Iterator[Option]:
         if isinstance(one, click.Option) and not one.hidden:
             longest = max(one.opts, key=len)
             others = sorted({*one.opts, *one.secondary_opts} - {longest}, key=lambda name: (-len(name), name))
-            word, told = "" if one.is_flag else value_of(one), next(paragraphs(one.help or ""))
+            word, told = "" if one.is_flag else word_of(one), next(paragraphs(one.help or ""))
             yield Option((longest, *others), told, word, choices(one), one.multiple)
     yield Option(("--help", "-h"), HELP_OF_HELP)
