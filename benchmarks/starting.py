@@ -60,7 +60,7 @@ _COMMANDS: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     "run --help": (("run", "--help"), ""),
 }
 """Commands that need no billing, with the most that they may take to `_NOTHING`."""
-_NOTHING: Final = "import typer, rich.console"
+_NOTHING: Final = "import click, rich.console"
 _LOOP: Final = "s = 0\nfor i in range(20_000_000): s += i * i"
 
 

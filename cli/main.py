@@ -7,23 +7,16 @@ fast.
 import gc
 import os
 import sys
-from collections.abc import Callable
 from contextlib import suppress
-from copy import copy
 from enum import Enum, auto
-from functools import cache, partial
 from importlib import import_module
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-import typer
-from typer.core import TyperCommand, TyperGroup
-from typer.exceptions import TyperException
-from typer.main import get_command
+import click
 
-from cli.terminal.language import LANGUAGES, OPTION, set_reader, typed_language
+from cli.terminal.language import set_reader, typed_language
 from cli.terminal.streams import outputs
-from cli.terminal.texts import from_bytes, printable
-from cli.terminal.usage import show_translated_help, show_usage_error
+from cli.terminal.usage import Command, Flag, Group, show_usage_error
 from texts.remedies import PROGRAM
 
 
@@ -94,88 +87,56 @@ COMMANDS: Final = {
 }
 """All commands, in the order of the help."""
 
-app: Final = typer.Typer(
-    name=PROGRAM,
-    help="Moves a Carbon Billing's subscribers in bulk: each row's effect lands exactly once, whatever happens.",
-    epilog=f"Begin with: {PROGRAM} demo, {PROGRAM} doctor, {PROGRAM} jobs",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 
-
-def _check_language(given: str | None) -> str | None:
-    """The language that was typed. Raises `CommandRefused` for one that there is not."""
-    if given is not None and given not in LANGUAGES:
-        from cli.terminal.exits import CommandRefused
-
-        shown, known = printable(given), ", ".join(LANGUAGES)
-        raise CommandRefused("--lang: {given} is not a language; there are: {known}", given=shown, known=known)
-    return given
-
-
-@app.callback(invoke_without_command=True)
-def _program(
-    context: typer.Context,
-    show_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,  # noqa: FBT002 - typer's style of flags
-    lang: Annotated[  # noqa: ARG001 - it was taken before the rest was read
-        str | None,
-        typer.Option(
-            OPTION,
-            metavar="|".join(LANGUAGES),
-            rich_help_panel="Screen",
-            expose_value=False,
-            is_eager=True,
-            callback=_check_language,
-            help="The language of screens and help; by default that of the settings, or of the system.",
-        ),
-    ] = None,
-) -> None:
-    if show_version:
-        from importlib.metadata import version
-
-        sys.stdout.write(f"{PROGRAM} {version(PROGRAM)}\n")
-        raise typer.Exit
-    if context.invoked_subcommand is None:
-        context.get_help()
-        raise typer.Exit(2)
-
-
-class Deferred(TyperCommand):
+class Deferred(Command):
     """Stands for a command whose file is not imported yet; when typed, it becomes that command."""
 
-    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:  # noqa: ANN401 - typer does not export this type
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,  # noqa: ANN401 - as click has it
+    ) -> click.Context:
         """Import the command, and let it parse its arguments."""
         return load(str(self.name)).make_context(info_name, args, parent, **extra)
 
 
-def load(name: str) -> Any:  # noqa: ANN401 - as above
-    """The command from its file; `app` is a single command, one of several, or a group."""
+def load(name: str) -> Command:
+    """The command from its file, which has it or the commands of its group."""
     gc.disable()
-    found = get_command(import_module(COMMANDS[name].module).app)
+    module = import_module(COMMANDS[name].module)
     # What was imported stays: to look for garbage among it takes a fifth of a command's start.
     gc.freeze()
     gc.enable()
-    command = found.commands.get(name, found) if isinstance(found, TyperGroup) else found
-    for one in (command, *getattr(command, "commands", {}).values()):
-        # Each takes `--lang`; one of its own, which says of what it makes, is checked alike.
-        own = next((parameter for parameter in one.params if OPTION in parameter.opts), None)
-        if own is None:
-            one.params.append(copy(_language_option()))
-        else:
-            own.is_eager, own.callback = True, _language_option().callback
-    return _without_pydantic(command)
+    found = {str(one.name): one for one in vars(module).values() if isinstance(one, Command)}
+    return found[name] if name in found else Group(name, found, help=COMMANDS[name].summary)
 
 
-@cache
-def _language_option() -> Any:  # noqa: ANN401 - as above
-    return next(parameter for parameter in get_command(app).params if OPTION in parameter.opts)
+def _show_version(context: click.Context, parameter: click.Parameter, is_asked: bool) -> None:  # noqa: ARG001, FBT001 - as click calls it
+    if is_asked:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"{PROGRAM} {version(PROGRAM)}\n")
+        context.exit()
 
 
-for _name, _entry in COMMANDS.items():
-    app.command(_name, cls=Deferred, help=_entry.summary, rich_help_panel=_entry.group)(lambda: None)
+app: Final = Group(
+    PROGRAM,
+    {name: Deferred(name, entry.group, help=entry.summary) for name, entry in COMMANDS.items()},
+    params=[
+        Flag(
+            ["--version"],
+            is_flag=True,
+            default=False,
+            callback=_show_version,
+            expose_value=False,
+            help="Show the version and exit.",
+        )
+    ],
+    help="Moves a Carbon Billing's subscribers in bulk: each row's effect lands exactly once, whatever happens.",
+    epilog=f"Begin with: {PROGRAM} demo, {PROGRAM} doctor, {PROGRAM} jobs",
+)
 
 
 def main() -> None:
@@ -185,10 +146,14 @@ def main() -> None:
     product = next((COMMANDS[word].product for word in sys.argv[1:] if word in COMMANDS), Product.OUTPUT)
     with outputs() as stdout:
         try:
-            code = _without_pydantic(get_command(app)).main(prog_name=PROGRAM, standalone_mode=False) or 0
+            with app.make_context(PROGRAM, sys.argv[1:]) as context:
+                app.invoke(context)
+            code: str | int = 0
         except SystemExit as ended:
             code = ended.code or 0
-        except TyperException as error:
+        except click.exceptions.Exit as ended:
+            code = ended.exit_code
+        except click.ClickException as error:
             show_usage_error(error)
             code = error.exit_code
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last line of defence
@@ -218,62 +183,3 @@ def _take_texts_as_utf8() -> None:
         os.environ["PYTHONIOENCODING"] = "ascii:surrogateescape"
     with suppress(OSError):
         os.execv(sys.executable, [sys.executable, *utf8, *sys.orig_argv[1:]])  # noqa: S606 - this program itself
-
-
-def _without_pydantic(command: Any) -> Any:  # noqa: ANN401 - as above
-    """The command, with pydantic used only for values that need conversion, such as a number or a path.
-
-    Typer uses pydantic for every parameter, and its import takes a third of a command's start.
-    """
-    show_translated_help(command)
-    of_command = command.get_params
-
-    def get_params(context: typer.Context) -> list[Any]:
-        parameters: list[Any] = of_command(context)
-        for parameter in parameters:
-            if "process_value" not in vars(parameter):
-                parameter.process_value = partial(_value, parameter, parameter.process_value)
-        return parameters
-
-    command.get_params = get_params
-    for one in getattr(command, "commands", {}).values():
-        if not isinstance(one, Deferred):
-            _without_pydantic(one)
-    return command
-
-
-def _value(parameter: Any, convert: Callable[..., Any], context: typer.Context, value: Any) -> Any:  # noqa: ANN401 - as above
-    """The value of a parameter: what has its type already is unchanged, the rest is converted by typer."""
-    if value is None and not parameter.required:
-        return () if parameter.multiple or parameter.nargs == -1 else None
-    annotation = parameter.type_descriptor.annotation
-    if parameter.metavar != "FILE" and annotation in {str, list[str]}:
-        _check_letters(parameter, [value] if isinstance(value, str) else list(value or ()))
-    if annotation == list[str] and value and not isinstance(value, str):
-        value = list(value)
-    elif type(value) is not annotation:
-        return convert(context, value)
-    return value if parameter.callback is None else parameter.callback(context, parameter, value)
-
-
-def _check_letters(parameter: Any, texts: list[str]) -> None:  # noqa: ANN401 - as above
-    """Raise `CommandRefused` for a text with bytes that are no letters in the locale; a file may have such a name.
-
-    The text is not shown: it may be a password.
-    """
-    odd = next((text for text in texts if text != from_bytes(text) and not os.path.lexists(text)), None)
-    if odd is None:
-        return
-    from cli.terminal.exits import CommandRefused
-
-    name = parameter.metavar if parameter.param_type_name == "argument" else max(parameter.opts, key=len)
-    if parameter.metavar == "NAME=VALUE" and "=" in odd:
-        name += f" {printable(odd.partition('=')[0])}"
-    locale = next((os.environ[one] for one in ("LC_ALL", "LC_CTYPE", "LANG") if os.environ.get(one)), "C")
-    raise CommandRefused(
-        "{name} is not {encoding}, the encoding of texts in the locale {locale}: type it anew with "
-        "LC_ALL=C.UTF-8, or set LC_ALL to the locale of your terminal, as ru_RU.KOI8-R",
-        name=name,
-        encoding=sys.getfilesystemencoding().upper(),
-        locale=printable(locale),
-    )

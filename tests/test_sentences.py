@@ -28,17 +28,17 @@ def errors() -> Collection[str]:
 
 LOGS = {"debug", "info", "warning", "error", "exception"}
 OPTIONS = {
-    *("option", "switch", "flag", "argument", "Option", "key"),
+    *("option", "switch", "argument", "Option", "key", "as_command"),
     *("_connection", "_row", "_format", "_calling", "_importing", "_pacing"),
 }
-"""State an option or a key with its help; tools/syntax.py collects the one, the other is for the reference."""
-HELP = {"help", "epilog", "rich_help_panel", "metavar"}
+"""State an option, a command or a key, with its help; tools/syntax.py collects it, a key's is for the reference."""
+HELP = {"help", "epilog", "panel", "metavar"}
 BUGS = {"AssertionError", "NotImplementedError", "TypeError", "LookupError", "ForbiddenTransition"}
 """Errors that only a fault of this program raises."""
 WORDS = re.compile(r"[^\W\d_]{2,}[,:;]? [^\W\d_]{2,}|[^\W\d_]{3,}[,:;]? $|^[,:;]? [^\W\d_]{3,}")
 """Two words with a space between them, or one with a space at its end, as in a piece of a sentence."""
 
-STYLES = "bold|dim|not|red|green|yellow|cyan|white|on|reverse|italic"
+STYLES = "bold|dim|not|red|green|yellow|cyan|white|magenta|on|reverse|italic"
 NO_SENTENCE = re.compile(
     r"(with found as|select|insert into|update|delete from|pragma|begin immediate|savepoint|rollback|release|attach)"
     r"\b.*"
@@ -114,7 +114,6 @@ FOR_A_REASON = {
     "lab/demo.py: The next demonstration": "a file in the demo's folder",
     "cli/terminal/names.py: , process ": "how the journal has who gave a command, which is told in words",
     "cli/terminal/names.py: taken up with ": "how the journal has that a run goes on with other settings",
-    "cli/terminal/usage.py": "typer's own texts, which are recognised to be said in the reader's language",
 }
 
 

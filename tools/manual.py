@@ -6,14 +6,13 @@ All that is said stands in the help; only the headings are those of man.
 import gzip
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from typer.main import get_command
-from typer.rich_utils import DEFAULT_STRING
+import click
 
-from cli.main import COMMANDS, app
+from cli.main import app
 from cli.terminal.language import ENGLISH, LANGUAGES, RUSSIAN, reader, set_reader
-from cli.terminal.usage import translate_help, translate_parameter, translate_text
+from cli.terminal.usage import notes_of, panel_of, translate_text, word_of
 from texts.remedies import PROGRAM
 from tools.syntax import groups, typed
 
@@ -34,12 +33,9 @@ def write_pages(folder: Path, release: "Release") -> None:
             set_reader(name)
             section = folder / ("man1" if name == ENGLISH else f"{name}/man1")
             section.mkdir(parents=True, exist_ok=True)
-            program = get_command(app)
-            translate_help(program)
-            pages = {"": program} | {words: command for words, _, command in typed()}
-            pages |= groups()
+            pages: dict[str, click.Command] = {"": app} | {words: command for words, _, command in typed()} | groups()
             for words, command in pages.items():
-                below = getattr(command, "commands", {}) if words else COMMANDS
+                below = command.commands if isinstance(command, click.Group) else ()
                 own = {one: pages[f"{words} {one}".lstrip()] for one in below}
                 page = _page(command, words.split(), own, release)
                 path = section / f"{'-'.join((PROGRAM, *words.split()))}.1.gz"
@@ -48,7 +44,7 @@ def write_pages(folder: Path, release: "Release") -> None:
         set_reader(before)
 
 
-def _page(command: Any, words: list[str], commands: Mapping[str, Any], release: "Release") -> str:  # noqa: ANN401 - typer does not export this type
+def _page(command: click.Command, words: list[str], commands: Mapping[str, click.Command], release: "Release") -> str:
     name, synopsis, description, listed, options, see_also = _HEADINGS[reader().name]
     title, typed = "-".join((PROGRAM, *words)), " ".join((PROGRAM, *words))
     context = command.context_class(command, info_name=typed)
@@ -73,23 +69,23 @@ def _page(command: Any, words: list[str], commands: Mapping[str, Any], release: 
     return "\n".join(lines) + "\n"
 
 
-def _parameters(command: Any, context: Any) -> Iterator[str]:  # noqa: ANN401 - as above
-    panel, default = "", DEFAULT_STRING.partition("{")[0]
+def _parameters(command: click.Command, context: click.Context) -> Iterator[str]:
+    panel = ""
     # Those without a panel first, as the help shows them.
-    for one in sorted(command.get_params(context), key=lambda one: bool(getattr(one, "rich_help_panel", None))):
-        translate_parameter(one)
-        if not (record := one.get_help_record(context)):
+    for one in sorted(command.get_params(context), key=lambda one: bool(panel_of(one))):
+        if getattr(one, "hidden", False):
             continue
-        if one.rich_help_panel and one.rich_help_panel != panel:
-            panel = one.rich_help_panel
-            yield f".SS {_text(panel)}"
-        names, about = record
-        told = about.replace(default, reader().translate(DEFAULT_STRING).partition("{")[0])
+        if panel_of(one) not in {"", panel}:
+            panel = panel_of(one)
+            yield f".SS {_text(translate_text(panel))}"
+        flags = " / ".join(", ".join(some) for some in (one.opts, one.secondary_opts) if some)
+        names = f"{flags} {word_of(one)}".rstrip() if isinstance(one, click.Option) else word_of(one)
+        told = " ".join((translate_text(one.help), *notes_of(one)))
         yield from (".TP", rf"\fB{_text(names)}\fR", _text(told))
 
 
 def _paragraphs(text: str | None) -> list[str]:
-    return (translate_text(text) or "").split("\n\n")
+    return translate_text(text).split("\n\n")
 
 
 def _text(text: str) -> str:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import click
 import msgspec
-from typer.main import get_command
 
 from checkpoints.dialects import schema as journal_schema
 from checkpoints.queries import FORMAT as JOURNAL_FORMAT
@@ -24,13 +24,13 @@ from cli.commands.jobs import value as value_of
 from cli.jobfile.job_file import FORMAT, KEYS, NUMBER, RUN, STEP, SWITCH, TABLE, TEXT, TEXTS
 from cli.main import COMMANDS, Product, app
 from cli.metrics.reader import METRICS, kind_of
-from cli.settings.flags import options_of
 from cli.settings.pacing_flags import Pacing
 from cli.settings.settings import SETTINGS
 from cli.settings.tables import KNOWN, PROFILE, FileHead, ProfileHead, SettingsTables
 from cli.terminal import exits
 from cli.terminal.exits import Exit
-from cli.terminal.usage import paragraphs
+from cli.terminal.options import options_of
+from cli.terminal.usage import panel_of, paragraphs
 from jobs.catalogue.catalogue import JOBS
 from jobs.spec.columns import KNOWN as KNOWN_COLUMNS
 from jobs.spec.entries import CREATED, SharedAccountsRule
@@ -103,16 +103,16 @@ class Entry(NamedTuple):
     panel: str = ""
 
 
-def _entries(command: Any, kind: str) -> list[Entry]:  # noqa: ANN401 - typer does not export this type
+def _entries(command: click.Command, kind: type[click.Parameter]) -> list[Entry]:
     """The arguments or the options of a command."""
     shown = (one for one in command.params if not getattr(one, "hidden", False))
-    return [_entry(one) for one in shown if one.param_type_name == kind]
+    return [_entry(one) for one in shown if isinstance(one, kind)]
 
 
-def _entry(parameter: Any) -> Entry:  # noqa: ANN401 - as above
+def _entry(parameter: click.Parameter) -> Entry:
     """An argument or option: its names with its value, and what it says, with its default."""
     value = "|".join(choices(parameter)) or word_of(parameter)
-    if parameter.param_type_name == "argument":
+    if not isinstance(parameter, click.Option):
         names = code(value if parameter.nargs == 1 else f"{value.rstrip('…')}…")
     else:
         names = ", ".join(code(name) for name in (*parameter.opts, *parameter.secondary_opts))
@@ -120,11 +120,11 @@ def _entry(parameter: Any) -> Entry:  # noqa: ANN401 - as above
     said = [" ".join(paragraphs(parameter.help or ""))]
     if parameter.required:
         said.append("Required.")
-    elif parameter.default not in (None, False, True, (), [], ""):
+    elif parameter.default not in (None, False, True, ""):
         said.append(f"Default: {code(str(parameter.default))}.")
-    if parameter.param_type_name == "option" and parameter.multiple and "repeatable" not in said[0]:
+    if parameter.multiple and "repeatable" not in said[0]:
         said.append("Repeatable.")
-    return Entry(names, _VARIABLE.sub(lambda one: code(one[0]), " ".join(said)), parameter.rich_help_panel or "")
+    return Entry(names, _VARIABLE.sub(lambda one: code(one[0]), " ".join(said)), panel_of(parameter))
 
 
 def slug(text: str) -> str:
@@ -134,7 +134,7 @@ def slug(text: str) -> str:
 
 def command_pages() -> Iterator[tuple[str, str]]:
     """A page for each group of commands, one for the options that many share, and the index, with their names."""
-    options = {name: _entries(command, "option") for name, _, command in typed()}
+    options = {name: _entries(command, click.Option) for name, _, command in typed()}
     times = Counter(option for some in options.values() for option in some if option.panel)
     order = list(dict.fromkeys(option.panel for option in times))
     often = (option for option, number in times.items() if number >= SHARED_BY)
@@ -156,7 +156,7 @@ def command_pages() -> Iterator[tuple[str, str]]:
                 panels[entry.panel].append(entry.names)
         see = [(f"[{panel}](shared.md#{slug(panel)})", ", ".join(names)) for panel, names in panels.items()]
         see += [(f"[{guide.rpartition('/')[2]}](../../{guide})", "how it is used") for guide in guides]
-        arguments = [entry[:2] for entry in _entries(command, "argument")]
+        arguments = [entry[:2] for entry in _entries(command, click.Argument)]
         own = [entry[:2] for entry in options[name] if entry not in shared]
         for head, lines in ((("argument", "is"), arguments), (("option", "does"), own), (("see", "for"), see)):
             page += [table(head, lines), ""] if lines else []
@@ -165,7 +165,7 @@ def command_pages() -> Iterator[tuple[str, str]]:
     for group, page in pages.items():
         index += [f"**{group}**", "", table(["command", "does"], rows[group]), ""]
         yield f"{slug(group)}.md", "\n".join(page)
-    program = [entry[:2] for entry in _entries(get_command(app), "option")]
+    program = [entry[:2] for entry in _entries(app, click.Option)]
     index += ["**Without a command**", "", table(["option", "does"], program), ""]
     names = "\n".join((*map(slug, pages), "shared"))
     yield "index.md", "\n".join([*index, f"```{{toctree}}\n:hidden:\n\n{names}\n```", ""])
@@ -425,7 +425,7 @@ def _facts(of: msgspec.inspect.Type, prefix: str) -> Iterator[tuple[str, KeyFact
         if isinstance(field.type, msgspec.inspect.Metadata):
             told = (field.type.extra_json_schema or {})["description"]
             name, row = _ELSEWHERE.get(way, ("", None))
-            flag = row.flags_of(name)[0] if row and "hidden" not in dict(row.more) else ""
+            flag = row.flags_of(name)[0] if row and not row.hidden else ""
             default = (field.type.extra or {})["default"]
             yield way, KeyFacts(told, default, _words(field.type), flag, row.variable if row else "")
         else:

@@ -5,80 +5,72 @@ The texts are translated as they stand, see cli/terminal/usage.py. Completion re
 """
 
 from collections.abc import Iterator, Mapping
-from enum import Enum
-from typing import Any, Final
+from typing import Final
 
-from typer import rich_utils
-from typer.main import get_command
+import click
 
 from cli.commands.completion import VALUES, CommandSyntax, Option
 from cli.main import COMMANDS, app, load
-from cli.terminal.usage import TITLES, paragraphs
+from cli.terminal.usage import Group, Value, panel_of, paragraphs
 
 HELP_OF_HELP: Final = "Show this message and exit."
-"""What typer says of `--help`."""
+"""What click says of `--help`."""
 
 
-def typed() -> Iterator[tuple[str, str, Any]]:
+def typed() -> Iterator[tuple[str, str, click.Command]]:
     """Each command that can be typed, one of a group by both words: its name, its group in the help, the command."""
     for name, entry in COMMANDS.items():
         found = load(name)
-        below = getattr(found, "commands", {})
-        if not below or found.invoke_without_command:
+        if isinstance(found, Group):
+            yield from ((f"{name} {one}", entry.group, command) for one, command in found.commands.items())
+        else:
             yield name, entry.group, found
-        yield from ((f"{name} {one}", entry.group, command) for one, command in below.items())
 
 
-def choices(parameter: Any) -> tuple[str, ...]:  # noqa: ANN401 - typer does not export this type
+def choices(parameter: click.Parameter) -> tuple[str, ...]:
     """The values of a parameter that takes one of a few."""
-    annotation = parameter.type_descriptor.annotation
-    is_choice = isinstance(annotation, type) and issubclass(annotation, Enum)
-    return tuple(str(one.value) for one in annotation) if is_choice else ()
+    return parameter.type.choices if isinstance(parameter.type, Value) else ()
 
 
-def word_of(parameter: Any) -> str:  # noqa: ANN401 - as above
+def word_of(parameter: click.Parameter) -> str:
     """What the help calls the value of a parameter."""
-    return str(parameter.metavar or "VALUE")
+    return parameter.metavar or "VALUE"
 
 
 def help_texts() -> Iterator[str]:
-    """The paragraphs of commands and their parameters, the names of panels, and the titles of typer."""
-    program: Any = get_command(app)
-    commands = (program, *program.commands.values(), *groups().values(), *(one for *_, one in typed()))
-    texts = [*(getattr(rich_utils, name) for name in TITLES), HELP_OF_HELP]
-    for command in commands:
-        texts += (command.help, command.epilog, command.rich_help_panel)
+    """The paragraphs of commands and their parameters, and the names of panels."""
+    texts: list[str | None] = [HELP_OF_HELP]
+    for command in (app, *app.commands.values(), *groups().values(), *(one for *_, one in typed())):
+        texts += (command.help, command.epilog, panel_of(command))
         shown = (one for one in command.params if not getattr(one, "hidden", False))
-        texts += (text for one in shown for text in (one.help, one.rich_help_panel))
+        texts += (text for one in shown for text in (one.help, panel_of(one)))
     for text in texts:
         yield from paragraphs(text or "")
 
 
-def groups() -> dict[str, Any]:
+def groups() -> dict[str, Group]:
     """The commands that have commands below them."""
-    return {name: command for name in COMMANDS if getattr(command := load(name), "commands", {})}
+    return {name: command for name in COMMANDS if isinstance(command := load(name), Group)}
 
 
 def option_table() -> Mapping[str, CommandSyntax]:
     """All commands by name, the program itself as ""."""
-    found = {"": CommandSyntax("", tuple(_options(get_command(app))))}
+    found = {"": CommandSyntax("", tuple(_options(app)))}
     for name, _, command in typed():
         first = name.partition(" ")[0]
-        if first in groups():
+        if first != name:
             found[first] = CommandSyntax(COMMANDS[first].summary)
-        if name not in groups():
-            arguments = [one for one in command.params if one.param_type_name == "argument"]
-            words = tuple(
-                word_of(one) if one.nargs == 1 else f"{word_of(one).removesuffix(VALUES)}{VALUES}"
-                for one in arguments
-            )
-            found[name] = CommandSyntax(next(paragraphs(command.help)), tuple(_options(command)), words)
+        arguments = [one for one in command.params if isinstance(one, click.Argument)]
+        words = tuple(
+            word_of(one) if one.nargs == 1 else f"{word_of(one).removesuffix(VALUES)}{VALUES}" for one in arguments
+        )
+        found[name] = CommandSyntax(next(paragraphs(command.help or "")), tuple(_options(command)), words)
     return found
 
 
-def _options(command: Any) -> Iterator[Option]:  # noqa: ANN401 - as above
+def _options(command: click.Command) -> Iterator[Option]:
     for one in command.params:
-        if one.param_type_name == "option" and not one.hidden:
+        if isinstance(one, click.Option) and not one.hidden:
             longest = max(one.opts, key=len)
             others = sorted({*one.opts, *one.secondary_opts} - {longest}, key=lambda name: (-len(name), name))
             word, told = "" if one.is_flag else word_of(one), next(paragraphs(one.help or ""))

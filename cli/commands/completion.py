@@ -14,24 +14,22 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path, PurePath
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-import typer
 
 from checkpoints.errors import JournalError
 from checkpoints.states import State
-from cli.settings.flags import Flags, argument, flag
+from cli.settings.flags import Flags
 from cli.terminal.exits import CommandRefused
 from cli.terminal.language import reader
+from cli.terminal.options import argument, as_command, option
 from cli.terminal.texts import moment, printable
 from engine.errors import nearest
 from texts.remedies import PROGRAM, SETTINGS_FILE
 
 if TYPE_CHECKING:
     from cli.settings.settings import Settings
-
-app: Final = typer.Typer(add_completion=False)
 
 LATEST: Final = 50
 """Runs that are offered."""
@@ -72,13 +70,12 @@ def commands() -> Mapping[str, CommandSyntax]:
     return msgspec.json.decode(TABLE.read_bytes(), type=dict[str, CommandSyntax])
 
 
-@app.command(
-    "completion",
-    epilog=f"For bash: {PROGRAM} completion bash > ~/.local/share/bash-completion/completions/{PROGRAM}",
+@as_command(
+    "completion", epilog=f"For bash: {PROGRAM} completion bash > ~/.local/share/bash-completion/completions/{PROGRAM}"
 )
 def _completion(
-    shell: Annotated[str, argument("bash|zsh|fish", "The shell.")],
-    line: Annotated[str | None, flag("--line", "TEXT", "What is typed so far: print the words for its end.")] = None,
+    shell: str = argument("bash|zsh|fish", "The shell."),
+    line: str | None = option("TEXT", "What is typed so far: print the words for its end."),
 ) -> None:
     """Print the script that completes commands in bash, zsh or fish.
 

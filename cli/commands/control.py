@@ -1,11 +1,10 @@
 """`pause`, `continue`, `set`, `get`, `stop`, `close`, `decide`: what a person does to a run through its journal."""
 
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Final
 
 import anyio
 import structlog
-import typer
 from rich.text import Text
 
 from billing.api.answers import created_id
@@ -28,13 +27,14 @@ from cli.session.journal import (
 )
 from cli.session.stages import ended_facts, holds_its_file, is_followed
 from cli.session.vaults import wipe_secrets
-from cli.settings.flags import JournalFlags, RunName, RunNameOrNone, argument, flag, grouped, parse_pairs
+from cli.settings.flags import RUN_NAME, RUN_NAME_OR_NONE, JournalFlags, parse_pairs
 from cli.show.closing import describe_end, next_steps, outcome_table, perhaps_in_effect, states_object, steps_of
 from cli.show.parts import stack
 from cli.terminal.exits import CommandRefused, Exit, exit_of
 from cli.terminal.layout import labelled, render, steps_list, with_commands
 from cli.terminal.names import STATE_NAMES
-from cli.terminal.screen import AsJson, BriefVoice, Screen, Voice
+from cli.terminal.options import argument, as_command, option, switch
+from cli.terminal.screen import AS_JSON, BriefVoice, Screen, Voice
 from cli.terminal.texts import moment, printable
 from cli.terminal.waiting import waiting
 from engine.pacing.holds import StopKind
@@ -52,15 +52,12 @@ GLANCE: Final = 0.1
 CHOICES: Final = (State.ACCEPTED, State.PENDING)
 """States that a person can choose: the row is in the billing, or it is not and is sent again."""
 
-app: Final = typer.Typer(add_completion=False)
-
 
 # ---- a working run ------------------------------------------------------------------------------------------------
 
 
-@app.command("pause")
-@grouped
-def _pause(name: RunNameOrNone = None, *, flags: JournalFlags, voice: BriefVoice) -> None:
+@as_command("pause")
+def _pause(name: str | None = RUN_NAME_OR_NONE, *, flags: JournalFlags, voice: BriefVoice) -> None:
     """Send nothing more until `continue`, also after a restart.
 
     What is in flight is finished. Without a name, the only run that is not at its end.
@@ -68,18 +65,16 @@ def _pause(name: RunNameOrNone = None, *, flags: JournalFlags, voice: BriefVoice
     _give("pause", name, flags, voice)
 
 
-@app.command("continue")
-@grouped
-def _continue(name: RunNameOrNone = None, *, flags: JournalFlags, voice: BriefVoice) -> None:
+@as_command("continue")
+def _continue(name: str | None = RUN_NAME_OR_NONE, *, flags: JournalFlags, voice: BriefVoice) -> None:
     """Let a paused run go on."""
     _give("continue", name, flags, voice)
 
 
-@app.command("set")
-@grouped
+@as_command("set")
 def _set(
-    name: RunNameOrNone = None,
-    changes: Annotated[list[str] | None, argument("NAME=VALUE…", f"As `{PROGRAM} get` lists them: rate=20.")] = None,
+    name: str | None = RUN_NAME_OR_NONE,
+    changes: list[str] | None = argument("NAME=VALUE…", f"As `{PROGRAM} get` lists them: rate=20.", required=False),
     *,
     flags: JournalFlags,
     voice: BriefVoice,
@@ -117,9 +112,8 @@ def _show_answer(run: Run, command: str, answer: ControlAnswer, screen: Screen) 
     return Exit.DONE
 
 
-@app.command("get")
-@grouped
-def _get(name: RunNameOrNone = None, *, flags: JournalFlags, as_json: AsJson = False) -> None:
+@as_command("get")
+def _get(name: str | None = RUN_NAME_OR_NONE, *, flags: JournalFlags, as_json: bool = AS_JSON) -> None:
     """Show what can be set on a working run, and what it is now."""
 
     async def work(journal: Journal, screen: Screen) -> Exit:
@@ -144,12 +138,11 @@ def _get(name: RunNameOrNone = None, *, flags: JournalFlags, as_json: AsJson = F
     execute_in_journal(work, flags, Voice(as_json=as_json), only_reads=True)
 
 
-@app.command("stop")
-@grouped
+@as_command("stop")
 def _stop(
-    name: RunNameOrNone = None,
+    name: str | None = RUN_NAME_OR_NONE,
     *,
-    no_wait: Annotated[bool, flag("--no-wait", None, "Do not wait until it has ended.")] = False,
+    no_wait: bool = switch("Do not wait until it has ended."),
     flags: JournalFlags,
     voice: BriefVoice,
 ) -> None:
@@ -215,12 +208,11 @@ async def _show_stopped(run: Run, journal: Journal, screen: Screen) -> Exit:
 # ---- `close` ------------------------------------------------------------------------------------------------------
 
 
-@app.command("close")
-@grouped
+@as_command("close")
 def _close(
-    name: RunName,
+    name: str = RUN_NAME,
     *,
-    reason: Annotated[str, flag("--reason", "TEXT", "The reason, kept in the journal with your name.")],
+    reason: str = option("TEXT", "The reason, kept in the journal with your name.", required=True),
     flags: JournalFlags,
     voice: BriefVoice,
 ) -> None:
@@ -295,20 +287,16 @@ async def _show_closed(run: Run, journal: Journal, screen: Screen) -> Exit:
 # ---- `decide` -----------------------------------------------------------------------------------------------------
 
 
-@app.command("decide")
-@grouped
+@as_command("decide")
 def _decide(
-    name: Annotated[str, argument("RUN", "The run, or the row as it is printed: k7m2q/12.")],
-    key: Annotated[str, argument("KEY", "The row: its key or contract number; left out after k7m2q/12.")],
-    choice: Annotated[
-        str | None,
-        argument("accepted|pending", "It is in the billing, or it is not and goes again."),
-    ] = None,
+    name: str = argument("RUN", "The run, or the row as it is printed: k7m2q/12."),
+    key: str = argument("KEY", "The row: its key or contract number; left out after k7m2q/12."),
+    choice: str | None = argument(
+        "accepted|pending", "It is in the billing, or it is not and goes again.", required=False
+    ),
     *,
-    why: Annotated[str, flag("--why", "TEXT", "The reason, kept in the journal with your name.")],
-    new_id: Annotated[
-        str | None, flag("--id", "ID", "The id in the billing of what an accepted row created.")
-    ] = None,
+    why: str = option("TEXT", "The reason, kept in the journal with your name.", required=True),
+    new_id: str | None = option("ID", "The id in the billing of what an accepted row created.", "--id"),
     flags: JournalFlags,
     voice: BriefVoice,
 ) -> None:

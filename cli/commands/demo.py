@@ -3,20 +3,19 @@
 import itertools
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import anyio.to_thread
-import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from checkpoints.states import State
-from cli.settings.flags import flag
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.language import reader
 from cli.terminal.layout import command, render, steps_list
+from cli.terminal.options import as_command, option, switch
 from cli.terminal.screen import Screen
 from cli.terminal.signals import heeding, run_command
 from cli.terminal.texts import count, duration, money
@@ -30,20 +29,18 @@ if TYPE_CHECKING:
 SUBSCRIBERS: Final = 10_000
 QUICK: Final = 300
 
-app: Final = typer.Typer(add_completion=False)
 
-
-@app.command("demo")
+@as_command("demo")
 def _demo(
-    abonents: Annotated[int, flag("--abonents", "N", "Size of the billing.", min=200, max=1_000_000)] = SUBSCRIBERS,
+    abonents: int = option("N", "Size of the billing.", default=SUBSCRIBERS, least=200, most=1_000_000),
     *,
-    quick: Annotated[bool, flag("--quick", None, "A billing of 300 subscribers: it takes seconds.")] = False,
+    quick: bool = switch("A billing of 300 subscribers: it takes seconds."),
 ) -> None:
     """Load balances, kill the load, resume it, and prove the result.
 
     It makes a billing of its own for that, in a folder.
     """
-    raise typer.Exit(run_command(lambda: _interruptible(QUICK if quick else abonents, Screen())))
+    raise SystemExit(run_command(lambda: _interruptible(QUICK if quick else abonents, Screen())))
 
 
 async def _interruptible(subscribers: int, screen: Screen) -> Exit:

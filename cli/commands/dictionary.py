@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
 import anyio.to_thread
-import typer
 
 from cli.commands.execution import execute
 from cli.output.item_files import OutputFile, refuse_present
 from cli.output.tables import suffix_of, table_at
 from cli.session.session import open_billing
-from cli.settings.flags import Flags, Part, argument, flag, grouped, options_of, parse_pairs
+from cli.settings.flags import Flags, parse_pairs
 from cli.settings.order_flags import MAP_WORDS, ImportFlags, RowFlags, map_file_of, map_pairs_of
 from cli.settings.settings import Settings
 from cli.terminal.drawing import drawn
 from cli.terminal.exits import Exit
 from cli.terminal.layout import labelled, steps_list
+from cli.terminal.options import Part, argument, as_command, option, options_of, switch
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import WHOLE, printable
 from cli.terminal.waiting import bytes_read, waiting
@@ -44,23 +44,18 @@ TablesRead: TypeAlias = tuple[RowFlags, ImportFlags, RowFlags]
 """The columns of the table, those joined to it, and how it is read, as they were given."""
 _END: Final[RowPage | None] = None
 
-app: Final = typer.Typer(add_completion=False)
 
-
-@app.command("dictionary")
-@grouped
+@as_command("dictionary")
 def _dictionary(  # noqa: PLR0913 - each is a flag or a group of them
-    file: Annotated[str, argument("FILE", "The table, a row a subscriber; - for standard input.")],
+    file: str = argument("FILE", "The table, a row a subscriber; - for standard input."),
     *,
-    output: Annotated[
-        Path,
-        flag("-o --output", "FILE", "Where to: .csv, .xlsx or .jsonl."),
-    ] = Path("dictionary.csv"),
-    old: Annotated[
-        Path | None,
-        flag("--dictionary", "FILE", "A dictionary to complete: what was decided in it stays as it is."),
-    ] = None,
-    force: Annotated[bool, flag("--force", None, "Overwrite the file of -o.")] = False,
+    output: Path = option(
+        "FILE", "Where to: .csv, .xlsx or .jsonl.", "-o", "--output", default=Path("dictionary.csv")
+    ),
+    old: Path | None = option(
+        "FILE", "A dictionary to complete: what was decided in it stays as it is.", "--dictionary"
+    ),
+    force: bool = switch("Overwrite the file of -o."),
     mapping: Annotated[RowFlags, Part("mapping", mapping=MAP_WORDS)],
     joined: Annotated[ImportFlags, Part("accounts", "services", "attributes")],
     reading: Annotated[RowFlags, Part("columns", "encoding", "delimiter", "sheet")],
@@ -141,11 +136,11 @@ async def make_dictionary(
 def _typed(tables: TablesRead) -> tuple[str, ...]:
     words: list[str] = []
     for group in tables:
-        for name, option in options_of(type(group)).items():
+        for name, row in options_of(type(group)).items():
             value = getattr(group, name)
             if value != type(group).__dataclass_fields__[name].default:
                 given = value if isinstance(value, list) else [value]
-                words += [printable(word, WHOLE) for one in given for word in (option.flags_of(name)[0], one)]
+                words += [printable(word, WHOLE) for one in given for word in (row.flags_of(name)[0], one)]
     return tuple(words)
 
 

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-import typer
 from anyio.to_thread import run_sync
 from rich.text import Text
 
@@ -48,14 +47,15 @@ from cli.session.journal import unfinished
 from cli.session.plans import plans_beside
 from cli.session.session import one_billing
 from cli.session.vaults import keys_of
-from cli.settings.flags import Flags, grouped
+from cli.settings.flags import Flags
 from cli.settings.places import without_credentials
 from cli.settings.profiles import profile_of, profile_path
 from cli.settings.settings import Settings, load
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Facts, Hanging, command, render, steps_list
 from cli.terminal.names import STANDING_NAMES
-from cli.terminal.screen import AsJson, Screen, Voice
+from cli.terminal.options import as_command
+from cli.terminal.screen import AS_JSON, Screen, Voice
 from cli.terminal.signals import run_command
 from cli.terminal.texts import WHOLE, printable, reason_of, rendered
 from cli.terminal.waiting import waiting
@@ -81,17 +81,14 @@ CONNECTIONS_OF_A_RUN: Final = 4
 MOST_SKEW: Final = 60.0
 """Difference of two clocks in seconds above which it is reported."""
 
-app: Final = typer.Typer(add_completion=False)
 
-
-@app.command("doctor")
-@grouped
-def _doctor(*, flags: Flags, as_json: AsJson = False) -> None:
+@as_command("doctor")
+def _doctor(*, flags: Flags, as_json: bool = AS_JSON) -> None:
     """Check everything that a run rests on, and say what to mend."""
     screen = Screen(Voice(as_json=as_json))
     with errors_shown(screen):
         code = run_command(lambda: examine(flags, screen))
-    raise typer.Exit(code)
+    raise SystemExit(code)
 
 
 @dataclass(slots=True)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import structlog
-import typer
 
 from checkpoints.earlier_runs import runs_of
 from checkpoints.errors import JournalError, NoSuchRun
@@ -97,7 +96,7 @@ def execute(
         manager.end(Exit.INTERRUPTED, said("interrupted ({signal})", signal=interrupt))
         raise
     manager.end(code)
-    raise typer.Exit(code)
+    raise SystemExit(code)
 
 
 def execute_in_journal(
@@ -216,7 +215,7 @@ def errors_shown(screen: Screen) -> Iterator[None]:
     except Interrupted:
         raise
     except Exception as error:
-        raise typer.Exit(exit_code(error, screen)) from error
+        raise SystemExit(exit_code(error, screen)) from error
 
 
 def execute_run(  # noqa: PLR0913 - each is a flag or a group of them
@@ -296,7 +295,7 @@ def execute_run(  # noqa: PLR0913 - each is a flag or a group of them
         screen.complain(why)
         if voice.as_json:
             screen.emit(closing_object(Closing(Exit.INTERRUPTED, job=job, stopped=why)))
-        raise typer.Exit(Exit.INTERRUPTED) from interrupt
+        raise SystemExit(Exit.INTERRUPTED) from interrupt
 
 
 def readers_beside(settings: Settings, screen: Screen) -> "list[OpenReader]":

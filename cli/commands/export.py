@@ -3,9 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Final, TypeAlias
-
-import typer
+from typing import Final, TypeAlias
 
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
@@ -14,13 +12,14 @@ from cli.commands.execution import execute
 from cli.output.item_files import REFUSED, STDOUT, OutputFile, write_items, written_to
 from cli.output.tables import ANSWERS, reads, suffix_of, write_answers
 from cli.session.journal import open_existing, refuse_purged
-from cli.settings.flags import JournalFlags, RunName, flag, grouped
+from cli.settings.flags import RUN_NAME, JournalFlags
 from cli.settings.settings import Settings
 from cli.show.closing import refused_export
 from cli.terminal import names
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import steps_list
 from cli.terminal.names import STATE_NAMES
+from cli.terminal.options import as_command, option, switch
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import printable
 from engine.errors import nearest
@@ -44,27 +43,18 @@ ALL: Final = tuple(state for states in FILES.values() for state in states)
 
 FileObject: TypeAlias = Mapping[str, object]
 
-app: Final = typer.Typer(add_completion=False)
 
-
-@app.command("export")
-@grouped
+@as_command("export")
 def _export(
-    name: RunName,
-    state: Annotated[
-        str | None,
-        flag(
-            "--state",
-            "STATE",
-            f"One of: {CHOICES}; {State.ACCEPTED} has the {State.APPLIED} too. Else a file an outcome.",
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        flag("-o --output", "FILE", "Where to: a file, - for stdout; without --state also a folder."),
-    ] = None,
+    name: str = RUN_NAME,
+    state: str | None = option(
+        "STATE", f"One of: {CHOICES}; {State.ACCEPTED} has the {State.APPLIED} too. Else a file an outcome."
+    ),
+    output: Path | None = option(
+        "FILE", "Where to: a file, - for stdout; without --state also a folder.", "-o", "--output"
+    ),
     *,
-    force: Annotated[bool, flag("--force", None, "Overwrite what is there.")] = False,
+    force: bool = switch("Overwrite what is there."),
     flags: JournalFlags,
     voice: BriefVoice,
 ) -> None:

@@ -1,30 +1,20 @@
 """`import`: creates subscribers from a table, with all that belongs to them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
-import typer
+import click
 
 from cli.commands.execution import execute, execute_run
 from cli.commands.job_help import JobCommand
 from cli.output.item_files import OutputFile
-from cli.settings.flags import (
-    ASIDE,
-    Consent,
-    Flags,
-    RecordFile,
-    RecordNames,
-    WithPage,
-    argument,
-    flag,
-    grouped,
-    typed,
-)
+from cli.settings.flags import ASIDE, RECORD, RECORD_NAMES, WITH_PAGE, Consent, Flags
 from cli.settings.order_flags import CallFlags, CheckFlags, ImportFlags, RepeatFlags, TableFlags
 from cli.settings.pacing_flags import Pacing
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.options import argument, as_command, option, switch, typed
 from cli.terminal.screen import Screen, Voice
 from texts.said import said, text_of
 
@@ -34,27 +24,21 @@ if TYPE_CHECKING:
 
 JOB: Final = "import"
 
-app: Final = typer.Typer(add_completion=False)
 
-
-@app.command("import", cls=JobCommand)
-@grouped
+@as_command("import", cls=JobCommand)
 def _import(  # noqa: PLR0913 - each is a flag or a group of them
-    context: typer.Context,
-    file: Annotated[str, argument("FILE", "The table, a row a subscriber; - for standard input.")],
+    context: click.Context,
+    file: str = argument("FILE", "The table, a row a subscriber; - for standard input."),
     *,
     table: TableFlags,
     importing: ImportFlags,
     checking: CheckFlags,
     repeating: RepeatFlags,
-    save: Annotated[
-        Path | None,
-        flag("--save", "FILE.toml", "Write what was typed as a job file, and send nothing.", ASIDE),
-    ] = None,
-    force: Annotated[bool, flag("--force", None, "Overwrite the file of --save or -o.")] = False,
-    record: RecordFile = None,
-    record_names: RecordNames = False,
-    page: WithPage = False,
+    save: Path | None = option("FILE.toml", "Write what was typed as a job file, and send nothing.", panel=ASIDE),
+    force: bool = switch("Overwrite the file of --save or -o."),
+    record: Path | None = RECORD,
+    record_names: bool = RECORD_NAMES,
+    page: bool = WITH_PAGE,
     consent: Consent,
     pacing: Pacing,
     flags: Flags,

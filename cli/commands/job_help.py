@@ -6,12 +6,13 @@ A group is a panel of the options. `--help --verbose` shows all of them.
 import os
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from typer.core import TyperCommand
+import click
 
 from cli.settings.order_flags import PANELS_OF_JOBS, ROWS
 from cli.terminal.language import reader
+from cli.terminal.usage import Command, panel_of, show_help, translate_text
 from texts.remedies import command_line, setting
 from texts.said import said
 
@@ -21,15 +22,15 @@ if TYPE_CHECKING:
 _WORDS: Final = __name__
 
 
-class JobCommand(TyperCommand):
+class JobCommand(Command):
     """A command whose job is its argument JOB, or is named as the command is: `import`."""
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - typer does not export this type
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the words, and keep them: help is shown before any of them is a parameter."""
         ctx.meta[_WORDS] = tuple(args)
         return super().parse_args(ctx, args)
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as above
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Show the help of the job that was typed; without one, that of the command."""
         # Imported here, so that a command that is not asked for its help starts fast.
         from rich.console import Console
@@ -37,29 +38,30 @@ class JobCommand(TyperCommand):
         from cli.commands.jobs import parameter_list
         from cli.terminal.layout import Facts, render
         from cli.terminal.screen import Screen
-        from cli.terminal.texts import markup_safe
 
-        # Taken first: with the parser the names of the panels become those of the reader's language.
-        params: list[Any] = self.params
-        panels = [(one, one.rich_help_panel) for one in params if one.param_type_name == "option"]
         given = self.make_parser(ctx).parse_args(args=list(ctx.meta.get(_WORDS, ())))[0]
-        typed = next((one for one in params if one.name == "job"), None)
+        typed = next((one for one in self.params if one.name == "job"), None)
         job = _job(given.get("job") if typed else self.name, given.get("config"))
         own = PANELS_OF_JOBS.get(job.name) if job else None
-        by_flag = {one.name for one, panel in panels if panel == own} if own else set()
+        by_flag = {one.name for one in self.params if panel_of(one) == own} if own else set()
+        shown: list[click.Parameter] = []
         named: defaultdict[str, list[str]] = defaultdict(list)
-        for one, panel in panels:
-            if one.hidden or (job and not _concerns(one.name, panel, job, self.name)):
-                one.hidden = True
-            elif not given.get("verbose") and panel not in {None, ROWS, own}:
-                one.hidden = True
+        for one in self.get_params(ctx):
+            panel = panel_of(one)
+            if getattr(one, "hidden", False) or (job and not _concerns(one.name, panel, job, self.name)):
+                continue
+            if given.get("verbose") or panel in {"", ROWS, own}:
+                shown.append(one)
+            else:
                 named[panel].append(max(one.opts, key=len))
         words = ctx.command_path.split()[1:]
+        about, pieces = translate_text(self.help), self.collect_usage_pieces(ctx)
         if job and typed:
             words.append(job.name)
-            typed.hidden, typed.get_usage_pieces = True, lambda ctx: [job.name]  # noqa: ARG005 - typer gives it by name
-            self.help = markup_safe(f"{job.name}: {render(job.summary)}")
-        super().format_help(ctx, formatter)
+            shown.remove(typed)
+            about = f"{job.name}: {render(job.summary)}"
+            pieces = [job.name if one in typed.get_usage_pieces(ctx) else one for one in pieces]
+        show_help(ctx, pieces, about, shown)
         screen = Screen(out=Console(highlight=False, emoji=False))
         if job:
             title = said("columns of the rows, or {flag}", flag=setting("set", "NAME=VALUE"))
@@ -92,7 +94,7 @@ def _job(name: object, config: object) -> "JobSpec | None":
     return load(flags, os.environ, Path.cwd()).catalogue.named(name)
 
 
-def _concerns(option: str, panel: str | None, job: "JobSpec", command: str | None) -> bool:
+def _concerns(option: str, panel: str, job: "JobSpec", command: str | None) -> bool:
     """Whether the help of a job has to show an option, or to name it."""
     match option:
         case "set_":

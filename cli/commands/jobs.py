@@ -4,29 +4,26 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
-import typer
 from rich.console import RenderableType
 from rich.syntax import Syntax
 from rich.text import Text
 
 from cli.commands.selftest import ROWS
-from cli.settings.flags import COMMON_PART, ConfigPath, Flags, argument, flag
+from cli.settings.flags import COMMON_PART, CONFIG, Flags
 from cli.settings.settings import load
 from cli.show.parts import Part, facts, section, stack
 from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import command, labelled, one_line, render, steps_list
-from cli.terminal.screen import AsJson, Screen, Voice
+from cli.terminal.options import argument, as_command, option
+from cli.terminal.screen import AS_JSON, Screen, Voice
 from jobs.catalogue.catalogue import Catalogue
 from jobs.spec.columns import usual_names
 from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobSpec, Special, asked_for, own_select
 from texts.remedies import command_line, setting
 from texts.said import said
-
-app: Final = typer.Typer(add_completion=False)
-
 
 ROUNDS: Final = 3
 CHECK: Final = "check"
@@ -36,27 +33,16 @@ _CLAUSE: Final = re.compile(r".*?(?=[;:.] |$)")
 _CHECKING: Final = ("jobs", CHECK, "FILE.py")
 
 
-@app.command("jobs")
+@as_command("jobs")
 def _jobs(
-    name: Annotated[str | None, argument("JOB", f"A job, for its parameters; or {CHECK} FILE.py.")] = None,
-    declaration: Annotated[
-        Path | None, argument("FILE", f"The jobs of one's own to {CHECK}.", show_default=False)
-    ] = None,
+    name: str | None = argument("JOB", f"A job, for its parameters; or {CHECK} FILE.py.", required=False),
+    declaration: Path | None = argument("FILE", f"The jobs of one's own to {CHECK}.", required=False),
     *,
-    rounds: Annotated[
-        int | None,
-        flag("--rounds", "N", f"Rounds for each job to {CHECK}, {ROUNDS} by default.", min=1),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        flag("--seed", "N", "The first round's; those after it count on. Drawn, by default.", min=0),
-    ] = None,
-    rows: Annotated[
-        int | None,
-        flag("--rows", "N", f"Rows of a round, {ROWS} by default.", min=20, max=20_000),
-    ] = None,
-    config: ConfigPath = None,
-    as_json: AsJson = False,
+    rounds: int | None = option("N", f"Rounds for each job to {CHECK}, {ROUNDS} by default.", least=1),
+    seed: int | None = option("N", "The first round's; those after it count on. Drawn, by default.", least=0),
+    rows: int | None = option("N", f"Rows of a round, {ROWS} by default.", least=20, most=20_000),
+    config: Path | None = CONFIG,
+    as_json: bool = AS_JSON,
 ) -> None:
     """List the jobs, or show one with its parameters and an example.
 
@@ -69,7 +55,7 @@ def _jobs(
             raise CommandRefused("name the file to be checked: {command}", command=command_line(*_CHECKING))
         from cli.commands.selftest import check_declaration
 
-        raise typer.Exit(check_declaration(declaration, rounds or ROUNDS, seed, rows or ROWS, screen))
+        raise SystemExit(check_declaration(declaration, rounds or ROUNDS, seed, rows or ROWS, screen))
     if declaration is not None or (rounds, seed, rows) != (None, None, None):
         raise CommandRefused(
             "a file, {rounds}, {seed} and {rows} belong to {command}",

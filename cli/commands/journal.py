@@ -4,22 +4,21 @@ import os
 import shlex
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Final
 
 import anyio.to_thread
-import typer
 
 from checkpoints.address import JournalAddress
 from checkpoints.copying import copy_journal
 from cli.commands.execution import errors_shown
 from cli.session.vaults import keys_of
-from cli.settings.flags import ConfigPath, Flags, argument, grouped
+from cli.settings.flags import CONFIG, Flags
 from cli.settings.places import typed_journal
 from cli.settings.settings import load
 from cli.show.parts import stack
 from cli.terminal.drawing import drawn
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import command, render
+from cli.terminal.options import argument, as_command
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.signals import run_command
 from cli.terminal.texts import printable, reason_of
@@ -28,21 +27,13 @@ from jobs.access.vault import FindKeys, SecretCopy, VaultKeys, new_key, vault_pa
 from texts.remedies import VAULT_KEY
 from texts.said import said
 
-app: Final = typer.Typer(add_completion=False, help="Move a journal: from a file to PostgreSQL, or back.")
 
-
-@app.callback()
-def _journal() -> None:
-    """Move a journal: from a file to PostgreSQL, or back."""
-
-
-@app.command("copy")
-@grouped
+@as_command("journal copy")
 def _copy(
-    source: Annotated[str, argument("FROM", "The journal: a file, or postgresql://HOST/DATABASE?schema=NAME.")],
-    target: Annotated[str, argument("TO", "A new or empty journal, named in the same way.")],
+    source: str = argument("FROM", "The journal: a file, or postgresql://HOST/DATABASE?schema=NAME."),
+    target: str = argument("TO", "A new or empty journal, named in the same way."),
     *,
-    config: ConfigPath = None,
+    config: Path | None = CONFIG,
     voice: BriefVoice,
 ) -> None:
     """Copy a whole journal: from a file to PostgreSQL, back, or to another file.
@@ -62,13 +53,12 @@ def _copy(
             return keys_of(settings)
 
         code = run_command(lambda: copy(old, new, screen, keys, advised=advised), calls=False)
-    raise typer.Exit(code)
+    raise SystemExit(code)
 
 
-@app.command("key")
-@grouped
+@as_command("journal key")
 def _key(
-    file: Annotated[Path, argument("FILE", "The file to be made; one that is there is left alone.")],
+    file: Path = argument("FILE", "The file to be made; one that is there is left alone."),
     *,
     voice: BriefVoice,
 ) -> None:

@@ -7,12 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.to_thread
 import structlog
-import typer
 from rich.text import Text
 
 from billing.api.client import BillingClient, ClientSettings
@@ -21,11 +20,12 @@ from checkpoints.states import State
 from cli.commands.execution import errors_shown, execute, settings_in_force
 from cli.output.item_files import OutputFile, replacing
 from cli.session.journal import open_existing, refuse_purged
-from cli.settings.flags import ApiFlags, FaultWords, JournalFlags, RunName, argument, flag, grouped
+from cli.settings.flags import FAULTS, RUN_NAME, ApiFlags, JournalFlags
 from cli.settings.places import state_folder
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import render, steps_list
+from cli.terminal.options import argument, as_command, option, switch
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.signals import run_command
 from cli.terminal.texts import WHOLE, printable, reason_of
@@ -40,11 +40,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-app: Final = typer.Typer(
-    help="A billing to try things on, with made-up subscribers.", no_args_is_help=True, add_completion=False
-)
-
-FileOfRecording = Annotated[Path, argument("FILE", "A recording made by `run --record FILE`.")]
+RECORDING: Final[Any] = argument("FILE", "A recording made by `run --record FILE`.")
 
 KEY_FILE: Final = "made-up-names.key"
 """The key of made-up names, in the state folder."""
@@ -70,16 +66,19 @@ QUIRKS: Final = (
 )
 """The names that --quirk takes: the fields of the lab's `Quirks`. Repeated, since help must not import the lab."""
 
+QUIRK: Final[Any] = option(
+    "NAME=VALUE", f"What it does otherwise than usual; repeatable. Names: {', '.join(QUIRKS)}."
+)
 
-@app.command()
+
+@as_command("mock init")
 def init(
-    file: Annotated[Path, argument("FILE", "The database to make; it must not be there yet.")],
-    abonents: Annotated[int, flag("--abonents", "N", "Subscribers.", min=1, max=2_000_000)],
-    seed: Annotated[int, flag("--seed", "N", "The same seed makes the same subscribers.")] = 1,
-    without: Annotated[
-        list[str] | None,
-        flag("--without", "TABLE[.COLUMN]", "A column or table that it lacks, as versions do; repeatable."),
-    ] = None,
+    file: Path = argument("FILE", "The database to make; it must not be there yet."),
+    abonents: int = option("N", "Subscribers.", required=True, least=1, most=2_000_000),
+    seed: int = option("N", "The same seed makes the same subscribers.", default=1),
+    without: list[str] | None = option(
+        "TABLE[.COLUMN]", "A column or table that it lacks, as versions do; repeatable."
+    ),
 ) -> None:
     """Make the database of a mock billing."""
     from lab.mock.population import create
@@ -113,42 +112,26 @@ def init(
     screen.say(steps_list([(f"{PROGRAM} mock serve {quote(printable(file, WHOLE))}", said("serve it"))]))
 
 
-@app.command()
+@as_command("mock serve")
 def serve(  # noqa: PLR0913 - each is a flag
-    file: Annotated[Path, argument("FILE", "A database made by `mock init`.")],
+    file: Path = argument("FILE", "A database made by `mock init`."),
     *,
-    port: Annotated[int, flag("--port", "P", "0 takes a free one.", min=0, max=65535)] = PORT,
-    latency_ms: Annotated[float, flag("--latency-ms", "MS", "How long each answer takes.", min=0)] = 0.0,
-    slots: Annotated[int, flag("--slots", "N", "Requests that are worked on at one time.", min=1)] = 64,
-    queue: Annotated[
-        int | None,
-        flag("--queue", "N", "Requests that may wait; others get 503. Default: any number.", min=0),
-    ] = None,
-    capacity: Annotated[
-        str | None,
-        flag("--capacity", "SECONDS:SLOTS,…", "Slots that change over time, as 0:8,30:4."),
-    ] = None,
-    stack_rate: Annotated[
-        float,
-        flag("--stack-rate", "N", "Writes that have their effect a second; 0: at once.", min=0),
-    ] = 0.0,
-    busy: Annotated[
-        bool, flag("--busy/--no-busy", None, "Refuse writes to whom an entry in a stack concerns.")
-    ] = True,
-    licence: Annotated[
-        int | None,
-        flag("--licence", "N", "Subscribers it may have at most. Default: any number.", min=0),
-    ] = None,
-    fault: FaultWords = None,
-    seed: Annotated[int | None, flag("--seed", "N", "The same seed draws the same faults.")] = None,
-    control_port: Annotated[
-        int | None,
-        flag("--control-port", "P", "Where faults, state and ledger are reached; 0: a free one.", min=0, max=65535),
-    ] = None,
-    quirk: Annotated[
-        list[str] | None,
-        flag("--quirk", "NAME=VALUE", f"What it does otherwise than usual; repeatable. Names: {', '.join(QUIRKS)}."),
-    ] = None,
+    port: int = option("P", "0 takes a free one.", default=PORT, least=0, most=65535),
+    latency_ms: float = option("MS", "How long each answer takes.", default=0.0, least=0),
+    slots: int = option("N", "Requests that are worked on at one time.", default=64, least=1),
+    queue: int | None = option("N", "Requests that may wait; others get 503. Default: any number.", least=0),
+    capacity: str | None = option("SECONDS:SLOTS,…", "Slots that change over time, as 0:8,30:4."),
+    stack_rate: float = option("N", "Writes that have their effect a second; 0: at once.", default=0.0, least=0),
+    busy: bool = option(
+        None, "Refuse writes to whom an entry in a stack concerns.", "--busy/--no-busy", default=True
+    ),
+    licence: int | None = option("N", "Subscribers it may have at most. Default: any number.", least=0),
+    fault: list[str] | None = FAULTS,
+    seed: int | None = option("N", "The same seed draws the same faults."),
+    control_port: int | None = option(
+        "P", "Where faults, state and ledger are reached; 0: a free one.", least=0, most=65535
+    ),
+    quirk: list[str] | None = QUIRK,
 ) -> None:
     """Serve the REST API of a mock billing until Ctrl-C; its address is the first line on stdout.
 
@@ -218,14 +201,12 @@ async def recording_into(path: Path, client: ClientSettings, *, names: bool) -> 
         log.error("the recording is not complete", why=str(error))  # noqa: TRY400 - the error's sentence is complete
 
 
-@app.command("replay")
+@as_command("mock replay")
 def _replay(
-    file: FileOfRecording,
-    port: Annotated[int, flag("--port", "P", "0 takes a free one.", min=0, max=65535)] = 8082,
+    file: Path = RECORDING,
+    port: int = option("P", "0 takes a free one.", default=8082, least=0, most=65535),
     *,
-    recorded_timing: Annotated[
-        bool, flag("--recorded-timing", None, "Let each answer take as long as it did then.")
-    ] = False,
+    recorded_timing: bool = switch("Let each answer take as long as it did then."),
 ) -> None:
     """Serve a recording until Ctrl-C or SIGTERM: the same request gets the same answer.
 
@@ -264,16 +245,15 @@ def _replay(
     if report.same:
         text.append(f"✓ {printable(said('all of the recording, and nothing else'))}", "bold green")
     Screen().result(text, good=report.same)
-    raise typer.Exit(Exit.DONE if report.same else Exit.REJECTED)
+    raise SystemExit(Exit.DONE if report.same else Exit.REJECTED)
 
 
-@app.command("rows", epilog=f"An example: {PROGRAM} mock rows k7m2q -o tests/balances.csv")
-@grouped
+@as_command("mock rows", epilog=f"An example: {PROGRAM} mock rows k7m2q -o tests/balances.csv")
 def _rows(
-    name: RunName,
-    output: Annotated[Path, flag("-o --output", "FILE", "The CSV file to write.")],
+    name: str = RUN_NAME,
+    output: Path = option("FILE", "The CSV file to write.", "-o", "--output", required=True),
     *,
-    force: Annotated[bool, flag("--force", None, "Overwrite the file.")] = False,
+    force: bool = switch("Overwrite the file."),
     flags: JournalFlags,
     voice: BriefVoice,
 ) -> None:
@@ -320,9 +300,8 @@ def _rows(
     execute(work, flags, voice.whole(), only_reads=True)
 
 
-@app.command("diff", epilog=f"An example: {PROGRAM} mock diff night.rec --api-url http://test-billing:8082")
-@grouped
-def _diff(file: FileOfRecording, *, flags: ApiFlags) -> None:
+@as_command("mock diff", epilog=f"An example: {PROGRAM} mock diff night.rec --api-url http://test-billing:8082")
+def _diff(file: Path = RECORDING, *, flags: ApiFlags) -> None:
     """Ask a live server the recorded reads again, and show what it answers differently; nothing is written.
 
     Ends with 1 where an answer differs.
@@ -359,4 +338,4 @@ def _diff(file: FileOfRecording, *, flags: ApiFlags) -> None:
 
     with errors_shown(screen):
         different = run_command(work)
-    raise typer.Exit(Exit.REJECTED if different else Exit.DONE)
+    raise SystemExit(Exit.REJECTED if different else Exit.DONE)

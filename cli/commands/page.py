@@ -4,22 +4,22 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
-import typer
 
 from checkpoints.journal import Journal
 from checkpoints.records import Run
 from cli.commands.execution import errors_shown, execute
 from cli.session.journal import open_existing
-from cli.settings.flags import Flags, JournalFlags, RunNameOrNone, flag, grouped
+from cli.settings.flags import RUN_NAME_OR_NONE, Flags, JournalFlags
 from cli.settings.known_billings import journal_of_all, known_billings, without_profile_or_default
 from cli.settings.settings import Settings
 from cli.terminal.exits import Exit
 from cli.terminal.language import reader
-from cli.terminal.screen import AsJson, Screen, Voice
+from cli.terminal.options import as_command, switch
+from cli.terminal.screen import AS_JSON, Screen, Voice
 from cli.terminal.texts import markup_safe
 from cli.terminal.waiting import waiting
 from texts.said import said
@@ -28,17 +28,14 @@ if TYPE_CHECKING:
     from cli.page.application import PageOrder
     from cli.session.session import OpenPage
 
-app: Final = typer.Typer(add_completion=False)
 
-
-@app.command("page")
-@grouped
+@as_command("page")
 def _page(
-    name: RunNameOrNone = None,
+    name: str | None = RUN_NAME_OR_NONE,
     *,
-    read_only: Annotated[bool, flag("--read-only", None, "Take no commands from the page.")] = False,
+    read_only: bool = switch("Take no commands from the page."),
     flags: JournalFlags,
-    as_json: AsJson = False,
+    as_json: bool = AS_JSON,
 ) -> None:
     """Show runs in a browser while they work, until Ctrl-C.
 

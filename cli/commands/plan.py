@@ -14,11 +14,11 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Final
+from typing import Final
 
 import anyio
 import anyio.to_thread
-import typer
+import click
 from rich.console import Group, RenderableType
 
 from billing.api.calls import version
@@ -41,9 +41,9 @@ from cli.session.plans import plans_beside, remembered_by_plan
 from cli.session.run_session import caution_unended, new_run, rehearse
 from cli.session.session import open_billing
 from cli.session.which_billing import remembered, target_among
-from cli.settings.flags import Flags, argument, flag, grouped, typed
+from cli.settings.flags import Flags
 from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags
-from cli.settings.pacing_flags import Pacing, ReadingRate, with_file
+from cli.settings.pacing_flags import READING_RATE, Pacing, with_file
 from cli.settings.settings import Settings
 from cli.show.closing import states_object, steps_object
 from cli.show.preview import (
@@ -58,6 +58,7 @@ from cli.show.preview import (
 )
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import labelled, one_line, render, steps_list
+from cli.terminal.options import argument, as_command, option, switch, typed
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import WHOLE, money, printable, reason_of
 from cli.terminal.waiting import waiting
@@ -89,27 +90,22 @@ _ASKED: Final = 16
 _DONE: Final = {CREATE: said("new"), SET: said("to be changed"), DELETE: said("to be deleted")}
 """The effect of a call that contains a step of this method."""
 
-app: Final = typer.Typer(add_completion=False)
 
-
-@app.command("plan", cls=JobCommand)
-@grouped
+@as_command("plan", cls=JobCommand)
 def _plan(  # noqa: PLR0913 - each is a flag or a group of them
-    context: typer.Context,
-    job: Annotated[str, argument("JOB", f"What to do, of `{PROGRAM} jobs`; or a job file, FILE.toml.")],
-    file: Annotated[str | None, argument("FILE", "The rows; - for standard input.")] = None,
+    context: click.Context,
+    job: str = argument("JOB", f"What to do, of `{PROGRAM} jobs`; or a job file, FILE.toml."),
+    file: str | None = argument("FILE", "The rows; - for standard input.", required=False),
     *,
     order_flags: OrderFlags,
-    out: Annotated[
-        Path | None,
-        flag(
-            "-o --output",
-            "DIR|FILE",
-            "Save the rows of each kind into this folder; or old and new values alone: .csv, .xlsx or .jsonl.",
-        ),
-    ] = None,
-    overwrite: Annotated[bool, flag("--force", None, "Overwrite the files there.")] = False,
-    rate: ReadingRate = None,
+    out: Path | None = option(
+        "DIR|FILE",
+        "Save the rows of each kind into this folder; or old and new values alone: .csv, .xlsx or .jsonl.",
+        "-o",
+        "--output",
+    ),
+    overwrite: bool = switch("Overwrite the files there.", "--force"),
+    rate: str | None = READING_RATE,
     rows: RowFlags,
     importing: ImportFlags,
     calling: CallFlags,

@@ -2,11 +2,9 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Final
 
 import anyio
 import msgspec
-import typer
 from rich.console import Group
 from rich.text import Text
 
@@ -16,8 +14,8 @@ from checkpoints.stores import is_there
 from cli.commands.execution import execute
 from cli.session.journal import open_noted
 from cli.session.session import BillingConnection, open_billing
-from cli.settings.flags import Flags, flag, grouped, parse_pairs
-from cli.settings.pacing_flags import Pacing, SettleDelay
+from cli.settings.flags import Flags, parse_pairs
+from cli.settings.pacing_flags import SETTLE, Pacing
 from cli.settings.profiles import ENDING as PROFILE_ENDING
 from cli.settings.profiles import profile_path, write_profile
 from cli.settings.settings import Settings
@@ -25,6 +23,7 @@ from cli.terminal.drawing import drawn
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import labelled, render
 from cli.terminal.names import STANDING_NAMES
+from cli.terminal.options import as_command, option, switch
 from cli.terminal.screen import Screen, Voice, is_unattended
 from cli.terminal.texts import printable
 from cli.terminal.waiting import waiting
@@ -49,29 +48,19 @@ CREATED = "-created"
 _NAME = 5
 """Characters in a probe's name."""
 
-app: Final = typer.Typer(add_completion=False)
 
-
-@app.command("probe")
-@grouped
+@as_command("probe")
 def _probe(
-    abonent: Annotated[int, flag("--abonent", "ID", "The test subscriber.", min=1)],
-    set_: Annotated[
-        list[str] | None,
-        flag("--set", "NAME=VALUE", "storno_call=NAME: the method for storno, to be tried."),
-    ] = None,
-    create_in: Annotated[
-        int | None,
-        flag(
-            "--create-in",
-            "FOLDER",
-            "Learn which fields a create takes: on a subscriber that is created in this folder, and deleted.",
-            min=1,
-        ),
-    ] = None,
+    abonent: int = option("ID", "The test subscriber.", required=True, least=1),
+    set_: list[str] | None = option("NAME=VALUE", "storno_call=NAME: the method for storno, to be tried.", "--set"),
+    create_in: int | None = option(
+        "FOLDER",
+        "Learn which fields a create takes: on a subscriber that is created in this folder, and deleted.",
+        least=1,
+    ),
     *,
-    yes: Annotated[bool, flag("--yes -y", None, "Probe without asking.")] = False,
-    settle: SettleDelay = None,
+    yes: bool = switch("Probe without asking.", "--yes", "-y"),
+    settle: str | None = SETTLE,
     flags: Flags,
     voice: Voice,
 ) -> None:

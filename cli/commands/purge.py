@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import structlog
-import typer
 from rich.table import Table
 from rich.text import Text
 
@@ -25,11 +24,12 @@ from cli.session.order import PLAN
 from cli.session.plans import plans_beside
 from cli.session.stages import PLACE, mark_of
 from cli.session.vaults import wipe_secrets
-from cli.settings.flags import JournalFlags, RunNameOrNone, flag, grouped
+from cli.settings.flags import RUN_NAME_OR_NONE, JournalFlags
 from cli.settings.settings import Settings
 from cli.show.preview import same_input
 from cli.terminal.drawing import drawn
 from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.options import as_command, option, switch
 from cli.terminal.screen import BriefVoice, Screen, is_unattended
 from cli.terminal.texts import count, decimal, moment, money, printable, reason_of
 from cli.terminal.waiting import waiting
@@ -55,23 +55,14 @@ _OLDEST: Final = 36_500
 """Days; older than any journal."""
 _MEGABYTE: Final = 1_000_000
 
-app: Final = typer.Typer(add_completion=False)
 
-
-@app.command("purge")
-@grouped
+@as_command("purge")
 def _purge(
-    name: RunNameOrNone = None,
+    name: str | None = RUN_NAME_OR_NONE,
     *,
-    older_than: Annotated[
-        str | None,
-        flag("--older-than", "DAYS", "All runs without a change for so long, as 90d."),
-    ] = None,
-    keep_totals: Annotated[
-        bool,
-        flag("--keep-totals", None, "Keep number, sum, state and times of each row, which prove the totals."),
-    ] = False,
-    yes: Annotated[bool, flag("--yes -y", None, "Purge without asking.")] = False,
+    older_than: str | None = option("DAYS", "All runs without a change for so long, as 90d."),
+    keep_totals: bool = switch("Keep number, sum, state and times of each row, which prove the totals."),
+    yes: bool = switch("Purge without asking.", "--yes", "-y"),
     flags: JournalFlags,
     voice: BriefVoice,
 ) -> None:

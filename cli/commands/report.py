@@ -10,11 +10,10 @@ from datetime import datetime
 from difflib import SequenceMatcher
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
 import anyio
 import anyio.to_thread
-import typer
 
 from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal
@@ -29,13 +28,14 @@ from cli.report.document import FilesBeside, Stamp, digest_of, page_of, pdf_of, 
 from cli.report.facts import DIGEST, ReportFacts, SubjectKind, again, campaign_of, facts_of, subject_of
 from cli.session.journal import chosen_run, open_existing
 from cli.session.stages import mark_of
-from cli.settings.flags import Flags, JournalFlags, argument, flag, grouped
+from cli.settings.flags import Flags, JournalFlags
 from cli.settings.known_billings import journal_of_all, without_profile_or_default
 from cli.settings.settings import Settings
 from cli.settings.tables import Letterhead
 from cli.terminal.drawing import drawn
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.language import LANGUAGES, CatalogueLanguage, language
+from cli.terminal.options import argument, as_command, option, switch
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import WHOLE, markup_safe, printable, reason_of
 from cli.terminal.waiting import waiting
@@ -69,34 +69,19 @@ _USAGE_OF_ALL: Final = said(
     since=setting("since", "DATE"),
 )
 
-app: Final = typer.Typer(add_completion=False)
 
-
-@app.command("report")
-@grouped
+@as_command("report")
 def _report(  # noqa: PLR0913 - a parameter for each thing that can be typed
-    words: Annotated[
-        list[str] | None,
-        argument("RUN|FILE.toml", f"A run or a job file; or {CHECK} FILE, or {PROVE} RUN KEY."),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        flag("-o --output", "FILE", "Where to, report-RUN.html by default; - for stdout."),
-    ] = None,
-    since: Annotated[
-        str | None,
-        flag("--since", "DATE", "With --all: only runs that were begun then or later."),
-    ] = None,
-    lang: Annotated[
-        str | None,
-        flag("--lang", "|".join(LANGUAGES), "The language of the report; else that of the system."),
-    ] = None,
+    words: list[str] | None = argument(
+        "RUN|FILE.toml", f"A run or a job file; or {CHECK} FILE, or {PROVE} RUN KEY.", required=False
+    ),
+    output: Path | None = option("FILE", "Where to, report-RUN.html by default; - for stdout.", "-o", "--output"),
+    since: str | None = option("DATE", "With --all: only runs that were begun then or later."),
+    lang: str | None = option("|".join(LANGUAGES), "The language of the report; else that of the system."),
     *,
-    every: Annotated[
-        bool, flag("--all", None, "One report of all billings and their runs: sums and roots, and no rows.")
-    ] = False,
-    pdf: Annotated[bool, flag("--pdf", None, "As PDF/A; needs the extra `pdf`.")] = False,
-    force: Annotated[bool, flag("--force", None, "Overwrite what is there.")] = False,
+    every: bool = switch("One report of all billings and their runs: sums and roots, and no rows.", "--all"),
+    pdf: bool = switch("As PDF/A; needs the extra `pdf`."),
+    force: bool = switch("Overwrite what is there."),
     flags: JournalFlags,
     voice: BriefVoice,
 ) -> None:

@@ -1,10 +1,10 @@
 """`resume`: continues a run that was stopped, interrupted or killed."""
 
 from functools import partial
-from typing import Annotated, Final
+from pathlib import Path
 
 import anyio.to_thread
-import typer
+import click
 
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
@@ -23,46 +23,38 @@ from cli.session.journal import (
 from cli.session.run_session import RunSession, close_ended
 from cli.session.session import Invocation, Session, open_session, own_journal
 from cli.settings.flags import (
-    ChangedDeclaration,
+    CHANGED_DECLARATION,
+    RECORD,
+    RECORD_NAMES,
+    RUN_NAME_OR_NONE,
+    WITH_PAGE,
     Consent,
     Detaching,
     Flags,
-    RecordFile,
-    RecordNames,
-    RunNameOrNone,
-    WithPage,
-    flag,
-    grouped,
-    typed,
 )
 from cli.settings.pacing_flags import Pacing
 from cli.show.closing import Closing, show_closing
 from cli.terminal.exits import AWAY, CommandRefused, Exit
+from cli.terminal.options import as_command, switch, typed
 from cli.terminal.screen import Voice
 from jobs.spec.spec import DECLARATION_DIGEST
 from texts.remedies import command_line, setting
 from texts.said import said
 
-app: Final = typer.Typer(add_completion=False)
 
-
-@app.command("resume")
-@grouped
+@as_command("resume")
 def _resume(  # noqa: PLR0913 - each is a flag or a group of them
-    context: typer.Context,
-    name: RunNameOrNone = None,
+    context: click.Context,
+    name: str | None = RUN_NAME_OR_NONE,
     *,
-    unpause: Annotated[
-        bool, flag("--unpause", None, "Let a paused run go on at once; else it waits for `continue`.")
-    ] = False,
-    changed_declaration: ChangedDeclaration = False,
-    ends_outside_hours: Annotated[
-        bool,
-        flag("--end-outside-hours", None, "Outside the hours of the run end with exit code 3, in place of waiting."),
-    ] = False,
-    record: RecordFile = None,
-    record_names: RecordNames = False,
-    page: WithPage = False,
+    unpause: bool = switch("Let a paused run go on at once; else it waits for `continue`."),
+    changed_declaration: bool = CHANGED_DECLARATION,
+    ends_outside_hours: bool = switch(
+        "Outside the hours of the run end with exit code 3, in place of waiting.", "--end-outside-hours"
+    ),
+    record: Path | None = RECORD,
+    record_names: bool = RECORD_NAMES,
+    page: bool = WITH_PAGE,
     detaching: Detaching,
     consent: Consent,
     pacing: Pacing,

@@ -2,32 +2,28 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
-import typer
+import click
 
 from cli.commands.execution import execute_run
 from cli.commands.job_help import JobCommand
 from cli.settings.flags import (
     ASIDE,
+    CHANGED_DECLARATION,
     EARLIER,
-    ChangedDeclaration,
+    RECORD,
+    RECORD_NAMES,
+    WITH_PAGE,
     Consent,
     Detaching,
     Flags,
-    RecordFile,
-    RecordNames,
-    WithPage,
-    argument,
-    flag,
-    grouped,
-    names_of,
-    typed,
 )
 from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags
 from cli.settings.pacing_flags import Pacing
 from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused
+from cli.terminal.options import argument, as_command, names_of, option, switch, typed
 from cli.terminal.screen import Voice
 from cli.terminal.texts import printable
 from texts.remedies import PROGRAM, Remedy, setting
@@ -47,44 +43,29 @@ PLANNED: Final = frozenset({"plan", "record", "output", "page", "changed_declara
 )
 """Parameters allowed beside `--plan`; the plan keeps all others."""
 
-app: Final = typer.Typer(add_completion=False)
 
-
-@app.command("run", cls=JobCommand)
-@grouped
+@as_command("run", cls=JobCommand)
 def _run(  # noqa: PLR0913 - each is a flag or a group of them
-    context: typer.Context,
-    job: Annotated[
-        str | None,
-        argument("JOB", f"What to do, of `{PROGRAM} jobs`; or a job file, FILE.toml."),
-    ] = None,
-    file: Annotated[
-        str | None,
-        argument("FILE", "The rows; - for standard input. Else --sql, or the job's own."),
-    ] = None,
+    context: click.Context,
+    job: str | None = argument("JOB", f"What to do, of `{PROGRAM} jobs`; or a job file, FILE.toml.", required=False),
+    file: str | None = argument(
+        "FILE", "The rows; - for standard input. Else --sql, or the job's own.", required=False
+    ),
     *,
     order_flags: OrderFlags,
-    corrects: Annotated[
-        str | None,
-        flag("--continue", "RUN", "FILE holds corrected rows of this run: take them into it.", EARLIER),
-    ] = None,
-    plan: Annotated[
-        str | None,
-        flag("--plan", "ID", "Send what this plan has planned, of its job and rows; or nothing.", EARLIER),
-    ] = None,
-    save: Annotated[
-        Path | None,
-        flag("--save", "FILE.toml", "Write what was typed as a job file, and send nothing.", ASIDE),
-    ] = None,
-    force: Annotated[bool, flag("--force", None, "Overwrite the file of --save.", ASIDE)] = False,
-    changed_declaration: ChangedDeclaration = False,
-    record: RecordFile = None,
-    record_names: RecordNames = False,
-    page: WithPage = False,
-    output: Annotated[
-        Path | None,
-        flag("-o --output", "FILE", "The answers of a job that reads: .csv, .xlsx or .jsonl."),
-    ] = None,
+    corrects: str | None = option(
+        "RUN", "FILE holds corrected rows of this run: take them into it.", "--continue", panel=EARLIER
+    ),
+    plan: str | None = option(
+        "ID", "Send what this plan has planned, of its job and rows; or nothing.", panel=EARLIER
+    ),
+    save: Path | None = option("FILE.toml", "Write what was typed as a job file, and send nothing.", panel=ASIDE),
+    force: bool = switch("Overwrite the file of --save.", panel=ASIDE),
+    changed_declaration: bool = CHANGED_DECLARATION,
+    record: Path | None = RECORD,
+    record_names: bool = RECORD_NAMES,
+    page: bool = WITH_PAGE,
+    output: Path | None = option("FILE", "The answers of a job that reads: .csv, .xlsx or .jsonl.", "-o", "--output"),
     rows: RowFlags,
     importing: ImportFlags,
     calling: CallFlags,

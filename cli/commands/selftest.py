@@ -13,20 +13,20 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import anyio
 import msgspec
-import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from cli.settings.flags import COMMON_PART, FaultWords, Flags, flag
+from cli.settings.flags import COMMON_PART, FAULTS, Flags
 from cli.settings.places import in_full
 from cli.settings.settings import OwnJobs, load
 from cli.show.parts import section, stack
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Hanging, command, one_line, render, steps_list
+from cli.terminal.options import as_command, option, switch
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import heeding, run_command
 from cli.terminal.texts import LONGEST, WHOLE, duration, printable, reason_of
@@ -54,8 +54,6 @@ SEEDS: Final = 1_000_000
 _MAX_PROBLEMS_SHOWN: Final = 10
 """Problems of one round that are shown; the JSON has them all."""
 _VIOLATIONS_SHOWN: Final = 3
-
-app: Final = typer.Typer(add_completion=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,39 +90,23 @@ class Series:
         return " ".join([PROGRAM, *(str(seed) if word == SEED else quote(word) for word in self.words)])
 
 
-@app.command("selftest")
+@as_command("selftest")
 def _selftest(  # noqa: PLR0913 - each is a flag
     *,
-    rounds: Annotated[int | None, flag("--rounds", "N", "So many rounds, however long they take.", min=1)] = None,
-    minutes: Annotated[float, flag("--minutes", "M", "Rounds for so long.", min=0.1, max=1440)] = MINUTES,
-    seed: Annotated[
-        int | None,
-        flag("--seed", "N", "The first round's; those after it count on. Drawn, by default.", min=0),
-    ] = None,
-    job: Annotated[
-        str | None,
-        flag(
-            "--job",
-            "JOB",
-            f"One that writes, import, or {ALL_JOBS} of the others; by default {' or '.join(USUAL_JOBS)}.",
-        ),
-    ] = None,
-    fault: FaultWords = None,
-    rows: Annotated[int, flag("--rows", "N", "Rows of a round.", min=20, max=20_000)] = ROWS,
-    config: Annotated[
-        Path | None,
-        flag("--config", "FILE", f"Settings of the real job, {SETTINGS_FILE} by default."),
-    ] = None,
-    as_json: Annotated[bool, flag("--json", None, "The result on stdout, as JSON.")] = False,
-    keep: Annotated[bool, flag("--keep", None, "Keep the folders of all rounds.")] = False,
-    fleet: Annotated[
-        bool, flag("--fleet", None, "Three workers and a journal in PostgreSQL, which is started for it.")
-    ] = False,
-    quick: Annotated[bool, flag("--quick", None, "A small fleet, for a minute or two.")] = False,
-    simulate: Annotated[
-        int | None,
-        flag("--simulate", "N", "N schedules in virtual time, without processes.", min=1),
-    ] = None,
+    rounds: int | None = option("N", "So many rounds, however long they take.", least=1),
+    minutes: float = option("M", "Rounds for so long.", default=MINUTES, least=0.1, most=1440),
+    seed: int | None = option("N", "The first round's; those after it count on. Drawn, by default.", least=0),
+    job: str | None = option(
+        "JOB", f"One that writes, import, or {ALL_JOBS} of the others; by default {' or '.join(USUAL_JOBS)}."
+    ),
+    fault: list[str] | None = FAULTS,
+    rows: int = option("N", "Rows of a round.", default=ROWS, least=20, most=20_000),
+    config: Path | None = option("FILE", f"Settings of the real job, {SETTINGS_FILE} by default."),
+    as_json: bool = switch("The result on stdout, as JSON.", "--json"),
+    keep: bool = switch("Keep the folders of all rounds."),
+    fleet: bool = switch("Three workers and a journal in PostgreSQL, which is started for it."),
+    quick: bool = switch("A small fleet, for a minute or two."),
+    simulate: int | None = option("N", "N schedules in virtual time, without processes.", least=1),
 ) -> None:
     """Kill loads of a mock billing that fails, and prove the result.
 
@@ -137,7 +119,7 @@ def _selftest(  # noqa: PLR0913 - each is a flag
     if simulate is not None:
         # From there on schedules of fleets are among them.
         first, limit = SEEDS + drawn if seed is None else seed, math.inf if minutes == MINUTES else minutes
-        raise typer.Exit(run_simulation(first, simulate, limit, screen))
+        raise SystemExit(run_simulation(first, simulate, limit, screen))
     own_rows = None if rows == ROWS else str(rows)
     if fleet:
         for name, value in {"job": job, "fault": fault, "config": config, "rows": own_rows}.items():
@@ -160,7 +142,7 @@ def _selftest(  # noqa: PLR0913 - each is a flag
         words += [str(word) for pair in given if pair[1] is not None for word in pair]
         opened = partial(open_lab, job=job, rows=rows, faults=faults, config=config, own=_own_trial(job, config))
         series = Series(drawn, words, opened, seed is not None, rounds, minutes)
-    raise typer.Exit(run_command(lambda: prove([series], screen, keep=keep)))
+    raise SystemExit(run_command(lambda: prove([series], screen, keep=keep)))
 
 
 def _own_trial(job: str | None, config: Path | None) -> "Trial | None":

@@ -3,9 +3,8 @@
 import os
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
-from typing import Annotated, Final, NoReturn
+from typing import Final, NoReturn
 
-import typer
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
@@ -20,7 +19,7 @@ from cli.session.journal import stored_policy
 from cli.session.queue import queued_runs
 from cli.session.run_view import RunView
 from cli.session.stages import RUNNING, ended_facts, holds_its_file
-from cli.settings.flags import Flags, JournalFlags, RunNameOrNone, flag, grouped
+from cli.settings.flags import RUN_NAME_OR_NONE, Flags, JournalFlags
 from cli.settings.known_billings import without_profile
 from cli.settings.settings import Settings
 from cli.show.closing import (
@@ -38,7 +37,8 @@ from cli.terminal.drawing import drawn
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Hanging, is_of_badge, render
 from cli.terminal.names import REFUSED, STATE_NAMES
-from cli.terminal.screen import AsJson, Screen, Voice
+from cli.terminal.options import as_command, switch
+from cli.terminal.screen import AS_JSON, Screen, Voice
 from cli.terminal.texts import WHOLE, moment, printable
 from engine.pacing.policy import describe_policy
 from jobs.spec.words import source_of
@@ -51,21 +51,15 @@ MAX_STATUS_SHOWN: Final = 10
 WIDEST: Final = 10_000
 """Columns in which a table is measured."""
 
-app: Final = typer.Typer(add_completion=False)
 
-
-@app.command("status")
-@grouped
+@as_command("status")
 def _status(
-    name: RunNameOrNone = None,
+    name: str | None = RUN_NAME_OR_NONE,
     *,
-    every: Annotated[
-        bool,
-        flag("--all", None, "All billings of the settings on one screen: who works where, and what is left."),
-    ] = False,
-    again: Annotated[bool, flag("--watch", None, "Look again every second, until nobody works on the run.")] = False,
+    every: bool = switch("All billings of the settings on one screen: who works where, and what is left.", "--all"),
+    again: bool = switch("Look again every second, until nobody works on the run.", "--watch"),
     flags: JournalFlags,
-    as_json: AsJson = False,
+    as_json: bool = AS_JSON,
 ) -> None:
     """Show all runs, or one of them in detail."""
     if every:

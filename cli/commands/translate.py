@@ -4,16 +4,16 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
-import typer
 from rich.text import Text
 
 from checkpoints.own_files import open_regular
-from cli.settings.flags import COMMON_PART, Flags, argument, flag, parse_pairs
+from cli.settings.flags import COMMON_PART, Flags, parse_pairs
 from cli.settings.settings import load
 from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import labelled
+from cli.terminal.options import argument, as_command, option, switch
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.streams import held_by
 from cli.terminal.texts import WHOLE, printable, reason_of
@@ -36,24 +36,16 @@ NOT_HELD: Final = said(
     "this again with LC_ALL=C.UTF-8."
 )
 
-app: Final = typer.Typer(add_completion=False)
 
-
-@app.command("translate")
+@as_command("translate")
 def _translate(
-    line: Annotated[
-        str | None,
-        argument("ONE-LINER|FILE", "The line, as one word; or a file with one or many; - for standard input."),
-    ] = None,
+    line: str | None = argument(
+        "ONE-LINER|FILE", "The line, as one word; or a file with one or many; - for standard input.", required=False
+    ),
     *,
-    file: Annotated[Path | None, flag("-f --file", "FILE", "The file that holds them; - for stdin.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        flag("--set", "NAME=VALUE", "A shell variable that the line leaves open; repeatable."),
-    ] = None,
-    as_json: Annotated[
-        bool, flag("--json", None, "A JSON object on stdout for each one-liner: command, faults, notes.")
-    ] = False,
+    file: Path | None = option("FILE", "The file that holds them; - for stdin.", "-f", "--file"),
+    set_: list[str] | None = option("NAME=VALUE", "A shell variable that the line leaves open; repeatable.", "--set"),
+    as_json: bool = switch("A JSON object on stdout for each one-liner: command, faults, notes.", "--json"),
 ) -> None:
     """Turn shell one-liners (curl, loops, xargs) into commands.
 

@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Annotated, Final
 
-import typer
 from rich.text import Text
 
 from checkpoints.journal import Journal
@@ -14,12 +12,13 @@ from cli.commands.execution import execute_run
 from cli.session.journal import open_existing, require_content, require_undoable
 from cli.session.run_session import RunSession, create_run
 from cli.session.session import Invocation, open_session, own_journal
-from cli.settings.flags import ChangedDeclaration, Consent, Flags, RunName, flag, grouped, parse_pairs
+from cli.settings.flags import CHANGED_DECLARATION, RUN_NAME, Consent, Flags, parse_pairs
 from cli.settings.pacing_flags import Pacing
 from cli.settings.profiles import profile_of
 from cli.show.closing import Closing, perhaps_in_effect
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import labelled, render
+from cli.terminal.options import as_command, option
 from cli.terminal.screen import Screen, Voice
 from jobs.spec.entries import OF_UNPROVEN
 from jobs.spec.parameters import check_parameters, contradictions, with_facts
@@ -28,16 +27,13 @@ from jobs.undo import build_undo
 from texts.remedies import command_line, setting
 from texts.said import counted, said
 
-app: Final = typer.Typer(add_completion=False)
 
-
-@app.command("undo")
-@grouped
+@as_command("undo")
 def _undo(
-    name: RunName,
-    set_: Annotated[list[str] | None, flag("--set", "NAME=VALUE", "How it is taken back; repeatable.")] = None,
+    name: str = RUN_NAME,
+    set_: list[str] | None = option("NAME=VALUE", "How it is taken back; repeatable.", "--set"),
     *,
-    changed_declaration: ChangedDeclaration = False,
+    changed_declaration: bool = CHANGED_DECLARATION,
     consent: Consent,
     pacing: Pacing,
     flags: Flags,

@@ -4,10 +4,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
 import structlog
-import typer
 
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run, Stage, Totals
@@ -17,13 +16,14 @@ from cli.commands.execution import execute
 from cli.output.item_files import STDOUT, OutputFile, Sheet, header_of, of_item, written_to
 from cli.session.journal import chosen_run, locked, open_existing, own_name, require_content
 from cli.session.session import Invocation, Session, open_session, own_journal
-from cli.settings.flags import ChangedDeclaration, Flags, RunName, RunNameOrNone, flag, grouped
-from cli.settings.pacing_flags import Pacing, ReadingRate, SettleDelay
+from cli.settings.flags import CHANGED_DECLARATION, RUN_NAME, RUN_NAME_OR_NONE, Flags
+from cli.settings.pacing_flags import READING_RATE, SETTLE, Pacing
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, outcome_table, states_object, states_table, steps_of
 from cli.show.progress import show_sending
 from cli.terminal.drawing import drawn
 from cli.terminal.exits import CommandRefused, Exit, exit_of
+from cli.terminal.options import as_command, option, switch
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupts
 from cli.terminal.waiting import waiting
@@ -47,8 +47,6 @@ MAX_SHOWN: Final = 50
 MAX_GROUPS_SHOWN: Final = 20
 """Different groups of a kind that are shown of a tally; the others are only counted."""
 
-app: Final = typer.Typer(add_completion=False)
-
 
 @asynccontextmanager
 async def _reading(
@@ -63,18 +61,14 @@ async def _reading(
 # ---- `verify` -----------------------------------------------------------------------------------------------------
 
 
-@app.command("verify")
-@grouped
+@as_command("verify")
 def _verify(
-    name: RunNameOrNone = None,
-    output: Annotated[
-        Path | None,
-        flag("-o --output", "FILE", "Write all differences to a CSV file, or - for stdout."),
-    ] = None,
+    name: str | None = RUN_NAME_OR_NONE,
+    output: Path | None = option("FILE", "Write all differences to a CSV file, or - for stdout.", "-o", "--output"),
     *,
-    force: Annotated[bool, flag("--force", None, "Overwrite the file.")] = False,
-    rate: ReadingRate = None,
-    changed_declaration: ChangedDeclaration = False,
+    force: bool = switch("Overwrite the file."),
+    rate: str | None = READING_RATE,
+    changed_declaration: bool = CHANGED_DECLARATION,
     flags: Flags,
     voice: Voice,
 ) -> None:
@@ -311,14 +305,13 @@ def _next_steps(found: Verified) -> list[tuple[str, str]]:
 # ---- `reconcile` --------------------------------------------------------------------------------------------------
 
 
-@app.command("reconcile")
-@grouped
+@as_command("reconcile")
 def _reconcile(
-    name: RunName,
+    name: str = RUN_NAME,
     *,
-    rate: ReadingRate = None,
-    settle: SettleDelay = None,
-    changed_declaration: ChangedDeclaration = False,
+    rate: str | None = READING_RATE,
+    settle: str | None = SETTLE,
+    changed_declaration: bool = CHANGED_DECLARATION,
     flags: Flags,
     voice: Voice,
 ) -> None:

@@ -4,19 +4,18 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Final
-
-import typer
+from typing import Final
 
 from checkpoints.errors import JournalAway
 from cli.commands.execution import execute
 from cli.service.service_manager import service_manager
-from cli.settings.flags import Flags, JournalFlags, flag, grouped
+from cli.settings.flags import Flags, JournalFlags
 from cli.settings.known_billings import without_profile
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.language import VARIABLE
 from cli.terminal.layout import labelled
+from cli.terminal.options import as_command, option
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.signals import heeding
 from cli.terminal.texts import JOURNAL_FILE, printable
@@ -26,27 +25,20 @@ from texts.said import Said, counted, said
 STALLED: Final = 30.0
 """Seconds without a sign of a worker after which its runs are given out again."""
 
-app: Final = typer.Typer(add_completion=False)
 
-
-@app.command("worker")
-@grouped
+@as_command("worker")
 def _worker(
     *,
-    billings: Annotated[
-        int,
-        flag("--billings", "N", "Runs that are sent at a time, each of another billing.", min=1, max=1000),
-    ] = 20,
-    stalled_after: Annotated[
-        float,
-        flag(
-            "--stalled-after",
-            "SECONDS",
-            "When a worker that nothing is heard of has its runs taken away; the same for all workers.",
-            min=2,
-            max=3600,
-        ),
-    ] = STALLED,
+    billings: int = option(
+        "N", "Runs that are sent at a time, each of another billing.", default=20, least=1, most=1000
+    ),
+    stalled_after: float = option(
+        "SECONDS",
+        "When a worker that nothing is heard of has its runs taken away; the same for all workers.",
+        default=STALLED,
+        least=2,
+        most=3600,
+    ),
     flags: JournalFlags,
     voice: BriefVoice,
 ) -> None:

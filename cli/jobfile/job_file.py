@@ -16,12 +16,13 @@ from billing.errors import StatementRefused
 from checkpoints.own_files import read_regular
 from cli.session.order import Order, parse_input, parse_order, parse_repeat
 from cli.settings.file_access import FoundFile, read_toml
-from cli.settings.flags import Consent, Flags, Option, names_of, options_of
+from cli.settings.flags import Consent, Flags
 from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags
 from cli.settings.pacing_flags import Pacing, with_file
 from cli.settings.places import in_full
 from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.options import Option, names_of, options_of
 from cli.terminal.screen import Voice
 from cli.terminal.texts import WHOLE, from_bytes, printable, reason_of
 from engine.errors import nearest

@@ -6,13 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
-from cli.settings.flags import EARLIER, Option, Part, option, switch
+from cli.settings.flags import EARLIER
 from cli.terminal.exits import CommandRefused
+from cli.terminal.options import Option, Part, option, switch
 from engine.sources.raw.charset import AUTO
 from jobs.spec.chain import chain_text
 from jobs.spec.entries import SharedAccountsRule
 from texts.remedies import setting
-from texts.said import said
 
 ROWS: Final = "Input"
 """The panel of the options that choose rows."""
@@ -22,7 +22,7 @@ _YES: Final = "yes"
 """What a switch of the command line is as a parameter of a job."""
 
 _row: Final = partial(option, panel=ROWS)
-_format: Final = partial(option, panel=said("File format"))
+_format: Final = partial(option, panel="File format")
 _calling: Final = partial(option, panel=PANELS_OF_JOBS["call"])
 _importing: Final = partial(option, panel=PANELS_OF_JOBS["import"])
 
@@ -58,7 +58,7 @@ class RowFlags:
     )
     sheet: str | None = _format("NAME", "Of a workbook with several sheets.")
     limit: int | None = _row(
-        "N", "Send the first N rows that are to be sent; rows that are skipped or refused do not count.", min=1
+        "N", "Send the first N rows that are to be sent; rows that are skipped or refused do not count.", least=1
     )
     only: str | None = _row(
         "KEYS|FILE",
@@ -110,7 +110,7 @@ class ImportFlags:
         "NAME|ID", "One folder for all, whatever the table says, as for a trial run; a new name is created."
     )
     sample: int | None = _importing(
-        "N", "Import N subscribers only, chosen to cover every tariff, folder and kind of row.", min=1
+        "N", "Import N subscribers only, chosen to cover every tariff, folder and kind of row.", least=1
     )
     change: bool = _importing(
         None, "Change what is there already and differs; else it is left as it is.", default=False

@@ -6,12 +6,12 @@ and, where it is live, as what `set` changes.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from billing.errors import NotASelect
 from billing.selects.select import select_of
-from cli.settings.flags import Option, flag
 from cli.terminal.exits import CommandRefused
+from cli.terminal.options import Option, option
 from engine.pacing.policy import ALL, NO, NONE, YES, Policy, policy_with
 from texts.said import text_of
 
@@ -26,7 +26,7 @@ def _options() -> dict[str, Option]:
     found: dict[str, Option] = {}
     for name, one in ALL.items():
         key, names = (name.replace("-", "_"), ()) if one.metavar else (_SWITCH, ("--no-canary/--canary",))
-        found[key] = Option(one.metavar, one.help, "Pacing", names)
+        found[key] = Option(one.metavar, one.help, names, "Pacing")
     return found
 
 
@@ -60,8 +60,8 @@ class Pacing:
         return given
 
 
-ReadingRate = Annotated[str | None, flag("--rate", "R", "Reading calls a second at most, or none.")]
-SettleDelay = Annotated[str | None, flag("--settle", "SECONDS", ALL["settle"].help)]
+READING_RATE: Final[Any] = option("R", "Reading calls a second at most, or none.")
+SETTLE: Final[Any] = option("SECONDS", ALL["settle"].help)
 
 
 def with_file(pacing: Pacing, given: Mapping[str, object]) -> Pacing:

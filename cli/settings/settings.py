@@ -30,7 +30,7 @@ from cli.settings.file_access import (
     read_toml,
     vault_key_of,
 )
-from cli.settings.flags import COMMON_PART, Flags, Option, options_of
+from cli.settings.flags import COMMON_PART, Flags
 from cli.settings.places import (
     IN_FOLDER,
     OF_BILLING,
@@ -61,6 +61,7 @@ from cli.settings.tables import (
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.language import ENGLISH, LANGUAGES, OPTION, VARIABLE, system_language
 from cli.terminal.layout import Badge
+from cli.terminal.options import Option, options_of
 from cli.terminal.texts import API_URL, DATABASE_PASSWORD, JOURNAL, TIMEOUT, VAULT_KEY, printable, reason_of
 from engine.errors import nearest
 from jobs.spec.toml_places import KeyRefused, Kind, Toml, as_kind, check_known
@@ -657,7 +658,7 @@ class _Chooser:
             return SettingValue(of_variable, row.variable)
         if of_file is not None:
             return SettingValue(of_file, self.origin(row.key), of_file=True)
-        return SettingValue(row.default, BUILT_IN)
+        return SettingValue(row.built_in, BUILT_IN)
 
     def secrets_of_file(
         self, key: str, values: Mapping[str, Hidden], hidden: Credentials

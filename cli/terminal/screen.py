@@ -8,17 +8,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Annotated, Final, TextIO, cast
+from typing import IO, Any, Final, TextIO, cast
 
 import anyio
 import msgspec
-import typer
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from billing.secret import Mask
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Hanging, Heading, of_markup, render
+from cli.terminal.options import switch
 from cli.terminal.streams import json_line, lasting
 from cli.terminal.texts import SENTENCE, markup_safe, printable, rendered
 from cli.terminal.waiting import waiting_line
@@ -28,7 +28,7 @@ from texts.said import Said, said, wording
 
 WIDTH: Final = 400
 """Columns without a terminal, unless COLUMNS says otherwise; wide, so that lines stay whole for searching."""
-_PANEL: Final = said("Screen")
+_PANEL: Final = "Screen"
 _ENDS_WITH_COMMAND: Final = re.compile(rf"(.+?)[,:]? `({PROGRAM} [^`]+)`\.?")
 TERMINAL: Final = Path("/dev/tty")
 """The keyboard while standard input carries rows."""
@@ -89,22 +89,15 @@ def _print(console: Console, what: RenderableType) -> None:
     console.print(Group(what) if isinstance(what, Text) else what, crop=False)
 
 
-AsJson = Annotated[
-    bool,
-    typer.Option(
-        "--json", rich_help_panel=_PANEL, help=said("One closing JSON object on stdout, all else on stderr.")
-    ),
-]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", rich_help_panel=_PANEL, help=said("Say only what went wrong."))]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", rich_help_panel=_PANEL, help=said("Log every step."))]
+AS_JSON: Final[Any] = switch("One closing JSON object on stdout, all else on stderr.", "--json", panel=_PANEL)
 
 
 @dataclass(frozen=True, slots=True)
 class BriefVoice:
     """The options of output of a command that has no steps to log."""
 
-    as_json: AsJson = False
-    quiet: Quiet = False
+    as_json: bool = AS_JSON
+    quiet: bool = switch("Say only what went wrong.", "-q", "--quiet", panel=_PANEL)
 
     def whole(self) -> "Voice":
         """The same, not verbose."""
@@ -115,7 +108,7 @@ class BriefVoice:
 class Voice(BriefVoice):
     """The options of output: verbosity and format."""
 
-    verbose: Verbose = False
+    verbose: bool = switch("Log every step.", "-v", "--verbose", panel=_PANEL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,107 +1,193 @@
-"""Help and usage errors in the reader's language; typer makes them, in English.
+"""Commands of click whose help and usage errors are in the reader's language.
 
 A help text is looked up in the catalogue as it stands, a paragraph at a time; `tools/syntax.py` collects them
-from the commands. An error of typer is a sentence of its own, and is told from others by its words.
+from the commands. An error of click is told by its class, that of a value by the sentence which `Value` raises.
 """
 
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Final
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
 
-from typer.exceptions import TyperException
+import click
 
-from cli.terminal.language import reader
-from texts.said import said, wording
+from cli.terminal.language import LANGUAGES, OPTION, reader
+from cli.terminal.texts import from_bytes, printable
+from texts.said import said
 
-TITLES: Final = (
-    "ARGUMENTS_PANEL_TITLE",
-    "OPTIONS_PANEL_TITLE",
-    "COMMANDS_PANEL_TITLE",
-    "ERRORS_PANEL_TITLE",
-    "DEFAULT_STRING",
-    "REQUIRED_LONG_STRING",
-    "RICH_HELP",
-)
-"""The constants of `typer.rich_utils` that are shown."""
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
 
 _PARAGRAPH: Final = "\n\n"
 
-ERRORS: Final[Mapping[str, str]] = {
-    r"No such option: (?P<option>\S+)": wording("No such option: {option}"),
-    r"No such option: (?P<option>\S+) \(Possible options: (?P<options>.+)\)": wording(
-        "No such option: {option} (Possible options: {options})"
-    ),
-    r"Option '(?P<option>\S+)' requires an argument\.": wording("Option '{option}' requires an argument."),
-    r"Option '(?P<option>\S+)' does not take a value\.": wording("Option '{option}' does not take a value."),
-    r"No such command '(?P<command>.*)'\.": wording("No such command '{command}'."),
-    r"No such command '(?P<command>.*)'\. Did you mean (?P<commands>.+)\?": wording(
-        "No such command '{command}'. Did you mean {commands}?"
-    ),
-    r"Missing command\.": wording("Missing command."),
-    r"Missing argument (?P<argument>'.+')\.": wording("Missing argument {argument}."),
-    r"Missing option (?P<option>'.+')\.": wording("Missing option {option}."),
-    r"Got unexpected extra argument\(s\) \((?P<arguments>.*)\)": wording(
-        "Got unexpected extra argument(s) ({arguments})"
-    ),
-    r"Invalid value for (?P<name>'.+?'): (?P<why>.+)": wording("Invalid value for {name}: {why}"),
-    # What is wrong with a value, by the sentence of pydantic.
-    r"Value error, '(?P<value>.*)' is not one of (?P<values>.+)\.": wording("'{value}' is not one of {values}."),
-    "Input should be a valid integer, .+": wording("a whole number is expected"),
-    "Input should be a valid number, .+": wording("a number is expected"),
-    r"Input should be greater than or equal to (?P<least>\S+)": wording("it is below {least}"),
-    r"Input should be less than or equal to (?P<most>\S+)": wording("it is above {most}"),
-}
-"""What is wrong with a command line, by the sentence of typer."""
+
+class Value(click.ParamType[Any]):
+    """A value that `kind` makes of a word, a number within bounds; `kind` raises `ValueError` for another word."""
+
+    name = "value"
+
+    def __init__(self, kind: Callable[[Any], Any], least: float | None = None, most: float | None = None) -> None:
+        self._kind, self._least, self._most = kind, least, most
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values, where it is one of a few."""
+        is_choice = isinstance(self._kind, type) and issubclass(self._kind, Enum)
+        return tuple(str(one.value) for one in self._kind) if is_choice else ()  # type: ignore[attr-defined]  # an enum
+
+    @property
+    def bounds(self) -> str:
+        """The bounds of a number as the help shows them."""
+        if self._least is None and self._most is None:
+            return ""
+        least, most = (
+            "" if self._least is None else f"{self._least}<=",
+            "" if self._most is None else f"<={self._most}",
+        )
+        return f"[{least}x{most}]" if least and most else f"[x>={self._least}]" if least else f"[x{most}]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - as click has it
+        if self._kind is str and param is not None and param.metavar != "FILE":
+            _check_letters(param, value)
+        try:
+            found = self._kind(value)
+        except ValueError:
+            if self.choices:
+                expected = ", ".join(map(repr, self.choices))
+                self.fail(said("'{value}' is not one of {values}.", value=value, values=expected), param, ctx)
+            is_whole = self._kind is int
+            self.fail(said("a whole number is expected") if is_whole else said("a number is expected"), param, ctx)
+        # Of what is not a number, as nan, neither holds.
+        if self._least is not None and not found >= self._least:
+            self.fail(said("it is below {least}", least=str(self._least)), param, ctx)
+        if self._most is not None and not found <= self._most:
+            self.fail(said("it is above {most}", most=str(self._most)), param, ctx)
+        return found
 
 
-def show_translated_help(command: Any) -> None:  # noqa: ANN401 - typer does not export this type
-    """Let a command show its help in the reader's language; nothing is translated before."""
-    show, get_params = command.format_help, command.get_params
+def _check_letters(parameter: click.Parameter, text: str) -> None:
+    """Raise `CommandRefused` for a text with bytes that are no letters in the locale; a file may have such a name.
 
-    def usage_line(context: Any) -> str:  # noqa: ANN401 - as above
-        formatter = context.make_formatter()
-        words, prefix = " ".join(command.collect_usage_pieces(context)), reader().render(said("Usage: "))
-        formatter.write_usage(context.command_path, words, prefix=prefix)
-        return str(formatter.getvalue()).rstrip("\n")
+    The text is not shown: it may be a password.
+    """
+    if text == from_bytes(text) or os.path.lexists(text):
+        return
+    from cli.terminal.exits import CommandRefused  # noqa: PLC0415 - it imports what the help does not need
 
-    def translated(context: object) -> list[Any]:
-        parameters: list[Any] = get_params(context)
-        for parameter in parameters:
-            translate_parameter(parameter)
-            # The Python type is hidden: a switch has no value, and an argument's name says it.
-            if parameter.metavar is None and parameter.type_descriptor.annotation is bool:
-                parameter.metavar = ""
-            if parameter.param_type_name == "argument":
-                parameter.display_type_rich = lambda ctx: None  # noqa: ARG005 - typer gives it by name
-        return parameters
-
-    def show_help(*arguments: object) -> None:
-        translate_help(command)
-        command.get_params = translated
-        with _titles():
-            show(*arguments)
-        command.get_params = get_params
-
-    command.get_usage, command.format_help = usage_line, show_help
+    name = parameter.human_readable_name if isinstance(parameter, click.Argument) else max(parameter.opts, key=len)
+    if parameter.metavar == "NAME=VALUE" and "=" in text:
+        name += f" {printable(text.partition('=')[0])}"
+    locale = next((os.environ[one] for one in ("LC_ALL", "LC_CTYPE", "LANG") if os.environ.get(one)), "C")
+    raise CommandRefused(
+        "{name} is not {encoding}, the encoding of texts in the locale {locale}: type it anew with "
+        "LC_ALL=C.UTF-8, or set LC_ALL to the locale of your terminal, as ru_RU.KOI8-R",
+        name=name,
+        encoding=sys.getfilesystemencoding().upper(),
+        locale=printable(locale),
+    )
 
 
-def translate_help(command: Any) -> None:  # noqa: ANN401 - as above
-    """Translate the help of a command, and of a group's commands, into the reader's language."""
-    for one in (command, *getattr(command, "commands", {}).values()):
-        one.help, one.epilog = translate_text(one.help), translate_text(one.epilog)
-        one.rich_help_panel = translate_text(one.rich_help_panel)
+class Flag(click.Option):
+    """An option; `panel` is the name of its group in the help."""
+
+    def __init__(self, declarations: Sequence[str], panel: str | None = None, **more: Any) -> None:  # noqa: ANN401 - as click has it
+        super().__init__(declarations, **more)
+        self.panel = panel
 
 
-def translate_parameter(parameter: Any) -> None:  # noqa: ANN401 - as above
-    """Translate the help of an option or argument into the reader's language."""
-    parameter.help = translate_text(parameter.help)
-    parameter.rich_help_panel = translate_text(parameter.rich_help_panel)
+class Argument(click.Argument):
+    """An argument, which stands in brackets where it may be left out."""
+
+    def get_usage_pieces(self, ctx: click.Context) -> list[str]:
+        word = self.human_readable_name
+        return [f"{word if self.required else f'[{word}]'}{'' if self.nargs == 1 else '...'}"]
 
 
-def translate_text(text: str | None) -> str | None:
+def _check_language(context: click.Context, parameter: click.Parameter, given: str | None) -> str | None:  # noqa: ARG001 - as click calls it
+    """The language that was typed. Raises `CommandRefused` for one that there is not."""
+    if given is not None and given not in LANGUAGES:
+        from cli.terminal.exits import CommandRefused  # noqa: PLC0415 - as above
+
+        shown, known = printable(given), ", ".join(LANGUAGES)
+        raise CommandRefused("--lang: {given} is not a language; there are: {known}", given=shown, known=known)
+    return given
+
+
+_LANGUAGE: Final = Flag(
+    ["lang", OPTION],
+    "Screen",
+    metavar="|".join(LANGUAGES),
+    default=None,
+    expose_value=False,
+    is_eager=True,
+    callback=_check_language,
+    help="The language of screens and help; by default that of the settings, or of the system.",
+)
+"""It was taken before the rest is read, and is only checked here."""
+
+
+class Command(click.Command):
+    """A command, which takes `--lang`; `panel` is the name of its group in the help."""
+
+    allow_extra_args = True
+
+    def __init__(
+        self,
+        name: str,
+        panel: str | None = None,
+        params: Iterable[click.Parameter] = (),
+        **more: Any,  # noqa: ANN401 - as click has it
+    ) -> None:
+        params = list(params)
+        # One of its own says of what it makes.
+        if (own := next((one for one in params if OPTION in one.opts), None)) is None:
+            params.append(_LANGUAGE)
+        else:
+            own.is_eager, own.callback = True, _check_language
+        super().__init__(name, params=params, context_settings={"help_option_names": ["-h", "--help"]}, **more)
+        self.panel = panel
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            rest = super().parse_args(ctx, args)
+            if rest and not isinstance(self, click.Group):
+                ctx.fail(said("Got unexpected extra argument(s) ({arguments})", arguments=" ".join(rest)))
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+        return rest
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show the help on stdout; the formatter stays empty."""
+        show_help(ctx, self.collect_usage_pieces(ctx), translate_text(self.help), self.get_params(ctx))
+
+
+class Group(Command, click.Group):
+    """A command with others below it, listed as they stand. Alone it shows its help, and is refused."""
+
+    def __init__(self, name: str, commands: Mapping[str, click.Command], **more: Any) -> None:  # noqa: ANN401 - as click has it
+        super().__init__(name, commands=dict(commands), callback=_refuse_alone, invoke_without_command=True, **more)
+        self.subcommand_metavar = "COMMAND [ARGS]..."
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+def _refuse_alone() -> None:
+    context = click.get_current_context()
+    if context.invoked_subcommand is None:
+        context.get_help()
+        context.exit(2)
+
+
+# ---- what is shown -------------------------------------------------------------------------------------------------
+
+
+def translate_text(text: str | None) -> str:
     """A text of the help in the reader's language, each paragraph on a line of its own."""
-    return text and _PARAGRAPH.join(map(reader().translate, paragraphs(text)))
+    return _PARAGRAPH.join(map(reader().translate, paragraphs(text))) if text else ""
 
 
 def paragraphs(text: str) -> Iterator[str]:
@@ -109,34 +195,146 @@ def paragraphs(text: str) -> Iterator[str]:
     return (" ".join(one.split()) for one in text.split(_PARAGRAPH))
 
 
-def show_usage_error(error: TyperException) -> None:
+def panel_of(one: click.Parameter | click.Command) -> str:
+    return getattr(one, "panel", None) or ""
+
+
+def word_of(parameter: click.Parameter) -> str:
+    """The value of a parameter as the help shows it; "" for a switch."""
+    if getattr(parameter, "is_flag", False):
+        return ""
+    choices = getattr(parameter.type, "choices", ())
+    word = parameter.metavar or (f"<{'|'.join(choices)}>" if choices else "VALUE")
+    return f"{word} {getattr(parameter.type, 'bounds', '')}".rstrip()
+
+
+def notes_of(parameter: click.Parameter) -> Iterator[str]:
+    """What the help says behind the text of a parameter: its default, and whether it is required."""
+    default = parameter.default
+    if parameter.required:
+        yield reader().render(said("[required]"))
+    elif getattr(parameter, "is_flag", False):
+        if default is True:
+            yield reader().render(said("[default: {value}]", value=parameter.opts[0].lstrip("-")))
+    elif default not in {None, ""}:
+        yield reader().render(said("[default: {value}]", value=str(default)))
+
+
+def show_help(ctx: click.Context, pieces: Sequence[str], about: str, parameters: Iterable[click.Parameter]) -> None:
+    """Show the help of a command: the line of its usage, what it does, and its parameters and commands in panels."""
+    # Imported here, so that a command that is not asked for its help starts fast.
+    from rich.columns import Columns  # noqa: PLC0415
+    from rich.console import Console, Group  # noqa: PLC0415
+    from rich.padding import Padding  # noqa: PLC0415
+    from rich.panel import Panel  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    console, command = Console(highlight=False), ctx.command
+
+    def show_panel(title: str, table: Table) -> None:
+        console.print(Panel(table, border_style="dim", title=title, title_align="left"))
+
+    console.print(Padding(_usage_line(ctx, pieces), 1))
+    if about:
+        first, *others = about.split(_PARAGRAPH)
+        more = [Text(), _highlighted(_PARAGRAPH.join(others), "dim")] if others else []
+        console.print(Padding(Group(_highlighted(first), *more), (0, 1, 1, 1)))
+    look = {"show_header": False, "expand": True, "box": None, "pad_edge": False, "padding": (0, 1)}
+    titles = reader().render(said("Arguments")), reader().render(said("Options"))
+    panels: dict[str, list[click.Parameter]] = {title: [] for title in titles}
+    for one in parameters:
+        if not getattr(one, "hidden", False):
+            title = titles[0] if isinstance(one, click.Argument) else translate_text(panel_of(one)) or titles[1]
+            panels.setdefault(title, []).append(one)
+    for title, some in panels.items():
+        table, any_required = Table(**look), any(one.required for one in some)  # type: ignore[arg-type]  # as it is
+        for one in some:
+            is_argument = isinstance(one, click.Argument)
+            cells: list[RenderableType] = [Text("*" if one.required else "", "red")] if any_required else []
+            for names, *styles in (
+                ([word_of(one)] if is_argument else one.opts, "bold cyan", "" if is_argument else "bold green"),
+                (one.secondary_opts, "bold magenta", "bold red"),
+            ):
+                for is_long, style in zip((True, False), styles, strict=True):
+                    cells.append(Text(",".join(name for name in names if name.startswith("--") is is_long), style))
+            word = Text("" if is_argument else word_of(one), "bold yellow", overflow="fold")
+            word.highlight_regex(r"^[\[<]|\||[\]>]$", "dim")
+            notes = (Text(note, "dim red" if one.required else "dim") for note in notes_of(one))
+            table.add_row(*cells, word, Columns([_highlighted(translate_text(one.help)), *notes]))
+        if some:
+            show_panel(title, table)
+    commands = command.commands if isinstance(command, click.Group) else {}
+    tables: dict[str, Table] = {}
+    for name, below in commands.items():
+        title = translate_text(panel_of(below)) or reader().render(said("Commands"))
+        if title not in tables:
+            tables[title] = Table(**look)  # type: ignore[arg-type]  # as it is
+            tables[title].add_column(style="bold cyan", no_wrap=True, width=max(map(len, commands)))
+            tables[title].add_column(ratio=10)
+        tables[title].add_row(name, _highlighted(translate_text(below.help).split(_PARAGRAPH)[0]))
+    for title, table in tables.items():
+        show_panel(title, table)
+    if command.epilog:
+        console.print(Padding(_highlighted(translate_text(command.epilog)), 1))
+
+
+def _usage_line(ctx: click.Context, pieces: Sequence[str]) -> "Text":
+    formatter, prefix = ctx.make_formatter(), reader().render(said("Usage: "))
+    formatter.write_usage(ctx.command_path, " ".join(pieces), prefix=prefix)
+    line = _highlighted(formatter.getvalue().rstrip("\n"), "bold")
+    line.stylize("yellow", 0, len(prefix))
+    return line
+
+
+def _highlighted(text: str, style: str = "") -> "Text":
+    from rich.text import Text  # noqa: PLC0415 - as above
+
+    found = Text(text, style)
+    found.highlight_regex(r"(?<!\w)-\w+(?![a-zA-Z0-9])", "bold green")
+    found.highlight_regex(r"(?<!\w)--[\w-]+", "bold cyan")
+    return found
+
+
+def show_usage_error(error: click.ClickException) -> None:
     """Show on stderr what is wrong with a command line."""
-    from typer.rich_utils import rich_format_error  # noqa: PLC0415 - it takes a fifth of a command's start
+    from rich.console import Console  # noqa: PLC0415 - as above
+    from rich.panel import Panel  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
 
-    text = reader().render(_known(error.format_message()))
-    error.format_message = lambda: text  # type: ignore[method-assign]  # the one text of it that is shown
-    with _titles():
-        rich_format_error(error)  # type: ignore[arg-type]  # what typer raises, and says that it does not take
-
-
-def _known(text: str) -> str:
-    """A sentence of the library as one of ours; another one is shown as it is."""
-    for pattern, template in ERRORS.items():
-        if found := re.fullmatch(pattern, text, re.DOTALL):
-            values = found.groupdict()
-            return said(template, **values | {name: _known(values[name]) for name in values if name == "why"})
-    return text
+    console = Console(stderr=True, highlight=False)
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        console.print(_usage_line(error.ctx, error.ctx.command.collect_usage_pieces(error.ctx)))
+        hint = reader().render(said("Try '{command}' for help.", command=f"{error.ctx.command_path} -h"))
+        console.print(Text(hint, "dim"))
+    text, title = reader().render(_sentence(error)), reader().render(said("Error"))
+    console.print(Panel(_highlighted(text), border_style="red", title=title, title_align="left"))
 
 
-@contextmanager
-def _titles() -> Iterator[None]:
-    from typer import rich_utils  # noqa: PLC0415 - as above
-
-    english = {name: getattr(rich_utils, name) for name in TITLES}
-    try:
-        for name, title in english.items():
-            setattr(rich_utils, name, reader().translate(title))
-        yield
-    finally:
-        for name, title in english.items():
-            setattr(rich_utils, name, title)
+def _sentence(error: click.ClickException) -> str:
+    match error:
+        case click.NoSuchOption(option_name=name, possibilities=[_, *_] as known):
+            options = ", ".join(sorted(known))
+            found = said("No such option: {option} (Possible options: {options})", option=name, options=options)
+        case click.NoSuchOption(option_name=name):
+            found = said("No such option: {option}", option=name)
+        case click.NoSuchCommand(command_name=name, possibilities=[_, *_] as known):
+            commands = ", ".join(map(repr, known))
+            found = said("No such command '{command}'. Did you mean {commands}?", command=name, commands=commands)
+        case click.NoSuchCommand(command_name=name):
+            found = said("No such command '{command}'.", command=name)
+        case click.BadOptionUsage(option_name=name, ctx=click.Context(command=command)):
+            named = (one for one in command.params if name in {*one.opts, *one.secondary_opts})
+            if any(isinstance(one, click.Option) and not one.is_flag for one in named):
+                found = said("Option '{option}' requires an argument.", option=name)
+            else:
+                found = said("Option '{option}' does not take a value.", option=name)
+        case click.MissingParameter(param=click.Argument() as argument):
+            found = said("Missing argument {argument}.", argument=argument.get_error_hint(error.ctx))
+        case click.MissingParameter(param=click.Option() as option):
+            found = said("Missing option {option}.", option=option.get_error_hint(error.ctx))
+        case click.BadParameter(param=click.Parameter() as parameter, message=why):
+            found = said("Invalid value for {name}: {why}", name=parameter.get_error_hint(error.ctx), why=why)
+        case _:
+            return error.message
+    return found

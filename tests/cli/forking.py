@@ -44,9 +44,9 @@ LATE = (
     "concurrent.futures.thread",
     "encodings.idna",
     "encodings.utf_8_sig",
+    "rich.columns",
     "rich.markdown",
-    "typer._adapters",
-    "typer.rich_utils",
+    "rich.panel",
     "uvloop",
     "zoneinfo",
 )

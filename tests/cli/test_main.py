@@ -107,7 +107,7 @@ def test_the_report_of_a_fault_follows_no_link_and_overwrites_nothing(
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
     command = load(name)
-    assert " ".join(command.help.split("\n\n")[0].split()) == COMMANDS[name].summary
+    assert " ".join((command.help or "").split("\n\n")[0].split()) == COMMANDS[name].summary
 
 
 def test_reading_leaves_no_trace(typed: Typed, tmp_path: Path) -> None:

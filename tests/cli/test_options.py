@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import click
 import pytest
 
 from checkpoints.journal import Journal
@@ -38,7 +39,7 @@ def commands() -> Iterator[tuple[str, Any]]:
 
 
 def options(command: Any) -> Iterator[Any]:
-    return (one for one in command.params if one.param_type_name == "option")
+    return (one for one in command.params if isinstance(one, click.Option))
 
 
 ALL = dict(commands())

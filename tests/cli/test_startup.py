@@ -12,9 +12,7 @@ from tests.checkpoints.samples import frozen_run, new_item
 from tests.cli.oneliners import PUBLISHED
 from tools.house import ROOMS
 
-HEAVY = frozenset(
-    {"aiohttp", "yarl", "fdb", "firebird", "uvloop", "xlsxwriter", "charset_normalizer", "pydantic", "lab"}
-)
+HEAVY = frozenset({"aiohttp", "yarl", "fdb", "firebird", "uvloop", "xlsxwriter", "charset_normalizer", "lab"})
 """HTTP, the database and its engine, the loop for many calls, workbooks, encodings, conversions of flags, the lab."""
 DECLARED = frozenset({"jobs.spec.parameters", "billing.directory.models"})
 """What jobs and the models of the billing are declared with."""
@@ -84,11 +82,11 @@ def test_a_look_at_runs_loads_neither_http_nor_a_database(run: str, tmp_path: Pa
         assert imported(TYPED, words, tmp_path) & (HEAVY if words[0] == "completion" else HEAVY | DECLARED) == set()
 
 
-def test_the_flags_of_a_run_are_read_without_pydantic(tmp_path: Path) -> None:
+def test_the_flags_of_a_run_are_read_without_what_few_runs_need(tmp_path: Path) -> None:
     typed = ("run", "balances", "none.csv", "--set", "op_type=8", "--yes", "--in-flight", "4")
     found = imported(TYPED, typed, tmp_path, code=2)
     assert "cli.session.order" in found
-    assert found & {"pydantic", "lab", "cli.jobfile", "cli.report", "cli.translate"} == set()
+    assert found & {"lab", "cli.jobfile", "cli.report", "cli.translate"} == set()
 
 
 @pytest.mark.parametrize(("arguments", "most"), [(("--help",), 11), (("status",), 121)])

@@ -501,7 +501,7 @@ def test_a_command_speaks_the_language_that_is_typed_and_forgets_it(typed: Typed
     assert "is not a language" in typed("status", "--lang", "xx").words
 
 
-# ---- Help and usage errors: those of typer, in the language of the reader
+# ---- Help and usage errors: those of click, in the language of the reader
 
 
 HELP = Path(__file__).parent / "help"
@@ -539,6 +539,7 @@ def test_a_paragraph_is_broken_by_the_terminal_alone(typed: Typed, monkeypatch: 
         ("mock init x --abonents 0", "'--abonents': it is below 1", "'--abonents': оно меньше 1"),
         ("mock serve x --port 65536", "'--port': it is above 65535", "'--port': оно больше 65535"),
         ("mock init x --abonents a", "'--abonents': a whole number is expected", "нужно целое число"),
+        ("mock serve x --latency-ms nan", "'--latency-ms': it is below 0", "'--latency-ms': оно меньше 0"),
         ("mock serve x --latency-ms a", "'--latency-ms': a number is expected", "нужно число"),
         (
             "run --shared-accounts z",
@@ -559,7 +560,8 @@ def test_a_wrong_command_line_is_told_in_both(line: str, english: str, russian: 
 def test_a_language_alone_shows_the_help(typed: Typed) -> None:
     alone, asked = typed("--lang", "ru"), typed("--lang", "ru", "--help")
     assert (alone.exit, alone.out.rstrip()) == (2, asked.out.rstrip())
-    assert "Не указана команда." in typed("mock", "--lang", "ru").words
+    group = typed("mock", "--lang", "ru")
+    assert (group.exit, group.out.rstrip()) == (2, typed("--lang", "ru", "mock", "--help").out.rstrip())
 
 
 @pytest.mark.parametrize("name", COMMANDS)
