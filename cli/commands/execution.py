@@ -39,7 +39,7 @@ from texts.remedies import PROGRAM, advise_settings, command_line, setting
 from texts.said import in_lines, said, text_of
 
 if TYPE_CHECKING:
-    from cli.session.events import OpenReader
+    from cli.session.events import RunReader
     from cli.session.session import Invocation
 
     RunWork: TypeAlias = Callable[[Invocation], Coroutine[Any, Any, Closing]]
@@ -299,10 +299,10 @@ def execute_run(  # noqa: PLR0913 - each is a flag or a group of them
         raise typer.Exit(Exit.INTERRUPTED) from interrupt
 
 
-def readers_beside(settings: Settings, screen: Screen) -> "list[OpenReader]":
+def readers_beside(settings: Settings, screen: Screen) -> "list[RunReader]":
     """The readers of each run of a command, in the order in which they are told of it. Raises `SettingsRefused`."""
     settings.hidden.require("hooks")
-    readers: list[OpenReader] = []
+    readers: list[RunReader] = []
     if settings.hooks and os.environ.get(IN_HOOK):
         log.warning("a hook has started this command, so it calls no hooks")
     elif settings.hooks:

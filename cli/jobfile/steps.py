@@ -9,6 +9,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
+import anyio
 import anyio.to_thread
 import structlog
 from rich.console import Group
@@ -18,7 +19,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from cli.jobfile.job_file import JobFile, JobFileStep, read_file
 from cli.session.control_client import serve_control
-from cli.session.events import LiveRun, RunEnded, RunEvent, RunReader, RunReaders
+from cli.session.events import Events, FileEnded, LiveRun, RunEnded, RunReaders
 from cli.session.journal import locked, require_unlocked, unfinished
 from cli.session.order import identity
 from cli.session.run_session import (
@@ -342,7 +343,7 @@ class _FileRun:
             interrupts = Interrupts(Stop(), screen)
             readers = RunReaders(self._untold, self._journal, Progress(), interrupts, ended=True)
             async with interrupts.listening(), readers.following(session.readers):
-                readers.end_file(closing)
+                readers.end(FileEnded(closing))
         return closing
 
     async def _work_through(self, now: Round, piped: Mapping[int, Ready]) -> Closing:
@@ -350,9 +351,15 @@ class _FileRun:
         file, worst = self._file, Exit.DONE
         closing, run = Closing(worst), None
         for decision in now.decisions:
-            step, ends = decision.step, _Ends()
+            step, ended = decision.step, anyio.Event()
+
+            async def hear_end(_: LiveRun, events: Events, ended: anyio.Event = ended) -> None:
+                async for event in events:
+                    if isinstance(event, RunEnded):
+                        ended.set()
+
             consent = replace(self._session.consent, skip_bad=self._session.consent.skip_bad or step.skip_bad)
-            readers = (*self._session.readers, ends.open) if self._session.readers else ()
+            readers = (*self._session.readers, hear_end) if self._session.readers else ()
             session = replace(self._session, consent=consent, stop=Stop(), readers=readers)
             place = said("Step {number} of {steps}:", number=step.number, steps=len(file.steps))
             self._screen.say(Group(Text(""), labelled(place, printable(step.order.kind.name), "bold")))
@@ -374,7 +381,7 @@ class _FileRun:
             except OPERATOR_ERRORS as error:
                 if all(one.done_before for one in self._done):
                     raise
-                self._untold = None if ends.heard else run
+                self._untold = None if ended.is_set() else run
                 return self._waited.counted_in(self._failed(decision, error))
             worst = max(worst, closing.exit)
         return replace(self._waited.counted_in(closing), exit=worst)
@@ -472,21 +479,6 @@ class _FileRun:
             else said("Put right what is wrong, then: {command}", command=command)
         )
         self._screen.say_always(labelled(ended, remedy, "yellow"))
-
-
-class _Ends(RunReader):
-    """Hears whether a run of the step has told its end itself."""
-
-    heard = False
-
-    def open(self, _: LiveRun) -> RunReader:
-        return self
-
-    def hear(self, event: RunEvent) -> None:
-        self.heard |= isinstance(event, RunEnded)
-
-    async def follow(self) -> None:
-        """There is nothing to do beside the run."""
 
 
 def _outcome(decision: StepDecision, closing: Closing | None) -> StepOutcome:

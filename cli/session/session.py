@@ -26,7 +26,7 @@ from billing.money import SCALE
 from checkpoints.address import JournalAddress
 from checkpoints.journal import Journal
 from checkpoints.records import Run
-from cli.session.events import OpenReader
+from cli.session.events import RunReader
 from cli.session.journal import open_noted, stored_policy
 from cli.session.vaults import vault_of
 from cli.session.which_billing import (
@@ -105,7 +105,7 @@ class Invocation:
     consent: Consent = field(default_factory=Consent)
     record: OpenRecorder | None = None
     page: OpenPage | None = None
-    readers: Sequence[OpenReader] = ()
+    readers: Sequence[RunReader] = ()
     hand_in: HandIn | None = None
     """Hands the run in for a worker to send, in place of sending it here."""
     ends_outside_hours: bool = False
