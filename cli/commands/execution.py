@@ -19,13 +19,11 @@ from checkpoints.errors import JournalError, NoSuchRun
 from checkpoints.journal import Journal
 from checkpoints.journal_file import why_unwritable
 from cli.service.service_manager import ServiceManager, outcome_of, service_manager, show_to
-from cli.session.journal import JournalAbsent, open_existing
-from cli.session.which_billing import database_address
+from cli.session.journal import JournalAbsent, database_address, open_existing
 from cli.settings.flags import Consent, Detaching, Flags
 from cli.settings.pacing_flags import Pacing
 from cli.settings.places import IN_FOLDER, state_folder, without_password, without_user
-from cli.settings.settings import BUILT_IN, Settings, load
-from cli.settings.tables import IN_HOOK
+from cli.settings.settings import BUILT_IN, IN_HOOK, Settings, load
 from cli.show.closing import Closing, closing_object
 from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, again_after, code_of
 from cli.terminal.language import language

@@ -45,7 +45,7 @@ from cli.session.events import (
 from cli.session.journal import ourselves
 from cli.session.stages import mark_of
 from cli.settings.places import credentials_in, passwords_in
-from cli.settings.tables import APPRISE, IN_HOOK, PING, Hook, HookEvent, HookSettings
+from cli.settings.settings import APPRISE, IN_HOOK, PING, Hook, HookEvent, HookSettings
 from cli.show.closing import closing_object, states_object
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.layout import badge_of
@@ -209,7 +209,6 @@ def _environment() -> dict[str, str]:
 
 
 async def _feed(process: Process, message: bytes) -> None:
-    """Give a command its message; one that does not read it is no matter."""
     if process.stdin is not None:
         with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
             await process.stdin.send(message)
@@ -217,7 +216,6 @@ async def _feed(process: Process, message: bytes) -> None:
 
 
 async def _end(process: Process) -> None:
-    """Kill a command that has not ended, with its children."""
     if process.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -380,7 +378,6 @@ class HookCalls:
             group.start_soon(call, hook)
 
     async def _note(self, called: str, answer: Said) -> None:
-        """Note in the run's history what was called, and what became of it."""
         log.info("hook called", hook=called, answer=answer)
         try:
             await self.live.journal.history.note_command(self.live.run, ourselves(), called, answer)

@@ -23,7 +23,7 @@ from checkpoints.records import Totals
 from checkpoints.states import State
 from cli.session.door import DoorLimits, serve_clients
 from cli.session.events import Events, LiveRun, RunBegan, RunEnded, RunReader
-from cli.settings.tables import MetricsSettings
+from cli.settings.settings import MetricsSettings
 from cli.terminal.texts import printable, reason_of
 from engine.pipeline.progress import Status
 from jobs.access.durable import write_all
@@ -119,8 +119,6 @@ async def serve_metrics(port: int, text: Callable[[], str]) -> None:
 
 
 def metrics_application(text: Callable[[], str]) -> web.Application:
-    """The application that answers a scraper with the text of each moment."""
-
     async def answer(request: web.Request) -> web.Response:
         # A foreign name that leads here is an attack through DNS by a page in somebody's browser.
         if request.url.host not in {LOOPBACK, "localhost"}:
@@ -173,8 +171,6 @@ class MetricsFile:
 
 
 def publish_metrics(settings: MetricsSettings) -> RunReader:
-    """Makes a reader that measures a run from the moment at which it begins to send until it has ended."""
-
     async def read(live: LiveRun, events: Events) -> None:
         if live.ended:
             return

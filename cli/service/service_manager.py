@@ -185,6 +185,5 @@ def show_to(manager: ServiceManager) -> RunReader:
 
 
 def outcome_of(closing: Closing) -> Said:
-    """How a command came out, which of a job file is more than how its last run did."""
     outcome = describe_outcome(closing)
     return said("{run}: {outcome}", run=closing.run, outcome=outcome) if closing.run else outcome

@@ -92,7 +92,6 @@ class FileEnded(RunEvent):
 
 
 def describe_outcome(closing: Closing) -> Said:
-    """How a run came out, in a line: its exit code, why it stopped, and its rows by state."""
     rows = tuple(
         said("{state} {n}", state=STATE_NAMES[state], n=Quantity(number))
         for state in State
@@ -187,7 +186,6 @@ class RunReaders:
 
     @asynccontextmanager
     async def working(self, run: Run) -> AsyncIterator[None]:
-        """Tell of an error that ends the work on the run in the context."""
         try:
             yield
         except Exception as error:
@@ -204,7 +202,6 @@ class RunReaders:
             self._tell(RunBegan(await self._live.journal.totals(run), taken_up))
 
     def close(self, closing: Closing, run: Run, stop: Stop) -> None:
-        """Tell how the run came out, and first whether a person is needed for it."""
         totals = closing.totals
         commands = [command for command, _ in next_steps(run, totals)]
         if closing.exit is Exit.STOPPED and stop.kind is StopKind.BUDGET:

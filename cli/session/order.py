@@ -10,8 +10,8 @@ from billing.secret import Secret
 from billing.selects.select import select_of
 from checkpoints.records import Run
 from cli.output.tables import ANSWER_FILE_PARAMETER
+from cli.session.journal import identity_of_run
 from cli.session.stages import PLACE
-from cli.session.which_billing import identity_of_run
 from cli.settings.flags import parse_pairs
 from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags, map_file_of, map_pairs_of
 from cli.settings.places import in_full
@@ -69,14 +69,10 @@ def per_billing(order: Order, runs: Iterable[Run], settings: Settings, target: s
     Another billing has another identity, or an address of another profile of settings. Where the journal has runs of
     the job of which neither is known, nothing is changed: a row that was entered there is refused with a question.
     """
-    profile = settings.profile
     others = [run for run in runs if run.job == order.kind.name and run.target != target]
     if not others or order.enter is not Repeat.ONCE:
         return order
-    if not all(
-        is_same(identity, identity_of_run(run)) is False or (profile and profile.profile_at(run.target))
-        for run in others
-    ):
+    if not all(is_same(identity, identity_of_run(run)) is False or settings.profile_at(run.target) for run in others):
         return order
     return replace(order, enter=Repeat.PER_BILLING)
 
@@ -139,12 +135,10 @@ def _with_files(wanted: JobSpec, parameters: Mapping[str, str]) -> dict[str, str
 
 
 def parse_repeat(*, again: bool, another_billing: bool) -> Repeat:
-    """The repeat rule of the two switches; --again takes precedence."""
     return Repeat.AGAIN if again else Repeat.PER_BILLING if another_billing else Repeat.ONCE
 
 
 def given_values(settings: Sequence[str], calling: CallFlags) -> dict[str, str]:
-    """All values that a command line gives to a job, `--set` and the flags of `call`. Raises `CommandRefused`."""
     return {**parse_pairs(settings, "--set"), **calling.parameters}
 
 

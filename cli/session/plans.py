@@ -15,9 +15,9 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.list_differences import ListDifference, differences_from_plan, list_file
 from checkpoints.own_files import check_beside
 from checkpoints.records import Run
+from cli.session.journal import identity_of_run, is_at
 from cli.session.order import PLAN, Order
 from cli.session.session import BillingConnection, how_often
-from cli.session.which_billing import identity_of_run, is_at
 from cli.settings.settings import Settings
 from cli.show.preview import given_parameters, is_kept, same_input
 from cli.terminal.exits import CommandRefused
@@ -48,7 +48,6 @@ def plans_beside(journal: Path) -> Path:
 
 
 def remembered_by_plan(billing: BillingConnection, step: str = "") -> dict[str, str]:
-    """The parameters of a plan: the billing it was made with, and its `step` of a job file."""
     database = billing.gateway.database
     known = {VERSION: billing.health.version, DATABASE: "" if database is None else str(database.dsn), STEP: step}
     return {name: value for name, value in known.items() if value}
@@ -189,7 +188,6 @@ def _facts(plan: Run, run: Run, now: Mapping[str, str]) -> list[Said]:
 
 
 def _line(one: ListDifference) -> Said:
-    """A row that differs, with both sides where the kind of difference does not say all."""
     label = printable(one.label, 60)
     row = said("line {line} ({label})", line=one.line, label=label) if one.line else f"({label})"
     sides = [said("{value} then", value=_shown(one.then, 160))] if one.then else []

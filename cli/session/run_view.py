@@ -96,7 +96,6 @@ class RunView(RunSummary):
 
     @property
     def is_held(self) -> bool:
-        """Whether a process works on it."""
         return self.holder is not None
 
     @property
@@ -105,24 +104,20 @@ class RunView(RunSummary):
 
     @property
     def stage_text(self) -> Said:
-        """The stage of the run, and whether it is paused there; of one that waits for a worker, that it does."""
         if self.queued is not None and not self.is_held and self.run.paused_at is None and self.stage == STOPPED:
             return self.in_queue
         return describe_stage(self.run, self.totals, is_held=self.is_held)
 
     @property
     def is_discarded(self) -> bool:
-        """Whether the run was given up before anything was sent."""
         return self.run.stage is Stage.DISCARDED
 
     @property
     def is_undo(self) -> bool:
-        """Whether the run takes another one back."""
         return self.run.job == UNDO
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether rows are still to be read, approved or sent."""
         if self.is_discarded or self.run.ended_at:
             return False
         waits = self.run.frozen_at is None or self.run.approved_at is None
@@ -130,17 +125,14 @@ class RunView(RunSummary):
 
     @property
     def has_ended(self) -> bool:
-        """Whether nobody has anything to do for it, but for rows that were not entered."""
         return not self.is_held and (self.run.purged_at is not None or self.is_discarded or self.stage in ENDED)
 
     @property
     def step(self) -> StepMark | None:
-        """The step of a job file that the run is, None for one from the command line."""
         return mark_of(self.run)
 
     @property
     def badge(self) -> Badge | None:
-        """The profile of settings that the run was begun by."""
         return badge_of(self.run.parameters)
 
     @property
@@ -150,12 +142,10 @@ class RunView(RunSummary):
 
     @property
     def done(self) -> int:
-        """The rows with which nothing is left to do."""
         return self.rows - self.totals.count_where(settled=False)
 
     @property
     def in_doubt(self) -> int:
-        """The number of rows of which it is not known whether they are in the billing."""
         return self.totals.count(*(state for state in states_where(settled=False) if not state.to_send))
 
     @property
@@ -165,7 +155,6 @@ class RunView(RunSummary):
 
     @property
     def standing(self) -> int:
-        """The rows that are in the billing, and were not taken back since."""
         return self.totals.count_where(in_effect=True) - self.totals.taken_back
 
     @property
@@ -218,7 +207,6 @@ class RunView(RunSummary):
 
     @property
     def where(self) -> Said:
-        """Who works on it, or what it waits for, in few words."""
         run = self.run
         if self.holder is not None:
             first = self.holder.host.partition(".")[0]
@@ -244,12 +232,10 @@ class RunView(RunSummary):
 
     @property
     def waits_for(self) -> str | None:
-        """What holds the process that works on it, as far as that says so."""
         return self.live.held if self.live else None
 
     @property
     def in_queue(self) -> Said:
-        """What it waits for in the queue; of one that is in none, its stage."""
         run, queued = self.run, self.queued
         if queued is None:
             return STAGE_NAMES[self.stage]

@@ -27,17 +27,18 @@ from checkpoints.address import JournalAddress
 from checkpoints.journal import Journal
 from checkpoints.records import Run
 from cli.session.events import RunReader
-from cli.session.journal import open_noted, stored_policy
-from cli.session.vaults import vault_of
-from cli.session.which_billing import (
+from cli.session.journal import (
     api_of,
     check_identity,
     check_target,
     is_at,
     journal_place,
     of_another,
+    open_noted,
+    stored_policy,
     target_among,
 )
+from cli.session.vaults import vault_of
 from cli.settings.flags import Consent
 from cli.settings.places import OF_BILLING, journals_in
 from cli.settings.profiles import profile_of
@@ -129,7 +130,6 @@ class Session(Invocation):
         return self.billing.gateway
 
     def with_vault(self, vault: Vault) -> "Session":
-        """The same session with a vault, for a run that may have secrets."""
         gateway = replace(self.billing.gateway, vault=vault)
         return replace(self, billing=replace(self.billing, gateway=gateway))
 
@@ -171,7 +171,6 @@ class Session(Invocation):
         return await missing(job.effect, run, items[0]) is None
 
     async def rebuild(self, run: Run) -> Job:
-        """The job of a run, rebuilt from the journal. Raises what `build` and `build_undo` raise."""
         own = job_parameters(run.parameters)
         if run.job == UNDO:
             return await build_undo(self.gateway, self.journal, own, self.settings.catalogue)
@@ -297,7 +296,6 @@ async def one_billing(gateway: Gateway, settings: Settings) -> OneBilling:
 
 
 def how_often(run: Run) -> Repeat:
-    """The repeat rule of the run: --again, --another-billing or neither, as it was begun."""
     return Repeat(run.parameters.get(REPEAT, Repeat.ONCE))
 
 

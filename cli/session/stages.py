@@ -38,7 +38,6 @@ class StepMark:
 
 
 def mark_of(run: Run) -> StepMark | None:
-    """The mark of a run, None for one from the command line."""
     file, in_round, number, steps, begun, digest = (run.parameters.get(key, "") for key in _KEYS)
     if not (file and in_round and number and steps):
         return None
@@ -47,7 +46,6 @@ def mark_of(run: Run) -> StepMark | None:
 
 
 def is_followed(run: Run) -> bool:
-    """Whether the run is a step of a job file, and not the last one."""
     mark = mark_of(run)
     return mark is not None and not mark.is_last
 
@@ -92,7 +90,6 @@ def stage_of(run: Run, totals: Totals, *, is_held: bool) -> str:
 
 
 def ended_facts(run: Run) -> dict[str, object] | None:
-    """How a run was ended for good, for scripts; None for one that was not."""
     if run.ended_at is None:
         return None
     return {"at": run.ended_at, "by": run.ended_by, "why": run.ended_why, "undone_by": run.undone_by}

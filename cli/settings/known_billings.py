@@ -49,7 +49,6 @@ class KnownBillings:
         return profile_among(found, run) if found else None
 
     def name_of(self, run: Run) -> str:
-        """What the billing of a run is called: its profile of settings, else its host."""
         return self.profile_of(run) or host_of(run.target)
 
 
@@ -69,7 +68,6 @@ def host_of(target: str) -> str:
 
 
 def without_profile(flags: Flags, environment: Mapping[str, str]) -> Flags:
-    """The flags for settings of no single billing, unless a profile was chosen by flag or variable."""
     if flags.profile is None and not environment.get(SETTINGS_PROFILE):
         return replace(flags, profile=COMMON_PART)
     return flags

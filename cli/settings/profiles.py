@@ -11,8 +11,7 @@ import tomli_w
 from billing.profile import UNKNOWN, Profile, describe_fact
 from checkpoints.own_files import read_regular
 from cli.output.item_files import OutputFile, replacing
-from cli.settings.file_access import FoundFile, read_toml
-from cli.settings.places import name_of_billing
+from cli.settings.places import FoundFile, name_of_billing, read_toml
 from cli.settings.settings import Settings
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.texts import printable, reason_of

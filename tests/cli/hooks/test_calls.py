@@ -35,8 +35,7 @@ from cli.hooks import reader as calls
 from cli.hooks.reader import LIMIT, PING_EVERY, RETURNS, call_hooks, ping
 from cli.session.events import Held, HoldEnded, LiveRun, NeedsPerson, RunBegan, RunEnded, RunEvent
 from cli.settings.flags import Flags
-from cli.settings.settings import load
-from cli.settings.tables import Hook, HookEvent, HookSettings
+from cli.settings.settings import Hook, HookEvent, HookSettings, load
 from cli.show.closing import Closing
 from cli.terminal.exits import Exit
 from cli.terminal.language import language

@@ -12,8 +12,7 @@ import pytest
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import NewItem, NewRun, Page, Run
 from checkpoints.states import State
-from cli.jobfile.job_file import PACING, JobFile, read, save
-from cli.jobfile.steps import Round, StepState, round_of
+from cli.jobfile.job_file import PACING, JobFile, Round, StepState, read, round_of, save
 from cli.session.order import parse_order
 from cli.session.stages import StepMark
 from cli.settings.pacing_flags import Pacing, with_file

@@ -17,8 +17,8 @@ from billing.api.client import BillingClient, Health
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from checkpoints.states import State
-from cli.jobfile import steps as barrier
-from cli.jobfile.steps import WaitResult, wait
+from cli.jobfile import job_file as barrier
+from cli.jobfile.job_file import WaitResult, wait
 from cli.session.session import BillingConnection, Session
 from cli.settings.settings import Settings
 from cli.show.closing import Closing

@@ -32,7 +32,7 @@ from cli.metrics.reader import EVERY as SCRAPED_EVERY
 from cli.metrics.reader import METRICS, MetricsFile, exposition, publish_metrics
 from cli.service.service_manager import EVERY, Facts, ServiceManager, show_to
 from cli.session.events import LiveRun, RunBegan, RunEnded, RunEvent
-from cli.settings.tables import MetricsSettings
+from cli.settings.settings import MetricsSettings
 from cli.show.closing import Closing
 from cli.terminal.exits import Exit
 from engine.pacing.holds import PAUSED
