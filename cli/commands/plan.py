@@ -36,8 +36,7 @@ from cli.jobfile.job_file import TOML, JobFileStep, files_made, is_to_be_made, r
 from cli.output.item_files import OutputFile, header_of, of_item, refuse_present, write_items, written_to
 from cli.output.tables import KINDS, TableRow, write_table
 from cli.session.journal import remembered, target_among
-from cli.session.order import Order, per_billing, typed_order
-from cli.session.plans import plans_beside, remembered_by_plan
+from cli.session.order import Order, per_billing, plans_beside, remembered_by_plan, typed_order
 from cli.session.run_session import caution_unended, new_run, rehearse
 from cli.session.session import open_billing
 from cli.settings.flags import Flags, argument, flag, grouped, typed

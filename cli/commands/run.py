@@ -107,7 +107,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
 
         settings, screen = told.settings, told.screen
         if plan is not None:
-            from cli.session.plans import planned_order
+            from cli.session.order import planned_order
 
             _refuse_beside_plan(plan, given)
             return await begin(await planned_order(plan, settings), told, output=output, plan=plan)

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, auto
 from operator import attrgetter
@@ -666,28 +666,17 @@ BLIND: Final = said("without a database nobody can see what the billing has stil
 """Why a fixed time is waited instead of waiting for the billing."""
 
 
-@dataclass(frozen=True, slots=True)
-class WaitResult:
-    """The result of waiting between steps: its duration, how much of it by cause, and the stop that ended it."""
-
-    seconds: float = 0.0
-    held: Mapping[str, float] = field(default_factory=dict)
-    stop: Stop = field(default_factory=Stop)
-
-    def and_then(self, later: "WaitResult") -> "WaitResult":
-        return WaitResult(self.seconds + later.seconds, Counter(self.held) + Counter(later.held), later.stop)
-
-    def counted_in(self, closing: Closing) -> Closing:
-        held = Counter(self.held) + Counter(closing.held)
-        whole = replace(closing, seconds=closing.seconds + self.seconds, held=held)
-        if not self.stop.requested:
-            return whole
-        code = Exit.INTERRUPTED if self.stop.kind is StopKind.INTERRUPTED else Exit.STOPPED
-        return replace(whole, exit=code, stopped=self.stop.reason)
+def with_waiting(closing: Closing, seconds: float, held: Mapping[str, float], stop: Stop) -> Closing:
+    """The closing of a file's last step, with the time waited between steps and the stop that ended the waiting."""
+    whole = replace(closing, seconds=closing.seconds + seconds, held=Counter(held) + Counter(closing.held))
+    if not stop.requested:
+        return whole
+    code = Exit.INTERRUPTED if stop.kind is StopKind.INTERRUPTED else Exit.STOPPED
+    return replace(whole, exit=code, stopped=stop.reason)
 
 
-async def wait(run: Run, session: Session) -> WaitResult:
-    """Wait after a finished run until the next step may begin, or a stop is requested.
+async def wait(run: Run, session: Session) -> tuple[Progress, Stop]:
+    """Wait after a finished run until the next step may begin, or a stop is requested; say how long, and the stop.
 
     Raises `CommandRefused` when another process works on the run, `JournalError`, and what `rebuild` raises.
     """
@@ -720,7 +709,7 @@ async def wait(run: Run, session: Session) -> WaitResult:
                 paused = (await journal.run(ours.name)).paused_at is not None
     if stop.requested:
         log.info("the next step does not begin", why=stop.reason)
-    return WaitResult(progress.seconds, progress.holds.seconds, stop)
+    return progress, stop
 
 
 # ---- the steps in order -------------------------------------------------------------------------------------------
@@ -804,7 +793,9 @@ class _FileRun:
         self._screen = session.screen
         self._journal = session.journal
         self._done: list[StepOutcome] = []
-        self._waited = WaitResult()
+        self._waited = 0.0
+        self._held = Counter[str]()
+        self._stop = Stop()
         self._untold: Run | None = None
         """The run after which the file has ended between two steps; None where a run has ended it, and told so."""
 
@@ -839,6 +830,9 @@ class _FileRun:
                 readers.end(FileEnded(closing))
         return closing
 
+    def _counted(self, closing: Closing) -> Closing:
+        return with_waiting(closing, self._waited, self._held, self._stop)
+
     async def _work_through(self, now: Round, piped: Mapping[int, Ready]) -> Closing:
         """Work on the steps in order, and note the outcome of each; returns the closing without its steps."""
         file, worst = self._file, Exit.DONE
@@ -863,22 +857,24 @@ class _FileRun:
                 self._done.append(_outcome(decision, closing))
                 if not passes(step, closing.exit):
                     self._show_end(step, closing)
-                    return self._waited.counted_in(closing)
+                    return self._counted(closing)
                 if decision is not now.decisions[-1] and closing.run is not None:
                     run = await self._journal.run(closing.run)
-                    self._waited = self._waited.and_then(await wait(run, session))
-                    if self._waited.stop.requested:
+                    waited, self._stop = await wait(run, session)
+                    self._waited += waited.seconds
+                    self._held.update(waited.holds.seconds)
+                    if self._stop.requested:
                         await self._show_stop(step, run)
                         # Who interrupts what a step has still to tell wants no more to be told.
                         self._untold = None if session.stop.kind is StopKind.INTERRUPTED else run
-                        return self._waited.counted_in(closing)
+                        return self._counted(closing)
             except OPERATOR_ERRORS as error:
                 if all(one.done_before for one in self._done):
                     raise
                 self._untold = None if ended.is_set() else run
-                return self._waited.counted_in(self._failed(decision, error))
+                return self._counted(self._failed(decision, error))
             worst = max(worst, closing.exit)
-        return replace(self._waited.counted_in(closing), exit=worst)
+        return replace(self._counted(closing), exit=worst)
 
     async def _work_on(
         self, decision: StepDecision, mark: StepMark, piped: Ready | None, session: Session
@@ -936,7 +932,7 @@ class _FileRun:
         run, then = await self._journal.run(run.name), [(self._file.command, said("go on with the next step"))]
         if run.paused_at:
             then.insert(0, (command_line("continue", run.name), said("end the pause")))
-        why = said("stopped after step {number}: {why}", number=step.number, why=self._waited.stop.reason)
+        why = said("stopped after step {number}: {why}", number=step.number, why=self._stop.reason)
         line = Text("■ ", "bold yellow").append(printable(why, SENTENCE))
         self._screen.result(Group(line, steps_list(then)), good=False)
 

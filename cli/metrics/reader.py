@@ -133,7 +133,7 @@ def metrics_application(text: Callable[[], str]) -> web.Application:
 class MetricsFile:
     """The file of one run. That it cannot be written is logged once, and again only after it could."""
 
-    def __init__(self, named: Path, run: str) -> None:
+    def __init__(self, named: str | Path, run: str) -> None:
         self.path = Path(str(named).replace(RUN_PLACE, run))
         self._beside = self.path.with_name(f".{self.path.name}.{run}.new")
         self._failed = False

@@ -51,9 +51,17 @@ from cli.session.journal import (
     store_policy,
     unfinished,
 )
-from cli.session.order import PLAN, Order, identity, per_billing, why_unreadable
-from cli.session.plans import departures
-from cli.session.session import Invocation, Session, how_often, open_session, shared_accounts_of
+from cli.session.order import (
+    PLAN,
+    Order,
+    departures,
+    how_often,
+    identity,
+    per_billing,
+    shared_accounts_of,
+    why_unreadable,
+)
+from cli.session.session import Invocation, Session, open_session
 from cli.session.vaults import require_opened, vault_in, wipe_secrets
 from cli.settings.flags import Consent
 from cli.show.closing import (

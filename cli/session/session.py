@@ -53,13 +53,11 @@ from engine.errors import EngineError, LookUpDelayed, LookUpFailed
 from engine.job import Job, missing
 from engine.pacing.holds import Stop
 from engine.pacing.policy import ALL, Policy, policy_with
-from engine.pipeline.intake import Repeat
 from jobs.access.gateway import Gateway
 from jobs.access.one_billing import OneBilling, compare_billing
 from jobs.access.vault import Vault
 from jobs.job import build
-from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, input_of_parameters, job_parameters
-from jobs.spec.entries import SharedAccountsRule
+from jobs.rows.input import input_of_parameters, job_parameters
 from jobs.spec.spec import parameters_of
 from jobs.spec.words import UNDO
 from jobs.undo import build_undo
@@ -293,13 +291,3 @@ async def one_billing(gateway: Gateway, settings: Settings) -> OneBilling:
             leads=leads,
         )
     return one
-
-
-def how_often(run: Run) -> Repeat:
-    return Repeat(run.parameters.get(REPEAT, Repeat.ONCE))
-
-
-def shared_accounts_of(run: Run) -> SharedAccountsRule | None:
-    """The run's rule for several rows that set the balance of one account; None where none was given."""
-    rule = run.parameters.get(SHARED_ACCOUNTS)
-    return None if rule is None else SharedAccountsRule(rule)

@@ -305,10 +305,10 @@ def read_toml(
         raise refused(said("{file} is not TOML: {error}", file=file, error=error)) from error
 
 
-def read_found(found: FoundFile) -> bytes | None:
+def read_found(found: FoundFile, trusted: Collection[int] = ()) -> bytes | None:
     """The bytes of a file that was not named, None where there is none. Raises what `check` and reading raise."""
     try:
-        found.check()
+        found.check(trusted)
         # Not blocked by a pipe that somebody has put there, and checked again for what is open.
         descriptor = os.open(found.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -317,7 +317,7 @@ def read_found(found: FoundFile) -> bytes | None:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise SettingsRefused("{what} {file} is no file: remove it", what=found.what, file=printable(found.path))
-        if status.st_uid not in {os.geteuid(), _ROOT}:
+        if status.st_uid not in {os.geteuid(), _ROOT, *trusted}:
             raise SettingsRefused(
                 "{what} {file} was exchanged while it was opened", what=found.what, file=printable(found.path)
             )
@@ -488,17 +488,15 @@ def vault_key_of(given: Hidden, folder: Path, place: str, hidden: Credentials) -
     """
     if not isinstance(given, str):
         return Secret(hidden.text(VAULT_KEY, given))
-    path = folder / in_full(given)
+    path, why = folder / in_full(given), ""
     try:
         content = read_found(FoundFile(path, said("the file of keys"), is_secret=True))
         if content is not None:
             return Secret(content.decode(errors="replace"))
-        why = os.strerror(errno.ENOENT)
+        why = said("{file} cannot be read: {reason}", file=printable(path), reason=os.strerror(errno.ENOENT))
     except OSError as error:
-        why = reason_of(error)
+        why = said("{file} cannot be read: {reason}", file=printable(path), reason=reason_of(error))
     except SettingsRefused as error:
-        hidden.unread[VAULT_KEY] = said("{place}: {key}: {why}", place=place, key=VAULT_KEY, why=text_of(error))
-        return Secret()
-    why = said("{file} cannot be read: {reason}", file=printable(path), reason=why)
+        why = text_of(error)
     hidden.unread[VAULT_KEY] = said("{place}: {key}: {why}", place=place, key=VAULT_KEY, why=why)
     return Secret()

@@ -1,7 +1,6 @@
 """Profile files: `HOST-PORT.profile.toml`, beside the settings file or in the state folder."""
 
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -9,9 +8,8 @@ import msgspec
 import tomli_w
 
 from billing.profile import UNKNOWN, Profile, describe_fact
-from checkpoints.own_files import read_regular
 from cli.output.item_files import OutputFile, replacing
-from cli.settings.places import FoundFile, name_of_billing, read_toml
+from cli.settings.places import FoundFile, name_of_billing, read_found, read_toml
 from cli.settings.settings import Settings
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.texts import printable, reason_of
@@ -40,16 +38,9 @@ def profile_of(settings: Settings) -> Profile:
     """
     path = profile_path(settings)
     file = said("the billing's profile {file}", file=printable(path))
-
-    def read() -> bytes | None:
-        # Whoever has made a settings file that was named is trusted with what lies beside it.
-        trusted = {settings.file.stat().st_uid} if settings.file else ()
-        with suppress(FileNotFoundError):
-            FoundFile(path, said("the billing's profile")).check(trusted)
-            return read_regular(path)
-        return None
-
-    toml = read_toml(read, file)
+    # Whoever has made a settings file that was named is trusted with what lies beside it.
+    trusted = {settings.file.stat().st_uid} if settings.file else ()
+    toml = read_toml(lambda: read_found(FoundFile(path, said("the billing's profile")), trusted), file)
     if toml is None:
         return UNKNOWN
     try:

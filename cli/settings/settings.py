@@ -236,8 +236,8 @@ def _refused(key: str, place: Callable[[str], str], why: str) -> SettingsRefused
 _LAST_PORT: Final = 65_535
 
 
-class MetricsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The table as it stands in the settings file."""
+class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The table [metrics]. `{run}` in the file's name stands for the run's, where each run is to have its own."""
 
     file: Annotated[
         str | None,
@@ -249,30 +249,19 @@ class MetricsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     port: Annotated[int | None, key("port of this machine for Prometheus; 0 for any free one", "none")] = None
 
-
-@dataclass(frozen=True, slots=True)
-class MetricsSettings:
-    """The file of the metrics, with `{run}` for the run's name where each run is to have its own, and their port.
-
-    None stands for none, a port of 0 for any free one.
-    """
-
-    file: Path | None = None
-    port: int | None = None
-
     def __bool__(self) -> bool:
         return self.file is not None or self.port is not None
 
 
-def metrics_of(table: MetricsTable, folder: Path, place: Callable[[str], str]) -> MetricsSettings:
+def metrics_of(table: MetricsSettings, folder: Path, place: Callable[[str], str]) -> MetricsSettings:
     if table.port is not None and not 0 <= table.port <= _LAST_PORT:
         raise _refused("metrics.port", place, said("it is not a port from 0 up to {most}", most=str(_LAST_PORT)))
     if table.file is None:
-        return MetricsSettings(port=table.port)
+        return table
     if Path(table.file).name in {"", ".."} or table.file.endswith(("/", "/.")):
         raise _refused("metrics.file", place, said("it names no file"))
     # A path in the file is relative to the file, as that of the journal is.
-    return MetricsSettings((folder / in_full(table.file)).absolute(), table.port)
+    return MetricsSettings(str((folder / in_full(table.file)).absolute()), table.port)
 
 
 PROFILE: Final = "profile"
@@ -356,7 +345,7 @@ class SettingsTables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api: ApiTable = ApiTable()
     database: DatabaseTable = DatabaseTable()
     hooks: HookTable = HookTable()
-    metrics: MetricsTable = MetricsTable()
+    metrics: MetricsSettings = MetricsSettings()
 
 
 PROFILE_KEYS: Final = ProfileHead.__struct_fields__
@@ -367,7 +356,7 @@ _TABLES: Final[Mapping[str, type[msgspec.Struct]]] = {
     "database": DatabaseTable,
     "report": Letterhead,
     "hooks": HookTable,
-    "metrics": MetricsTable,
+    "metrics": MetricsSettings,
 }
 KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
     "": (*SettingsTables.__struct_encode_fields__, DEFAULT_PROFILE, PROFILE),

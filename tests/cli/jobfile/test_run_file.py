@@ -18,7 +18,7 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from checkpoints.states import State
 from cli.jobfile import job_file as barrier
-from cli.jobfile.job_file import WaitResult, wait
+from cli.jobfile.job_file import wait, with_waiting
 from cli.session.session import BillingConnection, Session
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
@@ -364,8 +364,8 @@ async def test_a_stop_that_finds_nothing_left_of_a_step_ends_the_file_behind_it(
 def test_a_billing_that_does_not_catch_up_is_exit_code_3_and_the_closing_says_so() -> None:
     stop = Stop()
     stop.request(StopKind.SYSTEM, "after 1,800 s it is not worked off")
-    waited = WaitResult(2.0, {"barrier": 2.0}).and_then(WaitResult(3.0, {"barrier": 2.5, "paused": 1.0}, stop))
-    closing = waited.counted_in(Closing(Exit.DONE, "k7m2q", seconds=10.0, held={"paused": 4.0, "hours": 1.0}))
+    step = Closing(Exit.DONE, "k7m2q", seconds=10.0, held={"paused": 4.0, "hours": 1.0})
+    closing = with_waiting(step, 5.0, {"barrier": 4.5, "paused": 1.0}, stop)
     assert (closing.exit, closing.stopped, closing.error) == (3, "after 1,800 s it is not worked off", None)
     assert closing.seconds == 15.0
     assert closing.held == {"barrier": 4.5, "paused": 5.0, "hours": 1.0}
@@ -393,9 +393,9 @@ async def test_a_pause_at_the_end_of_the_waiting_holds(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(barrier, "serve_control", steerable)
     async with open_journal(tmp_path / "a.journal") as journal:
-        waited = await wait(await frozen_run(journal, new_item("1")), session_of(journal))
+        _, stop = await wait(await frozen_run(journal, new_item("1")), session_of(journal))
     assert heard == ["paused", "waited for, olga"]
-    assert not waited.stop.requested
+    assert not stop.requested
 
 
 async def test_of_the_stops_of_the_step_only_a_persons_ends_the_file(tmp_path: Path) -> None:
@@ -404,5 +404,5 @@ async def test_of_the_stops_of_the_step_only_a_persons_ends_the_file(tmp_path: P
         for kind in StopKind:
             session = session_of(journal)
             session.stop.request(kind, "enough")
-            waited = await wait(run, session)
-            assert waited.stop.requested is (kind is StopKind.INTERRUPTED)
+            _, stop = await wait(run, session)
+            assert stop.requested is (kind is StopKind.INTERRUPTED)

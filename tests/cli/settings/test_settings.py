@@ -145,7 +145,7 @@ on-end = "~/bin/mail"
     assert found.log is not None
     assert found.log.absolute() == folder / "a.journal.log"
     assert (found.database.value, found.own_jobs.files) == (str(folder / "b.fdb"), (folder / "ours.py",))
-    assert found.metrics.file == folder / "figures" / "{run}.prom"
+    assert found.metrics.file == str(folder / "figures" / "{run}.prom")
     assert [hook.name for hook in found.hooks.hooks.values()] == [
         str(folder / "hooks" / "mail"),
         str(folder / "mail"),
