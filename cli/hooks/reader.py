@@ -151,6 +151,12 @@ async def _run(words: Sequence[str], message: bytes, hide: Callable[[str], str])
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
     last, is_whole = b"", anyio.Event()
+    # Ours, without the passwords that it may hold, also within an address.
+    environment = {IN_HOOK: "1"} | {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _PASSWORDS and not (name in _ADDRESSES and (credentials_in(value) or passwords_in(value)))
+    }
 
     async def read() -> None:
         nonlocal last
@@ -171,7 +177,7 @@ async def _run(words: Sequence[str], message: bytes, hide: Callable[[str], str])
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     stderr=given,
-                    env=_environment(),
+                    env=environment,
                     # A process group of its own: it is killed as a whole, and Ctrl-C does not reach it.
                     start_new_session=True,
                 )
@@ -197,15 +203,6 @@ async def _run(words: Sequence[str], message: bytes, hide: Callable[[str], str])
     if -code in set(signal.Signals):
         ended = said("it was ended by {signal}", signal=signal.Signals(-code).name)
     return said("{ended}: {output}", ended=ended, output=printable(output, _KEPT)) if output else ended
-
-
-def _environment() -> dict[str, str]:
-    """The environment of a hook: ours, without the passwords that it may hold, also within an address."""
-    return {IN_HOOK: "1"} | {
-        name: value
-        for name, value in os.environ.items()
-        if name not in _PASSWORDS and not (name in _ADDRESSES and (credentials_in(value) or passwords_in(value)))
-    }
 
 
 async def _feed(process: Process, message: bytes) -> None:
@@ -260,10 +257,6 @@ def message_of(event: RunEvent, run: Run, journal: str, language: Language, seco
         case NeedsPerson():
             kind, text = HookEvent.PERSON, said("run {run} ({job}) needs you: {why}", why=event.why, **names)
             facts = {"rows": event.rows, "why": event.why, "commands": list(event.commands)}
-        case RunEnded():
-            # What `--json` says of it, too.
-            kind, facts, outcome = HookEvent.END, dict(closing_object(event.closing)), describe_outcome(event.closing)
-            text = said("run {run} ({job}) has ended: {outcome}", outcome=outcome, **names)
         case FileEnded():
             kind, facts = HookEvent.END, {**closing_object(event.closing), **names}
             text = said(
@@ -273,6 +266,10 @@ def message_of(event: RunEvent, run: Run, journal: str, language: Language, seco
                 steps=mark.steps if mark else 1,
                 outcome=describe_exit(event.closing),
             )
+        case RunEnded():
+            # What `--json` says of it, too.
+            kind, facts, outcome = HookEvent.END, dict(closing_object(event.closing)), describe_outcome(event.closing)
+            text = said("run {run} ({job}) has ended: {outcome}", outcome=outcome, **names)
         case _:
             raise TypeError(event)
     badge = badge_of(run.parameters)
@@ -333,7 +330,7 @@ class HookCalls:
         async with anyio.create_task_group() as group:
             pings = anyio.CancelScope()
             group.start_soon(self._ping_on, pings)
-            while not isinstance(event, RunEnded | FileEnded):
+            while not isinstance(event, RunEnded):
                 event = None
                 with anyio.move_on_at(min((hold.due for hold in holds.values()), default=math.inf)):
                     event = await events.receive()

@@ -648,11 +648,10 @@ async def _reason_to_repeat(step: JobFileStep, run: Run, journal: Journal) -> st
         return said("run {run} was taken back", run=run.name)
     file = step.order.rows.file
 
-    def has_changed() -> bool:
+    if file not in {"", STDIN} and await anyio.to_thread.run_sync(
         # A missing file has no rows left to send.
-        return Path(file).exists() and FileOnDisk(Path(file)).digest != run.source_digest
-
-    if file not in {"", STDIN} and await anyio.to_thread.run_sync(has_changed):
+        lambda: Path(file).exists() and FileOnDisk(Path(file)).digest != run.source_digest
+    ):
         return said("{file} has changed since run {run} began with it", file=printable(file), run=run.name)
     return ""
 

@@ -85,10 +85,8 @@ class RunEnded(RunEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class FileEnded(RunEvent):
+class FileEnded(RunEnded):
     """The job file of an ended run ends before its next step begins: no run ends with it. `closing` is the file's."""
-
-    closing: Closing
 
 
 def describe_outcome(closing: Closing) -> Said:
@@ -211,7 +209,7 @@ class RunReaders:
             self._tell(NeedsPerson(manual, why, commands))
         self.end(RunEnded(closing))
 
-    def end(self, event: RunEnded | FileEnded) -> None:
+    def end(self, event: RunEnded) -> None:
         if self._told:
             self._last_words = self._interrupts.after_the_end()
         self._tell(event)

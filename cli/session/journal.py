@@ -23,7 +23,6 @@ from urllib.parse import urlsplit
 import anyio
 import anyio.to_thread
 import structlog
-from rich.text import Text
 
 from billing.database.dsn import Dsn
 from billing.directory.identity import is_same
@@ -38,10 +37,10 @@ from cli.settings.places import OF_BILLING, credentials_in, journals_in, states_
 from cli.settings.settings import Settings
 from cli.show.closing import describe_end, run_again
 from cli.terminal.exits import CommandRefused, HeldElsewhere
-from cli.terminal.layout import OF_SETTINGS, labelled, render
+from cli.terminal.layout import OF_SETTINGS
 from cli.terminal.texts import printable
 from cli.terminal.waiting import waiting
-from engine.pacing.policy import ALL, Policy, describe_policy, describe_settings, policy_with, to_settings
+from engine.pacing.policy import ALL, Policy, describe_settings, policy_with, to_settings
 from jobs.spec.words import RUN, UNDO
 from texts.remedies import PROGRAM, Remedy, advise_runs, command_line, setting
 from texts.said import Said, counted, in_lines, said, text_of
@@ -547,13 +546,3 @@ async def store_policy(run: Run, policy: Policy, journal: Journal) -> None:
     other = [name for name in ALL if now.get(name) != before.get(name)]
     flags = " ".join(f"--{name} {ALL[name].shown(policy)}" for name in other)
     await journal.history.note_command(run, ourselves(), f"taken up with {flags}", describe_settings(policy, other))
-
-
-def describe_pacing(run: Run, policy: Policy) -> Text:
-    own = to_settings(policy)
-    of_run = tuple(f"{name}={text}" for name, text in run.policy.items() if own.get(name) == text)
-    pacing = labelled(said("pacing:"), describe_policy(policy))
-    if of_run:
-        kept = said("(kept with the run: {settings}; a flag or `set` changes that)", settings=of_run)
-        pacing.append(" ").append_text(render(kept, "dim"))
-    return pacing

@@ -42,7 +42,6 @@ from cli.session.control_client import serve_control
 from cli.session.events import RunReaders
 from cli.session.journal import (
     BillingTaken,
-    describe_pacing,
     locked,
     ourselves,
     refuse_ended,
@@ -95,7 +94,7 @@ from engine.job import Job
 from engine.pacing.gauges import LAST_RESERVE
 from engine.pacing.holds import StopKind
 from engine.pacing.open_files import TooFewFiles, provide_files, widest
-from engine.pacing.policy import ALL, Policy, policy_with, to_settings
+from engine.pacing.policy import ALL, Policy, describe_policy, policy_with, to_settings
 from engine.pacing.throttle import Gauge
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.intake import Intake, Repeat
@@ -505,7 +504,11 @@ class RunSession:
         except InputRefused as error:
             raise CommandRefused(text_of(error)) from error
         if not self._fresh:
-            self._screen.say(describe_pacing(run, policy))
+            pacing, own = labelled(said("pacing:"), describe_policy(policy)), to_settings(policy)
+            if of_run := tuple(f"{name}={text}" for name, text in run.policy.items() if own.get(name) == text):
+                kept = said("(kept with the run: {settings}; a flag or `set` changes that)", settings=of_run)
+                pacing.append(" ").append_text(render(kept, "dim"))
+            self._screen.say(pacing)
         await store_policy(run, policy, self._journal)
 
     def _apply_rate(self) -> None:

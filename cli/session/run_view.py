@@ -3,7 +3,7 @@
 It is built from the journal alone, with what the run's process says of itself where one works on it and is asked.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Final
 from checkpoints.overview import RunSummary
 from checkpoints.records import Stage
 from checkpoints.states import State, states_where
-from cli.session.stages import CLOSED, ENDED, STOPPED, TAKEN_BACK, StepMark, describe_stage, mark_of, stage_of
+from cli.session.stages import (
+    CLOSED,
+    DONE,
+    ENDED,
+    RUNNING,
+    STOPPED,
+    TAKEN_BACK,
+    StepMark,
+    holds_its_file,
+    mark_of,
+    stage_of,
+)
 from cli.terminal.layout import Badge, badge_of
 from cli.terminal.names import STAGE_NAMES
 from cli.terminal.texts import printable, short_moment
@@ -106,7 +117,9 @@ class RunView(RunSummary):
     def stage_text(self) -> Said:
         if self.queued is not None and not self.is_held and self.run.paused_at is None and self.stage == STOPPED:
             return self.in_queue
-        return describe_stage(self.run, self.totals, is_held=self.is_held)
+        waits = {RUNNING, STOPPED, DONE} if holds_its_file(self.run) else {RUNNING, STOPPED}
+        text = STAGE_NAMES[self.stage]
+        return said("{stage}, paused", stage=text) if self.run.paused_at and self.stage in waits else text
 
     @property
     def is_discarded(self) -> bool:
@@ -185,25 +198,22 @@ class RunView(RunSummary):
         if totals.refused:
             refused = counted("{n} row of the input refused", "{n} rows of the input refused", totals.refused)
             found.append(Need("refused", totals.refused, refused))
-        if not self.is_held and not self.has_ended and run.paused_at is None:
-            found += self._needs_somebody(totals.count_where(open=True))
-        return found
-
-    def _needs_somebody(self, left: int) -> Iterator[Need]:
-        run, note = self.run, self.note
+        left, note = totals.count_where(open=True), self.note
+        if self.is_held or self.has_ended or run.paused_at is not None:
+            return found
         if self.queued is not None:
-            if not self.queued.is_served:
-                yield Need("unserved", left, UNSERVED)
-            return
+            unserved = [] if self.queued.is_served else [Need("unserved", left, UNSERVED)]
+            return [*found, *unserved]
         if note is not None and note.given_at >= (self.began_at or note.given_at):
-            yield Need("left", left, said("a worker has left it: {why}", why=note.answer))
+            need = Need("left", left, said("a worker has left it: {why}", why=note.answer))
         elif self.stage == STOPPED:
             idle = said("nobody works on it, and it is in no queue") if self.is_shared else said("nobody works on it")
-            yield Need("idle", left, idle)
+            need = Need("idle", left, idle)
         elif run.frozen_at is None:
-            yield Need("idle", left, said("its rows are not all read, and nobody works on it"))
+            need = Need("idle", left, said("its rows are not all read, and nobody works on it"))
         else:
-            yield Need("unapproved", left, said("nobody has said yes to it"))
+            need = Need("unapproved", left, said("nobody has said yes to it"))
+        return [*found, need]
 
     @property
     def where(self) -> Said:

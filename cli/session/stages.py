@@ -5,8 +5,6 @@ from datetime import datetime
 from typing import Final
 
 from checkpoints.records import Run, Stage, Totals
-from cli.terminal.names import STAGE_NAMES
-from texts.said import Said, said
 
 PLACE: Final = "input_place."
 """The prefix of the parameters that hold the mark; they do not affect what the run does."""
@@ -62,14 +60,6 @@ CLOSED: Final = "closed"
 TAKEN_BACK: Final = "taken back"
 ENDED: Final = frozenset({DONE, CLOSED, TAKEN_BACK})
 """The stages of a run for which nothing is left to send."""
-
-
-def describe_stage(run: Run, totals: Totals, *, is_held: bool) -> Said:
-    stage = stage_of(run, totals, is_held=is_held)
-    waits = {RUNNING, STOPPED} if not holds_its_file(run) else {RUNNING, STOPPED, DONE}
-    return (
-        said("{stage}, paused", stage=STAGE_NAMES[stage]) if run.paused_at and stage in waits else STAGE_NAMES[stage]
-    )
 
 
 def stage_of(run: Run, totals: Totals, *, is_held: bool) -> str:
