@@ -101,10 +101,10 @@ def known_billings(settings: Settings, environment: Mapping[str, str]) -> KnownB
             yield from map(JournalAddress, found) if found else (journal.value,)
         beside = settings.file.parent if settings.file else Path()
         for one in listed:
-            if one.journal:
-                yield named_journal(one.journal, beside, environment)
-            elif one.address:
-                yield JournalAddress(journal_of_billing(environment, one.address))
+            if one.tables.journal:
+                yield named_journal(one.tables.journal, beside, environment)
+            elif one.tables.api.url:
+                yield JournalAddress(journal_of_billing(environment, one.tables.api.url))
 
     return KnownBillings(profiles, tuple({str(one): one for one in journals()}.values()))
 

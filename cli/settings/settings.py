@@ -352,11 +352,9 @@ PROFILE_KEYS: Final = ProfileHead.__struct_fields__
 """What only a profile of settings has; for the rest it has what the file has."""
 
 _TABLES: Final[Mapping[str, type[msgspec.Struct]]] = {
-    "api": ApiTable,
-    "database": DatabaseTable,
-    "report": Letterhead,
-    "hooks": HookTable,
-    "metrics": MetricsSettings,
+    one.encode_name: one.type
+    for one in msgspec.structs.fields(SettingsTables)
+    if isinstance(one.type, type) and issubclass(one.type, msgspec.Struct)
 }
 KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
     "": (*SettingsTables.__struct_encode_fields__, DEFAULT_PROFILE, PROFILE),
@@ -380,63 +378,87 @@ Table = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class SettingsProfile:
-    """A profile as the file has it: its badge, its own tables, and these laid over the common part.
+    """A profile of settings: its badge, its own part of the file, and its tables with the common part below them.
 
-    `address` is that of its billing, "" without one; so are the names of its `journal` and its `billing`. `origin` is
-    what has chosen the profile.
+    `billing` is the name of its billing, "" without an address; `origin` is what has chosen the profile.
     """
 
     badge: Badge
     own: Table
-    merged: Table
-    address: str
-    journal: str
+    tables: SettingsTables
     billing: str
     origin: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SettingsFile:
-    """The settings file as a text whose keys have places, and its profiles; a file that is not there is empty."""
+    """The settings file as a text whose keys have places, what stands outside of all profiles, and the profiles.
+
+    A file that is not there is empty.
+    """
 
     path: Path
     toml: Toml
+    common: Table = field(default_factory=dict)
+    profiles: Mapping[str, SettingsProfile] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path, *, named: bool = False) -> Self:
-        """Read a file that was found, or that was `named`. Raises `SettingsRefused`."""
-        if named:
-
-            def content() -> bytes | None:
-                with suppress(FileNotFoundError):
-                    return read_regular(path)
-                return None
-
-            if (toml := read_toml(content, str(path))) is None:
-                raise SettingsRefused("there is no file {file} (from --config)", file=path)
-            return cls(path, toml)
+        """Read and check a file that was found, or that was `named`. Raises `SettingsRefused`, naming the line."""
         found = FoundFile(path, said("the settings file"), setting("config", path.name))
-        return cls(path, read_toml(lambda: read_found(found), str(path)) or Toml(""))
 
-    @cached_property
-    def common(self) -> Table:
-        return {name: value for name, value in self.toml.content.items() if name not in {PROFILE, DEFAULT_PROFILE}}
+        def content() -> bytes | None:
+            with suppress(FileNotFoundError):
+                return read_regular(path) if named else read_found(found)
+            return None
 
-    @cached_property
-    def profiles(self) -> Mapping[str, SettingsProfile]:
-        """All profiles in the order of the file, whose heads are checked."""
-        found = {}
-        tables = self.toml.content.get(PROFILE)
-        for name, table in tables.items() if isinstance(tables, Mapping) else ():
-            head = as_kind({key: table[key] for key in PROFILE_KEYS if key in table}, ProfileHead)
+        toml = read_toml(content, str(path))
+        if toml is None and named:
+            raise SettingsRefused("there is no file {file} (from --config)", file=path)
+        return cls(path, toml or Toml("")).checked()
+
+    def checked(self) -> Self:
+        default, profiles = self.toml.content.get(DEFAULT_PROFILE), self.toml.content.get(PROFILE, {})
+        if default is not None and not isinstance(default, str):
+            raise self.refused(DEFAULT_PROFILE, said("it is the name of a profile of settings"))
+        if not isinstance(profiles, Mapping):
+            why = said("it is a table, [profile.NAME]; {key} chooses one", key=DEFAULT_PROFILE)
+            raise self.refused(PROFILE, why)
+        heads: dict[str, ProfileHead] = {}
+        for name, table in profiles.items():
+            key = f"{PROFILE}.{name}"
+            if not _NAME.fullmatch(name):
+                raise self.refused(key, said("a name has letters, digits, - and _, at most 40"))
+            if not isinstance(table, Mapping):
+                raise self.refused(key, said("it is a table, [profile.NAME]"))
+            head = heads[name] = self._read(table, ProfileHead, key)
+            if not head.name.isprintable():
+                raise self.refused(f"{key}.name", said("it has characters that nobody can type"))
+        common = {name: value for name, value in self.toml.content.items() if name not in {PROFILE, DEFAULT_PROFILE}}
+        self._read(common, SettingsTables, "")
+        found: dict[str, SettingsProfile] = {}
+        for name, head in heads.items():
+            own = {key: value for key, value in profiles[name].items() if key not in PROFILE_KEYS}
+            self._read(own, SettingsTables, f"{PROFILE}.{name}")
+            tables = as_kind(_laid_over(common, own), SettingsTables)
             production = name.casefold() == PRODUCTION if head.production is None else head.production
-            own = {key: value for key, value in table.items() if key not in PROFILE_KEYS}
             badge = Badge(name, " ".join(head.name.split()), production)
-            merged = _laid_over(self.common, own)
-            address = _value(merged, "api.url")
-            billing = name_of_billing(address) if address else ""
-            found[name] = SettingsProfile(badge, own, merged, address, _value(merged, "journal"), billing)
-        return found
+            found[name] = SettingsProfile(
+                badge, own, tables, name_of_billing(tables.api.url) if tables.api.url else ""
+            )
+        return replace(self, common=common, profiles=found)
+
+    def _read(self, part: Table, kind: type[Kind], prefix: str) -> Kind:
+        try:
+            for name in KNOWN if kind is SettingsTables else ():
+                inside, known = part.get(name) if name else part, KNOWN[name]
+                if isinstance(inside, Mapping):
+                    # A profile has a name, and no other profiles.
+                    of_profile = KNOWN[f"{PROFILE}.NAME"] if prefix and not name else known
+                    check_known((name,) if name else (), inside, of_profile)
+            return as_kind({one: part[one] for one in part if kind is not ProfileHead or one in PROFILE_KEYS}, kind)
+        except KeyRefused as error:
+            raise self.refused(".".join(map(str, filter(None, (prefix, *error.way)))), text_of(error)) from error
 
     def place(self, key: str, *, name: str = "") -> str:
         """The file, as `name`, and the line of a dotted key; the file alone where the line is unknown."""
@@ -447,38 +469,6 @@ class SettingsFile:
 
     def refused(self, key: str, what: str) -> SettingsRefused:
         return SettingsRefused("{place}: {key}: {what}", place=self.place(key), key=printable(key), what=what)
-
-    def check(self, *, only_heads: bool = False) -> None:
-        """Raise `SettingsRefused`, naming the line, for what is wrong with the profiles, or in any table."""
-        default, profiles = self.toml.content.get(DEFAULT_PROFILE), self.toml.content.get(PROFILE, {})
-        if default is not None and not isinstance(default, str):
-            raise self.refused(DEFAULT_PROFILE, said("it is the name of a profile of settings"))
-        if not isinstance(profiles, Mapping):
-            why = said("it is a table, [profile.NAME]; {key} chooses one", key=DEFAULT_PROFILE)
-            raise self.refused(PROFILE, why)
-        for name, table in profiles.items():
-            key = f"{PROFILE}.{name}"
-            if not _NAME.fullmatch(name):
-                raise self.refused(key, said("a name has letters, digits, - and _, at most 40"))
-            if not isinstance(table, Mapping):
-                raise self.refused(key, said("it is a table, [profile.NAME]"))
-            if (head := self._checked(table, ProfileHead, key)).name and not head.name.isprintable():
-                raise self.refused(f"{key}.name", said("it has characters that nobody can type"))
-        own = {f"{PROFILE}.{name}": one.own for name, one in self.profiles.items()}
-        for prefix, part in {} if only_heads else {"": self.common, **own}.items():
-            self._checked(part, SettingsTables, prefix)
-
-    def _checked(self, table: Table, kind: type[Kind], prefix: str) -> Kind:
-        try:
-            for name in KNOWN if kind is SettingsTables else ():
-                inside, known = table.get(name) if name else table, KNOWN[name]
-                if isinstance(inside, Mapping):
-                    # A profile has a name, and no other profiles.
-                    of_profile = KNOWN[f"{PROFILE}.NAME"] if prefix and not name else known
-                    check_known((name,) if name else (), inside, of_profile)
-            return as_kind({one: table[one] for one in table if kind is not ProfileHead or one in PROFILE_KEYS}, kind)
-        except KeyRefused as error:
-            raise self.refused(".".join(map(str, filter(None, (prefix, *error.way)))), text_of(error)) from error
 
     def chosen(self, flag: str | None, environment: Mapping[str, str]) -> SettingsProfile | None:
         """The chosen profile, None for a file without profiles. Raises `SettingsRefused`."""
@@ -530,9 +520,8 @@ class SettingsFile:
         """
         users: dict[tuple[str, ...], SettingsProfile] = {}
         for last in self.profiles.values():
-            name, database = last.badge.profile, _value(last.merged, "database.address")
-            for key in ("journal", "metrics.file"):
-                file = _value(last.merged, key)
+            name, tables = last.badge.profile, last.tables
+            for key, file in (("journal", tables.journal or ""), ("metrics.file", tables.metrics.file or "")):
                 is_shared = is_postgres(file) or (key == "metrics.file" and "{run}" in file)
                 if not (file and last.billing) or is_shared:
                     continue
@@ -541,15 +530,16 @@ class SettingsFile:
                         "{place}: {key}: {file} would be that of the profiles of settings {first} and {last}, "
                         "which are different billings. Give each profile its own, or none: then each billing has "
                         "its own",
-                        place=self.place(key if _value(self.toml.content, key) else f"{PROFILE}.{name}.{key}"),
+                        place=self.place(f"{PROFILE}.{name}.{key}" if _part(self.common, key) is None else key),
                         key=key,
                         file=printable(file),
                         first=first.badge.profile,
                         last=name,
                     )
-            if not (is_postgres(last.journal) and database and last.billing):
+            journal, database = tables.journal or "", tables.database.address
+            if not (is_postgres(journal) and database and last.billing):
                 continue
-            if (first := users.setdefault((last.journal, database, ""), last)).billing != last.billing:
+            if (first := users.setdefault((journal, database, ""), last)).billing != last.billing:
                 raise SettingsRefused(
                     "{place}: the profiles of settings {first} and {last} have one database, so they are one "
                     "billing by two addresses. A journal tells billings apart by the address: keep one of them",
@@ -564,10 +554,7 @@ def has_default_profile(path: Path) -> bool:
 
 
 def profiles_in(path: Path) -> list[SettingsProfile]:
-    """The profiles in a settings file, none where they cannot be read. Raises `SettingsRefused`."""
-    file = SettingsFile.read(path)
-    file.check(only_heads=True)
-    return list(file.profiles.values())
+    return list(SettingsFile.read(path).profiles.values())
 
 
 def _laid_over(common: Table, own: Table) -> dict[str, object]:
@@ -584,11 +571,6 @@ def _part(content: Table, key: str) -> object:
     for name in key.split("."):
         part = part.get(name) if isinstance(part, Mapping) else None
     return part
-
-
-def _value(content: Table, key: str) -> str:
-    part = _part(content, key)
-    return part if isinstance(part, str) else ""
 
 
 @dataclass(frozen=True)
@@ -791,10 +773,9 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         )
     path = flags.config or folder / SETTINGS_FILE
     file = SettingsFile.read(path, named=flags.config is not None)
-    file.check()
     profile = file.chosen(flags.profile, environment)
     file.refuse_shared()
-    found = as_kind(_laid_over(file.common, profile.own if profile else {}), SettingsTables)
+    found = profile.tables if profile else as_kind(file.common, SettingsTables)
     if found.jobs or found.hooks != HookTable():
         # It names code that is run, so whoever may write it may run code, also where it was named.
         FoundFile(path, said("the settings file"), is_run=True).check()
@@ -917,11 +898,11 @@ def _journals_of_others(
     for name, one in file.profiles.items():
         if name == profile.badge.profile:
             continue
-        if one.journal:
+        if one.tables.journal:
             with suppress(JournalError):
-                found[name] = named_journal(one.journal, file.path.parent, environment)
-        elif one.address:
-            found[name] = JournalAddress(journal_of_billing(environment, one.address))
+                found[name] = named_journal(one.tables.journal, file.path.parent, environment)
+        elif one.tables.api.url:
+            found[name] = JournalAddress(journal_of_billing(environment, one.tables.api.url))
         another = api_url and one.billing not in {"", name_of_billing(api_url)} and not journal.value.is_shared
         if another and name in found and journal.value.path.resolve() == found[name].path.resolve():
             raise SettingsRefused(
@@ -968,7 +949,7 @@ def _journal(choose: _Chooser, folder: Path, api_url: str) -> SettingValue[Journ
 
 def _is_taken(here: Path, profiles: Mapping[str, SettingsProfile], beside: Path) -> bool:
     FoundFile(here, said("the journal"), setting("journal", here.name)).check()
-    if any(beside / in_full(one.journal) == here for one in profiles.values() if one.journal):
+    if any(beside / in_full(one.tables.journal) == here for one in profiles.values() if one.tables.journal):
         return False
     if len({one.billing for one in profiles.values()} - {""}) > 1:
         raise SettingsRefused(
