@@ -46,11 +46,10 @@ from cli.commands.execution import advise_typed, errors_shown, wear_badge
 from cli.metrics.reader import LOOPBACK
 from cli.session.journal import unfinished
 from cli.session.order import plans_beside
-from cli.session.session import one_billing
+from cli.session.session import one_billing, profile_of, profile_path
 from cli.session.vaults import keys_of
 from cli.settings.flags import Flags, grouped
 from cli.settings.places import without_credentials
-from cli.settings.profiles import profile_of, profile_path
 from cli.settings.settings import Settings, load
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Facts, Hanging, command, render, steps_list
