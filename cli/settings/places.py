@@ -427,13 +427,42 @@ class Credentials:
                 key=key,
             )
         self.names[key] = name
-        text, why = self._read(name)
-        if why is not None:
-            place = self._place(key)
-            self.unread[key] = said(
-                "{place}: {key} is the credential {name}, and {why}", place=place, key=key, name=name, why=why
+        loads = f"LoadCredentialEncrypted={name}:{PROGRAM}.{name}"
+        encrypt = f"systemd-ask-password -n | systemd-creds encrypt --name={name} - {_KEPT}{name}"
+        if not self._folder:
+            why = said(
+                "only what systemd starts has credentials ({variable} is not set). Let it start the command:\n"
+                "{command}",
+                variable=FOLDER,
+                command=f"systemd-run --pty --property={loads} {PROGRAM} …",
             )
-        return text
+        else:
+            try:
+                descriptor = os.open(Path(self._folder) / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+                with os.fdopen(descriptor, "rb") as file:
+                    text = file.read(_LONGEST_SECRET + 1).decode().removesuffix("\n").removesuffix("\r")
+                if text.isprintable() and 0 < len(text) < _LONGEST_SECRET:
+                    return text
+                why = said("it is empty, or no secret of one line: encrypt it anew:\n{command}", command=encrypt)
+            except FileNotFoundError:
+                why = said(
+                    "the service was not given it. Encrypt it:\n{command}\nand let the unit name it, in [Service]:\n"
+                    "{line}",
+                    command=encrypt,
+                    line=loads,
+                )
+            except OSError as error:
+                why = said("it cannot be read: {reason}", reason=reason_of(error))
+            except UnicodeDecodeError:
+                why = said("it is not UTF-8")
+        self.unread[key] = said(
+            "{place}: {key} is the credential {name}, and {why}",
+            place=self._place(key),
+            key=key,
+            name=name,
+            why=why,
+        )
+        return ""
 
     def require(self, table: str) -> None:
         """Raise `SettingsRefused` for what of the table, or of this key, could not be read."""
@@ -448,37 +477,6 @@ class Credentials:
         return counted(
             "{place}: credential {names}", "{place}: credentials {names}", len(names), place=place, names=names
         )
-
-    def _read(self, name: str) -> tuple[str, Said | None]:
-        """The text of a credential, without the end of its line; or why it cannot be read, and what to do."""
-        loads = f"LoadCredentialEncrypted={name}:{PROGRAM}.{name}"
-        if not self._folder:
-            return "", said(
-                "only what systemd starts has credentials ({variable} is not set). Let it start the command:\n"
-                "{command}",
-                variable=FOLDER,
-                command=f"systemd-run --pty --property={loads} {PROGRAM} …",
-            )
-        words = ("systemd-ask-password", "-n", "|", "systemd-creds", "encrypt", f"--name={name}", "-", _KEPT + name)
-        try:
-            descriptor = os.open(Path(self._folder) / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            with os.fdopen(descriptor, "rb") as file:
-                text = file.read(_LONGEST_SECRET + 1).decode().removesuffix("\n").removesuffix("\r")
-        except FileNotFoundError:
-            return "", said(
-                "the service was not given it. Encrypt it:\n{command}\nand let the unit name it, in [Service]:\n"
-                "{line}",
-                command=" ".join(words),
-                line=loads,
-            )
-        except OSError as error:
-            return "", said("it cannot be read: {reason}", reason=reason_of(error))
-        except UnicodeDecodeError:
-            return "", said("it is not UTF-8")
-        if text.isprintable() and 0 < len(text) < _LONGEST_SECRET:
-            return text, None
-        encrypt = " ".join(words)
-        return "", said("it is empty, or no secret of one line: encrypt it anew:\n{command}", command=encrypt)
 
 
 def vault_key_of(given: Hidden, folder: Path, place: str, hidden: Credentials) -> Secret:
