@@ -411,9 +411,10 @@ def save_order(
     output: Path | None = None,
     force: bool,
 ) -> Closing:
-    """Write the order of a command line as a job file.
+    """Write the order of a command line as a job file of one step; nothing is run.
 
-    Raises `CommandRefused`, also for options that a job file cannot hold.
+    Raises `CommandRefused` for options that a job file cannot hold, for secrets, for an existing file, and for one
+    that cannot be written.
     """
     if names := [words for name, words in typed.items() if name not in SAVED | SAVING]:
         raise CommandRefused(
@@ -425,8 +426,39 @@ def save_order(
                 command=command_line("run", f"FILE{TOML}"),
             )
         )
-    given = {name: _toml_value(name, value) for name, value in sorted(pacing.typed.items())}
-    save(order, path, given, output=output, skip_bad=told.consent.skip_bad, force=force)
+    if path.suffix != TOML:
+        raise CommandRefused(
+            "{path}: the name of a job file ends in {suffix}, or `run` would take it for a job",
+            path=printable(path),
+            suffix=TOML,
+        )
+    secret = next((one.name for one in order.kind.parameters if one.secret and order.parameters.get(one.name)), None)
+    if secret is not None:
+        raise CommandRefused(
+            "{name} is a secret: no job file keeps one. Let a column of the rows say it", name=secret
+        )
+    folder = path.absolute().parent
+    step = _keys_of_order(order, folder)
+    step |= {"output": _relative(str(output.absolute()), folder) if output else "", "skip_bad": told.consent.skip_bad}
+    keys = {name: step[name] for name in KEYS if step.get(name)}
+    tables = {name: keys.pop(name) for name in list(keys) if isinstance(keys[name], dict)}
+    # In the usual layout: the tables of a step come after it, each under its own header.
+    paced = {name: _toml_value(name, value) for name, value in sorted(pacing.typed.items())}
+    parts = [tomli_w.dumps({"format": FORMAT, **({RUN: paced} if paced else {})})]
+    parts += [f"[[{STEP}]]\n{tomli_w.dumps(keys, multiline_strings=True)}"]
+    parts += [f"[{STEP}.{name}]\n{tomli_w.dumps(table)}" for name, table in tables.items()]
+    text = "\n".join(parts)
+    if text != from_bytes(text):
+        raise CommandRefused(said("a job file is UTF-8, and the name of a file in it is not: rename that file"))
+    try:
+        with path.open("w" if force else "x", encoding="utf-8", newline="\n") as written:
+            written.write(text)
+    except FileExistsError as error:
+        raise CommandRefused(
+            "{path} is there already: name another file, or give {flag}", path=printable(path), flag=setting("force")
+        ) from error
+    except OSError as error:
+        raise CommandRefused("{path} cannot be written: {why}", path=printable(path), why=reason_of(error)) from error
     file = printable(path, WHOLE)
     done = said(
         "Saved as {path}; nothing was sent. Run it with: {command}", path=file, command=command_line("run", file)
@@ -443,47 +475,6 @@ def _toml_value(name: str, value: str | bool) -> object:  # noqa: FBT001 - one s
         with suppress(ValueError):
             return kind(value)
     return value
-
-
-def save(
-    order: Order, path: Path, pacing: Mapping[str, object], *, output: Path | None, skip_bad: bool, force: bool
-) -> None:
-    """Write an order as a job file of one step, with `pacing` by the keys of `[run]`; nothing is run.
-
-    Raises `CommandRefused` for an existing file, one that cannot be written, and for secrets.
-    """
-    if path.suffix != TOML:
-        raise CommandRefused(
-            "{path}: the name of a job file ends in {suffix}, or `run` would take it for a job",
-            path=printable(path),
-            suffix=TOML,
-        )
-    secret = next((one.name for one in order.kind.parameters if one.secret and order.parameters.get(one.name)), None)
-    if secret is not None:
-        raise CommandRefused(
-            "{name} is a secret: no job file keeps one. Let a column of the rows say it", name=secret
-        )
-    folder = path.absolute().parent
-    step = _keys_of_order(order, folder)
-    step |= {"output": _relative(str(output.absolute()), folder) if output else "", "skip_bad": skip_bad}
-    keys = {name: step[name] for name in KEYS if step.get(name)}
-    tables = {name: keys.pop(name) for name in list(keys) if isinstance(keys[name], dict)}
-    # In the usual layout: the tables of a step come after it, each under its own header.
-    parts = [tomli_w.dumps({"format": FORMAT, **({RUN: pacing} if pacing else {})})]
-    parts += [f"[[{STEP}]]\n{tomli_w.dumps(keys, multiline_strings=True)}"]
-    parts += [f"[{STEP}.{name}]\n{tomli_w.dumps(table)}" for name, table in tables.items()]
-    text = "\n".join(parts)
-    if text != from_bytes(text):
-        raise CommandRefused(said("a job file is UTF-8, and the name of a file in it is not: rename that file"))
-    try:
-        with path.open("w" if force else "x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-    except FileExistsError as error:
-        raise CommandRefused(
-            "{path} is there already: name another file, or give {flag}", path=printable(path), flag=setting("force")
-        ) from error
-    except OSError as error:
-        raise CommandRefused("{path} cannot be written: {why}", path=printable(path), why=reason_of(error)) from error
 
 
 def _keys_of_order(order: Order, folder: Path) -> dict[str, Any]:

@@ -51,7 +51,6 @@ METRICS: Final[Mapping[str, str]] = MappingProxyType(
 """The help of all metrics, in their order."""
 LOOPBACK: Final = "127.0.0.1"
 PATH: Final = "/metrics"
-LIMITS: Final = DoorLimits(clients=8, idle=60.0, unread=5.0, ending=1.0)
 READABLE: Final = 0o644
 """The exporter is another user. Nothing in the file is secret or of a person."""
 RUN_PLACE: Final = "{run}"
@@ -113,7 +112,7 @@ async def serve_metrics(port: int, text: Callable[[], str]) -> None:
     listening.settimeout(0)
     log.info("metrics are served", address=f"http://{LOOPBACK}:{listening.getsockname()[1]}{PATH}")
     try:
-        await serve_clients(listening, metrics_application(text), LIMITS)
+        await serve_clients(listening, metrics_application(text), DoorLimits(clients=8))
     finally:
         listening.close()
 

@@ -55,7 +55,6 @@ TASK: Final = "resume"
 NOTE: Final = "worker"
 """The command under which a worker notes that it has left a run to a person."""
 
-_CONNECTIONS: Final = 4
 _TABLES: Final = "select to_regclass('procrastinate_jobs') is not null as there"
 _RUNS: Final = """
 select args->>'run' as run, args->>'target' as target, status = 'doing' as given_out, priority, attempts,
@@ -278,7 +277,7 @@ async def open_queue(journal: JournalAddress) -> AsyncIterator["procrastinate.Ap
         conninfo=address.url,
         kwargs=parameters_of(address),
         min_size=1,
-        max_size=_CONNECTIONS,
+        max_size=4,
         timeout=CONNECT_SECONDS,
     )
     try:
@@ -303,13 +302,7 @@ def facts_of_queue(address: PostgresAddress) -> QueueFacts:
 # ---- handing a run in, which is made ready where it was typed ----------------------------------------------------
 
 
-ELSEWHERE: Mapping[str, str] = {
-    "corrects": "--continue",
-    "record": "--record",
-    "page": "--page",
-    "output": "--output",
-    "save": "--save",
-}
+ELSEWHERE: Final = ("corrects", "record", "page", "output", "save")
 """What needs the process that sends to be this one, by the names of the command's parameters."""
 
 
