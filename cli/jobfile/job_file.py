@@ -65,7 +65,6 @@ from jobs.catalogue.catalogue import Catalogue
 from jobs.catalogue.typed_call import CALL, OWN, YES
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.errors import ParameterRefused
-from jobs.spec.spec import JobSpec
 from jobs.spec.toml_places import KeyRefused, Toml, check_known
 from jobs.spec.toml_places import Path as Way
 from texts.remedies import Remedy, command_line, setting
@@ -307,11 +306,18 @@ def _step(path: Path, index: int, step: dict[str, Any], catalogue: Catalogue) ->
     folder = path.parent.absolute()
     own, calls = ({key: step[key] for key in keys if key in step} for keys in (_ROW_KEYS, _CALL_KEYS))
     calls["fields"] = ",".join(calls.get("fields", ()))
+    calling, spec = CallFlags(**calls).parameters, catalogue.get(job)
+    files = {one.name for one in (spec.parameters if spec else ()) if one.makes_file or one.reads_file}
+    given = _texts(step.get("set"))
+    if twice := next((name for name in calling if name in given), None):
+        why = said("{key} is given twice: in the step, and in its set", key=twice)
+        raise KeyRefused("step {number}: {error}", (*way, "set", twice), number=index + 1, error=why)
     try:
+        given |= {name: str(folder / in_full(given[name])) for name in files & given.keys() if given[name]}
         order = parse_order(
             job,
             parse_input(step.get("file"), RowFlags(**own), folder, step.get("columns"), _texts(step.get("map"))),
-            _given_values(_texts(step.get("set")), CallFlags(**calls).parameters, catalogue.get(job), folder),
+            {**given, **calling},
             catalogue,
             parse_repeat(again=step.get("again", False), another_billing=step.get("another_billing", False)),
             SharedAccountsRule(shared) if shared is not None else None,
@@ -323,18 +329,6 @@ def _step(path: Path, index: int, step: dict[str, Any], catalogue: Catalogue) ->
     _check_dates(way, step, order)
     output = path.parent / step["output"] if step.get("output") else None
     return JobFileStep(index + 1, order, output, step.get("skip_bad", False), step.get("go_on", False))
-
-
-def _given_values(
-    given: Mapping[str, str], calling: Mapping[str, str], spec: JobSpec | None, folder: Path
-) -> dict[str, str]:
-    if twice := next((name for name in calling if name in given), None):
-        raise CommandRefused("{key} is given twice: in the step, and in its set", key=twice)
-    files = {one.name for one in (spec.parameters if spec else ()) if one.makes_file or one.reads_file}
-    values = {
-        name: str(folder / in_full(value)) if name in files and value else value for name, value in given.items()
-    }
-    return {**values, **calling}
 
 
 def _check_pacing(pacing: Mapping[str, object]) -> None:

@@ -78,6 +78,10 @@ TWICE_PIPED = '[[step]]\njob = "balances"\nfile = "-"\n[[step]]\njob = "payments
             '[[step]]\njob = "operator"\nsql = """\nupdate a\n  job = "no key"\n"""\nset = {operator = 5}\n',
             ["line 3, column 1", "does not begin a select"],
         ),
+        (
+            '[[step]]\njob = "call"\nmodel = "Users"\nset = {model = "A"}\n',
+            ["line 4, column 8", "step 1: model is given twice: in the step, and in its set"],
+        ),
         ('[[step]]\njob = "balancs"\n', ["строка 2, позиция 1: шаг 1: задания 'balancs' нет"]),
         ('[[step]]\njob = "balances"\nset = { amonut = "5" }\n', ["строка 3, позиция 9: шаг 1: "]),
         ('[[step]]\njob = "balances"\ncolour = 1\n', ["строка 3, позиция 1: ключа 'colour' здесь нет"]),
