@@ -352,9 +352,9 @@ PROFILE_KEYS: Final = ProfileHead.__struct_fields__
 """What only a profile of settings has; for the rest it has what the file has."""
 
 _TABLES: Final[Mapping[str, type[msgspec.Struct]]] = {
-    one.encode_name: one.type
-    for one in msgspec.structs.fields(SettingsTables)
-    if isinstance(one.type, type) and issubclass(one.type, msgspec.Struct)
+    name: type(table)
+    for name, table in zip(SettingsTables.__struct_encode_fields__, SettingsTables.__struct_defaults__, strict=True)
+    if isinstance(table, msgspec.Struct)
 }
 KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
     "": (*SettingsTables.__struct_encode_fields__, DEFAULT_PROFILE, PROFILE),
