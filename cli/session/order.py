@@ -101,7 +101,8 @@ def parse_order(
     """The order of a command line or a job file; nothing is read yet.
 
     Values in `given` that are not parameters of the job are bound to the `:names` of a select. Raises
-    `CommandRefused` and `ParameterRefused`.
+    `CommandRefused`; `ParameterRefused`, also for a file of the job that cannot be read or has another digest than
+    the given one; and `InputRefused` for a map that cannot be used.
     """
     if rows.file and rows.sql:
         raise CommandRefused(
@@ -111,40 +112,31 @@ def parse_order(
     names, declared = select_of(rows.sql).parameters if rows.sql else (), {one.name for one in wanted.parameters}
     bound = {name: given[name] for name in names if name in given and name not in declared}
     own = {name: value for name, value in given.items() if name not in bound}
-    parameters = _with_files(wanted, parameters_of(wanted, own))
-    batch = new_batch()
-    values, secrets = seal_parameters(wanted.parameters, parameters, batch)
-    return Order(wanted, values, replace(rows, values=bound), enter, batch, secrets, shared_accounts)
-
-
-def _with_files(wanted: JobSpec, parameters: Mapping[str, str]) -> dict[str, str]:
-    """The parameters with whole paths of the files that the job reads, and with their digests.
-
-    Raises `ParameterRefused` for a file that cannot be read, or has another digest than the given one, and
-    `InputRefused` for a map that cannot be used.
-    """
-    values, faults = dict(parameters), list[str]()
+    parameters, faults = dict(parameters_of(wanted, own)), list[str]()
+    # Whole paths of the files that the job reads, and their digests.
     read = [one for one in wanted.parameters if one.reads_file]
     for one in read:
-        if given := values.get(one.name):
-            values[one.name] = str(Path.cwd() / in_full(given))
+        if path := parameters.get(one.name):
+            parameters[one.name] = str(Path.cwd() / in_full(path))
     if wanted.special is Special.IMPORT:
-        values = with_files_of_map(values)
+        parameters = with_files_of_map(parameters)
     for one in read:
-        if not (path := values.get(one.name)):
+        if not (path := parameters.get(one.name)):
             continue
         try:
             digest = FileOnDisk(Path(path)).digest
         except InputRefused as error:
             faults.append(said("{name}: {error}", name=one.name, error=error))
             continue
-        if values.setdefault(one.digest_name, digest) != digest:
+        if parameters.setdefault(one.digest_name, digest) != digest:
             faults.append(
                 said("{name}: {file} has another SHA-256 than this", name=one.digest_name, file=printable(path))
             )
     if faults:
         raise ParameterRefused(in_lines(faults))
-    return values
+    batch = new_batch()
+    values, secrets = seal_parameters(wanted.parameters, parameters, batch)
+    return Order(wanted, values, replace(rows, values=bound), enter, batch, secrets, shared_accounts)
 
 
 def parse_repeat(*, again: bool, another_billing: bool) -> Repeat:
