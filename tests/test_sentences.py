@@ -92,7 +92,7 @@ FOR_A_REASON = {
     "cli/metrics/reader.py": "the helps of metrics, the same in every language",
     "cli/page/application.py: <!DOCTYPE": "HTML",
     "cli/page/application.py: inline": "HTTP",
-    "cli/session/journal.py: taken up with": "a log event",
+    "cli/session/run_session.py: taken up with": "a log event",
     "cli/commands/resume.py: taken up with": "a command as it was typed, in the history of the run",
     "cli/session/stages.py": "the stages of --json",
     "cli/settings/order_flags.py: The job": "the name of a panel, which tools/syntax.py collects",

@@ -40,7 +40,7 @@ from cli.terminal.exits import CommandRefused, HeldElsewhere
 from cli.terminal.layout import OF_SETTINGS
 from cli.terminal.texts import printable
 from cli.terminal.waiting import waiting
-from engine.pacing.policy import ALL, Policy, describe_settings, policy_with, to_settings
+from engine.pacing.policy import ALL, Policy, policy_with
 from jobs.spec.words import RUN, UNDO
 from texts.remedies import PROGRAM, Remedy, advise_runs, command_line, setting
 from texts.said import Said, counted, in_lines, said, text_of
@@ -536,13 +536,3 @@ def stored_policy(run: Run) -> Policy:
         raise CommandRefused(
             "run {run} keeps a setting that cannot be read: {error}", run=run.name, error=error
         ) from error
-
-
-async def store_policy(run: Run, policy: Policy, journal: Journal) -> None:
-    before, now = run.policy, to_settings(policy)
-    if now == before:
-        return
-    await journal.keep_policy(run, now)
-    other = [name for name in ALL if now.get(name) != before.get(name)]
-    flags = " ".join(f"--{name} {ALL[name].shown(policy)}" for name in other)
-    await journal.history.note_command(run, ourselves(), f"taken up with {flags}", describe_settings(policy, other))

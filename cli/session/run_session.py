@@ -47,7 +47,6 @@ from cli.session.journal import (
     refuse_ended,
     remembered,
     require_undoable,
-    store_policy,
     unfinished,
 )
 from cli.session.order import (
@@ -94,7 +93,7 @@ from engine.job import Job
 from engine.pacing.gauges import LAST_RESERVE
 from engine.pacing.holds import StopKind
 from engine.pacing.open_files import TooFewFiles, provide_files, widest
-from engine.pacing.policy import ALL, Policy, describe_policy, policy_with, to_settings
+from engine.pacing.policy import ALL, Policy, describe_policy, describe_settings, policy_with, to_settings
 from engine.pacing.throttle import Gauge
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.intake import Intake, Repeat
@@ -503,13 +502,21 @@ class RunSession:
             ) from error
         except InputRefused as error:
             raise CommandRefused(text_of(error)) from error
+        now = to_settings(policy)
         if not self._fresh:
-            pacing, own = labelled(said("pacing:"), describe_policy(policy)), to_settings(policy)
-            if of_run := tuple(f"{name}={text}" for name, text in run.policy.items() if own.get(name) == text):
+            pacing = labelled(said("pacing:"), describe_policy(policy))
+            if of_run := tuple(f"{name}={text}" for name, text in run.policy.items() if now.get(name) == text):
                 kept = said("(kept with the run: {settings}; a flag or `set` changes that)", settings=of_run)
                 pacing.append(" ").append_text(render(kept, "dim"))
             self._screen.say(pacing)
-        await store_policy(run, policy, self._journal)
+        if now != run.policy:
+            await self._journal.keep_policy(run, now)
+            other = [name for name in ALL if now.get(name) != run.policy.get(name)]
+            flags, settings = (
+                " ".join(f"--{name} {ALL[name].shown(policy)}" for name in other),
+                describe_settings(policy, other),
+            )
+            await self._journal.history.note_command(run, ourselves(), f"taken up with {flags}", settings)
 
     def _apply_rate(self) -> None:
         self._session.gateway.rate.per_second = self._live_policy.policy.rate

@@ -24,7 +24,7 @@ from cli.settings.places import (
     state_folder,
     without_credentials,
 )
-from cli.settings.settings import Settings, has_default_profile, profiles_in
+from cli.settings.settings import DEFAULT_PROFILE, Settings, SettingsFile, profiles_in
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.layout import badge_of
 from texts.remedies import SETTINGS_FILE, SETTINGS_PROFILE, setting
@@ -75,7 +75,7 @@ def without_profile(flags: Flags, environment: Mapping[str, str]) -> Flags:
 
 def without_profile_or_default(flags: Flags, environment: Mapping[str, str], folder: Path) -> Flags:
     """The same, unless the settings file has a default. Raises `SettingsRefused`."""
-    has_default = has_default_profile(flags.config or folder / SETTINGS_FILE)
+    has_default = SettingsFile.read(flags.config or folder / SETTINGS_FILE).toml.content.get(DEFAULT_PROFILE)
     return flags if has_default else without_profile(flags, environment)
 
 

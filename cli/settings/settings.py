@@ -549,10 +549,6 @@ class SettingsFile:
                 )
 
 
-def has_default_profile(path: Path) -> bool:
-    return bool(SettingsFile.read(path).toml.content.get(DEFAULT_PROFILE))
-
-
 def profiles_in(path: Path) -> list[SettingsProfile]:
     return list(SettingsFile.read(path).profiles.values())
 
