@@ -512,11 +512,8 @@ class RunSession:
         if now != run.policy:
             await self._journal.keep_policy(run, now)
             other = [name for name in ALL if now.get(name) != run.policy.get(name)]
-            flags, settings = (
-                " ".join(f"--{name} {ALL[name].shown(policy)}" for name in other),
-                describe_settings(policy, other),
-            )
-            await self._journal.history.note_command(run, ourselves(), f"taken up with {flags}", settings)
+            flags, text = [f"--{name} {ALL[name].shown(policy)}" for name in other], describe_settings(policy, other)
+            await self._journal.history.note_command(run, ourselves(), f"taken up with {' '.join(flags)}", text)
 
     def _apply_rate(self) -> None:
         self._session.gateway.rate.per_second = self._live_policy.policy.rate
