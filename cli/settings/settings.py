@@ -810,6 +810,27 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         charset = replace(charset, value=charset_named(charset.value))
     except SettingsError as error:
         raise SettingsRefused("{error} (from {origin})", error=error, origin=charset.origin) from error
+    language, timeout = choose("language"), choose("timeout")
+    if not language.value:
+        language = SettingValue(system_language(environment), said("the system's locale"))
+    elif language.value not in LANGUAGES:
+        raise SettingsRefused(
+            "{given!r} ({origin}) is not a language; there are: {known}",
+            given=printable(language.value),
+            origin=language.origin,
+            known=LANGUAGES,
+        )
+    # Checked here and not by the flag, whose help would show the range in a column that narrows all others.
+    seconds = float(timeout.value)
+    # NaN compares false with everything.
+    if not SHORTEST_TIMEOUT <= seconds <= _LONGEST_TIMEOUT:
+        raise SettingsRefused(
+            "{place}: {given} is not a valid time-out: give seconds, from {least} up to {most}",
+            place=timeout.origin,
+            given=f"{seconds:g}",
+            least=f"{SHORTEST_TIMEOUT:g}",
+            most=Quantity(_LONGEST_TIMEOUT),
+        )
     journal = _journal(choose, folder, api_url.value)
     others = _journals_of_others(profile, file, journal, api_url.value, environment) if profile else {}
     return Settings(
@@ -825,9 +846,9 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         ),
         database_charset=charset,
         journal=journal,
-        timeout=_timeout(choose("timeout")),
+        timeout=replace(timeout, value=seconds),
         vault_key=SettingValue(keys, hidden.origin("vault_key", vault_key.origin)),
-        language=_language(choose("language"), environment),
+        language=language,
         letterhead=found.report,
         hooks=hooks_of(found.hooks, path.parent, choose.origin, hidden),
         metrics=metrics_of(found.metrics, path.parent, choose.origin),
@@ -955,32 +976,3 @@ def _is_taken(here: Path, profiles: Mapping[str, SettingsProfile], beside: Path)
             key=f'journal = "{here.name}"',
         )
     return True
-
-
-def _language(chosen: SettingValue[str], environment: Mapping[str, str]) -> SettingValue[str]:
-    """The language of reports: variable, file, then the system's. Raises `SettingsRefused` for an unknown one."""
-    if not chosen.value:
-        return SettingValue(system_language(environment), said("the system's locale"))
-    if chosen.value not in LANGUAGES:
-        raise SettingsRefused(
-            "{given!r} ({origin}) is not a language; there are: {known}",
-            given=printable(chosen.value),
-            origin=chosen.origin,
-            known=LANGUAGES,
-        )
-    return chosen
-
-
-def _timeout(chosen: SettingValue[float | str]) -> SettingValue[float]:
-    # Checked here and not by the flag, whose help would show the range in a column that narrows all others.
-    seconds, most = float(chosen.value), Quantity(_LONGEST_TIMEOUT)
-    # NaN compares false with everything.
-    if not SHORTEST_TIMEOUT <= seconds <= _LONGEST_TIMEOUT:
-        raise SettingsRefused(
-            "{place}: {given} is not a valid time-out: give seconds, from {least} up to {most}",
-            place=chosen.origin,
-            given=f"{seconds:g}",
-            least=f"{SHORTEST_TIMEOUT:g}",
-            most=most,
-        )
-    return SettingValue(seconds, chosen.origin, chosen.of_file)
