@@ -428,7 +428,8 @@ class Credentials:
             )
         self.names[key] = name
         loads = f"LoadCredentialEncrypted={name}:{PROGRAM}.{name}"
-        encrypt = f"systemd-ask-password -n | systemd-creds encrypt --name={name} - {_KEPT}{name}"
+        words = ("systemd-ask-password", "-n", "|", "systemd-creds", "encrypt", f"--name={name}", "-", _KEPT + name)
+        encrypt = " ".join(words)
         if not self._folder:
             why = said(
                 "only what systemd starts has credentials ({variable} is not set). Let it start the command:\n"
