@@ -25,8 +25,7 @@ from cli.jobfile.job_file import FORMAT, KEYS, NUMBER, RUN, STEP, SWITCH, TABLE,
 from cli.main import COMMANDS, Product, app
 from cli.metrics.reader import METRICS, kind_of
 from cli.settings.pacing_flags import Pacing
-from cli.settings.settings import SETTINGS
-from cli.settings.tables import KNOWN, PROFILE, FileHead, ProfileHead, SettingsTables
+from cli.settings.settings import KNOWN, PROFILE, SETTINGS, FileHead, ProfileHead, SettingsTables
 from cli.terminal import exits
 from cli.terminal.exits import Exit
 from cli.terminal.options import options_of

@@ -44,12 +44,11 @@ from checkpoints.stores import is_there
 from cli.commands.execution import advise_typed, errors_shown, wear_badge
 from cli.metrics.reader import LOOPBACK
 from cli.session.journal import unfinished
-from cli.session.plans import plans_beside
-from cli.session.session import one_billing
+from cli.session.order import plans_beside
+from cli.session.session import one_billing, profile_of, profile_path
 from cli.session.vaults import keys_of
 from cli.settings.flags import Flags
 from cli.settings.places import without_credentials
-from cli.settings.profiles import profile_of, profile_path
 from cli.settings.settings import Settings, load
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Facts, Hanging, command, render, steps_list
@@ -266,8 +265,8 @@ async def _hooks(examined: Examined) -> AsyncIterator[Finding]:
 
 async def _metrics(examined: Examined) -> AsyncIterator[Finding]:
     file, port = examined.settings.metrics.file, examined.settings.metrics.port
-    if file is not None and not os.access(file.parent, os.W_OK | os.X_OK):
-        yield noted("{file}: its folder is not there, or cannot be written", file=printable(str(file), WHOLE))
+    if file is not None and not os.access(Path(file).parent, os.W_OK | os.X_OK):
+        yield noted("{file}: its folder is not there, or cannot be written", file=printable(file, WHOLE))
     if port is not None:
         try:
             socket.create_server((LOOPBACK, port)).close()

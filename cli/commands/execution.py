@@ -18,13 +18,11 @@ from checkpoints.errors import JournalError, NoSuchRun
 from checkpoints.journal import Journal
 from checkpoints.journal_file import why_unwritable
 from cli.service.service_manager import ServiceManager, outcome_of, service_manager, show_to
-from cli.session.journal import JournalAbsent, open_existing
-from cli.session.which_billing import database_address
+from cli.session.journal import JournalAbsent, database_address, open_existing
 from cli.settings.flags import Consent, Detaching, Flags
 from cli.settings.pacing_flags import Pacing
 from cli.settings.places import IN_FOLDER, state_folder, without_password, without_user
-from cli.settings.settings import BUILT_IN, Settings, load
-from cli.settings.tables import IN_HOOK
+from cli.settings.settings import BUILT_IN, IN_HOOK, Settings, load
 from cli.show.closing import Closing, closing_object
 from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, again_after, code_of
 from cli.terminal.language import language
@@ -38,7 +36,7 @@ from texts.remedies import PROGRAM, advise_settings, command_line, setting
 from texts.said import in_lines, said, text_of
 
 if TYPE_CHECKING:
-    from cli.session.events import OpenReader
+    from cli.session.events import RunReader
     from cli.session.session import Invocation
 
     RunWork: TypeAlias = Callable[[Invocation], Coroutine[Any, Any, Closing]]
@@ -298,10 +296,10 @@ def execute_run(  # noqa: PLR0913 - each is a flag or a group of them
         raise SystemExit(Exit.INTERRUPTED) from interrupt
 
 
-def readers_beside(settings: Settings, screen: Screen) -> "list[OpenReader]":
+def readers_beside(settings: Settings, screen: Screen) -> "list[RunReader]":
     """The readers of each run of a command, in the order in which they are told of it. Raises `SettingsRefused`."""
     settings.hidden.require("hooks")
-    readers: list[OpenReader] = []
+    readers: list[RunReader] = []
     if settings.hooks and os.environ.get(IN_HOOK):
         log.warning("a hook has started this command, so it calls no hooks")
     elif settings.hooks:

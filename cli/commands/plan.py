@@ -32,15 +32,13 @@ from checkpoints.states import State
 from checkpoints.tally import Subtotal
 from cli.commands.execution import execute
 from cli.commands.job_help import JobCommand
-from cli.jobfile.job_file import TOML, JobFileStep, read_file
-from cli.jobfile.steps import files_made, is_to_be_made
+from cli.jobfile.job_file import TOML, JobFileStep, files_made, is_to_be_made, read_file
 from cli.output.item_files import OutputFile, header_of, of_item, refuse_present, write_items, written_to
 from cli.output.tables import KINDS, TableRow, write_table
-from cli.session.order import Order, per_billing, typed_order
-from cli.session.plans import plans_beside, remembered_by_plan
+from cli.session.journal import remembered, target_among
+from cli.session.order import Order, per_billing, plans_beside, remembered_by_plan, typed_order
 from cli.session.run_session import caution_unended, new_run, rehearse
 from cli.session.session import open_billing
-from cli.session.which_billing import remembered, target_among
 from cli.settings.flags import Flags
 from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags
 from cli.settings.pacing_flags import READING_RATE, Pacing, with_file

@@ -13,11 +13,10 @@ from billing.profile import describe_fact
 from checkpoints.stores import is_there
 from cli.commands.execution import execute
 from cli.session.journal import open_noted
-from cli.session.session import BillingConnection, open_billing
+from cli.session.session import ENDING as PROFILE_ENDING
+from cli.session.session import BillingConnection, open_billing, profile_path, write_profile
 from cli.settings.flags import Flags, parse_pairs
 from cli.settings.pacing_flags import SETTLE, Pacing
-from cli.settings.profiles import ENDING as PROFILE_ENDING
-from cli.settings.profiles import profile_path, write_profile
 from cli.settings.settings import Settings
 from cli.terminal.drawing import drawn
 from cli.terminal.exits import CommandRefused, Exit

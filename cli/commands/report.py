@@ -22,7 +22,6 @@ from checkpoints.own_files import read_regular
 from checkpoints.records import Item, Run
 from checkpoints.states import State
 from cli.commands.execution import errors_shown, execute
-from cli.jobfile.job_file import TOML
 from cli.output.item_files import STDOUT, OutputFile, refuse_present, replacing, standard_output
 from cli.report.document import FilesBeside, Stamp, digest_of, page_of, pdf_of, read_stamp, verdict_of, write_files
 from cli.report.facts import DIGEST, ReportFacts, SubjectKind, again, campaign_of, facts_of, subject_of
@@ -30,8 +29,7 @@ from cli.session.journal import chosen_run, open_existing
 from cli.session.stages import mark_of
 from cli.settings.flags import Flags, JournalFlags
 from cli.settings.known_billings import journal_of_all, without_profile_or_default
-from cli.settings.settings import Settings
-from cli.settings.tables import Letterhead
+from cli.settings.settings import Letterhead, Settings
 from cli.terminal.drawing import drawn
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.language import LANGUAGES, CatalogueLanguage, language
@@ -109,7 +107,7 @@ def _report(  # noqa: PLR0913 - a parameter for each thing that can be typed
                     return await _prove(await journal.run(name), key, journal, screen)
                 case [] | [_]:
                     name = words[0] if words else (await chosen_run(None, journal, "report")).name
-                    subject = await subject_of(name, journal, is_file=name.endswith(TOML))
+                    subject = await subject_of(name, journal, is_file=name.endswith(".toml"))
                     mark = mark_of(subject.main) if subject.kind is SubjectKind.FILE else None
                     name = f"report-{Path(mark.file).stem}-{mark.round}" if mark else f"report-{subject.main.name}"
                 case _:

@@ -88,7 +88,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
 
         settings, screen = told.settings, told.screen
         if plan is not None:
-            from cli.session.plans import planned_order
+            from cli.session.order import planned_order
 
             _refuse_beside_plan(plan, given)
             return await begin(await planned_order(plan, settings), told, output=output, plan=plan)
@@ -104,7 +104,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
             _refuse_beside_run(corrects, given)
             return await continue_run(corrects, job, parse_input(file, rows), told, again=order_flags.again)
         if job.endswith(".toml"):
-            from cli.jobfile import steps
+            from cli.jobfile import job_file
 
             if told.hand_in:
                 raise CommandRefused(
@@ -112,7 +112,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
                     "jobs one by one",
                     flag=setting("detach"),
                 )
-            return await steps.run(job, told, pacing, typed=given)
+            return await job_file.run(job, told, pacing, typed=given)
         order = await typed_order(
             job, file, order_flags, rows, calling, screen, settings.catalogue, importing=importing
         )

@@ -276,7 +276,7 @@ class FleetWorker:
                     if away:
                         self._say(said("PostgreSQL answers again: runs are taken"))
                     away = False
-                    await self._serve(queue.app.job_manager, session, queues)
+                    await self._serve(queue.job_manager, session, queues)
             except (JournalError, psycopg.Error, exceptions.ConnectorException) as error:
                 why = text_of(error) if isinstance(error, JournalError) else str(error)
                 log.debug("the queue is away; it is tried again", why=why)

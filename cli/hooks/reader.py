@@ -13,10 +13,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -29,12 +29,12 @@ from anyio.abc import Process, TaskGroup
 from checkpoints.errors import JournalError
 from checkpoints.records import Run
 from cli.session.events import (
+    Events,
     FileEnded,
     Held,
     HoldEnded,
     LiveRun,
     NeedsPerson,
-    OpenReader,
     RunBegan,
     RunEnded,
     RunEvent,
@@ -45,7 +45,7 @@ from cli.session.events import (
 from cli.session.journal import ourselves
 from cli.session.stages import mark_of
 from cli.settings.places import credentials_in, passwords_in
-from cli.settings.tables import APPRISE, IN_HOOK, PING, Hook, HookEvent, HookSettings
+from cli.settings.settings import APPRISE, IN_HOOK, PING, Hook, HookEvent, HookSettings
 from cli.show.closing import closing_object, states_object
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.layout import badge_of
@@ -151,6 +151,12 @@ async def _run(words: Sequence[str], message: bytes, hide: Callable[[str], str])
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
     last, is_whole = b"", anyio.Event()
+    # Ours, without the passwords that it may hold, also within an address.
+    environment = {IN_HOOK: "1"} | {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _PASSWORDS and not (name in _ADDRESSES and (credentials_in(value) or passwords_in(value)))
+    }
 
     async def read() -> None:
         nonlocal last
@@ -171,7 +177,7 @@ async def _run(words: Sequence[str], message: bytes, hide: Callable[[str], str])
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     stderr=given,
-                    env=_environment(),
+                    env=environment,
                     # A process group of its own: it is killed as a whole, and Ctrl-C does not reach it.
                     start_new_session=True,
                 )
@@ -199,17 +205,7 @@ async def _run(words: Sequence[str], message: bytes, hide: Callable[[str], str])
     return said("{ended}: {output}", ended=ended, output=printable(output, _KEPT)) if output else ended
 
 
-def _environment() -> dict[str, str]:
-    """The environment of a hook: ours, without the passwords that it may hold, also within an address."""
-    return {IN_HOOK: "1"} | {
-        name: value
-        for name, value in os.environ.items()
-        if name not in _PASSWORDS and not (name in _ADDRESSES and (credentials_in(value) or passwords_in(value)))
-    }
-
-
 async def _feed(process: Process, message: bytes) -> None:
-    """Give a command its message; one that does not read it is no matter."""
     if process.stdin is not None:
         with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
             await process.stdin.send(message)
@@ -217,7 +213,6 @@ async def _feed(process: Process, message: bytes) -> None:
 
 
 async def _end(process: Process) -> None:
-    """Kill a command that has not ended, with its children."""
     if process.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -262,10 +257,6 @@ def message_of(event: RunEvent, run: Run, journal: str, language: Language, seco
         case NeedsPerson():
             kind, text = HookEvent.PERSON, said("run {run} ({job}) needs you: {why}", why=event.why, **names)
             facts = {"rows": event.rows, "why": event.why, "commands": list(event.commands)}
-        case RunEnded():
-            # What `--json` says of it, too.
-            kind, facts, outcome = HookEvent.END, dict(closing_object(event.closing)), describe_outcome(event.closing)
-            text = said("run {run} ({job}) has ended: {outcome}", outcome=outcome, **names)
         case FileEnded():
             kind, facts = HookEvent.END, {**closing_object(event.closing), **names}
             text = said(
@@ -275,6 +266,10 @@ def message_of(event: RunEvent, run: Run, journal: str, language: Language, seco
                 steps=mark.steps if mark else 1,
                 outcome=describe_exit(event.closing),
             )
+        case RunEnded():
+            # What `--json` says of it, too.
+            kind, facts, outcome = HookEvent.END, dict(closing_object(event.closing)), describe_outcome(event.closing)
+            text = said("run {run} ({job}) has ended: {outcome}", outcome=outcome, **names)
         case _:
             raise TypeError(event)
     badge = badge_of(run.parameters)
@@ -300,117 +295,99 @@ def _moment(when: datetime) -> str:
 # ---- the reader of a run that calls hooks -------------------------------------------------------------------------
 
 
-def call_hooks(settings: HookSettings, language: Language, mask: OutputMask) -> OpenReader:
-    """Makes readers that call the hooks of the settings. What they tell goes through `mask`."""
-    return lambda live: HookReader(live, settings, language, mask)
+def call_hooks(settings: HookSettings, language: Language, mask: OutputMask) -> RunReader:
+    """Makes a reader that calls the hooks of the settings. What it tells goes through `mask`."""
+    return lambda live, events: HookCalls(live, settings, language, mask).read(events)
 
 
 @dataclass(slots=True)
 class _Hold:
-    """A hold with its short interruptions: how long it has lasted without them, and whether it was told."""
+    """A hold with its short interruptions, and how long it has `lasted` without them.
+
+    At `due` it is told, or, where it is `over`, forgotten.
+    """
 
     event: Held
-    told: bool = False
-    lasted: float = 0.0
     since: float = 0.0
-    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    """Of what waits now: for the time to tell of it, or for its return."""
-
-    def waits(self) -> anyio.CancelScope:
-        """Another wait, in place of the one before."""
-        self.scope.cancel()
-        self.scope = anyio.CancelScope()
-        return self.scope
+    lasted: float = 0.0
+    due: float = math.inf
+    told: bool = False
+    over: bool = False
 
 
-class HookReader(RunReader):
+@dataclass(frozen=True, slots=True)
+class HookCalls:
     """Calls hooks for one run. A call is made beside all others, so one that hangs delays none."""
 
-    def __init__(self, live: LiveRun, settings: HookSettings, language: Language, mask: OutputMask) -> None:
-        self._live = live
-        self._settings = settings
-        self._language = language
-        self._mask = mask
-        self._holds: dict[str, _Hold] = {}
-        self._heard, self._events = anyio.create_memory_object_stream[RunEvent](math.inf)
+    live: LiveRun
+    settings: HookSettings
+    language: Language
+    mask: OutputMask
 
-    def hear(self, event: RunEvent) -> None:
-        """Keep the event for `follow`."""
-        self._heard.send_nowait(event)
-
-    async def follow(self) -> None:
+    async def read(self, events: Events) -> None:
         """Call the hooks as the events come, and ping; returns when the calls at the end of the run have ended."""
-        with self._heard, self._events:
-            async with anyio.create_task_group() as group:
-                pings = anyio.CancelScope()
-                group.start_soon(self._ping_on, pings)
-                async for event in self._events:
-                    self._answer(event, group)
-                    if isinstance(event, RunEnded | FileEnded):
-                        break
-                pings.cancel()
-                for hold in self._holds.values():
-                    hold.scope.cancel()
-                group.start_soon(self._ping)
-
-    def _answer(self, event: RunEvent, group: TaskGroup) -> None:
-        match event:
-            case Held(who=who):
-                hold = self._holds.setdefault(who, _Hold(event))
-                hold.since, scope = anyio.current_time(), hold.waits()
-                if not hold.told:
-                    group.start_soon(self._call_after, hold, scope, group)
-            case HoldEnded(who=who):
-                hold = self._holds[who]
-                hold.lasted += anyio.current_time() - hold.since
-                group.start_soon(self._forget, who, hold.waits())
-            case _:
-                self._call(event, group)
-
-    async def _call_after(self, hold: _Hold, scope: anyio.CancelScope, group: TaskGroup) -> None:
-        with scope:
-            await anyio.sleep(max(0.0, self._settings.hold_seconds - hold.lasted))
-            hold.told = True
-            self._call(hold.event, group)
-
-    async def _forget(self, who: str, scope: anyio.CancelScope) -> None:
-        with scope:
-            await anyio.sleep(RETURNS)
-            del self._holds[who]
+        holds, event = dict[str, _Hold](), cast("RunEvent | None", None)
+        async with anyio.create_task_group() as group:
+            pings = anyio.CancelScope()
+            group.start_soon(self._ping_on, pings)
+            while not isinstance(event, RunEnded):
+                event = None
+                with anyio.move_on_at(min((hold.due for hold in holds.values()), default=math.inf)):
+                    event = await events.receive()
+                now = anyio.current_time()
+                match event:
+                    case Held(who=who):
+                        hold = holds.setdefault(who, _Hold(event))
+                        hold.since, hold.over = now, False
+                        hold.due = math.inf if hold.told else now + self.settings.hold_seconds - hold.lasted
+                    case HoldEnded(who=who):
+                        hold = holds[who]
+                        hold.lasted += now - hold.since
+                        hold.over, hold.due = True, now + RETURNS
+                    case None:
+                        for who, hold in [one for one in holds.items() if one[1].due <= now]:
+                            if hold.over:
+                                del holds[who]
+                            else:
+                                hold.told, hold.due = True, math.inf
+                                self._call(hold.event, group)
+                    case _:
+                        self._call(event, group)
+            pings.cancel()
+            if self.settings.ping is not None:
+                group.start_soon(ping, self.settings.ping)
 
     def _call(self, event: RunEvent, group: TaskGroup) -> None:
-        live, seconds = self._live, self._settings.hold_seconds
-        message = message_of(event, live.run, live.journal.name, self._language, seconds)
-        if hook := self._settings.hooks.get(HookEvent(str(message["event"]))):
-            group.start_soon(self._call_now, hook, message)
+        live, seconds = self.live, self.settings.hold_seconds
+        message = message_of(event, live.run, live.journal.name, self.language, seconds)
+        hook = self.settings.hooks.get(HookEvent(str(message["event"])))
 
-    async def _call_now(self, hook: Hook, message: Message) -> None:
-        answer = said("given up when the run was closed")
-        try:
-            whole = msgspec.json.encode(self._mask.value(dict(message))) + b"\n"
-            answer = await tell(hook, whole, self._mask)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self._note(f"{message['event']} {hook.name}", answer)
+        async def call(hook: Hook) -> None:
+            answer = said("given up when the run was closed")
+            try:
+                whole = msgspec.json.encode(self.mask.value(dict(message))) + b"\n"
+                answer = await tell(hook, whole, self.mask)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self._note(f"{message['event']} {hook.name}", answer)
+
+        if hook is not None:
+            group.start_soon(call, hook)
 
     async def _note(self, called: str, answer: Said) -> None:
-        """Note in the run's history what was called, and what became of it."""
         log.info("hook called", hook=called, answer=answer)
         try:
-            await self._live.journal.history.note_command(self._live.run, ourselves(), called, answer)
+            await self.live.journal.history.note_command(self.live.run, ourselves(), called, answer)
         except JournalError as error:
             log.warning("the call of a hook is not noted in the journal", hook=called, why=str(error))
 
     async def _ping_on(self, scope: anyio.CancelScope) -> None:
         """Ping every minute while the run is worked on. Noted is when that fails, and when it works again."""
-        failed: Said | None = None
+        hook, failed = self.settings.ping, cast("Said | None", None)
         with scope:
-            while True:
-                answer = await self._ping()
-                if answer != failed and self._settings.ping:
-                    await self._note(f"{PING} {self._settings.ping.name}", answer or said("it is taken again"))
+            while hook is not None:
+                answer = await ping(hook)
+                if answer != failed:
+                    await self._note(f"{PING} {hook.name}", answer or said("it is taken again"))
                 failed = answer
                 await anyio.sleep(PING_EVERY)
-
-    async def _ping(self) -> Said | None:
-        return None if self._settings.ping is None else await ping(self._settings.ping)

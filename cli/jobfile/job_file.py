@@ -1,46 +1,75 @@
-"""A job file: its schema, errors with line and column, each step as an order, and a new file from an order."""
+"""A job file: its schema, errors with line and column, each step as an order, and a new file from an order.
+
+Its steps are run in order: each is a run of its own, with a barrier between them.
+"""
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import Enum, auto
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+import anyio
 import anyio.to_thread
 import msgspec
+import structlog
 import tomli_w
+from rich.console import Group
+from rich.text import Text
 
 from billing.errors import StatementRefused
+from checkpoints.journal import Journal
 from checkpoints.own_files import read_regular
-from cli.session.order import Order, parse_input, parse_order, parse_repeat
-from cli.settings.file_access import FoundFile, read_toml
+from checkpoints.records import Run, Stage
+from cli.session.control_client import serve_control
+from cli.session.events import Events, FileEnded, LiveRun, RunEnded, RunReaders
+from cli.session.journal import locked, require_unlocked, unfinished
+from cli.session.order import Order, identity, parse_input, parse_order, parse_repeat
+from cli.session.run_session import (
+    Ready,
+    RunSession,
+    check_files,
+    close_ended,
+    prepare,
+    start_run,
+    totals_at_end,
+)
+from cli.session.session import Invocation, Session, open_session
+from cli.session.stages import StepMark, mark_of
 from cli.settings.flags import Consent, Flags
 from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags
 from cli.settings.pacing_flags import Pacing, with_file
-from cli.settings.places import in_full
-from cli.show.closing import Closing
-from cli.terminal.exits import CommandRefused, Exit
+from cli.settings.places import FoundFile, in_full, read_toml
+from cli.show.closing import Closing, StepOutcome, steps_of_file
+from cli.show.progress import show_sending
+from cli.terminal.exits import AWAY, OPERATOR_ERRORS, CommandRefused, Exit, NothingSent, code_of, exit_of
+from cli.terminal.layout import labelled, render, steps_list
 from cli.terminal.options import Option, names_of, options_of
 from cli.terminal.screen import Voice
-from cli.terminal.texts import WHOLE, from_bytes, printable, reason_of
+from cli.terminal.signals import Interrupts, heeding_between
+from cli.terminal.texts import SENTENCE, WHOLE, from_bytes, printable, reason_of
 from engine.errors import nearest
+from engine.pacing.holds import Stop, StopKind
+from engine.pipeline.barrier import is_worked_off, settled, wait_at_barrier
 from engine.pipeline.intake import Repeat
+from engine.pipeline.live_policy import LivePolicy
+from engine.pipeline.progress import Progress
 from engine.rows import STDIN
 from engine.sources.raw.charset import AUTO
+from engine.sources.raw.original import FileOnDisk
 from jobs.catalogue.catalogue import Catalogue
 from jobs.catalogue.typed_call import CALL, OWN, YES
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.errors import ParameterRefused
-from jobs.spec.spec import JobSpec
 from jobs.spec.toml_places import KeyRefused, Toml, check_known
 from jobs.spec.toml_places import Path as Way
 from texts.remedies import Remedy, command_line, setting
 from texts.said import Said, counted, said, text_of
-
-if TYPE_CHECKING:
-    from cli.session.session import Invocation
 
 TOML: Final = ".toml"
 """The suffix of job files; no job's name has it."""
@@ -212,7 +241,6 @@ def read(path: Path, catalogue: Catalogue) -> JobFile:
 
 
 def _file(path: Path, toml: Toml, catalogue: Catalogue) -> JobFile:
-    """The checked content of the file. Raises `KeyRefused`."""
     content = toml.content
     version = content.get("format", FORMAT)
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
@@ -279,11 +307,18 @@ def _step(path: Path, index: int, step: dict[str, Any], catalogue: Catalogue) ->
     folder = path.parent.absolute()
     own, calls = ({key: step[key] for key in keys if key in step} for keys in (_ROW_KEYS, _CALL_KEYS))
     calls["fields"] = ",".join(calls.get("fields", ()))
+    calling, spec = CallFlags(**calls).parameters, catalogue.get(job)
+    files = {one.name for one in (spec.parameters if spec else ()) if one.makes_file or one.reads_file}
+    given = _texts(step.get("set"))
+    if twice := next((name for name in calling if name in given), None):
+        why = said("{key} is given twice: in the step, and in its set", key=twice)
+        raise KeyRefused("step {number}: {error}", (*way, "set", twice), number=index + 1, error=why)
     try:
+        given |= {name: str(folder / in_full(given[name])) for name in files & given.keys() if given[name]}
         order = parse_order(
             job,
             parse_input(step.get("file"), RowFlags(**own), folder, step.get("columns"), _texts(step.get("map"))),
-            _given_values(_texts(step.get("set")), CallFlags(**calls).parameters, catalogue.get(job), folder),
+            {**given, **calling},
             catalogue,
             parse_repeat(again=step.get("again", False), another_billing=step.get("another_billing", False)),
             SharedAccountsRule(shared) if shared is not None else None,
@@ -295,18 +330,6 @@ def _step(path: Path, index: int, step: dict[str, Any], catalogue: Catalogue) ->
     _check_dates(way, step, order)
     output = path.parent / step["output"] if step.get("output") else None
     return JobFileStep(index + 1, order, output, step.get("skip_bad", False), step.get("go_on", False))
-
-
-def _given_values(
-    given: Mapping[str, str], calling: Mapping[str, str], spec: JobSpec | None, folder: Path
-) -> dict[str, str]:
-    if twice := next((name for name in calling if name in given), None):
-        raise CommandRefused("{key} is given twice: in the step, and in its set", key=twice)
-    files = {one.name for one in (spec.parameters if spec else ()) if one.makes_file or one.reads_file}
-    values = {
-        name: str(folder / in_full(value)) if name in files and value else value for name, value in given.items()
-    }
-    return {**values, **calling}
 
 
 def _check_pacing(pacing: Mapping[str, object]) -> None:
@@ -339,7 +362,6 @@ def _check_dates(way: Way, step: dict[str, Any], order: Order) -> None:
 
 
 def _key_of_error(way: Way, step: dict[str, Any], error: Exception) -> Way:
-    """The key that an error is about: its sentence names a parameter or a flag."""
     names = list(_named_in(text_of(error)))
     for name in names:
         if name in step.get("set", {}):
@@ -377,16 +399,17 @@ SAVING: Final = frozenset({"save", "force"}) | names_of(Voice)
 def save_order(
     order: Order,
     path: Path,
-    told: "Invocation",
+    told: Invocation,
     pacing: Pacing,
     typed: Mapping[str, str],
     *,
     output: Path | None = None,
     force: bool,
 ) -> Closing:
-    """Write the order of a command line as a job file.
+    """Write the order of a command line as a job file of one step; nothing is run.
 
-    Raises `CommandRefused`, also for options that a job file cannot hold.
+    Raises `CommandRefused` for options that a job file cannot hold, for secrets, for an existing file, and for one
+    that cannot be written.
     """
     if names := [words for name, words in typed.items() if name not in SAVED | SAVING]:
         raise CommandRefused(
@@ -398,8 +421,39 @@ def save_order(
                 command=command_line("run", f"FILE{TOML}"),
             )
         )
-    given = {name: _toml_value(name, value) for name, value in sorted(pacing.typed.items())}
-    save(order, path, given, output=output, skip_bad=told.consent.skip_bad, force=force)
+    if path.suffix != TOML:
+        raise CommandRefused(
+            "{path}: the name of a job file ends in {suffix}, or `run` would take it for a job",
+            path=printable(path),
+            suffix=TOML,
+        )
+    secret = next((one.name for one in order.kind.parameters if one.secret and order.parameters.get(one.name)), None)
+    if secret is not None:
+        raise CommandRefused(
+            "{name} is a secret: no job file keeps one. Let a column of the rows say it", name=secret
+        )
+    folder = path.absolute().parent
+    step = _keys_of_order(order, folder)
+    step |= {"output": _relative(str(output.absolute()), folder) if output else "", "skip_bad": told.consent.skip_bad}
+    keys = {name: step[name] for name in KEYS if step.get(name)}
+    tables = {name: keys.pop(name) for name in list(keys) if isinstance(keys[name], dict)}
+    # In the usual layout: the tables of a step come after it, each under its own header.
+    paced = {name: _toml_value(name, value) for name, value in sorted(pacing.typed.items())}
+    parts = [tomli_w.dumps({"format": FORMAT, **({RUN: paced} if paced else {})})]
+    parts += [f"[[{STEP}]]\n{tomli_w.dumps(keys, multiline_strings=True)}"]
+    parts += [f"[{STEP}.{name}]\n{tomli_w.dumps(table)}" for name, table in tables.items()]
+    text = "\n".join(parts)
+    if text != from_bytes(text):
+        raise CommandRefused(said("a job file is UTF-8, and the name of a file in it is not: rename that file"))
+    try:
+        with path.open("w" if force else "x", encoding="utf-8", newline="\n") as written:
+            written.write(text)
+    except FileExistsError as error:
+        raise CommandRefused(
+            "{path} is there already: name another file, or give {flag}", path=printable(path), flag=setting("force")
+        ) from error
+    except OSError as error:
+        raise CommandRefused("{path} cannot be written: {why}", path=printable(path), why=reason_of(error)) from error
     file = printable(path, WHOLE)
     done = said(
         "Saved as {path}; nothing was sent. Run it with: {command}", path=file, command=command_line("run", file)
@@ -416,47 +470,6 @@ def _toml_value(name: str, value: str | bool) -> object:  # noqa: FBT001 - one s
         with suppress(ValueError):
             return kind(value)
     return value
-
-
-def save(
-    order: Order, path: Path, pacing: Mapping[str, object], *, output: Path | None, skip_bad: bool, force: bool
-) -> None:
-    """Write an order as a job file of one step, with `pacing` by the keys of `[run]`; nothing is run.
-
-    Raises `CommandRefused` for an existing file, one that cannot be written, and for secrets.
-    """
-    if path.suffix != TOML:
-        raise CommandRefused(
-            "{path}: the name of a job file ends in {suffix}, or `run` would take it for a job",
-            path=printable(path),
-            suffix=TOML,
-        )
-    secret = next((one.name for one in order.kind.parameters if one.secret and order.parameters.get(one.name)), None)
-    if secret is not None:
-        raise CommandRefused(
-            "{name} is a secret: no job file keeps one. Let a column of the rows say it", name=secret
-        )
-    folder = path.absolute().parent
-    step = _keys_of_order(order, folder)
-    step |= {"output": _relative(str(output.absolute()), folder) if output else "", "skip_bad": skip_bad}
-    keys = {name: step[name] for name in KEYS if step.get(name)}
-    tables = {name: keys.pop(name) for name in list(keys) if isinstance(keys[name], dict)}
-    # In the usual layout: the tables of a step come after it, each under its own header.
-    parts = [tomli_w.dumps({"format": FORMAT, **({RUN: pacing} if pacing else {})})]
-    parts += [f"[[{STEP}]]\n{tomli_w.dumps(keys, multiline_strings=True)}"]
-    parts += [f"[{STEP}.{name}]\n{tomli_w.dumps(table)}" for name, table in tables.items()]
-    text = "\n".join(parts)
-    if text != from_bytes(text):
-        raise CommandRefused(said("a job file is UTF-8, and the name of a file in it is not: rename that file"))
-    try:
-        with path.open("w" if force else "x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-    except FileExistsError as error:
-        raise CommandRefused(
-            "{path} is there already: name another file, or give {flag}", path=printable(path), flag=setting("force")
-        ) from error
-    except OSError as error:
-        raise CommandRefused("{path} cannot be written: {why}", path=printable(path), why=reason_of(error)) from error
 
 
 def _keys_of_order(order: Order, folder: Path) -> dict[str, Any]:
@@ -504,3 +517,430 @@ def _relative(file: str, folder: Path) -> str:
         return file
     path = Path(file)
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else file
+
+
+# ---- the rounds of a job file -------------------------------------------------------------------------------------
+
+
+class StepState(Enum):
+    """What is done with a step."""
+
+    PASSED_OVER = auto()
+    """It is finished."""
+    TAKEN_UP = auto()
+    """Its run is resumed."""
+    BEGUN = auto()
+    """A new run of it begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepDecision:
+    """The decision on a step. `run` is its run of this round, `why` says why that run is not enough."""
+
+    step: JobFileStep
+    state: StepState
+    run: Run | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What is left to do in a round, or a whole new one; `note` says which, "" for the first round.
+
+    It was begun at `begun`; the files of its steps are named with that date.
+    `strays` are unfinished runs of the round that match no step of the file any more.
+    """
+
+    number: int
+    begun: datetime
+    decisions: tuple[StepDecision, ...]
+    note: str = ""
+    strays: tuple[Run, ...] = ()
+
+
+def passes(step: JobFileStep, outcome: Exit) -> bool:
+    return outcome is Exit.DONE or (step.go_on and outcome is Exit.REJECTED)
+
+
+async def round_of(file: JobFile, target: str, journal: Journal, now: datetime) -> Round:
+    """The round that a start of the file at `now` continues or begins. Raises `InputRefused` for a file of rows."""
+    here = [run for run in await journal.runs() if run.target == target and run.stage is not Stage.DISCARDED]
+    marked = [(mark, run) for run in reversed(here) if (mark := mark_of(run)) and mark.file == str(file.path)]
+    number = max((mark.round for mark, _ in marked), default=0)
+    latest = [(mark, run) for mark, run in marked if mark.round == number]
+    anew = tuple(StepDecision(step, StepState.BEGUN) for step in file.at(now).steps)
+    if not latest:
+        return Round(1, now, anew)
+    begun = latest[-1][0].begun
+    steps = file.at(begun).steps
+    runs = _runs_of(steps, latest)
+    # The run of the current last step, or of the last step at that time, has ended the round. Rejected rows do not
+    # matter there; rows that wait for a person keep the round open.
+    of_last = runs.get(len(steps))
+    last = next((run for mark, run in latest if mark.is_last or (of_last and run.run_id == of_last.run_id)), None)
+    ends = last is not None and not await unfinished(last, journal)
+    if last is not None and ends and exit_of(await totals_at_end(last, journal)) in {Exit.DONE, Exit.REJECTED}:
+        note = said(
+            "Round {number} is at its end, with run {run} of {date}: this is round {next}, from step 1. What must "
+            "not be entered twice is left out where an earlier run has it",
+            number=number,
+            run=last.name,
+            date=last.created_at,
+            next=number + 1,
+        )
+        return Round(number + 1, now, anew, note)
+    decisions: list[StepDecision] = []
+    for step in steps:
+        if (run := runs.get(step.number)) is None:
+            decisions.append(StepDecision(step, StepState.BEGUN))
+            continue
+        why, state = await _reason_to_repeat(step, run, journal), StepState.PASSED_OVER
+        if await unfinished(run, journal):
+            # A run that was never approved has sent nothing, so the new one replaces it.
+            state, counts = StepState.TAKEN_UP, not why or run.approved_at is not None
+        else:
+            # Where the file is paused after this run it waits there first, whatever begins next.
+            waits = run.paused_at is not None and passes(step, exit_of(await totals_at_end(run, journal)))
+            counts = not why or waits
+        decisions += [StepDecision(step, state, run)] * counts
+        decisions += [StepDecision(step, StepState.BEGUN, run, why)] * bool(why)
+    known = {run.run_id for run in runs.values()}
+    strays = [run for _, run in latest if run.run_id not in known and run.approved_at]
+    return Round(
+        number,
+        begun,
+        tuple(decisions),
+        said("Going on with round {number}, which is not at its end", number=number),
+        tuple([run for run in strays if await unfinished(run, journal)]),
+    )
+
+
+def _runs_of(steps: Sequence[JobFileStep], latest: Sequence[tuple[StepMark, Run]]) -> dict[int, Run]:
+    """The newest run of each step: by its number first, since two steps may be equal, then among the others."""
+    found: dict[int, Run] = {}
+    for only_its_own in (True, False):
+        for step in steps:
+            wanted = identity(step.order.to_parameters())
+            left = [one for one in latest if one[1] not in found.values() and one[1].job == step.order.kind.name]
+            own = [run for mark, run in left if mark.number == step.number or not only_its_own]
+            same = next((run for run in own if identity(run.parameters) == wanted), None)
+            if same is not None and step.number not in found:
+                found[step.number] = same
+    return found
+
+
+async def _reason_to_repeat(step: JobFileStep, run: Run, journal: Journal) -> str:
+    if await journal.taken_back(run):
+        return said("run {run} was taken back", run=run.name)
+    file = step.order.rows.file
+
+    if file not in {"", STDIN} and await anyio.to_thread.run_sync(
+        # A missing file has no rows left to send.
+        lambda: Path(file).exists() and FileOnDisk(Path(file)).digest != run.source_digest
+    ):
+        return said("{file} has changed since run {run} began with it", file=printable(file), run=run.name)
+    return ""
+
+
+# ---- waiting between two steps ------------------------------------------------------------------------------------
+
+
+log = structlog.get_logger(__name__)
+
+BLIND: Final = said("without a database nobody can see what the billing has still to do")
+"""Why a fixed time is waited instead of waiting for the billing."""
+
+
+def with_waiting(closing: Closing, seconds: float, held: Mapping[str, float], stop: Stop) -> Closing:
+    """The closing of a file's last step, with the time waited between steps and the stop that ended the waiting."""
+    whole = replace(closing, seconds=closing.seconds + seconds, held=Counter(held) + Counter(closing.held))
+    if not stop.requested:
+        return whole
+    code = Exit.INTERRUPTED if stop.kind is StopKind.INTERRUPTED else Exit.STOPPED
+    return replace(whole, exit=code, stopped=stop.reason)
+
+
+async def wait(run: Run, session: Session) -> tuple[Progress, Stop]:
+    """Wait after a finished run until the next step may begin, or a stop is requested; say how long, and the stop.
+
+    Raises `CommandRefused` when another process works on the run, `JournalError`, and what `rebuild` raises.
+    """
+    structlog.contextvars.bind_contextvars(run=run.name)
+    journal, screen, progress = session.journal, session.screen, Progress()
+    # An interrupt that came when the step had nothing left to stop applies to the file; other stops are over.
+    stop = session.stop if session.stop.kind is StopKind.INTERRUPTED else Stop()
+    live, interrupts = LivePolicy(session.policy_of(run), progress, stop), Interrupts(stop, screen)
+    readers = RunReaders(run, journal, progress, interrupts, ended=True)
+    async with (
+        locked(run, journal, "run") as ours,
+        interrupts.listening(),
+        readers.following(session.readers),
+    ):
+        progress.take_up(await journal.totals(ours), intake_ended=True)
+        with interrupts.before_sending():
+            if session.gateway.database is None:
+                gauge = settled(live.policy.settle, BLIND)
+            else:
+                job = await session.for_run(ours).rebuild(ours)
+                gauge = is_worked_off(ours, job, journal, live.policy.drain_patience)
+            paused = True
+            while paused and not stop.requested:
+                async with (
+                    serve_control(ours, journal, live, screen),
+                    show_sending(progress, screen, ours.name),
+                ):
+                    await wait_at_barrier(gauge, live)
+                # A pause may have been confirmed just as the waiting ended, and must hold.
+                paused = (await journal.run(ours.name)).paused_at is not None
+    if stop.requested:
+        log.info("the next step does not begin", why=stop.reason)
+    return progress, stop
+
+
+# ---- the steps in order -------------------------------------------------------------------------------------------
+
+
+async def check_all(decisions: Sequence[StepDecision], session: Session) -> Mapping[int, Ready]:
+    """Open the rows of each step that begins, so that a missing file is reported before anything is sent.
+
+    Returns, by number, the steps that read standard input, since it can be read only once. Rows that an earlier step
+    writes are opened later. Raises `CommandRefused`, naming the step.
+    """
+    piped: dict[int, Ready] = {}
+    makers: dict[Path, JobFileStep] = {}
+    for decision in decisions:
+        step = decision.step
+        if decision.state is StepState.BEGUN:
+            try:
+                one = prepare(step.order, check_files(step.order, step.output), session)
+                await one.job.check()
+                if not is_to_be_made(step, makers):
+                    # All that the source knows before its first row.
+                    await anyio.to_thread.run_sync(attrgetter("source.digest", "source.header"), one.job)
+            except OPERATOR_ERRORS as error:
+                why = said("{step}: {error}", step=step.named, error=error)
+                raise NothingSent(why, Exit.STOPPED if isinstance(error, AWAY) else code_of(error)) from error
+            if step.order.rows.file == STDIN:
+                piped[step.number] = one
+        for path in files_made(step):
+            if (other := makers.setdefault(path, step)).number != step.number:
+                raise NothingSent(
+                    "{step} and {other} both make {path}: name another file in one of them",
+                    step=step.named,
+                    other=other.named,
+                    path=printable(path),
+                )
+    return piped
+
+
+def is_to_be_made(step: JobFileStep, makers: Mapping[Path, JobFileStep]) -> bool:
+    file = Path(step.order.rows.file)
+    return file.resolve() in makers and not file.exists()
+
+
+def files_made(step: JobFileStep) -> tuple[Path, ...]:
+    named_by = [step.order.parameters[one.name] for one in step.order.kind.parameters if one.makes_file]
+    return tuple(Path(file).resolve() for file in (step.output, *named_by) if file is not None)
+
+
+async def run(name: str, told: Invocation, pacing: Pacing, *, typed: Mapping[str, str]) -> Closing:
+    """Run what is left of the round of a job file, or a new one.
+
+    The closing is the last step's, with the worst exit code, the outcomes of all steps, which are shown as a table,
+    and the time waited between them. A step without success ends the file, unless `go_on` allows rejected rows; so
+    does a stop between two steps. `typed` is the command line, by parameter; options that would be ignored are
+    refused. A step that is resumed takes the pacing of the command line alone, since its run keeps the rest.
+    Raises `JobFileRefused`, `CommandRefused`, `InputRefused`, `BillingError` and `JournalError` while nothing was
+    sent; an error after that is shown, and in the closing. A billing that is away is no refusal, for a job file is
+    started at night, when nobody is there: the code says that the same command goes on.
+    """
+    file = await read_file(name, typed, told.settings.catalogue)
+    given = with_file(pacing, file.pacing).given
+    try:
+        async with open_session(told) as session:
+            return await _FileRun(file, session, given).run()
+    except AWAY as error:
+        raise CommandRefused(
+            "{error}\nWhen the billing is back, the same command goes on:\n{command}",
+            Exit.STOPPED,
+            error=error,
+            command=file.command,
+        ) from error
+
+
+class _FileRun:
+    """Works on the steps of a job file; `pacing` is that of a step that begins."""
+
+    def __init__(self, file: JobFile, session: Session, pacing: Mapping[str, str]) -> None:
+        self._file = file
+        self._session = session
+        self._pacing = pacing
+        self._screen = session.screen
+        self._journal = session.journal
+        self._done: list[StepOutcome] = []
+        self._waited = 0.0
+        self._held = Counter[str]()
+        self._stop = Stop()
+        self._untold: Run | None = None
+        """The run after which the file has ended between two steps; None where a run has ended it, and told so."""
+
+    async def run(self) -> Closing:
+        screen, session = self._screen, self._session
+        now = await round_of(self._file, await session.target(), self._journal, datetime.now().astimezone())
+        if now.note:
+            screen.say(render(now.note))
+        for run in now.strays:
+            stray = counted(
+                "no step of the file is like run {run} ({job}) any more, and it is not at its end: {n} row left. "
+                "{command} takes it there",
+                "no step of the file is like run {run} ({job}) any more, and it is not at its end: {n} rows left. "
+                "{command} takes it there",
+                (await self._journal.totals(run)).count_where(open=True),
+                run=run.name,
+                job=run.job,
+                command=command_line("resume", run.name),
+            )
+            screen.say_always(labelled(said("note:"), stray, "yellow"))
+        piped = await check_all(now.decisions, session)
+        async with heeding_between():
+            closing = await self._work_through(now, piped)
+        left = [_outcome(decision, None) for decision in now.decisions[len(self._done) :]]
+        closing = replace(closing, steps=(*self._done, *left))
+        screen.result(Group(Text(""), steps_of_file(closing.steps)), good=closing.exit is Exit.DONE)
+        if self._untold is not None and session.readers:
+            # A signal ends the waiting for the readers, who are told that the file ends after this run.
+            interrupts = Interrupts(Stop(), screen)
+            readers = RunReaders(self._untold, self._journal, Progress(), interrupts, ended=True)
+            async with interrupts.listening(), readers.following(session.readers):
+                readers.end(FileEnded(closing))
+        return closing
+
+    def _counted(self, closing: Closing) -> Closing:
+        return with_waiting(closing, self._waited, self._held, self._stop)
+
+    async def _work_through(self, now: Round, piped: Mapping[int, Ready]) -> Closing:
+        """Work on the steps in order, and note the outcome of each; returns the closing without its steps."""
+        file, worst = self._file, Exit.DONE
+        closing, run = Closing(worst), None
+        for decision in now.decisions:
+            step, ended = decision.step, anyio.Event()
+
+            async def hear_end(_: LiveRun, events: Events, ended: anyio.Event = ended) -> None:
+                async for event in events:
+                    if isinstance(event, RunEnded):
+                        ended.set()
+                        return
+
+            consent = replace(self._session.consent, skip_bad=self._session.consent.skip_bad or step.skip_bad)
+            readers = (*self._session.readers, hear_end) if self._session.readers else ()
+            session = replace(self._session, consent=consent, stop=Stop(), readers=readers)
+            place = said("Step {number} of {steps}:", number=step.number, steps=len(file.steps))
+            self._screen.say(Group(Text(""), labelled(place, printable(step.order.kind.name), "bold")))
+            try:
+                mark = StepMark(str(file.path), now.number, step.number, len(file.steps), now.begun, file.digest)
+                closing = await self._work_on(decision, mark, piped.get(step.number), session)
+                self._done.append(_outcome(decision, closing))
+                if not passes(step, closing.exit):
+                    self._show_end(step, closing)
+                    return self._counted(closing)
+                if decision is not now.decisions[-1] and closing.run is not None:
+                    run = await self._journal.run(closing.run)
+                    waited, self._stop = await wait(run, session)
+                    self._waited += waited.seconds
+                    self._held.update(waited.holds.seconds)
+                    if self._stop.requested:
+                        await self._show_stop(step, run)
+                        # Who interrupts what a step has still to tell wants no more to be told.
+                        self._untold = None if session.stop.kind is StopKind.INTERRUPTED else run
+                        return self._counted(closing)
+            except OPERATOR_ERRORS as error:
+                if all(one.done_before for one in self._done):
+                    raise
+                self._untold = None if ended.is_set() else run
+                return self._counted(self._failed(decision, error))
+            worst = max(worst, closing.exit)
+        return replace(self._counted(closing), exit=worst)
+
+    async def _work_on(
+        self, decision: StepDecision, mark: StepMark, piped: Ready | None, session: Session
+    ) -> Closing:
+        screen, step, run = self._screen, decision.step, decision.run
+        if decision.state is StepState.BEGUN or run is None:
+            if decision.why:
+                screen.say(said("{why}: the step is begun anew", why=decision.why))
+            # Rows opened for the check may be hours old, so they are opened again; standard input cannot be.
+            one = piped or prepare(step.order, check_files(step.order, step.output), session)
+            return await start_run(one, replace(session, pacing=self._pacing), mark.to_parameters())
+        await require_unlocked(run, self._journal)
+        if decision.state is StepState.TAKEN_UP:
+            screen.say(said("taking up run {run}", run=run.name))
+            resumed = session.for_run(run)
+            return await RunSession(run, await resumed.rebuild(run), resumed, fresh=False).run()
+        screen.say(
+            counted(
+                "done before in this round: run {run}, {n} row",
+                "done before in this round: run {run}, {n} rows",
+                (await self._journal.totals(run)).frozen,
+                run=run.name,
+            )
+        )
+        closing, _ = await close_ended(run, self._journal, session.settings.catalogue)
+        if closing.error:
+            screen.complain(closing.error)
+        return closing
+
+    def _failed(self, decision: StepDecision, error: Exception) -> Closing:
+        """The closing of a file that an error ends in its middle: what is wrong, what is done, what to type."""
+        sent = [
+            said("step {number} (run {run})", number=one.number, run=str(one.closing.run))
+            for one in self._done
+            if one.closing
+        ]
+        why = said(
+            "{step}: {why}\nStopped in the middle of {file}; done before that: {sent}.\n"
+            "Put right what is wrong, then go on with: {command} (it passes over what is done)",
+            step=decision.step.named,
+            why=error.why if isinstance(error, NothingSent) else text_of(error),
+            file=printable(self._file.path),
+            sent=tuple(sent),
+            command=self._file.command,
+        )
+        code = code_of(error)
+        code = Exit.STOPPED if code is Exit.REFUSED else code
+        failed = Closing(code, job=decision.step.order.kind.name, error=why)
+        self._screen.complain(why)
+        if self._done[-1].number != decision.step.number:
+            self._done.append(_outcome(decision, failed))
+        return failed
+
+    async def _show_stop(self, step: JobFileStep, run: Run) -> None:
+        run, then = await self._journal.run(run.name), [(self._file.command, said("go on with the next step"))]
+        if run.paused_at:
+            then.insert(0, (command_line("continue", run.name), said("end the pause")))
+        why = said("stopped after step {number}: {why}", number=step.number, why=self._stop.reason)
+        line = Text("■ ", "bold yellow").append(printable(why, SENTENCE))
+        self._screen.result(Group(line, steps_list(then)), good=False)
+
+    def _show_end(self, step: JobFileStep, closing: Closing) -> None:
+        if not (left := len(self._file.steps) - step.number):
+            return
+        ended = counted(
+            "Step {number} ended with exit code {code}: the {n} after it was not begun.",
+            "Step {number} ended with exit code {code}: the {n} after it were not begun.",
+            left,
+            number=step.number,
+            code=int(closing.exit),
+        )
+        command = self._file.command
+        remedy = (
+            said("Put right what is wrong or give the step go_on = true, then: {command}", command=command)
+            if closing.exit is Exit.REJECTED
+            else said("Put right what is wrong, then: {command}", command=command)
+        )
+        self._screen.say_always(labelled(ended, remedy, "yellow"))
+
+
+def _outcome(decision: StepDecision, closing: Closing | None) -> StepOutcome:
+    step, before = decision.step, decision.state is StepState.PASSED_OVER
+    output = None if step.output is None else str(step.output)
+    return StepOutcome(step.number, step.order.kind.name, closing, output, done_before=before)

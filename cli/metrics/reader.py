@@ -5,7 +5,7 @@ All figures are those that the run has in memory; the journal is not asked.
 
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,8 +22,8 @@ from aiohttp import web
 from checkpoints.records import Totals
 from checkpoints.states import State
 from cli.session.door import DoorLimits, serve_clients
-from cli.session.events import LiveRun, OpenReader, RunBegan, RunEnded, RunEvent, RunReader
-from cli.settings.tables import MetricsSettings
+from cli.session.events import Events, LiveRun, RunBegan, RunEnded, RunReader
+from cli.settings.settings import MetricsSettings
 from cli.terminal.texts import printable, reason_of
 from engine.pipeline.progress import Status
 from jobs.access.durable import write_all
@@ -51,7 +51,6 @@ METRICS: Final[Mapping[str, str]] = MappingProxyType(
 """The help of all metrics, in their order."""
 LOOPBACK: Final = "127.0.0.1"
 PATH: Final = "/metrics"
-LIMITS: Final = DoorLimits(clients=8, idle=60.0, unread=5.0, ending=1.0)
 READABLE: Final = 0o644
 """The exporter is another user. Nothing in the file is secret or of a person."""
 RUN_PLACE: Final = "{run}"
@@ -113,14 +112,12 @@ async def serve_metrics(port: int, text: Callable[[], str]) -> None:
     listening.settimeout(0)
     log.info("metrics are served", address=f"http://{LOOPBACK}:{listening.getsockname()[1]}{PATH}")
     try:
-        await serve_clients(listening, metrics_application(text), LIMITS)
+        await serve_clients(listening, metrics_application(text), DoorLimits(clients=8))
     finally:
         listening.close()
 
 
 def metrics_application(text: Callable[[], str]) -> web.Application:
-    """The application that answers a scraper with the text of each moment."""
-
     async def answer(request: web.Request) -> web.Response:
         # A foreign name that leads here is an attack through DNS by a page in somebody's browser.
         if request.url.host not in {LOOPBACK, "localhost"}:
@@ -135,7 +132,7 @@ def metrics_application(text: Callable[[], str]) -> web.Application:
 class MetricsFile:
     """The file of one run. That it cannot be written is logged once, and again only after it could."""
 
-    def __init__(self, named: Path, run: str) -> None:
+    def __init__(self, named: str | Path, run: str) -> None:
         self.path = Path(str(named).replace(RUN_PLACE, run))
         self._beside = self.path.with_name(f".{self.path.name}.{run}.new")
         self._failed = False
@@ -172,61 +169,48 @@ class MetricsFile:
             self._failed = False
 
 
-def publish_metrics(settings: MetricsSettings) -> OpenReader:
-    def open_reader(live: LiveRun) -> RunReader | None:
-        write = MetricsFile(settings.file, live.run.name).write if settings.file else None
-        return None if live.ended else MetricsReader(live, write, settings.port)
+def publish_metrics(settings: MetricsSettings) -> RunReader:
+    async def read(live: LiveRun, events: Events) -> None:
+        if live.ended:
+            return
+        file = MetricsFile(settings.file, live.run.name) if settings.file else None
+        begun, ended, totals = anyio.Event(), anyio.Event(), Totals()
+        end: RunEnded | None = None
 
-    return open_reader
+        def text() -> str:
+            status = live.look()
+            # Until the pipeline has read what the journal has of the run, its status knows of no row.
+            if end or not status.counts:
+                counts = {str(state): number for state, number in totals.counts.items()}
+                amounts = {str(state): amount for state, amount in totals.amounts.items()}
+                status = replace(status, counts=counts, amounts=amounts, refused=totals.refused)
+            return exposition(live.run.name, live.run.job, status, datetime.now(UTC), end)
 
+        async def hear() -> None:
+            nonlocal totals, end
+            async for event in events:
+                match event:
+                    case RunBegan():
+                        totals = event.totals
+                    case RunEnded():
+                        totals, end = event.closing.totals, event
+                        ended.set()
+                    case _:
+                        continue
+                begun.set()
 
-class MetricsReader(RunReader):
-    """Measures one run, from the moment at which it begins to send."""
-
-    def __init__(
-        self, live: LiveRun, publish: Callable[[str], Awaitable[None]] | None, port: int | None = None
-    ) -> None:
-        self._live = live
-        self._publish = publish
-        self._port = port
-        self._begun = anyio.Event()
-        self._ended = anyio.Event()
-        self._at_first = Totals()
-        self._end: RunEnded | None = None
-
-    def hear(self, event: RunEvent) -> None:
-        """Note beginning and end, of which the status of the run says nothing."""
-        match event:
-            case RunBegan(totals=totals):
-                self._at_first = totals
-                self._begun.set()
-            case RunEnded():
-                self._end = event
-                self._begun.set()
-                self._ended.set()
-
-    async def follow(self) -> None:
-        """Publish until the run has ended, and then once more."""
-        await self._begun.wait()
         async with anyio.create_task_group() as group:
-            if self._port is not None and not self._ended.is_set():
-                group.start_soon(serve_metrics, self._port, self.text)
-            while self._publish is not None and not self._ended.is_set():
-                await self._publish(self.text())
+            group.start_soon(hear)
+            await begun.wait()
+            if settings.port is not None and not ended.is_set():
+                group.start_soon(serve_metrics, settings.port, text)
+            while file is not None and not ended.is_set():
+                await file.write(text())
                 with anyio.move_on_after(EVERY):
-                    await self._ended.wait()
-            await self._ended.wait()
-            if self._publish is not None:
-                await self._publish(self.text())
+                    await ended.wait()
+            await ended.wait()
+            if file is not None:
+                await file.write(text())
             group.cancel_scope.cancel()
 
-    def text(self) -> str:
-        status = self._live.look()
-        totals = self._end.closing.totals if self._end else self._at_first
-        # Until the pipeline has read what the journal has of the run, its status knows of no row.
-        if self._end or not status.counts:
-            counts = {str(state): number for state, number in totals.counts.items()}
-            amounts = {str(state): amount for state, amount in totals.amounts.items()}
-            status = replace(status, counts=counts, amounts=amounts, refused=totals.refused)
-        run = self._live.run
-        return exposition(run.name, run.job, status, datetime.now(UTC), self._end)
+    return read

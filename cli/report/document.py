@@ -35,7 +35,7 @@ from cli.output.item_files import REFUSED, OutputFile, written_to
 from cli.report.facts import EXTRA_SHOWN, SHOWN, ReportedRun, ReportFacts, SubjectKind, each_exception
 from cli.session.stages import PLACE
 from cli.settings.known_billings import host_of
-from cli.settings.tables import Letterhead
+from cli.settings.settings import Letterhead
 from cli.show.closing import describe_end
 from cli.terminal.drawing import environment
 from cli.terminal.exits import CommandRefused

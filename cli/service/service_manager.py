@@ -18,7 +18,7 @@ from typing import Final, Self, TypeAlias
 import anyio
 import structlog
 
-from cli.session.events import LiveRun, OpenReader, RunBegan, RunEnded, RunEvent, RunReader, describe_outcome
+from cli.session.events import Events, LiveRun, RunBegan, RunEnded, RunReader, describe_outcome
 from cli.show.closing import Closing
 from cli.terminal.exits import Exit
 from cli.terminal.signals import run_alongside
@@ -160,40 +160,30 @@ class ServiceManager:
 # ---- the reader of a run that shows in systemd's status line how far it is ----------------------------------------
 
 
-def show_to(manager: ServiceManager) -> OpenReader:
-    return lambda live: None if live.ended else StatusReader(live, manager)
-
-
-class StatusReader(RunReader):
-    """Shows one run. The service is started with the first of them: settings, billing and journal are at hand then.
+def show_to(manager: ServiceManager) -> RunReader:
+    """Makes a reader that shows a run. The first one starts the service: billing and journal are at hand then.
 
     Rows are read and saved only afterwards, which may take as long as it takes.
     """
 
-    def __init__(self, live: LiveRun, manager: ServiceManager) -> None:
-        self._live = live
-        self._manager = manager
-        self._ended = anyio.Event()
-        manager.work()
-        manager.show(lambda: said("run {run} ({job}): reading its rows", run=live.run.name, job=live.run.job))
-
-    def hear(self, event: RunEvent) -> None:
-        """Show how far it is from its beginning on, and at its end how it came out."""
+    async def read(live: LiveRun, events: Events) -> None:
         from cli.show.progress import line  # noqa: PLC0415 - for a service alone
 
-        match event:
-            case RunBegan():
-                self._manager.show(lambda: line(self._live.look(), self._live.run.name).plain)
-            case RunEnded(closing=closing):
-                self._manager.show(lambda: outcome_of(closing))
-                self._ended.set()
+        if live.ended:
+            return
+        manager.work()
+        manager.show(lambda: said("run {run} ({job}): reading its rows", run=live.run.name, job=live.run.job))
+        async for event in events:
+            match event:
+                case RunBegan():
+                    manager.show(lambda: line(live.look(), live.run.name).plain)
+                case RunEnded(closing=closing):
+                    manager.show(lambda: outcome_of(closing))
+                    return
 
-    async def follow(self) -> None:
-        """Wait for the end: the status is asked for as time goes by."""
-        await self._ended.wait()
+    return read
 
 
 def outcome_of(closing: Closing) -> Said:
-    """How a command came out, which of a job file is more than how its last run did."""
     outcome = describe_outcome(closing)
     return said("{run}: {outcome}", run=closing.run, outcome=outcome) if closing.run else outcome

@@ -49,7 +49,6 @@ async def hear(run: Run, journal: Journal) -> tuple[Live | None, Said | None]:
 
 
 def heard(row: LiveRow | None) -> tuple[Live | None, Said | None]:
-    """What a row says of the process that works on its run, or why nothing is heard of it."""
     if row is None:
         return None, said("its process reads rows, looks something up, or waits for an answer on its terminal")
     if row.age > FRESH:
@@ -95,7 +94,6 @@ def _no_answer(run: Run, holder: Holder, why: str) -> CommandRefused:
 
 
 async def unpause_run(run: Run, journal: Journal) -> None:
-    """End the pause of a run that is about to be resumed (`resume --unpause`)."""
     await journal.unpause(run)
     await journal.history.note_command(run, ourselves(), "resume --unpause", said("it goes on"))
 
@@ -209,7 +207,6 @@ async def _at_rest(before: Run, journal: Journal) -> Said:
 
 
 async def unreachable(run: Run, journal: Journal, what: Said, instead: Said | None = None) -> CommandRefused:
-    """The error for a command without a process to carry it out, with the way out."""
     if holder := await journal.holder(run):
         is_deaf = await journal.mailbox.live(run) is None
         why = (
@@ -257,7 +254,6 @@ async def resume_command(run: Run, journal: Journal) -> str:
 
 
 def by_flag(run: Run) -> Said:
-    """How a setting of a run is changed that nobody works on."""
     kept = " ".join(f"{name}={text}" for name, text in run.policy.items())
     return said(
         "it keeps {kept}, which a flag changes: {command}",

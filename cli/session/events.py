@@ -6,9 +6,9 @@ RunBegan ──▶ Held ──▶ HoldEnded ──▶ … ──▶ NeedsPerson 
 Between two steps of a job file readers hear of the holds there, and of the file's end by `FileEnded`.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+import math
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -16,6 +16,8 @@ from typing import Final, TypeAlias
 
 import anyio
 import structlog
+from anyio.abc import ObjectReceiveStream
+from anyio.streams.memory import MemoryObjectSendStream
 
 from checkpoints.errors import JournalError
 from checkpoints.journal import Journal
@@ -34,15 +36,6 @@ LAST_WORDS: Final = 12.0
 """Seconds that the end of a run waits for its readers: what they do at the end has its own limit, of ten."""
 
 log = structlog.get_logger(__name__)
-
-
-@contextmanager
-def _harmless() -> Iterator[None]:
-    """Log an error of a reader, which is no reason to end the run."""
-    try:
-        yield
-    except Exception:
-        log.exception("a reader of the run has failed: a fault of ours, please report it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,14 +85,11 @@ class RunEnded(RunEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class FileEnded(RunEvent):
+class FileEnded(RunEnded):
     """The job file of an ended run ends before its next step begins: no run ends with it. `closing` is the file's."""
-
-    closing: Closing
 
 
 def describe_outcome(closing: Closing) -> Said:
-    """How a run came out, in a line: its exit code, why it stopped, and its rows by state."""
     rows = tuple(
         said("{state} {n}", state=STATE_NAMES[state], n=Quantity(number))
         for state in State
@@ -110,7 +100,6 @@ def describe_outcome(closing: Closing) -> Said:
 
 
 def describe_exit(closing: Closing) -> Said:
-    """The exit code, and why it stopped."""
     code = said("exit code {code}", code=int(closing.exit))
     why = closing.stopped or closing.error
     return said("{code}, {why}", code=code, why=why) if why else code
@@ -129,24 +118,13 @@ class LiveRun:
     ended: bool = False
 
 
-class RunReader(ABC):
-    """Reads the events of one run.
+Events: TypeAlias = ObjectReceiveStream[RunEvent]
 
-    `follow` does the work, beside the run; it returns by itself once it has heard `RunEnded` or `FileEnded`, or is
-    cancelled.
-    """
+RunReader: TypeAlias = Callable[[LiveRun, Events], Coroutine[object, object, None]]
+"""Works beside one run and reads its events, the last of which is a `RunEnded` or `FileEnded`: then it returns.
 
-    @abstractmethod
-    def hear(self, event: RunEvent) -> None:
-        """Take an event when it happens, and return at once. `RunEnded` or `FileEnded` is the last one."""
-
-    @abstractmethod
-    async def follow(self) -> None:
-        """Work beside the run until it has ended."""
-
-
-OpenReader: TypeAlias = Callable[[LiveRun], RunReader | None]
-"""Makes the reader of a run, None where nobody wants to read it."""
+One that returns before hears no more.
+"""
 
 
 class RunReaders:
@@ -158,50 +136,54 @@ class RunReaders:
         self._live = LiveRun(run, journal, progress.status, ended)
         self._holds = progress.holds
         self._interrupts = interrupts
-        self._readers: dict[RunReader, anyio.Event] = {}
-        """Each with what is set when it has ended, in whatever way."""
+        self._told: list[MemoryObjectSendStream[RunEvent]] = []
         self._held: frozenset[str] = frozenset()
         self._last_words: anyio.CancelScope | None = None
         """The time of the readers once the run has ended, which a signal cuts short; None until then."""
 
     @asynccontextmanager
-    async def following(self, opens: Sequence[OpenReader]) -> AsyncIterator[None]:
+    async def following(self, readers: Sequence[RunReader]) -> AsyncIterator[None]:
         """Let the readers work while the context lasts; at its end they have `LAST_WORDS` seconds to finish.
 
         A signal ends that waiting at once.
         """
-        for open_reader in opens:
-            with _harmless():
-                if reader := open_reader(self._live):
-                    self._readers[reader] = anyio.Event()
-        self._holds.listen(self._compare_holds)
-        async with run_alongside(*(partial(self._follow, reader) for reader in self._readers)):
+        over = [anyio.Event() for _ in readers]
+
+        async def follow(reader: RunReader, events: Events, done: anyio.Event) -> None:
             try:
-                yield
+                async with events:
+                    await reader(self._live, events)
             except Exception:
-                await self._hear_out()
-                raise
-            await self._hear_out()
+                # No reason to end the run.
+                log.exception("a reader of the run has failed: a fault of ours, please report it")
+            finally:
+                done.set()
 
-    async def _follow(self, reader: RunReader) -> None:
-        try:
-            with _harmless():
-                await reader.follow()
-        finally:
-            self._readers[reader].set()
+        async def hear_out() -> None:
+            # The readers of a run that was never begun here have nothing to say.
+            if self._last_words is not None:
+                telling = waiting(said("telling the hooks how the run came out"), most=LAST_WORDS)
+                with self._last_words, anyio.move_on_after(LAST_WORDS), telling:
+                    for done in over:
+                        await done.wait()
 
-    async def _hear_out(self) -> None:
-        """Wait for the readers of a run that has ended; one that was never begun here has nothing to say."""
-        if self._last_words is None:
-            return
-        telling = waiting(said("telling the hooks how the run came out"), most=LAST_WORDS)
-        with self._last_words, anyio.move_on_after(LAST_WORDS), telling:
-            for done in self._readers.values():
-                await done.wait()
+        with ExitStack() as streams:
+            works = []
+            for reader, done in zip(readers, over, strict=True):
+                told, events = anyio.create_memory_object_stream[RunEvent](math.inf)
+                self._told.append(streams.enter_context(told))
+                works.append(partial(follow, reader, streams.enter_context(events), done))
+            self._holds.listen(self._compare_holds)
+            async with run_alongside(*works):
+                try:
+                    yield
+                except Exception:
+                    await hear_out()
+                    raise
+                await hear_out()
 
     @asynccontextmanager
     async def working(self, run: Run) -> AsyncIterator[None]:
-        """Tell of an error that ends the work on the run in the context."""
         try:
             yield
         except Exception as error:
@@ -209,16 +191,15 @@ class RunReaders:
             totals = Totals()
             with suppress(JournalError):
                 totals = await self._live.journal.totals(run)
-            self._end(RunEnded(Closing(code, run.name, run.job, totals, error=text_of(error))))
+            self.end(RunEnded(Closing(code, run.name, run.job, totals, error=text_of(error))))
             raise
 
     async def begin(self, run: Run, *, taken_up: bool) -> None:
         """Tell that sending begins. Raises `JournalError`."""
-        if self._readers:
+        if self._told:
             self._tell(RunBegan(await self._live.journal.totals(run), taken_up))
 
     def close(self, closing: Closing, run: Run, stop: Stop) -> None:
-        """Tell how the run came out, and first whether a person is needed for it."""
         totals = closing.totals
         commands = [command for command, _ in next_steps(run, totals)]
         if closing.exit is Exit.STOPPED and stop.kind is StopKind.BUDGET:
@@ -226,14 +207,10 @@ class RunReaders:
         elif manual := totals.count(State.MANUAL):
             why = counted("{n} row waits for your decision", "{n} rows wait for your decision", manual)
             self._tell(NeedsPerson(manual, why, commands))
-        self._end(RunEnded(closing))
+        self.end(RunEnded(closing))
 
-    def end_file(self, closing: Closing) -> None:
-        """Tell that the job file of the run ends after it."""
-        self._end(FileEnded(closing))
-
-    def _end(self, event: RunEnded | FileEnded) -> None:
-        if self._readers:
+    def end(self, event: RunEnded) -> None:
+        if self._told:
             self._last_words = self._interrupts.after_the_end()
         self._tell(event)
 
@@ -249,6 +226,6 @@ class RunReaders:
             self._tell(HoldEnded(who))
 
     def _tell(self, event: RunEvent) -> None:
-        for reader in self._readers:
-            with _harmless():
-                reader.hear(event)
+        for told in self._told:
+            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+                told.send_nowait(event)

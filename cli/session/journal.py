@@ -1,6 +1,10 @@
-"""The journal of a command: opening it, the lock of a run, and the pacing policy that the run keeps.
+"""The journal of a command: opening it, the billing and the lock of a run, and the pacing policy that the run keeps.
 
-Nothing here depends on the billing, so commands that only read the journal load neither HTTP nor a database.
+Nothing here asks the billing, so commands that only read the journal load neither HTTP nor a database.
+
+Within a journal a billing is named by `Run.target`, the address at which it was first worked on. By another address
+it is recognised by its identity, which its oldest rows make; an address that leads to another billing now gets a
+name of its own.
 """
 
 import getpass
@@ -10,34 +14,168 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
+from itertools import chain
 from pathlib import Path
+from shlex import quote
 from typing import Final
 from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
 import structlog
-from rich.text import Text
 
 from billing.database.dsn import Dsn
+from billing.directory.identity import is_same
 from checkpoints.address import JournalAddress
-from checkpoints.errors import BillingHeld, RunHeld, RunPurged
+from checkpoints.earlier_runs import runs_of
+from checkpoints.errors import BillingHeld, JournalError, RunHeld, RunPurged
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import NewRunner, Run, Stage, Totals
 from checkpoints.states import State
 from checkpoints.stores import is_there
-from cli.session.which_billing import addresses_of
-from cli.settings.file_access import user_name
-from cli.settings.places import journals_in
+from cli.settings.places import OF_BILLING, credentials_in, journals_in, states_of_others, user_name
+from cli.settings.settings import Settings
 from cli.show.closing import describe_end, run_again
 from cli.terminal.exits import CommandRefused, HeldElsewhere
-from cli.terminal.layout import labelled, render
+from cli.terminal.layout import OF_SETTINGS
 from cli.terminal.texts import printable
 from cli.terminal.waiting import waiting
-from engine.pacing.policy import ALL, Policy, describe_policy, describe_settings, policy_with, to_settings
+from engine.pacing.policy import ALL, Policy, policy_with
 from jobs.spec.words import RUN, UNDO
 from texts.remedies import PROGRAM, Remedy, advise_runs, command_line, setting
 from texts.said import Said, counted, in_lines, said, text_of
+
+log = structlog.get_logger(__name__)
+
+# ---- the billing of a run -----------------------------------------------------------------------------------------
+
+
+_IDENTITY: Final = f"{OF_SETTINGS}oldest_rows"
+_API: Final = f"{OF_SETTINGS}api"
+_DATABASE: Final = f"{OF_SETTINGS}database"
+_DIGITS: Final = 8
+
+
+def remembered(settings: Settings, identity: str) -> dict[str, str]:
+    """What a run remembers of its billing, as parameters: its identity and its addresses. None is a secret."""
+    known = {_IDENTITY: identity, _API: settings.target, _DATABASE: database_address(settings)}
+    return {name: value for name, value in known.items() if value}
+
+
+def database_address(settings: Settings) -> str:
+    """The address of the database as it can be typed in any folder, "" for none, and for one with a password."""
+    address = settings.database.value or ""
+    if address and not Dsn(address).on_server and (file := Path.cwd() / address).exists():
+        return os.path.normpath(file)
+    return "" if credentials_in(address) else address
+
+
+def addresses_of(run: Run) -> dict[str, str | None]:
+    known = {"api-url": api_of(run), "database": run.parameters.get(_DATABASE)}
+    return {name: value for name, value in known.items() if value and value.isprintable()}
+
+
+def identity_of_run(run: Run) -> str:
+    return run.parameters.get(_IDENTITY, "")
+
+
+def api_of(run: Run) -> str:
+    return run.parameters.get(_API) or run.target.partition("#")[0]
+
+
+def target_among(runs: Sequence[Run], address: str, identity: str) -> str:
+    same = [run for run in runs if is_same(identity, identity_of_run(run))]
+    # Two copies of one billing have one identity; each keeps its own name.
+    if one := next((run for run in same if api_of(run) == address), next(iter(same), None)):
+        return one.target
+    if any(run.target == address and is_same(identity, identity_of_run(run)) is False for run in runs):
+        return f"{address}#{identity[:_DIGITS]}"
+    return address
+
+
+def journal_place(settings: Settings, identity: str) -> JournalAddress:
+    """The journal of the settings; where the billing has its own by another address, a link to that one. Blocks.
+
+    Raises `CommandRefused` where another user of this machine has one: two journals do not know each other's runs.
+    """
+    where = settings.journal.value
+    if settings.journal.origin != OF_BILLING or not identity or where.path.exists():
+        return where
+
+    def has_runs(journal: Path) -> bool:
+        try:
+            return any(is_same(identity, identity_of_run(run)) for run in runs_of(journal))
+        except (JournalError, OSError):
+            return False
+
+    if own := next(filter(has_runs, journals_in(where.path.parent)), None):
+        log.warning("the billing has its journal by another address", journal=str(own), link=str(where))
+        with suppress(FileExistsError):
+            where.path.symlink_to(own.name)
+    elif other := next(filter(has_runs, chain(*map(journals_in, states_of_others(os.environ)))), None):
+        raise CommandRefused(
+            "another user of this machine has a journal of this billing, {other}: two journals know nothing "
+            "of each other's runs, and would enter the same rows twice. Give {that} to use it, or {this} for "
+            "one of your own",
+            other=str(other),
+            that=setting("journal", quote(str(other))),
+            this=setting("journal", quote(str(where))),
+        )
+    return where
+
+
+def check_target(run: Run, settings: Settings) -> None:
+    """Raise `CommandRefused` for a run of another billing than that of the settings, as far as addresses tell.
+
+    Another address may lead to the same billing: with a database that is seen once it is open.
+    """
+    database = run.parameters.get(_DATABASE, "")
+    if database and not settings.database.value and settings.database.origin != "--database":
+        raise CommandRefused(
+            "run {run} was begun with the billing's database, and the settings name none: without it less is "
+            "looked up before a call. Give {flag}; to go on through the API alone, type {none}",
+            run=run.name,
+            flag=setting("database", printable(database)),
+            none=setting("database", "''"),
+        )
+    if not is_at(run, settings.target) and not (identity_of_run(run) and settings.database.value):
+        raise of_another(run, settings)
+
+
+def check_identity(run: Run, settings: Settings, identity: str) -> None:
+    same = is_same(identity, identity_of_run(run))
+    if same is False and is_at(run, settings.target):
+        raise CommandRefused(
+            "run {run} was begun on another billing: {address} led there then, and the billing that answers "
+            "now ({database}) has other oldest subscribers. Nothing was sent. Give {api} and {flag} of the "
+            "billing that the run was begun on",
+            run=run.name,
+            address=printable(settings.target),
+            database=printable(database_address(settings)),
+            api=setting("api-url", "URL"),
+            flag=setting("database", "PATH"),
+        )
+    if not same and not is_at(run, settings.target):
+        raise of_another(run, settings)
+
+
+def is_at(run: Run, address: str) -> bool:
+    """Whether the run was begun at this address of the API, or its billing has its name from there."""
+    return address in {api_of(run), run.target.partition("#")[0]}
+
+
+def of_another(run: Run, settings: Settings) -> CommandRefused:
+    address = api_of(run)
+    other = settings.profile_at(address)
+    return CommandRefused(
+        "run {run} works on {target}, and the settings name {other} (from {origin}). Give {flag} to go on with it",
+        run=run.name,
+        target=printable(address),
+        other=printable(settings.target),
+        origin=settings.api_url.origin,
+        flag=setting("profile", other) if other else setting("api-url", printable(address)),
+    )
+
 
 # ---- the lock of a billing on this machine ------------------------------------------------------------------------
 
@@ -65,9 +203,8 @@ def only_journal(run: Run, names: Sequence[str], journal: JournalAddress) -> Ite
             each.listen()
         # The own names are there before others are looked for: if two begin at once, at least one sees the other.
         lines = Path("/proc/net/unix").read_text(encoding="utf-8", errors="replace").splitlines()
-        taken = [name for line in lines if (name := line.rpartition(" @")[2]) != line]
         for beginning in map(beginning_for, names):
-            for name in taken:
+            for name in (line.rpartition(" @")[2] for line in lines):
                 theirs, _, other = name.removeprefix(beginning).rpartition("-")[0].partition("-")
                 if name.startswith(beginning) and theirs != own:
                     raise BillingHeld(_why(run, other, f"\0{name}"), other)
@@ -100,7 +237,6 @@ def billing_names(run: Run) -> tuple[str, ...]:
 
 
 def beginning_for(name: str) -> str:
-    """How the kernel's names of all that send to the billing of this name begin."""
     return f"{_SENDS}{_digest(name)}-"
 
 
@@ -161,8 +297,6 @@ def ourselves(through: str = "") -> str:
     return f"{through}{', ' if through else ''}{whole}{says}, process {os.getpid()}"
 
 
-log = structlog.get_logger(__name__)
-
 _MOST_RUNS: Final = 10
 """Runs that are named where it is not known which one is meant."""
 
@@ -218,7 +352,6 @@ async def open_existing(where: JournalAddress) -> AsyncIterator[Journal]:
 
 
 async def unfinished(run: Run, journal: Journal) -> bool:
-    """Whether `resume` has something to do for the run."""
     if run.stage is Stage.DISCARDED or run.ended_at:
         return False
     return run.frozen_at is None or run.approved_at is None or (await journal.totals(run)).count_where(open=True) > 0
@@ -238,11 +371,10 @@ async def chosen_run(name: str | None, journal: Journal, command: str, *, is_ope
         none = said("no run is under way; {command} lists those at their end", command=Remedy("status"))
         raise CommandRefused(none if is_open else said("no run of this journal was sent yet"))
     worked_on = [run for run in runs if await journal.holder(run)] if is_open and len(runs) > 1 else []
-    if len(worked_on) == 1:
-        return worked_on[0]
-    if len(runs) > 1:
-        raise await which_of(runs, journal, command)
-    return runs[0]
+    for only in (runs, worked_on):
+        if len(only) == 1:
+            return only[0]
+    raise await which_of(runs, journal, command)
 
 
 async def which_of(runs: Sequence[Run], journal: Journal, command: str) -> CommandRefused:
@@ -271,7 +403,6 @@ async def require_content(run: Run, journal: Journal) -> None:
 
 
 def refuse_purged(run: Run) -> None:
-    """Raise `RunPurged` for a run whose rows were purged."""
     if run.purged_at:
         raise RunPurged(run.name, run.purged_at.isoformat())
 
@@ -307,7 +438,6 @@ def refuse_ended(run: Run, totals: Totals) -> None:
 
 
 async def require_undoable(run: Run, journal: Journal, own: Run | None = None) -> None:
-    """Refuse a run with rows in doubt, or that another undo than `own` takes back. Raises `CommandRefused`."""
     for other in await journal.runs():
         if other.job != UNDO or other.parameters[RUN] != run.name or (own and other.name == own.name):
             continue
@@ -324,7 +454,6 @@ async def require_undoable(run: Run, journal: Journal, own: Run | None = None) -
 
 
 def in_doubt(run: Run, rows: int) -> Said:
-    """Why rows in doubt have to be settled first."""
     return counted(
         "{n} row of run {run} is in doubt: settle it first, {command}",
         "{n} rows of run {run} are in doubt: settle them first, {command}",
@@ -407,24 +536,3 @@ def stored_policy(run: Run) -> Policy:
         raise CommandRefused(
             "run {run} keeps a setting that cannot be read: {error}", run=run.name, error=error
         ) from error
-
-
-async def store_policy(run: Run, policy: Policy, journal: Journal) -> None:
-    before, now = run.policy, to_settings(policy)
-    if now == before:
-        return
-    await journal.keep_policy(run, now)
-    other = [name for name in ALL if now.get(name) != before.get(name)]
-    flags = " ".join(f"--{name} {ALL[name].shown(policy)}" for name in other)
-    await journal.history.note_command(run, ourselves(), f"taken up with {flags}", describe_settings(policy, other))
-
-
-def describe_pacing(run: Run, policy: Policy) -> Text:
-    """The pacing of a resumed run, and which settings come from the run."""
-    own = to_settings(policy)
-    of_run = tuple(f"{name}={text}" for name, text in run.policy.items() if own.get(name) == text)
-    pacing = labelled(said("pacing:"), describe_policy(policy))
-    if of_run:
-        kept = said("(kept with the run: {settings}; a flag or `set` changes that)", settings=of_run)
-        pacing.append(" ").append_text(render(kept, "dim"))
-    return pacing

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio.to_thread
@@ -29,8 +30,8 @@ from checkpoints.postgres_connection import CONNECT_SECONDS, connect, explained,
 from checkpoints.records import Run
 from checkpoints.states import State
 from checkpoints.stores import store_of
+from cli.session.journal import api_of
 from cli.session.run_view import UNSERVED, QueuedRun
-from cli.session.which_billing import api_of
 from cli.settings.flags import Detaching
 from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused, Exit
@@ -54,7 +55,6 @@ TASK: Final = "resume"
 NOTE: Final = "worker"
 """The command under which a worker notes that it has left a run to a person."""
 
-_CONNECTIONS: Final = 4
 _TABLES: Final = "select to_regclass('procrastinate_jobs') is not null as there"
 _RUNS: Final = """
 select args->>'run' as run, args->>'target' as target, status = 'doing' as given_out, priority, attempts,
@@ -120,37 +120,33 @@ class QueueFacts:
     most_connections: int
 
 
-class Queue:
-    """The queue of a journal, open."""
+async def put(
+    app: "procrastinate.App", run: Run, priority: int = 0, typed: Mapping[str, str] = MappingProxyType({})
+) -> bool:
+    """Hand a run in; False where it is in the queue already. A run of higher `priority` goes before others.
 
-    def __init__(self, app: "procrastinate.App") -> None:
-        self.app = app
+    A run that waits there goes as it is handed in now, and waits no longer for its hours or for another try. `typed`
+    has values by the names of `TYPED`.
+    """
+    from procrastinate import exceptions  # noqa: PLC0415 - an extra
 
-    async def hand_in(self, run: Run, priority: int = 0, typed: Mapping[str, str] | None = None) -> bool:
-        """Hand a run in; False where it is in the queue already. A run of higher `priority` goes before others.
-
-        A run that waits there goes as it is handed in now, and waits no longer for its hours or for another try.
-        `typed` has values by the names of `TYPED`.
-        """
-        from procrastinate import exceptions  # noqa: PLC0415 - an extra
-
-        task = self.app.configure_task(
-            TASK,
-            # Workers know billings by their addresses; the lock is the billing, whatever its address.
-            queue=queue_name(api_of(run)),
-            lock=run.target,
-            queueing_lock=run.name,
-            priority=priority,
-            allow_unknown=True,
+    task = app.configure_task(
+        TASK,
+        # Workers know billings by their addresses; the lock is the billing, whatever its address.
+        queue=queue_name(api_of(run)),
+        lock=run.target,
+        queueing_lock=run.name,
+        priority=priority,
+        allow_unknown=True,
+    )
+    try:
+        await task.defer_async(run=run.name, target=api_of(run), typed=dict(typed))
+    except exceptions.AlreadyEnqueued:
+        await app.connector.execute_query_async(
+            _ANEW, run=run.name, lock=run.target, priority=priority, typed=json.dumps(dict(typed))
         )
-        try:
-            await task.defer_async(run=run.name, target=api_of(run), typed=dict(typed or {}))
-        except exceptions.AlreadyEnqueued:
-            await self.app.connector.execute_query_async(
-                _ANEW, run=run.name, lock=run.target, priority=priority, typed=json.dumps(dict(typed or {}))
-            )
-            return False
-        return True
+        return False
+    return True
 
 
 async def queued_runs(journal: JournalAddress) -> dict[str, QueuedRun]:
@@ -195,8 +191,7 @@ class WorkerSession:
 
     async def hold(self, *names: object) -> None:
         """Let others see these names. Raises `psycopg.Error`."""
-        keys = [_key(self._schema, name) for name in names]
-        await self._connection.execute(_HOLD, {"keys": keys})
+        await self._connection.execute(_HOLD, {"keys": [_key(self._schema, name) for name in names]})
 
     async def seen(self, names: Collection[object]) -> set[object]:
         """Those of the names that a session shows, of this worker or another. Raises `psycopg.Error`."""
@@ -249,26 +244,45 @@ def require_shared(journal: JournalAddress) -> PostgresAddress:
 
 
 @asynccontextmanager
-async def open_queue(journal: JournalAddress) -> AsyncIterator[Queue]:
+async def open_queue(journal: JournalAddress) -> AsyncIterator["procrastinate.App"]:
     """The queue of a journal, made where there is none, open for as long as the context lasts.
 
     Raises `CommandRefused` for a journal in a file, `JournalAway` and `JournalUnreadable`.
     """
     address = require_shared(journal)
-    await anyio.to_thread.run_sync(_prepare, journal, address)
+
+    def prepare() -> None:
+        import psycopg  # noqa: PLC0415 - an extra
+        from procrastinate.schema import SchemaManager  # noqa: PLC0415 - an extra
+
+        with store_of(journal).filled():
+            pass
+        with connect(address) as connection:
+            try:
+                with connection.transaction():
+                    connection.execute(_ONE_MAKES)
+                    there = connection.execute(_TABLES).fetchone()
+                    if there is None or not there["there"]:
+                        # The schema of procrastinate is its own text, and has no parameters.
+                        connection.execute(cast("Any", SchemaManager.get_schema()))
+            except psycopg.Error as error:
+                raise JournalUnreadable(
+                    said("the queue of {name} cannot be made: {error}", name=address.name, error=in_a_line(error))
+                ) from error
+
+    await anyio.to_thread.run_sync(prepare)
     import procrastinate  # noqa: PLC0415 - an extra
 
     connector = procrastinate.PsycopgConnector(
         conninfo=address.url,
         kwargs=parameters_of(address),
         min_size=1,
-        max_size=_CONNECTIONS,
+        max_size=4,
         timeout=CONNECT_SECONDS,
     )
-    app = procrastinate.App(connector=connector)
     try:
-        async with app.open_async():
-            yield Queue(app)
+        async with procrastinate.App(connector=connector).open_async() as app:
+            yield app
     except procrastinate.exceptions.ConnectorException as error:
         # What the driver has said is kept as the cause.
         why = in_a_line(error.__cause__ if isinstance(error.__cause__, Exception) else error)
@@ -285,36 +299,10 @@ def facts_of_queue(address: PostgresAddress) -> QueueFacts:
     return QueueFacts(found.get("waiting"), found.get("given_out"), found.get("workers"), used["used"], used["most"])
 
 
-def _prepare(journal: JournalAddress, address: PostgresAddress) -> None:
-    with store_of(journal).filled():
-        pass
-    with connect(address) as connection:
-        import psycopg  # noqa: PLC0415 - an extra
-        from procrastinate.schema import SchemaManager  # noqa: PLC0415 - an extra
-
-        try:
-            with connection.transaction():
-                connection.execute(_ONE_MAKES)
-                there = connection.execute(_TABLES).fetchone()
-                if there is None or not there["there"]:
-                    # The schema of procrastinate is its own text, and has no parameters.
-                    connection.execute(cast("Any", SchemaManager.get_schema()))
-        except psycopg.Error as error:
-            raise JournalUnreadable(
-                said("the queue of {name} cannot be made: {error}", name=address.name, error=in_a_line(error))
-            ) from error
-
-
 # ---- handing a run in, which is made ready where it was typed ----------------------------------------------------
 
 
-ELSEWHERE: Mapping[str, str] = {
-    "corrects": "--continue",
-    "record": "--record",
-    "page": "--page",
-    "output": "--output",
-    "save": "--save",
-}
+ELSEWHERE: Final = ("corrects", "record", "page", "output", "save")
 """What needs the process that sends to be this one, by the names of the command's parameters."""
 
 
@@ -349,7 +337,7 @@ async def handing_in(
         try:
             totals = await journal.totals(run)
             async with open_queue(settings.journal.value) as queue:
-                is_new = await queue.hand_in(run, detaching.priority, typed)
+                is_new = await put(queue, run, detaching.priority, typed)
             queued = (await queued_runs(settings.journal.value)).get(run.name)
         except JournalError as error:
             raise CommandRefused(
@@ -360,13 +348,12 @@ async def handing_in(
                 error=text_of(error),
                 command=command_line("resume", run.name, "--detach"),
             ) from error
-        waiting = totals.count(State.PENDING)
         status = command_line("status", run.name)
         screen.result(
             counted(
                 "Run {run} is handed in: a worker sends its {n} row. {status} shows how far it is.",
                 "Run {run} is handed in: a worker sends its {n} rows. {status} shows how far it is.",
-                waiting,
+                totals.count(State.PENDING),
                 run=run.name,
                 status=status,
             )

@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -41,19 +42,25 @@ from cli.session.control_client import serve_control
 from cli.session.events import RunReaders
 from cli.session.journal import (
     BillingTaken,
-    describe_pacing,
     locked,
     ourselves,
     refuse_ended,
+    remembered,
     require_undoable,
-    store_policy,
     unfinished,
 )
-from cli.session.order import PLAN, Order, identity, per_billing, why_unreadable
-from cli.session.plans import departures
-from cli.session.session import Invocation, Session, how_often, open_session, shared_accounts_of
+from cli.session.order import (
+    PLAN,
+    Order,
+    departures,
+    how_often,
+    identity,
+    per_billing,
+    shared_accounts_of,
+    why_unreadable,
+)
+from cli.session.session import Invocation, Session, open_session
 from cli.session.vaults import require_opened, vault_in, wipe_secrets
-from cli.session.which_billing import remembered
 from cli.settings.flags import Consent
 from cli.show.closing import (
     Closing,
@@ -67,7 +74,6 @@ from cli.show.closing import (
 )
 from cli.show.preview import (
     LOOKED_AT,
-    PreviewFacts,
     doubtful_rows,
     plan_of,
     preview,
@@ -87,7 +93,7 @@ from engine.job import Job
 from engine.pacing.gauges import LAST_RESERVE
 from engine.pacing.holds import StopKind
 from engine.pacing.open_files import TooFewFiles, provide_files, widest
-from engine.pacing.policy import ALL, Policy, policy_with, to_settings
+from engine.pacing.policy import ALL, Policy, describe_policy, describe_settings, policy_with, to_settings
 from engine.pacing.throttle import Gauge
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.intake import Intake, Repeat
@@ -101,7 +107,7 @@ from jobs.effects.factory import Finish, finish_of
 from jobs.gauges import gauges_of
 from jobs.job import build
 from jobs.rows.input import input_of_parameters
-from jobs.shared_accounts import Question, in_sentences, question_of, settle
+from jobs.shared_accounts import in_sentences, question_of, settle
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.spec import DECLARATION
 from jobs.spec.words import RUN, UNDO
@@ -157,10 +163,6 @@ def prepare(order: Order, files: Mapping[str, str], session: Session) -> Ready:
 
 
 async def start_run(ready: Ready, session: Session, remembered: Mapping[str, str]) -> Closing:
-    """Begin a run and work on it; `remembered` holds additional parameters of the run.
-
-    Raises what `begin` raises.
-    """
     runs, identity, target = await session.journal.runs(), session.billing.one.identity, await session.target()
     order = per_billing(ready.order, runs, session.settings, target, identity)
     await ready.job.check()
@@ -207,8 +209,35 @@ async def create_run(job: Job, recorded: Mapping[str, str], target: str, session
         # Rows of the last run could be entered once more by what is declared now.
         settings.catalogue.check_unchanged(kept[-1], spec)
     for run in before:
-        if run.source == new.source and await unfinished(run, journal):
-            await _replace_unstarted(run, new, journal)
+        if run.source != new.source or not await unfinished(run, journal):
+            continue
+        same = identity(run.parameters) == identity(new.parameters) and run.source_digest == new.source_digest
+        holder, left = await journal.holder(run), (await journal.totals(run)).count_where(open=True)
+        command = command_line("resume", run.name)
+        if same and (holder or run.approved_at):
+            then = said("Go on with it: {command}", command=command)
+            if holder:
+                then = said("Wait for it: at this moment {holder} works on it", holder=holder.sentence)
+            raise CommandRefused(
+                counted(
+                    "run {run} has begun just this and is not at its end: {n} row left.\n{then}",
+                    "run {run} has begun just this and is not at its end: {n} rows left.\n{then}",
+                    left,
+                    run=run.name,
+                    then=then,
+                )
+            )
+        if same and left:
+            raise CommandRefused(
+                "run {run} has read just this and was never approved: nothing of it was sent.\n"
+                "Go on with it: {command} (answer no there to give it up)",
+                run=run.name,
+                command=command,
+            )
+        if run.approved_at is None and holder is None:
+            # Its file has changed.
+            await give_up(run, journal)
+            log.info("gave up an earlier run that had sent nothing", given_up=run.name)
     return await journal.create_run(new)
 
 
@@ -222,52 +251,20 @@ async def new_run(job: Job, recorded: Mapping[str, str], target: str, pacing: Ma
             "{name} is not UTF-8, and the journal keeps no other text: rename it", name=printable(odd)
         )
 
-    def of_source() -> NewRun:
-        source = job.source
-        return NewRun(
-            job=job.name,
-            parameters=recorded,
-            target=target,
-            source=from_bytes(source.name),
-            source_digest=source.digest,
-            header=source.header,
-            policy=to_settings(policy_with(Policy(), pacing, ALL)),
-        )
-
     # Its encoding is found and its digest taken: a large file is read twice for that.
     file = input_of_parameters(recorded).file
     with waiting(lambda: said("reading {file}", file=file or job.name), lambda: bytes_read(file)):
-        return await anyio.to_thread.run_sync(of_source)
-
-
-async def _replace_unstarted(run: Run, new: NewRun, journal: Journal) -> None:
-    """Refuse a run that is already under way; discard one that was never approved and whose file has changed."""
-    same = identity(run.parameters) == identity(new.parameters) and run.source_digest == new.source_digest
-    holder, left = await journal.holder(run), (await journal.totals(run)).count_where(open=True)
-    command = command_line("resume", run.name)
-    if same and (holder or run.approved_at):
-        then = said("Go on with it: {command}", command=command)
-        if holder:
-            then = said("Wait for it: at this moment {holder} works on it", holder=holder.sentence)
-        raise CommandRefused(
-            counted(
-                "run {run} has begun just this and is not at its end: {n} row left.\n{then}",
-                "run {run} has begun just this and is not at its end: {n} rows left.\n{then}",
-                left,
-                run=run.name,
-                then=then,
-            )
-        )
-    if same and left:
-        raise CommandRefused(
-            "run {run} has read just this and was never approved: nothing of it was sent.\n"
-            "Go on with it: {command} (answer no there to give it up)",
-            run=run.name,
-            command=command,
-        )
-    if run.approved_at is None and holder is None:
-        await give_up(run, journal)
-        log.info("gave up an earlier run that had sent nothing", given_up=run.name)
+        read = attrgetter("source", "source.digest", "source.header")
+        source, digest, header = await anyio.to_thread.run_sync(read, job)
+    return NewRun(
+        job=job.name,
+        parameters=recorded,
+        target=target,
+        source=from_bytes(source.name),
+        source_digest=digest,
+        header=header,
+        policy=to_settings(policy_with(Policy(), pacing, ALL)),
+    )
 
 
 async def give_up(run: Run, journal: Journal) -> None:
@@ -325,7 +322,7 @@ async def require_whole(job: Job, file: str, consent: Consent, screen: Screen) -
 
     Raises `NothingSent` where they are not, and where nobody can say so; and what `Job.unended` raises.
     """
-    if not (lines := await unended(job)):
+    if not (lines := await anyio.to_thread.run_sync(lambda: job.unended)):
         return False
     told = tuple(map(describe_last, lines))
     if file == STDIN:
@@ -348,14 +345,8 @@ async def require_whole(job: Job, file: str, consent: Consent, screen: Screen) -
     return True
 
 
-async def unended(job: Job) -> Sequence[LastLine]:
-    """The last lines of a job's files that may have been cut. Raises what `Job.unended` raises."""
-    return await anyio.to_thread.run_sync(lambda: job.unended)
-
-
 async def caution_unended(job: Job, screen: Screen) -> None:
-    """Tell of last lines that may have been cut, where nothing is sent."""
-    for one in await unended(job):
+    for one in await anyio.to_thread.run_sync(lambda: job.unended):
         screen.say_always(labelled(said("caution:"), describe_last(one), "yellow"))
 
 
@@ -390,6 +381,7 @@ class RunSession:
         self._live_policy = LivePolicy(Policy(), Progress(has_steps=job.effect.has_steps), self._stop)
         self._live_policy.listen(self._apply_rate)
         self._apply_rate()
+        self._file = input_of_parameters(run.parameters).file
         self._readers = RunReaders(run, self._journal, self._live_policy.progress, self._interrupts)
         self._gauges: Sequence[Gauge] = ()
         self._seconds = 0.0
@@ -481,19 +473,25 @@ class RunSession:
 
     async def _take_policy(self) -> None:
         """Take the policy of the run; only now, under the lock, can no other process change it."""
-        session = self._session
-        await self._refresh()
+        session, live_policy = self._session, self._live_policy
+        self._run = run = await self._journal.again(self._run)
         # An undo or `close` may have had the lock before.
-        refuse_ended(self._run, await self._journal.totals(self._run))
-        policy = session.policy_of(self._run)
-        if not self._fresh and (missing := await lacking(self._run, session)):
-            self._screen.say_always(labelled(said("caution:"), missing, "yellow"))
+        refuse_ended(run, await self._journal.totals(run))
+        policy = session.policy_of(run)
+        finish = finish_of(session.settings.catalogue.known(run))
+        if not self._fresh and finish is not None:
+            # What is missing by now of what the run has written so far.
+            found = await _hand_over(run, finish, self._journal)
+            if found.trouble:
+                raise CommandRefused("{why}\nNothing was sent. The run stays as it is", why=found.trouble)
+            if found.missing:
+                self._screen.say_always(labelled(said("caution:"), found.missing, "yellow"))
         try:
             provide_files(widest(policy))
-            self._live_policy.take(policy)
+            live_policy.take(policy)
             self._gauges = await gauges_of(
                 session.gateway,
-                lambda: self._live_policy.policy,
+                lambda: live_policy.policy,
                 self._journal.path,
                 ends_outside_hours=session.ends_outside_hours,
             )
@@ -504,27 +502,47 @@ class RunSession:
             ) from error
         except InputRefused as error:
             raise CommandRefused(text_of(error)) from error
+        now = to_settings(policy)
         if not self._fresh:
-            self._screen.say(describe_pacing(self._run, policy))
-        await store_policy(self._run, policy, self._journal)
+            pacing = labelled(said("pacing:"), describe_policy(policy))
+            if of_run := tuple(f"{name}={text}" for name, text in run.policy.items() if now.get(name) == text):
+                kept = said("(kept with the run: {settings}; a flag or `set` changes that)", settings=of_run)
+                pacing.append(" ").append_text(render(kept, "dim"))
+            self._screen.say(pacing)
+        if now != run.policy:
+            await self._journal.keep_policy(run, now)
+            other = [name for name in ALL if now.get(name) != run.policy.get(name)]
+            flags, text = [f"--{name} {ALL[name].shown(policy)}" for name in other], describe_settings(policy, other)
+            await self._journal.history.note_command(run, ourselves(), f"taken up with {' '.join(flags)}", text)
 
     def _apply_rate(self) -> None:
-        """Apply the run's rate to its reads too, also after a change."""
         self._session.gateway.rate.per_second = self._live_policy.policy.rate
 
     async def _approved(self) -> bool:
-        run = self._run
+        run, journal, consent = self._run, self._journal, self._session.consent
         try:
             # Rows of a query, of which no preview is shown, are sent from the first saved page on. A rule for several
             # rows of one account needs all of its rows.
-            may_stream = run.frozen_at is None and self._session.consent.yes and PLAN not in run.parameters
+            may_stream = run.frozen_at is None and consent.yes and PLAN not in run.parameters
             may_stream = may_stream and not self._session.hand_in and shared_accounts_of(run) is None
             if may_stream and not await anyio.to_thread.run_sync(lambda: self._job.source.is_read_whole):
                 self._caution(self._screen.say_always)
                 await self._approve()
                 return True
             if run.frozen_at is None:
-                await self._take_in()
+                asking, self._asking = self._asking, True
+                if await require_whole(self._job, self._file, consent, self._screen):
+                    await journal.history.note_command(run, ourselves(), "last-line", said("it is whole"))
+                self._asking = asking
+                await save_rows(
+                    run,
+                    self._job,
+                    journal,
+                    self._screen,
+                    enter=how_often(run),
+                    least_free=lambda: self._live_policy.policy.min_disk,
+                )
+                self._run = await journal.again(run)
         except InputRefused as error:
             raise NothingSent(text_of(error)) from error
         except LookUpFailed as error:
@@ -537,8 +555,8 @@ class RunSession:
                 command=command_line("resume", run.name),
             ) from error
         if run.job == UNDO:
-            undone = await self._journal.run(run.parameters[RUN])
-            if await self._journal.is_out_of_date(self._run, undone):
+            undone = await journal.run(run.parameters[RUN])
+            if await journal.is_out_of_date(self._run, undone):
                 raise NothingSent(
                     "run {run} has other rows in the billing than when this undo was listed: type {command} again",
                     run=undone.name,
@@ -546,84 +564,60 @@ class RunSession:
                 )
         return await self._agreed()
 
-    async def _take_in(self) -> None:
-        run, asking = self._run, self._asking
-        self._asking = True
-        if await require_whole(self._job, self._file, self._session.consent, self._screen):
-            await self._journal.history.note_command(run, ourselves(), "last-line", said("it is whole"))
-        self._asking = asking
-
-        def least_free() -> int:
-            return self._live_policy.policy.min_disk
-
-        await save_rows(run, self._job, self._journal, self._screen, enter=how_often(run), least_free=least_free)
-        await self._refresh()
-
     async def _agreed(self) -> bool:
         """Show the preview, and ask; False where there is nothing to send."""
+        run, journal, screen = self._run, self._journal, self._screen
         consent, profile = self._session.consent, self._session.gateway.profile
-        if (meant := shared_accounts_of(self._run)) is not None:
-            await settle(self._run, self._journal, profile, meant)
-        question = await question_of(self._run, self._journal, profile)
+        if (meant := shared_accounts_of(run)) is not None:
+            await settle(run, journal, profile, meant)
+        question = await question_of(run, journal, profile)
         # Nothing is read between this comparison and the sending, so the compared list is the one that is sent.
-        if departs := await departures(self._run, self._journal, self._session.billing):
+        if departs := await departures(run, journal, self._session.billing):
             raise NothingSent(departs)
-        plan = await plan_of(self._run, self._job, self._journal)
+        plan = await plan_of(run, self._job, journal)
         # An operator who is asked must see the preview, even with --quiet.
-        show = self._screen.say if consent.yes else self._screen.say_always
-        show(preview(plan, self._session.billing.target, self._journal.name, self._live_policy.policy))
+        show = screen.say if consent.yes else screen.say_always
+        show(preview(plan, self._session.billing.target, journal.name, self._live_policy.policy))
         self._caution(show)
         if plan.bad and not consent.skip_bad:
-            if self._screen.voice.quiet and consent.yes:
-                self._screen.say_always(doubtful_rows(plan, which="bad"))
+            if screen.voice.quiet and consent.yes:
+                screen.say_always(doubtful_rows(plan, which="bad"))
             raise NothingSent(why_refused(plan))
         if question.accounts:
             show(shared_accounts(question, profile))
-            await self._apply_rule(question)
-            plan = await plan_of(self._run, self._job, self._journal)
+            with screen.keyboard(self._file) as keyboard:
+                if keyboard is None or consent.yes:
+                    raise NothingSent(in_sentences(question, profile))
+                self._asking = True
+                answer = await screen.chooses(said("What is meant: sum, last or refuse?"), keyboard)
+            if answer not in {SharedAccountsRule.SUM, SharedAccountsRule.LAST}:
+                given = printable(answer) or said("nothing")
+                raise NothingSent("the answer was {answer}: these rows are refused", answer=given)
+            await settle(run, journal, profile, SharedAccountsRule(answer))
+            plan = await plan_of(run, self._job, journal)
         if not plan.to_send:
             await self._approve()
-            self._screen.say(render(said("There is nothing to send."), "bold"))
+            screen.say(render(said("There is nothing to send."), "bold"))
             return False
         if not consent.yes:
-            await self._ask(plan)
-        elif plan.look_alikes.rows and how_often(self._run) is not Repeat.AGAIN:
-            if self._screen.voice.quiet:
-                self._screen.say_always(doubtful_rows(plan, which="look_alikes"))
+            with screen.keyboard(self._file) as keyboard:
+                if keyboard is None:
+                    raise self._unattended(is_unattended(plan.question, self._file))
+                self._asking = True
+                if not await screen.agrees_to_send(plan.question, keyboard):
+                    raise NothingSent(said("the answer was no"))
+        elif plan.look_alikes.rows and how_often(run) is not Repeat.AGAIN:
+            if screen.voice.quiet:
+                screen.say_always(doubtful_rows(plan, which="look_alikes"))
             raise self._unattended(unanswered(plan))
         await self._approve(plan.to_send)
         return True
-
-    @property
-    def _file(self) -> str:
-        return input_of_parameters(self._run.parameters).file
 
     def _caution(self, show: Callable[[Text], None]) -> None:
         for caution in self._job.cautions:
             show(labelled(said("caution:"), caution, "yellow"))
 
-    async def _apply_rule(self, question: Question) -> None:
-        profile = self._session.gateway.profile
-        with self._screen.keyboard(self._file) as keyboard:
-            if keyboard is None or self._session.consent.yes:
-                raise NothingSent(in_sentences(question, profile))
-            self._asking = True
-            answer = await self._screen.chooses(said("What is meant: sum, last or refuse?"), keyboard)
-        if answer not in {SharedAccountsRule.SUM, SharedAccountsRule.LAST}:
-            given = printable(answer) or said("nothing")
-            raise NothingSent("the answer was {answer}: these rows are refused", answer=given)
-        await settle(self._run, self._journal, profile, SharedAccountsRule(answer))
-
-    async def _ask(self, plan: PreviewFacts) -> None:
-        with self._screen.keyboard(self._file) as keyboard:
-            if keyboard is None:
-                raise self._unattended(is_unattended(plan.question, self._file))
-            self._asking = True
-            if not await self._screen.agrees_to_send(plan.question, keyboard):
-                raise NothingSent(said("the answer was no"))
-
     def _unattended(self, why: str) -> CommandRefused:
-        """The error for a question that nobody can answer; a run that was kept for an answer is kept on."""
         waits = said("{why}\nNothing was sent. The run stays as it is, and waits for the answer", why=why)
         return CommandRefused(why if self._fresh else waits)
 
@@ -632,14 +626,10 @@ class RunSession:
         await wipe_secrets(self._run, self._journal)
 
     async def _approve(self, rows: int = 0) -> None:
-        """Approve the run, with the rows that are to be sent as far as they are read."""
         await self._journal.approve(self._run)
         await note_assumptions(self._run, self._job, self._journal)
-        await self._refresh()
-        log.info("approved", rows=rows)
-
-    async def _refresh(self) -> None:
         self._run = await self._journal.again(self._run)
+        log.info("approved", rows=rows)
 
     # ---- sending, and after ----
 
@@ -772,19 +762,17 @@ async def finish_run(run: Run, journal: Journal, catalogue: Catalogue, totals: T
     Called when the run ends and again when it is resumed there, since a kill may have come in between.
     `anew` rewrites an existing file of answers. Raises `JournalError`.
     """
-    spec = catalogue.known(run)
-    finish = None if spec is None else finish_of(spec)
-    if finish is not None:
+    spec, finished = catalogue.known(run), FinishedRun()
+    if (finish := finish_of(spec)) is not None:
         finished = await _hand_over(run, finish, journal)
-    else:
-        finished = await _write_answers(run, journal, anew=anew) if reads(spec) else FinishedRun()
+    elif reads(spec):
+        finished = await _write_answers(run, journal, anew=anew)
     if not totals.count_where(settled=False):
         await wipe_secrets(run, journal)
     return finished
 
 
 async def totals_at_end(run: Run, journal: Journal) -> Totals:
-    """The totals of a run, with the rows whose money is left out, as an earlier run has entered it."""
     totals = await journal.totals(run)
     reasons = await journal.reasons(run, State.SKIPPED) if totals.count(State.SKIPPED) else []
     return replace(totals, entered_before=sum(one.items for one in reasons if one.kind == LEFT_OUT))
@@ -798,20 +786,6 @@ async def close_ended(run: Run, journal: Journal, catalogue: Catalogue) -> tuple
     code = exit_of(totals, failed=bool(finished.trouble), lacks=bool(finished.missing))
     error = finished.trouble or finished.missing
     return Closing(code, run.name, run.job, totals, stopped=finished.trouble, error=error), finished.shown
-
-
-async def lacking(run: Run, session: Session) -> str | None:
-    """What is missing by now of what a run has written so far, before it goes on.
-
-    Raises `CommandRefused` where it could not go on writing.
-    """
-    spec = session.settings.catalogue.known(run)
-    if spec is None or (finish := finish_of(spec)) is None:
-        return None
-    found = await _hand_over(run, finish, session.journal)
-    if found.trouble:
-        raise CommandRefused("{why}\nNothing was sent. The run stays as it is", why=found.trouble)
-    return found.missing
 
 
 async def _hand_over(run: Run, finish: Finish, journal: Journal) -> FinishedRun:
@@ -832,7 +806,6 @@ async def _hand_over(run: Run, finish: Finish, journal: Journal) -> FinishedRun:
 
 
 async def _write_answers(run: Run, journal: Journal, *, anew: bool) -> FinishedRun:
-    """Write the answers to the named file; without one, show the first of them."""
     named = run.parameters.get(ANSWER_FILE_PARAMETER)
     if named is None:
         return FinishedRun(await first_rows(run, journal))

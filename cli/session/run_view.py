@@ -3,7 +3,7 @@
 It is built from the journal alone, with what the run's process says of itself where one works on it and is asked.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Final
 from checkpoints.overview import RunSummary
 from checkpoints.records import Stage
 from checkpoints.states import State, states_where
-from cli.session.stages import CLOSED, ENDED, STOPPED, TAKEN_BACK, StepMark, describe_stage, mark_of, stage_of
+from cli.session.stages import (
+    CLOSED,
+    DONE,
+    ENDED,
+    RUNNING,
+    STOPPED,
+    TAKEN_BACK,
+    StepMark,
+    holds_its_file,
+    mark_of,
+    stage_of,
+)
 from cli.terminal.layout import Badge, badge_of
 from cli.terminal.names import STAGE_NAMES
 from cli.terminal.texts import printable, short_moment
@@ -96,7 +107,6 @@ class RunView(RunSummary):
 
     @property
     def is_held(self) -> bool:
-        """Whether a process works on it."""
         return self.holder is not None
 
     @property
@@ -105,24 +115,22 @@ class RunView(RunSummary):
 
     @property
     def stage_text(self) -> Said:
-        """The stage of the run, and whether it is paused there; of one that waits for a worker, that it does."""
         if self.queued is not None and not self.is_held and self.run.paused_at is None and self.stage == STOPPED:
             return self.in_queue
-        return describe_stage(self.run, self.totals, is_held=self.is_held)
+        waits = {RUNNING, STOPPED, DONE} if holds_its_file(self.run) else {RUNNING, STOPPED}
+        text = STAGE_NAMES[self.stage]
+        return said("{stage}, paused", stage=text) if self.run.paused_at and self.stage in waits else text
 
     @property
     def is_discarded(self) -> bool:
-        """Whether the run was given up before anything was sent."""
         return self.run.stage is Stage.DISCARDED
 
     @property
     def is_undo(self) -> bool:
-        """Whether the run takes another one back."""
         return self.run.job == UNDO
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether rows are still to be read, approved or sent."""
         if self.is_discarded or self.run.ended_at:
             return False
         waits = self.run.frozen_at is None or self.run.approved_at is None
@@ -130,17 +138,14 @@ class RunView(RunSummary):
 
     @property
     def has_ended(self) -> bool:
-        """Whether nobody has anything to do for it, but for rows that were not entered."""
         return not self.is_held and (self.run.purged_at is not None or self.is_discarded or self.stage in ENDED)
 
     @property
     def step(self) -> StepMark | None:
-        """The step of a job file that the run is, None for one from the command line."""
         return mark_of(self.run)
 
     @property
     def badge(self) -> Badge | None:
-        """The profile of settings that the run was begun by."""
         return badge_of(self.run.parameters)
 
     @property
@@ -150,12 +155,10 @@ class RunView(RunSummary):
 
     @property
     def done(self) -> int:
-        """The rows with which nothing is left to do."""
         return self.rows - self.totals.count_where(settled=False)
 
     @property
     def in_doubt(self) -> int:
-        """The number of rows of which it is not known whether they are in the billing."""
         return self.totals.count(*(state for state in states_where(settled=False) if not state.to_send))
 
     @property
@@ -165,7 +168,6 @@ class RunView(RunSummary):
 
     @property
     def standing(self) -> int:
-        """The rows that are in the billing, and were not taken back since."""
         return self.totals.count_where(in_effect=True) - self.totals.taken_back
 
     @property
@@ -196,29 +198,25 @@ class RunView(RunSummary):
         if totals.refused:
             refused = counted("{n} row of the input refused", "{n} rows of the input refused", totals.refused)
             found.append(Need("refused", totals.refused, refused))
-        if not self.is_held and not self.has_ended and run.paused_at is None:
-            found += self._needs_somebody(totals.count_where(open=True))
-        return found
-
-    def _needs_somebody(self, left: int) -> Iterator[Need]:
-        run, note = self.run, self.note
+        left, note = totals.count_where(open=True), self.note
+        if self.is_held or self.has_ended or run.paused_at is not None:
+            return found
         if self.queued is not None:
-            if not self.queued.is_served:
-                yield Need("unserved", left, UNSERVED)
-            return
+            unserved = [] if self.queued.is_served else [Need("unserved", left, UNSERVED)]
+            return [*found, *unserved]
         if note is not None and note.given_at >= (self.began_at or note.given_at):
-            yield Need("left", left, said("a worker has left it: {why}", why=note.answer))
+            need = Need("left", left, said("a worker has left it: {why}", why=note.answer))
         elif self.stage == STOPPED:
             idle = said("nobody works on it, and it is in no queue") if self.is_shared else said("nobody works on it")
-            yield Need("idle", left, idle)
+            need = Need("idle", left, idle)
         elif run.frozen_at is None:
-            yield Need("idle", left, said("its rows are not all read, and nobody works on it"))
+            need = Need("idle", left, said("its rows are not all read, and nobody works on it"))
         else:
-            yield Need("unapproved", left, said("nobody has said yes to it"))
+            need = Need("unapproved", left, said("nobody has said yes to it"))
+        return [*found, need]
 
     @property
     def where(self) -> Said:
-        """Who works on it, or what it waits for, in few words."""
         run = self.run
         if self.holder is not None:
             first = self.holder.host.partition(".")[0]
@@ -244,12 +242,10 @@ class RunView(RunSummary):
 
     @property
     def waits_for(self) -> str | None:
-        """What holds the process that works on it, as far as that says so."""
         return self.live.held if self.live else None
 
     @property
     def in_queue(self) -> Said:
-        """What it waits for in the queue; of one that is in none, its stage."""
         run, queued = self.run, self.queued
         if queued is None:
             return STAGE_NAMES[self.stage]

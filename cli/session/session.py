@@ -8,61 +8,66 @@ A command opens a session, locks its run (`cli/session/journal.py`) and works on
             job = await opened.for_run(run).rebuild(run)
 """
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, fields, replace
-from typing import TypeAlias
+from pathlib import Path
+from typing import Final, TypeAlias
 
 import anyio
 import anyio.from_thread
 import anyio.to_thread
+import msgspec
 import structlog
+import tomli_w
 
 from billing.api.client import BillingClient, ClientSettings, Health
 from billing.api.wire import CallObserver
 from billing.database.file_database import open_file_database
 from billing.directory.system import check_scale
 from billing.money import SCALE
+from billing.profile import UNKNOWN, Profile, describe_fact
 from checkpoints.address import JournalAddress
 from checkpoints.journal import Journal
 from checkpoints.records import Run
-from cli.session.events import OpenReader
-from cli.session.journal import open_noted, stored_policy
-from cli.session.vaults import vault_of
-from cli.session.which_billing import (
+from cli.output.item_files import OutputFile, replacing
+from cli.session.events import RunReader
+from cli.session.journal import (
     api_of,
     check_identity,
     check_target,
     is_at,
     journal_place,
     of_another,
+    open_noted,
+    stored_policy,
     target_among,
 )
+from cli.session.vaults import vault_of
 from cli.settings.flags import Consent
-from cli.settings.places import OF_BILLING, journals_in
-from cli.settings.profiles import profile_of
+from cli.settings.places import OF_BILLING, FoundFile, journals_in, name_of_billing, read_found, read_toml
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.show.preview import Target
-from cli.terminal.exits import AWAY, CommandRefused, Exit
+from cli.terminal.exits import AWAY, CommandRefused, Exit, SettingsRefused
 from cli.terminal.screen import Screen
-from cli.terminal.texts import printable
+from cli.terminal.texts import printable, reason_of
 from cli.terminal.waiting import waiting, waiting_line
 from engine.errors import EngineError, LookUpDelayed, LookUpFailed
 from engine.job import Job, missing
 from engine.pacing.holds import Stop
 from engine.pacing.policy import ALL, Policy, policy_with
-from engine.pipeline.intake import Repeat
 from jobs.access.gateway import Gateway
 from jobs.access.one_billing import OneBilling, compare_billing
 from jobs.access.vault import Vault
 from jobs.job import build
-from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, input_of_parameters, job_parameters
-from jobs.spec.entries import SharedAccountsRule
+from jobs.rows.input import input_of_parameters, job_parameters
 from jobs.spec.spec import parameters_of
+from jobs.spec.toml_places import KeyRefused, as_kind, check_known
 from jobs.spec.words import UNDO
 from jobs.undo import build_undo
-from texts.remedies import setting
+from texts.remedies import PROGRAM, command_line, setting
 from texts.said import said
 
 log = structlog.get_logger(__name__)
@@ -105,7 +110,7 @@ class Invocation:
     consent: Consent = field(default_factory=Consent)
     record: OpenRecorder | None = None
     page: OpenPage | None = None
-    readers: Sequence[OpenReader] = ()
+    readers: Sequence[RunReader] = ()
     hand_in: HandIn | None = None
     """Hands the run in for a worker to send, in place of sending it here."""
     ends_outside_hours: bool = False
@@ -129,7 +134,6 @@ class Session(Invocation):
         return self.billing.gateway
 
     def with_vault(self, vault: Vault) -> "Session":
-        """The same session with a vault, for a run that may have secrets."""
         gateway = replace(self.billing.gateway, vault=vault)
         return replace(self, billing=replace(self.billing, gateway=gateway))
 
@@ -171,7 +175,6 @@ class Session(Invocation):
         return await missing(job.effect, run, items[0]) is None
 
     async def rebuild(self, run: Run) -> Job:
-        """The job of a run, rebuilt from the journal. Raises what `build` and `build_undo` raise."""
         own = job_parameters(run.parameters)
         if run.job == UNDO:
             return await build_undo(self.gateway, self.journal, own, self.settings.catalogue)
@@ -296,12 +299,71 @@ async def one_billing(gateway: Gateway, settings: Settings) -> OneBilling:
     return one
 
 
-def how_often(run: Run) -> Repeat:
-    """The repeat rule of the run: --again, --another-billing or neither, as it was begun."""
-    return Repeat(run.parameters.get(REPEAT, Repeat.ONCE))
+# ---- what is known of the billing: `HOST-PORT.profile.toml`, beside the settings file or in the state folder -------
 
 
-def shared_accounts_of(run: Run) -> SharedAccountsRule | None:
-    """The run's rule for several rows that set the balance of one account; None where none was given."""
-    rule = run.parameters.get(SHARED_ACCOUNTS)
-    return None if rule is None else SharedAccountsRule(rule)
+ENDING: Final = ".profile.toml"
+_HEAD: Final = f"""\
+# What is known of this billing: written by `{PROGRAM} probe`, read by all jobs.
+# Facts that are not here are documented or assumed; `{PROGRAM} doctor` lists all of them.
+"""
+
+
+def profile_path(settings: Settings) -> Path:
+    """The path of the billing's profile, whether it exists or not. Raises `SettingsRefused`."""
+    folder = settings.file.absolute().parent if settings.file else settings.state
+    return folder / f"{name_of_billing(settings.target)}{ENDING}"
+
+
+def profile_of(settings: Settings) -> Profile:
+    """The known facts of the settings' billing; none where no probe has run.
+
+    Raises `SettingsRefused`, naming file, line and column, for an invalid profile: a misread fact would move money
+    the wrong way.
+    """
+    path = profile_path(settings)
+    file = said("the billing's profile {file}", file=printable(path))
+    # Whoever has made a settings file that was named is trusted with what lies beside it.
+    trusted = {settings.file.stat().st_uid} if settings.file else ()
+    toml = read_toml(lambda: read_found(FoundFile(path, said("the billing's profile")), trusted), file)
+    if toml is None:
+        return UNKNOWN
+    try:
+        check_known((), toml.content, Profile.__struct_fields__)
+        profile = as_kind(toml.content, Profile)
+    except KeyRefused as error:
+        place, name = str(toml.place(*error.way)), ".".join(map(str, error.way))
+        raise SettingsRefused(
+            "{file}, {place}: {name}: {what}", file=file, place=place, name=printable(name), what=error
+        ) from error
+    if profile.billing != settings.target:
+        raise SettingsRefused(
+            "the billing's profile {file} is of the billing {billing}, and the settings name {target}: remove "
+            "it, and probe this one ({command})",
+            file=printable(path),
+            billing=printable(profile.billing) or said("nobody knows which"),
+            target=printable(settings.target),
+            command=command_line("probe", "--abonent", "ID"),
+        )
+    return profile
+
+
+def write_profile(settings: Settings, profile: Profile) -> Path:
+    """Write the known facts atomically; returns the path. Raises `CommandRefused` where that fails."""
+    path = profile_path(settings)
+    parts = [_HEAD, tomli_w.dumps({"billing": profile.billing, "version": profile.version})]
+    for name, fact in profile.facts():
+        if fact.known:
+            plain = msgspec.to_builtins(fact, builtin_types=(type(fact.learned),))
+            parts.append(f"# {describe_fact(name, fact.value)}\n{tomli_w.dumps({name: plain})}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(OutputFile(path, force=True)) as made, made.open("w", encoding="utf-8", newline="\n") as file:
+            file.write("\n".join(parts))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise SettingsRefused(
+            "the billing's profile {file} cannot be written: {reason}", file=printable(path), reason=reason_of(error)
+        ) from error
+    return path

@@ -5,8 +5,6 @@ from datetime import datetime
 from typing import Final
 
 from checkpoints.records import Run, Stage, Totals
-from cli.terminal.names import STAGE_NAMES
-from texts.said import Said, said
 
 PLACE: Final = "input_place."
 """The prefix of the parameters that hold the mark; they do not affect what the run does."""
@@ -38,7 +36,6 @@ class StepMark:
 
 
 def mark_of(run: Run) -> StepMark | None:
-    """The mark of a run, None for one from the command line."""
     file, in_round, number, steps, begun, digest = (run.parameters.get(key, "") for key in _KEYS)
     if not (file and in_round and number and steps):
         return None
@@ -47,7 +44,6 @@ def mark_of(run: Run) -> StepMark | None:
 
 
 def is_followed(run: Run) -> bool:
-    """Whether the run is a step of a job file, and not the last one."""
     mark = mark_of(run)
     return mark is not None and not mark.is_last
 
@@ -64,14 +60,6 @@ CLOSED: Final = "closed"
 TAKEN_BACK: Final = "taken back"
 ENDED: Final = frozenset({DONE, CLOSED, TAKEN_BACK})
 """The stages of a run for which nothing is left to send."""
-
-
-def describe_stage(run: Run, totals: Totals, *, is_held: bool) -> Said:
-    stage = stage_of(run, totals, is_held=is_held)
-    waits = {RUNNING, STOPPED} if not holds_its_file(run) else {RUNNING, STOPPED, DONE}
-    return (
-        said("{stage}, paused", stage=STAGE_NAMES[stage]) if run.paused_at and stage in waits else STAGE_NAMES[stage]
-    )
 
 
 def stage_of(run: Run, totals: Totals, *, is_held: bool) -> str:
@@ -92,7 +80,6 @@ def stage_of(run: Run, totals: Totals, *, is_held: bool) -> str:
 
 
 def ended_facts(run: Run) -> dict[str, object] | None:
-    """How a run was ended for good, for scripts; None for one that was not."""
     if run.ended_at is None:
         return None
     return {"at": run.ended_at, "by": run.ended_by, "why": run.ended_why, "undone_by": run.undone_by}

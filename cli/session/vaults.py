@@ -16,7 +16,6 @@ log = structlog.get_logger(__name__)
 
 
 def vault_of(run: Run, journal: Journal, settings: Settings | None = None) -> Vault:
-    """The vault with the secrets of a run; without settings they can be counted and wiped."""
     return vault_in(journal, run.parameters.get(BATCH, ""), settings)
 
 

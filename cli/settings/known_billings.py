@@ -24,7 +24,7 @@ from cli.settings.places import (
     state_folder,
     without_credentials,
 )
-from cli.settings.settings import Settings, has_default_profile, profiles_in
+from cli.settings.settings import DEFAULT_PROFILE, Settings, SettingsFile, profiles_in
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.layout import badge_of
 from texts.remedies import SETTINGS_FILE, SETTINGS_PROFILE, setting
@@ -49,7 +49,6 @@ class KnownBillings:
         return profile_among(found, run) if found else None
 
     def name_of(self, run: Run) -> str:
-        """What the billing of a run is called: its profile of settings, else its host."""
         return self.profile_of(run) or host_of(run.target)
 
 
@@ -69,7 +68,6 @@ def host_of(target: str) -> str:
 
 
 def without_profile(flags: Flags, environment: Mapping[str, str]) -> Flags:
-    """The flags for settings of no single billing, unless a profile was chosen by flag or variable."""
     if flags.profile is None and not environment.get(SETTINGS_PROFILE):
         return replace(flags, profile=COMMON_PART)
     return flags
@@ -77,7 +75,7 @@ def without_profile(flags: Flags, environment: Mapping[str, str]) -> Flags:
 
 def without_profile_or_default(flags: Flags, environment: Mapping[str, str], folder: Path) -> Flags:
     """The same, unless the settings file has a default. Raises `SettingsRefused`."""
-    has_default = has_default_profile(flags.config or folder / SETTINGS_FILE)
+    has_default = SettingsFile.read(flags.config or folder / SETTINGS_FILE).toml.content.get(DEFAULT_PROFILE)
     return flags if has_default else without_profile(flags, environment)
 
 
@@ -103,10 +101,10 @@ def known_billings(settings: Settings, environment: Mapping[str, str]) -> KnownB
             yield from map(JournalAddress, found) if found else (journal.value,)
         beside = settings.file.parent if settings.file else Path()
         for one in listed:
-            if one.journal:
-                yield named_journal(one.journal, beside, environment)
-            elif one.address:
-                yield JournalAddress(journal_of_billing(environment, one.address))
+            if one.tables.journal:
+                yield named_journal(one.tables.journal, beside, environment)
+            elif one.tables.api.url:
+                yield JournalAddress(journal_of_billing(environment, one.tables.api.url))
 
     return KnownBillings(profiles, tuple({str(one): one for one in journals()}.values()))
 

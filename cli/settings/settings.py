@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from itertools import chain
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 from billing.database.dsn import Dsn, charset_named
 from billing.errors import SettingsError
@@ -20,43 +20,27 @@ from checkpoints.address import JournalAddress, is_postgres
 from checkpoints.errors import JournalError
 from checkpoints.journal_file import network_of
 from checkpoints.own_files import read_regular
-from cli.settings.file_access import (
-    Credentials,
-    Exposed,
-    FoundFile,
-    Hidden,
-    exposed,
-    read_found,
-    read_toml,
-    vault_key_of,
-)
 from cli.settings.flags import COMMON_PART, Flags
 from cli.settings.places import (
     IN_FOLDER,
     OF_BILLING,
+    Credentials,
+    Exposed,
+    FoundFile,
+    Hidden,
     credentials_in,
+    exposed,
     in_full,
     journal_of_billing,
     name_of_billing,
     named_journal,
     passwords_in,
+    read_found,
+    read_toml,
     refuse_typed_password,
     state_folder,
+    vault_key_of,
     without_credentials,
-)
-from cli.settings.tables import (
-    DEFAULT_PROFILE,
-    KNOWN,
-    PROFILE,
-    PROFILE_KEYS,
-    HookSettings,
-    HookTable,
-    Letterhead,
-    MetricsSettings,
-    ProfileHead,
-    SettingsTables,
-    hooks_of,
-    metrics_of,
 )
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.language import ENGLISH, LANGUAGES, OPTION, VARIABLE, system_language
@@ -73,6 +57,317 @@ if TYPE_CHECKING:
     from jobs.catalogue.catalogue import Catalogue
     from jobs.catalogue.declaration import Declaration
 
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from enum import StrEnum
+from importlib.util import find_spec
+from shutil import which
+from types import MappingProxyType
+from typing import Annotated, TypeAlias
+
+import msgspec
+
+from cli.settings.places import Credential
+from cli.terminal.texts import CHARSET, USER
+
+
+def key(help_: str, default: str = "–") -> msgspec.Meta:
+    """What a key is for, and what counts without it: in the reference and in the schema of the file."""
+    return msgspec.Meta(description=help_, extra={"default": default})
+
+
+HOLD_SECONDS: Final = 60.0
+"""For how long a run is held before that is told, unless set otherwise."""
+
+_LONGEST_HOLD: Final = 86_400
+_PARTS: Final = re.compile(r"[/?&=#]")
+_TOKEN: Final = re.compile(r"(?=.*\d).{16,}")
+"""A part of an address that is long and has a digit is no word that stands elsewhere too."""
+
+
+class HookEvent(StrEnum):
+    """What is told, by the name of its setting."""
+
+    START = "on-start"
+    HOLD = "on-hold"
+    PERSON = "on-person"
+    END = "on-end"
+
+
+PING: Final = "ping"
+APPRISE: Final = "apprise"
+"""The scheme before an address of Apprise, and all that is shown of it."""
+
+
+IN_HOOK: Final = "CARBON_MIGRATE_IN_HOOK"
+"""Set for what a hook starts: a command with it calls no hooks, for theirs would start further ones."""
+
+Given: TypeAlias = str | list[str] | Credential
+"""A command, an address, or the credential that is an address."""
+
+
+class HookTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """The table as it stands in the settings file."""
+
+    on_start: Annotated[
+        Given | None, key("who is told when sending begins; see [hooks](../how-to/hooks.md)", "nobody")
+    ] = None
+    on_hold: Annotated[Given | None, key("who is told when a run has been held", "nobody")] = None
+    on_person: Annotated[Given | None, key("who is told when a person has to look", "nobody")] = None
+    on_end: Annotated[Given | None, key("who is told when the work on a run ends", "nobody")] = None
+    hold_seconds: Annotated[float, key("a hold of less is not told; 0 to 86400", f"{HOLD_SECONDS:g}")] = HOLD_SECONDS
+    ping: Annotated[Hidden | None, key("an address that is got each minute of work", "none")] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """Who is told: a command by its words, or an address. `name` is what may be shown of it.
+
+    An address that is `of_credential` does not stand in the settings file.
+    """
+
+    name: str
+    command: Sequence[str] = ()
+    url: Secret = NO_SECRET
+    of_credential: bool = False
+
+    def check_program(self) -> None:
+        """Raise `SettingsRefused` for a command whose program, or a file that it is given, is not safe to be run.
+
+        `sh notify.sh` runs notify.sh, so all words that are files count.
+        """
+        for word in [*(which(one) or one for one in self.command[:1]), *self.command[1:]]:
+            with suppress(OSError, ValueError):
+                if Path(word).is_file():
+                    FoundFile(Path(word), said("the hook"), is_run=True).check()
+
+    @property
+    def secrets(self) -> Iterator[str]:
+        """What must never be shown of its address, whoever shows it: passwords, and the parts that are a token."""
+        address = self.url.reveal()
+        yield from credentials_in(address)
+        yield from (part for part in _PARTS.split(address.partition("://")[2]) if _TOKEN.fullmatch(part))
+
+
+@dataclass(frozen=True, slots=True)
+class HookSettings:
+    """The hooks by what they are told of, and the address that is pinged, None for none."""
+
+    hooks: Mapping[HookEvent, Hook] = field(default_factory=lambda: MappingProxyType({}))
+    hold_seconds: float = HOLD_SECONDS
+    ping: Hook | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.all)
+
+    @property
+    def all(self) -> Sequence[Hook]:
+        return (*self.hooks.values(), *filter(None, [self.ping]))
+
+    def check_programs(self) -> None:
+        """Raise `SettingsRefused` for a program that somebody else has made, or that others may write."""
+        for hook in self.hooks.values():
+            hook.check_program()
+
+
+def hooks_of(table: HookTable, folder: Path, place: Callable[[str], str], credentials: Credentials) -> HookSettings:
+    """The hooks of a settings file in `folder`. Raises `SettingsRefused`; `place` says where in the file a key is.
+
+    One whose credential cannot be read is left out, and named by `credentials`.
+    """
+    if not 0 <= table.hold_seconds <= _LONGEST_HOLD:
+        seconds, most = f"{table.hold_seconds:g}", Quantity(_LONGEST_HOLD)
+        why = said("{given} are not seconds from 0 up to {most}", given=seconds, most=most)
+        raise _refused("hooks.hold-seconds", place, why)
+
+    def hook_of(name: str) -> Hook | None:
+        key, given = f"hooks.{name}", getattr(table, name.replace("-", "_"))
+        if given is None:
+            return None
+        if isinstance(given, Credential):
+            address = credentials.text(key, given)
+            if address and "://" not in address.split(" ", 1)[0]:
+                # The words of a command can be seen by everybody on this machine.
+                raise _refused(key, place, said("a credential is an address here, and this one is none"))
+            return Hook(_shown(key, address, place), url=Secret(address), of_credential=True) if address else None
+        if isinstance(given, str) and "://" in given.split(" ", 1)[0]:
+            return Hook(_shown(key, given, place), url=Secret(given))
+        try:
+            words = shlex.split(given) if isinstance(given, str) else given
+        except ValueError as error:
+            raise _refused(key, place, said("a quote is not closed")) from error
+        if not words or not words[0]:
+            raise _refused(key, place, said("it names no command"))
+        # A bare name is sought as the system does it; a path in the file is relative to the file. Without a folder
+        # before it, `./x` would become a bare name.
+        program = str(folder.absolute() / in_full(words[0])) if "/" in words[0] else words[0]
+        return Hook(program, (program, *words[1:]))
+
+    hooks = {event: hook for event in HookEvent if (hook := hook_of(event)) is not None}
+    ping = hook_of(PING)
+    if ping is not None and (ping.command or ping.name == APPRISE):
+        raise _refused(f"hooks.{PING}", place, said("it is not an address that begins with http:// or https://"))
+    return HookSettings(MappingProxyType(hooks), table.hold_seconds, ping)
+
+
+def _shown(key: str, address: str, place: Callable[[str], str]) -> str:
+    """What may be shown of an address: scheme and host. No message shows the rest, which may hold a token."""
+    if address.startswith(f"{APPRISE}://"):
+        if find_spec(APPRISE) is None:
+            command = f"pip install {APPRISE}"
+            why = said("Apprise is not installed; type {command}, or name a command", command=command)
+            raise _refused(key, place, why)
+        return APPRISE
+    from yarl import URL  # noqa: PLC0415 - most commands call no hook
+
+    try:
+        url = URL(address)
+        host = f"{url.scheme}://{url.host or ''}"
+    except ValueError as error:
+        raise _refused(key, place, said("it is not a valid address")) from error
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise _refused(key, place, said("it is not an address that begins with http:// or https://"))
+    return host
+
+
+def _refused(key: str, place: Callable[[str], str], why: str) -> SettingsRefused:
+    return SettingsRefused("{place}: {key}: {what}", place=place(key), key=key, what=why)
+
+
+_LAST_PORT: Final = 65_535
+
+
+class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The table [metrics]. `{run}` in the file's name stands for the run's, where each run is to have its own."""
+
+    file: Annotated[
+        str | None,
+        key(
+            "text file for [Prometheus](../how-to/metrics.md), relative to the settings file; `{run}` in it is the "
+            "run's name",
+            "none",
+        ),
+    ] = None
+    port: Annotated[int | None, key("port of this machine for Prometheus; 0 for any free one", "none")] = None
+
+    def __bool__(self) -> bool:
+        return self.file is not None or self.port is not None
+
+
+def metrics_of(table: MetricsSettings, folder: Path, place: Callable[[str], str]) -> MetricsSettings:
+    if table.port is not None and not 0 <= table.port <= _LAST_PORT:
+        raise _refused("metrics.port", place, said("it is not a port from 0 up to {most}", most=str(_LAST_PORT)))
+    if table.file is None:
+        return table
+    if Path(table.file).name in {"", ".."} or table.file.endswith(("/", "/.")):
+        raise _refused("metrics.file", place, said("it names no file"))
+    # A path in the file is relative to the file, as that of the journal is.
+    return MetricsSettings(str((folder / in_full(table.file)).absolute()), table.port)
+
+
+PROFILE: Final = "profile"
+DEFAULT_PROFILE: Final = "default_profile"
+
+
+class ProfileHead(msgspec.Struct, frozen=True):
+    """What only a profile has, and not the file."""
+
+    name: Annotated[str, key("the name of the billing, which is typed before money leaves", "none")] = ""
+    production: Annotated[
+        bool | None, key("ask for that name before anything is sent", "true for `[profile.production]`")
+    ] = None
+
+
+class FileHead(msgspec.Struct, frozen=True):
+    """What only the file has, and no profile."""
+
+    default_profile: Annotated[str, key("the profile that counts where none is chosen", "none")] = ""
+
+
+class Letterhead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The table [report]: the organisation, and who signs; an empty name is filled in by hand."""
+
+    organisation: Annotated[str, key("head of the report", "filled in by hand")] = ""
+    handed_over_by: Annotated[str, key("who hands the load over", "filled in by hand")] = ""
+    taken_over_by: Annotated[str, key("who takes it over", "filled in by hand")] = ""
+    chief_accountant: Annotated[str, key("who signs for the accounts", "filled in by hand")] = ""
+
+
+class ApiTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The table [api]: where the REST API is, and what each call to it carries."""
+
+    url: Annotated[str | None, key("the REST API, as `http://HOST:8082`; needed by all that asks the billing")] = None
+    form: Annotated[dict[str, Hidden], key("secret form fields of every call, as `hash_key`", "none")] = {}
+    headers: Annotated[dict[str, Hidden], key("secret HTTP headers of every request", "none")] = {}
+    timeout: Annotated[
+        float | None, key("seconds of silence after which an answer counts as lost", f"{TIMEOUT:g}")
+    ] = None
+
+
+class DatabaseTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The table [database]."""
+
+    address: Annotated[
+        str | None,
+        key(
+            "the Firebird database, HOST:PATH, HOST/PORT:PATH or a file; relative to the settings file",
+            "none: the API alone is asked",
+        ),
+    ] = None
+    user: Annotated[str | None, key("its user", USER)] = None
+    password: Annotated[Hidden | None, key("its password", "none")] = None
+    charset: Annotated[str | None, key("its encoding; `WIN1251` for version 4", CHARSET)] = None
+
+
+class SettingsTables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file: what stands above its tables, and they."""
+
+    language: Annotated[
+        str | None, key("language of screens, help and reports: `ru` or `en`", "that of the system")
+    ] = None
+    report: Letterhead = Letterhead()
+    journal: Annotated[
+        str | None,
+        key("the journal: a file, relative to this one, or `postgresql://HOST/DATABASE`", "the billing's own"),
+    ] = None
+    journal_on_network: Annotated[
+        bool,
+        key("take a journal on a network file system: you see to it that one machine at a time uses it", "false"),
+    ] = False
+    vault_key: Annotated[
+        Hidden | None,
+        key(
+            "the file with the key for [passwords of rows in PostgreSQL](../how-to/postgres.md), relative to this "
+            "one; the variable has the key itself",
+            "none",
+        ),
+    ] = None
+    jobs: Annotated[list[str], key("files that declare jobs of your own; relative to the file", "none")] = []
+    api: ApiTable = ApiTable()
+    database: DatabaseTable = DatabaseTable()
+    hooks: HookTable = HookTable()
+    metrics: MetricsSettings = MetricsSettings()
+
+
+PROFILE_KEYS: Final = ProfileHead.__struct_fields__
+"""What only a profile of settings has; for the rest it has what the file has."""
+
+_TABLES: Final[Mapping[str, type[msgspec.Struct]]] = {
+    name: type(table)
+    for name, table in zip(SettingsTables.__struct_encode_fields__, SettingsTables.__struct_defaults__, strict=True)
+    if isinstance(table, msgspec.Struct)
+}
+KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
+    "": (*SettingsTables.__struct_encode_fields__, DEFAULT_PROFILE, PROFILE),
+    f"{PROFILE}.NAME": (*PROFILE_KEYS, *SettingsTables.__struct_encode_fields__),
+    **{name: table.__struct_encode_fields__ for name, table in _TABLES.items()},
+}
+"""The keys of the file, by their table."""
+
+
+# ---- the file and its profiles ------------------------------------------------------------------------------------
+
+
 PRODUCTION: Final = "production"
 """The profile of this name is one of production, unless it says otherwise."""
 
@@ -83,111 +378,88 @@ Table = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class ListedProfile:
-    """A profile as the file has it: its badge, its own tables, and these laid over the common part."""
+class SettingsProfile:
+    """A profile of settings: its badge, its own part of the file, and its tables with the common part below them.
+
+    `billing` is the name of its billing, "" without an address; `origin` is what has chosen the profile.
+    """
 
     badge: Badge
     own: Table
-    merged: Table
-    address: str
-    """The address of its billing, as the file has it, "" without one; so are the names of its journal and billing."""
-    journal: str
+    tables: SettingsTables
     billing: str
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class SettingsProfile:
-    """The chosen profile: its badge, what has chosen it, its own tables, and all profiles of the file."""
-
-    badge: Badge
-    origin: str
-    own: Table
-    listed: Mapping[str, ListedProfile]
-
-    def key_of(self, key: str) -> str:
-        """The dotted key in the file: that of the profile where the profile has it, else that of the common part."""
-        return key if _part(self.own, key) is None else f"{PROFILE}.{self.badge.profile}.{key}"
-
-    def profile_at(self, address: str) -> str:
-        """The profile whose billing is at this address, "" where none is."""
-        wanted = name_of_billing(address)
-        return next((name for name, one in self.listed.items() if one.billing == wanted), "")
-
-    def refuse_another(self, what: str, given: str, origin: str, own: str | None) -> None:
-        """Raise `SettingsRefused` where a flag or a variable names another billing than the profile does."""
-        if own is None or given == own or (what == "api.url" and name_of_billing(given) == name_of_billing(own)):
-            return
-        raise SettingsRefused(
-            "the profile of settings {profile} has {key} {own}, and {origin} says {given}. A profile is one "
-            "billing: leave {origin} out, or choose the profile of that billing with {flag}",
-            profile=self.badge.profile,
-            key=what,
-            own=printable(without_credentials(own)),
-            origin=origin,
-            given=printable(without_credentials(given)),
-            flag=setting(PROFILE, "NAME"),
-        )
-
-    def journals_of_others(self, environment: Mapping[str, str], folder: Path) -> dict[str, JournalAddress]:
-        """The journals of the other profiles by their names; `folder` is that of the settings file."""
-        found: dict[str, JournalAddress] = {}
-        for name, one in self.listed.items():
-            if name == self.badge.profile:
-                continue
-            if one.journal:
-                with suppress(JournalError):
-                    found[name] = named_journal(one.journal, folder, environment)
-            elif one.address:
-                found[name] = JournalAddress(journal_of_billing(environment, one.address))
-        return found
-
-    def refuse_journal(
-        self, journal: JournalAddress, origin: str, api_url: str, others: Mapping[str, JournalAddress]
-    ) -> None:
-        """Raise `SettingsRefused` where a flag or a variable names the journal of another profile and billing."""
-        if journal.is_shared:
-            return
-        for name, other in others.items():
-            another = api_url and self.listed[name].billing not in {"", name_of_billing(api_url)}
-            if another and journal.path.resolve() == other.path.resolve():
-                raise SettingsRefused(
-                    "{origin}: {journal} is the journal of the profile of settings {other}, which is another "
-                    "billing than {profile}. Leave {origin} out, or choose that profile: {flag}",
-                    origin=origin,
-                    journal=printable(journal),
-                    other=name,
-                    profile=self.badge.profile,
-                    flag=setting(PROFILE, name),
-                )
-
-
-@dataclass(frozen=True)
 class SettingsFile:
-    """The settings file as a text whose keys have places, and its profiles; a file that is not there is empty."""
+    """The settings file as a text whose keys have places, what stands outside of all profiles, and the profiles.
+
+    A file that is not there is empty.
+    """
 
     path: Path
     toml: Toml
+    common: Table = field(default_factory=dict)
+    profiles: Mapping[str, SettingsProfile] = field(default_factory=dict)
 
-    @cached_property
-    def common(self) -> Table:
-        """What stands outside of all profiles."""
-        return {name: value for name, value in self.toml.content.items() if name not in {PROFILE, DEFAULT_PROFILE}}
+    @classmethod
+    def read(cls, path: Path, *, named: bool = False) -> Self:
+        """Read and check a file that was found, or that was `named`. Raises `SettingsRefused`, naming the line."""
+        found = FoundFile(path, said("the settings file"), setting("config", path.name))
 
-    @cached_property
-    def profiles(self) -> Mapping[str, ListedProfile]:
-        """All profiles in the order of the file, whose heads are checked."""
-        found = {}
-        tables = self.toml.content.get(PROFILE)
-        for name, table in tables.items() if isinstance(tables, Mapping) else ():
-            head = _head(table)
+        def content() -> bytes | None:
+            with suppress(FileNotFoundError):
+                return read_regular(path) if named else read_found(found)
+            return None
+
+        toml = read_toml(content, str(path))
+        if toml is None and named:
+            raise SettingsRefused("there is no file {file} (from --config)", file=path)
+        return cls(path, toml or Toml("")).checked()
+
+    def checked(self) -> Self:
+        default, profiles = self.toml.content.get(DEFAULT_PROFILE), self.toml.content.get(PROFILE, {})
+        if default is not None and not isinstance(default, str):
+            raise self.refused(DEFAULT_PROFILE, said("it is the name of a profile of settings"))
+        if not isinstance(profiles, Mapping):
+            why = said("it is a table, [profile.NAME]; {key} chooses one", key=DEFAULT_PROFILE)
+            raise self.refused(PROFILE, why)
+        heads: dict[str, ProfileHead] = {}
+        for name, table in profiles.items():
+            key = f"{PROFILE}.{name}"
+            if not _NAME.fullmatch(name):
+                raise self.refused(key, said("a name has letters, digits, - and _, at most 40"))
+            if not isinstance(table, Mapping):
+                raise self.refused(key, said("it is a table, [profile.NAME]"))
+            head = heads[name] = self._read(table, ProfileHead, key)
+            if not head.name.isprintable():
+                raise self.refused(f"{key}.name", said("it has characters that nobody can type"))
+        common = {name: value for name, value in self.toml.content.items() if name not in {PROFILE, DEFAULT_PROFILE}}
+        self._read(common, SettingsTables, "")
+        found: dict[str, SettingsProfile] = {}
+        for name, head in heads.items():
+            own = {key: value for key, value in profiles[name].items() if key not in PROFILE_KEYS}
+            self._read(own, SettingsTables, f"{PROFILE}.{name}")
+            tables = as_kind(_laid_over(common, own), SettingsTables)
             production = name.casefold() == PRODUCTION if head.production is None else head.production
-            own = {key: value for key, value in table.items() if key not in PROFILE_KEYS}
             badge = Badge(name, " ".join(head.name.split()), production)
-            merged = _laid_over(self.common, own)
-            address = _value(merged, "api.url")
-            billing = name_of_billing(address) if address else ""
-            found[name] = ListedProfile(badge, own, merged, address, _value(merged, "journal"), billing)
-        return found
+            found[name] = SettingsProfile(
+                badge, own, tables, name_of_billing(tables.api.url) if tables.api.url else ""
+            )
+        return replace(self, common=common, profiles=found)
+
+    def _read(self, part: Table, kind: type[Kind], prefix: str) -> Kind:
+        try:
+            for name in KNOWN if kind is SettingsTables else ():
+                inside, known = part.get(name) if name else part, KNOWN[name]
+                if isinstance(inside, Mapping):
+                    # A profile has a name, and no other profiles.
+                    of_profile = KNOWN[f"{PROFILE}.NAME"] if prefix and not name else known
+                    check_known((name,) if name else (), inside, of_profile)
+            return as_kind({one: part[one] for one in part if kind is not ProfileHead or one in PROFILE_KEYS}, kind)
+        except KeyRefused as error:
+            raise self.refused(".".join(map(str, filter(None, (prefix, *error.way)))), text_of(error)) from error
 
     def place(self, key: str, *, name: str = "") -> str:
         """The file, as `name`, and the line of a dotted key; the file alone where the line is unknown."""
@@ -197,40 +469,7 @@ class SettingsFile:
         return said("{file}, line {line}", file=file, line=found.line) if found else file
 
     def refused(self, key: str, what: str) -> SettingsRefused:
-        """An error of a dotted key, with its place."""
         return SettingsRefused("{place}: {key}: {what}", place=self.place(key), key=printable(key), what=what)
-
-    def check(self, *, only_heads: bool = False) -> None:
-        """Raise `SettingsRefused`, naming the line, for what is wrong with the profiles, or in any table."""
-        default, profiles = self.toml.content.get(DEFAULT_PROFILE), self.toml.content.get(PROFILE, {})
-        if default is not None and not isinstance(default, str):
-            raise self.refused(DEFAULT_PROFILE, said("it is the name of a profile of settings"))
-        if not isinstance(profiles, Mapping):
-            why = said("it is a table, [profile.NAME]; {key} chooses one", key=DEFAULT_PROFILE)
-            raise self.refused(PROFILE, why)
-        for name, table in profiles.items():
-            key = f"{PROFILE}.{name}"
-            if not _NAME.fullmatch(name):
-                raise self.refused(key, said("a name has letters, digits, - and _, at most 40"))
-            if not isinstance(table, Mapping):
-                raise self.refused(key, said("it is a table, [profile.NAME]"))
-            if (head := self._checked(table, ProfileHead, key)).name and not head.name.isprintable():
-                raise self.refused(f"{key}.name", said("it has characters that nobody can type"))
-        own = {f"{PROFILE}.{name}": one.own for name, one in self.profiles.items()}
-        for prefix, part in {} if only_heads else {"": self.common, **own}.items():
-            self._checked(part, SettingsTables, prefix)
-
-    def _checked(self, table: Table, kind: type[Kind], prefix: str) -> Kind:
-        try:
-            for name in KNOWN if kind is SettingsTables else ():
-                inside, known = table.get(name) if name else table, KNOWN[name]
-                if isinstance(inside, Mapping):
-                    # A profile has a name, and no other profiles.
-                    of_profile = KNOWN[f"{PROFILE}.NAME"] if prefix and not name else known
-                    check_known((name,) if name else (), inside, of_profile)
-            return as_kind({one: table[one] for one in table if kind is not ProfileHead or one in PROFILE_KEYS}, kind)
-        except KeyRefused as error:
-            raise self.refused(".".join(map(str, filter(None, (prefix, *error.way)))), text_of(error)) from error
 
     def chosen(self, flag: str | None, environment: Mapping[str, str]) -> SettingsProfile | None:
         """The chosen profile, None for a file without profiles. Raises `SettingsRefused`."""
@@ -245,7 +484,7 @@ class SettingsFile:
             origin = self.place(DEFAULT_PROFILE)
         file, known = printable(self.path), tuple(self.profiles)
         if one := self.profiles.get(given):
-            return SettingsProfile(one.badge, origin, one.own, self.profiles)
+            return replace(one, origin=origin)
         if given and known:
             raise SettingsRefused(
                 "{origin}: there is no profile of settings {given!r}{nearest}; {file} has: {known}",
@@ -280,85 +519,39 @@ class SettingsFile:
         Profiles with one journal in PostgreSQL must have different databases: the rows of one billing by two
         addresses would not be compared.
         """
-        for key in ("journal", "metrics.file"):
-            users: dict[str, dict[str, str]] = {}
-            for name, one in self.profiles.items():
-                file = _value(one.merged, key)
+        users: dict[tuple[str, ...], SettingsProfile] = {}
+        for last in self.profiles.values():
+            name, tables = last.badge.profile, last.tables
+            for key, file in (("journal", tables.journal or ""), ("metrics.file", tables.metrics.file or "")):
                 is_shared = is_postgres(file) or (key == "metrics.file" and "{run}" in file)
-                if file and one.address and not is_shared:
-                    users.setdefault(file, {}).setdefault(one.billing, name)
-            for file, by_billing in users.items():
-                if len(by_billing) > 1:
-                    first, *_, last = by_billing.values()
-                    in_common = _value(self.toml.content, key)
+                if not (file and last.billing) or is_shared:
+                    continue
+                if (first := users.setdefault((key, file), last)).billing != last.billing:
                     raise SettingsRefused(
                         "{place}: {key}: {file} would be that of the profiles of settings {first} and {last}, "
                         "which are different billings. Give each profile its own, or none: then each billing has "
                         "its own",
-                        place=self.place(key if in_common else f"{PROFILE}.{last}.{key}"),
+                        place=self.place(f"{PROFILE}.{name}.{key}" if _part(self.common, key) is None else key),
                         key=key,
                         file=printable(file),
-                        first=first,
-                        last=last,
+                        first=first.badge.profile,
+                        last=name,
                     )
-        seen: dict[tuple[str, str], tuple[str, str]] = {}
-        for name, one in self.profiles.items():
-            database = _value(one.merged, "database.address")
-            if not (is_postgres(one.journal) and database and one.billing):
+            journal, database = tables.journal or "", tables.database.address
+            if not (is_postgres(journal) and database and last.billing):
                 continue
-            first, other = seen.setdefault((one.journal, database), (name, one.billing))
-            if other != one.billing:
+            if (first := users.setdefault((journal, database, ""), last)).billing != last.billing:
                 raise SettingsRefused(
                     "{place}: the profiles of settings {first} and {last} have one database, so they are one "
                     "billing by two addresses. A journal tells billings apart by the address: keep one of them",
                     place=self.place(f"{PROFILE}.{name}"),
-                    first=first,
+                    first=first.badge.profile,
                     last=name,
                 )
 
 
-def read_settings_file(
-    path: Path, flags: Flags, environment: Mapping[str, str]
-) -> tuple[SettingsTables, SettingsFile, SettingsProfile | None]:
-    """The tables of the file with the chosen profile laid over them, the file, and the profile."""
-    file = _found(path) if flags.config is None else _named(path)
-    file.check()
-    profile = file.chosen(flags.profile, environment)
-    file.refuse_shared()
-    tables = as_kind(_laid_over(file.common, profile.own if profile else {}), SettingsTables)
-    if tables.jobs or tables.hooks != HookTable():
-        # It names code that is run, so whoever may write it may run code, also where it was named.
-        FoundFile(path, said("the settings file"), is_run=True).check()
-    return tables, file, profile
-
-
-def has_default_profile(path: Path) -> bool:
-    """Whether a settings file says which profile counts where none is chosen. Raises `SettingsRefused`."""
-    return bool(_found(path).toml.content.get(DEFAULT_PROFILE))
-
-
-def profiles_in(path: Path) -> list[ListedProfile]:
-    """The profiles in a settings file, none where they cannot be read. Raises `SettingsRefused`."""
-    file = _found(path)
-    file.check(only_heads=True)
-    return list(file.profiles.values())
-
-
-def _found(path: Path) -> SettingsFile:
-    found = FoundFile(path, said("the settings file"), setting("config", path.name))
-    return SettingsFile(path, read_toml(lambda: read_found(found), str(path)) or Toml(""))
-
-
-def _named(path: Path) -> SettingsFile:
-    def read() -> bytes | None:
-        with suppress(FileNotFoundError):
-            return read_regular(path)
-        return None
-
-    toml = read_toml(read, str(path))
-    if toml is None:
-        raise SettingsRefused("there is no file {file} (from --config)", file=path)
-    return SettingsFile(path, toml)
+def profiles_in(path: Path) -> list[SettingsProfile]:
+    return list(SettingsFile.read(path).profiles.values())
 
 
 def _laid_over(common: Table, own: Table) -> dict[str, object]:
@@ -370,20 +563,11 @@ def _laid_over(common: Table, own: Table) -> dict[str, object]:
     return merged
 
 
-def _head(table: Table) -> ProfileHead:
-    return as_kind({key: table[key] for key in PROFILE_KEYS if key in table}, ProfileHead)
-
-
 def _part(content: Table, key: str) -> object:
     part: object = content
     for name in key.split("."):
         part = part.get(name) if isinstance(part, Mapping) else None
     return part
-
-
-def _value(content: Table, key: str) -> str:
-    part = _part(content, key)
-    return part if isinstance(part, str) else ""
 
 
 @dataclass(frozen=True)
@@ -460,6 +644,8 @@ class Settings:
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     own_jobs: OwnJobs = field(default_factory=OwnJobs)
     profile: SettingsProfile | None = None
+    profiles: Mapping[str, SettingsProfile] = field(default_factory=dict)
+    """All profiles of the file where one of them is chosen, by their names."""
     journals_of_others: Mapping[str, JournalAddress] = field(default_factory=dict)
     """The journals of the other profiles of the file, by their names."""
     file: Path | None = None
@@ -472,18 +658,20 @@ class Settings:
         journal = self.journal.value.path.resolve()
         return journal.with_name(f"{journal.name}.log")
 
+    def profile_at(self, address: str) -> str:
+        wanted = name_of_billing(address)
+        return next((name for name, one in self.profiles.items() if one.billing == wanted), "")
+
     @property
     def catalogue(self) -> "Catalogue":
         """All jobs: the built-in ones, and those that the file names declarations of."""
         return self.own_jobs.catalogue
 
     def with_changed_declaration(self, taken: bool) -> "Settings":  # noqa: FBT001 - the flag itself
-        """The same settings, for a command that was told whether a changed declaration is taken."""
         return replace(self, own_jobs=replace(self.own_jobs, takes_changed=True)) if taken else self
 
     @property
     def secrets(self) -> frozenset[str]:
-        """All texts that must never be shown."""
         values = (self.database_password.value, *self.form.value.values())
         of_headers = (each for value in self.headers.value.values() for each in credentials(value.reveal()))
         of_addresses = chain(*(credentials_in(one.value or "") for one in (self.api_url, self.database)))
@@ -498,7 +686,6 @@ class Settings:
 
     @property
     def exposed(self) -> tuple[Exposed, ...]:
-        """The files that others on this machine can read, of those that hold secrets or rows."""
         secret = (self.database_password, self.form, self.headers)
         held = any(setting.of_file and setting.value for setting in secret) or any(
             any(hook.secrets) for hook in self.hooks.all if not hook.of_credential
@@ -521,7 +708,6 @@ class Settings:
 
     @property
     def _client(self) -> "ClientSettings":
-        """The same, also without its credentials."""
         if not self.api_url.value:
             raise SettingsRefused(
                 "the address of the billing's REST API is not set. Give it in one of three ways:\n"
@@ -583,13 +769,34 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
             file=SETTINGS_FILE,
         )
     path = flags.config or folder / SETTINGS_FILE
-    found, file, profile = read_settings_file(path, flags, environment)
+    file = SettingsFile.read(path, named=flags.config is not None)
+    profile = file.chosen(flags.profile, environment)
+    file.refuse_shared()
+    found = profile.tables if profile else as_kind(file.common, SettingsTables)
+    if found.jobs or found.hooks != HookTable():
+        # It names code that is run, so whoever may write it may run code, also where it was named.
+        FoundFile(path, said("the settings file"), is_run=True).check()
     choose = _Chooser(flags, environment, found, file, profile)
     hidden = Credentials(environment, choose.origin)
     database, api_url = choose("database"), choose("api_url")
-    if profile is not None:
-        profile.refuse_another("api.url", api_url.value, api_url.origin, found.api.url)
-        profile.refuse_another("database.address", database.value, database.origin, found.database.address)
+    for key, given, own in (
+        ("api.url", api_url, found.api.url),
+        ("database.address", database, found.database.address),
+    ):
+        is_same = given.value == own or (
+            key == "api.url" and own and name_of_billing(given.value) == name_of_billing(own)
+        )
+        if profile is not None and own is not None and not is_same:
+            raise SettingsRefused(
+                "the profile of settings {profile} has {key} {own}, and {origin} says {given}. A profile is one "
+                "billing: leave {origin} out, or choose the profile of that billing with {flag}",
+                profile=profile.badge.profile,
+                key=key,
+                own=printable(without_credentials(own)),
+                origin=given.origin,
+                given=printable(without_credentials(given.value)),
+                flag=setting(PROFILE, "NAME"),
+            )
     if database.of_file and not Dsn(database.value).on_server:
         # Relative to the file; a bare name would be an alias of the engine's.
         database = replace(database, value=str(path.parent.absolute() / database.value))
@@ -604,10 +811,29 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         charset = replace(charset, value=charset_named(charset.value))
     except SettingsError as error:
         raise SettingsRefused("{error} (from {origin})", error=error, origin=charset.origin) from error
+    language, timeout = choose("language"), choose("timeout")
+    if not language.value:
+        language = SettingValue(system_language(environment), said("the system's locale"))
+    elif language.value not in LANGUAGES:
+        raise SettingsRefused(
+            "{given!r} ({origin}) is not a language; there are: {known}",
+            given=printable(language.value),
+            origin=language.origin,
+            known=LANGUAGES,
+        )
+    # Checked here and not by the flag, whose help would show the range in a column that narrows all others.
+    seconds = float(timeout.value)
+    # NaN compares false with everything.
+    if not SHORTEST_TIMEOUT <= seconds <= _LONGEST_TIMEOUT:
+        raise SettingsRefused(
+            "{place}: {given} is not a valid time-out: give seconds, from {least} up to {most}",
+            place=timeout.origin,
+            given=f"{seconds:g}",
+            least=f"{SHORTEST_TIMEOUT:g}",
+            most=Quantity(_LONGEST_TIMEOUT),
+        )
     journal = _journal(choose, folder, api_url.value)
-    others = profile.journals_of_others(environment, path.parent) if profile else {}
-    if profile is not None:
-        profile.refuse_journal(journal.value, journal.origin, api_url.value, others)
+    others = _journals_of_others(profile, file, journal, api_url.value, environment) if profile else {}
     return Settings(
         api_url=replace(api_url, value=api_url.value or None),
         form=choose.secrets_of_file("api.form", found.api.form, hidden),
@@ -621,14 +847,15 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         ),
         database_charset=charset,
         journal=journal,
-        timeout=_timeout(choose("timeout")),
+        timeout=replace(timeout, value=seconds),
         vault_key=SettingValue(keys, hidden.origin("vault_key", vault_key.origin)),
-        language=_language(choose("language"), environment),
+        language=language,
         letterhead=found.report,
         hooks=hooks_of(found.hooks, path.parent, choose.origin, hidden),
         metrics=metrics_of(found.metrics, path.parent, choose.origin),
         own_jobs=OwnJobs(tuple(path.parent.absolute() / in_full(name) for name in found.jobs), choose.origin("jobs")),
         profile=profile,
+        profiles=file.profiles if profile else {},
         journals_of_others=others,
         hidden=hidden,
         file=path if file.toml.text else None,
@@ -668,7 +895,44 @@ class _Chooser:
         return SettingValue(secrets, origin, of_file=any(isinstance(value, str) for value in values.values()))
 
     def origin(self, key: str) -> str:
-        return self.file.place(self.profile.key_of(key) if self.profile else key, name=self.file.path.name)
+        """The line of a key: that of the profile where the profile has it, else that of the common part."""
+        if self.profile and _part(self.profile.own, key) is not None:
+            key = f"{PROFILE}.{self.profile.badge.profile}.{key}"
+        return self.file.place(key, name=self.file.path.name)
+
+
+def _journals_of_others(
+    profile: SettingsProfile,
+    file: SettingsFile,
+    journal: SettingValue[JournalAddress],
+    api_url: str,
+    environment: Mapping[str, str],
+) -> dict[str, JournalAddress]:
+    """The journals of the other profiles by their names.
+
+    Raises `SettingsRefused` where a flag or a variable names that of another billing as the `journal`.
+    """
+    found: dict[str, JournalAddress] = {}
+    for name, one in file.profiles.items():
+        if name == profile.badge.profile:
+            continue
+        if one.tables.journal:
+            with suppress(JournalError):
+                found[name] = named_journal(one.tables.journal, file.path.parent, environment)
+        elif one.tables.api.url:
+            found[name] = JournalAddress(journal_of_billing(environment, one.tables.api.url))
+        another = api_url and one.billing not in {"", name_of_billing(api_url)} and not journal.value.is_shared
+        if another and name in found and journal.value.path.resolve() == found[name].path.resolve():
+            raise SettingsRefused(
+                "{origin}: {journal} is the journal of the profile of settings {other}, which is another "
+                "billing than {profile}. Leave {origin} out, or choose that profile: {flag}",
+                origin=journal.origin,
+                journal=printable(journal.value),
+                other=name,
+                profile=profile.badge.profile,
+                flag=setting(PROFILE, name),
+            )
+    return found
 
 
 def _journal(choose: _Chooser, folder: Path, api_url: str) -> SettingValue[JournalAddress]:
@@ -681,7 +945,7 @@ def _journal(choose: _Chooser, folder: Path, api_url: str) -> SettingValue[Journ
             # Paths in the file are relative to the file.
             named = named_journal(chosen.value, beside if chosen.of_file else folder, choose.environment)
             journal = SettingValue(named, chosen.origin, chosen.of_file)
-        elif here.exists() and _is_taken(here, choose.profile, beside):
+        elif here.exists() and _is_taken(here, choose.file.profiles if choose.profile else {}, beside):
             journal = SettingValue(JournalAddress(here), IN_FOLDER)
         else:
             journal = SettingValue(JournalAddress(journal_of_billing(choose.environment, api_url)), OF_BILLING)
@@ -701,14 +965,11 @@ def _journal(choose: _Chooser, folder: Path, api_url: str) -> SettingValue[Journ
     return journal
 
 
-def _is_taken(here: Path, profile: SettingsProfile | None, beside: Path) -> bool:
-    """Whether the journal of the working folder is that of the billing. Raises `SettingsRefused`."""
+def _is_taken(here: Path, profiles: Mapping[str, SettingsProfile], beside: Path) -> bool:
     FoundFile(here, said("the journal"), setting("journal", here.name)).check()
-    if profile is None:
-        return True
-    if any(beside / in_full(one.journal) == here for one in profile.listed.values() if one.journal):
+    if any(beside / in_full(one.tables.journal) == here for one in profiles.values() if one.tables.journal):
         return False
-    if len({one.billing for one in profile.listed.values()} - {""}) > 1:
+    if len({one.billing for one in profiles.values()} - {""}) > 1:
         raise SettingsRefused(
             "{journal} lies in the working folder, and all profiles of settings would take it, though they are "
             "different billings. Say in the one whose journal it is: {key}; or move it away",
@@ -716,32 +977,3 @@ def _is_taken(here: Path, profile: SettingsProfile | None, beside: Path) -> bool
             key=f'journal = "{here.name}"',
         )
     return True
-
-
-def _language(chosen: SettingValue[str], environment: Mapping[str, str]) -> SettingValue[str]:
-    """The language of reports: variable, file, then the system's. Raises `SettingsRefused` for an unknown one."""
-    if not chosen.value:
-        return SettingValue(system_language(environment), said("the system's locale"))
-    if chosen.value not in LANGUAGES:
-        raise SettingsRefused(
-            "{given!r} ({origin}) is not a language; there are: {known}",
-            given=printable(chosen.value),
-            origin=chosen.origin,
-            known=LANGUAGES,
-        )
-    return chosen
-
-
-def _timeout(chosen: SettingValue[float | str]) -> SettingValue[float]:
-    # Checked here and not by the flag, whose help would show the range in a column that narrows all others.
-    seconds, most = float(chosen.value), Quantity(_LONGEST_TIMEOUT)
-    # NaN compares false with everything.
-    if not SHORTEST_TIMEOUT <= seconds <= _LONGEST_TIMEOUT:
-        raise SettingsRefused(
-            "{place}: {given} is not a valid time-out: give seconds, from {least} up to {most}",
-            place=chosen.origin,
-            given=f"{seconds:g}",
-            least=f"{SHORTEST_TIMEOUT:g}",
-            most=most,
-        )
-    return SettingValue(seconds, chosen.origin, chosen.of_file)

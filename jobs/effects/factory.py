@@ -39,12 +39,12 @@ Finish: TypeAlias = Callable[[Run, Iterable[Item]], tuple[str, str]]
 """Completes what a run hands over, from its accepted items: a sentence on it, and one on what is missing of it."""
 
 
-def finish_of(spec: JobSpec) -> Finish | None:
+def finish_of(spec: JobSpec | None) -> Finish | None:
     """The last step of a job, run in a worker thread after all rows are sent; None without one.
 
     It runs before a run is resumed as well, and again if a finished one is. It raises `EngineError`.
     """
-    return hand_over if spec.special is Special.GENERATED_PASSWORD else None
+    return hand_over if spec is not None and spec.special is Special.GENERATED_PASSWORD else None
 
 
 def effect_of(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:

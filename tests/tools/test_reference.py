@@ -32,8 +32,8 @@ from cli.page.application import Admission, PageApplication, PageOrder
 from cli.page.feed import Feeds
 from cli.session.events import Held, NeedsPerson, RunBegan, RunEnded
 from cli.settings.flags import Flags
+from cli.settings.settings import HookEvent
 from cli.settings.settings import load as load_settings
-from cli.settings.tables import HookEvent
 from cli.show.closing import Closing
 from cli.terminal.exits import Exit, SettingsRefused
 from cli.terminal.language import language

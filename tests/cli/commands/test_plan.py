@@ -13,8 +13,8 @@ import openpyxl
 from billing.money import SCALE
 from billing.profile import UNKNOWN, Fact, TypeEight
 from checkpoints.states import State
+from cli.session.session import write_profile
 from cli.settings.flags import Flags
-from cli.settings.profiles import write_profile
 from cli.settings.settings import load
 from tests.cli.conftest import Ended, Place
 from tests.cli.terminal.terminals import answered

@@ -13,7 +13,7 @@ from checkpoints.address import JournalAddress, PostgresAddress, journal_in_post
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import NewRun, NewRunner, Page, Refusal, Run
 from checkpoints.states import State
-from cli.session.queue import at_work, open_queue, queue_name
+from cli.session.queue import at_work, open_queue, put, queue_name
 from tests.checkpoints.samples import come_to, keep, new_item
 from tests.checkpoints.shells import shell
 from tests.cli.conftest import Cli, clean_environment
@@ -91,7 +91,7 @@ async def every_stage(journal: Journal) -> AsyncIterator[Campaign]:
     )
     async with open_queue(journal.address) as queue:
         for what in ("queued", "again", "hours", "given"):
-            await queue.hand_in(runs[what])
+            await put(queue, runs[what])
     assert journal.address.postgres is not None
     later = datetime.now(UTC) + timedelta(hours=3)
     with shell(journal.address) as server:

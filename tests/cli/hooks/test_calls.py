@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 import os
 import shutil
 import signal
@@ -32,10 +33,9 @@ from checkpoints.records import Run, Totals
 from checkpoints.states import State
 from cli.hooks import reader as calls
 from cli.hooks.reader import LIMIT, PING_EVERY, RETURNS, call_hooks, ping
-from cli.session.events import Held, HoldEnded, LiveRun, NeedsPerson, RunBegan, RunEnded, RunReader
+from cli.session.events import Held, HoldEnded, LiveRun, NeedsPerson, RunBegan, RunEnded, RunEvent
 from cli.settings.flags import Flags
-from cli.settings.settings import load
-from cli.settings.tables import Hook, HookEvent, HookSettings
+from cli.settings.settings import Hook, HookEvent, HookSettings, load
 from cli.show.closing import Closing
 from cli.terminal.exits import Exit
 from cli.terminal.language import language
@@ -440,8 +440,12 @@ NOW = datetime(2026, 11, 26, tzinfo=UTC)
 RUN = Run(1, "k7m2q", "balances", {}, "http://billing:8082", "balances.csv", "", (), None, NOW, None, None, None)
 
 
+Hear = Callable[[RunEvent], None]
+Course = Callable[[Hear], Awaitable[None]]
+
+
 def tell(
-    course: Callable[[RunReader], Awaitable[None]],
+    course: Course,
     settings: HookSettings = ALL,
     told: Told | None = None,
     *,
@@ -468,22 +472,21 @@ def tell(
         with aioresponses() as web:
             web.post(URL, callback=heard, repeat=True)
             web.get(PING, callback=pinged, repeat=True)
-            reader = call_hooks(settings, language(lang), mask)(live)
-            assert reader is not None
-            async with anyio.create_task_group() as group:
-                group.start_soon(reader.follow)
+            told, events = anyio.create_memory_object_stream[RunEvent](math.inf)
+            async with told, events, anyio.create_task_group() as group:
+                group.start_soon(call_hooks(settings, language(lang), mask), live, events)
                 await settle()
-                await course(reader)
+                await course(told.send_nowait)
 
     on_virtual_clock(work())
     return found
 
 
-async def whole(reader: RunReader) -> None:
-    reader.hear(RunBegan(Totals(counts={State.PENDING: 4}), taken_up=False))
+async def whole(hear: Hear) -> None:
+    hear(RunBegan(Totals(counts={State.PENDING: 4}), taken_up=False))
     await anyio.sleep(5)
-    reader.hear(NeedsPerson(1, "1 row waits for your decision", ["carbon-migrate reconcile k7m2q"]))
-    reader.hear(ENDED)
+    hear(NeedsPerson(1, "1 row waits for your decision", ["carbon-migrate reconcile k7m2q"]))
+    hear(ENDED)
 
 
 def test_each_event_is_told_when_it_happens_and_noted() -> None:
@@ -512,18 +515,18 @@ def test_the_sentence_is_in_the_language_of_the_settings_and_all_else_is_not() -
         assert {**one, "text": "", "at": ""} == {**other, "text": "", "at": ""}
 
 
-def held(*spans: tuple[str, float, float]) -> Callable[[RunReader], Awaitable[None]]:
+def held(*spans: tuple[str, float, float]) -> Course:
     """A run that is held for these causes, each so long, and goes on for so long."""
 
-    async def course(reader: RunReader) -> None:
+    async def course(hear: Hear) -> None:
         for cause, lasts, between in spans:
-            reader.hear(Held(cause, f"held by {cause}"))
+            hear(Held(cause, f"held by {cause}"))
             await anyio.sleep(lasts)
             # What still holds at the end is not told to be over.
             if between:
-                reader.hear(HoldEnded(cause))
+                hear(HoldEnded(cause))
                 await anyio.sleep(between)
-        reader.hear(ENDED)
+        hear(ENDED)
 
     return course
 
@@ -556,9 +559,9 @@ def test_a_hold_is_told_once_when_it_has_lasted(
 
 
 def test_it_is_pinged_every_minute_and_at_the_end_and_what_fails_is_noted_once() -> None:
-    async def long(reader: RunReader) -> None:
+    async def long(hear: Hear) -> None:
         await anyio.sleep(5.5 * PING_EVERY)
-        reader.hear(ENDED)
+        hear(ENDED)
 
     told = Told(pings_taken=lambda number: number not in {2, 3})
     found = tell(long, HookSettings(ping=Hook("https://hooks.example.org", url=Secret(PING))), told)

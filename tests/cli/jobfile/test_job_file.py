@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import NewItem, NewRun, Page, Run
 from checkpoints.states import State
-from cli.jobfile.job_file import PACING, JobFile, read, save
-from cli.jobfile.steps import Round, StepState, round_of
+from cli.jobfile.job_file import PACING, JobFile, Round, StepState, read, round_of, save_order
 from cli.session.order import parse_order
+from cli.session.session import Invocation
 from cli.session.stages import StepMark
 from cli.settings.pacing_flags import Pacing, with_file
 from cli.terminal.exits import CommandRefused
@@ -76,6 +77,10 @@ TWICE_PIPED = '[[step]]\njob = "balances"\nfile = "-"\n[[step]]\njob = "payments
         (
             '[[step]]\njob = "operator"\nsql = """\nupdate a\n  job = "no key"\n"""\nset = {operator = 5}\n',
             ["line 3, column 1", "does not begin a select"],
+        ),
+        (
+            '[[step]]\njob = "call"\nmodel = "Users"\nset = {model = "A"}\n',
+            ["line 4, column 8", "step 1: model is given twice: in the step, and in its set"],
         ),
         ('[[step]]\njob = "balancs"\n', ["строка 2, позиция 1: шаг 1: задания 'balancs' нет"]),
         ('[[step]]\njob = "balances"\nset = { amonut = "5" }\n', ["строка 3, позиция 9: шаг 1: "]),
@@ -184,7 +189,7 @@ def test_what_a_job_makes_is_beside_the_job_file(
 def test_no_job_file_keeps_a_secret(tmp_path: Path) -> None:
     order = parse_order("password", Input(), {"user_id": "1", "psw": "Tiger7"}, BUILT_IN)
     with pytest.raises(CommandRefused, match="psw is a secret: no job file keeps one"):
-        save(order, tmp_path / "x.toml", {}, output=None, skip_bad=False, force=False)
+        save_order(order, tmp_path / "x.toml", cast("Invocation", None), Pacing(), {}, force=False)
     assert not (tmp_path / "x.toml").exists()
 
 

@@ -17,8 +17,8 @@ from billing.api.client import BillingClient, Health
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from checkpoints.states import State
-from cli.jobfile import steps as barrier
-from cli.jobfile.steps import WaitResult, wait
+from cli.jobfile import job_file as barrier
+from cli.jobfile.job_file import wait, with_waiting
 from cli.session.session import BillingConnection, Session
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
@@ -80,10 +80,7 @@ async def test_a_file_that_is_done_is_a_new_round_the_next_time_and_nothing_is_e
     assert await jobs(place) == ["warning-threshold", "balances"] * 2
     await place.each_landed_once(more)
     assert more.sum != balances.sum
-    async with place.journal() as journal:
-        totals = [await journal.totals(run) for run in await journal.runs()]
-    assert totals[3].count(State.SKIPPED) == 3
-    assert totals[3].count(State.ACCEPTED) == 1
+    assert (await place.totals((await place.runs())[3].name)).counts == {State.SKIPPED: 3, State.ACCEPTED: 1}
 
 
 BROKEN: Sequence[tuple[str, str]] = (
@@ -91,14 +88,11 @@ BROKEN: Sequence[tuple[str, str]] = (
     ('[[step]]\njob = "balances"\nfile = "people.csv"\n', "has no column amount"),
     (f'{BALANCES}map = {{amount = "Долг"}}\n', "step 2 (balances): --map amount=Долг"),
     ('[[step]]\njob = "operator"\nsql = "select nothing from abonents"\nset = {operator = 5}\n', "step 2 (operator)"),
-    (
-        '[[step]]\njob = "operator"\nset = {operator = 1444}\n',
-        "step 2 (operator): there is nothing to read rows from",
-    ),
+    ('[[step]]\njob = "operator"\nset = {operator = 1444}\n', "step 2 (operator): there is nothing to read"),
     ('[[step]]\njob = "services-on-offer"\noutput = "no/x.csv"\n', "there is no folder"),
     ('[[step]]\njob = "administrators"\noutput = "people.csv"\n', "this file is there already"),
     (
-        '[[step]]\njob = "administrators"\noutput = "x.csv"\n[[step]]\njob = "administrators"\noutput = "./x.csv"\n',
+        "".join(f'[[step]]\njob = "administrators"\noutput = "{name}"\n' for name in ("x.csv", "./x.csv")),
         "step 3 (administrators) and step 2 (administrators) both make",
     ),
 )
@@ -133,10 +127,8 @@ async def test_what_can_be_seen_only_after_a_step_was_sent_stops_the_file_there(
     await place.cli("undo", one.name, *QUICK)
     place.write("Договор;Сумма\n00003;10\n", "balances.csv")
     (await place.cli("run", "night.toml", "--yes")).saying(f"run {one.name} was taken back: the step is begun anew")
-    async with place.journal() as journal:
-        *_, last = [run for run in await journal.runs() if run.job == "warning-threshold"]
-        assert (await journal.totals(last)).count(State.ACCEPTED) == len(ids)
-    assert (await jobs(place)).count("warning-threshold") == 2
+    _, last = (run for run in await place.runs() if run.job == "warning-threshold")
+    assert (await place.totals(last.name)).count(State.ACCEPTED) == len(ids)
     assert (await place.found()).rows == 1
 
 
@@ -148,19 +140,15 @@ async def test_rows_may_be_what_an_earlier_step_writes(place: Place) -> None:
     )
     place.write(reading + THRESHOLDS.replace("people", "read-{date}"), "night.toml")
     told = (await place.cli("plan", "night.toml", "--json")).closing
-    assert [(step["step"], step["job"], step["exit"]) for step in told["steps"]] == [
-        (1, "call", 0),
-        (2, "warning-threshold", None),
-    ]
+    steps = {one["step"]: (one["job"], one["exit"]) for one in told["steps"]}
+    assert steps == {1: ("call", 0), 2: ("warning-threshold", None)}
     planned = await place.cli("plan", "night.toml")
     written = re.compile(
         rf"Its rows are what an earlier step will write: {place.cli.folder}/read-\d{{4}}-\d\d-\d\d\.csv"
     )
     assert written.search(" ".join(planned.out.split()))
     await place.cli("run", "night.toml", "--yes")
-    async with place.journal() as journal:
-        second = (await journal.runs())[1]
-        assert (await journal.totals(second)).count(State.ACCEPTED) == len(ids)
+    assert (await place.totals((await place.runs())[1].name)).count(State.ACCEPTED) == len(ids)
 
 
 async def test_the_example_of_the_page_is_planned(place: Place) -> None:
@@ -193,18 +181,11 @@ async def test_rejected_rows_that_were_let_pass_are_told_by_the_exit_code(place:
     assert "Step 1 ended with exit code 1: the 1 after it was not begun" in ended.words
     assert await jobs(place) == ["balances"]
     one, two = ended.closing["steps"]
-    assert (one["step"], one["job"], one["states"], one["refused"], one["exit"]) == (
-        1,
-        "balances",
-        {"accepted": 1},
-        1,
-        1,
-    )
-    assert (two["step"], two["job"], two["run"], two["exit"]) == (2, "warning-threshold", None, None)
+    told = {"step": 1, "job": "balances", "states": {"accepted": 1}, "refused": 1, "exit": 1}
+    assert one | told == one
+    assert two | {"step": 2, "job": "warning-threshold", "run": None, "exit": None} == two
     # The file's own closing is that of the step it ended with.
-    assert {name: one[name] for name in ("run", "states", "exit")} == {
-        name: ended.closing[name] for name in ("run", "states", "exit")
-    }
+    assert [one[name] == ended.closing[name] for name in ("run", "states", "exit")] == [True] * 3
     place.write(f"{BALANCES}skip_bad = true\ngo_on = true\n{THRESHOLDS}", "night.toml")
     await place.cli("run", "night.toml", "--yes", may_end_with=(1,))
     assert await jobs(place) == ["balances", "warning-threshold"]
@@ -364,8 +345,8 @@ async def test_a_stop_that_finds_nothing_left_of_a_step_ends_the_file_behind_it(
 def test_a_billing_that_does_not_catch_up_is_exit_code_3_and_the_closing_says_so() -> None:
     stop = Stop()
     stop.request(StopKind.SYSTEM, "after 1,800 s it is not worked off")
-    waited = WaitResult(2.0, {"barrier": 2.0}).and_then(WaitResult(3.0, {"barrier": 2.5, "paused": 1.0}, stop))
-    closing = waited.counted_in(Closing(Exit.DONE, "k7m2q", seconds=10.0, held={"paused": 4.0, "hours": 1.0}))
+    step = Closing(Exit.DONE, "k7m2q", seconds=10.0, held={"paused": 4.0, "hours": 1.0})
+    closing = with_waiting(step, 5.0, {"barrier": 4.5, "paused": 1.0}, stop)
     assert (closing.exit, closing.stopped, closing.error) == (3, "after 1,800 s it is not worked off", None)
     assert closing.seconds == 15.0
     assert closing.held == {"barrier": 4.5, "paused": 5.0, "hours": 1.0}
@@ -393,9 +374,9 @@ async def test_a_pause_at_the_end_of_the_waiting_holds(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(barrier, "serve_control", steerable)
     async with open_journal(tmp_path / "a.journal") as journal:
-        waited = await wait(await frozen_run(journal, new_item("1")), session_of(journal))
+        _, stop = await wait(await frozen_run(journal, new_item("1")), session_of(journal))
     assert heard == ["paused", "waited for, olga"]
-    assert not waited.stop.requested
+    assert not stop.requested
 
 
 async def test_of_the_stops_of_the_step_only_a_persons_ends_the_file(tmp_path: Path) -> None:
@@ -404,5 +385,5 @@ async def test_of_the_stops_of_the_step_only_a_persons_ends_the_file(tmp_path: P
         for kind in StopKind:
             session = session_of(journal)
             session.stop.request(kind, "enough")
-            waited = await wait(run, session)
-            assert waited.stop.requested is (kind is StopKind.INTERRUPTED)
+            _, stop = await wait(run, session)
+            assert stop.requested is (kind is StopKind.INTERRUPTED)

@@ -23,7 +23,7 @@ from checkpoints.tally import ExtraSubscriber, ImportTally, Subtotal, TallyGroup
 from cli.report.document import FileBeside, FilesBeside, page_of, pdf_of
 from cli.report.facts import Evidence, ExceptionRow, ReportedRun, ReportFacts, SubjectKind
 from cli.session.stages import StepMark
-from cli.settings.tables import Letterhead
+from cli.settings.settings import Letterhead
 from cli.terminal.language import RUSSIAN, language
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.imports.subscriber import DIFFERENT, Step

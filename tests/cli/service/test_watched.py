@@ -9,7 +9,8 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -28,10 +29,10 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Totals
 from checkpoints.states import State
 from cli.metrics.reader import EVERY as SCRAPED_EVERY
-from cli.metrics.reader import METRICS, MetricsFile, MetricsReader, exposition, publish_metrics
+from cli.metrics.reader import METRICS, MetricsFile, exposition, publish_metrics
 from cli.service.service_manager import EVERY, Facts, ServiceManager, show_to
-from cli.session.events import LiveRun, RunBegan, RunEnded
-from cli.settings.tables import MetricsSettings
+from cli.session.events import LiveRun, RunBegan, RunEnded, RunEvent
+from cli.settings.settings import MetricsSettings
 from cli.show.closing import Closing
 from cli.terminal.exits import Exit
 from engine.pacing.holds import PAUSED
@@ -311,6 +312,7 @@ def of(samples: Samples, name: str, **labels: str) -> float:
 
 
 NOW = datetime.now(UTC)
+MEASURES = MetricsSettings("{run}.prom")
 A_RUN = Run(1, "k7m2q", "balances", {}, "http://billing", "rows.csv", "", (), None, NOW, NOW, NOW, None)
 
 
@@ -318,18 +320,21 @@ A_RUN = Run(1, "k7m2q", "balances", {}, "http://billing", "rows.csv", "", (), No
 class Measured:
     """A run that is measured, without its journal: no figure is asked of it."""
 
+    patch: pytest.MonkeyPatch
     progress: Progress = field(default_factory=Progress)
     texts: list[str] = field(default_factory=list)
 
-    def reader(self) -> MetricsReader:
-        async def publish(text: str) -> None:
+    @asynccontextmanager
+    async def tells(self) -> AsyncIterator[Callable[[RunEvent], None]]:
+        async def write(_file: MetricsFile, text: str) -> None:
             self.texts.append(text)
 
-        return MetricsReader(LiveRun(A_RUN, cast("Journal", None), self.progress.status), publish)
-
-    @property
-    def last(self) -> Samples:
-        return scraped(self.texts[-1])
+        self.patch.setattr(MetricsFile, "write", write)
+        live, reader = LiveRun(A_RUN, cast("Journal", None), self.progress.status), publish_metrics(MEASURES)
+        told, events = anyio.create_memory_object_stream[RunEvent](10)
+        async with told, events, anyio.create_task_group() as group:
+            group.start_soon(reader, live, events)
+            yield told.send_nowait
 
 
 def totals(**counts: int) -> Totals:
@@ -337,26 +342,26 @@ def totals(**counts: int) -> Totals:
     return Totals(of_states, {state: Decimal("0.10") * number for state, number in of_states.items()})
 
 
-def test_a_run_is_measured_from_its_beginning_every_some_seconds_and_at_its_end() -> None:
-    async def told() -> Measured:
-        collected = Measured()
-        reader = collected.reader()
-        async with anyio.create_task_group() as group:
-            group.start_soon(reader.follow)
+def test_a_run_is_measured_from_its_beginning_every_some_seconds_and_at_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def tell() -> list[str]:
+        measured = Measured(monkeypatch)
+        async with measured.tells() as hear:
             await anyio.sleep(60)
-            assert collected.texts == []
-            reader.hear(RunBegan(totals(pending=5), taken_up=False))
+            assert measured.texts == []
+            hear(RunBegan(totals(pending=5), taken_up=False))
             await anyio.sleep(2.5 * SCRAPED_EVERY)
-            assert len(collected.texts) == 3
-            reader.hear(RunEnded(Closing(Exit.REJECTED, "k7m2q", "balances", totals(accepted=4, rejected=1))))
-        return collected
+            assert len(measured.texts) == 3
+            hear(RunEnded(Closing(Exit.REJECTED, "k7m2q", "balances", totals(accepted=4, rejected=1))))
+        return measured.texts
 
-    collected = on_virtual_clock(told())
-    first, *_, last = map(scraped, collected.texts)
+    texts = on_virtual_clock(tell())
+    first, *_, last = map(scraped, texts)
     assert (of(first, "items", state="pending"), of(first, "working")) == (5, 1)
     assert of(first, "roubles", state="pending") == 0.5
-    assert "carbon_migrate_last_exit_code" not in collected.texts[0]
-    assert len(collected.texts) == 4
+    assert "carbon_migrate_last_exit_code" not in texts[0]
+    assert len(texts) == 4
     assert (of(last, "items", state="accepted"), of(last, "items", state="rejected")) == (4, 1)
     assert (of(last, "items", state="pending"), of(last, "working")) == (0, 0)
     assert of(last, "last_exit_code") == Exit.REJECTED
@@ -365,26 +370,29 @@ def test_a_run_is_measured_from_its_beginning_every_some_seconds_and_at_its_end(
 
 async def test_what_is_between_two_steps_of_a_job_file_is_measured_by_nobody() -> None:
     live = LiveRun(A_RUN, cast("Journal", None), Progress().status, ended=True)
-    assert publish_metrics(MetricsSettings(port=0))(live) is None
-    assert show_to(ServiceManager(""))(live) is None
+    told, events = anyio.create_memory_object_stream[RunEvent]()
+    with told, events:
+        for reader in (publish_metrics(MetricsSettings(port=0)), show_to(ServiceManager(""))):
+            await reader(live, events)
 
 
-def test_what_moves_is_what_the_run_says_of_itself() -> None:
-    async def told() -> Measured:
-        collected = Measured()
-        progress = collected.progress
+def test_what_moves_is_what_the_run_says_of_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def tell() -> str:
+        measured = Measured(monkeypatch)
+        progress = measured.progress
         progress.sending = lambda: Sending(in_flight=3, window=4)
         progress.take_up(totals(pending=10), intake_ended=True)
-        reader = collected.reader()
-        reader.hear(RunBegan(totals(pending=10), taken_up=True))
-        progress.moved(State.PENDING, State.SENDING, 3, amount=Decimal("0.30"))
-        progress.moved(State.SENDING, State.ACCEPTED, amount=Decimal("0.10"))
-        progress.called(0.25)
-        progress.holds.put(PAUSED, 'paused by "olga"\n')
-        collected.texts.append(reader.text())
-        return collected
+        async with measured.tells() as hear:
+            hear(RunBegan(totals(pending=10), taken_up=True))
+            progress.moved(State.PENDING, State.SENDING, 3, amount=Decimal("0.30"))
+            progress.moved(State.SENDING, State.ACCEPTED, amount=Decimal("0.10"))
+            progress.called(0.25)
+            progress.holds.put(PAUSED, 'paused by "olga"\n')
+            await anyio.sleep(1)
+            hear(RunEnded(Closing(Exit.DONE)))
+        return measured.texts[0]
 
-    seen = on_virtual_clock(told()).last
+    seen = scraped(on_virtual_clock(tell()))
     states = {"pending": 7, "sending": 2, "accepted": 1}
     assert {state: of(seen, "items", state=state) for state in State if of(seen, "items", state=state)} == states
     assert {state: of(seen, "roubles", state=state) for state in states} == {
@@ -407,13 +415,14 @@ async def test_what_a_label_says_is_escaped_and_no_digit_of_a_sum_is_lost() -> N
     assert " 12345678901234567.89\n" in text
 
 
-async def test_the_series_of_a_run_are_few_and_one_that_is_refused_before_it_sends_has_its_end_alone() -> None:
-    collected = Measured()
-    reader = collected.reader()
-    reader.hear(RunEnded(Closing(Exit.REFUSED, "k7m2q", "balances", error="the answer was no")))
-    await reader.follow()
-    assert len(collected.texts) == 1
-    assert of(collected.last, "last_exit_code") == Exit.REFUSED
+async def test_the_series_of_a_run_are_few_and_one_that_is_refused_before_it_sends_has_its_end_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured = Measured(monkeypatch)
+    async with measured.tells() as hear:
+        hear(RunEnded(Closing(Exit.REFUSED, "k7m2q", "balances", error="the answer was no")))
+    (last,) = map(scraped, measured.texts)
+    assert of(last, "last_exit_code") == Exit.REFUSED
     status = replace(Progress().status(), held_seconds={"paused": 1.0})
     ended = RunEnded(Closing(Exit.DONE, "k7m2q", "balances"))
     at_work, at_rest = (exposition("k7m2q", "balances", status, NOW, end) for end in (None, ended))

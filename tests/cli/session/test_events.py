@@ -21,11 +21,11 @@ from cli.session import door
 from cli.session.door import DoorLimits, serve_clients
 from cli.session.events import (
     LAST_WORDS,
+    Events,
     Held,
     HoldEnded,
     LiveRun,
     NeedsPerson,
-    OpenReader,
     RunBegan,
     RunEnded,
     RunEvent,
@@ -42,37 +42,29 @@ from lab.crash.loops import loops
 from tests.virtual_clock import run as on_virtual_clock
 
 
-class Listener(RunReader):
+class Listener:
     """Keeps what it hears, and ends when it has heard the end."""
 
     def __init__(self) -> None:
         self.heard: list[RunEvent] = []
-        self.over = anyio.Event()
 
-    def hear(self, event: RunEvent) -> None:
-        self.heard.append(event)
-        if isinstance(event, RunEnded):
-            self.over.set()
-
-    async def follow(self) -> None:
-        await self.over.wait()
+    async def __call__(self, _: LiveRun, events: Events) -> None:
+        async for event in events:
+            self.heard.append(event)
+            if isinstance(event, RunEnded):
+                return
 
 
-class Hanging(Listener):
-    async def follow(self) -> None:
-        await anyio.sleep_forever()
+async def hang(*_: object) -> None:
+    await anyio.sleep_forever()
 
 
-class Failing(Listener):
-    def hear(self, event: RunEvent) -> None:
-        raise ZeroDivisionError
-
-    async def follow(self) -> None:
-        raise ZeroDivisionError
-
-
-def unmakeable(_: LiveRun) -> RunReader:
+async def fail(*_: object) -> None:
     raise ZeroDivisionError
+
+
+async def fail_to_hear(_: LiveRun, events: Events) -> None:
+    raise ZeroDivisionError(await events.receive())
 
 
 @dataclass
@@ -84,10 +76,10 @@ class Told:
     stop: Stop = field(default_factory=Stop)
 
     @asynccontextmanager
-    async def to(self, journal: Journal, *opens: OpenReader) -> AsyncIterator[RunReaders]:
+    async def to(self, journal: Journal, *beside: RunReader) -> AsyncIterator[RunReaders]:
         interrupts = Interrupts(self.stop, Screen(Voice()))
         readers = RunReaders(self.run, journal, self.progress, interrupts)
-        async with readers.following(opens):
+        async with readers.following(beside):
             yield readers
 
     def closing(self, code: Exit = Exit.DONE, totals: Totals | None = None) -> Closing:
@@ -111,7 +103,7 @@ def kinds(heard: Sequence[RunEvent]) -> list[type]:
 
 async def test_a_run_is_told_in_the_order_in_which_it_happens(told: Told, journal: Journal) -> None:
     listener = Listener()
-    async with told.to(journal, lambda _: listener) as readers:
+    async with told.to(journal, listener) as readers:
         await readers.begin(told.run, taken_up=True)
         holds = told.progress.holds
         holds.put(PAUSED, "paused by olga")
@@ -147,7 +139,7 @@ async def test_a_limit_that_was_reached_and_rows_to_decide_on_need_a_person(
     listener, limit = Listener(), "20 of 100 rows were rejected"
     if stopped:
         told.stop.request(StopKind.BUDGET, limit)
-    async with told.to(journal, lambda _: listener) as readers:
+    async with told.to(journal, listener) as readers:
         readers.close(told.closing(code, Totals(counts=counts)), told.run, told.stop)
     assert kinds(listener.heard) == [*([NeedsPerson] if needs else []), RunEnded]
     if needs and isinstance(need := listener.heard[0], NeedsPerson):
@@ -165,7 +157,7 @@ async def test_an_error_is_told_with_its_exit_code(
 ) -> None:
     listener = Listener()
     with pytest.raises(type(error)):
-        async with told.to(journal, lambda _: listener) as readers, readers.working(told.run):
+        async with told.to(journal, listener) as readers, readers.working(told.run):
             raise error
     (ended,) = listener.heard
     assert isinstance(ended, RunEnded)
@@ -173,16 +165,16 @@ async def test_an_error_is_told_with_its_exit_code(
 
 
 async def test_of_a_run_that_another_process_holds_nothing_is_told(told: Told, journal: Journal) -> None:
-    hanging = Hanging()
+    listener = Listener()
     with anyio.fail_after(loops(5)), pytest.raises(CommandRefused):
-        async with told.to(journal, lambda _: hanging):
+        async with told.to(journal, hang, listener):
             raise CommandRefused("another process works on it")
-    assert hanging.heard == []
+    assert listener.heard == []
 
 
 async def test_the_fault_of_one_reader_is_no_matter_for_the_run_or_the_others(told: Told, journal: Journal) -> None:
     listener = Listener()
-    async with told.to(journal, unmakeable, lambda _: Failing(), lambda _: listener) as readers:
+    async with told.to(journal, fail, fail_to_hear, listener) as readers:
         await readers.begin(told.run, taken_up=False)
         readers.close(told.closing(), told.run, told.stop)
     assert kinds(listener.heard) == [RunBegan, RunEnded]
@@ -191,7 +183,7 @@ async def test_the_fault_of_one_reader_is_no_matter_for_the_run_or_the_others(to
 def test_a_reader_that_hangs_is_given_its_time_and_no_more(told: Told, journal: Journal) -> None:
     async def ended_after() -> float:
         began = anyio.current_time()
-        async with Told(told.run).to(journal, lambda _: Hanging(), lambda _: Hanging()) as readers:
+        async with Told(told.run).to(journal, hang, hang) as readers:
             readers.close(told.closing(), told.run, told.stop)
         return anyio.current_time() - began
 

@@ -12,11 +12,10 @@ import pytest
 
 from billing.secret import Secret
 from checkpoints.journal import Journal
+from cli.session.session import profile_of, profile_path
 from cli.session.vaults import keys_of
 from cli.settings.flags import Flags
-from cli.settings.profiles import profile_of, profile_path
-from cli.settings.settings import Settings, load
-from cli.settings.tables import HookEvent
+from cli.settings.settings import HookEvent, Settings, load
 from cli.terminal.exits import SettingsRefused
 from jobs.access.vault import VaultKeys, new_key
 from tests.checkpoints.samples import within

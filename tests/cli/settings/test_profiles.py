@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from billing.profile import UNKNOWN, Fact, Profile, StornoEffect, TypeEight
+from cli.session.session import profile_of, profile_path, write_profile
 from cli.settings.flags import Flags
-from cli.settings.profiles import profile_of, profile_path, write_profile
 from cli.settings.settings import Settings, load
 from cli.terminal.exits import SettingsRefused
 from tests.cli.conftest import Place

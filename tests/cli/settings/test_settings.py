@@ -13,8 +13,7 @@ from billing.secret import Secret
 from cli.settings.flags import COMMON_PART, Flags
 from cli.settings.known_billings import known_billings
 from cli.settings.pacing_flags import Pacing
-from cli.settings.settings import Settings, SettingValue, load
-from cli.settings.tables import HookEvent, HookSettings
+from cli.settings.settings import HookEvent, HookSettings, Settings, SettingValue, load
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.language import typed_language
 from cli.terminal.layout import Badge
@@ -146,7 +145,7 @@ on-end = "~/bin/mail"
     assert found.log is not None
     assert found.log.absolute() == folder / "a.journal.log"
     assert (found.database.value, found.own_jobs.files) == (str(folder / "b.fdb"), (folder / "ours.py",))
-    assert found.metrics.file == folder / "figures" / "{run}.prom"
+    assert found.metrics.file == str(folder / "figures" / "{run}.prom")
     assert [hook.name for hook in found.hooks.hooks.values()] == [
         str(folder / "hooks" / "mail"),
         str(folder / "mail"),

@@ -13,7 +13,7 @@ import pytest
 from checkpoints.journal import open_journal
 from checkpoints.records import Stage, Totals
 from checkpoints.states import State
-from cli.session.plans import plans_beside
+from cli.session.order import plans_beside
 from cli.terminal.exits import Exit, exit_of
 from engine.pacing.holds import Stop, StopKind
 from engine.pacing.policy import Policy
