@@ -209,7 +209,11 @@ def bind(rows: Rows, select: LineSelect, told: Told, sql: Text) -> tuple[dict[st
         )
     line = _Line(select, told)
     for one in rows.filters:
-        line.pass_through(one)
+        for operator, _ in one.redirects:
+            raise Refusal("a redirection of a filter is not translated", operator)
+        effects = effects_of(one)
+        if not effects or not all(line.apply(one, effect, match) for effect, match in effects):
+            raise Refusal("{command}: what it does to the rows is not known here; put it into the select", one)
     if line.frame not in ([], ["blank"]):
         told.fault(findings.HEADINGS_ARE_ROWS if line.top else findings.HEADINGS_COME_AGAIN, sql)
     variables, is_open = rows.taking.variables, rows.taking.is_open
@@ -267,14 +271,7 @@ class _Line:
         # Whether each row has digits, and nothing but digits and spaces.
         self.are_ids = select.are_fields and all(name and _IS_ID.search(name) for name in select.columns)
 
-    def pass_through(self, command: Command) -> None:
-        for operator, _ in command.redirects:
-            raise Refusal("a redirection of a filter is not translated", operator)
-        effects = effects_of(command)
-        if not effects or not all(self._apply(command, effect, match) for effect, match in effects):
-            raise Refusal("{command}: what it does to the rows is not known here; put it into the select", command)
-
-    def _apply(self, command: Command, effect: str, match: Mapping[str, str]) -> bool:
+    def apply(self, command: Command, effect: str, match: Mapping[str, str]) -> bool:
         match effect:
             case "no-blanks" | "no-empties":
                 self._take_out("blank")

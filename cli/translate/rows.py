@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings
 from cli.translate.findings import HOLE, LinePlace, Refusal, Told
-from cli.translate.options import AWK, ISQL, LEFT_OUT, PARALLEL, SHOWN, XARGS, OptionTable, options_of
+from cli.translate.options import AWK, ISQL, LEFT_OUT, PARALLEL, SHOWN, XARGS, options_of
 from cli.translate.shell import (
     ASSIGNMENT,
     AWKS,
@@ -261,7 +261,8 @@ Spread: TypeAlias = tuple[Command, Rows]
 
 
 def _read_xargs(before: Sequence[Command], command: Command, told: Told) -> Spread:
-    options, words = _spreading(command, XARGS, told)
+    found, words = options_of(command, XARGS, told, stops=True)
+    options = {option.means: value for option, value in found}
     mark = options.get("mark")
     if "delimiter" in options and options["delimiter"].plain not in ("\\n", NEWLINE):
         raise Refusal("xargs is read where each line is one value", options["delimiter"])
@@ -274,11 +275,13 @@ def _read_xargs(before: Sequence[Command], command: Command, told: Told) -> Spre
         marks = re.compile(f"({re.escape(mark.plain)})")
         call = call.having(_replaced(word, marks, "xargs", told) for word in call.words)
     taking = Taking((_VALUE,), NEWLINE if mark else "", by_words=mark is None)
-    return _spread(before, command, call, Rows(taking, command.place, file=options.get("file")))
+    rows = Rows(taking, command.place, file=options.get("file"))
+    return _spread(before, command, call, rows, options.get("several"))
 
 
 def _read_parallel(before: Sequence[Command], command: Command, told: Told) -> Spread:
-    options, words = _spreading(command, PARALLEL, told)
+    found, words = options_of(command, PARALLEL, told, stops=True)
+    options = {option.means: value for option, value in found}
     at = next((at for at, word in enumerate(words) if word.plain in _LISTS), len(words))
     behind, is_list = words[at + 1 :], at < len(words) and words[at].plain == ":::"
     files = [*([] if is_list else behind), *([options["file"]] if "file" in options else [])]
@@ -300,22 +303,19 @@ def _read_parallel(before: Sequence[Command], command: Command, told: Told) -> S
     call = call.having(_replaced(word, marks, "parallel", told, alone=columns == 1) for word in call.words)
     taking = Taking(_values(columns), cut_at, is_open=cut_at != NEWLINE)
     texts, file = behind if is_list else (), files[0] if files else None
-    return _spread(before, command, call, Rows(taking, command.place, texts=texts, are_words=True, file=file))
+    rows = Rows(taking, command.place, texts=texts, are_words=True, file=file)
+    return _spread(before, command, call, rows, options.get("several"))
 
 
 def _values(columns: int) -> tuple[str, ...]:
     return (_VALUE,) if columns == 1 else tuple(_OF_COLUMN.format(number) for number in range(1, columns + 1))
 
 
-def _spreading(command: Command, table: OptionTable, told: Told) -> tuple[dict[str, Text], list[Text]]:
-    found, words = options_of(command, table, told, stops=True)
-    options = {option.means: value for option, value in found}
-    if "several" in options and options["several"].plain != "1":
-        raise Refusal("several values go into one call, and a run makes one for each row", options["several"])
-    return options, words
-
-
-def _spread(before: Sequence[Command], command: Command, call: Command, rows: Rows) -> Spread:
+def _spread(
+    before: Sequence[Command], command: Command, call: Command, rows: Rows, at_once: Text | None = None
+) -> Spread:
+    if at_once and at_once.plain != "1":
+        raise Refusal("several values go into one call, and a run makes one for each row", at_once)
     if call.program not in CALLERS:
         raise _not_understood(call)
     if not any(letter.name.startswith("{") for word in call.words for letter in word.holes):
@@ -448,11 +448,21 @@ def _printed_text(program: Text, found: re.Match[str], variables: Sequence[str])
         else:
             text = program[part.start("text") :]
             parts[-1] += [_decoded(code, text) for code in _AWK_CODE.finditer(part["text"])]
-    if found["how"] == "printf":
-        return program.having(_formatted(parts[0], parts[1:], program))
     if found["how"] == "system" and len(parts) > 1:
         raise Refusal(_NO_PROGRAM, program)
-    return joined([program.having(part) for part in parts])
+    if found["how"] != "printf":
+        return joined([program.having(part) for part in parts])
+    letters: list[Letter] = []
+    values, rest = iter(parts[1:]), iter(parts[0])
+    for letter in rest:
+        code = next(rest, letter).char if letter.char == "%" else ""
+        value = next(values, None) if code == "s" else [letter]
+        if code not in ("", "%", "s") or value is None:
+            raise Refusal(_NO_FORMAT, letter)
+        letters += value
+    if not letters or letters[-1].char != NEWLINE or next(values, None) is not None:
+        raise Refusal(_NO_FORMAT, program)
+    return program.having(letters[:-1])
 
 
 def _decoded(code: re.Match[str], text: Text) -> Letter:
@@ -462,20 +472,6 @@ def _decoded(code: re.Match[str], text: Text) -> Letter:
     if code["char"] and code["char"] not in _AWK_CODES:
         raise Refusal(_NO_PROGRAM, letter)
     return letter._replace(char=_AWK_CODES[code["char"]]) if code["char"] else letter
-
-
-def _formatted(text: Sequence[Letter], values: Sequence[Sequence[Letter]], program: Text) -> list[Letter]:
-    letters: list[Letter] = []
-    following, rest = iter(values), iter(text)
-    for letter in rest:
-        code = next(rest, letter).char if letter.char == "%" else ""
-        value = next(following, None) if code == "s" else [letter]
-        if code not in ("", "%", "s") or value is None:
-            raise Refusal(_NO_FORMAT, letter)
-        letters += value
-    if not letters or letters[-1].char != NEWLINE or next(following, None) is not None:
-        raise Refusal(_NO_FORMAT, program)
-    return letters[:-1]
 
 
 ENDS: Final[Mapping[str, Callable[[Sequence[Command], Command, Told], Spread]]] = {

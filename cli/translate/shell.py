@@ -6,7 +6,7 @@ unbalanced quote, which bash rejects, is read as most likely intended, with a fi
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final, NamedTuple, TypeAlias
@@ -120,7 +120,6 @@ def lex_again(text: Text) -> tuple[Token, ...]:
 _BLANK: Final = re.compile(r"[ \t]+|\\\n|#[^\n]*")
 _OPERATOR: Final = re.compile(r"\n|\|\||\|&|\||;;|;|&&|&>>|&>|&|\(|\)|[0-9]*(?:<<<|<<-|<<|<&|<>|<|>>|>&|>\||>)")
 _ENDS_WORD: Final = frozenset(" \t\n|&;()<>")
-_UNQUOTED: Final = re.compile(r"""[^ \t\n|&;()<>'"\\$`]+""")
 _VARIABLE: Final = re.compile(
     r"\$(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-])|\{(?P<braced>[A-Za-z_]\w*)\})", re.ASCII
 )
@@ -187,52 +186,61 @@ class _Lexer:
 
     def _take_heredocs(self, heredocs: Sequence[tuple[int, Operator]], found: list[Token]) -> None:
         for at, operator in heredocs:
-            end = found[at] if at < len(found) else None
-            if not isinstance(end, Text):
+            word = found[at] if at < len(found) else None
+            if not isinstance(word, Text):
                 raise Refusal("`{symbol}` names no end of its lines", operator)
-            is_literal = any(letter.quote is not Quote.NONE for letter in end.letters)
-            found[at] = end.having(self._lines_until(end.plain, operator, is_literal=is_literal))
-
-    def _lines_until(self, end: str, operator: Operator, *, is_literal: bool) -> list[Letter]:
-        letters: list[Letter] = []
-        while self.at < len(self.line):
-            stop = self.line.find(NEWLINE, self.at) % (len(self.line) + 1)
-            if operator.symbol == "<<-":
-                self.at = stop - len(self.line[self.at : stop].lstrip("\t"))
-            if self.line[self.at : stop] == end:
-                self.at = stop
-                return letters
-            if not is_literal and "\\" in self.line[self.at : stop]:
-                raise Refusal("a backslash stands here: quote the end of the lines, '{end}'", self._place(), end=end)
-            stop = min(stop + 1, len(self.line))
-            letters += self._taken(stop, Quote.SINGLE) if is_literal else self._expanded(stop)
-        raise Unfinished("the lines behind `{symbol}` have no {end} at their end", operator, end=end)
+            end, is_literal = word.plain, any(letter.quote is not Quote.NONE for letter in word.letters)
+            letters: list[Letter] = []
+            while True:
+                if self.at >= len(self.line):
+                    raise Unfinished("the lines behind `{symbol}` have no {end} at their end", operator, end=end)
+                stop = self.line.find(NEWLINE, self.at) % (len(self.line) + 1)
+                if operator.symbol == "<<-":
+                    self.at = stop - len(self.line[self.at : stop].lstrip("\t"))
+                written = self.line[self.at : stop]
+                if written == end:
+                    self.at = stop
+                    break
+                if not is_literal and "\\" in written:
+                    raise Refusal(
+                        "a backslash stands here: quote the end of the lines, '{end}'", self._place(), end=end
+                    )
+                stop = min(stop + 1, len(self.line))
+                letters += self._taken(stop, Quote.SINGLE) if is_literal else self._expanded(Quote.DOUBLE, stop)
+            found[at] = word.having(letters)
 
     def _word(self) -> Text:
-        start, place = self.at, self._place()
-        self.closed = -1
-        letters: list[Letter] = []
-        while self.at < len(self.line) and self.line[self.at] not in _ENDS_WORD:
-            if unquoted := _UNQUOTED.match(self.line, self.at):
-                letters += self._taken(unquoted.end(), Quote.NONE)
-            elif self.line[self.at] == "\\":
-                letters += self._backslash()
-            elif self.line[self.at] in "$`":
-                letters += self._dollar(Quote.NONE)
-            else:
-                letters += self._quoted(self.line[self.at])
-        return Text(tuple(letters), place, self._with_quotes(start))
+        start, place, self.closed = self.at, self._place(), -1
+        letters = self._expanded(Quote.NONE, len(self.line), _ENDS_WORD)
+        # With its inner quotes, if it begins and ends with the same quote and contains more of them.
+        inner, quote = _Lexer(self.letters[start + 1 : self.at - 1], Told(), self.depth), self.line[start]
+        if quote not in "'\"" or self.line[self.at - 1] != quote or quote not in inner.line:
+            return Text(tuple(letters), place)
+        try:
+            kept = inner._expanded(Quote.DOUBLE, len(inner.line))
+        except CommandRefused:
+            return Text(tuple(letters), place)
+        doubled = tuple(one._replace(char='"') if one.char == quote == "'" else one for one in kept)
+        return Text(tuple(letters), place, Text(doubled, place))
 
     def _quoted(self, quote: str) -> list[Letter]:
         start, place = self.at, self._place()
         self.at += 1
-        if self._is_stray(quote, start):
-            self.told.fault(findings.QUOTE_TOO_MANY, place, quote=quote)
-            return []
+        # A quote directly after a closing one is a typing error: no string begins so.
+        if (
+            self.closed == start
+            and self.line[start - 1] == quote
+            and self.line[self.at : self.at + 1].strip(";\n\t ") == ""
+        ):
+            while start < len(self.line) and (found := _CLOSED.match(self.line, start)):
+                start = found.end()
+            if start < len(self.line):
+                self.told.fault(findings.QUOTE_TOO_MANY, place, quote=quote)
+                return []
         if quote == "'":
             letters = self._taken(self.line.find(quote, self.at) % (len(self.line) + 1), Quote.SINGLE)
         else:
-            letters = self._expanded(len(self.line), quote)
+            letters = self._expanded(Quote.DOUBLE, len(self.line), quote)
         if self.at == len(self.line):
             self.told.fault(findings.QUOTE_NOT_CLOSED, place, quote=quote)
             while letters and letters[-1].char.isspace():
@@ -240,26 +248,22 @@ class _Lexer:
         self.at = self.closed = min(self.at + 1, len(self.line))
         return letters
 
-    def _is_stray(self, quote: str, start: int) -> bool:
-        """Whether a quote directly after a closing one is a typing error: no string begins so."""
-        if self.closed != start or self.line[start - 1] != quote:
-            return False
-        if self.line[start + 1 : start + 2] not in ("", *" \t\n;"):
-            return False
-        while start < len(self.line) and (found := _CLOSED.match(self.line, start)):
-            start = found.end()
-        return start < len(self.line)
-
-    def _expanded(self, stop: int, closing: str = "") -> list[Letter]:
-        """The letters of a text in double quotes or of a heredoc, to before `stop` or the closing quote."""
+    def _expanded(self, quote: Quote, stop: int, ends: Collection[str] = ()) -> list[Letter]:
+        """The letters of a word, of a text in double quotes or of a heredoc, to before `stop` or what ends it."""
         letters: list[Letter] = []
-        while self.at < stop and self.line[self.at] != closing:
-            if self.line[self.at] in "$`":
-                letters += self._dollar(Quote.DOUBLE, letters)
-            elif self.line[self.at] == "\\" and self.line[self.at + 1 : stop][:1] in _ESCAPED_IN_DOUBLE:
-                letters += self._backslash()
+        while self.at < stop and (char := self.line[self.at]) not in ends:
+            following = self.line[self.at + 1 : stop][:1]
+            if char in "$`":
+                letters += self._dollar(quote, letters)
+            elif char == "\\" and (quote is Quote.NONE or following in _ESCAPED_IN_DOUBLE):
+                # Nothing at the end of a line, where it joins two lines.
+                if following != NEWLINE:
+                    letters.append(Letter(following or "\\", self._place(), Quote.ESCAPED))
+                self.at += 1 + len(following)
+            elif char in "'\"" and quote is Quote.NONE:
+                letters += self._quoted(char)
             else:
-                letters += self._taken(self.at + 1, Quote.DOUBLE)
+                letters += self._taken(self.at + 1, quote)
         return letters
 
     def _taken(self, end: int, quote: Quote) -> list[Letter]:
@@ -267,17 +271,11 @@ class _Lexer:
         self.at = end
         return letters
 
-    def _backslash(self) -> list[Letter]:
-        """A backslash and the character it quotes; nothing at the end of a line, where it joins two lines."""
-        place, following = self._place(), self.line[self.at + 1 : self.at + 2]
-        self.at += 1 + len(following)
-        return [] if following == NEWLINE else [Letter(following or "\\", place, Quote.ESCAPED)]
-
-    def _dollar(self, quote: Quote, before: Sequence[Letter] = ()) -> list[Letter]:
+    def _dollar(self, quote: Quote, before: Sequence[Letter]) -> list[Letter]:
         place = self._place()
         if found := _VARIABLE.match(self.line, self.at):
             name = found["name"] or found["braced"]
-            if "".join(letter.char for letter in before[-3:]).casefold() in _SYSTEM_TABLES:
+            if quote is Quote.DOUBLE and "".join([one.char for one in before[-3:]]).casefold() in _SYSTEM_TABLES:
                 self.told.fault(findings.DOLLAR_EATEN, place, name=name)
                 return self._taken(found.end(), quote)
             self.at = found.end()
@@ -311,18 +309,6 @@ class _Lexer:
             tokens = self.tokens(within=place)
             self.depth -= 1
         return Letter(HOLE, place, quote, tokens=tokens)
-
-    def _with_quotes(self, start: int) -> Text | None:
-        """The word with its inner quotes, if it begins and ends with the same quote and contains more of them."""
-        inner, quote = _Lexer(self.letters[start + 1 : self.at - 1], Told(), self.depth), self.line[start]
-        if quote not in "'\"" or self.line[self.at - 1] != quote or quote not in inner.line:
-            return None
-        try:
-            letters = inner._expanded(len(inner.line))
-        except CommandRefused:
-            return None
-        doubled = tuple(one._replace(char='"') if one.char == quote == "'" else one for one in letters)
-        return Text(doubled, self.letters[start].place)
 
     def _place(self) -> LinePlace:
         return self.letters[self.at].place
