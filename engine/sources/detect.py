@@ -18,17 +18,17 @@ from engine.sources.raw.original import FileOnDisk, StandardInput, proven
 from engine.sources.raw.sample import Layout, Sample
 from engine.sources.raw.source import Table, check_given, paged
 from engine.sources.text import delimited, isql, json_lines
-from engine.sources.workbook import archive, ods, xlsx
+from engine.sources.workbook import book, ods, xlsx
 from texts.remedies import setting
 
 _SPELLED: Final = {"\\t": "\t", "tab": "\t", "TAB": "\t"}
 
 
 FORMATS: Final[tuple[Callable[[Sample], Table | None], ...]] = (
-    archive.refuse_locked,
+    book.refuse_locked,
     ods.opens,
     xlsx.opens,
-    archive.refuse_archive,
+    book.refuse_archive,
     json_lines.opens,
     isql.opens,
     delimited.opens,

@@ -13,20 +13,24 @@ from typing import Final
 from engine.errors import InputRefused
 from engine.sources.raw.sample import Sample
 from engine.sources.raw.source import LONGEST_CELL, Table
-from engine.sources.workbook.archive import Archive, Attributes, Inner, archive_of, locked
-from engine.sources.workbook.cells import Cell, address, iso_date, iso_time, plain_number, whole_number
-from engine.sources.workbook.sheet import (
+from engine.sources.workbook.book import (
     LAST_COLUMN,
     LAST_ROW,
     NO_VALUE,
+    Archive,
+    Attributes,
     Book,
+    Inner,
     SheetRow,
     an_error,
+    archive_of,
     bad_value,
+    locked,
     open_sheet,
     out_of_order,
     too_long,
 )
+from engine.sources.workbook.cells import Cell, address, iso_date, iso_time, plain_number, whole_number
 from texts.said import Quantity, ValueRefused, said
 
 _CONTENT = "content.xml"
