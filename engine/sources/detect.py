@@ -15,8 +15,7 @@ from engine.rows import LastLine, RowPage, Source
 from engine.sources.exported import restored
 from engine.sources.raw import charset
 from engine.sources.raw.original import FileOnDisk, StandardInput, proven
-from engine.sources.raw.sample import Layout, Sample
-from engine.sources.raw.source import Table, check_given, paged
+from engine.sources.raw.sample import Layout, Sample, Table, check_given, paged
 from engine.sources.text import delimited, isql, json_lines
 from engine.sources.workbook import book, ods, xlsx
 from texts.remedies import setting

@@ -21,8 +21,7 @@ from typing import Final, NamedTuple, TextIO, TypeAlias
 
 from engine.errors import InputRefused
 from engine.rows import LastLine
-from engine.sources.raw.original import Original, unreadable
-from engine.sources.raw.source import LONGEST_CELL
+from engine.sources.raw.original import LONGEST_CELL, Original, unreadable
 from texts.remedies import setting
 from texts.said import Quantity, any_of, said
 

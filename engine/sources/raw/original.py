@@ -20,6 +20,8 @@ from engine.rows import STANDARD_INPUT, RowPage
 from texts.said import said
 
 _BLOCK: Final = 1024 * 1024
+LONGEST_CELL: Final = 1_000_000
+"""Maximum length of a cell, in characters; a longer one counts as a fault of the file."""
 
 
 class FileOnDisk:

@@ -14,9 +14,8 @@ from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import Row
 from engine.sources.raw.charset import LONGEST_LINE, DecodedText, Spot
-from engine.sources.raw.original import empty
-from engine.sources.raw.sample import Sample
-from engine.sources.raw.source import LONGEST_CELL, Table, bare_names, check_names, has_open_end, wrong_width
+from engine.sources.raw.original import LONGEST_CELL, empty
+from engine.sources.raw.sample import Sample, Table, bare_names, check_names, has_open_end, wrong_width
 from texts.said import Quantity, said, wording
 
 DELIMITERS: Final = (";", "\t", ",")

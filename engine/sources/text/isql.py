@@ -18,8 +18,7 @@ from engine.errors import InputRefused
 from engine.rows import Row
 from engine.sources.raw import charset
 from engine.sources.raw.charset import DecodedText
-from engine.sources.raw.sample import Sample
-from engine.sources.raw.source import REST, Table, bare_names, check_names, example, has_open_end, label_of
+from engine.sources.raw.sample import REST, Sample, Table, bare_names, check_names, example, has_open_end, label_of
 from engine.sources.text.delimited import DELIMITED_SUFFIXES, announced_by
 from texts.remedies import setting
 from texts.said import Quantity, counted, said, wording

@@ -14,9 +14,8 @@ from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import Row
 from engine.sources.raw.charset import DecodedText, Spot
-from engine.sources.raw.original import empty
-from engine.sources.raw.sample import Sample
-from engine.sources.raw.source import LONGEST_CELL, Table, check_names, label_of
+from engine.sources.raw.original import LONGEST_CELL, empty
+from engine.sources.raw.sample import Sample, Table, check_names, label_of
 from engine.sources.text.delimited import DELIMITED_SUFFIXES
 from texts.remedies import setting
 from texts.said import Quantity, said, text_of, wording

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from engine.errors import InputRefused
-from engine.sources.raw.sample import Sample
-from engine.sources.raw.source import LONGEST_CELL, Table
+from engine.sources.raw.original import LONGEST_CELL
+from engine.sources.raw.sample import Sample, Table
 from engine.sources.workbook.book import (
     LAST_COLUMN,
     LAST_ROW,
