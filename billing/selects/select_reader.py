@@ -133,17 +133,13 @@ def _moment(value: datetime | time) -> str:
     return text.rstrip("0") if value.microsecond else text
 
 
-def _truth(value: object) -> str:
-    return "true" if value else "false"
-
-
 _WRITERS: Final[dict[ColumnType, Callable[[Any], str]]] = {
     ColumnType.INTEGER: str,
     ColumnType.FLOAT: _float,
     ColumnType.DATE: date.isoformat,
     ColumnType.TIMESTAMP: _moment,
     ColumnType.TIME: _moment,
-    ColumnType.BOOLEAN: _truth,
+    ColumnType.BOOLEAN: lambda value: str(bool(value)).lower(),
     ColumnType.TEXT: _text,
 }
 
@@ -338,13 +334,11 @@ class SelectReader:
         """
         at_once = self.at_once if after is None else _BETWEEN in after
         if at_once:
-            return self._kept_pages(after, size)
+            yield from self._kept_pages(after, size)
+            return
         if self.walk is None:
             raise RowsChanged(said("the rows were read along a key, and this select has none: begin a new run"))
-        return self._key_pages(self.walk, after, size)
-
-    def _key_pages(self, walk: Walk, after: str | None, size: int) -> Iterator[SelectedPage]:
-        write = as_cells(self.columns)
+        write, walk = as_cells(self.columns), self.walk
         statement, values = walk.first, {**self.values, SIZE: size}
         if after is not None:
             statement, values = walk.next, {**values, AFTER: int(after)}

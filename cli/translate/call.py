@@ -16,8 +16,7 @@ from billing.api.calls import is_secret
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings
 from cli.translate.findings import HOLE, START, LinePlace, Refusal, Told, named
-from cli.translate.options import CURL, WGET, options_of
-from cli.translate.shell import NEWLINE, Letter, Quote, Text
+from cli.translate.shell import CURL, NEWLINE, WGET, Letter, Quote, Text, options_of
 from cli.translate.tables import OneLiner
 from jobs.catalogue.catalogue import Catalogue
 from jobs.spec.chain import Hole, Template, TemplateText, Tree, parse

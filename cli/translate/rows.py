@@ -11,13 +11,18 @@ from typing import Final, TypeAlias
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings
 from cli.translate.findings import HOLE, LinePlace, Refusal, Told
-from cli.translate.options import AWK, ISQL, LEFT_OUT, PARALLEL, SHOWN, XARGS, options_of
 from cli.translate.shell import (
     ASSIGNMENT,
+    AWK,
     AWKS,
+    ISQL,
+    LEFT_OUT,
     NEWLINE,
     NOT_TRANSLATED,
+    PARALLEL,
+    SHOWN,
     TEXT_TOOLS,
+    XARGS,
     Command,
     Letter,
     Pipeline,
@@ -27,6 +32,7 @@ from cli.translate.shell import (
     Text,
     joined,
     lex_again,
+    options_of,
     parse,
 )
 from texts.remedies import PROGRAM
