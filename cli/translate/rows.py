@@ -31,7 +31,7 @@ from cli.translate.shell import (
     Taking,
     Text,
     joined,
-    lex_again,
+    lex,
     options_of,
     parse,
 )
@@ -368,7 +368,7 @@ def _command_of(text: Text, place: LinePlace) -> Command:
     """The one curl or wget that a second shell reads in a text."""
     if any(not letter.name.startswith("{") for letter in text.holes):
         raise Refusal("a variable stands in words that a second shell reads: write its value into the line", place)
-    pipelines = parse(lex_again(text))
+    pipelines = parse(lex(text, Told()))
     command = pipelines[0].alone if len(pipelines) == 1 else None
     if command is None or command.program not in CALLERS:
         raise Refusal("what a second shell does is read where it is one curl, and this is something else", place)

@@ -93,11 +93,13 @@ Token: TypeAlias = Text | Operator
 # ---- words -------------------------------------------------------------------------------------------------------
 
 
-def lex(line: str, told: Told, start: LinePlace = START) -> tuple[Token, ...]:
-    """The words and operators of a line that begins at `start`; faults of its quotes are told.
+def lex(line: str | Text, told: Told, start: LinePlace = START) -> tuple[Token, ...]:
+    """The words and operators of a line that begins at `start`, or that another shell makes of a text.
 
-    Raises `Unfinished` for what the line does not end.
+    Faults of its quotes are told. Raises `Unfinished` for what the line does not end.
     """
+    if isinstance(line, Text):
+        return _Lexer(line.letters, told).tokens()
     letters: list[Letter] = []
     place, foreign = start, None
     for char in line:
@@ -110,11 +112,6 @@ def lex(line: str, told: Told, start: LinePlace = START) -> tuple[Token, ...]:
     if foreign:
         told.fault(findings.FOREIGN_SPACE, foreign)
     return _Lexer(letters, told).tokens()
-
-
-def lex_again(text: Text) -> tuple[Token, ...]:
-    """The tokens that another shell makes of a text, as that of `sh -c`."""
-    return _Lexer(text.letters, Told()).tokens()
 
 
 _BLANK: Final = re.compile(r"[ \t]+|\\\n|#[^\n]*")
@@ -569,7 +566,16 @@ class _Parser:
     def _taking(self, command: Command) -> Taking:
         """What the condition of a loop reads. Raises `CommandRefused` for any condition but a `read`."""
         words = list(command.words)
-        delimiter = _delimiter(words.pop(0)) if words and words[0].plain.startswith("IFS=") else ""
+        delimiter = ""
+        if words and words[0].plain.startswith("IFS="):
+            ifs = words.pop(0)
+            delimiter = ifs.plain.removeprefix("IFS=") or NEWLINE
+            if " " in delimiter and not delimiter.strip(" \t\n"):
+                delimiter = ""
+            elif delimiter != NEWLINE and (
+                ifs.holes or len(delimiter) != 1 or delimiter in "\"'\\" or delimiter.isalnum()
+            ):
+                raise Refusal("the IFS of a loop is read as one character, as IFS=';'", ifs)
         if not words or words[0].plain != "read" or command.redirects:
             raise Refusal(_OTHER_CONDITION, command)
         names = tuple(_variable(word) for word in words[1:] if word.plain != "-r") or ("REPLY",)
@@ -620,18 +626,6 @@ def _variable(word: Text) -> str:
     if not _NAME.fullmatch(word.plain):
         raise Refusal("{word} is not a name of a variable for `read`", word, word=word.plain)
     return word.plain
-
-
-def _delimiter(word: Text) -> str:
-    """The one character of an IFS, "" for white space, a line end for none. Raises `CommandRefused` for more."""
-    value = word.plain.removeprefix("IFS=")
-    if value in ("", NEWLINE):
-        return NEWLINE
-    if " " in value and not value.strip(" \t\n"):
-        return ""
-    if word.holes or len(value) != 1 or value in "\"'\\" or value.isalnum():
-        raise Refusal("the IFS of a loop is read as one character, as IFS=';'", word)
-    return value
 
 
 # ---- options: a table for each program, by what an option means, and one reader for all ---------------------------

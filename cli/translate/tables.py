@@ -51,72 +51,6 @@ _LABEL: Final = -1
 """Marks, in place of a column's number, the column's name, which `set list on` prints before each value."""
 
 
-class LineSelect(NamedTuple):
-    """A select, and how isql prints it: with `set list on` a line a value, else a line a row, maybe under headings.
-
-    A column is None where the select gives it no name; `are_fields` if each is a field under its own name.
-    `is_cut_apart` if columns that the select glues together were taken apart.
-    """
-
-    sql: str
-    is_list: bool
-    has_headings: bool
-    columns: tuple[str | None, ...]
-    are_fields: bool
-    is_cut_apart: bool
-
-
-def _with_parameters(sql: Text, told: Told) -> Text:
-    """The SQL with `:name` for each variable that a column is compared with.
-
-    Other variables, such as a part of a text or a table, are left unchanged.
-    """
-    letters = list(sql.letters)
-    for found in reversed(list(_VALUE.finditer(sql.plain))):
-        start, end = (max(at, 0) for at in found.span("value"))
-        hole = next((one for one in sql.letters[start:end] if _NAME.fullmatch(one.name)), None)
-        if hole is not None:
-            letters[start:end] = [Letter(char, hole.place, Quote.GIVEN) for char in f":{hole.name}"]
-            told.fault(findings.PARAMETER, hole)
-    return sql.having(letters)
-
-
-def _read_select(text: Text, told: Told, *, apart: bool, glue: str = "") -> LineSelect:
-    """The select that sqlexec gets.
-
-    With `apart`, columns joined with `||' '||`, or with another `glue`, become columns of their own. Raises
-    `CommandRefused` for anything but a single select with known columns.
-    """
-    # Both texts have their words at the same places.
-    sql = _statement(text)
-    tokens = tokens_of(sql)
-    if wrong := _undefined(tokens):
-        names = tuple(named(one.text) for one in wrong)
-        told.fault(findings.NO_SUCH_ALIAS, text.at(wrong[0].start), names=names)
-    items, end = _select_list(tokens, text)
-    is_union = any(token.word == "union" and not token.depth for token in tokens[end:])
-    parts = _parts(items[0], glue) if apart and len(items) == 1 and not is_union else None
-    if parts is not None:
-        told.notes.append(said(_TAKEN_APART, mark=glue or " "))
-        columns = ", ".join(sql[part[0].start : part[-1].end] for part in parts)
-        sql = sql[: items[0][0].start] + columns + sql[items[0][-1].end :]
-    columns_named = tuple(_column(item) for item in parts or items)
-    are_fields = all(len(item) == 1 or item[-2].text == "." for item in items)
-    is_list, has_headings = False, True
-    for setting in text.plain.casefold().split(";"):
-        match setting.split():
-            case ["set", "list", *value]:
-                # Without on or off it is toggled.
-                is_list = value[0] == "on" if value else not is_list
-            case ["set", "heading" | "head", *value]:
-                has_headings = value[0] == "on" if value else not has_headings
-            case [word, *_] if word != "set":
-                break
-    return LineSelect(
-        sql.strip(), is_list, has_headings and not is_list, columns_named, are_fields, parts is not None
-    )
-
-
 def _statement(text: Text) -> str:
     """The select without what isql is told before it, at its place in the text."""
     try:
@@ -190,102 +124,123 @@ def _parts(item: Sequence[Token], mark: str) -> list[list[Token]] | None:
     return None if has_arithmetic else parts
 
 
-def _undefined(tokens: Sequence[Token]) -> list[Token]:
-    """The first use of each table name that nothing defines; any name behind another one may be an alias."""
-    used: dict[str, Token] = {}
-    defined: set[str] = set()
-    for before, token, after in zip((None, *tokens), tokens, (*tokens[1:], None), strict=False):
-        if not token.name or (before and before.text == "."):
-            continue
-        if after and after.text == ".":
-            used.setdefault(token.name, token)
-        elif before and (before.name or before.text in (",", ")")):
-            defined.add(token.name)
-    return [token for name, token in used.items() if name not in defined]
+class _Select:
+    """The select that sqlexec gets, as isql prints it, and a line of it on its way into the variables of a loop.
 
-
-# ---- the way of a line -------------------------------------------------------------------------------------------
-
-
-def _bind(rows: Rows, select: LineSelect, told: Told, sql: Text) -> tuple[dict[str, int], dict[str, str]]:
-    """Follow a line of the select through the filters: the column of each variable, or the reason why it has none."""
-    if select.is_list and len(select.columns) > 1:
-        raise Refusal(
-            "with set list on each of the {columns} columns is a line of its own, and the loop takes each"
-            " for a row; select the one that is meant",
-            sql,
-            columns=len(select.columns),
-        )
-    line = _Line(select, told)
-    for one in rows.filters:
-        for operator, _ in one.redirects:
-            raise Refusal("a redirection of a filter is not translated", operator)
-        effects = effects_of(one)
-        if not effects or not all(line.apply(one, effect, match) for effect, match in effects):
-            raise Refusal("{command}: what it does to the rows is not known here; put it into the select", one)
-    if line.frame not in ([], ["blank"]):
-        told.fault(findings.HEADINGS_ARE_ROWS if line.top else findings.HEADINGS_COME_AGAIN, sql)
-    variables, is_open = rows.taking.variables, rows.taking.is_open
-    if rows.taking.by_words:
-        line.note_spaces(rows.place, line.fields)
-    elif "blank" in line.frame:
-        told.fault(findings.BLANK_LINES, rows.place)
-    # The last variable of a loop takes the rest of the line, including spaces.
-    line.note_spaces(rows.place, line.fields[: len(variables) - (not is_open)])
-    if line.fields == [_LABEL] or (select.is_list and line.fields == [_LABEL, 0] and len(variables) == 1):
-        told.fault(findings.LABEL_FOR_VALUE, rows.place)
-        line.fields = [0]
-    columns: dict[str, int] = {}
-    missing: dict[str, str] = {}
-    for number, name in enumerate(variables):
-        is_last = number == len(variables) - 1 and not is_open
-        match line.fields[number:] if is_last else line.fields[number : number + 1]:
-            case []:
-                missing[name] = counted(
-                    "${name} gets nothing: the loop reads lines of {n} field",
-                    "${name} gets nothing: the loop reads lines of {n} fields",
-                    len(line.fields),
-                    name=name,
-                )
-            case [-1]:
-                missing[name] = said(
-                    "${name} is the name of the column, which set list on prints before the value", name=name
-                )
-            case [column]:
-                columns[name] = column
-            case several:
-                missing[name] = said(
-                    "${name} gets {values} values at once; give the loop a variable for each column of the select",
-                    name=name,
-                    values=len(several),
-                )
-    return columns, missing
-
-
-class _Line:
-    """A line on its way: the columns of its fields, and what of isql's output is no row but comes with them.
+    With `apart`, columns joined with `||' '||`, or with another `glue`, become columns of their own; `is_cut_apart`
+    tells whether there are such. A column is None where the select gives it no name. Raises `CommandRefused` for
+    anything but a single select with known columns.
 
     isql prints a blank line, the headings and a line of ==== before the rows, and all three again every 20 rows;
-    with `set heading off` or `set list on` the blank line alone. `frame` are those that still come with the rows,
-    `top` those that the output still begins with.
+    with `set heading off` or `set list on` the blank line alone, and with the latter a line a value. `fields` are the
+    columns of a line, `frame` what of isql's output is no row but still comes with the rows, `top` what the output
+    still begins with.
     """
 
-    def __init__(self, select: LineSelect, told: Told) -> None:
-        self.select = select
-        self.fields = [_LABEL, 0] if select.is_list else list(range(len(select.columns)))
-        self.told = told
-        self.frame = ["blank", "names", "marks"] if select.has_headings else ["blank"]
+    def __init__(self, text: Text, told: Told, *, apart: bool, glue: str = "") -> None:
+        # Both texts have their words at the same places.
+        sql = _statement(text)
+        tokens = tokens_of(sql)
+        used: dict[str, Token] = {}
+        defined: set[str] = set()
+        for before, token, after in zip((None, *tokens), tokens, (*tokens[1:], None), strict=False):
+            if not token.name or (before and before.text == "."):
+                continue
+            if after and after.text == ".":
+                used.setdefault(token.name, token)
+            elif before and (before.name or before.text in (",", ")")):
+                # Any name behind another one may be an alias.
+                defined.add(token.name)
+        if wrong := [token for name, token in used.items() if name not in defined]:
+            names = tuple(named(one.text) for one in wrong)
+            told.fault(findings.NO_SUCH_ALIAS, text.at(wrong[0].start), names=names)
+        items, end = _select_list(tokens, text)
+        is_union = any(token.word == "union" and not token.depth for token in tokens[end:])
+        parts = _parts(items[0], glue) if apart and len(items) == 1 and not is_union else None
+        if parts is not None:
+            told.notes.append(said(_TAKEN_APART, mark=glue or " "))
+            columns = ", ".join(sql[part[0].start : part[-1].end] for part in parts)
+            sql = sql[: items[0][0].start] + columns + sql[items[0][-1].end :]
+        self.told, self.sql, self.is_cut_apart = told, sql.strip(), parts is not None
+        self.columns = tuple(_column(item) for item in parts or items)
+        self.is_list, has_headings = False, True
+        for setting in text.plain.casefold().split(";"):
+            match setting.split():
+                case ["set", "list", *value]:
+                    # Without on or off it is toggled.
+                    self.is_list = value[0] == "on" if value else not self.is_list
+                case ["set", "heading" | "head", *value]:
+                    has_headings = value[0] == "on" if value else not has_headings
+                case [word, *_] if word != "set":
+                    break
+        self.has_headings = has_headings and not self.is_list
+        self.fields = [_LABEL, 0] if self.is_list else list(range(len(self.columns)))
+        self.frame = ["blank", "names", "marks"] if self.has_headings else ["blank"]
         self.top = list(self.frame)
         self.noted: set[str] = set()
         # Whether each row has digits, and nothing but digits and spaces.
-        self.are_ids = select.are_fields and all(name and _IS_ID.search(name) for name in select.columns)
+        are_fields = all(len(item) == 1 or item[-2].text == "." for item in items)
+        self.are_ids = are_fields and all(name and _IS_ID.search(name) for name in self.columns)
 
-    def apply(self, command: Command, effect: str, match: Mapping[str, str]) -> bool:
+    def bind(self, rows: Rows, sql: Text) -> tuple[dict[str, int], dict[str, str]]:
+        """Follow a line through the filters: the column of each variable, or the reason why it has none."""
+        if self.is_list and len(self.columns) > 1:
+            raise Refusal(
+                "with set list on each of the {columns} columns is a line of its own, and the loop takes each"
+                " for a row; select the one that is meant",
+                sql,
+                columns=len(self.columns),
+            )
+        for one in rows.filters:
+            for operator, _ in one.redirects:
+                raise Refusal("a redirection of a filter is not translated", operator)
+            effects = effects_of(one)
+            if not effects or not all(self._apply(one, effect, match) for effect, match in effects):
+                raise Refusal("{command}: what it does to the rows is not known here; put it into the select", one)
+        if self.frame not in ([], ["blank"]):
+            self.told.fault(findings.HEADINGS_ARE_ROWS if self.top else findings.HEADINGS_COME_AGAIN, sql)
+        variables, is_open = rows.taking.variables, rows.taking.is_open
+        if rows.taking.by_words:
+            self._note_spaces(rows.place, self.fields)
+        elif "blank" in self.frame:
+            self.told.fault(findings.BLANK_LINES, rows.place)
+        # The last variable of a loop takes the rest of the line, including spaces.
+        self._note_spaces(rows.place, self.fields[: len(variables) - (not is_open)])
+        if self.fields == [_LABEL] or (self.is_list and self.fields == [_LABEL, 0] and len(variables) == 1):
+            self.told.fault(findings.LABEL_FOR_VALUE, rows.place)
+            self.fields = [0]
+        columns: dict[str, int] = {}
+        missing: dict[str, str] = {}
+        for number, name in enumerate(variables):
+            is_last = number == len(variables) - 1 and not is_open
+            match self.fields[number:] if is_last else self.fields[number : number + 1]:
+                case []:
+                    missing[name] = counted(
+                        "${name} gets nothing: the loop reads lines of {n} field",
+                        "${name} gets nothing: the loop reads lines of {n} fields",
+                        len(self.fields),
+                        name=name,
+                    )
+                case [-1]:
+                    missing[name] = said(
+                        "${name} is the name of the column, which set list on prints before the value", name=name
+                    )
+                case [column]:
+                    columns[name] = column
+                case several:
+                    missing[name] = said(
+                        "${name} gets {values} values at once; give the loop a variable for each column of the select",
+                        name=name,
+                        values=len(several),
+                    )
+        return columns, missing
+
+    def _apply(self, command: Command, effect: str, match: Mapping[str, str]) -> bool:
         match effect:
             case "no-blanks" | "no-empties":
                 self._take_out("blank")
             case "glued":
-                self.note_spaces(command.place, self.fields)
+                self._note_spaces(command.place, self.fields)
                 if len(self.fields) > 1:
                     self.told.fault(findings.COLUMNS_GLUED, command)
             case "head":
@@ -297,10 +252,20 @@ class _Line:
                     raise Refusal(taken, command, top=len(self.top))
                 del self.top[:lines]
             case "picked" if match["fields"] != "$0":
-                self._pick(command, [int(one) for one in re.findall(r"\d+", match["fields"])])
+                numbers = [int(one) for one in re.findall(r"\d+", match["fields"])]
+                self._note_spaces(command.place, self.fields)
+                before, self.fields = self.fields, []
+                for number in numbers:
+                    is_there = 0 < number <= len(before)
+                    if not is_there and len(before) > 1:
+                        wanted = wording("awk picks ${number}, and the lines have {fields} fields")
+                        raise Refusal(wanted, command, number=number, fields=len(before))
+                    if not is_there:
+                        self.told.fault(findings.FIELD_NOT_THERE, command, number=number)
+                    self.fields.append(before[number - 1 if is_there else 0])
             case "numbers" | "right-numbers" if self.are_ids:
                 self._take_out("blank", "names", "marks")
-                return effect == "numbers" or not self.select.is_list
+                return effect == "numbers" or not self.is_list
             case "others" if self.are_ids:
                 return all(map(self._drop, match.get("any_of", "").split("|") + match.get("words", "").split("\\|")))
             case _:
@@ -312,7 +277,7 @@ class _Line:
             self._take_out("blank")
         elif re.fullmatch(r"\^?=+", word):
             self._take_out("marks")
-        elif self.select.has_headings and word in [str(name).upper() for name in self.select.columns]:
+        elif self.has_headings and word in [str(name).upper() for name in self.columns]:
             self._take_out("names")
         else:
             return not word
@@ -322,20 +287,8 @@ class _Line:
         self.frame = [one for one in self.frame if one not in lines]
         self.top = [one for one in self.top if one not in lines]
 
-    def _pick(self, command: Command, numbers: Sequence[int]) -> None:
-        self.note_spaces(command.place, self.fields)
-        before, self.fields = self.fields, []
-        for number in numbers:
-            is_there = 0 < number <= len(before)
-            if not is_there and len(before) > 1:
-                wanted = wording("awk picks ${number}, and the lines have {fields} fields")
-                raise Refusal(wanted, command, number=number, fields=len(before))
-            if not is_there:
-                self.told.fault(findings.FIELD_NOT_THERE, command, number=number)
-            self.fields.append(before[number - 1 if is_there else 0])
-
-    def note_spaces(self, place: LinePlace, fields: Sequence[int]) -> None:
-        for name in [self.select.columns[one] for one in fields if one != _LABEL]:
+    def _note_spaces(self, place: LinePlace, fields: Sequence[int]) -> None:
+        for name in [self.columns[one] for one in fields if one != _LABEL]:
             if name in _TEXTS and name not in self.noted:
                 self.noted.add(name)
                 self.told.fault(findings.SPACES, place, column=name)
@@ -557,8 +510,7 @@ class Scope:
         text = replace(self.resolve(rows.sql), place=command.place)
         # Filters that leave one value do nothing here; white space around it does not matter.
         filters = tuple(one for one in rows.filters if {effect for effect, _ in effects_of(one)} != {"one"})
-        select = _read_select(text, Told(), apart=False)
-        columns, missing = _bind(replace(rows, filters=filters), select, Told(), text)
+        columns, missing = _Select(text, Told(), apart=False).bind(replace(rows, filters=filters), text)
         if "id" not in columns:
             raise Refusal(missing["id"], command)
         found = _SELECT.fullmatch(_statement(text))
@@ -750,20 +702,27 @@ class OneLiner:
 
 def table_of(rows: Rows, scope: Scope, renamed: Mapping[str, str]) -> Table:
     """The table of the rows of a line; `renamed` are names for the columns of some variables."""
-    return _of_text(rows, scope, renamed) if rows.sql is None else _of_select(rows.sql, rows, scope, renamed)
-
-
-def _of_select(select: Text, rows: Rows, scope: Scope, renamed: Mapping[str, str]) -> Table:
-    sql = _with_parameters(scope.resolve(select), scope.told)
+    if rows.sql is None:
+        return _of_text(rows, scope, renamed)
+    sql = scope.resolve(rows.sql)
+    letters = list(sql.letters)
+    # A variable that a column is compared with is a parameter; any other, as a part of a text or a table, stays.
+    for compared in reversed(list(_VALUE.finditer(sql.plain))):
+        start, end = (max(at, 0) for at in compared.span("value"))
+        hole = next((one for one in sql.letters[start:end] if _NAME.fullmatch(one.name)), None)
+        if hole is not None:
+            letters[start:end] = [Letter(char, hole.place, Quote.GIVEN) for char in f":{hole.name}"]
+            scope.told.fault(findings.PARAMETER, hole)
+    sql = sql.having(letters)
     scope.refuse_unknown(sql)
     glue = rows.taking.delimiter.replace(NEWLINE, "")
     # A line is split into several fields on its way.
     apart = len(rows.taking.variables) > 1 or any(one.program in AWKS for one in rows.filters)
-    found = _read_select(sql, scope.told, apart=apart, glue=glue)
+    found = _Select(sql, scope.told, apart=apart, glue=glue)
     if glue and not found.is_cut_apart:
         separates = wording("the loop takes its lines apart at {glue}, and the select puts none between columns")
         raise Refusal(separates, rows, glue=glue)
-    columns, missing = _bind(rows, found, scope.told, sql)
+    columns, missing = found.bind(rows, sql)
     # The select's own names; where one is missing or repeated, the names of the variables where there are any.
     wanted = {column: renamed[name] for name, column in columns.items() if name in renamed}
     names = [wanted.get(at) or name for at, name in enumerate(found.columns)]
