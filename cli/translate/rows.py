@@ -27,7 +27,6 @@ from cli.translate.shell import (
     Letter,
     Pipeline,
     Quote,
-    Redirect,
     Taking,
     Text,
     joined,
@@ -122,19 +121,32 @@ def _rows_of(before: Sequence[Command], reads: Command, taking: Taking) -> Rows:
     if len(reads.inputs) > 1 or (reads.inputs and before):
         raise Refusal(_TWO_SOURCES, reads.inputs[-1][0])
     rows = Rows(taking, reads.place, tuple(before[1:]))
-    if reads.inputs:
-        return _redirected(rows, reads.inputs[0])
-    if not before:
-        raise Refusal("nothing is piped into this loop; {forms}", reads, forms=FORMS)
-    if any(stage.label for stage in before):
-        raise Refusal("a loop that feeds another is not translated", before[0])
-    first = before[0]
-    if not first.arguments and first.inputs and first.program in ("", "cat"):
-        return _redirected(rows, first.inputs[0])
-    if first.program in PRINTERS and first.arguments:
+    redirects, text = reads.inputs, None
+    first = before[0] if before else reads
+    if not redirects:
+        if not before:
+            raise Refusal("nothing is piped into this loop; {forms}", reads, forms=FORMS)
+        if any(stage.label for stage in before):
+            raise Refusal("a loop that feeds another is not translated", first)
+        if not first.arguments and first.program in ("", "cat"):
+            redirects = first.inputs[:1]
+    if redirects:
+        (operator, text), *_ = redirects
+        if operator.symbol == "<":
+            within = next((one for one in text.letters if one.tokens is not None), None)
+            if within is None:
+                return replace(rows, file=text)
+            found = rows_within(within, taking)
+            return replace(found, filters=(*found.filters, *rows.filters), place=rows.place)
+    elif first.program in PRINTERS and first.arguments:
         if first.program == "printf" or first.redirects or any(one.startswith("-") for one in first.arguments):
             raise Refusal("what this {program} prints is not read: write the lines as <<END … END", first)
-        return _written(rows, joined(first.words[1:]).stripped())
+        text = joined(first.words[1:]).stripped()
+    if text is not None:
+        # Rows that stand in the line, or the select that stands there for an isql.
+        if rows.filters and rows.filters[0].program in _ISQLS:
+            return replace(rows, sql=_select(rows.filters[0], text), filters=rows.filters[1:])
+        return replace(rows, texts=(text,))
     if first.program in _ISQLS:
         return replace(rows, sql=_select(first, None))
     if first.program not in TEXT_TOOLS:
@@ -154,24 +166,6 @@ def stages_within(command: Letter) -> tuple[Command, ...]:
     if len(pipelines) != 1 or pipelines[0].following:
         raise Refusal("what is read within $(…) is one command, or one pipe", command)
     return pipelines[0].stages
-
-
-def _redirected(rows: Rows, redirect: Redirect) -> Rows:
-    operator, target = redirect
-    if operator.symbol != "<":
-        return _written(rows, target)
-    within = next((one for one in target.letters if one.tokens is not None), None)
-    if within is None:
-        return replace(rows, file=target)
-    found = rows_within(within, rows.taking)
-    return replace(found, filters=(*found.filters, *rows.filters), place=rows.place)
-
-
-def _written(rows: Rows, text: Text) -> Rows:
-    """Rows that stand in the line, or the select that stands there for an isql."""
-    if rows.filters and rows.filters[0].program in _ISQLS:
-        return replace(rows, sql=_select(rows.filters[0], text), filters=rows.filters[1:])
-    return replace(rows, texts=(text,))
 
 
 def _select(command: Command, sql: Text | None) -> Text:

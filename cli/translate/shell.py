@@ -546,7 +546,32 @@ class _Parser:
         begins = self.next.place
         items: tuple[Text, ...] = ()
         if keyword.plain == "while":
-            taking = self._taking(self._command())
+            command = self._command()
+            read = list(command.words)
+            delimiter = ""
+            if read and read[0].plain.startswith("IFS="):
+                ifs = read.pop(0)
+                delimiter = ifs.plain.removeprefix("IFS=") or NEWLINE
+                if " " in delimiter and not delimiter.strip(" \t\n"):
+                    delimiter = ""
+                elif delimiter != NEWLINE and (
+                    ifs.holes or len(delimiter) != 1 or delimiter in "\"'\\" or delimiter.isalnum()
+                ):
+                    raise Refusal("the IFS of a loop is read as one character, as IFS=';'", ifs)
+            if not read or read[0].plain != "read" or command.redirects:
+                raise Refusal(_OTHER_CONDITION, command)
+            names = tuple(_variable(word) for word in read[1:] if word.plain != "-r") or ("REPLY",)
+            if delimiter == NEWLINE and len(names) > 1:
+                raise Refusal("nothing takes the line apart: IFS is empty, or a line end", read[2])
+            loses_last = not self._taken("||")
+            if not loses_last:
+                # `|| [ -n "$name" ]` takes a last line without a line end as well.
+                other = self._command()
+                tested, when = _tested(other)
+                if when != "||" or not tested or tested.name not in names:
+                    raise Refusal(_OTHER_CONDITION, other)
+            keeps_backslashes = any(word.plain == "-r" for word in read)
+            taking = Taking(names, delimiter, keeps_backslashes=keeps_backslashes, loses_last=loses_last)
         else:
             match self._command() if isinstance(self.next, Text) else None:
                 case Command((name, within, *others), ()) if others and within.is_bare("in"):
@@ -562,34 +587,6 @@ class _Parser:
             raise Refusal("{word} behind `done` is not understood", word, word=word.plain)
         self.in_loop = False
         return Command(items, redirects, keyword.place, said("a loop"), taking, body=tuple(body))
-
-    def _taking(self, command: Command) -> Taking:
-        """What the condition of a loop reads. Raises `CommandRefused` for any condition but a `read`."""
-        words = list(command.words)
-        delimiter = ""
-        if words and words[0].plain.startswith("IFS="):
-            ifs = words.pop(0)
-            delimiter = ifs.plain.removeprefix("IFS=") or NEWLINE
-            if " " in delimiter and not delimiter.strip(" \t\n"):
-                delimiter = ""
-            elif delimiter != NEWLINE and (
-                ifs.holes or len(delimiter) != 1 or delimiter in "\"'\\" or delimiter.isalnum()
-            ):
-                raise Refusal("the IFS of a loop is read as one character, as IFS=';'", ifs)
-        if not words or words[0].plain != "read" or command.redirects:
-            raise Refusal(_OTHER_CONDITION, command)
-        names = tuple(_variable(word) for word in words[1:] if word.plain != "-r") or ("REPLY",)
-        if delimiter == NEWLINE and len(names) > 1:
-            raise Refusal("nothing takes the line apart: IFS is empty, or a line end", words[2])
-        loses_last = not self._taken("||")
-        if not loses_last:
-            # `|| [ -n "$name" ]` takes a last line without a line end as well.
-            other = self._command()
-            tested, when = _tested(other)
-            if when != "||" or not tested or tested.name not in names:
-                raise Refusal(_OTHER_CONDITION, other)
-        keeps_backslashes = any(word.plain == "-r" for word in words)
-        return Taking(names, delimiter, keeps_backslashes=keeps_backslashes, loses_last=loses_last)
 
     def _expect(self, keyword: str, loop: LinePlace) -> None:
         if not self._bare(keyword):

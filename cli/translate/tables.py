@@ -228,11 +228,10 @@ class _Select:
                 case [column]:
                     columns[name] = column
                 case several:
-                    missing[name] = said(
-                        "${name} gets {values} values at once; give the loop a variable for each column of the select",
-                        name=name,
-                        values=len(several),
+                    at_once = wording(
+                        "${name} gets {values} values at once; give the loop a variable for each column of the select"
                     )
+                    missing[name] = said(at_once, name=name, values=len(several))
         return columns, missing
 
     def _apply(self, command: Command, effect: str, match: Mapping[str, str]) -> bool:
@@ -811,24 +810,24 @@ def _lines(rows: Rows, scope: Scope) -> Sequence[str]:
         return text.split() if by_words else text.removesuffix(NEWLINE).split(NEWLINE)
     lines: list[str] = []
     for item in rows.texts:
-        for word in _words(item, scope):
+        plain = scope.known(item)
+        is_split = any(letter.quote is Quote.NONE for letter in item.holes)
+        words = _BLANKS.split(plain.strip()) if is_split else [plain]
+        if any(letter.quote is Quote.NONE for letter in item.letters) and _PATTERN & set(plain):
+            found = _RANGE.fullmatch(plain)
+            if found is None:
+                unknown = wording(
+                    "a pattern stands in the list, and what it matches is not known here: write the words"
+                )
+                raise Refusal(unknown, item)
+            first, last = int(found[1]), int(found[2])
+            if abs(last - first) >= _LONGEST_RANGE:
+                too_many = wording("the list has more than {longest_range} numbers: write them into a file")
+                raise Refusal(too_many, item, longest_range=Quantity(_LONGEST_RANGE))
+            step = 1 if last >= first else -1
+            words = [str(number) for number in range(first, last + step, step)]
+        for word in words:
             if NEWLINE in word or (by_words and _BLANKS.search(word)):
                 raise Refusal("a word of the list has a space in it: write the rows into a file, one a line", item)
-            lines.append(word)
+        lines += words
     return lines
-
-
-def _words(item: Text, scope: Scope) -> Sequence[str]:
-    plain = scope.known(item)
-    is_split = any(letter.quote is Quote.NONE for letter in item.holes)
-    if not any(letter.quote is Quote.NONE for letter in item.letters) or not _PATTERN & set(plain):
-        return _BLANKS.split(plain.strip()) if is_split else [plain]
-    found = _RANGE.fullmatch(plain)
-    if found is None:
-        raise Refusal("a pattern stands in the list, and what it matches is not known here: write the words", item)
-    first, last = int(found[1]), int(found[2])
-    if abs(last - first) >= _LONGEST_RANGE:
-        too_many = wording("the list has more than {longest_range} numbers: write them into a file")
-        raise Refusal(too_many, item, longest_range=Quantity(_LONGEST_RANGE))
-    step = 1 if last >= first else -1
-    return [str(number) for number in range(first, last + step, step)]
