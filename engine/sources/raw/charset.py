@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from math import log
 from typing import Final, NamedTuple, TextIO, TypeAlias
 
@@ -127,9 +126,12 @@ def detect_charset(original: Original, encoding: str) -> Charset:
 
 
 def _is_utf_8(original: Original) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")("strict")
     with original.open() as file:
         try:
-            deque(codecs.iterdecode(iter(partial(file.read, _CHUNK), b""), "utf-8"), maxlen=0)
+            while chunk := file.read(_CHUNK):
+                decoder.decode(chunk)
+            decoder.decode(b"", final=True)
         except UnicodeDecodeError:
             return False
     return True

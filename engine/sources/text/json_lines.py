@@ -133,11 +133,10 @@ def _cell(key: str, value: object) -> str:
             try:
                 _ = value.isascii() or value.encode()
             except UnicodeEncodeError as error:
-                cut, half = (
-                    wording("{key!r} holds half of a character ({half}): it was cut in the middle"),
-                    error.start,
-                )
-                raise _LineFault(said(cut, key=key, half=f"U+{ord(value[half]):04X}")) from error
+                half = f"U+{ord(value[error.start]):04X}"
+                raise _LineFault(
+                    said("{key!r} holds half of a character ({half}): it was cut in the middle", key=key, half=half)
+                ) from error
             return value
         case None:
             return ""

@@ -294,15 +294,35 @@ def open_sheet(sample: Sample, book: Book) -> Table:
     address. Raises `InputRefused`.
     """
     sheet = _chosen(sample.name, book, sample.layout)
-    header, above = bare_names(sample.layout.columns), 0
+    header, above, file = bare_names(sample.layout.columns), 0, sample.name
     if not header:
-        filled = (
-            row for row in book.rows(sheet) if any(not isinstance(cell, str) or cell.strip() for cell in row.cells)
-        )
-        first = next(filled, None)
+        where = said("{file}, sheet {sheet!r}", file=file, sheet=sheet)
+        first = next((one for one in book.rows(sheet) if any(map(str.strip, one.written)) or one.fault), None)
         if first is None:
-            raise empty(said("{file}, sheet {sheet!r}", file=sample.name, sheet=sheet))
-        header, above = _names(sample.name, book, sheet, first), first.number
+            raise empty(where)
+        above = first.number
+        if merged := book.merged(sheet, above):
+            raise InputRefused(
+                "{file}: the cells {cells} are merged, and row {row} is the header: which column has which name "
+                "cannot be told. Unmerge them and name every column",
+                file=file,
+                cells=merged,
+                row=above,
+            )
+        if first.fault:
+            place, fault = first.fault
+            unreadable, cell = wording("{file}: the cell {cell} of the header {reason}"), address(place, above)
+            raise InputRefused(unreadable, file=file, cell=cell, reason=fault.reason)
+        names = first.written
+        while not names[-1].strip():
+            names.pop()
+        check_names(
+            where,
+            names,
+            line=said("row {row}, the first that is not empty,", row=above),
+            cell=lambda place: said("cell {cell}", cell=address(place - 1, above)),
+        )
+        header = tuple(names)
     notes = (said("{format}, sheet {sheet!r}", format=book.words, sheet=sheet),)
     return Table(header, lambda: _entries(book.rows(sheet), header, above), notes)
 
@@ -351,32 +371,6 @@ def _chosen(file: str, book: Book, layout: Layout) -> str:
         flag, sheets = setting("sheet", "NAME"), Quantity(len(found))
         raise InputRefused(several, file=file, sheets=sheets, names=_listed(found), flag=flag)
     return found[0]
-
-
-def _names(file: str, book: Book, sheet: str, row: SheetRow) -> tuple[str, ...]:
-    """The names of the columns, by the first row."""
-    if merged := book.merged(sheet, row.number):
-        raise InputRefused(
-            "{file}: the cells {cells} are merged, and row {row} is the header: which column has which name "
-            "cannot be told. Unmerge them and name every column",
-            file=file,
-            cells=merged,
-            row=row.number,
-        )
-    if row.fault:
-        place, fault = row.fault
-        unreadable, cell = wording("{file}: the cell {cell} of the header {reason}"), address(place, row.number)
-        raise InputRefused(unreadable, file=file, cell=cell, reason=fault.reason)
-    names = row.written
-    while not names[-1].strip():
-        names.pop()
-    check_names(
-        said("{file}, sheet {sheet!r}", file=file, sheet=sheet),
-        names,
-        line=said("row {row}, the first that is not empty,", row=row.number),
-        cell=lambda place: said("cell {cell}", cell=address(place - 1, row.number)),
-    )
-    return tuple(names)
 
 
 def _listed(names: Sequence[str]) -> str:
