@@ -282,7 +282,6 @@ def _tables(rest: list[Token]) -> list[_Table]:
 
 
 def _table(rest: list[Token]) -> _Table | None:
-    """A table and its alias, removed from the front of `rest`."""
     if not rest or not rest[0].name:
         return None
     name = rest.pop(0).name

@@ -117,7 +117,6 @@ _QUITS: Final = re.compile(r";\s*(?:quit|exit)\s*;?\s*$", re.IGNORECASE)
 
 
 def _rows_of(before: Sequence[Command], reads: Command, taking: Taking) -> Rows:
-    """The rows that a pipe or a redirection feeds into a command."""
     if len(reads.inputs) > 1 or (reads.inputs and before):
         raise Refusal(_TWO_SOURCES, reads.inputs[-1][0])
     rows = Rows(taking, reads.place, tuple(before[1:]))
@@ -156,12 +155,10 @@ def _rows_of(before: Sequence[Command], reads: Command, taking: Taking) -> Rows:
 
 
 def rows_within(command: Letter, taking: Taking) -> Rows:
-    """The rows that the command within `$(…)` prints."""
     return _rows_of(stages_within(command), Command((), (), command.place), taking)
 
 
 def stages_within(command: Letter) -> tuple[Command, ...]:
-    """The stages of the one pipeline within `$(…)`."""
     pipelines = parse(command.tokens or ())
     if len(pipelines) != 1 or pipelines[0].following:
         raise Refusal("what is read within $(…) is one command, or one pipe", command)
@@ -169,7 +166,6 @@ def stages_within(command: Letter) -> tuple[Command, ...]:
 
 
 def _select(command: Command, sql: Text | None) -> Text:
-    """The select that a sqlexec has as its word, or that is fed to an isql."""
     if command.program == "sqlexec" and sql is None:
         if command.redirects or len(command.arguments) != 1:
             raise Refusal('sqlexec is read with one text behind it, the SQL: sqlexec "select …"', command)
@@ -359,7 +355,6 @@ def _as_called(command: Command, told: Told, *, quoted: bool) -> Command:
 
 
 def _command_of(text: Text, place: LinePlace) -> Command:
-    """The one curl or wget that a second shell reads in a text."""
     if any(not letter.name.startswith("{") for letter in text.holes):
         raise Refusal("a variable stands in words that a second shell reads: write its value into the line", place)
     pipelines = parse(lex(text, Told()))
@@ -483,7 +478,6 @@ ENDS: Final[Mapping[str, Callable[[Sequence[Command], Command, Told], Spread]]] 
 
 
 def read_loop(before: Sequence[Command], loop: Command, taking: Taking) -> Rows:
-    """The rows of a `while` or a `for`."""
     if not loop.words:
         return _rows_of(before, loop, taking)
     for stage in before:

@@ -51,7 +51,6 @@ class Text:
 
     @property
     def holes(self) -> list[Letter]:
-        """What is not known, in order."""
         return [letter for letter in self.letters if letter.char == HOLE]
 
     def __getitem__(self, part: slice) -> "Text":
@@ -65,7 +64,6 @@ class Text:
         return Text(tuple(letters), self.place)
 
     def stripped(self) -> "Text":
-        """The text without surrounding white space."""
         seen = self.plain
         start = len(seen) - len(seen.lstrip())
         return self[start : max(start, len(seen.rstrip()))]
@@ -391,7 +389,6 @@ class Command:
 
     @property
     def arguments(self) -> list[str]:
-        """The words behind its name as strings."""
         return [word.plain for word in self.words[1:]]
 
     @property

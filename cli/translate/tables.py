@@ -426,7 +426,6 @@ class Scope:
         return found.plain
 
     def refuse_unknown(self, text: Text) -> None:
-        """Raise `CommandRefused` for a part whose value is not known."""
         for letter in text.holes:
             raise undefined(letter) if letter.name else Refusal(_NOTHING_IS_RUN, letter)
 
@@ -554,7 +553,6 @@ def _at(variable: Letter, letter: Letter, *, alone: bool) -> Letter:
 
 
 def undefined(letter: Letter) -> CommandRefused:
-    """The error for a variable whose value must be known."""
     return Refusal(
         "${name} is not defined in the line; say what it is: {program} translate --set {name}=VALUE, with the line",
         letter,

@@ -57,8 +57,6 @@ def open_input(path: Path | None, layout: Layout, *, page_rows: int = 1000) -> S
 
 
 class _DetectedInput(Source):
-    """A source whose format is detected on first access."""
-
     def __init__(self, sample: Sample, page_rows: int) -> None:
         self._sample = sample
         self._page_rows = page_rows

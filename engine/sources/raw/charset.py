@@ -84,7 +84,6 @@ def named(encoding: str) -> str:
 
 
 def is_wide(codec: str) -> bool:
-    """Whether the codec has two or four bytes a character."""
     return codec.startswith(("utf-16", "utf-32"))
 
 
@@ -138,7 +137,6 @@ def _is_utf_8(original: Original) -> bool:
 
 
 def _undecodable(original: Original, codec: str, verdict: _Verdict) -> InputRefused:
-    """The refusal of bytes that are not in the encoding, with the remedy by the verdict on them."""
     match verdict:
         case str():
             likely, flag = NAMES[verdict], setting("encoding", verdict)

@@ -49,7 +49,6 @@ class FileOnDisk:
         return self._digest_now()
 
     def open(self) -> BinaryIO:
-        """Open the file, after computing its digest."""
         _ = self.digest
         try:
             return self._path.open("rb")
@@ -57,7 +56,6 @@ class FileOnDisk:
             raise unreadable(self.name, error) from error
 
     def check_unchanged(self) -> None:
-        """Read the file once more, and refuse it if it has changed."""
         if self.digest != self._digest_now():
             raise InputRefused(
                 "{file}: the file changed while it was read, so nothing of it was sent. Let the program that "
@@ -84,11 +82,9 @@ class StandardInput:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the whole input."""
         return self._kept[1]
 
     def open(self) -> BinaryIO:
-        """Open the kept bytes for one more reading."""
         # Opened anew, it has a position of its own.
         return Path(f"/proc/self/fd/{self._kept[0].fileno()}").open("rb")
 
@@ -146,12 +142,10 @@ def proven(original: Original, pages: Iterator[RowPage]) -> Iterator[RowPage]:
 
 
 def unreadable(name: str, error: OSError) -> InputRefused:
-    """The refusal of an input that the system cannot read."""
     if isinstance(error, FileNotFoundError):
         return InputRefused("there is no file {file}; check the path", file=name)
     return InputRefused("{file} cannot be read: {error}", file=name, error=error.strerror or error)
 
 
 def empty(name: str) -> InputRefused:
-    """The refusal of an input without a single row."""
     return InputRefused("{file} is empty: a header and rows are expected", file=name)

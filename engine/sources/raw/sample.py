@@ -64,7 +64,6 @@ class Sample:
 
     @cached_property
     def start(self) -> bytes:
-        """The first bytes."""
         with self.original.open() as file:
             return file.read(HEAD)
 
@@ -88,7 +87,6 @@ class Sample:
 
     @cached_property
     def first_line(self) -> str:
-        """The first non-blank line of the text."""
         first = next((line for line in self.lines if line.strip()), None)
         if first is None:
             raise empty(self.name)
@@ -293,5 +291,4 @@ def wrong_width(line: int, cells: list[str], width: int) -> Refusal:
 
 
 def label_of(cells: Iterable[str]) -> str:
-    """The label of a refused row: its first cell."""
     return next(iter(cells), "").strip()[:LONGEST_LABEL]

@@ -53,7 +53,6 @@ def opens(sample: Sample) -> Table | None:
 
 
 def _header(text: DecodedText) -> tuple[str, ...]:
-    """The keys of the first object, in order. Raises `InputRefused`."""
     number, line = next(text.numbered(), (0, ""))
     if not line:
         raise empty(text.name)
@@ -108,7 +107,6 @@ class _LineFault(ValueError):
 
 
 def _object(text: str) -> dict[str, object]:
-    """Parse the object of one line. Raises `_LineFault`."""
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:

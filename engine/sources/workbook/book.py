@@ -59,7 +59,6 @@ class Archive:
 
     @cached_property
     def parts(self) -> frozenset[str]:
-        """The names of the parts. Raises `InputRefused`."""
         with self._opened() as archive:
             return frozenset(archive.namelist())
 
@@ -211,7 +210,6 @@ def _gathered(parser: expat.XMLParserType, tags: _Tags, whole: Collection[str]) 
 
 
 def refuse_locked(sample: Sample) -> None:
-    """Refuse the container of an encrypted workbook. Raises `InputRefused`, also when it cannot be read."""
     if not sample.start.startswith(OLE2):
         return
     before = b""
@@ -232,7 +230,6 @@ def archive_of(sample: Sample) -> Archive | None:
 
 
 def refuse_archive(sample: Sample) -> None:
-    """Refuse an archive that is not a workbook. Raises `InputRefused`."""
     if sample.start.startswith(ZIP):
         raise InputRefused("{file} is a ZIP archive and no workbook: unpack it first", file=sample.name)
 
@@ -400,7 +397,6 @@ def an_error(error: str) -> CellFault:
 
 
 def bad_value(error: ValueError) -> CellFault:
-    """The fault of a cell whose value does not match its type."""
     return CellFault(said("holds what its kind does not allow: {error}", error=error))
 
 

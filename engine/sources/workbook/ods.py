@@ -52,7 +52,6 @@ _BREAKS: Final = {"tab": "\t", "line-break": "\n"}
 
 
 def opens(sample: Sample) -> Table | None:
-    """The sheet as a table, None if this is no OpenDocument."""
     archive = archive_of(sample)
     if archive is None or not {_CONTENT, _ENCRYPTED} & archive.parts:
         return None
@@ -205,7 +204,6 @@ def _shown(inner: Inner) -> str | None:
 
 
 def _value(attributes: Attributes, shown: str | None) -> Cell:
-    """The value of a cell by its type and its displayed text."""
     text = shown or ""
     is_formula = "table:formula" in attributes
     if attributes.get("calcext:value-type") == "error" or (is_formula and _ERROR.fullmatch(text)):

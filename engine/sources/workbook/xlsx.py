@@ -59,7 +59,6 @@ _TOGETHER: Final = 8
 
 
 def opens(sample: Sample) -> Table | None:
-    """The sheet as a table, None if this is no Excel workbook. Raises `InputRefused` for one that cannot be read."""
     archive = archive_of(sample)
     if archive is None:
         return None
@@ -247,7 +246,6 @@ def _target(related: Mapping[str, tuple[str, str]], kind: str) -> str:
 
 
 def _formats(archive: Archive, part: str) -> list[str]:
-    """The number formats of cells, by style number."""
     codes: dict[int, str] = {}
     formats: list[str] = []
     of_cells = False
