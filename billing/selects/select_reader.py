@@ -268,28 +268,20 @@ def _unique(database: Database, table: str) -> frozenset[str]:
 def _tables(rest: list[Token]) -> list[_Table]:
     """The tables, removed from the front of `rest`; any other syntax stays there."""
     tables: list[_Table] = []
-    if first := _table(rest):
-        tables.append(first)
-    while rest and rest[0].word in _JOINS:
-        del rest[: [token.word for token in rest].index("join") + 1]
-        if (joined := _table(rest)) is None:
-            break
+    while rest and rest[0].name:
+        name = rest.pop(0).name
+        if rest and rest[0].word == "as":
+            rest.pop(0)
+        alias = rest.pop(0).name if rest and rest[0].name and rest[0].word not in _NO_ALIASES else name
         # The condition after `on`, up to the next part; one after `using` is cut the same way and proves nothing.
-        end = next((place for place, token in enumerate(rest) if place and token.word in _NO_ALIASES), len(rest))
-        tables.append(joined._replace(condition=rest[1:end]))
+        ends = (place for place, token in enumerate(rest) if place and token.word in _NO_ALIASES)
+        end = next(ends, len(rest)) if tables else 0
+        tables.append(_Table(name, alias, rest[1:end]))
         del rest[:end]
+        if not rest or rest[0].word not in _JOINS:
+            break
+        del rest[: [token.word for token in rest].index("join") + 1]
     return tables
-
-
-def _table(rest: list[Token]) -> _Table | None:
-    if not rest or not rest[0].name:
-        return None
-    name = rest.pop(0).name
-    if rest and rest[0].word == "as":
-        rest.pop(0)
-    if rest and rest[0].name and rest[0].word not in _NO_ALIASES:
-        return _Table(name, rest.pop(0).name)
-    return _Table(name, name)
 
 
 # ---- the rows of a select, page by page and resumable -------------------------------------------------------------

@@ -426,9 +426,9 @@ class _Writer:
         return f'"{{{self.key}}}"'
 
     def _placeholder(self, *, alone: bool = False) -> tuple[str, bool]:
-        hole = next(self.holes)
         self.varying.append((self.step, self.key))
-        return f"{{{self.line.name_of(hole)}}}", self.line.is_text(hole, self.told, alone=alone)
+        name, is_text = self.line.placeholder(next(self.holes), self.told, alone=alone)
+        return f"{{{name}}}", is_text
 
 
 def _literal(text: str) -> str:

@@ -664,37 +664,32 @@ class OneLiner:
     table: Table
     guards: Sequence[tuple[Letter, Text]]
 
-    def name_of(self, letter: Letter) -> str:
-        """The name of a placeholder: a column of the row, or the variable's own name where it is undefined."""
+    def placeholder(self, letter: Letter, told: Told, *, alone: bool) -> tuple[str, bool]:
+        """The name of a placeholder, and whether its values are texts even when they are digits.
+
+        The name is a column of the row, or that of an undefined variable. What is wrong with its use is told.
+        """
         if found := self.scope.found(letter):
-            return found.id
-        if letter.name in self.scope.of_row:
-            name = self.table.names[self.table.column_of(letter)]
-        elif letter.name in self.table.names or not _NAME.fullmatch(letter.name):
+            return found.id, False
+        name, column = letter.name, None
+        if name in self.scope.of_row:
+            at = self.table.column_of(letter)
+            name, column = self.table.names[at], self.table.own[at]
+        elif name in self.table.names or not _NAME.fullmatch(name):
             raise undefined(letter)
         else:
-            name = letter.name
+            told.fault(findings.NOT_DEFINED, letter)
         for lookup in self.scope.lookups:
             if name == lookup.key:
                 raise Refusal(_NAMES_THE_ROW, letter, name=letter.name.strip("{}"), id=lookup.id, key=name)
-        return name
-
-    def is_text(self, letter: Letter, told: Told, *, alone: bool) -> bool:
-        """Whether its values are texts even when they are digits; what is wrong with its use is told."""
-        if self.scope.found(letter):
-            return False
-        if letter.name not in self.scope.of_row:
-            told.fault(findings.NOT_DEFINED, letter)
-            return False
-        column = self.table.own[self.table.column_of(letter)]
         if column is None or column not in _TEXTS:
-            return False
+            return name, False
         if alone:
             told.fault(findings.TEXT_WITHOUT_QUOTES, letter, column=column)
         cut = said(findings.SPACES.what, column=named(column))
         if letter.quote is Quote.NONE and not any(one.what == cut for one in self.scope.told.faults):
             told.fault(findings.SPACES, letter, column=column)
-        return True
+        return name, True
 
 
 def table_of(rows: Rows, scope: Scope, renamed: Mapping[str, str]) -> Table:
