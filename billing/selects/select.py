@@ -16,7 +16,7 @@ from billing.database.sql_blocks import SqlStatement, Values
 from billing.database.tokens import Sort, position, spot, tokens_of
 from billing.errors import NamesNeeded, NotASelect, StatementRefused
 from billing.selects.side_effects import check_reached, check_words
-from texts.said import Said, said, text_of
+from texts.said import Said, said, text_of, wording
 
 if TYPE_CHECKING:
     from billing.database.database import Database
@@ -114,7 +114,29 @@ def columns(
     line and column, for columns with equal names or without a text form, and when the number of `names` is wrong.
     """
     found = prepared(database, select, values).columns
-    named = _given(found, names) if names else _own_names(found, select)
+    if names and len(found) != len(names):
+        raise StatementRefused(
+            "the select gives {columns} columns, and {names} names were given for them",
+            columns=len(found),
+            names=len(names),
+        )
+    written = {token.name for token in tokens_of(select.text)}
+    for number, column in enumerate(() if names else found, 1):
+        if not column.named:
+            nameless = wording("column {number} has no name. Name it with as, as in: … as amount")
+            if column.name:
+                nameless = wording(
+                    "column {number} has no name, Firebird only calls it {name}. Name it with as, as in: … as amount"
+                )
+            raise NamesNeeded(said(nameless, number=number, name=column.name), len(found))
+        if column.name != column.field and column.name not in written:
+            raise StatementRefused(
+                "the name of column {number} is too long, Firebird tells only {name} of it: choose a shorter one",
+                number=number,
+                name=repr(column.name),
+            )
+    given = [name.strip() for name in names] or [column.name.lower() for column in found]
+    named = tuple(replace(column, name=name) for column, name in zip(found, given, strict=True))
     seen: dict[str, int] = {}
     for number, column in enumerate(named, 1):
         if not column.name:
@@ -143,38 +165,6 @@ def columns(
                 name=column.name,
             )
     return named
-
-
-def _given(found: Sequence[SelectColumn], names: Sequence[str]) -> tuple[SelectColumn, ...]:
-    if len(found) != len(names):
-        raise StatementRefused(
-            "the select gives {columns} columns, and {names} names were given for them",
-            columns=len(found),
-            names=len(names),
-        )
-    return tuple(replace(column, name=name.strip()) for column, name in zip(found, names, strict=True))
-
-
-def _own_names(found: Sequence[SelectColumn], select: Select) -> tuple[SelectColumn, ...]:
-    written = {token.name for token in tokens_of(select.text)}
-    for number, column in enumerate(found, 1):
-        if not column.named and column.name:
-            nameless = said(
-                "column {number} has no name, Firebird only calls it {name}. Name it with as, as in: … as amount",
-                number=number,
-                name=column.name,
-            )
-            raise NamesNeeded(nameless, len(found))
-        if not column.named:
-            nameless = said("column {number} has no name. Name it with as, as in: … as amount", number=number)
-            raise NamesNeeded(nameless, len(found))
-        if column.name != column.field and column.name not in written:
-            raise StatementRefused(
-                "the name of column {number} is too long, Firebird tells only {name} of it: choose a shorter one",
-                number=number,
-                name=repr(column.name),
-            )
-    return tuple(replace(column, name=column.name.lower()) for column in found)
 
 
 def prepared(database: "Database", select: Select, values: Values | None = None) -> SelectColumns:
@@ -211,9 +201,6 @@ def told_plainly(database: "Database", statement: SqlStatement) -> Iterator[None
         yield
     except StatementRefused as error:
         raise StatementRefused(_plainly(text_of(error), statement.text, database.dsn.encoding)) from error
-
-
-# ---- Firebird's errors ------------------------------------------------------------------------------------------
 
 
 def _plainly(told: str, text: str, encoding: str) -> str:

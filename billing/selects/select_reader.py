@@ -133,17 +133,13 @@ def _moment(value: datetime | time) -> str:
     return text.rstrip("0") if value.microsecond else text
 
 
-def _truth(value: object) -> str:
-    return "true" if value else "false"
-
-
 _WRITERS: Final[dict[ColumnType, Callable[[Any], str]]] = {
     ColumnType.INTEGER: str,
     ColumnType.FLOAT: _float,
     ColumnType.DATE: date.isoformat,
     ColumnType.TIMESTAMP: _moment,
     ColumnType.TIME: _moment,
-    ColumnType.BOOLEAN: _truth,
+    ColumnType.BOOLEAN: lambda value: str(bool(value)).lower(),
     ColumnType.TEXT: _text,
 }
 
@@ -272,29 +268,20 @@ def _unique(database: Database, table: str) -> frozenset[str]:
 def _tables(rest: list[Token]) -> list[_Table]:
     """The tables, removed from the front of `rest`; any other syntax stays there."""
     tables: list[_Table] = []
-    if first := _table(rest):
-        tables.append(first)
-    while rest and rest[0].word in _JOINS:
-        del rest[: [token.word for token in rest].index("join") + 1]
-        if (joined := _table(rest)) is None:
-            break
+    while rest and rest[0].name:
+        name = rest.pop(0).name
+        if rest and rest[0].word == "as":
+            rest.pop(0)
+        alias = rest.pop(0).name if rest and rest[0].name and rest[0].word not in _NO_ALIASES else name
         # The condition after `on`, up to the next part; one after `using` is cut the same way and proves nothing.
-        end = next((place for place, token in enumerate(rest) if place and token.word in _NO_ALIASES), len(rest))
-        tables.append(joined._replace(condition=rest[1:end]))
+        ends = (place for place, token in enumerate(rest) if place and token.word in _NO_ALIASES)
+        end = next(ends, len(rest)) if tables else 0
+        tables.append(_Table(name, alias, rest[1:end]))
         del rest[:end]
+        if not rest or rest[0].word not in _JOINS:
+            break
+        del rest[: [token.word for token in rest].index("join") + 1]
     return tables
-
-
-def _table(rest: list[Token]) -> _Table | None:
-    """A table and its alias, removed from the front of `rest`."""
-    if not rest or not rest[0].name:
-        return None
-    name = rest.pop(0).name
-    if rest and rest[0].word == "as":
-        rest.pop(0)
-    if rest and rest[0].name and rest[0].word not in _NO_ALIASES:
-        return _Table(name, rest.pop(0).name)
-    return _Table(name, name)
 
 
 # ---- the rows of a select, page by page and resumable -------------------------------------------------------------
@@ -338,13 +325,11 @@ class SelectReader:
         """
         at_once = self.at_once if after is None else _BETWEEN in after
         if at_once:
-            return self._kept_pages(after, size)
+            yield from self._kept_pages(after, size)
+            return
         if self.walk is None:
             raise RowsChanged(said("the rows were read along a key, and this select has none: begin a new run"))
-        return self._key_pages(self.walk, after, size)
-
-    def _key_pages(self, walk: Walk, after: str | None, size: int) -> Iterator[SelectedPage]:
-        write = as_cells(self.columns)
+        write, walk = as_cells(self.columns), self.walk
         statement, values = walk.first, {**self.values, SIZE: size}
         if after is not None:
             statement, values = walk.next, {**values, AFTER: int(after)}

@@ -5,8 +5,8 @@ And the job of the catalogue that makes the same call, argument by argument, whe
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -15,30 +15,14 @@ from urllib.parse import unquote_to_bytes
 from billing.api.calls import is_secret
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings
-from cli.translate.findings import HOLE, LinePlace, Refusal, Told, named
-from cli.translate.options import CURL, WGET, options_of
-from cli.translate.shell import NEWLINE, Command, Letter, Quote, Text
+from cli.translate.findings import HOLE, START, LinePlace, Refusal, Told, named
+from cli.translate.shell import CURL, NEWLINE, WGET, Letter, Quote, Text, options_of
 from cli.translate.tables import OneLiner
 from jobs.catalogue.catalogue import Catalogue
-from jobs.spec.chain import Hole, Link, Template, TemplateText, Tree, parse
+from jobs.spec.chain import Hole, Template, TemplateText, Tree, parse
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import GET, JobSpec
 from texts.said import said, text_of, wording
-
-
-class Data(NamedTuple):
-    """The value of one `-d`; curl encodes `encoded` data itself."""
-
-    text: Text
-    encoded: bool = False
-
-
-class Request(NamedTuple):
-    """What a line sends: the model, to which address, None if a variable holds it, and the data."""
-
-    model: str
-    address: str | None
-    data: Sequence[Data]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +30,17 @@ class TranslatedCall:
     """A call in the command's form; `job` is the catalogue's job that makes the same call, where there is one.
 
     `secrets` are the placeholders of secret values in the line, which the command leaves out; `untyped` are those
-    that stand without quotes, and get their type from their value.
+    that stand without quotes, and get their type from their value. `address` is where the line sends the call, ""
+    where a variable holds it; with `is_encoded` it encodes all values itself.
     """
 
     template: Template
     job: JobSpec | None
-    secrets: tuple[str, ...]
-    untyped: tuple[str, ...]
+    secrets: Sequence[str]
+    untyped: Sequence[str]
     varies: bool
-    told: Told
+    address: str = ""
+    is_encoded: bool = False
 
 
 # ---- the request -------------------------------------------------------------------------------------------------
@@ -68,13 +54,14 @@ _EXAMPLE: Final = "http://HOST:8082/rest_api/v2/Users/"
 _FORM: Final = "application/x-www-form-urlencoded"
 
 
-def read_request(command: Command, told: Told) -> Request:
-    """What a curl or wget sends. Raises `CommandRefused` for anything but one call of the REST API v2."""
+def read_call(line: OneLiner, catalogue: Catalogue) -> TranslatedCall:
+    """The call that a curl or wget makes. Raises `CommandRefused` for anything but one call of the REST API v2."""
+    command, told = line.call, line.scope.told
     is_curl = command.program == "curl"
     options, urls = options_of(command, CURL if is_curl else WGET, told, joins=not is_curl)
     # With -G, -X GET says the same again.
     methods = ["POST", *("GET" for option, _ in options if option.means == "get")]
-    data: list[Data] = []
+    data: list[Text] = []
     for option, value in options:
         match option.means:
             case "method" if value.plain.upper() not in methods:
@@ -86,8 +73,24 @@ def read_request(command: Command, told: Told) -> Request:
                 _check_header(value, told)
             case "url":
                 urls.append(value)
-            case "data" | "raw" | "encoded":
-                data.append(_data(option.means, value, command))
+            case "encoded":
+                named_as = _NAMED.match(value.plain)
+                if not named_as:
+                    raise Refusal("--data-urlencode is read as name=content", value)
+                end = named_as.end()
+                # curl encodes the content itself, as the run does a value that is given.
+                content = [
+                    one if one.char == HOLE else one._replace(quote=Quote.GIVEN) for one in value.letters[end:]
+                ]
+                data.append(value.having([*value.letters[:end], *content]))
+            case "data" if value.plain.startswith("@"):
+                texts = [word for operator, word in command.inputs if operator.symbol != "<"]
+                if value.plain != "@-" or not texts:
+                    raise Refusal("the data of this curl stands in a file; write it into the line", value)
+                # curl leaves line ends out, but for --data-binary; JSON has them between its words alone.
+                data.append(value.having(letter for letter in texts[-1].letters if letter.char != NEWLINE))
+            case "data" | "raw":
+                data.append(value)
     if not urls:
         raise Refusal("this {program} has no address", command)
     if len(urls) > 1:
@@ -101,20 +104,10 @@ def read_request(command: Command, told: Told) -> Request:
         shown = urls[0].plain.partition("?")[0].rpartition("@")[2]
         another = wording("{address} is not an address of the REST API, as {example} is one")
         raise Refusal(another, urls[0], address=shown, example=_EXAMPLE)
-    address = None if HOLE in found["host"] else f"{found['scheme'] or 'http://'}{found['host']}"
-    return Request(found["model"], address, data)
-
-
-def _data(means: str, value: Text, command: Command) -> Data:
-    if means == "encoded" and not _NAMED.match(value.plain):
-        raise Refusal("--data-urlencode is read as name=content", value)
-    if means != "data" or not value.plain.startswith("@"):
-        return Data(value, means == "encoded")
-    texts = [word for operator, word in command.inputs if operator.symbol != "<"]
-    if value.plain != "@-" or not texts:
-        raise Refusal("the data of this curl stands in a file; write it into the line", value)
-    # curl leaves line ends out, but for --data-binary; JSON has them between its words alone.
-    return Data(value.having(letter for letter in texts[-1].letters if letter.char != NEWLINE))
+    call = _as_meant(found["model"], data, line, catalogue)
+    address = "" if HOLE in found["host"] else f"{found['scheme'] or 'http://'}{found['host']}"
+    means = {option.means for option, _ in options}
+    return replace(call, address=address, is_encoded=means.isdisjoint({"data", "raw"}))
 
 
 def _check_header(value: Text, told: Told) -> None:
@@ -126,51 +119,49 @@ def _check_header(value: Text, told: Told) -> None:
         raise Refusal(another, value, content=content)
 
 
-# ---- the call ----------------------------------------------------------------------------------------------------
-
-
-def read_call(request: Request, line: OneLiner, catalogue: Catalogue) -> TranslatedCall:
+def _as_meant(model: str, data: Sequence[Text], line: OneLiner, catalogue: Catalogue) -> TranslatedCall:
     """The call as the shell makes it, or, where that is invalid, as it reads with the inner quotes kept."""
+    told = Told()
     try:
-        return _read(request.model, request.data, line, catalogue)
+        call = _read(model, data, line, catalogue, told)
     except CommandRefused as error:
-        eaten = [one.text for one in request.data if one.text.kept is not None and not one.encoded]
+        eaten = [one for one in data if one.kept is not None]
         if not eaten:
             raise
-        as_meant = [Data(one.text if one.encoded else one.text.kept or one.text, one.encoded) for one in request.data]
+        told = Told()
         try:
-            found = _read(request.model, as_meant, line, catalogue)
+            call = _read(model, [one.kept or one for one in data], line, catalogue, told)
         except CommandRefused:
             raise error from None
-        found.told.fault(findings.QUOTES_EATEN, eaten[0])
-        return found
+        told.fault(findings.QUOTES_EATEN, eaten[0])
+    line.scope.told.faults.extend(told.faults)
+    line.scope.told.notes.extend(told.notes)
+    return call
 
 
-def _read(model: str, data: Sequence[Data], line: OneLiner, catalogue: Catalogue) -> TranslatedCall:
-    told, place = Told(), data[0].text.place
+def _read(model: str, data: Sequence[Text], line: OneLiner, catalogue: Catalogue, told: Told) -> TranslatedCall:
+    place = data[0].place
     steps, fields = _form(data, told)
-    arguments = [_Arguments(step, line, told) for step in steps]
-    chain = [f"{one.step.method} {one.text}".rstrip() for one in arguments]
-    secrets = tuple(dict.fromkeys(name for one in arguments for name in one.secrets))
+    writer = _Writer(line, told)
+    chain = [f"{method} {writer.written(method, arguments)}".rstrip() for method, arguments in steps]
+    secrets = list(dict.fromkeys(writer.secrets))
     for name in secrets:
         if name in line.table.names:
-            raise Refusal(
-                "{name} is told in the data, and is a column of the rows too: rename that", place, name=name
-            )
+            twice = wording("{name} is told in the data, and is a column of the rows too: rename that")
+            raise Refusal(twice, place, name=name)
+    names: object = _json(fields.value.plain, "fields", fields.value.at(0)) if fields and fields.value.letters else []
+    if not isinstance(names, list) or not all(isinstance(one, str) and re.fullmatch(r"\w+", one) for one in names):
+        raise Refusal(
+            'fields is not a list of names, as ["ip", "pull"] is one', fields.value.at(0) if fields else place
+        )
     try:
-        whole = parse(model, chain, _fields(fields))
+        whole = parse(model, chain, names)
     except ParameterRefused as error:
         raise Refusal(text_of(error), place) from error
     # The arguments of objects.get are only the key of the object.
-    own = arguments[1:] if whole.methods[0] == GET else arguments
-    return TranslatedCall(
-        whole,
-        catalogue.like(whole, {name for one in own for name in one.varying}),
-        secrets,
-        tuple(dict.fromkeys(name for one in arguments for name in one.untyped)),
-        any(one.varying for one in arguments),
-        told,
-    )
+    own = {name for number, name in writer.varying if number or whole.methods[0] != GET}
+    untyped = list(dict.fromkeys(writer.untyped))
+    return TranslatedCall(whole, catalogue.like(whole, own), secrets, untyped, bool(writer.varying))
 
 
 # ---- the form ----------------------------------------------------------------------------------------------------
@@ -193,16 +184,11 @@ class _Entry(NamedTuple):
     place: LinePlace
 
 
-class _Step(NamedTuple):
-    """A method and its arguments, as the line has them under `key`; either may be empty."""
+def _form(data: Sequence[Text], told: Told) -> tuple[list[tuple[str, _Entry]], _Entry | None]:
+    """The methods of the posted data with their arguments, and the fields of the answer.
 
-    method: str
-    key: str
-    arguments: Text
-
-
-def _form(data: Sequence[Data], told: Told) -> tuple[list[_Step], Text | None]:
-    """The steps of the posted data, and the fields of the answer. Raises `CommandRefused` where it is ambiguous."""
+    Raises `CommandRefused` where it is ambiguous.
+    """
     entries: dict[str, _Entry] = {}
     for entry in (entry for one in data for entry in _entries(one, told)):
         if entry.key in entries:
@@ -217,7 +203,7 @@ def _form(data: Sequence[Data], told: Told) -> tuple[list[_Step], Text | None]:
         if not _METHOD.fullmatch(method := entry.value.plain):
             raise Refusal("method{number} is {given}, which is not a method", entry, number=number, given=method)
     is_paired = _pair(methods, arguments, told)
-    steps: list[_Step] = []
+    steps: list[tuple[str, _Entry]] = []
     for before, number in pairwise([0, *sorted(methods)]):
         place = methods[number].place
         if number != before + 1 and not is_paired:
@@ -226,10 +212,10 @@ def _form(data: Sequence[Data], told: Told) -> tuple[list[_Step], Text | None]:
         given = arguments.get(number, _Entry("", number, Text((), place), place))
         if not given.value.letters:
             told.fault(findings.NO_ARGUMENTS, place, number=number)
-        steps.append(_Step(methods[number].value.plain, given.key, given.value))
+        steps.append((methods[number].value.plain, given))
     if not steps:
-        raise Refusal("the data names no method1, so there is nothing to call", data[0].text)
-    return steps, fields and fields.value
+        raise Refusal("the data names no method1, so there is nothing to call", data[0])
+    return steps, fields
 
 
 def _pair(methods: dict[int, _Entry], arguments: dict[int, _Entry], told: Told) -> bool:
@@ -250,32 +236,8 @@ def _pair(methods: dict[int, _Entry], arguments: dict[int, _Entry], told: Told) 
     return False
 
 
-def _entries(data: Data, told: Told) -> Iterator[_Entry]:
-    for part in [data.text] if data.encoded else _whole_values(data.text, told):
-        place = part.at(0)
-        key = _KEY.match(part.plain)
-        if key is None:
-            other = _OTHER.match(part.plain)
-            if other is None:
-                name = part.plain.partition("=")[0]
-                raise Refusal("{field} is not a field of a call, as method1=… is one", place, field=name)
-            told.notes.append(
-                said(
-                    "{place}: the field {field} is left out: fields of each call belong into the settings",
-                    place=place.text,
-                    field=named(other["key"]),
-                )
-            )
-            continue
-        if not key["equals"]:
-            told.fault(findings.MISSING_EQUALS, place, key=key["key"])
-        value = part[key.end() :]
-        value = value if data.encoded else _decoded(value, key["key"], told)
-        yield _Entry(key["key"], int(key["method"] or key["arg"] or 0), value.stripped(), place)
-
-
-def _whole_values(data: Text, told: Told) -> Iterator[Text]:
-    """The data split at each `&` that is not part of a value, without empty parts."""
+def _entries(data: Text, told: Told) -> Iterator[_Entry]:
+    """The fields of the data, which is split at each `&` that is not part of a value; without empty ones."""
     seen = _own(data)
     ends: list[int] = []
     for at in (found.start() for found in re.finditer("&", seen)):
@@ -284,11 +246,25 @@ def _whole_values(data: Text, told: Told) -> Iterator[Text]:
         if _FIELD.match(seen, at + 1) or not is_in_string:
             ends.append(at)
         elif at == seen.index("&", start):
-            key = seen[start:at].lstrip().partition("=")[0]
-            told.fault(findings.NOT_ENCODED, data.at(at), key=key, char="&")
-    for before, end in pairwise([-1, *ends, len(seen)]):
-        if (part := data[before + 1 : end].stripped()).letters:
-            yield part
+            before = seen[start:at].lstrip().partition("=")[0]
+            told.fault(findings.NOT_ENCODED, data.at(at), key=before, char="&")
+    for start, end in pairwise([-1, *ends, len(seen)]):
+        part = data[start + 1 : end].stripped()
+        if not part.letters:
+            continue
+        place, key = part.at(0), _KEY.match(part.plain)
+        other = None if key else _OTHER.match(part.plain)
+        if other:
+            left_out = wording("{place}: the field {field} is left out: fields of each call belong into the settings")
+            told.notes.append(said(left_out, place=place.text, field=named(other["key"])))
+        elif key is None:
+            name = part.plain.partition("=")[0]
+            raise Refusal("{field} is not a field of a call, as method1=… is one", place, field=name)
+        else:
+            if not key["equals"]:
+                told.fault(findings.MISSING_EQUALS, place, key=key["key"])
+            value = _decoded(part[key.end() :], key["key"], told).stripped()
+            yield _Entry(key["key"], int(key["method"] or key["arg"] or 0), value, place)
 
 
 def _own(text: Text) -> str:
@@ -305,7 +281,14 @@ def _decoded(value: Text, key: str, told: Told) -> Text:
     for code in _CODES.finditer(_own(value)):
         place, mark = value.at(code.start()), code[0]
         is_code = mark not in ("+", "%")
-        meant = _characters(mark, place) if is_code else " " if mark == "+" and is_whole else mark
+        meant = " " if mark == "+" and is_whole else mark
+        if is_code:
+            try:
+                meant = unquote_to_bytes(mark).decode()
+            except UnicodeDecodeError as error:
+                raise Refusal("{codes} is not a character in UTF-8", place, codes=mark) from error
+            if not all(char.isprintable() or char in "\n\t\xa0" for char in meant):
+                raise Refusal("{codes} is a character that cannot be seen", place, codes=mark)
         kind = "code" if is_code else mark
         if kind not in seen_before and not is_whole:
             fault = findings.ENCODED_BY_HAND if is_code else findings.NOT_ENCODED
@@ -314,16 +297,6 @@ def _decoded(value: Text, key: str, told: Told) -> Text:
         letters += [*value.letters[done : code.start()], *(Letter(char, place, Quote.GIVEN) for char in meant)]
         done = code.end()
     return value.having([*letters, *value.letters[done:]])
-
-
-def _characters(codes: str, place: LinePlace) -> str:
-    try:
-        text = unquote_to_bytes(codes).decode()
-    except UnicodeDecodeError as error:
-        raise Refusal("{codes} is not a character in UTF-8", place, codes=codes) from error
-    if not all(char.isprintable() or char in "\n\t\xa0" for char in text):
-        raise Refusal("{codes} is a character that cannot be seen", place, codes=codes)
-    return text
 
 
 # ---- JSON --------------------------------------------------------------------------------------------------------
@@ -341,15 +314,6 @@ _PLAIN_NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?")
 _OF_IDS: Final = re.compile(r"(?:^|_)(?:id|pk|id_abonents)$")
 """Names of arguments that are ids."""
 _PLACEHOLDER: Final = re.compile(r"\{[^\W\d][\w ]*\}")
-
-
-def _fields(fields: Text | None) -> tuple[str, ...]:
-    if fields is None or not fields.letters:
-        return ()
-    names = _json(fields.plain, "fields", fields.at(0))
-    if not isinstance(names, list) or not all(isinstance(one, str) and re.fullmatch(r"\w+", one) for one in names):
-        raise Refusal('fields is not a list of names, as ["ip", "pull"] is one', fields.at(0))
-    return tuple(names)
 
 
 def _json(text: str, key: str, place: LinePlace) -> object:
@@ -376,27 +340,34 @@ def _json(text: str, key: str, place: LinePlace) -> object:
         raise Refusal("{key} is nested too deep", place, key=key) from error
 
 
-class _Arguments:
-    """The arguments of a step as JSON with placeholders.
+class _Writer:
+    """Writes the arguments of steps as JSON with placeholders.
 
-    `varying` are the names of those with a placeholder; the placeholders `untyped` stand outside of strings, and are
-    no ids. `secrets` are those whose values are left out; each has a placeholder of its own name.
+    `varying` are the names of those with a placeholder, each with the number of its step; the placeholders `untyped`
+    stand outside of strings, and are no ids. `secrets` are those whose values are left out; each has a placeholder of
+    its own name.
     """
 
-    def __init__(self, step: _Step, line: OneLiner, told: Told) -> None:
-        self.step, self.line, self.told = step, line, told
-        self.varying: set[str] = set()
+    def __init__(self, line: OneLiner, told: Told) -> None:
+        self.line, self.told = line, told
+        self.varying: list[tuple[int, str]] = []
         self.secrets: list[str] = []
         self.untyped: list[str] = []
-        self.holes = iter(step.arguments.holes)
-        self.key = ""
-        self.place = step.arguments.at(0)
-        self.text = self._written(step.arguments) if step.arguments.letters else ""
+        self.step = -1
+        self.method = self.key = ""
+        self.place = START
+        self.holes: Iterator[Letter] = iter(())
 
-    def _written(self, arguments: Text) -> str:
+    def written(self, method: str, entry: _Entry) -> str:
+        """The arguments of the next step, "" for none."""
+        arguments = entry.value
+        self.step, self.method, self.key, self.place = self.step + 1, method, "", arguments.at(0)
+        self.holes = iter(arguments.holes)
+        if not arguments.letters:
+            return ""
         plain = arguments.plain
-        if not isinstance(_json(plain, self.step.key, self.place), dict):
-            raise Refusal('{key} is not an object in braces, as {{"id": 5}} is one', self, key=self.step.key)
+        if not isinstance(_json(plain, entry.key, self.place), dict):
+            raise Refusal('{key} is not an object in braces, as {{"id": 5}} is one', entry.value.at(0), key=entry.key)
         written = ""
         around: list[tuple[str, LinePlace]] = []
         for piece in _PIECE.finditer(plain):
@@ -429,7 +400,7 @@ class _Arguments:
 
     def _bare(self, text: str) -> str:
         """A value without quotes: a word of JSON, a number, or a hole."""
-        is_amount = self.step.method not in _READS and self.key.casefold() in MONEY
+        is_amount = self.method not in _READS and self.key.casefold() in MONEY
         is_number = _PLAIN_NUMBER.fullmatch(text) is not None
         if text in ("true", "false", "null") or (is_number and not is_amount and "." not in text):
             return self._secret(alone=True) if is_number and is_secret(self.key) else text
@@ -455,9 +426,9 @@ class _Arguments:
         return f'"{{{self.key}}}"'
 
     def _placeholder(self, *, alone: bool = False) -> tuple[str, bool]:
-        hole = next(self.holes)
-        self.varying.add(self.key)
-        return f"{{{self.line.name_of(hole)}}}", self.line.is_text(hole, self.told, alone=alone)
+        self.varying.append((self.step, self.key))
+        name, is_text = self.line.placeholder(next(self.holes), self.told, alone=alone)
+        return f"{{{name}}}", is_text
 
 
 def _literal(text: str) -> str:
@@ -471,70 +442,66 @@ def _literal(text: str) -> str:
 _NUMBER: Final = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,20})?")
 
 
-@dataclass(frozen=True, slots=True)
-class JobForm:
-    """A job with values for all rows, and the columns of the others, each by the name of its parameter."""
+def job_form(call: TranslatedCall) -> tuple[dict[str, str], dict[str, str]] | None:
+    """The values for all rows with which the job makes the same call, and the columns of the others, by parameter.
 
-    spec: JobSpec
-    values: dict[str, str] = field(default_factory=dict)
-    columns: dict[str, str] = field(default_factory=dict)
-
-    def takes(self, mine: Template, theirs: Template) -> bool:
-        """Whether the job with these links makes a call; its values and columns are then known."""
-        if [one.method for one in mine.links] != [one.method for one in theirs.links]:
-            return False
-        if not all(map(self._link, mine.links, theirs.links)) or self.values.keys() & self.columns.keys():
-            return False
-        needed = {one.name for one in self.spec.parameters if one.default is None}
-        return needed <= self.values.keys() | self.columns.keys()
-
-    def _link(self, mine: Link, theirs: Link) -> bool:
-        for name in mine.arguments.keys() - theirs.arguments.keys():
-            # A comment that is not there is an empty one.
-            if not self.spec.comment or _placeholder(mine.arguments[name]) != self.spec.comment:
-                return False
-            self.values[self.spec.comment] = ""
-        return all(
-            name in mine.arguments and self._argument(mine.arguments[name], tree)
-            for name, tree in theirs.arguments.items()
-        )
-
-    def _argument(self, mine: Tree, theirs: Tree) -> bool:
-        name, column = _placeholder(mine), _placeholder(theirs)
-        if not name:
-            return not column and str(mine) == str(theirs) and isinstance(mine, bool) == isinstance(theirs, bool)
-        parameter = next(one for one in self.spec.parameters if one.name == name)
-        if column:
-            return parameter.columns is not None and self.columns.setdefault(name, column) == column
-        text = str(theirs)
-        if not isinstance(theirs, str | int) or isinstance(theirs, bool) or parameter.secret:
-            return False
-        if not (text or parameter.has_default) or (parameter.choices and text not in parameter.choices):
-            return False
-        try:
-            read = parameter.parse(text)
-        except ValueError:
-            return False
-        # The job sends the text as it stands in the call: as the same text, or the same amount.
-        numbers = _NUMBER.fullmatch(read) and _NUMBER.fullmatch(text)
-        is_same = read == text or (numbers and Decimal(read) == Decimal(text))
-        return bool(is_same) and self.values.setdefault(name, text) == text
-
-
-def job_form(call: TranslatedCall) -> JobForm | None:
-    """The job that makes the same call with the same values; None where it does something else, or gives less."""
+    None where the job does something else, or gives less.
+    """
     spec = call.job
     if spec is None or spec.then is not None or call.template.fields != spec.fields:
         return None
-    defaults = {one.name: one.default or "" for one in spec.parameters}
+    defaults = {one.name: one.default for one in spec.parameters}
     for choice in spec.choices:
-        form = JobForm(spec)
-        if form.takes(spec.template({**defaults, **choice}), call.template):
+        values: dict[str, str] = {}
+        columns: dict[str, str] = {}
+        mine = spec.template({**{name: text or "" for name, text in defaults.items()}, **choice})
+        is_same = mine.methods == call.template.methods and all(
+            _gives(spec, name, (link.arguments, other.arguments), values, columns)
+            for link, other in zip(mine.links, call.template.links, strict=True)
+            for name in {**link.arguments, **other.arguments}
+        )
+        needed = {name for name, text in defaults.items() if text is None}
+        if is_same and not values.keys() & columns.keys() and needed <= values.keys() | columns.keys():
             # What is the default need not be said, but for a choice, since the call says it.
-            by_default = {one.name: one.default for one in spec.parameters}
-            values = {name: text for name, text in form.values.items() if text != by_default[name]}
-            return JobForm(spec, {**values, **choice}, form.columns)
+            return {**{name: text for name, text in values.items() if text != defaults[name]}, **choice}, columns
     return None
+
+
+def _gives(
+    spec: JobSpec,
+    argument: str,
+    links: tuple[Mapping[str, Tree], Mapping[str, Tree]],
+    values: dict[str, str],
+    columns: dict[str, str],
+) -> bool:
+    """Whether a link of the job gives an argument as a link of the call does; its value or column is then known."""
+    if argument not in links[0]:
+        return False
+    mine = links[0][argument]
+    name = _placeholder(mine)
+    if argument not in links[1]:
+        # A comment that is not there is an empty one.
+        return bool(spec.comment) and name == spec.comment and values.setdefault(name, "") == ""
+    theirs = links[1][argument]
+    column = _placeholder(theirs)
+    if not name:
+        return not column and str(mine) == str(theirs) and isinstance(mine, bool) == isinstance(theirs, bool)
+    parameter = next(one for one in spec.parameters if one.name == name)
+    if column:
+        return parameter.columns is not None and columns.setdefault(name, column) == column
+    text = str(theirs)
+    if not isinstance(theirs, str | int) or isinstance(theirs, bool) or parameter.secret:
+        return False
+    if not (text or parameter.has_default) or (parameter.choices and text not in parameter.choices):
+        return False
+    try:
+        read = parameter.parse(text)
+    except ValueError:
+        return False
+    # The job sends the text as it stands in the call: as the same text, or the same amount.
+    numbers = _NUMBER.fullmatch(read) and _NUMBER.fullmatch(text)
+    is_same = read == text or (numbers and Decimal(read) == Decimal(text))
+    return bool(is_same) and values.setdefault(name, text) == text
 
 
 def _placeholder(value: Tree) -> str:

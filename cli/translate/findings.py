@@ -82,7 +82,6 @@ class Told:
     notes: list[Said] = field(default_factory=list)
 
     def fault(self, fault: Fault, part: Part, **words: Given) -> None:
-        """Add a fault of a part, its templates filled with words of the line."""
         sentences = (_about(part, one, words) for one in (fault.what, fault.today, fault.instead))
         self.faults.append(Finding(part.place, fault.kind, *sentences))
 
@@ -99,7 +98,6 @@ class Unfinished(Refusal):
 
 
 def named(text: str) -> str:
-    """A word of the line as sentences show it."""
     return printable(text.replace(HOLE, "$…"), _LONGEST_NAME)
 
 

@@ -11,22 +11,27 @@ from typing import Final, TypeAlias
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings
 from cli.translate.findings import HOLE, LinePlace, Refusal, Told
-from cli.translate.options import AWK, ISQL, LEFT_OUT, PARALLEL, SHOWN, XARGS, OptionTable, options_of
 from cli.translate.shell import (
     ASSIGNMENT,
+    AWK,
     AWKS,
+    ISQL,
+    LEFT_OUT,
     NEWLINE,
     NOT_TRANSLATED,
+    PARALLEL,
+    SHOWN,
     TEXT_TOOLS,
+    XARGS,
     Command,
     Letter,
     Pipeline,
     Quote,
-    Redirect,
     Taking,
     Text,
     joined,
-    lex_again,
+    lex,
+    options_of,
     parse,
 )
 from texts.remedies import PROGRAM
@@ -112,23 +117,35 @@ _QUITS: Final = re.compile(r";\s*(?:quit|exit)\s*;?\s*$", re.IGNORECASE)
 
 
 def _rows_of(before: Sequence[Command], reads: Command, taking: Taking) -> Rows:
-    """The rows that a pipe or a redirection feeds into a command."""
     if len(reads.inputs) > 1 or (reads.inputs and before):
         raise Refusal(_TWO_SOURCES, reads.inputs[-1][0])
     rows = Rows(taking, reads.place, tuple(before[1:]))
-    if reads.inputs:
-        return _redirected(rows, reads.inputs[0])
-    if not before:
-        raise Refusal("nothing is piped into this loop; {forms}", reads, forms=FORMS)
-    if any(stage.label for stage in before):
-        raise Refusal("a loop that feeds another is not translated", before[0])
-    first = before[0]
-    if not first.arguments and first.inputs and first.program in ("", "cat"):
-        return _redirected(rows, first.inputs[0])
-    if first.program in PRINTERS and first.arguments:
+    redirects, text = reads.inputs, None
+    first = before[0] if before else reads
+    if not redirects:
+        if not before:
+            raise Refusal("nothing is piped into this loop; {forms}", reads, forms=FORMS)
+        if any(stage.label for stage in before):
+            raise Refusal("a loop that feeds another is not translated", first)
+        if not first.arguments and first.program in ("", "cat"):
+            redirects = first.inputs[:1]
+    if redirects:
+        (operator, text), *_ = redirects
+        if operator.symbol == "<":
+            within = next((one for one in text.letters if one.tokens is not None), None)
+            if within is None:
+                return replace(rows, file=text)
+            found = rows_within(within, taking)
+            return replace(found, filters=(*found.filters, *rows.filters), place=rows.place)
+    elif first.program in PRINTERS and first.arguments:
         if first.program == "printf" or first.redirects or any(one.startswith("-") for one in first.arguments):
             raise Refusal("what this {program} prints is not read: write the lines as <<END … END", first)
-        return _written(rows, joined(first.words[1:]).stripped())
+        text = joined(first.words[1:]).stripped()
+    if text is not None:
+        # Rows that stand in the line, or the select that stands there for an isql.
+        if rows.filters and rows.filters[0].program in _ISQLS:
+            return replace(rows, sql=_select(rows.filters[0], text), filters=rows.filters[1:])
+        return replace(rows, texts=(text,))
     if first.program in _ISQLS:
         return replace(rows, sql=_select(first, None))
     if first.program not in TEXT_TOOLS:
@@ -138,38 +155,17 @@ def _rows_of(before: Sequence[Command], reads: Command, taking: Taking) -> Rows:
 
 
 def rows_within(command: Letter, taking: Taking) -> Rows:
-    """The rows that the command within `$(…)` prints."""
     return _rows_of(stages_within(command), Command((), (), command.place), taking)
 
 
 def stages_within(command: Letter) -> tuple[Command, ...]:
-    """The stages of the one pipeline within `$(…)`."""
     pipelines = parse(command.tokens or ())
     if len(pipelines) != 1 or pipelines[0].following:
         raise Refusal("what is read within $(…) is one command, or one pipe", command)
     return pipelines[0].stages
 
 
-def _redirected(rows: Rows, redirect: Redirect) -> Rows:
-    operator, target = redirect
-    if operator.symbol != "<":
-        return _written(rows, target)
-    within = next((one for one in target.letters if one.tokens is not None), None)
-    if within is None:
-        return replace(rows, file=target)
-    found = rows_within(within, rows.taking)
-    return replace(found, filters=(*found.filters, *rows.filters), place=rows.place)
-
-
-def _written(rows: Rows, text: Text) -> Rows:
-    """Rows that stand in the line, or the select that stands there for an isql."""
-    if rows.filters and rows.filters[0].program in _ISQLS:
-        return replace(rows, sql=_select(rows.filters[0], text), filters=rows.filters[1:])
-    return replace(rows, texts=(text,))
-
-
 def _select(command: Command, sql: Text | None) -> Text:
-    """The select that a sqlexec has as its word, or that is fed to an isql."""
     if command.program == "sqlexec" and sql is None:
         if command.redirects or len(command.arguments) != 1:
             raise Refusal('sqlexec is read with one text behind it, the SQL: sqlexec "select …"', command)
@@ -261,7 +257,8 @@ Spread: TypeAlias = tuple[Command, Rows]
 
 
 def _read_xargs(before: Sequence[Command], command: Command, told: Told) -> Spread:
-    options, words = _spreading(command, XARGS, told)
+    found, words = options_of(command, XARGS, told, stops=True)
+    options = {option.means: value for option, value in found}
     mark = options.get("mark")
     if "delimiter" in options and options["delimiter"].plain not in ("\\n", NEWLINE):
         raise Refusal("xargs is read where each line is one value", options["delimiter"])
@@ -274,11 +271,13 @@ def _read_xargs(before: Sequence[Command], command: Command, told: Told) -> Spre
         marks = re.compile(f"({re.escape(mark.plain)})")
         call = call.having(_replaced(word, marks, "xargs", told) for word in call.words)
     taking = Taking((_VALUE,), NEWLINE if mark else "", by_words=mark is None)
-    return _spread(before, command, call, Rows(taking, command.place, file=options.get("file")))
+    rows = Rows(taking, command.place, file=options.get("file"))
+    return _spread(before, command, call, rows, options.get("several"))
 
 
 def _read_parallel(before: Sequence[Command], command: Command, told: Told) -> Spread:
-    options, words = _spreading(command, PARALLEL, told)
+    found, words = options_of(command, PARALLEL, told, stops=True)
+    options = {option.means: value for option, value in found}
     at = next((at for at, word in enumerate(words) if word.plain in _LISTS), len(words))
     behind, is_list = words[at + 1 :], at < len(words) and words[at].plain == ":::"
     files = [*([] if is_list else behind), *([options["file"]] if "file" in options else [])]
@@ -300,22 +299,19 @@ def _read_parallel(before: Sequence[Command], command: Command, told: Told) -> S
     call = call.having(_replaced(word, marks, "parallel", told, alone=columns == 1) for word in call.words)
     taking = Taking(_values(columns), cut_at, is_open=cut_at != NEWLINE)
     texts, file = behind if is_list else (), files[0] if files else None
-    return _spread(before, command, call, Rows(taking, command.place, texts=texts, are_words=True, file=file))
+    rows = Rows(taking, command.place, texts=texts, are_words=True, file=file)
+    return _spread(before, command, call, rows, options.get("several"))
 
 
 def _values(columns: int) -> tuple[str, ...]:
     return (_VALUE,) if columns == 1 else tuple(_OF_COLUMN.format(number) for number in range(1, columns + 1))
 
 
-def _spreading(command: Command, table: OptionTable, told: Told) -> tuple[dict[str, Text], list[Text]]:
-    found, words = options_of(command, table, told, stops=True)
-    options = {option.means: value for option, value in found}
-    if "several" in options and options["several"].plain != "1":
-        raise Refusal("several values go into one call, and a run makes one for each row", options["several"])
-    return options, words
-
-
-def _spread(before: Sequence[Command], command: Command, call: Command, rows: Rows) -> Spread:
+def _spread(
+    before: Sequence[Command], command: Command, call: Command, rows: Rows, at_once: Text | None = None
+) -> Spread:
+    if at_once and at_once.plain != "1":
+        raise Refusal("several values go into one call, and a run makes one for each row", at_once)
     if call.program not in CALLERS:
         raise _not_understood(call)
     if not any(letter.name.startswith("{") for word in call.words for letter in word.holes):
@@ -359,10 +355,9 @@ def _as_called(command: Command, told: Told, *, quoted: bool) -> Command:
 
 
 def _command_of(text: Text, place: LinePlace) -> Command:
-    """The one curl or wget that a second shell reads in a text."""
     if any(not letter.name.startswith("{") for letter in text.holes):
         raise Refusal("a variable stands in words that a second shell reads: write its value into the line", place)
-    pipelines = parse(lex_again(text))
+    pipelines = parse(lex(text, Told()))
     command = pipelines[0].alone if len(pipelines) == 1 else None
     if command is None or command.program not in CALLERS:
         raise Refusal("what a second shell does is read where it is one curl, and this is something else", place)
@@ -448,11 +443,21 @@ def _printed_text(program: Text, found: re.Match[str], variables: Sequence[str])
         else:
             text = program[part.start("text") :]
             parts[-1] += [_decoded(code, text) for code in _AWK_CODE.finditer(part["text"])]
-    if found["how"] == "printf":
-        return program.having(_formatted(parts[0], parts[1:], program))
     if found["how"] == "system" and len(parts) > 1:
         raise Refusal(_NO_PROGRAM, program)
-    return joined([program.having(part) for part in parts])
+    if found["how"] != "printf":
+        return joined([program.having(part) for part in parts])
+    letters: list[Letter] = []
+    values, rest = iter(parts[1:]), iter(parts[0])
+    for letter in rest:
+        code = next(rest, letter).char if letter.char == "%" else ""
+        value = next(values, None) if code == "s" else [letter]
+        if code not in ("", "%", "s") or value is None:
+            raise Refusal(_NO_FORMAT, letter)
+        letters += value
+    if not letters or letters[-1].char != NEWLINE or next(values, None) is not None:
+        raise Refusal(_NO_FORMAT, program)
+    return program.having(letters[:-1])
 
 
 def _decoded(code: re.Match[str], text: Text) -> Letter:
@@ -464,20 +469,6 @@ def _decoded(code: re.Match[str], text: Text) -> Letter:
     return letter._replace(char=_AWK_CODES[code["char"]]) if code["char"] else letter
 
 
-def _formatted(text: Sequence[Letter], values: Sequence[Sequence[Letter]], program: Text) -> list[Letter]:
-    letters: list[Letter] = []
-    following, rest = iter(values), iter(text)
-    for letter in rest:
-        code = next(rest, letter).char if letter.char == "%" else ""
-        value = next(following, None) if code == "s" else [letter]
-        if code not in ("", "%", "s") or value is None:
-            raise Refusal(_NO_FORMAT, letter)
-        letters += value
-    if not letters or letters[-1].char != NEWLINE or next(following, None) is not None:
-        raise Refusal(_NO_FORMAT, program)
-    return letters[:-1]
-
-
 ENDS: Final[Mapping[str, Callable[[Sequence[Command], Command, Told], Spread]]] = {
     "xargs": _read_xargs,
     "parallel": _read_parallel,
@@ -487,7 +478,6 @@ ENDS: Final[Mapping[str, Callable[[Sequence[Command], Command, Told], Spread]]] 
 
 
 def read_loop(before: Sequence[Command], loop: Command, taking: Taking) -> Rows:
-    """The rows of a `while` or a `for`."""
     if not loop.words:
         return _rows_of(before, loop, taking)
     for stage in before:

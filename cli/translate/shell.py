@@ -1,4 +1,4 @@
-"""A shell line as bash reads it: words, each character with its quoting and place, then commands, pipes and loops.
+"""A shell line as bash reads it: words, each character with its quoting and place; commands, pipes, loops, options.
 
 Nothing is run or expanded: a variable stays a variable, and a command within `$(…)` its words. A line with an
 unbalanced quote, which bash rejects, is read as most likely intended, with a finding.
@@ -6,7 +6,7 @@ unbalanced quote, which bash rejects, is read as most likely intended, with a fi
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final, NamedTuple, TypeAlias
@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, TypeAlias
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings
 from cli.translate.findings import HOLE, START, LinePlace, Refusal, Told, Unfinished
-from texts.said import said, wording
+from texts.said import Said, said, wording
 
 NEWLINE: Final = "\n"
 """The operator at the end of a line."""
@@ -51,7 +51,6 @@ class Text:
 
     @property
     def holes(self) -> list[Letter]:
-        """What is not known, in order."""
         return [letter for letter in self.letters if letter.char == HOLE]
 
     def __getitem__(self, part: slice) -> "Text":
@@ -65,7 +64,6 @@ class Text:
         return Text(tuple(letters), self.place)
 
     def stripped(self) -> "Text":
-        """The text without surrounding white space."""
         seen = self.plain
         start = len(seen) - len(seen.lstrip())
         return self[start : max(start, len(seen.rstrip()))]
@@ -93,11 +91,13 @@ Token: TypeAlias = Text | Operator
 # ---- words -------------------------------------------------------------------------------------------------------
 
 
-def lex(line: str, told: Told, start: LinePlace = START) -> tuple[Token, ...]:
-    """The words and operators of a line that begins at `start`; faults of its quotes are told.
+def lex(line: str | Text, told: Told, start: LinePlace = START) -> tuple[Token, ...]:
+    """The words and operators of a line that begins at `start`, or that another shell makes of a text.
 
-    Raises `Unfinished` for what the line does not end.
+    Faults of its quotes are told. Raises `Unfinished` for what the line does not end.
     """
+    if isinstance(line, Text):
+        return _Lexer(line.letters, told).tokens()
     letters: list[Letter] = []
     place, foreign = start, None
     for char in line:
@@ -112,15 +112,9 @@ def lex(line: str, told: Told, start: LinePlace = START) -> tuple[Token, ...]:
     return _Lexer(letters, told).tokens()
 
 
-def lex_again(text: Text) -> tuple[Token, ...]:
-    """The tokens that another shell makes of a text, as that of `sh -c`."""
-    return _Lexer(text.letters, Told()).tokens()
-
-
 _BLANK: Final = re.compile(r"[ \t]+|\\\n|#[^\n]*")
 _OPERATOR: Final = re.compile(r"\n|\|\||\|&|\||;;|;|&&|&>>|&>|&|\(|\)|[0-9]*(?:<<<|<<-|<<|<&|<>|<|>>|>&|>\||>)")
 _ENDS_WORD: Final = frozenset(" \t\n|&;()<>")
-_UNQUOTED: Final = re.compile(r"""[^ \t\n|&;()<>'"\\$`]+""")
 _VARIABLE: Final = re.compile(
     r"\$(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-])|\{(?P<braced>[A-Za-z_]\w*)\})", re.ASCII
 )
@@ -187,52 +181,61 @@ class _Lexer:
 
     def _take_heredocs(self, heredocs: Sequence[tuple[int, Operator]], found: list[Token]) -> None:
         for at, operator in heredocs:
-            end = found[at] if at < len(found) else None
-            if not isinstance(end, Text):
+            word = found[at] if at < len(found) else None
+            if not isinstance(word, Text):
                 raise Refusal("`{symbol}` names no end of its lines", operator)
-            is_literal = any(letter.quote is not Quote.NONE for letter in end.letters)
-            found[at] = end.having(self._lines_until(end.plain, operator, is_literal=is_literal))
-
-    def _lines_until(self, end: str, operator: Operator, *, is_literal: bool) -> list[Letter]:
-        letters: list[Letter] = []
-        while self.at < len(self.line):
-            stop = self.line.find(NEWLINE, self.at) % (len(self.line) + 1)
-            if operator.symbol == "<<-":
-                self.at = stop - len(self.line[self.at : stop].lstrip("\t"))
-            if self.line[self.at : stop] == end:
-                self.at = stop
-                return letters
-            if not is_literal and "\\" in self.line[self.at : stop]:
-                raise Refusal("a backslash stands here: quote the end of the lines, '{end}'", self._place(), end=end)
-            stop = min(stop + 1, len(self.line))
-            letters += self._taken(stop, Quote.SINGLE) if is_literal else self._expanded(stop)
-        raise Unfinished("the lines behind `{symbol}` have no {end} at their end", operator, end=end)
+            end, is_literal = word.plain, any(letter.quote is not Quote.NONE for letter in word.letters)
+            letters: list[Letter] = []
+            while True:
+                if self.at >= len(self.line):
+                    raise Unfinished("the lines behind `{symbol}` have no {end} at their end", operator, end=end)
+                stop = self.line.find(NEWLINE, self.at) % (len(self.line) + 1)
+                if operator.symbol == "<<-":
+                    self.at = stop - len(self.line[self.at : stop].lstrip("\t"))
+                written = self.line[self.at : stop]
+                if written == end:
+                    self.at = stop
+                    break
+                if not is_literal and "\\" in written:
+                    raise Refusal(
+                        "a backslash stands here: quote the end of the lines, '{end}'", self._place(), end=end
+                    )
+                stop = min(stop + 1, len(self.line))
+                letters += self._taken(stop, Quote.SINGLE) if is_literal else self._expanded(Quote.DOUBLE, stop)
+            found[at] = word.having(letters)
 
     def _word(self) -> Text:
-        start, place = self.at, self._place()
-        self.closed = -1
-        letters: list[Letter] = []
-        while self.at < len(self.line) and self.line[self.at] not in _ENDS_WORD:
-            if unquoted := _UNQUOTED.match(self.line, self.at):
-                letters += self._taken(unquoted.end(), Quote.NONE)
-            elif self.line[self.at] == "\\":
-                letters += self._backslash()
-            elif self.line[self.at] in "$`":
-                letters += self._dollar(Quote.NONE)
-            else:
-                letters += self._quoted(self.line[self.at])
-        return Text(tuple(letters), place, self._with_quotes(start))
+        start, place, self.closed = self.at, self._place(), -1
+        letters = self._expanded(Quote.NONE, len(self.line), _ENDS_WORD)
+        # With its inner quotes, if it begins and ends with the same quote and contains more of them.
+        inner, quote = _Lexer(self.letters[start + 1 : self.at - 1], Told(), self.depth), self.line[start]
+        if quote not in "'\"" or self.line[self.at - 1] != quote or quote not in inner.line:
+            return Text(tuple(letters), place)
+        try:
+            kept = inner._expanded(Quote.DOUBLE, len(inner.line))
+        except CommandRefused:
+            return Text(tuple(letters), place)
+        doubled = tuple(one._replace(char='"') if one.char == quote == "'" else one for one in kept)
+        return Text(tuple(letters), place, Text(doubled, place))
 
     def _quoted(self, quote: str) -> list[Letter]:
         start, place = self.at, self._place()
         self.at += 1
-        if self._is_stray(quote, start):
-            self.told.fault(findings.QUOTE_TOO_MANY, place, quote=quote)
-            return []
+        # A quote directly after a closing one is a typing error: no string begins so.
+        if (
+            self.closed == start
+            and self.line[start - 1] == quote
+            and self.line[self.at : self.at + 1].strip(";\n\t ") == ""
+        ):
+            while start < len(self.line) and (found := _CLOSED.match(self.line, start)):
+                start = found.end()
+            if start < len(self.line):
+                self.told.fault(findings.QUOTE_TOO_MANY, place, quote=quote)
+                return []
         if quote == "'":
             letters = self._taken(self.line.find(quote, self.at) % (len(self.line) + 1), Quote.SINGLE)
         else:
-            letters = self._expanded(len(self.line), quote)
+            letters = self._expanded(Quote.DOUBLE, len(self.line), quote)
         if self.at == len(self.line):
             self.told.fault(findings.QUOTE_NOT_CLOSED, place, quote=quote)
             while letters and letters[-1].char.isspace():
@@ -240,26 +243,22 @@ class _Lexer:
         self.at = self.closed = min(self.at + 1, len(self.line))
         return letters
 
-    def _is_stray(self, quote: str, start: int) -> bool:
-        """Whether a quote directly after a closing one is a typing error: no string begins so."""
-        if self.closed != start or self.line[start - 1] != quote:
-            return False
-        if self.line[start + 1 : start + 2] not in ("", *" \t\n;"):
-            return False
-        while start < len(self.line) and (found := _CLOSED.match(self.line, start)):
-            start = found.end()
-        return start < len(self.line)
-
-    def _expanded(self, stop: int, closing: str = "") -> list[Letter]:
-        """The letters of a text in double quotes or of a heredoc, to before `stop` or the closing quote."""
+    def _expanded(self, quote: Quote, stop: int, ends: Collection[str] = ()) -> list[Letter]:
+        """The letters of a word, of a text in double quotes or of a heredoc, to before `stop` or what ends it."""
         letters: list[Letter] = []
-        while self.at < stop and self.line[self.at] != closing:
-            if self.line[self.at] in "$`":
-                letters += self._dollar(Quote.DOUBLE, letters)
-            elif self.line[self.at] == "\\" and self.line[self.at + 1 : stop][:1] in _ESCAPED_IN_DOUBLE:
-                letters += self._backslash()
+        while self.at < stop and (char := self.line[self.at]) not in ends:
+            following = self.line[self.at + 1 : stop][:1]
+            if char in "$`":
+                letters += self._dollar(quote, letters)
+            elif char == "\\" and (quote is Quote.NONE or following in _ESCAPED_IN_DOUBLE):
+                # Nothing at the end of a line, where it joins two lines.
+                if following != NEWLINE:
+                    letters.append(Letter(following or "\\", self._place(), Quote.ESCAPED))
+                self.at += 1 + len(following)
+            elif char in "'\"" and quote is Quote.NONE:
+                letters += self._quoted(char)
             else:
-                letters += self._taken(self.at + 1, Quote.DOUBLE)
+                letters += self._taken(self.at + 1, quote)
         return letters
 
     def _taken(self, end: int, quote: Quote) -> list[Letter]:
@@ -267,17 +266,11 @@ class _Lexer:
         self.at = end
         return letters
 
-    def _backslash(self) -> list[Letter]:
-        """A backslash and the character it quotes; nothing at the end of a line, where it joins two lines."""
-        place, following = self._place(), self.line[self.at + 1 : self.at + 2]
-        self.at += 1 + len(following)
-        return [] if following == NEWLINE else [Letter(following or "\\", place, Quote.ESCAPED)]
-
-    def _dollar(self, quote: Quote, before: Sequence[Letter] = ()) -> list[Letter]:
+    def _dollar(self, quote: Quote, before: Sequence[Letter]) -> list[Letter]:
         place = self._place()
         if found := _VARIABLE.match(self.line, self.at):
             name = found["name"] or found["braced"]
-            if "".join(letter.char for letter in before[-3:]).casefold() in _SYSTEM_TABLES:
+            if quote is Quote.DOUBLE and "".join([one.char for one in before[-3:]]).casefold() in _SYSTEM_TABLES:
                 self.told.fault(findings.DOLLAR_EATEN, place, name=name)
                 return self._taken(found.end(), quote)
             self.at = found.end()
@@ -311,18 +304,6 @@ class _Lexer:
             tokens = self.tokens(within=place)
             self.depth -= 1
         return Letter(HOLE, place, quote, tokens=tokens)
-
-    def _with_quotes(self, start: int) -> Text | None:
-        """The word with its inner quotes, if it begins and ends with the same quote and contains more of them."""
-        inner, quote = _Lexer(self.letters[start + 1 : self.at - 1], Told(), self.depth), self.line[start]
-        if quote not in "'\"" or self.line[self.at - 1] != quote or quote not in inner.line:
-            return None
-        try:
-            letters = inner._expanded(len(inner.line))
-        except CommandRefused:
-            return None
-        doubled = tuple(one._replace(char='"') if one.char == quote == "'" else one for one in letters)
-        return Text(doubled, self.letters[start].place)
 
     def _place(self) -> LinePlace:
         return self.letters[self.at].place
@@ -408,7 +389,6 @@ class Command:
 
     @property
     def arguments(self) -> list[str]:
-        """The words behind its name as strings."""
         return [word.plain for word in self.words[1:]]
 
     @property
@@ -563,7 +543,32 @@ class _Parser:
         begins = self.next.place
         items: tuple[Text, ...] = ()
         if keyword.plain == "while":
-            taking = self._taking(self._command())
+            command = self._command()
+            read = list(command.words)
+            delimiter = ""
+            if read and read[0].plain.startswith("IFS="):
+                ifs = read.pop(0)
+                delimiter = ifs.plain.removeprefix("IFS=") or NEWLINE
+                if " " in delimiter and not delimiter.strip(" \t\n"):
+                    delimiter = ""
+                elif delimiter != NEWLINE and (
+                    ifs.holes or len(delimiter) != 1 or delimiter in "\"'\\" or delimiter.isalnum()
+                ):
+                    raise Refusal("the IFS of a loop is read as one character, as IFS=';'", ifs)
+            if not read or read[0].plain != "read" or command.redirects:
+                raise Refusal(_OTHER_CONDITION, command)
+            names = tuple(_variable(word) for word in read[1:] if word.plain != "-r") or ("REPLY",)
+            if delimiter == NEWLINE and len(names) > 1:
+                raise Refusal("nothing takes the line apart: IFS is empty, or a line end", read[2])
+            loses_last = not self._taken("||")
+            if not loses_last:
+                # `|| [ -n "$name" ]` takes a last line without a line end as well.
+                other = self._command()
+                tested, when = _tested(other)
+                if when != "||" or not tested or tested.name not in names:
+                    raise Refusal(_OTHER_CONDITION, other)
+            keeps_backslashes = any(word.plain == "-r" for word in read)
+            taking = Taking(names, delimiter, keeps_backslashes=keeps_backslashes, loses_last=loses_last)
         else:
             match self._command() if isinstance(self.next, Text) else None:
                 case Command((name, within, *others), ()) if others and within.is_bare("in"):
@@ -579,25 +584,6 @@ class _Parser:
             raise Refusal("{word} behind `done` is not understood", word, word=word.plain)
         self.in_loop = False
         return Command(items, redirects, keyword.place, said("a loop"), taking, body=tuple(body))
-
-    def _taking(self, command: Command) -> Taking:
-        """What the condition of a loop reads. Raises `CommandRefused` for any condition but a `read`."""
-        words = list(command.words)
-        delimiter = _delimiter(words.pop(0)) if words and words[0].plain.startswith("IFS=") else ""
-        if not words or words[0].plain != "read" or command.redirects:
-            raise Refusal(_OTHER_CONDITION, command)
-        names = tuple(_variable(word) for word in words[1:] if word.plain != "-r") or ("REPLY",)
-        if delimiter == NEWLINE and len(names) > 1:
-            raise Refusal("nothing takes the line apart: IFS is empty, or a line end", words[2])
-        loses_last = not self._taken("||")
-        if not loses_last:
-            # `|| [ -n "$name" ]` takes a last line without a line end as well.
-            other = self._command()
-            tested, when = _tested(other)
-            if when != "||" or not tested or tested.name not in names:
-                raise Refusal(_OTHER_CONDITION, other)
-        keeps_backslashes = any(word.plain == "-r" for word in words)
-        return Taking(names, delimiter, keeps_backslashes=keeps_backslashes, loses_last=loses_last)
 
     def _expect(self, keyword: str, loop: LinePlace) -> None:
         if not self._bare(keyword):
@@ -636,13 +622,142 @@ def _variable(word: Text) -> str:
     return word.plain
 
 
-def _delimiter(word: Text) -> str:
-    """The one character of an IFS, "" for white space, a line end for none. Raises `CommandRefused` for more."""
-    value = word.plain.removeprefix("IFS=")
-    if value in ("", NEWLINE):
-        return NEWLINE
-    if " " in value and not value.strip(" \t\n"):
-        return ""
-    if word.holes or len(value) != 1 or value in "\"'\\" or value.isalnum():
-        raise Refusal("the IFS of a loop is read as one character, as IFS=';'", word)
-    return value
+# ---- options: a table for each program, by what an option means, and one reader for all ---------------------------
+
+LEFT_OUT: Final = wording("{option} is left out: {why}")
+
+
+class Option(NamedTuple):
+    """An option by its long name; a sentence as its meaning says why it is left out, "" passes over it."""
+
+    name: str
+    means: str
+    takes: str
+
+
+OptionTable = Mapping[str, Option]
+
+
+def _table(*rows: tuple[str, str]) -> OptionTable:
+    """A table of rows: a meaning, and its options; `=` marks one with a value, `?` one whose value is attached."""
+    found: dict[str, Option] = {}
+    for means, options in rows:
+        for option in options.split():
+            names = option.rstrip("=?").split("/")
+            for name in names:
+                found[name] = Option(names[-1], means, option[len("/".join(names)) :])
+    return found
+
+
+_CREDENTIALS: Final = said("credentials belong into the settings")
+_TIMEOUT: Final = said("--timeout says how long an answer may take")
+_TRIED_AGAIN: Final = said("what was provably not done is tried again by itself")
+_CERTIFICATE: Final = said("the certificate of an https address is checked")
+_DIRECTLY: Final = said("the address of the settings is called directly")
+_RATE: Final = said("--rate paces the run")
+_IN_FLIGHT: Final = said("--in-flight says how many calls go at a time")
+SHOWN: Final = said("the run shows its progress and keeps each row")
+
+CURL: Final = _table(
+    ("data", "-d/--data= --data-ascii= --data-binary="),
+    ("raw", "--data-raw="),
+    ("encoded", "--data-urlencode="),
+    ("method", "-X/--request="),
+    ("header", "-H/--header="),
+    ("url", "--url="),
+    ("get", "-G/--get"),
+    (_CREDENTIALS, "-u/--user= -b/--cookie="),
+    (_TIMEOUT, "-m/--max-time= --connect-timeout="),
+    (_TRIED_AGAIN, "--retry= --retry-delay="),
+    (_DIRECTLY, "-x/--proxy="),
+    (_CERTIFICATE, "-k/--insecure"),
+    (said("a call that is sent elsewhere is not followed: it might be done twice"), "-L/--location"),
+    ("", "-D/--dump-header= -o/--output= -w/--write-out= -A/--user-agent= -e/--referer="),
+    ("", "-s/--silent -S/--show-error -i/--include -v/--verbose -f/--fail --fail-with-body -g/--globoff"),
+    ("", "-N/--no-buffer -4/--ipv4 -6/--ipv6 --compressed --no-progress-meter --progress-bar"),
+)
+WGET: Final = _table(
+    ("raw", "--post-data= --body-data="),
+    ("method", "--method="),
+    ("header", "--header="),
+    (_CREDENTIALS, "--user= --password= --http-user= --http-password="),
+    (_TIMEOUT, "-T/--timeout= --read-timeout= --connect-timeout="),
+    (_TRIED_AGAIN, "-t/--tries= --waitretry="),
+    (_RATE, "-w/--wait="),
+    (_DIRECTLY, "--no-proxy"),
+    (_CERTIFICATE, "--no-check-certificate"),
+    ("", "-O/--output-document= -o/--output-file= -a/--append-output= -U/--user-agent= --referer="),
+    ("", "-q/--quiet -v/--verbose -nv/--no-verbose -S/--server-response -4/--inet4-only -6/--inet6-only"),
+    ("", "--content-on-error --no-cache"),
+)
+XARGS: Final = _table(
+    ("mark", "-I= -i? --replace?"),
+    ("several", "-n/--max-args= -L="),
+    ("file", "-a/--arg-file="),
+    ("delimiter", "-d/--delimiter="),
+    (_IN_FLIGHT, "-P= --max-procs="),
+    ("", "-t --verbose -r --no-run-if-empty -x"),
+)
+PARALLEL: Final = _table(
+    ("several", "-n= -N= --max-args= -L="),
+    ("file", "-a/--arg-file="),
+    ("cells", "-C/--colsep="),
+    ("quoted", "-q/--quote"),
+    (_IN_FLIGHT, "-j= -P= --jobs= --max-procs="),
+    (_RATE, "--delay="),
+    (_TRIED_AGAIN, "--retries="),
+    (_TIMEOUT, "--timeout="),
+    (said("--stop-after-errors says when the run stops"), "--halt="),
+    (SHOWN, "--joblog= --bar --eta --progress"),
+    ("", "-k --keep-order -u --ungroup --lb --line-buffer --will-cite --tag -r"),
+)
+AWK: Final = _table(("delimiter", "-F/--field-separator="))
+ISQL: Final = _table(("", "-u= -user= -p= -pass= -password= -ch= -charset= -r= -role= -q -quiet -b -bail -nod -now"))
+
+
+def options_of(
+    command: Command, table: OptionTable, told: Told, *, joins: bool = True, stops: bool = False
+) -> tuple[list[tuple[Option, Text]], list[Text]]:
+    """The options of a command that mean something, each with its value, and its other words.
+
+    An option without a value has itself as one. With `joins` a long option and its value may be one word, with =
+    between them; with `stops` the first other word ends the options. Raises `CommandRefused` for an unknown option.
+    """
+    found: list[tuple[Option, Text]] = []
+    rest: list[Text] = []
+    words = iter(command.words[1:])
+    for word in words:
+        if not word.plain.startswith("-") or word.plain == "-":
+            rest += [word, *words] if stops else [word]
+            continue
+        for name, attached in _names(word, table):
+            option = table.get(name)
+            is_joined = attached is not None and name.startswith("--")
+            if option is None or (attached and not option.takes) or (is_joined and not joins):
+                raise Refusal("{program}'s {option} is not translated", word, program=command.program, option=name)
+            value = attached or word
+            if option.takes == "=" and attached is None and (value := next(words, word)) is word:
+                raise Refusal("{program}'s {option} has no value", word, program=command.program, option=option.name)
+            if option.takes == "?" and attached is None:
+                value = word.having(Letter(char, word.place, Quote.SINGLE) for char in "{}")
+            if isinstance(option.means, Said):
+                its = said("{program}'s {option}", program=command.program, option=option.name)
+                told.notes.append(said(LEFT_OUT, option=its if stops else option.name, why=option.means))
+            elif option.means:
+                found.append((option, value))
+    return found, rest
+
+
+def _names(word: Text, table: OptionTable) -> Iterator[tuple[str, Text | None]]:
+    """The names of the options in one word, as `-sS`; the last may have its value attached, as in `-XPOST`."""
+    text = word.plain
+    name, equals, _ = text.partition("=")
+    if text in table or text.startswith("--"):
+        yield name, word[len(name) + 1 :] if equals else None
+        return
+    for at in range(1, len(text)):
+        name = f"-{text[at]}"
+        if name in table and table[name].takes and at + 1 < len(text):
+            yield name, word[at + 1 :]
+            return
+        yield name, None

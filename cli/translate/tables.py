@@ -1,4 +1,7 @@
-"""What the words of a line stand for, and its rows as a command takes them, with a column for each variable."""
+"""What the words of a line stand for, and its rows as a command takes them, with a column for each variable.
+
+`billing.selects.select` decides what is a select, and which isql commands before it may be left out.
+"""
 
 import re
 import shlex
@@ -6,16 +9,291 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
+from billing.database.tokens import Sort, Token, tokens_of
+from billing.errors import NotASelect
+from billing.selects.select import select_of
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings
 from cli.translate.findings import HOLE, START, LinePlace, Refusal, Told, named
-from cli.translate.isql import TEXTS, bind, read_select, statement, with_parameters
 from cli.translate.rows import PRINTERS, Rows, effects_of, rows_within, stages_within
 from cli.translate.shell import AWKS, NEWLINE, TEXT_TOOLS, Command, Letter, Quote, Taking, Text
 from jobs.catalogue.typed_call import OWN
 from jobs.spec.columns import normalise_header
 from texts.remedies import PROGRAM
-from texts.said import Quantity, said, wording
+from texts.said import Quantity, counted, said, wording
+
+_NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+
+# ---- the SQL: what isql prints of the select ---------------------------------------------------------------------
+
+_PLAIN_NAME: Final = re.compile(r"[A-Za-zА-Яа-яЁё_]\w*")
+_VALUE: Final = re.compile(
+    rf"(?:[=<>]|\b(?:like|between|and|with|containing)\b)\s*(?P<value>'{HOLE}'|{HOLE}(?![\w$']))|'[^']*'",
+    re.IGNORECASE,
+)
+"""A variable that a column is compared with; the second alternative skips strings, which contain none."""
+
+_NO_COLUMN: Final = (
+    *("end", "null", "true", "false", "user"),
+    *("current_date", "current_time", "current_timestamp", "current_user", "current_role", "current_connection"),
+)
+"""Words at the end of an expression that are not its name."""
+_NO_OPERAND: Final = ("and", "or", "not", "is", "in", "like", "between", "distinct", "all", "collate")
+_TAKEN_APART: Final = wording(
+    "the columns that the select glues together with '{mark}' are taken apart, so that each keeps its type"
+)
+_TEXTS: Final = frozenset(
+    {"name", "contract_number", "sms", "email", "login", "comment", "descr", "attribute_value", "op_descr", "address"}
+)
+"""Columns of the billing that hold texts, which may contain spaces or consist of digits."""
+_IS_ID: Final = re.compile(r"(?:^|_)(?:id|pk)$")
+_LABEL: Final = -1
+"""Marks, in place of a column's number, the column's name, which `set list on` prints before each value."""
+
+
+def _statement(text: Text) -> str:
+    """The select without what isql is told before it, at its place in the text."""
+    try:
+        return select_of(text.plain).text
+    except NotASelect as error:
+        raise Refusal("the SQL: {error}", text, error=error) from error
+
+
+def _select_list(tokens: Sequence[Token], text: Text) -> tuple[list[list[Token]], int]:
+    at = next((at for at, token in enumerate(tokens, 1) if token.word == "select" and token.depth == 0), 0)
+    if not at:
+        raise Refusal("the SQL: a with, and no select behind it", text)
+    # The options are `first 10 skip (20) distinct`.
+    while at + 1 < len(tokens):
+        if tokens[at].word in ("distinct", "all"):
+            at += 1
+        elif tokens[at].word not in ("first", "skip") or tokens[at + 1].text == ",":
+            break
+        elif tokens[at + 1].text == "(":
+            at = next((n for n in range(at + 2, len(tokens)) if not tokens[n].depth), at) + 1
+        elif tokens[at + 1].sort is Sort.NUMBER:
+            at += 2
+        else:
+            break
+    end = next((n for n in range(at, len(tokens)) if tokens[n].word == "from" and not tokens[n].depth), len(tokens))
+    items: list[list[Token]] = [[]]
+    for token in tokens[at:end]:
+        if token.text == "," and token.depth == 0:
+            items.append([])
+        else:
+            items[-1].append(token)
+    for item in items:
+        if not item:
+            raise Refusal("the SQL: a column of the select is missing", text)
+        if item[-1].text == "*" and (len(item) == 1 or item[-2].text == "."):
+            raise Refusal("select * does not say which columns there are: name them", text.at(item[-1].start))
+    return items, end
+
+
+def _column(item: Sequence[Token]) -> str | None:
+    """The alias, or the last part of a qualified name, in lower case; None for an unnamed expression."""
+    last, name = item[-1], item[-1].name.lower()
+    if not _PLAIN_NAME.fullmatch(name) or last.word in _NO_COLUMN:
+        return None
+    if len(item) == 1:
+        return name
+    before = item[-2]
+    if before.text == ".":
+        return name if all(token.name or token.text == "." for token in item) else None
+    is_operand = before.sort in (Sort.NUMBER, Sort.TEXT) or before.text == ")" or bool(before.name)
+    return name if is_operand and before.word not in _NO_OPERAND else None
+
+
+def _parts(item: Sequence[Token], mark: str) -> list[list[Token]] | None:
+    """The columns that one column joins, as `a || ' ' || b`, or with another `mark`; None for another form."""
+    pieces: list[list[Token]] = [[]]
+    for token in item:
+        if token.text == "|" and not token.depth:
+            pieces.append([])
+        else:
+            pieces[-1].append(token)
+    # Each || is two tokens with nothing between them.
+    parts, glue, empty = pieces[::4], pieces[2::4], pieces[1::2]
+    if not glue or len(parts) != len(glue) + 1 or any(empty) or not all(parts):
+        return None
+    texts = [one[0].text[1:-1] if len(one) == 1 and one[0].sort is Sort.TEXT else "" for one in glue]
+    if not all(text == mark if mark else text.isspace() for text in texts):
+        return None
+    # || binds tighter than arithmetic, so arithmetic at this level makes it another expression.
+    has_arithmetic = any(token.text in ("+", "-", "*", "/") and not token.depth for part in parts for token in part)
+    return None if has_arithmetic else parts
+
+
+class _Select:
+    """The select that sqlexec gets, as isql prints it, and a line of it on its way into the variables of a loop.
+
+    With `apart`, columns joined with `||' '||`, or with another `glue`, become columns of their own; `is_cut_apart`
+    tells whether there are such. A column is None where the select gives it no name. Raises `CommandRefused` for
+    anything but a single select with known columns.
+
+    isql prints a blank line, the headings and a line of ==== before the rows, and all three again every 20 rows;
+    with `set heading off` or `set list on` the blank line alone, and with the latter a line a value. `fields` are the
+    columns of a line, `frame` what of isql's output is no row but still comes with the rows, `top` what the output
+    still begins with.
+    """
+
+    def __init__(self, text: Text, told: Told, *, apart: bool, glue: str = "") -> None:
+        # Both texts have their words at the same places.
+        sql = _statement(text)
+        tokens = tokens_of(sql)
+        used: dict[str, Token] = {}
+        defined: set[str] = set()
+        for before, token, after in zip((None, *tokens), tokens, (*tokens[1:], None), strict=False):
+            if not token.name or (before and before.text == "."):
+                continue
+            if after and after.text == ".":
+                used.setdefault(token.name, token)
+            elif before and (before.name or before.text in (",", ")")):
+                # Any name behind another one may be an alias.
+                defined.add(token.name)
+        if wrong := [token for name, token in used.items() if name not in defined]:
+            names = tuple(named(one.text) for one in wrong)
+            told.fault(findings.NO_SUCH_ALIAS, text.at(wrong[0].start), names=names)
+        items, end = _select_list(tokens, text)
+        is_union = any(token.word == "union" and not token.depth for token in tokens[end:])
+        parts = _parts(items[0], glue) if apart and len(items) == 1 and not is_union else None
+        if parts is not None:
+            told.notes.append(said(_TAKEN_APART, mark=glue or " "))
+            columns = ", ".join(sql[part[0].start : part[-1].end] for part in parts)
+            sql = sql[: items[0][0].start] + columns + sql[items[0][-1].end :]
+        self.told, self.sql, self.is_cut_apart = told, sql.strip(), parts is not None
+        self.columns = tuple(_column(item) for item in parts or items)
+        self.is_list, has_headings = False, True
+        for setting in text.plain.casefold().split(";"):
+            match setting.split():
+                case ["set", "list", *value]:
+                    # Without on or off it is toggled.
+                    self.is_list = value[0] == "on" if value else not self.is_list
+                case ["set", "heading" | "head", *value]:
+                    has_headings = value[0] == "on" if value else not has_headings
+                case [word, *_] if word != "set":
+                    break
+        self.has_headings = has_headings and not self.is_list
+        self.fields = [_LABEL, 0] if self.is_list else list(range(len(self.columns)))
+        self.frame = ["blank", "names", "marks"] if self.has_headings else ["blank"]
+        self.top = list(self.frame)
+        self.noted: set[str] = set()
+        # Whether each row has digits, and nothing but digits and spaces.
+        are_fields = all(len(item) == 1 or item[-2].text == "." for item in items)
+        self.are_ids = are_fields and all(name and _IS_ID.search(name) for name in self.columns)
+
+    def bind(self, rows: Rows, sql: Text) -> tuple[dict[str, int], dict[str, str]]:
+        """Follow a line through the filters: the column of each variable, or the reason why it has none."""
+        if self.is_list and len(self.columns) > 1:
+            raise Refusal(
+                "with set list on each of the {columns} columns is a line of its own, and the loop takes each"
+                " for a row; select the one that is meant",
+                sql,
+                columns=len(self.columns),
+            )
+        for one in rows.filters:
+            for operator, _ in one.redirects:
+                raise Refusal("a redirection of a filter is not translated", operator)
+            effects = effects_of(one)
+            if not effects or not all(self._apply(one, effect, match) for effect, match in effects):
+                raise Refusal("{command}: what it does to the rows is not known here; put it into the select", one)
+        if self.frame not in ([], ["blank"]):
+            self.told.fault(findings.HEADINGS_ARE_ROWS if self.top else findings.HEADINGS_COME_AGAIN, sql)
+        variables, is_open = rows.taking.variables, rows.taking.is_open
+        if rows.taking.by_words:
+            self._note_spaces(rows.place, self.fields)
+        elif "blank" in self.frame:
+            self.told.fault(findings.BLANK_LINES, rows.place)
+        # The last variable of a loop takes the rest of the line, including spaces.
+        self._note_spaces(rows.place, self.fields[: len(variables) - (not is_open)])
+        if self.fields == [_LABEL] or (self.is_list and self.fields == [_LABEL, 0] and len(variables) == 1):
+            self.told.fault(findings.LABEL_FOR_VALUE, rows.place)
+            self.fields = [0]
+        columns: dict[str, int] = {}
+        missing: dict[str, str] = {}
+        for number, name in enumerate(variables):
+            is_last = number == len(variables) - 1 and not is_open
+            match self.fields[number:] if is_last else self.fields[number : number + 1]:
+                case []:
+                    missing[name] = counted(
+                        "${name} gets nothing: the loop reads lines of {n} field",
+                        "${name} gets nothing: the loop reads lines of {n} fields",
+                        len(self.fields),
+                        name=name,
+                    )
+                case [-1]:
+                    missing[name] = said(
+                        "${name} is the name of the column, which set list on prints before the value", name=name
+                    )
+                case [column]:
+                    columns[name] = column
+                case several:
+                    at_once = wording(
+                        "${name} gets {values} values at once; give the loop a variable for each column of the select"
+                    )
+                    missing[name] = said(at_once, name=name, values=len(several))
+        return columns, missing
+
+    def _apply(self, command: Command, effect: str, match: Mapping[str, str]) -> bool:
+        match effect:
+            case "no-blanks" | "no-empties":
+                self._take_out("blank")
+            case "glued":
+                self._note_spaces(command.place, self.fields)
+                if len(self.fields) > 1:
+                    self.told.fault(findings.COLUMNS_GLUED, command)
+            case "head":
+                lines = int(match["from"]) - 1 if "from" in match else int(match["head"] or 1)
+                if lines > len(self.top):
+                    taken = wording(
+                        "{command} takes away rows too: the lines that isql prints before them here are {top}"
+                    )
+                    raise Refusal(taken, command, top=len(self.top))
+                del self.top[:lines]
+            case "picked" if match["fields"] != "$0":
+                numbers = [int(one) for one in re.findall(r"\d+", match["fields"])]
+                self._note_spaces(command.place, self.fields)
+                before, self.fields = self.fields, []
+                for number in numbers:
+                    is_there = 0 < number <= len(before)
+                    if not is_there and len(before) > 1:
+                        wanted = wording("awk picks ${number}, and the lines have {fields} fields")
+                        raise Refusal(wanted, command, number=number, fields=len(before))
+                    if not is_there:
+                        self.told.fault(findings.FIELD_NOT_THERE, command, number=number)
+                    self.fields.append(before[number - 1 if is_there else 0])
+            case "numbers" | "right-numbers" if self.are_ids:
+                self._take_out("blank", "names", "marks")
+                return effect == "numbers" or not self.is_list
+            case "others" if self.are_ids:
+                return all(map(self._drop, match.get("any_of", "").split("|") + match.get("words", "").split("\\|")))
+            case _:
+                return effect in ("same", "no-returns", "picked")
+        return True
+
+    def _drop(self, word: str) -> bool:
+        if re.fullmatch(r"\^ ?\*?\$", word):
+            self._take_out("blank")
+        elif re.fullmatch(r"\^?=+", word):
+            self._take_out("marks")
+        elif self.has_headings and word in [str(name).upper() for name in self.columns]:
+            self._take_out("names")
+        else:
+            return not word
+        return True
+
+    def _take_out(self, *lines: str) -> None:
+        self.frame = [one for one in self.frame if one not in lines]
+        self.top = [one for one in self.top if one not in lines]
+
+    def _note_spaces(self, place: LinePlace, fields: Sequence[int]) -> None:
+        for name in [self.columns[one] for one in fields if one != _LABEL]:
+            if name in _TEXTS and name not in self.noted:
+                self.noted.add(name)
+                self.told.fault(findings.SPACES, place, column=name)
+
+
+# ---- what the words stand for ------------------------------------------------------------------------------------
 
 _FIELD: Final = "{{field_{}}}"
 """The name of a field of a line, by its number."""
@@ -148,7 +426,6 @@ class Scope:
         return found.plain
 
     def refuse_unknown(self, text: Text) -> None:
-        """Raise `CommandRefused` for a part whose value is not known."""
         for letter in text.holes:
             raise undefined(letter) if letter.name else Refusal(_NOTHING_IS_RUN, letter)
 
@@ -231,11 +508,10 @@ class Scope:
         text = replace(self.resolve(rows.sql), place=command.place)
         # Filters that leave one value do nothing here; white space around it does not matter.
         filters = tuple(one for one in rows.filters if {effect for effect, _ in effects_of(one)} != {"one"})
-        select = read_select(text, Told(), apart=False)
-        columns, missing = bind(replace(rows, filters=filters), select, Told(), text)
+        columns, missing = _Select(text, Told(), apart=False).bind(replace(rows, filters=filters), text)
         if "id" not in columns:
             raise Refusal(missing["id"], command)
-        found = _SELECT.fullmatch(statement(text))
+        found = _SELECT.fullmatch(_statement(text))
         id_ = _IDS.get((found["table"].casefold(), found["key"].casefold())) if found else None
         if found is None or id_ is None or (found["value"] != HOLE and HOLE in found["value"]):
             raise Refusal(_NO_LOOKUP, command)
@@ -277,7 +553,6 @@ def _at(variable: Letter, letter: Letter, *, alone: bool) -> Letter:
 
 
 def undefined(letter: Letter) -> CommandRefused:
-    """The error for a variable whose value must be known."""
     return Refusal(
         "${name} is not defined in the line; say what it is: {program} translate --set {name}=VALUE, with the line",
         letter,
@@ -303,7 +578,6 @@ _NAMES_THE_ROW: Final = wording(
     "that alone"
 )
 _UNKNOWN: Final = wording("{command}: what it does to the rows is not known here; write its output into a file")
-_NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _OWN: Final = frozenset(parameter.name for parameter in OWN)
 _SPACE: Final = " "
 _STDIN: Final = "-"
@@ -390,55 +664,57 @@ class OneLiner:
     table: Table
     guards: Sequence[tuple[Letter, Text]]
 
-    def name_of(self, letter: Letter) -> str:
-        """The name of a placeholder: a column of the row, or the variable's own name where it is undefined."""
+    def placeholder(self, letter: Letter, told: Told, *, alone: bool) -> tuple[str, bool]:
+        """The name of a placeholder, and whether its values are texts even when they are digits.
+
+        The name is a column of the row, or that of an undefined variable. What is wrong with its use is told.
+        """
         if found := self.scope.found(letter):
-            return found.id
-        if letter.name in self.scope.of_row:
-            name = self.table.names[self.table.column_of(letter)]
-        elif letter.name in self.table.names or not _NAME.fullmatch(letter.name):
+            return found.id, False
+        name, column = letter.name, None
+        if name in self.scope.of_row:
+            at = self.table.column_of(letter)
+            name, column = self.table.names[at], self.table.own[at]
+        elif name in self.table.names or not _NAME.fullmatch(name):
             raise undefined(letter)
         else:
-            name = letter.name
+            told.fault(findings.NOT_DEFINED, letter)
         for lookup in self.scope.lookups:
             if name == lookup.key:
                 raise Refusal(_NAMES_THE_ROW, letter, name=letter.name.strip("{}"), id=lookup.id, key=name)
-        return name
-
-    def is_text(self, letter: Letter, told: Told, *, alone: bool) -> bool:
-        """Whether its values are texts even when they are digits; what is wrong with its use is told."""
-        if self.scope.found(letter):
-            return False
-        if letter.name not in self.scope.of_row:
-            told.fault(findings.NOT_DEFINED, letter)
-            return False
-        column = self.table.own[self.table.column_of(letter)]
-        if column is None or column not in TEXTS:
-            return False
+        if column is None or column not in _TEXTS:
+            return name, False
         if alone:
             told.fault(findings.TEXT_WITHOUT_QUOTES, letter, column=column)
         cut = said(findings.SPACES.what, column=named(column))
         if letter.quote is Quote.NONE and not any(one.what == cut for one in self.scope.told.faults):
             told.fault(findings.SPACES, letter, column=column)
-        return True
+        return name, True
 
 
 def table_of(rows: Rows, scope: Scope, renamed: Mapping[str, str]) -> Table:
     """The table of the rows of a line; `renamed` are names for the columns of some variables."""
-    return _of_text(rows, scope, renamed) if rows.sql is None else _of_select(rows.sql, rows, scope, renamed)
-
-
-def _of_select(select: Text, rows: Rows, scope: Scope, renamed: Mapping[str, str]) -> Table:
-    sql = with_parameters(scope.resolve(select), scope.told)
+    if rows.sql is None:
+        return _of_text(rows, scope, renamed)
+    sql = scope.resolve(rows.sql)
+    letters = list(sql.letters)
+    # A variable that a column is compared with is a parameter; any other, as a part of a text or a table, stays.
+    for compared in reversed(list(_VALUE.finditer(sql.plain))):
+        start, end = (max(at, 0) for at in compared.span("value"))
+        hole = next((one for one in sql.letters[start:end] if _NAME.fullmatch(one.name)), None)
+        if hole is not None:
+            letters[start:end] = [Letter(char, hole.place, Quote.GIVEN) for char in f":{hole.name}"]
+            scope.told.fault(findings.PARAMETER, hole)
+    sql = sql.having(letters)
     scope.refuse_unknown(sql)
     glue = rows.taking.delimiter.replace(NEWLINE, "")
     # A line is split into several fields on its way.
     apart = len(rows.taking.variables) > 1 or any(one.program in AWKS for one in rows.filters)
-    found = read_select(sql, scope.told, apart=apart, glue=glue)
+    found = _Select(sql, scope.told, apart=apart, glue=glue)
     if glue and not found.is_cut_apart:
         separates = wording("the loop takes its lines apart at {glue}, and the select puts none between columns")
         raise Refusal(separates, rows, glue=glue)
-    columns, missing = bind(rows, found, scope.told, sql)
+    columns, missing = found.bind(rows, sql)
     # The select's own names; where one is missing or repeated, the names of the variables where there are any.
     wanted = {column: renamed[name] for name, column in columns.items() if name in renamed}
     names = [wanted.get(at) or name for at, name in enumerate(found.columns)]
@@ -527,24 +803,24 @@ def _lines(rows: Rows, scope: Scope) -> Sequence[str]:
         return text.split() if by_words else text.removesuffix(NEWLINE).split(NEWLINE)
     lines: list[str] = []
     for item in rows.texts:
-        for word in _words(item, scope):
+        plain = scope.known(item)
+        is_split = any(letter.quote is Quote.NONE for letter in item.holes)
+        words = _BLANKS.split(plain.strip()) if is_split else [plain]
+        if any(letter.quote is Quote.NONE for letter in item.letters) and _PATTERN & set(plain):
+            found = _RANGE.fullmatch(plain)
+            if found is None:
+                unknown = wording(
+                    "a pattern stands in the list, and what it matches is not known here: write the words"
+                )
+                raise Refusal(unknown, item)
+            first, last = int(found[1]), int(found[2])
+            if abs(last - first) >= _LONGEST_RANGE:
+                too_many = wording("the list has more than {longest_range} numbers: write them into a file")
+                raise Refusal(too_many, item, longest_range=Quantity(_LONGEST_RANGE))
+            step = 1 if last >= first else -1
+            words = [str(number) for number in range(first, last + step, step)]
+        for word in words:
             if NEWLINE in word or (by_words and _BLANKS.search(word)):
                 raise Refusal("a word of the list has a space in it: write the rows into a file, one a line", item)
-            lines.append(word)
+        lines += words
     return lines
-
-
-def _words(item: Text, scope: Scope) -> Sequence[str]:
-    plain = scope.known(item)
-    is_split = any(letter.quote is Quote.NONE for letter in item.holes)
-    if not any(letter.quote is Quote.NONE for letter in item.letters) or not _PATTERN & set(plain):
-        return _BLANKS.split(plain.strip()) if is_split else [plain]
-    found = _RANGE.fullmatch(plain)
-    if found is None:
-        raise Refusal("a pattern stands in the list, and what it matches is not known here: write the words", item)
-    first, last = int(found[1]), int(found[2])
-    if abs(last - first) >= _LONGEST_RANGE:
-        too_many = wording("the list has more than {longest_range} numbers: write them into a file")
-        raise Refusal(too_many, item, longest_range=Quantity(_LONGEST_RANGE))
-    step = 1 if last >= first else -1
-    return [str(number) for number in range(first, last + step, step)]

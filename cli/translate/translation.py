@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import API_URL
 from cli.translate import findings
-from cli.translate.call import Request, TranslatedCall, job_form, read_call, read_request
+from cli.translate.call import TranslatedCall, job_form, read_call
 from cli.translate.findings import START, Finding, LinePlace, Refusal, Told, Unfinished
 from cli.translate.rows import (
     CALLERS,
@@ -102,7 +102,8 @@ _MARKUP: Final = re.compile(
     r"\{(?:code|noformat|panel|note|quote|tip|info|warning)(?::[^}\n]*)?\}|^[ \t]*```[^\n]*$|</?(?:pre|code)>",
     re.MULTILINE,
 )
-_PROMPT: Final = re.compile(r"[ \t]*(?:\$[ \t]+)?")
+_LINE: Final = re.compile(r"[ \t]*(?:\$[ \t]+)?(?P<line>[^\n]*)(?:\n|\Z)")
+"""A line without its prompt."""
 _STARTS: Final = re.compile(
     r"""(?:/\S+/)?(?:
         (?:curl|wget)[ ]+(?:[-'"$\\]|https?:|\S+/rest_api)
@@ -136,68 +137,46 @@ _GOES_ON: Final = re.compile(r"(?:\\|\||&&)[ \t]*$")
 class Snippet(NamedTuple):
     """A part of a text that is read apart, and where it begins.
 
-    `stray` is where a loop or condition ends before it whose beginning is not read.
+    `stray` is where a loop or condition ends beside it whose beginning is not read.
     """
 
     text: str
-    place: LinePlace = START
-    stray: LinePlace | None = None
-
-
-class _Line(NamedTuple):
-    start: int
-    end: int
-    text: str
     place: LinePlace
+    stray: LinePlace | None = None
 
 
 def snippets(text: str) -> list[Snippet]:
-    """The parts of a text that are commands, in order; the whole text if it is a single line, or one that calls."""
-    if NEWLINE not in text.strip() and not _MARKUP.search(text):
-        return [Snippet(text)]
-    found = [snippet for lines in _blocks(text) for snippet in _of_block(text, lines)]
-    return found or ([Snippet(text)] if _CALLS.search(text) else [])
+    """The parts of a text that are commands, in order; the whole text if it is a single line, or one that calls.
+
+    They lie between marks of a page, and have no prompts; a line may be cut by a mark.
+    """
+    whole = text.lstrip(" \t\n")
+    found: list[Snippet] = []
+    marks = [0, *(at for mark in _MARKUP.finditer(text) for at in mark.span()), len(text)]
+    if NEWLINE not in text.strip() and len(marks) == len("[]"):
+        return [Snippet(whole, _place(text, len(text) - len(whole)))]
+    for start, end in zip(marks[::2], marks[1::2], strict=True):
+        lines = [line.span("line") for line in _LINE.finditer(text, start, end)]
+        within: list[Snippet] = []
+        stray: LinePlace | None = None
+        at = 0
+        while at < len(lines):
+            line, following = (text[slice(*span)] for span in (*lines[at : at + 2], (0, 0))[:2])
+            goes_on = (_FOR.match(line) and _DO.match(following)) or (
+                _GOES_ON.search(line) and _is_command(following)
+            )
+            if not line.startswith("#") and (goes_on or _is_command(line)):
+                first, at = lines[at][0], _end(text, lines, at)
+                within.append(Snippet(text[first : lines[at][1]], _place(text, first)))
+            elif _CLOSES.match(line):
+                stray = stray or _place(text, lines[at][0])._replace(column=1)
+            at += 1
+        found += [one._replace(stray=stray) for one in within]
+    return found or ([Snippet(whole, _place(text, len(text) - len(whole)))] if _CALLS.search(text) else [])
 
 
-def _blocks(text: str) -> Iterator[list[_Line]]:
-    """The lines between marks of a page, without their prompts; a line may be cut by a mark."""
-    marks = [(0, 0), *(mark.span() for mark in _MARKUP.finditer(text)), (len(text), len(text))]
-    number = 1
-    for (_, start), (end, behind) in pairwise(marks):
-        column = start - text.rfind(NEWLINE, 0, start)
-        lines: list[_Line] = []
-        at = start
-        for line in text[start:end].split(NEWLINE):
-            prompt = len(line) - len(_PROMPT.sub("", line, count=1))
-            place = LinePlace(number + len(lines), (1 if lines else column) + prompt)
-            lines.append(_Line(at + prompt, at + len(line), line[prompt:], place))
-            at += len(line) + 1
-        yield lines
-        number += text.count(NEWLINE, start, behind)
-
-
-def _of_block(text: str, lines: Sequence[_Line]) -> Iterator[Snippet]:
-    found: list[tuple[_Line, _Line]] = []
-    stray: LinePlace | None = None
-    at = 0
-    while at < len(lines):
-        if _starts(lines, at):
-            first, at = lines[at], _end(text, lines, at)
-            found.append((first, lines[at]))
-        elif _CLOSES.match(lines[at].text):
-            stray = stray or LinePlace(lines[at].place.line, 1)
-        at += 1
-    return (Snippet(text[first.start : last.end], first.place, stray) for first, last in found)
-
-
-def _starts(lines: Sequence[_Line], at: int) -> bool:
-    line = lines[at].text
-    if line.startswith("#"):
-        return False
-    if _is_command(line) or at + 1 == len(lines):
-        return _is_command(line)
-    following = lines[at + 1].text
-    return bool(_FOR.match(line) and _DO.match(following)) or bool(_GOES_ON.search(line) and _is_command(following))
+def _place(text: str, at: int) -> LinePlace:
+    return LinePlace(text.count(NEWLINE, 0, at) + 1, at - text.rfind(NEWLINE, 0, at))
 
 
 def _is_command(line: str) -> bool:
@@ -205,19 +184,17 @@ def _is_command(line: str) -> bool:
     return len(line) > _LONGEST or any((_STARTS.match(line), _PIPED.match(line), _WITHIN.search(line)))
 
 
-def _end(text: str, lines: Sequence[_Line], at: int) -> int:
+def _end(text: str, lines: Sequence[tuple[int, int]], at: int) -> int:
     """The line with which the command ends that begins with the line `at`."""
-    if lines[at].end - lines[at].start > _LONGEST:
-        return at
     for last in range(at, min(len(lines), at + _MOST_LINES)):
-        written = text[lines[at].start : lines[last].end]
+        written = text[lines[at][0] : lines[last][1]]
         if len(written) > _LONGEST:
-            break
+            return at if last == at else len(lines) - 1
         goes_on, in_quote = _state(written)
         if not goes_on and not in_quote:
             return last
-        ends_block = last + 1 == len(lines)
-        if not goes_on and (ends_block or not lines[last + 1].text.strip() or _is_command(lines[last + 1].text)):
+        following = text[slice(*lines[last + 1])] if last + 1 < len(lines) else ""
+        if not goes_on and (not following.strip() or _is_command(following)):
             # A quote that is never closed takes no other command in: it is a slip in this one.
             return at
     return len(lines) - 1
@@ -275,16 +252,12 @@ def translate_all(
 
 def _each(snippet: Snippet, before: Scope, catalogue: Catalogue) -> Iterator[Translated]:
     """The one-liners of a part of a text; what they set is known to those behind them."""
-    blank = snippet.text[: len(snippet.text) - len(snippet.text.lstrip())]
-    line, column = snippet.place
-    lines = blank.count("\n")
-    place = LinePlace(line + lines, len(blank) - blank.rfind("\n") if lines else column + len(blank))
     of_quotes, left_out = Told(), Told()
     calls: list[tuple[Pipeline, Scope]] = []
     try:
         if len(snippet.text.strip()) > _LONGEST:
             too_long = wording("a command of more than {longest} characters; a one-liner is not")
-            raise Refusal(too_long, place, longest=Quantity(_LONGEST))
+            raise Refusal(too_long, snippet.place, longest=Quantity(_LONGEST))
         if snippet.stray is not None:
             stray = wording("a loop or a condition ends here whose beginning is not read: its calls may depend on it")
             raise Refusal(stray, snippet.stray)
@@ -295,7 +268,7 @@ def _each(snippet: Snippet, before: Scope, catalogue: Catalogue) -> Iterator[Tra
             elif not is_left_out(pipeline, left_out):
                 calls.append((pipeline, Scope(before.given, dict(before.values), asked=before.asked)))
     except CommandRefused as error:
-        yield Translated(place, None, _with_quote(error, of_quotes.faults))
+        yield Translated(snippet.place, None, _with_quote(error, of_quotes.faults))
         return
     for at, (pipeline, scope) in enumerate(calls):
         start, end = pipeline.place if at else START, calls[at + 1][0].place if at + 1 < len(calls) else None
@@ -383,8 +356,7 @@ def _body(loop: Command, scope: Scope, guards: list[tuple[Letter, Text]]) -> Pip
 def _translate(pipeline: Pipeline, scope: Scope, catalogue: Catalogue) -> Translation:
     line = _read(pipeline, scope)
     told, table = line.scope.told, line.table
-    request = read_request(line.call, told)
-    call = read_call(request, line, catalogue)
+    call = read_call(line, catalogue)
     for guard, value in line.guards:
         letter = value.letters[0] if len(value.letters) == 1 else None
         is_found = letter and line.scope.found(letter)
@@ -395,14 +367,25 @@ def _translate(pipeline: Pipeline, scope: Scope, catalogue: Catalogue) -> Transl
             told_here = wording("{name} is a secret, and the line itself has its values: put the rows into a file")
             raise Refusal(told_here, line.call, name=name)
     job, generic = _commands(line, call)
-    return Translation(
-        job or generic,
-        generic if job else None,
-        table.text,
-        table.pipe,
-        tuple(sorted({*told.faults, *call.told.faults})),
-        [*_notes(line, request, call, as_itself=job is not None), *told.notes, *call.told.notes],
-    )
+    notes: list[Said] = []
+    if call.job and not job:
+        has_job = wording("the catalogue has a job for this: {run}; {jobs} says how")
+        run, jobs = (f"{PROGRAM} {command} {call.job.name}" for command in ("run", "jobs"))
+        notes.append(said(has_job, run=run, jobs=jobs))
+    notes += [said(NOT_PRINTED, name=name) for name in call.secrets]
+    if call.address:
+        elsewhere = wording("the address is that of the settings: {option}, or {variable}")
+        notes.append(said(elsewhere, option=setting("api-url", call.address), variable=API_URL))
+    program = line.call.program
+    notes.append(said(NEVER_READ, program=program))
+    if not call.is_encoded:
+        notes.append(said(NOT_ENCODED, program="curl -d" if program == "curl" else program))
+    notes += [said(TYPED, name=name) for name in call.untyped if table.file]
+    if table.names and not call.varies:
+        notes.append(SAME_FOR_ALL)
+    notes += [said(GUARDED, name=guard.name) for guard, _ in line.guards]
+    faults, call_as_made = tuple(sorted(set(told.faults))), generic if job else None
+    return Translation(job or generic, call_as_made, table.text, table.pipe, faults, [*notes, *told.notes])
 
 
 def _commands(line: OneLiner, call: TranslatedCall) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
@@ -418,17 +401,18 @@ def _commands(line: OneLiner, call: TranslatedCall) -> tuple[tuple[str, ...] | N
         *(*_options("--set", keys.items()), *_options("--ask", call.secrets)),
     )
     form, found = job_form(call), {one.id for one in lookups}
-    if form is None or any(name != column for name, column in form.columns.items() if column in found):
+    if call.job is None or form is None or any(name != one for name, one in form[1].items() if one in found):
         return None, generic
+    values, of_job = form
     # The columns of the rows by the names of the job's values.
-    columns = {name: column for name, column in form.columns.items() if column not in (*call.secrets, *found)}
+    columns = {name: column for name, column in of_job.items() if column not in (*call.secrets, *found)}
     columns |= {one.key: one.key for one in lookups if one.variable is not None}
     # A call with undefined variables shows their names, which a job has not.
     if not set(columns.values()) <= set(table.names) or len(set(columns.values())) < len(columns):
         return None, generic
-    secrets = [name for name, column in form.columns.items() if column in call.secrets]
+    secrets = [name for name, column in of_job.items() if column in call.secrets]
     return (
-        *(PROGRAM, "run", form.spec.name, *file, *_options("--set", {**form.values, **keys}.items())),
+        *(PROGRAM, "run", call.job.name, *file, *_options("--set", {**values, **keys}.items())),
         *(*table.options_of_job(columns), *_options("--ask", secrets)),
     ), generic
 
@@ -436,29 +420,3 @@ def _commands(line: OneLiner, call: TranslatedCall) -> tuple[tuple[str, ...] | N
 def _options(name: str, values: Iterable[str | tuple[str, str]]) -> Iterator[str]:
     for value in values:
         yield from (name, value if isinstance(value, str) else "=".join(value))
-
-
-def _notes(line: OneLiner, request: Request, call: TranslatedCall, *, as_itself: bool) -> Iterator[Said]:
-    if call.job and not as_itself:
-        yield said(
-            "the catalogue has a job for this: {run}; {jobs} says how",
-            run=f"{PROGRAM} run {call.job.name}",
-            jobs=f"{PROGRAM} jobs {call.job.name}",
-        )
-    for name in call.secrets:
-        yield said(NOT_PRINTED, name=name)
-    if request.address:
-        yield said(
-            "the address is that of the settings: {option}, or {variable}",
-            option=setting("api-url", request.address),
-            variable=API_URL,
-        )
-    program = line.call.program
-    yield said(NEVER_READ, program=program)
-    if not all(one.encoded for one in request.data):
-        yield said(NOT_ENCODED, program="curl -d" if program == "curl" else program)
-    if line.table.file:
-        yield from (said(TYPED, name=name) for name in call.untyped)
-    if line.table.names and not call.varies:
-        yield SAME_FOR_ALL
-    yield from (said(GUARDED, name=guard.name) for guard, _ in line.guards)

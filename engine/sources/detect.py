@@ -15,20 +15,19 @@ from engine.rows import LastLine, RowPage, Source
 from engine.sources.exported import restored
 from engine.sources.raw import charset
 from engine.sources.raw.original import FileOnDisk, StandardInput, proven
-from engine.sources.raw.sample import Layout, Sample
-from engine.sources.raw.source import Table, check_given, paged
+from engine.sources.raw.sample import Layout, Sample, Table, check_given, paged
 from engine.sources.text import delimited, isql, json_lines
-from engine.sources.workbook import archive, ods, xlsx
+from engine.sources.workbook import book, ods, xlsx
 from texts.remedies import setting
 
 _SPELLED: Final = {"\\t": "\t", "tab": "\t", "TAB": "\t"}
 
 
 FORMATS: Final[tuple[Callable[[Sample], Table | None], ...]] = (
-    archive.refuse_locked,
+    book.refuse_locked,
     ods.opens,
     xlsx.opens,
-    archive.refuse_archive,
+    book.refuse_archive,
     json_lines.opens,
     isql.opens,
     delimited.opens,
@@ -58,8 +57,6 @@ def open_input(path: Path | None, layout: Layout, *, page_rows: int = 1000) -> S
 
 
 class _DetectedInput(Source):
-    """A source whose format is detected on first access."""
-
     def __init__(self, sample: Sample, page_rows: int) -> None:
         self._sample = sample
         self._page_rows = page_rows

@@ -21,8 +21,7 @@ from typing import Final, NamedTuple, TextIO, TypeAlias
 
 from engine.errors import InputRefused
 from engine.rows import LastLine
-from engine.sources.raw.original import Original, unreadable
-from engine.sources.raw.source import LONGEST_CELL
+from engine.sources.raw.original import LONGEST_CELL, Original, unreadable
 from texts.remedies import setting
 from texts.said import Quantity, any_of, said
 
@@ -35,15 +34,9 @@ _BEGINNING: Final = 64
 """Bytes in which the start of a JSON object is looked for."""
 
 
-class Spot(NamedTuple):
+def spot(line: int, column: int) -> str:
     """A place in a text: line and column from 1."""
-
-    line: int
-    column: int
-
-    @property
-    def words(self) -> str:
-        return said("line {line}, column {column}", line=self.line, column=self.column)
+    return said("line {line}, column {column}", line=line, column=column)
 
 
 class Charset(NamedTuple):
@@ -91,7 +84,6 @@ def named(encoding: str) -> str:
 
 
 def is_wide(codec: str) -> bool:
-    """Whether the codec has two or four bytes a character."""
     return codec.startswith(("utf-16", "utf-32"))
 
 
@@ -123,7 +115,7 @@ def detect_charset(original: Original, encoding: str) -> Charset:
             "{file}, {place}: the encoding cannot be told from so few letters: this is {readings}. Say which is "
             "right with {flags}",
             file=original.name,
-            place=_spot_of(original, verdict.word.place).words,
+            place=_spot_of(original, verdict.word.place),
             readings=said("{others} and {last}", others=tuple(others), last=last),
             flags=verdict.flags,
         )
@@ -134,18 +126,17 @@ def detect_charset(original: Original, encoding: str) -> Charset:
 
 def _is_utf_8(original: Original) -> bool:
     decoder = codecs.getincrementaldecoder("utf-8")("strict")
-    try:
-        with original.open() as file:
+    with original.open() as file:
+        try:
             while chunk := file.read(_CHUNK):
                 decoder.decode(chunk)
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        return False
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return False
     return True
 
 
 def _undecodable(original: Original, codec: str, verdict: _Verdict) -> InputRefused:
-    """The refusal of bytes that are not in the encoding, with the remedy by the verdict on them."""
     match verdict:
         case str():
             likely, flag = NAMES[verdict], setting("encoding", verdict)
@@ -252,8 +243,14 @@ def _verdict_on(original: Original) -> _Verdict:
     if not fitting or best - found[fitting[0]][0] > _CLEARLY:
         return None
     likely = [codec for codec in fitting if found[fitting[0]][0] - found[codec][0] <= _CLEARLY]
-    other = _other_witness(words, fitting[0])
-    if other in fitting and other not in likely:
+    # The codecs that charset-normalizer prefers to this one. Its import is slow, and few inputs need it.
+    from charset_normalizer import from_bytes  # noqa: PLC0415
+
+    own = {name.replace("-", "_"): name for name in NAMES} | {"iso8859_5": "iso8859-5"}
+    matches = from_bytes(b"\n".join(word.data for word in words), cp_isolation=[*own], enable_fallback=False)
+    marks = {own[match.encoding]: (match.chaos, -match.coherence) for match in matches}
+    other = min(marks, key=marks.__getitem__, default=fitting[0])
+    if marks.get(fitting[0]) != marks.get(other) and other in fitting and other not in likely:
         likely.append(other)
     for word in words:
         if len({word.data.decode(codec) for codec in likely}) > 1:
@@ -273,22 +270,13 @@ def _doubt_of_utf_8(original: Original) -> _Doubt | None:
         if any(letter.isascii() or (_is_known(letter) and letter != "°") for letter in text):
             return None
         first = first or word
-        plain = [codec for codec in plain if _is_plain(_decoded(word.data, codec))]
+        # Only Cyrillic letters, with capitals in the usual places.
+        read = {codec: _decoded(word.data, codec) for codec in plain}
+        usual = [codec for codec, one in read.items() if one.islower() or one.isupper() or one.istitle()]
+        plain = [codec for codec in usual if all(letter.casefold() in _LETTER for letter in read[codec])]
         if not plain:
             return None
     return _Doubt((*plain, "utf-8"), first) if first else None
-
-
-def _other_witness(words: Sequence[_Word], codec: str) -> str | None:
-    """The codec that charset-normalizer prefers to this one, None for none."""
-    # The import is slow, and few inputs need it.
-    from charset_normalizer import from_bytes  # noqa: PLC0415
-
-    text = b"\n".join(word.data for word in words)
-    own = {name.replace("-", "_"): name for name in NAMES} | {"iso8859_5": "iso8859-5"}
-    matches = from_bytes(text, cp_isolation=[*own], enable_fallback=False)
-    marks = {own[match.encoding]: (match.chaos, -match.coherence) for match in matches}
-    return None if not marks or marks.get(codec) == min(marks.values()) else min(marks, key=marks.__getitem__)
 
 
 def _weight(words: Sequence[_Word], codec: str) -> tuple[float, bool]:
@@ -324,12 +312,6 @@ def _weight(words: Sequence[_Word], codec: str) -> tuple[float, bool]:
         mixed += len(above) < len(text) and of_word > 0
     fits = fits and known >= _MOSTLY * high and strange <= _HARDLY * high and mixed <= _RARELY * len(words)
     return total, fits
-
-
-def _is_plain(text: str) -> bool:
-    """Whether a word has only Cyrillic letters, with capitals in the usual places."""
-    usual = text.islower() or text.isupper() or text.istitle()
-    return usual and all(letter.casefold() in _LETTER for letter in text)
 
 
 def _is_known(letter: str) -> bool:
@@ -382,7 +364,7 @@ class DecodedText:
                 raise InputRefused(
                     "{file}, {place}: a NUL byte, which no text file has; save it as CSV UTF-8",
                     file=self.name,
-                    place=Spot(number, line.index("\0") + 1).words,
+                    place=spot(number, line.index("\0") + 1),
                 )
             if len(line) >= LONGEST_LINE:
                 raise InputRefused(
@@ -441,12 +423,12 @@ def _fault_of(original: Original, codec: str) -> str:
         for number, line in _escaped_lines(original, codec, errors):
             bad = re.search(marks, line)
             if bad and is_wide(codec):
-                place = Spot(number, bad.start() + 1).words
+                place = spot(number, bad.start() + 1)
                 return said("{place} cannot be read as {encoding}", place=place, encoding=name)
             if bad:
                 return said(
                     "{place}: byte {byte} (byte {number} of the file) is not {encoding}",
-                    place=Spot(number, bad.start() + 1).words,
+                    place=spot(number, bad.start() + 1),
                     byte=f"0x{ord(bad[0]) - 0xDC00:02X}",
                     number=before + len(line[: bad.start()].encode(plain)) + 1,
                     encoding=name,
@@ -455,10 +437,10 @@ def _fault_of(original: Original, codec: str) -> str:
     return said("cannot be read as {encoding}", encoding=name)
 
 
-def _spot_of(original: Original, place: int) -> Spot:
+def _spot_of(original: Original, place: int) -> str:
     """The line and column of the byte at `place`, from 0, in an encoding of one byte a character."""
     for number, line in _escaped_lines(original, "latin-1", "strict"):
         if place < len(line):
-            return Spot(number, place + 1)
+            return spot(number, place + 1)
         place -= len(line)
-    return Spot(1, 1)
+    return spot(1, 1)

@@ -5,8 +5,6 @@ bytes, so the digest is computed before the first of them and checked after the 
 """
 
 import hashlib
-import io
-import os
 import sys
 import tempfile
 import weakref
@@ -20,6 +18,8 @@ from engine.rows import STANDARD_INPUT, RowPage
 from texts.said import said
 
 _BLOCK: Final = 1024 * 1024
+LONGEST_CELL: Final = 1_000_000
+"""Maximum length of a cell, in characters; a longer one counts as a fault of the file."""
 
 
 class FileOnDisk:
@@ -49,7 +49,6 @@ class FileOnDisk:
         return self._digest_now()
 
     def open(self) -> BinaryIO:
-        """Open the file, after computing its digest."""
         _ = self.digest
         try:
             return self._path.open("rb")
@@ -57,7 +56,6 @@ class FileOnDisk:
             raise unreadable(self.name, error) from error
 
     def check_unchanged(self) -> None:
-        """Read the file once more, and refuse it if it has changed."""
         if self.digest != self._digest_now():
             raise InputRefused(
                 "{file}: the file changed while it was read, so nothing of it was sent. Let the program that "
@@ -84,12 +82,11 @@ class StandardInput:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the whole input."""
         return self._kept[1]
 
     def open(self) -> BinaryIO:
-        """Open the kept bytes for one more reading."""
-        return cast("BinaryIO", io.BufferedReader(_Reading(self._kept[0], self)))
+        # Opened anew, it has a position of its own.
+        return Path(f"/proc/self/fd/{self._kept[0].fileno()}").open("rb")
 
     def check_unchanged(self) -> None:
         """Do nothing: no other process can change the kept bytes."""
@@ -125,36 +122,6 @@ class StandardInput:
         return spool, digest.hexdigest()
 
 
-class _Reading(io.RawIOBase):
-    """A reading of a shared file with its own position.
-
-    It keeps the `owner` alive, which closes the file.
-    """
-
-    def __init__(self, file: IO[bytes], owner: object) -> None:
-        self._file = file
-        self._owner = owner
-        self._size = os.fstat(file.fileno()).st_size
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
-        self._at = max(base + offset, 0)
-        return self._at
-
-    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override] # BufferedReader passes a memoryview
-        data = os.pread(self._file.fileno(), len(buffer), self._at)
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-
 Original: TypeAlias = FileOnDisk | StandardInput
 """Bytes that can be read repeatedly, with a name for messages and the journal."""
 
@@ -175,12 +142,10 @@ def proven(original: Original, pages: Iterator[RowPage]) -> Iterator[RowPage]:
 
 
 def unreadable(name: str, error: OSError) -> InputRefused:
-    """The refusal of an input that the system cannot read."""
     if isinstance(error, FileNotFoundError):
         return InputRefused("there is no file {file}; check the path", file=name)
     return InputRefused("{file} cannot be read: {error}", file=name, error=error.strerror or error)
 
 
 def empty(name: str) -> InputRefused:
-    """The refusal of an input without a single row."""
     return InputRefused("{file} is empty: a header and rows are expected", file=name)

@@ -1,17 +1,21 @@
-"""The sample of an input for format detection: its first bytes, and its first lines if it is text."""
+"""What each format takes and gives: a sample of the input, and a table of its rows in pages."""
 
 import codecs
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from typing import Final
 
+from checkpoints.records import Refusal
 from engine.errors import InputRefused
+from engine.rows import LastLine, Row, RowPage
 from engine.sources.raw import charset
 from engine.sources.raw.charset import AUTO, UTF_16, Charset, DecodedText
-from engine.sources.raw.original import Original, empty
+from engine.sources.raw.original import LONGEST_CELL, Original, empty
 from texts.remedies import setting
-from texts.said import said
+from texts.said import Quantity, counted, said, wording
 
 HEAD: Final = 8 * 1024
 """Bytes from which the format of a file is detected."""
@@ -60,7 +64,6 @@ class Sample:
 
     @cached_property
     def start(self) -> bytes:
-        """The first bytes."""
         with self.original.open() as file:
             return file.read(HEAD)
 
@@ -84,7 +87,6 @@ class Sample:
 
     @cached_property
     def first_line(self) -> str:
-        """The first non-blank line of the text."""
         first = next((line for line in self.lines if line.strip()), None)
         if first is None:
             raise empty(self.name)
@@ -101,19 +103,192 @@ class Sample:
             raise InputRefused(
                 "{file} is not a workbook and has no sheets: leave {flag} out", file=self.name, flag=setting("sheet")
             )
-        wide = charset.is_auto(encoding) or charset.is_wide(charset.named(encoding))
-        if trouble := _no_text(self.start, wide=wide):
+        trouble = next((what for signature, what in _SIGNATURES if self.start.startswith(signature)), None)
+        if self.start.removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith(_MARKUP):
+            trouble = said("is a page of HTML or XML, whatever its name says: save the table as .xlsx or CSV UTF-8")
+        is_wide = charset.is_auto(encoding) or charset.is_wide(charset.named(encoding))
+        if self.start.startswith(UTF_16) and not is_wide:
+            trouble = said("is UTF-16: save it as CSV UTF-8, or give {flag}", flag=setting("encoding", "utf-16"))
+        if trouble:
             raise InputRefused("{file} {trouble}", file=self.name, trouble=trouble)
         return charset.detect_charset(self.original, encoding)
 
 
-def _no_text(head: bytes, *, wide: bool) -> str | None:
-    """What a file is whose first bytes are not text, and the remedy: a predicate to its name. None for text.
+# ---- the table -----------------------------------------------------------------------------------------------------
 
-    `wide` means that a codec of two or four bytes a character was given: a UTF-16 BOM is then no fault.
+REST: Final = "..."
+"""Suffix of the last given column name: with values separated by spaces, the column takes the rest of the line.
+
+As a name of its own at the end it stands for values of a line that are in no column: they are passed over.
+"""
+_NUMBER: Final = re.compile(r"[-+]?\d[\d ]*([.,]\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A file of a known format: the names of its columns, and its rows, from the first whenever they are called for.
+
+    `entries` are rows and refusals of unreadable ones, in ascending order of their lines; `notes` tell how the file
+    is read; `unended` is the last line of a text that may have been cut. Both calls may raise `InputRefused`.
     """
-    if head.startswith(UTF_16) and not wide:
-        return said("is UTF-16: save it as CSV UTF-8, or give {flag}", flag=setting("encoding", "utf-16"))
-    if head.removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith(_MARKUP):
-        return said("is a page of HTML or XML, whatever its name says: save the table as .xlsx or CSV UTF-8")
-    return next((what for signature, what in _SIGNATURES if head.startswith(signature)), None)
+
+    header: tuple[str, ...]
+    entries: Callable[[], Iterator[Row | Refusal]]
+    notes: tuple[str, ...] = ()
+    unended: Callable[[], tuple[LastLine, ...]] = tuple
+
+
+THE_FIRST_LINE: Final = said("the first line")
+
+
+def _column(place: int) -> str:
+    return said("column {column}", column=place)
+
+
+def check_names(
+    where: str, header: Sequence[str], *, line: str = THE_FIRST_LINE, cell: Callable[[int], str] = _column
+) -> None:
+    """Check that every column has a name, that no two are the same, and that they are not the numbers of a row.
+
+    `where` names the input and the place of its header, `line` the line of the header, `cell` the place of a name by
+    the number of its column, from 1, in messages. Raises `InputRefused`.
+    """
+    seen: dict[str, int] = {}
+    for place, name in enumerate(header, 1):
+        plain = name.strip().casefold()
+        if not plain:
+            nameless = wording("{where}: {cell} of the header has no name; {line} must name every column")
+            raise InputRefused(nameless, where=where, cell=cell(place), line=line)
+        if plain in seen:
+            raise InputRefused(
+                "{where}: {one} and {other} of the header have the same name, {name!r}; rename one of them",
+                where=where,
+                one=cell(seen[plain]),
+                other=cell(place),
+                name=name.strip(),
+            )
+        seen[plain] = place
+    if all(_NUMBER.fullmatch(name.strip()) for name in header):
+        raise InputRefused(
+            "{where}: {line} holds numbers ({numbers}) where the names of the columns are expected. If the input "
+            "has no header, name its columns with {flag}",
+            where=where,
+            line=line,
+            numbers=", ".join(header)[:60],
+            flag=setting("columns", example(len(header))),
+        )
+
+
+def example(columns: int) -> str:
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    return ",".join(letters[:columns]) if columns <= len(letters) else "a,b,…"
+
+
+def bare_names(columns: Sequence[str]) -> tuple[str, ...]:
+    """The given column names, without `REST` at the end of the last one, or behind it."""
+    return tuple(name.removesuffix(REST) for name in (columns[:-1] if has_open_end(columns) else columns))
+
+
+def has_open_end(columns: Sequence[str]) -> bool:
+    """Whether values behind the last given column are passed over."""
+    return len(columns) > 1 and columns[-1] == REST
+
+
+def check_given(columns: Sequence[str]) -> tuple[str, ...]:
+    """The given column names of an input without a header, stripped of spaces."""
+    names = tuple(name.strip() for name in columns)
+    plain = [name.casefold() for name in names]
+    given = setting("columns", ",".join(columns))
+    if "" in plain:
+        raise InputRefused("{flag}: the name number {number} is empty", flag=given, number=plain.index("") + 1)
+    for place, name in enumerate(plain):
+        if name in plain[:place]:
+            raise InputRefused("{flag}: the name {name!r} is there twice", flag=given, name=names[place])
+    return names
+
+
+LARGEST_PAGE: Final = 4_000_000
+"""Characters after which a page ends early: memory must not depend on the length of cells."""
+
+LONGEST_LABEL: Final = 60
+
+
+def paged(name: str, entries: Iterable[Row | Refusal], after: str | None, page_rows: int) -> Iterator[RowPage]:
+    """The entries after the cursor, which is the line of the last entry read; lines are ascending.
+
+    A page holds `page_rows` entries at most, and about `LARGEST_PAGE` characters. Raises `InputRefused` for an input
+    `name` without entries, and for a row with a cell that is too long. A refusal stays one, however long its row is:
+    only so much of it is kept as fits a page.
+    """
+    start = int(after) if after is not None else 0
+    rows: list[Row] = []
+    refusals: list[Refusal] = []
+    size = line = kept = 0
+    for entry in entries:
+        line = entry.line or 0
+        if line <= start:
+            continue
+        kept += 1
+        if isinstance(entry, Row):
+            cells = entry.cells
+            length = sum(map(len, cells)) + len(cells)
+            if length > LONGEST_CELL:
+                for column, cell in enumerate(cells, 1):
+                    if len(cell) > LONGEST_CELL:
+                        longer = wording("{file}, line {line}: column {column} is longer than {most} characters")
+                        raise InputRefused(longer, file=name, line=line, column=column, most=Quantity(LONGEST_CELL))
+            # The cells together: a workbook can repeat a text.
+            if length - len(cells) > LARGEST_PAGE:
+                longer = wording("{file}, line {line}: the row is longer than {most} characters")
+                raise InputRefused(longer, file=name, line=line, most=Quantity(LARGEST_PAGE))
+            rows.append(entry)
+        else:
+            length = sum(map(len, entry.row)) + len(entry.row)
+            refusal = entry
+            if length > LARGEST_PAGE:
+                room = length = LARGEST_PAGE
+                shortened: list[str] = []
+                for cell in entry.row:
+                    shortened.append(cell[:room])
+                    room -= len(shortened[-1]) + 1
+                    if room <= 0:
+                        break
+                reason = said(
+                    "{reason}; the row is longer than {most} characters, and only these are kept",
+                    reason=entry.reason,
+                    most=Quantity(LARGEST_PAGE),
+                )
+                refusal = replace(entry, reason=reason, row=tuple(shortened))
+            refusals.append(refusal)
+        size += length
+        if kept >= page_rows or size >= LARGEST_PAGE:
+            yield RowPage(tuple(rows), tuple(refusals), str(line))
+            rows, refusals, size, kept = [], [], 0, 0
+    if line == 0:
+        raise InputRefused("{file} has a header and no rows: there is nothing to do", file=name)
+    if rows or refusals:
+        yield RowPage(tuple(rows), tuple(refusals), str(line))
+
+
+SURPLUS_KEPT: Final = 20
+"""Cells beyond the header's that are kept of a refused row: a workbook can say thousands of them in a few bytes."""
+
+
+def wrong_width(line: int, cells: list[str], width: int) -> Refusal:
+    """The refusal of a row with more or fewer cells than the header; the first surplus cells are kept."""
+    return Refusal(
+        line=line,
+        column=None,
+        label=label_of(cells),
+        reason=counted(
+            "the header has {n} cell, this row {cells}",
+            "the header has {n} cells, this row {cells}",
+            width,
+            cells=Quantity(len(cells)),
+        ),
+        row=tuple(cells[: width + SURPLUS_KEPT]),
+    )
+
+
+def label_of(cells: Iterable[str]) -> str:
+    return next(iter(cells), "").strip()[:LONGEST_LABEL]

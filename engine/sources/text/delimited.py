@@ -13,10 +13,9 @@ from typing import Final
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import Row
-from engine.sources.raw.charset import LONGEST_LINE, DecodedText, Spot
-from engine.sources.raw.original import empty
-from engine.sources.raw.sample import Sample
-from engine.sources.raw.source import LONGEST_CELL, Table, bare_names, check_names, has_open_end, wrong_width
+from engine.sources.raw.charset import LONGEST_LINE, DecodedText, spot
+from engine.sources.raw.original import LONGEST_CELL, empty
+from engine.sources.raw.sample import Sample, Table, bare_names, check_names, has_open_end, wrong_width
 from texts.said import Quantity, said, wording
 
 DELIMITERS: Final = (";", "\t", ",")
@@ -129,7 +128,7 @@ def _fault_of_quotes(rows: str, first_line: int, delimiter: str) -> str:
 
     def place(at: int) -> str:
         ends = [found.end() for found in _LINE_END.finditer(rows, 0, at)]
-        return Spot(first_line + len(ends), at - (ends[-1] if ends else 0) + 1).words
+        return spot(first_line + len(ends), at - (ends[-1] if ends else 0) + 1)
 
     at = 0
     while at < len(rows):

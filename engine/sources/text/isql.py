@@ -8,17 +8,17 @@ names of the next columns.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import pairwise, takewhile
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import Row
 from engine.sources.raw import charset
-from engine.sources.raw.sample import Sample
-from engine.sources.raw.source import REST, Table, bare_names, check_names, example, has_open_end, label_of
+from engine.sources.raw.charset import DecodedText
+from engine.sources.raw.sample import REST, Sample, Table, bare_names, check_names, example, has_open_end, label_of
 from engine.sources.text.delimited import DELIMITED_SUFFIXES, announced_by
 from texts.remedies import setting
 from texts.said import Quantity, counted, said, wording
@@ -50,44 +50,16 @@ _Cut: TypeAlias = Callable[[str], Sequence[str] | str]
 """Takes a line apart: its cells, or the sentence why it has none."""
 
 
-class _Form(NamedTuple):
-    """A form of isql output: its name, for the note on how the input is read, its columns, and its rows.
-
-    A row that cannot be split into cells is a refusal.
-    """
-
-    words: str
-    header: tuple[str, ...]
-    entries: Callable[[Lines], _Entries]
-
-
 def opens(sample: Sample) -> Table | None:
-    """The output, or words, as a table, None for another text."""
-    columns = sample.layout.columns
-    if sample.layout.delimiter == WHITE_SPACE and columns:
-        form: _Form | None = _bare(columns, said("columns with spaces between them"), by_words=True)
-    else:
-        form = _form_of(sample)
-    if form is None:
-        return None
-    text, entries = sample.text, form.entries
-
-    def rows() -> _Entries:
-        return entries((number, line) for number, line in text.numbered() if not _NOISE.fullmatch(line))
-
-    return Table(form.header, rows, sample.notes(form.words), text.unended)
-
-
-# ---- detection of the form -----------------------------------------------------------------------------------------
-
-
-def _form_of(sample: Sample) -> _Form | None:
-    """The form of a text by its first lines; None if it is not isql output.
+    """The output, or words, as a table by its first lines; None for another text.
 
     Bare values look like other text, so they are accepted only if the file suffix names no other format. Raises
     `InputRefused` if column names are missing, or are both given and printed.
     """
-    text, head, columns = sample.text, sample.lines, sample.layout.columns
+    columns = sample.layout.columns
+    if sample.layout.delimiter == WHITE_SPACE and columns:
+        return _bare(sample, columns, said("columns with spaces between them"), by_words=True)
+    text, head = sample.text, sample.lines
     if sample.layout.delimiter or announced_by(sample.first_line):
         return None
     filled = [(number, line) for number, line in enumerate(head, 1) if line.strip()]
@@ -102,11 +74,19 @@ def _form_of(sample: Sample) -> _Form | None:
         names, cut = _under_headings(where, line, filled[1][1], text.codec.removesuffix("-sig"))
         check_names(where, names, line=said("the line of headings"))
         headings = {line, filled[1][1]}
-        words = said("as isql prints it, under headings")
-        return _Form(words, names, lambda lines: _rows_by(cut, (one for one in lines if one[1] not in headings)))
+        notes = sample.notes(said("as isql prints it, under headings"))
+        return Table(names, lambda: _rows_by(cut, _lines(text, headings)), notes, text.unended)
     if names:
-        _refuse_twins(where, head[number - 1 :], names[0])
-        return _Form(said("as isql prints it with set list on"), names, lambda lines: _rows_of_list(names, lines))
+        # The rows are separated by blank lines; with none, they were removed.
+        block = list(takewhile(str.strip, head[number - 1 :]))
+        is_row = len(block) < len(head) - number + 1
+        if is_row and sum(cut is not None and cut[0] == names[0] for cut in map(_name_and_value, block)) > 1:
+            twins = wording(
+                "{where}: two columns have the same name, {name!r}; give one of them another in the select, with as"
+            )
+            raise InputRefused(twins, where=where, name=names[0])
+        notes = sample.notes(said("as isql prints it with set list on"))
+        return Table(names, lambda: _rows_of_list(names, _lines(text)), notes, text.unended)
     if sample.original.suffix in DELIMITED_SUFFIXES or not _DELIMITED.isdisjoint(line):
         return None
     # The padding of isql: a blank first line, and spaces around the values.
@@ -115,7 +95,7 @@ def _form_of(sample: Sample) -> _Form | None:
     if columns:
         fits = line.count(",") == len(columns) - 1
         if padded or len(columns) == 1 or columns[-1].endswith(REST) or not fits:
-            return _bare(columns)
+            return _bare(sample, columns)
         if len(words_there) == len(columns):
             raise InputRefused(
                 "{where}: the line can be taken apart at its commas and at its spaces. For the commas give {flag} "
@@ -125,9 +105,8 @@ def _form_of(sample: Sample) -> _Form | None:
             )
         return None
     # Without names only a single column of ids is accepted.
-    if "," in line and not _NUMBER.fullmatch(words_there[0]):
-        return None
-    if not padded and not all(map(_NUMBER.fullmatch, words_there)):
+    numbers = [_NUMBER.fullmatch(word) is not None for word in words_there]
+    if ("," in line and not numbers[0]) or (not padded and not all(numbers)):
         return None
     if len(words_there) > 1:
         raise InputRefused(
@@ -136,19 +115,11 @@ def _form_of(sample: Sample) -> _Form | None:
             values=len(words_there),
             flag=setting("columns", example(len(words_there))),
         )
-    return _bare(())
+    return _bare(sample, ())
 
 
-def _refuse_twins(where: str, lines: Sequence[str], column: str) -> None:
-    """Refuse a first column that appears twice in a row: the rows are separated by blank lines."""
-    block = list(takewhile(str.strip, lines))
-    # With no blank line, they were removed.
-    is_row = len(block) < len(lines)
-    if is_row and sum(cut is not None and cut[0] == column for cut in map(_name_and_value, block)) > 1:
-        twins = wording(
-            "{where}: two columns have the same name, {name!r}; give one of them another in the select, with as"
-        )
-        raise InputRefused(twins, where=where, name=column)
+def _lines(text: DecodedText, headings: Collection[str] = ()) -> Lines:
+    return (one for one in text.numbered() if one[1] not in headings and not _NOISE.fullmatch(one[1]))
 
 
 def _listed(filled: Sequence[tuple[int, str]], *, known: bool) -> tuple[str, ...]:
@@ -232,7 +203,7 @@ def _rows_by(cut: _Cut, lines: Lines) -> _Entries:
             yield Row(number, tuple("" if cell == NULL else cell for cell in cells))
 
 
-def _bare(names: Sequence[str], words: str = _BARE, *, by_words: bool = False) -> _Form:
+def _bare(sample: Sample, names: Sequence[str], words: str = _BARE, *, by_words: bool = False) -> Table:
     """Values alone, as with set heading off; without names they are one column of ids.
 
     With `by_words` it is any text, and a value that has a space in it is a fault, also in a single column.
@@ -243,7 +214,12 @@ def _bare(names: Sequence[str], words: str = _BARE, *, by_words: bool = False) -
     def cells(padded: str) -> Sequence[str] | str:
         line = padded.strip(" \t")
         if not (takes_rest or by_words or len(names) > 1):
-            return _one_cell(columns, line)
+            if columns and len(_APART.split(line)) > 1 and ("  " in line or "\t" in line):
+                several = wording("several values in the one column {column}: all columns have to be named")
+                return said(several, column=columns[0])
+            if not columns and (not line.isdecimal() or not line.isascii() or (line[0] == "0" and len(line) > 1)):
+                return said("{text!r} is not an id: the column has to be named by what it holds", text=line[:60])
+            return [line]
         # A maxsplit of 0 would be none.
         most = len(columns) - 1 if takes_rest else -1
         parts = [line] if most == 0 else _APART.split(line, maxsplit=max(most, 0))
@@ -268,15 +244,8 @@ def _bare(names: Sequence[str], words: str = _BARE, *, by_words: bool = False) -
             else said("{fault}; with set list on, isql prints each value with its name", fault=fault)
         )
 
-    return _Form(words, columns or (ID,), lambda lines: _rows_by(cells, lines))
-
-
-def _one_cell(columns: Sequence[str], line: str) -> list[str] | str:
-    if columns and len(_APART.split(line)) > 1 and ("  " in line or "\t" in line):
-        return said("several values in the one column {column}: all columns have to be named", column=columns[0])
-    if not columns and (not line.isdecimal() or not line.isascii() or (line[0] == "0" and len(line) > 1)):
-        return said("{text!r} is not an id: the column has to be named by what it holds", text=line[:60])
-    return [line]
+    text = sample.text
+    return Table(columns or (ID,), lambda: _rows_by(cells, _lines(text)), sample.notes(words), text.unended)
 
 
 # ---- under headings ------------------------------------------------------------------------------------------------

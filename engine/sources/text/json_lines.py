@@ -13,10 +13,9 @@ from typing import Final, NoReturn
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import Row
-from engine.sources.raw.charset import DecodedText, Spot
-from engine.sources.raw.original import empty
-from engine.sources.raw.sample import Sample
-from engine.sources.raw.source import LONGEST_CELL, Table, check_names, label_of
+from engine.sources.raw.charset import DecodedText, spot
+from engine.sources.raw.original import LONGEST_CELL, empty
+from engine.sources.raw.sample import Sample, Table, check_names, label_of
 from engine.sources.text.delimited import DELIMITED_SUFFIXES
 from texts.remedies import setting
 from texts.said import Quantity, said, text_of, wording
@@ -54,14 +53,13 @@ def opens(sample: Sample) -> Table | None:
 
 
 def _header(text: DecodedText) -> tuple[str, ...]:
-    """The keys of the first object, in order. Raises `InputRefused`."""
     number, line = next(text.numbered(), (0, ""))
     if not line:
         raise empty(text.name)
     try:
         first = {key: _cell(key, one) for key, one in _object(line).items()}
     except _LineFault as fault:
-        place = Spot(number, fault.column).words if fault.column else said("line {line}", line=number)
+        place = spot(number, fault.column) if fault.column else said("line {line}", line=number)
         raise InputRefused("{file}, {place}: {fault}", file=text.name, place=place, fault=fault) from fault
     if not first:
         raise InputRefused(
@@ -109,7 +107,6 @@ class _LineFault(ValueError):
 
 
 def _object(text: str) -> dict[str, object]:
-    """Parse the object of one line. Raises `_LineFault`."""
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
@@ -126,7 +123,19 @@ def _object(text: str) -> dict[str, object]:
 def _cell(key: str, value: object) -> str:
     match value:
         case str():
-            return _checked(key, value)
+            if len(value) > LONGEST_CELL:
+                most = Quantity(LONGEST_CELL)
+                raise _LineFault(said("{key!r} is longer than {most} characters", key=key, most=most))
+            if "\0" in value:
+                raise _LineFault(said("{key!r} holds a NUL character, which no text has", key=key))
+            try:
+                _ = value.isascii() or value.encode()
+            except UnicodeEncodeError as error:
+                half = f"U+{ord(value[error.start]):04X}"
+                raise _LineFault(
+                    said("{key!r} holds half of a character ({half}): it was cut in the middle", key=key, half=half)
+                ) from error
+            return value
         case None:
             return ""
         case True:
@@ -136,22 +145,6 @@ def _cell(key: str, value: object) -> str:
     raise _LineFault(
         said("{key!r} holds {what}; a cell is text, a number, true, false or null", key=key, what=_what(value))
     )
-
-
-def _checked(key: str, value: str) -> str:
-    if len(value) > LONGEST_CELL:
-        raise _LineFault(said("{key!r} is longer than {most} characters", key=key, most=Quantity(LONGEST_CELL)))
-    if "\0" in value:
-        raise _LineFault(said("{key!r} holds a NUL character, which no text has", key=key))
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            half = f"U+{ord(value[error.start]):04X}"
-            raise _LineFault(
-                said("{key!r} holds half of a character ({half}): it was cut in the middle", key=key, half=half)
-            ) from error
-    return value
 
 
 def _what(value: object) -> str:

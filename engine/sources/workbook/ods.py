@@ -11,22 +11,26 @@ from collections.abc import Iterator
 from typing import Final
 
 from engine.errors import InputRefused
-from engine.sources.raw.sample import Sample
-from engine.sources.raw.source import LONGEST_CELL, Table
-from engine.sources.workbook.archive import Archive, Attributes, Inner, archive_of, locked
-from engine.sources.workbook.cells import Cell, address, iso_date, iso_time, plain_number, whole_number
-from engine.sources.workbook.sheet import (
+from engine.sources.raw.original import LONGEST_CELL
+from engine.sources.raw.sample import Sample, Table
+from engine.sources.workbook.book import (
     LAST_COLUMN,
     LAST_ROW,
     NO_VALUE,
+    Archive,
+    Attributes,
     Book,
+    Inner,
     SheetRow,
     an_error,
+    archive_of,
     bad_value,
+    locked,
     open_sheet,
     out_of_order,
     too_long,
 )
+from engine.sources.workbook.cells import Cell, address, iso_date, iso_time, plain_number, whole_number
 from texts.said import Quantity, ValueRefused, said
 
 _CONTENT = "content.xml"
@@ -48,7 +52,6 @@ _BREAKS: Final = {"tab": "\t", "line-break": "\n"}
 
 
 def opens(sample: Sample) -> Table | None:
-    """The sheet as a table, None if this is no OpenDocument."""
     archive = archive_of(sample)
     if archive is None or not {_CONTENT, _ENCRYPTED} & archive.parts:
         return None
@@ -201,7 +204,6 @@ def _shown(inner: Inner) -> str | None:
 
 
 def _value(attributes: Attributes, shown: str | None) -> Cell:
-    """The value of a cell by its type and its displayed text."""
     text = shown or ""
     is_formula = "table:formula" in attributes
     if attributes.get("calcext:value-type") == "error" or (is_formula and _ERROR.fullmatch(text)):

@@ -6,34 +6,35 @@ Elements are matched by their local names, so the strict dialect and documents w
 import os
 import posixpath
 import re
-import sys
 import tempfile
 import weakref
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
-from itertools import pairwise
 from typing import IO, Final, cast
 
 from engine.errors import InputRefused
-from engine.sources.raw.sample import Sample
-from engine.sources.raw.source import LONGEST_CELL, Table
-from engine.sources.workbook.archive import Archive, Attributes, Inner, archive_of
-from engine.sources.workbook.cells import PLAIN, Cell, cell_text, format_of, iso_date, whole_number
-from engine.sources.workbook.sheet import (
+from engine.sources.raw.original import LONGEST_CELL
+from engine.sources.raw.sample import Sample, Table
+from engine.sources.workbook.book import (
     CONTRADICTS_ITSELF,
     LAST_COLUMN,
     LAST_ROW,
     NO_VALUE,
+    Archive,
+    Attributes,
     Book,
+    Inner,
     SheetRow,
     an_error,
+    archive_of,
     bad_value,
     open_sheet,
     out_of_order,
     too_long,
 )
+from engine.sources.workbook.cells import PLAIN, Cell, cell_text, format_of, iso_date, whole_number
 from texts.said import Quantity, said, wording
 
 _ROOT: Final = "_rels/.rels"
@@ -53,14 +54,11 @@ _ESCAPED: Final = re.compile(r"(?:_x[0-9A-Fa-f]{4}_)+")
 _ESCAPE: Final = len("_x0000_")
 _WAITING: Final = 1024 * 1024
 """Size of the write buffer, in bytes."""
-_PLACE: Final = 8
-_WINDOW: Final = 512
+_TOGETHER: Final = 8
 """Number of texts read at once."""
-_WINDOW_BYTES: Final = 256 * 1024
 
 
 def opens(sample: Sample) -> Table | None:
-    """The sheet as a table, None if this is no Excel workbook. Raises `InputRefused` for one that cannot be read."""
     archive = archive_of(sample)
     if archive is None:
         return None
@@ -176,13 +174,17 @@ class _Values:
                 return "" if kind == "str" or "f" not in begun else NO_VALUE
         try:
             if kind == "s":
-                return self._shared(text, row)
+                number = whole_number(text.strip(), _MOST_TEXTS)
+                return self.strings[-1 if number is None else number]
             if kind == "n":
                 style = _number(attributes.get("s"))
                 form = self.formats[style] if style < len(self.formats) else PLAIN
                 return cell_text(text, form, since_1904=self.since_1904)
             if kind == "d":
                 return iso_date(text.strip())
+        except IndexError:
+            missing = wording("{file} is broken: it has no text number {number}, which row {row} refers to")
+            raise InputRefused(missing, file=self.name, number=text[:20], row=row) from None
         except ValueError as error:
             return bad_value(error)
         if kind in {"str", "inlineStr"}:
@@ -190,14 +192,6 @@ class _Values:
         if kind == "b":
             return _TRUTHS.get(text.strip(), CONTRADICTS_ITSELF)
         return an_error(text) if kind == "e" else CONTRADICTS_ITSELF
-
-    def _shared(self, text: str, row: int) -> str:
-        number = whole_number(text.strip(), _MOST_TEXTS)
-        try:
-            return self.strings[-1 if number is None else number]
-        except IndexError:
-            missing = wording("{file} is broken: it has no text number {number}, which row {row} refers to")
-            raise InputRefused(missing, file=self.name, number=text[:20], row=row) from None
 
 
 def _text(inner: Inner, within: str) -> tuple[str, Sequence[str]]:
@@ -252,7 +246,6 @@ def _target(related: Mapping[str, tuple[str, str]], kind: str) -> str:
 
 
 def _formats(archive: Archive, part: str) -> list[str]:
-    """The number formats of cells, by style number."""
     codes: dict[int, str] = {}
     formats: list[str] = []
     of_cells = False
@@ -275,16 +268,18 @@ def _number(text: str | None) -> int:
 
 def _shared_strings(archive: Archive, part: str) -> "SpilledStrings":
     """The shared strings of the part, without phonetic texts."""
-    strings = SpilledStrings()
-    try:
-        for tag, _, inner in archive.elements(part, "t", "rPh", "extLst", whole=("si",)) if part else ():
+
+    def texts() -> Iterator[str]:
+        elements = archive.elements(part, "t", "rPh", "extLst", whole=("si",)) if part else ()
+        whole = (inner for tag, _, inner in elements if tag == "si")
+        for number, inner in enumerate(whole):
             if inner is None:
                 longer = wording("{file}: text number {number} of its cells is longer than {most} characters")
-                number, most = len(strings), Quantity(LONGEST_CELL)
-                raise InputRefused(longer, file=archive.name, number=number, most=most)
-            if tag == "si":
-                strings.append(unescaped(_text(inner, "t")[0]))
-        strings.finish()
+                raise InputRefused(longer, file=archive.name, number=number, most=Quantity(LONGEST_CELL))
+            yield unescaped(_text(inner, "t")[0])
+
+    try:
+        return SpilledStrings(texts())
     except OSError as error:
         raise InputRefused(
             "the texts of {file} cannot be kept in a temporary file: {error}. Free some room there, or name another "
@@ -292,7 +287,6 @@ def _shared_strings(archive: Archive, part: str) -> "SpilledStrings":
             file=archive.name,
             error=error.strerror or error,
         ) from error
-    return strings
 
 
 def unescaped(text: str) -> str:
@@ -311,54 +305,33 @@ def _characters(match: re.Match[str]) -> str:
 
 
 class SpilledStrings:
-    """Texts by number from 0: all are appended, then `finish` is called, then any of them is read.
+    """Texts by number from 0, in an unnamed file, which is closed with this object.
 
-    Memory does not grow with their number. A workbook numbers its texts by first use, so they are mostly read in
-    order, and many are read at once. Raises OSError if the disk is full.
+    A workbook numbers its texts by first use, so they are mostly read in order: some are read at once. Raises OSError
+    if the disk is full.
     """
 
-    def __init__(self) -> None:
-        # Both files are unnamed, and are closed with this object.
-        self._texts = cast("IO[bytes]", tempfile.TemporaryFile(buffering=_WAITING))  # noqa: SIM115
-        self._places = cast("IO[bytes]", tempfile.TemporaryFile(buffering=_WAITING))  # noqa: SIM115
-        weakref.finalize(self, self._texts.close)
-        weakref.finalize(self, self._places.close)
-        self._places.write(bytes(_PLACE))
-        self._at = self._count = self._first = 0
-        self._window: list[str] = []
-
-    def __len__(self) -> int:
-        return self._count
-
-    def append(self, text: str) -> None:
-        data = text.encode()
-        self._texts.write(data)
-        self._at += len(data)
-        self._count += 1
-        self._places.write(self._at.to_bytes(_PLACE, sys.byteorder))
-
-    def finish(self) -> None:
-        """End the appending, and prepare to read."""
-        self._texts.flush()
-        self._places.flush()
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._file = cast("IO[bytes]", tempfile.TemporaryFile(buffering=_WAITING))  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
+        self._starts = array("Q")
+        self._count = 0
+        for text in texts:
+            if self._count % _TOGETHER == 0:
+                self._starts.append(self._file.tell())
+            # No XML has a NUL.
+            self._file.write(text.encode() + b"\0")
+            self._count += 1
+        self._file.flush()
+        self._starts.append(self._file.tell())
+        self._block, self._texts = -1, list[str]()
 
     def __getitem__(self, number: int) -> str:
         """The text of that number. Raises IndexError for an unknown number."""
-        place = number - self._first
-        if 0 <= place < len(self._window):
-            return self._window[place]
         if not 0 <= number < self._count:
             raise IndexError(number)
-        if 0 <= place < len(self._window) + _WINDOW:
-            self._first, self._window = number, self._read(number, _WINDOW)
-            return self._window[0]
-        return self._read(number, 1)[0]
-
-    def _read(self, first: int, most: int) -> list[str]:
-        """The text `first` and some of the following texts, at most `most`."""
-        places = array("Q", os.pread(self._places.fileno(), (most + 1) * _PLACE, first * _PLACE))
-        start = places[0]
-        while len(places) > 2 and places[-1] - start > _WINDOW_BYTES:  # noqa: PLR2004 - the ends of one text
-            places = places[: len(places) // 2 + 1]
-        data = os.pread(self._texts.fileno(), places[-1] - start, start)
-        return [data[one - start : other - start].decode() for one, other in pairwise(places)]
+        block, place = divmod(number, _TOGETHER)
+        if block != self._block:
+            start, end = self._starts[block : block + 2]
+            self._block, self._texts = block, os.pread(self._file.fileno(), end - start, start).decode().split("\0")
+        return self._texts[place]

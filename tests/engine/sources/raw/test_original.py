@@ -96,12 +96,6 @@ def test_no_room_to_keep_standard_input(monkeypatch: pytest.MonkeyPatch) -> None
         StandardInput(io.BytesIO(b"id\n1\n")).open()
 
 
-def test_a_reading_of_standard_input_can_be_gone_about_in() -> None:
-    with StandardInput(io.BytesIO(b"0123456789")).open() as file:
-        assert (file.seek(-3, os.SEEK_END), file.read()) == (7, b"789")
-        assert (file.seek(2), file.read(2), file.seek(1, os.SEEK_CUR), file.read(1)) == (2, b"23", 5, b"5")
-
-
 def test_the_digest_is_taken_before_the_first_reading(tmp_path: Path) -> None:
     path = tmp_path / "input.csv"
     path.write_text("id\n1\n")

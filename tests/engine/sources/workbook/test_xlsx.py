@@ -11,8 +11,8 @@ import pytest
 
 from engine.rows import Row
 from engine.sources.detect import open_input
-from engine.sources.raw.sample import Layout
-from engine.sources.raw.source import LARGEST_PAGE, LONGEST_CELL
+from engine.sources.raw.original import LONGEST_CELL
+from engine.sources.raw.sample import LARGEST_PAGE, Layout
 from engine.sources.workbook.xlsx import SpilledStrings, unescaped
 from tests.engine.sources.reading import cells_of, refusals_of, rows_of, why_refused, why_refused_or_its_row
 from tests.engine.sources.workbook.writing import (
@@ -126,13 +126,10 @@ def test_texts_that_are_put_aside_come_back_in_whatever_order_and_take_no_memory
     texts = (f"<t>Иванов {number}</t>" for number in range(many))
     source = open_input(excel(tmp_path / "a.xlsx", rows, texts=texts), Layout())
     assert cells_of(source) == [(f"Иванов {number}",) for number in numbers]
-    strings = SpilledStrings()
-    for _ in range(600):
-        strings.append("x" * 100_000)
-    strings.finish()
+    strings = SpilledStrings("x" * 100_000 for _ in range(600))
     tracemalloc.start()
     try:
-        assert all(len(strings[number]) == 100_000 for number in range(len(strings)))
+        assert all(len(strings[number]) == 100_000 for number in range(600))
         assert tracemalloc.get_traced_memory()[1] < 4 * 1024 * 1024
     finally:
         tracemalloc.stop()
