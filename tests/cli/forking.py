@@ -62,7 +62,6 @@ class Output:
 
     @classmethod
     async def of(cls, descriptor: int) -> Self:
-        """What is read from the end of a pipe."""
         reader = asyncio.StreamReader()
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", 0)
@@ -87,8 +86,6 @@ class Output:
 
 
 class Command:
-    """A command that was started: a process of its own."""
-
     def __init__(self, pid: int, status: Output, stdout: Output, stderr: Output) -> None:
         self.pid = pid
         self.stdout = stdout
@@ -115,7 +112,6 @@ class Command:
         self.send_signal(signal.SIGKILL)
 
     async def wait(self) -> int:
-        """Wait for its end."""
         return await asyncio.shield(self._ended)
 
     async def _wait(self) -> int:
@@ -190,7 +186,6 @@ class CommandServer:
 
 @cache
 def command_server() -> CommandServer:
-    """The one of this worker."""
     return CommandServer()
 
 
@@ -266,7 +261,6 @@ class Request:
     real_keepers: bool
 
     def become(self) -> None:
-        """Be the command from here on."""
         stdout, stderr, *line = self.outputs
         for output, descriptor in ((1, stdout), (2, stderr)):
             os.dup2(descriptor, output)

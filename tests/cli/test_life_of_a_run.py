@@ -370,9 +370,6 @@ async def test_planned_run_killed_resumed_verified_and_undone(
     assert set(left) - undecided == LEFT_BEHIND.get(trial.job, set())
 
 
-# ---- before and after --------------------------------------------------------------------------------------------
-
-
 async def test_resume_says_when_there_is_nothing_to_do_and_asks_which_of_several(place: Place) -> None:
     assert "nothing to resume" in (await place.cli("resume")).out
     done = (await place.run("balances", place.balances(3).path))["run"]

@@ -27,6 +27,7 @@ JOB = JobSpec(
     example="carbon-migrate run {name} limits.csv",
 )
 """
+OURS = SETTING.format(name="ours")
 UNKNOWN = """
 from jobs.spec.parameters import USER
 from jobs.spec.spec import JobSpec
@@ -160,21 +161,12 @@ def test_words_are_completed_from_what_is_written_and_nothing_is_run(typed: Type
         (SETTING.format(name="balances"), "line 5: there is a job 'balances' already: give this one another name"),
         (SETTING.format(name="undo"), "line 5: 'undo' cannot be the name of a job"),
         (SETTING.format(name="Our Job"), "line 5: 'Our Job' cannot be the name of a job: take small letters"),
-        (
-            SETTING.format(name="ours") + SETTING.format(name="ours").replace("JOB", "TWO"),
-            "line 17: there is a job 'ours'",
-        ),
-        (
-            SETTING.format(name="ours").replace('"limit",', '"limits",'),
-            "job ours: it takes limit, and has no parameter",
-        ),
-        (SETTING.format(name="ours").replace('"save")', '"save {")'), "line 5: job ours: chain, link 3"),
-        (
-            SETTING.format(name="ours").replace('"limit",', '"enter",'),
-            "job ours: it takes limit, and has no parameter",
-        ),
+        (OURS + OURS.replace("JOB", "TWO"), "line 17: there is a job 'ours'"),
+        (OURS.replace('"limit",', '"limits",'), "job ours: it takes limit, and has no parameter"),
+        (OURS.replace('"save")', '"save {")'), "line 5: job ours: chain, link 3"),
+        (OURS.replace('"limit",', '"enter",'), "job ours: it takes limit, and has no parameter"),
         (UNKNOWN.replace("reset_session", "objects.get"), "job reset-session: by its methods it needs writes=False"),
-        (SETTING.format(name="ours").replace("summary=", "sumary="), "unexpected keyword argument 'sumary'"),
+        (OURS.replace("summary=", "sumary="), "unexpected keyword argument 'sumary'"),
     ],
 )
 def test_a_bad_file_is_named_with_line_and_reason_and_the_rest_works(
@@ -211,18 +203,18 @@ def test_a_file_that_is_not_there_or_not_ours_is_not_run(typed: Typed, tmp_path:
 
 
 def test_what_a_function_of_it_raises_is_a_refused_row(typed: Typed, tmp_path: Path) -> None:
-    content = SETTING.format(name="ours").replace("parse=roubles", "parse=lambda text: text.amount")
+    content = OURS.replace("parse=roubles", "parse=lambda text: text.amount")
     declare(tmp_path, content)
     refused = typed("run", "ours", "--set", "abonent_id=5", "--set", "limit=1", "--api-url", "http://127.0.0.1:9")
     assert refused.exit == 2
     assert "limit: AttributeError: 'str' object has no attribute 'amount'" in refused.words
-    declare(tmp_path, SETTING.format(name="ours").replace("parse=roubles", "parse=int"))
+    declare(tmp_path, OURS.replace("parse=roubles", "parse=int"))
     refused = typed("run", "ours", "--set", "abonent_id=5", "--set", "limit=1", "--api-url", "http://127.0.0.1:9")
     assert "limit: TypeError: 1 is no text" in refused.words
 
 
 async def test_a_field_that_the_billing_lacks_is_named_with_its_declaration(place: Place) -> None:
-    path = declare(place.cli.folder, SETTING.format(name="ours").replace('set {"limit"', 'set {"limits"'))
+    path = declare(place.cli.folder, OURS.replace('set {"limit"', 'set {"limits"'))
     for words in (("plan",), ("run", "--yes")):
         given = ("ours", "--set", "abonent_id=2001", "--set", "limit=5", *words[1:])
         await place.cli.refused(words[0], *given, says=["limits", f"for the job ours: mend its chain in {path}"])

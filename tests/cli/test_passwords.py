@@ -116,9 +116,6 @@ async def test_every_job_on_passwords_is_planned_killed_resumed_and_verified(
         await CASES[job](one)
 
 
-# ---- the file of generated passwords ----------------------------------------------------------------------------
-
-
 async def test_passwords_that_are_not_in_their_file_are_named_and_the_run_does_not_end_with_0(
     billing_template: Path, tmp_path: Path
 ) -> None:
@@ -153,9 +150,6 @@ async def test_passwords_that_are_not_in_their_file_are_named_and_the_run_does_n
         with out.open("a", encoding="utf-8", newline="") as file:
             file.writelines(f"{line}\r\n" for line in (gone, blank))
         assert f"{ROWS} passwords are in" in (await one.cli(*again)).words
-
-
-# ---- the secrets of a run ---------------------------------------------------------------------------------------
 
 
 def test_what_a_run_remembers_of_a_secret_is_a_token() -> None:

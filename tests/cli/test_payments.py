@@ -53,9 +53,6 @@ async def by_hand(place: Place, abonent: int, kind: int, day: str = "2026-10-05"
     )
 
 
-# ---- a lost answer -----------------------------------------------------------------------------------------------
-
-
 async def test_a_payment_raises_the_balance_and_is_found_by_its_mark_where_its_answer_is_lost(place: Place) -> None:
     payments(place)
     kinds = (FaultKind.RESET_AFTER, FaultKind.CRASH_BEFORE)
@@ -138,9 +135,6 @@ async def test_a_run_of_the_version_before_is_resumed_by_the_call_that_it_has_pl
     await place.cli("undo", run.name, "--yes", "--set", "way=opposite", *SETTLED)
 
 
-# ---- next month --------------------------------------------------------------------------------------------------
-
-
 async def test_the_same_payment_a_month_later_is_a_question(place: Place) -> None:
     payments(place)
     october = (await paid(place))["run"]
@@ -195,9 +189,6 @@ async def test_a_date_that_is_none_is_refused_with_its_line_and_counts_for_no_op
     run = ("balances", FILE, *SETTLED)
     assert (await place.run(*run))["states"] == {"accepted": 3}
     assert (await place.run(*run))["states"] == {"skipped": 3}
-
-
-# ---- what is there already ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [1, 2])

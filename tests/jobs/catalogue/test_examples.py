@@ -49,8 +49,6 @@ NEEDED = {"import": ("contract_number", "name")}
 
 
 class Noting(BillingClient):
-    """A client that notes its calls, as text."""
-
     def __init__(self, url: str) -> None:
         super().__init__(ClientSettings(url), patience=Patience(attempts=1))
         self.sent: list[str] = []

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -93,11 +92,6 @@ def typed(model: str, chain: str, rows: str, made: str, *besides: str) -> Way:
     return Way(call_kind(given), rows, [f"{made};0", *besides], [f"{made};1", *besides], given=given, is_known=True)
 
 
-def fields(name: str, rows: str, changed: Sequence[str], wrong: Mapping[str, str] = MappingProxyType({})) -> Way:
-    """A job that sets fields, with what its rows change, a line an object."""
-    return Way(JOBS[name], rows, changed, again=changed, wrong=wrong, is_known=True, sets=True)
-
-
 def operations(op_type: int, *accounts: str) -> tuple[list[str], list[str], list[str]]:
     """Three of them, taken back, and restored."""
     there = entered(op_type, *SUMS)
@@ -133,118 +127,73 @@ ANEW = "+USERS_USLUGA {};{};33;2020-08-13 00:00:00;{};Автоматически
 PERSON = 'objects.create {"contract_number": "{number}", "name": "{name}", "parent_id": 9100}'
 SHELF = 'objects.create {"is_folder": 1, "name": "{name}", "parent_id": 9100}'
 LOGIN = 'objects.create {"abonent_id": {abonent_id}, "login": "{login}", "pull": 6}'
-FIELDS: Final = (
-    fields(
-        "warning-threshold",
-        "abonent_id;amount\n9002;-120,00\n9003;-7.5\n",
-        ["ADMIN_ACCOUNTS 9002 LIMIT_WARNING None→-120.00", "ADMIN_ACCOUNTS 9003 LIMIT_WARNING None→-7.50"],
-        {
-            "9002;1.0055": "2 amount: '1.0055' (column 2): ",
-            "9007;5": "2 abonent_id: abonent 9007 has no account",
-            "9006;5": "2 abonent_id: abonent 9006 is deleted",
-        },
-    ),
-    fields(
-        "tariff-threshold",
-        "contract_number;limit_warning\n00123;-50\n123;-50\n",
-        ["ADMIN_ACCOUNTS 9001 LIMIT_WARNING -120.00→-50.00", "ADMIN_ACCOUNTS 9002 LIMIT_WARNING None→-50.00"],
-        {"ДУБЛЬ;5": "several"},
-    ),
-    fields(
-        "cutoff-limit",
-        "abonent_id;limit\n9002;701\n9003;0,01\n",
-        ["ADMIN_ACCOUNTS 9002 limit None→701.00", "ADMIN_ACCOUNTS 9003 limit None→0.01"],
-    ),
-    fields(
-        "snat-pool",
-        "user_id;pool\n90001;1030\n90002;1030\n",
-        ["USERS 90001 SNATIP 10.0.0.1→None, SNAT_PULL 1040→1030", "USERS 90002 SNAT_PULL 1040→1030"],
-        {"90003;1030": "Users with id 90003 is deleted", "90009;1030": "there is no Users with id 90009"},
-    ),
-    fields(
-        "ip-pool",
-        "login;pull\nivanov;6\npetrov;6\n",
-        ["USERS 90001 IP 10.3.82.241→NEW, PULL 5→6", "USERS 90002 IP 10.3.82.242→NEW, PULL 5→6"],
-        {"nobody;6": "2 login: there is no account with the login 'nobody'", "ivanov;six": "'six' is not an id"},
-    ),
-    fields(
-        "operator",
-        "abonent_id;operator_id\n9001;1444\n9002;3\n",
-        ["ABONENTS 9001 OPERATOR_ID None→1444", "ABONENTS 9002 OPERATOR_ID None→3"],
-    ),
-    fields(
-        "recalculate",
-        f"abonent_id;since\n9001;{THIS_MONTH}\n9002;{first_of(-6)}\n",
-        [f"ABONENTS 9001 NEED_RECALC None→{THIS_MONTH}", f"ABONENTS 9002 NEED_RECALC None→{first_of(-6)}"],
-        {
-            f"9001;{THIS_MONTH[:-2]}02": "is not the first of a month",
-            f"9001;{first_of(-7)}": "is 7 months back: the billing recalculates 6 at most",
-            f"9001;{first_of(1)}": "is still to come",
-        },
-    ),
-    fields(
-        "tariff-next",
-        "abonent_id;tariff;date\n9001;4;01.09.2020\n9002;6;2020-10-01\n",
-        [
-            "ABONENTS 9001 TARIF_NEXT_ID None→4, TARIF_NEXT_DATE None→2020-09-01 00:00:00",
-            "ABONENTS 9002 TARIF_NEXT_ID None→6, TARIF_NEXT_DATE None→2020-10-01 00:00:00",
-        ],
-        {"9001;4;soon": "'soon' is not a date"},
-    ),
-    fields(
-        "tariff-now",
-        "abonent_id;tarif_id\n9001;4\n9003;6\n",
-        ["ABONENTS 9001 TARIF_ID 2→4", "ABONENTS 9003 TARIF_ID 3→6"],
-    ),
-    fields(
-        "voluntary-block",
-        "abonent_id;start;end\n9001;2020-07-01;31.07.2020\n9002;2020-07-02;2020-07-02\n",
-        [
-            "ABONENTS 9001 OWN_DISABLED_START None→2020-07-01, OWN_DISABLED_END None→2020-07-31",
-            "ABONENTS 9002 OWN_DISABLED_START None→2020-07-02, OWN_DISABLED_END None→2020-07-02",
-        ],
-        {"9001;2020-07-02;2020-07-01": "it would end at 2020-07-01, before it begins at 2020-07-02"},
-    ),
-    fields(
-        "block-history",
-        "id;time_changed;time_del\n90001;2019-06-01;2019-06-02 12:30\n90002;2019-06-03;2019-06-04\n",
-        [
-            "ABONENTS_BLOCK_HISTORY 90001 TIME_CHANGED None→2019-06-01 00:00:00, TIME_DEL None→2019-06-02 12:30:00",
-            "ABONENTS_BLOCK_HISTORY 90002 TIME_CHANGED None→2019-06-03 00:00:00, TIME_DEL None→2019-06-04 00:00:00",
-        ],
-        {
-            "90001;2019-06-02;2019-06-01": "before it begins",
-            "90009;2019-06-01;2019-06-02": "there is no AbonentsBlockHistory with id 90009",
-        },
-    ),
-    fields(
-        "service-operator",
-        "id;operator\n105;1444\n126;1444\n",
-        ["USLUGA 105 OPERATOR_ID 3→1444", "USLUGA 126 OPERATOR_ID 3→1444"],
-        {"77;3": "there is no Usluga with id 77"},
-    ),
-    fields(
-        "next-charge",
-        "abonent_id;usluga_id;next_date\n9001;126;13.09.2020\n9002;127;2020-09-13 06:00\n",
-        [
-            "USERS_USLUGA 90001 NEXT_DATE 2020-08-13 00:00:00→2020-09-13 00:00:00",
-            "USERS_USLUGA 90002 NEXT_DATE 2020-08-13 00:00:00→2020-09-13 06:00:00",
-        ],
-        {
-            "9003;126;2020-09-13": "2 of UsersUsluga have abonent_id 9003, usluga_id 126: name one by its id",
-            "9001;127;2020-09-13": "there is no UsersUsluga with abonent_id 9001, usluga_id 127",
-        },
-    ),
-    fields(
-        "passed-to-1c",
-        "op_id;code1c\n90001;00-0001\n90002;\u2116 7 «б»\n",
-        [
-            "FINANCE_OPERATIONS 90001 SYNC1C 0→1, CODE1C None→00-0001",
-            "FINANCE_OPERATIONS 90002 SYNC1C 0→1, CODE1C None→\u2116 7 «б»",
-        ],
-        {"90001;" + "7" * 65: "at most 64 are taken"},
-    ),
-)
+FIELDS_SET: Final = f"""
+warning-threshold abonent_id;amount / 9002;-120,00 / 9003;-7.5
+  ADMIN_ACCOUNTS 9002 LIMIT_WARNING None→-120.00 / ADMIN_ACCOUNTS 9003 LIMIT_WARNING None→-7.50
+  ✗ 9002;1.0055 / 2 amount: '1.0055' (column 2):
+  ✗ 9007;5 / 2 abonent_id: abonent 9007 has no account
+  ✗ 9006;5 / 2 abonent_id: abonent 9006 is deleted
+tariff-threshold contract_number;limit_warning / 00123;-50 / 123;-50
+  ADMIN_ACCOUNTS 9001 LIMIT_WARNING -120.00→-50.00 / ADMIN_ACCOUNTS 9002 LIMIT_WARNING None→-50.00
+  ✗ ДУБЛЬ;5 / several
+cutoff-limit abonent_id;limit / 9002;701 / 9003;0,01
+  ADMIN_ACCOUNTS 9002 limit None→701.00 / ADMIN_ACCOUNTS 9003 limit None→0.01
+snat-pool user_id;pool / 90001;1030 / 90002;1030
+  USERS 90001 SNATIP 10.0.0.1→None, SNAT_PULL 1040→1030 / USERS 90002 SNAT_PULL 1040→1030
+  ✗ 90003;1030 / Users with id 90003 is deleted
+  ✗ 90009;1030 / there is no Users with id 90009
+ip-pool login;pull / ivanov;6 / petrov;6
+  USERS 90001 IP 10.3.82.241→NEW, PULL 5→6 / USERS 90002 IP 10.3.82.242→NEW, PULL 5→6
+  ✗ nobody;6 / 2 login: there is no account with the login 'nobody'
+  ✗ ivanov;six / 'six' is not an id
+operator abonent_id;operator_id / 9001;1444 / 9002;3
+  ABONENTS 9001 OPERATOR_ID None→1444 / ABONENTS 9002 OPERATOR_ID None→3
+recalculate abonent_id;since / 9001;{THIS_MONTH} / 9002;{first_of(-6)}
+  ABONENTS 9001 NEED_RECALC None→{THIS_MONTH} / ABONENTS 9002 NEED_RECALC None→{first_of(-6)}
+  ✗ 9001;{THIS_MONTH[:-2]}02 / is not the first of a month
+  ✗ 9001;{first_of(-7)} / is 7 months back: the billing recalculates 6 at most
+  ✗ 9001;{first_of(1)} / is still to come
+tariff-next abonent_id;tariff;date / 9001;4;01.09.2020 / 9002;6;2020-10-01
+  ABONENTS 9001 TARIF_NEXT_ID None→4, TARIF_NEXT_DATE None→2020-09-01 00:00:00 /
+  ABONENTS 9002 TARIF_NEXT_ID None→6, TARIF_NEXT_DATE None→2020-10-01 00:00:00
+  ✗ 9001;4;soon / 'soon' is not a date
+tariff-now abonent_id;tarif_id / 9001;4 / 9003;6
+  ABONENTS 9001 TARIF_ID 2→4 / ABONENTS 9003 TARIF_ID 3→6
+voluntary-block abonent_id;start;end / 9001;2020-07-01;31.07.2020 / 9002;2020-07-02;2020-07-02
+  ABONENTS 9001 OWN_DISABLED_START None→2020-07-01, OWN_DISABLED_END None→2020-07-31 /
+  ABONENTS 9002 OWN_DISABLED_START None→2020-07-02, OWN_DISABLED_END None→2020-07-02
+  ✗ 9001;2020-07-02;2020-07-01 / it would end at 2020-07-01, before it begins at 2020-07-02
+block-history id;time_changed;time_del / 90001;2019-06-01;2019-06-02 12:30 / 90002;2019-06-03;2019-06-04
+  ABONENTS_BLOCK_HISTORY 90001 TIME_CHANGED None→2019-06-01 00:00:00, TIME_DEL None→2019-06-02 12:30:00 /
+  ABONENTS_BLOCK_HISTORY 90002 TIME_CHANGED None→2019-06-03 00:00:00, TIME_DEL None→2019-06-04 00:00:00
+  ✗ 90001;2019-06-02;2019-06-01 / before it begins
+  ✗ 90009;2019-06-01;2019-06-02 / there is no AbonentsBlockHistory with id 90009
+service-operator id;operator / 105;1444 / 126;1444
+  USLUGA 105 OPERATOR_ID 3→1444 / USLUGA 126 OPERATOR_ID 3→1444
+  ✗ 77;3 / there is no Usluga with id 77
+next-charge abonent_id;usluga_id;next_date / 9001;126;13.09.2020 / 9002;127;2020-09-13 06:00
+  USERS_USLUGA 90001 NEXT_DATE 2020-08-13 00:00:00→2020-09-13 00:00:00 /
+  USERS_USLUGA 90002 NEXT_DATE 2020-08-13 00:00:00→2020-09-13 06:00:00
+  ✗ 9003;126;2020-09-13 / 2 of UsersUsluga have abonent_id 9003, usluga_id 126: name one by its id
+  ✗ 9001;127;2020-09-13 / there is no UsersUsluga with abonent_id 9001, usluga_id 127
+passed-to-1c op_id;code1c / 90001;00-0001 / 90002;№ 7 «б»
+  FINANCE_OPERATIONS 90001 SYNC1C 0→1, CODE1C None→00-0001 / FINANCE_OPERATIONS 90002 SYNC1C 0→1, CODE1C None→№ 7 «б»
+  ✗ 90001;{"7" * 65} / at most 64 are taken
+"""
+"""A job that sets fields, and its rows; what they change; other rows, and why they are refused."""
+
+
+def fields() -> Iterator[Way]:
+    for block in re.split(r"\n(?=\S)", FIELDS_SET.strip()):
+        rows, done, *wrong = re.sub(r" /\n +", " / ", block).replace("\n  ", "\n").splitlines()
+        name, _, text = rows.partition(" ")
+        changed = done.split(" / ")
+        refusals = dict(one.removeprefix("✗ ").split(" / ") for one in wrong)
+        text = text.replace(" / ", "\n") + "\n"
+        yield Way(JOBS[name], text, changed, again=changed, wrong=refusals, is_known=True, sets=True)
+
+
+FIELDS: Final = tuple(fields())
 WAYS: Final[Mapping[str, Way]] = {
     "balances, by storno": Way(
         JOBS["balances"],
