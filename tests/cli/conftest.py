@@ -127,14 +127,10 @@ class Cli:
     @asynccontextmanager
     async def started(self, *arguments: str | Path) -> AsyncIterator["Started"]:
         """A command that is under way; killed when the context ends, if it has not ended by then."""
-        async with await command_server().start(
+        async with command_server().started(
             [*map(str, arguments)], self.folder, self.environment, real_keepers=self.real_keepers
         ) as process:
-            try:
-                yield Started(process)
-            finally:
-                if process.returncode is None:
-                    process.kill()
+            yield Started(process)
 
     @property
     def journal(self) -> Path:

@@ -24,11 +24,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import anyio
@@ -37,6 +37,7 @@ from billing.database import file_database, file_process
 
 LONGEST = 256 * 1024
 """Bytes of a request: arguments and environment of a command."""
+LONGEST_LINE = 64 * 1024 * 1024
 KEEPER = "billing.database.file_process"
 LATE = (
     "anyio._backends._asyncio",
@@ -53,36 +54,23 @@ LATE = (
 """What commands import once they come to it: a third of the processor's time of a `run`, two of a refused one."""
 
 
-class Output:
-    """What a command says on one of its outputs, as it comes; ends with `anyio.EndOfStream`."""
+class Output(asyncio.StreamReader):
+    """What a command says on one of its outputs, as it comes; `receive` ends with `anyio.EndOfStream`."""
 
-    def __init__(self, reader: asyncio.StreamReader, transport: asyncio.BaseTransport) -> None:
-        self._reader = reader
-        self._transport = transport
+    transport: asyncio.BaseTransport
 
     @classmethod
     async def of(cls, descriptor: int) -> Self:
-        reader = asyncio.StreamReader()
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        reader = cls(limit=LONGEST_LINE)
+        reader.transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", 0)
         )
-        return cls(reader, transport)
-
-    async def line(self) -> bytes:
-        return await self._reader.readline()
-
-    def close(self) -> None:
-        """Read no more. Otherwise the collector closes it, in the middle of another test, which fails by that."""
-        self._transport.close()
+        return reader
 
     async def receive(self) -> bytes:
-        if part := await self._reader.read(64 * 1024):
+        if part := await self.read(64 * 1024):
             return part
         raise anyio.EndOfStream
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while part := await self._reader.read(64 * 1024):
-            yield part
 
 
 class Command:
@@ -115,22 +103,18 @@ class Command:
         return await asyncio.shield(self._ended)
 
     async def _wait(self) -> int:
-        return int(await self._status.line())
+        return int(await self._status.readline())
 
-    async def __aenter__(self) -> Self:
-        return self
+    async def end(self) -> None:
+        """Kill it, wait for its end, also where the test is cancelled, and read no more.
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Wait for its end, also where the test is cancelled, and read no more."""
+        Otherwise the collector closes its outputs, in the middle of another test, which fails by that.
+        """
+        self.kill()
         with anyio.CancelScope(shield=True):
             await self.wait()
         for output in (self.stdout, self.stderr, self._status):
-            output.close()
+            output.transport.close()
         if self._handle >= 0:
             os.close(self._handle)
 
@@ -148,7 +132,8 @@ class CommandServer:
                 stdin=subprocess.DEVNULL,
             )
 
-    async def start(
+    @asynccontextmanager
+    async def started(
         self,
         arguments: Sequence[str],
         folder: Path,
@@ -158,8 +143,8 @@ class CommandServer:
         module: str = "cli",
         *,
         real_keepers: bool = False,
-    ) -> Command:
-        """Start a command, the program's or another module's; an output that is given no file can be read."""
+    ) -> AsyncIterator[Command]:
+        """A command, the program's or another module's; an output that is given no file can be read."""
         request = json.dumps([module, list(arguments), str(folder), dict(environment), real_keepers]).encode()
         pipes = [os.pipe() for _ in range(3)]
         written = [end for _, end in pipes]
@@ -170,7 +155,11 @@ class CommandServer:
             for end in written:
                 os.close(end)
         out, err, status = [await Output.of(read) for read, _ in pipes]
-        return Command(int(await status.line()), status, out, err)
+        command = Command(int(await status.readline()), status, out, err)
+        try:
+            yield command
+        finally:
+            await command.end()
 
     def at_terminal(
         self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], terminal: int

@@ -718,6 +718,10 @@ NO_IDS: Final = {
     Step.TARIFF: {"tarif_id": "777"},
     Step.SERVICE: {"usluga_id": "99999999999", "manager_id": "3333"},
 }
+OF_DELETED: Final = (
+    f"? 2 {NUMBER}: a deleted subscriber of the billing, abonent 9006, has the contract number: the billing may\n"
+    "? 2 login: the login is that of a deleted account of "
+)
 CHECKED: Final[Mapping[str, tuple[list[Subscriber], str]]] = {
     "what is there already": ([account(2, "123", login="ivan", ip="10.11.222.49"), subscriber(3, "нов-1")], ""),
     "a login of another subscriber": (
@@ -728,11 +732,7 @@ CHECKED: Final[Mapping[str, tuple[list[Subscriber], str]]] = {
         [account(2, "123", login="petr", ip="10.11.222.49")],
         "2 ip: 10.11.222.49 is the address of the account ivan in the billing, of ",
     ),
-    "what a deleted object has": (
-        [account(2, "ГОСТЬ-1", login="ivan")],
-        "? 2 contract_number: a deleted subscriber of the billing, abonent 9006, has the contract number: the "
-        "billing may refuse\n? 2 login: the login is that of a deleted account of ",
-    ),
+    "what a deleted object has": ([account(2, "ГОСТЬ-1", login="ivan")], OF_DELETED),
     # 77/2 is that of a deleted subscriber and of a live one.
     "a number that was given to another": ([subscriber(2, "77/2")], ""),
     "ids that the billing does not have": (
