@@ -272,8 +272,6 @@ class Found:
 
 @dataclass(slots=True)
 class Place:
-    """A billing that is served, and a command line that is set up for it."""
-
     cli: Cli
     billing: MockBilling
     traffic: Traffic

@@ -38,8 +38,6 @@ def test_each_error_has_its_code(error: Exception, code: Exit) -> None:
 
 
 def faulty(error: Exception, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> Ended:
-    """What a run says in which this is raised."""
-
     async def broken(*_: object, **__: object) -> None:
         raise error
 

@@ -44,7 +44,6 @@ JOB = JobSpec(
 
 
 def declare(folder: Path, content: str, name: str = "ours.py") -> Path:
-    """A declaration that the settings of the folder name."""
     (folder / "carbon-migrate.toml").write_text(f'jobs = ["{name}"]\n', encoding="utf-8")
     path = folder / name
     path.write_text(content, encoding="utf-8")

@@ -229,7 +229,6 @@ class Machines:
     root: Path
 
     def machine(self, name: str, key: Path | None = None, journal: str = "") -> Cli:
-        """A machine whose settings name the key of that file."""
         made = self.place.cli.on_machine(name, journal)
         if key is not None:
             shutil.copy(key, made.folder / "vault.key")
@@ -237,11 +236,9 @@ class Machines:
         return made
 
     def key(self, name: str = "key") -> Path:
-        """A file of a key, as `journal key` makes one."""
         return self.root / name
 
     def kept(self) -> int:
-        """The rows of secrets in the journal."""
         ((number,),) = self.place.asked("select count(*) from secrets")
         return int(number)
 
@@ -283,7 +280,6 @@ async def machines(shared: Place, postgres_server: PostgresServer) -> Machines:
 
 @pytest.fixture
 def rows(machines: Machines) -> dict[int, str]:
-    """The accounts with their new passwords."""
     found = machines.place.query("select first :rows id from users where deleted = 0 order by id", rows=ACCOUNTS)
     return {user: f"{BEGINNING}{user:04d}-Пароль" for (user,) in found}
 

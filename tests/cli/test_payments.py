@@ -26,13 +26,11 @@ IDS = (2003, 2004, 2005)
 
 
 def payments(place: Place, column: str = "", cells: Sequence[str] = ("", "", "")) -> None:
-    """The payments of a month, with one more column."""
     lines = [f"abonent_id;amount;{column}", *(f"{key};500;{cell}" for key, cell in zip(IDS, cells, strict=True))]
     place.rows(*(line.removesuffix(";") for line in lines), name=FILE)
 
 
 async def paid(place: Place, *more: str, ends: int = 0) -> dict[str, Any]:
-    """How a run of payments closes."""
     return await place.run(*PAY, *more, *SETTLED, "--no-canary", ends=ends)
 
 

@@ -97,12 +97,10 @@ class Typed:
 
     @property
     def silence(self) -> float:
-        """The longest silence in seconds."""
         return max(later - earlier for earlier, later in pairwise([self.began, *self.moments]))
 
     @property
     def lines(self) -> list[str]:
-        """The lines that said what it waits for."""
         return re.findall(r"\r\x1b\[K([^\r\n\x1b]+)", self.text)
 
 
@@ -176,7 +174,6 @@ async def own(billing_template: Path, tmp_path: Path) -> AsyncIterator[Callable[
 
 
 async def stopped(place: Place) -> str:
-    """The name of a run that was stopped before its end."""
     return await place.stopped("balances", place.balances(6).path, "--rate", "2", calls=2, by=signal.SIGINT)
 
 

@@ -104,7 +104,6 @@ class Undo:
 
     @property
     def items(self) -> list[Item]:
-        """The items, none of them refused or skipped."""
         assert self.done.refusals == ()
         assert [one.skip_reason for one in self.done.items] == [None] * len(self.done.items)
         return [sending_item(new, number) for number, new in enumerate(self.done.items, 1)]

@@ -104,7 +104,6 @@ def pattern(text: str) -> str:
 
 
 def example_of(kind: JobSpec, gateway: Gateway) -> BillingJob:
-    """The job as its example has it, over a file in the working folder where it names one."""
     typed = read(kind.example)
     order = parse_order(
         typed.job,
@@ -127,8 +126,6 @@ def write(path: Path, rows: list[list[str]]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A command line of an example, as the program reads it."""
-
     job: str
     file: str | None
     settings: list[str]

@@ -485,8 +485,6 @@ WITH_A_DATABASE = pytest.mark.parametrize("gateway", ["with a database"], indire
 
 
 class Input:
-    """A table of accounts in pages of two rows, with its checks."""
-
     def __init__(self, folder: Path, gateway: Gateway, *rows: str) -> None:
         path = folder / "subscribers.csv"
         path.write_text("\n".join(["Договор;ФИО;Телефон;Логин;Пароль", *rows, ""]), encoding="utf-8")
