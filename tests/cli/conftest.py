@@ -127,10 +127,13 @@ class Cli:
     @asynccontextmanager
     async def started(self, *arguments: str | Path) -> AsyncIterator["Started"]:
         """A command that is under way; killed when the context ends, if it has not ended by then."""
-        async with command_server().started(
+        async with await command_server().start(
             [*map(str, arguments)], self.folder, self.environment, real_keepers=self.real_keepers
         ) as process:
-            yield Started(process)
+            try:
+                yield Started(process)
+            finally:
+                process.kill()
 
     @property
     def journal(self) -> Path:

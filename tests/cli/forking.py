@@ -23,8 +23,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
@@ -32,6 +31,7 @@ from pathlib import Path
 from typing import Self
 
 import anyio
+from anyio.abc import AsyncResource
 
 from billing.database import file_database, file_process
 
@@ -73,7 +73,7 @@ class Output(asyncio.StreamReader):
         raise anyio.EndOfStream
 
 
-class Command:
+class Command(AsyncResource):
     def __init__(self, pid: int, status: Output, stdout: Output, stderr: Output) -> None:
         self.pid = pid
         self.stdout = stdout
@@ -105,12 +105,11 @@ class Command:
     async def _wait(self) -> int:
         return int(await self._status.readline())
 
-    async def end(self) -> None:
-        """Kill it, wait for its end, also where the test is cancelled, and read no more.
+    async def aclose(self) -> None:
+        """Wait for its end, also where the test is cancelled, and read no more.
 
         Otherwise the collector closes its outputs, in the middle of another test, which fails by that.
         """
-        self.kill()
         with anyio.CancelScope(shield=True):
             await self.wait()
         for output in (self.stdout, self.stderr, self._status):
@@ -132,8 +131,7 @@ class CommandServer:
                 stdin=subprocess.DEVNULL,
             )
 
-    @asynccontextmanager
-    async def started(
+    async def start(
         self,
         arguments: Sequence[str],
         folder: Path,
@@ -143,8 +141,8 @@ class CommandServer:
         module: str = "cli",
         *,
         real_keepers: bool = False,
-    ) -> AsyncIterator[Command]:
-        """A command, the program's or another module's; an output that is given no file can be read."""
+    ) -> Command:
+        """Start a command, the program's or another module's; an output that is given no file can be read."""
         request = json.dumps([module, list(arguments), str(folder), dict(environment), real_keepers]).encode()
         pipes = [os.pipe() for _ in range(3)]
         written = [end for _, end in pipes]
@@ -155,11 +153,7 @@ class CommandServer:
             for end in written:
                 os.close(end)
         out, err, status = [await Output.of(read) for read, _ in pipes]
-        command = Command(int(await status.readline()), status, out, err)
-        try:
-            yield command
-        finally:
-            await command.end()
+        return Command(int(await status.readline()), status, out, err)
 
     def at_terminal(
         self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], terminal: int

@@ -130,16 +130,6 @@ async def test_a_text_that_no_field_holds_is_refused_with_its_place(place: Place
     assert place.traffic.arrived == 0
 
 
-BAD_CALLS: Sequence[tuple[Sequence[str], Sequence[str]]] = [
-    (("--model", "Users", "--chain", "set {a: 1}", "--set", "x=1"), ["link 1", "column 6: this is not JSON"]),
-    ((*CREATE, "--sql", "delete from abonents"), ["line 1, column 1", "does not begin a select"]),
-    (
-        ("--model", "Users", "--chain", 'x {"a": {fields}}', "--sql", "select id from abonents"),
-        ["fields is said of the call as a whole; give the placeholder another name"],
-    ),
-    ((*PAY, "--set", "id=1", "--set", "sum=1", "--look-up", "update x"), ["does not begin a select"]),
-    ((*CREATE, "--set", "id=1", "--set", "sum=1", "--set", "sun=1"), ["no parameter 'sun'"]),
-]
 BAD_FOR_THE_BILLING: Sequence[tuple[Sequence[str], Sequence[str]]] = [
     ((*CREATE, "--sql", "select id from abonents"), ["has no column sum; it has: id", "--map sum=COLUMN"]),
     (
@@ -151,11 +141,6 @@ BAD_FOR_THE_BILLING: Sequence[tuple[Sequence[str], Sequence[str]]] = [
     ((*CREATE, "--look-up", "select 1 from abonents"), ["--look-up: nothing would look at it"]),
     ((*CREATE, "--repeatable"), ["--repeatable: nothing would look at it"]),
 ]
-
-
-def test_bad_calls_are_refused_before_anybody_is_asked(typed: Typed) -> None:
-    for arguments, told in BAD_CALLS:
-        typed.refused(*RUN, *arguments, "--yes", "--api-url", "http://127.0.0.1:9", says=told)
 
 
 async def test_bad_calls_are_refused_before_anything_is_sent(place: Place) -> None:

@@ -570,10 +570,9 @@ def count(subscribers: int, balance: str) -> Subtotal:
 async def test_the_tally() -> None:
     lost, moved = count(3, "1204.50"), count(2, "250.00")
     north, all_of = count(1200, "345678.90"), count(41310, "1234567.80")
-    lacking = {"not_entered": lost, "moved": moved, "extra": Subtotal(7)}
-    said = count(1197, "344724.40")
+    kind, name, said = TallyKind.FOLDER, "Посёлок Северный/Новая улица", count(1197, "344724.40")
     groups = (
-        TallyGroup(TallyKind.FOLDER, "1401", "Посёлок Северный/Новая улица", north, said, **lacking),
+        TallyGroup(kind, "1401", name, north, said, not_entered=lost, moved=moved, extra=Subtotal(7)),
         TallyGroup(TallyKind.FOLDER, "Проба", "", Subtotal(1), Subtotal()),
         *(TallyGroup(TallyKind.FOLDER, str(key), f"Улица {key}", north, north) for key in range(3)),
         TallyGroup(TallyKind.TARIFF, "5", "Безлимит 300", all_of, all_of),

@@ -142,9 +142,10 @@ async def type_all(everything: Sequence[Typed]) -> None:
             fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 25, WIDTH, 0, 0))
             typed.began = time.monotonic()
             words = [*map(str, typed.words)]
-            started = command_server().started(words, typed.place.cli.folder, environment, slave, slave)
-            commands.append((typed, await stack.enter_async_context(started)))
+            command = await command_server().start(words, typed.place.cli.folder, environment, slave, slave)
             os.close(slave)
+            commands.append((typed, await stack.enter_async_context(command)))
+            stack.callback(command.kill)
             readers.start_soon(partial(anyio.to_thread.run_sync, watch, master, typed, limiter=READERS))
         with anyio.fail_after(PATIENCE):
             for typed, command in commands:

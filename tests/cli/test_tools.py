@@ -212,20 +212,9 @@ def test_a_round_that_fails_is_repeated_by_what_is_shown(typed: Typed, monkeypat
     ]
 
 
-def test_what_the_command_refuses(typed: Typed, tmp_path: Path) -> None:
-    assert (
-        "the lab knows balances, payment, warning-threshold"
-        in typed("selftest", "--job", "balance", "--rounds", "1").words
-    )
-    plan = tmp_path / "plan.toml"
-    plan.write_text('[[fault]]\nkind = "500"\n', encoding="utf-8")
-    assert typed("selftest", "--fault", str(plan)).exit == 2
-    assert (
-        "--fleet has rows and faults of its own: leave --job out"
-        in typed("selftest", "--fleet", "--job", "payment").words
-    )
-    assert "--quick makes a fleet smaller: give --fleet as well" in typed("selftest", "--quick").words
-    assert "there is no file nowhere.toml" in typed("selftest", "--config", "nowhere.toml").words
+def test_a_plan_of_faults_is_whole_or_refused(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text('[[fault]]\nkind = "500"\n', encoding="utf-8")
+    assert typed("selftest", "--fault", "plan.toml").exit == 2
 
 
 def test_schedules_are_counted_and_judged(typed: Typed) -> None:

@@ -15,22 +15,13 @@ import anyio
 import msgspec
 import pytest
 
+from billing import errors
 from billing.api.calls import Call, version
 from billing.api.client import BillingClient, ClientSettings, Health, Patience
 from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
 from billing.directory.subscribers import Abonent, Operation
 from billing.directory.system import STACKS
-from billing.errors import (
-    BillingAway,
-    BillingBusy,
-    BillingError,
-    BillingRefused,
-    DatabaseAway,
-    StatementRefused,
-    SystemRefusal,
-    UnreadableAnswer,
-)
 from billing.money import SCALE
 from billing.profile import UNKNOWN, Fact, Profile, TypeEight
 from cli.terminal.language import RUSSIAN, language
@@ -66,17 +57,17 @@ from texts.said import said
 @pytest.mark.parametrize(
     ("error", "is_waited_for"),
     [
-        (BillingAway("nobody answers"), True),
-        (BillingBusy("it is busy", 3.0), True),
-        (DatabaseAway("no connection"), True),
-        (StatementRefused("no such column"), False),
-        (BillingRefused("no such field"), False),
-        (SystemRefusal("no rights"), False),
-        (UnreadableAnswer("a list was expected"), False),
+        (errors.BillingAway("nobody answers"), True),
+        (errors.BillingBusy("it is busy", 3.0), True),
+        (errors.DatabaseAway("no connection"), True),
+        (errors.StatementRefused("no such column"), False),
+        (errors.BillingRefused("no such field"), False),
+        (errors.SystemRefusal("no rights"), False),
+        (errors.UnreadableAnswer("a list was expected"), False),
     ],
     ids=lambda given: type(given).__name__,
 )
-async def test_only_what_ends_by_itself_is_waited_for(error: BillingError, is_waited_for: bool) -> None:
+async def test_only_what_ends_by_itself_is_waited_for(error: errors.BillingError, is_waited_for: bool) -> None:
     client = AsyncMock(spec=BillingClient)
     client.ask.side_effect = error
     with pytest.raises(LookUpFailed, match=str(error)) as failed:
@@ -553,7 +544,7 @@ class Told(BillingClient):
     async def health(self) -> Health:
         self.asked += 1
         if self.away:
-            raise BillingAway("nobody answers")
+            raise errors.BillingAway("nobody answers")
         return Health("5.24", self.server_time, 2.0)
 
 

@@ -20,7 +20,7 @@ from billing.database.database import Database
 from billing.secret import Secret
 from checkpoints.kept_secrets import SealedSecret
 from checkpoints.records import Item, NewItem
-from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused, SystemRefused
+from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused, Seen, SystemRefused
 from engine.job import Absent, CannotLook
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, encode_payload, payload_of
@@ -211,7 +211,7 @@ async def test_what_comes_of_the_second_request(made: web.Response, evidence: Ev
 
 async def answered(
     folder: Path, answers: Callable[[str], web.Response], times: int = 1
-) -> tuple[list[Evidence], list[str]]:
+) -> tuple[list[Seen], list[str]]:
     """What comes of so many calls, and the methods that were asked for."""
 
     async def script(_: web.Request, form: dict[str, str]) -> web.Response:

@@ -38,23 +38,10 @@ from jobs.value_changes import overwritten
 from lab.mock.quirks import Quirks
 from lab.mock.server import MockBilling, running
 from tests.checkpoints.samples import sending_item
+from tests.jobs import making
 from tests.jobs.catalogue.months import first_of
 from tests.jobs.conftest import FOLDER, Execute
 from tests.jobs.importing import carried_out, states
-from tests.jobs.making import (
-    RUN,
-    THIRD_RUN,
-    UNDO_RUN,
-    effect_of,
-    job_of,
-    prepared,
-    readings,
-    rows_of,
-    sent,
-    sightings,
-    undone,
-    with_fresh_before_images,
-)
 from tests.jobs.whole_database import Tables, changes, new_rows, whole
 
 Scene: TypeAlias = Sequence[tuple[str, list[str]]]
@@ -783,14 +770,14 @@ class Stage:
     job: BillingJob
     effect: CallEffect
     words: Sequence[str]
-    runs: list[Run] = field(default_factory=lambda: [RUN, UNDO_RUN, THIRD_RUN])
+    runs: list[Run] = field(default_factory=lambda: [making.RUN, making.UNDO_RUN, making.THIRD_RUN])
     done: Prepared = field(default_factory=lambda: Prepared((), ()))
     items: list[Item] = field(default_factory=list)
     answers: list[str | None] = field(default_factory=list)
     how: Sequence[Mapping[str, str]] = ({},)
 
     async def plan(self, _: Sequence[str]) -> None:
-        self.done = await prepared(self.job)
+        self.done = await making.prepared(self.job)
         if "rows" not in self.words:
             # What a job selects itself has more than the odd ones.
             ours = tuple(one for one in self.done.items if 9000 < int(one.key) < FOLDER)
@@ -812,7 +799,7 @@ class Stage:
 
     async def sent(self, times: Sequence[str]) -> None:
         for _ in times:
-            self.items = await sent(self.effect, self.items, self.runs[0])
+            self.items = await making.sent(self.effect, self.items, self.runs[0])
             self.answers += [item.answer for item in self.items]
 
     async def told(self, lines: Sequence[str]) -> None:
@@ -831,7 +818,7 @@ class Stage:
             assert [str(cell).strip() for (cell,) in self.database.query(f"select {expression}")] == [value]
 
     async def fresh(self, _: Sequence[str]) -> None:
-        self.items = await with_fresh_before_images(self.effect, self.items)
+        self.items = await making.with_fresh_before_images(self.effect, self.items)
 
     async def pending(self, _: Sequence[str]) -> None:
         self.items = [msgspec.structs.replace(item, state=State.PENDING) for item in self.items]
@@ -840,10 +827,10 @@ class Stage:
         self.items = [msgspec.structs.replace(item, attempts=0) for item in self.items]
 
     async def seen(self, lines: Sequence[str]) -> None:
-        assert [sight(one) for one in await sightings(self.effect, self.items, self.runs[0])] == lines
+        assert [sight(one) for one in await making.sightings(self.effect, self.items, self.runs[0])] == lines
 
     async def read(self, lines: Sequence[str]) -> None:
-        found = await readings(self.effect, self.items, self.runs[0])
+        found = await making.readings(self.effect, self.items, self.runs[0])
         assert [f"{one.amount}: {one.difference}".removesuffix(": None") for one in found] == lines
 
     async def both(self, lines: Sequence[str]) -> None:
@@ -862,18 +849,18 @@ class Stage:
 
     async def left(self, lines: Sequence[str]) -> None:
         for how in self.how:
-            done = (await undone(self.effect, self.items, **how)).done
+            done = (await making.undone(self.effect, self.items, **how)).done
             assert [one.skip_reason for one in done.items] == lines
             assert done.refusals == () or "refuses" in self.words
 
     async def refuses(self, lines: Sequence[str]) -> None:
         for how in self.how:
-            done = (await undone(self.effect, self.items, **how)).done
+            done = (await making.undone(self.effect, self.items, **how)).done
             assert [one.reason for one in done.refusals] == lines
             assert done.items == () or "left" in self.words
 
     async def back(self, _: Sequence[str]) -> None:
-        undo = await undone(self.effect, self.items, **self.how[0])
+        undo = await making.undone(self.effect, self.items, **self.how[0])
         self.effect, self.done, self.items = undo.effect, undo.done, undo.items
         del self.runs[0]
 
@@ -911,9 +898,9 @@ async def test_what_is_said_of_rows_at_each_stage(
         given = pairs(parameters)
     kind = BUILT_IN.kind(job_name, given)
     text, mapping = said.get("rows", "").replace(" / ", "\n") + "\n", pairs(said.get("map", ""))
-    job = job_of(gateway, kind, rows_of(text, **mapping) if "rows" in said else Input(), **given)
+    job = making.job_of(gateway, kind, making.rows_of(text, **mapping) if "rows" in said else Input(), **given)
     words = [word for word, _ in scene]
-    stage = Stage(execute, database, job, effect_of(gateway, kind, **given), words)
+    stage = Stage(execute, database, job, making.effect_of(gateway, kind, **given), words)
     rest = [(word, texts) for word, texts in scene if word not in SET_UP]
     if "plan" not in words:
         rest.insert(1 if rest[0][0] == "then" else 0, ("plan", []))
@@ -1119,9 +1106,9 @@ async def test_what_somebody_else_does_between_list_and_calls_stands(
     if "adds" in said:
         gateway = replace(gateway, profile=Profile(type_8=Fact(TypeEight.ADDS, None, Standing.ASSUMED)))
     name, _, given = said["run"].partition(" ")
-    rows = rows_of(said["rows"].replace(" / ", "\n") + "\n")
-    job: BillingJob = job_of(gateway, BUILT_IN.named(name), rows, **pairs(given))
-    run, theirs, then, differs = RUN, Tables(), list[str](), dict[str, str]()
+    rows = making.rows_of(said["rows"].replace(" / ", "\n") + "\n")
+    job: BillingJob = making.job_of(gateway, BUILT_IN.named(name), rows, **pairs(given))
+    run, theirs, then, differs = making.RUN, Tables(), list[str](), dict[str, str]()
 
     def act() -> None:
         carry_out(then, execute)
@@ -1147,7 +1134,7 @@ async def test_what_somebody_else_does_between_list_and_calls_stands(
         elif word == "undo":
             job = back_of(**pairs(lines[0]))
         elif word == "again":
-            job = job_of(gateway, BUILT_IN.named(name), rows)
+            job = making.job_of(gateway, BUILT_IN.named(name), rows)
         elif word == "is":
             earlier = f"{run.name}/"
             run = await carried_out(job, journal, (lambda: None) if "late" in said else act)

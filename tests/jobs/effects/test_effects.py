@@ -300,9 +300,9 @@ async def test_a_billing_or_a_database_that_is_away(client: BillingClient, tmp_p
             with pytest.raises(LookUpFailed, match=r"127\.0\.0\.1:9"):
                 await asking
     job = balances_of(Gateway(client, Database(Dsn(str(tmp_path / "none.fdb")))), FILE)
-    for asking in (job.effect.unfinished_work([item]), prepared(job), sightings(job, [item])):
+    for looking in (job.effect.unfinished_work([item]), prepared(job), sightings(job, [item])):
         with pytest.raises(LookUpFailed, match=r"none\.fdb"):
-            await asking
+            await looking
 
 
 async def test_a_comment_without_room(both: Gateway, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,30 +32,15 @@ from jobs.spec.chain import chain_text
 from jobs.spec.spec import JobSpec
 from lab.mock.faults import Fault, FaultKind, FaultPlan
 from lab.mock.server import MockBilling
+from tests.jobs import making
 from tests.jobs.catalogue.months import first_of
 from tests.jobs.conftest import Execute, filled, insert_odd_ones
-from tests.jobs.making import (
-    RUN,
-    THIRD_RUN,
-    UNDO_RUN,
-    effect_of,
-    job_of,
-    planned,
-    prepared,
-    readings,
-    refused,
-    rows_of,
-    sent,
-    sightings,
-    undone,
-    with_fresh_before_images,
-)
 from tests.jobs.whole_database import changes, told, whole
 
 THIS_MONTH: Final = first_of(0)
 
 
-def entered(op_type: int, *sums: str, run: Run = RUN, storno: int = 0, undoes: int = 0) -> list[str]:
+def entered(op_type: int, *sums: str, run: Run = making.RUN, storno: int = 0, undoes: int = 0) -> list[str]:
     """New operations of 9001 and the next ones; those that take others back name the first that they do."""
     texts = [f"Отмена операции #{undoes + n}" if undoes else "Миграция балансов" for n in range(len(sums))]
     rows = enumerate(zip(sums, texts, strict=True), 1)
@@ -95,8 +80,8 @@ def typed(model: str, chain: str, rows: str, made: str, *besides: str) -> Way:
 def operations(op_type: int, *accounts: str) -> tuple[list[str], list[str], list[str]]:
     """Three of them, taken back, and restored."""
     there = entered(op_type, *SUMS)
-    back = [*there, *entered(op_type, *BACK, run=UNDO_RUN, undoes=1)]
-    return [*accounts, *there], back, [*accounts, *back, *entered(op_type, *SUMS, run=THIRD_RUN, undoes=4)]
+    back = [*there, *entered(op_type, *BACK, run=making.UNDO_RUN, undoes=1)]
+    return [*accounts, *there], back, [*accounts, *back, *entered(op_type, *SUMS, run=making.THIRD_RUN, undoes=4)]
 
 
 STORNO, OPPOSITE = {"way": "storno"}, {"way": "opposite"}
@@ -112,14 +97,14 @@ CHARGED = (
 )
 PAID = ("ADMIN_ACCOUNTS 9001 DEBIT 0→50.50, BALANCE 0→50.50", "ADMIN_ACCOUNTS 9002 DEBIT 2.00→-5.00, BALANCE 7.00→0")
 OPENINGS = entered(8, *SUMS)
-SET_BACK = [*OPENINGS, *entered(8, "0", "7.00", "0", run=UNDO_RUN, undoes=1)]
+SET_BACK = [*OPENINGS, *entered(8, "0", "7.00", "0", run=making.UNDO_RUN, undoes=1)]
 PAYMENTS = (
     "+FINANCE_OPERATIONS 9001;2;5.00;{};Платёж [cm k7m2q/1]; +FINANCE_OPERATIONS 9002;2;7.00;{};Платёж [cm k7m2q/2]"
 )
 SERVICE = "+USERS_USLUGA {};240;33;;{};Обещанный [cm {}/{}]"
 CONNECTED, DISCONNECTED, CONNECTED_AGAIN = (
     [SERVICE.format(9001, gone, run.name, 1), SERVICE.format(9002, gone, run.name, 2)]
-    for gone, run in ((0, RUN), (1, RUN), (0, THIRD_RUN))
+    for gone, run in ((0, making.RUN), (1, making.RUN), (0, making.THIRD_RUN))
 )
 GIVEN = ["+ATTRIBUTE_VALUES 9001;1012;телеграм", "+ATTRIBUTE_VALUES 9003;7;0015"]
 DELETED = ["USERS_USLUGA 90001 DELETED 0→1", "USERS_USLUGA 90002 DELETED 0→1"]
@@ -207,7 +192,7 @@ WAYS: Final[Mapping[str, Way]] = {
         THREE,
         [*OPENED, *OPENINGS],
         SET_BACK,
-        [*OPENED, *SET_BACK, *entered(8, *SUMS, run=THIRD_RUN, undoes=4)],
+        [*OPENED, *SET_BACK, *entered(8, *SUMS, run=making.THIRD_RUN, undoes=4)],
         how=OPPOSITE,
         needs_database=True,
     ),
@@ -315,14 +300,14 @@ class Losing:
         before = whole(self.database)
         await self._lost(does, run, first, FaultKind.CRASH_BEFORE)
         assert changes(before, whole(self.database)) == {}
-        assert await sightings(does, items, run) == [Absent()] * len(items)
+        assert await making.sightings(does, items, run) == [Absent()] * len(items)
         await self._lost(does, run, first, FaultKind.RESET_AFTER)
-        (found,) = await sightings(does, [first], run)
+        (found,) = await making.sightings(does, [first], run)
         assert isinstance(found, Found), found
         assert found.marked is ("[cm " in does.describe(run.name, first))
         self.server.faults.set(FaultPlan(()))
-        done = [msgspec.structs.replace(first, answer=found.answer), *await sent(does, others, run)]
-        assert [isinstance(one, Found) for one in await sightings(does, done, run)] == [True] * len(done)
+        done = [msgspec.structs.replace(first, answer=found.answer), *await making.sent(does, others, run)]
+        assert [isinstance(one, Found) for one in await making.sightings(does, done, run)] == [True] * len(done)
         return done
 
     async def _lost(self, does: Effect, run: Run, item: Item, kind: FaultKind) -> None:
@@ -337,36 +322,38 @@ async def test_there_and_back_again_though_answers_are_lost(
     if way.needs_database and not gateway.database:
         return
     losing, before = Losing(mock_billing, database), whole(database)
-    job = job_of(gateway, way.kind, rows_of(way.rows), **way.given)
+    job = making.job_of(gateway, way.kind, making.rows_of(way.rows), **way.given)
     await job.try_out()
-    items = await planned(job)
-    effect: CallEffect = effect_of(gateway, way.kind, **way.given)
+    items = await making.planned(job)
+    effect: CallEffect = making.effect_of(gateway, way.kind, **way.given)
     assert effect.repeatable is isinstance(effect, SetFieldsEffect) is way.sets
-    for run, stands in ((RUN, way.done), (UNDO_RUN, way.undone), (THIRD_RUN, way.again)):
-        if run is not RUN:
+    for run, stands in ((making.RUN, way.done), (making.UNDO_RUN, way.undone), (making.THIRD_RUN, way.again)):
+        if run is not making.RUN:
             back = effect.undo(way.how)
             if isinstance(back, Irreversible):
                 assert not stands
                 break
-            undo = await undone(effect, items, **way.how)
+            undo = await making.undone(effect, items, **way.how)
             assert [one.undoes for one in undo.done.items] == [item.item_id for item in items]
             effect, items = undo.effect, undo.items
         # Whether a recalculation is still to come or done already nobody can see.
-        assert all(one.difference for one in await readings(effect, items, run)) is (way.kind.name != "recalculate")
+        assert all(one.difference for one in await making.readings(effect, items, run)) is (
+            way.kind.name != "recalculate"
+        )
         # To take back what something may hang on is more than one call.
-        loses = run is RUN or not way.given.get("chain")
-        items = await losing.sent(effect, run, items) if loses else await sent(effect, items, run)
+        loses = run is making.RUN or not way.given.get("chain")
+        items = await losing.sent(effect, run, items) if loses else await making.sent(effect, items, run)
         assert chosen(told(before, whole(database))) == list(stands or ())
-        assert [one.difference for one in await readings(effect, items, run)] == [None] * len(items)
-        known = {(one.skip_reason or "").split(":")[0] for one in (await prepared(job)).items if way.is_known}
-        assert known <= ({""} if run is UNDO_RUN else {"already as wanted"})
+        assert [one.difference for one in await making.readings(effect, items, run)] == [None] * len(items)
+        known = {(one.skip_reason or "").split(":")[0] for one in (await making.prepared(job)).items if way.is_known}
+        assert known <= ({""} if run is making.UNDO_RUN else {"already as wanted"})
 
 
 async def test_what_is_wrong_is_refused(gateway: Gateway) -> None:
     for way in FIELDS:
         for row, why in way.wrong.items():
             header, *_ = way.rows.splitlines()
-            (reason,) = await refused(job_of(gateway, way.kind, rows_of(f"{header}\n{row}\n")))
+            (reason,) = await making.refused(making.job_of(gateway, way.kind, making.rows_of(f"{header}\n{row}\n")))
             assert why in reason, way.kind.name
 
 
@@ -375,33 +362,33 @@ async def test_what_somebody_changes_before_a_call_comes_back_and_an_undo_yields
     gateway: Gateway, execute: Execute, database: Database, way: Way
 ) -> None:
     """Between plan and call, between the plan of the undo and its call, and before the undo is planned."""
-    effect = effect_of(gateway, way.kind)
-    items = await planned(job_of(gateway, way.kind, rows_of(way.rows)))
+    effect = making.effect_of(gateway, way.kind)
+    items = await making.planned(making.job_of(gateway, way.kind, making.rows_of(way.rows)))
     with somebody(way, execute, database, 5):
         before = whole(database)
-        items = await with_fresh_before_images(effect, unsent(items))
-        evidence = [await effect.send(RUN, item) for item in items]
+        items = await making.with_fresh_before_images(effect, unsent(items))
+        evidence = [await effect.send(making.RUN, item) for item in items]
         notes = [(one.note or "").split(": ")[0] for one in evidence if isinstance(one, Accepted)]
         assert notes == ["changed between plan and call", ""]
         if way.kind.name == "recalculate":
             return
         # After another kill: what our own call has set is not what there was before.
         done = [msgspec.structs.replace(one, attempts=1) for one in items]
-        assert await with_fresh_before_images(effect, done) == done
-        found = zip(done, await sightings(effect, done), strict=True)
+        assert await making.with_fresh_before_images(effect, done) == done
+        found = zip(done, await making.sightings(effect, done), strict=True)
         done = [msgspec.structs.replace(one, answer=seen.answer) for one, seen in found if isinstance(seen, Found)]
-        back = await undone(effect, done)
+        back = await making.undone(effect, done)
         with somebody(way, execute, database, 6):
             stands = whole(database)
-            first, _ = await with_fresh_before_images(back.effect, unsent(back.items))
-            refusal = await back.effect.send(RUN, first)
+            first, _ = await making.with_fresh_before_images(back.effect, unsent(back.items))
+            refusal = await back.effect.send(making.RUN, first)
             assert isinstance(refusal, RowRefused)
             assert refusal.text.startswith("changed since the plan: it was ")
             assert changes(stands, whole(database)) == {}
-            left, taken = (await undone(effect, done)).left_alone
+            left, taken = (await making.undone(effect, done)).left_alone
             assert (left or "").startswith("changed since: the run set ")
             assert taken is None
-        await sent(back.effect, back.items)
+        await making.sent(back.effect, back.items)
         assert changes(before, whole(database)) == {}
 
 
@@ -430,26 +417,26 @@ def somebody(way: Way, execute: Execute, database: Database, value: int) -> Iter
 @pytest.mark.parametrize("name", [name for name, way in WAYS.items() if way.rows.count("\n") > 2])
 async def test_an_answer_to_another_row_is_no_answer(both: Gateway, mock_billing: MockBilling, name: str) -> None:
     way = WAYS[name]
-    job = job_of(both, way.kind, rows_of(way.rows), **way.given)
-    _, second, *_ = await planned(job)
-    other = job if way.sets else job_of(both, "balances", rows_of("abonent_id;amount\n9003;1\n"))
+    job = making.job_of(both, way.kind, making.rows_of(way.rows), **way.given)
+    _, second, *_ = await making.planned(job)
+    other = job if way.sets else making.job_of(both, "balances", making.rows_of("abonent_id;amount\n9003;1\n"))
     # Only what was answered while a plan was set is handed on.
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.FOREIGN, times=1, requests=((9, None),)),)))
-    await sent(other, (await planned(other))[:1])
+    await making.sent(other, (await making.planned(other))[:1])
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.FOREIGN, times=1),)))
-    assert isinstance(await job.effect.send(RUN, second), Lost)
-    assert [isinstance(one, Found) for one in await sightings(job, [second])] == [True]
+    assert isinstance(await job.effect.send(making.RUN, second), Lost)
+    assert [isinstance(one, Found) for one in await making.sightings(job, [second])] == [True]
 
 
 async def test_what_waits_in_a_stack_is_not_absent(both: Gateway, mock_billing: MockBilling) -> None:
     """Accepted is not applied: while the entry waits, its absence proves nothing."""
-    job = job_of(both, "connect-service", rows_of("abonent_id\n9001\n"), usluga="240", manager="33")
-    items = await planned(job)
+    job = making.job_of(both, "connect-service", making.rows_of("abonent_id\n9001\n"), usluga="240", manager="33")
+    items = await making.planned(job)
     mock_billing.stack_rate = 0.001
-    (done,) = await sent(job, items)
-    assert await sightings(job, items) == [Absent()]
+    (done,) = await making.sent(job, items)
+    assert await making.sightings(job, items) == [Absent()]
     assert await job.effect.unfinished_work(items) == "EVENTS_STACK_COMPACT holds 1 entry"
     mock_billing.stack_rate = 0
     await mock_billing.wait_for_stacks()
     assert await job.effect.unfinished_work(items) is None
-    assert await sightings(job, items) == [Found(done.answer, marked=True)]
+    assert await making.sightings(job, items) == [Found(done.answer, marked=True)]

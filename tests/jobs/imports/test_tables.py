@@ -902,7 +902,7 @@ def test_the_values_of_an_example_are_those_of_a_call(name: str) -> None:
         parts = []
         for part in subscriber.parts:
             ids = {key: replace(value, text="7") for key, value in part.values.items() if (part.step, key) in names}
-            parts.append(replace(part, values=part.values | ids))
+            parts.append(replace(part, values={**part.values, **ids}))
         return replace(subscriber, parts=tuple(parts)), ()
 
     (main,) = (EXAMPLES / name).glob("subscribers.*")
