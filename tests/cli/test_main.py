@@ -20,9 +20,8 @@ from engine.errors import CountsDiffer, InputRefused, LookUpFailed
 from tests.cli.conftest import Ended, Typed
 
 
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
+def test_each_error_has_its_code() -> None:
+    for error, code in (
         (SettingsRefused("x"), Exit.REFUSED),
         (CommandRefused("x", Exit.STOPPED), Exit.STOPPED),
         (InputRefused("x"), Exit.REFUSED),
@@ -31,10 +30,8 @@ from tests.cli.conftest import Ended, Typed
         (RunHeld("x"), Exit.REFUSED),
         (ForbiddenTransition("x"), Exit.FAULT),
         (BillingAway("x"), Exit.REFUSED),
-    ],
-)
-def test_each_error_has_its_code(error: Exception, code: Exit) -> None:
-    assert code_of(error) is code
+    ):
+        assert code_of(error) is code
 
 
 def faulty(error: Exception, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> Ended:

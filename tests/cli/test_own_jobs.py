@@ -147,9 +147,8 @@ def test_words_are_completed_from_what_is_written_and_nothing_is_run(typed: Type
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize(
-    ("content", "why"),
-    [
+def test_a_bad_file_is_named_with_line_and_reason_and_the_rest_works(typed: Typed, tmp_path: Path) -> None:
+    for content, why in (
         ("import sys\n\nsys.exit(3)\n", "line 3: SystemExit: 3"),
         ("def broken():\n    return 1 / 0\n\n\nbroken()\n", "line 2: ZeroDivisionError: division by zero"),
         ("class Own(BaseException):\n    pass\n\n\nraise Own\n", "line 5: ours.Own"),
@@ -166,21 +165,17 @@ def test_words_are_completed_from_what_is_written_and_nothing_is_run(typed: Type
         (OURS.replace('"limit",', '"enter",'), "job ours: it takes limit, and has no parameter"),
         (UNKNOWN.replace("reset_session", "objects.get"), "job reset-session: by its methods it needs writes=False"),
         (OURS.replace("summary=", "sumary="), "unexpected keyword argument 'sumary'"),
-    ],
-)
-def test_a_bad_file_is_named_with_line_and_reason_and_the_rest_works(
-    typed: Typed, tmp_path: Path, content: str, why: str
-) -> None:
-    path = declare(tmp_path, content)
-    listed = typed("jobs")
-    assert listed.exit == 0
-    assert "tariff-threshold" in listed.out
-    assert why in listed.words
-    assert str(path) in listed.words
-    assert typed("jobs", "balances").exit == 0
-    assert typed("status", "--api-url", "http://127.0.0.1:9").exit == 2, "there is no journal"
-    typed.refused("run", "no-such-job", "x.csv", "--api-url", "http://127.0.0.1:9", says=why)
-    assert typed("jobs", "check", "ours.py").exit == 2
+    ):
+        path = declare(tmp_path, content)
+        listed = typed("jobs")
+        assert listed.exit == 0
+        assert "tariff-threshold" in listed.out
+        assert why in listed.words
+        assert str(path) in listed.words
+        assert typed("jobs", "balances").exit == 0
+        assert typed("status", "--api-url", "http://127.0.0.1:9").exit == 2, "there is no journal"
+        typed.refused("run", "no-such-job", "x.csv", "--api-url", "http://127.0.0.1:9", says=why)
+        assert typed("jobs", "check", "ours.py").exit == 2
 
 
 def test_a_file_that_is_not_there_or_not_ours_is_not_run(typed: Typed, tmp_path: Path) -> None:

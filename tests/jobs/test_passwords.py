@@ -556,17 +556,14 @@ def test_the_first_key_encrypts_and_a_secret_names_the_key_that_it_needs() -> No
     assert OLD not in repr(both)
 
 
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
+def test_what_is_no_key_is_refused_without_being_shown() -> None:
+    for text, why in (
         ("", "it is empty"),
         ("# only a remark", "it is empty"),
         ("geheim", "not Base64"),
         (base64.b64encode(b"x" * 16).decode(), "not a key of 32 bytes"),
         (f"{NEW}\npassword", "a word that is not"),
-    ],
-)
-def test_what_is_no_key_is_refused_without_being_shown(text: str, why: str) -> None:
-    with pytest.raises(NoVaultKey, match=why) as refused:
-        VaultKeys.parse(text)
-    assert not text or text not in str(refused.value)
+    ):
+        with pytest.raises(NoVaultKey, match=why) as refused:
+            VaultKeys.parse(text)
+        assert not text or text not in str(refused.value)

@@ -26,7 +26,7 @@ from checkpoints.journal import NAME_LETTERS
 from checkpoints.records import Item, Refusal
 from cli.terminal.language import RUSSIAN, language
 from engine.errors import InputRefused, LookUpFailed
-from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
+from engine.evidence import Accepted, Busy, Lost, NotSent, RowRefused, SystemRefused
 from engine.rows import Row, RowPage, Source
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
@@ -38,17 +38,9 @@ from jobs.catalogue.typed_call import call_kind
 from jobs.rows.binding import Binding, Bound, Header
 from jobs.rows.input import Input, SelectSource, select_source
 from jobs.rows.secret_cells import guard_rows, without_words
+from jobs.spec import entries
 from jobs.spec.chain import chain_text, parse, typed
 from jobs.spec.columns import KNOWN, locate, normalise_header
-from jobs.spec.entries import (
-    LONGEST_COMMENT,
-    LONGEST_TEXT,
-    MARK_ROOM,
-    find_mark,
-    mark_prefix,
-    with_mark,
-    without_marks,
-)
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import Parameter, an_id, at_most, roubles, row_key
 from jobs.spec.spec import JobSpec, describe_secret_arguments, names_secret, parameters_of, secret_placeholders
@@ -309,9 +301,8 @@ def _plain(refusal: Refusal) -> tuple[str, ...]:
     return tuple(cell.upper() for cell in refusal.row)
 
 
-@pytest.mark.parametrize(
-    ("link", "placeholders", "told", "named"),
-    [
+def test_secrets_of_a_chain() -> None:
+    for link, placeholders, told, named in (
         ('set_password {"psw": "{word}", "dontshow": {show}}', {"word"}, "", True),
         ('set_password {"psw": {word}}', {"word"}, "", True),
         ('set_password {"psw": "a{word}"}', {"word"}, "psw", True),
@@ -322,18 +313,15 @@ def _plain(refusal: Refusal) -> tuple[str, ...]:
         ('x {"hash_key": {"of": "word"}}', set(), "hash_key", True),
         ('set {"login": "psw", "dontshow": true}', set(), "", False),
         ("save", set(), "", False),
-    ],
-)
-def test_secrets_of_a_chain(link: str, placeholders: set[str], told: str, named: bool) -> None:
-    template = parse("Users", ('objects.get {"id": {id}}', link))
-    assert secret_placeholders(template) == placeholders
-    assert describe_secret_arguments(template) == told
-    assert names_secret(template) is named
+    ):
+        template = parse("Users", ('objects.get {"id": {id}}', link))
+        assert secret_placeholders(template) == placeholders
+        assert describe_secret_arguments(template) == told
+        assert names_secret(template) is named
 
 
-@pytest.mark.parametrize(
-    ("seen", "told"),
-    [
+def test_what_is_said_of_a_call_whose_answer_holds_a_secret() -> None:
+    for seen, told in (
         (Accepted("5"), Accepted("5")),
         (Busy('{"psw": "x1"}', 5.0), Busy('{"psw":"•••"}', 5.0)),
         (NotSent("no name"), NotSent("no name")),
@@ -344,10 +332,8 @@ def test_secrets_of_a_chain(link: str, placeholders: set[str], told: str, named:
             Lost(said(UNREADABLE, status="200", fault="bad", answer="x1")),
             Lost("HTTP 200, but not the billing's JSON; what it says is not shown, for a secret may be in it"),
         ),
-    ],
-)
-def test_what_is_said_of_a_call_whose_answer_holds_a_secret(seen: Evidence, told: Evidence) -> None:
-    assert without_words(seen) == told
+    ):
+        assert without_words(seen) == told
 
 
 WORD = "Sekret-7"
@@ -651,20 +637,17 @@ def test_what_becomes_of_a_placeholder(
 LINKS = ('objects.get {"id": {id}, "x": "{a} {b}"}', 'set {"limit": 5, "on": true}', "save")
 
 
-@pytest.mark.parametrize(
-    ("chain", "same"),
-    [
+def test_the_digest_tells_what_the_call_does() -> None:
+    for links, same in (
         (('objects.get  {"id":"{who}","x":"{c} {d}"}', 'set {"on": true, "limit": 5}', "save {}"), True),
         (('objects.get {"id": {id}, "x": "{a} {id}"}', *LINKS[1:]), False),
         (('objects.get {"id": {id}, "x": "{a}-{b}"}', *LINKS[1:]), False),
         ((LINKS[0], 'set {"limit": 6, "on": true}', "save"), False),
         ((LINKS[0], 'set {"limit": 5, "on": 1}', "save"), False),
         (LINKS[:2], False),
-    ],
-)
-def test_the_digest_tells_what_the_call_does(chain: Sequence[str], *, same: bool) -> None:
-    assert (parse("Users", chain).digest == parse("Users", LINKS).digest) == same
-    assert parse("Abonents", chain).digest != parse("Users", chain).digest
+    ):
+        assert (parse("Users", links).digest == parse("Users", LINKS).digest) == same
+        assert parse("Abonents", links).digest != parse("Users", links).digest
 
 
 def test_only_what_is_set_and_is_no_money_and_no_secret_may_be_nothing() -> None:
@@ -826,25 +809,25 @@ def test_a_name_is_compared_with_itself_as_the_same(text: str) -> None:
 
 NAMES = st.text(NAME_LETTERS, min_size=5, max_size=5)
 NUMBERS = st.integers(1, 10**9)
-FITS: Final = "x" * (LONGEST_COMMENT - len(" [cm k7m2q/7]"))
+FITS: Final = "x" * (entries.LONGEST_COMMENT - len(" [cm k7m2q/7]"))
 
 
 def test_a_mark_is_short_and_readable_and_found_among_others() -> None:
-    assert with_mark("", "k7m2q", 1042) == "[cm k7m2q/1042]"
-    assert with_mark("Миграция балансов", "k7m2q", 1) == "Миграция балансов [cm k7m2q/1]"
-    assert with_mark(FITS, "k7m2q", 7) == f"{FITS} [cm k7m2q/7]"
-    assert "…" in with_mark(f"{FITS}x", "k7m2q", 7)
-    assert find_mark(with_mark("again [cm aaaaa/3]", "k7m2q", 7)) == ("k7m2q", 7)
+    assert entries.with_mark("", "k7m2q", 1042) == "[cm k7m2q/1042]"
+    assert entries.with_mark("Миграция балансов", "k7m2q", 1) == "Миграция балансов [cm k7m2q/1]"
+    assert entries.with_mark(FITS, "k7m2q", 7) == f"{FITS} [cm k7m2q/7]"
+    assert "…" in entries.with_mark(f"{FITS}x", "k7m2q", 7)
+    assert entries.find_mark(entries.with_mark("again [cm aaaaa/3]", "k7m2q", 7)) == ("k7m2q", 7)
     for other in ("", "Миграция", "[cm k7m2q/]", "[cm k7m2q/01]", "[cm /1]", "[cm k7m2q 1]", "[cm k"):
-        assert find_mark(other) is None, other
+        assert entries.find_mark(other) is None, other
     # Those of all runs are taken off.
-    assert without_marks("Ввод [cm aaaaa/3] [cm k7m2q/7]") == "Ввод"
-    assert without_marks("[cm k7m2q/7]") == ""
-    assert without_marks("Ввод [cm k7m2q]") == "Ввод [cm k7m2q]"
+    assert entries.without_marks("Ввод [cm aaaaa/3] [cm k7m2q/7]") == "Ввод"
+    assert entries.without_marks("[cm k7m2q/7]") == ""
+    assert entries.without_marks("Ввод [cm k7m2q]") == "Ввод [cm k7m2q]"
 
 
 @given(
-    text=st.text(st.characters(exclude_characters="["), max_size=LONGEST_TEXT),
+    text=st.text(st.characters(exclude_characters="["), max_size=entries.LONGEST_TEXT),
     name=NAMES,
     number=NUMBERS,
     longest=st.integers(24, 300),
@@ -852,14 +835,14 @@ def test_a_mark_is_short_and_readable_and_found_among_others() -> None:
 def test_a_mark_is_found_in_a_comment_of_any_length_and_one_that_jobs_take_comes_back_whole(
     text: str, name: str, number: int, longest: int
 ) -> None:
-    assert find_mark(with_mark(f"{text} [", name, number, longest=longest)) == (name, number)
-    assert len(with_mark(text, name, number, longest=longest)) <= longest
-    comment = with_mark(text, name, number)
-    assert without_marks(comment) == text.rstrip()
-    assert mark_prefix(name) in comment
-    assert len(comment) <= len(text) + MARK_ROOM
+    assert entries.find_mark(entries.with_mark(f"{text} [", name, number, longest=longest)) == (name, number)
+    assert len(entries.with_mark(text, name, number, longest=longest)) <= longest
+    comment = entries.with_mark(text, name, number)
+    assert entries.without_marks(comment) == text.rstrip()
+    assert entries.mark_prefix(name) in comment
+    assert len(comment) <= len(text) + entries.MARK_ROOM
     # What the billing adds behind it does no harm.
-    assert find_mark(comment + text) == (name, number)
+    assert entries.find_mark(comment + text) == (name, number)
 
 
 def test_a_key_as_people_read_it() -> None:

@@ -19,7 +19,7 @@ from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, encode_payload
 from jobs.access.vault import Vault
 from jobs.catalogue.built_in import READINGS, a_phone, an_address
-from jobs.effects.answer_cells import Flat, decode_answer, encode_answer, flat
+from jobs.effects.answer_cells import decode_answer, encode_answer, flat
 from jobs.effects.effect import Irreversible
 from jobs.rows.input import Input
 from jobs.spec.chain import parse
@@ -130,18 +130,15 @@ def test_what_only_reads_is_known(chain: str) -> None:
     assert kind_of(parse("Users", (chain,))) is ChainKind.READS
 
 
-@pytest.mark.parametrize(
-    "chain",
-    [
+def test_nothing_else_is_taken_for_a_reading() -> None:
+    for chain in (
         ('web_cabinet.reset_password {"login": "a"}',),
         ('objects.get {"id": {id}}', "get_or_create_dynamic_session"),
         ('objects.get {"id": {id}}', "delete"),
         ('objects.create {"a": 1}',),
         ("objects.get_or_create",),
-    ],
-)
-def test_nothing_else_is_taken_for_a_reading(chain: tuple[str, ...]) -> None:
-    assert kind_of(parse("Users", chain)) is not ChainKind.READS
+    ):
+        assert kind_of(parse("Users", chain)) is not ChainKind.READS
 
 
 @pytest.mark.usefixtures("accounts")
@@ -261,9 +258,8 @@ def thing(key: int, **fields: Any) -> dict[str, Any]:
     return {"pk": key, "model": "Users", "fields": fields}
 
 
-@pytest.mark.parametrize(
-    ("result", "rows"),
-    [
+def test_a_result_becomes_rows() -> None:
+    for result, rows in (
         (None, []),
         ([], []),
         ("5", [{"result": "5"}]),
@@ -283,11 +279,9 @@ def thing(key: int, **fields: Any) -> dict[str, Any]:
         ),
         ([[{"a": 1}], [{"b": 2}, {"b": 3}]], [{"list": 1, "a": 1}, {"list": 2, "b": 2}, {"list": 2, "b": 3}]),
         ({"sum": Decimal("50.50"), "flag": True, "no": None}, [{"sum": "50.50", "flag": True, "no": None}]),
-    ],
-)
-def test_a_result_becomes_rows(result: object, rows: list[Flat]) -> None:
-    assert flat(result) == rows
-    assert decode_answer(encode_answer(flat(result))) == rows
+    ):
+        assert flat(result) == rows
+        assert decode_answer(encode_answer(flat(result))) == rows
 
 
 def test_secrets_become_dots_by_their_names() -> None:
@@ -301,18 +295,15 @@ def test_answers_of_other_jobs_are_none_of_these(answer: str | None) -> None:
     assert decode_answer(answer) is None
 
 
-@pytest.mark.parametrize(
-    ("result", "told"),
-    [
+def test_an_object_that_no_model_has_is_told_in_one_cell() -> None:
+    for result, told in (
         ({str(place): 1 for place in range(1001)}, "not read: an object of more than 1000 fields"),
         ({"a" * 301: 1}, "not read: a field whose name is longer than 300 characters"),
         ({"a" * 200: {"b" * 200: 1}}, "not read: a field whose name is longer than 300 characters"),
         ({"a" * 200: [{"b" * 200: 1}]}, "not read: a field whose name is longer than 300 characters"),
-    ],
-)
-def test_an_object_that_no_model_has_is_told_in_one_cell(result: dict[str, Any], told: str) -> None:
-    assert flat(result) == [{"result": told}]
-    assert flat([thing(5, **result), thing(6, id=6)]) == [{"result": told}, {"id": 6}]
+    ):
+        assert flat(result) == [{"result": told}]
+        assert flat([thing(5, **result), thing(6, id=6)]) == [{"result": told}, {"id": 6}]
 
 
 def test_a_long_name_around_many_fields_takes_no_memory() -> None:

@@ -19,19 +19,7 @@ from engine.errors import InputRefused
 from jobs.access.gateway import Gateway
 from jobs.access.references import References
 from jobs.imports import dictionary as of_names
-from jobs.imports.dictionary import (
-    COLUMNS,
-    REMEMBERED,
-    Dictionary,
-    Match,
-    Matcher,
-    NameLookup,
-    NameStanding,
-    NamesUsed,
-    check_dictionary,
-    propose,
-    read_dictionary,
-)
+from jobs.imports.dictionary import Match
 from jobs.imports.fields import usual_fields
 from jobs.imports.input_checks import BillingChecks, SeenValues
 from jobs.imports.names_there import NamesThere, read_names
@@ -59,9 +47,9 @@ def written(tmp_path: Path) -> Path:
     return tmp_path / "dictionary.csv"
 
 
-def read(file: Path, *lines: str, header: str = HEADER) -> Dictionary:
+def read(file: Path, *lines: str, header: str = HEADER) -> of_names.Dictionary:
     file.write_text(header + "\n".join(lines) + "\n", encoding="utf-8")
-    return read_dictionary(file)
+    return of_names.read_dictionary(file)
 
 
 def refused(file: Path, *lines: str, header: str = HEADER) -> list[str]:
@@ -71,10 +59,10 @@ def refused(file: Path, *lines: str, header: str = HEADER) -> list[str]:
 
 
 def looked_up(
-    dictionary: Dictionary | None, *parts: tuple[Step, dict[str, str]], there: NamesThere = NAMES_HERE
+    dictionary: of_names.Dictionary | None, *parts: tuple[Step, dict[str, str]], there: NamesThere = NAMES_HERE
 ) -> tuple[list[tuple[Step, dict[str, str]]], list[str]]:
     """The parts after the look-up, and the reasons of the faults."""
-    done, faults = NameLookup(dictionary, usual_fields(), there)(made(2, *parts))
+    done, faults = of_names.NameLookup(dictionary, usual_fields(), there)(made(2, *parts))
     found = [(part.step, {name: value.text for name, value in part.values.items()}) for part in done.parts]
     return found, [one.reason for one in faults]
 
@@ -110,7 +98,7 @@ def test_a_workbook_is_read_as_well(tmp_path: Path) -> None:
     for row in (["kind", "name", "id"], ["tariff", "Домашний", 3], ["tariff", "+100", 5]):
         sheet.append(row)
     book.save(tmp_path / "dictionary.xlsx")
-    dictionary = read_dictionary(tmp_path / "dictionary.xlsx")
+    dictionary = of_names.read_dictionary(tmp_path / "dictionary.xlsx")
     assert looked_up(dictionary, (Step.TARIFF, {"tarif_id": "+100"})) == ([(Step.TARIFF, {"tarif_id": "5"})], [])
     assert len(dictionary.digest) == 64
 
@@ -159,10 +147,10 @@ async def test_ids_are_checked_in_the_billing_and_their_names_beside_them(gatewa
         "administrator;E;;;33;migration;equal;;",
         "service;F;;;none;;;;",
     )
-    await check_dictionary(good, there, References(gateway))
+    await of_names.check_dictionary(good, there, References(gateway))
     bad = read(written, "tariff;A;;;77;;;;", "tariff;B;;;3;Тариф 4;equal;;", "service;C;;;240;;;;")
     with pytest.raises(InputRefused) as caught:
-        await check_dictionary(bad, there, References(gateway))
+        await of_names.check_dictionary(bad, there, References(gateway))
     assert str(caught.value).replace(str(written), "FILE").splitlines() == [
         "FILE: 2 entries of the dictionary have to be mended:",
         "line 2, column id: the billing has no tariff 77, or it is deleted",
@@ -243,7 +231,7 @@ def test_what_is_left_out_leaves_its_part_out_or_its_value_alone(written: Path) 
 
 def test_a_name_without_an_id_is_explained_once_and_then_counted(written: Path) -> None:
     dictionary = read(written, "tariff;A;;;3;;;;", "tariff;Open;;;;;near 70;;")
-    stage = NameLookup(dictionary, usual_fields(), NAMES_HERE)
+    stage = of_names.NameLookup(dictionary, usual_fields(), NAMES_HERE)
     readings = [
         [
             stage(made(line, (Step.TARIFF, {"tarif_id": name})))[1][0].reason
@@ -269,10 +257,10 @@ def test_a_name_without_an_id_is_explained_once_and_then_counted(written: Path) 
 
 
 def test_what_is_remembered_of_names_without_an_id_is_bounded(written: Path) -> None:
-    stage = NameLookup(read(written, "tariff;A;;;3;;;;"), usual_fields(), NAMES_HERE)
-    for line in range(2, REMEMBERED + 12):
+    stage = of_names.NameLookup(read(written, "tariff;A;;;3;;;;"), usual_fields(), NAMES_HERE)
+    for line in range(2, of_names.REMEMBERED + 12):
         stage(made(line, (Step.TARIFF, {"tarif_id": f"T{line}"})))
-    assert len(stage.notes) == REMEMBERED + 1
+    assert len(stage.notes) == of_names.REMEMBERED + 1
     assert str(stage.notes[-1]) == "more names have no id: each is told with its row"
 
 
@@ -289,16 +277,16 @@ THERE = NamesThere.of(
 )
 
 
-def used_in(*rows: tuple[Step, dict[str, str]]) -> NamesUsed:
-    names = NamesUsed(usual_fields())
+def used_in(*rows: tuple[Step, dict[str, str]]) -> of_names.NamesUsed:
+    names = of_names.NamesUsed(usual_fields())
     for line, (step, values) in enumerate(rows, 2):
         assert names(made(line, (step, values)))[1] == ()
     return names
 
 
-def rows_of(names: NamesUsed, there: NamesThere = THERE, old: Path | None = None) -> list[tuple[str, ...]]:
-    before = None if old is None else read_dictionary(old, is_checked=False)
-    rows = propose(names.names, there, before).rows
+def rows_of(names: of_names.NamesUsed, there: NamesThere = THERE, old: Path | None = None) -> list[tuple[str, ...]]:
+    before = None if old is None else of_names.read_dictionary(old, is_checked=False)
+    rows = of_names.propose(names.names, there, before).rows
     return [tuple("" if cell is None else str(cell) for cell in row.cells) for row in rows]
 
 
@@ -332,7 +320,7 @@ def test_each_name_is_counted_with_its_first_line_and_what_it_probably_means() -
 
 def test_without_a_billing_nothing_is_proposed() -> None:
     names = used_in(*TARIFFS, (Step.FOLDER, {"path": "Новый"}))
-    assert {cells[COLUMNS.index("id")] for cells in rows_of(names, NamesThere())} == {""}
+    assert {cells[of_names.COLUMNS.index("id")] for cells in rows_of(names, NamesThere())} == {""}
 
 
 def test_what_a_person_has_decided_stays(tmp_path: Path) -> None:
@@ -356,9 +344,9 @@ def test_what_a_person_has_decided_stays(tmp_path: Path) -> None:
 
 
 def test_what_is_still_to_be_done_is_counted() -> None:
-    proposed = propose(used_in(*TARIFFS, (Step.FOLDER, {"path": "Новый"})).names, THERE)
-    assert [proposed.count(one) for one in NameStanding] == [1, 2, 1]
-    assert [proposed.count(one, "Folder") for one in NameStanding] == [0, 1, 0]
+    proposed = of_names.propose(used_in(*TARIFFS, (Step.FOLDER, {"path": "Новый"})).names, THERE)
+    assert [proposed.count(one) for one in of_names.NameStanding] == [1, 2, 1]
+    assert [proposed.count(one, "Folder") for one in of_names.NameStanding] == [0, 1, 0]
     assert proposed.kinds == ("Tarif", "Folder")
 
 
@@ -371,8 +359,8 @@ def test_a_column_of_other_things_is_no_column_of_names(monkeypatch: pytest.Monk
 NAMES: Final = (
     "Домашний 50|Домашний 100|Безлимит|Безлимит+|Старт 2019|Ночной|Юрлица 10 Мбит/с|Тариф 1|Тариф 1,5|Ёлка|Ёлка"
 )
-HERE = Matcher(NamedObject(key, (name,)) for key, name in enumerate(NAMES.split("|"), 1))
-FOLDERS = Matcher(
+HERE = of_names.Matcher(NamedObject(key, (name,)) for key, name in enumerate(NAMES.split("|"), 1))
+FOLDERS = of_names.Matcher(
     [
         NamedObject(1, ("Частный сектор",)),
         NamedObject(2, ("Частный сектор/Ленина 5", "Ленина 5")),
@@ -414,19 +402,16 @@ def test_of_several_near_ones_the_others_are_named() -> None:
     assert {proposal.found.id, *(one.id for one in proposal.others)} == {1, 2}
 
 
-@pytest.mark.parametrize(
-    ("path", "match", "found"),
-    [
+def test_the_path_of_a_folder_goes_before_its_own_name() -> None:
+    for path, match, found in (
         ("частный сектор / ленина, 5", Match.EQUAL, 2),
         ("Ленина 5", Match.EQUAL, 2),
         ("Дома", Match.EQUAL, 3),  # by its path, before the one of that name further down
         ("Ленина 7", Match.SEVERAL, None),
         ("Посёлок/Ленина 7", Match.EQUAL, 5),
-    ],
-)
-def test_the_path_of_a_folder_goes_before_its_own_name(path: str, match: Match, found: int | None) -> None:
-    proposal = FOLDERS.propose(path)
-    assert (proposal.match, proposal.found and proposal.found.id) == (match, found)
+    ):
+        proposal = FOLDERS.propose(path)
+        assert (proposal.match, proposal.found and proposal.found.id) == (match, found)
 
 
 TODAY = date(2026, 11, 26)
@@ -649,22 +634,19 @@ def test_what_stands_in_two_rows_or_looks_wrong(rows: list[Subscriber], told: Ma
     assert {line: found[line] for line in told} == told
 
 
-@pytest.mark.parametrize(
-    ("one", "other", "why"),
-    [
+def test_numbers_that_look_alike_are_a_fault_at_first() -> None:
+    for one, other, why in (
         ("А15", "A15", "the same in Latin letters"),
         ("00123", "123", "the same without leading zeros"),
         ("15 д", "15д", "the same without spaces"),
         ("15д", "15Д", "the same in another letter case"),
-    ],
-)
-def test_numbers_that_look_alike_are_a_fault_at_first(one: str, other: str, why: str) -> None:
-    rows = numbers(one, other)
-    (reason,) = faults(SeenValues(), rows)[2]
-    assert reason == (
-        f"{one!r} looks like {other!r} in line 3, {why}: correct one of them, or give --alike if both are right"
-    )
-    assert faults(SeenValues(alike=True), rows) == {2: [], 3: []}
+    ):
+        rows = numbers(one, other)
+        (reason,) = faults(SeenValues(), rows)[2]
+        assert reason == (
+            f"{one!r} looks like {other!r} in line 3, {why}: correct one of them, or give --alike if both are right"
+        )
+        assert faults(SeenValues(alike=True), rows) == {2: [], 3: []}
 
 
 @given(
