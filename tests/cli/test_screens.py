@@ -298,7 +298,7 @@ def planned() -> PlanFacts:
     )
 
 
-async def test_plan() -> None:
+async def test_plan_and_preview() -> None:
     facts = planned()
     target = Target("5.24.06", "billing.example.org/3050:/app/asr_billing/var/db/billing.gdb")
 
@@ -307,11 +307,7 @@ async def test_plan() -> None:
         screen.result(next_step(facts.plan, bad=True))
 
     await compare("plan", shows)
-
-
-async def test_preview() -> None:
-    plan = planned().plan
-    await compare("preview", of(lambda: preview(plan, Target("5.24.06", None), str(JOURNAL), Policy())))
+    await compare("preview", of(lambda: preview(facts.plan, Target("5.24.06", None), str(JOURNAL), Policy())))
 
 
 class Keyboard:

@@ -446,20 +446,14 @@ async def test_money_that_is_no_amount_is_not_known() -> None:
         assert await entries(nothing).balance() is None
 
 
-@pytest.fixture
-def lines_file(tmp_path: Path) -> Path:
-    return tmp_path / "lines"
+def test_a_line_that_is_not_durable_is_taken_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = [OSError(5, "Input/output error"), OSError(22, "Invalid argument")]
 
-
-def opened(lines_file: Path) -> int:
-    return os.open(lines_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-
-
-def test_a_line_that_is_not_durable_is_taken_out(lines_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(_: int) -> None:
-        raise OSError(5, "Input/output error")
+        raise errors.pop(0)
 
-    descriptor = opened(lines_file)
+    lines = tmp_path / "lines"
+    descriptor = os.open(lines, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
         append_durably(descriptor, b"one line\n")
         monkeypatch.setattr(os, "fsync", refused)
@@ -467,14 +461,8 @@ def test_a_line_that_is_not_durable_is_taken_out(lines_file: Path, monkeypatch: 
             append_durably(descriptor, b"another\n")
     finally:
         os.close(descriptor)
-    assert lines_file.read_bytes() == b"one line\n"
-
-
-def test_a_folder_may_keep_no_names_but_not_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(_: int) -> None:
-        raise OSError(22, "Invalid argument")
-
-    monkeypatch.setattr(os, "fsync", refused)
+    assert lines.read_bytes() == b"one line\n"
+    # A folder may keep no names, but not be missing.
     keep_name(tmp_path)
     with pytest.raises(FileNotFoundError):
         keep_name(tmp_path / "none")

@@ -812,7 +812,5 @@ async def test_a_row_is_refused_as_a_whole(gateway: Gateway) -> None:
     for number, parts, column, reason in REFUSED:
         done = await effect.plan_subscribers([subscriber(number, 1, *parts)])
         assert (done.items, [(one.column, one.reason) for one in done.refusals]) == ((), [(column, reason)])
-
-
-async def test_a_number_whose_bearer_is_deleted_is_free(gateway: Gateway) -> None:
+    # A number whose bearer is deleted is free.
     assert await reasons(SubscriberSteps(gateway), subscriber("ГОСТЬ-1", name="Гость")) == {"subscriber": None}

@@ -318,11 +318,6 @@ def test_each_name_is_counted_with_its_first_line_and_what_it_probably_means() -
     ]
 
 
-def test_without_a_billing_nothing_is_proposed() -> None:
-    names = used_in(*TARIFFS, (Step.FOLDER, {"path": "Новый"}))
-    assert {cells[of_names.COLUMNS.index("id")] for cells in rows_of(names, NamesThere())} == {""}
-
-
 def test_what_a_person_has_decided_stays(tmp_path: Path) -> None:
     old = tmp_path / "old.csv"
     old.write_text(
@@ -343,8 +338,10 @@ def test_what_a_person_has_decided_stays(tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_still_to_be_done_is_counted() -> None:
-    proposed = of_names.propose(used_in(*TARIFFS, (Step.FOLDER, {"path": "Новый"})).names, THERE)
+def test_what_is_still_to_be_done_is_counted_and_without_a_billing_nothing_is_proposed() -> None:
+    names = used_in(*TARIFFS, (Step.FOLDER, {"path": "Новый"}))
+    assert {cells[of_names.COLUMNS.index("id")] for cells in rows_of(names, NamesThere())} == {""}
+    proposed = of_names.propose(names.names, THERE)
     assert [proposed.count(one) for one in of_names.NameStanding] == [1, 2, 1]
     assert [proposed.count(one, "Folder") for one in of_names.NameStanding] == [0, 1, 0]
     assert proposed.kinds == ("Tarif", "Folder")
@@ -523,8 +520,10 @@ def test_all_faults_of_a_subscriber_are_told_at_once_each_with_its_place() -> No
         (5, "ip"),
         (5, "mac"),
     ]
-    # What cannot be read stays as it is.
+    # What cannot be read stays as it is; a number without its spaces is the number of the subscriber.
     assert checked == bad
+    checked, _ = checks()(subscriber(2, " 00123\u00a0"))
+    assert checked.number == "00123"
 
 
 def test_the_database_tells_how_long_a_text_may_be_and_which_letters_it_has() -> None:
@@ -535,11 +534,6 @@ def test_the_database_tells_how_long_a_text_may_be_and_which_letters_it_has() ->
     assert value_of(Step.SUBSCRIBER, "name", "Ян😀", limits) == unwritable
     # A column that the database does not tell of has the length of the fields' own table.
     assert value_of(Step.ACCOUNT, "login", "u" * 65, limits).startswith("✗ the text has 65 characters")
-
-
-def test_a_number_without_its_spaces_is_the_number_of_the_subscriber() -> None:
-    checked, _ = checks()(subscriber(2, " 00123\u00a0"))
-    assert checked.number == "00123"
 
 
 @given(st.integers(0, 10**9 - 1), st.sampled_from(["+7{}", "8{}", "7{}", "{}", "8 ({0:.3}) {0}"]))
