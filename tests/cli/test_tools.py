@@ -131,10 +131,6 @@ def test_the_folder_of_an_earlier_demo_is_made_anew(tmp_path: Path, monkeypatch:
     assert [path.name for path in folder.iterdir()] == ["made-by-carbon-migrate-demo"]
 
 
-def test_the_help_names_each_quirk_of_the_lab() -> None:
-    assert tuple(asdict(Quirks())) == QUIRKS
-
-
 def test_a_database_may_have_any_letters_in_its_name(
     typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,6 +178,7 @@ def of(*words: str, rounds: int | None = 1) -> Series:
 
 def test_the_help_names_what_the_lab_has() -> None:
     assert (ALL_JOBS, USUAL_JOBS, ROWS) == (lab_plan.ALL, lab_plan.JOBS, lab_plan.ROWS)
+    assert tuple(asdict(Quirks())) == QUIRKS
 
 
 def test_a_series_counts_on_and_ends() -> None:

@@ -125,12 +125,10 @@ def told(evidence: Seen) -> Any:
     return json.loads(evidence.answer)
 
 
-@pytest.mark.parametrize("chain", ["objects.filter", "web_cabinet.get_usluga_list {}", "get_user_by_suid {}"])
-def test_what_only_reads_is_known(chain: str) -> None:
-    assert kind_of(parse("Users", (chain,))) is ChainKind.READS
-
-
-def test_nothing_else_is_taken_for_a_reading() -> None:
+def test_what_only_reads_is_known_and_nothing_else_is_taken_for_it() -> None:
+    by_suid = (f'{method} {{"suid": "{{suid}}"}}' for method in ("get_user_by_suid", "web_cabinet.get_usluga_list"))
+    for reading_ in ('objects.get {"id": {id}}', "objects.filter", *by_suid):
+        assert kind_of(parse("Users", (reading_,))) is ChainKind.READS
     for chain in (
         ('web_cabinet.reset_password {"login": "a"}',),
         ('objects.get {"id": {id}}', "get_or_create_dynamic_session"),

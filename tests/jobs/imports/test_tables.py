@@ -119,6 +119,11 @@ def test_a_fault_of_a_joined_row_is_its_subscribers(tables: Tables, joined: Colu
     refusal = faulty.refusal()
     assert (refusal.line, refusal.label) == (3, "2")
     assert refusal.reason == f"{tables.folder}/s.csv, line 2, column Услуга: the cell is empty"
+    # So are too many of them.
+    tables.write("s.csv", "Договор,Услуга", *["2,5"] * (MOST + 1), *["1,5"] * MOST)
+    first, second, _ = judged(tables.reader(joined))
+    assert not first.faults
+    assert second.refusal().reason.endswith("has more than 1000 rows of this contract number")
 
 
 def test_all_faults_of_a_row_are_told_at_once(tables: Tables) -> None:
@@ -188,14 +193,6 @@ def test_a_table_without_its_file_is_asked_for(tables: Tables) -> None:
         InputRefused, match=r"the table accounts and names no file of it: give it with --accounts FILE"
     ):
         judged(reader)
-
-
-def test_a_number_with_too_many_rows_is_refused(tables: Tables, joined: ColumnMap) -> None:
-    tables.write("s.csv", "Договор,Услуга", *["2,5"] * (MOST + 1), *["1,5"] * MOST)
-    first, second, _ = judged(tables.reader(joined))
-    assert not first.faults
-    assert second.faults
-    assert second.refusal().reason.endswith("has more than 1000 rows of this contract number")
 
 
 def test_memory_does_not_grow_with_joined_rows_and_nothing_is_left_of_them(tables: Tables, joined: ColumnMap) -> None:
