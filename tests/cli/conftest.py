@@ -48,8 +48,6 @@ NEVER = 0.001
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What a command ended with, and what it said."""
-
     exit: int
     out: str
     err: str
@@ -135,8 +133,7 @@ class Cli:
             try:
                 yield Started(process)
             finally:
-                if process.returncode is None:
-                    process.kill()
+                process.kill()
 
     @property
     def journal(self) -> Path:
@@ -151,8 +148,6 @@ class Cli:
 
 
 class Started:
-    """A command that is under way."""
-
     def __init__(self, process: Command) -> None:
         self.process = process
 
@@ -180,7 +175,6 @@ class Started:
         return heard
 
     async def first_line(self) -> str:
-        """The first line of its stdout, when it is there."""
         heard = b""
         with anyio.fail_after(PATIENCE):
             while b"\n" not in heard:
@@ -188,7 +182,6 @@ class Started:
         return heard.decode().splitlines()[0]
 
     async def ended(self, patience: float | None = PATIENCE) -> Ended:
-        """Wait for the end."""
         said: dict[str, str] = {"out": "", "err": ""}
 
         async def drain(name: str, stream: Any) -> None:
@@ -268,7 +261,6 @@ class Traffic:
         return await handler(request)
 
     async def reaches(self, number: int) -> None:
-        """Wait until so many calls have arrived."""
         with anyio.fail_after(PATIENCE):
             while self.arrived < number:
                 await self._changed.wait()
@@ -276,8 +268,6 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the billing itself has of opening balances."""
-
     rows: int
     sum: Decimal
     most_for_one: int
@@ -285,8 +275,6 @@ class Found:
 
 @dataclass(slots=True)
 class Place:
-    """A billing that is served, and a command line that is set up for it."""
-
     cli: Cli
     billing: MockBilling
     traffic: Traffic
@@ -313,7 +301,6 @@ class Place:
         return str(ended.closing["run"])
 
     def query(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
-        """What the billing's own database has."""
         return [tuple(row) for row in self.billing.database.query(sql, values)]
 
     def subscribers(self, rows: int) -> list[int]:
@@ -338,19 +325,16 @@ class Place:
         return account, first, second
 
     def balance(self, abonent: int) -> Decimal:
-        """The balance of a subscriber's account."""
         query = "select m.balance from abonents a join admin_accounts m on m.id = a.account_id where a.id = :id"
         ((scaled,),) = self.query(query, id=abonent)
         return roubles(scaled)
 
     @property
     def tables(self) -> Tables:
-        """Every row of the billing's database."""
         return whole(self.billing.database)
 
     @property
     def by_name(self) -> str:
-        """The billing by another address."""
         return self.billing.url.replace("127.0.0.1", "localhost")
 
     def without_database(self) -> str:
@@ -368,7 +352,6 @@ class Place:
         assert (await self.found()).sum == balances.sum
 
     async def totals(self, name: str) -> Totals:
-        """The totals of a run."""
         async with self.journal() as journal:
             return await journal.totals(await journal.run(name))
 
@@ -437,7 +420,6 @@ class Place:
         await anyio.to_thread.run_sync(work)
 
     def rows(self, *lines: str, name: str = "rows.csv") -> Path:
-        """A file of these lines."""
         return self.write("".join(f"{line}\n" for line in lines), name)
 
     def write(self, text: str, name: str = "balances.csv", encoding: str = "utf-8") -> Path:
@@ -465,7 +447,6 @@ class Place:
             return await journal.runs()
 
     def asked(self, sql: str) -> list[tuple[Any, ...]]:
-        """What the tables of its journal in PostgreSQL have."""
         with shell(journal_in_postgres(self.cli.environment["CARBON_MIGRATE_JOURNAL"], self.cli.folder)) as server:
             found = server.execute(sql)
             return list(found) if found.description else []
@@ -473,8 +454,6 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Balances:
-    """An input file and what it asks for."""
-
     path: Path
     numbers: list[str]
     sum: Decimal
@@ -534,7 +513,6 @@ def asked(request: pytest.FixtureRequest, place: Place) -> Place:
 
 @pytest.fixture
 def shared(place: Place, postgres_server: PostgresServer) -> Place:
-    """A billing whose journal is in PostgreSQL."""
     return replace(place, cli=place.cli.on_machine("work", postgres_server.new_journal()))
 
 
@@ -562,7 +540,6 @@ class Typed:
 
 @pytest.fixture
 def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
-    """A command line in this process."""
     for name in os.environ.keys() - clean_environment().keys():
         monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "200")

@@ -13,13 +13,9 @@ import anyio.to_thread
 
 from tests.cli.conftest import Place, place_in
 
-"""Flows; each is a process that starts most of the time."""
-
 
 @dataclass(slots=True)
 class Flow(Place):
-    """A billing, and a command line that is set up for it."""
-
     @property
     def folder(self) -> Path:
         return self.cli.folder

@@ -23,20 +23,21 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import anyio
+from anyio.abc import AsyncResource
 
 from billing.database import file_database, file_process
 
 LONGEST = 256 * 1024
 """Bytes of a request: arguments and environment of a command."""
+LONGEST_LINE = 64 * 1024 * 1024
 KEEPER = "billing.database.file_process"
 LATE = (
     "anyio._backends._asyncio",
@@ -53,42 +54,26 @@ LATE = (
 """What commands import once they come to it: a third of the processor's time of a `run`, two of a refused one."""
 
 
-class Output:
-    """What a command says on one of its outputs, as it comes; ends with `anyio.EndOfStream`."""
+class Output(asyncio.StreamReader):
+    """What a command says on one of its outputs, as it comes; `receive` ends with `anyio.EndOfStream`."""
 
-    def __init__(self, reader: asyncio.StreamReader, transport: asyncio.BaseTransport) -> None:
-        self._reader = reader
-        self._transport = transport
+    transport: asyncio.BaseTransport
 
     @classmethod
     async def of(cls, descriptor: int) -> Self:
-        """What is read from the end of a pipe."""
-        reader = asyncio.StreamReader()
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        reader = cls(limit=LONGEST_LINE)
+        reader.transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", 0)
         )
-        return cls(reader, transport)
-
-    async def line(self) -> bytes:
-        return await self._reader.readline()
-
-    def close(self) -> None:
-        """Read no more. Otherwise the collector closes it, in the middle of another test, which fails by that."""
-        self._transport.close()
+        return reader
 
     async def receive(self) -> bytes:
-        if part := await self._reader.read(64 * 1024):
+        if part := await self.read(64 * 1024):
             return part
         raise anyio.EndOfStream
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while part := await self._reader.read(64 * 1024):
-            yield part
 
-
-class Command:
-    """A command that was started: a process of its own."""
-
+class Command(AsyncResource):
     def __init__(self, pid: int, status: Output, stdout: Output, stderr: Output) -> None:
         self.pid = pid
         self.stdout = stdout
@@ -115,26 +100,20 @@ class Command:
         self.send_signal(signal.SIGKILL)
 
     async def wait(self) -> int:
-        """Wait for its end."""
         return await asyncio.shield(self._ended)
 
     async def _wait(self) -> int:
-        return int(await self._status.line())
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
+        return int(await self._status.readline())
 
     async def aclose(self) -> None:
-        """Wait for its end, also where the test is cancelled, and read no more."""
+        """Wait for its end, also where the test is cancelled, and read no more.
+
+        Otherwise the collector closes its outputs, in the middle of another test, which fails by that.
+        """
         with anyio.CancelScope(shield=True):
             await self.wait()
         for output in (self.stdout, self.stderr, self._status):
-            output.close()
+            output.transport.close()
         if self._handle >= 0:
             os.close(self._handle)
 
@@ -174,7 +153,7 @@ class CommandServer:
             for end in written:
                 os.close(end)
         out, err, status = [await Output.of(read) for read, _ in pipes]
-        return Command(int(await status.line()), status, out, err)
+        return Command(int(await status.readline()), status, out, err)
 
     def at_terminal(
         self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], terminal: int
@@ -190,7 +169,6 @@ class CommandServer:
 
 @cache
 def command_server() -> CommandServer:
-    """The one of this worker."""
     return CommandServer()
 
 
@@ -266,7 +244,6 @@ class Request:
     real_keepers: bool
 
     def become(self) -> None:
-        """Be the command from here on."""
         stdout, stderr, *line = self.outputs
         for output, descriptor in ((1, stdout), (2, stderr)):
             os.dup2(descriptor, output)

@@ -15,8 +15,6 @@ END: Final = "⟧"
 
 
 class MarkedLanguage(CatalogueLanguage):
-    """English with marks around each sentence that is rendered."""
-
     def __init__(self) -> None:
         vars(self).update(vars(language(ENGLISH)))
 
@@ -30,7 +28,6 @@ _MARKED: Final = MarkedLanguage()
 
 
 def marked_language(name: str) -> CatalogueLanguage:
-    """The language of that name, English with its marks."""
     return _MARKED if name == ENGLISH else language(name)
 
 

@@ -48,9 +48,6 @@ def put_back(copy: Path, journal: Path) -> None:
     shutil.copy(copy, journal)
 
 
-# ---- before the list ---------------------------------------------------------------------------------------------
-
-
 async def test_what_another_journal_has_entered_is_refused_with_its_run(asked: Place) -> None:
     """By another journal, by one that was lost, and by a file of 0 bytes in its place."""
     path = asked.balances(5).path
@@ -96,9 +93,6 @@ async def test_a_corrected_row_that_was_entered_from_another_journal_is_refused(
     again = ("run", "balances", "corrected.csv", "--continue", run, "--yes")
     await place.cli.refused(*again, says=f"entered from another journal: run {other['run']}")
     assert (await place.found()).rows == 2
-
-
-# ---- while a run lies --------------------------------------------------------------------------------------------
 
 
 async def test_whoever_trusts_the_journal_is_told_what_was_not_looked_at(place: Place) -> None:

@@ -1,6 +1,5 @@
 """The issue's "Bad input": each is named with its place before anything is sent, and ends with 2."""
 
-import json
 import resource
 import sys
 from collections.abc import Mapping, Sequence
@@ -32,14 +31,10 @@ async def refused(place: Place, *arguments: str, told: Sequence[str]) -> None:
 BAD_ROWS: Mapping[str, Sequence[tuple[str, Sequence[str]]]] = {
     HEAD: [
         ("00003;1,50", ["contradicts another row of the same key"]),
-        ("АБ-00002;12,5O", [", column amount", "the Latin letter 'O'"]),
-        ("АБ-00002;", [", column amount", "the cell is empty"]),
-        ("АБ-00002;1,0055", [", column amount", "4 decimals"]),
         ("АБ-00002;10,005", [", column amount", "can be read in two ways", "write 10005.00 for the first, 10.00"]),
         ("00003;2,50", ["contradicts line 2", "1.50 there and 2.50 here"]),
         ("АБ-0002;5", [", column contract_number", "there is no contract number 'АБ-0002'", "АБ-00002"]),
         ("AБ-00002;5", [", column contract_number", "'АБ-00002' (the same in Cyrillic letters)"]),
-        (";5", [", column contract_number", "is empty"]),
         ("АБ-00002;5;6", ["the header has 2 cells, this row 3"]),
         (f"00003;{MANY}", [", column amount", "5000 characters long"]),
         ("00003;922337203.69", [", column amount", "can hold"]),
@@ -48,11 +43,8 @@ BAD_ROWS: Mapping[str, Sequence[tuple[str, Sequence[str]]]] = {
         (f"{MANY};5", [", column contract_number", "5 000 characters"]),
     ],
     "abonent_id;amount\n": [
-        ("89;5", [", column abonent_id", "is a folder"]),
-        ("999999;5", [", column abonent_id", "there is no abonent 999999"]),
         ("12x;5", [", column abonent_id", "is not an id"]),
         (f"{MANY};5", [", column abonent_id", "there is no abonent"]),
-        ("DELETED;5", [", column abonent_id", "abonent DELETED is deleted"]),
     ],
     "": [
         (f'{{"abonent_id": {MANY}, "amount": 5}}', [", column abonent_id", "there is no abonent"]),
@@ -78,13 +70,12 @@ BAD_FILES: Sequence[tuple[str, str, Sequence[str]]] = [
 
 async def test_bad_rows_and_files_are_refused_with_their_place(place: Place) -> None:
     run = ("run", "balances", "balances.csv", "--yes")
-    ((deleted,),) = place.query("select first 1 id from abonents where deleted = 1 and is_folder = 0")
     for head, rows in BAD_ROWS.items():
-        place.write(head + "".join(f"{row}\n" for row, _ in rows).replace("DELETED", str(deleted)))
+        place.write(head + "".join(f"{row}\n" for row, _ in rows))
         ended = await place.cli(*run, may_end_with=(2,))
         for line, (fault, (_, told)) in enumerate(zip(ended.faults, rows, strict=False), 1 + bool(head)):
             assert fault.startswith(f"line {line}")
-            assert [one for one in told if one.replace("DELETED", str(deleted)) not in fault] == [], fault
+            assert [one for one in told if one not in fault] == [], fault
         assert ended.faults[len(rows)].startswith(f"{len(rows)} rows of the input cannot be taken.")
     for encoding, text, told in BAD_FILES:
         place.write(text, encoding=encoding)
@@ -153,6 +144,11 @@ async def test_what_is_not_there_or_something_else_is_refused(place: Place) -> N
         (["run", "warning-threshold", "--set", "amount=922337203.69"], ["amount: ", "can hold"]),
         ([*CALL, f'objects.get {{"id": {MANY}}}'], ["link 1", "more than any number of the billing"]),
         ([*CALL, f'objects.get {{"id": {"[" * 5000}{"]" * 5000}}}'], ["link 1", "brackets in brackets without end"]),
+        ([*CALL, 'objects.get {"a": {fields}}'], ["fields is said of the call as a whole"]),
+        (["selftest", "--job", "balance", "--rounds", "1"], ["the lab knows balances, payment, warning-threshold"]),
+        (["selftest", "--fleet", "--job", "payment"], ["--fleet has rows and faults of its own: leave --job out"]),
+        (["selftest", "--quick"], ["--quick makes a fleet smaller: give --fleet as well"]),
+        (["selftest", "--config", "nowhere.toml"], ["there is no file nowhere.toml"]),
         (["status", MANY], ["there is no journal"]),
         (["decide", "k7m2q", MANY, "accepted", "--why", "x"], ["there is no journal"]),
         (["run", "balances", "x.csv", "--rate", "0"], ["--rate: '0'"]),
@@ -178,8 +174,6 @@ async def test_of_equal_duplicates_one_goes_ahead_on_request(place: Place) -> No
     assert (await place.found()).rows == 1
 
 
-# ---- what is opened first, and who may work on a run ---------------------------------------------------------------
-
 NOBODY = "http://127.0.0.1:9"
 """An address at which nothing listens."""
 
@@ -192,9 +186,6 @@ def test_without_an_answer_of_the_billing_no_journal_is_made(
     (tmp_path / "rows.csv").write_text("contract_number;amount\n1;2,00\n")
     typed.refused(command, "balances", "rows.csv", *flags, "--api-url", NOBODY, says="127.0.0.1:9")
     assert {path.name for path in tmp_path.glob("*.journal*")} <= {"carbon-migrate.journal.log"}
-
-
-# ---- a process that may open few files -----------------------------------------------------------------------------
 
 
 def test_a_command_that_finds_too_few_files_says_so(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,29 +273,22 @@ async def test_what_the_select_of_a_throttle_reaches_is_looked_at_as_well(place:
 
 # ---- a last line without its end: it may have been cut, and is never sent in silence -------------------------------
 
-FORMS = ("csv", "utf-16", "isql list", "isql bare", "json lines")
+CSV = "contract_number;amount\n{};5.00\n{};100"
+ONE_BELOW = f"\n{'CONTRACT_NUMBER':31} {{}}\n{'AMOUNT':31} "
+FORMS = {
+    "csv": ("cut.csv", CSV),
+    "utf-16": ("cut.csv", CSV),
+    "isql list": ("cut.txt", f"{ONE_BELOW}5.00\n{ONE_BELOW}100"),
+    "isql bare": ("cut.txt", "\n{} 5.00 \n{} 100"),
+    "json lines": ("cut.jsonl", "\n".join(['{{"contract_number": "{}", "amount": "5"}}'] * 2)),
+}
 
 
 def cut(place: Place, form: str) -> Path:
     """A file of two balances in a form, cut within the last amount: 1000.00 became 100."""
-    first, last = place.balances(2).numbers
-    text = f"contract_number;amount\n{first};5.00\n{last};100"
-    match form:
-        case "csv":
-            return place.write(text, "cut.csv")
-        case "utf-16":
-            return place.write(text, "cut.csv", encoding="utf-16")
-        case "isql list":
-            rows = [
-                f"\n{'CONTRACT_NUMBER':31} {one}\n{'AMOUNT':31} {amount}"
-                for one, amount in ((first, "5.00"), (last, "100"))
-            ]
-            return place.write("\n".join(rows), "cut.txt")
-        case "isql bare":
-            return place.write(f"\n{first} 5.00 \n{last} 100", "cut.txt")
-        case _:
-            rows = [json.dumps({"contract_number": one, "amount": "5"}) for one in (first, last)]
-            return place.write("\n".join(rows), "cut.jsonl")
+    name, text = FORMS[form]
+    encoding = "utf-16" if form == "utf-16" else "utf-8"
+    return place.write(text.format(*place.balances(2).numbers), name, encoding=encoding)
 
 
 def arguments(file: Path, form: str) -> tuple[str, ...]:

@@ -120,70 +120,16 @@ async def test_money_that_is_paid_is_no_part_of_the_key(place: Place) -> None:
     await place.cli.refused("run", *run, "--yes", says="'5,5' is not an amount")
 
 
-LONG = f"2003;{'я' * 10_001}"
 NAMES = ("--model", "Abonents", *chain('objects.get {"id": {id}}', 'set {"name": "{name}"}', "save"))
 
 
-async def test_rows_that_no_call_can_be_made_of_are_refused_with_their_place(place: Place) -> None:
-    """A chain does not know what is money: only what the billing itself would take is taken."""
-    bad: Sequence[tuple[Sequence[str], str, Sequence[tuple[str, str]]]] = (
-        (
-            CREATE,
-            "id;sum",
-            (
-                ("89;5", "abonent 89 is a folder"),
-                ("999999;5", "there is no abonent 999999"),
-                ("2003;5,5", "'5,5' is not an amount: money is written as -1234.50 here"),
-                ("2004;1e3", "'1e3' is not an amount"),
-                ("02005;5", "starts with a zero; is it a contract number?"),
-            ),
-        ),
-        (
-            THRESHOLD,
-            "id;sum",
-            (("2003;-7,5", "'-7,5' is not a number"), ("2004;", "column sum (2004): the cell is empty")),
-        ),
-        (NAMES, "id;name", ((LONG, "column name (2003): the text has 10 001 characters, at most 10 000 are taken"),)),
-    )
-    for call, header, rows in bad:
-        place.rows(header, *(row for row, _ in rows))
-        ended = await place.cli(*RUN, *call, "rows.csv", "--yes", may_end_with=(2,))
-        for line, (fault, (_, told)) in enumerate(zip(ended.faults, rows, strict=False), 2):
-            assert (fault.startswith(f"line {line}"), told in fault) == (True, True), fault
+async def test_a_text_that_no_field_holds_is_refused_with_its_place(place: Place) -> None:
+    place.rows("id;name", f"2003;{'я' * 10_001}")
+    says = "line 2, column name (2003): the text has 10 001 characters, at most 10 000 are taken"
+    await place.cli.refused(*RUN, *NAMES, "rows.csv", "--yes", says=says)
     assert place.traffic.arrived == 0
-    place.rows("id;sum", "2003;-7.5", "2004;-8")
-    assert (await place.run("call", *THRESHOLD, "rows.csv"))["states"] == {"accepted": 2}
 
 
-async def test_an_empty_cell_empties_the_field_that_is_set(place: Place) -> None:
-    links = chain('objects.get {"id": {id}}', 'set {"sms": {sms}, "email": "{Почта}"}', "save")
-    run = ("call", "--model", "Abonents", *links, "rows.csv")
-    place.rows("id;sms;почта", "2003;;", "2004;+79990000001;a@example.org")
-    closing = await place.run(*run)
-    assert closing["states"] == {"accepted": 2}
-    fields = place.query("select sms, email from abonents where id in (2003, 2004) order by id")
-    assert fields == [(None, ""), ("+79990000001", "a@example.org")]
-    await place.cli("verify", closing["run"])
-    # What finds the object is never empty, and a column has to be there.
-    place.rows("id;sms;почта", ";1;x")
-    await place.cli.refused("run", *run, "--yes", says="line 2, column id: the cell is empty")
-    place.rows("id;sms", "2003;1")
-    await place.cli.refused("run", *run, "--yes", says="has no column Почта")
-
-
-BAD_CALLS: Sequence[tuple[Sequence[str], Sequence[str]]] = [
-    (("--model", "Users", "--chain", "set {a: 1}", "--set", "x=1"), ["link 1", "column 6: this is not JSON"]),
-    ((*CREATE, "--sql", "delete from abonents"), ["line 1, column 1", "does not begin a select"]),
-    (("--chain", "save"), ["is not the name of a model"]),
-    (("--model", "Users"), ["needs a method"]),
-    (("--model", "Users", "--chain", 'set {"a": "{}"}'), ["column 12: {} is not a placeholder"]),
-    (
-        ("--model", "Users", "--chain", 'x {"a": {fields}}', "--sql", "select id from abonents"),
-        ["fields is said of the call as a whole; give the placeholder another name"],
-    ),
-    ((*PAY, "--set", "id=1", "--set", "sum=1", "--look-up", "update x"), ["does not begin a select"]),
-    ((*CREATE, "--set", "id=1", "--set", "sum=1", "--set", "sun=1"), ["no parameter 'sun'"]),
-]
 BAD_FOR_THE_BILLING: Sequence[tuple[Sequence[str], Sequence[str]]] = [
     ((*CREATE, "--sql", "select id from abonents"), ["has no column sum; it has: id", "--map sum=COLUMN"]),
     (
@@ -195,11 +141,6 @@ BAD_FOR_THE_BILLING: Sequence[tuple[Sequence[str], Sequence[str]]] = [
     ((*CREATE, "--look-up", "select 1 from abonents"), ["--look-up: nothing would look at it"]),
     ((*CREATE, "--repeatable"), ["--repeatable: nothing would look at it"]),
 ]
-
-
-def test_bad_calls_are_refused_before_anybody_is_asked(typed: Typed) -> None:
-    for arguments, told in BAD_CALLS:
-        typed.refused(*RUN, *arguments, "--yes", "--api-url", "http://127.0.0.1:9", says=told)
 
 
 async def test_bad_calls_are_refused_before_anything_is_sent(place: Place) -> None:
@@ -218,7 +159,6 @@ JOB = ("run", "password", "--set", "user_id=4084", "--set", "dontshow=no", "--as
 
 
 def kept(folder: Path, words: Sequence[str] = WORDS) -> set[str]:
-    """The files in which one of the words stands."""
     files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     return {name for name, data in files.items() if any(word.encode() in data for word in words)}
 

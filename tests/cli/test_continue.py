@@ -26,7 +26,6 @@ def read(path: Path, encoding: str = "utf-8-sig", delimiter: str = ";") -> tuple
 
 
 def written(path: Path, header: list[str], rows: list[list[str]], encoding: str, delimiter: str) -> Path:
-    """As a spreadsheet saves it."""
     text = io.StringIO()
     csv.writer(text, delimiter=delimiter, lineterminator="\r\n").writerows([header, *rows])
     path.write_bytes(text.getvalue().encode(encoding))

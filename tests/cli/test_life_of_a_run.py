@@ -142,7 +142,6 @@ async def taken_over(place: Place, words: Words) -> None:
 
 
 async def lapsed(place: Place) -> None:
-    """Wait until the lease of the run should have been renewed long ago."""
     with anyio.fail_after(loops(30)):
         while place.asked("select is_lapsed from last_runners") != [(True,)]:  # noqa: ASYNC110 - the server's clock
             await anyio.sleep(0.05)
@@ -370,9 +369,6 @@ async def test_planned_run_killed_resumed_verified_and_undone(
     assert set(left) - undecided == LEFT_BEHIND.get(trial.job, set())
 
 
-# ---- before and after --------------------------------------------------------------------------------------------
-
-
 async def test_resume_says_when_there_is_nothing_to_do_and_asks_which_of_several(place: Place) -> None:
     assert "nothing to resume" in (await place.cli("resume")).out
     done = (await place.run("balances", place.balances(3).path))["run"]
@@ -502,7 +498,6 @@ async def test_while_a_run_sends_another_journal_of_the_billing_is_refused(place
 
 @pytest.fixture
 def leased(shared: Place, postgres_server: PostgresServer) -> Place:
-    """A billing whose journal is in PostgreSQL, with a short lease."""
     shared.billing.latency = 0.05
     return replace(shared, cli=shared.cli.on_machine("one", postgres_server.new_journal() + LEASED))
 

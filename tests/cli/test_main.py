@@ -5,7 +5,7 @@ import pwd
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import pytest
 
@@ -20,9 +20,8 @@ from engine.errors import CountsDiffer, InputRefused, LookUpFailed
 from tests.cli.conftest import Ended, Typed
 
 
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
+def test_each_error_has_its_code() -> None:
+    for error, code in (
         (SettingsRefused("x"), Exit.REFUSED),
         (CommandRefused("x", Exit.STOPPED), Exit.STOPPED),
         (InputRefused("x"), Exit.REFUSED),
@@ -31,15 +30,11 @@ from tests.cli.conftest import Ended, Typed
         (RunHeld("x"), Exit.REFUSED),
         (ForbiddenTransition("x"), Exit.FAULT),
         (BillingAway("x"), Exit.REFUSED),
-    ],
-)
-def test_each_error_has_its_code(error: Exception, code: Exit) -> None:
-    assert code_of(error) is code
+    ):
+        assert code_of(error) is code
 
 
 def faulty(error: Exception, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> Ended:
-    """What a run says in which this is raised."""
-
     async def broken(*_: object, **__: object) -> None:
         raise error
 
@@ -119,24 +114,25 @@ def test_reading_leaves_no_trace(typed: Typed, tmp_path: Path) -> None:
 LONG = "я" * 200
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("run", f"{LONG}.toml"),
-        ("status", "--journal", LONG),
-        ("status", "--config", LONG),
-        ("mock", "serve", LONG),
-        ("mock", "init", LONG, "--abonents", "5"),
-        ("mock", "replay", LONG),
-        ("translate", LONG),
-        ("run", "at-ip", "--set", "ip=10.0.0.1", "-o", f"{LONG}.csv"),
-        ("plan", "balances", "x.csv", "-o", LONG),
-        ("run", "balances", "x.csv", "--only", LONG),
-        ("run", "balances", "x.csv", "--exclude", f"@{LONG}"),
-        ("run", "random-password", "x.csv", "--set", f"to={LONG}"),
-    ],
-)
-def test_a_name_that_no_file_can_have_is_refused(typed: Typed, arguments: tuple[str, ...]) -> None:
+NAMED: Final = """
+run {}.toml
+status --journal {}
+status --config {}
+mock serve {}
+mock init {} --abonents 5
+mock replay {}
+translate {}
+run at-ip --set ip=10.0.0.1 -o {}.csv
+plan balances x.csv -o {}
+run balances x.csv --only {}
+run balances x.csv --exclude @{}
+run random-password x.csv --set to={}
+"""
+
+
+@pytest.mark.parametrize("line", NAMED.strip().splitlines())
+def test_a_name_that_no_file_can_have_is_refused(typed: Typed, line: str) -> None:
+    arguments = line.format(LONG).split()
     ended = typed(*arguments, *(() if arguments[0] in {"mock", "translate"} else ("--api-url", "http://127.0.0.1:9")))
     assert ended.exit == 2, ended.err
     assert "a fault of carbon-migrate" not in ended.words

@@ -27,6 +27,7 @@ JOB = JobSpec(
     example="carbon-migrate run {name} limits.csv",
 )
 """
+OURS = SETTING.format(name="ours")
 UNKNOWN = """
 from jobs.spec.parameters import USER
 from jobs.spec.spec import JobSpec
@@ -43,7 +44,6 @@ JOB = JobSpec(
 
 
 def declare(folder: Path, content: str, name: str = "ours.py") -> Path:
-    """A declaration that the settings of the folder name."""
     (folder / "carbon-migrate.toml").write_text(f'jobs = ["{name}"]\n', encoding="utf-8")
     path = folder / name
     path.write_text(content, encoding="utf-8")
@@ -147,9 +147,8 @@ def test_words_are_completed_from_what_is_written_and_nothing_is_run(typed: Type
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize(
-    ("content", "why"),
-    [
+def test_a_bad_file_is_named_with_line_and_reason_and_the_rest_works(typed: Typed, tmp_path: Path) -> None:
+    for content, why in (
         ("import sys\n\nsys.exit(3)\n", "line 3: SystemExit: 3"),
         ("def broken():\n    return 1 / 0\n\n\nbroken()\n", "line 2: ZeroDivisionError: division by zero"),
         ("class Own(BaseException):\n    pass\n\n\nraise Own\n", "line 5: ours.Own"),
@@ -160,36 +159,23 @@ def test_words_are_completed_from_what_is_written_and_nothing_is_run(typed: Type
         (SETTING.format(name="balances"), "line 5: there is a job 'balances' already: give this one another name"),
         (SETTING.format(name="undo"), "line 5: 'undo' cannot be the name of a job"),
         (SETTING.format(name="Our Job"), "line 5: 'Our Job' cannot be the name of a job: take small letters"),
-        (
-            SETTING.format(name="ours") + SETTING.format(name="ours").replace("JOB", "TWO"),
-            "line 17: there is a job 'ours'",
-        ),
-        (
-            SETTING.format(name="ours").replace('"limit",', '"limits",'),
-            "job ours: it takes limit, and has no parameter",
-        ),
-        (SETTING.format(name="ours").replace('"save")', '"save {")'), "line 5: job ours: chain, link 3"),
-        (
-            SETTING.format(name="ours").replace('"limit",', '"enter",'),
-            "job ours: it takes limit, and has no parameter",
-        ),
+        (OURS + OURS.replace("JOB", "TWO"), "line 17: there is a job 'ours'"),
+        (OURS.replace('"limit",', '"limits",'), "job ours: it takes limit, and has no parameter"),
+        (OURS.replace('"save")', '"save {")'), "line 5: job ours: chain, link 3"),
+        (OURS.replace('"limit",', '"enter",'), "job ours: it takes limit, and has no parameter"),
         (UNKNOWN.replace("reset_session", "objects.get"), "job reset-session: by its methods it needs writes=False"),
-        (SETTING.format(name="ours").replace("summary=", "sumary="), "unexpected keyword argument 'sumary'"),
-    ],
-)
-def test_a_bad_file_is_named_with_line_and_reason_and_the_rest_works(
-    typed: Typed, tmp_path: Path, content: str, why: str
-) -> None:
-    path = declare(tmp_path, content)
-    listed = typed("jobs")
-    assert listed.exit == 0
-    assert "tariff-threshold" in listed.out
-    assert why in listed.words
-    assert str(path) in listed.words
-    assert typed("jobs", "balances").exit == 0
-    assert typed("status", "--api-url", "http://127.0.0.1:9").exit == 2, "there is no journal"
-    typed.refused("run", "no-such-job", "x.csv", "--api-url", "http://127.0.0.1:9", says=why)
-    assert typed("jobs", "check", "ours.py").exit == 2
+        (OURS.replace("summary=", "sumary="), "unexpected keyword argument 'sumary'"),
+    ):
+        path = declare(tmp_path, content)
+        listed = typed("jobs")
+        assert listed.exit == 0
+        assert "tariff-threshold" in listed.out
+        assert why in listed.words
+        assert str(path) in listed.words
+        assert typed("jobs", "balances").exit == 0
+        assert typed("status", "--api-url", "http://127.0.0.1:9").exit == 2, "there is no journal"
+        typed.refused("run", "no-such-job", "x.csv", "--api-url", "http://127.0.0.1:9", says=why)
+        assert typed("jobs", "check", "ours.py").exit == 2
 
 
 def test_a_file_that_is_not_there_or_not_ours_is_not_run(typed: Typed, tmp_path: Path) -> None:
@@ -211,18 +197,18 @@ def test_a_file_that_is_not_there_or_not_ours_is_not_run(typed: Typed, tmp_path:
 
 
 def test_what_a_function_of_it_raises_is_a_refused_row(typed: Typed, tmp_path: Path) -> None:
-    content = SETTING.format(name="ours").replace("parse=roubles", "parse=lambda text: text.amount")
+    content = OURS.replace("parse=roubles", "parse=lambda text: text.amount")
     declare(tmp_path, content)
     refused = typed("run", "ours", "--set", "abonent_id=5", "--set", "limit=1", "--api-url", "http://127.0.0.1:9")
     assert refused.exit == 2
     assert "limit: AttributeError: 'str' object has no attribute 'amount'" in refused.words
-    declare(tmp_path, SETTING.format(name="ours").replace("parse=roubles", "parse=int"))
+    declare(tmp_path, OURS.replace("parse=roubles", "parse=int"))
     refused = typed("run", "ours", "--set", "abonent_id=5", "--set", "limit=1", "--api-url", "http://127.0.0.1:9")
     assert "limit: TypeError: 1 is no text" in refused.words
 
 
 async def test_a_field_that_the_billing_lacks_is_named_with_its_declaration(place: Place) -> None:
-    path = declare(place.cli.folder, SETTING.format(name="ours").replace('set {"limit"', 'set {"limits"'))
+    path = declare(place.cli.folder, OURS.replace('set {"limit"', 'set {"limits"'))
     for words in (("plan",), ("run", "--yes")):
         given = ("ours", "--set", "abonent_id=2001", "--set", "limit=5", *words[1:])
         await place.cli.refused(words[0], *given, says=["limits", f"for the job ours: mend its chain in {path}"])

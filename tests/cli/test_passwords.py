@@ -116,9 +116,6 @@ async def test_every_job_on_passwords_is_planned_killed_resumed_and_verified(
         await CASES[job](one)
 
 
-# ---- the file of generated passwords ----------------------------------------------------------------------------
-
-
 async def test_passwords_that_are_not_in_their_file_are_named_and_the_run_does_not_end_with_0(
     billing_template: Path, tmp_path: Path
 ) -> None:
@@ -153,9 +150,6 @@ async def test_passwords_that_are_not_in_their_file_are_named_and_the_run_does_n
         with out.open("a", encoding="utf-8", newline="") as file:
             file.writelines(f"{line}\r\n" for line in (gone, blank))
         assert f"{ROWS} passwords are in" in (await one.cli(*again)).words
-
-
-# ---- the secrets of a run ---------------------------------------------------------------------------------------
 
 
 def test_what_a_run_remembers_of_a_secret_is_a_token() -> None:
@@ -235,7 +229,6 @@ class Machines:
     root: Path
 
     def machine(self, name: str, key: Path | None = None, journal: str = "") -> Cli:
-        """A machine whose settings name the key of that file."""
         made = self.place.cli.on_machine(name, journal)
         if key is not None:
             shutil.copy(key, made.folder / "vault.key")
@@ -243,11 +236,9 @@ class Machines:
         return made
 
     def key(self, name: str = "key") -> Path:
-        """A file of a key, as `journal key` makes one."""
         return self.root / name
 
     def kept(self) -> int:
-        """The rows of secrets in the journal."""
         ((number,),) = self.place.asked("select count(*) from secrets")
         return int(number)
 
@@ -289,7 +280,6 @@ async def machines(shared: Place, postgres_server: PostgresServer) -> Machines:
 
 @pytest.fixture
 def rows(machines: Machines) -> dict[int, str]:
-    """The accounts with their new passwords."""
     found = machines.place.query("select first :rows id from users where deleted = 0 order by id", rows=ACCOUNTS)
     return {user: f"{BEGINNING}{user:04d}-Пароль" for (user,) in found}
 

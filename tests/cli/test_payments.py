@@ -26,13 +26,11 @@ IDS = (2003, 2004, 2005)
 
 
 def payments(place: Place, column: str = "", cells: Sequence[str] = ("", "", "")) -> None:
-    """The payments of a month, with one more column."""
     lines = [f"abonent_id;amount;{column}", *(f"{key};500;{cell}" for key, cell in zip(IDS, cells, strict=True))]
     place.rows(*(line.removesuffix(";") for line in lines), name=FILE)
 
 
 async def paid(place: Place, *more: str, ends: int = 0) -> dict[str, Any]:
-    """How a run of payments closes."""
     return await place.run(*PAY, *more, *SETTLED, "--no-canary", ends=ends)
 
 
@@ -51,9 +49,6 @@ async def by_hand(place: Place, abonent: int, kind: int, day: str = "2026-10-05"
         "values (gen_id(gen_finance_operations_id, 1), ?, ?, ?, ?, 'касса')",
         *(abonent, kind, 500 * 10**10, day),
     )
-
-
-# ---- a lost answer -----------------------------------------------------------------------------------------------
 
 
 async def test_a_payment_raises_the_balance_and_is_found_by_its_mark_where_its_answer_is_lost(place: Place) -> None:
@@ -138,9 +133,6 @@ async def test_a_run_of_the_version_before_is_resumed_by_the_call_that_it_has_pl
     await place.cli("undo", run.name, "--yes", "--set", "way=opposite", *SETTLED)
 
 
-# ---- next month --------------------------------------------------------------------------------------------------
-
-
 async def test_the_same_payment_a_month_later_is_a_question(place: Place) -> None:
     payments(place)
     october = (await paid(place))["run"]
@@ -195,9 +187,6 @@ async def test_a_date_that_is_none_is_refused_with_its_line_and_counts_for_no_op
     run = ("balances", FILE, *SETTLED)
     assert (await place.run(*run))["states"] == {"accepted": 3}
     assert (await place.run(*run))["states"] == {"skipped": 3}
-
-
-# ---- what is there already ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [1, 2])

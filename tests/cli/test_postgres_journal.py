@@ -41,15 +41,9 @@ def test_an_address_that_cannot_be_used_asks_for_a_person(typed: Typed, postgres
     assert code_of(absent.value) == Exit.REFUSED
 
 
-@pytest.mark.parametrize(
-    ("host", "here"),
-    [
-        *[(name, True) for name in ("", "/run/postgresql", "localhost", "127.0.0.2", "::1")],
-        *[(name, False) for name in ("10.0.0.5", "db.example")],
-    ],
-)
-def test_a_way_that_leaves_the_machine_is_known(host: str, here: bool) -> None:
-    assert is_this_machine(host) is here
+def test_a_way_that_leaves_the_machine_is_known() -> None:
+    assert all(map(is_this_machine, ("", "/run/postgresql", "localhost", "127.0.0.2", "::1")))
+    assert not any(map(is_this_machine, ("10.0.0.5", "db.example")))
 
 
 async def test_it_is_planned_in_sent_from_purged_and_looked_at_as_a_file_is(shared: Place) -> None:

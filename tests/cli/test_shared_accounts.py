@@ -127,7 +127,6 @@ async def continue_refused(place: Place, name: str) -> Ended:
 
 
 def advised_undo(ended: Ended) -> list[str]:
-    """The undo that a refusal advises, as it is to be typed."""
     found: set[str] = set(re.findall(r"`carbon-migrate (undo [^`]+)`", ended.words))
     (typed,) = found
     return shlex.split(typed)

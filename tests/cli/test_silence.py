@@ -97,12 +97,10 @@ class Typed:
 
     @property
     def silence(self) -> float:
-        """The longest silence in seconds."""
         return max(later - earlier for earlier, later in pairwise([self.began, *self.moments]))
 
     @property
     def lines(self) -> list[str]:
-        """The lines that said what it waits for."""
         return re.findall(r"\r\x1b\[K([^\r\n\x1b]+)", self.text)
 
 
@@ -146,9 +144,9 @@ async def type_all(everything: Sequence[Typed]) -> None:
             words = [*map(str, typed.words)]
             command = await command_server().start(words, typed.place.cli.folder, environment, slave, slave)
             os.close(slave)
-            readers.start_soon(partial(anyio.to_thread.run_sync, watch, master, typed, limiter=READERS))
             commands.append((typed, await stack.enter_async_context(command)))
             stack.callback(command.kill)
+            readers.start_soon(partial(anyio.to_thread.run_sync, watch, master, typed, limiter=READERS))
         with anyio.fail_after(PATIENCE):
             for typed, command in commands:
                 if typed.exits:
@@ -177,7 +175,6 @@ async def own(billing_template: Path, tmp_path: Path) -> AsyncIterator[Callable[
 
 
 async def stopped(place: Place) -> str:
-    """The name of a run that was stopped before its end."""
     return await place.stopped("balances", place.balances(6).path, "--rate", "2", calls=2, by=signal.SIGINT)
 
 

@@ -131,10 +131,6 @@ def test_the_folder_of_an_earlier_demo_is_made_anew(tmp_path: Path, monkeypatch:
     assert [path.name for path in folder.iterdir()] == ["made-by-carbon-migrate-demo"]
 
 
-def test_the_help_names_each_quirk_of_the_lab() -> None:
-    assert tuple(asdict(Quirks())) == QUIRKS
-
-
 def test_a_database_may_have_any_letters_in_its_name(
     typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,20 +156,17 @@ def test_a_new_name_that_the_encoding_does_not_hold_is_refused_before_anything_i
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("words", "why"),
-    [
+def test_a_refusal_is_told_in_russian(typed: Typed, tmp_path: Path) -> None:
+    for words, why in (
         ("--fault slaw", "--fault slaw: вида 'slaw' нет (возможно, имелось в виду 'slow')"),
         ("--fault slow:2", "--fault slow:2: share: '2' — не доля: больше 0 и не больше 1"),
         ("--quirk type_8=maybe", "--quirk type_8=maybe: одно из: sets, adds"),
         ("--capacity 5", "мощность '5' — не SECONDS:SLOTS, например 30:4"),
-    ],
-)
-def test_a_refusal_is_told_in_russian(typed: Typed, tmp_path: Path, words: str, why: str) -> None:
-    file = tmp_path / "billing.fdb"
-    file.touch()
-    ended = typed("mock", "serve", str(file), *words.split(), "--lang", "ru")
-    assert (why in ended.words, ended.exit) == (True, Exit.REFUSED), ended.words
+    ):
+        file = tmp_path / "billing.fdb"
+        file.touch()
+        ended = typed("mock", "serve", str(file), *words.split(), "--lang", "ru")
+        assert (why in ended.words, ended.exit) == (True, Exit.REFUSED), ended.words
 
 
 # ---- selftest and jobs; tests/lab/crash/test_selftest.py has the lab itself --------------------------------------
@@ -185,6 +178,7 @@ def of(*words: str, rounds: int | None = 1) -> Series:
 
 def test_the_help_names_what_the_lab_has() -> None:
     assert (ALL_JOBS, USUAL_JOBS, ROWS) == (lab_plan.ALL, lab_plan.JOBS, lab_plan.ROWS)
+    assert tuple(asdict(Quirks())) == QUIRKS
 
 
 def test_a_series_counts_on_and_ends() -> None:
@@ -212,20 +206,9 @@ def test_a_round_that_fails_is_repeated_by_what_is_shown(typed: Typed, monkeypat
     ]
 
 
-def test_what_the_command_refuses(typed: Typed, tmp_path: Path) -> None:
-    assert (
-        "the lab knows balances, payment, warning-threshold"
-        in typed("selftest", "--job", "balance", "--rounds", "1").words
-    )
-    plan = tmp_path / "plan.toml"
-    plan.write_text('[[fault]]\nkind = "500"\n', encoding="utf-8")
-    assert typed("selftest", "--fault", str(plan)).exit == 2
-    assert (
-        "--fleet has rows and faults of its own: leave --job out"
-        in typed("selftest", "--fleet", "--job", "payment").words
-    )
-    assert "--quick makes a fleet smaller: give --fleet as well" in typed("selftest", "--quick").words
-    assert "there is no file nowhere.toml" in typed("selftest", "--config", "nowhere.toml").words
+def test_a_plan_of_faults_is_whole_or_refused(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text('[[fault]]\nkind = "500"\n', encoding="utf-8")
+    assert typed("selftest", "--fault", "plan.toml").exit == 2
 
 
 def test_schedules_are_counted_and_judged(typed: Typed) -> None:

@@ -52,7 +52,6 @@ async def stopped(place: Place, balances: Balances, *words: str) -> str:
 
 
 def copy_of(place: Place) -> Path:
-    """Another file with all that the billing has."""
     return Path(shutil.copy(place.file, place.file.with_name("copy.fdb")))
 
 

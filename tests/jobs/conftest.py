@@ -30,7 +30,6 @@ class Execute:
         self.connection.commit()
 
     def put(self, table: str, **row: object) -> None:
-        """A new row."""
         self.rows(table, " ".join(row), tuple(row.values()))
 
     def rows(self, table: str, names: str, *rows: Sequence[object]) -> None:
@@ -120,7 +119,6 @@ def gateway(request: pytest.FixtureRequest, client: BillingClient, database: Dat
 
 @pytest.fixture
 def both(client: BillingClient, database: Database) -> Gateway:
-    """The API and the database."""
     return Gateway(client, database)
 
 

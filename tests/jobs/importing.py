@@ -30,7 +30,6 @@ from tests.jobs.making import RUN
 
 
 def subscriber(number: str, line: int = 1, *parts: tuple[Step, Mapping[str, str]], **person: str) -> Subscriber:
-    """A subscriber with its fields, and its other parts."""
     own = (Step.SUBSCRIBER, {NUMBER: number, **person})
     made = tuple(
         Part(step, {name: Value(text, Place(line, name)) for name, text in values.items()})
@@ -53,7 +52,6 @@ WHOLE: tuple[tuple[Step, dict[str, str]], ...] = (
 
 
 def whole(number: str = "00777", line: int = 1, login: str = "novikov", folder: str = "Дома/Новые") -> Subscriber:
-    """A subscriber that has a part of each step."""
     own = {Step.FOLDER: {"path": folder}, Step.ACCOUNT: {"login": login, "pull": "6"}}
     parts = [(step, own.get(step, values)) for step, values in WHOLE]
     return subscriber(number, line, *parts, name="Новиков Пётр", sms="+79001234567")
@@ -93,13 +91,8 @@ async def _sent(effect: SubscriberSteps, item: Item) -> Item:
     return msgspec.structs.replace(ready, state=State.ACCEPTED, answer=evidence.answer)
 
 
-# ---- whole runs -------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class TableInMemory(Source):
-    """Subscribers as a source."""
-
     subscribers: Sequence[Subscriber]
     name: str = "subscribers"
     header: tuple[str, ...] = (NUMBER, "name")
@@ -155,14 +148,12 @@ async def carried_out(
 
 
 async def sent_to_the_end(job: Job, journal: Journal, name: str, policy: Policy = POLICY) -> Run:
-    """The run after its pipeline."""
     run = await journal.run(name)
     await Pipeline(run, job, journal, LivePolicy(policy, Progress(), Stop())).migrate()
     return await journal.run(name)
 
 
 def undo_of(gateway: Gateway, journal: Journal, run: Run, *, takes_unproven: bool = False, **how: str) -> UndoJob:
-    """The job that takes an import back."""
     back = SubscriberSteps(gateway).undo(how)
     assert isinstance(back, CallEffect)
     source = EarlierItems(run, journal, last_first=True)

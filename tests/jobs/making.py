@@ -30,7 +30,6 @@ THIRD_RUN: Final = replace(RUN, run_id=3, name="v8v8v", job="undo")
 
 
 def job_of(gateway: Gateway, kind: JobSpec | str, rows: Input, **given: str) -> BillingJob:
-    """The job, set up as `run` does it."""
     kind = JOBS[kind] if isinstance(kind, str) else kind
     return build(kind, gateway, parameters_of(kind, given), rows)
 
@@ -43,7 +42,6 @@ def rows_of(text: str, **mapping: str) -> Input:
 
 
 async def prepared(job: Job) -> Prepared:
-    """All rows of the job's source."""
     items: list[NewItem] = []
     refusals = []
     for page in job.source.pages(None):
@@ -61,7 +59,6 @@ async def planned(job: Job) -> list[Item]:
 
 
 async def refused(job: Job) -> list[str]:
-    """Why no row can be taken."""
     done = await prepared(job)
     assert done.items == ()
     return [f"{one.line} {one.column}: {one.reason}" for one in done.refusals]
@@ -107,7 +104,6 @@ class Undo:
 
     @property
     def items(self) -> list[Item]:
-        """The items, none of them refused or skipped."""
         assert self.done.refusals == ()
         assert [one.skip_reason for one in self.done.items] == [None] * len(self.done.items)
         return [sending_item(new, number) for number, new in enumerate(self.done.items, 1)]
@@ -120,31 +116,26 @@ class Undo:
 
     @property
     def refused(self) -> list[str]:
-        """Why each item is refused."""
         assert self.done.items == ()
         return [one.reason for one in self.done.refusals]
 
 
 async def undone(effect: CallEffect, items: Sequence[Item], **how: str) -> Undo:
-    """What takes these items of an earlier run back."""
     reversal = effect.undo(how)
     assert not isinstance(reversal, Irreversible), reversal
     return Undo(reversal, await reversal.take_back([taken(item) for item in items]))
 
 
 def effect_of(gateway: Gateway, kind: JobSpec | str, **given: str) -> CallEffect:
-    """What the job's calls do."""
     kind = JOBS[kind] if isinstance(kind, str) else kind
     return made(gateway, kind, parameters_of(kind, given))
 
 
 def effect_behind(does: Job | Effect) -> Effect:
-    """The effect itself, or that of a job."""
     return does.effect if isinstance(does, Job) else does
 
 
 def taken(item: Item) -> ItemToUndo:
-    """An item as an undo gets it."""
     return ItemToUndo(
         item_id=item.item_id,
         number=item.number,

@@ -15,22 +15,13 @@ import anyio
 import msgspec
 import pytest
 
+from billing import errors
 from billing.api.calls import Call, version
 from billing.api.client import BillingClient, ClientSettings, Health, Patience
 from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
 from billing.directory.subscribers import Abonent, Operation
 from billing.directory.system import STACKS
-from billing.errors import (
-    BillingAway,
-    BillingBusy,
-    BillingError,
-    BillingRefused,
-    DatabaseAway,
-    StatementRefused,
-    SystemRefusal,
-    UnreadableAnswer,
-)
 from billing.money import SCALE
 from billing.profile import UNKNOWN, Fact, Profile, TypeEight
 from cli.terminal.language import RUSSIAN, language
@@ -66,27 +57,25 @@ from texts.said import said
 @pytest.mark.parametrize(
     ("error", "is_waited_for"),
     [
-        (BillingAway("nobody answers"), True),
-        (BillingBusy("it is busy", 3.0), True),
-        (DatabaseAway("no connection"), True),
-        (StatementRefused("no such column"), False),
-        (BillingRefused("no such field"), False),
-        (SystemRefusal("no rights"), False),
-        (UnreadableAnswer("a list was expected"), False),
+        (errors.BillingAway("nobody answers"), True),
+        (errors.BillingBusy("it is busy", 3.0), True),
+        (errors.DatabaseAway("no connection"), True),
+        (errors.StatementRefused("no such column"), False),
+        (errors.BillingRefused("no such field"), False),
+        (errors.SystemRefusal("no rights"), False),
+        (errors.UnreadableAnswer("a list was expected"), False),
     ],
     ids=lambda given: type(given).__name__,
 )
-async def test_only_what_ends_by_itself_is_waited_for(error: BillingError, is_waited_for: bool) -> None:
+async def test_only_what_ends_by_itself_is_waited_for(error: errors.BillingError, is_waited_for: bool) -> None:
     client = AsyncMock(spec=BillingClient)
     client.ask.side_effect = error
     with pytest.raises(LookUpFailed, match=str(error)) as failed:
         await of_type(Gateway(client), [9001], 8)
     assert isinstance(failed.value, LookUpDelayed) is is_waited_for
-
-
-async def test_a_database_that_is_missing_is_not_waited_for() -> None:
+    # Nor is a database that is missing.
     with pytest.raises(LookUpFailed) as failed:
-        await Gateway(AsyncMock(spec=BillingClient)).read(lambda database: database)
+        await Gateway(client).read(lambda database: database)
     assert not isinstance(failed.value, LookUpDelayed)
 
 
@@ -148,65 +137,46 @@ async def test_balances_are_known_with_a_database_only(gateway: Gateway, execute
     assert found == (there if gateway.database else {})
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"op_id": 5, "storno": 0},
-        {"op_id": 5, "op_summa": "1.00"},
-        {"op_summa": "1.00", "storno": 0},
-        {"op_id": "five", "op_summa": "1.00", "storno": 0},
-        {"op_id": 5, "op_summa": "one", "storno": 0},
-    ],
-)
+OPERATION = {"op_id": 5, "op_summa": "1.00", "storno": 0}
+PART_MISSING = [{name: value for name, value in OPERATION.items() if name != gone} for gone in OPERATION]
+
+
+@pytest.mark.parametrize("fields", [*PART_MISSING, {**OPERATION, "op_id": "five"}, {**OPERATION, "op_summa": "one"}])
 async def test_an_answer_with_a_part_missing_is_not_believed(fields: dict[str, object]) -> None:
     client = AsyncMock(spec=BillingClient)
     client.ask.return_value = [fields]
     with pytest.raises(LookUpFailed):
         await of_type(Gateway(client), [9001], 8)
-
-
-async def test_a_last_operation_without_an_id_is_not_believed() -> None:
-    client = AsyncMock(spec=BillingClient)
-    client.ask.return_value = [{"storno": 0}]
-    with pytest.raises(LookUpFailed, match="has no op_id"):
-        await newest(Gateway(client), [9001])
+    if not isinstance(fields.get("op_id"), int):
+        with pytest.raises(LookUpFailed, match="op_id"):
+            await newest(Gateway(client), [9001])
 
 
 async def test_what_is_given_for_all_rows_is_refused_as_a_parameter(gateway: Gateway) -> None:
-    for kind, given, why in [
-        (
-            JOBS["tariff-next"],
-            {"tariff": "77", "date": "2030-01-01"},
-            "tariff: the billing has no tariff 77, or it is deleted",
-        ),
-        (
-            JOBS["connect-service"],
-            {"folder": "2001", "usluga": "240", "manager": "34"},
-            "folder: the billing has no folder 2001, or it is deleted",
-        ),
+    links = ['objects.get {"id": {id}}', 'set {"tarif_id": {tarif_id}}', "save"]
+    chain = {"model": "Abonents", "chain": chain_text(links)}
+    connect, gone = {"usluga": "240", "manager": "33"}, ", or it is deleted"
+    for kind, given, why in (
+        (JOBS["tariff-next"], {"tariff": "77", "date": "2030-01-01"}, f"tariff: the billing has no tariff 77{gone}"),
+        (JOBS["connect-service"], {**connect, "folder": "2001"}, f"folder: the billing has no folder 2001{gone}"),
         (
             JOBS["connect-service"],
-            {"usluga": "240", "manager": "35"},
-            "manager: the billing has no administrator 35, or it is deleted",
+            {**connect, "manager": "35"},
+            f"manager: the billing has no administrator 35{gone}",
         ),
-    ]:
+        # A placeholder that is named as a field of the billing refers as well.
+        (
+            call_kind(chain),
+            {**chain, "tarif_id": "77", "id": "9001"},
+            f"tarif_id: the billing has no tariff 77{gone}",
+        ),
+    ):
         with pytest.raises(ParameterRefused) as refused:
             await job_of(gateway, kind, Input(file="rows.csv"), **given).check()
         assert str(refused.value) == why
-
-
-async def test_what_is_there_passes(gateway: Gateway) -> None:
-    await job_of(gateway, "connect-service", Input(), folder="89", usluga="240", manager="33").check()
+    await job_of(gateway, "connect-service", Input(), folder="89", **connect).check()
     await job_of(gateway, "tariff-now", Input(), tariff="6").check()
     await job_of(gateway, "operator", Input(), operator="1444", **{"from": "3"}).check()
-
-
-async def test_a_placeholder_that_is_named_as_a_field_of_the_billing_refers_as_well(gateway: Gateway) -> None:
-    links = ['objects.get {"id": {id}}', 'set {"tarif_id": {tarif_id}}', "save"]
-    chain = {"model": "Abonents", "chain": chain_text(links)}
-    job = job_of(gateway, call_kind(chain), Input(), **chain, tarif_id="77", id="9001")
-    with pytest.raises(ParameterRefused, match="tarif_id: the billing has no tariff 77"):
-        await job.check()
 
 
 async def test_operators_have_a_table_that_only_a_database_shows(both: Gateway, client: BillingClient) -> None:
@@ -235,19 +205,16 @@ async def test_where_the_table_is_not_known_an_id_that_is_in_use_is_there(both: 
     assert job.cautions == ()
 
 
-async def test_what_is_deleted_is_not_there(both: Gateway, client: BillingClient, execute: Execute) -> None:
+async def test_what_is_deleted_is_not_there(
+    both: Gateway, client: BillingClient, billing_file: Path, execute: Execute
+) -> None:
     execute("update abonents set deleted = 1 where id = 1400")
     for gateway in (both, Gateway(client)):
         assert await References(gateway).missing("Folder", {"89", "1400"}) == {"1400"}
-
-
-async def test_a_column_that_marks_what_is_deleted_counts_where_it_is_there(
-    client: BillingClient, billing_file: Path, execute: Execute
-) -> None:
+    # A column that marks what is deleted counts where it is there.
     execute("update tarif set deleted = 1 where id = 4")
     with Database(Dsn(str(billing_file))) as database:
-        missing = await References(Gateway(client, database)).missing("Tarif", {"3", "4", "77"})
-    assert missing == {"4", "77"}
+        assert await References(Gateway(client, database)).missing("Tarif", {"3", "4", "77"}) == {"4", "77"}
 
 
 async def test_an_id_is_asked_for_once_within_bounds(client: BillingClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -470,40 +437,23 @@ async def test_an_operation_whose_id_is_no_number_is_a_sentence(op_id: object) -
         await entries([{"pk": op_id, "fields": {"op_id": op_id, "storno": 0}}]).filtered({"descr": "x"})
 
 
-@pytest.mark.parametrize(
-    ("answered", "balance"),
-    [
-        ([{"pk": 6, "fields": {"balance": "50.5"}}], Decimal("50.5")),
-        ([{"pk": 6, "fields": {"balance": "n/a"}}], None),
-        ([{"pk": 6, "fields": {"balance": "1e999999999"}}], None),
-        ([{"pk": 6, "fields": {"balance": [1]}}], None),
-        ([{"pk": 6, "fields": {}}], None),
-        ([], None),
-    ],
-)
-async def test_a_balance_that_is_no_amount_is_not_known(answered: Any, balance: Decimal | None) -> None:
-    assert await entries(answered).balance() == balance
+async def test_money_that_is_no_amount_is_not_known() -> None:
+    for balance in ("n/a", "1e999999999", [1], "1" * 5000):
+        assert await entries([{"pk": 6, "fields": {"balance": balance}}]).balance() is None
+        assert threshold_of({"fields": {"limit_warning": balance}}) is None
+    assert await entries([{"pk": 6, "fields": {"balance": "50.5"}}]).balance() == Decimal("50.5")
+    for nothing in ([{"pk": 6, "fields": {}}], []):
+        assert await entries(nothing).balance() is None
 
 
-@pytest.mark.parametrize("value", ["n/a", "1e999999999", "1" * 5000])
-def test_a_threshold_that_is_no_amount_is_none(value: str) -> None:
-    assert threshold_of({"fields": {"limit_warning": value}}) is None
+def test_a_line_that_is_not_durable_is_taken_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = [OSError(5, "Input/output error"), OSError(22, "Invalid argument")]
 
-
-@pytest.fixture
-def lines_file(tmp_path: Path) -> Path:
-    return tmp_path / "lines"
-
-
-def opened(lines_file: Path) -> int:
-    return os.open(lines_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-
-
-def test_a_line_that_is_not_durable_is_taken_out(lines_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(_: int) -> None:
-        raise OSError(5, "Input/output error")
+        raise errors.pop(0)
 
-    descriptor = opened(lines_file)
+    lines = tmp_path / "lines"
+    descriptor = os.open(lines, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
         append_durably(descriptor, b"one line\n")
         monkeypatch.setattr(os, "fsync", refused)
@@ -511,14 +461,8 @@ def test_a_line_that_is_not_durable_is_taken_out(lines_file: Path, monkeypatch: 
             append_durably(descriptor, b"another\n")
     finally:
         os.close(descriptor)
-    assert lines_file.read_bytes() == b"one line\n"
-
-
-def test_a_folder_may_keep_no_names_but_not_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(_: int) -> None:
-        raise OSError(22, "Invalid argument")
-
-    monkeypatch.setattr(os, "fsync", refused)
+    assert lines.read_bytes() == b"one line\n"
+    # A folder may keep no names, but not be missing.
     keep_name(tmp_path)
     with pytest.raises(FileNotFoundError):
         keep_name(tmp_path / "none")
@@ -550,9 +494,6 @@ async def measured(gateway: Gateway, name: str, policy: Policy) -> GaugeReading:
     return measure
 
 
-# ---- the stacks --------------------------------------------------------------------------------------------------
-
-
 async def test_there_is_a_gauge_for_each_stack_that_the_billing_has(both: Gateway, execute: Execute) -> None:
     # The mock has no third stack; a billing that has it gets a gauge of its own.
     assert [one.name for one in await gauges_of(both, Policy, JOURNAL)] == ["disk", "hours", *STACKS[:2], "latency"]
@@ -576,8 +517,6 @@ async def test_the_threshold_is_that_in_force_and_0_is_none(both: Gateway) -> No
     assert await stack.measure() is None
 
 
-# ---- the billing's clock, and its hours --------------------------------------------------------------------------
-
 HERE = datetime(2025, 11, 24, 12, 0)  # noqa: DTZ001 - a billing's time has no zone
 
 
@@ -593,22 +532,19 @@ class Told(BillingClient):
     async def health(self) -> Health:
         self.asked += 1
         if self.away:
-            raise BillingAway("nobody answers")
+            raise errors.BillingAway("nobody answers")
         return Health("5.24", self.server_time, 2.0)
 
 
-@pytest.mark.parametrize(
-    ("said", "there"),
-    [
+async def test_the_time_is_the_billings_and_ours_where_it_tells_none() -> None:
+    for told, there in (
         ("2025-11-24 17:00:00", HERE + timedelta(hours=5, seconds=1)),
         ("2025-11-24T17:00:00.500+05:00", HERE + timedelta(hours=5, seconds=1.5)),
         ("2025-11-23 23:00:00", HERE - timedelta(hours=13, seconds=-1)),
         ("half past five", HERE),
         (None, HERE),
-    ],
-)
-async def test_the_time_is_the_billings_and_ours_where_it_tells_none(said: str | None, there: datetime) -> None:
-    assert await BillingClock(Gateway(Told(said)), lambda: HERE).now() == there
+    ):
+        assert await BillingClock(Gateway(Told(told)), lambda: HERE).now() == there
 
 
 async def test_the_clock_is_asked_at_times_and_goes_on_while_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -639,9 +575,6 @@ async def test_the_hours_are_those_of_the_billing() -> None:
     outside = await measured(gateway, "hours", Policy(hours=hours_of(here)))
     assert inside.value <= inside.low
     assert outside.value > outside.high
-
-
-# ---- latency, disk, a select of one's own ------------------------------------------------------------------------
 
 
 async def test_the_smallest_question_tells_how_long_it_takes(both: Gateway, mock_billing: MockBilling) -> None:

@@ -53,6 +53,7 @@ from tests.jobs.whole_database import whole as whole_database
 THREE = [whole(f"0077{one}", one, f"novikov{one}", f"Дома/{one % 2}") for one in range(1, 4)]
 """The first and the third lie in one folder, the second in another."""
 
+SERVICE = (Step.SERVICE, {"usluga_id": "126", "manager_id": "33"})
 ONE_BY_ONE = replace(POLICY, in_flight=1)
 COUNTS = {
     "ABONENTS": 6,
@@ -82,8 +83,6 @@ def _without_effect(table: str, row: dict[str, tuple[object, object]]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class There:
-    """A billing, a journal, and what the billing had before."""
-
     gateway: Gateway
     journal: Journal
     database: Database
@@ -121,12 +120,10 @@ class There:
         }
 
     async def answer_of(self, run: Run, key: str) -> str:
-        """The id of what an item has made."""
         (item,) = await self.journal.items_by_key(run, [key])
         return item.answer or ""
 
     def counted(self) -> dict[str, int]:
-        """How many rows have come to each table."""
         found = changes(self.before, self.now())
         return {table: number for table in found if (number := len(new_rows(found, table)))}
 
@@ -147,8 +144,6 @@ async def test_an_undo_is_undone_by_importing_again(both: Gateway) -> None:
     assert isinstance(again, Irreversible)
     assert "Import the same table once more" in again.text
 
-
-# ---- changed since ----------------------------------------------------------------------------------------------
 
 OF_MINE = "(select id from abonents where contract_number = '00771')"
 CHANGED = {
@@ -200,7 +195,7 @@ async def test_what_changes_between_the_list_and_the_call_is_left_alone_as_well(
 async def test_what_was_set_on_a_subscriber_that_was_there_is_set_back(there: There) -> None:
     parts = [
         (Step.TARIFF, {"tarif_id": "3"}),
-        (Step.SERVICE, {"usluga_id": "126", "manager_id": "33"}),
+        SERVICE,
         (Step.THRESHOLD, {"limit_warning": "-50"}),
         (Step.LIMIT, {"limit": "-100"}),
         (Step.BALANCE, {"op_summa": "12.50"}),
@@ -222,9 +217,6 @@ async def test_a_field_that_nobody_documents_is_compared_and_taken_back_as_well(
     assert [row["CREATE_DATE"].day for row in made] == [1, 2]
     there.execute("update abonents set create_date = '2021-05-05' where contract_number = '00771'")
     assert await there.left_alone(await there.undone(run)) == {"00771"}
-
-
-# ---- opening balances -------------------------------------------------------------------------------------------
 
 
 async def test_a_balance_that_is_not_taken_back_keeps_its_subscriber(there: There) -> None:
@@ -250,14 +242,8 @@ async def test_balances_go_by_storno_where_that_is_known_to_work(there: There) -
 # ---- made by somebody else between list and call -----------------------------------------------------------------
 
 PLAIN = [
-    subscriber(
-        f"0077{one}",
-        one,
-        (Step.ACCOUNT, {"login": f"novikov{one}"}),
-        (Step.SERVICE, {"usluga_id": "126", "manager_id": "33"}),
-        name="Новиков",
-    )
-    for one in range(1, 3)
+    subscriber(f"0077{one}", one, (Step.ACCOUNT, {"login": f"novikov{one}"}), SERVICE, name="Новиков")
+    for one in (1, 2)
 ]
 """Two subscribers at the top, with an account and a service each."""
 SUBSCRIBER = "insert into abonents (id, name, contract_number, account_id) values (90001, '{}', '00771', 90001)"
@@ -487,7 +473,7 @@ async def test_a_billing_that_applies_late_gets_each_step_when_it_shows_the_one_
 
 async def test_a_step_that_is_skipped_does_not_part_those_around_it(there: There, mock_billing: MockBilling) -> None:
     """The tariff goes with its subscriber, who waits all the same until the billing shows the service gone."""
-    parts = (Step.TARIFF, {"tarif_id": "2"}), (Step.SERVICE, {"usluga_id": "126", "manager_id": "33"})
+    parts = (Step.TARIFF, {"tarif_id": "2"}), SERVICE
     run = await there.imported([subscriber("00771", 1, *parts, name="Новиков Пётр")])
     mock_billing.stack_rate, mock_billing.busy = 10, False
     back = await there.undone(run)
@@ -501,33 +487,22 @@ ROW = "Н-1;Иванов;;ivanov@example.org\n"
 
 
 def import_of(gateway: Gateway, place: Path, **given: str) -> BillingJob:
-    """The job, as a command line orders it."""
     table = place / "subscribers.csv"
     table.write_text(HEADER + ROW, encoding="utf-8")
     order = parse_order("import", Input(file=str(table)), given, BUILT_IN)
     return build(order.kind, gateway, order.parameters, order.rows)
 
 
-def a_map(folder: Path) -> Path:
-    file = folder / "map.toml"
+def test_a_run_is_refused_with_another_map_and_is_shown_without_one(gateway: Gateway, tmp_path: Path) -> None:
+    file = tmp_path / "map.toml"
     file.write_text('[subscriber]\nemail = ""\n', encoding="utf-8")
-    return file
-
-
-def test_a_map_that_has_changed_since_refuses_the_run(gateway: Gateway, tmp_path: Path) -> None:
-    file = a_map(tmp_path)
-    job = import_of(gateway, tmp_path, map=str(file))
-    file.write_text('[subscriber]\nemail = "Почта"\n', encoding="utf-8")
-    with pytest.raises(InputRefused, match="has changed since the run began with it"):
-        _ = job.source
-
-
-async def test_a_run_whose_rows_are_read_is_shown_without_its_map(gateway: Gateway, tmp_path: Path) -> None:
-    file = a_map(tmp_path)
     job = import_of(gateway, tmp_path, map=str(file))
     header = tuple(HEADER.strip().split(";"))
     assert list(job.assigned(header).taken) == ["contract_number", "name", "sms"]
     assert job.assigned(header).unused == ("Почта",)
+    file.write_text('[subscriber]\nemail = "Почта"\n', encoding="utf-8")
+    with pytest.raises(InputRefused, match="has changed since the run began with it"):
+        _ = job.source
     file.unlink()
     assert job.assigned(header).taken == {}
 
@@ -586,20 +561,9 @@ STEPS = ["subscriber/", "account/{}", "tariff/", "service/126", "attribute/7", "
 
 
 async def reasons(effect: SubscriberSteps, *subscribers: Subscriber) -> dict[str, str | None]:
-    """Why each step is skipped."""
     done = await effect.plan_subscribers(subscribers)
     assert done.refusals == ()
     return {decode_payload(one.payload).step: one.skip_reason for one in done.items}
-
-
-async def why_refused(effect: SubscriberSteps, *subscribers: Subscriber) -> list[tuple[str | None, str]]:
-    """The column and the reason of each refused row."""
-    done = await effect.plan_subscribers(subscribers)
-    assert done.items == ()
-    return [(one.column, one.reason) for one in done.refusals]
-
-
-# ---- a new subscriber -------------------------------------------------------------------------------------------
 
 
 async def test_a_subscriber_is_made_step_by_step_and_then_found_as_wanted(
@@ -703,9 +667,6 @@ async def test_a_lost_subscriber_is_not_absent_while_anything_new_waits_to_be_ca
     assert await effect.visible(RUN, [item]) == {item.item_id}
 
 
-# ---- what is there ----------------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def having(execute: Execute) -> None:
     """What the subscriber 9001 has: an account, a service, an attribute; 9010 has a balance."""
@@ -721,7 +682,7 @@ DIFFERING = subscriber(
     (Step.FOLDER, {"path": "Дома/Новые"}),
     (Step.ACCOUNT, {"login": "ivanov", "pull": "6", "psw": "•••0123456789abcdef.0123456789abcdef"}),
     (Step.TARIFF, {"tarif_id": "3"}),
-    (Step.SERVICE, {"usluga_id": "126", "manager_id": "33"}),
+    SERVICE,
     (Step.ATTRIBUTE, {"attribute_id": "7", "attribute_value": "b"}),
     (Step.THRESHOLD, {"limit_warning": "-50.00"}),
     (Step.LIMIT, {"limit": "-100"}),
@@ -824,49 +785,32 @@ async def test_entries_of_another_journal_are_found_of_subscribers_that_are_ther
     assert found["123/balance/"] == Entries((marked,))
 
 
-# ---- refusals ---------------------------------------------------------------------------------------------------
-
 SHARED = (
     "its account of money is also that of abonent 9008, whose balance this would replace: leave the balance out "
     "here, and enter it with the job balances"
 )
-REFUSED: Sequence[tuple[Subscriber, str | None, str]] = [
-    (
-        subscriber("00777", 1, (Step.ACCOUNT, {"login": "ivanov"})),
-        "login",
-        "the login 'ivanov' is that of abonent 9001 already",
-    ),
-    (
-        subscriber("123", 1, (Step.ACCOUNT, {"login": "ivanov"})),
-        "login",
-        "the login 'ivanov' is that of abonent 9001 already",
-    ),
-    (
-        subscriber("00777", 1, *[(Step.SERVICE, {"usluga_id": "126"})] * 2),
-        None,
-        "usluga_id 126 twice for one subscriber",
-    ),
-    (subscriber("00777", 1, (Step.ACCOUNT, {"login": ""})), None, "login is empty: which object is meant?"),
-    (subscriber("ДУБЛЬ", 1), None, "several subscribers have the contract number 'ДУБЛЬ': 9004, 9005"),
-    (subscriber("00777", 1, (Step.FOLDER, {"id": "9001"})), "id", "there is no folder 9001, or it is deleted"),
-    (subscriber("00123", 1, (Step.BALANCE, {SUM: "5"})), None, SHARED),
-    (subscriber("БЕЗСЧЁТА", 1, (Step.LIMIT, {"limit": "5"})), None, "abonent 9007 has no account"),
-    (
-        subscriber("00777", 1, (Step.BALANCE, {SUM: "5,0"})),
-        SUM,
-        "'5,0' is not an amount: money is written as -1234.50 here",
-    ),
-    (subscriber("", 1), "contract_number", "'' is not a contract number"),
+TAKEN = "the login 'ivanov' is that of abonent 9001 already"
+NO_AMOUNT = "'5,0' is not an amount: money is written as -1234.50 here"
+IVANOV = (Step.ACCOUNT, {"login": "ivanov"})
+REFUSED: Sequence[tuple[str, Sequence[tuple[Step, dict[str, str]]], str | None, str]] = [
+    ("00777", [IVANOV], "login", TAKEN),
+    ("123", [IVANOV], "login", TAKEN),
+    ("00777", [(Step.SERVICE, {"usluga_id": "126"})] * 2, None, "usluga_id 126 twice for one subscriber"),
+    ("00777", [(Step.ACCOUNT, {"login": ""})], None, "login is empty: which object is meant?"),
+    ("ДУБЛЬ", [], None, "several subscribers have the contract number 'ДУБЛЬ': 9004, 9005"),
+    ("00777", [(Step.FOLDER, {"id": "9001"})], "id", "there is no folder 9001, or it is deleted"),
+    ("00123", [(Step.BALANCE, {SUM: "5"})], None, SHARED),
+    ("БЕЗСЧЁТА", [(Step.LIMIT, {"limit": "5"})], None, "abonent 9007 has no account"),
+    ("00777", [(Step.BALANCE, {SUM: "5,0"})], SUM, NO_AMOUNT),
+    ("", [], "contract_number", "'' is not a contract number"),
 ]
 
 
 @pytest.mark.usefixtures("having")
 async def test_a_row_is_refused_as_a_whole(gateway: Gateway) -> None:
     effect = SubscriberSteps(gateway)
-    assert [await why_refused(effect, row) for row, _, _ in REFUSED] == [
-        [(column, reason)] for _, column, reason in REFUSED
-    ]
-
-
-async def test_a_number_whose_bearer_is_deleted_is_free(gateway: Gateway) -> None:
+    for number, parts, column, reason in REFUSED:
+        done = await effect.plan_subscribers([subscriber(number, 1, *parts)])
+        assert (done.items, [(one.column, one.reason) for one in done.refusals]) == ((), [(column, reason)])
+    # A number whose bearer is deleted is free.
     assert await reasons(SubscriberSteps(gateway), subscriber("ГОСТЬ-1", name="Гость")) == {"subscriber": None}

@@ -5,6 +5,7 @@ import json
 import stat
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,18 +20,17 @@ from billing.database.database import Database
 from billing.secret import Secret
 from checkpoints.kept_secrets import SealedSecret
 from checkpoints.records import Item, NewItem
-from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused, SystemRefused
+from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused, Seen, SystemRefused
 from engine.job import Absent, CannotLook
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, encode_payload, payload_of
-from jobs.access.vault import KEY_BYTES, NoVaultKey, Vault, VaultKeys, is_token, mask_secrets, seal_parameters, unseal
+from jobs.access.vault import KEY_BYTES, NoVaultKey, Vault, VaultKeys, is_token, mask_secrets, unseal
 from jobs.catalogue.built_in import PASSWORDS
 from jobs.catalogue.catalogue import JOBS
 from jobs.effects.effect import Irreversible
 from jobs.effects.factory import finish_of
 from jobs.effects.set_password import LETTER_UNREADABLE, UNREADABLE, PasswordFile
 from jobs.spec.errors import ParameterRefused, PasswordsUnwritten, SecretAltered, SecretGone, VaultFailed, VaultLocked
-from jobs.spec.parameters import Parameter
 from jobs.spec.spec import parameters_of
 from lab.mock.faults import Fault, FaultKind, FaultPlan
 from lab.mock.server import MockBilling
@@ -54,9 +54,6 @@ def accounts(execute: Execute) -> None:
 @pytest.fixture
 def sealed(gateway: Gateway, tmp_path: Path, accounts: None) -> Gateway:  # noqa: ARG001
     return Gateway(gateway.client, gateway.database, vault=Vault(tmp_path / "secrets"))
-
-
-# ---- given ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("dontshow", "shown"), [("no", WORD), ("yes", None)])
@@ -118,9 +115,6 @@ async def test_a_page_that_prints_the_request_is_told_without_the_password(seale
     assert isinstance(evidence, Lost)
     assert "•••" in evidence.text
     assert WORD not in evidence.text
-
-
-# ---- made up by the billing -------------------------------------------------------------------------------------
 
 
 async def test_a_password_is_made_up_and_goes_into_the_file_alone(
@@ -210,43 +204,41 @@ NO_LINE = RowRefused("the billing has generated a password that no line can hold
     ],
 )  # fmt: skip
 async def test_what_comes_of_the_second_request(made: web.Response, evidence: Evidence, tmp_path: Path) -> None:
+    seen, methods = await answered(tmp_path, lambda method: answer(account()) if method == "set" else made)
+    assert (seen, methods) == ([evidence], ["set", "save"])
+    assert (tmp_path / "out.csv").exists() == (evidence == Accepted())
+
+
+async def answered(
+    folder: Path, answers: Callable[[str], web.Response], times: int = 1
+) -> tuple[list[Seen], list[str]]:
+    """What comes of so many calls, and the methods that were asked for."""
+
     async def script(_: web.Request, form: dict[str, str]) -> web.Response:
-        return answer(account()) if form["method2"] == "set" else made
+        return answers(form["method2"])
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
-        effect = effect_of(Gateway(client), "random-password", to=str(tmp_path / "out.csv"))
-        assert await effect.send(RUN, item_of()) == evidence
-        assert len(server.forms) == 2
-    assert (tmp_path / "out.csv").exists() == (evidence == Accepted())
+        effect = effect_of(Gateway(client), "random-password", to=str(folder / "out.csv"))
+        seen = [await effect.send(RUN, item_of()) for _ in range(times)]
+        return seen, [form["method2"] for form in server.forms]
 
 
 async def test_without_an_answer_to_the_first_request_the_second_is_not_made(tmp_path: Path) -> None:
     answers = [web.json_response({"error": "Слишком частые запросы"}), answer({"pk": 6, "fields": {}})]
-
-    async def script(_: web.Request, __: dict[str, str]) -> web.Response:
-        return answers.pop(0)
-
-    async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
-        effect = effect_of(Gateway(client), "random-password", to=str(tmp_path / "out.csv"))
-        assert await effect.send(RUN, item_of()) == Busy("Слишком частые запросы")
-        assert await effect.send(RUN, item_of()) == Lost("an answer that is not about account 5")
-        assert len(server.forms) == 2
+    seen, methods = await answered(tmp_path, lambda _: answers.pop(0), 2)
+    assert seen == [Busy("Слишком частые запросы"), Lost("an answer that is not about account 5")]
+    assert methods == ["set", "set"]
 
 
 async def test_while_the_billing_is_busy_with_the_clearing_only_the_second_request_goes_again(tmp_path: Path) -> None:
-    def busy() -> web.Response:
-        return refusal("Абонент обрабатывается, попробуйте позже")
-
-    seconds = [busy(), busy(), web.Response(status=502), busy(), answer(account(login="ivanov", psw="neu-1"))]
-
-    async def script(_: web.Request, form: dict[str, str]) -> web.Response:
-        return answer(account()) if form["method2"] == "set" else seconds.pop(0)
-
-    async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
-        effect = effect_of(Gateway(client), "random-password", to=str(tmp_path / "out.csv"))
-        seen = [await effect.send(RUN, item_of()) for _ in range(5)]
-        # Once an answer was lost, nobody knows whether there is a password: it is cleared once more.
-        assert [form["method2"] for form in server.forms] == ["set", "save", "save", "save", "set", "save", "save"]
+    busy = [refusal("Абонент обрабатывается, попробуйте позже") for _ in range(3)]
+    made = answer(account(login="ivanov", psw="neu-1"))
+    seconds = [busy[0], busy[1], web.Response(status=502), busy[2], made]
+    seen, methods = await answered(
+        tmp_path, lambda method: answer(account()) if method == "set" else seconds.pop(0), 5
+    )
+    # Once an answer was lost, nobody knows whether there is a password: it is cleared once more.
+    assert methods == ["set", "save", "save", "save", "set", "save", "save"]
     assert [type(one) for one in seen] == [Busy, Busy, Lost, Busy, Accepted]
     # What keeps the billing busy is our own clearing, once for each.
     assert [one.halfway for one in seen if isinstance(one, Busy)] == [True, False, True]
@@ -270,9 +262,6 @@ def item_of() -> Item:
         ("save", {}),
     )
     return sending_item(NewItem("5", "ivanov", "account:7", encode_payload(Payload("Users", steps, key={"id": "5"}))))
-
-
-# ---- asked for by letter ----------------------------------------------------------------------------------------
 
 
 async def test_a_letter_is_asked_for_once_and_a_lost_one_is_left_to_a_person(
@@ -315,16 +304,13 @@ def text_of(path: Path) -> str:
 
 def test_the_last_line_of_an_account_holds_and_stands_where_it_was_written(path: Path) -> None:
     file = opened(path)
-    for user, login, word in [
-        (5, "a", "1st"),
-        (6, "b", "2nd"),
-        (5, "a", "3rd"),
-        (7, "с;о", 'qu"o;te'),
-        (6, "b", "=4"),
-    ]:
+    lines = (5, "a", "1st"), (6, "b", "2nd"), (5, "a", "3rd"), (7, "с;о", 'qu"o;te'), (6, "b", "=4")
+    for user, login, word in lines:
         file.add(user, login, word)
     assert text_of(path).count("\r\n") == 6
     before = path.stat().st_ino
+    # What a killed rewriting has left is in nobody's way.
+    path.with_name(".out.csv.new").write_text("half", encoding="utf-8")
     assert file.finish().accounts == 3
     assert text_of(path) == f'{HEADER}5;a;3rd\r\n7;"с;о";"qu""o;te"\r\n6;b;=4\r\n'
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -399,16 +385,6 @@ def test_many_at_one_time(path: Path) -> None:
     assert file.finish().accounts == 100
     lines = text_of(path).removeprefix(HEADER).split("\r\n")
     assert sorted(lines) == sorted(["", *(f"{user};user{user};word{user}" for user in range(100))])
-
-
-def test_what_a_killed_rewriting_has_left_is_in_nobody_s_way(path: Path) -> None:
-    file = opened(path)
-    file.add(5, "a", "1st")
-    file.add(5, "a", "2nd")
-    path.with_name(".out.csv.new").write_text("half", encoding="utf-8")
-    assert file.finish().accounts == 1
-    assert text_of(path) == f"{HEADER}5;a;2nd\r\n"
-    assert [entry.name for entry in path.parent.iterdir()] == ["out.csv"]
 
 
 def test_passwords_are_secret_and_their_file_is_new() -> None:
@@ -518,13 +494,6 @@ def test_a_file_that_is_no_vault_is_a_sentence(vault_file: Path) -> None:
         Vault(vault_file / "below").seal([HARD_WORD])
 
 
-def test_only_what_is_marked_as_secret_is_veiled() -> None:
-    parameters = (Parameter("psw", "", secret=True), Parameter("suid", "", secret=True), Parameter("dontshow", ""))
-    values, secrets = seal_parameters(parameters, {"psw": HARD_WORD, "suid": "", "dontshow": "no"}, "a" * 16)
-    assert values | {"psw": ""} == {"psw": "", "suid": "", "dontshow": "no"}
-    assert secrets == {values["psw"]: Secret(HARD_WORD)}
-
-
 async def test_a_call_gets_its_secrets_wherever_their_tokens_stand(vault_file: Path) -> None:
     vault = Vault(vault_file)
     one, two = vault.seal([HARD_WORD, "1234"])
@@ -587,17 +556,14 @@ def test_the_first_key_encrypts_and_a_secret_names_the_key_that_it_needs() -> No
     assert OLD not in repr(both)
 
 
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
+def test_what_is_no_key_is_refused_without_being_shown() -> None:
+    for text, why in (
         ("", "it is empty"),
         ("# only a remark", "it is empty"),
         ("geheim", "not Base64"),
         (base64.b64encode(b"x" * 16).decode(), "not a key of 32 bytes"),
         (f"{NEW}\npassword", "a word that is not"),
-    ],
-)
-def test_what_is_no_key_is_refused_without_being_shown(text: str, why: str) -> None:
-    with pytest.raises(NoVaultKey, match=why) as refused:
-        VaultKeys.parse(text)
-    assert not text or text not in str(refused.value)
+    ):
+        with pytest.raises(NoVaultKey, match=why) as refused:
+            VaultKeys.parse(text)
+        assert not text or text not in str(refused.value)

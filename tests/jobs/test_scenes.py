@@ -5,7 +5,7 @@ say of it.
 """
 
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import groupby
@@ -38,69 +38,48 @@ from jobs.value_changes import overwritten
 from lab.mock.quirks import Quirks
 from lab.mock.server import MockBilling, running
 from tests.checkpoints.samples import sending_item
+from tests.jobs import making
 from tests.jobs.catalogue.months import first_of
 from tests.jobs.conftest import FOLDER, Execute
 from tests.jobs.importing import carried_out, states
-from tests.jobs.making import (
-    RUN,
-    THIRD_RUN,
-    UNDO_RUN,
-    effect_of,
-    job_of,
-    prepared,
-    readings,
-    rows_of,
-    sent,
-    sightings,
-    undone,
-    with_fresh_before_images,
-)
 from tests.jobs.whole_database import Tables, changes, new_rows, whole
 
 Scene: TypeAlias = Sequence[tuple[str, list[str]]]
 
 SCENES: Final = """
-by id
-  run balances
-  rows abonent_id;amount;note / 9001;50,5;x / 9002; 1 200 ;y / 9003;-0;z
+# run balances
+ids and amounts that can be used, and those that cannot
+  rows abonent_id;Amount;note / 9001;50,5;x / 9002; 1 200 ;y / 9003;-0;z / ;1; / 9100;1; / 9006;1; / 9007;1; /
+      8999;1; / 99999999999;1; / 00123;1; / 12a;1; / 0;1; / 9001; ; / 9002;12O; / 9003;5.5555; / 9010;  5.5555;
   item 9001/8 00123 account:9001 9001 50.50 8 Миграция балансов
   item 9002/8 123 account:9002 9002 1200.00 8 Миграция балансов
   item 9003/8 A15 account:9003 9003 0.00 8 Миграция балансов
-contract numbers are texts
+  bad 5 abonent_id: the cell is empty
+  bad 6 abonent_id: abonent 9100 is a folder (Странные), no subscriber
+  bad 7 abonent_id: abonent 9006 is deleted
+  bad 8 abonent_id: abonent 9007 has no account
+  bad 9 abonent_id: there is no abonent 8999
+  bad 10 abonent_id: there is no abonent 99999999999
+  bad 11 abonent_id: '00123' is not an id, for it starts with a zero; is it a contract number?
+  bad 12 abonent_id: '12a' is not an id: a whole number is expected
+  bad 13 abonent_id: '0' is not an id, for it starts with a zero; is it a contract number?
+  bad 14 Amount: the cell is empty
+  bad 15 Amount: '12O' (column 2): character 3 is the Latin letter 'O', which looks like a zero
+  bad 16 Amount: '5.5555' (column 2): 5.5555 has 4 decimals; the billing's kopecks take 2
+  bad 17 Amount: '5.5555' (column 2): 5.5555 has 4 decimals; the billing's kopecks take 2
+contract numbers are texts, and some name nobody usable
   run balances descr=x
-  rows  Contract_Number ,AMOUNT / 00123,1 / 123,2 / A15,3 / 77/2,4 / ВТОРОЙ,5
+  rows  Contract_Number ,AMOUNT / 00123,1 / 123,2 / A15,3 / 77/2,4 / ВТОРОЙ,5 / ,1 / ДУБЛЬ,1 / ГОСТЬ-1,1 / БЕЗСЧЁТА,1
   item 9001/8 00123 account:9001 9001 1.00 8 x
   item 9002/8 123 account:9002 9002 2.00 8 x
   item 9003/8 A15 account:9003 9003 3.00 8 x
   item 9010/8 77/2 account:9010 9010 4.00 8 x
   item 9008/8 ВТОРОЙ account:9001 9008 5.00 8 x
-numbers that name nobody usable
-  run balances
-  rows contract_number;op_summa / ;1 / ДУБЛЬ;1 / ГОСТЬ-1;1 / БЕЗСЧЁТА;1
-  bad 2 contract_number: the cell is empty
-  bad 3 contract_number: several subscribers have the contract number 'ДУБЛЬ': abonent 9004 (Иванов), abonent 9005
+  bad 7 Contract_Number: the cell is empty
+  bad 8 Contract_Number: several subscribers have the contract number 'ДУБЛЬ': abonent 9004 (Иванов), abonent 9005
       (Иванов); tell them apart by abonent_id
-  bad 4 contract_number: abonent 9006 is deleted
-  bad 5 contract_number: abonent 9007 has no account
-ids that name nobody usable
-  run balances
-  rows abonent_id;amount / ;1 / 9100;1 / 9006;1 / 9007;1 / 8999;1 / 99999999999;1 / 00123;1 / 12a;1 / 0;1
-  bad 2 abonent_id: the cell is empty
-  bad 3 abonent_id: abonent 9100 is a folder (Странные), no subscriber
-  bad 4 abonent_id: abonent 9006 is deleted
-  bad 5 abonent_id: abonent 9007 has no account
-  bad 6 abonent_id: there is no abonent 8999
-  bad 7 abonent_id: there is no abonent 99999999999
-  bad 8 abonent_id: '00123' is not an id, for it starts with a zero; is it a contract number?
-  bad 9 abonent_id: '12a' is not an id: a whole number is expected
-  bad 10 abonent_id: '0' is not an id, for it starts with a zero; is it a contract number?
-bad amounts have line, column and character
-  run balances
-  rows abonent_id;Amount / 9001; / 9002;12O / 9003;5.5555 / 9010;  5.5555
-  bad 2 Amount: the cell is empty
-  bad 3 Amount: '12O' (column 2): character 3 is the Latin letter 'O', which looks like a zero
-  bad 4 Amount: '5.5555' (column 2): 5.5555 has 4 decimals; the billing's kopecks take 2
-  bad 5 Amount: '5.5555' (column 2): 5.5555 has 4 decimals; the billing's kopecks take 2
+  bad 9 Contract_Number: abonent 9006 is deleted
+  bad 10 Contract_Number: abonent 9007 has no account
 of two keys the id is used and the number checked
   run balances descr=x
   rows contract_number;abonent_id;amount / 00123;9001;1 / ;9002;1 / 123;9003;1
@@ -113,29 +92,23 @@ by number, mapped
   rows Номер;Код;Сумма, руб;Итог / A15;9001;7;8
   item 9003/8 A15 account:9003 9003 7.00 8 x
 by id, mapped
-  run balances descr=x
+  run balances descr=
   map abonent_id=Код; amount=Итог
-  rows Номер;Код;Сумма, руб;Итог / A15;9001;7;8
-  item 9001/8 00123 account:9001 9001 8.00 8 x
+  rows Номер;Код;Сумма, руб;Итог;descr / A15;9001;7;8;
+  item 9001/8 00123 account:9001 9001 8.00 8
 rows may say type and comment
   run balances op_type=2; descr=Акт
   rows abonent_id;op_summa;op_type_id;descr / 9001;5;1;Касса / 9002;6;;
   item 9001/1 00123 account:9001 9001 5.00 1 Касса
   item 9002/2 123 account:9002 9002 6.00 2 Акт
-a comment may be empty
-  run balances descr=
-  rows abonent_id;amount;descr / 9001;5;
-  item 9001/8 00123 account:9001 9001 5.00 8
 columns as people call them
-  run balances
   rows № договора;Абонент;Входящий остаток, руб. / 00123;Иванов И. И.;50,50
   item 9001/8 00123 account:9001 9001 50.50 8 Миграция балансов
 line ends in a comment are told and not cut off
-  run balances
   rows contract_number;amount;descr / 00123;5;"за март / "
   bad 2 descr: the text has line ends or other invisible characters
+# run payment way=add_payment
 payments
-  run payment way=add_payment
   rows contract_number;amount / 00123;50,50 / 123;7 / A15;1
   then operation 80001;9001;2;50.50;0 / 80002;9002;2;1;0
   item 9001 00123 account:9001 50.50
@@ -143,7 +116,6 @@ payments
   item 9003 A15 account:9003 1.00
   like 9001: operation 80001 of 50.50, 2026-02-03
 payments are told apart by their documents
-  run payment way=add_payment
   map document=№ документа
   rows abonent_id;amount;№ документа / 9001;5;17 / 9001;5;18 / 9001;6;17/a / 9002;7;
   item 9001/17 00123, 17 account:9001 5.00
@@ -156,15 +128,14 @@ payments are told apart by their documents
   seen absent
   seen absent
 of a column that nobody has named a document is not read
-  run payment way=add_payment
   rows abonent_id;amount;№ документа / 9001;5;17
   item 9001 00123 account:9001 5.00
 sums that are no payments
-  run payment way=add_payment
   rows abonent_id;sum_in / 9001;5.5555 / 9001;0 / 9001;-5
   bad 2 sum_in: '5.5555' (column 2): 5.5555 has 4 decimals; the billing's kopecks take 2
   bad 3 sum_in: 0 is not a payment: an amount above zero is expected
   bad 4 sum_in: -5 is not a payment: an amount above zero is expected
+# run
 services by their ids
   run delete-services
   rows users_usluga_id / 90001 / 90003 / 80000
@@ -172,6 +143,15 @@ services by their ids
   item 90001 * account:9001
   item 90003: already as wanted: UsersUsluga 90003 is deleted
   bad 4 None: there is no UsersUsluga with id 80000
+services by their comment
+  database
+  run delete-services comment=Автоматический%предоплате%2017-12-31%
+  then put users_usluga id;abonent_id;usluga_id;comment;deleted =
+      9051;9001;126;Автоматический по предоплате 2017-12-31 (1);0 /
+      9052;9002;126;Автоматический по предоплате 2017-12-31 (2);0 /
+      9053;9003;126;Автоматический по предоплате 2017-12-31 (3);1
+  item 9051 00123 account:9001
+  item 9052 123 account:9002
 a value that is there already
   run attribute
   rows contract_number;attribute_id;value / 00123;1012;телеграм / A15;7;0015
@@ -191,6 +171,15 @@ all live subscribers of a folder
   item 9008: already as wanted: limit_warning -120
   item 9010 77/2 account:9010 -120
   bad None abonent_id: abonent 9007 has no account
+all of an operator who are not deleted
+  database
+  run operator from=5; operator=1444
+  then put operators id;name = 5;Третий
+  then update abonents set operator_id = 5 where id in (9001, 9003, 9006)
+  item 9001 00123 account:9001 1444
+  item 9003 A15 account:9003 1444
+  sent
+  stands count(*) from abonents where operator_id = 5 = 1
 as the tariffs have it
   database
   run tariff-threshold
@@ -245,21 +234,12 @@ an address
   run at-ip
   rows ip / 1.2.3
   bad 2 ip: '1.2.3' is not an address such as 127.1.2.3
-a subscriber with another name is no new one
-  call Abonents: objects.create {"contract_number": "{number}", "name": "{name}", "parent_id": 9100}
-  rows number;name / 00123;Петров
-  bad 2 None: contract_number 00123 has another value already: subscriber 9001 with name Иванов, parent_id 9100, and
-      the row says name Петров, parent_id 9100. This job adds and never changes: change it with the job `call`,
-      Abonents: objects.get by its id → set → save
-a folder is none of the subscribers of its name
-  call Abonents: objects.create {"is_folder": 1, "name": "{name}", "parent_id": 9100}
-  rows name / Иванов / Странные
-  item Abonents/Иванов/9100 Иванов folders 1 Иванов 9100
-  item Abonents/Странные/9100 Странные folders 1 Странные 9100
-a folder at the top is found there alone
-  call Abonents: objects.create {"is_folder": 1, "name": "{name}", "parent_id": null}
-  rows name / Странные
-  item Abonents/Странные/: already as wanted: folder 9100
+a service without a manager is saved all the same
+  run next-charge
+  rows contract_number;usluga_id;next_date / 00123;126;2020-09-13
+  then put users_usluga id;abonent_id;usluga_id = 90001;9001;126
+  item 9001/126 00123 account:9001 2020-09-13 00:00:00 True
+  sent
 who is deleted has an account
   database
   call AdminAccounts: objects.get {"account_id_abonents": {id}} → set {"limit_warning": "5"} → save
@@ -277,6 +257,31 @@ money of the chain itself that is no amount
   call AdminAccounts: objects.get {"account_id_abonents": {id}} → set {"limit_warning": "5,5"} → save
   rows id / 9002
   bad 2 None: '5,5' is not a number: money is written as -1234.50 here
+rows that no call can be made of
+  call FinanceOperations: objects.create {"abonent_id": {id}, "op_type_id": 1, "op_summa": "{sum}"}
+  rows id;sum / 9100;5 / 8999;5 / 9001;5,5 / 9002;1e3 / 09003;5
+  bad 2 None: abonent 9100 is a folder (Странные), no subscriber
+  bad 3 None: there is no abonent 8999
+  bad 4 None: '5,5' is not an amount: money is written as -1234.50 here
+  bad 5 None: '1e3' is not an amount: money is written as -1234.50 here
+  bad 6 None: '09003' is not an id, for it starts with a zero; is it a contract number?
+money that a chain sets, and that is none
+  call AdminAccounts: objects.get {"account_id_abonents": {id}} → set {"limit_warning": "{sum}"} → save
+  rows id;sum / 9001;-7,5 / 9002; / 9003;-8
+  item AdminAccounts-b5e395f7f6/9003 * account:9003 -8
+  bad 2 None: '-7,5' is not a number: money is written as -1234.50 here
+  bad 3 sum: the cell is empty
+an empty cell empties the field that is set, and what finds the object is never empty
+  call Abonents: objects.get {"id": {id}} → set {"sms": {sms}, "email": "{Почта}"} → save
+  rows id;sms;почта / 9001;; / 9002;+79990000001;a@example.org / ;1;x
+  then update abonents set sms = 'x', email = 'x' where id = 9001
+  item Abonents-78108f5478/9001 * account:9001 None
+  item Abonents-78108f5478/9002 * account:9002 +79990000001 a@example.org
+  bad 4 id: the cell is empty
+  sent
+  stands coalesce(sms, 'none') || coalesce(email, 'none') from abonents where id = 9001 = none
+  read None
+  read None
 an empty part of a key
   call Users: objects.get {"id": {id}, "login": ""} → set {"pull": "6"} → save
   rows id / 9001
@@ -292,78 +297,13 @@ a block that the vendor forbids
   bad 2 None: it would end at 2030-07-01, before it begins at 2030-07-02
   bad 3 None: own_disabled_start '2030-07-02', own_disabled_end '03.07.2030': dates are written as 2019-06-01 or
       2019-06-01 00:00:00 here
-a service is another, a service is gone
-  run connect-service usluga=240; manager=33
-  rows abonent_id / 9001 / 9002
-  sent
-  then update users_usluga set usluga_id = 126, manager_id = 34 where id = {0}
-  then update users_usluga set deleted = 1 where id = {1}
-  both different, marked: sent usluga_id 240, manager_id 33; the billing has connected service {0} with usluga_id
-      126, manager_id 34
-  both different, marked: sent usluga_id 240, manager_id 33; the billing has connected service {1} with usluga_id
-      240, manager_id 33 (deleted)
-  left changed since: sent usluga_id 240, manager_id 33; the billing has connected service {0} with usluga_id 126,
-      manager_id 34
-  left already as it was: connected service {1} is gone
-services that look the same
-  run connect-service usluga=240; manager=33
-  rows abonent_id / 9001 / 9002 / 9003
-  then put users_usluga id;abonent_id;usluga_id;comment;deleted = 90001;9001;240;по звонку;0 / 90002;9001;126;;0 /
-      90003;9002;240;;1 / 90004;9003;240;[cm aaaaa/1];0
-  like 9001/240: connected service 90001 with usluga_id 240
-  like 9003/240: [aaaaa/1] 90004 None connected service 90004 with usluga_id 240
-a service whose id nobody knows
-  run connect-service usluga=240; manager=33
-  rows abonent_id / 9001
-  answer
-  refuses the id of what was created is not known: delete the UsersUsluga by hand
-deleted services are there again
-  run delete-services
-  rows id / 90001 / 90002
-  then put users_usluga id;abonent_id;usluga_id = 90001;9001;126 / 90002;9002;126
-  sent
-  then put users_usluga id;abonent_id;usluga_id = 90009;9001;126
-  then update users_usluga set deleted = 0 where id = 90002
-  left changed since: the run deleted it, and now there is connected service 90009 with abonent_id 9001, usluga_id 126
-  left changed since: the run deleted it, and now there is connected service 90002 with abonent_id 9002, usluga_id 126
-another value
-  run attribute
-  rows abonent_id;attribute_id;value / 9001;7;да
-  plan
-  then put attribute_values id;abonent_id;attribute_id;attribute_value = 90001;9001;7;нет
-  both different: sent attribute_value да; the billing has attribute value 90001 with attribute_value нет
-  answer 90001
-  left changed since: sent attribute_value да; the billing has attribute value 90001 with attribute_value нет
-another limit
-  run warning-threshold amount=7
-  rows abonent_id / 9001
-  seen absent
-  read None: wanted limit_warning 7; there is limit_warning -120
-no account
-  run warning-threshold amount=7
-  rows abonent_id / 9001
-  plan
-  then update abonents set account_id = null where id = 9001
-  both cannot look: abonent 9001 has no account
-a recalculation that is done
-  run recalculate since=<-2>
-  rows abonent_id / 9001
-  sent
-  then update abonents set need_recalc = null where id = 9001
-  seen absent
-  read None
-a recalculation of another month
-  run recalculate since=<-2>
-  rows abonent_id / 9001
-  sent
-  then update abonents set need_recalc = '2001-01-01' where id = 9001
-  read None: wanted need_recalc <-2>; there is need_recalc 2001-01-01
-a recalculation by a call
-  call Abonents: objects.get {"id": {id}} → set {"need_recalc": "<0>"} → save
-  rows id / 9001
-  sent
-  then update abonents set need_recalc = null where id = 9001
-  read None
+a model that nobody here knows
+  call Tarif: objects.get {"id": {id}} → delete
+  rows id / 6 / 60
+  item Tarif-46808d500a/6 6 Tarif:6
+  bad 3 None: there is no Tarif with id 60
+  told RowRefused: На объект ссылаются: Abonents
+  stands count(*) from tarif where id = 6 = 1
 another address
   call Users: objects.get {"id": {id}} → set {"ip": "{ip}"} → save
   rows id;ip / 90001;10.0.0.7
@@ -372,312 +312,6 @@ another address
   then update users set ip = 167772999 where id = 90001
   seen absent
   read None: wanted ip 10.0.0.7; there is ip 10.0.3.71
-only the mark of run and row counts
-  run balances
-  rows abonent_id;amount / 9001;50,50
-  plan
-  then operation 90001;9001;8;50.50;0;Ввод [cm k7m2q/2] / 90002;9001;8;50.50;0;Ввод [cm aaaaa/1] /
-      90003;9002;8;50.50;0;Ввод [cm k7m2q/1] / 90004;9001;1;50.50;0;Ввод [cm k7m2q/1] / 90005;9001;8;50.50;0;Ввод
-  seen absent
-another sum
-  run balances
-  rows abonent_id;amount / 9001;50,50
-  sent
-  then update finance_operations set op_summa = 70000000000 where op_id = {0}
-  seen different, marked: sent 50.50; the billing has operation {0} of 7.00
-  read 7: sent 50.50; the billing has operation {0} of 7.00
-a storno
-  run balances
-  rows abonent_id;amount / 9001;50,50
-  sent
-  then update finance_operations set storno = 1 where op_id = {0}
-  both different, marked: sent 50.50; the billing has operation {0} of 50.50 (reversed by storno)
-the very same once more, of which one is reversed
-  run balances
-  rows abonent_id;amount / 9001;50,50
-  sent
-  sent
-  then update finance_operations set storno = 1 where op_id = {0}
-  seen different, marked: sent 50.50; the billing has operation {0} of 50.50 (reversed by storno), operation {1} of
-      50.50
-the very same once more
-  run balances
-  rows abonent_id;amount / 9001;50,50
-  sent
-  sent
-  seen different, marked: sent 50.50 once; under its one mark the billing has 2: operation {0} of 50.50, operation
-      {1} of 50.50. Take back there, by their ids, all but one; then verify again
-  read 101.0: sent 50.50 once; under its one mark the billing has 2: operation {0} of 50.50, operation {1} of 50.50.
-      Take back there, by their ids, all but one; then verify again
-operations that look the same
-  run balances
-  rows abonent_id;amount / 9001;50,50 / 9002;1 / 9010;50,50
-  then operation 90001;9001;8;50.50;0;по письму / 90002;9001;8;50.50;0 / 90003;9001;8;50.50;1;сторно /
-      90004;9001;8;50.51;0;другая сумма / 90005;9001;1;50.50;0;другой вид / 90006;9002;8;1;0;Ввод [cm aaaaa/1] /
-      90007;9003;8;50.50;0;чужая
-  like 9001/8: operation 90001 of 50.50, 2026-02-03, operation 90002 of 50.50, 2026-02-03
-  like 9002/8: [aaaaa/1] 90006 1 operation 90006 of 1.00, 2026-02-03
-a long list of the same is cut
-  run balances
-  rows abonent_id;amount / 9001;50,50
-  then operation 90001;9001;8;50.50;0 / 90002;9001;8;50.50;0 / 90003;9001;8;50.50;0 / 90004;9001;8;50.50;0 /
-      90005;9001;8;50.50;0
-  like 9001/8: operation 90001 of 50.50, 2026-02-03, operation 90002 of 50.50, 2026-02-03, operation 90003 of 50.50,
-      2026-02-03 and 2 more
-an operation whose id nobody knows
-  run balances
-  rows abonent_id;amount / 9001;50,50
-  answer
-  undo way=storno
-  refuses the id of its operation of 50.50 is not known: take it back by hand
-operations that were changed since
-  run balances op_type=1
-  rows abonent_id;amount / 9001;1 / 9002;2 / 9003;3 / 9010;4
-  sent
-  then update finance_operations set op_date = '2026-01-05'
-  then update finance_operations set storno = 1 where op_id = {0}
-  then update finance_operations set op_summa = 50000000000 where op_id = {1}
-  then delete from finance_operations where op_id = {2}
-  then update finance_operations set abonent_id = 9001 where op_id = {3}
-  undo way=list / way=storno / way=opposite
-  left already taken back: operation {0} of 1.00, 2026-01-05 (reversed by storno)
-  left changed since: the run entered 2.00, and now there is operation {1} of 5.00, 2026-01-05
-  left changed since: operation {2} is no longer there
-  left operation {3} of 4.00, 2026-01-05 is one of abonent 9001, and not of 77/2
-a balance with later operations
-  database
-  run balances
-  rows abonent_id;amount / 9002;50
-  sent
-  then update admin_accounts set debit = 100000000000 where id = 9002
-  undo way=opposite
-  left changed since: operation {0} of 50.00 left the balance at 50.00, if type 8 sets, and now it is 60.00
-no operation since the plan
-  run payment way=add_payment
-  rows abonent_id;amount / 9001;5
-  seen cannot look: a payment bears no mark, and since the plan there is no operation of 5.00: look in the billing
-      whether it has the payment in another form
-  read None: sent 5.00; since the plan the billing has no operation of that sum
-operations that may be it
-  run payment way=add_payment
-  rows abonent_id;amount / 9001;5
-  plan
-  then operation 80005;9001;2;5;0 / 80006;9001;2;6;0 / 80007;9002;2;5;0
-  seen cannot look: a payment bears no mark, and since the plan there is operation 80005 of 5.00, 2026-02-03 (type
-      2): it may be this row's, or somebody else's. Look in the billing which it is
-  read 5.00
-several that may be it
-  run payment way=add_payment
-  rows abonent_id;amount / 9001;5
-  plan
-  then operation 80005;9001;2;5;0 / 80008;9001;2;5;0
-  read 5.00: sent 5.00; since the plan the billing has operation 80005 of 5.00, 2026-02-03 (type 2), operation 80008
-      of 5.00, 2026-02-03 (type 2)
-an operation of 5
-  run payment way=add_payment
-  rows abonent_id;amount / 9001;5
-  pending
-  then operation 80005;9001;5;5;0
-  seen cannot look: a payment bears no mark, and since the plan there is operation 80005 of 5.00, 2026-02-03 (type
-      5): it may be this row's, or somebody else's. Look in the billing which it is
-an operation of 1
-  run payment way=add_payment
-  rows abonent_id;amount / 9001;5
-  pending
-  then operation 80005;9001;1;5;0
-  seen cannot look: a payment bears no mark, and since the plan there is operation 80005 of 5.00, 2026-02-03 (type
-      1): it may be this row's, or somebody else's. Look in the billing which it is
-an operation of 2 (reversed by storno)
-  run payment way=add_payment
-  rows abonent_id;amount / 9001;5
-  pending
-  then operation 80005;9001;2;5;1
-  seen cannot look: a payment bears no mark, and since the plan there is operation 80005 of 5.00, 2026-02-03
-      (reversed by storno) (type 2): it may be this row's, or somebody else's. Look in the billing which it is
-payments that cannot be told from others
-  run payment way=add_payment
-  rows contract_number;amount / 00123;50,50 / 123;7
-  sent
-  then update finance_operations set op_id = 80001, op_date = '2026-02-03' where abonent_id = 9001
-  then operation 80002;9001;2;50.50;0
-  then delete from finance_operations where abonent_id = 9002
-  undo way=storno
-  left which operation is its own cannot be told: operation 80001 of 50.50, 2026-02-03 (type 2), operation 80002 of
-      50.50, 2026-02-03 (type 2). Take the right one back by hand
-  left changed since: an operation of 7.00 is no longer there
-what is there again is not made anew
-  run attribute
-  rows contract_number;attribute_id;value / 00123;1012;телеграм / A15;7;0015
-  sent
-  back
-  sent
-  then put attribute_values id;abonent_id;attribute_id;attribute_value = 90001;9001;1012;вайбер
-  then update abonents set deleted = 1 where id = 9003
-  left changed since: the run deleted it, and now there is attribute value 90001 with abonent_id 9001, attribute_id
-      1012
-  refuses abonent 9003 is deleted since: nothing can be given to it
-what the billing refuses is of the row
-  run connect-service usluga=240; manager=33
-  rows abonent_id / 9001
-  sent
-  told RowRefused: Обещанный платеж уже подключен
-a number that is taken is refused only where the subscriber is another
-  call Abonents: objects.create {"contract_number": "{number}", "name": "{name}", "parent_id": 9100}
-  rows number;name / 00777;Новиков / 00778;Попов
-  unsent
-  then put abonents id;parent_id;name;contract_number = 9777;9100;Новиков;00777 / 9778;9100;Серов;00778
-  told AlreadyThere: already as wanted: somebody else has made it just before (id 9777)
-  told RowRefused: Номер договора уже закреплен: 00778; the billing has subscriber 9778 with name Серов, parent_id
-      9100
-  seen found 9777
-  seen different: sent name Попов, parent_id 9100; the billing has subscriber 9778 with name Серов, parent_id 9100
-a number that is taken of a row that was sent before
-  call Abonents: objects.create {"contract_number": "{number}", "name": "{name}", "parent_id": 9100}
-  rows number;name / 00777;Новиков
-  plan
-  then put abonents id;parent_id;name;contract_number = 9777;9100;Новиков;00777
-  told Accepted, unproven: found in the billing, and may be somebody else's: Номер договора уже закреплен: 00777
-what an account hangs on is not deleted again
-  call Abonents: objects.create {"contract_number": "{number}", "name": "{name}", "parent_id": 9100}
-  rows number;name / 00777;Новиков
-  sent
-  back
-  then put users id;abonent_id;login = 9999;{0};novikov
-  told RowRefused: left alone, for it has account 9999 with login novikov
-a folder that is not empty is not deleted again
-  call Abonents: objects.create {"is_folder": 1, "name": "{name}", "parent_id": 9100}
-  rows name / Новая
-  sent
-  back
-  then put abonents id;parent_id;name;contract_number = 9999;{0};x;9999
-  told RowRefused: left alone, for the folder is not empty: 9999
-a service that somebody changed between plan and call is made anew as it was then
-  run delete-services
-  rows id / 90001
-  then put users_usluga id;abonent_id;usluga_id;next_date = 90001;9001;126;2026-05-01
-  plan
-  then update users_usluga set next_date = '2031-02-03' where id = 90001
-  fresh
-  told Accepted: changed between plan and call: it was next_date 2026-05-01, and then next_date 2031-02-03; an undo
-      brings the latter back
-  fresh
-  back
-  item k7m2q/1 * account:9001 9001 126 2031-02-03 00:00:00 1
-a deletion whose effect came late is looked up
-  run delete-services
-  rows id / 90001
-  then put users_usluga id;abonent_id;usluga_id = 90001;9001;126
-  sent
-  told Lost: refused, and whether it is gone has to be looked up: Объект уже удалён
-  seen found {0}
-an account that is pointed to stays without clean_links
-  run delete-account clean_links=no
-  rows user_id / 90001
-  then put users id;abonent_id;login = 90001;9001;ivanov
-  then put cabinet_sessions id;suid;user_id;created = 90001;12345;90001;2026-05-01
-  told RowRefused: На объект ссылаются: CabinetSessions
-  seen absent
-an act says nothing of a payment once a probe has seen it
-  run payment way=add_payment
-  rows abonent_id;amount / 9001;5
-  known
-  pending
-  then operation 80004;9001;1;5
-  seen absent
-the same payments of two subscribers, by storno
-  run payment way=add_payment
-  rows contract_number;amount / 00123;50,50 / 123;7
-  then set generator gen_finance_operations_id to 90000
-  then operation 80001;9001;2;50.50 / 80002;9002;2;1
-  sent
-  undo way=storno
-  back
-  sent
-  read -50.5
-  read -7
-  seen found 90001
-  seen found 90002
-the same payments of two subscribers, by opposite entries
-  run payment way=add_payment
-  rows contract_number;amount / 00123;50,50 / 123;7
-  then set generator gen_finance_operations_id to 90000
-  then operation 80001;9001;2;50.50 / 80002;9002;2;1
-  sent
-  undo way=opposite
-  back
-  sent
-  read -50.5
-  read -7
-a billing that knows no such method
-  run balances
-  rows abonent_id;amount / 9001;1
-  sent
-  undo way=storno; storno_call=reverse
-  back
-  told RowRefused: Метод reverse нельзя вызвать
-a storno that had its effect already is looked up
-  run balances
-  rows abonent_id;amount / 9001;1
-  sent
-  undo way=storno
-  back
-  read None: operation {0} is not reversed
-  sent
-  told Lost: refused, and whether it is reversed has to be looked up: Операция уже сторнирована
-  seen found {0}
-  then delete from finance_operations where op_id = {0}
-  seen cannot look: there is no operation {0} any more
-  read None: there is no operation {0} any more
-a balance that a storno does not bring back
-  database
-  run balances
-  rows abonent_id;amount / 9002;50
-  then update admin_accounts set ostatok = 70000000000 where id = 9002
-  sent
-  undo way=storno
-  back
-  sent
-  read -50: operation {0} is reversed, but the balance is 0.00, and was 7.00 before the run: either there were
-      operations after it, or a storno of type 8 does not bring the balance back
-a storno where type 8 adds
-  database
-  adds
-  run balances
-  rows abonent_id;amount / 9002;50
-  then update admin_accounts set ostatok = 70000000000 where id = 9002
-  sent
-  stands balance from admin_accounts where id = 9002 = 570000000000
-  undo way=storno
-  back
-  sent
-  stands balance from admin_accounts where id = 9002 = 70000000000
-  read -50
-a balance that was added to
-  database
-  adds
-  run balances
-  rows abonent_id;amount / 9002;50
-  then update admin_accounts set ostatok = 70000000000 where id = 9002
-  sent
-  undo way=opposite; type_8=sets
-  left changed since: operation {0} of 50.00 left the balance at 50.00, if type 8 sets, and now it is 57.00
-  undo way=opposite; type_8=adds
-  back
-  sent
-  stands balance from admin_accounts where id = 9002 = 70000000000
-  read -50
-from a balance of nothing, setting and adding come to the same: only reading back tells
-  database
-  adds
-  run balances
-  rows abonent_id;amount / 9002;50
-  sent
-  undo way=opposite; type_8=sets
-  back
-  sent
-  stands balance from admin_accounts where id = 9002 = 500000000000
-  read 0: operation {1} of 0.00 is entered, but the balance is 50.00 and not 0.00: no later operation of its account
-      is known, so either somebody has set the balance, or the billing does something else with this type
 the vendors move to another pool verifies and is taken back
   call Users: objects.get {"id": {id}} → set {"ip": "", "pull": "6"} → save
   rows id / 90001
@@ -697,10 +331,260 @@ an address alone that is emptied is issued anew
   seen absent
   sent
   seen found {0}
-what the balance was is kept as it was overwritten
+a recalculation by a call
+  call Abonents: objects.get {"id": {id}} → set {"need_recalc": "<0>"} → save
+  rows id / 9001
+  sent
+  then update abonents set need_recalc = null where id = 9001
+  read None
+recalculations, one done and one of another month
+  run recalculate since=<-2>
+  rows abonent_id / 9001 / 9002
+  sent
+  then update abonents set need_recalc = null where id = 9001
+  then update abonents set need_recalc = '2001-01-01' where id = 9002
+  seen absent
+  seen absent
+  read None
+  read None: wanted need_recalc <-2>; there is need_recalc 2001-01-01
+another limit, and no account
+  run warning-threshold amount=7
+  rows abonent_id / 9001 / 9002
+  plan
+  then update abonents set account_id = null where id = 9002
+  seen absent
+  seen cannot look: abonent 9002 has no account
+  read None: wanted limit_warning 7; there is limit_warning -120
+  read None: abonent 9002 has no account
+an account that is pointed to stays without clean_links
+  run delete-account clean_links=no
+  rows user_id / 90001
+  then put users id;abonent_id;login = 90001;9001;ivanov
+  then put cabinet_sessions id;suid;user_id;created = 90001;12345;90001;2026-05-01
+  told RowRefused: На объект ссылаются: CabinetSessions
+  seen absent
+another value
+  run attribute
+  rows abonent_id;attribute_id;value / 9001;7;да
+  plan
+  then put attribute_values id;abonent_id;attribute_id;attribute_value = 90001;9001;7;нет
+  both different: sent attribute_value да; the billing has attribute value 90001 with attribute_value нет
+  answer 90001
+  left changed since: sent attribute_value да; the billing has attribute value 90001 with attribute_value нет
+what is there again is not made anew
+  run attribute
+  rows contract_number;attribute_id;value / 00123;1012;телеграм / A15;7;0015
+  sent
+  back
+  sent
+  then put attribute_values id;abonent_id;attribute_id;attribute_value = 90001;9001;1012;вайбер
+  then update abonents set deleted = 1 where id = 9003
+  left changed since: the run deleted it, and now there is attribute value 90001 with abonent_id 9001, attribute_id
+      1012
+  refuses abonent 9003 is deleted since: nothing can be given to it
+# run delete-services
+  rows id / 90001
+deleted services are there again
+  rows id / 90001 / 90002
+  then put users_usluga id;abonent_id;usluga_id = 90001;9001;126 / 90002;9002;126
+  sent
+  then put users_usluga id;abonent_id;usluga_id = 90009;9001;126
+  then update users_usluga set deleted = 0 where id = 90002
+  left changed since: the run deleted it, and now there is connected service 90009 with abonent_id 9001, usluga_id 126
+  left changed since: the run deleted it, and now there is connected service 90002 with abonent_id 9002, usluga_id 126
+a service that somebody changed between plan and call is made anew as it was then
+  then put users_usluga id;abonent_id;usluga_id;next_date = 90001;9001;126;2026-05-01
+  plan
+  then update users_usluga set next_date = '2031-02-03' where id = 90001
+  fresh
+  told Accepted: changed between plan and call: it was next_date 2026-05-01, and then next_date 2031-02-03; an undo
+      brings the latter back
+  fresh
+  back
+  item k7m2q/1 * account:9001 9001 126 2031-02-03 00:00:00 1
+a deletion whose effect came late is looked up
+  then put users_usluga id;abonent_id;usluga_id = 90001;9001;126
+  sent
+  told Lost: refused, and whether it is gone has to be looked up: Объект уже удалён
+  seen found {0}
+# run connect-service usluga=240; manager=33
+  rows abonent_id / 9001
+a service is another, a service is gone
+  rows abonent_id / 9001 / 9002
+  sent
+  then update users_usluga set usluga_id = 126, manager_id = 34 where id = {0}
+  then update users_usluga set deleted = 1 where id = {1}
+  both different, marked: sent usluga_id 240, manager_id 33; the billing has connected service {0} with usluga_id
+      126, manager_id 34
+  both different, marked: sent usluga_id 240, manager_id 33; the billing has connected service {1} with usluga_id
+      240, manager_id 33 (deleted)
+  left changed since: sent usluga_id 240, manager_id 33; the billing has connected service {0} with usluga_id 126,
+      manager_id 34
+  left already as it was: connected service {1} is gone
+services that look the same
+  rows abonent_id / 9001 / 9002 / 9003
+  then put users_usluga id;abonent_id;usluga_id;comment;deleted = 90001;9001;240;по звонку;0 / 90002;9001;126;;0 /
+      90003;9002;240;;1 / 90004;9003;240;[cm aaaaa/1];0
+  like 9001/240: connected service 90001 with usluga_id 240
+  like 9003/240: [aaaaa/1] 90004 None connected service 90004 with usluga_id 240
+a service whose id nobody knows
+  answer
+  refuses the id of what was created is not known: delete the UsersUsluga by hand
+what the billing refuses is of the row
+  sent
+  told RowRefused: Обещанный платеж уже подключен
+a comment gives way to the new mark, and what is charged since changes nothing
+  sent
+  then update users_usluga set comment = rpad('', 255, 'я'), next_date = '2026-05-01' where id = {0}
+  back
+  sent
+  back
+  sent
+  stands right(comment, 15) from users_usluga where id = {2} = я… [cm v8v8v/1]
+  stands char_length(comment) from users_usluga where id = {2} = 236
+  stands next_date from users_usluga where id = {2} = 2026-05-01 00:00:00
+  then update users_usluga set next_date = '2026-06-01', enabled = 0 where id = {2}
+  seen found {2}
+# call Abonents: objects.create {"contract_number": "{number}", "name": "{name}", "parent_id": 9100}
+  rows number;name / 00777;Новиков
+a subscriber with another name is no new one
+  rows number;name / 00123;Петров
+  bad 2 None: contract_number 00123 has another value already: subscriber 9001 with name Иванов, parent_id 9100, and
+      the row says name Петров, parent_id 9100. This job adds and never changes: change it with the job `call`,
+      Abonents: objects.get by its id → set → save
+a number that is taken is refused only where the subscriber is another
+  rows number;name / 00777;Новиков / 00778;Попов
+  unsent
+  then put abonents id;parent_id;name;contract_number = 9777;9100;Новиков;00777 / 9778;9100;Серов;00778
+  told AlreadyThere: already as wanted: somebody else has made it just before (id 9777)
+  told RowRefused: Номер договора уже закреплен: 00778; the billing has subscriber 9778 with name Серов, parent_id
+      9100
+  seen found 9777
+  seen different: sent name Попов, parent_id 9100; the billing has subscriber 9778 with name Серов, parent_id 9100
+a number that is taken of a row that was sent before
+  plan
+  then put abonents id;parent_id;name;contract_number = 9777;9100;Новиков;00777
+  told Accepted, unproven: found in the billing, and may be somebody else's: Номер договора уже закреплен: 00777
+what an account hangs on is not deleted again
+  sent
+  back
+  then put users id;abonent_id;login = 9999;{0};novikov
+  told RowRefused: left alone, for it has account 9999 with login novikov
+# call Abonents: objects.create {"is_folder": 1, "name": "{name}", "parent_id": 9100}
+a folder is none of the subscribers of its name
+  rows name / Иванов / Странные
+  item Abonents/Иванов/9100 Иванов folders 1 Иванов 9100
+  item Abonents/Странные/9100 Странные folders 1 Странные 9100
+a folder at the top is found there alone
+  call Abonents: objects.create {"is_folder": 1, "name": "{name}", "parent_id": null}
+  rows name / Странные
+  item Abonents/Странные/: already as wanted: folder 9100
+a folder that is not empty is not deleted again
+  rows name / Новая
+  sent
+  back
+  then put abonents id;parent_id;name;contract_number = 9999;{0};x;9999
+  told RowRefused: left alone, for the folder is not empty: 9999
+# run balances
+  rows abonent_id;amount / 9001;50,50
+only the mark of run and row counts
+  plan
+  then operation 90001;9001;8;50.50;0;Ввод [cm k7m2q/2] / 90002;9001;8;50.50;0;Ввод [cm aaaaa/1] /
+      90003;9002;8;50.50;0;Ввод [cm k7m2q/1] / 90004;9001;1;50.50;0;Ввод [cm k7m2q/1] / 90005;9001;8;50.50;0;Ввод
+  seen absent
+another sum, and a storno
+  rows abonent_id;amount / 9001;50,50 / 9002;50,50
+  sent
+  then update finance_operations set op_summa = 70000000000 where op_id = {0}
+  then update finance_operations set storno = 1 where op_id = {1}
+  seen different, marked: sent 50.50; the billing has operation {0} of 7.00
+  seen different, marked: sent 50.50; the billing has operation {1} of 50.50 (reversed by storno)
+  read 7: sent 50.50; the billing has operation {0} of 7.00
+  read None: sent 50.50; the billing has operation {1} of 50.50 (reversed by storno)
+the very same once more, and one of which the first is reversed
+  rows abonent_id;amount / 9001;50,50 / 9002;50,50
+  sent
+  sent
+  then update finance_operations set storno = 1 where op_id = {1}
+  seen different, marked: sent 50.50 once; under its one mark the billing has 2: operation {0} of 50.50, operation
+      {2} of 50.50. Take back there, by their ids, all but one; then verify again
+  seen different, marked: sent 50.50; the billing has operation {1} of 50.50 (reversed by storno), operation {3} of
+      50.50
+  read 101.0: sent 50.50 once; under its one mark the billing has 2: operation {0} of 50.50, operation {2} of 50.50.
+      Take back there, by their ids, all but one; then verify again
+  read 50.5
+operations that look the same, of a long list the first
+  rows abonent_id;amount / 9001;50,50 / 9002;1 / 9010;50,50 / 9003;2
+  then operation 90001;9001;8;50.50;0;по письму / 90002;9001;8;50.50;0 / 90003;9001;8;50.50;1;сторно /
+      90004;9001;8;50.51;0;другая сумма / 90005;9001;1;50.50;0;другой вид / 90006;9002;8;1;0;Ввод [cm aaaaa/1] /
+      90007;9003;8;50.50;0;чужая / 90011;9003;8;2;0 / 90012;9003;8;2;0 / 90013;9003;8;2;0 / 90014;9003;8;2;0 /
+      90015;9003;8;2;0
+  like 9001/8: operation 90001 of 50.50, 2026-02-03, operation 90002 of 50.50, 2026-02-03
+  like 9002/8: [aaaaa/1] 90006 1 operation 90006 of 1.00, 2026-02-03
+  like 9003/8: operation 90011 of 2.00, 2026-02-03, operation 90012 of 2.00, 2026-02-03, operation 90013 of 2.00,
+      2026-02-03 and 2 more
+an operation whose id nobody knows
+  answer
+  undo way=storno
+  refuses the id of its operation of 50.50 is not known: take it back by hand
+a subscriber who is deleted by now
+  plan
+  then update abonents set deleted = 1 where id = 9001
+  told RowRefused: Объект уже удалён
+a billing that knows no such method
+  sent
+  undo way=storno; storno_call=reverse
+  back
+  told RowRefused: Метод reverse нельзя вызвать
+a storno that had its effect already is looked up
+  sent
+  undo way=storno
+  back
+  read None: operation {0} is not reversed
+  sent
+  told Lost: refused, and whether it is reversed has to be looked up: Операция уже сторнирована
+  seen found {0}
+  then delete from finance_operations where op_id = {0}
+  seen cannot look: there is no operation {0} any more
+  read None: there is no operation {0} any more
+operations that were changed since
+  run balances op_type=1
+  rows abonent_id;amount / 9001;1 / 9002;2 / 9003;3 / 9010;4
+  sent
+  then update finance_operations set op_date = '2026-01-05'
+  then update finance_operations set storno = 1 where op_id = {0}
+  then update finance_operations set op_summa = 50000000000 where op_id = {1}
+  then delete from finance_operations where op_id = {2}
+  then update finance_operations set abonent_id = 9001 where op_id = {3}
+  undo way=list / way=storno / way=opposite
+  left already taken back: operation {0} of 1.00, 2026-01-05 (reversed by storno)
+  left changed since: the run entered 2.00, and now there is operation {1} of 5.00, 2026-01-05
+  left changed since: operation {2} is no longer there
+  left operation {3} of 4.00, 2026-01-05 is one of abonent 9001, and not of 77/2
+opposite entries say what they take back
+  run balances op_type=1
+  rows abonent_id;amount / 9002;50
+  sent
+  undo way=opposite; descr=Ошибка ввода
+  back
+  item k7m2q/1 * account:9002 9002 -50.00 1 Ошибка ввода {0}
+# run balances
   database
-  run balances
-  rows abonent_id;amount;op_type / 9002;2;8
+  rows abonent_id;amount / 9002;50
+a balance with later operations
+  sent
+  then update admin_accounts set debit = 100000000000 where id = 9002
+  undo way=opposite
+  left changed since: operation {0} of 50.00 left the balance at 50.00, if type 8 sets, and now it is 60.00
+a balance that a storno does not bring back
+  then update admin_accounts set ostatok = 70000000000 where id = 9002
+  sent
+  undo way=storno
+  back
+  sent
+  read -50: operation {0} is reversed, but the balance is 0.00, and was 7.00 before the run: either there were
+      operations after it, or a storno of type 8 does not bring the balance back
+what the balance was is kept as it was overwritten
   then update admin_accounts set ostatok = 50000000000 where id = 9002
   plan
   then update admin_accounts set ostatok = 70000000000 where id = 9002
@@ -711,16 +595,7 @@ what the balance was is kept as it was overwritten
   back
   sent
   stands balance from admin_accounts where id = 9002 = 70000000000
-a subscriber who is deleted by now
-  run balances
-  rows abonent_id;amount / 9001;50,50
-  plan
-  then update abonents set deleted = 1 where id = 9001
-  told RowRefused: Объект уже удалён
 absence proves nothing while entries of the row wait
-  database
-  run balances
-  rows abonent_id;amount / 9002;50,50
   waits None
   then put account_stack id;account_id = 1;9001
   waits None
@@ -728,15 +603,101 @@ absence proves nothing while entries of the row wait
   waits ACCOUNT_STACK holds 1 entry
   then put events_stack_compact id;abonent_id = 1;9002 / 2;9002
   waits ACCOUNT_STACK holds 1 entry, EVENTS_STACK_COMPACT holds 2 entries
-opposite entries say what they take back
-  run balances op_type=1
+# run balances
+  database
+  adds
   rows abonent_id;amount / 9002;50
+a storno where type 8 adds
+  then update admin_accounts set ostatok = 70000000000 where id = 9002
   sent
-  undo way=opposite; descr=Ошибка ввода
+  stands balance from admin_accounts where id = 9002 = 570000000000
+  undo way=storno
   back
-  item k7m2q/1 * account:9002 9002 -50.00 1 Ошибка ввода {0}
+  sent
+  stands balance from admin_accounts where id = 9002 = 70000000000
+  read -50
+a balance that was added to
+  then update admin_accounts set ostatok = 70000000000 where id = 9002
+  sent
+  undo way=opposite; type_8=sets
+  left changed since: operation {0} of 50.00 left the balance at 50.00, if type 8 sets, and now it is 57.00
+  undo way=opposite; type_8=adds
+  back
+  sent
+  stands balance from admin_accounts where id = 9002 = 70000000000
+  read -50
+from a balance of nothing, setting and adding come to the same: only reading back tells
+  sent
+  undo way=opposite; type_8=sets
+  back
+  sent
+  stands balance from admin_accounts where id = 9002 = 500000000000
+  read 0: operation {1} of 0.00 is entered, but the balance is 50.00 and not 0.00: no later operation of its account
+      is known, so either somebody has set the balance, or the billing does something else with this type
+# run payment way=add_payment
+  rows abonent_id;amount / 9001;5 / 9002;5 / 9003;5
+operations since the plan that may be their own, or are none
+  plan
+  then operation 80005;9002;2;5;0 / 80006;9002;2;6;0 / 80007;9003;2;5;0 / 80008;9003;2;5;0
+  seen cannot look: a payment bears no mark, and since the plan there is no operation of 5.00: look in the billing
+      whether it has the payment in another form
+  seen cannot look: a payment bears no mark, and since the plan there is operation 80005 of 5.00, 2026-02-03 (type
+      2): it may be this row's, or somebody else's. Look in the billing which it is
+  seen cannot look: a payment bears no mark, and since the plan there is operation 80007 of 5.00, 2026-02-03 (type
+      2), operation 80008 of 5.00, 2026-02-03 (type 2): it may be this row's, or somebody else's. Look in the billing
+      which it is
+  read None: sent 5.00; since the plan the billing has no operation of that sum
+  read 5.00
+  read 5.00: sent 5.00; since the plan the billing has operation 80007 of 5.00, 2026-02-03 (type 2), operation 80008
+      of 5.00, 2026-02-03 (type 2)
+operations of any type, of rows that wait
+  pending
+  then operation 80005;9001;5;5;0 / 80006;9002;1;5;0 / 80007;9003;2;5;1
+  seen cannot look: a payment bears no mark, and since the plan there is operation 80005 of 5.00, 2026-02-03 (type
+      5): it may be this row's, or somebody else's. Look in the billing which it is
+  seen cannot look: a payment bears no mark, and since the plan there is operation 80006 of 5.00, 2026-02-03 (type
+      1): it may be this row's, or somebody else's. Look in the billing which it is
+  seen cannot look: a payment bears no mark, and since the plan there is operation 80007 of 5.00, 2026-02-03
+      (reversed by storno) (type 2): it may be this row's, or somebody else's. Look in the billing which it is
+an act says nothing of a payment once a probe has seen it
+  known
+  rows abonent_id;amount / 9001;5
+  pending
+  then operation 80004;9001;1;5
+  seen absent
+# run payment way=add_payment
+  rows contract_number;amount / 00123;50,50 / 123;7
+payments that cannot be told from others
+  sent
+  then update finance_operations set op_id = 80001, op_date = '2026-02-03' where abonent_id = 9001
+  then operation 80002;9001;2;50.50;0
+  then delete from finance_operations where abonent_id = 9002
+  undo way=storno
+  left which operation is its own cannot be told: operation 80001 of 50.50, 2026-02-03 (type 2), operation 80002 of
+      50.50, 2026-02-03 (type 2). Take the right one back by hand
+  left changed since: an operation of 7.00 is no longer there
+the same payments of two subscribers, by storno
+  then set generator gen_finance_operations_id to 90000
+  then operation 80001;9001;2;50.50 / 80002;9002;2;1
+  sent
+  undo way=storno
+  back
+  sent
+  read -50.5
+  read -7
+  seen found 90001
+  seen found 90002
+the same payments of two subscribers, by opposite entries
+  then set generator gen_finance_operations_id to 90000
+  then operation 80001;9001;2;50.50 / 80002;9002;2;1
+  sent
+  undo way=opposite
+  back
+  sent
+  read -50.5
+  read -7
 """
-"""A scene is a name, and below it what is done in order, and what is said then.
+"""A scene is a name, and below it what is done in order, and what is said then; under a # what scenes have in common.
 
     run JOB NAME=VALUE; …     a job, or `call MODEL: LINK → LINK`; `map NAME=COLUMN` and `rows`, split by /
     database, adds, known     only the database can tell; type 8 adds; a probe has seen types of receipts and acts
@@ -759,13 +720,17 @@ A statement is SQL, `put TABLE NAME;… = VALUE;… / …`, or `operation ID;SUB
 
 
 def scenes(text: str) -> Mapping[str, Scene]:
-    """The scenes of a text by their names."""
     return dict(_scenes(text))
 
 
 def _scenes(text: str) -> Iterator[tuple[str, Scene]]:
+    common: list[str] = []
     for block in re.split(r"\n(?=\S)", text.strip("\n")):
         name, *lines = re.sub(r"\n {6,}", " ", block).splitlines()
+        if name.startswith("# "):
+            common = [name, *lines]
+            continue
+        lines = common + lines
         said = [re.sub(r"<(-?\d+)(?:\.(\d\d))?>", _month, line[2:]).partition(" ") for line in lines]
         yield name, [(word, [text for _, _, text in texts]) for word, texts in groupby(said, itemgetter(0))]
 
@@ -778,28 +743,22 @@ def pairs(text: str) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in text.split("; ") if pair)
 
 
-def carry_out(statement: str, execute: Execute) -> None:
+def carry_out(statements: Sequence[str], execute: Execute) -> None:
     """Do what somebody does behind the billing's back."""
-    word, _, rest = statement.partition(" ")
-    if word == "operation":
-        for row in rest.split(" / "):
-            key, abonent, kind, amount, *more = row.split(";")
-            values = (
-                key,
-                abonent,
-                kind,
-                int(Decimal(amount) * SCALE),
-                *more,
-                *("0", None)[len(more) :],
-                "2026-02-03",
-            )
-            execute.rows("finance_operations", "op_id abonent_id op_type op_summa storno descr op_date", values)
-    elif word == "put":
-        table, names, _, rows = rest.split(" ", 3)
-        cells = ([cell or None for cell in row.split(";")] for row in rows.split(" / "))
-        execute.rows(table, names.replace(";", " "), *cells)
-    else:
-        execute(statement)
+    for statement in statements:
+        word, _, rest = statement.partition(" ")
+        if word == "operation":
+            for row in rest.split(" / "):
+                key, abonent, kind, amount, *more = row.split(";")
+                names = "op_date op_id abonent_id op_type op_summa storno descr".rsplit(maxsplit=2 - len(more))[0]
+                values = ("2026-02-03", key, abonent, kind, int(Decimal(amount) * SCALE), *more)
+                execute.rows("finance_operations", names, values)
+        elif word == "put":
+            table, names, _, rows = rest.split(" ", 3)
+            cells = ([cell or None for cell in row.split(";")] for row in rows.split(" / "))
+            execute.rows(table, names.replace(";", " "), *cells)
+        else:
+            execute(statement)
 
 
 @dataclass(slots=True)
@@ -811,14 +770,14 @@ class Stage:
     job: BillingJob
     effect: CallEffect
     words: Sequence[str]
-    runs: list[Run] = field(default_factory=lambda: [RUN, UNDO_RUN, THIRD_RUN])
+    runs: list[Run] = field(default_factory=lambda: [making.RUN, making.UNDO_RUN, making.THIRD_RUN])
     done: Prepared = field(default_factory=lambda: Prepared((), ()))
     items: list[Item] = field(default_factory=list)
     answers: list[str | None] = field(default_factory=list)
     how: Sequence[Mapping[str, str]] = ({},)
 
     async def plan(self, _: Sequence[str]) -> None:
-        self.done = await prepared(self.job)
+        self.done = await making.prepared(self.job)
         if "rows" not in self.words:
             # What a job selects itself has more than the odd ones.
             ours = tuple(one for one in self.done.items if 9000 < int(one.key) < FOLDER)
@@ -840,7 +799,7 @@ class Stage:
 
     async def sent(self, times: Sequence[str]) -> None:
         for _ in times:
-            self.items = await sent(self.effect, self.items, self.runs[0])
+            self.items = await making.sent(self.effect, self.items, self.runs[0])
             self.answers += [item.answer for item in self.items]
 
     async def told(self, lines: Sequence[str]) -> None:
@@ -851,8 +810,7 @@ class Stage:
         self.items = [msgspec.structs.replace(item, answer=answer or item.answer) for item, answer in pairs_]
 
     async def then(self, statements: Sequence[str]) -> None:
-        for statement in statements:
-            carry_out(statement, self.execute)
+        carry_out(statements, self.execute)
 
     async def stands(self, lines: Sequence[str]) -> None:
         for line in lines:
@@ -860,7 +818,7 @@ class Stage:
             assert [str(cell).strip() for (cell,) in self.database.query(f"select {expression}")] == [value]
 
     async def fresh(self, _: Sequence[str]) -> None:
-        self.items = await with_fresh_before_images(self.effect, self.items)
+        self.items = await making.with_fresh_before_images(self.effect, self.items)
 
     async def pending(self, _: Sequence[str]) -> None:
         self.items = [msgspec.structs.replace(item, state=State.PENDING) for item in self.items]
@@ -869,10 +827,10 @@ class Stage:
         self.items = [msgspec.structs.replace(item, attempts=0) for item in self.items]
 
     async def seen(self, lines: Sequence[str]) -> None:
-        assert [sight(one) for one in await sightings(self.effect, self.items, self.runs[0])] == lines
+        assert [sight(one) for one in await making.sightings(self.effect, self.items, self.runs[0])] == lines
 
     async def read(self, lines: Sequence[str]) -> None:
-        found = await readings(self.effect, self.items, self.runs[0])
+        found = await making.readings(self.effect, self.items, self.runs[0])
         assert [f"{one.amount}: {one.difference}".removesuffix(": None") for one in found] == lines
 
     async def both(self, lines: Sequence[str]) -> None:
@@ -891,18 +849,18 @@ class Stage:
 
     async def left(self, lines: Sequence[str]) -> None:
         for how in self.how:
-            done = (await undone(self.effect, self.items, **how)).done
+            done = (await making.undone(self.effect, self.items, **how)).done
             assert [one.skip_reason for one in done.items] == lines
             assert done.refusals == () or "refuses" in self.words
 
     async def refuses(self, lines: Sequence[str]) -> None:
         for how in self.how:
-            done = (await undone(self.effect, self.items, **how)).done
+            done = (await making.undone(self.effect, self.items, **how)).done
             assert [one.reason for one in done.refusals] == lines
             assert done.items == () or "left" in self.words
 
     async def back(self, _: Sequence[str]) -> None:
-        undo = await undone(self.effect, self.items, **self.how[0])
+        undo = await making.undone(self.effect, self.items, **self.how[0])
         self.effect, self.done, self.items = undo.effect, undo.done, undo.items
         del self.runs[0]
 
@@ -927,7 +885,7 @@ async def mock_billing(billing_file: Path, scene: Scene) -> AsyncIterator[MockBi
 async def test_what_is_said_of_rows_at_each_stage(
     gateway: Gateway, execute: Execute, database: Database, scene: Scene
 ) -> None:
-    said = {word: texts[0] for word, texts in scene if word in SET_UP}
+    said = {word: texts[-1] for word, texts in scene if word in SET_UP}
     if "database" in said and not gateway.database:
         return
     if "known" in said:
@@ -940,9 +898,9 @@ async def test_what_is_said_of_rows_at_each_stage(
         given = pairs(parameters)
     kind = BUILT_IN.kind(job_name, given)
     text, mapping = said.get("rows", "").replace(" / ", "\n") + "\n", pairs(said.get("map", ""))
-    job = job_of(gateway, kind, rows_of(text, **mapping) if "rows" in said else Input(), **given)
+    job = making.job_of(gateway, kind, making.rows_of(text, **mapping) if "rows" in said else Input(), **given)
     words = [word for word, _ in scene]
-    stage = Stage(execute, database, job, effect_of(gateway, kind, **given), words)
+    stage = Stage(execute, database, job, making.effect_of(gateway, kind, **given), words)
     rest = [(word, texts) for word, texts in scene if word not in SET_UP]
     if "plan" not in words:
         rest.insert(1 if rest[0][0] == "then" else 0, ("plan", []))
@@ -986,112 +944,130 @@ def outcome(evidence: Seen) -> str:
 # ---- what somebody else does between list and calls: what they have done stays, and nothing reaches others ---------
 
 
-def back_of(gateway: Gateway, job: BillingJob, journal: Journal, run: Run, **how: str) -> UndoJob:
-    back = job.effect.undo(how)
-    assert isinstance(back, CallEffect)
-    return UndoJob(gateway, journal, EarlierItems(run, journal), back)
-
-
-async def differences(job: BillingJob, journal: Journal, run: Run) -> dict[str, str]:
-    """What `verify` finds different, by label."""
-    found: dict[str, str] = {}
-
-    def report(item: Item, reading: ReadBack) -> None:
-        found[item.label] = reading.difference or ""
-
-    await verify(run, job, journal, report)
-    return found
-
-
-DONE: Final = (State.ACCEPTED, "")
-OPPOSITE = {"way": "opposite"}
-NUMBER_MOVES = (
-    "update abonents set contract_number = '00123-old' where id = 9001",
-    "update abonents set contract_number = '00123' where id = 9003",
-)
-PAID = "operation 900001;9003;2;50"
+OPPOSITE: Final = {"way": "opposite"}
 OTHERS: Final = """
 has deleted it
   run delete-services
   rows id / 90001 / 90002
   then update users_usluga set deleted = 1 where id = 90001
-  skipped 90001: already as wanted: somebody else has deleted UsersUsluga 90001 since the list was made
-  accepted 90002
+  is skipped 90001: already as wanted: somebody else has deleted UsersUsluga 90001 since the list was made
+  is accepted 90002
 has given the attribute
   database
   run attribute
   rows contract_number;attribute_id;attribute_value / 00123;1012;телеграм / A15;7;0015 / 123;7;1
   then put attribute_values id;abonent_id;attribute_id;attribute_value = 90001;9001;1012;телеграм /
       90002;9003;7;другое
-  skipped 9001/1012: already as wanted: somebody else has made it since the list was made (id 90001)
-  rejected 9003/7: there already since the list was made, and different: sent attribute_value
-  accepted 9002/7
-has given the number to another
-  run balances
-  rows contract_number;amount / 00123;129.22 / 77/2;1
-  then update abonents set contract_number = '00123-old' where id = 9001
-  then update abonents set contract_number = '00123' where id = 9003
-  rejected 9001/8: given to another subscriber since: contract number 00123 was abonent 9001 when the list was made,
-      and
-      now it is abonent 9003
-  accepted 9010/8
-has moved the number of a row by its id
-  run balances
-  rows abonent_id;amount / 9001;129.22
-  then update abonents set contract_number = '00123-old' where id = 9001
-  then update abonents set contract_number = '00123' where id = 9003
-  accepted 9001/8
+  is skipped 9001/1012: already as wanted: somebody else has made it since the list was made (id 90001)
+  is rejected 9003/7: there already since the list was made, and different: sent attribute_value
+  is accepted 9002/7
 has renamed the login
   run snat-pool
   rows login;pool / ivanov;5 / petrov;5
   then update users set login = login || '-old' where id = 90001
-  rejected 90001: login ivanov was account 90001 when the list was made, and now it is nobody's
-  accepted 90002
+  is rejected 90001: login ivanov was account 90001 when the list was made, and now it is nobody's
+  is accepted 90002
 has renamed the number
   run payment
   rows contract_number;amount / A15;50
   then update abonents set contract_number = 'A16' where id = 9003
-  rejected 9003: and now it is nobody's alone
-has paid
-  run balances
-  rows contract_number;amount / A15;100 / 123;70
-  then operation 900001;9003;2;50
-  rejected 9003/8: changed since the list was made: 50.00 came to the account, and this row would set its balance
-      over it:
-      operation 900001 of 50.00, 2026-02-03. Enter the row again to have it compared anew
-  accepted 9002/8
-  again
-has paid to the account for another
-  database
-  run balances
-  rows contract_number;amount / 00123;100
-  then operation 900001;9008;2;50
-  rejected 9001/8: operation 900001 of 50.00
-has paid where type 8 adds
-  adds
-  run balances
-  rows contract_number;amount / A15;100 / 123;70
-  then operation 900001;9003;2;50
-  accepted 9003/8
-  accepted 9002/8
-has merged the account of a number
-  run balances
-  rows contract_number;amount / A15;100
-  then update abonents set account_id = 9002 where id = 9003
-  rejected 9003/8: abonent 9003 had account 9003, and now it has account 9002
-has merged the account of an id
-  run balances
-  rows abonent_id;amount / 9003;100
-  then update abonents set account_id = 9002 where id = 9003
-  rejected 9003/8: abonent 9003 had account 9003, and now it has account 9002
+  is rejected 9003: and now it is nobody's alone
 has merged an account whose fields are set
   run warning-threshold amount=-77
   rows contract_number / A15 / 00123
   then update abonents set account_id = 9002 where id = 9003
-  rejected 9003: abonent 9003 had account 9003, and now it has account 9002, whose fields this would set
-  accepted 9001
+  is rejected 9003: abonent 9003 had account 9003, and now it has account 9002, whose fields this would set
+  is accepted 9001
+has set fields, one of them as wanted
+  database
+  run warning-threshold
+  rows contract_number;amount / 00123;-77 / A15;-77 / 123;-77
+  then update admin_accounts set limit_warning = -50000000000 where id = 9003
+  then update admin_accounts set limit_warning = -770000000000 where id = 9002
+  is accepted 9001
+  is accepted 9003
+  is accepted 9002
+  overwritten 1, 0
+# run balances
+  rows contract_number;amount / A15;100 / 123;70
+has given the number to another
+  rows contract_number;amount / 00123;129.22 / 77/2;1
+  then update abonents set contract_number = '00123-old' where id = 9001
+  then update abonents set contract_number = '00123' where id = 9003
+  is rejected 9001/8: given to another subscriber since: contract number 00123 was abonent 9001 when the list was
+      made, and now it is abonent 9003
+  is accepted 9010/8
+has moved the number of a row by its id
+  rows abonent_id;amount / 9001;129.22
+  then update abonents set contract_number = '00123-old' where id = 9001
+  then update abonents set contract_number = '00123' where id = 9003
+  is accepted 9001/8
+has moved the number after the call
+  database
+  rows contract_number;amount / 00123;129.22 / A15;1
+  is accepted 9001/8
+  is accepted 9003/8
+  then update abonents set contract_number = '00123-old' where id = 9001
+  then update abonents set contract_number = '00123' where id = 9003
+  verify 00123: given to another subscriber since: contract number 00123 was abonent 9001 when the list was made
+  verify A15
+has paid
+  then operation 900001;9003;2;50
+  is rejected 9003/8: changed since the list was made: 50.00 came to the account, and this row would set its balance
+      over it: operation 900001 of 50.00, 2026-02-03. Enter the row again to have it compared anew
+  is accepted 9002/8
+  again
+  is accepted 9003/8
+  is skipped 9002/8
+has paid to the account for another
+  database
+  rows contract_number;amount / 00123;100
+  then operation 900001;9008;2;50
+  is rejected 9001/8: operation 900001 of 50.00
+has paid where type 8 adds
+  adds
+  then operation 900001;9003;2;50
+  is accepted 9003/8
+  is accepted 9002/8
+has paid after the last look, just before the call
+  database
+  rows contract_number;amount / A15;100
+  late operation 900001;9003;2;50
+  is accepted 9003/8
+  verify A15: overwritten: 50.00 came to the account after the list was made and before this row set its balance:
+      operation 900001 of 50.00, 2026-02-03
+has paid between the list of an undo and its calls
+  database
+  is accepted 9003/8
+  is accepted 9002/8
+  undo way=opposite
+  then update admin_accounts set debit = debit + 500000000000 where id = 9003
+  is rejected run/1: changed since the plan: the balance was 100.00, and now it is 150.00
+  is accepted run/2
+has reversed an operation between the list of an undo and its calls
+  database
+  is accepted 9003/8
+  is accepted 9002/8
+  undo way=storno; storno_call=storno
+  then update finance_operations set storno = 1 where abonent_id = 9003
+  is skipped run/1
+  is accepted run/2
+has merged the account of a number
+  rows contract_number;amount / A15;100
+  then update abonents set account_id = 9002 where id = 9003
+  is rejected 9003/8: abonent 9003 had account 9003, and now it has account 9002
+has merged the account of an id
+  rows abonent_id;amount / 9003;100
+  then update abonents set account_id = 9002 where id = 9003
+  is rejected 9003/8: abonent 9003 had account 9003, and now it has account 9002
 """
-"""Words as above; `then` is between list and calls, and below it stands what becomes of each row."""
+"""Words as above; `then` is between list and calls, or before `verify`, `late` in the last moment before a call.
+
+    is STATE KEY: TEXT        what becomes of each row; of those of an undo by their numbers
+    verify LABEL: TEXT        what `verify` says of those that differ
+    overwritten ROWS, SUM     what the run counts of it
+    undo NAME=VALUE, again    the next run takes this one back, or has its rows once more
+"""
 
 
 @pytest.fixture
@@ -1101,117 +1077,85 @@ def things(execute: Execute) -> None:
         execute.put("users", id=key, abonent_id=9001, login=login, enabled=1)
 
 
+class ActingLate:
+    """Sends the calls of a job when something has been done in the last moment."""
+
+    def __init__(self, job: BillingJob, act: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+        self._send, self._act = job.effect.send, act
+        monkeypatch.setattr(job.effect, "send", self.send)
+
+    async def send(self, run: Run, item: Item) -> Seen:
+        self._act()
+        return await self._send(run, item)
+
+
 @pytest.mark.parametrize("scene", scenes(OTHERS).values(), ids=list(scenes(OTHERS)))
 @pytest.mark.usefixtures("things")
 async def test_what_somebody_else_does_between_list_and_calls_stands(
-    gateway: Gateway, journal: Journal, database: Database, execute: Execute, scene: Scene
+    gateway: Gateway,
+    journal: Journal,
+    database: Database,
+    execute: Execute,
+    scene: Scene,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A row that would undo it, or reach another, is not sent, and says so; an undo touches the run's own alone."""
-    said = dict(scene)
+    said = {word: texts[-1] for word, texts in scene}
     if "database" in said and not gateway.database:
         return
     if "adds" in said:
         gateway = replace(gateway, profile=Profile(type_8=Fact(TypeEight.ADDS, None, Standing.ASSUMED)))
-    name, _, given = said["run"][0].partition(" ")
-    rows = rows_of(said["rows"][0].replace(" / ", "\n") + "\n")
-    job = job_of(gateway, BUILT_IN.named(name), rows, **pairs(given))
+    name, _, given = said["run"].partition(" ")
+    rows = making.rows_of(said["rows"].replace(" / ", "\n") + "\n")
+    job: BillingJob = making.job_of(gateway, BUILT_IN.named(name), rows, **pairs(given))
+    run, theirs, then, differs = making.RUN, Tables(), list[str](), dict[str, str]()
 
-    def meanwhile() -> None:
-        for statement in said["then"]:
-            carry_out(statement, execute)
-        execute("set generator gen_finance_operations_id to 900100")
+    def act() -> None:
+        carry_out(then, execute)
+        if not theirs:
+            execute("set generator gen_finance_operations_id to 900100")
         theirs.update(whole(database))
+        then.clear()
 
-    theirs: Tables = {}
-    run = await carried_out(job, journal, meanwhile)
-    found = await states(journal, run)
-    became = {line.split(": ")[0]: (word, line) for word, lines in scene if word in set(State) for line in lines}
-    assert {key: str(state) for key, (state, _) in found.items()} == {key: word for key, (word, _) in became.items()}
-    assert all(line.partition(": ")[2] in found[key][1] for key, (_, line) in became.items())
-    taken = {key.split("/")[0] for key, (word, _) in became.items() if word == State.ACCEPTED}
-    made = changes(theirs, whole(database))
-    assert {str(row["ABONENT_ID"]) for row in new_rows(made, "FINANCE_OPERATIONS")} <= taken
-    if "again" in said:
-        again = await carried_out(job_of(gateway, BUILT_IN.named(name), rows), journal)
-        assert [state for state, _ in (await states(journal, again)).values()].count(State.ACCEPTED) == 1
+    def report(item: Item, reading: ReadBack) -> None:
+        differs[item.label] = reading.difference or ""
+
+    def back_of(**how: str) -> UndoJob:
+        back = job.effect.undo(how)
+        assert isinstance(back, CallEffect)
+        return UndoJob(gateway, journal, EarlierItems(run, journal), back)
+
+    for word, lines in scene:
+        told = [line.partition(": ")[::2] for line in lines]
+        if word in {"then", "late"}:
+            then += lines
+        if word == "late":
+            ActingLate(job, act, monkeypatch)
+        elif word == "undo":
+            job = back_of(**pairs(lines[0]))
+        elif word == "again":
+            job = making.job_of(gateway, BUILT_IN.named(name), rows)
+        elif word == "is":
+            earlier = f"{run.name}/"
+            run = await carried_out(job, journal, (lambda: None) if "late" in said else act)
+            became = await states(journal, run)
+            found = {f"{state} {key.replace(earlier, 'run/')}": text for key, (state, text) in became.items()}
+            assert list(found) == [key for key, _ in told]
+            assert all(text in found[key] for key, text in told)
+            taken = {key.split()[1].split("/")[0] for key in found if key.startswith(State.ACCEPTED)}
+            made = new_rows(changes(theirs, whole(database)), "FINANCE_OPERATIONS")
+            assert isinstance(job, UndoJob) or {str(row["ABONENT_ID"]) for row in made} <= taken
+        elif word == "verify":
+            act()
+            await verify(run, job, journal, report)
+            assert list(differs) == [label for label, _ in told]
+            assert all(text in differs[label] for label, text in told)
+        elif word == "overwritten":
+            counted = await overwritten(run, journal)
+            assert lines == [f"{counted.rows}, {counted.amount}"]
+    if {"undo", "again"} & said.keys():
         return
-    how = OPPOSITE if name in {"balances", "payment"} else {}
-    await carried_out(back_of(gateway, job, journal, run, **how), journal)
+    await carried_out(back_of(**({"balances": OPPOSITE, "payment": OPPOSITE}.get(name, {}))), journal)
     left = changes(theirs, whole(database))
     # What their hands have made, or have deleted, is as they left it.
     assert not any({90001, 900001} & rows.keys() for rows in left.values())
-
-
-async def test_an_operation_that_somebody_else_has_reversed_by_now_is_not_counted_as_taken_back(
-    both: Gateway, journal: Journal, execute: Execute
-) -> None:
-    job = job_of(both, "balances", rows_of("contract_number;amount\n00123;50\nA15;60\n"))
-    run = await carried_out(job, journal)
-    first = (await journal.items(run, {State.ACCEPTED}))[0]
-    back = back_of(both, job, journal, run, way="storno", storno_call="storno")
-    undo = await carried_out(
-        back, journal, lambda: execute("update finance_operations set storno = 1 where op_id = ?", first.answer)
-    )
-    assert [state for state, _ in (await states(journal, undo)).values()] == [State.SKIPPED, State.ACCEPTED]
-
-
-async def test_verify_says_that_a_number_is_another_subscribers(
-    both: Gateway, journal: Journal, execute: Execute
-) -> None:
-    job = job_of(both, "balances", rows_of("contract_number;amount\n00123;129.22\nA15;1\n"))
-    run = await carried_out(job, journal)
-    for statement in NUMBER_MOVES:
-        execute(statement)
-    found = await differences(job, journal, run)
-    assert set(found) == {"00123", "A15"}
-    assert "contract number 00123 was abonent 9001 when the list was made" in found["00123"]
-
-
-async def test_an_undo_sets_no_balance_back_over_a_payment_that_has_come_since_its_list(
-    both: Gateway, journal: Journal, execute: Execute
-) -> None:
-    job = job_of(both, "balances", rows_of("contract_number;amount\nA15;100\n123;70\n"))
-    run = await carried_out(job, journal)
-    paid = f"update admin_accounts set debit = debit + {50 * SCALE} where id = 9003"  # noqa: S608 - numbers of ours
-    undo = await carried_out(back_of(both, job, journal, run, **OPPOSITE), journal, lambda: execute(paid))
-    assert await states(journal, undo) == {
-        f"{run.name}/1": (State.REJECTED, "changed since the plan: the balance was 100.00, and now it is 150.00"),
-        f"{run.name}/2": DONE,
-    }
-
-
-async def test_a_payment_that_was_overwritten_all_the_same_is_said_by_verify(
-    both: Gateway, journal: Journal, execute: Execute, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Somebody pays after the last look, just before the call leaves."""
-    job = job_of(both, "balances", rows_of("contract_number;amount\nA15;100\n"))
-    send = job.effect.send
-
-    async def late(run: Run, item: Item) -> Seen:
-        carry_out(PAID, execute)
-        return await send(run, item)
-
-    monkeypatch.setattr(job.effect, "send", late)
-    execute("set generator gen_finance_operations_id to 900100")
-    run = await carried_out(job, journal)
-    assert [state for state, _ in (await states(journal, run)).values()] == [State.ACCEPTED]
-    assert await differences(job, journal, run) == {
-        "A15": "overwritten: 50.00 came to the account after the list was made and before this row set its balance: "
-        "operation 900001 of 50.00, 2026-02-03"
-    }
-
-
-async def test_fields_that_were_changed_meanwhile_are_counted(
-    both: Gateway, journal: Journal, execute: Execute
-) -> None:
-    rows = "contract_number;amount\n00123;-77\nA15;-77\n123;-77\n"
-    job = job_of(both, "warning-threshold", rows_of(rows))
-
-    def meanwhile() -> None:
-        execute("update admin_accounts set limit_warning = ? where id = 9003", -5 * SCALE)
-        # As wanted already: nothing of theirs is overwritten.
-        execute("update admin_accounts set limit_warning = ? where id = 9002", -77 * SCALE)
-
-    run = await carried_out(job, journal, meanwhile)
-    found = await overwritten(run, journal)
-    assert (found.rows, found.amount) == (1, Decimal(0))

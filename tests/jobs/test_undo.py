@@ -1,5 +1,6 @@
 """Runs that take runs back through the journal, whatever the kind, however long the chain, on shared accounts too."""
 
+import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -24,8 +25,8 @@ from billing.profile import UNKNOWN, Fact, TypeEight
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, NewItem, NewRun, Run
 from checkpoints.states import State
-from checkpoints.tally import ExtraSubscriber, ImportTally, Subtotal, TallyGroup, TallyKind
-from engine.errors import InputRefused, LookUpFailed
+from checkpoints.tally import ExtraSubscriber, ImportTally, Subtotal, TallyGroup
+from engine.errors import InputRefused
 from engine.job import Job
 from engine.pipeline.intake import Repeat
 from jobs import tally as tallies
@@ -196,8 +197,6 @@ PAGES: Sequence[tuple[str, Mapping[str, str], Mapping[str, str]]] = (
 
 
 class CountingReader(DirectReader):
-    """A reader that counts its selects."""
-
     def __init__(self, dsn: Dsn, counted: list[str]) -> None:
         super().__init__(attach(dsn), dsn.encoding)
         self._counted = counted
@@ -209,7 +208,6 @@ class CountingReader(DirectReader):
 
 @pytest.fixture
 def selects() -> list[str]:
-    """The selects so far."""
     return []
 
 
@@ -412,8 +410,6 @@ ROWS = {9001: Decimal(10), 9008: Decimal("5.25"), 9002: Decimal(-3)}
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A billing with the rows of a run in it."""
-
     gateway: Gateway
     journal: Journal
     folder: Path
@@ -425,7 +421,6 @@ class Setting:
         return result, [str(one) for one in found]
 
     async def enters(self, rows: dict[int, Decimal], **given: str) -> None:
-        """Another run with these rows."""
         file = rows_of(as_file(rows))
         await done(self.gateway, self.journal, "balances", file, given, enter=Repeat.AGAIN)
 
@@ -450,20 +445,16 @@ async def test_where_the_last_entry_counts_the_others_of_its_account_are_missing
     result, told = await entered.compared()
     assert told == ["account 9001 (lines 2, 3): 15.25 expected, the balance is 5.25"]
     assert result == Balances(accounts=2, expected=Decimal("12.25"), found=Decimal("2.25"), different=1)
-
-
-@pytest.mark.parametrize("type_8", ["adds"])
-async def test_where_entries_add_up_the_balance_before_them_counts_as_well(entered: Setting) -> None:
-    assert await entered.compared() == (Balances(accounts=2, expected=Decimal("112.25"), found=Decimal("112.25")), [])
-
-
-async def test_an_account_with_a_later_operation_is_counted_apart(entered: Setting) -> None:
+    # An account with a later operation is counted apart.
     await entered.enters({9008: Decimal(1)}, op_type="1")
     assert await entered.compared() == (Balances(accounts=1, expected=Decimal(-3), found=Decimal(-3), moved=1), [])
 
 
 @pytest.mark.parametrize("type_8", ["adds"])
-async def test_of_a_run_that_was_taken_back_and_of_its_undo_nothing_is_expected(entered: Setting) -> None:
+async def test_where_entries_add_up_the_balance_before_counts_and_nothing_of_what_was_taken_back(
+    entered: Setting,
+) -> None:
+    assert await entered.compared() == (Balances(accounts=2, expected=Decimal("112.25"), found=Decimal("112.25")), [])
     undo = await undone(entered.gateway, entered.journal, entered.run, way="opposite", type_8="adds")
     for run in (entered.run, undo):
         assert await replace(entered, run=run).compared() == (Balances(), [])
@@ -471,7 +462,53 @@ async def test_of_a_run_that_was_taken_back_and_of_its_undo_nothing_is_expected(
 
 FOLDER, OTHER = 9200, 9300
 IMPORT = NewRun("import", {}, "http://billing", "subscribers.csv")
-REFUSED = State.REJECTED
+TALLIES: Final = """
+equal totals are counted by each kind
+  there 9201 00123 balance=10 / 9202 15J34 balance=-3 tariff=3
+  file 00123 balance=10.00 / 15J34 balance=-3.00 tariff=3
+  0 different
+  folder 9200 Улица: 2 7, there 2 7
+  tariff 2 Тариф 2: 1 10, there 1 10
+  tariff 3 Тариф 3: 1 -3, there 1 -3
+  operator 3 Старый оператор: 2 7, there 2 7
+what is missing, and what is too much, stands first: the sums show it, and each tariff
+  there 9201 1 balance=10 / 9202 2 tariff=5 / 9203 2 tariff=5
+  file 1 balance=10.00 / 2 tariff=5 / 3 balance=4.50 state=rejected
+  4 different
+  folder 9200 Улица: 3 14.5, there 3 10, not entered 1 4.5
+  tariff 2 Тариф 2: 2 14.5, there 1 10, not entered 1 4.5
+  tariff 5 Тариф 5: 1 0, there 2 0
+another tariff or folder is a difference on both sides
+  there 9201 1 tariff=3 / 9202 2 folder=9300 / 9203 3 folder=9300
+  file 1 / 2 / 3 folder=9300
+  4 different
+  folder 9300 Площадь: 1 0, there 2 0
+  folder 9200 Улица: 2 0, there 1 0
+  tariff 2 Тариф 2: 3 0, there 2 0
+  tariff 3 Тариф 3: 0 0, there 1 0
+a balance that was left as it was is not entered
+  there 9201 1 balance=3
+  file 1 balance=10.00 left=yes
+  3 different
+  folder 9200 Улица: 1 10, there 1 3, not entered 0 10
+  tariff 2 Тариф 2: 1 10, there 1 3, not entered 0 10
+what rows do not say is not compared
+  there 9201 1 balance=500 / 9202 2 tariff=3
+  file 1 tariff= operator= / 2 tariff=3 operator=
+  0 different
+  folder 9200 Улица: 2 0, there 2 0
+  tariff: 1 0, there 1 0
+  tariff 3 Тариф 3: 1 0, there 1 0
+who has no folder in the file is found in any
+  there 9201 1 balance=5 / 9202 2 folder=9300 / 9203 3
+  file 1 folder= balance=5.00 / 2 folder= / 3 / 4 folder=
+  3 different
+  folder: 3 5, there 2 5
+"""
+"""Subscribers of the billing by their ids, and rows of a file; the first groups, those that differ before others.
+
+A group has subscribers and their balances, by the file and in the billing.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -483,10 +520,10 @@ class Row:
     tariff: str = "2"
     operator: str = "3"
     balance: str = ""
-    state: State = State.ACCEPTED
+    state: str = State.ACCEPTED
     entry: str = "1"
-    left: bool = False
-    """Whether another balance is there, and was left."""
+    left: str = ""
+    """Says something where another balance is there, and was left."""
 
     def items(self) -> list[NewItem]:
         groups = {"folder": self.folder, "tariff": self.tariff, "operator": self.operator, "balance": self.balance}
@@ -496,9 +533,8 @@ class Row:
     def _item(self, step: Step, groups: dict[str, str]) -> NewItem:
         payload = encode_payload(Payload("Abonents", (), step=step, groups=groups))
         why = f"{DIFFERENT}: the balance" if self.left and step is Step.BALANCE else None
-        return NewItem(
-            row_key((self.number, step, "")), self.number, f"contract:{self.number}", payload, skip_reason=why
-        )
+        key = row_key((self.number, step, ""))
+        return NewItem(key, self.number, f"contract:{self.number}", payload, skip_reason=why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -510,7 +546,6 @@ class TallySetting:
     execute: Execute
 
     def has(self, key: int, number: str, *, balance: int = 0, tariff: int = 2, folder: int = FOLDER) -> None:
-        """Put a subscriber into the billing."""
         self.execute.put("admin_accounts", id=key, ostatok=balance * SCALE)
         names = "id parent_id name contract_number account_id tarif_id operator_id"
         self.execute.rows("abonents", names, (key, folder, "Иванов", number, key, tariff, 3))
@@ -523,8 +558,8 @@ class TallySetting:
         await self.journal.approve(run)
         frozen = await self.journal.items(run, {State.PENDING})
         await self.journal.claim(run, [item.item_id for item in frozen])
-        became = {"Улица": (State.ACCEPTED if folder else REFUSED, folder)}
-        became |= {row.number: (row.state, row.entry) for row in rows}
+        became = {"Улица": (State.ACCEPTED if folder else State.REJECTED, folder)}
+        became |= {row.number: (State(row.state), row.entry) for row in rows}
         changes = [Change(item.item_id, *became[item.label]) for item in frozen]
         await self.journal.record(run, changes)
         return run
@@ -534,62 +569,37 @@ class TallySetting:
 
 
 @pytest.fixture
-async def setting(
-    client: BillingClient, database: Database, execute: Execute, tmp_path: Path
-) -> AsyncIterator[TallySetting]:
+async def setting(both: Gateway, execute: Execute, journal: Journal) -> TallySetting:
     for key, name in {FOLDER: "Улица", OTHER: "Площадь"}.items():
         execute.put("abonents", id=key, is_folder=1, name=name)
-    async with open_journal(tmp_path / "journal") as journal:
-        yield TallySetting(Gateway(client, database), journal, execute)
+    return TallySetting(both, journal, execute)
 
 
 def of(subscribers: int, balance: str = "0") -> Subtotal:
     return Subtotal(subscribers, Decimal(balance))
 
 
-async def test_equal_totals_are_counted_by_each_kind(setting: TallySetting) -> None:
-    setting.has(9201, "00123", balance=10)
-    setting.has(9202, "15J34", balance=-3, tariff=3)
-    tally = await setting.tally(Row("00123", balance="10.00"), Row("15J34", balance="-3.00", tariff="3"))
-    assert tally.different == tally.extra == 0
-    both, ten, less = of(2, "7"), of(1, "10"), of(1, "-3")
-    assert tally.groups == (
-        TallyGroup(TallyKind.FOLDER, "9200", "Улица", both, both),
-        TallyGroup(TallyKind.TARIFF, "2", "Тариф 2", ten, ten),
-        TallyGroup(TallyKind.TARIFF, "3", "Тариф 3", less, less),
-        TallyGroup(TallyKind.OPERATOR, "3", tally.of(TallyKind.OPERATOR)[0].name, both, both),
-    )
+def group_line(one: TallyGroup) -> str:
+    line = f"{one.kind} {one.key} {one.name}".rstrip()
+    sums = {"": one.file, "there ": one.billing, "not entered ": one.not_entered, "moved ": one.moved}
+    shown = {name: one for name, one in sums.items() if one != of(0) or name in {"", "there "}}
+    said = [f"{name}{one.rows} {one.amount.normalize():f}" for name, one in shown.items()]
+    return f"{line}: {', '.join(said)}"
 
 
-async def test_what_is_missing_and_what_is_too_much_stands_first(setting: TallySetting) -> None:
-    setting.has(9201, "1", balance=10)
-    setting.has(9202, "2", tariff=5)
-    setting.has(9203, "2", tariff=5)
-    rows = (Row("1", balance="10.00"), Row("2", tariff="5"), Row("3", balance="4.50", state=REFUSED))
-    tally = await setting.tally(*rows)
-    folder, none_of_three, twice, _ = tally.groups
-    assert (folder.file, folder.billing, folder.not_entered) == (of(3, "14.50"), of(3, "10"), of(1, "4.50"))
-    # As many as the file has, and not the same ones: the sum shows it, and each tariff.
-    assert folder.is_different
-    assert (none_of_three.key, none_of_three.difference) == ("2", of(-1, "-4.50"))
-    assert (twice.key, twice.difference) == ("5", of(1))
-    assert tally.different == 4
+@pytest.mark.parametrize("scene", re.split(r"\n(?=\S)", TALLIES.strip()))
+async def test_subscribers_are_counted_by_each_kind(setting: TallySetting, scene: str) -> None:
+    def said(line: str) -> Iterator[tuple[list[str], dict[str, str]]]:
+        for words in (one.split() for one in line.split(" ", 1)[1].split(" / ")):
+            named = [word for word in words if "=" in word]
+            yield [word for word in words if "=" not in word], dict(word.split("=") for word in named)
 
-
-async def test_another_tariff_or_folder_is_a_difference_on_both_sides(setting: TallySetting) -> None:
-    setting.has(9201, "1", tariff=3)
-    setting.has(9202, "2", folder=OTHER)
-    setting.has(9203, "3", folder=OTHER)
-    tally = await setting.tally(Row("1"), Row("2"), Row("3", folder=str(OTHER)))
-    gaps = {(one.kind, one.key): one.difference.rows for one in tally.groups}
-    assert gaps == {
-        (TallyKind.FOLDER, "9200"): -1,
-        (TallyKind.FOLDER, "9300"): 1,
-        (TallyKind.TARIFF, "2"): -1,
-        (TallyKind.TARIFF, "3"): 1,
-        (TallyKind.OPERATOR, "3"): 0,
-    }
-    assert tally.different == 4
+    _, there, file, different, *groups = scene.split("\n  ")
+    for (key, number), more in said(there):
+        setting.has(int(key), number, **{name: int(value) for name, value in more.items()})
+    tally = await setting.tally(*(Row(number, **more) for (number,), more in said(file)))
+    assert [group_line(one) for one in tally.groups][: len(groups)] == groups
+    assert (f"{tally.different} different", tally.extra) == (different, 0)
 
 
 async def test_who_is_in_the_folder_and_not_in_the_file_is_named_and_no_difference(
@@ -608,13 +618,6 @@ async def test_who_is_in_the_folder_and_not_in_the_file_is_named_and_no_differen
     assert tally.groups[0].extra == of(4, str(9202 + 9203 + 9204 + 9205))
 
 
-async def test_a_balance_that_was_left_as_it_was_is_not_entered(setting: TallySetting) -> None:
-    setting.has(9201, "1", balance=3)
-    tally = await setting.tally(Row("1", balance="10.00", left=True))
-    folder = tally.groups[0]
-    assert (folder.difference, folder.not_entered) == (of(0, "-7"), of(0, "10"))
-
-
 async def test_balances_that_later_operations_have_moved_are_no_difference(setting: TallySetting) -> None:
     setting.has(9201, "1", balance=7)
     setting.has(9202, "2", balance=7)
@@ -631,44 +634,12 @@ async def test_balances_that_later_operations_have_moved_are_no_difference(setti
     assert (moved.different, moved.groups[0].moved) == (0, of(1, "-3"))
 
 
-async def test_what_rows_do_not_say_is_not_compared(setting: TallySetting) -> None:
-    setting.has(9201, "1", balance=500)
-    setting.has(9202, "2", tariff=3)
-    tally = await setting.tally(Row("1", tariff="", operator=""), Row("2", tariff="3", operator=""))
-    assert tally.different == 0
-    assert [(one.kind, one.key, one.billing) for one in tally.groups] == [
-        (TallyKind.FOLDER, "9200", of(2)),
-        (TallyKind.TARIFF, "", of(1)),
-        (TallyKind.TARIFF, "3", of(1)),
-    ]
-
-
-async def test_who_has_no_folder_in_the_file_is_found_in_any(setting: TallySetting) -> None:
-    setting.has(9201, "1", balance=5)
-    setting.has(9202, "2", folder=OTHER)
-    setting.has(9203, "3")
-    tally = await setting.tally(
-        Row("1", folder="", balance="5.00"), Row("2", folder=""), Row("3"), Row("4", folder="")
-    )
-    assert [(one.kind, one.key, one.file, one.billing) for one in tally.groups[:2]] == [
-        (TallyKind.FOLDER, "", of(3, "5"), of(2, "5")),
-        (TallyKind.FOLDER, "9200", of(1), of(1)),
-    ]
-    assert tally.extra == 0
-
-
 async def test_a_folder_that_was_never_made_has_nobody(setting: TallySetting) -> None:
     setting.execute("update abonents set name = 'Переулок' where id = ?", FOLDER)
-    tally = await setting.tally(Row("1", state=REFUSED), folder="")
+    tally = await setting.tally(Row("1", state=State.REJECTED), folder="")
     folder = tally.groups[0]
     assert (folder.key, folder.name, folder.file, folder.billing) == ("Улица", "", of(1), of(0))
     assert folder.is_different
-
-
-async def test_it_needs_a_database(setting: TallySetting, client: BillingClient) -> None:
-    run = await setting.imported(Row("1"))
-    with pytest.raises(LookUpFailed, match="needs the billing's database"):
-        await tally_of(run, Gateway(client), setting.journal)
 
 
 PAGE = 1000

@@ -41,7 +41,6 @@ _COLUMNS: Final = (
 
 
 def whole(database: Database) -> Tables:
-    """All rows of all tables but those that are left out."""
     tables: dict[str, list[str]] = {}
     for table, column in database.query(_COLUMNS):
         if table not in _LEFT_OUT:

@@ -54,7 +54,7 @@ def test_what_goes_through_a_table_of_jobs_goes_through_this_one(job: JobSpec) -
         WRITES: TRIALS,
         READS: test_answer_files.CASES,
         KEEPS_SECRETS: test_passwords.CASES,
-        ANSWERS: {kind.name for kind, *_ in test_readings.CASES},
+        ANSWERS: {name for name, *_ in test_readings.CASES},
         THERE_AND_BACK: {way.kind.name for way in test_there_and_back.WAYS.values()},
     }
     proofs = proofs_of(job)

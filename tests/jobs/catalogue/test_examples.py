@@ -49,8 +49,6 @@ NEEDED = {"import": ("contract_number", "name")}
 
 
 class Noting(BillingClient):
-    """A client that notes its calls, as text."""
-
     def __init__(self, url: str) -> None:
         super().__init__(ClientSettings(url), patience=Patience(attempts=1))
         self.sent: list[str] = []
@@ -106,7 +104,6 @@ def pattern(text: str) -> str:
 
 
 def example_of(kind: JobSpec, gateway: Gateway) -> BillingJob:
-    """The job as its example has it, over a file in the working folder where it names one."""
     typed = read(kind.example)
     order = parse_order(
         typed.job,
@@ -129,8 +126,6 @@ def write(path: Path, rows: list[list[str]]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A command line of an example, as the program reads it."""
-
     job: str
     file: str | None
     settings: list[str]

@@ -19,8 +19,7 @@ from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, encode_payload
 from jobs.access.vault import Vault
 from jobs.catalogue.built_in import READINGS, a_phone, an_address
-from jobs.catalogue.catalogue import JOBS
-from jobs.effects.answer_cells import Flat, decode_answer, encode_answer, flat
+from jobs.effects.answer_cells import decode_answer, encode_answer, flat
 from jobs.effects.effect import Irreversible
 from jobs.rows.input import Input
 from jobs.spec.chain import parse
@@ -32,48 +31,14 @@ from tests.jobs.conftest import Execute
 from tests.jobs.making import RUN, effect_of, job_of, planned, prepared, rows_of
 from tests.jobs.whole_database import changes, whole
 
-ADMINISTRATOR = {
-    "id": 33,
-    "username": "migration",
-    "name": "Миграция",
-    "email": "migration@example.org",
-    "is_active": 1,
-}
-AT_THAT_ADDRESS = {
-    "id": 4084,
-    "login": "user4084",
-    "abonent__name": "Иванов Александр Александрович",
-    "abonent__contract_number": "Д94/2018",
-}
-WITH_THAT_NUMBER = {
-    "id": 1111,
-    "name": "Иванов Александр Александрович",
-    "contract_number": "test",
-    "sms": "+71234567899",
-}
-
-CASES: tuple[tuple[JobSpec, dict[str, str], object], ...] = (
-    (JOBS["administrators"], {}, ADMINISTRATOR),
-    (JOBS["at-ip"], {"ip": "127.1.2.3"}, AT_THAT_ADDRESS),
-    (JOBS["by-sms"], {"sms": "8 123 456-78-99"}, WITH_THAT_NUMBER),
-    (JOBS["blocked"], {"user_id": "4084"}, {"login": "user4084", "ip": "127.1.2.3"}),
-    (
-        JOBS["session-account"],
-        {"suid": "12345"},
-        {
-            "id": 4084,
-            "login": "user4084",
-            "ip": "127.1.2.3",
-            "abonent_id": 94,
-            "abonent__name": "Иванов Александр Александрович",
-            "abonent__contract_number": "Д94/2018",
-        },
-    ),
-    (
-        JOBS["services-on-offer"],
-        {"abonent_id": "94"},
-        {"service": "offered", "pk": 127, "name": "Услуга 127", "summa": "450.00"},
-    ),
+PERSON = {"abonent__name": "Иванов Александр Александрович", "abonent__contract_number": "Д94/2018"}
+CASES: tuple[tuple[str, dict[str, str], object], ...] = (
+    ("administrators", {}, {"id": 33, "username": "migration", "email": "migration@example.org", "is_active": 1}),
+    ("at-ip", {"ip": "127.1.2.3"}, {"id": 4084, "login": "user4084", **PERSON}),
+    ("by-sms", {"sms": "8 123 456-78-99"}, {"id": 1111, "contract_number": "test", "sms": "+71234567899"}),
+    ("blocked", {"user_id": "4084"}, {"login": "user4084", "ip": "127.1.2.3"}),
+    ("session-account", {"suid": "12345"}, {"id": 4084, "ip": "127.1.2.3", "abonent_id": 94, **PERSON}),
+    ("services-on-offer", {"abonent_id": "94"}, {"service": "offered", "pk": 127, "summa": "450.00"}),
 )
 
 
@@ -84,15 +49,15 @@ def with_session(client: BillingClient, database: Database, execute: Execute, tm
 
 
 def test_each_has_its_case_and_none_of_them_writes() -> None:
-    assert {kind.name for kind, _, _ in CASES} == {kind.name for kind in READINGS}
+    assert {name for name, _, _ in CASES} == {kind.name for kind in READINGS}
     assert not any(kind.writes for kind in READINGS)
 
 
-@pytest.mark.parametrize(("kind", "given", "object_"), CASES, ids=lambda one: getattr(one, "name", ""))
+@pytest.mark.parametrize(("name", "given", "object_"), CASES, ids=[name for name, _, _ in CASES])
 async def test_a_job_that_reads(
-    with_session: Gateway, database: Database, kind: JobSpec, given: dict[str, str], object_: dict[str, object]
+    with_session: Gateway, database: Database, name: str, given: dict[str, str], object_: dict[str, object]
 ) -> None:
-    job = job_of(with_session, kind, Input(), **given)
+    job = job_of(with_session, name, Input(), **given)
     (item,) = await planned(job)
     before = whole(database)
     evidence = await job.effect.send(RUN, item)
@@ -116,15 +81,8 @@ def test_a_number_is_read_however_people_write_it() -> None:
 
 
 async def test_who_is_blocked_comes_out_of_the_database(with_session: Gateway, execute: Execute) -> None:
-    accounts = {
-        1: (-101, -100),
-        2: (-100, -100),
-        3: (50, None),
-        4: (-1, None),
-        5: (50, 0),
-        6: (50, 0),
-        7: (-500, -100),
-    }
+    holds = ((-101, -100), (-100, -100), (50, None), (-1, None), (50, 0), (50, 0), (-500, -100))
+    accounts = dict(enumerate(holds, 1))
     blocks = {5: None, 6: "2019-06-03"}
     for abonent, (balance, limit) in accounts.items():
         key = 9200 + abonent
@@ -148,9 +106,6 @@ async def test_who_is_blocked_comes_out_of_the_database(with_session: Gateway, e
     ]
 
 
-LOGIN_OF = ('objects.get {"id": {id}}',)
-
-
 def reading(*chain: str, model: str = "Users", fields: tuple[str, ...] = (), secret: str = "") -> JobSpec:
     template = parse(model, chain, fields)
     parameters = tuple(Parameter(name, "", columns=(), secret=name == secret) for name in template.names)
@@ -164,69 +119,50 @@ def accounts(execute: Execute) -> None:
     execute.put("cabinet_sessions", id=90001, suid="12345", user_id=90001, created="2026-05-01")
 
 
-async def asked(gateway: Gateway, kind: JobSpec, rows: Input) -> list[Seen]:
-    job = job_of(gateway, kind, rows)
-    return [await job.effect.send(RUN, item) for item in await planned(job)]
-
-
-def told(evidence: Seen) -> object:
+def told(evidence: Seen) -> Any:
     assert isinstance(evidence, Accepted), evidence
     assert evidence.answer is not None
     return json.loads(evidence.answer)
 
 
-@pytest.mark.parametrize(
-    ("chain", "reads"),
-    [
-        (('objects.get {"id": {id}}',), True),
-        (("objects.filter",), True),
-        (('get_user_by_suid {"suid": "{suid}"}',), True),
-        (('web_cabinet.get_usluga_list {"suid": "{suid}"}',), True),
-        (('web_cabinet.reset_password {"login": "a"}',), False),
-        (('objects.get {"id": {id}}', "get_or_create_dynamic_session"), False),
-        (('objects.get {"id": {id}}', "delete"), False),
-        (('objects.create {"a": 1}',), False),
-        (("objects.get_or_create",), False),
-    ],
-)
-def test_what_only_reads_is_known_and_nothing_else_is_taken_for_it(chain: tuple[str, ...], reads: bool) -> None:
-    assert (kind_of(parse("Users", chain)) is ChainKind.READS) is reads
+def test_what_only_reads_is_known_and_nothing_else_is_taken_for_it() -> None:
+    by_suid = (f'{method} {{"suid": "{{suid}}"}}' for method in ("get_user_by_suid", "web_cabinet.get_usluga_list"))
+    for reading_ in ('objects.get {"id": {id}}', "objects.filter", *by_suid):
+        assert kind_of(parse("Users", (reading_,))) is ChainKind.READS
+    for chain in (
+        ('web_cabinet.reset_password {"login": "a"}',),
+        ('objects.get {"id": {id}}', "get_or_create_dynamic_session"),
+        ('objects.get {"id": {id}}', "delete"),
+        ('objects.create {"a": 1}',),
+        ("objects.get_or_create",),
+    ):
+        assert kind_of(parse("Users", chain)) is not ChainKind.READS
 
 
 @pytest.mark.usefixtures("accounts")
-async def test_one_object_or_none(gateway: Gateway) -> None:
-    kind = reading(*LOGIN_OF, fields=("login", "abonent__name"))
-    found, none = await asked(gateway, kind, rows_of("id\n90001\n77777777\n"))
+async def test_one_object_or_several_or_none_and_nothing_of_it_changes_anything(
+    gateway: Gateway, database: Database
+) -> None:
+    before = whole(database)
+    one = reading('objects.get {"id": {id}}', fields=("login", "abonent__name"))
+    job = job_of(gateway, one, rows_of("id\n90001\n77777777\n"))
+    items = await planned(job)
+    found, none = [await job.effect.send(RUN, item) for item in items]
     assert told(found) == [{"login": "ivanov", "abonent__name": "Иванов"}]
     assert none == RowRefused("Users matching query does not exist.", recognised=True)
-
-
-@pytest.mark.usefixtures("accounts")
-async def test_several_objects_or_none(gateway: Gateway) -> None:
-    kind = reading('objects.filter {"ip": "{ip}"}', fields=("id", "login"))
-    found, none = await asked(gateway, kind, rows_of("ip\n10.0.0.10\n10.99.99.99\n"))
-    ids = [one["id"] for one in told(found) if one["id"] > 90000]  # type: ignore[attr-defined]
-    assert ids == [90001, 90002]
-    assert told(none) == []
-
-
-@pytest.mark.usefixtures("accounts")
-async def test_nothing_of_it_changes_anything(client: BillingClient, database: Database) -> None:
-    before = whole(database)
-    job = job_of(Gateway(client, database), reading(*LOGIN_OF), rows_of("id\n90001\n90002\n"))
-    items = await planned(job)
-    assert [await job.effect.send(RUN, item) for item in items] == [
-        await job.effect.send(RUN, item) for item in items
-    ]
-    assert changes(before, whole(database)) == {}
+    assert [await job.effect.send(RUN, item) for item in items] == [found, none]
     assert job.effect.repeatable
     assert len({item.lane for item in items}) == 2
     assert [item.amount for item in items] == [None, None]
     assert await job.effect.unfinished_work(items) is None
     assert await job.effect.look_up(RUN, items) == {item.item_id: Absent() for item in items}
     assert await job.effect.read_back(RUN, items) == {item.item_id: ReadBack(None) for item in items}
-    back = job.effect.undo({})
-    assert back == Irreversible("it changed nothing")
+    assert job.effect.undo({}) == Irreversible("it changed nothing")
+    several = reading('objects.filter {"ip": "{ip}"}', fields=("id", "login"))
+    job = job_of(gateway, several, rows_of("ip\n10.0.0.10\n10.99.99.99\n"))
+    found, none = [await job.effect.send(RUN, item) for item in await planned(job)]
+    assert [row["id"] for row in told(found) if row["id"] > 90000] == [90001, 90002]
+    assert (told(none), changes(before, whole(database))) == ([], {})
 
 
 async def test_without_its_secret_a_row_is_not_sent(client: BillingClient, tmp_path: Path) -> None:
@@ -320,9 +256,8 @@ def thing(key: int, **fields: Any) -> dict[str, Any]:
     return {"pk": key, "model": "Users", "fields": fields}
 
 
-@pytest.mark.parametrize(
-    ("result", "rows"),
-    [
+def test_a_result_becomes_rows() -> None:
+    for result, rows in (
         (None, []),
         ([], []),
         ("5", [{"result": "5"}]),
@@ -342,26 +277,15 @@ def thing(key: int, **fields: Any) -> dict[str, Any]:
         ),
         ([[{"a": 1}], [{"b": 2}, {"b": 3}]], [{"list": 1, "a": 1}, {"list": 2, "b": 2}, {"list": 2, "b": 3}]),
         ({"sum": Decimal("50.50"), "flag": True, "no": None}, [{"sum": "50.50", "flag": True, "no": None}]),
-    ],
-)
-def test_a_result_becomes_rows(result: object, rows: list[Flat]) -> None:
-    assert flat(result) == rows
-    assert decode_answer(encode_answer(flat(result))) == rows
+    ):
+        assert flat(result) == rows
+        assert decode_answer(encode_answer(flat(result))) == rows
 
 
 def test_secrets_become_dots_by_their_names() -> None:
     found = thing(5, psw="abc", psw_hash="def", suid=123456, user=thing(6, password="x", psw=""), hash_key=None)
-    assert flat(found) == [
-        {
-            "psw": "•••",
-            "psw_hash": "•••",
-            "suid": "•••",
-            "user__password": "•••",
-            "user__psw": "",
-            "hash_key": None,
-            "pk": 5,
-        }
-    ]
+    hidden = dict.fromkeys(("psw", "psw_hash", "suid", "user__password"), "•••")
+    assert flat(found) == [hidden | {"user__psw": "", "hash_key": None, "pk": 5}]
 
 
 @pytest.mark.parametrize("answer", [None, "", "90001", '{"ip": "10.0.0.1"}', "[1, 2]", "[broken"])
@@ -369,18 +293,15 @@ def test_answers_of_other_jobs_are_none_of_these(answer: str | None) -> None:
     assert decode_answer(answer) is None
 
 
-@pytest.mark.parametrize(
-    ("result", "told"),
-    [
+def test_an_object_that_no_model_has_is_told_in_one_cell() -> None:
+    for result, told in (
         ({str(place): 1 for place in range(1001)}, "not read: an object of more than 1000 fields"),
         ({"a" * 301: 1}, "not read: a field whose name is longer than 300 characters"),
         ({"a" * 200: {"b" * 200: 1}}, "not read: a field whose name is longer than 300 characters"),
         ({"a" * 200: [{"b" * 200: 1}]}, "not read: a field whose name is longer than 300 characters"),
-    ],
-)
-def test_an_object_that_no_model_has_is_told_in_one_cell(result: dict[str, Any], told: str) -> None:
-    assert flat(result) == [{"result": told}]
-    assert flat([thing(5, **result), thing(6, id=6)]) == [{"result": told}, {"id": 6}]
+    ):
+        assert flat(result) == [{"result": told}]
+        assert flat([thing(5, **result), thing(6, id=6)]) == [{"result": told}, {"id": 6}]
 
 
 def test_a_long_name_around_many_fields_takes_no_memory() -> None:

@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from billing.api.answers import read_answer
-from billing.api.calls import Call, ChainStep, describe
+from billing.api.calls import describe
 from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.database.database import Database
 from billing.database.dsn import Dsn
@@ -25,8 +25,7 @@ from checkpoints.records import Item, NewItem
 from checkpoints.states import State
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
-from engine.job import Absent, BeforeImageMode, CannotLook, Different, Found, Job, Prepared, ReadBack
-from engine.rows import Row
+from engine.job import Absent, BeforeImageMode, CannotLook, Different, Job, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, decode_payload, encode_payload, payload_of
 from jobs.access.subscribers import SubscriberFinder
@@ -42,7 +41,6 @@ from jobs.effects.factory import effect_of as effect_made
 from jobs.effects.reverse import StornoReversal
 from jobs.effects.subscriber_steps import SubscriberSteps
 from jobs.imports.subscriber import Step
-from jobs.rows.binding import Bound
 from jobs.rows.input import Input
 from jobs.spec.chain import chain_text, parse
 from jobs.spec.entries import UNDO_OF_OPERATIONS, with_mark
@@ -50,12 +48,11 @@ from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import check_parameters
 from jobs.spec.spec import parameters_of
 from tests.checkpoints.samples import sending_item
-from tests.jobs.conftest import FOLDER, Execute
+from tests.jobs.conftest import Execute
 from tests.jobs.importing import planned as plan_steps
 from tests.jobs.importing import subscriber
 from tests.jobs.making import (
     RUN,
-    THIRD_RUN,
     UNDO_RUN,
     Undo,
     effect_of,
@@ -72,27 +69,6 @@ from tests.jobs.making import (
 from tests.jobs.whole_database import changes, whole
 
 OFFER = {"usluga": "240", "manager": "33"}
-
-
-async def test_a_comment_gives_way_to_the_new_mark(both: Gateway, database: Database, execute: Execute) -> None:
-    job = effect_of(both, "connect-service")
-    done = await sent(job, await planned(job_of(both, "connect-service", rows_of("abonent_id\n9001\n"), **OFFER)))
-    execute("update users_usluga set comment = ?, next_date = '2026-05-01' where id = ?", "я" * 255, done[0].answer)
-    undo = await undone(job, done)
-    backs = await sent(undo.effect, undo.items, UNDO_RUN)
-    again = await undone(undo.effect, backs)
-    ((_, arguments),) = payload_of(again.items[0]).steps
-    assert arguments["next_date"] == "2026-05-01 00:00:00"
-    assert arguments["comment"] == "я" * 222 + "…"
-    (anew,) = await sent(again.effect, again.items, THIRD_RUN)
-    ((comment, due),) = database.query(
-        "select comment, next_date from users_usluga where id = :id", {"id": anew.answer}
-    )
-    assert comment.endswith("я… [cm v8v8v/1]")
-    assert f"{due:%Y-%m-%d %H:%M}" == "2026-05-01 00:00"
-    # The billing has charged for it since: it is still what was connected.
-    execute("update users_usluga set next_date = '2026-06-01', enabled = 0 where id = ?", anew.answer)
-    assert await sightings(again.effect, again.items, THIRD_RUN) == [Found(anew.answer, marked=True)]
 
 
 def test_a_chain_says_whether_it_is_a_folder_and_what_tells_it_from_others(client: BillingClient) -> None:
@@ -120,21 +96,6 @@ async def test_a_new_password_is_in_the_vault_alone(gateway: Gateway, tmp_path: 
     assert await readings(steps, [item]) == [ReadBack(None)]
 
 
-async def test_services_found_by_their_comment(both: Gateway, execute: Execute) -> None:
-    names = "id abonent_id usluga_id comment deleted"
-    comment = "Автоматический по предоплате 2017-12-31"
-    for key, abonent, deleted in [(90001, 9001, 0), (90002, 9002, 0), (90003, 9003, 1)]:
-        execute.rows("users_usluga", names, (key, abonent, 126, f"{comment} ({key})", deleted))
-    done = await prepared(job_of(both, "delete-services", Input(), comment="Автоматический%предоплате%2017-12-31%"))
-    assert done.refusals == ()
-    ours = [one for one in done.items if int(one.key) > 90000]
-    assert [(one.key, one.label, one.lane, one.skip_reason) for one in ours] == [
-        ("90001", "00123", "account:9001", None),
-        ("90002", "123", "account:9002", None),
-    ]
-    assert len(done.items) > len(ours), "the billing has some of its own"
-
-
 async def test_what_an_account_was_is_kept_for_a_person(gateway: Gateway, execute: Execute) -> None:
     execute.put("users", id=90001, abonent_id=9001, login="ivanov", ip=167772170, pull=6, enabled=1)
     job = effect_of(gateway, "delete-account")
@@ -149,19 +110,6 @@ async def test_what_an_account_was_is_kept_for_a_person(gateway: Gateway, execut
     way = job.undo({})
     assert isinstance(way, Irreversible)
     assert "carbon_answer" in way.text
-
-
-async def test_a_model_that_nobody_here_knows(gateway: Gateway, database: Database) -> None:
-    effect = DeleteEffect(gateway, parse("Tarif", ('objects.get {"id": {id}}', "delete")))
-    done = await effect.plan([Bound(Row(2, (key,)), key, {"id": key}) for key in ("6", "60")])
-    assert [(one.key, one.lane) for one in done.items] == [("6", "Tarif:6")]
-    assert [one.reason for one in done.refusals] == ["there is no Tarif with id 60"]
-    assert isinstance(effect.undo({}), Irreversible)
-    item = sending_item(done.items[0])
-    before = whole(database)
-    evidence = await effect.send(RUN, item)
-    assert evidence == RowRefused("На объект ссылаются: Abonents")
-    assert changes(before, whole(database)) == {}
 
 
 async def test_what_cannot_be_told() -> None:
@@ -195,7 +143,6 @@ THREE = "abonent_id;amount\n9001;50,50\n9002;-7\n9003;0\n"
 
 
 async def entered(gateway: Gateway, *, text: str = THREE, **given: str) -> list[Item]:
-    """The operations of a run of balances."""
     job = job_of(gateway, "balances", rows_of(text), **given)
     return await sent(job, await planned(job))
 
@@ -265,80 +212,37 @@ def test_the_parameters_of_an_undo() -> None:
             check_parameters("undo", UNDO_OF_OPERATIONS, wrong)
 
 
-def threshold(gateway: Gateway, amount: str, rows: Input | None = None) -> Job:
-    if rows is None:
-        return job_of(gateway, "warning-threshold", Input(), folder=str(FOLDER), amount=amount)
-    return job_of(gateway, "warning-threshold", rows, amount=amount)
-
-
 async def test_what_chooses_the_rows_is_said_once(both: Gateway, client: BillingClient) -> None:
-    with pytest.raises(InputRefused, match="there is nothing to read rows from: give --set folder=…"):
-        _ = job_of(both, "warning-threshold", Input(), amount="1").source
-    rows = rows_of("abonent_id\n9002\n")
-    with pytest.raises(InputRefused, match=r"nothing would look at it\. Leave out --set folder=…, or the other rows"):
-        _ = job_of(both, "warning-threshold", rows, folder="89", amount="1").source
-    with pytest.raises(InputRefused, match=r"^--set folder=…"):
-        _ = job_of(both, "warning-threshold", Input(), folder="89", amount="1", abonent_id="9002").source
+    rows, elsewhere = rows_of("abonent_id\n9002\n"), Input(sql="select id as abonent_id from abonents")
+    folder, operator = {"folder": "89"}, {"from": "3", "operator": "3"}
+    chooses = r"^--set from=… chooses rows for the job's own select"
+    for name, given_rows, parameters, why in (
+        ("warning-threshold", Input(), {"amount": "1"}, "there is nothing to read rows from: give --set folder=…"),
+        ("warning-threshold", rows, folder, r"at it\. Leave out --set folder=…, or the other rows"),
+        ("warning-threshold", Input(), {**folder, "amount": "1", "abonent_id": "9002"}, r"^--set folder=…"),
+        ("warning-threshold", Input(), folder, "has no column amount"),
+        ("operator", Input(), {"operator": "3"}, "give --set from=… for the job's own select, or name a file"),
+        *(("operator", one, operator, chooses) for one in (rows, elsewhere)),
+    ):
+        with pytest.raises(InputRefused, match=why):
+            _ = job_of(both, name, given_rows, **parameters).source
     with pytest.raises(InputRefused, match="no database is set"):
-        _ = threshold(Gateway(client), "1").source
-    with pytest.raises(InputRefused, match="has no column amount"):
-        _ = job_of(both, "warning-threshold", Input(), folder="89").source
-
-
-OTHER = 5
-
-
-async def test_all_of_an_operator(both: Gateway, database: Database, execute: Execute) -> None:
-    execute.put("operators", id=OTHER, name="Третий")
-    execute("update abonents set operator_id = ? where id in (9001, 9003, 9006)", OTHER)
-    job = job_of(both, "operator", Input(), **{"from": str(OTHER), "operator": "1444"})
-    items = await planned(job)
-    # 9006 is deleted.
-    assert [one.key for one in items] == ["9001", "9003"]
-    await sent(job, items)
-    query = "select id from abonents where operator_id = 1444 and id > 9000 order by id"
-    assert [key for (key,) in database.query(query)] == [9001, 9003]
-    assert (await prepared(job_of(both, "operator", Input(), **{"from": str(OTHER), "operator": "3"}))).items == ()
-
-
-async def test_an_operator_is_named_or_rows_are_given(both: Gateway) -> None:
-    with pytest.raises(InputRefused, match="give --set from=… for the job's own select, or name a file"):
-        _ = job_of(both, "operator", Input(), operator="3").source
-    rows = rows_of("abonent_id\n2001\n")
-    for rows_elsewhere in (rows, Input(sql="select id as abonent_id from abonents")):
-        with pytest.raises(InputRefused, match=r"^--set from=… chooses rows for the job's own select"):
-            _ = job_of(both, "operator", rows_elsewhere, **{"from": "3", "operator": "3"}).source
+        _ = job_of(Gateway(client), "warning-threshold", Input(), amount="1", **folder).source
     # A select that asks for it makes it count.
     asking = Input(sql="select id as abonent_id from abonents where operator_id = :from and id < 2010")
-    assert job_of(both, "operator", asking, **{"from": "3", "operator": "1444"}).source.header == ("abonent_id",)
-
-
-async def test_a_service_without_a_manager(gateway: Gateway, execute: Execute) -> None:
-    execute.put("users_usluga", id=90001, abonent_id=9001, usluga_id=126)
-    rows = rows_of("contract_number;usluga_id;next_date\n00123;126;2020-09-13\n")
-    job = job_of(gateway, "next-charge", rows)
-    items = await planned(job)
-    assert payload_of(items[0]).steps == (
-        ("objects.get", {"abonent_id": 9001, "usluga_id": 126}),
-        ("set", {"next_date": "2020-09-13 00:00:00"}),
-        ("save", {"allow_set_none_manager": True}),
-    )
-    # The billing refuses the same without the word.
-    bare = payload_of(items[0]).call.steps[:2]
-    evidence = await gateway.client.send(Call("UsersUsluga", (*bare, ChainStep("save", {}))))
-    assert isinstance(evidence, RowRefused), evidence
-    await sent(job, items)
+    assert job_of(both, "operator", asking, **operator).source.header == ("abonent_id",)
 
 
 def balances_of(gateway: Gateway, text: str, *, mapping: dict[str, str] | None = None, **given: str) -> Job:
     return job_of(gateway, "balances", rows_of(text, **(mapping or {})), **given)
 
 
-def an_item(account: int = 9001) -> NewItem:
-    arguments = {"abonent_id": 9001, "op_summa": "50.50", "op_type_id": 8, "descr": "Миграция балансов"}
-    return NewItem(
-        "9001/8", "00123", f"account:{account}", encode_payload(payload_for("FinanceOperations", arguments, 9001))
-    )
+OPERATION: Final = {"abonent_id": 9001, "op_summa": "50.50", "op_type_id": 8, "descr": "Миграция балансов"}
+
+
+def an_item() -> Item:
+    payload = payload_for("FinanceOperations", OPERATION, 9001)
+    return sending_item(NewItem("9001/8", "00123", "account:9001", encode_payload(payload)))
 
 
 async def test_what_the_balance_was_is_kept_of_an_opening_balance(both: Gateway) -> None:
@@ -373,10 +277,7 @@ async def test_an_unknown_number_comes_with_the_nearest(both: Gateway) -> None:
 
 async def test_missing_rows_or_columns_refuse_the_file(gateway: Gateway, tmp_path: Path) -> None:
     for rows, reason in [
-        (
-            rows_of("фамилия;amount\n1;2\n"),
-            "has no column abonent_id or contract_number; it has: фамилия, amount",
-        ),
+        (rows_of("фамилия;amount\n1;2\n"), "has no column abonent_id or contract_number; it has: фамилия, amount"),
         (rows_of("abonent_id;итого\n1;2\n"), "has no column amount; it has: abonent_id, итого"),
         (rows_of("abonent_id;amount;op_summa\n1;2;3\n"), "several columns that can be amount: 'amount', 'op_summa'"),
         (Input(), "nothing to read rows from"),
@@ -389,35 +290,19 @@ async def test_missing_rows_or_columns_refuse_the_file(gateway: Gateway, tmp_pat
 FILE = "abonent_id;amount\n9001;50,50\n"
 
 
-async def sighting(job: Job, item: Item) -> object:
-    return (await job.effect.look_up(RUN, [item]))[item.item_id]
-
-
-async def reading(job: Job, item: Item) -> object:
-    return (await job.effect.read_back(RUN, [item]))[item.item_id]
-
-
-async def test_a_billing_that_is_away() -> None:
-    async with BillingClient(ClientSettings("http://127.0.0.1:9"), patience=Patience(attempts=1)) as client:
-        job = balances_of(Gateway(client), FILE)
-        new = an_item()
-        assert isinstance(await job.effect.send(RUN, sending_item(new)), NotSent)
-        for asking in (
-            job.effect.probe(),
-            prepared(job),
-            sighting(job, sending_item(new)),
-            reading(job, sending_item(new)),
-        ):
+async def test_a_billing_or_a_database_that_is_away(client: BillingClient, tmp_path: Path) -> None:
+    item = an_item()
+    async with BillingClient(ClientSettings("http://127.0.0.1:9"), patience=Patience(attempts=1)) as nobody:
+        job = balances_of(Gateway(nobody), FILE)
+        assert isinstance(await job.effect.send(RUN, item), NotSent)
+        asked = job.effect.probe(), prepared(job), sightings(job, [item]), readings(job, [item])
+        for asking in asked:
             with pytest.raises(LookUpFailed, match=r"127\.0\.0\.1:9"):
                 await asking
-
-
-async def test_a_database_that_is_away(client: BillingClient, tmp_path: Path) -> None:
     job = balances_of(Gateway(client, Database(Dsn(str(tmp_path / "none.fdb")))), FILE)
-    new = an_item()
-    for asking in (job.effect.unfinished_work([sending_item(new)]), prepared(job), sighting(job, sending_item(new))):
+    for looking in (job.effect.unfinished_work([item]), prepared(job), sightings(job, [item])):
         with pytest.raises(LookUpFailed, match=r"none\.fdb"):
-            await asking
+            await looking
 
 
 async def test_a_comment_without_room(both: Gateway, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -433,7 +318,6 @@ async def test_a_comment_without_room(both: Gateway, database: Database, monkeyp
     assert "shorten this one to 8 characters" in refusal.reason
 
 
-OPERATION: Final = {"abonent_id": 9001, "op_summa": "50.50", "op_type_id": 8, "descr": "Миграция балансов"}
 VALUE: Final = {"abonent_id": 94, "attribute_id": 7, "attribute_value": "0015"}
 CALLS: Final[Mapping[str, tuple[Callable[[Gateway], CallEffect], Payload]]] = {
     "balances": (lambda to: effect_of(to, "balances"), payload_for("FinanceOperations", OPERATION, 9001)),

@@ -16,19 +16,15 @@ from jobs.imports.tables import SubscriberReader
 
 
 class Tables:
-    """A folder of tables, and its map."""
-
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def write(self, name: str, *lines: str, encoding: str = "utf-8") -> Path:
-        """Write a file of these lines."""
         path = self.folder / name
         path.write_text("\n".join(lines) + "\n", encoding=encoding)
         return path
 
     def map(self, *lines: str) -> ColumnMap:
-        """The map of these lines."""
         return read_map(self.write("map.toml", *lines))
 
     def reader(
@@ -38,12 +34,10 @@ class Tables:
         vault: Vault | None = None,
         main: str = "subscribers.csv",
     ) -> SubscriberReader:
-        """The reader of a main table."""
         return SubscriberReader(open_input(self.folder / main, Layout()), columns or ColumnMap(), stages, vault)
 
 
 def judged(reader: SubscriberReader) -> list[Judged]:
-    """All rows of the main table."""
     return [one for page in reader.source.pages(None) for one in reader.examine(page.rows)]
 
 
@@ -60,12 +54,10 @@ def refusals(reader: SubscriberReader) -> list[Refusal]:
 
 
 def texts(subscriber: Subscriber) -> list[tuple[str, Mapping[str, str]]]:
-    """The parts of a subscriber as texts."""
     return [(part.step.value, {name: one.text for name, one in part.values.items()}) for part in subscriber.parts]
 
 
 def of(subscriber: Subscriber, step: Step) -> list[Mapping[str, str]]:
-    """The texts of the parts of one step."""
     return [{name: one.text for name, one in part.values.items()} for part in subscriber.of(step)]
 
 
