@@ -9,10 +9,12 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import structlog
 import typer
+from rich.console import RenderableType
 
 from checkpoints.earlier_runs import runs_of
 from checkpoints.errors import JournalError, NoSuchRun
@@ -47,8 +49,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 Work: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Exit]]
-Failure: TypeAlias = Callable[[Exit, Exception], object]
-"""Makes the object that `--json` prints for a failed command, from the exit code and the error."""
 
 
 def execute(
@@ -58,12 +58,13 @@ def execute(
     *,
     only_reads: bool = False,
     sends: bool = False,
-    failure: Failure = lambda code, error: {"exit": int(code), "error": text_of(error)},
+    about: Mapping[str, object] = MappingProxyType({}),
+    failure: Callable[[Exit, Exception], object] | None = None,
 ) -> NoReturn:
     """Run `work` with the settings in force, and exit with its code.
 
     A command that `only_reads` the journal writes no log; one that `sends` works on a run. With `--json` an error
-    prints an object too: that of `failure`, or exit code and text.
+    prints an object too: that of `failure`, or `about`, exit code and text.
     """
     screen = Screen(voice)
     manager = ServiceManager.of(os.environ, screen.mask)
@@ -74,7 +75,7 @@ def execute(
 
     try:
         try:
-            settings = _settings_to_work_with(flags, screen, only_reads=only_reads)
+            settings = settings_in_force(flags, screen, only_reads=only_reads)
         except CommandRefused as error:
             if voice.as_json:
                 screen.emit(closing_object(Closing(error.code, error=text_of(error))))
@@ -89,7 +90,8 @@ def execute(
                 code = exit_code(told, screen, sends=sends)
                 manager.show(partial(text_of, told))
                 if voice.as_json and isinstance(told, OPERATOR_ERRORS):
-                    screen.emit(failure(code, told))
+                    plain = {**about, "exit": int(code), "error": text_of(told)}
+                    screen.emit(failure(code, told) if failure else plain)
     except CommandRefused as error:
         manager.end(error.code, text_of(error))
         raise
@@ -98,6 +100,14 @@ def execute(
         raise
     manager.end(code)
     raise typer.Exit(code)
+
+
+def close(screen: Screen, code: Exit, shown: RenderableType, facts: Mapping[str, object]) -> Exit:
+    """End a command with what is shown of it; with `--json` its facts and the exit code are an object."""
+    if screen.voice.as_json:
+        screen.emit({**facts, "exit": int(code)})
+    screen.result(shown, good=code is Exit.DONE)
+    return code
 
 
 def execute_in_journal(
@@ -116,28 +126,24 @@ def execute_in_journal(
     execute(opened, flags, voice, only_reads=only_reads)
 
 
-def _settings_to_work_with(flags: Flags, screen: Screen, *, only_reads: bool) -> Settings:
-    """The settings in force; raises `CommandRefused` where a command lacks open files or a place for its log."""
-    if only_reads:
-        return settings_in_force(flags, screen)
-    try:
-        provide_files()
-    except TooFewFiles as error:
-        raise CommandRefused(text_of(error)) from error
-    settings = settings_in_force(flags, screen)
-    log_place = settings.log if settings.log.exists() else settings.log.parent
-    if not os.access(log_place, os.W_OK, effective_ids=True) and (why := why_unwritable(settings.journal.value.path)):
-        # Said of the journal, and not of its log, where this user can write neither.
-        raise CommandRefused(why)
-    return settings
+def settings_in_force(flags: Flags, screen: Screen, *, only_reads: bool = True, note: bool = True) -> Settings:
+    """The settings of a command, whose screen hides their secrets from now on and asks by their profile.
 
-
-def settings_in_force(flags: Flags, screen: Screen) -> Settings:
-    """The settings of a command, whose secrets its screen hides from now on. Raises `SettingsRefused`."""
+    What is to be known of them is told, but without `note`. Raises `SettingsRefused`, and `CommandRefused` where a
+    command that does not only read lacks open files or a place for its log.
+    """
+    if not only_reads:
+        try:
+            provide_files()
+        except TooFewFiles as error:
+            raise CommandRefused(text_of(error)) from error
     settings = load(flags, os.environ, Path.cwd())
     screen.mask.hide(settings.secrets)
-    wear_badge(settings, screen)
+    if settings.profile is not None:
+        screen.heading.badge = settings.profile.badge
     advise_typed(flags, settings)
+    if not note:
+        return settings
     if settings.profile is not None:
         screen.say(settings.profile.badge.line)
     if settings.journal.origin == IN_FOLDER:
@@ -146,13 +152,12 @@ def settings_in_force(flags: Flags, screen: Screen) -> Settings:
     for one in settings.exposed:
         screen.say_always(labelled("!", said("{reason}. Close it:", reason=one.reason), "yellow"))
         screen.err.print(f"  {one.command}", markup=False, soft_wrap=True)
+    place = settings.log if settings.log.exists() else settings.log.parent
+    can_log = only_reads or os.access(place, os.W_OK, effective_ids=True)
+    if not can_log and (why := why_unwritable(settings.journal.value.path)):
+        # Said of the journal, and not of its log, where this user can write neither.
+        raise CommandRefused(why)
     return settings
-
-
-def wear_badge(settings: Settings, screen: Screen) -> None:
-    """Let a screen ask by the chosen profile of settings."""
-    if settings.profile is not None:
-        screen.heading.badge = settings.profile.badge
 
 
 def advise_typed(flags: Flags, settings: Settings) -> None:
