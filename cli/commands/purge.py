@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, NamedTuple
 
 import structlog
 import typer
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -105,19 +106,13 @@ def _which(name: str | None, age: str | None) -> str | datetime:
     return datetime.now(UTC) - timedelta(days=int(found[1]))
 
 
-class RunToPurge(NamedTuple):
-    """A run that can be purged, the time of its last change, its totals, and files of it that are not."""
-
-    run: Run
-    ended: datetime
-    totals: Totals
-    files: Sequence[Path]
-
-
 class Selection(NamedTuple):
-    """What is purged: runs, plans and kept copies of the journal; and why other runs are left alone."""
+    """What is purged: runs, plans and kept copies of the journal; and why other runs are left alone.
 
-    runs: Sequence[RunToPurge]
+    A run stands with the time of its last change, its totals, and files of it that are not purged.
+    """
+
+    runs: Sequence[tuple[Run, datetime, Totals, Sequence[Path]]]
     left_alone: Sequence[Mapping[str, str]]
     plans: Sequence[Run]
     copies: Sequence[Path]
@@ -157,9 +152,7 @@ async def purge(which: str | datetime, settings: Settings, screen: Screen, *, ke
             raise CommandRefused("run {run} is not purged: {why}", **chosen.left_alone[0])
         result = PurgeResult(journal.name, left_alone=[*chosen.left_alone], bytes_before=await journal.size())
         if chosen.runs or chosen.plans or chosen.copies:
-            tables = {"runs": _table(chosen.runs)}
-            values = {"chosen": chosen, "keep_totals": keep_totals, "most": MAX_RUNS_SHOWN, "result": None}
-            screen.say(drawn("purge_ahead.j2", tables, **values))
+            screen.say(_ahead(chosen, keep_totals=keep_totals))
             if not yes:
                 await _ask(chosen, screen)
         for run, ended, totals, files in chosen.runs:
@@ -195,16 +188,17 @@ async def purge(which: str | datetime, settings: Settings, screen: Screen, *, ke
     return result.exit
 
 
-def _table(runs: Sequence[RunToPurge]) -> Table:
+def _ahead(chosen: Selection, *, keep_totals: bool) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     whole = said("run"), said("last change")
     for column in (whole[0], said("job"), said("rows from"), said("rows"), said("sum"), whole[1]):
         table.add_column(printable(column), overflow="fold", no_wrap=column in whole)
-    for run, ended, totals, _ in runs[:MAX_RUNS_SHOWN]:
+    for run, ended, totals, _ in chosen.runs[:MAX_RUNS_SHOWN]:
         source = Text(printable(run.source, 40) or "–")
         rows = count(totals.frozen + totals.refused)
         table.add_row(Text(run.name, "bold"), run.job, source, rows, money(totals.amount), moment(ended))
-    return table
+    told = {"chosen": chosen, "keep_totals": keep_totals, "most": MAX_RUNS_SHOWN, "result": None}
+    return drawn("purge_ahead.j2", {"runs": table}, **told)
 
 
 async def _ask(chosen: Selection, screen: Screen) -> None:
@@ -282,7 +276,12 @@ async def select(which: str | datetime, journal: Journal, catalogue: Catalogue, 
 
     Kept copies go with the runs and plans that they hold, and by their age. Raises `NoSuchRun`.
     """
-    runs, plans = await journal.runs(), await _plans(journal)
+    runs, plans, lists = await journal.runs(), list[Run](), plans_beside(journal.path)
+    if lists.exists():
+        # A list that is being made is left alone.
+        async with open_journal(lists) as planned:
+            there = await planned.runs()
+        plans = [one for one in there if (one.frozen_at or one.discarded_at) and one.purged_at is None]
     needed = await _needed(runs, journal)
     before: datetime | None = None
     if isinstance(which, datetime):
@@ -297,7 +296,7 @@ async def select(which: str | datetime, journal: Journal, catalogue: Catalogue, 
         else:
             runs = [run]
             plans = [one for one in plans if same_input(one, run) or one.name == run.parameters.get(PLAN)]
-    chosen: list[RunToPurge] = []
+    chosen: list[tuple[Run, datetime, Totals, Sequence[Path]]] = []
     left_alone: list[Mapping[str, str]] = []
     for run in runs:
         if run.has_only_totals or (keep_totals and run.purged_at is not None):
@@ -314,29 +313,20 @@ async def select(which: str | datetime, journal: Journal, catalogue: Catalogue, 
         made = [one.name for one in spec.parameters if one.makes_file] if spec else []
         named = [run.parameters.get(name) for name in (ANSWER_FILE_PARAMETER, *made)]
         files = tuple(path for name in named if name and (path := Path(name)).exists())
-        chosen.append(RunToPurge(run, ended, await journal.totals(run), files))
-    held = runs if before is None else [one.run for one in chosen]
+        chosen.append((run, ended, await journal.totals(run), files))
+
+    def was_in(run: Run, made_at: datetime) -> bool:
+        return run.created_at <= made_at and not (run.has_only_totals and run.purged_at and run.purged_at <= made_at)
+
+    held = runs if before is None else [run for run, *_ in chosen]
     copies = [
         copy
-        for file, listed in ((journal.path, held), (plans_beside(journal.path), plans))
+        for file, listed in ((journal.path, held), (lists, plans))
         for copy in kept_copies(file)
         if (made_at := datetime.fromtimestamp(copy.stat().st_mtime, UTC)) < (before or made_at)
-        or any(_was_in(run, made_at) for run in listed)
+        or any(was_in(run, made_at) for run in listed)
     ]
     return Selection(chosen, left_alone, plans, copies)
-
-
-def _was_in(run: Run, made: datetime) -> bool:
-    return run.created_at <= made and not (run.has_only_totals and run.purged_at and run.purged_at <= made)
-
-
-async def _plans(journal: Journal) -> list[Run]:
-    """The plans beside the journal with anything left; a list that is being made is left alone."""
-    path = plans_beside(journal.path)
-    if not path.exists():
-        return []
-    async with open_journal(path) as lists:
-        return [one for one in await lists.runs() if (one.frozen_at or one.discarded_at) and one.purged_at is None]
 
 
 async def _reason_to_keep(run: Run, needed: Mapping[int, str], journal: Journal) -> str | None:
