@@ -448,7 +448,8 @@ def _campaign_line(campaign: "Campaign") -> Said:
 def check_declaration(file: Path, rounds: int, seed: int | None, rows: int, screen: Screen) -> Exit:
     """Try all jobs of a declaration in the lab, and say what cannot be promised of them.
 
-    0 if all rounds hold and no job leaves anything to a person, 4 if one does, 1 if a round fails. Raises `CommandRefused` for a declaration that cannot be used.
+    0 if all rounds hold and no job leaves anything to a person, 4 if one does, 1 if a round fails.
+    Raises `CommandRefused` for a declaration that cannot be used.
     """
     from billing.api.client import BillingClient, ClientSettings
     from jobs.access.gateway import Gateway
