@@ -74,7 +74,7 @@ from jobs.spec.spec import CREATE, DELETE, SET, JobSpec
 from jobs.sums import sums_of
 from jobs.value_changes import BalanceSums, ChangeKind, FieldChange, RowChange, row_changes
 from texts.remedies import PROGRAM, command_line
-from texts.said import Quantity, Said, said, text_of
+from texts.said import Quantity, Said, said
 
 SHOWN: Final = 3
 """Requests that are shown in full."""
@@ -135,7 +135,7 @@ def _plan(  # noqa: PLR0913 - each is a flag or a group of them
             screen.emit(planned)
         return code
 
-    execute(work, flags, voice, failure=lambda code, error: {"job": job, "exit": int(code), "error": text_of(error)})
+    execute(work, flags, voice, about={"job": job})
 
 
 async def plan(
