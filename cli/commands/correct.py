@@ -50,10 +50,7 @@ THERE: Final = said("in the run already")
 
 
 class Corrections:
-    """Takes the rows of a rehearsed file into a run: each replaces one rejected or refused row.
-
-    It counts what becomes of the rows: `corrected` those that replace others, whether they are sent or skipped.
-    """
+    """Takes the rows of a rehearsed file into a run: each replaces one rejected or refused row."""
 
     def __init__(
         self, run: Run, rehearsed: Run, journal: Journal, plans: Journal, job: Job, *, enter: Repeat
@@ -71,10 +68,7 @@ class Corrections:
         self._look_alikes = NONE_FOUND
 
     async def look(self) -> None:
-        """Match all rows, and check them against everything entered before; nothing is written.
-
-        Raises `CommandRefused` when a row matches no row that can be corrected, or two match the same one.
-        """
+        """Match all rows, and check them against everything entered before; nothing is written."""
         lines, balances = dict[tuple[int | None, int | None], int | None](), dict[str, Item]()
         async for page in self.pages(self._skip):
             for one, item in page:
@@ -139,10 +133,7 @@ class Corrections:
         self._reasons[kind] = replace(known, items=known.items + 1, amount=known.amount + amount)
 
     async def pages(self, skip: Callable[[Item, str], None]) -> AsyncIterator[list[tuple[Correction, Item]]]:
-        """The corrections, each with its row of the file; `skip` gets the rows that the run already has.
-
-        Raises `CommandRefused` for a row that corrects nothing.
-        """
+        """The corrections, each with its row of the file; `skip` gets the rows that the run already has."""
         async for page in self._plans.each_page(self._rehearsed, {State.PENDING, State.SKIPPED}):
             corrections: list[tuple[Correction, Item]] = []
             for item in page:
@@ -273,13 +264,7 @@ def _row(item: Item) -> Said:
 
 
 async def continue_run(name: str, job: str, rows: Input, told: Invocation, *, again: bool = False) -> Closing:
-    """Take the corrected rows of a file into run `name` of that job, and work on the run.
-
-    With `again`, rows are entered on top of what they are like.
-
-    Raises `CommandRefused`, `InputRefused`, `BillingError` and `JournalError`; nothing was sent then and the run is
-    unchanged.
-    """
+    """Take the corrected rows of a file into run `name`, on top of what they are like with `again`, and send them."""
     if not rows.file:
         raise CommandRefused(said("--continue takes a file of corrected rows: name it"))
     async with open_existing(await own_journal(told.settings)) as journal:

@@ -83,11 +83,7 @@ def _dictionary(  # noqa: PLR0913 - each is a flag or a group of them
 async def make_dictionary(
     file: str, tables: TablesRead, target: OutputFile, old: Path | None, settings: Settings, screen: Screen
 ) -> Exit:
-    """Read the names of a table, propose their ids, and write the dictionary.
-
-    Returns 1 where names are still without an id, or proposals not confirmed. Raises `CommandRefused`,
-    `InputRefused`, `LookUpFailed` and `BillingError`; nothing was written then.
-    """
+    """Write the names of a table with their proposed ids; 1 where ids are missing, or proposals not confirmed."""
     suffix_of(target.path)
     refuse_present(target)
     before = None if old is None else await anyio.to_thread.run_sync(partial(read_dictionary, old, is_checked=False))

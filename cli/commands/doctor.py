@@ -146,7 +146,6 @@ async def examine(flags: Flags, screen: Screen) -> Exit:
     examined, findings = Examined(flags, screen), list[tuple[str, Finding]]()
 
     def note(what: str, found: Finding) -> None:
-        """Show a finding at once, the further lines of a problem below it."""
         findings.append((what, found))
         head, *rest = rendered(found.text).splitlines() if found.standing == "wrong" else [found.text]
         screen.result(Hanging(Text.assemble(_SIGNS[found.standing], f" {printable(what):<12} "), render(head)))

@@ -117,8 +117,6 @@ def execute_in_journal(
     *,
     only_reads: bool = False,
 ) -> NoReturn:
-    """Run `work` with the journal of the settings, which is to be there, and exit with its code."""
-
     async def opened(settings: Settings, screen: Screen) -> Exit:
         async with open_existing(settings.journal.value) as journal:
             return await work(journal, screen)

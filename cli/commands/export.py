@@ -84,10 +84,7 @@ def _export(
 async def export(
     name: str, state: str | None, output: Path | None, settings: Settings, screen: Screen, *, force: bool
 ) -> Exit:
-    """Write the rows of a run: those of `state`, "answers" for its answers; None for all, in a file an outcome.
-
-    Raises `CommandRefused` and `JournalError`.
-    """
+    """Write the rows of a run: those of `state`, "answers" for its answers; None for all, in a file an outcome."""
     path, word = output or STDOUT, (state or "").strip().casefold()
     # An accepted row that was read back is applied, and still accepted; None stands for refused rows.
     known: dict[str, Sequence[State | None]] = {

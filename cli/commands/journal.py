@@ -113,10 +113,7 @@ def _key(
 async def copy(
     source: JournalAddress, target: JournalAddress, screen: Screen, keys: FindKeys, *, advised: str
 ) -> Exit:
-    """Copy a journal, and say which one is to be used, by the name that is `advised`.
-
-    Raises `CommandRefused`, `JournalError` and `VaultFailed`.
-    """
+    """Copy a journal, and say which one is to be used, by the name that is `advised`."""
     secrets = SecretCopy(source, target, keys)
     await anyio.to_thread.run_sync(secrets.check)
     copying = said("copying {journal} to {target}", journal=printable(str(source)), target=printable(str(target)))

@@ -315,7 +315,6 @@ class PlanFacts:
 
 
 async def plan_facts(run: Run, job: Job, gateway: Gateway, journal: Journal, spec: JobSpec | None) -> PlanFacts:
-    """Collect the facts of a saved list; `spec` is the kind of its job. Raises `LookUpFailed`."""
     plan = await plan_of(run, job, journal)
     first = await journal.items(run, {State.PENDING}, size=SHOWN)
     same = [one for one in await journal.runs() if is_kept(one) and same_input(one, run) and one.run_id < run.run_id]
@@ -354,7 +353,6 @@ async def plan_facts(run: Run, job: Job, gateway: Gateway, journal: Journal, spe
 
 
 def plan_object(facts: PlanFacts, code: Exit) -> Mapping[str, object]:
-    """The object of `--json`."""
     plan, sums = facts.plan, facts.values.balances
     balances = {"accounts": sums.accounts, "before": format(sums.before, "f"), "after": format(sums.after, "f")}
     changes = {
@@ -494,10 +492,7 @@ def _files_of(out: OutputFile) -> Mapping[str, OutputFile]:
 
 
 async def write_plan(out: OutputFile, run: Run, lines: int, journal: Journal, profile: Profile) -> None:
-    """Write a plan into its folder or table; `lines` are the rows of the table.
-
-    Raises `CommandRefused` and `JournalError`.
-    """
+    """Write a plan into its folder or table; `lines` are the rows of the table."""
     files = _files_of(out)
     if LOOK_ALIKES in files:
         try:

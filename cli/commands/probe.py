@@ -101,10 +101,7 @@ async def probe(
     *,
     yes: bool,
 ) -> Exit:
-    """Show the steps, ask, carry them out, and write the profile.
-
-    Raises `CommandRefused`, `InputRefused`, `LookUpFailed`, `ProbeHeld`, `IntentFailed` and `BillingError`.
-    """
+    """Show the steps, ask, carry them out, and write the profile."""
     where = settings.journal.value
     if await anyio.to_thread.run_sync(is_there, where):
         async with open_noted(where) as journal:

@@ -134,10 +134,7 @@ class PurgeResult:
 
 
 async def purge(which: str | datetime, settings: Settings, screen: Screen, *, keep_totals: bool, yes: bool) -> Exit:
-    """Purge the run of a name, or all runs without a change since a time.
-
-    Raises `CommandRefused`, `NoSuchRun` and `JournalError`; a run is purged as a whole or not at all.
-    """
+    """Purge the run of a name, or all runs without a change since a time; a run as a whole or not at all."""
     catalogue = settings.catalogue
     async with open_existing(settings.journal.value) as journal:
         for run in await journal.runs():

@@ -240,7 +240,6 @@ class ReportDifferences:
 
 
 async def _check(file: Path, letterhead: Letterhead, journal: Journal, catalogue: Catalogue, screen: Screen) -> Exit:
-    """Compare a report with the journal, and name what differs."""
     try:
         page = (await anyio.to_thread.run_sync(read_regular, file)).decode("utf-8")
         stamp = read_stamp(page)
@@ -325,7 +324,7 @@ def _differing_words(there: Sequence[str], here: Sequence[str]) -> list[tuple[st
 
 
 async def _prove(run: Run, key: str, journal: Journal, screen: Screen) -> Exit:
-    """Print the proof of one row as JSON. Raises `CommandRefused` if no row or several have the key."""
+    """Print the proof of one row as JSON."""
     found = await journal.find(run, key)
     if not found:
         raise CommandRefused("run {run} has no row with '{key}'", run=run.name, key=printable(key))

@@ -91,11 +91,7 @@ def _resume(  # noqa: PLR0913 - each is a flag or a group of them
 
 
 async def resume(name: str | None, told: Invocation, *, unpause: bool) -> Closing:
-    """Resume the run of that name, or the only one that is not at its end.
-
-    It keeps its pacing, except for the given settings. A paused run waits for `continue`, or goes on at once with
-    `unpause`. Raises `CommandRefused`, `BillingError` and `JournalError`; nothing was sent then.
-    """
+    """Resume the run of that name, or the only one not at its end; it keeps its pacing, but for given settings."""
     where, screen = await own_journal(told.settings), told.screen
     if name is None and not await anyio.to_thread.run_sync(is_there, where):
         screen.result(said("There is nothing to resume: there is no journal {journal}.", journal=str(where)))

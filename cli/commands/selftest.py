@@ -72,7 +72,6 @@ class Series:
     minutes: float = MINUTES
 
     def seed_of(self, number: int) -> int:
-        """The seed of a round, counted from 0."""
         return self.seed + number if self.count_on or not number else secrets.randbelow(SEEDS)
 
     def goes_on(self, done: int, seconds: float) -> bool:
@@ -227,7 +226,6 @@ async def prove(
 
 
 def _interrupted(code: Exit, screen: Screen) -> Exit:
-    """Say that somebody has ended it before its end; what was wrong until then counts all the same."""
     screen.say_always(render(said("interrupted; all that was started is stopped as well"), "yellow"))
     return Exit.INTERRUPTED if code is Exit.DONE else code
 
@@ -399,7 +397,6 @@ def _open_fleet(folder: Path, screen: Screen, *, quick: bool) -> Play:
 
 
 def run_simulation(seed: int, schedules: int, minutes: float, screen: Screen) -> Exit:
-    """Play so many schedules from this seed on, for so long at most, and show what they come to."""
     from lab.simulation.campaign import ENOUGH, Campaign, run
 
     campaign, is_whole = Campaign(), True

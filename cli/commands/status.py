@@ -112,10 +112,7 @@ def _status(
 
 
 async def see(name: str, journal: Journal, *, counted: bool = True) -> RunView:
-    """A run as it is now; unless `counted`, without its rows where its process says what they are.
-
-    Raises `NoSuchRun`.
-    """
+    """A run as it is now; unless `counted`, without its rows where its process says what they are."""
     run = await journal.run(name)
     live, silent, holder = None, "", await journal.holder(run)
     if holder is None:

@@ -116,10 +116,7 @@ def _object(one: Translated) -> Mapping[str, object]:
 
 
 def _show_all(found: Sequence[Translated], screen: Screen) -> None:
-    """The commands on stdout, each below the line that it was found in; what is said of them on stderr.
-
-    What is said of several is said once.
-    """
+    """The commands on stdout, each below its line; on stderr what is said of them, of several once."""
     shown_before: set[str] = set()
     several = len(found) > 1
     for one in found:

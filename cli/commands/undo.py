@@ -52,11 +52,7 @@ def _undo(
 
 
 async def undo(name: str, how: Sequence[str], told: Invocation) -> Closing:
-    """Reverse run `name` as far as possible; `how` has options as NAME=VALUE.
-
-    Raises `CommandRefused`, `ParameterRefused`, `InputRefused`, `BillingError` and `JournalError`; nothing was sent
-    then.
-    """
+    """Reverse run `name` as far as possible; `how` has options as NAME=VALUE."""
     settings, screen, given = told.settings, told.screen, dict(parse_pairs(how, "--set"))
     async with open_existing(await own_journal(settings)) as journal:
         run = await journal.run(name)

@@ -121,12 +121,10 @@ class Verified:
 
     @property
     def different_accounts(self) -> int:
-        """The accounts with another balance than was sent."""
         return self.balances.different if isinstance(self.balances, Balances) else 0
 
     @property
     def different_groups(self) -> int:
-        """The folders, tariffs and operators with other totals than the file."""
         return self.tally.different if isinstance(self.tally, ImportTally) else 0
 
     @property
@@ -142,7 +140,6 @@ class Verified:
 
     @property
     def exit(self) -> Exit:
-        """The exit code: 0 only where all is in the billing as it was sent."""
         code = self.exit_of_rows
         return Exit.REJECTED if code is Exit.DONE and self.different_accounts + self.different_groups else code
 
@@ -161,7 +158,7 @@ class Verified:
 
 
 async def _verified(run: Run, job: Job, session: Session, target: OutputFile | None) -> Verified:
-    """Read back all accepted rows, and note what was found. Raises `LookUpFailed`, `BillingError`, `JournalError`."""
+    """Read back all accepted rows, and note what was found."""
     journal, gateway, sheets = session.journal, session.gateway, list[Sheet]()
     first, accounts, verdict = list[tuple[Item, str]](), list[str](), ReadBackSummary()
 

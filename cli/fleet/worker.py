@@ -371,10 +371,7 @@ class FleetWorker:
     # ---- one run ----
 
     async def _go_on(self, job: Job) -> Again | None:
-        """Have a run sent as far as it goes; None where it has ended, or a person has to look.
-
-        Raises `JournalError`.
-        """
+        """Have a run sent as far as it goes; None where it has ended, or a person has to look."""
         run, aside = _run_of(job), f"{TASK} {_run_of(job)}"
         async with open_existing(self.settings.journal.value) as journal:
             found = await journal.run(run)
@@ -428,7 +425,6 @@ class FleetWorker:
         return Again(wait, aside if waits_for_hours else None)
 
     async def _finished(self, run: str, words: Sequence[str]) -> ProcessEnd:
-        """The end of a process that is started with these words of a command line."""
         journal = {JOURNAL_FILE: self.flags.journal} if self.flags.journal else {}
         # A session of its own: Ctrl-C reaches the worker alone, which then ends its processes in order.
         process = await anyio.open_process(
