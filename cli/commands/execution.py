@@ -267,14 +267,29 @@ def execute_run(  # noqa: PLR0913 - each is a flag or a group of them
             from cli.commands.page import page_beside
 
             opens = page_beside(settings, screen)
-        readers = readers_beside(settings, screen)
+        settings.hidden.require("hooks")
+        # In the order in which they are told of a run.
+        readers: list[OpenReader] = []
+        if settings.hooks and os.environ.get(IN_HOOK):
+            log.warning("a hook has started this command, so it calls no hooks")
+        elif settings.hooks:
+            from cli.hooks.reader import call_hooks
+
+            settings.hooks.check_programs()
+            readers.append(call_hooks(settings.hooks, language(settings.language.value), screen.mask))
+        if settings.metrics:
+            from cli.metrics.reader import publish_metrics
+
+            readers.append(publish_metrics(settings.metrics))
+        if manager := service_manager():
+            readers.append(show_to(manager))
         told = Invocation(
             settings, screen, pacing.given, consent, recorder, opens, readers, hand_in, ends_outside_hours
         )
         closing = await work(told)
         if voice.as_json:
             screen.emit(closing_object(closing))
-        if (manager := service_manager()) is not None:
+        if manager:
             manager.show(lambda: outcome_of(closing))
         return closing.exit
 
@@ -300,26 +315,6 @@ def execute_run(  # noqa: PLR0913 - each is a flag or a group of them
         if voice.as_json:
             screen.emit(closing_object(Closing(Exit.INTERRUPTED, job=job, stopped=why)))
         raise typer.Exit(Exit.INTERRUPTED) from interrupt
-
-
-def readers_beside(settings: Settings, screen: Screen) -> "list[OpenReader]":
-    """The readers of each run of a command, in the order in which they are told of it. Raises `SettingsRefused`."""
-    settings.hidden.require("hooks")
-    readers: list[OpenReader] = []
-    if settings.hooks and os.environ.get(IN_HOOK):
-        log.warning("a hook has started this command, so it calls no hooks")
-    elif settings.hooks:
-        from cli.hooks.reader import call_hooks
-
-        settings.hooks.check_programs()
-        readers.append(call_hooks(settings.hooks, language(settings.language.value), screen.mask))
-    if settings.metrics:
-        from cli.metrics.reader import publish_metrics
-
-        readers.append(publish_metrics(settings.metrics))
-    if (manager := service_manager()) is not None:
-        readers.append(show_to(manager))
-    return readers
 
 
 def exit_code(error: BaseException, screen: Screen, *, sends: bool = False) -> Exit:

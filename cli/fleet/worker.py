@@ -163,28 +163,20 @@ _STILL: Final = (
 
 AFTER_FAULT: Final = 60.0
 """Seconds until a run is given out again whose job has failed in the worker itself."""
-
 _SIGNS: Final = 3
 """Signs of life of a worker in the time after which it counts as silent."""
-
 _LOOKS: Final = 20
 """Looks for workers without one in that time, at least."""
-
 _LOOK: Final = 0.5
 """Seconds between two looks into the queue, and for workers that are gone, at most."""
-
 _SOON: Final = 1.0
 """Seconds until a run is tried again whose process was killed, or whose hours begin just then."""
-
 _AWAY: Final = 2.0
 """Seconds until a queue that does not answer is tried again."""
-
 _LONGEST_WAIT: Final = 60.0
 """Seconds until a run that the system has stopped is tried again, at most; the first times it is sooner."""
-
 _LOOK_AGAIN: Final = 5.0
 """Seconds until it is looked whether a run is still paused, or somebody else sends."""
-
 _TRIES: Final = 3
 """Times that a run is tried whose process was refused by its settings, had a fault, or ended and left rows open.
 
@@ -467,7 +459,21 @@ class FleetWorker:
                     )
                 )
                 return None
-            if (seconds := _seconds_until_again(ended, tries)) is not None:
+            backoff, seconds = min(2.0**tries, _LONGEST_WAIT), None
+            match ended.code:
+                case Exit.STOPPED if ended.stopped_by != StopKind.BUDGET:
+                    seconds = backoff if ended.again_in is None else ended.again_in + _SOON
+                case Exit.INTERRUPTED:
+                    seconds = 0.0
+                case Exit.REFUSED if ended.again_in is not None:
+                    # Another process has the run, or another machine its billing.
+                    seconds = ended.again_in
+                case Exit.DONE | Exit.REFUSED | Exit.FAULT if tries < _TRIES:
+                    seconds = backoff
+                case code if code < 0:
+                    # Killed from outside: it has nothing to say.
+                    seconds = _SOON
+            if seconds is not None:
                 return seconds
             why = said("exit code {code}: {why}", code=ended.code, why=ended.why())
             await journal.history.note_command(run, ourselves(), NOTE, why)
@@ -510,25 +516,6 @@ async def send_runs(settings: Settings, flags: Flags, most: int, stalled_after: 
         with waiting(worker.status):
             await worker.work()
     return Exit.DONE
-
-
-def _seconds_until_again(ended: ProcessEnd, tries: int) -> float | None:
-    backoff = min(2.0**tries, _LONGEST_WAIT)
-    match ended.code:
-        case Exit.STOPPED if ended.stopped_by != StopKind.BUDGET:
-            again_in = ended.again_in
-            return backoff if again_in is None else again_in + _SOON
-        case Exit.INTERRUPTED:
-            return 0.0
-        case Exit.REFUSED if ended.again_in is not None:
-            # Another process has the run, or another machine its billing.
-            return ended.again_in
-        case Exit.DONE | Exit.REFUSED | Exit.FAULT:
-            return backoff if tries < _TRIES else None
-        case code if code < 0:
-            # Killed from outside: it has nothing to say.
-            return _SOON
-    return None
 
 
 def _run_of(job: Job) -> str:
