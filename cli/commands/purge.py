@@ -254,15 +254,14 @@ def kept_parameters(run: Run, catalogue: Catalogue) -> dict[str, str]:
     Values that are chosen from a list are kept, and those without which the journal does not know what a run is: the
     run that an undo takes back, the place in a job file.
     """
-    spec = catalogue.get(run.job)
-    own = {one.name: one for one in spec.parameters} if spec and run.job != UNDO else {}
-
-    def is_kept(name: str, value: str) -> bool:
-        if name in _ALWAYS_KEPT or name.startswith(PLACE) or (run.job == UNDO and name == RUN):
-            return True
-        return name in own and (name == _OP_TYPE or value in own[name].choices)
-
-    return {name: value for name, value in run.parameters.items() if is_kept(name, value)}
+    is_undo, spec = run.job == UNDO, catalogue.get(run.job)
+    own = {one.name: one for one in spec.parameters} if spec and not is_undo else {}
+    return {
+        name: value
+        for name, value in run.parameters.items()
+        if (name in _ALWAYS_KEPT or name.startswith(PLACE) or (is_undo and name == RUN))
+        or (name in own and (name == _OP_TYPE or value in own[name].choices))
+    }
 
 
 # ---- what of a journal is purged ----------------------------------------------------------------------------------
