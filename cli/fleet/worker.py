@@ -216,7 +216,7 @@ class FleetWorker:
     _stopping: anyio.Event = field(default_factory=anyio.Event)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the work on a run has ended, or no more of it is to be done."""
-    _tasks: "dict[str, asyncio.Task[Again | None]]" = field(default_factory=dict)
+    _tasks: dict[str, asyncio.Task[Again | None]] = field(default_factory=dict)
     """The work on each run; it outlives the connection to the queue, and a job that comes back finds it."""
     _processes: dict[str, Process] = field(default_factory=dict)
     _tries: Counter[str] = field(default_factory=Counter)
