@@ -64,9 +64,7 @@ Profiles: TypeAlias = dict[str, list[str]]
 """The profiles of settings of each billing, by its target, "" for the billing of a file without profiles."""
 
 
-def billings_of(
-    settings: Settings, flags: Flags, environment: Mapping[str, str], folder: Path
-) -> tuple[Profiles, Mapping[str, str]]:
+def billings_of(settings: Settings, flags: Flags) -> tuple[Profiles, Mapping[str, str]]:
     """The billings of the settings in force, and the profiles that this machine cannot send for, with the reason.
 
     Raises `SettingsRefused` for a file without profiles and billing.
@@ -78,7 +76,7 @@ def billings_of(
     left_out: dict[str, str] = {}
     for name in names:
         try:
-            own = load(replace(flags, profile=name), environment, folder)
+            own = load(replace(flags, profile=name), os.environ, Path.cwd())
             if own.journal.value == settings.journal.value:
                 profiles.setdefault(_target(own), []).append(name)
             else:
@@ -490,7 +488,7 @@ class FleetWorker:
 
 async def send_runs(settings: Settings, flags: Flags, most: int, stalled_after: float, screen: Screen) -> Exit:
     """Work until a signal comes. Raises `SettingsRefused` where no billing can be sent to."""
-    profiles, left_out = billings_of(settings, flags, os.environ, Path.cwd())
+    profiles, left_out = billings_of(settings, flags)
     for profile, why in left_out.items():
         told = said("no run of {profile} is sent here: {why}", profile=profile, why=why)
         screen.say_always(labelled("!", told, "yellow"))
