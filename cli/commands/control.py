@@ -13,7 +13,7 @@ from checkpoints.errors import ForbiddenTransition
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run, Stage
 from checkpoints.states import State
-from cli.commands.execution import execute_in_journal
+from cli.commands.execution import close, execute_in_journal
 from cli.session.control_client import by_flag, give, hear, resume_command, unreachable
 from cli.session.journal import (
     chosen_run,
@@ -96,19 +96,19 @@ def _give(
             raise CommandRefused(said("nothing is named that is to be set"))
         wanted = {name: text.strip() for name, text in parse_pairs(changes, "set", example="rate=20").items()}
         run = await chosen_run(name, journal, command, is_open=True)
-        answer = await give(ControlRequest(command, wanted), run, journal)
-        return _show_answer(run, command, answer, screen)
+        return _show_answer(run, command, await give(ControlRequest(command, wanted), run, journal), screen)
 
     execute_in_journal(work, flags, voice.whole())
 
 
 def _show_answer(run: Run, command: str, answer: ControlAnswer, screen: Screen) -> Exit:
+    sentence = said("run {run}: {answer}", run=run.name, answer=answer.said)
     if answer.refused:
-        raise CommandRefused(said("run {run}: {answer}", run=run.name, answer=answer.said))
+        raise CommandRefused(sentence)
     if screen.voice.as_json:
         screen.emit({"run": run.name, "command": command, "said": answer.said, "exit": int(Exit.DONE)})
     elif answer.said:
-        screen.result(with_commands(said("run {run}: {answer}", run=run.name, answer=answer.said)))
+        screen.result(with_commands(sentence))
     return Exit.DONE
 
 
@@ -130,8 +130,7 @@ def _get(name: str | None = RUN_NAME_OR_NONE, *, flags: JournalFlags, as_json: b
         if screen.voice.as_json:
             found = {"run": run.name, "command": "get", "said": "", "settings": dict(live.settings)}
             screen.emit({**found, "exit": int(Exit.DONE)})
-            return Exit.DONE
-        for one, value in live.settings.items():
+        for one, value in () if screen.voice.as_json else live.settings.items():
             screen.out.print(Text(f"{printable(one)}=", "dim").append(printable(value), "bold"))
         return Exit.DONE
 
@@ -168,41 +167,33 @@ def _stop(
         with waiting(said("waiting for the end of run {run}", run=run.name)):
             while await journal.holder(run):  # noqa: ASYNC110 - the end of another process gives no event
                 await anyio.sleep(GLANCE)
-        return await _show_stopped(await journal.run(run.name), journal, screen)
-
-    execute_in_journal(work, flags, voice.whole())
-
-
-async def _show_stopped(run: Run, journal: Journal, screen: Screen) -> Exit:
-    totals = await journal.totals(run)
-    is_stopped = exit_of(totals, StopKind.INTERRUPTED, intake_ended=run.frozen_at is not None) is Exit.INTERRUPTED
-    if screen.voice.as_json:
-        screen.emit({"run": run.name, "command": "stop", **states_object(totals), "exit": int(Exit.DONE)})
-    if is_stopped:
-        title = said("run {run} has stopped", run=run.name)
-    elif is_followed(run):
-        # The step had already finished: the stop ends its job file.
-        title = said("run {run} is at its end, and no further step of its job file begins", run=run.name)
-    else:
-        title = said("run {run} came to its end before it could be stopped", run=run.name)
-    paused, goes_on = None, list[tuple[str, str]]()
-    if run.paused_at is not None and (is_stopped or holds_its_file(run)):
-        paused = said(
-            "It stays paused, as {who} wanted it at {when}.", who=run.paused_by or "", when=moment(run.paused_at)
-        )
-        goes_on.append((command_line("continue", run.name), said("end the pause")))
-    if not is_stopped and is_followed(run):
-        goes_on.append((await resume_command(run, journal), said("go on with its next step")))
-    steps = goes_on + next_steps(run, totals)
-    screen.result(
-        stack(
+        run = await journal.run(run.name)
+        totals = await journal.totals(run)
+        is_stopped = exit_of(totals, StopKind.INTERRUPTED, intake_ended=run.frozen_at is not None) is Exit.INTERRUPTED
+        if is_stopped:
+            title = said("run {run} has stopped", run=run.name)
+        elif is_followed(run):
+            # The step had already finished: the stop ends its job file.
+            title = said("run {run} is at its end, and no further step of its job file begins", run=run.name)
+        else:
+            title = said("run {run} came to its end before it could be stopped", run=run.name)
+        paused, goes_on = None, list[tuple[str, str]]()
+        if run.paused_at is not None and (is_stopped or holds_its_file(run)):
+            paused = said(
+                "It stays paused, as {who} wanted it at {when}.", who=run.paused_by or "", when=moment(run.paused_at)
+            )
+            goes_on.append((command_line("continue", run.name), said("end the pause")))
+        if not is_stopped and is_followed(run):
+            goes_on.append((await resume_command(run, journal), said("go on with its next step")))
+        shown = stack(
             Text(f"■ {printable(title)}", "bold"),
             outcome_table(totals, await steps_of(run, journal)),
             render(paused, "yellow") if paused else None,
-            steps_list(steps) if steps else None,
+            steps_list(goes_on + next_steps(run, totals)),
         )
-    )
-    return Exit.DONE
+        return close(screen, Exit.DONE, shown, {"run": run.name, "command": "stop", **states_object(totals)})
+
+    execute_in_journal(work, flags, voice.whole())
 
 
 # ---- `close` ------------------------------------------------------------------------------------------------------
@@ -243,45 +234,35 @@ def _close(
                 await journal.end(ours, own_name(), why)
             await wipe_secrets(ours, journal)
         await journal.history.note_command(run, ourselves(), "close", why)
-        return await _show_closed(await journal.run(run.name), journal, screen)
-
-    execute_in_journal(work, flags, voice.whole())
-
-
-async def _show_closed(run: Run, journal: Journal, screen: Screen) -> Exit:
-    totals, end = await journal.totals(run), describe_end(run)
-    log.info("closed", run=run.name, why=run.ended_why, unsent=totals.unsent)
-    if screen.voice.as_json:
+        run = await journal.run(run.name)
+        totals, end = await journal.totals(run), describe_end(run)
+        log.info("closed", run=run.name, why=run.ended_why, unsent=totals.unsent)
         facts = {"run": run.name, "job": run.job, **states_object(totals), "ended": ended_facts(run)}
-        screen.emit({**facts, "exit": int(Exit.DONE)})
-    if end is None:
-        given_up = said("✓ run {run} is given up: nothing of it was sent", run=run.name)
-        screen.result(render(given_up, "green"), good=True)
-        return Exit.DONE
-    ended = counted(
-        "✓ run {run} has ended: {end}. {n} row was not sent, and never is",
-        "✓ run {run} has ended: {end}. {n} rows were not sent, and never are",
-        totals.unsent,
-        run=run.name,
-        end=end,
-    )
-    manual, steps, perhaps = totals.count(State.MANUAL), next_steps(run, totals), perhaps_in_effect(totals)
-    left = counted(
-        "{n} row still waits for a person to decide whether it is in the billing",
-        "{n} rows still wait for a person to decide whether they are in the billing",
-        manual,
-    )
-    screen.result(
-        stack(
+        if end is None:
+            given_up = said("✓ run {run} is given up: nothing of it was sent", run=run.name)
+            return close(screen, Exit.DONE, render(given_up, "green"), facts)
+        ended = counted(
+            "✓ run {run} has ended: {end}. {n} row was not sent, and never is",
+            "✓ run {run} has ended: {end}. {n} rows were not sent, and never are",
+            totals.unsent,
+            run=run.name,
+            end=end,
+        )
+        left = counted(
+            "{n} row still waits for a person to decide whether it is in the billing",
+            "{n} rows still wait for a person to decide whether they are in the billing",
+            totals.count(State.MANUAL),
+        )
+        notes = [left if left.n else "", perhaps_in_effect(totals)]
+        shown = stack(
             render(ended, "green", 600),
             outcome_table(totals, await steps_of(run, journal)),
-            labelled(said("note:"), left, "yellow") if manual else None,
-            labelled(said("note:"), perhaps, "yellow") if perhaps else None,
-            steps_list(steps) if steps else None,
-        ),
-        good=True,
-    )
-    return Exit.DONE
+            *(labelled(said("note:"), note, "yellow") for note in notes if note),
+            steps_list(next_steps(run, totals)),
+        )
+        return close(screen, Exit.DONE, shown, facts)
+
+    execute_in_journal(work, flags, voice.whole())
 
 
 # ---- `decide` -----------------------------------------------------------------------------------------------------
@@ -331,17 +312,14 @@ def _decide(
             ) from None
         log.info("decided", run=run.name, item=item.number, state=chosen, who=who, why=why.strip())
         totals = await journal.totals(run)
-        if screen.voice.as_json:
-            screen.emit({"run": run.name, "job": run.job, **states_object(totals), "exit": int(Exit.DONE)})
         decided = said(
             "✓ row {number} ({label}) is {state}",
             number=item.number,
             label=printable(item.label, 60),
             state=STATE_NAMES[state],
         )
-        steps = next_steps(run, totals)
-        screen.result(stack(render(decided, "green"), steps_list(steps) if steps else None), good=True)
-        return Exit.DONE
+        shown = stack(render(decided, "green"), steps_list(next_steps(run, totals)))
+        return close(screen, Exit.DONE, shown, {"run": run.name, "job": run.job, **states_object(totals)})
 
     execute_in_journal(work, flags, voice.whole())
 
@@ -355,8 +333,6 @@ async def _matching_row(run: Run, key: str, journal: Journal) -> Item:
         for item in await journal.find(run, number if by_number else key)
         if (str(item.number) == number if by_number else key in {item.key, item.label})
     ]
-    if len(found) == 1:
-        return found[0]
     if not found:
         raise CommandRefused(
             "run {run} has no row {key}: give its key, its contract number, or the row as it is printed, {row}",
@@ -364,11 +340,13 @@ async def _matching_row(run: Run, key: str, journal: Journal) -> Item:
             key=printable(key),
             row=f"{run.name}/{key if key.isdecimal() else 12}",
         )
-    raise CommandRefused(
-        "{key} may be any of the rows {rows}: give the one that is meant as it stands here",
-        key=printable(key),
-        rows=tuple(f"{run.name}/{item.number}" for item in found),
-    )
+    if len(found) > 1:
+        raise CommandRefused(
+            "{key} may be any of the rows {rows}: give the one that is meant as it stands here",
+            key=printable(key),
+            rows=tuple(f"{run.name}/{item.number}" for item in found),
+        )
+    return found[0]
 
 
 async def _id_of(run: Run, item: Item, state: State, given: str | None, screen: Screen) -> str | None:

@@ -28,7 +28,7 @@ from cli.session.vaults import wipe_secrets
 from cli.show.closing import MAX_REFUSALS_SHOWN, Closing, import_again
 from cli.show.preview import NONE_FOUND, PreviewFacts, RowsFound, plan_of, preview, unanswered
 from cli.terminal.exits import CommandRefused, NothingSent
-from cli.terminal.screen import Screen, is_unattended
+from cli.terminal.screen import is_unattended
 from cli.terminal.texts import printable
 from engine.job import Job
 from engine.pipeline.foreign_entries import ForeignEntries
@@ -50,16 +50,13 @@ THERE: Final = said("in the run already")
 
 
 class Corrections:
-    """Takes the rows of a rehearsed file into a run: each replaces one rejected or refused row.
-
-    It counts what becomes of the rows: `corrected` those that replace others, whether they are sent or skipped.
-    """
+    """Takes the rows of a rehearsed file into a run: each replaces one rejected or refused row."""
 
     def __init__(
         self, run: Run, rehearsed: Run, journal: Journal, plans: Journal, job: Job, *, enter: Repeat
     ) -> None:
         self._run, self._rehearsed, self._journal, self._plans, self._job = run, rehearsed, journal, plans, job
-        self._judge = judge_for(run, job.effect, enter)
+        self.judge = judge_for(run, job.effect, enter)
         # The position of each column; the first of several with the same name.
         self._places = {name.strip(): place for place, name in reversed(list(enumerate(rehearsed.header)))}
         self._row, self._line, *_ = columns_of(run)
@@ -71,12 +68,9 @@ class Corrections:
         self._look_alikes = NONE_FOUND
 
     async def look(self) -> None:
-        """Match all rows, and check them against everything entered before; nothing is written.
-
-        Raises `CommandRefused` when a row matches no row that can be corrected, or two match the same one.
-        """
+        """Match all rows, and check them against everything entered before; nothing is written."""
         lines, balances = dict[tuple[int | None, int | None], int | None](), dict[str, Item]()
-        async for page in self._pages(self._skip):
+        async for page in self.pages(self._skip):
             for one, item in page:
                 place = (one.number, one.refusal_id)
                 if place in lines:
@@ -96,7 +90,7 @@ class Corrections:
                         second=_row(item),
                         flag=setting("shared-accounts"),
                     )
-            verdicts = await self._journal.judged(self._run, [one.item for one, _ in page], self._judge)
+            verdicts = await self._journal.judged(self._run, [one.item for one, _ in page], self.judge)
             for (_, item), verdict in zip(page, verdicts, strict=True):
                 self._count(item, verdict)
 
@@ -112,11 +106,6 @@ class Corrections:
             look_alikes=self._look_alikes,
             refusals=[*rehearsed.refusals, *self._refusals][:MAX_REFUSALS_SHOWN],
         )
-
-    async def take_in(self) -> None:
-        """Save the rows in the run, page by page; after a kill, the same file adds the missing ones."""
-        async for page in self._pages(lambda *_: None):
-            await self._journal.correct(self._run, [one for one, _ in page], self._judge)
 
     def _count(self, row: Item, verdict: NewItem | Refusal) -> None:
         if isinstance(verdict, Refusal):
@@ -143,11 +132,8 @@ class Corrections:
         known = self._reasons.get(kind) or Reason(kind, 0, Decimal(0), row.line, row.label, why)
         self._reasons[kind] = replace(known, items=known.items + 1, amount=known.amount + amount)
 
-    async def _pages(self, skip: Callable[[Item, str], None]) -> AsyncIterator[list[tuple[Correction, Item]]]:
-        """The corrections, each with its row of the file; `skip` gets the rows that the run already has.
-
-        Raises `CommandRefused` for a row that corrects nothing.
-        """
+    async def pages(self, skip: Callable[[Item, str], None]) -> AsyncIterator[list[tuple[Correction, Item]]]:
+        """The corrections, each with its row of the file; `skip` gets the rows that the run already has."""
         async for page in self._plans.each_page(self._rehearsed, {State.PENDING, State.SKIPPED}):
             corrections: list[tuple[Correction, Item]] = []
             for item in page:
@@ -278,13 +264,7 @@ def _row(item: Item) -> Said:
 
 
 async def continue_run(name: str, job: str, rows: Input, told: Invocation, *, again: bool = False) -> Closing:
-    """Take the corrected rows of a file into run `name` of that job, and work on the run.
-
-    With `again`, rows are entered on top of what they are like.
-
-    Raises `CommandRefused`, `InputRefused`, `BillingError` and `JournalError`; nothing was sent then and the run is
-    unchanged.
-    """
+    """Take the corrected rows of a file into run `name`, on top of what they are like with `again`, and send them."""
     if not rows.file:
         raise CommandRefused(said("--continue takes a file of corrected rows: name it"))
     async with open_existing(await own_journal(told.settings)) as journal:
@@ -312,44 +292,52 @@ async def continue_run(name: str, job: str, rows: Input, told: Invocation, *, ag
                 run=run.name,
             )
         async with open_session(told, journal, of=run) as opened:
-            enter = Repeat.AGAIN if again else how_often(run)
-            return await _correct(run, rows, opened.for_run(run), enter)
-
-
-async def _correct(run: Run, file: Input, session: Session, enter: Repeat) -> Closing:
-    journal = session.journal
-    # The column mapping of the run's input applies to the file.
-    wanted = session.settings.catalogue.of(run)
-    parameters = without_own(wanted, parameters_of(wanted, job_parameters(run.parameters)))
-    mapping = {**input_of_parameters(run.parameters).mapping, **file.mapping}
-    job = build(wanted, session.gateway, parameters, replace(file, mapping=mapping))
-    await job.try_out()
-    known = await journal.last_number(run)
-    async with locked(run, journal, "run --continue", billing=session.billing.health.version) as ours:
-        try:
-            async with open_journal(plans_beside(journal.path)) as plans:
-                await _take_in(ours, file.file, job, plans, session, enter)
-        except BaseException:
-            # The secrets of rows that were not taken in, unless the run still needs secrets.
-            with anyio.CancelScope(shield=True):
-                if not (await journal.totals(ours)).count_where(settled=False):
-                    await wipe_secrets(ours, journal)
-            raise
-    return await RunSession(await journal.run(run.name), job, session, fresh=False, known=known).run()
+            session, enter = opened.for_run(run), Repeat.AGAIN if again else how_often(run)
+            # The column mapping of the run's input applies to the file.
+            wanted = session.settings.catalogue.of(run)
+            parameters = without_own(wanted, parameters_of(wanted, job_parameters(run.parameters)))
+            mapping = {**input_of_parameters(run.parameters).mapping, **rows.mapping}
+            to_send = build(wanted, session.gateway, parameters, replace(rows, mapping=mapping))
+            await to_send.try_out()
+            known = await journal.last_number(run)
+            async with locked(run, journal, "run --continue", billing=session.billing.health.version) as ours:
+                try:
+                    async with open_journal(plans_beside(journal.path)) as plans:
+                        await _take_in(ours, rows.file, to_send, plans, session, enter)
+                except BaseException:
+                    # The secrets of rows that were not taken in, unless the run still needs secrets.
+                    with anyio.CancelScope(shield=True):
+                        if not (await journal.totals(ours)).count_where(settled=False):
+                            await wipe_secrets(ours, journal)
+                    raise
+            return await RunSession(await journal.run(run.name), to_send, session, fresh=False, known=known).run()
 
 
 async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Session, enter: Repeat) -> None:
+    """Rehearse the rows of the file in a run that is never sent, show and confirm them, and save them in the run."""
     consent, screen = session.consent, session.screen
     await require_whole(job, file, consent, screen)
-    rehearsed = await _rehearse(run, job, plans, session, enter)
+    new = await new_run(job, run.parameters, run.target)
+    there = {name.strip() for name in new.header}
+    if missing := [name for name in run.header if name.strip() not in there]:
+        raise CommandRefused(
+            "{file} is no export of run {run}: it lacks the column {column!r}. Begin with {command}",
+            file=printable(new.source),
+            run=run.name,
+            column=printable(missing[0]),
+            command=command_line("export", run.name),
+        )
+    foreign = ForeignEntries(job, session.journal, run.target, again=enter is Repeat.AGAIN, own=run.name)
+    rehearsed = await rehearse(job, new, plans, screen, foreign=foreign)
     try:
         corrections = Corrections(run, rehearsed, session.journal, plans, job, enter=enter)
         await corrections.look()
         plan = corrections.plan(await plan_of(rehearsed, job, plans))
         show = screen.say if consent.yes else screen.say_always
         show(preview(plan, session.billing.target, session.journal.name, session.policy_of(run)))
+        why: str = ""
         if plan.bad and not consent.skip_bad:
-            why: str = counted(
+            why = counted(
                 "{n} row of {file} cannot be taken: mend it, or leave it out with {flag}.",
                 "{n} rows of {file} cannot be taken: mend them, or leave them out with {flag}.",
                 plan.bad,
@@ -365,38 +353,18 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Sessi
                 command=command_line("status", run.name),
             )
         elif plan.to_send and not consent.yes:
-            why = await _why_not(plan.question, run, file, screen)
+            asked = said("{question} They go into run {run}.", question=plan.question, run=run.name)
+            with screen.keyboard(file) as keyboard:
+                if keyboard is None:
+                    why = is_unattended(plan.question, file)
+                elif not await screen.agrees_to_send(asked, keyboard):
+                    why = said("the answer was no")
         elif plan.look_alikes.rows and enter is not Repeat.AGAIN:
             why = unanswered(plan)
-        else:
-            why = ""
         if why:
             raise NothingSent(why)
-        await corrections.take_in()
+        # Page by page; after a kill, the same file adds the missing ones.
+        async for page in corrections.pages(lambda *_: None):
+            await session.journal.correct(run, [one for one, _ in page], corrections.judge)
     finally:
         await plans.discard(rehearsed)
-
-
-async def _why_not(question: str, run: Run, file: str, screen: Screen) -> str:
-    """Ask whether to send; returns why it is not to be, "" where it is."""
-    with screen.keyboard(file) as keyboard:
-        if keyboard is None:
-            return is_unattended(question, file)
-        asked = said("{question} They go into run {run}.", question=question, run=run.name)
-        return "" if await screen.agrees_to_send(asked, keyboard) else said("the answer was no")
-
-
-async def _rehearse(run: Run, job: Job, plans: Journal, session: Session, enter: Repeat) -> Run:
-    """Save the rows of the file in a run that is never sent. Raises `CommandRefused` for missing columns."""
-    new = await new_run(job, run.parameters, run.target)
-    there = {name.strip() for name in new.header}
-    if missing := [name for name in run.header if name.strip() not in there]:
-        raise CommandRefused(
-            "{file} is no export of run {run}: it lacks the column {column!r}. Begin with {command}",
-            file=printable(new.source),
-            run=run.name,
-            column=printable(missing[0]),
-            command=command_line("export", run.name),
-        )
-    foreign = ForeignEntries(job, session.journal, run.target, again=enter is Repeat.AGAIN, own=run.name)
-    return await rehearse(job, new, plans, session.screen, foreign=foreign)

@@ -1,13 +1,13 @@
 """`dictionary`: collects the names of an import, proposes their ids in the billing, and writes them to be checked."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
 import anyio.to_thread
 
-from cli.commands.execution import execute
+from cli.commands.execution import close, execute
 from cli.output.item_files import OutputFile, refuse_present
 from cli.output.tables import suffix_of, table_at
 from cli.session.session import open_billing
@@ -29,7 +29,6 @@ from jobs.imports.dictionary import (
     COLUMNS,
     NameStanding,
     NamesUsed,
-    ProposedDictionary,
     propose,
     read_dictionary,
     unknown_kinds,
@@ -38,7 +37,7 @@ from jobs.imports.names_there import NamesThere, noun_of, read_names, word_of
 from jobs.imports.subscriber import Step
 from jobs.imports.tables import SubscriberReader
 from texts.remedies import DATABASE, command_line, setting
-from texts.said import counted, said, text_of
+from texts.said import Said, counted, said
 
 TablesRead: TypeAlias = tuple[RowFlags, ImportFlags, RowFlags]
 """The columns of the table, those joined to it, and how it is read, as they were given."""
@@ -72,18 +71,14 @@ def _dictionary(  # noqa: PLR0913 - each is a flag or a group of them
         flags,
         voice.whole(),
         only_reads=True,
-        failure=lambda code, error: {"file": file, "dictionary": None, "exit": int(code), "error": text_of(error)},
+        about={"file": file, "dictionary": None},
     )
 
 
 async def make_dictionary(
     file: str, tables: TablesRead, target: OutputFile, old: Path | None, settings: Settings, screen: Screen
 ) -> Exit:
-    """Read the names of a table, propose their ids, and write the dictionary.
-
-    Returns 1 where names are still without an id, or proposals not confirmed. Raises `CommandRefused`,
-    `InputRefused`, `LookUpFailed` and `BillingError`; nothing was written then.
-    """
+    """Write the names of a table with their proposed ids; 1 where ids are missing, or proposals not confirmed."""
     suffix_of(target.path)
     refuse_present(target)
     before = None if old is None else await anyio.to_thread.run_sync(partial(read_dictionary, old, is_checked=False))
@@ -99,49 +94,63 @@ async def make_dictionary(
         with table_at(target, COLUMNS, len(proposed.rows)) as put:
             put([row.cells for row in proposed.rows])
 
+    def counts(kind: str | None) -> Mapping[str, int]:
+        return {str(standing): proposed.count(standing, kind) for standing in NameStanding}
+
     await anyio.to_thread.run_sync(write)
-    code = Exit.DONE if proposed.count(NameStanding.MATCHED) == len(proposed.rows) else Exit.REJECTED
+    is_done = proposed.count(NameStanding.MATCHED) == len(proposed.rows)
     unnamed = list(unknown_kinds(proposed, there or NamesThere()))
-    told = {"file": name, "rows": rows, "path": target.path, "proposed": proposed, "noun_of": noun_of}
-    shown = drawn("dictionary.j2", Standing=NameStanding, **told)
-    screen.result(shown, good=code is Exit.DONE)
-    for note in _notes(refused, None if there is None else unnamed):
-        screen.result(labelled(said("note:"), note, "yellow"), good=False)
-    # What to type next: the same again, or a trial of the import.
-    words = (printable(file, WHOLE), *_typed(tables), "--dictionary", printable(target.path, WHOLE))
-    if code is Exit.DONE:
-        trial = command_line("import", *words, "--sample", "20", "--folder", "NAME")
-        screen.result(steps_list([(trial, said("try it with a few rows"))]))
-    else:
-        again = command_line("dictionary", *words, "-o", printable(target.path, WHOLE), "--force")
-        screen.result(steps_list([(again, said("once it is checked, see what is left"))]), good=False)
-    if screen.voice.as_json:
-        screen.emit(
-            {
-                "file": file,
-                "dictionary": str(target.path),
-                "rows": rows,
-                "refused": refused,
-                "names": len(proposed.rows),
-                **_counts(proposed, None),
-                "kinds": {word_of(kind): _counts(proposed, kind) for kind in proposed.kinds},
-                "kinds_without_names": [word_of(kind) for kind in unnamed],
-                "exit": int(code),
-                "error": None,
-            }
+    notes: list[Said] = []
+    if there is None:
+        unset = said(
+            "no billing is set, so nothing is proposed: give {flag}, and {database} or {variable}",
+            flag=setting("api-url", "URL"),
+            database=setting("database", "PATH"),
+            variable=DATABASE,
         )
-    return code
-
-
-def _typed(tables: TablesRead) -> tuple[str, ...]:
-    words: list[str] = []
+        notes.append(unset)
+    for kind in unnamed if there is not None else ():
+        look = said(
+            "{noun}: the billing does not tell these names; look the ids up there, and fill them in",
+            noun=noun_of(kind),
+        )
+        notes.append(look)
+    if refused:
+        unread = counted(
+            "{n} row cannot be read, and its names are not in the dictionary",
+            "{n} rows cannot be read, and their names are not in the dictionary",
+            refused,
+        )
+        notes.append(unread)
+    # What to type next: the same again, or a trial of the import.
+    path, words = printable(target.path, WHOLE), [printable(file, WHOLE)]
     for group in tables:
-        for name, row in options_of(type(group)).items():
-            value = getattr(group, name)
-            if value != type(group).__dataclass_fields__[name].default:
+        for field, row in options_of(type(group)).items():
+            value, flag_ = getattr(group, field), row.flags_of(field)[0]
+            if value != type(group).__dataclass_fields__[field].default:
                 given = value if isinstance(value, list) else [value]
-                words += [printable(word, WHOLE) for one in given for word in (row.flags_of(name)[0], one)]
-    return tuple(words)
+                words += [printable(word, WHOLE) for one in given for word in (flag_, one)]
+    trial = command_line("import", *words, "--dictionary", path, "--sample", "20", "--folder", "NAME")
+    again = command_line("dictionary", *words, "--dictionary", path, "-o", path, "--force")
+    step = (
+        (trial, said("try it with a few rows")) if is_done else (again, said("once it is checked, see what is left"))
+    )
+    told = {"file": name, "rows": rows, "path": target.path, "proposed": proposed, "noun_of": noun_of}
+    screen.result(drawn("dictionary.j2", Standing=NameStanding, **told), good=is_done)
+    for note in notes:
+        screen.result(labelled(said("note:"), note, "yellow"), good=False)
+    facts = {
+        "file": file,
+        "dictionary": str(target.path),
+        "rows": rows,
+        "refused": refused,
+        "names": len(proposed.rows),
+        **counts(None),
+        "kinds": {word_of(kind): counts(kind) for kind in proposed.kinds},
+        "kinds_without_names": [word_of(kind) for kind in unnamed],
+        "error": None,
+    }
+    return close(screen, Exit.DONE if is_done else Exit.REJECTED, steps_list([step]), facts)
 
 
 async def _names_of(file: str, tables: TablesRead) -> tuple[str, NamesUsed, int, int]:
@@ -176,29 +185,3 @@ async def _names_of(file: str, tables: TablesRead) -> tuple[str, NamesUsed, int,
             rows += len(page.rows)
             refused += len(page.refusals)
     return source.name, used, rows, refused
-
-
-def _counts(proposed: ProposedDictionary, kind: str | None) -> Mapping[str, int]:
-    return {str(standing): proposed.count(standing, kind) for standing in NameStanding}
-
-
-def _notes(refused: int, unnamed: Sequence[str] | None) -> Iterator[str]:
-    """What is to be known beside; `unnamed` are the kinds that the billing does not tell, None without a billing."""
-    if unnamed is None:
-        yield said(
-            "no billing is set, so nothing is proposed: give {flag}, and {database} or {variable}",
-            flag=setting("api-url", "URL"),
-            database=setting("database", "PATH"),
-            variable=DATABASE,
-        )
-    for kind in unnamed or ():
-        yield said(
-            "{noun}: the billing does not tell these names; look the ids up there, and fill them in",
-            noun=noun_of(kind),
-        )
-    if refused:
-        yield counted(
-            "{n} row cannot be read, and its names are not in the dictionary",
-            "{n} rows cannot be read, and their names are not in the dictionary",
-            refused,
-        )

@@ -41,7 +41,7 @@ from checkpoints.journal_file import is_volatile
 from checkpoints.kept_secrets import KeysInUse
 from checkpoints.own_files import kept_copies
 from checkpoints.stores import is_there
-from cli.commands.execution import advise_typed, errors_shown, wear_badge
+from cli.commands.execution import close, errors_shown, settings_in_force
 from cli.metrics.reader import LOOPBACK
 from cli.session.journal import unfinished
 from cli.session.order import plans_beside
@@ -49,7 +49,8 @@ from cli.session.session import one_billing, profile_of, profile_path
 from cli.session.vaults import keys_of
 from cli.settings.flags import Flags
 from cli.settings.places import without_credentials
-from cli.settings.settings import Settings, load
+from cli.settings.settings import Settings
+from cli.show.parts import stack
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Facts, Hanging, command, render, steps_list
 from cli.terminal.names import STANDING_NAMES
@@ -139,16 +140,26 @@ _SIGNS: Final = {"good": ("✓", "green"), "note": ("!", "yellow"), "wrong": ("�
 async def examine(flags: Flags, screen: Screen) -> Exit:
     """Go through all checks; 0 when nothing prevents a run, else 2."""
     examined, findings = Examined(flags, screen), list[tuple[str, Finding]]()
+
+    def note(what: str, found: Finding) -> None:
+        findings.append((what, found))
+        head, *rest = rendered(found.text).splitlines() if found.standing == "wrong" else [found.text]
+        screen.result(Hanging(Text.assemble(_SIGNS[found.standing], f" {printable(what):<12} "), render(head)))
+        for line in rest:
+            screen.result(Hanging(Text(" " * 15), render(line)))
+        if found.then:
+            screen.result(command(found.then))
+        if found.below is not None:
+            screen.result(found.below)
+
     try:
         for what, look in CHECKS.items():
             try:
                 with waiting(said("checking: {what}", what=what)):
                     async for found in look(examined):
-                        findings.append((found.of or what, found))
-                        _show(*findings[-1], screen)
+                        note(found.of or what, found)
             except (BillingError, JournalError, CommandRefused) as error:
-                findings.append((what, Finding("wrong", text_of(error))))
-                _show(*findings[-1], screen)
+                note(what, Finding("wrong", text_of(error)))
                 if look is _settings:
                     # Without settings nothing else can be looked at.
                     break
@@ -156,34 +167,20 @@ async def examine(flags: Flags, screen: Screen) -> Exit:
         if examined.database is not None:
             await run_sync(examined.database.close)
     bad = sum(found.standing == "wrong" for _, found in findings)
-    code = Exit.REFUSED if bad else Exit.DONE
-    if screen.voice.as_json:
-        checks = [
-            {"check": what, "standing": found.standing, "finding": f"{found.text} {found.then}".strip()}
-            for what, found in findings
-        ]
-        tables = {"checks": checks, "settings": examined.origins, "facts": examined.facts}
-        screen.emit({**tables, "in_the_way": bad, "exit": int(code)})
-    screen.result("")
-    if bad:
-        in_the_way = render(said("{n} in the way of a run", n=Quantity(bad)), "bold red")
-        screen.result(Text.assemble(in_the_way, ": ", render(said("see the lines with ✗"))))
-    else:
-        screen.result(render(said("nothing is in the way of a run"), "bold green"))
-        screen.result(steps_list([(command_line("jobs"), said("see what a run can do"))]))
-    return code
-
-
-def _show(what: str, found: Finding, screen: Screen) -> None:
-    """Show a finding at once, the further lines of a problem below it."""
-    head, *rest = rendered(found.text).splitlines() if found.standing == "wrong" else [found.text]
-    screen.result(Hanging(Text.assemble(_SIGNS[found.standing], f" {printable(what):<12} "), render(head)))
-    for line in rest:
-        screen.result(Hanging(Text(" " * 15), render(line)))
-    if found.then:
-        screen.result(command(found.then))
-    if found.below is not None:
-        screen.result(found.below)
+    in_the_way = render(said("{n} in the way of a run", n=Quantity(bad)), "bold red")
+    free = render(said("nothing is in the way of a run"), "bold green")
+    steps = [(command_line("jobs"), said("see what a run can do"))]
+    checks = [
+        {"check": what, "standing": found.standing, "finding": f"{found.text} {found.then}".strip()}
+        for what, found in findings
+    ]
+    tables = {"checks": checks, "settings": examined.origins, "facts": examined.facts, "in_the_way": bad}
+    shown = (
+        stack("", Text.assemble(in_the_way, ": ", render(said("see the lines with ✗"))))
+        if bad
+        else stack("", free, steps_list(steps))
+    )
+    return close(screen, Exit.REFUSED if bad else Exit.DONE, shown, tables)
 
 
 # ---- this machine, and the settings -------------------------------------------------------------------------------
@@ -197,13 +194,11 @@ async def _program(_: Examined) -> AsyncIterator[Finding]:
         python=platform.python_version(),
         system=sys.platform,
     )
-
-
-async def _event_loop(_: Examined) -> AsyncIterator[Finding]:
+    of = said("event loop")
     if find_spec("uvloop"):
-        yield Finding("good", f"uvloop {version('uvloop')}")
+        yield Finding("good", f"uvloop {version('uvloop')}", of=of)
     else:
-        yield noted("without uvloop all works, at about half the speed", then="pip install uvloop")
+        yield noted("without uvloop all works, at about half the speed", then="pip install uvloop", of=of)
 
 
 async def _firebird(_: Examined) -> AsyncIterator[Finding]:
@@ -213,10 +208,7 @@ async def _firebird(_: Examined) -> AsyncIterator[Finding]:
 
 
 async def _settings(examined: Examined) -> AsyncIterator[Finding]:
-    settings = examined.settings = load(examined.flags, os.environ, Path.cwd())
-    examined.screen.mask.hide(settings.secrets)
-    wear_badge(settings, examined.screen)
-    advise_typed(examined.flags, settings)
+    settings = examined.settings = settings_in_force(examined.flags, examined.screen, note=False)
     table = Facts(indent=4)
     if profile := settings.profile:
         examined.origins["profile"] = {"value": profile.badge.profile, "origin": profile.origin}
@@ -475,27 +467,29 @@ async def _api(examined: Examined) -> AsyncIterator[Finding]:
 async def _clock(examined: Examined) -> AsyncIterator[Finding]:
     """The billing's time, which has no zone, beside this machine's time and UTC; and the way to the billing."""
     if examined.health is not None:
-        yield _skew(examined.health.server_time)
+        told, now = examined.health.server_time or "", datetime.now(UTC)
+        try:
+            there = datetime.fromisoformat(told).replace(tzinfo=None)
+        except ValueError:
+            yield (
+                noted("the billing's time cannot be read: {time}", time=printable(told))
+                if told
+                else noted("the billing does not tell its time")
+            )
+        else:
+            here = [one.replace(tzinfo=None) for one in (now, now.astimezone())]
+            skew = min(abs((there - one).total_seconds()) for one in here)
+            yield (
+                noted(
+                    "the billing's clock is {seconds} s away from this machine's: times will not match",
+                    seconds=round(skew),
+                )
+                if skew > MOST_SKEW
+                else passed("{seconds} s between the billing's clock and this one", seconds=round(skew))
+            )
     address = urlsplit(examined.settings.api_url.value or "")
     if address.scheme == "http" and not is_this_machine(host := address.hostname or ""):
         yield _plain(host, "api")
-
-
-def _skew(told: str | None) -> Finding:
-    if told is None:
-        return noted("the billing does not tell its time")
-    try:
-        there = datetime.fromisoformat(told).replace(tzinfo=None)
-    except ValueError:
-        return noted("the billing's time cannot be read: {time}", time=printable(told))
-    now = datetime.now(UTC)
-    skew = min(abs((there - one.replace(tzinfo=None)).total_seconds()) for one in (now, now.astimezone()))
-    seconds = round(skew)
-    if skew > MOST_SKEW:
-        return noted(
-            "the billing's clock is {seconds} s away from this machine's: times will not match", seconds=seconds
-        )
-    return passed("{seconds} s between the billing's clock and this one", seconds=seconds)
 
 
 async def _database(examined: Examined) -> AsyncIterator[Finding]:
@@ -545,38 +539,33 @@ async def _columns(examined: Examined) -> AsyncIterator[Finding]:
     if not (missing := [str(one) for one in schema.missing(documented())]):
         yield passed("all that are documented are there")
         return
-    refused = await _refused_jobs(examined.settings, database)
-    rest = [name for name in missing if not any(all(map(reason.__contains__, name.split("."))) for reason in refused)]
-    if rest:
-        yield noted("not there, and left out of what is read and shown: {columns}", columns=tuple(rest))
-    for reason, jobs in refused.items():
-        yield noted("{jobs}: {reason}", jobs=tuple(jobs), reason=reason)
-
-
-async def _refused_jobs(settings: Settings, database: Database) -> Mapping[str, list[str]]:
-    """By reason, the jobs that are refused before their first call, and those without their own select."""
-    gateway = Gateway(BillingClient(settings.client), database)
-    found: defaultdict[str, list[str]] = defaultdict(list)
-    for name, kind in settings.catalogue.jobs.items():
+    # By reason, the jobs that are refused before their first call, and those without their own select.
+    gateway = Gateway(BillingClient(examined.settings.client), database)
+    refused: defaultdict[str, list[str]] = defaultdict(list)
+    for name, kind in examined.settings.catalogue.jobs.items():
         if name == CALL:
             continue
         parameters = {one.name: one.name if one.default is None else one.default for one in kind.parameters}
         try:
             await build(kind, gateway, parameters, Input()).try_out()
         except EngineError as error:
-            found[text_of(error)].append(name)
+            refused[text_of(error)].append(name)
         own = statement_of(kind.select, {one.name: one.name for one in kind.parameters})
         try:
             if own is not None:
                 await run_sync(database.fit, own)
         except ColumnsMissing as error:
-            reason = said(
+            why = said(
                 "{error}, which the job's own select needs: its rows have to come from a file or from {flag}",
                 error=error,
                 flag=setting("sql"),
             )
-            found[reason].append(name)
-    return found
+            refused[why].append(name)
+    rest = [name for name in missing if not any(all(map(reason.__contains__, name.split("."))) for reason in refused)]
+    if rest:
+        yield noted("not there, and left out of what is read and shown: {columns}", columns=tuple(rest))
+    for reason, jobs in refused.items():
+        yield noted("{jobs}: {reason}", jobs=tuple(jobs), reason=reason)
 
 
 async def _one_billing(examined: Examined) -> AsyncIterator[Finding]:
@@ -635,7 +624,6 @@ async def _profile(examined: Examined) -> AsyncIterator[Finding]:
 
 CHECKS: Final[Mapping[str, Callable[[Examined], AsyncIterator[Finding]]]] = {
     said("program"): _program,
-    said("event loop"): _event_loop,
     "firebird": _firebird,
     said("settings"): _settings,
     said("own jobs"): _own_jobs,

@@ -9,9 +9,11 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import structlog
+from rich.console import RenderableType
 
 from checkpoints.earlier_runs import runs_of
 from checkpoints.errors import JournalError, NoSuchRun
@@ -36,7 +38,6 @@ from texts.remedies import PROGRAM, advise_settings, command_line, setting
 from texts.said import in_lines, said, text_of
 
 if TYPE_CHECKING:
-    from cli.session.events import RunReader
     from cli.session.session import Invocation
 
     RunWork: TypeAlias = Callable[[Invocation], Coroutine[Any, Any, Closing]]
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 Work: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Exit]]
-Failure: TypeAlias = Callable[[Exit, Exception], object]
-"""Makes the object that `--json` prints for a failed command, from the exit code and the error."""
 
 
 def execute(
@@ -55,12 +54,13 @@ def execute(
     *,
     only_reads: bool = False,
     sends: bool = False,
-    failure: Failure = lambda code, error: {"exit": int(code), "error": text_of(error)},
+    about: Mapping[str, object] = MappingProxyType({}),
+    failure: Callable[[Exit, Exception], object] | None = None,
 ) -> NoReturn:
     """Run `work` with the settings in force, and exit with its code.
 
     A command that `only_reads` the journal writes no log; one that `sends` works on a run. With `--json` an error
-    prints an object too: that of `failure`, or exit code and text.
+    prints an object too: that of `failure`, or `about`, exit code and text.
     """
     screen = Screen(voice)
     manager = ServiceManager.of(os.environ, screen.mask)
@@ -71,7 +71,7 @@ def execute(
 
     try:
         try:
-            settings = _settings_to_work_with(flags, screen, only_reads=only_reads)
+            settings = settings_in_force(flags, screen, only_reads=only_reads)
         except CommandRefused as error:
             if voice.as_json:
                 screen.emit(closing_object(Closing(error.code, error=text_of(error))))
@@ -86,7 +86,8 @@ def execute(
                 code = exit_code(told, screen, sends=sends)
                 manager.show(partial(text_of, told))
                 if voice.as_json and isinstance(told, OPERATOR_ERRORS):
-                    screen.emit(failure(code, told))
+                    plain = {**about, "exit": int(code), "error": text_of(told)}
+                    screen.emit(failure(code, told) if failure else plain)
     except CommandRefused as error:
         manager.end(error.code, text_of(error))
         raise
@@ -97,6 +98,14 @@ def execute(
     raise SystemExit(code)
 
 
+def close(screen: Screen, code: Exit, shown: RenderableType, facts: Mapping[str, object]) -> Exit:
+    """End a command with what is shown of it; with `--json` its facts and the exit code are an object."""
+    if screen.voice.as_json:
+        screen.emit({**facts, "exit": int(code)})
+    screen.result(shown, good=code is Exit.DONE)
+    return code
+
+
 def execute_in_journal(
     work: Callable[[Journal, Screen], Coroutine[Any, Any, Exit]],
     flags: Flags,
@@ -104,8 +113,6 @@ def execute_in_journal(
     *,
     only_reads: bool = False,
 ) -> NoReturn:
-    """Run `work` with the journal of the settings, which is to be there, and exit with its code."""
-
     async def opened(settings: Settings, screen: Screen) -> Exit:
         async with open_existing(settings.journal.value) as journal:
             return await work(journal, screen)
@@ -113,28 +120,24 @@ def execute_in_journal(
     execute(opened, flags, voice, only_reads=only_reads)
 
 
-def _settings_to_work_with(flags: Flags, screen: Screen, *, only_reads: bool) -> Settings:
-    """The settings in force; raises `CommandRefused` where a command lacks open files or a place for its log."""
-    if only_reads:
-        return settings_in_force(flags, screen)
-    try:
-        provide_files()
-    except TooFewFiles as error:
-        raise CommandRefused(text_of(error)) from error
-    settings = settings_in_force(flags, screen)
-    log_place = settings.log if settings.log.exists() else settings.log.parent
-    if not os.access(log_place, os.W_OK, effective_ids=True) and (why := why_unwritable(settings.journal.value.path)):
-        # Said of the journal, and not of its log, where this user can write neither.
-        raise CommandRefused(why)
-    return settings
+def settings_in_force(flags: Flags, screen: Screen, *, only_reads: bool = True, note: bool = True) -> Settings:
+    """The settings of a command, whose screen hides their secrets from now on and asks by their profile.
 
-
-def settings_in_force(flags: Flags, screen: Screen) -> Settings:
-    """The settings of a command, whose secrets its screen hides from now on. Raises `SettingsRefused`."""
+    What is to be known of them is told, but without `note`. Raises `SettingsRefused`, and `CommandRefused` where a
+    command that does not only read lacks open files or a place for its log.
+    """
+    if not only_reads:
+        try:
+            provide_files()
+        except TooFewFiles as error:
+            raise CommandRefused(text_of(error)) from error
     settings = load(flags, os.environ, Path.cwd())
     screen.mask.hide(settings.secrets)
-    wear_badge(settings, screen)
+    if settings.profile is not None:
+        screen.heading.badge = settings.profile.badge
     advise_typed(flags, settings)
+    if not note:
+        return settings
     if settings.profile is not None:
         screen.say(settings.profile.badge.line)
     if settings.journal.origin == IN_FOLDER:
@@ -143,13 +146,12 @@ def settings_in_force(flags: Flags, screen: Screen) -> Settings:
     for one in settings.exposed:
         screen.say_always(labelled("!", said("{reason}. Close it:", reason=one.reason), "yellow"))
         screen.err.print(f"  {one.command}", markup=False, soft_wrap=True)
+    place = settings.log if settings.log.exists() else settings.log.parent
+    can_log = only_reads or os.access(place, os.W_OK, effective_ids=True)
+    if not can_log and (why := why_unwritable(settings.journal.value.path)):
+        # Said of the journal, and not of its log, where this user can write neither.
+        raise CommandRefused(why)
     return settings
-
-
-def wear_badge(settings: Settings, screen: Screen) -> None:
-    """Let a screen ask by the chosen profile of settings."""
-    if settings.profile is not None:
-        screen.heading.badge = settings.profile.badge
 
 
 def advise_typed(flags: Flags, settings: Settings) -> None:
@@ -261,14 +263,29 @@ def execute_run(  # noqa: PLR0913 - each is a flag or a group of them
             from cli.commands.page import page_beside
 
             opens = page_beside(settings, screen)
-        readers = readers_beside(settings, screen)
+        settings.hidden.require("hooks")
+        # In the order in which they are told of a run.
+        readers: list[RunReader] = []
+        if settings.hooks and os.environ.get(IN_HOOK):
+            log.warning("a hook has started this command, so it calls no hooks")
+        elif settings.hooks:
+            from cli.hooks.reader import call_hooks
+
+            settings.hooks.check_programs()
+            readers.append(call_hooks(settings.hooks, language(settings.language.value), screen.mask))
+        if settings.metrics:
+            from cli.metrics.reader import publish_metrics
+
+            readers.append(publish_metrics(settings.metrics))
+        if manager := service_manager():
+            readers.append(show_to(manager))
         told = Invocation(
             settings, screen, pacing.given, consent, recorder, opens, readers, hand_in, ends_outside_hours
         )
         closing = await work(told)
         if voice.as_json:
             screen.emit(closing_object(closing))
-        if (manager := service_manager()) is not None:
+        if manager:
             manager.show(lambda: outcome_of(closing))
         return closing.exit
 
@@ -294,26 +311,6 @@ def execute_run(  # noqa: PLR0913 - each is a flag or a group of them
         if voice.as_json:
             screen.emit(closing_object(Closing(Exit.INTERRUPTED, job=job, stopped=why)))
         raise SystemExit(Exit.INTERRUPTED) from interrupt
-
-
-def readers_beside(settings: Settings, screen: Screen) -> "list[RunReader]":
-    """The readers of each run of a command, in the order in which they are told of it. Raises `SettingsRefused`."""
-    settings.hidden.require("hooks")
-    readers: list[RunReader] = []
-    if settings.hooks and os.environ.get(IN_HOOK):
-        log.warning("a hook has started this command, so it calls no hooks")
-    elif settings.hooks:
-        from cli.hooks.reader import call_hooks
-
-        settings.hooks.check_programs()
-        readers.append(call_hooks(settings.hooks, language(settings.language.value), screen.mask))
-    if settings.metrics:
-        from cli.metrics.reader import publish_metrics
-
-        readers.append(publish_metrics(settings.metrics))
-    if (manager := service_manager()) is not None:
-        readers.append(show_to(manager))
-    return readers
 
 
 def exit_code(error: BaseException, screen: Screen, *, sends: bool = False) -> Exit:

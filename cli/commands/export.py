@@ -23,7 +23,7 @@ from cli.terminal.options import as_command, option, switch
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import printable
 from engine.errors import nearest
-from texts.said import Quantity, Said, counted, said, text_of
+from texts.said import Quantity, counted, said
 
 CHOICES: Final = ", ".join([*State, REFUSED, ANSWERS])
 FILES: Final[Mapping[str, tuple[State | None, ...]]] = MappingProxyType(
@@ -67,50 +67,45 @@ def _export(
         flags,
         voice.whole(),
         only_reads=True,
-        failure=lambda code, error: {"run": name, "files": [], "exit": int(code), "error": text_of(error)},
+        about={"run": name, "files": []},
     )
 
 
 async def export(
     name: str, state: str | None, output: Path | None, settings: Settings, screen: Screen, *, force: bool
 ) -> Exit:
-    """Write the rows of a run: those of `state`, "answers" for its answers; None for all, in a file an outcome.
-
-    Raises `CommandRefused` and `JournalError`.
-    """
-    target = OutputFile(output or STDOUT, force=force)
-    into_folder = state is None and (output is None or _is_folder(output))
-    if not into_folder and target.path == STDOUT:
+    """Write the rows of a run: those of `state`, "answers" for its answers; None for all, in a file an outcome."""
+    path, word = output or STDOUT, (state or "").strip().casefold()
+    # An accepted row that was read back is applied, and still accepted; None stands for refused rows.
+    known: dict[str, Sequence[State | None]] = {
+        **{str(one): (one,) for one in State},
+        str(State.ACCEPTED): states_where(in_effect=True),
+        REFUSED: (None,),
+        ANSWERS: (),
+    }
+    if state is not None and word not in known:
+        raise CommandRefused(
+            "there is no state {given!r}{nearest}; there are: {known}",
+            given=printable(state),
+            nearest=nearest(word, known),
+            known=CHOICES,
+        )
+    into_folder = state is None and (output is None or (path != STDOUT and (path.is_dir() or not path.suffix)))
+    if not into_folder and path == STDOUT:
         screen = screen.beside_rows()
-    answers = state is not None and state.strip().casefold() == ANSWERS
-    wanted = ALL if state is None or answers else _parse_state(state)
-    if answers and target.path != STDOUT:
-        suffix_of(target.path)
+    elif word == ANSWERS:
+        suffix_of(path)
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
         refuse_purged(run)
         if into_folder:
             files = await _write_all(run, output or Path(), journal, screen, force=force)
-        elif answers:
-            if not reads(settings.catalogue.known(run)):
-                raise CommandRefused(
-                    "run {run} is one of {job}: it writes, and has no answers", run=run.name, job=run.job
-                )
-            written = await write_answers(run, journal, target)
-            rows = counted(
-                "{n} row of answers of run {run}", "{n} rows of answers of run {run}", written, run=run.name
-            )
-            screen.say(_written(rows, target))
-            files = [{**_file_object(target.path, (), written), "states": [ANSWERS]}]
         else:
-            files = [await _write_rows(run, wanted, target, journal, screen, is_all=state is None)]
+            wanted = known[word] if word else ALL
+            files = [await _write_rows(run, word, wanted, OutputFile(path, force=force), settings, journal, screen)]
     if screen.voice.as_json:
         screen.emit({"run": run.name, "files": files, "exit": int(Exit.DONE), "error": None})
     return Exit.DONE
-
-
-def _is_folder(path: Path) -> bool:
-    return path != STDOUT and (path.is_dir() or not path.suffix)
 
 
 async def _write_all(run: Run, folder: Path, journal: Journal, screen: Screen, *, force: bool) -> list[FileObject]:
@@ -132,7 +127,7 @@ async def _write_all(run: Run, folder: Path, journal: Journal, screen: Screen, *
         screen.say(
             counted("{n} row {outcomes}: {file}", "{n} rows {outcomes}: {file}", rows, outcomes=outcomes, file=path)
         )
-        files.append(_file_object(path, states, rows))
+        files.append(_file_object(path, [REFUSED if one is None else one for one in states], rows))
     if not files:
         all_states = tuple(STATE_NAMES[State(word)] for word in FILES)
         screen.say(
@@ -142,26 +137,40 @@ async def _write_all(run: Run, folder: Path, journal: Journal, screen: Screen, *
 
 
 async def _write_rows(
-    run: Run, wanted: Sequence[State | None], target: OutputFile, journal: Journal, screen: Screen, *, is_all: bool
+    run: Run,
+    word: str,
+    wanted: Sequence[State | None],
+    target: OutputFile,
+    settings: Settings,
+    journal: Journal,
+    screen: Screen,
 ) -> FileObject:
+    """Write rows of these states into one file, or the answers of the run; `word` is "" for all states."""
     totals = await journal.totals(run)
-    async with written_to(target) as out:
-        written = await write_items(out, run, wanted, journal)
-    if is_all:
-        rows = counted("{n} row of run {run}", "{n} rows of run {run}", written, run=run.name)
+    if word == ANSWERS:
+        if not reads(settings.catalogue.known(run)):
+            raise CommandRefused(
+                "run {run} is one of {job}: it writes, and has no answers", run=run.name, job=run.job
+            )
+        written = await write_answers(run, journal, target)
+        rows = counted("{n} row of answers of run {run}", "{n} rows of answers of run {run}", written, run=run.name)
     else:
-        state = STATE_NAMES[wanted[0]] if wanted[0] else names.REFUSED
+        async with written_to(target) as out:
+            written = await write_items(out, run, wanted, journal)
+        rows = counted("{n} row of run {run}", "{n} rows of run {run}", written, run=run.name)
+    if word and wanted:
         rows = counted(
             "{n} row of run {run} that is {state}",
             "{n} rows of run {run} that are {state}",
             written,
             run=run.name,
-            state=state,
+            state=STATE_NAMES[wanted[0]] if wanted[0] else names.REFUSED,
         )
     if len(wanted) > 1 and (applied := totals.count(State.APPLIED)):
         rows = said("{rows}, {applied} of them applied", rows=rows, applied=Quantity(applied))
-    screen.say(_written(rows, target))
-    if not written and run.stage is Stage.DISCARDED and None not in wanted:
+    where = "stdout" if target.path == STDOUT else str(target.path)
+    screen.say(said("{rows}, written to {where}", rows=rows, where=where))
+    if wanted and not written and run.stage is Stage.DISCARDED and None not in wanted:
         screen.say(said("The run was given up before anything was sent: only its refused rows are kept."))
     if not written and State.REJECTED in wanted and None not in wanted and totals.refused:
         # Both words say no: this one the program's, before anything is sent.
@@ -171,37 +180,9 @@ async def _write_rows(
             totals.refused,
         )
         screen.say(steps_list([(refused_export(run), purpose)]))
-    return _file_object(target.path, wanted, written)
+    return _file_object(target.path, [REFUSED if one is None else one for one in wanted] or [ANSWERS], written)
 
 
-def _written(rows: Said, target: OutputFile) -> Said:
-    where = "stdout" if target.path == STDOUT else str(target.path)
-    return said("{rows}, written to {where}", rows=rows, where=where)
-
-
-def _parse_state(word: str) -> tuple[State | None, ...]:
-    """The states that are meant by a name; None stands for refused rows.
-
-    An accepted row that was read back is applied, and still accepted. Raises `CommandRefused` with the nearest name.
-    """
-    plain_word = word.strip().casefold()
-    if plain_word == REFUSED:
-        return (None,)
-    if plain_word in set(State):
-        state = State(plain_word)
-        return states_where(in_effect=True) if state is State.ACCEPTED else (state,)
-    raise CommandRefused(
-        "there is no state {given!r}{nearest}; there are: {known}",
-        given=printable(word),
-        nearest=nearest(plain_word, [*State, REFUSED, ANSWERS]),
-        known=CHOICES,
-    )
-
-
-def _file_object(path: Path, states: Sequence[State | None], number: int) -> FileObject:
+def _file_object(path: Path, states: Sequence[str], number: int) -> FileObject:
     """A file for scripts; its path is null for stdout."""
-    return {
-        "file": None if path == STDOUT else str(path),
-        "states": [REFUSED if state is None else str(state) for state in states],
-        "rows": number,
-    }
+    return {"file": None if path == STDOUT else str(path), "states": [*map(str, states)], "rows": number}

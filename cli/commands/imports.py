@@ -16,7 +16,7 @@ from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.options import argument, as_command, option, switch, typed
 from cli.terminal.screen import Screen, Voice
-from texts.said import said, text_of
+from texts.said import said
 
 if TYPE_CHECKING:
     from cli.session.order import Order
@@ -81,12 +81,5 @@ def _import(  # noqa: PLR0913 - each is a flag or a group of them
         return await begin(order, told)
 
     if checking.check:
-        nothing = {"file": file, "rows": None, "workbook": None}
-        execute(
-            check,
-            flags,
-            voice,
-            only_reads=True,
-            failure=lambda code, error: {**nothing, "exit": int(code), "error": text_of(error)},
-        )
+        execute(check, flags, voice, only_reads=True, about={"file": file, "rows": None, "workbook": None})
     execute_run(work, flags, voice, JOB, consent, pacing, record=record, record_names=record_names, page=page)

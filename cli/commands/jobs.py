@@ -123,21 +123,17 @@ def needs(job: JobSpec) -> str:
 
 
 def value(parameter: Parameter) -> str:
-    choices = " | ".join(parameter.choices)
-    if parameter.default is None:
+    choices, default = " | ".join(parameter.choices), parameter.default
+    if default is None:
         return said("{choices} (required)", choices=choices) if choices else said("(required)")
-    if not choices:
-        return parameter.default or said("(may be left out)")
-    if not parameter.default:
-        return said("{choices} (may be left out)", choices=choices)
-    return f"{choices} ({parameter.default})"
+    if choices and default:
+        return f"{choices} ({default})"
+    return said("{choices} (may be left out)", choices=choices) if choices else default or said("(may be left out)")
 
 
 def in_rows(parameter: Parameter) -> str:
     """The column names under which rows can give the parameter, "" where they cannot."""
-    if parameter.columns is None:
-        return ""
-    return ", ".join((parameter.name, *parameter.columns))
+    return "" if parameter.columns is None else ", ".join((parameter.name, *parameter.columns))
 
 
 def _further_names(parameter: Parameter) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import anyio.to_thread
 
 from checkpoints.address import JournalAddress
 from checkpoints.copying import copy_journal
-from cli.commands.execution import errors_shown
+from cli.commands.execution import close, errors_shown
 from cli.session.vaults import keys_of
 from cli.settings.flags import CONFIG, Flags
 from cli.settings.places import typed_journal
@@ -84,29 +84,21 @@ def _key(
             "{file} cannot be written: {reason}", file=printable(file), reason=reason_of(error)
         ) from error
     made = VaultKeys.parse(text).first
-    if voice.as_json:
-        screen.emit({"file": str(file.absolute()), "key": made, "exit": int(Exit.DONE)})
-    screen.result(
-        stack(
-            render(
-                said("✓ key {key} is in {file}, which only you can read", key=made, file=printable(file)),
-                "bold green",
-            ),
-            "",
-            said("Copy the file to each machine that works on the runs, and name it in its settings:"),
-            command(f'{VAULT_KEY} = "{file}"'),
-            said("Keep a copy apart from the database: without the key, the rows have to be given again."),
-        )
+    is_there = said("✓ key {key} is in {file}, which only you can read", key=made, file=printable(file))
+    shown = stack(
+        render(is_there, "bold green"),
+        "",
+        said("Copy the file to each machine that works on the runs, and name it in its settings:"),
+        command(f'{VAULT_KEY} = "{file}"'),
+        said("Keep a copy apart from the database: without the key, the rows have to be given again."),
     )
+    close(screen, Exit.DONE, shown, {"file": str(file.absolute()), "key": made})
 
 
 async def copy(
     source: JournalAddress, target: JournalAddress, screen: Screen, keys: FindKeys, *, advised: str
 ) -> Exit:
-    """Copy a journal, and say which one is to be used, by the name that is `advised`.
-
-    Raises `CommandRefused`, `JournalError` and `VaultFailed`.
-    """
+    """Copy a journal, and say which one is to be used, by the name that is `advised`."""
     secrets = SecretCopy(source, target, keys)
     await anyio.to_thread.run_sync(secrets.check)
     copying = said("copying {journal} to {target}", journal=printable(str(source)), target=printable(str(target)))
@@ -117,15 +109,13 @@ async def copy(
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(secrets.undo)
         raise
-    if screen.voice.as_json:
-        runs = [
-            {"run": run.name, "job": run.job, "rows": totals.read, "sum": totals.amount, "root": root}
-            for run, totals, root in ((one.run, one.totals, one.root) for one in copied.runs)
-        ]
-        rest = {"rows": copied.rows, "secrets": secrets.copied, "exit": int(Exit.DONE)}
-        screen.emit({"from": str(source), "to": str(target), "runs": runs, **rest})
+    runs = [
+        {"run": one.run.name, "job": one.run.job, "rows": one.totals.read, "sum": one.totals.amount, "root": one.root}
+        for one in copied.runs
+    ]
+    rest = {"runs": runs, "rows": copied.rows, "secrets": secrets.copied}
     vault = vault_path(source.path.resolve()) if secrets.copied and not source.is_shared else None
     told = {"runs": copied.runs, "source": source, "target": target, "advised": printable(advised)}
     left = {"secrets": secrets.copied, "vault": vault, "remove": vault and shlex.join(["rm", str(vault)])}
-    screen.result(drawn("journal.j2", **told, **left))
-    return Exit.DONE
+    shown = drawn("journal.j2", **told, **left)
+    return close(screen, Exit.DONE, shown, {"from": str(source), "to": str(target), **rest})

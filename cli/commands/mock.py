@@ -17,7 +17,7 @@ from rich.text import Text
 from billing.api.client import BillingClient, ClientSettings
 from billing.api.wire import CallObserver
 from checkpoints.states import State
-from cli.commands.execution import errors_shown, execute, settings_in_force
+from cli.commands.execution import execute
 from cli.output.item_files import OutputFile, replacing
 from cli.session.journal import open_existing, refuse_purged
 from cli.settings.flags import FAULTS, RUN_NAME, ApiFlags, JournalFlags
@@ -26,7 +26,7 @@ from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import render, steps_list
 from cli.terminal.options import argument, as_command, option, switch
-from cli.terminal.screen import BriefVoice, Screen
+from cli.terminal.screen import BriefVoice, Screen, Voice
 from cli.terminal.signals import run_command
 from cli.terminal.texts import WHOLE, printable, reason_of
 from cli.terminal.waiting import waiting
@@ -306,12 +306,10 @@ def _diff(file: Path = RECORDING, *, flags: ApiFlags) -> None:
 
     Ends with 1 where an answer differs.
     """
-    from lab.record.diff import Differ
 
-    screen = Screen()
-    settings = settings_in_force(flags, screen)
+    async def work(settings: Settings, screen: Screen) -> Exit:
+        from lab.record.diff import Differ
 
-    async def work() -> int:
         different = 0
         async with BillingClient(settings.client) as client:
             differences = Differ(file, client, pseudonyms=await _pseudonyms())
@@ -334,8 +332,6 @@ def _diff(file: Path = RECORDING, *, flags: ApiFlags) -> None:
             ),
         )
         screen.say(asked)
-        return different
+        return Exit.REJECTED if different else Exit.DONE
 
-    with errors_shown(screen):
-        different = run_command(work)
-    raise SystemExit(Exit.REJECTED if different else Exit.DONE)
+    execute(work, flags, Voice(), only_reads=True)

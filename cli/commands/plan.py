@@ -73,7 +73,7 @@ from jobs.spec.spec import CREATE, DELETE, SET, JobSpec
 from jobs.sums import sums_of
 from jobs.value_changes import BalanceSums, ChangeKind, FieldChange, RowChange, row_changes
 from texts.remedies import PROGRAM, command_line
-from texts.said import Quantity, Said, said, text_of
+from texts.said import Quantity, Said, said
 
 SHOWN: Final = 3
 """Requests that are shown in full."""
@@ -129,7 +129,7 @@ def _plan(  # noqa: PLR0913 - each is a flag or a group of them
             screen.emit(planned)
         return code
 
-    execute(work, flags, voice, failure=lambda code, error: {"job": job, "exit": int(code), "error": text_of(error)})
+    execute(work, flags, voice, about={"job": job})
 
 
 async def plan(
@@ -151,8 +151,8 @@ async def plan(
     Raises `CommandRefused`, `InputRefused`, `LookUpFailed`, `BillingError` and `JournalError`.
     """
     real = settings.journal.value
-    if out is not None:
-        check_free(out)
+    for one in _files_of(out).values() if out else ():
+        refuse_present(one, is_in_folder=one != out)
     async with open_billing(settings) as billing, open_journal(plans_beside(real.path)) as journal:
         billing.gateway.rate.per_second = policy_with(Policy(), pacing, ALL).rate
         job = build(order.kind, billing.gateway, order.parameters, order.rows)
@@ -172,7 +172,7 @@ async def plan(
                 await settle(run, journal, profile, order.shared_accounts)
             question = await question_of(run, journal, profile)
             facts = await plan_facts(run, job, billing.gateway, journal, settings.catalogue.known(run))
-        bad = facts.plan.bad or question.accounts
+        bad = bool(facts.plan.bad or question.accounts)
         code = Exit.REJECTED if bad else Exit.DONE
         saving = " ".join((PROGRAM, shlex.join(sys.argv[1:]), "-o DIR"))
         screen.result(plan_screen(facts, billing.target, str(real), saving))
@@ -189,7 +189,7 @@ async def plan(
             # Sent as it is, the plan would be refused for the same question.
             screen.result(said("Plan again with one of these; as it is, this plan cannot be sent."), good=False)
         elif not step:
-            screen.result(next_step(facts.plan, bad=bool(bad)))
+            screen.result(next_step(facts.plan, bad=bad))
         if facts.before is not None:
             # The next plan of this input is compared with this one.
             await journal.discard(facts.before)
@@ -309,7 +309,6 @@ class PlanFacts:
 
 
 async def plan_facts(run: Run, job: Job, gateway: Gateway, journal: Journal, spec: JobSpec | None) -> PlanFacts:
-    """Collect the facts of a saved list; `spec` is the kind of its job. Raises `LookUpFailed`."""
     plan = await plan_of(run, job, journal)
     first = await journal.items(run, {State.PENDING}, size=SHOWN)
     same = [one for one in await journal.runs() if is_kept(one) and same_input(one, run) and one.run_id < run.run_id]
@@ -348,7 +347,6 @@ async def plan_facts(run: Run, job: Job, gateway: Gateway, journal: Journal, spe
 
 
 def plan_object(facts: PlanFacts, code: Exit) -> Mapping[str, object]:
-    """The object of `--json`."""
     plan, sums = facts.plan, facts.values.balances
     balances = {"accounts": sums.accounts, "before": format(sums.before, "f"), "after": format(sums.after, "f")}
     changes = {
@@ -442,11 +440,10 @@ def _values(change: RowChange) -> Iterator[str]:
 
     alone = change.kind is ChangeKind.CHANGED and len(change.fields) == 1
     for one in change.fields:
-        old, new = text(one, one.old), text(one, one.new)
-        if one.issued:
-            new = printable(said("a new one from the billing"))
-        both = {ChangeKind.CHANGED: f"{old} → {new}", ChangeKind.NEW: new, ChangeKind.REMOVED: old}
-        yield both[change.kind] if alone else f"{printable(one.name)} {both[change.kind]}"
+        old = text(one, one.old)
+        new = printable(said("a new one from the billing")) if one.issued else text(one, one.new)
+        both = {ChangeKind.CHANGED: f"{old} → {new}", ChangeKind.NEW: new, ChangeKind.REMOVED: old}[change.kind]
+        yield both if alone else f"{printable(one.name)} {both}"
 
 
 def next_step(plan: PreviewFacts, *, bad: bool) -> RenderableType:
@@ -454,9 +451,8 @@ def next_step(plan: PreviewFacts, *, bad: bool) -> RenderableType:
     if plan.to_send:
         words = command_line("run", "--plan", plan.run.name, *(("--skip-bad",) if bad else ()))
         return steps_list([(words, said("send this, or nothing if it has changed"))])
-    if bad:
-        return render(said("There is nothing to send: mend the input, and plan again."))
-    return render(said("There is nothing to send."))
+    nothing = said("There is nothing to send: mend the input, and plan again.") if bad else None
+    return render(nothing or said("There is nothing to send."))
 
 
 # ---- the files of a plan: a folder with the rows of each kind, or one table of what changes, old and new -----------
@@ -481,31 +477,26 @@ def is_table(out: OutputFile) -> bool:
     return out.path.suffix.casefold() in KINDS and not out.path.is_dir()
 
 
-def check_free(out: OutputFile) -> None:
-    """Refuse a table that is there, or a folder that has files of a plan. Raises `CommandRefused`."""
+def _files_of(out: OutputFile) -> Mapping[str, OutputFile]:
+    """The files of a plan by what they have: those of a folder, or the table of old and new values alone."""
     if is_table(out):
-        refuse_present(out)
-        return
-    for name in (*SAVED, LOOK_ALIKES, VALUE_CHANGES):
-        refuse_present(_file_in(out, name), is_in_folder=True)
+        return {VALUE_CHANGES: out}
+    names = (*SAVED, LOOK_ALIKES, VALUE_CHANGES)
+    return {name: replace(out, path=out.path / f"{name}.csv") for name in names}
 
 
 async def write_plan(out: OutputFile, run: Run, lines: int, journal: Journal, profile: Profile) -> None:
-    """Write a plan into its folder or table; `lines` are the rows of the table.
-
-    Raises `CommandRefused` and `JournalError`.
-    """
-    table = out
-    if not is_table(out):
-        table = _file_in(out, VALUE_CHANGES)
+    """Write a plan into its folder or table; `lines` are the rows of the table."""
+    files = _files_of(out)
+    if LOOK_ALIKES in files:
         try:
             await anyio.Path(out.path).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CommandRefused("{path} cannot be made: {why}", path=out.path, why=reason_of(error)) from error
         for name, state in SAVED.items():
-            async with written_to(_file_in(out, name)) as sheet:
+            async with written_to(files[name]) as sheet:
                 await write_items(sheet, run, (state,), journal)
-        async with written_to(_file_in(out, LOOK_ALIKES)) as sheet:
+        async with written_to(files[LOOK_ALIKES]) as sheet:
             sheet.row(header_of(run))
             async for page in look_alikes(run, journal):
                 await anyio.to_thread.run_sync(sheet.all, [of_item(item, run) for item in page])
@@ -513,11 +504,7 @@ async def write_plan(out: OutputFile, run: Run, lines: int, journal: Journal, pr
         [line for change in page for line in _lines(change)] async for page in row_changes(run, journal, profile)
     )
     # An empty page would end the table.
-    await write_table(table, COLUMNS_OF_CHANGES, lines, (page async for page in pages if page))
-
-
-def _file_in(folder: OutputFile, name: str) -> OutputFile:
-    return replace(folder, path=folder.path / f"{name}.csv")
+    await write_table(files[VALUE_CHANGES], COLUMNS_OF_CHANGES, lines, (page async for page in pages if page))
 
 
 def _lines(change: RowChange) -> Iterator[TableRow]:

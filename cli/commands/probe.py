@@ -1,7 +1,7 @@
 """`probe`: tests undocumented behaviour of a live billing on one test subscriber."""
 
 from datetime import UTC, datetime
-from decimal import Decimal
+from typing import Final
 
 import anyio
 import msgspec
@@ -9,12 +9,12 @@ from rich.console import Group
 from rich.text import Text
 
 from billing.directory.subscribers import Abonent
-from billing.profile import describe_fact
+from billing.profile import Profile, describe_fact
 from checkpoints.stores import is_there
-from cli.commands.execution import execute
+from cli.commands.execution import close, execute
 from cli.session.journal import open_noted
 from cli.session.session import ENDING as PROFILE_ENDING
-from cli.session.session import BillingConnection, open_billing, profile_path, write_profile
+from cli.session.session import open_billing, profile_path, write_profile
 from cli.settings.flags import Flags, parse_pairs
 from cli.settings.pacing_flags import SETTLE, Pacing
 from cli.settings.settings import Settings
@@ -38,7 +38,7 @@ from jobs.probe.traces import ProbePatience
 from jobs.spec.entries import STORNO_CALL, UNDO_OF_OPERATIONS
 from jobs.spec.parameters import check_parameters
 from texts.remedies import command_line
-from texts.said import Said, in_lines, said, text_of
+from texts.said import Said, in_lines, said
 
 ENDING = ".probe"
 """The suffix of the intent file, which lies beside the profile."""
@@ -46,6 +46,7 @@ CREATED = "-created"
 """Ends the name of the other intent file, of the objects of a subscriber that a probe creates."""
 _NAME = 5
 """Characters in a probe's name."""
+_NOT_KNOWN: Final = said("not known")
 
 
 @as_command("probe")
@@ -76,12 +77,7 @@ def _probe(
         patience = ProbePatience(settle=policy_with(Policy(), Pacing(settle=settle).given, ALL).settle)
         return await probe(abonent, storno_call, create_in, patience, settings, screen, yes=yes)
 
-    execute(
-        work,
-        flags,
-        voice,
-        failure=lambda code, error: {"abonent": abonent, "exit": int(code), "error": text_of(error)},
-    )
+    execute(work, flags, voice, about={"abonent": abonent})
 
 
 async def probe(
@@ -94,11 +90,19 @@ async def probe(
     *,
     yes: bool,
 ) -> Exit:
-    """Show the steps, ask, carry them out, and write the profile.
-
-    Raises `CommandRefused`, `InputRefused`, `LookUpFailed`, `ProbeHeld`, `IntentFailed` and `BillingError`.
-    """
-    await _check_runs(settings)
+    """Show the steps, ask, carry them out, and write the profile."""
+    where = settings.journal.value
+    if await anyio.to_thread.run_sync(is_there, where):
+        async with open_noted(where) as journal:
+            for run in await journal.runs():
+                # Its entries could be mistaken for effects of the probe.
+                if run.target == settings.target and (holder := await journal.holder(run)):
+                    raise CommandRefused(
+                        "{process} works on run {run} of this billing now: wait for its end, or stop it, {command}",
+                        process=holder.sentence,
+                        run=run.name,
+                        command=command_line("stop", run.name),
+                    )
     profile = profile_path(settings)
     path = profile.with_name(profile.name.replace(PROFILE_ENDING, ENDING))
     async with open_billing(settings) as billing:
@@ -130,7 +134,7 @@ async def probe(
                     abonent=abonent.id,
                     name=printable(name_of(abonent)),
                     address=settings.target,
-                    balance=_roubles(balance),
+                    balance=_NOT_KNOWN if balance is None else balance,
                 )
                 steps = enumerate(probing.steps(balance), 1)
                 lines = [Text(f"  {number}. {printable(step.sentence)}") for number, step in steps]
@@ -141,23 +145,10 @@ async def probe(
                 return Exit.REFUSED
             with waiting(said("probing")):
                 findings = await probing.run()
-        return _close(findings, abonent, billing, settings, screen)
-
-
-async def _check_runs(settings: Settings) -> None:
-    """Refuse to probe during a run: its entries could be mistaken for effects of the probe."""
-    where = settings.journal.value
-    if not await anyio.to_thread.run_sync(is_there, where):
-        return
-    async with open_noted(where) as journal:
-        for run in await journal.runs():
-            if run.target == settings.target and (holder := await journal.holder(run)):
-                raise CommandRefused(
-                    "{process} works on run {run} of this billing now: wait for its end, or stop it, {command}",
-                    process=holder.sentence,
-                    run=run.name,
-                    command=command_line("stop", run.name),
-                )
+        version, today = billing.health.version, datetime.now(UTC).date()
+        return _end(
+            findings, findings.profile(gateway.profile, settings.target, version, today), abonent, settings, screen
+        )
 
 
 async def _clean_up(traces: ProbeEntries | ProbeObjects, screen: Screen, *, yes: bool) -> bool:
@@ -212,52 +203,37 @@ async def _agreed(question: Said, screen: Screen, *, yes: bool) -> bool:
         return await screen.agrees_to_send(question, keyboard)
 
 
-# ---- the screen -------------------------------------------------------------------------------------------------
-
-
-def _close(
-    findings: Findings, abonent: Abonent, billing: BillingConnection, settings: Settings, screen: Screen
-) -> Exit:
-    profile = findings.profile(
-        billing.gateway.profile, settings.target, billing.health.version, datetime.now(UTC).date()
-    )
-    path = write_profile(settings, profile)
-    as_before = findings.before == findings.after and not findings.left
-    code = Exit.UNDECIDED if not as_before else Exit.STOPPED if findings.stopped else Exit.DONE
-    if screen.voice.as_json:
-        before, after = (None if one is None else two_decimals(one) for one in (findings.before, findings.after))
-        left = [
-            {
-                "op_id": one.operation.op_id,
-                "op_type": one.operation.op_type,
-                "amount": two_decimals(one.operation.op_summa),
-                "why": why,
-            }
-            for one, why in findings.of(Entered).items()
-        ]
-        created = [
-            {"model": one.model, "id": one.id, "contract_number": one.name, "why": why}
-            for one, why in findings.of(ProbeObject).items()
-        ]
-        screen.emit(
-            {
-                "abonent": abonent.id,
-                "learned": {name: msgspec.to_builtins(value) for name, value in findings.learned.items()},
-                "not_learned": dict(findings.missing),
-                "left": left,
-                "created_left": created,
-                "balance_before": before,
-                "balance_after": after,
-                "profile": str(path),
-                "exit": int(code),
-                "error": findings.stopped,
-            }
-        )
+def _end(findings: Findings, profile: Profile, abonent: Abonent, settings: Settings, screen: Screen) -> Exit:
+    path, before, after = write_profile(settings, profile), findings.before, findings.after
+    as_before = before == after and not findings.left
+    left = [
+        {
+            "op_id": one.operation.op_id,
+            "op_type": one.operation.op_type,
+            "amount": two_decimals(one.operation.op_summa),
+            "why": why,
+        }
+        for one, why in findings.of(Entered).items()
+    ]
+    created = [
+        {"model": one.model, "id": one.id, "contract_number": one.name, "why": why}
+        for one, why in findings.of(ProbeObject).items()
+    ]
+    facts = {
+        "abonent": abonent.id,
+        "learned": {name: msgspec.to_builtins(value) for name, value in findings.learned.items()},
+        "not_learned": dict(findings.missing),
+        "left": left,
+        "created_left": created,
+        "balance_before": None if before is None else two_decimals(before),
+        "balance_after": None if after is None else two_decimals(after),
+        "profile": str(path),
+        "error": findings.stopped,
+    }
     told = {"profile": profile, "found": findings, "path": path, "good": as_before, "describe": describe_fact}
-    balances = {"before": _roubles(findings.before), "after": _roubles(findings.after)}
-    screen.result(drawn("probe.j2", balances=balances, STANDING_NAMES=STANDING_NAMES, **told), good=code is Exit.DONE)
-    return code
-
-
-def _roubles(balance: Decimal | None) -> str | Decimal:
-    return said("not known") if balance is None else balance
+    told["balances"] = {
+        "before": _NOT_KNOWN if before is None else before,
+        "after": _NOT_KNOWN if after is None else after,
+    }
+    code = Exit.UNDECIDED if not as_before else Exit.STOPPED if findings.stopped else Exit.DONE
+    return close(screen, code, drawn("probe.j2", STANDING_NAMES=STANDING_NAMES, **told), facts)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import structlog
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -95,19 +96,13 @@ def _which(name: str | None, age: str | None) -> str | datetime:
     return datetime.now(UTC) - timedelta(days=int(found[1]))
 
 
-class RunToPurge(NamedTuple):
-    """A run that can be purged, the time of its last change, its totals, and files of it that are not."""
-
-    run: Run
-    ended: datetime
-    totals: Totals
-    files: Sequence[Path]
-
-
 class Selection(NamedTuple):
-    """What is purged: runs, plans and kept copies of the journal; and why other runs are left alone."""
+    """What is purged: runs, plans and kept copies of the journal; and why other runs are left alone.
 
-    runs: Sequence[RunToPurge]
+    A run stands with the time of its last change, its totals, and files of it that are not purged.
+    """
+
+    runs: Sequence[tuple[Run, datetime, Totals, Sequence[Path]]]
     left_alone: Sequence[Mapping[str, str]]
     plans: Sequence[Run]
     copies: Sequence[Path]
@@ -129,10 +124,7 @@ class PurgeResult:
 
 
 async def purge(which: str | datetime, settings: Settings, screen: Screen, *, keep_totals: bool, yes: bool) -> Exit:
-    """Purge the run of a name, or all runs without a change since a time.
-
-    Raises `CommandRefused`, `NoSuchRun` and `JournalError`; a run is purged as a whole or not at all.
-    """
+    """Purge the run of a name, or all runs without a change since a time; a run as a whole or not at all."""
     catalogue = settings.catalogue
     async with open_existing(settings.journal.value) as journal:
         for run in await journal.runs():
@@ -147,9 +139,7 @@ async def purge(which: str | datetime, settings: Settings, screen: Screen, *, ke
             raise CommandRefused("run {run} is not purged: {why}", **chosen.left_alone[0])
         result = PurgeResult(journal.name, left_alone=[*chosen.left_alone], bytes_before=await journal.size())
         if chosen.runs or chosen.plans or chosen.copies:
-            tables = {"runs": _table(chosen.runs)}
-            values = {"chosen": chosen, "keep_totals": keep_totals, "most": MAX_RUNS_SHOWN, "result": None}
-            screen.say(drawn("purge_ahead.j2", tables, **values))
+            screen.say(_ahead(chosen, keep_totals=keep_totals))
             if not yes:
                 await _ask(chosen, screen)
         for run, ended, totals, files in chosen.runs:
@@ -185,16 +175,17 @@ async def purge(which: str | datetime, settings: Settings, screen: Screen, *, ke
     return result.exit
 
 
-def _table(runs: Sequence[RunToPurge]) -> Table:
+def _ahead(chosen: Selection, *, keep_totals: bool) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     whole = said("run"), said("last change")
     for column in (whole[0], said("job"), said("rows from"), said("rows"), said("sum"), whole[1]):
         table.add_column(printable(column), overflow="fold", no_wrap=column in whole)
-    for run, ended, totals, _ in runs[:MAX_RUNS_SHOWN]:
+    for run, ended, totals, _ in chosen.runs[:MAX_RUNS_SHOWN]:
         source = Text(printable(run.source, 40) or "–")
         rows = count(totals.frozen + totals.refused)
         table.add_row(Text(run.name, "bold"), run.job, source, rows, money(totals.amount), moment(ended))
-    return table
+    told = {"chosen": chosen, "keep_totals": keep_totals, "most": MAX_RUNS_SHOWN, "result": None}
+    return drawn("purge_ahead.j2", {"runs": table}, **told)
 
 
 async def _ask(chosen: Selection, screen: Screen) -> None:
@@ -253,15 +244,14 @@ def kept_parameters(run: Run, catalogue: Catalogue) -> dict[str, str]:
     Values that are chosen from a list are kept, and those without which the journal does not know what a run is: the
     run that an undo takes back, the place in a job file.
     """
-    spec = catalogue.get(run.job)
-    own = {one.name: one for one in spec.parameters} if spec and run.job != UNDO else {}
-
-    def is_kept(name: str, value: str) -> bool:
-        if name in _ALWAYS_KEPT or name.startswith(PLACE) or (run.job == UNDO and name == RUN):
-            return True
-        return name in own and (name == _OP_TYPE or value in own[name].choices)
-
-    return {name: value for name, value in run.parameters.items() if is_kept(name, value)}
+    is_undo, spec = run.job == UNDO, catalogue.get(run.job)
+    own = {one.name: one for one in spec.parameters} if spec and not is_undo else {}
+    return {
+        name: value
+        for name, value in run.parameters.items()
+        if (name in _ALWAYS_KEPT or name.startswith(PLACE) or (is_undo and name == RUN))
+        or (name in own and (name == _OP_TYPE or value in own[name].choices))
+    }
 
 
 # ---- what of a journal is purged ----------------------------------------------------------------------------------
@@ -272,7 +262,12 @@ async def select(which: str | datetime, journal: Journal, catalogue: Catalogue, 
 
     Kept copies go with the runs and plans that they hold, and by their age. Raises `NoSuchRun`.
     """
-    runs, plans = await journal.runs(), await _plans(journal)
+    runs, plans, lists = await journal.runs(), list[Run](), plans_beside(journal.path)
+    if lists.exists():
+        # A list that is being made is left alone.
+        async with open_journal(lists) as planned:
+            there = await planned.runs()
+        plans = [one for one in there if (one.frozen_at or one.discarded_at) and one.purged_at is None]
     needed = await _needed(runs, journal)
     before: datetime | None = None
     if isinstance(which, datetime):
@@ -287,7 +282,7 @@ async def select(which: str | datetime, journal: Journal, catalogue: Catalogue, 
         else:
             runs = [run]
             plans = [one for one in plans if same_input(one, run) or one.name == run.parameters.get(PLAN)]
-    chosen: list[RunToPurge] = []
+    chosen: list[tuple[Run, datetime, Totals, Sequence[Path]]] = []
     left_alone: list[Mapping[str, str]] = []
     for run in runs:
         if run.has_only_totals or (keep_totals and run.purged_at is not None):
@@ -304,29 +299,20 @@ async def select(which: str | datetime, journal: Journal, catalogue: Catalogue, 
         made = [one.name for one in spec.parameters if one.makes_file] if spec else []
         named = [run.parameters.get(name) for name in (ANSWER_FILE_PARAMETER, *made)]
         files = tuple(path for name in named if name and (path := Path(name)).exists())
-        chosen.append(RunToPurge(run, ended, await journal.totals(run), files))
-    held = runs if before is None else [one.run for one in chosen]
+        chosen.append((run, ended, await journal.totals(run), files))
+
+    def was_in(run: Run, made_at: datetime) -> bool:
+        return run.created_at <= made_at and not (run.has_only_totals and run.purged_at and run.purged_at <= made_at)
+
+    held = runs if before is None else [run for run, *_ in chosen]
     copies = [
         copy
-        for file, listed in ((journal.path, held), (plans_beside(journal.path), plans))
+        for file, listed in ((journal.path, held), (lists, plans))
         for copy in kept_copies(file)
         if (made_at := datetime.fromtimestamp(copy.stat().st_mtime, UTC)) < (before or made_at)
-        or any(_was_in(run, made_at) for run in listed)
+        or any(was_in(run, made_at) for run in listed)
     ]
     return Selection(chosen, left_alone, plans, copies)
-
-
-def _was_in(run: Run, made: datetime) -> bool:
-    return run.created_at <= made and not (run.has_only_totals and run.purged_at and run.purged_at <= made)
-
-
-async def _plans(journal: Journal) -> list[Run]:
-    """The plans beside the journal with anything left; a list that is being made is left alone."""
-    path = plans_beside(journal.path)
-    if not path.exists():
-        return []
-    async with open_journal(path) as lists:
-        return [one for one in await lists.runs() if (one.frozen_at or one.discarded_at) and one.purged_at is None]
 
 
 async def _reason_to_keep(run: Run, needed: Mapping[int, str], journal: Journal) -> str | None:

@@ -4,7 +4,8 @@ import html
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import SequenceMatcher
@@ -23,7 +24,7 @@ from checkpoints.records import Item, Run
 from checkpoints.states import State
 from cli.commands.execution import errors_shown, execute
 from cli.output.item_files import STDOUT, OutputFile, refuse_present, replacing, standard_output
-from cli.report.document import FilesBeside, Stamp, digest_of, page_of, pdf_of, read_stamp, verdict_of, write_files
+from cli.report.document import Stamp, digest_of, page_of, pdf_of, read_stamp, verdict_of, write_files
 from cli.report.facts import DIGEST, ReportFacts, SubjectKind, again, campaign_of, facts_of, subject_of
 from cli.session.journal import chosen_run, open_existing
 from cli.session.stages import mark_of
@@ -98,11 +99,20 @@ def _report(  # noqa: PLR0913 - a parameter for each thing that can be typed
             catalogue = settings.catalogue
             match words or []:
                 case [] if every:
-                    subject, name = await campaign_of(journal, _moment(since)), "report-all"
+                    try:
+                        first = None if since is None else datetime.fromisoformat(since).astimezone()
+                    except ValueError as error:
+                        raise CommandRefused(
+                            "{flag}: '{given}' is not a date; write it as {example}",
+                            flag=setting("since"),
+                            given=printable(since, 40),
+                            example="2026-11-30",
+                        ) from error
+                    subject, name = await campaign_of(journal, first), "report-all"
                 case _ if every or since is not None:
                     raise CommandRefused(_USAGE_OF_ALL)
                 case ["check", file]:
-                    return _show_check(await _check(Path(file), settings.letterhead, journal, catalogue), screen)
+                    return await _check(Path(file), settings.letterhead, journal, catalogue, screen)
                 case ["prove", name, key]:
                     return await _prove(await journal.run(name), key, journal, screen)
                 case [] | [_]:
@@ -125,22 +135,6 @@ def _report(  # noqa: PLR0913 - a parameter for each thing that can be typed
         with errors_shown(Screen(voice.whole())):
             chosen = without_profile_or_default(flags, os.environ, Path.cwd())
     execute(work, chosen, voice.whole(), only_reads=True)
-
-
-def _moment(given: str | None) -> datetime | None:
-    if given is None:
-        return None
-    try:
-        return datetime.fromisoformat(given).astimezone()
-    except ValueError as error:
-        raise CommandRefused(
-            said(
-                "{flag}: '{given}' is not a date; write it as {example}",
-                flag=setting("since"),
-                given=printable(given, 40),
-                example="2026-11-30",
-            )
-        ) from error
 
 
 async def _write(
@@ -176,7 +170,21 @@ async def _write(
         made = await anyio.to_thread.run_sync(pdf_of, page, facts, reader) if pdf else page.encode()
         await anyio.to_thread.run_sync(write, made)
     if screen.voice.as_json:
-        screen.emit(_object(facts, target, beside))
+        screen.emit(
+            {
+                "run": facts.main.run.name,
+                "kind": facts.kind,
+                "runs": [one.run.name for one in facts.runs],
+                "file": None if to_stdout else str(target.path),
+                "sums": {one.run.name: sums_object(one.sums) for one in facts.runs},
+                "exceptions": facts.exceptions,
+                "exceptions_files": [one.exceptions.name for one in beside.values() if one.exceptions],
+                "not_in_file_files": [one.extra.name for one in beside.values() if one.extra],
+                "preliminary": facts.is_preliminary,
+                "root": facts.root,
+                "exit": int(Exit.DONE),
+            }
+        )
         return
     screen.result(markup_safe(verdict_of(page)))
     if not to_stdout:
@@ -186,22 +194,6 @@ async def _write(
             screen.say(said("All exceptions of run {run} are in {file}", run=name, file=file.name))
         if file := files.extra:
             screen.say(said("The subscribers who are not in the file of run {run}: {file}", run=name, file=file.name))
-
-
-def _object(facts: ReportFacts, target: OutputFile, beside: Mapping[str, FilesBeside]) -> dict[str, object]:
-    return {
-        "run": facts.main.run.name,
-        "kind": facts.kind,
-        "runs": [one.run.name for one in facts.runs],
-        "file": None if target.path == STDOUT else str(target.path),
-        "sums": {one.run.name: sums_object(one.sums) for one in facts.runs},
-        "exceptions": facts.exceptions,
-        "exceptions_files": [one.exceptions.name for one in beside.values() if one.exceptions],
-        "not_in_file_files": [one.extra.name for one in beside.values() if one.extra],
-        "preliminary": facts.is_preliminary,
-        "root": facts.root,
-        "exit": int(Exit.DONE),
-    }
 
 
 # ---- the check of a report against the journal --------------------------------------------------------------------
@@ -230,7 +222,7 @@ class ReportDifferences:
         return bool(self.rows or self.runs or self.sizes or self.words or self.files)
 
 
-async def _check(file: Path, letterhead: Letterhead, journal: Journal, catalogue: Catalogue) -> ReportDifferences:
+async def _check(file: Path, letterhead: Letterhead, journal: Journal, catalogue: Catalogue, screen: Screen) -> Exit:
     try:
         page = (await anyio.to_thread.run_sync(read_regular, file)).decode("utf-8")
         stamp = read_stamp(page)
@@ -240,7 +232,7 @@ async def _check(file: Path, letterhead: Letterhead, journal: Journal, catalogue
         why = reason_of(error) if isinstance(error, OSError) else text_of(error)
         if isinstance(error, UnicodeDecodeError):
             why = said("it is not the HTML page of a report, and only that can be checked")
-        raise CommandRefused(said("{file} cannot be checked: {why}", file=printable(file), why=why)) from error
+        raise CommandRefused("{file} cannot be checked: {why}", file=printable(file), why=why) from error
     facts = await facts_of(subject, journal, catalogue)
     found = ReportDifferences(stamp, facts)
     if subject.kind is SubjectKind.CAMPAIGN:
@@ -256,14 +248,27 @@ async def _check(file: Path, letterhead: Letterhead, journal: Journal, catalogue
         now = await anyio.to_thread.run_sync(page_of, facts, reader, letterhead, files)
         found.words = _differing_words(page.splitlines(), now.splitlines())
         for beside in (one for of_run in files.values() for one in of_run.all):
-            path = file.parent / beside.name
-            try:
+            path, digest = file.parent / beside.name, ""
+            with suppress(OSError):
                 digest = await anyio.to_thread.run_sync(digest_of, path)
-            except OSError:
-                digest = ""
             if digest != beside.digest:
                 found.files.append(str(path))
-    return found
+    differs = bool(found)
+    if screen.voice.as_json:
+        screen.emit(
+            {
+                "runs": list(stamp.runs),
+                "agrees": not differs,
+                "root": facts.root,
+                "reported": stamp.root,
+                "rows": [{"run": run, "row": row} for run, row in found.rows],
+                "differing_runs": found.runs,
+                "words": len(found.words),
+                "files": found.files,
+            }
+        )
+    screen.result(drawn("report_check.j2", found=found, differs=differs), good=not differs)
+    return Exit.REJECTED if differs else Exit.DONE
 
 
 async def _compare_rows(run: Run, journal: Journal, found: ReportDifferences) -> None:
@@ -301,45 +306,24 @@ def _differing_words(there: Sequence[str], here: Sequence[str]) -> list[tuple[st
     return found or list(islice(differing(there, here), MAX_WORDS_SHOWN))
 
 
-def _show_check(found: ReportDifferences, screen: Screen) -> Exit:
-    if screen.voice.as_json:
-        screen.emit(
-            {
-                "runs": list(found.stamp.runs),
-                "agrees": not found,
-                "root": found.facts.root,
-                "reported": found.stamp.root,
-                "rows": [{"run": run, "row": row} for run, row in found.rows],
-                "differing_runs": found.runs,
-                "words": len(found.words),
-                "files": found.files,
-            }
-        )
-    screen.result(drawn("report_check.j2", found=found, differs=bool(found)), good=not found)
-    return Exit.REJECTED if found else Exit.DONE
-
-
 async def _prove(run: Run, key: str, journal: Journal, screen: Screen) -> Exit:
-    """Print the proof of one row as JSON. Raises `CommandRefused` if no row or several have the key."""
+    """Print the proof of one row as JSON."""
     found = await journal.find(run, key)
-    if len(found) != 1:
-        if not found:
-            raise CommandRefused(said("run {run} has no row with '{key}'", run=run.name, key=printable(key)))
-        several = said(
+    if not found:
+        raise CommandRefused("run {run} has no row with '{key}'", run=run.name, key=printable(key))
+    if len(found) > 1:
+        raise CommandRefused(
             "run {run} has {number} rows with '{key}': name one by its row number",
             run=run.name,
             number=Quantity(len(found)),
             key=printable(key),
         )
-        raise CommandRefused(several)
-    (item,) = found
     # The hash of each item is 32 bytes: all of a run go into memory.
-    leaves, numbers = list[bytes](), list[int]()
+    leaves, numbers, data = list[bytes](), list[int](), leaf_data(found[0])
     async for page in journal.each_page(run, frozenset(State)):
         leaves += (leaf_hash(leaf_data(one)) for one in page)
         numbers += (one.number for one in page)
-    proof = await anyio.to_thread.run_sync(prove, leaves, numbers.index(item.number))
-    data = leaf_data(item)
+    proof = await anyio.to_thread.run_sync(prove, leaves, numbers.index(found[0].number))
     screen.emit(
         {
             "run": run.name,

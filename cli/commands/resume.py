@@ -6,8 +6,7 @@ from pathlib import Path
 import anyio.to_thread
 import click
 
-from checkpoints.journal import Journal
-from checkpoints.records import Run, Stage
+from checkpoints.records import Stage
 from checkpoints.stores import is_there
 from cli.commands.execution import execute_run
 from cli.session.control_client import unpause_run
@@ -21,7 +20,7 @@ from cli.session.journal import (
     which_of,
 )
 from cli.session.run_session import RunSession, close_ended
-from cli.session.session import Invocation, Session, open_session, own_journal
+from cli.session.session import Invocation, open_session, own_journal
 from cli.settings.flags import (
     CHANGED_DECLARATION,
     RECORD,
@@ -84,20 +83,26 @@ def _resume(  # noqa: PLR0913 - each is a flag or a group of them
 
 
 async def resume(name: str | None, told: Invocation, *, unpause: bool) -> Closing:
-    """Resume the run of that name, or the only one that is not at its end.
-
-    It keeps its pacing, except for the given settings. A paused run waits for `continue`, or goes on at once with
-    `unpause`. Raises `CommandRefused`, `BillingError` and `JournalError`; nothing was sent then.
-    """
+    """Resume the run of that name, or the only one not at its end; it keeps its pacing, but for given settings."""
     where, screen = await own_journal(told.settings), told.screen
     if name is None and not await anyio.to_thread.run_sync(is_there, where):
         screen.result(said("There is nothing to resume: there is no journal {journal}.", journal=str(where)))
         return Closing(Exit.DONE)
     async with open_existing(where) as journal:
-        run = await _run_to_resume(name, journal)
-        if run is None:
-            screen.result(said("There is nothing to resume: all runs are at their end."))
-            return Closing(Exit.DONE)
+        if name is not None:
+            run = await journal.run(name)
+            await require_content(run, journal)
+            if run.stage is Stage.DISCARDED:
+                raise CommandRefused("run {run} was given up before anything was sent: begin a new one", run=run.name)
+            refuse_ended(run, await journal.totals(run))
+        else:
+            open_runs = [run for run in await journal.runs() if await unfinished(run, journal)]
+            if not open_runs:
+                screen.result(said("There is nothing to resume: all runs are at their end."))
+                return Closing(Exit.DONE)
+            if len(open_runs) > 1:
+                raise await which_of(open_runs, journal, "resume")
+            run = open_runs[0]
         if not await unfinished(run, journal):
             closing, shown = await close_ended(run, journal, told.settings.catalogue)
             screen.say(said("There is nothing to resume: this run is at its end."))
@@ -109,8 +114,13 @@ async def resume(name: str | None, told: Invocation, *, unpause: bool) -> Closin
         try:
             async with open_session(told, journal, of=run) as opened:
                 session = opened.for_run(run)
-                job = await session.rebuild(run)
-                await _note_declaration(run, session)
+                job, spec = await session.rebuild(run), session.settings.catalogue.known(run)
+                digest = spec.declared.digest if spec and spec.declared else None
+                if digest is not None and digest != run.parameters.get(DECLARATION_DIGEST):
+                    # It goes on with another content of its declaration.
+                    now = said("SHA-256 of the declaration: {digest}", digest=digest)
+                    command = f"taken up with {setting('changed-declaration')}"
+                    await journal.history.note_command(run, ourselves(), command, now)
                 if unpause and run.paused_at:
                     await unpause_run(run, journal)
                 return await RunSession(run, job, session, fresh=False).run()
@@ -122,29 +132,3 @@ async def resume(name: str | None, told: Invocation, *, unpause: bool) -> Closin
                 run=run.name,
                 command=command_line("resume", run.name),
             ) from error
-
-
-async def _note_declaration(run: Run, session: Session) -> None:
-    """Note in the run's history that it goes on with another content of its declaration."""
-    spec = session.settings.catalogue.known(run)
-    if spec is None or spec.declared is None or run.parameters.get(DECLARATION_DIGEST) == spec.declared.digest:
-        return
-    now = said("SHA-256 of the declaration: {digest}", digest=spec.declared.digest)
-    await session.journal.history.note_command(
-        run, ourselves(), f"taken up with {setting('changed-declaration')}", now
-    )
-
-
-async def _run_to_resume(name: str | None, journal: Journal) -> Run | None:
-    """The run to resume, None when there is none. Raises `CommandRefused` for an ambiguous or discarded run."""
-    if name is not None:
-        run = await journal.run(name)
-        await require_content(run, journal)
-        if run.stage is Stage.DISCARDED:
-            raise CommandRefused("run {run} was given up before anything was sent: begin a new one", run=run.name)
-        refuse_ended(run, await journal.totals(run))
-        return run
-    open_runs = [run for run in await journal.runs() if await unfinished(run, journal)]
-    if len(open_runs) > 1:
-        raise await which_of(open_runs, journal, "resume")
-    return open_runs[0] if open_runs else None

@@ -1,6 +1,5 @@
 """`run`: sends a job, a job file, a plan or corrected rows."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -90,7 +89,13 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
         if plan is not None:
             from cli.session.order import planned_order
 
-            _refuse_beside_plan(plan, given)
+            if ignored := [words for name, words in given.items() if name not in PLANNED]:
+                raise CommandRefused(
+                    "{flags}: plan {plan} says itself what is done; leave it out, or run without {flag}",
+                    flags=tuple(ignored),
+                    plan=printable(plan),
+                    flag=setting("plan"),
+                )
             return await begin(await planned_order(plan, settings), told, output=output, plan=plan)
         if job is None:
             raise CommandRefused(
@@ -101,7 +106,12 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
         if corrects is not None:
             from cli.commands.correct import continue_run
 
-            _refuse_beside_run(corrects, given)
+            if ignored := [words for name, words in given.items() if name not in CONTINUING]:
+                raise CommandRefused(
+                    "{flags}: run {run} remembers what it was told; leave it out",
+                    flags=tuple(ignored),
+                    run=printable(corrects),
+                )
             return await continue_run(corrects, job, parse_input(file, rows), told, again=order_flags.again)
         if job.endswith(".toml"):
             from cli.jobfile import job_file
@@ -142,20 +152,3 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
         record_names=record_names,
         page=page,
     )
-
-
-def _refuse_beside_plan(plan: str, given: Mapping[str, str]) -> None:
-    if ignored := [words for name, words in given.items() if name not in PLANNED]:
-        raise CommandRefused(
-            "{flags}: plan {plan} says itself what is done; leave it out, or run without {flag}",
-            flags=tuple(ignored),
-            plan=printable(plan),
-            flag=setting("plan"),
-        )
-
-
-def _refuse_beside_run(run: str, given: Mapping[str, str]) -> None:
-    if ignored := [words for name, words in given.items() if name not in CONTINUING]:
-        raise CommandRefused(
-            "{flags}: run {run} remembers what it was told; leave it out", flags=tuple(ignored), run=printable(run)
-        )

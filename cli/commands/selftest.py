@@ -8,12 +8,12 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
 import msgspec
@@ -31,12 +31,10 @@ from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import heeding, run_command
 from cli.terminal.texts import LONGEST, WHOLE, duration, printable, reason_of
 from cli.terminal.waiting import waiting
-from jobs.spec.spec import JobSpec
 from texts.remedies import PROGRAM, SETTINGS_FILE, command_line, setting
 from texts.said import Quantity, Said, counted, said, text_of
 
 if TYPE_CHECKING:
-    from jobs.access.gateway import Gateway
     from lab.crash.trials import Trial
     from lab.simulation.campaign import Campaign
 
@@ -72,7 +70,6 @@ class Series:
     minutes: float = MINUTES
 
     def seed_of(self, number: int) -> int:
-        """The seed of a round, counted from 0."""
         return self.seed + number if self.count_on or not number else secrets.randbelow(SEEDS)
 
     def goes_on(self, done: int, seconds: float) -> bool:
@@ -85,6 +82,10 @@ class Series:
     @property
     def fleet(self) -> bool:
         return "--fleet" in self.words
+
+    @property
+    def name(self) -> str:
+        return "selftest-fleet" if self.fleet else "selftest"
 
     def repeat(self, seed: int) -> str:
         return " ".join([PROGRAM, *(str(seed) if word == SEED else quote(word) for word in self.words)])
@@ -136,112 +137,118 @@ def _selftest(  # noqa: PLR0913 - each is a flag
             "{quick} makes a fleet smaller: give {fleet} as well", quick=setting("quick"), fleet=setting("fleet")
         )
     else:
-        faults = fault or []
+        from lab.crash.errors import NoTrial
+        from lab.crash.plan import ALL, IMPORT
+        from lab.crash.trials import TRIALS, trial_of
+
+        own, faults = None, fault or []
+        if job is not None and job not in {ALL, IMPORT, *TRIALS}:
+            # One of their own, or unknown.
+            spec = load(Flags(config=config, profile=COMMON_PART), os.environ, Path.cwd()).catalogue.get(job)
+            try:
+                own = None if spec is None or spec.declared is None else trial_of(spec)
+            except NoTrial as error:
+                raise CommandRefused(
+                    "{option}: {error}", option=setting("job", printable(job)), error=error
+                ) from error
         given = [("--job", job), *(("--fault", one) for one in faults), ("--rows", own_rows), ("--config", config)]
         words = ["selftest", "--seed", SEED, "--rounds", "1"]
         words += [str(word) for pair in given if pair[1] is not None for word in pair]
-        opened = partial(open_lab, job=job, rows=rows, faults=faults, config=config, own=_own_trial(job, config))
+        opened = partial(open_lab, job=job, rows=rows, faults=faults, config=config, own=own)
         series = Series(drawn, words, opened, seed is not None, rounds, minutes)
     raise SystemExit(run_command(lambda: prove([series], screen, keep=keep)))
-
-
-def _own_trial(job: str | None, config: Path | None) -> "Trial | None":
-    """The trial of a job of one's own, None for any other. Raises `CommandRefused`."""
-    from lab.crash.errors import NoTrial
-    from lab.crash.plan import ALL, IMPORT
-    from lab.crash.trials import TRIALS, trial_of
-
-    if job is None or job in {ALL, IMPORT, *TRIALS}:
-        return None
-    spec = load(Flags(config=config, profile=COMMON_PART), os.environ, Path.cwd()).catalogue.get(job)
-    try:
-        return None if spec is None or spec.declared is None else trial_of(spec)
-    except NoTrial as error:
-        raise CommandRefused("{option}: {error}", option=setting("job", printable(job)), error=error) from error
 
 
 # ---- rounds one after the other: of one load, or of a fleet -------------------------------------------------------
 
 
 async def prove(
-    serieses: Sequence[Series], screen: Screen, *, keep: bool = False, done: list[Any] | None = None
+    serieses: Sequence[Series], screen: Screen, *, keep: bool = False, finished: list[Any] | None = None
 ) -> Exit:
-    """Run the series; Ctrl-C and SIGTERM end them and all that they have started.
+    """Run the series, each round in a folder of its own; those of passed ones are deleted unless `keep` is set.
 
-    `done` gets the finished rounds: `Experiment`s, or `FleetRound`s where the series are of a fleet.
+    Ctrl-C and SIGTERM end them and all that they have started. `finished` gets the rounds: `Experiment`s, or
+    `FleetRound`s where the series are of a fleet.
     """
     from lab.crash.errors import LabError, LabStopped
 
-    done = [] if done is None else done
-    began = anyio.current_time()
+    done: list[Any] = [] if finished is None else finished
+
+    async def run(series: Series) -> None:
+        before, began = len(done), anyio.current_time()
+        folder = Path(tempfile.mkdtemp(prefix=f"{PROGRAM}-{series.name}-"))
+        try:
+            play = series.opened(folder, screen)
+            while series.goes_on(number := len(done) - before, anyio.current_time() - began):
+                one, line, where = await play(number + 1, series.seed_of(number))
+                done.append(one)
+                line.stylize("green" if one.holds else "bold red")
+                screen.say(line)
+                if not one.holds:
+                    place = one_line("    ", render(said("all of it:")), " ", str(where))
+                    problems = [problem.text for problem in one.problems]
+                    _show_failure(problems, _MAX_PROBLEMS_SHOWN, [place], series.repeat(one.plan.seed), screen)
+                elif not keep:
+                    shutil.rmtree(where, ignore_errors=True)
+        finally:
+            if not keep and all(one.holds for one in done[before:]):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    start = anyio.current_time()
     with anyio.CancelScope() as whole:
         async with heeding(lambda _: whole.cancel()):
             try:
                 for series in serieses:
-                    await _run(series, done, screen, keep=keep)
+                    await run(series)
             except LabError as error:
                 code = Exit.STOPPED if isinstance(error, LabStopped) else Exit.REFUSED
                 raise CommandRefused(text_of(error), code) from error
-    code = _close(serieses[0], done, anyio.current_time() - began, screen) if done else Exit.DONE
+    code = _close(serieses[0], done, anyio.current_time() - start, screen) if done else Exit.DONE
     return _interrupted(code, screen) if whole.cancel_called else code
 
 
 def _interrupted(code: Exit, screen: Screen) -> Exit:
-    """Say that somebody has ended it before its end; what was wrong until then counts all the same."""
     screen.say_always(render(said("interrupted; all that was started is stopped as well"), "yellow"))
     return Exit.INTERRUPTED if code is Exit.DONE else code
 
 
-async def _run(series: Series, done: list[Any], screen: Screen, *, keep: bool) -> None:
-    """Run the rounds, each in its own folder; those of passed ones are deleted unless `keep` is set."""
-    before, began = len(done), anyio.current_time()
-    folder = Path(tempfile.mkdtemp(prefix=f"{PROGRAM}-{_name(series)}-"))
-    try:
-        play = series.opened(folder, screen)
-        while series.goes_on(number := len(done) - before, anyio.current_time() - began):
-            one, line, where = await play(number + 1, series.seed_of(number))
-            done.append(one)
-            line.stylize("green" if one.holds else "bold red")
-            screen.say(line)
-            if not one.holds:
-                _show_problems([problem.text for problem in one.problems], _MAX_PROBLEMS_SHOWN, screen)
-                screen.say_always(one_line("    ", render(said("all of it:")), " ", str(where)))
-                _show_repeat(series.repeat(one.plan.seed), screen)
-            elif not keep:
-                shutil.rmtree(where, ignore_errors=True)
-    finally:
-        if not keep and all(one.holds for one in done[before:]):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _name(series: Series) -> str:
-    return "selftest-fleet" if series.fleet else "selftest"
-
-
-def _show_problems(problems: Sequence[str], most: int, screen: Screen) -> None:
+def _show_failure(problems: Sequence[str], most: int, story: Iterable[Text], repeat: str, screen: Screen) -> None:
     for problem in problems[:most]:
         screen.say_always(Text.assemble(("  ✗ ", "red"), render(problem, limit=LONGEST)))
     if len(problems) > most:
         more = said("… and {number} more", number=Quantity(len(problems) - most))
         screen.say_always(Text.assemble("    ", render(more)))
-
-
-def _show_repeat(typed: str, screen: Screen) -> None:
+    for line in story:
+        screen.say_always(line)
     screen.say_always(Text.assemble("    ", render(said("the same once more:"), "dim")))
-    screen.say_always(command(typed))
+    screen.say_always(command(repeat))
 
 
 def _close(series: Series, done: list[Any], seconds: float, screen: Screen) -> Exit:
     from lab.crash.summary import as_json, text_of_line, total
 
     if series.fleet:
-        rounds = [_fleet_object(series, one) for one in done]
+        rounds = [
+            {
+                "seed": one.plan.seed,
+                "holds": one.holds,
+                "seconds": round(one.seconds, 1),
+                "repeat": series.repeat(one.plan.seed),
+                "plan": asdict(one.plan),
+                **{name: getattr(one.verdict, name) for name in ("once", "twice", "lost", "unknown")},
+                "faults": dict(one.injected),
+                "blows": [asdict(dealt) for dealt in one.dealt],
+                "take_overs": [asdict(found) for found in one.verdict.take_overs],
+                "problems": [printable(problem.text) for problem in one.problems],
+            }
+            for one in done
+        ]
         content = msgspec.json.encode({"seed": series.seed, "rounds": rounds})
         content = msgspec.json.format(content, indent=1) + b"\n"
     else:
         screen.say(Text(text_of_line(total(done), screen.err.width, printable), "bold"))
         content = as_json(series.seed, done, series.repeat)
-    path = Path(f"{_name(series)}-{series.seed}.json")
+    path = Path(f"{series.name}-{series.seed}.json")
     try:
         path.write_bytes(content)
         where = render(said("all of it: {file}", file=path), "dim")
@@ -368,27 +375,10 @@ def _open_fleet(folder: Path, screen: Screen, *, quick: bool) -> Play:
     return play
 
 
-def _fleet_object(series: Series, one: Any) -> dict[str, object]:  # noqa: ANN401 - a round of the lab
-    verdict = one.verdict
-    return {
-        "seed": one.plan.seed,
-        "holds": one.holds,
-        "seconds": round(one.seconds, 1),
-        "repeat": series.repeat(one.plan.seed),
-        "plan": asdict(one.plan),
-        **{name: getattr(verdict, name) for name in ("once", "twice", "lost", "unknown")},
-        "faults": dict(one.injected),
-        "blows": [asdict(dealt) for dealt in one.dealt],
-        "take_overs": [asdict(found) for found in verdict.take_overs],
-        "problems": [printable(problem.text) for problem in one.problems],
-    }
-
-
 # ---- `selftest --simulate` ----------------------------------------------------------------------------------
 
 
 def run_simulation(seed: int, schedules: int, minutes: float, screen: Screen) -> Exit:
-    """Play so many schedules from this seed on, for so long at most, and show what they come to."""
     from lab.simulation.campaign import ENOUGH, Campaign, run
 
     campaign, is_whole = Campaign(), True
@@ -400,11 +390,11 @@ def run_simulation(seed: int, schedules: int, minutes: float, screen: Screen) ->
     if screen.voice.as_json:
         screen.out.file.write(msgspec.json.encode(campaign.as_object()).decode() + "\n")
     for violation in campaign.violations[:_VIOLATIONS_SHOWN]:
-        # Its problems, its story, and the command that repeats it.
-        _show_problems(violation.problems, len(violation.problems), screen)
-        for moment, process, event in violation.story:
-            screen.say_always(Text(f"    {moment:10.3f}  {process:8}  {printable(event)}"))
-        _show_repeat(f"{PROGRAM} selftest --simulate 1 --seed {violation.seed}", screen)
+        story = (
+            Text(f"    {moment:10.3f}  {process:8}  {printable(event)}") for moment, process, event in violation.story
+        )
+        repeat = f"{PROGRAM} selftest --simulate 1 --seed {violation.seed}"
+        _show_failure(violation.problems, len(violation.problems), story, repeat, screen)
     say = screen.say if campaign.is_proof else screen.say_always
     say(render(_campaign_line(campaign), "bold red" if campaign.violations else "bold green"))
     if campaign.schedules < ENOUGH and campaign.not_reached:
@@ -434,84 +424,65 @@ def _campaign_line(campaign: "Campaign") -> Said:
 # ---- `jobs check` -------------------------------------------------------------------------------------------------
 
 
-class CheckedJob(NamedTuple):
-    """A job of a declaration: its trial, None where the lab has none, how it is shown, and what `--json` has of it.
+def check_declaration(file: Path, rounds: int, seed: int | None, rows: int, screen: Screen) -> Exit:
+    """Try all jobs of a declaration in the lab, and say what cannot be promised of them.
 
-    `asks_a_person` who looks into the billing, sooner or later, also where nobody has seen it work.
+    0 if all rounds hold and no job leaves anything to a person, 4 if one does, 1 if a round fails.
+    Raises `CommandRefused` for a declaration that cannot be used.
     """
-
-    name: str
-    trial: "Trial | None"
-    screen: RenderableType
-    told: Mapping[str, object]
-    asks_a_person: bool
-
-
-def _checked(spec: JobSpec, gateway: "Gateway") -> CheckedJob:
+    from billing.api.client import BillingClient, ClientSettings
+    from jobs.access.gateway import Gateway
     from jobs.promises import NEEDS_A_PERSON, lacks_of
     from jobs.spec.errors import ParameterRefused
     from lab.crash.errors import NoTrial
     from lab.crash.trials import trial_of
-
-    trial, untried, found = None, None, list[tuple[bool, str]]()
-    try:
-        lacks = tuple(lacks_of(spec, gateway))
-    except ParameterRefused as error:
-        raise CommandRefused("job {name}: {why}", name=spec.name, why=error) from error
-    try:
-        trial = trial_of(spec)
-    except NoTrial as error:
-        untried = text_of(error)
-        found.append((spec.writes, said("not tried in the lab: {reason}", reason=untried)))
-    found += [(lack.kind in NEEDS_A_PERSON, lack.text) for lack in lacks]
-    lines = [Hanging(Text("  ! ", "yellow") if doubt else Text("  – "), render(text)) for doubt, text in found]
-    nothing = render(said("nothing is lacking: it is looked up, repeated, read back and taken back"))
-    head = Text.assemble((spec.name, "bold"), "  ", render(spec.summary))
-    shown = section(head, *(lines or [Hanging(Text("  ✓ ", "green"), nothing)]))
-    told = {"cannot": [{"what": lack.kind, "text": lack.text} for lack in lacks], "untried": untried}
-    asks = spec.writes and any(doubt for doubt, _ in found)
-    return CheckedJob(spec.name, trial, shown, {"name": spec.name, **told}, asks)
-
-
-def check_declaration(file: Path, rounds: int, seed: int | None, rows: int, screen: Screen) -> Exit:
-    """Try all jobs of a declaration in the lab, and say what cannot be promised of them.
-
-    0 if all rounds hold and no job leaves anything to a person, 4 if one does, 1 if a round fails. Raises
-    `CommandRefused` for a declaration that cannot be used.
-    """
-    from billing.api.client import BillingClient, ClientSettings
-    from jobs.access.gateway import Gateway
 
     (declaration,) = OwnJobs((Path.cwd() / in_full(str(file)),), said("the command line")).catalogue.declarations
     if declaration.fault:
         raise CommandRefused(declaration.fault)
     # Nothing is asked of this billing: an effect says what it can by itself.
     gateway = Gateway(BillingClient(ClientSettings("http://127.0.0.1:1")))
-    checked = [_checked(spec, gateway) for spec in declaration.jobs.values()]
-    if not screen.voice.as_json:
-        found = said("{file}, SHA-256 {digest}", file=printable(file), digest=declaration.digest)
-        screen.result(stack(found, *(one.screen for one in checked)))
-    first = secrets.randbelow(SEEDS) if seed is None else seed
     words = ["jobs", "check", str(declaration.path), "--seed", SEED, "--rounds", "1"]
     words += [] if rows == ROWS else ["--rows", str(rows)]
-    opened = partial(open_lab, rows=rows, declaration=declaration.path)
-    serieses = [
-        Series(first, words, partial(opened, job=one.name, own=one.trial), rounds=rounds)
-        for one in checked
-        if one.trial is not None
-    ]
-    done: list[Any] = []
+    first = secrets.randbelow(SEEDS) if seed is None else seed
+    serieses, jobs, done = list[Series](), list[dict[str, Any]](), list[Any]()
+    sections: list[RenderableType] = []
+    asks = False
+    for name, spec in declaration.jobs.items():
+        untried, found = None, list[tuple[bool, str]]()
+        try:
+            lacks = tuple(lacks_of(spec, gateway))
+        except ParameterRefused as error:
+            raise CommandRefused("job {name}: {why}", name=name, why=error) from error
+        try:
+            opened = partial(open_lab, rows=rows, declaration=declaration.path, job=name, own=trial_of(spec))
+            serieses.append(Series(first, words, opened, rounds=rounds))
+        except NoTrial as error:
+            untried = text_of(error)
+            found.append((spec.writes, said("not tried in the lab: {reason}", reason=untried)))
+        found += [(lack.kind in NEEDS_A_PERSON, lack.text) for lack in lacks]
+        # Sooner or later, also where nobody has seen it work.
+        asks |= spec.writes and any(doubt for doubt, _ in found)
+        jobs.append(
+            {"name": name, "cannot": [{"what": one.kind, "text": one.text} for one in lacks], "untried": untried}
+        )
+        nothing = render(said("nothing is lacking: it is looked up, repeated, read back and taken back"))
+        lines = [Hanging(Text("  ! ", "yellow") if doubt else Text("  – "), render(text)) for doubt, text in found]
+        head = Text.assemble((name, "bold"), "  ", render(spec.summary))
+        sections.append(section(head, *(lines or [Hanging(Text("  ✓ ", "green"), nothing)])))
+    if not screen.voice.as_json:
+        of_file = said("{file}, SHA-256 {digest}", file=printable(file), digest=declaration.digest)
+        screen.result(stack(of_file, *sections))
     code = Exit.DONE
     if serieses:
         beside = replace(screen, voice=replace(screen.voice, as_json=False))
-        code = run_command(lambda: prove(serieses, beside, done=done))
-    if code is Exit.DONE and any(one.asks_a_person for one in checked):
+        code = run_command(lambda: prove(serieses, beside, finished=done))
+    if code is Exit.DONE and asks:
         code = Exit.UNDECIDED
     if screen.voice.as_json:
-        jobs = list[dict[str, object]]()
-        for each in checked:
-            played = [one for one in done if one.plan.job == each.name]
-            jobs.append({**each.told, "rounds": len(played), "failed": sum(not one.holds for one in played)})
+        for job in jobs:
+            held = [one.holds for one in done if one.plan.job == job["name"]]
+            job.update(rounds=len(held), failed=held.count(False))
         whole = {"declaration": str(declaration.path), "sha256": declaration.digest, "jobs": jobs}
         screen.emit({**whole, "exit": int(code)})
     elif code in {Exit.DONE, Exit.UNDECIDED}:

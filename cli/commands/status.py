@@ -3,7 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
-from typing import Final, NoReturn
+from typing import Final
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
@@ -19,7 +19,7 @@ from cli.session.journal import stored_policy
 from cli.session.queue import queued_runs
 from cli.session.run_view import RunView
 from cli.session.stages import RUNNING, ended_facts, holds_its_file
-from cli.settings.flags import RUN_NAME_OR_NONE, Flags, JournalFlags
+from cli.settings.flags import RUN_NAME_OR_NONE, JournalFlags
 from cli.settings.known_billings import without_profile
 from cli.settings.settings import Settings
 from cli.show.closing import (
@@ -62,37 +62,51 @@ def _status(
     as_json: bool = AS_JSON,
 ) -> None:
     """Show all runs, or one of them in detail."""
-    if every:
-        _status_all(name, flags, again=again, as_json=as_json)
+    voice = Voice(as_json=as_json)
 
-    async def work(journal: Journal, screen: Screen) -> Exit:
-        await (_watch if again else _show)(name, journal, screen)
-        return Exit.DONE
+    async def all_billings(settings: Settings, screen: Screen) -> Exit:
+        from cli.fleet.overview import status_all
 
-    execute_in_journal(work, flags, Voice(as_json=as_json), only_reads=True)
-
-
-def _status_all(name: str | None, flags: Flags, *, again: bool, as_json: bool) -> NoReturn:
-    from cli.fleet.overview import status_all
-
-    async def work(settings: Settings, screen: Screen) -> Exit:
         if name is not None:
             raise CommandRefused(
-                said("{flag} shows all runs: leave {run} out, or {flag}", flag=setting("all"), run=printable(name))
+                "{flag} shows all runs: leave {run} out, or {flag}", flag=setting("all"), run=printable(name)
             )
         return await status_all(settings, screen, again=again)
 
-    execute(work, without_profile(flags, os.environ), Voice(as_json=as_json), only_reads=True)
+    async def one_journal(journal: Journal, screen: Screen) -> Exit:
+        if again:
+            await _watch(name or await _only_working_run(journal), journal, screen)
+        elif name is not None:
+            await _show(await see(name, journal), journal, screen)
+        elif not (runs := await journal.runs()) and not as_json:
+            screen.show(said("{journal} has no runs yet", journal=journal.name))
+        elif as_json:
+            objects = [await run_object(await see(run.name, journal), journal) for run in runs]
+            screen.emit({"journal": journal.name, "runs": objects})
+        else:
+            queued = await queued_runs(journal.address)
+            screen.show(
+                RunsTable(
+                    [
+                        RunView(
+                            run, await journal.totals(run), await journal.holder(run), queued=queued.get(run.name)
+                        )
+                        for run in runs
+                    ]
+                )
+            )
+        return Exit.DONE
+
+    if every:
+        execute(all_billings, without_profile(flags, os.environ), voice, only_reads=True)
+    execute_in_journal(one_journal, flags, voice, only_reads=True)
 
 
 # ---- runs as they are ---------------------------------------------------------------------------------------------
 
 
 async def see(name: str, journal: Journal, *, counted: bool = True) -> RunView:
-    """A run as it is now; unless `counted`, without its rows where its process says what they are.
-
-    Raises `NoSuchRun`.
-    """
+    """A run as it is now; unless `counted`, without its rows where its process says what they are."""
     run = await journal.run(name)
     live, silent, holder = None, "", await journal.holder(run)
     if holder is None:
@@ -108,44 +122,13 @@ async def see(name: str, journal: Journal, *, counted: bool = True) -> RunView:
     return RunView(run, totals, holder, live=live, silent=silent, is_shared=is_shared, queued=queued)
 
 
-async def _show(name: str | None, journal: Journal, screen: Screen) -> None:
-    if name is not None:
-        seen = await see(name, journal)
-        if screen.voice.as_json:
-            screen.emit(await run_object(seen, journal))
-        else:
-            screen.show(await detail(seen, journal))
-        return
-    runs = await journal.runs()
-    if screen.voice.as_json:
-        objects = [await run_object(await see(run.name, journal), journal) for run in runs]
-        screen.emit({"journal": journal.name, "runs": objects})
-    elif runs:
-        queued = await queued_runs(journal.address)
-        seen_runs = [
-            RunView(run, await journal.totals(run), await journal.holder(run), queued=queued.get(run.name))
-            for run in runs
-        ]
-        screen.show(RunsTable(seen_runs))
-    else:
-        screen.show(said("{journal} has no runs yet", journal=journal.name))
-
-
 class RunsTable:
     """All runs: a line a run where they fit, else a paragraph a run, in which nothing is cut."""
 
     def __init__(self, runs: Iterable[RunView]) -> None:
         self._table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-        columns = (
-            said("run"),
-            said("job"),
-            said("rows from"),
-            said("stage"),
-            said("rows"),
-            said("begun"),
-            said("held by"),
-        )
-        for column in columns:
+        columns = said("run"), said("job"), said("rows from"), said("stage"), said("rows"), said("begun")
+        for column in (*columns, said("held by")):
             self._table.add_column(render(column), no_wrap=True)
         self._paragraphs: list[Hanging] = []
         for one in runs:
@@ -159,9 +142,8 @@ class RunsTable:
             )
             begun = moment(run.created_at)
             held = said("process {process} on {host}", process=holder.process, host=holder.host) if holder else "–"
-            self._table.add_row(
-                Text(run.name, "bold"), run.job, render(source), render(one.stage_text), states, begun, render(held)
-            )
+            name = Text(run.name, "bold")
+            self._table.add_row(name, run.job, render(source), render(one.stage_text), states, begun, render(held))
             lines = [
                 render(said("{job}, {stage}", job=run.job, stage=one.stage_text)),
                 render(said("from {source}", source=printable(source, WHOLE))),
@@ -169,11 +151,18 @@ class RunsTable:
                 render(said("begun {begun}", begun=begun)),
                 *([render(said("held by {process}", process=held))] if holder else []),
             ]
-            self._paragraphs.append(Hanging(Text(f"{run.name}  ", "bold"), Text("\n").join(lines)))
+            self._paragraphs.append(Hanging(name.copy().append("  "), Text("\n").join(lines)))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         needed = Measurement.get(console, options.update(max_width=WIDEST), self._table).maximum
         yield from [self._table] if needed <= options.max_width else self._paragraphs
+
+
+async def _show(seen: RunView, journal: Journal, screen: Screen) -> None:
+    if screen.voice.as_json:
+        screen.emit(await run_object(seen, journal))
+    else:
+        screen.show(await detail(seen, journal))
 
 
 async def detail(seen: RunView, journal: Journal) -> RenderableType:
@@ -249,45 +238,6 @@ def facts_object(seen: RunView, stage: str) -> dict[str, object]:
 # ---- `status --watch`: a run again every second, until no process works on it -------------------------------------
 
 
-async def _watch(name: str | None, journal: Journal, screen: Screen) -> None:
-    """Watch a run until it ends; without a name, the only one that is working.
-
-    A terminal is redrawn; otherwise each change prints a line, or with `--json` an object.
-    """
-    chosen = name or await _only_working_run(journal)
-    seen_again = looks(
-        lambda: see(chosen, journal, counted=False), lambda seen: seen.is_held or seen.queued is not None
-    )
-    if not screen.out.is_terminal or screen.voice.as_json:
-        await tell_changes(seen_again, journal, screen)
-        return
-
-    async def views() -> AsyncIterator[RenderableType]:
-        # A short view, which needs no counting, while the run reports its status.
-        async for seen in seen_again:
-            if seen.is_held or seen.queued:
-                yield Group(_title(seen), screen_of(seen.live)) if seen.live else await detail(seen, journal)
-
-    await show_looks(views(), screen)
-    screen.show(await detail(await see(chosen, journal), journal))
-
-
-async def _only_working_run(journal: Journal) -> str:
-    working = [run.name for run in await journal.runs() if await journal.holder(run)]
-    if len(working) == 1:
-        return working[0]
-    if not working:
-        raise CommandRefused(
-            said(
-                "nobody works on any run of {journal}: {command} shows them",
-                journal=printable(journal.name),
-                command=command_line("status"),
-            )
-        )
-    lines = [f"  {command_line('status', run, '--watch')}" for run in working]
-    raise CommandRefused(in_lines([said("several runs are being worked on; which?"), *lines]))
-
-
 async def tell_changes(seen_again: AsyncIterator[RunView], journal: Journal, screen: Screen) -> None:
     """Print each change of a run, as a line or as an object; that time passes is none."""
     before: object = None
@@ -305,22 +255,54 @@ async def tell_changes(seen_again: AsyncIterator[RunView], journal: Journal, scr
             if now != before:
                 screen.emit(found)
         else:
-            title, idle = _title(seen).plain, "" if live else _idle(seen)
+            title, idle = _title(seen).plain, ""
+            if not live:
+                # The state, from its journal, of a run that reports no status.
+                states = [
+                    said("{n} {state}", n=Quantity(number), state=STATE_NAMES[state])
+                    for state, number in seen.totals.counts.items()
+                    if number
+                ]
+                where = said("{stage}, {states}", stage=seen.stage_text, states=tuple(states) or said("no rows yet"))
+                where = said("{where} ({silent})", where=where, silent=seen.silent) if seen.silent else where
+                idle = printable(where, WHOLE)
             now = title, line(still).plain if still else idle
             if now != before:
                 screen.out.print(f"{title}: {line(live).plain if live else idle}", markup=False, soft_wrap=True)
         before = now
 
 
-def _idle(seen: RunView) -> str:
-    """The state, from its journal, of a run that reports no status."""
-    states = tuple(
-        said("{n} {state}", n=Quantity(number), state=STATE_NAMES[state])
-        for state, number in seen.totals.counts.items()
-        if number
-    ) or (said("no rows yet"),)
-    where = said("{stage}, {states}", stage=seen.stage_text, states=states)
-    return printable(said("{where} ({silent})", where=where, silent=seen.silent) if seen.silent else where, WHOLE)
+async def _watch(chosen: str, journal: Journal, screen: Screen) -> None:
+    """Watch a run until it ends: a terminal is redrawn, else each change is a line, or with `--json` an object."""
+    seen_again = looks(
+        lambda: see(chosen, journal, counted=False), lambda seen: seen.is_held or seen.queued is not None
+    )
+    if not screen.out.is_terminal or screen.voice.as_json:
+        await tell_changes(seen_again, journal, screen)
+        return
+
+    async def views() -> AsyncIterator[RenderableType]:
+        # A short view, which needs no counting, while the run reports its status.
+        async for seen in seen_again:
+            if seen.is_held or seen.queued:
+                yield Group(_title(seen), screen_of(seen.live)) if seen.live else await detail(seen, journal)
+
+    await show_looks(views(), screen)
+    await _show(await see(chosen, journal), journal, screen)
+
+
+async def _only_working_run(journal: Journal) -> str:
+    working = [run.name for run in await journal.runs() if await journal.holder(run)]
+    if not working:
+        raise CommandRefused(
+            "nobody works on any run of {journal}: {command} shows them",
+            journal=printable(journal.name),
+            command=command_line("status"),
+        )
+    if len(working) > 1:
+        lines = [f"  {command_line('status', run, '--watch')}" for run in working]
+        raise CommandRefused(in_lines([said("several runs are being worked on; which?"), *lines]))
+    return working[0]
 
 
 def _title(seen: RunView) -> Text:

@@ -108,10 +108,7 @@ def _object(one: Translated) -> Mapping[str, object]:
 
 
 def _show_all(found: Sequence[Translated], screen: Screen) -> None:
-    """The commands on stdout, each below the line that it was found in; what is said of them on stderr.
-
-    What is said of several is said once.
-    """
+    """The commands on stdout, each below its line; on stderr what is said of them, of several once."""
     shown_before: set[str] = set()
     several = len(found) > 1
     for one in found:
@@ -156,11 +153,19 @@ def _text_of(line: str | None, file: Path | None) -> str:
     if line is not None and line != _STDIN and not _is_file(line):
         return line
     name = line if file is None else str(file)
-    if name is not None and name != _STDIN:
-        shown = printable(name)
+    # None if the process was started without standard input.
+    nothing = sys.stdin is None or sys.stdin.closed
+    if name is None and (nothing or sys.stdin.isatty()):
+        raise CommandRefused("there is no line to translate: {how}", how=_HOW)
+    shown = said("standard input") if name in {None, _STDIN} else printable(name)
+    if name is None or name == _STDIN:
+        if nothing:
+            raise CommandRefused("there is no standard input: {how}", how=_HOW)
+        content = sys.stdin.buffer.read(LONGEST + 1)
+    else:
         try:
             with os.fdopen(open_regular(Path(name)), "rb") as opened:
-                return _decoded(opened.read(LONGEST + 1), shown)
+                content = opened.read(LONGEST + 1)
         except FileNotFoundError as error:
             raise CommandRefused(
                 "there is no file {file} here; to translate a one-liner, {how}", file=shown, how=_HOW
@@ -168,13 +173,15 @@ def _text_of(line: str | None, file: Path | None) -> str:
         except (OSError, ValueError) as error:
             why = reason_of(error) if isinstance(error, OSError) else said("no file has such a name")
             raise CommandRefused("{file} cannot be read: {why}", file=shown, why=why) from error
-    # None if the process was started without standard input.
-    nothing = sys.stdin is None or sys.stdin.closed
-    if name is None and (nothing or sys.stdin.isatty()):
-        raise CommandRefused("there is no line to translate: {how}", how=_HOW)
-    if nothing:
-        raise CommandRefused("there is no standard input: {how}", how=_HOW)
-    return _decoded(sys.stdin.buffer.read(LONGEST + 1), said("standard input"))
+    if len(content) > LONGEST:
+        raise CommandRefused(
+            "{name} is longer than {bytes} bytes; give the page in parts", name=shown, bytes=Quantity(LONGEST)
+        )
+    try:
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        at = error.start + 1
+        raise CommandRefused("{name} is not UTF-8 text, at byte {byte}", name=shown, byte=at) from error
 
 
 def _is_file(line: str) -> bool:
@@ -186,18 +193,6 @@ def _is_file(line: str) -> bool:
     except (OSError, ValueError):
         # Too long for a name, or with characters that none has.
         return False
-
-
-def _decoded(content: bytes, name: str) -> str:
-    if len(content) > LONGEST:
-        raise CommandRefused(
-            "{name} is longer than {bytes} bytes; give the page in parts", name=name, bytes=Quantity(LONGEST)
-        )
-    try:
-        return content.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        at = error.start + 1
-        raise CommandRefused("{name} is not UTF-8 text, at byte {byte}", name=name, byte=at) from error
 
 
 def _given(words: Sequence[str]) -> dict[str, str]:

@@ -24,7 +24,7 @@ from jobs.spec.parameters import check_parameters, contradictions, with_facts
 from jobs.spec.words import LEAVE, RUN, TAKE, UNDO, UNPROVEN
 from jobs.undo import build_undo
 from texts.remedies import command_line, setting
-from texts.said import counted, said
+from texts.said import Said, counted, said
 
 
 @as_command("undo")
@@ -47,38 +47,47 @@ def _undo(
 
 
 async def undo(name: str, how: Sequence[str], told: Invocation) -> Closing:
-    """Reverse run `name` as far as possible; `how` has options as NAME=VALUE.
-
-    Raises `CommandRefused`, `ParameterRefused`, `InputRefused`, `BillingError` and `JournalError`; nothing was sent
-    then.
-    """
+    """Reverse run `name` as far as possible; `how` has options as NAME=VALUE."""
     settings, screen, given = told.settings, told.screen, dict(parse_pairs(how, "--set"))
     async with open_existing(await own_journal(settings)) as journal:
         run = await journal.run(name)
-        await _check(run, journal)
-        totals = await journal.totals(run)
-        if undecided := totals.count(State.MANUAL):
-            note = counted(
-                "nobody has decided on {n} row of run {run}: it is not taken back. Decide ({command}), and undo the "
-                "run once more",
-                "nobody has decided on {n} rows of run {run}: they are not taken back. Decide ({command}), and undo "
-                "the run once more",
-                undecided,
-                run=run.name,
-                command=command_line("reconcile", run.name),
+        await require_content(run, journal)
+        if run.stage is Stage.DISCARDED:
+            raise CommandRefused(
+                "run {run} was given up before anything was sent: there is nothing to take back", run=run.name
             )
-            screen.say_always(labelled(said("note:"), note, "yellow"))
+        if holder := await journal.holder(run):
+            raise CommandRefused(
+                "{process} works on run {run} now: stop it first, {command}",
+                process=holder.sentence,
+                run=run.name,
+                command=command_line("stop", run.name),
+            )
+        await require_undoable(run, journal)
+        totals = await journal.totals(run)
+        notes: list[Said] = []
+        if undecided := totals.count(State.MANUAL):
+            notes.append(
+                counted(
+                    "nobody has decided on {n} row of run {run}: it is not taken back. Decide ({command}), and undo "
+                    "the run once more",
+                    "nobody has decided on {n} rows of run {run}: they are not taken back. Decide ({command}), and "
+                    "undo the run once more",
+                    undecided,
+                    run=run.name,
+                    command=command_line("reconcile", run.name),
+                )
+            )
         if perhaps := perhaps_in_effect(totals):
-            looked = said("{rows}: each is looked at, and taken back where it has had it", rows=perhaps)
-            screen.say_always(labelled(said("note:"), looked, "yellow"))
+            notes.append(said("{rows}: each is looked at, and taken back where it has had it", rows=perhaps))
         # The job whose effect is reversed in the end, through any chain of undos.
         first = run
         while first.job == UNDO:
             first = await journal.run(first.parameters[RUN])
         wanted, profile = settings.catalogue.of(first), profile_of(settings)
         options = {option: text for option, text in given.items() if option != UNPROVEN}
-        for contradiction in contradictions(wanted.undo_parameters, options, profile):
-            screen.say_always(labelled(said("note:"), contradiction, "yellow"))
+        for note in (*notes, *contradictions(wanted.undo_parameters, options, profile)):
+            screen.say_always(labelled(said("note:"), note, "yellow"))
         # Those given, else those that a probe has found.
         way = check_parameters(
             said("the undo of {job}", job=wanted.name),
@@ -98,23 +107,6 @@ async def undo(name: str, how: Sequence[str], told: Invocation) -> Closing:
                 why = said("run {run} is taken back already, by run {others}.", run=run.name, others=by)
             screen.result(Text.assemble(render(why, "bold"), " ", render(said("Nothing was sent."))))
             return Closing(Exit.DONE, job=UNDO)
-
-
-async def _check(run: Run, journal: Journal) -> None:
-    """Refuse a run that is still working, or whose rows are not known any more."""
-    await require_content(run, journal)
-    if run.stage is Stage.DISCARDED:
-        raise CommandRefused(
-            "run {run} was given up before anything was sent: there is nothing to take back", run=run.name
-        )
-    if holder := await journal.holder(run):
-        raise CommandRefused(
-            "{process} works on run {run} now: stop it first, {command}",
-            process=holder.sentence,
-            run=run.name,
-            command=command_line("stop", run.name),
-        )
-    await require_undoable(run, journal)
 
 
 async def _what_may_be_others(

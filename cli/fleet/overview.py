@@ -4,16 +4,15 @@ Facts come from the journals and their queues alone: no billing and no process i
 """
 
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 import anyio
 import anyio.to_thread
-from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
@@ -51,17 +50,11 @@ class FleetSums:
     seconds_left: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class FleetView:
+class FleetView(NamedTuple):
     """All runs at one moment, what needs a person first, and of each group the newest first."""
 
     runs: Sequence[RunView]
     sums: FleetSums
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether somebody works on a run, or takes one out of a queue."""
-        return any(one.holder is not None or one.queued is not None for one in self.runs)
 
 
 @dataclass(slots=True)
@@ -151,16 +144,10 @@ ENDED_SHOWN: Final = 10
 """The latest runs that have ended, which are shown; the others are counted."""
 
 _HEAD: Final = (
-    said("billing"),
-    said("name"),
-    said("job"),
-    said("stage"),
-    said("rows"),
-    "%",
-    said("rows/s"),
-    said("left"),
+    *(said("billing"), said("name"), said("job"), said("stage")),
+    *(said("rows"), "%", said("rows/s"), said("left")),
 )
-_BILLING, _JOB, _FIRST_NUMBER = 0, 2, 4
+_JOB, _FIRST_NUMBER = 2, 4
 _GAP: Final = 2
 _NARROWEST: Final = 20
 """Columns that the name of a billing has at least; where there are fewer, the job is not shown."""
@@ -177,77 +164,65 @@ class FleetTable:
     """The table of a view, in the width of the screen. A name that is too long for it is cut."""
 
     def __init__(self, view: FleetView) -> None:
-        ended = [one for one in view.runs if one.group is FleetGroup.ENDED]
-        self._more = len(ended[ENDED_SHOWN:])
-        self._runs = view.runs[: len(view.runs) - self._more]
-        self._sums = view.sums
+        self._view = view
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        head = [render(text, "dim") for text in _HEAD]
-        lines = [list(_cells(one)) for one in self._runs]
-        widths = [max(cell_len(line[column].plain) for line in (head, *lines)) for column in range(len(_HEAD))]
-        shown = _fitted(widths, options.max_width)
-        if lines:
-            yield _line(head, shown, widths)
-        for one, cells in zip(self._runs, lines, strict=True):
-            yield _line(cells, shown, widths)
-            if one.waits_for:
+        runs, sums = self._view
+        more = max(sums.runs[FleetGroup.ENDED] - ENDED_SHOWN, 0)
+        runs = runs[: len(runs) - more]
+        lines = [[render(text, "dim") for text in _HEAD], *map(_cells, runs)]
+        widths = [max(cell.cell_len for cell in column) for column in zip(*lines, strict=True)]
+        # The billing gets what the others leave of the room.
+        room = options.max_width - sum(width + _GAP for width in widths[1:])
+        is_narrow = room < min(widths[0], _NARROWEST)
+        if is_narrow:
+            room += widths[_JOB] + _GAP
+        widths[0] = max(min(widths[0], room), 1)
+        for one, cells in zip([None, *runs], lines if runs else (), strict=False):
+            for place, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+                cell.truncate(width, overflow="ellipsis")
+                cell.align("right" if place >= _FIRST_NUMBER else "left", width)
+            if is_narrow:
+                del cells[_JOB]
+            yield one_line(Text(" " * _GAP).join(cells))
+            if one and one.waits_for:
                 yield Hanging(Text("  … ", "dim"), render(one.waits_for, "dim", 300))
-            if one.needs:
+            if one and one.needs:
                 needs = in_clauses([need.sentence for need in one.needs])
                 yield Hanging(Text("  ! ", "bold yellow"), render(needs, "yellow", 300))
-        if self._more:
-            more = counted("and {n} more that has ended", "and {n} more that have ended", self._more)
-            yield render(more, "dim")
+        if more:
+            yield render(counted("and {n} more that has ended", "and {n} more that have ended", more), "dim")
         yield Text("")
-        for sentence in sums_lines(self._sums):
+        for sentence in sums_lines(sums):
             yield Hanging(Text(""), render(sentence, "bold"))
 
 
-def _fitted(widths: list[int], room: int) -> Sequence[int]:
-    """The columns that are shown; the billing gets what the others leave of the room."""
-
-    def rest(columns: Sequence[int]) -> int:
-        return room - sum(widths[column] + _GAP for column in columns if column != _BILLING)
-
-    shown = [*range(len(widths))]
-    if rest(shown) < min(widths[_BILLING], _NARROWEST):
-        shown.remove(_JOB)
-    widths[_BILLING] = max(min(widths[_BILLING], rest(shown)), 1)
-    return shown
-
-
-def _line(cells: Sequence[Text], columns: Sequence[int], widths: Sequence[int]) -> Text:
-    parts: list[Text] = []
-    for column in columns:
-        cell, width = cells[column], widths[column]
-        cell.truncate(width, overflow="ellipsis")
-        cell.align("right" if column >= _FIRST_NUMBER else "left", width)
-        parts.append(cell)
-    return one_line(Text(" " * _GAP).join(parts))
-
-
-def _cells(one: RunView) -> Iterator[Text]:
+def _cells(one: RunView) -> list[Text]:
     style = _STYLES[one.group]
-    yield Text(one.name, style)
-    yield Text(one.run.name, "bold")
-    yield Text(one.run.job)
-    yield render(one.where, style)
-    yield render(said("{done} of {rows}", done=Quantity(one.done), rows=Quantity(one.rows)))
-    yield Text(share(one.done, one.rows) if one.run.frozen_at else "–")
-    yield Text(rate(one.per_second) if one.is_held else "–")
-    yield Text("–" if one.seconds_left is None else duration(one.seconds_left))
-
-
-def share(done: int, rows: int) -> str:
-    """The share in per cent, 100 only where all are done."""
-    return str(done * 100 // rows) if rows else "–"
+    return [
+        Text(one.name, style),
+        Text(one.run.name, "bold"),
+        Text(one.run.job),
+        render(one.where, style),
+        render(said("{done} of {rows}", done=Quantity(one.done), rows=Quantity(one.rows))),
+        # 100 only where all are done.
+        Text(str(one.done * 100 // one.rows) if one.run.frozen_at and one.rows else "–"),
+        Text(rate(one.per_second) if one.is_held else "–"),
+        Text("–" if one.seconds_left is None else duration(one.seconds_left)),
+    ]
 
 
 def sums_lines(sums: FleetSums, language: CatalogueLanguage | None = None) -> Iterator[Said]:
     """How many billings and runs there are, and what they come to; for the reader, or of that language."""
-    kinds = [_of_group(group, number) for group, number in sums.runs.items() if number]
-    yield counted("{n} billing: {kinds}", "{n} billings: {kinds}", sums.billings, kinds=tuple(kinds))
+    runs = sums.runs
+    kinds = (
+        counted("{n} run needs a person", "{n} runs need a person", runs[FleetGroup.PERSON]),
+        counted("{n} works", "{n} work", runs[FleetGroup.WORKING]),
+        counted("{n} waits", "{n} wait", runs[FleetGroup.WAITING]),
+        counted("{n} has ended", "{n} have ended", runs[FleetGroup.ENDED]),
+    )
+    there = tuple(one for one in kinds if one.n)
+    yield counted("{n} billing: {kinds}", "{n} billings: {kinds}", sums.billings, kinds=there)
     yield said(
         "{done} of {rows} rows done, {sum} entered, {rate} rows/s, left: {left}",
         done=Quantity(sums.done),
@@ -258,25 +233,27 @@ def sums_lines(sums: FleetSums, language: CatalogueLanguage | None = None) -> It
     )
 
 
-def _of_group(group: FleetGroup, number: int) -> Said:
-    match group:
-        case FleetGroup.PERSON:
-            return counted("{n} run needs a person", "{n} runs need a person", number)
-        case FleetGroup.WORKING:
-            return counted("{n} works", "{n} work", number)
-        case FleetGroup.WAITING:
-            return counted("{n} waits", "{n} wait", number)
-        case FleetGroup.ENDED:
-            return counted("{n} has ended", "{n} have ended", number)
-
-
-@dataclass(frozen=True, slots=True)
-class OpenedFleet:
+@dataclass(slots=True)
+class _Fleet:
     """The journals of all billings, open; `unread` has the errors of those that cannot be read, by their names."""
 
     known: KnownBillings
-    journals: Sequence[FleetJournal]
-    unread: dict[str, JournalError]
+    journals: list[FleetJournal] = field(default_factory=list)
+    unread: dict[str, JournalError] = field(default_factory=dict)
+
+    async def open(self, settings: Settings, stack: AsyncExitStack) -> None:
+        """Raises `JournalAbsent` where there is no journal, or the error of one if all fail."""
+        for place in self.known.journals:
+            try:
+                # A billing of which nothing was run yet has no journal.
+                if len(self.known.journals) == 1 or await anyio.to_thread.run_sync(is_there, place):
+                    self.journals.append(FleetJournal(await stack.enter_async_context(open_existing(place))))
+            except JournalError as error:
+                self.unread[str(place)] = error
+        if not self.journals:
+            if self.unread:
+                raise next(iter(self.unread.values()))
+            await stack.enter_async_context(open_existing(settings.journal.value))
 
     async def look(self) -> FleetView:
         """All runs at this moment. Raises the error of a journal where none can be read."""
@@ -292,89 +269,60 @@ class OpenedFleet:
             raise next(iter(self.unread.values()))
         return view_of(runs)
 
-    @property
-    def exit(self) -> Exit:
-        """The exit code: that of a journal that cannot be read."""
-        return next((code_of(error) for error in self.unread.values()), Exit.DONE)
+    def screen(self, view: FleetView) -> RenderableType:
+        parts: list[RenderableType] = [FleetTable(view)]
+        parts += [
+            Hanging(Text("! ", "bold yellow"), render(said("not shown: {why}", why=error), limit=WHOLE))
+            for error in self.unread.values()
+        ]
+        if needing := next((one for one in view.runs if one.needs), None):
+            # What leads to the journal of a run: its profile, else any one, for it has the journal of all of them.
+            profile = needing.profile or next(iter(self.known.profiles.values()), [None])[0]
+            place = ("--profile", profile) if profile else ("--journal", needing.journal)
+            steps = [(command_line("status", needing.run.name, *place), said("see what a run needs"))]
+            parts.append(steps_list(steps))
+        return Group(*parts)
+
+    def facts(self, view: FleetView) -> dict[str, object]:
+        return {
+            "journals": [one.journal.name for one in self.journals if one.journal.name not in self.unread],
+            "unread": {name: text_of(error) for name, error in self.unread.items()},
+            "runs": [run_facts(one) for one in view.runs],
+            "sums": {
+                "billings": view.sums.billings,
+                "runs": {group.name.lower(): number for group, number in view.sums.runs.items()},
+                **_progress(view.sums),
+            },
+        }
 
 
 async def status_all(settings: Settings, screen: Screen, *, again: bool) -> Exit:
     """Show all billings once, or `again` and again, until nobody works on a run and none is in a queue.
 
-    A terminal is redrawn; otherwise each change prints the sums, or with `--json` an object. Raises `CommandRefused`
-    and `JournalError`.
+    A terminal is redrawn; otherwise each change prints the sums, or with `--json` an object. The exit code is that of
+    a journal that cannot be read. Raises `CommandRefused` and `JournalError`.
     """
-    as_json = screen.voice.as_json
-    async with _opened(settings) as fleet:
-        views = looks(fleet.look, lambda view: view.is_busy)
-        if again and screen.out.is_terminal and not as_json:
-            await show_looks((_screen(fleet, view) async for view in views), screen)
+    as_json, before = screen.voice.as_json, None
+    redraws = again and screen.out.is_terminal and not as_json
+    fleet = _Fleet(known_billings(settings, os.environ))
+    async with AsyncExitStack() as stack:
+        await fleet.open(settings, stack)
+        views = looks(fleet.look, lambda view: any(one.holder or one.queued for one in view.runs))
+        if redraws:
+            await show_looks((fleet.screen(view) async for view in views), screen)
         elif again:
-            before: object = None
             async for view in views:
                 now = [(one.run, one.totals, one.holder, one.queued) for one in view.runs]
                 if now != before and as_json:
-                    screen.emit(_object(fleet, view))
+                    screen.emit(fleet.facts(view))
                 elif now != before:
                     line = printable(in_clauses([*sums_lines(view.sums)]), WHOLE)
                     screen.out.print(line, markup=False, soft_wrap=True)
                 before = now
-            return fleet.exit
-        view = await fleet.look()
-        if as_json:
-            screen.emit(_object(fleet, view))
-        else:
-            screen.show(_screen(fleet, view))
-        return fleet.exit
-
-
-@asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[OpenedFleet]:
-    """The journals of all billings. Raises `JournalAbsent` where there is none, or the error of one if all fail."""
-    known = known_billings(settings, os.environ)
-    journals: list[FleetJournal] = []
-    unread: dict[str, JournalError] = {}
-    async with AsyncExitStack() as stack:
-        for place in known.journals:
-            try:
-                # A billing of which nothing was run yet has no journal.
-                if len(known.journals) == 1 or await anyio.to_thread.run_sync(is_there, place):
-                    journals.append(FleetJournal(await stack.enter_async_context(open_existing(place))))
-            except JournalError as error:
-                unread[str(place)] = error
-        if not journals:
-            if unread:
-                raise next(iter(unread.values()))
-            await stack.enter_async_context(open_existing(settings.journal.value))
-        yield OpenedFleet(known, journals, unread)
-
-
-def _screen(fleet: OpenedFleet, view: FleetView) -> RenderableType:
-    parts: list[RenderableType] = [FleetTable(view)]
-    parts += [
-        Hanging(Text("! ", "bold yellow"), render(said("not shown: {why}", why=error), limit=WHOLE))
-        for error in fleet.unread.values()
-    ]
-    if needing := next((one for one in view.runs if one.needs), None):
-        command = command_line("status", needing.run.name, *_named(needing, fleet.known))
-        parts.append(steps_list([(command, said("see what a run needs"))]))
-    return Group(*parts)
-
-
-def _named(one: RunView, known: KnownBillings) -> Sequence[str]:
-    """What leads to the journal of a run: its profile, else any one, for it has the journal of all of them."""
-    profile = one.profile or next(iter(known.profiles.values()), [None])[0]
-    return ("--profile", profile) if profile else ("--journal", one.journal)
-
-
-def _object(fleet: OpenedFleet, view: FleetView) -> dict[str, object]:
-    return {
-        "journals": [one.journal.name for one in fleet.journals if one.journal.name not in fleet.unread],
-        "unread": {name: text_of(error) for name, error in fleet.unread.items()},
-        "runs": [run_facts(one) for one in view.runs],
-        "sums": {
-            "billings": view.sums.billings,
-            "runs": {group.name.lower(): number for group, number in view.sums.runs.items()},
-            **_progress(view.sums),
-        },
-    }
+        if redraws or not again:
+            view = await fleet.look()
+            if as_json:
+                screen.emit(fleet.facts(view))
+            else:
+                screen.show(fleet.screen(view))
+        return next((code_of(error) for error in fleet.unread.values()), Exit.DONE)

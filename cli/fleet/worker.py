@@ -19,13 +19,13 @@ import signal
 import subprocess
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
-from typing import Final
+from typing import Final, TypeAlias
 
 import anyio
 import msgspec
@@ -36,16 +36,21 @@ from procrastinate import exceptions
 from procrastinate.jobs import Job, Status
 from procrastinate.manager import JobManager
 
-from checkpoints.address import JournalAddress
-from checkpoints.errors import JournalError
+from checkpoints.errors import JournalAway, JournalError
 from checkpoints.records import Run
+from cli.service.service_manager import service_manager
 from cli.session.journal import open_existing, ourselves, unfinished
 from cli.session.queue import NOTE, TASK, TYPED, WorkerSession, at_work, open_queue, queue_name
 from cli.settings.flags import Flags
 from cli.settings.known_billings import profile_among
 from cli.settings.settings import Settings, load, profiles_in
-from cli.terminal.exits import Exit, SettingsRefused
-from cli.terminal.texts import duration, printable
+from cli.terminal.exits import CommandRefused, Exit, SettingsRefused
+from cli.terminal.language import VARIABLE
+from cli.terminal.layout import labelled
+from cli.terminal.screen import Screen
+from cli.terminal.signals import heeding
+from cli.terminal.texts import JOURNAL_FILE, duration, printable
+from cli.terminal.waiting import waiting
 from engine.pacing.holds import StopKind
 from texts.remedies import command_line
 from texts.said import Said, counted, said, text_of
@@ -55,34 +60,30 @@ log = structlog.get_logger(__name__)
 # ---- the billings that a worker can send to -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Billings:
-    """The profiles of settings of each billing, by its target, "" for the billing of a file without profiles.
+Profiles: TypeAlias = dict[str, list[str]]
+"""The profiles of settings of each billing, by its target, "" for the billing of a file without profiles."""
 
-    `left_out` are the profiles that this machine cannot send for, with the reason.
+
+def billings_of(settings: Settings, flags: Flags) -> tuple[Profiles, Mapping[str, str]]:
+    """The billings of the settings in force, and the profiles that this machine cannot send for, with the reason.
+
+    Raises `SettingsRefused` for a file without profiles and billing.
     """
-
-    profiles: Mapping[str, Sequence[str]]
-    left_out: Mapping[str, str]
-
-
-def billings_of(settings: Settings, flags: Flags, environment: Mapping[str, str], folder: Path) -> Billings:
-    """The billings of the settings in force. Raises `SettingsRefused` for a file without profiles and billing."""
     names = [one.badge.profile for one in profiles_in(settings.file)] if settings.file else []
     if settings.profile is not None or not names:
-        return Billings({_target(settings): [settings.profile.badge.profile if settings.profile else ""]}, {})
-    profiles: dict[str, list[str]] = {}
+        return {_target(settings): [settings.profile.badge.profile if settings.profile else ""]}, {}
+    profiles: Profiles = {}
     left_out: dict[str, str] = {}
     for name in names:
         try:
-            own = load(replace(flags, profile=name), environment, folder)
+            own = load(replace(flags, profile=name), os.environ, Path.cwd())
             if own.journal.value == settings.journal.value:
                 profiles.setdefault(_target(own), []).append(name)
             else:
                 left_out[name] = said("its journal is another one: {journal}", journal=str(own.journal.value))
         except SettingsRefused as error:
             left_out[name] = text_of(error)
-    return Billings(profiles, left_out)
+    return profiles, left_out
 
 
 def _target(settings: Settings) -> str:
@@ -160,41 +161,25 @@ _STILL: Final = (
 
 AFTER_FAULT: Final = 60.0
 """Seconds until a run is given out again whose job has failed in the worker itself."""
-
 _SIGNS: Final = 3
 """Signs of life of a worker in the time after which it counts as silent."""
-
 _LOOKS: Final = 20
 """Looks for workers without one in that time, at least."""
-
 _LOOK: Final = 0.5
 """Seconds between two looks into the queue, and for workers that are gone, at most."""
-
 _SOON: Final = 1.0
 """Seconds until a run is tried again whose process was killed, or whose hours begin just then."""
-
 _AWAY: Final = 2.0
 """Seconds until a queue that does not answer is tried again."""
-
 _LONGEST_WAIT: Final = 60.0
 """Seconds until a run that the system has stopped is tried again, at most; the first times it is sooner."""
-
 _LOOK_AGAIN: Final = 5.0
 """Seconds until it is looked whether a run is still paused, or somebody else sends."""
-
 _TRIES: Final = 3
 """Times that a run is tried whose process was refused by its settings, had a fault, or ended and left rows open.
 
 Then a person has to look.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerLimits:
-    """How many runs at a time, each of another billing, and the time-out of stalled workers in seconds."""
-
-    billings: int
-    stalled_after: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,47 +194,49 @@ class Again:
     lock: str | None = None
 
 
+@dataclass(slots=True)
 class FleetWorker:
-    """A worker for the billings that this machine has settings of. `words` makes the command line of a run."""
+    """A worker for the billings that this machine has settings of, `most` runs at a time, each of another billing.
 
-    def __init__(
-        self,
-        journal: JournalAddress,
-        billings: Billings,
-        limits: WorkerLimits,
-        environment: Mapping[str, str],
-        words: Callable[[str, str, Mapping[str, str]], Sequence[str]],
-        say: Callable[[Said], None],
-    ) -> None:
-        self._journal = journal
-        self._billings = billings
-        self._limits = limits
-        self._environment = environment
-        self._words = words
-        self._say = say
-        self._signal: signal.Signals | None = None
-        """The signal that all processes get, also those that are just being started."""
-        self._stopping = anyio.Event()
-        self._news = asyncio.Event()
-        """Set when the work on a run has ended, or no more of it is to be done."""
-        self._tasks: dict[str, asyncio.Task[Again | None]] = {}
-        """The work on each run; it outlives the connection to the queue, and a job that comes back finds it."""
-        self._processes: dict[str, Process] = {}
-        self._tries: Counter[str] = Counter()
-        """Of each run, how often it came back in a row without a call that it has made."""
-        self._awaited: dict[str, str] = {}
-        """What each run waits for that was looked at, as it was said."""
+    Others are taken for gone after `stalled_after` seconds.
+    """
 
-    @property
-    def working_on(self) -> int:
-        """How many runs this worker has a process for."""
-        return len(self._processes)
+    settings: Settings
+    flags: Flags
+    profiles: Profiles
+    most: int
+    stalled_after: float
+    screen: Screen
+    _last: Said | str = ""
+    """What it has said last."""
+    _signal: signal.Signals | None = None
+    """The signal that all processes get, also those that are just being started."""
+    _stopping: anyio.Event = field(default_factory=anyio.Event)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the work on a run has ended, or no more of it is to be done."""
+    _tasks: dict[str, asyncio.Task[Again | None]] = field(default_factory=dict)
+    """The work on each run; it outlives the connection to the queue, and a job that comes back finds it."""
+    _processes: dict[str, Process] = field(default_factory=dict)
+    _tries: Counter[str] = field(default_factory=Counter)
+    """Of each run, how often it came back in a row without a call that it has made."""
+    _awaited: dict[str, str] = field(default_factory=dict)
+    """What each run waits for that was looked at, as it was said."""
+
+    def say(self, line: Said) -> None:
+        self._last = line
+        self.screen.say(line)
+        if (manager := service_manager()) is not None:
+            manager.show(self.status)
+
+    def status(self) -> Said:
+        working = len(self._processes)
+        return said("{n} of {most} runs are sent; {last}", n=working, most=self.most, last=self._last)
 
     def heed(self, number: signal.Signals) -> None:
         """Take no more runs, and let the processes finish what is in flight; a second signal ends them at once."""
         if self._signal is not None:
             line = said("{signal}: the runs stop at once", signal=number.name)
-        elif runs := self.working_on:
+        elif runs := len(self._processes):
             line = counted(
                 "{signal}: no more runs are taken; {n} run stops once its calls are answered",
                 "{signal}: no more runs are taken; {n} runs stop once their calls are answered",
@@ -258,7 +245,7 @@ class FleetWorker:
             )
         else:
             line = said("{signal}: no more runs are taken", signal=number.name)
-        self._say(line)
+        self.say(line)
         self._signal = signal.SIGTERM
         for process in self._processes.values():
             _send(process, self._signal)
@@ -269,12 +256,15 @@ class FleetWorker:
         """Work until `heed` was called and all processes have ended."""
         # A PostgreSQL that is away is told for each connection, each second: the worker says it once.
         logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
-        queues, away = [queue_name(target) for target in self._billings.profiles], False
+        queues, away = [queue_name(target) for target in self.profiles], False
         while not self._stopping.is_set():
             try:
-                async with open_queue(self._journal) as queue, at_work(self._journal, queues) as session:
+                async with (
+                    open_queue(self.settings.journal.value) as queue,
+                    at_work(self.settings.journal.value, queues) as session,
+                ):
                     if away:
-                        self._say(said("PostgreSQL answers again: runs are taken"))
+                        self.say(said("PostgreSQL answers again: runs are taken"))
                     away = False
                     await self._serve(queue.job_manager, session, queues)
             except (JournalError, psycopg.Error, exceptions.ConnectorException) as error:
@@ -283,7 +273,7 @@ class FleetWorker:
                 # A session that was lost alone is opened anew at once; others have what it had.
                 if not away and isinstance(error, JournalError):
                     away = True
-                    self._say(
+                    self.say(
                         said(
                             "PostgreSQL is away; nothing new is sent; it is asked again every {seconds} s: {why}",
                             seconds=round(_AWAY),
@@ -297,7 +287,7 @@ class FleetWorker:
 
     async def _serve(self, manager: JobManager, session: WorkerSession, queues: Sequence[str]) -> None:
         """Work until `heed` was called, and what was given out here is given back. Raises where the queue is away."""
-        after = self._limits.stalled_after
+        after = self.stalled_after
         await manager.prune_stalled_workers(after)
         worker, sign = await manager.register_worker(), monotonic()
         # Others see that it is at work, before it has any job.
@@ -314,7 +304,7 @@ class FleetWorker:
                 await self._give_back(manager, over, self._tasks[_run_of(over)])
             for run in ended:
                 del self._tasks[run]
-            while len(jobs) < self._limits.billings and not self._stopping.is_set():
+            while len(jobs) < self.most and not self._stopping.is_set():
                 if (job := await manager.fetch_job(queues, worker)) is None:
                     break
                 run, jobs[job.id] = _run_of(job), job
@@ -331,7 +321,7 @@ class FleetWorker:
 
         One whose session has ended is gone. One that is frozen, or whose machine has no power, keeps its session.
         """
-        after = self._limits.stalled_after
+        after = self.stalled_after
         stalled = await manager.get_stalled_jobs(task_name=TASK, seconds_since_heartbeat=after)
         silent = {job.id for job in stalled}
         # Workers last: one that has begun meanwhile is seen before any of its jobs.
@@ -349,7 +339,7 @@ class FleetWorker:
             else:
                 continue
             if await _is_still(manager, job):
-                self._say(why)
+                self.say(why)
                 await _give_out_again(manager, job, Again(0))
 
     async def _give_back(self, manager: JobManager, job: Job, task: "asyncio.Task[Again | None]") -> None:
@@ -362,7 +352,7 @@ class FleetWorker:
             log.exception("a job has failed in the worker", run=_run_of(job))
             again = Again(AFTER_FAULT)
         if not await _is_still(manager, job):
-            self._say(said("{run}: another worker has it by now", run=_run_of(job)))
+            self.say(said("{run}: another worker has it by now", run=_run_of(job)))
         elif again is None:
             await manager.finish_job(job, Status.SUCCEEDED, delete_job=True)
         else:
@@ -371,12 +361,9 @@ class FleetWorker:
     # ---- one run ----
 
     async def _go_on(self, job: Job) -> Again | None:
-        """Have a run sent as far as it goes; None where it has ended, or a person has to look.
-
-        Raises `JournalError`.
-        """
+        """Have a run sent as far as it goes; None where it has ended, or a person has to look."""
         run, aside = _run_of(job), f"{TASK} {_run_of(job)}"
-        async with open_existing(self._journal) as journal:
+        async with open_existing(self.settings.journal.value) as journal:
             found = await journal.run(run)
             # A process for it would only hold the place of another.
             if found.ended_at is not None:
@@ -388,7 +375,7 @@ class FleetWorker:
             if holder := await journal.busy(found):
                 if self._awaited.get(run) != holder.sentence:
                     self._awaited[run] = holder.sentence
-                    self._say(
+                    self.say(
                         said(
                             "{run}: waits, {holder} sends to its billing; looked at again every {seconds} s",
                             run=run,
@@ -398,18 +385,23 @@ class FleetWorker:
                     )
                 return Again(_LOOK_AGAIN)
         target, typed = str(job.task_kwargs["target"]), job.task_kwargs.get("typed")
-        profile = profile_among(self._billings.profiles[target], found)
+        profile = profile_among(self.profiles[target], found)
         self._awaited.pop(run, None)
-        self._say(said("{run}: sending to {billing}", run=run, billing=profile or target))
-        own = {name: str(typed[name]) for name in TYPED if name in typed} if isinstance(typed, dict) else {}
-        ended = await self._finished(run, self._words(run, profile, own))
+        self.say(said("{run}: sending to {billing}", run=run, billing=profile or target))
+        api_url = None if profile else self.flags.api_url
+        given = {"--config": self.settings.file, "--profile": profile, "--api-url": api_url}
+        words = [word for flag, value in given.items() if value for word in (flag, str(value))]
+        # A flag without a value is typed alone.
+        own = typed if isinstance(typed, dict) else {}
+        words += [word for name in TYPED if name in own for word in (TYPED[name], str(own[name])) if word]
+        ended = await self._finished(run, ["resume", run, *words, "--end-outside-hours", "--json", "--quiet"])
         log.debug("a run has come back", run=run, exit=ended.code, why=ended.why())
         tries = 0 if ended.calls else self._tries.pop(run, 0)
         wait = await self._wait_after(found, profile, ended, tries)
         if wait is None:
             return None
         self._tries[run] = tries + 1
-        self._say(
+        self.say(
             said(
                 "{run}: goes on in {time}, by this worker or another: {why}",
                 run=run,
@@ -423,11 +415,11 @@ class FleetWorker:
         return Again(wait, aside if waits_for_hours else None)
 
     async def _finished(self, run: str, words: Sequence[str]) -> ProcessEnd:
-        """The end of a process that is started with these words of a command line."""
+        journal = {JOURNAL_FILE: self.flags.journal} if self.flags.journal else {}
         # A session of its own: Ctrl-C reaches the worker alone, which then ends its processes in order.
         process = await anyio.open_process(
             [sys.executable, "-P", "-m", "cli.child", str(os.getpid()), *words],
-            env=self._environment,
+            env={**os.environ, VARIABLE: self.settings.language.value, **journal},
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
@@ -452,12 +444,12 @@ class FleetWorker:
 
     async def _wait_after(self, run: Run, profile: str, ended: ProcessEnd, tries: int) -> float | None:
         """Seconds until the run is tried again, None where it has ended or a person has to look at it first."""
-        async with open_existing(self._journal) as journal:
+        async with open_existing(self.settings.journal.value) as journal:
             if ended.code == Exit.DONE and not await unfinished(await journal.run(run.name), journal):
-                self._say(said("{run}: done", run=run.name))
+                self.say(said("{run}: done", run=run.name))
                 return None
             if ended.code == Exit.INTERRUPTED and not self._stopping.is_set():
-                self._say(
+                self.say(
                     said(
                         "{run}: somebody has stopped it; hand it in again with {command}",
                         run=run.name,
@@ -465,11 +457,25 @@ class FleetWorker:
                     )
                 )
                 return None
-            if (seconds := _seconds_until_again(ended, tries)) is not None:
+            backoff, seconds = min(2.0**tries, _LONGEST_WAIT), None
+            match ended.code:
+                case Exit.STOPPED if ended.stopped_by != StopKind.BUDGET:
+                    seconds = backoff if ended.again_in is None else ended.again_in + _SOON
+                case Exit.INTERRUPTED:
+                    seconds = 0.0
+                case Exit.REFUSED if ended.again_in is not None:
+                    # Another process has the run, or another machine its billing.
+                    seconds = ended.again_in
+                case Exit.DONE | Exit.REFUSED | Exit.FAULT if tries < _TRIES:
+                    seconds = backoff
+                case code if code < 0:
+                    # Killed from outside: it has nothing to say.
+                    seconds = _SOON
+            if seconds is not None:
                 return seconds
             why = said("exit code {code}: {why}", code=ended.code, why=ended.why())
             await journal.history.note_command(run, ourselves(), NOTE, why)
-        self._say(
+        self.say(
             said(
                 "{run}: waits for a person, {why}. What to do: {status}",
                 run=run.name,
@@ -480,23 +486,34 @@ class FleetWorker:
         return None
 
 
-def _seconds_until_again(ended: ProcessEnd, tries: int) -> float | None:
-    backoff = min(2.0**tries, _LONGEST_WAIT)
-    match ended.code:
-        case Exit.STOPPED if ended.stopped_by != StopKind.BUDGET:
-            again_in = ended.again_in
-            return backoff if again_in is None else again_in + _SOON
-        case Exit.INTERRUPTED:
-            return 0.0
-        case Exit.REFUSED if ended.again_in is not None:
-            # Another process has the run, or another machine its billing.
-            return ended.again_in
-        case Exit.DONE | Exit.REFUSED | Exit.FAULT:
-            return backoff if tries < _TRIES else None
-        case code if code < 0:
-            # Killed from outside: it has nothing to say.
-            return _SOON
-    return None
+async def send_runs(settings: Settings, flags: Flags, most: int, stalled_after: float, screen: Screen) -> Exit:
+    """Work until a signal comes. Raises `SettingsRefused` where no billing can be sent to."""
+    profiles, left_out = billings_of(settings, flags)
+    for profile, why in left_out.items():
+        told = said("no run of {profile} is sent here: {why}", profile=profile, why=why)
+        screen.say_always(labelled("!", told, "yellow"))
+    if not profiles:
+        raise CommandRefused(said("there is no billing that this worker could send to"))
+    worker = FleetWorker(settings, flags, profiles, most, stalled_after, screen)
+    # What all workers need is tried before anything is promised; a server that is away is waited for, as later.
+    with suppress(JournalAway):
+        async with open_queue(settings.journal.value):
+            pass
+    worker.say(
+        counted(
+            "Takes runs of {n} billing, {most} at a time, from {journal}",
+            "Takes runs of {n} billings, {most} at a time, from {journal}",
+            len(profiles),
+            most=most,
+            journal=printable(settings.journal.value),
+        )
+    )
+    if (manager := service_manager()) is not None:
+        manager.work()
+    async with heeding(worker.heed):
+        with waiting(worker.status):
+            await worker.work()
+    return Exit.DONE
 
 
 def _run_of(job: Job) -> str:

@@ -75,8 +75,8 @@ def test_a_fault_of_a_command_that_sends_nothing_says_nothing_of_what_was_sent(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("impossible")
 
-    for where in ("cli.commands.jobs.show", "cli.commands.doctor.load", "cli.commands.execution.open_existing"):
-        monkeypatch.setattr(where, broken)
+    for where in ("jobs.show", "doctor.settings_in_force", "execution.open_existing"):
+        monkeypatch.setattr(f"cli.commands.{where}", broken)
     ended = typed(*arguments)
     assert ended.exit == 70
     assert "a fault of carbon-migrate itself: RuntimeError: impossible" in ended.words

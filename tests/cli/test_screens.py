@@ -218,7 +218,7 @@ async def test_doctor(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BillingClient, "health", healthy)
     monkeypatch.setattr(doctor, "one_billing", compared)
     # What leads here is the folder of this very test.
-    monkeypatch.setattr(doctor, "advise_typed", lambda _flags, _settings: None)
+    monkeypatch.setattr("cli.commands.execution.advise_typed", lambda _flags, _settings: None)
     monkeypatch.setattr(doctor, "version", lambda _name: "1.2.3")
     monkeypatch.setattr(platform, "python_version", lambda: "3.11.9")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: disk_usage(path)._replace(free=54_937 << 20))

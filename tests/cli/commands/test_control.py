@@ -597,44 +597,28 @@ async def test_one_that_does_not_take_a_command_is_told_from_one_that_is_not_the
             assert (await asking.hear(ours, journal))[1] == "its process does not answer at this moment"
 
 
-async def left_to_a_person(journal: Journal, name: str) -> Run:
-    """The run, whose second row nobody knows of."""
-    run = await journal.run(name)
-    await come_to(journal, run, {2: State.MANUAL})
-    return run
-
-
-def test_status_tells_what_people_decided_and_why(name: str, path: Path, typed: Typed) -> None:
-    async def decide(journal: Journal) -> None:
-        run = await left_to_a_person(journal, name)
-        (item,) = await journal.items(run, {State.MANUAL})
-        await journal.decide(run, item, State.PENDING, who="olga@ops", why="\x1b[31mlooked; not there")
-
-    within(path, decide)
-    assert "row 2 is pending: \\x1b[31mlooked; not there (olga@ops)" in typed("status", name).out
-    (decision,) = typed("status", name, "--json").closing["decisions"]
-    assert (decision["who"], decision["state"]) == ("olga@ops", "pending")
-
-
 @pytest.mark.parametrize("caller", ["olga", None])
-def test_a_decision_has_the_name_of_who_called_sudo_and_goes_without_an_account(
+def test_a_decision_is_told_with_its_reason_and_the_name_of_who_called_sudo_also_without_an_account(
     name: str, path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch, caller: str | None
 ) -> None:
-    async def who_decided(journal: Journal) -> list[str]:
-        return [one.who for one in await journal.history.decisions(await journal.run(name))]
+    async def left_to_a_person(journal: Journal) -> None:
+        await come_to(journal, await journal.run(name), {2: State.MANUAL})
 
     def without_account(user: int) -> None:
         raise KeyError(user)
 
-    within(path, lambda journal: left_to_a_person(journal, name))
+    within(path, left_to_a_person)
     for variable in ("LOGNAME", "USER", "LNAME", "USERNAME", "SUDO_USER"):
         monkeypatch.delenv(variable, raising=False)
     if caller is not None:
         monkeypatch.setenv("SUDO_USER", caller)
     monkeypatch.setattr(pwd, "getpwuid", without_account)
-    decided = typed("decide", name, "2", "accepted", "--why", "seen")
+    decided = typed("decide", name, "2", "pending", "--why", "\x1b[31mlooked; not there")
     assert decided.exit == 0, decided.err
-    assert within(path, who_decided) == [f"{caller or f'user {os.geteuid()}'}@{socket.gethostname()}"]
+    who = f"{caller or f'user {os.geteuid()}'}@{socket.gethostname()}"
+    assert f"row 2 is pending: \\x1b[31mlooked; not there ({who})" in typed("status", name).out
+    (decision,) = typed("status", name, "--json").closing["decisions"]
+    assert (decision["who"], decision["state"]) == (who, "pending")
 
 
 def test_behind_sudo_it_is_told_who_has_called_it(monkeypatch: pytest.MonkeyPatch) -> None:

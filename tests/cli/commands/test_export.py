@@ -52,6 +52,12 @@ async def test_a_file_is_there_only_when_it_is_whole_and_what_is_there_is_left_a
     with pytest.raises(CommandRefused, match="is not a regular file"):
         await write(OutputFile(pipe, force=True))
     assert stat.S_ISFIFO(pipe.stat().st_mode)
+    # A place that cannot be written is a sentence.
+    workbook = r"would be a CSV with the name of a workbook.*name it \.csv"
+    for name, why in (("a.xlsx", workbook), ("a.ODS", workbook), ("nowhere/a.csv", "cannot be written")):
+        with pytest.raises(CommandRefused, match=why):
+            await write(OutputFile(tmp_path / name))
+        assert not (tmp_path / name).exists()
 
 
 @pytest.mark.parametrize(
@@ -71,20 +77,6 @@ async def test_controls_of_a_cell_are_shown_as_signs(tmp_path: Path, cell: str, 
         sheet.row([cell])
     with (tmp_path / "out.csv").open(encoding="utf-8-sig", newline="") as stream:
         assert list(csv.reader(stream, delimiter=";")) == [[shown]]
-
-
-@pytest.mark.parametrize(
-    ("name", "why"),
-    [
-        ("out.xlsx", r"would be a CSV with the name of a workbook.*name it \.csv"),
-        ("out.ODS", r"would be a CSV with the name of a workbook.*name it \.csv"),
-        ("nowhere/out.csv", "cannot be written"),
-    ],
-)
-async def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path, name: str, why: str) -> None:
-    with pytest.raises(CommandRefused, match=why):
-        await write(OutputFile(tmp_path / name))
-    assert not (tmp_path / name).exists()
 
 
 def cells_of(place: Place, name: str) -> list[list[str]]:

@@ -214,7 +214,7 @@ async def test_a_plan_shows_what_is_new_and_what_is_removed(place: Place) -> Non
     assert {"field": "id", "old": str(user), "new": None, "issued": False} in row["fields"]
 
 
-async def test_what_cannot_be_planned_ends_with_2_and_an_object(place: Place) -> None:
+async def test_what_cannot_be_planned_or_sent_is_not_offered(place: Place) -> None:
     ended = await place.cli("plan", "balances", "missing.csv", "--json", may_end_with=(2,))
     plan = ended.closing
     assert (plan["job"], plan["exit"]) == ("balances", 2)
@@ -225,6 +225,13 @@ async def test_what_cannot_be_planned_ends_with_2_and_an_object(place: Place) ->
     balances = place.balances(2)
     plan = (await place.cli("plan", "balances", balances.path, "--json")).closing
     assert plan["states"] == {State.PENDING: 2}
+    place.rows("abonent_id;amount", "nobody;1", name="bad.csv")
+    bad = await place.cli("plan", "balances", "bad.csv", may_end_with=(1,))
+    assert "There is nothing to send: mend the input, and plan again." in " ".join(bad.out.split())
+    await place.run("balances", balances.path)
+    entered = await place.cli("plan", "balances", balances.path)
+    assert entered.out.rstrip().endswith("There is nothing to send.")
+    assert "run --plan" not in bad.out + entered.out
     place.cli.journal.write_text("something else", encoding="utf-8")
     await place.cli.refused("plan", "balances", balances.path, says="as a journal")
 
@@ -265,17 +272,6 @@ async def test_what_was_planned_is_what_is_sent(place: Place) -> None:
         f"entered by an earlier run: {run.name}",
     ):
         assert words in why
-
-
-async def test_a_plan_with_nothing_to_send_is_not_offered_to_be_sent(place: Place) -> None:
-    place.rows("abonent_id;amount", "nobody;1", name="bad.csv")
-    bad = await place.cli("plan", "balances", "bad.csv", may_end_with=(1,))
-    assert "There is nothing to send: mend the input, and plan again." in " ".join(bad.out.split())
-    path = place.balances(1).path
-    await place.run("balances", path)
-    entered = await place.cli("plan", "balances", path)
-    assert entered.out.rstrip().endswith("There is nothing to send.")
-    assert "run --plan" not in bad.out + entered.out
 
 
 async def test_an_input_that_has_changed_is_told_row_by_row(place: Place) -> None:

@@ -119,8 +119,13 @@ def test_runs_of_that_age_are_purged_and_younger_ones_are_not(typed: Typed) -> N
     assert (again.exit, again.out) == (0, "There is nothing to purge.\n")
 
 
-def test_what_was_removed_is_told_to_scripts(typed: Typed) -> None:
-    name = finished()
+def test_what_was_removed_is_told_to_scripts_and_which_files_stay(typed: Typed, tmp_path: Path) -> None:
+    answers, gone = tmp_path / "answers.csv", tmp_path / "gone.csv"
+    answers.touch()
+    _, name = [
+        finished(new=replace(NEW, parameters={**NEW.parameters, "input_answers": str(file)}, source=str(file)))
+        for file in (answers, gone)
+    ]
     closing = typed("purge", name, "--yes", "--json", "--keep-totals").closing
     (one,) = closing["purged"]
     assert (one["run"], one["job"]) == (name, "balances")
@@ -128,6 +133,8 @@ def test_what_was_removed_is_told_to_scripts(typed: Typed) -> None:
     assert one["removed"] == expected
     assert (closing["plans"], closing["left_alone"], closing["files"], closing["exit"]) == (0, [], [], 0)
     assert closing["bytes_before"] > closing["bytes_after"] - 20_000 > 0
+    other = typed("purge", "--older-than", "0d", "--yes", "--json", "--keep-totals").closing
+    assert other["files"] == [str(answers)]
     assert [path for path in Path().iterdir() if path.is_file() and CANARY.encode() in path.read_bytes()] == []
 
 
@@ -198,15 +205,6 @@ def test_the_plans_of_a_run_s_input_go_with_it(typed: Typed) -> None:
     assert CANARY.encode() not in PLANS.read_bytes()
 
 
-def test_files_of_the_run_are_named_for_they_stay(typed: Typed, tmp_path: Path) -> None:
-    answers, gone = tmp_path / "answers.csv", tmp_path / "gone.csv"
-    answers.touch()
-    for file in (answers, gone):
-        finished(new=replace(NEW, parameters={"input_answers": str(file)}, source=str(file)))
-    closing = typed("purge", "--older-than", "0d", "--yes", "--json").closing
-    assert closing["files"] == [str(answers)]
-
-
 # ---- what is left ------------------------------------------------------------------------------------------------
 
 
@@ -256,22 +254,17 @@ IMPOSSIBLE = (
 @pytest.mark.parametrize("keep_totals", [True, False])
 def test_what_has_become_impossible_says_so(typed: Typed, *, keep_totals: bool) -> None:
     name = finished()
+    undo = finished(new=NewRun("undo", {"run": name, "way": "list"}, NEW.target, f"run {name}"))
     Path("rows.csv").write_text("contract_number;amount\n00003;5\n", encoding="utf-8")
     typed("purge", name, "--yes", *(["--keep-totals"] if keep_totals else []))
     before = {path.name for path in Path().iterdir()}
-    for command in IMPOSSIBLE:
+    # Nor can be undone what takes it back.
+    for command in (*IMPOSSIBLE, f"undo {undo} --yes"):
         ended = typed(*command.replace("RUN", name).split(), "--api-url", NEW.target)
         assert (ended.exit, ended.out) == (2, ""), command
         assert f"run {name} was purged on" in ended.words
         assert "nothing of it can be undone, verified, exported, corrected or looked up any more" in ended.words
     assert {path.name for path in Path().iterdir()} == before
-
-
-def test_what_takes_a_purged_run_back_cannot_be_undone_either(typed: Typed) -> None:
-    name = finished()
-    undo = finished(new=NewRun("undo", {"run": name, "way": "list"}, NEW.target, f"run {name}"))
-    typed("purge", name, "--yes")
-    typed.refused("undo", undo, "--yes", "--api-url", NEW.target, says=f"run {name} was purged on")
 
 
 async def test_the_same_file_enters_nothing_twice_after_its_run_was_purged(place: Place) -> None:

@@ -185,8 +185,26 @@ async def test_verify_tells_expected_and_found_and_status_lists_runs_and_shows_o
     assert await place.cli.closing("verify", name) == verified
 
 
-async def test_verify_names_the_rows_that_differ(place: Place) -> None:
-    name = await place.entered(10)
+async def test_verify_finds_two_operations_of_one_mark_until_one_is_taken_back(place: Place) -> None:
+    """What a process can leave that was frozen between its look at the lease and the write; and other differences."""
+    balances = place.balances(10)
+    name = (await place.run("balances", balances.path))["run"]
+    await anyio.to_thread.run_sync(double, place.file, f"{name}/2")
+    said = await place.cli.told("verify", name, ends=1)
+    twice = balances.sum + Decimal("0.08")
+    for words in (
+        "✗ line 3",
+        "once; under its one mark the billing has 2: operation",
+        "Take back there, by their ids, all but one; then verify again",
+        f"sum expected {balances.sum:.2f}, found {twice:.2f}, difference 0.08",
+        "9 rows as sent, 1 different",
+    ):
+        assert words in said
+    await place.execute(
+        "update finance_operations set storno = 1 where op_id = (select max(op_id) from finance_operations)"
+    )
+    again = await place.cli.closing("verify", name)
+    assert (again["different"], again["found"]) == (0, f"{balances.sum:.2f}")
     for change, row in (("op_summa = 990000000000", 3), ("storno = 1", 4)):
         statement = f"update finance_operations set {change} where descr like ?"  # noqa: S608 - words of the test
         await place.execute(statement, f"%{name}/{row}]")
@@ -200,28 +218,6 @@ async def test_verify_names_the_rows_that_differ(place: Place) -> None:
     written = (place.cli.folder / "differences.csv").read_text(encoding="utf-8")
     assert beside.out.splitlines() == written.splitlines()
     beside.saying(["8 rows as sent, 2 different", '"different":2'])
-
-
-async def test_verify_finds_two_operations_of_one_mark_until_one_is_taken_back(place: Place) -> None:
-    """What a process can leave that was frozen between its look at the lease and the write."""
-    balances = place.balances(3)
-    name = (await place.run("balances", balances.path))["run"]
-    await anyio.to_thread.run_sync(double, place.file, f"{name}/2")
-    said = await place.cli.told("verify", name, ends=1)
-    twice = balances.sum + Decimal("0.08")
-    for words in (
-        "✗ line 3",
-        "once; under its one mark the billing has 2: operation",
-        "Take back there, by their ids, all but one; then verify again",
-        f"sum expected {balances.sum:.2f}, found {twice:.2f}, difference 0.08",
-        "2 rows as sent, 1 different",
-    ):
-        assert words in said
-    await place.execute(
-        "update finance_operations set storno = 1 where op_id = (select max(op_id) from finance_operations)"
-    )
-    again = await place.cli.closing("verify", name)
-    assert (again["different"], again["found"]) == (0, f"{balances.sum:.2f}")
 
 
 async def test_no_sign_of_success_stands_above_what_speaks_against_it(place: Place) -> None:
