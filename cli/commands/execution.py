@@ -38,6 +38,7 @@ from texts.remedies import PROGRAM, advise_settings, command_line, setting
 from texts.said import in_lines, said, text_of
 
 if TYPE_CHECKING:
+    from cli.session.events import RunReader
     from cli.session.session import Invocation
 
     RunWork: TypeAlias = Callable[[Invocation], Coroutine[Any, Any, Closing]]
