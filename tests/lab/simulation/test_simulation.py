@@ -45,6 +45,7 @@ FOUND: Final = [
     ("who had lost its lease left no pace, and the next owner sent too early for the rate", 32_016_713),
     ("a call that was still looking for its row when the window was made smaller left beside too many", 32_003_168),
     ("the judge: who is frozen may send under its lease until the next owner does", 32_021_513),
+    ("what was set back was set again by a lost call of its undo, which came after the undo had ended", 34_005_887),
     ("the lab: who asked a run to go on waited for others who asked as well", 1_001_865),
 ]
 """What schedules have found in the program, and in the lab itself, each with its seed."""
