@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
-from urllib.parse import parse_qsl
 
 import msgspec
+from yarl import URL
 
 Fields = dict[str, Any]
 
@@ -127,7 +127,7 @@ class Billing:
         self.work_off()
         self._left = left
         model = path.rstrip("/").rpartition("/")[2]
-        form = dict(parse_qsl(body.decode(), keep_blank_values=True))
+        form = URL.build(query_string=body.decode(), encoded=True).query
         if form.get("get_version"):
             return _json({"call": "get_version", "result": {"version": "5.20", "server_time": self._now()}})
         call = last = ""
