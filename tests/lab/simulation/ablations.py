@@ -243,6 +243,12 @@ class Safeguard:
     drawn: Callable[[int], Schedule] = draw
 
 
+def _draw_two_ways_back(seed: int) -> Schedule:
+    """Few fields that are set, set back and set again within seconds, and little besides."""
+    then = (Then.UNDO, Then.UNDO_UNDO)
+    return replace(draw(seed), load="warning-threshold", trouble=0.1, events=(), then=then, rate=None, rows=6)
+
+
 SAFEGUARDS: Final = (
     Safeguard(
         "a lost answer counts as not sent",
@@ -258,7 +264,7 @@ SAFEGUARDS: Final = (
     Safeguard(
         "no settle delay before a call is repeated",
         _repeats_at_once,
-        drawn=lambda seed: replace(draw(seed), load="warning-threshold", then=(Then.UNDO, Then.UNDO_UNDO)),
+        drawn=_draw_two_ways_back,
     ),
     Safeguard(
         "no settle delay when a run is resumed",
