@@ -102,17 +102,14 @@ class Billing:
     # ---- what people and tests do ----
 
     def add(self, model: str, who: str = "before", /, **values: Any) -> int:  # noqa: ANN401
-        """Create an object at once."""
         pk = self._new_pk(model)
         self._create(who, model, pk, {**MODELS[model], **values})
         return pk
 
     def change(self, model: str, pk: int, who: str, /, **values: Any) -> None:  # noqa: ANN401
-        """Change an object at once."""
         self._save(who, model, pk, values)
 
     def remove(self, model: str, pk: int, who: str) -> None:
-        """Delete an object at once."""
         before = self.tables[model].pop(pk)
         self.ledger.append(Effect(self.clock(), who, "deleted", model, pk, before, {}))
 
@@ -272,7 +269,6 @@ class Billing:
         self.ledger.append(Effect(self.clock(), who, "saved", model, pk, before, dict(values), self._left))
 
     def _post(self, operation: Fields) -> None:
-        """Bring an operation to the account of its subscriber."""
         abonent = self.tables["Abonents"][operation["abonent_id"]]
         account = self.tables["AdminAccounts"][abonent["account_id"]]
         summa = Decimal(str(operation["op_summa"]))
@@ -300,7 +296,6 @@ class Billing:
                 yield pk, {}
 
     def _candidates(self, model: str, criteria: Fields) -> list[int]:
-        """The objects among which those of a filter are, in order."""
         table = self.tables[model]
         for name, wanted in criteria.items():
             if name in {"pk", "id", KEYS.get(model)}:

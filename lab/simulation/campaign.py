@@ -71,7 +71,6 @@ class Campaign:
         return not self.violations and (self.schedules < ENOUGH or not self.not_reached)
 
     def add(self, part: "Campaign") -> None:
-        """Take what further schedules have come to."""
         self.schedules += part.schedules
         self.seconds += part.seconds
         self.reached = dict(Counter(self.reached) + Counter(part.reached))

@@ -196,7 +196,6 @@ class DirectWire:
         """No connection is kept."""
 
     async def post(self, path: str, flight: Flight) -> bytes | None:
-        """Send `flight.form` once, as the wire does."""
         network = self._network
         loop = network.loop
         await asyncio.sleep(0)
@@ -267,19 +266,15 @@ class Connection(asyncio.Transport):
         return self._is_closing
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """What takes the bytes from now on."""
         self._protocol = protocol
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        """What takes the bytes."""
         return self._protocol
 
     def get_write_buffer_size(self) -> int:
-        """All is sent at once."""
         return 0
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ANN401
-        """There is no socket."""
         return default
 
     def pause_reading(self) -> None:
