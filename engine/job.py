@@ -186,12 +186,14 @@ AskMates: TypeAlias = Callable[[Collection[str]], Awaitable[Sequence[Item]]]
 class Effect(ABC):
     """The effect of a job's calls: how to send one, look it up, and read it back.
 
-    `repeatable` means that a call may be sent again while its effect is unknown; `looked_for` says when an effect is
+    `repeatable` means that a call whose effect is unknown is sent again and not looked up: after the settle delay, so
+    that it does not come late over what follows; one that `only_reads` at once. `looked_for` says when an effect is
     looked up before its call, `looks_together` that one query looks up many; `keeps` is the before-image mode. With
     `has_steps` items need other items of their run; `needs`, `fill` and `visible` are asked only then.
     """
 
     repeatable: bool = False
+    only_reads: bool = False
     looked_for: LookedFor = LookedFor.NEVER
     looks_together: bool = False
     keeps: BeforeImageMode = BeforeImageMode.NOTHING
@@ -346,10 +348,6 @@ class Job(ABC):
         Raises `LookUpFailed`.
         """
         return await self.effect.find_entries(items)
-
-    async def follows_lost_calls(self) -> bool:
-        """Whether a call whose answer another run has lost may still come to its effect, over what this run does."""
-        return False
 
     async def look(self, run: Run, items: Sequence[Item], mates: AskMates) -> Mapping[int, Look]:
         """What the billing has of items whose calls would leave now, as the effect sees it. Raises `LookUpFailed`."""

@@ -46,8 +46,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """The next state of an item, and its cause.
 
     A pending item is sent again, after at least `retry_after` seconds if the billing asked for that. `created` means
-    that no other row can have this answer, `own` that the message is about the run's own work. `unproven` means of an
-    item in effect that the effect may be somebody else's, of any other that it may have had its effect all the same.
+    that no other row can have this answer, `own` that the message is about the run's own work, `unproven` that the
+    effect may be somebody else's.
     """
 
     state: State
@@ -64,31 +64,27 @@ class Outcome(msgspec.Struct, frozen=True):
         return Change(item.item_id, self.state, self.answer, self.message, self.created, self.unproven)
 
 
-def decide(evidence: Seen, *, repeatable: bool) -> Outcome:
-    """The outcome of one call. A call that is not `repeatable` is never sent again while its effect is unknown."""
-    # Where it is unknown whether the call had its effect.
-    doubtful = State.PENDING if repeatable else State.UNKNOWN
+def decide(evidence: Seen, *, only_reads: bool = False) -> Outcome:
+    """The outcome of one call. One that `only_reads` has no effect that could be unknown."""
+    doubtful, refused = (State.PENDING, State.REJECTED) if only_reads else (State.UNKNOWN, State.UNCONFIRMED)
     match evidence:
         case Accepted(answer, note, created, own, unproven=unproven):
             return Outcome(State.ACCEPTED, Cause.ANSWERED, answer, note, created=created, own=own, unproven=unproven)
         case AlreadyThere(text, answer):
             return Outcome(State.SKIPPED, Cause.ANSWERED, answer, text)
         case RowRefused(text, recognised):
-            state = State.REJECTED if recognised or repeatable else State.UNCONFIRMED
-            return Outcome(state, Cause.ANSWERED, message=text, unproven=repeatable and not recognised)
+            return Outcome(State.REJECTED if recognised else refused, Cause.ANSWERED, message=text)
         case Busy(text, halfway=True):
             return Outcome(State.PENDING, Cause.HALFWAY, message=text)
         case Busy(text, retry_after, recognised=recognised):
             state, cause = State.PENDING if recognised else doubtful, Cause.NOT_NOW if retry_after else Cause.BUSY
-            unproven = repeatable and not recognised
-            return Outcome(state, cause, message=text, retry_after=retry_after, unproven=unproven)
+            return Outcome(state, cause, message=text, retry_after=retry_after)
         case NotSent(text):
             return Outcome(State.PENDING, Cause.NOT_REACHED, message=text)
         case SystemRefused(text, recognised):
-            state, unproven = State.PENDING if recognised else doubtful, repeatable and not recognised
-            return Outcome(state, Cause.REFUSES_ALL, message=text, unproven=unproven)
+            return Outcome(State.PENDING if recognised else doubtful, Cause.REFUSES_ALL, message=text)
         case Lost(text):
-            return Outcome(doubtful, Cause.NO_ANSWER, message=text, unproven=repeatable)
+            return Outcome(doubtful, Cause.NO_ANSWER, message=text)
         case Undecided(text):
             return Outcome(State.MANUAL, Cause.ANSWERED, message=text)
         case _:

@@ -145,10 +145,6 @@ class UndoJob(BillingJob):
             unanswered=not in_effect,
         )
 
-    async def follows_lost_calls(self) -> bool:
-        """Whether rows of the run may have an effect of which no answer has told."""
-        return (await self._journal.totals(self._source.run)).unanswered > 0
-
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         """Marked entries of the same sum: another copy of the journal may have taken the run back already.
 

@@ -171,7 +171,7 @@ class Recorder:
 
     def _judge(self, group: list[CallResult]) -> None:
         """Replace the doubtful outcomes in a group that is about to be recorded."""
-        unknown = decide(Lost(UNASKED), repeatable=self._effect.repeatable)
+        unknown = decide(Lost(UNASKED), only_reads=self._effect.only_reads)
         for place, landed in enumerate(group):
             if landed.item.item_id in self._doubted:
                 self._doubted.discard(landed.item.item_id)
@@ -532,9 +532,6 @@ class Pipeline:
 
     async def _take_up(self) -> None:
         """Look up items that another copy of the journal may have sent, once the whole list is frozen."""
-        if await self._job.follows_lost_calls():
-            await self._witness.wait_for_earlier_calls()
-            self._progress.hold(None)
         if not self._witness.wants_whole_list:
             return
         await self._taken_in.wait()
@@ -607,7 +604,7 @@ class Pipeline:
                 # Claimed ahead, and provably not sent.
                 self._recorder.land(CallResult(item, NOT_SENT))
                 continue
-            outcome = decide(evidence, repeatable=self._effect.repeatable)
+            outcome = decide(evidence, only_reads=self._effect.only_reads)
             again = not outcome.cause.answered and self._tries.has_failed(item)
             blameless = self._gate.leave(passed, outcome, again=again)
             self._recorder.land(CallResult(item, outcome, blameless=blameless))

@@ -17,11 +17,14 @@ from engine.job import Absent, CannotLook, Different, Effect, Found, Job, LookUp
 from engine.pacing.holds import POLL_SECONDS, Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pipeline.progress import Progress
-from texts.said import Quantity, counted, in_clauses, reason, said
+from texts.said import Quantity, counted, in_clauses, reason, said, wording
 
 log = structlog.get_logger(__name__)
 
 IN_DOUBT: Final = states_where(in_doubt=True)
+
+_LOOKING_UP: Final = wording("{rows} in doubt: looking them up in {seconds} s")
+_GOING_ON: Final = wording("{rows} in doubt: a call may still be under way, going on in {seconds} s")
 
 GAP = 1.0
 """Seconds between two look-ups while the billing has unfinished work."""
@@ -31,7 +34,8 @@ class Reconciler:
     """Turns every item in doubt into accepted, pending, rejected or manual, as far as the billing can be read.
 
     A found effect is accepted at once. A missing effect counts as absent only after the settle delay since the last
-    lost call, and when the billing has no unfinished work: before that, it may still appear.
+    lost call, and when the billing has no unfinished work: before that, it may still appear. What can be repeated is
+    not looked up, and as long in doubt: a call that comes late would overtake the next one.
     """
 
     def __init__(self, run: Run, job: Job, journal: Journal, policy: Policy, progress: Progress, stop: Stop) -> None:
@@ -41,6 +45,7 @@ class Reconciler:
         self._policy = policy
         self._progress = progress
         self._stop = stop
+        self._delay = 0.0 if job.effect.only_reads else policy.settle
         self._last_loss = anyio.current_time()
         self._calls_end = self._last_loss + journal.lease_of(run).until_calls_end
         self._awaits_calls = self._calls_end > self._last_loss
@@ -53,11 +58,10 @@ class Reconciler:
     @property
     def until_looked_up(self) -> float:
         """Seconds until rows can be looked up that an earlier owner has left in doubt; 0 where they need not wait."""
-        if not self._awaits_calls and not self._journal.lease_of(self._run).knows_all_calls:
+        if not (self._awaits_calls or self._effect.repeatable or self._journal.lease_of(self._run).knows_all_calls):
             # Rows that may have been sent unknown to this journal have waited as long.
             return 0.0
-        settle = 0.0 if self._effect.repeatable else self._policy.settle
-        return max(self._calls_end + settle - anyio.current_time(), 0.0)
+        return max(self._calls_end + self._delay - anyio.current_time(), 0.0)
 
     def lost(self) -> None:
         """Restart the settle delay, because a call was lost."""
@@ -74,11 +78,6 @@ class Reconciler:
         met: Counter[State] = Counter()
         try:
             await self._wait_for_earlier_calls(unknown)
-            if self._effect.repeatable:
-                async for page in self._journal.each_page(self._run, IN_DOUBT, size=self._policy.page):
-                    again = [Change(one.item_id, State.PENDING, message=one.message, unproven=True) for one in page]
-                    await self._record(page, again)
-                return
             await self._look_until_settled(met)
         finally:
             self._progress.hold(None)
@@ -163,15 +162,12 @@ class Reconciler:
 
     async def _wait_for_last_call(self) -> None:
         """Wait for the settle delay, as a call whose answer was lost may still have its effect."""
+        words = _GOING_ON if self._effect.repeatable else _LOOKING_UP
         await count_down(
-            self._last_loss + self._policy.settle,
+            self._last_loss + self._delay,
             self._progress,
             self._stop,
-            lambda seconds: said(
-                "{rows} in doubt: looking them up in {seconds} s",
-                rows=Quantity(self._progress.in_doubt),
-                seconds=Quantity(seconds),
-            ),
+            lambda seconds: said(words, rows=Quantity(self._progress.in_doubt), seconds=Quantity(seconds)),
         )
 
     async def _settle_all(self) -> tuple[Counter[State], str | None]:
@@ -186,6 +182,9 @@ class Reconciler:
             await self._wait_for_last_call()
             if self._stop.requested:
                 break
+            if self._effect.repeatable:
+                await self._record(page, [self._to_repeat(item) for item in page])
+                continue
             reason = await self._effect.unfinished_work(page)
             sightings = await look_up(self._effect, self._run, page, self._journal)
             if reason is not None:
@@ -194,6 +193,11 @@ class Reconciler:
                 unfinished_work = reason if absent else unfinished_work
             met += await self._settle_page(page, sightings)
         return met, unfinished_work
+
+    def _to_repeat(self, item: Item) -> Change:
+        """The change of an item that is sent again, or was refused, and may have had its effect all the same."""
+        state = State.REJECTED if item.state is State.UNCONFIRMED else State.PENDING
+        return Change(item.item_id, state, message=item.message, unproven=not self._effect.only_reads)
 
     async def _settle_page(self, page: Sequence[Item], sightings: Mapping[int, LookUpResult]) -> Counter[State]:
         changes = [_settled(item, sightings[item.item_id]) for item in page if item.item_id in sightings]

@@ -186,11 +186,8 @@ class Witness:
     async def _settle(self, items: Sequence[Item]) -> None:
         """Record the pending items that are not to be sent; they are claimed first, like sent items."""
         seen = await self._seen_of(items)
-        # Repeatable effects are not looked up.
         changes = [
-            decide(evidence, repeatable=False).change_of(item)
-            for item in items
-            if (evidence := seen.get(item.item_id)) is not None
+            decide(evidence).change_of(item) for item in items if (evidence := seen.get(item.item_id)) is not None
         ]
         if not changes:
             return

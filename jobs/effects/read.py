@@ -31,7 +31,7 @@ NOTHING_CHANGED: Final = Irreversible(said("it changed nothing"))
 class ReadEffect(CallEffect):
     """Makes reading calls. The answer of an item is a JSON list of flat objects (`answer_cells.py`)."""
 
-    repeatable = True
+    repeatable = only_reads = True
 
     def __init__(self, gateway: Gateway, template: Template) -> None:
         super().__init__(gateway, template.names)

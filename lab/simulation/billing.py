@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
-from urllib.parse import parse_qsl
 
 import msgspec
+from yarl import URL
 
 Fields = dict[str, Any]
 
@@ -102,17 +102,14 @@ class Billing:
     # ---- what people and tests do ----
 
     def add(self, model: str, who: str = "before", /, **values: Any) -> int:  # noqa: ANN401
-        """Create an object at once."""
         pk = self._new_pk(model)
         self._create(who, model, pk, {**MODELS[model], **values})
         return pk
 
     def change(self, model: str, pk: int, who: str, /, **values: Any) -> None:  # noqa: ANN401
-        """Change an object at once."""
         self._save(who, model, pk, values)
 
     def remove(self, model: str, pk: int, who: str) -> None:
-        """Delete an object at once."""
         before = self.tables[model].pop(pk)
         self.ledger.append(Effect(self.clock(), who, "deleted", model, pk, before, {}))
 
@@ -127,7 +124,7 @@ class Billing:
         self.work_off()
         self._left = left
         model = path.rstrip("/").rpartition("/")[2]
-        form = dict(parse_qsl(body.decode(), keep_blank_values=True))
+        form = URL.build(query_string=body.decode(), encoded=True).query
         if form.get("get_version"):
             return _json({"call": "get_version", "result": {"version": "5.20", "server_time": self._now()}})
         call = last = ""
@@ -272,7 +269,6 @@ class Billing:
         self.ledger.append(Effect(self.clock(), who, "saved", model, pk, before, dict(values), self._left))
 
     def _post(self, operation: Fields) -> None:
-        """Bring an operation to the account of its subscriber."""
         abonent = self.tables["Abonents"][operation["abonent_id"]]
         account = self.tables["AdminAccounts"][abonent["account_id"]]
         summa = Decimal(str(operation["op_summa"]))
@@ -300,7 +296,6 @@ class Billing:
                 yield pk, {}
 
     def _candidates(self, model: str, criteria: Fields) -> list[int]:
-        """The objects among which those of a filter are, in order."""
         table = self.tables[model]
         for name, wanted in criteria.items():
             if name in {"pk", "id", KEYS.get(model)}:

@@ -13,13 +13,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from subprocess import PIPE
 from typing import IO, Final
+from urllib.parse import unquote_plus
 
 import msgspec
 
 from lab.simulation.claims import Claim, note
 from lab.simulation.fleet import Blow, draw_fleet
 from lab.simulation.judge import judge
-from lab.simulation.network import Fault
+from lab.simulation.network import ARRIVES, Fault
 from lab.simulation.story import Kind, Schedule, Then, World, draw, play
 
 WIRED: Final = 4
@@ -70,7 +71,6 @@ class Campaign:
         return not self.violations and (self.schedules < ENOUGH or not self.not_reached)
 
     def add(self, part: "Campaign") -> None:
-        """Take what further schedules have come to."""
         self.schedules += part.schedules
         self.seconds += part.seconds
         self.reached = dict(Counter(self.reached) + Counter(part.reached))
@@ -192,7 +192,10 @@ def shrunk(schedule: Schedule, world: World, problems: list[str]) -> tuple[Viola
         still(replace(schedule, **simpler))
     while any(still(one) for one in _with_less(schedule)):
         pass
-    story = tuple((at, who, what) for at, who, what in world.loop.story)
+    story = tuple(
+        (at, who, unquote_plus(what)[:170] if what.startswith(ARRIVES) else what)
+        for at, who, what in world.loop.story
+    )
     return Violation(schedule.seed, tuple(problems), len(schedule.events), story), schedule
 
 

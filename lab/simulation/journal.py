@@ -100,7 +100,6 @@ class Disk:
         return db
 
     def fill(self) -> None:
-        """Make a journal without runs."""
         self.db.executescript(schema())
         fill_states(SqliteQueries(self.db))
 
@@ -141,7 +140,6 @@ class Disk:
         return {(row["name"], row["line"] - 1) for row in self.all("doubt")}
 
     def lanes(self) -> dict[tuple[str, int], str]:
-        """The account of each row of a run."""
         return {(row["name"], row["line"] - 1): row["lane"] for row in self.all("lanes")}
 
     def sum_of(self, name: str) -> Decimal:
@@ -165,7 +163,6 @@ class MemoryStore(Store):
         process.at_death.append(self._died)
 
     async def read(self, work: Callable[[Queries], Result]) -> Result:
-        """Run `work` on the committed data."""
         if not self._loop.is_in_thread:
             await asyncio.sleep(0)
         try:
@@ -219,7 +216,6 @@ class MemoryStore(Store):
         return set(run_ids) & self._disk.locks.keys()
 
     async def size(self) -> int:
-        """The bytes of the file."""
         return len(self._disk.copy())
 
     async def clean(self) -> None:

@@ -121,7 +121,6 @@ class _Handle(asyncio.TimerHandle):
         self.is_cancelled, self.owner, self.work, self.arguments = True, None, None, ()
 
     def cancelled(self) -> bool:
-        """Whether it is not to run."""
         return self.is_cancelled
 
 
@@ -192,7 +191,6 @@ class SeededLoop(asyncio.BaseEventLoop):
         return ended
 
     def kill(self, process: Process) -> None:
-        """Let nothing of the process run any more."""
         if process.is_alive:
             self.happened("killed", process)
             process.was_killed = True
@@ -207,7 +205,6 @@ class SeededLoop(asyncio.BaseEventLoop):
             self.call_later(seconds, self._thaw)
 
     def happened(self, what: str, process: Process | None = None) -> None:
-        """Write an event into the story."""
         self.story.append((self.now - START, (process or self.process).name, what))
 
     def outside(self) -> _Outside:
@@ -254,7 +251,6 @@ class SeededLoop(asyncio.BaseEventLoop):
         *args: Any,  # noqa: ANN401
         context: Context | None = None,
     ) -> asyncio.Handle:
-        """As any loop."""
         handle = _Handle(callback, args, context)
         self._put(handle)
         return handle
@@ -284,7 +280,6 @@ class SeededLoop(asyncio.BaseEventLoop):
         *args: Any,  # noqa: ANN401
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
-        """As any loop."""
         return self.call_at(self.time() + delay, callback, *args, context=context)
 
     def create_task(self, coro: Any, *, name: object = None, context: Context | None = None) -> Any:  # noqa: ANN401
@@ -293,7 +288,6 @@ class SeededLoop(asyncio.BaseEventLoop):
         return task
 
     def next_task(self) -> tuple[int, float]:
-        """The number and the priority of a new task."""
         return len(self._tasks), self.draw.random() if self._by_priority else 0.0
 
     def run_in_executor(  # type: ignore[override]

@@ -14,7 +14,6 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
-from urllib.parse import unquote_plus
 
 import aiohttp
 
@@ -23,6 +22,8 @@ from lab.simulation.billing import Billing
 from lab.simulation.loop import PROCESS, START, Process, SeededLoop
 from texts.said import said
 
+ARRIVES: Final = "arrives: "
+"""Precedes a form in the story, which is decoded where somebody reads it."""
 LONGEST_HOLD: Final = 2.0
 """Seconds that the billing may hold a request before it begins with it: less than the settle delay."""
 
@@ -162,7 +163,7 @@ class Network:
     def _effect(self, sent: Sent) -> bytes:
         sent.arrived, sent.waiting = self.loop.now, self.billing.depth
         if sent.writes:
-            self.loop.happened("arrives: " + unquote_plus(sent.form.decode())[:160], sent.process)
+            self.loop.happened(ARRIVES + sent.form.decode(), sent.process)
         return self.billing.answer(sent.path, sent.form, sent.process.name, sent.left - START)
 
     def _reply(self, sent: Sent, answer: Answer, heard: Callable[[Answer], None]) -> None:
@@ -195,7 +196,6 @@ class DirectWire:
         """No connection is kept."""
 
     async def post(self, path: str, flight: Flight) -> bytes | None:
-        """Send `flight.form` once, as the wire does."""
         network = self._network
         loop = network.loop
         await asyncio.sleep(0)
@@ -266,19 +266,15 @@ class Connection(asyncio.Transport):
         return self._is_closing
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """What takes the bytes from now on."""
         self._protocol = protocol
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        """What takes the bytes."""
         return self._protocol
 
     def get_write_buffer_size(self) -> int:
-        """All is sent at once."""
         return 0
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ANN401
-        """There is no socket."""
         return default
 
     def pause_reading(self) -> None:

@@ -401,7 +401,6 @@ class World:
         return disk.newest(known)
 
     def peace(self) -> None:
-        """Let the faults end."""
         if self.network.trouble:
             self.loop.happened("the faults end")
         self.network.trouble, self.network.is_away, self.billing.refuses = 0.0, False, ""
@@ -546,7 +545,6 @@ class World:
                 self._somebody(kind, subscriber)
 
     def _steers(self, program: Program, live: LivePolicy, event: Event) -> None:
-        """Somebody pauses a run, or changes its window and rate."""
         who, much = program.process.name, event.much
         if event.kind is Kind.PAUSE:
 

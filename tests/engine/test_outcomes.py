@@ -52,17 +52,17 @@ TABLE: list[tuple[str, Evidence, Follows, Follows | None]] = [
 ]
 
 
-def outcome(evidence: Evidence, follows: Follows, *, unproven: bool = False) -> Outcome:
+def outcome(evidence: Evidence, follows: Follows) -> Outcome:
     if isinstance(evidence, Accepted):
         return Outcome(*follows, answer=evidence.answer)
     wait = evidence.retry_after if isinstance(evidence, Busy) else None
-    return Outcome(*follows, message=evidence.text, retry_after=wait, unproven=unproven)
+    return Outcome(*follows, message=evidence.text, retry_after=wait)
 
 
 @pytest.mark.parametrize(("evidence", "once", "again"), [line[1:] for line in TABLE], ids=[line[0] for line in TABLE])
 def test_the_table_says_what_follows_from_evidence(evidence: Evidence, once: Follows, again: Follows | None) -> None:
-    assert decide(evidence, repeatable=False) == outcome(evidence, once)
-    assert decide(evidence, repeatable=True) == outcome(evidence, again or once, unproven=again is not None)
+    assert decide(evidence) == outcome(evidence, once)
+    assert decide(evidence, only_reads=True) == outcome(evidence, again or once)
 
 
 def test_every_kind_of_evidence_stands_in_the_table() -> None:

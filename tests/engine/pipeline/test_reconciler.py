@@ -44,8 +44,11 @@ pytestmark = pytest.mark.virtual_clock
 class Looking:
     """A reconciler over some items, most of them unknown."""
 
-    def __init__(self, *items: Item, repeatable: bool = False, policy: Policy | None = None) -> None:
+    def __init__(
+        self, *items: Item, repeatable: bool = False, only_reads: bool = False, policy: Policy | None = None
+    ) -> None:
         self.job = FakeJob(repeatable=repeatable)
+        self.job.only_reads = only_reads
         self.journal = MemoryJournal(*items)
         self.progress = Progress()
         self.stop = Stop()
@@ -109,13 +112,16 @@ async def test_only_what_is_unknown_is_looked_up_page_by_page() -> None:
     assert setting.journal.states() == odd_and_even | before
 
 
-async def test_what_can_be_repeated_goes_again_without_a_look() -> None:
-    setting = Looking(*map(unknown, range(1, 8)), repeatable=True)
+@pytest.mark.parametrize("only_reads", [False, True])
+async def test_what_can_be_repeated_goes_again_without_a_look_when_nothing_can_come_late(*, only_reads: bool) -> None:
+    refused = msgspec.structs.replace(unknown(8), state=State.UNCONFIRMED)
+    setting = Looking(*map(unknown, range(1, 8)), refused, repeatable=True, only_reads=only_reads)
     await setting.settle()
     assert setting.job.looked_up == []
-    assert set(setting.journal.states().values()) == {State.PENDING}
+    assert setting.journal.states() == dict.fromkeys("1234567", State.PENDING) | {"8": State.REJECTED}
     assert {kept.message for kept in setting.journal.kept.values()} == {"time-out"}
-    assert setting.now == 0.0
+    assert {one.unproven for group in setting.journal.recorded for one in group} == {not only_reads}
+    assert setting.now == (0.0 if only_reads else 30.0)
 
 
 async def test_absent_is_believed_only_when_the_billing_has_worked_off_what_it_took() -> None:

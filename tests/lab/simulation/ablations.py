@@ -75,9 +75,7 @@ async def _as_they_are(_: object, items: object) -> object:
 
 def _decides(changed: Callable[[Any], Any]) -> Ablation:
     real = outcomes.decide
-    return lambda: patch.object(
-        pipeline, "decide", lambda evidence, *, repeatable: real(changed(evidence), repeatable=repeatable)
-    )
+    return lambda: patch.object(pipeline, "decide", lambda evidence, **how: real(changed(evidence), **how))
 
 
 def _believes(kind: Any) -> Callable[[Any], Any]:
@@ -206,6 +204,18 @@ def _takes_over_without_settling() -> Iterator[None]:
 
 
 @contextmanager
+def _repeats_at_once() -> Iterator[None]:
+    real = Reconciler._wait_for_last_call
+
+    async def wait(self: Any) -> None:
+        if not self._effect.repeatable:
+            await real(self)
+
+    with patch.object(Reconciler, "_wait_for_last_call", wait):
+        yield
+
+
+@contextmanager
 def _no_epoch_in_the_fence() -> Iterator[None]:
     with patch.object(journal_module, "check_epoch", lambda *_: None):
         yield
@@ -233,6 +243,12 @@ class Safeguard:
     drawn: Callable[[int], Schedule] = draw
 
 
+def _draw_two_ways_back(seed: int) -> Schedule:
+    """Few fields that are set, set back and set again within seconds, and little besides."""
+    then = (Then.UNDO, Then.UNDO_UNDO)
+    return replace(draw(seed), load="warning-threshold", trouble=0.1, events=(), then=then, rate=None, rows=6)
+
+
 SAFEGUARDS: Final = (
     Safeguard(
         "a lost answer counts as not sent",
@@ -245,6 +261,11 @@ SAFEGUARDS: Final = (
     Safeguard("a proxy's 429 or 503 is believed", _decides(_believes(Busy))),
     Safeguard("a proxy's refusal is believed", _decides(_believes(RowRefused))),
     Safeguard("no settle delay before a look-up", _swap(Reconciler, "_wait_for_last_call", _nothing)),
+    Safeguard(
+        "no settle delay before a call is repeated",
+        _repeats_at_once,
+        drawn=_draw_two_ways_back,
+    ),
     Safeguard(
         "no settle delay when a run is resumed",
         _NO_SETTLE_ON_RESUME,

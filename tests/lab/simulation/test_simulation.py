@@ -24,6 +24,8 @@ ROOT: Final = Path(__file__).parents[3]
 PART: Final = 25
 FIXED: Final = 100
 """Schedules that never change."""
+DRAWN: Final = 10
+"""As many as take about a second."""
 MANY: Final = 2500
 """As many as take two minutes on two cores, the fixed hundred among them; fleets have a test of their own."""
 
@@ -45,6 +47,8 @@ FOUND: Final = [
     ("who had lost its lease left no pace, and the next owner sent too early for the rate", 32_016_713),
     ("a call that was still looking for its row when the window was made smaller left beside too many", 32_003_168),
     ("the judge: who is frozen may send under its lease until the next owner does", 32_021_513),
+    ("what was set back was set again by a lost call of its undo, which came after the undo had ended", 34_005_887),
+    ("the judge: a call that leaves as its frozen process goes on may come after its successor's", 36_000_486),
     ("the lab: who asked a run to go on waited for others who asked as well", 1_001_865),
 ]
 """What schedules have found in the program, and in the lab itself, each with its seed."""
@@ -69,6 +73,15 @@ def test_of_a_fixed_hundred_none_is_wrong(first: int) -> None:
     run(campaign, range(first, first + PART), processes=1)
     assert campaign.schedules == PART
     assert shown(campaign) == []
+
+
+@pytest.mark.loops(60)
+def test_of_some_that_are_drawn_anew_none_is_wrong() -> None:
+    """Other ones each time, fleets among them; `selftest --simulate 1 --seed N` repeats what it shows."""
+    campaign, first = Campaign(), FLEET + secrets.randbelow(10**9)
+    run(campaign, range(first, first + DRAWN), processes=1)
+    assert campaign.schedules == DRAWN
+    assert shown(campaign) == [], f"--seed {[one.seed for one in campaign.violations]}"
 
 
 @pytest.mark.loops(60)
