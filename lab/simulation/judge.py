@@ -91,10 +91,11 @@ def _sums(world: World, entries: list[Entry]) -> Iterator[str]:
 
 
 def _order(world: World, entries: list[Entry]) -> Iterator[str]:
-    """The rows of an account are entered in the order of the list."""
+    """The rows of an account are entered in the order of the list, but for a frozen process's last call."""
     for disk in (one for one in world.disks if not one.was_put_back):
         lanes, found = disk.lanes(), defaultdict[tuple[str, str], list[int]](list)
-        for entry in (one for one in entries if one.disk is disk):
+        own = [e for e in entries if e.disk is disk and not world.has_thawed(e.effect.who, e.left - LOOKS, e.left)]
+        for entry in own:
             found[entry.run, lanes.get((entry.run, entry.row), "")].append(entry.row)
         for (run, lane), rows in found.items():
             if lane and rows != sorted(rows):

@@ -48,6 +48,7 @@ FOUND: Final = [
     ("a call that was still looking for its row when the window was made smaller left beside too many", 32_003_168),
     ("the judge: who is frozen may send under its lease until the next owner does", 32_021_513),
     ("what was set back was set again by a lost call of its undo, which came after the undo had ended", 34_005_887),
+    ("the judge: a call that leaves as its frozen process goes on may come after its successor's", 36_000_486),
     ("the lab: who asked a run to go on waited for others who asked as well", 1_001_865),
 ]
 """What schedules have found in the program, and in the lab itself, each with its seed."""
