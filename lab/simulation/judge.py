@@ -91,7 +91,7 @@ def _sums(world: World, entries: list[Entry]) -> Iterator[str]:
 
 
 def _order(world: World, entries: list[Entry]) -> Iterator[str]:
-    """An account gets its rows in the order of the list, but for the call of a frozen process that goes on."""
+    """The rows of an account are entered in the order of the list, but for a frozen process's last call."""
     for disk in (one for one in world.disks if not one.was_put_back):
         lanes, found = disk.lanes(), defaultdict[tuple[str, str], list[int]](list)
         own = [e for e in entries if e.disk is disk and not world.has_thawed(e.effect.who, e.left - LOOKS, e.left)]
