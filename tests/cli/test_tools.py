@@ -156,19 +156,6 @@ def test_a_new_name_that_the_encoding_does_not_hold_is_refused_before_anything_i
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_refusal_is_told_in_russian(typed: Typed, tmp_path: Path) -> None:
-    for words, why in (
-        ("--fault slaw", "--fault slaw: вида 'slaw' нет (возможно, имелось в виду 'slow')"),
-        ("--fault slow:2", "--fault slow:2: share: '2' — не доля: больше 0 и не больше 1"),
-        ("--quirk type_8=maybe", "--quirk type_8=maybe: одно из: sets, adds"),
-        ("--capacity 5", "мощность '5' — не SECONDS:SLOTS, например 30:4"),
-    ):
-        file = tmp_path / "billing.fdb"
-        file.touch()
-        ended = typed("mock", "serve", str(file), *words.split(), "--lang", "ru")
-        assert (why in ended.words, ended.exit) == (True, Exit.REFUSED), ended.words
-
-
 # ---- selftest and jobs; tests/lab/crash/test_selftest.py has the lab itself --------------------------------------
 
 

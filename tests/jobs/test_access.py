@@ -47,7 +47,7 @@ from jobs.spec.chain import chain_text
 from jobs.spec.errors import ParameterRefused
 from lab.mock.population import leave_out
 from lab.mock.quirks import Quirks
-from lab.mock.server import MockBilling, running
+from lab.mock.server import running
 from tests.jobs.conftest import Execute
 from tests.jobs.making import RUN, effect_of, job_of, planned, rows_of
 from tests.virtual_clock import run
@@ -575,19 +575,6 @@ async def test_the_hours_are_those_of_the_billing() -> None:
     outside = await measured(gateway, "hours", Policy(hours=hours_of(here)))
     assert inside.value <= inside.low
     assert outside.value > outside.high
-
-
-async def test_the_smallest_question_tells_how_long_it_takes(both: Gateway, mock_billing: MockBilling) -> None:
-    mock_billing.latency = 0.2
-    measure = await measured(both, "latency", Policy(max_latency=0.1))
-    assert measure.value > measure.high == 0.1
-    assert "0.1 s are the most" in measure.text
-    mock_billing.latency = 0.0
-    measure = await measured(both, "latency", Policy(max_latency=5.0))
-    assert measure.value < measure.low
-    # The disk is the journal's.
-    measure = await measured(both, "disk", Policy(min_disk=1))
-    assert measure.value < measure.low
 
 
 async def test_without_a_threshold_nobody_asks_for_the_latency_and_one_that_comes_later_is_heeded() -> None:

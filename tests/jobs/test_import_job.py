@@ -456,21 +456,6 @@ async def test_half_an_import_is_undone_and_half_an_undo_goes_on(
     assert there.is_as_before()
 
 
-async def test_a_billing_that_applies_late_gets_each_step_when_it_shows_the_one_before(
-    there: There, mock_billing: MockBilling
-) -> None:
-    # The mock refuses what overlaps with work on the same subscriber.
-    mock_billing.stack_rate = 60
-    run = await there.imported(THREE)
-    await mock_billing.wait_for_stacks()
-    assert await there.is_accepted(run)
-    assert there.counted() == COUNTS
-    back = await there.undone(run)
-    await mock_billing.wait_for_stacks()
-    assert await there.left_alone(back) == set()
-    assert there.is_as_before()
-
-
 async def test_a_step_that_is_skipped_does_not_part_those_around_it(there: There, mock_billing: MockBilling) -> None:
     """The tariff goes with its subscriber, who waits all the same until the billing shows the service gone."""
     parts = (Step.TARIFF, {"tarif_id": "2"}), SERVICE

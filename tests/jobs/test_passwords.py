@@ -1,7 +1,6 @@
 """Secrets on their way, and passwords: given, made up by the billing, asked for by letter, and kept in a file."""
 
 import base64
-import json
 import stat
 import threading
 import time
@@ -100,21 +99,6 @@ async def test_it_cannot_be_read_back_nor_taken_back_and_says_so(sealed: Gateway
         back = job.effect.undo({})
         assert isinstance(back, Irreversible)
         assert "what the passwords were is kept nowhere" in back.text
-
-
-async def test_a_page_that_prints_the_request_is_told_without_the_password(sealed: Gateway) -> None:
-    job = job_of(sealed, "password", rows_of(f"user_id;psw\n90001;{WORD}\n"))
-    (item,) = await planned(job)
-
-    async def script(_: web.Request, form: dict[str, str]) -> web.Response:
-        return web.Response(status=500, text=f"<pre>{form}</pre>", content_type="text/html")
-
-    async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
-        evidence = await job_of(Gateway(client, vault=sealed.vault), "password", rows_of("")).effect.send(RUN, item)
-        assert json.loads(server.forms[0]["arg2"]) == {"psw": WORD, "dontshow": False}
-    assert isinstance(evidence, Lost)
-    assert "•••" in evidence.text
-    assert WORD not in evidence.text
 
 
 async def test_a_password_is_made_up_and_goes_into_the_file_alone(

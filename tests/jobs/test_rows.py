@@ -131,26 +131,6 @@ async def test_odd_cells_are_bound_or_refused_in_every_column_of_every_job(
             await holds(gateway, kind, common, tmp_path, [others | {column: odd} for odd in ODD])
 
 
-@pytest.mark.parametrize(
-    ("kind", "given"),
-    [(JOBS[name], {}) for name in ("balances", "payment", "tariff-next", "attribute")] + [(call_kind(CHAIN), CHAIN)],
-    ids=["balances", "payment", "tariff-next", "attribute", "call"],
-)
-@settings(max_examples=25, suppress_health_check=SHARED_FIXTURES)
-@given(drawn=st.data())
-async def test_any_cell_is_bound_or_refused(
-    both: Gateway, drawn: st.DataObject, kind: JobSpec, given: Mapping[str, str], tmp_path: Path
-) -> None:
-    names = drawn.draw(st.sampled_from((columns_of(kind), by_others(columns_of(kind)))))
-    row = st.fixed_dictionaries({name: st.one_of(CELLS, st.just(GOOD.get(name, ""))) for name in names})
-    rows = drawn.draw(
-        st.lists(row, min_size=1, max_size=8).filter(
-            lambda rows: any(any(map(str.strip, one.values())) for one in rows)
-        )
-    )
-    await holds(both, kind, given, tmp_path, rows)
-
-
 @given(CELLS)
 def test_any_text_is_an_amount_that_the_billing_holds_or_none(text: str) -> None:
     try:

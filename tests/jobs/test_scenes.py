@@ -91,11 +91,6 @@ by number, mapped
   map contract_number=номер; amount=СУММА, РУБ
   rows Номер;Код;Сумма, руб;Итог / A15;9001;7;8
   item 9003/8 A15 account:9003 9003 7.00 8 x
-by id, mapped
-  run balances descr=
-  map abonent_id=Код; amount=Итог
-  rows Номер;Код;Сумма, руб;Итог;descr / A15;9001;7;8;
-  item 9001/8 00123 account:9001 9001 8.00 8
 rows may say type and comment
   run balances op_type=2; descr=Акт
   rows abonent_id;op_summa;op_type_id;descr / 9001;5;1;Касса / 9002;6;;
@@ -304,14 +299,6 @@ a model that nobody here knows
   bad 3 None: there is no Tarif with id 60
   told RowRefused: На объект ссылаются: Abonents
   stands count(*) from tarif where id = 6 = 1
-another address
-  call Users: objects.get {"id": {id}} → set {"ip": "{ip}"} → save
-  rows id;ip / 90001;10.0.0.7
-  then put users id;abonent_id;login;ip = 90001;9001;a;167900000
-  item Users-a90460b096/90001 * account:9001 10.0.0.7
-  then update users set ip = 167772999 where id = 90001
-  seen absent
-  read None: wanted ip 10.0.0.7; there is ip 10.0.3.71
 the vendors move to another pool verifies and is taken back
   call Users: objects.get {"id": {id}} → set {"ip": "", "pull": "6"} → save
   rows id / 90001
@@ -331,12 +318,6 @@ an address alone that is emptied is issued anew
   seen absent
   sent
   seen found {0}
-a recalculation by a call
-  call Abonents: objects.get {"id": {id}} → set {"need_recalc": "<0>"} → save
-  rows id / 9001
-  sent
-  then update abonents set need_recalc = null where id = 9001
-  read None
 recalculations, one done and one of another month
   run recalculate since=<-2>
   rows abonent_id / 9001 / 9002
@@ -402,11 +383,6 @@ a service that somebody changed between plan and call is made anew as it was the
   fresh
   back
   item k7m2q/1 * account:9001 9001 126 2031-02-03 00:00:00 1
-a deletion whose effect came late is looked up
-  then put users_usluga id;abonent_id;usluga_id = 90001;9001;126
-  sent
-  told Lost: refused, and whether it is gone has to be looked up: Объект уже удалён
-  seen found {0}
 # run connect-service usluga=240; manager=33
   rows abonent_id / 9001
 a service is another, a service is gone
@@ -465,11 +441,6 @@ a number that is taken of a row that was sent before
   plan
   then put abonents id;parent_id;name;contract_number = 9777;9100;Новиков;00777
   told Accepted, unproven: found in the billing, and may be somebody else's: Номер договора уже закреплен: 00777
-what an account hangs on is not deleted again
-  sent
-  back
-  then put users id;abonent_id;login = 9999;{0};novikov
-  told RowRefused: left alone, for it has account 9999 with login novikov
 # call Abonents: objects.create {"is_folder": 1, "name": "{name}", "parent_id": 9100}
 a folder is none of the subscribers of its name
   rows name / Иванов / Странные
@@ -527,15 +498,6 @@ an operation whose id nobody knows
   answer
   undo way=storno
   refuses the id of its operation of 50.50 is not known: take it back by hand
-a subscriber who is deleted by now
-  plan
-  then update abonents set deleted = 1 where id = 9001
-  told RowRefused: Объект уже удалён
-a billing that knows no such method
-  sent
-  undo way=storno; storno_call=reverse
-  back
-  told RowRefused: Метод reverse нельзя вызвать
 a storno that had its effect already is looked up
   sent
   undo way=storno
@@ -607,15 +569,6 @@ absence proves nothing while entries of the row wait
   database
   adds
   rows abonent_id;amount / 9002;50
-a storno where type 8 adds
-  then update admin_accounts set ostatok = 70000000000 where id = 9002
-  sent
-  stands balance from admin_accounts where id = 9002 = 570000000000
-  undo way=storno
-  back
-  sent
-  stands balance from admin_accounts where id = 9002 = 70000000000
-  read -50
 a balance that was added to
   then update admin_accounts set ostatok = 70000000000 where id = 9002
   sent
@@ -687,15 +640,6 @@ the same payments of two subscribers, by storno
   read -7
   seen found 90001
   seen found 90002
-the same payments of two subscribers, by opposite entries
-  then set generator gen_finance_operations_id to 90000
-  then operation 80001;9001;2;50.50 / 80002;9002;2;1
-  sent
-  undo way=opposite
-  back
-  sent
-  read -50.5
-  read -7
 """
 """A scene is a name, and below it what is done in order, and what is said then; under a # what scenes have in common.
 
@@ -1054,10 +998,6 @@ has reversed an operation between the list of an undo and its calls
   is accepted run/2
 has merged the account of a number
   rows contract_number;amount / A15;100
-  then update abonents set account_id = 9002 where id = 9003
-  is rejected 9003/8: abonent 9003 had account 9003, and now it has account 9002
-has merged the account of an id
-  rows abonent_id;amount / 9003;100
   then update abonents set account_id = 9002 where id = 9003
   is rejected 9003/8: abonent 9003 had account 9003, and now it has account 9002
 """

@@ -123,28 +123,6 @@ async def test_two_rows_of_one_account_are_taken_back_to_what_was_before_the_fir
     assert await counts(journal, back) == {"accepted": 2, "skipped": 1, "refused": 0}
 
 
-async def test_objects_are_deleted_made_anew_and_deleted(both: Gateway, database: Database, journal: Journal) -> None:
-    rows = rows_of("abonent_id\n9001\n9002\n")
-    run = await done(both, journal, "connect-service", rows, {"usluga": "240", "manager": "33"})
-    gateway = {row["ID"] for row in _of(database, "9001") + _of(database, "9002")}
-    assert len(gateway) == 2
-    back = await undone(both, journal, run)
-    assert _of(database, "9001") == []
-    forth = await undone(both, journal, back)
-    assert await counts(journal, forth) == {"accepted": 2, "refused": 0}
-    assert len(_of(database, "9001")) == 1
-    # The first run's objects stand again, by other ids: what takes them back is the undo of what has made them.
-    assert len(await journal.in_effect(run)) == 2
-    again = await undone(both, journal, forth)
-    assert await counts(journal, again) == {"accepted": 2, "refused": 0}
-    assert _of(database, "9001") + _of(database, "9002") == []
-
-
-def _of(database: Database, abonent: str) -> list[dict[str, object]]:
-    tables = whole(database)["USERS_USLUGA"]
-    return [row for row in tables.values() if str(row["ABONENT_ID"]) == abonent and not row.get("DELETED")]
-
-
 async def test_what_is_entered_anew_is_not_restored_too(both: Gateway, database: Database, journal: Journal) -> None:
     text = "abonent_id;amount\n9001;5\n9002;7\n"
     run = await done(both, journal, "balances", rows_of(text))
@@ -359,32 +337,6 @@ async def test_opening_balances_are_taken_back_and_restored(
         await undone(gateway, journal, later, **how)
         assert apart_from_operations(one, whole(database)) == {}
         await there_and_back(gateway, journal, database, earlier, zero, **how)
-
-
-@pytest.mark.usefixtures("shared_accounts")
-@pytest.mark.loops(300)
-@ANY
-@given(
-    limits=st.tuples(*[st.none() | AMOUNTS] * len(ACCOUNTS)),
-    rows=DRAWN,
-    name=st.sampled_from(["tariff-threshold", "cutoff-limit"]),
-)
-async def test_fields_of_an_account_are_taken_back_and_restored(
-    limits: tuple[Decimal | None, ...],
-    rows: Rows,
-    name: str,
-    billing_file: Path,
-    database: Database,
-    execute: Execute,
-) -> None:
-    column = "limit_warning" if name == "tariff-threshold" else '"limit"'
-    for account, limit in zip(ACCOUNTS, limits, strict=True):
-        value = None if limit is None else scaled(limit)
-        execute(f"update admin_accounts set {column} = ? where id = ?", value, account)  # noqa: S608
-    async with billing(billing_file, database, "sets") as (gateway, journal):
-        first = whole(database)
-        run = await done(gateway, journal, name, rows_of(as_file(rows)))
-        await there_and_back(gateway, journal, database, run, first)
 
 
 @pytest.mark.usefixtures("shared_accounts")

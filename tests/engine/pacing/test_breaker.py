@@ -1,4 +1,3 @@
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -121,20 +120,6 @@ async def test_busy_answers_in_a_row_hold_all_calls_and_are_tried_again_at_growi
         await setting.holds.lifted()
         setting.seen(WELL)
         assert not setting.holds
-
-
-async def test_a_row_that_is_busy_again_says_nothing_of_the_billing() -> None:
-    setting = Setting()
-    async with setting.kept():
-        for _ in range(50):
-            setting.breaker.seen(BUSY, again=True)
-        assert not setting.holds
-        setting.seen(BUSY, BUSY, BUSY)
-        await setting.holds.lifted()
-        setting.breaker.seen(BUSY, again=True)
-        assert not setting.holds
-        setting.seen(BUSY)
-        assert setting.holds
 
 
 def after(pace: BreakerPace, seconds: float) -> BreakerPace:
@@ -308,44 +293,6 @@ async def test_no_more_calls_leave_than_there_is_room_and_it_is_read_again_at_ha
         reader.value = 700
         await anyio.sleep(1.1)  # what was read then was 500, and 250 had left before
         assert watched.leave(1000) == 250
-
-
-@pytest.mark.parametrize("seed", range(10))
-async def test_a_stack_never_passes_its_threshold_however_it_is_worked_off(seed: int) -> None:
-    """A load that would bury it: calls as fast as may be, entries that come some time after their call began."""
-    draw = random.Random(seed)
-    high = draw.choice([1, 2, 5, 20, 100])
-    reader = Reader(grows=True, high=high, low=int(0.8 * high))
-    reader.takes = draw.choice([0.0, 0.01, 0.5])
-    watched = Watched(reader)
-    deepest = entered = 0
-
-    async def call() -> None:
-        nonlocal deepest, entered
-        await anyio.sleep(draw.uniform(0.0, 0.3))
-        reader.value += 1
-        entered += 1
-        deepest = max(deepest, int(reader.value))
-        await anyio.sleep(draw.uniform(0.0, 0.3))
-        watched.in_flight -= 1
-
-    async def work_off() -> None:
-        while True:
-            await anyio.sleep(draw.expovariate(5.5))
-            reader.value = max(0, reader.value - 1)
-
-    async with watched.going(), anyio.create_task_group() as tasks:
-        tasks.start_soon(work_off)
-        for _ in range(6000):
-            await anyio.sleep(0.01)
-            for _ in range(min(16 - watched.in_flight, 4)):
-                if watched.leave(1):
-                    watched.in_flight += 1
-                    tasks.start_soon(call)
-        tasks.cancel_scope.cancel()
-    assert deepest <= high
-    assert entered > 25  # in a minute, of some 330 that could be worked off: a tiny stack waits for its readings
-    assert high < 20 or entered > 250
 
 
 async def test_each_counts_its_own_time_also_while_it_still_holds() -> None:

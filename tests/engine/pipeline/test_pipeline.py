@@ -15,7 +15,6 @@ from checkpoints.records import Change, Item, NewRun, Run
 from checkpoints.states import State
 from engine.errors import CountsDiffer, InputRefused, LookUpFailed
 from engine.evidence import Accepted, Busy, RowRefused, SystemRefused
-from engine.job import CannotLook, Different
 from engine.pacing.holds import Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pipeline.intake import Intake, Repeat
@@ -94,25 +93,6 @@ def once_each(job: FakeJob) -> bool:
     return job.effects == Counter(new.key for new in job.new)
 
 
-@pytest.mark.parametrize(
-    ("sighting", "left"),
-    [
-        (Different("sent 1.10, found 9.90", marked=True), State.MANUAL),
-        (CannotLook("no mark"), State.MANUAL),
-        (None, State.UNKNOWN),
-    ],
-)
-async def test_what_no_look_can_settle_is_never_sent_again(
-    journal: Journal, sighting: Different | CannotLook | None, left: State
-) -> None:
-    job = FakeJob(rows(10), {"4": [LOST_WITH_EFFECT]})
-    job.sightings["4"] = sighting
-    migration = await migrated(journal, job)
-    assert await migration.counts() == {State.ACCEPTED: 9, left: 1}
-    assert (await migration.states())["4"] is left
-    assert job.calls.count("4") == 1
-
-
 async def test_a_billing_that_refuses_all_work_stops_the_run_and_a_later_one_ends_it(journal: Journal) -> None:
     job = FakeJob(rows(40), {"9": [Call(SystemRefused("read-only"))]})
     first = await migrated(journal, job)
@@ -140,20 +120,6 @@ async def test_a_look_that_fails_stops_the_run_with_the_doubt_kept(journal: Jour
     job.look_up_error = None
     third = await migrated(journal, job, run=first.run)
     assert await third.counts() == {State.ACCEPTED: 10}
-    assert once_each(job)
-
-
-@pytest.mark.parametrize("effect", [True, False])
-async def test_at_the_start_all_that_was_being_sent_is_looked_up_first(journal: Journal, effect: bool) -> None:
-    job = FakeJob(rows(10))
-    run = await approved(journal, job)
-    sending = [item for item in await journal.items(run, EVERY_STATE) if item.key in {"2", "5"}]
-    await journal.claim(run, [item.item_id for item in sending])
-    job.effects.update({"2": effect, "5": effect})
-    migration = await migrated(journal, job, run=run)
-    assert job.looked_up == [["2", "5"]]
-    assert await migration.counts() == {State.ACCEPTED: 10}
-    assert ("2" in job.calls) == (not effect)
     assert once_each(job)
 
 

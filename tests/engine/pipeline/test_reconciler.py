@@ -124,19 +124,6 @@ async def test_what_can_be_repeated_goes_again_without_a_look_when_nothing_can_c
     assert setting.now == (0.0 if only_reads else 30.0)
 
 
-async def test_absent_is_believed_only_when_the_billing_has_worked_off_what_it_took() -> None:
-    setting = Looking(unknown(1), policy=Policy(settle=0))
-    setting.job.unfinished_for.extend(["5 in the stack"] * 4)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(setting.settle)
-        await anyio.sleep(3.5)
-        assert setting.journal.states() == {"1": State.UNKNOWN}
-        assert setting.progress.held == "1 in doubt: waiting for the billing to catch up (5 in the stack)"
-    assert setting.journal.states() == {"1": State.PENDING}
-    assert setting.now == 4.0
-    assert setting.progress.held is None
-
-
 async def test_what_is_found_is_believed_at_once_however_busy_the_billing_is() -> None:
     setting = Looking(*map(unknown, range(1, 5)), policy=Policy(settle=0))
     setting.job.unfinished_for.extend(["full"] * 3)
@@ -150,6 +137,7 @@ async def test_what_is_found_is_believed_at_once_however_busy_the_billing_is() -
             "3": State.MANUAL,
             "4": State.UNKNOWN,
         }
+        assert setting.progress.held == "1 in doubt: waiting for the billing to catch up (full)"
     assert setting.journal.states()["4"] is State.PENDING
     assert setting.job.looked_up == [["1", "2", "3", "4"], ["4"], ["4"], ["4"]]
 

@@ -25,15 +25,14 @@ from checkpoints.records import Item, NewItem
 from checkpoints.states import State
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
-from engine.job import Absent, BeforeImageMode, CannotLook, Different, Job, Prepared, ReadBack
+from engine.job import Absent, CannotLook, Different, Job, Prepared, ReadBack
 from jobs.access.gateway import Gateway
-from jobs.access.payload import Payload, decode_payload, encode_payload, payload_of
+from jobs.access.payload import Payload, encode_payload, payload_of
 from jobs.access.subscribers import SubscriberFinder
 from jobs.access.vault import Vault
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.catalogue.typed_call import call_kind
 from jobs.effects.any_call import AnyCallEffect
-from jobs.effects.creatable_models import BALANCE
 from jobs.effects.create import payload_for
 from jobs.effects.delete import DeleteEffect
 from jobs.effects.effect import CallEffect, Irreversible
@@ -67,8 +66,6 @@ from tests.jobs.making import (
     undone,
 )
 from tests.jobs.whole_database import changes, whole
-
-OFFER = {"usluga": "240", "manager": "33"}
 
 
 def test_a_chain_says_whether_it_is_a_folder_and_what_tells_it_from_others(client: BillingClient) -> None:
@@ -243,20 +240,6 @@ OPERATION: Final = {"abonent_id": 9001, "op_summa": "50.50", "op_type_id": 8, "d
 def an_item() -> Item:
     payload = payload_for("FinanceOperations", OPERATION, 9001)
     return sending_item(NewItem("9001/8", "00123", "account:9001", encode_payload(payload)))
-
-
-async def test_what_the_balance_was_is_kept_of_an_opening_balance(both: Gateway) -> None:
-    rows, alone = rows_of("abonent_id;amount;op_type\n9001;1;8\n9003;3;1\n"), replace(both, database=None)
-    for gateway, was, keeps in (
-        (both, [{BALANCE: "0.00"}, {}], BeforeImageMode.TOGETHER),
-        (alone, [{}, {}], BeforeImageMode.NOTHING),
-    ):
-        done = await prepared(job_of(gateway, "balances", rows))
-        assert [decode_payload(one.payload).was for one in done.items] == was
-        assert effect_of(gateway, "balances").keeps == keeps
-    effect = effect_of(both, "balances")
-    (item, _) = await planned(job_of(both, "balances", rows))
-    assert await effect.read_before_images([item]) == {}
 
 
 async def test_an_unknown_number_comes_with_the_nearest(both: Gateway) -> None:

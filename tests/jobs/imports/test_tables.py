@@ -73,26 +73,6 @@ def joined(tables: Tables) -> ColumnMap:
     )
 
 
-def test_rows_are_joined_by_contract_number(tables: Tables, joined: ColumnMap) -> None:
-    first, second, third = subscribers(tables.reader(joined))
-    assert [part.step for part in second.parts] == [
-        Step.SUBSCRIBER,
-        Step.ACCOUNT,
-        Step.SERVICE,
-        Step.SERVICE,
-        Step.ATTRIBUTE,
-    ]
-    assert of(second, Step.SERVICE) == [
-        {"manager_id": "33", "usluga_id": "ТВ", "comment": "по акции"},
-        {"manager_id": "33", "usluga_id": "Роутер"},
-    ]
-    assert of(second, Step.ACCOUNT) == [{"login": "boris"}]
-    assert of(first, Step.SERVICE) == [{"manager_id": "33", "usluga_id": "Интернет"}]
-    assert [part.step for part in third.parts] == [Step.SUBSCRIBER]
-    place = second.of(Step.SERVICE)[1].values["usluga_id"].place
-    assert (place.line, place.column, place.table) == (4, "Услуга", str(tables.folder / "s.csv"))
-
-
 def test_a_joined_row_without_its_subscriber_is_refused_by_its_place(tables: Tables, joined: ColumnMap) -> None:
     tables.write("t.csv", "Договор\tАтрибут\tЗначение", "2\tПаспорт\t4500", "7\tПаспорт\t1", "\tПаспорт\t1", "8\tбез")
     found = refusals(tables.reader(joined))
@@ -124,24 +104,6 @@ def test_a_fault_of_a_joined_row_is_its_subscribers(tables: Tables, joined: Colu
     first, second, _ = judged(tables.reader(joined))
     assert not first.faults
     assert second.refusal().reason.endswith("has more than 1000 rows of this contract number")
-
-
-def test_all_faults_of_a_row_are_told_at_once(tables: Tables) -> None:
-    tables.write("subscribers.csv", "Договор;ФИО;Логин;MAC", "1;;;00:00:00:00:00:01", ";Анна;;")
-
-    def nobody(subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
-        part = subscriber.part(Step.ACCOUNT)
-        return subscriber, [ValueFault(part.values["mac"].place, "00", "a strange MAC")] if part else []
-
-    first, second = judged(tables.reader(stages=[nobody]))
-    assert first.faults
-    assert [(one.place.column, one.reason) for one in first.faults] == [
-        ("ФИО", "the cell is empty"),
-        ("Логин", "the cell is empty"),
-        ("MAC", "a strange MAC"),
-    ]
-    assert second.faults
-    assert [one.place.column for one in second.faults] == ["Договор"]
 
 
 def test_a_manager_in_each_row_makes_no_service(tables: Tables) -> None:
