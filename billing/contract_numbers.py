@@ -112,7 +112,6 @@ class Search:
 
 
 def reason(unknown: str, existing: str) -> str:
-    """Why `existing` is suggested for `unknown`."""
     if undressed(unknown) != undressed(existing):
         return said("similar")
     differences: list[str] = []

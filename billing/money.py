@@ -71,7 +71,6 @@ class AmountError(BillingError, ValueError):
 
 
 def too_large(amount: str | Decimal) -> Said:
-    """The text for an amount above `LARGEST`."""
     return said("{amount} is more than the billing's database can hold: 922,337,203.68 at most", amount=amount)
 
 
@@ -256,7 +255,6 @@ def _without_currency(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _misfit(character: str, place: int) -> AmountError:
-    """The error of a character that is not allowed in an amount."""
     code = f"U+{ord(character):04X}"
     name = unicodedata.name(character, code)
     script = name.partition(" ")[0].capitalize()

@@ -54,12 +54,10 @@ class JournalAddress:
         return self.postgres.lease if self.postgres else 0.0
 
     def __str__(self) -> str:
-        """How messages name the journal, without a password."""
         return self.postgres.name if self.postgres else str(self.path)
 
 
 def is_postgres(text: str) -> bool:
-    """Whether the name of a journal is the address of one in PostgreSQL."""
     return text.partition("://")[0] in SCHEMES and "://" in text
 
 

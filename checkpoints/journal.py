@@ -121,7 +121,6 @@ class Journal:
         return rows.to_run(found)
 
     async def runs(self) -> list[Run]:
-        """All runs, the oldest first."""
         return [rows.to_run(row) for row in await self._store.all("runs")]
 
     async def approve(self, run: Run) -> None:
@@ -188,7 +187,6 @@ class Journal:
         return taken
 
     def lease_of(self, run: Run) -> Lease:
-        """The lease under which this process has taken the run up."""
         return self._leases.get(run.run_id) or Lease()
 
     async def confirm(self, run: Run) -> None:
@@ -205,7 +203,6 @@ class Journal:
         return await self._read(work)
 
     async def holder(self, run: Run) -> Holder | None:
-        """The process that works on the run now, None for none."""
         return await self._latest_holder(run) if await self._store.is_locked(run.run_id) else None
 
     async def busy(self, run: Run) -> Holder | None:
@@ -231,7 +228,6 @@ class Journal:
     entered_anew = _reads(transitions.entered_anew)
 
     async def last_number(self, run: Run) -> int:
-        """The number of the run's last item, 0 for none."""
         return int((await self._one("last_number", run_id=run.run_id))["number"])
 
     async def end_intake(self, run: Run) -> None:
@@ -297,14 +293,12 @@ class Journal:
         return await self._items("items", run_id=run.run_id, after=after, states=states, size=size)
 
     async def each_page(self, run: Run, states: Collection[State], *, size: int = 1000) -> AsyncIterator[list[Item]]:
-        """All items in one of `states`, page by page, read on demand."""
         after = 0
         while page := await self.items(run, states, after=after, size=size):
             yield page
             after = page[-1].number
 
     async def find(self, run: Run, word: str) -> list[Item]:
-        """The items with this business key, label or number."""
         return await self._items("find_items", run_id=run.run_id, word=word)
 
     async def items_by_key(self, run: Run, keys: Collection[str]) -> list[Item]:

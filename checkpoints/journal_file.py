@@ -143,11 +143,9 @@ class JournalFile:
         _lock(self._file, self._path, fcntl.F_UNLCK, run_id)
 
     def is_locked(self, run_id: int) -> bool:
-        """Whether the lock of a run is held, by this process or another."""
         return run_id in self._held or _holder(self._file, fcntl.F_WRLCK, run_id) is not None
 
     def is_in_use(self) -> bool:
-        """Whether another process holds the lock of any run."""
         return _holder(self._file, fcntl.F_WRLCK, 1, 0) is not None
 
 

@@ -52,7 +52,6 @@ class MerkleTree:
 
     @property
     def root(self) -> bytes:
-        """The root over the leaves so far."""
         root: bytes | None = None
         for _, peak in reversed(self._peaks):
             root = peak if root is None else node_hash(peak, root)

@@ -71,7 +71,6 @@ def connect(address: PostgresAddress) -> "PostgresConnection":
 
 
 def parameters_of(address: PostgresAddress) -> dict[str, Any]:
-    """The parameters of each connection to a journal, beside its address."""
     idle = round(min(IDLE_SECONDS, address.lease) * 1000)
     alive = " ".join(f"-c tcp_{name.removeprefix('tcp_')}={value}" for name, value in _ALIVE.items())
     # A commit is on the disk, whatever the server's own setting is. Nothing is compiled: the planner takes what looks
@@ -202,7 +201,6 @@ class PostgresQueries(Queries):
         return iter(self._run(_block(name), values).fetchall())
 
     def write(self, name: str, /, **values: Value) -> int:
-        """Run a block that writes; returns the number of rows written."""
         return self._run(_block(name), values).rowcount
 
     def check(self, name: str, judge: Callable[[int], None], /, **values: Value) -> None:
@@ -213,14 +211,12 @@ class PostgresQueries(Queries):
             judge(self._run(_block(name), values).rowcount)
 
     def items(self, name: str, /, **values: Value) -> str:
-        """The items of a block, as one JSON text for `rows.to_items`."""
         row = self._run(f"with found as (\n{_block(name)}\n)\n{_block('as_items')}", values).fetchone()
         text: str = "[]" if row is None else row["items"]
         return text
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """A read transaction: all reads inside see the same state."""
         self._connection.execute("begin isolation level repeatable read read only")
         try:
             yield
@@ -228,7 +224,6 @@ class PostgresQueries(Queries):
             self._connection.execute("rollback")
 
     def exclude_others(self) -> None:
-        """Until the transaction ends, let no other process write what depends on rows that both read."""
         self.ask("exclude_others")
 
     def ask(self, name: str, /, **values: Value) -> object:

@@ -98,7 +98,6 @@ class PostgresStore(Store):
 
     @contextlib.contextmanager
     def look(self) -> Iterator[Queries | None]:
-        """The blocks for this thread, as `look_into` gives them; blocks."""
         address = self._address
         with contextlib.closing(connect(address)) as connection, explained(address.name):
             db = PostgresQueries(connection, address.name)
@@ -149,7 +148,6 @@ class PostgresStore(Store):
         return await self._writer.do(judged)
 
     async def size(self) -> int:
-        """The bytes of the tables with their indexes. Raises `JournalUnreadable`."""
         found = await self.read(lambda db: db.one("size"))
         return int(found["bytes"])
 
@@ -235,7 +233,6 @@ class PostgresStore(Store):
             await asyncio.sleep(_AGAIN)
 
     def announce(self, db: Queries, run_id: int) -> None:
-        """Notify who listens, when the transaction is committed."""
         db.write("announce", channel=f"{self._channel}_{run_id}")
 
     def cut(self) -> None:

@@ -111,7 +111,6 @@ def of_new_items(items: Sequence[NewItem], first_number: int) -> list[tuple[str 
 
 
 def of_refusals(refusals: Sequence[Refusal]) -> list[tuple[str | int | None, ...]]:
-    """The rows of `freeze_refusals`."""
     return [
         (one.line, one.column, one.label, to_json(one.reason), _encode(one.row).decode(), one.conflict)
         for one in refusals
@@ -119,7 +118,6 @@ def of_refusals(refusals: Sequence[Refusal]) -> list[tuple[str | int | None, ...
 
 
 def of_changes(changes: Sequence[Change]) -> list[tuple[str | int | None, ...]]:
-    """The rows of `record`."""
     return [
         (
             one.item_id,
@@ -164,7 +162,6 @@ def _in_json(kind: Any) -> Mapping[str, Callable[[str], object]]:  # noqa: ANN40
 
 
 def to_run(row: FoundRow) -> Run:
-    """A row of `runs`."""
     return record(Run, row, has_only_totals=row["purged_totals"] is not None, ended_by=row["ended_by"] or "")
 
 
@@ -196,7 +193,6 @@ def to_totals(states: Sequence[FoundRow], refused: int, left_out: Mapping[str, i
 
 
 def of_totals(totals: Totals) -> str:
-    """Totals as a purged run keeps them."""
     states = {str(state): (number, format(totals.amounts[state], "f")) for state, number in totals.counts.items()}
     merged = (totals.merged, format(totals.merged_amount, "f"))
     return _encode({"states": states, "refused": totals.refused, "merged": merged}).decode()

@@ -29,29 +29,24 @@ class SqliteQueries(Queries):
         return self._connection.execute(blocks()[name], bind(values))
 
     def first(self, name: str, /, **values: Value) -> FoundRow | None:
-        """The first row of a block, None if there is none."""
         row: FoundRow | None = self._connection.execute(blocks()[name], bind(values)).fetchone()
         return row
 
     def write(self, name: str, /, **values: Value) -> int:
-        """Run a block that writes; returns the number of rows written."""
         return self._connection.execute(blocks()[name], bind(values)).rowcount
 
     def check(self, name: str, judge: Callable[[int], None], /, **values: Value) -> None:
-        """Run a block, and give `judge` the number of its rows at once."""
         cursor = self._connection.execute(blocks()[name], bind(values))
         found = len(cursor.fetchall())
         judge(found if cursor.description else cursor.rowcount)
 
     def items(self, name: str, /, **values: Value) -> str:
-        """The items of a block, as one JSON text for `rows.to_items`."""
         sql = f"with found as (\n{blocks()[name]}\n)\n{blocks()['as_items']}"
         text: str = self._connection.execute(sql, bind(values)).fetchone()[0]
         return text
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """A read transaction: all reads inside see the same state."""
         self._connection.execute("begin")
         try:
             yield
@@ -59,7 +54,6 @@ class SqliteQueries(Queries):
             self._connection.execute("rollback")
 
     def attempt(self, work: Callable[[Queries], Result]) -> Result:
-        """Run `work`. Raises `JournalUnreadable` where SQLite fails."""
         try:
             return work(self)
         except sqlite3.Error as error:

@@ -238,7 +238,6 @@ def refuse_items(db: Queries, run: Run, reasons: Mapping[int, str]) -> None:
 
 
 def totals_of(db: Queries, run: Run) -> Totals:
-    """Counts and sums of a run's items by state, with the rows that became no items."""
     return totals_of_runs(db, [run.run_id])[run.run_id][0]
 
 

@@ -66,7 +66,6 @@ class Pace:
         self._by_second: deque[tuple[int, int]] = deque(maxlen=SPAN + 1)
 
     def add(self, now: float, rows: int = 1) -> None:
-        """Count `rows` done at `now`."""
         self._rows += rows
         second = int(now)
         if self._by_second and self._by_second[-1][0] == second:
@@ -81,7 +80,6 @@ class Pace:
         return _per_second(done, now - max(first, self._began))
 
     def average(self, now: float) -> float:
-        """Rows a second since the start."""
         return _per_second(self._rows, now - self._began)
 
 

@@ -232,7 +232,6 @@ def _check_shape(text: bytes, value: object) -> None:
 
 
 def _check_depth(value: object) -> None:
-    """Raise ValueError for a value that is nested too deeply."""
     level = [value] if isinstance(value, dict | list) else []
     for _ in range(_DEEPEST):
         inside = (one.values() if isinstance(one, dict) else one for one in level)
@@ -335,7 +334,6 @@ def _unreadable(
 
 
 def _fault(fault: Exception, mask: Mask) -> str:
-    """Why a body is not the billing's JSON: in our own words, or in those of the decoder."""
     if isinstance(fault, _RepeatedName):
         errors = readable(", ".join(fault.args), mask, limit=_SHORT)
         if errors:

@@ -89,7 +89,6 @@ def describe_fault(fault: Exception, limits: Limits, mask: Mask, *, left: bool) 
 
 
 def not_the_billing(address: str, why: str) -> NotTheBilling:
-    """The error where another server answers."""
     return NotTheBilling(
         "What answers at {address} is not the billing's REST API: {why}. Check address and port (the REST "
         "API's is usually 8082, not that of the web pages).",
@@ -99,7 +98,6 @@ def not_the_billing(address: str, why: str) -> NotTheBilling:
 
 
 def system_refusal(answer: str) -> SystemRefusal:
-    """The error where the billing refuses every call."""
     return SystemRefusal(
         "The billing refuses everything: {answer}. Its administrator has to look into rights, licence and "
         "read-only mode, and into the key or password configured here.",
@@ -147,7 +145,6 @@ class ClientSettings:
 
     @property
     def mask(self) -> Mask:
-        """Takes the secrets of the settings out of a text."""
         of_headers = (secret for value in self.headers.values() for secret in credentials(value.reveal()))
         values = (*self.extra.values(), *self.others)
         return Mask([*(value.reveal() for value in values), *of_headers])

@@ -140,7 +140,6 @@ def _is_secret(name: object, value: object) -> bool:
 
 
 def _named(value: object) -> Iterator[str]:
-    """The values with the name of a secret, at any depth, also within JSON in a string."""
     match value:
         case dict():
             for name, item in value.items():

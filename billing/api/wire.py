@@ -89,7 +89,6 @@ class CallObserver(Protocol):
 
 
 def ending_of(fault: BaseException) -> ConnectionEnd:
-    """How the connection ended, from what the HTTP client raised."""
     cause: BaseException | None = fault
     while cause is not None:
         if isinstance(cause, TimeoutError):
@@ -424,7 +423,6 @@ def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
 
 
 async def _whole(content: aiohttp.StreamReader, limit: int, flight: Flight) -> bytes | None:
-    """The body, or None when it is longer than the limit."""
     body = await content.readany()
     if len(body) <= limit and content.at_eof():
         return body

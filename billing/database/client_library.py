@@ -66,7 +66,6 @@ def load(client_library: Path | None = None) -> None:
 
 
 def owner() -> int:
-    """The user whose lock table this process uses."""
     return os.getuid()
 
 

@@ -30,7 +30,6 @@ _BETWEEN_CANCELS: Final = 0.05
 
 
 def main() -> None:
-    """Answer the requests on the given line until it is closed."""
     for number in _IGNORED_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     # The default action ends the process even when the engine blocks it.
@@ -49,7 +48,6 @@ class Keeper:
         self._hung_up = False
 
     def serve(self) -> None:
-        """Answer until the line is closed, then close the database."""
         threading.Thread(target=self._watch, daemon=True).start()
         try:
             with suppress(EOFError, OSError):

@@ -133,7 +133,6 @@ class Prepared:
         return rows
 
     def close(self) -> None:
-        """Free it; raises nothing."""
         with suppress(fdb.Error):
             self._statement.close()
 
@@ -202,7 +201,6 @@ class _GivenValue:
         variable.sqlind = ctypes.pointer(ctypes.c_short(-1))
 
     def give(self, value: Value, encoding: str) -> None:
-        """Place the value of the next run."""
         variable, kind = self._variable, type(value)
         if self._kind is not kind:
             self._kind = kind
@@ -360,7 +358,6 @@ class DirectReader:
             _close(transaction)
 
     def describe(self, sql: str) -> SelectColumns:
-        """Prepare a statement; its columns."""
         transaction = self._begun()
         try:
             # fdb's statement refers to its cursor weakly.

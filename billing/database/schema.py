@@ -86,7 +86,6 @@ class Schema:
 
     @classmethod
     def of(cls, rows: Iterable[tuple[str, str]]) -> "Schema":
-        """The schema from pairs of table and column."""
         return cls(frozenset(one for table, name in rows for one in (TableColumn(table), TableColumn(table, name))))
 
     def has(self, table: str, name: str = "") -> bool:
@@ -152,7 +151,6 @@ def columns_of(expression: str, statement: str) -> frozenset[TableColumn]:
 
 
 def whole(statement: SqlStatement) -> SqlStatement:
-    """The statement with every optional part, as on a billing that has all columns."""
     return SqlStatement(statement.name, "".join(part[0][0] for part in parts_of(statement.text).parts))
 
 

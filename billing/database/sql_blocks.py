@@ -53,7 +53,6 @@ class SqlStatement:
 
 @lru_cache(maxsize=512)
 def _cut(sql: str) -> tuple[list[str], list[str]]:
-    """The text between the parameters, and their names."""
     texts, names, done = [], [], 0
     for token in TOKEN.finditer(sql):
         if parameter := token["parameter"]:
@@ -74,5 +73,4 @@ def blocks(file: str, folder: str) -> Mapping[str, SqlStatement]:
 
 @cache
 def sql_block(file: str, name: str, folder: str) -> SqlStatement:
-    """The block `name` of `<file>.sql` in the folder."""
     return blocks(file, folder)[name]

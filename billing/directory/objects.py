@@ -143,7 +143,6 @@ def can_be(name: str, value: str) -> bool:
 
 
 def meets_key(key: Key, thing: BillingObject) -> bool:
-    """Whether an object matches the key in all fields that it has."""
     for name, value in key.items():
         there = thing.values.get(name, value)
         if there != value and not same_value(name, there, plain_value(name, value)):
@@ -286,7 +285,6 @@ def there_of(database: Database, reference: Reference, ids: Collection[int]) -> 
 
 
 def reference_call(reference: Reference, key: int) -> Call:
-    """The reading call that finds an id of a model."""
     return filter_(reference.model, {"id": key}, "id", *(name for name, _ in reference.flags))
 
 

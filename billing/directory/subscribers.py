@@ -223,7 +223,6 @@ def accounts_taken(database: Database) -> Iterator[list[AccountTaken]]:
 
 
 def pool_ranges(database: Database) -> dict[str, tuple[IPv4Address, IPv4Address]]:
-    """The first and the last address of each pool by its id. Raises what `Database.query` raises."""
     ranges = {}
     for key, *ends in database.query(_taken_sql("pools")):
         first, last = (_address_of(end, stored_value) for end in ends)
@@ -252,7 +251,6 @@ def call_for_number(number: str) -> Call:
 
 
 def call_for_account(field: str, value: str) -> Call:
-    """The reading call for the accounts with a login or an address."""
     return filter_("Users", {field: value}, *_ACCOUNT_FIELDS)
 
 
@@ -266,7 +264,6 @@ def numbers_of(answer: object) -> list[NumberTaken]:
 
 
 def accounts_of(answer: object) -> list[AccountTaken]:
-    """The accounts of an answer. Raises `UnreadableAnswer`."""
     return [
         AccountTaken(
             _given(one, "login"),

@@ -78,7 +78,6 @@ class Breaker:
 
     @property
     def open(self) -> bool:
-        """Whether all calls are held."""
         return self._state is _State.OPEN
 
     def blames_billing(self, outcome: Outcome) -> bool:

@@ -34,7 +34,6 @@ class Canary:
 
     @property
     def rows(self) -> int | None:
-        """Maximum number of rows for the next pass; None for all."""
         return self._left[0] if self._left else None
 
     @property
@@ -43,7 +42,6 @@ class Canary:
         return said("trial rows first: {rows}", rows=self._left[0]) if self._left else ""
 
     def answered(self) -> None:
-        """Count a row that the billing accepted or refused."""
         self._answered += 1
         self._watched -= 1
 

@@ -91,7 +91,6 @@ class Hours:
         return now >= self.begin or now < self.end
 
     def begin_in(self, moment: datetime) -> timedelta:
-        """The time until they begin next."""
         begin = datetime.combine(moment, self.begin)
         return (begin if begin > moment else begin + timedelta(days=1)) - moment
 

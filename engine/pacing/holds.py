@@ -123,7 +123,6 @@ class Holds:
             self._tell()
 
     def lift(self, who: str) -> None:
-        """End the hold of `who`."""
         hold = self._holds.pop(who, None)
         if hold is None:
             return
@@ -139,7 +138,6 @@ class Holds:
         self._listeners.append(heard)
 
     async def lifted(self) -> None:
-        """Wait until there is no hold; returns at once after `release`."""
         await self._free.wait()
 
     def release(self) -> None:

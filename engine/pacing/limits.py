@@ -63,11 +63,9 @@ class Spending:
         return len(items)
 
     def sent(self, items: Sequence[Item]) -> None:
-        """Add `items` that are being sent."""
         self._sent += sum([abs(item.amount) for item in items if item.amount], Decimal(0))
 
     def came_out(self, item: Item, state: State) -> None:
-        """Subtract an item whose state does not count as sent."""
         if not state.counts_money:
             self._sent -= _absolute(item)
 

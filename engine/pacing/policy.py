@@ -209,7 +209,6 @@ def is_yes(text: str) -> bool:
 
 
 def _number(text: str) -> float:
-    """The number in a text, NaN if there is none."""
     try:
         return float(text)
     except ValueError:

@@ -125,12 +125,10 @@ class Throttle:
             self._due = min(watched.due for watched in self._watched)
 
     def look(self) -> None:
-        """Read all gauges now, after a threshold was changed."""
         for watched in self._watched:
             watched.wanted.set()
 
     async def watch(self) -> None:
-        """Read the gauges until a stop is asked for."""
         async with anyio.create_task_group() as tasks:
             for watched in self._watched:
                 tasks.start_soon(self._follow, watched)
@@ -240,5 +238,4 @@ class Rate:
         return max(self._last + 1.0 / self.per_second, asked, now - LATENESS)
 
     def left(self, moment: float) -> None:
-        """Note that a call has left at its time `moment`."""
         self._last = moment

@@ -91,7 +91,6 @@ class Times:
 
     @property
     def mean(self) -> float:
-        """The mean in seconds; requires an answer."""
         return self.total / self.count
 
     @property
@@ -240,7 +239,6 @@ class InFlight:
 
     @property
     def why(self) -> str:
-        """The reason for the present size, for the status line."""
         return reason("in-flight {calls}", "in-flight", calls=self.size)
 
     def started(self, now: float, in_flight: int) -> Ticket:
@@ -271,7 +269,6 @@ class _Round:
 
     @property
     def used_up(self) -> bool:
-        """Whether the window limited the calls, rather than the application."""
         return 0 < self.begun <= self.filling * 2
 
     def hanging(self, now: float) -> bool:
@@ -313,7 +310,6 @@ class Window(InFlight):
     # ---- events of calls ----
 
     def started(self, now: float, in_flight: int) -> Ticket:
-        """Note a started call; `in_flight` includes it."""
         measures = False
         if self._state is Phase.CRUISING:
             if now >= self._next_measurement:
@@ -328,7 +324,6 @@ class Window(InFlight):
         return Ticket(now, in_flight, measures)
 
     def delivered(self, now: float, ticket: Ticket) -> None:
-        """Note an answered call: accepted, or refused because of the row."""
         seconds = now - ticket.started
         self._trouble_share -= self._trouble_share * SHARE_WEIGHT
         if ticket.measures and self._sample is not None:
@@ -343,7 +338,6 @@ class Window(InFlight):
             self._end_round(now)
 
     def troubled(self, now: float, ticket: Ticket, trouble: str) -> None:
-        """Note a trouble: cut, unless the window was cut since the call started."""
         self._trouble_share += (1 - self._trouble_share) * SHARE_WEIGHT
         self.dismissed(now, ticket)
         if ticket.started < self._cut_at:
@@ -361,7 +355,6 @@ class Window(InFlight):
         self._resize(self._limit)
 
     def dismissed(self, now: float, ticket: Ticket) -> None:
-        """Note a call whose end says nothing about the load of the server."""
         if ticket.measures and self._sample is not None:
             self._awaited -= 1
             self._measuring_call_ended(now)
@@ -393,7 +386,6 @@ class Window(InFlight):
 
     @property
     def why(self) -> str:
-        """The size and the reason for it, for the status line."""
         return said("window {calls} ({reason})", calls=self.size, reason=self._reason())
 
     def _reason(self) -> str:
@@ -408,7 +400,6 @@ class Window(InFlight):
     # ---- rounds: where the window grows and shrinks ----
 
     def _has_seen_enough(self, now: float) -> bool:
-        """Whether the round of a starting window can end early."""
         seen = self._round
         if seen.times.count < max(SHORTEST_ROUND, self._limit):
             return False
@@ -417,7 +408,6 @@ class Window(InFlight):
         return not self._latency.known and seen.times.variance <= ALIKE**2
 
     def _end_round(self, now: float) -> None:
-        """Resize by the result of a round, and begin the next."""
         seen = self._round
         if self._state is not Phase.MEASURING and seen.used_up:
             if not self._latency.known:

@@ -79,7 +79,6 @@ class Backlog:
         self.behind = 0
 
     def end(self) -> None:
-        """Take no more items of the list in this pass."""
         self._left = 0
         self._changed.set()
 
@@ -91,7 +90,6 @@ class Backlog:
         self._changed.set()
 
     def end_intake(self) -> None:
-        """Note that the list is complete."""
         self._intake_ended = True
         self.more()
 
@@ -108,7 +106,6 @@ class Backlog:
         self._changed.set()
 
     def again(self, item: Item, delay: float) -> None:
-        """Schedule a retry of `item` after `delay` seconds."""
         self._out -= 1
         self._held += 1
         heapq.heappush(self._later, (anyio.current_time() + delay, item.number, item))
@@ -128,7 +125,6 @@ class Backlog:
         self._changed.set()
 
     def go_on(self, item: Item) -> None:
-        """Hand out an item that has waited once more."""
         self._waiting.discard(item.item_id)
         self._out -= 1
         self._ready.append(item)
@@ -152,7 +148,6 @@ class Backlog:
         self._changed.set()
 
     def close(self) -> None:
-        """Hand out nothing more; waiting items stay pending in the journal."""
         self._closed = True
         self._changed.set()
 
@@ -255,7 +250,6 @@ class Claims:
 
     @property
     def full(self) -> bool:
-        """Whether `room` is waiting."""
         return self._emptied is not None
 
     def put(self, items: Sequence[Item]) -> None:
@@ -265,7 +259,6 @@ class Claims:
             self._idle.popleft().set()
 
     async def next(self) -> Item:
-        """The next item, for a worker that brings it to the gate."""
         while not self._items:
             # Made for most calls of a quick billing; anyio's own event costs ten times as much.
             called = asyncio.Event()
@@ -274,7 +267,6 @@ class Claims:
         return self._items.popleft()
 
     def passed(self) -> None:
-        """Free the place of an item that has left the gate."""
         self.waiting -= 1
         self.look()
 

@@ -67,7 +67,6 @@ class ControlRequest:
 
     @property
     def typed(self) -> str:
-        """The command as typed, without the run's name."""
         return " ".join([self.command, *(f"{name}={value}" for name, value in self.arguments.items())])
 
 
@@ -139,7 +138,6 @@ def to_answer(text: str) -> ControlAnswer:
 
 
 def live_to_json(status: Status, settings: Mapping[str, str]) -> str:
-    """What a run says of itself."""
     told: dict[str, object] = {name: getattr(status, name) for name in Status.__slots__}
     told["errors"] = list(status.errors.items())
     return to_json({"status": told, "settings": settings})
@@ -206,7 +204,6 @@ class ControlHandler:
                     return
 
     async def keep_telling(self) -> None:
-        """Tell the status again and again, until cancelled."""
         while True:
             await anyio.sleep(SECOND)
             # A journal that fails ends the run by its own ways, and is no fault of the control.
@@ -245,7 +242,6 @@ class ControlHandler:
         return await self.obey(command, request.who[:_LONGEST_SENDER])
 
     async def obey(self, request: ControlRequest, who: str) -> ControlAnswer:
-        """Carry out a command of `who`, and note it."""
         if request.command not in COMMANDS:
             why = said("there is no command {name!r}: {known}", name=request.command[:40], known=COMMANDS)
             return ControlAnswer(why, refused=True)

@@ -78,7 +78,6 @@ class ForeignEntries:
     async def _reasons(
         self, items: Sequence[NewItem | Item], entries: Sequence[Entries], *, at_call: bool = False
     ) -> list[list[tuple[str, str]]]:
-        """Why each item is entered already or would replace an entry, and what to do."""
         marks = {
             (one.run, one.number, item.lane)
             for item, found in zip(items, entries, strict=True)

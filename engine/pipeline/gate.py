@@ -134,7 +134,6 @@ class Gate:
         return PAUSED in self._holds or self.in_flight > (self._policy.in_flight or self._policy.max_in_flight)
 
     def step_aside(self, passed: Passed) -> None:
-        """Give back the pass of a call that was not made."""
         window, ticket = passed
         window.dismissed(time.monotonic(), ticket)
         self.in_flight -= 1
@@ -150,7 +149,6 @@ class Gate:
         return was_over
 
     def _hand_out(self) -> None:
-        """Give free places to waiting calls."""
         while self._waiting and self._taken < self._window.size:
             self._taken += 1
             self._waiting.popleft().set()
@@ -180,7 +178,6 @@ class Gate:
     # ---- for changes of the policy, and stops ----
 
     def ring(self) -> None:
-        """Wake the call at the turnstile to check again."""
         self._bell.set()
         self._bell = anyio.Event()
 
@@ -207,7 +204,6 @@ class Gate:
 
     @property
     def size(self) -> int:
-        """The number of calls that may be in flight now."""
         return self._window.size
 
     def ahead(self) -> int:

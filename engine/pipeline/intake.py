@@ -322,7 +322,6 @@ def _against_same_input(item: NewItem, twin: EarlierEntry) -> NewItem | Refusal:
 
 
 def _repeats(item: NewItem, where: str) -> str:
-    """The reason for skipping a duplicate."""
     if item.amount is not None:
         return reason("a duplicate in the input: the same key and amount as {where}", DUPLICATE, where=where)
     if item.wanted:
@@ -393,7 +392,6 @@ def _asks_the_same(item: NewItem, twin: EarlierEntry) -> bool:
 
 
 def _asked(one: NewItem | EarlierEntry) -> Decimal | str:
-    """The amount or values of a row, in words."""
     return one.amount if one.amount is not None else one.wanted or said("nothing further")
 
 
@@ -417,7 +415,6 @@ class Rehearsal(Job):
 
     @property
     def source(self) -> Source:
-        """The rows of the job. Raises `InputRefused`."""
         return self._job.source
 
     async def prepare(self, rows: Sequence[Row]) -> Prepared:

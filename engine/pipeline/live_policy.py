@@ -54,5 +54,4 @@ class LivePolicy:
         return self.progress.sample()
 
     def listen(self, heard: Callable[[], None]) -> None:
-        """Call `heard` whenever the policy changes."""
         self._listeners.append(heard)

@@ -34,7 +34,6 @@ class ReadBackSummary:
 
     @property
     def read(self) -> int:
-        """Items that were read back so far."""
         return self.as_wanted + self.different + self.unreadable.total()
 
 
