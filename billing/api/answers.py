@@ -94,7 +94,33 @@ def read_answer(
     """
     if 200 <= status < 300:  # noqa: PLR2004 — the class of successes
         return _read_success(status, headers, body, cabinet=cabinet, mask=mask)
-    return _read_failure(status, headers, body, mask, now)
+    error: str | None = None
+    with suppress(*UNDECODABLE):
+        outer = _decode(headers, body)
+        error = _error_text(outer.error) if isinstance(outer, _Outer) and outer.error else None
+    text = page_text(_text(headers, body) if error is None else error)
+    shown = _with_status(status, headers, text, mask)
+    kind = find_error(text)
+    wait = headers.get("Retry-After")
+    # Only the billing's own word proves that nothing was done: all else may be said by whatever stands before it.
+    recognised = error is not None and kind is not ErrorKind.UNRECOGNISED
+    if status == HTTPStatus.TOO_MANY_REQUESTS or (
+        status == HTTPStatus.SERVICE_UNAVAILABLE
+        and (wait is not None or (error is not None and kind is ErrorKind.BUSY))
+    ):
+        return Busy(shown, retry_after(wait, now, headers.get("Date")), recognised=recognised)
+    # 408 is the server's time-out for a request; the whole request may have arrived all the same.
+    if not 400 <= status < 500 or status == HTTPStatus.REQUEST_TIMEOUT:  # noqa: PLR2004 — the client's errors
+        return Lost(shown)
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} or kind is ErrorKind.SYSTEM:
+        return SystemRefused(shown, recognised=recognised)
+    if error is not None and kind is ErrorKind.BUSY:
+        return Busy(shown, retry_after(wait, now, headers.get("Date")))
+    stated = error is not None and kind is ErrorKind.ROW
+    # A 404 that states one of the billing's own errors comes from the billing, so its address is right.
+    if status in _STATUSES_OF_ALL_ROWS and not stated:
+        return SystemRefused(shown, recognised=False)
+    return RowRefused(shown, recognised=stated)
 
 
 def judge(evidence: Evidence) -> Evidence:
@@ -341,42 +367,6 @@ def _fault(fault: Exception, mask: Mask) -> str:
         return said("its error or its result stands there twice")
     text = text_of(fault)
     return text if isinstance(text, Said) else readable(text, mask, limit=_SHORT)
-
-
-def _read_failure(
-    status: int,
-    headers: Mapping[str, str],
-    body: bytes,
-    mask: Mask,
-    now: float | None,
-) -> Evidence:
-    error: str | None = None
-    with suppress(*UNDECODABLE):
-        outer = _decode(headers, body)
-        error = _error_text(outer.error) if isinstance(outer, _Outer) and outer.error else None
-    text = page_text(_text(headers, body) if error is None else error)
-    shown = _with_status(status, headers, text, mask)
-    kind = find_error(text)
-    wait = headers.get("Retry-After")
-    # Only the billing's own word proves that nothing was done: all else may be said by whatever stands before it.
-    recognised = error is not None and kind is not ErrorKind.UNRECOGNISED
-    if status == HTTPStatus.TOO_MANY_REQUESTS or (
-        status == HTTPStatus.SERVICE_UNAVAILABLE
-        and (wait is not None or (error is not None and kind is ErrorKind.BUSY))
-    ):
-        return Busy(shown, retry_after(wait, now, headers.get("Date")), recognised=recognised)
-    # 408 is the server's time-out for a request; the whole request may have arrived all the same.
-    if not 400 <= status < 500 or status == HTTPStatus.REQUEST_TIMEOUT:  # noqa: PLR2004 — the client's errors
-        return Lost(shown)
-    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} or kind is ErrorKind.SYSTEM:
-        return SystemRefused(shown, recognised=recognised)
-    if error is not None and kind is ErrorKind.BUSY:
-        return Busy(shown, retry_after(wait, now, headers.get("Date")))
-    stated = error is not None and kind is ErrorKind.ROW
-    # A 404 that states one of the billing's own errors comes from the billing, so its address is right.
-    if status in _STATUSES_OF_ALL_ROWS and not stated:
-        return SystemRefused(shown, recognised=False)
-    return RowRefused(shown, recognised=stated)
 
 
 def _text(headers: Mapping[str, str], body: bytes) -> str:

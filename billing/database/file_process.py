@@ -51,22 +51,19 @@ class Keeper:
         threading.Thread(target=self._watch, daemon=True).start()
         try:
             with suppress(EOFError, OSError):
-                self._converse()
+                while True:
+                    method, arguments = self._line.recv()
+                    # `_watch` sets and reads these two in the opposite order, so one of the two sees the other.
+                    self._busy = True
+                    if self._hung_up:
+                        return
+                    answer = self._answer(method, *arguments)
+                    self._busy = False
+                    self._line.send(answer)
         finally:
             self._busy = False
             if self._reader is not None:
                 self._reader.close()
-
-    def _converse(self) -> None:
-        while True:
-            method, arguments = self._line.recv()
-            # `_watch` sets and reads these two in the opposite order, so one of the two sees the other.
-            self._busy = True
-            if self._hung_up:
-                return
-            answer = self._answer(method, *arguments)
-            self._busy = False
-            self._line.send(answer)
 
     def _watch(self) -> None:
         """Wait until the line is closed, and make this process end soon after."""
