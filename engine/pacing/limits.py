@@ -57,7 +57,7 @@ class Spending:
             return len(items)
         sum_ = self._sent
         for place, item in enumerate(items):
-            sum_ += _absolute(item)
+            sum_ += abs(item.amount or Decimal(0))
             if sum_ > limit:
                 return place
         return len(items)
@@ -67,7 +67,7 @@ class Spending:
 
     def came_out(self, item: Item, state: State) -> None:
         if not state.counts_money:
-            self._sent -= _absolute(item)
+            self._sent -= abs(item.amount or Decimal(0))
 
     def overdrawn(self, run: Run) -> str | None:
         """The stop message if the limit is now below the sum sent, None otherwise."""
@@ -100,10 +100,6 @@ class Spending:
 
 def _with_higher_limit(run: Run) -> Remedy:
     return Remedy("resume", run.name, (("limit-money", "AMOUNT"),))
-
-
-def _absolute(item: Item) -> Decimal:
-    return abs(item.amount or Decimal(0))
 
 
 LEAST: Final = 100

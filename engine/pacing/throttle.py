@@ -150,7 +150,23 @@ class Throttle:
         try:
             measure = await watched.gauge.measure()
         except LookUpFailed as error:
-            self._blind(watched, error)
+            now, name = anyio.current_time(), watched.gauge.name
+            if watched.failing_since is None:
+                watched.failing_since = now
+                log.warning("a gauge cannot be read", gauge=name, why=str(error))
+            self._holds.put(name, said("{gauge} cannot be read: {error}", gauge=name, error=error))
+            if now - watched.failing_since > self._patience:
+                self._stop.request(
+                    StopKind.SYSTEM,
+                    said(
+                        "{gauge} could not be read for {seconds} s: {error}. Nothing is lost; when it can be read "
+                        "again, {then}",
+                        gauge=name,
+                        seconds=Quantity(round(now - watched.failing_since)),
+                        error=error,
+                        then=self._then,
+                    ),
+                )
             return
         watched.failing_since = None
         room = inf
@@ -183,26 +199,6 @@ class Throttle:
                     then=self._then,
                 ),
                 measure.again,
-            )
-
-    def _blind(self, watched: _Watched, error: LookUpFailed) -> None:
-        now = anyio.current_time()
-        if watched.failing_since is None:
-            watched.failing_since = now
-            log.warning("a gauge cannot be read", gauge=watched.gauge.name, why=str(error))
-        name = watched.gauge.name
-        self._holds.put(name, said("{gauge} cannot be read: {error}", gauge=name, error=error))
-        if now - watched.failing_since > self._patience:
-            self._stop.request(
-                StopKind.SYSTEM,
-                said(
-                    "{gauge} could not be read for {seconds} s: {error}. Nothing is lost; when it can be read again, "
-                    "{then}",
-                    gauge=name,
-                    seconds=Quantity(round(now - watched.failing_since)),
-                    error=error,
-                    then=self._then,
-                ),
             )
 
 

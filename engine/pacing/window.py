@@ -330,12 +330,24 @@ class Window(InFlight):
             self._sample.add(seconds)
             self._measuring_call_ended(now)
         if self._cut and ticket.started >= self._cut_at:
-            self._lift_cut()
+            # After one round trip the window comes back unless the troubles go on.
+            self._cut = False
+            if self._trouble_share > OVERLOAD:
+                self._limit *= CUT
+            elif self._cut_helped:
+                self._limit *= COMEBACK
+            self._cut_helped = True
+            self._resize(self._limit)
         seen = self._round
         seen.times.add(seconds)
         seen.in_flight += ticket.in_flight
-        if seen.times.count >= self._needed or (self._state is Phase.STARTING and self._has_seen_enough(now)):
-            self._end_round(now)
+        if seen.times.count < self._needed and not (self._state is Phase.STARTING and self._has_seen_enough(now)):
+            return
+        if self._state is not Phase.MEASURING and seen.used_up:
+            if not self._latency.known:
+                self._latency.measured(seen.times)
+            self._conclude(seen, now)
+        self._next_round(now)
 
     def troubled(self, now: float, ticket: Ticket, trouble: str) -> None:
         self._trouble_share += (1 - self._trouble_share) * SHARE_WEIGHT
@@ -386,16 +398,15 @@ class Window(InFlight):
 
     @property
     def why(self) -> str:
-        return said("window {calls} ({reason})", calls=self.size, reason=self._reason())
-
-    def _reason(self) -> str:
         if self._cut:
-            return said("cut: {trouble}", trouble=self._last_cut or "")
-        if self._state is Phase.STARTING:
-            return said("finding the server's limit")
-        if self._state is Phase.MEASURING:
-            return said("measuring the server's own latency")
-        return said("at its cap") if self.size == self._cap else said("the server's limit")
+            why = said("cut: {trouble}", trouble=self._last_cut or "")
+        elif self._state is Phase.STARTING:
+            why = said("finding the server's limit")
+        elif self._state is Phase.MEASURING:
+            why = said("measuring the server's own latency")
+        else:
+            why = said("at its cap") if self.size == self._cap else said("the server's limit")
+        return said("window {calls} ({reason})", calls=self.size, reason=why)
 
     # ---- rounds: where the window grows and shrinks ----
 
@@ -406,14 +417,6 @@ class Window(InFlight):
         if now - seen.began >= SLOW:
             return True
         return not self._latency.known and seen.times.variance <= ALIKE**2
-
-    def _end_round(self, now: float) -> None:
-        seen = self._round
-        if self._state is not Phase.MEASURING and seen.used_up:
-            if not self._latency.known:
-                self._latency.measured(seen.times)
-            self._conclude(seen, now)
-        self._next_round(now)
 
     def _conclude(self, seen: _Round, now: float) -> None:
         waited = seen.times.mean / self._latency.at_most if self._latency.at_most else 1.0
@@ -498,18 +501,6 @@ class Window(InFlight):
         while period < LATENCIES_A_PERIOD * self._latency.seconds:
             period *= 2
         self._next_measurement = (now // period + 1) * period
-
-    # ---- cuts ----
-
-    def _lift_cut(self) -> None:
-        """End a cut after one round trip: the window comes back unless the troubles go on."""
-        self._cut = False
-        if self._trouble_share > OVERLOAD:
-            self._limit *= CUT
-        elif self._cut_helped:
-            self._limit *= COMEBACK
-        self._cut_helped = True
-        self._resize(self._limit)
 
 
 def _with_a_few_more(calls: float) -> float:

@@ -147,20 +147,19 @@ def to_live(text: str) -> Live:
     """Decode what a run says of itself. Raises `NotAMessage` for that of another version of this program."""
     if len(text) > LONGEST_STATUS:
         raise NotAMessage(said("it has more than {most} characters", most=Quantity(LONGEST_STATUS)))
-    return _decoded(_to_live, text)
-
-
-def _to_live(text: str) -> Live:
-    sent = _live(text)
-    told = sent.status
-    why, held, last = (None if told[name] is None else stored.from_builtins(told[name]) for name in _SENTENCES)
-    errors: dict[str, int] = {stored.from_builtins(text): int(number) for text, number in told["errors"]}
-    # Sentences are set afterwards, for a conversion makes plain texts of them.
-    plain: dict[str, Any] = {"why": "", "held": None, "last_error": None, "errors": {}}
-    status = msgspec.convert({**told, **plain}, Status)
-    for word in (*status.counts, *status.amounts):
-        State(word)
-    return Live(replace(status, why=why or "", held=held, last_error=last, errors=errors), sent.settings)
+    try:
+        sent = _live(text)
+        told = sent.status
+        why, held, last = (None if told[name] is None else stored.from_builtins(told[name]) for name in _SENTENCES)
+        errors: dict[str, int] = {stored.from_builtins(text): int(number) for text, number in told["errors"]}
+        # Sentences are set afterwards, for a conversion makes plain texts of them.
+        plain: dict[str, Any] = {"why": "", "held": None, "last_error": None, "errors": {}}
+        status = msgspec.convert({**told, **plain}, Status)
+        for word in (*status.counts, *status.amounts):
+            State(word)
+        return Live(replace(status, why=why or "", held=held, last_error=last, errors=errors), sent.settings)
+    except _WRONG as error:
+        raise NotAMessage(str(error)) from error
 
 
 def to_sample(text: str) -> PaceSample:
@@ -265,7 +264,20 @@ class ControlHandler:
             case "set":
                 return await self._set(request.arguments)
             case "pause":
-                return ControlAnswer(await self._pause(who))
+                run = await self._journal.run(self._run.name)
+                # At once, and in the journal before it is confirmed; if that fails, the pause is undone.
+                self._steered.pause(run.paused_by or who)
+                if run.paused_at:
+                    why = said(
+                        "it was paused already, by {who}, since {since}", who=run.paused_by or "", since=run.paused_at
+                    )
+                    return ControlAnswer(why)
+                try:
+                    await self._journal.pause(self._run, who)
+                except JournalError:
+                    self._steered.unpause()
+                    raise
+                return ControlAnswer(said("paused; what is in flight is finished, and nothing new is sent"))
             case "continue":
                 run = await self._journal.run(self._run.name)
                 await self._journal.unpause(self._run)
@@ -288,21 +300,6 @@ class ControlHandler:
         await self._journal.keep_policy(self._run, to_settings(policy))
         self._steered.take(policy)
         return ControlAnswer(describe_settings(policy, changes))
-
-    async def _pause(self, who: str) -> str:
-        """Pause at once, then write it to the journal; if that fails, the pause is undone."""
-        run = await self._journal.run(self._run.name)
-        self._steered.pause(run.paused_by or who)
-        if run.paused_at:
-            return said(
-                "it was paused already, by {who}, since {since}", who=run.paused_by or "", since=run.paused_at
-            )
-        try:
-            await self._journal.pause(self._run, who)
-        except JournalError:
-            self._steered.unpause()
-            raise
-        return said("paused; what is in flight is finished, and nothing new is sent")
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ Each row is checked against the journal and the billing: it becomes an item, a s
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from enum import StrEnum
@@ -150,58 +150,48 @@ class Intake:
         source = self._job.source
         if await anyio.to_thread.run_sync(lambda: source.digest) != self._run.source_digest:
             raise InputRefused(_other(source.name, self._run))
-        limit = source.limit
-        room = limit - await self._to_send() if limit else None
+        room = limit = source.limit
+        if limit and self._job.effect.has_steps:
+            room -= (await self._journal.lane_counts(self._run)).lines
+        elif limit:
+            totals = await self._journal.totals(self._run)
+            room -= totals.frozen - totals.count(State.SKIPPED)
         pages = source.pages(self._run.cursor)
 
-        async def read() -> RowPage | None:
-            return await anyio.to_thread.run_sync(self._next, pages)
+        def next_page() -> RowPage | None:
+            # Read once there is room for it.
+            check_free(self._journal.path, self._least_free())
+            return next(pages, None)
+
+        async def prepare(read: RowPage) -> Page:
+            if limit:
+                prepared, unreadable, left_out = await self._limited(read, room)
+            else:
+                prepared, unreadable, left_out = await self._prepared(read.rows), read.refusals, read.left_out
+            return Page(prepared.items, (*unreadable, *prepared.refusals), read.cursor, left_out)
 
         async def finish(page: Page) -> None:
             nonlocal room
-            sent = await self._freeze(page)
-            room = None if room is None else room - sent
+            if self._run.approved_at is not None:
+                page = await self._without_replacing(page)
+            # The journal writes the page even if this task is cancelled: count it in any case.
+            with anyio.CancelScope(shield=True):
+                judged = await self._journal.freeze(self._run, page, self._judge)
+                items = [entry for entry in judged if isinstance(entry, NewItem)]
+                self._progress.frozen(items, len(judged) - len(items) + len(page.refusals))
+            room -= self._rows_of(judged)
             if listener:
                 listener.more()
 
         # What a limit leaves out of a page is known only when the page before it is frozen.
-        await in_turn(read, lambda page: self._page(page, room), finish, self._job.effect, alone=bool(limit))
+        await in_turn(
+            lambda: anyio.to_thread.run_sync(next_page), prepare, finish, self._job.effect, alone=bool(limit)
+        )
         await self._journal.end_intake(self._run)
         self._progress.intake_ended = True
         log.info("all rows are read and saved")
         if listener:
             listener.end_intake()
-
-    def _next(self, pages: Iterator[RowPage]) -> RowPage | None:
-        """The next page, read once there is room for it."""
-        check_free(self._journal.path, self._least_free())
-        return next(pages, None)
-
-    async def _to_send(self) -> int:
-        """The number of the run's rows that are not skipped."""
-        if self._job.effect.has_steps:
-            return (await self._journal.lane_counts(self._run)).lines
-        totals = await self._journal.totals(self._run)
-        return totals.frozen - totals.count(State.SKIPPED)
-
-    async def _page(self, read: RowPage, room: int | None) -> Page:
-        """The page to be frozen, with at most `room` rows to be sent. Raises `LookUpFailed`."""
-        if room is None:
-            prepared, unreadable, left_out = await self._prepared(read.rows), read.refusals, read.left_out
-        else:
-            prepared, unreadable, left_out = await self._limited(read, room)
-        return Page(prepared.items, (*unreadable, *prepared.refusals), read.cursor, left_out)
-
-    async def _freeze(self, page: Page) -> int:
-        """Freeze a page; returns the number of rows to be sent."""
-        if self._run.approved_at is not None:
-            page = await self._without_replacing(page)
-        # The journal writes the page even if this task is cancelled: count it in any case.
-        with anyio.CancelScope(shield=True):
-            judged = await self._journal.freeze(self._run, page, self._judge)
-            items = [entry for entry in judged if isinstance(entry, NewItem)]
-            self._progress.frozen(items, len(judged) - len(items) + len(page.refusals))
-        return self._rows_of(judged)
 
     def _rows_of(self, judged: Sequence[NewItem | Refusal]) -> int:
         """The number of rows with an item to be sent; the items of one row have its line."""
@@ -310,23 +300,21 @@ def judge_for(run: Run, effect: Effect, enter: Repeat) -> Judge:
 
 def _against_same_input(item: NewItem, twin: EarlierEntry) -> NewItem | Refusal:
     where = said("line {line}", line=twin.line) if twin.line else said("an earlier row")
-    if _asks_the_same(item, twin):
-        return replace(item, skip_reason=_repeats(item, where))
-    reason = said(
-        "contradicts {where}: the same key with {there} there and {here} here",
-        where=where,
-        there=_asked(twin),
-        here=_asked(item),
-    )
-    return Refusal(item.line, None, item.label, reason, item.row, conflict=item.key)
-
-
-def _repeats(item: NewItem, where: str) -> str:
+    if not _asks_the_same(item, twin):
+        why = said(
+            "contradicts {where}: the same key with {there} there and {here} here",
+            where=where,
+            there=_asked(twin),
+            here=_asked(item),
+        )
+        return Refusal(item.line, None, item.label, why, item.row, conflict=item.key)
     if item.amount is not None:
-        return reason("a duplicate in the input: the same key and amount as {where}", DUPLICATE, where=where)
-    if item.wanted:
-        return reason("a duplicate in the input: the same key and values as {where}", DUPLICATE, where=where)
-    return reason("a duplicate in the input: the same key as {where}", DUPLICATE, where=where)
+        why = reason("a duplicate in the input: the same key and amount as {where}", DUPLICATE, where=where)
+    elif item.wanted:
+        why = reason("a duplicate in the input: the same key and values as {where}", DUPLICATE, where=where)
+    else:
+        why = reason("a duplicate in the input: the same key as {where}", DUPLICATE, where=where)
+    return replace(item, skip_reason=why)
 
 
 def against_earlier(
