@@ -76,7 +76,6 @@ class History:
         return await self._store.records(Decision, "decisions", run_id=run.run_id)
 
     async def note_look_ups(self, run: Run, look_ups: LookUps) -> None:
-        """Add what the look-ups of the run's present process have come to."""
         await self._store.do("note_look_ups", run_id=run.run_id, epoch=run.epoch, **asdict(look_ups))
 
     async def note_assumptions(self, run: Run, text: str) -> None:
@@ -96,7 +95,6 @@ class History:
         await self._store.write(work)
 
     async def last_verification(self, run: Run) -> Verification | None:
-        """The result of the last verification, None if there was none."""
         row = await self._store.first("last_verification", run_id=run.run_id)
         if row is None:
             return None

@@ -85,7 +85,6 @@ class InclusionProof:
 
 
 def prove(leaves: Sequence[bytes], index: int) -> InclusionProof:
-    """The proof for the leaf with this index, among the hashes of all leaves."""
     return InclusionProof(index, len(leaves), tuple(_path(leaves, index)))
 
 

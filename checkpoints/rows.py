@@ -90,7 +90,6 @@ _totals = msgspec.json.Decoder(_KeptTotals).decode
 
 
 def of_new_items(items: Sequence[NewItem], first_number: int) -> list[tuple[str | int | None, ...]]:
-    """The rows of `freeze_items`, numbered from `first_number`."""
     return [
         (
             number,
@@ -131,7 +130,6 @@ def of_changes(changes: Sequence[Change]) -> list[tuple[str | int | None, ...]]:
 
 
 def of_template(reason: Said) -> dict[str, Value]:
-    """The parameters of a block that fills in a reason itself."""
     return {"template": reason.template, "kind": kind_of(reason)}
 
 

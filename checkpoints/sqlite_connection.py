@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Final
 
 from checkpoints.errors import JournalUnreadable
 from checkpoints.own_files import check_beside
-from checkpoints.queries import FoundRow, Queries, Result, Value, bind, blocks
+from checkpoints.queries import Queries, Result, Value, bind, blocks
 from checkpoints.store import Reader
 from checkpoints.writer import Dialect
 from texts.said import said
@@ -25,25 +25,13 @@ class SqliteQueries(Queries):
         self._connection = connection
         self._name = name
 
-    def each(self, name: str, /, **values: Value) -> Iterator[FoundRow]:
+    def run(self, name: str, values: Mapping[str, Value]) -> sqlite3.Cursor:
         return self._connection.execute(blocks()[name], bind(values))
 
-    def first(self, name: str, /, **values: Value) -> FoundRow | None:
-        row: FoundRow | None = self._connection.execute(blocks()[name], bind(values)).fetchone()
-        return row
-
-    def write(self, name: str, /, **values: Value) -> int:
-        return self._connection.execute(blocks()[name], bind(values)).rowcount
-
     def check(self, name: str, judge: Callable[[int], None], /, **values: Value) -> None:
-        cursor = self._connection.execute(blocks()[name], bind(values))
+        cursor = self.run(name, values)
         found = len(cursor.fetchall())
         judge(found if cursor.description else cursor.rowcount)
-
-    def items(self, name: str, /, **values: Value) -> str:
-        sql = f"with found as (\n{blocks()[name]}\n)\n{blocks()['as_items']}"
-        text: str = self._connection.execute(sql, bind(values)).fetchone()[0]
-        return text
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -110,7 +98,6 @@ def set_up(connection: sqlite3.Connection) -> None:
 
 
 def connect_to_look(path: Path) -> sqlite3.Connection:
-    """Open the journal at `path` read-only. Raises `JournalUnreadable`."""
     check_beside(path.resolve())
     with explained(path):
         connection = sqlite3.connect(read_only(path), uri=True, timeout=BUSY_SECONDS, check_same_thread=False)

@@ -134,7 +134,6 @@ def judge_items(db: Queries, run: Run, items: Sequence[NewItem], judge: Judge) -
 
 
 def twins_of(db: Queries, job: str, items: Sequence[NewItem]) -> list[list[EarlierEntry]]:
-    """For each item of a job, the journal's items with its key whose effect stands, on any target."""
     digests = digests_of(db)
     twins: defaultdict[str, list[EarlierEntry]] = defaultdict(list)
     for row in db.each("earlier", job=job, keys=stored_keys(digests, job, {item.key for item in items})):
@@ -160,7 +159,6 @@ def standing_items(
 
 
 def known_marks(db: Queries, marks: Collection[tuple[str, int, str]]) -> list[KnownMark]:
-    """Those of the marks (run, number, lane of the entry that bears it) whose items are in the journal."""
     digests = digests_of(db)
     return [
         rows.record(
@@ -327,6 +325,5 @@ def _all_of(item_ids: Collection[int]) -> Callable[[int], None]:
 
 
 def _doubt(db: Queries, name: str, item_ids: Collection[int], **more: Value) -> list[Item]:
-    """Run a block that makes items unknown; returns these items."""
     doubted = [row["item_id"] for row in db.all(name, ids=item_ids, now=rows.now(), **more)]
     return rows.to_items(db.items("items_by_id", ids=doubted)) if doubted else []

@@ -156,7 +156,6 @@ def _as_journal_error(dialect: Dialect, error: Exception) -> Exception:
 
 
 def wake(group: list[Order]) -> None:
-    """Give each waiter its result or its error, in the event loop."""
     for order in group:
         if order.future.cancelled():
             continue

@@ -29,7 +29,6 @@ class Prepared:
 
     @classmethod
     def of(cls, entries: Iterable[NewItem | Refusal]) -> "Prepared":
-        """Split `entries` into items and refusals."""
         kept = tuple(entries)
         return cls(
             tuple(one for one in kept if isinstance(one, NewItem)),
@@ -278,7 +277,6 @@ class Effect(ABC):
         return self.looked_for
 
     def name_of(self, item: Item) -> str:
-        """The item in the sentence of another one that needs it."""
         return item.label
 
     # ----

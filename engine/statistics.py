@@ -39,7 +39,6 @@ class ErrorGroups:
         self._counts[group] += 1
 
     def counted(self) -> dict[str, int]:
-        """Counts by the first text of each group, the most frequent first."""
         shown: Counter[str] = Counter()
         for group, number in self._counts.items():
             # Long texts of two groups can begin alike.

@@ -236,7 +236,6 @@ def _read_success(
 
 
 def _decode(headers: Mapping[str, str], body: bytes) -> _Outer | list[object]:
-    """The outer object; the charset is that of the Content-Type, UTF-8 by default."""
     charset = charset_of(headers)
     is_utf8 = charset in {"utf-8", "utf8"}
     text = body.removeprefix(_BOM) if is_utf8 else body.decode(charset).encode()
@@ -291,7 +290,6 @@ def _check_repeated(text: bytes) -> None:
 
 
 def charset_of(headers: Mapping[str, str]) -> str:
-    """The charset that an answer names, UTF-8 by default."""
     _, found, rest = headers.get("Content-Type", "").lower().partition("charset=")
     return (rest.partition(";")[0].strip(" \"'") if found else "") or "utf-8"
 
@@ -347,7 +345,6 @@ def _unreadable(
     mask: Mask,
     fault: Exception,
 ) -> Evidence:
-    """The evidence of a success status without the documented JSON: a system refusal on a page, or lost."""
     if not body.strip():
         return Lost(said("HTTP {status} with an empty body", status=status))
     text = page_text(_text(headers, body))
@@ -370,7 +367,6 @@ def _fault(fault: Exception, mask: Mask) -> str:
 
 
 def _text(headers: Mapping[str, str], body: bytes) -> str:
-    """The beginning of a body as text for people; undecodable bytes become �."""
     head = body[:LOOKED_AT]
     try:
         return head.decode(charset_of(headers), "replace")

@@ -129,7 +129,6 @@ def nested_json(text: str) -> object:
 
 
 def json_text(value: object) -> str:
-    """What `nested_json` has parsed as a JSON text again."""
     return _ENCODER.encode(value).decode()
 
 

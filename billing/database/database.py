@@ -120,7 +120,6 @@ def create(dsn: Dsn) -> Connection:
 
 
 def write_unforced(dsn: Dsn) -> None:
-    """Let the system's cache delay writes to a database: for the mock billing, whose data may be lost."""
     # This is set through the services manager, which needs the path as the server sees it.
     host, path = dsn.parts
     service = _attempt(dsn, lambda: fdb.services.connect(host=host, user=dsn.user, password=_password(dsn)))
@@ -132,7 +131,6 @@ def write_unforced(dsn: Dsn) -> None:
 
 
 def direct(dsn: Dsn) -> DirectReader:
-    """A reader over a connection of this process. Raises what `attach` raises."""
     return DirectReader(attach(dsn), dsn.encoding)
 
 
@@ -262,7 +260,6 @@ class Database:
             after = page[-1][0]
 
     def longest(self, table: str, column: str) -> int:
-        """The length of a text column in characters; 0 when there is no such column."""
         with self._one_at_a_time:
             if (table, column) not in self._lengths:
                 found = list(
@@ -275,7 +272,6 @@ class Database:
             return self._lengths[table, column]
 
     def writes(self, text: str) -> bool:
-        """Whether the connection's charset has all letters of a text."""
         try:
             text.encode(self.dsn.encoding)
         except UnicodeEncodeError:
@@ -312,7 +308,6 @@ class Database:
 
 
 def chunks(keys: Iterable[T], size: int = KEYS_A_STATEMENT) -> Iterator[tuple[T, ...]]:
-    """The keys in chunks that fit one `in (…)`."""
     rest = iter(keys)
     while chunk := tuple(islice(rest, size)):
         yield chunk

@@ -44,7 +44,6 @@ class Dsn:
 
     @property
     def parts(self) -> tuple[str, str]:
-        """The server, "" for the embedded engine, and the path on it."""
         if not self.on_server:
             return "", self.database
         server, _, path = self.database.rpartition(":")

@@ -80,7 +80,6 @@ class Keeper:
             time.sleep(_BETWEEN_CANCELS)
 
     def _answer(self, method: str, *arguments: Any) -> object:  # noqa: ANN401 - those of any method
-        """The answer to a call of the reader, or its error; the first call opens the file."""
         try:
             if self._reader is None:
                 (self._dsn,) = arguments

@@ -93,7 +93,6 @@ class Prepared:
         self._lay_out(columns if self.cursor is None else ())
 
     def run(self, values: Sequence[Value]) -> list[_Row]:
-        """Run it; its rows, or an empty list."""
         answered = self.execute(values)
         if self.cursor is not None:
             rows: list[_Row] = self.cursor.fetchall() if self._found else []
@@ -143,7 +142,6 @@ class Prepared:
         return error
 
     def _lay_out(self, columns: Sequence[_Variable]) -> None:
-        """One buffer for a row, with a null mark after each column."""
         form, places, reads = "=", [], []
         values = 0
         for one in columns:

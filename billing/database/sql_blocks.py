@@ -64,7 +64,6 @@ def _cut(sql: str) -> tuple[list[str], list[str]]:
 
 @cache
 def blocks(file: str, folder: str) -> Mapping[str, SqlStatement]:
-    """The blocks of `<file>.sql` by name; `folder` is a package, written with dots."""
     text = files(folder).joinpath(f"{file}.sql").read_text(encoding="utf-8")
     _, *parts = _BLOCK.split(text)
     bodies = (_COMMENT_LINE.sub("", body).strip() for body in parts[1::2])

@@ -123,7 +123,6 @@ class Breaker:
                 self._open(_busy(outcome), SHORTEST_GAP)
 
     def look_up_failed(self, why: str) -> None:
-        """Open, because a look-up, or too many calls in a row, have found the billing away."""
         self._open(said("the billing is away ({why})", why=why))
 
     @property
@@ -148,7 +147,6 @@ class Breaker:
             self._asked_until = anyio.current_time() + min(pace.asked, LONGEST_ASKED)
 
     async def let_through(self) -> None:
-        """Wait until calls may be tried again, or until a stop is requested."""
         while self.open and not self._stop.requested:
             await self._let_through.wait()
 

@@ -78,14 +78,12 @@ class Canary:
         )
 
     def passed(self) -> None:
-        """Go to the next step, after all rows of a pass have their outcomes."""
         if self._left and self._answered:
             del self._left[0]
         self._answered = 0
 
 
 async def canary_of(run: Run, journal: Journal, counts: Mapping[State, int], *, wanted: bool) -> Canary:
-    """The canary of a run with these counts; a run that has accepted rows needs none."""
     if not wanted or any(counts.get(state) for state in states_where(in_effect=True)):
         return Canary(wanted=False)
     known = [*await journal.reasons(run, State.REJECTED), *await journal.reasons(run, State.UNCONFIRMED)]

@@ -51,7 +51,6 @@ class Spending:
         self.must_look = False
 
     def fitting(self, items: Sequence[Item]) -> int:
-        """The number of leading `items` that fit within the limit."""
         limit = self._limit()
         if limit is None:
             return len(items)
@@ -83,7 +82,6 @@ class Spending:
         )
 
     def told(self, item: Item, run: Run) -> str:
-        """The stop message for an `item` that would pass the limit."""
         limit, sent = self._limit() or Decimal(0), self._sent
         return said(
             "{sent} has been sent, and row {row} ({label}) of {amount} would pass {flag}: {left} is left. {resume} "
@@ -152,7 +150,6 @@ class ErrorBudget:
         self._wrong_of_last = 0
 
     def add(self, *, wrong: bool) -> None:
-        """Count the outcome of a row."""
         if len(self._last) == LAST:
             self._wrong_of_last -= self._last[0]
         self._last.append(wrong)

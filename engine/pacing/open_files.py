@@ -22,7 +22,6 @@ class TooFewFiles(ValueError):
 
 
 def widest(policy: Policy) -> int:
-    """The most calls that a run with this policy may have in flight."""
     return policy.max_in_flight if policy.in_flight is None else policy.in_flight
 
 

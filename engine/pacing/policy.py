@@ -111,7 +111,6 @@ def policy_with(policy: Policy, changes: Mapping[str, str], known: Mapping[str, 
 
 
 def check_names(names: Iterable[str], known: Collection[str]) -> None:
-    """Raise `ValueError` with a sentence for a name that is none of the `known` settings."""
     for name in names:
         if name in known:
             continue
@@ -129,7 +128,6 @@ def check_names(names: Iterable[str], known: Collection[str]) -> None:
 
 
 def setting_text(policy: Policy) -> dict[str, str]:
-    """The settings of a live run with their values, as `policy_with` takes them."""
     return {name: setting.shown(policy) for name, setting in SETTINGS.items()}
 
 
@@ -202,7 +200,6 @@ def _finite(text: str) -> float:
 
 
 def is_yes(text: str) -> bool:
-    """Parse `yes` or `no`. Raises `ValueError` with a sentence."""
     if text not in {YES, NO}:
         raise ValueRefused("{text!r} is neither {yes} nor {no}", text=text[:_SHOWN], yes=YES, no=NO)
     return text == YES

@@ -87,12 +87,10 @@ class Tries:
         return False
 
     def has_failed(self, item: Item) -> bool:
-        """Whether the row has failed before, for any cause."""
         return item.item_id in self._failures
 
     def of(self, item: Item) -> int:
         return self._failures.get(item.item_id, 0)
 
     def forget(self, item: Item) -> bool:
-        """Forget the row, which needs no further call; returns whether it had failed."""
         return self._failures.pop(item.item_id, None) is not None

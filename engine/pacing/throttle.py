@@ -101,18 +101,15 @@ class Throttle:
         self._due = inf
 
     def listen(self, read: Callable[[], None]) -> None:
-        """Call `read` after each reading, which may have made room."""
         self._read = read
 
     @property
     def why(self) -> str:
-        """The gauge that waiting calls wait for, in words."""
         name = next((one.gauge.name for one in self._watched if one.full <= self._calls), None)
         return said("a gauge is being read") if name is None else said("{gauge} is being read", gauge=name)
 
     @property
     def has_room(self) -> bool:
-        """Whether one more call may leave before the next reading."""
         return self._calls < self._full
 
     def left(self) -> None:

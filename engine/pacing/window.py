@@ -120,7 +120,6 @@ class OwnLatency:
 
     @property
     def seconds(self) -> float:
-        """The mean in seconds; requires a measurement."""
         return self._times.mean
 
     @property
@@ -135,7 +134,6 @@ class OwnLatency:
 
     @property
     def answers(self) -> float:
-        """The number of answers that the mean rests on."""
         return self._times.count
 
     def answers_for(self, error: float) -> float:
@@ -372,7 +370,6 @@ class Window(InFlight):
             self._measuring_call_ended(now)
 
     def bound(self, cap: int) -> None:
-        """Change the cap; what was learned stays."""
         self._cap = cap
         self._resize(self._limit)
 
@@ -451,7 +448,6 @@ class Window(InFlight):
     # ---- measuring the server's own latency ----
 
     def _go_down(self, now: float) -> None:
-        """Reduce the window to half or a quarter, and begin to measure."""
         if self._sample is not None:
             self._learn(self._sample, now)
         self._plan_next(now)
@@ -504,5 +500,4 @@ class Window(InFlight):
 
 
 def _with_a_few_more(calls: float) -> float:
-    """The window for a server that works on `calls` calls."""
     return GROWTH * calls + max(FEW, sqrt(calls) / 2)

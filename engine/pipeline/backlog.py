@@ -136,11 +136,9 @@ class Backlog:
         self.shut(item)
 
     def holds(self, lane: str) -> bool:
-        """Whether an item of a lane was read in this pass and is not done."""
         return lane in self._lanes
 
     def shut_lane(self, lane: str) -> None:
-        """Shut a lane for this pass, because a finished item of it is in doubt."""
         if waiting := self._lanes.get(lane):
             self._held -= len(waiting)
             waiting.clear()
@@ -180,7 +178,6 @@ class Backlog:
 
     @property
     def why(self) -> str:
-        """The reason why further items wait, "" for none."""
         if not self._waits:
             return ""
         if self._later:
@@ -271,12 +268,10 @@ class Claims:
         self.look()
 
     def look(self) -> None:
-        """Check for room again, after `size` may have changed."""
         if self._emptied is not None and self.waiting <= self._size() // 2:
             self._emptied.set()
 
     def close(self) -> None:
-        """End every wait for room."""
         self._closed = True
         if self._emptied is not None:
             self._emptied.set()

@@ -183,7 +183,6 @@ class ControlHandler:
         self._one_at_a_time = anyio.Lock()
 
     async def serve(self) -> None:
-        """Carry out what comes through the mailbox, until cancelled."""
         await self._journal.mailbox.serve(self._run, self._carry_out)
 
     async def tell(self) -> None:
@@ -288,7 +287,6 @@ class ControlHandler:
                 return ControlAnswer(said("the run stops once what is in flight is finished"))
 
     async def _set(self, changes: Mapping[str, str]) -> ControlAnswer:
-        """Apply all changes or none, after the journal has them."""
         if not changes:
             return ControlAnswer(said("nothing is named that is to be set"), refused=True)
         try:

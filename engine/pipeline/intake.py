@@ -146,10 +146,21 @@ class Intake:
         self.foreign = foreign or ForeignEntries(job, journal, run.target, again=enter is Repeat.AGAIN, own=run.name)
 
     async def freeze_all(self, listener: Backlog | None = None) -> None:
-        """Read, prepare and freeze page after page, and notify `listener` of each."""
         source = self._job.source
         if await anyio.to_thread.run_sync(lambda: source.digest) != self._run.source_digest:
-            raise InputRefused(_other(source.name, self._run))
+            if source.name == STANDARD_INPUT:
+                raise InputRefused(
+                    "{file} has other rows than those that run {run} began with and did not read to their end. Pipe "
+                    "the same rows in again and resume, or start a new run with these",
+                    file=source.name,
+                    run=self._run.name,
+                )
+            raise InputRefused(
+                "{file} is no longer the file that run {run} began with, and was not read to its end then. Put the "
+                "old file back and resume, or start a new run with the new one",
+                file=source.name,
+                run=self._run.name,
+            )
         room = limit = source.limit
         if limit and self._job.effect.has_steps:
             room -= (await self._journal.lane_counts(self._run)).lines
@@ -194,7 +205,6 @@ class Intake:
             listener.end_intake()
 
     def _rows_of(self, judged: Sequence[NewItem | Refusal]) -> int:
-        """The number of rows with an item to be sent; the items of one row have its line."""
         sent = [one.line for one in judged if isinstance(one, NewItem) and one.skip_reason is None]
         return len(set(sent)) if self._job.effect.has_steps else len(sent)
 
@@ -254,25 +264,7 @@ class Intake:
         return replace(page, items=sifted.items, refusals=(*page.refusals, *sifted.refusals))
 
 
-def _other(name: str, run: Run) -> str:
-    """The refusal of an input that differs from the one that the run began with."""
-    if name == STANDARD_INPUT:
-        return said(
-            "{file} has other rows than those that run {run} began with and did not read to their end. Pipe the same "
-            "rows in again and resume, or start a new run with these",
-            file=name,
-            run=run.name,
-        )
-    return said(
-        "{file} is no longer the file that run {run} began with, and was not read to its end then. Put the old file "
-        "back and resume, or start a new run with the new one",
-        file=name,
-        run=run.name,
-    )
-
-
 def judge_for(run: Run, effect: Effect, enter: Repeat) -> Judge:
-    """The judge of a run's rows, which checks each row against the journal's items with the same key."""
     # Nobody is shown the rows that are sent while others are read, so a doubt about one is not sent.
     is_streamed = run.approved_at is not None and run.frozen_at is None
 
@@ -329,8 +321,23 @@ def against_earlier(
             )
             return _refused(item, why)
     for twin in here:
-        if _asks_the_same(item, twin):
-            return _entered_before(item, twin, SameKey.ENTERED if item.undoes else effect.same_key(item.payload))
+        if not _asks_the_same(item, twin):
+            continue
+        same = SameKey.ENTERED if item.undoes else effect.same_key(item.payload)
+        run, when = twin.run, twin.changed_at[:16]
+        # The English of a reason begins with its kind.
+        if same is SameKey.ENTERED:
+            return replace(item, skip_reason=said("entered by an earlier run: {run}, {when} UTC", run=run, when=when))
+        if same is SameKey.LEFT_OUT:
+            why = reason("left out, entered by an earlier run: {run}, {when} UTC", LEFT_OUT, run=run, when=when)
+            return replace(item, skip_reason=why)
+        why = said(
+            "looks as if entered already: by run {run}, {when} UTC, and neither a document nor a date tells whether "
+            "this is another one",
+            run=run,
+            when=when,
+        )
+        return replace(item, note=in_clauses([item.note, why]) if item.note else why)
     if here:
         twin = here[-1]
         why = said(
@@ -356,23 +363,6 @@ def against_earlier(
         )
         return _refused(item, why)
     return item
-
-
-def _entered_before(item: NewItem, twin: EarlierEntry, same: SameKey) -> NewItem:
-    """A row that asks for what an earlier run has entered. The English of a reason begins with its kind."""
-    run, when = twin.run, twin.changed_at[:16]
-    if same is SameKey.ENTERED:
-        return replace(item, skip_reason=said("entered by an earlier run: {run}, {when} UTC", run=run, when=when))
-    if same is SameKey.LEFT_OUT:
-        why = reason("left out, entered by an earlier run: {run}, {when} UTC", LEFT_OUT, run=run, when=when)
-        return replace(item, skip_reason=why)
-    why = said(
-        "looks as if entered already: by run {run}, {when} UTC, and neither a document nor a date tells whether this "
-        "is another one",
-        run=run,
-        when=when,
-    )
-    return replace(item, note=in_clauses([item.note, why]) if item.note else why)
 
 
 def _asks_the_same(item: NewItem, twin: EarlierEntry) -> bool:

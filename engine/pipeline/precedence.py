@@ -162,7 +162,6 @@ class Precedence:
                     self._bell.set()
 
     def doubt(self, items: Sequence[Item]) -> None:
-        """Forget that the billing shows these: their answers have come into doubt."""
         self._seen.difference_update(item.item_id for item in items)
 
     # ---- the poll ----
@@ -201,7 +200,6 @@ class Precedence:
             self._next_poll = anyio.current_time() + GAP
 
     def _restart_patience(self) -> None:
-        """Count the time of what the billing does not show anew, as it may have stood still meanwhile."""
         for unseen in self._unseen.values():
             unseen.since = anyio.current_time()
 

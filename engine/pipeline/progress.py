@@ -57,7 +57,6 @@ class Status:
 
     @property
     def sent(self) -> int:
-        """Rows that needed a call and need no further one."""
         return self.done - self.skipped
 
     @property

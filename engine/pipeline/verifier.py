@@ -79,7 +79,21 @@ async def verify(
                 reading = replace(reading, difference=outdated[item.item_id])
             if besides := strangers.get(item.item_id):
                 summary.twice += 1
-                reading = _entered_twice(run, item, reading, besides)
+                others = tuple(
+                    said("row {number} of run {run}, {entry}", number=one.number, run=one.run, entry=one.text)
+                    for one in besides
+                )
+                twice = said(
+                    "entered twice: as row {number} of run {run}, and with the marks of others: {others}",
+                    number=item.number,
+                    run=run.name,
+                    others=others,
+                )
+                amount = None
+                if reading.amount is not None:
+                    amount = sum((one.amount for one in besides if one.amount), reading.amount)
+                why = twice if reading.difference is None else in_clauses([reading.difference, twice])
+                reading = replace(reading, amount=amount, difference=why)
             summary.expected += item.amount or 0
             summary.found += reading.amount or 0
             if reading.difference is not None:
@@ -113,18 +127,3 @@ async def _strangers(
         if own is None or not (own.had_effect and own.made(one.entry_id, one.amount)):
             strangers.setdefault(item.item_id, []).append(one)
     return strangers
-
-
-def _entered_twice(run: Run, item: Item, reading: ReadBack, besides: Sequence[Marked]) -> ReadBack:
-    twice = said(
-        "entered twice: as row {number} of run {run}, and with the marks of others: {others}",
-        number=item.number,
-        run=run.name,
-        others=tuple(
-            said("row {number} of run {run}, {entry}", number=one.number, run=one.run, entry=one.text)
-            for one in besides
-        ),
-    )
-    amount = sum((one.amount for one in besides if one.amount), reading.amount or Decimal(0))
-    why = twice if reading.difference is None else in_clauses([reading.difference, twice])
-    return replace(reading, amount=None if reading.amount is None else amount, difference=why)
