@@ -313,7 +313,16 @@ class Window(InFlight):
             if now >= self._next_measurement:
                 self._go_down(now)
         elif self._state is Phase.MEASURING and in_flight <= self.size:
-            measures = self._begin_measuring_call(now)
+            measures = self._to_begin > 0 or now < self._measuring_until
+            if measures:
+                self._to_begin -= 1
+                self._awaited += 1
+            else:
+                # After enough of them, the window comes back.
+                self._state = Phase.CRUISING
+                self._resize(self._limit)
+                self._next_round(now)
+                self._measuring_call_ended(now)
         seen = self._round
         if not seen.begun and not seen.times.count:
             seen.began = now
@@ -462,18 +471,6 @@ class Window(InFlight):
         self._measuring_until = now + (self._next_measurement - now) * MEASURING_SHARE
         self._sample = Times()
         self._awaited = 0
-
-    def _begin_measuring_call(self, now: float) -> bool:
-        """Whether one more call measures; after enough of them, the window comes back."""
-        if self._to_begin > 0 or now < self._measuring_until:
-            self._to_begin -= 1
-            self._awaited += 1
-            return True
-        self._state = Phase.CRUISING
-        self._resize(self._limit)
-        self._next_round(now)
-        self._measuring_call_ended(now)
-        return False
 
     def _measuring_call_ended(self, now: float) -> None:
         """Learn from the sample once all its calls have ended: the first answers alone would be a biased sample."""
