@@ -339,10 +339,7 @@ class Job(ABC):
         """Turn rows into items and refusals, asking the billing in bulk. Raises `LookUpFailed`."""
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
-        """Existing entries of the billing that are relevant to these items, by item key.
-
-        Raises `LookUpFailed`.
-        """
+        """Existing entries of the billing that are relevant to these items, by item key. Raises `LookUpFailed`."""
         return await self.effect.find_entries(items)
 
     async def follows_lost_calls(self) -> bool:

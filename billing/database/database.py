@@ -176,10 +176,7 @@ class Database:
 
     @property
     def schema(self) -> Schema:
-        """The documented tables and columns that exist, read once a connection.
-
-        Raises what `query` raises.
-        """
+        """The documented tables and columns that exist, read once a connection. Raises what `query` raises."""
         with self._one_at_a_time:
             if self._reader is None:
                 self.connect()

@@ -65,7 +65,19 @@ async def verify(
 
     async def look(items: Sequence[Item]) -> _Looked:
         readings = await effect.read_back(run, items)
-        return items, readings, await _strangers(journal, items, readings), await effect.outdated(run, items)
+        besides = [
+            (item, one)
+            for item in items
+            if isinstance(reading := readings.get(item.item_id), ReadBack)
+            for one in reading.besides
+        ]
+        known = await known_of(journal, {(one.run, one.number, item.lane) for item, one in besides})
+        strangers: dict[int, list[Marked]] = {}
+        for item, one in besides:
+            own = known.get((one.run, one.number, item.lane))
+            if own is None or not (own.had_effect and own.made(one.entry_id, one.amount)):
+                strangers.setdefault(item.item_id, []).append(one)
+        return items, readings, strangers, await effect.outdated(run, items)
 
     async def judge(looked: _Looked) -> None:
         items, readings, strangers, outdated = looked
@@ -108,22 +120,3 @@ async def verify(
 
     await in_turn(read, look, judge, effect)
     return summary
-
-
-async def _strangers(
-    journal: Journal, items: Sequence[Item], readings: Mapping[int, ReadBack | CannotLook]
-) -> dict[int, list[Marked]]:
-    """By item_id, the entries beside that of a row that the journal does not know as effects of its own runs."""
-    besides = [
-        (item, one)
-        for item in items
-        if isinstance(reading := readings.get(item.item_id), ReadBack)
-        for one in reading.besides
-    ]
-    known = await known_of(journal, {(one.run, one.number, item.lane) for item, one in besides})
-    strangers: dict[int, list[Marked]] = {}
-    for item, one in besides:
-        own = known.get((one.run, one.number, item.lane))
-        if own is None or not (own.had_effect and own.made(one.entry_id, one.amount)):
-            strangers.setdefault(item.item_id, []).append(one)
-    return strangers
