@@ -31,7 +31,7 @@ from benchmarks.rig import Result, in_turn, peak_kib, timed
 from billing.api.answers import created_id, objects
 from billing.api.calls import NOTHING, Call, ChainStep, describe, filter_
 from billing.api.client import BillingClient, ClientSettings
-from billing.api.wire import Flight, Limits, Wire
+from billing.api.wire import Flight, Wire
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Item, NewItem, NewRun, Run
 from checkpoints.states import State
@@ -224,7 +224,7 @@ async def bare(url: str, rows: int) -> dict[str, float]:
 async def wired(url: str, rows: int) -> dict[str, float]:
     """The same over the engine's wire; the difference to the engine is its work for each row."""
     told = ClientSettings(url)
-    wire = Wire(url, _HEADERS, Limits(told.connect, told.read, told.deadline, told.answer_limit))
+    wire = Wire(url, _HEADERS, told)
 
     async def work(numbers: Iterator[int]) -> None:
         for number in numbers:

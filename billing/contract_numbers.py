@@ -75,7 +75,19 @@ class Search:
         for number in existing:
             for unknown in self._by_core.get(undressed(number), ()):
                 self._keep(unknown, _SAME, number)
-            self._compare(number, _plain(number))
+            core = _plain(number)
+            shared: Counter[int] = Counter()
+            for pair in _pairs(core):
+                shared.update(self._by_pair.get(pair, ()))
+            for place, count in shared.items():
+                unknown, wanted, matcher = self._matchers[place]
+                if count < self._enough[place] or undressed(core) == undressed(wanted):
+                    continue
+                matcher.set_seq1(core)
+                best = self._best[unknown]
+                least = best[0][0] if len(best) == self._n else _ALIKE_ENOUGH
+                if matcher.quick_ratio() >= least and (ratio := matcher.ratio()) >= least:
+                    self._keep(unknown, ratio, number)
 
     def found(self) -> dict[str, list[Suggestion]]:
         """The suggestions so far by unknown number, nearest first; an empty list if none is near."""
@@ -86,20 +98,6 @@ class Search:
             ]
             for unknown, best in self._best.items()
         }
-
-    def _compare(self, number: str, core: str) -> None:
-        shared: Counter[int] = Counter()
-        for pair in _pairs(core):
-            shared.update(self._by_pair.get(pair, ()))
-        for place, count in shared.items():
-            unknown, wanted, matcher = self._matchers[place]
-            if count < self._enough[place] or undressed(core) == undressed(wanted):
-                continue
-            matcher.set_seq1(core)
-            best = self._best[unknown]
-            least = best[0][0] if len(best) == self._n else _ALIKE_ENOUGH
-            if matcher.quick_ratio() >= least and (ratio := matcher.ratio()) >= least:
-                self._keep(unknown, ratio, number)
 
     def _keep(self, unknown: str, likeness: float, number: str) -> None:
         best = self._best[unknown]
@@ -112,7 +110,6 @@ class Search:
 
 
 def reason(unknown: str, existing: str) -> str:
-    """Why `existing` is suggested for `unknown`."""
     if undressed(unknown) != undressed(existing):
         return said("similar")
     differences: list[str] = []

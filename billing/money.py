@@ -71,7 +71,6 @@ class AmountError(BillingError, ValueError):
 
 
 def too_large(amount: str | Decimal) -> Said:
-    """The text for an amount above `LARGEST`."""
     return said("{amount} is more than the billing's database can hold: 922,337,203.68 at most", amount=amount)
 
 
@@ -204,7 +203,34 @@ def parse_amount(text: str, *, places: int = _KOPECK_PLACES) -> Decimal:
     whole = _whole(text, start, separator)
     decimals = text[separator + 1 : end]
     if separator < end:
-        _check_decimals(text, start, separator, end, places)
+        before = text[start:separator]
+        for place, character in enumerate(decimals, separator + 2):
+            if character in _SPACES:
+                raise AmountError("character {place} is a space among the decimals", place=place)
+        count = len(decimals)
+        if count == 0:
+            raise AmountError("character {place} is a separator with no decimals after it", place=separator + 1)
+        if count == _GROUP and len(before) <= _GROUP and before != "0":
+            two_ways = counted(
+                "{amount} can be read in two ways, as {all} roubles and as {before} rouble and a fraction: write "
+                "{all}.00 for the first, {before}.{kopecks} with two decimals for the second",
+                "{amount} can be read in two ways, as {all} roubles and as {before} roubles and a fraction: write "
+                "{all}.00 for the first, {before}.{kopecks} with two decimals for the second",
+                int(before),
+                amount=text[start:end],
+                all=before + decimals,
+                before=before,
+                kopecks=decimals[:_KOPECK_PLACES],
+            )
+            raise AmountError(two_ways, place=separator + 1)
+        if count > places:
+            raise AmountError(
+                "{amount} has {count} decimals; the billing's kopecks take {places}",
+                place=separator + places + 2,
+                amount=text[start:end],
+                count=count,
+                places=places,
+            )
     number = Decimal(f"{whole}.{decimals}" if decimals else whole)
     if number > LARGEST:
         raise AmountError(too_large(number), place=start + 1)
@@ -256,7 +282,6 @@ def _without_currency(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _misfit(character: str, place: int) -> AmountError:
-    """The error of a character that is not allowed in an amount."""
     code = f"U+{ord(character):04X}"
     name = unicodedata.name(character, code)
     script = name.partition(" ")[0].capitalize()
@@ -340,34 +365,3 @@ def _whole(text: str, start: int, end: int) -> str:
         template = wording("the amount has {digits} digits of roubles, absurdly many")
         raise AmountError(template, place=start + 1, digits=len(digits))
     return digits
-
-
-def _check_decimals(text: str, start: int, separator: int, end: int, places: int) -> None:
-    before, decimals = text[start:separator], text[separator + 1 : end]
-    for place, character in enumerate(decimals, separator + 2):
-        if character in _SPACES:
-            raise AmountError("character {place} is a space among the decimals", place=place)
-    count = len(decimals)
-    if count == 0:
-        raise AmountError("character {place} is a separator with no decimals after it", place=separator + 1)
-    if count == _GROUP and len(before) <= _GROUP and before != "0":
-        two_ways = counted(
-            "{amount} can be read in two ways, as {all} roubles and as {before} rouble and a fraction: write "
-            "{all}.00 for the first, {before}.{kopecks} with two decimals for the second",
-            "{amount} can be read in two ways, as {all} roubles and as {before} roubles and a fraction: write "
-            "{all}.00 for the first, {before}.{kopecks} with two decimals for the second",
-            int(before),
-            amount=text[start:end],
-            all=before + decimals,
-            before=before,
-            kopecks=decimals[:_KOPECK_PLACES],
-        )
-        raise AmountError(two_ways, place=separator + 1)
-    if count > places:
-        raise AmountError(
-            "{amount} has {count} decimals; the billing's kopecks take {places}",
-            place=separator + places + 2,
-            amount=text[start:end],
-            count=count,
-            places=places,
-        )

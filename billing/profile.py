@@ -73,7 +73,6 @@ class Fact(msgspec.Struct, Generic[Value], frozen=True, forbid_unknown_fields=Tr
 
     @property
     def known(self) -> bool:
-        """Whether a probe has asked this billing."""
         return self.standing is Standing.KNOWN
 
 
@@ -82,7 +81,6 @@ def assumed(value: Value) -> Fact[Value]:
 
 
 def documented(value: Value) -> Fact[Value]:
-    """A fact that the vendor or an integrator states."""
     return Fact(value, None, Standing.DOCUMENTED)
 
 
@@ -124,7 +122,6 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     money_scale: Fact[int] = documented(SCALE)
 
     def facts(self) -> Iterator[tuple[str, Fact[object]]]:
-        """All facts by name, in the order for display."""
         for name in self.__struct_fields__:
             if isinstance(fact := getattr(self, name), Fact):
                 yield name, fact
@@ -201,7 +198,6 @@ def _in_words(name: str, value: object) -> str | tuple[str, ...]:
 
 
 def _of_create(model: str, fields: Mapping[str, bool]) -> str:
-    """The fields that a model takes and those that it refuses, in words."""
     taken = ", ".join(name for name, is_taken in fields.items() if is_taken)
     refused = ", ".join(name for name, is_taken in fields.items() if not is_taken)
     if not refused:

@@ -159,7 +159,6 @@ def spellings(secret: str) -> frozenset[str]:
 
 
 def _bytes_of(secret: str) -> Iterator[bytes]:
-    """The bytes of a secret in each charset that has its letters, and those that stand for undecodable ones."""
     for charset in CHARSETS:
         try:
             yield secret.encode(charset, "surrogateescape")

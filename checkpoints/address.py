@@ -45,21 +45,17 @@ class JournalAddress:
 
     @property
     def is_shared(self) -> bool:
-        """Whether several machines may have the journal open."""
         return self.postgres is not None
 
     @property
     def lease(self) -> float:
-        """Seconds for which a process may send after it has last renewed its lease; 0 where it needs none."""
         return self.postgres.lease if self.postgres else 0.0
 
     def __str__(self) -> str:
-        """How messages name the journal, without a password."""
         return self.postgres.name if self.postgres else str(self.path)
 
 
 def is_postgres(text: str) -> bool:
-    """Whether the name of a journal is the address of one in PostgreSQL."""
     return text.partition("://")[0] in SCHEMES and "://" in text
 
 

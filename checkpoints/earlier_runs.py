@@ -28,17 +28,14 @@ class Earlier:
         self.reader: Reader | None = None
 
     async def twins(self, job: str, items: Sequence[NewItem]) -> list[list[EarlierEntry]]:
-        """For each item of a job, the items with its key whose effect stands, on any target."""
         return await self._read(lambda db: twins_of(db, job, items), [[] for _ in items])
 
     async def known_marks(self, marks: Collection[tuple[str, int, str]]) -> list[KnownMark]:
-        """Those of the marks (run, number, lane of the entry that bears it) whose items are in the journal."""
         return await self._read(lambda db: known_marks(db, marks), [])
 
     async def standing_in_lanes(
         self, job: str, target: str, items: Sequence[NewItem | Item], own: str
     ) -> list[StandingItem]:
-        """The items in the lanes of these whose effect stands, of the job's runs for a target but the run `own`."""
         return await self._read(lambda db: standing_items(db, job, target, items, own), [])
 
     async def _read(self, work: Callable[[Queries], Result], nothing: Result) -> Result:

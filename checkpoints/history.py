@@ -38,7 +38,6 @@ class History:
         self._store = store
 
     async def runners(self, run: Run) -> list[Runner]:
-        """The processes that took the run up, in their order."""
         found = await self._store.all("runners", run_id=run.run_id)
         return [record(Runner, row, look_ups=record(LookUps, row)) for row in found]
 
@@ -71,15 +70,12 @@ class History:
         await self._store.do("note_command", run_id=run.run_id, now=rows.now(), **note)
 
     async def commands(self, run: Run, *, size: int = 1000) -> list[Command]:
-        """The last `size` commands to the run, the oldest first."""
         return await self._store.records(Command, "commands", run_id=run.run_id, size=size)
 
     async def decisions(self, run: Run) -> list[Decision]:
-        """The decisions on the run's items, the oldest first."""
         return await self._store.records(Decision, "decisions", run_id=run.run_id)
 
     async def note_look_ups(self, run: Run, look_ups: LookUps) -> None:
-        """Add what the look-ups of the run's present process have come to."""
         await self._store.do("note_look_ups", run_id=run.run_id, epoch=run.epoch, **asdict(look_ups))
 
     async def note_assumptions(self, run: Run, text: str) -> None:
@@ -99,7 +95,6 @@ class History:
         await self._store.write(work)
 
     async def last_verification(self, run: Run) -> Verification | None:
-        """The result of the last verification, None if there was none."""
         row = await self._store.first("last_verification", run_id=run.run_id)
         if row is None:
             return None

@@ -121,7 +121,6 @@ class Journal:
         return rows.to_run(found)
 
     async def runs(self) -> list[Run]:
-        """All runs, the oldest first."""
         return [rows.to_run(row) for row in await self._store.all("runs")]
 
     async def approve(self, run: Run) -> None:
@@ -138,7 +137,6 @@ class Journal:
         return bool(found)
 
     async def discard(self, run: Run) -> None:
-        """Give the run up; does nothing to an approved run, which may have sent."""
         await self._do(run, "discard_run", "delete_items", now=rows.now())
 
     async def pause(self, run: Run, who: str) -> None:
@@ -188,11 +186,9 @@ class Journal:
         return taken
 
     def lease_of(self, run: Run) -> Lease:
-        """The lease under which this process has taken the run up."""
         return self._leases.get(run.run_id) or Lease()
 
     async def confirm(self, run: Run) -> None:
-        """Check that no other process has taken the run up since. Raises `RunTakenOver`."""
         await self._read(lambda db: check_epoch(db, run))
 
     async def again(self, run: Run) -> Run:
@@ -205,7 +201,6 @@ class Journal:
         return await self._read(work)
 
     async def holder(self, run: Run) -> Holder | None:
-        """The process that works on the run now, None for none."""
         return await self._latest_holder(run) if await self._store.is_locked(run.run_id) else None
 
     async def busy(self, run: Run) -> Holder | None:
@@ -231,7 +226,6 @@ class Journal:
     entered_anew = _reads(transitions.entered_anew)
 
     async def last_number(self, run: Run) -> int:
-        """The number of the run's last item, 0 for none."""
         return int((await self._one("last_number", run_id=run.run_id))["number"])
 
     async def end_intake(self, run: Run) -> None:
@@ -249,7 +243,6 @@ class Journal:
     # ---- rows that share a lane (account) ----
 
     async def shared_lanes(self, run: Run) -> Shared:
-        """The lanes (accounts) with more than one pending item."""
         (found,) = await self._store.records(Shared, "shared_lanes", run_id=run.run_id)
         return found
 
@@ -258,7 +251,6 @@ class Journal:
         return await self._items("shared_items", run_id=run.run_id, after=after, size=size)
 
     async def carried(self, run: Run, number: int) -> list[int]:
-        """The numbers of the rows that are merged into an item."""
         return [row["number"] for row in await self._store.all("carries", run_id=run.run_id, number=number)]
 
     async def first_in_lanes(self, run: Run, lanes: Collection[str]) -> dict[str, tuple[int, str]]:
@@ -297,22 +289,18 @@ class Journal:
         return await self._items("items", run_id=run.run_id, after=after, states=states, size=size)
 
     async def each_page(self, run: Run, states: Collection[State], *, size: int = 1000) -> AsyncIterator[list[Item]]:
-        """All items in one of `states`, page by page, read on demand."""
         after = 0
         while page := await self.items(run, states, after=after, size=size):
             yield page
             after = page[-1].number
 
     async def find(self, run: Run, word: str) -> list[Item]:
-        """The items with this business key, label or number."""
         return await self._items("find_items", run_id=run.run_id, word=word)
 
     async def items_by_key(self, run: Run, keys: Collection[str]) -> list[Item]:
-        """Of each of these keys the item that counts: the last one that is no duplicate and was not replaced."""
         return await self._items("items_by_key", run_id=run.run_id, keys=keys, duplicate=DUPLICATE)
 
     async def last_unsettled(self, run: Run, before: int) -> list[Item]:
-        """The last item before number `before` that is not settled; none if all are."""
         return await self._items("last_unsettled", run_id=run.run_id, before=before)
 
     async def refusals(self, run: Run, *, after: int = 0, size: int = 1000) -> list[tuple[int, Refusal]]:
@@ -326,8 +314,6 @@ class Journal:
         return await self._read(work)
 
     async def totals(self, run: Run) -> Totals:
-        """Counts and exact sums by state."""
-
         def work(db: Queries) -> Totals:
             with db.snapshot():
                 return totals_of(db, run)
@@ -335,7 +321,6 @@ class Journal:
         return await self._read(work)
 
     async def amounts_of_rows(self, run: Run, numbers: Collection[int]) -> dict[int, RowAmount]:
-        """What these items of the run ask for themselves, by their numbers."""
         found = await self._store.all("amounts_of_rows", run_id=run.run_id, numbers=numbers)
         return {int(row["number"]): rows.record(RowAmount, row) for row in found}
 
@@ -344,7 +329,6 @@ class Journal:
         return Decimal((await self._one("absolute_sum", run_id=run.run_id, states=states))["amount"])
 
     async def reasons(self, run: Run, state: State, *, size: int = 20) -> list[Reason]:
-        """The reasons of the items in `state`, the most frequent first."""
         return await self._store.records(Reason, "reasons", run_id=run.run_id, state=state, size=size)
 
     async def step_counts(self, run: Run) -> list[StepCount]:
@@ -357,7 +341,6 @@ class Journal:
         return found
 
     async def cells_of_lanes(self, run: Run, lanes: Collection[str]) -> dict[str, tuple[str, ...]]:
-        """The cells of the rows in these lanes, where one item of several has them."""
         found = await self._store.all("cells_of_lanes", run_id=run.run_id, lanes=lanes)
         return {row["lane"]: rows.to_cells(row["row"]) for row in found}
 

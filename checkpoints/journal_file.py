@@ -132,7 +132,6 @@ class JournalFile:
         )
 
     def lock(self, run_id: int) -> bool:
-        """Take the lock of a run; False if it is held, in this process or in another."""
         if run_id in self._held or not _lock(self._file, self._path, fcntl.F_WRLCK, run_id):
             return False
         self._held.add(run_id)
@@ -143,11 +142,9 @@ class JournalFile:
         _lock(self._file, self._path, fcntl.F_UNLCK, run_id)
 
     def is_locked(self, run_id: int) -> bool:
-        """Whether the lock of a run is held, by this process or another."""
         return run_id in self._held or _holder(self._file, fcntl.F_WRLCK, run_id) is not None
 
     def is_in_use(self) -> bool:
-        """Whether another process holds the lock of any run."""
         return _holder(self._file, fcntl.F_WRLCK, 1, 0) is not None
 
 
@@ -225,7 +222,6 @@ def _holder(file: int, kind: int, run_id: int, runs: int = 1) -> int | None:
 
 
 def network_of(path: Path, mounts: Path = MOUNTS) -> str:
-    """The type of the network file system that holds a file, "" for a local or unknown one."""
     found = _system_of(path, mounts)
     return found if found in NETWORK else ""
 

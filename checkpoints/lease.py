@@ -43,7 +43,6 @@ _GONE: Final = frozenset("ZX")
 
 
 def boot_time() -> float:
-    """Seconds since this machine was started, those included for which it slept."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 

@@ -136,7 +136,6 @@ def _refusal(row: FoundRow) -> ListDifference:
 
 
 def _from_plan(old: ListRow, new: ListRow, plain: Plain) -> ListDifference | None:
-    """The first difference between a planned row and the run's row, None if they are equal."""
     if old.key is None:
         return _difference(old, new, said("new"), now=_state_and_amount(new))
     if new.key is None:

@@ -180,5 +180,4 @@ class Mailbox:
             await news()
 
     async def _withdraw(self, request_id: int) -> bool:
-        """Withdraw a request; False if it was taken before."""
         return bool(await self._store.do("withdraw_request", request_id=request_id))

@@ -52,7 +52,6 @@ class MerkleTree:
 
     @property
     def root(self) -> bytes:
-        """The root over the leaves so far."""
         root: bytes | None = None
         for _, peak in reversed(self._peaks):
             root = peak if root is None else node_hash(peak, root)
@@ -86,7 +85,6 @@ class InclusionProof:
 
 
 def prove(leaves: Sequence[bytes], index: int) -> InclusionProof:
-    """The proof for the leaf with this index, among the hashes of all leaves."""
     return InclusionProof(index, len(leaves), tuple(_path(leaves, index)))
 
 

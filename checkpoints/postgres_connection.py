@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from checkpoints.address import PostgresAddress
 from checkpoints.errors import JournalAway, JournalUnreadable
-from checkpoints.queries import FoundRow, Queries, Result, Value, bind, blocks
+from checkpoints.queries import Queries, Result, Value, bind, blocks
 from texts.said import said
 
 if TYPE_CHECKING:
@@ -71,7 +71,6 @@ def connect(address: PostgresAddress) -> "PostgresConnection":
 
 
 def parameters_of(address: PostgresAddress) -> dict[str, Any]:
-    """The parameters of each connection to a journal, beside its address."""
     idle = round(min(IDLE_SECONDS, address.lease) * 1000)
     alive = " ".join(f"-c tcp_{name.removeprefix('tcp_')}={value}" for name, value in _ALIVE.items())
     # A commit is on the disk, whatever the server's own setting is. Nothing is compiled: the planner takes what looks
@@ -126,7 +125,6 @@ _LOST: Final = "57P"
 
 
 def in_a_line(error: Exception) -> str:
-    """The text of an error of psycopg; libpq breaks it into lines."""
     return " ".join(str(error).split())
 
 
@@ -176,12 +174,10 @@ class WritingConnection:
         return cursor
 
     def _text(self, sql: str, values: Mapping[str, Any]) -> str:
-        """A statement with its parameters in it, as the cursors of these connections send all of them."""
         cursor = cast("psycopg.ClientCursor[dict[str, Any]]", self._connection.cursor())
         return cursor.mogrify(cast("Any", sql), values)
 
     def cancel(self) -> None:
-        """Interrupt the statement under way, from another thread."""
         self._connection.cancel()
 
     def close(self) -> None:
@@ -198,29 +194,21 @@ class PostgresQueries(Queries):
         self._connection = connection
         self._name = name
 
-    def each(self, name: str, /, **values: Value) -> Iterator[FoundRow]:
-        return iter(self._run(_block(name), values).fetchall())
-
-    def write(self, name: str, /, **values: Value) -> int:
-        """Run a block that writes; returns the number of rows written."""
-        return self._run(_block(name), values).rowcount
+    def run(self, name: str, values: Mapping[str, Value]) -> "psycopg.Cursor[dict[str, Any]]":
+        sql, bound = _block(name), _bound(values)
+        if isinstance(self._connection, WritingConnection):
+            return self._connection.run(sql, bound)
+        # The blocks are the program's own text.
+        return self._connection.execute(cast("Any", sql), bound)
 
     def check(self, name: str, judge: Callable[[int], None], /, **values: Value) -> None:
-        """Run a block, and give `judge` the number of its rows; where one writes, with the next block."""
         if isinstance(self._connection, WritingConnection):
             self._connection.check(_block(name), _bound(values), judge)
         else:
-            judge(self._run(_block(name), values).rowcount)
-
-    def items(self, name: str, /, **values: Value) -> str:
-        """The items of a block, as one JSON text for `rows.to_items`."""
-        row = self._run(f"with found as (\n{_block(name)}\n)\n{_block('as_items')}", values).fetchone()
-        text: str = "[]" if row is None else row["items"]
-        return text
+            judge(self.run(name, values).rowcount)
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """A read transaction: all reads inside see the same state."""
         self._connection.execute("begin isolation level repeatable read read only")
         try:
             yield
@@ -228,26 +216,17 @@ class PostgresQueries(Queries):
             self._connection.execute("rollback")
 
     def exclude_others(self) -> None:
-        """Until the transaction ends, let no other process write what depends on rows that both read."""
         self.ask("exclude_others")
 
     def ask(self, name: str, /, **values: Value) -> object:
         """The answer of a block that PostgreSQL alone has, None for none."""
-        found = self._run(_block(name), values)
+        found = self.run(name, values)
         row = found.fetchone() if found.description else None
         return row.get("answer") if row else None
 
     def attempt(self, work: Callable[[Queries], Result]) -> Result:
-        """Run `work`. Raises `JournalUnreadable` where PostgreSQL, or the way to it, fails."""
         with explained(self._name):
             return work(self)
-
-    def _run(self, sql: str, values: Mapping[str, Value]) -> "psycopg.Cursor[dict[str, Any]]":
-        bound = _bound(values)
-        if isinstance(self._connection, WritingConnection):
-            return self._connection.run(sql, bound)
-        # The blocks are the program's own text.
-        return self._connection.execute(cast("Any", sql), bound)
 
 
 def _bound(values: Mapping[str, Value]) -> dict[str, str | int | None]:

@@ -98,7 +98,6 @@ class PostgresStore(Store):
 
     @contextlib.contextmanager
     def look(self) -> Iterator[Queries | None]:
-        """The blocks for this thread, as `look_into` gives them; blocks."""
         address = self._address
         with contextlib.closing(connect(address)) as connection, explained(address.name):
             db = PostgresQueries(connection, address.name)
@@ -113,7 +112,6 @@ class PostgresStore(Store):
 
     @contextlib.contextmanager
     def look_while_idle(self) -> Iterator[Queries | None]:
-        """As `look`, while no run of the journal is taken up; blocks. Raises `RunHeld` where one is worked on."""
         with self.look() as db:
             if db is not None and (held := db.first("keep_runs_idle")) is not None:
                 refuse_held(db, held["run_id"])
@@ -121,10 +119,6 @@ class PostgresStore(Store):
 
     @contextlib.contextmanager
     def filled(self) -> Iterator[Queries]:
-        """The journal, made where there is none, and written in the context, in one transaction; blocks.
-
-        Raises `JournalUnreadable`, also for what fails within the context, and `JournalOtherFormat`.
-        """
         with contextlib.closing(connect(self._address)) as connection:
             # Only now: who has no driver is told so by `connect`.
             import psycopg  # noqa: PLC0415 - an extra
@@ -139,8 +133,6 @@ class PostgresStore(Store):
                 ) from error
 
     async def write(self, work: Callable[[Queries], Result]) -> Result:
-        """Run `work` in one transaction, durable when this returns. Raises what `Writer.do` raises."""
-
         def judged(connection: WritingConnection) -> Result:
             result = work(PostgresQueries(connection, self.name))
             connection.judge()
@@ -149,12 +141,10 @@ class PostgresStore(Store):
         return await self._writer.do(judged)
 
     async def size(self) -> int:
-        """The bytes of the tables with their indexes. Raises `JournalUnreadable`."""
         found = await self.read(lambda db: db.one("size"))
         return int(found["bytes"])
 
     async def clean(self) -> None:
-        """Rewrite the tables without what was deleted from them. Raises `JournalNotCleaned`."""
         await anyio.to_thread.run_sync(self._clean)
 
     def _clean(self) -> None:
@@ -169,7 +159,6 @@ class PostgresStore(Store):
             ) from error
 
     async def lock(self, run_id: int) -> bool:
-        """Take the lock of a run; False if it is held, in this process or in another. Raises `JournalUnreadable`."""
         if run_id in self._held:
             return False
         taken = bool(await self._ask("lock_run", run_id))
@@ -191,7 +180,6 @@ class PostgresStore(Store):
             await self._ask("unlock_run", run_id)
 
     async def locked_runs(self, run_ids: Collection[int]) -> set[int]:
-        """Those of the runs whose locks are held, in one statement. Raises `JournalUnreadable`."""
         held = await self.read(lambda db: {row["run_id"] for row in db.all("locked_runs")})
         return (held | self._held).intersection(run_ids)
 
@@ -218,7 +206,6 @@ class PostgresStore(Store):
                 await asyncio.gather(listening, return_exceptions=True)
 
     async def _listen(self, run_id: int, heard: asyncio.Event) -> None:
-        """Set the event at each notification, over a connection that is opened again whenever it is lost."""
         import psycopg  # noqa: PLC0415 - an extra
 
         address = self._address
@@ -235,7 +222,6 @@ class PostgresStore(Store):
             await asyncio.sleep(_AGAIN)
 
     def announce(self, db: Queries, run_id: int) -> None:
-        """Notify who listens, when the transaction is committed."""
         db.write("announce", channel=f"{self._channel}_{run_id}")
 
     def cut(self) -> None:
@@ -265,7 +251,6 @@ class ServerFacts:
 
 
 def facts_of_server(address: PostgresAddress) -> ServerFacts:
-    """The facts of the server at an address; blocks. Raises `JournalUnreadable`."""
     with contextlib.closing(connect(address)) as connection, explained(address.name):
         before = time.time()
         row = PostgresQueries(connection, address.name).one("facts_of_server", schema=address.schema)

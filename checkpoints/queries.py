@@ -39,12 +39,16 @@ class Queries(ABC):
     """Runs blocks on a connection, inside its open transaction. Raises the errors of the store's driver."""
 
     @abstractmethod
+    def run(self, name: str, values: Mapping[str, Value]) -> Any:  # noqa: ANN401 - the driver's cursor
+        """The cursor at the result of a block."""
+
     def each(self, name: str, /, **values: Value) -> Iterator[FoundRow]:
         """The rows of a block, read one by one."""
+        return iter(self.run(name, values))
 
-    @abstractmethod
     def write(self, name: str, /, **values: Value) -> int:
         """Run a block that writes; returns the number of rows written."""
+        return int(self.run(name, values).rowcount)
 
     @abstractmethod
     def check(self, name: str, judge: "Callable[[int], None]", /, **values: Value) -> None:
@@ -53,9 +57,9 @@ class Queries(ABC):
         It is asked before anything is committed, but perhaps only after the next block: one round trip has both.
         """
 
-    @abstractmethod
     def items(self, name: str, /, **values: Value) -> str:
         """The items of a block, as one JSON text for `rows.to_items`."""
+        return str(self.run(f"as_items({name})", values).fetchone()["items"])
 
     @abstractmethod
     def snapshot(self) -> AbstractContextManager[None]:
@@ -73,7 +77,8 @@ class Queries(ABC):
 
     def first(self, name: str, /, **values: Value) -> FoundRow | None:
         """The first row of a block, None if there is none."""
-        return next(self.each(name, **values), None)
+        row: FoundRow | None = self.run(name, values).fetchone()
+        return row
 
     def one(self, name: str, /, **values: Value) -> FoundRow:
         """The row of a block that always has one. Raises `LookupError` if it has none."""

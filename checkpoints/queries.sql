@@ -437,7 +437,10 @@ order by d.decision_id
 -- ---- Reading ------------------------------------------------------------------------------------------------------
 
 -- name: as_items
--- Follows `with found as (…)`: the items found, as one JSON text, with fields in the order of `records.Item`.
+-- The items that another block finds, as one JSON text, with fields in the order of `records.Item`.
+with found as (
+@{0}
+)
 select @all(@array(
     item_id, number, key, label, lane, payload, amount, line, @as_json(row), state, attempts, answer,
     @as_json(message), changed_at, @as_json(coalesce(seen, '[]')),

@@ -448,12 +448,10 @@ class Totals:
 
     @property
     def read(self) -> int:
-        """The number of rows read from the input."""
         return self.frozen + self.refused + sum(self.left_out.values())
 
     @property
     def frozen(self) -> int:
-        """The number of items in all states."""
         return sum(self.counts.values())
 
     @property
@@ -461,7 +459,6 @@ class Totals:
         return sum(self.amounts.values(), Decimal(0))
 
     def count(self, *states: State) -> int:
-        """The number of items in any of `states`."""
         return sum(self.counts.get(state, 0) for state in states)
 
     def count_where(self, **properties: Unpack[StateProperties]) -> int:

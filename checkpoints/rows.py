@@ -90,7 +90,6 @@ _totals = msgspec.json.Decoder(_KeptTotals).decode
 
 
 def of_new_items(items: Sequence[NewItem], first_number: int) -> list[tuple[str | int | None, ...]]:
-    """The rows of `freeze_items`, numbered from `first_number`."""
     return [
         (
             number,
@@ -111,7 +110,6 @@ def of_new_items(items: Sequence[NewItem], first_number: int) -> list[tuple[str 
 
 
 def of_refusals(refusals: Sequence[Refusal]) -> list[tuple[str | int | None, ...]]:
-    """The rows of `freeze_refusals`."""
     return [
         (one.line, one.column, one.label, to_json(one.reason), _encode(one.row).decode(), one.conflict)
         for one in refusals
@@ -119,7 +117,6 @@ def of_refusals(refusals: Sequence[Refusal]) -> list[tuple[str | int | None, ...
 
 
 def of_changes(changes: Sequence[Change]) -> list[tuple[str | int | None, ...]]:
-    """The rows of `record`."""
     return [
         (
             one.item_id,
@@ -133,7 +130,6 @@ def of_changes(changes: Sequence[Change]) -> list[tuple[str | int | None, ...]]:
 
 
 def of_template(reason: Said) -> dict[str, Value]:
-    """The parameters of a block that fills in a reason itself."""
     return {"template": reason.template, "kind": kind_of(reason)}
 
 
@@ -164,7 +160,6 @@ def _in_json(kind: Any) -> Mapping[str, Callable[[str], object]]:  # noqa: ANN40
 
 
 def to_run(row: FoundRow) -> Run:
-    """A row of `runs`."""
     return record(Run, row, has_only_totals=row["purged_totals"] is not None, ended_by=row["ended_by"] or "")
 
 
@@ -196,7 +191,6 @@ def to_totals(states: Sequence[FoundRow], refused: int, left_out: Mapping[str, i
 
 
 def of_totals(totals: Totals) -> str:
-    """Totals as a purged run keeps them."""
     states = {str(state): (number, format(totals.amounts[state], "f")) for state, number in totals.counts.items()}
     merged = (totals.merged, format(totals.merged_amount, "f"))
     return _encode({"states": states, "refused": totals.refused, "merged": merged}).decode()

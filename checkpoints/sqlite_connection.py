@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -25,33 +25,25 @@ class SqliteQueries(Queries):
         self._connection = connection
         self._name = name
 
-    def each(self, name: str, /, **values: Value) -> Iterator[FoundRow]:
+    def run(self, name: str, values: Mapping[str, Value]) -> sqlite3.Cursor:
         return self._connection.execute(blocks()[name], bind(values))
 
+    # Most calls of a run are these two: each with a frame less than that of all stores.
+
     def first(self, name: str, /, **values: Value) -> FoundRow | None:
-        """The first row of a block, None if there is none."""
         row: FoundRow | None = self._connection.execute(blocks()[name], bind(values)).fetchone()
         return row
 
     def write(self, name: str, /, **values: Value) -> int:
-        """Run a block that writes; returns the number of rows written."""
         return self._connection.execute(blocks()[name], bind(values)).rowcount
 
     def check(self, name: str, judge: Callable[[int], None], /, **values: Value) -> None:
-        """Run a block, and give `judge` the number of its rows at once."""
-        cursor = self._connection.execute(blocks()[name], bind(values))
+        cursor = self.run(name, values)
         found = len(cursor.fetchall())
         judge(found if cursor.description else cursor.rowcount)
 
-    def items(self, name: str, /, **values: Value) -> str:
-        """The items of a block, as one JSON text for `rows.to_items`."""
-        sql = f"with found as (\n{blocks()[name]}\n)\n{blocks()['as_items']}"
-        text: str = self._connection.execute(sql, bind(values)).fetchone()[0]
-        return text
-
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """A read transaction: all reads inside see the same state."""
         self._connection.execute("begin")
         try:
             yield
@@ -59,7 +51,6 @@ class SqliteQueries(Queries):
             self._connection.execute("rollback")
 
     def attempt(self, work: Callable[[Queries], Result]) -> Result:
-        """Run `work`. Raises `JournalUnreadable` where SQLite fails."""
         try:
             return work(self)
         except sqlite3.Error as error:
@@ -116,7 +107,6 @@ def set_up(connection: sqlite3.Connection) -> None:
 
 
 def connect_to_look(path: Path) -> sqlite3.Connection:
-    """Open the journal at `path` read-only. Raises `JournalUnreadable`."""
     check_beside(path.resolve())
     with explained(path):
         connection = sqlite3.connect(read_only(path), uri=True, timeout=BUSY_SECONDS, check_same_thread=False)

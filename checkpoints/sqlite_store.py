@@ -177,7 +177,6 @@ class SqliteStore(Store):
 
     @contextlib.contextmanager
     def look(self) -> Iterator[Queries | None]:
-        """The blocks for this thread, as `look_into` gives them; blocks."""
         if not self.path.exists():
             yield None
             return
@@ -196,7 +195,6 @@ class SqliteStore(Store):
 
     @contextlib.contextmanager
     def look_while_idle(self) -> Iterator[Queries | None]:
-        """As `look`, while no run of the journal is taken up; blocks. Raises `RunHeld` where one is worked on."""
         if not self.path.exists():
             yield None
             return
@@ -228,12 +226,10 @@ class SqliteStore(Store):
         return await self._writer.do(in_the_file)
 
     async def size(self) -> int:
-        """The bytes of the file with its log."""
         files = (self.path, self.path.with_name(f"{self.path.name}-wal"))
         return sum(one.stat().st_size for one in files if one.exists())
 
     async def clean(self) -> None:
-        """Rewrite the file without what was deleted from it. Raises `JournalNotCleaned`."""
         await anyio.to_thread.run_sync(self._clean)
 
     def _clean(self) -> None:
@@ -258,7 +254,6 @@ class SqliteStore(Store):
             )
 
     async def lock(self, run_id: int) -> bool:
-        """Take the lock of a run; False if it is held, in this process or in another."""
         return self._file.lock(run_id)
 
     async def unlock(self, run_id: int) -> None:

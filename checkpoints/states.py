@@ -87,7 +87,6 @@ class StateProperties(TypedDict, total=False):
 
 
 def states_where(**properties: Unpack[StateProperties]) -> tuple[State, ...]:
-    """The states with all these properties, in the order of the table."""
     wanted = properties.items()
     return tuple([state for state in State if wanted <= vars(state).items()])
 
@@ -155,7 +154,6 @@ TRANSITIONS: Final = tuple(
 
 
 def may_follow(source: State | None, target: State) -> bool:
-    """Whether `target` may directly follow `source`."""
     return any(step.source == source and step.target == target for step in TRANSITIONS)
 
 

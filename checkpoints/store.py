@@ -51,7 +51,6 @@ class Reader:
         return await anyio.to_thread.run_sync(read, limiter=self._one_at_a_time)
 
     def close(self) -> None:
-        """Close the connection once no thread is inside; blocks."""
         with self._inside:
             self.connection.close()
 

@@ -86,7 +86,6 @@ class TallyGroup:
         return bool(self.difference.rows) or self.difference.amount != self.moved.amount
 
     def joined(self, other: "TallyGroup") -> "TallyGroup":
-        """Both groups as one without a name."""
         sums = ("file", "billing", "not_entered", "moved", "extra", "groups")
         return TallyGroup(
             self.kind, ALL_OTHERS, **{name: getattr(self, name) + getattr(other, name) for name in sums}
@@ -127,7 +126,6 @@ class ImportTally:
 
 
 def arranged(groups: Iterable[TallyGroup]) -> tuple[TallyGroup, ...]:
-    """The groups of all kinds as a tally keeps them: different ones first, then the largest, a bounded number."""
     by_kind: dict[TallyKind, list[TallyGroup]] = {kind: [] for kind in TallyKind}
     for one in groups:
         by_kind[one.kind].append(one)

@@ -134,7 +134,6 @@ def judge_items(db: Queries, run: Run, items: Sequence[NewItem], judge: Judge) -
 
 
 def twins_of(db: Queries, job: str, items: Sequence[NewItem]) -> list[list[EarlierEntry]]:
-    """For each item of a job, the journal's items with its key whose effect stands, on any target."""
     digests = digests_of(db)
     twins: defaultdict[str, list[EarlierEntry]] = defaultdict(list)
     for row in db.each("earlier", job=job, keys=stored_keys(digests, job, {item.key for item in items})):
@@ -160,7 +159,6 @@ def standing_items(
 
 
 def known_marks(db: Queries, marks: Collection[tuple[str, int, str]]) -> list[KnownMark]:
-    """Those of the marks (run, number, lane of the entry that bears it) whose items are in the journal."""
     digests = digests_of(db)
     return [
         rows.record(
@@ -238,7 +236,6 @@ def refuse_items(db: Queries, run: Run, reasons: Mapping[int, str]) -> None:
 
 
 def totals_of(db: Queries, run: Run) -> Totals:
-    """Counts and sums of a run's items by state, with the rows that became no items."""
     return totals_of_runs(db, [run.run_id])[run.run_id][0]
 
 
@@ -328,6 +325,5 @@ def _all_of(item_ids: Collection[int]) -> Callable[[int], None]:
 
 
 def _doubt(db: Queries, name: str, item_ids: Collection[int], **more: Value) -> list[Item]:
-    """Run a block that makes items unknown; returns these items."""
     doubted = [row["item_id"] for row in db.all(name, ids=item_ids, now=rows.now(), **more)]
     return rows.to_items(db.items("items_by_id", ids=doubted)) if doubted else []

@@ -98,25 +98,22 @@ class Writer:
         with contextlib.closing(self._connection) as connection:
             open_for_orders = True
             while open_for_orders:
-                group, open_for_orders = self._gather()
+                # All waiting orders, at least one.
+                group: list[Order] = []
+                order = self._orders.get()
+                while order is not None:
+                    group.append(order)
+                    try:
+                        order = self._orders.get_nowait()
+                    except queue.Empty:
+                        break
+                open_for_orders = order is not None
                 if not group:
                     continue
                 commit(connection, self._dialect, group)
                 # The loop is closed if the program ended early: there are no waiters left.
                 with contextlib.suppress(RuntimeError):
                     self._loop.call_soon_threadsafe(wake, group)
-
-    def _gather(self) -> tuple[list[Order], bool]:
-        """All waiting orders, at least one; with False if no more will come."""
-        group: list[Order] = []
-        order = self._orders.get()
-        while order is not None:
-            group.append(order)
-            try:
-                order = self._orders.get_nowait()
-            except queue.Empty:
-                return group, True
-        return group, False
 
 
 def commit(connection: Any, dialect: Dialect, group: list[Order]) -> None:  # noqa: ANN401 - any driver's
@@ -156,7 +153,6 @@ def _as_journal_error(dialect: Dialect, error: Exception) -> Exception:
 
 
 def wake(group: list[Order]) -> None:
-    """Give each waiter its result or its error, in the event loop."""
     for order in group:
         if order.future.cancelled():
             continue

@@ -29,7 +29,6 @@ class Prepared:
 
     @classmethod
     def of(cls, entries: Iterable[NewItem | Refusal]) -> "Prepared":
-        """Split `entries` into items and refusals."""
         kept = tuple(entries)
         return cls(
             tuple(one for one in kept if isinstance(one, NewItem)),
@@ -280,7 +279,6 @@ class Effect(ABC):
         return self.looked_for
 
     def name_of(self, item: Item) -> str:
-        """The item in the sentence of another one that needs it."""
         return item.label
 
     # ----
@@ -343,10 +341,7 @@ class Job(ABC):
         """Turn rows into items and refusals, asking the billing in bulk. Raises `LookUpFailed`."""
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
-        """Existing entries of the billing that are relevant to these items, by item key.
-
-        Raises `LookUpFailed`.
-        """
+        """Existing entries of the billing that are relevant to these items, by item key. Raises `LookUpFailed`."""
         return await self.effect.find_entries(items)
 
     async def look(self, run: Run, items: Sequence[Item], mates: AskMates) -> Mapping[int, Look]:

@@ -60,7 +60,6 @@ class Outcome(msgspec.Struct, frozen=True):
     unproven: bool = False
 
     def change_of(self, item: Item) -> Change:
-        """The transition of `item` to this state, for the journal."""
         return Change(item.item_id, self.state, self.answer, self.message, self.created, self.unproven)
 
 

@@ -39,7 +39,6 @@ class ErrorGroups:
         self._counts[group] += 1
 
     def counted(self) -> dict[str, int]:
-        """Counts by the first text of each group, the most frequent first."""
         shown: Counter[str] = Counter()
         for group, number in self._counts.items():
             # Long texts of two groups can begin alike.
@@ -66,7 +65,6 @@ class Pace:
         self._by_second: deque[tuple[int, int]] = deque(maxlen=SPAN + 1)
 
     def add(self, now: float, rows: int = 1) -> None:
-        """Count `rows` done at `now`."""
         self._rows += rows
         second = int(now)
         if self._by_second and self._by_second[-1][0] == second:
@@ -81,7 +79,6 @@ class Pace:
         return _per_second(done, now - max(first, self._began))
 
     def average(self, now: float) -> float:
-        """Rows a second since the start."""
         return _per_second(self._rows, now - self._began)
 
 

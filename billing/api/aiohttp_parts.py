@@ -92,14 +92,12 @@ async def connect(connector: aiohttp.BaseConnector, target: ServerTarget, limit:
 
 
 def ends(connection: Connection) -> Ends:
-    """The parser and the transport of a connection that is in use."""
     protocol, transport = connection.protocol, connection.transport
     assert protocol is not None and transport is not None  # noqa: S101, PT018 - of a connection that is in use
     return protocol, transport
 
 
 def is_gone(connection: Connection) -> bool:
-    """Whether the server has closed a connection in the moment in which it was made."""
     return connection.protocol is None or not connection.protocol.is_connected()
 
 

@@ -94,7 +94,33 @@ def read_answer(
     """
     if 200 <= status < 300:  # noqa: PLR2004 — the class of successes
         return _read_success(status, headers, body, cabinet=cabinet, mask=mask)
-    return _read_failure(status, headers, body, mask, now)
+    error: str | None = None
+    with suppress(*UNDECODABLE):
+        outer = _decode(headers, body)
+        error = _error_text(outer.error) if isinstance(outer, _Outer) and outer.error else None
+    text = page_text(_text(headers, body) if error is None else error)
+    shown = _with_status(status, headers, text, mask)
+    kind = find_error(text)
+    wait = headers.get("Retry-After")
+    # Only the billing's own word proves that nothing was done: all else may be said by whatever stands before it.
+    recognised = error is not None and kind is not ErrorKind.UNRECOGNISED
+    if status == HTTPStatus.TOO_MANY_REQUESTS or (
+        status == HTTPStatus.SERVICE_UNAVAILABLE
+        and (wait is not None or (error is not None and kind is ErrorKind.BUSY))
+    ):
+        return Busy(shown, retry_after(wait, now, headers.get("Date")), recognised=recognised)
+    # 408 is the server's time-out for a request; the whole request may have arrived all the same.
+    if not 400 <= status < 500 or status == HTTPStatus.REQUEST_TIMEOUT:  # noqa: PLR2004 — the client's errors
+        return Lost(shown)
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} or kind is ErrorKind.SYSTEM:
+        return SystemRefused(shown, recognised=recognised)
+    if error is not None and kind is ErrorKind.BUSY:
+        return Busy(shown, retry_after(wait, now, headers.get("Date")))
+    stated = error is not None and kind is ErrorKind.ROW
+    # A 404 that states one of the billing's own errors comes from the billing, so its address is right.
+    if status in _STATUSES_OF_ALL_ROWS and not stated:
+        return SystemRefused(shown, recognised=False)
+    return RowRefused(shown, recognised=stated)
 
 
 def judge(evidence: Evidence) -> Evidence:
@@ -210,7 +236,6 @@ def _read_success(
 
 
 def _decode(headers: Mapping[str, str], body: bytes) -> _Outer | list[object]:
-    """The outer object; the charset is that of the Content-Type, UTF-8 by default."""
     charset = charset_of(headers)
     is_utf8 = charset in {"utf-8", "utf8"}
     text = body.removeprefix(_BOM) if is_utf8 else body.decode(charset).encode()
@@ -232,7 +257,6 @@ def _check_shape(text: bytes, value: object) -> None:
 
 
 def _check_depth(value: object) -> None:
-    """Raise ValueError for a value that is nested too deeply."""
     level = [value] if isinstance(value, dict | list) else []
     for _ in range(_DEEPEST):
         inside = (one.values() if isinstance(one, dict) else one for one in level)
@@ -266,7 +290,6 @@ def _check_repeated(text: bytes) -> None:
 
 
 def charset_of(headers: Mapping[str, str]) -> str:
-    """The charset that an answer names, UTF-8 by default."""
     _, found, rest = headers.get("Content-Type", "").lower().partition("charset=")
     return (rest.partition(";")[0].strip(" \"'") if found else "") or "utf-8"
 
@@ -322,7 +345,6 @@ def _unreadable(
     mask: Mask,
     fault: Exception,
 ) -> Evidence:
-    """The evidence of a success status without the documented JSON: a system refusal on a page, or lost."""
     if not body.strip():
         return Lost(said("HTTP {status} with an empty body", status=status))
     text = page_text(_text(headers, body))
@@ -335,7 +357,6 @@ def _unreadable(
 
 
 def _fault(fault: Exception, mask: Mask) -> str:
-    """Why a body is not the billing's JSON: in our own words, or in those of the decoder."""
     if isinstance(fault, _RepeatedName):
         errors = readable(", ".join(fault.args), mask, limit=_SHORT)
         if errors:
@@ -345,44 +366,7 @@ def _fault(fault: Exception, mask: Mask) -> str:
     return text if isinstance(text, Said) else readable(text, mask, limit=_SHORT)
 
 
-def _read_failure(
-    status: int,
-    headers: Mapping[str, str],
-    body: bytes,
-    mask: Mask,
-    now: float | None,
-) -> Evidence:
-    error: str | None = None
-    with suppress(*UNDECODABLE):
-        outer = _decode(headers, body)
-        error = _error_text(outer.error) if isinstance(outer, _Outer) and outer.error else None
-    text = page_text(_text(headers, body) if error is None else error)
-    shown = _with_status(status, headers, text, mask)
-    kind = find_error(text)
-    wait = headers.get("Retry-After")
-    # Only the billing's own word proves that nothing was done: all else may be said by whatever stands before it.
-    recognised = error is not None and kind is not ErrorKind.UNRECOGNISED
-    if status == HTTPStatus.TOO_MANY_REQUESTS or (
-        status == HTTPStatus.SERVICE_UNAVAILABLE
-        and (wait is not None or (error is not None and kind is ErrorKind.BUSY))
-    ):
-        return Busy(shown, retry_after(wait, now, headers.get("Date")), recognised=recognised)
-    # 408 is the server's time-out for a request; the whole request may have arrived all the same.
-    if not 400 <= status < 500 or status == HTTPStatus.REQUEST_TIMEOUT:  # noqa: PLR2004 — the client's errors
-        return Lost(shown)
-    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} or kind is ErrorKind.SYSTEM:
-        return SystemRefused(shown, recognised=recognised)
-    if error is not None and kind is ErrorKind.BUSY:
-        return Busy(shown, retry_after(wait, now, headers.get("Date")))
-    stated = error is not None and kind is ErrorKind.ROW
-    # A 404 that states one of the billing's own errors comes from the billing, so its address is right.
-    if status in _STATUSES_OF_ALL_ROWS and not stated:
-        return SystemRefused(shown, recognised=False)
-    return RowRefused(shown, recognised=stated)
-
-
 def _text(headers: Mapping[str, str], body: bytes) -> str:
-    """The beginning of a body as text for people; undecodable bytes become �."""
     head = body[:LOOKED_AT]
     try:
         return head.decode(charset_of(headers), "replace")

@@ -63,7 +63,6 @@ class Call(msgspec.Struct, frozen=True):
 
     @property
     def path(self) -> str:
-        """The path of the request, from the root of the billing's address."""
         return f"/rest_api/v2/{self.model}/"
 
     @property
@@ -154,7 +153,6 @@ def _under_secrets(value: object, *, secret: bool) -> Iterator[str]:
 
 
 def is_secret(name: str) -> bool:
-    """Whether an argument of this name holds a secret."""
     return name.casefold() in SECRET_ARGUMENTS
 
 

@@ -50,7 +50,6 @@ from texts.said import counted, said, text_of
 
 
 def describe_fault(fault: Exception, limits: Limits, mask: Mask, *, left: bool) -> str:  # noqa: PLR0911 — a list of causes
-    """Describe what happened to a request without an answer; the texts of others are masked."""
     shown = partial(readable, mask=mask)
     match fault:
         case TimeoutError() if left:
@@ -89,7 +88,6 @@ def describe_fault(fault: Exception, limits: Limits, mask: Mask, *, left: bool) 
 
 
 def not_the_billing(address: str, why: str) -> NotTheBilling:
-    """The error where another server answers."""
     return NotTheBilling(
         "What answers at {address} is not the billing's REST API: {why}. Check address and port (the REST "
         "API's is usually 8082, not that of the web pages).",
@@ -99,7 +97,6 @@ def not_the_billing(address: str, why: str) -> NotTheBilling:
 
 
 def system_refusal(answer: str) -> SystemRefusal:
-    """The error where the billing refuses every call."""
     return SystemRefusal(
         "The billing refuses everything: {answer}. Its administrator has to look into rights, licence and "
         "read-only mode, and into the key or password configured here.",
@@ -112,7 +109,6 @@ def system_refusal(answer: str) -> SystemRefusal:
 
 log = structlog.get_logger(__name__)
 
-MEBIBYTE: Final = 1024 * 1024
 _OWN_FIELD: Final = re.compile(r"(method|arg)\d+|fields")
 _OWN_HEADERS: Final = frozenset({"content-type", "content-length", "transfer-encoding", "host", "connection"})
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -126,34 +122,51 @@ _BEGINNING: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
-class ClientSettings:
+class ClientSettings(Limits):
     """The settings of the connection to the billing.
 
     `base_url` is like http://HOST:8082; a path prefix is kept. `extra` are form fields sent with each call
     (`hash_key`, `psw` on older installations), `headers` likewise. `others` are secrets that are not sent, and that
-    the billing may show all the same, as the password of its database on a crash page. Times are in seconds:
-    `connect` for TCP and TLS, `read` for each silence of the server, `deadline` for the whole call. `answer_limit` is
-    in bytes. Raises SettingsError for a value that cannot be used.
+    the billing may show all the same, as the password of its database on a crash page. Raises SettingsError for a
+    value that cannot be used.
     """
 
     base_url: str
     extra: Mapping[str, Secret] = field(default_factory=dict)
     headers: Mapping[str, Secret] = field(default_factory=dict)
     others: Collection[Secret] = ()
-    connect: float = 10.0
-    read: float = 60.0
-    deadline: float = 120.0
-    answer_limit: int = 8 * MEBIBYTE
 
     @property
     def mask(self) -> Mask:
-        """Takes the secrets of the settings out of a text."""
         of_headers = (secret for value in self.headers.values() for secret in credentials(value.reveal()))
         values = (*self.extra.values(), *self.others)
         return Mask([*(value.reveal() for value in values), *of_headers])
 
     def __post_init__(self) -> None:
-        _check_url(self.base_url)
+        try:
+            url = URL(self.base_url)
+            url.port  # noqa: B018 — reading it checks it
+        except ValueError:
+            raise SettingsError(
+                said("The billing's address cannot be read; it looks like http://HOST:8082.")
+            ) from None
+        if url.user is not None or url.password is not None or "@" in self.base_url:
+            raise SettingsError(
+                said(
+                    "The billing's address must not hold a user or password: logs and the process list would show "
+                    "it. Configure an Authorization header instead."
+                )
+            )
+        # Shown only now that it has no password.
+        if url.scheme not in {"http", "https"} or not url.host:
+            raise SettingsError(
+                "{address} is not an address of a billing; it looks like http://HOST:8082.",
+                address=repr(readable(self.base_url)),
+            )
+        # The text is searched, because yarl drops an empty query or fragment.
+        if "?" in self.base_url or "#" in self.base_url:
+            plain = readable(str(url.with_query(None).with_fragment(None)))
+            raise SettingsError("The billing's address takes neither ? nor #: write {address}", address=plain)
         for name, value in self.extra.items():
             if not name or _OWN_FIELD.fullmatch(name):
                 raise SettingsError(
@@ -221,7 +234,6 @@ class BillingClient:
         self._base = settings.base_url.rstrip("/")
         self._extra = {name: value.reveal() for name, value in settings.extra.items()}
         self._mask = settings.mask
-        self._limits = Limits(settings.connect, settings.read, settings.deadline, settings.answer_limit)
         self._wire: Wire | None = None
         self._report: Callable[[int], None] = lambda _: None
 
@@ -240,7 +252,7 @@ class BillingClient:
                 **{name: value.reveal() for name, value in settings.headers.items()},
                 "Content-Type": "application/x-www-form-urlencoded",
             },
-            self._limits,
+            settings,
             self._unasked,
         )
         return self
@@ -358,8 +370,19 @@ class BillingClient:
         seen, evidence = await self.observe(version())
         seconds = time.perf_counter() - started
         match evidence:
-            case Accepted(result=result):
-                return self._health(result, seconds)
+            case Accepted(result=found):
+                result = found[0] if isinstance(found, list) and len(found) == 1 else found
+                # It holds version and time; their names are not known [V, ?].
+                number, clock = result, None
+                if isinstance(result, dict):
+                    named = {str(name).casefold(): value for name, value in result.items()}
+                    number = next((value for name, value in named.items() if "version" in name), None)
+                    clock = next((value for name, value in named.items() if "time" in name or "date" in name), None)
+                if not isinstance(number, str | int) or isinstance(number, bool) or number == "":
+                    shown = readable(str(result), self._mask, 80)
+                    raise not_the_billing(base, said("its answer names no version: {answer}", answer=shown))
+                told = None if clock is None else readable(str(clock), limit=80)
+                return Health(readable(str(number), limit=80), told, seconds)
             case Busy(text, wait):
                 is_busy = said(
                     "The billing at {address} is busy: {answer}. Try again later.", address=base, answer=text
@@ -394,11 +417,11 @@ class BillingClient:
             answer = await self._open_wire.post(call.path, flight)
         except (aiohttp.ClientError, HttpProcessingError, OSError) as fault:
             flight.ending = ending_of(fault)
-            text = describe_fault(fault, self._limits, self._mask.knowing(secrets_of(call)), left=flight.left)
+            text = describe_fault(fault, self._settings, self._mask.knowing(secrets_of(call)), left=flight.left)
             return Lost(text) if flight.left else NotSent(text)
         status = flight.status or 0
         if answer is None:
-            limit = self._limits.size // 1024
+            limit = self._settings.answer_limit // 1024
             return Lost(
                 said(
                     "HTTP {status} with an answer of more than {limit} KiB, not read to its end",
@@ -432,7 +455,6 @@ class BillingClient:
         return evidence
 
     def _unasked(self, row: int, data: bytes) -> None:
-        """Report bytes that came over an idle connection after the answer to this row."""
         beginning = data[:_BEGINNING].decode("ascii", "replace").partition("\r\n")[0]
         log.warning(
             "something came over a connection that nobody has asked for: the answer before it is in doubt",
@@ -441,47 +463,3 @@ class BillingClient:
             beginning=readable(beginning, self._mask),
         )
         self._report(row)
-
-    def _health(self, result: object, seconds: float) -> Health:
-        """The health of a version's result. It holds version and time; their names are not known [V, ?]."""
-        if isinstance(result, list) and len(result) == 1:
-            result = result[0]
-        if isinstance(result, dict):
-            named = {str(name).casefold(): value for name, value in result.items()}
-            number = next((value for name, value in named.items() if "version" in name), None)
-            clock = next((value for name, value in named.items() if "time" in name or "date" in name), None)
-        else:
-            number, clock = result, None
-        if not isinstance(number, str | int) or isinstance(number, bool) or number == "":
-            shown = readable(str(result), self._mask, 80)
-            raise not_the_billing(self._base, said("its answer names no version: {answer}", answer=shown))
-        return Health(
-            readable(str(number), limit=80),
-            None if clock is None else readable(str(clock), limit=80),
-            seconds,
-        )
-
-
-def _check_url(base_url: str) -> None:
-    """Refuse a text that is not an address of a billing; the address is shown only if it has no password."""
-    try:
-        url = URL(base_url)
-        url.port  # noqa: B018 — reading it checks it
-    except ValueError:
-        raise SettingsError(said("The billing's address cannot be read; it looks like http://HOST:8082.")) from None
-    if url.user is not None or url.password is not None or "@" in base_url:
-        raise SettingsError(
-            said(
-                "The billing's address must not hold a user or password: logs and the process list would show it. "
-                "Configure an Authorization header instead."
-            )
-        )
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise SettingsError(
-            "{address} is not an address of a billing; it looks like http://HOST:8082.",
-            address=repr(readable(base_url)),
-        )
-    # The text is searched, because yarl drops an empty query or fragment.
-    if "?" in base_url or "#" in base_url:
-        plain = readable(str(url.with_query(None).with_fragment(None)))
-        raise SettingsError("The billing's address takes neither ? nor #: write {address}", address=plain)

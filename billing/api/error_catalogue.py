@@ -117,9 +117,8 @@ def _plain(text: str) -> str:
     return " ".join(text.casefold().replace("ё", "е").split())
 
 
-def _pattern(stem: str) -> re.Pattern[str]:
+_PATTERNS: Final = tuple(
     # The gap holds a method's name; its bound keeps the search of a whole page cheap.
-    return re.compile(".{0,200}?".join(re.escape(_plain(part)) for part in stem.split(" … ")).replace("…", ""))
-
-
-_PATTERNS: Final = tuple((_pattern(stem), kind) for stem, kind in CATALOGUE)
+    (re.compile(".{0,200}?".join(re.escape(_plain(part)) for part in stem.split(" … ")).replace("…", "")), kind)
+    for stem, kind in CATALOGUE
+)

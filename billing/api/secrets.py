@@ -129,7 +129,6 @@ def nested_json(text: str) -> object:
 
 
 def json_text(value: object) -> str:
-    """What `nested_json` has parsed as a JSON text again."""
     return _ENCODER.encode(value).decode()
 
 
@@ -140,7 +139,6 @@ def _is_secret(name: object, value: object) -> bool:
 
 
 def _named(value: object) -> Iterator[str]:
-    """The values with the name of a secret, at any depth, also within JSON in a string."""
     match value:
         case dict():
             for name, item in value.items():

@@ -89,7 +89,6 @@ class CallObserver(Protocol):
 
 
 def ending_of(fault: BaseException) -> ConnectionEnd:
-    """How the connection ended, from what the HTTP client raised."""
     cause: BaseException | None = fault
     while cause is not None:
         if isinstance(cause, TimeoutError):
@@ -143,7 +142,6 @@ class Deadlines:
             self._timer.cancel()
 
     def _cut_short(self) -> None:
-        """Cancel expired work, and set the timer for the next deadline."""
         self._timer = None
         now = self._loop.time()
         while self._due:
@@ -210,7 +208,6 @@ class Flight:
     def heard(
         self, call: Call, seconds: float, seen: Reply | None = None, evidence: Evidence | None = None
     ) -> CallRecord:
-        """The record of the call; without `seen` the call was cancelled."""
         if isinstance(seen, tuple):
             return CallRecord(call, self.form, self.left, seconds, *seen, None, evidence)
         # Nothing is raised for an answer that is too long: this side closes.
@@ -245,7 +242,6 @@ class _Line(asyncio.Protocol):
         self._unasked = unasked
 
     def rest(self, row: int, since: float) -> None:
-        """Be idle from now on, after the answer to this row."""
         self._row, self.since = row, since
         self.transport.set_protocol(self)
 
@@ -264,18 +260,18 @@ class _Line(asyncio.Protocol):
             self.transport.set_protocol(self.parser)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The limits of a call: times in seconds, and `size`, the largest answer in bytes.
+    """The limits of a call: times in seconds, and `answer_limit`, the largest answer in bytes.
 
     `connect` is for the connection, TLS included, `read` for each silence of the server, `deadline` for the whole
     call.
     """
 
-    connect: float
-    read: float
-    deadline: float
-    size: int
+    connect: float = 10.0
+    read: float = 60.0
+    deadline: float = 120.0
+    answer_limit: int = 8 * 1024 * 1024
 
 
 class Wire:
@@ -291,7 +287,7 @@ class Wire:
         self._base = base
         self._headers = headers
         self._read = limits.read
-        self._limit = limits.size
+        self._limit = limits.answer_limit
         # The caller limits the calls in flight: a wait for a free connection would only hide it.
         self._connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket)
         self._unasked = unasked
@@ -424,7 +420,6 @@ def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
 
 
 async def _whole(content: aiohttp.StreamReader, limit: int, flight: Flight) -> bytes | None:
-    """The body, or None when it is longer than the limit."""
     body = await content.readany()
     if len(body) <= limit and content.at_eof():
         return body

@@ -66,7 +66,6 @@ def load(client_library: Path | None = None) -> None:
 
 
 def owner() -> int:
-    """The user whose lock table this process uses."""
     return os.getuid()
 
 
@@ -119,12 +118,31 @@ def home(runtime: Path, folder: Path) -> Path:
 
 
 def _load(client_library: Path | None) -> None:
-    runtime = _runtime()
-    if runtime is None:
-        _load_client(client_library or _system_client())
+    try:
+        spec = find_spec("firebird.embedded")
+    except ModuleNotFoundError:
+        spec = None
+    if not (spec and spec.submodule_search_locations):
+        found = client_library or ctypes.util.find_library("fbclient")
+        if found is None:
+            raise RuntimeMissing(
+                "there is no embedded Firebird for {system} on this processor, and no client library. Type: sudo "
+                "apt-get install -y libfbclient2",
+                system=sys.platform,
+            )
+        _load_client(Path(found))
         return
+    runtime = Path(spec.submodule_search_locations[0]).resolve() / "runtime"
     for library in (_TOMMATH, str(runtime / "libtomcrypt.so.1")):
-        _preload(library)
+        try:
+            ctypes.CDLL(library, mode=ctypes.RTLD_GLOBAL)
+        except OSError as error:
+            raise RuntimeMissing(
+                "Firebird needs the library {library}, which cannot be loaded ({error}). Type: sudo apt-get install "
+                "-y libtommath1",
+                library=library,
+                error=error,
+            ) from error
     folder = private_folder()
     chosen = os.environ.get("FIREBIRD")
     root = Path(chosen) if chosen else home(runtime, folder)
@@ -134,39 +152,6 @@ def _load(client_library: Path | None) -> None:
     os.environ["FIREBIRD"] = str(root)
     own = root / "libfbclient.so.2"
     _load_client(client_library or (own if own.exists() else runtime / "libfbclient.so.2"))
-
-
-def _runtime() -> Path | None:
-    """The runtime in the package firebird-embedded, or None without that package."""
-    try:
-        spec = find_spec("firebird.embedded")
-    except ModuleNotFoundError:
-        return None
-    places = spec.submodule_search_locations if spec else None
-    return Path(places[0]).resolve() / "runtime" if places else None
-
-
-def _system_client() -> Path:
-    found = ctypes.util.find_library("fbclient")
-    if found is None:
-        raise RuntimeMissing(
-            "there is no embedded Firebird for {system} on this processor, and no client library. Type: sudo "
-            "apt-get install -y libfbclient2",
-            system=sys.platform,
-        )
-    return Path(found)
-
-
-def _preload(library: str) -> None:
-    try:
-        ctypes.CDLL(library, mode=ctypes.RTLD_GLOBAL)
-    except OSError as error:
-        raise RuntimeMissing(
-            "Firebird needs the library {library}, which cannot be loaded ({error}). Type: sudo apt-get install "
-            "-y libtommath1",
-            library=library,
-            error=error,
-        ) from error
 
 
 def _load_client(library: Path) -> None:

@@ -70,7 +70,6 @@ _TEXT_BLOB: Final = 1  # the number of this subtype of blobs
 
 
 def is_select(prepared: Any) -> bool:  # noqa: ANN401 - fdb's prepared statement has no types
-    """Whether an fdb prepared statement is a select."""
     return prepared.statement_type in _SELECTS
 
 

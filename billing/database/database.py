@@ -75,7 +75,21 @@ def attach(dsn: Dsn) -> Connection:
     embedded.load(dsn.client_library)
     _check_letters(dsn)
     if not dsn.on_server:
-        _check_file(Path(dsn.database))
+        try:
+            owner = Path(dsn.database).stat().st_uid
+        except OSError as error:
+            raise DatabaseAway(
+                "the database {path} cannot be opened: {why}",
+                path=Path(dsn.database),
+                why=error.strerror or str(error),
+            ) from error
+        if owner != embedded.owner() and not embedded.lock_folder_is_shared():
+            # The owner's processes use another lock table, and two lock tables on one file would corrupt it.
+            raise DatabaseAway(
+                "the database {path} belongs to another user: run as that user, or set FIREBIRD_LOCK, for all "
+                "processes that open it, to one folder that both can write to",
+                path=Path(dsn.database),
+            )
     # As UTF-8: otherwise Firebird takes user, password and path to be in the encoding of the locale.
     path = dsn.database.encode("utf-8", "surrogateescape")
     connection: Connection = _attempt(
@@ -91,13 +105,21 @@ def create(dsn: Dsn) -> Connection:
     """
     embedded.load(dsn.client_library)
     _check_letters(dsn)
-    _check_new_name(dsn)
+    encoding = sys.getfilesystemencoding()
+    try:
+        dsn.database.encode(encoding)
+    except UnicodeEncodeError:
+        raise SettingsError(
+            "{database}: the encoding here, {encoding}, does not hold this name: give the new database a name "
+            "and a folder in Latin letters, or type this again with LC_ALL=C.UTF-8",
+            database=str(dsn),
+            encoding=encoding,
+        ) from None
     connection: Connection = _attempt(dsn, lambda: fdb.create_database(**_arguments(dsn), page_size=8192))
     return connection
 
 
 def write_unforced(dsn: Dsn) -> None:
-    """Let the system's cache delay writes to a database: for the mock billing, whose data may be lost."""
     # This is set through the services manager, which needs the path as the server sees it.
     host, path = dsn.parts
     service = _attempt(dsn, lambda: fdb.services.connect(host=host, user=dsn.user, password=_password(dsn)))
@@ -109,7 +131,6 @@ def write_unforced(dsn: Dsn) -> None:
 
 
 def direct(dsn: Dsn) -> DirectReader:
-    """A reader over a connection of this process. Raises what `attach` raises."""
     return DirectReader(attach(dsn), dsn.encoding)
 
 
@@ -155,10 +176,7 @@ class Database:
 
     @property
     def schema(self) -> Schema:
-        """The documented tables and columns that exist, read once a connection.
-
-        Raises what `query` raises.
-        """
+        """The documented tables and columns that exist, read once a connection. Raises what `query` raises."""
         with self._one_at_a_time:
             if self._reader is None:
                 self.connect()
@@ -239,7 +257,6 @@ class Database:
             after = page[-1][0]
 
     def longest(self, table: str, column: str) -> int:
-        """The length of a text column in characters; 0 when there is no such column."""
         with self._one_at_a_time:
             if (table, column) not in self._lengths:
                 found = list(
@@ -252,7 +269,6 @@ class Database:
             return self._lengths[table, column]
 
     def writes(self, text: str) -> bool:
-        """Whether the connection's charset has all letters of a text."""
         try:
             text.encode(self.dsn.encoding)
         except UnicodeEncodeError:
@@ -289,7 +305,6 @@ class Database:
 
 
 def chunks(keys: Iterable[T], size: int = KEYS_A_STATEMENT) -> Iterator[tuple[T, ...]]:
-    """The keys in chunks that fit one `in (…)`."""
     rest = iter(keys)
     while chunk := tuple(islice(rest, size)):
         yield chunk
@@ -322,20 +337,6 @@ def _check_letters(dsn: Dsn) -> None:
             ) from None
 
 
-def _check_new_name(dsn: Dsn) -> None:
-    """Raise `SettingsError` for a new database whose name the encoding of this process cannot hold."""
-    encoding = sys.getfilesystemencoding()
-    try:
-        dsn.database.encode(encoding)
-    except UnicodeEncodeError:
-        raise SettingsError(
-            "{database}: the encoding here, {encoding}, does not hold this name: give the new database a name "
-            "and a folder in Latin letters, or type this again with LC_ALL=C.UTF-8",
-            database=str(dsn),
-            encoding=encoding,
-        ) from None
-
-
 def _attempt(dsn: Dsn, connect: Callable[[], T], gaps: tuple[float, ...] = _LOGIN_GAPS) -> T:
     """Connect; a login that the server could not check is tried again after each of the gaps, for it did nothing."""
     try:
@@ -345,22 +346,6 @@ def _attempt(dsn: Dsn, connect: Callable[[], T], gaps: tuple[float, ...] = _LOGI
             raise as_database_error(dsn, error) from error
     time.sleep(gaps[0])
     return _attempt(dsn, connect, gaps[1:])
-
-
-def _check_file(path: Path) -> None:
-    try:
-        owner = path.stat().st_uid
-    except OSError as error:
-        raise DatabaseAway(
-            "the database {path} cannot be opened: {why}", path=path, why=error.strerror or str(error)
-        ) from error
-    if owner != embedded.owner() and not embedded.lock_folder_is_shared():
-        # The owner's processes use another lock table, and two lock tables on one file would corrupt it.
-        raise DatabaseAway(
-            "the database {path} belongs to another user: run as that user, or set FIREBIRD_LOCK, for all "
-            "processes that open it, to one folder that both can write to",
-            path=path,
-        )
 
 
 def as_database_error(dsn: Dsn, error: Exception) -> DatabaseError:

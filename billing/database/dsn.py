@@ -40,12 +40,10 @@ class Dsn:
 
     @property
     def on_server(self) -> bool:
-        """Whether a server opens the database instead of this process."""
         return _SERVER.match(self.database) is not None
 
     @property
     def parts(self) -> tuple[str, str]:
-        """The server, "" for the embedded engine, and the path on it."""
         if not self.on_server:
             return "", self.database
         server, _, path = self.database.rpartition(":")
@@ -53,12 +51,10 @@ class Dsn:
 
     @property
     def encoding(self) -> str:
-        """The charset in Python's spelling."""
         return CHARSETS[self.charset]
 
     @property
     def mask(self) -> Mask:
-        """Takes the password out of a text."""
         return Mask([self.password.reveal()])
 
     def __str__(self) -> str:

@@ -76,11 +76,9 @@ class FileDatabase:
 
     @property
     def pid(self) -> int:
-        """The process id of the keeper."""
         return self._process.pid
 
     def select(self, sql: str, values: Sequence[Value]) -> tuple[int, list[DatabaseRow]]:
-        """Execute a select; its number, and its first page."""
         number, page = self._ask("select", sql, values)
         return number, self._noted(number, page)
 
@@ -95,12 +93,10 @@ class FileDatabase:
         return page
 
     def describe(self, sql: str) -> SelectColumns:
-        """Prepare a statement; its columns."""
         columns: SelectColumns = self._ask("describe", sql)
         return columns
 
     def leave(self, number: int) -> None:
-        """End a select, if it has not ended."""
         # The garbage collector may call this while this thread waits for an answer, so the request may have to wait.
         if number in self._open:
             self._open.remove(number)
@@ -114,7 +110,6 @@ class FileDatabase:
             self._line.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Hang up, and wait until the keeper has ended."""
         self._hang_up()
         try:
             self._process.wait(_ENDING)
@@ -158,7 +153,6 @@ class FileDatabase:
         )
 
     def _end(self) -> Said:
-        """Hang up; how the keeper has ended."""
         self.break_off()
         try:
             # The keeper hangs up just before it ends.

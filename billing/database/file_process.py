@@ -30,7 +30,6 @@ _BETWEEN_CANCELS: Final = 0.05
 
 
 def main() -> None:
-    """Answer the requests on the given line until it is closed."""
     for number in _IGNORED_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     # The default action ends the process even when the engine blocks it.
@@ -49,26 +48,22 @@ class Keeper:
         self._hung_up = False
 
     def serve(self) -> None:
-        """Answer until the line is closed, then close the database."""
         threading.Thread(target=self._watch, daemon=True).start()
         try:
             with suppress(EOFError, OSError):
-                self._converse()
+                while True:
+                    method, arguments = self._line.recv()
+                    # `_watch` sets and reads these two in the opposite order, so one of the two sees the other.
+                    self._busy = True
+                    if self._hung_up:
+                        return
+                    answer = self._answer(method, *arguments)
+                    self._busy = False
+                    self._line.send(answer)
         finally:
             self._busy = False
             if self._reader is not None:
                 self._reader.close()
-
-    def _converse(self) -> None:
-        while True:
-            method, arguments = self._line.recv()
-            # `_watch` sets and reads these two in the opposite order, so one of the two sees the other.
-            self._busy = True
-            if self._hung_up:
-                return
-            answer = self._answer(method, *arguments)
-            self._busy = False
-            self._line.send(answer)
 
     def _watch(self) -> None:
         """Wait until the line is closed, and make this process end soon after."""
@@ -85,7 +80,6 @@ class Keeper:
             time.sleep(_BETWEEN_CANCELS)
 
     def _answer(self, method: str, *arguments: Any) -> object:  # noqa: ANN401 - those of any method
-        """The answer to a call of the reader, or its error; the first call opens the file."""
         try:
             if self._reader is None:
                 (self._dsn,) = arguments

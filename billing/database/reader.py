@@ -93,7 +93,6 @@ class Prepared:
         self._lay_out(columns if self.cursor is None else ())
 
     def run(self, values: Sequence[Value]) -> list[_Row]:
-        """Run it; its rows, or an empty list."""
         answered = self.execute(values)
         if self.cursor is not None:
             rows: list[_Row] = self.cursor.fetchall() if self._found else []
@@ -133,7 +132,6 @@ class Prepared:
         return rows
 
     def close(self) -> None:
-        """Free it; raises nothing."""
         with suppress(fdb.Error):
             self._statement.close()
 
@@ -144,7 +142,6 @@ class Prepared:
         return error
 
     def _lay_out(self, columns: Sequence[_Variable]) -> None:
-        """One buffer for a row, with a null mark after each column."""
         form, places, reads = "=", [], []
         values = 0
         for one in columns:
@@ -202,7 +199,6 @@ class _GivenValue:
         variable.sqlind = ctypes.pointer(ctypes.c_short(-1))
 
     def give(self, value: Value, encoding: str) -> None:
-        """Place the value of the next run."""
         variable, kind = self._variable, type(value)
         if self._kind is not kind:
             self._kind = kind
@@ -360,7 +356,6 @@ class DirectReader:
             _close(transaction)
 
     def describe(self, sql: str) -> SelectColumns:
-        """Prepare a statement; its columns."""
         transaction = self._begun()
         try:
             # fdb's statement refers to its cursor weakly.

@@ -86,11 +86,9 @@ class Schema:
 
     @classmethod
     def of(cls, rows: Iterable[tuple[str, str]]) -> "Schema":
-        """The schema from pairs of table and column."""
         return cls(frozenset(one for table, name in rows for one in (TableColumn(table), TableColumn(table, name))))
 
     def has(self, table: str, name: str = "") -> bool:
-        """Whether a column exists, or the table if no name is given."""
         return TableColumn(table, name) in self.there
 
     def missing(self, wanted: Iterable[TableColumn]) -> tuple[TableColumn, ...]:
@@ -108,7 +106,6 @@ def require(schema: Schema, wanted: Iterable[TableColumn]) -> None:
 
 
 def describe_missing(missing: Sequence[TableColumn]) -> Said:
-    """The missing tables and columns in words: "the billing's FINANCE_OPERATIONS has no column DESCR"."""
     tables = tuple(one.table for one in missing if not one.name)
     parts = [
         counted(
@@ -152,7 +149,6 @@ def columns_of(expression: str, statement: str) -> frozenset[TableColumn]:
 
 
 def whole(statement: SqlStatement) -> SqlStatement:
-    """The statement with every optional part, as on a billing that has all columns."""
     return SqlStatement(statement.name, "".join(part[0][0] for part in parts_of(statement.text).parts))
 
 
@@ -170,7 +166,6 @@ class Parts(NamedTuple):
 
 @cache
 def parts_of(text: str) -> Parts:
-    """The parts of a statement of ours, whose brackets are not nested."""
     tokens = tokens_of(text)
     tables = _tables(tokens)
     aliases = dict(tables.values())
@@ -216,7 +211,6 @@ _AFTER_A_TABLE: Final = frozenset({"on", "where", "left", "join", "inner", "orde
 
 
 def _tables(tokens: Sequence[Token]) -> dict[int, tuple[str, str]]:
-    """The alias and name of each known table after `from` or `join`, by the start of the token that names it."""
     tables: dict[int, tuple[str, str]] = {}
     for place, table in enumerate(tokens[1:], 1):
         keyword = tokens[place - 1].word

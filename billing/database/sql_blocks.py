@@ -53,7 +53,6 @@ class SqlStatement:
 
 @lru_cache(maxsize=512)
 def _cut(sql: str) -> tuple[list[str], list[str]]:
-    """The text between the parameters, and their names."""
     texts, names, done = [], [], 0
     for token in TOKEN.finditer(sql):
         if parameter := token["parameter"]:
@@ -65,7 +64,6 @@ def _cut(sql: str) -> tuple[list[str], list[str]]:
 
 @cache
 def blocks(file: str, folder: str) -> Mapping[str, SqlStatement]:
-    """The blocks of `<file>.sql` by name; `folder` is a package, written with dots."""
     text = files(folder).joinpath(f"{file}.sql").read_text(encoding="utf-8")
     _, *parts = _BLOCK.split(text)
     bodies = (_COMMENT_LINE.sub("", body).strip() for body in parts[1::2])
@@ -74,5 +72,4 @@ def blocks(file: str, folder: str) -> Mapping[str, SqlStatement]:
 
 @cache
 def sql_block(file: str, name: str, folder: str) -> SqlStatement:
-    """The block `name` of `<file>.sql` in the folder."""
     return blocks(file, folder)[name]

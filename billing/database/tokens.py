@@ -38,7 +38,6 @@ class Token:
 
     @property
     def parameter(self) -> str:
-        """The name of a parameter without its colon; "" for other tokens."""
         return self.text[1:] if self.sort is Sort.PARAMETER else ""
 
 

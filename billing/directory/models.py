@@ -123,7 +123,6 @@ def same_value(field: str, one: str | None, other: str | None) -> bool:
 
 
 def same_values(one: Values, other: Values) -> bool:
-    """Whether two objects have the same fields with the same values."""
     if one == other:
         return True
     return one.keys() == other.keys() and all(same_value(name, value, other[name]) for name, value in one.items())

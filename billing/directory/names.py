@@ -88,7 +88,6 @@ def of_answer(kind: str, answer: object) -> list[NamedObject]:
 
 
 def _objects(rows: Iterable[Sequence[object]]) -> list[NamedObject]:
-    """The objects of rows of id, name, another name, deleted, parent; those without id or name are left out."""
     read: dict[int, tuple[tuple[str, ...], bool, int | None]] = {}
     for found_id, name, another, deleted, parent in rows:
         key, names = _whole(found_id), tuple(dict.fromkeys(filter(None, map(_text, (name, another)))))

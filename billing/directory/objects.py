@@ -65,7 +65,14 @@ def from_database(
     for way, values in ways.items():
         statement = known.selecting(there, known.keys[way])
         own = "op_id" if way == "pk" else way
-        for chunk in chunks(_that_can_be_asked(database, known, way, values)):
+        # Firebird refuses a text that its column or charset does not hold.
+        if way in TEXT_KEYS:
+            (column,) = (one for one in known.needs(way) if one.name)
+            longest = database.longest(column.table, column.name) or TEXT_KEYS[way]
+            possible = database.writable([value for value in values if len(value) <= longest])
+        else:
+            possible = [value for value in values if can_be(way, value)]
+        for chunk in chunks(possible):
             asked: tuple[str, ...] | tuple[int, ...] = chunk if way in TEXT_KEYS else tuple(map(int, chunk))
             for row in database.query(statement, {"keys": asked}):
                 thing = _thing(there, row)
@@ -102,7 +109,6 @@ def commented(
 
 
 def _there(database: Database, model: Model, fields: Collection[str]) -> tuple[str, ...]:
-    """All fields of a model that this billing has. Raises `ColumnsMissing` for one of these that it lacks."""
     there = model.there(database.schema)
     lacking = [name for name in fields if name not in there and name in model.columns]
     require(database.schema, (column for name in lacking for column in model.needs(name)))
@@ -120,15 +126,6 @@ def _way(model: Model, names: Collection[str]) -> str:
     return next((name for name in names if name in model.keys), "")
 
 
-def _that_can_be_asked(database: Database, model: Model, way: str, values: Collection[str]) -> Collection[str]:
-    """The keys that a statement may have: Firebird refuses a text that its column or charset does not hold."""
-    if way not in TEXT_KEYS:
-        return [value for value in values if can_be(way, value)]
-    (column,) = (one for one in model.needs(way) if one.name)
-    longest = database.longest(column.table, column.name) or TEXT_KEYS[way]
-    return database.writable([value for value in values if len(value) <= longest])
-
-
 def can_be(name: str, value: str) -> bool:
     """Whether an object can have this value as its key; Firebird refuses a statement with an impossible one.
 
@@ -143,7 +140,6 @@ def can_be(name: str, value: str) -> bool:
 
 
 def meets_key(key: Key, thing: BillingObject) -> bool:
-    """Whether an object matches the key in all fields that it has."""
     for name, value in key.items():
         there = thing.values.get(name, value)
         if there != value and not same_value(name, there, plain_value(name, value)):
@@ -270,8 +266,6 @@ def has_table(database: Database, reference: Reference) -> bool:
 
 
 def there_of(database: Database, reference: Reference, ids: Collection[int]) -> set[int]:
-    """The ids that exist or are in use. Raises what `Database.query` raises."""
-
     def found_by(name: str, left: Collection[int]) -> set[int]:
         wanted = sql_block("references", name, "billing.directory")
         return {key for chunk in chunks(sorted(left)) for (key,) in database.query(wanted, {"keys": chunk})}
@@ -286,7 +280,6 @@ def there_of(database: Database, reference: Reference, ids: Collection[int]) -> 
 
 
 def reference_call(reference: Reference, key: int) -> Call:
-    """The reading call that finds an id of a model."""
     return filter_(reference.model, {"id": key}, "id", *(name for name, _ in reference.flags))
 
 

@@ -48,7 +48,6 @@ def rows(database: Database, name: str, keys: Iterable[int | str], **values: int
 
 
 def of_abonents(database: Database, ids: Iterable[int], op_type: int = OPENING_BALANCE) -> list[Operation]:
-    """All operations of one type of these subscribers, reversed ones too."""
     return [_operation(row) for row in rows(database, "of_abonents", ids, type=op_type)]
 
 
@@ -106,7 +105,6 @@ def page_of_folders(
 
 
 def members_by_numbers(database: Database, numbers: Collection[str]) -> list[FolderMember]:
-    """The live subscribers with these contract numbers, in whatever folder they are."""
     found = [_member(row) for row in rows(database, "members_by_numbers", _possible(database, numbers))]
     return [one for one in found if one.contract_number in numbers]
 
@@ -208,13 +206,11 @@ class AccountTaken:
 
 
 def numbers_taken(database: Database) -> Iterator[list[NumberTaken]]:
-    """The contract numbers of all subscribers, page by page. Raises what `Database.query` raises."""
     for page in database.pages(_taken_sql("numbers")):
         yield [NumberTaken(_text(number), bool(deleted), str(key)) for key, number, deleted in page]
 
 
 def accounts_taken(database: Database) -> Iterator[list[AccountTaken]]:
-    """All accounts, page by page. Raises what `Database.query` raises."""
     for page in database.pages(_taken_sql("accounts")):
         yield [
             AccountTaken(_text(login), _address_of(ip, stored_value), bool(deleted), _text(abonent), _text(number))
@@ -223,7 +219,6 @@ def accounts_taken(database: Database) -> Iterator[list[AccountTaken]]:
 
 
 def pool_ranges(database: Database) -> dict[str, tuple[IPv4Address, IPv4Address]]:
-    """The first and the last address of each pool by its id. Raises what `Database.query` raises."""
     ranges = {}
     for key, *ends in database.query(_taken_sql("pools")):
         first, last = (_address_of(end, stored_value) for end in ends)
@@ -252,12 +247,10 @@ def call_for_number(number: str) -> Call:
 
 
 def call_for_account(field: str, value: str) -> Call:
-    """The reading call for the accounts with a login or an address."""
     return filter_("Users", {field: value}, *_ACCOUNT_FIELDS)
 
 
 def numbers_of(answer: object) -> list[NumberTaken]:
-    """The contract numbers of an answer, without those of folders. Raises `UnreadableAnswer`."""
     return [
         NumberTaken(_given(one, "contract_number"), _is_set(one, "deleted"), _text(one.get("id", one.get("pk"))))
         for one in objects(answer)
@@ -266,7 +259,6 @@ def numbers_of(answer: object) -> list[NumberTaken]:
 
 
 def accounts_of(answer: object) -> list[AccountTaken]:
-    """The accounts of an answer. Raises `UnreadableAnswer`."""
     return [
         AccountTaken(
             _given(one, "login"),

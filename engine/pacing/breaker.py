@@ -78,7 +78,6 @@ class Breaker:
 
     @property
     def open(self) -> bool:
-        """Whether all calls are held."""
         return self._state is _State.OPEN
 
     def blames_billing(self, outcome: Outcome) -> bool:
@@ -93,8 +92,18 @@ class Breaker:
     def seen(self, outcome: Outcome, *, again: bool = False) -> None:
         """Take in a call's outcome; `again` means that its row has failed before."""
         if outcome.cause.answered:
-            if not self.open:
-                self._answered()
+            if self.open:
+                return
+            self._failures = 0
+            if self._state is _State.HALF_OPEN:
+                self._state = _State.CLOSED
+                self._unwell_since = None
+                self._asked_until = -inf
+                self._gap = SHORTEST_GAP
+                log.info("the billing works again")
+            if self.most < inf:
+                # One more for each answer doubles the calls in flight with each round trip.
+                self.most = self.most + 1 if self.most < SLOWLY else inf
         elif outcome.cause is Cause.NOT_NOW:
             asked = outcome.retry_after or 0.0
             why = said("the billing says: not now ({why})", why=outcome.message or "")
@@ -114,7 +123,6 @@ class Breaker:
                 self._open(_busy(outcome), SHORTEST_GAP)
 
     def look_up_failed(self, why: str) -> None:
-        """Open, because a look-up, or too many calls in a row, have found the billing away."""
         self._open(said("the billing is away ({why})", why=why))
 
     @property
@@ -139,7 +147,6 @@ class Breaker:
             self._asked_until = anyio.current_time() + min(pace.asked, LONGEST_ASKED)
 
     async def let_through(self) -> None:
-        """Wait until calls may be tried again, or until a stop is requested."""
         while self.open and not self._stop.requested:
             await self._let_through.wait()
 
@@ -155,19 +162,6 @@ class Breaker:
             self._holds.lift(BILLING)
             self._let_through.set()
             self._let_through = anyio.Event()
-
-    def _answered(self) -> None:
-        """Close after an answered call, and widen the slow start."""
-        self._failures = 0
-        if self._state is _State.HALF_OPEN:
-            self._state = _State.CLOSED
-            self._unwell_since = None
-            self._asked_until = -inf
-            self._gap = SHORTEST_GAP
-            log.info("the billing works again")
-        if self.most < inf:
-            # One more for each answer doubles the calls in flight with each round trip.
-            self.most = self.most + 1 if self.most < SLOWLY else inf
 
     def _open(self, why: str, wait: float = 0.0) -> None:
         """Hold all calls, and probe the billing after at least `wait` seconds."""

@@ -34,7 +34,6 @@ class Canary:
 
     @property
     def rows(self) -> int | None:
-        """Maximum number of rows for the next pass; None for all."""
         return self._left[0] if self._left else None
 
     @property
@@ -43,7 +42,6 @@ class Canary:
         return said("trial rows first: {rows}", rows=self._left[0]) if self._left else ""
 
     def answered(self) -> None:
-        """Count a row that the billing accepted or refused."""
         self._answered += 1
         self._watched -= 1
 
@@ -80,14 +78,12 @@ class Canary:
         )
 
     def passed(self) -> None:
-        """Go to the next step, after all rows of a pass have their outcomes."""
         if self._left and self._answered:
             del self._left[0]
         self._answered = 0
 
 
 async def canary_of(run: Run, journal: Journal, counts: Mapping[State, int], *, wanted: bool) -> Canary:
-    """The canary of a run with these counts; a run that has accepted rows needs none."""
     if not wanted or any(counts.get(state) for state in states_where(in_effect=True)):
         return Canary(wanted=False)
     known = [*await journal.reasons(run, State.REJECTED), *await journal.reasons(run, State.UNCONFIRMED)]

@@ -27,8 +27,6 @@ _MEGABYTE: Final = 1_000_000
 
 
 def disk_gauge(place: Path, least: Callable[[], int]) -> Gauge:
-    """A gauge that holds the run while fewer than `least` bytes are free at `place`; 0 never holds."""
-
     async def measure() -> GaugeReading | None:
         wanted = least()
         if not wanted:
@@ -91,7 +89,6 @@ class Hours:
         return now >= self.begin or now < self.end
 
     def begin_in(self, moment: datetime) -> timedelta:
-        """The time until they begin next."""
         begin = datetime.combine(moment, self.begin)
         return (begin if begin > moment else begin + timedelta(days=1)) - moment
 

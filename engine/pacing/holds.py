@@ -94,13 +94,11 @@ class Holds:
 
     @property
     def why(self) -> str | None:
-        """The reason to show, None without a hold."""
         why, _ = self._holds.get(PAUSED) or next(iter(self._holds.values()), (None, 0.0))
         return why
 
     @property
     def present(self) -> dict[str, str]:
-        """The present holds: holder and reason, the oldest first."""
         return {who: why for who, (why, _) in self._holds.items()}
 
     @property
@@ -111,7 +109,6 @@ class Holds:
         return {**self._seconds, **present}
 
     def put(self, who: str, why: str) -> None:
-        """Begin a hold, or change the reason of the present one."""
         before = self._holds.get(who)
         was_free = not self._holds
         self._holds[who] = why, before[1] if before else time.monotonic()
@@ -123,7 +120,6 @@ class Holds:
             self._tell()
 
     def lift(self, who: str) -> None:
-        """End the hold of `who`."""
         hold = self._holds.pop(who, None)
         if hold is None:
             return
@@ -135,11 +131,9 @@ class Holds:
         self._tell()
 
     def listen(self, heard: Callable[[], None]) -> None:
-        """Call `heard` whenever a hold begins or ends."""
         self._listeners.append(heard)
 
     async def lifted(self) -> None:
-        """Wait until there is no hold; returns at once after `release`."""
         await self._free.wait()
 
     def release(self) -> None:

@@ -51,25 +51,22 @@ class Spending:
         self.must_look = False
 
     def fitting(self, items: Sequence[Item]) -> int:
-        """The number of leading `items` that fit within the limit."""
         limit = self._limit()
         if limit is None:
             return len(items)
         sum_ = self._sent
         for place, item in enumerate(items):
-            sum_ += _absolute(item)
+            sum_ += abs(item.amount or Decimal(0))
             if sum_ > limit:
                 return place
         return len(items)
 
     def sent(self, items: Sequence[Item]) -> None:
-        """Add `items` that are being sent."""
         self._sent += sum([abs(item.amount) for item in items if item.amount], Decimal(0))
 
     def came_out(self, item: Item, state: State) -> None:
-        """Subtract an item whose state does not count as sent."""
         if not state.counts_money:
-            self._sent -= _absolute(item)
+            self._sent -= abs(item.amount or Decimal(0))
 
     def overdrawn(self, run: Run) -> str | None:
         """The stop message if the limit is now below the sum sent, None otherwise."""
@@ -85,7 +82,6 @@ class Spending:
         )
 
     def told(self, item: Item, run: Run) -> str:
-        """The stop message for an `item` that would pass the limit."""
         limit, sent = self._limit() or Decimal(0), self._sent
         return said(
             "{sent} has been sent, and row {row} ({label}) of {amount} would pass {flag}: {left} is left. {resume} "
@@ -102,10 +98,6 @@ class Spending:
 
 def _with_higher_limit(run: Run) -> Remedy:
     return Remedy("resume", run.name, (("limit-money", "AMOUNT"),))
-
-
-def _absolute(item: Item) -> Decimal:
-    return abs(item.amount or Decimal(0))
 
 
 LEAST: Final = 100
@@ -158,7 +150,6 @@ class ErrorBudget:
         self._wrong_of_last = 0
 
     def add(self, *, wrong: bool) -> None:
-        """Count the outcome of a row."""
         if len(self._last) == LAST:
             self._wrong_of_last -= self._last[0]
         self._last.append(wrong)

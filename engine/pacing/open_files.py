@@ -22,7 +22,6 @@ class TooFewFiles(ValueError):
 
 
 def widest(policy: Policy) -> int:
-    """The most calls that a run with this policy may have in flight."""
     return policy.max_in_flight if policy.in_flight is None else policy.in_flight
 
 
@@ -32,32 +31,30 @@ def provide_files(calls: int = 0) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if _reaches(soft, wanted):
         return
-    if not _reaches(hard, wanted):
-        raise TooFewFiles(_too_few(calls, Quantity(wanted), Quantity(hard)))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if _reaches(hard, wanted):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return
+    what = said("this command needs {wanted} open files", wanted=Quantity(wanted))
+    hint = ""
+    if calls:
+        what = said("{calls} parallel calls need {wanted} open files", calls=Quantity(calls), wanted=Quantity(wanted))
+        if (most := (hard - BASE) // A_CALL) > 0:
+            hint = said("; with it, {most} are possible", most=Quantity(most))
+    raise TooFewFiles(
+        said(
+            "{what}, and the system lets this process open {hard}{hint}. Raise the limit: ulimit -n 4096 in the "
+            "shell, LimitNOFILE=4096 in a service",
+            what=what,
+            hard=Quantity(hard),
+            hint=hint,
+        )
+    )
 
 
 def provide_all_files() -> None:
     """Let this process open as many files as the system allows: for clients, whose number nobody here decides."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _too_few(calls: int, wanted: Quantity, hard: Quantity) -> str:
-    if calls:
-        what = said("{calls} parallel calls need {wanted} open files", calls=Quantity(calls), wanted=wanted)
-    else:
-        what = said("this command needs {wanted} open files", wanted=wanted)
-    hint = ""
-    if calls and (most := (hard - BASE) // A_CALL) > 0:
-        hint = said("; with it, {most} are possible", most=Quantity(most))
-    return said(
-        "{what}, and the system lets this process open {hard}{hint}. Raise the limit: ulimit -n 4096 in the shell, "
-        "LimitNOFILE=4096 in a service",
-        what=what,
-        hard=hard,
-        hint=hint,
-    )
 
 
 def _reaches(limit: int, wanted: int) -> bool:

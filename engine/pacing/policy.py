@@ -6,7 +6,7 @@ The same texts are used for flags of the command line, for `set` on a live run, 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from math import isfinite
+from math import isfinite, nan
 from types import MappingProxyType
 from typing import Final
 
@@ -14,7 +14,7 @@ from engine.errors import nearest
 from engine.pacing.canary import STEPS
 from engine.pacing.gauges import Hours, hours_of
 from engine.pacing.limits import LAST, LEAST, ErrorLimit, error_limit, money_limit
-from texts.said import Quantity, ValueRefused, counted, in_clauses, said
+from texts.said import Quantity, ValueRefused, counted, in_clauses, said, wording
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,6 @@ def policy_with(policy: Policy, changes: Mapping[str, str], known: Mapping[str, 
 
 
 def check_names(names: Iterable[str], known: Collection[str]) -> None:
-    """Raise `ValueError` with a sentence for a name that is none of the `known` settings."""
     for name in names:
         if name in known:
             continue
@@ -129,7 +128,6 @@ def check_names(names: Iterable[str], known: Collection[str]) -> None:
 
 
 def setting_text(policy: Policy) -> dict[str, str]:
-    """The settings of a live run with their values, as `policy_with` takes them."""
     return {name: setting.shown(policy) for name, setting in SETTINGS.items()}
 
 
@@ -165,55 +163,32 @@ def whole(text: str, least: int, most: int) -> int:
     return int(text)
 
 
-def _positive(text: str, most: int) -> float | None:
-    """Parse a number above 0 and up to `most`; None for `none`. Raises `ValueError` with a sentence."""
-    if text == NONE:
-        return None
-    number = _number(text)
-    # NaN compares false with everything, so the check is for the valid range.
-    if not 0 < number <= most:
-        raise ValueRefused(
-            "{text!r} is not a number above 0 and up to {most}, or {none}",
-            text=text[:_SHOWN],
-            most=Quantity(most),
-            none=NONE,
-        )
+def _number(text: str, fits: Callable[[float], bool], wrong: str, most: int = 0) -> float:
+    """Parse a number that `fits`. Raises `ValueError` with the sentence `wrong`."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = nan
+    # NaN compares false with everything, so a range fits no NaN.
+    if not fits(number):
+        raise ValueRefused(wrong, text=text[:_SHOWN], most=Quantity(most), none=NONE)
     return number
+
+
+def _positive(text: str, most: int) -> float | None:
+    wrong = wording("{text!r} is not a number above 0 and up to {most}, or {none}")
+    return None if text == NONE else _number(text, lambda number: 0 < number <= most, wrong, most)
 
 
 def _settle_of(text: str) -> float:
-    """Parse a settle delay in seconds. Raises `ValueError` with a sentence."""
-    seconds = _number(text)
-    if not 0 <= seconds <= LONGEST_SETTLE:
-        raise ValueRefused(
-            "{text!r} is not a valid settle delay: seconds from 0 to {most}",
-            text=text[:_SHOWN],
-            most=Quantity(LONGEST_SETTLE),
-        )
-    return seconds
-
-
-def _finite(text: str) -> float:
-    """Parse a finite number. Raises `ValueError` with a sentence."""
-    number = _number(text)
-    if not isfinite(number):
-        raise ValueRefused("{text!r} is not a number", text=text[:_SHOWN])
-    return number
+    wrong = wording("{text!r} is not a valid settle delay: seconds from 0 to {most}")
+    return _number(text, lambda seconds: 0 <= seconds <= LONGEST_SETTLE, wrong, LONGEST_SETTLE)
 
 
 def is_yes(text: str) -> bool:
-    """Parse `yes` or `no`. Raises `ValueError` with a sentence."""
     if text not in {YES, NO}:
         raise ValueRefused("{text!r} is neither {yes} nor {no}", text=text[:_SHOWN], yes=YES, no=NO)
     return text == YES
-
-
-def _number(text: str) -> float:
-    """The number in a text, NaN if there is none."""
-    try:
-        return float(text)
-    except ValueError:
-        return float("nan")
 
 
 def _written(number: float | None) -> str:
@@ -321,7 +296,9 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
             live=False,
         ),
         "throttle-above": Setting(
-            lambda policy, text: replace(policy, throttle_above=_finite(text)),
+            lambda policy, text: replace(
+                policy, throttle_above=_number(text, isfinite, wording("{text!r} is not a number"))
+            ),
             lambda policy: _written(policy.throttle_above),
             _throttle_told,
             metavar="N",

@@ -64,7 +64,6 @@ class RetryBudget:
         return max(0.0, (1.0 - self._tokens) / self._floor) if self._tokens < 1.0 - _ROUNDING else 0.0
 
     def take(self, now: float) -> bool:
-        """Take a token; False if there is none."""
         if self.wait(now) > 0:
             return False
         self._tokens -= 1.0
@@ -88,13 +87,10 @@ class Tries:
         return False
 
     def has_failed(self, item: Item) -> bool:
-        """Whether the row has failed before, for any cause."""
         return item.item_id in self._failures
 
     def of(self, item: Item) -> int:
-        """The number of counted failures of the row."""
         return self._failures.get(item.item_id, 0)
 
     def forget(self, item: Item) -> bool:
-        """Forget the row, which needs no further call; returns whether it had failed."""
         return self._failures.pop(item.item_id, None) is not None

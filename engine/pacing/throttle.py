@@ -101,18 +101,15 @@ class Throttle:
         self._due = inf
 
     def listen(self, read: Callable[[], None]) -> None:
-        """Call `read` after each reading, which may have made room."""
         self._read = read
 
     @property
     def why(self) -> str:
-        """The gauge that waiting calls wait for, in words."""
         name = next((one.gauge.name for one in self._watched if one.full <= self._calls), None)
         return said("a gauge is being read") if name is None else said("{gauge} is being read", gauge=name)
 
     @property
     def has_room(self) -> bool:
-        """Whether one more call may leave before the next reading."""
         return self._calls < self._full
 
     def left(self) -> None:
@@ -125,12 +122,10 @@ class Throttle:
             self._due = min(watched.due for watched in self._watched)
 
     def look(self) -> None:
-        """Read all gauges now, after a threshold was changed."""
         for watched in self._watched:
             watched.wanted.set()
 
     async def watch(self) -> None:
-        """Read the gauges until a stop is asked for."""
         async with anyio.create_task_group() as tasks:
             for watched in self._watched:
                 tasks.start_soon(self._follow, watched)
@@ -152,7 +147,23 @@ class Throttle:
         try:
             measure = await watched.gauge.measure()
         except LookUpFailed as error:
-            self._blind(watched, error)
+            now, name = anyio.current_time(), watched.gauge.name
+            if watched.failing_since is None:
+                watched.failing_since = now
+                log.warning("a gauge cannot be read", gauge=name, why=str(error))
+            self._holds.put(name, said("{gauge} cannot be read: {error}", gauge=name, error=error))
+            if now - watched.failing_since > self._patience:
+                self._stop.request(
+                    StopKind.SYSTEM,
+                    said(
+                        "{gauge} could not be read for {seconds} s: {error}. Nothing is lost; when it can be read "
+                        "again, {then}",
+                        gauge=name,
+                        seconds=Quantity(round(now - watched.failing_since)),
+                        error=error,
+                        then=self._then,
+                    ),
+                )
             return
         watched.failing_since = None
         room = inf
@@ -185,26 +196,6 @@ class Throttle:
                     then=self._then,
                 ),
                 measure.again,
-            )
-
-    def _blind(self, watched: _Watched, error: LookUpFailed) -> None:
-        now = anyio.current_time()
-        if watched.failing_since is None:
-            watched.failing_since = now
-            log.warning("a gauge cannot be read", gauge=watched.gauge.name, why=str(error))
-        name = watched.gauge.name
-        self._holds.put(name, said("{gauge} cannot be read: {error}", gauge=name, error=error))
-        if now - watched.failing_since > self._patience:
-            self._stop.request(
-                StopKind.SYSTEM,
-                said(
-                    "{gauge} could not be read for {seconds} s: {error}. Nothing is lost; when it can be read again, "
-                    "{then}",
-                    gauge=name,
-                    seconds=Quantity(round(now - watched.failing_since)),
-                    error=error,
-                    then=self._then,
-                ),
             )
 
 
@@ -240,5 +231,4 @@ class Rate:
         return max(self._last + 1.0 / self.per_second, asked, now - LATENESS)
 
     def left(self, moment: float) -> None:
-        """Note that a call has left at its time `moment`."""
         self._last = moment

@@ -91,7 +91,6 @@ class Times:
 
     @property
     def mean(self) -> float:
-        """The mean in seconds; requires an answer."""
         return self.total / self.count
 
     @property
@@ -121,7 +120,6 @@ class OwnLatency:
 
     @property
     def seconds(self) -> float:
-        """The mean in seconds; requires a measurement."""
         return self._times.mean
 
     @property
@@ -136,7 +134,6 @@ class OwnLatency:
 
     @property
     def answers(self) -> float:
-        """The number of answers that the mean rests on."""
         return self._times.count
 
     def answers_for(self, error: float) -> float:
@@ -240,7 +237,6 @@ class InFlight:
 
     @property
     def why(self) -> str:
-        """The reason for the present size, for the status line."""
         return reason("in-flight {calls}", "in-flight", calls=self.size)
 
     def started(self, now: float, in_flight: int) -> Ticket:
@@ -271,7 +267,6 @@ class _Round:
 
     @property
     def used_up(self) -> bool:
-        """Whether the window limited the calls, rather than the application."""
         return 0 < self.begun <= self.filling * 2
 
     def hanging(self, now: float) -> bool:
@@ -313,13 +308,21 @@ class Window(InFlight):
     # ---- events of calls ----
 
     def started(self, now: float, in_flight: int) -> Ticket:
-        """Note a started call; `in_flight` includes it."""
         measures = False
         if self._state is Phase.CRUISING:
             if now >= self._next_measurement:
                 self._go_down(now)
         elif self._state is Phase.MEASURING and in_flight <= self.size:
-            measures = self._begin_measuring_call(now)
+            measures = self._to_begin > 0 or now < self._measuring_until
+            if measures:
+                self._to_begin -= 1
+                self._awaited += 1
+            else:
+                # After enough of them, the window comes back.
+                self._state = Phase.CRUISING
+                self._resize(self._limit)
+                self._next_round(now)
+                self._measuring_call_ended(now)
         seen = self._round
         if not seen.begun and not seen.times.count:
             seen.began = now
@@ -328,22 +331,32 @@ class Window(InFlight):
         return Ticket(now, in_flight, measures)
 
     def delivered(self, now: float, ticket: Ticket) -> None:
-        """Note an answered call: accepted, or refused because of the row."""
         seconds = now - ticket.started
         self._trouble_share -= self._trouble_share * SHARE_WEIGHT
         if ticket.measures and self._sample is not None:
             self._sample.add(seconds)
             self._measuring_call_ended(now)
         if self._cut and ticket.started >= self._cut_at:
-            self._lift_cut()
+            # After one round trip the window comes back unless the troubles go on.
+            self._cut = False
+            if self._trouble_share > OVERLOAD:
+                self._limit *= CUT
+            elif self._cut_helped:
+                self._limit *= COMEBACK
+            self._cut_helped = True
+            self._resize(self._limit)
         seen = self._round
         seen.times.add(seconds)
         seen.in_flight += ticket.in_flight
-        if seen.times.count >= self._needed or (self._state is Phase.STARTING and self._has_seen_enough(now)):
-            self._end_round(now)
+        if seen.times.count < self._needed and not (self._state is Phase.STARTING and self._has_seen_enough(now)):
+            return
+        if self._state is not Phase.MEASURING and seen.used_up:
+            if not self._latency.known:
+                self._latency.measured(seen.times)
+            self._conclude(seen, now)
+        self._next_round(now)
 
     def troubled(self, now: float, ticket: Ticket, trouble: str) -> None:
-        """Note a trouble: cut, unless the window was cut since the call started."""
         self._trouble_share += (1 - self._trouble_share) * SHARE_WEIGHT
         self.dismissed(now, ticket)
         if ticket.started < self._cut_at:
@@ -361,13 +374,11 @@ class Window(InFlight):
         self._resize(self._limit)
 
     def dismissed(self, now: float, ticket: Ticket) -> None:
-        """Note a call whose end says nothing about the load of the server."""
         if ticket.measures and self._sample is not None:
             self._awaited -= 1
             self._measuring_call_ended(now)
 
     def bound(self, cap: int) -> None:
-        """Change the cap; what was learned stays."""
         self._cap = cap
         self._resize(self._limit)
 
@@ -393,37 +404,25 @@ class Window(InFlight):
 
     @property
     def why(self) -> str:
-        """The size and the reason for it, for the status line."""
-        return said("window {calls} ({reason})", calls=self.size, reason=self._reason())
-
-    def _reason(self) -> str:
         if self._cut:
-            return said("cut: {trouble}", trouble=self._last_cut or "")
-        if self._state is Phase.STARTING:
-            return said("finding the server's limit")
-        if self._state is Phase.MEASURING:
-            return said("measuring the server's own latency")
-        return said("at its cap") if self.size == self._cap else said("the server's limit")
+            why = said("cut: {trouble}", trouble=self._last_cut or "")
+        elif self._state is Phase.STARTING:
+            why = said("finding the server's limit")
+        elif self._state is Phase.MEASURING:
+            why = said("measuring the server's own latency")
+        else:
+            why = said("at its cap") if self.size == self._cap else said("the server's limit")
+        return said("window {calls} ({reason})", calls=self.size, reason=why)
 
     # ---- rounds: where the window grows and shrinks ----
 
     def _has_seen_enough(self, now: float) -> bool:
-        """Whether the round of a starting window can end early."""
         seen = self._round
         if seen.times.count < max(SHORTEST_ROUND, self._limit):
             return False
         if now - seen.began >= SLOW:
             return True
         return not self._latency.known and seen.times.variance <= ALIKE**2
-
-    def _end_round(self, now: float) -> None:
-        """Resize by the result of a round, and begin the next."""
-        seen = self._round
-        if self._state is not Phase.MEASURING and seen.used_up:
-            if not self._latency.known:
-                self._latency.measured(seen.times)
-            self._conclude(seen, now)
-        self._next_round(now)
 
     def _conclude(self, seen: _Round, now: float) -> None:
         waited = seen.times.mean / self._latency.at_most if self._latency.at_most else 1.0
@@ -458,7 +457,6 @@ class Window(InFlight):
     # ---- measuring the server's own latency ----
 
     def _go_down(self, now: float) -> None:
-        """Reduce the window to half or a quarter, and begin to measure."""
         if self._sample is not None:
             self._learn(self._sample, now)
         self._plan_next(now)
@@ -473,18 +471,6 @@ class Window(InFlight):
         self._measuring_until = now + (self._next_measurement - now) * MEASURING_SHARE
         self._sample = Times()
         self._awaited = 0
-
-    def _begin_measuring_call(self, now: float) -> bool:
-        """Whether one more call measures; after enough of them, the window comes back."""
-        if self._to_begin > 0 or now < self._measuring_until:
-            self._to_begin -= 1
-            self._awaited += 1
-            return True
-        self._state = Phase.CRUISING
-        self._resize(self._limit)
-        self._next_round(now)
-        self._measuring_call_ended(now)
-        return False
 
     def _measuring_call_ended(self, now: float) -> None:
         """Learn from the sample once all its calls have ended: the first answers alone would be a biased sample."""
@@ -509,19 +495,6 @@ class Window(InFlight):
             period *= 2
         self._next_measurement = (now // period + 1) * period
 
-    # ---- cuts ----
-
-    def _lift_cut(self) -> None:
-        """End a cut after one round trip: the window comes back unless the troubles go on."""
-        self._cut = False
-        if self._trouble_share > OVERLOAD:
-            self._limit *= CUT
-        elif self._cut_helped:
-            self._limit *= COMEBACK
-        self._cut_helped = True
-        self._resize(self._limit)
-
 
 def _with_a_few_more(calls: float) -> float:
-    """The window for a server that works on `calls` calls."""
     return GROWTH * calls + max(FEW, sqrt(calls) / 2)

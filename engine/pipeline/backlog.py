@@ -79,7 +79,6 @@ class Backlog:
         self.behind = 0
 
     def end(self) -> None:
-        """Take no more items of the list in this pass."""
         self._left = 0
         self._changed.set()
 
@@ -91,7 +90,6 @@ class Backlog:
         self._changed.set()
 
     def end_intake(self) -> None:
-        """Note that the list is complete."""
         self._intake_ended = True
         self.more()
 
@@ -108,7 +106,6 @@ class Backlog:
         self._changed.set()
 
     def again(self, item: Item, delay: float) -> None:
-        """Schedule a retry of `item` after `delay` seconds."""
         self._out -= 1
         self._held += 1
         heapq.heappush(self._later, (anyio.current_time() + delay, item.number, item))
@@ -128,7 +125,6 @@ class Backlog:
         self._changed.set()
 
     def go_on(self, item: Item) -> None:
-        """Hand out an item that has waited once more."""
         self._waiting.discard(item.item_id)
         self._out -= 1
         self._ready.append(item)
@@ -140,11 +136,9 @@ class Backlog:
         self.shut(item)
 
     def holds(self, lane: str) -> bool:
-        """Whether an item of a lane was read in this pass and is not done."""
         return lane in self._lanes
 
     def shut_lane(self, lane: str) -> None:
-        """Shut a lane for this pass, because a finished item of it is in doubt."""
         if waiting := self._lanes.get(lane):
             self._held -= len(waiting)
             waiting.clear()
@@ -152,7 +146,6 @@ class Backlog:
         self._changed.set()
 
     def close(self) -> None:
-        """Hand out nothing more; waiting items stay pending in the journal."""
         self._closed = True
         self._changed.set()
 
@@ -185,7 +178,6 @@ class Backlog:
 
     @property
     def why(self) -> str:
-        """The reason why further items wait, "" for none."""
         if not self._waits:
             return ""
         if self._later:
@@ -255,7 +247,6 @@ class Claims:
 
     @property
     def full(self) -> bool:
-        """Whether `room` is waiting."""
         return self._emptied is not None
 
     def put(self, items: Sequence[Item]) -> None:
@@ -265,7 +256,6 @@ class Claims:
             self._idle.popleft().set()
 
     async def next(self) -> Item:
-        """The next item, for a worker that brings it to the gate."""
         while not self._items:
             # Made for most calls of a quick billing; anyio's own event costs ten times as much.
             called = asyncio.Event()
@@ -274,17 +264,14 @@ class Claims:
         return self._items.popleft()
 
     def passed(self) -> None:
-        """Free the place of an item that has left the gate."""
         self.waiting -= 1
         self.look()
 
     def look(self) -> None:
-        """Check for room again, after `size` may have changed."""
         if self._emptied is not None and self.waiting <= self._size() // 2:
             self._emptied.set()
 
     def close(self) -> None:
-        """End every wait for room."""
         self._closed = True
         if self._emptied is not None:
             self._emptied.set()

@@ -57,21 +57,19 @@ def is_worked_off(run: Run, job: Job, journal: Journal, patience: float) -> Gaug
     async def measure() -> GaugeReading | None:
         nonlocal after
         while page := await journal.items(run, states_where(in_effect=True), after=after):
-            if (left := await job.effect.unfinished_work(page)) is not None:
-                return _held(left)
+            left = await job.effect.unfinished_work(page)
+            if left is not None and anyio.current_time() - began <= patience:
+                return GaugeReading(1.0, 0.0, 0.0, text=said("the next step waits: {left}", left=left))
+            if left is not None:
+                why = said(
+                    "after {seconds} s the billing has not worked off what was sent: {left}",
+                    seconds=Quantity(round(patience)),
+                    left=left,
+                )
+                return GaugeReading(1.0, 0.0, 0.0, text=why, end=0.0)
             # Nothing is sent any more, so a page that is processed needs no second query.
             after = page[-1].number
         return None
-
-    def _held(left: str) -> GaugeReading:
-        if anyio.current_time() - began <= patience:
-            return GaugeReading(1.0, 0.0, 0.0, text=said("the next step waits: {left}", left=left))
-        why = said(
-            "after {seconds} s the billing has not worked off what was sent: {left}",
-            seconds=Quantity(round(patience)),
-            left=left,
-        )
-        return GaugeReading(1.0, 0.0, 0.0, text=why, end=0.0)
 
     return Gauge(BARRIER, measure)
 

@@ -67,7 +67,6 @@ class ControlRequest:
 
     @property
     def typed(self) -> str:
-        """The command as typed, without the run's name."""
         return " ".join([self.command, *(f"{name}={value}" for name, value in self.arguments.items())])
 
 
@@ -139,7 +138,6 @@ def to_answer(text: str) -> ControlAnswer:
 
 
 def live_to_json(status: Status, settings: Mapping[str, str]) -> str:
-    """What a run says of itself."""
     told: dict[str, object] = {name: getattr(status, name) for name in Status.__slots__}
     told["errors"] = list(status.errors.items())
     return to_json({"status": told, "settings": settings})
@@ -149,20 +147,19 @@ def to_live(text: str) -> Live:
     """Decode what a run says of itself. Raises `NotAMessage` for that of another version of this program."""
     if len(text) > LONGEST_STATUS:
         raise NotAMessage(said("it has more than {most} characters", most=Quantity(LONGEST_STATUS)))
-    return _decoded(_to_live, text)
-
-
-def _to_live(text: str) -> Live:
-    sent = _live(text)
-    told = sent.status
-    why, held, last = (None if told[name] is None else stored.from_builtins(told[name]) for name in _SENTENCES)
-    errors: dict[str, int] = {stored.from_builtins(text): int(number) for text, number in told["errors"]}
-    # Sentences are set afterwards, for a conversion makes plain texts of them.
-    plain: dict[str, Any] = {"why": "", "held": None, "last_error": None, "errors": {}}
-    status = msgspec.convert({**told, **plain}, Status)
-    for word in (*status.counts, *status.amounts):
-        State(word)
-    return Live(replace(status, why=why or "", held=held, last_error=last, errors=errors), sent.settings)
+    try:
+        sent = _live(text)
+        told = sent.status
+        why, held, last = (None if told[name] is None else stored.from_builtins(told[name]) for name in _SENTENCES)
+        errors: dict[str, int] = {stored.from_builtins(text): int(number) for text, number in told["errors"]}
+        # Sentences are set afterwards, for a conversion makes plain texts of them.
+        plain: dict[str, Any] = {"why": "", "held": None, "last_error": None, "errors": {}}
+        status = msgspec.convert({**told, **plain}, Status)
+        for word in (*status.counts, *status.amounts):
+            State(word)
+        return Live(replace(status, why=why or "", held=held, last_error=last, errors=errors), sent.settings)
+    except _WRONG as error:
+        raise NotAMessage(str(error)) from error
 
 
 def to_sample(text: str) -> PaceSample:
@@ -186,7 +183,6 @@ class ControlHandler:
         self._one_at_a_time = anyio.Lock()
 
     async def serve(self) -> None:
-        """Carry out what comes through the mailbox, until cancelled."""
         await self._journal.mailbox.serve(self._run, self._carry_out)
 
     async def tell(self) -> None:
@@ -206,7 +202,6 @@ class ControlHandler:
                     return
 
     async def keep_telling(self) -> None:
-        """Tell the status again and again, until cancelled."""
         while True:
             await anyio.sleep(SECOND)
             # A journal that fails ends the run by its own ways, and is no fault of the control.
@@ -245,7 +240,6 @@ class ControlHandler:
         return await self.obey(command, request.who[:_LONGEST_SENDER])
 
     async def obey(self, request: ControlRequest, who: str) -> ControlAnswer:
-        """Carry out a command of `who`, and note it."""
         if request.command not in COMMANDS:
             why = said("there is no command {name!r}: {known}", name=request.command[:40], known=COMMANDS)
             return ControlAnswer(why, refused=True)
@@ -269,7 +263,20 @@ class ControlHandler:
             case "set":
                 return await self._set(request.arguments)
             case "pause":
-                return ControlAnswer(await self._pause(who))
+                run = await self._journal.run(self._run.name)
+                # At once, and in the journal before it is confirmed; if that fails, the pause is undone.
+                self._steered.pause(run.paused_by or who)
+                if run.paused_at:
+                    why = said(
+                        "it was paused already, by {who}, since {since}", who=run.paused_by or "", since=run.paused_at
+                    )
+                    return ControlAnswer(why)
+                try:
+                    await self._journal.pause(self._run, who)
+                except JournalError:
+                    self._steered.unpause()
+                    raise
+                return ControlAnswer(said("paused; what is in flight is finished, and nothing new is sent"))
             case "continue":
                 run = await self._journal.run(self._run.name)
                 await self._journal.unpause(self._run)
@@ -280,7 +287,6 @@ class ControlHandler:
                 return ControlAnswer(said("the run stops once what is in flight is finished"))
 
     async def _set(self, changes: Mapping[str, str]) -> ControlAnswer:
-        """Apply all changes or none, after the journal has them."""
         if not changes:
             return ControlAnswer(said("nothing is named that is to be set"), refused=True)
         try:
@@ -292,21 +298,6 @@ class ControlHandler:
         await self._journal.keep_policy(self._run, to_settings(policy))
         self._steered.take(policy)
         return ControlAnswer(describe_settings(policy, changes))
-
-    async def _pause(self, who: str) -> str:
-        """Pause at once, then write it to the journal; if that fails, the pause is undone."""
-        run = await self._journal.run(self._run.name)
-        self._steered.pause(run.paused_by or who)
-        if run.paused_at:
-            return said(
-                "it was paused already, by {who}, since {since}", who=run.paused_by or "", since=run.paused_at
-            )
-        try:
-            await self._journal.pause(self._run, who)
-        except JournalError:
-            self._steered.unpause()
-            raise
-        return said("paused; what is in flight is finished, and nothing new is sent")
 
 
 @asynccontextmanager

@@ -78,7 +78,6 @@ class ForeignEntries:
     async def _reasons(
         self, items: Sequence[NewItem | Item], entries: Sequence[Entries], *, at_call: bool = False
     ) -> list[list[tuple[str, str]]]:
-        """Why each item is entered already or would replace an entry, and what to do."""
         marks = {
             (one.run, one.number, item.lane)
             for item, found in zip(items, entries, strict=True)
@@ -89,7 +88,11 @@ class ForeignEntries:
         standing = {} if at_call and self._again else await self._standing(items)
         return [
             [
-                *self._entered(item, found.marked, known),
+                *(
+                    (why, said("If it is meant to be entered on top, run with {flag}", flag=setting("again")))
+                    for one in found.marked
+                    if (why := self._foreign(one, known.get((one.run, one.number, item.lane))))
+                ),
                 *self._replaced(item, found.replaced, known, standing.get(item.lane, ())),
             ]
             if found.marked or found.replaced or item.lane in standing
@@ -121,12 +124,6 @@ class ForeignEntries:
         if entries.unmarked:
             notes.append(said("looks as if entered already: {entry}", entry=entries.unmarked))
         return replace(item, note=in_clauses(notes) if len(notes) > 1 else notes[0])
-
-    def _entered(self, item: NewItem | Item, entries: Iterable[Marked], known: Known) -> Iterator[tuple[str, str]]:
-        """Why the row is entered already, by each foreign entry of the same kind, and what to do."""
-        for one in entries:
-            if why := self._foreign(one, known.get((one.run, one.number, item.lane))):
-                yield why, said("If it is meant to be entered on top, run with {flag}", flag=setting("again"))
 
     def _replaced(
         self,

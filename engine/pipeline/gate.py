@@ -134,7 +134,6 @@ class Gate:
         return PAUSED in self._holds or self.in_flight > (self._policy.in_flight or self._policy.max_in_flight)
 
     def step_aside(self, passed: Passed) -> None:
-        """Give back the pass of a call that was not made."""
         window, ticket = passed
         window.dismissed(time.monotonic(), ticket)
         self.in_flight -= 1
@@ -150,7 +149,6 @@ class Gate:
         return was_over
 
     def _hand_out(self) -> None:
-        """Give free places to waiting calls."""
         while self._waiting and self._taken < self._window.size:
             self._taken += 1
             self._waiting.popleft().set()
@@ -158,7 +156,6 @@ class Gate:
     # ---- for the next owner of the billing ----
 
     def pace(self) -> BillingPace:
-        """The pace at this moment: window, breaker, and how long ago the last call may have left."""
         return BillingPace(
             self._window.pace if isinstance(self._window, Window) else None,
             self._breaker.pace,
@@ -166,7 +163,6 @@ class Gate:
         )
 
     def go_on(self, pace: BillingPace) -> None:
-        """Go on at the pace that the owner before has left."""
         if pace.window is not None and isinstance(self._window, Window):
             self._window.go_on(pace.window)
         self._breaker.go_on(pace.breaker)
@@ -180,7 +176,6 @@ class Gate:
     # ---- for changes of the policy, and stops ----
 
     def ring(self) -> None:
-        """Wake the call at the turnstile to check again."""
         self._bell.set()
         self._bell = anyio.Event()
 
@@ -198,7 +193,6 @@ class Gate:
         self.ring()
 
     def release(self) -> None:
-        """Wake all waiting calls for good, because a stop was requested."""
         while self._waiting:
             self._waiting.popleft().set()
         self.ring()
@@ -207,7 +201,6 @@ class Gate:
 
     @property
     def size(self) -> int:
-        """The number of calls that may be in flight now."""
         return self._window.size
 
     def ahead(self) -> int:
@@ -216,7 +209,6 @@ class Gate:
 
     @property
     def why(self) -> str:
-        """The reason why a call waits here, "" if none does."""
         if self._turnstile.locked():
             return self._why
         return self._window.why if self._taken >= self.size else ""
@@ -313,7 +305,6 @@ class Ownership:
         self.lease.pace = gate.pace
 
     async def stop_when_lost(self, stop: Stop) -> None:
-        """Stop the run when the lease is lost; it can be resumed."""
         await self.lease.lost.wait()
         resume = Remedy("resume", self._run.name)
         stop.request(StopKind.SYSTEM, said("{why}; {resume} goes on", why=self.lease.why, resume=resume))

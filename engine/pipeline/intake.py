@@ -4,7 +4,7 @@ Each row is checked against the journal and the billing: it becomes an item, a s
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from enum import StrEnum
@@ -146,65 +146,65 @@ class Intake:
         self.foreign = foreign or ForeignEntries(job, journal, run.target, again=enter is Repeat.AGAIN, own=run.name)
 
     async def freeze_all(self, listener: Backlog | None = None) -> None:
-        """Read, prepare and freeze page after page, and notify `listener` of each."""
         source = self._job.source
         if await anyio.to_thread.run_sync(lambda: source.digest) != self._run.source_digest:
-            raise InputRefused(_other(source.name, self._run))
-        limit = source.limit
-        room = limit - await self._to_send() if limit else None
+            if source.name == STANDARD_INPUT:
+                raise InputRefused(
+                    "{file} has other rows than those that run {run} began with and did not read to their end. Pipe "
+                    "the same rows in again and resume, or start a new run with these",
+                    file=source.name,
+                    run=self._run.name,
+                )
+            raise InputRefused(
+                "{file} is no longer the file that run {run} began with, and was not read to its end then. Put the "
+                "old file back and resume, or start a new run with the new one",
+                file=source.name,
+                run=self._run.name,
+            )
+        room = limit = source.limit
+        if limit and self._job.effect.has_steps:
+            room -= (await self._journal.lane_counts(self._run)).lines
+        elif limit:
+            totals = await self._journal.totals(self._run)
+            room -= totals.frozen - totals.count(State.SKIPPED)
         pages = source.pages(self._run.cursor)
 
-        async def read() -> RowPage | None:
-            return await anyio.to_thread.run_sync(self._next, pages)
+        def next_page() -> RowPage | None:
+            # Read once there is room for it.
+            check_free(self._journal.path, self._least_free())
+            return next(pages, None)
+
+        async def prepare(read: RowPage) -> Page:
+            if limit:
+                prepared, unreadable, left_out = await self._limited(read, room)
+            else:
+                prepared, unreadable, left_out = await self._prepared(read.rows), read.refusals, read.left_out
+            return Page(prepared.items, (*unreadable, *prepared.refusals), read.cursor, left_out)
 
         async def finish(page: Page) -> None:
             nonlocal room
-            sent = await self._freeze(page)
-            room = None if room is None else room - sent
+            if self._run.approved_at is not None:
+                page = await self._without_replacing(page)
+            # The journal writes the page even if this task is cancelled: count it in any case.
+            with anyio.CancelScope(shield=True):
+                judged = await self._journal.freeze(self._run, page, self._judge)
+                items = [entry for entry in judged if isinstance(entry, NewItem)]
+                self._progress.frozen(items, len(judged) - len(items) + len(page.refusals))
+            room -= self._rows_of(judged)
             if listener:
                 listener.more()
 
         # What a limit leaves out of a page is known only when the page before it is frozen.
-        await in_turn(read, lambda page: self._page(page, room), finish, self._job.effect, alone=bool(limit))
+        await in_turn(
+            lambda: anyio.to_thread.run_sync(next_page), prepare, finish, self._job.effect, alone=bool(limit)
+        )
         await self._journal.end_intake(self._run)
         self._progress.intake_ended = True
         log.info("all rows are read and saved")
         if listener:
             listener.end_intake()
 
-    def _next(self, pages: Iterator[RowPage]) -> RowPage | None:
-        """The next page, read once there is room for it."""
-        check_free(self._journal.path, self._least_free())
-        return next(pages, None)
-
-    async def _to_send(self) -> int:
-        """The number of the run's rows that are not skipped."""
-        if self._job.effect.has_steps:
-            return (await self._journal.lane_counts(self._run)).lines
-        totals = await self._journal.totals(self._run)
-        return totals.frozen - totals.count(State.SKIPPED)
-
-    async def _page(self, read: RowPage, room: int | None) -> Page:
-        """The page to be frozen, with at most `room` rows to be sent. Raises `LookUpFailed`."""
-        if room is None:
-            prepared, unreadable, left_out = await self._prepared(read.rows), read.refusals, read.left_out
-        else:
-            prepared, unreadable, left_out = await self._limited(read, room)
-        return Page(prepared.items, (*unreadable, *prepared.refusals), read.cursor, left_out)
-
-    async def _freeze(self, page: Page) -> int:
-        """Freeze a page; returns the number of rows to be sent."""
-        if self._run.approved_at is not None:
-            page = await self._without_replacing(page)
-        # The journal writes the page even if this task is cancelled: count it in any case.
-        with anyio.CancelScope(shield=True):
-            judged = await self._journal.freeze(self._run, page, self._judge)
-            items = [entry for entry in judged if isinstance(entry, NewItem)]
-            self._progress.frozen(items, len(judged) - len(items) + len(page.refusals))
-        return self._rows_of(judged)
-
     def _rows_of(self, judged: Sequence[NewItem | Refusal]) -> int:
-        """The number of rows with an item to be sent; the items of one row have its line."""
         sent = [one.line for one in judged if isinstance(one, NewItem) and one.skip_reason is None]
         return len(set(sent)) if self._job.effect.has_steps else len(sent)
 
@@ -264,25 +264,7 @@ class Intake:
         return replace(page, items=sifted.items, refusals=(*page.refusals, *sifted.refusals))
 
 
-def _other(name: str, run: Run) -> str:
-    """The refusal of an input that differs from the one that the run began with."""
-    if name == STANDARD_INPUT:
-        return said(
-            "{file} has other rows than those that run {run} began with and did not read to their end. Pipe the same "
-            "rows in again and resume, or start a new run with these",
-            file=name,
-            run=run.name,
-        )
-    return said(
-        "{file} is no longer the file that run {run} began with, and was not read to its end then. Put the old file "
-        "back and resume, or start a new run with the new one",
-        file=name,
-        run=run.name,
-    )
-
-
 def judge_for(run: Run, effect: Effect, enter: Repeat) -> Judge:
-    """The judge of a run's rows, which checks each row against the journal's items with the same key."""
     # Nobody is shown the rows that are sent while others are read, so a doubt about one is not sent.
     is_streamed = run.approved_at is not None and run.frozen_at is None
 
@@ -310,24 +292,21 @@ def judge_for(run: Run, effect: Effect, enter: Repeat) -> Judge:
 
 def _against_same_input(item: NewItem, twin: EarlierEntry) -> NewItem | Refusal:
     where = said("line {line}", line=twin.line) if twin.line else said("an earlier row")
-    if _asks_the_same(item, twin):
-        return replace(item, skip_reason=_repeats(item, where))
-    reason = said(
-        "contradicts {where}: the same key with {there} there and {here} here",
-        where=where,
-        there=_asked(twin),
-        here=_asked(item),
-    )
-    return Refusal(item.line, None, item.label, reason, item.row, conflict=item.key)
-
-
-def _repeats(item: NewItem, where: str) -> str:
-    """The reason for skipping a duplicate."""
+    if not _asks_the_same(item, twin):
+        why = said(
+            "contradicts {where}: the same key with {there} there and {here} here",
+            where=where,
+            there=_asked(twin),
+            here=_asked(item),
+        )
+        return Refusal(item.line, None, item.label, why, item.row, conflict=item.key)
     if item.amount is not None:
-        return reason("a duplicate in the input: the same key and amount as {where}", DUPLICATE, where=where)
-    if item.wanted:
-        return reason("a duplicate in the input: the same key and values as {where}", DUPLICATE, where=where)
-    return reason("a duplicate in the input: the same key as {where}", DUPLICATE, where=where)
+        why = reason("a duplicate in the input: the same key and amount as {where}", DUPLICATE, where=where)
+    elif item.wanted:
+        why = reason("a duplicate in the input: the same key and values as {where}", DUPLICATE, where=where)
+    else:
+        why = reason("a duplicate in the input: the same key as {where}", DUPLICATE, where=where)
+    return replace(item, skip_reason=why)
 
 
 def against_earlier(
@@ -342,8 +321,23 @@ def against_earlier(
             )
             return _refused(item, why)
     for twin in here:
-        if _asks_the_same(item, twin):
-            return _entered_before(item, twin, SameKey.ENTERED if item.undoes else effect.same_key(item.payload))
+        if not _asks_the_same(item, twin):
+            continue
+        same = SameKey.ENTERED if item.undoes else effect.same_key(item.payload)
+        run, when = twin.run, twin.changed_at[:16]
+        # The English of a reason begins with its kind.
+        if same is SameKey.ENTERED:
+            return replace(item, skip_reason=said("entered by an earlier run: {run}, {when} UTC", run=run, when=when))
+        if same is SameKey.LEFT_OUT:
+            why = reason("left out, entered by an earlier run: {run}, {when} UTC", LEFT_OUT, run=run, when=when)
+            return replace(item, skip_reason=why)
+        why = said(
+            "looks as if entered already: by run {run}, {when} UTC, and neither a document nor a date tells whether "
+            "this is another one",
+            run=run,
+            when=when,
+        )
+        return replace(item, note=in_clauses([item.note, why]) if item.note else why)
     if here:
         twin = here[-1]
         why = said(
@@ -371,29 +365,11 @@ def against_earlier(
     return item
 
 
-def _entered_before(item: NewItem, twin: EarlierEntry, same: SameKey) -> NewItem:
-    """A row that asks for what an earlier run has entered. The English of a reason begins with its kind."""
-    run, when = twin.run, twin.changed_at[:16]
-    if same is SameKey.ENTERED:
-        return replace(item, skip_reason=said("entered by an earlier run: {run}, {when} UTC", run=run, when=when))
-    if same is SameKey.LEFT_OUT:
-        why = reason("left out, entered by an earlier run: {run}, {when} UTC", LEFT_OUT, run=run, when=when)
-        return replace(item, skip_reason=why)
-    why = said(
-        "looks as if entered already: by run {run}, {when} UTC, and neither a document nor a date tells whether this "
-        "is another one",
-        run=run,
-        when=when,
-    )
-    return replace(item, note=in_clauses([item.note, why]) if item.note else why)
-
-
 def _asks_the_same(item: NewItem, twin: EarlierEntry) -> bool:
     return (item.amount, item.wanted) == (twin.amount, twin.wanted)
 
 
 def _asked(one: NewItem | EarlierEntry) -> Decimal | str:
-    """The amount or values of a row, in words."""
     return one.amount if one.amount is not None else one.wanted or said("nothing further")
 
 
@@ -417,7 +393,6 @@ class Rehearsal(Job):
 
     @property
     def source(self) -> Source:
-        """The rows of the job. Raises `InputRefused`."""
         return self._job.source
 
     async def prepare(self, rows: Sequence[Row]) -> Prepared:

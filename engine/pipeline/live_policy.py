@@ -26,7 +26,6 @@ class LivePolicy:
         self._listeners: list[Callable[[], None]] = []
 
     def take(self, policy: Policy) -> None:
-        """Put a policy in force, and notify the listeners if it differs from the present one."""
         before, self.policy = self.policy, policy
         if policy == before:
             return
@@ -50,9 +49,7 @@ class LivePolicy:
         return self.progress.status()
 
     def sample(self) -> PaceSample:
-        """The pace of the run since the sample before."""
         return self.progress.sample()
 
     def listen(self, heard: Callable[[], None]) -> None:
-        """Call `heard` whenever the policy changes."""
         self._listeners.append(heard)

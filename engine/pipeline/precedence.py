@@ -162,7 +162,6 @@ class Precedence:
                     self._bell.set()
 
     def doubt(self, items: Sequence[Item]) -> None:
-        """Forget that the billing shows these: their answers have come into doubt."""
         self._seen.difference_update(item.item_id for item in items)
 
     # ---- the poll ----
@@ -170,7 +169,14 @@ class Precedence:
     async def watch(self) -> None:
         """Look again and again at what waits, while nothing holds the run; runs beside the workers."""
         while not self._stop.requested:
-            await self._until_due()
+            while True:
+                self._bell = anyio.Event()
+                moment = min((due for due, _ in self._waits.values()), default=inf)
+                left = (moment if moment == -inf else max(moment, self._next_poll)) - anyio.current_time()
+                if left <= 0:
+                    break
+                with anyio.move_on_after(left):
+                    await self._bell.wait()
             if self._progress.holds:
                 await self._progress.holds.lifted()
                 self._restart_patience()
@@ -194,20 +200,8 @@ class Precedence:
             self._next_poll = anyio.current_time() + GAP
 
     def _restart_patience(self) -> None:
-        """Count the time of what the billing does not show anew, as it may have stood still meanwhile."""
         for unseen in self._unseen.values():
             unseen.since = anyio.current_time()
-
-    async def _until_due(self) -> None:
-        """Wait until an item is to be looked at."""
-        while True:
-            self._bell = anyio.Event()
-            due = min((due for due, _ in self._waits.values()), default=inf)
-            left = (due if due == -inf else max(due, self._next_poll)) - anyio.current_time()
-            if left <= 0:
-                return
-            with anyio.move_on_after(left):
-                await self._bell.wait()
 
     # ---- a look at items ----
 
@@ -249,8 +243,20 @@ class Precedence:
                     going.append(msgspec.structs.replace(item, payload=payload) if changed else item)
             if isinstance(kept, Said):
                 refused.append((item, kept))
-        if refused:
-            await self._reject(refused)
+        if not refused:
+            return going
+        items = [item for item, _ in refused]
+        changes = [Change(item.item_id, State.REJECTED, message=why) for item, why in refused]
+        # The journal writes the changes even if this task is cancelled: count them in any case.
+        with anyio.CancelScope(shield=True):
+            await self._journal.record(self._run, changes)
+            self._progress.recorded(items, changes)
+        self.refused += len(refused)
+        for item, why in refused:
+            self._waits.pop(item.item_id, None)
+            self._backlog.finish(item)
+            log.warning(str(State.REJECTED), item=item.number, label=item.label, why=why)
+        self.heed(items)
         return going
 
     def _follow(
@@ -374,18 +380,3 @@ class Precedence:
                     resume=Remedy("resume", self._run.name),
                 ),
             )
-
-    async def _reject(self, refused: Sequence[tuple[Item, Said]]) -> None:
-        """Record items as rejected of which nothing was sent."""
-        items = [item for item, _ in refused]
-        changes = [Change(item.item_id, State.REJECTED, message=why) for item, why in refused]
-        # The journal writes the changes even if this task is cancelled: count them in any case.
-        with anyio.CancelScope(shield=True):
-            await self._journal.record(self._run, changes)
-            self._progress.recorded(items, changes)
-        self.refused += len(refused)
-        for item, why in refused:
-            self._waits.pop(item.item_id, None)
-            self._backlog.finish(item)
-            log.warning(str(State.REJECTED), item=item.number, label=item.label, why=why)
-        self.heed(items)

@@ -57,7 +57,6 @@ class Status:
 
     @property
     def sent(self) -> int:
-        """Rows that needed a call and need no further one."""
         return self.done - self.skipped
 
     @property
@@ -111,7 +110,6 @@ class Progress:
         self.refused += refused
 
     def moved(self, source: State, target: State, items: int = 1, *, amount: Decimal | None = None) -> None:
-        """Count items that went from one state to another; `amount` is their sum, where they have one."""
         self.counts[source] -= items
         self.counts[target] += items
         if amount:
@@ -121,7 +119,6 @@ class Progress:
             self._pace.add(time.monotonic(), items)
 
     def recorded(self, items: Sequence[Item], changes: Sequence[Change]) -> None:
-        """Count changes that the journal has of some of these items."""
         before = {item.item_id: item for item in items}
         for change in changes:
             item = before[change.item_id]
@@ -144,12 +141,10 @@ class Progress:
 
     @property
     def held(self) -> str | None:
-        """The reason of the present hold, None for none."""
         return self.holds.why
 
     @property
     def total(self) -> int:
-        """All items frozen so far."""
         return self.counts.total()
 
     @property
@@ -159,7 +154,6 @@ class Progress:
 
     @property
     def in_doubt(self) -> int:
-        """Items that a look-up has to settle."""
         return sum(self.counts[state] for state in states_where(in_doubt=True))
 
     @property
@@ -172,7 +166,6 @@ class Progress:
         return anyio.current_time() - self.started
 
     def status(self) -> Status:
-        """A snapshot of the present moment."""
         now = time.monotonic()
         rate, sending, held = self._pace.recent(now), self.sending(), self.held
         return Status(

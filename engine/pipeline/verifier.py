@@ -34,7 +34,6 @@ class ReadBackSummary:
 
     @property
     def read(self) -> int:
-        """Items that were read back so far."""
         return self.as_wanted + self.different + self.unreadable.total()
 
 
@@ -66,7 +65,19 @@ async def verify(
 
     async def look(items: Sequence[Item]) -> _Looked:
         readings = await effect.read_back(run, items)
-        return items, readings, await _strangers(journal, items, readings), await effect.outdated(run, items)
+        besides = [
+            (item, one)
+            for item in items
+            if isinstance(reading := readings.get(item.item_id), ReadBack)
+            for one in reading.besides
+        ]
+        known = await known_of(journal, {(one.run, one.number, item.lane) for item, one in besides})
+        strangers: dict[int, list[Marked]] = {}
+        for item, one in besides:
+            own = known.get((one.run, one.number, item.lane))
+            if own is None or not (own.had_effect and own.made(one.entry_id, one.amount)):
+                strangers.setdefault(item.item_id, []).append(one)
+        return items, readings, strangers, await effect.outdated(run, items)
 
     async def judge(looked: _Looked) -> None:
         items, readings, strangers, outdated = looked
@@ -80,7 +91,21 @@ async def verify(
                 reading = replace(reading, difference=outdated[item.item_id])
             if besides := strangers.get(item.item_id):
                 summary.twice += 1
-                reading = _entered_twice(run, item, reading, besides)
+                others = tuple(
+                    said("row {number} of run {run}, {entry}", number=one.number, run=one.run, entry=one.text)
+                    for one in besides
+                )
+                twice = said(
+                    "entered twice: as row {number} of run {run}, and with the marks of others: {others}",
+                    number=item.number,
+                    run=run.name,
+                    others=others,
+                )
+                amount = None
+                if reading.amount is not None:
+                    amount = sum((one.amount for one in besides if one.amount), reading.amount)
+                why = twice if reading.difference is None else in_clauses([reading.difference, twice])
+                reading = replace(reading, amount=amount, difference=why)
             summary.expected += item.amount or 0
             summary.found += reading.amount or 0
             if reading.difference is not None:
@@ -95,37 +120,3 @@ async def verify(
 
     await in_turn(read, look, judge, effect)
     return summary
-
-
-async def _strangers(
-    journal: Journal, items: Sequence[Item], readings: Mapping[int, ReadBack | CannotLook]
-) -> dict[int, list[Marked]]:
-    """By item_id, the entries beside that of a row that the journal does not know as effects of its own runs."""
-    besides = [
-        (item, one)
-        for item in items
-        if isinstance(reading := readings.get(item.item_id), ReadBack)
-        for one in reading.besides
-    ]
-    known = await known_of(journal, {(one.run, one.number, item.lane) for item, one in besides})
-    strangers: dict[int, list[Marked]] = {}
-    for item, one in besides:
-        own = known.get((one.run, one.number, item.lane))
-        if own is None or not (own.had_effect and own.made(one.entry_id, one.amount)):
-            strangers.setdefault(item.item_id, []).append(one)
-    return strangers
-
-
-def _entered_twice(run: Run, item: Item, reading: ReadBack, besides: Sequence[Marked]) -> ReadBack:
-    twice = said(
-        "entered twice: as row {number} of run {run}, and with the marks of others: {others}",
-        number=item.number,
-        run=run.name,
-        others=tuple(
-            said("row {number} of run {run}, {entry}", number=one.number, run=one.run, entry=one.text)
-            for one in besides
-        ),
-    )
-    amount = sum((one.amount for one in besides if one.amount), reading.amount or Decimal(0))
-    why = twice if reading.difference is None else in_clauses([reading.difference, twice])
-    return replace(reading, amount=None if reading.amount is None else amount, difference=why)

@@ -184,7 +184,6 @@ class Witness:
         return (*first, *second), why
 
     async def _settle(self, items: Sequence[Item]) -> None:
-        """Record the pending items that are not to be sent; they are claimed first, like sent items."""
         seen = await self._seen_of(items)
         changes = [
             decide(evidence).change_of(item) for item in items if (evidence := seen.get(item.item_id)) is not None

@@ -96,7 +96,7 @@ def translated(text: str) -> str:
 
 @cache
 def block(name: str) -> str:
-    if name in _BOTH or name not in blocks().written:
+    if name in _BOTH or name.partition("(")[0] not in blocks().written:
         return translated(blocks("postgres")[name])
     return blocks()[name]
 
@@ -441,6 +441,9 @@ class Result:
     def nextset(self) -> None:
         """Go on to the next statement."""
         del self._sets[0]
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.fetchall())
 
     def fetchall(self) -> Rows:
         return self._sets[0]

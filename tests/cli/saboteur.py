@@ -3,12 +3,13 @@
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from yarl import URL
 
-from billing.api import answers, wire
+from billing.api import answers, client, wire
 from billing.api.wire import Flight, Wire
 from billing.directory.models import ACT
 from checkpoints import journal
@@ -155,13 +156,14 @@ def lets_two_journals_send() -> None:
 
 def believes_proxies() -> None:
     """An answer with a known status is believed, whoever gives it."""
-    read = answers._read_failure
+    read = answers.read_answer
 
-    def believed(*given: Any, **more: Any) -> Evidence:
-        evidence = read(*given, **more)
-        return msgspec.structs.replace(evidence, recognised=True) if hasattr(evidence, "recognised") else evidence
+    def believed(status: int, *given: Any, **more: Any) -> Evidence:
+        evidence = read(status, *given, **more)
+        is_known = status >= HTTPStatus.BAD_REQUEST and hasattr(evidence, "recognised")
+        return msgspec.structs.replace(evidence, recognised=True) if is_known else evidence
 
-    _replace(answers, "_read_failure", believed)
+    _replace(client, "read_answer", believed)
 
 
 def leaves_an_undone_run_open() -> None:

@@ -2,6 +2,7 @@
 
 import fcntl
 import gc
+import importlib
 import os
 import select
 import signal
@@ -327,9 +328,8 @@ def test_the_lock_table_stands_in_one_place_whatever_the_environment_says(tmp_pa
 
 
 def test_an_already_set_home_and_lock_folder_are_respected(tmp_path: Path, billing_file: Path) -> None:
-    runtime = embedded._runtime()
-    assert runtime is not None
-    root = embedded.home(runtime, tmp_path)
+    (place,) = importlib.import_module("firebird.embedded").__path__
+    root = embedded.home(Path(place).resolve() / "runtime", tmp_path)
     lock = tmp_path / "lock"
     lock.mkdir()
     script = (
@@ -365,11 +365,14 @@ def test_homes_made_at_the_same_time_are_one(tmp_path: Path) -> None:
 
 
 def test_a_missing_library_is_told_with_the_command_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fdb.fbcore.api", None)
+    monkeypatch.setattr(embedded, "_TOMMATH", "libtommath-that-is-not-there.so.1")
     with pytest.raises(RuntimeMissing, match="sudo apt-get install -y libtommath1"):
-        embedded._preload("libtommath-that-is-not-there.so.1")
+        embedded.load()
+    monkeypatch.setattr(embedded, "find_spec", lambda _: None)
     monkeypatch.setattr("ctypes.util.find_library", lambda _: None)
     with pytest.raises(RuntimeMissing, match="sudo apt-get install -y libfbclient2"):
-        embedded._system_client()
+        embedded.load()
 
 
 def test_a_library_that_is_none_is_told(tmp_path: Path) -> None:
