@@ -42,7 +42,7 @@ class Server:
     """Slots, a queue and faults in simulated time: what is to happen, in the order in which it does.
 
     A share `busy` of the calls, and all for which the queue has no room, are refused after `refusal` seconds; of a
-    share `lost` the answer never arrives, though the work is done.
+    share `lost` the answer never arrives, though the work is done. While `away`, nothing is done and nobody answers.
     """
 
     def __init__(self, slots: int, seconds: float, scatter: Scatter = alike, *, seed: int = 0) -> None:
@@ -53,6 +53,7 @@ class Server:
         self.busy = 0.0
         self.lost = 0.0
         self.refusal = 0.002
+        self.away = False
         self.worked = self.could = 0.0  # seconds that slots have worked, and that they could have
         self._scatter = scatter
         self._draw = random.Random(seed)
@@ -79,6 +80,8 @@ class Server:
         self.now = moment
 
     def call(self, answered: Callable[[], None], refused: Callable[[], None]) -> None:
+        if self.away:
+            return
         full = self.queue is not None and self._working >= self.slots and len(self._waiting) >= self.queue
         if full or self._draw.random() < self.busy:
             self.after(self.refusal, refused)
@@ -93,7 +96,7 @@ class Server:
 
     def _done(self, answered: Callable[[], None] | None) -> None:
         self._working -= 1
-        if answered is not None:
+        if answered is not None and not self.away:
             answered()
         self._work()
 
@@ -263,6 +266,19 @@ def shares(simulation: Simulation, seconds: float) -> list[float]:
     return [one.rate / sum(each.rate for each in seen) for one in seen]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("slots", SLOTS)
+def test_where_answers_scatter_fairness_takes_two_minutes(slots: int) -> None:
+    seen = []
+    for seed in range(4):
+        simulation = settled(slots, 0.1, lognormal, seed=seed)
+        simulation.join(Window())
+        simulation.pass_by(60.0)
+        seen.append(min(shares(simulation, 120.0)))
+    assert min(seen) >= 0.3
+    assert fmean(seen) >= 1 / 3
+
+
 @pytest.mark.parametrize(("part", "least", "most"), [(2, 0.5, 2 / 3), (1, 1 / 3, 2 / 3)])
 @pytest.mark.parametrize("slots", SLOTS)
 def test_beside_a_fixed_load_it_takes_a_fair_part(slots: int, part: int, least: float, most: float) -> None:
@@ -313,6 +329,18 @@ def test_a_server_that_refuses_what_it_has_no_slot_for_is_kept_busy(slots: int) 
     (alone,) = simulation.pass_by(40.0)
     assert alone.used >= 0.85
     assert alone.troubles <= 0.25 * (alone.troubles + alone.rate * 40.0)
+
+
+def test_where_nobody_answers_it_goes_to_the_floor_and_comes_back() -> None:
+    simulation = settled(8, 0.1, patience=1.0)
+    simulation.server.away = True
+    (away,) = simulation.pass_by(30.0)
+    assert away.rate < 1
+    assert simulation.clients[0].window.size == 1
+    simulation.server.away = False
+    simulation.pass_by(20.0)
+    (back,) = simulation.pass_by(20.0)
+    assert_well_used(simulation, back)
 
 
 def test_a_window_of_one_call_does_not_say_that_it_measures() -> None:
