@@ -29,8 +29,8 @@ from tests.engine.sources.reading import (
 from tests.firebird_server import PROGRAM, FirebirdServer
 
 
-def written(folder: Path, data: str | bytes) -> Path:
-    path = folder / "input.csv"
+def written(folder: Path, data: str | bytes, name: str = "input.csv") -> Path:
+    path = folder / name
     path.write_bytes(data.encode() if isinstance(data, str) else data)
     return path
 
@@ -197,14 +197,8 @@ def test_what_is_no_text_or_cannot_be_read(tmp_path: Path, monkeypatch: pytest.M
 # JSON lines: the first object names the columns, numbers are exact text.
 
 
-def json_file(folder: Path, *lines: str) -> Path:
-    path = folder / "input.jsonl"
-    path.write_text("\n".join(lines), encoding="utf-8")
-    return path
-
-
 def of_lines(folder: Path, *lines: str, page_rows: int = 1000) -> Source:
-    return open_input(json_file(folder, *lines), Layout(), page_rows=page_rows)
+    return open_input(written(folder, "\n".join(lines), "input.jsonl"), Layout(), page_rows=page_rows)
 
 
 def why_second_is_refused(folder: Path, line: str) -> str:
@@ -288,7 +282,7 @@ def test_a_row_that_is_refused(tmp_path: Path, line: str, says: str) -> None:
     ],
 )
 def test_a_first_object_that_is_no_header(tmp_path: Path, line: str, says: str) -> None:
-    assert says in why_refused(json_file(tmp_path, line))
+    assert says in why_refused(written(tmp_path, line, "input.jsonl"))
 
 
 # ---- what isql prints, in all its forms ----------------------------------------------------------------------------
@@ -296,12 +290,6 @@ def test_a_first_object_that_is_no_header(tmp_path: Path, line: str, says: str) 
 LIST = "as isql prints it with set list on"
 HEADINGS = "as isql prints it, under headings"
 BARE = "as isql prints it with set heading off"
-
-
-def saved(folder: Path, text: str) -> Path:
-    path = folder / "printed"
-    path.write_text(text, encoding="utf-8")
-    return path
 
 
 def opened(path: Path, *columns: str, page_rows: int = 1000, encoding: str = "auto") -> Source:
@@ -524,7 +512,7 @@ def test_what_is_read_and_which_rows_are_refused(
     rows: dict[int, tuple[str, ...]],
     refused: dict[int, str],
 ) -> None:
-    source = opened(saved(tmp_path, text), *columns)
+    source = opened(written(tmp_path, text, "printed"), *columns)
     assert rows_of(source) == [Row(line, cells) for line, cells in rows.items()]
     told = {refusal.line: refusal.reason for refusal in refusals_of(source)}
     assert told.keys() == refused.keys()
@@ -569,11 +557,11 @@ FITTING = pair("ID", "1") + pair("NAME", "x" * LONGEST_CELL)
     ids=["names twice", "names twice, headings", "wide", "bare", "bare without a margin", "commas", "too long"],
 )
 def test_what_is_refused_as_a_whole(tmp_path: Path, text: str, layout: Layout, told: str) -> None:
-    assert told in why_refused(saved(tmp_path, text), layout)
+    assert told in why_refused(written(tmp_path, text, "printed"), layout)
 
 
 def test_a_block_without_an_end_is_not_held(tmp_path: Path) -> None:
-    memory_is_flat(lambda rows: saved(tmp_path, pair("ID", "1") + pair("ID", "2") + "line\n" * rows))
+    memory_is_flat(lambda rows: written(tmp_path, pair("ID", "1") + pair("ID", "2") + "line\n" * rows, "printed"))
 
 
 # ---- words, as the shell's read takes them -------------------------------------------------------------------------
@@ -600,7 +588,7 @@ def test_a_block_without_an_end_is_not_held(tmp_path: Path) -> None:
 def test_a_line_is_taken_apart_at_any_white_space(
     tmp_path: Path, text: str, columns: tuple[str, ...], rows: list[tuple[str, ...]], refused: dict[int, str]
 ) -> None:
-    source = open_input(saved(tmp_path, text).rename(tmp_path / "ids.csv"), Layout(columns=columns, delimiter=" "))
+    source = open_input(written(tmp_path, text), Layout(columns=columns, delimiter=" "))
     assert cells_of(source) == rows
     assert source.notes == ("columns with spaces between them",)
     told = {refusal.line: refusal.reason for refusal in refusals_of(source)}
