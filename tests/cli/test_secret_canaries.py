@@ -41,7 +41,7 @@ CALL = ("call", "--model", "Users", "--chain", 'objects.get {"id": {id}}')
 SENDING = ("--yes", "--json", "--verbose", "--no-canary", "--settle", "0")
 RUNS: Sequence[Sequence[str]] = (
     ("run", *CALL, "--chain", "x.y", "--set", "id=5", *SENDING, "--record", "calls.gz"),
-    ("run", *CALL, "--chain", 'set_password {"psw": "{word}"}', "rows.csv", *SENDING),
+    ("run", *CALL, "--chain", 'set_password {"psw": "{word}"}', "rows.csv", *SENDING, "--record", "rows.gz"),
 )
 LOOKS: Sequence[Sequence[str]] = (
     ("doctor",),

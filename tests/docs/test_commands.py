@@ -84,9 +84,3 @@ async def test_what_does_not_do_as_its_page_says_fails(block: str, tmp_path: Pat
     path.write_text(f"<!-- no billing -->\n\n{block}\n", encoding="utf-8")
     with pytest.raises(AssertionError):
         await read(Page.read(path), tmp_path, tmp_path)
-
-
-@pytest.mark.parametrize("comment", ["end with 1", "not run", "killed after few calls", "file a.csv b.csv", "todo"])
-def test_a_comment_of_no_form_is_refused(comment: str) -> None:
-    with pytest.raises(ValueError, match=comment):
-        Remark.read(comment)

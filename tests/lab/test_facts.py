@@ -59,16 +59,9 @@ def test_the_types_of_operations_are_the_billings(does: Effect, number: int, ask
     assert asked in {"", *Profile().__struct_fields__}
 
 
-@pytest.mark.parametrize(
-    ("of_product", "of_lab"),
-    [
-        (money.SCALE, FACTS.scale),
-        (Profile().money_scale.value, FACTS.scale),
-        (parameters.MONTHS_BACK, FACTS.months_back),
-    ],
-)
-def test_a_number_is_the_billings(of_product: int, of_lab: object) -> None:
-    assert of_product == getattr(of_lab, "value", None)
+def test_numbers_are_the_billings() -> None:
+    assert money.SCALE == Profile().money_scale.value == FACTS.scale.value
+    assert FACTS.months_back.value == parameters.MONTHS_BACK
 
 
 @pytest.mark.parametrize(

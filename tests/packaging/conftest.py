@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -18,8 +18,6 @@ from tools.package import debians_python, git_lines, icu
 DEBIANS = ("python3-venv", "libtommath1", icu(), "ca-certificates", "passwd")
 """What is fetched beside a clean root: all that .deb and image need."""
 FIRST_LOAD = Path(__file__).with_name("first_load.sh")
-
-CleanRoot = Callable[[], DebianRoot]
 
 
 @dataclass(frozen=True)
@@ -82,19 +80,12 @@ def wheelhouse(of_all_workers: Path) -> Path:
 
 
 @pytest.fixture
-def clean_root(tmp_path: Path) -> Iterator[CleanRoot]:
-    """Makes a clean Debian root; it fails where none can be made, and says what to type."""
-    made: list[DebianRoot] = []
-
-    def make() -> DebianRoot:
-        folder = tmp_path / f"root{len(made)}"
-        folder.mkdir()
-        made.append(unpacked(folder, DEBIANS))
-        return made[-1]
-
-    yield make
-    for root in made:
-        shutil.rmtree(root.folder)
+def root(tmp_path: Path) -> Iterator[DebianRoot]:
+    """A clean Debian root; it fails where none can be made, and says what to type."""
+    folder = tmp_path / "root"
+    folder.mkdir()
+    yield unpacked(folder, DEBIANS)
+    shutil.rmtree(folder)
 
 
 def load_first(root: DebianRoot, user: str = "root", environment: Mapping[str, str] = MappingProxyType({})) -> None:

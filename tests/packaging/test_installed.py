@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.packaging.clean_root import ROOT, DebianRoot
-from tests.packaging.conftest import CleanRoot, Packages, load_first
+from tests.packaging.conftest import Packages, load_first
 
 pytestmark = [pytest.mark.loops(900), pytest.mark.prove]
 INSTALL = "DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends /deb/{}"
@@ -31,8 +31,7 @@ FILES = (
 )
 
 
-def test_the_deb_from_its_installation_to_its_purge(packages: Packages, clean_root: CleanRoot) -> None:
-    root = clean_root()
+def test_the_deb_from_its_installation_to_its_purge(packages: Packages, root: DebianRoot) -> None:
     deb = packages.one("*.deb")
     root.path("/deb").mkdir()
     shutil.copy(deb, root.path("/deb"))
@@ -92,8 +91,7 @@ def built_like_the_image(root: DebianRoot, packages: Packages) -> None:
 
 @pytest.mark.loops(900)
 @pytest.mark.prove
-def test_image_and_wheel_where_only_python_is(packages: Packages, clean_root: CleanRoot, wheelhouse: Path) -> None:
-    root = clean_root()
+def test_image_and_wheel_where_only_python_is(packages: Packages, root: DebianRoot, wheelhouse: Path) -> None:
     shutil.copytree(wheelhouse, root.path("/wheelhouse"))
     built_like_the_image(root, packages)
     shown = root.run("carbon-migrate --version; touch here", "carbon-migrate")

@@ -241,6 +241,7 @@ async def test_no_sign_of_success_stands_above_what_speaks_against_it(place: Pla
     assert "✓" not in said + nothing + back
     assert (await place.cli.closing("verify", name))["taken_back"] == {undone: 3}
     assert (await place.cli.closing("verify", undone))["taken_back"] == {}
+    await place.cli.told("verify", undone, says="operations of the undo: sum expected")
 
 
 PAID = ("--chain", 'objects.get {"id": {id}}', "--chain", 'add_payment {"SUM_IN": "777.77"}')

@@ -94,20 +94,6 @@ async def test_a_run_is_done_when_the_journal_says_so_whatever_its_process_ends_
     assert NOTE in (await shared.cli("status", run)).out
 
 
-async def test_runs_of_a_killed_worker_are_taken_over_and_of_one_that_ends_handed_back(shared: Place) -> None:
-    run = await hand_in(shared, ROWS, "--rate", "15")
-    async with shared.cli.started(*WORKER) as worker:
-        await shared.traffic.reaches(10)
-        worker.signal(signal.SIGKILL)
-        await worker.ended()
-    async with working(shared.cli.on_machine("other")):
-        await shared.traffic.reaches(25)
-    assert shared.asked("select status::text, args->>'run' from procrastinate_jobs") == [("todo", run)]
-    async with shared.cli.started(*WORKER) as worker:
-        await worker.said(f"{run}: done")
-    await shared.landed_once(ROWS)
-
-
 async def test_after_a_machine_is_gone_rows_that_were_never_in_doubt_wait_for_its_lease_alone(shared: Place) -> None:
     """Not until its worker counts as silent, nor for its calls under way, nor for the settle delay."""
     journal = shared.cli.environment["CARBON_MIGRATE_JOURNAL"].partition("&")[0]

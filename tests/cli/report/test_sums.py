@@ -508,11 +508,6 @@ async def sums_of(place: Place, run: str) -> dict[str, Any]:
     return told
 
 
-async def undone(place: Place, run: str) -> str:
-    """The name of an undo that enters the opposite."""
-    return str((await place.cli.closing("undo", run, "--set", "way=opposite", "--yes"))["run"])
-
-
 def balances_of(path: Path) -> Decimal:
     """The sum of a file, read from the file itself."""
     with path.open(encoding="utf-8", newline="") as file:
@@ -553,26 +548,3 @@ async def test_an_import_is_signed_for_the_whole_file_with_its_refused_rows(plac
     told = (await sums_of(place, run))[run]
     assert Decimal(told["file"]["amount"]) == -balances_of(path)
     assert told["refused"]["amounts_unreadable"] == 0
-
-
-async def test_an_undo_takes_back_one_sum_wherever_it_is_said(place: Place) -> None:
-    """An operation that restores a balance carries that balance, and not what it takes back."""
-    balances = place.balances(6)
-    run = (await place.run("balances", balances.path))["run"]
-    undo = await undone(place, run)
-    assert (await place.totals(undo)).amount == -balances.sum
-    assert "operations of the undo: sum expected" in await place.cli.told("verify", undo)
-    told = (await sums_of(place, undo))[undo]
-    assert [Decimal(told[one]["amount"]) for one in ("taken_back", "entered")] == [balances.sum, 0]
-    assert f"6 of the 6 rows of run {run} are taken back, {balances.sum} in total" in " ".join(read(place).split())
-    restored = await undone(place, undo)
-    assert Decimal((await sums_of(place, restored))[restored]["taken_back"]["amount"]) == -balances.sum
-    assert f"6 of the 6 rows that run {undo} took back are restored, {balances.sum} in total" in read(place)
-    # In the report of all of them, nothing of that was entered twice.
-    assert (await sums_of(place, undo))[undo]["taken_back"] == told["taken_back"]
-    assert "6 rows were restored since" in read(place)
-    await place.cli("run", "blocked", "-o", "blocked.csv", "--yes", may_end_with=(0, 1, 2))
-    await place.cli("report", "--all", *REPORT)
-    *_, every = table(read(place), "Billing")
-    assert [figure(cell) for cell in every[2:]] == [6, balances.sum, 6, balances.sum, 0]
-    assert Decimal((await place.cli.closing("status", "--all"))["sums"]["entered"]) == balances.sum

@@ -342,26 +342,38 @@ def totals(**counts: int) -> Totals:
     return Totals(of_states, {state: Decimal("0.10") * number for state, number in of_states.items()})
 
 
-def test_a_run_is_measured_from_its_beginning_every_some_seconds_and_at_its_end(
+def test_a_run_is_measured_from_its_beginning_every_some_seconds_as_it_moves_and_at_its_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def tell() -> list[str]:
         measured = Measured(monkeypatch)
+        progress = measured.progress
+        progress.sending = lambda: Sending(in_flight=3, window=4)
+        progress.take_up(totals(pending=10), intake_ended=True)
         async with measured.tells() as hear:
             await anyio.sleep(60)
             assert measured.texts == []
-            hear(RunBegan(totals(pending=5), taken_up=False))
+            hear(RunBegan(totals(pending=10), taken_up=True))
+            progress.moved(State.PENDING, State.SENDING, 3, amount=Decimal("0.30"))
+            progress.moved(State.SENDING, State.ACCEPTED, amount=Decimal("0.10"))
+            progress.called(0.25)
+            progress.holds.put(PAUSED, 'paused by "olga"\n')
             await anyio.sleep(2.5 * SCRAPED_EVERY)
             assert len(measured.texts) == 3
             hear(RunEnded(Closing(Exit.REJECTED, "k7m2q", "balances", totals(accepted=4, rejected=1))))
         return measured.texts
 
     texts = on_virtual_clock(tell())
-    first, *_, last = map(scraped, texts)
-    assert (of(first, "items", state="pending"), of(first, "working")) == (5, 1)
-    assert of(first, "roubles", state="pending") == 0.5
-    assert "carbon_migrate_last_exit_code" not in texts[0]
     assert len(texts) == 4
+    first, *_, last = map(scraped, texts)
+    states = {"pending": 7, "sending": 2, "accepted": 1}
+    assert {state: of(first, "items", state=state) for state in State if of(first, "items", state=state)} == states
+    sums = {state: of(first, "roubles", state=state) for state in states}
+    assert sums == {"pending": 0.7, "sending": 0.2, "accepted": 0.1}
+    assert [of(first, f"calls{one}") for one in ("_total", "_in_flight")] == [1, 3]
+    assert [of(first, one) for one in ("window_calls", "held", "working")] == [4, 1, 1]
+    assert of(first, "held_seconds_total", cause=PAUSED) >= 0
+    assert "carbon_migrate_last_exit_code" not in texts[0]
     assert (of(last, "items", state="accepted"), of(last, "items", state="rejected")) == (4, 1)
     assert (of(last, "items", state="pending"), of(last, "working")) == (0, 0)
     assert of(last, "last_exit_code") == Exit.REJECTED
@@ -374,35 +386,6 @@ async def test_what_is_between_two_steps_of_a_job_file_is_measured_by_nobody() -
     with told, events:
         for reader in (publish_metrics(MetricsSettings(port=0)), show_to(ServiceManager(""))):
             await reader(live, events)
-
-
-def test_what_moves_is_what_the_run_says_of_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def tell() -> str:
-        measured = Measured(monkeypatch)
-        progress = measured.progress
-        progress.sending = lambda: Sending(in_flight=3, window=4)
-        progress.take_up(totals(pending=10), intake_ended=True)
-        async with measured.tells() as hear:
-            hear(RunBegan(totals(pending=10), taken_up=True))
-            progress.moved(State.PENDING, State.SENDING, 3, amount=Decimal("0.30"))
-            progress.moved(State.SENDING, State.ACCEPTED, amount=Decimal("0.10"))
-            progress.called(0.25)
-            progress.holds.put(PAUSED, 'paused by "olga"\n')
-            await anyio.sleep(1)
-            hear(RunEnded(Closing(Exit.DONE)))
-        return measured.texts[0]
-
-    seen = scraped(on_virtual_clock(tell()))
-    states = {"pending": 7, "sending": 2, "accepted": 1}
-    assert {state: of(seen, "items", state=state) for state in State if of(seen, "items", state=state)} == states
-    assert {state: of(seen, "roubles", state=state) for state in states} == {
-        "pending": 0.7,
-        "sending": 0.2,
-        "accepted": 0.1,
-    }
-    assert (of(seen, "calls_total"), of(seen, "calls_in_flight"), of(seen, "window_calls")) == (1, 3, 4)
-    assert of(seen, "held") == 1
-    assert of(seen, "held_seconds_total", cause=PAUSED) >= 0
 
 
 async def test_what_a_label_says_is_escaped_and_no_digit_of_a_sum_is_lost() -> None:

@@ -409,6 +409,7 @@ def test_outside_of_a_service_only_what_is_needed_is_missed(tmp_path: Path) -> N
     ):
         with pytest.raises(SettingsRefused, match=key) as refused:
             need()
+        assert "only what systemd starts has credentials" in str(refused.value)
         assert "CREDENTIALS_DIRECTORY is not set" in str(refused.value)
         assert "systemd-run --pty --property=LoadCredentialEncrypted=" in str(refused.value)
 
@@ -467,14 +468,6 @@ def test_doctor_says_where_secrets_are_from(
     assert "hooks.on-end is the credential chat, and the service was not given it" in words
     assert "database.password is the credential db, and the service was not given it" in words
     assert "canary" not in found.out + found.err
-
-
-def test_a_command_that_needs_no_credential_works_without(typed: Typed, tmp_path: Path) -> None:
-    settings_file(tmp_path, TOML)
-    assert "there is no journal" in typed("status").err
-    refused = typed("run", "balances", "rows.csv", "--yes")
-    assert refused.exit == 2
-    assert "only what systemd starts has credentials" in refused.err
 
 
 # ---- The setting `vault_key`: from whom a key is taken, and that commands without need of it work without it

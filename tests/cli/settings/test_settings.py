@@ -7,7 +7,6 @@ from pathlib import Path
 
 import anyio
 import pytest
-from aiohttp import web
 
 from billing.secret import Secret
 from cli.settings.flags import COMMON_PART, Flags
@@ -537,19 +536,6 @@ def test_what_means_nothing_is_refused_with_its_flag_and_exit_code_2(flags: str,
 
 
 # ---- a real run --------------------------------------------------------------------------------------------------
-
-
-async def test_a_new_error_in_the_first_rows_stops_a_run_with_3_and_says_how_to_go_on(place: Place) -> None:
-    place.traffic.answer = lambda number: (
-        web.json_response({"call": "FinanceOperations", "error": "Тариф 17 закрыт"}) if number == 4 else None
-    )
-    balances = place.balances(200)
-    ended = await place.cli("run", "balances", balances.path, "--yes", "--json", may_end_with=(3,))
-    assert place.traffic.arrived <= 11
-    for words in ("Тариф 17 закрыт", "--no-canary", f"carbon-migrate resume {ended.closing['run']}"):
-        assert words in ended.closing["stopped"]
-    resumed = await place.cli("resume", "--settle", "0", "--json", may_end_with=(1,))
-    assert resumed.closing["states"] == {"accepted": 199, "rejected": 1}
 
 
 async def test_the_rate_holds_for_what_is_read_too(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

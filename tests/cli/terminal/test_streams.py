@@ -25,7 +25,7 @@ from cli.main import COMMANDS
 from cli.terminal.language import ENGLISH, RUSSIAN, language, system_language, typed_language
 from cli.terminal.screen import Screen
 from cli.terminal.streams import held_by, json_line, lasting, outputs, plain
-from cli.terminal.texts import JOINT, SIGNS, count, duration, markup_safe, money, printable
+from cli.terminal.texts import JOINT, SIGNS, count, duration, money, printable
 from tests.checkpoints.samples import frozen_run, new_item
 from tests.cli.conftest import Place, Typed, clean_environment
 from tests.cli.marked_language import unmarked
@@ -409,14 +409,6 @@ def test_an_error_is_wrapped_on_a_terminal_but_no_command_and_nothing_in_a_file(
 def test_foreign_text_cannot_steer_the_terminal(text: str, seen: str) -> None:
     assert printable(text) == seen
     assert printable("x" * 1000, 10) == "xxxxxxxxx…"
-
-
-@pytest.mark.parametrize("text", ["[red]no[/red]", "[/]", "a \\[b]", "[link=file:///etc/passwd]x[/link]"])
-def test_foreign_text_is_no_markup(text: str) -> None:
-    console = Console(width=200, color_system=None)
-    with console.capture() as capture:
-        console.print(markup_safe(text))
-    assert capture.get().rstrip("\n") == text
 
 
 def test_numbers_for_people() -> None:

@@ -43,7 +43,7 @@ def written(folder: Path, name: str, data: str | bytes) -> Path:
 
 @pytest.mark.parametrize("name", ["a.csv", "a.txt", "a", "a.xlsx", "a.json.bak"])
 def test_the_bytes_say_more_than_the_name(tmp_path: Path, name: str) -> None:
-    for text in (CSV, JSON, f"\n\n{JSON}", codecs.BOM_UTF8.decode() + JSON, "[id];name\n1;a\n"):
+    for text in (CSV, JSON, f"\n\n{JSON}", codecs.BOM_UTF8.decode() + JSON, "[id];name\n1;a\n", "[1];[2]\n1;a\n"):
         source = open_input(written(tmp_path, name, text), Layout())
         assert cells_of(source) == [("1", "a")]
         assert source.notes == (("JSON lines",) if "{" in text else ())
@@ -96,7 +96,7 @@ def test_what_it_is_not_or_what_does_not_fit_it_is_named(
     [
         (Layout(delimiter=";;"), "delimiter ;;: one character is expected"),
         (Layout(delimiter='"'), "one character is expected"),
-        (Layout(encoding="cp12510"), "there is no encoding 'cp12510'"),
+        *((Layout(encoding=wrong), f"there is no encoding '{wrong}'") for wrong in ("cp12510", "rot13", "")),
         (Layout(columns=("a", " ", "b")), "columns a, ,b: the name number 2 is empty"),
         (Layout(columns=("a", "b", " A")), "columns a,b, A: the name 'A' is there twice"),
     ],
@@ -105,11 +105,6 @@ def test_a_layout_that_makes_no_sense_is_refused_at_once(layout: Layout, says: s
     with pytest.raises(InputRefused) as caught:
         open_input(None, layout)
     assert says in str(caught.value)
-
-
-def test_json_is_read_as_a_table_where_that_is_said(tmp_path: Path) -> None:
-    path = written(tmp_path, "a.csv", "[1];[2]\n1;2\n")
-    assert open_input(path, Layout()).header == ("[1]", "[2]")
 
 
 # What an export has made harmless is read as it was before, and what no export has written is left alone.

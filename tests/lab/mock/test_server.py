@@ -144,26 +144,6 @@ async def controlled(billing_file: Path, http: aiohttp.ClientSession) -> AsyncIt
         yield server, control
 
 
-async def test_faults_are_changed_while_it_serves(
-    controlled: tuple[MockBilling, Control], http: aiohttp.ClientSession
-) -> None:
-    server, control = controlled
-    assert (await control("/faults"))[1]["faults"] == []
-    status, report = await control("/faults", 'seed = 9\n[[fault]]\nkind = "429"\nretry_after = "3"')
-    assert (status, report["seed"]) == (200, 9)
-    with pytest.raises(AssertionError, match="429"):
-        await _enter(http, server.url, 2001)
-    before = server.faults.plan
-    status, answer = await control("/faults", '[[fault]]\nkind = "busi"')
-    assert (status, server.faults.plan) == (400, before)
-    assert answer["error"] == "the plan:2: fault 1: there is no kind 'busi' (did you mean 'busy'?)"
-    report = (await control("/faults"))[1]
-    assert report["faults"] == [{"kind": "429", "retry_after": "3", "matched": 1, "injected": 1}]
-    await control("/faults", '[[fault]]\nkind = "refuse"')
-    assert (await control("/state"))[1]["requests"] == 1, "it is there while the port is closed"
-    assert (await control("/faults", ""))[1]["injected"] == {"429": 1, "refuse": 1}
-
-
 async def test_the_ledger_by_subject_a_page_at_a_time(
     controlled: tuple[MockBilling, Control], http: aiohttp.ClientSession
 ) -> None:

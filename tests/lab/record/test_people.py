@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from billing.api.calls import NOTHING
 from jobs.catalogue.catalogue import BUILT_IN, JOBS
 from jobs.spec.chain import chain_text
-from lab.record.pseudonyms import PeopleRemover, PersonalKind, Pseudonyms, kind_of
+from lab.record.pseudonyms import PeopleRemover, PersonalKind, Pseudonyms
 from lab.record.recording import RecordingError, load_secret
 from lab.record.replay import MadeUpRows
 
@@ -69,26 +69,6 @@ def test_names_mails_and_addresses_are_made_up_ones() -> None:
     assert [PEOPLE.of(kind, "") for kind in PersonalKind] == [""] * len(PersonalKind)
 
 
-@pytest.mark.parametrize(
-    ("field", "model", "kind"),
-    [
-        ("name", "Abonents", PersonalKind.NAME),
-        ("abonent__name__icontains", "Users", PersonalKind.NAME),
-        ("name", "Tarif", None),
-        ("usluga__name", "UsersUsluga", None),
-        ("tarif__name", "Abonents", None),
-        ("contract_number", "Abonents", PersonalKind.SHAPE),
-        ("a_home_number", "Abonents", PersonalKind.SHAPE),
-        ("abonent_id", "FinanceOperations", None),
-        ("op_summa", "FinanceOperations", None),
-        ("op_date__range", "FinanceOperations", None),
-        ("descr", "FinanceOperations", PersonalKind.COMMENT),
-    ],
-)
-def test_a_field_is_known_by_its_name_and_model(field: str, model: str, kind: PersonalKind | None) -> None:
-    assert kind_of(field, model) is kind
-
-
 def exchange(
     sent: dict[str, Any], answered: Any, model: str = "Abonents", headers: dict[str, str] = JSON
 ) -> tuple[Any, Any]:
@@ -105,11 +85,18 @@ def exchange(
 def test_what_is_asked_for_and_what_is_answered_are_the_same_made_up_one() -> None:
     fields = {"id": 94, "contract_number": "Д94/2018", "name": "Канарейкина Вера", "sms": "+79161234567"}
     sent, answered = exchange(
-        {"contract_number": "Д94/2018", "id": 94},
+        {
+            "contract_number": "Д94/2018",
+            "id": 94,
+            "abonent__name__icontains": "Канарейкина Вера",
+            "a_home_number": "12",
+        },
         {"call": "Abonents", "result": [{"pk": 94, "model": "Abonents", "fields": fields}]},
     )
     made_up = answered["result"][0]["fields"]
-    assert sent == {"contract_number": made_up["contract_number"], "id": 94}
+    named, home = made_up["name"], PEOPLE.of(PersonalKind.SHAPE, "12")
+    of_person = {"abonent__name__icontains": named, "a_home_number": home}
+    assert sent == {"contract_number": made_up["contract_number"], "id": 94, **of_person}
     assert made_up["id"] == answered["result"][0]["pk"] == 94
     assert not {"Д94/2018", "Канарейкина Вера", "+79161234567"} & set(made_up.values())
     assert made_up["name"] == PEOPLE.of(PersonalKind.NAME, "Канарейкина Вера")
@@ -117,7 +104,9 @@ def test_what_is_asked_for_and_what_is_answered_are_the_same_made_up_one() -> No
 
 def test_what_is_nobody_s_stays() -> None:
     fields = {"name": "Домашний 100", "summa": "700.50", "next_date": "2020-08-13", "enabled": True}
-    sent, answered = {"op_summa": "50.50", "abonent_id": 7}, {"result": {"pk": 5, "model": "Tarif", "fields": fields}}
+    sent: dict[str, Any] = {"op_summa": "50.50", "abonent_id": 7, "op_date__range": ["2020-01-01", "2020-02-01"]}
+    sent |= {"usluga__name": "Домашний 100", "tarif__name": "Домашний 100"}
+    answered = {"result": {"pk": 5, "model": "Tarif", "fields": fields}}
     assert exchange(sent, answered, "FinanceOperations") == (sent, answered)
 
 

@@ -19,9 +19,12 @@ from hypothesis import strategies as st
 from engine.errors import InputRefused
 from engine.rows import Row
 from engine.sources.detect import open_input
-from engine.sources.raw.charset import CP1251, NAMES, UTF_8, Charset, detect_charset
+from engine.sources.raw import charset
+from engine.sources.raw.charset import CP1251, UTF_8, Charset, detect_charset
 from engine.sources.raw.original import FileOnDisk, StandardInput
 from engine.sources.raw.sample import Layout
+from jobs.spec.columns import KNOWN
+from lab.mock.people import FATHERS, NAMES, SURNAMES
 from tests.conftest import SHARED_FIXTURES
 from tests.engine.sources.reading import cells_of, rows_of
 
@@ -114,22 +117,6 @@ def test_the_digest_is_taken_before_the_first_reading(tmp_path: Path) -> None:
 
 CHARSETS: Final = ("cp1251", "koi8-r", "cp866", "iso8859-5")
 
-SURNAMES: Final = (
-    "Иванов", "Смирнова", "Кузнецов", "Попова", "Васильев", "Петров", "Соколова", "Михайлов", "Новикова", "Фёдоров",
-    "Морозов", "Волкова", "Алексеев", "Лебедев", "Семёнова", "Егоров", "Павлов", "Козлова", "Степанов", "Николаева",
-    "Орлов", "Андреев", "Макарова", "Никитин", "Захаров", "Зайцева", "Соловьёв", "Борисов", "Яковлева", "Григорьев",
-    "Романов", "Воробьёва", "Сергеев", "Кузьмин", "Фролов", "Александрова", "Дмитриев", "Королёва", "Гусев",
-    "Ильин", "Максимова", "Поляков", "Сорокина", "Виноградов", "Ковалёв", "Белова", "Медведев", "Антонова", "Тарасов",
-    "Жукова", "Баранов", "Филиппов", "Комарова", "Давыдов", "Беляева", "Герасимов", "Богданов", "Осипова", "Щербаков",
-    "Хабибуллин", "Гайфутдинова", "Цой", "Юсупов", "Эргашев", "Шевчук", "Ткаченко", "Мкртчян", "Гогоберидзе", "Ян",
-)  # fmt: skip
-FORENAMES: Final = (
-    "Александр", "Мария", "Сергей", "Елена", "Дмитрий", "Ольга", "Андрей", "Наталья", "Алексей", "Татьяна", "Пётр",
-    "Юлия", "Иван", "Ирина", "Фёдор", "Екатерина", "Михаил", "Анна", "Николай", "Светлана", "Жанна", "Эдуард", "Яна",
-)  # fmt: skip
-PATRONYMICS: Final = (
-    "Александрович", "Сергеевна", "Иванович", "Петровна", "Юрьевич", "Андреевна", "Олегович", "Ильинична", "Львович",
-)  # fmt: skip
 STREETS: Final = (
     "ул. Ленина", "пр-т Мира", "ул. Советская", "пер. Школьный", "ул. 8 Марта", "наб. реки Фонтанки", "б-р Победы",
     "ул. Юбилейная", "ш. Энтузиастов", "мкр. Южный", "ул. Чехова", "пл. Революции", "ул. Щорса", "ул. Объездная",
@@ -139,11 +126,7 @@ TARIFFS: Final = (
     "Безлимитный 50", "Домашний", "Ночной экспресс", "Оптика 100", "Юридические лица", "Социальный", "Игровой плюс",
     "Тариф «Старт»", "Всё включено", "Базовый", "Архивный", "Пенсионный", "Корпоративный", "Дачник", "Турбо",
 )  # fmt: skip
-HEADERS: Final = (
-    "договор", "номер договора", "сумма", "фио", "адрес", "остаток", "тариф", "телефон", "лицевой счёт", "дата",
-    "примечание", "баланс", "улица", "дом", "квартира", "группа", "услуга", "логин", "пароль", "комментарий",
-    "абонент", "порог отключения", "сальдо", "номер", "платёж", "статус", "подключён", "город", "долг", "л/с",
-)  # fmt: skip
+HEADERS: Final = sorted({name for names in KNOWN.values() for name in names if not name.isascii()})
 COMMENTS: Final = (
     "должник", "звонить после шести вечера", "переезд", "оплатил за март", "заблокирован", "обещанный платёж",
     "миграция балансов", "не беспокоить", "подключение по акции", "возврат", "аренда роутера",
@@ -204,7 +187,7 @@ _KINDS: Final[
     "upper header": (_headers(3, 7), _digits, 1, 20, True),
     "words": (_headers(1, 3), _digits, 1, 20, False),
     "upper words": (_headers(1, 3, str.capitalize), _digits, 1, 20, False),
-    "one name": ("id;name", lambda draw: f"1;{draw.choice((*SURNAMES, *FORENAMES, *TARIFFS))}", 1, 2, False),
+    "one name": ("id;name", lambda draw: f"1;{draw.choice((*SURNAMES, *NAMES, *TARIFFS))}", 1, 2, False),
     "prefixes": ("contract;amount", _prefixed("АБВДИКЛМНОПРСТФЮЯ", 4), 1, 50, False),
     "many prefixes": ("contract;amount", _prefixed("ФЮЛПОБЩЭЦИК", 4), 5, 60, False),
 }
@@ -216,7 +199,7 @@ def _number(draw: random.Random) -> str:
 
 
 def _name(draw: random.Random) -> str:
-    surname, forename, patronymic = draw.choice(SURNAMES), draw.choice(FORENAMES), draw.choice(PATRONYMICS)
+    surname, forename, patronymic = draw.choice(SURNAMES), draw.choice(NAMES), draw.choice(FATHERS)
     company = draw.choice(("Ромашка", "Вектор", "Горводоканал", "Техсервис", "Эридан"))
     return draw.choice(
         (surname, f"{surname} {forename} {patronymic}", f"{surname} {forename[0]}.{patronymic[0]}.", f"ООО {company}")
@@ -280,7 +263,7 @@ def test_the_last_row_alone_may_tell(tmp_path: Path) -> None:
 @pytest.mark.parametrize("encoding", CHARSETS)
 def test_old_encodings_are_told_apart_and_said(tmp_path: Path, encoding: str) -> None:
     assert verdict(tmp_path, TABLE.encode(encoding)) == Charset(
-        encoding, f"read as {NAMES[encoding]}, for its bytes are not UTF-8"
+        encoding, f"read as {charset.NAMES[encoding]}, for its bytes are not UTF-8"
     )
 
 
@@ -367,8 +350,6 @@ def test_an_encoding_that_is_named_is_never_doubted(tmp_path: Path) -> None:
     assert cells_of(open_input(tmp_path / "input.csv", Layout(encoding="koi8-r")))[0][0] == "АБ-00000"
     with pytest.raises(InputRefused, match=r"byte 0x.* is not UTF-8"):
         cells_of(open_input(tmp_path / "input.csv", Layout(encoding="utf-8")))
-    with pytest.raises(InputRefused, match="there is no encoding 'cp12510'"):
-        open_input(tmp_path / "input.csv", Layout(encoding="cp12510"))
 
 
 @settings(suppress_health_check=SHARED_FIXTURES)
@@ -384,4 +365,4 @@ def test_any_bytes_are_told_or_refused_with_a_sentence(tmp_path: Path, data: byt
     if isinstance(found, str):
         assert "encoding" in found
     else:
-        assert found.codec in {UTF_8, "utf-16", *NAMES}
+        assert found.codec in {UTF_8, "utf-16", *charset.NAMES}

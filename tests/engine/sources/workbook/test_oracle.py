@@ -18,7 +18,6 @@ from tests.conftest import SHARED_FIXTURES
 from tests.engine.sources.workbook.writing import (
     data,
     excel,
-    inline,
     number_formats,
     odf_cell,
     odf_parts,
@@ -240,10 +239,3 @@ def compare(path: Path, one: Difference) -> None:
     found = shown(theirs(path))
     assert found == one.theirs or (one.theirs.startswith("refused") and found.startswith(one.theirs))
     assert found != shown(ours(path)), f"no difference any more: {one.why}"
-
-
-def test_a_cell_that_holds_a_value_and_an_inline_text_is_read_once(tmp_path: Path) -> None:
-    cells = '<c t="s"><v>0</v><is><t>00123</t></is></c><c><v>5</v><is><t>5</t></is></c>'
-    path = excel(tmp_path / "a.xlsx", data(inline("contract", "amount"), cells), texts=TEXTS)
-    ((row,),) = [page.rows for page in open_input(path, Layout()).pages(None)]
-    assert row.cells == ("00123", "5")
