@@ -2,9 +2,8 @@
 
 import csv
 import os
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Final
@@ -138,9 +137,9 @@ def serve(  # noqa: PLR0913 - each is a flag
     With --control-port the second line is `control: URL`.
     """
     from lab.mock.faults import plan_of_flags
+    from lab.mock.port import until_told
     from lab.mock.quirks import read_quirks
     from lab.mock.server import read_schedule, running
-    from lab.mock.server import serve as serve_mock
 
     if not file.exists():
         raise CommandRefused(
@@ -168,7 +167,8 @@ def serve(  # noqa: PLR0913 - each is a flag
             quirks=quirks,
         )
         with waiting(None):
-            await serve_mock(mock)
+            control = "control: {0.control_url}\n" if control_port is not None else ""
+            await until_told(mock, f"{{0.url}}\n{control}".format)
 
     try:
         anyio.run(work)
@@ -212,18 +212,16 @@ def _replay(
 
     Ends with 1 when a request was unknown or one of the recording was never made, and names them.
     """
-    from lab.record.replay import serve_replay
+    from lab.mock.port import until_told
+    from lab.record.replay import replaying
 
     speed: Speed = "recorded" if recorded_timing else "at once"
 
-    def announce(url: str) -> None:
-        # At once, since a parent process may read it from a pipe.
-        sys.stdout.write(f"{url}\n")
-        sys.stdout.flush()
-
     async def work() -> "ReplayReport":
         with waiting(None):
-            return await serve_replay(file, port=port, speed=speed, announce=announce)
+            async with replaying(file, port=port, speed=speed) as replay:
+                await until_told(nullcontext(replay), "{0.url}\n".format)
+        return replay.report()
 
     try:
         report = run_command(work)

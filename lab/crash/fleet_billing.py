@@ -17,7 +17,8 @@ from decimal import Decimal
 from random import Random
 from typing import Final
 
-from lab.crash.proxy import HOST, WRITES, End, Interference, Proxy, ProxyFault
+from lab.crash.proxy import WRITES, End, Interference, Proxy, ProxyFault
+from lab.mock.port import LOOPBACK
 from lab.simulation.billing import Billing
 
 WORKER: Final = "X-Lab-Worker"
@@ -107,7 +108,7 @@ class FleetBilling(Proxy):
 
     @property
     def url(self) -> str:
-        return f"http://{HOST}:{self.port}"
+        return f"http://{LOOPBACK}:{self.port}"
 
     @property
     def entered(self) -> int:

@@ -20,8 +20,9 @@ from lab.crash.errors import LabStopped
 from lab.crash.loops import loops
 from lab.crash.plan import ExperimentPlan
 from lab.crash.program import send_signal, start
-from lab.crash.proxy import HOST, Proxy
+from lab.crash.proxy import Proxy
 from lab.crash.stranger import Statement
+from lab.mock.port import LOOPBACK
 from texts.said import said
 
 BILLING: Final = "billing.fdb"
@@ -47,8 +48,8 @@ class MockProcess:
         self._counted: Counter[str] = Counter()
         port, control, before = free_ports(3)
         self._proxy = None if plan.proxy is None else Proxy(before, port, plan.proxy)
-        self.url = f"http://{HOST}:{port if self._proxy is None else self._proxy.port}"
-        self._control = f"http://{HOST}:{control}"
+        self.url = f"http://{LOOPBACK}:{port if self._proxy is None else self._proxy.port}"
+        self._control = f"http://{LOOPBACK}:{control}"
         traits = plan.traits
         self._arguments = ["mock", "serve", BILLING, "--port", str(port), "--control-port", str(control)]
         self._arguments += ["--latency-ms", str(traits.latency_ms), "--slots", str(traits.slots), "--fault", PLAN]
@@ -167,7 +168,7 @@ def free_ports(number: int) -> list[int]:
         with socket() as probe:
             probe.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
             try:
-                probe.bind((HOST, port))
+                probe.bind((LOOPBACK, port))
             except OSError:
                 continue
         if port not in found:

@@ -10,22 +10,19 @@ closed, or silent. `JournalWay` knows no requests: it can be cut, or swallow wha
 
 import asyncio
 import re
-import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from socket import SO_LINGER, SOL_SOCKET
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from lab.mock.faults import chance
+from lab.mock.port import LOOPBACK, reset
 
-HOST: Final = "127.0.0.1"
 _LONGEST_HEAD: Final = 64 * 1024
 _PART: Final = 64 * 1024
-_AT_ONCE: Final = struct.pack("ii", 1, 0)
 
 
 @asynccontextmanager
@@ -42,7 +39,7 @@ async def _serving(
         # A task that is cancelled before its first step closes nothing itself.
         task.add_done_callback(lambda _: writer.close())
 
-    server = await asyncio.start_server(accept, HOST, port, limit=_LONGEST_HEAD)
+    server = await asyncio.start_server(accept, LOOPBACK, port, limit=_LONGEST_HEAD)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
@@ -50,15 +47,6 @@ async def _serving(
         for task in tuple(connections):
             task.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
-
-
-def _reset(transport: asyncio.WriteTransport) -> None:
-    """Reset a connection; a normal end would look like an answer that is cut off."""
-    # One that has ended has no socket any more: uvloop says so with a ValueError.
-    if (socket := transport.get_extra_info("socket")) is not None:
-        with suppress(OSError, ValueError):
-            socket.setsockopt(SOL_SOCKET, SO_LINGER, _AT_ONCE)
-    transport.abort()
 
 
 # ---- before a billing -------------------------------------------------------------------------------------------
@@ -176,7 +164,7 @@ class End:
 
     def close(self, *, with_reset: bool = False) -> None:
         if with_reset:
-            _reset(self._writer.transport)
+            reset(self._writer.transport)
         self._writer.close()
 
 
@@ -218,7 +206,7 @@ class Proxy:
 
     async def connect(self) -> End:
         """A connection to the billing. Raises OSError where it is down."""
-        return End(*await asyncio.open_connection(HOST, self._target, limit=_LONGEST_HEAD))
+        return End(*await asyncio.open_connection(LOOPBACK, self._target, limit=_LONGEST_HEAD))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass on requests one after the other, until one of the ends has gone."""
@@ -336,7 +324,7 @@ class JournalWay:
         """Reset all connections, and each new one, until it is mended."""
         self._is_cut = True
         for end in tuple(self._ends):
-            _reset(end.transport)
+            reset(end.transport)
 
     def swallow(self) -> None:
         """Pass nothing on any more, and keep every connection; nor does a new one lead anywhere."""
@@ -354,7 +342,7 @@ class JournalWay:
             if self._is_cut:
                 return
             await self._open.wait()
-            from_server, to_server = await asyncio.open_connection(HOST, self._target)
+            from_server, to_server = await asyncio.open_connection(LOOPBACK, self._target)
             ends.add(to_server)
             self._ends |= ends
             async with asyncio.TaskGroup() as both:
@@ -366,7 +354,7 @@ class JournalWay:
         finally:
             self._ends -= ends
             for end in ends:
-                _reset(end.transport)
+                reset(end.transport)
 
     async def _pass(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         with suppress(OSError):

@@ -5,13 +5,11 @@ The plan may be replaced at any time; request numbers and time spans then start 
 
 import asyncio
 import hashlib
-import struct
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
-from socket import SO_LINGER, SOL_SOCKET
 from typing import Final, TypeAlias
 
 import anyio
@@ -21,6 +19,7 @@ from aiohttp import web
 from lab.mock.chain import Chain
 from lab.mock.facts import FACTS
 from lab.mock.faults import SAYING, Fault, FaultKind, FaultPlan, chance, pick
+from lab.mock.port import reset
 
 # ---- answers ------------------------------------------------------------------------------------------------------
 
@@ -71,7 +70,6 @@ _PHRASES: Final = {
 
 CarryOut: TypeAlias = Callable[[], Awaitable[MockAnswer]]
 
-_ABORT: Final = struct.pack("ii", 1, 0)
 _SMALLEST_GAP: Final = 0.001
 """Seconds between the pieces of a trickle: an event loop's clock is no finer."""
 _NO_OTHER: Final = MockAnswer(200, b'{"call":"get_version","result":{"version":"0","time":"2000-01-01 00:00:00"}}')
@@ -295,10 +293,5 @@ def _redirected(request: web.Request) -> web.Response:
 
 
 def _reset(request: web.Request) -> web.Response:
-    """Reset the connection; a FIN would look like a normal end."""
-    if request.transport is not None:
-        socket = request.transport.get_extra_info("socket")
-        if socket is not None:
-            socket.setsockopt(SOL_SOCKET, SO_LINGER, _ABORT)
-        request.transport.abort()
+    reset(request.transport)
     return web.Response()

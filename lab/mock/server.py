@@ -31,13 +31,10 @@ client gets an answer, so an answered entry is applied once, even if the server 
 """
 
 import asyncio
-import signal
-import socket
-import sys
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from itertools import pairwise
@@ -61,72 +58,10 @@ from lab.mock.fault_injector import CRASH, Injector, MockAnswer, page, refused, 
 from lab.mock.faults import FaultPlan, PlanError, nearest, read_plan
 from lab.mock.ledger import Ledger
 from lab.mock.objects import Work
+from lab.mock.port import Port, as_json, serving, telling
 from lab.mock.quirks import Quirks, describe_quirks
 from lab.mock.refusals import MockRefusal
 from lab.mock.values import Stored
-
-LOOPBACK: Final = "127.0.0.1"
-"""It is only for this machine."""
-
-_WAITING_CONNECTIONS: Final = 512
-_PATIENCE: Final = 3600.0
-"""Seconds for requests in work when the port is closed."""
-
-
-class Port:
-    """A port of this machine; `open` and `close` may alternate. Raises OSError when it is taken."""
-
-    def __init__(self, runner: web.AppRunner, port: int) -> None:
-        self._runner = runner
-        self._site: web.SockSite | None = None
-        # Bound without listening: this reserves the port while it is closed, and connections are refused.
-        self._claim = _bound(port)
-        self._number: int = self._claim.getsockname()[1]
-        self.url = f"http://{LOOPBACK}:{self._number}"
-        self._ending: set[asyncio.Task[None]] = set()
-
-    @property
-    def connections(self) -> list[web.RequestHandler]:
-        return self._runner.server.connections if self._runner.server is not None else []
-
-    async def open(self) -> None:
-        if self._site is None:
-            site = web.SockSite(self._runner, _bound(self._number), backlog=_WAITING_CONNECTIONS)
-            await site.start()
-            self._site = site
-
-    async def close(self) -> None:
-        """Stop listening, and close the kept connections, which would otherwise stay usable."""
-        site, self._site = self._site, None
-        if site is not None:
-            await site.stop()
-            for connection in self.connections:
-                # The first call wakes a handler that waits for a request, the second ends one that has answered;
-                # without the second, the connection would stay open and unanswered.
-                connection.close()
-                ending = asyncio.create_task(connection.shutdown(_PATIENCE))
-                self._ending.add(ending)
-                ending.add_done_callback(self._ending.discard)
-            # The loop releases the listening socket in its next round.
-            await asyncio.sleep(0)
-
-    def release(self) -> None:
-        for ending in self._ending:
-            ending.cancel()
-        self._claim.close()
-
-
-def _bound(port: int) -> socket.socket:
-    made = socket.socket()
-    try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.setblocking(False)  # noqa: FBT003 - the socket's own signature
-        made.bind((LOOPBACK, port))
-    except OSError:
-        made.close()
-        raise
-    return made
-
 
 # ---- a capacity that changes over time ----------------------------------------------------------------------------
 
@@ -260,7 +195,7 @@ class MockBilling:
         """The aiohttp application; middlewares can disturb it."""
         application = web.Application(middlewares=middlewares, client_max_size=_LARGEST_BODY)
         application.router.add_post("/rest_api/v2/{model}/", self._api)
-        application.router.add_get("/mock/health", partial(_tell, lambda: {"status": "ok"}))
+        application.router.add_get("/mock/health", telling(lambda: {"status": "ok"}))
         application.router.add_get("/mock/ledger", self._summary)
         return application
 
@@ -270,8 +205,8 @@ class MockBilling:
             ("/faults", self.faults.report, self._set_faults),
             ("/state", self.state, self._set_state),
         ):
-            application.router.add_get(path, partial(_tell, tell))
-            application.router.add_put(path, partial(_change, change, tell))
+            application.router.add_get(path, telling(tell))
+            application.router.add_put(path, telling(tell, change))
         application.router.add_get("/ledger", self._ledger_page)
         return application
 
@@ -572,7 +507,7 @@ class MockBilling:
     # ---- what is told, and the control endpoint ------------------------------------------------------------------
 
     async def _summary(self, _: web.Request) -> web.Response:
-        return _json(await anyio.to_thread.run_sync(self.summary))
+        return as_json(await anyio.to_thread.run_sync(self.summary))
 
     async def _ledger_page(self, request: web.Request) -> web.Response:
         model, _, subject = request.query.get("after", "").rpartition(":")
@@ -588,7 +523,7 @@ class MockBilling:
             following = f"{effects[-1].model}:{effects[-1].subject}" if len(effects) == size else None
             return {"totals": self.summary(), "effects": effects, "next": following}
 
-        return _json(await anyio.to_thread.run_sync(read))
+        return as_json(await anyio.to_thread.run_sync(read))
 
     def _set_faults(self, body: bytes) -> None:
         try:
@@ -610,15 +545,6 @@ class MockBilling:
                 raise _Refused(f"{name}: {value!r} cannot be set")
         for name, value in wanted.items():
             setattr(self, name, value)
-
-
-async def _tell(tell: Callable[[], object], _: web.Request) -> web.Response:
-    return _json(tell())
-
-
-async def _change(change: Callable[[bytes], None], tell: Callable[[], object], request: web.Request) -> web.Response:
-    change(await request.read())
-    return _json(tell())
 
 
 def _concerned(work: Work, model: str, key: int, subject: int) -> tuple[str, Stored, Stored]:
@@ -664,11 +590,7 @@ async def _answer_control_error(request: web.Request, handler: Handler) -> web.S
     try:
         return await handler(request)
     except _Refused as error:
-        return _json({"error": str(error)}, web.HTTPBadRequest.status_code)
-
-
-def _json(value: object, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=msgspec.json.encode(value), content_type="application/json")
+        return as_json({"error": str(error)}, web.HTTPBadRequest.status_code)
 
 
 # ---- from its start to its end ------------------------------------------------------------------------------------
@@ -711,26 +633,15 @@ async def running(  # noqa: PLR0913 - each is a trait of a server, all but the f
         stack.push_async_callback(anyio.to_thread.run_sync, server.database.close)
         stack.push_async_callback(server.stop)
         stack.push_async_callback(server.wait_for_requests)
-        door = await _open_port(stack, server.application(middlewares), port)
+        door = await stack.enter_async_context(serving(server.application(middlewares), port))
         stack.callback(injector.end)
         server.open_at(door)
         if control_port is not None:
-            server.control_url = (await _open_port(stack, server.control(), control_port)).url
+            server.control_url = (await stack.enter_async_context(serving(server.control(), control_port))).url
         await _run_beside(stack, injector.watch_port(door.open, door.close))
         if capacity is not None:
             await _run_beside(stack, server.follow(capacity))
         yield server
-
-
-async def _open_port(stack: AsyncExitStack, application: web.Application, port: int) -> Port:
-    """An application on a port, until the stack unwinds."""
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    door = Port(runner, port)
-    stack.callback(door.release)
-    await door.open()
-    return door
 
 
 async def _run_beside(stack: AsyncExitStack, work: Coroutine[None, None, None]) -> None:
@@ -744,18 +655,3 @@ async def _run_beside(stack: AsyncExitStack, work: Coroutine[None, None, None]) 
             raise error
 
     stack.push_async_callback(end)
-
-
-async def serve(mock: AbstractAsyncContextManager[MockBilling]) -> None:
-    """Run a mock billing, as `running` gives it, until SIGTERM or SIGINT.
-
-    Prints a line with its URL, and one with `control: URL` if there is a control endpoint.
-    """
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with mock as server:
-            control = f"control: {server.control_url}\n" if server.control_url else ""
-            # Flush, since a parent process may read this from a pipe.
-            sys.stdout.write(f"{server.url}\n{control}")
-            sys.stdout.flush()
-            async for _ in signals:
-                return
