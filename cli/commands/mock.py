@@ -2,6 +2,7 @@
 
 import csv
 import os
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
@@ -262,7 +263,7 @@ def _rows(
     target = OutputFile(output, force=force)
 
     async def work(settings: Settings, screen: Screen) -> Exit:
-        from lab.record.replay import MadeUpRows
+        from lab.record.replay import made_up_rows
 
         number = after = 0
         async with open_existing(settings.journal.value) as journal:
@@ -273,16 +274,16 @@ def _rows(
                     "run {run} was not read from a file with columns: there are no rows to write", run=run.name
                 )
             mapping = input_of_parameters(run.parameters).mapping
-            made_up = MadeUpRows(await _pseudonyms(), settings.catalogue.of(run), run.header, mapping)
+            made_up = made_up_rows(await _pseudonyms(), settings.catalogue.of(run), run.header, mapping)
             with replacing(target) as made, made.open("w", encoding="utf-8", newline="") as stream:
                 # Not defused for a spreadsheet: these rows are read by programs.
                 sheet = csv.writer(stream, delimiter=";", lineterminator="\n")
                 sheet.writerow(run.header)
                 async for page in journal.each_page(run, frozenset(State)):
-                    sheet.writerows(made_up.row(item.row) for item in page)
+                    sheet.writerows(made_up(item.row) for item in page)
                     number += len(page)
                 while refused := await journal.refusals(run, after=after):
-                    sheet.writerows(made_up.row(refusal.row) for _, refusal in refused)
+                    sheet.writerows(made_up(refusal.row) for _, refusal in refused)
                     number += len(refused)
                     after, _ = refused[-1]
         written = counted(
@@ -304,31 +305,29 @@ def _diff(file: Path = RECORDING, *, flags: ApiFlags) -> None:
 
     Ends with 1 where an answer differs.
     """
-    from lab.record.diff import Differ
+    from lab.record.diff import differing
 
     screen = Screen()
     settings = settings_in_force(flags, screen)
 
     async def work() -> int:
-        different = 0
+        different, tally = 0, Counter[str]()
         async with BillingClient(settings.client) as client:
-            differences = Differ(file, client, pseudonyms=await _pseudonyms())
-            async for difference in differences:
+            async for difference in differing(file, client, tally, await _pseudonyms()):
                 different += 1
                 screen.result(render(difference.text, limit=400), good=False)
-        tally = differences.tally
         asked = counted(
             "{n} read asked again of {billing}, {different} answered differently; not asked: {not_asked}",
             "{n} reads asked again of {billing}, {different} answered differently; not asked: {not_asked}",
-            tally.asked,
+            tally["asked"],
             billing=printable(settings.target),
             different=Quantity(different),
             not_asked=(
-                counted("{n} write", "{n} writes", tally.writes),
-                said("{number} with a secret", number=Quantity(tally.secret)),
-                said("{number} asked before", number=Quantity(tally.repeated)),
-                said("{number} without a recorded answer", number=Quantity(tally.unanswered)),
-                said("{number} that ask by a made-up value", number=Quantity(tally.made_up)),
+                counted("{n} write", "{n} writes", tally["writes"]),
+                said("{number} with a secret", number=Quantity(tally["secret"])),
+                said("{number} asked before", number=Quantity(tally["repeated"])),
+                said("{number} without a recorded answer", number=Quantity(tally["unanswered"])),
+                said("{number} that ask by a made-up value", number=Quantity(tally["made_up"])),
             ),
         )
         screen.say(asked)

@@ -325,14 +325,14 @@ def _open_fleet(folder: Path, screen: Screen, *, quick: bool) -> Play:
     from lab.crash.program import without_settings
 
     try:
-        from lab.crash.fleet import FleetLab, FleetProgram
+        from lab.crash.fleet import FleetProgram, run_round
         from lab.crash.fleet_round import draw_round
     except ImportError as error:
         package = "'carbon-migrate[postgres]'"
         raise CommandRefused(
             "a fleet needs libraries that are not installed: pip install {package}", package=package
         ) from error
-    lab = FleetLab(folder, FleetProgram(without_settings(os.environ)))
+    program = FleetProgram(without_settings(os.environ))
 
     async def play(_: int, seed: int) -> tuple[Any, Text, Path]:
         plan = draw_round(seed, quick=quick)
@@ -348,8 +348,11 @@ def _open_fleet(folder: Path, screen: Screen, *, quick: bool) -> Play:
                 time=duration(plan.longest),
             )
         )
+        place = folder / f"fleet-{seed}"
         with waiting(said("seed {seed}: the fleet works", seed=seed)):
-            one = await lab.run(plan, lambda line: screen.say(Text.assemble("  ", render(line, "dim"))))
+            one = await run_round(
+                place, plan, program, lambda line: screen.say(Text.assemble("  ", render(line, "dim")))
+            )
         took = max((found.seconds for found in one.verdict.take_overs), default=0.0)
         line = said(
             "once {once}, twice {twice}, lost {lost}; unknown on the way {unknown}, faults {faults}, blows {blows}; "
@@ -363,7 +366,7 @@ def _open_fleet(folder: Path, screen: Screen, *, quick: bool) -> Play:
             seconds=f"{took:.1f}",
             time=duration(one.seconds),
         )
-        return one, Text.assemble("  ", render(line)), lab.folder_of(plan)
+        return one, Text.assemble("  ", render(line)), place
 
     return play
 

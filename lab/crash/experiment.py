@@ -17,12 +17,12 @@ from checkpoints.states import State
 from lab.crash import clock, program
 from lab.crash.books import read_books, read_undone, strangers_have
 from lab.crash.judge import Problem, Verdict, judge, judge_refusal, judge_undone
-from lab.crash.load import Load, Running, prepare_load
+from lab.crash.load import Load, prepare_load
 from lab.crash.loops import loops
 from lab.crash.mock_process import BILLING, OTHER_BILLING, MockProcess
 from lab.crash.observer import POLL, Alias, Elsewhere, JournalView, Machine, Observer, aliased, set_aside
 from lab.crash.plan import AT_REST, ENDING, Act, Disturbance, ExperimentPlan
-from lab.crash.program import JOURNAL, ExitCode, ProgramUnderTest
+from lab.crash.program import JOURNAL, ExitCode, ProgramUnderTest, Running
 from lab.crash.stranger import STANDING, Deed, must_not_be_sent, statements_of
 from lab.crash.trials import OPERATIONS, TRIALS
 from lab.mock.population import create
@@ -85,7 +85,6 @@ class Lab:
         return self._folder / f"seed-{plan.seed}"
 
     async def run(self, plan: ExperimentPlan) -> Experiment:
-        """Run an experiment to its verdict; its folder is kept."""
         began = anyio.current_time()
         folder = self.folder_of(plan)
         async with self._preparing:
@@ -121,7 +120,6 @@ class Lab:
         )
 
     def _prepare(self, folder: Path, plan: ExperimentPlan) -> None:
-        """Prepare an empty folder with a new billing."""
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         for seed, name in enumerate((BILLING, OTHER_BILLING) if plan.two_billings else (BILLING,), 1):
@@ -236,13 +234,8 @@ class _Course:
             if one.act in ENDING:
                 break
         ended = self._checked(await running.wait())
-        await self._extend_licence(ended)
-        return ended
-
-    async def _extend_licence(self, ended: Running) -> None:
-        """Give the billing a licence for any number, once a process has ended for the lack of room."""
         if self._billing.licence is None or program.SAYS_LICENCE not in ended.said:
-            return
+            return ended
         if ended.exit in _AT_ITS_END:
             self._wrong(
                 said(
@@ -255,6 +248,7 @@ class _Course:
         if ended.exit == ExitCode.STOPPED:
             await self._billing.extend_licence()
             self._note(None, self._observer.view(), "the licence was extended")
+        return ended
 
     def _waits_for_person(self) -> bool:
         """Whether all that is left of an import is of subscribers that a stranger has created, and is in doubt."""
@@ -514,7 +508,6 @@ class _Course:
         return f"{deed}, {len(victims)} rows"
 
     async def _command(self, command: str, running: Running, *words: str) -> Running:
-        """Send a command to the run; it may be refused only where no process listens or nothing is left to do."""
         run = self._observer.view().run or "none"
         ended = self._checked(await (await self._load.start(command, run, *words, database=False)).wait())
         # These have an effect even without a listening process.

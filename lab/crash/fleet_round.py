@@ -43,29 +43,22 @@ Row = TypeVar("Row")
 class Blow(StrEnum):
     """What is done to the fleet."""
 
-    KILL = "kill"
-    """SIGKILL."""
-    FREEZE = "freeze"
-    """SIGSTOP, and SIGCONT after twice the lease."""
+    KILL = "kill"  # SIGKILL
+    FREEZE = "freeze"  # SIGSTOP, and SIGCONT after twice the lease
     CUT = "cut"
     """The connections of a worker to PostgreSQL are reset, and each new one, for twice the lease."""
     BLACK_HOLE = "black-hole"
     """Nothing passes between a worker and PostgreSQL for twice the lease, and every connection stays."""
-    TERMINATE = "terminate-backend"
-    """The server ends one session of the program."""
-    RESTART = "restart"
-    """PostgreSQL ends all sessions and comes up again."""
+    TERMINATE = "terminate-backend"  # The server ends one session of the program
+    RESTART = "restart"  # PostgreSQL ends all sessions and comes up again
 
 
 class Reach(StrEnum):
     """Which processes of a worker a signal reaches."""
 
-    WORKER = "worker"
-    """The worker alone."""
-    ALL = "all"
-    """The worker with the processes of its runs."""
-    CHILD = "child"
-    """One process of a run alone."""
+    WORKER = "worker"  # The worker alone
+    ALL = "all"  # The worker with the processes of its runs
+    CHILD = "child"  # One process of a run alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,20 +189,15 @@ class AuditedRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Offence:
-    """What the journal itself shows to be wrong with a run."""
-
-    run_id: int
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
 class Audited:
-    """All that the journal says at the end; `unknown` counts the rows that became so on the way."""
+    """All that the journal says at the end.
+
+    `offences` are what it shows itself to be wrong with runs; `unknown` counts the rows that became so on the way.
+    """
 
     runs: Sequence[AuditedRun]
     take_ups: Sequence[TakeUp]
-    offences: Sequence[Offence]
+    offences: Sequence[tuple[int, str]]
     unknown: int
 
 
@@ -236,13 +224,13 @@ class JournalAudit:
         return self._found(AuditedRun, "runs")
 
     def take_ups(self) -> list[TakeUp]:
-        """Who has taken up what, in its order."""
         return self._found(TakeUp, "take_ups")
 
     def read(self) -> Audited:
         with closing(self._connect()) as connection:
             ((unknown,),) = connection.execute(_sql("unknown")).fetchall()
-        return Audited(self.runs(), self.take_ups(), self._found(Offence, "offences"), unknown)
+            offences = connection.execute(_sql("offences")).fetchall()
+        return Audited(self.runs(), self.take_ups(), offences, unknown)
 
     def terminate_one(self, place: float) -> bool:
         """End the session of a process of the program, chosen by `place` in [0, 1); False where there is none."""
@@ -339,7 +327,7 @@ def judge_fleet(
         ups = [up for up in audited.take_ups if run is not None and up.run_id == run.run_id]
         found = [*_effects(one, times, run), *_caps(plan, one.counts), *_order(plan, one.counts.turns, ups)]
         problems += [Problem(one.name, what) for what in found]
-    problems += [Problem(names.get(one.run_id, ""), one.what) for one in audited.offences]
+    problems += [Problem(names.get(run_id, ""), what) for run_id, what in audited.offences]
     take_overs = list(_take_overs(plan, names, audited.take_ups, dealt, started))
     problems += [
         Problem(

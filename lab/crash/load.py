@@ -1,8 +1,6 @@
 """The load of an experiment: its request, its processes, and how each of them ended."""
 
 import csv
-import signal
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,14 +9,10 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-import anyio
-from anyio.abc import Process
-
 from billing.database.database import Database
 from billing.database.dsn import Dsn
 from jobs.imports.subscriber import Step
 from jobs.spec.parameters import row_key
-from lab.crash import clock
 from lab.crash.import_table import (
     DICTIONARY,
     TABLE,
@@ -33,12 +27,11 @@ from lab.crash.import_table import (
 from lab.crash.mock_process import OTHER_BILLING, MockProcess
 from lab.crash.observer import Machine
 from lab.crash.plan import BALANCES, IMPORT, MOST_IN_FLIGHT, PAYMENT, WARNING_THRESHOLD, ExperimentPlan
-from lab.crash.program import JOURNAL, ProgramUnderTest, children_of, command_of, send, send_signal, start
+from lab.crash.program import JOURNAL, ProgramUnderTest, Running, start
 from lab.crash.stranger import SUBSCRIBERS, Victim, change
 from lab.crash.trials import ATTRIBUTE, CALLED, SERVICE, TRIALS, By, Trial, Wanted, sql
 from lab.mock.facts import OPENING_BALANCE
 from lab.mock.people import FOLDERS
-from texts.said import said
 
 INPUT: Final = "rows.csv"
 FOLDER: Final = next(iter(FOLDERS))
@@ -172,63 +165,6 @@ def _import(folder: Path, draw: Random, plan: ExperimentPlan, database: Database
 # ---- processes ----------------------------------------------------------------------------------------------------
 
 
-_SANE: Final = frozenset({0, 1, 2, 3, 4, 130, -2, -9, -15, -clock.SIGNAL})
-"""Expected exit codes, and the signals that the lab sends; 70 and all other signals are internal errors."""
-
-
-class Running:
-    """A process of the load: its command, its output, and in the end its exit code, a signal as its negative."""
-
-    def __init__(self, process: Process, command: str, output: Path) -> None:
-        self.process = process
-        self.pid = process.pid
-        self.command = command
-        self.exit = 0
-        self._output = output
-
-    @property
-    def alive(self) -> bool:
-        return self.process.returncode is None
-
-    @property
-    def said(self) -> str:
-        """Its output so far."""
-        return self._output.read_text(encoding="utf-8", errors="replace")
-
-    @property
-    def words(self) -> str:
-        return " ".join(self.said.split())
-
-    @property
-    def broke(self) -> str | None:
-        """The reason why its end is an internal error, None when it is none."""
-        if "Traceback" in self.said:
-            return said("{command} showed a traceback", command=self.command)
-        if self.exit not in _SANE:
-            return said("{command} ended with {exit}", command=self.command, exit=self.exit)
-        return None
-
-    def signal(self, number: signal.Signals) -> None:
-        send_signal(self.process, number)
-
-    async def kill_keepers(self) -> int:
-        """Kill its processes that have the billing's file open, and wait for their end; returns their number."""
-
-        def found() -> set[int]:
-            return {one for one in children_of(self.pid) if b"billing.database.file_process" in command_of(one)}
-
-        killed = found()
-        send(killed, signal.SIGKILL)
-        while killed & found():  # noqa: ASYNC110 - not a child process
-            await anyio.sleep(0.005)
-        return len(killed)
-
-    async def wait(self) -> "Running":
-        self.exit = await self.process.wait()
-        await self.process.aclose()
-        return self
-
-
 class Load:
     """Starts the processes of one load in `folder`, with the connection and the journal of the experiment."""
 
@@ -269,23 +205,17 @@ class Load:
             program = ["-m", "lab.crash.machine", machine, sys.executable, "-P", *program[program.index("-m") :]]
         if self.plan.clock_back is not None:
             program = ["-m", "lab.crash.clock", str(self.plan.clock_back)]
-        output = self._folder / f"{len(self._running) + 1:02}-{words[0]}.log"
-        with output.open("wb") as stream:
-            process = await start(
-                [*words, *connection, "--journal", str(journal or self._folder / JOURNAL)],
-                self._folder,
-                self._program.environment,
-                program=program,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-            )
-        running = Running(process, words[0], output)
+        running = await start(
+            [*words, *connection, "--journal", str(journal or self._folder / JOURNAL)],
+            self._folder,
+            self._program.environment,
+            self._folder / f"{len(self._running) + 1:02}-{words[0]}.log",
+            program=program,
+        )
         self._running.append(running)
         return running
 
     async def end(self) -> None:
-        """Kill all remaining processes."""
         for running in self._running:
             if running.alive:
-                running.signal(signal.SIGKILL)
-                await running.wait()
+                await running.end()

@@ -55,32 +55,21 @@ SUBSCRIBERS_OF_IMPORTS: Final = 200
 class Act(StrEnum):
     """An action on the load or on the billing."""
 
-    KILL = "kill"
-    """SIGKILL to the load."""
-    FREEZE = "freeze"
-    """SIGSTOP, and SIGCONT some time later."""
-    TERMINATE = "terminate"
-    """SIGTERM to the load: it finishes what is in flight."""
-    INTERRUPT = "interrupt"
-    """SIGINT twice: it stops at once."""
-    RESTART = "restart"
-    """SIGTERM to the billing, and started again."""
-    CRASH = "crash"
-    """SIGKILL to the billing, and started again."""
-    FULL_DISK = "full-disk"
-    """No file of the load may grow any more, including the journal."""
-    SECOND = "second-runner"
-    """A second process is started on the same run: it must be refused."""
-    CLOCK = "clock-back"
-    """The load's wall clock is set back."""
+    KILL = "kill"  # SIGKILL to the load
+    FREEZE = "freeze"  # SIGSTOP, and SIGCONT some time later
+    TERMINATE = "terminate"  # SIGTERM to the load: it finishes what is in flight
+    INTERRUPT = "interrupt"  # SIGINT twice: it stops at once
+    RESTART = "restart"  # SIGTERM to the billing, and started again
+    CRASH = "crash"  # SIGKILL to the billing, and started again
+    FULL_DISK = "full-disk"  # No file of the load may grow any more, including the journal
+    SECOND = "second-runner"  # A second process is started on the same run: it must be refused
+    CLOCK = "clock-back"  # The load's wall clock is set back
     PAUSE = "pause"
     """`pause` from another terminal, and `continue` some time later: nothing may be sent in between."""
     PAUSE_AND_KILL = "pause-and-kill"
     """The same with SIGKILL in between: the process that resumes must start paused, and wait for `continue`."""
-    SET = "set"
-    """`set` from another terminal: another rate, another number in flight."""
-    STOP = "stop"
-    """`stop` from another terminal: it finishes what is in flight."""
+    SET = "set"  # `set` from another terminal: another rate, another number in flight
+    STOP = "stop"  # `stop` from another terminal: it finishes what is in flight
     RESTORE = "restore"
     """The journal is copied, the load goes on and is killed, and the copy takes the journal's place."""
     ALIAS = "alias"
@@ -91,8 +80,7 @@ class Act(StrEnum):
     """The same after SIGKILL to the load, also where its journal is lost or empty."""
     OVERLAP = "overlap"
     """The same input is sent from another journal while the load sends, on this machine or on another one."""
-    STRANGER = "stranger"
-    """Somebody else changes what rows concern that have not been sent."""
+    STRANGER = "stranger"  # Somebody else changes what rows concern that have not been sent
     UNDO = "undo-of-a-stopped-run"
     """The load is stopped and taken back, and then resumed: that must be refused."""
 

@@ -57,8 +57,7 @@ class ProxyFault(StrEnum):
 
     REQUEST_HELD = "held-request"
     """The request is passed on late, even after the client has given up."""
-    ANSWER_HELD = "delayed-answer"
-    """The answer is passed on late."""
+    ANSWER_HELD = "delayed-answer"  # The answer is passed on late
     ANSWER_TWICE = "doubled-answer"
     """The answer is sent again before the answer to the next request of the connection."""
     NEXT_SWALLOWED = "swallowed-request"
@@ -67,18 +66,13 @@ class ProxyFault(StrEnum):
     """HTTP 504 at once, and the real answer in place of the next request's answer; that request never arrives."""
     WRONG_BAD_REQUEST = "wrong-400"
     """HTTP 400 in place of the answer to a request that has had its effect."""
-    WRONG_TOO_MANY = "wrong-429"
-    """HTTP 429 in its place."""
-    WRONG_NOT_NOW = "wrong-503"
-    """HTTP 503 with `Retry-After` in its place."""
+    WRONG_TOO_MANY = "wrong-429"  # HTTP 429 in its place
+    WRONG_NOT_NOW = "wrong-503"  # HTTP 503 with `Retry-After` in its place
     RESET_BEFORE = "reset-before-effect"
-    UNAVAILABLE = "503"
-    """HTTP 503 in place of a request, which never arrives."""
+    UNAVAILABLE = "503"  # HTTP 503 in place of a request, which never arrives
     RESET_AFTER = "reset-after-effect"
-    CRASH_AFTER = "500-after-effect"
-    """HTTP 500 in place of the answer."""
-    SILENCE = "effect-then-silence"
-    """No answer, and a reset if the client waits for long."""
+    CRASH_AFTER = "500-after-effect"  # HTTP 500 in place of the answer
+    SILENCE = "effect-then-silence"  # No answer, and a reset if the client waits for long
 
 
 MISPLACED: Final = tuple(ProxyFault)[:5]
@@ -158,7 +152,6 @@ class End:
         return message
 
     def send(self, message: bytes) -> None:
-        """Send a message, unless the other side has gone."""
         if not self._writer.is_closing():
             self._writer.write(message)
 
@@ -200,7 +193,6 @@ class Proxy:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Serve while the context lasts."""
         async with _serving(self.port, self._serve) as self.port:
             yield
 
@@ -232,7 +224,12 @@ class Proxy:
                     continue
                 if fault is ProxyFault.REQUEST_HELD:
                     await asyncio.sleep(self._interference.delay)
-                if (behind := await self._connected(behind)) is None:
+                if behind is not None and behind.is_over:
+                    behind.close()
+                    behind = None
+                try:
+                    behind = behind or await self.connect()
+                except OSError:
                     client.send(page(502, "Bad Gateway"))
                     continue
                 answer = await self.pass_on(request, fault, client, behind)
@@ -249,16 +246,6 @@ class Proxy:
             client.send(late[0])
             if late[1] is not ProxyFault.GATEWAY_TIMEOUT:
                 self.done[str(late[1])] += 1
-
-    async def _connected(self, behind: End | None) -> End | None:
-        """The connection to the billing, reopened if it was closed; None where the billing is down."""
-        if behind is not None and behind.is_over:
-            behind.close()
-            behind = None
-        try:
-            return behind or await self.connect()
-        except OSError:
-            return None
 
     async def pass_on(self, request: bytes, fault: ProxyFault | None, client: End, behind: End) -> bytes:
         """Let a request come to the billing, and its answer back, as far as the fault allows it; gives the answer."""
@@ -316,7 +303,6 @@ class JournalWay:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Serve while the context lasts."""
         async with _serving(0, self._serve) as self.port:
             yield
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
+from http import HTTPStatus
 from typing import Final, TypeAlias
 
 import anyio
@@ -53,17 +54,9 @@ def respond(answer: MockAnswer) -> web.Response:
 
 def page(status: int) -> MockAnswer:
     """A page that a server or a proxy generates itself."""
-    phrase = _PHRASES[status]
-    text = f"<html><head><title>{status} {phrase}</title></head><body><h1>{status} {phrase}</h1></body></html>"
-    return MockAnswer(status, text.encode())
-
-
-_PHRASES: Final = {
-    429: "Too Many Requests",
-    502: "Bad Gateway",
-    503: "Service Unavailable",
-    504: "Gateway Time-out",
-}
+    text = f"{status} {'Gateway Time-out' if status == HTTPStatus.GATEWAY_TIMEOUT else HTTPStatus(status).phrase}"
+    body = f"<html><head><title>{text}</title></head><body><h1>{text}</h1></body></html>"
+    return MockAnswer(status, body.encode())
 
 
 # ---- the injector -------------------------------------------------------------------------------------------------
@@ -263,10 +256,8 @@ def _in_place_of_answer(request: web.Request, drawn: _DrawnFault, answer: MockAn
             return _reset(request)
         case FaultKind.CRASH_AFTER:
             return respond(CRASH)
-        case FaultKind.BAD_GATEWAY:
-            return respond(page(502))
-        case FaultKind.GATEWAY_TIMEOUT:
-            return respond(page(504))
+        case FaultKind.BAD_GATEWAY | FaultKind.GATEWAY_TIMEOUT as kind:
+            return respond(page(int(kind.value[:3])))
         case FaultKind.REDIRECT_AFTER:
             return _redirected(request)
         case FaultKind.INVALID_JSON:

@@ -181,7 +181,6 @@ def create(
 
 
 def _definitions() -> Iterator[str]:
-    """The statements that make the tables and their generators."""
     for model in MODELS.values():
         key, *others = (field.definition for field in (*model.fields.values(), *model.columns.values()))
         yield f"create table {model.table} ({', '.join((f'{key} not null primary key', *others))})"
@@ -204,7 +203,6 @@ def _indexes() -> Iterator[str]:
 
 
 def _fixed_rows() -> PopulationRows:
-    """The rows of every new billing."""
     services = {key: (f"Услуга {key}", price) for key, price in sorted((SERVICES | OTHER_SERVICES).items())}
     pairs = [(tariff, service) for tariff in TARIFFS for service in tuple(SERVICES)[: tariff % 3 + 1]]
     return {
@@ -226,7 +224,6 @@ def _fixed_rows() -> PopulationRows:
 
 
 def insert_statement(table: str) -> str:
-    """The statement that inserts a row of a new billing."""
     columns = _COLUMNS[table]
     return f"insert into {table} ({', '.join(columns)}) values ({', '.join('?' * len(columns))})"  # noqa: S608 - ours
 

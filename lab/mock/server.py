@@ -33,13 +33,13 @@ client gets an answer, so an answered entry is applied once, even if the server 
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 import anyio
 import msgspec
@@ -52,7 +52,7 @@ from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.database.reader import DatabaseRow
 from billing.errors import SettingsError
-from lab.mock.chain import Chain, Result, carry_out, parse
+from lab.mock.chain import Chain, carry_out, parse
 from lab.mock.connection import MockConnection
 from lab.mock.fault_injector import CRASH, Injector, MockAnswer, page, refused, respond
 from lab.mock.faults import FaultPlan, PlanError, nearest, read_plan
@@ -60,8 +60,7 @@ from lab.mock.ledger import Ledger
 from lab.mock.objects import Work
 from lab.mock.port import Port, as_json, serving, telling
 from lab.mock.quirks import Quirks, describe_quirks
-from lab.mock.refusals import MockRefusal
-from lab.mock.values import Stored
+from lab.mock.values import MockRefusal, Stored
 
 # ---- a capacity that changes over time ----------------------------------------------------------------------------
 
@@ -146,7 +145,7 @@ class MockBilling:
         self._queued: deque[tuple[str, Mapping[str, str], asyncio.Future[MockAnswer]]] = deque()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._port: Port | None = None
+        self.port: Port | None = None
         self._requests = 0
         self._turned_away = 0
         self._dsn = dsn
@@ -175,7 +174,6 @@ class MockBilling:
 
     @property
     def waiting(self) -> int:
-        """The number of requests that wait for a slot."""
         return len(self._queued)
 
     @property
@@ -188,11 +186,7 @@ class MockBilling:
         self._stack_rate = rate
         self._work_soon()
 
-    def open_at(self, port: Port) -> None:
-        self._port, self.url = port, port.url
-
     def application(self, middlewares: Sequence[Middleware]) -> web.Application:
-        """The aiohttp application; middlewares can disturb it."""
         application = web.Application(middlewares=middlewares, client_max_size=_LARGEST_BODY)
         application.router.add_post("/rest_api/v2/{model}/", self._api)
         application.router.add_get("/mock/health", telling(lambda: {"status": "ok"}))
@@ -231,7 +225,7 @@ class MockBilling:
 
     async def wait_for_clients(self) -> None:
         """Wait until all clients have gone, and all their requests have had their effect."""
-        while self._port is not None and self._port.connections:  # noqa: ASYNC110 - aiohttp tells nobody of a close
+        while self.port is not None and self.port.connections:  # noqa: ASYNC110 - aiohttp tells nobody of a close
             await asyncio.sleep(_BETWEEN_LOOKS)
         await self.wait_for_requests()
 
@@ -320,7 +314,6 @@ class MockBilling:
         self._last = time.monotonic()
 
     async def stop(self) -> None:
-        """Carry out all requests so far, and close the database."""
         while self._waiting:
             self._work()
         for handle in (self._next, self._due):
@@ -329,7 +322,6 @@ class MockBilling:
         await asyncio.to_thread(self._connection.close)
 
     async def wait_for_stacks(self) -> None:
-        """Wait until the stacks are empty."""
         await self._empty.wait()
 
     def _work_soon(self) -> None:
@@ -393,7 +385,7 @@ class MockBilling:
             connection.go_back()
         return answer
 
-    def _effect(self, chain: Chain, request: int, *, late: bool = False) -> Result:
+    def _effect(self, chain: Chain, request: int, *, late: bool = False) -> object:
         return carry_out(
             self._connection, chain, request, quirks=self.quirks, admit=self._admit_subscriber, late=late
         )
@@ -519,8 +511,8 @@ class MockBilling:
             raise _Refused(f"limit: 1 to {_LONGEST_PAGE}")
 
         def read() -> dict[str, object]:
-            effects = self.ledger.by_subject((model, start), size)
-            following = f"{effects[-1].model}:{effects[-1].subject}" if len(effects) == size else None
+            effects = list(self.ledger.by_subject((model, start), size))
+            following = "{model}:{subject}".format_map(effects[-1]) if len(effects) == size else None
             return {"totals": self.summary(), "effects": effects, "next": following}
 
         return as_json(await anyio.to_thread.run_sync(read))
@@ -541,8 +533,10 @@ class MockBilling:
         for name, value in wanted.items():
             if name not in _SETTABLE:
                 raise _Refused(f"there is no {name!r} to set{nearest(name, _SETTABLE)}")
-            if not _SETTABLE[name](value):
-                raise _Refused(f"{name}: {value!r} cannot be set")
+            try:
+                msgspec.convert(value, _SETTABLE[name])
+            except msgspec.ValidationError:
+                raise _Refused(f"{name}: {value!r} cannot be set") from None
         for name, value in wanted.items():
             setattr(self, name, value)
 
@@ -563,25 +557,13 @@ def _concerned(work: Work, model: str, key: int, subject: int) -> tuple[str, Sto
     return stack, owner.stored.get("account_id") if owner else None, abonent
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
-
-
-def _is_count(value: object, least: int = 1) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _is_bound(value: object) -> bool:
-    return value is None or _is_count(value, least=0)
-
-
-_SETTABLE: Final[dict[str, Callable[[object], bool]]] = {
-    "slots": _is_count,
-    "queue": _is_bound,
-    "latency": _is_number,
-    "stack_rate": _is_number,
-    "busy": lambda value: isinstance(value, bool),
-    "licence": _is_bound,
+_SETTABLE: Final[Mapping[str, Any]] = {
+    "slots": Annotated[int, msgspec.Meta(ge=1)],
+    "queue": Annotated[int, msgspec.Meta(ge=0)] | None,
+    "latency": Annotated[float, msgspec.Meta(ge=0)],
+    "stack_rate": Annotated[float, msgspec.Meta(ge=0)],
+    "busy": bool,
+    "licence": Annotated[int, msgspec.Meta(ge=0)] | None,
 }
 
 
@@ -635,7 +617,7 @@ async def running(  # noqa: PLR0913 - each is a trait of a server, all but the f
         stack.push_async_callback(server.wait_for_requests)
         door = await stack.enter_async_context(serving(server.application(middlewares), port))
         stack.callback(injector.end)
-        server.open_at(door)
+        server.port, server.url = door, door.url
         if control_port is not None:
             server.control_url = (await stack.enter_async_context(serving(server.control(), control_port))).url
         await _run_beside(stack, injector.watch_port(door.open, door.close))

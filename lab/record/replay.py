@@ -24,7 +24,7 @@ import asyncio
 import sqlite3
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +72,6 @@ class ReplayReport:
 
     @property
     def same(self) -> bool:
-        """Whether exactly the recorded requests were made."""
         return not self.unknown_count and not self.never_made_count
 
 
@@ -147,7 +146,7 @@ class Replay:
 
     def _take_in(self, recording: Recording) -> None:
         veils: set[frozenset[str]] = set()
-        for line in recording.lines():
+        for line in recording.lines:
             recorded = recording.decode(line)
             request = request_of(recorded.path, recorded.form, self._hidden)
             veils.add(request.veiled)
@@ -263,34 +262,31 @@ async def replaying(path: Path | str, *, port: int = 0, speed: Speed = "at once"
 # recorded. Columns that the job does not use are emptied, for nobody knows what is in them.
 
 
-class MadeUpRows:
-    """The rows of a job's input with this header; `mapping` assigns columns to its names, as its run was told."""
+def made_up_rows(
+    pseudonyms: Pseudonyms, spec: JobSpec, header: Sequence[str], mapping: Mapping[str, str]
+) -> Callable[[Sequence[str]], list[str]]:
+    """Makes up the cells of a row of a job's input with this header; surplus cells are left out.
 
-    def __init__(
-        self, pseudonyms: Pseudonyms, spec: JobSpec, header: Sequence[str], mapping: Mapping[str, str]
-    ) -> None:
-        # A value is what its field in the call is, as in the recording.
-        fields = {
-            name: kind
-            for template in spec.templates
-            for link in template.links
-            for field, name in link.places
-            if (kind := kind_of(field, template.model))
-        }
-        placeholders = (name for template in spec.templates for name in template.names)
-        further: dict[str, tuple[str, ...]] = dict.fromkeys((*placeholders, *KNOWN), ())
-        further |= {one.name: one.columns or () for one in spec.parameters}
-        # A title that two names claim goes to the first, and the call's own stand there first.
-        named = {normalise_header(column): name for name, column in mapping.items()}
-        for name, others in further.items():
-            named |= {title: name for title in titles_of(name, others) if title not in named}
-        self._pseudonyms = pseudonyms
-        self._names = [named.get(normalise_header(title), "") for title in header]
-        self._kinds = [fields.get(name) or kind_of(name, spec.model) for name in self._names]
-
-    def row(self, cells: Sequence[str]) -> list[str]:
-        """The cells with made-up values; surplus cells are left out."""
-        uses = zip(self._names, self._kinds, cells, strict=False)
-        return [
-            self._pseudonyms.of(kind, cell) if name and kind else cell if name else "" for name, kind, cell in uses
-        ]
+    `mapping` assigns columns to its names, as its run was told.
+    """
+    # A value is what its field in the call is, as in the recording.
+    fields = {
+        name: kind
+        for template in spec.templates
+        for link in template.links
+        for field, name in link.places
+        if (kind := kind_of(field, template.model))
+    }
+    placeholders = (name for template in spec.templates for name in template.names)
+    further: dict[str, tuple[str, ...]] = dict.fromkeys((*placeholders, *KNOWN), ())
+    further |= {one.name: one.columns or () for one in spec.parameters}
+    # A title that two names claim goes to the first, and the call's own stand there first.
+    named = {normalise_header(column): name for name, column in mapping.items()}
+    for name, others in further.items():
+        named |= {title: name for title in titles_of(name, others) if title not in named}
+    names = [named.get(normalise_header(title), "") for title in header]
+    kinds = [fields.get(name) or kind_of(name, spec.model) for name in names]
+    return lambda cells: [
+        pseudonyms.of(kind, cell) if name and kind else cell if name else ""
+        for name, kind, cell in zip(names, kinds, cells, strict=False)
+    ]
