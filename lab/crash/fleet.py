@@ -410,7 +410,12 @@ class _Fleet:
             self._frozen.update(processes)
             beside.start_soon(self._thaw, processes, dealt)
         elif blow.blow in {Blow.CUT, Blow.BLACK_HOLE}:
-            beside.start_soon(self._mend, machine)
+
+            async def mend() -> None:
+                await anyio.sleep(self.plan.away)
+                machine.way.mend()
+
+            beside.start_soon(mend)
         return dealt
 
     async def _thaw(self, processes: Sequence[int], dealt: DealtBlow) -> None:
@@ -421,10 +426,6 @@ class _Fleet:
         # The round may be over by now, and what they were about to do they do only now.
         await anyio.sleep(self.plan.settle)
         self._frozen.difference_update(processes)
-
-    async def _mend(self, machine: FleetMachine) -> None:
-        await anyio.sleep(self.plan.away)
-        machine.way.mend()
 
 
 def _started_at(process: int) -> float | None:

@@ -325,7 +325,15 @@ def judge_fleet(
         totals["twice"] += sum(number > 1 for number in times.values())
         totals["lost"] += sum(not times[subscriber] for subscriber in one.wanted)
         ups = [up for up in audited.take_ups if run is not None and up.run_id == run.run_id]
-        found = [*_effects(one, times, run), *_caps(plan, one.counts), *_order(plan, one.counts.turns, ups)]
+        found = [*_effects(one, times, run), *_order(plan, one.counts.turns, ups)]
+        if one.counts.most_in_flight > plan.in_flight:
+            found.append(
+                f"{one.counts.most_in_flight} writes were in flight at once, and {plan.in_flight} is the limit"
+            )
+        # So many calls as may be in flight can be anywhere between the pacing and the billing.
+        for kind, number in (("writes", one.counts.most_writes), ("reading calls", one.counts.most_reads)):
+            if number > plan.rate + plan.in_flight + 1:
+                found.append(f"{number} {kind} came within a second, and {plan.rate} is the limit")
         problems += [Problem(one.name, what) for what in found]
     problems += [Problem(names.get(run_id, ""), what) for run_id, what in audited.offences]
     take_overs = list(_take_overs(plan, names, audited.take_ups, dealt, started))
@@ -360,15 +368,6 @@ def _effects(one: BillingEvidence, times: Counter[int], run: AuditedRun | None) 
     entered = sum((amount for _, amount in one.ledger), Decimal(0))
     if not wanted == entered == run.entered:
         yield f"{wanted} was wanted, {entered} is in the billing, and {run.entered} in the journal"
-
-
-def _caps(plan: RoundPlan, counts: CallerCounts) -> Iterator[str]:
-    """What came too fast. So many calls as may be in flight can be anywhere between the pacing and the billing."""
-    if counts.most_in_flight > plan.in_flight:
-        yield f"{counts.most_in_flight} writes were in flight at once, and {plan.in_flight} is the limit"
-    for kind, number in (("writes", counts.most_writes), ("reading calls", counts.most_reads)):
-        if number > plan.rate + plan.in_flight + 1:
-            yield f"{number} {kind} came within a second, and {plan.rate} is the limit"
 
 
 def _order(plan: RoundPlan, turns: Sequence[Turn], ups: Sequence[TakeUp]) -> Iterator[str]:

@@ -6,7 +6,6 @@ each good row is drawn with it, so nothing of the program is asked what it would
 
 import csv
 import hashlib
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -102,6 +101,12 @@ class RequestedImport:
         return found
 
 
+def new_folders(subscribers: Iterable[WantedSubscriber]) -> frozenset[str]:
+    """The folders of subscribers that a new billing does not have, by the keys of their steps."""
+    levels = {one.folder[:depth] for one in subscribers for depth in range(1, len(one.folder) + 1)}
+    return frozenset(folder_key(one) for one in levels if not any(there[: len(one)] == one for there in _THERE))
+
+
 def step_key(number: str, step: str, detail: object = "") -> str:
     return row_key((number, step, str(detail)))
 
@@ -133,23 +138,6 @@ def write_table(folder: Path, rows: Iterator[DrawnRow]) -> Iterator[DrawnRow]:
         for row in rows:
             sheet.writerow(row.cells)
             yield row
-
-
-def requested_import(rows: Sequence[DrawnRow], last: int, content: Mapping[str, str], faults: str) -> RequestedImport:
-    """What an import of these rows is judged by, under the mock's fault plan, TOML."""
-    subscribers = tuple(row.wanted for row in rows if row.wanted is not None)
-    levels = {one.folder[:depth] for one in subscribers for depth in range(1, len(one.folder) + 1)}
-    # Those that a new billing does not have.
-    new = (level for level in levels if not any(there[: len(level)] == level for there in _THERE))
-    found = tomllib.loads(faults).get("fault", ())
-    return RequestedImport(
-        subscribers=subscribers,
-        folders=frozenset(map(folder_key, new)),
-        faulty=len(rows) - len(subscribers),
-        last=last,
-        content=content,
-        refusals=tuple(fault["text"] for fault in found if "text" in fault),
-    )
 
 
 def stored_subscriber(row: DrawnRow) -> dict[str, str | int | None]:

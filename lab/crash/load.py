@@ -2,6 +2,7 @@
 
 import csv
 import sys
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -19,7 +20,7 @@ from lab.crash.import_table import (
     RequestedImport,
     draw_rows,
     live_content,
-    requested_import,
+    new_folders,
     step_key,
     stored_subscriber,
     write_table,
@@ -152,12 +153,20 @@ def _balances(folder: Path, draw: Random, subscribers: Iterable[Sequence[object]
 def _import(folder: Path, draw: Random, plan: ExperimentPlan, database: Database) -> RequestedLoad:
     rows = list(write_table(folder, draw_rows(draw, plan.rows)))
     ((last,),) = database.query(sql("last_abonent"))
-    imported = requested_import(rows, last, live_content(database), plan.faults)
-    victims = {}
-    for row in rows:
-        if row.wanted is not None:
-            key = step_key(row.wanted.number, Step.SUBSCRIBER)
-            victims[key] = Victim(key, None, 0, "", 0, creates=SUBSCRIBERS, cells=stored_subscriber(row))
+    good = {step_key(row.wanted.number, Step.SUBSCRIBER): row for row in rows if row.wanted is not None}
+    subscribers = tuple(row.wanted for row in good.values() if row.wanted is not None)
+    imported = RequestedImport(
+        subscribers=subscribers,
+        folders=new_folders(subscribers),
+        faulty=len(rows) - len(subscribers),
+        last=last,
+        content=live_content(database),
+        refusals=tuple(fault["text"] for fault in tomllib.loads(plan.faults).get("fault", ()) if "text" in fault),
+    )
+    victims = {
+        key: Victim(key, None, 0, "", 0, creates=SUBSCRIBERS, cells=stored_subscriber(row))
+        for key, row in good.items()
+    }
     arguments = ("import", TABLE, "--dictionary", DICTIONARY)
     return RequestedLoad(arguments, imported.wanted, {}, imported=imported, victims=victims)
 

@@ -36,13 +36,6 @@ from texts.said import said
 # Both are derived from the job's chain and the mock's models, and so have the same notation; a job declares nothing.
 
 
-def wanted_fields(chain: Template, row: Mapping[str, str]) -> str:
-    """The values of all fields that the chain sets for a row, in order, as the billing writes them."""
-    fields = MODELS[chain.model].fields
-    _, put, *_ = chain.fill(row)
-    return " ".join(_text(fields[name], stored(fields[name].kind, value)) for name, value in put.arguments.items())
-
-
 def fields_now(trial: "Trial", billing: MockConnection) -> dict[str, object]:
     """The values in the billing of the field that `ends` names, or of those that are set, by the keys of rows."""
     model = billing.models[trial.model]
@@ -158,7 +151,10 @@ class Trial:
     def wanted(self, cells: Sequence[str]) -> str:
         row = dict(zip(self.header, cells, strict=True))
         if self.sets is not None:
-            return wanted_fields(self.sets, {**self.values, **row})
+            # The values of all fields that the chain sets, in order, as the billing writes them.
+            fields = MODELS[self.sets.model].fields
+            _, put, *_ = self.sets.fill({**self.values, **row})
+            return " ".join(_text(fields[name], stored(fields[name].kind, it)) for name, it in put.arguments.items())
         return self.constant or (row[self.enters] if self.enters else cells[-1])
 
 

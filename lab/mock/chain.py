@@ -216,12 +216,9 @@ def _step(work: Work, model: MockModel, target: MockObject | None, method: str, 
             return [] if details is None else work.find(details, {"op_id": target.key})
         case "set_password":
             # At once, without `save`; `dontshow` hides it from administrators [S].
-            password = arguments.get("psw")
-            if not isinstance(password, str):
-                raise required("psw")
             # Values that were assigned and not saved stay assigned and unsaved.
             written = target.written
-            target.written = password_columns(password, hidden=bool(arguments.get("dontshow")))
+            target.written = password_columns(arguments.get("psw"), hidden=bool(arguments.get("dontshow")))
             work.write(target)
             target.written = written
         case "get_or_create_dynamic_session":

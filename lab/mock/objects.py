@@ -284,8 +284,10 @@ class Work:
         self.connection.run("ledger", "enter", **entry)
 
 
-def password_columns(password: str, *, hidden: bool = False) -> Columns:
+def password_columns(password: object, *, hidden: bool = False) -> Columns:
     """The columns of a password: in clear text too unless `hidden`; an empty one means none."""
+    if not isinstance(password, str):
+        raise required("psw")
     if not password:
         return {"psw": None, "psw_hash": None}
     return {"psw": None if hidden else password, "psw_hash": hashlib.sha256(password.encode()).hexdigest()}
