@@ -1,7 +1,6 @@
-"""The load of an experiment: its request, its processes, and how each of them ended."""
+"""The load of an experiment: what is requested, and what is wanted of each of its rows."""
 
 import csv
-import sys
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,10 +24,7 @@ from lab.crash.import_table import (
     stored_subscriber,
     write_table,
 )
-from lab.crash.mock_process import OTHER_BILLING, MockProcess
-from lab.crash.observer import Machine
-from lab.crash.plan import BALANCES, IMPORT, MOST_IN_FLIGHT, PAYMENT, WARNING_THRESHOLD, ExperimentPlan
-from lab.crash.program import JOURNAL, ProgramUnderTest, Running, start
+from lab.crash.plan import BALANCES, IMPORT, PAYMENT, WARNING_THRESHOLD, ExperimentPlan
 from lab.crash.stranger import SUBSCRIBERS, Victim, change
 from lab.crash.trials import ATTRIBUTE, CALLED, SERVICE, TRIALS, By, Trial, Wanted, sql
 from lab.mock.facts import OPENING_BALANCE
@@ -38,9 +34,6 @@ INPUT: Final = "rows.csv"
 FOLDER: Final = next(iter(FOLDERS))
 """The folder whose subscribers get another threshold."""
 _OWED: Final = 0.08
-
-
-# ---- what is requested --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,62 +162,3 @@ def _import(folder: Path, draw: Random, plan: ExperimentPlan, database: Database
     }
     arguments = ("import", TABLE, "--dictionary", DICTIONARY)
     return RequestedLoad(arguments, imported.wanted, {}, imported=imported, victims=victims)
-
-
-# ---- processes ----------------------------------------------------------------------------------------------------
-
-
-class Load:
-    """Starts the processes of one load in `folder`, with the connection and the journal of the experiment."""
-
-    def __init__(
-        self,
-        folder: Path,
-        plan: ExperimentPlan,
-        billing: MockProcess,
-        requested: RequestedLoad,
-        program: ProgramUnderTest,
-    ) -> None:
-        self.requested = requested
-        self.plan = plan
-        self._folder = folder
-        self._program = program
-        self._running: list[Running] = []
-        dsn = Dsn(str(billing.database))
-        # Override URL, database and journal of the settings: the lab never touches the real ones.
-        self._connection = ["--config", str(program.config), "--api-url", billing.url]
-        database = folder / OTHER_BILLING if plan.two_billings else billing.database
-        self._database = ["--database", "" if plan.api_alone else str(database), "--database-user", dsn.user]
-        self._database += ["--database-password", "", "--database-charset", dsn.charset]
-        how_many = ("--max-in-flight", MOST_IN_FLIGHT) if plan.in_flight is None else ("--in-flight", plan.in_flight)
-        self.pacing = ["--yes", *map(str, how_many), "--settle", str(plan.settle), "--stop-after-errors", "0"]
-        self.pacing += ["--timeout", str(plan.timeout)]
-
-    async def start(
-        self,
-        *words: str,
-        journal: Path | None = None,
-        database: bool = True,
-        machine: Machine = Machine.THIS,
-    ) -> Running:
-        """Start a command; `journal` is another one, or another name of it."""
-        connection = [*self._connection, *(self._database if database else [])]
-        program = self._program.program
-        if machine is Machine.OTHER:
-            program = ["-m", "lab.crash.machine", machine, sys.executable, "-P", *program[program.index("-m") :]]
-        if self.plan.clock_back is not None:
-            program = ["-m", "lab.crash.clock", str(self.plan.clock_back)]
-        running = await start(
-            [*words, *connection, "--journal", str(journal or self._folder / JOURNAL)],
-            self._folder,
-            self._program.environment,
-            self._folder / f"{len(self._running) + 1:02}-{words[0]}.log",
-            program=program,
-        )
-        self._running.append(running)
-        return running
-
-    async def end(self) -> None:
-        for running in self._running:
-            if running.alive:
-                await running.end()

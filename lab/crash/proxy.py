@@ -11,12 +11,12 @@ closed, or silent. `JournalWay` knows no requests: it can be cut, or swallow wha
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from lab.mock.faults import chance
 from lab.mock.port import LOOPBACK, reset
@@ -25,28 +25,34 @@ _LONGEST_HEAD: Final = 64 * 1024
 _PART: Final = 64 * 1024
 
 
-@asynccontextmanager
-async def _serving(
-    port: int, serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
-) -> AsyncIterator[int]:
-    """Serve each connection to a port of 127.0.0.1, 0 for a free one; gives the port, and closes all at the end."""
-    connections: set[asyncio.Task[None]] = set()
+class _Listener:
+    """Listens on the port `port` of this machine, 0 for a free one, while `serving` lasts."""
 
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(serve(reader, writer))
-        connections.add(task)
-        task.add_done_callback(connections.discard)
-        # A task that is cancelled before its first step closes nothing itself.
-        task.add_done_callback(lambda _: writer.close())
+    port: int
 
-    server = await asyncio.start_server(accept, LOOPBACK, port, limit=_LONGEST_HEAD)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for task in tuple(connections):
-            task.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        raise NotImplementedError
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        connections: set[asyncio.Task[None]] = set()
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.create_task(self._serve(reader, writer))
+            connections.add(task)
+            task.add_done_callback(connections.discard)
+            # A task that is cancelled before its first step closes nothing itself.
+            task.add_done_callback(lambda _: writer.close())
+
+        server = await asyncio.start_server(accept, LOOPBACK, self.port, limit=_LONGEST_HEAD)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield
+        finally:
+            server.close()
+            for task in tuple(connections):
+                task.cancel()
+            await asyncio.gather(*connections, return_exceptions=True)
 
 
 # ---- before a billing -------------------------------------------------------------------------------------------
@@ -161,7 +167,7 @@ class End:
         self._writer.close()
 
 
-class Proxy:
+class Proxy(_Listener):
     """Listens on a port of 127.0.0.1, and passes requests on to the port `target`.
 
     `done` counts the faults that happened, `is_calm` ends them. A second answer counts when it is sent: not where the
@@ -190,11 +196,6 @@ class Proxy:
             if chance(plan.seed, index, self._requests) < share and (fault not in WRONG or WRITES.search(request)):
                 return fault
         return None
-
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[None]:
-        async with _serving(self.port, self._serve) as self.port:
-            yield
 
     async def connect(self) -> End:
         """A connection to the billing. Raises OSError where it is down."""
@@ -290,7 +291,7 @@ def page(status: int, phrase: str, header: str = "") -> bytes:
 # ---- before PostgreSQL ------------------------------------------------------------------------------------------
 
 
-class JournalWay:
+class JournalWay(_Listener):
     """The way of one worker to PostgreSQL, from a port of 127.0.0.1 to the server's port `target`."""
 
     def __init__(self, target: int) -> None:
@@ -300,11 +301,6 @@ class JournalWay:
         self._open = asyncio.Event()
         self._open.set()
         self._ends: set[asyncio.StreamWriter] = set()
-
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[None]:
-        async with _serving(0, self._serve) as self.port:
-            yield
 
     def cut(self) -> None:
         """Reset all connections, and each new one, until it is mended."""
