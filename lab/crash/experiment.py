@@ -23,7 +23,7 @@ from lab.crash.load import RequestedLoad, prepare_load
 from lab.crash.loops import loops
 from lab.crash.mock_process import BILLING, OTHER_BILLING, MockProcess
 from lab.crash.observer import POLL, Alias, Elsewhere, JournalView, Machine, Observer, aliased, set_aside
-from lab.crash.plan import AT_REST, ENDING, MOST_IN_FLIGHT, Act, Disturbance, ExperimentPlan
+from lab.crash.plan import ENDING, MOST_IN_FLIGHT, Act, Disturbance, ExperimentPlan
 from lab.crash.program import JOURNAL, ExitCode, ProgramUnderTest, Running, start
 from lab.crash.stranger import STANDING, Deed, must_not_be_sent, statements_of
 from lab.crash.trials import OPERATIONS, TRIALS
@@ -208,7 +208,8 @@ class _Course:
             return judge_refusal(plan.refused_for, ended.exit, ended.said, await billing.effects())
         run = await self._run_to_its_end()
         for one in self._planned if self._undone is None else ():
-            if one.act in AT_REST:
+            # This one is judged as well where the run has ended before its moment.
+            if one.act is Act.SECOND_JOURNAL:
                 self._note(one.act, self._observer.view(), await self._enter_elsewhere(Elsewhere(one.words[0])))
         if run is None:
             return None

@@ -12,7 +12,6 @@ from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from random import Random
-from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -32,7 +31,6 @@ _TRIED_AGAIN: Final = 5.0
 """Seconds after which a worker tries a run again that it was given while another process still worked on it."""
 _MOST_SHOWN: Final = 3
 """Rows of one sort and billing that are named."""
-_NOTHING: Final[Mapping[tuple[int, int], float]] = MappingProxyType({})
 
 Row = TypeVar("Row")
 
@@ -308,7 +306,7 @@ def judge_fleet(
     billings: Sequence[BillingEvidence],
     audited: Audited,
     dealt: Sequence[DealtBlow],
-    started: Mapping[tuple[int, int], float] = _NOTHING,
+    started: Mapping[tuple[int, int], float],
 ) -> FleetVerdict:
     """Judge a round that has come to its end; `started` are the starts of processes, by the run and epoch they took.
 

@@ -89,9 +89,6 @@ NEWER: Final = frozenset({Act.OVERLAP, Act.STRANGER, Act.UNDO})
 """Acts with random streams of their own: a seed draws the other ones as it did before."""
 
 
-AT_REST: Final = frozenset({Act.SECOND_JOURNAL})
-"""Acts that are also carried out when the run has ended before their moment."""
-
 ENDING: Final = frozenset(
     {
         Act.KILL,
@@ -252,6 +249,10 @@ def draw(
     else:
         model, possible, most = tried.called or tried.model, _EXERCISED, 3
         drawn = _faults(stream("faults"), BALANCES if own is MARKED_PAYMENT else job, model)
+    billing = stream("billing")
+    # Slow enough that after a kill, a start and the settle delay some entries are still not applied.
+    entries = rows if trial else 5 * rows
+    rate = round(entries / billing.uniform(9.0, 13.0), 1) if _happens(billing, 0.75) else None
     plan = ExperimentPlan(
         seed=seed,
         job=job,
@@ -259,7 +260,7 @@ def draw(
         in_flight=stream("load").choice(
             (None, None, None, 4, 8, MOST_IN_FLIGHT) if trial else (None, None, 8, MOST_IN_FLIGHT)
         ),
-        traits=_traits(stream("billing"), rows if trial else 5 * rows),
+        traits=BillingTraits(billing.choice((5.0, 10.0, 20.0)), billing.choice((4, 16, 64)), rate),
         faults=_as_toml(seed, drawn) if faults is None else faults,
         # The text is part of the seed: another text would draw other disturbances for the same seed.
         disturbances=_disturbances(stream, trial),
@@ -294,12 +295,6 @@ _IMPORTED: Final = ("Abonents", "Users", "UsersUsluga", "AttributeValues", "Fina
 
 def _happens(draw: Random, share: float) -> bool:
     return draw.random() < share
-
-
-def _traits(draw: Random, rows: int) -> BillingTraits:
-    # Slow enough that after a kill, a start and the settle delay some entries are still not applied.
-    rate = round(rows / draw.uniform(9.0, 13.0), 1) if _happens(draw, 0.75) else None
-    return BillingTraits(draw.choice((5.0, 10.0, 20.0)), draw.choice((4, 16, 64)), rate)
 
 
 OPTIONAL: Final = (

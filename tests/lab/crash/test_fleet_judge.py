@@ -48,7 +48,7 @@ def problems(
     evidence = BillingEvidence("b01", URL, WANTED, ledger, CallerCounts(turns=list(turns), **counts))
     return [
         str(problem)
-        for problem in judge_fleet(PLAN, [evidence], Audited([run], take_ups, offences, 2), dealt).problems
+        for problem in judge_fleet(PLAN, [evidence], Audited([run], take_ups, offences, 2), dealt, {}).problems
     ]
 
 
