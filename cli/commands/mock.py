@@ -81,6 +81,7 @@ def init(
     ),
 ) -> None:
     """Make the database of a mock billing."""
+    from lab.mock.people import FOLDERS
     from lab.mock.population import create
 
     if file.exists():
@@ -93,7 +94,7 @@ def init(
 
     try:
         with waiting(said("making {file}", file=printable(file)), lambda: progress):
-            made = create(file, subscribers=abonents, seed=seed, without=without or (), on_progress=note)
+            deleted = create(file, subscribers=abonents, seed=seed, without=without or (), on_progress=note)
     except BaseException:
         # A partial database is useless, whatever came between; the command can be repeated.
         file.unlink(missing_ok=True)
@@ -103,10 +104,10 @@ def init(
         counted(
             "{file}: {n} subscriber, {deleted} deleted, folders {folders}",
             "{file}: {n} subscribers, {deleted} deleted, folders {folders}",
-            made.subscribers,
+            abonents,
             file=printable(file),
-            deleted=Quantity(made.deleted),
-            folders=tuple(map(str, made.folders)),
+            deleted=Quantity(deleted),
+            folders=tuple(map(str, FOLDERS)),
         )
     )
     screen.say(steps_list([(f"{PROGRAM} mock serve {quote(printable(file, WHOLE))}", said("serve it"))]))

@@ -1,7 +1,6 @@
 """The population of a new mock billing: its tables, filled with made-up subscribers."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -112,15 +111,6 @@ _COLUMNS: Final = {
 """The columns of the rows that a new billing has, by table."""
 
 
-@dataclass(frozen=True, slots=True)
-class Population:
-    """The content of a new billing; `subscribers` counts those that can receive a balance."""
-
-    subscribers: int
-    deleted: int
-    folders: tuple[int, ...]
-
-
 def create(
     place: Dsn | Path | str,
     *,
@@ -128,8 +118,10 @@ def create(
     seed: int,
     without: Sequence[str] = (),
     on_progress: Callable[[int, int], None] = lambda *_: None,
-) -> Population:
-    """Create the database at `place` with this many `subscribers` that can receive a balance.
+) -> int:
+    """Create the database at `place` with this many `subscribers` that can receive a balance, and some deleted ones.
+
+    Returns how many are deleted.
 
     The same seed gives the same rows. Additional rows: the folders 89, 1000, 1316 and 1400 (which lies within 1000),
     3 % deleted subscribers, 1 % who share an account with the previous one, contract numbers with letters, Cyrillic
@@ -177,7 +169,7 @@ def create(
             leave_out(connection, name)
     finally:
         connection.close()
-    return Population(subscribers, people.deleted, tuple(FOLDERS))
+    return people.deleted
 
 
 def _definitions() -> Iterator[str]:
