@@ -353,14 +353,14 @@ def _open_fleet(folder: Path, screen: Screen, *, quick: bool) -> Play:
             one = await run_round(
                 place, plan, program, lambda line: screen.say(Text.assemble("  ", render(line, "dim")))
             )
-        took = max((found.seconds for found in one.verdict.take_overs), default=0.0)
+        took = max((found.seconds for found in one.take_overs), default=0.0)
         line = said(
             "once {once}, twice {twice}, lost {lost}; unknown on the way {unknown}, faults {faults}, blows {blows}; "
             "taken over after {seconds} s at most; {time}",
-            once=Quantity(one.verdict.once),
-            twice=Quantity(one.verdict.twice),
-            lost=Quantity(one.verdict.lost),
-            unknown=Quantity(one.verdict.unknown),
+            once=Quantity(one.once),
+            twice=Quantity(one.twice),
+            lost=Quantity(one.lost),
+            unknown=Quantity(one.unknown),
             faults=Quantity(one.injected.total()),
             blows=Quantity(len(one.dealt)),
             seconds=f"{took:.1f}",
@@ -372,17 +372,16 @@ def _open_fleet(folder: Path, screen: Screen, *, quick: bool) -> Play:
 
 
 def _fleet_object(series: Series, one: Any) -> dict[str, object]:  # noqa: ANN401 - a round of the lab
-    verdict = one.verdict
     return {
         "seed": one.plan.seed,
         "holds": one.holds,
         "seconds": round(one.seconds, 1),
         "repeat": series.repeat(one.plan.seed),
         "plan": asdict(one.plan),
-        **{name: getattr(verdict, name) for name in ("once", "twice", "lost", "unknown")},
+        **{name: getattr(one, name) for name in ("once", "twice", "lost", "unknown")},
         "faults": dict(one.injected),
         "blows": [asdict(dealt) for dealt in one.dealt],
-        "take_overs": [asdict(found) for found in verdict.take_overs],
+        "take_overs": [asdict(found) for found in one.take_overs],
         "problems": [printable(problem.text) for problem in one.problems],
     }
 

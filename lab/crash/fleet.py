@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from random import Random
@@ -33,7 +33,7 @@ from lab.crash.fleet_round import (
     Blow,
     DealtBlow,
     FleetBlow,
-    FleetVerdict,
+    FleetRound,
     JournalAudit,
     Reach,
     RoundPlan,
@@ -149,22 +149,6 @@ def write_settings(file: Path, billings: Mapping[str, str], postgres: str, plan:
 # ---- the round ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class FleetRound:
-    """The result of a round."""
-
-    plan: RoundPlan
-    verdict: FleetVerdict
-    dealt: tuple[DealtBlow, ...]
-    injected: Counter[str]
-    seconds: float
-    problems: tuple[Problem, ...]
-
-    @property
-    def holds(self) -> bool:
-        return not self.problems
-
-
 async def run_round(
     folder: Path, plan: RoundPlan, program: FleetProgram, tell: Callable[[str], None] = lambda _: None
 ) -> FleetRound:
@@ -209,14 +193,12 @@ async def run_round(
         BillingEvidence(name, billing.url, wanted[name], billing.ledger, billing.measured)
         for name, billing in billings.items()
     ]
-    verdict = judge_fleet(plan, evidence, audited, fleet.dealt, fleet.started)
-    return FleetRound(
-        plan=plan,
-        verdict=verdict,
-        dealt=tuple(fleet.dealt),
+    judged = judge_fleet(plan, evidence, audited, fleet.dealt, fleet.started)
+    return replace(
+        judged,
         injected=sum((billing.done for billing in billings.values()), Counter[str]()),
         seconds=anyio.current_time() - began,
-        problems=(*problems, *verdict.problems),
+        problems=[*problems, *judged.problems],
     )
 
 

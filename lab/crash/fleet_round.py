@@ -7,7 +7,7 @@ function of the evidence: no process, no file, no clock.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -290,15 +290,23 @@ class TakeOver:
 
 
 @dataclass(frozen=True, slots=True)
-class FleetVerdict:
-    """Counts of rows over all billings, the takeovers that were measured, and the problems."""
+class FleetRound:
+    """The result of a round: counts of rows over all billings, the takeovers that were measured, and the problems."""
 
+    plan: RoundPlan
     once: int
     twice: int
     lost: int
     unknown: int
+    dealt: Sequence[DealtBlow]
     take_overs: Sequence[TakeOver]
     problems: Sequence[Problem]
+    injected: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+    @property
+    def holds(self) -> bool:
+        return not self.problems
 
 
 def judge_fleet(
@@ -307,7 +315,7 @@ def judge_fleet(
     audited: Audited,
     dealt: Sequence[DealtBlow],
     started: Mapping[tuple[int, int], float],
-) -> FleetVerdict:
+) -> FleetRound:
     """Judge a round that has come to its end; `started` are the starts of processes, by the run and epoch they took.
 
     A process whose start takes longer than a second has begun so late because of the machine: that is not counted.
@@ -345,7 +353,9 @@ def judge_fleet(
     ]
     if left := sum(run.left for run in audited.runs):
         problems.append(Problem("", f"{left} rows are left unknown"))
-    return FleetVerdict(totals["once"], totals["twice"], totals["lost"], audited.unknown, take_overs, problems)
+    return FleetRound(
+        plan, totals["once"], totals["twice"], totals["lost"], audited.unknown, dealt, take_overs, problems
+    )
 
 
 def _effects(one: BillingEvidence, times: Counter[int], run: AuditedRun | None) -> Iterator[str]:
