@@ -25,7 +25,7 @@ from checkpoints.records import Change, Item
 from checkpoints.states import State
 from lab.crash import postgres_server
 from lab.crash.fleet import FleetMachine, FleetProgram, write_settings
-from lab.crash.fleet_billing import AnswerTraits, FleetBilling, Looks
+from lab.crash.fleet_billing import AnswerTraits, FleetBilling, looking
 from lab.crash.fleet_round import JournalAudit, Reach, RoundPlan
 from lab.crash.loops import loops
 from lab.crash.program import send, without_settings
@@ -127,7 +127,7 @@ async def _work(plan: RoundPlan, folder: Path, server: postgres_server.PostgresS
             await anyio.sleep(0.02)
 
     async with AsyncExitStack() as stack:
-        looks = await stack.enter_async_context(Looks().kept())
+        looks = await stack.enter_async_context(looking())
         ports = [FleetBilling(plan.rows, plan.traits, Random(1), looks) for _ in range(plan.billings)]
         for port in ports:
             await stack.enter_async_context(port.serving())

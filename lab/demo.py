@@ -9,7 +9,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from typing import Final
 
 import anyio
 import anyio.to_thread
-from anyio.abc import Process
 
 from billing.database.database import Database
 from billing.database.dsn import Dsn
@@ -29,7 +27,7 @@ from checkpoints.journal import open_journal
 from checkpoints.records import Totals
 from checkpoints.states import State
 from lab.crash.errors import LabError
-from lab.crash.program import API_URL, DATABASE, JOURNAL, JOURNAL_FILE, ExitCode, send_signal, start, without_settings
+from lab.crash.program import API_URL, DATABASE, JOURNAL, JOURNAL_FILE, ExitCode, Running, start, without_settings
 from lab.mock.ledger import Ledger
 from lab.mock.population import create
 from lab.mock.server import MockBilling, running
@@ -144,8 +142,7 @@ class DemoStage:
                 while not (runs := await journal.runs()) or not self._is_halfway(await journal.totals(runs[0]), rows):
                     _check_alive(process)
                     await anyio.sleep(_BETWEEN_LOOKS)
-                send_signal(process, signal.SIGKILL)
-                await process.wait()
+                await process.end()
                 killed = KilledLoad(runs[0].name, process.pid, await journal.totals(runs[0]))
         await billing.wait_for_clients()
         return killed
@@ -163,20 +160,16 @@ class DemoStage:
         return await anyio.to_thread.run_sync(_prove, self._folder, asked, totals)
 
     @asynccontextmanager
-    async def _started(self, *arguments: str) -> AsyncIterator[Process]:
+    async def _started(self, *arguments: str) -> AsyncIterator[Running]:
         """A command that runs, at most as long as the context lasts."""
         self.progress = (0, 0)
         self._on_command(arguments)
-        with (self._folder / OUTPUT).open("ab") as output:
-            async with await start(
-                arguments, self._folder, self._environment, stdout=output, stderr=subprocess.STDOUT
-            ) as process:
-                try:
-                    yield process
-                finally:
-                    with anyio.CancelScope(shield=True):
-                        send_signal(process, signal.SIGTERM)
-                        await process.wait()
+        process = await start(arguments, self._folder, self._environment, self._folder / OUTPUT)
+        try:
+            yield process
+        finally:
+            with anyio.CancelScope(shield=True):
+                await process.end(signal.SIGTERM)
 
     async def run(
         self, run: str, state: State, *arguments: str, may_end_with: Sequence[int] = (ExitCode.DONE,)
@@ -184,16 +177,16 @@ class DemoStage:
         """Run a command to its end; its progress is the rows in a state. Raises `LabError` for another exit code."""
         async with self._started(*arguments) as process, open_journal(self._folder / JOURNAL) as journal:
             known = await journal.run(run)
-            while process.returncode is None:
+            while process.alive:
                 totals = await journal.totals(known)
                 self.progress = (totals.count(state), totals.frozen)
                 with anyio.move_on_after(_BETWEEN_LOOKS):
-                    await process.wait()
-        if process.returncode not in may_end_with:
+                    await process.process.wait()
+        if process.exit not in may_end_with:
             raise LabError(
                 "{command} ended with {code}; what it says is in {file}",
                 command=f"{PROGRAM} {arguments[0]}",
-                code=process.returncode,
+                code=process.exit,
                 file=self._folder / OUTPUT,
             )
 
@@ -221,11 +214,11 @@ def make_folder() -> Path:
     return folder
 
 
-def _check_alive(process: Process) -> None:
-    if process.returncode is not None:
+def _check_alive(process: Running) -> None:
+    if not process.alive:
         raise LabError(
             "the load ended by itself, with {code}, before it could be killed; what it says is in {file}",
-            code=process.returncode,
+            code=process.exit,
             file=FOLDER / OUTPUT,
         )
 

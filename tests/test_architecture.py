@@ -69,7 +69,7 @@ THE_LAB_TAKES = {
     ("lab/crash/", "jobs/catalogue/typed_call.py"): "call_kind",
     ("lab/crash/", "jobs/spec/spec.py"): "ChainKind JobSpec kind_of",
     ("lab/crash/", "jobs/spec/chain.py"): "Template chain_text",
-    ("lab/crash/", "jobs/spec/parameters.py"): "Parameter a_date a_moment row_key",
+    ("lab/crash/", "jobs/spec/parameters.py"): "a_date a_moment row_key",
     ("lab/crash/", "jobs/imports/subscriber.py"): "Step",
     ("lab/crash/", "jobs/access/payload.py"): "payload_of",
     # The simulation runs the program itself: its client, its jobs, its undo.

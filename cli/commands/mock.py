@@ -2,9 +2,9 @@
 
 import csv
 import os
-import sys
+from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Final
@@ -81,6 +81,7 @@ def init(
     ),
 ) -> None:
     """Make the database of a mock billing."""
+    from lab.mock.people import FOLDERS
     from lab.mock.population import create
 
     if file.exists():
@@ -93,7 +94,7 @@ def init(
 
     try:
         with waiting(said("making {file}", file=printable(file)), lambda: progress):
-            made = create(file, subscribers=abonents, seed=seed, without=without or (), on_progress=note)
+            deleted = create(file, subscribers=abonents, seed=seed, without=without or (), on_progress=note)
     except BaseException:
         # A partial database is useless, whatever came between; the command can be repeated.
         file.unlink(missing_ok=True)
@@ -103,10 +104,10 @@ def init(
         counted(
             "{file}: {n} subscriber, {deleted} deleted, folders {folders}",
             "{file}: {n} subscribers, {deleted} deleted, folders {folders}",
-            made.subscribers,
+            abonents,
             file=printable(file),
-            deleted=Quantity(made.deleted),
-            folders=tuple(map(str, made.folders)),
+            deleted=Quantity(deleted),
+            folders=tuple(map(str, FOLDERS)),
         )
     )
     screen.say(steps_list([(f"{PROGRAM} mock serve {quote(printable(file, WHOLE))}", said("serve it"))]))
@@ -138,9 +139,9 @@ def serve(  # noqa: PLR0913 - each is a flag
     With --control-port the second line is `control: URL`.
     """
     from lab.mock.faults import plan_of_flags
+    from lab.mock.port import until_told
     from lab.mock.quirks import read_quirks
     from lab.mock.server import read_schedule, running
-    from lab.mock.server import serve as serve_mock
 
     if not file.exists():
         raise CommandRefused(
@@ -168,7 +169,8 @@ def serve(  # noqa: PLR0913 - each is a flag
             quirks=quirks,
         )
         with waiting(None):
-            await serve_mock(mock)
+            control = "control: {0.control_url}\n" if control_port is not None else ""
+            await until_told(mock, f"{{0.url}}\n{control}".format)
 
     try:
         anyio.run(work)
@@ -212,18 +214,16 @@ def _replay(
 
     Ends with 1 when a request was unknown or one of the recording was never made, and names them.
     """
-    from lab.record.replay import serve_replay
+    from lab.mock.port import until_told
+    from lab.record.replay import replaying
 
     speed: Speed = "recorded" if recorded_timing else "at once"
 
-    def announce(url: str) -> None:
-        # At once, since a parent process may read it from a pipe.
-        sys.stdout.write(f"{url}\n")
-        sys.stdout.flush()
-
     async def work() -> "ReplayReport":
         with waiting(None):
-            return await serve_replay(file, port=port, speed=speed, announce=announce)
+            async with replaying(file, port=port, speed=speed) as replay:
+                await until_told(nullcontext(replay), "{0.url}\n".format)
+        return replay.report()
 
     try:
         report = run_command(work)
@@ -264,7 +264,7 @@ def _rows(
     target = OutputFile(output, force=force)
 
     async def work(settings: Settings, screen: Screen) -> Exit:
-        from lab.record.replay import MadeUpRows
+        from lab.record.replay import made_up_rows
 
         number = after = 0
         async with open_existing(settings.journal.value) as journal:
@@ -275,16 +275,16 @@ def _rows(
                     "run {run} was not read from a file with columns: there are no rows to write", run=run.name
                 )
             mapping = input_of_parameters(run.parameters).mapping
-            made_up = MadeUpRows(await _pseudonyms(), settings.catalogue.of(run), run.header, mapping)
+            made_up = made_up_rows(await _pseudonyms(), settings.catalogue.of(run), run.header, mapping)
             with replacing(target) as made, made.open("w", encoding="utf-8", newline="") as stream:
                 # Not defused for a spreadsheet: these rows are read by programs.
                 sheet = csv.writer(stream, delimiter=";", lineterminator="\n")
                 sheet.writerow(run.header)
                 async for page in journal.each_page(run, frozenset(State)):
-                    sheet.writerows(made_up.row(item.row) for item in page)
+                    sheet.writerows(made_up(item.row) for item in page)
                     number += len(page)
                 while refused := await journal.refusals(run, after=after):
-                    sheet.writerows(made_up.row(refusal.row) for _, refusal in refused)
+                    sheet.writerows(made_up(refusal.row) for _, refusal in refused)
                     number += len(refused)
                     after, _ = refused[-1]
         written = counted(
@@ -308,27 +308,25 @@ def _diff(file: Path = RECORDING, *, flags: ApiFlags) -> None:
     """
 
     async def work(settings: Settings, screen: Screen) -> Exit:
-        from lab.record.diff import Differ
+        from lab.record.diff import differing
 
-        different = 0
+        different, tally = 0, Counter[str]()
         async with BillingClient(settings.client) as client:
-            differences = Differ(file, client, pseudonyms=await _pseudonyms())
-            async for difference in differences:
+            async for difference in differing(file, client, tally, await _pseudonyms()):
                 different += 1
                 screen.result(render(difference.text, limit=400), good=False)
-        tally = differences.tally
         asked = counted(
             "{n} read asked again of {billing}, {different} answered differently; not asked: {not_asked}",
             "{n} reads asked again of {billing}, {different} answered differently; not asked: {not_asked}",
-            tally.asked,
+            tally["asked"],
             billing=printable(settings.target),
             different=Quantity(different),
             not_asked=(
-                counted("{n} write", "{n} writes", tally.writes),
-                said("{number} with a secret", number=Quantity(tally.secret)),
-                said("{number} asked before", number=Quantity(tally.repeated)),
-                said("{number} without a recorded answer", number=Quantity(tally.unanswered)),
-                said("{number} that ask by a made-up value", number=Quantity(tally.made_up)),
+                counted("{n} write", "{n} writes", tally["writes"]),
+                said("{number} with a secret", number=Quantity(tally["secret"])),
+                said("{number} asked before", number=Quantity(tally["repeated"])),
+                said("{number} without a recorded answer", number=Quantity(tally["unanswered"])),
+                said("{number} that ask by a made-up value", number=Quantity(tally["made_up"])),
             ),
         )
         screen.say(asked)

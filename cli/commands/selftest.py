@@ -235,10 +235,10 @@ def _close(series: Series, done: list[Any], seconds: float, screen: Screen) -> E
                 "seconds": round(one.seconds, 1),
                 "repeat": series.repeat(one.plan.seed),
                 "plan": asdict(one.plan),
-                **{name: getattr(one.verdict, name) for name in ("once", "twice", "lost", "unknown")},
+                **{name: getattr(one, name) for name in ("once", "twice", "lost", "unknown")},
                 "faults": dict(one.injected),
                 "blows": [asdict(dealt) for dealt in one.dealt],
-                "take_overs": [asdict(found) for found in one.verdict.take_overs],
+                "take_overs": [asdict(found) for found in one.take_overs],
                 "problems": [printable(problem.text) for problem in one.problems],
             }
             for one in done
@@ -332,14 +332,14 @@ def _open_fleet(folder: Path, screen: Screen, *, quick: bool) -> Play:
     from lab.crash.program import without_settings
 
     try:
-        from lab.crash.fleet import FleetLab, FleetProgram
+        from lab.crash.fleet import FleetProgram, run_round
         from lab.crash.fleet_round import draw_round
     except ImportError as error:
         package = "'carbon-migrate[postgres]'"
         raise CommandRefused(
             "a fleet needs libraries that are not installed: pip install {package}", package=package
         ) from error
-    lab = FleetLab(folder, FleetProgram(without_settings(os.environ)))
+    program = FleetProgram(without_settings(os.environ))
 
     async def play(_: int, seed: int) -> tuple[Any, Text, Path]:
         plan = draw_round(seed, quick=quick)
@@ -355,22 +355,25 @@ def _open_fleet(folder: Path, screen: Screen, *, quick: bool) -> Play:
                 time=duration(plan.longest),
             )
         )
+        place = folder / f"fleet-{seed}"
         with waiting(said("seed {seed}: the fleet works", seed=seed)):
-            one = await lab.run(plan, lambda line: screen.say(Text.assemble("  ", render(line, "dim"))))
-        took = max((found.seconds for found in one.verdict.take_overs), default=0.0)
+            one = await run_round(
+                place, plan, program, lambda line: screen.say(Text.assemble("  ", render(line, "dim")))
+            )
+        took = max((found.seconds for found in one.take_overs), default=0.0)
         line = said(
             "once {once}, twice {twice}, lost {lost}; unknown on the way {unknown}, faults {faults}, blows {blows}; "
             "taken over after {seconds} s at most; {time}",
-            once=Quantity(one.verdict.once),
-            twice=Quantity(one.verdict.twice),
-            lost=Quantity(one.verdict.lost),
-            unknown=Quantity(one.verdict.unknown),
+            once=Quantity(one.once),
+            twice=Quantity(one.twice),
+            lost=Quantity(one.lost),
+            unknown=Quantity(one.unknown),
             faults=Quantity(one.injected.total()),
             blows=Quantity(len(one.dealt)),
             seconds=f"{took:.1f}",
             time=duration(one.seconds),
         )
-        return one, Text.assemble("  ", render(line)), lab.folder_of(plan)
+        return one, Text.assemble("  ", render(line)), place
 
     return play
 

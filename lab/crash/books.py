@@ -15,8 +15,10 @@ import msgspec
 
 from billing.database.database import Database
 from billing.database.dsn import Dsn
+from billing.database.reader import DatabaseRow
+from billing.database.sql_blocks import sql_block
 from checkpoints.journal import open_journal
-from checkpoints.records import Item, Totals
+from checkpoints.records import Item
 from checkpoints.states import State
 from jobs.access.payload import payload_of
 from jobs.imports.subscriber import Step
@@ -30,7 +32,6 @@ from lab.crash.stranger import NAME, change
 from lab.crash.trials import OPERATIONS, TRIALS, By, Trial, Wanted, fields_now, sql
 from lab.mock.connection import MockConnection
 from lab.mock.facts import OPENING_BALANCE
-from lab.mock.inventory import HeldSubscriber, folders, orphans, subscribers
 from lab.mock.values import roubles
 from texts.said import said
 
@@ -42,7 +43,13 @@ async def read_books(
     plan: ExperimentPlan, requested: RequestedLoad, observer: Observer, billing: Path, run: str, verified: int
 ) -> Books:
     """The books of a finished experiment; no process may work on journal or billing any more."""
-    items, totals, refused = await _journal(observer.path, run)
+    async with open_journal(observer.path) as journal:
+        known = await journal.run(run)
+        items = [item async for page in journal.each_page(known, frozenset(State)) for item in page]
+        refused = after = 0
+        while page := await journal.refusals(known, after=after):
+            refused, after = refused + len(page), page[-1][0]
+        totals = await journal.totals(known)
     books = Books(
         run=run,
         model="",
@@ -101,17 +108,6 @@ def strangers_have(billing: Path) -> int:
     return int(found)
 
 
-async def _journal(path: Path, name: str) -> tuple[list[Item], Totals, int]:
-    """All items of a run, its totals, and the number of lines that it has refused."""
-    async with open_journal(path) as journal:
-        run = await journal.run(name)
-        items = [item async for page in journal.each_page(run, frozenset(State)) for item in page]
-        refused, after = 0, 0
-        while page := await journal.refusals(run, after=after):
-            refused, after = refused + len(page), page[-1][0]
-        return items, await journal.totals(run), refused
-
-
 def _ledger(
     trial: Trial, requested: RequestedLoad, billing: Path
 ) -> tuple[list[Effect], tuple[int, Decimal] | None, dict[str, Wanted | None]]:
@@ -161,10 +157,10 @@ def _of_import(books: Books, requested: RequestedImport, billing: Path, items: S
         rows.append(replace(row, step=payload.step, needs=payload.needs, message=item.message or ""))
     with Database(Dsn(str(billing))) as database:
         held, totals = _held(database, requested.last)
-        without = orphans(database)
+        orphans = {table.strip(): count for table, count in _inventory(database, "orphans") if count}
     touched = {key.partition("/")[0]: one for key, one in books.touched.items()}
     books = replace(books, rows=rows, effects=held, touched=touched, imported=requested)
-    return replace(books, refused=refused, totals=totals, orphans=without)
+    return replace(books, refused=refused, totals=totals, orphans=orphans)
 
 
 def read_undone(billing: Path, requested: RequestedImport) -> tuple[list[Effect], list[str]]:
@@ -175,40 +171,53 @@ def read_undone(billing: Path, requested: RequestedImport) -> tuple[list[Effect]
     return held, [name for name, digest in content.items() if digest != requested.content[name]]
 
 
+def _inventory(database: Database, block: str, after: int = 0) -> Iterator[DatabaseRow]:
+    return database.query(sql_block("inventory", block, "lab.mock.sql"), {"after": after})
+
+
 def _held(database: Database, last: int) -> tuple[list[Effect], dict[Group, tuple[int, Decimal]]]:
     """What new subscribers and folders have, those with an id above `last`, by the keys of the steps of an import.
 
-    And the counts and sums of these subscribers by folder and tariff.
+    And the counts and sums of these subscribers by folder and tariff. Read from the tables themselves: the ledger
+    tells what has been done, and not what is there.
     """
-    names = folders(database)
-    held = [(folder_key(path), "") for key, path in names.items() if key > last]
+    held: list[tuple[str, str]] = []
+    folders = {key: (parent, name or "") for key, parent, name in _inventory(database, "folders")}
+
+    def path(folder: int | None) -> tuple[str, ...]:
+        """The names of the folders from the top to this one."""
+        parent, name = folders.get(folder or 0, (None, ""))
+        return (*path(parent), name) if folder in folders else ()
+
+    held += [(folder_key(path(key)), "") for key in folders if key > last]
+    numbers: dict[int, str] = {}
     balances: defaultdict[Group, list[Decimal]] = defaultdict(list)
-    for one in subscribers(database, last):
-        path = "/".join(names.get(one.folder or 0, ()))
-        held += _things(one, path)
-        for group in (("folder", path), ("tariff", str(one.tariff or ""))):
-            balances[group].append(one.balance or Decimal(0))
+    for key, number, name, folder, tariff, operator, *money in _inventory(database, "subscribers", last):
+        numbers[key], where = number or "", "/".join(path(folder))
+        balance, limit, threshold = (None if value is None else roubles(int(value)) for value in money)
+        held.append((step_key(numbers[key], Step.SUBSCRIBER), f"{name}; {where}; {operator}"))
+        if tariff is not None:
+            held.append((step_key(numbers[key], Step.TARIFF), str(tariff)))
+        for step, amount in ((Step.THRESHOLD, threshold), (Step.LIMIT, limit)):
+            if amount is not None:
+                held.append((step_key(numbers[key], step), money_text(amount)))
+        for group in (("folder", where), ("tariff", str(tariff or ""))):
+            balances[group].append(balance or Decimal(0))
+    for block in ("accounts", "services", "attributes", "operations"):
+        # What is there twice has two rows.
+        for owner, of, *value in _inventory(database, block, last):
+            if (own := numbers.get(owner)) is None:
+                continue
+            match block:
+                case "accounts":
+                    thing = step_key(own, Step.ACCOUNT, of or ""), (value[0] or "").rstrip()
+                case "services":
+                    thing = step_key(own, Step.SERVICE, of), str(of)
+                case "attributes":
+                    thing = step_key(own, Step.ATTRIBUTE, of), value[0]
+                case _:
+                    key = step_key(own, Step.BALANCE) if of == OPENING_BALANCE else step_key(own, "operation", of)
+                    thing = key, money_text(roubles(int(value[0])))
+            held.append(thing)
     totals = {group: (len(sums), sum(sums, Decimal(0))) for group, sums in balances.items()}
     return [Effect("", 0, key, value) for key, value in held], totals
-
-
-def _things(one: HeldSubscriber, path: str) -> Iterator[tuple[str, str]]:
-    number = one.number or ""
-    yield step_key(number, Step.SUBSCRIBER), f"{one.name}; {path}; {one.operator}"
-    for account in one.accounts:
-        yield step_key(number, Step.ACCOUNT, account.login), account.mac
-    if one.tariff is not None:
-        yield step_key(number, Step.TARIFF), str(one.tariff)
-    for service in one.services:
-        yield step_key(number, Step.SERVICE, service), str(service)
-    for attribute, value in one.attributes:
-        yield step_key(number, Step.ATTRIBUTE, attribute), value
-    for step, amount in ((Step.THRESHOLD, one.threshold), (Step.LIMIT, one.limit)):
-        if amount is not None:
-            yield step_key(number, step), money_text(amount)
-    for kind, amount in one.operations:
-        is_balance = kind == OPENING_BALANCE
-        yield (
-            step_key(number, Step.BALANCE if is_balance else "operation", "" if is_balance else kind),
-            money_text(amount),
-        )

@@ -3,6 +3,7 @@
 import resource
 import shutil
 import signal
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,16 +14,17 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
+from billing.database.dsn import Dsn
 from checkpoints.states import State
 from lab.crash import clock, program
 from lab.crash.books import read_books, read_undone, strangers_have
 from lab.crash.judge import Problem, Verdict, judge, judge_refusal, judge_undone
-from lab.crash.load import Load, Running, prepare_load
+from lab.crash.load import RequestedLoad, prepare_load
 from lab.crash.loops import loops
 from lab.crash.mock_process import BILLING, OTHER_BILLING, MockProcess
 from lab.crash.observer import POLL, Alias, Elsewhere, JournalView, Machine, Observer, aliased, set_aside
-from lab.crash.plan import AT_REST, ENDING, Act, Disturbance, ExperimentPlan
-from lab.crash.program import JOURNAL, ExitCode, ProgramUnderTest
+from lab.crash.plan import ENDING, MOST_IN_FLIGHT, Act, Disturbance, ExperimentPlan
+from lab.crash.program import JOURNAL, ExitCode, ProgramUnderTest, Running, start
 from lab.crash.stranger import STANDING, Deed, must_not_be_sent, statements_of
 from lab.crash.trials import OPERATIONS, TRIALS
 from lab.mock.population import create
@@ -85,7 +87,6 @@ class Lab:
         return self._folder / f"seed-{plan.seed}"
 
     async def run(self, plan: ExperimentPlan) -> Experiment:
-        """Run an experiment to its verdict; its folder is kept."""
         began = anyio.current_time()
         folder = self.folder_of(plan)
         async with self._preparing:
@@ -93,8 +94,7 @@ class Lab:
         billing = MockProcess(folder, plan, self._program.environment)
         observer = Observer(folder / JOURNAL).prepare()
         requested = await anyio.to_thread.run_sync(prepare_load, folder, plan, billing.database)
-        load = Load(folder, plan, billing, requested, self._program)
-        course = _Course(load, billing, observer, began)
+        course = _Course(plan, self._program, billing, requested, observer, began)
         verdict: Verdict | None = None
         try:
             with anyio.fail_after(plan.longest):
@@ -107,7 +107,7 @@ class Lab:
             course.problems.append(Problem("", late))
         finally:
             with anyio.CancelScope(shield=True):
-                await load.end()
+                await course.end()
                 await billing.end()
         return Experiment(
             plan=plan,
@@ -121,7 +121,6 @@ class Lab:
         )
 
     def _prepare(self, folder: Path, plan: ExperimentPlan) -> None:
-        """Prepare an empty folder with a new billing."""
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         for seed, name in enumerate((BILLING, OTHER_BILLING) if plan.two_billings else (BILLING,), 1):
@@ -138,16 +137,32 @@ class _Course:
     that have begun or resumed the load.
     """
 
-    def __init__(self, load: Load, billing: MockProcess, observer: Observer, began: float) -> None:
+    def __init__(
+        self,
+        plan: ExperimentPlan,
+        tested: ProgramUnderTest,
+        billing: MockProcess,
+        requested: RequestedLoad,
+        observer: Observer,
+        began: float,
+    ) -> None:
         self.events: list[Event] = []
         self.problems: list[Problem] = []
         self.processes = 0
-        self._load = load
+        self._folder = observer.path.parent
+        self._plan = plan
+        self._tested = tested
         self._billing = billing
+        self._requested = requested
         self._observer = observer
-        self._rows = len(load.requested.wanted)
+        self._rows = len(requested.wanted)
         self._began = began
-        self._planned = list(load.plan.disturbances)
+        self._planned = list(plan.disturbances)
+        self._running: list[Running] = []
+        self._pacing = ["--yes", "--settle", str(plan.settle), "--stop-after-errors", "0", "--timeout"]
+        self._pacing += [str(plan.timeout), "--in-flight", str(plan.in_flight)]
+        if plan.in_flight is None:
+            self._pacing[-2:] = "--max-in-flight", str(MOST_IN_FLIGHT)
         # Whether an act left the run paused when its process ended.
         self._paused = False
         # The run that an act has stopped and taken back: nothing more of the plan follows.
@@ -157,17 +172,44 @@ class _Course:
 
     # ---- its processes ----
 
+    async def _start(
+        self, *words: str, journal: Path | None = None, database: bool = True, machine: Machine = Machine.THIS
+    ) -> Running:
+        """Start a command; `journal` is another one, or another name of it."""
+        plan, dsn = self._plan, Dsn(str(self._billing.database))
+        # Override URL, database and journal of the settings: the lab never touches the real ones.
+        place = ["--config", str(self._tested.config), "--api-url", self._billing.url]
+        if database:
+            file = str(self._folder / OTHER_BILLING) if plan.two_billings else dsn.database
+            place += ["--database", "" if plan.api_alone else file, "--database-user", dsn.user]
+            place += ["--database-password", "", "--database-charset", dsn.charset]
+        by = self._tested.program
+        if machine is Machine.OTHER:
+            by = ["-m", "lab.crash.machine", machine, sys.executable, "-P", *by[by.index("-m") :]]
+        if plan.clock_back is not None:
+            by = ["-m", "lab.crash.clock", str(plan.clock_back)]
+        log = self._folder / f"{len(self._running) + 1:02}-{words[0]}.log"
+        words = (*words, *place, "--journal", str(journal or self._folder / JOURNAL))
+        self._running.append(await start(words, self._folder, self._tested.environment, log, program=by))
+        return self._running[-1]
+
+    async def end(self) -> None:
+        for running in self._running:
+            if running.alive:
+                await running.end()
+
     async def judge(self) -> Verdict | None:
         """Run the load to its end, and judge the state of the billing, which is stopped for that."""
-        plan, requested, billing = self._load.plan, self._load.requested, self._billing
+        plan, requested, billing = self._plan, self._requested, self._billing
         if plan.refused_for:
             self.processes += 1
             await billing.clear_faults()
-            ended = await self._run(*requested.arguments, "--skip-bad", *self._load.pacing)
+            ended = await self._run(*requested.arguments, "--skip-bad", *self._pacing)
             return judge_refusal(plan.refused_for, ended.exit, ended.said, await billing.effects())
         run = await self._run_to_its_end()
         for one in self._planned if self._undone is None else ():
-            if one.act in AT_REST:
+            # This one is judged as well where the run has ended before its moment.
+            if one.act is Act.SECOND_JOURNAL:
                 self._note(one.act, self._observer.view(), await self._enter_elsewhere(Elsewhere(one.words[0])))
         if run is None:
             return None
@@ -221,8 +263,8 @@ class _Course:
     async def _run_process(self) -> Running:
         self.processes += 1
         run = self._observer.view().run
-        words = self._load.requested.arguments if run is None else ("resume", run)
-        running = await self._load.start(*words, "--skip-bad", *self._load.pacing)
+        words = self._requested.arguments if run is None else ("resume", run)
+        running = await self._start(*words, "--skip-bad", *self._pacing)
         if self._paused:
             # Once it reports that it waits.
             while running.alive and program.SAYS_PAUSED not in running.said:  # noqa: ASYNC110 - a file gives no event
@@ -236,13 +278,8 @@ class _Course:
             if one.act in ENDING:
                 break
         ended = self._checked(await running.wait())
-        await self._extend_licence(ended)
-        return ended
-
-    async def _extend_licence(self, ended: Running) -> None:
-        """Give the billing a licence for any number, once a process has ended for the lack of room."""
         if self._billing.licence is None or program.SAYS_LICENCE not in ended.said:
-            return
+            return ended
         if ended.exit in _AT_ITS_END:
             self._wrong(
                 said(
@@ -255,10 +292,11 @@ class _Course:
         if ended.exit == ExitCode.STOPPED:
             await self._billing.extend_licence()
             self._note(None, self._observer.view(), "the licence was extended")
+        return ended
 
     def _waits_for_person(self) -> bool:
         """Whether all that is left of an import is of subscribers that a stranger has created, and is in doubt."""
-        if self._load.requested.imported is None or not self._observer.touched:
+        if self._requested.imported is None or not self._observer.touched:
             return False
         numbers = {key.partition("/")[0] for key in self._observer.touched}
         states = self._observer.states(str(self._observer.view().run))
@@ -274,7 +312,7 @@ class _Course:
             )
 
     async def _run(self, *words: str, journal: Path | None = None, machine: Machine = Machine.THIS) -> Running:
-        return self._checked(await (await self._load.start(*words, journal=journal, machine=machine)).wait())
+        return self._checked(await (await self._start(*words, journal=journal, machine=machine)).wait())
 
     def _checked(self, ended: Running) -> Running:
         """A process that has ended, which is recorded with what is wrong with that."""
@@ -376,7 +414,7 @@ class _Course:
         return ""
 
     async def _start_second(self, running: Running) -> str:
-        ended = await self._run("resume", str(self._observer.view().run), *self._load.pacing)
+        ended = await self._run("resume", str(self._observer.view().run), *self._pacing)
         if ended.exit == ExitCode.REFUSED and program.SAYS_BUSY in ended.words:
             return f"ended with {ended.exit}"
         # A process that has let its run go ends a moment later, and another may work on it by then.
@@ -402,7 +440,7 @@ class _Course:
         if not await self._freeze_between_writes(run, running):
             return f"{alias}, the first had let the run go"
         with aliased(self._observer.path, alias) as journal:
-            ended = await self._run("resume", run, *self._load.pacing, journal=journal)
+            ended = await self._run("resume", run, *self._pacing, journal=journal)
         running.signal(signal.SIGCONT)
         if ended.exit != ExitCode.REFUSED and not (
             await self._ends_soon(running) and program.SAYS_TAKEN_OVER in running.said
@@ -450,7 +488,7 @@ class _Course:
         looks = 0
         with set_aside(self._observer.path, elsewhere) as journal:
             while True:
-                ended = await self._run(*self._load.requested.arguments, *self._load.pacing, journal=journal)
+                ended = await self._run(*self._requested.arguments, *self._pacing, journal=journal)
                 looks += 1
                 if looks == _LOOKS or ended.exit not in _WITHOUT_EFFECT or run in ended.said:
                     break
@@ -480,7 +518,7 @@ class _Course:
         await self._billing.wait_for_stacks()
         states = self._observer.states(run).items()
         self._observer.racing |= {key for key, state in states if state is State.SENDING}
-        words = (*self._load.requested.arguments, "--skip-bad", *self._load.pacing)
+        words = (*self._requested.arguments, "--skip-bad", *self._pacing)
         ended = await self._run(*words, journal=other.path, machine=machine)
         await self._billing.wait_for_stacks()
         running.signal(signal.SIGCONT)
@@ -495,7 +533,7 @@ class _Course:
 
     async def _let_stranger_in(self, deed: Deed, running: Running) -> str:
         """Let somebody else do something to the last rows, while the load lies frozen for longer than looks count."""
-        run, requested = str(self._observer.view().run), self._load.requested
+        run, requested = str(self._observer.view().run), self._requested
         if not await self._freeze_between_writes(run, running):
             return f"{deed}, the load had let the run go"
         began = anyio.current_time()
@@ -514,9 +552,8 @@ class _Course:
         return f"{deed}, {len(victims)} rows"
 
     async def _command(self, command: str, running: Running, *words: str) -> Running:
-        """Send a command to the run; it may be refused only where no process listens or nothing is left to do."""
         run = self._observer.view().run or "none"
-        ended = self._checked(await (await self._load.start(command, run, *words, database=False)).wait())
+        ended = self._checked(await (await self._start(command, run, *words, database=False)).wait())
         # These have an effect even without a listening process.
         must_count = command in {"pause", "continue"} and running.alive and self._observer.view().open > 0
         if ended.exit != ExitCode.DONE and (must_count or ended.exit != ExitCode.REFUSED):
@@ -548,7 +585,7 @@ class _Course:
         await running.process.wait()
         await self._billing.set_faults("")
         # Rows in doubt are not taken back.
-        await self._run("reconcile", run, "--settle", str(self._load.plan.settle))
+        await self._run("reconcile", run, "--settle", str(self._plan.settle))
         ended = await self._undo_process(run, [], 0)
         for _try in range(_LOOKS):
             if ended.exit not in _AT_ITS_END:
@@ -558,7 +595,7 @@ class _Course:
         self._undone = run
         await self._billing.wait_for_stacks()
         before = await self._billing.effects(), self._observer.claims()
-        resumed = await self._run("resume", run, "--skip-bad", *self._load.pacing)
+        resumed = await self._run("resume", run, "--skip-bad", *self._pacing)
         await self._billing.wait_for_stacks()
         after = await self._billing.effects(), self._observer.claims()
         if resumed.exit != ExitCode.REFUSED or before != after:
@@ -597,7 +634,7 @@ class _Course:
 
     async def _undo_process(self, run: str, kills: list[float], before: int) -> Running:
         """Run one process of an undo to its end, or to the next of the kills, which is taken from the list."""
-        name, plan = self._observer.view().run, self._load.plan
+        name, plan = self._observer.view().run, self._plan
         if name in {None, run}:
             trial = plan.own or TRIALS.get(plan.job)
             way: tuple[str, ...] = ()
@@ -607,9 +644,9 @@ class _Course:
             elif not self._observer.touched:
                 # Nobody else is at work: what it found after a kill is its own as well.
                 way = ("--set", "unproven=take")
-            running = await self._load.start("undo", run, *way, *self._load.pacing)
+            running = await self._start("undo", run, *way, *self._pacing)
         else:
-            running = await self._load.start("resume", str(name), "--skip-bad", *self._load.pacing)
+            running = await self._start("resume", str(name), "--skip-bad", *self._pacing)
         while kills and running.alive:
             view = self._observer.view()
             done = view.done - before

@@ -8,13 +8,12 @@ import os
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from random import Random
@@ -23,18 +22,18 @@ from typing import Final
 import anyio
 import anyio.to_thread
 import psycopg
-from anyio.abc import Process, TaskGroup
+from anyio.abc import TaskGroup
 
 from lab.crash import postgres_server
 from lab.crash.errors import LabStopped
-from lab.crash.fleet_billing import WORKER, FleetBilling, Looks
+from lab.crash.fleet_billing import WORKER, FleetBilling, looking
 from lab.crash.fleet_round import (
     SCHEMA,
     BillingEvidence,
     Blow,
     DealtBlow,
     FleetBlow,
-    FleetVerdict,
+    FleetRound,
     JournalAudit,
     Reach,
     RoundPlan,
@@ -42,7 +41,7 @@ from lab.crash.fleet_round import (
 )
 from lab.crash.judge import Problem
 from lab.crash.postgres_server import PostgresServer
-from lab.crash.program import ExitCode, all_processes, children_of, command_of, send, start, stat_of
+from lab.crash.program import MODULE, ExitCode, Running, all_processes, children_of, command_of, send, start, stat_of
 from lab.crash.proxy import JournalWay
 from texts.said import said
 
@@ -70,7 +69,7 @@ class FleetMachine:
         self._folder = folder / name
         self._plan = plan
         self._program = program
-        self._worker: Process | None = None
+        self._worker: Running | None = None
         self._python = self._folder / "python"
 
     def prepare(self, billings: Mapping[str, str], postgres: str) -> None:
@@ -87,15 +86,13 @@ class FleetMachine:
             return
         await self.reap()
         words = ["worker", "--config", str(self._folder / SETTINGS), "--billings", str(self._plan.billings_a_worker)]
-        with (self._folder / "worker.log").open("ab") as log:
-            self._worker = await start(
-                [*words, "--stalled-after", f"{self._plan.stalled_after:g}"],
-                self._folder,
-                {**self._program.environment, "XDG_STATE_HOME": str(self._folder / "state")},
-                python=str(self._python),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        self._worker = await start(
+            [*words, "--stalled-after", f"{self._plan.stalled_after:g}"],
+            self._folder,
+            {**self._program.environment, "XDG_STATE_HOME": str(self._folder / "state")},
+            self._folder / "worker.log",
+            program=(str(self._python), "-P", "-m", MODULE),
+        )
 
     async def start_again(self) -> None:
         """Start its worker if it has ended some time ago, as a service manager does."""
@@ -108,7 +105,7 @@ class FleetMachine:
 
     def processes(self, reach: Reach, place: float) -> list[int]:
         """The processes that a signal reaches; of its children the one at `place` in [0, 1)."""
-        if self._worker is None or self._worker.returncode is not None:
+        if self._worker is None or not self._worker.alive:
             return []
         worker = self._worker.pid
         children = [] if reach is Reach.WORKER else sorted(children_of(worker))
@@ -117,10 +114,8 @@ class FleetMachine:
         return [worker, *children]
 
     async def reap(self) -> None:
-        """Wait for the end of its worker, if it has one."""
         if self._worker is not None:
             await self._worker.wait()
-            await self._worker.aclose()
             self._worker = None
 
     async def end(self) -> None:
@@ -154,84 +149,57 @@ def write_settings(file: Path, billings: Mapping[str, str], postgres: str, plan:
 # ---- the round ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class FleetRound:
-    """The result of a round."""
+async def run_round(
+    folder: Path, plan: RoundPlan, program: FleetProgram, tell: Callable[[str], None] = lambda _: None
+) -> FleetRound:
+    """Run a round to its verdict in a folder of its own, which is kept. `tell` gets a sentence now and then.
 
-    plan: RoundPlan
-    verdict: FleetVerdict
-    dealt: tuple[DealtBlow, ...]
-    injected: Counter[str]
-    seconds: float
-    problems: tuple[Problem, ...]
-
-    @property
-    def holds(self) -> bool:
-        return not self.problems
-
-
-class FleetLab:
-    """Runs rounds in folders under `folder`."""
-
-    def __init__(self, folder: Path, program: FleetProgram) -> None:
-        self._folder = folder
-        self._program = program
-
-    def folder_of(self, plan: RoundPlan) -> Path:
-        return self._folder / f"fleet-{plan.seed}"
-
-    async def run(self, plan: RoundPlan, tell: Callable[[str], None] = lambda _: None) -> FleetRound:
-        """Run a round to its verdict; its folder is kept. `tell` gets a sentence now and then.
-
-        Raises `LabStopped`.
-        """
-        began = anyio.current_time()
-        folder = self.folder_of(plan)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        async with AsyncExitStack() as stack:
-            server = await anyio.to_thread.run_sync(stack.enter_context, postgres_server.running())
-            looks = await stack.enter_async_context(Looks().kept())
-            billings = {}
-            for number in range(1, plan.billings + 1):
-                billing = FleetBilling(plan.rows, plan.traits, Random(f"{plan.seed}/billing/{number}"), looks)
-                await stack.enter_async_context(billing.serving())
-                billings[f"b{number:02}"] = billing
-            urls = {name: billing.url for name, billing in billings.items()}
-            machines = []
-            for number in range(1, plan.workers + 1):
-                way = JournalWay(server.port)
-                await stack.enter_async_context(way.serving())
-                machines.append(FleetMachine(f"w{number}", folder, plan, self._program, way))
-                machines[-1].prepare(urls, server.url_by(way.port))
-            fleet = _Fleet(plan, billings, machines, server, JournalAudit(server.url), tell)
-            draw = Random(f"{plan.seed}/rows")
-            wanted = {
-                name: {one: Decimal(draw.randrange(1, 300_000)) / 100 for one in billing.subscribers}
-                for name, billing in billings.items()
-            }
-            write_settings(folder / SETTINGS, urls, server.url, plan, "")
-            try:
-                await _hand_in(folder, plan, self._program, wanted)
-                problems = await fleet.work()
-                audited = await anyio.to_thread.run_sync(fleet.audit.read)
-            finally:
-                with anyio.CancelScope(shield=True):
-                    for machine in machines:
-                        await machine.end()
-        evidence = [
-            BillingEvidence(name, billing.url, wanted[name], billing.ledger, billing.measured)
+    Raises `LabStopped`.
+    """
+    began = anyio.current_time()
+    shutil.rmtree(folder, ignore_errors=True)
+    await anyio.Path(folder).mkdir(parents=True)
+    async with AsyncExitStack() as stack:
+        server = await anyio.to_thread.run_sync(stack.enter_context, postgres_server.running())
+        looks = await stack.enter_async_context(looking())
+        billings = {}
+        for number in range(1, plan.billings + 1):
+            billing = FleetBilling(plan.rows, plan.traits, Random(f"{plan.seed}/billing/{number}"), looks)
+            await stack.enter_async_context(billing.serving())
+            billings[f"b{number:02}"] = billing
+        urls = {name: billing.url for name, billing in billings.items()}
+        machines = []
+        for number in range(1, plan.workers + 1):
+            way = JournalWay(server.port)
+            await stack.enter_async_context(way.serving())
+            machines.append(FleetMachine(f"w{number}", folder, plan, program, way))
+            machines[-1].prepare(urls, server.url_by(way.port))
+        fleet = _Fleet(plan, billings, machines, server, JournalAudit(server.url), tell)
+        draw = Random(f"{plan.seed}/rows")
+        wanted = {
+            name: {one: Decimal(draw.randrange(1, 300_000)) / 100 for one in billing.subscribers}
             for name, billing in billings.items()
-        ]
-        verdict = judge_fleet(plan, evidence, audited, fleet.dealt, fleet.started)
-        return FleetRound(
-            plan=plan,
-            verdict=verdict,
-            dealt=tuple(fleet.dealt),
-            injected=sum((billing.done for billing in billings.values()), Counter[str]()),
-            seconds=anyio.current_time() - began,
-            problems=(*problems, *verdict.problems),
-        )
+        }
+        write_settings(folder / SETTINGS, urls, server.url, plan, "")
+        try:
+            await _hand_in(folder, plan, program, wanted)
+            problems = await fleet.work()
+            audited = await anyio.to_thread.run_sync(fleet.audit.read)
+        finally:
+            with anyio.CancelScope(shield=True):
+                for machine in machines:
+                    await machine.end()
+    evidence = [
+        BillingEvidence(name, billing.url, wanted[name], billing.ledger, billing.measured)
+        for name, billing in billings.items()
+    ]
+    judged = judge_fleet(plan, evidence, audited, fleet.dealt, fleet.started)
+    return replace(
+        judged,
+        injected=sum((billing.done for billing in billings.values()), Counter[str]()),
+        seconds=anyio.current_time() - began,
+        problems=[*problems, *judged.problems],
+    )
 
 
 async def _hand_in(
@@ -243,7 +211,7 @@ async def _hand_in(
     refused: list[str] = []
 
     async def hand_in(name: str) -> None:
-        rows, log = folder / f"{name}.csv", folder / f"{name}.log"
+        rows = folder / f"{name}.csv"
         with rows.open("w", encoding="utf-8", newline="") as stream:
             sheet = csv.writer(stream, delimiter=";")
             sheet.writerow(["abonent_id", "amount"])
@@ -252,12 +220,9 @@ async def _hand_in(
         words += ["--detach", "--database", "", "--in-flight", str(plan.in_flight), "--settle", f"{plan.settle:g}"]
         words += ["--stop-after-errors", "0", "--trust-journal", "--another-billing"]
         async with limiter:
-            with log.open("wb") as output:
-                process = await start(words, folder, environment, stdout=output, stderr=subprocess.STDOUT)
-            code = await process.wait()
-            await process.aclose()
-        if code != ExitCode.DONE:
-            refused.append(log.read_text(encoding="utf-8", errors="replace"))
+            ended = await (await start(words, folder, environment, folder / f"{name}.log")).wait()
+        if ended.exit != ExitCode.DONE:
+            refused.append(ended.said)
 
     # The first one makes the journal.
     first, *others = wanted
@@ -333,7 +298,6 @@ class _Fleet:
         await self._until(self._is_over)
 
     def _is_entered(self) -> bool:
-        """Whether so many sums are in the billings as there are rows."""
         return sum(one.entered for one in self.billings.values()) >= self.plan.rows * self.plan.billings
 
     # ---- what is waited for ----
@@ -428,7 +392,12 @@ class _Fleet:
             self._frozen.update(processes)
             beside.start_soon(self._thaw, processes, dealt)
         elif blow.blow in {Blow.CUT, Blow.BLACK_HOLE}:
-            beside.start_soon(self._mend, machine)
+
+            async def mend() -> None:
+                await anyio.sleep(self.plan.away)
+                machine.way.mend()
+
+            beside.start_soon(mend)
         return dealt
 
     async def _thaw(self, processes: Sequence[int], dealt: DealtBlow) -> None:
@@ -439,10 +408,6 @@ class _Fleet:
         # The round may be over by now, and what they were about to do they do only now.
         await anyio.sleep(self.plan.settle)
         self._frozen.difference_update(processes)
-
-    async def _mend(self, machine: FleetMachine) -> None:
-        await anyio.sleep(self.plan.away)
-        machine.way.mend()
 
 
 def _started_at(process: int) -> float | None:

@@ -9,7 +9,7 @@ import asyncio
 import re
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,7 +17,8 @@ from decimal import Decimal
 from random import Random
 from typing import Final
 
-from lab.crash.proxy import HOST, WRITES, End, Interference, Proxy, ProxyFault
+from lab.crash.proxy import WRITES, End, Interference, Proxy, ProxyFault
+from lab.mock.port import LOOPBACK
 from lab.simulation.billing import Billing
 
 WORKER: Final = "X-Lab-Worker"
@@ -61,32 +62,28 @@ class CallerCounts:
     turns: list[Turn] = field(default_factory=list)
 
 
-class Looks:
-    """When this process last looked for what has come, in the loop's time."""
+@asynccontextmanager
+async def looking() -> AsyncIterator[Callable[[], float]]:
+    """Tells when this process last looked for what has come, in the loop's time."""
+    last = asyncio.get_running_loop().time()
 
-    def __init__(self) -> None:
-        self.last = asyncio.get_running_loop().time()
+    async def look() -> None:
+        nonlocal last
+        while True:
+            last = asyncio.get_running_loop().time()
+            await asyncio.sleep(_LOOK)
 
-    @asynccontextmanager
-    async def kept(self) -> AsyncIterator["Looks"]:
-        """Look on while the context lasts."""
-
-        async def look() -> None:
-            while True:
-                self.last = asyncio.get_running_loop().time()
-                await asyncio.sleep(_LOOK)
-
-        looking = asyncio.create_task(look())
-        try:
-            yield self
-        finally:
-            looking.cancel()
+    task = asyncio.create_task(look())
+    try:
+        yield lambda: last
+    finally:
+        task.cancel()
 
 
 class FleetBilling(Proxy):
     """A billing of so many subscribers, each with an account of its own, on a port that the kernel gives."""
 
-    def __init__(self, subscribers: int, traits: AnswerTraits, draw: Random, looks: Looks) -> None:
+    def __init__(self, subscribers: int, traits: AnswerTraits, draw: Random, looks: Callable[[], float]) -> None:
         super().__init__(0, 0, Interference(0, {}))
         began = time.monotonic()
         # It has no zone.
@@ -107,7 +104,7 @@ class FleetBilling(Proxy):
 
     @property
     def url(self) -> str:
-        return f"http://{HOST}:{self.port}"
+        return f"http://{LOOPBACK}:{self.port}"
 
     @property
     def entered(self) -> int:
@@ -139,7 +136,7 @@ class FleetBilling(Proxy):
     async def pass_on(self, request: bytes, fault: ProxyFault | None, client: End, behind: End) -> bytes:
         """Measure a request while it is under way."""
         is_write, measured = bool(WRITES.search(request)), self.measured
-        now, looked = asyncio.get_running_loop().time(), self._looks.last
+        now, looked = asyncio.get_running_loop().time(), self._looks()
         # What comes while this process is busy may have come as early as it last looked.
         came = self._came[is_write]
         came.append(min(now, looked))

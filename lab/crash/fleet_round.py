@@ -7,12 +7,11 @@ function of the evidence: no process, no file, no clock.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from random import Random
-from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -32,7 +31,6 @@ _TRIED_AGAIN: Final = 5.0
 """Seconds after which a worker tries a run again that it was given while another process still worked on it."""
 _MOST_SHOWN: Final = 3
 """Rows of one sort and billing that are named."""
-_NOTHING: Final[Mapping[tuple[int, int], float]] = MappingProxyType({})
 
 Row = TypeVar("Row")
 
@@ -43,29 +41,22 @@ Row = TypeVar("Row")
 class Blow(StrEnum):
     """What is done to the fleet."""
 
-    KILL = "kill"
-    """SIGKILL."""
-    FREEZE = "freeze"
-    """SIGSTOP, and SIGCONT after twice the lease."""
+    KILL = "kill"  # SIGKILL
+    FREEZE = "freeze"  # SIGSTOP, and SIGCONT after twice the lease
     CUT = "cut"
     """The connections of a worker to PostgreSQL are reset, and each new one, for twice the lease."""
     BLACK_HOLE = "black-hole"
     """Nothing passes between a worker and PostgreSQL for twice the lease, and every connection stays."""
-    TERMINATE = "terminate-backend"
-    """The server ends one session of the program."""
-    RESTART = "restart"
-    """PostgreSQL ends all sessions and comes up again."""
+    TERMINATE = "terminate-backend"  # The server ends one session of the program
+    RESTART = "restart"  # PostgreSQL ends all sessions and comes up again
 
 
 class Reach(StrEnum):
     """Which processes of a worker a signal reaches."""
 
-    WORKER = "worker"
-    """The worker alone."""
-    ALL = "all"
-    """The worker with the processes of its runs."""
-    CHILD = "child"
-    """One process of a run alone."""
+    WORKER = "worker"  # The worker alone
+    ALL = "all"  # The worker with the processes of its runs
+    CHILD = "child"  # One process of a run alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,20 +187,15 @@ class AuditedRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Offence:
-    """What the journal itself shows to be wrong with a run."""
-
-    run_id: int
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
 class Audited:
-    """All that the journal says at the end; `unknown` counts the rows that became so on the way."""
+    """All that the journal says at the end.
+
+    `offences` are what it shows itself to be wrong with runs; `unknown` counts the rows that became so on the way.
+    """
 
     runs: Sequence[AuditedRun]
     take_ups: Sequence[TakeUp]
-    offences: Sequence[Offence]
+    offences: Sequence[tuple[int, str]]
     unknown: int
 
 
@@ -236,13 +222,13 @@ class JournalAudit:
         return self._found(AuditedRun, "runs")
 
     def take_ups(self) -> list[TakeUp]:
-        """Who has taken up what, in its order."""
         return self._found(TakeUp, "take_ups")
 
     def read(self) -> Audited:
         with closing(self._connect()) as connection:
             ((unknown,),) = connection.execute(_sql("unknown")).fetchall()
-        return Audited(self.runs(), self.take_ups(), self._found(Offence, "offences"), unknown)
+            offences = connection.execute(_sql("offences")).fetchall()
+        return Audited(self.runs(), self.take_ups(), offences, unknown)
 
     def terminate_one(self, place: float) -> bool:
         """End the session of a process of the program, chosen by `place` in [0, 1); False where there is none."""
@@ -304,15 +290,23 @@ class TakeOver:
 
 
 @dataclass(frozen=True, slots=True)
-class FleetVerdict:
-    """Counts of rows over all billings, the takeovers that were measured, and the problems."""
+class FleetRound:
+    """The result of a round: counts of rows over all billings, the takeovers that were measured, and the problems."""
 
+    plan: RoundPlan
     once: int
     twice: int
     lost: int
     unknown: int
+    dealt: Sequence[DealtBlow]
     take_overs: Sequence[TakeOver]
     problems: Sequence[Problem]
+    injected: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+    @property
+    def holds(self) -> bool:
+        return not self.problems
 
 
 def judge_fleet(
@@ -320,8 +314,8 @@ def judge_fleet(
     billings: Sequence[BillingEvidence],
     audited: Audited,
     dealt: Sequence[DealtBlow],
-    started: Mapping[tuple[int, int], float] = _NOTHING,
-) -> FleetVerdict:
+    started: Mapping[tuple[int, int], float],
+) -> FleetRound:
     """Judge a round that has come to its end; `started` are the starts of processes, by the run and epoch they took.
 
     A process whose start takes longer than a second has begun so late because of the machine: that is not counted.
@@ -337,9 +331,17 @@ def judge_fleet(
         totals["twice"] += sum(number > 1 for number in times.values())
         totals["lost"] += sum(not times[subscriber] for subscriber in one.wanted)
         ups = [up for up in audited.take_ups if run is not None and up.run_id == run.run_id]
-        found = [*_effects(one, times, run), *_caps(plan, one.counts), *_order(plan, one.counts.turns, ups)]
+        found = [*_effects(one, times, run), *_order(plan, one.counts.turns, ups)]
+        if one.counts.most_in_flight > plan.in_flight:
+            found.append(
+                f"{one.counts.most_in_flight} writes were in flight at once, and {plan.in_flight} is the limit"
+            )
+        # So many calls as may be in flight can be anywhere between the pacing and the billing.
+        for kind, number in (("writes", one.counts.most_writes), ("reading calls", one.counts.most_reads)):
+            if number > plan.rate + plan.in_flight + 1:
+                found.append(f"{number} {kind} came within a second, and {plan.rate} is the limit")
         problems += [Problem(one.name, what) for what in found]
-    problems += [Problem(names.get(one.run_id, ""), one.what) for one in audited.offences]
+    problems += [Problem(names.get(run_id, ""), what) for run_id, what in audited.offences]
     take_overs = list(_take_overs(plan, names, audited.take_ups, dealt, started))
     problems += [
         Problem(
@@ -351,7 +353,9 @@ def judge_fleet(
     ]
     if left := sum(run.left for run in audited.runs):
         problems.append(Problem("", f"{left} rows are left unknown"))
-    return FleetVerdict(totals["once"], totals["twice"], totals["lost"], audited.unknown, take_overs, problems)
+    return FleetRound(
+        plan, totals["once"], totals["twice"], totals["lost"], audited.unknown, dealt, take_overs, problems
+    )
 
 
 def _effects(one: BillingEvidence, times: Counter[int], run: AuditedRun | None) -> Iterator[str]:
@@ -372,15 +376,6 @@ def _effects(one: BillingEvidence, times: Counter[int], run: AuditedRun | None) 
     entered = sum((amount for _, amount in one.ledger), Decimal(0))
     if not wanted == entered == run.entered:
         yield f"{wanted} was wanted, {entered} is in the billing, and {run.entered} in the journal"
-
-
-def _caps(plan: RoundPlan, counts: CallerCounts) -> Iterator[str]:
-    """What came too fast. So many calls as may be in flight can be anywhere between the pacing and the billing."""
-    if counts.most_in_flight > plan.in_flight:
-        yield f"{counts.most_in_flight} writes were in flight at once, and {plan.in_flight} is the limit"
-    for kind, number in (("writes", counts.most_writes), ("reading calls", counts.most_reads)):
-        if number > plan.rate + plan.in_flight + 1:
-            yield f"{number} {kind} came within a second, and {plan.rate} is the limit"
 
 
 def _order(plan: RoundPlan, turns: Sequence[Turn], ups: Sequence[TakeUp]) -> Iterator[str]:

@@ -6,7 +6,6 @@ each good row is drawn with it, so nothing of the program is asked what it would
 
 import csv
 import hashlib
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -74,7 +73,7 @@ class WantedSubscriber:
 class DrawnRow:
     """A row of the table, and what it asks for; None for a faulty one."""
 
-    cells: tuple[str, ...]
+    cells: Mapping[str, str]
     wanted: WantedSubscriber | None
 
 
@@ -102,6 +101,12 @@ class RequestedImport:
         return found
 
 
+def new_folders(subscribers: Iterable[WantedSubscriber]) -> frozenset[str]:
+    """The folders of subscribers that a new billing does not have, by the keys of their steps."""
+    levels = {one.folder[:depth] for one in subscribers for depth in range(1, len(one.folder) + 1)}
+    return frozenset(folder_key(one) for one in levels if not any(there[: len(one)] == one for there in _THERE))
+
+
 def step_key(number: str, step: str, detail: object = "") -> str:
     return row_key((number, step, str(detail)))
 
@@ -118,7 +123,7 @@ def draw_rows(draw: Random, rows: int, faulty: float = FAULTY) -> Iterator[Drawn
     while serial < rows:
         bad = next(faults)(draw, serial) if draw.random() < chance else []
         for cells in bad:
-            yield DrawnRow(tuple(cells[name] for name in HEADER), None)
+            yield DrawnRow(cells, None)
         serial += max(len(bad), 1)
         if not bad:
             yield _good(draw, serial)
@@ -128,33 +133,16 @@ def write_table(folder: Path, rows: Iterator[DrawnRow]) -> Iterator[DrawnRow]:
     """Write the rows into the table of a folder, beside its dictionary, and give each of them on."""
     _write_dictionary(folder / DICTIONARY)
     with (folder / TABLE).open("w", encoding="utf-8-sig", newline="") as stream:
-        sheet = csv.writer(stream, delimiter=";")
-        sheet.writerow(HEADER)
+        sheet = csv.DictWriter(stream, HEADER, delimiter=";")
+        sheet.writeheader()
         for row in rows:
             sheet.writerow(row.cells)
             yield row
 
 
-def requested_import(rows: Sequence[DrawnRow], last: int, content: Mapping[str, str], faults: str) -> RequestedImport:
-    """What an import of these rows is judged by, under the mock's fault plan, TOML."""
-    subscribers = tuple(row.wanted for row in rows if row.wanted is not None)
-    levels = {one.folder[:depth] for one in subscribers for depth in range(1, len(one.folder) + 1)}
-    # Those that a new billing does not have.
-    new = (level for level in levels if not any(there[: len(level)] == level for there in _THERE))
-    found = tomllib.loads(faults).get("fault", ())
-    return RequestedImport(
-        subscribers=subscribers,
-        folders=frozenset(map(folder_key, new)),
-        faulty=len(rows) - len(subscribers),
-        last=last,
-        content=content,
-        refusals=tuple(fault["text"] for fault in found if "text" in fault),
-    )
-
-
 def stored_subscriber(row: DrawnRow) -> dict[str, str | int | None]:
     """A good row's subscriber as an operator would create it, in a folder that is there."""
-    cells = dict(zip(HEADER, row.cells, strict=True))
+    cells = row.cells
     return {
         "number": cells["Номер договора"],
         "name": cells["ФИО"],
@@ -171,7 +159,6 @@ _LIVE: Final = ("abonents", "users", "users_usluga", "attribute_values", "admin_
 
 
 def live_content(database: Database) -> dict[str, str]:
-    """A digest of what is live in each table; what belongs to a deleted subscriber is not."""
     found: dict[str, str] = {}
     for table in _LIVE:
         digest = hashlib.sha256()
@@ -205,12 +192,10 @@ def _good(draw: Random, serial: int) -> DrawnRow:
             things[step_key(number, step)] = money_text(Decimal(cells[column]))
     if balance:
         things[step_key(number, Step.BALANCE)] = money_text(balance)
-    wanted = WantedSubscriber(number, folder, tariff, balance, things)
-    return DrawnRow(tuple(cells[name] for name in HEADER), wanted)
+    return DrawnRow(cells, WantedSubscriber(number, folder, tariff, balance, things))
 
 
 def _cells(draw: Random, serial: int) -> dict[str, str]:
-    """The cells of a good row by the columns; some of them are empty."""
     has_account, has_attribute, has_service = (draw.random() < share for share in (0.9, 0.3, 0.5))
     # None is 0, which needs no operation.
     amount = Decimal(draw.choice((-1, 1)) * draw.randrange(1, 3_000_00)) / 100

@@ -150,7 +150,6 @@ class Problem:
 
     @property
     def text(self) -> str:
-        """The fault, behind its key if it has one."""
         return said("{key}: {what}", key=self.key, what=self.what) if self.key else self.what
 
     def __str__(self) -> str:
@@ -180,7 +179,6 @@ class Verdict:
 
 
 def judge(books: Books) -> Verdict:
-    """Judge an experiment. What was stopped and taken back is judged by what comes after it."""
     tally: Tally = Counter()
     rules = (_repeated,) if books.undone else _OF_IMPORTS if books.imported else _OF_LOADS
     found = [one for rule in rules for one in rule(books, tally)]

@@ -1,9 +1,7 @@
-"""The load of an experiment: its request, its processes, and how each of them ended."""
+"""The load of an experiment: what is requested, and what is wanted of each of its rows."""
 
 import csv
-import signal
-import subprocess
-import sys
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -11,42 +9,31 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-import anyio
-from anyio.abc import Process
-
 from billing.database.database import Database
 from billing.database.dsn import Dsn
 from jobs.imports.subscriber import Step
 from jobs.spec.parameters import row_key
-from lab.crash import clock
 from lab.crash.import_table import (
     DICTIONARY,
     TABLE,
     RequestedImport,
     draw_rows,
     live_content,
-    requested_import,
+    new_folders,
     step_key,
     stored_subscriber,
     write_table,
 )
-from lab.crash.mock_process import OTHER_BILLING, MockProcess
-from lab.crash.observer import Machine
-from lab.crash.plan import BALANCES, IMPORT, MOST_IN_FLIGHT, PAYMENT, WARNING_THRESHOLD, ExperimentPlan
-from lab.crash.program import JOURNAL, ProgramUnderTest, children_of, command_of, send, send_signal, start
+from lab.crash.plan import BALANCES, IMPORT, PAYMENT, WARNING_THRESHOLD, ExperimentPlan
 from lab.crash.stranger import SUBSCRIBERS, Victim, change
 from lab.crash.trials import ATTRIBUTE, CALLED, SERVICE, TRIALS, By, Trial, Wanted, sql
 from lab.mock.facts import OPENING_BALANCE
 from lab.mock.people import FOLDERS
-from texts.said import said
 
 INPUT: Final = "rows.csv"
 FOLDER: Final = next(iter(FOLDERS))
 """The folder whose subscribers get another threshold."""
 _OWED: Final = 0.08
-
-
-# ---- what is requested --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,133 +146,19 @@ def _balances(folder: Path, draw: Random, subscribers: Iterable[Sequence[object]
 def _import(folder: Path, draw: Random, plan: ExperimentPlan, database: Database) -> RequestedLoad:
     rows = list(write_table(folder, draw_rows(draw, plan.rows)))
     ((last,),) = database.query(sql("last_abonent"))
-    imported = requested_import(rows, last, live_content(database), plan.faults)
-    victims = {}
-    for row in rows:
-        if row.wanted is not None:
-            key = step_key(row.wanted.number, Step.SUBSCRIBER)
-            victims[key] = Victim(key, None, 0, "", 0, creates=SUBSCRIBERS, cells=stored_subscriber(row))
+    good = {step_key(row.wanted.number, Step.SUBSCRIBER): row for row in rows if row.wanted is not None}
+    subscribers = tuple(row.wanted for row in good.values() if row.wanted is not None)
+    imported = RequestedImport(
+        subscribers=subscribers,
+        folders=new_folders(subscribers),
+        faulty=len(rows) - len(subscribers),
+        last=last,
+        content=live_content(database),
+        refusals=tuple(fault["text"] for fault in tomllib.loads(plan.faults).get("fault", ()) if "text" in fault),
+    )
+    victims = {
+        key: Victim(key, None, 0, "", 0, creates=SUBSCRIBERS, cells=stored_subscriber(row))
+        for key, row in good.items()
+    }
     arguments = ("import", TABLE, "--dictionary", DICTIONARY)
     return RequestedLoad(arguments, imported.wanted, {}, imported=imported, victims=victims)
-
-
-# ---- processes ----------------------------------------------------------------------------------------------------
-
-
-_SANE: Final = frozenset({0, 1, 2, 3, 4, 130, -2, -9, -15, -clock.SIGNAL})
-"""Expected exit codes, and the signals that the lab sends; 70 and all other signals are internal errors."""
-
-
-class Running:
-    """A process of the load: its command, its output, and in the end its exit code, a signal as its negative."""
-
-    def __init__(self, process: Process, command: str, output: Path) -> None:
-        self.process = process
-        self.pid = process.pid
-        self.command = command
-        self.exit = 0
-        self._output = output
-
-    @property
-    def alive(self) -> bool:
-        return self.process.returncode is None
-
-    @property
-    def said(self) -> str:
-        """Its output so far."""
-        return self._output.read_text(encoding="utf-8", errors="replace")
-
-    @property
-    def words(self) -> str:
-        return " ".join(self.said.split())
-
-    @property
-    def broke(self) -> str | None:
-        """The reason why its end is an internal error, None when it is none."""
-        if "Traceback" in self.said:
-            return said("{command} showed a traceback", command=self.command)
-        if self.exit not in _SANE:
-            return said("{command} ended with {exit}", command=self.command, exit=self.exit)
-        return None
-
-    def signal(self, number: signal.Signals) -> None:
-        send_signal(self.process, number)
-
-    async def kill_keepers(self) -> int:
-        """Kill its processes that have the billing's file open, and wait for their end; returns their number."""
-
-        def found() -> set[int]:
-            return {one for one in children_of(self.pid) if b"billing.database.file_process" in command_of(one)}
-
-        killed = found()
-        send(killed, signal.SIGKILL)
-        while killed & found():  # noqa: ASYNC110 - not a child process
-            await anyio.sleep(0.005)
-        return len(killed)
-
-    async def wait(self) -> "Running":
-        self.exit = await self.process.wait()
-        await self.process.aclose()
-        return self
-
-
-class Load:
-    """Starts the processes of one load in `folder`, with the connection and the journal of the experiment."""
-
-    def __init__(
-        self,
-        folder: Path,
-        plan: ExperimentPlan,
-        billing: MockProcess,
-        requested: RequestedLoad,
-        program: ProgramUnderTest,
-    ) -> None:
-        self.requested = requested
-        self.plan = plan
-        self._folder = folder
-        self._program = program
-        self._running: list[Running] = []
-        dsn = Dsn(str(billing.database))
-        # Override URL, database and journal of the settings: the lab never touches the real ones.
-        self._connection = ["--config", str(program.config), "--api-url", billing.url]
-        database = folder / OTHER_BILLING if plan.two_billings else billing.database
-        self._database = ["--database", "" if plan.api_alone else str(database), "--database-user", dsn.user]
-        self._database += ["--database-password", "", "--database-charset", dsn.charset]
-        how_many = ("--max-in-flight", MOST_IN_FLIGHT) if plan.in_flight is None else ("--in-flight", plan.in_flight)
-        self.pacing = ["--yes", *map(str, how_many), "--settle", str(plan.settle), "--stop-after-errors", "0"]
-        self.pacing += ["--timeout", str(plan.timeout)]
-
-    async def start(
-        self,
-        *words: str,
-        journal: Path | None = None,
-        database: bool = True,
-        machine: Machine = Machine.THIS,
-    ) -> Running:
-        """Start a command; `journal` is another one, or another name of it."""
-        connection = [*self._connection, *(self._database if database else [])]
-        program = self._program.program
-        if machine is Machine.OTHER:
-            program = ["-m", "lab.crash.machine", machine, sys.executable, "-P", *program[program.index("-m") :]]
-        if self.plan.clock_back is not None:
-            program = ["-m", "lab.crash.clock", str(self.plan.clock_back)]
-        output = self._folder / f"{len(self._running) + 1:02}-{words[0]}.log"
-        with output.open("wb") as stream:
-            process = await start(
-                [*words, *connection, "--journal", str(journal or self._folder / JOURNAL)],
-                self._folder,
-                self._program.environment,
-                program=program,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-            )
-        running = Running(process, words[0], output)
-        self._running.append(running)
-        return running
-
-    async def end(self) -> None:
-        """Kill all remaining processes."""
-        for running in self._running:
-            if running.alive:
-                running.signal(signal.SIGKILL)
-                await running.wait()

@@ -13,15 +13,15 @@ from typing import Any, Final
 import aiohttp
 import anyio
 import msgspec
-from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
 from lab.crash.errors import LabStopped
 from lab.crash.loops import loops
 from lab.crash.plan import ExperimentPlan
-from lab.crash.program import send_signal, start
-from lab.crash.proxy import HOST, Proxy
+from lab.crash.program import Running, start
+from lab.crash.proxy import Proxy
 from lab.crash.stranger import Statement
+from lab.mock.port import LOOPBACK
 from texts.said import said
 
 BILLING: Final = "billing.fdb"
@@ -43,12 +43,12 @@ class MockProcess:
         self._injected: Counter[str] = Counter()
         self._folder = folder
         self._environment = environment
-        self._process: Process | None = None
+        self._running: Running | None = None
         self._counted: Counter[str] = Counter()
         port, control, before = free_ports(3)
         self._proxy = None if plan.proxy is None else Proxy(before, port, plan.proxy)
-        self.url = f"http://{HOST}:{port if self._proxy is None else self._proxy.port}"
-        self._control = f"http://{HOST}:{control}"
+        self.url = f"http://{LOOPBACK}:{port if self._proxy is None else self._proxy.port}"
+        self._control = f"http://{LOOPBACK}:{control}"
         traits = plan.traits
         self._arguments = ["mock", "serve", BILLING, "--port", str(port), "--control-port", str(control)]
         self._arguments += ["--latency-ms", str(traits.latency_ms), "--slots", str(traits.slots), "--fault", PLAN]
@@ -70,36 +70,32 @@ class MockProcess:
     async def start(self) -> None:
         """Start it and wait until it serves. Raises `LabStopped` when it does not."""
         self._counted.clear()
-        errors = self._folder / "billing.log"
         licence = () if self.licence is None else ("--licence", str(self.licence))
-        with errors.open("ab") as log:
-            words = (*self._arguments, *licence)
-            self._process = await start(words, self._folder, self._environment, stdout=subprocess.PIPE, stderr=log)
-        if self._process.stdout is None:
+        words, log = (*self._arguments, *licence), self._folder / "billing.log"
+        self._running = running = await start(words, self._folder, self._environment, log, stdout=subprocess.PIPE)
+        if running.process.stdout is None:
             raise RuntimeError("a process was started without its stdout")
         output = ""
         with anyio.move_on_after(loops(30.0)):
-            async for part in TextReceiveStream(self._process.stdout):
+            async for part in TextReceiveStream(running.process.stdout):
                 output += part
                 if "control:" in output and output.endswith("\n"):
                     return
         await self.end(Signals.SIGKILL)
-        why = errors.read_text(encoding="utf-8", errors="replace").strip() or output
+        why = running.said.strip() or output
         if not why:
             raise LabStopped(said("the mock billing did not start, and says nothing"))
         raise LabStopped("the mock billing did not start: {why}", why=why)
 
     async def end(self, number: Signals = SIGTERM) -> None:
         """End it by a signal, and count its injected faults."""
-        if self._process is None:
+        if self._running is None:
             return
         try:
             await self._count()
         finally:
-            send_signal(self._process, number)
-            await self._process.wait()
-            await self._process.aclose()
-            self._process = None
+            await self._running.end(number)
+            self._running = None
 
     async def clear_faults(self) -> None:
         """Remove all faults, also from the proxy."""
@@ -121,12 +117,10 @@ class MockProcess:
     async def let_in(self, statements: Sequence[Statement]) -> None:
         """Let a stranger carry out statements on its tables. Raises `LabStopped` where that fails."""
         words = (str(self.database), msgspec.json.encode(statements).decode())
-        with (self._folder / "stranger.log").open("ab") as log:
-            process = await start(
-                words, self._folder, self._environment, program=("-m", "lab.crash.stranger"), stdout=log, stderr=log
-            )
-        if await process.wait():
-            raise LabStopped("a stranger has failed, see {file}", file="stranger.log")
+        log, stranger = self._folder / "stranger.log", ("-m", "lab.crash.stranger")
+        running = await start(words, self._folder, self._environment, log, program=stranger)
+        if (await running.wait()).exit:
+            raise LabStopped("a stranger has failed, see {file}", file=log.name)
 
     async def effects(self) -> int:
         return sum(total["effects"] for total in (await self._ask("GET", "/ledger?limit=1")).get("totals", ()))
@@ -167,7 +161,7 @@ def free_ports(number: int) -> list[int]:
         with socket() as probe:
             probe.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
             try:
-                probe.bind((HOST, port))
+                probe.bind((LOOPBACK, port))
             except OSError:
                 continue
         if port not in found:

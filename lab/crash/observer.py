@@ -63,14 +63,12 @@ class Observer:
         self.racing: frozenset[str] = frozenset()
 
     def prepare(self) -> "Observer":
-        """Create the journal, with the lab's trigger in it."""
         prepare(self.path)
         with closing(sqlite3.connect(self.path)) as journal:
             journal.executescript(sql("watch").text)
         return self
 
     def view(self) -> JournalView:
-        """The current progress of the load."""
         began = time.perf_counter()
         with suppress(sqlite3.Error), closing(_open(self.path)) as journal:
             name = journal.execute(sql("run_name").text).fetchone()
@@ -103,7 +101,6 @@ class Observer:
         return False
 
     def is_writable(self) -> bool:
-        """Whether no process, running or frozen, is in the middle of a write."""
         with (
             suppress(sqlite3.Error),
             closing(sqlite3.connect(self.path, timeout=0.0, isolation_level=None)) as journal,
@@ -146,28 +143,22 @@ class Alias(StrEnum):
 
     SYMBOLIC_LINK = "symbolic-link"
     HARD_LINK = "hard-link"
-    NO_LOCK_FILES = "no-lock-files"
-    """The journal's own name, with its lock files removed."""
+    NO_LOCK_FILES = "no-lock-files"  # The journal's own name, with its lock files removed
 
 
 class Machine(StrEnum):
     """Where another journal is used while the load sends."""
 
-    THIS = "this-machine"
-    """It must be refused."""
-    OTHER = "other-machine"
-    """Nothing but the billing shows the two to each other."""
+    THIS = "this-machine"  # It must be refused
+    OTHER = "other-machine"  # Nothing but the billing shows the two to each other
 
 
 class Elsewhere(StrEnum):
     """What happens to the journal when the same input is entered without it."""
 
-    OTHER_FOLDER = "other-folder"
-    """The journal stays; another folder's journal is named."""
-    LOST = "lost"
-    """The journal is moved aside."""
-    EMPTY = "empty"
-    """The journal is moved aside and replaced by an empty file."""
+    OTHER_FOLDER = "other-folder"  # The journal stays; another folder's journal is named
+    LOST = "lost"  # The journal is moved aside
+    EMPTY = "empty"  # The journal is moved aside and replaced by an empty file
 
 
 @contextmanager

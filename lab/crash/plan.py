@@ -55,32 +55,21 @@ SUBSCRIBERS_OF_IMPORTS: Final = 200
 class Act(StrEnum):
     """An action on the load or on the billing."""
 
-    KILL = "kill"
-    """SIGKILL to the load."""
-    FREEZE = "freeze"
-    """SIGSTOP, and SIGCONT some time later."""
-    TERMINATE = "terminate"
-    """SIGTERM to the load: it finishes what is in flight."""
-    INTERRUPT = "interrupt"
-    """SIGINT twice: it stops at once."""
-    RESTART = "restart"
-    """SIGTERM to the billing, and started again."""
-    CRASH = "crash"
-    """SIGKILL to the billing, and started again."""
-    FULL_DISK = "full-disk"
-    """No file of the load may grow any more, including the journal."""
-    SECOND = "second-runner"
-    """A second process is started on the same run: it must be refused."""
-    CLOCK = "clock-back"
-    """The load's wall clock is set back."""
+    KILL = "kill"  # SIGKILL to the load
+    FREEZE = "freeze"  # SIGSTOP, and SIGCONT some time later
+    TERMINATE = "terminate"  # SIGTERM to the load: it finishes what is in flight
+    INTERRUPT = "interrupt"  # SIGINT twice: it stops at once
+    RESTART = "restart"  # SIGTERM to the billing, and started again
+    CRASH = "crash"  # SIGKILL to the billing, and started again
+    FULL_DISK = "full-disk"  # No file of the load may grow any more, including the journal
+    SECOND = "second-runner"  # A second process is started on the same run: it must be refused
+    CLOCK = "clock-back"  # The load's wall clock is set back
     PAUSE = "pause"
     """`pause` from another terminal, and `continue` some time later: nothing may be sent in between."""
     PAUSE_AND_KILL = "pause-and-kill"
     """The same with SIGKILL in between: the process that resumes must start paused, and wait for `continue`."""
-    SET = "set"
-    """`set` from another terminal: another rate, another number in flight."""
-    STOP = "stop"
-    """`stop` from another terminal: it finishes what is in flight."""
+    SET = "set"  # `set` from another terminal: another rate, another number in flight
+    STOP = "stop"  # `stop` from another terminal: it finishes what is in flight
     RESTORE = "restore"
     """The journal is copied, the load goes on and is killed, and the copy takes the journal's place."""
     ALIAS = "alias"
@@ -91,8 +80,7 @@ class Act(StrEnum):
     """The same after SIGKILL to the load, also where its journal is lost or empty."""
     OVERLAP = "overlap"
     """The same input is sent from another journal while the load sends, on this machine or on another one."""
-    STRANGER = "stranger"
-    """Somebody else changes what rows concern that have not been sent."""
+    STRANGER = "stranger"  # Somebody else changes what rows concern that have not been sent
     UNDO = "undo-of-a-stopped-run"
     """The load is stopped and taken back, and then resumed: that must be refused."""
 
@@ -100,9 +88,6 @@ class Act(StrEnum):
 NEWER: Final = frozenset({Act.OVERLAP, Act.STRANGER, Act.UNDO})
 """Acts with random streams of their own: a seed draws the other ones as it did before."""
 
-
-AT_REST: Final = frozenset({Act.SECOND_JOURNAL})
-"""Acts that are also carried out when the run has ended before their moment."""
 
 ENDING: Final = frozenset(
     {
@@ -264,6 +249,10 @@ def draw(
     else:
         model, possible, most = tried.called or tried.model, _EXERCISED, 3
         drawn = _faults(stream("faults"), BALANCES if own is MARKED_PAYMENT else job, model)
+    billing = stream("billing")
+    # Slow enough that after a kill, a start and the settle delay some entries are still not applied.
+    entries = rows if trial else 5 * rows
+    rate = round(entries / billing.uniform(9.0, 13.0), 1) if _happens(billing, 0.75) else None
     plan = ExperimentPlan(
         seed=seed,
         job=job,
@@ -271,7 +260,7 @@ def draw(
         in_flight=stream("load").choice(
             (None, None, None, 4, 8, MOST_IN_FLIGHT) if trial else (None, None, 8, MOST_IN_FLIGHT)
         ),
-        traits=_traits(stream("billing"), rows if trial else 5 * rows),
+        traits=BillingTraits(billing.choice((5.0, 10.0, 20.0)), billing.choice((4, 16, 64)), rate),
         faults=_as_toml(seed, drawn) if faults is None else faults,
         # The text is part of the seed: another text would draw other disturbances for the same seed.
         disturbances=_disturbances(stream, trial),
@@ -306,12 +295,6 @@ _IMPORTED: Final = ("Abonents", "Users", "UsersUsluga", "AttributeValues", "Fina
 
 def _happens(draw: Random, share: float) -> bool:
     return draw.random() < share
-
-
-def _traits(draw: Random, rows: int) -> BillingTraits:
-    # Slow enough that after a kill, a start and the settle delay some entries are still not applied.
-    rate = round(rows / draw.uniform(9.0, 13.0), 1) if _happens(draw, 0.75) else None
-    return BillingTraits(draw.choice((5.0, 10.0, 20.0)), draw.choice((4, 16, 64)), rate)
 
 
 OPTIONAL: Final = (

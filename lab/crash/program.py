@@ -5,7 +5,6 @@ and `tests/lab/crash/test_program.py` compares them with the command line.
 """
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,10 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+from signal import SIGKILL, Signals
 from typing import IO, Final
 
 import anyio
 from anyio.abc import Process
+
+from lab.crash import clock
+from texts.said import said
 
 MODULE: Final = "cli"
 """The module of the program, for `python -m`."""
@@ -68,23 +71,17 @@ def without_settings(environment: Mapping[str, str], language: str = ENGLISH) ->
     return {**kept, LANGUAGE: language}
 
 
-async def start(
-    arguments: Sequence[str],
-    folder: Path,
-    environment: Mapping[str, str],
-    *,
-    program: Sequence[str] = ("-m", MODULE),
-    python: str = sys.executable,
-    stdout: int | IO[bytes] | None = None,
-    stderr: int | IO[bytes] | None = None,
+async def open_process(
+    words: Sequence[str], folder: Path, environment: Mapping[str, str], *, stdout: int | IO[bytes], stderr: IO[bytes]
 ) -> Process:
-    """Start a command in a folder, with an empty standard input.
+    """Start Python with these words in a folder, with an empty standard input.
 
     It imports nothing of the folder. It runs in a session of its own: Ctrl-C reaches the lab alone, which then ends
     its processes in order.
     """
+    python = [] if "/" in words[0] else [sys.executable, "-P"]
     return await anyio.open_process(
-        [python, "-P", *program, *arguments],
+        [*python, *words],
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -97,17 +94,97 @@ async def start(
 # ---- processes --------------------------------------------------------------------------------------------------
 
 
-def send_signal(process: Process, number: signal.Signals) -> None:
-    """Send a signal to a process; nothing happens where it has ended.
+_SANE: Final = frozenset({0, 1, 2, 3, 4, 130, -2, -9, -15, -clock.SIGNAL})
+"""Expected exit codes, and the signals that the lab sends; 70 and all other signals are internal errors."""
 
-    `Process.send_signal` asks first whether it has ended, and so takes its exit code away from asyncio, which then
-    reports 255.
+
+class Running:
+    """A process of the lab: its command, and what it says in its log."""
+
+    def __init__(self, process: Process, command: str, log: Path) -> None:
+        self.process = process
+        self.pid = process.pid
+        self.command = command
+        self._log = log
+
+    @property
+    def alive(self) -> bool:
+        return self.process.returncode is None
+
+    @property
+    def exit(self) -> int:
+        """Its exit code once it has ended, a signal as its negative."""
+        return self.process.returncode or 0
+
+    @property
+    def said(self) -> str:
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def words(self) -> str:
+        return " ".join(self.said.split())
+
+    @property
+    def broke(self) -> str | None:
+        """The reason why its end is an internal error, None when it is none."""
+        if "Traceback" in self.said:
+            return said("{command} showed a traceback", command=self.command)
+        if self.exit not in _SANE:
+            return said("{command} ended with {exit}", command=self.command, exit=self.exit)
+        return None
+
+    def signal(self, number: Signals) -> None:
+        """Send a signal to it; nothing happens where it has ended.
+
+        `Process.send_signal` asks first whether it has ended, and so takes its exit code away from asyncio, which
+        then reports 255.
+        """
+        if self.alive:
+            send((self.pid,), number)
+
+    async def kill_keepers(self) -> int:
+        """Kill its processes that have the billing's file open, and wait for their end; returns their number."""
+
+        def found() -> set[int]:
+            return {one for one in children_of(self.pid) if b"billing.database.file_process" in command_of(one)}
+
+        killed = found()
+        send(killed, SIGKILL)
+        while killed & found():  # noqa: ASYNC110 - not a child process
+            await anyio.sleep(0.005)
+        return len(killed)
+
+    async def wait(self) -> "Running":
+        await self.process.wait()
+        await self.process.aclose()
+        return self
+
+    async def end(self, number: Signals = SIGKILL) -> None:
+        self.signal(number)
+        await self.wait()
+
+
+async def start(
+    arguments: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    log: Path,
+    *,
+    program: Sequence[str] = ("-m", MODULE),
+    stdout: int | None = None,
+) -> Running:
+    """Start a command of a program as `open_process` does; `log` gets what it writes, but for another `stdout`.
+
+    The words of a `program` are Python's, or begin with the path of another one.
     """
-    if process.returncode is None:
-        send((process.pid,), number)
+    with log.open("ab") as stream:
+        process = await open_process(
+            [*program, *arguments], folder, environment, stdout=stream if stdout is None else stdout, stderr=stream
+        )
+    return Running(process, arguments[0], log)
 
 
-def send(processes: Iterable[int], number: signal.Signals) -> None:
+def send(processes: Iterable[int], number: Signals) -> None:
     """Send a signal to processes; nothing happens to one that has ended."""
     for process in processes:
         with suppress(ProcessLookupError):
@@ -131,7 +208,6 @@ def children_of(parent: int) -> list[int]:
 
 
 def command_of(process: int) -> bytes:
-    """The command line of a process, empty where it has ended."""
     with suppress(OSError):
         return Path(f"/proc/{process}/cmdline").read_bytes()
     return b""

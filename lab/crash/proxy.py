@@ -10,55 +10,49 @@ closed, or silent. `JournalWay` knows no requests: it can be cut, or swallow wha
 
 import asyncio
 import re
-import struct
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from socket import SO_LINGER, SOL_SOCKET
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from lab.mock.faults import chance
+from lab.mock.port import LOOPBACK, reset
 
-HOST: Final = "127.0.0.1"
 _LONGEST_HEAD: Final = 64 * 1024
 _PART: Final = 64 * 1024
-_AT_ONCE: Final = struct.pack("ii", 1, 0)
 
 
-@asynccontextmanager
-async def _serving(
-    port: int, serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
-) -> AsyncIterator[int]:
-    """Serve each connection to a port of 127.0.0.1, 0 for a free one; gives the port, and closes all at the end."""
-    connections: set[asyncio.Task[None]] = set()
+class _Listener:
+    """Listens on the port `port` of this machine, 0 for a free one, while `serving` lasts."""
 
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(serve(reader, writer))
-        connections.add(task)
-        task.add_done_callback(connections.discard)
-        # A task that is cancelled before its first step closes nothing itself.
-        task.add_done_callback(lambda _: writer.close())
+    port: int
 
-    server = await asyncio.start_server(accept, HOST, port, limit=_LONGEST_HEAD)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for task in tuple(connections):
-            task.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        raise NotImplementedError
 
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        connections: set[asyncio.Task[None]] = set()
 
-def _reset(transport: asyncio.WriteTransport) -> None:
-    """Reset a connection; a normal end would look like an answer that is cut off."""
-    # One that has ended has no socket any more: uvloop says so with a ValueError.
-    if (socket := transport.get_extra_info("socket")) is not None:
-        with suppress(OSError, ValueError):
-            socket.setsockopt(SOL_SOCKET, SO_LINGER, _AT_ONCE)
-    transport.abort()
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.create_task(self._serve(reader, writer))
+            connections.add(task)
+            task.add_done_callback(connections.discard)
+            # A task that is cancelled before its first step closes nothing itself.
+            task.add_done_callback(lambda _: writer.close())
+
+        server = await asyncio.start_server(accept, LOOPBACK, self.port, limit=_LONGEST_HEAD)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield
+        finally:
+            server.close()
+            for task in tuple(connections):
+                task.cancel()
+            await asyncio.gather(*connections, return_exceptions=True)
 
 
 # ---- before a billing -------------------------------------------------------------------------------------------
@@ -69,8 +63,7 @@ class ProxyFault(StrEnum):
 
     REQUEST_HELD = "held-request"
     """The request is passed on late, even after the client has given up."""
-    ANSWER_HELD = "delayed-answer"
-    """The answer is passed on late."""
+    ANSWER_HELD = "delayed-answer"  # The answer is passed on late
     ANSWER_TWICE = "doubled-answer"
     """The answer is sent again before the answer to the next request of the connection."""
     NEXT_SWALLOWED = "swallowed-request"
@@ -79,18 +72,13 @@ class ProxyFault(StrEnum):
     """HTTP 504 at once, and the real answer in place of the next request's answer; that request never arrives."""
     WRONG_BAD_REQUEST = "wrong-400"
     """HTTP 400 in place of the answer to a request that has had its effect."""
-    WRONG_TOO_MANY = "wrong-429"
-    """HTTP 429 in its place."""
-    WRONG_NOT_NOW = "wrong-503"
-    """HTTP 503 with `Retry-After` in its place."""
+    WRONG_TOO_MANY = "wrong-429"  # HTTP 429 in its place
+    WRONG_NOT_NOW = "wrong-503"  # HTTP 503 with `Retry-After` in its place
     RESET_BEFORE = "reset-before-effect"
-    UNAVAILABLE = "503"
-    """HTTP 503 in place of a request, which never arrives."""
+    UNAVAILABLE = "503"  # HTTP 503 in place of a request, which never arrives
     RESET_AFTER = "reset-after-effect"
-    CRASH_AFTER = "500-after-effect"
-    """HTTP 500 in place of the answer."""
-    SILENCE = "effect-then-silence"
-    """No answer, and a reset if the client waits for long."""
+    CRASH_AFTER = "500-after-effect"  # HTTP 500 in place of the answer
+    SILENCE = "effect-then-silence"  # No answer, and a reset if the client waits for long
 
 
 MISPLACED: Final = tuple(ProxyFault)[:5]
@@ -170,17 +158,16 @@ class End:
         return message
 
     def send(self, message: bytes) -> None:
-        """Send a message, unless the other side has gone."""
         if not self._writer.is_closing():
             self._writer.write(message)
 
     def close(self, *, with_reset: bool = False) -> None:
         if with_reset:
-            _reset(self._writer.transport)
+            reset(self._writer.transport)
         self._writer.close()
 
 
-class Proxy:
+class Proxy(_Listener):
     """Listens on a port of 127.0.0.1, and passes requests on to the port `target`.
 
     `done` counts the faults that happened, `is_calm` ends them. A second answer counts when it is sent: not where the
@@ -210,15 +197,9 @@ class Proxy:
                 return fault
         return None
 
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[None]:
-        """Serve while the context lasts."""
-        async with _serving(self.port, self._serve) as self.port:
-            yield
-
     async def connect(self) -> End:
         """A connection to the billing. Raises OSError where it is down."""
-        return End(*await asyncio.open_connection(HOST, self._target, limit=_LONGEST_HEAD))
+        return End(*await asyncio.open_connection(LOOPBACK, self._target, limit=_LONGEST_HEAD))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass on requests one after the other, until one of the ends has gone."""
@@ -244,7 +225,12 @@ class Proxy:
                     continue
                 if fault is ProxyFault.REQUEST_HELD:
                     await asyncio.sleep(self._interference.delay)
-                if (behind := await self._connected(behind)) is None:
+                if behind is not None and behind.is_over:
+                    behind.close()
+                    behind = None
+                try:
+                    behind = behind or await self.connect()
+                except OSError:
                     client.send(page(502, "Bad Gateway"))
                     continue
                 answer = await self.pass_on(request, fault, client, behind)
@@ -261,16 +247,6 @@ class Proxy:
             client.send(late[0])
             if late[1] is not ProxyFault.GATEWAY_TIMEOUT:
                 self.done[str(late[1])] += 1
-
-    async def _connected(self, behind: End | None) -> End | None:
-        """The connection to the billing, reopened if it was closed; None where the billing is down."""
-        if behind is not None and behind.is_over:
-            behind.close()
-            behind = None
-        try:
-            return behind or await self.connect()
-        except OSError:
-            return None
 
     async def pass_on(self, request: bytes, fault: ProxyFault | None, client: End, behind: End) -> bytes:
         """Let a request come to the billing, and its answer back, as far as the fault allows it; gives the answer."""
@@ -315,7 +291,7 @@ def page(status: int, phrase: str, header: str = "") -> bytes:
 # ---- before PostgreSQL ------------------------------------------------------------------------------------------
 
 
-class JournalWay:
+class JournalWay(_Listener):
     """The way of one worker to PostgreSQL, from a port of 127.0.0.1 to the server's port `target`."""
 
     def __init__(self, target: int) -> None:
@@ -326,17 +302,11 @@ class JournalWay:
         self._open.set()
         self._ends: set[asyncio.StreamWriter] = set()
 
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[None]:
-        """Serve while the context lasts."""
-        async with _serving(0, self._serve) as self.port:
-            yield
-
     def cut(self) -> None:
         """Reset all connections, and each new one, until it is mended."""
         self._is_cut = True
         for end in tuple(self._ends):
-            _reset(end.transport)
+            reset(end.transport)
 
     def swallow(self) -> None:
         """Pass nothing on any more, and keep every connection; nor does a new one lead anywhere."""
@@ -354,7 +324,7 @@ class JournalWay:
             if self._is_cut:
                 return
             await self._open.wait()
-            from_server, to_server = await asyncio.open_connection(HOST, self._target)
+            from_server, to_server = await asyncio.open_connection(LOOPBACK, self._target)
             ends.add(to_server)
             self._ends |= ends
             async with asyncio.TaskGroup() as both:
@@ -366,7 +336,7 @@ class JournalWay:
         finally:
             self._ends -= ends
             for end in ends:
-                _reset(end.transport)
+                reset(end.transport)
 
     async def _pass(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         with suppress(OSError):

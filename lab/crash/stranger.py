@@ -37,20 +37,13 @@ _BALANCE: Final = {RECEIPT: "pays", ACT: "charges", OPENING_BALANCE: "sets"}
 class Deed(StrEnum):
     """What a stranger does to a row that has not been sent."""
 
-    CREATES = "creates"
-    """He creates what the row is to create, by hand."""
-    ENTERS = "enters"
-    """He enters it from another journal, with the mark of its run."""
-    RENAMES = "renames"
-    """He gives the contract number to another subscriber."""
-    MERGES = "merges"
-    """He gives the subscriber the account of another one."""
-    PAYS = "pays"
-    """He enters a receipt of another sum."""
-    CHARGES = "charges"
-    """He enters an act of the row's sum."""
-    DELETES = "deletes"
-    """He deletes what the row is about."""
+    CREATES = "creates"  # He creates what the row is to create, by hand
+    ENTERS = "enters"  # He enters it from another journal, with the mark of its run
+    RENAMES = "renames"  # He gives the contract number to another subscriber
+    MERGES = "merges"  # He gives the subscriber the account of another one
+    PAYS = "pays"  # He enters a receipt of another sum
+    CHARGES = "charges"  # He enters an act of the row's sum
+    DELETES = "deletes"  # He deletes what the row is about
 
 
 CREATING: Final = frozenset({Deed.CREATES, Deed.ENTERS})

@@ -7,9 +7,11 @@ checks that.
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import Enum
+from functools import partial
 from random import Random
 from types import MappingProxyType
 from typing import Final, TypeAlias
@@ -18,7 +20,7 @@ from billing.database.sql_blocks import SqlStatement, sql_block
 from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.typed_call import call_kind
 from jobs.spec.chain import Template, chain_text
-from jobs.spec.parameters import Parameter, a_date, a_moment, row_key
+from jobs.spec.parameters import a_date, a_moment, row_key
 from jobs.spec.spec import ChainKind, JobSpec, kind_of
 from lab.crash.errors import NoTrial
 from lab.mock.connection import MockConnection
@@ -32,13 +34,6 @@ from texts.said import said
 # The wanted values and the values that the billing has in the end.
 #
 # Both are derived from the job's chain and the mock's models, and so have the same notation; a job declares nothing.
-
-
-def wanted_fields(chain: Template, row: Mapping[str, str]) -> str:
-    """The values of all fields that the chain sets for a row, in order, as the billing writes them."""
-    fields = MODELS[chain.model].fields
-    _, put, *_ = chain.fill(row)
-    return " ".join(_text(fields[name], stored(fields[name].kind, value)) for name, value in put.arguments.items())
 
 
 def fields_now(trial: "Trial", billing: MockConnection) -> dict[str, object]:
@@ -154,10 +149,12 @@ class Trial:
         return row_key((self.identity, key)) if self.identity else key
 
     def wanted(self, cells: Sequence[str]) -> str:
-        """The wanted value of a row, from its cells in the input."""
         row = dict(zip(self.header, cells, strict=True))
         if self.sets is not None:
-            return wanted_fields(self.sets, {**self.values, **row})
+            # The values of all fields that the chain sets, in order, as the billing writes them.
+            fields = MODELS[self.sets.model].fields
+            _, put, *_ = self.sets.fill({**self.values, **row})
+            return " ".join(_text(fields[name], stored(fields[name].kind, it)) for name, it in put.arguments.items())
         return self.constant or (row[self.enters] if self.enters else cells[-1])
 
 
@@ -340,22 +337,18 @@ def _drawn(job: JobSpec, names: Sequence[str]) -> dict[str, Cell]:
         cells = (*filter(None, (_BY_CHECK.get(parameter.parse),)), *CELLS.get(parameter.refers_to, ()))
         if parameter.choices:
             cells = (lambda draw, choices=parameter.choices: draw.choice(choices),)  # type: ignore[misc]
-        cell = next((one for one in cells if _takes(parameter, one)), None)
-        if cell is None:
+        for cell in cells:
+            with suppress(ValueError):
+                if all(parameter.parse(cell(Random(seed))) for seed in range(_SAMPLES)):
+                    found[name] = partial(_spelled, parameter.parse, cell)
+                    break
+        else:
             raise NoTrial("the lab finds no values that {name} takes", name=name)
-        found[name] = _spelled(parameter.parse, cell)
     return found
 
 
-def _takes(parameter: Parameter, cell: Cell) -> bool:
-    try:
-        return all(parameter.parse(cell(Random(seed))) for seed in range(_SAMPLES))
-    except ValueError:
-        return False
-
-
-def _spelled(parse: Callable[[str], str], cell: Cell) -> Cell:
-    return lambda draw: parse(cell(draw))
+def _spelled(parse: Callable[[str], str], cell: Cell, draw: Random) -> str:
+    return parse(cell(draw))
 
 
 # ---- the jobs -----------------------------------------------------------------------------------------------------

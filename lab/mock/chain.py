@@ -17,17 +17,17 @@ from lab.mock.connection import MockConnection
 from lab.mock.facts import FACTS, RECEIPT, MockModel, ValueType
 from lab.mock.objects import Arguments, MockObject, Work, password_columns
 from lab.mock.quirks import Quirks
-from lab.mock.refusals import (
+from lab.mock.values import (
+    Answered,
     MockRefusal,
+    Stored,
     already_deleted,
     none_found,
     required,
     several_found,
     unknown_attribute,
-    unknown_method,
-    unknown_model,
+    value_text,
 )
-from lab.mock.values import Answered, Stored, value_text
 
 VERSION: Final = "5.24.06"
 _CREATE: Final = "objects.create"
@@ -60,8 +60,6 @@ _OF_OBJECTS: Final = (_TAKES.keys() | {"set"}) - {"objects.all"}
 _ANSWERED_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {"CabinetSessions": ("suid", "user_id", "created")}
 """The fields answered for an object whose secret is the purpose of the request."""
 
-Result: TypeAlias = object
-
 
 @dataclass(frozen=True, slots=True)
 class Chain:
@@ -73,7 +71,6 @@ class Chain:
 
     @property
     def writes(self) -> bool:
-        """Whether it can change anything."""
         return any(method not in _READING for method, _ in self.steps)
 
     @property
@@ -128,7 +125,7 @@ def carry_out(
     quirks: Quirks | None = None,
     admit: Callable[[], None] | None = None,
     late: bool = False,
-) -> Result:
+) -> object:
     """The answer's `result`; the caller commits, or rolls back after a refusal. Raises `MockRefusal`.
 
     `request` is the number for the ledger; `late` tells that the call was answered before, and `admit` takes a place
@@ -138,34 +135,28 @@ def carry_out(
         return {"version": VERSION, "time": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}  # noqa: DTZ005 - no zone there
     quirks, model = quirks or Quirks(), connection.models.get(chain.model)
     if chain.model == "Version" or (model is not None and model.methods and not chain.steps):
-        raise unknown_method(chain.call)
+        raise _unknown_method(chain.call)
     if model is None or not model.methods:
-        raise unknown_model(chain.model)
+        raise MockRefusal(f"Не найдена модель {chain.model}")
     work = Work(connection, request, chain.call, quirks, admit=admit, late=late)
     # Under a quirk the caller's name for the storno differs, or it has none.
     called = quirks.storno_call
     renamed = {} if called == _STORNO else {called: _STORNO, _STORNO: ""}
     target: MockObject | None = None
-    result: Result = None
+    result: object = None
     for number, (name, arguments) in enumerate(chain.steps):
         method = renamed.get(name, name)
         if method not in model.methods or (method in _OF_OBJECTS) is (number == 0) or (number and target is None):
-            raise unknown_method(name)
+            raise _unknown_method(name)
         if target is not None and target.gone:
             raise already_deleted()
         if unknown := [argument for argument in arguments if argument not in _TAKES.get(method, arguments)]:
             raise unknown_attribute(unknown[0])
-        if target is not None:
-            result = _of_object(work, target, method, arguments)
-        else:
-            result = _of_model(work, model, method, arguments)
-            target = result if isinstance(result, MockObject) else None
+        result = _step(work, model, target, method, arguments)
+        if target is None and isinstance(result, MockObject):
+            target = result
     answer = _answer(work, chain.fields, target, result)
-    return _creation(quirks, model, answer) if chain.steps[-1][0] == _CREATE else answer
-
-
-def _creation(quirks: Quirks, model: MockModel, answer: Result) -> Result:
-    if not isinstance(answer, dict):
+    if chain.steps[-1][0] != _CREATE or not isinstance(answer, dict):
         return answer
     fields = dict(answer["fields"])
     if not quirks.descr_returned:
@@ -181,26 +172,31 @@ def _creation(quirks: Quirks, model: MockModel, answer: Result) -> Result:
             return answer["pk"]
 
 
-def _of_model(work: Work, model: MockModel, method: str, arguments: Arguments) -> Result:
-    match method:
-        case "objects.get":
-            return work.get(model, arguments)
-        case "objects.filter" | "objects.all":
-            return work.find(model, arguments)
-        case "objects.create":
-            return work.create(model, arguments)
-        case "get_user_by_suid":
-            return _user_of(work, arguments)
+def _unknown_method(name: str) -> MockRefusal:
+    """The method is unknown, or not allowed at this place of the chain."""
+    return MockRefusal(f"Метод {name} нельзя вызвать")
+
+
+def _step(work: Work, model: MockModel, target: MockObject | None, method: str, arguments: Arguments) -> object:
+    """Carry out a method of the model, or of the object that the step before gave."""
+    if target is None:
+        match method:
+            case "objects.get":
+                return work.get(model, arguments)
+            case "objects.filter" | "objects.all":
+                return work.find(model, arguments)
+            case "objects.create":
+                return work.create(model, arguments)
+            case "get_user_by_suid":
+                return _user_of(work, arguments)
         # `web_cabinet.*` answers a list whose first element is a JSON string, and puts its errors in there as well
         # [I]. The string's content is known from what integrators read of it [I], the rest is assumed [?].
-    try:
-        said = _services(work, arguments) if method == "web_cabinet.get_usluga_list" else _recover(work, arguments)
-    except MockRefusal as refusal:
-        said = {"error": str(refusal)}
-    return [msgspec.json.encode(said).decode()]
-
-
-def _of_object(work: Work, target: MockObject, method: str, arguments: Arguments) -> Result:
+        cabinet = {"web_cabinet.get_usluga_list": _services, "web_cabinet.reset_password": _recover}[method]
+        try:
+            said = cabinet(work, arguments)
+        except MockRefusal as refusal:
+            said = {"error": str(refusal)}
+        return [msgspec.json.encode(said).decode()]
     match method:
         case "set":
             work.assign(target, arguments)
@@ -220,14 +216,9 @@ def _of_object(work: Work, target: MockObject, method: str, arguments: Arguments
             return [] if details is None else work.find(details, {"op_id": target.key})
         case "set_password":
             # At once, without `save`; `dontshow` hides it from administrators [S].
-            password = arguments.get("psw")
-            if not isinstance(password, str):
-                raise required("psw")
             # Values that were assigned and not saved stay assigned and unsaved.
-            written, target.written = (
-                target.written,
-                password_columns(password, hidden=bool(arguments.get("dontshow"))),
-            )
+            written = target.written
+            target.written = password_columns(arguments.get("psw"), hidden=bool(arguments.get("dontshow")))
             work.write(target)
             target.written = written
         case "get_or_create_dynamic_session":
@@ -309,7 +300,7 @@ def _recover(work: Work, arguments: Arguments) -> object:
 _Tree: TypeAlias = Mapping[str, "_Tree"]
 
 
-def _answer(work: Work, fields: tuple[str, ...] | None, target: MockObject | None, result: Result) -> Result:
+def _answer(work: Work, fields: tuple[str, ...] | None, target: MockObject | None, result: object) -> object:
     """The objects of a result with the requested `fields`, or all but the secret ones."""
     # `fields` after a `save` asks for the object's new state [S, the recipe of pools].
     if result is None and target is not None and fields is not None and not target.gone:

@@ -11,7 +11,7 @@ from billing.database.schema import Schema, fitted
 from billing.database.sql_blocks import SqlStatement, Value, sql_block
 from billing.errors import ColumnsMissing
 from lab.mock.facts import models_with
-from lab.mock.refusals import MockRefusal
+from lab.mock.values import MockRefusal
 
 _KEPT = 300  # prepared statements; filters produce any number of different ones
 
@@ -80,7 +80,6 @@ class MockConnection:
         return int(key)
 
     def save_here(self) -> None:
-        """Set the savepoint that `go_back` returns to."""
         self.execute("savepoint this_call")
 
     def go_back(self) -> None:
@@ -90,11 +89,9 @@ class MockConnection:
         self._connection.commit()
 
     def abandon(self) -> None:
-        """Roll back the transaction."""
         self._connection.rollback()
 
     def close(self) -> None:
-        """Close the connection; uncommitted changes are lost."""
         self._prepared.clear()
         with suppress(FirebirdError):
             self._connection.close()

@@ -5,13 +5,12 @@ The plan may be replaced at any time; request numbers and time spans then start 
 
 import asyncio
 import hashlib
-import struct
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
-from socket import SO_LINGER, SOL_SOCKET
+from http import HTTPStatus
 from typing import Final, TypeAlias
 
 import anyio
@@ -21,6 +20,7 @@ from aiohttp import web
 from lab.mock.chain import Chain
 from lab.mock.facts import FACTS
 from lab.mock.faults import SAYING, Fault, FaultKind, FaultPlan, chance, pick
+from lab.mock.port import reset
 
 # ---- answers ------------------------------------------------------------------------------------------------------
 
@@ -54,24 +54,15 @@ def respond(answer: MockAnswer) -> web.Response:
 
 def page(status: int) -> MockAnswer:
     """A page that a server or a proxy generates itself."""
-    phrase = _PHRASES[status]
-    text = f"<html><head><title>{status} {phrase}</title></head><body><h1>{status} {phrase}</h1></body></html>"
-    return MockAnswer(status, text.encode())
-
-
-_PHRASES: Final = {
-    429: "Too Many Requests",
-    502: "Bad Gateway",
-    503: "Service Unavailable",
-    504: "Gateway Time-out",
-}
+    text = f"{status} {'Gateway Time-out' if status == HTTPStatus.GATEWAY_TIMEOUT else HTTPStatus(status).phrase}"
+    body = f"<html><head><title>{text}</title></head><body><h1>{text}</h1></body></html>"
+    return MockAnswer(status, body.encode())
 
 
 # ---- the injector -------------------------------------------------------------------------------------------------
 
 CarryOut: TypeAlias = Callable[[], Awaitable[MockAnswer]]
 
-_ABORT: Final = struct.pack("ii", 1, 0)
 _SMALLEST_GAP: Final = 0.001
 """Seconds between the pieces of a trickle: an event loop's clock is no finer."""
 _NO_OTHER: Final = MockAnswer(200, b'{"call":"get_version","result":{"version":"0","time":"2000-01-01 00:00:00"}}')
@@ -265,10 +256,8 @@ def _in_place_of_answer(request: web.Request, drawn: _DrawnFault, answer: MockAn
             return _reset(request)
         case FaultKind.CRASH_AFTER:
             return respond(CRASH)
-        case FaultKind.BAD_GATEWAY:
-            return respond(page(502))
-        case FaultKind.GATEWAY_TIMEOUT:
-            return respond(page(504))
+        case FaultKind.BAD_GATEWAY | FaultKind.GATEWAY_TIMEOUT as kind:
+            return respond(page(int(kind.value[:3])))
         case FaultKind.REDIRECT_AFTER:
             return _redirected(request)
         case FaultKind.INVALID_JSON:
@@ -295,10 +284,5 @@ def _redirected(request: web.Request) -> web.Response:
 
 
 def _reset(request: web.Request) -> web.Response:
-    """Reset the connection; a FIN would look like a normal end."""
-    if request.transport is not None:
-        socket = request.transport.get_extra_info("socket")
-        if socket is not None:
-            socket.setsockopt(SOL_SOCKET, SO_LINGER, _ABORT)
-        request.transport.abort()
+    reset(request.transport)
     return web.Response()

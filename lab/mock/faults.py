@@ -127,7 +127,6 @@ class Fault:
         return self.model in {None, model} and (self.method is None or self.method in methods)
 
     def open_at(self, elapsed: float) -> bool:
-        """Whether its time span includes the moment."""
         return self.since <= elapsed and (self.until is None or elapsed < self.until)
 
     @property
@@ -309,9 +308,22 @@ def _fault(entry: Mapping[str, object]) -> Fault:
         raise _Wrong("there is no kind {kind}{hint}", "kind", kind=repr(wrong), hint=nearest(wrong, _KINDS))
     kind = FaultKind(str(entry["kind"]))
     for key, value in entry.items():
-        _check_taken(kind, key)
+        if kind is FaultKind.REFUSE and key not in {"kind", "from", "to"}:
+            raise _Wrong(
+                "a port is refused to everybody: {kind} takes `from` and `to`, and no {key}",
+                key,
+                kind=kind,
+                key=repr(key),
+            )
+        if kind not in _TAKES.get(key, FaultKind):
+            kinds = tuple(sorted(_TAKES[key]))
+            raise _Wrong("{kind} takes no {key}; it is for {kinds}", key, kind=kind, key=repr(key), kinds=kinds)
+        read, holds, why = _READ[key]
         try:
-            values[FIELDS.get(key, key)] = _value(key, value)
+            values[FIELDS.get(key, key)] = found = read(value)
+            if not holds(found):
+                hint = nearest(str(value), _OF_MODELS) if key == "model" else ""
+                raise _Wrong(why, value=repr(value), hint=hint)
         except ValueError as error:
             raise _Wrong("{key}: {error}", key, key=key, error=error) from error
     fault = Fault(**values)
@@ -327,27 +339,6 @@ def _fault(entry: Mapping[str, object]) -> Fault:
     if kind in _WAITS and fault.delay is not None and fault.retry_after != "date":
         raise _Wrong('delay: {kind} takes it with retry_after = "date" only', "delay", kind=kind)
     return fault
-
-
-def _check_taken(kind: FaultKind, key: str) -> None:
-    if kind is FaultKind.REFUSE and key not in {"kind", "from", "to"}:
-        raise _Wrong(
-            "a port is refused to everybody: {kind} takes `from` and `to`, and no {key}",
-            key,
-            kind=kind,
-            key=repr(key),
-        )
-    if kind not in _TAKES.get(key, FaultKind):
-        kinds = tuple(sorted(_TAKES[key]))
-        raise _Wrong("{kind} takes no {key}; it is for {kinds}", key, kind=kind, key=repr(key), kinds=kinds)
-
-
-def _value(key: str, value: object) -> object:
-    read, holds, why = _READ[key]
-    found = read(value)
-    if not holds(found):
-        raise _Wrong(why, value=repr(value), hint=nearest(str(value), _OF_MODELS) if key == "model" else "")
-    return found
 
 
 def _text(value: object) -> str:

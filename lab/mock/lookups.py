@@ -9,8 +9,7 @@ from typing import Final
 
 from lab.mock.facts import MockModel, ValueType
 from lab.mock.quirks import Filters
-from lab.mock.refusals import MockRefusal, unknown_attribute
-from lab.mock.values import Stored, stored
+from lab.mock.values import MockRefusal, Stored, stored, unknown_attribute
 
 _PAIR: Final = 2
 _TEXTS: Final = frozenset({ValueType.TEXT, ValueType.CHAR})
@@ -58,7 +57,6 @@ class _Query:
     values: list[Stored] = field(default_factory=list)
 
     def add(self, model: MockModel, alias: str, lookup: str, value: object) -> None:
-        """Add the condition of a look-up from the model that an alias stands for."""
         name, _, rest = lookup.partition("__")
         if name == "pk":
             name = model.key_name

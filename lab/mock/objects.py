@@ -15,11 +15,22 @@ import msgspec
 
 from billing.database.reader import DatabaseRow
 from lab.mock.connection import MockConnection
-from lab.mock.facts import ACT, FACTS, OPENING_BALANCE, OPERATION_TYPES, Field, MockModel, ValueType
+from lab.mock.facts import ACT, FACTS, OPENING_BALANCE, OPERATION_TYPES, MockModel, ValueType
 from lab.mock.lookups import columns_of, select
 from lab.mock.quirks import Quirks
-from lab.mock.refusals import MockRefusal, already_deleted, none_found, required, several_found, unknown_attribute
-from lab.mock.values import Answered, Columns, Stored, stored, value_text
+from lab.mock.values import (
+    Answered,
+    Columns,
+    MockRefusal,
+    Stored,
+    already_deleted,
+    none_found,
+    required,
+    several_found,
+    stored,
+    unknown_attribute,
+    value_text,
+)
 
 Arguments: TypeAlias = Mapping[str, object]
 
@@ -41,7 +52,6 @@ class MockObject:
         return _whole(self.stored.get(self.model.key_name, 0))
 
     def value(self, name: str) -> Stored:
-        """The current value of an attribute, written or stored."""
         return self.written.get(name, self.stored.get(name))
 
 
@@ -111,7 +121,7 @@ class Work:
         # Rules may set fields that have no column in this billing.
         values = {name: value for name, value in new.written.items() if name in model.fields}
         target = self.insert(model, values)
-        if "op_date" in arguments:
+        if "op_date" in arguments and self.quirks.closed_period == "reverses":
             self._reopen_period(target)
         self._enter(target, values)
         return target
@@ -134,7 +144,6 @@ class Work:
         target.written |= self._read(target.model, arguments, fixed=False)
 
     def save(self, target: MockObject, arguments: Arguments) -> None:
-        """Store the assigned values, and apply the billing's rules."""
         self.arguments = arguments
         self._apply_rules(target)
         self.write(target)
@@ -203,11 +212,7 @@ class Work:
     def _reopen_period(self, operation: MockObject) -> None:
         """Reverse the acts of a closed period that a new operation is dated into [V]; which ones exactly is [?]."""
         model, dated = operation.model, operation.stored["op_date"]
-        if (
-            self.quirks.closed_period == "ignores"
-            or not isinstance(dated, date)
-            or not {"storno", "period_end_date"} <= model.fields.keys()
-        ):
+        if not isinstance(dated, date) or not {"storno", "period_end_date"} <= model.fields.keys():
             return
         acts = {
             "abonent_id": operation.stored["abonent_id"],
@@ -232,7 +237,6 @@ class Work:
         return values
 
     def _apply_rules(self, target: MockObject) -> None:
-        """Check the new values, complete them, and apply side effects."""
         if target.stored.get("deleted"):
             raise already_deleted()
         model, written = target.model, target.written
@@ -241,8 +245,15 @@ class Work:
                 _require(target, name)
         for name, value in written.items():
             one = model.fields[name]
-            if isinstance(value, str):
-                written[name] = self._fitted(one, value)
+            if isinstance(value, str) and one.longest is not None and len(value) > one.longest:
+                # The database refuses what is longer than its column, or cuts it off under a quirk [?].
+                if self.quirks.too_long == "refused":
+                    # Firebird's text.
+                    raise MockRefusal(
+                        "arithmetic exception, numeric overflow, or string truncation -string right truncation "
+                        f"-expected length {one.longest}, actual {len(value)}"
+                    )
+                written[name] = value[: one.longest]
             if one.refers in self.models and value is not None:
                 other = self.seen(one.refers, value)
                 if other is None:
@@ -251,19 +262,6 @@ class Work:
                     raise already_deleted()
         for rule in _RULES.get(model.name, ()):
             rule(self, target)
-
-    def _fitted(self, column: Field, text: str) -> str:
-        """A text that its column can hold: the database refuses a longer one, or cuts it off under a quirk [?]."""
-        longest = column.longest
-        if longest is None or len(text) <= longest:
-            return text
-        if self.quirks.too_long == "refused":
-            # Firebird's text.
-            raise MockRefusal(
-                "arithmetic exception, numeric overflow, or string truncation -string right truncation "
-                f"-expected length {longest}, actual {len(text)}"
-            )
-        return text[:longest]
 
     def _enter(self, target: MockObject, written: Columns, **beside: object) -> None:
         model = target.model
@@ -286,8 +284,10 @@ class Work:
         self.connection.run("ledger", "enter", **entry)
 
 
-def password_columns(password: str, *, hidden: bool = False) -> Columns:
+def password_columns(password: object, *, hidden: bool = False) -> Columns:
     """The columns of a password: in clear text too unless `hidden`; an empty one means none."""
+    if not isinstance(password, str):
+        raise required("psw")
     if not password:
         return {"psw": None, "psw_hash": None}
     return {"psw": None if hidden else password, "psw_hash": hashlib.sha256(password.encode()).hexdigest()}

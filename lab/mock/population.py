@@ -1,7 +1,6 @@
 """The population of a new mock billing: its tables, filled with made-up subscribers."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -112,15 +111,6 @@ _COLUMNS: Final = {
 """The columns of the rows that a new billing has, by table."""
 
 
-@dataclass(frozen=True, slots=True)
-class Population:
-    """The content of a new billing; `subscribers` counts those that can receive a balance."""
-
-    subscribers: int
-    deleted: int
-    folders: tuple[int, ...]
-
-
 def create(
     place: Dsn | Path | str,
     *,
@@ -128,8 +118,10 @@ def create(
     seed: int,
     without: Sequence[str] = (),
     on_progress: Callable[[int, int], None] = lambda *_: None,
-) -> Population:
-    """Create the database at `place` with this many `subscribers` that can receive a balance.
+) -> int:
+    """Create the database at `place` with this many `subscribers` that can receive a balance, and some deleted ones.
+
+    Returns how many are deleted.
 
     The same seed gives the same rows. Additional rows: the folders 89, 1000, 1316 and 1400 (which lies within 1000),
     3 % deleted subscribers, 1 % who share an account with the previous one, contract numbers with letters, Cyrillic
@@ -177,11 +169,10 @@ def create(
             leave_out(connection, name)
     finally:
         connection.close()
-    return Population(subscribers, people.deleted, tuple(FOLDERS))
+    return people.deleted
 
 
 def _definitions() -> Iterator[str]:
-    """The statements that make the tables and their generators."""
     for model in MODELS.values():
         key, *others = (field.definition for field in (*model.fields.values(), *model.columns.values()))
         yield f"create table {model.table} ({', '.join((f'{key} not null primary key', *others))})"
@@ -204,7 +195,6 @@ def _indexes() -> Iterator[str]:
 
 
 def _fixed_rows() -> PopulationRows:
-    """The rows of every new billing."""
     services = {key: (f"Услуга {key}", price) for key, price in sorted((SERVICES | OTHER_SERVICES).items())}
     pairs = [(tariff, service) for tariff in TARIFFS for service in tuple(SERVICES)[: tariff % 3 + 1]]
     return {
@@ -226,7 +216,6 @@ def _fixed_rows() -> PopulationRows:
 
 
 def insert_statement(table: str) -> str:
-    """The statement that inserts a row of a new billing."""
     columns = _COLUMNS[table]
     return f"insert into {table} ({', '.join(columns)}) values ({', '.join('?' * len(columns))})"  # noqa: S608 - ours
 

@@ -81,7 +81,19 @@ def read_quirks(words: Sequence[str]) -> Quirks:
             )
         if name in changes:
             raise SettingsError("{option} is given twice: which is meant?", option=setting("quirk", f"{name}=…"))
-        changes[name] = _value(name, text)
+        kind, option = _KINDS[name], setting("quirk", each)
+        if kind is bool:
+            if text not in _WORDS:
+                raise SettingsError("{option}: it is yes or no", option=option)
+            changes[name] = _WORDS[text]
+        elif kind is int:
+            if not (text.isascii() and text.isdigit()) or int(text) < _LEAST[name]:
+                raise SettingsError("{option}: a whole number from {least} on", option=option, least=_LEAST[name])
+            changes[name] = int(text)
+        elif (choices := get_args(kind)) and text not in choices:
+            raise SettingsError("{option}: one of {choices}", option=option, choices=tuple(choices))
+        else:
+            changes[name] = text
     return Quirks(**changes)  # type: ignore[arg-type] # each has the type of its field
 
 
@@ -95,18 +107,3 @@ def describe_quirks(quirks: Quirks) -> list[str]:
         for name, value in found.items()
         if value != getattr(usual, name)
     ]
-
-
-def _value(name: str, text: str) -> object:
-    kind, option = _KINDS[name], setting("quirk", f"{name}={text}")
-    if kind is bool:
-        if text not in _WORDS:
-            raise SettingsError("{option}: it is yes or no", option=option)
-        return _WORDS[text]
-    if kind is int:
-        if not (text.isascii() and text.isdigit()) or int(text) < _LEAST[name]:
-            raise SettingsError("{option}: a whole number from {least} on", option=option, least=_LEAST[name])
-        return int(text)
-    if (choices := get_args(kind)) and text not in choices:
-        raise SettingsError("{option}: one of {choices}", option=option, choices=tuple(choices))
-    return text

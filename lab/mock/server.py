@@ -31,18 +31,15 @@ client gets an answer, so an answered entry is applied once, even if the server 
 """
 
 import asyncio
-import signal
-import socket
-import sys
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 import anyio
 import msgspec
@@ -55,78 +52,15 @@ from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.database.reader import DatabaseRow
 from billing.errors import SettingsError
-from lab.mock.chain import Chain, Result, carry_out, parse
+from lab.mock.chain import Chain, carry_out, parse
 from lab.mock.connection import MockConnection
 from lab.mock.fault_injector import CRASH, Injector, MockAnswer, page, refused, respond
 from lab.mock.faults import FaultPlan, PlanError, nearest, read_plan
 from lab.mock.ledger import Ledger
 from lab.mock.objects import Work
+from lab.mock.port import Port, as_json, serving, telling
 from lab.mock.quirks import Quirks, describe_quirks
-from lab.mock.refusals import MockRefusal
-from lab.mock.values import Stored
-
-LOOPBACK: Final = "127.0.0.1"
-"""It is only for this machine."""
-
-_WAITING_CONNECTIONS: Final = 512
-_PATIENCE: Final = 3600.0
-"""Seconds for requests in work when the port is closed."""
-
-
-class Port:
-    """A port of this machine; `open` and `close` may alternate. Raises OSError when it is taken."""
-
-    def __init__(self, runner: web.AppRunner, port: int) -> None:
-        self._runner = runner
-        self._site: web.SockSite | None = None
-        # Bound without listening: this reserves the port while it is closed, and connections are refused.
-        self._claim = _bound(port)
-        self._number: int = self._claim.getsockname()[1]
-        self.url = f"http://{LOOPBACK}:{self._number}"
-        self._ending: set[asyncio.Task[None]] = set()
-
-    @property
-    def connections(self) -> list[web.RequestHandler]:
-        return self._runner.server.connections if self._runner.server is not None else []
-
-    async def open(self) -> None:
-        if self._site is None:
-            site = web.SockSite(self._runner, _bound(self._number), backlog=_WAITING_CONNECTIONS)
-            await site.start()
-            self._site = site
-
-    async def close(self) -> None:
-        """Stop listening, and close the kept connections, which would otherwise stay usable."""
-        site, self._site = self._site, None
-        if site is not None:
-            await site.stop()
-            for connection in self.connections:
-                # The first call wakes a handler that waits for a request, the second ends one that has answered;
-                # without the second, the connection would stay open and unanswered.
-                connection.close()
-                ending = asyncio.create_task(connection.shutdown(_PATIENCE))
-                self._ending.add(ending)
-                ending.add_done_callback(self._ending.discard)
-            # The loop releases the listening socket in its next round.
-            await asyncio.sleep(0)
-
-    def release(self) -> None:
-        for ending in self._ending:
-            ending.cancel()
-        self._claim.close()
-
-
-def _bound(port: int) -> socket.socket:
-    made = socket.socket()
-    try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.setblocking(False)  # noqa: FBT003 - the socket's own signature
-        made.bind((LOOPBACK, port))
-    except OSError:
-        made.close()
-        raise
-    return made
-
+from lab.mock.values import MockRefusal, Stored
 
 # ---- a capacity that changes over time ----------------------------------------------------------------------------
 
@@ -211,7 +145,7 @@ class MockBilling:
         self._queued: deque[tuple[str, Mapping[str, str], asyncio.Future[MockAnswer]]] = deque()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._port: Port | None = None
+        self.port: Port | None = None
         self._requests = 0
         self._turned_away = 0
         self._dsn = dsn
@@ -240,7 +174,6 @@ class MockBilling:
 
     @property
     def waiting(self) -> int:
-        """The number of requests that wait for a slot."""
         return len(self._queued)
 
     @property
@@ -253,14 +186,10 @@ class MockBilling:
         self._stack_rate = rate
         self._work_soon()
 
-    def open_at(self, port: Port) -> None:
-        self._port, self.url = port, port.url
-
     def application(self, middlewares: Sequence[Middleware]) -> web.Application:
-        """The aiohttp application; middlewares can disturb it."""
         application = web.Application(middlewares=middlewares, client_max_size=_LARGEST_BODY)
         application.router.add_post("/rest_api/v2/{model}/", self._api)
-        application.router.add_get("/mock/health", partial(_tell, lambda: {"status": "ok"}))
+        application.router.add_get("/mock/health", telling(lambda: {"status": "ok"}))
         application.router.add_get("/mock/ledger", self._summary)
         return application
 
@@ -270,8 +199,8 @@ class MockBilling:
             ("/faults", self.faults.report, self._set_faults),
             ("/state", self.state, self._set_state),
         ):
-            application.router.add_get(path, partial(_tell, tell))
-            application.router.add_put(path, partial(_change, change, tell))
+            application.router.add_get(path, telling(tell))
+            application.router.add_put(path, telling(tell, change))
         application.router.add_get("/ledger", self._ledger_page)
         return application
 
@@ -296,7 +225,7 @@ class MockBilling:
 
     async def wait_for_clients(self) -> None:
         """Wait until all clients have gone, and all their requests have had their effect."""
-        while self._port is not None and self._port.connections:  # noqa: ASYNC110 - aiohttp tells nobody of a close
+        while self.port is not None and self.port.connections:  # noqa: ASYNC110 - aiohttp tells nobody of a close
             await asyncio.sleep(_BETWEEN_LOOKS)
         await self.wait_for_requests()
 
@@ -385,7 +314,6 @@ class MockBilling:
         self._last = time.monotonic()
 
     async def stop(self) -> None:
-        """Carry out all requests so far, and close the database."""
         while self._waiting:
             self._work()
         for handle in (self._next, self._due):
@@ -394,7 +322,6 @@ class MockBilling:
         await asyncio.to_thread(self._connection.close)
 
     async def wait_for_stacks(self) -> None:
-        """Wait until the stacks are empty."""
         await self._empty.wait()
 
     def _work_soon(self) -> None:
@@ -458,7 +385,7 @@ class MockBilling:
             connection.go_back()
         return answer
 
-    def _effect(self, chain: Chain, request: int, *, late: bool = False) -> Result:
+    def _effect(self, chain: Chain, request: int, *, late: bool = False) -> object:
         return carry_out(
             self._connection, chain, request, quirks=self.quirks, admit=self._admit_subscriber, late=late
         )
@@ -572,7 +499,7 @@ class MockBilling:
     # ---- what is told, and the control endpoint ------------------------------------------------------------------
 
     async def _summary(self, _: web.Request) -> web.Response:
-        return _json(await anyio.to_thread.run_sync(self.summary))
+        return as_json(await anyio.to_thread.run_sync(self.summary))
 
     async def _ledger_page(self, request: web.Request) -> web.Response:
         model, _, subject = request.query.get("after", "").rpartition(":")
@@ -584,11 +511,11 @@ class MockBilling:
             raise _Refused(f"limit: 1 to {_LONGEST_PAGE}")
 
         def read() -> dict[str, object]:
-            effects = self.ledger.by_subject((model, start), size)
-            following = f"{effects[-1].model}:{effects[-1].subject}" if len(effects) == size else None
+            effects = list(self.ledger.by_subject((model, start), size))
+            following = "{model}:{subject}".format_map(effects[-1]) if len(effects) == size else None
             return {"totals": self.summary(), "effects": effects, "next": following}
 
-        return _json(await anyio.to_thread.run_sync(read))
+        return as_json(await anyio.to_thread.run_sync(read))
 
     def _set_faults(self, body: bytes) -> None:
         try:
@@ -606,19 +533,12 @@ class MockBilling:
         for name, value in wanted.items():
             if name not in _SETTABLE:
                 raise _Refused(f"there is no {name!r} to set{nearest(name, _SETTABLE)}")
-            if not _SETTABLE[name](value):
-                raise _Refused(f"{name}: {value!r} cannot be set")
+            try:
+                msgspec.convert(value, _SETTABLE[name])
+            except msgspec.ValidationError:
+                raise _Refused(f"{name}: {value!r} cannot be set") from None
         for name, value in wanted.items():
             setattr(self, name, value)
-
-
-async def _tell(tell: Callable[[], object], _: web.Request) -> web.Response:
-    return _json(tell())
-
-
-async def _change(change: Callable[[bytes], None], tell: Callable[[], object], request: web.Request) -> web.Response:
-    change(await request.read())
-    return _json(tell())
 
 
 def _concerned(work: Work, model: str, key: int, subject: int) -> tuple[str, Stored, Stored]:
@@ -637,25 +557,13 @@ def _concerned(work: Work, model: str, key: int, subject: int) -> tuple[str, Sto
     return stack, owner.stored.get("account_id") if owner else None, abonent
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
-
-
-def _is_count(value: object, least: int = 1) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _is_bound(value: object) -> bool:
-    return value is None or _is_count(value, least=0)
-
-
-_SETTABLE: Final[dict[str, Callable[[object], bool]]] = {
-    "slots": _is_count,
-    "queue": _is_bound,
-    "latency": _is_number,
-    "stack_rate": _is_number,
-    "busy": lambda value: isinstance(value, bool),
-    "licence": _is_bound,
+_SETTABLE: Final[Mapping[str, Any]] = {
+    "slots": Annotated[int, msgspec.Meta(ge=1)],
+    "queue": Annotated[int, msgspec.Meta(ge=0)] | None,
+    "latency": Annotated[float, msgspec.Meta(ge=0)],
+    "stack_rate": Annotated[float, msgspec.Meta(ge=0)],
+    "busy": bool,
+    "licence": Annotated[int, msgspec.Meta(ge=0)] | None,
 }
 
 
@@ -664,11 +572,7 @@ async def _answer_control_error(request: web.Request, handler: Handler) -> web.S
     try:
         return await handler(request)
     except _Refused as error:
-        return _json({"error": str(error)}, web.HTTPBadRequest.status_code)
-
-
-def _json(value: object, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=msgspec.json.encode(value), content_type="application/json")
+        return as_json({"error": str(error)}, web.HTTPBadRequest.status_code)
 
 
 # ---- from its start to its end ------------------------------------------------------------------------------------
@@ -711,26 +615,15 @@ async def running(  # noqa: PLR0913 - each is a trait of a server, all but the f
         stack.push_async_callback(anyio.to_thread.run_sync, server.database.close)
         stack.push_async_callback(server.stop)
         stack.push_async_callback(server.wait_for_requests)
-        door = await _open_port(stack, server.application(middlewares), port)
+        door = await stack.enter_async_context(serving(server.application(middlewares), port))
         stack.callback(injector.end)
-        server.open_at(door)
+        server.port, server.url = door, door.url
         if control_port is not None:
-            server.control_url = (await _open_port(stack, server.control(), control_port)).url
+            server.control_url = (await stack.enter_async_context(serving(server.control(), control_port))).url
         await _run_beside(stack, injector.watch_port(door.open, door.close))
         if capacity is not None:
             await _run_beside(stack, server.follow(capacity))
         yield server
-
-
-async def _open_port(stack: AsyncExitStack, application: web.Application, port: int) -> Port:
-    """An application on a port, until the stack unwinds."""
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    door = Port(runner, port)
-    stack.callback(door.release)
-    await door.open()
-    return door
 
 
 async def _run_beside(stack: AsyncExitStack, work: Coroutine[None, None, None]) -> None:
@@ -744,18 +637,3 @@ async def _run_beside(stack: AsyncExitStack, work: Coroutine[None, None, None]) 
             raise error
 
     stack.push_async_callback(end)
-
-
-async def serve(mock: AbstractAsyncContextManager[MockBilling]) -> None:
-    """Run a mock billing, as `running` gives it, until SIGTERM or SIGINT.
-
-    Prints a line with its URL, and one with `control: URL` if there is a control endpoint.
-    """
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with mock as server:
-            control = f"control: {server.control_url}\n" if server.control_url else ""
-            # Flush, since a parent process may read this from a pipe.
-            sys.stdout.write(f"{server.url}\n{control}")
-            sys.stdout.flush()
-            async for _ in signals:
-                return

@@ -7,12 +7,40 @@ from ipaddress import AddressValueError, IPv4Address
 from typing import Final, TypeAlias
 
 from lab.mock.facts import SCALE, ValueType
-from lab.mock.refusals import MockRefusal
 
 Stored: TypeAlias = int | str | date | datetime | None
 Answered: TypeAlias = int | float | str | None
 Columns: TypeAlias = dict[str, Stored]
 """Values of an object by the names of its fields."""
+
+
+class MockRefusal(Exception):
+    """Raised when a call is refused: nothing is kept, and its text is the answer's `error`.
+
+    Texts are the product's own words [V] or Django's; that of what is missing is assumed [?].
+    """
+
+
+def unknown_attribute(name: object) -> MockRefusal:
+    """The attribute is unknown, or cannot be assigned."""
+    return MockRefusal(f"Не найден атрибут {name}")
+
+
+def none_found(model: str) -> MockRefusal:
+    return MockRefusal(f"{model} matching query does not exist.")
+
+
+def several_found(model: str, count: int) -> MockRefusal:
+    return MockRefusal(f"get() returned more than one {model} -- it returned {count}!")
+
+
+def already_deleted() -> MockRefusal:
+    return MockRefusal("Объект уже удалён")
+
+
+def required(name: str) -> MockRefusal:
+    return MockRefusal(f"Поле {name} обязательно")
+
 
 _DATE: Final = "%Y-%m-%d"
 _TIMESTAMP: Final = "%Y-%m-%d %H:%M:%S"

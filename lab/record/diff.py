@@ -7,6 +7,7 @@ be repeated.
 
 import contextlib
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -66,89 +67,57 @@ class Difference:
         )
 
 
-@dataclass(slots=True)
-class Tally:
-    """Counts of the recorded exchanges: `asked` again, or skipped by reason.
+async def differing(
+    path: Path | str, client: BillingClient, tally: Counter[str], pseudonyms: Pseudonyms | None = None
+) -> AsyncIterator[Difference]:
+    """The differences between the live billing of `client` and a recording.
 
-    `writes` are all that are not known reads, `secret` those with a secret in the request, `repeated` those asked
-    already, `unanswered` reads without a usable answer, `made_up` those that ask by a made-up name or number.
+    Of a recording with made-up people the live answers are compared by the same `pseudonyms`. `tally` counts the
+    recorded exchanges: `asked` again, or why not: `writes` are all that are not known reads, `secret` those with a
+    secret in the request, `repeated` those asked already, `unanswered` reads without a usable answer, `made_up` those
+    that ask by a made-up name or number. Raises BillingAway when the billing does not answer, NotARecording and
+    RecordingError.
     """
-
-    asked: int = 0
-    writes: int = 0
-    secret: int = 0
-    repeated: int = 0
-    unanswered: int = 0
-    made_up: int = 0
-
-
-class Differ:
-    """The differences between the live billing of `client` and a recording, to be iterated over once.
-
-    Of a recording with made-up people the live answers are compared by the same `pseudonyms`. `tally` is complete at
-    the end. Iterating raises BillingAway when the billing does not answer, NotARecording and RecordingError.
-    """
-
-    def __init__(
-        self,
-        path: Path | str,
-        client: BillingClient,
-        *,
-        pseudonyms: Pseudonyms | None = None,
-    ) -> None:
-        self.tally = Tally()
-        self._path = path
-        self._client = client
-        self._pseudonyms = pseudonyms
-        self._asked: set[bytes] = set()
-
-    async def __aiter__(self) -> AsyncIterator[Difference]:
-        with await anyio.to_thread.run_sync(Recording, self._path) as recording:
-            made_up = self._pseudonyms if recording.header.made_up else None
-            if recording.header.made_up and (made_up is None or made_up.key != recording.header.made_up):
-                raise RecordingError(
-                    said(
-                        "The people of this recording are made up with the key of another machine or user: compare "
-                        "there, or record with real names."
-                    )
+    asked: set[bytes] = set()
+    with await anyio.to_thread.run_sync(Recording, path) as recording:
+        made_up = pseudonyms if recording.header.made_up else None
+        if recording.header.made_up and (made_up is None or made_up.key != recording.header.made_up):
+            raise RecordingError(
+                said(
+                    "The people of this recording are made up with the key of another machine or user: compare "
+                    "there, or record with real names."
                 )
-            exchanges = iter(recording)
-            while (recorded := await anyio.to_thread.run_sync(next, exchanges, None)) is not None:
-                call = self._question(recorded, recording.header.hidden_fields, made_up)
-                if call is None:
-                    continue
-                self.tally.asked += 1
-                seen, _ = await self._client.observe(call)
-                if isinstance(seen, NotSent):
-                    raise BillingAway("There is no billing to compare with: {why}.", why=seen.text)
-                if made_up is not None and not isinstance(seen, Lost):
-                    status, headers, body = seen
-                    seen = status, headers, PeopleRemover(made_up, call.model).body(headers, body)
-                for place, was, now in _compared(recorded, seen):
-                    where = f"{call.model}:{place}"
-                    if not any(fnmatchcase(where, pattern) for pattern in _VOLATILE):
-                        yield Difference(recorded.number, named(recorded.path, recorded.form), place, was, now)
-
-    def _question(
-        self, recorded: Recorded, hidden_fields: Collection[str], made_up: Pseudonyms | None
-    ) -> Call | None:
-        """The call to ask again, None where there is none; counts the reason."""
-        call, form, tally = read_only(recorded, hidden_fields), list(recorded.form), self.tally
-        if call is None:
-            tally.writes += 1
-        elif any(PLACEHOLDER in value for name, value in form if name not in hidden_fields):
-            tally.secret += 1
-        # For the value of a person the live billing would find nobody.
-        elif made_up is not None and PeopleRemover(made_up, call.model).form(form) != form:
-            tally.made_up += 1
-        elif recorded.outcome not in {"answered", "refused"}:
-            tally.unanswered += 1
-        elif (digest := request_of(recorded.path, form, hidden_fields).digest()) in self._asked:
-            tally.repeated += 1
-        else:
-            self._asked.add(digest)
-            return call
-        return None
+            )
+        hidden, exchanges = recording.header.hidden_fields, iter(recording)
+        while (recorded := await anyio.to_thread.run_sync(next, exchanges, None)) is not None:
+            call, form = read_only(recorded, hidden), list(recorded.form)
+            digest = request_of(recorded.path, form, hidden).digest()
+            if call is None:
+                tally["writes"] += 1
+                continue
+            if any(PLACEHOLDER in value for name, value in form if name not in hidden):
+                fate = "secret"
+            # For the value of a person the live billing would find nobody.
+            elif made_up is not None and PeopleRemover(made_up, call.model).form(form) != form:
+                fate = "made_up"
+            elif recorded.outcome not in {"answered", "refused"}:
+                fate = "unanswered"
+            else:
+                fate = "repeated" if digest in asked else "asked"
+            tally[fate] += 1
+            if fate != "asked":
+                continue
+            asked.add(digest)
+            seen, _ = await client.observe(call)
+            if isinstance(seen, NotSent):
+                raise BillingAway("There is no billing to compare with: {why}.", why=seen.text)
+            if made_up is not None and not isinstance(seen, Lost):
+                status, headers, body = seen
+                seen = status, headers, PeopleRemover(made_up, call.model).body(headers, body)
+            for place, was, now in _compared(recorded, seen):
+                where = f"{call.model}:{place}"
+                if not any(fnmatchcase(where, pattern) for pattern in _VOLATILE):
+                    yield Difference(recorded.number, named(recorded.path, recorded.form), place, was, now)
 
 
 def read_only(recorded: Recorded, hidden_fields: Collection[str] = ()) -> Call | None:
@@ -243,10 +212,6 @@ def _decoded(text: str) -> object:
 
 
 def _with_nested_json(value: object, room: int = _DEEPEST) -> object:
-    """The value with JSON inside its strings parsed too, as the cabinet writes it.
-
-    Raises ValueError for what is nested deeper than any answer.
-    """
     if not room:
         raise ValueError("nested too deeply")
     match value:

@@ -54,8 +54,7 @@ class PersonalKind(Enum):
     IP = auto()
     SHAPE = auto()
     """Contract number, login, address, or another value whose letters and digits are permuted."""
-    COMMENT = auto()
-    """Free text that a caller writes anew each time."""
+    COMMENT = auto()  # Free text that a caller writes anew each time
 
 
 class Pseudonyms:
@@ -213,7 +212,10 @@ class PeopleRemover:
     def _string(self, name: str, text: str, model: str, *, is_sent: bool) -> str:
         kind = kind_of(name, model)
         if kind is PersonalKind.COMMENT:
-            return self._comment(text, is_sent=is_sent)
+            marks = [found[0] for found in RECORDED_MARK.finditer(text)]
+            if rest := RECORDED_MARK.sub("", text).rstrip():
+                rest = PLACEHOLDER if is_sent else self._pseudonyms.of(kind, rest)
+            return " ".join(filter(None, [rest, *marks]))
         if kind is not None:
             return self._made_up(kind, text)
         if (parsed := nested_json(text)) is not None:
@@ -227,10 +229,3 @@ class PeopleRemover:
         if len(text) >= _SHORTEST and _LETTER.search(text):
             self._known[text] = made_up
         return made_up
-
-    def _comment(self, text: str, *, is_sent: bool) -> str:
-        marks = [found[0] for found in RECORDED_MARK.finditer(text)]
-        rest = RECORDED_MARK.sub("", text).rstrip()
-        if rest:
-            rest = PLACEHOLDER if is_sent else self._pseudonyms.of(PersonalKind.COMMENT, rest)
-        return " ".join(filter(None, [rest, *marks]))

@@ -122,7 +122,7 @@ class Recorded(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Recording:
-    """Reads a recording: `header`, then the exchanges by iterating; a context manager.
+    """Reads a recording: `header`, then the exchanges by iterating, or as written by `lines`; a context manager.
 
     `whole` is known at the end: False when the file is cut off, as after a kill; the part before that is read all the
     same. Raises NotARecording.
@@ -131,9 +131,9 @@ class Recording:
     def __init__(self, path: Path | str) -> None:
         self.whole = False
         self._path = Path(path)
-        self._lines = self._read()
+        self.lines = self._read()
         try:
-            self.header = msgspec.json.decode(next(self._lines), type=RecordingHeader)
+            self.header = msgspec.json.decode(next(self.lines), type=RecordingHeader)
         except StopIteration:
             raise NotARecording(
                 "{path} is not a recording, or one that was stopped at its first line.", path=self._path
@@ -154,15 +154,10 @@ class Recording:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._lines.close()
+        self.lines.close()
 
     def __iter__(self) -> Iterator[Recorded]:
-        for line in self.lines():
-            yield self.decode(line)
-
-    def lines(self) -> Iterator[bytes]:
-        """The exchanges as written, without the line's end."""
-        yield from self._lines
+        yield from map(self.decode, self.lines)
 
     def decode(self, line: bytes) -> Recorded:
         """The exchange of one line. Raises NotARecording."""
@@ -485,7 +480,16 @@ def load_secret(path: Path) -> bytes:
     """The key at `path`, made there (mode 0600) by whoever needs it first. Raises `RecordingError`."""
     try:
         if not path.exists():
-            _make_secret(path)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            made = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+            with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+                file.write(secrets.token_bytes(_SECRET))
+            # A link is there whole or not at all, and never in the place of another one.
+            try:
+                with contextlib.suppress(FileExistsError):
+                    path.hardlink_to(made)
+            finally:
+                made.unlink()
         found = path.read_bytes()
     except OSError as error:
         raise RecordingError(
@@ -494,17 +498,3 @@ def load_secret(path: Path) -> bytes:
     if len(found) != _SECRET:
         raise RecordingError("{path} is not a key of made-up names: move it away, and a new one is made.", path=path)
     return found
-
-
-def _make_secret(path: Path) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    made = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-        file.write(secrets.token_bytes(_SECRET))
-    try:
-        # A link is there whole or not at all, and never in the place of another one.
-        path.hardlink_to(made)
-    except FileExistsError:
-        pass
-    finally:
-        made.unlink()

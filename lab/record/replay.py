@@ -21,27 +21,24 @@ With the recorded timing each of these comes after its recorded time; else at on
 """
 
 import asyncio
-import signal
 import sqlite3
-import struct
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from socket import SO_LINGER, SOL_SOCKET
 from typing import Final, Literal, TypeAlias
 from urllib.parse import parse_qsl
 
 import anyio
-import msgspec
 from aiohttp import web
 
 from billing.api.secrets import SecretRemover
 from billing.database.sql_blocks import sql_block
 from jobs.spec.columns import KNOWN, normalise_header, titles_of
 from jobs.spec.spec import JobSpec
+from lab.mock.port import as_json, reset, serving, telling
 from lab.record.matching import RECORDED_MARK, compared_subscriber, marks, named, request_of
 from lab.record.pseudonyms import Pseudonyms, kind_of
 from lab.record.recording import NotARecording, Recorded, RecordedAnswer, Recording, RecordingError
@@ -51,11 +48,9 @@ MAX_UNASKED_SHOWN: Final = 1000
 
 _MOST_VEILS: Final = 1000
 """Different sets of places with a `•••`: each is looked for at every request. The jobs make a few."""
-_LOOPBACK: Final = "127.0.0.1"
 _LARGEST_BODY: Final = 64 * 1024 * 1024
 _SLACK: Final = 1.0
 """Seconds that a replayed silence is longer than the recorded one, so that the client's own time-out ends it."""
-_ABORT: Final = struct.pack("ii", 1, 0)
 
 Speed: TypeAlias = Literal["recorded", "at once"]
 
@@ -77,7 +72,6 @@ class ReplayReport:
 
     @property
     def same(self) -> bool:
-        """Whether exactly the recorded requests were made."""
         return not self.unknown_count and not self.never_made_count
 
 
@@ -145,20 +139,14 @@ class Replay:
 
     def application(self) -> web.Application:
         application = web.Application(client_max_size=_LARGEST_BODY)
-        application.router.add_get("/mock/health", self._health)
-        application.router.add_get("/mock/report", self._report)
+        application.router.add_get("/mock/health", telling(lambda: {"status": "ok"}))
+        application.router.add_get("/mock/report", telling(self.report))
         application.router.add_route("*", "/{path:.*}", self._serve)
         return application
 
-    async def _health(self, _: web.Request) -> web.Response:
-        return _json({"status": "ok"})
-
-    async def _report(self, _: web.Request) -> web.Response:
-        return _json(asdict(self.report()))
-
     def _take_in(self, recording: Recording) -> None:
         veils: set[frozenset[str]] = set()
-        for line in recording.lines():
+        for line in recording.lines:
             recorded = recording.decode(line)
             request = request_of(recorded.path, recorded.form, self._hidden)
             veils.add(request.veiled)
@@ -206,7 +194,7 @@ class Replay:
             return self._refuse(f"{request.method} {request.path}", form, "is not a call")
         if (subscriber := compared_subscriber(request.path, form)) is not None:
             alone = {"pk": subscriber, "model": "Abonents", "fields": {"id": subscriber}}
-            return _json({"call": "objects.filter", "result": [alone]})
+            return as_json({"call": "objects.filter", "result": [alone]})
         recorded = self._take(request.path, form)
         if isinstance(recorded, str):
             return self._refuse(request.path, form, recorded)
@@ -227,7 +215,11 @@ class Replay:
             response = web.StreamResponse(status=answer.status, headers=headers)
             await response.prepare(request)
             await response.write(content)
-        _hang_up(request, reset=instead is None or instead.what == "not sent" or instead.how == "reset")
+        # While the handler's answer is pending.
+        if instead is None or instead.what == "not sent" or instead.how == "reset":
+            reset(request.transport)
+        elif request.transport is not None:
+            request.transport.close()
         return response
 
     def _body(self, answer: RecordedAnswer) -> bytes:
@@ -245,7 +237,7 @@ class Replay:
             self._refused[name] += 1
         else:
             self._refused_more += 1
-        return _json({"error": f"This request {why}: {name}"}, web.HTTPNotFound.status_code)
+        return as_json({"error": f"This request {why}: {name}"}, web.HTTPNotFound.status_code)
 
 
 @asynccontextmanager
@@ -255,46 +247,12 @@ async def replaying(path: Path | str, *, port: int = 0, speed: Speed = "at once"
     `port` 0 takes a free one. Raises NotARecording, RecordingError, and OSError for a port taken.
     """
     replay = await anyio.to_thread.run_sync(Replay, path, speed)
-    runner = web.AppRunner(replay.application(), access_log=None, shutdown_timeout=1.0)
     try:
-        await runner.setup()
-        await web.TCPSite(runner, _LOOPBACK, port).start()
-        replay.url = f"http://{_LOOPBACK}:{runner.addresses[0][1]}"
-        yield replay
+        async with serving(replay.application(), port) as door:
+            replay.url = door.url
+            yield replay
     finally:
-        with anyio.CancelScope(shield=True):
-            await runner.cleanup()
-            replay.end()
-
-
-async def serve_replay(
-    path: Path | str, *, port: int = 8082, speed: Speed = "at once", announce: Callable[[str], None]
-) -> ReplayReport:
-    """Serve a recording until SIGTERM or SIGINT; `announce` gets the URL. Raises what `replaying` raises."""
-    async with replaying(path, port=port, speed=speed) as replay:
-        announce(replay.url)
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async for _ in signals:
-                break
-    return replay.report()
-
-
-def _hang_up(request: web.Request, *, reset: bool) -> None:
-    """Close the connection while the handler's answer is pending."""
-    transport = request.transport
-    if transport is None:
-        return
-    if not reset:
-        transport.close()
-        return
-    if (socket := transport.get_extra_info("socket")) is not None:
-        # A linger time of zero turns the close into a reset.
-        socket.setsockopt(SOL_SOCKET, SO_LINGER, _ABORT)
-    transport.abort()
-
-
-def _json(value: object, status: int = 200) -> web.Response:
-    return web.Response(body=msgspec.json.encode(value), status=status, content_type="application/json")
+        replay.end()
 
 
 # ---- the rows of an input with made-up people ---------------------------------------------------------------------
@@ -304,34 +262,31 @@ def _json(value: object, status: int = 200) -> web.Response:
 # recorded. Columns that the job does not use are emptied, for nobody knows what is in them.
 
 
-class MadeUpRows:
-    """The rows of a job's input with this header; `mapping` assigns columns to its names, as its run was told."""
+def made_up_rows(
+    pseudonyms: Pseudonyms, spec: JobSpec, header: Sequence[str], mapping: Mapping[str, str]
+) -> Callable[[Sequence[str]], list[str]]:
+    """Makes up the cells of a row of a job's input with this header; surplus cells are left out.
 
-    def __init__(
-        self, pseudonyms: Pseudonyms, spec: JobSpec, header: Sequence[str], mapping: Mapping[str, str]
-    ) -> None:
-        # A value is what its field in the call is, as in the recording.
-        fields = {
-            name: kind
-            for template in spec.templates
-            for link in template.links
-            for field, name in link.places
-            if (kind := kind_of(field, template.model))
-        }
-        placeholders = (name for template in spec.templates for name in template.names)
-        further: dict[str, tuple[str, ...]] = dict.fromkeys((*placeholders, *KNOWN), ())
-        further |= {one.name: one.columns or () for one in spec.parameters}
-        # A title that two names claim goes to the first, and the call's own stand there first.
-        named = {normalise_header(column): name for name, column in mapping.items()}
-        for name, others in further.items():
-            named |= {title: name for title in titles_of(name, others) if title not in named}
-        self._pseudonyms = pseudonyms
-        self._names = [named.get(normalise_header(title), "") for title in header]
-        self._kinds = [fields.get(name) or kind_of(name, spec.model) for name in self._names]
-
-    def row(self, cells: Sequence[str]) -> list[str]:
-        """The cells with made-up values; surplus cells are left out."""
-        uses = zip(self._names, self._kinds, cells, strict=False)
-        return [
-            self._pseudonyms.of(kind, cell) if name and kind else cell if name else "" for name, kind, cell in uses
-        ]
+    `mapping` assigns columns to its names, as its run was told.
+    """
+    # A value is what its field in the call is, as in the recording.
+    fields = {
+        name: kind
+        for template in spec.templates
+        for link in template.links
+        for field, name in link.places
+        if (kind := kind_of(field, template.model))
+    }
+    placeholders = (name for template in spec.templates for name in template.names)
+    further: dict[str, tuple[str, ...]] = dict.fromkeys((*placeholders, *KNOWN), ())
+    further |= {one.name: one.columns or () for one in spec.parameters}
+    # A title that two names claim goes to the first, and the call's own stand there first.
+    named = {normalise_header(column): name for name, column in mapping.items()}
+    for name, others in further.items():
+        named |= {title: name for title in titles_of(name, others) if title not in named}
+    names = [named.get(normalise_header(title), "") for title in header]
+    kinds = [fields.get(name) or kind_of(name, spec.model) for name in names]
+    return lambda cells: [
+        pseudonyms.of(kind, cell) if name and kind else cell if name else ""
+        for name, kind, cell in zip(names, kinds, cells, strict=False)
+    ]

@@ -1,44 +1,35 @@
 """The processes of the crash lab as forks, where how a process starts is not what is tried."""
 
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 
-from lab.crash import load, mock_process
-from lab.crash.program import MODULE, start
+from lab.crash import program
 from tests.cli import saboteur
 from tests.cli.forking import command_server
 
-PROGRAM = ("-m", MODULE)
-MODULES = {MODULE, saboteur.__name__}
+PROGRAM = ("-m", program.MODULE)
+MODULES = {program.MODULE, saboteur.__name__}
+_opened = program.open_process
 
 
 async def fork(
-    arguments: Sequence[str],
-    folder: Path,
-    environment: Mapping[str, str],
-    *,
-    program: Sequence[str] = PROGRAM,
-    stdout: int | IO[bytes] | None = None,
-    stderr: int | IO[bytes] | None = None,
+    words: Sequence[str], folder: Path, environment: Mapping[str, str], *, stdout: int | IO[bytes], stderr: IO[bytes]
 ) -> Any:
     """Start a command as a fork; one with words of its own for the interpreter starts as the lab does it."""
-    option, *words = program or ("",)
-    if option != "-m" or words[0] not in MODULES:
-        return await start(arguments, folder, environment, program=program, stdout=stdout, stderr=stderr)
-    out = None if isinstance(stdout, int | None) else stdout.fileno()
-    err = out if stderr == subprocess.STDOUT else None if isinstance(stderr, int | None) else stderr.fileno()
+    option, module, *further = words
+    if option != "-m" or module not in MODULES:
+        return await _opened(words, folder, environment, stdout=stdout, stderr=stderr)
+    out = None if isinstance(stdout, int) else stdout.fileno()
     # Keepers are told by what they were started with, and by whom.
     return await command_server().start(
-        [*words[1:], *arguments], folder, environment, out, err, module=words[0], real_keepers=True
+        further, folder, environment, out, stderr.fileno(), module=module, real_keepers=True
     )
 
 
 @pytest.fixture(autouse=True)
 def forked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Billings and loads are forks of a process that has imported the program; they are killed as any other."""
-    monkeypatch.setattr(mock_process, "start", fork)
-    monkeypatch.setattr(load, "start", fork)
+    monkeypatch.setattr(program, "open_process", fork)

@@ -14,7 +14,6 @@ from lab.crash.fleet_round import (
     BillingEvidence,
     Blow,
     DealtBlow,
-    Offence,
     Reach,
     TakeUp,
     draw_round,
@@ -40,7 +39,7 @@ def problems(
     entered: Decimal | None = None,
     take_ups: Sequence[TakeUp] = TAKE_UPS,
     turns: Sequence[Turn] = TURNS,
-    offences: Sequence[Offence] = (),
+    offences: Sequence[tuple[int, str]] = (),
     dealt: Sequence[DealtBlow] = (KILLED,),
     **counts: Any,
 ) -> list[str]:
@@ -49,7 +48,7 @@ def problems(
     evidence = BillingEvidence("b01", URL, WANTED, ledger, CallerCounts(turns=list(turns), **counts))
     return [
         str(problem)
-        for problem in judge_fleet(PLAN, [evidence], Audited([run], take_ups, offences, 2), dealt).problems
+        for problem in judge_fleet(PLAN, [evidence], Audited([run], take_ups, offences, 2), dealt, {}).problems
     ]
 
 
@@ -68,7 +67,7 @@ def test_a_round_in_which_all_is_well_has_no_problem() -> None:
         ({"most_in_flight": 5}, "5 writes were in flight at once, and 4 is the limit"),
         ({"most_writes": 46}, "46 writes came within a second, and 40 is the limit"),
         ({"most_reads": 46}, "46 reading calls came within a second"),
-        ({"offences": [Offence(RUN, "1 rows were written under epoch 2")]}, "b01: 1 rows were written under epoch 2"),
+        ({"offences": [(RUN, "1 rows were written under epoch 2")]}, "b01: 1 rows were written under epoch 2"),
         ({"turns": [*TURNS, Turn("w1", 121.0, 121.0)]}, "w1 wrote 15.0 s after w2 had taken over"),
         ({"turns": [*TURNS, Turn("w1", 121.0, 121.0)]}, "1 writes of w1 (epoch 2) came after w2 had written"),
         (

@@ -22,8 +22,8 @@ from lab.mock.connection import MockConnection
 from lab.mock.ledger import Ledger, Total
 from lab.mock.population import create as create_billing
 from lab.mock.quirks import Quirks
-from lab.mock.refusals import MockRefusal
 from lab.mock.server import MockBilling, running
+from lab.mock.values import MockRefusal
 from tests.billing.saving import get_set_save
 from tests.lab.mock.calling import (
     NESTED,

@@ -14,7 +14,7 @@ from jobs.catalogue.catalogue import BUILT_IN, JOBS
 from jobs.spec.chain import chain_text
 from lab.record.pseudonyms import PeopleRemover, PersonalKind, Pseudonyms
 from lab.record.recording import RecordingError, load_secret
-from lab.record.replay import MadeUpRows
+from lab.record.replay import made_up_rows
 
 KEY = bytes(range(32))
 PEOPLE = Pseudonyms(KEY)
@@ -177,14 +177,14 @@ def test_a_row_of_a_job_with_made_up_people(
 ) -> None:
     kind = PersonalKind.PHONE if job == "by-sms" else PersonalKind.SHAPE
     wanted = [text[1:] if text.startswith("=") else PEOPLE.of(kind, text) for text in kept]
-    assert MadeUpRows(PEOPLE, JOBS[job], header.split(";"), mapping).row(cells) == wanted
+    assert made_up_rows(PEOPLE, JOBS[job], header.split(";"), mapping)(cells) == wanted
 
 
 @pytest.mark.parametrize(("model", "kept"), [("Tarif", True), ("Abonents", False)])
 def test_a_typed_call_knows_its_model_and_fields(model: str, kept: bool) -> None:
     chain = chain_text(['objects.get {"id": {id}}', 'set {"name": "{name}", "sms": "{to}"}', "save"])
-    made_up = MadeUpRows(
+    made_up = made_up_rows(
         PEOPLE, BUILT_IN.kind("call", {"model": model, "chain": chain}), ["id", "name", "to"], NOTHING
-    ).row(["5", "Вера", "+79123456789"])
+    )(["5", "Вера", "+79123456789"])
     name = "Вера" if kept else PEOPLE.of(PersonalKind.NAME, "Вера")
     assert made_up == ["5", name, PEOPLE.of(PersonalKind.PHONE, "+79123456789")]

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from billing.errors import BillingAway
 from billing.secret import Secret
 from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused, SystemRefused
 from lab.mock.server import MockBilling
-from lab.record.diff import Differ, Difference, Tally, differences, read_only
+from lab.record.diff import Difference, differences, differing, read_only
 from lab.record.matching import request_of
 from lab.record.pseudonyms import Pseudonyms
 from lab.record.recording import Recorded, Recording, RecordingError, open_recorder
@@ -327,10 +328,10 @@ async def kept(path: Path, url: str, calls: Sequence[Call], pseudonyms: Pseudony
             await client.send(call)
 
 
-async def found(path: Path, url: str, **more: Any) -> tuple[list[Difference], Tally]:
+async def found(path: Path, url: str, **more: Any) -> tuple[list[Difference], Counter[str]]:
+    tally = Counter[str]()
     async with BillingClient(ClientSettings(url)) as client:
-        differ = Differ(path, client, **more)
-        return [each async for each in differ], differ.tally
+        return [each async for each in differing(path, client, tally, **more)], tally
 
 
 @asynccontextmanager
@@ -355,7 +356,7 @@ async def test_made_up_people_are_compared_by_the_same_key(tmp_path: Path) -> No
     async with answering({"objects.get": person("Канарейкина Вера")}) as server:
         await kept(path, server.url, calls, people)
         asked = len(server.forms)
-        assert (await found(path, server.url, pseudonyms=people)) == ([], Tally(asked=1, made_up=1))
+        assert (await found(path, server.url, pseudonyms=people)) == ([], Counter(asked=1, made_up=1))
         assert len(server.forms) == asked + 1
     async with answering({"objects.get": person("Канарейкина Вера", 6)}) as server:
         (difference,), _ = await found(path, server.url, pseudonyms=people)
@@ -374,7 +375,7 @@ async def test_reads_are_asked_and_no_write_ever_is(tmp_path: Path) -> None:
     async with answering(cabinet) as server:
         seen, tally = await found(path, server.url)
     assert seen == []
-    assert tally == Tally(asked=4, writes=2 * len(WRITES), repeated=1)
+    assert tally == Counter(asked=4, writes=2 * len(WRITES), repeated=1)
     assert server.forms == [
         {"method1": "objects.get", "arg1": '{"id":1}', "fields": '["ip"]'},
         {"method1": "objects.filter", "arg1": '{"abonent_id":5}'},
@@ -401,7 +402,7 @@ async def test_what_differs(tmp_path: Path) -> None:
     }
     async with answering(then) as server:
         await kept(path, server.url, READS)
-        assert await found(path, server.url) == ([], Tally(asked=4))
+        assert await found(path, server.url) == ([], Counter(asked=4))
     async with answering(now) as server:
         seen, _ = await found(path, server.url)
     unset = msgspec.UNSET
@@ -453,7 +454,7 @@ async def test_what_cannot_be_asked_is_counted(tmp_path: Path) -> None:
         asked = len(server.forms)
         seen, tally = await found(path, server.url)
         assert len(server.forms) == asked
-    assert (seen, tally) == ([], Tally(secret=1, unanswered=1))
+    assert (seen, tally) == ([], Counter(secret=1, unanswered=1))
 
 
 def test_a_recorded_secret_stands_for_anything() -> None:
