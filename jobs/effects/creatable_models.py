@@ -191,7 +191,6 @@ FOLDERS: Final = CreatableModel(
 
 
 def creatable_model(model: str, arguments: Mapping[str, object]) -> CreatableModel:
-    """How an object with these arguments is created and found again."""
     is_folder = model == SUBSCRIBERS and as_bool(arguments.get(FOLDER_FLAG))
     return FOLDERS if is_folder else CREATABLE_MODELS[model]
 
@@ -475,7 +474,6 @@ def _described(kind: CreatableModel, thing: BillingObject) -> str:
 
 
 def day_of(thing: BillingObject) -> str:
-    """The day of an operation, "" where it is not known."""
     return (thing.values.get("op_date") or "")[:_DAY]
 
 

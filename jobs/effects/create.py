@@ -17,7 +17,6 @@ from billing.directory.models import OPENING_BALANCE, BillingObject, plain_value
 from billing.directory.subscribers import Abonent
 from billing.money import wire
 from billing.profile import TypeEight
-from billing.secret import PLACEHOLDER
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.sentences import AS_WANTED
 from engine.errors import InputRefused, LookUpFailed
@@ -56,7 +55,7 @@ from jobs.access.payload import (
     decode_payload,
     payload_of,
 )
-from jobs.access.vault import mask_secrets, reveal_secrets
+from jobs.access.vault import mask_secrets
 from jobs.effects.creatable_models import (
     BALANCE,
     CREATABLE_MODELS,
@@ -81,7 +80,6 @@ from jobs.effects.effect import (
     CallEffect,
     Irreversible,
     ItemToUndo,
-    Recognition,
     describe_change,
     refresh_before_image,
     says,
@@ -133,7 +131,7 @@ class CreateEffect(CallEffect):
         exact: str = "",
         same: tuple[str, ...] = (),
     ) -> None:
-        super().__init__(gateway, tuple(dict.fromkeys((*template.names, *telling))))
+        super().__init__(gateway, template, telling)
         self._model = template.model
         self._arguments = template.links[0].arguments
         self._kind = creatable_model(template.model, self._arguments)
@@ -143,7 +141,6 @@ class CreateEffect(CallEffect):
         self._type_8 = type_8 or gateway.profile.type_8.value
         self._exact = exact
         self._same = same or self._kind.same
-        self._recognition = Recognition()
         self._enters_money = template.model == OPERATIONS
         # With a mark, before each call; without one, where one query tells of many what others have made meanwhile.
         self.looked_for = LookedFor.ALWAYS if self._kind.comment or self.looks_together else LookedFor.WHEN_TAKEN_UP
@@ -162,7 +159,6 @@ class CreateEffect(CallEffect):
     # ---- rows to items ----
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Turn rows into items, compared with existing objects. Raises `LookUpFailed`, `InputRefused`."""
         model, gateway = self._model, self._gateway
         room = await room_for_text(gateway, model)
         if fault := mark_fault(gateway, model, self._exact) or too_long(self._comment, room):
@@ -291,7 +287,6 @@ class CreateEffect(CallEffect):
         return await entries_like(self._gateway, items, equal=self._taking_back is not None)
 
     async def try_out(self) -> None:
-        """Try each look-up that the run needs, with ids that no object has. Raises `InputRefused`, `LookUpFailed`."""
         gateway, model = self._gateway, self._model
         if model != SUBSCRIBERS:
             with needed(said("the subscribers of new objects are found")):
@@ -337,19 +332,10 @@ class CreateEffect(CallEffect):
         return mask_secrets(describe(self._call(payload_of(item), run_name, item.number)))
 
     async def send(self, run: Run, item: Item) -> Seen:
-        """Create the object, with run and item in the mark of its comment."""
         payload = decode_payload(item.payload)
         call = self._call(payload, run.name, item.number)
-        if PLACEHOLDER in item.payload:
-            # Every token of a secret begins so.
-            revealed = await reveal_secrets(self._gateway.vault, call)
-            if not isinstance(revealed, Call):
-                return revealed
-            call = revealed
-        row = self._recognition.row(item)
-        evidence = self._evidence(
-            await self._gateway.client.send(call, row=row), payload, (run.name, item.number), row
-        )
+        row = self._row(item)
+        evidence = self._evidence(await self._sent(item, call, row), payload, (run.name, item.number), row)
         match evidence:
             case Accepted():
                 return with_note(evidence, payload) if payload.planned or payload.after else evidence
@@ -373,7 +359,7 @@ class CreateEffect(CallEffect):
                 tells = self._enters_money and fact.known and fact.value
                 if named is AnswerNames.ANOTHER or (named is AnswerNames.NOBODY and tells):
                     return unexpected(result)
-                if not self._recognition.believe(named, row):
+                if not self._believes(named, row):
                     return NAMELESS
                 answer = created_id(result)
                 return unexpected(result) if answer is None else Accepted(answer, created=True)
@@ -475,7 +461,6 @@ class CreateEffect(CallEffect):
     # ---- is it there? ----
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """Whether the objects exist as they were sent. Raises `LookUpFailed`."""
         payloads = [decode_payload(item.payload) for item in items]
         found = (
             await marked_or_alike(self._gateway, payloads, of_run=run.name)
@@ -488,7 +473,6 @@ class CreateEffect(CallEffect):
         }
 
     async def look(self, run: Run, items: Sequence[Item], mates: AskMates) -> Mapping[int, Look]:
-        """The objects, and entries like them that have come since the list was made. Raises `LookUpFailed`."""
         if not self._kind.comment:
             return await super().look(run, items, mates)
         payloads = [decode_payload(item.payload) for item in items]
@@ -531,11 +515,9 @@ class CreateEffect(CallEffect):
     # ---- undo ----
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """The effect that takes back the created objects."""
         return self._back(how)
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
-        """Turn items of an earlier run into items that take them back. Raises `LookUpFailed`."""
         return await (self._taking_back or super().take_back)(taken)
 
 

@@ -96,7 +96,6 @@ async def belongings(gateway: Gateway, subscribers: Collection[int]) -> dict[int
 
 
 def in_words(things: Sequence[Belonging]) -> str:
-    """Some of these objects, for a sentence."""
     return some_of([one.text for one in things])
 
 
@@ -144,13 +143,15 @@ class DeleteEffect(CallEffect):
     """
 
     looked_for = LookedFor.WHEN_TAKEN_UP
+    no_way_back = said(
+        "what was deleted is left to a person: its fields are in the column carbon_answer of an export"
+    )
 
     def __init__(
         self, gateway: Gateway, template: Template, back: Back | None = None, *, yields: bool = False
     ) -> None:
-        super().__init__(gateway, template.names)
+        super().__init__(gateway, template)
         self._yields = yields
-        self._template = template
         self._back = back
         model = self._model = template.model
         self._id = CREATABLE_MODELS[model].key if model in CREATABLE_MODELS else "id"
@@ -161,7 +162,6 @@ class DeleteEffect(CallEffect):
         self.keeps = BeforeImageMode.TOGETHER if together else BeforeImageMode.ONE_BY_ONE
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Turn rows into items, which keep all fields. Raises `LookUpFailed`."""
         model = self._model
         steps = [self._template.fill(one.values) for one in bound]
         keys = [key_of(get.arguments) for get, _ in steps]
@@ -186,7 +186,6 @@ class DeleteEffect(CallEffect):
         return Prepared.of(entries)
 
     async def try_out(self) -> None:
-        """Try the look-up with an id that no object has. Raises `InputRefused`, `LookUpFailed`."""
         with needed(FOUND_AGAIN_AND_KEPT):
             get = self._template.links[0].arguments
             await try_finding(self._gateway, self._model, get, self._telling, self._fields)
@@ -239,7 +238,6 @@ class DeleteEffect(CallEffect):
         return anew
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """Whether the objects are gone. Raises `LookUpFailed`."""
         seen: dict[int, LookUpResult] = {}
         for item, payload, things in await self._now(items):
             if len(things) > 1:
@@ -253,7 +251,6 @@ class DeleteEffect(CallEffect):
         return seen
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
-        """Whether the objects are gone. Raises `LookUpFailed`."""
         return {
             item.item_id: ReadBack(
                 None, None if _gone(things) else said("{object} is still there", object=self._named(payload))
@@ -262,17 +259,9 @@ class DeleteEffect(CallEffect):
         }
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """The effect that creates the objects again, if there is one."""
-        return (
-            self._back(how)
-            if self._back
-            else Irreversible(
-                said("what was deleted is left to a person: its fields are in the column carbon_answer of an export")
-            )
-        )
+        return self._back(how) if self._back else super().undo(how)
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
-        """Delete the objects that an earlier run created, unless changed since. Raises `LookUpFailed`."""
         known = [one for one in taken if has_id(one)]
         # Fields that were sent and are not documented are compared as well.
         sent = dict.fromkeys(name for one in known for name in one.payload.wanted)

@@ -52,11 +52,9 @@ class PayEffect(CallEffect):
     cautions = (TOLD_APART,)
 
     def __init__(self, gateway: Gateway, template: Template) -> None:
-        super().__init__(gateway, (*template.names, *(one.name for one in TELLING)))
-        self._template = template
+        super().__init__(gateway, template, [one.name for one in TELLING])
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Turn rows into items, each with the subscriber's last operation. Raises `LookUpFailed`."""
         whose = [(one, one.abonent) for one in bound if one.abonent is not None]
         last = await newest(self._gateway, [abonent.id for _, abonent in whose])
         entries: list[NewItem | Refusal] = []
@@ -89,7 +87,6 @@ class PayEffect(CallEffect):
         return SameKey.LEFT_OUT if decoded.document or decoded.day else SameKey.DOUBT
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
-        """Receipts of the same sum, with and without a mark. Raises `LookUpFailed`."""
         payloads = [self._receipt(decode_payload(item.payload), item.amount or Decimal(0)) for item in items]
         found: dict[str, Entries] = {}
         for item, payload, things in zip(
@@ -102,7 +99,6 @@ class PayEffect(CallEffect):
         return found
 
     async def try_out(self) -> None:
-        """Try each look-up with an id that no object has. Raises `InputRefused`, `LookUpFailed`."""
         with needed(FOUND_AGAIN):
             await newest(self._gateway, [NOBODY])
             await try_finding(self._gateway, OPERATIONS, ("abonent_id",), FIELDS, BESIDES)
@@ -119,7 +115,6 @@ class PayEffect(CallEffect):
         return _evidence(await self._gateway.client.send(payload.call), payload)
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """The newer operations of the same sum, judged. Raises `LookUpFailed`."""
         return {item.item_id: _sighting(item, things) for item, things in await self._newer(items)}
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
@@ -134,7 +129,6 @@ class PayEffect(CallEffect):
         }
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """The reversal of the payment's operation, where that operation can be identified."""
         return undo_of_operations(self._gateway, how)
 
     def _receipt(self, payload: Payload, amount: Decimal) -> Payload:

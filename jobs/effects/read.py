@@ -18,32 +18,26 @@ from jobs.access.objects import find, needed, try_finding
 from jobs.access.payload import Payload, chain_of_steps, payload_of
 from jobs.access.vault import is_token
 from jobs.effects.answer_cells import Flat, encode_answer, flat, only
-from jobs.effects.effect import CallEffect, Irreversible
+from jobs.effects.effect import CallEffect
 from jobs.rows.binding import ABONENT, USER, Bound
 from jobs.rows.secret_cells import without_words
 from jobs.spec.chain import Template
 from jobs.spec.parameters import row_key
 from texts.said import said
 
-NOTHING_CHANGED: Final = Irreversible(said("it changed nothing"))
-
 
 class ReadEffect(CallEffect):
     """Makes reading calls. The answer of an item is a JSON list of flat objects (`answer_cells.py`)."""
 
     repeatable = True
-
-    def __init__(self, gateway: Gateway, template: Template) -> None:
-        super().__init__(gateway, template.names)
-        self._template = template
+    no_way_back = said("it changed nothing")
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Turn rows into items, without a request."""
         return Prepared(tuple(self._item(one) for one in bound), ())
 
     async def send(self, run: Run, item: Item) -> Evidence:
         call = payload_of(item).call
-        evidence = await self._sent(call)
+        evidence = await self._sent(item, call)
         match evidence:
             case Accepted(result=[inner]) if call.of_cabinet:
                 # The cabinet's answer: the first element of its list [I] if it is the only one, or else the list.
@@ -53,20 +47,13 @@ class ReadEffect(CallEffect):
         return evidence
 
     async def unfinished_work(self, items: Sequence[Item]) -> str | None:
-        """None: a reading call does not enter a stack."""
         return None
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """Absent: a lost reading call is made again."""
         return {item.item_id: Absent() for item in items}
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
-        """As wanted: reading calls need no verification."""
         return {item.item_id: ReadBack(None) for item in items}
-
-    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """Irreversible, because nothing was changed."""
-        return NOTHING_CHANGED
 
     def _item(self, one: Bound) -> NewItem:
         values = {name: one.values[name] for name in self.names}
@@ -117,16 +104,11 @@ class ReadOffersEffect(ReadEffect):
         self._listing = listing
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Turn rows into items, for subscribers with exactly one account: a session does not name its account [S].
-
-        Raises `LookUpFailed`.
-        """
         keys = [{ABONENT: one.values[ABONENT]} for one in bound]
         found = await find(self._gateway, MODEL, keys, ("id", "deleted"), ("login",))
         return Prepared.of([self._entry(one, things) for one, things in zip(bound, found, strict=True)])
 
     async def try_out(self) -> None:
-        """Try the look-up with an id that no subscriber has. Raises `InputRefused`, `LookUpFailed`."""
         with needed(said("the subscriber's account is found")):
             await try_finding(self._gateway, MODEL, (ABONENT,), ("id", "deleted"), ("login",))
 

@@ -4,7 +4,7 @@ Neither the name of the API's method for storno [?] nor the effect of an entry o
 the parameters of the undo state them, and without them nothing is sent.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -28,7 +28,6 @@ from jobs.effects.create import Back, CreateEffect, payload_for
 from jobs.effects.effect import (
     OF_ANOTHER_MODEL,
     CallEffect,
-    Irreversible,
     ItemToUndo,
     about_another,
     has_id,
@@ -75,6 +74,16 @@ class EnteredOperation:
 
     def taken_back(self, payload: Payload, amount: Decimal, skip_reason: str | None = None) -> NewItem:
         return self.taken.item(lane_of(OPERATIONS, {"op_id": self.op_id}, self.thing), payload, amount, skip_reason)
+
+
+async def _take_back(
+    gateway: Gateway,
+    taken: Sequence[ItemToUndo],
+    back: Callable[[EnteredOperation], NewItem | Refusal],
+) -> Prepared:
+    """What takes each operation `back` that is still in effect; all others are skipped or refused."""
+    standing = await _still_in_effect(gateway, taken)
+    return Prepared.of([back(one) if isinstance(one, EnteredOperation) else one for one in standing])
 
 
 Standing: TypeAlias = EnteredOperation | NewItem | Refusal
@@ -126,7 +135,6 @@ def since(
 
 
 def list_objects(things: Sequence[BillingObject]) -> str:
-    """Operations in words, each with its type."""
     return enumerated(
         said("{operation} (type {type})", operation=_listed(thing), type=str(thing.values["op_type_id"]))
         for thing in things
@@ -223,13 +231,16 @@ class StornoReversal(CallEffect):
     """Reverses operations: `objects.get {op_id}` → the storno. A look-up decides whether it is sent again."""
 
     looked_for = LookedFor.WHEN_TAKEN_UP
+    no_way_back = said(
+        "a storno is final. To enter the sums again, export the rows of the run that was taken back, and run its job "
+        "on that file: what was taken back counts as never entered"
+    )
 
     def __init__(self, gateway: Gateway, method: str) -> None:
         super().__init__(gateway)
         self._method = method
 
     async def try_out(self) -> None:
-        """Try each look-up with an id that no operation has. Raises `InputRefused`, `LookUpFailed`."""
         await _try_standing(self._gateway)
         with needed(FOUND_AGAIN):
             await balances(self._gateway, [NOBODY])
@@ -246,7 +257,6 @@ class StornoReversal(CallEffect):
         return _evidence(await self._gateway.client.send(payload.call), payload.key["op_id"], first=not item.attempts)
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """Whether the operations are reversed. Raises `LookUpFailed`."""
         seen: dict[int, LookUpResult] = {}
         for item, payload, things in await self._now(items):
             op_id = payload.key["op_id"]
@@ -257,7 +267,6 @@ class StornoReversal(CallEffect):
         return seen
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
-        """The operations as they are now, and for type 8 also the balance. Raises `LookUpFailed`."""
         found = await self._now(items)
         now = await balances(self._gateway, [one.abonent for _, one, _ in found if BALANCE in one.wanted])
         return {item.item_id: _reading(item, payload, things, now) for item, payload, things in found}
@@ -267,23 +276,10 @@ class StornoReversal(CallEffect):
         found = await find(self._gateway, OPERATIONS, [payload.key for payload in payloads], FIELDS, BESIDES)
         return list(zip(items, payloads, found, strict=True))
 
-    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """Irreversible: a storno is final."""
-        return Irreversible(
-            said(
-                "a storno is final. To enter the sums again, export the rows of the run that was taken back, and run "
-                "its job on that file: what was taken back counts as never entered"
-            )
-        )
-
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
-        """A storno for each unchanged operation. Raises `LookUpFailed`."""
-        found = await _still_in_effect(self._gateway, taken)
-        entries: list[NewItem | Refusal] = []
-        for entry in found:
-            if not isinstance(entry, EnteredOperation):
-                entries.append(entry)
-                continue
+        """A storno for each unchanged operation."""
+
+        def reversed_(entry: EnteredOperation) -> NewItem:
             wanted: dict[str, str | None] = {"storno": "1"}
             if entry.op_type == OPENING_BALANCE and entry.before is not None:
                 wanted[BALANCE] = wire(entry.before)
@@ -296,8 +292,9 @@ class StornoReversal(CallEffect):
                 wanted=wanted,
                 was={"storno": "0", "op_summa": entry.thing.values["op_summa"]},
             )
-            entries.append(entry.taken_back(payload, -entry.amount))
-        return Prepared.of(entries)
+            return entry.taken_back(payload, -entry.amount)
+
+        return await _take_back(self._gateway, taken, reversed_)
 
 
 def _evidence(evidence: Evidence, asked: str, *, first: bool) -> Seen:
@@ -416,8 +413,9 @@ def _opposite(
 class AccountantsList(CallEffect):
     """Sends nothing: each operation is skipped with an instruction for the accountant, for `export`."""
 
+    no_way_back = said("a list for the accountant has changed nothing")
+
     async def try_out(self) -> None:
-        """Try each look-up with an id that no operation has. Raises `InputRefused`, `LookUpFailed`."""
         await _try_standing(self._gateway)
 
     async def send(self, run: Run, item: Item) -> Evidence:
@@ -425,24 +423,13 @@ class AccountantsList(CallEffect):
         return RowRefused(said("this undo is a list for the accountant: nothing is sent"))
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """Cannot look, because nothing was sent."""
         return {item.item_id: CannotLook(said("nothing was sent: it is on the accountant's list")) for item in items}
 
     def describe(self, run_name: str, item: Item) -> str:
-        """A text that nothing is sent."""
         return said("nothing is sent")
 
-    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """Irreversible, because nothing was changed."""
-        return Irreversible(said("a list for the accountant has changed nothing"))
-
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
-        """The list of operations as skipped items. Raises `LookUpFailed`."""
-        entries: list[NewItem | Refusal] = []
-        for entry in await _still_in_effect(self._gateway, taken):
-            if not isinstance(entry, EnteredOperation):
-                entries.append(entry)
-                continue
+        def listed(entry: EnteredOperation) -> NewItem:
             todo = said(
                 "for the accountant: reverse {operation} of {day} on {label}; nothing was sent (the parameter "
                 "way=storno or way=opposite would send)",
@@ -450,5 +437,6 @@ class AccountantsList(CallEffect):
                 day=str(entry.thing.values.get("op_date") or "")[:_DAY],
                 label=entry.taken.label,
             )
-            entries.append(entry.taken_back(entry.taken.payload, -entry.amount, todo))
-        return Prepared.of(entries)
+            return entry.taken_back(entry.taken.payload, -entry.amount, todo)
+
+        return await _take_back(self._gateway, taken, listed)

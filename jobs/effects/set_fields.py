@@ -53,7 +53,6 @@ from jobs.effects.effect import (
     CallEffect,
     Irreversible,
     ItemToUndo,
-    Recognition,
     about_another,
     changed_meanwhile,
     refresh_before_image,
@@ -172,18 +171,15 @@ class SetFieldsEffect(CallEffect):
     repeatable = True
 
     def __init__(self, gateway: Gateway, template: Template, *, yields: bool = False) -> None:
-        super().__init__(gateway, template.names)
-        self._template = template
+        super().__init__(gateway, template)
         self._yields = yields
         self._rules = rules_of(template.model, template.links[1].arguments)
-        self._recognition = Recognition()
         get, assigned = (link.arguments for link in template.links[:2])
         known = known_to_database(template.model, [dict.fromkeys(get, "")], assigned)
         together = gateway.database is not None and known
         self.keeps = BeforeImageMode.TOGETHER if together else BeforeImageMode.ONE_BY_ONE
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Turn rows into items; objects are read in bulk, and those as wanted skipped. Raises `LookUpFailed`."""
         model = self._template.model
         readable: list[tuple[Bound, Sequence[ChainStep], Values]] = []
         unreadable: list[Refusal] = []
@@ -251,7 +247,6 @@ class SetFieldsEffect(CallEffect):
         )
 
     async def try_out(self) -> None:
-        """Try the look-up with an id that no object has. Raises `InputRefused`, `LookUpFailed`."""
         get, assigned = (link.arguments for link in self._template.links[:2])
         with needed(FOUND_AGAIN_AND_KEPT):
             await try_finding(self._gateway, self._template.model, get, assigned)
@@ -267,14 +262,14 @@ class SetFieldsEffect(CallEffect):
         if payload.moved_to:
             return RowRefused(_moved(item, payload))
         issued = self._rules.emptied(payload.wanted)
-        row = self._recognition.row(item)
+        row = self._row(item)
         evidence = await self._gateway.client.send(_call_asking(payload, issued), row=row)
         if not isinstance(evidence, Accepted):
             return evidence
         named = _names_changed(evidence.result, item, payload, issued)
         if isinstance(named, Lost):
             return named
-        if not self._recognition.believe(named, row):
+        if not self._believes(named, row):
             return NAMELESS
         renewed: Mapping[str, object] = {}
         if issued and isinstance(evidence.result, dict):

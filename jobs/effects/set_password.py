@@ -29,7 +29,7 @@ from jobs.access.gateway import Gateway
 from jobs.access.objects import find, lane_of, needed, try_finding
 from jobs.access.payload import Payload, chain_of_steps, payload_of
 from jobs.effects.any_call import AnyCallEffect
-from jobs.effects.effect import CallEffect, Irreversible
+from jobs.effects.effect import CallEffect
 from jobs.rows.binding import USER, Bound
 from jobs.rows.secret_cells import without_words
 from jobs.spec.chain import Template
@@ -213,21 +213,17 @@ class _SetPassword(CallEffect):
     repeatable = True
 
     async def try_out(self) -> None:
-        """Try the look-up with an id that no account has. Raises `InputRefused`, `LookUpFailed`."""
         with needed(said("the accounts of the rows are found")):
             model, fields, besides = _USERS
             await try_finding(self._gateway, model, ("id",), fields, besides)
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """Absent: the password is set, or another one generated, again."""
         return {item.item_id: Absent() for item in items}
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, CannotLook]:
-        """Cannot look: a password cannot be read back."""
         return {item.item_id: CannotLook(UNREADABLE) for item in items}
 
-    async def _planned(self, bound: Sequence[Bound], template: Template) -> Prepared:
-        """Items for the existing accounts, in the lanes of their subscribers."""
+    async def plan(self, bound: Sequence[Bound]) -> Prepared:
         model, fields, besides = _USERS
         found = await find(self._gateway, model, [{"id": one.values[USER]} for one in bound], fields, besides)
         entries: list[NewItem | Refusal] = []
@@ -242,7 +238,7 @@ class _SetPassword(CallEffect):
             else:
                 payload = Payload(
                     model=model,
-                    steps=chain_of_steps(template.fill(one.values)),
+                    steps=chain_of_steps(self._template.fill(one.values)),
                     abonent=things[0].abonent_id or 0,
                     key={"id": user},
                     named=dict(one.named),
@@ -256,26 +252,13 @@ class SetGivenPassword(_SetPassword):
     """Sets passwords: `objects.get → set_password`, one request [S]. It can be repeated."""
 
     cautions = (UNREADABLE,)
-
-    def __init__(self, gateway: Gateway, template: Template) -> None:
-        super().__init__(gateway, template.names)
-        self._template = template
-
-    async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Turn rows into items, each with a token in place of the password. Raises `LookUpFailed`."""
-        return await self._planned(bound, self._template)
+    no_way_back = said(
+        "what the passwords were is kept nowhere. Give the accounts new ones: the jobs `password` and "
+        "`random-password` do it, and with `password-recovery` subscribers set their own"
+    )
 
     async def send(self, run: Run, item: Item) -> Evidence:
-        return judge(await self._sent(payload_of(item).call))
-
-    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """Irreversible: the old passwords are not known."""
-        return Irreversible(
-            said(
-                "what the passwords were is kept nowhere. Give the accounts new ones: the jobs `password` and "
-                "`random-password` do it, and with `password-recovery` subscribers set their own"
-            )
-        )
+        return judge(await self._sent(item, payload_of(item).call))
 
 
 class SetGeneratedPassword(_SetPassword):
@@ -298,23 +281,23 @@ class SetGeneratedPassword(_SetPassword):
     )
 
     def __init__(self, gateway: Gateway, clearing: Template, generating: Template, to: Path) -> None:
-        super().__init__(gateway, (USER,))
-        self._clearing = clearing
+        super().__init__(gateway, clearing)
         self._generating = generating
         self._to = to
         self._file: PasswordFile | None = None
         self._cleared: set[int] = set()
-
-    async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Turn rows into items. Raises `LookUpFailed`."""
-        return await self._planned(bound, self._clearing)
+        self.no_way_back = said(
+            "what the passwords were is kept nowhere. The generated ones are in {path}; the job `password` sets "
+            "others",
+            path=to,
+        )
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Clear the password, let the billing generate one, and write it to the file."""
         user = int(payload_of(item).key["id"])
         is_cleared = user in self._cleared
         if not is_cleared:
-            cleared = await self._gateway.client.send(self._clearing.call({USER: str(user)}))
+            cleared = await self._gateway.client.send(self._template.call({USER: str(user)}))
             if not isinstance(cleared, Accepted):
                 return cleared
             if not _account(cleared, user):
@@ -359,17 +342,7 @@ class SetGeneratedPassword(_SetPassword):
 
     def describe(self, run_name: str, item: Item) -> str:
         values = {USER: payload_of(item).key["id"]}
-        return "; ".join(describe(one.call(values)) for one in (self._clearing, self._generating))
-
-    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """Irreversible: the old passwords are not known."""
-        return Irreversible(
-            said(
-                "what the passwords were is kept nowhere. The generated ones are in {path}; the job `password` sets "
-                "others",
-                path=self._to,
-            )
-        )
+        return "; ".join(describe(one.call(values)) for one in (self._template, self._generating))
 
 
 class SendRecoveryLetter(AnyCallEffect):
@@ -378,16 +351,12 @@ class SendRecoveryLetter(AnyCallEffect):
     def __init__(self, gateway: Gateway, template: Template) -> None:
         super().__init__(gateway, template)
         self.cautions = (LETTER_LOST,)
+        self.no_way_back = said(
+            "a letter that has left is not called back; a password stays as it is until its link is followed"
+        )
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, CannotLook]:
-        """Cannot look: the effect cannot be read back."""
         return {item.item_id: CannotLook(LETTER_UNREADABLE) for item in items}
-
-    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """Irreversible: a sent letter cannot be called back."""
-        return Irreversible(
-            said("a letter that has left is not called back; a password stays as it is until its link is followed")
-        )
 
 
 def hand_over(run: Run, accepted: Iterable[Item]) -> tuple[str, str]:

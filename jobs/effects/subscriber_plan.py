@@ -131,7 +131,6 @@ class OfSteps(CallEffect):
         }
 
     def needs(self, item: Item) -> Sequence[str]:
-        """The keys of the steps that are done before it."""
         return payload_of(item).needs
 
     def name_of(self, item: Item) -> str:
@@ -144,19 +143,13 @@ class OfSteps(CallEffect):
         return await self._of(payload_of(item)).send(run, item)
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """Whether the steps have their effect. Raises `LookUpFailed`.
-
-        A step without the id of its subscriber was never sent.
-        """
         found = await self._of_each(lambda effect, group: effect.look_up(run, group), items)
         return {one.item_id: Absent() for one in items if not is_whole(payload_of(one))} | found
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
-        """What the billing has of the steps now. Raises `LookUpFailed`."""
         return await self._of_each(lambda effect, group: effect.read_back(run, group), items, whole=False)
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
-        """The payloads with the present values, where they have changed. Raises `LookUpFailed`."""
         return await self._of_each(lambda effect, group: effect.read_before_images(group), items)
 
 

@@ -113,7 +113,6 @@ class SubscriberSteps(OfSteps):
     # ---- rows to items ----
 
     async def plan_subscribers(self, subscribers: Sequence[Subscriber]) -> Prepared:
-        """Turn subscribers into the items of their steps, and refusals. Raises `LookUpFailed`, `InputRefused`."""
         if any(one.part(Step.BALANCE) for one in subscribers) and (fault := mark_fault(self._gateway, OPERATIONS)):
             raise InputRefused(fault)
         context = PlanContext(
@@ -145,7 +144,6 @@ class SubscriberSteps(OfSteps):
         return True
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
-        """Operations and services like those of the steps, of subscribers that are there. Raises `LookUpFailed`."""
         asked = [
             item
             for item in items
@@ -218,12 +216,10 @@ class SubscriberSteps(OfSteps):
         return self._created[step] if creates(payload) else self._set[step]
 
     async def look(self, run: Run, items: Sequence[Item], mates: AskMates) -> Mapping[int, Look]:
-        """The effects of the steps, and entries like theirs that are new. Raises `LookUpFailed`."""
         found = await self._of_each(lambda effect, group: effect.look(run, group, mates), items)
         return {one.item_id: NOT_THERE for one in items} | found
 
     async def outdated(self, run: Run, items: Sequence[Item]) -> Mapping[int, str]:
-        """What has changed since the list was made so that a step must not be made. Raises `LookUpFailed`."""
         return await self._of_each(lambda effect, group: effect.outdated(run, group), items)
 
     def describe(self, run_name: str, item: Item) -> str:
@@ -238,7 +234,6 @@ class SubscriberSteps(OfSteps):
         return self._created[Step.BALANCE].rests_on([one for one in payloads if one.step == Step.BALANCE])
 
     async def try_out(self) -> None:
-        """Try each look-up with ids that no object has. Raises `InputRefused`, `LookUpFailed`."""
         for effect in (*self._created.values(), *self._set.values()):
             await effect.try_out()
         with needed(FROM_NEW):
@@ -247,7 +242,6 @@ class SubscriberSteps(OfSteps):
     # ---- undo ----
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """What takes an import back: deletes what it has created, and sets back what it has set."""
         return SubscriberRemoval(self._gateway, self._set, how)
 
 
@@ -303,10 +297,6 @@ _LAST_IN_FOLDER: Final = 20
 
 _IN_FOLDERS: Final = frozenset({Step.SUBSCRIBER, Step.FOLDER})
 _GOES_ALONG: Final = said("goes with its subscriber, which the run has created")
-_FINAL: Final = said(
-    "an import that was taken back is not made again from here: deleted accounts have lost their passwords, and "
-    "everything would have another id. Import the same table once more: what was taken back counts as never entered"
-)
 
 
 _Entry: TypeAlias = NewItem | Refusal
@@ -317,6 +307,12 @@ class SubscriberRemoval(OfSteps):
 
     One object an undo: it remembers in which folders something stays.
     """
+
+    no_way_back = said(
+        "an import that was taken back is not made again from here: deleted accounts have lost their passwords, and "
+        "everything would have another id. Import the same table once more: what was taken back counts as never "
+        "entered"
+    )
 
     def __init__(self, gateway: Gateway, sets: Mapping[Step, SetFieldsEffect], how: Mapping[str, str]) -> None:
         super().__init__(gateway)
@@ -413,7 +409,6 @@ class SubscriberRemoval(OfSteps):
     # ---- a call ----
 
     async def visible(self, run: Run, items: Sequence[Item]) -> Collection[int]:
-        """The items whose effect the billing shows. Raises `LookUpFailed`."""
         seen = await self.look_up(run, items)
         return {item_id for item_id, one in seen.items() if not isinstance(one, Absent)}
 
@@ -429,13 +424,8 @@ class SubscriberRemoval(OfSteps):
         return rests
 
     async def try_out(self) -> None:
-        """Try each look-up with ids that no object has. Raises `InputRefused`, `LookUpFailed`."""
         for effect in (*self._deletes.values(), *self._sets.values(), self._ways[LIST]):
             await effect.try_out()
-
-    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """Irreversible: importing the table again makes all of it, with passwords."""
-        return Irreversible(_FINAL)
 
     def _of(self, payload: Payload) -> CallEffect:
         step, (method, _) = Step(payload.step), payload.steps[-1]
