@@ -37,7 +37,6 @@ from checkpoints.own_files import open_beside
 from checkpoints.queries import PAGE, Queries
 from checkpoints.rows import to_run
 from checkpoints.stores import look_into
-from engine.evidence import NotSent, RowRefused
 from jobs.spec.errors import SecretAltered, SecretGone, VaultFailed, VaultLocked
 from jobs.spec.parameters import Parameter
 from texts.remedies import VAULT_KEY, VAULT_KEY_FILE, VAULT_KEY_SETTING, command_line
@@ -131,8 +130,9 @@ class Vault:
         """Whether sealed secrets can be opened again."""
         return self._path is not None
 
-    def require_key(self) -> None:
-        """Raise `VaultLocked` where a secret could not be sealed; does not block."""
+    def require_key(self) -> "VaultKeys | None":
+        """The keys that seal, if any are needed. Raises `VaultLocked` where a secret could not be sealed."""
+        return None
 
     def require_opened(self) -> None:
         """Raise `VaultLocked` where a kept secret of the run could not be opened, so that no row is begun."""
@@ -201,7 +201,7 @@ class Vault:
 
 async def unseal(vault: Vault | None, call: Call) -> Call:
     """The call with secrets in place of their tokens. Raises `SecretGone`, `SecretAltered` and `VaultFailed`."""
-    tokens = {token for step in call.steps for token in _tokens(step.arguments)}
+    tokens = set(_TOKEN.findall(msgspec.json.encode(call.steps).decode()))
     if not tokens:
         return call
     if vault is None:
@@ -216,30 +216,8 @@ async def unseal(vault: Vault | None, call: Call) -> Call:
     return msgspec.structs.replace(call, steps=steps)
 
 
-async def reveal_secrets(vault: Vault | None, call: Call) -> Call | RowRefused | NotSent:
-    """The call with its secrets, or the outcome of the row if its secret is not available."""
-    try:
-        return await unseal(vault, call)
-    except (SecretGone, SecretAltered) as error:
-        return RowRefused(text_of(error))
-    except VaultFailed as error:
-        return NotSent(text_of(error))
-
-
 def _minted(batch: str) -> str:
     return f"{PLACEHOLDER}{batch}.{secrets.token_hex(8)}"
-
-
-def _tokens(value: object) -> Iterator[str]:
-    match value:
-        case str():
-            yield from _TOKEN.findall(value)
-        case list():
-            for one in value:
-                yield from _tokens(one)
-        case Mapping():
-            for one in value.values():
-                yield from _tokens(one)
 
 
 def _opened(value: object, found: Mapping[str, str]) -> object:
@@ -373,17 +351,16 @@ class SecretTable(Vault):
 
     @property
     def keeps(self) -> bool:
-        """They can be opened again, by whoever has the key."""
         return True
 
     def keep(self, sealed: Mapping[str, Secret]) -> None:
         if sealed:
-            keys = self._required()
+            keys = self.require_key()
             rows = [keys.seal(token, self._batch, one) for token, one in sealed.items()]
             anyio.from_thread.run(self._kept.keep, rows)
 
     def _find(self, tokens: Collection[str]) -> dict[str, str]:
-        keys = self._required()
+        keys = self.require_key()
         try:
             rows = anyio.from_thread.run(self._kept.find, tokens)
         except JournalError as error:
@@ -392,7 +369,6 @@ class SecretTable(Vault):
 
     @property
     def holds(self) -> bool:
-        """Whether secrets of the run are kept."""
         return bool(anyio.from_thread.run(self._kept.keys_of, self._batch))
 
     def forget(self, needed: Collection[str]) -> None:
@@ -402,20 +378,15 @@ class SecretTable(Vault):
         except JournalError as error:
             raise VaultFailed(text_of(error)) from error
 
-    def require_key(self) -> None:
-        """Raise `VaultLocked` where there is no key."""
-        self._required()
-
     def require_opened(self) -> None:
-        """Raise `VaultLocked` where a key of a kept secret is not among the keys."""
         used = anyio.from_thread.run(self._kept.keys_of, self._batch)
         if not used:
             return
-        keys = self._required()
+        keys = self.require_key()
         if missing := sorted(used - set(keys.ids)):
             raise VaultLocked(missing_keys(self._journal, missing, keys.ids))
 
-    def _required(self) -> VaultKeys:
+    def require_key(self) -> VaultKeys:
         if self._keys is None:
             raise VaultLocked(self._why or no_key(self._journal))
         return self._keys
@@ -490,21 +461,12 @@ class SecretCopy:
                 keys = self._keys_for(self._target)
                 keep_secrets(new, [keys.seal(*one) for one in page])
             self._compare(self._kept(old, batches), self._in_table(self._target, new, batches))
-        else:
-            self._fill_file(old, batches)
-
-    def undo(self) -> None:
-        """Wipe what was written into a file, for a copy that has failed behind it."""
-        if self._has_written:
-            with opened_file(_file_of(self._target)) as database:
-                database.execute(vault_block("wipe"))
-
-    def _fill_file(self, old: Queries, batches: Sequence[str]) -> None:
-        """Fill the file beside the target in one transaction, whose end is just before that of the journal."""
+            return
         path = _file_of(self._target)
         if not path.exists() and next(self._kept(old, batches), None) is None:
             return
         self._has_written = True
+        # One transaction, whose end is just before that of the journal.
         with opened_file(path) as database:
             # The journal has no run yet: what is here was left by a copy that was killed.
             database.execute(vault_block("wipe"))
@@ -512,6 +474,12 @@ class SecretCopy:
                 rows = [{"token": one.token, "batch": one.batch, "secret": one.secret.reveal()} for one in page]
                 database.executemany(vault_block("copy"), rows)
             self._compare(self._kept(old, batches), _in_file(database, batches))
+
+    def undo(self) -> None:
+        """Wipe what was written into a file, for a copy that has failed behind it."""
+        if self._has_written:
+            with opened_file(_file_of(self._target)) as database:
+                database.execute(vault_block("wipe"))
 
     def _compare(self, there: Iterator[list[_Opened]], here: Iterator[list[_Opened]]) -> None:
         for page in there:

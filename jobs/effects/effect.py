@@ -15,23 +15,26 @@ from typing import Final
 
 import msgspec
 
+from billing.api.answers import objects
 from billing.api.calls import Call, describe
 from billing.directory.models import Values, plain_value, same_value, same_values
+from billing.errors import BillingError
 from billing.money import wire
 from billing.secret import PLACEHOLDER
 from checkpoints.records import Item, NewItem, Refusal, Run
-from engine.evidence import Accepted, Evidence, Lost
+from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
 from engine.job import AskMates, Effect, Prepared
 from jobs.access.gateway import Gateway
 from jobs.access.objects import describe_fields, find
 from jobs.access.payload import Payload, account_of, decode_payload, encode_payload, payload_of
 from jobs.access.subscribers import Resolved, SubscriberFinder
-from jobs.access.vault import mask_secrets, reveal_secrets
+from jobs.access.vault import mask_secrets, unseal
 from jobs.effects.creatable_models import BALANCE
 from jobs.rows.binding import ABONENT, LOGIN, NUMBER, USER, Bound
 from jobs.spec.chain import Template
+from jobs.spec.errors import SecretAltered, SecretGone, VaultFailed
 from jobs.spec.spec import SET
-from texts.said import Said, said
+from texts.said import Said, said, text_of
 
 # ---- before-images: the values that a call overwrites, read again before it and restored by an undo ----------------
 
@@ -261,10 +264,12 @@ class CallEffect(Effect):
         """The evidence of the call of an item, made with the secrets in place of their tokens."""
         # Every token begins so.
         if PLACEHOLDER in item.payload:
-            revealed = await reveal_secrets(self._gateway.vault, call)
-            if not isinstance(revealed, Call):
-                return revealed
-            call = revealed
+            try:
+                call = await unseal(self._gateway.vault, call)
+            except (SecretGone, SecretAltered) as error:
+                return RowRefused(text_of(error))
+            except VaultFailed as error:
+                return NotSent(text_of(error))
         return await self._gateway.client.send(call, row=row)
 
     def _row(self, item: Item) -> int | None:
@@ -432,6 +437,15 @@ def about_another(answered: str, asked: str) -> Lost:
 
 
 OF_ANOTHER_MODEL: Final = said("another model")
+
+
+def one_object(result: object) -> Mapping[str, object]:
+    """The fields of the one object of an answer, none for an answer of any other shape."""
+    try:
+        (found,) = objects(result)
+    except (BillingError, ValueError):
+        return {}
+    return found
 
 
 def says(fields: Mapping[str, object], name: str, value: str | None) -> bool:

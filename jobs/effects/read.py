@@ -6,10 +6,8 @@ They can be repeated, change nothing, and have nothing to take back.
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from billing.api.answers import objects
 from billing.api.calls import describe
 from billing.directory.models import BillingObject
-from billing.errors import BillingError
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost
 from engine.job import Absent, LookUpResult, Prepared, ReadBack
@@ -18,7 +16,7 @@ from jobs.access.objects import find, needed, try_finding
 from jobs.access.payload import Payload, chain_of_steps, payload_of
 from jobs.access.vault import is_token
 from jobs.effects.answer_cells import Flat, encode_answer, flat, only
-from jobs.effects.effect import CallEffect
+from jobs.effects.effect import CallEffect, one_object
 from jobs.rows.binding import ABONENT, USER, Bound
 from jobs.rows.secret_cells import without_words
 from jobs.spec.chain import Template
@@ -170,9 +168,5 @@ def _suid(result: object) -> str | None:
     """The session's id: `fields.suid` [I], or the bare text [?]."""
     if isinstance(result, str | int) and not isinstance(result, bool):
         return str(result) or None
-    try:
-        (session,) = objects(result)
-    except (BillingError, ValueError):
-        return None
-    suid = session.get("suid")
+    suid = one_object(result).get("suid")
     return str(suid) if isinstance(suid, str | int) and suid else None

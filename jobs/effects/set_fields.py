@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from billing.api.answers import is_about_other_model, objects
+from billing.api.answers import is_about_other_model
 from billing.api.calls import Call, ChainStep, is_secret
 from billing.directory.models import (
     ADDRESSES,
@@ -24,7 +24,6 @@ from billing.directory.models import (
     same_values,
 )
 from billing.directory.objects import known_to_database
-from billing.errors import BillingError
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.sentences import AS_WANTED
 from engine.evidence import Accepted, AlreadyThere, Lost, RowRefused, Seen, readable
@@ -55,6 +54,7 @@ from jobs.effects.effect import (
     ItemToUndo,
     about_another,
     changed_meanwhile,
+    one_object,
     refresh_before_image,
     replaced_in_run,
     says,
@@ -271,13 +271,8 @@ class SetFieldsEffect(CallEffect):
             return named
         if not self._believes(named, row):
             return NAMELESS
-        renewed: Mapping[str, object] = {}
-        if issued and isinstance(evidence.result, dict):
-            try:
-                (renewed,) = objects(evidence.result)
-            except (BillingError, ValueError):
-                renewed = {}
-            renewed = {name: renewed[name] for name in sorted(issued) if name in renewed}
+        told = one_object(evidence.result) if issued and isinstance(evidence.result, dict) else {}
+        renewed = {name: told[name] for name in sorted(issued) if name in told}
         return with_note(Accepted(_as_answer(renewed)), payload)
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:

@@ -16,10 +16,9 @@ from typing import BinaryIO, Final, NamedTuple
 import anyio.to_thread
 import msgspec
 
-from billing.api.answers import judge, objects
+from billing.api.answers import judge
 from billing.api.calls import describe
 from billing.database.sql_blocks import sql_block
-from billing.errors import BillingError
 from checkpoints.own_files import open_beside
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
@@ -29,7 +28,7 @@ from jobs.access.gateway import Gateway
 from jobs.access.objects import find, lane_of, needed, try_finding
 from jobs.access.payload import Payload, chain_of_steps, payload_of
 from jobs.effects.any_call import AnyCallEffect
-from jobs.effects.effect import CallEffect
+from jobs.effects.effect import CallEffect, one_object
 from jobs.rows.binding import USER, Bound
 from jobs.rows.secret_cells import without_words
 from jobs.spec.chain import Template
@@ -383,8 +382,5 @@ def hand_over(run: Run, accepted: Iterable[Item]) -> tuple[str, str]:
 
 def _account(answered: Accepted, user: int) -> Mapping[str, object] | None:
     """The account in an answer, None if the answer is about another one."""
-    try:
-        (found,) = objects(answered.result)
-    except (BillingError, ValueError):
-        return None
+    found = one_object(answered.result)
     return found if str(found.get("pk", found.get("id"))) == str(user) else None
