@@ -188,7 +188,7 @@ class ImportJob(BillingJob):
         """What the balances rest on, and the fields of new objects that no probe has tried."""
         created: dict[str, list[str]] = {}
         for payload in map(payload_of, items):
-            if payload.model in UNDOCUMENTED and payload.steps[0][0] == "objects.create":
+            if payload.model in UNDOCUMENTED and payload.creates:
                 created.setdefault(payload.model, []).extend((*payload.steps[0][1], *payload.fills))
         return (*super().assumptions(items), *untried_fields(created, self._gateway.profile))
 

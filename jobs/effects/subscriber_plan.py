@@ -57,9 +57,9 @@ from jobs.imports.subscriber import (
 )
 from jobs.rows.binding import amount_fault
 from jobs.spec.parameters import row_key, whole_id
-from jobs.spec.spec import CREATE, GET, SAVE, SET
+from jobs.spec.spec import GET, SAVE, SET
 from texts.remedies import setting as flag
-from texts.said import Said, reason, said
+from texts.said import reason, said
 
 # ---- the steps, their keys, and the payloads of their calls -------------------------------------------------------
 # A payload shows which object a step creates or sets, and each is sent, looked up and read back by the effect that a
@@ -109,14 +109,6 @@ class OfSteps(CallEffect):
     def _of(self, payload: Payload) -> CallEffect:
         """The effect of a step: which it is, its call shows."""
 
-    def _groups(self, items: Sequence[Item], *, whole: bool = True) -> Iterator[tuple[CallEffect, list[Item]]]:
-        """The items of each effect; only those with all their ids, if they are to be `whole`."""
-        groups: defaultdict[CallEffect, list[Item]] = defaultdict(list)
-        for item in items:
-            if not whole or is_whole(payload_of(item)):
-                groups[self._of(payload_of(item))].append(item)
-        yield from groups.items()
-
     async def _of_each(
         self,
         ask: Callable[[CallEffect, list[Item]], Awaitable[Mapping[int, _T]]],
@@ -124,11 +116,13 @@ class OfSteps(CallEffect):
         *,
         whole: bool = True,
     ) -> dict[int, _T]:
-        return {
-            key: one
-            for effect, group in self._groups(items, whole=whole)
-            for key, one in (await ask(effect, group)).items()
-        }
+        """What the effect of each step says of its items; only of those with all ids, if they are to be `whole`."""
+        groups: defaultdict[CallEffect, list[Item]] = defaultdict(list)
+        for item in items:
+            payload = payload_of(item)
+            if not whole or payload.is_whole:
+                groups[self._of(payload)].append(item)
+        return {key: one for effect, group in groups.items() for key, one in (await ask(effect, group)).items()}
 
     def needs(self, item: Item) -> Sequence[str]:
         return payload_of(item).needs
@@ -144,7 +138,8 @@ class OfSteps(CallEffect):
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         found = await self._of_each(lambda effect, group: effect.look_up(run, group), items)
-        return {one.item_id: Absent() for one in items if not is_whole(payload_of(one))} | found
+        # A step without the id of its subscriber was never sent.
+        return {one.item_id: Absent() for one in items if not payload_of(one).is_whole} | found
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
         return await self._of_each(lambda effect, group: effect.read_back(run, group), items, whole=False)
@@ -186,17 +181,6 @@ def groups_of(subscriber: Subscriber) -> dict[str, str]:
         "balance": "" if balance is None else balance.text(SUM),
     }
     return {name: text for name, text in named.items() if text}
-
-
-def creates(payload: Payload) -> bool:
-    return payload.steps[0][0] == CREATE
-
-
-def is_whole(payload: Payload) -> bool:
-    """Whether all ids of a payload are filled in."""
-    return not payload.fills or all(
-        arguments.get(place, "") is not None for place in payload.fills for _, arguments in payload.steps
-    )
 
 
 # ---- payloads ---------------------------------------------------------------------------------------------------
@@ -363,11 +347,6 @@ class SubscriberThere:
     def id(self) -> int:
         return int(_id(self.thing) or 0)
 
-    def is_called(self, name: str) -> bool:
-        """Whether it may be who is meant by that name: with another one it may be somebody else with its number."""
-        there = self.thing.values.get("name")
-        return not name or not there or _plain(there) == _plain(name)
-
 
 async def read_page(
     gateway: Gateway, page: Sequence[Subscriber]
@@ -399,7 +378,19 @@ async def read_page(
     sharers: Mapping[str, tuple[str, ...]] = {}
     last: Mapping[int, int] = {}
     if gateway.profile.type_8.value is TypeEight.SETS and owners[Step.BALANCE]:
-        sharers = await _sharers(gateway, owners[Step.BALANCE])
+        # The other live subscribers whose balance an opening balance would replace.
+        accounts_of = {key: one.account_id for key, one in owners[Step.BALANCE].items() if one.account_id is not None}
+        found_there = await sharers_of(gateway, set(accounts_of.values())) if accounts_of else {}
+        others = {
+            owner: [one for one in found_there.get(account, ()) if str(one) != owner]
+            for owner, account in accounts_of.items()
+        }
+        ids = {one for ones in others.values() for one in ones}
+        resolved = await SubscriberFinder(gateway).by_ids(ids) if ids else {}
+        sharers = {
+            owner: tuple(str(one) for one in ones if not isinstance(resolved[one], str))
+            for owner, ones in others.items()
+        }
         last = await newest_on_account(gateway, list(map(int, owners[Step.BALANCE])))
     bearers = {
         number: [
@@ -441,20 +432,6 @@ async def _live(
     return {
         text: [replace(one, values={**one.values, **more.get(_id(one), {})}) for one in things]
         for text, things in live.items()
-    }
-
-
-async def _sharers(gateway: Gateway, owners: Mapping[str, BillingObject]) -> dict[str, tuple[str, ...]]:
-    """The other subscribers whose balance the opening balance of each would replace."""
-    accounts = {owner: one.account_id for owner, one in owners.items() if one.account_id is not None}
-    found = await sharers_of(gateway, set(accounts.values())) if accounts else {}
-    others = {
-        owner: [one for one in found.get(account, ()) if str(one) != owner] for owner, account in accounts.items()
-    }
-    ids = {one for ones in others.values() for one in ones}
-    live = await SubscriberFinder(gateway).by_ids(ids) if ids else {}
-    return {
-        owner: tuple(str(one) for one in ones if not isinstance(live[one], str)) for owner, ones in others.items()
     }
 
 
@@ -530,12 +507,24 @@ class _RowPlan:
         self._subscriber = subscriber
         self._context = context
         self._before = ""
-        self._there = there = self._bearer()
+        number = subscriber.number
+        if not number or len(number) > LONGEST_NAME:
+            why = said("{text!r} is not a contract number", text=number[:LONGEST_NAME])
+            raise _Refused(why, self._value(Step.SUBSCRIBER, NUMBER))
+        bearers = context.bearers.get(number, ())
+        if len(bearers) > 1:
+            ids = tuple(str(one.id) for one in bearers)
+            raise _Refused(
+                said("several subscribers have the contract number {number!r}: {ids}", number=number, ids=ids)
+            )
+        self._there = there = bearers[0] if bearers else None
         self._owner = None if there is None else there.id
-        self._owner_fill = {ABONENT: step_key(subscriber.number, Step.SUBSCRIBER)} if there is None else {}
+        self._owner_fill = {ABONENT: step_key(number, Step.SUBSCRIBER)} if there is None else {}
         self._sets = context.gateway.profile.type_8.value is TypeEight.SETS
-        names = [part.text("name") for part in subscriber.of(Step.SUBSCRIBER)]
-        self._is_another = there is not None and not all(map(there.is_called, names))
+        # Who has the number and another name may be somebody else.
+        called = (there and there.thing.values.get("name")) or ""
+        names = [part.text("name") for part in subscriber.of(Step.SUBSCRIBER)] if called else []
+        self._is_another = any(name and _plain(name) != _plain(called) for name in names)
         folder = context.folders[folder_name(subscriber)]
         if isinstance(folder, str):
             raise _Refused(folder, self._value(Step.FOLDER, PATH, FOLDER_ID))
@@ -555,19 +544,6 @@ class _RowPlan:
                 yield item
 
     # ---- the row as a whole ----
-
-    def _bearer(self) -> SubscriberThere | None:
-        number = self._subscriber.number
-        if not number or len(number) > LONGEST_NAME:
-            why = said("{text!r} is not a contract number", text=number[:LONGEST_NAME])
-            raise _Refused(why, self._value(Step.SUBSCRIBER, NUMBER))
-        bearers = self._context.bearers.get(number, ())
-        if len(bearers) > 1:
-            ids = tuple(str(one.id) for one in bearers)
-            raise _Refused(
-                said("several subscribers have the contract number {number!r}: {ids}", number=number, ids=ids)
-            )
-        return bearers[0] if bearers else None
 
     def _value(self, step: Step, *names: str) -> Value | None:
         """The first of these values that the row has in a column."""
@@ -771,7 +747,12 @@ class _RowPlan:
         arguments = {name: given[name] for name in wanted if name in was}
         payload = setting(part.step, key, arguments, was, self._owner or 0)
         if not was:
-            return self._made(part, payload, {}, _as_wanted(part.step, thing, wanted))
+            if part.step in _ONE_FIELD:
+                there = describe_fields({name: value for name, value in wanted.items() if value is not None})
+                return self._made(part, payload, {}, reason("already as wanted: {fields}", AS_WANTED, fields=there))
+            noun = creatable_model(STEP_MODELS[part.step], {}).noun
+            named = said("{noun} {id}", noun=noun, id=str(thing.values["id"]))
+            return self._made(part, payload, {}, reason("already as wanted: {object}", AS_WANTED, object=named))
         if self._context.change or (part.step in _ONE_FIELD and not any(was.values())):
             return self._made(part, payload, fills)
         # What differs of an object that is there, and how it is changed.
@@ -825,12 +806,3 @@ class _RowPlan:
             skip_reason=skip_reason,
             wanted=None if amount is not None else describe_fields(comparable(arguments_of(part))),
         )
-
-
-def _as_wanted(step: Step, thing: BillingObject, wanted: Values) -> Said:
-    """Why a step is skipped whose object is as wanted."""
-    if step in _ONE_FIELD:
-        given = {name: value for name, value in wanted.items() if value is not None}
-        return reason("already as wanted: {fields}", AS_WANTED, fields=describe_fields(given))
-    named = said("{noun} {id}", noun=creatable_model(STEP_MODELS[step], {}).noun, id=str(thing.values["id"]))
-    return reason("already as wanted: {object}", AS_WANTED, object=named)

@@ -45,9 +45,7 @@ from jobs.effects.subscriber_plan import (
     FolderTree,
     OfSteps,
     PlanContext,
-    creates,
     folder_name,
-    is_whole,
     plan_row,
     read_page,
 )
@@ -150,7 +148,7 @@ class SubscriberSteps(OfSteps):
             if item.skip_reason is None
             and (payload := decode_payload(item.payload)).abonent
             and Step(payload.step) in _ONCE
-            and creates(payload)
+            and payload.creates
         ]
         return await entries_like(self._gateway, asked)
 
@@ -165,14 +163,28 @@ class SubscriberSteps(OfSteps):
         payload = payload_of(item)
         if not payload.fills:
             return item.payload
-        for one in (needed[key] for key in payload.fills.values()):
+        ids: dict[str, int] = {}
+        for place, one in ((place, needed[key]) for place, key in payload.fills.items()):
             if one.state is State.SKIPPED and payload_of(one).step == Step.SUBSCRIBER:
                 raise InputRefused(
                     "somebody else has made subscriber {number} since the list was made. Import the table once "
                     "more: what the row says is then compared with what is there",
                     number=one.label,
                 )
-        return encode_payload(_filled(payload, {place: _id_of(needed[key]) for place, key in payload.fills.items()}))
+            answer = created_id(one.answer) if one.answer else None
+            if answer is None or int(answer) > LARGEST_ID:
+                raise InputRefused("the id of {what} is not known", what=one.label)
+            ids[place] = int(answer)
+        # They stand in the arguments, and in the fields by which the object is found and compared.
+        texts = {name: str(value) for name, value in ids.items()}
+        key = {name: texts.get(name, value) for name, value in payload.key.items()}
+        wanted = payload.wanted | {
+            name: text for name, text in texts.items() if name not in key and name != OF_ABONENT
+        }
+        owners = [value for name, value in ids.items() if name in {ABONENT, OF_ABONENT, OBJECT}]
+        payload = _with_arguments(payload, ids)
+        abonent = owners[0] if owners else payload.abonent
+        return encode_payload(msgspec.structs.replace(payload, key=key, wanted=wanted, abonent=abonent))
 
     async def visible(self, run: Run, items: Sequence[Item]) -> Collection[int]:
         """The items whose effect the billing shows. Raises `LookUpFailed`.
@@ -188,7 +200,7 @@ class SubscriberSteps(OfSteps):
                 ids = (seen.answer,) if isinstance(seen, Found) else seen.seen
                 if not any(ids) or answers.get(item_id) in {None, *ids}:
                     shown.add(item_id)
-        waiting = [item for item in items if item.item_id not in shown and not creates(payload_of(item))]
+        waiting = [item for item in items if item.item_id not in shown and not payload_of(item).creates]
         if self._gateway.database is not None:
             shown.update(item.item_id for item in await self._worked_off(waiting))
         return shown
@@ -205,7 +217,7 @@ class SubscriberSteps(OfSteps):
     def looks_for(self, item: Item) -> LookedFor:
         """Before each call that creates, where one query looks up many; else as the effect of the step says."""
         payload = payload_of(item)
-        if not creates(payload):
+        if not payload.creates:
             return LookedFor.NEVER
         return LookedFor.ALWAYS if self.looks_together else self._of(payload).looked_for
 
@@ -213,7 +225,7 @@ class SubscriberSteps(OfSteps):
 
     def _of(self, payload: Payload) -> CallEffect:
         step = Step(payload.step)
-        return self._created[step] if creates(payload) else self._set[step]
+        return self._created[step] if payload.creates else self._set[step]
 
     async def look(self, run: Run, items: Sequence[Item], mates: AskMates) -> Mapping[int, Look]:
         found = await self._of_each(lambda effect, group: effect.look(run, group, mates), items)
@@ -225,7 +237,7 @@ class SubscriberSteps(OfSteps):
     def describe(self, run_name: str, item: Item) -> str:
         """The call of the step; an id that is not known yet is that of another item, by its key."""
         payload = payload_of(item)
-        if not is_whole(payload):
+        if not payload.is_whole:
             keys = {place: f"<{key}>" for place, key in payload.fills.items()}
             item = msgspec.structs.replace(item, payload=encode_payload(_with_arguments(payload, keys)))
         return super().describe(run_name, item)
@@ -245,25 +257,6 @@ class SubscriberSteps(OfSteps):
         return SubscriberRemoval(self._gateway, self._set, how)
 
 
-def _id_of(needed: Item) -> int:
-    """The id of the object that a needed step has created. Raises `InputRefused`."""
-    answer = created_id(needed.answer) if needed.answer else None
-    if answer is None or int(answer) > LARGEST_ID:
-        raise InputRefused("the id of {what} is not known", what=needed.label)
-    return int(answer)
-
-
-def _filled(payload: Payload, ids: Mapping[str, int]) -> Payload:
-    """The payload with ids at their places: in its arguments, and in the fields by which it is found and compared."""
-    texts = {name: str(value) for name, value in ids.items()}
-    key = {name: texts.get(name, value) for name, value in payload.key.items()}
-    wanted = payload.wanted | {name: text for name, text in texts.items() if name not in key and name != OF_ABONENT}
-    owners = [value for name, value in ids.items() if name in _OWNERS]
-    return msgspec.structs.replace(
-        _with_arguments(payload, ids), key=key, wanted=wanted, abonent=owners[0] if owners else payload.abonent
-    )
-
-
 def _with_arguments(payload: Payload, values: Mapping[str, object]) -> Payload:
     steps = [
         (method, {name: values.get(name, value) for name, value in arguments.items()})
@@ -271,9 +264,6 @@ def _with_arguments(payload: Payload, values: Mapping[str, object]) -> Payload:
     ]
     return msgspec.structs.replace(payload, steps=chain_of(*steps))
 
-
-_OWNERS: Final = frozenset({ABONENT, OF_ABONENT, OBJECT})
-"""The places of the id of a subscriber."""
 
 # ---- the way back -------------------------------------------------------------------------------------------------
 # What an import has created is deleted by its ids, the last first; what it has set is set back.
@@ -337,9 +327,13 @@ class SubscriberRemoval(OfSteps):
         """
         entries = await self._one_by_one(taken)
         live = await self._live(taken)
-        made = [one for one in taken if _step(one) is Step.SUBSCRIBER and _creates(one) and _own_id(one) in live]
+        made = [
+            one
+            for one in taken
+            if one.payload.step == Step.SUBSCRIBER and one.payload.creates and _own_id(one) in live
+        ]
         having = await belongings(self._gateway, [_own_id(one) for one in made])
-        sets = [one for one in taken if not _creates(one)]
+        sets = [one for one in taken if not one.payload.creates]
         changed = await self._changed([one for one in sets if one.payload.abonent in live])
         for one in sets:
             if one.payload.abonent not in live:
@@ -360,7 +354,7 @@ class SubscriberRemoval(OfSteps):
             groups[self._kind(one)].append(one)
         entries: dict[int, _Entry] = {}
         for (step, way, *_), ones in groups.items():
-            effect = self._ways[way] if way else self._effect(Step(step), deletes=_creates(ones[0]))
+            effect = self._ways[way] if way else self._effect(Step(step), deletes=ones[0].payload.creates)
             prepared = await effect.take_back(ones)
             items = {item.undoes: item for item in prepared.items}
             refusals = {one.row: one for one in prepared.refusals}
@@ -370,8 +364,8 @@ class SubscriberRemoval(OfSteps):
 
     def _kind(self, one: ItemToUndo) -> tuple[str, ...]:
         """The step of an item with the kind of its call, and of an opening balance the way that it goes."""
-        if _step(one) is not Step.BALANCE:
-            return one.payload.step, "", str(_creates(one))
+        if one.payload.step != Step.BALANCE:
+            return one.payload.step, "", str(one.payload.creates)
         way = self._how.get(WAY, AUTO)
         return one.payload.step, (way_that_sends(self._gateway, one.payload) or LIST) if way == AUTO else way
 
@@ -380,7 +374,7 @@ class SubscriberRemoval(OfSteps):
 
     async def _live(self, taken: Sequence[ItemToUndo]) -> set[int]:
         """The subscribers and folders of these items that are not deleted, by id. Raises `LookUpFailed`."""
-        made = [_own_id(one) for one in taken if _step(one) in _IN_FOLDERS and _creates(one)]
+        made = [_own_id(one) for one in taken if one.payload.step in _IN_FOLDERS and one.payload.creates]
         ids = [one for one in dict.fromkeys([*made, *(one.payload.abonent for one in taken)]) if one]
         found = await find(self._gateway, "Abonents", [{"id": str(one)} for one in ids], ("id", "deleted"))
         kind = CREATABLE_MODELS["Abonents"]
@@ -430,7 +424,7 @@ class SubscriberRemoval(OfSteps):
     def _of(self, payload: Payload) -> CallEffect:
         step, (method, _) = Step(payload.step), payload.steps[-1]
         if step is Step.BALANCE:
-            return self._ways[OPPOSITE if creates(payload) else STORNO]
+            return self._ways[OPPOSITE if payload.creates else STORNO]
         return self._effect(step, deletes=method == DELETE)
 
 
@@ -455,7 +449,7 @@ def _whole_or_not(
             is_item = isinstance(entry, NewItem) and entry.skip_reason is None
             taken[one.item_id] = skip_changed(one, left) if is_item else entry
             continue
-        if not _creates(one):
+        if not one.payload.creates:
             entry = skip_changed(one, _GOES_ALONG)
         elif isinstance(entry, NewItem):
             entry = _with(entry, needs=before)
@@ -475,7 +469,7 @@ def _reasons(
 ) -> Iterator[str]:
     """Why a subscriber is left alone: itself, a step of it, or something that the run has not given it."""
     there = {(one.model, one.key) for one in having}
-    own = {one.item_id: (one.payload.model, one.answer or "") for one in steps if _creates(one)}
+    own = {one.item_id: (one.payload.model, one.answer or "") for one in steps if one.payload.creates}
     for one in steps:
         entry = entries[one.item_id]
         if isinstance(entry, Refusal):
@@ -502,14 +496,14 @@ def _folders_last(
         entry = entries[one.item_id]
         if isinstance(entry, NewItem):
             entry = _with(entry, step=one.payload.step, fills={}, groups={})
-        if not (_creates(one) and _step(one) in _IN_FOLDERS):
+        if not (one.payload.creates and one.payload.step in _IN_FOLDERS):
             yield entry
             continue
         own = one.answer or ""
         goes = isinstance(entry, NewItem) and entry.skip_reason is None and own not in stays
         if isinstance(entry, NewItem) and entry.skip_reason is None and not goes:
             yield skip_changed(one, said("left alone, for the folder is not empty: {names}", names=stays[own]))
-        elif isinstance(entry, NewItem) and goes and _step(one) is Step.FOLDER:
+        elif isinstance(entry, NewItem) and goes and one.payload.step == Step.FOLDER:
             yield _with(entry, needs=(*within[own], ALL_BEFORE))
         else:
             yield entry
@@ -523,14 +517,6 @@ def _folders_last(
 def _with(entry: NewItem, **changed: object) -> NewItem:
     payload = msgspec.structs.replace(decode_payload(entry.payload), **changed)
     return replace(entry, payload=encode_payload(payload))
-
-
-def _step(one: ItemToUndo) -> Step:
-    return Step(one.payload.step)
-
-
-def _creates(one: ItemToUndo) -> bool:
-    return creates(one.payload)
 
 
 def _own_id(one: ItemToUndo) -> int:
