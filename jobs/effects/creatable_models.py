@@ -23,7 +23,17 @@ from billing.profile import Profile, TypeEight
 from checkpoints.records import NewItem
 from engine.job import NO_ENTRIES, Entries, Marked
 from jobs.access.gateway import Gateway
-from jobs.access.objects import FOUND_AGAIN, FROM_NEW, NOBODY, describe_fields, differences, find, needed, try_finding
+from jobs.access.objects import (
+    FOUND_AGAIN,
+    FROM_NEW,
+    NOBODY,
+    describe_fields,
+    differences,
+    faults_of,
+    find,
+    needed,
+    try_finding,
+)
 from jobs.access.operations import enters_balance, sharers_of, some_of
 from jobs.access.payload import OP_TYPE, Payload, account_of, decode_payload, encode_payload
 from jobs.access.subscribers import as_bool
@@ -102,12 +112,7 @@ class CreatableModel:
     def described(self, thing: BillingObject, wanted: Collection[str]) -> str:
         """An object in words: `operation 5 of 50.50`."""
         key, values = str(thing.values.get(self.key)), self.sent({name: thing.values.get(name) for name in wanted})
-        unreadable = tuple(
-            said("{name} {fault}", name=name, fault=fault)
-            for name, fault in thing.faults.items()
-            if name in (*wanted, self.amount)
-        )
-        if unreadable:
+        if unreadable := faults_of(thing, (*wanted, self.amount)):
             text = said("{noun} {id}, of which cannot be read: {faults}", noun=self.noun, id=key, faults=unreadable)
         elif self.amount:
             amount = Decimal(thing.values.get(self.amount) or 0)
@@ -197,9 +202,7 @@ def creatable_model(model: str, arguments: Mapping[str, object]) -> CreatableMod
 
 def model_of(payload: Payload) -> CreatableModel:
     """How the object of a payload is created and found again."""
-    if payload.model != SUBSCRIBERS:
-        return CREATABLE_MODELS[payload.model]
-    return creatable_model(SUBSCRIBERS, payload.key)
+    return creatable_model(payload.model, payload.key)
 
 
 # ---- the objects of a payload ----------------------------------------------------------------------------------
@@ -235,8 +238,15 @@ async def marked_or_alike(
     kind = model_of(payloads[0])
     whose = [dict.fromkeys((payload.abonent, *payload.sharers)) for payload in payloads]
     if gateway.database is not None:
-        alike = [_stored(kind.alike, payload.wanted.get(kind.alike) or "") for payload in payloads]
-        wanted = [(abonent, value) for value, abonents in zip(alike, whose, strict=True) for abonent in abonents]
+        alike: list[int] = []
+        for payload in payloads:
+            # As the database keeps it; a value that no object can have finds none.
+            value = payload.wanted.get(kind.alike) or ""
+            if kind.alike in AMOUNTS:
+                alike.append(scaled(Decimal(value or 0)))
+            else:
+                alike.append(int(value) if value and can_be(kind.alike, value) else NOBODY)
+        wanted = [(abonent, like) for like, abonents in zip(alike, whose, strict=True) for abonent in abonents]
         things = await gateway.read(lambda database: commented(database, model, wanted, MARK_BEGIN, fields))
     else:
         more = {}
@@ -272,13 +282,6 @@ def may_be_of_any_type(payload: Payload, profile: Profile) -> bool:
     if payload.model != OPERATIONS or enters_balance(payload):
         return False
     return not (profile.receipt_type.known and profile.act_type.known)
-
-
-def _stored(field: str, value: str) -> int:
-    """A value by which objects are alike, as the database keeps it; one that no object can have finds none."""
-    if field in AMOUNTS:
-        return scaled(Decimal(value or 0))
-    return int(value) if value and can_be(field, value) else NOBODY
 
 
 async def like_these(gateway: Gateway, payloads: Sequence[Payload]) -> list[list[BillingObject]]:

@@ -195,7 +195,22 @@ class CreateEffect(CallEffect):
         ]
         before = await balances(gateway, entering)
         last = await newest_on_account(gateway, entering) if self._type_8 is TypeEight.SETS and entering else {}
-        payloads = [self._payload(one, arguments, who, before, last) for one, arguments, who in whose]
+        payloads: list[Payload] = []
+        for one, given, who in whose:
+            opens = self._enters_money and str(given.get(OP_TYPE)) == _OPENING
+            document, day = telling_of(one) if self._enters_money and not opens else ("", "")
+            abonent = who.id if who else 0
+            # An undo of an entry of type 8 needs the balance before it.
+            was = {BALANCE: wire(before[abonent])} if opens and abonent in before else NOTHING
+            payload = msgspec.structs.replace(
+                payload_for(model, given, abonent, was=was),
+                named=dict(one.named),
+                exact=self._exact if self._enters_money else "",
+                document=document,
+                day=day,
+                newest=last.get(abonent) if opens else None,
+            )
+            payloads.append(payload)
         # Objects with a mark may be alike.
         there = [()] * len(payloads) if self._kind.comment else await like_these(gateway, payloads)
         entries = [
@@ -203,32 +218,6 @@ class CreateEffect(CallEffect):
             for (one, _, who), payload, things in zip(whose, payloads, there, strict=True)
         ]
         return Prepared.of([*entries, *unowned, *unreadable])
-
-    def _payload(
-        self,
-        one: Bound,
-        arguments: Arguments,
-        who: Abonent | None,
-        before: Mapping[int, Decimal],
-        last: Mapping[int, int],
-    ) -> Payload:
-        """The payload of a row; of an operation with its exact key, and with what tells it from further ones.
-
-        That of an opening balance has the present balance, which an undo of an entry of type 8 needs, and the last
-        operation.
-        """
-        abonent, money = who.id if who else 0, self._enters_money
-        opens = money and str(arguments.get(OP_TYPE)) == _OPENING
-        document, day = telling_of(one) if money and not opens else ("", "")
-        was = {BALANCE: wire(before[abonent])} if opens and abonent in before else NOTHING
-        return msgspec.structs.replace(
-            payload_for(self._model, arguments, abonent, was=was),
-            named=dict(one.named),
-            exact=self._exact if money else "",
-            document=document,
-            day=day,
-            newest=last.get(abonent) if opens else None,
-        )
 
     def _entry(
         self,
@@ -416,10 +405,25 @@ class CreateEffect(CallEffect):
                 if str(one.op_id) not in shown
                 if (mark := find_mark(one.descr)) is None or mark[0] != run.name
             ]
-            if others:
-                amount = sum((one.op_summa for one in others), Decimal(0))
-                named = some_of([described(one) for one in others])
-                reasons[item.item_id] = _overtaken(amount, named, is_entered=bool(own))
+            if not others:
+                continue
+            amount = sum((one.op_summa for one in others), Decimal(0))
+            named = some_of([described(one) for one in others])
+            reasons[item.item_id] = (
+                said(
+                    "overwritten: {amount} came to the account after the list was made and before this row set its "
+                    "balance: {operations}",
+                    amount=amount,
+                    operations=named,
+                )
+                if own
+                else said(
+                    "changed since the list was made: {amount} came to the account, and this row would set its "
+                    "balance over it: {operations}. Enter the row again to have it compared anew",
+                    amount=amount,
+                    operations=named,
+                )
+            )
         setting_back = {
             item.item_id: payload
             for item, payload in pairs
@@ -533,7 +537,7 @@ def payload_for(
 
     Raises ValueError for money that is not a number.
     """
-    kind = creatable_model(model, arguments) if model == SUBSCRIBERS else CREATABLE_MODELS[model]
+    kind = creatable_model(model, arguments)
     apart = kind.apart
     wanted: dict[str, str | None] = {
         name: spelled
@@ -551,23 +555,6 @@ def _overwrites(payload: Payload) -> bool:
     wanted = payload.wanted.get(BALANCE)
     return (
         wanted is not None and BALANCE in payload.was and Decimal(wanted) == Decimal(payload.wanted["op_summa"] or 0)
-    )
-
-
-def _overtaken(amount: Decimal, operations: str, *, is_entered: bool) -> str:
-    """Why a balance is not set over these operations, or that it was."""
-    if is_entered:
-        return said(
-            "overwritten: {amount} came to the account after the list was made and before this row set its balance: "
-            "{operations}",
-            amount=amount,
-            operations=operations,
-        )
-    return said(
-        "changed since the list was made: {amount} came to the account, and this row would set its balance over it: "
-        "{operations}. Enter the row again to have it compared anew",
-        amount=amount,
-        operations=operations,
     )
 
 

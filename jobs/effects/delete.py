@@ -88,7 +88,13 @@ async def belongings(gateway: Gateway, subscribers: Collection[int]) -> dict[int
         for owner, things in zip(having, found, strict=True):
             live = {str(one.values[kind.key]): one for one in things if kind.counts(one)}
             if model == OPERATIONS:
-                opposites = {key: undone for key, one in live.items() if (undone := _undone_by(one)) in live}
+                # An undo writes the id of the operation that it takes back before its mark.
+                comments = {key: one.values.get("descr") or "" for key, one in live.items()}
+                opposites = {
+                    key: undone
+                    for key, text in comments.items()
+                    if find_mark(text) and (undone := without_marks(text).rpartition(" ")[2]) in live
+                }
                 cancelled = {*opposites, *opposites.values()}
                 live = {key: one for key, one in live.items() if key not in cancelled}
             having[owner] += [Belonging(model, key, kind.described(one, shown)) for key, one in live.items()]
@@ -97,12 +103,6 @@ async def belongings(gateway: Gateway, subscribers: Collection[int]) -> dict[int
 
 def in_words(things: Sequence[Belonging]) -> str:
     return some_of([one.text for one in things])
-
-
-def _undone_by(operation: BillingObject) -> str:
-    """The id of the operation whose opposite this one is, "" for any other: an undo writes it before its mark."""
-    comment = operation.values.get("descr") or ""
-    return without_marks(comment).rpartition(" ")[2] if find_mark(comment) else ""
 
 
 async def in_the_way(gateway: Gateway, payload: Payload) -> str | None:

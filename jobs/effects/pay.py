@@ -112,7 +112,20 @@ class PayEffect(CallEffect):
 
     async def send(self, run: Run, item: Item) -> Evidence:
         payload = payload_of(item)
-        return _evidence(await self._gateway.client.send(payload.call), payload)
+        evidence = await self._gateway.client.send(payload.call)
+        match evidence:
+            # The answer is not documented [?]. Only an object shows which request it answers.
+            case Accepted(result={"pk": pk, "model": str() as model}) if model == OPERATIONS:
+                if (key := created_id(pk)) is None:
+                    shown = readable(repr(pk), limit=40)
+                    return Lost(said("an answer about an operation whose id is not a number: {id}", id=shown))
+                return Accepted(key, created=True)
+            case Accepted(result={"pk": pk, "model": model}) if (model, str(pk)) != (
+                payload.model,
+                payload.key["id"],
+            ):
+                return about_another(f"{model} {pk}", f"{payload.model} {payload.key['id']}")
+        return judge(evidence)
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         return {item.item_id: _sighting(item, things) for item, things in await self._newer(items)}
@@ -149,19 +162,6 @@ class PayEffect(CallEffect):
             there = since(payload.was.get(LAST), amount, things, self._gateway.profile)
             newer.append((item, [thing for thing in there if thing.values["op_id"] not in seen]))
         return newer
-
-
-def _evidence(evidence: Evidence, payload: Payload) -> Evidence:
-    match evidence:
-        # The answer is not documented [?]. Only an object shows which request it answers.
-        case Accepted(result={"pk": pk, "model": str() as model}) if model == OPERATIONS:
-            if (key := created_id(pk)) is None:
-                shown = readable(repr(pk), limit=40)
-                return Lost(said("an answer about an operation whose id is not a number: {id}", id=shown))
-            return Accepted(key, created=True)
-        case Accepted(result={"pk": pk, "model": model}) if (model, str(pk)) != (payload.model, payload.key["id"]):
-            return about_another(f"{model} {pk}", f"{payload.model} {payload.key['id']}")
-    return judge(evidence)
 
 
 def _sighting(item: Item, newer: Sequence[BillingObject]) -> LookUpResult:

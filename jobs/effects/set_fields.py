@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from billing.api.answers import is_about_other_model
-from billing.api.calls import Call, ChainStep, is_secret
+from billing.api.calls import ChainStep, is_secret
 from billing.directory.models import (
     ADDRESSES,
     MODELS,
@@ -260,10 +260,25 @@ class SetFieldsEffect(CallEffect):
         if self._yields and (changed := changed_meanwhile(payload)):
             return RowRefused(said("changed since the plan: {change}", change=changed))
         if payload.moved_to:
-            return RowRefused(_moved(item, payload))
+            why = said(
+                "changed since the list was made: abonent {id} had account {then}, and now it has account {now}, "
+                "whose fields this would set",
+                id=payload.key[OF_ABONENT],
+                then=str(account_of(item.lane)),
+                now=str(payload.moved_to),
+            )
+            earlier = said("an earlier call of the row may have set them")
+            return RowRefused(in_clauses([why, earlier]) if item.attempts else why)
         issued = self._rules.emptied(payload.wanted)
         row = self._row(item)
-        evidence = await self._gateway.client.send(_call_asking(payload, issued), row=row)
+        # Fields that identify the answer's object are requested, those that the billing issues, and those set: two
+        # rows may set fields of one object. Only documented ones are: an unknown one might be refused when the object
+        # is already saved [?].
+        known = MODELS[payload.model].fields if payload.model in MODELS else ()
+        telling = (name for name in payload.key if name in _TELLING)
+        back = (name for name in payload.wanted if name in known and not is_secret(name))
+        asked = dict.fromkeys((_own_key(payload.model), *telling, *back, *sorted(issued)))
+        evidence = await self._gateway.client.send(payload.call.asking(*asked), row=row)
         if not isinstance(evidence, Accepted):
             return evidence
         named = _names_changed(evidence.result, item, payload, issued)
@@ -393,17 +408,6 @@ class SetFieldsEffect(CallEffect):
         return differs
 
 
-def _moved(item: Item, payload: Payload) -> str:
-    why = said(
-        "changed since the list was made: abonent {id} had account {then}, and now it has account {now}, whose "
-        "fields this would set",
-        id=payload.key[OF_ABONENT],
-        then=str(account_of(item.lane)),
-        now=str(payload.moved_to),
-    )
-    return in_clauses([why, said("an earlier call of the row may have set them")]) if item.attempts else why
-
-
 def _as_it_was(was: Values) -> str:
     return said("already as it was: {fields}", fields=describe_fields(was))
 
@@ -437,18 +441,6 @@ def _as_answer(issued: Mapping[str, object]) -> str | None:
 
 _TELLING: Final = frozenset({"id", "op_id", "abonent_id", "usluga_id"})
 """Key fields requested in the answer, to identify its object."""
-
-
-def _call_asking(payload: Payload, issued: Collection[str]) -> Call:
-    """The call, with the fields that identify its answer and those that the billing issues.
-
-    The fields set are requested as well, because two rows may set fields of one object. Only documented fields are
-    requested: an unknown one might be refused when the object is already saved [?].
-    """
-    known = MODELS[payload.model].fields if payload.model in MODELS else ()
-    telling = (name for name in payload.key if name in _TELLING)
-    back = (name for name in payload.wanted if name in known and not is_secret(name))
-    return payload.call.asking(*dict.fromkeys((_own_key(payload.model), *telling, *back, *sorted(issued))))
 
 
 def _names_changed(result: object, item: Item, payload: Payload, issued: Collection[str]) -> AnswerNames | Lost:

@@ -25,7 +25,7 @@ from checkpoints.sentences import AS_WANTED
 from engine.evidence import Seen
 from engine.job import Absent, BeforeImageMode, CannotLook, LookedFor, LookUpResult, ReadBack
 from jobs.access.gateway import Gateway
-from jobs.access.objects import OF_ABONENT, describe_fields, differences, find, key_of, spell_out
+from jobs.access.objects import OF_ABONENT, describe_fields, differences, faults_of, find, key_of, spell_out
 from jobs.access.operations import newest_on_account, sharers_of, two_decimals
 from jobs.access.payload import CONTRACT, FOLDER_LANE, OP_TYPE, Payload, chain_of, encode_payload, payload_of
 from jobs.access.references import References
@@ -709,10 +709,7 @@ class _RowPlan:
 
     def _check_readable(self, thing: BillingObject, names: Collection[str]) -> None:
         """Refuse a row whose object has a value that cannot be read, and so cannot be compared."""
-        faults = tuple(
-            said("{name} {fault}", name=name, fault=fault) for name, fault in thing.faults.items() if name in names
-        )
-        if faults:
+        if faults := faults_of(thing, names):
             number = self._subscriber.number
             raise _Refused(said("what {object} has cannot be read: {faults}", object=number, faults=faults))
 
