@@ -87,17 +87,14 @@ _TOKEN: Final = re.compile(rf"{PLACEHOLDER}[0-9a-f]{{16}}\.[0-9a-f]{{16}}")
 
 
 def vault_path(journal: Path) -> Path:
-    """The file for the secrets of a journal's runs."""
     return journal.with_name(f"{journal.name}-secrets")
 
 
 def new_batch() -> str:
-    """A new batch id for the secrets of one run."""
     return secrets.token_hex(8)
 
 
 def is_token(text: str) -> bool:
-    """Whether a text is a token, which stands for a secret."""
     return _TOKEN.fullmatch(text) is not None
 
 
@@ -177,7 +174,6 @@ class Vault:
 
     @property
     def holds(self) -> bool:
-        """Whether secrets of the run are kept."""
         if self._path is None or not self._path.exists():
             return False
         with opened_file(self._path) as database:
@@ -268,11 +264,9 @@ class VaultKeys:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The ids of all keys, that of the first one first."""
         return tuple(self._by_id)
 
     def seal(self, token: str, batch: str, secret: Secret) -> SealedSecret:
-        """The secret, encrypted with the first key."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
         sealed = _cipher(self._by_id[self.first]).encrypt(nonce, secret.reveal().encode(), _bound(token, batch))
         return SealedSecret(token, batch, self.first, base64.b64encode(nonce + sealed).decode())

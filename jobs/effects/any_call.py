@@ -71,13 +71,37 @@ class AnyCallEffect(CallEffect):
             self.cautions = () if self._look_up else (NO_WAY_TO_LOOK,)
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        return Prepared.of([self._entry(one) for one in bound])
+        entries: list[NewItem | Refusal] = []
+        for one in bound:
+            values = {name: one.values[name] for name in self.names}
+            steps = self._template.fill(values)
+            entering = [step.arguments for step in steps if step.method not in _FINDING]
+            sums = {name: arguments[name] for arguments in entering for name in _MONEY if name in arguments}
+            if fault := next((fault for name in sums if (fault := amount_fault(name, sums))), None):
+                entries.append(one.refused(fault))
+                continue
+            told = [values[name] for name in self._telling]
+            # Tokens differ each time, so the key leaves them out. White space around a value does not change the key.
+            telling = [value.strip() for value in told if not is_token(value)] or told
+            key = row_key(telling) or "1"
+            abonent = one.abonent
+            payload = Payload(
+                model=self._template.model,
+                steps=chain_of_steps(steps),
+                fields=self._template.fields,
+                abonent=abonent.id if abonent else 0,
+                key=values,
+                named=dict(one.named),
+            )
+            label = one.label or mask_secrets("/".join(telling)) or said("one call")
+            own = f"{self._template.model}:{values.get(ABONENT, key)}"
+            amount = sum((Decimal(str(amount)) for amount in sums.values()), Decimal(0)) if sums else None
+            lane = f"{ACCOUNT}{abonent.account_id}" if abonent else own
+            entries.append(one.item(key, label, lane, payload, amount=amount))
+        return Prepared.of(entries)
 
     async def try_out(self) -> None:
-        """Have the database prepare the look-up select, which must change nothing.
-
-        Raises `InputRefused`, `LookUpFailed`.
-        """
+        """Have the database prepare the look-up select, which must change nothing."""
         wanted = self._look_up
         if wanted is None:
             return
@@ -135,29 +159,3 @@ class AnyCallEffect(CallEffect):
             return answers
 
         return await self._gateway.read(read)
-
-    def _entry(self, one: Bound) -> NewItem | Refusal:
-        values = {name: one.values[name] for name in self.names}
-        steps = self._template.fill(values)
-        entering = [step.arguments for step in steps if step.method not in _FINDING]
-        sums = {name: arguments[name] for arguments in entering for name in _MONEY if name in arguments}
-        if fault := next((fault for name in sums if (fault := amount_fault(name, sums))), None):
-            return one.refused(fault)
-        told = [values[name] for name in self._telling]
-        # Tokens differ each time, so the key leaves them out. White space around a value does not change the key.
-        telling = [value.strip() for value in told if not is_token(value)] or told
-        key = row_key(telling) or "1"
-        abonent = one.abonent
-        payload = Payload(
-            model=self._template.model,
-            steps=chain_of_steps(steps),
-            fields=self._template.fields,
-            abonent=abonent.id if abonent else 0,
-            key=values,
-            named=dict(one.named),
-        )
-        label = one.label or mask_secrets("/".join(telling)) or said("one call")
-        own = f"{self._template.model}:{values.get(ABONENT, key)}"
-        amount = sum((Decimal(str(amount)) for amount in sums.values()), Decimal(0)) if sums else None
-        lane = f"{ACCOUNT}{abonent.account_id}" if abonent else own
-        return one.item(key, label, lane, payload, amount=amount)

@@ -96,7 +96,6 @@ class CreatableModel:
         return frozenset({*self.found_by, *self.moving, *SECRET_ARGUMENTS, self.comment})
 
     def fields(self, wanted: Collection[str]) -> tuple[str, ...]:
-        """The fields to read of an object, to compare it with the wanted fields."""
         key = self.found_by if self.key_is_free_again else ()
         own = (self.key, self.comment, self.ended, *key, *wanted)
         return tuple(dict.fromkeys(name for name in own if name and name != BALANCE))
@@ -201,7 +200,6 @@ def creatable_model(model: str, arguments: Mapping[str, object]) -> CreatableMod
 
 
 def model_of(payload: Payload) -> CreatableModel:
-    """How the object of a payload is created and found again."""
     return creatable_model(payload.model, payload.key)
 
 

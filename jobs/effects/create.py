@@ -38,23 +38,8 @@ from engine.job import (
 )
 from jobs.access.gateway import Gateway
 from jobs.access.objects import KEPT, NOBODY, describe_fields, differences, find, lane_of, needed
-from jobs.access.operations import (
-    balances,
-    described,
-    enters_balance,
-    newest_on_account,
-    operations_since,
-    some_of,
-)
-from jobs.access.payload import (
-    ACCOUNT,
-    CONTRACT,
-    FOLDER_LANE,
-    OP_TYPE,
-    Payload,
-    decode_payload,
-    payload_of,
-)
+from jobs.access.operations import balances, described, enters_balance, newest_on_account, operations_since, some_of
+from jobs.access.payload import ACCOUNT, CONTRACT, FOLDER_LANE, OP_TYPE, Payload, decode_payload, payload_of
 from jobs.access.vault import mask_secrets
 from jobs.effects.creatable_models import (
     BALANCE,
@@ -88,15 +73,7 @@ from jobs.effects.effect import (
 )
 from jobs.rows.binding import NUMBER, Arguments, Bound, amount_fault, owner_of_row, telling_of
 from jobs.spec.chain import Hole, Template, fill_arguments
-from jobs.spec.entries import (
-    LONGEST_COMMENT,
-    MARK_ROOM,
-    OPERATIONS,
-    exact_key,
-    find_mark,
-    with_mark,
-    without_marks,
-)
+from jobs.spec.entries import LONGEST_COMMENT, MARK_ROOM, OPERATIONS, exact_key, find_mark, with_mark, without_marks
 from jobs.spec.parameters import LONGEST_ID, row_key
 from jobs.spec.spec import CREATE
 from texts.said import reason, said, text_of
@@ -269,10 +246,7 @@ class CreateEffect(CallEffect):
         return SameKey.LEFT_OUT if decoded.document or decoded.day else SameKey.DOUBT
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
-        """Entries of the same kind for the same subscribers. Raises `LookUpFailed`.
-
-        One that takes back is entered already only by an equal one.
-        """
+        # One that takes back is entered already only by an equal one.
         return await entries_like(self._gateway, items, equal=self._taking_back is not None)
 
     async def try_out(self) -> None:
@@ -442,10 +416,7 @@ class CreateEffect(CallEffect):
         return reasons
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
-        """The payloads with the present balance, where it has changed. Raises `LookUpFailed`.
-
-        An item that sets a balance back keeps the planned one, to notice a change made by others.
-        """
+        """An item that sets a balance back keeps the planned one, to notice a change made by others."""
         payloads = {item.item_id: decode_payload(item.payload) for item in items}
         keeping = {
             key: one
@@ -495,11 +466,8 @@ class CreateEffect(CallEffect):
         return looks
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
-        """The objects as they are now. Raises `LookUpFailed`.
-
-        If an entry is to restore a balance, the balance is read as well, because the effect of a type of operation on
-        it is not certain. After later operations on its account the balance says nothing of the entry.
-        """
+        # If an entry is to restore a balance, the balance is read as well, because the effect of a type of operation
+        # on it is not certain. After later operations on its account the balance says nothing of the entry.
         payloads = [decode_payload(item.payload) for item in items]
         there = await (marked_or_alike if self._kind.comment else like_these)(self._gateway, payloads)
         now = await balances(self._gateway, [one.abonent for one in payloads if BALANCE in one.wanted])

@@ -220,10 +220,7 @@ class DeleteEffect(CallEffect):
         return with_note(Accepted(_kept(payload)), payload) if isinstance(evidence, Accepted) else evidence
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
-        """The payloads with the present values of their objects, where they have changed. Raises `LookUpFailed`.
-
-        What is gone before the first call was deleted by somebody else, and is kept so.
-        """
+        """What is gone before the first call was deleted by somebody else, and is kept so."""
         payloads = [payload_of(item) for item in items]
         found = await self._find([payload.key for payload in payloads])
         anew: dict[int, Payload] = {}
@@ -267,22 +264,23 @@ class DeleteEffect(CallEffect):
         sent = dict.fromkeys(name for one in known for name in one.payload.wanted)
         found = await self._find([{"id": one.answer or ""} for one in known], sent)
         there = {one.item_id: things for one, things in zip(known, found, strict=True)}
-        return Prepared.of([self._back_again(one, there.get(one.item_id)) for one in taken])
-
-    def _back_again(self, one: ItemToUndo, things: Sequence[BillingObject] | None) -> NewItem | Refusal:
-        model = self._model
-        if things is None or one.answer is None:
-            return one.refused(
-                said("the id of what was created is not known: delete the {model} by hand", model=model)
-            )
-        if _gone(things):
-            noun = model_of(one.payload).noun
-            return skip_changed(one, said("already as it was: {noun} {id} is gone", noun=noun, id=one.answer))
-        if differs := difference(one.payload, things):
-            return skip_changed(one, said("changed since: {change}", change=differs))
-        (thing,) = things
-        payload = self._payload(thing, self._template.fill({"id": one.answer})[1].arguments)
-        return one.item(lane_of(model, {"id": one.answer}, thing), payload)
+        model, entries = self._model, list[NewItem | Refusal]()
+        for one in taken:
+            things = there.get(one.item_id)
+            if things is None or one.answer is None:
+                by_hand = said("the id of what was created is not known: delete the {model} by hand", model=model)
+                entries.append(one.refused(by_hand))
+            elif _gone(things):
+                noun = model_of(one.payload).noun
+                gone = said("already as it was: {noun} {id} is gone", noun=noun, id=one.answer)
+                entries.append(skip_changed(one, gone))
+            elif differs := difference(one.payload, things):
+                entries.append(skip_changed(one, said("changed since: {change}", change=differs)))
+            else:
+                (thing,) = things
+                payload = self._payload(thing, self._template.fill({"id": one.answer})[1].arguments)
+                entries.append(one.item(lane_of(model, {"id": one.answer}, thing), payload))
+        return Prepared.of(entries)
 
     async def _find(self, keys: Sequence[Key], more: Collection[str] = ()) -> list[list[BillingObject]]:
         return await find(self._gateway, self._model, keys, (*self._telling, *more), self._fields)

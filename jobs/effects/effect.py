@@ -182,7 +182,6 @@ class ItemToUndo:
         )
 
     def refused(self, reason: str) -> Refusal:
-        """The refusal of an item that cannot be taken back."""
         return Refusal(None, None, self.label, reason, self.cells)
 
 
@@ -257,7 +256,6 @@ class CallEffect(Effect):
     # ---- a call ----
 
     def describe(self, run_name: str, item: Item) -> str:
-        """The call of the item as one readable line, without secrets."""
         return mask_secrets(describe(payload_of(item).call))
 
     async def _sent(self, item: Item, call: Call, row: int | None = None) -> Evidence:
@@ -287,7 +285,6 @@ class CallEffect(Effect):
         return self._gateway.client.fenced(may_leave)
 
     def doubts(self, report: Callable[[int], None]) -> AbstractContextManager[None]:
-        """Report items whose answers may belong to other calls."""
         return self._gateway.client.doubts(report)
 
     async def probe(self) -> None:
@@ -295,7 +292,6 @@ class CallEffect(Effect):
         await self._gateway.probe()
 
     async def unfinished_work(self, items: Sequence[Item]) -> str | None:
-        """Unfinished work in the billing's stacks that concerns the items. Raises `LookUpFailed`."""
         accounts = [account for item in items if (account := account_of(item.lane)) is not None]
         payloads = [payload_of(item) for item in items]
         abonents = [payload.abonent for payload in payloads if payload.abonent]
@@ -307,7 +303,6 @@ class CallEffect(Effect):
     # ---- before-images ----
 
     async def renew_before_images(self, items: Sequence[Item], mates: AskMates) -> Mapping[int, str]:
-        """The new payloads of items whose before-images have changed. Raises `LookUpFailed`."""
         if not (anew := await self.read_before_images(items)):
             return {}
         changed = [item for item in items if item.item_id in anew]

@@ -181,7 +181,6 @@ def undo_of_created(gateway: Gateway, model: str, how: Mapping[str, str]) -> Cal
 
 
 def undo_of_deleted(gateway: Gateway, model: str, how: Mapping[str, str]) -> CallEffect | Irreversible:  # noqa: ARG001 - one way only
-    """The effect that creates deleted objects again."""
     if model in _LOST_FOR_GOOD or model not in CREATABLE_MODELS or model == OPERATIONS:
         return Irreversible(
             _LOST_FOR_GOOD.get(model, said("a deleted object of {model} cannot be made again", model=model))

@@ -82,7 +82,6 @@ class PayEffect(CallEffect):
         return Prepared.of(entries)
 
     def same_key(self, payload: str) -> SameKey:
-        """The same payment where a document or a date tells it."""
         decoded = decode_payload(payload)
         return SameKey.LEFT_OUT if decoded.document or decoded.day else SameKey.DOUBT
 

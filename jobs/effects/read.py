@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from billing.api.calls import describe
-from billing.directory.models import BillingObject
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost
 from engine.job import Absent, LookUpResult, Prepared, ReadBack
@@ -31,7 +30,18 @@ class ReadEffect(CallEffect):
     no_way_back = said("it changed nothing")
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        return Prepared(tuple(self._item(one) for one in bound), ())
+        items: list[NewItem] = []
+        for one in bound:
+            values = {name: one.values[name] for name in self.names}
+            payload = Payload(
+                model=self._template.model,
+                steps=chain_of_steps(self._template.fill(values)),
+                fields=self._template.fields,
+                abonent=one.abonent.id if one.abonent else 0,
+                key=values,
+            )
+            items.append(new_item(one, values, payload))
+        return Prepared(tuple(items), ())
 
     async def send(self, run: Run, item: Item) -> Evidence:
         call = payload_of(item).call
@@ -52,17 +62,6 @@ class ReadEffect(CallEffect):
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
         return {item.item_id: ReadBack(None) for item in items}
-
-    def _item(self, one: Bound) -> NewItem:
-        values = {name: one.values[name] for name in self.names}
-        payload = Payload(
-            model=self._template.model,
-            steps=chain_of_steps(self._template.fill(values)),
-            fields=self._template.fields,
-            abonent=one.abonent.id if one.abonent else 0,
-            key=values,
-        )
-        return new_item(one, values, payload)
 
 
 def new_item(one: Bound, values: Mapping[str, str], payload: Payload) -> NewItem:
@@ -104,7 +103,37 @@ class ReadOffersEffect(ReadEffect):
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         keys = [{ABONENT: one.values[ABONENT]} for one in bound]
         found = await find(self._gateway, MODEL, keys, ("id", "deleted"), ("login",))
-        return Prepared.of([self._entry(one, things) for one, things in zip(bound, found, strict=True)])
+        entries: list[NewItem | Refusal] = []
+        for one, things in zip(bound, found, strict=True):
+            accounts = [thing for thing in things if thing.values["deleted"] == "0"]
+            if not accounts:
+                entries.append(one.refused(said("the subscriber has no account, and so no cabinet")))
+                continue
+            # A session does not name its account [S].
+            if len(accounts) > 1:
+                no_login = said("no login")
+                several = said(
+                    "the subscriber has several accounts: {accounts}. A session is opened for a subscriber's only "
+                    "one; take this row out",
+                    accounts=tuple(
+                        said("{id} ({login})", id=str(one.values["id"]), login=one.values.get("login") or no_login)
+                        for one in accounts
+                    ),
+                )
+                entries.append(one.refused(several))
+                continue
+            (account,) = accounts
+            # The call names the account's id: the subscriber may get a second account meanwhile.
+            steps = self._template.fill({USER: str(account.values["id"])})
+            values = {ABONENT: one.values[ABONENT]}
+            payload = Payload(
+                model=MODEL,
+                steps=chain_of_steps(steps),
+                abonent=one.abonent.id if one.abonent else 0,
+                key=values,
+            )
+            entries.append(new_item(one, values, payload))
+        return Prepared.of(entries)
 
     async def try_out(self) -> None:
         with needed(said("the subscriber's account is found")):
@@ -134,34 +163,6 @@ class ReadOffersEffect(ReadEffect):
 
     def describe(self, run_name: str, item: Item) -> str:
         return f"{super().describe(run_name, item)}; {describe(self._listing.call({_SUID: 'the session'}))}"
-
-    def _entry(self, one: Bound, things: Sequence[BillingObject]) -> NewItem | Refusal:
-        accounts = [thing for thing in things if thing.values["deleted"] == "0"]
-        if not accounts:
-            return one.refused(said("the subscriber has no account, and so no cabinet"))
-        if len(accounts) > 1:
-            no_login = said("no login")
-            return one.refused(
-                said(
-                    "the subscriber has several accounts: {accounts}. A session is opened for a subscriber's only "
-                    "one; take this row out",
-                    accounts=tuple(
-                        said("{id} ({login})", id=str(one.values["id"]), login=one.values.get("login") or no_login)
-                        for one in accounts
-                    ),
-                )
-            )
-        (account,) = accounts
-        # The call names the account's id: the subscriber may get a second account meanwhile.
-        steps = self._template.fill({USER: str(account.values["id"])})
-        values = {ABONENT: one.values[ABONENT]}
-        payload = Payload(
-            model=MODEL,
-            steps=chain_of_steps(steps),
-            abonent=one.abonent.id if one.abonent else 0,
-            key=values,
-        )
-        return new_item(one, values, payload)
 
 
 def _suid(result: object) -> str | None:

@@ -76,13 +76,8 @@ class EnteredOperation:
         return self.taken.item(lane_of(OPERATIONS, {"op_id": self.op_id}, self.thing), payload, amount, skip_reason)
 
 
-async def _take_back(
-    gateway: Gateway,
-    taken: Sequence[ItemToUndo],
-    back: Callable[[EnteredOperation], NewItem | Refusal],
-) -> Prepared:
+def _each(standing: Sequence["Standing"], back: Callable[[EnteredOperation], NewItem | Refusal]) -> Prepared:
     """What takes each operation `back` that is still in effect; all others are skipped or refused."""
-    standing = await _still_in_effect(gateway, taken)
     return Prepared.of([back(one) if isinstance(one, EnteredOperation) else one for one in standing])
 
 
@@ -194,7 +189,6 @@ def _standing(one: ItemToUndo, things: Sequence[BillingObject] | None, act: str)
 
 
 def undo_of_operations(gateway: Gateway, how: Mapping[str, str]) -> CallEffect:
-    """The effect that takes operations back, by the parameters of the undo."""
     parameters = {**{one.name: one.default or "" for one in UNDO_OF_OPERATIONS}, **how}
     if parameters[WAY] == STORNO:
         return StornoReversal(gateway, parameters["storno_call"])
@@ -254,7 +248,25 @@ class StornoReversal(CallEffect):
 
     async def send(self, run: Run, item: Item) -> Seen:
         payload = payload_of(item)
-        return _evidence(await self._gateway.client.send(payload.call), payload.key["op_id"], first=not item.attempts)
+        asked, evidence = payload.key["op_id"], await self._gateway.client.send(payload.call)
+        match evidence:
+            case RowRefused(text) if not item.attempts and _REVERSED in text.casefold():
+                why = reason(
+                    "already as wanted: somebody else has reversed it since the list was made: {reason}",
+                    AS_WANTED,
+                    reason=text,
+                )
+                return AlreadyThere(why, asked)
+            # An earlier call of ours may have had its effect late.
+            case RowRefused(text) if _REVERSED in text.casefold() or "атрибут" in text.casefold():
+                return Lost(said("refused, and whether it is reversed has to be looked up: {reason}", reason=text))
+            case Accepted(result=result) if is_about_other_model(result, OPERATIONS):
+                return about_another(OF_ANOTHER_MODEL, f"{OPERATIONS} {asked}")
+            case Accepted(result={"fields": {"op_id": op_id}}) if str(op_id) != asked:
+                return about_another(f"{OPERATIONS} {op_id}", f"{OPERATIONS} {asked}")
+            case Accepted(result={"fields": {"storno": storno}}) if not as_bool(storno):
+                return Lost(said("an answer without an error, and operation {id} is not reversed", id=asked))
+        return judge(evidence)
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         seen: dict[int, LookUpResult] = {}
@@ -269,7 +281,25 @@ class StornoReversal(CallEffect):
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
         found = await self._now(items)
         now = await balances(self._gateway, [one.abonent for _, one, _ in found if BALANCE in one.wanted])
-        return {item.item_id: _reading(item, payload, things, now) for item, payload, things in found}
+        readings: dict[int, ReadBack] = {}
+        for item, payload, things in found:
+            op_id, differs = payload.key["op_id"], None
+            before, balance = payload.wanted.get(BALANCE), now.get(payload.abonent)
+            is_reversed = len(things) == 1 and as_bool(things[0].values["storno"])
+            if len(things) != 1:
+                differs = said("there is no operation {id} any more", id=op_id)
+            elif not is_reversed:
+                differs = said("operation {id} is not reversed", id=op_id)
+            elif before is not None and balance is not None and balance != Decimal(before):
+                differs = said(
+                    "operation {id} is reversed, but the balance is {balance}, and was {before} before the run: "
+                    "either there were operations after it, or a storno of type 8 does not bring the balance back",
+                    id=op_id,
+                    balance=balance,
+                    before=Decimal(before),
+                )
+            readings[item.item_id] = ReadBack(item.amount if is_reversed else None, differs)
+        return readings
 
     async def _now(self, items: Sequence[Item]) -> list[tuple[Item, Payload, list[BillingObject]]]:
         payloads = [payload_of(item) for item in items]
@@ -277,8 +307,6 @@ class StornoReversal(CallEffect):
         return list(zip(items, payloads, found, strict=True))
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
-        """A storno for each unchanged operation."""
-
         def reversed_(entry: EnteredOperation) -> NewItem:
             wanted: dict[str, str | None] = {"storno": "1"}
             if entry.op_type == OPENING_BALANCE and entry.before is not None:
@@ -294,49 +322,7 @@ class StornoReversal(CallEffect):
             )
             return entry.taken_back(payload, -entry.amount)
 
-        return await _take_back(self._gateway, taken, reversed_)
-
-
-def _evidence(evidence: Evidence, asked: str, *, first: bool) -> Seen:
-    match evidence:
-        case RowRefused(text) if first and _REVERSED in text.casefold():
-            why = reason(
-                "already as wanted: somebody else has reversed it since the list was made: {reason}",
-                AS_WANTED,
-                reason=text,
-            )
-            return AlreadyThere(why, asked)
-        # An earlier call of ours may have had its effect late.
-        case RowRefused(text) if _REVERSED in text.casefold() or "атрибут" in text.casefold():
-            return Lost(said("refused, and whether it is reversed has to be looked up: {reason}", reason=text))
-        case Accepted(result=result) if is_about_other_model(result, OPERATIONS):
-            return about_another(OF_ANOTHER_MODEL, f"{OPERATIONS} {asked}")
-        case Accepted(result={"fields": {"op_id": op_id}}) if str(op_id) != asked:
-            return about_another(f"{OPERATIONS} {op_id}", f"{OPERATIONS} {asked}")
-        case Accepted(result={"fields": {"storno": storno}}) if not as_bool(storno):
-            return Lost(said("an answer without an error, and operation {id} is not reversed", id=asked))
-    return judge(evidence)
-
-
-def _reading(item: Item, payload: Payload, things: Sequence[BillingObject], now: Mapping[int, Decimal]) -> ReadBack:
-    op_id = payload.key["op_id"]
-    if len(things) != 1:
-        return ReadBack(None, said("there is no operation {id} any more", id=op_id))
-    if not as_bool(things[0].values["storno"]):
-        return ReadBack(None, said("operation {id} is not reversed", id=op_id))
-    before, balance = payload.wanted.get(BALANCE), now.get(payload.abonent)
-    if before is None or balance is None or balance == Decimal(before):
-        return ReadBack(item.amount)
-    return ReadBack(
-        item.amount,
-        said(
-            "operation {id} is reversed, but the balance is {balance}, and was {before} before the run: either there "
-            "were operations after it, or a storno of type 8 does not bring the balance back",
-            id=op_id,
-            balance=balance,
-            before=Decimal(before),
-        ),
-    )
+        return _each(await _still_in_effect(self._gateway, taken), reversed_)
 
 
 # ---- the opposite entry -----------------------------------------------------------------------------------------
@@ -345,66 +331,61 @@ _ENTRY: Final = parse(OPERATIONS, (OPERATION,))
 
 
 async def _opposites(gateway: Gateway, parameters: Mapping[str, str], taken: Sequence[ItemToUndo]) -> Prepared:
-    """An opposite entry for each unchanged operation. Raises `LookUpFailed`."""
-    found = await _still_in_effect(gateway, taken)
-    entries = [one for one in found if isinstance(one, EnteredOperation)]
-    opening = [one.taken.payload.abonent for one in entries if one.op_type == OPENING_BALANCE]
+    standing = await _still_in_effect(gateway, taken)
+    entered = [one for one in standing if isinstance(one, EnteredOperation)]
+    opening = [one.taken.payload.abonent for one in entered if one.op_type == OPENING_BALANCE]
     now = await balances(gateway, opening)
-    return Prepared.of(
-        [_opposite(one, parameters, now) if isinstance(one, EnteredOperation) else one for one in found]
-    )
 
-
-def _opposite(
-    entry: EnteredOperation, parameters: Mapping[str, str], now: Mapping[int, Decimal]
-) -> NewItem | Refusal:
-    one, amount = entry.taken, -entry.amount
-    restored: Decimal | None = None
-    balance: Decimal | None = None
-    if entry.op_type == OPENING_BALANCE:
-        sets, balance = parameters["type_8"] == SETS, now.get(one.payload.abonent)
-        if entry.before is None or balance is None:
-            return one.refused(
-                said(
-                    "{operation} is of type 8, and what the balance was before it is not known: the database has to "
-                    "be set, for the run and for its undo. Take it back by hand",
-                    operation=str(entry),
+    def opposite(entry: EnteredOperation) -> NewItem | Refusal:
+        one, amount = entry.taken, -entry.amount
+        restored: Decimal | None = None
+        balance: Decimal | None = None
+        if entry.op_type == OPENING_BALANCE:
+            sets, balance = parameters["type_8"] == SETS, now.get(one.payload.abonent)
+            if entry.before is None or balance is None:
+                return one.refused(
+                    said(
+                        "{operation} is of type 8, and what the balance was before it is not known: the database has "
+                        "to be set, for the run and for its undo. Take it back by hand",
+                        operation=str(entry),
+                    )
                 )
-            )
-        if sets and one.later is not None:
-            return skip_changed(one, replaced_in_run(one.later))
-        # The balance after all operations of the run on the account, if each has added its sum.
-        added = entry.before + entry.amount if one.left is None else one.left
-        left = entry.amount if sets else added
-        if balance != left:
-            return skip_changed(
-                one,
-                said(
-                    "changed since: {operation} left the balance at {left}, if type 8 {sets_or_adds}, and now it is "
-                    "{balance}",
-                    operation=str(entry),
-                    left=left,
-                    sets_or_adds=said("sets") if sets else said("adds"),
-                    balance=balance,
-                ),
-            )
-        if sets:
-            # An added entry does not disturb other operations of the account, so only this one restores a balance.
-            amount = restored = entry.before
-    values = {
-        "abonent_id": str(one.payload.abonent),
-        "amount": two_decimals(amount),
-        "op_type": str(entry.op_type),
-        "descr": f"{parameters['descr']} {entry.op_id}",
-    }
-    payload = payload_for(
-        OPERATIONS,
-        _ENTRY.fill(values)[0].arguments,
-        one.payload.abonent,
-        was={} if balance is None else {BALANCE: wire(balance)},
-        balance=None if restored is None else wire(restored),
-    )
-    return entry.taken_back(payload, amount)
+            if sets and one.later is not None:
+                return skip_changed(one, replaced_in_run(one.later))
+            # The balance after all operations of the run on the account, if each has added its sum.
+            added = entry.before + entry.amount if one.left is None else one.left
+            left = entry.amount if sets else added
+            if balance != left:
+                return skip_changed(
+                    one,
+                    said(
+                        "changed since: {operation} left the balance at {left}, if type 8 {sets_or_adds}, and now it "
+                        "is {balance}",
+                        operation=str(entry),
+                        left=left,
+                        sets_or_adds=said("sets") if sets else said("adds"),
+                        balance=balance,
+                    ),
+                )
+            if sets:
+                # An added entry does not disturb other operations of the account: only this one restores a balance.
+                amount = restored = entry.before
+        values = {
+            "abonent_id": str(one.payload.abonent),
+            "amount": two_decimals(amount),
+            "op_type": str(entry.op_type),
+            "descr": f"{parameters['descr']} {entry.op_id}",
+        }
+        payload = payload_for(
+            OPERATIONS,
+            _ENTRY.fill(values)[0].arguments,
+            one.payload.abonent,
+            was={} if balance is None else {BALANCE: wire(balance)},
+            balance=None if restored is None else wire(restored),
+        )
+        return entry.taken_back(payload, amount)
+
+    return _each(standing, opposite)
 
 
 # ---- the list ---------------------------------------------------------------------------------------------------
@@ -439,4 +420,4 @@ class AccountantsList(CallEffect):
             )
             return entry.taken_back(entry.taken.payload, -entry.amount, todo)
 
-        return await _take_back(self._gateway, taken, listed)
+        return _each(await _still_in_effect(self._gateway, taken), listed)

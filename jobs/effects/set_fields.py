@@ -14,15 +14,7 @@ import msgspec
 
 from billing.api.answers import is_about_other_model
 from billing.api.calls import ChainStep, is_secret
-from billing.directory.models import (
-    ADDRESSES,
-    MODELS,
-    BillingObject,
-    Values,
-    plain_value,
-    same_value,
-    same_values,
-)
+from billing.directory.models import ADDRESSES, MODELS, BillingObject, Values, plain_value, same_value, same_values
 from billing.directory.objects import known_to_database
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.sentences import AS_WANTED
@@ -193,58 +185,49 @@ class SetFieldsEffect(CallEffect):
         fields = dict.fromkeys(name for *_, wanted in readable for name in wanted)
         marked = ("deleted",) if model in MODELS and "deleted" in MODELS[model].fields else ()
         found = await find_one(self._gateway, model, keys, tuple(fields), marked)
-        entries = [
-            self._entry(one, key, thing, wanted, steps)
-            for (one, steps, wanted), key, thing in zip(readable, keys, found, strict=True)
-        ]
+        entries: list[NewItem | Refusal] = []
+        for (one, chain, wanted), key, thing in zip(readable, keys, found, strict=True):
+            if not all(key.values()):
+                empty = tuple(name for name in key if not key[name])
+                entries.append(one.refused(said("{names} is empty: which object is meant?", names=empty)))
+            elif isinstance(thing, str):
+                entries.append(one.refused(thing))
+            elif thing.values.get("deleted") == "1":
+                entries.append(one.refused(said("{object} is deleted", object=which(model, key))))
+            elif fault := next((fault for check in self._rules.checks if (fault := check(wanted))), None):
+                entries.append(one.refused(fault))
+            elif thing.abonent_id is not None and thing.account_id is None:
+                entries.append(one.refused(said("abonent {id} has no account", id=thing.abonent_id)))
+            else:
+                was = {name: thing.values.get(name) for name in wanted}
+                payload = Payload(
+                    model=model,
+                    steps=chain_of_steps(chain),
+                    abonent=thing.abonent_id or 0,
+                    key=key,
+                    wanted=dict(wanted),
+                    was=was,
+                    named=dict(one.named),
+                )
+                # An address is issued anew only if other fields change as well: a second run of the same plan would
+                # otherwise give every subscriber another address.
+                issued = self._rules.emptied(wanted)
+                is_there = issued != wanted.keys() and differences(wanted, thing).keys() <= issued
+                # The object's label says more than the id in the row.
+                label = thing.label if one.label in {"", *key.values()} else one.label
+                entries.append(
+                    one.item(
+                        row_key(key.values()),
+                        label,
+                        lane_of(model, key, thing),
+                        payload,
+                        skip_reason=reason("already as wanted: {fields}", AS_WANTED, fields=describe_fields(was))
+                        if is_there
+                        else None,
+                        wanted=describe_fields(wanted),
+                    )
+                )
         return Prepared.of([*entries, *unreadable])
-
-    def _entry(
-        self,
-        one: Bound,
-        key: dict[str, str],
-        thing: BillingObject | str,
-        wanted: Values,
-        steps: Sequence[ChainStep],
-    ) -> NewItem | Refusal:
-        model = self._template.model
-        if not all(key.values()):
-            empty = tuple(name for name in key if not key[name])
-            return one.refused(said("{names} is empty: which object is meant?", names=empty))
-        if isinstance(thing, str):
-            return one.refused(thing)
-        if thing.values.get("deleted") == "1":
-            return one.refused(said("{object} is deleted", object=which(model, key)))
-        for check in self._rules.checks:
-            if fault := check(wanted):
-                return one.refused(fault)
-        if thing.abonent_id is not None and thing.account_id is None:
-            return one.refused(said("abonent {id} has no account", id=thing.abonent_id))
-        was = {name: thing.values.get(name) for name in wanted}
-        payload = Payload(
-            model=model,
-            steps=chain_of_steps(steps),
-            abonent=thing.abonent_id or 0,
-            key=key,
-            wanted=dict(wanted),
-            was=was,
-            named=dict(one.named),
-        )
-        # An address is issued anew only if other fields change as well: a second run of the same plan would otherwise
-        # give every subscriber another address.
-        issued = self._rules.emptied(wanted)
-        is_there = issued != wanted.keys() and differences(wanted, thing).keys() <= issued
-        return one.item(
-            row_key(key.values()),
-            # The object's label says more than the id in the row.
-            thing.label if one.label in {"", *key.values()} else one.label,
-            lane_of(model, key, thing),
-            payload,
-            skip_reason=reason("already as wanted: {fields}", AS_WANTED, fields=describe_fields(was))
-            if is_there
-            else None,
-            wanted=describe_fields(wanted),
-        )
 
     async def try_out(self) -> None:
         get, assigned = (link.arguments for link in self._template.links[:2])
@@ -291,7 +274,6 @@ class SetFieldsEffect(CallEffect):
         return with_note(Accepted(_as_answer(renewed)), payload)
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
-        """The payloads with the present values, where they have changed. Raises `LookUpFailed`."""
         payloads = [payload_of(item) for item in items]
         anew: dict[int, Payload] = {}
         for item, payload, thing in zip(items, payloads, await self._found(payloads), strict=True):
@@ -311,10 +293,7 @@ class SetFieldsEffect(CallEffect):
         return anew
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """Whether the fields are as wanted. Raises `LookUpFailed`.
-
-        Another value is `Absent`: the call may be repeated, and that value was set before ours.
-        """
+        """Another value is `Absent`: the call may be repeated, and that value was set before ours."""
         payloads = [payload_of(item) for item in items]
         seen: dict[int, LookUpResult] = {}
         for item, payload, thing in zip(items, payloads, await self._found(payloads), strict=True):
@@ -328,11 +307,7 @@ class SetFieldsEffect(CallEffect):
         return seen
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
-        """The fields as they are now. Raises `LookUpFailed`.
-
-        A field that the billing clears after it has acted is as wanted when it is empty, because the call was
-        answered.
-        """
+        """A field that the billing clears after it has acted is as wanted when empty: the call was answered."""
         payloads = [payload_of(item) for item in items]
         readings: dict[int, ReadBack] = {}
         for item, payload, thing in zip(items, payloads, await self._found(payloads), strict=True):
@@ -352,7 +327,6 @@ class SetFieldsEffect(CallEffect):
         return SetFieldsEffect(self._gateway, self._template, yields=True)
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
-        """Set the fields to their old values, unless changed since. Raises `LookUpFailed`."""
         found = await self._found([one.payload for one in taken])
         return Prepared.of([self._back(one, thing) for one, thing in zip(taken, found, strict=True)])
 

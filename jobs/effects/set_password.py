@@ -73,7 +73,6 @@ class PasswordFile:
         self._ready = False
 
     def add(self, user: int, login: str, password: str) -> None:
-        """Append a line and write it to the disk."""
         with self._lock, _as_file_error(self._path):
             if not self._ready:
                 self._open()
@@ -292,7 +291,6 @@ class SetGeneratedPassword(_SetPassword):
         )
 
     async def send(self, run: Run, item: Item) -> Evidence:
-        """Clear the password, let the billing generate one, and write it to the file."""
         user = int(payload_of(item).key["id"])
         is_cleared = user in self._cleared
         if not is_cleared:

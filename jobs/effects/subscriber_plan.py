@@ -30,14 +30,7 @@ from jobs.access.operations import newest_on_account, sharers_of, two_decimals
 from jobs.access.payload import CONTRACT, FOLDER_LANE, OP_TYPE, Payload, chain_of, encode_payload, payload_of
 from jobs.access.references import References
 from jobs.access.subscribers import SubscriberFinder, as_bool
-from jobs.effects.creatable_models import (
-    BALANCE,
-    CREATABLE_MODELS,
-    FOLDER_FLAG,
-    FOLDERS,
-    creatable_model,
-    too_long,
-)
+from jobs.effects.creatable_models import BALANCE, CREATABLE_MODELS, FOLDER_FLAG, FOLDERS, creatable_model, too_long
 from jobs.effects.create import payload_for
 from jobs.effects.effect import CallEffect
 from jobs.imports.fields import FieldKind, usual_fields
@@ -290,7 +283,6 @@ class FolderTree:
     async def _look_within(
         self, found: dict[tuple[str, ...], Folder | str], level: Sequence[tuple[str, ...]]
     ) -> None:
-        """Add folders whose outer ones are found."""
         within: dict[tuple[str, ...], str] = {}
         for names in level:
             outer = found[names[:-1]]
@@ -531,7 +523,6 @@ class _RowPlan:
         self._folder = folder
 
     def items(self) -> Iterator[NewItem]:
-        """The items, in their order."""
         self._check_repeated()
         yield from self._new_folders()
         for step in Step:

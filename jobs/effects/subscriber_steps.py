@@ -17,18 +17,7 @@ from billing.directory.models import LARGEST_ID
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.states import State
 from engine.errors import InputRefused
-from engine.job import (
-    ALL_BEFORE,
-    NOT_THERE,
-    Absent,
-    AskMates,
-    Different,
-    Entries,
-    Found,
-    Look,
-    LookedFor,
-    Prepared,
-)
+from engine.job import ALL_BEFORE, NOT_THERE, Absent, AskMates, Different, Entries, Found, Look, LookedFor, Prepared
 from jobs.access.gateway import Gateway
 from jobs.access.objects import FROM_NEW, NOBODY, OF_ABONENT, describe_fields, differences, find, find_one, needed
 from jobs.access.payload import FOLDER_LANE, Payload, chain_of, decode_payload, encode_payload, payload_of
@@ -187,12 +176,9 @@ class SubscriberSteps(OfSteps):
         return encode_payload(msgspec.structs.replace(payload, key=key, wanted=wanted, abonent=abonent))
 
     async def visible(self, run: Run, items: Sequence[Item]) -> Collection[int]:
-        """The items whose effect the billing shows. Raises `LookUpFailed`.
-
-        What is found and differs is shown as well: somebody may have changed it since, or the billing spells it in
-        its own way. Not so an object of another id than the answer, which a person may have given. A field that is
-        not as wanted yet is waited for while its account has unfinished work.
-        """
+        # What is found and differs is shown as well: somebody may have changed it since, or the billing spells it in
+        # its own way. Not so an object of another id than the answer, which a person may have given. A field that is
+        # not as wanted yet is waited for while its account has unfinished work.
         shown: set[int] = set()
         answers = {item.item_id: item.answer for item in items if payload_of(item).creates_subscriber}
         for item_id, seen in (await self.look_up(run, items)).items():
@@ -321,10 +307,7 @@ class SubscriberRemoval(OfSteps):
     # ---- items of the import to items of its undo ----
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
-        """Turn the items of an import, the last first, into items that take them back. Raises `LookUpFailed`.
-
-        All steps of a subscriber have to be in one page.
-        """
+        """The last items of the import come first, and all steps of a subscriber in one page."""
         entries = await self._one_by_one(taken)
         live = await self._live(taken)
         made = [
@@ -349,28 +332,23 @@ class SubscriberRemoval(OfSteps):
 
     async def _one_by_one(self, taken: Sequence[ItemToUndo]) -> dict[int, _Entry]:
         """What would take each item back, were it alone, by item_id. Raises `LookUpFailed`."""
-        groups: defaultdict[tuple[str, ...], list[ItemToUndo]] = defaultdict(list)
+        groups: defaultdict[CallEffect, list[ItemToUndo]] = defaultdict(list)
         for one in taken:
-            groups[self._kind(one)].append(one)
+            step = Step(one.payload.step)
+            if step is Step.BALANCE:
+                way = self._how.get(WAY, AUTO)
+                way = (way_that_sends(self._gateway, one.payload) or LIST) if way == AUTO else way
+                groups[self._ways[way]].append(one)
+            else:
+                groups[self._deletes[step] if one.payload.creates else self._sets[step]].append(one)
         entries: dict[int, _Entry] = {}
-        for (step, way, *_), ones in groups.items():
-            effect = self._ways[way] if way else self._effect(Step(step), deletes=ones[0].payload.creates)
+        for effect, ones in groups.items():
             prepared = await effect.take_back(ones)
             items = {item.undoes: item for item in prepared.items}
             refusals = {one.row: one for one in prepared.refusals}
             for one in ones:
                 entries[one.item_id] = leave_unproven(one, items.get(one.item_id) or refusals[one.cells])
         return entries
-
-    def _kind(self, one: ItemToUndo) -> tuple[str, ...]:
-        """The step of an item with the kind of its call, and of an opening balance the way that it goes."""
-        if one.payload.step != Step.BALANCE:
-            return one.payload.step, "", str(one.payload.creates)
-        way = self._how.get(WAY, AUTO)
-        return one.payload.step, (way_that_sends(self._gateway, one.payload) or LIST) if way == AUTO else way
-
-    def _effect(self, step: Step, *, deletes: bool) -> CallEffect:
-        return self._deletes[step] if deletes else self._sets[step]
 
     async def _live(self, taken: Sequence[ItemToUndo]) -> set[int]:
         """The subscribers and folders of these items that are not deleted, by id. Raises `LookUpFailed`."""
@@ -410,7 +388,6 @@ class SubscriberRemoval(OfSteps):
         return self._of(payload_of(item)).looked_for
 
     def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
-        """What taking back the opening balances rests on."""
         rests: dict[str, object] = {}
         for one in payloads:
             if one.step == Step.BALANCE:
@@ -425,7 +402,7 @@ class SubscriberRemoval(OfSteps):
         step, (method, _) = Step(payload.step), payload.steps[-1]
         if step is Step.BALANCE:
             return self._ways[OPPOSITE if payload.creates else STORNO]
-        return self._effect(step, deletes=method == DELETE)
+        return self._deletes[step] if method == DELETE else self._sets[step]
 
 
 # ---- one subscriber: as a whole, or not at all -------------------------------------------------------------------
