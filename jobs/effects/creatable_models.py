@@ -77,14 +77,14 @@ class CreatableModel:
     """
 
     noun: str
-    key: str
     found_by: tuple[str, ...]
     same: tuple[str, ...]
+    key: str = "id"
     alike: str = ""
     comment: str = ""
     column: tuple[str, str] = ("", "")
-    ended: str = ""
-    ended_in_words: str = ""
+    ended: str = "deleted"
+    ended_in_words: str = said("deleted")
     amount: str = ""
     moving: frozenset[str] = frozenset()
     key_is_free_again: bool = False
@@ -127,7 +127,6 @@ class CreatableModel:
         return Decimal(wanted.get(self.amount) or 0) if self.amount else describe_fields(wanted)
 
 
-_DELETED: Final = said("deleted")
 CREATABLE_MODELS: Final[Mapping[str, CreatableModel]] = MappingProxyType(
     {
         OPERATIONS: CreatableModel(
@@ -144,36 +143,27 @@ CREATABLE_MODELS: Final[Mapping[str, CreatableModel]] = MappingProxyType(
         ),
         SERVICES: CreatableModel(
             noun=said("connected service"),
-            key="id",
             found_by=("abonent_id",),
             same=("abonent_id", "usluga_id"),
             alike="usluga_id",
             comment=CREATED[SERVICES],
             column=("USERS_USLUGA", "COMMENT"),
-            ended="deleted",
-            ended_in_words=_DELETED,
             moving=frozenset({"next_date", "enabled"}),
         ),
         "AttributeValues": CreatableModel(
-            said("attribute value"), "id", ("abonent_id", "attribute_id"), ("abonent_id", "attribute_id")
+            said("attribute value"), ("abonent_id", "attribute_id"), ("abonent_id", "attribute_id"), ended=""
         ),
         SUBSCRIBERS: CreatableModel(
             noun=said("subscriber"),
-            key="id",
             found_by=("contract_number",),
             same=("contract_number",),
-            ended="deleted",
-            ended_in_words=_DELETED,
             key_is_free_again=True,
             taken=("номер договора закреплен",),
         ),
         "Users": CreatableModel(
             noun=said("account"),
-            key="id",
             found_by=("login",),
             same=("login",),
-            ended="deleted",
-            ended_in_words=_DELETED,
             key_is_free_again=True,
             # How the billing words it is not known [?]; the look-up decides.
             taken=("логин уже", "логин занят", "login already", "login exists"),
@@ -184,11 +174,8 @@ CREATABLE_MODELS: Final[Mapping[str, CreatableModel]] = MappingProxyType(
 
 FOLDERS: Final = CreatableModel(
     noun=said("folder"),
-    key="id",
     found_by=("name", FOLDER_FLAG, "parent_id"),
     same=("name", "parent_id"),
-    ended="deleted",
-    ended_in_words=_DELETED,
     key_is_free_again=True,
 )
 """A folder is an object of the model Abonents as well, and has no contract number [V]."""

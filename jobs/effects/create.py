@@ -32,6 +32,7 @@ from engine.job import (
     Look,
     LookedFor,
     LookUpResult,
+    Marked,
     Prepared,
     ReadBack,
     SameKey,
@@ -477,11 +478,31 @@ class CreateEffect(CallEffect):
         for item, payload, things in zip(items, payloads, there, strict=True):
             own = (run.name, item.number)
             mine = own_of(payload, things, own)
-            reading = _reading_of(payload, mine, now, last.get(payload.abonent, 0))
+            kind, amount, later = model_of(payload), None, False
+            # Of several objects those in effect: a person takes back what was made twice.
+            found = mine if len(mine) == 1 else [thing for thing in mine if kind.counts(thing)] or mine
+            differs = difference(payload, found)
+            # What does not differ is one that counts.
+            counting = found if differs is None else [thing for thing in found if kind.counts(thing)]
+            if kind.amount and counting:
+                amount = sum((Decimal(thing.values[kind.amount] or 0) for thing in counting), Decimal(0))
+            if differs is None and _has_another_balance(payload, now):
+                later = last.get(payload.abonent, 0) > int(found[0].values[kind.key] or 0)
+                if not later:
+                    differs = said(
+                        "{object} is entered, but the balance is {now} and not {wanted}: no later operation of its "
+                        "account is known, so either somebody has set the balance, or the billing does something "
+                        "else with this type",
+                        object=kind.described(found[0], ()),
+                        now=now[payload.abonent],
+                        wanted=Decimal(payload.wanted[BALANCE] or 0),
+                    )
+            besides: tuple[Marked, ...] = ()
             if len(mine) < len(things):
                 besides = entered_besides(payload, things, mine, self._gateway.profile, own)
-                reading = replace(reading, besides=besides)
-            readings[item.item_id] = reading
+            readings[item.item_id] = ReadBack(
+                amount, None if later else differs, later_operations=later, besides=besides
+            )
         return readings
 
     # ---- undo ----
@@ -561,32 +582,6 @@ def _sighting_of(payload: Payload, found: Sequence[BillingObject]) -> LookUpResu
 def _has_another_balance(payload: Payload, now: Mapping[int, Decimal]) -> bool:
     wanted, balance = payload.wanted.get(BALANCE), now.get(payload.abonent)
     return wanted is not None and balance is not None and balance != Decimal(wanted)
-
-
-def _reading_of(payload: Payload, mine: Sequence[BillingObject], now: Mapping[int, Decimal], last: int) -> ReadBack:
-    """An entry and its balance; `last` is the last operation on an account that has another balance than wanted."""
-    kind = model_of(payload)
-    # Of several objects those in effect: a person takes back what was made twice.
-    found = mine if len(mine) == 1 else [thing for thing in mine if kind.counts(thing)] or mine
-    differs = difference(payload, found)
-    # What does not differ is one that counts.
-    counting = found if differs is None else [thing for thing in found if kind.counts(thing)]
-    there = None
-    if kind.amount and counting:
-        there = Decimal(0)
-        for thing in counting:
-            there += Decimal(thing.values[kind.amount] or 0)
-    if differs is None and now and _has_another_balance(payload, now):
-        if last > int(found[0].values[kind.key] or 0):
-            return ReadBack(there, later_operations=True)
-        differs = said(
-            "{object} is entered, but the balance is {now} and not {wanted}: no later operation of its account is "
-            "known, so either somebody has set the balance, or the billing does something else with this type",
-            object=kind.described(found[0], ()),
-            now=now[payload.abonent],
-            wanted=Decimal(payload.wanted[BALANCE] or 0),
-        )
-    return ReadBack(there, differs)
 
 
 # ---- deleted objects, created again with their kept fields and new ids --------------------------------------------

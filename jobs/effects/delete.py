@@ -16,7 +16,7 @@ from billing.directory.subscribers import within
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.sentences import AS_WANTED
 from engine.errors import LookUpFailed
-from engine.evidence import Accepted, AlreadyThere, Evidence, Lost, NotSent, RowRefused, Seen
+from engine.evidence import Accepted, AlreadyThere, Lost, NotSent, RowRefused, Seen
 from engine.job import Absent, BeforeImageMode, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import (
@@ -204,12 +204,10 @@ class DeleteEffect(CallEffect):
                 return NotSent(said("what hangs on it cannot be read: {error}", error=error))
             if obstacle is not None:
                 return RowRefused(obstacle)
-        return self._evidence(await self._gateway.client.send(payload.call), payload, first=not item.attempts)
-
-    def _evidence(self, evidence: Evidence, payload: Payload, *, first: bool) -> Seen:
+        evidence = await self._gateway.client.send(payload.call)
         match evidence:
             case RowRefused(text) if any(word in text.casefold() for word in _SAYS_GONE):
-                if first:
+                if not item.attempts:
                     return AlreadyThere(self._by_others(payload))
                 # An earlier call of ours may have had its effect late.
                 return Lost(said("refused, and whether it is gone has to be looked up: {reason}", reason=text))

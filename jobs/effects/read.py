@@ -79,8 +79,7 @@ def new_item(one: Bound, values: Mapping[str, str], payload: Payload) -> NewItem
     return one.item(key, label, f"reading:{key}", payload)
 
 
-# ---- services that a subscriber may connect in the cabinet --------------------------------------------------------
-# The services that a subscriber may connect in the cabinet, and the connected ones, read through a session [S].
+# ---- the services that a subscriber may connect in the cabinet, and the connected ones, read through a session [S] -
 #
 # Two requests: `objects.get → get_or_create_dynamic_session`, and `web_cabinet.get_usluga_list` with the session's
 # id. The id opens the subscriber's cabinet, so it is passed from the answer to the second request and never kept.

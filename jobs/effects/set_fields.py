@@ -328,40 +328,42 @@ class SetFieldsEffect(CallEffect):
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         found = await self._found([one.payload for one in taken])
-        return Prepared.of([self._back(one, thing) for one, thing in zip(taken, found, strict=True)])
-
-    def _back(self, one: ItemToUndo, thing: BillingObject | str) -> NewItem | Refusal:
-        payload = one.payload
-        if isinstance(thing, str):
-            return one.refused(thing)
-        was, now = payload.was, {name: thing.values.get(name) for name in payload.wanted}
-        sent = {**payload.wanted}
-        if one.answer and one.answer.startswith("{"):
-            # The values that were issued for emptied fields, which `send` has kept.
-            sent |= spell_out(msgspec.json.decode(one.answer, type=dict[str, object]))
-        skip_reason = None
-        if one.later is not None:
-            skip_reason = replaced_in_run(one.later)
-        elif same_values(now, was):
-            # What has no answer may come yet: it is read once more before the call.
-            skip_reason, now = (None, sent) if one.unanswered else (_as_it_was(was), now)
-        elif self._different(payload, thing) if one.unanswered else not same_values(now, sent):
-            skip_reason = said(
-                "changed since: the run set {sent}, and now it is {now}",
-                sent=describe_fields(sent),
-                now=describe_fields(now),
+        entries: list[NewItem | Refusal] = []
+        for one, thing in zip(taken, found, strict=True):
+            payload = one.payload
+            if isinstance(thing, str):
+                entries.append(one.refused(thing))
+                continue
+            was, now = payload.was, {name: thing.values.get(name) for name in payload.wanted}
+            sent = {**payload.wanted}
+            if one.answer and one.answer.startswith("{"):
+                # The values that were issued for emptied fields, which `send` has kept.
+                sent |= spell_out(msgspec.json.decode(one.answer, type=dict[str, object]))
+            skip_reason = None
+            if one.later is not None:
+                skip_reason = replaced_in_run(one.later)
+            elif same_values(now, was):
+                # What has no answer may come yet: it is read once more before the call.
+                skip_reason, now = (None, sent) if one.unanswered else (_as_it_was(was), now)
+            elif self._different(payload, thing) if one.unanswered else not same_values(now, sent):
+                skip_reason = said(
+                    "changed since: the run set {sent}, and now it is {now}",
+                    sent=describe_fields(sent),
+                    now=describe_fields(now),
+                )
+            get, (_, assigned), save = payload.steps
+            reversed_ = Payload(
+                model=payload.model,
+                steps=(get, (SET, {name: _as_sent(name, value, assigned) for name, value in was.items()}), save),
+                abonent=payload.abonent,
+                key=payload.key,
+                wanted=was,
+                was=now,
+                unanswered=one.unanswered,
             )
-        get, (_, assigned), save = payload.steps
-        reversed_ = Payload(
-            model=payload.model,
-            steps=(get, (SET, {name: _as_sent(name, value, assigned) for name, value in was.items()}), save),
-            abonent=payload.abonent,
-            key=payload.key,
-            wanted=was,
-            was=now,
-            unanswered=one.unanswered,
-        )
-        return one.item(lane_of(payload.model, payload.key, thing), reversed_, skip_reason=skip_reason)
+            lane = lane_of(payload.model, payload.key, thing)
+            entries.append(one.item(lane, reversed_, skip_reason=skip_reason))
+        return Prepared.of(entries)
 
     async def _found(self, payloads: Sequence[Payload]) -> Sequence[BillingObject | str]:
         if not payloads:

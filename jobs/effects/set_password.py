@@ -101,7 +101,18 @@ class PasswordFile:
                 places.execute(_sql("index"))
                 ((lines, accounts),) = places.execute(_sql("count"))
                 if lines != accounts:
-                    self._rewrite(file, places)
+                    made = self._path.with_name(f".{self._path.name}.new")
+                    # A killed process may have left this file.
+                    made.unlink(missing_ok=True)
+                    with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600), "wb") as out:
+                        out.write(self._header)
+                        for (place,) in places.execute(_sql("lasting")):
+                            file.seek(place)
+                            out.write(file.readline())
+                        out.flush()
+                        os.fsync(out.fileno())
+                    made.replace(self._path)
+                    keep_name(self._path.parent)
                 number, first = 0, list[str]()
                 for user, label in accepted:
                     if not places.execute(_sql("has"), (user,)).fetchone():
@@ -128,20 +139,6 @@ class PasswordFile:
             file.truncate(_end_of_lines(file))
             file.flush()
             os.fsync(file.fileno())
-        keep_name(self._path.parent)
-
-    def _rewrite(self, file: BinaryIO, places: sqlite3.Connection) -> None:
-        made = self._path.with_name(f".{self._path.name}.new")
-        # A killed process may have left this file.
-        made.unlink(missing_ok=True)
-        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600), "wb") as out:
-            out.write(self._header)
-            for (place,) in places.execute(_sql("lasting")):
-                file.seek(place)
-                out.write(file.readline())
-            out.flush()
-            os.fsync(out.fileno())
-        made.replace(self._path)
         keep_name(self._path.parent)
 
 

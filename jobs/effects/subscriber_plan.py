@@ -266,7 +266,39 @@ class FolderTree:
         unknown = [names for names in paths.values() if names not in found]
         for depth in range(1, max(map(len, unknown), default=0) + 1):
             level = dict.fromkeys(names[:depth] for names in unknown if len(names) >= depth)
-            await self._look_within(found, [names for names in level if names not in found])
+            within: dict[tuple[str, ...], str] = {}
+            for names in level:
+                if names in found:
+                    continue
+                outer = found[names[:-1]]
+                if isinstance(outer, str):
+                    found[names] = outer
+                elif outer.missing:
+                    found[names] = Folder(outer.parent, (*outer.missing, folder_path(names)))
+                else:
+                    within[names] = "" if outer.parent is None else str(outer.parent)
+            keys = [{"name": names[-1], FOLDER_FLAG: "1", PARENT: parent} for names, parent in within.items()]
+            there = await find(self._gateway, "Abonents", keys, FOLDERS.fields(())) if keys else []
+            for (names, parent), things in zip(within.items(), there, strict=True):
+                ids = [
+                    thing.values["id"]
+                    for thing in things
+                    if FOLDERS.counts(thing)
+                    and as_bool(thing.values[FOLDER_FLAG])
+                    and (thing.values[PARENT] or "") == parent
+                ]
+                if len(ids) > 1:
+                    found[names] = said(
+                        "the folder {path} is there {n} times, with the ids {ids}: give the id of the one that is "
+                        "meant",
+                        path=folder_path(names),
+                        n=len(ids),
+                        ids=tuple(str(one) for one in ids[:_SHOWN]),
+                    )
+                elif ids:
+                    found[names] = Folder(int(ids[0] or 0))
+                else:
+                    found[names] = Folder(int(parent) if parent else None, (folder_path(names),))
         if len(self._known) + len(found) > REMEMBERED:
             self._known.clear()
         self._known |= found
@@ -279,40 +311,6 @@ class FolderTree:
                 key = said("there is no folder {id}, or it is deleted", id=key)  # noqa: PLW2901 - its reason
             folders[FOLDER_ID, text] = key if isinstance(key, str) else Folder(key)
         return folders
-
-    async def _look_within(
-        self, found: dict[tuple[str, ...], Folder | str], level: Sequence[tuple[str, ...]]
-    ) -> None:
-        within: dict[tuple[str, ...], str] = {}
-        for names in level:
-            outer = found[names[:-1]]
-            if isinstance(outer, str):
-                found[names] = outer
-            elif outer.missing:
-                found[names] = Folder(outer.parent, (*outer.missing, folder_path(names)))
-            else:
-                within[names] = "" if outer.parent is None else str(outer.parent)
-        keys = [{"name": names[-1], FOLDER_FLAG: "1", PARENT: parent} for names, parent in within.items()]
-        there = await find(self._gateway, "Abonents", keys, FOLDERS.fields(())) if keys else []
-        for (names, parent), things in zip(within.items(), there, strict=True):
-            ids = [
-                thing.values["id"]
-                for thing in things
-                if FOLDERS.counts(thing)
-                and as_bool(thing.values[FOLDER_FLAG])
-                and (thing.values[PARENT] or "") == parent
-            ]
-            if len(ids) > 1:
-                found[names] = said(
-                    "the folder {path} is there {n} times, with the ids {ids}: give the id of the one that is meant",
-                    path=folder_path(names),
-                    n=len(ids),
-                    ids=tuple(str(one) for one in ids[:_SHOWN]),
-                )
-            elif ids:
-                found[names] = Folder(int(ids[0] or 0))
-            else:
-                found[names] = Folder(int(parent) if parent else None, (folder_path(names),))
 
 
 # ---- what the billing has of a page of subscribers, read in bulk --------------------------------------------------
