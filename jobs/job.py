@@ -129,7 +129,6 @@ class InputJob(BillingJob):
         return source, binding
 
     def assigned(self, header: Sequence[str]) -> Assigned:
-        """The columns of a header by the names of the job; rows are not read. Raises `InputRefused`."""
         if "_opened" in vars(self) and self._opened[0].header == tuple(header):
             return self._opened[1].assigned
         return self._binding(Header(said("the input"), tuple(header))).assigned
@@ -145,7 +144,6 @@ class InputJob(BillingJob):
 
     @property
     def replaces(self) -> Callable[[str], bool] | None:
-        """Tells whether a call sets a balance, and so replaces an earlier one of its account."""
         never = isinstance(self.effect, CreateEffect) and not self.effect.may_enter_balance
         return None if never else replaces_balance(self._gateway.profile)
 
@@ -158,11 +156,9 @@ class InputJob(BillingJob):
 
     @property
     def source(self) -> Source:
-        """The source of the rows. Raises `InputRefused` when the rows or a column are missing."""
         return self._opened[0]
 
     async def prepare(self, rows: Sequence[Row]) -> Prepared:
-        """Turn rows into items and refusals. Raises `LookUpFailed`."""
         binding = self._opened[1]
         bound, refused = await binding.bind(rows)
         for one in self._kind.parameters:

@@ -97,7 +97,6 @@ class RunSums:
 
     @property
     def in_effect(self) -> Subtotal:
-        """The rows that the billing has accepted."""
         return self.of(*states_where(in_effect=True))
 
     @property

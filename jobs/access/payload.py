@@ -141,5 +141,4 @@ def chain_of(*steps: tuple[str, Mapping[str, object]]) -> tuple[tuple[str, dict[
 
 
 def chain_of_steps(steps: Iterable[ChainStep]) -> tuple[tuple[str, dict[str, object]], ...]:
-    """The steps of a call in the form that a payload keeps."""
     return chain_of(*((step.method, step.arguments) for step in steps))

@@ -34,7 +34,6 @@ class SubscriberFinder:
         self._suggestions_left = suggested_for
 
     async def by_ids(self, ids: Collection[int]) -> Mapping[int | str, Resolved]:
-        """A subscriber or a reason for each id. Raises `LookUpFailed`."""
         possible = [key for key in dict.fromkeys(ids) if 0 < key <= LARGEST_ID]
         rows = await self._gateway.look_for(
             possible,
@@ -107,7 +106,6 @@ class SubscriberFinder:
 
 
 def name_of(abonent: Abonent) -> str:
-    """The name of a subscriber for people: the contract number, or the id if there is none."""
     return abonent.contract_number or said("abonent {id}", id=abonent.id)
 
 

@@ -121,11 +121,8 @@ class Vault:
     def __init__(self, path: Path | None = None, batch: str = "") -> None:
         self._path = path
         self._batch = batch or new_batch()
-
-    @property
-    def keeps(self) -> bool:
-        """Whether sealed secrets can be opened again."""
-        return self._path is not None
+        # Whether sealed secrets can be opened again.
+        self.keeps = path is not None
 
     def require_key(self) -> "VaultKeys | None":
         """The keys that seal, if any are needed. Raises `VaultLocked` where a secret could not be sealed."""
@@ -338,14 +335,11 @@ class SecretTable(Vault):
         self, kept: KeptSecrets, journal: str, keys: VaultKeys | None, why: str | None = None, batch: str = ""
     ) -> None:
         super().__init__(batch=batch)
+        self.keeps = True
         self._kept = kept
         self._journal = journal
         self._keys = keys
         self._why = why
-
-    @property
-    def keeps(self) -> bool:
-        return True
 
     def keep(self, sealed: Mapping[str, Secret]) -> None:
         if sealed:

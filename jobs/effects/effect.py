@@ -288,7 +288,6 @@ class CallEffect(Effect):
         return self._gateway.client.doubts(report)
 
     async def probe(self) -> None:
-        """Ask the billing for its version. Raises `LookUpFailed`."""
         await self._gateway.probe()
 
     async def unfinished_work(self, items: Sequence[Item]) -> str | None:

@@ -127,7 +127,25 @@ class PayEffect(CallEffect):
         return judge(evidence)
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        return {item.item_id: _sighting(item, things) for item, things in await self._newer(items)}
+        seen: dict[int, LookUpResult] = {}
+        for item, newer in await self._newer(items):
+            if newer:
+                why = said(
+                    "a payment bears no mark, and since the plan there is {operations}: it may be this row's, or "
+                    "somebody else's. Look in the billing which it is",
+                    operations=list_objects(newer),
+                )
+                seen[item.item_id] = CannotLook(why, tuple(str(thing.values["op_id"]) for thing in newer))
+            elif item.state is State.PENDING:
+                seen[item.item_id] = Absent()
+            else:
+                why = said(
+                    "a payment bears no mark, and since the plan there is no operation of {amount}: look in the billing "
+                    "whether it has the payment in another form",
+                    amount=item.amount or Decimal(0),
+                )
+                seen[item.item_id] = CannotLook(why)
+        return seen
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
         """Whether there are as many newer operations of the sum as these items entered. Raises `LookUpFailed`."""
@@ -135,10 +153,21 @@ class PayEffect(CallEffect):
         # Subscriber and sum of a payment are the only known facts of its operation.
         entered = [(one.abonent, Decimal(one.wanted[SUM_IN] or 0)) for one in map(payload_of, items)]
         alike = Counter(entered)
-        return {
-            item.item_id: _reading(item, things, alike[own])
-            for (item, things), own in zip(newer, entered, strict=True)
-        }
+        readings: dict[int, ReadBack] = {}
+        for (item, things), own in zip(newer, entered, strict=True):
+            amount, differs = item.amount or Decimal(0), None
+            live = [thing for thing in things if not as_bool(thing.values["storno"])]
+            if not things:
+                differs = said(
+                    "sent {amount}; since the plan the billing has no operation of that sum", amount=amount
+                )
+            elif not len(things) == len(live) == alike[own]:
+                operations = list_objects(things)
+                differs = said(
+                    "sent {amount}; since the plan the billing has {operations}", amount=amount, operations=operations
+                )
+            readings[item.item_id] = ReadBack(amount if live else None, differs)
+        return readings
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         return undo_of_operations(self._gateway, how)
@@ -161,40 +190,3 @@ class PayEffect(CallEffect):
             there = since(payload.was.get(LAST), amount, things, self._gateway.profile)
             newer.append((item, [thing for thing in there if thing.values["op_id"] not in seen]))
         return newer
-
-
-def _sighting(item: Item, newer: Sequence[BillingObject]) -> LookUpResult:
-    if newer:
-        return CannotLook(
-            said(
-                "a payment bears no mark, and since the plan there is {operations}: it may be this row's, or "
-                "somebody else's. Look in the billing which it is",
-                operations=list_objects(newer),
-            ),
-            tuple(str(thing.values["op_id"]) for thing in newer),
-        )
-    if item.state is State.PENDING:
-        return Absent()
-    return CannotLook(
-        said(
-            "a payment bears no mark, and since the plan there is no operation of {amount}: look in the billing "
-            "whether it has the payment in another form",
-            amount=item.amount or Decimal(0),
-        )
-    )
-
-
-def _reading(item: Item, newer: Sequence[BillingObject], entered: int) -> ReadBack:
-    """Whether exactly `entered` payments of this sum are in the billing."""
-    amount = item.amount or Decimal(0)
-    live = [thing for thing in newer if not as_bool(thing.values["storno"])]
-    if len(newer) == len(live) == entered:
-        return ReadBack(amount)
-    if newer:
-        operations = list_objects(newer)
-        differs = said(
-            "sent {amount}; since the plan the billing has {operations}", amount=amount, operations=operations
-        )
-    else:
-        differs = said("sent {amount}; since the plan the billing has no operation of that sum", amount=amount)
-    return ReadBack(amount if live else None, differs)

@@ -521,7 +521,16 @@ class _RowPlan:
         self._folder = folder
 
     def items(self) -> Iterator[NewItem]:
-        self._check_repeated()
+        # Of one login, service or attribute that is there twice it is not known which is meant.
+        named: set[tuple[Step, str]] = set()
+        for part in (part for part in self._subscriber.parts if part.step is not Step.FOLDER):
+            detail = detail_of(part)
+            if (part.step, detail) in named:
+                what = describe_fields({DETAILS.get(part.step, part.step): detail})
+                raise _Refused(said("{what} twice for one subscriber", what=what))
+            named.add((part.step, detail))
+            if part.step in DETAILS and not detail:
+                raise _Refused(said("{names} is empty: which object is meant?", names=(DETAILS[part.step],)))
         yield from self._new_folders()
         for step in Step:
             make = self._makers.get(step, _RowPlan._field)
@@ -539,18 +548,6 @@ class _RowPlan:
         part = self._subscriber.part(step)
         values = [part.values[name] for name in names if name in part.values] if part else []
         return next((one for one in values if one.place.column), None)
-
-    def _check_repeated(self) -> None:
-        """Refuse a row with one login, service or attribute twice: it is not known which of them is meant."""
-        named: set[tuple[Step, str]] = set()
-        for part in (part for part in self._subscriber.parts if part.step is not Step.FOLDER):
-            detail = detail_of(part)
-            if (part.step, detail) in named:
-                what = describe_fields({DETAILS.get(part.step, part.step): detail})
-                raise _Refused(said("{what} twice for one subscriber", what=what))
-            named.add((part.step, detail))
-            if part.step in DETAILS and not detail:
-                raise _Refused(said("{names} is empty: which object is meant?", names=(DETAILS[part.step],)))
 
     def _new_folders(self) -> Iterator[NewItem]:
         """The folders of its path that are not there, unless the subscriber stays where it is."""

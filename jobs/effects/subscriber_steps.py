@@ -416,7 +416,19 @@ def _whole_or_not(
     changed: Mapping[int, str],
 ) -> dict[int, _Entry]:
     """What takes a created subscriber back with all its steps; or all of them left alone, with the reason."""
-    reasons = list(_reasons(person, steps, entries, having, changed))
+    reasons: list[str] = []
+    there = {(one.model, one.key) for one in having}
+    own = {one.item_id: (one.payload.model, one.answer or "") for one in steps if one.payload.creates}
+    for one in steps:
+        entry = entries[one.item_id]
+        if isinstance(entry, Refusal):
+            reasons.append(entry.reason)
+        elif one.item_id in changed:
+            reasons.append(changed[one.item_id])
+        elif entry.skip_reason and (made := own.get(one.item_id)) and (one is person or made in there):
+            reasons.append(entry.skip_reason)
+    if others := [one for one in having if (one.model, one.key) not in own.values()]:
+        reasons.append(said("it has {things}, which this undo does not take away", things=in_words(others)))
     left = said("left alone with its subscriber: {reasons}", reasons=in_clauses(reasons)) if reasons else ""
     taken: dict[int, _Entry] = {}
     before: tuple[str, ...] = ()
@@ -435,28 +447,6 @@ def _whole_or_not(
         if isinstance(entry, NewItem) and entry.skip_reason is None:
             before = (one.key,)
     return taken
-
-
-def _reasons(
-    person: ItemToUndo,
-    steps: Sequence[ItemToUndo],
-    entries: Mapping[int, _Entry],
-    having: Sequence[Belonging],
-    changed: Mapping[int, str],
-) -> Iterator[str]:
-    """Why a subscriber is left alone: itself, a step of it, or something that the run has not given it."""
-    there = {(one.model, one.key) for one in having}
-    own = {one.item_id: (one.payload.model, one.answer or "") for one in steps if one.payload.creates}
-    for one in steps:
-        entry = entries[one.item_id]
-        if isinstance(entry, Refusal):
-            yield entry.reason
-        elif one.item_id in changed:
-            yield changed[one.item_id]
-        elif entry.skip_reason and (made := own.get(one.item_id)) and (one is person or made in there):
-            yield entry.skip_reason
-    if others := [one for one in having if (one.model, one.key) not in own.values()]:
-        yield said("it has {things}, which this undo does not take away", things=in_words(others))
 
 
 def _folders_last(
