@@ -140,8 +140,8 @@ class PayEffect(CallEffect):
                 seen[item.item_id] = Absent()
             else:
                 why = said(
-                    "a payment bears no mark, and since the plan there is no operation of {amount}: look in the billing "
-                    "whether it has the payment in another form",
+                    "a payment bears no mark, and since the plan there is no operation of {amount}: look in the "
+                    "billing whether it has the payment in another form",
                     amount=item.amount or Decimal(0),
                 )
                 seen[item.item_id] = CannotLook(why)
@@ -155,18 +155,16 @@ class PayEffect(CallEffect):
         alike = Counter(entered)
         readings: dict[int, ReadBack] = {}
         for (item, things), own in zip(newer, entered, strict=True):
-            amount, differs = item.amount or Decimal(0), None
+            sent, differs = item.amount or Decimal(0), None
             live = [thing for thing in things if not as_bool(thing.values["storno"])]
             if not things:
-                differs = said(
-                    "sent {amount}; since the plan the billing has no operation of that sum", amount=amount
-                )
+                differs = said("sent {amount}; since the plan the billing has no operation of that sum", amount=sent)
             elif not len(things) == len(live) == alike[own]:
-                operations = list_objects(things)
+                there = list_objects(things)
                 differs = said(
-                    "sent {amount}; since the plan the billing has {operations}", amount=amount, operations=operations
+                    "sent {amount}; since the plan the billing has {operations}", amount=sent, operations=there
                 )
-            readings[item.item_id] = ReadBack(amount if live else None, differs)
+            readings[item.item_id] = ReadBack(sent if live else None, differs)
         return readings
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
