@@ -4,7 +4,7 @@ Even if all operations are in the billing, a balance may be wrong: if type 8 set
 the same account replaces the first, while the sums of the operations agree.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import groupby
@@ -17,7 +17,7 @@ from checkpoints.records import Item, Run
 from jobs.access.gateway import Gateway
 from jobs.access.objects import OF_ABONENT, find
 from jobs.access.operations import enters_balance, newest
-from jobs.access.payload import ACCOUNT, Payload, payload_of
+from jobs.access.payload import ACCOUNT, payload_of
 from jobs.effects.creatable_models import BALANCE
 from jobs.spec.words import UNDO
 from texts.said import Quantity, Value, counted, said
@@ -86,11 +86,15 @@ async def compare_balances(
         found = await find(gateway, "AdminAccounts", keys, (BALANCE,)) if keys else []
         told: list[tuple[list[Item], Decimal, Decimal]] = []
         for (rows, payloads), accounts in zip(lanes, found, strict=True):
-            expected = _expected(rows, payloads, gateway)
-            if expected is None or len(accounts) != 1:
+            expected = sum((item.amount or Decimal(0) for item in rows), Decimal(0))
+            before = payloads[0].was.get(BALANCE)
+            sets = gateway.profile.type_8.value is TypeEight.SETS
+            if len(accounts) != 1 or not (sets or before) or not all(map(enters_balance, payloads)):
                 result.untold += 1
-            else:
-                told.append((rows, expected, Decimal(accounts[0].values[BALANCE] or 0)))
+                continue
+            if not sets:
+                expected += Decimal(before or 0)
+            told.append((rows, expected, Decimal(accounts[0].values[BALANCE] or 0)))
         differing = [item for rows, expected, balance in told if balance != expected for item in rows]
         latest = await newest(gateway, [payload_of(item).abonent for item in differing])
         for rows, expected, balance in told:
@@ -107,14 +111,3 @@ async def compare_balances(
                 result.different += 1
                 report(AccountDifference(rows[0].lane.removeprefix(ACCOUNT), tuple(rows), expected, balance))
     return result
-
-
-def _expected(rows: Sequence[Item], payloads: Sequence[Payload], gateway: Gateway) -> Decimal | None:
-    """The balance expected from all rows of an account; None if unknown."""
-    if not all(map(enters_balance, payloads)):
-        return None
-    total = sum((item.amount or Decimal(0) for item in rows), Decimal(0))
-    if gateway.profile.type_8.value is TypeEight.SETS:
-        return total
-    before = payloads[0].was.get(BALANCE)
-    return None if before is None else Decimal(before) + total

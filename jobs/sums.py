@@ -240,7 +240,6 @@ def enters_money(spec: JobSpec) -> bool:
 
 # ---- the amounts of refused rows ---------------------------------------------------------------------------------
 
-
 _CellReader: TypeAlias = Callable[[Sequence[str]], Decimal | None]
 """Reads the amount of a row from its cells. Raises `AmountError`."""
 

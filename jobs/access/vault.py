@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 
 # ---- the file of secrets beside a journal -------------------------------------------------------------------------
 
-
 _BUSY_SECONDS: Final = 30
 
 
@@ -78,7 +77,6 @@ def vault_block(name: str) -> str:
 
 
 # ---- the vault ----------------------------------------------------------------------------------------------------
-
 
 BATCH: Final = "input_secrets"
 """The parameter in which a run keeps the batch of its secrets."""
@@ -230,7 +228,6 @@ def _opened(value: object, found: Mapping[str, str]) -> object:
 # A text of keys has one key a word, 32 bytes in Base64: the first encrypts, all of them decrypt. A kept secret is 12
 # random bytes and what was encrypted, in Base64, beside the id of its key. That id is the head of a digest: it names
 # the key, and says nothing of it.
-
 
 KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
@@ -405,7 +402,6 @@ def missing_keys(journal: str, missing: Collection[str], ours: Collection[str]) 
 
 # ---- the secrets of rows that are to be sent, taken along when a journal is copied --------------------------------
 # Opened, and sealed anew.
-
 
 FindKeys: TypeAlias = Callable[[], VaultKeys | None]
 

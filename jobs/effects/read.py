@@ -84,7 +84,6 @@ def new_item(one: Bound, values: Mapping[str, str], payload: Payload) -> NewItem
 # Two requests: `objects.get → get_or_create_dynamic_session`, and `web_cabinet.get_usluga_list` with the session's
 # id. The id opens the subscriber's cabinet, so it is passed from the answer to the second request and never kept.
 
-
 MODEL: Final = "Users"
 
 _SUID: Final = "suid"

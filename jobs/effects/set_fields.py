@@ -61,7 +61,6 @@ from texts.said import in_clauses, reason, said
 # ---- rules for some fields of the billing, in every job that sets them --------------------------------------------
 # An emptied address is issued anew, a recalculation begins on the first of a month, a block ends after it begins.
 
-
 Check: TypeAlias = Callable[[Values], str | None]
 """The vendor's precondition on the wanted fields: why a row is refused, None if it is not."""
 

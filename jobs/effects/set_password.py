@@ -42,7 +42,6 @@ from texts.said import counted, said
 # A line is on the disk before its item counts as accepted. If the process is killed in between, another password is
 # generated, so an account may have two lines; the last one is valid. At the end of the run the others are removed.
 
-
 _BOM: Final = "\ufeff"
 _COLUMNS: Final = ("user_id", "login", "password")
 _FLAGS: Final = os.O_CLOEXEC | os.O_NOFOLLOW
@@ -187,7 +186,6 @@ def _sql(name: str) -> str:
 
 
 # ---- passwords of accounts ----------------------------------------------------------------------------------------
-
 
 _USERS: Final = ("Users", ("id", "deleted"), ("login",))
 """The model of accounts, the fields that are read of one, and those that are read where the billing has them."""

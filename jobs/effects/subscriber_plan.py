@@ -60,7 +60,6 @@ from texts.said import reason, said
 #
 # folder/Дома/Новые     00777/subscriber/     00777/account/ivanov     00777/service/126     00777/balance/
 
-
 ABONENT: Final = "abonent_id"
 PARENT: Final = "parent_id"
 OBJECT: Final = "id"
@@ -218,7 +217,6 @@ def _is_number(step: Step, name: str) -> bool:
 # The ids of those that the billing has, and the names of those that it has not yet.
 #
 # Дома/Новостройки     Дома ── there, id 1000      Новостройки ── to be created, within 1000
-
 
 REMEMBERED: Final = 10_000
 """Paths that are remembered; the rows of a table mostly share a few."""
@@ -442,7 +440,6 @@ def _plain(name: str) -> str:
 
 # ---- from a subscriber to the items of its steps ------------------------------------------------------------------
 
-
 COMMENT: Final = "Миграция балансов"
 """The comment of opening balances that have none of their own, as that of the job `balances`."""
 
@@ -531,7 +528,22 @@ class _RowPlan:
             named.add((part.step, detail))
             if part.step in DETAILS and not detail:
                 raise _Refused(said("{names} is empty: which object is meant?", names=(DETAILS[part.step],)))
-        yield from self._new_folders()
+        # The folders of its path that are not there, unless the subscriber stays where it is.
+        outer = ""
+        for path in self._folder.missing if self._there is None or self._context.change else ():
+            parent = None if outer else self._folder.parent
+            payload = payload_for("Abonents", {FOLDER_FLAG: 1, "name": folder_names(path)[-1], PARENT: parent}, 0)
+            fills = {PARENT: folder_key(outer)} if outer else {}
+            payload = msgspec.structs.replace(payload, step=Step.FOLDER, fills=fills, needs=tuple(fills.values()))
+            yield NewItem(
+                key=folder_key(path),
+                label=path,
+                lane=FOLDER_LANE,
+                payload=encode_payload(payload),
+                line=self._subscriber.row.line,
+                wanted=describe_fields({PATH: path}),
+            )
+            outer = path
         for step in Step:
             make = self._makers.get(step, _RowPlan._field)
             for part in self._subscriber.of(step) if step is not Step.FOLDER else ():
@@ -548,26 +560,6 @@ class _RowPlan:
         part = self._subscriber.part(step)
         values = [part.values[name] for name in names if name in part.values] if part else []
         return next((one for one in values if one.place.column), None)
-
-    def _new_folders(self) -> Iterator[NewItem]:
-        """The folders of its path that are not there, unless the subscriber stays where it is."""
-        if self._there is not None and not self._context.change:
-            return
-        outer = ""
-        for path in self._folder.missing:
-            parent = None if outer else self._folder.parent
-            payload = payload_for("Abonents", {FOLDER_FLAG: 1, "name": folder_names(path)[-1], PARENT: parent}, 0)
-            fills = {PARENT: folder_key(outer)} if outer else {}
-            payload = msgspec.structs.replace(payload, step=Step.FOLDER, fills=fills, needs=tuple(fills.values()))
-            yield NewItem(
-                key=folder_key(path),
-                label=path,
-                lane=FOLDER_LANE,
-                payload=encode_payload(payload),
-                line=self._subscriber.row.line,
-                wanted=describe_fields({PATH: path}),
-            )
-            outer = path
 
     # ---- one step ----
 

@@ -112,23 +112,18 @@ class SubscriberSteps(OfSteps):
         entries: list[NewItem | Refusal] = []
         for one in subscribers:
             planned = plan_row(one, context)
-            entries += [planned] if isinstance(planned, Refusal) else [*filter(self._is_first, planned)]
+            for entry in [planned] if isinstance(planned, Refusal) else planned:
+                # A folder is created for the first row that asks for it. A page may be planned twice, and beside
+                # another one: what slips through is a duplicate for the journal.
+                if isinstance(entry, NewItem) and entry.lane == FOLDER_LANE:
+                    line = entry.line or 0
+                    if self._asked_first.get(entry.key, line) < line:
+                        continue
+                    if len(self._asked_first) >= _REMEMBERED:
+                        self._asked_first.clear()
+                    self._asked_first[entry.key] = line
+                entries.append(entry)
         return Prepared.of(entries)
-
-    def _is_first(self, item: NewItem) -> bool:
-        """Whether no earlier row has asked for the folder.
-
-        A page may be planned twice, and beside another one. What slips through is a duplicate for the journal.
-        """
-        line = item.line or 0
-        if item.lane != FOLDER_LANE:
-            return True
-        if self._asked_first.get(item.key, line) < line:
-            return False
-        if len(self._asked_first) >= _REMEMBERED:
-            self._asked_first.clear()
-        self._asked_first[item.key] = line
-        return True
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         asked = [
@@ -258,7 +253,6 @@ def _with_arguments(payload: Payload, values: Mapping[str, object]) -> Payload:
 #
 # A subscriber that the run has created goes whole or stays whole: if somebody has changed it since, or has given it
 # something, all of it is left alone and named. A folder goes when it is empty.
-
 
 _DELETES: Final[Mapping[Step, str]] = {
     Step.FOLDER: DELETE,
