@@ -251,7 +251,15 @@ class VaultKeys:
     def parse(cls, text: str) -> "VaultKeys":
         """The keys in the text of a file, a credential or a variable. Raises `NoVaultKey`."""
         lines = (line.partition(_COMMENT)[0] for line in text.splitlines())
-        keys = [_key(word) for line in lines for word in line.split()]
+        keys: list[bytes] = []
+        for word in (word for line in lines for word in line.split()):
+            try:
+                # Both alphabets of Base64 are in use.
+                keys.append(base64.b64decode(word.translate(str.maketrans("-_", "+/")), validate=True))
+            except (binascii.Error, ValueError) as error:
+                raise NoVaultKey(said("it has a word that is not Base64")) from error
+            if len(keys[-1]) != KEY_BYTES:
+                raise NoVaultKey(said("it has a word that is not a key of {n} bytes", n=KEY_BYTES))
         if not keys:
             raise NoVaultKey(said("it is empty"))
         return cls(_id_of(keys[0]), {_id_of(key): key for key in keys})
@@ -288,17 +296,6 @@ class VaultKeys:
 
 def new_key() -> str:
     return base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode()
-
-
-def _key(word: str) -> bytes:
-    try:
-        # Both alphabets of Base64 are in use.
-        key = base64.b64decode(word.translate(str.maketrans("-_", "+/")), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise NoVaultKey(said("it has a word that is not Base64")) from error
-    if len(key) != KEY_BYTES:
-        raise NoVaultKey(said("it has a word that is not a key of {n} bytes", n=KEY_BYTES))
-    return key
 
 
 def _id_of(key: bytes) -> str:

@@ -142,8 +142,10 @@ class ReadOffersEffect(ReadEffect):
         opened = await self._gateway.client.send(payload_of(item).call)
         if not isinstance(opened, Accepted):
             return without_words(opened)
-        suid = _suid(opened.result)
-        if suid is None:
+        # Its id is `fields.suid` [I], or the bare text [?].
+        told = opened.result if isinstance(opened.result, str | int) else one_object(opened.result).get(_SUID)
+        suid = str(told) if isinstance(told, str | int) and not isinstance(told, bool) else ""
+        if not suid:
             # The answer is not shown, because it may contain a session.
             return Lost(said("the billing was asked for a session, and its answer has no suid"))
         evidence = await self._gateway.client.send(self._listing.call({_SUID: suid}))
@@ -161,11 +163,3 @@ class ReadOffersEffect(ReadEffect):
 
     def describe(self, run_name: str, item: Item) -> str:
         return f"{super().describe(run_name, item)}; {describe(self._listing.call({_SUID: 'the session'}))}"
-
-
-def _suid(result: object) -> str | None:
-    """The session's id: `fields.suid` [I], or the bare text [?]."""
-    if isinstance(result, str | int) and not isinstance(result, bool):
-        return str(result) or None
-    suid = one_object(result).get("suid")
-    return str(suid) if isinstance(suid, str | int) and suid else None
