@@ -86,7 +86,9 @@ async def compare_balances(
         found = await find(gateway, "AdminAccounts", keys, (BALANCE,)) if keys else []
         told: list[tuple[list[Item], Decimal, Decimal]] = []
         for (rows, payloads), accounts in zip(lanes, found, strict=True):
-            expected = sum((item.amount or Decimal(0) for item in rows), Decimal(0))
+            expected = Decimal(0)
+            for item in rows:
+                expected += item.amount or 0
             before = payloads[0].was.get(BALANCE)
             sets = gateway.profile.type_8.value is TypeEight.SETS
             if len(accounts) != 1 or not (sets or before) or not all(map(enters_balance, payloads)):
@@ -98,12 +100,12 @@ async def compare_balances(
         differing = [item for rows, expected, balance in told if balance != expected for item in rows]
         latest = await newest(gateway, [payload_of(item).abonent for item in differing])
         for rows, expected, balance in told:
-            # A subscriber of the account may have an operation newer than those of the run.
-            own = [int(item.answer) for item in rows if item.answer and item.answer.isdecimal()]
-            last = max((latest.get(payload_of(item).abonent, 0) for item in rows), default=0)
-            if balance != expected and own and last > max(own):
-                result.moved += 1
-                continue
+            if balance != expected:
+                # A subscriber of the account may have an operation newer than those of the run.
+                own = [int(item.answer) for item in rows if item.answer and item.answer.isdecimal()]
+                if own and any(latest.get(payload_of(item).abonent, 0) > max(own) for item in rows):
+                    result.moved += 1
+                    continue
             result.accounts += 1
             result.expected += expected
             result.found += balance

@@ -187,7 +187,10 @@ def creatable_model(model: str, arguments: Mapping[str, object]) -> CreatableMod
 
 
 def model_of(payload: Payload) -> CreatableModel:
-    return creatable_model(payload.model, payload.key)
+    # This is asked for each row several times.
+    return (
+        creatable_model(SUBSCRIBERS, payload.key) if payload.model == SUBSCRIBERS else CREATABLE_MODELS[payload.model]
+    )
 
 
 # ---- the objects of a payload ----------------------------------------------------------------------------------

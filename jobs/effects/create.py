@@ -485,7 +485,9 @@ class CreateEffect(CallEffect):
             # What does not differ is one that counts.
             counting = found if differs is None else [thing for thing in found if kind.counts(thing)]
             if kind.amount and counting:
-                amount = sum((Decimal(thing.values[kind.amount] or 0) for thing in counting), Decimal(0))
+                amount = Decimal(0)
+                for thing in counting:
+                    amount += Decimal(thing.values[kind.amount] or 0)
             if differs is None and _has_another_balance(payload, now):
                 later = last.get(payload.abonent, 0) > int(found[0].values[kind.key] or 0)
                 if not later:
