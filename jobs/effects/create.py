@@ -17,6 +17,7 @@ from billing.directory.models import OPENING_BALANCE, BillingObject, plain_value
 from billing.directory.subscribers import Abonent
 from billing.money import wire
 from billing.profile import TypeEight
+from billing.secret import PLACEHOLDER
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.sentences import AS_WANTED
 from engine.errors import InputRefused, LookUpFailed
@@ -299,7 +300,10 @@ class CreateEffect(CallEffect):
         payload = decode_payload(item.payload)
         call = self._call(payload, run.name, item.number)
         row = self._row(item)
-        evidence = self._evidence(await self._sent(item, call, row), payload, (run.name, item.number), row)
+        # Few payloads have a secret, and each call is counted.
+        opens = PLACEHOLDER in item.payload
+        answer = await (self._sent(item, call, row) if opens else self._gateway.client.send(call, row=row))
+        evidence = self._evidence(answer, payload, (run.name, item.number), row)
         match evidence:
             case Accepted():
                 return with_note(evidence, payload) if payload.planned or payload.after else evidence

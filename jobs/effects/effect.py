@@ -260,7 +260,7 @@ class CallEffect(Effect):
 
     async def _sent(self, item: Item, call: Call, row: int | None = None) -> Evidence:
         """The evidence of the call of an item, made with the secrets in place of their tokens."""
-        # Every token begins so.
+        # Every token of a secret begins so.
         if PLACEHOLDER in item.payload:
             try:
                 call = await unseal(self._gateway.vault, call)
