@@ -4,7 +4,7 @@ Even if all operations are in the billing, a balance may be wrong: if type 8 set
 the same account replaces the first, while the sums of the operations agree.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import groupby
@@ -17,7 +17,7 @@ from checkpoints.records import Item, Run
 from jobs.access.gateway import Gateway
 from jobs.access.objects import OF_ABONENT, find
 from jobs.access.operations import enters_balance, newest
-from jobs.access.payload import ACCOUNT, Payload, payload_of
+from jobs.access.payload import ACCOUNT, payload_of
 from jobs.effects.creatable_models import BALANCE
 from jobs.spec.words import UNDO
 from texts.said import Quantity, Value, counted, said
@@ -79,58 +79,37 @@ async def compare_balances(
     result, after = Balances(), ""
     while run.job != UNDO and (page := await journal.standing_by_lane(run, after=after, size=PAGE)):
         after = page[-1].lane
-        lanes = [list(items) for _, items in groupby(page, key=attrgetter("lane"))]
-        payloads = [[payload_of(item) for item in rows] for rows in lanes]
-        wanted = [
-            (rows, calls) for rows, calls in zip(lanes, payloads, strict=True) if any(map(enters_balance, calls))
-        ]
-        await _compare(wanted, gateway, result, report)
-    return result
-
-
-async def _compare(
-    lanes: Sequence[tuple[Sequence[Item], Sequence[Payload]]],
-    gateway: Gateway,
-    result: Balances,
-    report: Callable[[AccountDifference], None],
-) -> None:
-    keys = [{OF_ABONENT: str(payloads[0].abonent)} for _, payloads in lanes]
-    found = await find(gateway, "AdminAccounts", keys, (BALANCE,)) if keys else []
-    told: list[tuple[Sequence[Item], Decimal, Decimal]] = []
-    for (rows, payloads), accounts in zip(lanes, found, strict=True):
-        expected = _expected(rows, payloads, gateway)
-        if expected is None or len(accounts) != 1:
-            result.untold += 1
-        else:
+        each = [list(items) for _, items in groupby(page, key=attrgetter("lane"))]
+        pairs = [(rows, [payload_of(item) for item in rows]) for rows in each]
+        lanes = [(rows, payloads) for rows, payloads in pairs if any(map(enters_balance, payloads))]
+        keys = [{OF_ABONENT: str(payloads[0].abonent)} for _, payloads in lanes]
+        found = await find(gateway, "AdminAccounts", keys, (BALANCE,)) if keys else []
+        told: list[tuple[list[Item], Decimal, Decimal]] = []
+        for (rows, payloads), accounts in zip(lanes, found, strict=True):
+            expected = Decimal(0)
+            for item in rows:
+                expected += item.amount or 0
+            before = payloads[0].was.get(BALANCE)
+            sets = gateway.profile.type_8.value is TypeEight.SETS
+            if len(accounts) != 1 or not (sets or before) or not all(map(enters_balance, payloads)):
+                result.untold += 1
+                continue
+            if not sets:
+                expected += Decimal(before or 0)
             told.append((rows, expected, Decimal(accounts[0].values[BALANCE] or 0)))
-    differing = [rows for rows, expected, balance in told if balance != expected]
-    latest = await newest(gateway, [payload_of(item).abonent for rows in differing for item in rows])
-    for rows, expected, balance in told:
-        if balance != expected and _was_moved(rows, latest):
-            result.moved += 1
-            continue
-        result.accounts += 1
-        result.expected += expected
-        result.found += balance
-        if balance != expected:
-            result.different += 1
-            report(AccountDifference(rows[0].lane.removeprefix(ACCOUNT), tuple(rows), expected, balance))
-
-
-def _expected(rows: Sequence[Item], payloads: Sequence[Payload], gateway: Gateway) -> Decimal | None:
-    """The balance expected from all rows of an account; None if unknown."""
-    if not all(map(enters_balance, payloads)):
-        return None
-    total = Decimal(0)
-    for item in rows:
-        total += item.amount or 0
-    if gateway.profile.type_8.value is TypeEight.SETS:
-        return total
-    before = payloads[0].was.get(BALANCE)
-    return None if before is None else Decimal(before) + total
-
-
-def _was_moved(rows: Sequence[Item], latest: Mapping[int, int]) -> bool:
-    """Whether a subscriber of the account has an operation newer than those of the run."""
-    own = [int(item.answer) for item in rows if item.answer and item.answer.isdecimal()]
-    return bool(own) and any(latest.get(payload_of(item).abonent, 0) > max(own) for item in rows)
+        differing = [item for rows, expected, balance in told if balance != expected for item in rows]
+        latest = await newest(gateway, [payload_of(item).abonent for item in differing])
+        for rows, expected, balance in told:
+            if balance != expected:
+                # A subscriber of the account may have an operation newer than those of the run.
+                own = [int(item.answer) for item in rows if item.answer and item.answer.isdecimal()]
+                if own and any(latest.get(payload_of(item).abonent, 0) > max(own) for item in rows):
+                    result.moved += 1
+                    continue
+            result.accounts += 1
+            result.expected += expected
+            result.found += balance
+            if balance != expected:
+                result.different += 1
+                report(AccountDifference(rows[0].lane.removeprefix(ACCOUNT), tuple(rows), expected, balance))
+    return result

@@ -45,9 +45,17 @@ async def gauges_of(
     gauges = [
         disk_gauge(journal, lambda: policy().min_disk),
         hours_gauge(lambda: policy().hours, BillingClock(gateway).now, ends=ends_outside_hours),
-        *await _stack_gauges(gateway, lambda: policy().max_stack),
-        _latency_gauge(gateway, lambda: policy().max_latency),
     ]
+    # Without its database the billing's stacks cannot be read.
+    if gateway.database is not None:
+
+        async def measure(depth: SqlStatement) -> GaugeReading | None:
+            most = policy().max_stack
+            return GaugeReading(await _number(gateway, depth), most, int(_low(most)), grows=True) if most else None
+
+        schema = await gateway.read(lambda database: database.schema)
+        gauges += [Gauge(name, partial(measure, count_waiting(name))) for name in STACKS if schema.has(name)]
+    gauges.append(_latency_gauge(gateway, lambda: policy().max_latency))
     if (select := policy().throttle_sql) is not None:
         gauges.append(await _select_gauge(gateway, select, lambda: policy().throttle_above))
     return gauges
@@ -84,21 +92,6 @@ class BillingClock:
             return timedelta()
         # The billing read its clock about halfway through the call.
         return there - self._here() + timedelta(seconds=health.seconds / 2)
-
-
-async def _stack_gauges(gateway: Gateway, threshold: Callable[[], int]) -> list[Gauge]:
-    """A gauge for each stack of this billing; none without its database, where stacks cannot be read."""
-    if gateway.database is None:
-        return []
-    schema = await gateway.read(lambda database: database.schema)
-
-    async def measure(depth: SqlStatement) -> GaugeReading | None:
-        most = threshold()
-        if not most:
-            return None
-        return GaugeReading(await _number(gateway, depth), most, int(_low(most)), grows=True)
-
-    return [Gauge(name, partial(measure, count_waiting(name))) for name in STACKS if schema.has(name)]
 
 
 def _latency_gauge(gateway: Gateway, threshold: Callable[[], float | None]) -> Gauge:

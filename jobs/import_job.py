@@ -156,7 +156,6 @@ class ImportJob(BillingJob):
         return await (await self._ready()).judge(rows)
 
     async def prepare(self, rows: Sequence[Row]) -> Prepared:
-        """Turn rows into the items of their steps, and refusals. Raises `InputRefused` and `LookUpFailed`."""
         judged = await self.judge(rows)
         for one in judged:
             self._doubtful = self._doubtful or next(iter(one.warnings), None)
@@ -188,7 +187,7 @@ class ImportJob(BillingJob):
         """What the balances rest on, and the fields of new objects that no probe has tried."""
         created: dict[str, list[str]] = {}
         for payload in map(payload_of, items):
-            if payload.model in UNDOCUMENTED and payload.steps[0][0] == "objects.create":
+            if payload.model in UNDOCUMENTED and payload.creates:
                 created.setdefault(payload.model, []).extend((*payload.steps[0][1], *payload.fills))
         return (*super().assumptions(items), *untried_fields(created, self._gateway.profile))
 
@@ -209,14 +208,12 @@ class ImportJob(BillingJob):
 
     @property
     def unended(self) -> tuple[LastLine, ...]:
-        """The last lines of the tables and of the dictionary that may have been cut. Raises `InputRefused`."""
         dictionary = self._parameters.get(DICTIONARY)
         of_names = open_input(Path(dictionary), Layout()).unended if dictionary else ()
         return (*super().unended, *of_names)
 
     @property
     def rows_seen(self) -> int:
-        """Rows that were read to see what they have in common, before the first of them is prepared."""
         return self._checks.rows_seen if self._checks else 0
 
     @property
@@ -254,7 +251,6 @@ class ImportJob(BillingJob):
 
     @property
     def replaces(self) -> Callable[[str], bool] | None:
-        """Tells whether a step sets a balance, and so replaces an earlier one of its account."""
         return replaces_balance(self._gateway.profile)
 
 

@@ -88,7 +88,29 @@ class InputJob(BillingJob):
         said = {parameter.name for parameter in self._kind.parameters if parameter.has_default}
         needed = [name for name in names if name not in said]
         says_all = bool(needed or not names) and all(is_given(name, self._parameters) for name in needed)
-        self._check_used(says_all=says_all)
+        # An operator who names a folder for the job's own select beside a file expects the folder to count.
+        own = asked_for(own_select(self._kind))
+        if not (self._rows.file or self._rows.sql or says_all):
+            if empty := [name for name in own if not self._parameters.get(name)]:
+                raise InputRefused(
+                    "there is nothing to read rows from: give {flag} for the job's own select, or name a file, - "
+                    "for standard input, or give {sql}",
+                    flag=setting("set", f"{empty[0]}=…"),
+                    sql=setting("sql"),
+                )
+            own = ()
+        typed: tuple[str, ...] = ()
+        if own and not self._rows.file:
+            # A fault is reported when the select is opened.
+            with suppress(NotASelect):
+                typed = asked_for(self._rows.sql)
+        for name in own:
+            if self._parameters.get(name) and name not in {*names, *typed}:
+                raise InputRefused(
+                    "{flag} chooses rows for the job's own select, and the rows come from elsewhere: nothing "
+                    "would look at it. Leave out {flag}, or the other rows",
+                    flag=setting("set", f"{name}=…"),
+                )
         source = open_rows(
             self._gateway,
             self._rows,
@@ -107,7 +129,6 @@ class InputJob(BillingJob):
         return source, binding
 
     def assigned(self, header: Sequence[str]) -> Assigned:
-        """The columns of a header by the names of the job; rows are not read. Raises `InputRefused`."""
         if "_opened" in vars(self) and self._opened[0].header == tuple(header):
             return self._opened[1].assigned
         return self._binding(Header(said("the input"), tuple(header))).assigned
@@ -116,34 +137,6 @@ class InputJob(BillingJob):
         kind, mapping = self._kind, self._rows.mapping
         return Binding(self._gateway, header, self.effect.names, kind.parameters, self._parameters, mapping)
 
-    def _check_used(self, *, says_all: bool) -> None:
-        """Refuse parameters of the job's own select if the rows come from elsewhere.
-
-        An operator who names a folder beside a file expects the folder to count. Raises `InputRefused`.
-        """
-        own = asked_for(own_select(self._kind))
-        if not (self._rows.file or self._rows.sql or says_all):
-            if empty := [name for name in own if not self._parameters.get(name)]:
-                raise InputRefused(
-                    "there is nothing to read rows from: give {flag} for the job's own select, or name a file, - "
-                    "for standard input, or give {sql}",
-                    flag=setting("set", f"{empty[0]}=…"),
-                    sql=setting("sql"),
-                )
-            return
-        typed: tuple[str, ...] = ()
-        if not self._rows.file:
-            # A fault is reported when the select is opened.
-            with suppress(NotASelect):
-                typed = asked_for(self._rows.sql)
-        for name in own:
-            if self._parameters.get(name) and name not in {*self.effect.names, *typed}:
-                raise InputRefused(
-                    "{flag} chooses rows for the job's own select, and the rows come from elsewhere: nothing "
-                    "would look at it. Leave out {flag}, or the other rows",
-                    flag=setting("set", f"{name}=…"),
-                )
-
     @property
     def cautions(self) -> tuple[str, ...]:
         """Cautions to read before approval, and the references in the rows read so far that were not checked."""
@@ -151,7 +144,6 @@ class InputJob(BillingJob):
 
     @property
     def replaces(self) -> Callable[[str], bool] | None:
-        """Tells whether a call sets a balance, and so replaces an earlier one of its account."""
         never = isinstance(self.effect, CreateEffect) and not self.effect.may_enter_balance
         return None if never else replaces_balance(self._gateway.profile)
 
@@ -164,11 +156,9 @@ class InputJob(BillingJob):
 
     @property
     def source(self) -> Source:
-        """The source of the rows. Raises `InputRefused` when the rows or a column are missing."""
         return self._opened[0]
 
     async def prepare(self, rows: Sequence[Row]) -> Prepared:
-        """Turn rows into items and refusals. Raises `LookUpFailed`."""
         binding = self._opened[1]
         bound, refused = await binding.bind(rows)
         for one in self._kind.parameters:

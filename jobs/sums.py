@@ -97,7 +97,6 @@ class RunSums:
 
     @property
     def in_effect(self) -> Subtotal:
-        """The rows that the billing has accepted."""
         return self.of(*states_where(in_effect=True))
 
     @property
@@ -240,7 +239,6 @@ def enters_money(spec: JobSpec) -> bool:
 
 
 # ---- the amounts of refused rows ---------------------------------------------------------------------------------
-
 
 _CellReader: TypeAlias = Callable[[Sequence[str]], Decimal | None]
 """Reads the amount of a row from its cells. Raises `AmountError`."""

@@ -84,7 +84,6 @@ class _Sums:
         self.parts[kind, key, part] += Subtotal(subscribers, balance or Decimal(0))
 
     def keys(self, kind: TallyKind) -> list[str]:
-        """The keys of the groups of a kind, in the order in which they were found."""
         return list(dict.fromkeys(key for of, key, _ in self.parts if of is kind))
 
     def number_folders(self, names: NamesThere) -> None:
@@ -98,7 +97,6 @@ class _Sums:
                     self.parts[kind, number, part] += self.parts.pop((kind, path, part))
 
     def groups(self, names: NamesThere) -> Iterator[TallyGroup]:
-        """The groups of all kinds that a row of the table names."""
         for kind in TallyKind:
             keys = self.keys(kind)
             if any(key and self.parts.get((kind, key, "file")) for key in keys):

@@ -10,7 +10,6 @@ from decimal import Decimal
 from typing import Final
 
 import anyio.from_thread
-import msgspec
 
 from checkpoints.journal import Journal
 from checkpoints.records import Item, NewItem, Refusal, Run
@@ -20,7 +19,15 @@ from engine.rows import Row, RowPage, Source
 from jobs.access.gateway import Gateway
 from jobs.access.payload import payload_of
 from jobs.catalogue.catalogue import Catalogue
-from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo, Mate, before_run, leave_unproven, shares_place
+from jobs.effects.effect import (
+    CallEffect,
+    Irreversible,
+    ItemToUndo,
+    Mate,
+    as_before_run,
+    leave_unproven,
+    shares_place,
+)
 from jobs.effects.factory import effect_of
 from jobs.job import BillingJob
 from jobs.rows.input import job_parameters
@@ -176,15 +183,7 @@ class UndoJob(BillingJob):
         mates: defaultdict[str, list[Mate]] = defaultdict(list)
         for item in shared:
             mates[item.lane].append(Mate(item.number, payload_of(item), item.item_id not in taken_back))
-        known: list[ItemToUndo] = []
-        for one in taken:
-            if one.lane not in mates:
-                known.append(one)
-                continue
-            before = before_run(one.number, one.payload, mates[one.lane])
-            payload = msgspec.structs.replace(one.payload, was=dict(before.was))
-            known.append(replace(one, payload=payload, later=before.later, left=before.left))
-        return known
+        return [as_before_run(one, mates[one.lane]) if one.lane in mates else one for one in taken]
 
 
 async def build_undo(gateway: Gateway, journal: Journal, parameters: Mapping[str, str], catalogue: Catalogue) -> Job:

@@ -154,7 +154,6 @@ class Gateway:
         return waiting.described or None
 
     async def probe(self) -> None:
-        """Ask the billing for its version. Raises `LookUpFailed` with the reason when it does not work."""
         with as_engine_errors():
             await self.client.health()
 

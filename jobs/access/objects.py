@@ -66,22 +66,23 @@ async def find_one(
         why[text] = subscriber if isinstance(subscriber, str) else account_less
     ones: list[BillingObject | str] = []
     for key, things in zip(keys, found, strict=True):
-        if len(things) == 1:
-            ones.append(things[0] if not things[0].faults else _readable(model, key, things[0], fields))
-            continue
-        nobody = why.get(key.get(OF_ABONENT, "")) if not things else None
-        ones.append(nobody or not_one(model, key, len(things)))
+        if len(things) != 1:
+            nobody = why.get(key.get(OF_ABONENT, "")) if not things else None
+            ones.append(nobody or not_one(model, key, len(things)))
+        # What cannot be read cannot be compared.
+        elif things[0].faults and (faults := faults_of(things[0], fields)):
+            what = which(model, key)
+            ones.append(said("what {object} has cannot be read: {faults}", object=what, faults=faults))
+        else:
+            ones.append(things[0])
     return ones
 
 
-def _readable(model: str, key: Key, thing: BillingObject, fields: Collection[str]) -> BillingObject | str:
-    """The object, or the fields of it that cannot be read and so cannot be compared."""
-    faults = tuple(
-        said("{name} {fault}", name=name, fault=fault) for name, fault in thing.faults.items() if name in fields
+def faults_of(thing: BillingObject, names: Collection[str]) -> tuple[str, ...]:
+    """Those of these fields of an object that cannot be read, in words."""
+    return tuple(
+        said("{name} {fault}", name=name, fault=fault) for name, fault in thing.faults.items() if name in names
     )
-    if not faults:
-        return thing
-    return said("what {object} has cannot be read: {faults}", object=which(model, key), faults=faults)
 
 
 def not_one(model: str, key: Key, number: int) -> str:

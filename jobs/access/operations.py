@@ -20,12 +20,10 @@ from texts.said import Quantity, enumerated, said
 
 
 def enters_balance(payload: Payload) -> bool:
-    """Whether a call enters an initial balance."""
     return payload.model == "FinanceOperations" and payload.key.get(OP_TYPE) == str(OPENING_BALANCE)
 
 
 def sets_balance(payload: Payload, profile: Profile) -> bool:
-    """Whether a call replaces the balance instead of adding to it."""
     return enters_balance(payload) and profile.type_8.value is TypeEight.SETS
 
 

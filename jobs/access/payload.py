@@ -69,9 +69,18 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     groups: dict[str, str] = {}
 
     @property
+    def creates(self) -> bool:
+        return self.steps[0][0] == "objects.create"
+
+    @property
     def creates_subscriber(self) -> bool:
         """Whether it creates a subscriber or a folder, whose id nobody knows before."""
-        return self.model == "Abonents" and self.steps[0][0] == "objects.create"
+        return self.model == "Abonents" and self.creates
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all ids of the call are filled in."""
+        return all(arguments.get(place, "") is not None for place in self.fills for _, arguments in self.steps)
 
     @property
     def call(self) -> Call:
@@ -132,5 +141,4 @@ def chain_of(*steps: tuple[str, Mapping[str, object]]) -> tuple[tuple[str, dict[
 
 
 def chain_of_steps(steps: Iterable[ChainStep]) -> tuple[tuple[str, dict[str, object]], ...]:
-    """The steps of a call in the form that a payload keeps."""
     return chain_of(*((step.method, step.arguments) for step in steps))

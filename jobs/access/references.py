@@ -24,7 +24,6 @@ class References:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """The kinds of ids that could not be checked, a sentence for each."""
         return tuple(self._unchecked.values())
 
     async def missing(self, kind: str, ids: Collection[str]) -> set[str]:

@@ -1,7 +1,7 @@
 """Subscribers by id or contract number, in bulk: from the database, or from the API if there is none."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Final, TypeAlias
 
 from billing.api.calls import filter_
@@ -34,7 +34,6 @@ class SubscriberFinder:
         self._suggestions_left = suggested_for
 
     async def by_ids(self, ids: Collection[int]) -> Mapping[int | str, Resolved]:
-        """A subscriber or a reason for each id. Raises `LookUpFailed`."""
         possible = [key for key in dict.fromkeys(ids) if 0 < key <= LARGEST_ID]
         rows = await self._gateway.look_for(
             possible,
@@ -62,38 +61,51 @@ class SubscriberFinder:
             # The database may ignore case, depending on its collation.
             if row.contract_number is not None and row.contract_number in wanted:
                 found[row.contract_number].append(row)
-        resolved: dict[int | str, Resolved] = {
-            number: _usable(bearers[0]) if len(bearers) == 1 else _the_one(number, bearers)
-            for number, bearers in found.items()
-        }
+        resolved: dict[int | str, Resolved] = {}
+        for number, bearers in found.items():
+            # A deleted subscriber's number may have been given to another.
+            live = [one for one in bearers if not one.deleted and not one.is_folder]
+            if len(live) <= 1:
+                resolved[number] = _usable(live[0] if live else bearers[0])
+                continue
+            resolved[number] = said(
+                "several subscribers have the contract number {number!r}: {subscribers}; tell them apart by "
+                "abonent_id",
+                number=number,
+                subscribers=tuple(
+                    said("abonent {id} ({name})", id=one.id, name=one.name or said("no name")) for one in live
+                ),
+            )
         unknown = [number for number in wanted if number not in found]
         searched = unknown[: self._suggestions_left]
         self._suggestions_left -= len(searched)
         near: dict[str, list[Suggestion]] = {}
         if searched and self._gateway.database is not None:
             near = await self._gateway.read(lambda database: abonents.suggestions(database, searched))
-        return resolved | {number: self._why_unknown(number, near.get(number)) for number in unknown}
-
-    def _why_unknown(self, number: str, near: Sequence[Suggestion] | None) -> str:
-        if near is None and self._gateway.database is None:
-            return said(
-                "there is no contract number {number!r} (similar ones are searched for in the database only)",
-                number=number,
-            )
-        if near is None:
-            return said(
-                "there is no contract number {number!r} (similar ones are no longer searched for: too many numbers "
-                "are unknown)",
-                number=number,
-            )
-        if not near:
-            return said("there is no contract number {number!r}, nor one like it", number=number)
-        similar = tuple(said("{number!r} ({reason})", number=one.contract_number, reason=one.reason) for one in near)
-        return said("there is no contract number {number!r}; there is {similar}", number=number, similar=similar)
+        for number in unknown:
+            if similar := near.get(number):
+                there = tuple(
+                    said("{number!r} ({reason})", number=one.contract_number, reason=one.reason) for one in similar
+                )
+                why = said("there is no contract number {number!r}; there is {similar}", number=number, similar=there)
+            elif number in near:
+                why = said("there is no contract number {number!r}, nor one like it", number=number)
+            elif self._gateway.database is None:
+                why = said(
+                    "there is no contract number {number!r} (similar ones are searched for in the database only)",
+                    number=number,
+                )
+            else:
+                why = said(
+                    "there is no contract number {number!r} (similar ones are no longer searched for: too many "
+                    "numbers are unknown)",
+                    number=number,
+                )
+            resolved[number] = why
+        return resolved
 
 
 def name_of(abonent: Abonent) -> str:
-    """The name of a subscriber for people: the contract number, or the id if there is none."""
     return abonent.contract_number or said("abonent {id}", id=abonent.id)
 
 
@@ -105,20 +117,6 @@ def _usable(abonent: Abonent) -> Resolved:
     if abonent.account_id is None:
         return said("abonent {id} has no account", id=abonent.id)
     return abonent
-
-
-def _the_one(number: str, bearers: Sequence[Abonent]) -> Resolved:
-    live = [one for one in bearers if not one.deleted and not one.is_folder]
-    if len(live) > 1:
-        return said(
-            "several subscribers have the contract number {number!r}: {subscribers}; tell them apart by abonent_id",
-            number=number,
-            subscribers=tuple(
-                said("abonent {id} ({name})", id=one.id, name=one.name or said("no name")) for one in live
-            ),
-        )
-    # A deleted subscriber's number may have been given to another.
-    return _usable(live[0] if live else bearers[0])
 
 
 def _abonent(fields: dict[str, object]) -> Abonent:

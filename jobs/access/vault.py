@@ -37,7 +37,6 @@ from checkpoints.own_files import open_beside
 from checkpoints.queries import PAGE, Queries
 from checkpoints.rows import to_run
 from checkpoints.stores import look_into
-from engine.evidence import NotSent, RowRefused
 from jobs.spec.errors import SecretAltered, SecretGone, VaultFailed, VaultLocked
 from jobs.spec.parameters import Parameter
 from texts.remedies import VAULT_KEY, VAULT_KEY_FILE, VAULT_KEY_SETTING, command_line
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
 
 
 # ---- the file of secrets beside a journal -------------------------------------------------------------------------
-
 
 _BUSY_SECONDS: Final = 30
 
@@ -80,7 +78,6 @@ def vault_block(name: str) -> str:
 
 # ---- the vault ----------------------------------------------------------------------------------------------------
 
-
 BATCH: Final = "input_secrets"
 """The parameter in which a run keeps the batch of its secrets."""
 
@@ -88,17 +85,14 @@ _TOKEN: Final = re.compile(rf"{PLACEHOLDER}[0-9a-f]{{16}}\.[0-9a-f]{{16}}")
 
 
 def vault_path(journal: Path) -> Path:
-    """The file for the secrets of a journal's runs."""
     return journal.with_name(f"{journal.name}-secrets")
 
 
 def new_batch() -> str:
-    """A new batch id for the secrets of one run."""
     return secrets.token_hex(8)
 
 
 def is_token(text: str) -> bool:
-    """Whether a text is a token, which stands for a secret."""
     return _TOKEN.fullmatch(text) is not None
 
 
@@ -125,14 +119,12 @@ class Vault:
     def __init__(self, path: Path | None = None, batch: str = "") -> None:
         self._path = path
         self._batch = batch or new_batch()
+        # Whether sealed secrets can be opened again.
+        self.keeps = path is not None
 
-    @property
-    def keeps(self) -> bool:
-        """Whether sealed secrets can be opened again."""
-        return self._path is not None
-
-    def require_key(self) -> None:
-        """Raise `VaultLocked` where a secret could not be sealed; does not block."""
+    def require_key(self) -> "VaultKeys | None":
+        """The keys that seal, if any are needed. Raises `VaultLocked` where a secret could not be sealed."""
+        return None
 
     def require_opened(self) -> None:
         """Raise `VaultLocked` where a kept secret of the run could not be opened, so that no row is begun."""
@@ -177,7 +169,6 @@ class Vault:
 
     @property
     def holds(self) -> bool:
-        """Whether secrets of the run are kept."""
         if self._path is None or not self._path.exists():
             return False
         with opened_file(self._path) as database:
@@ -201,7 +192,7 @@ class Vault:
 
 async def unseal(vault: Vault | None, call: Call) -> Call:
     """The call with secrets in place of their tokens. Raises `SecretGone`, `SecretAltered` and `VaultFailed`."""
-    tokens = {token for step in call.steps for token in _tokens(step.arguments)}
+    tokens = set(_TOKEN.findall(msgspec.json.encode(call.steps).decode()))
     if not tokens:
         return call
     if vault is None:
@@ -216,30 +207,8 @@ async def unseal(vault: Vault | None, call: Call) -> Call:
     return msgspec.structs.replace(call, steps=steps)
 
 
-async def reveal_secrets(vault: Vault | None, call: Call) -> Call | RowRefused | NotSent:
-    """The call with its secrets, or the outcome of the row if its secret is not available."""
-    try:
-        return await unseal(vault, call)
-    except (SecretGone, SecretAltered) as error:
-        return RowRefused(text_of(error))
-    except VaultFailed as error:
-        return NotSent(text_of(error))
-
-
 def _minted(batch: str) -> str:
     return f"{PLACEHOLDER}{batch}.{secrets.token_hex(8)}"
-
-
-def _tokens(value: object) -> Iterator[str]:
-    match value:
-        case str():
-            yield from _TOKEN.findall(value)
-        case list():
-            for one in value:
-                yield from _tokens(one)
-        case Mapping():
-            for one in value.values():
-                yield from _tokens(one)
 
 
 def _opened(value: object, found: Mapping[str, str]) -> object:
@@ -259,7 +228,6 @@ def _opened(value: object, found: Mapping[str, str]) -> object:
 # A text of keys has one key a word, 32 bytes in Base64: the first encrypts, all of them decrypt. A kept secret is 12
 # random bytes and what was encrypted, in Base64, beside the id of its key. That id is the head of a digest: it names
 # the key, and says nothing of it.
-
 
 KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
@@ -283,18 +251,24 @@ class VaultKeys:
     def parse(cls, text: str) -> "VaultKeys":
         """The keys in the text of a file, a credential or a variable. Raises `NoVaultKey`."""
         lines = (line.partition(_COMMENT)[0] for line in text.splitlines())
-        keys = [_key(word) for line in lines for word in line.split()]
+        keys: list[bytes] = []
+        for word in (word for line in lines for word in line.split()):
+            try:
+                # Both alphabets of Base64 are in use.
+                keys.append(base64.b64decode(word.translate(str.maketrans("-_", "+/")), validate=True))
+            except (binascii.Error, ValueError) as error:
+                raise NoVaultKey(said("it has a word that is not Base64")) from error
+            if len(keys[-1]) != KEY_BYTES:
+                raise NoVaultKey(said("it has a word that is not a key of {n} bytes", n=KEY_BYTES))
         if not keys:
             raise NoVaultKey(said("it is empty"))
         return cls(_id_of(keys[0]), {_id_of(key): key for key in keys})
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The ids of all keys, that of the first one first."""
         return tuple(self._by_id)
 
     def seal(self, token: str, batch: str, secret: Secret) -> SealedSecret:
-        """The secret, encrypted with the first key."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
         sealed = _cipher(self._by_id[self.first]).encrypt(nonce, secret.reveal().encode(), _bound(token, batch))
         return SealedSecret(token, batch, self.first, base64.b64encode(nonce + sealed).decode())
@@ -322,17 +296,6 @@ class VaultKeys:
 
 def new_key() -> str:
     return base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode()
-
-
-def _key(word: str) -> bytes:
-    try:
-        # Both alphabets of Base64 are in use.
-        key = base64.b64decode(word.translate(str.maketrans("-_", "+/")), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise NoVaultKey(said("it has a word that is not Base64")) from error
-    if len(key) != KEY_BYTES:
-        raise NoVaultKey(said("it has a word that is not a key of {n} bytes", n=KEY_BYTES))
-    return key
 
 
 def _id_of(key: bytes) -> str:
@@ -366,24 +329,20 @@ class SecretTable(Vault):
         self, kept: KeptSecrets, journal: str, keys: VaultKeys | None, why: str | None = None, batch: str = ""
     ) -> None:
         super().__init__(batch=batch)
+        self.keeps = True
         self._kept = kept
         self._journal = journal
         self._keys = keys
         self._why = why
 
-    @property
-    def keeps(self) -> bool:
-        """They can be opened again, by whoever has the key."""
-        return True
-
     def keep(self, sealed: Mapping[str, Secret]) -> None:
         if sealed:
-            keys = self._required()
+            keys = self.require_key()
             rows = [keys.seal(token, self._batch, one) for token, one in sealed.items()]
             anyio.from_thread.run(self._kept.keep, rows)
 
     def _find(self, tokens: Collection[str]) -> dict[str, str]:
-        keys = self._required()
+        keys = self.require_key()
         try:
             rows = anyio.from_thread.run(self._kept.find, tokens)
         except JournalError as error:
@@ -392,7 +351,6 @@ class SecretTable(Vault):
 
     @property
     def holds(self) -> bool:
-        """Whether secrets of the run are kept."""
         return bool(anyio.from_thread.run(self._kept.keys_of, self._batch))
 
     def forget(self, needed: Collection[str]) -> None:
@@ -402,20 +360,15 @@ class SecretTable(Vault):
         except JournalError as error:
             raise VaultFailed(text_of(error)) from error
 
-    def require_key(self) -> None:
-        """Raise `VaultLocked` where there is no key."""
-        self._required()
-
     def require_opened(self) -> None:
-        """Raise `VaultLocked` where a key of a kept secret is not among the keys."""
         used = anyio.from_thread.run(self._kept.keys_of, self._batch)
         if not used:
             return
-        keys = self._required()
+        keys = self.require_key()
         if missing := sorted(used - set(keys.ids)):
             raise VaultLocked(missing_keys(self._journal, missing, keys.ids))
 
-    def _required(self) -> VaultKeys:
+    def require_key(self) -> VaultKeys:
         if self._keys is None:
             raise VaultLocked(self._why or no_key(self._journal))
         return self._keys
@@ -446,7 +399,6 @@ def missing_keys(journal: str, missing: Collection[str], ours: Collection[str]) 
 
 # ---- the secrets of rows that are to be sent, taken along when a journal is copied --------------------------------
 # Opened, and sealed anew.
-
 
 FindKeys: TypeAlias = Callable[[], VaultKeys | None]
 
@@ -490,21 +442,12 @@ class SecretCopy:
                 keys = self._keys_for(self._target)
                 keep_secrets(new, [keys.seal(*one) for one in page])
             self._compare(self._kept(old, batches), self._in_table(self._target, new, batches))
-        else:
-            self._fill_file(old, batches)
-
-    def undo(self) -> None:
-        """Wipe what was written into a file, for a copy that has failed behind it."""
-        if self._has_written:
-            with opened_file(_file_of(self._target)) as database:
-                database.execute(vault_block("wipe"))
-
-    def _fill_file(self, old: Queries, batches: Sequence[str]) -> None:
-        """Fill the file beside the target in one transaction, whose end is just before that of the journal."""
+            return
         path = _file_of(self._target)
         if not path.exists() and next(self._kept(old, batches), None) is None:
             return
         self._has_written = True
+        # One transaction, whose end is just before that of the journal.
         with opened_file(path) as database:
             # The journal has no run yet: what is here was left by a copy that was killed.
             database.execute(vault_block("wipe"))
@@ -512,6 +455,12 @@ class SecretCopy:
                 rows = [{"token": one.token, "batch": one.batch, "secret": one.secret.reveal()} for one in page]
                 database.executemany(vault_block("copy"), rows)
             self._compare(self._kept(old, batches), _in_file(database, batches))
+
+    def undo(self) -> None:
+        """Wipe what was written into a file, for a copy that has failed behind it."""
+        if self._has_written:
+            with opened_file(_file_of(self._target)) as database:
+                database.execute(vault_block("wipe"))
 
     def _compare(self, there: Iterator[list[_Opened]], here: Iterator[list[_Opened]]) -> None:
         for page in there:

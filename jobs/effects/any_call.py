@@ -19,7 +19,7 @@ from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepa
 from jobs.access.gateway import Gateway
 from jobs.access.payload import ACCOUNT, Payload, chain_of_steps, decode_payload, payload_of
 from jobs.access.vault import is_token, mask_secrets
-from jobs.effects.effect import CallEffect, Irreversible
+from jobs.effects.effect import CallEffect
 from jobs.rows.binding import ABONENT, Bound, amount_fault
 from jobs.rows.secret_cells import without_words
 from jobs.spec.chain import Template
@@ -49,9 +49,8 @@ class AnyCallEffect(CallEffect):
     """
 
     def __init__(self, gateway: Gateway, template: Template, *, repeatable: bool = False, look_up: str = "") -> None:
-        super().__init__(gateway, template.names)
+        super().__init__(gateway, template)
         self.repeatable = repeatable
-        self._template = template
         self._creates = template.methods[-1] == CREATE
         self._tells_secret = not SESSIONS.isdisjoint(template.methods)
         elsewhere = {
@@ -64,19 +63,45 @@ class AnyCallEffect(CallEffect):
         self._telling = tuple(name for name in template.names if name in elsewhere)
         self._look_up = select_of(look_up) if look_up else None
         self.recognises = self._look_up is not None
+        self.no_way_back = said(
+            "nobody knows what {methods} does to {model}", methods=" → ".join(template.methods), model=template.model
+        )
         if not self.repeatable:
             self.looked_for = LookedFor.WHEN_TAKEN_UP if self._look_up else LookedFor.NEVER
             self.cautions = () if self._look_up else (NO_WAY_TO_LOOK,)
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Turn rows into items, without a request."""
-        return Prepared.of([self._entry(one) for one in bound])
+        entries: list[NewItem | Refusal] = []
+        for one in bound:
+            values = {name: one.values[name] for name in self.names}
+            steps = self._template.fill(values)
+            entering = [step.arguments for step in steps if step.method not in _FINDING]
+            sums = {name: arguments[name] for arguments in entering for name in _MONEY if name in arguments}
+            if fault := next((fault for name in sums if (fault := amount_fault(name, sums))), None):
+                entries.append(one.refused(fault))
+                continue
+            told = [values[name] for name in self._telling]
+            # Tokens differ each time, so the key leaves them out. White space around a value does not change the key.
+            telling = [value.strip() for value in told if not is_token(value)] or told
+            key = row_key(telling) or "1"
+            abonent = one.abonent
+            payload = Payload(
+                model=self._template.model,
+                steps=chain_of_steps(steps),
+                fields=self._template.fields,
+                abonent=abonent.id if abonent else 0,
+                key=values,
+                named=dict(one.named),
+            )
+            label = one.label or mask_secrets("/".join(telling)) or said("one call")
+            own = f"{self._template.model}:{values.get(ABONENT, key)}"
+            amount = sum((Decimal(str(amount)) for amount in sums.values()), Decimal(0)) if sums else None
+            lane = f"{ACCOUNT}{abonent.account_id}" if abonent else own
+            entries.append(one.item(key, label, lane, payload, amount=amount))
+        return Prepared.of(entries)
 
     async def try_out(self) -> None:
-        """Have the database prepare the look-up select, which must change nothing.
-
-        Raises `InputRefused`, `LookUpFailed`.
-        """
+        """Have the database prepare the look-up select, which must change nothing."""
         wanted = self._look_up
         if wanted is None:
             return
@@ -94,7 +119,7 @@ class AnyCallEffect(CallEffect):
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Make the call. An answer that is itself a secret is not kept."""
-        evidence = await self._sent(payload_of(item).call)
+        evidence = await self._sent(item, payload_of(item).call)
         match evidence:
             case Accepted(result=result):
                 key = None if self._tells_secret else created_id(result)
@@ -103,7 +128,6 @@ class AnyCallEffect(CallEffect):
         return without_words(evidence) if self._tells_secret else evidence
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """The effect of each item, as the select finds it. Raises `LookUpFailed`."""
         found = await self._found(items)
         if found is None:
             reason = CannotLook(said("no look-up was given for this call: look in the billing whether it is there"))
@@ -111,23 +135,12 @@ class AnyCallEffect(CallEffect):
         return {item_id: Absent() if answer is None else Found(answer) for item_id, answer in found.items()}
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
-        """Whether the select finds the effect of each item. Raises `LookUpFailed`."""
         found = await self._found(items)
         if found is None:
             unreadable = CannotLook(said("cannot be read back: no look-up was given for this call"))
             return {item.item_id: unreadable for item in items}
         missing = said("the look-up finds nothing")
         return {item_id: ReadBack(None, missing if answer is None else None) for item_id, answer in found.items()}
-
-    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """Irreversible: the effect of the call is not known."""
-        return Irreversible(
-            said(
-                "nobody knows what {methods} does to {model}",
-                methods=" → ".join(self._template.methods),
-                model=self._template.model,
-            )
-        )
 
     async def _found(self, items: Sequence[Item]) -> dict[int, str | None] | None:
         """The first column of the first row that the select finds, by item_id, None where it finds no row.
@@ -146,29 +159,3 @@ class AnyCallEffect(CallEffect):
             return answers
 
         return await self._gateway.read(read)
-
-    def _entry(self, one: Bound) -> NewItem | Refusal:
-        values = {name: one.values[name] for name in self.names}
-        steps = self._template.fill(values)
-        entering = [step.arguments for step in steps if step.method not in _FINDING]
-        sums = {name: arguments[name] for arguments in entering for name in _MONEY if name in arguments}
-        if fault := next((fault for name in sums if (fault := amount_fault(name, sums))), None):
-            return one.refused(fault)
-        told = [values[name] for name in self._telling]
-        # Tokens differ each time, so the key leaves them out. White space around a value does not change the key.
-        telling = [value.strip() for value in told if not is_token(value)] or told
-        key = row_key(telling) or "1"
-        abonent = one.abonent
-        payload = Payload(
-            model=self._template.model,
-            steps=chain_of_steps(steps),
-            fields=self._template.fields,
-            abonent=abonent.id if abonent else 0,
-            key=values,
-            named=dict(one.named),
-        )
-        label = one.label or mask_secrets("/".join(telling)) or said("one call")
-        own = f"{self._template.model}:{values.get(ABONENT, key)}"
-        amount = sum((Decimal(str(amount)) for amount in sums.values()), Decimal(0)) if sums else None
-        lane = f"{ACCOUNT}{abonent.account_id}" if abonent else own
-        return one.item(key, label, lane, payload, amount=amount)

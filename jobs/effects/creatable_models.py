@@ -23,7 +23,17 @@ from billing.profile import Profile, TypeEight
 from checkpoints.records import NewItem
 from engine.job import NO_ENTRIES, Entries, Marked
 from jobs.access.gateway import Gateway
-from jobs.access.objects import FOUND_AGAIN, FROM_NEW, NOBODY, describe_fields, differences, find, needed, try_finding
+from jobs.access.objects import (
+    FOUND_AGAIN,
+    FROM_NEW,
+    NOBODY,
+    describe_fields,
+    differences,
+    faults_of,
+    find,
+    needed,
+    try_finding,
+)
 from jobs.access.operations import enters_balance, sharers_of, some_of
 from jobs.access.payload import OP_TYPE, Payload, account_of, decode_payload, encode_payload
 from jobs.access.subscribers import as_bool
@@ -67,14 +77,14 @@ class CreatableModel:
     """
 
     noun: str
-    key: str
     found_by: tuple[str, ...]
     same: tuple[str, ...]
+    key: str = "id"
     alike: str = ""
     comment: str = ""
     column: tuple[str, str] = ("", "")
-    ended: str = ""
-    ended_in_words: str = ""
+    ended: str = "deleted"
+    ended_in_words: str = said("deleted")
     amount: str = ""
     moving: frozenset[str] = frozenset()
     key_is_free_again: bool = False
@@ -86,7 +96,6 @@ class CreatableModel:
         return frozenset({*self.found_by, *self.moving, *SECRET_ARGUMENTS, self.comment})
 
     def fields(self, wanted: Collection[str]) -> tuple[str, ...]:
-        """The fields to read of an object, to compare it with the wanted fields."""
         key = self.found_by if self.key_is_free_again else ()
         own = (self.key, self.comment, self.ended, *key, *wanted)
         return tuple(dict.fromkeys(name for name in own if name and name != BALANCE))
@@ -102,12 +111,7 @@ class CreatableModel:
     def described(self, thing: BillingObject, wanted: Collection[str]) -> str:
         """An object in words: `operation 5 of 50.50`."""
         key, values = str(thing.values.get(self.key)), self.sent({name: thing.values.get(name) for name in wanted})
-        unreadable = tuple(
-            said("{name} {fault}", name=name, fault=fault)
-            for name, fault in thing.faults.items()
-            if name in (*wanted, self.amount)
-        )
-        if unreadable:
+        if unreadable := faults_of(thing, (*wanted, self.amount)):
             text = said("{noun} {id}, of which cannot be read: {faults}", noun=self.noun, id=key, faults=unreadable)
         elif self.amount:
             amount = Decimal(thing.values.get(self.amount) or 0)
@@ -123,7 +127,6 @@ class CreatableModel:
         return Decimal(wanted.get(self.amount) or 0) if self.amount else describe_fields(wanted)
 
 
-_DELETED: Final = said("deleted")
 CREATABLE_MODELS: Final[Mapping[str, CreatableModel]] = MappingProxyType(
     {
         OPERATIONS: CreatableModel(
@@ -140,36 +143,27 @@ CREATABLE_MODELS: Final[Mapping[str, CreatableModel]] = MappingProxyType(
         ),
         SERVICES: CreatableModel(
             noun=said("connected service"),
-            key="id",
             found_by=("abonent_id",),
             same=("abonent_id", "usluga_id"),
             alike="usluga_id",
             comment=CREATED[SERVICES],
             column=("USERS_USLUGA", "COMMENT"),
-            ended="deleted",
-            ended_in_words=_DELETED,
             moving=frozenset({"next_date", "enabled"}),
         ),
         "AttributeValues": CreatableModel(
-            said("attribute value"), "id", ("abonent_id", "attribute_id"), ("abonent_id", "attribute_id")
+            said("attribute value"), ("abonent_id", "attribute_id"), ("abonent_id", "attribute_id"), ended=""
         ),
         SUBSCRIBERS: CreatableModel(
             noun=said("subscriber"),
-            key="id",
             found_by=("contract_number",),
             same=("contract_number",),
-            ended="deleted",
-            ended_in_words=_DELETED,
             key_is_free_again=True,
             taken=("номер договора закреплен",),
         ),
         "Users": CreatableModel(
             noun=said("account"),
-            key="id",
             found_by=("login",),
             same=("login",),
-            ended="deleted",
-            ended_in_words=_DELETED,
             key_is_free_again=True,
             # How the billing words it is not known [?]; the look-up decides.
             taken=("логин уже", "логин занят", "login already", "login exists"),
@@ -180,27 +174,23 @@ CREATABLE_MODELS: Final[Mapping[str, CreatableModel]] = MappingProxyType(
 
 FOLDERS: Final = CreatableModel(
     noun=said("folder"),
-    key="id",
     found_by=("name", FOLDER_FLAG, "parent_id"),
     same=("name", "parent_id"),
-    ended="deleted",
-    ended_in_words=_DELETED,
     key_is_free_again=True,
 )
 """A folder is an object of the model Abonents as well, and has no contract number [V]."""
 
 
 def creatable_model(model: str, arguments: Mapping[str, object]) -> CreatableModel:
-    """How an object with these arguments is created and found again."""
     is_folder = model == SUBSCRIBERS and as_bool(arguments.get(FOLDER_FLAG))
     return FOLDERS if is_folder else CREATABLE_MODELS[model]
 
 
 def model_of(payload: Payload) -> CreatableModel:
-    """How the object of a payload is created and found again."""
-    if payload.model != SUBSCRIBERS:
-        return CREATABLE_MODELS[payload.model]
-    return creatable_model(SUBSCRIBERS, payload.key)
+    # This is asked for each row several times.
+    return (
+        creatable_model(SUBSCRIBERS, payload.key) if payload.model == SUBSCRIBERS else CREATABLE_MODELS[payload.model]
+    )
 
 
 # ---- the objects of a payload ----------------------------------------------------------------------------------
@@ -236,8 +226,15 @@ async def marked_or_alike(
     kind = model_of(payloads[0])
     whose = [dict.fromkeys((payload.abonent, *payload.sharers)) for payload in payloads]
     if gateway.database is not None:
-        alike = [_stored(kind.alike, payload.wanted.get(kind.alike) or "") for payload in payloads]
-        wanted = [(abonent, value) for value, abonents in zip(alike, whose, strict=True) for abonent in abonents]
+        alike: list[int] = []
+        for payload in payloads:
+            # As the database keeps it; a value that no object can have finds none.
+            value = payload.wanted.get(kind.alike) or ""
+            if kind.alike in AMOUNTS:
+                alike.append(scaled(Decimal(value or 0)))
+            else:
+                alike.append(int(value) if value and can_be(kind.alike, value) else NOBODY)
+        wanted = [(abonent, like) for like, abonents in zip(alike, whose, strict=True) for abonent in abonents]
         things = await gateway.read(lambda database: commented(database, model, wanted, MARK_BEGIN, fields))
     else:
         more = {}
@@ -273,13 +270,6 @@ def may_be_of_any_type(payload: Payload, profile: Profile) -> bool:
     if payload.model != OPERATIONS or enters_balance(payload):
         return False
     return not (profile.receipt_type.known and profile.act_type.known)
-
-
-def _stored(field: str, value: str) -> int:
-    """A value by which objects are alike, as the database keeps it; one that no object can have finds none."""
-    if field in AMOUNTS:
-        return scaled(Decimal(value or 0))
-    return int(value) if value and can_be(field, value) else NOBODY
 
 
 async def like_these(gateway: Gateway, payloads: Sequence[Payload]) -> list[list[BillingObject]]:
@@ -475,7 +465,6 @@ def _described(kind: CreatableModel, thing: BillingObject) -> str:
 
 
 def day_of(thing: BillingObject) -> str:
-    """The day of an operation, "" where it is not known."""
     return (thing.values.get("op_date") or "")[:_DAY]
 
 

@@ -33,30 +33,16 @@ from engine.job import (
     Look,
     LookedFor,
     LookUpResult,
+    Marked,
     Prepared,
     ReadBack,
     SameKey,
 )
 from jobs.access.gateway import Gateway
 from jobs.access.objects import KEPT, NOBODY, describe_fields, differences, find, lane_of, needed
-from jobs.access.operations import (
-    balances,
-    described,
-    enters_balance,
-    newest_on_account,
-    operations_since,
-    some_of,
-)
-from jobs.access.payload import (
-    ACCOUNT,
-    CONTRACT,
-    FOLDER_LANE,
-    OP_TYPE,
-    Payload,
-    decode_payload,
-    payload_of,
-)
-from jobs.access.vault import mask_secrets, reveal_secrets
+from jobs.access.operations import balances, described, enters_balance, newest_on_account, operations_since, some_of
+from jobs.access.payload import ACCOUNT, CONTRACT, FOLDER_LANE, OP_TYPE, Payload, decode_payload, payload_of
+from jobs.access.vault import mask_secrets
 from jobs.effects.creatable_models import (
     BALANCE,
     CREATABLE_MODELS,
@@ -81,7 +67,6 @@ from jobs.effects.effect import (
     CallEffect,
     Irreversible,
     ItemToUndo,
-    Recognition,
     describe_change,
     refresh_before_image,
     says,
@@ -90,15 +75,7 @@ from jobs.effects.effect import (
 )
 from jobs.rows.binding import NUMBER, Arguments, Bound, amount_fault, owner_of_row, telling_of
 from jobs.spec.chain import Hole, Template, fill_arguments
-from jobs.spec.entries import (
-    LONGEST_COMMENT,
-    MARK_ROOM,
-    OPERATIONS,
-    exact_key,
-    find_mark,
-    with_mark,
-    without_marks,
-)
+from jobs.spec.entries import LONGEST_COMMENT, MARK_ROOM, OPERATIONS, exact_key, find_mark, with_mark, without_marks
 from jobs.spec.parameters import LONGEST_ID, row_key
 from jobs.spec.spec import CREATE
 from texts.said import reason, said, text_of
@@ -133,7 +110,7 @@ class CreateEffect(CallEffect):
         exact: str = "",
         same: tuple[str, ...] = (),
     ) -> None:
-        super().__init__(gateway, tuple(dict.fromkeys((*template.names, *telling))))
+        super().__init__(gateway, template, telling)
         self._model = template.model
         self._arguments = template.links[0].arguments
         self._kind = creatable_model(template.model, self._arguments)
@@ -143,7 +120,6 @@ class CreateEffect(CallEffect):
         self._type_8 = type_8 or gateway.profile.type_8.value
         self._exact = exact
         self._same = same or self._kind.same
-        self._recognition = Recognition()
         self._enters_money = template.model == OPERATIONS
         # With a mark, before each call; without one, where one query tells of many what others have made meanwhile.
         self.looked_for = LookedFor.ALWAYS if self._kind.comment or self.looks_together else LookedFor.WHEN_TAKEN_UP
@@ -162,7 +138,6 @@ class CreateEffect(CallEffect):
     # ---- rows to items ----
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Turn rows into items, compared with existing objects. Raises `LookUpFailed`, `InputRefused`."""
         model, gateway = self._model, self._gateway
         room = await room_for_text(gateway, model)
         if fault := mark_fault(gateway, model, self._exact) or too_long(self._comment, room):
@@ -199,7 +174,22 @@ class CreateEffect(CallEffect):
         ]
         before = await balances(gateway, entering)
         last = await newest_on_account(gateway, entering) if self._type_8 is TypeEight.SETS and entering else {}
-        payloads = [self._payload(one, arguments, who, before, last) for one, arguments, who in whose]
+        payloads: list[Payload] = []
+        for one, given, who in whose:
+            opens = self._enters_money and str(given.get(OP_TYPE)) == _OPENING
+            document, day = telling_of(one) if self._enters_money and not opens else ("", "")
+            abonent = who.id if who else 0
+            # An undo of an entry of type 8 needs the balance before it.
+            was = {BALANCE: wire(before[abonent])} if opens and abonent in before else NOTHING
+            payload = msgspec.structs.replace(
+                payload_for(model, given, abonent, was=was),
+                named=dict(one.named),
+                exact=self._exact if self._enters_money else "",
+                document=document,
+                day=day,
+                newest=last.get(abonent) if opens else None,
+            )
+            payloads.append(payload)
         # Objects with a mark may be alike.
         there = [()] * len(payloads) if self._kind.comment else await like_these(gateway, payloads)
         entries = [
@@ -207,32 +197,6 @@ class CreateEffect(CallEffect):
             for (one, _, who), payload, things in zip(whose, payloads, there, strict=True)
         ]
         return Prepared.of([*entries, *unowned, *unreadable])
-
-    def _payload(
-        self,
-        one: Bound,
-        arguments: Arguments,
-        who: Abonent | None,
-        before: Mapping[int, Decimal],
-        last: Mapping[int, int],
-    ) -> Payload:
-        """The payload of a row; of an operation with its exact key, and with what tells it from further ones.
-
-        That of an opening balance has the present balance, which an undo of an entry of type 8 needs, and the last
-        operation.
-        """
-        abonent, money = who.id if who else 0, self._enters_money
-        opens = money and str(arguments.get(OP_TYPE)) == _OPENING
-        document, day = telling_of(one) if money and not opens else ("", "")
-        was = {BALANCE: wire(before[abonent])} if opens and abonent in before else NOTHING
-        return msgspec.structs.replace(
-            payload_for(self._model, arguments, abonent, was=was),
-            named=dict(one.named),
-            exact=self._exact if money else "",
-            document=document,
-            day=day,
-            newest=last.get(abonent) if opens else None,
-        )
 
     def _entry(
         self,
@@ -284,14 +248,10 @@ class CreateEffect(CallEffect):
         return SameKey.LEFT_OUT if decoded.document or decoded.day else SameKey.DOUBT
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
-        """Entries of the same kind for the same subscribers. Raises `LookUpFailed`.
-
-        One that takes back is entered already only by an equal one.
-        """
+        # One that takes back is entered already only by an equal one.
         return await entries_like(self._gateway, items, equal=self._taking_back is not None)
 
     async def try_out(self) -> None:
-        """Try each look-up that the run needs, with ids that no object has. Raises `InputRefused`, `LookUpFailed`."""
         gateway, model = self._gateway, self._model
         if model != SUBSCRIBERS:
             with needed(said("the subscribers of new objects are found")):
@@ -337,19 +297,13 @@ class CreateEffect(CallEffect):
         return mask_secrets(describe(self._call(payload_of(item), run_name, item.number)))
 
     async def send(self, run: Run, item: Item) -> Seen:
-        """Create the object, with run and item in the mark of its comment."""
         payload = decode_payload(item.payload)
         call = self._call(payload, run.name, item.number)
-        if PLACEHOLDER in item.payload:
-            # Every token of a secret begins so.
-            revealed = await reveal_secrets(self._gateway.vault, call)
-            if not isinstance(revealed, Call):
-                return revealed
-            call = revealed
-        row = self._recognition.row(item)
-        evidence = self._evidence(
-            await self._gateway.client.send(call, row=row), payload, (run.name, item.number), row
-        )
+        row = self._row(item)
+        # Few payloads have a secret, and each call is counted.
+        opens = PLACEHOLDER in item.payload
+        answer = await (self._sent(item, call, row) if opens else self._gateway.client.send(call, row=row))
+        evidence = self._evidence(answer, payload, (run.name, item.number), row)
         match evidence:
             case Accepted():
                 return with_note(evidence, payload) if payload.planned or payload.after else evidence
@@ -373,7 +327,7 @@ class CreateEffect(CallEffect):
                 tells = self._enters_money and fact.known and fact.value
                 if named is AnswerNames.ANOTHER or (named is AnswerNames.NOBODY and tells):
                     return unexpected(result)
-                if not self._recognition.believe(named, row):
+                if not self._believes(named, row):
                     return NAMELESS
                 answer = created_id(result)
                 return unexpected(result) if answer is None else Accepted(answer, created=True)
@@ -430,10 +384,25 @@ class CreateEffect(CallEffect):
                 if str(one.op_id) not in shown
                 if (mark := find_mark(one.descr)) is None or mark[0] != run.name
             ]
-            if others:
-                amount = sum((one.op_summa for one in others), Decimal(0))
-                named = some_of([described(one) for one in others])
-                reasons[item.item_id] = _overtaken(amount, named, is_entered=bool(own))
+            if not others:
+                continue
+            amount = sum((one.op_summa for one in others), Decimal(0))
+            named = some_of([described(one) for one in others])
+            reasons[item.item_id] = (
+                said(
+                    "overwritten: {amount} came to the account after the list was made and before this row set its "
+                    "balance: {operations}",
+                    amount=amount,
+                    operations=named,
+                )
+                if own
+                else said(
+                    "changed since the list was made: {amount} came to the account, and this row would set its "
+                    "balance over it: {operations}. Enter the row again to have it compared anew",
+                    amount=amount,
+                    operations=named,
+                )
+            )
         setting_back = {
             item.item_id: payload
             for item, payload in pairs
@@ -452,10 +421,7 @@ class CreateEffect(CallEffect):
         return reasons
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
-        """The payloads with the present balance, where it has changed. Raises `LookUpFailed`.
-
-        An item that sets a balance back keeps the planned one, to notice a change made by others.
-        """
+        """An item that sets a balance back keeps the planned one, to notice a change made by others."""
         payloads = {item.item_id: decode_payload(item.payload) for item in items}
         keeping = {
             key: one
@@ -475,7 +441,6 @@ class CreateEffect(CallEffect):
     # ---- is it there? ----
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """Whether the objects exist as they were sent. Raises `LookUpFailed`."""
         payloads = [decode_payload(item.payload) for item in items]
         found = (
             await marked_or_alike(self._gateway, payloads, of_run=run.name)
@@ -488,7 +453,6 @@ class CreateEffect(CallEffect):
         }
 
     async def look(self, run: Run, items: Sequence[Item], mates: AskMates) -> Mapping[int, Look]:
-        """The objects, and entries like them that have come since the list was made. Raises `LookUpFailed`."""
         if not self._kind.comment:
             return await super().look(run, items, mates)
         payloads = [decode_payload(item.payload) for item in items]
@@ -507,11 +471,8 @@ class CreateEffect(CallEffect):
         return looks
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
-        """The objects as they are now. Raises `LookUpFailed`.
-
-        If an entry is to restore a balance, the balance is read as well, because the effect of a type of operation on
-        it is not certain. After later operations on its account the balance says nothing of the entry.
-        """
+        # If an entry is to restore a balance, the balance is read as well, because the effect of a type of operation
+        # on it is not certain. After later operations on its account the balance says nothing of the entry.
         payloads = [decode_payload(item.payload) for item in items]
         there = await (marked_or_alike if self._kind.comment else like_these)(self._gateway, payloads)
         now = await balances(self._gateway, [one.abonent for one in payloads if BALANCE in one.wanted])
@@ -521,21 +482,41 @@ class CreateEffect(CallEffect):
         for item, payload, things in zip(items, payloads, there, strict=True):
             own = (run.name, item.number)
             mine = own_of(payload, things, own)
-            reading = _reading_of(payload, mine, now, last.get(payload.abonent, 0))
+            kind, amount, later = model_of(payload), None, False
+            # Of several objects those in effect: a person takes back what was made twice.
+            found = mine if len(mine) == 1 else [thing for thing in mine if kind.counts(thing)] or mine
+            differs = difference(payload, found)
+            # What does not differ is one that counts.
+            counting = found if differs is None else [thing for thing in found if kind.counts(thing)]
+            if kind.amount and counting:
+                amount = Decimal(0)
+                for thing in counting:
+                    amount += Decimal(thing.values[kind.amount] or 0)
+            if differs is None and _has_another_balance(payload, now):
+                later = last.get(payload.abonent, 0) > int(found[0].values[kind.key] or 0)
+                if not later:
+                    differs = said(
+                        "{object} is entered, but the balance is {now} and not {wanted}: no later operation of its "
+                        "account is known, so either somebody has set the balance, or the billing does something "
+                        "else with this type",
+                        object=kind.described(found[0], ()),
+                        now=now[payload.abonent],
+                        wanted=Decimal(payload.wanted[BALANCE] or 0),
+                    )
+            besides: tuple[Marked, ...] = ()
             if len(mine) < len(things):
                 besides = entered_besides(payload, things, mine, self._gateway.profile, own)
-                reading = replace(reading, besides=besides)
-            readings[item.item_id] = reading
+            readings[item.item_id] = ReadBack(
+                amount, None if later else differs, later_operations=later, besides=besides
+            )
         return readings
 
     # ---- undo ----
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """The effect that takes back the created objects."""
         return self._back(how)
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
-        """Turn items of an earlier run into items that take them back. Raises `LookUpFailed`."""
         return await (self._taking_back or super().take_back)(taken)
 
 
@@ -551,7 +532,7 @@ def payload_for(
 
     Raises ValueError for money that is not a number.
     """
-    kind = creatable_model(model, arguments) if model == SUBSCRIBERS else CREATABLE_MODELS[model]
+    kind = creatable_model(model, arguments)
     apart = kind.apart
     wanted: dict[str, str | None] = {
         name: spelled
@@ -569,23 +550,6 @@ def _overwrites(payload: Payload) -> bool:
     wanted = payload.wanted.get(BALANCE)
     return (
         wanted is not None and BALANCE in payload.was and Decimal(wanted) == Decimal(payload.wanted["op_summa"] or 0)
-    )
-
-
-def _overtaken(amount: Decimal, operations: str, *, is_entered: bool) -> str:
-    """Why a balance is not set over these operations, or that it was."""
-    if is_entered:
-        return said(
-            "overwritten: {amount} came to the account after the list was made and before this row set its balance: "
-            "{operations}",
-            amount=amount,
-            operations=operations,
-        )
-    return said(
-        "changed since the list was made: {amount} came to the account, and this row would set its balance over it: "
-        "{operations}. Enter the row again to have it compared anew",
-        amount=amount,
-        operations=operations,
     )
 
 
@@ -624,32 +588,6 @@ def _sighting_of(payload: Payload, found: Sequence[BillingObject]) -> LookUpResu
 def _has_another_balance(payload: Payload, now: Mapping[int, Decimal]) -> bool:
     wanted, balance = payload.wanted.get(BALANCE), now.get(payload.abonent)
     return wanted is not None and balance is not None and balance != Decimal(wanted)
-
-
-def _reading_of(payload: Payload, mine: Sequence[BillingObject], now: Mapping[int, Decimal], last: int) -> ReadBack:
-    """An entry and its balance; `last` is the last operation on an account that has another balance than wanted."""
-    kind = model_of(payload)
-    # Of several objects those in effect: a person takes back what was made twice.
-    found = mine if len(mine) == 1 else [thing for thing in mine if kind.counts(thing)] or mine
-    differs = difference(payload, found)
-    # What does not differ is one that counts.
-    counting = found if differs is None else [thing for thing in found if kind.counts(thing)]
-    there = None
-    if kind.amount and counting:
-        there = Decimal(0)
-        for thing in counting:
-            there += Decimal(thing.values[kind.amount] or 0)
-    if differs is None and now and _has_another_balance(payload, now):
-        if last > int(found[0].values[kind.key] or 0):
-            return ReadBack(there, later_operations=True)
-        differs = said(
-            "{object} is entered, but the balance is {now} and not {wanted}: no later operation of its account is "
-            "known, so either somebody has set the balance, or the billing does something else with this type",
-            object=kind.described(found[0], ()),
-            now=now[payload.abonent],
-            wanted=Decimal(payload.wanted[BALANCE] or 0),
-        )
-    return ReadBack(there, differs)
 
 
 # ---- deleted objects, created again with their kept fields and new ids --------------------------------------------

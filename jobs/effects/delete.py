@@ -16,7 +16,7 @@ from billing.directory.subscribers import within
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.sentences import AS_WANTED
 from engine.errors import LookUpFailed
-from engine.evidence import Accepted, AlreadyThere, Evidence, Lost, NotSent, RowRefused, Seen
+from engine.evidence import Accepted, AlreadyThere, Lost, NotSent, RowRefused, Seen
 from engine.job import Absent, BeforeImageMode, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import (
@@ -88,7 +88,13 @@ async def belongings(gateway: Gateway, subscribers: Collection[int]) -> dict[int
         for owner, things in zip(having, found, strict=True):
             live = {str(one.values[kind.key]): one for one in things if kind.counts(one)}
             if model == OPERATIONS:
-                opposites = {key: undone for key, one in live.items() if (undone := _undone_by(one)) in live}
+                # An undo writes the id of the operation that it takes back before its mark.
+                comments = {key: one.values.get("descr") or "" for key, one in live.items()}
+                opposites = {
+                    key: undone
+                    for key, text in comments.items()
+                    if find_mark(text) and (undone := without_marks(text).rpartition(" ")[2]) in live
+                }
                 cancelled = {*opposites, *opposites.values()}
                 live = {key: one for key, one in live.items() if key not in cancelled}
             having[owner] += [Belonging(model, key, kind.described(one, shown)) for key, one in live.items()]
@@ -96,14 +102,7 @@ async def belongings(gateway: Gateway, subscribers: Collection[int]) -> dict[int
 
 
 def in_words(things: Sequence[Belonging]) -> str:
-    """Some of these objects, for a sentence."""
     return some_of([one.text for one in things])
-
-
-def _undone_by(operation: BillingObject) -> str:
-    """The id of the operation whose opposite this one is, "" for any other: an undo writes it before its mark."""
-    comment = operation.values.get("descr") or ""
-    return without_marks(comment).rpartition(" ")[2] if find_mark(comment) else ""
 
 
 async def in_the_way(gateway: Gateway, payload: Payload) -> str | None:
@@ -144,13 +143,15 @@ class DeleteEffect(CallEffect):
     """
 
     looked_for = LookedFor.WHEN_TAKEN_UP
+    no_way_back = said(
+        "what was deleted is left to a person: its fields are in the column carbon_answer of an export"
+    )
 
     def __init__(
         self, gateway: Gateway, template: Template, back: Back | None = None, *, yields: bool = False
     ) -> None:
-        super().__init__(gateway, template.names)
+        super().__init__(gateway, template)
         self._yields = yields
-        self._template = template
         self._back = back
         model = self._model = template.model
         self._id = CREATABLE_MODELS[model].key if model in CREATABLE_MODELS else "id"
@@ -161,7 +162,6 @@ class DeleteEffect(CallEffect):
         self.keeps = BeforeImageMode.TOGETHER if together else BeforeImageMode.ONE_BY_ONE
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Turn rows into items, which keep all fields. Raises `LookUpFailed`."""
         model = self._model
         steps = [self._template.fill(one.values) for one in bound]
         keys = [key_of(get.arguments) for get, _ in steps]
@@ -186,7 +186,6 @@ class DeleteEffect(CallEffect):
         return Prepared.of(entries)
 
     async def try_out(self) -> None:
-        """Try the look-up with an id that no object has. Raises `InputRefused`, `LookUpFailed`."""
         with needed(FOUND_AGAIN_AND_KEPT):
             get = self._template.links[0].arguments
             await try_finding(self._gateway, self._model, get, self._telling, self._fields)
@@ -205,12 +204,10 @@ class DeleteEffect(CallEffect):
                 return NotSent(said("what hangs on it cannot be read: {error}", error=error))
             if obstacle is not None:
                 return RowRefused(obstacle)
-        return self._evidence(await self._gateway.client.send(payload.call), payload, first=not item.attempts)
-
-    def _evidence(self, evidence: Evidence, payload: Payload, *, first: bool) -> Seen:
+        evidence = await self._gateway.client.send(payload.call)
         match evidence:
             case RowRefused(text) if any(word in text.casefold() for word in _SAYS_GONE):
-                if first:
+                if not item.attempts:
                     return AlreadyThere(self._by_others(payload))
                 # An earlier call of ours may have had its effect late.
                 return Lost(said("refused, and whether it is gone has to be looked up: {reason}", reason=text))
@@ -221,10 +218,7 @@ class DeleteEffect(CallEffect):
         return with_note(Accepted(_kept(payload)), payload) if isinstance(evidence, Accepted) else evidence
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
-        """The payloads with the present values of their objects, where they have changed. Raises `LookUpFailed`.
-
-        What is gone before the first call was deleted by somebody else, and is kept so.
-        """
+        """What is gone before the first call was deleted by somebody else, and is kept so."""
         payloads = [payload_of(item) for item in items]
         found = await self._find([payload.key for payload in payloads])
         anew: dict[int, Payload] = {}
@@ -239,7 +233,6 @@ class DeleteEffect(CallEffect):
         return anew
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """Whether the objects are gone. Raises `LookUpFailed`."""
         seen: dict[int, LookUpResult] = {}
         for item, payload, things in await self._now(items):
             if len(things) > 1:
@@ -253,7 +246,6 @@ class DeleteEffect(CallEffect):
         return seen
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
-        """Whether the objects are gone. Raises `LookUpFailed`."""
         return {
             item.item_id: ReadBack(
                 None, None if _gone(things) else said("{object} is still there", object=self._named(payload))
@@ -262,38 +254,31 @@ class DeleteEffect(CallEffect):
         }
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """The effect that creates the objects again, if there is one."""
-        return (
-            self._back(how)
-            if self._back
-            else Irreversible(
-                said("what was deleted is left to a person: its fields are in the column carbon_answer of an export")
-            )
-        )
+        return self._back(how) if self._back else super().undo(how)
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
-        """Delete the objects that an earlier run created, unless changed since. Raises `LookUpFailed`."""
         known = [one for one in taken if has_id(one)]
         # Fields that were sent and are not documented are compared as well.
         sent = dict.fromkeys(name for one in known for name in one.payload.wanted)
         found = await self._find([{"id": one.answer or ""} for one in known], sent)
         there = {one.item_id: things for one, things in zip(known, found, strict=True)}
-        return Prepared.of([self._back_again(one, there.get(one.item_id)) for one in taken])
-
-    def _back_again(self, one: ItemToUndo, things: Sequence[BillingObject] | None) -> NewItem | Refusal:
-        model = self._model
-        if things is None or one.answer is None:
-            return one.refused(
-                said("the id of what was created is not known: delete the {model} by hand", model=model)
-            )
-        if _gone(things):
-            noun = model_of(one.payload).noun
-            return skip_changed(one, said("already as it was: {noun} {id} is gone", noun=noun, id=one.answer))
-        if differs := difference(one.payload, things):
-            return skip_changed(one, said("changed since: {change}", change=differs))
-        (thing,) = things
-        payload = self._payload(thing, self._template.fill({"id": one.answer})[1].arguments)
-        return one.item(lane_of(model, {"id": one.answer}, thing), payload)
+        model, entries = self._model, list[NewItem | Refusal]()
+        for one in taken:
+            things = there.get(one.item_id)
+            if things is None or one.answer is None:
+                by_hand = said("the id of what was created is not known: delete the {model} by hand", model=model)
+                entries.append(one.refused(by_hand))
+            elif _gone(things):
+                noun = model_of(one.payload).noun
+                gone = said("already as it was: {noun} {id} is gone", noun=noun, id=one.answer)
+                entries.append(skip_changed(one, gone))
+            elif differs := difference(one.payload, things):
+                entries.append(skip_changed(one, said("changed since: {change}", change=differs)))
+            else:
+                (thing,) = things
+                payload = self._payload(thing, self._template.fill({"id": one.answer})[1].arguments)
+                entries.append(one.item(lane_of(model, {"id": one.answer}, thing), payload))
+        return Prepared.of(entries)
 
     async def _find(self, keys: Sequence[Key], more: Collection[str] = ()) -> list[list[BillingObject]]:
         return await find(self._gateway, self._model, keys, (*self._telling, *more), self._fields)

@@ -8,28 +8,33 @@ for complete examples.
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import Enum, auto
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
+from billing.api.answers import objects
 from billing.api.calls import Call, describe
 from billing.directory.models import Values, plain_value, same_value, same_values
+from billing.errors import BillingError
 from billing.money import wire
+from billing.secret import PLACEHOLDER
 from checkpoints.records import Item, NewItem, Refusal, Run
-from engine.evidence import Accepted, Evidence, Lost
+from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
 from engine.job import AskMates, Effect, Prepared
 from jobs.access.gateway import Gateway
 from jobs.access.objects import describe_fields, find
 from jobs.access.payload import Payload, account_of, decode_payload, encode_payload, payload_of
 from jobs.access.subscribers import Resolved, SubscriberFinder
-from jobs.access.vault import mask_secrets, reveal_secrets
+from jobs.access.vault import mask_secrets, unseal
 from jobs.effects.creatable_models import BALANCE
 from jobs.rows.binding import ABONENT, LOGIN, NUMBER, USER, Bound
+from jobs.spec.chain import Template
+from jobs.spec.errors import SecretAltered, SecretGone, VaultFailed
 from jobs.spec.spec import SET
-from texts.said import Said, said
+from texts.said import Said, said, text_of
 
 # ---- before-images: the values that a call overwrites, read again before it and restored by an undo ----------------
 
@@ -41,17 +46,6 @@ def refresh_before_image(payload: Payload, now: Values) -> Payload | None:
     planned = payload.planned or payload.was
     planned = {} if same_values(planned, now) else planned
     return msgspec.structs.replace(payload, was=dict(now), planned=planned, after=0)
-
-
-def found_own(number: int, payload: Payload, mates: Sequence["Mate"]) -> Payload:
-    """The payload of an item, with the number of the earlier item of its run whose values it overwrites.
-
-    `mates` are the accepted items of its lane, in order; the last earlier one at the same place counts.
-    """
-    earlier = [one for one in at_its_place(payload, mates) if one.number < number]
-    if not earlier or not any(same_values(payload.was, left) for left in _left_by(earlier[-1].payload)):
-        return payload
-    return msgspec.structs.replace(payload, after=earlier[-1].number)
 
 
 def changed_meanwhile(payload: Payload) -> str | None:
@@ -98,34 +92,23 @@ class Mate:
     stands: bool
 
 
-class BeforeRun(NamedTuple):
-    """What the place of an item was before its run, and what became of it since.
+def as_before_run(taken: "ItemToUndo", mates: Sequence[Mate]) -> "ItemToUndo":
+    """The item with what its place was before its run; `mates` are the accepted items of its lane, in order.
 
-    `was` are the values before the first item of the run wrote there: two subscribers with one account are two rows
-    for one place, and the second overwrites the values of the first. `later` is the number of the last later item
-    there that still stands. `left` is the balance after all of them if each has added its sum, None if none keeps a
-    balance.
+    Two subscribers with one account are two rows for one place: the second overwrites the values of the first.
     """
-
-    was: Values
-    later: int | None
-    left: Decimal | None
-
-
-def before_run(number: int, payload: Payload, mates: Sequence[Mate]) -> BeforeRun:
-    """What the place of an item was before its run; `mates` are the accepted items of its lane, in order."""
-    there = at_its_place(payload, mates)
-    was: Values = payload.was
+    there = at_its_place(taken.payload, mates)
+    was: Values = taken.payload.was
     for one in reversed(there):
-        if one.number < number and any(same_values(was, left) for left in _left_by(one.payload)):
+        if one.number < taken.number and any(same_values(was, left) for left in _left_by(one.payload)):
             was = one.payload.was
-    later = max((one.number for one in there if one.stands and one.number > number), default=None)
+    later = max((one.number for one in there if one.stands and one.number > taken.number), default=None)
     left = None
     if keeping := [one for one in there if _may_set_balance(one.payload)]:
         last = keeping[-1].payload
         taken_back = sum((_sum(one.payload) for one in keeping if not one.stands), Decimal(0))
         left = Decimal(last.was[BALANCE] or 0) + _sum(last) - taken_back
-    return BeforeRun(was, later, left)
+    return replace(taken, payload=msgspec.structs.replace(taken.payload, was=dict(was)), later=later, left=left)
 
 
 def shares_place(payload: Payload) -> bool:
@@ -199,7 +182,6 @@ class ItemToUndo:
         )
 
     def refused(self, reason: str) -> Refusal:
-        """The refusal of an item that cannot be taken back."""
         return Refusal(None, None, self.label, reason, self.cells)
 
 
@@ -209,7 +191,6 @@ def has_id(one: ItemToUndo) -> bool:
 
 
 def skip_changed(one: ItemToUndo, reason: str) -> NewItem:
-    """A skipped item, which takes nothing back."""
     return one.item(f"item:{one.item_id}", one.payload, skip_reason=reason)
 
 
@@ -243,15 +224,20 @@ class CallEffect(Effect):
 
     `names` are the values that it needs from each row or from the parameters; `cautions` are sentences that the
     operator should read before approval. One that `recognises` its effect can look it up and read it back.
+    `no_way_back` says why it cannot be taken back, where it cannot.
     """
 
     cautions: tuple[str, ...] = ()
     recognises: bool = True
+    no_way_back: str = said("nobody knows what takes it back")
 
-    def __init__(self, gateway: Gateway, names: Sequence[str] = ()) -> None:
+    def __init__(self, gateway: Gateway, template: Template | None = None, further: Sequence[str] = ()) -> None:
         self._gateway = gateway
-        self.names = tuple(names)
+        if template is not None:
+            self._template = template
+        self.names = tuple(dict.fromkeys((*(template.names if template else ()), *further)))
         self.looks_together = gateway.database is not None
+        self._answers_name_rows = False
 
     # ---- rows to items ----
 
@@ -270,27 +256,41 @@ class CallEffect(Effect):
     # ---- a call ----
 
     def describe(self, run_name: str, item: Item) -> str:
-        """The call of the item as one readable line, without secrets."""
         return mask_secrets(describe(payload_of(item).call))
 
-    async def _sent(self, call: Call) -> Evidence:
-        """The evidence of a call, made with the secrets in place of their tokens."""
-        revealed = await reveal_secrets(self._gateway.vault, call)
-        return await self._gateway.client.send(revealed) if isinstance(revealed, Call) else revealed
+    async def _sent(self, item: Item, call: Call, row: int | None = None) -> Evidence:
+        """The evidence of the call of an item, made with the secrets in place of their tokens."""
+        # Every token of a secret begins so.
+        if PLACEHOLDER in item.payload:
+            try:
+                call = await unseal(self._gateway.vault, call)
+            except (SecretGone, SecretAltered) as error:
+                return RowRefused(text_of(error))
+            except VaultFailed as error:
+                return NotSent(text_of(error))
+        return await self._gateway.client.send(call, row=row)
+
+    def _row(self, item: Item) -> int | None:
+        """The row that the answer will name; None if the call needs a connection of its own."""
+        return item.item_id if self._answers_name_rows else None
+
+    def _believes(self, named: "AnswerNames", row: int | None) -> bool:
+        """Whether an answer is accepted as the answer to the row; `row` is what `_row` returned before the call."""
+        if named is AnswerNames.ANOTHER:
+            return False
+        self._answers_name_rows = named is AnswerNames.OURS
+        return self._answers_name_rows or row is None
 
     def fenced(self, may_leave: Callable[[], bool]) -> AbstractContextManager[None]:
         return self._gateway.client.fenced(may_leave)
 
     def doubts(self, report: Callable[[int], None]) -> AbstractContextManager[None]:
-        """Report items whose answers may belong to other calls."""
         return self._gateway.client.doubts(report)
 
     async def probe(self) -> None:
-        """Ask the billing for its version. Raises `LookUpFailed`."""
         await self._gateway.probe()
 
     async def unfinished_work(self, items: Sequence[Item]) -> str | None:
-        """Unfinished work in the billing's stacks that concerns the items. Raises `LookUpFailed`."""
         accounts = [account for item in items if (account := account_of(item.lane)) is not None]
         payloads = [payload_of(item) for item in items]
         abonents = [payload.abonent for payload in payloads if payload.abonent]
@@ -302,17 +302,21 @@ class CallEffect(Effect):
     # ---- before-images ----
 
     async def renew_before_images(self, items: Sequence[Item], mates: AskMates) -> Mapping[int, str]:
-        """The new payloads of items whose before-images have changed. Raises `LookUpFailed`."""
         if not (anew := await self.read_before_images(items)):
             return {}
         changed = [item for item in items if item.item_id in anew]
         by_lane: defaultdict[str, list[Mate]] = defaultdict(list)
         for one in await mates({item.lane for item in changed}):
             by_lane[one.lane].append(Mate(one.number, payload_of(one), stands=True))
-        return {
-            item.item_id: encode_payload(found_own(item.number, anew[item.item_id], by_lane[item.lane]))
-            for item in changed
-        }
+        renewed: dict[int, str] = {}
+        for item in changed:
+            payload = anew[item.item_id]
+            # The last earlier item of the run at the same place may have set the values that this one overwrites.
+            earlier = [one for one in at_its_place(payload, by_lane[item.lane]) if one.number < item.number]
+            if earlier and any(same_values(payload.was, left) for left in _left_by(earlier[-1].payload)):
+                payload = msgspec.structs.replace(payload, after=earlier[-1].number)
+            renewed[item.item_id] = encode_payload(payload)
+        return renewed
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
         """The new payloads of items whose before-images have changed, by item_id, whoever has made the change.
@@ -359,7 +363,7 @@ class CallEffect(Effect):
 
     def undo(self, how: Mapping[str, str]) -> "CallEffect | Irreversible":
         """The effect that takes this one back, or why none can; `how` are the parameters of the undo."""
-        return Irreversible(said("nobody knows what takes it back"))
+        return Irreversible(self.no_way_back)
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         """Turn items of an earlier run into items that take them back, `undoes` set on each.
@@ -429,27 +433,18 @@ def about_another(answered: str, asked: str) -> Lost:
 OF_ANOTHER_MODEL: Final = said("another model")
 
 
+def one_object(result: object) -> Mapping[str, object]:
+    """The fields of the one object of an answer, none for an answer of any other shape."""
+    try:
+        (found,) = objects(result)
+    except (BillingError, ValueError):
+        return {}
+    return found
+
+
 def says(fields: Mapping[str, object], name: str, value: str | None) -> bool:
     """Whether a field of an answer has this value; an unreadable field does not."""
     try:
         return same_value(name, plain_value(name, fields[name]), value)
     except ValueError:
         return False
-
-
-class Recognition:
-    """Learns from the answers of one effect whether they name their rows; serves one event loop."""
-
-    def __init__(self) -> None:
-        self._named = False
-
-    def row(self, item: Item) -> int | None:
-        """The row that the answer will name; None if the call needs a connection of its own."""
-        return item.item_id if self._named else None
-
-    def believe(self, named: AnswerNames, row: int | None) -> bool:
-        """Whether an answer is accepted as the answer to the row; `row` is what the method `row` returned."""
-        if named is AnswerNames.ANOTHER:
-            return False
-        self._named = named is AnswerNames.OURS
-        return self._named or row is None

@@ -88,12 +88,25 @@ def effect_of(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) ->
 
 def _special(gateway: Gateway, spec: JobSpec, template: Template, parameters: Mapping[str, str]) -> CallEffect:
     """The effect of a job that does not follow from the methods of its chain."""
-    second = spec.second_template
+    second, receipt = spec.second_template, gateway.profile.receipt_type
     match spec.special:
         case Special.PAYMENT if parameters[WAY] == ADD_PAYMENT:
             return PayEffect(gateway, template)
         case Special.PAYMENT:
-            return _payment(gateway, spec, template, parameters)
+            if receipt.value != RECEIPT:
+                template = parse(template.model, [OPERATION.replace("{op_type}", str(receipt.value))])
+            # Payments of all ways and versions have the same keys.
+            effect = CreateEffect(
+                gateway,
+                template,
+                partial(undo_of_created, gateway, spec.model),
+                comment=parameters[spec.comment],
+                telling=[one.name for one in TELLING],
+                exact=parameters[KEY.name],
+                same=(ABONENT,),
+            )
+            effect.cautions = (TOLD_APART,)
+            return effect
         case Special.OFFERS if second:
             return ReadOffersEffect(gateway, template, second)
         case Special.GIVEN_PASSWORD:
@@ -105,24 +118,6 @@ def _special(gateway: Gateway, spec: JobSpec, template: Template, parameters: Ma
         case Special.IMPORT:
             return SubscriberSteps(gateway, change=parameters.get("change") == YES)
     raise ValueError(f"{spec.name} makes two calls, and its spec has one")
-
-
-def _payment(gateway: Gateway, spec: JobSpec, template: Template, parameters: Mapping[str, str]) -> CallEffect:
-    receipt = gateway.profile.receipt_type
-    if receipt.value != RECEIPT:
-        template = parse(template.model, [OPERATION.replace("{op_type}", str(receipt.value))])
-    # Payments of all ways and versions have the same keys.
-    effect = CreateEffect(
-        gateway,
-        template,
-        partial(undo_of_created, gateway, spec.model),
-        comment=parameters[spec.comment],
-        telling=[one.name for one in TELLING],
-        exact=parameters[KEY.name],
-        same=(ABONENT,),
-    )
-    effect.cautions = (TOLD_APART,)
-    return effect
 
 
 def _check_creation(template: Template, parameters: Mapping[str, str]) -> None:
@@ -186,7 +181,6 @@ def undo_of_created(gateway: Gateway, model: str, how: Mapping[str, str]) -> Cal
 
 
 def undo_of_deleted(gateway: Gateway, model: str, how: Mapping[str, str]) -> CallEffect | Irreversible:  # noqa: ARG001 - one way only
-    """The effect that creates deleted objects again."""
     if model in _LOST_FOR_GOOD or model not in CREATABLE_MODELS or model == OPERATIONS:
         return Irreversible(
             _LOST_FOR_GOOD.get(model, said("a deleted object of {model} cannot be made again", model=model))

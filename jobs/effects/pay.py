@@ -52,11 +52,9 @@ class PayEffect(CallEffect):
     cautions = (TOLD_APART,)
 
     def __init__(self, gateway: Gateway, template: Template) -> None:
-        super().__init__(gateway, (*template.names, *(one.name for one in TELLING)))
-        self._template = template
+        super().__init__(gateway, template, [one.name for one in TELLING])
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Turn rows into items, each with the subscriber's last operation. Raises `LookUpFailed`."""
         whose = [(one, one.abonent) for one in bound if one.abonent is not None]
         last = await newest(self._gateway, [abonent.id for _, abonent in whose])
         entries: list[NewItem | Refusal] = []
@@ -84,12 +82,10 @@ class PayEffect(CallEffect):
         return Prepared.of(entries)
 
     def same_key(self, payload: str) -> SameKey:
-        """The same payment where a document or a date tells it."""
         decoded = decode_payload(payload)
         return SameKey.LEFT_OUT if decoded.document or decoded.day else SameKey.DOUBT
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
-        """Receipts of the same sum, with and without a mark. Raises `LookUpFailed`."""
         payloads = [self._receipt(decode_payload(item.payload), item.amount or Decimal(0)) for item in items]
         found: dict[str, Entries] = {}
         for item, payload, things in zip(
@@ -102,7 +98,6 @@ class PayEffect(CallEffect):
         return found
 
     async def try_out(self) -> None:
-        """Try each look-up with an id that no object has. Raises `InputRefused`, `LookUpFailed`."""
         with needed(FOUND_AGAIN):
             await newest(self._gateway, [NOBODY])
             await try_finding(self._gateway, OPERATIONS, ("abonent_id",), FIELDS, BESIDES)
@@ -116,11 +111,41 @@ class PayEffect(CallEffect):
 
     async def send(self, run: Run, item: Item) -> Evidence:
         payload = payload_of(item)
-        return _evidence(await self._gateway.client.send(payload.call), payload)
+        evidence = await self._gateway.client.send(payload.call)
+        match evidence:
+            # The answer is not documented [?]. Only an object shows which request it answers.
+            case Accepted(result={"pk": pk, "model": str() as model}) if model == OPERATIONS:
+                if (key := created_id(pk)) is None:
+                    shown = readable(repr(pk), limit=40)
+                    return Lost(said("an answer about an operation whose id is not a number: {id}", id=shown))
+                return Accepted(key, created=True)
+            case Accepted(result={"pk": pk, "model": model}) if (model, str(pk)) != (
+                payload.model,
+                payload.key["id"],
+            ):
+                return about_another(f"{model} {pk}", f"{payload.model} {payload.key['id']}")
+        return judge(evidence)
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """The newer operations of the same sum, judged. Raises `LookUpFailed`."""
-        return {item.item_id: _sighting(item, things) for item, things in await self._newer(items)}
+        seen: dict[int, LookUpResult] = {}
+        for item, newer in await self._newer(items):
+            if newer:
+                why = said(
+                    "a payment bears no mark, and since the plan there is {operations}: it may be this row's, or "
+                    "somebody else's. Look in the billing which it is",
+                    operations=list_objects(newer),
+                )
+                seen[item.item_id] = CannotLook(why, tuple(str(thing.values["op_id"]) for thing in newer))
+            elif item.state is State.PENDING:
+                seen[item.item_id] = Absent()
+            else:
+                why = said(
+                    "a payment bears no mark, and since the plan there is no operation of {amount}: look in the "
+                    "billing whether it has the payment in another form",
+                    amount=item.amount or Decimal(0),
+                )
+                seen[item.item_id] = CannotLook(why)
+        return seen
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
         """Whether there are as many newer operations of the sum as these items entered. Raises `LookUpFailed`."""
@@ -128,13 +153,21 @@ class PayEffect(CallEffect):
         # Subscriber and sum of a payment are the only known facts of its operation.
         entered = [(one.abonent, Decimal(one.wanted[SUM_IN] or 0)) for one in map(payload_of, items)]
         alike = Counter(entered)
-        return {
-            item.item_id: _reading(item, things, alike[own])
-            for (item, things), own in zip(newer, entered, strict=True)
-        }
+        readings: dict[int, ReadBack] = {}
+        for (item, things), own in zip(newer, entered, strict=True):
+            sent, differs = item.amount or Decimal(0), None
+            live = [thing for thing in things if not as_bool(thing.values["storno"])]
+            if not things:
+                differs = said("sent {amount}; since the plan the billing has no operation of that sum", amount=sent)
+            elif not len(things) == len(live) == alike[own]:
+                there = list_objects(things)
+                differs = said(
+                    "sent {amount}; since the plan the billing has {operations}", amount=sent, operations=there
+                )
+            readings[item.item_id] = ReadBack(sent if live else None, differs)
+        return readings
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """The reversal of the payment's operation, where that operation can be identified."""
         return undo_of_operations(self._gateway, how)
 
     def _receipt(self, payload: Payload, amount: Decimal) -> Payload:
@@ -155,53 +188,3 @@ class PayEffect(CallEffect):
             there = since(payload.was.get(LAST), amount, things, self._gateway.profile)
             newer.append((item, [thing for thing in there if thing.values["op_id"] not in seen]))
         return newer
-
-
-def _evidence(evidence: Evidence, payload: Payload) -> Evidence:
-    match evidence:
-        # The answer is not documented [?]. Only an object shows which request it answers.
-        case Accepted(result={"pk": pk, "model": str() as model}) if model == OPERATIONS:
-            if (key := created_id(pk)) is None:
-                shown = readable(repr(pk), limit=40)
-                return Lost(said("an answer about an operation whose id is not a number: {id}", id=shown))
-            return Accepted(key, created=True)
-        case Accepted(result={"pk": pk, "model": model}) if (model, str(pk)) != (payload.model, payload.key["id"]):
-            return about_another(f"{model} {pk}", f"{payload.model} {payload.key['id']}")
-    return judge(evidence)
-
-
-def _sighting(item: Item, newer: Sequence[BillingObject]) -> LookUpResult:
-    if newer:
-        return CannotLook(
-            said(
-                "a payment bears no mark, and since the plan there is {operations}: it may be this row's, or "
-                "somebody else's. Look in the billing which it is",
-                operations=list_objects(newer),
-            ),
-            tuple(str(thing.values["op_id"]) for thing in newer),
-        )
-    if item.state is State.PENDING:
-        return Absent()
-    return CannotLook(
-        said(
-            "a payment bears no mark, and since the plan there is no operation of {amount}: look in the billing "
-            "whether it has the payment in another form",
-            amount=item.amount or Decimal(0),
-        )
-    )
-
-
-def _reading(item: Item, newer: Sequence[BillingObject], entered: int) -> ReadBack:
-    """Whether exactly `entered` payments of this sum are in the billing."""
-    amount = item.amount or Decimal(0)
-    live = [thing for thing in newer if not as_bool(thing.values["storno"])]
-    if len(newer) == len(live) == entered:
-        return ReadBack(amount)
-    if newer:
-        operations = list_objects(newer)
-        differs = said(
-            "sent {amount}; since the plan the billing has {operations}", amount=amount, operations=operations
-        )
-    else:
-        differs = said("sent {amount}; since the plan the billing has no operation of that sum", amount=amount)
-    return ReadBack(amount if live else None, differs)

@@ -6,10 +6,7 @@ They can be repeated, change nothing, and have nothing to take back.
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from billing.api.answers import objects
 from billing.api.calls import describe
-from billing.directory.models import BillingObject
-from billing.errors import BillingError
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost
 from engine.job import Absent, LookUpResult, Prepared, ReadBack
@@ -18,32 +15,37 @@ from jobs.access.objects import find, needed, try_finding
 from jobs.access.payload import Payload, chain_of_steps, payload_of
 from jobs.access.vault import is_token
 from jobs.effects.answer_cells import Flat, encode_answer, flat, only
-from jobs.effects.effect import CallEffect, Irreversible
+from jobs.effects.effect import CallEffect, one_object
 from jobs.rows.binding import ABONENT, USER, Bound
 from jobs.rows.secret_cells import without_words
 from jobs.spec.chain import Template
 from jobs.spec.parameters import row_key
 from texts.said import said
 
-NOTHING_CHANGED: Final = Irreversible(said("it changed nothing"))
-
 
 class ReadEffect(CallEffect):
     """Makes reading calls. The answer of an item is a JSON list of flat objects (`answer_cells.py`)."""
 
     repeatable = only_reads = True
-
-    def __init__(self, gateway: Gateway, template: Template) -> None:
-        super().__init__(gateway, template.names)
-        self._template = template
+    no_way_back = said("it changed nothing")
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Turn rows into items, without a request."""
-        return Prepared(tuple(self._item(one) for one in bound), ())
+        items: list[NewItem] = []
+        for one in bound:
+            values = {name: one.values[name] for name in self.names}
+            payload = Payload(
+                model=self._template.model,
+                steps=chain_of_steps(self._template.fill(values)),
+                fields=self._template.fields,
+                abonent=one.abonent.id if one.abonent else 0,
+                key=values,
+            )
+            items.append(new_item(one, values, payload))
+        return Prepared(tuple(items), ())
 
     async def send(self, run: Run, item: Item) -> Evidence:
         call = payload_of(item).call
-        evidence = await self._sent(call)
+        evidence = await self._sent(item, call)
         match evidence:
             case Accepted(result=[inner]) if call.of_cabinet:
                 # The cabinet's answer: the first element of its list [I] if it is the only one, or else the list.
@@ -53,31 +55,13 @@ class ReadEffect(CallEffect):
         return evidence
 
     async def unfinished_work(self, items: Sequence[Item]) -> str | None:
-        """None: a reading call does not enter a stack."""
         return None
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """Absent: a lost reading call is made again."""
         return {item.item_id: Absent() for item in items}
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
-        """As wanted: reading calls need no verification."""
         return {item.item_id: ReadBack(None) for item in items}
-
-    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """Irreversible, because nothing was changed."""
-        return NOTHING_CHANGED
-
-    def _item(self, one: Bound) -> NewItem:
-        values = {name: one.values[name] for name in self.names}
-        payload = Payload(
-            model=self._template.model,
-            steps=chain_of_steps(self._template.fill(values)),
-            fields=self._template.fields,
-            abonent=one.abonent.id if one.abonent else 0,
-            key=values,
-        )
-        return new_item(one, values, payload)
 
 
 def new_item(one: Bound, values: Mapping[str, str], payload: Payload) -> NewItem:
@@ -95,12 +79,10 @@ def new_item(one: Bound, values: Mapping[str, str], payload: Payload) -> NewItem
     return one.item(key, label, f"reading:{key}", payload)
 
 
-# ---- services that a subscriber may connect in the cabinet --------------------------------------------------------
-# The services that a subscriber may connect in the cabinet, and the connected ones, read through a session [S].
+# ---- the services that a subscriber may connect in the cabinet, and the connected ones, read through a session [S] -
 #
 # Two requests: `objects.get → get_or_create_dynamic_session`, and `web_cabinet.get_usluga_list` with the session's
 # id. The id opens the subscriber's cabinet, so it is passed from the answer to the second request and never kept.
-
 
 MODEL: Final = "Users"
 
@@ -117,16 +99,41 @@ class ReadOffersEffect(ReadEffect):
         self._listing = listing
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Turn rows into items, for subscribers with exactly one account: a session does not name its account [S].
-
-        Raises `LookUpFailed`.
-        """
         keys = [{ABONENT: one.values[ABONENT]} for one in bound]
         found = await find(self._gateway, MODEL, keys, ("id", "deleted"), ("login",))
-        return Prepared.of([self._entry(one, things) for one, things in zip(bound, found, strict=True)])
+        entries: list[NewItem | Refusal] = []
+        for one, things in zip(bound, found, strict=True):
+            accounts = [thing for thing in things if thing.values["deleted"] == "0"]
+            if not accounts:
+                entries.append(one.refused(said("the subscriber has no account, and so no cabinet")))
+                continue
+            # A session does not name its account [S].
+            if len(accounts) > 1:
+                no_login = said("no login")
+                several = said(
+                    "the subscriber has several accounts: {accounts}. A session is opened for a subscriber's only "
+                    "one; take this row out",
+                    accounts=tuple(
+                        said("{id} ({login})", id=str(one.values["id"]), login=one.values.get("login") or no_login)
+                        for one in accounts
+                    ),
+                )
+                entries.append(one.refused(several))
+                continue
+            (account,) = accounts
+            # The call names the account's id: the subscriber may get a second account meanwhile.
+            steps = self._template.fill({USER: str(account.values["id"])})
+            values = {ABONENT: one.values[ABONENT]}
+            payload = Payload(
+                model=MODEL,
+                steps=chain_of_steps(steps),
+                abonent=one.abonent.id if one.abonent else 0,
+                key=values,
+            )
+            entries.append(new_item(one, values, payload))
+        return Prepared.of(entries)
 
     async def try_out(self) -> None:
-        """Try the look-up with an id that no subscriber has. Raises `InputRefused`, `LookUpFailed`."""
         with needed(said("the subscriber's account is found")):
             await try_finding(self._gateway, MODEL, (ABONENT,), ("id", "deleted"), ("login",))
 
@@ -135,8 +142,10 @@ class ReadOffersEffect(ReadEffect):
         opened = await self._gateway.client.send(payload_of(item).call)
         if not isinstance(opened, Accepted):
             return without_words(opened)
-        suid = _suid(opened.result)
-        if suid is None:
+        # Its id is `fields.suid` [I], or the bare text [?].
+        told = opened.result if isinstance(opened.result, str | int) else one_object(opened.result).get(_SUID)
+        suid = str(told) if isinstance(told, str | int) and not isinstance(told, bool) else ""
+        if not suid:
             # The answer is not shown, because it may contain a session.
             return Lost(said("the billing was asked for a session, and its answer has no suid"))
         evidence = await self._gateway.client.send(self._listing.call({_SUID: suid}))
@@ -154,43 +163,3 @@ class ReadOffersEffect(ReadEffect):
 
     def describe(self, run_name: str, item: Item) -> str:
         return f"{super().describe(run_name, item)}; {describe(self._listing.call({_SUID: 'the session'}))}"
-
-    def _entry(self, one: Bound, things: Sequence[BillingObject]) -> NewItem | Refusal:
-        accounts = [thing for thing in things if thing.values["deleted"] == "0"]
-        if not accounts:
-            return one.refused(said("the subscriber has no account, and so no cabinet"))
-        if len(accounts) > 1:
-            no_login = said("no login")
-            return one.refused(
-                said(
-                    "the subscriber has several accounts: {accounts}. A session is opened for a subscriber's only "
-                    "one; take this row out",
-                    accounts=tuple(
-                        said("{id} ({login})", id=str(one.values["id"]), login=one.values.get("login") or no_login)
-                        for one in accounts
-                    ),
-                )
-            )
-        (account,) = accounts
-        # The call names the account's id: the subscriber may get a second account meanwhile.
-        steps = self._template.fill({USER: str(account.values["id"])})
-        values = {ABONENT: one.values[ABONENT]}
-        payload = Payload(
-            model=MODEL,
-            steps=chain_of_steps(steps),
-            abonent=one.abonent.id if one.abonent else 0,
-            key=values,
-        )
-        return new_item(one, values, payload)
-
-
-def _suid(result: object) -> str | None:
-    """The session's id: `fields.suid` [I], or the bare text [?]."""
-    if isinstance(result, str | int) and not isinstance(result, bool):
-        return str(result) or None
-    try:
-        (session,) = objects(result)
-    except (BillingError, ValueError):
-        return None
-    suid = session.get("suid")
-    return str(suid) if isinstance(suid, str | int) and suid else None

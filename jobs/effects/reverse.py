@@ -4,7 +4,7 @@ Neither the name of the API's method for storno [?] nor the effect of an entry o
 the parameters of the undo state them, and without them nothing is sent.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -28,7 +28,6 @@ from jobs.effects.create import Back, CreateEffect, payload_for
 from jobs.effects.effect import (
     OF_ANOTHER_MODEL,
     CallEffect,
-    Irreversible,
     ItemToUndo,
     about_another,
     has_id,
@@ -75,6 +74,11 @@ class EnteredOperation:
 
     def taken_back(self, payload: Payload, amount: Decimal, skip_reason: str | None = None) -> NewItem:
         return self.taken.item(lane_of(OPERATIONS, {"op_id": self.op_id}, self.thing), payload, amount, skip_reason)
+
+
+def _each(standing: Sequence["Standing"], back: Callable[[EnteredOperation], NewItem | Refusal]) -> Prepared:
+    """What takes each operation `back` that is still in effect; all others are skipped or refused."""
+    return Prepared.of([back(one) if isinstance(one, EnteredOperation) else one for one in standing])
 
 
 Standing: TypeAlias = EnteredOperation | NewItem | Refusal
@@ -126,7 +130,6 @@ def since(
 
 
 def list_objects(things: Sequence[BillingObject]) -> str:
-    """Operations in words, each with its type."""
     return enumerated(
         said("{operation} (type {type})", operation=_listed(thing), type=str(thing.values["op_type_id"]))
         for thing in things
@@ -186,7 +189,6 @@ def _standing(one: ItemToUndo, things: Sequence[BillingObject] | None, act: str)
 
 
 def undo_of_operations(gateway: Gateway, how: Mapping[str, str]) -> CallEffect:
-    """The effect that takes operations back, by the parameters of the undo."""
     parameters = {**{one.name: one.default or "" for one in UNDO_OF_OPERATIONS}, **how}
     if parameters[WAY] == STORNO:
         return StornoReversal(gateway, parameters["storno_call"])
@@ -223,13 +225,16 @@ class StornoReversal(CallEffect):
     """Reverses operations: `objects.get {op_id}` → the storno. A look-up decides whether it is sent again."""
 
     looked_for = LookedFor.WHEN_TAKEN_UP
+    no_way_back = said(
+        "a storno is final. To enter the sums again, export the rows of the run that was taken back, and run its job "
+        "on that file: what was taken back counts as never entered"
+    )
 
     def __init__(self, gateway: Gateway, method: str) -> None:
         super().__init__(gateway)
         self._method = method
 
     async def try_out(self) -> None:
-        """Try each look-up with an id that no operation has. Raises `InputRefused`, `LookUpFailed`."""
         await _try_standing(self._gateway)
         with needed(FOUND_AGAIN):
             await balances(self._gateway, [NOBODY])
@@ -243,10 +248,27 @@ class StornoReversal(CallEffect):
 
     async def send(self, run: Run, item: Item) -> Seen:
         payload = payload_of(item)
-        return _evidence(await self._gateway.client.send(payload.call), payload.key["op_id"], first=not item.attempts)
+        asked, evidence = payload.key["op_id"], await self._gateway.client.send(payload.call)
+        match evidence:
+            case RowRefused(text) if not item.attempts and _REVERSED in text.casefold():
+                why = reason(
+                    "already as wanted: somebody else has reversed it since the list was made: {reason}",
+                    AS_WANTED,
+                    reason=text,
+                )
+                return AlreadyThere(why, asked)
+            # An earlier call of ours may have had its effect late.
+            case RowRefused(text) if _REVERSED in text.casefold() or "атрибут" in text.casefold():
+                return Lost(said("refused, and whether it is reversed has to be looked up: {reason}", reason=text))
+            case Accepted(result=result) if is_about_other_model(result, OPERATIONS):
+                return about_another(OF_ANOTHER_MODEL, f"{OPERATIONS} {asked}")
+            case Accepted(result={"fields": {"op_id": op_id}}) if str(op_id) != asked:
+                return about_another(f"{OPERATIONS} {op_id}", f"{OPERATIONS} {asked}")
+            case Accepted(result={"fields": {"storno": storno}}) if not as_bool(storno):
+                return Lost(said("an answer without an error, and operation {id} is not reversed", id=asked))
+        return judge(evidence)
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """Whether the operations are reversed. Raises `LookUpFailed`."""
         seen: dict[int, LookUpResult] = {}
         for item, payload, things in await self._now(items):
             op_id = payload.key["op_id"]
@@ -257,33 +279,35 @@ class StornoReversal(CallEffect):
         return seen
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
-        """The operations as they are now, and for type 8 also the balance. Raises `LookUpFailed`."""
         found = await self._now(items)
         now = await balances(self._gateway, [one.abonent for _, one, _ in found if BALANCE in one.wanted])
-        return {item.item_id: _reading(item, payload, things, now) for item, payload, things in found}
+        readings: dict[int, ReadBack] = {}
+        for item, payload, things in found:
+            op_id, differs = payload.key["op_id"], None
+            before, balance = payload.wanted.get(BALANCE), now.get(payload.abonent)
+            is_reversed = len(things) == 1 and as_bool(things[0].values["storno"])
+            if len(things) != 1:
+                differs = said("there is no operation {id} any more", id=op_id)
+            elif not is_reversed:
+                differs = said("operation {id} is not reversed", id=op_id)
+            elif before is not None and balance is not None and balance != Decimal(before):
+                differs = said(
+                    "operation {id} is reversed, but the balance is {balance}, and was {before} before the run: "
+                    "either there were operations after it, or a storno of type 8 does not bring the balance back",
+                    id=op_id,
+                    balance=balance,
+                    before=Decimal(before),
+                )
+            readings[item.item_id] = ReadBack(item.amount if is_reversed else None, differs)
+        return readings
 
     async def _now(self, items: Sequence[Item]) -> list[tuple[Item, Payload, list[BillingObject]]]:
         payloads = [payload_of(item) for item in items]
         found = await find(self._gateway, OPERATIONS, [payload.key for payload in payloads], FIELDS, BESIDES)
         return list(zip(items, payloads, found, strict=True))
 
-    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """Irreversible: a storno is final."""
-        return Irreversible(
-            said(
-                "a storno is final. To enter the sums again, export the rows of the run that was taken back, and run "
-                "its job on that file: what was taken back counts as never entered"
-            )
-        )
-
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
-        """A storno for each unchanged operation. Raises `LookUpFailed`."""
-        found = await _still_in_effect(self._gateway, taken)
-        entries: list[NewItem | Refusal] = []
-        for entry in found:
-            if not isinstance(entry, EnteredOperation):
-                entries.append(entry)
-                continue
+        def reversed_(entry: EnteredOperation) -> NewItem:
             wanted: dict[str, str | None] = {"storno": "1"}
             if entry.op_type == OPENING_BALANCE and entry.before is not None:
                 wanted[BALANCE] = wire(entry.before)
@@ -296,50 +320,9 @@ class StornoReversal(CallEffect):
                 wanted=wanted,
                 was={"storno": "0", "op_summa": entry.thing.values["op_summa"]},
             )
-            entries.append(entry.taken_back(payload, -entry.amount))
-        return Prepared.of(entries)
+            return entry.taken_back(payload, -entry.amount)
 
-
-def _evidence(evidence: Evidence, asked: str, *, first: bool) -> Seen:
-    match evidence:
-        case RowRefused(text) if first and _REVERSED in text.casefold():
-            why = reason(
-                "already as wanted: somebody else has reversed it since the list was made: {reason}",
-                AS_WANTED,
-                reason=text,
-            )
-            return AlreadyThere(why, asked)
-        # An earlier call of ours may have had its effect late.
-        case RowRefused(text) if _REVERSED in text.casefold() or "атрибут" in text.casefold():
-            return Lost(said("refused, and whether it is reversed has to be looked up: {reason}", reason=text))
-        case Accepted(result=result) if is_about_other_model(result, OPERATIONS):
-            return about_another(OF_ANOTHER_MODEL, f"{OPERATIONS} {asked}")
-        case Accepted(result={"fields": {"op_id": op_id}}) if str(op_id) != asked:
-            return about_another(f"{OPERATIONS} {op_id}", f"{OPERATIONS} {asked}")
-        case Accepted(result={"fields": {"storno": storno}}) if not as_bool(storno):
-            return Lost(said("an answer without an error, and operation {id} is not reversed", id=asked))
-    return judge(evidence)
-
-
-def _reading(item: Item, payload: Payload, things: Sequence[BillingObject], now: Mapping[int, Decimal]) -> ReadBack:
-    op_id = payload.key["op_id"]
-    if len(things) != 1:
-        return ReadBack(None, said("there is no operation {id} any more", id=op_id))
-    if not as_bool(things[0].values["storno"]):
-        return ReadBack(None, said("operation {id} is not reversed", id=op_id))
-    before, balance = payload.wanted.get(BALANCE), now.get(payload.abonent)
-    if before is None or balance is None or balance == Decimal(before):
-        return ReadBack(item.amount)
-    return ReadBack(
-        item.amount,
-        said(
-            "operation {id} is reversed, but the balance is {balance}, and was {before} before the run: either there "
-            "were operations after it, or a storno of type 8 does not bring the balance back",
-            id=op_id,
-            balance=balance,
-            before=Decimal(before),
-        ),
-    )
+        return _each(await _still_in_effect(self._gateway, taken), reversed_)
 
 
 # ---- the opposite entry -----------------------------------------------------------------------------------------
@@ -348,66 +331,61 @@ _ENTRY: Final = parse(OPERATIONS, (OPERATION,))
 
 
 async def _opposites(gateway: Gateway, parameters: Mapping[str, str], taken: Sequence[ItemToUndo]) -> Prepared:
-    """An opposite entry for each unchanged operation. Raises `LookUpFailed`."""
-    found = await _still_in_effect(gateway, taken)
-    entries = [one for one in found if isinstance(one, EnteredOperation)]
-    opening = [one.taken.payload.abonent for one in entries if one.op_type == OPENING_BALANCE]
+    standing = await _still_in_effect(gateway, taken)
+    entered = [one for one in standing if isinstance(one, EnteredOperation)]
+    opening = [one.taken.payload.abonent for one in entered if one.op_type == OPENING_BALANCE]
     now = await balances(gateway, opening)
-    return Prepared.of(
-        [_opposite(one, parameters, now) if isinstance(one, EnteredOperation) else one for one in found]
-    )
 
-
-def _opposite(
-    entry: EnteredOperation, parameters: Mapping[str, str], now: Mapping[int, Decimal]
-) -> NewItem | Refusal:
-    one, amount = entry.taken, -entry.amount
-    restored: Decimal | None = None
-    balance: Decimal | None = None
-    if entry.op_type == OPENING_BALANCE:
-        sets, balance = parameters["type_8"] == SETS, now.get(one.payload.abonent)
-        if entry.before is None or balance is None:
-            return one.refused(
-                said(
-                    "{operation} is of type 8, and what the balance was before it is not known: the database has to "
-                    "be set, for the run and for its undo. Take it back by hand",
-                    operation=str(entry),
+    def opposite(entry: EnteredOperation) -> NewItem | Refusal:
+        one, amount = entry.taken, -entry.amount
+        restored: Decimal | None = None
+        balance: Decimal | None = None
+        if entry.op_type == OPENING_BALANCE:
+            sets, balance = parameters["type_8"] == SETS, now.get(one.payload.abonent)
+            if entry.before is None or balance is None:
+                return one.refused(
+                    said(
+                        "{operation} is of type 8, and what the balance was before it is not known: the database has "
+                        "to be set, for the run and for its undo. Take it back by hand",
+                        operation=str(entry),
+                    )
                 )
-            )
-        if sets and one.later is not None:
-            return skip_changed(one, replaced_in_run(one.later))
-        # The balance after all operations of the run on the account, if each has added its sum.
-        added = entry.before + entry.amount if one.left is None else one.left
-        left = entry.amount if sets else added
-        if balance != left:
-            return skip_changed(
-                one,
-                said(
-                    "changed since: {operation} left the balance at {left}, if type 8 {sets_or_adds}, and now it is "
-                    "{balance}",
-                    operation=str(entry),
-                    left=left,
-                    sets_or_adds=said("sets") if sets else said("adds"),
-                    balance=balance,
-                ),
-            )
-        if sets:
-            # An added entry does not disturb other operations of the account, so only this one restores a balance.
-            amount = restored = entry.before
-    values = {
-        "abonent_id": str(one.payload.abonent),
-        "amount": two_decimals(amount),
-        "op_type": str(entry.op_type),
-        "descr": f"{parameters['descr']} {entry.op_id}",
-    }
-    payload = payload_for(
-        OPERATIONS,
-        _ENTRY.fill(values)[0].arguments,
-        one.payload.abonent,
-        was={} if balance is None else {BALANCE: wire(balance)},
-        balance=None if restored is None else wire(restored),
-    )
-    return entry.taken_back(payload, amount)
+            if sets and one.later is not None:
+                return skip_changed(one, replaced_in_run(one.later))
+            # The balance after all operations of the run on the account, if each has added its sum.
+            added = entry.before + entry.amount if one.left is None else one.left
+            left = entry.amount if sets else added
+            if balance != left:
+                return skip_changed(
+                    one,
+                    said(
+                        "changed since: {operation} left the balance at {left}, if type 8 {sets_or_adds}, and now it "
+                        "is {balance}",
+                        operation=str(entry),
+                        left=left,
+                        sets_or_adds=said("sets") if sets else said("adds"),
+                        balance=balance,
+                    ),
+                )
+            if sets:
+                # An added entry does not disturb other operations of the account: only this one restores a balance.
+                amount = restored = entry.before
+        values = {
+            "abonent_id": str(one.payload.abonent),
+            "amount": two_decimals(amount),
+            "op_type": str(entry.op_type),
+            "descr": f"{parameters['descr']} {entry.op_id}",
+        }
+        payload = payload_for(
+            OPERATIONS,
+            _ENTRY.fill(values)[0].arguments,
+            one.payload.abonent,
+            was={} if balance is None else {BALANCE: wire(balance)},
+            balance=None if restored is None else wire(restored),
+        )
+        return entry.taken_back(payload, amount)
+
+    return _each(standing, opposite)
 
 
 # ---- the list ---------------------------------------------------------------------------------------------------
@@ -416,8 +394,9 @@ def _opposite(
 class AccountantsList(CallEffect):
     """Sends nothing: each operation is skipped with an instruction for the accountant, for `export`."""
 
+    no_way_back = said("a list for the accountant has changed nothing")
+
     async def try_out(self) -> None:
-        """Try each look-up with an id that no operation has. Raises `InputRefused`, `LookUpFailed`."""
         await _try_standing(self._gateway)
 
     async def send(self, run: Run, item: Item) -> Evidence:
@@ -425,24 +404,13 @@ class AccountantsList(CallEffect):
         return RowRefused(said("this undo is a list for the accountant: nothing is sent"))
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """Cannot look, because nothing was sent."""
         return {item.item_id: CannotLook(said("nothing was sent: it is on the accountant's list")) for item in items}
 
     def describe(self, run_name: str, item: Item) -> str:
-        """A text that nothing is sent."""
         return said("nothing is sent")
 
-    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """Irreversible, because nothing was changed."""
-        return Irreversible(said("a list for the accountant has changed nothing"))
-
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
-        """The list of operations as skipped items. Raises `LookUpFailed`."""
-        entries: list[NewItem | Refusal] = []
-        for entry in await _still_in_effect(self._gateway, taken):
-            if not isinstance(entry, EnteredOperation):
-                entries.append(entry)
-                continue
+        def listed(entry: EnteredOperation) -> NewItem:
             todo = said(
                 "for the accountant: reverse {operation} of {day} on {label}; nothing was sent (the parameter "
                 "way=storno or way=opposite would send)",
@@ -450,5 +418,6 @@ class AccountantsList(CallEffect):
                 day=str(entry.thing.values.get("op_date") or "")[:_DAY],
                 label=entry.taken.label,
             )
-            entries.append(entry.taken_back(entry.taken.payload, -entry.amount, todo))
-        return Prepared.of(entries)
+            return entry.taken_back(entry.taken.payload, -entry.amount, todo)
+
+        return _each(await _still_in_effect(self._gateway, taken), listed)

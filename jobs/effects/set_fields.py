@@ -12,19 +12,10 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from billing.api.answers import is_about_other_model, objects
-from billing.api.calls import Call, ChainStep, is_secret
-from billing.directory.models import (
-    ADDRESSES,
-    MODELS,
-    BillingObject,
-    Values,
-    plain_value,
-    same_value,
-    same_values,
-)
+from billing.api.answers import is_about_other_model
+from billing.api.calls import ChainStep, is_secret
+from billing.directory.models import ADDRESSES, MODELS, BillingObject, Values, plain_value, same_value, same_values
 from billing.directory.objects import known_to_database
-from billing.errors import BillingError
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.sentences import AS_WANTED
 from engine.evidence import Accepted, AlreadyThere, Lost, RowRefused, Seen, readable
@@ -53,9 +44,9 @@ from jobs.effects.effect import (
     CallEffect,
     Irreversible,
     ItemToUndo,
-    Recognition,
     about_another,
     changed_meanwhile,
+    one_object,
     refresh_before_image,
     replaced_in_run,
     says,
@@ -69,7 +60,6 @@ from texts.said import in_clauses, reason, said
 
 # ---- rules for some fields of the billing, in every job that sets them --------------------------------------------
 # An emptied address is issued anew, a recalculation begins on the first of a month, a block ends after it begins.
-
 
 Check: TypeAlias = Callable[[Values], str | None]
 """The vendor's precondition on the wanted fields: why a row is refused, None if it is not."""
@@ -172,18 +162,15 @@ class SetFieldsEffect(CallEffect):
     repeatable = True
 
     def __init__(self, gateway: Gateway, template: Template, *, yields: bool = False) -> None:
-        super().__init__(gateway, template.names)
-        self._template = template
+        super().__init__(gateway, template)
         self._yields = yields
         self._rules = rules_of(template.model, template.links[1].arguments)
-        self._recognition = Recognition()
         get, assigned = (link.arguments for link in template.links[:2])
         known = known_to_database(template.model, [dict.fromkeys(get, "")], assigned)
         together = gateway.database is not None and known
         self.keeps = BeforeImageMode.TOGETHER if together else BeforeImageMode.ONE_BY_ONE
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Turn rows into items; objects are read in bulk, and those as wanted skipped. Raises `LookUpFailed`."""
         model = self._template.model
         readable: list[tuple[Bound, Sequence[ChainStep], Values]] = []
         unreadable: list[Refusal] = []
@@ -197,61 +184,51 @@ class SetFieldsEffect(CallEffect):
         fields = dict.fromkeys(name for *_, wanted in readable for name in wanted)
         marked = ("deleted",) if model in MODELS and "deleted" in MODELS[model].fields else ()
         found = await find_one(self._gateway, model, keys, tuple(fields), marked)
-        entries = [
-            self._entry(one, key, thing, wanted, steps)
-            for (one, steps, wanted), key, thing in zip(readable, keys, found, strict=True)
-        ]
+        entries: list[NewItem | Refusal] = []
+        for (one, chain, wanted), key, thing in zip(readable, keys, found, strict=True):
+            if not all(key.values()):
+                empty = tuple(name for name in key if not key[name])
+                entries.append(one.refused(said("{names} is empty: which object is meant?", names=empty)))
+            elif isinstance(thing, str):
+                entries.append(one.refused(thing))
+            elif thing.values.get("deleted") == "1":
+                entries.append(one.refused(said("{object} is deleted", object=which(model, key))))
+            elif fault := next((fault for check in self._rules.checks if (fault := check(wanted))), None):
+                entries.append(one.refused(fault))
+            elif thing.abonent_id is not None and thing.account_id is None:
+                entries.append(one.refused(said("abonent {id} has no account", id=thing.abonent_id)))
+            else:
+                was = {name: thing.values.get(name) for name in wanted}
+                payload = Payload(
+                    model=model,
+                    steps=chain_of_steps(chain),
+                    abonent=thing.abonent_id or 0,
+                    key=key,
+                    wanted=dict(wanted),
+                    was=was,
+                    named=dict(one.named),
+                )
+                # An address is issued anew only if other fields change as well: a second run of the same plan would
+                # otherwise give every subscriber another address.
+                issued = self._rules.emptied(wanted)
+                is_there = issued != wanted.keys() and differences(wanted, thing).keys() <= issued
+                # The object's label says more than the id in the row.
+                label = thing.label if one.label in {"", *key.values()} else one.label
+                entries.append(
+                    one.item(
+                        row_key(key.values()),
+                        label,
+                        lane_of(model, key, thing),
+                        payload,
+                        skip_reason=reason("already as wanted: {fields}", AS_WANTED, fields=describe_fields(was))
+                        if is_there
+                        else None,
+                        wanted=describe_fields(wanted),
+                    )
+                )
         return Prepared.of([*entries, *unreadable])
 
-    def _entry(
-        self,
-        one: Bound,
-        key: dict[str, str],
-        thing: BillingObject | str,
-        wanted: Values,
-        steps: Sequence[ChainStep],
-    ) -> NewItem | Refusal:
-        model = self._template.model
-        if not all(key.values()):
-            empty = tuple(name for name in key if not key[name])
-            return one.refused(said("{names} is empty: which object is meant?", names=empty))
-        if isinstance(thing, str):
-            return one.refused(thing)
-        if thing.values.get("deleted") == "1":
-            return one.refused(said("{object} is deleted", object=which(model, key)))
-        for check in self._rules.checks:
-            if fault := check(wanted):
-                return one.refused(fault)
-        if thing.abonent_id is not None and thing.account_id is None:
-            return one.refused(said("abonent {id} has no account", id=thing.abonent_id))
-        was = {name: thing.values.get(name) for name in wanted}
-        payload = Payload(
-            model=model,
-            steps=chain_of_steps(steps),
-            abonent=thing.abonent_id or 0,
-            key=key,
-            wanted=dict(wanted),
-            was=was,
-            named=dict(one.named),
-        )
-        # An address is issued anew only if other fields change as well: a second run of the same plan would otherwise
-        # give every subscriber another address.
-        issued = self._rules.emptied(wanted)
-        is_there = issued != wanted.keys() and differences(wanted, thing).keys() <= issued
-        return one.item(
-            row_key(key.values()),
-            # The object's label says more than the id in the row.
-            thing.label if one.label in {"", *key.values()} else one.label,
-            lane_of(model, key, thing),
-            payload,
-            skip_reason=reason("already as wanted: {fields}", AS_WANTED, fields=describe_fields(was))
-            if is_there
-            else None,
-            wanted=describe_fields(wanted),
-        )
-
     async def try_out(self) -> None:
-        """Try the look-up with an id that no object has. Raises `InputRefused`, `LookUpFailed`."""
         get, assigned = (link.arguments for link in self._template.links[:2])
         with needed(FOUND_AGAIN_AND_KEPT):
             await try_finding(self._gateway, self._template.model, get, assigned)
@@ -265,28 +242,37 @@ class SetFieldsEffect(CallEffect):
         if self._yields and (changed := changed_meanwhile(payload)):
             return RowRefused(said("changed since the plan: {change}", change=changed))
         if payload.moved_to:
-            return RowRefused(_moved(item, payload))
+            why = said(
+                "changed since the list was made: abonent {id} had account {then}, and now it has account {now}, "
+                "whose fields this would set",
+                id=payload.key[OF_ABONENT],
+                then=str(account_of(item.lane)),
+                now=str(payload.moved_to),
+            )
+            earlier = said("an earlier call of the row may have set them")
+            return RowRefused(in_clauses([why, earlier]) if item.attempts else why)
         issued = self._rules.emptied(payload.wanted)
-        row = self._recognition.row(item)
-        evidence = await self._gateway.client.send(_call_asking(payload, issued), row=row)
+        row = self._row(item)
+        # Fields that identify the answer's object are requested, those that the billing issues, and those set: two
+        # rows may set fields of one object. Only documented ones are: an unknown one might be refused when the object
+        # is already saved [?].
+        known = MODELS[payload.model].fields if payload.model in MODELS else ()
+        telling = (name for name in payload.key if name in _TELLING)
+        back = (name for name in payload.wanted if name in known and not is_secret(name))
+        asked = dict.fromkeys((_own_key(payload.model), *telling, *back, *sorted(issued)))
+        evidence = await self._gateway.client.send(payload.call.asking(*asked), row=row)
         if not isinstance(evidence, Accepted):
             return evidence
         named = _names_changed(evidence.result, item, payload, issued)
         if isinstance(named, Lost):
             return named
-        if not self._recognition.believe(named, row):
+        if not self._believes(named, row):
             return NAMELESS
-        renewed: Mapping[str, object] = {}
-        if issued and isinstance(evidence.result, dict):
-            try:
-                (renewed,) = objects(evidence.result)
-            except (BillingError, ValueError):
-                renewed = {}
-            renewed = {name: renewed[name] for name in sorted(issued) if name in renewed}
+        told = one_object(evidence.result) if issued and isinstance(evidence.result, dict) else {}
+        renewed = {name: told[name] for name in sorted(issued) if name in told}
         return with_note(Accepted(_as_answer(renewed)), payload)
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
-        """The payloads with the present values, where they have changed. Raises `LookUpFailed`."""
         payloads = [payload_of(item) for item in items]
         anew: dict[int, Payload] = {}
         for item, payload, thing in zip(items, payloads, await self._found(payloads), strict=True):
@@ -306,10 +292,7 @@ class SetFieldsEffect(CallEffect):
         return anew
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """Whether the fields are as wanted. Raises `LookUpFailed`.
-
-        Another value is `Absent`: the call may be repeated, and that value was set before ours.
-        """
+        """Another value is `Absent`: the call may be repeated, and that value was set before ours."""
         payloads = [payload_of(item) for item in items]
         seen: dict[int, LookUpResult] = {}
         for item, payload, thing in zip(items, payloads, await self._found(payloads), strict=True):
@@ -323,11 +306,7 @@ class SetFieldsEffect(CallEffect):
         return seen
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
-        """The fields as they are now. Raises `LookUpFailed`.
-
-        A field that the billing clears after it has acted is as wanted when it is empty, because the call was
-        answered.
-        """
+        """A field that the billing clears after it has acted is as wanted when empty: the call was answered."""
         payloads = [payload_of(item) for item in items]
         readings: dict[int, ReadBack] = {}
         for item, payload, thing in zip(items, payloads, await self._found(payloads), strict=True):
@@ -347,42 +326,43 @@ class SetFieldsEffect(CallEffect):
         return SetFieldsEffect(self._gateway, self._template, yields=True)
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
-        """Set the fields to their old values, unless changed since. Raises `LookUpFailed`."""
         found = await self._found([one.payload for one in taken])
-        return Prepared.of([self._back(one, thing) for one, thing in zip(taken, found, strict=True)])
-
-    def _back(self, one: ItemToUndo, thing: BillingObject | str) -> NewItem | Refusal:
-        payload = one.payload
-        if isinstance(thing, str):
-            return one.refused(thing)
-        was, now = payload.was, {name: thing.values.get(name) for name in payload.wanted}
-        sent = {**payload.wanted}
-        if one.answer and one.answer.startswith("{"):
-            # The values that were issued for emptied fields, which `send` has kept.
-            sent |= spell_out(msgspec.json.decode(one.answer, type=dict[str, object]))
-        skip_reason = None
-        if one.later is not None:
-            skip_reason = replaced_in_run(one.later)
-        elif same_values(now, was):
-            # What has no answer may come yet: it is read once more before the call.
-            skip_reason, now = (None, sent) if one.unanswered else (_as_it_was(was), now)
-        elif self._different(payload, thing) if one.unanswered else not same_values(now, sent):
-            skip_reason = said(
-                "changed since: the run set {sent}, and now it is {now}",
-                sent=describe_fields(sent),
-                now=describe_fields(now),
+        entries: list[NewItem | Refusal] = []
+        for one, thing in zip(taken, found, strict=True):
+            payload = one.payload
+            if isinstance(thing, str):
+                entries.append(one.refused(thing))
+                continue
+            was, now = payload.was, {name: thing.values.get(name) for name in payload.wanted}
+            sent = {**payload.wanted}
+            if one.answer and one.answer.startswith("{"):
+                # The values that were issued for emptied fields, which `send` has kept.
+                sent |= spell_out(msgspec.json.decode(one.answer, type=dict[str, object]))
+            skip_reason = None
+            if one.later is not None:
+                skip_reason = replaced_in_run(one.later)
+            elif same_values(now, was):
+                # What has no answer may come yet: it is read once more before the call.
+                skip_reason, now = (None, sent) if one.unanswered else (_as_it_was(was), now)
+            elif self._different(payload, thing) if one.unanswered else not same_values(now, sent):
+                skip_reason = said(
+                    "changed since: the run set {sent}, and now it is {now}",
+                    sent=describe_fields(sent),
+                    now=describe_fields(now),
+                )
+            get, (_, assigned), save = payload.steps
+            reversed_ = Payload(
+                model=payload.model,
+                steps=(get, (SET, {name: _as_sent(name, value, assigned) for name, value in was.items()}), save),
+                abonent=payload.abonent,
+                key=payload.key,
+                wanted=was,
+                was=now,
+                unanswered=one.unanswered,
             )
-        get, (_, assigned), save = payload.steps
-        reversed_ = Payload(
-            model=payload.model,
-            steps=(get, (SET, {name: _as_sent(name, value, assigned) for name, value in was.items()}), save),
-            abonent=payload.abonent,
-            key=payload.key,
-            wanted=was,
-            was=now,
-            unanswered=one.unanswered,
-        )
-        return one.item(lane_of(payload.model, payload.key, thing), reversed_, skip_reason=skip_reason)
+            lane = lane_of(payload.model, payload.key, thing)
+            entries.append(one.item(lane, reversed_, skip_reason=skip_reason))
+        return Prepared.of(entries)
 
     async def _found(self, payloads: Sequence[Payload]) -> Sequence[BillingObject | str]:
         if not payloads:
@@ -401,17 +381,6 @@ class SetFieldsEffect(CallEffect):
             if not same_value(name, differs[name], payload.was.get(name)):
                 del differs[name]
         return differs
-
-
-def _moved(item: Item, payload: Payload) -> str:
-    why = said(
-        "changed since the list was made: abonent {id} had account {then}, and now it has account {now}, whose "
-        "fields this would set",
-        id=payload.key[OF_ABONENT],
-        then=str(account_of(item.lane)),
-        now=str(payload.moved_to),
-    )
-    return in_clauses([why, said("an earlier call of the row may have set them")]) if item.attempts else why
 
 
 def _as_it_was(was: Values) -> str:
@@ -447,18 +416,6 @@ def _as_answer(issued: Mapping[str, object]) -> str | None:
 
 _TELLING: Final = frozenset({"id", "op_id", "abonent_id", "usluga_id"})
 """Key fields requested in the answer, to identify its object."""
-
-
-def _call_asking(payload: Payload, issued: Collection[str]) -> Call:
-    """The call, with the fields that identify its answer and those that the billing issues.
-
-    The fields set are requested as well, because two rows may set fields of one object. Only documented fields are
-    requested: an unknown one might be refused when the object is already saved [?].
-    """
-    known = MODELS[payload.model].fields if payload.model in MODELS else ()
-    telling = (name for name in payload.key if name in _TELLING)
-    back = (name for name in payload.wanted if name in known and not is_secret(name))
-    return payload.call.asking(*dict.fromkeys((_own_key(payload.model), *telling, *back, *sorted(issued))))
 
 
 def _names_changed(result: object, item: Item, payload: Payload, issued: Collection[str]) -> AnswerNames | Lost:

@@ -16,10 +16,9 @@ from typing import BinaryIO, Final, NamedTuple
 import anyio.to_thread
 import msgspec
 
-from billing.api.answers import judge, objects
+from billing.api.answers import judge
 from billing.api.calls import describe
 from billing.database.sql_blocks import sql_block
-from billing.errors import BillingError
 from checkpoints.own_files import open_beside
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
@@ -29,7 +28,7 @@ from jobs.access.gateway import Gateway
 from jobs.access.objects import find, lane_of, needed, try_finding
 from jobs.access.payload import Payload, chain_of_steps, payload_of
 from jobs.effects.any_call import AnyCallEffect
-from jobs.effects.effect import CallEffect, Irreversible
+from jobs.effects.effect import CallEffect, one_object
 from jobs.rows.binding import USER, Bound
 from jobs.rows.secret_cells import without_words
 from jobs.spec.chain import Template
@@ -42,7 +41,6 @@ from texts.said import counted, said
 #
 # A line is on the disk before its item counts as accepted. If the process is killed in between, another password is
 # generated, so an account may have two lines; the last one is valid. At the end of the run the others are removed.
-
 
 _BOM: Final = "\ufeff"
 _COLUMNS: Final = ("user_id", "login", "password")
@@ -74,7 +72,6 @@ class PasswordFile:
         self._ready = False
 
     def add(self, user: int, login: str, password: str) -> None:
-        """Append a line and write it to the disk."""
         with self._lock, _as_file_error(self._path):
             if not self._ready:
                 self._open()
@@ -103,7 +100,18 @@ class PasswordFile:
                 places.execute(_sql("index"))
                 ((lines, accounts),) = places.execute(_sql("count"))
                 if lines != accounts:
-                    self._rewrite(file, places)
+                    made = self._path.with_name(f".{self._path.name}.new")
+                    # A killed process may have left this file.
+                    made.unlink(missing_ok=True)
+                    with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600), "wb") as out:
+                        out.write(self._header)
+                        for (place,) in places.execute(_sql("lasting")):
+                            file.seek(place)
+                            out.write(file.readline())
+                        out.flush()
+                        os.fsync(out.fileno())
+                    made.replace(self._path)
+                    keep_name(self._path.parent)
                 number, first = 0, list[str]()
                 for user, label in accepted:
                     if not places.execute(_sql("has"), (user,)).fetchone():
@@ -130,20 +138,6 @@ class PasswordFile:
             file.truncate(_end_of_lines(file))
             file.flush()
             os.fsync(file.fileno())
-        keep_name(self._path.parent)
-
-    def _rewrite(self, file: BinaryIO, places: sqlite3.Connection) -> None:
-        made = self._path.with_name(f".{self._path.name}.new")
-        # A killed process may have left this file.
-        made.unlink(missing_ok=True)
-        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600), "wb") as out:
-            out.write(self._header)
-            for (place,) in places.execute(_sql("lasting")):
-                file.seek(place)
-                out.write(file.readline())
-            out.flush()
-            os.fsync(out.fileno())
-        made.replace(self._path)
         keep_name(self._path.parent)
 
 
@@ -193,7 +187,6 @@ def _sql(name: str) -> str:
 
 # ---- passwords of accounts ----------------------------------------------------------------------------------------
 
-
 _USERS: Final = ("Users", ("id", "deleted"), ("login",))
 """The model of accounts, the fields that are read of one, and those that are read where the billing has them."""
 _TO: Final = "to"
@@ -213,21 +206,17 @@ class _SetPassword(CallEffect):
     repeatable = True
 
     async def try_out(self) -> None:
-        """Try the look-up with an id that no account has. Raises `InputRefused`, `LookUpFailed`."""
         with needed(said("the accounts of the rows are found")):
             model, fields, besides = _USERS
             await try_finding(self._gateway, model, ("id",), fields, besides)
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """Absent: the password is set, or another one generated, again."""
         return {item.item_id: Absent() for item in items}
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, CannotLook]:
-        """Cannot look: a password cannot be read back."""
         return {item.item_id: CannotLook(UNREADABLE) for item in items}
 
-    async def _planned(self, bound: Sequence[Bound], template: Template) -> Prepared:
-        """Items for the existing accounts, in the lanes of their subscribers."""
+    async def plan(self, bound: Sequence[Bound]) -> Prepared:
         model, fields, besides = _USERS
         found = await find(self._gateway, model, [{"id": one.values[USER]} for one in bound], fields, besides)
         entries: list[NewItem | Refusal] = []
@@ -242,7 +231,7 @@ class _SetPassword(CallEffect):
             else:
                 payload = Payload(
                     model=model,
-                    steps=chain_of_steps(template.fill(one.values)),
+                    steps=chain_of_steps(self._template.fill(one.values)),
                     abonent=things[0].abonent_id or 0,
                     key={"id": user},
                     named=dict(one.named),
@@ -256,26 +245,13 @@ class SetGivenPassword(_SetPassword):
     """Sets passwords: `objects.get → set_password`, one request [S]. It can be repeated."""
 
     cautions = (UNREADABLE,)
-
-    def __init__(self, gateway: Gateway, template: Template) -> None:
-        super().__init__(gateway, template.names)
-        self._template = template
-
-    async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Turn rows into items, each with a token in place of the password. Raises `LookUpFailed`."""
-        return await self._planned(bound, self._template)
+    no_way_back = said(
+        "what the passwords were is kept nowhere. Give the accounts new ones: the jobs `password` and "
+        "`random-password` do it, and with `password-recovery` subscribers set their own"
+    )
 
     async def send(self, run: Run, item: Item) -> Evidence:
-        return judge(await self._sent(payload_of(item).call))
-
-    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """Irreversible: the old passwords are not known."""
-        return Irreversible(
-            said(
-                "what the passwords were is kept nowhere. Give the accounts new ones: the jobs `password` and "
-                "`random-password` do it, and with `password-recovery` subscribers set their own"
-            )
-        )
+        return judge(await self._sent(item, payload_of(item).call))
 
 
 class SetGeneratedPassword(_SetPassword):
@@ -298,23 +274,22 @@ class SetGeneratedPassword(_SetPassword):
     )
 
     def __init__(self, gateway: Gateway, clearing: Template, generating: Template, to: Path) -> None:
-        super().__init__(gateway, (USER,))
-        self._clearing = clearing
+        super().__init__(gateway, clearing)
         self._generating = generating
         self._to = to
         self._file: PasswordFile | None = None
         self._cleared: set[int] = set()
-
-    async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Turn rows into items. Raises `LookUpFailed`."""
-        return await self._planned(bound, self._clearing)
+        self.no_way_back = said(
+            "what the passwords were is kept nowhere. The generated ones are in {path}; the job `password` sets "
+            "others",
+            path=to,
+        )
 
     async def send(self, run: Run, item: Item) -> Evidence:
-        """Clear the password, let the billing generate one, and write it to the file."""
         user = int(payload_of(item).key["id"])
         is_cleared = user in self._cleared
         if not is_cleared:
-            cleared = await self._gateway.client.send(self._clearing.call({USER: str(user)}))
+            cleared = await self._gateway.client.send(self._template.call({USER: str(user)}))
             if not isinstance(cleared, Accepted):
                 return cleared
             if not _account(cleared, user):
@@ -359,17 +334,7 @@ class SetGeneratedPassword(_SetPassword):
 
     def describe(self, run_name: str, item: Item) -> str:
         values = {USER: payload_of(item).key["id"]}
-        return "; ".join(describe(one.call(values)) for one in (self._clearing, self._generating))
-
-    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """Irreversible: the old passwords are not known."""
-        return Irreversible(
-            said(
-                "what the passwords were is kept nowhere. The generated ones are in {path}; the job `password` sets "
-                "others",
-                path=self._to,
-            )
-        )
+        return "; ".join(describe(one.call(values)) for one in (self._template, self._generating))
 
 
 class SendRecoveryLetter(AnyCallEffect):
@@ -378,16 +343,12 @@ class SendRecoveryLetter(AnyCallEffect):
     def __init__(self, gateway: Gateway, template: Template) -> None:
         super().__init__(gateway, template)
         self.cautions = (LETTER_LOST,)
+        self.no_way_back = said(
+            "a letter that has left is not called back; a password stays as it is until its link is followed"
+        )
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, CannotLook]:
-        """Cannot look: the effect cannot be read back."""
         return {item.item_id: CannotLook(LETTER_UNREADABLE) for item in items}
-
-    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """Irreversible: a sent letter cannot be called back."""
-        return Irreversible(
-            said("a letter that has left is not called back; a password stays as it is until its link is followed")
-        )
 
 
 def hand_over(run: Run, accepted: Iterable[Item]) -> tuple[str, str]:
@@ -414,8 +375,5 @@ def hand_over(run: Run, accepted: Iterable[Item]) -> tuple[str, str]:
 
 def _account(answered: Accepted, user: int) -> Mapping[str, object] | None:
     """The account in an answer, None if the answer is about another one."""
-    try:
-        (found,) = objects(answered.result)
-    except (BillingError, ValueError):
-        return None
+    found = one_object(answered.result)
     return found if str(found.get("pk", found.get("id"))) == str(user) else None

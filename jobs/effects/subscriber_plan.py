@@ -25,19 +25,12 @@ from checkpoints.sentences import AS_WANTED
 from engine.evidence import Seen
 from engine.job import Absent, BeforeImageMode, CannotLook, LookedFor, LookUpResult, ReadBack
 from jobs.access.gateway import Gateway
-from jobs.access.objects import OF_ABONENT, describe_fields, differences, find, key_of, spell_out
+from jobs.access.objects import OF_ABONENT, describe_fields, differences, faults_of, find, key_of, spell_out
 from jobs.access.operations import newest_on_account, sharers_of, two_decimals
 from jobs.access.payload import CONTRACT, FOLDER_LANE, OP_TYPE, Payload, chain_of, encode_payload, payload_of
 from jobs.access.references import References
 from jobs.access.subscribers import SubscriberFinder, as_bool
-from jobs.effects.creatable_models import (
-    BALANCE,
-    CREATABLE_MODELS,
-    FOLDER_FLAG,
-    FOLDERS,
-    creatable_model,
-    too_long,
-)
+from jobs.effects.creatable_models import BALANCE, CREATABLE_MODELS, FOLDER_FLAG, FOLDERS, creatable_model, too_long
 from jobs.effects.create import payload_for
 from jobs.effects.effect import CallEffect
 from jobs.imports.fields import FieldKind, usual_fields
@@ -57,16 +50,15 @@ from jobs.imports.subscriber import (
 )
 from jobs.rows.binding import amount_fault
 from jobs.spec.parameters import row_key, whole_id
-from jobs.spec.spec import CREATE, GET, SAVE, SET
+from jobs.spec.spec import GET, SAVE, SET
 from texts.remedies import setting as flag
-from texts.said import Said, reason, said
+from texts.said import reason, said
 
 # ---- the steps, their keys, and the payloads of their calls -------------------------------------------------------
 # A payload shows which object a step creates or sets, and each is sent, looked up and read back by the effect that a
 # job with this one call would have. Steps need each other by their keys:
 #
 # folder/Дома/Новые     00777/subscriber/     00777/account/ivanov     00777/service/126     00777/balance/
-
 
 ABONENT: Final = "abonent_id"
 PARENT: Final = "parent_id"
@@ -109,14 +101,6 @@ class OfSteps(CallEffect):
     def _of(self, payload: Payload) -> CallEffect:
         """The effect of a step: which it is, its call shows."""
 
-    def _groups(self, items: Sequence[Item], *, whole: bool = True) -> Iterator[tuple[CallEffect, list[Item]]]:
-        """The items of each effect; only those with all their ids, if they are to be `whole`."""
-        groups: defaultdict[CallEffect, list[Item]] = defaultdict(list)
-        for item in items:
-            if not whole or is_whole(payload_of(item)):
-                groups[self._of(payload_of(item))].append(item)
-        yield from groups.items()
-
     async def _of_each(
         self,
         ask: Callable[[CallEffect, list[Item]], Awaitable[Mapping[int, _T]]],
@@ -124,14 +108,15 @@ class OfSteps(CallEffect):
         *,
         whole: bool = True,
     ) -> dict[int, _T]:
-        return {
-            key: one
-            for effect, group in self._groups(items, whole=whole)
-            for key, one in (await ask(effect, group)).items()
-        }
+        """What the effect of each step says of its items; only of those with all ids, if they are to be `whole`."""
+        groups: defaultdict[CallEffect, list[Item]] = defaultdict(list)
+        for item in items:
+            payload = payload_of(item)
+            if not whole or payload.is_whole:
+                groups[self._of(payload)].append(item)
+        return {key: one for effect, group in groups.items() for key, one in (await ask(effect, group)).items()}
 
     def needs(self, item: Item) -> Sequence[str]:
-        """The keys of the steps that are done before it."""
         return payload_of(item).needs
 
     def name_of(self, item: Item) -> str:
@@ -144,19 +129,14 @@ class OfSteps(CallEffect):
         return await self._of(payload_of(item)).send(run, item)
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """Whether the steps have their effect. Raises `LookUpFailed`.
-
-        A step without the id of its subscriber was never sent.
-        """
         found = await self._of_each(lambda effect, group: effect.look_up(run, group), items)
-        return {one.item_id: Absent() for one in items if not is_whole(payload_of(one))} | found
+        # A step without the id of its subscriber was never sent.
+        return {one.item_id: Absent() for one in items if not payload_of(one).is_whole} | found
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
-        """What the billing has of the steps now. Raises `LookUpFailed`."""
         return await self._of_each(lambda effect, group: effect.read_back(run, group), items, whole=False)
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
-        """The payloads with the present values, where they have changed. Raises `LookUpFailed`."""
         return await self._of_each(lambda effect, group: effect.read_before_images(group), items)
 
 
@@ -193,17 +173,6 @@ def groups_of(subscriber: Subscriber) -> dict[str, str]:
         "balance": "" if balance is None else balance.text(SUM),
     }
     return {name: text for name, text in named.items() if text}
-
-
-def creates(payload: Payload) -> bool:
-    return payload.steps[0][0] == CREATE
-
-
-def is_whole(payload: Payload) -> bool:
-    """Whether all ids of a payload are filled in."""
-    return not payload.fills or all(
-        arguments.get(place, "") is not None for place in payload.fills for _, arguments in payload.steps
-    )
 
 
 # ---- payloads ---------------------------------------------------------------------------------------------------
@@ -248,7 +217,6 @@ def _is_number(step: Step, name: str) -> bool:
 # The ids of those that the billing has, and the names of those that it has not yet.
 #
 # Дома/Новостройки     Дома ── there, id 1000      Новостройки ── to be created, within 1000
-
 
 REMEMBERED: Final = 10_000
 """Paths that are remembered; the rows of a table mostly share a few."""
@@ -296,7 +264,39 @@ class FolderTree:
         unknown = [names for names in paths.values() if names not in found]
         for depth in range(1, max(map(len, unknown), default=0) + 1):
             level = dict.fromkeys(names[:depth] for names in unknown if len(names) >= depth)
-            await self._look_within(found, [names for names in level if names not in found])
+            within: dict[tuple[str, ...], str] = {}
+            for names in level:
+                if names in found:
+                    continue
+                outer = found[names[:-1]]
+                if isinstance(outer, str):
+                    found[names] = outer
+                elif outer.missing:
+                    found[names] = Folder(outer.parent, (*outer.missing, folder_path(names)))
+                else:
+                    within[names] = "" if outer.parent is None else str(outer.parent)
+            keys = [{"name": names[-1], FOLDER_FLAG: "1", PARENT: parent} for names, parent in within.items()]
+            there = await find(self._gateway, "Abonents", keys, FOLDERS.fields(())) if keys else []
+            for (names, parent), things in zip(within.items(), there, strict=True):
+                ids = [
+                    thing.values["id"]
+                    for thing in things
+                    if FOLDERS.counts(thing)
+                    and as_bool(thing.values[FOLDER_FLAG])
+                    and (thing.values[PARENT] or "") == parent
+                ]
+                if len(ids) > 1:
+                    found[names] = said(
+                        "the folder {path} is there {n} times, with the ids {ids}: give the id of the one that is "
+                        "meant",
+                        path=folder_path(names),
+                        n=len(ids),
+                        ids=tuple(str(one) for one in ids[:_SHOWN]),
+                    )
+                elif ids:
+                    found[names] = Folder(int(ids[0] or 0))
+                else:
+                    found[names] = Folder(int(parent) if parent else None, (folder_path(names),))
         if len(self._known) + len(found) > REMEMBERED:
             self._known.clear()
         self._known |= found
@@ -309,41 +309,6 @@ class FolderTree:
                 key = said("there is no folder {id}, or it is deleted", id=key)  # noqa: PLW2901 - its reason
             folders[FOLDER_ID, text] = key if isinstance(key, str) else Folder(key)
         return folders
-
-    async def _look_within(
-        self, found: dict[tuple[str, ...], Folder | str], level: Sequence[tuple[str, ...]]
-    ) -> None:
-        """Add folders whose outer ones are found."""
-        within: dict[tuple[str, ...], str] = {}
-        for names in level:
-            outer = found[names[:-1]]
-            if isinstance(outer, str):
-                found[names] = outer
-            elif outer.missing:
-                found[names] = Folder(outer.parent, (*outer.missing, folder_path(names)))
-            else:
-                within[names] = "" if outer.parent is None else str(outer.parent)
-        keys = [{"name": names[-1], FOLDER_FLAG: "1", PARENT: parent} for names, parent in within.items()]
-        there = await find(self._gateway, "Abonents", keys, FOLDERS.fields(())) if keys else []
-        for (names, parent), things in zip(within.items(), there, strict=True):
-            ids = [
-                thing.values["id"]
-                for thing in things
-                if FOLDERS.counts(thing)
-                and as_bool(thing.values[FOLDER_FLAG])
-                and (thing.values[PARENT] or "") == parent
-            ]
-            if len(ids) > 1:
-                found[names] = said(
-                    "the folder {path} is there {n} times, with the ids {ids}: give the id of the one that is meant",
-                    path=folder_path(names),
-                    n=len(ids),
-                    ids=tuple(str(one) for one in ids[:_SHOWN]),
-                )
-            elif ids:
-                found[names] = Folder(int(ids[0] or 0))
-            else:
-                found[names] = Folder(int(parent) if parent else None, (folder_path(names),))
 
 
 # ---- what the billing has of a page of subscribers, read in bulk --------------------------------------------------
@@ -369,11 +334,6 @@ class SubscriberThere:
     @property
     def id(self) -> int:
         return int(_id(self.thing) or 0)
-
-    def is_called(self, name: str) -> bool:
-        """Whether it may be who is meant by that name: with another one it may be somebody else with its number."""
-        there = self.thing.values.get("name")
-        return not name or not there or _plain(there) == _plain(name)
 
 
 async def read_page(
@@ -406,7 +366,19 @@ async def read_page(
     sharers: Mapping[str, tuple[str, ...]] = {}
     last: Mapping[int, int] = {}
     if gateway.profile.type_8.value is TypeEight.SETS and owners[Step.BALANCE]:
-        sharers = await _sharers(gateway, owners[Step.BALANCE])
+        # The other live subscribers whose balance an opening balance would replace.
+        accounts_of = {key: one.account_id for key, one in owners[Step.BALANCE].items() if one.account_id is not None}
+        found_there = await sharers_of(gateway, set(accounts_of.values())) if accounts_of else {}
+        others = {
+            owner: [one for one in found_there.get(account, ()) if str(one) != owner]
+            for owner, account in accounts_of.items()
+        }
+        ids = {one for ones in others.values() for one in ones}
+        resolved = await SubscriberFinder(gateway).by_ids(ids) if ids else {}
+        sharers = {
+            owner: tuple(str(one) for one in ones if not isinstance(resolved[one], str))
+            for owner, ones in others.items()
+        }
         last = await newest_on_account(gateway, list(map(int, owners[Step.BALANCE])))
     bearers = {
         number: [
@@ -451,20 +423,6 @@ async def _live(
     }
 
 
-async def _sharers(gateway: Gateway, owners: Mapping[str, BillingObject]) -> dict[str, tuple[str, ...]]:
-    """The other subscribers whose balance the opening balance of each would replace."""
-    accounts = {owner: one.account_id for owner, one in owners.items() if one.account_id is not None}
-    found = await sharers_of(gateway, set(accounts.values())) if accounts else {}
-    others = {
-        owner: [one for one in found.get(account, ()) if str(one) != owner] for owner, account in accounts.items()
-    }
-    ids = {one for ones in others.values() for one in ones}
-    live = await SubscriberFinder(gateway).by_ids(ids) if ids else {}
-    return {
-        owner: tuple(str(one) for one in ones if not isinstance(live[one], str)) for owner, ones in others.items()
-    }
-
-
 def _fields(page: Sequence[Subscriber], step: Step) -> list[str]:
     """The fields that the parts of a step have, without secrets, which are never read."""
     names = dict.fromkeys(name for one in page for part in one.of(step) for name in part.values)
@@ -481,7 +439,6 @@ def _plain(name: str) -> str:
 
 
 # ---- from a subscriber to the items of its steps ------------------------------------------------------------------
-
 
 COMMENT: Final = "Миграция балансов"
 """The comment of opening balances that have none of their own, as that of the job `balances`."""
@@ -537,53 +494,31 @@ class _RowPlan:
         self._subscriber = subscriber
         self._context = context
         self._before = ""
-        self._there = there = self._bearer()
+        number = subscriber.number
+        if not number or len(number) > LONGEST_NAME:
+            why = said("{text!r} is not a contract number", text=number[:LONGEST_NAME])
+            raise _Refused(why, self._value(Step.SUBSCRIBER, NUMBER))
+        bearers = context.bearers.get(number, ())
+        if len(bearers) > 1:
+            ids = tuple(str(one.id) for one in bearers)
+            raise _Refused(
+                said("several subscribers have the contract number {number!r}: {ids}", number=number, ids=ids)
+            )
+        self._there = there = bearers[0] if bearers else None
         self._owner = None if there is None else there.id
-        self._owner_fill = {ABONENT: step_key(subscriber.number, Step.SUBSCRIBER)} if there is None else {}
+        self._owner_fill = {ABONENT: step_key(number, Step.SUBSCRIBER)} if there is None else {}
         self._sets = context.gateway.profile.type_8.value is TypeEight.SETS
-        names = [part.text("name") for part in subscriber.of(Step.SUBSCRIBER)]
-        self._is_another = there is not None and not all(map(there.is_called, names))
+        # Who has the number and another name may be somebody else.
+        called = (there and there.thing.values.get("name")) or ""
+        names = [part.text("name") for part in subscriber.of(Step.SUBSCRIBER)] if called else []
+        self._is_another = any(name and _plain(name) != _plain(called) for name in names)
         folder = context.folders[folder_name(subscriber)]
         if isinstance(folder, str):
             raise _Refused(folder, self._value(Step.FOLDER, PATH, FOLDER_ID))
         self._folder = folder
 
     def items(self) -> Iterator[NewItem]:
-        """The items, in their order."""
-        self._check_repeated()
-        yield from self._new_folders()
-        for step in Step:
-            make = self._makers.get(step, _RowPlan._field)
-            for part in self._subscriber.of(step) if step is not Step.FOLDER else ():
-                item = make(self, part)
-                # What is skipped is done at once: the step before it has to be waited for all the same.
-                if item.skip_reason is None:
-                    self._before = item.key
-                yield item
-
-    # ---- the row as a whole ----
-
-    def _bearer(self) -> SubscriberThere | None:
-        number = self._subscriber.number
-        if not number or len(number) > LONGEST_NAME:
-            why = said("{text!r} is not a contract number", text=number[:LONGEST_NAME])
-            raise _Refused(why, self._value(Step.SUBSCRIBER, NUMBER))
-        bearers = self._context.bearers.get(number, ())
-        if len(bearers) > 1:
-            ids = tuple(str(one.id) for one in bearers)
-            raise _Refused(
-                said("several subscribers have the contract number {number!r}: {ids}", number=number, ids=ids)
-            )
-        return bearers[0] if bearers else None
-
-    def _value(self, step: Step, *names: str) -> Value | None:
-        """The first of these values that the row has in a column."""
-        part = self._subscriber.part(step)
-        values = [part.values[name] for name in names if name in part.values] if part else []
-        return next((one for one in values if one.place.column), None)
-
-    def _check_repeated(self) -> None:
-        """Refuse a row with one login, service or attribute twice: it is not known which of them is meant."""
+        # Of one login, service or attribute that is there twice it is not known which is meant.
         named: set[tuple[Step, str]] = set()
         for part in (part for part in self._subscriber.parts if part.step is not Step.FOLDER):
             detail = detail_of(part)
@@ -593,13 +528,9 @@ class _RowPlan:
             named.add((part.step, detail))
             if part.step in DETAILS and not detail:
                 raise _Refused(said("{names} is empty: which object is meant?", names=(DETAILS[part.step],)))
-
-    def _new_folders(self) -> Iterator[NewItem]:
-        """The folders of its path that are not there, unless the subscriber stays where it is."""
-        if self._there is not None and not self._context.change:
-            return
+        # The folders of its path that are not there, unless the subscriber stays where it is.
         outer = ""
-        for path in self._folder.missing:
+        for path in self._folder.missing if self._there is None or self._context.change else ():
             parent = None if outer else self._folder.parent
             payload = payload_for("Abonents", {FOLDER_FLAG: 1, "name": folder_names(path)[-1], PARENT: parent}, 0)
             fills = {PARENT: folder_key(outer)} if outer else {}
@@ -613,6 +544,22 @@ class _RowPlan:
                 wanted=describe_fields({PATH: path}),
             )
             outer = path
+        for step in Step:
+            make = self._makers.get(step, _RowPlan._field)
+            for part in self._subscriber.of(step) if step is not Step.FOLDER else ():
+                item = make(self, part)
+                # What is skipped is done at once: the step before it has to be waited for all the same.
+                if item.skip_reason is None:
+                    self._before = item.key
+                yield item
+
+    # ---- the row as a whole ----
+
+    def _value(self, step: Step, *names: str) -> Value | None:
+        """The first of these values that the row has in a column."""
+        part = self._subscriber.part(step)
+        values = [part.values[name] for name in names if name in part.values] if part else []
+        return next((one for one in values if one.place.column), None)
 
     # ---- one step ----
 
@@ -740,10 +687,7 @@ class _RowPlan:
 
     def _check_readable(self, thing: BillingObject, names: Collection[str]) -> None:
         """Refuse a row whose object has a value that cannot be read, and so cannot be compared."""
-        faults = tuple(
-            said("{name} {fault}", name=name, fault=fault) for name, fault in thing.faults.items() if name in names
-        )
-        if faults:
+        if faults := faults_of(thing, names):
             number = self._subscriber.number
             raise _Refused(said("what {object} has cannot be read: {faults}", object=number, faults=faults))
 
@@ -778,7 +722,12 @@ class _RowPlan:
         arguments = {name: given[name] for name in wanted if name in was}
         payload = setting(part.step, key, arguments, was, self._owner or 0)
         if not was:
-            return self._made(part, payload, {}, _as_wanted(part.step, thing, wanted))
+            if part.step in _ONE_FIELD:
+                there = describe_fields({name: value for name, value in wanted.items() if value is not None})
+                return self._made(part, payload, {}, reason("already as wanted: {fields}", AS_WANTED, fields=there))
+            noun = creatable_model(STEP_MODELS[part.step], {}).noun
+            named = said("{noun} {id}", noun=noun, id=str(thing.values["id"]))
+            return self._made(part, payload, {}, reason("already as wanted: {object}", AS_WANTED, object=named))
         if self._context.change or (part.step in _ONE_FIELD and not any(was.values())):
             return self._made(part, payload, fills)
         # What differs of an object that is there, and how it is changed.
@@ -832,12 +781,3 @@ class _RowPlan:
             skip_reason=skip_reason,
             wanted=None if amount is not None else describe_fields(comparable(arguments_of(part))),
         )
-
-
-def _as_wanted(step: Step, thing: BillingObject, wanted: Values) -> Said:
-    """Why a step is skipped whose object is as wanted."""
-    if step in _ONE_FIELD:
-        given = {name: value for name, value in wanted.items() if value is not None}
-        return reason("already as wanted: {fields}", AS_WANTED, fields=describe_fields(given))
-    named = said("{noun} {id}", noun=creatable_model(STEP_MODELS[step], {}).noun, id=str(thing.values["id"]))
-    return reason("already as wanted: {object}", AS_WANTED, object=named)

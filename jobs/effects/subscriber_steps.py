@@ -17,18 +17,7 @@ from billing.directory.models import LARGEST_ID
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.states import State
 from engine.errors import InputRefused
-from engine.job import (
-    ALL_BEFORE,
-    NOT_THERE,
-    Absent,
-    AskMates,
-    Different,
-    Entries,
-    Found,
-    Look,
-    LookedFor,
-    Prepared,
-)
+from engine.job import ALL_BEFORE, NOT_THERE, Absent, AskMates, Different, Entries, Found, Look, LookedFor, Prepared
 from jobs.access.gateway import Gateway
 from jobs.access.objects import FROM_NEW, NOBODY, OF_ABONENT, describe_fields, differences, find, find_one, needed
 from jobs.access.payload import FOLDER_LANE, Payload, chain_of, decode_payload, encode_payload, payload_of
@@ -45,9 +34,7 @@ from jobs.effects.subscriber_plan import (
     FolderTree,
     OfSteps,
     PlanContext,
-    creates,
     folder_name,
-    is_whole,
     plan_row,
     read_page,
 )
@@ -113,7 +100,6 @@ class SubscriberSteps(OfSteps):
     # ---- rows to items ----
 
     async def plan_subscribers(self, subscribers: Sequence[Subscriber]) -> Prepared:
-        """Turn subscribers into the items of their steps, and refusals. Raises `LookUpFailed`, `InputRefused`."""
         if any(one.part(Step.BALANCE) for one in subscribers) and (fault := mark_fault(self._gateway, OPERATIONS)):
             raise InputRefused(fault)
         context = PlanContext(
@@ -126,33 +112,27 @@ class SubscriberSteps(OfSteps):
         entries: list[NewItem | Refusal] = []
         for one in subscribers:
             planned = plan_row(one, context)
-            entries += [planned] if isinstance(planned, Refusal) else [*filter(self._is_first, planned)]
+            for entry in [planned] if isinstance(planned, Refusal) else planned:
+                # A folder is created for the first row that asks for it. A page may be planned twice, and beside
+                # another one: what slips through is a duplicate for the journal.
+                if isinstance(entry, NewItem) and entry.lane == FOLDER_LANE:
+                    line = entry.line or 0
+                    if self._asked_first.get(entry.key, line) < line:
+                        continue
+                    if len(self._asked_first) >= _REMEMBERED:
+                        self._asked_first.clear()
+                    self._asked_first[entry.key] = line
+                entries.append(entry)
         return Prepared.of(entries)
 
-    def _is_first(self, item: NewItem) -> bool:
-        """Whether no earlier row has asked for the folder.
-
-        A page may be planned twice, and beside another one. What slips through is a duplicate for the journal.
-        """
-        line = item.line or 0
-        if item.lane != FOLDER_LANE:
-            return True
-        if self._asked_first.get(item.key, line) < line:
-            return False
-        if len(self._asked_first) >= _REMEMBERED:
-            self._asked_first.clear()
-        self._asked_first[item.key] = line
-        return True
-
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
-        """Operations and services like those of the steps, of subscribers that are there. Raises `LookUpFailed`."""
         asked = [
             item
             for item in items
             if item.skip_reason is None
             and (payload := decode_payload(item.payload)).abonent
             and Step(payload.step) in _ONCE
-            and creates(payload)
+            and payload.creates
         ]
         return await entries_like(self._gateway, asked)
 
@@ -167,22 +147,33 @@ class SubscriberSteps(OfSteps):
         payload = payload_of(item)
         if not payload.fills:
             return item.payload
-        for one in (needed[key] for key in payload.fills.values()):
+        ids: dict[str, int] = {}
+        for place, one in ((place, needed[key]) for place, key in payload.fills.items()):
             if one.state is State.SKIPPED and payload_of(one).step == Step.SUBSCRIBER:
                 raise InputRefused(
                     "somebody else has made subscriber {number} since the list was made. Import the table once "
                     "more: what the row says is then compared with what is there",
                     number=one.label,
                 )
-        return encode_payload(_filled(payload, {place: _id_of(needed[key]) for place, key in payload.fills.items()}))
+            answer = created_id(one.answer) if one.answer else None
+            if answer is None or int(answer) > LARGEST_ID:
+                raise InputRefused("the id of {what} is not known", what=one.label)
+            ids[place] = int(answer)
+        # They stand in the arguments, and in the fields by which the object is found and compared.
+        texts = {name: str(value) for name, value in ids.items()}
+        key = {name: texts.get(name, value) for name, value in payload.key.items()}
+        wanted = payload.wanted | {
+            name: text for name, text in texts.items() if name not in key and name != OF_ABONENT
+        }
+        owners = [value for name, value in ids.items() if name in {ABONENT, OF_ABONENT, OBJECT}]
+        payload = _with_arguments(payload, ids)
+        abonent = owners[0] if owners else payload.abonent
+        return encode_payload(msgspec.structs.replace(payload, key=key, wanted=wanted, abonent=abonent))
 
     async def visible(self, run: Run, items: Sequence[Item]) -> Collection[int]:
-        """The items whose effect the billing shows. Raises `LookUpFailed`.
-
-        What is found and differs is shown as well: somebody may have changed it since, or the billing spells it in
-        its own way. Not so an object of another id than the answer, which a person may have given. A field that is
-        not as wanted yet is waited for while its account has unfinished work.
-        """
+        # What is found and differs is shown as well: somebody may have changed it since, or the billing spells it in
+        # its own way. Not so an object of another id than the answer, which a person may have given. A field that is
+        # not as wanted yet is waited for while its account has unfinished work.
         shown: set[int] = set()
         answers = {item.item_id: item.answer for item in items if payload_of(item).creates_subscriber}
         for item_id, seen in (await self.look_up(run, items)).items():
@@ -190,7 +181,7 @@ class SubscriberSteps(OfSteps):
                 ids = (seen.answer,) if isinstance(seen, Found) else seen.seen
                 if not any(ids) or answers.get(item_id) in {None, *ids}:
                     shown.add(item_id)
-        waiting = [item for item in items if item.item_id not in shown and not creates(payload_of(item))]
+        waiting = [item for item in items if item.item_id not in shown and not payload_of(item).creates]
         if self._gateway.database is not None:
             shown.update(item.item_id for item in await self._worked_off(waiting))
         return shown
@@ -207,7 +198,7 @@ class SubscriberSteps(OfSteps):
     def looks_for(self, item: Item) -> LookedFor:
         """Before each call that creates, where one query looks up many; else as the effect of the step says."""
         payload = payload_of(item)
-        if not creates(payload):
+        if not payload.creates:
             return LookedFor.NEVER
         return LookedFor.ALWAYS if self.looks_together else self._of(payload).looked_for
 
@@ -215,21 +206,19 @@ class SubscriberSteps(OfSteps):
 
     def _of(self, payload: Payload) -> CallEffect:
         step = Step(payload.step)
-        return self._created[step] if creates(payload) else self._set[step]
+        return self._created[step] if payload.creates else self._set[step]
 
     async def look(self, run: Run, items: Sequence[Item], mates: AskMates) -> Mapping[int, Look]:
-        """The effects of the steps, and entries like theirs that are new. Raises `LookUpFailed`."""
         found = await self._of_each(lambda effect, group: effect.look(run, group, mates), items)
         return {one.item_id: NOT_THERE for one in items} | found
 
     async def outdated(self, run: Run, items: Sequence[Item]) -> Mapping[int, str]:
-        """What has changed since the list was made so that a step must not be made. Raises `LookUpFailed`."""
         return await self._of_each(lambda effect, group: effect.outdated(run, group), items)
 
     def describe(self, run_name: str, item: Item) -> str:
         """The call of the step; an id that is not known yet is that of another item, by its key."""
         payload = payload_of(item)
-        if not is_whole(payload):
+        if not payload.is_whole:
             keys = {place: f"<{key}>" for place, key in payload.fills.items()}
             item = msgspec.structs.replace(item, payload=encode_payload(_with_arguments(payload, keys)))
         return super().describe(run_name, item)
@@ -238,7 +227,6 @@ class SubscriberSteps(OfSteps):
         return self._created[Step.BALANCE].rests_on([one for one in payloads if one.step == Step.BALANCE])
 
     async def try_out(self) -> None:
-        """Try each look-up with ids that no object has. Raises `InputRefused`, `LookUpFailed`."""
         for effect in (*self._created.values(), *self._set.values()):
             await effect.try_out()
         with needed(FROM_NEW):
@@ -247,27 +235,7 @@ class SubscriberSteps(OfSteps):
     # ---- undo ----
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """What takes an import back: deletes what it has created, and sets back what it has set."""
         return SubscriberRemoval(self._gateway, self._set, how)
-
-
-def _id_of(needed: Item) -> int:
-    """The id of the object that a needed step has created. Raises `InputRefused`."""
-    answer = created_id(needed.answer) if needed.answer else None
-    if answer is None or int(answer) > LARGEST_ID:
-        raise InputRefused("the id of {what} is not known", what=needed.label)
-    return int(answer)
-
-
-def _filled(payload: Payload, ids: Mapping[str, int]) -> Payload:
-    """The payload with ids at their places: in its arguments, and in the fields by which it is found and compared."""
-    texts = {name: str(value) for name, value in ids.items()}
-    key = {name: texts.get(name, value) for name, value in payload.key.items()}
-    wanted = payload.wanted | {name: text for name, text in texts.items() if name not in key and name != OF_ABONENT}
-    owners = [value for name, value in ids.items() if name in _OWNERS]
-    return msgspec.structs.replace(
-        _with_arguments(payload, ids), key=key, wanted=wanted, abonent=owners[0] if owners else payload.abonent
-    )
 
 
 def _with_arguments(payload: Payload, values: Mapping[str, object]) -> Payload:
@@ -278,9 +246,6 @@ def _with_arguments(payload: Payload, values: Mapping[str, object]) -> Payload:
     return msgspec.structs.replace(payload, steps=chain_of(*steps))
 
 
-_OWNERS: Final = frozenset({ABONENT, OF_ABONENT, OBJECT})
-"""The places of the id of a subscriber."""
-
 # ---- the way back -------------------------------------------------------------------------------------------------
 # What an import has created is deleted by its ids, the last first; what it has set is set back.
 #
@@ -288,7 +253,6 @@ _OWNERS: Final = frozenset({ABONENT, OF_ABONENT, OBJECT})
 #
 # A subscriber that the run has created goes whole or stays whole: if somebody has changed it since, or has given it
 # something, all of it is left alone and named. A folder goes when it is empty.
-
 
 _DELETES: Final[Mapping[Step, str]] = {
     Step.FOLDER: DELETE,
@@ -303,10 +267,6 @@ _LAST_IN_FOLDER: Final = 20
 
 _IN_FOLDERS: Final = frozenset({Step.SUBSCRIBER, Step.FOLDER})
 _GOES_ALONG: Final = said("goes with its subscriber, which the run has created")
-_FINAL: Final = said(
-    "an import that was taken back is not made again from here: deleted accounts have lost their passwords, and "
-    "everything would have another id. Import the same table once more: what was taken back counts as never entered"
-)
 
 
 _Entry: TypeAlias = NewItem | Refusal
@@ -317,6 +277,12 @@ class SubscriberRemoval(OfSteps):
 
     One object an undo: it remembers in which folders something stays.
     """
+
+    no_way_back = said(
+        "an import that was taken back is not made again from here: deleted accounts have lost their passwords, and "
+        "everything would have another id. Import the same table once more: what was taken back counts as never "
+        "entered"
+    )
 
     def __init__(self, gateway: Gateway, sets: Mapping[Step, SetFieldsEffect], how: Mapping[str, str]) -> None:
         super().__init__(gateway)
@@ -335,15 +301,16 @@ class SubscriberRemoval(OfSteps):
     # ---- items of the import to items of its undo ----
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
-        """Turn the items of an import, the last first, into items that take them back. Raises `LookUpFailed`.
-
-        All steps of a subscriber have to be in one page.
-        """
+        """The last items of the import come first, and all steps of a subscriber in one page."""
         entries = await self._one_by_one(taken)
         live = await self._live(taken)
-        made = [one for one in taken if _step(one) is Step.SUBSCRIBER and _creates(one) and _own_id(one) in live]
+        made = [
+            one
+            for one in taken
+            if one.payload.step == Step.SUBSCRIBER and one.payload.creates and _own_id(one) in live
+        ]
         having = await belongings(self._gateway, [_own_id(one) for one in made])
-        sets = [one for one in taken if not _creates(one)]
+        sets = [one for one in taken if not one.payload.creates]
         changed = await self._changed([one for one in sets if one.payload.abonent in live])
         for one in sets:
             if one.payload.abonent not in live:
@@ -359,12 +326,17 @@ class SubscriberRemoval(OfSteps):
 
     async def _one_by_one(self, taken: Sequence[ItemToUndo]) -> dict[int, _Entry]:
         """What would take each item back, were it alone, by item_id. Raises `LookUpFailed`."""
-        groups: defaultdict[tuple[str, ...], list[ItemToUndo]] = defaultdict(list)
+        groups: defaultdict[CallEffect, list[ItemToUndo]] = defaultdict(list)
         for one in taken:
-            groups[self._kind(one)].append(one)
+            step = Step(one.payload.step)
+            if step is Step.BALANCE:
+                way = self._how.get(WAY, AUTO)
+                way = (way_that_sends(self._gateway, one.payload) or LIST) if way == AUTO else way
+                groups[self._ways[way]].append(one)
+            else:
+                groups[self._deletes[step] if one.payload.creates else self._sets[step]].append(one)
         entries: dict[int, _Entry] = {}
-        for (step, way, *_), ones in groups.items():
-            effect = self._ways[way] if way else self._effect(Step(step), deletes=_creates(ones[0]))
+        for effect, ones in groups.items():
             prepared = await effect.take_back(ones)
             items = {item.undoes: item for item in prepared.items}
             refusals = {one.row: one for one in prepared.refusals}
@@ -372,19 +344,9 @@ class SubscriberRemoval(OfSteps):
                 entries[one.item_id] = leave_unproven(one, items.get(one.item_id) or refusals[one.cells])
         return entries
 
-    def _kind(self, one: ItemToUndo) -> tuple[str, ...]:
-        """The step of an item with the kind of its call, and of an opening balance the way that it goes."""
-        if _step(one) is not Step.BALANCE:
-            return one.payload.step, "", str(_creates(one))
-        way = self._how.get(WAY, AUTO)
-        return one.payload.step, (way_that_sends(self._gateway, one.payload) or LIST) if way == AUTO else way
-
-    def _effect(self, step: Step, *, deletes: bool) -> CallEffect:
-        return self._deletes[step] if deletes else self._sets[step]
-
     async def _live(self, taken: Sequence[ItemToUndo]) -> set[int]:
         """The subscribers and folders of these items that are not deleted, by id. Raises `LookUpFailed`."""
-        made = [_own_id(one) for one in taken if _step(one) in _IN_FOLDERS and _creates(one)]
+        made = [_own_id(one) for one in taken if one.payload.step in _IN_FOLDERS and one.payload.creates]
         ids = [one for one in dict.fromkeys([*made, *(one.payload.abonent for one in taken)]) if one]
         found = await find(self._gateway, "Abonents", [{"id": str(one)} for one in ids], ("id", "deleted"))
         kind = CREATABLE_MODELS["Abonents"]
@@ -413,7 +375,6 @@ class SubscriberRemoval(OfSteps):
     # ---- a call ----
 
     async def visible(self, run: Run, items: Sequence[Item]) -> Collection[int]:
-        """The items whose effect the billing shows. Raises `LookUpFailed`."""
         seen = await self.look_up(run, items)
         return {item_id for item_id, one in seen.items() if not isinstance(one, Absent)}
 
@@ -421,7 +382,6 @@ class SubscriberRemoval(OfSteps):
         return self._of(payload_of(item)).looked_for
 
     def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
-        """What taking back the opening balances rests on."""
         rests: dict[str, object] = {}
         for one in payloads:
             if one.step == Step.BALANCE:
@@ -429,19 +389,14 @@ class SubscriberRemoval(OfSteps):
         return rests
 
     async def try_out(self) -> None:
-        """Try each look-up with ids that no object has. Raises `InputRefused`, `LookUpFailed`."""
         for effect in (*self._deletes.values(), *self._sets.values(), self._ways[LIST]):
             await effect.try_out()
-
-    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """Irreversible: importing the table again makes all of it, with passwords."""
-        return Irreversible(_FINAL)
 
     def _of(self, payload: Payload) -> CallEffect:
         step, (method, _) = Step(payload.step), payload.steps[-1]
         if step is Step.BALANCE:
-            return self._ways[OPPOSITE if creates(payload) else STORNO]
-        return self._effect(step, deletes=method == DELETE)
+            return self._ways[OPPOSITE if payload.creates else STORNO]
+        return self._deletes[step] if method == DELETE else self._sets[step]
 
 
 # ---- one subscriber: as a whole, or not at all -------------------------------------------------------------------
@@ -455,7 +410,19 @@ def _whole_or_not(
     changed: Mapping[int, str],
 ) -> dict[int, _Entry]:
     """What takes a created subscriber back with all its steps; or all of them left alone, with the reason."""
-    reasons = list(_reasons(person, steps, entries, having, changed))
+    reasons: list[str] = []
+    there = {(one.model, one.key) for one in having}
+    own = {one.item_id: (one.payload.model, one.answer or "") for one in steps if one.payload.creates}
+    for one in steps:
+        entry = entries[one.item_id]
+        if isinstance(entry, Refusal):
+            reasons.append(entry.reason)
+        elif one.item_id in changed:
+            reasons.append(changed[one.item_id])
+        elif entry.skip_reason and (made := own.get(one.item_id)) and (one is person or made in there):
+            reasons.append(entry.skip_reason)
+    if others := [one for one in having if (one.model, one.key) not in own.values()]:
+        reasons.append(said("it has {things}, which this undo does not take away", things=in_words(others)))
     left = said("left alone with its subscriber: {reasons}", reasons=in_clauses(reasons)) if reasons else ""
     taken: dict[int, _Entry] = {}
     before: tuple[str, ...] = ()
@@ -465,7 +432,7 @@ def _whole_or_not(
             is_item = isinstance(entry, NewItem) and entry.skip_reason is None
             taken[one.item_id] = skip_changed(one, left) if is_item else entry
             continue
-        if not _creates(one):
+        if not one.payload.creates:
             entry = skip_changed(one, _GOES_ALONG)
         elif isinstance(entry, NewItem):
             entry = _with(entry, needs=before)
@@ -474,28 +441,6 @@ def _whole_or_not(
         if isinstance(entry, NewItem) and entry.skip_reason is None:
             before = (one.key,)
     return taken
-
-
-def _reasons(
-    person: ItemToUndo,
-    steps: Sequence[ItemToUndo],
-    entries: Mapping[int, _Entry],
-    having: Sequence[Belonging],
-    changed: Mapping[int, str],
-) -> Iterator[str]:
-    """Why a subscriber is left alone: itself, a step of it, or something that the run has not given it."""
-    there = {(one.model, one.key) for one in having}
-    own = {one.item_id: (one.payload.model, one.answer or "") for one in steps if _creates(one)}
-    for one in steps:
-        entry = entries[one.item_id]
-        if isinstance(entry, Refusal):
-            yield entry.reason
-        elif one.item_id in changed:
-            yield changed[one.item_id]
-        elif entry.skip_reason and (made := own.get(one.item_id)) and (one is person or made in there):
-            yield entry.skip_reason
-    if others := [one for one in having if (one.model, one.key) not in own.values()]:
-        yield said("it has {things}, which this undo does not take away", things=in_words(others))
 
 
 def _folders_last(
@@ -512,14 +457,14 @@ def _folders_last(
         entry = entries[one.item_id]
         if isinstance(entry, NewItem):
             entry = _with(entry, step=one.payload.step, fills={}, groups={})
-        if not (_creates(one) and _step(one) in _IN_FOLDERS):
+        if not (one.payload.creates and one.payload.step in _IN_FOLDERS):
             yield entry
             continue
         own = one.answer or ""
         goes = isinstance(entry, NewItem) and entry.skip_reason is None and own not in stays
         if isinstance(entry, NewItem) and entry.skip_reason is None and not goes:
             yield skip_changed(one, said("left alone, for the folder is not empty: {names}", names=stays[own]))
-        elif isinstance(entry, NewItem) and goes and _step(one) is Step.FOLDER:
+        elif isinstance(entry, NewItem) and goes and one.payload.step == Step.FOLDER:
             yield _with(entry, needs=(*within[own], ALL_BEFORE))
         else:
             yield entry
@@ -533,14 +478,6 @@ def _folders_last(
 def _with(entry: NewItem, **changed: object) -> NewItem:
     payload = msgspec.structs.replace(decode_payload(entry.payload), **changed)
     return replace(entry, payload=encode_payload(payload))
-
-
-def _step(one: ItemToUndo) -> Step:
-    return Step(one.payload.step)
-
-
-def _creates(one: ItemToUndo) -> bool:
-    return creates(one.payload)
 
 
 def _own_id(one: ItemToUndo) -> int:
