@@ -7,21 +7,8 @@ from typing import Final, TypeAlias
 
 from checkpoints.records import Run
 from engine.errors import nearest
-from jobs.catalogue.built_in import (
-    ACCOUNTS,
-    ATTRIBUTES,
-    DELETE_ACCOUNT,
-    DELETE_SERVICES,
-    MONEY,
-    OFFERS,
-    PASSWORDS,
-    READINGS,
-    SERVICES,
-    SUBSCRIBERS,
-    USERS,
-)
+from jobs.catalogue.built_in import ALL, IMPORT
 from jobs.catalogue.declaration import Declaration
-from jobs.catalogue.imports import IMPORT
 from jobs.catalogue.typed_call import CALL, TYPED_CALL, call_kind
 from jobs.spec.chain import Link, Template
 from jobs.spec.errors import ParameterRefused
@@ -29,26 +16,7 @@ from jobs.spec.spec import CREATE, DECLARATION, DECLARATION_DIGEST, GET, SET, Jo
 from texts.remedies import SETTINGS_FILE, setting
 from texts.said import in_lines, said
 
-JOBS: Final[Mapping[str, JobSpec]] = MappingProxyType(
-    {
-        kind.name: kind
-        for kind in (
-            *MONEY,
-            IMPORT,
-            *ACCOUNTS,
-            *SUBSCRIBERS,
-            *USERS,
-            *OFFERS,
-            *SERVICES,
-            *ATTRIBUTES,
-            DELETE_SERVICES,
-            DELETE_ACCOUNT,
-            *READINGS,
-            *PASSWORDS,
-            TYPED_CALL,
-        )
-    }
-)
+JOBS: Final[Mapping[str, JobSpec]] = MappingProxyType({kind.name: kind for kind in ALL})
 """The built-in jobs by name."""
 
 KEY: Final = "jobs"

@@ -127,7 +127,6 @@ def _kind(template: Template) -> JobSpec:
     )
     return JobSpec(
         name=CALL,
-        recipes=(),
         summary=said("make any call for each row, its values in the placeholders of a chain"),
         model=template.model,
         chain=template.text,
