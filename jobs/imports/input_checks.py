@@ -104,31 +104,18 @@ class SeenValues:
 
     def add(self, subscribers: Iterable[Subscriber]) -> None:
         """Take a page of the input. Raises `InputRefused` where there is no room for it."""
-        values = [one for subscriber in subscribers for one in subscriber.values(WATCHED)]
-        self._put(
-            "see",
-            [
-                {**_key(WATCHED[name], value.text), "line": value.place.line, "of": value.place.table}
-                for name, value in values
-            ],
-        )
+        entries = [
+            {**_key(WATCHED[name], value.text), "line": value.place.line, "of": value.place.table}
+            for subscriber in subscribers
+            for name, value in subscriber.values(WATCHED)
+        ]
+        self._put("see", entries)
 
     def take(self, watched: Watched, page: Iterable[Taken]) -> None:
         """Take a page of values of the billing; only those that the input has are kept. Raises `InputRefused`."""
         self._make("index_seen")
-        self._put(
-            "take",
-            [
-                {
-                    **_key(watched, one.value),
-                    "deleted": int(one.deleted),
-                    "abonent": one.abonent,
-                    "number": one.number,
-                    "login": one.login,
-                }
-                for one in page
-            ],
-        )
+        own = ("deleted", "abonent", "number", "login")
+        self._put("take", [_key(watched, one.value) | {name: getattr(one, name) for name in own} for one in page])
 
     def taken(self, watched: Watched, text: str) -> list[Taken]:
         """What the billing has of a value, and of those that look like it; live ones first."""
@@ -140,12 +127,12 @@ class SeenValues:
         found = Judged(subscriber)
         for name, value in subscriber.values(WATCHED):
             if (why := self._shared(WATCHED[name], value)) is not None:
-                (found.warnings if WATCHED[name].may_recur else found.faults).append(value.fault(why))
+                (found.warn if WATCHED[name].may_recur else found.fault)(value, why)
         for _, value in subscriber.values([_OWN_NUMBER]):
             if mixed := mixed_scripts(value.text):
-                found.warnings.append(value.fault(said("{fault}; is it so in the contract?", fault=mixed)))
+                found.warn(value, said("{fault}; is it so in the contract?", fault=mixed))
             elif lost := self._lost_zero(value.text):
-                found.warnings.append(value.fault(lost))
+                found.warn(value, lost)
         return found
 
     # ---- why a value is none that only one row has ----
@@ -188,11 +175,10 @@ class SeenValues:
 
     def _lost_zero(self, number: str) -> Said | None:
         """What to say of a number that is shorter than all those that begin with a zero, which have one length."""
-        if len(self._zeros) != 1 or not (number.isascii() and number.isdigit()) or number.startswith("0"):
+        is_number = number.isascii() and number.isdigit() and not number.startswith("0")
+        if not is_number or len(self._zeros) != 1 or len(number) >= self._zeros[0][0]:
             return None
         ((length, others),) = self._zeros
-        if len(number) >= length:
-            return None
         return said(
             "{number!r} has {digits} digits, and {others} numbers that begin with a zero have {length}: a "
             "spreadsheet may have removed a zero before it",
@@ -260,7 +246,6 @@ class InputChecks:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What could not be checked so far, a sentence each."""
         return self._billing.notes
 
     async def value_checks(self) -> ValueChecks:
@@ -269,9 +254,18 @@ class InputChecks:
 
     async def judge(self, rows: Sequence[Row]) -> list[Judged]:
         """The subscribers of a page of rows. Raises `InputRefused` and `LookUpFailed`."""
+
+        def examined() -> list[Judged]:
+            judged = []
+            for one in self._reader.examine(rows):
+                checked = one.through(values)
+                shared = self._seen.duplicates(checked.subscriber)
+                judged.append(replace(shared, faults=[*checked.faults, *shared.faults]))
+            return judged
+
         async with self._one_at_a_time:
             values = self._values or await self._survey()
-            made = await anyio.to_thread.run_sync(self._examined, rows, values)
+            made = await anyio.to_thread.run_sync(examined)
         found = await self._billing.judge([one.subscriber for one in made])
         judged = [
             replace(one, faults=[*one.faults, *one.sound(more.faults)], warnings=[*one.warnings, *more.warnings])
@@ -294,14 +288,6 @@ class InputChecks:
         await self._billing.survey()
         self._values = values
         return values
-
-    def _examined(self, rows: Sequence[Row], values: ValueChecks) -> list[Judged]:
-        judged = []
-        for one in self._reader.examine(rows):
-            checked = one.through(values)
-            shared = self._seen.duplicates(checked.subscriber)
-            judged.append(replace(shared, faults=[*checked.faults, *shared.faults]))
-        return judged
 
 
 class BillingChecks:
@@ -332,48 +318,47 @@ class BillingChecks:
 
     async def survey(self) -> None:
         """Read what is taken in the billing. Raises `LookUpFailed` and `InputRefused`."""
-        self._from_database = bool(await self._read(self._take_all))
+
+        def take_all(database: Database) -> bool:
+            for numbers in numbers_taken(database):
+                self._seen.take(NUMBERS, [Taken(one.number, one.deleted, one.abonent, one.number) for one in numbers])
+            for accounts in accounts_taken(database):
+                self._seen.take(LOGINS, [_as_taken(one, one.login) for one in accounts])
+                with_address = [one for one in accounts if one.address and not one.deleted]
+                self._seen.take(ADDRESSES, [_as_taken(one, one.address) for one in with_address])
+                if len(self._networks) < _MOST_NETWORKS:
+                    self._networks |= {int(IPv4Address(one.address)) // _NETWORK for one in with_address}
+            if len(self._networks) >= _MOST_NETWORKS:
+                # Not all of them are known then, and being in none of the others means nothing.
+                self._networks.clear()
+            return True
+
+        async def read(work: Callable[[Database], _T]) -> _T | None:
+            """What is read of the database; None without one, or if it lacks the columns."""
+            if self._gateway.database is None:
+                return None
+            try:
+                return await self._gateway.read(work)
+            except LookUpRefused as error:
+                if isinstance(error.__cause__, ColumnsMissing):
+                    return None
+                raise
+
+        self._from_database = bool(await read(take_all))
         if not self._from_database:
-            self._notes.append(
-                said(
-                    "contract numbers of the billing that only look like one of the input, and addresses out of its "
-                    "pools, were not looked for: that takes the billing's database"
-                )
+            untold = said(
+                "contract numbers of the billing that only look like one of the input, and addresses out of its "
+                "pools, were not looked for: that takes the billing's database"
             )
-        elif (pools := await self._read(pool_ranges)) is not None:
+            self._notes.append(untold)
+        elif (pools := await read(pool_ranges)) is not None:
             self._pools = pools
         else:
-            self._notes.append(
-                said(
-                    "addresses were compared with the networks in which the billing has accounts, for its table of "
-                    "pools is not known"
-                )
+            untold = said(
+                "addresses were compared with the networks in which the billing has accounts, for its table of "
+                "pools is not known"
             )
-
-    async def _read(self, work: Callable[[Database], _T]) -> _T | None:
-        """What is read of a database; None without one, or if it lacks the columns. Raises `LookUpFailed`."""
-        if self._gateway.database is None:
-            return None
-        try:
-            return await self._gateway.read(work)
-        except LookUpRefused as error:
-            if isinstance(error.__cause__, ColumnsMissing):
-                return None
-            raise
-
-    def _take_all(self, database: Database) -> bool:
-        for numbers in numbers_taken(database):
-            self._seen.take(NUMBERS, [Taken(one.number, one.deleted, one.abonent, one.number) for one in numbers])
-        for accounts in accounts_taken(database):
-            self._seen.take(LOGINS, [_as_taken(one, one.login) for one in accounts])
-            with_address = [one for one in accounts if one.address and not one.deleted]
-            self._seen.take(ADDRESSES, [_as_taken(one, one.address) for one in with_address])
-            if len(self._networks) < _MOST_NETWORKS:
-                self._networks |= {int(IPv4Address(one.address)) // _NETWORK for one in with_address}
-        if len(self._networks) >= _MOST_NETWORKS:
-            # Not all of them are known then, and being in none of the others means nothing.
-            self._networks.clear()
-        return True
+            self._notes.append(untold)
 
     async def judge(self, subscribers: Sequence[Subscriber]) -> list[Judged]:
         """What is found of each subscriber of a page. Raises `LookUpFailed`."""
@@ -416,42 +401,47 @@ class BillingChecks:
 
     def _of(self, subscriber: Subscriber, look: Look, missing: Mapping[str, Collection[str]]) -> Judged:
         found = Judged(subscriber)
-        for _, value in subscriber.values([(Step.SUBSCRIBER, NUMBER)]):
-            self._judge_number(value, look(NUMBERS, value.text), found)
+        for _, value in subscriber.values([_OWN_NUMBER]):
+            taken = look(NUMBERS, value.text)
+            same = [one for one in taken if one.value == value.text]
+            live = next((one.value for one in taken if not one.deleted), "")
+            if same and all(one.deleted for one in same):
+                why = said(
+                    "a deleted subscriber of the billing, abonent {id}, has the contract number: the billing may "
+                    "refuse it",
+                    id=same[0].abonent,
+                )
+                found.warn(value, why)
+            elif not same and live and not self._alike:
+                why = said(
+                    "the billing has the contract number {other!r}, {reason}: write it in the same way if it is the "
+                    "same subscriber, or give {flag} if both are right",
+                    other=live,
+                    reason=reason(value.text, live),
+                    flag=setting(ALIKE),
+                )
+                found.fault(value, why)
         for account in subscriber.of(Step.ACCOUNT):
             if login := account.values.get("login"):
                 same = [one for one in look(LOGINS, login.text) if one.value == login.text]
-                _judge_login(login, subscriber.number, same, found)
+                others = [one for one in same if not one.deleted and one.number != subscriber.number]
+                if others:
+                    whose = _owner(others[0])
+                    found.fault(login, said("the login is that of {subscriber} in the billing", subscriber=whose))
+                elif same and all(one.deleted for one in same):
+                    why = said(
+                        "the login is that of a deleted account of {subscriber}: the billing may refuse it",
+                        subscriber=_owner(same[0]),
+                    )
+                    found.warn(login, why)
             if address := account.values.get("ip"):
                 self._judge_address(address, account, look(ADDRESSES, address.text), found)
         for name, value in subscriber.values(self._kinds):
             kind = self._kinds[name]
             if value.text in missing[kind]:
-                why = said(
-                    "the billing has no {noun} {id}, or it is deleted", noun=REFERENCES[kind].noun, id=value.text
-                )
-                found.faults.append(value.fault(why))
+                noun = REFERENCES[kind].noun
+                found.fault(value, said("the billing has no {noun} {id}, or it is deleted", noun=noun, id=value.text))
         return found
-
-    def _judge_number(self, value: Value, taken: Sequence[Taken], found: Judged) -> None:
-        same = [one for one in taken if one.value == value.text]
-        live = [one for one in taken if not one.deleted]
-        if same and all(one.deleted for one in same):
-            why = said(
-                "a deleted subscriber of the billing, abonent {id}, has the contract number: the billing may refuse "
-                "it",
-                id=same[0].abonent,
-            )
-            found.warnings.append(value.fault(why))
-        elif not same and live and not self._alike:
-            why = said(
-                "the billing has the contract number {other!r}, {reason}: write it in the same way if it is the same "
-                "subscriber, or give {flag} if both are right",
-                other=live[0].value,
-                reason=reason(value.text, live[0].value),
-                flag=setting(ALIKE),
-            )
-            found.faults.append(value.fault(why))
 
     def _judge_address(self, value: Value, account: Part, known: Sequence[Taken], found: Judged) -> None:
         taken = [one for one in known if not one.deleted]
@@ -463,7 +453,7 @@ class BillingChecks:
                 login=others[0].login,
                 subscriber=_owner(others[0]),
             )
-            found.faults.append(value.fault(why))
+            found.fault(value, why)
         address, pool = _address(value.text), account.text("pull")
         # Where it is none at all, it has a fault of its own.
         if taken or address is None:
@@ -478,28 +468,13 @@ class BillingChecks:
                     first=str(first),
                     last=str(last),
                 )
-                found.faults.append(value.fault(why))
+                found.fault(value, why)
         elif self._pools:
             if not any(first <= address <= last for first, last in self._pools.values()):
-                why = said("{address} is in none of the billing's pools", address=value.text)
-                found.warnings.append(value.fault(why))
+                found.warn(value, said("{address} is in none of the billing's pools", address=value.text))
         elif self._networks and int(address) // _NETWORK not in self._networks:
-            why = said("{address} is in none of the networks in which the billing has accounts", address=value.text)
-            found.warnings.append(value.fault(why))
-
-
-def _judge_login(value: Value, number: str, taken: Sequence[Taken], found: Judged) -> None:
-    live = [one for one in taken if not one.deleted]
-    others = [one for one in live if one.number != number]
-    if others:
-        why = said("the login is that of {subscriber} in the billing", subscriber=_owner(others[0]))
-        found.faults.append(value.fault(why))
-    elif taken and not live:
-        why = said(
-            "the login is that of a deleted account of {subscriber}: the billing may refuse it",
-            subscriber=_owner(taken[0]),
-        )
-        found.warnings.append(value.fault(why))
+            where = said("{address} is in none of the networks in which the billing has accounts", address=value.text)
+            found.warn(value, where)
 
 
 def _address(text: str) -> IPv4Address | None:

@@ -184,6 +184,12 @@ class Judged:
     faults: list[ValueFault] = field(default_factory=list)
     warnings: list[ValueFault] = field(default_factory=list)
 
+    def fault(self, value: Value, reason: str) -> None:
+        self.faults.append(ValueFault(value.place, value.text, reason))
+
+    def warn(self, value: Value, reason: str) -> None:
+        self.warnings.append(ValueFault(value.place, value.text, reason))
+
     def through(self, stage: Stage) -> "Judged":
         """The same behind a stage; what is found of a value that has a fault already is left out."""
         subscriber, found = stage(self.subscriber)
