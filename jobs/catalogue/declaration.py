@@ -32,7 +32,7 @@ from jobs.spec.spec import (
     kind_of,
     own_select,
 )
-from texts.said import Said, said, text_of
+from texts.said import Said, SaidError, said, text_of
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _RESERVED: Final = frozenset({"check", "undo"})
@@ -160,58 +160,41 @@ def _fault_of(spec: JobSpec, taken: Container[str]) -> str:
     if spec.name in taken:
         return _taken(spec.name)
     try:
-        return _fault_of_call(spec) or _fault_of_parameters(spec)
-    except (ParameterRefused, NotASelect) as error:
+        _check(spec)
+    except (ParameterRefused, NotASelect, _Faulty) as error:
         return said("job {name}: {why}", name=spec.name, why=text_of(error))
     except Exception as error:  # noqa: BLE001 - values of wrong types are found where they are used
         return said("job {name}: {why}", name=spec.name, why=_reason(error))
-
-
-def _fault_of_call(spec: JobSpec) -> str:
-    template = spec.template()
-    if spec.special is not None or spec.then is not None:
-        return said("job {name}: `special` and `then` belong to built-in jobs; leave them out", name=spec.name)
-    if secret := describe_secret_arguments(template):
-        return said(
-            "job {name}: {argument} is a secret, and this file is no place for one: write a placeholder, and let "
-            "rows say it",
-            name=spec.name,
-            argument=secret,
-        )
-    if (kind_of(template) is ChainKind.READS) is spec.writes:
-        wanted = "writes=False" if spec.writes else "writes=True"
-        return said("job {name}: by its methods it needs {wanted}", name=spec.name, wanted=wanted)
-    own = own_select(spec)
-    lacking = [name for name in (*template.names, *asked_for(own)) if name not in _names(spec)]
-    if lacking:
-        return said(
-            "job {name}: it takes {lacking}, and has no parameter of that name",
-            name=spec.name,
-            lacking=tuple(lacking),
-        )
     return ""
 
 
-def _fault_of_parameters(spec: JobSpec) -> str:
+class _Faulty(SaidError):
+    """Raised for a job that cannot be run."""
+
+
+def _check(spec: JobSpec) -> None:
+    template = spec.template()
+    if spec.special is not None or spec.then is not None:
+        raise _Faulty(said("`special` and `then` belong to built-in jobs; leave them out"))
+    if secret := describe_secret_arguments(template):
+        raise _Faulty(
+            "{argument} is a secret, and this file is no place for one: write a placeholder, and let rows say it",
+            argument=secret,
+        )
+    if (kind_of(template) is ChainKind.READS) is spec.writes:
+        raise _Faulty(
+            "by its methods it needs {wanted}", wanted="writes=False" if spec.writes else "writes=True"
+        )
     for one in (*spec.parameters, *spec.undo_parameters):
         if not isinstance(one, Parameter):
             raise TypeError(f"{one!r} is no Parameter")
         if one.name in _OF_RUNS or one.name.startswith(_OF_INPUT):
-            return said(
-                "job {name}: a run keeps something else by the name {parameter!r}: give the parameter another one",
-                name=spec.name,
+            raise _Faulty(
+                "a run keeps something else by the name {parameter!r}: give the parameter another one",
                 parameter=one.name,
             )
         if one.default:
             one.parse(one.default)
-    if spec.comment and spec.comment not in _names(spec):
-        return said(
-            "job {name}: it takes {lacking}, and has no parameter of that name",
-            name=spec.name,
-            lacking=(spec.comment,),
-        )
-    return ""
-
-
-def _names(spec: JobSpec) -> frozenset[str]:
-    return frozenset(one.name for one in spec.parameters)
+    takes = (*template.names, *asked_for(own_select(spec)), *filter(None, [spec.comment]))
+    if lacking := tuple(name for name in takes if name not in {one.name for one in spec.parameters}):
+        raise _Faulty("it takes {lacking}, and has no parameter of that name", lacking=lacking)

@@ -11,14 +11,14 @@ from typing import Final, TypeAlias
 
 from billing.money import AmountError, parse_amount, wire
 from billing.secret import PLACEHOLDER
-from engine.errors import InputRefused, nearest
+from engine.errors import InputRefused
 from engine.rows import Row
 from jobs.access.vault import Vault
 from jobs.imports.column_map import CellRule, ColumnMap, Condition, PartRule
 from jobs.imports.fields import SEVERAL, FieldKind, FieldName, FieldTable, ModelField, part_key
 from jobs.imports.subscriber import APART, NUMBER, STEP_MODELS, Part, Place, Step, Value, ValueFault, folder_path
 from jobs.rows.secret_cells import secret_places
-from jobs.spec.columns import Assigned, Column, locate, normalise_header
+from jobs.spec.columns import Assigned, Column, locate, titled
 from texts.remedies import setting
 from texts.said import said
 
@@ -102,7 +102,6 @@ class TableColumns:
 
     @property
     def assigned(self) -> Assigned:
-        """The columns by the names of the fields, in the order of the table; several columns of a field as one."""
         named = {one.name: one.columns for one in self.once.values()}
         for step in SEVERAL:
             parts = [part for part in self.parts if part.step is step]
@@ -110,16 +109,7 @@ class TableColumns:
                 owner = f"{step} {number}" if len(parts) > 1 else step.value
                 named |= {f"{owner}.{one.name}": one.columns for one in part.fields}
                 named |= {f"{owner}.when": (part.tested,)} if part.tested else {}
-        taken = {
-            name: Column(" + ".join(column.name for column in columns), columns[0].place)
-            for name, columns in named.items()
-            if columns
-        }
-        places = {column.place for columns in named.values() for column in columns}
-        return Assigned(
-            dict(sorted(taken.items(), key=lambda one: one[1].place)),
-            tuple(title.strip() for place, title in enumerate(self._header) if place not in places),
-        )
+        return Assigned.of(self._header, named)
 
     @cached_property
     def secret_places(self) -> frozenset[int]:
@@ -143,28 +133,9 @@ class TableColumns:
 
     def _column(self, title: str, where: str) -> Column:
         """The column of a title that the map names, which fits nothing else then."""
-        exact = [place for place, one in enumerate(self._header) if one.strip() == title.strip()]
-        plain = normalise_header(title)
-        alike = [place for place, one in enumerate(self._header) if normalise_header(one) == plain != ""]
-        places = exact or alike
-        if len(places) > 1:
-            raise InputRefused(
-                "{where}: {source} has {titles}; write the name exactly as it is there",
-                where=where,
-                source=self.name,
-                titles=", ".join(repr(self._header[place].strip()) for place in places),
-            )
-        if not places:
-            raise InputRefused(
-                "{where}: {source} has no column {title!r}{nearest}; it has: {titles}",
-                where=where,
-                source=self.name,
-                title=title,
-                nearest=nearest(title, [one.strip() for one in self._header]),
-                titles=self._titles,
-            )
-        self._taken.add(places[0])
-        return Column(self._header[places[0]].strip(), places[0])
+        column = titled(self.name, self._header, title, where)
+        self._taken.add(column.place)
+        return column
 
     # ---- by the usual names ----
 

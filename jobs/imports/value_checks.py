@@ -14,8 +14,7 @@ from billing.money import parse_amount, wire
 from jobs.access.gateway import Gateway
 from jobs.imports.fields import FieldKind, FieldTable, ValueName, part_key
 from jobs.imports.subscriber import NUMBER, PATH, Part, Step, Subscriber, Value, ValueFault, folder_names, folder_path
-from jobs.spec.parameters import a_date, a_moment, today
-from jobs.spec.parameters import whole_id as id_of
+from jobs.spec.parameters import a_date, a_moment, a_subscriber, today
 from texts.said import Quantity, Said, ValueRefused, said, text_of
 
 # ---- values as people and programs write them ---------------------------------------------------------------------
@@ -297,13 +296,6 @@ def flag(text: str) -> str:
     return found
 
 
-def object_id(text: str) -> str:
-    found = id_of(one_line(text))
-    if isinstance(found, str):
-        raise ValueError(found)  # noqa: TRY004 - the reason why it is no id
-    return str(found)
-
-
 _TEXTS: Final = frozenset({FieldKind.TEXT, FieldKind.PHONE, FieldKind.EMAIL, FieldKind.MAC, FieldKind.LOGIN})
 """The kinds that are kept in a column of text."""
 
@@ -352,7 +344,7 @@ class ValueChecks:
             FieldKind.MOMENT: lambda text: date_until(text, today()),
             FieldKind.MONEY: money,
             FieldKind.FLAG: flag,
-            FieldKind.ID: object_id,
+            FieldKind.ID: lambda text: a_subscriber(one_line(text)),
             FieldKind.LOGIN: login,
         }
 

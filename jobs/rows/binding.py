@@ -214,15 +214,11 @@ class Binding:
 
     @property
     def assigned(self) -> Assigned:
-        """The columns by the names of the job, in the order of the input."""
         found = dict(self.columns)
         if self._second_number is not None:
             # The number is compared with the id: a row in which they name different subscribers is refused.
             found[NUMBER] = self._second_number
-        taken = sorted(found.items(), key=lambda one: one[1].place)
-        places = {column.place for column in found.values()}
-        unused = tuple(title.strip() for place, title in enumerate(self._header.names) if place not in places)
-        return Assigned(dict(taken), unused)
+        return Assigned.of(self._header.names, {name: (column,) for name, column in found.items()})
 
     @property
     def key_columns(self) -> KeyColumns:

@@ -263,18 +263,20 @@ def roubles(text: str) -> str:
 
 def a_text(length: int) -> Callable[[str], str]:
     """A text of one line, at most `length` characters; no-break spaces are allowed."""
-    short = at_most(length)
-
-    def parse(text: str) -> str:
-        short("".join(" " if unicodedata.category(letter) == "Zs" else letter for letter in text))
-        return text
-
-    return parse
+    return _short_text(length, lambda letter: letter.isprintable() or unicodedata.category(letter) == "Zs")
 
 
 def at_most(length: int) -> Callable[[str], str]:
     """A text of one line, at most `length` characters."""
+    return _short_text(length, str.isprintable)
 
+
+def no_longer(length: int) -> Callable[[str], str]:
+    """A text of at most `length` characters, whatever they are."""
+    return _short_text(length, lambda _: True)
+
+
+def _short_text(length: int, may_hold: Callable[[str], bool]) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if len(text) > length:
             raise ValueRefused(
@@ -282,7 +284,7 @@ def at_most(length: int) -> Callable[[str], str]:
                 length=Quantity(len(text)),
                 longest=Quantity(length),
             )
-        if not text.isprintable():
+        if not text.isprintable() and not all(map(may_hold, text)):
             raise ValueError(said("the text has line ends or other invisible characters"))
         return text
 

@@ -819,9 +819,9 @@ LOCATED: Final[Sequence[tuple[str, Wanted, Mapping[str, str], Mapping[str, str] 
         "Договор;Сумма",
         WANTED,
         {"amount": "Сума"},
-        "--map amount=Сума: a.csv has no such column (did you mean 'Сумма'?); it has: Договор, Сумма",
+        "--map amount=Сума: a.csv has no column 'Сума' (did you mean 'Сумма'?); it has: Договор, Сумма",
     ),
-    ("Договор", WANTED, {"amount": ""}, "no such column; it has: Договор"),
+    ("Договор", WANTED, {"amount": ""}, "no column ''; it has: Договор"),
     # The exact name goes before one that is alike.
     ("Сумма;сумма", {"amount": ()}, {"amount": "сумма"}, {"amount": "сумма"}),
     ("Сумма;сумма", {"amount": ()}, {"amount": "СУММА"}, "write the name exactly as it is there"),
