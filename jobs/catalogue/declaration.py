@@ -182,9 +182,7 @@ def _check(spec: JobSpec) -> None:
             argument=secret,
         )
     if (kind_of(template) is ChainKind.READS) is spec.writes:
-        raise _Faulty(
-            "by its methods it needs {wanted}", wanted="writes=False" if spec.writes else "writes=True"
-        )
+        raise _Faulty("by its methods it needs {wanted}", wanted="writes=False" if spec.writes else "writes=True")
     for one in (*spec.parameters, *spec.undo_parameters):
         if not isinstance(one, Parameter):
             raise TypeError(f"{one!r} is no Parameter")
