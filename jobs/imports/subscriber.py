@@ -110,12 +110,15 @@ class ValueFault:
         if not place.table:
             is_named = place.column in {"", column}
             return self.reason if is_named else said("{column}: {why}", column=place.column, why=self.reason)
+        table, line, reason = place.table, place.line or 0, self.reason
+        if not place.column:
+            return said("{table}, line {line}: {reason}", table=table, line=line, reason=reason)
         return said(
             "{table}, line {line}, column {column}: {reason}",
-            table=place.table,
-            line=place.line or 0,
+            table=table,
+            line=line,
             column=place.column,
-            reason=self.reason,
+            reason=reason,
         )
 
 

@@ -26,7 +26,7 @@ from engine.rows import DerivedSource, LastLine, Row, RowPage, Source
 from engine.sources.detect import open_input
 from jobs.access.vault import Vault
 from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap
-from jobs.imports.subscriber import Judged, Stage, Step, Subscriber, ValueFault
+from jobs.imports.subscriber import Judged, Place, Stage, Step, Subscriber, ValueFault
 from jobs.imports.table_columns import EMPTY, MadeRow, RowParts, TableColumns, make_row, parts_of_row, seal_secrets
 from jobs.rows.secret_cells import guard_rows, without_secrets
 from texts.remedies import setting
@@ -131,12 +131,9 @@ class JoinedTables:
                 if counts[number, step] <= MOST:
                     found.setdefault(number, []).append(parts_of_row(columns, one))
                     continue
-                too_many = said(
-                    "{table} has more than {most} rows of this contract number",
-                    table=columns.name,
-                    most=Quantity(MOST),
-                )
-                found[number].append(([], [ValueFault(one.number.place, number, too_many)]))
+                most, name = Quantity(MOST), columns.name
+                why = said("{table} has more than {most} rows of this contract number", table=name, most=most)
+                found[number].append(([], [ValueFault(one.number.place, number, why)]))
         return found
 
     def refusals(self, after: str | None) -> Iterator[RowPage]:
@@ -146,9 +143,12 @@ class JoinedTables:
             if begun is not None and begun[0] != step:
                 continue
             for page in self.pages(step, begun[2] if begun else None):
-                name = self._table(step)[1].name
-                refused = tuple(_of_table(name, one) for one in page.refusals)
-                yield RowPage((), refused, f"{_CURSOR}{step}:{page.cursor}")
+                refused = []
+                for one in page.refusals:
+                    # Line, column and cells of a refusal are those of the main table: here the reason has them.
+                    place = ValueFault(Place(one.line, one.column or "", self._table(step)[1].name), "", one.reason)
+                    refused.append(Refusal(None, None, one.label, place.described()))
+                yield RowPage((), tuple(refused), f"{_CURSOR}{step}:{page.cursor}")
             begun = None
 
     def pages(self, step: Step, after: str | None = None) -> Iterator[RowPage]:
@@ -179,12 +179,16 @@ class JoinedTables:
         made = [make_row(columns, row) for row in rows]
         seal_secrets(columns.fields, made, self._vault)
         entries = [
-            (one.number.text, columns.joined, row.line or 0, msgspec.json.encode(one).decode())
+            {
+                "number": number,
+                "step": columns.joined,
+                "line": row.line or 0,
+                "made": msgspec.json.encode(one).decode(),
+            }
             for row, one in zip(rows, made, strict=True)
-            if one.number.text
+            if (number := one.number.text)
         ]
-        names = ("number", "step", "line", "made")
-        database.executemany(_sql("stage"), [dict(zip(names, entry, strict=True)) for entry in entries])
+        database.executemany(_sql("stage"), entries)
 
     def _orphans(self, columns: TableColumns, rows: Sequence[Row]) -> Iterator[Refusal]:
         """The refusals of rows whose contract number is not in the main table."""
@@ -203,22 +207,6 @@ class JoinedTables:
 def is_of_joined(cursor: str | None) -> bool:
     """Whether a cursor is behind the main table."""
     return cursor is not None and cursor.startswith(_CURSOR)
-
-
-def _of_table(table: str, refusal: Refusal) -> Refusal:
-    """The refusal with its table: line, column and cells of a refusal are those of the main table."""
-    line = refusal.line or 0
-    if refusal.column is None:
-        reason = said("{table}, line {line}: {reason}", table=table, line=line, reason=refusal.reason)
-    else:
-        reason = said(
-            "{table}, line {line}, column {column}: {reason}",
-            table=table,
-            line=line,
-            column=refusal.column,
-            reason=refusal.reason,
-        )
-    return Refusal(None, None, refusal.label, reason)
 
 
 def _sql(name: str) -> str:
