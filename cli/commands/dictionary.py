@@ -32,7 +32,6 @@ from jobs.imports.dictionary import (
     ProposedDictionary,
     propose,
     read_dictionary,
-    unknown_kinds,
 )
 from jobs.imports.names_there import NamesThere, noun_of, read_names, word_of
 from jobs.imports.subscriber import Step
@@ -101,7 +100,7 @@ async def make_dictionary(
 
     await anyio.to_thread.run_sync(write)
     code = Exit.DONE if proposed.count(NameStanding.MATCHED) == len(proposed.rows) else Exit.REJECTED
-    unnamed = list(unknown_kinds(proposed, there or NamesThere()))
+    unnamed = [kind for kind in proposed.kinds if there is None or not there.knows(kind)]
     told = {"file": name, "rows": rows, "path": target.path, "proposed": proposed, "noun_of": noun_of}
     shown = drawn("dictionary.j2", Standing=NameStanding, **told)
     screen.result(shown, good=code is Exit.DONE)

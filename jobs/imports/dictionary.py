@@ -101,11 +101,14 @@ class Matcher:
                 group[1].append(alike)
                 group[2].append(spelled)
         # The first name of an object, as the path of a folder, goes before its others.
-        self._equal = [
-            (key, _index(self._by_id.values(), key, names))
-            for names in (slice(0, 1), slice(1, None))
-            for key in (plain_name, core_of)
-        ]
+        self._equal: list[tuple[Callable[[str], str], Mapping[str, Sequence[NamedObject]]]] = []
+        for names in (slice(0, 1), slice(1, None)):
+            for key in (plain_name, core_of):
+                found: defaultdict[str, list[NamedObject]] = defaultdict(list)
+                for one in self._by_id.values():
+                    for text in filter(None, dict.fromkeys(map(key, one.names[names]))):
+                        found[text].append(one)
+                self._equal.append((key, found))
 
     def propose(self, name: str) -> Proposal:
         for key, objects in self._equal:
@@ -144,17 +147,6 @@ class Matcher:
                         key = objects[at].id
                         best[key] = max(int(ratio * counts * share), best.get(key, 0))
         return best
-
-
-def _index(
-    objects: Iterable[NamedObject], key: Callable[[str], str], names: slice
-) -> Mapping[str, Sequence[NamedObject]]:
-    found: defaultdict[str, list[NamedObject]] = defaultdict(list)
-    for one in objects:
-        for text in dict.fromkeys(map(key, one.names[names])):
-            if text:
-                found[text].append(one)
-    return found
 
 
 def core_of(name: str) -> str:
@@ -293,15 +285,8 @@ def _refuse(file: str, faults: Sequence[ValueFault]) -> None:
     """Raise `InputRefused` if there are faults, with the first of them."""
     if not faults:
         return
-    lines = [
-        said(
-            "line {line}, column {column}: {reason}",
-            line=one.place.line or 0,
-            column=one.place.column,
-            reason=one.reason,
-        )
-        for one in faults[:_FAULTS_SHOWN]
-    ]
+    shown = [(one.place.line or 0, one.place.column, one.reason) for one in faults[:_FAULTS_SHOWN]]
+    lines = [said("line {line}, column {column}: {reason}", line=at, column=of, reason=why) for at, of, why in shown]
     if more := len(faults) - len(lines):
         lines.append(counted("and {n} more", "and {n} more", more))
     head = counted(
@@ -504,11 +489,6 @@ def _proposed(used: UsedName, old: DictionaryEntry | None, matcher: Matcher | No
     return replace(entry, others=proposal.others)
 
 
-def unknown_kinds(proposed: ProposedDictionary, there: NamesThere) -> Iterator[str]:
-    """The kinds of the dictionary whose names this billing does not tell."""
-    return (kind for kind in proposed.kinds if not there.knows(kind))
-
-
 # ---- the stage that turns names into ids --------------------------------------------------------------------------
 
 
@@ -531,6 +511,7 @@ class NameLookup:
 
     def __init__(self, dictionary: Dictionary | None, fields: FieldTable, there: NamesThere) -> None:
         self._dictionary = dictionary
+        self._kinds = dictionary.kinds if dictionary else frozenset()
         self._references = fields.references
         self._there = there
         self._unknown: dict[tuple[str, str], UsedName] = {}
@@ -549,7 +530,7 @@ class NameLookup:
     @property
     def notes(self) -> tuple[str, ...]:
         """A sentence for each name without a meaning, and one for those that were not remembered."""
-        told: list[str] = [
+        told = [
             counted(
                 "{noun} {name!r} has no id: {n} row, on line {line}",
                 "{noun} {name!r} has no id: {n} rows, the first on line {line}",
@@ -560,9 +541,8 @@ class NameLookup:
             )
             for one in self._unknown.values()
         ]
-        if self._has_more:
-            told.append(said("more names have no id: each is told with its row"))
-        return tuple(told)
+        more = [said("more names have no id: each is told with its row")] if self._has_more else []
+        return (*told, *more)
 
     @property
     def way_out(self) -> Said | None:
@@ -604,15 +584,12 @@ class NameLookup:
         if entry is not None and entry.id == NEW:
             return replace(part, values={**others, PATH: replace(value, text=entry.path)})
         is_given = entry is None and value.place.line is None
-        if PATH in part.values and (is_given or not self._has(FOLDER)):
+        if PATH in part.values and (is_given or FOLDER not in self._kinds):
             if is_id(value.text) and self._there.get(FOLDER, int(value.text)) is not None:
                 faults.append(self._fault(FOLDER, value, _ambiguous(FOLDER, value.text), line))
             return part
         key = self._id(FOLDER, value, line, faults)
         return None if key == LEFT_OUT else replace(part, values={**others, FOLDER_ID: replace(value, text=key)})
-
-    def _has(self, kind: str) -> bool:
-        return self._dictionary is not None and kind in self._dictionary.kinds
 
     # ---- a value ----
 
@@ -622,18 +599,12 @@ class NameLookup:
         entry = self._dictionary.get(kind, name) if self._dictionary else None
         if entry is not None and entry.id:
             return entry.id
-        if entry is None and is_id(name) and (value.place.line is None or not self._has(kind)):
+        if entry is None and is_id(name) and (value.place.line is None or kind not in self._kinds):
             if all(one.id == int(name) for one in self._there.named(kind, name)):
                 return name
             why = _ambiguous(kind, name)
-        else:
-            why = self._why(kind, name, None if entry is None else entry.line)
-        faults.append(self._fault(kind, value, why, line))
-        return name
-
-    def _why(self, kind: str, name: str, line: int | None) -> str:
-        if self._dictionary is None:
-            return said(
+        elif self._dictionary is None:
+            why = said(
                 "{name!r} is no id of a {noun}, and there is no dictionary that says which it is: {command} makes "
                 "one, and {flag} names it",
                 name=name,
@@ -641,21 +612,24 @@ class NameLookup:
                 command=Remedy("dictionary"),
                 flag=setting("dictionary", "FILE"),
             )
-        if line is not None:
-            return said(
+        elif entry is not None and entry.line is not None:
+            why = said(
                 "the {noun} {name!r} has no id in {file}, line {line}: fill it in",
                 noun=noun_of(kind),
                 name=name,
                 file=self._dictionary.file,
-                line=line,
+                line=entry.line,
             )
-        return said(
-            "the {noun} {name!r} is not in {file}: add it there; {command} does so",
-            noun=noun_of(kind),
-            name=name,
-            file=self._dictionary.file,
-            command=Remedy("dictionary", settings=(("dictionary", self._dictionary.file),)),
-        )
+        else:
+            why = said(
+                "the {noun} {name!r} is not in {file}: add it there; {command} does so",
+                noun=noun_of(kind),
+                name=name,
+                file=self._dictionary.file,
+                command=Remedy("dictionary", settings=(("dictionary", self._dictionary.file),)),
+            )
+        faults.append(self._fault(kind, value, why, line))
+        return name
 
     def _fault(self, kind: str, value: Value, reason: str, line: int) -> ValueFault:
         """The fault of a name in a row: in full at its first use, with the line of that at the others.

@@ -102,27 +102,26 @@ class SampleFacts:
             by_sort[one.sort].append(one)
         shown = [one for one in self.missing if one in by_sort[one.sort][:_NAMED]]
         if shown:
-            told.append(
-                said(
-                    "not in the sample: {traits}{more}; {flag} has everything",
-                    traits=enumerated(
-                        one.text
-                        if one.sort == _KIND_OF_ROW
-                        else said("{noun} {name!r}", noun=noun_of(one.sort), name=one.text)
-                        for one in shown
-                    ),
-                    more=said(" and more") if len(shown) < len(self.missing) else "",
-                    flag=setting("sample", str(self.needed)),
-                )
+            absent = said(
+                "not in the sample: {traits}{more}; {flag} has everything",
+                traits=enumerated(
+                    one.text
+                    if one.sort == _KIND_OF_ROW
+                    else said("{noun} {name!r}", noun=noun_of(one.sort), name=one.text)
+                    for one in shown
+                ),
+                more=said(" and more") if len(shown) < len(self.missing) else "",
+                flag=setting("sample", str(self.needed)),
             )
+            told.append(absent)
         if self.faulty:
-            told.append(
+            told += [
                 counted(
                     "{n} row has faults and is not chosen from",
                     "{n} rows have faults and are not chosen from",
                     self.faulty,
                 )
-            )
+            ]
         return tuple(told)
 
 
@@ -249,7 +248,12 @@ def traits_of(subscriber: Subscriber, references: Mapping[tuple[Step, str], str]
             if kind := references.get((part.step, name)):
                 yield Trait(kind, plain_name(value.text))
             elif part.step is Step.BALANCE:
-                yield Trait(_KIND_OF_ROW, _SIGNS[_sign(value.text)])
+                try:
+                    amount = Decimal(value.text)
+                    sign = "+" if amount > 0 else "-" if amount < 0 else "0"
+                except InvalidOperation:
+                    sign = ""
+                yield Trait(_KIND_OF_ROW, _SIGNS[sign])
             else:
                 yield _of_row(part.step, name)
     for step in Step:
@@ -263,14 +267,6 @@ def _of_row(step: Step, what: str | int) -> Trait:
     if isinstance(what, int):
         return Trait(_KIND_OF_ROW, said(_COUNTS[what], step=STEP_NAMES[step]))
     return Trait(_KIND_OF_ROW, said("{step} with {field}", step=STEP_NAMES[step], field=what))
-
-
-def _sign(text: str) -> str:
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        return ""
-    return "+" if amount > 0 else "-" if amount < 0 else "0"
 
 
 # ---- choosing ---------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ Columns are found by the map first, then by the usual names. Nothing is guessed:
 table lacks is refused, and two that fit are a question.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, TypeAlias
@@ -89,7 +89,16 @@ class TableColumns:
         self.once = {name: one for name, one in found.items() if one is not None and not one.rule.takes_nothing}
         self._require(self.once, [NUMBER] if joined else self._needed(Step.SUBSCRIBER))
         self.number = self.once[NUMBER]
-        self.parts = tuple(self._completed(rules, parts, usual))
+        completed: list[PartColumns] = []
+        for rule, part in zip(rules, parts, strict=True):
+            further = (one for one in usual.values() if one.step is rule.step)
+            there = {one.name: one for one in (*part.fields, *further) if not one.rule.takes_nothing}
+            needed = self._needed(rule.step)
+            # A part that nobody has asked for is there if its first needed field is.
+            if joined is not None or rule.rules or needed[0] in there:
+                self._require(there, needed, rule.where)
+                completed.append(replace(part, fields=tuple(there.values())))
+        self.parts = tuple(completed)
 
     @property
     def _of_parts(self) -> list[FieldColumns]:
@@ -159,18 +168,6 @@ class TableColumns:
             for (step, name), one in wanted.items()
             if (column := found[name]) is not None
         }
-
-    def _completed(
-        self, rules: Sequence[PartRule], parts: Sequence[PartColumns], usual: Mapping[str, FieldColumns]
-    ) -> Iterator[PartColumns]:
-        """The parts with their usual fields; one that nobody has asked for is there if its first needed field is."""
-        for rule, part in zip(rules, parts, strict=True):
-            further = (one for one in usual.values() if one.step is rule.step)
-            there = {one.name: one for one in (*part.fields, *further) if not one.rule.takes_nothing}
-            needed = self._needed(rule.step)
-            if self.joined is not None or rule.rules or needed[0] in there:
-                self._require(there, needed, rule.where)
-                yield replace(part, fields=tuple(there.values()))
 
     def _needed(self, step: Step) -> list[str]:
         return [name for name, one in self.by_step[step].items() if one.required]

@@ -1,6 +1,6 @@
 """The steps of a probe: read, enter, look, take back, and compare the balance with that at the beginning."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -106,43 +106,30 @@ class Probe:
         self._first: Entered | None = None
         """The first receipt, which storno is tried on."""
 
-    def steps(self, balance: Decimal | None) -> list[ProbeStep]:
+    def steps(self, balance: Decimal | None) -> Iterator[ProbeStep]:
         """The steps in their order, with all sums, where the balance is this."""
         storno, objects_ = self._storno_call, self._objects
-        steps = [
-            ProbeStep(
-                said(
-                    "{reads} reading calls, 1 to 8 at once; one read of {models} models each; one call that fails",
-                    reads=readings.READS * len(readings.AT_ONCE),
-                    models=len(readings.MODELS),
-                ),
-                self._read,
-            ),
-            ProbeStep(
-                said(
-                    "enter a receipt of {amount} with a short comment, read it back, filter by its comment",
-                    amount=KOPECK,
-                ),
-                self._comments,
-            ),
-        ]
+        reading = said(
+            "{reads} reading calls, 1 to 8 at once; one read of {models} models each; one call that fails",
+            reads=readings.READS * len(readings.AT_ONCE),
+            models=len(readings.MODELS),
+        )
+        yield ProbeStep(reading, self._read)
+        receipt = said(
+            "enter a receipt of {amount} with a short comment, read it back, filter by its comment", amount=KOPECK
+        )
+        yield ProbeStep(receipt, self._comments)
         if storno:
             reverse = said("reverse it by objects.get → {method}, and read it back", method=storno)
-            steps.append(ProbeStep(reverse, partial(self._try_storno, storno)))
-        steps.append(
-            ProbeStep(
-                said(
-                    "enter a receipt of {amount} with a comment of {length} characters (shorter where that is "
-                    "refused)",
-                    amount=KOPECK,
-                    length=LENGTHS[0],
-                ),
-                self._length,
-            )
+            yield ProbeStep(reverse, partial(self._try_storno, storno))
+        long = said(
+            "enter a receipt of {amount} with a comment of {length} characters (shorter where that is refused)",
+            amount=KOPECK,
+            length=LENGTHS[0],
         )
+        yield ProbeStep(long, self._length)
         if balance is None:
-            none = said("nothing of type 8: without a database this billing does not tell the balance")
-            steps.append(ProbeStep(none, self._opening_balance))
+            opening = said("nothing of type 8: without a database this billing does not tell the balance")
         else:
             opening = said(
                 "enter an operation of type 8 of about {amount}, one kopeck above the balance: it is that then where "
@@ -150,29 +137,26 @@ class Probe:
                 amount=balance + KOPECK,
                 added=2 * balance + KOPECK,
             )
-            steps.append(ProbeStep(opening, self._opening_balance))
-            if storno:
-                steps.append(ProbeStep(said("reverse that by {method}, and look at the balance", method=storno)))
+        yield ProbeStep(opening, self._opening_balance)
+        if storno and balance is not None:
+            yield ProbeStep(said("reverse that by {method}, and look at the balance", method=storno))
+        yield ProbeStep(said("enter an act of {amount}, and look at the balance", amount=KOPECK), self._act)
         keys = said(
             "enter two receipts of {amount}, with {fields}, and filter by them",
             amount=KOPECK,
             fields=tuple(EXACT.values()),
         )
-        steps += [
-            ProbeStep(said("enter an act of {amount}, and look at the balance", amount=KOPECK), self._act),
-            ProbeStep(keys, self._keys),
-            ProbeStep(said("set the account's warning threshold to what it is, and save"), self._save),
-        ]
+        yield ProbeStep(keys, self._keys)
+        yield ProbeStep(said("set the account's warning threshold to what it is, and save"), self._save)
         if objects_ is not None:
             folder = said("create a folder in the folder {folder}, and a subscriber in it", folder=objects_.folder)
-            steps += [
-                ProbeStep(folder, partial(self._create, objects_)),
-                ProbeStep(said("create an account, a service and an attribute of this subscriber")),
-                ProbeStep(said("leave out one field after the other that is refused, and read back what was taken")),
-                ProbeStep(said("delete all of it in reverse order; the subscriber's empty money account stays")),
-            ]
-        back = said("take all of it back by opposite sums, and hold the balance against that at the beginning")
-        return [*steps, ProbeStep(back)]
+            yield ProbeStep(folder, partial(self._create, objects_))
+            yield ProbeStep(said("create an account, a service and an attribute of this subscriber"))
+            yield ProbeStep(said("leave out one field after the other that is refused, and read back what was taken"))
+            yield ProbeStep(said("delete all of it in reverse order; the subscriber's empty money account stays"))
+        yield ProbeStep(
+            said("take all of it back by opposite sums, and hold the balance against that at the beginning")
+        )
 
     async def run(self) -> Findings:
         """Run all steps and take back; the reason of a stop is in the findings. Raises `IntentFailed`."""
@@ -192,9 +176,10 @@ class Probe:
         except (LookUpFailed, ProbeStopped) as error:
             findings.stopped = text_of(error)
         self._say(said("taking back what was entered"))
-        for back in (self._delete, self._reverse):
+        for kind, traces in ((ProbeObject, self._objects), (Entered, self._entries)):
             try:
-                await back()
+                if traces is not None:
+                    await self._take_back(kind, traces)
             except (LookUpFailed, ProbeStopped) as error:
                 findings.stopped = findings.stopped or text_of(error)
         return findings
@@ -413,24 +398,14 @@ class Probe:
             if objects_.untold:
                 self._missing["create_fields"] = in_clauses(objects_.untold)
 
-    # ---- the end ----
-
-    async def _delete(self) -> None:
-        if (objects_ := self._objects) is None:
-            return
-        async for one, why in objects_.take_all_back():
+    async def _take_back(self, kind: type[Entered | ProbeObject], traces: ProbeEntries | ProbeObjects) -> None:
+        async for one, why in traces.take_all_back():
             if why is not None:
                 self._findings.left[one] = why
-        if not self._findings.of(ProbeObject):
-            objects_.intents.forget()
-        if objects_.delete_answer is not None:
-            self._learned["delete_answers"] = readings.shape_of(objects_.delete_answer.result)
+        if isinstance(traces, ProbeEntries):
+            self._findings.after = await traces.balance()
+        elif traces.delete_answer is not None:
+            self._learned["delete_answers"] = readings.shape_of(traces.delete_answer.result)
             del self._missing["delete_answers"]
-
-    async def _reverse(self) -> None:
-        async for one, why in self._entries.take_all_back():
-            if why is not None:
-                self._findings.left[one] = why
-        self._findings.after = await self._entries.balance()
-        if not self._findings.of(Entered):
-            self._entries.intents.forget()
+        if not any(isinstance(one, kind) for one in self._findings.left):
+            traces.intents.forget()

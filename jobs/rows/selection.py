@@ -335,8 +335,10 @@ class Selected(DerivedSource):
         if self._columns.of_subscribers and self._columns.other is None:
             for key, abonent in self._by_number(keys & seen.ids).items():
                 if abonent != key:
-                    why = said("a row by its id, and is the contract number of abonent {abonent}", abonent=abonent)
-                    ambiguous[key] = why
+                    number_of = said(
+                        "a row by its id, and is the contract number of abonent {abonent}", abonent=abonent
+                    )
+                    ambiguous[key] = number_of
         for key, why in sorted(ambiguous.items()):
             raise InputRefused(
                 "{flag}: {key!r} names {why}. Write it into a CSV file with a column abonent_id or "
