@@ -585,7 +585,6 @@ _NATIONAL: Final = 10
 
 
 def an_address(text: str) -> str:
-    """An IPv4 address, dotted."""
     try:
         return str(IPv4Address(text.strip()))
     except AddressValueError:

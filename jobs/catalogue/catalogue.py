@@ -52,7 +52,6 @@ class Catalogue:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """Why declarations give no job, a sentence each."""
         return tuple(one.fault for one in self.declarations if one.fault)
 
     @property
@@ -61,7 +60,6 @@ class Catalogue:
         return {**JOBS, **{name: spec for one in self.declarations for name, spec in one.jobs.items()}}
 
     def get(self, name: str) -> JobSpec | None:
-        """The job of that name, None without one."""
         return JOBS.get(name) or self.jobs.get(name)
 
     def named(self, name: str) -> JobSpec:

@@ -126,7 +126,6 @@ class Matcher:
         return Proposal(Match.NEAR, near[0], min(likeness[near[0].id], _MOST), tuple(near[1 : SHOWN + 1]))
 
     def _near(self, name: str) -> dict[int, int]:
-        """The likeness of the objects that are near, by id."""
         # Imported here: the import takes as long as the rest of a command, and most propose nothing.
         from rapidfuzz import fuzz, process  # noqa: PLC0415
 
@@ -235,7 +234,6 @@ class DictionaryEntry:
 
     @property
     def standing(self) -> NameStanding:
-        """What is still to be done about it."""
         if not self.id:
             return NameStanding.OPEN
         return NameStanding.MATCHED if self.is_checked else NameStanding.NEAR
@@ -259,7 +257,6 @@ class Dictionary:
     """The kinds that it has entries of: a name of theirs that is not in it has no meaning."""
 
     def get(self, kind: str, name: str) -> DictionaryEntry | None:
-        """The entry of a name, None without one."""
         return self.entries.get((kind, plain_name(name)))
 
 
@@ -282,7 +279,6 @@ def read_dictionary(path: Path, *, is_checked: bool = True) -> Dictionary:
 
 
 def _refuse(file: str, faults: Sequence[ValueFault]) -> None:
-    """Raise `InputRefused` if there are faults, with the first of them."""
     if not faults:
         return
     shown = [(one.place.line or 0, one.place.column, one.reason) for one in faults[:_FAULTS_SHOWN]]
@@ -438,7 +434,6 @@ class NamesUsed:
 
     @property
     def names(self) -> Sequence[UsedName]:
-        """The names so far, in the order of their first use."""
         return tuple(self._used.values())
 
 
@@ -518,7 +513,6 @@ class NameLookup:
         self._has_more = False
 
     def __call__(self, subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
-        """The subscriber with ids in the place of names, and the names that have none."""
         faults: list[ValueFault] = []
         parts: list[Part] = []
         for part in subscriber.parts:
@@ -529,7 +523,6 @@ class NameLookup:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A sentence for each name without a meaning, and one for those that were not remembered."""
         told = [
             counted(
                 "{noun} {name!r} has no id: {n} row, on line {line}",

@@ -249,7 +249,6 @@ class InputChecks:
         return self._billing.notes
 
     async def value_checks(self) -> ValueChecks:
-        """The checks of single values, by what this billing can hold of texts. Raises `LookUpFailed`."""
         return ValueChecks(self._fields, await text_limits(self._gateway, self._fields))
 
     async def judge(self, rows: Sequence[Row]) -> list[Judged]:
@@ -274,7 +273,6 @@ class InputChecks:
         return [replace(one, warnings=one.sound(one.warnings)) for one in judged]
 
     async def _survey(self) -> ValueChecks:
-        """See all rows, and what the billing has of them."""
         values = await self.value_checks()
 
         def see(page: RowPage) -> None:
@@ -313,7 +311,6 @@ class BillingChecks:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What could not be checked, a sentence each."""
         return (*self._notes, *self._references.notes)
 
     async def survey(self) -> None:
@@ -489,7 +486,6 @@ def _as_taken(account: AccountTaken, value: str, number: str = "") -> Taken:
 
 
 def _owner(taken: Taken) -> Said:
-    """The subscriber of the billing that has a value."""
     if taken.number:
         return said("contract number {number}", number=taken.number)
     return said("abonent {id}", id=taken.abonent)

@@ -66,7 +66,6 @@ class NamesThere:
         return self.objects.get(kind, _NO_OBJECTS).get(key)
 
     def live(self, kind: str) -> list[NamedObject]:
-        """The objects of a kind that are not deleted."""
         return [one for one in self.objects.get(kind, _NO_OBJECTS).values() if not one.deleted]
 
     def named(self, kind: str, name: str) -> Sequence[NamedObject]:

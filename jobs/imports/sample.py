@@ -78,7 +78,6 @@ class SampleFacts:
 
     @property
     def notes(self) -> tuple[Said, ...]:
-        """Sentences about it: what it has, what not, and how many rows would have everything."""
         sorts = (
             said(
                 "{sort}: {covered} of {all}",
@@ -135,7 +134,6 @@ class RowSample:
         self._seen: dict[int, _Numbers] = {}
 
     def __call__(self, subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
-        """The subscriber as it is, once its traits are noted."""
         if (line := subscriber.row.line) is not None:
             traits = traits_of(subscriber, self._references)
             known = (one for one in traits if one in self._traits or len(self._traits) < MOST)
@@ -203,11 +201,9 @@ class Sampled(DerivedSource):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes on the sample too. Raises `InputRefused`."""
         return (*self._inner.notes, *self._chosen().notes)
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
-        """The pages after the cursor `after`. Raises `InputRefused`."""
         lines = self._chosen().lines
         for page in self._inner.pages(after):
             rows = tuple(row for row in page.rows if row.line in lines)
@@ -242,7 +238,6 @@ _SIGNS: Final[Mapping[str, Said]] = MappingProxyType(
 
 
 def traits_of(subscriber: Subscriber, references: Mapping[tuple[Step, str], str]) -> Iterator[Trait]:
-    """The traits of a subscriber: what it refers to, and what kind of row it is."""
     for part in subscriber.parts:
         for name, value in part.values.items():
             if kind := references.get((part.step, name)):

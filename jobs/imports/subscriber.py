@@ -141,7 +141,6 @@ class Part:
     values: Mapping[str, Value]
 
     def text(self, name: str) -> str:
-        """The text of a value, "" without one."""
         value = self.values.get(name)
         return "" if value is None else value.text
 
@@ -158,7 +157,6 @@ class Subscriber:
     parts: tuple[Part, ...]
 
     def part(self, step: Step) -> Part | None:
-        """The first part of a step, None without one."""
         return next((one for one in self.parts if one.step is step), None)
 
     def of(self, step: Step) -> tuple[Part, ...]:

@@ -130,7 +130,6 @@ class TableColumns:
 
     @property
     def has_secrets(self) -> bool:
-        """Whether a field with a secret has a column or a value."""
         secret = (one for one in self._of_parts if one.field.kind is FieldKind.SECRET)
         return any(one.columns or one.rule.value for one in secret)
 
@@ -224,7 +223,6 @@ def make_row(table: TableColumns, row: Row) -> MadeRow:
 
 
 def balance_of_row(table: TableColumns, row: Row) -> str:
-    """What a row of the table says of its opening balance, "" for nothing."""
     values = {name: _value(table, one, row) for name, one in table.once.items() if one.step is Step.BALANCE}
     found = _with_balance(values).get(BALANCE)
     return found.text if found else ""

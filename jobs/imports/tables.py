@@ -299,16 +299,13 @@ class _WithJoined(DerivedSource):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """The notes of the main table, and those of the joined ones. Raises `InputRefused`."""
         return (*self._inner.notes, *self._reader.tables.notes)
 
     @property
     def unended(self) -> tuple[LastLine, ...]:
-        """The last lines of all tables that may have been cut. Raises `InputRefused`."""
         return (*self._inner.unended, *self._reader.tables.unended)
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
-        """The pages after the cursor `after`. Raises `InputRefused`."""
         if not is_of_joined(after):
             yield from self._inner.pages(after)
         self._reader.stage()

@@ -289,7 +289,6 @@ class Probe:
     # ---- types, and exact keys ----
 
     def _learn_type(self, entered: Entered) -> None:
-        """Learn whether the type of an operation of a kopeck raises the balance or lowers it."""
         op_type, moved = entered.operation.op_type, entered.moved
         if moved is None:
             self._missing[_TYPES[op_type]] = said("the balance cannot be read: set the database")

@@ -50,7 +50,6 @@ async def error_status(gateway: Gateway) -> int | None:
 
 
 async def models(gateway: Gateway) -> tuple[str, ...]:
-    """The models in `MODELS` that answer."""
     asked = {model: await gateway.client.send(filter_(model, {"pk": 0}, "pk")) for model in MODELS}
     return tuple(model for model, evidence in asked.items() if isinstance(evidence, Accepted))
 

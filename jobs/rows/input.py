@@ -88,7 +88,6 @@ class SelectSource(Source):
 
     @property
     def name(self) -> str:
-        """The select on one line, shortened."""
         line = "".join(letter if letter.isprintable() else " " for letter in self._select.on_one_line)
         return line if len(line) <= _LONGEST_NAME else f"{line[: _LONGEST_NAME - 1]}…"
 
@@ -99,16 +98,13 @@ class SelectSource(Source):
 
     @property
     def kinds(self) -> tuple[ColumnType, ...]:
-        """The types of the columns, in the order of the header."""
         return tuple(column.kind for column in self._reader.columns)
 
     @property
     def is_read_whole(self) -> bool:
-        """Whether all rows are read at once, and so are saved before anything is sent."""
         return self._reader.at_once
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
-        """The pages after the cursor `after`; a row with a value without an exact text is refused."""
         with _as_source_error():
             for page in self._reader.pages(after):
                 rows = tuple(Row(None, row.cells) for row in page.rows if row.fault is None)
@@ -206,7 +202,6 @@ class OneRow(Source):
     is_read_whole: bool = True
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
-        """The row, once."""
         if after is None:
             yield RowPage((Row(None, ()),), (), "1")
 

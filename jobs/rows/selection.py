@@ -213,7 +213,6 @@ class Selected(DerivedSource):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes on how the rows are read, and on keys of `exclude` that no row has. Raises `InputRefused`."""
         _, exclude = self._ready()
         missing = exclude.missing if exclude else ()
         if not missing:
@@ -229,7 +228,6 @@ class Selected(DerivedSource):
 
     @property
     def unended(self) -> tuple[LastLine, ...]:
-        """The last lines of the rows and of the lists of keys that may have been cut. Raises `InputRefused`."""
         return (*self._inner.unended, *_unended_of(self._only), *_unended_of(self._exclude))
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
@@ -357,7 +355,6 @@ class Selected(DerivedSource):
         return {str(key): str(one.id) for key, one in found.items() if not isinstance(one, str)}
 
     def _by_id(self, ids: Collection[str]) -> dict[str, str]:
-        """The contract numbers of ids, for those that exist. Raises `LookUpFailed`."""
         whole = {key: text for text in ids if isinstance(key := whole_id(text), int)}
         if not whole:
             return {}

@@ -69,7 +69,6 @@ class Link:
 
     @property
     def places(self) -> tuple[tuple[str, str], ...]:
-        """The pairs of field and placeholder, in order."""
         return tuple(_places(dict(self.arguments), ""))
 
 
@@ -84,7 +83,6 @@ class Template:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The placeholders, each once, in their order."""
         return tuple(dict.fromkeys(name for link in self.links for _, name in link.places))
 
     @property
@@ -103,7 +101,6 @@ class Template:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The methods, in their order."""
         return tuple(link.method for link in self.links)
 
     def fill(self, values: Mapping[str, str]) -> tuple[ChainStep, ...]:
@@ -320,7 +317,6 @@ def _places(tree: Tree, field: str) -> Iterator[tuple[str, str]]:
 
 
 def _as_text(tree: Tree) -> str:
-    """A value as JSON, with placeholders in braces."""
     match tree:
         case Hole(name):
             return f"{{{name}}}"

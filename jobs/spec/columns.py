@@ -72,7 +72,6 @@ class Column:
         return row.cells[self.place].strip()
 
     def whole(self, row: Row) -> str:
-        """The cell of a row in this column, unchanged."""
         return row.cells[self.place]
 
 
@@ -97,7 +96,6 @@ class Assigned:
 
 
 def find(header: Sequence[str], name: str) -> Column | None:
-    """The column of that name, None without one."""
     wanted = name.strip().casefold()
     for place, title in enumerate(header):
         if title.strip().casefold() == wanted:
@@ -196,7 +194,6 @@ def usual_names(name: str, further: Sequence[str]) -> tuple[str, ...]:
 
 
 def titles_of(name: str, further: Sequence[str]) -> set[str]:
-    """All normalised titles under which a column of these names is found."""
     of_money = {"amount", "op_summa"}.intersection((name, *further))
     units = _IN_ROUBLES if of_money else ("",)
     return {normalise_header(word + unit) for word in (name, *further, *usual_names(name, further)) for unit in units}

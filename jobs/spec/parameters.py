@@ -40,7 +40,6 @@ def today() -> dt.date:
 
 
 def a_date(text: str) -> str:
-    """A date: 2019-06-01 or 01.06.2019."""
     found = _read(text, _DAY)
     if found is None:
         raise ValueRefused("{text!r} is not a date: write it as 2019-06-01 or 01.06.2019", text=text[:_SHOWN])
@@ -109,7 +108,6 @@ DIGEST: Final = "_sha256"
 
 
 def as_typed(text: str) -> str:
-    """The text unchanged."""
     return text
 
 
@@ -145,7 +143,6 @@ class Parameter:
 
     @property
     def digest_name(self) -> str:
-        """The parameter with the SHA-256 of the file that is read."""
         return f"{self.name}{DIGEST}"
 
     @property
