@@ -23,8 +23,7 @@ from jobs.access.subscribers import as_bool
 from jobs.access.vault import new_batch
 from jobs.imports.fields import FieldKind, FieldTable, ModelField, usual_fields
 from jobs.imports.subscriber import NUMBER, STEP_MODELS, Step
-from jobs.probe.intent import IntendedObject
-from jobs.probe.traces import ProbeStopped, Traces, until, why_of
+from jobs.probe.traces import IntendedObject, ProbeStopped, Traces, until, why_of
 from texts.said import said
 
 NUMBER_OF_PROBE: Final = "cm-probe-"

@@ -18,8 +18,7 @@ from engine.errors import LookUpFailed
 from engine.evidence import Accepted, RowRefused, SystemRefused
 from jobs.access.gateway import as_engine_errors
 from jobs.access.operations import balances, of_type, op_id_of
-from jobs.probe.intent import Intended
-from jobs.probe.traces import ProbeStopped, Traces, is_refused, until, why_of
+from jobs.probe.traces import Intended, ProbeStopped, Traces, is_refused, until, why_of
 from texts.said import said
 
 MODEL: Final = "FinanceOperations"
