@@ -1,6 +1,5 @@
 """The built-in jobs, each declared as data: money, subscribers, services, passwords, and jobs that only read."""
 
-from collections.abc import Mapping
 from decimal import Decimal
 from functools import partial
 from ipaddress import AddressValueError, IPv4Address
@@ -179,17 +178,12 @@ IP_POOL: Final = JobSpec(
 )
 
 
-def _delete_account(parameters: Mapping[str, str]) -> tuple[str, ...]:
-    cleaned = parameters["clean_links"] == "yes"
-    return (_GET_USER, 'delete {"clean_links": true}' if cleaned else "delete")
-
-
 DELETE_ACCOUNT: Final = JobSpec(
     name="delete-account",
     recipes=(22,),
     summary=said("delete accounts; their subscribers stay"),
     model="Users",
-    chain=_delete_account,
+    chain=lambda given: (_GET_USER, 'delete {"clean_links": true}' if given["clean_links"] == "yes" else "delete"),
     select="users_of_folder",
     parameters=(
         FOLDER,
@@ -491,17 +485,14 @@ def an_address_of_pages(text: str) -> str:
     return text.strip()
 
 
-def _set_password(parameters: Mapping[str, str]) -> tuple[str, ...]:
-    hidden = "true" if parameters["dontshow"] == "yes" else "false"
-    return (_GET_USER, f'set_password {{"psw": "{{psw}}", "dontshow": {hidden}}}')
-
+_GIVE: Final = 'set_password {"psw": "{psw}", "dontshow": %s}'
 
 PASSWORD: Final = JobSpec(
     name="password",
     recipes=(12,),
     summary=said("set passwords of accounts"),
     model="Users",
-    chain=_set_password,
+    chain=lambda given: (_GET_USER, _GIVE % ("true" if given["dontshow"] == "yes" else "false")),
     special=Special.GIVEN_PASSWORD,
     parameters=(
         *ACCOUNT,
@@ -613,11 +604,6 @@ def a_phone(text: str) -> str:
     )
 
 
-def a_session(text: str) -> str:
-    """The id of a cabinet session; errors do not contain it."""
-    return at_most(64)(text.strip())
-
-
 _reads: Final = partial(JobSpec, writes=False, undo=said("none is needed: it changes nothing"))
 
 ADMINISTRATORS: Final = _reads(
@@ -656,7 +642,8 @@ SESSION_ACCOUNT: Final = _reads(
                 "id of the session; it opens a cabinet, so it is kept out of journal and logs. What is typed with "
                 "--set others on this machine can see: better a column of the rows"
             ),
-            parse=a_session,
+            # Its errors do not contain it.
+            parse=lambda text: at_most(64)(text.strip()),
             columns=("session", "сессия"),
             secret=True,
         ),

@@ -75,22 +75,30 @@ def read_declaration(path: Path, content: bytes, taken: Container[str]) -> Decla
     for name, spec in list(vars(module).items()):
         if not isinstance(spec, JobSpec) or any(spec is one for one in jobs.values()):
             continue
-        if why := _fault_of(spec, taken) or (spec.name in jobs and _taken(spec.name)):
-            return Declaration(path, digest, fault=_at(path, _line_of(tree, name), why))
+        if why := _fault_of(spec, is_taken=spec.name in taken or spec.name in jobs):
+            bound = (
+                node.lineno
+                for statement in tree.body
+                for node in ast.walk(statement)
+                if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)
+            )
+            return Declaration(path, digest, fault=_at(path, next(bound, 0), why))
         jobs[spec.name] = spec
     if not jobs:
         why = said("it declares no job: nothing at its top is a JobSpec")
         return Declaration(path, digest, fault=_at(path, 0, why))
-    declared = DeclaredIn(str(path), digest)
-    return Declaration(path, digest, {name: _guarded(spec, declared) for name, spec in jobs.items()})
-
-
-def _guarded(spec: JobSpec, declared: DeclaredIn) -> JobSpec:
-    """The job with the file that declares it; what its functions raise is a refused row or a refused run."""
-    parameters = tuple(replace(one, parse=_refusing(_giving_text(one.parse), ValueError)) for one in spec.parameters)
-    chain = spec.chain if isinstance(spec.chain, tuple) else _refusing(spec.chain, ParameterRefused)
-    select = spec.select if isinstance(spec.select, str) else _refusing(spec.select, ParameterRefused)
-    return replace(spec, parameters=parameters, chain=chain, select=select, declared=declared)
+    # What the functions of a job raise is a refused row or a refused run.
+    for name, spec in jobs.items():
+        jobs[name] = replace(
+            spec,
+            parameters=tuple(
+                replace(one, parse=_refusing(_giving_text(one.parse), ValueError)) for one in spec.parameters
+            ),
+            chain=spec.chain if isinstance(spec.chain, tuple) else _refusing(spec.chain, ParameterRefused),
+            select=spec.select if isinstance(spec.select, str) else _refusing(spec.select, ParameterRefused),
+            declared=DeclaredIn(str(path), digest),
+        )
+    return Declaration(path, digest, jobs)
 
 
 def _giving_text(parse: Callable[[str], object]) -> Callable[[str], str]:
@@ -137,28 +145,15 @@ def _at(path: Path, line: int, why: str) -> Said:
     )
 
 
-def _line_of(tree: ast.Module, name: str) -> int:
-    """The line on which a name at the top of a file is bound first, 0 where it cannot be seen."""
-    for statement in tree.body:
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store):
-                return node.lineno
-    return 0
-
-
-def _taken(name: str) -> Said:
-    return said("there is a job {name!r} already: give this one another name", name=name)
-
-
-def _fault_of(spec: JobSpec, taken: Container[str]) -> str:
+def _fault_of(spec: JobSpec, *, is_taken: bool) -> str:
     """Why a job cannot be run, "" where it can."""
     if not _NAME.fullmatch(str(spec.name)) or spec.name in _RESERVED:
         return said(
             "{name!r} cannot be the name of a job: take small letters and digits, with hyphens, as hotel-fee",
             name=str(spec.name),
         )
-    if spec.name in taken:
-        return _taken(spec.name)
+    if is_taken:
+        return said("there is a job {name!r} already: give this one another name", name=spec.name)
     try:
         _check(spec)
     except (ParameterRefused, NotASelect, _Faulty) as error:
@@ -183,6 +178,9 @@ def _check(spec: JobSpec) -> None:
         )
     if (kind_of(template) is ChainKind.READS) is spec.writes:
         raise _Faulty("by its methods it needs {wanted}", wanted="writes=False" if spec.writes else "writes=True")
+    takes = (*template.names, *asked_for(own_select(spec)), *filter(None, [spec.comment]))
+    if lacking := tuple(name for name in takes if name not in {one.name for one in spec.parameters}):
+        raise _Faulty("it takes {lacking}, and has no parameter of that name", lacking=lacking)
     for one in (*spec.parameters, *spec.undo_parameters):
         if not isinstance(one, Parameter):
             raise TypeError(f"{one!r} is no Parameter")
@@ -193,6 +191,3 @@ def _check(spec: JobSpec) -> None:
             )
         if one.default:
             one.parse(one.default)
-    takes = (*template.names, *asked_for(own_select(spec)), *filter(None, [spec.comment]))
-    if lacking := tuple(name for name in takes if name not in {one.name for one in spec.parameters}):
-        raise _Faulty("it takes {lacking}, and has no parameter of that name", lacking=lacking)

@@ -36,10 +36,10 @@ from engine.errors import LookUpRefused
 from engine.rows import Row, RowPage
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.references import References
-from jobs.imports.fields import FieldKind, FieldTable, ValueName
+from jobs.imports.fields import FieldKind, FieldTable, ValueName, part_key
 from jobs.imports.subscriber import FOLDER_ID, NUMBER, Judged, Part, Step, Subscriber, Value
 from jobs.imports.tables import SubscriberReader, temporary_database, temporary_room
-from jobs.imports.value_checks import ValueChecks, mixed_scripts, text_limits
+from jobs.imports.value_checks import TEXTS, TextLimits, ValueChecks, mixed_scripts
 from jobs.spec.words import ALIKE
 from texts.remedies import setting
 from texts.said import Quantity, Said, said
@@ -249,7 +249,21 @@ class InputChecks:
         return self._billing.notes
 
     async def value_checks(self) -> ValueChecks:
-        return ValueChecks(self._fields, await text_limits(self._gateway, self._fields))
+        """By what this billing can hold of texts, if it has a database. Raises `LookUpFailed`."""
+        database = self._gateway.database
+        if database is None:
+            return ValueChecks(self._fields)
+        columns = {
+            (step, part_key(step, name)): (model.table, one.column or name.upper())
+            for model in self._fields.models.values()
+            for name, one in model.fields.items()
+            if one.kind in TEXTS and (step := model.step_of(name))
+        }
+        found = await self._gateway.read(
+            lambda base: {name: base.longest(*column) for name, column in columns.items()}
+        )
+        lengths = {name: length for name, length in found.items() if length}
+        return ValueChecks(self._fields, TextLimits(lengths, database.writes))
 
     async def judge(self, rows: Sequence[Row]) -> list[Judged]:
         """The subscribers of a page of rows. Raises `InputRefused` and `LookUpFailed`."""
