@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+import msgspec
+
 from billing.errors import NotASelect
 from billing.selects.select import select_of
-from jobs.spec.chain import Template, parse, template_of
+from jobs.spec.chain import Template, parse
 from jobs.spec.entries import CREATED, OPERATIONS, UNDO_OF_OPERATIONS
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import ACCOUNT, SUBSCRIBER, Parameter, no_longer
@@ -68,7 +70,13 @@ def call_kind(parameters: Mapping[str, str]) -> JobSpec:
 
     Raises `ParameterRefused` if the chain is missing or not valid.
     """
-    template = template_of(parameters)
+    try:
+        links = msgspec.json.decode(parameters.get("chain") or "[]", type=list[str])
+    except msgspec.MsgspecError as error:
+        why = reason("chain: this is not a JSON list of texts: {error}", "chain", error=error)
+        raise ParameterRefused(why) from error
+    fields = [name.strip() for name in parameters.get("fields", "").split(",") if name.strip()]
+    template = parse(parameters.get("model", ""), links, fields)
     if name := describe_secret_arguments(template):
         raise ParameterRefused(
             reason(

@@ -290,7 +290,8 @@ class _Reader:
                 changed[name] = _converted(way, {**old, **_table(way, one)}, ModelField)
                 if changed[name].step not in {None, *(step for step in Step if name in fields.of_step(step))}:
                     raise KeyRefused(said("a field of this model cannot be moved to another step"), (*way, "step"))
-            fields = fields.with_fields(model, changed)
+            new = msgspec.structs.replace(fields.models[model], fields={**there, **changed})
+            fields = FieldTable(MappingProxyType({**fields.models, model: new}))
         return fields
 
     def _part(self, way: Way, given: object, fields: FieldTable) -> PartRule:

@@ -458,30 +458,27 @@ def propose(used: Collection[UsedName], there: NamesThere, old: Dictionary | Non
     """
     entries = {} if old is None else dict(old.entries)
     matchers = {kind: Matcher(there.live(kind)) for kind in KINDS if there.knows(kind)}
-    rows = [_proposed(one, entries.pop((one.kind, one.name), None), matchers.get(one.kind)) for one in used]
+    rows: list[DictionaryEntry] = []
+    for one in used:
+        decided = entries.pop((one.kind, one.name), None)
+        entry = DictionaryEntry(one.kind, one.name, rows=one.rows, first_line=one.place.line)
+        if decided is not None and decided.id and decided.is_checked:
+            entry = replace(decided, rows=one.rows, first_line=one.place.line)
+        elif (matcher := matchers.get(one.kind)) is not None:
+            proposal = matcher.propose(one.name)
+            match, found = proposal.match, proposal.found
+            entry = replace(entry, match=match, others=proposal.others)
+            if found is not None:
+                how = f"{match} {proposal.likeness}" if match is Match.NEAR else str(match)
+                entry = replace(entry, id=str(found.id), name_here=found.names[0], match=how)
+            elif one.kind == FOLDER and match is Match.NONE:
+                entry = replace(entry, id=NEW, name_here=one.name, match=Match.NEW)
+        rows.append(entry)
     rows += [replace(entry, line=None) for entry in entries.values()]
     urgent = list(NameStanding)
     return ProposedDictionary(
         sorted(rows, key=lambda row: (KINDS.index(row.kind), urgent.index(row.standing), -row.rows, row.name))
     )
-
-
-def _proposed(used: UsedName, old: DictionaryEntry | None, matcher: Matcher | None) -> DictionaryEntry:
-    entry = DictionaryEntry(used.kind, used.name, rows=used.rows, first_line=used.place.line)
-    if old is not None and old.id and old.is_checked:
-        return replace(old, rows=used.rows, first_line=used.place.line)
-    if matcher is None:
-        return entry
-    proposal = matcher.propose(used.name)
-    match, found = proposal.match, proposal.found
-    if found is not None:
-        how = f"{match} {proposal.likeness}" if match is Match.NEAR else str(match)
-        entry = replace(entry, id=str(found.id), name_here=found.names[0], match=how)
-    elif used.kind == FOLDER and match is Match.NONE:
-        entry = replace(entry, id=NEW, name_here=used.name, match=Match.NEW)
-    else:
-        entry = replace(entry, match=match)
-    return replace(entry, others=proposal.others)
 
 
 # ---- the stage that turns names into ids --------------------------------------------------------------------------

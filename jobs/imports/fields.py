@@ -125,11 +125,6 @@ class FieldTable:
         own = next(step for step in steps if STEP_MODELS[step] == field.model)
         return field.name if len(steps) == 1 else f"{own}.{field.name}"
 
-    def with_fields(self, model: str, changed: Mapping[str, ModelField]) -> "FieldTable":
-        old = self.models[model]
-        new = msgspec.structs.replace(old, fields={**old.fields, **changed})
-        return FieldTable(MappingProxyType({**self.models, model: new}))
-
     def absent(
         self, used: Iterable[FieldName], schema: Schema | None, profile: Profile
     ) -> list[tuple[FieldName, Said]]:

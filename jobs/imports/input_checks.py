@@ -91,10 +91,7 @@ class Taken:
 
 
 class SeenValues:
-    """First `add` takes all subscribers, faulty ones too, then `take` what the billing has; then it is asked.
-
-    With `alike` contract numbers that only look alike are no fault.
-    """
+    """First `add` takes all subscribers, faulty ones too, then `take` what the billing has; then it is asked."""
 
     def __init__(self, *, alike: bool = False) -> None:
         self._alike = alike
@@ -303,10 +300,7 @@ class InputChecks:
 
 
 class BillingChecks:
-    """The checks of subscribers against the billing; `survey` is called once, after all rows were seen.
-
-    With `alike` a contract number that only looks like one of the billing is no fault.
-    """
+    """The checks of subscribers against the billing; `survey` is called once, after all rows were seen."""
 
     def __init__(self, gateway: Gateway, fields: FieldTable, seen: SeenValues, *, alike: bool = False) -> None:
         self._gateway = gateway

@@ -277,21 +277,20 @@ def _greedy(rows: Iterable[tuple[int, _Numbers]]) -> Iterator[tuple[int, _Number
     kept, best = _kept(rows)
     while best:
         taken: list[tuple[int, _Numbers]] = []
-        kept, best = _kept(_pass(kept, best, covered, taken))
+
+        def left(
+            kept: sqlite3.Connection, best: int, taken: list[tuple[int, _Numbers]]
+        ) -> Iterator[tuple[int, _Numbers]]:
+            for line, text in kept.execute(_sql("read_rows").text):
+                adds = tuple(number for number in _read(text) if number not in covered)
+                if len(adds) == best:
+                    covered.update(adds)
+                    taken.append((line, adds))
+                elif adds:
+                    yield line, adds
+
+        kept, best = _kept(left(kept, best, taken))
         yield from taken
-
-
-def _pass(
-    kept: sqlite3.Connection, best: int, covered: set[int], taken: list[tuple[int, _Numbers]]
-) -> Iterator[tuple[int, _Numbers]]:
-    """Take the rows that add as much as the best one can; gives what is left of the others."""
-    for line, text in kept.execute(_sql("read_rows").text):
-        adds = tuple(number for number in _read(text) if number not in covered)
-        if len(adds) == best:
-            covered.update(adds)
-            taken.append((line, adds))
-        elif adds:
-            yield line, adds
 
 
 def _kept(rows: Iterable[tuple[int, _Numbers]]) -> tuple[sqlite3.Connection, int]:

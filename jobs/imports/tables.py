@@ -155,7 +155,16 @@ class JoinedTables:
         """All rows of a table as they are, with the refusals of those that are nobody's or cannot be read; staged."""
         source, columns = self._table(step)
         for page in source.pages(after):
-            yield RowPage(page.rows, (*page.refusals, *self._orphans(columns, page.rows)), page.cursor)
+            refusals = list(page.refusals)
+            if self._database is not None:
+                numbers = [make_row(columns, row).number for row in page.rows]
+                values = {"numbers": msgspec.json.encode([one.text for one in numbers]).decode()}
+                with self._lock, temporary_room():
+                    known = {number for (number,) in self._database.execute(_sql("known"), values)}
+                for one in (one for one in numbers if one.text not in known):
+                    reason = said("the main table has no such contract number") if one.text else EMPTY
+                    refusals.append(Refusal(one.place.line, one.place.column, one.text[:64], reason))
+            yield RowPage(page.rows, tuple(refusals), page.cursor)
 
     def header(self, step: Step) -> tuple[str, ...]:
         """The names of the columns of a table. Raises `InputRefused`."""
@@ -189,19 +198,6 @@ class JoinedTables:
             if (number := one.number.text)
         ]
         database.executemany(_sql("stage"), entries)
-
-    def _orphans(self, columns: TableColumns, rows: Sequence[Row]) -> Iterator[Refusal]:
-        """The refusals of rows whose contract number is not in the main table."""
-        if self._database is None:
-            return
-        numbers = [make_row(columns, row).number for row in rows]
-        values = {"numbers": msgspec.json.encode([one.text for one in numbers]).decode()}
-        with self._lock, temporary_room():
-            known = {number for (number,) in self._database.execute(_sql("known"), values)}
-        for one in numbers:
-            if one.text not in known:
-                reason = said("the main table has no such contract number") if one.text else EMPTY
-                yield Refusal(one.place.line, one.place.column, one.text[:64], reason)
 
 
 def is_of_joined(cursor: str | None) -> bool:

@@ -26,9 +26,6 @@ _LATIN, _CYRILLIC = "LATIN", "CYRILLIC"
 _SPACES: Final = re.compile(r"\s+")
 
 
-# ---- what is said of any text ------------------------------------------------------------------------------------
-
-
 def one_line(text: str) -> str:
     """A text of one line, without the white space around it; no-break and other odd spaces in it become plain ones.
 
@@ -93,9 +90,6 @@ def as_a_spreadsheet_wrote(text: str) -> Said | None:
             text=text,
         )
     return None
-
-
-# ---- by kind -----------------------------------------------------------------------------------------------------
 
 
 _TOTAL: Final = re.compile(r"(итого|всего|total)\b", re.IGNORECASE)

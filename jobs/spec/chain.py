@@ -374,15 +374,3 @@ def _has_a_text(names: tuple[str, ...]) -> bool:
 
 def chain_text(links: Sequence[str]) -> str:
     return msgspec.json.encode([link.strip() for link in links]).decode()
-
-
-def template_of(parameters: Mapping[str, str]) -> Template:
-    """The template of a run's chain. Raises `ParameterRefused` if it is not valid."""
-    try:
-        links = msgspec.json.decode(parameters.get("chain") or "[]", type=list[str])
-    except msgspec.MsgspecError as error:
-        raise ParameterRefused(
-            reason("chain: this is not a JSON list of texts: {error}", "chain", error=error)
-        ) from error
-    fields = [name.strip() for name in parameters.get("fields", "").split(",") if name.strip()]
-    return parse(parameters.get("model", ""), links, fields)
