@@ -336,12 +336,11 @@ def _faults_of(entry: DictionaryEntry, before: DictionaryEntry, *, is_checked: b
     elif entry.id == NEW and not folder_names(entry.path):
         yield fault("name_here", said("it is no path of a folder"))
     elif before is not entry and (before.id, before.path) != (entry.id, entry.path):
-        reason = said(
-            "{name!r} has another id on line {line}: leave one of the two lines",
-            name=entry.name,
-            line=before.line or 0,
+        line = before.line or 0
+        yield fault(
+            "id",
+            said("{name!r} has another id on line {line}: leave one of the two lines", name=entry.name, line=line),
         )
-        yield fault("id", reason)
     elif is_checked and entry.id and not entry.is_checked:
         reason = said(
             "{name!r} is only a proposal ({match}): write yes here if it is right, or another id",

@@ -324,22 +324,20 @@ class ValueChecks:
 
     def __call__(self, subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
         faults: list[ValueFault] = []
-        parts = tuple(self._checked(part, faults) for part in subscriber.parts)
-        first = next((part for part in parts if part.step is Step.SUBSCRIBER), None)
-        number = first.text(NUMBER) if first else ""
-        return replace(subscriber, number=number or subscriber.number, parts=parts), faults
-
-    def _checked(self, part: Part, faults: list[ValueFault]) -> Part:
-        changed: dict[str, Value] = {}
-        for name, value in part.values.items():
-            try:
-                text = self._read(part.step, name, value.text)
-            except ValueError as error:
-                faults.append(value.fault(text_of(error)))
-            else:
-                if text != value.text:
-                    changed[name] = replace(value, text=text)
-        return replace(part, values={**part.values, **changed}) if changed else part
+        parts: list[Part] = []
+        for part in subscriber.parts:
+            changed: dict[str, Value] = {}
+            for name, value in part.values.items():
+                try:
+                    text = self._read(part.step, name, value.text)
+                except ValueError as error:
+                    faults.append(value.fault(text_of(error)))
+                else:
+                    if text != value.text:
+                        changed[name] = replace(value, text=text)
+            parts.append(replace(part, values={**part.values, **changed}) if changed else part)
+        number = next((part.text(NUMBER) for part in parts if part.step is Step.SUBSCRIBER), "")
+        return replace(subscriber, number=number or subscriber.number, parts=tuple(parts)), faults
 
     def _read(self, step: Step, name: str, text: str) -> str:
         known = self._fields.get((step, name))

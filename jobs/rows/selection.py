@@ -7,7 +7,7 @@ Keys are typed with commas, or stand in a file: one key a line, or a table in an
 contract numbers, ids, logins or ids of accounts.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,7 @@ from engine.sources.detect import open_input
 from engine.sources.raw.original import FileOnDisk
 from engine.sources.raw.sample import Layout
 from jobs.access.gateway import Gateway
-from jobs.access.subscribers import SubscriberFinder
+from jobs.access.subscribers import Resolved, SubscriberFinder
 from jobs.spec.columns import Column, locate
 from jobs.spec.parameters import whole_id
 from texts.remedies import Remedy, setting
@@ -282,9 +282,9 @@ class Selected(DerivedSource):
         # The other spellings of keys that no row has: the id of a contract number, or the reverse.
         turned: dict[str, str] = {}
         if self._columns.of_subscribers and self._columns.other is None and not are_ids:
-            turned = self._by_number(missing)
+            turned = self._turned(missing, are_ids=False)
         elif self._columns.of_subscribers and self._columns.id is None and are_ids is not False:
-            turned = self._by_id(missing)
+            turned = self._turned(missing, are_ids=True)
         spelled = frozenset(turned.values())
         also = self._seen(spelled, spelled) if spelled else _Wanted()
         missing = [key for key in missing if not also.has((turned.get(key, ""), turned.get(key, "")))]
@@ -331,7 +331,7 @@ class Selected(DerivedSource):
         two_rows = said("one row by its id and another by its number or login")
         ambiguous: dict[str, str] = dict.fromkeys(seen.apart, two_rows)
         if self._columns.of_subscribers and self._columns.other is None:
-            for key, abonent in self._by_number(keys & seen.ids).items():
+            for key, abonent in self._turned(keys & seen.ids, are_ids=False).items():
                 if abonent != key:
                     number_of = said(
                         "a row by its id, and is the contract number of abonent {abonent}", abonent=abonent
@@ -346,24 +346,17 @@ class Selected(DerivedSource):
                 why=why,
             )
 
-    def _by_number(self, numbers: Collection[str]) -> dict[str, str]:
-        """The ids of contract numbers, for those that exist. Raises `LookUpFailed`."""
-        if not numbers:
-            return {}
+    def _turned(self, keys: Collection[str], *, are_ids: bool) -> dict[str, str]:
+        """Contract numbers for ids, or ids for contract numbers, of those that exist. Raises `LookUpFailed`."""
         abonents = SubscriberFinder(self._gateway, suggested_for=0)
-        found = anyio.from_thread.run(abonents.by_contract_numbers, numbers)
-        return {str(key): str(one.id) for key, one in found.items() if not isinstance(one, str)}
-
-    def _by_id(self, ids: Collection[str]) -> dict[str, str]:
-        whole = {key: text for text in ids if isinstance(key := whole_id(text), int)}
-        if not whole:
-            return {}
-        found = anyio.from_thread.run(SubscriberFinder(self._gateway).by_ids, list(whole))
-        return {
-            str(key): one.contract_number
-            for key, one in found.items()
-            if not isinstance(one, str) and one.contract_number
-        }
+        found: Mapping[int | str, Resolved] = {}
+        ids = [key for text in keys if isinstance(key := whole_id(text), int)]
+        if are_ids and ids:
+            found = anyio.from_thread.run(abonents.by_ids, ids)
+        elif keys and not are_ids:
+            found = anyio.from_thread.run(abonents.by_contract_numbers, keys)
+        known = [(str(key), one) for key, one in found.items() if not isinstance(one, str)]
+        return {key: own for key, one in known if (own := one.contract_number if are_ids else str(one.id))}
 
 
 def _listed(keys: Sequence[str]) -> str:
