@@ -13,7 +13,6 @@ from urllib.parse import unquote_to_bytes
 
 import structlog
 
-from billing.database.columns import ColumnType
 from billing.database.database import Database
 from billing.database.sql_blocks import SqlStatement
 from billing.errors import ColumnsMissing, NamesNeeded, NotASelect, RowsChanged, StatementRefused
@@ -74,7 +73,7 @@ class SelectSource(Source):
     """The rows of a select: page by page along its key if it has one, otherwise all read at once.
 
     Values of parameters may be texts: Firebird converts each to the type it is compared with, or refuses it. The
-    select is prepared by the first use of `header`, `kinds`, `is_read_whole` or `pages`; these raise `InputRefused`
+    select is prepared by the first use of `header`, `is_read_whole` or `pages`; these raise `InputRefused`
     if Firebird refuses it, `LookUpFailed` if the database is away.
     """
 
@@ -95,10 +94,6 @@ class SelectSource(Source):
     def header(self) -> tuple[str, ...]:
         """The names of the columns: the given ones, or else the select's own in small letters."""
         return tuple(column.name for column in self._reader.columns)
-
-    @property
-    def kinds(self) -> tuple[ColumnType, ...]:
-        return tuple(column.kind for column in self._reader.columns)
 
     @property
     def is_read_whole(self) -> bool:

@@ -71,9 +71,6 @@ class Column:
         """The cell of a row in this column, without the white space around it."""
         return row.cells[self.place].strip()
 
-    def whole(self, row: Row) -> str:
-        return row.cells[self.place]
-
 
 @dataclass(frozen=True, slots=True)
 class Assigned:

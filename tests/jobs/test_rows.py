@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from billing.api.answers import UNREADABLE
 from billing.api.calls import encode
 from billing.api.client import BillingClient
-from billing.database.columns import ColumnType
 from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.money import LARGEST, AmountError, parse_amount, scaled
@@ -480,7 +479,6 @@ def test_kinds_and_given_names(database: Database) -> None:
     text = "select id, 1.5, create_date from abonents"
     source = select_source(database, text, {}, ("key", "Сумма", "since"))
     assert source.header == ("key", "Сумма", "since")
-    assert source.kinds == (ColumnType.INTEGER, ColumnType.DECIMAL, ColumnType.TIMESTAMP)
     with pytest.raises(InputRefused, match=r"the select is refused: column 2 has no name, .* --columns a,b,c"):
         _ = select_source(database, text, {}).header
 
@@ -524,7 +522,6 @@ def test_what_a_select_is_refused_for(database: Database, tmp_path: Path) -> Non
     ):
         asks: tuple[Callable[[SelectSource], object], ...] = (
             lambda source: source.header,
-            lambda source: source.kinds,
             lambda source: source.is_read_whole,
             pages_of,
         )
