@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from jobs.catalogue.built_in import PASSWORDS
-from jobs.catalogue.imports import IMPORT
+from jobs.catalogue.built_in import IMPORT, PASSWORDS
 from jobs.spec.spec import JobSpec
 
 WRITES: Final = "cli/test_life_of_a_run.py::test_planned_run_killed_resumed_verified_and_undone"

@@ -31,7 +31,6 @@ from jobs.imports.dictionary import (
     NamesUsed,
     propose,
     read_dictionary,
-    unknown_kinds,
 )
 from jobs.imports.names_there import NamesThere, noun_of, read_names, word_of
 from jobs.imports.subscriber import Step
@@ -99,7 +98,7 @@ async def make_dictionary(
 
     await anyio.to_thread.run_sync(write)
     is_done = proposed.count(NameStanding.MATCHED) == len(proposed.rows)
-    unnamed = list(unknown_kinds(proposed, there or NamesThere()))
+    unnamed = [kind for kind in proposed.kinds if there is None or not there.knows(kind)]
     notes: list[Said] = []
     if there is None:
         unset = said(

@@ -32,9 +32,8 @@ from jobs.access.subscribers import name_of
 from jobs.access.vault import new_batch
 from jobs.probe.creation import ProbeObject, ProbeObjects, check_folder
 from jobs.probe.entries import Entered, ProbeEntries
-from jobs.probe.intent import Intended, IntendedObject, open_intents
 from jobs.probe.probe import Findings, Probe, test_subscriber
-from jobs.probe.traces import ProbePatience
+from jobs.probe.traces import Intended, IntendedObject, ProbePatience, open_intents
 from jobs.spec.entries import STORNO_CALL, UNDO_OF_OPERATIONS
 from jobs.spec.parameters import check_parameters
 from texts.remedies import command_line

@@ -1,13 +1,15 @@
 """The built-in jobs, each declared as data: money, subscribers, services, passwords, and jobs that only read."""
 
-from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import partial
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 from typing import Final
 
 from billing.directory.models import OPENING_BALANCE, RECEIPT
 from billing.money import parse_amount, wire
+from jobs.catalogue.typed_call import TYPED_CALL
+from jobs.spec import words
 from jobs.spec.entries import (
     ADD_PAYMENT,
     KEY,
@@ -16,6 +18,7 @@ from jobs.spec.entries import (
     OPERATION_WAY,
     OPERATIONS,
     TELLING,
+    UNDO_OF_IMPORT,
     UNDO_OF_OPERATIONS,
 )
 from jobs.spec.parameters import (
@@ -27,6 +30,7 @@ from jobs.spec.parameters import (
     a_date,
     a_moment,
     a_text,
+    a_whole_number,
     an_id,
     at_most,
     first_of_a_month,
@@ -34,7 +38,6 @@ from jobs.spec.parameters import (
     today,
 )
 from jobs.spec.spec import JobSpec, SecondCall, Special
-from jobs.spec.words import WAY
 from texts.said import ValueRefused, counted, said
 
 _KOPECK: Final = Decimal("0.01")
@@ -57,9 +60,14 @@ def above_zero(text: str) -> str:
     return in_kopecks(text)
 
 
-_AMOUNT: Final = Parameter(
-    "amount", said("the amount in roubles, as 1 234,50 or -50.5"), parse=in_kopecks, columns=("op_summa",)
-)
+def _object(name: str, told: str, reference: str, *columns: str) -> Parameter:
+    """The id of an object that must exist, see `Parameter.refers_to`."""
+    return Parameter(name, told, parse=an_id, refers_to=reference, columns=columns)
+
+
+def _comment(name: str, told: str, default: str) -> Parameter:
+    return Parameter(name, told, default, parse=a_text(LONGEST_TEXT), columns=(), verbatim=True)
+
 
 BALANCES: Final = JobSpec(
     name="balances",
@@ -70,7 +78,9 @@ BALANCES: Final = JobSpec(
     comment="descr",
     parameters=(
         *SUBSCRIBER,
-        _AMOUNT,
+        Parameter(
+            "amount", said("the amount in roubles, as 1 234,50 or -50.5"), parse=in_kopecks, columns=("op_summa",)
+        ),
         Parameter(
             "op_type",
             said("type of the operations: 8 enters opening balances, 2 receipts, 1 acts (charges)"),
@@ -79,14 +89,7 @@ BALANCES: Final = JobSpec(
             columns=("op_type_id",),
         ),
         *TELLING,
-        Parameter(
-            "descr",
-            said("comment of the operations, before their marks"),
-            "Миграция балансов",
-            parse=a_text(LONGEST_TEXT),
-            columns=(),
-            verbatim=True,
-        ),
+        _comment("descr", said("comment of the operations, before their marks"), "Миграция балансов"),
         KEY,
     ),
     example="carbon-migrate run balances balances.csv",
@@ -115,16 +118,9 @@ PAYMENT: Final = JobSpec(
             columns=("SUM_IN", "op_summa"),
         ),
         *TELLING,
+        _comment("descr", said("comment of the operations, before their marks"), "Платёж"),
         Parameter(
-            "descr",
-            said("comment of the operations, before their marks"),
-            "Платёж",
-            parse=a_text(LONGEST_TEXT),
-            columns=(),
-            verbatim=True,
-        ),
-        Parameter(
-            WAY,
+            words.WAY,
             said(
                 "operation enters an operation of the type that raises the balance, which bears a mark; add_payment "
                 "makes the vendor's call of that name, which bears none: a payment whose answer is lost is always "
@@ -144,24 +140,24 @@ PAYMENT: Final = JobSpec(
     undo_parameters=UNDO_OF_OPERATIONS,
 )
 
-MONEY: Final = (BALANCES, PAYMENT)
-
 
 # ---- jobs for subscribers and their accounts ----------------------------------------------------------------------
 # Pools, thresholds, operator, tariff, recalculation, blocks, deletion.
 
+
+_GET_USER: Final = 'objects.get {"id": {user_id}}'
 
 SNAT_POOL: Final = JobSpec(
     name="snat-pool",
     recipes=(6,),
     summary=said("move the accounts of a folder's subscribers to a pool of SNAT addresses"),
     model="Users",
-    chain=('objects.get {"id": {user_id}}', 'set {"snatip": "", "snat_pull": "{pool}"}', "save"),
+    chain=(_GET_USER, 'set {"snatip": "", "snat_pull": "{pool}"}', "save"),
     select="users_of_folder",
     parameters=(
         FOLDER,
         *ACCOUNT,
-        Parameter("pool", said("id of the pool"), parse=an_id, columns=("snat_pull",), refers_to="SnatPool"),
+        _object("pool", said("id of the pool"), "SnatPool", "snat_pull"),
     ),
     example="carbon-migrate run snat-pool --set folder=1000 --set pool=1030",
 )
@@ -171,24 +167,15 @@ IP_POOL: Final = JobSpec(
     recipes=(7,),
     summary=said("move accounts to a pool of addresses, and let the billing issue a new one to each"),
     model="Users",
-    chain=('objects.get {"id": {user_id}}', 'set {"ip": "", "pull": "{pool}"}', "save"),
+    chain=(_GET_USER, 'set {"ip": "", "pull": "{pool}"}', "save"),
     select="users_of_folder",
     parameters=(
         FOLDER,
         *ACCOUNT,
-        Parameter("pool", said("id of the pool"), parse=an_id, columns=("pull",), refers_to="Pool"),
+        _object("pool", said("id of the pool"), "Pool", "pull"),
     ),
     example="carbon-migrate run ip-pool --set user_id=324 --set pool=6",
 )
-
-USERS: Final = (SNAT_POOL, IP_POOL)
-
-_YES: Final = "yes"
-
-
-def _delete_account(parameters: Mapping[str, str]) -> tuple[str, ...]:
-    cleaned = parameters["clean_links"] == _YES
-    return ('objects.get {"id": {user_id}}', 'delete {"clean_links": true}' if cleaned else "delete")
 
 
 DELETE_ACCOUNT: Final = JobSpec(
@@ -196,7 +183,7 @@ DELETE_ACCOUNT: Final = JobSpec(
     recipes=(22,),
     summary=said("delete accounts; their subscribers stay"),
     model="Users",
-    chain=_delete_account,
+    chain=lambda given: (_GET_USER, 'delete {"clean_links": true}' if given["clean_links"] == "yes" else "delete"),
     select="users_of_folder",
     parameters=(
         FOLDER,
@@ -207,8 +194,8 @@ DELETE_ACCOUNT: Final = JobSpec(
                 "yes deletes first what points to an account, as its sessions; no leaves an account that is pointed "
                 "to"
             ),
-            _YES,
-            (_YES, "no"),
+            "yes",
+            ("yes", "no"),
         ),
     ),
     example="carbon-migrate run delete-account accounts.csv",
@@ -265,11 +252,7 @@ CUTOFF_LIMIT: Final = JobSpec(
     example="carbon-migrate run cutoff-limit --set folder=89",
 )
 
-ACCOUNTS: Final = (WARNING_THRESHOLD, TARIFF_THRESHOLD, CUTOFF_LIMIT)
-
-
 _GET: Final = 'objects.get {"id": {abonent_id}}'
-
 OPERATOR: Final = JobSpec(
     name="operator",
     recipes=(15,),
@@ -280,13 +263,7 @@ OPERATOR: Final = JobSpec(
     parameters=(
         Parameter("from", said("id of the operator that they are with"), "", parse=an_id, refers_to="Operator"),
         *SUBSCRIBER,
-        Parameter(
-            "operator",
-            said("id of the operator that they are moved to"),
-            parse=an_id,
-            refers_to="Operator",
-            columns=("operator_id",),
-        ),
+        _object("operator", said("id of the operator that they are moved to"), "Operator", "operator_id"),
     ),
     example="carbon-migrate run operator --set from=3 --set operator=1444",
 )
@@ -318,13 +295,7 @@ TARIFF_NEXT: Final = JobSpec(
     chain=(_GET, 'set {"tarif_next_id": {tariff}, "tarif_next_date": "{date}"}', "save"),
     parameters=(
         *SUBSCRIBER,
-        Parameter(
-            "tariff",
-            said("id of the next tariff"),
-            parse=an_id,
-            refers_to="Tarif",
-            columns=("tarif_next_id", "tarif_id"),
-        ),
+        _object("tariff", said("id of the next tariff"), "Tarif", "tarif_next_id", "tarif_id"),
         Parameter("date", said("from when it counts"), parse=a_date, columns=("tarif_next_date",)),
     ),
     example="carbon-migrate run tariff-next subscribers.csv --set tariff=7 --set date=2020-09-01",
@@ -338,7 +309,7 @@ TARIFF_NOW: Final = JobSpec(
     chain=(_GET, 'set {"tarif_id": {tariff}}', "save"),
     parameters=(
         *SUBSCRIBER,
-        Parameter("tariff", said("id of the tariff"), parse=an_id, refers_to="Tarif", columns=("tarif_id",)),
+        _object("tariff", said("id of the tariff"), "Tarif", "tarif_id"),
     ),
     example="carbon-migrate run tariff-now subscribers.csv --set tariff=7",
 )
@@ -371,14 +342,10 @@ BLOCK_HISTORY: Final = JobSpec(
     example="carbon-migrate run block-history --set id=118 --set time_changed=2019-06-01 --set time_del=2019-06-01",
 )
 
-SUBSCRIBERS: Final = (OPERATOR, RECALCULATE, TARIFF_NEXT, TARIFF_NOW, VOLUNTARY_BLOCK, BLOCK_HISTORY)
-
 
 # ---- jobs for services, attributes and operations -----------------------------------------------------------------
 # Connect, change and delete them.
 
-
-_LONGEST_TEXT: Final = 255
 
 ATTRIBUTE: Final = JobSpec(
     name="attribute",
@@ -388,21 +355,12 @@ ATTRIBUTE: Final = JobSpec(
     chain=('objects.create {"abonent_id": {abonent_id}, "attribute_id": {attribute}, "attribute_value": "{value}"}',),
     parameters=(
         *SUBSCRIBER,
-        Parameter(
-            "attribute", said("id of the attribute"), parse=an_id, refers_to="Attribute", columns=("attribute_id",)
-        ),
-        Parameter(
-            "value", said("the value"), parse=a_text(_LONGEST_TEXT), columns=("attribute_value",), verbatim=True
-        ),
+        _object("attribute", said("id of the attribute"), "Attribute", "attribute_id"),
+        Parameter("value", said("the value"), parse=a_text(255), columns=("attribute_value",), verbatim=True),
     ),
     example="carbon-migrate run attribute attributes.csv --set attribute=7",
     undo=said("the values are deleted by their ids, where nobody has changed them since"),
 )
-
-ATTRIBUTES: Final = (ATTRIBUTE,)
-
-
-_LONGEST_CODE: Final = 64
 
 SERVICE_OPERATOR: Final = JobSpec(
     name="service-operator",
@@ -412,9 +370,7 @@ SERVICE_OPERATOR: Final = JobSpec(
     chain=('objects.get {"id": {usluga_id}}', 'set {"operator_id": "{operator}"}', "save"),
     parameters=(
         Parameter("usluga_id", said("id of the service"), parse=an_id, columns=("id",)),
-        Parameter(
-            "operator", said("id of the operator"), parse=an_id, refers_to="Operator", columns=("operator_id",)
-        ),
+        _object("operator", said("id of the operator"), "Operator", "operator_id"),
     ),
     example="carbon-migrate run service-operator --set usluga_id=105 --set operator=3",
 )
@@ -445,13 +401,10 @@ PASSED_TO_1C: Final = JobSpec(
     chain=('objects.get {"pk": {op_id}}', 'set {"sync1c": 1, "code1c": "{code1c}"}', "save"),
     parameters=(
         Parameter("op_id", said("id of the operation"), parse=an_id, columns=("pk", "id")),
-        Parameter("code1c", said("its code in 1C"), parse=at_most(_LONGEST_CODE), columns=("code",)),
+        Parameter("code1c", said("its code in 1C"), parse=at_most(64), columns=("code",)),
     ),
     example="carbon-migrate run passed-to-1c operations.csv",
 )
-
-OFFERS: Final = (SERVICE_OPERATOR, NEXT_CHARGE, PASSED_TO_1C)
-
 
 CONNECT_SERVICE: Final = JobSpec(
     name="connect-service",
@@ -469,28 +422,18 @@ CONNECT_SERVICE: Final = JobSpec(
     parameters=(
         FOLDER,
         *SUBSCRIBER,
-        Parameter("usluga", said("id of the service"), parse=an_id, refers_to="Usluga", columns=("usluga_id",)),
-        Parameter(
+        _object("usluga", said("id of the service"), "Usluga", "usluga_id"),
+        _object(
             "manager",
             said("id of the administrator in whose name it is done; the job `administrators` lists them"),
-            parse=an_id,
-            columns=("manager_id",),
-            refers_to="Manager",
+            "Manager",
+            "manager_id",
         ),
-        Parameter(
-            "comment",
-            said("comment of the service, before its mark"),
-            "",
-            parse=a_text(LONGEST_TEXT),
-            columns=(),
-            verbatim=True,
-        ),
+        _comment("comment", said("comment of the service, before its mark"), ""),
     ),
     example="carbon-migrate run connect-service subscribers.csv --set usluga=240 --set manager=33",
     undo=said("the services are deleted by their ids, where nobody has changed them since"),
 )
-
-SERVICES: Final = (CONNECT_SERVICE,)
 
 DELETE_SERVICES: Final = JobSpec(
     name="delete-services",
@@ -518,9 +461,6 @@ DELETE_SERVICES: Final = JobSpec(
 # Set them, have them generated, or send letters with a link to set them.
 
 
-_LONGEST_PASSWORD: Final = 255
-
-
 def a_file(text: str) -> str:
     """An absolute path, so that the run can be resumed from any folder."""
     try:
@@ -545,20 +485,14 @@ def an_address_of_pages(text: str) -> str:
     return text.strip()
 
 
-_GET_USER: Final = 'objects.get {"id": {user_id}}'
-
-
-def _set_password(parameters: Mapping[str, str]) -> tuple[str, ...]:
-    hidden = "true" if parameters["dontshow"] == "yes" else "false"
-    return (_GET_USER, f'set_password {{"psw": "{{psw}}", "dontshow": {hidden}}}')
-
+_GIVE: Final = 'set_password {"psw": "{psw}", "dontshow": %s}'
 
 PASSWORD: Final = JobSpec(
     name="password",
     recipes=(12,),
     summary=said("set passwords of accounts"),
     model="Users",
-    chain=_set_password,
+    chain=lambda given: (_GET_USER, _GIVE % ("true" if given["dontshow"] == "yes" else "false")),
     special=Special.GIVEN_PASSWORD,
     parameters=(
         *ACCOUNT,
@@ -568,7 +502,7 @@ PASSWORD: Final = JobSpec(
                 "the password, kept out of journal and logs; by --ask psw or a column of the rows, for others can "
                 "see a command line"
             ),
-            parse=at_most(_LONGEST_PASSWORD),
+            parse=at_most(255),
             columns=("password", "пароль", "новый пароль"),
             secret=True,
         ),
@@ -637,14 +571,11 @@ PASSWORDS: Final = (PASSWORD, RANDOM_PASSWORD, PASSWORD_RECOVERY)
 # Administrators, services on offer, cabinet sessions, who is blocked, who is at an address.
 
 
-_NO_WAY_BACK: Final = said("none is needed: it changes nothing")
-_LONGEST_NUMBER: Final = 64
 _NATIONAL: Final = 10
 """Digits of a Russian phone number after +7 or 8."""
 
 
 def an_address(text: str) -> str:
-    """An IPv4 address, dotted."""
     try:
         return str(IPv4Address(text.strip()))
     except AddressValueError:
@@ -673,39 +604,31 @@ def a_phone(text: str) -> str:
     )
 
 
-def a_session(text: str) -> str:
-    """The id of a cabinet session; errors do not contain it."""
-    return _short(text.strip())
+_reads: Final = partial(JobSpec, writes=False, undo=said("none is needed: it changes nothing"))
 
-
-_short: Final[Callable[[str], str]] = at_most(_LONGEST_NUMBER)
-
-ADMINISTRATORS: Final = JobSpec(
+ADMINISTRATORS: Final = _reads(
     name="administrators",
     recipes=(9,),
     summary=said("list the administrators, whose ids are what connect-service takes as its manager"),
     model="DjangoUsersProfile",
     chain=("objects.filter",),
     example="carbon-migrate run administrators -o administrators.csv",
-    writes=False,
-    undo=_NO_WAY_BACK,
 )
 
-SERVICES_ON_OFFER: Final = JobSpec(
+SERVICES_ON_OFFER: Final = _reads(
     name="services-on-offer",
     recipes=(10,),
     summary=said("list what subscribers can connect in the cabinet, and what is connected; of one account only"),
     model="Users",
-    chain=('objects.get {"id": {user_id}}', "get_or_create_dynamic_session"),
+    chain=(_GET_USER, "get_or_create_dynamic_session"),
     then=SecondCall(('web_cabinet.get_usluga_list {"suid": "{suid}", "get_user_uslugas_all": 1}',)),
     special=Special.OFFERS,
     parameters=SUBSCRIBER,
     example="carbon-migrate run services-on-offer --set abonent_id=94 -o services.csv",
-    writes=False,
     undo=said("none is needed: it changes nothing; a session of the cabinet is opened where there is none"),
 )
 
-SESSION_ACCOUNT: Final = JobSpec(
+SESSION_ACCOUNT: Final = _reads(
     name="session-account",
     recipes=(16,),
     summary=said("find the accounts that sessions of the cabinet belong to"),
@@ -719,31 +642,28 @@ SESSION_ACCOUNT: Final = JobSpec(
                 "id of the session; it opens a cabinet, so it is kept out of journal and logs. What is typed with "
                 "--set others on this machine can see: better a column of the rows"
             ),
-            parse=a_session,
+            # Its errors do not contain it.
+            parse=lambda text: at_most(64)(text.strip()),
             columns=("session", "сессия"),
             secret=True,
         ),
     ),
     example="carbon-migrate run session-account sessions.csv -o accounts.csv",
-    writes=False,
-    undo=_NO_WAY_BACK,
 )
 
-BLOCKED: Final = JobSpec(
+BLOCKED: Final = _reads(
     name="blocked",
     recipes=(17,),
     summary=said("list subscribers blocked for a negative balance, with login and address"),
     model="Users",
-    chain=('objects.get {"id": {user_id}}',),
+    chain=(_GET_USER,),
     fields=("login", "ip"),
     select="blocked",
     parameters=ACCOUNT,
     example="carbon-migrate run blocked -o blocked.xlsx",
-    writes=False,
-    undo=_NO_WAY_BACK,
 )
 
-AT_IP: Final = JobSpec(
+AT_IP: Final = _reads(
     name="at-ip",
     recipes=(18,),
     summary=said("find the subscribers that have an account at an address"),
@@ -752,11 +672,9 @@ AT_IP: Final = JobSpec(
     fields=("id", "login", "abonent__name", "abonent__contract_number"),
     parameters=(Parameter("ip", said("the address, as 127.1.2.3"), parse=an_address, columns=()),),
     example="carbon-migrate run at-ip --set ip=127.1.2.3",
-    writes=False,
-    undo=_NO_WAY_BACK,
 )
 
-BY_SMS: Final = JobSpec(
+BY_SMS: Final = _reads(
     name="by-sms",
     recipes=(21,),
     summary=said("find subscribers by the phone number that their messages go to"),
@@ -772,8 +690,96 @@ BY_SMS: Final = JobSpec(
         ),
     ),
     example="carbon-migrate run by-sms --set sms='+7 912 345-67-89'",
-    writes=False,
-    undo=_NO_WAY_BACK,
 )
 
 READINGS: Final = (ADMINISTRATORS, SERVICES_ON_OFFER, SESSION_ACCOUNT, BLOCKED, AT_IP, BY_SMS)
+
+
+# ---- the import ---------------------------------------------------------------------------------------------------
+# The one job whose rows make several calls, its steps; the chain of its spec is the call that creates a subscriber.
+# So no call that somebody types is recognised as an import, and its rows are read by `jobs/import_job.py`.
+
+
+_TABLES: Final = {
+    "accounts": said("a table of their accounts, with a row an account; joined by contract number"),
+    "services": said("a table of their services, with a row a service; joined by contract number"),
+    "attributes": said("a table of their attributes, with a row a value; joined by contract number"),
+}
+
+IMPORT: Final = JobSpec(
+    name=words.IMPORT,
+    summary=said(
+        "create subscribers from a table, each with its folder, account, tariff, services, attributes, limits and "
+        "opening balance; what is there already is left as it is"
+    ),
+    model="Abonents",
+    chain=('objects.create {"contract_number": "{contract_number}", "name": "{name}"}',),
+    special=Special.IMPORT,
+    parameters=(
+        Parameter(
+            words.MAP,
+            said(
+                "a file that says which column holds which field; without it columns are found by their usual names"
+            ),
+            "",
+            reads_file=True,
+        ),
+        Parameter(
+            words.DICTIONARY,
+            said("a checked dictionary: the names of tariffs, services and folders in the table, and their ids here"),
+            "",
+            reads_file=True,
+        ),
+        *(Parameter(name, _TABLES[name], "", reads_file=True) for name in words.TABLES),
+        Parameter(
+            words.FOLDER,
+            said(
+                "id or name of one folder for all subscribers, whatever the table says, as for a trial run; a name "
+                "that is not there is created"
+            ),
+            "",
+            parse=at_most(255),
+        ),
+        Parameter(
+            words.SAMPLE,
+            said("import only so many subscribers, chosen to cover every tariff, folder and kind of row"),
+            "",
+            parse=a_whole_number,
+        ),
+        Parameter(
+            words.CHANGE,
+            said("whether what is there already and differs is changed to what the table has"),
+            "no",
+            ("no", words.YES),
+        ),
+        Parameter(
+            words.ALIKE,
+            said("whether contract numbers that only look alike are right as they are"),
+            "no",
+            ("no", words.YES),
+        ),
+    ),
+    undo_parameters=UNDO_OF_IMPORT,
+    undo=said(
+        "what the run has created is deleted by its ids, the last first; what others have changed since is left "
+        "alone and named"
+    ),
+    example="carbon-migrate run import subscribers.csv",
+)
+
+ALL: Final = (
+    *(
+        BALANCES,
+        PAYMENT,
+        IMPORT,
+        WARNING_THRESHOLD,
+        TARIFF_THRESHOLD,
+        CUTOFF_LIMIT,
+        OPERATOR,
+        RECALCULATE,
+        TARIFF_NEXT,
+    ),
+    *(TARIFF_NOW, VOLUNTARY_BLOCK, BLOCK_HISTORY, SNAT_POOL, IP_POOL, SERVICE_OPERATOR, NEXT_CHARGE, PASSED_TO_1C),
+    *(CONNECT_SERVICE, ATTRIBUTE, DELETE_SERVICES, DELETE_ACCOUNT, *READINGS, *PASSWORDS, TYPED_CALL),
+)
+"""The built-in jobs, in the order in which people read them."""

@@ -7,48 +7,16 @@ from typing import Final, TypeAlias
 
 from checkpoints.records import Run
 from engine.errors import nearest
-from jobs.catalogue.built_in import (
-    ACCOUNTS,
-    ATTRIBUTES,
-    DELETE_ACCOUNT,
-    DELETE_SERVICES,
-    MONEY,
-    OFFERS,
-    PASSWORDS,
-    READINGS,
-    SERVICES,
-    SUBSCRIBERS,
-    USERS,
-)
+from jobs.catalogue.built_in import ALL, IMPORT
 from jobs.catalogue.declaration import Declaration
-from jobs.catalogue.imports import IMPORT
 from jobs.catalogue.typed_call import CALL, TYPED_CALL, call_kind
-from jobs.spec.chain import Link, Template
+from jobs.spec.chain import Template
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import CREATE, DECLARATION, DECLARATION_DIGEST, GET, SET, JobSpec
 from texts.remedies import SETTINGS_FILE, setting
 from texts.said import in_lines, said
 
-JOBS: Final[Mapping[str, JobSpec]] = MappingProxyType(
-    {
-        kind.name: kind
-        for kind in (
-            *MONEY,
-            IMPORT,
-            *ACCOUNTS,
-            *SUBSCRIBERS,
-            *USERS,
-            *OFFERS,
-            *SERVICES,
-            *ATTRIBUTES,
-            DELETE_SERVICES,
-            DELETE_ACCOUNT,
-            *READINGS,
-            *PASSWORDS,
-            TYPED_CALL,
-        )
-    }
-)
+JOBS: Final[Mapping[str, JobSpec]] = MappingProxyType({kind.name: kind for kind in ALL})
 """The built-in jobs by name."""
 
 KEY: Final = "jobs"
@@ -84,7 +52,6 @@ class Catalogue:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """Why declarations give no job, a sentence each."""
         return tuple(one.fault for one in self.declarations if one.fault)
 
     @property
@@ -93,7 +60,6 @@ class Catalogue:
         return {**JOBS, **{name: spec for one in self.declarations for name, spec in one.jobs.items()}}
 
     def get(self, name: str) -> JobSpec | None:
-        """The job of that name, None without one."""
         return JOBS.get(name) or self.jobs.get(name)
 
     def named(self, name: str) -> JobSpec:
@@ -129,7 +95,17 @@ class Catalogue:
             return self.kind(run.job, run.parameters)
         spec = self.get(run.job)
         if spec is None or spec.declared is None:
-            raise ParameterRefused(self._lost(run))
+            lost = said(
+                "run {run} is of the job {job}, which {file} has declared, and the settings give no such job: name "
+                "that file in {key} of {settings}, as it was then (SHA-256 {digest}…)",
+                run=run.name,
+                job=run.job,
+                file=run.parameters[DECLARATION],
+                key=KEY,
+                settings=SETTINGS_FILE,
+                digest=run.parameters.get(DECLARATION_DIGEST, "")[:_DIGITS],
+            )
+            raise ParameterRefused(in_lines([lost, *self.faults]))
         self.check_unchanged(run, spec)
         return spec
 
@@ -149,19 +125,6 @@ class Catalogue:
             now=now.digest[:_DIGITS],
             flag=setting("changed-declaration"),
         )
-
-    def _lost(self, run: Run) -> str:
-        lost = said(
-            "run {run} is of the job {job}, which {file} has declared, and the settings give no such job: name that "
-            "file in {key} of {settings}, as it was then (SHA-256 {digest}…)",
-            run=run.name,
-            job=run.job,
-            file=run.parameters[DECLARATION],
-            key=KEY,
-            settings=SETTINGS_FILE,
-            digest=run.parameters.get(DECLARATION_DIGEST, "")[:_DIGITS],
-        )
-        return in_lines([lost, *self.faults])
 
     def like(self, call: Template, varying: Collection[str] = ()) -> JobSpec | None:
         """The job that makes such a call, None without one.
@@ -186,16 +149,16 @@ def _makes(spec: JobSpec, own: Template, call: Template) -> bool:
     # The key of an object does not matter here.
     links = list(zip(own.links, call.links, strict=True))[1 if own.methods[0] == GET else 0 :]
     required = {one.name for one in spec.parameters if one.default is None}
-    return bool(links) and all(_agree(mine, theirs, required) for mine, theirs in links)
-
-
-def _agree(mine: Link, theirs: Link, required: Collection[str]) -> bool:
-    placeholders = dict(mine.places)
-    needed = {field for field, name in mine.places if name in required}
-    constant = {name: value for name, value in mine.arguments.items() if name not in placeholders}
-    if mine.method not in {SET, CREATE}:
+    for mine, theirs in links:
+        placeholders, given = dict(mine.places), theirs.arguments
+        if not {field for field, name in mine.places if name in required} <= given.keys():
+            return False
         # The constants of other methods are options, which parameters choose.
-        constant = {}
-    return needed <= theirs.arguments.keys() and all(
-        name in theirs.arguments and str(theirs.arguments[name]) == str(value) for name, value in constant.items()
-    )
+        constant = mine.arguments if mine.method in {SET, CREATE} else {}
+        if any(
+            name not in given or str(given[name]) != str(value)
+            for name, value in constant.items()
+            if name not in placeholders
+        ):
+            return False
+    return bool(links)

@@ -32,7 +32,7 @@ from jobs.spec.spec import (
     kind_of,
     own_select,
 )
-from texts.said import Said, said, text_of
+from texts.said import Said, SaidError, said, text_of
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _RESERVED: Final = frozenset({"check", "undo"})
@@ -75,22 +75,30 @@ def read_declaration(path: Path, content: bytes, taken: Container[str]) -> Decla
     for name, spec in list(vars(module).items()):
         if not isinstance(spec, JobSpec) or any(spec is one for one in jobs.values()):
             continue
-        if why := _fault_of(spec, taken) or (spec.name in jobs and _taken(spec.name)):
-            return Declaration(path, digest, fault=_at(path, _line_of(tree, name), why))
+        if why := _fault_of(spec, is_taken=spec.name in taken or spec.name in jobs):
+            bound = (
+                node.lineno
+                for statement in tree.body
+                for node in ast.walk(statement)
+                if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)
+            )
+            return Declaration(path, digest, fault=_at(path, next(bound, 0), why))
         jobs[spec.name] = spec
     if not jobs:
         why = said("it declares no job: nothing at its top is a JobSpec")
         return Declaration(path, digest, fault=_at(path, 0, why))
-    declared = DeclaredIn(str(path), digest)
-    return Declaration(path, digest, {name: _guarded(spec, declared) for name, spec in jobs.items()})
-
-
-def _guarded(spec: JobSpec, declared: DeclaredIn) -> JobSpec:
-    """The job with the file that declares it; what its functions raise is a refused row or a refused run."""
-    parameters = tuple(replace(one, parse=_refusing(_giving_text(one.parse), ValueError)) for one in spec.parameters)
-    chain = spec.chain if isinstance(spec.chain, tuple) else _refusing(spec.chain, ParameterRefused)
-    select = spec.select if isinstance(spec.select, str) else _refusing(spec.select, ParameterRefused)
-    return replace(spec, parameters=parameters, chain=chain, select=select, declared=declared)
+    # What the functions of a job raise is a refused row or a refused run.
+    for name, spec in jobs.items():
+        jobs[name] = replace(
+            spec,
+            parameters=tuple(
+                replace(one, parse=_refusing(_giving_text(one.parse), ValueError)) for one in spec.parameters
+            ),
+            chain=spec.chain if isinstance(spec.chain, tuple) else _refusing(spec.chain, ParameterRefused),
+            select=spec.select if isinstance(spec.select, str) else _refusing(spec.select, ParameterRefused),
+            declared=DeclaredIn(str(path), digest),
+        )
+    return Declaration(path, digest, jobs)
 
 
 def _giving_text(parse: Callable[[str], object]) -> Callable[[str], str]:
@@ -137,81 +145,49 @@ def _at(path: Path, line: int, why: str) -> Said:
     )
 
 
-def _line_of(tree: ast.Module, name: str) -> int:
-    """The line on which a name at the top of a file is bound first, 0 where it cannot be seen."""
-    for statement in tree.body:
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store):
-                return node.lineno
-    return 0
-
-
-def _taken(name: str) -> Said:
-    return said("there is a job {name!r} already: give this one another name", name=name)
-
-
-def _fault_of(spec: JobSpec, taken: Container[str]) -> str:
+def _fault_of(spec: JobSpec, *, is_taken: bool) -> str:
     """Why a job cannot be run, "" where it can."""
     if not _NAME.fullmatch(str(spec.name)) or spec.name in _RESERVED:
         return said(
             "{name!r} cannot be the name of a job: take small letters and digits, with hyphens, as hotel-fee",
             name=str(spec.name),
         )
-    if spec.name in taken:
-        return _taken(spec.name)
+    if is_taken:
+        return said("there is a job {name!r} already: give this one another name", name=spec.name)
     try:
-        return _fault_of_call(spec) or _fault_of_parameters(spec)
-    except (ParameterRefused, NotASelect) as error:
+        _check(spec)
+    except (ParameterRefused, NotASelect, _Faulty) as error:
         return said("job {name}: {why}", name=spec.name, why=text_of(error))
     except Exception as error:  # noqa: BLE001 - values of wrong types are found where they are used
         return said("job {name}: {why}", name=spec.name, why=_reason(error))
-
-
-def _fault_of_call(spec: JobSpec) -> str:
-    template = spec.template()
-    if spec.special is not None or spec.then is not None:
-        return said("job {name}: `special` and `then` belong to built-in jobs; leave them out", name=spec.name)
-    if secret := describe_secret_arguments(template):
-        return said(
-            "job {name}: {argument} is a secret, and this file is no place for one: write a placeholder, and let "
-            "rows say it",
-            name=spec.name,
-            argument=secret,
-        )
-    if (kind_of(template) is ChainKind.READS) is spec.writes:
-        wanted = "writes=False" if spec.writes else "writes=True"
-        return said("job {name}: by its methods it needs {wanted}", name=spec.name, wanted=wanted)
-    own = own_select(spec)
-    lacking = [name for name in (*template.names, *asked_for(own)) if name not in _names(spec)]
-    if lacking:
-        return said(
-            "job {name}: it takes {lacking}, and has no parameter of that name",
-            name=spec.name,
-            lacking=tuple(lacking),
-        )
     return ""
 
 
-def _fault_of_parameters(spec: JobSpec) -> str:
+class _Faulty(SaidError):
+    """Raised for a job that cannot be run."""
+
+
+def _check(spec: JobSpec) -> None:
+    template = spec.template()
+    if spec.special is not None or spec.then is not None:
+        raise _Faulty(said("`special` and `then` belong to built-in jobs; leave them out"))
+    if secret := describe_secret_arguments(template):
+        raise _Faulty(
+            "{argument} is a secret, and this file is no place for one: write a placeholder, and let rows say it",
+            argument=secret,
+        )
+    if (kind_of(template) is ChainKind.READS) is spec.writes:
+        raise _Faulty("by its methods it needs {wanted}", wanted="writes=False" if spec.writes else "writes=True")
+    takes = (*template.names, *asked_for(own_select(spec)), *filter(None, [spec.comment]))
+    if lacking := tuple(name for name in takes if name not in {one.name for one in spec.parameters}):
+        raise _Faulty("it takes {lacking}, and has no parameter of that name", lacking=lacking)
     for one in (*spec.parameters, *spec.undo_parameters):
         if not isinstance(one, Parameter):
             raise TypeError(f"{one!r} is no Parameter")
         if one.name in _OF_RUNS or one.name.startswith(_OF_INPUT):
-            return said(
-                "job {name}: a run keeps something else by the name {parameter!r}: give the parameter another one",
-                name=spec.name,
+            raise _Faulty(
+                "a run keeps something else by the name {parameter!r}: give the parameter another one",
                 parameter=one.name,
             )
         if one.default:
             one.parse(one.default)
-    if spec.comment and spec.comment not in _names(spec):
-        return said(
-            "job {name}: it takes {lacking}, and has no parameter of that name",
-            name=spec.name,
-            lacking=(spec.comment,),
-        )
-    return ""
-
-
-def _names(spec: JobSpec) -> frozenset[str]:
-    return frozenset(one.name for one in spec.parameters)

@@ -9,20 +9,22 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+import msgspec
+
 from billing.errors import NotASelect
 from billing.selects.select import select_of
-from jobs.spec.chain import Template, parse, template_of
+from jobs.spec.chain import Template, parse
 from jobs.spec.entries import CREATED, OPERATIONS, UNDO_OF_OPERATIONS
 from jobs.spec.errors import ParameterRefused
-from jobs.spec.parameters import ACCOUNT, SUBSCRIBER, Parameter
+from jobs.spec.parameters import ACCOUNT, SUBSCRIBER, Parameter, no_longer
 from jobs.spec.spec import CREATE, ChainKind, JobSpec, describe_secret_arguments, kind_of, secret_placeholders
 from texts.remedies import setting
-from texts.said import Quantity, ValueRefused, reason, said, text_of
+from texts.said import reason, said, text_of
 
 CALL: Final = "call"
 YES: Final = "yes"
 LONGEST_VALUE: Final = 10_000
-"""Characters of a value; a longer cell comes from a file that was read wrongly."""
+"""Characters of a value, more than any field has; a longer cell comes from a file that was read wrongly."""
 
 
 def a_select(text: str) -> str:
@@ -63,23 +65,18 @@ REFERS_TO: Final[Mapping[str, str]] = MappingProxyType(
 """The references (`billing.directory.objects`) of placeholders with the names of the billing's own fields."""
 
 
-def a_value(text: str) -> str:
-    """A value for a placeholder, at most `LONGEST_VALUE` characters, which is longer than any field."""
-    if len(text) > LONGEST_VALUE:
-        raise ValueRefused(
-            "the text has {length} characters, at most {longest} are taken",
-            length=Quantity(len(text)),
-            longest=Quantity(LONGEST_VALUE),
-        )
-    return text
-
-
 def call_kind(parameters: Mapping[str, str]) -> JobSpec:
     """The kind of job of a chain: its placeholders are parameters, with values from rows or `--set`.
 
     Raises `ParameterRefused` if the chain is missing or not valid.
     """
-    template = template_of(parameters)
+    try:
+        links = msgspec.json.decode(parameters.get("chain") or "[]", type=list[str])
+    except msgspec.MsgspecError as error:
+        why = reason("chain: this is not a JSON list of texts: {error}", "chain", error=error)
+        raise ParameterRefused(why) from error
+    fields = [name.strip() for name in parameters.get("fields", "").split(",") if name.strip()]
+    template = parse(parameters.get("model", ""), links, fields)
     if name := describe_secret_arguments(template):
         raise ParameterRefused(
             reason(
@@ -110,7 +107,7 @@ def _kind(template: Template) -> JobSpec:
         Parameter(
             name,
             said("a placeholder of the chain"),
-            parse=a_value,
+            parse=no_longer(LONGEST_VALUE),
             columns=(),
             secret=name in secret,
             may_be_empty=name in template.emptying,
@@ -127,7 +124,6 @@ def _kind(template: Template) -> JobSpec:
     )
     return JobSpec(
         name=CALL,
-        recipes=(),
         summary=said("make any call for each row, its values in the placeholders of a chain"),
         model=template.model,
         chain=template.text,

@@ -62,7 +62,6 @@ class CellRule:
 
     @property
     def takes_nothing(self) -> bool:
-        """Whether the field is not taken from the table."""
         return not self.columns and self.value is None
 
 
@@ -121,7 +120,6 @@ class ColumnMap:
         return tuple(rule for rule in self.parts if rule.step is step)
 
     def with_tables(self, files: Mapping[Step, str]) -> "ColumnMap":
-        """The map with the files of joined tables, in place of those that it names itself."""
         given = {
             step: replace(self.tables.get(step, TableFile("")), file=file) for step, file in files.items() if file
         }
@@ -292,7 +290,8 @@ class _Reader:
                 changed[name] = _converted(way, {**old, **_table(way, one)}, ModelField)
                 if changed[name].step not in {None, *(step for step in Step if name in fields.of_step(step))}:
                     raise KeyRefused(said("a field of this model cannot be moved to another step"), (*way, "step"))
-            fields = fields.with_fields(model, changed)
+            new = msgspec.structs.replace(fields.models[model], fields={**there, **changed})
+            fields = FieldTable(MappingProxyType({**fields.models, model: new}))
         return fields
 
     def _part(self, way: Way, given: object, fields: FieldTable) -> PartRule:

@@ -101,11 +101,14 @@ class Matcher:
                 group[1].append(alike)
                 group[2].append(spelled)
         # The first name of an object, as the path of a folder, goes before its others.
-        self._equal = [
-            (key, _index(self._by_id.values(), key, names))
-            for names in (slice(0, 1), slice(1, None))
-            for key in (plain_name, core_of)
-        ]
+        self._equal: list[tuple[Callable[[str], str], Mapping[str, Sequence[NamedObject]]]] = []
+        for names in (slice(0, 1), slice(1, None)):
+            for key in (plain_name, core_of):
+                found: defaultdict[str, list[NamedObject]] = defaultdict(list)
+                for one in self._by_id.values():
+                    for text in filter(None, dict.fromkeys(map(key, one.names[names]))):
+                        found[text].append(one)
+                self._equal.append((key, found))
 
     def propose(self, name: str) -> Proposal:
         for key, objects in self._equal:
@@ -123,7 +126,6 @@ class Matcher:
         return Proposal(Match.NEAR, near[0], min(likeness[near[0].id], _MOST), tuple(near[1 : SHOWN + 1]))
 
     def _near(self, name: str) -> dict[int, int]:
-        """The likeness of the objects that are near, by id."""
         # Imported here: the import takes as long as the rest of a command, and most propose nothing.
         from rapidfuzz import fuzz, process  # noqa: PLC0415
 
@@ -144,17 +146,6 @@ class Matcher:
                         key = objects[at].id
                         best[key] = max(int(ratio * counts * share), best.get(key, 0))
         return best
-
-
-def _index(
-    objects: Iterable[NamedObject], key: Callable[[str], str], names: slice
-) -> Mapping[str, Sequence[NamedObject]]:
-    found: defaultdict[str, list[NamedObject]] = defaultdict(list)
-    for one in objects:
-        for text in dict.fromkeys(map(key, one.names[names])):
-            if text:
-                found[text].append(one)
-    return found
 
 
 def core_of(name: str) -> str:
@@ -243,7 +234,6 @@ class DictionaryEntry:
 
     @property
     def standing(self) -> NameStanding:
-        """What is still to be done about it."""
         if not self.id:
             return NameStanding.OPEN
         return NameStanding.MATCHED if self.is_checked else NameStanding.NEAR
@@ -267,7 +257,6 @@ class Dictionary:
     """The kinds that it has entries of: a name of theirs that is not in it has no meaning."""
 
     def get(self, kind: str, name: str) -> DictionaryEntry | None:
-        """The entry of a name, None without one."""
         return self.entries.get((kind, plain_name(name)))
 
 
@@ -290,18 +279,10 @@ def read_dictionary(path: Path, *, is_checked: bool = True) -> Dictionary:
 
 
 def _refuse(file: str, faults: Sequence[ValueFault]) -> None:
-    """Raise `InputRefused` if there are faults, with the first of them."""
     if not faults:
         return
-    lines = [
-        said(
-            "line {line}, column {column}: {reason}",
-            line=one.place.line or 0,
-            column=one.place.column,
-            reason=one.reason,
-        )
-        for one in faults[:_FAULTS_SHOWN]
-    ]
+    shown = [(one.place.line or 0, one.place.column, one.reason) for one in faults[:_FAULTS_SHOWN]]
+    lines = [said("line {line}, column {column}: {reason}", line=at, column=of, reason=why) for at, of, why in shown]
     if more := len(faults) - len(lines):
         lines.append(counted("and {n} more", "and {n} more", more))
     head = counted(
@@ -355,12 +336,11 @@ def _faults_of(entry: DictionaryEntry, before: DictionaryEntry, *, is_checked: b
     elif entry.id == NEW and not folder_names(entry.path):
         yield fault("name_here", said("it is no path of a folder"))
     elif before is not entry and (before.id, before.path) != (entry.id, entry.path):
-        reason = said(
-            "{name!r} has another id on line {line}: leave one of the two lines",
-            name=entry.name,
-            line=before.line or 0,
+        line = before.line or 0
+        yield fault(
+            "id",
+            said("{name!r} has another id on line {line}: leave one of the two lines", name=entry.name, line=line),
         )
-        yield fault("id", reason)
     elif is_checked and entry.id and not entry.is_checked:
         reason = said(
             "{name!r} is only a proposal ({match}): write yes here if it is right, or another id",
@@ -453,7 +433,6 @@ class NamesUsed:
 
     @property
     def names(self) -> Sequence[UsedName]:
-        """The names so far, in the order of their first use."""
         return tuple(self._used.values())
 
 
@@ -478,35 +457,27 @@ def propose(used: Collection[UsedName], there: NamesThere, old: Dictionary | Non
     """
     entries = {} if old is None else dict(old.entries)
     matchers = {kind: Matcher(there.live(kind)) for kind in KINDS if there.knows(kind)}
-    rows = [_proposed(one, entries.pop((one.kind, one.name), None), matchers.get(one.kind)) for one in used]
+    rows: list[DictionaryEntry] = []
+    for one in used:
+        decided = entries.pop((one.kind, one.name), None)
+        entry = DictionaryEntry(one.kind, one.name, rows=one.rows, first_line=one.place.line)
+        if decided is not None and decided.id and decided.is_checked:
+            entry = replace(decided, rows=one.rows, first_line=one.place.line)
+        elif (matcher := matchers.get(one.kind)) is not None:
+            proposal = matcher.propose(one.name)
+            match, found = proposal.match, proposal.found
+            entry = replace(entry, match=match, others=proposal.others)
+            if found is not None:
+                how = f"{match} {proposal.likeness}" if match is Match.NEAR else str(match)
+                entry = replace(entry, id=str(found.id), name_here=found.names[0], match=how)
+            elif one.kind == FOLDER and match is Match.NONE:
+                entry = replace(entry, id=NEW, name_here=one.name, match=Match.NEW)
+        rows.append(entry)
     rows += [replace(entry, line=None) for entry in entries.values()]
     urgent = list(NameStanding)
     return ProposedDictionary(
         sorted(rows, key=lambda row: (KINDS.index(row.kind), urgent.index(row.standing), -row.rows, row.name))
     )
-
-
-def _proposed(used: UsedName, old: DictionaryEntry | None, matcher: Matcher | None) -> DictionaryEntry:
-    entry = DictionaryEntry(used.kind, used.name, rows=used.rows, first_line=used.place.line)
-    if old is not None and old.id and old.is_checked:
-        return replace(old, rows=used.rows, first_line=used.place.line)
-    if matcher is None:
-        return entry
-    proposal = matcher.propose(used.name)
-    match, found = proposal.match, proposal.found
-    if found is not None:
-        how = f"{match} {proposal.likeness}" if match is Match.NEAR else str(match)
-        entry = replace(entry, id=str(found.id), name_here=found.names[0], match=how)
-    elif used.kind == FOLDER and match is Match.NONE:
-        entry = replace(entry, id=NEW, name_here=used.name, match=Match.NEW)
-    else:
-        entry = replace(entry, match=match)
-    return replace(entry, others=proposal.others)
-
-
-def unknown_kinds(proposed: ProposedDictionary, there: NamesThere) -> Iterator[str]:
-    """The kinds of the dictionary whose names this billing does not tell."""
-    return (kind for kind in proposed.kinds if not there.knows(kind))
 
 
 # ---- the stage that turns names into ids --------------------------------------------------------------------------
@@ -531,13 +502,13 @@ class NameLookup:
 
     def __init__(self, dictionary: Dictionary | None, fields: FieldTable, there: NamesThere) -> None:
         self._dictionary = dictionary
+        self._kinds = dictionary.kinds if dictionary else frozenset()
         self._references = fields.references
         self._there = there
         self._unknown: dict[tuple[str, str], UsedName] = {}
         self._has_more = False
 
     def __call__(self, subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
-        """The subscriber with ids in the place of names, and the names that have none."""
         faults: list[ValueFault] = []
         parts: list[Part] = []
         for part in subscriber.parts:
@@ -548,8 +519,7 @@ class NameLookup:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A sentence for each name without a meaning, and one for those that were not remembered."""
-        told: list[str] = [
+        told = [
             counted(
                 "{noun} {name!r} has no id: {n} row, on line {line}",
                 "{noun} {name!r} has no id: {n} rows, the first on line {line}",
@@ -560,9 +530,8 @@ class NameLookup:
             )
             for one in self._unknown.values()
         ]
-        if self._has_more:
-            told.append(said("more names have no id: each is told with its row"))
-        return tuple(told)
+        more = [said("more names have no id: each is told with its row")] if self._has_more else []
+        return (*told, *more)
 
     @property
     def way_out(self) -> Said | None:
@@ -604,15 +573,12 @@ class NameLookup:
         if entry is not None and entry.id == NEW:
             return replace(part, values={**others, PATH: replace(value, text=entry.path)})
         is_given = entry is None and value.place.line is None
-        if PATH in part.values and (is_given or not self._has(FOLDER)):
+        if PATH in part.values and (is_given or FOLDER not in self._kinds):
             if is_id(value.text) and self._there.get(FOLDER, int(value.text)) is not None:
                 faults.append(self._fault(FOLDER, value, _ambiguous(FOLDER, value.text), line))
             return part
         key = self._id(FOLDER, value, line, faults)
         return None if key == LEFT_OUT else replace(part, values={**others, FOLDER_ID: replace(value, text=key)})
-
-    def _has(self, kind: str) -> bool:
-        return self._dictionary is not None and kind in self._dictionary.kinds
 
     # ---- a value ----
 
@@ -622,18 +588,12 @@ class NameLookup:
         entry = self._dictionary.get(kind, name) if self._dictionary else None
         if entry is not None and entry.id:
             return entry.id
-        if entry is None and is_id(name) and (value.place.line is None or not self._has(kind)):
+        if entry is None and is_id(name) and (value.place.line is None or kind not in self._kinds):
             if all(one.id == int(name) for one in self._there.named(kind, name)):
                 return name
             why = _ambiguous(kind, name)
-        else:
-            why = self._why(kind, name, None if entry is None else entry.line)
-        faults.append(self._fault(kind, value, why, line))
-        return name
-
-    def _why(self, kind: str, name: str, line: int | None) -> str:
-        if self._dictionary is None:
-            return said(
+        elif self._dictionary is None:
+            why = said(
                 "{name!r} is no id of a {noun}, and there is no dictionary that says which it is: {command} makes "
                 "one, and {flag} names it",
                 name=name,
@@ -641,21 +601,24 @@ class NameLookup:
                 command=Remedy("dictionary"),
                 flag=setting("dictionary", "FILE"),
             )
-        if line is not None:
-            return said(
+        elif entry is not None and entry.line is not None:
+            why = said(
                 "the {noun} {name!r} has no id in {file}, line {line}: fill it in",
                 noun=noun_of(kind),
                 name=name,
                 file=self._dictionary.file,
-                line=line,
+                line=entry.line,
             )
-        return said(
-            "the {noun} {name!r} is not in {file}: add it there; {command} does so",
-            noun=noun_of(kind),
-            name=name,
-            file=self._dictionary.file,
-            command=Remedy("dictionary", settings=(("dictionary", self._dictionary.file),)),
-        )
+        else:
+            why = said(
+                "the {noun} {name!r} is not in {file}: add it there; {command} does so",
+                noun=noun_of(kind),
+                name=name,
+                file=self._dictionary.file,
+                command=Remedy("dictionary", settings=(("dictionary", self._dictionary.file),)),
+            )
+        faults.append(self._fault(kind, value, why, line))
+        return name
 
     def _fault(self, kind: str, value: Value, reason: str, line: int) -> ValueFault:
         """The fault of a name in a row: in full at its first use, with the line of that at the others.

@@ -73,7 +73,6 @@ class ModelFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fields: dict[str, ModelField]
 
     def step_of(self, name: str) -> Step:
-        """The step whose part a field belongs to."""
         return self.fields[name].step or self.step
 
 
@@ -105,7 +104,6 @@ class FieldTable:
     models: Mapping[str, ModelFields]
 
     def of_step(self, step: Step) -> dict[str, ModelField]:
-        """The fields of a step by name, in the order of their file."""
         model = self.models[STEP_MODELS[step]]
         return {name: one for name, one in model.fields.items() if model.step_of(name) is step}
 
@@ -115,11 +113,9 @@ class FieldTable:
 
     @property
     def references(self) -> Mapping[ValueName, str]:
-        """The kind of names that a value of a part refers to."""
         return {name: one.dictionary for name, one in self.by_value.items() if one.dictionary}
 
     def names(self) -> Iterator[tuple[Step, str, ModelField]]:
-        """Each field with its step and its name, in the order of the steps."""
         for step in Step:
             yield from ((step, name, one) for name, one in self.of_step(step).items())
 
@@ -128,11 +124,6 @@ class FieldTable:
         steps = [step for step, name, _ in self.names() if name == field.name]
         own = next(step for step in steps if STEP_MODELS[step] == field.model)
         return field.name if len(steps) == 1 else f"{own}.{field.name}"
-
-    def with_fields(self, model: str, changed: Mapping[str, ModelField]) -> "FieldTable":
-        old = self.models[model]
-        new = msgspec.structs.replace(old, fields={**old.fields, **changed})
-        return FieldTable(MappingProxyType({**self.models, model: new}))
 
     def absent(
         self, used: Iterable[FieldName], schema: Schema | None, profile: Profile

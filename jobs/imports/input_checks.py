@@ -36,10 +36,10 @@ from engine.errors import LookUpRefused
 from engine.rows import Row, RowPage
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.references import References
-from jobs.imports.fields import FieldKind, FieldTable, ValueName
+from jobs.imports.fields import FieldKind, FieldTable, ValueName, part_key
 from jobs.imports.subscriber import FOLDER_ID, NUMBER, Judged, Part, Step, Subscriber, Value
 from jobs.imports.tables import SubscriberReader, temporary_database, temporary_room
-from jobs.imports.value_checks import ValueChecks, mixed_scripts, text_limits
+from jobs.imports.value_checks import TEXTS, TextLimits, ValueChecks, mixed_scripts
 from jobs.spec.words import ALIKE
 from texts.remedies import setting
 from texts.said import Quantity, Said, said
@@ -91,10 +91,7 @@ class Taken:
 
 
 class SeenValues:
-    """First `add` takes all subscribers, faulty ones too, then `take` what the billing has; then it is asked.
-
-    With `alike` contract numbers that only look alike are no fault.
-    """
+    """First `add` takes all subscribers, faulty ones too, then `take` what the billing has; then it is asked."""
 
     def __init__(self, *, alike: bool = False) -> None:
         self._alike = alike
@@ -104,31 +101,18 @@ class SeenValues:
 
     def add(self, subscribers: Iterable[Subscriber]) -> None:
         """Take a page of the input. Raises `InputRefused` where there is no room for it."""
-        values = [one for subscriber in subscribers for one in subscriber.values(WATCHED)]
-        self._put(
-            "see",
-            [
-                {**_key(WATCHED[name], value.text), "line": value.place.line, "of": value.place.table}
-                for name, value in values
-            ],
-        )
+        entries = [
+            {**_key(WATCHED[name], value.text), "line": value.place.line, "of": value.place.table}
+            for subscriber in subscribers
+            for name, value in subscriber.values(WATCHED)
+        ]
+        self._put("see", entries)
 
     def take(self, watched: Watched, page: Iterable[Taken]) -> None:
         """Take a page of values of the billing; only those that the input has are kept. Raises `InputRefused`."""
         self._make("index_seen")
-        self._put(
-            "take",
-            [
-                {
-                    **_key(watched, one.value),
-                    "deleted": int(one.deleted),
-                    "abonent": one.abonent,
-                    "number": one.number,
-                    "login": one.login,
-                }
-                for one in page
-            ],
-        )
+        own = ("deleted", "abonent", "number", "login")
+        self._put("take", [_key(watched, one.value) | {name: getattr(one, name) for name in own} for one in page])
 
     def taken(self, watched: Watched, text: str) -> list[Taken]:
         """What the billing has of a value, and of those that look like it; live ones first."""
@@ -140,12 +124,12 @@ class SeenValues:
         found = Judged(subscriber)
         for name, value in subscriber.values(WATCHED):
             if (why := self._shared(WATCHED[name], value)) is not None:
-                (found.warnings if WATCHED[name].may_recur else found.faults).append(value.fault(why))
+                (found.warn if WATCHED[name].may_recur else found.fault)(value, why)
         for _, value in subscriber.values([_OWN_NUMBER]):
             if mixed := mixed_scripts(value.text):
-                found.warnings.append(value.fault(said("{fault}; is it so in the contract?", fault=mixed)))
+                found.warn(value, said("{fault}; is it so in the contract?", fault=mixed))
             elif lost := self._lost_zero(value.text):
-                found.warnings.append(value.fault(lost))
+                found.warn(value, lost)
         return found
 
     # ---- why a value is none that only one row has ----
@@ -188,11 +172,10 @@ class SeenValues:
 
     def _lost_zero(self, number: str) -> Said | None:
         """What to say of a number that is shorter than all those that begin with a zero, which have one length."""
-        if len(self._zeros) != 1 or not (number.isascii() and number.isdigit()) or number.startswith("0"):
+        is_number = number.isascii() and number.isdigit() and not number.startswith("0")
+        if not is_number or len(self._zeros) != 1 or len(number) >= self._zeros[0][0]:
             return None
         ((length, others),) = self._zeros
-        if len(number) >= length:
-            return None
         return said(
             "{number!r} has {digits} digits, and {others} numbers that begin with a zero have {length}: a "
             "spreadsheet may have removed a zero before it",
@@ -260,18 +243,39 @@ class InputChecks:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What could not be checked so far, a sentence each."""
         return self._billing.notes
 
     async def value_checks(self) -> ValueChecks:
-        """The checks of single values, by what this billing can hold of texts. Raises `LookUpFailed`."""
-        return ValueChecks(self._fields, await text_limits(self._gateway, self._fields))
+        """By what this billing can hold of texts, if it has a database. Raises `LookUpFailed`."""
+        database = self._gateway.database
+        if database is None:
+            return ValueChecks(self._fields)
+        columns = {
+            (step, part_key(step, name)): (model.table, one.column or name.upper())
+            for model in self._fields.models.values()
+            for name, one in model.fields.items()
+            if one.kind in TEXTS and (step := model.step_of(name))
+        }
+        found = await self._gateway.read(
+            lambda base: {name: base.longest(*column) for name, column in columns.items()}
+        )
+        lengths = {name: length for name, length in found.items() if length}
+        return ValueChecks(self._fields, TextLimits(lengths, database.writes))
 
     async def judge(self, rows: Sequence[Row]) -> list[Judged]:
         """The subscribers of a page of rows. Raises `InputRefused` and `LookUpFailed`."""
+
+        def examined() -> list[Judged]:
+            judged = []
+            for one in self._reader.examine(rows):
+                checked = one.through(values)
+                shared = self._seen.duplicates(checked.subscriber)
+                judged.append(replace(shared, faults=[*checked.faults, *shared.faults]))
+            return judged
+
         async with self._one_at_a_time:
             values = self._values or await self._survey()
-            made = await anyio.to_thread.run_sync(self._examined, rows, values)
+            made = await anyio.to_thread.run_sync(examined)
         found = await self._billing.judge([one.subscriber for one in made])
         judged = [
             replace(one, faults=[*one.faults, *one.sound(more.faults)], warnings=[*one.warnings, *more.warnings])
@@ -280,7 +284,6 @@ class InputChecks:
         return [replace(one, warnings=one.sound(one.warnings)) for one in judged]
 
     async def _survey(self) -> ValueChecks:
-        """See all rows, and what the billing has of them."""
         values = await self.value_checks()
 
         def see(page: RowPage) -> None:
@@ -295,20 +298,9 @@ class InputChecks:
         self._values = values
         return values
 
-    def _examined(self, rows: Sequence[Row], values: ValueChecks) -> list[Judged]:
-        judged = []
-        for one in self._reader.examine(rows):
-            checked = one.through(values)
-            shared = self._seen.duplicates(checked.subscriber)
-            judged.append(replace(shared, faults=[*checked.faults, *shared.faults]))
-        return judged
-
 
 class BillingChecks:
-    """The checks of subscribers against the billing; `survey` is called once, after all rows were seen.
-
-    With `alike` a contract number that only looks like one of the billing is no fault.
-    """
+    """The checks of subscribers against the billing; `survey` is called once, after all rows were seen."""
 
     def __init__(self, gateway: Gateway, fields: FieldTable, seen: SeenValues, *, alike: bool = False) -> None:
         self._gateway = gateway
@@ -327,53 +319,51 @@ class BillingChecks:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What could not be checked, a sentence each."""
         return (*self._notes, *self._references.notes)
 
     async def survey(self) -> None:
         """Read what is taken in the billing. Raises `LookUpFailed` and `InputRefused`."""
-        self._from_database = bool(await self._read(self._take_all))
+
+        def take_all(database: Database) -> bool:
+            for numbers in numbers_taken(database):
+                self._seen.take(NUMBERS, [Taken(one.number, one.deleted, one.abonent, one.number) for one in numbers])
+            for accounts in accounts_taken(database):
+                self._seen.take(LOGINS, [_as_taken(one, one.login) for one in accounts])
+                with_address = [one for one in accounts if one.address and not one.deleted]
+                self._seen.take(ADDRESSES, [_as_taken(one, one.address) for one in with_address])
+                if len(self._networks) < _MOST_NETWORKS:
+                    self._networks |= {int(IPv4Address(one.address)) // _NETWORK for one in with_address}
+            if len(self._networks) >= _MOST_NETWORKS:
+                # Not all of them are known then, and being in none of the others means nothing.
+                self._networks.clear()
+            return True
+
+        async def read(work: Callable[[Database], _T]) -> _T | None:
+            """What is read of the database; None without one, or if it lacks the columns."""
+            if self._gateway.database is None:
+                return None
+            try:
+                return await self._gateway.read(work)
+            except LookUpRefused as error:
+                if isinstance(error.__cause__, ColumnsMissing):
+                    return None
+                raise
+
+        self._from_database = bool(await read(take_all))
         if not self._from_database:
-            self._notes.append(
-                said(
-                    "contract numbers of the billing that only look like one of the input, and addresses out of its "
-                    "pools, were not looked for: that takes the billing's database"
-                )
+            untold = said(
+                "contract numbers of the billing that only look like one of the input, and addresses out of its "
+                "pools, were not looked for: that takes the billing's database"
             )
-        elif (pools := await self._read(pool_ranges)) is not None:
+            self._notes.append(untold)
+        elif (pools := await read(pool_ranges)) is not None:
             self._pools = pools
         else:
-            self._notes.append(
-                said(
-                    "addresses were compared with the networks in which the billing has accounts, for its table of "
-                    "pools is not known"
-                )
+            untold = said(
+                "addresses were compared with the networks in which the billing has accounts, for its table of "
+                "pools is not known"
             )
-
-    async def _read(self, work: Callable[[Database], _T]) -> _T | None:
-        """What is read of a database; None without one, or if it lacks the columns. Raises `LookUpFailed`."""
-        if self._gateway.database is None:
-            return None
-        try:
-            return await self._gateway.read(work)
-        except LookUpRefused as error:
-            if isinstance(error.__cause__, ColumnsMissing):
-                return None
-            raise
-
-    def _take_all(self, database: Database) -> bool:
-        for numbers in numbers_taken(database):
-            self._seen.take(NUMBERS, [Taken(one.number, one.deleted, one.abonent, one.number) for one in numbers])
-        for accounts in accounts_taken(database):
-            self._seen.take(LOGINS, [_as_taken(one, one.login) for one in accounts])
-            with_address = [one for one in accounts if one.address and not one.deleted]
-            self._seen.take(ADDRESSES, [_as_taken(one, one.address) for one in with_address])
-            if len(self._networks) < _MOST_NETWORKS:
-                self._networks |= {int(IPv4Address(one.address)) // _NETWORK for one in with_address}
-        if len(self._networks) >= _MOST_NETWORKS:
-            # Not all of them are known then, and being in none of the others means nothing.
-            self._networks.clear()
-        return True
+            self._notes.append(untold)
 
     async def judge(self, subscribers: Sequence[Subscriber]) -> list[Judged]:
         """What is found of each subscriber of a page. Raises `LookUpFailed`."""
@@ -416,42 +406,47 @@ class BillingChecks:
 
     def _of(self, subscriber: Subscriber, look: Look, missing: Mapping[str, Collection[str]]) -> Judged:
         found = Judged(subscriber)
-        for _, value in subscriber.values([(Step.SUBSCRIBER, NUMBER)]):
-            self._judge_number(value, look(NUMBERS, value.text), found)
+        for _, value in subscriber.values([_OWN_NUMBER]):
+            taken = look(NUMBERS, value.text)
+            same = [one for one in taken if one.value == value.text]
+            live = next((one.value for one in taken if not one.deleted), "")
+            if same and all(one.deleted for one in same):
+                why = said(
+                    "a deleted subscriber of the billing, abonent {id}, has the contract number: the billing may "
+                    "refuse it",
+                    id=same[0].abonent,
+                )
+                found.warn(value, why)
+            elif not same and live and not self._alike:
+                why = said(
+                    "the billing has the contract number {other!r}, {reason}: write it in the same way if it is the "
+                    "same subscriber, or give {flag} if both are right",
+                    other=live,
+                    reason=reason(value.text, live),
+                    flag=setting(ALIKE),
+                )
+                found.fault(value, why)
         for account in subscriber.of(Step.ACCOUNT):
             if login := account.values.get("login"):
                 same = [one for one in look(LOGINS, login.text) if one.value == login.text]
-                _judge_login(login, subscriber.number, same, found)
+                others = [one for one in same if not one.deleted and one.number != subscriber.number]
+                if others:
+                    whose = _owner(others[0])
+                    found.fault(login, said("the login is that of {subscriber} in the billing", subscriber=whose))
+                elif same and all(one.deleted for one in same):
+                    why = said(
+                        "the login is that of a deleted account of {subscriber}: the billing may refuse it",
+                        subscriber=_owner(same[0]),
+                    )
+                    found.warn(login, why)
             if address := account.values.get("ip"):
                 self._judge_address(address, account, look(ADDRESSES, address.text), found)
         for name, value in subscriber.values(self._kinds):
             kind = self._kinds[name]
             if value.text in missing[kind]:
-                why = said(
-                    "the billing has no {noun} {id}, or it is deleted", noun=REFERENCES[kind].noun, id=value.text
-                )
-                found.faults.append(value.fault(why))
+                noun = REFERENCES[kind].noun
+                found.fault(value, said("the billing has no {noun} {id}, or it is deleted", noun=noun, id=value.text))
         return found
-
-    def _judge_number(self, value: Value, taken: Sequence[Taken], found: Judged) -> None:
-        same = [one for one in taken if one.value == value.text]
-        live = [one for one in taken if not one.deleted]
-        if same and all(one.deleted for one in same):
-            why = said(
-                "a deleted subscriber of the billing, abonent {id}, has the contract number: the billing may refuse "
-                "it",
-                id=same[0].abonent,
-            )
-            found.warnings.append(value.fault(why))
-        elif not same and live and not self._alike:
-            why = said(
-                "the billing has the contract number {other!r}, {reason}: write it in the same way if it is the same "
-                "subscriber, or give {flag} if both are right",
-                other=live[0].value,
-                reason=reason(value.text, live[0].value),
-                flag=setting(ALIKE),
-            )
-            found.faults.append(value.fault(why))
 
     def _judge_address(self, value: Value, account: Part, known: Sequence[Taken], found: Judged) -> None:
         taken = [one for one in known if not one.deleted]
@@ -463,7 +458,7 @@ class BillingChecks:
                 login=others[0].login,
                 subscriber=_owner(others[0]),
             )
-            found.faults.append(value.fault(why))
+            found.fault(value, why)
         address, pool = _address(value.text), account.text("pull")
         # Where it is none at all, it has a fault of its own.
         if taken or address is None:
@@ -478,28 +473,13 @@ class BillingChecks:
                     first=str(first),
                     last=str(last),
                 )
-                found.faults.append(value.fault(why))
+                found.fault(value, why)
         elif self._pools:
             if not any(first <= address <= last for first, last in self._pools.values()):
-                why = said("{address} is in none of the billing's pools", address=value.text)
-                found.warnings.append(value.fault(why))
+                found.warn(value, said("{address} is in none of the billing's pools", address=value.text))
         elif self._networks and int(address) // _NETWORK not in self._networks:
-            why = said("{address} is in none of the networks in which the billing has accounts", address=value.text)
-            found.warnings.append(value.fault(why))
-
-
-def _judge_login(value: Value, number: str, taken: Sequence[Taken], found: Judged) -> None:
-    live = [one for one in taken if not one.deleted]
-    others = [one for one in live if one.number != number]
-    if others:
-        why = said("the login is that of {subscriber} in the billing", subscriber=_owner(others[0]))
-        found.faults.append(value.fault(why))
-    elif taken and not live:
-        why = said(
-            "the login is that of a deleted account of {subscriber}: the billing may refuse it",
-            subscriber=_owner(taken[0]),
-        )
-        found.warnings.append(value.fault(why))
+            where = said("{address} is in none of the networks in which the billing has accounts", address=value.text)
+            found.warn(value, where)
 
 
 def _address(text: str) -> IPv4Address | None:
@@ -514,7 +494,6 @@ def _as_taken(account: AccountTaken, value: str, number: str = "") -> Taken:
 
 
 def _owner(taken: Taken) -> Said:
-    """The subscriber of the billing that has a value."""
     if taken.number:
         return said("contract number {number}", number=taken.number)
     return said("abonent {id}", id=taken.abonent)

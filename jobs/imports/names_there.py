@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -66,7 +67,6 @@ class NamesThere:
         return self.objects.get(kind, _NO_OBJECTS).get(key)
 
     def live(self, kind: str) -> list[NamedObject]:
-        """The objects of a kind that are not deleted."""
         return [one for one in self.objects.get(kind, _NO_OBJECTS).values() if not one.deleted]
 
     def named(self, kind: str, name: str) -> Sequence[NamedObject]:
@@ -87,24 +87,20 @@ async def read_names(gateway: Gateway, kinds: Collection[str] = KINDS) -> NamesT
     """
     found: dict[str, Iterable[NamedObject]] = {}
     for kind in kinds:
-        if (objects := await _read(gateway, kind)) is not None:
+        objects = None
+        if gateway.database is not None:
+            objects = await gateway.read(partial(in_database, kind=kind))
+        for call in calls_for(kind) if objects is None else ():
+            try:
+                (answer,) = await gateway.ask([call])
+            except LookUpDelayed:
+                raise
+            except LookUpFailed:
+                # The billing may not know the model, or one of its fields.
+                continue
+            with as_engine_errors():
+                objects = of_answer(kind, answer)
+            break
+        if objects is not None:
             found[kind] = objects
     return NamesThere.of(found)
-
-
-async def _read(gateway: Gateway, kind: str) -> list[NamedObject] | None:
-    if gateway.database is not None:
-        there = await gateway.read(lambda database: in_database(database, kind))
-        if there is not None:
-            return there
-    for call in calls_for(kind):
-        try:
-            (answer,) = await gateway.ask([call])
-        except LookUpDelayed:
-            raise
-        except LookUpFailed:
-            # The billing may not know the model, or one of its fields.
-            continue
-        with as_engine_errors():
-            return of_answer(kind, answer)
-    return None

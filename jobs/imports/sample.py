@@ -78,7 +78,6 @@ class SampleFacts:
 
     @property
     def notes(self) -> tuple[Said, ...]:
-        """Sentences about it: what it has, what not, and how many rows would have everything."""
         sorts = (
             said(
                 "{sort}: {covered} of {all}",
@@ -102,27 +101,26 @@ class SampleFacts:
             by_sort[one.sort].append(one)
         shown = [one for one in self.missing if one in by_sort[one.sort][:_NAMED]]
         if shown:
-            told.append(
-                said(
-                    "not in the sample: {traits}{more}; {flag} has everything",
-                    traits=enumerated(
-                        one.text
-                        if one.sort == _KIND_OF_ROW
-                        else said("{noun} {name!r}", noun=noun_of(one.sort), name=one.text)
-                        for one in shown
-                    ),
-                    more=said(" and more") if len(shown) < len(self.missing) else "",
-                    flag=setting("sample", str(self.needed)),
-                )
+            absent = said(
+                "not in the sample: {traits}{more}; {flag} has everything",
+                traits=enumerated(
+                    one.text
+                    if one.sort == _KIND_OF_ROW
+                    else said("{noun} {name!r}", noun=noun_of(one.sort), name=one.text)
+                    for one in shown
+                ),
+                more=said(" and more") if len(shown) < len(self.missing) else "",
+                flag=setting("sample", str(self.needed)),
             )
+            told.append(absent)
         if self.faulty:
-            told.append(
+            told += [
                 counted(
                     "{n} row has faults and is not chosen from",
                     "{n} rows have faults and are not chosen from",
                     self.faulty,
                 )
-            )
+            ]
         return tuple(told)
 
 
@@ -136,7 +134,6 @@ class RowSample:
         self._seen: dict[int, _Numbers] = {}
 
     def __call__(self, subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
-        """The subscriber as it is, once its traits are noted."""
         if (line := subscriber.row.line) is not None:
             traits = traits_of(subscriber, self._references)
             known = (one for one in traits if one in self._traits or len(self._traits) < MOST)
@@ -204,11 +201,9 @@ class Sampled(DerivedSource):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes on the sample too. Raises `InputRefused`."""
         return (*self._inner.notes, *self._chosen().notes)
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
-        """The pages after the cursor `after`. Raises `InputRefused`."""
         lines = self._chosen().lines
         for page in self._inner.pages(after):
             rows = tuple(row for row in page.rows if row.line in lines)
@@ -243,13 +238,17 @@ _SIGNS: Final[Mapping[str, Said]] = MappingProxyType(
 
 
 def traits_of(subscriber: Subscriber, references: Mapping[tuple[Step, str], str]) -> Iterator[Trait]:
-    """The traits of a subscriber: what it refers to, and what kind of row it is."""
     for part in subscriber.parts:
         for name, value in part.values.items():
             if kind := references.get((part.step, name)):
                 yield Trait(kind, plain_name(value.text))
             elif part.step is Step.BALANCE:
-                yield Trait(_KIND_OF_ROW, _SIGNS[_sign(value.text)])
+                try:
+                    amount = Decimal(value.text)
+                    sign = "+" if amount > 0 else "-" if amount < 0 else "0"
+                except InvalidOperation:
+                    sign = ""
+                yield Trait(_KIND_OF_ROW, _SIGNS[sign])
             else:
                 yield _of_row(part.step, name)
     for step in Step:
@@ -265,14 +264,6 @@ def _of_row(step: Step, what: str | int) -> Trait:
     return Trait(_KIND_OF_ROW, said("{step} with {field}", step=STEP_NAMES[step], field=what))
 
 
-def _sign(text: str) -> str:
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        return ""
-    return "+" if amount > 0 else "-" if amount < 0 else "0"
-
-
 # ---- choosing ---------------------------------------------------------------------------------------------------
 
 
@@ -286,21 +277,20 @@ def _greedy(rows: Iterable[tuple[int, _Numbers]]) -> Iterator[tuple[int, _Number
     kept, best = _kept(rows)
     while best:
         taken: list[tuple[int, _Numbers]] = []
-        kept, best = _kept(_pass(kept, best, covered, taken))
+
+        def left(
+            kept: sqlite3.Connection, best: int, taken: list[tuple[int, _Numbers]]
+        ) -> Iterator[tuple[int, _Numbers]]:
+            for line, text in kept.execute(_sql("read_rows").text):
+                adds = tuple(number for number in _read(text) if number not in covered)
+                if len(adds) == best:
+                    covered.update(adds)
+                    taken.append((line, adds))
+                elif adds:
+                    yield line, adds
+
+        kept, best = _kept(left(kept, best, taken))
         yield from taken
-
-
-def _pass(
-    kept: sqlite3.Connection, best: int, covered: set[int], taken: list[tuple[int, _Numbers]]
-) -> Iterator[tuple[int, _Numbers]]:
-    """Take the rows that add as much as the best one can; gives what is left of the others."""
-    for line, text in kept.execute(_sql("read_rows").text):
-        adds = tuple(number for number in _read(text) if number not in covered)
-        if len(adds) == best:
-            covered.update(adds)
-            taken.append((line, adds))
-        elif adds:
-            yield line, adds
 
 
 def _kept(rows: Iterable[tuple[int, _Numbers]]) -> tuple[sqlite3.Connection, int]:

@@ -110,12 +110,15 @@ class ValueFault:
         if not place.table:
             is_named = place.column in {"", column}
             return self.reason if is_named else said("{column}: {why}", column=place.column, why=self.reason)
+        table, line, reason = place.table, place.line or 0, self.reason
+        if not place.column:
+            return said("{table}, line {line}: {reason}", table=table, line=line, reason=reason)
         return said(
             "{table}, line {line}, column {column}: {reason}",
-            table=place.table,
-            line=place.line or 0,
+            table=table,
+            line=line,
             column=place.column,
-            reason=self.reason,
+            reason=reason,
         )
 
 
@@ -138,7 +141,6 @@ class Part:
     values: Mapping[str, Value]
 
     def text(self, name: str) -> str:
-        """The text of a value, "" without one."""
         value = self.values.get(name)
         return "" if value is None else value.text
 
@@ -155,7 +157,6 @@ class Subscriber:
     parts: tuple[Part, ...]
 
     def part(self, step: Step) -> Part | None:
-        """The first part of a step, None without one."""
         return next((one for one in self.parts if one.step is step), None)
 
     def of(self, step: Step) -> tuple[Part, ...]:
@@ -183,6 +184,12 @@ class Judged:
     subscriber: Subscriber
     faults: list[ValueFault] = field(default_factory=list)
     warnings: list[ValueFault] = field(default_factory=list)
+
+    def fault(self, value: Value, reason: str) -> None:
+        self.faults.append(ValueFault(value.place, value.text, reason))
+
+    def warn(self, value: Value, reason: str) -> None:
+        self.warnings.append(ValueFault(value.place, value.text, reason))
 
     def through(self, stage: Stage) -> "Judged":
         """The same behind a stage; what is found of a value that has a fault already is left out."""

@@ -4,21 +4,21 @@ Columns are found by the map first, then by the usual names. Nothing is guessed:
 table lacks is refused, and two that fit are a question.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, TypeAlias
 
 from billing.money import AmountError, parse_amount, wire
 from billing.secret import PLACEHOLDER
-from engine.errors import InputRefused, nearest
+from engine.errors import InputRefused
 from engine.rows import Row
 from jobs.access.vault import Vault
 from jobs.imports.column_map import CellRule, ColumnMap, Condition, PartRule
 from jobs.imports.fields import SEVERAL, FieldKind, FieldName, FieldTable, ModelField, part_key
 from jobs.imports.subscriber import APART, NUMBER, STEP_MODELS, Part, Place, Step, Value, ValueFault, folder_path
 from jobs.rows.secret_cells import secret_places
-from jobs.spec.columns import Assigned, Column, locate, normalise_header
+from jobs.spec.columns import Assigned, Column, locate, titled
 from texts.remedies import setting
 from texts.said import said
 
@@ -89,7 +89,16 @@ class TableColumns:
         self.once = {name: one for name, one in found.items() if one is not None and not one.rule.takes_nothing}
         self._require(self.once, [NUMBER] if joined else self._needed(Step.SUBSCRIBER))
         self.number = self.once[NUMBER]
-        self.parts = tuple(self._completed(rules, parts, usual))
+        completed: list[PartColumns] = []
+        for rule, part in zip(rules, parts, strict=True):
+            further = (one for one in usual.values() if one.step is rule.step)
+            there = {one.name: one for one in (*part.fields, *further) if not one.rule.takes_nothing}
+            needed = self._needed(rule.step)
+            # A part that nobody has asked for is there if its first needed field is.
+            if joined is not None or rule.rules or needed[0] in there:
+                self._require(there, needed, rule.where)
+                completed.append(replace(part, fields=tuple(there.values())))
+        self.parts = tuple(completed)
 
     @property
     def _of_parts(self) -> list[FieldColumns]:
@@ -102,7 +111,6 @@ class TableColumns:
 
     @property
     def assigned(self) -> Assigned:
-        """The columns by the names of the fields, in the order of the table; several columns of a field as one."""
         named = {one.name: one.columns for one in self.once.values()}
         for step in SEVERAL:
             parts = [part for part in self.parts if part.step is step]
@@ -110,16 +118,7 @@ class TableColumns:
                 owner = f"{step} {number}" if len(parts) > 1 else step.value
                 named |= {f"{owner}.{one.name}": one.columns for one in part.fields}
                 named |= {f"{owner}.when": (part.tested,)} if part.tested else {}
-        taken = {
-            name: Column(" + ".join(column.name for column in columns), columns[0].place)
-            for name, columns in named.items()
-            if columns
-        }
-        places = {column.place for columns in named.values() for column in columns}
-        return Assigned(
-            dict(sorted(taken.items(), key=lambda one: one[1].place)),
-            tuple(title.strip() for place, title in enumerate(self._header) if place not in places),
-        )
+        return Assigned.of(self._header, named)
 
     @cached_property
     def secret_places(self) -> frozenset[int]:
@@ -131,7 +130,6 @@ class TableColumns:
 
     @property
     def has_secrets(self) -> bool:
-        """Whether a field with a secret has a column or a value."""
         secret = (one for one in self._of_parts if one.field.kind is FieldKind.SECRET)
         return any(one.columns or one.rule.value for one in secret)
 
@@ -143,28 +141,9 @@ class TableColumns:
 
     def _column(self, title: str, where: str) -> Column:
         """The column of a title that the map names, which fits nothing else then."""
-        exact = [place for place, one in enumerate(self._header) if one.strip() == title.strip()]
-        plain = normalise_header(title)
-        alike = [place for place, one in enumerate(self._header) if normalise_header(one) == plain != ""]
-        places = exact or alike
-        if len(places) > 1:
-            raise InputRefused(
-                "{where}: {source} has {titles}; write the name exactly as it is there",
-                where=where,
-                source=self.name,
-                titles=", ".join(repr(self._header[place].strip()) for place in places),
-            )
-        if not places:
-            raise InputRefused(
-                "{where}: {source} has no column {title!r}{nearest}; it has: {titles}",
-                where=where,
-                source=self.name,
-                title=title,
-                nearest=nearest(title, [one.strip() for one in self._header]),
-                titles=self._titles,
-            )
-        self._taken.add(places[0])
-        return Column(self._header[places[0]].strip(), places[0])
+        column = titled(self.name, self._header, title, where)
+        self._taken.add(column.place)
+        return column
 
     # ---- by the usual names ----
 
@@ -188,18 +167,6 @@ class TableColumns:
             for (step, name), one in wanted.items()
             if (column := found[name]) is not None
         }
-
-    def _completed(
-        self, rules: Sequence[PartRule], parts: Sequence[PartColumns], usual: Mapping[str, FieldColumns]
-    ) -> Iterator[PartColumns]:
-        """The parts with their usual fields; one that nobody has asked for is there if its first needed field is."""
-        for rule, part in zip(rules, parts, strict=True):
-            further = (one for one in usual.values() if one.step is rule.step)
-            there = {one.name: one for one in (*part.fields, *further) if not one.rule.takes_nothing}
-            needed = self._needed(rule.step)
-            if self.joined is not None or rule.rules or needed[0] in there:
-                self._require(there, needed, rule.where)
-                yield replace(part, fields=tuple(there.values()))
 
     def _needed(self, step: Step) -> list[str]:
         return [name for name, one in self.by_step[step].items() if one.required]
@@ -256,7 +223,6 @@ def make_row(table: TableColumns, row: Row) -> MadeRow:
 
 
 def balance_of_row(table: TableColumns, row: Row) -> str:
-    """What a row of the table says of its opening balance, "" for nothing."""
     values = {name: _value(table, one, row) for name, one in table.once.items() if one.step is Step.BALANCE}
     found = _with_balance(values).get(BALANCE)
     return found.text if found else ""

@@ -26,7 +26,7 @@ from engine.rows import DerivedSource, LastLine, Row, RowPage, Source
 from engine.sources.detect import open_input
 from jobs.access.vault import Vault
 from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap
-from jobs.imports.subscriber import Judged, Stage, Step, Subscriber, ValueFault
+from jobs.imports.subscriber import Judged, Place, Stage, Step, Subscriber, ValueFault
 from jobs.imports.table_columns import EMPTY, MadeRow, RowParts, TableColumns, make_row, parts_of_row, seal_secrets
 from jobs.rows.secret_cells import guard_rows, without_secrets
 from texts.remedies import setting
@@ -131,12 +131,9 @@ class JoinedTables:
                 if counts[number, step] <= MOST:
                     found.setdefault(number, []).append(parts_of_row(columns, one))
                     continue
-                too_many = said(
-                    "{table} has more than {most} rows of this contract number",
-                    table=columns.name,
-                    most=Quantity(MOST),
-                )
-                found[number].append(([], [ValueFault(one.number.place, number, too_many)]))
+                most, name = Quantity(MOST), columns.name
+                why = said("{table} has more than {most} rows of this contract number", table=name, most=most)
+                found[number].append(([], [ValueFault(one.number.place, number, why)]))
         return found
 
     def refusals(self, after: str | None) -> Iterator[RowPage]:
@@ -146,16 +143,28 @@ class JoinedTables:
             if begun is not None and begun[0] != step:
                 continue
             for page in self.pages(step, begun[2] if begun else None):
-                name = self._table(step)[1].name
-                refused = tuple(_of_table(name, one) for one in page.refusals)
-                yield RowPage((), refused, f"{_CURSOR}{step}:{page.cursor}")
+                refused = []
+                for one in page.refusals:
+                    # Line, column and cells of a refusal are those of the main table: here the reason has them.
+                    place = ValueFault(Place(one.line, one.column or "", self._table(step)[1].name), "", one.reason)
+                    refused.append(Refusal(None, None, one.label, place.described()))
+                yield RowPage((), tuple(refused), f"{_CURSOR}{step}:{page.cursor}")
             begun = None
 
     def pages(self, step: Step, after: str | None = None) -> Iterator[RowPage]:
         """All rows of a table as they are, with the refusals of those that are nobody's or cannot be read; staged."""
         source, columns = self._table(step)
         for page in source.pages(after):
-            yield RowPage(page.rows, (*page.refusals, *self._orphans(columns, page.rows)), page.cursor)
+            refusals = list(page.refusals)
+            if self._database is not None:
+                numbers = [make_row(columns, row).number for row in page.rows]
+                values = {"numbers": msgspec.json.encode([one.text for one in numbers]).decode()}
+                with self._lock, temporary_room():
+                    known = {number for (number,) in self._database.execute(_sql("known"), values)}
+                for one in (one for one in numbers if one.text not in known):
+                    reason = said("the main table has no such contract number") if one.text else EMPTY
+                    refusals.append(Refusal(one.place.line, one.place.column, one.text[:64], reason))
+            yield RowPage(page.rows, tuple(refusals), page.cursor)
 
     def header(self, step: Step) -> tuple[str, ...]:
         """The names of the columns of a table. Raises `InputRefused`."""
@@ -179,46 +188,21 @@ class JoinedTables:
         made = [make_row(columns, row) for row in rows]
         seal_secrets(columns.fields, made, self._vault)
         entries = [
-            (one.number.text, columns.joined, row.line or 0, msgspec.json.encode(one).decode())
+            {
+                "number": number,
+                "step": columns.joined,
+                "line": row.line or 0,
+                "made": msgspec.json.encode(one).decode(),
+            }
             for row, one in zip(rows, made, strict=True)
-            if one.number.text
+            if (number := one.number.text)
         ]
-        names = ("number", "step", "line", "made")
-        database.executemany(_sql("stage"), [dict(zip(names, entry, strict=True)) for entry in entries])
-
-    def _orphans(self, columns: TableColumns, rows: Sequence[Row]) -> Iterator[Refusal]:
-        """The refusals of rows whose contract number is not in the main table."""
-        if self._database is None:
-            return
-        numbers = [make_row(columns, row).number for row in rows]
-        values = {"numbers": msgspec.json.encode([one.text for one in numbers]).decode()}
-        with self._lock, temporary_room():
-            known = {number for (number,) in self._database.execute(_sql("known"), values)}
-        for one in numbers:
-            if one.text not in known:
-                reason = said("the main table has no such contract number") if one.text else EMPTY
-                yield Refusal(one.place.line, one.place.column, one.text[:64], reason)
+        database.executemany(_sql("stage"), entries)
 
 
 def is_of_joined(cursor: str | None) -> bool:
     """Whether a cursor is behind the main table."""
     return cursor is not None and cursor.startswith(_CURSOR)
-
-
-def _of_table(table: str, refusal: Refusal) -> Refusal:
-    """The refusal with its table: line, column and cells of a refusal are those of the main table."""
-    line = refusal.line or 0
-    if refusal.column is None:
-        reason = said("{table}, line {line}: {reason}", table=table, line=line, reason=refusal.reason)
-    else:
-        reason = said(
-            "{table}, line {line}, column {column}: {reason}",
-            table=table,
-            line=line,
-            column=refusal.column,
-            reason=refusal.reason,
-        )
-    return Refusal(None, None, refusal.label, reason)
 
 
 def _sql(name: str) -> str:
@@ -311,16 +295,13 @@ class _WithJoined(DerivedSource):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """The notes of the main table, and those of the joined ones. Raises `InputRefused`."""
         return (*self._inner.notes, *self._reader.tables.notes)
 
     @property
     def unended(self) -> tuple[LastLine, ...]:
-        """The last lines of all tables that may have been cut. Raises `InputRefused`."""
         return (*self._inner.unended, *self._reader.tables.unended)
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
-        """The pages after the cursor `after`. Raises `InputRefused`."""
         if not is_of_joined(after):
             yield from self._inner.pages(after)
         self._reader.stage()

@@ -11,11 +11,9 @@ from types import MappingProxyType
 from typing import Final
 
 from billing.money import parse_amount, wire
-from jobs.access.gateway import Gateway
-from jobs.imports.fields import FieldKind, FieldTable, ValueName, part_key
+from jobs.imports.fields import FieldKind, FieldTable, ValueName
 from jobs.imports.subscriber import NUMBER, PATH, Part, Step, Subscriber, Value, ValueFault, folder_names, folder_path
-from jobs.spec.parameters import a_date, a_moment, today
-from jobs.spec.parameters import whole_id as id_of
+from jobs.spec.parameters import a_date, a_moment, a_subscriber, today
 from texts.said import Quantity, Said, ValueRefused, said, text_of
 
 # ---- values as people and programs write them ---------------------------------------------------------------------
@@ -26,9 +24,6 @@ from texts.said import Quantity, Said, ValueRefused, said, text_of
 _SHOWN: Final = 40
 _LATIN, _CYRILLIC = "LATIN", "CYRILLIC"
 _SPACES: Final = re.compile(r"\s+")
-
-
-# ---- what is said of any text ------------------------------------------------------------------------------------
 
 
 def one_line(text: str) -> str:
@@ -42,23 +37,19 @@ def one_line(text: str) -> str:
         return stripped
     for place, letter in enumerate(stripped, 1):
         category = unicodedata.category(letter)
+        if letter in "\r\n\u2028\u2029":
+            raise ValueRefused("character {place} is a line end: write the text in one line", place=place)
+        if letter == "\t":
+            raise ValueRefused("character {place} is a tab: write a space in its place", place=place)
         if category in {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}:
-            raise ValueError(_unseen(letter, place))
+            code = f"U+{ord(letter):04X}"
+            raise ValueRefused(
+                "character {place} is the invisible character {code} ({name}): delete it, or type the cell anew",
+                place=place,
+                code=code,
+                name=unicodedata.name(letter, code),
+            )
     return "".join(" " if unicodedata.category(letter) == "Zs" else letter for letter in stripped)
-
-
-def _unseen(letter: str, place: int) -> Said:
-    if letter in "\r\n\u2028\u2029":
-        return said("character {place} is a line end: write the text in one line", place=place)
-    if letter == "\t":
-        return said("character {place} is a tab: write a space in its place", place=place)
-    code = f"U+{ord(letter):04X}"
-    return said(
-        "character {place} is the invisible character {code} ({name}): delete it, or type the cell anew",
-        place=place,
-        code=code,
-        name=unicodedata.name(letter, code),
-    )
 
 
 def mixed_scripts(text: str) -> Said | None:
@@ -99,9 +90,6 @@ def as_a_spreadsheet_wrote(text: str) -> Said | None:
             text=text,
         )
     return None
-
-
-# ---- by kind -----------------------------------------------------------------------------------------------------
 
 
 _TOTAL: Final = re.compile(r"(итого|всего|total)\b", re.IGNORECASE)
@@ -297,14 +285,7 @@ def flag(text: str) -> str:
     return found
 
 
-def object_id(text: str) -> str:
-    found = id_of(one_line(text))
-    if isinstance(found, str):
-        raise ValueError(found)  # noqa: TRY004 - the reason why it is no id
-    return str(found)
-
-
-_TEXTS: Final = frozenset({FieldKind.TEXT, FieldKind.PHONE, FieldKind.EMAIL, FieldKind.MAC, FieldKind.LOGIN})
+TEXTS: Final = frozenset({FieldKind.TEXT, FieldKind.PHONE, FieldKind.EMAIL, FieldKind.MAC, FieldKind.LOGIN})
 """The kinds that are kept in a column of text."""
 
 
@@ -317,21 +298,6 @@ class TextLimits:
 
     lengths: Mapping[ValueName, int] = field(default_factory=lambda: MappingProxyType({}))
     writes: Callable[[str], bool] = lambda _: True
-
-
-async def text_limits(gateway: Gateway, fields: FieldTable) -> TextLimits:
-    """The limits of texts in this billing; without a database they are not known. Raises `LookUpFailed`."""
-    database = gateway.database
-    if database is None:
-        return TextLimits()
-    columns = {
-        (step, part_key(step, name)): (model.table, one.column or name.upper())
-        for model in fields.models.values()
-        for name, one in model.fields.items()
-        if one.kind in _TEXTS and (step := model.step_of(name))
-    }
-    found = await gateway.read(lambda base: {name: base.longest(*column) for name, column in columns.items()})
-    return TextLimits({name: length for name, length in found.items() if length}, database.writes)
 
 
 class ValueChecks:
@@ -352,28 +318,26 @@ class ValueChecks:
             FieldKind.MOMENT: lambda text: date_until(text, today()),
             FieldKind.MONEY: money,
             FieldKind.FLAG: flag,
-            FieldKind.ID: object_id,
+            FieldKind.ID: lambda text: a_subscriber(one_line(text)),
             FieldKind.LOGIN: login,
         }
 
     def __call__(self, subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
         faults: list[ValueFault] = []
-        parts = tuple(self._checked(part, faults) for part in subscriber.parts)
-        first = next((part for part in parts if part.step is Step.SUBSCRIBER), None)
-        number = first.text(NUMBER) if first else ""
-        return replace(subscriber, number=number or subscriber.number, parts=parts), faults
-
-    def _checked(self, part: Part, faults: list[ValueFault]) -> Part:
-        changed: dict[str, Value] = {}
-        for name, value in part.values.items():
-            try:
-                text = self._read(part.step, name, value.text)
-            except ValueError as error:
-                faults.append(value.fault(text_of(error)))
-            else:
-                if text != value.text:
-                    changed[name] = replace(value, text=text)
-        return replace(part, values={**part.values, **changed}) if changed else part
+        parts: list[Part] = []
+        for part in subscriber.parts:
+            changed: dict[str, Value] = {}
+            for name, value in part.values.items():
+                try:
+                    text = self._read(part.step, name, value.text)
+                except ValueError as error:
+                    faults.append(value.fault(text_of(error)))
+                else:
+                    if text != value.text:
+                        changed[name] = replace(value, text=text)
+            parts.append(replace(part, values={**part.values, **changed}) if changed else part)
+        number = next((part.text(NUMBER) for part in parts if part.step is Step.SUBSCRIBER), "")
+        return replace(subscriber, number=number or subscriber.number, parts=tuple(parts)), faults
 
     def _read(self, step: Step, name: str, text: str) -> str:
         known = self._fields.get((step, name))
@@ -388,22 +352,19 @@ class ValueChecks:
             texts = [contract_number(text)]
         else:
             texts = [self._readers[known.kind](text)]
-        if known.kind in _TEXTS:
-            for one in texts:
-                self._fits(one, self._limits.lengths.get((step, name)) or known.longest)
+        longest, writes = self._limits.lengths.get((step, name)) or known.longest, self._limits.writes
+        for one in texts if known.kind in TEXTS else ():
+            if longest and len(one) > longest:
+                raise ValueRefused(
+                    "the text has {length} characters, and the billing's column holds {longest}: shorten it",
+                    length=Quantity(len(one)),
+                    longest=Quantity(longest),
+                )
+            if not writes(one):
+                place, letter = next((place, letter) for place, letter in enumerate(one, 1) if not writes(letter))
+                raise ValueRefused(
+                    "character {place}, {letter}, is none that the billing's database can hold: leave it out",
+                    place=place,
+                    letter=repr(letter),
+                )
         return folder_path(texts) if is_path else texts[0]
-
-    def _fits(self, text: str, longest: int | None) -> None:
-        if longest and len(text) > longest:
-            raise ValueRefused(
-                "the text has {length} characters, and the billing's column holds {longest}: shorten it",
-                length=Quantity(len(text)),
-                longest=Quantity(longest),
-            )
-        if not self._limits.writes(text):
-            place, letter = next((place, one) for place, one in enumerate(text, 1) if not self._limits.writes(one))
-            raise ValueRefused(
-                "character {place}, {letter}, is none that the billing's database can hold: leave it out",
-                place=place,
-                letter=repr(letter),
-            )

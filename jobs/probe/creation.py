@@ -23,8 +23,7 @@ from jobs.access.subscribers import as_bool
 from jobs.access.vault import new_batch
 from jobs.imports.fields import FieldKind, FieldTable, ModelField, usual_fields
 from jobs.imports.subscriber import NUMBER, STEP_MODELS, Step
-from jobs.probe.intent import IntendedObject
-from jobs.probe.traces import ProbeStopped, Traces, until, why_of
+from jobs.probe.traces import IntendedObject, ProbeStopped, Traces, until, why_of
 from texts.said import said
 
 NUMBER_OF_PROBE: Final = "cm-probe-"
@@ -177,27 +176,23 @@ class ProbeObjects(Traces[IntendedObject, ProbeObject]):
                 known |= {name: False for name in names if found and found.get(name) in (None, "")}
                 return key
             if isinstance(evidence, RowRefused) and left:
-                self._without(model, left, evidence.text)
+                # Without the field that is refused, or without all where the billing does not say which.
+                refusal, refused = evidence.text, _REFUSED.search(evidence.text)
+                if refused is not None and refused[1] in left:
+                    known[refused[1]] = False
+                    del left[refused[1]]
+                    continue
+                gone = [name for name in left if re.search(rf"\b{re.escape(name)}\b", refusal)] or list(left)
+                for name in gone:
+                    del left[name]
+                untold = said("{model} with {fields}: {refusal}", model=model, fields=tuple(gone), refusal=refusal)
+                self.untold.append(untold)
                 continue
             why = why_of(evidence) or said("it was answered without an error, and it is not there")
             sentence = said("{model} was not created: {reason}", model=model, reason=why)
             if isinstance(evidence, RowRefused):
                 return sentence
             raise ProbeStopped(sentence)
-
-    def _without(self, model: str, left: dict[str, object], refusal: str) -> None:
-        """Take out of the tried fields the one that is refused, or all where the billing does not say which."""
-        named = _REFUSED.search(refusal)
-        if named is not None and named[1] in left:
-            self.taken[model][named[1]] = False
-            del left[named[1]]
-            return
-        names = [name for name in left if re.search(rf"\b{re.escape(name)}\b", refusal)] or list(left)
-        for name in names:
-            del left[name]
-        self.untold.append(
-            said("{model} with {fields}: {refusal}", model=model, fields=tuple(names), refusal=refusal)
-        )
 
     async def _live(self, model: str, criteria: Mapping[str, object]) -> list[int]:
         """The ids of the objects that are not deleted. Raises `LookUpFailed`."""

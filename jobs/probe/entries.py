@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,8 +19,7 @@ from engine.errors import LookUpFailed
 from engine.evidence import Accepted, RowRefused, SystemRefused
 from jobs.access.gateway import as_engine_errors
 from jobs.access.operations import balances, of_type, op_id_of
-from jobs.probe.intent import Intended
-from jobs.probe.traces import ProbeStopped, Traces, is_refused, until, why_of
+from jobs.probe.traces import Intended, ProbeStopped, Traces, is_refused, until, why_of
 from texts.said import said
 
 MODEL: Final = "FinanceOperations"
@@ -106,16 +106,17 @@ class ProbeEntries(Traces[Intended, Entered]):
             return (await balances(self.gateway, [self.abonent.id])).get(self.abonent.id)
         call = get("AdminAccounts", {"account_id_abonents": self.abonent.id}).asking("balance")
         evidence = await self.gateway.client.send(call)
-        match evidence:
-            case Accepted(result=result):
-                with as_engine_errors():
-                    found = objects(result)
-                return _amount(found[0].get("balance")) if found else None
-            case RowRefused():
-                return None
-        raise LookUpFailed(
-            "the balance of abonent {id} cannot be read: {reason}", id=self.abonent.id, reason=evidence.text
-        )
+        if isinstance(evidence, RowRefused):
+            return None
+        if not isinstance(evidence, Accepted):
+            why = evidence.text
+            raise LookUpFailed("the balance of abonent {id} cannot be read: {reason}", id=self.abonent.id, reason=why)
+        with as_engine_errors():
+            found = objects(evidence.result)
+        value = found[0].get("balance") if found else None
+        with suppress(ValueError):
+            return from_answer(value) if isinstance(value, int | str | Decimal) else None
+        return None
 
     async def enter(
         self,
@@ -305,11 +306,4 @@ class ProbeEntries(Traces[Intended, Entered]):
             same = (one.op_type, one.amount) == (operation.op_type, operation.op_summa)
             if same and operation.descr and str(mark).startswith(operation.descr):
                 return mark
-        return None
-
-
-def _amount(value: object) -> Decimal | None:
-    try:
-        return from_answer(value) if isinstance(value, int | str | Decimal) else None
-    except ValueError:
         return None

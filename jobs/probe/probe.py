@@ -1,27 +1,31 @@
 """The steps of a probe: read, enter, look, take back, and compare the balance with that at the beginning."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
+import anyio
 import anyio.to_thread
 import msgspec
 
 from billing.api.answers import objects
-from billing.api.calls import ChainStep, filter_, get
+from billing.api.calls import ChainStep, filter_, get, version
+from billing.database.database import Database
 from billing.directory import system
-from billing.directory.models import ACT, OPENING_BALANCE, RECEIPT
+from billing.directory.models import ACT, OPENING_BALANCE, RECEIPT, plain_value
 from billing.directory.subscribers import Abonent
 from billing.money import SCALE
-from billing.profile import UNKNOWN, Fact, Profile, StornoEffect, TypeEight
+from billing.profile import UNKNOWN, Fact, Profile, Shape, StornoEffect, TypeEight
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.subscribers import SubscriberFinder, as_bool
-from jobs.probe import readings
 from jobs.probe.creation import ProbeObject, ProbeObjects
 from jobs.probe.entries import Entered, ProbeEntries, ProbeMark
 from jobs.probe.traces import ProbeStopped, Say
@@ -83,6 +87,103 @@ async def test_subscriber(gateway: Gateway, abonent_id: int) -> Abonent:
     return found
 
 
+# ---- what is learned by reading: errors, models, latencies, columns, shapes of answers ----
+
+
+MODELS: Final = (
+    "Abonents",
+    "AbonentsBlock",
+    "AbonentsBlockHistory",
+    "AdminAccounts",
+    "ArchAccountStack",
+    "AttributeValues",
+    "Counters",
+    "DjangoUsersProfile",
+    "FinanceOperations",
+    "Tarif",
+    "Users",
+    "UsersCache",
+    "UsersUsluga",
+    "Usluga",
+)
+"""Models that the recipes and integrators name [S, I]."""
+AT_ONCE: Final = (1, 2, 4, 8)
+READS: Final = 8
+"""Reading calls for each number at once."""
+
+
+async def error_status(gateway: Gateway) -> int | None:
+    """The HTTP status of one of the billing's own errors, None without one."""
+    seen, _ = await gateway.client.observe(get("FinanceOperations", {"op_id": 0}).asking("op_id"))
+    if isinstance(seen, tuple):
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            outer = msgspec.json.decode(seen[2])
+            if isinstance(outer, dict) and outer.get("error"):
+                return seen[0]
+    return None
+
+
+async def answering_models(gateway: Gateway) -> tuple[str, ...]:
+    asked = {model: await gateway.client.send(filter_(model, {"pk": 0}, "pk")) for model in MODELS}
+    return tuple(model for model, evidence in asked.items() if isinstance(evidence, Accepted))
+
+
+async def read_latencies(gateway: Gateway) -> Mapping[str, float]:
+    """The median time of a reading call in milliseconds, by the calls in flight. Raises `LookUpFailed`."""
+    found: dict[str, float] = {}
+    for at_once in AT_ONCE:
+        times: list[float] = []
+
+        async def one(times: list[float]) -> None:
+            begun = time.perf_counter()
+            with as_engine_errors():
+                await gateway.client.ask(version())
+            times.append(time.perf_counter() - begun)
+
+        for _ in range(READS // at_once):
+            async with anyio.create_task_group() as group:
+                for _ in range(at_once):
+                    group.start_soon(one, times)
+        found[str(at_once)] = round(1000 * statistics.median(times), 1)
+    return found
+
+
+def columns_of(database: Database) -> Mapping[str, tuple[str, ...]]:
+    """The documented columns that exist, by table, in small letters."""
+    by_table: dict[str, list[str]] = {}
+    for one in sorted(database.schema.there):
+        names = by_table.setdefault(one.table.lower(), [])
+        names += [one.name.lower()] if one.name else []
+    return {table: tuple(names) for table, names in by_table.items()}
+
+
+def shape_of(result: object) -> Shape:
+    match result:
+        case None | "" | True:
+            return Shape.NOTHING
+        case [dict()]:
+            return Shape.LIST
+        case {"pk": _, "fields": dict()}:
+            return Shape.OBJECT
+        case dict() if result:
+            return Shape.FIELDS
+        case int() | str() if str(result).isdecimal():
+            return Shape.ID
+    return Shape.OTHER
+
+
+def threshold_of(result: object) -> str | None:
+    """The warning threshold in an account's answer, None if none is set, or none that is an amount."""
+    match result:
+        case {"fields": {"limit_warning": int() | str() as value}} if value != "":
+            with suppress(ValueError):
+                return plain_value("limit_warning", value)
+    return None
+
+
+# ---- the steps ----
+
+
 class ProbeStep(NamedTuple):
     """A step, as it is announced, and what carries it out; None where that is a part of another one."""
 
@@ -106,43 +207,30 @@ class Probe:
         self._first: Entered | None = None
         """The first receipt, which storno is tried on."""
 
-    def steps(self, balance: Decimal | None) -> list[ProbeStep]:
+    def steps(self, balance: Decimal | None) -> Iterator[ProbeStep]:
         """The steps in their order, with all sums, where the balance is this."""
         storno, objects_ = self._storno_call, self._objects
-        steps = [
-            ProbeStep(
-                said(
-                    "{reads} reading calls, 1 to 8 at once; one read of {models} models each; one call that fails",
-                    reads=readings.READS * len(readings.AT_ONCE),
-                    models=len(readings.MODELS),
-                ),
-                self._read,
-            ),
-            ProbeStep(
-                said(
-                    "enter a receipt of {amount} with a short comment, read it back, filter by its comment",
-                    amount=KOPECK,
-                ),
-                self._comments,
-            ),
-        ]
+        reading = said(
+            "{reads} reading calls, 1 to 8 at once; one read of {models} models each; one call that fails",
+            reads=READS * len(AT_ONCE),
+            models=len(MODELS),
+        )
+        yield ProbeStep(reading, self._read)
+        receipt = said(
+            "enter a receipt of {amount} with a short comment, read it back, filter by its comment", amount=KOPECK
+        )
+        yield ProbeStep(receipt, self._comments)
         if storno:
             reverse = said("reverse it by objects.get → {method}, and read it back", method=storno)
-            steps.append(ProbeStep(reverse, partial(self._try_storno, storno)))
-        steps.append(
-            ProbeStep(
-                said(
-                    "enter a receipt of {amount} with a comment of {length} characters (shorter where that is "
-                    "refused)",
-                    amount=KOPECK,
-                    length=LENGTHS[0],
-                ),
-                self._length,
-            )
+            yield ProbeStep(reverse, partial(self._try_storno, storno))
+        long = said(
+            "enter a receipt of {amount} with a comment of {length} characters (shorter where that is refused)",
+            amount=KOPECK,
+            length=LENGTHS[0],
         )
+        yield ProbeStep(long, self._length)
         if balance is None:
-            none = said("nothing of type 8: without a database this billing does not tell the balance")
-            steps.append(ProbeStep(none, self._opening_balance))
+            opening = said("nothing of type 8: without a database this billing does not tell the balance")
         else:
             opening = said(
                 "enter an operation of type 8 of about {amount}, one kopeck above the balance: it is that then where "
@@ -150,29 +238,26 @@ class Probe:
                 amount=balance + KOPECK,
                 added=2 * balance + KOPECK,
             )
-            steps.append(ProbeStep(opening, self._opening_balance))
-            if storno:
-                steps.append(ProbeStep(said("reverse that by {method}, and look at the balance", method=storno)))
+        yield ProbeStep(opening, self._opening_balance)
+        if storno and balance is not None:
+            yield ProbeStep(said("reverse that by {method}, and look at the balance", method=storno))
+        yield ProbeStep(said("enter an act of {amount}, and look at the balance", amount=KOPECK), self._act)
         keys = said(
             "enter two receipts of {amount}, with {fields}, and filter by them",
             amount=KOPECK,
             fields=tuple(EXACT.values()),
         )
-        steps += [
-            ProbeStep(said("enter an act of {amount}, and look at the balance", amount=KOPECK), self._act),
-            ProbeStep(keys, self._keys),
-            ProbeStep(said("set the account's warning threshold to what it is, and save"), self._save),
-        ]
+        yield ProbeStep(keys, self._keys)
+        yield ProbeStep(said("set the account's warning threshold to what it is, and save"), self._save)
         if objects_ is not None:
             folder = said("create a folder in the folder {folder}, and a subscriber in it", folder=objects_.folder)
-            steps += [
-                ProbeStep(folder, partial(self._create, objects_)),
-                ProbeStep(said("create an account, a service and an attribute of this subscriber")),
-                ProbeStep(said("leave out one field after the other that is refused, and read back what was taken")),
-                ProbeStep(said("delete all of it in reverse order; the subscriber's empty money account stays")),
-            ]
-        back = said("take all of it back by opposite sums, and hold the balance against that at the beginning")
-        return [*steps, ProbeStep(back)]
+            yield ProbeStep(folder, partial(self._create, objects_))
+            yield ProbeStep(said("create an account, a service and an attribute of this subscriber"))
+            yield ProbeStep(said("leave out one field after the other that is refused, and read back what was taken"))
+            yield ProbeStep(said("delete all of it in reverse order; the subscriber's empty money account stays"))
+        yield ProbeStep(
+            said("take all of it back by opposite sums, and hold the balance against that at the beginning")
+        )
 
     async def run(self) -> Findings:
         """Run all steps and take back; the reason of a stop is in the findings. Raises `IntentFailed`."""
@@ -192,9 +277,10 @@ class Probe:
         except (LookUpFailed, ProbeStopped) as error:
             findings.stopped = text_of(error)
         self._say(said("taking back what was entered"))
-        for back in (self._delete, self._reverse):
+        for kind, traces in ((ProbeObject, self._objects), (Entered, self._entries)):
             try:
-                await back()
+                if traces is not None:
+                    await self._take_back(kind, traces)
             except (LookUpFailed, ProbeStopped) as error:
                 findings.stopped = findings.stopped or text_of(error)
         return findings
@@ -207,9 +293,9 @@ class Probe:
 
     async def _read(self) -> None:
         gateway = self._gateway
-        self._learn("error_status", await readings.error_status(gateway), said("no call failed as expected"))
-        self._learn("models", await readings.models(gateway))
-        self._learn("read_latency", await readings.latencies(gateway))
+        self._learn("error_status", await error_status(gateway), said("no call failed as expected"))
+        self._learn("models", await answering_models(gateway))
+        self._learn("read_latency", await read_latencies(gateway))
         database = gateway.database
         if database is None:
             none = said("only the database tells it, and none is set")
@@ -217,7 +303,7 @@ class Probe:
             return
         untold = said("the database does not say")
         with as_engine_errors():
-            self._learn("columns", await anyio.to_thread.run_sync(readings.columns, database))
+            self._learn("columns", await anyio.to_thread.run_sync(columns_of, database))
             charset = await anyio.to_thread.run_sync(system.charset, database)
             is_usual = await anyio.to_thread.run_sync(system.check_scale, database)
         self._learn("charset", charset, untold)
@@ -234,7 +320,7 @@ class Probe:
         self._learn("stack_seconds", max(first.seconds, 0.1))
         self._learn("descr_kept", kept == first.sent)
         if first.result is not None:
-            self._learn("create_answers", readings.shape_of(first.result))
+            self._learn("create_answers", shape_of(first.result))
             answered = first.result[0] if isinstance(first.result, list) and first.result else first.result
             fields = answered.get("fields", answered) if isinstance(answered, dict) else {}
             self._learn("descr_returned", isinstance(fields, dict) and fields.get("descr") == kept)
@@ -304,7 +390,6 @@ class Probe:
     # ---- types, and exact keys ----
 
     def _learn_type(self, entered: Entered) -> None:
-        """Learn whether the type of an operation of a kopeck raises the balance or lowers it."""
         op_type, moved = entered.operation.op_type, entered.moved
         if moved is None:
             self._missing[_TYPES[op_type]] = said("the balance cannot be read: set the database")
@@ -393,14 +478,14 @@ class Probe:
         client, abonent = self._gateway.client, self._entries.abonent.id
         key = {"account_id_abonents": abonent}
         evidence = await client.send(get("AdminAccounts", key).asking("limit_warning"))
-        threshold = readings.threshold_of(evidence.result) if isinstance(evidence, Accepted) else None
+        threshold = threshold_of(evidence.result) if isinstance(evidence, Accepted) else None
         if threshold is None:
             self._missing["save_answers"] = said("the account has no warning threshold to save again")
             return
         change = ChainStep("set", {"limit_warning": threshold})
         saved = await client.send(get("AdminAccounts", key, change, ChainStep("save")))
         if isinstance(saved, Accepted):
-            self._learned["save_answers"] = readings.shape_of(saved.result)
+            self._learned["save_answers"] = shape_of(saved.result)
         else:
             self._missing["save_answers"] = saved.text
 
@@ -413,24 +498,14 @@ class Probe:
             if objects_.untold:
                 self._missing["create_fields"] = in_clauses(objects_.untold)
 
-    # ---- the end ----
-
-    async def _delete(self) -> None:
-        if (objects_ := self._objects) is None:
-            return
-        async for one, why in objects_.take_all_back():
+    async def _take_back(self, kind: type[Entered | ProbeObject], traces: ProbeEntries | ProbeObjects) -> None:
+        async for one, why in traces.take_all_back():
             if why is not None:
                 self._findings.left[one] = why
-        if not self._findings.of(ProbeObject):
-            objects_.intents.forget()
-        if objects_.delete_answer is not None:
-            self._learned["delete_answers"] = readings.shape_of(objects_.delete_answer.result)
+        if isinstance(traces, ProbeEntries):
+            self._findings.after = await traces.balance()
+        elif traces.delete_answer is not None:
+            self._learned["delete_answers"] = shape_of(traces.delete_answer.result)
             del self._missing["delete_answers"]
-
-    async def _reverse(self) -> None:
-        async for one, why in self._entries.take_all_back():
-            if why is not None:
-                self._findings.left[one] = why
-        self._findings.after = await self._entries.balance()
-        if not self._findings.of(Entered):
-            self._entries.intents.forget()
+        if not any(isinstance(one, kind) for one in self._findings.left):
+            traces.intents.forget()

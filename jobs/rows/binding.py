@@ -36,6 +36,7 @@ USER: str = "user_id"
 LOGIN: str = "login"
 
 _LONGEST_SHOWN: Final = 40
+"""Characters of a text that a sentence shows."""
 OTHER_KEY: Final[Mapping[str, str]] = MappingProxyType({ABONENT: NUMBER, USER: LOGIN})
 """The alternatives to an id: the contract number of a subscriber, the login of an account."""
 
@@ -214,15 +215,11 @@ class Binding:
 
     @property
     def assigned(self) -> Assigned:
-        """The columns by the names of the job, in the order of the input."""
         found = dict(self.columns)
         if self._second_number is not None:
             # The number is compared with the id: a row in which they name different subscribers is refused.
             found[NUMBER] = self._second_number
-        taken = sorted(found.items(), key=lambda one: one[1].place)
-        places = {column.place for column in found.values()}
-        unused = tuple(title.strip() for place, title in enumerate(self._header.names) if place not in places)
-        return Assigned(dict(taken), unused)
+        return Assigned.of(self._header.names, {name: (column,) for name, column in found.items()})
 
     @property
     def key_columns(self) -> KeyColumns:
@@ -282,7 +279,12 @@ class Binding:
             try:
                 values[name] = reading.parse(text)
             except ValueError as error:
-                return Refusal(row.line, column.name, label[:64], _fault(error, row, column), kept.cells)
+                why = text_of(error)
+                if isinstance(error, AmountError):
+                    # With the cell itself, because messages may count its characters.
+                    cell = row.cells[column.place].strip()[:_LONGEST_SHOWN]
+                    why = said("{cell!r} (column {column}): {error}", cell=cell, column=column.place + 1, error=error)
+                return Refusal(row.line, column.name, label[:64], why, kept.cells)
         return Bound(kept, label, values)
 
     def _sealed(self, bound: Sequence[Bound]) -> list[Bound]:
@@ -341,7 +343,22 @@ class Binding:
             if second:
                 number = second.of(one.row)
             if number not in {"", abonent.contract_number}:
-                refused.append(one.refused(_contradiction(abonent, number, second), second.name if second else None))
+                own = repr(abonent.contract_number)
+                why = said(
+                    "abonent {id} has the contract number {own}, this column says {number!r}",
+                    id=abonent.id,
+                    own=own,
+                    number=number,
+                )
+                if not second:
+                    why = said(
+                        "abonent {id} has the contract number {own}, {name}=…, given for all rows, says {number!r}",
+                        id=abonent.id,
+                        own=own,
+                        name=NUMBER,
+                        number=number,
+                    )
+                refused.append(one.refused(why, second.name if second else None))
                 continue
             values = {**one.values, ABONENT: str(abonent.id)}
             named = {NUMBER: number, ABONENT: str(abonent.id)} if number else {}
@@ -379,24 +396,6 @@ def is_given(name: str, given: Mapping[str, str]) -> bool:
     return bool(given.get(name) or given.get(OTHER_KEY.get(name, "")))
 
 
-def _contradiction(abonent: Abonent, number: str, column: Column | None) -> str:
-    """Why a row is refused whose contract number and id name different subscribers."""
-    if column:
-        return said(
-            "abonent {id} has the contract number {own}, this column says {number!r}",
-            id=abonent.id,
-            own=repr(abonent.contract_number),
-            number=number,
-        )
-    return said(
-        "abonent {id} has the contract number {own}, {name}=…, given for all rows, says {number!r}",
-        id=abonent.id,
-        own=repr(abonent.contract_number),
-        name=NUMBER,
-        number=number,
-    )
-
-
 def _with_flags(row: Row, places: frozenset[int]) -> Row:
     """The row with 1 and 0 for true and false in these places."""
     flags = row.truths & places
@@ -406,24 +405,9 @@ def _with_flags(row: Row, places: frozenset[int]) -> Row:
     return replace(row, cells=tuple(cells))
 
 
-def _fault(error: ValueError, row: Row, column: Column) -> str:
-    """The fault of a cell; for an amount with the cell itself, because messages may count its characters."""
-    if not isinstance(error, AmountError):
-        return text_of(error)
-    return said(
-        "{cell!r} (column {column}): {error}",
-        cell=row.cells[column.place].strip()[:_LONGEST_SHOWN],
-        column=column.place + 1,
-        error=error,
-    )
-
-
 # ---- what the arguments of a call say of its row -------------------------------------------------------------------
 
 Arguments: TypeAlias = Mapping[str, object]
-
-_SHOWN: Final = 40
-"""Characters of a text that a sentence shows."""
 
 _AMOUNT: Final = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,10})?")
 
@@ -472,7 +456,7 @@ def amount_fault(name: str, arguments: Arguments) -> str | None:
     """Why an argument is not an amount that the billing accepts, None if it is one or is missing."""
     text = str(arguments.get(name, "0"))
     if not _AMOUNT.fullmatch(text):
-        return said("{text!r} is not an amount: money is written as -1234.50 here", text=text[:_SHOWN])
+        return said("{text!r} is not an amount: money is written as -1234.50 here", text=text[:_LONGEST_SHOWN])
     if abs(Decimal(text)) > LARGEST:
         return too_large(text)
     return None

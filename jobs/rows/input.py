@@ -13,7 +13,6 @@ from urllib.parse import unquote_to_bytes
 
 import structlog
 
-from billing.database.columns import ColumnType
 from billing.database.database import Database
 from billing.database.sql_blocks import SqlStatement
 from billing.errors import ColumnsMissing, NamesNeeded, NotASelect, RowsChanged, StatementRefused
@@ -74,7 +73,7 @@ class SelectSource(Source):
     """The rows of a select: page by page along its key if it has one, otherwise all read at once.
 
     Values of parameters may be texts: Firebird converts each to the type it is compared with, or refuses it. The
-    select is prepared by the first use of `header`, `kinds`, `is_read_whole` or `pages`; these raise `InputRefused`
+    select is prepared by the first use of `header`, `is_read_whole` or `pages`; these raise `InputRefused`
     if Firebird refuses it, `LookUpFailed` if the database is away.
     """
 
@@ -88,7 +87,6 @@ class SelectSource(Source):
 
     @property
     def name(self) -> str:
-        """The select on one line, shortened."""
         line = "".join(letter if letter.isprintable() else " " for letter in self._select.on_one_line)
         return line if len(line) <= _LONGEST_NAME else f"{line[: _LONGEST_NAME - 1]}…"
 
@@ -98,17 +96,10 @@ class SelectSource(Source):
         return tuple(column.name for column in self._reader.columns)
 
     @property
-    def kinds(self) -> tuple[ColumnType, ...]:
-        """The types of the columns, in the order of the header."""
-        return tuple(column.kind for column in self._reader.columns)
-
-    @property
     def is_read_whole(self) -> bool:
-        """Whether all rows are read at once, and so are saved before anything is sent."""
         return self._reader.at_once
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
-        """The pages after the cursor `after`; a row with a value without an exact text is refused."""
         with _as_source_error():
             for page in self._reader.pages(after):
                 rows = tuple(Row(None, row.cells) for row in page.rows if row.fault is None)
@@ -206,7 +197,6 @@ class OneRow(Source):
     is_read_whole: bool = True
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
-        """The row, once."""
         if after is None:
             yield RowPage((Row(None, ()),), (), "1")
 

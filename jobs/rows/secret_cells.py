@@ -42,11 +42,9 @@ class Guarded(DerivedSource):
 
     @property
     def unended(self) -> tuple[LastLine, ...]:
-        """The last line, which is not shown. Raises `InputRefused`."""
         return tuple(one._replace(text=PLACEHOLDER) for one in self._inner.unended)
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
-        """The pages after the cursor `after`. Raises `InputRefused`."""
         for page in self._inner.pages(after):
             refusals: list[Refusal] = []
             for one in page.refusals:
@@ -57,7 +55,6 @@ class Guarded(DerivedSource):
 
 
 def guard_rows(source: Source, places: Collection[int]) -> Source:
-    """The source, guarded if some of its columns hold secrets."""
     return Guarded(source) if places else source
 
 

@@ -7,7 +7,7 @@ Keys are typed with commas, or stand in a file: one key a line, or a table in an
 contract numbers, ids, logins or ids of accounts.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,7 @@ from engine.sources.detect import open_input
 from engine.sources.raw.original import FileOnDisk
 from engine.sources.raw.sample import Layout
 from jobs.access.gateway import Gateway
-from jobs.access.subscribers import SubscriberFinder
+from jobs.access.subscribers import Resolved, SubscriberFinder
 from jobs.spec.columns import Column, locate
 from jobs.spec.parameters import whole_id
 from texts.remedies import Remedy, setting
@@ -65,29 +65,32 @@ def key_list(typed: str, folder: Path) -> KeyList:
     return KeyList(text=typed)
 
 
-@dataclass(frozen=True, slots=True)
-class _Keys:
-    """The keys of a list, in order, and whether they are ids; None of those that may be ids or others as well."""
+def _keys_of(given: KeyList, flag: Remedy) -> tuple[tuple[str, ...], bool | None]:
+    """The keys of a list, in order, and whether they are ids; None of those that may be ids or others as well.
 
-    all: tuple[str, ...]
-    are_ids: bool | None = None
-
-
-def _keys_of(given: KeyList, flag: Remedy) -> _Keys:
-    """The keys of a list; `flag` is the setting that gave it.
-
-    Raises `InputRefused` for a list without keys or with too many, and for a file that cannot be read or has changed.
+    `flag` is the setting that gave it. Raises `InputRefused` for a list without keys or with too many, and for a file
+    that cannot be read or has changed.
     """
+    are_ids = None
     if given.file:
-        keys = _of_file(Path(given.file), given.digest, flag)
+        source, column, are_ids = _column_of(Path(given.file), given.digest, flag)
+        texts = _cells(source, column)
     else:
-        keys = _Keys(_distinct((part.strip() for part in given.text.split(",")), flag))
-    if not keys.all:
+        texts = (part.strip() for part in given.text.split(","))
+    found: dict[str, None] = {}
+    for key in filter(None, texts):
+        found[key] = None
+        if len(found) > MOST:
+            raise InputRefused(
+                "{flag}: there are more than {most} keys, and so many are not taken", flag=flag, most=Quantity(MOST)
+            )
+    if not found:
         raise InputRefused("{flag}: there is no key in {given}", flag=flag, given=given.file or repr(given.text))
-    return keys
+    return tuple(found), are_ids
 
 
-def _of_file(path: Path, digest: str, flag: Remedy) -> _Keys:
+def _column_of(path: Path, digest: str, flag: Remedy) -> tuple[Source, Column, bool | None]:
+    """The column of the keys in a file, and whether they are ids."""
     if FileOnDisk(path).digest != digest:
         raise InputRefused(
             "{flag}: {file} has changed since the run began with it. Put the old file back and resume, or start "
@@ -104,40 +107,27 @@ def _of_file(path: Path, digest: str, flag: Remedy) -> _Keys:
     if first is not None and first.rows and not first.refusals:
         title = locate("", (first.rows[0].cells[0],), _TITLES, {})
         if not any(title.values()):
-            return _Keys(_distinct(_column(source, Column("key", 0)), flag))
+            return source, Column("key", 0), None
     source = open_input(path, Layout())
-    found = {name: column for name, column in locate(source.name, source.header, _TITLES, {}).items() if column}
-    if not found:
-        raise InputRefused(
-            "{flag}: {file} has no column of keys, as {names}; it has: {there}",
-            flag=flag,
-            file=path,
-            names=any_of(list(_TITLES)),
-            there=", ".join(source.header),
-        )
-    name = next(name for name in _TITLES if name in found)
-    return _Keys(_distinct(_column(source, found[name]), flag), are_ids=name in _IDS)
+    for name, column in locate(source.name, source.header, _TITLES, {}).items():
+        if column:
+            return source, column, name in _IDS
+    raise InputRefused(
+        "{flag}: {file} has no column of keys, as {names}; it has: {there}",
+        flag=flag,
+        file=path,
+        names=any_of(list(_TITLES)),
+        there=", ".join(source.header),
+    )
 
 
-def _column(source: Source, column: Column) -> Iterator[str]:
+def _cells(source: Source, column: Column) -> Iterator[str]:
     for page in source.pages(None):
         for refusal in page.refusals:
             raise InputRefused(
                 "{file}, line {line}: {reason}", file=source.name, line=refusal.line or 0, reason=refusal.reason
             )
         yield from map(column.of, page.rows)
-
-
-def _distinct(keys: Iterator[str], flag: Remedy) -> tuple[str, ...]:
-    found: dict[str, None] = {}
-    for key in keys:
-        if key:
-            found[key] = None
-        if len(found) > MOST:
-            raise InputRefused(
-                "{flag}: there are more than {most} keys, and so many are not taken", flag=flag, most=Quantity(MOST)
-            )
-    return tuple(found)
 
 
 def _unended_of(given: KeyList | None) -> tuple[LastLine, ...]:
@@ -166,10 +156,8 @@ class KeyColumns:
 
     def of(self, cells: Sequence[str]) -> tuple[str, str]:
         """Both keys of a row, "" for a missing one."""
-        return (
-            "" if self.id is None else cells[self.id].strip(),
-            "" if self.other is None else cells[self.other].strip(),
-        )
+        own, other = ("" if place is None else cells[place].strip() for place in (self.id, self.other))
+        return own, other
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +213,6 @@ class Selected(DerivedSource):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes on how the rows are read, and on keys of `exclude` that no row has. Raises `InputRefused`."""
         _, exclude = self._ready()
         missing = exclude.missing if exclude else ()
         if not missing:
@@ -241,7 +228,6 @@ class Selected(DerivedSource):
 
     @property
     def unended(self) -> tuple[LastLine, ...]:
-        """The last lines of the rows and of the lists of keys that may have been cut. Raises `InputRefused`."""
         return (*self._inner.unended, *_unended_of(self._only), *_unended_of(self._exclude))
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
@@ -287,41 +273,38 @@ class Selected(DerivedSource):
                 flag=flag,
                 file=self._inner.name,
             )
-        keys = _keys_of(given, flag)
-        of_keys = frozenset(keys.all)
-        seen = self._seen(
-            of_keys if keys.are_ids is not False else frozenset(), of_keys if not keys.are_ids else frozenset()
-        )
-        if keys.are_ids is None:
+        keys, are_ids = _keys_of(given, flag)
+        of_keys: frozenset[str] = frozenset(keys)
+        seen = self._seen(of_keys if are_ids is not False else frozenset(), of_keys if not are_ids else frozenset())
+        if are_ids is None:
             self._refuse_ambiguous(flag, of_keys, seen)
-        missing = [key for key in keys.all if key not in seen.ids and key not in seen.others]
+        missing = [key for key in keys if key not in seen.ids and key not in seen.others]
         # The other spellings of keys that no row has: the id of a contract number, or the reverse.
         turned: dict[str, str] = {}
-        if self._columns.of_subscribers and self._columns.other is None and not keys.are_ids:
-            turned = self._by_number(missing)
-        elif self._columns.of_subscribers and self._columns.id is None and keys.are_ids is not False:
-            turned = self._by_id(missing)
+        if self._columns.of_subscribers and self._columns.other is None and not are_ids:
+            turned = self._turned(missing, are_ids=False)
+        elif self._columns.of_subscribers and self._columns.id is None and are_ids is not False:
+            turned = self._turned(missing, are_ids=True)
         spelled = frozenset(turned.values())
         also = self._seen(spelled, spelled) if spelled else _Wanted()
         missing = [key for key in missing if not also.has((turned.get(key, ""), turned.get(key, "")))]
         if missing and (flag is ONLY or not given.file):
-            if given.text and len(keys.all) == 1:
+            if given.text and len(keys) == 1:
                 raise InputRefused(
                     "{flag}: 1 key is in no row of {file}: {key!r}. There is no file of that name either",
                     flag=flag,
                     file=self._inner.name,
                     key=missing[0][:_KEY_SHOWN],
                 )
-            raise InputRefused(
-                counted(
-                    "{flag}: {n} key is in no row of {file}: {keys}",
-                    "{flag}: {n} keys are in no row of {file}: {keys}",
-                    len(missing),
-                    flag=flag,
-                    file=self._inner.name,
-                    keys=_listed(missing),
-                )
+            absent = counted(
+                "{flag}: {n} key is in no row of {file}: {keys}",
+                "{flag}: {n} keys are in no row of {file}: {keys}",
+                len(missing),
+                flag=flag,
+                file=self._inner.name,
+                keys=_listed(missing),
             )
+            raise InputRefused(absent)
         return _Wanted(seen.ids | also.ids, seen.others | also.others, tuple(missing))
 
     def _seen(self, ids: frozenset[str], others: frozenset[str]) -> _Wanted:
@@ -345,15 +328,15 @@ class Selected(DerivedSource):
 
         If the rows have only ids, the billing is asked, because people mostly mean the contract number.
         """
-        ambiguous: dict[str, str] = dict.fromkeys(
-            seen.apart, said("one row by its id and another by its number or login")
-        )
+        two_rows = said("one row by its id and another by its number or login")
+        ambiguous: dict[str, str] = dict.fromkeys(seen.apart, two_rows)
         if self._columns.of_subscribers and self._columns.other is None:
-            for key, abonent in self._by_number(keys & seen.ids).items():
+            for key, abonent in self._turned(keys & seen.ids, are_ids=False).items():
                 if abonent != key:
-                    ambiguous[key] = said(
+                    number_of = said(
                         "a row by its id, and is the contract number of abonent {abonent}", abonent=abonent
                     )
+                    ambiguous[key] = number_of
         for key, why in sorted(ambiguous.items()):
             raise InputRefused(
                 "{flag}: {key!r} names {why}. Write it into a CSV file with a column abonent_id or "
@@ -363,25 +346,17 @@ class Selected(DerivedSource):
                 why=why,
             )
 
-    def _by_number(self, numbers: Collection[str]) -> dict[str, str]:
-        """The ids of contract numbers, for those that exist. Raises `LookUpFailed`."""
-        if not numbers:
-            return {}
+    def _turned(self, keys: Collection[str], *, are_ids: bool) -> dict[str, str]:
+        """Contract numbers for ids, or ids for contract numbers, of those that exist. Raises `LookUpFailed`."""
         abonents = SubscriberFinder(self._gateway, suggested_for=0)
-        found = anyio.from_thread.run(abonents.by_contract_numbers, numbers)
-        return {str(key): str(one.id) for key, one in found.items() if not isinstance(one, str)}
-
-    def _by_id(self, ids: Collection[str]) -> dict[str, str]:
-        """The contract numbers of ids, for those that exist. Raises `LookUpFailed`."""
-        whole = {key: text for text in ids if isinstance(key := whole_id(text), int)}
-        if not whole:
-            return {}
-        found = anyio.from_thread.run(SubscriberFinder(self._gateway).by_ids, list(whole))
-        return {
-            str(key): one.contract_number
-            for key, one in found.items()
-            if not isinstance(one, str) and one.contract_number
-        }
+        found: Mapping[int | str, Resolved] = {}
+        ids = [key for text in keys if isinstance(key := whole_id(text), int)]
+        if are_ids and ids:
+            found = anyio.from_thread.run(abonents.by_ids, ids)
+        elif keys and not are_ids:
+            found = anyio.from_thread.run(abonents.by_contract_numbers, keys)
+        known = [(str(key), one) for key, one in found.items() if not isinstance(one, str)]
+        return {key: own for key, one in known if (own := one.contract_number if are_ids else str(one.id))}
 
 
 def _listed(keys: Sequence[str]) -> str:

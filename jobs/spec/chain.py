@@ -69,7 +69,6 @@ class Link:
 
     @property
     def places(self) -> tuple[tuple[str, str], ...]:
-        """The pairs of field and placeholder, in order."""
         return tuple(_places(dict(self.arguments), ""))
 
 
@@ -84,7 +83,6 @@ class Template:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The placeholders, each once, in their order."""
         return tuple(dict.fromkeys(name for link in self.links for _, name in link.places))
 
     @property
@@ -103,7 +101,6 @@ class Template:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The methods, in their order."""
         return tuple(link.method for link in self.links)
 
     def fill(self, values: Mapping[str, str]) -> tuple[ChainStep, ...]:
@@ -153,66 +150,8 @@ def parse(model: str, chain: Sequence[str], fields: Sequence[str] = ()) -> Templ
     return Template(model, links, tuple(fields), tuple(text.strip() for text in chain))
 
 
-def _link(number: int, text: str) -> Link:
-    written = text.strip()
-    shown = written if len(written) <= _LONGEST_LINK else f"{written[:_LONGEST_LINK]}…"
-    where = reason("chain, link {number} ({link!r})", "chain", number=number, link=shown)
-    found = _METHOD.match(text)
-    if found is None:
-        raise ParameterRefused("{where}: a method is expected first, as objects.get, set, or save", where=where)
-    rest = text[found.end() :]
-    if not rest.strip():
-        return Link(found["method"], {})
-    return Link(found["method"], _arguments(where, rest, found.end()))
-
-
-def _arguments(where: str, text: str, offset: int) -> dict[str, Tree]:
-    try:
-        marked, shifts = _marked(text)
-    except _NoPlaceholder as error:
-        column = offset + error.place + 1
-        raise ParameterRefused(
-            "{where}, column {column}: {error}", where=where, column=column, error=error
-        ) from error
-    try:
-        read = json.loads(marked, parse_int=_whole, parse_float=_no_float, object_pairs_hook=_no_twins)
-    except json.JSONDecodeError as error:
-        # The place in the typed text, from that in the marked one.
-        before = [shift for start, shift in shifts if start <= error.pos]
-        raise ParameterRefused(
-            "{where}, column {column}: this is not JSON: {error}. Names and texts stand in double quotes, a "
-            'placeholder as {{name}} or within a text as "{{name}}"',
-            where=where,
-            column=offset + error.pos - (before[-1] if before else 0) + 1,
-            error=error.msg,
-        ) from error
-    except ValueError as error:
-        raise ParameterRefused("{where}: {error}", where=where, error=error) from error
-    except RecursionError as error:
-        raise ParameterRefused(_too_deep(where)) from error
-    if not isinstance(read, dict):
-        raise ParameterRefused('{where}: the arguments are an object in braces, as {{"id": {{id}}}}', where=where)
-    return _branches(where, read)
-
-
 _BARE: Final = "\ue002"
 """The first character of a JSON string that stands for a placeholder outside of quotes."""
-
-
-class _NoPlaceholder(ValueError):
-    """Raised for a brace within a string that belongs to no placeholder; `place` counts from 0."""
-
-    def __init__(self, text: str, place: int) -> None:
-        end = text.find("}", place) + 1
-        super().__init__(
-            said(
-                "{text} is not a placeholder: one is written with the name of its column, {{name}}. For braces that "
-                "are meant write {{{{ and }}}}",
-                text=text[place:end][:_SHOWN] or text[place],
-            )
-        )
-        self.place = place
-
 
 _SHOWN: Final = 40
 _LONGEST_LINK: Final = 200
@@ -221,14 +160,43 @@ _DEEPEST: Final = 30
 """Levels of brackets; what the JSON module reads depends on the version of Python."""
 
 
-def _too_deep(where: str) -> str:
-    return said("{where}: it holds brackets in brackets without end", where=where)
+def _link(number: int, text: str) -> Link:
+    written = text.strip()
+    shown = written if len(written) <= _LONGEST_LINK else f"{written[:_LONGEST_LINK]}…"
+    where = reason("chain, link {number} ({link!r})", "chain", number=number, link=shown)
+    found = _METHOD.match(text)
+    if found is None:
+        raise ParameterRefused("{where}: a method is expected first, as objects.get, set, or save", where=where)
+    rest, offset = text[found.end() :], found.end() + 1
+    if not rest.strip():
+        return Link(found["method"], {})
+    marked, shifts = _marked(where, rest, offset)
+    try:
+        read = json.loads(marked, parse_int=_whole, parse_float=_no_float, object_pairs_hook=_no_twins)
+        if not isinstance(read, dict):
+            raise ParameterRefused('{where}: the arguments are an object in braces, as {{"id": {{id}}}}', where=where)
+        return Link(found["method"], _branches(where, read))
+    except json.JSONDecodeError as error:
+        # The place in the typed text, from that in the marked one.
+        before = [shift for start, shift in shifts if start <= error.pos]
+        raise ParameterRefused(
+            "{where}, column {column}: this is not JSON: {error}. Names and texts stand in double quotes, a "
+            'placeholder as {{name}} or within a text as "{{name}}"',
+            where=where,
+            column=offset + error.pos - (before[-1] if before else 0),
+            error=error.msg,
+        ) from error
+    except ValueError as error:
+        raise ParameterRefused("{where}: {error}", where=where, error=error) from error
+    except RecursionError as error:
+        raise ParameterRefused("{where}: it holds brackets in brackets without end", where=where) from error
 
 
-def _marked(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """The text with bare placeholders replaced by marked JSON strings. Raises `_NoPlaceholder`.
+def _marked(where: str, text: str, offset: int) -> tuple[str, list[tuple[int, int]]]:
+    """The text, which begins at this column, with marked JSON strings in place of bare placeholders.
 
-    Also by how much what begins at a place of it is shifted.
+    Also by how much what begins at a place of it is shifted. Raises `ParameterRefused` for a brace within a string
+    that belongs to no placeholder.
     """
     out: list[str] = []
     shifts: list[tuple[int, int]] = []
@@ -246,7 +214,14 @@ def _marked(text: str) -> tuple[str, list[tuple[int, int]]]:
             piece, step = text[place : place + 2], 2
         elif quoted and character in "{}":
             if hole is None:
-                raise _NoPlaceholder(text, place)
+                end = text.find("}", place) + 1
+                why = said(
+                    "{text} is not a placeholder: one is written with the name of its column, {{name}}. For braces "
+                    "that are meant write {{{{ and }}}}",
+                    text=text[place:end][:_SHOWN] or character,
+                )
+                column = offset + place
+                raise ParameterRefused("{where}, column {column}: {error}", where=where, column=column, error=why)
             piece, step = hole[0], len(hole[0])
         else:
             quoted ^= character == '"'
@@ -284,7 +259,7 @@ def _no_twins(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _branches(where: str, read: Mapping[str, object], level: int = 1) -> dict[str, Tree]:
-    """The arguments of an object. Raises `ParameterRefused` for a placeholder as a name and for too many levels."""
+    """The arguments of an object. Raises `ParameterRefused` for a placeholder as a name, or `RecursionError`."""
     tree: dict[str, Tree] = {}
     for name, value in read.items():
         text = _text(name)
@@ -296,7 +271,7 @@ def _branches(where: str, read: Mapping[str, object], level: int = 1) -> dict[st
 
 def _tree(where: str, value: object, level: int) -> Tree:
     if level > _DEEPEST:
-        raise ParameterRefused(_too_deep(where))
+        raise RecursionError
     match value:
         case str() if value.startswith(_BARE):
             return Hole(value.removeprefix(_BARE))
@@ -342,7 +317,6 @@ def _places(tree: Tree, field: str) -> Iterator[tuple[str, str]]:
 
 
 def _as_text(tree: Tree) -> str:
-    """A value as JSON, with placeholders in braces."""
     match tree:
         case Hole(name):
             return f"{{{name}}}"
@@ -400,15 +374,3 @@ def _has_a_text(names: tuple[str, ...]) -> bool:
 
 def chain_text(links: Sequence[str]) -> str:
     return msgspec.json.encode([link.strip() for link in links]).decode()
-
-
-def template_of(parameters: Mapping[str, str]) -> Template:
-    """The template of a run's chain. Raises `ParameterRefused` if it is not valid."""
-    try:
-        links = msgspec.json.decode(parameters.get("chain") or "[]", type=list[str])
-    except msgspec.MsgspecError as error:
-        raise ParameterRefused(
-            reason("chain: this is not a JSON list of texts: {error}", "chain", error=error)
-        ) from error
-    fields = [name.strip() for name in parameters.get("fields", "").split(",") if name.strip()]
-    return parse(parameters.get("model", ""), links, fields)

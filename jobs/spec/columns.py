@@ -71,21 +71,28 @@ class Column:
         """The cell of a row in this column, without the white space around it."""
         return row.cells[self.place].strip()
 
-    def whole(self, row: Row) -> str:
-        """The cell of a row in this column, unchanged."""
-        return row.cells[self.place]
-
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """The columns of an input by the names of the job; `unused` are the names of the other columns."""
+    """The columns of an input by the names of the job, in its order; `unused` are the names of the other columns."""
 
     taken: Mapping[str, Column]
     unused: tuple[str, ...]
 
+    @classmethod
+    def of(cls, header: Sequence[str], columns: Mapping[str, tuple[Column, ...]]) -> "Assigned":
+        """Several columns of a name count as one."""
+        taken = {
+            name: Column(" + ".join(one.name for one in several), several[0].place)
+            for name, several in columns.items()
+            if several
+        }
+        places = {one.place for several in columns.values() for one in several}
+        unused = tuple(title.strip() for place, title in enumerate(header) if place not in places)
+        return cls(dict(sorted(taken.items(), key=lambda one: one[1].place)), unused)
+
 
 def find(header: Sequence[str], name: str) -> Column | None:
-    """The column of that name, None without one."""
     wanted = name.strip().casefold()
     for place, title in enumerate(header):
         if title.strip().casefold() == wanted:
@@ -112,21 +119,69 @@ def locate(
                 names=tuple(wanted),
             )
     found: dict[str, Column | None] = {
-        name: _mapped(source_name, header, name, title) for name, title in mapping.items()
+        name: titled(source_name, header, title, _map(name, title)) for name, title in mapping.items()
     }
     taken = {column.place for column in found.values() if column is not None}
+    plain = [normalise_header(title) for title in header]
     claims: dict[int, list[str]] = {}
     for name, further in wanted.items():
         if name in found:
             continue
-        column = _fitting(source_name, header, name, further, taken)
-        found[name] = column
-        if column is not None:
-            claims.setdefault(column.place, []).append(name)
-    for place, names in claims.items():
-        for name in _giving_way(source_name, header[place], names, wanted):
-            found[name] = None
+        names, own = titles_of(name, further), normalise_header(name)
+        places = [place for place, title in enumerate(plain) if place not in taken and title in names]
+        # One with the weak name only if there is no other.
+        places = [place for place in places if plain[place] in {own, *(names - {_WEAK})}] or places
+        if len(places) > 1:
+            raise InputRefused(
+                "{source} has several columns that can be {name}: {titles}. Say which is meant with {setting}",
+                source=source_name,
+                name=name,
+                titles=_quoted(header[place] for place in places),
+                setting=_map(name, "COLUMN"),
+            )
+        found[name] = None
+        for place in places:
+            found[name] = Column(header[place].strip(), place)
+            claims.setdefault(place, []).append(name)
+    for place, names_of in claims.items():
+        # Of several names that claim a column its own one wins, then a further name.
+        own_ones = [name for name in names_of if normalise_header(name) == plain[place]]
+        further_ones = [name for name in names_of if plain[place] in map(normalise_header, wanted[name])]
+        first = own_ones or further_ones or names_of
+        if len(first) > 1:
+            raise InputRefused(
+                "{source}: the column {title!r} can be any of {names}. Say which is meant with {setting}",
+                source=source_name,
+                title=header[place].strip(),
+                names=tuple(first),
+                setting=_map(first[0], "COLUMN"),
+            )
+        found |= {name: None for name in names_of if name != first[0]}
     return {name: found[name] for name in wanted}
+
+
+def titled(source_name: str, header: Sequence[str], title: str, where: Remedy | str) -> Column:
+    """The column of a title that was given at this place. Raises `InputRefused` where not exactly one has it."""
+    wanted = normalise_header(title)
+    exact = [place for place, one in enumerate(header) if one.strip() == title.strip()]
+    places = exact or [place for place, one in enumerate(header) if normalise_header(one) == wanted != ""]
+    if len(places) == 1:
+        return Column(header[places[0]].strip(), places[0])
+    if places:
+        raise InputRefused(
+            "{where}: {source} has {titles}; write the name exactly as it is there",
+            where=where,
+            source=source_name,
+            titles=_quoted(header[place] for place in places),
+        )
+    raise InputRefused(
+        "{where}: {source} has no column {title!r}{nearest}; it has: {titles}",
+        where=where,
+        source=source_name,
+        title=title,
+        nearest=_nearest(title, header),
+        titles=", ".join(one.strip() for one in header),
+    )
 
 
 def usual_names(name: str, further: Sequence[str]) -> tuple[str, ...]:
@@ -136,7 +191,6 @@ def usual_names(name: str, further: Sequence[str]) -> tuple[str, ...]:
 
 
 def titles_of(name: str, further: Sequence[str]) -> set[str]:
-    """All normalised titles under which a column of these names is found."""
     of_money = {"amount", "op_summa"}.intersection((name, *further))
     units = _IN_ROUBLES if of_money else ("",)
     return {normalise_header(word + unit) for word in (name, *further, *usual_names(name, further)) for unit in units}
@@ -161,69 +215,6 @@ def normalise_header(name: str) -> str:
 
 def _map(name: str, title: str) -> Remedy:
     return setting("map", f"{name}={title}")
-
-
-def _mapped(source_name: str, header: Sequence[str], name: str, title: str) -> Column:
-    exact = [place for place, one in enumerate(header) if one.strip() == title.strip()]
-    alike = [place for place, one in enumerate(header) if normalise_header(one) == normalise_header(title) != ""]
-    places = exact or alike
-    if len(places) == 1:
-        return Column(header[places[0]].strip(), places[0])
-    if places:
-        raise InputRefused(
-            "{setting}: {source} has {titles}; write the name exactly as it is there",
-            setting=_map(name, title),
-            source=source_name,
-            titles=_quoted(header[place] for place in places),
-        )
-    raise InputRefused(
-        "{setting}: {source} has no such column{nearest}; it has: {titles}",
-        setting=_map(name, title),
-        source=source_name,
-        nearest=_nearest(title, header),
-        titles=", ".join(title.strip() for title in header),
-    )
-
-
-def _fitting(
-    source_name: str, header: Sequence[str], name: str, further: Sequence[str], taken: set[int]
-) -> Column | None:
-    """The column that fits a name; one with the weak name only if there is no other."""
-    names, own = titles_of(name, further), normalise_header(name)
-    columns = [
-        Column(title.strip(), place)
-        for place, title in enumerate(header)
-        if place not in taken and normalise_header(title) in names
-    ]
-    columns = [one for one in columns if normalise_header(one.name) in {own, *(names - {_WEAK})}] or columns
-    if len(columns) > 1:
-        raise InputRefused(
-            "{source} has several columns that can be {name}: {titles}. Say which is meant with {setting}",
-            source=source_name,
-            name=name,
-            titles=_quoted(column.name for column in columns),
-            setting=_map(name, "COLUMN"),
-        )
-    return columns[0] if columns else None
-
-
-def _giving_way(
-    source_name: str, title: str, names: Sequence[str], wanted: Mapping[str, tuple[str, ...]]
-) -> list[str]:
-    """The names that lose a column claimed by several; the own name wins, then a further name."""
-    plain = normalise_header(title)
-    own = [name for name in names if normalise_header(name) == plain]
-    further = [name for name in names if plain in map(normalise_header, wanted[name])]
-    first = own or further or list(names)
-    if len(first) > 1:
-        raise InputRefused(
-            "{source}: the column {title!r} can be any of {names}. Say which is meant with {setting}",
-            source=source_name,
-            title=title.strip(),
-            names=tuple(first),
-            setting=_map(first[0], "COLUMN"),
-        )
-    return [name for name in names if name != first[0]]
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:

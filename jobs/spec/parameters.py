@@ -40,7 +40,6 @@ def today() -> dt.date:
 
 
 def a_date(text: str) -> str:
-    """A date: 2019-06-01 or 01.06.2019."""
     found = _read(text, _DAY)
     if found is None:
         raise ValueRefused("{text!r} is not a date: write it as 2019-06-01 or 01.06.2019", text=text[:_SHOWN])
@@ -109,7 +108,6 @@ DIGEST: Final = "_sha256"
 
 
 def as_typed(text: str) -> str:
-    """The text unchanged."""
     return text
 
 
@@ -145,7 +143,6 @@ class Parameter:
 
     @property
     def digest_name(self) -> str:
-        """The parameter with the SHA-256 of the file that is read."""
         return f"{self.name}{DIGEST}"
 
     @property
@@ -263,18 +260,20 @@ def roubles(text: str) -> str:
 
 def a_text(length: int) -> Callable[[str], str]:
     """A text of one line, at most `length` characters; no-break spaces are allowed."""
-    short = at_most(length)
-
-    def parse(text: str) -> str:
-        short("".join(" " if unicodedata.category(letter) == "Zs" else letter for letter in text))
-        return text
-
-    return parse
+    return _short_text(length, lambda letter: letter.isprintable() or unicodedata.category(letter) == "Zs")
 
 
 def at_most(length: int) -> Callable[[str], str]:
     """A text of one line, at most `length` characters."""
+    return _short_text(length, str.isprintable)
 
+
+def no_longer(length: int) -> Callable[[str], str]:
+    """A text of at most `length` characters, whatever they are."""
+    return _short_text(length, lambda _: True)
+
+
+def _short_text(length: int, may_hold: Callable[[str], bool]) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if len(text) > length:
             raise ValueRefused(
@@ -282,7 +281,7 @@ def at_most(length: int) -> Callable[[str], str]:
                 length=Quantity(len(text)),
                 longest=Quantity(length),
             )
-        if not text.isprintable():
+        if not text.isprintable() and not all(map(may_hold, text)):
             raise ValueError(said("the text has line ends or other invisible characters"))
         return text
 

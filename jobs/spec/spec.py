@@ -223,12 +223,10 @@ class JobSpec:
 
     @property
     def second_template(self) -> Template | None:
-        """The second request with its placeholders, None without one."""
         return _parsed(self.model, self.then.chain, self.then.fields) if self.then else None
 
     @property
     def templates(self) -> tuple[Template, ...]:
-        """All calls that the job makes for a row."""
         first = tuple(self.template({**self._defaults, **choice}) for choice in self.choices)
         return (*first, self.second_template) if self.second_template else first
 

@@ -23,22 +23,6 @@ _BEYOND_PYTHON: Final = re.compile(r"[0-9_]{4300,}")
 """Python parses no integer with more digits; the value may be a secret and is not shown."""
 
 
-def parse_toml(text: str) -> dict[str, object]:
-    """Parse a TOML text. Raises ValueError with the error and its place."""
-    try:
-        content = tomllib.loads(text)
-    except RecursionError:
-        raise ValueError(said("it holds brackets in brackets without end")) from None
-    except tomllib.TOMLDecodeError:
-        raise
-    except ValueError:
-        found = _BEYOND_PYTHON.search(text)
-        line = text.count("\n", 0, found.start()) + 1 if found else 1
-        raise ValueRefused("a number has too many digits (at line {line})", line=line) from None
-    _check_values("", content)
-    return content
-
-
 def _check_values(path: str, value: object) -> None:
     match value:
         case int() if abs(value) > _LARGEST:
@@ -148,7 +132,18 @@ class Toml:
 
     @cached_property
     def content(self) -> dict[str, object]:
-        return parse_toml(self.text)
+        try:
+            content = tomllib.loads(self.text)
+        except RecursionError:
+            raise ValueError(said("it holds brackets in brackets without end")) from None
+        except tomllib.TOMLDecodeError:
+            raise
+        except ValueError:
+            found = _BEYOND_PYTHON.search(self.text)
+            line = self.text.count("\n", 0, found.start()) + 1 if found else 1
+            raise ValueRefused("a number has too many digits (at line {line})", line=line) from None
+        _check_values("", content)
+        return content
 
     @cached_property
     def where(self) -> Mapping[Path, TomlPlace]:

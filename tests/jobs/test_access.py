@@ -39,9 +39,8 @@ from jobs.catalogue.catalogue import BUILT_IN, JOBS
 from jobs.catalogue.typed_call import call_kind
 from jobs.gauges import MEASURED_EVERY, BillingClock, gauges_of
 from jobs.probe.entries import ProbeEntries
-from jobs.probe.intent import Intended, IntentFailed, Intents, open_intents
-from jobs.probe.readings import threshold_of
-from jobs.probe.traces import why_of
+from jobs.probe.probe import threshold_of
+from jobs.probe.traces import Intended, IntentFailed, Intents, open_intents, why_of
 from jobs.rows.input import Input
 from jobs.spec.chain import chain_text
 from jobs.spec.errors import ParameterRefused

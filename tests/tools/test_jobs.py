@@ -9,8 +9,8 @@ import pytest
 
 from billing.api.client import BillingClient, ClientSettings
 from jobs.access.gateway import Gateway
+from jobs.catalogue.built_in import IMPORT
 from jobs.catalogue.catalogue import JOBS
-from jobs.catalogue.imports import IMPORT
 from jobs.effects.factory import effect_of
 from jobs.spec.spec import JobSpec
 from lab.crash.trials import TRIALS

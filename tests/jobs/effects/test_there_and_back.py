@@ -22,9 +22,8 @@ from checkpoints.records import Item, Run
 from engine.evidence import Accepted, Lost, RowRefused
 from engine.job import Absent, Effect, Found
 from jobs.access.gateway import Gateway
-from jobs.catalogue.built_in import PASSWORDS
+from jobs.catalogue.built_in import IMPORT, PASSWORDS
 from jobs.catalogue.catalogue import JOBS
-from jobs.catalogue.imports import IMPORT
 from jobs.catalogue.typed_call import TYPED_CALL, call_kind
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.effects.set_fields import SetFieldsEffect
