@@ -19,8 +19,8 @@ from benchmarks.page import Part, Size, ratio, shown
 from benchmarks.rig import CLI, in_turn, processor_of_children, timed
 from benchmarks.senders import AMOUNT, NOWHERE, Entering, Ids, on_uvloop, save_list
 from billing.api.client import BillingClient, ClientSettings
-from checkpoints.address import JournalAddress, journal_in_postgres
 from checkpoints.journal import open_journal
+from checkpoints.journal_file import JournalAddress, journal_in_postgres
 from checkpoints.records import Change, Item
 from checkpoints.states import State
 from lab.crash import postgres_server

@@ -36,14 +36,12 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Item, NewItem, NewRun, Run
 from checkpoints.states import State
 from engine.evidence import Accepted, Evidence
-from engine.job import Absent, CannotLook, Effect, Found, Job, LookUpResult, Prepared
+from engine.job import Absent, CannotLook, Effect, Found, Job, LookUpResult, Prepared, Row, RowPage, Source
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
 from engine.pipeline.intake import Intake, Repeat
-from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
-from engine.pipeline.progress import Progress
-from engine.rows import Row, RowPage, Source
+from engine.pipeline.progress import LivePolicy, Progress
 from jobs.access.gateway import Gateway
 from jobs.spec.entries import find_mark, with_mark
 from tools.markdown import table

@@ -13,8 +13,8 @@ import anyio.from_thread
 import anyio.to_thread
 
 from checkpoints import rows
-from checkpoints.address import JournalAddress
 from checkpoints.errors import JournalNotCopied
+from checkpoints.journal_file import JournalAddress
 from checkpoints.merkle import MerkleTree, leaf_data, leaf_hash
 from checkpoints.queries import PAGE, Queries, fill_states, let_enter_in_any_state
 from checkpoints.records import Run, Totals

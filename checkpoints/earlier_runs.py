@@ -9,7 +9,7 @@ import anyio
 import anyio.to_thread
 
 from checkpoints import rows
-from checkpoints.address import JournalAddress
+from checkpoints.journal_file import JournalAddress
 from checkpoints.queries import Queries, Result
 from checkpoints.records import EarlierEntry, Item, KnownMark, NewItem, Run, StandingItem
 from checkpoints.store import Reader

@@ -17,13 +17,12 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeAlias
 import anyio
 
 from checkpoints import rows, transitions
-from checkpoints.address import JournalAddress
 from checkpoints.errors import ForbiddenTransition, NoSuchRun, RunHeld
-from checkpoints.history import History
+from checkpoints.history import History, Overview
+from checkpoints.journal_file import JournalAddress
 from checkpoints.kept_secrets import KeptSecrets
 from checkpoints.lease import Lease, boot_time, keep_lease, machine, take_up_run
 from checkpoints.mailbox import Mailbox
-from checkpoints.overview import Overview
 from checkpoints.purge import Purge, purge_run
 from checkpoints.queries import FoundRow, Queries, Result, Value
 from checkpoints.records import (
@@ -45,7 +44,7 @@ from checkpoints.states import State
 from checkpoints.store import Store
 from checkpoints.stores import store_of
 from checkpoints.transitions import check_epoch, refuse_purged, totals_of
-from texts.stored import to_json
+from texts.said import to_json
 
 NAME_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
 """Letters of a run's name, without pairs that are confused over the telephone."""

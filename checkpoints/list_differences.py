@@ -20,15 +20,14 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from checkpoints.address import JournalAddress
 from checkpoints.errors import JournalUnreadable
+from checkpoints.journal_file import JournalAddress
 from checkpoints.queries import PAGE, FoundRow, let_enter_in_any_state
 from checkpoints.records import Run
 from checkpoints.rows import to_sentence
-from checkpoints.sqlite_connection import SqliteQueries, connect_to_look, read_only
+from checkpoints.sqlite_store import SqliteQueries, connect_to_look, read_only
 from checkpoints.stores import store_of
-from texts.said import Said, said
-from texts.stored import from_json
+from texts.said import Said, from_json, said
 
 _WAS: Final = ("was", "planned")
 """The keys of a payload that hold the before-image."""

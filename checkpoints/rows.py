@@ -20,8 +20,7 @@ import msgspec
 from checkpoints.queries import FoundRow, Value
 from checkpoints.records import Change, Holder, Item, NewItem, Refusal, Run, Sentence, Totals
 from checkpoints.states import State
-from texts.said import Said, kind_of, said
-from texts.stored import from_builtins, from_json, to_json
+from texts.said import Said, from_builtins, from_json, kind_of, said, to_json
 
 Record = TypeVar("Record")
 

@@ -1,8 +1,8 @@
 -- The journal, format 8. Open it with `sqlite3` while nothing runs, or at any time for reading:
 --   select state, count(*), decimal_sum(amount) from items where run_id = 1 group by state;
--- Sentences are JSON: the template and its parameters, from which they are written in any language (texts/stored.py), or a
+-- Sentences are JSON: the template and its parameters, from which they are written in any language (texts/said.py), or a
 -- text that is the same in all of them. Times are UTC, ISO 8601. Amounts are exact decimals as text. Nothing here is secret
--- but what `purging` holds. The types of both stores are macros (checkpoints/dialects.py).
+-- but what `purging` holds. The types of both stores are macros (checkpoints/queries.py).
 @postgres(create schema if not exists carbon_migrate;)
 
 create table runs (

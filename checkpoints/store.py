@@ -15,7 +15,7 @@ from typing import Any, Final, Self, TypeVar
 import anyio
 import anyio.to_thread
 
-from checkpoints.address import JournalAddress
+from checkpoints.journal_file import JournalAddress
 from checkpoints.queries import FoundRow, Queries, Value
 from checkpoints.rows import Record, record
 

@@ -4,7 +4,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from checkpoints.address import JournalAddress
+from checkpoints.journal_file import JournalAddress
 from checkpoints.queries import Queries
 from checkpoints.sqlite_store import SqliteStore
 

@@ -32,7 +32,7 @@ from checkpoints.records import (
 from checkpoints.rows import PURGED_VALUE, Digests, stored_keys
 from checkpoints.sentences import REPLACED, SHARED_ID, decided
 from checkpoints.states import State
-from texts.stored import to_json
+from texts.said import to_json
 
 NO_PAYLOADS: Final[Mapping[int, str]] = MappingProxyType({})
 

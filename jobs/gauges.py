@@ -17,9 +17,8 @@ from billing.directory.system import STACKS, count_waiting
 from billing.errors import NotASelect
 from billing.selects.select import prepared, select_of
 from engine.errors import InputRefused, LookUpFailed
-from engine.pacing.gauges import disk_gauge, hours_gauge
 from engine.pacing.policy import Policy
-from engine.pacing.throttle import Gauge, GaugeReading
+from engine.pacing.throttle import Gauge, GaugeReading, disk_gauge, hours_gauge
 from jobs.access.gateway import Gateway, as_engine_errors
 from texts.remedies import setting
 from texts.said import said

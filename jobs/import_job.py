@@ -18,15 +18,14 @@ import anyio.to_thread
 
 from checkpoints.records import Item
 from engine.errors import InputRefused
-from engine.job import Prepared
-from engine.rows import LastLine, Row, Source
+from engine.job import LastLine, Prepared, Row, Source
 from engine.sources.detect import open_input
 from engine.sources.raw.original import FileOnDisk
 from engine.sources.raw.sample import Layout
 from jobs.access.gateway import Gateway
+from jobs.access.objects import References
 from jobs.access.operations import replaces_balance
 from jobs.access.payload import decode_payload, payload_of
-from jobs.access.references import References
 from jobs.effects.reverse import way_that_sends
 from jobs.effects.subscriber_steps import SubscriberSteps
 from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap, read_map

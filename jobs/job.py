@@ -10,20 +10,18 @@ from billing.errors import NotASelect
 from billing.profile import unconfirmed
 from checkpoints.records import Item
 from engine.errors import InputRefused
-from engine.job import Job, Prepared
-from engine.rows import Row, Source
+from engine.job import Job, Prepared, Row, Source
 from jobs.access.gateway import Gateway
+from jobs.access.objects import References
 from jobs.access.operations import replaces_balance
 from jobs.access.payload import decode_payload, payload_of
-from jobs.access.references import References
 from jobs.effects.create import CreateEffect
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.effects.factory import effect_of
 from jobs.effects.reverse import way_that_sends
 from jobs.effects.subscriber_steps import SubscriberSteps
-from jobs.rows.binding import Binding, Header, is_given
+from jobs.rows.binding import Binding, Header, guard_rows, is_given
 from jobs.rows.input import Input, open_rows
-from jobs.rows.secret_cells import guard_rows
 from jobs.rows.selection import Selected
 from jobs.spec.columns import Assigned
 from jobs.spec.errors import ParameterRefused

@@ -22,7 +22,7 @@ from checkpoints.rows import LaneCounts
 from checkpoints.states import State, states_where
 from checkpoints.tally import NOTHING, Subtotal
 from engine.errors import InputRefused
-from engine.rows import Row
+from engine.job import Row
 from jobs.access.payload import payload_of
 from jobs.effects.creatable_models import CREATABLE_MODELS
 from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap

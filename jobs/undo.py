@@ -14,8 +14,7 @@ import anyio.from_thread
 from checkpoints.journal import Journal
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.errors import InputRefused
-from engine.job import NO_ENTRIES, AskMates, Entries, Job, Look, Prepared
-from engine.rows import Row, RowPage, Source
+from engine.job import NO_ENTRIES, AskMates, Entries, Job, Look, Prepared, Row, RowPage, Source
 from jobs.access.gateway import Gateway
 from jobs.access.payload import payload_of
 from jobs.catalogue.catalogue import Catalogue

@@ -68,10 +68,10 @@ FOR_A_REASON = {
     "engine/job.py: all before": "a need of an item, as the journal keeps it",
     "jobs/effects/creatable_models.py: login": "a text of the billing",
     "jobs/imports/subscriber.py: there already, and different": "the code of a reason, which journals count by",
-    "texts/stored.py: … is no template of ours": "a fault of this program",
+    "texts/said.py: … is no template of ours": "a fault of this program",
     "checkpoints/merkle.py": "a proof that is no proof, which whoever checks one says in a sentence",
-    "checkpoints/dialects.py": "words of SQL",
-    "checkpoints/postgres_connection.py": "psycopg's options, and its types",
+    "checkpoints/queries.py": "words of SQL",
+    "checkpoints/postgres_store.py": "psycopg's options, and its types",
     "checkpoints/writer.py: forbidden transition": "a text of the journal's triggers",
     "lab/crash/": "the crash lab's findings, read by whoever works on this program",
     "lab/mock/": "the mock billing's control port and answers, read by tests",
@@ -208,7 +208,7 @@ LOOKS = {
 SENTENCES = {"message", "reason", "skip_reason", "example", "sentence", "why", "said", "text_of", "str", "told"}
 OF_LIBRARIES = {
     "billing/selects/select.py": "fdb says what Firebird says in its text alone",
-    "checkpoints/postgres_connection.py": "psycopg says no code where a connection is lost",
+    "checkpoints/postgres_store.py": "psycopg says no code where a connection is lost",
     "checkpoints/writer.py": "what a trigger of the journal raises has no other sign",
     "jobs/spec/toml_places.py": "msgspec says where a fault is in its text alone",
 }

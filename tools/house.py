@@ -82,7 +82,7 @@ class House:
         yield from (module for node in ast.walk(self.trees[file]) for module, _ in _imported(node) if module)
 
     def file_named(self, module: str) -> str | None:
-        """The file of a module, `engine.rows` or the package `engine`; None for modules outside the house."""
+        """The file of a module, `engine.job` or the package `engine`; None for modules outside the house."""
         path = module.replace(".", "/")
         return next((file for file in (f"{path}.py", f"{path}/__init__.py") if file in self.texts), None)
 

@@ -15,8 +15,8 @@ from typing import Any, Final, NamedTuple
 import click
 import msgspec
 
-from checkpoints.dialects import schema as journal_schema
 from checkpoints.queries import FORMAT as JOURNAL_FORMAT
+from checkpoints.queries import schema as journal_schema
 from checkpoints.states import State
 from cli.commands.completion import TABLE as OPTIONS
 from cli.commands.jobs import in_rows, needs
@@ -311,6 +311,7 @@ _RUN: Final = (Exit.DONE, Exit.REJECTED, Exit.STOPPED, Exit.UNDECIDED)
 ENDS: Final[Mapping[str, Mapping[Exit, str]]] = {
     "demo": {Exit.REJECTED: "the proof does not hold"},
     "dictionary": {Exit.REJECTED: "names are left without an id"},
+    "get": {Exit.STOPPED: "the run's process does not answer"},
     "plan": {Exit.REJECTED: "rows would be refused"},
     "probe": {
         Exit.STOPPED: "the billing is away, or what was sent cannot be seen yet: probe again",

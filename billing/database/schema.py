@@ -17,8 +17,7 @@ from itertools import groupby, pairwise
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from billing.database.sql_blocks import SqlStatement
-from billing.database.tokens import Sort, Token, tokens_of
+from billing.database.sql_blocks import Sort, SqlStatement, Token, tokens_of
 from billing.errors import ColumnsMissing
 from texts.said import Said, counted, said
 

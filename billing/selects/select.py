@@ -12,8 +12,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from billing.database.columns import ColumnType, SelectColumn, SelectColumns
-from billing.database.sql_blocks import SqlStatement, Values
-from billing.database.tokens import Sort, position, spot, tokens_of
+from billing.database.sql_blocks import Sort, SqlStatement, Values, position, spot, tokens_of
 from billing.errors import NamesNeeded, NotASelect, StatementRefused
 from billing.selects.side_effects import check_reached, check_words
 from texts.said import Said, said, text_of, wording

@@ -22,12 +22,10 @@ import msgspec
 from billing.database.columns import ColumnType, SelectColumn
 from billing.database.database import Database
 from billing.database.reader import DatabaseRow
-from billing.database.sql_blocks import SqlStatement, Value, Values, sql_block
-from billing.database.tokens import Token, tokens_of
+from billing.database.sql_blocks import SqlStatement, Token, Value, Values, sql_block, tokens_of
 from billing.errors import NoRoom, RowsChanged, StatementRefused
 from billing.selects.select import Select, columns, describe, told_plainly
-from texts.said import Said, ValueRefused, counted, said, text_of
-from texts.stored import from_json, to_json
+from texts.said import Said, ValueRefused, counted, from_json, said, text_of, to_json
 
 # ---- the rows of a select as text ---------------------------------------------------------------------------------
 # Each value has one spelling, and a value without an exact one is refused.

@@ -14,8 +14,7 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from billing.database.sql_blocks import sql_block
-from billing.database.tokens import Sort, Token, spot, tokens_of
+from billing.database.sql_blocks import Sort, Token, spot, sql_block, tokens_of
 from billing.errors import NotASelect
 from texts.said import Quantity, said, wording
 

@@ -21,7 +21,7 @@ from cli.terminal.options import Part, argument, as_command, option, options_of,
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import WHOLE, printable
 from cli.terminal.waiting import bytes_read, waiting
-from engine.rows import STDIN, RowPage
+from engine.job import STDIN, RowPage
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 from jobs.imports.column_map import ColumnMap, read_map

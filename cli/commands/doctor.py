@@ -34,10 +34,9 @@ from billing.directory.system import check_scale
 from billing.errors import BillingError, ColumnsMissing
 from billing.money import SCALE
 from billing.profile import describe_fact
-from checkpoints.address import JournalAddress
 from checkpoints.errors import JournalError
 from checkpoints.journal import open_journal
-from checkpoints.journal_file import is_volatile
+from checkpoints.journal_file import JournalAddress, is_volatile
 from checkpoints.kept_secrets import KeysInUse
 from checkpoints.own_files import kept_copies
 from checkpoints.stores import is_there

@@ -33,7 +33,7 @@ from cli.terminal.logs import logging_to
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupted, run_command
 from cli.terminal.texts import printable, reason_of
-from engine.pacing.open_files import TooFewFiles, provide_files
+from engine.pacing.policy import TooFewFiles, provide_files
 from texts.remedies import PROGRAM, advise_settings, command_line, setting
 from texts.said import in_lines, said, text_of
 

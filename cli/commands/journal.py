@@ -7,8 +7,8 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from checkpoints.address import JournalAddress
 from checkpoints.copying import copy_journal
+from checkpoints.journal_file import JournalAddress
 from cli.commands.execution import close, errors_shown
 from cli.session.vaults import keys_of
 from cli.settings.flags import CONFIG, Flags

@@ -17,8 +17,8 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.text import Text
 
 from checkpoints.errors import JournalError
+from checkpoints.history import NOTHING_SEEN, RunSummary
 from checkpoints.journal import Journal
-from checkpoints.overview import NOTHING_SEEN, RunSummary
 from checkpoints.stores import is_there
 from cli.session.control_client import heard
 from cli.session.journal import open_existing

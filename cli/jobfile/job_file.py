@@ -54,12 +54,11 @@ from cli.terminal.screen import Voice
 from cli.terminal.signals import Interrupts, heeding_between
 from cli.terminal.texts import SENTENCE, WHOLE, from_bytes, printable, reason_of
 from engine.errors import nearest
+from engine.job import STDIN
 from engine.pacing.holds import Stop, StopKind
 from engine.pipeline.barrier import is_worked_off, settled, wait_at_barrier
 from engine.pipeline.intake import Repeat
-from engine.pipeline.live_policy import LivePolicy
-from engine.pipeline.progress import Progress
-from engine.rows import STDIN
+from engine.pipeline.progress import LivePolicy, Progress
 from engine.sources.raw.charset import AUTO
 from engine.sources.raw.original import FileOnDisk
 from jobs.catalogue.catalogue import Catalogue

@@ -35,7 +35,7 @@ from cli.terminal.drawing import bare_table
 from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import command, render
 from cli.terminal.texts import printable
-from engine.rows import FAULTS
+from engine.job import FAULTS
 from engine.sources.exported import RUN, harmless, is_of_export, named
 from engine.sources.workbook.cells import address
 from jobs.catalogue.typed_call import CALL

@@ -34,7 +34,7 @@ from cli.terminal.exits import CommandRefused
 from cli.terminal.language import LANGUAGES, CatalogueLanguage, language
 from cli.terminal.signals import run_alongside
 from cli.terminal.texts import printable, reason_of
-from engine.pacing.open_files import provide_all_files
+from engine.pacing.policy import provide_all_files
 from engine.pipeline.control import COMMANDS, LONGEST_REQUEST, NotAMessage, to_request
 from texts.remedies import PROGRAM, Remedy
 from texts.said import Said, said, text_of

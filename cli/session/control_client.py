@@ -33,7 +33,7 @@ from engine.pipeline.control import (
     to_live,
     under_control,
 )
-from engine.pipeline.live_policy import LivePolicy
+from engine.pipeline.progress import LivePolicy
 from texts.remedies import command_line
 from texts.said import Said, said, text_of
 

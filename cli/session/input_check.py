@@ -22,7 +22,7 @@ from cli.show.progress import seen_rows
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen
 from cli.terminal.waiting import bytes_read, waiting
-from engine.rows import RowPage
+from engine.job import RowPage
 from jobs.import_job import ImportJob
 from jobs.imports.column_map import TABLE_OF_STEP
 from jobs.imports.subscriber import Place, Step, ValueFault

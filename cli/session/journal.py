@@ -26,10 +26,10 @@ import structlog
 
 from billing.database.dsn import Dsn
 from billing.directory.identity import is_same
-from checkpoints.address import JournalAddress
 from checkpoints.earlier_runs import runs_of
 from checkpoints.errors import BillingHeld, JournalError, RunHeld, RunPurged
 from checkpoints.journal import Journal, open_journal
+from checkpoints.journal_file import JournalAddress
 from checkpoints.records import NewRunner, Run, Stage, Totals
 from checkpoints.states import State
 from checkpoints.stores import is_there

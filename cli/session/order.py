@@ -30,8 +30,8 @@ from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen, asked_for
 from cli.terminal.texts import LONGEST, printable
 from engine.errors import EngineError, InputRefused, LookUpRefused
+from engine.job import STDIN
 from engine.pipeline.intake import Repeat
-from engine.rows import STDIN
 from engine.sources.raw.original import FileOnDisk
 from jobs.access.vault import BATCH, mask_secrets, new_batch, seal_parameters
 from jobs.catalogue.catalogue import Catalogue

@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio.to_thread
 
-from checkpoints.address import JournalAddress, PostgresAddress
 from checkpoints.errors import JournalAway, JournalError, JournalUnreadable
 from checkpoints.journal import Journal
-from checkpoints.postgres_connection import CONNECT_SECONDS, connect, explained, in_a_line, parameters_of
+from checkpoints.journal_file import JournalAddress, PostgresAddress
+from checkpoints.postgres_store import CONNECT_SECONDS, connect, explained, in_a_line, parameters_of
 from checkpoints.records import Run
 from checkpoints.states import State
 from checkpoints.stores import store_of

@@ -89,18 +89,24 @@ from cli.terminal.signals import Interrupts
 from cli.terminal.texts import WHOLE, from_bytes, printable
 from cli.terminal.waiting import bytes_read, waiting
 from engine.errors import EngineError, InputRefused, LookUpDelayed, LookUpFailed, LookUpRefused
-from engine.job import Job
-from engine.pacing.gauges import LAST_RESERVE
+from engine.job import STDIN, Job, LastLine
 from engine.pacing.holds import StopKind
-from engine.pacing.open_files import TooFewFiles, provide_files, widest
-from engine.pacing.policy import ALL, Policy, describe_policy, describe_settings, policy_with, to_settings
-from engine.pacing.throttle import Gauge
+from engine.pacing.policy import (
+    ALL,
+    Policy,
+    TooFewFiles,
+    describe_policy,
+    describe_settings,
+    policy_with,
+    provide_files,
+    to_settings,
+    widest,
+)
+from engine.pacing.throttle import LAST_RESERVE, Gauge
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.intake import Intake, Repeat
-from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
-from engine.pipeline.progress import Progress
-from engine.rows import STDIN, LastLine
+from engine.pipeline.progress import LivePolicy, Progress
 from jobs.access.vault import Vault
 from jobs.catalogue.catalogue import Catalogue
 from jobs.effects.factory import Finish, finish_of

@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
-from checkpoints.overview import RunSummary
+from checkpoints.history import RunSummary
 from checkpoints.records import Stage
 from checkpoints.states import State, states_where
 from cli.session.stages import (

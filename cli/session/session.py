@@ -28,8 +28,8 @@ from billing.database.file_database import open_file_database
 from billing.directory.system import check_scale
 from billing.money import SCALE
 from billing.profile import UNKNOWN, Profile, describe_fact
-from checkpoints.address import JournalAddress
 from checkpoints.journal import Journal
+from checkpoints.journal_file import JournalAddress
 from checkpoints.records import Run
 from cli.output.item_files import OutputFile, replacing
 from cli.session.events import RunReader
@@ -58,8 +58,7 @@ from engine.errors import EngineError, LookUpDelayed, LookUpFailed
 from engine.job import Job, missing
 from engine.pacing.holds import Stop
 from engine.pacing.policy import ALL, Policy, policy_with
-from jobs.access.gateway import Gateway
-from jobs.access.one_billing import OneBilling, compare_billing
+from jobs.access.gateway import Gateway, OneBilling, compare_billing
 from jobs.access.vault import Vault
 from jobs.job import build
 from jobs.rows.input import input_of_parameters, job_parameters

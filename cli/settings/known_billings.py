@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from checkpoints.address import JournalAddress
+from checkpoints.journal_file import JournalAddress
 from checkpoints.records import Run
 from checkpoints.stores import is_there
 from cli.settings.flags import COMMON_PART, Flags

@@ -29,8 +29,8 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 import msgspec
 
 from billing.secret import PLACEHOLDER, Secret
-from checkpoints.address import JournalAddress, is_postgres, journal_in_postgres
 from checkpoints.errors import JournalError
+from checkpoints.journal_file import JournalAddress, is_postgres, journal_in_postgres
 from checkpoints.own_files import kept_copies
 from cli.terminal.exits import CommandRefused, SettingsRefused
 from cli.terminal.logs import KEPT

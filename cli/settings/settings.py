@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 from billing.database.dsn import Dsn, charset_named
 from billing.errors import SettingsError
 from billing.secret import NO_SECRET, Secret, credentials
-from checkpoints.address import JournalAddress, is_postgres
 from checkpoints.errors import JournalError
-from checkpoints.journal_file import network_of
+from checkpoints.journal_file import JournalAddress, is_postgres, network_of
 from checkpoints.own_files import read_regular
 from cli.settings.flags import COMMON_PART, Flags
 from cli.settings.places import (

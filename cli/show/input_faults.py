@@ -8,7 +8,7 @@ from typing import Final
 from rich.console import RenderableType
 
 from cli.terminal.drawing import drawn
-from engine.rows import STDIN
+from engine.job import STDIN
 from jobs.imports.subscriber import ValueFault
 from texts.said import Quantity, Said, counted
 

@@ -19,9 +19,9 @@ from cli.terminal.screen import Screen
 from cli.terminal.signals import run_alongside
 from cli.terminal.texts import JOINT, LONGEST, WHOLE, count, decimal, duration, printable, rate
 from cli.terminal.waiting import bytes_read, waiting
+from engine.job import Source
 from engine.pacing.policy import ALL as SETTINGS
 from engine.pipeline.progress import Progress, Status
-from engine.rows import Source
 from texts.said import Quantity, Said, counted, kind_of, said
 
 LINE_EVERY, DRAWN_EVERY, LOOK_EVERY = 5.0, 0.2, 1.0

@@ -11,8 +11,8 @@ from checkpoints.records import Item, Reason
 from checkpoints.states import State
 from checkpoints.tally import ALL_OTHERS, TallyGroup, TallyKind
 from cli.terminal.texts import printable
-from engine.pacing.gauges import HOURS
 from engine.pacing.holds import BARRIER, BILLING, IN_DOUBT, PAUSED
+from engine.pacing.throttle import HOURS
 from texts.said import Said, counted, heading, said
 
 _STATES: Final = {

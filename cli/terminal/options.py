@@ -7,7 +7,7 @@ of the function alone. From the records come the flags of the commands, the sett
 
 from collections.abc import Callable, Iterator
 from dataclasses import Field, dataclass, field, fields, is_dataclass
-from functools import partial
+from functools import partial, wraps
 from inspect import getdoc, signature
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
@@ -106,6 +106,7 @@ def as_command(
                 groups[parameter.name] = kind, [one.name for one in own]
                 params += own
 
+        @wraps(function)
         def call(**typed_: Any) -> None:  # noqa: ANN401 - each has the type of its parameter
             given = {one: list(value) if isinstance(value, tuple) else value for one, value in typed_.items()}
             made = {one: group(**{name: given.pop(name) for name in own}) for one, (group, own) in groups.items()}

@@ -22,7 +22,7 @@ from cli.terminal.options import switch
 from cli.terminal.streams import json_line, lasting
 from cli.terminal.texts import SENTENCE, markup_safe, printable, rendered
 from cli.terminal.waiting import waiting_line
-from engine.rows import STDIN
+from engine.job import STDIN
 from texts.remedies import PROGRAM, setting
 from texts.said import Said, said, wording
 

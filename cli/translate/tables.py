@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from billing.database.tokens import Sort, Token, tokens_of
+from billing.database.sql_blocks import Sort, Token, tokens_of
 from billing.errors import NotASelect
 from billing.selects.select import select_of
 from cli.terminal.exits import CommandRefused

@@ -3,6 +3,7 @@
 The same texts are used for flags of the command line, for `set` on a live run, and in the journal.
 """
 
+import resource
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -11,9 +12,9 @@ from types import MappingProxyType
 from typing import Final
 
 from engine.errors import nearest
-from engine.pacing.canary import STEPS
-from engine.pacing.gauges import Hours, hours_of
+from engine.pacing.holds import STEPS
 from engine.pacing.limits import LAST, LEAST, ErrorLimit, error_limit, money_limit
+from engine.pacing.throttle import Hours, hours_of
 from texts.said import Quantity, ValueRefused, counted, in_clauses, said, wording
 
 
@@ -375,3 +376,57 @@ _DEFAULTS: Final = {name: setting.shown(_DEFAULT) for name, setting in ALL.items
 
 def _is_set(policy: Policy, name: str) -> bool:
     return ALL[name].shown(policy) != _DEFAULTS[name]
+
+
+# ---- the open files of this process -------------------------------------------------------------------------------
+
+
+BASE: Final = 64
+"""Files besides those of calls: journal, log, input, recording, the database's process, standard streams."""
+
+A_CALL: Final = 2
+"""Files of a parallel call: its connection, and one that rests between two calls."""
+
+
+class TooFewFiles(ValueError):
+    """Raised when the system lets this process open fewer files than are needed; the text says what to do."""
+
+
+def widest(policy: Policy) -> int:
+    return policy.max_in_flight if policy.in_flight is None else policy.in_flight
+
+
+def provide_files(calls: int = 0) -> None:
+    """See to it that so many parallel calls find their files, within what the system allows. Raises `TooFewFiles`."""
+    wanted = BASE + A_CALL * calls
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if _reaches(soft, wanted):
+        return
+    if _reaches(hard, wanted):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return
+    what = said("this command needs {wanted} open files", wanted=Quantity(wanted))
+    hint = ""
+    if calls:
+        what = said("{calls} parallel calls need {wanted} open files", calls=Quantity(calls), wanted=Quantity(wanted))
+        if (most := (hard - BASE) // A_CALL) > 0:
+            hint = said("; with it, {most} are possible", most=Quantity(most))
+    raise TooFewFiles(
+        said(
+            "{what}, and the system lets this process open {hard}{hint}. Raise the limit: ulimit -n 4096 in the "
+            "shell, LimitNOFILE=4096 in a service",
+            what=what,
+            hard=Quantity(hard),
+            hint=hint,
+        )
+    )
+
+
+def provide_all_files() -> None:
+    """Let this process open as many files as the system allows: for clients, whose number nobody here decides."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _reaches(limit: int, wanted: int) -> bool:
+    return limit == resource.RLIM_INFINITY or limit >= wanted

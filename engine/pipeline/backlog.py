@@ -14,7 +14,7 @@ from math import inf
 import anyio
 
 from checkpoints.records import Item
-from engine.pacing.retries import RetryBudget
+from engine.pacing.breaker import RetryBudget
 from texts.said import said
 
 ReadPage = Callable[[int], Awaitable[Sequence[Item]]]

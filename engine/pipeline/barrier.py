@@ -15,7 +15,7 @@ from engine.errors import cause_of
 from engine.job import Job
 from engine.pacing.holds import BARRIER
 from engine.pacing.throttle import Gauge, GaugeReading, Throttle
-from engine.pipeline.live_policy import LivePolicy
+from engine.pipeline.progress import LivePolicy
 from texts.said import Quantity, said
 
 ONCE_MORE: Final = said("start the same command again")

@@ -22,12 +22,10 @@ from checkpoints.mailbox import TakenRequest
 from checkpoints.records import Run
 from checkpoints.states import State
 from engine.errors import cause_of
-from engine.pacing.open_files import provide_files, widest
-from engine.pacing.policy import describe_settings, policy_with, setting_text, to_settings
-from engine.pipeline.live_policy import LivePolicy
-from engine.pipeline.progress import Status
+from engine.pacing.policy import describe_settings, policy_with, provide_files, setting_text, to_settings, widest
+from engine.pipeline.progress import LivePolicy, Status
 from engine.statistics import PaceSample
-from texts import stored
+from texts import said as sentences
 from texts.said import Quantity, said, text_of
 
 log = structlog.get_logger(__name__)
@@ -103,7 +101,7 @@ class _Live(msgspec.Struct, frozen=True):
 _SENTENCES: Final = ("why", "held", "last_error")
 """What of a status people read, beside its errors."""
 
-_encode: Final = msgspec.json.Encoder(enc_hook=lambda said: msgspec.Raw(stored.to_json(said).encode())).encode
+_encode: Final = msgspec.json.Encoder(enc_hook=lambda said: msgspec.Raw(sentences.to_json(said).encode())).encode
 """Sentences, which msgspec takes for no texts, keep their templates, of which a reader's language is made."""
 
 _request: Final = msgspec.json.Decoder(ControlRequest).decode
@@ -134,7 +132,7 @@ def to_request(body: bytes) -> ControlRequest:
 def to_answer(text: str) -> ControlAnswer:
     """Decode the answer to a command. Raises `NotAMessage`."""
     sent = _decoded(_answer, text)
-    return ControlAnswer(stored.from_json(bytes(sent.said).decode()), sent.refused)
+    return ControlAnswer(sentences.from_json(bytes(sent.said).decode()), sent.refused)
 
 
 def live_to_json(status: Status, settings: Mapping[str, str]) -> str:
@@ -150,8 +148,8 @@ def to_live(text: str) -> Live:
     try:
         sent = _live(text)
         told = sent.status
-        why, held, last = (None if told[name] is None else stored.from_builtins(told[name]) for name in _SENTENCES)
-        errors: dict[str, int] = {stored.from_builtins(text): int(number) for text, number in told["errors"]}
+        why, held, last = (None if told[name] is None else sentences.from_builtins(told[name]) for name in _SENTENCES)
+        errors: dict[str, int] = {sentences.from_builtins(text): int(number) for text, number in told["errors"]}
         # Sentences are set afterwards, for a conversion makes plain texts of them.
         plain: dict[str, Any] = {"why": "", "held": None, "last_error": None, "errors": {}}
         status = msgspec.convert({**told, **plain}, Status)

@@ -26,8 +26,7 @@ from engine.pacing.holds import PAUSED, Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import Rate, Throttle
 from engine.pacing.window import InFlight, Ticket, Window
-from engine.pipeline.live_policy import LivePolicy
-from engine.pipeline.progress import Progress
+from engine.pipeline.progress import LivePolicy, Progress
 from engine.pipeline.reconciler import count_down
 from texts.remedies import Remedy
 from texts.said import Quantity, reason, said

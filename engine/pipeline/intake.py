@@ -21,12 +21,11 @@ from checkpoints.sentences import DUPLICATE, LEFT_OUT
 from checkpoints.states import State
 from checkpoints.transitions import Judge
 from engine.errors import InputRefused, cause_of
-from engine.job import Effect, Entries, Job, Prepared, SameKey
-from engine.pacing.gauges import check_free
+from engine.job import STANDARD_INPUT, Effect, Entries, Job, Prepared, Row, RowPage, SameKey, Source
+from engine.pacing.throttle import check_free
 from engine.pipeline.backlog import Backlog
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.progress import Progress
-from engine.rows import STANDARD_INPUT, Row, RowPage, Source
 from texts.remedies import setting
 from texts.said import in_clauses, reason, said, wording
 

@@ -28,18 +28,15 @@ from engine.errors import CountsDiffer, EngineError, LookUpDelayed, LookUpFailed
 from engine.evidence import Lost, NotSent, Seen
 from engine.job import Job, missing
 from engine.outcomes import Cause, Outcome, decide
-from engine.pacing.breaker import Breaker
-from engine.pacing.canary import Canary, canary_of
-from engine.pacing.holds import StopKind
+from engine.pacing.breaker import Breaker, RetryBudget, Tries, backoff
+from engine.pacing.holds import Canary, StopKind, canary_of
 from engine.pacing.limits import ErrorBudget, Spending
-from engine.pacing.retries import RetryBudget, Tries, backoff
 from engine.pacing.throttle import Gauge, Throttle
 from engine.pipeline.backlog import MOST_HELD, MOST_HELD_OF_STEPS, Backlog, Claims
 from engine.pipeline.gate import Gate, Ownership
 from engine.pipeline.intake import Intake, Repeat
-from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.precedence import Precedence
-from engine.pipeline.progress import Sending
+from engine.pipeline.progress import LivePolicy, Sending
 from engine.pipeline.reconciler import IN_DOUBT, Reconciler
 from engine.pipeline.witness import FRESH, READING_COUNTS, Witness
 from texts.remedies import Remedy, setting

@@ -34,7 +34,7 @@ from engine.job import ALL_BEFORE, Effect
 from engine.pacing.breaker import Breaker
 from engine.pacing.holds import StopKind
 from engine.pipeline.backlog import Backlog
-from engine.pipeline.live_policy import LivePolicy
+from engine.pipeline.progress import LivePolicy
 from texts.remedies import Remedy
 from texts.said import Quantity, Said, counted, in_clauses, reason, said, text_of
 

@@ -43,7 +43,7 @@ from engine.job import (
 )
 from engine.outcomes import decide
 from engine.pipeline.foreign_entries import ForeignEntries
-from engine.pipeline.live_policy import LivePolicy
+from engine.pipeline.progress import LivePolicy
 from engine.pipeline.reconciler import (
     UnfinishedWork,
     already_there,

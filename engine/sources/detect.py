@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.errors import InputRefused
-from engine.rows import LastLine, RowPage, Source
+from engine.job import LastLine, RowPage, Source
 from engine.sources.exported import restored
 from engine.sources.raw import charset
 from engine.sources.raw.original import FileOnDisk, StandardInput, proven

@@ -12,7 +12,7 @@ from itertools import chain, count
 from typing import Final
 
 from checkpoints.records import Refusal
-from engine.rows import FAULTS, Row
+from engine.job import FAULTS, Row
 from engine.sources.raw.sample import Table
 
 ROW: Final = "carbon_row"

@@ -1,13 +1,25 @@
 """Objects of the billing as they are now: from the database in bulk, or from the API with one call a key."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
 from billing.directory.models import LARGEST_ID, TEXT_KEYS, BillingObject, Key, plain_value, same_value
-from billing.directory.objects import call_for, can_be, from_database, known_to_database, of_answer
+from billing.directory.objects import (
+    REFERENCES,
+    call_for,
+    can_be,
+    from_database,
+    has_table,
+    is_there,
+    known_to_database,
+    of_answer,
+    reference_call,
+    there_of,
+)
 from billing.errors import ColumnsMissing
-from engine.errors import InputRefused, LookUpRefused
+from engine.errors import InputRefused, LookUpDelayed, LookUpFailed, LookUpRefused
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.payload import ACCOUNT
 from jobs.access.subscribers import SubscriberFinder
@@ -182,3 +194,71 @@ async def try_finding(
     key = dict.fromkeys(names, str(NOBODY))
     if names and known_to_database(model, [key], (*fields, *besides)):
         await find(gateway, model, [key], fields, besides)
+
+
+# ---- references ---------------------------------------------------------------------------------------------------
+
+
+REMEMBERED: Final = 10_000
+"""Ids of a kind that are remembered; the rows of a page mostly share a few."""
+
+
+class References:
+    """Finds the ids that are not in the billing. One object a job: it remembers the answers."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._there: defaultdict[str, dict[str, bool]] = defaultdict(dict)
+        self._unchecked: dict[str, str] = {}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return tuple(self._unchecked.values())
+
+    async def missing(self, kind: str, ids: Collection[str]) -> set[str]:
+        """The ids that are not in the billing or are deleted. Raises `LookUpFailed`."""
+        known = self._there[kind]
+        wanted = [key for key in dict.fromkeys(ids) if key.isascii() and key.isdigit()]
+        # Pages are prepared beside each other: what this one needs is taken from no other's memory.
+        there = {key: known[key] for key in wanted if key in known}
+        if unknown := [key for key in wanted if key not in there]:
+            found = await self._asked(kind, unknown)
+            there |= found
+            if len(known) + len(found) > REMEMBERED:
+                known.clear()
+            known |= found
+        return {key for key, exists in there.items() if not exists}
+
+    async def _asked(self, kind: str, ids: Collection[str]) -> dict[str, bool]:
+        reference, gateway = REFERENCES[kind], self._gateway
+        possible = {int(key) for key in ids if int(key[:19]) <= LARGEST_ID}
+        there: set[int] = set()
+        all_known = False
+        if gateway.database is not None:
+            there = await gateway.read(lambda database: there_of(database, reference, possible))
+            all_known = await gateway.read(lambda database: has_table(database, reference))
+        left = sorted(possible - there)
+        if reference.model and not all_known:
+            try:
+                answers = await gateway.ask([reference_call(reference, key) for key in left])
+            except LookUpDelayed:
+                raise
+            except LookUpFailed:
+                # The billing may not know the model: this says nothing of its objects.
+                pass
+            else:
+                all_known = True
+                with as_engine_errors():
+                    there |= {key for key, answer in zip(left, answers, strict=True) if is_there(reference, answer)}
+        if not all_known and (doubtful := sorted(possible - there)):
+            self._unchecked.setdefault(
+                kind,
+                said(
+                    "{noun} {id} was not checked: nothing has it yet, and the billing's table of {noun}s is not "
+                    "known",
+                    noun=reference.noun,
+                    id=doubtful[0],
+                ),
+            )
+            there |= possible
+        return {key: int(key[:19]) in there for key in ids}

@@ -30,8 +30,8 @@ import msgspec
 from billing.api.calls import Call
 from billing.database.sql_blocks import sql_block
 from billing.secret import PLACEHOLDER, Secret
-from checkpoints.address import JournalAddress
 from checkpoints.errors import JournalError
+from checkpoints.journal_file import JournalAddress
 from checkpoints.kept_secrets import UNCLAIMED, KeptSecrets, SealedSecret, keep_secrets, pages_of_secrets
 from checkpoints.own_files import open_beside
 from checkpoints.queries import PAGE, Queries

@@ -20,8 +20,7 @@ from jobs.access.gateway import Gateway
 from jobs.access.payload import ACCOUNT, Payload, chain_of_steps, decode_payload, payload_of
 from jobs.access.vault import is_token, mask_secrets
 from jobs.effects.effect import CallEffect
-from jobs.rows.binding import ABONENT, Bound, amount_fault
-from jobs.rows.secret_cells import without_words
+from jobs.rows.binding import ABONENT, Bound, amount_fault, without_words
 from jobs.spec.chain import Template
 from jobs.spec.entries import ADD_PAYMENT
 from jobs.spec.parameters import row_key

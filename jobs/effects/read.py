@@ -16,8 +16,7 @@ from jobs.access.payload import Payload, chain_of_steps, payload_of
 from jobs.access.vault import is_token
 from jobs.effects.answer_cells import Flat, encode_answer, flat, only
 from jobs.effects.effect import CallEffect, one_object
-from jobs.rows.binding import ABONENT, USER, Bound
-from jobs.rows.secret_cells import without_words
+from jobs.rows.binding import ABONENT, USER, Bound, without_words
 from jobs.spec.chain import Template
 from jobs.spec.parameters import row_key
 from texts.said import said

@@ -29,8 +29,7 @@ from jobs.access.objects import find, lane_of, needed, try_finding
 from jobs.access.payload import Payload, chain_of_steps, payload_of
 from jobs.effects.any_call import AnyCallEffect
 from jobs.effects.effect import CallEffect, one_object
-from jobs.rows.binding import USER, Bound
-from jobs.rows.secret_cells import without_words
+from jobs.rows.binding import USER, Bound, without_words
 from jobs.spec.chain import Template
 from jobs.spec.errors import PasswordsUnwritten
 from texts.remedies import Remedy

@@ -25,10 +25,18 @@ from checkpoints.sentences import AS_WANTED
 from engine.evidence import Seen
 from engine.job import Absent, BeforeImageMode, CannotLook, LookedFor, LookUpResult, ReadBack
 from jobs.access.gateway import Gateway
-from jobs.access.objects import OF_ABONENT, describe_fields, differences, faults_of, find, key_of, spell_out
+from jobs.access.objects import (
+    OF_ABONENT,
+    References,
+    describe_fields,
+    differences,
+    faults_of,
+    find,
+    key_of,
+    spell_out,
+)
 from jobs.access.operations import newest_on_account, sharers_of, two_decimals
 from jobs.access.payload import CONTRACT, FOLDER_LANE, OP_TYPE, Payload, chain_of, encode_payload, payload_of
-from jobs.access.references import References
 from jobs.access.subscribers import SubscriberFinder, as_bool
 from jobs.effects.creatable_models import BALANCE, CREATABLE_MODELS, FOLDER_FLAG, FOLDERS, creatable_model, too_long
 from jobs.effects.create import payload_for

@@ -25,11 +25,11 @@ from typing import Final
 from billing.directory.models import LARGEST_ID
 from billing.directory.names import NamedObject
 from engine.errors import InputRefused, nearest
-from engine.rows import Source
+from engine.job import Source
 from engine.sources.detect import open_input
 from engine.sources.exported import as_it_was
 from engine.sources.raw.sample import Layout
-from jobs.access.references import References
+from jobs.access.objects import References
 from jobs.imports.fields import FieldTable
 from jobs.imports.names_there import FOLDER, KINDS, WORDS, NamesThere, noun_of, plain_name, word_of
 from jobs.imports.subscriber import FOLDER_ID, PATH, Part, Place, Step, Subscriber, Value, ValueFault, folder_names

@@ -33,9 +33,9 @@ from billing.directory.subscribers import (
 )
 from billing.errors import ColumnsMissing
 from engine.errors import LookUpRefused
-from engine.rows import Row, RowPage
+from engine.job import Row, RowPage
 from jobs.access.gateway import Gateway, as_engine_errors
-from jobs.access.references import References
+from jobs.access.objects import References
 from jobs.imports.fields import FieldKind, FieldTable, ValueName, part_key
 from jobs.imports.subscriber import FOLDER_ID, NUMBER, Judged, Part, Step, Subscriber, Value
 from jobs.imports.tables import SubscriberReader, temporary_database, temporary_room

@@ -18,7 +18,7 @@ import msgspec
 
 from billing.database.sql_blocks import sql_block
 from engine.errors import InputRefused
-from engine.rows import DerivedSource, Row, RowPage, Source
+from engine.job import DerivedSource, Row, RowPage, Source
 from jobs.imports.fields import FieldTable
 from jobs.imports.names_there import FOLDER, noun_of, plain_name
 from jobs.imports.subscriber import (

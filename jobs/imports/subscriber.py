@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 from checkpoints.records import Refusal
-from engine.rows import Row
+from engine.job import Row
 from texts.said import Said, in_clauses, said
 
 

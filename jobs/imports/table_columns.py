@@ -12,12 +12,12 @@ from typing import Final, TypeAlias
 from billing.money import AmountError, parse_amount, wire
 from billing.secret import PLACEHOLDER
 from engine.errors import InputRefused
-from engine.rows import Row
+from engine.job import Row
 from jobs.access.vault import Vault
 from jobs.imports.column_map import CellRule, ColumnMap, Condition, PartRule
 from jobs.imports.fields import SEVERAL, FieldKind, FieldName, FieldTable, ModelField, part_key
 from jobs.imports.subscriber import APART, NUMBER, STEP_MODELS, Part, Place, Step, Value, ValueFault, folder_path
-from jobs.rows.secret_cells import secret_places
+from jobs.rows.binding import secret_places
 from jobs.spec.columns import Assigned, Column, locate, titled
 from texts.remedies import setting
 from texts.said import said

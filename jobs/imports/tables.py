@@ -22,13 +22,13 @@ from billing.database.sql_blocks import sql_block
 from billing.profile import Profile
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
-from engine.rows import DerivedSource, LastLine, Row, RowPage, Source
+from engine.job import DerivedSource, LastLine, Row, RowPage, Source
 from engine.sources.detect import open_input
 from jobs.access.vault import Vault
 from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap
 from jobs.imports.subscriber import Judged, Place, Stage, Step, Subscriber, ValueFault
 from jobs.imports.table_columns import EMPTY, MadeRow, RowParts, TableColumns, make_row, parts_of_row, seal_secrets
-from jobs.rows.secret_cells import guard_rows, without_secrets
+from jobs.rows.binding import guard_rows, without_secrets
 from texts.remedies import setting
 from texts.said import Quantity, in_lines, said
 

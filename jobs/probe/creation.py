@@ -18,7 +18,7 @@ from billing.directory.subscribers import Abonent
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, RowRefused, SystemRefused
 from jobs.access.gateway import Gateway, as_engine_errors
-from jobs.access.references import References
+from jobs.access.objects import References
 from jobs.access.subscribers import as_bool
 from jobs.access.vault import new_batch
 from jobs.imports.fields import FieldKind, FieldTable, ModelField, usual_fields

@@ -20,7 +20,7 @@ from billing.selects.select import Select, select_of
 from billing.selects.select_reader import SelectReader, reading
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
-from engine.rows import STDIN, Row, RowPage, Source
+from engine.job import STDIN, Row, RowPage, Source
 from engine.sources.detect import open_input
 from engine.sources.raw.charset import AUTO
 from engine.sources.raw.sample import Layout

@@ -15,7 +15,7 @@ from typing import Final
 import anyio.from_thread
 
 from engine.errors import InputRefused
-from engine.rows import DerivedSource, LastLine, RowPage, Source
+from engine.job import DerivedSource, LastLine, RowPage, Source
 from engine.sources.detect import open_input
 from engine.sources.raw.original import FileOnDisk
 from engine.sources.raw.sample import Layout

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Final
 
 from engine.errors import InputRefused
-from engine.rows import Row
+from engine.job import Row
 from texts.remedies import Remedy, setting
 from texts.said import said
 

@@ -24,9 +24,9 @@ from checkpoints.journal import Journal
 from checkpoints.mailbox import Handed
 from checkpoints.records import NewRun, Run
 from checkpoints.stores import store_of
+from engine.job import RowPage
 from engine.pipeline.control import ControlRequest, to_json, under_control
-from engine.pipeline.live_policy import LivePolicy
-from engine.rows import RowPage
+from engine.pipeline.progress import LivePolicy
 from jobs.access.gateway import Gateway
 from lab.simulation.loads import LOADS
 from lab.simulation.loop import PROCESS, START, Process, replaced

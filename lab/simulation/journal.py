@@ -16,11 +16,10 @@ from typing import ClassVar, Final, TypeVar
 from weakref import proxy
 
 from billing.database.sql_blocks import sql_block
-from checkpoints.address import JournalAddress
-from checkpoints.dialects import schema
 from checkpoints.errors import JournalUnreadable, RunTakenOver
-from checkpoints.queries import Queries, fill_states
-from checkpoints.sqlite_connection import SQLITE, SqliteQueries, set_up
+from checkpoints.journal_file import JournalAddress
+from checkpoints.queries import Queries, fill_states, schema
+from checkpoints.sqlite_store import SQLITE, SqliteQueries, set_up
 from checkpoints.store import Store
 from checkpoints.writer import Order, commit, wake
 from lab.simulation.loop import Process, SeededLoop

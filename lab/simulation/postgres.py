@@ -30,9 +30,8 @@ from sys import modules
 from types import SimpleNamespace
 from typing import Any, ClassVar, Final, Self
 
-from checkpoints.address import JournalAddress, PostgresAddress
-from checkpoints.dialects import schema
-from checkpoints.queries import blocks
+from checkpoints.journal_file import JournalAddress, PostgresAddress
+from checkpoints.queries import blocks, schema
 from checkpoints.writer import Dialect, Order, commit, wake
 from lab.simulation.journal import DELAYS, Connection, Disk
 from lab.simulation.loop import PROCESS, Process, SeededLoop, Waits, in_a_step, replaced
@@ -527,7 +526,7 @@ def driver(server: Server, processes: Callable[[], list[Process]] = list) -> Ite
     names: dict[str, Any] = {"psycopg": psycopg, "psycopg.rows": SimpleNamespace(dict_row=dict)}
     before = {name: modules.get(name) for name in names}
     modules.update(names)
-    store, connection = import_module("checkpoints.postgres_store"), import_module("checkpoints.postgres_connection")
+    store, connection = import_module("checkpoints.postgres_store"), import_module("checkpoints.postgres_store")
     try:
         with replaced(
             [

@@ -14,15 +14,13 @@ from checkpoints.journal import Journal
 from checkpoints.purge import Purge
 from checkpoints.records import NewRun, NewRunner, Run, Stage
 from checkpoints.states import State
-from engine.job import Job
+from engine.job import Job, Row, RowPage, Source
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
 from engine.pipeline.intake import Intake
-from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
-from engine.pipeline.progress import Progress
+from engine.pipeline.progress import LivePolicy, Progress
 from engine.pipeline.verifier import ReadBackSummary, verify
-from engine.rows import Row, RowPage, Source
 from jobs.access.gateway import Gateway
 from jobs.access.payload import emptied
 from jobs.catalogue.catalogue import JOBS, Catalogue

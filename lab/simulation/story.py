@@ -24,7 +24,7 @@ from checkpoints.errors import BillingHeld, ForbiddenTransition, JournalError
 from engine.errors import CountsDiffer, EngineError
 from engine.pacing.holds import PAUSED
 from engine.pacing.policy import Policy
-from engine.pipeline.live_policy import LivePolicy
+from engine.pipeline.progress import LivePolicy
 from engine.pipeline.verifier import ReadBackSummary
 from lab.simulation import loop as simulated
 from lab.simulation.billing import SET_BALANCE, Billing, Effect

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints.address import JournalAddress, journal_in_postgres
 from checkpoints.journal import Journal, open_journal
+from checkpoints.journal_file import JournalAddress, journal_in_postgres
 from tests.postgres_server import PostgresServer
 
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol, cast
 
 import psycopg
 
-from checkpoints.address import JournalAddress
+from checkpoints.journal_file import JournalAddress
 
 
 class Shell(Protocol):

@@ -12,15 +12,14 @@ import anyio
 import psycopg
 import pytest
 
-from checkpoints.address import JournalAddress, journal_in_postgres
 from checkpoints.copying import TABLES, copy_journal
-from checkpoints.dialects import schema
 from checkpoints.errors import JournalNotCopied, RunHeld
 from checkpoints.journal import open_journal
+from checkpoints.journal_file import JournalAddress, journal_in_postgres
 from checkpoints.purge import Purge
-from checkpoints.queries import MAILBOX, Queries, fill_states
+from checkpoints.queries import MAILBOX, Queries, fill_states, schema
 from checkpoints.records import Merged, NewItem, NewRunner
-from checkpoints.sqlite_connection import connect
+from checkpoints.sqlite_store import connect
 from tests.checkpoints.samples import NEW_RUN, frozen_run, keep, new_item, page
 from tests.checkpoints.shells import shell
 from tests.checkpoints.test_two_runs import made, one_of

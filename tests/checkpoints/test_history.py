@@ -5,9 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from checkpoints.address import JournalAddress
 from checkpoints.errors import RunTakenOver
 from checkpoints.journal import Journal
+from checkpoints.journal_file import JournalAddress
 from checkpoints.records import Change, LookUps, NewRunner
 from checkpoints.states import State
 from checkpoints.tally import (

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from checkpoints.address import JournalAddress
 from checkpoints.errors import ForbiddenTransition, NoSuchRun
 from checkpoints.journal import NAME_LETTERS, Journal
+from checkpoints.journal_file import JournalAddress
 from checkpoints.records import (
     Change,
     Command,

@@ -16,9 +16,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from checkpoints.address import JournalAddress, journal_in_postgres
 from checkpoints.errors import ForbiddenTransition, RunHeld
 from checkpoints.journal import Journal, open_journal
+from checkpoints.journal_file import JournalAddress, journal_in_postgres
 from checkpoints.records import Change, EarlierEntry, NewItem, Refusal, Run, Stage
 from checkpoints.states import State, may_follow
 from tests.checkpoints.samples import NEW_RUN, all_items, new_item, page

@@ -19,10 +19,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from checkpoints.address import JournalAddress
 from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import JournalUnreadable, RunHeld
 from checkpoints.journal import Journal, open_journal
+from checkpoints.journal_file import JournalAddress
 from checkpoints.queries import Queries
 from checkpoints.records import Item, Run
 from checkpoints.sqlite_store import SqliteStore

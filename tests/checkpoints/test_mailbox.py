@@ -8,8 +8,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from checkpoints.address import JournalAddress, journal_in_postgres
 from checkpoints.journal import Journal, open_journal
+from checkpoints.journal_file import JournalAddress, journal_in_postgres
 from checkpoints.mailbox import KEPT, NOBODY, Handed, TakenRequest
 from checkpoints.records import Run
 from lab.crash.loops import loops

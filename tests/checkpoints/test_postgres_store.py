@@ -13,12 +13,11 @@ import anyio
 import psycopg
 import pytest
 
-from checkpoints.address import JournalAddress, PostgresAddress, journal_in_postgres
 from checkpoints.errors import ForbiddenTransition, JournalAway, JournalUnreadable, RunHeld
 from checkpoints.journal import Journal, open_journal
+from checkpoints.journal_file import JournalAddress, PostgresAddress, journal_in_postgres
 from checkpoints.list_differences import list_file
-from checkpoints.postgres_connection import _block, _bound, connect
-from checkpoints.postgres_store import facts_of_server
+from checkpoints.postgres_store import _block, _bound, connect, facts_of_server
 from checkpoints.queries import Queries, Value
 from checkpoints.records import Change, EarlierEntry, NewItem, Page
 from checkpoints.states import State

@@ -18,8 +18,7 @@ from checkpoints.sentences import CONTRADICTS, ENDED
 from checkpoints.states import State
 from tests.checkpoints import format5
 from tests.checkpoints.samples import NEW_RUN, all_items, frozen_run, keep, new_item, page
-from texts.said import Quantity, Said, counted, kind_of, reason, said
-from texts.stored import from_builtins, from_json, to_json
+from texts.said import Quantity, Said, counted, from_builtins, from_json, kind_of, reason, said, to_json
 
 WHEN = datetime(2026, 11, 26, 3, 4, 5, tzinfo=UTC)
 WHY = said(

@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checkpoints import rows
-from checkpoints.address import JournalAddress
 from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import (
     ForbiddenTransition,
@@ -27,6 +26,7 @@ from checkpoints.errors import (
     RunUnfinished,
 )
 from checkpoints.journal import Journal, open_journal
+from checkpoints.journal_file import JournalAddress
 from checkpoints.purge import Purge
 from checkpoints.records import (
     Change,
@@ -688,7 +688,7 @@ async def test_digests_differ_by_journal_and_job_with_one_secret_each(journal: J
 async def test_a_log_that_is_read_is_told_and_emptied_later(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("checkpoints.sqlite_connection.BUSY_SECONDS", 0.01)
+    monkeypatch.setattr("checkpoints.sqlite_store.BUSY_SECONDS", 0.01)
     run = await finished(journal, PERSON)
     with contextlib.closing(sqlite3.connect(journal.path, isolation_level=None)) as reader:
         reader.execute("begin")

@@ -16,9 +16,9 @@ from typing import Final
 
 import pytest
 
-from checkpoints.address import JournalAddress
 from checkpoints.errors import ForbiddenTransition, RunTakenOver
 from checkpoints.journal import Journal, open_journal
+from checkpoints.journal_file import JournalAddress
 from checkpoints.purge import Purge
 from checkpoints.records import Change, Correction, Item, LookUps, Merged, NewItem, NewRun, NewRunner, Refusal, Run
 from checkpoints.states import State

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from checkpoints.errors import JournalNotClosed, JournalUnreadable
-from checkpoints.sqlite_connection import SQLITE
+from checkpoints.sqlite_store import SQLITE
 from checkpoints.writer import Writer
 from lab.crash.loops import loops
 

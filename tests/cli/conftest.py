@@ -23,8 +23,8 @@ from aiohttp.typedefs import Handler
 from billing.database.database import attach
 from billing.database.dsn import Dsn
 from billing.money import roubles
-from checkpoints.address import journal_in_postgres
 from checkpoints.journal import Journal, open_journal
+from checkpoints.journal_file import journal_in_postgres
 from checkpoints.records import Run, Totals
 from cli.main import main
 from cli.terminal import language

@@ -23,11 +23,10 @@ from cli.session import session
 from engine.evidence import Accepted, Evidence
 from engine.pipeline import witness
 from engine.pipeline.foreign_entries import ForeignEntries
-from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
+from engine.pipeline.progress import LivePolicy
 from engine.pipeline.witness import Witness
-from jobs.access.gateway import Gateway
-from jobs.access.one_billing import OneBilling
+from jobs.access.gateway import Gateway, OneBilling
 from jobs.catalogue import built_in
 from jobs.effects.create import CreateEffect
 from jobs.effects.effect import CallEffect

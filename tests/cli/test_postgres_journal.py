@@ -6,9 +6,9 @@ from typing import Final
 import anyio
 import pytest
 
-from checkpoints.address import journal_in_postgres
 from checkpoints.errors import JournalUnreadable
-from checkpoints.postgres_connection import connect
+from checkpoints.journal_file import journal_in_postgres
+from checkpoints.postgres_store import connect
 from cli.commands.doctor import is_this_machine
 from cli.terminal.exits import Exit, code_of
 from tests.cli.conftest import PATIENCE, Place, Typed

@@ -26,9 +26,9 @@ from rich.text import Text
 from billing.api.client import BillingClient, Health
 from billing.api.error_catalogue import LICENCE
 from billing.profile import Profile
+from checkpoints.history import RunSummary
 from checkpoints.journal import Journal, open_journal
 from checkpoints.list_differences import ListDifference, ListDifferences
-from checkpoints.overview import RunSummary
 from checkpoints.records import Change, Command, Holder, Item, NewItem, NewRun, Reason, Refusal, Run, Shared, Totals
 from checkpoints.sentences import DUPLICATE
 from checkpoints.states import State
@@ -52,8 +52,7 @@ from cli.terminal.screen import Screen
 from cli.terminal.streams import lasting
 from engine.pacing.policy import Policy
 from engine.pipeline.progress import Status
-from jobs.access.gateway import Gateway
-from jobs.access.one_billing import OneBilling
+from jobs.access.gateway import Gateway, OneBilling
 from jobs.access.payload import Payload, chain_of, encode_payload
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.imports.subscriber import LANE, STEP_MODELS, Step

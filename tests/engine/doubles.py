@@ -37,14 +37,15 @@ from engine.job import (
     LookUpResult,
     Prepared,
     ReadBack,
+    Row,
+    RowPage,
+    Source,
 )
 from engine.pacing.holds import Stop, StopKind
 from engine.pacing.policy import Policy, policy_with
 from engine.pacing.throttle import Gauge
-from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
-from engine.pipeline.progress import Progress, Status
-from engine.rows import Row, RowPage, Source
+from engine.pipeline.progress import LivePolicy, Progress, Status
 from tests.virtual_clock import settle
 
 NOW = datetime(2025, 11, 24, 12, 0, tzinfo=UTC)

@@ -10,14 +10,12 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, NewItem, NewRun, Run
 from checkpoints.states import State
 from engine.evidence import Accepted
-from engine.job import Job, Prepared
+from engine.job import Job, Prepared, Row, RowPage, Source
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
 from engine.pipeline.intake import Intake, Repeat
-from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
-from engine.pipeline.progress import Progress
-from engine.rows import Row, RowPage, Source
+from engine.pipeline.progress import LivePolicy, Progress
 from jobs.access.gateway import Gateway
 from jobs.access.payload import encode_payload, payload_of
 from jobs.effects.effect import CallEffect

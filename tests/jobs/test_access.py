@@ -28,13 +28,12 @@ from cli.terminal.language import RUSSIAN, language
 from engine.errors import InputRefused, LookUpDelayed, LookUpFailed
 from engine.evidence import Accepted, Lost
 from engine.job import Found
-from engine.pacing.gauges import hours_of
 from engine.pacing.policy import Policy
-from engine.pacing.throttle import Gauge, GaugeReading, Rate
+from engine.pacing.throttle import Gauge, GaugeReading, Rate, hours_of
 from jobs.access.durable import append_durably, keep_name
 from jobs.access.gateway import Gateway
+from jobs.access.objects import References
 from jobs.access.operations import balances, newest, of_type
-from jobs.access.references import References
 from jobs.catalogue.catalogue import BUILT_IN, JOBS
 from jobs.catalogue.typed_call import call_kind
 from jobs.gauges import MEASURED_EVERY, BillingClock, gauges_of
@@ -217,7 +216,7 @@ async def test_what_is_deleted_is_not_there(
 
 
 async def test_an_id_is_asked_for_once_within_bounds(client: BillingClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobs.access.references.REMEMBERED", 3)
+    monkeypatch.setattr("jobs.access.objects.REMEMBERED", 3)
     asked: list[int] = []
     gateway = Gateway(client)
 
@@ -237,7 +236,7 @@ async def test_an_id_is_asked_for_once_within_bounds(client: BillingClient, monk
 
 async def test_two_pages_forget_nothing_of_each_other(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """The memory of ids is emptied when it is full, also while another page waits for an answer."""
-    monkeypatch.setattr("jobs.access.references.REMEMBERED", 2)
+    monkeypatch.setattr("jobs.access.objects.REMEMBERED", 2)
     references = References(gateway)
     assert await references.missing("Tarif", {"77"}) == {"77"}
     missing: dict[str, set[str]] = {}

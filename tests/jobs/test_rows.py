@@ -26,7 +26,7 @@ from checkpoints.records import Item, Refusal
 from cli.terminal.language import RUSSIAN, language
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, Busy, Lost, NotSent, RowRefused, SystemRefused
-from engine.rows import Row, RowPage, Source
+from engine.job import Row, RowPage, Source
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 from jobs.access.gateway import Gateway
@@ -34,9 +34,8 @@ from jobs.access.payload import decode_payload
 from jobs.access.vault import Vault
 from jobs.catalogue.catalogue import BUILT_IN, JOBS
 from jobs.catalogue.typed_call import call_kind
-from jobs.rows.binding import Binding, Bound, Header
+from jobs.rows.binding import Binding, Bound, Header, guard_rows, without_words
 from jobs.rows.input import Input, SelectSource, select_source
-from jobs.rows.secret_cells import guard_rows, without_words
 from jobs.spec import entries
 from jobs.spec.chain import chain_text, parse, typed
 from jobs.spec.columns import KNOWN, locate, normalise_header

@@ -26,7 +26,6 @@ from checkpoints.records import Totals
 from checkpoints.sqlite_store import prepare
 from cli.hooks.reader import message_of
 from cli.jobfile.job_file import KEYS, PACING, JobFileRefused, read
-from cli.main import COMMANDS
 from cli.metrics.reader import exposition, metrics_application
 from cli.page.application import Admission, PageApplication, PageOrder
 from cli.page.feed import Feeds
@@ -91,9 +90,8 @@ def test_every_command_has_an_example_that_it_takes(name: str, group: str, comma
 
 @EACH
 def test_the_exit_codes_that_a_command_names_are_told_of_it(name: str, group: str, command: Any) -> None:
-    module = inspect.getsource(import_module(COMMANDS[name.split(maxsplit=1)[0]].module))
-    function = inspect.getsource(command.callback.__wrapped__) if hasattr(command.callback, "__wrapped__") else ""
-    named = {Exit[code] for code in re.findall(r"\bExit\.([A-Z]+)\b", function or module)}
+    function = inspect.getsource(command.callback.__wrapped__)
+    named = {Exit[code] for code in re.findall(r"\bExit\.([A-Z]+)\b", function)}
     assert named - codes_of(name) == set()
     row = next(
         line

@@ -20,7 +20,7 @@ from math import log
 from typing import Final, NamedTuple, TextIO, TypeAlias
 
 from engine.errors import InputRefused
-from engine.rows import LastLine
+from engine.job import LastLine
 from engine.sources.raw.original import LONGEST_CELL, Original, unreadable
 from texts.remedies import setting
 from texts.said import Quantity, any_of, said

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, BinaryIO, Final, TypeAlias, cast
 
 from engine.errors import InputRefused
-from engine.rows import STANDARD_INPUT, RowPage
+from engine.job import STANDARD_INPUT, RowPage
 from texts.said import said
 
 _BLOCK: Final = 1024 * 1024

@@ -10,7 +10,7 @@ from typing import Final
 
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
-from engine.rows import LastLine, Row, RowPage
+from engine.job import LastLine, Row, RowPage
 from engine.sources.raw import charset
 from engine.sources.raw.charset import AUTO, UTF_16, Charset, DecodedText
 from engine.sources.raw.original import LONGEST_CELL, Original, empty

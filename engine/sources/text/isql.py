@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
-from engine.rows import Row
+from engine.job import Row
 from engine.sources.raw import charset
 from engine.sources.raw.charset import DecodedText
 from engine.sources.raw.sample import REST, Sample, Table, bare_names, check_names, example, has_open_end, label_of

@@ -12,7 +12,7 @@ from typing import Final, NoReturn
 
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
-from engine.rows import Row
+from engine.job import Row
 from engine.sources.raw.charset import DecodedText, spot
 from engine.sources.raw.original import LONGEST_CELL, empty
 from engine.sources.raw.sample import Sample, Table, check_names, label_of

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from checkpoints.address import JournalAddress, PostgresAddress, journal_in_postgres
 from checkpoints.journal import Journal, open_journal
+from checkpoints.journal_file import JournalAddress, PostgresAddress, journal_in_postgres
 from checkpoints.records import NewRun, NewRunner, Page, Refusal, Run
 from checkpoints.states import State
 from cli.session.queue import at_work, open_queue, put, queue_name

@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from checkpoints.address import JournalAddress
 from checkpoints.journal import Journal, open_journal
+from checkpoints.journal_file import JournalAddress
 from checkpoints.states import State
 from cli.fleet.overview import FleetJournal, view_of
 from cli.settings.known_billings import KnownBillings

@@ -12,8 +12,8 @@ import anyio
 import pytest
 from aiohttp import web
 
-from checkpoints.address import journal_in_postgres
-from checkpoints.postgres_connection import connect
+from checkpoints.journal_file import journal_in_postgres
+from checkpoints.postgres_store import connect
 from cli.session.queue import NOTE, facts_of_queue
 from lab.crash.loops import loops
 from lab.crash.proxy import JournalWay

@@ -19,9 +19,9 @@ from cli.session.session import Invocation
 from cli.session.stages import StepMark
 from cli.settings.pacing_flags import Pacing, with_file
 from cli.terminal.exits import CommandRefused
-from engine.pacing.gauges import hours_of
 from engine.pacing.limits import Percent
 from engine.pacing.policy import ALL, Policy, policy_with
+from engine.pacing.throttle import hours_of
 from engine.sources.raw.original import FileOnDisk
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.rows.input import Input

@@ -25,7 +25,7 @@ from cli.show.closing import Closing
 from cli.terminal.exits import Exit
 from cli.terminal.screen import Screen, Voice
 from engine.pacing.holds import Stop, StopKind
-from engine.pipeline.live_policy import LivePolicy
+from engine.pipeline.progress import LivePolicy
 from jobs.access.gateway import Gateway
 from tests.checkpoints.samples import frozen_run, new_item
 from tests.cli.commands.test_control import Heard

@@ -14,13 +14,13 @@ import anyio
 import pytest
 from anyio import create_task_group
 
-from checkpoints.address import journal_in_postgres
 from checkpoints.errors import JournalUnreadable
 from checkpoints.journal import open_journal
+from checkpoints.journal_file import journal_in_postgres
 from checkpoints.purge import Purge
 from checkpoints.queries import FoundRow
 from checkpoints.records import Change, Command, Page, Refusal, Run, Totals
-from checkpoints.sqlite_connection import SqliteQueries
+from checkpoints.sqlite_store import SqliteQueries
 from checkpoints.states import State
 from cli.page import feed
 from cli.page.application import PageOrder, serving

@@ -18,8 +18,7 @@ from cli.terminal.exits import Exit, exit_of
 from engine.pacing.holds import Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pipeline.control import under_control
-from engine.pipeline.live_policy import LivePolicy
-from engine.pipeline.progress import Progress
+from engine.pipeline.progress import LivePolicy, Progress
 from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item
 from tests.cli.conftest import Place
 from tests.cli.terminal.terminals import at_a_terminal, killed_at

@@ -14,13 +14,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import LookUpFailed
-from engine.pacing.canary import Canary
-from engine.pacing.gauges import Hours, disk_gauge, hours_gauge, hours_of
+from engine.pacing.breaker import SAVED, RetryBudget, backoff
+from engine.pacing.holds import Canary
 from engine.pacing.limits import LAST, ErrorBudget, Percent, error_limit, money_limit
-from engine.pacing.open_files import BASE, TooFewFiles, provide_files
-from engine.pacing.policy import ALL, SETTINGS, Policy, describe_policy, describe_settings, policy_with, to_settings
-from engine.pacing.retries import SAVED, RetryBudget, backoff
-from engine.pacing.throttle import GaugeReading, Rate
+from engine.pacing.policy import (
+    ALL,
+    BASE,
+    SETTINGS,
+    Policy,
+    TooFewFiles,
+    describe_policy,
+    describe_settings,
+    policy_with,
+    provide_files,
+    to_settings,
+)
+from engine.pacing.throttle import GaugeReading, Hours, Rate, disk_gauge, hours_gauge, hours_of
 from tests.engine.doubles import item
 
 SQL = "select count(*) from abonents"

@@ -30,8 +30,7 @@ from engine.pipeline.control import (
     to_live,
     under_control,
 )
-from engine.pipeline.live_policy import LivePolicy
-from engine.pipeline.progress import Progress, Status
+from engine.pipeline.progress import LivePolicy, Progress, Status
 from lab.crash.loops import loops
 from tests.checkpoints.samples import NEW_RUN
 from texts.said import Said, counted, said

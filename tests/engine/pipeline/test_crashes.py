@@ -18,9 +18,8 @@ from engine.evidence import Busy, NotSent
 from engine.job import BeforeImageMode
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
-from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
-from engine.pipeline.progress import Progress
+from engine.pipeline.progress import LivePolicy, Progress
 from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, OverwritingJob, SteppedJob, rows
 
 pytestmark = [pytest.mark.usefixtures("no_waiting"), pytest.mark.slow]

@@ -8,16 +8,14 @@ from checkpoints.pace import BillingPace, WindowPace
 from checkpoints.records import Item
 from checkpoints.states import State
 from engine.outcomes import Cause, Outcome
-from engine.pacing.breaker import Breaker
+from engine.pacing.breaker import Breaker, RetryBudget
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
-from engine.pacing.retries import RetryBudget
 from engine.pacing.throttle import Gauge, GaugeReading, Throttle
 from engine.pacing.window import Ticket
 from engine.pipeline.backlog import Backlog
 from engine.pipeline.gate import Gate, Passed
-from engine.pipeline.live_policy import LivePolicy
-from engine.pipeline.progress import Progress
+from engine.pipeline.progress import LivePolicy, Progress
 from tests.engine.doubles import change, item
 from tests.virtual_clock import settle
 

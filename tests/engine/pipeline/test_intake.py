@@ -14,10 +14,9 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, EarlierEntry, NewItem, NewRun, Refusal, Run
 from checkpoints.states import State
 from engine.errors import DiskFull, InputRefused, LookUpFailed
-from engine.job import Entries, Marked, Prepared
+from engine.job import Entries, Marked, Prepared, Row
 from engine.pipeline.intake import PREPARED_AT_ONCE, Intake, Rehearsal, Repeat, judge_for
 from engine.pipeline.progress import Progress
-from engine.rows import Row
 from lab.crash.loops import loops
 from tests.engine.doubles import A_RUN, FakeJob, MemorySource, row, rows
 
@@ -233,7 +232,7 @@ async def test_reading_stops_before_the_disk_is_full(journal: Journal, monkeypat
     job = FakeJob(rows(50), page=2)
     run = await new_run(journal)
     disk = DiskThatFills(240)
-    monkeypatch.setattr("engine.pacing.gauges.os.statvfs", lambda _: disk)
+    monkeypatch.setattr("engine.pacing.throttle.os.statvfs", lambda _: disk)
     with pytest.raises(
         DiskFull, match=r"190 MB free for the journal, 200 MB wanted. Make room there, or .*min-disk MB"
     ):

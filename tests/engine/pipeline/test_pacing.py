@@ -19,8 +19,7 @@ from engine.pacing.limits import Percent
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import Gauge, GaugeReading
 from engine.pipeline.gate import TRUSTED, Ownership
-from engine.pipeline.live_policy import LivePolicy
-from engine.pipeline.progress import Progress, Sending
+from engine.pipeline.progress import LivePolicy, Progress, Sending
 from tests.engine.doubles import (
     A_RUN,
     LOST_WITH_EFFECT,

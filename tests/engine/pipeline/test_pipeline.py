@@ -18,9 +18,8 @@ from engine.evidence import Accepted, Busy, RowRefused, SystemRefused
 from engine.pacing.holds import Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pipeline.intake import Intake, Repeat
-from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
-from engine.pipeline.progress import Progress
+from engine.pipeline.progress import LivePolicy, Progress
 from lab.crash.loops import loops
 from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, rows
 

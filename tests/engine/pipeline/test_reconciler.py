@@ -18,8 +18,7 @@ from engine.pacing.holds import Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import EVERY_WHILE_HELD, Gauge
 from engine.pipeline.barrier import is_worked_off, settled, wait_at_barrier
-from engine.pipeline.live_policy import LivePolicy
-from engine.pipeline.progress import Progress
+from engine.pipeline.progress import LivePolicy, Progress
 from engine.pipeline.reconciler import Reconciler
 from engine.pipeline.verifier import ReadBackSummary, verify
 from engine.pipeline.witness import FRESH

@@ -8,7 +8,7 @@ import pytest
 
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
-from engine.rows import Row, Source
+from engine.job import Row, Source
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 

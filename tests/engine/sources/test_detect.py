@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import InputRefused
-from engine.rows import Source
+from engine.job import Source
 from engine.sources.detect import open_input
 from engine.sources.exported import COLUMNS, RUN, as_it_was, harmless
 from engine.sources.raw.original import LONGEST_CELL

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from checkpoints.records import Refusal
-from engine.rows import Row
+from engine.job import Row
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 from jobs.access.vault import Vault

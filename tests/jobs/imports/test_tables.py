@@ -24,7 +24,7 @@ from billing.profile import UNKNOWN, Fact, Profile
 from billing.secret import PLACEHOLDER
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
-from engine.rows import Row, RowPage, Source
+from engine.job import Row, RowPage, Source
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 from jobs.access.gateway import Gateway

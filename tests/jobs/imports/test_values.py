@@ -17,7 +17,7 @@ from billing.contract_numbers import undressed
 from billing.directory.names import NamedObject
 from engine.errors import InputRefused
 from jobs.access.gateway import Gateway
-from jobs.access.references import References
+from jobs.access.objects import References
 from jobs.imports import dictionary as of_names
 from jobs.imports.dictionary import Match
 from jobs.imports.fields import usual_fields

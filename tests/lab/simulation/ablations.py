@@ -23,11 +23,11 @@ from unittest.mock import patch
 from msgspec import structs
 
 from checkpoints import journal as journal_module
-from checkpoints import lease, postgres_connection, rows
-from checkpoints.address import PostgresAddress
+from checkpoints import lease, postgres_store, rows
 from checkpoints.journal import Journal
+from checkpoints.journal_file import PostgresAddress
 from checkpoints.lease import Lease
-from checkpoints.postgres_connection import parameters_of
+from checkpoints.postgres_store import parameters_of
 from checkpoints.records import Run
 from engine import outcomes
 from engine.errors import CountsDiffer
@@ -355,7 +355,7 @@ SAFEGUARDS: Final = (
     ),
     Safeguard(
         "the server does not probe whether a silent machine is there",
-        _swap(postgres_connection, "parameters_of", _nobody_is_probed),
+        _swap(postgres_store, "parameters_of", _nobody_is_probed),
         _has(Blow.POWER),
         drawn=draw_fleet,
     ),

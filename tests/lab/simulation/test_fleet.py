@@ -9,9 +9,9 @@ from typing import Final
 
 import pytest
 
-from checkpoints.address import LEASE, journal_in_postgres
 from checkpoints.errors import JournalError, RunHeld
 from checkpoints.journal import Journal, open_journal
+from checkpoints.journal_file import LEASE, journal_in_postgres
 from checkpoints.mailbox import Handed, TakenRequest
 from checkpoints.pace import BillingPace
 from checkpoints.records import NewRunner, Run

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import InputRefused
-from engine.rows import Row
+from engine.job import Row
 from engine.sources.detect import open_input
 from engine.sources.raw import charset
 from engine.sources.raw.charset import CP1251, UTF_8, Charset, detect_charset

@@ -11,7 +11,7 @@ import pytest
 from billing.database.database import Database
 from billing.database.dsn import Dsn
 from engine.errors import InputRefused
-from engine.rows import Row, Source
+from engine.job import Row, Source
 from engine.sources import detect
 from engine.sources.detect import open_input
 from engine.sources.raw.charset import LONGEST_LINE

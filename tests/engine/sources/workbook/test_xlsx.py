@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.rows import Row
+from engine.job import Row
 from engine.sources.detect import open_input
 from engine.sources.raw.original import LONGEST_CELL
 from engine.sources.raw.sample import LARGEST_PAGE, Layout
