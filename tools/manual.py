@@ -47,7 +47,7 @@ def write_pages(folder: Path, release: "Release") -> None:
 def _page(command: click.Command, words: list[str], commands: Mapping[str, click.Command], release: "Release") -> str:
     name, synopsis, description, listed, options, see_also = _HEADINGS[reader().name]
     title, typed = "-".join((PROGRAM, *words)), " ".join((PROGRAM, *words))
-    context = command.context_class(command, info_name=typed)
+    context = command.context_class(command, info_name=typed, **command.context_settings)
     paragraphs = _paragraphs(command.help)
     lines = [
         f'.TH "{title.upper()}" 1 "{release.day}" "{PROGRAM} {release.version}"',
