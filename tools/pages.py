@@ -5,8 +5,6 @@ catalogue, and `tests/docs/test_pages.py` fails until somebody has looked at it.
 translated, and of reference and explanation the pages that everybody reads; the others are English.
 """
 
-import contextlib
-import io
 import os
 import subprocess
 import sys
@@ -14,8 +12,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
-
-from sphinx_intl.basic import update
 
 from cli.terminal.streams import outputs
 from cli.terminal.waiting import waiting
@@ -56,8 +52,10 @@ def renew(locale: Path = LOCALE) -> None:
             page = path.relative_to(templates).with_suffix("")
             if not {page.parts[0], page.as_posix()} & {*TRANSLATED}:
                 path.unlink()
-        with contextlib.redirect_stdout(io.StringIO()):
-            update(str(locale), str(templates), LANGUAGES, line_width=LINE, ignore_obsolete=True, jobs=1)
+        # In a process of its own: it ends its forks by SIGTERM, which a Firebird that is loaded here keeps from them.
+        words = ["update", "-d", str(locale), "-p", str(templates), "-w", str(LINE), "--no-obsolete", "-j", "1"]
+        words += [word for language in LANGUAGES for word in ("-l", language)]
+        subprocess.run([sys.executable, "-m", "sphinx_intl", *words], check=True, capture_output=True)  # noqa: S603 - our own words
         for path in catalogues(locale):
             page = Path(*path.relative_to(locale).parts[2:])
             template = prose / page.with_suffix(".pot")
