@@ -1,4 +1,4 @@
-"""The history of a run beside its rows: who worked on it, commands, decisions, what was read back, its reports."""
+"""The history of a run beside its rows, as commands and decisions; and all runs of a journal at one moment."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -119,6 +119,8 @@ class History:
 
 
 # ---- all runs of a journal at one moment --------------------------------------------------------------------------
+# Their rows by state, who works on them, and how fast. A few statements for the whole journal, however many runs it
+# has. What nobody has worked on since the last look is not counted again.
 
 
 RECENT: Final = 60.0

@@ -18,7 +18,7 @@ create table billings (
 );
 
 -- Passwords and sessions of rows that are to be sent, encrypted before they leave the process: whoever has the key of that
--- id opens them (jobs/access/vault_keys.py). Deleted when the run is at its end.
+-- id opens them (jobs/access/vault.py). Deleted when the run is at its end.
 create table secrets (
     token     text collate "C" primary key,
     batch     text not null,

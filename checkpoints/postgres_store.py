@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 
 # ---- connections to a journal in PostgreSQL -----------------------------------------------------------------------
+# psycopg is an extra of the program, and is imported where a connection is opened.
 
 
 CONNECT_SECONDS: Final = 10

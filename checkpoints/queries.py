@@ -1,8 +1,8 @@
 """The journal's SQL: named blocks of `queries.sql`, run on one connection of a store.
 
 A block begins with a line `-- name: <name>`. Its parameters are named; a list is passed as one JSON text. Rows are
-read by the names of their columns. What the two stores say in other words is a macro (`dialects.py`). Blocks that
-only PostgreSQL has, or that do more there, stand in `postgres.sql`.
+read by the names of their columns. What the two stores say in other words is a macro. Blocks that only
+PostgreSQL has, or that do more there, stand in `postgres.sql`.
 """
 
 import re
@@ -18,6 +18,8 @@ import msgspec
 from checkpoints.states import TRANSITIONS, State
 
 # ---- what SQLite and PostgreSQL say in other words ----------------------------------------------------------------
+# A macro of the SQL files is a name behind an at sign, with its arguments in brackets: `@sum(amount)`. A piece that
+# several blocks have in common is a block itself, in which its argument is `{0}`.
 
 
 Dialect = Literal["sqlite", "postgres"]

@@ -35,10 +35,7 @@ from checkpoints.writer import Dialect, Writer
 from texts.remedies import Remedy
 from texts.said import said
 
-# ---- connections to a journal's file ------------------------------------------------------------------------------
-
-
-# ---- the blocks of `queries.sql` on a connection of SQLite ----------------------------
+# ---- the blocks of `queries.sql` on a connection of SQLite --------------------------------------------------------
 
 
 class SqliteQueries(Queries):
@@ -181,9 +178,6 @@ class JournalReader(Reader):
             self.connection.close()
         finally:
             self._inside.release()
-
-
-# ---- the store of a journal in one SQLite file --------------------------------------------------------------------
 
 
 # ---- the schema of a journal file ---------------------------------------------------------------------------------

@@ -226,6 +226,9 @@ class Language(ABC):
 
 
 # ---- sentences as JSON, as the journal keeps them; a text without a template is a JSON string ---------------------
+# A sentence is its template, its values by name and, where it is about a number of things, the template for others
+# than one: `{"template": "{n} row", "values": {"n": {"number": 5}}, "many": "{n} rows", "n": 5}`. A reason has its
+# code.
 
 
 class _Money(msgspec.Struct, frozen=True, tag="money", tag_field="is"):

@@ -21,6 +21,7 @@ from billing.errors import NotASelect
 from texts.said import Said, said
 
 # ---- the tokens of an SQL statement -------------------------------------------------------------------------------
+# Words and marks, without any grammar.
 
 
 class Sort(Enum):

@@ -31,6 +31,7 @@ from texts.remedies import Remedy
 from texts.said import Quantity, said, text_of
 
 # ---- retries ------------------------------------------------------------------------------------------------------
+# The wait is drawn with full jitter, so that rows that failed together do not come back together.
 
 
 BASE: Final = 0.5

@@ -1,4 +1,4 @@
-"""Holds and stops: the reasons why no call may leave now, and the request to stop the run.
+"""Holds, stops and the canary: why no call may leave now, the request to stop the run, and its first few rows.
 
 A hold ends by itself or by a person, and the run goes on. A stop ends the run, which can be resumed.
 """
@@ -154,6 +154,8 @@ class Holds:
 
 
 # ---- the canary ---------------------------------------------------------------------------------------------------
+# A run begins with one row, then ten, then a hundred, and waits for the outcomes of each step. A fault of the whole
+# input, or of the call, shows in the first rows, and the run stops before all rows repeat it.
 
 
 STEPS: Final = (1, 10, 100)

@@ -379,6 +379,9 @@ def _is_set(policy: Policy, name: str) -> bool:
 
 
 # ---- the open files of this process -------------------------------------------------------------------------------
+# A parallel call is a connection, and the system limits them (`ulimit -n`). A call that finds no free file is not
+# sent, and looks as if the billing were away: the run is held without end. So what a run needs is provided before it
+# begins, and before it is driven wider.
 
 
 BASE: Final = 64

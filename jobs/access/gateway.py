@@ -175,6 +175,7 @@ def as_engine_errors() -> Iterator[None]:
 
 
 # ---- whether API and database are one billing ---------------------------------------------------------------------
+# A handful of subscribers is read from both, others each time.
 
 
 _FIELDS: Final = ("contract_number", "name", "parent_id")

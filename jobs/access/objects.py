@@ -197,6 +197,7 @@ async def try_finding(
 
 
 # ---- references ---------------------------------------------------------------------------------------------------
+# Ids in a job's parameters, checked in the billing before anything is sent.
 
 
 REMEMBERED: Final = 10_000

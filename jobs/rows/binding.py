@@ -35,6 +35,7 @@ from texts.remedies import setting
 from texts.said import Said, any_of, said, text_of
 
 # ---- secrets removed before the journal keeps them ----------------------------------------------------------------
+# From the cells of a row, and from the evidence of a call.
 
 
 _UNREAD: Final = said("the row cannot be read; its words are not shown, for one of them may be a secret")
