@@ -40,13 +40,15 @@ class Value(click.ParamType[Any]):
     @property
     def bounds(self) -> str:
         """The bounds of a number as the help shows them."""
-        if self._least is None and self._most is None:
-            return ""
-        least, most = (
-            "" if self._least is None else f"{self._least}<=",
-            "" if self._most is None else f"<={self._most}",
-        )
-        return f"[{least}x{most}]" if least and most else f"[x>={self._least}]" if least else f"[x{most}]"
+        match self._least, self._most:
+            case None, None:
+                return ""
+            case least, None:
+                return f"[x>={least}]"
+            case None, most:
+                return f"[x<={most}]"
+            case least, most:
+                return f"[{least}<=x<={most}]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - as click has it
         if self._kind is str and param is not None and param.metavar != "FILE":
