@@ -35,6 +35,7 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
     """No row's effect twice, and none lost that is called accepted."""
     taken_away = world.taken_away()
     gone = {one.pk for one in taken_away}
+    given = {one.after.get("contract_number") for one in world.billing.ledger}
     for disk in world.disks:
         for found in disk.all("twice"):
             yield f"row {found['line'] - 1} stands {found['times']} times in {disk.name}"
@@ -45,10 +46,12 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
                 whose[entry.whose] += entry.sign
             total, least = whose.total(), stands[row] if world.load.is_marked else -1
             # A journal that was put back may know less than the billing has, and never more. A run that somebody has
-            # ended leaves its rows in doubt to a person. A contract number may be another subscriber's by now.
+            # ended leaves its rows in doubt to a person. A contract number may be another subscriber's by now: a copy
+            # from before its row was read reads it for them, which is not promised to be noticed.
             may_be_more = disk.was_put_back or row in in_doubt or not world.load.is_marked
             more = sum(entry.effect.pk in gone for entry in own)
-            most = more + (max(1, stands[row]) if may_be_more else stands[row])
+            owners = len(whose) if disk.was_put_back and world.table.cells[row - 1][0] in given else 1
+            most = more + (max(owners, stands[row]) if may_be_more else stands[row])
             if not least <= total <= most or max(whose.values(), default=0) > 1 + more:
                 runs = [f"{entry.run} at {entry.effect.moment:.3f}" for entry in own]
                 yield f"row {row}: {stands[row]} times in effect in {disk.name}, {total} times in the billing: {runs}"

@@ -47,6 +47,7 @@ FOUND: Final = [
     ("the judge: who is frozen may send under its lease until the next owner does", 32_021_513),
     ("what was set back was set again by a lost call of its undo, which came after the undo had ended", 34_005_887),
     ("the judge: a call that leaves as its frozen process goes on may come after its successor's", 36_000_486),
+    ("the judge: a copy from before its row was read reads it for the new owner of the number", 38_502_507),
     ("the lab: who asked a run to go on waited for others who asked as well", 1_001_865),
 ]
 """What schedules have found in the program, and in the lab itself, each with its seed."""
