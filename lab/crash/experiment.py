@@ -1,34 +1,197 @@
-"""Experiments, each from an empty folder to its verdict: its processes, and the acts of its plan at their moments."""
+"""Experiments, each from an empty folder to its verdict: its billing, the acts of its plan, its line in a table."""
 
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Final
+from random import Random
+from socket import SO_REUSEADDR, SOL_SOCKET, socket
+from typing import Any, Final, TypeAlias
 
+import aiohttp
 import anyio
 import anyio.to_thread
+import msgspec
+from anyio.streams.text import TextReceiveStream
 
 from billing.database.dsn import Dsn
 from checkpoints.states import State
-from lab.crash import clock, program
-from lab.crash.books import read_books, read_undone, strangers_have
-from lab.crash.judge import Problem, Verdict, judge, judge_refusal, judge_undone
-from lab.crash.load import RequestedLoad, prepare_load
+from lab.crash import launch, load, program
+from lab.crash.judge import (
+    Problem,
+    Verdict,
+    changed_tables,
+    judge,
+    judge_refusal,
+    judge_undone,
+    read_books,
+    strangers_have,
+)
+from lab.crash.load import STANDING, RequestedLoad, Statement, must_not_be_sent, prepare_load, statements_of
 from lab.crash.loops import loops
-from lab.crash.mock_process import BILLING, OTHER_BILLING, MockProcess
-from lab.crash.observer import POLL, Alias, Elsewhere, JournalView, Machine, Observer, aliased, set_aside
-from lab.crash.plan import ENDING, MOST_IN_FLIGHT, Act, Disturbance, ExperimentPlan
-from lab.crash.program import JOURNAL, ExitCode, ProgramUnderTest, Running, start
-from lab.crash.stranger import STANDING, Deed, must_not_be_sent, statements_of
-from lab.crash.trials import OPERATIONS, TRIALS
+from lab.crash.observer import POLL, JournalView, Observer, aliased, set_aside
+from lab.crash.plan import ENDING, MOST_IN_FLIGHT, Act, Alias, Deed, Elsewhere, ExperimentPlan, Machine, What
+from lab.crash.program import JOURNAL, ExitCode, LabStopped, ProgramUnderTest, Running, start
+from lab.crash.proxy import Proxy
+from lab.crash.trials import OPERATIONS
 from lab.mock.population import create
-from texts.said import said
+from lab.mock.port import LOOPBACK
+from texts.said import Said, counted, said
+
+# ---- the billing --------------------------------------------------------------------------------------------------
+
+BILLING: Final = "billing.fdb"
+OTHER_BILLING: Final = "other-billing.fdb"
+PLAN: Final = "faults.toml"
+_PORTS: Final = range(20_000, 32_000)
+"""Below the ports of outgoing connections, which could take a port while the server is down."""
+
+
+class MockProcess:
+    """The server over the database in `folder`, with a proxy before it where the plan has one.
+
+    `url` is the address for the load.
+    """
+
+    def __init__(self, folder: Path, plan: ExperimentPlan, environment: Mapping[str, str]) -> None:
+        self.database = folder / BILLING
+        self.licence = plan.licence
+        self._injected: Counter[str] = Counter()
+        self._folder = folder
+        self._environment = environment
+        self._running: Running | None = None
+        self._counted: Counter[str] = Counter()
+        port, control, before = free_ports(3)
+        self._proxy = None if plan.proxy is None else Proxy(before, port, plan.proxy)
+        self.url = f"http://{LOOPBACK}:{port if self._proxy is None else self._proxy.port}"
+        self._control = f"http://{LOOPBACK}:{control}"
+        traits = plan.traits
+        self._arguments = ["mock", "serve", BILLING, "--port", str(port), "--control-port", str(control)]
+        self._arguments += ["--latency-ms", str(traits.latency_ms), "--slots", str(traits.slots), "--fault", PLAN]
+        if traits.stack_rate is not None:
+            self._arguments += ["--stack-rate", str(traits.stack_rate)]
+        for quirk in plan.quirks:
+            self._arguments += ["--quirk", quirk]
+        (folder / PLAN).write_text(plan.faults, encoding="utf-8")
+
+    @property
+    def injected(self) -> Counter[str]:
+        """Counts of faults injected by all its processes and the proxy."""
+        return self._injected if self._proxy is None else self._injected + self._proxy.done
+
+    def serve_proxy(self) -> AbstractAsyncContextManager[None]:
+        """Serve the proxy while the context lasts; the billing behind it may stop and start."""
+        return nullcontext() if self._proxy is None else self._proxy.serving()
+
+    async def start(self) -> None:
+        """Start it and wait until it serves. Raises `LabStopped` when it does not."""
+        self._counted.clear()
+        licence = () if self.licence is None else ("--licence", str(self.licence))
+        words, log = (*self._arguments, *licence), self._folder / "billing.log"
+        self._running = running = await start(words, self._folder, self._environment, log, stdout=subprocess.PIPE)
+        if running.process.stdout is None:
+            raise RuntimeError("a process was started without its stdout")
+        output = ""
+        with anyio.move_on_after(loops(30.0)):
+            async for part in TextReceiveStream(running.process.stdout):
+                output += part
+                if "control:" in output and output.endswith("\n"):
+                    return
+        await self.end(signal.SIGKILL)
+        why = running.said.strip() or output
+        if not why:
+            raise LabStopped(said("the mock billing did not start, and says nothing"))
+        raise LabStopped("the mock billing did not start: {why}", why=why)
+
+    async def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End it by a signal, and count its injected faults."""
+        if self._running is None:
+            return
+        try:
+            await self._count()
+        finally:
+            await self._running.end(number)
+            self._running = None
+
+    async def clear_faults(self) -> None:
+        """Remove all faults, also from the proxy."""
+        if self._proxy is not None:
+            self._proxy.is_calm = True
+        await self.set_faults("")
+
+    async def set_faults(self, plan: str) -> None:
+        """Give it another fault plan; the proxy goes on as it is."""
+        await self._count()
+        await self._ask("PUT", "/faults", plan)
+        self._counted.clear()
+
+    async def extend_licence(self) -> None:
+        """Let it have any number of subscribers, also after it is started again."""
+        self.licence = None
+        await self._ask("PUT", "/state", '{"licence": null}')
+
+    async def let_in(self, statements: Sequence[Statement]) -> None:
+        """Let a stranger carry out statements on its tables. Raises `LabStopped` where that fails."""
+        words = (str(self.database), msgspec.json.encode(statements).decode())
+        log, stranger = self._folder / "stranger.log", ("-m", load.__name__)
+        running = await start(words, self._folder, self._environment, log, program=stranger)
+        if (await running.wait()).exit:
+            raise LabStopped("a stranger has failed, see {file}", file=log.name)
+
+    async def effects(self) -> int:
+        return sum(total["effects"] for total in (await self._ask("GET", "/ledger?limit=1")).get("totals", ()))
+
+    async def wait_for_stacks(self) -> None:
+        """Wait until its stacks are empty. Raises `TimeoutError` when that takes too long."""
+        with anyio.fail_after(loops(30.0)):
+            while any(((await self._ask("GET", "/state")).get("stack") or {}).values()):  # noqa: ASYNC110 - it gives no event
+                await anyio.sleep(0.1)
+
+    async def _count(self) -> None:
+        """Add the faults injected since the last count; those of a killed process are lost."""
+        try:
+            report = await self._ask("GET", "/faults")
+        except (aiohttp.ClientError, TimeoutError):
+            return
+        # They count from its start, and may be given repeatedly.
+        injected = Counter(report.get("injected", {}))
+        self._injected += injected - self._counted
+        self._counted = injected
+
+    async def _ask(self, method: str, path: str, body: str = "") -> dict[str, Any]:
+        timeout = aiohttp.ClientTimeout(total=5.0)
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.request(method, self._control + path, data=body.encode()) as response,
+        ):
+            found: dict[str, Any] = await response.json()
+            return found
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports that no process listens on, outside the range of outgoing connections."""
+    draw = Random()
+    found: list[int] = []
+    while len(found) < number:
+        port = draw.choice(_PORTS)
+        with socket() as probe:
+            probe.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+        if port not in found:
+            found.append(port)
+    return found
+
+
+# ---- the experiment -----------------------------------------------------------------------------------------------
 
 _UNDER_FAULTS: Final = 12
 """Processes that may resume the run while the billing still fails."""
@@ -51,7 +214,7 @@ class Event:
     """An act that was carried out, or the end of a process: the time in seconds and the progress of the load."""
 
     at: float
-    act: Act | None
+    act: What | None
     done: int
     in_flight: int
     followed: str = ""
@@ -157,7 +320,7 @@ class _Course:
         self._observer = observer
         self._rows = len(requested.wanted)
         self._began = began
-        self._planned = list(plan.disturbances)
+        self._planned = list(plan.acts)
         self._running: list[Running] = []
         self._pacing = ["--yes", "--settle", str(plan.settle), "--stop-after-errors", "0", "--timeout"]
         self._pacing += [str(plan.timeout), "--in-flight", str(plan.in_flight)]
@@ -185,9 +348,9 @@ class _Course:
             place += ["--database-password", "", "--database-charset", dsn.charset]
         by = self._tested.program
         if machine is Machine.OTHER:
-            by = ["-m", "lab.crash.machine", machine, sys.executable, "-P", *by[by.index("-m") :]]
+            by = [*self._tested.launcher, machine, sys.executable, "-P", *by[by.index("-m") :]]
         if plan.clock_back is not None:
-            by = ["-m", "lab.crash.clock", str(plan.clock_back)]
+            by = ["-m", launch.__name__, "clock", str(plan.clock_back), "-P", "-m", program.MODULE]
         log = self._folder / f"{len(self._running) + 1:02}-{words[0]}.log"
         words = (*words, *place, "--journal", str(journal or self._folder / JOURNAL))
         self._running.append(await start(words, self._folder, self._tested.environment, log, program=by))
@@ -207,10 +370,10 @@ class _Course:
             ended = await self._run(*requested.arguments, "--skip-bad", *self._pacing)
             return judge_refusal(plan.refused_for, ended.exit, ended.said, await billing.effects())
         run = await self._run_to_its_end()
-        for one in self._planned if self._undone is None else ():
+        for act in self._planned if self._undone is None else ():
             # This one is judged as well where the run has ended before its moment.
-            if one.act is Act.SECOND_JOURNAL:
-                self._note(one.act, self._observer.view(), await self._enter_elsewhere(Elsewhere(one.words[0])))
+            if act.what is What.SECOND_JOURNAL:
+                self._note(act.what, self._observer.view(), await self._enter_elsewhere(Elsewhere(act.words[0])))
         if run is None:
             return None
         await billing.clear_faults()
@@ -221,8 +384,8 @@ class _Course:
         if imported is None or self._undone is not None:
             await self._check_strangers()
         if imported is not None and self._undone is not None:
-            left = await anyio.to_thread.run_sync(read_undone, billing.database, imported)
-            self.problems += judge_undone(ExitCode.DONE, *left)
+            changed = await anyio.to_thread.run_sync(changed_tables, billing.database, imported)
+            self.problems += judge_undone(ExitCode.DONE, changed)
             return Verdict()
         books = await read_books(plan, requested, self._observer, billing.database, run, verified.exit)
         verdict = judge(replace(books, named=program.SAYS_TWICE in verified.words, undone=self._undone is not None))
@@ -232,9 +395,9 @@ class _Course:
             await billing.end()
             await self._check_strangers()
             # Where a stranger was at work, what may be his stays, with all that belongs to it.
-            if not (books.touched and any(row.unproven for row in books.rows)):
-                left = await anyio.to_thread.run_sync(read_undone, billing.database, imported)
-                self.problems += judge_undone(ended.exit, *left)
+            if not (books.traces.touched and any(row.unproven for row in books.rows)):
+                changed = await anyio.to_thread.run_sync(changed_tables, billing.database, imported)
+                self.problems += judge_undone(ended.exit, changed)
         return verdict
 
     async def _run_to_its_end(self) -> str | None:
@@ -273,9 +436,9 @@ class _Course:
             await self._command("continue", running)
             self._paused = False
         while self._planned and await self._wait_for_moment(self._planned[0], running):
-            one, view = self._planned.pop(0), self._observer.view()
-            self._note(one.act, view, await self._act(one, running))
-            if one.act in ENDING:
+            act, view = self._planned.pop(0), self._observer.view()
+            self._note(act.what, view, await self._act(act, running))
+            if act.what in ENDING:
                 break
         ended = self._checked(await running.wait())
         if self._billing.licence is None or program.SAYS_LICENCE not in ended.said:
@@ -296,9 +459,9 @@ class _Course:
 
     def _waits_for_person(self) -> bool:
         """Whether all that is left of an import is of subscribers that a stranger has created, and is in doubt."""
-        if self._requested.imported is None or not self._observer.touched:
+        if self._requested.imported is None or not self._observer.traces.touched:
             return False
-        numbers = {key.partition("/")[0] for key in self._observer.touched}
+        numbers = {key.partition("/")[0] for key in self._observer.traces.touched}
         states = self._observer.states(str(self._observer.view().run))
         left = {key: state for key, state in states.items() if not state.settled}
         return State.MANUAL in left.values() and all(key.partition("/")[0] in numbers for key in left)
@@ -321,95 +484,95 @@ class _Course:
             self._wrong(ended.broke)
         return ended
 
-    def _note(self, act: Act | None, view: JournalView, followed: str) -> None:
+    def _note(self, what: What | None, view: JournalView, followed: str) -> None:
         at = round(anyio.current_time() - self._began, 2)
-        self.events.append(Event(at, act, view.done, view.counts[State.SENDING], followed))
+        self.events.append(Event(at, what, view.done, view.counts[State.SENDING], followed))
 
     def _wrong(self, what: str) -> None:
         self.problems.append(Problem("", what))
 
     # ---- the acts ----
 
-    async def _wait_for_moment(self, one: Disturbance, running: Running) -> bool:
+    async def _wait_for_moment(self, act: Act, running: Running) -> bool:
         """Wait for the progress that the act requires; False when the process ended before."""
         # A resuming process must first make progress, or all later acts would hit its first second.
-        least = self._observer.view().done + 1 if one.act in ENDING else 0
-        wanted = 0.0 if one.early else max(one.share * self._rows, least)
+        least = self._observer.view().done + 1 if act.what in ENDING else 0
+        wanted = 0.0 if act.early else max(act.share * self._rows, least)
         while running.alive:
             view = self._observer.view()
             if view.run is not None and view.done >= wanted and self._observer.is_held(view.run, running.pid):
                 break
             await anyio.sleep(self._observer.pause)
-        with anyio.move_on_after(one.delay):
+        with anyio.move_on_after(act.delay):
             await running.process.wait()
         return running.alive
 
-    async def _act(self, one: Disturbance, running: Running) -> str:  # noqa: C901, PLR0911, PLR0912 - a case an act
+    async def _act(self, act: Act, running: Running) -> str:  # noqa: C901, PLR0911, PLR0912 - a case an act
         """Carry out an act, as `Act` has it; returns what has followed."""
-        match one.act:
-            case Act.KILL:
+        match act.what:
+            case What.KILL:
                 running.signal(signal.SIGKILL)
-            case Act.FREEZE:
+            case What.FREEZE:
                 running.signal(signal.SIGSTOP)
-                await anyio.sleep(one.seconds)
+                await anyio.sleep(act.seconds)
                 running.signal(signal.SIGCONT)
-                return f"for {one.seconds:g} s"
-            case Act.TERMINATE:
+                return f"for {act.seconds:g} s"
+            case What.TERMINATE:
                 running.signal(signal.SIGTERM)
-            case Act.INTERRUPT:
+            case What.INTERRUPT:
                 running.signal(signal.SIGINT)
-                # Two pending signals of the same kind arrive as one.
+                # Two pending signals of the same kind arrive as act.
                 await anyio.sleep(0.05)
                 running.signal(signal.SIGINT)
-            case Act.RESTART:
+            case What.RESTART:
                 await self._billing.end(signal.SIGTERM)
                 await self._billing.start()
-            case Act.CRASH:
+            case What.CRASH:
                 # A process killed inside the embedded engine can leave a shared mutex locked, on which all other
                 # processes with the file open hang. So they are killed too, and the engine rebuilds its lock table.
                 await self._billing.end(signal.SIGKILL)
                 killed = await running.kill_keepers()
                 await self._billing.start()
                 return f"with {killed} keepers"
-            case Act.FULL_DISK:
+            case What.FULL_DISK:
                 with suppress(ProcessLookupError):
                     hard = resource.prlimit(running.pid, resource.RLIMIT_FSIZE)[1]
                     resource.prlimit(running.pid, resource.RLIMIT_FSIZE, (_FULL_AT, hard))
-            case Act.SECOND:
+            case What.SECOND:
                 return await self._start_second(running)
-            case Act.CLOCK:
-                running.signal(clock.SIGNAL)
-                return f"by {one.seconds:g} s"
-            case Act.PAUSE | Act.PAUSE_AND_KILL:
+            case What.CLOCK:
+                running.signal(launch.SIGNAL)
+                return f"by {act.seconds:g} s"
+            case What.PAUSE | What.PAUSE_AND_KILL:
                 ended = await self._command("pause", running)
-                await self._check_nothing_leaves(one.seconds, running)
-                if one.act is Act.PAUSE:
+                await self._check_nothing_leaves(act.seconds, running)
+                if act.what is What.PAUSE:
                     await self._command("continue", running)
                 else:
                     # A run that is at its end cannot stay paused; one whose process ended before the command can.
                     self._paused = ended.exit == ExitCode.DONE and self._observer.view().open > 0
                     running.signal(signal.SIGKILL)
-                return f"for {one.seconds:g} s, ended with {ended.exit}"
-            case Act.SET:
-                ended = await self._command("set", running, *one.words)
-                return f"{' '.join(one.words)}, ended with {ended.exit}"
-            case Act.STOP:
+                return f"for {act.seconds:g} s, ended with {ended.exit}"
+            case What.SET:
+                ended = await self._command("set", running, *act.words)
+                return f"{' '.join(act.words)}, ended with {ended.exit}"
+            case What.STOP:
                 ended = await self._command("stop", running)
                 return f"ended with {ended.exit}"
-            case Act.RESTORE:
-                return await self._restore(one, running)
-            case Act.ALIAS:
-                return await self._try_alias(Alias(one.words[0]), running)
-            case Act.SECOND_JOURNAL | Act.KILL_AND_SECOND_JOURNAL:
-                if one.act in ENDING:
+            case What.RESTORE:
+                return await self._restore(act, running)
+            case What.ALIAS:
+                return await self._try_alias(Alias(act.words[0]), running)
+            case What.SECOND_JOURNAL | What.KILL_AND_SECOND_JOURNAL:
+                if act.what in ENDING:
                     running.signal(signal.SIGKILL)
                     await running.process.wait()
-                return await self._enter_elsewhere(Elsewhere(one.words[0]))
-            case Act.OVERLAP:
-                return await self._overlap(Machine(one.words[0]), running)
-            case Act.STRANGER:
-                return await self._let_stranger_in(Deed(one.words[0]), running)
-            case Act.UNDO:
+                return await self._enter_elsewhere(Elsewhere(act.words[0]))
+            case What.OVERLAP:
+                return await self._overlap(Machine(act.words[0]), running)
+            case What.STRANGER:
+                return await self._let_stranger_in(Deed(act.words[0]), running)
+            case What.UNDO:
                 return await self._undo_stopped(running)
         return ""
 
@@ -423,10 +586,10 @@ class _Course:
         self._wrong(said("a second runner was not refused: it ended with {exit}", exit=ended.exit))
         return f"ended with {ended.exit}"
 
-    async def _restore(self, one: Disturbance, running: Running) -> str:
+    async def _restore(self, act: Act, running: Running) -> str:
         copy = await anyio.to_thread.run_sync(self._observer.back_up)
         before = self._observer.view().done
-        while running.alive and self._observer.view().done <= before + one.more * self._rows:  # noqa: ASYNC110
+        while running.alive and self._observer.view().done <= before + act.more * self._rows:  # noqa: ASYNC110
             await anyio.sleep(self._observer.pause)
         running.signal(signal.SIGKILL)
         await running.process.wait()
@@ -517,7 +680,7 @@ class _Course:
         # What was sent before is in the billing when the other one makes its list, and the other way round.
         await self._billing.wait_for_stacks()
         states = self._observer.states(run).items()
-        self._observer.racing |= {key for key, state in states if state is State.SENDING}
+        self._observer.traces.racing |= {key for key, state in states if state is State.SENDING}
         words = (*self._requested.arguments, "--skip-bad", *self._pacing)
         ended = await self._run(*words, journal=other.path, machine=machine)
         await self._billing.wait_for_stacks()
@@ -528,7 +691,7 @@ class _Course:
                 said("another journal was not refused while the load sends: it ended with {exit}", exit=ended.exit)
             )
         if (name := other.view().run) is not None:
-            self._observer.others |= {name}
+            self._observer.traces.others |= {name}
         return f"{machine}, ended with {ended.exit}"
 
     async def _let_stranger_in(self, deed: Deed, running: Running) -> str:
@@ -537,13 +700,13 @@ class _Course:
         if not await self._freeze_between_writes(run, running):
             return f"{deed}, the load had let the run go"
         began = anyio.current_time()
-        known = self._observer.touched.keys() | self._observer.forgotten
+        known = self._observer.traces.touched.keys() | self._observer.traces.forgotten
         keys = (key for key in self._observer.not_sent(run) if key in requested.victims and key not in known)
         rows = [requested.victims[key] for key in keys][:3]
         victims = {row: done for row in rows if (done := list(statements_of(deed, row)))}
         if victims:
             await self._billing.let_in([one for done in victims.values() for one in done])
-            self._observer.touched |= {
+            self._observer.traces.touched |= {
                 row.key: must_not_be_sent(deed, row, by_number=requested.by_number) for row in victims
             }
             self._made += sum(name in STANDING for done in victims.values() for name, _ in done)
@@ -636,12 +799,12 @@ class _Course:
         """Run one process of an undo to its end, or to the next of the kills, which is taken from the list."""
         name, plan = self._observer.view().run, self._plan
         if name in {None, run}:
-            trial = plan.own or TRIALS.get(plan.job)
+            trial = plan.trial
             way: tuple[str, ...] = ()
             if trial is not None and trial.model == OPERATIONS and trial.once:
                 # Otherwise an accountant gets a list of operations.
                 way = ("--set", "way=opposite")
-            elif not self._observer.touched:
+            elif not self._observer.traces.touched:
                 # Nobody else is at work: what it found after a kill is its own as well.
                 way = ("--set", "unproven=take")
             running = await self._start("undo", run, *way, *self._pacing)
@@ -652,8 +815,102 @@ class _Course:
             done = view.done - before
             if done > kills[0] * (done + view.open) and view.open:
                 running.signal(signal.SIGKILL)
-                self._note(Act.KILL, view, "of the undo")
+                self._note(What.KILL, view, "of the undo")
                 kills.pop(0)
                 break
             await anyio.sleep(self._observer.pause)
         return self._checked(await running.wait())
+
+
+# ---- its line in a table, and all of it as JSON --------------------------------------------------------------------
+
+Written: TypeAlias = Callable[[object], str]
+"""Renders a sentence in the language of its reader."""
+Line: TypeAlias = Mapping[str, Said | str | int | float]
+"""A line of the table, in the order of the columns; all but the first two are right-aligned."""
+
+COLUMNS: Final[Mapping[str, tuple[Said, int]]] = {
+    "seed": (said("seed"), 10),
+    "job": (said("job"), 18),
+    "rows": (said("rows"), 5),
+    "faults": (said("faults"), 7),
+    "kills": (said("kills"), 6),
+    "other": (said("other"), 6),
+    "attempts": (said("attempts"), 9),
+    "unknown": (said("unknown"), 8),
+    "found": (said("found"), 6),
+    "rejected": (said("rejected"), 9),
+    "once": (said("once"), 6),
+    "twice": (said("twice"), 6),
+    "lost": (said("lost"), 5),
+    "asked": (said("manual"), 7),
+    "seconds": (said("seconds"), 8),
+}
+"""Headings, and least widths in characters.
+
+`faults` counts those that the billing injected, `kills` the acts that ended a process of the load, `other` the rest;
+`attempts` are intents to send, `unknown` counts rows that became unknown, `found` look-ups that found the effect.
+"""
+_NARROW: Final = ("seed", "job", "rows", "kills", "unknown", "once", "twice", "lost", "seconds")
+"""The columns of a terminal that is too narrow for all; the JSON has the rest."""
+_COUNTS: Final = ("attempts", "unknown", "found", "rejected", "once", "twice", "lost", "asked")
+
+
+def heading(width: int, written: Written = str) -> str:
+    """The heading of the table in so many columns; `written` renders its sentences."""
+    return text_of_line({name: title for name, (title, _) in COLUMNS.items()}, width, written)
+
+
+def text_of_line(line: Line, width: int, written: Written = str) -> str:
+    """A line as it is shown in so many columns; `written` renders its sentences."""
+    rooms = {name: max(room, len(written(title)) + 1) for name, (title, room) in COLUMNS.items()}
+    words = {name: f"{one:.1f}" if isinstance(one, float) else written(one) for name, one in line.items()}
+    return "".join(
+        f"{words[name]:<{rooms[name]}}" if name in {"seed", "job"} else f"{words[name]:>{rooms[name]}}"
+        for name in (rooms if sum(rooms.values()) <= width else _NARROW)
+    ).rstrip()
+
+
+def line_of(experiment: Experiment) -> Line:
+    """The line of an experiment; without a verdict it has no counts."""
+    acts = [event.act for event in experiment.events if event.act is not None]
+    ending = sum(act in ENDING for act in acts)
+    return {
+        "seed": str(experiment.plan.seed),
+        "job": experiment.plan.job,
+        "rows": experiment.rows,
+        "faults": experiment.injected.total(),
+        "kills": ending,
+        "other": len(acts) - ending,
+        **{name: getattr(experiment.verdict, name, 0) for name in _COUNTS},
+        "seconds": round(experiment.seconds, 1),
+    }
+
+
+def total(experiments: Sequence[Experiment]) -> Line:
+    lines = [line_of(experiment) for experiment in experiments]
+    _, _, *numbers = COLUMNS
+    sums = {name: round(sum(line[name] for line in lines), 1) for name in numbers}  # type: ignore[misc]  # numbers
+    return {"seed": said("total"), "job": counted("{n} round", "{n} rounds", len(experiments)), **sums}
+
+
+def as_json(seed: int, experiments: Sequence[Experiment], repeat: Callable[[int], str]) -> bytes:
+    """The whole result as JSON; `repeat` gives the command that repeats the experiment of a seed."""
+    rounds = [
+        {
+            **line_of(one),
+            "holds": one.holds,
+            "problems": [{"key": problem.key, "what": problem.what} for problem in one.problems],
+            "repeat": repeat(one.plan.seed),
+            "injected": dict(sorted(one.injected.items())),
+            "happened": [asdict(event) for event in one.events],
+            "processes": one.processes,
+            "foreign": one.verdict.foreign if one.verdict else 0,
+            "repeated": one.verdict.repeated if one.verdict else 0,
+            "plan": one.plan.as_json(),
+        }
+        for one in experiments
+    ]
+    holds = all(one.holds for one in experiments)
+    whole = {"seed": seed, "holds": holds, "total": total(experiments), "rounds": rounds}
+    return msgspec.json.format(msgspec.json.encode(whole, enc_hook=str), indent=2) + b"\n"

@@ -1,68 +1,185 @@
-"""The lab of a fleet: several workers, many billings in memory, one journal in PostgreSQL, and blows to all of them.
+"""The lab of a fleet: several workers, many billings in memory, one journal in PostgreSQL, and acts on all of them.
 
-billings, PostgreSQL, the ways to it ──▶ runs are handed in ──▶ workers ──▶ blows ──▶ calm ──▶ all ended ──▶ verdict
+billings, PostgreSQL, the ways to it ──▶ runs are handed in ──▶ workers ──▶ acts ──▶ calm ──▶ all ended ──▶ verdict
 """
 
+import asyncio
 import csv
 import os
+import re
 import shlex
 import shutil
 import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import anyio
 import anyio.to_thread
 import psycopg
 from anyio.abc import TaskGroup
+from psycopg.rows import class_row
 
+from billing.database.sql_blocks import sql_block
+from checkpoints.journal_file import journal_in_postgres
 from lab.crash import postgres_server
-from lab.crash.errors import LabStopped
-from lab.crash.fleet_billing import WORKER, FleetBilling, looking
-from lab.crash.fleet_round import (
-    SCHEMA,
+from lab.crash.judge import (
     BillingEvidence,
-    Blow,
-    DealtBlow,
-    FleetBlow,
+    Books,
+    CallSeen,
+    Dealt,
+    Effect,
     FleetRound,
-    JournalAudit,
-    Reach,
-    RoundPlan,
+    Problem,
+    TakeUp,
+    book_row,
     judge_fleet,
+    mark_in,
+    read_items,
 )
-from lab.crash.judge import Problem
+from lab.crash.plan import BALANCES, Act, AnswerTraits, RoundPlan, Target, What
 from lab.crash.postgres_server import PostgresServer
-from lab.crash.program import MODULE, ExitCode, Running, all_processes, children_of, command_of, send, start, stat_of
-from lab.crash.proxy import JournalWay
+from lab.crash.program import (
+    MODULE,
+    ExitCode,
+    LabStopped,
+    ProgramUnderTest,
+    Running,
+    all_processes,
+    children_of,
+    command_of,
+    send,
+    start,
+    stat_of,
+)
+from lab.crash.proxy import WRITES, End, Interference, JournalWay, Proxy, ProxyFault
+from lab.crash.trials import OPERATIONS, TRIALS
+from lab.mock.port import LOOPBACK
+from lab.simulation.billing import Billing
 from texts.said import said
 
-# ---- the workers, each as on a machine of its own -----------------------------------------------------------------
+SCHEMA: Final = "fleet"
+SETTINGS: Final = "carbon-migrate.toml"
+RESTARTED_AFTER: Final = 2.0
+"""Seconds until a killed worker is started again."""
+_PATIENCE: Final = 5
+
+# ---- the billings --------------------------------------------------------------------------------------------------
+# The mock of `lab.mock` is a whole billing over a real Firebird, one a process. A fleet needs a dozen at once that
+# cost next to nothing. A write has its effect even when its caller has gone meanwhile.
+
+WORKER: Final = "X-Lab-Worker"
+"""The header by which a billing knows whose settings a call was made with."""
+_WORKER: Final = re.compile(rb"(?im)^%s:\s*(\S+)" % WORKER.encode())
+_LOOK: Final = 0.005
 
 
-@dataclass(frozen=True, slots=True)
-class FleetProgram:
-    """How the program is started: its environment, and the launcher that makes a process one of another machine.
+@asynccontextmanager
+async def looking() -> AsyncIterator[Callable[[], float]]:
+    """Tells when this process last looked for what has come."""
+    last = time.time()
 
-    A test of the lab names a launcher there that breaks the program.
+    async def look() -> None:
+        nonlocal last
+        while True:
+            last = time.time()
+            await asyncio.sleep(_LOOK)
+
+    task = asyncio.create_task(look())
+    try:
+        yield lambda: last
+    finally:
+        task.cancel()
+
+
+class FleetBilling(Proxy):
+    """A billing of so many subscribers, each with an account of its own, on a port that the kernel gives.
+
+    `calls` are those that have come to it, in their order.
     """
 
-    environment: Mapping[str, str]
-    launcher: Sequence[str] = ("-m", "lab.crash.machine")
+    def __init__(self, subscribers: int, traits: AnswerTraits, seed: int, looks: Callable[[], float]) -> None:
+        super().__init__(0, 0, Interference(seed, traits.faults), traits.silence)
+        began = time.monotonic()
+        # It has no zone.
+        self.memory = Billing(lambda: time.monotonic() - began, began=datetime.now())  # noqa: DTZ005
+        self.subscribers = [
+            self.memory.add(
+                "Abonents", account_id=self.memory.add("AdminAccounts"), contract_number=f"Д-{1000 + number}"
+            )
+            for number in range(subscribers)
+        ]
+        self.calls: list[CallSeen] = []
+        self.latency = traits.latency
+        self._looks = looks
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+    @property
+    def entered(self) -> int:
+        return len(self.memory.tables[OPERATIONS])
+
+    @property
+    def effects(self) -> list[Effect]:
+        entries = self.memory.tables[OPERATIONS].items()
+        return [
+            Effect(OPERATIONS, key, int(one["abonent_id"]), Decimal(str(one["op_summa"])), mark_in(one["descr"]))
+            for key, one in entries
+        ]
+
+    async def connect(self) -> End:
+        return _Memory(self)
+
+    async def pass_on(self, request: bytes, fault: ProxyFault | None, client: End, behind: End) -> bytes:
+        """Note a request while it is under way."""
+        found, now = _WORKER.search(request), time.time()
+        worker = found[1].decode() if found else ""
+        self.calls.append(call := CallSeen(worker, bool(WRITES.search(request)), min(now, self._looks()), now))
+        try:
+            return await super().pass_on(request, fault, client, behind)
+        finally:
+            call.ended = time.time()
+
+
+class _Memory(End):
+    """An end of a connection to a billing in memory."""
+
+    is_over = False
+
+    def __init__(self, billing: FleetBilling) -> None:
+        self._billing = billing
+
+    async def ask(self, request: bytes, copy: End | None) -> bytes:
+        head, _, body = request.partition(b"\r\n\r\n")
+        if WRITES.search(body):
+            await asyncio.sleep(self._billing.latency)
+        answer = self._billing.memory.answer(head.split(b" ", 2)[1].decode(), body, "load")
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(answer)
+        if copy is not None:
+            copy.send(head + answer)
+        return head + answer
+
+    def close(self, *, with_reset: bool = False) -> None:
+        """Nothing is open."""
+
+
+# ---- the workers, each as on a machine of its own -----------------------------------------------------------------
 
 
 class FleetMachine:
     """A machine of the fleet, on which one worker runs, or none. Its files are in a folder of its own."""
 
-    def __init__(self, name: str, folder: Path, plan: RoundPlan, program: FleetProgram, way: JournalWay) -> None:
+    def __init__(self, name: str, folder: Path, plan: RoundPlan, program: ProgramUnderTest, way: JournalWay) -> None:
         self.name = name
         self.way = way
         self.ended_at: float | None = None
@@ -82,7 +199,7 @@ class FleetMachine:
 
     async def start(self) -> None:
         """Start its worker, unless it runs."""
-        if self.processes(Reach.WORKER, 0):
+        if self.processes(Target.WORKER, 0):
             return
         await self.reap()
         words = ["worker", "--config", str(self._folder / SETTINGS), "--billings", str(self._plan.billings_a_worker)]
@@ -96,20 +213,20 @@ class FleetMachine:
 
     async def start_again(self) -> None:
         """Start its worker if it has ended some time ago, as a service manager does."""
-        if self.processes(Reach.WORKER, 0):
+        if self.processes(Target.WORKER, 0):
             self.ended_at = None
         elif self.ended_at is None:
             self.ended_at = time.time()
         elif time.time() - self.ended_at > RESTARTED_AFTER:
             await self.start()
 
-    def processes(self, reach: Reach, place: float) -> list[int]:
+    def processes(self, target: Target, place: float) -> list[int]:
         """The processes that a signal reaches; of its children the one at `place` in [0, 1)."""
         if self._worker is None or not self._worker.alive:
             return []
         worker = self._worker.pid
-        children = [] if reach is Reach.WORKER else sorted(children_of(worker))
-        if reach is Reach.CHILD:
+        children = [] if target is Target.WORKER else sorted(children_of(worker))
+        if target is Target.CHILD:
             return children[int(place * len(children)) :][:1]
         return [worker, *children]
 
@@ -127,11 +244,6 @@ class FleetMachine:
         await self.reap()
 
 
-SETTINGS: Final = "carbon-migrate.toml"
-RESTARTED_AFTER: Final = 2.0
-"""Seconds until a killed worker is started again."""
-
-
 def write_settings(file: Path, billings: Mapping[str, str], postgres: str, plan: RoundPlan, name: str) -> None:
     """Write a settings file that has a profile for each billing; `name` is told to the billings with each call."""
     lines = [f'journal = "{postgres}?schema={SCHEMA}&lease={plan.lease:g}"']
@@ -146,11 +258,85 @@ def write_settings(file: Path, billings: Mapping[str, str], postgres: str, plan:
     file.write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
+# ---- the journal --------------------------------------------------------------------------------------------------
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class RunSeen:
+    """A run: the address of its billing, its rows, and those entered.
+
+    `process` is the last one that has worked on it, None where it has ended its work in order.
+    """
+
+    run_id: int
+    target: str
+    rows: int
+    entered_rows: int
+    process: int | None = None
+
+    @property
+    def is_entered(self) -> bool:
+        """Whether all of its rows are in the billing."""
+        return self.entered_rows == self.rows
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a process may work on it: it has not ended its work in order, and is still there."""
+        return self.process is not None and Path(f"/proc/{self.process}").exists()
+
+
+class JournalAudit:
+    """Looks into a journal at an address, over a connection of its own each time, see journals.sql. All of it blocks.
+
+    Raises `psycopg.Error` while the server is away.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def install(self, rate: int) -> None:
+        """Install the triggers in the journal, which is there, and set the rate of all runs that it has."""
+        self.asked("install")
+        self.asked("set_rate", rate)
+
+    def runs(self) -> list[RunSeen]:
+        return self._found(RunSeen, "runs")
+
+    def take_ups(self) -> list[TakeUp]:
+        return self._found(TakeUp, "take_ups")
+
+    def terminate_one(self, place: float) -> bool:
+        """End the session of a process of the program, chosen by `place` in [0, 1); False where there is none."""
+        sessions = self.asked("backends")
+        if sessions:
+            self.asked("terminate", *sessions[int(place * len(sessions))])
+        return bool(sessions)
+
+    def asked(self, name: str, *values: object) -> list[Any]:
+        with closing(self._connect()) as connection:
+            cursor = connection.execute(_sql(name), values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def _found(self, kind: type[Row], name: str) -> list[Row]:
+        with closing(self._connect()) as connection, connection.cursor(row_factory=class_row(kind)) as cursor:
+            return cursor.execute(_sql(name)).fetchall()
+
+    def _connect(self) -> "psycopg.Connection[tuple[Any, ...]]":
+        way = f"-c search_path={SCHEMA}"
+        return psycopg.connect(self._url, autocommit=True, connect_timeout=_PATIENCE, options=way)
+
+
+def _sql(name: str) -> Any:  # noqa: ANN401 - psycopg takes texts that are in the source alone
+    return sql_block("journals", name, "lab.crash").text
+
+
 # ---- the round ----------------------------------------------------------------------------------------------------
 
 
 async def run_round(
-    folder: Path, plan: RoundPlan, program: FleetProgram, tell: Callable[[str], None] = lambda _: None
+    folder: Path, plan: RoundPlan, program: ProgramUnderTest, tell: Callable[[str], None] = lambda _: None
 ) -> FleetRound:
     """Run a round to its verdict in a folder of its own, which is kept. `tell` gets a sentence now and then.
 
@@ -162,9 +348,9 @@ async def run_round(
     async with AsyncExitStack() as stack:
         server = await anyio.to_thread.run_sync(stack.enter_context, postgres_server.running())
         looks = await stack.enter_async_context(looking())
-        billings = {}
+        billings: dict[str, FleetBilling] = {}
         for number in range(1, plan.billings + 1):
-            billing = FleetBilling(plan.rows, plan.traits, Random(f"{plan.seed}/billing/{number}"), looks)
+            billing = FleetBilling(plan.rows, plan.traits, 100 * plan.seed + number, looks)
             await stack.enter_async_context(billing.serving())
             billings[f"b{number:02}"] = billing
         urls = {name: billing.url for name, billing in billings.items()}
@@ -184,16 +370,21 @@ async def run_round(
         try:
             await _hand_in(folder, plan, program, wanted)
             problems = await fleet.work()
-            audited = await anyio.to_thread.run_sync(fleet.audit.read)
         finally:
             with anyio.CancelScope(shield=True):
                 for machine in machines:
                     await machine.end()
-    evidence = [
-        BillingEvidence(name, billing.url, wanted[name], billing.ledger, billing.measured)
-        for name, billing in billings.items()
-    ]
-    judged = judge_fleet(plan, evidence, audited, fleet.dealt, fleet.started)
+        audit = fleet.audit
+        runs = {run.target: run.run_id for run in audit.runs()}
+        steps: dict[int, Counter[tuple[str, str]]] = {}
+        for run_id, source, target, count in audit.asked("steps_of_runs"):
+            steps.setdefault(run_id, Counter())[source, target] = count
+        evidence = []
+        for name, billing in billings.items():
+            run_id = runs.get(billing.url, 0)
+            books = await _read_books(folder, server, billing, wanted[name], steps.get(run_id, Counter()))
+            evidence.append(BillingEvidence(name, run_id, books, billing.calls))
+        judged = judge_fleet(plan, evidence, audit.take_ups(), audit.asked("offences"), fleet.dealt, fleet.started)
     return replace(
         judged,
         injected=sum((billing.done for billing in billings.values()), Counter[str]()),
@@ -202,8 +393,31 @@ async def run_round(
     )
 
 
+async def _read_books(
+    folder: Path,
+    server: PostgresServer,
+    billing: FleetBilling,
+    wanted: Mapping[int, Decimal],
+    steps: Mapping[tuple[str, str], int],
+) -> Books:
+    trial, effects = TRIALS[BALANCES], billing.effects
+    objects = {trial.key(subscriber): subscriber for subscriber in wanted}
+    journal = journal_in_postgres(f"{server.url}?schema={SCHEMA}", folder)
+    read = await read_items(journal, target=billing.url)
+    return Books(
+        run=read.run,
+        trial=trial,
+        requested={key: wanted[subscriber] for key, subscriber in objects.items()},
+        rows=[book_row(item, objects.get(item.key, 0), item.amount or Decimal(0)) for item in read.items],
+        effects=effects,
+        steps=steps,
+        frozen=read.frozen,
+        entered=(len(effects), sum((one.value for one in effects if isinstance(one.value, Decimal)), Decimal(0))),
+    )
+
+
 async def _hand_in(
-    folder: Path, plan: RoundPlan, program: FleetProgram, wanted: Mapping[str, Mapping[int, Decimal]]
+    folder: Path, plan: RoundPlan, program: ProgramUnderTest, wanted: Mapping[str, Mapping[int, Decimal]]
 ) -> None:
     """Hand in a run for each billing, several at once. Raises `LabStopped`."""
     limiter = anyio.CapacityLimiter(4)
@@ -236,7 +450,7 @@ async def _hand_in(
 
 @dataclass(slots=True)
 class _Fleet:
-    """The parts of one round at work, and the blows that are dealt to them, in `dealt`.
+    """The parts of one round at work, and the acts on them, in `dealt`.
 
     `started` says, by run and epoch, when the process was started that has taken the run up, where it was seen.
     """
@@ -247,16 +461,16 @@ class _Fleet:
     server: PostgresServer
     audit: JournalAudit
     tell: Callable[[str], None]
-    dealt: list[DealtBlow] = field(default_factory=list)
+    dealt: list[Dealt] = field(default_factory=list)
     started: dict[tuple[int, int], float] = field(default_factory=dict)
     _frozen: set[int] = field(default_factory=set)
 
     async def work(self) -> list[Problem]:
-        """Let the fleet work on the runs that were handed in, through all blows to the end."""
+        """Let the fleet work on the runs that were handed in, through all acts to the end."""
         # Only now: the rows are read faster than they may be sent.
         await anyio.to_thread.run_sync(self.audit.install, self.plan.rate)
         for billing in self.billings.values():
-            billing.measure()
+            billing.calls.clear()
         try:
             with anyio.fail_after(self.plan.longest):
                 async with anyio.create_task_group() as beside:
@@ -267,26 +481,26 @@ class _Fleet:
         return []
 
     async def _go_through(self, beside: TaskGroup) -> None:
-        """Deal the blows, until all rows are entered; what lasts of them goes on in the group `beside`."""
+        """Carry out the acts, until all rows are entered; what lasts of them goes on in the group `beside`."""
         self.tell(said("all runs are handed in: the workers begin, and one blow after the other is dealt"))
         for machine in self.machines:
             await machine.start()
-        for blow in self.plan.single:
+        for act in self.plan.single:
             await self._wait_for_work()
             if self._is_entered():
                 break
-            if (dealt := await self._deal(blow, beside)) is not None:
+            if (dealt := await self._deal(act, beside)) is not None:
                 # Until what lasts of it is over, and others have taken up its runs, if they must.
                 await anyio.sleep(max(dealt.until - time.time(), 0.0))
                 await self._until_taken_over(dealt)
                 await self._until(lambda: not self._frozen)
         self.tell(said("from now on a blow each second"))
-        for blow in self.plan.storm:
+        for act in self.plan.storm:
             await anyio.sleep(self.plan.every)
             await self._start_workers()
             if self._is_entered():
                 break
-            await self._deal(blow, beside)
+            await self._deal(act, beside)
         self.tell(said("no more blows: what is left is to be entered"))
         for billing in self.billings.values():
             billing.is_calm = True
@@ -295,7 +509,8 @@ class _Fleet:
         for machine in self.machines:
             machine.way.mend()
             await machine.start()
-        await self._until(self._is_over)
+        # All rows are entered, and no process works on a run any more.
+        await self._until(lambda: all(run.is_entered and not run.is_at_work for run in self.audit.runs()))
 
     def _is_entered(self) -> bool:
         return sum(one.entered for one in self.billings.values()) >= self.plan.rows * self.plan.billings
@@ -330,8 +545,8 @@ class _Fleet:
 
         await self._until(is_so)
 
-    async def _until_taken_over(self, dealt: DealtBlow) -> None:
-        """Wait until others have taken up the runs that a blow has hit, if they must."""
+    async def _until_taken_over(self, dealt: Dealt) -> None:
+        """Wait until others have taken up the runs that an act has hit, if they must."""
 
         def is_so() -> bool:
             ups = self.audit.take_ups()
@@ -344,27 +559,21 @@ class _Fleet:
         if dealt.must_be_taken_over:
             await self._until(is_so)
 
-    def _is_over(self) -> bool:
-        """Whether all rows are entered, and no process works on a run any more."""
-        runs = self.audit.runs()
-        entered = sum(run.entered_rows for run in runs)
-        return entered >= self.plan.rows * self.plan.billings and not any(run.is_at_work for run in runs)
+    # ---- acts ----
 
-    # ---- blows ----
-
-    async def _deal(self, blow: FleetBlow, beside: TaskGroup) -> DealtBlow | None:
-        """Deal a blow, None where there was nothing to hit."""
-        following = [*self.machines[blow.worker :], *self.machines[: blow.worker]]
+    async def _deal(self, act: Act, beside: TaskGroup) -> Dealt | None:
+        """Carry out an act, None where there was nothing to hit."""
+        following = [*self.machines[act.worker :], *self.machines[: act.worker]]
         # The next one that works on a run.
-        machine = next((one for one in following if one.processes(Reach.CHILD, blow.place)), following[0])
+        machine = next((one for one in following if one.processes(Target.CHILD, act.place)), following[0])
         at, until, hit = time.time(), 0.0, frozenset[int]()
         processes: list[int] = []
-        match blow.blow:
-            case Blow.KILL | Blow.FREEZE:
-                freezes, whole = blow.blow is Blow.FREEZE, blow.reach is not Reach.CHILD
-                processes = machine.processes(blow.reach, blow.place)
+        match act.what:
+            case What.KILL | What.FREEZE:
+                freezes, whole = act.what is What.FREEZE, act.target is not Target.CHILD
+                processes = machine.processes(act.target, act.place)
                 # The worker's own death ends its children in order: their runs need somebody else as well.
-                struck = {*processes, *(machine.processes(Reach.ALL, 0) if whole and not freezes else ())}
+                struck = {*processes, *(machine.processes(Target.ALL, 0) if whole and not freezes else ())}
                 with suppress(psycopg.Error):
                     runs = await anyio.to_thread.run_sync(self.audit.runs)
                     hit = frozenset(run.run_id for run in runs if run.is_at_work and run.process in struck)
@@ -374,24 +583,24 @@ class _Fleet:
                 if processes and whole and not freezes:
                     await machine.reap()
                     machine.ended_at = at
-            case Blow.CUT | Blow.BLACK_HOLE:
-                (machine.way.cut if blow.blow is Blow.CUT else machine.way.swallow)()
+            case What.CUT | What.BLACK_HOLE:
+                (machine.way.cut if act.what is What.CUT else machine.way.swallow)()
                 until = at + self.plan.away
-            case Blow.TERMINATE:
+            case What.TERMINATE_BACKEND:
                 with suppress(psycopg.Error):
-                    if await anyio.to_thread.run_sync(self.audit.terminate_one, blow.place):
+                    if await anyio.to_thread.run_sync(self.audit.terminate_one, act.place):
                         until = time.time()
-            case Blow.RESTART:
+            case What.RESTART:
                 await anyio.to_thread.run_sync(self.server.restart)
                 until = time.time()
         if not until:
             return None
-        dealt = DealtBlow(blow.blow, blow.reach, machine.name, at, until, hit)
+        dealt = Dealt(act.what, act.target, machine.name, at, until, hit)
         self.dealt.append(dealt)
-        if blow.blow is Blow.FREEZE:
+        if processes and act.what is What.FREEZE:
             self._frozen.update(processes)
             beside.start_soon(self._thaw, processes, dealt)
-        elif blow.blow in {Blow.CUT, Blow.BLACK_HOLE}:
+        elif act.what in {What.CUT, What.BLACK_HOLE}:
 
             async def mend() -> None:
                 await anyio.sleep(self.plan.away)
@@ -400,7 +609,7 @@ class _Fleet:
             beside.start_soon(mend)
         return dealt
 
-    async def _thaw(self, processes: Sequence[int], dealt: DealtBlow) -> None:
+    async def _thaw(self, processes: Sequence[int], dealt: Dealt) -> None:
         if self.plan.until_taken_over:
             await self._until_taken_over(dealt)
         await anyio.sleep(self.plan.away)

@@ -1,43 +1,4 @@
--- Queries of the crash lab: on the journal of an experiment (SQLite), on its billing (Firebird), and for the
--- trials of jobs (Firebird).
-
--- ---- the journal ----
-
--- name: watch
--- A trigger that records every step of every item, in the transaction of the step. The journal itself keeps no
--- history, so unknown rows and their outcome could not be counted later.
-create table selftest_steps (
-    step    integer primary key,
-    item_id integer not null,
-    source  text not null,
-    target  text not null
-) strict;
-
-create trigger selftest_watch after update of state on items
-begin
-    insert into selftest_steps (item_id, source, target) values (new.item_id, old.state, new.state);
-end;
-
--- name: run_name
-select name from runs where discarded_at is null order by run_id desc limit 1
-
--- name: counts
--- What a run that has ended has not sent is never sent.
-select state, count(*) from items i join runs r on r.run_id = i.run_id
-where r.discarded_at is null and not (r.ended_at is not null and i.state = 'pending') group by state
-
--- name: steps
-select source, target, count(*) from selftest_steps group by source, target
-
--- name: attempts
-select i.key, i.attempts from items i join runs r on r.run_id = i.run_id where r.discarded_at is null
-
--- name: holder
-select run_id, (select process from runners n where n.run_id = r.run_id order by epoch desc limit 1)
-from runs r
-where name = :run
-
--- ---- the billing ----
+-- Queries of the crash lab on the billing of an experiment, and for the trials of jobs.
 
 -- name: last_operation
 select coalesce(max(op_id), 0) from finance_operations
@@ -150,14 +111,6 @@ select o.* from finance_operations o
 where o.abonent_id in (select a.id from abonents a where a.deleted = 0) order by o.op_id
 
 -- ---- strangers ----
-
--- name: not_sent
--- Rows that no process has tried to send, the last ones first.
-select i.key from items i join runs r on r.run_id = i.run_id
-where r.name = :run and i.state = 'pending' and i.attempts = 0 order by i.number desc limit :rows
-
--- name: states
-select i.key, i.state from items i join runs r on r.run_id = i.run_id where r.name = :run
 
 -- name: owners_of
 -- The subscriber of each object, by its model.

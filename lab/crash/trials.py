@@ -22,7 +22,7 @@ from jobs.catalogue.typed_call import call_kind
 from jobs.spec.chain import Template, chain_text
 from jobs.spec.parameters import a_date, a_moment, row_key
 from jobs.spec.spec import ChainKind, JobSpec, kind_of
-from lab.crash.errors import NoTrial
+from lab.crash.program import NoTrial
 from lab.mock.connection import MockConnection
 from lab.mock.facts import FACTS, MODELS, Field, MockModel, ValueType
 from lab.mock.lookups import select

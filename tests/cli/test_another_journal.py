@@ -23,7 +23,7 @@ from billing.api.client import BillingClient, ClientSettings
 from checkpoints.states import State
 from engine.evidence import Accepted
 from engine.pipeline.witness import FRESH
-from lab.crash.mock_process import free_ports
+from lab.crash.experiment import free_ports
 from lab.crash.proxy import Interference, Proxy, ProxyFault
 from tests.cli.conftest import MODEL, Ended, Place
 

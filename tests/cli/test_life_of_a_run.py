@@ -27,8 +27,7 @@ from checkpoints.states import State
 from cli.session import journal as session_journal
 from jobs.catalogue.built_in import PASSWORDS
 from jobs.catalogue.catalogue import JOBS
-from lab.crash.books import read_books
-from lab.crash.judge import judge
+from lab.crash.judge import judge, read_books
 from lab.crash.load import prepare_load
 from lab.crash.loops import loops
 from lab.crash.observer import Observer
