@@ -24,7 +24,7 @@ from checkpoints.journal_file import JournalAddress, journal_in_postgres
 from checkpoints.records import Change, Item
 from checkpoints.states import State
 from lab.crash import postgres_server
-from lab.crash.fleet import FleetBilling, FleetMachine, JournalAudit, looking, write_settings
+from lab.crash.fleet import FleetBilling, FleetMachine, looking, runs_seen, write_settings
 from lab.crash.loops import loops
 from lab.crash.plan import AnswerTraits, RoundPlan, Target
 from lab.crash.program import ProgramUnderTest, send, without_settings
@@ -150,8 +150,7 @@ async def _work(plan: RoundPlan, folder: Path, server: postgres_server.PostgresS
                     send(machines[0].processes(Target.ALL, 0), signal.SIGKILL)
                     killed_at = time.time()
                 await entered(rows)
-                journal = JournalAudit(server.url)
-                while sum(run.entered_rows for run in await anyio.to_thread.run_sync(journal.runs)) < rows:  # noqa: ASYNC110 - what the journal has
+                while sum(run.entered_rows for run in await anyio.to_thread.run_sync(runs_seen, server.url)) < rows:  # noqa: ASYNC110 - what the journal has
                     await anyio.sleep(0.2)
             seconds = anyio.current_time() - began
             for machine in machines:

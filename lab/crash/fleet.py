@@ -20,13 +20,12 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from random import Random
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import anyio
 import anyio.to_thread
 import psycopg
 from anyio.abc import TaskGroup
-from psycopg.rows import class_row
 
 from billing.database.sql_blocks import sql_block
 from checkpoints.journal_file import journal_in_postgres
@@ -260,8 +259,6 @@ def write_settings(file: Path, billings: Mapping[str, str], postgres: str, plan:
 
 # ---- the journal --------------------------------------------------------------------------------------------------
 
-Row = TypeVar("Row")
-
 
 @dataclass(frozen=True, slots=True)
 class RunSeen:
@@ -287,49 +284,24 @@ class RunSeen:
         return self.process is not None and Path(f"/proc/{self.process}").exists()
 
 
-class JournalAudit:
-    """Looks into a journal at an address, over a connection of its own each time, see journals.sql. All of it blocks.
+def asked(url: str, name: str, *values: object) -> list[Any]:
+    """The rows of a block of journals.sql in the journal at an address, over a connection of its own. Blocks.
 
     Raises `psycopg.Error` while the server is away.
     """
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def install(self, rate: int) -> None:
-        """Install the triggers in the journal, which is there, and set the rate of all runs that it has."""
-        self.asked("install")
-        self.asked("set_rate", rate)
-
-    def runs(self) -> list[RunSeen]:
-        return self._found(RunSeen, "runs")
-
-    def take_ups(self) -> list[TakeUp]:
-        return self._found(TakeUp, "take_ups")
-
-    def terminate_one(self, place: float) -> bool:
-        """End the session of a process of the program, chosen by `place` in [0, 1); False where there is none."""
-        sessions = self.asked("backends")
-        if sessions:
-            self.asked("terminate", *sessions[int(place * len(sessions))])
-        return bool(sessions)
-
-    def asked(self, name: str, *values: object) -> list[Any]:
-        with closing(self._connect()) as connection:
-            cursor = connection.execute(_sql(name), values or None)
-            return cursor.fetchall() if cursor.description else []
-
-    def _found(self, kind: type[Row], name: str) -> list[Row]:
-        with closing(self._connect()) as connection, connection.cursor(row_factory=class_row(kind)) as cursor:
-            return cursor.execute(_sql(name)).fetchall()
-
-    def _connect(self) -> "psycopg.Connection[tuple[Any, ...]]":
-        way = f"-c search_path={SCHEMA}"
-        return psycopg.connect(self._url, autocommit=True, connect_timeout=_PATIENCE, options=way)
+    text: Any = sql_block("journals", name, "lab.crash").text
+    way = f"-c search_path={SCHEMA}"
+    with closing(psycopg.connect(url, autocommit=True, connect_timeout=_PATIENCE, options=way)) as connection:
+        cursor = connection.execute(text, values or None)
+        return cursor.fetchall() if cursor.description else []
 
 
-def _sql(name: str) -> Any:  # noqa: ANN401 - psycopg takes texts that are in the source alone
-    return sql_block("journals", name, "lab.crash").text
+def runs_seen(url: str) -> list[RunSeen]:
+    return [RunSeen(*row) for row in asked(url, "runs")]
+
+
+def take_ups(url: str) -> list[TakeUp]:
+    return [TakeUp(*row) for row in asked(url, "take_ups")]
 
 
 # ---- the round ----------------------------------------------------------------------------------------------------
@@ -360,7 +332,7 @@ async def run_round(
             await stack.enter_async_context(way.serving())
             machines.append(FleetMachine(f"w{number}", folder, plan, program, way))
             machines[-1].prepare(urls, server.url_by(way.port))
-        fleet = _Fleet(plan, billings, machines, server, JournalAudit(server.url), tell)
+        fleet = _Fleet(plan, billings, machines, server, tell)
         draw = Random(f"{plan.seed}/rows")
         wanted = {
             name: {one: Decimal(draw.randrange(1, 300_000)) / 100 for one in billing.subscribers}
@@ -374,17 +346,18 @@ async def run_round(
             with anyio.CancelScope(shield=True):
                 for machine in machines:
                     await machine.end()
-        audit = fleet.audit
-        runs = {run.target: run.run_id for run in audit.runs()}
+        runs = {run.target: run.run_id for run in runs_seen(server.url)}
         steps: dict[int, Counter[tuple[str, str]]] = {}
-        for run_id, source, target, count in audit.asked("steps_of_runs"):
+        for run_id, source, target, count in asked(server.url, "steps_of_runs"):
             steps.setdefault(run_id, Counter())[source, target] = count
         evidence = []
         for name, billing in billings.items():
             run_id = runs.get(billing.url, 0)
             books = await _read_books(folder, server, billing, wanted[name], steps.get(run_id, Counter()))
             evidence.append(BillingEvidence(name, run_id, books, billing.calls))
-        judged = judge_fleet(plan, evidence, audit.take_ups(), audit.asked("offences"), fleet.dealt, fleet.started)
+        judged = judge_fleet(
+            plan, evidence, take_ups(server.url), asked(server.url, "offences"), fleet.dealt, fleet.started
+        )
     return replace(
         judged,
         injected=sum((billing.done for billing in billings.values()), Counter[str]()),
@@ -459,7 +432,6 @@ class _Fleet:
     billings: Mapping[str, FleetBilling]
     machines: Sequence[FleetMachine]
     server: PostgresServer
-    audit: JournalAudit
     tell: Callable[[str], None]
     dealt: list[Dealt] = field(default_factory=list)
     started: dict[tuple[int, int], float] = field(default_factory=dict)
@@ -468,7 +440,8 @@ class _Fleet:
     async def work(self) -> list[Problem]:
         """Let the fleet work on the runs that were handed in, through all acts to the end."""
         # Only now: the rows are read faster than they may be sent.
-        await anyio.to_thread.run_sync(self.audit.install, self.plan.rate)
+        await anyio.to_thread.run_sync(asked, self.server.url, "install")
+        await anyio.to_thread.run_sync(asked, self.server.url, "set_rate", self.plan.rate)
         for billing in self.billings.values():
             billing.calls.clear()
         try:
@@ -510,7 +483,7 @@ class _Fleet:
             machine.way.mend()
             await machine.start()
         # All rows are entered, and no process works on a run any more.
-        await self._until(lambda: all(run.is_entered and not run.is_at_work for run in self.audit.runs()))
+        await self._until(lambda: all(run.is_entered and not run.is_at_work for run in runs_seen(self.server.url)))
 
     def _is_entered(self) -> bool:
         return sum(one.entered for one in self.billings.values()) >= self.plan.rows * self.plan.billings
@@ -535,7 +508,7 @@ class _Fleet:
         began: dict[int, int] = {}
 
         def is_so() -> bool:
-            runs = self.audit.runs()
+            runs = runs_seen(self.server.url)
             for run in runs:
                 began.setdefault(run.run_id, run.entered_rows)
             some = self.plan.in_flight
@@ -549,11 +522,11 @@ class _Fleet:
         """Wait until others have taken up the runs that an act has hit, if they must."""
 
         def is_so() -> bool:
-            ups = self.audit.take_ups()
+            ups = take_ups(self.server.url)
             for up in ups:
                 if (up.run_id, up.epoch) not in self.started and (moment := _started_at(up.process)) is not None:
                     self.started[up.run_id, up.epoch] = moment
-            ended = {run.run_id for run in self.audit.runs() if run.is_entered}
+            ended = {run.run_id for run in runs_seen(self.server.url) if run.is_entered}
             return dealt.hit <= ended | {up.run_id for up in ups if up.at > dealt.at}
 
         if dealt.must_be_taken_over:
@@ -575,7 +548,7 @@ class _Fleet:
                 # The worker's own death ends its children in order: their runs need somebody else as well.
                 struck = {*processes, *(machine.processes(Target.ALL, 0) if whole and not freezes else ())}
                 with suppress(psycopg.Error):
-                    runs = await anyio.to_thread.run_sync(self.audit.runs)
+                    runs = await anyio.to_thread.run_sync(runs_seen, self.server.url)
                     hit = frozenset(run.run_id for run in runs if run.is_at_work and run.process in struck)
                 send(processes, signal.SIGSTOP if freezes else signal.SIGKILL)
                 at = time.time()
@@ -588,7 +561,9 @@ class _Fleet:
                 until = at + self.plan.away
             case What.TERMINATE_BACKEND:
                 with suppress(psycopg.Error):
-                    if await anyio.to_thread.run_sync(self.audit.terminate_one, act.place):
+                    if sessions := await anyio.to_thread.run_sync(asked, self.server.url, "backends"):
+                        session = sessions[int(act.place * len(sessions))]
+                        await anyio.to_thread.run_sync(asked, self.server.url, "terminate", *session)
                         until = time.time()
             case What.RESTART:
                 await anyio.to_thread.run_sync(self.server.restart)

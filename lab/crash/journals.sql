@@ -66,8 +66,7 @@ create table fleet_lab_steps (
     source   text not null,
     target   text not null,
     own      bigint,
-    current  bigint not null,
-    taken_at timestamptz not null
+    current  bigint not null
 );
 
 create function fleet_lab_take_up() returns trigger language plpgsql as $$
@@ -82,9 +81,9 @@ create trigger fleet_lab_take_up after insert on runners for each row execute fu
 
 create function fleet_lab_step() returns trigger language plpgsql as $$
 begin
-    insert into fleet_lab_steps (item_id, run_id, source, target, own, current, taken_at)
+    insert into fleet_lab_steps (item_id, run_id, source, target, own, current)
     select now_is.item_id, now_is.run_id, was.state, now_is.state,
-           nullif(current_setting('fleet_lab.run_' || now_is.run_id, true), '')::bigint, runs.epoch, clock_timestamp()
+           nullif(current_setting('fleet_lab.run_' || now_is.run_id, true), '')::bigint, runs.epoch
     from now_is
     join was on was.item_id = now_is.item_id
     join runs on runs.run_id = now_is.run_id
