@@ -25,7 +25,6 @@ from aiohttp import web
 from billing.database.dsn import Dsn
 from checkpoints.states import State
 from cli.session import journal as session_journal
-from jobs.catalogue.built_in import PASSWORDS
 from jobs.catalogue.catalogue import JOBS
 from lab.crash.judge import judge, read_books
 from lab.crash.load import prepare_load
@@ -304,11 +303,11 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trials() -> Iterator[object]:
     """Each job; of those that set fields two here, and the others with what proves for longer.
 
-    Jobs on passwords are killed by a test of their own as well, and each that sets fields is taken there and back,
-    with lost answers, in its room.
+    Passwords that are given have a test of their own, and each job that sets fields is taken there and back, with
+    lost answers, in its room.
     """
     fields = [name for name, trial in TRIALS.items() if trial.sets is not None]
-    longer = {*fields[2:], *(kind.name for kind in PASSWORDS)}
+    longer = {*fields[2:], "password"}
     for name, trial in TRIALS.items():
         yield pytest.param(trial, "", id=name, marks=[pytest.mark.prove] if name in longer else [])
     # By the vendor's call a payment whose answer is lost is left to a person; usually it has a mark.
