@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -67,8 +67,8 @@ class MockProcess:
         self._environment = environment
         self._running: Running | None = None
         port, control, before = free_ports(3)
-        self._proxy = None if plan.proxy is None else Proxy(before, port, plan.proxy)
-        self.url = f"http://{LOOPBACK}:{port if self._proxy is None else self._proxy.port}"
+        self.proxy = None if plan.proxy is None else Proxy(before, port, plan.proxy)
+        self.url = f"http://{LOOPBACK}:{port if self.proxy is None else self.proxy.port}"
         self._control = f"http://{LOOPBACK}:{control}"
         traits = plan.traits
         self._arguments = ["mock", "serve", BILLING, "--port", str(port), "--control-port", str(control)]
@@ -82,11 +82,7 @@ class MockProcess:
     @property
     def injected(self) -> Counter[str]:
         """Counts of faults injected by all its processes and the proxy."""
-        return self._injected if self._proxy is None else self._injected + self._proxy.done
-
-    def serve_proxy(self) -> AbstractAsyncContextManager[None]:
-        """Serve the proxy while the context lasts; the billing behind it may stop and start."""
-        return nullcontext() if self._proxy is None else self._proxy.serving()
+        return self._injected if self.proxy is None else self._injected + self.proxy.done
 
     async def start(self) -> None:
         """Start it and wait until it serves. Raises `LabStopped` when it does not."""
@@ -117,8 +113,8 @@ class MockProcess:
 
     async def clear_faults(self) -> None:
         """Remove all faults, also from the proxy."""
-        if self._proxy is not None:
-            self._proxy.is_calm = True
+        if self.proxy is not None:
+            self.proxy.is_calm = True
         await self.set_faults("")
 
     async def set_faults(self, plan: str) -> None:
@@ -244,7 +240,8 @@ class Lab:
         verdict: Verdict | None = None
         try:
             with anyio.fail_after(plan.longest):
-                async with billing.serve_proxy():
+                # The billing behind the proxy may stop and start.
+                async with nullcontext() if billing.proxy is None else billing.proxy.serving():
                     await billing.start()
                     verdict = await course.judge()
         except TimeoutError:
@@ -253,7 +250,9 @@ class Lab:
             course.problems.append(Problem("", late))
         finally:
             with anyio.CancelScope(shield=True):
-                await course.end()
+                for running in course.running:
+                    if running.alive:
+                        await running.end()
                 await billing.end()
         return Experiment(
             plan=plan,
@@ -332,11 +331,6 @@ class _Course:
         self.running.append(await start(words, folder, self.tested.environment, log, program=by))
         return self.running[-1]
 
-    async def end(self) -> None:
-        for running in self.running:
-            if running.alive:
-                await running.end()
-
     async def judge(self) -> Verdict | None:
         """Run the load to its end, and judge the state of the billing, which is stopped for that."""
         plan, requested, billing = self.plan, self.requested, self.billing
@@ -389,14 +383,7 @@ class _Course:
                 return self.undone or view.run
             if self.processes > _UNDER_FAULTS + _WHEN_WELL:
                 break
-        self._wrong(
-            said(
-                "the billing is well and {command} ended with {exit}: {left}",
-                command=last.command,
-                exit=last.exit,
-                left=str(dict(view.counts)),
-            )
-        )
+        self._unexpected(last, said("the billing is well, and there is {left}", left=str(dict(view.counts))))
         return view.run
 
     async def _run_process(self) -> Running:
@@ -420,13 +407,7 @@ class _Course:
         if self.billing.licence is None or program.SAYS_LICENCE not in ended.said:
             return ended
         if ended.exit in _AT_ITS_END:
-            self._wrong(
-                said(
-                    "the licence has no room, and {command} ended with {exit}",
-                    command=ended.command,
-                    exit=ended.exit,
-                )
-            )
+            self._unexpected(ended, said("the licence has no room"))
         # Who was killed meanwhile leaves it to the next process to come upon it again.
         if ended.exit == ExitCode.STOPPED:
             await self.billing.extend_licence()
@@ -466,6 +447,12 @@ class _Course:
 
     def _wrong(self, what: str) -> None:
         self.problems.append(Problem("", what))
+
+    def _unexpected(self, ended: Running, why: Said) -> None:
+        command, code, answer = ended.command, ended.exit, ended.words
+        self._wrong(
+            said("{why}: {command} ended with {code}: {answer}", why=why, command=command, code=code, answer=answer)
+        )
 
     # ---- the acts ----
 
@@ -563,19 +550,16 @@ class _Course:
         with nullcontext() if alias is None else aliased(self.observer.path, alias) as journal:
             ended = await self._run("resume", run, *self.pacing, journal=journal)
         running.signal(signal.SIGCONT)
-        followed = f"{alias or 'its own name'}, ended with {ended.exit}"
+        name = alias or "its own name"
+        followed = f"{name}, ended with {ended.exit}"
         if ended.exit == ExitCode.REFUSED and (alias is not None or program.SAYS_BUSY in ended.words):
             return followed
         # A process that has let its run go ends a moment later, and another may work on it by then.
         with anyio.move_on_after(loops(10.0)):
             await running.process.wait()
         if running.alive or (program.SAYS_TAKEN_OVER in running.said) is not (alias is not None):
-            self._wrong(
-                said(
-                    "a second runner ({alias}) ended with {exit}, and the first goes on",
-                    alias=alias or "its own name",
-                    exit=ended.exit,
-                )
+            self._unexpected(
+                ended, said("a second runner ({name}) was not refused, and the first goes on", name=name)
             )
         return followed
 
@@ -623,15 +607,8 @@ class _Course:
                 if looks == _LOOKS or ended.exit not in _WITHOUT_EFFECT or run in ended.said:
                     break
         if ended.exit != ExitCode.REFUSED or run not in ended.said:
-            self._wrong(
-                said(
-                    "the rows of {run} were not refused ({elsewhere}): it ended with {exit}: {answer}",
-                    run=run,
-                    elsewhere=elsewhere,
-                    exit=ended.exit,
-                    answer=ended.words,
-                )
-            )
+            why = said("the rows of {run} were not refused ({elsewhere})", run=run, elsewhere=elsewhere)
+            self._unexpected(ended, why)
         return f"{elsewhere}, ended with {ended.exit}"
 
     async def _overlap(self, machine: Machine, running: Running) -> str:
@@ -654,9 +631,7 @@ class _Course:
         running.signal(signal.SIGCONT)
         # For whatever reason: where it finds all rows entered by now, it says that before it would send.
         if machine is Machine.THIS and is_held and ended.exit != ExitCode.REFUSED:
-            self._wrong(
-                said("another journal was not refused while the load sends: it ended with {exit}", exit=ended.exit)
-            )
+            self._unexpected(ended, said("another journal was not refused while the load sends"))
         if (name := other.view().run) is not None:
             self.observer.traces.others |= {name}
         return f"{machine}, ended with {ended.exit}"
@@ -687,9 +662,7 @@ class _Course:
         # These have an effect even without a listening process.
         must_count = command in {"pause", "continue"} and running.alive and self.observer.view().open > 0
         if ended.exit != ExitCode.DONE and (must_count or ended.exit != ExitCode.REFUSED):
-            self._wrong(
-                said("{command} ended with {exit}: {answer}", command=command, exit=ended.exit, answer=ended.words)
-            )
+            self._unexpected(ended, said("typed while the load sends"))
         return ended
 
     async def _check_nothing_leaves(self, seconds: float, running: Running) -> None:
@@ -725,16 +698,8 @@ class _Course:
         await self.billing.wait_for_stacks()
         after = await self.billing.effects(), self.observer.claims()
         if resumed.exit != ExitCode.REFUSED or before != after:
-            self._wrong(
-                said(
-                    "resumed after its undo, {run} ended with {exit}; effects and intents were {before}, and are "
-                    "{after}",
-                    run=run,
-                    exit=resumed.exit,
-                    before=str(before),
-                    after=str(after),
-                )
-            )
+            change = f"{before} → {after}"
+            self._unexpected(resumed, said("resumed after its undo; effects and intents: {change}", change=change))
         return f"the undo ended with {ended.exit}, resume with {resumed.exit}"
 
     async def _undo(self, run: str, kills: Sequence[float] = (), faults: str = "") -> Running:

@@ -376,15 +376,15 @@ async def _read_books(
     trial, effects = TRIALS[BALANCES], billing.effects
     objects = {trial.key(subscriber): subscriber for subscriber in wanted}
     journal = journal_in_postgres(f"{server.url}?schema={SCHEMA}", folder)
-    read = await read_items(journal, target=billing.url)
+    run, items, _, frozen = await read_items(journal, target=billing.url)
     return Books(
-        run=read.run,
+        run=run,
         trial=trial,
         requested={key: wanted[subscriber] for key, subscriber in objects.items()},
-        rows=[book_row(item, objects.get(item.key, 0), item.amount or Decimal(0)) for item in read.items],
+        rows=[book_row(item, objects.get(item.key, 0), item.amount or Decimal(0)) for item in items],
         effects=effects,
         steps=steps,
-        frozen=read.frozen,
+        frozen=frozen,
         entered=(len(effects), sum((one.value for one in effects if isinstance(one.value, Decimal)), Decimal(0))),
     )
 

@@ -16,7 +16,7 @@ from decimal import Decimal
 from itertools import accumulate, groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import anyio.to_thread
 import msgspec
@@ -170,35 +170,31 @@ class Books:
 OF_IMPORTS: Final = Trial("import", "", "", (), once=True)
 
 
-class JournalRead(NamedTuple):
-    """What a journal has of a run: its items, the number of refused rows, and number and sum over all states."""
+async def read_items(
+    journal: Path | JournalAddress, run: str = "", target: str = ""
+) -> tuple[str, Sequence[Item], int, tuple[int, Decimal]]:
+    """The run of a name, or that on the billing at an address: its name, its items, and the number of refused rows.
 
-    run: str
-    items: Sequence[Item]
-    refused: int
-    frozen: tuple[int, Decimal]
-
-
-async def read_items(journal: Path | JournalAddress, run: str = "", target: str = "") -> JournalRead:
-    """The run of a name, or that on the billing at an address, from a journal that nothing works on any more."""
+    And its number and sum of rows over all states. Nothing may work on the journal any more.
+    """
     async with open_journal(journal) as opened:
         found = [one for one in await opened.runs() if one.name == run or one.target == target]
         if not found:
-            return JournalRead("", [], 0, (0, Decimal(0)))
+            return "", [], 0, (0, Decimal(0))
         (known,) = found
         items = [item async for page in opened.each_page(known, frozenset(State)) for item in page]
         refused = after = 0
         while page := await opened.refusals(known, after=after):
             refused, after = refused + len(page), page[-1][0]
         totals = await opened.totals(known)
-        return JournalRead(known.name, items, refused, (totals.frozen, totals.amount))
+        return known.name, items, refused, (totals.frozen, totals.amount)
 
 
 async def read_books(
     plan: ExperimentPlan, requested: RequestedLoad, observer: Observer, billing: Path, run: str, verified: int
 ) -> Books:
     """The books of a finished load; no process may work on journal or billing any more."""
-    read = await read_items(observer.path, run)
+    _, items, refused, frozen = await read_items(observer.path, run)
     trial = plan.trial or OF_IMPORTS
     made_up: Mapping[str, str] = {}
     if trial.file and (path := billing.with_name(trial.file)).exists():
@@ -206,7 +202,7 @@ async def read_books(
         lines = csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), delimiter=";")
         made_up = {trial.key(cells[0]): cells[-1] for cells in lines}
     rows = []
-    for item in read.items:
+    for item in items:
         wanted = requested.wanted.get(item.key, "")
         if requested.imported is not None:
             payload = payload_of(item)
@@ -225,11 +221,11 @@ async def read_books(
         steps=observer.steps(),
         verified=verified,
         traces=observer.traces,
-        frozen=read.frozen,
+        frozen=frozen,
         other_balances=plan.other_balances,
         misled=plan.proxy is not None and not WRONG.keys().isdisjoint(plan.proxy.shares),
         imported=requested.imported,
-        refused=read.refused,
+        refused=refused,
     )
     return replace(books, **await anyio.to_thread.run_sync(_of_billing, books, requested, billing))
 
@@ -411,22 +407,17 @@ def judge_undone(ended: int, changed: Sequence[str]) -> list[Problem]:
 
 def judge_refusal(column: str, exit_code: int, output: str, effects: int) -> Verdict:
     """Judge a load that must not begin, for a column: its end, its output, and effects in the ledger."""
-    whats = []
-    if exit_code != ExitCode.REFUSED:
-        whats.append(
-            said("{column}: the load had to be refused, and ended with {exit}", column=column, exit=exit_code)
-        )
-    elif not all(name in " ".join(output.split()) for name in column.split(".")):
-        whats.append(said("{column}: the load was refused without naming it", column=column))
-    if effects:
-        whats.append(
-            said(
-                "{column}: the load had to be refused, and the billing has {effects} effects",
-                column=column,
-                effects=effects,
-            )
-        )
-    return Verdict(foreign=effects, problems=tuple(Problem("", what) for what in whats))
+    is_named = all(name in " ".join(output.split()) for name in column.split("."))
+    if exit_code == ExitCode.REFUSED and is_named and not effects:
+        return Verdict()
+    what = said(
+        "{column}: the load had to be refused for it; {effects} effects, ended with {exit}: {answer}",
+        column=column,
+        effects=effects,
+        exit=exit_code,
+        answer=output,
+    )
+    return Verdict(foreign=effects, problems=(Problem("", what),))
 
 
 # ---- the rules --------------------------------------------------------------------------------------------------

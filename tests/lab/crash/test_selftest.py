@@ -248,7 +248,7 @@ PROMISES: Sequence[tuple[Callable[[], None], ExperimentPlan, str]] = [
     (
         saboteur.leaves_the_epoch_out,
         ALIASED,
-        "a second runner (symbolic-link) ended with 0, and the first goes on",
+        "a second runner (symbolic-link) was not refused, and the first goes on: resume ended with 0",
     ),
     # A recalculation that was claimed and never left is not done.
     (saboteur.takes_what_was_sent_for_done, small(1, KILLED, job="recalculate"), LOST),
