@@ -23,8 +23,6 @@ import msgspec
 
 from billing.database.database import Database
 from billing.database.dsn import Dsn
-from billing.database.reader import DatabaseRow
-from billing.database.sql_blocks import sql_block
 from checkpoints.journal import open_journal
 from checkpoints.journal_file import JournalAddress
 from checkpoints.records import Item
@@ -47,7 +45,6 @@ from lab.crash.program import ExitCode
 from lab.crash.proxy import WRONG
 from lab.crash.trials import OPERATIONS, By, Trial, Wanted, fields_now, sql
 from lab.mock.connection import MockConnection
-from lab.mock.facts import OPENING_BALANCE
 from lab.mock.values import roubles
 from texts.said import counted, said
 
@@ -240,7 +237,7 @@ def _of_billing(books: Books, requested: RequestedLoad, billing: Path) -> dict[s
     with Database(Dsn(str(billing))) as database:
         if requested.imported is not None:
             held, balances = _held(database, requested.imported.last)
-            orphans = {table.strip(): count for table, count in _inventory(database, "orphans") if count}
+            orphans = {table.strip(): count for table, count in database.query(sql("orphans")) if count}
             touched = {key.partition("/")[0]: one for key, one in books.traces.touched.items()}
             traces = replace(books.traces, touched=touched)
             return {"effects": held, "balances": balances, "orphans": orphans, "traces": traces}
@@ -295,52 +292,31 @@ def changed_tables(billing: Path, requested: RequestedImport) -> list[str]:
     return [name for name, digest in content.items() if digest != requested.content[name]]
 
 
-def _inventory(database: Database, block: str, after: int = 0) -> Iterator[DatabaseRow]:
-    return database.query(sql_block("inventory", block, "lab.mock.sql"), {"after": after})
-
-
 def _held(database: Database, last: int) -> tuple[list[Effect], dict[str, Decimal]]:
     """What new subscribers and folders have, those with an id above `last`, by the keys of the steps of an import.
 
     And the balances of these subscribers. Read from the tables themselves: the ledger tells what has been done, and
     not what is there. What is there twice has two rows.
     """
-    folders = {key: (parent, name or "") for key, parent, name in _inventory(database, "folders")}
+    folders = {key: (parent, name or "") for key, parent, name in database.query(sql("folders"))}
 
     def path(folder: int | None) -> tuple[str, ...]:
         """The names of the folders from the top to this one."""
         parent, name = folders.get(folder or 0, (None, ""))
         return (*path(parent), name) if folder in folders else ()
 
-    held: list[tuple[str, str]] = [(folder_key(path(key)), "") for key in folders if key > last]
-    numbers: dict[int, str] = {}
+    held = [Effect("", 0, folder_key(path(key)), "") for key in folders if key > last]
     balances: dict[str, Decimal] = {}
-    for key, number, name, folder, tariff, operator, *money in _inventory(database, "subscribers", last):
-        numbers[key] = number or ""
-        balance, limit, threshold = (None if value is None else roubles(int(value)) for value in money)
-        balances[numbers[key]] = balance or Decimal(0)
-        held.append((step_key(numbers[key], Step.SUBSCRIBER), f"{name}; {'/'.join(path(folder))}; {operator}"))
-        if tariff is not None:
-            held.append((step_key(numbers[key], Step.TARIFF), str(tariff)))
-        for step, amount in ((Step.THRESHOLD, threshold), (Step.LIMIT, limit)):
-            if amount is not None:
-                held.append((step_key(numbers[key], step), money_text(amount)))
-    for block in ("accounts", "services", "attributes", "operations"):
-        for owner, of, *value in _inventory(database, block, last):
-            if (own := numbers.get(owner)) is None:
-                continue
-            match block:
-                case "accounts":
-                    held.append((step_key(own, Step.ACCOUNT, of or ""), (value[0] or "").rstrip()))
-                case "services":
-                    held.append((step_key(own, Step.SERVICE, of), str(of)))
-                case "attributes":
-                    held.append((step_key(own, Step.ATTRIBUTE, of), value[0]))
-                case _:
-                    is_balance = of == OPENING_BALANCE
-                    key = step_key(own, Step.BALANCE) if is_balance else step_key(own, "operation", of)
-                    held.append((key, money_text(roubles(int(value[0])))))
-    return [Effect("", 0, key, value) for key, value in held], balances
+    for number, step, detail, text, money in database.query(sql("held"), {"last": last}):
+        if step == "money":
+            balances[number] = roubles(int(money))
+            continue
+        value = (text or "").rstrip() if money is None else money_text(roubles(int(money)))
+        if step == Step.SUBSCRIBER:
+            value = value.replace("{folder}", "/".join(path(int(detail or 0))))
+        key = step_key(number or "", step, "" if step == Step.SUBSCRIBER else detail or "")
+        held.append(Effect("", 0, key, value))
+    return held, balances
 
 
 # ---- the verdict ------------------------------------------------------------------------------------------------

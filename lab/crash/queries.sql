@@ -87,6 +87,56 @@ select first :rows o.op_id, o.op_id, o.op_id from finance_operations o order by 
 -- ---- imports ----
 -- What is live in each table: an import that is taken back leaves it as it was.
 
+-- name: folders
+select a.id, a.parent_id, a.name from abonents a where a.is_folder = 1 and a.deleted = 0 order by a.id
+
+-- name: held
+-- What each subscriber with an id above :last has, as the steps of an import: its number, the step and its detail, and
+-- the value as a text or as money. Of a subscriber the detail is its folder; `money` is the balance of its account.
+with new as (
+    select a.id, cast(a.contract_number as varchar(64)) as number, a.parent_id, a.operator_id, a.name, a.tarif_id,
+        a.account_id
+    from abonents a where a.id > :last and a.is_folder = 0 and a.deleted = 0)
+select n.number, cast('subscriber' as varchar(20)), cast(n.parent_id as varchar(64)),
+    cast(n.name || '; {folder}; ' || n.operator_id as varchar(400)), cast(null as numeric(18, 0))
+from new n
+union all
+select n.number, 'tariff', null, n.tarif_id, null from new n where n.tarif_id is not null
+union all
+select n.number, 'threshold', null, null, aa.limit_warning
+from new n join admin_accounts aa on aa.id = n.account_id where aa.limit_warning is not null
+union all
+select n.number, 'limit', null, null, aa."limit"
+from new n join admin_accounts aa on aa.id = n.account_id where aa."limit" is not null
+union all
+select n.number, 'money', null, null, aa.ostatok + aa.debit - aa.credit
+from new n join admin_accounts aa on aa.id = n.account_id
+union all
+select n.number, 'account', u.login, coalesce(u.mac, ''), null
+from new n join users u on u.abonent_id = n.id where u.deleted = 0
+union all
+select n.number, 'service', c.usluga_id, c.usluga_id, null
+from new n join users_usluga c on c.abonent_id = n.id where c.deleted = 0
+union all
+select n.number, 'attribute', v.attribute_id, v.attribute_value, null
+from new n join attribute_values v on v.abonent_id = n.id
+union all
+-- Opening balances, and any other operation that counts.
+select n.number, iif(o.op_type = 8, 'balance', 'operation'), iif(o.op_type = 8, null, o.op_type), null, o.op_summa
+from new n join finance_operations o on o.abonent_id = n.id where o.storno = 0
+
+-- name: orphans
+-- What belongs to a subscriber that is not there, or is deleted, by table.
+select 'users', count(*) from users u
+where u.deleted = 0 and not exists (select a.id from abonents a where a.id = u.abonent_id and a.deleted = 0)
+union all
+select 'users_usluga', count(*) from users_usluga c
+where c.deleted = 0 and not exists (select a.id from abonents a where a.id = c.abonent_id and a.deleted = 0)
+union all
+select 'abonents', count(*) from abonents b
+where b.deleted = 0 and b.parent_id is not null and not exists
+    (select a.id from abonents a where a.id = b.parent_id and a.is_folder = 1 and a.deleted = 0)
+
 -- name: last_abonent
 select coalesce(max(id), 0) from abonents
 
