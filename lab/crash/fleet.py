@@ -29,36 +29,11 @@ from anyio.abc import TaskGroup
 
 from billing.database.sql_blocks import sql_block
 from checkpoints.journal_file import journal_in_postgres
-from lab.crash import postgres_server
-from lab.crash.judge import (
-    BillingEvidence,
-    Books,
-    CallSeen,
-    Dealt,
-    Effect,
-    FleetRound,
-    Problem,
-    TakeUp,
-    book_row,
-    judge_fleet,
-    mark_in,
-    read_items,
-)
+from lab.crash import judge, postgres_server, program
+from lab.crash.judge import BillingEvidence, Books, CallSeen, Dealt, Effect, FleetRound, Problem, TakeUp
 from lab.crash.plan import BALANCES, Act, AnswerTraits, RoundPlan, Target, What
 from lab.crash.postgres_server import PostgresServer
-from lab.crash.program import (
-    MODULE,
-    ExitCode,
-    LabStopped,
-    ProgramUnderTest,
-    Running,
-    all_processes,
-    children_of,
-    command_of,
-    send,
-    start,
-    stat_of,
-)
+from lab.crash.program import LabStopped, ProgramUnderTest, Running, send
 from lab.crash.proxy import WRITES, End, Interference, JournalWay, Proxy, ProxyFault
 from lab.crash.trials import OPERATIONS, TRIALS
 from lab.mock.port import LOOPBACK
@@ -130,11 +105,11 @@ class FleetBilling(Proxy):
 
     @property
     def effects(self) -> list[Effect]:
-        entries = self.memory.tables[OPERATIONS].items()
-        return [
-            Effect(OPERATIONS, key, int(one["abonent_id"]), Decimal(str(one["op_summa"])), mark_in(one["descr"]))
-            for key, one in entries
-        ]
+        found = []
+        for key, one in self.memory.tables[OPERATIONS].items():
+            amount, mark = Decimal(str(one["op_summa"])), judge.mark_in(one["descr"])
+            found.append(Effect(OPERATIONS, key, int(one["abonent_id"]), amount, mark))
+        return found
 
     async def connect(self) -> End:
         return _Memory(self)
@@ -178,20 +153,20 @@ class _Memory(End):
 class FleetMachine:
     """A machine of the fleet, on which one worker runs, or none. Its files are in a folder of its own."""
 
-    def __init__(self, name: str, folder: Path, plan: RoundPlan, program: ProgramUnderTest, way: JournalWay) -> None:
+    def __init__(self, name: str, folder: Path, plan: RoundPlan, tested: ProgramUnderTest, way: JournalWay) -> None:
         self.name = name
         self.way = way
         self.ended_at: float | None = None
         self._folder = folder / name
         self._plan = plan
-        self._program = program
+        self._tested = tested
         self._worker: Running | None = None
         self._python = self._folder / "python"
 
     def prepare(self, billings: Mapping[str, str], postgres: str) -> None:
         """Write its settings: the billings by name, and the address of PostgreSQL by its own way."""
         self._folder.mkdir()
-        words = shlex.join([sys.executable, "-P", *self._program.launcher, self.name, str(self._python)])
+        words = shlex.join([sys.executable, "-P", *self._tested.launcher, self.name, str(self._python)])
         self._python.write_text(f'#!/bin/sh\nexec {words} "$@"\n', encoding="utf-8")
         self._python.chmod(0o700)
         write_settings(self._folder / SETTINGS, billings, postgres, self._plan, self.name)
@@ -202,12 +177,12 @@ class FleetMachine:
             return
         await self.reap()
         words = ["worker", "--config", str(self._folder / SETTINGS), "--billings", str(self._plan.billings_a_worker)]
-        self._worker = await start(
+        self._worker = await program.start(
             [*words, "--stalled-after", f"{self._plan.stalled_after:g}"],
             self._folder,
-            {**self._program.environment, "XDG_STATE_HOME": str(self._folder / "state")},
+            {**self._tested.environment, "XDG_STATE_HOME": str(self._folder / "state")},
             self._folder / "worker.log",
-            program=(str(self._python), "-P", "-m", MODULE),
+            program=(str(self._python), "-P", "-m", program.MODULE),
         )
 
     async def start_again(self) -> None:
@@ -224,7 +199,7 @@ class FleetMachine:
         if self._worker is None or not self._worker.alive:
             return []
         worker = self._worker.pid
-        children = [] if target is Target.WORKER else sorted(children_of(worker))
+        children = [] if target is Target.WORKER else sorted(program.children_of(worker))
         if target is Target.CHILD:
             return children[int(place * len(children)) :][:1]
         return [worker, *children]
@@ -237,7 +212,7 @@ class FleetMachine:
     async def end(self) -> None:
         """Kill everything that runs here, also what has lost its worker."""
         mark = str(self._python).encode()
-        while found := [process for process in all_processes() if mark in command_of(process)]:
+        while found := [process for process in program.all_processes() if mark in program.command_of(process)]:
             send(found, signal.SIGKILL)
             await anyio.sleep(0.02)
         await self.reap()
@@ -308,7 +283,7 @@ def take_ups(url: str) -> list[TakeUp]:
 
 
 async def run_round(
-    folder: Path, plan: RoundPlan, program: ProgramUnderTest, tell: Callable[[str], None] = lambda _: None
+    folder: Path, plan: RoundPlan, tested: ProgramUnderTest, tell: Callable[[str], None] = lambda _: None
 ) -> FleetRound:
     """Run a round to its verdict in a folder of its own, which is kept. `tell` gets a sentence now and then.
 
@@ -330,7 +305,7 @@ async def run_round(
         for number in range(1, plan.workers + 1):
             way = JournalWay(server.port)
             await stack.enter_async_context(way.serving())
-            machines.append(FleetMachine(f"w{number}", folder, plan, program, way))
+            machines.append(FleetMachine(f"w{number}", folder, plan, tested, way))
             machines[-1].prepare(urls, server.url_by(way.port))
         fleet = _Fleet(plan, billings, machines, server, tell)
         draw = Random(f"{plan.seed}/rows")
@@ -340,7 +315,7 @@ async def run_round(
         }
         write_settings(folder / SETTINGS, urls, server.url, plan, "")
         try:
-            await _hand_in(folder, plan, program, wanted)
+            await _hand_in(folder, plan, tested, wanted)
             problems = await fleet.work()
         finally:
             with anyio.CancelScope(shield=True):
@@ -355,7 +330,7 @@ async def run_round(
             run_id = runs.get(billing.url, 0)
             books = await _read_books(folder, server, billing, wanted[name], steps.get(run_id, Counter()))
             evidence.append(BillingEvidence(name, run_id, books, billing.calls))
-        judged = judge_fleet(
+        judged = judge.judge_fleet(
             plan, evidence, take_ups(server.url), asked(server.url, "offences"), fleet.dealt, fleet.started
         )
     return replace(
@@ -376,12 +351,12 @@ async def _read_books(
     trial, effects = TRIALS[BALANCES], billing.effects
     objects = {trial.key(subscriber): subscriber for subscriber in wanted}
     journal = journal_in_postgres(f"{server.url}?schema={SCHEMA}", folder)
-    run, items, _, frozen = await read_items(journal, target=billing.url)
+    run, items, _, frozen = await judge.read_items(journal, target=billing.url)
     return Books(
         run=run,
         trial=trial,
         requested={key: wanted[subscriber] for key, subscriber in objects.items()},
-        rows=[book_row(item, objects.get(item.key, 0), item.amount or Decimal(0)) for item in items],
+        rows=[judge.book_row(item, objects.get(item.key, 0), item.amount or Decimal(0)) for item in items],
         effects=effects,
         steps=steps,
         frozen=frozen,
@@ -390,11 +365,11 @@ async def _read_books(
 
 
 async def _hand_in(
-    folder: Path, plan: RoundPlan, program: ProgramUnderTest, wanted: Mapping[str, Mapping[int, Decimal]]
+    folder: Path, plan: RoundPlan, tested: ProgramUnderTest, wanted: Mapping[str, Mapping[int, Decimal]]
 ) -> None:
     """Hand in a run for each billing, several at once. Raises `LabStopped`."""
     limiter = anyio.CapacityLimiter(4)
-    environment = {**program.environment, "XDG_STATE_HOME": str(folder / "state")}
+    environment = {**tested.environment, "XDG_STATE_HOME": str(folder / "state")}
     refused: list[str] = []
 
     async def hand_in(name: str) -> None:
@@ -407,8 +382,8 @@ async def _hand_in(
         words += ["--detach", "--database", "", "--in-flight", str(plan.in_flight), "--settle", f"{plan.settle:g}"]
         words += ["--stop-after-errors", "0", "--trust-journal", "--another-billing"]
         async with limiter:
-            ended = await (await start(words, folder, environment, folder / f"{name}.log")).wait()
-        if ended.exit != ExitCode.DONE:
+            ended = await (await program.start(words, folder, environment, folder / f"{name}.log")).wait()
+        if ended.exit != program.ExitCode.DONE:
             refused.append(ended.said)
 
     # The first one makes the journal.
@@ -596,7 +571,7 @@ class _Fleet:
 
 def _started_at(process: int) -> float | None:
     """When a process was started, in seconds of the wall clock; None where it has ended."""
-    if not (fields := stat_of(process)):
+    if not (fields := program.stat_of(process)):
         return None
     # The field of proc(5), stat, behind the name of the process.
     since_boot = int(fields[19]) / os.sysconf("SC_CLK_TCK")
