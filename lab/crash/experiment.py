@@ -199,18 +199,21 @@ class Event:
     followed: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Experiment:
-    """The result of an experiment. `rows` is the number requested, `processes` the number of load processes used."""
+    """The result of an experiment: what happened, and what is wrong.
+
+    `rows` is the number requested, `processes` counts those that have begun or resumed the load.
+    """
 
     plan: ExperimentPlan
     rows: int
-    verdict: Verdict | None
-    injected: Counter[str]
-    events: tuple[Event, ...]
-    processes: int
-    seconds: float
-    problems: tuple[Problem, ...]
+    verdict: Verdict | None = None
+    injected: Counter[str] = field(default_factory=Counter)
+    events: list[Event] = field(default_factory=list)
+    processes: int = 0
+    seconds: float = 0.0
+    problems: list[Problem] = field(default_factory=list)
 
     @property
     def holds(self) -> bool:
@@ -236,34 +239,27 @@ class Lab:
         billing = MockProcess(folder, plan, self._program.environment)
         observer = Observer(folder / JOURNAL).prepare()
         requested = await anyio.to_thread.run_sync(prepare_load, folder, plan, billing.database)
-        course = _Course(plan, self._program, billing, requested, observer, began, planned=list(plan.acts))
-        verdict: Verdict | None = None
+        found = Experiment(plan, len(requested.wanted))
+        course = _Course(plan, self._program, billing, requested, observer, began, found, list(plan.acts))
         try:
             with anyio.fail_after(plan.longest):
                 # The billing behind the proxy may stop and start.
                 async with nullcontext() if billing.proxy is None else billing.proxy.serving():
                     await billing.start()
-                    verdict = await course.judge()
+                    found.verdict = await course.judge()
         except TimeoutError:
             seconds, counts = f"{plan.longest:.0f}", str(dict(observer.view().counts))
             late = said("it did not come to its end in {seconds} s: {counts}", seconds=seconds, counts=counts)
-            course.problems.append(Problem("", late))
+            found.problems.append(Problem("", late))
         finally:
             with anyio.CancelScope(shield=True):
                 for running in course.running:
                     if running.alive:
                         await running.end()
                 await billing.end()
-        return Experiment(
-            plan=plan,
-            rows=len(requested.wanted),
-            verdict=verdict,
-            injected=billing.injected,
-            events=tuple(course.events),
-            processes=course.processes,
-            seconds=anyio.current_time() - began,
-            problems=(*course.problems, *(verdict.problems if verdict is not None else ())),
-        )
+        found.problems += found.verdict.problems if found.verdict is not None else ()
+        found.injected, found.seconds = billing.injected, anyio.current_time() - began
+        return found
 
     def _prepare(self, folder: Path, plan: ExperimentPlan) -> None:
         shutil.rmtree(folder, ignore_errors=True)
@@ -277,11 +273,7 @@ class Lab:
 
 @dataclass(slots=True)
 class _Course:
-    """One experiment under way, which began at `began`.
-
-    `events` lists what happened, `problems` lists faults that do not depend on the ledger, `processes` counts those
-    that have begun or resumed the load.
-    """
+    """One experiment under way, which began at `began`, and what it has found."""
 
     plan: ExperimentPlan
     tested: ProgramUnderTest
@@ -289,10 +281,8 @@ class _Course:
     requested: RequestedLoad
     observer: Observer
     began: float
-    events: list[Event] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    processes: int = 0
-    planned: list[Act] = field(default_factory=list)
+    found: Experiment
+    planned: list[Act]
     running: list[Running] = field(default_factory=list)
     paused: bool = False
     """Whether an act left the run paused when its process ended."""
@@ -335,7 +325,7 @@ class _Course:
         """Run the load to its end, and judge the state of the billing, which is stopped for that."""
         plan, requested, billing = self.plan, self.requested, self.billing
         if plan.refused_for:
-            self.processes += 1
+            self.found.processes += 1
             await billing.clear_faults()
             ended = await self._run(*requested.arguments, "--skip-bad", *self.pacing)
             return judge_refusal(plan.refused_for, ended.exit, ended.said, await billing.effects())
@@ -355,7 +345,7 @@ class _Course:
             await self._check_strangers()
         if imported is not None and self.undone is not None:
             changed = await anyio.to_thread.run_sync(changed_tables, billing.database, imported)
-            self.problems += judge_undone(ExitCode.DONE, changed)
+            self.found.problems += judge_undone(ExitCode.DONE, changed)
             return Verdict()
         books = await read_books(plan, requested, self.observer, billing.database, run, verified.exit)
         verdict = judge(replace(books, named=program.SAYS_TWICE in verified.words, undone=self.undone is not None))
@@ -367,13 +357,13 @@ class _Course:
             # Where a stranger was at work, what may be his stays, with all that belongs to it.
             if not (books.traces.touched and any(row.unproven for row in books.rows)):
                 changed = await anyio.to_thread.run_sync(changed_tables, billing.database, imported)
-                self.problems += judge_undone(ended.exit, changed)
+                self.found.problems += judge_undone(ended.exit, changed)
         return verdict
 
     async def _run_to_its_end(self) -> str | None:
         """Run the load to its end through all disturbances; returns the name of its run, None where it has none."""
         while True:
-            if self.processes == _UNDER_FAULTS:
+            if self.found.processes == _UNDER_FAULTS:
                 await self.billing.clear_faults()
             last = await self._run_process()
             view = self.observer.view()
@@ -381,13 +371,13 @@ class _Course:
             # What is not due by then is left out.
             if at_its_end or self.undone is not None or self._waits_for_person():
                 return self.undone or view.run
-            if self.processes > _UNDER_FAULTS + _WHEN_WELL:
+            if self.found.processes > _UNDER_FAULTS + _WHEN_WELL:
                 break
         self._unexpected(last, said("the billing is well, and there is {left}", left=str(dict(view.counts))))
         return view.run
 
     async def _run_process(self) -> Running:
-        self.processes += 1
+        self.found.processes += 1
         run = self.observer.view().run
         words = self.requested.arguments if run is None else ("resume", run)
         running = await self._start(*words, "--skip-bad", *self.pacing)
@@ -443,10 +433,10 @@ class _Course:
 
     def _note(self, what: What | None, view: JournalView, followed: str) -> None:
         at = round(anyio.current_time() - self.began, 2)
-        self.events.append(Event(at, what, view.done, view.counts[State.SENDING], followed))
+        self.found.events.append(Event(at, what, view.done, view.counts[State.SENDING], followed))
 
     def _wrong(self, what: str) -> None:
-        self.problems.append(Problem("", what))
+        self.found.problems.append(Problem("", what))
 
     def _unexpected(self, ended: Running, why: Said) -> None:
         command, code, answer = ended.command, ended.exit, ended.words
@@ -460,7 +450,7 @@ class _Course:
         """Wait for the progress that the act requires; False when the process ended before."""
         # A resuming process must first make progress, or all later acts would hit its first second.
         least = self.observer.view().done + 1 if act.what in ENDING else 0
-        wanted = 0.0 if act.early else max(act.share * len(self.requested.wanted), least)
+        wanted = 0.0 if act.early else max(act.share * self.found.rows, least)
         while running.alive:
             view = self.observer.view()
             if view.run is not None and view.done >= wanted and self.observer.is_held(view.run, running.pid):
@@ -566,7 +556,7 @@ class _Course:
     async def _restore(self, act: Act, running: Running) -> str:
         copy = await anyio.to_thread.run_sync(self.observer.back_up)
         before = self.observer.view().done
-        while running.alive and self.observer.view().done <= before + act.more * len(self.requested.wanted):  # noqa: ASYNC110
+        while running.alive and self.observer.view().done <= before + act.more * self.found.rows:  # noqa: ASYNC110
             await anyio.sleep(self.observer.pause)
         running.signal(signal.SIGKILL)
         await running.process.wait()

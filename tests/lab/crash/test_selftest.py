@@ -132,7 +132,7 @@ async def test_every_effect_lands_once_whatever_happens(
     seeds: Sequence[int], rows: int, by: Sequence[str], lab: Callable[..., Lab]
 ) -> None:
     experiments = await run_all(lab(by=by), [draw(seed, rows=rows) for seed in seeds])
-    assert {one.plan.seed: one.problems for one in experiments} == dict.fromkeys(seeds, ())
+    assert {one.plan.seed: one.problems for one in experiments} == {seed: [] for seed in seeds}
     assert all(one.holds and one.injected for one in experiments)
     assert sum(one.verdict.unknown for one in experiments if one.verdict) > 0
     assert {event.act for one in experiments for event in one.events} > {What.KILL}
@@ -303,7 +303,7 @@ async def test_the_same_experiments_hold_with_the_program_as_it_is(
 @LONG
 async def test_the_epoch_keeps_a_second_runner_from_harm_that_the_lock_did_not_hold(lab: Callable[..., Lab]) -> None:
     fenced = await lab(saboteur.runs_without_the_lock).run(ALIASED)
-    assert fenced.problems == ()
+    assert fenced.problems == []
     assert any(event.act is What.ALIAS and event.followed.endswith("ended with 0") for event in fenced.events)
 
 
@@ -324,7 +324,7 @@ async def test_other_jobs_hold_as_well(lab: Callable[..., Lab]) -> None:
     tried = lab()
     plans = [draw(seed, job=job, rows=FEW) for seed, job in enumerate(OF_EACH_SORT, 11)]
     experiments = await run_all(tried, plans)
-    assert {one.plan.job: one.problems for one in experiments} == dict.fromkeys(OF_EACH_SORT, ())
+    assert {one.plan.job: one.problems for one in experiments} == {job: [] for job in OF_EACH_SORT}
     assert all(
         one.verdict and one.verdict.once + one.verdict.asked + one.verdict.rejected == FEW for one in experiments
     )
@@ -337,7 +337,7 @@ async def test_what_was_deleted_after_the_copy_of_a_journal_is_not_deleted_again
     plan = small(10, act(What.RESTORE, 0.2, more=0.3), job="delete-services", rows=20, in_flight=2)
     tried = lab()
     restored = await tried.run(plan)
-    assert restored.problems == ()
+    assert restored.problems == []
     # A deletion that is refused, for it was made before, would be a call whose fate nobody knows.
     resumed = (tried.folder_of(plan) / "02-resume.log").read_text(encoding="utf-8")
     assert "found without a mark when its outcome was looked up" in " ".join(resumed.split())
@@ -351,7 +351,7 @@ async def test_who_has_the_file_of_a_crashed_billing_open_goes_with_it(lab: Call
     # So few calls at a time that the crash finds the load at work, also where the lab waits for the processor.
     plan = small(11, act(What.CRASH, 0.3), rows=40, in_flight=2)
     crashed = await lab().run(plan)
-    assert crashed.problems == ()
+    assert crashed.problems == []
     assert [event.followed for event in crashed.events if event.act is What.CRASH] == ["with 1 keepers"]
 
 
@@ -398,7 +398,7 @@ async def test_an_import_is_whole_through_a_kill_and_a_licence_that_ends_and_an_
         undo_faults=ANSWERS_LOST.format(method="delete"),
     )
     whole = await lab().run(plan)
-    assert whole.problems == ()
+    assert whole.problems == []
     assert whole.verdict is not None
     assert whole.verdict.once == whole.rows > plan.rows
     assert {"the licence was extended", "of the undo"} <= {event.followed for event in whole.events}
