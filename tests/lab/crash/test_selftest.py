@@ -46,16 +46,11 @@ SEEDS = (10739, 12288, 15889, 17581)
 """Between them they have every act, every job, a stack and none, a window that follows and a fixed one, everything
 that a proxy does, quirks, and columns that are not there."""
 
-OF_EACH_SORT = ("payment", "random-password", "delete-services", "call")
-"""Money without a mark, secrets in a file, deletions, and a chain of one's own."""
-
 SHORT = (12288, 15889)
 """Those of them that `make test` has, with fewer rows and the program as forks."""
 SHORT_ROWS = 24
 
 ROWS = 100
-FEW = 8
-"""Each made-up password is two entries of a slow stack, and the second waits for the first."""
 AT_A_TIME = 2
 
 BY_ITSELF = ("-P", "-m", MODULE)
@@ -315,19 +310,6 @@ async def test_a_load_that_could_not_look_up_is_refused_before_anything_is_sent(
     refused = await lab().run(small(9, job=job, rows=20, lacking=(REQUIRED[job],)))
     assert refused.holds, refused.problems
     assert [event.followed for event in refused.events] == ["run ended with 2"]
-
-
-@pytest.mark.loops(600)
-@LONG
-async def test_other_jobs_hold_as_well(lab: Callable[..., Lab]) -> None:
-    """One of each sort; `selftest --job all` draws among all of them."""
-    tried = lab()
-    plans = [draw(seed, job=job, rows=FEW) for seed, job in enumerate(OF_EACH_SORT, 11)]
-    experiments = await run_all(tried, plans)
-    assert {one.plan.job: one.problems for one in experiments} == {job: [] for job in OF_EACH_SORT}
-    assert all(
-        one.verdict and one.verdict.once + one.verdict.asked + one.verdict.rejected == FEW for one in experiments
-    )
 
 
 @pytest.mark.loops(300)
