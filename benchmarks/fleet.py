@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from random import Random
 from typing import Final, NamedTuple
 
 import anyio
@@ -24,11 +24,10 @@ from checkpoints.journal_file import JournalAddress, journal_in_postgres
 from checkpoints.records import Change, Item
 from checkpoints.states import State
 from lab.crash import postgres_server
-from lab.crash.fleet import FleetMachine, FleetProgram, write_settings
-from lab.crash.fleet_billing import AnswerTraits, FleetBilling, looking
-from lab.crash.fleet_round import JournalAudit, Reach, RoundPlan
+from lab.crash.fleet import FleetBilling, FleetMachine, looking, runs_seen, write_settings
 from lab.crash.loops import loops
-from lab.crash.program import send, without_settings
+from lab.crash.plan import AnswerTraits, RoundPlan, Target
+from lab.crash.program import ProgramUnderTest, send, without_settings
 from lab.crash.proxy import JournalWay
 from tools.markdown import table
 
@@ -120,7 +119,7 @@ def a_round(size: Size, workers: int, *, kills: bool = False) -> Worked:
 
 
 async def _work(plan: RoundPlan, folder: Path, server: postgres_server.PostgresServer, kills: bool) -> Worked:  # noqa: FBT001 - through anyio
-    program, rows = FleetProgram(without_settings(os.environ)), plan.rows * plan.billings
+    program, rows = ProgramUnderTest(without_settings(os.environ)), plan.rows * plan.billings
 
     async def entered(wanted: int) -> None:
         while sum(port.entered for port in ports) < wanted:  # noqa: ASYNC110 - what the billings have counted
@@ -128,7 +127,7 @@ async def _work(plan: RoundPlan, folder: Path, server: postgres_server.PostgresS
 
     async with AsyncExitStack() as stack:
         looks = await stack.enter_async_context(looking())
-        ports = [FleetBilling(plan.rows, plan.traits, Random(1), looks) for _ in range(plan.billings)]
+        ports = [FleetBilling(plan.rows, plan.traits, 1, looks) for _ in range(plan.billings)]
         for port in ports:
             await stack.enter_async_context(port.serving())
         urls = {f"b{number:02}": port.url for number, port in enumerate(ports, 1)}
@@ -139,7 +138,8 @@ async def _work(plan: RoundPlan, folder: Path, server: postgres_server.PostgresS
         machines = [FleetMachine(f"w{number + 1}", folder, plan, program, way) for number in range(plan.workers)]
         for machine in machines:
             machine.prepare(urls, server.url)
-        reads = sum(port.measured.reads for port in ports)
+        for port in ports:
+            port.calls.clear()
         killed_at, processor, began = 0.0, processor_of_children(), anyio.current_time()
         try:
             with anyio.fail_after(plan.longest):
@@ -147,34 +147,39 @@ async def _work(plan: RoundPlan, folder: Path, server: postgres_server.PostgresS
                     await machine.start()
                 if kills:
                     await entered(rows // 4)
-                    send(machines[0].processes(Reach.ALL, 0), signal.SIGKILL)
+                    send(machines[0].processes(Target.ALL, 0), signal.SIGKILL)
                     killed_at = time.time()
                 await entered(rows)
-                journal = JournalAudit(server.url)
-                while sum(run.entered_rows for run in await anyio.to_thread.run_sync(journal.runs)) < rows:  # noqa: ASYNC110 - what the journal has
+                while sum(run.entered_rows for run in await anyio.to_thread.run_sync(runs_seen, server.url)) < rows:  # noqa: ASYNC110 - what the journal has
                     await anyio.sleep(0.2)
             seconds = anyio.current_time() - began
             for machine in machines:
-                send(machine.processes(Reach.WORKER, 0), signal.SIGTERM)
+                send(machine.processes(Target.WORKER, 0), signal.SIGTERM)
                 await machine.reap()
         finally:
             with anyio.CancelScope(shield=True):
                 for machine in machines:
                     await machine.end()
-        ledgers = [port.ledger for port in ports]
-        turns = [turn.first for port in ports for turn in port.measured.turns[1:]]
+        calls = [call for port in ports for call in port.calls]
+        writes = [call for call in calls if call.is_write]
+        turns = [
+            after.early
+            for port in ports
+            for before, after in pairwise(call for call in port.calls if call.is_write)
+            if before.worker != after.worker
+        ]
         return Worked(
             rows=rows,
             seconds=seconds,
             processor=processor_of_children() - processor,
-            writes=sum(port.measured.writes for port in ports),
-            reads=sum(port.measured.reads for port in ports) - reads,
-            twice=sum(len(one) - len({subscriber for subscriber, _ in one}) for one in ledgers),
+            writes=len(writes),
+            reads=len(calls) - len(writes),
+            twice=sum(len(port.effects) - len({one.subject for one in port.effects}) for port in ports),
             takeovers=[first - killed_at for first in turns] if kills else (),
         )
 
 
-async def _hand_in(plan: RoundPlan, folder: Path, names: Sequence[str], program: FleetProgram) -> None:
+async def _hand_in(plan: RoundPlan, folder: Path, names: Sequence[str], program: ProgramUnderTest) -> None:
     """Hand a run in for each billing. The first makes the journal, then two are handed in at a time."""
     rows, settings = folder / "balances.csv", folder / "carbon-migrate.toml"
     lines = ["abonent_id;amount", *(f"{1 + number};{AMOUNT}" for number in range(plan.rows))]

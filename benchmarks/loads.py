@@ -36,8 +36,8 @@ from benchmarks.rig import (
     with_peak,
 )
 from lab.crash.experiment import Lab
-from lab.crash.import_table import DICTIONARY, TABLE, draw_rows, write_table
-from lab.crash.plan import IMPORT, Act, BillingTraits, Disturbance, ExperimentPlan
+from lab.crash.load import DICTIONARY, TABLE, draw_rows, write_table
+from lab.crash.plan import IMPORT, Act, BillingTraits, ExperimentPlan, What
 from lab.crash.program import ProgramUnderTest, without_settings
 from tools.markdown import table
 
@@ -92,7 +92,7 @@ def _proof(size: Size) -> str:
         in_flight=None,
         traits=BillingTraits(latency_ms=5.0, slots=SLOTS, stack_rate=None),
         faults=fault_plan(FAULTS),
-        disturbances=tuple(Disturbance(Act.KILL, number / (kills + 1)) for number in range(1, kills + 1)),
+        acts=tuple(Act(What.KILL, number / (kills + 1)) for number in range(1, kills + 1)),
         undo_kills=(0.3, 0.6),
         undo_faults=fault_plan(FAULTS),
     )
@@ -100,17 +100,17 @@ def _proof(size: Size) -> str:
         settings = folder / "no settings.toml"
         settings.touch()
         environment = without_settings(os.environ) | {"PYTHONPATH": str(Path.cwd())}
-        experiment = anyio.run(Lab(folder, ProgramUnderTest(settings, environment)).run, plan)
+        experiment = anyio.run(Lab(folder, ProgramUnderTest(environment, settings)).run, plan)
     verdict = experiment.verdict
     if verdict is None:
         raise RuntimeError(f"the import has come to no end: {experiment.problems}")
-    good = sum(row.wanted is not None for row in draw_rows(Random(f"{plan.seed}/input"), plan.rows))
+    good = sum(row.things is not None for row in draw_rows(Random(f"{plan.seed}/input"), plan.rows))
     figures: dict[str, Any] = {
         "subscribers": f"{good:,}",
         "faulty rows": f"{plan.rows - good:,}",
         "steps": f"{experiment.rows:,}",
         "requests that failed": f"{experiment.injected.total():,}",
-        "kills": sum(event.act is Act.KILL for event in experiment.events),
+        "kills": sum(event.act is What.KILL for event in experiment.events),
         "in effect once": f"{verdict.once:,}",
         "twice": verdict.twice,
         "lost": verdict.lost,
@@ -148,7 +148,7 @@ def import_words(mock: Billing) -> list[str]:
 def write_subscribers(folder: Path, subscribers: int) -> int:
     """Write a table without faulty rows, one row in memory at a time; returns the number of its steps."""
     rows = write_table(folder, draw_rows(Random(1), subscribers, faulty=0.0))
-    return sum(len(row.wanted.things) for row in rows if row.wanted is not None)
+    return sum(len(row.things) for row in rows if row.things is not None)
 
 
 def _memory(size: Size) -> str:

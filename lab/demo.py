@@ -26,8 +26,17 @@ from billing.database.sql_blocks import SqlStatement, sql_block
 from checkpoints.journal import open_journal
 from checkpoints.records import Totals
 from checkpoints.states import State
-from lab.crash.errors import LabError
-from lab.crash.program import API_URL, DATABASE, JOURNAL, JOURNAL_FILE, ExitCode, Running, start, without_settings
+from lab.crash.program import (
+    API_URL,
+    DATABASE,
+    JOURNAL,
+    JOURNAL_FILE,
+    ExitCode,
+    LabError,
+    Running,
+    start,
+    without_settings,
+)
 from lab.mock.ledger import Ledger
 from lab.mock.population import create
 from lab.mock.server import MockBilling, running

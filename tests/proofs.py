@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from jobs.catalogue.built_in import IMPORT, PASSWORDS
+from jobs.catalogue.built_in import IMPORT
 from jobs.spec.spec import JobSpec
 
 WRITES: Final = "cli/test_life_of_a_run.py::test_planned_run_killed_resumed_verified_and_undone"
 READS: Final = "cli/output/test_answer_files.py::test_every_job_that_reads_is_planned_killed_resumed_and_verified"
-KEEPS_SECRETS: Final = "cli/test_passwords.py::test_every_job_on_passwords_is_planned_killed_resumed_and_verified"
 
 ANSWERS: Final = "jobs/catalogue/test_readings.py::test_a_job_that_reads"
 SCENES: Final = "jobs/test_scenes.py::test_what_is_said_of_rows_at_each_stage"
@@ -25,7 +24,10 @@ IMPORTED: Final = "cli/test_import.py::test_an_import_is_killed_resumed_verified
 
 _ALONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
-        "password": ("jobs/test_passwords.py::test_a_password_is_set_and_is_shown_as_wanted",),
+        "password": (
+            "jobs/test_passwords.py::test_a_password_is_set_and_is_shown_as_wanted",
+            "cli/test_passwords.py::test_passwords_that_are_given_stand_in_their_files_alone_whatever_is_killed",
+        ),
         "random-password": (
             "jobs/test_passwords.py::test_a_password_is_made_up_and_goes_into_the_file_alone",
             "jobs/test_passwords.py::test_an_answer_that_is_lost_costs_another_password",
@@ -106,6 +108,5 @@ def proofs_of(job: JobSpec) -> Proofs:
         return Proofs((READS,), (), (ANSWERS, *besides))
     if job is IMPORT:
         return Proofs((IMPORTED,), _UNDONE[job.name], _ALONE[job.name])
-    whole_way = (WRITES, KEEPS_SECRETS) if job in PASSWORDS else (WRITES,)
     own = (*_ALONE.get(job.name, (THERE_AND_BACK,)), *besides)
-    return Proofs(whole_way, (WRITES, *_UNDONE.get(job.name, ())), own)
+    return Proofs((WRITES,), (WRITES, *_UNDONE.get(job.name, ())), own)

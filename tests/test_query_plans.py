@@ -29,14 +29,12 @@ ELSEWHERE = {
     "jobs/imports/sample": "SQLite",
     "jobs/imports/seen_values": "SQLite",
     "jobs/imports/tables": "SQLite",
-    "lab/crash/fleet_audit": "PostgreSQL",
+    "lab/crash/journals": "SQLite and PostgreSQL",
     "lab/simulation/journal": "SQLite",
     "billing/database/session": "settings of a session",
     "billing/directory/objects": "pieces, put together by the models below",
 }
 """Files whose statements are of another database, or no statements by themselves."""
-IN_THE_JOURNAL = frozenset({"watch", "run_name", "counts", "steps", "attempts", "holder", "not_sent", "states"})
-"""Blocks of lab/crash/queries.sql that are asked of the journal."""
 PAGES = frozenset({"first_page", "next_page"})
 """The frames of billing/selects/key_pages.sql, read below around the selects of the jobs."""
 _NODE = re.compile(r"\b(?:JOIN|HASH|MERGE|SORT) \(|[(),]|[^(),]+")
@@ -84,7 +82,7 @@ def named_blocks() -> Iterator[tuple[str, SqlStatement]]:
         if place in ELSEWHERE:
             continue
         for name, statement in blocks(file.stem, ".".join(file.parent.parts)).items():
-            if name not in PAGES and (place != "lab/crash/queries" or name not in IN_THE_JOURNAL):
+            if name not in PAGES:
                 yield f"{place}:{name}", statement
 
 

@@ -45,7 +45,7 @@ def _demo(
 
 async def _interruptible(subscribers: int, screen: Screen) -> Exit:
     """Run the whole demonstration; 0 when the proof holds. Ctrl-C and SIGTERM end it and its processes."""
-    from lab.crash.errors import LabError
+    from lab.crash.program import LabError
 
     with anyio.CancelScope() as whole:
         async with heeding(lambda _: whole.cancel()):

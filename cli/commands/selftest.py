@@ -137,8 +137,8 @@ def _selftest(  # noqa: PLR0913 - each is a flag
             "{quick} makes a fleet smaller: give {fleet} as well", quick=setting("quick"), fleet=setting("fleet")
         )
     else:
-        from lab.crash.errors import NoTrial
         from lab.crash.plan import ALL, IMPORT
+        from lab.crash.program import NoTrial
         from lab.crash.trials import TRIALS, trial_of
 
         own, faults = None, fault or []
@@ -170,7 +170,7 @@ async def prove(
     Ctrl-C and SIGTERM end them and all that they have started. `finished` gets the rounds: `Experiment`s, or
     `FleetRound`s where the series are of a fleet.
     """
-    from lab.crash.errors import LabError, LabStopped
+    from lab.crash.program import LabError, LabStopped
 
     done: list[Any] = [] if finished is None else finished
 
@@ -225,7 +225,7 @@ def _show_failure(problems: Sequence[str], most: int, story: Iterable[Text], rep
 
 
 def _close(series: Series, done: list[Any], seconds: float, screen: Screen) -> Exit:
-    from lab.crash.summary import as_json, text_of_line, total
+    from lab.crash.experiment import as_json, text_of_line, total
 
     if series.fleet:
         rounds = [
@@ -234,7 +234,7 @@ def _close(series: Series, done: list[Any], seconds: float, screen: Screen) -> E
                 "holds": one.holds,
                 "seconds": round(one.seconds, 1),
                 "repeat": series.repeat(one.plan.seed),
-                "plan": asdict(one.plan),
+                "plan": one.plan.as_json(),
                 **{name: getattr(one, name) for name in ("once", "twice", "lost", "unknown")},
                 "faults": dict(one.injected),
                 "blows": [asdict(dealt) for dealt in one.dealt],
@@ -291,11 +291,9 @@ def open_lab(
 
     `own` is the trial of a job of one's own, and `declaration` the file that declares it, where that is checked.
     """
-    from lab.crash.errors import NoTrial
-    from lab.crash.experiment import Lab
+    from lab.crash.experiment import Lab, heading, line_of, text_of_line
     from lab.crash.plan import draw
-    from lab.crash.program import ProgramUnderTest, without_settings
-    from lab.crash.summary import heading, line_of, text_of_line
+    from lab.crash.program import NoTrial, ProgramUnderTest, without_settings
     from lab.mock.faults import plan_text
 
     fault_plan = plan_text(faults) if faults else None
@@ -313,7 +311,7 @@ def open_lab(
         file = printable(settings, WHOLE)
         note = said("with the settings of {file}, but for address, database and journal", file=file)
         screen.say(render(note, "dim"))
-    lab = Lab(folder, ProgramUnderTest(settings, without_settings(os.environ)))
+    lab = Lab(folder, ProgramUnderTest(without_settings(os.environ), settings))
     screen.say(Text(heading(screen.err.width, printable), "dim"))
 
     async def play(number: int, seed: int) -> tuple[Any, Text, Path]:
@@ -329,17 +327,17 @@ def open_lab(
 
 
 def _open_fleet(folder: Path, screen: Screen, *, quick: bool) -> Play:
-    from lab.crash.program import without_settings
+    from lab.crash.plan import draw_round
+    from lab.crash.program import ProgramUnderTest, without_settings
 
     try:
-        from lab.crash.fleet import FleetProgram, run_round
-        from lab.crash.fleet_round import draw_round
+        from lab.crash.fleet import run_round
     except ImportError as error:
         package = "'carbon-migrate[postgres]'"
         raise CommandRefused(
             "a fleet needs libraries that are not installed: pip install {package}", package=package
         ) from error
-    program = FleetProgram(without_settings(os.environ))
+    program = ProgramUnderTest(without_settings(os.environ))
 
     async def play(_: int, seed: int) -> tuple[Any, Text, Path]:
         plan = draw_round(seed, quick=quick)
@@ -437,7 +435,7 @@ def check_declaration(file: Path, rounds: int, seed: int | None, rows: int, scre
     from jobs.access.gateway import Gateway
     from jobs.promises import NEEDS_A_PERSON, lacks_of
     from jobs.spec.errors import ParameterRefused
-    from lab.crash.errors import NoTrial
+    from lab.crash.program import NoTrial
     from lab.crash.trials import trial_of
 
     (declaration,) = OwnJobs((Path.cwd() / in_full(str(file)),), said("the command line")).catalogue.declarations

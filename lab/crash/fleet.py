@@ -1,115 +1,206 @@
-"""The lab of a fleet: several workers, many billings in memory, one journal in PostgreSQL, and blows to all of them.
+"""The lab of a fleet: several workers, many billings in memory, one journal in PostgreSQL, and acts on all of them.
 
-billings, PostgreSQL, the ways to it ──▶ runs are handed in ──▶ workers ──▶ blows ──▶ calm ──▶ all ended ──▶ verdict
+billings, PostgreSQL, the ways to it ──▶ runs are handed in ──▶ workers ──▶ acts ──▶ calm ──▶ all ended ──▶ verdict
 """
 
+import asyncio
 import csv
 import os
+import re
 import shlex
 import shutil
 import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import anyio
 import anyio.to_thread
 import psycopg
 from anyio.abc import TaskGroup
 
-from lab.crash import postgres_server
-from lab.crash.errors import LabStopped
-from lab.crash.fleet_billing import WORKER, FleetBilling, looking
-from lab.crash.fleet_round import (
-    SCHEMA,
-    BillingEvidence,
-    Blow,
-    DealtBlow,
-    FleetBlow,
-    FleetRound,
-    JournalAudit,
-    Reach,
-    RoundPlan,
-    judge_fleet,
-)
-from lab.crash.judge import Problem
+from billing.database.sql_blocks import sql_block
+from checkpoints.journal_file import journal_in_postgres
+from lab.crash import judge, postgres_server, program
+from lab.crash.judge import BillingEvidence, Books, CallSeen, Dealt, Effect, FleetRound, Problem, TakeUp
+from lab.crash.plan import BALANCES, Act, AnswerTraits, RoundPlan, Target, What
 from lab.crash.postgres_server import PostgresServer
-from lab.crash.program import MODULE, ExitCode, Running, all_processes, children_of, command_of, send, start, stat_of
-from lab.crash.proxy import JournalWay
+from lab.crash.program import LabStopped, ProgramUnderTest, Running, send
+from lab.crash.proxy import WRITES, End, Interference, JournalWay, Proxy, ProxyFault
+from lab.crash.trials import OPERATIONS, TRIALS
+from lab.mock.port import LOOPBACK
+from lab.simulation.billing import Billing
 from texts.said import said
 
-# ---- the workers, each as on a machine of its own -----------------------------------------------------------------
+SCHEMA: Final = "fleet"
+SETTINGS: Final = "carbon-migrate.toml"
+RESTARTED_AFTER: Final = 2.0
+"""Seconds until a killed worker is started again."""
+_PATIENCE: Final = 5
+
+# ---- the billings --------------------------------------------------------------------------------------------------
+# The mock of `lab.mock` is a whole billing over a real Firebird, one a process. A fleet needs a dozen at once that
+# cost next to nothing. A write has its effect even when its caller has gone meanwhile.
+
+WORKER: Final = "X-Lab-Worker"
+"""The header by which a billing knows whose settings a call was made with."""
+_WORKER: Final = re.compile(rb"(?im)^%s:\s*(\S+)" % WORKER.encode())
+_LOOK: Final = 0.005
 
 
-@dataclass(frozen=True, slots=True)
-class FleetProgram:
-    """How the program is started: its environment, and the launcher that makes a process one of another machine.
+@asynccontextmanager
+async def looking() -> AsyncIterator[Callable[[], float]]:
+    """Tells when this process last looked for what has come."""
+    last = time.time()
 
-    A test of the lab names a launcher there that breaks the program.
+    async def look() -> None:
+        nonlocal last
+        while True:
+            last = time.time()
+            await asyncio.sleep(_LOOK)
+
+    task = asyncio.create_task(look())
+    try:
+        yield lambda: last
+    finally:
+        task.cancel()
+
+
+class FleetBilling(Proxy):
+    """A billing of so many subscribers, each with an account of its own, on a port that the kernel gives.
+
+    `calls` are those that have come to it, in their order.
     """
 
-    environment: Mapping[str, str]
-    launcher: Sequence[str] = ("-m", "lab.crash.machine")
+    def __init__(self, subscribers: int, traits: AnswerTraits, seed: int, looks: Callable[[], float]) -> None:
+        super().__init__(0, 0, Interference(seed, traits.faults), traits.silence)
+        began = time.monotonic()
+        # It has no zone.
+        self.memory = Billing(lambda: time.monotonic() - began, began=datetime.now())  # noqa: DTZ005
+        self.subscribers = [
+            self.memory.add(
+                "Abonents", account_id=self.memory.add("AdminAccounts"), contract_number=f"Д-{1000 + number}"
+            )
+            for number in range(subscribers)
+        ]
+        self.calls: list[CallSeen] = []
+        self.latency = traits.latency
+        self._looks = looks
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+    @property
+    def entered(self) -> int:
+        return len(self.memory.tables[OPERATIONS])
+
+    @property
+    def effects(self) -> list[Effect]:
+        found = []
+        for key, one in self.memory.tables[OPERATIONS].items():
+            amount, mark = Decimal(str(one["op_summa"])), judge.mark_in(one["descr"])
+            found.append(Effect(OPERATIONS, key, int(one["abonent_id"]), amount, mark))
+        return found
+
+    async def connect(self) -> End:
+        return _Memory(self)
+
+    async def pass_on(self, request: bytes, fault: ProxyFault | None, client: End, behind: End) -> bytes:
+        """Note a request while it is under way."""
+        found, now = _WORKER.search(request), time.time()
+        worker = found[1].decode() if found else ""
+        self.calls.append(call := CallSeen(worker, bool(WRITES.search(request)), min(now, self._looks()), now))
+        try:
+            return await super().pass_on(request, fault, client, behind)
+        finally:
+            call.ended = time.time()
+
+
+class _Memory(End):
+    """An end of a connection to a billing in memory."""
+
+    is_over = False
+
+    def __init__(self, billing: FleetBilling) -> None:
+        self._billing = billing
+
+    async def ask(self, request: bytes, copy: End | None) -> bytes:
+        head, _, body = request.partition(b"\r\n\r\n")
+        if WRITES.search(body):
+            await asyncio.sleep(self._billing.latency)
+        answer = self._billing.memory.answer(head.split(b" ", 2)[1].decode(), body, "load")
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(answer)
+        if copy is not None:
+            copy.send(head + answer)
+        return head + answer
+
+    def close(self, *, with_reset: bool = False) -> None:
+        """Nothing is open."""
+
+
+# ---- the workers, each as on a machine of its own -----------------------------------------------------------------
 
 
 class FleetMachine:
     """A machine of the fleet, on which one worker runs, or none. Its files are in a folder of its own."""
 
-    def __init__(self, name: str, folder: Path, plan: RoundPlan, program: FleetProgram, way: JournalWay) -> None:
+    def __init__(self, name: str, folder: Path, plan: RoundPlan, tested: ProgramUnderTest, way: JournalWay) -> None:
         self.name = name
         self.way = way
         self.ended_at: float | None = None
         self._folder = folder / name
         self._plan = plan
-        self._program = program
+        self._tested = tested
         self._worker: Running | None = None
         self._python = self._folder / "python"
 
     def prepare(self, billings: Mapping[str, str], postgres: str) -> None:
         """Write its settings: the billings by name, and the address of PostgreSQL by its own way."""
         self._folder.mkdir()
-        words = shlex.join([sys.executable, "-P", *self._program.launcher, self.name, str(self._python)])
+        words = shlex.join([sys.executable, "-P", *self._tested.launcher, self.name, str(self._python)])
         self._python.write_text(f'#!/bin/sh\nexec {words} "$@"\n', encoding="utf-8")
         self._python.chmod(0o700)
         write_settings(self._folder / SETTINGS, billings, postgres, self._plan, self.name)
 
     async def start(self) -> None:
         """Start its worker, unless it runs."""
-        if self.processes(Reach.WORKER, 0):
+        if self.processes(Target.WORKER, 0):
             return
         await self.reap()
         words = ["worker", "--config", str(self._folder / SETTINGS), "--billings", str(self._plan.billings_a_worker)]
-        self._worker = await start(
+        self._worker = await program.start(
             [*words, "--stalled-after", f"{self._plan.stalled_after:g}"],
             self._folder,
-            {**self._program.environment, "XDG_STATE_HOME": str(self._folder / "state")},
+            {**self._tested.environment, "XDG_STATE_HOME": str(self._folder / "state")},
             self._folder / "worker.log",
-            program=(str(self._python), "-P", "-m", MODULE),
+            program=(str(self._python), "-P", "-m", program.MODULE),
         )
 
     async def start_again(self) -> None:
         """Start its worker if it has ended some time ago, as a service manager does."""
-        if self.processes(Reach.WORKER, 0):
+        if self.processes(Target.WORKER, 0):
             self.ended_at = None
         elif self.ended_at is None:
             self.ended_at = time.time()
         elif time.time() - self.ended_at > RESTARTED_AFTER:
             await self.start()
 
-    def processes(self, reach: Reach, place: float) -> list[int]:
+    def processes(self, target: Target, place: float) -> list[int]:
         """The processes that a signal reaches; of its children the one at `place` in [0, 1)."""
         if self._worker is None or not self._worker.alive:
             return []
         worker = self._worker.pid
-        children = [] if reach is Reach.WORKER else sorted(children_of(worker))
-        if reach is Reach.CHILD:
+        children = [] if target is Target.WORKER else sorted(program.children_of(worker))
+        if target is Target.CHILD:
             return children[int(place * len(children)) :][:1]
         return [worker, *children]
 
@@ -121,15 +212,10 @@ class FleetMachine:
     async def end(self) -> None:
         """Kill everything that runs here, also what has lost its worker."""
         mark = str(self._python).encode()
-        while found := [process for process in all_processes() if mark in command_of(process)]:
+        while found := [process for process in program.all_processes() if mark in program.command_of(process)]:
             send(found, signal.SIGKILL)
             await anyio.sleep(0.02)
         await self.reap()
-
-
-SETTINGS: Final = "carbon-migrate.toml"
-RESTARTED_AFTER: Final = 2.0
-"""Seconds until a killed worker is started again."""
 
 
 def write_settings(file: Path, billings: Mapping[str, str], postgres: str, plan: RoundPlan, name: str) -> None:
@@ -146,11 +232,58 @@ def write_settings(file: Path, billings: Mapping[str, str], postgres: str, plan:
     file.write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
+# ---- the journal --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RunSeen:
+    """A run: the address of its billing, its rows, and those entered.
+
+    `process` is the last one that has worked on it, None where it has ended its work in order.
+    """
+
+    run_id: int
+    target: str
+    rows: int
+    entered_rows: int
+    process: int | None = None
+
+    @property
+    def is_entered(self) -> bool:
+        """Whether all of its rows are in the billing."""
+        return self.entered_rows == self.rows
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a process may work on it: it has not ended its work in order, and is still there."""
+        return self.process is not None and Path(f"/proc/{self.process}").exists()
+
+
+def asked(url: str, name: str, *values: object) -> list[Any]:
+    """The rows of a block of journals.sql in the journal at an address, over a connection of its own. Blocks.
+
+    Raises `psycopg.Error` while the server is away.
+    """
+    text: Any = sql_block("journals", name, "lab.crash").text
+    way = f"-c search_path={SCHEMA}"
+    with closing(psycopg.connect(url, autocommit=True, connect_timeout=_PATIENCE, options=way)) as connection:
+        cursor = connection.execute(text, values or None)
+        return cursor.fetchall() if cursor.description else []
+
+
+def runs_seen(url: str) -> list[RunSeen]:
+    return [RunSeen(*row) for row in asked(url, "runs")]
+
+
+def take_ups(url: str) -> list[TakeUp]:
+    return [TakeUp(*row) for row in asked(url, "take_ups")]
+
+
 # ---- the round ----------------------------------------------------------------------------------------------------
 
 
 async def run_round(
-    folder: Path, plan: RoundPlan, program: FleetProgram, tell: Callable[[str], None] = lambda _: None
+    folder: Path, plan: RoundPlan, tested: ProgramUnderTest, tell: Callable[[str], None] = lambda _: None
 ) -> FleetRound:
     """Run a round to its verdict in a folder of its own, which is kept. `tell` gets a sentence now and then.
 
@@ -162,9 +295,9 @@ async def run_round(
     async with AsyncExitStack() as stack:
         server = await anyio.to_thread.run_sync(stack.enter_context, postgres_server.running())
         looks = await stack.enter_async_context(looking())
-        billings = {}
+        billings: dict[str, FleetBilling] = {}
         for number in range(1, plan.billings + 1):
-            billing = FleetBilling(plan.rows, plan.traits, Random(f"{plan.seed}/billing/{number}"), looks)
+            billing = FleetBilling(plan.rows, plan.traits, 100 * plan.seed + number, looks)
             await stack.enter_async_context(billing.serving())
             billings[f"b{number:02}"] = billing
         urls = {name: billing.url for name, billing in billings.items()}
@@ -172,9 +305,9 @@ async def run_round(
         for number in range(1, plan.workers + 1):
             way = JournalWay(server.port)
             await stack.enter_async_context(way.serving())
-            machines.append(FleetMachine(f"w{number}", folder, plan, program, way))
+            machines.append(FleetMachine(f"w{number}", folder, plan, tested, way))
             machines[-1].prepare(urls, server.url_by(way.port))
-        fleet = _Fleet(plan, billings, machines, server, JournalAudit(server.url), tell)
+        fleet = _Fleet(plan, billings, machines, server, tell)
         draw = Random(f"{plan.seed}/rows")
         wanted = {
             name: {one: Decimal(draw.randrange(1, 300_000)) / 100 for one in billing.subscribers}
@@ -182,18 +315,24 @@ async def run_round(
         }
         write_settings(folder / SETTINGS, urls, server.url, plan, "")
         try:
-            await _hand_in(folder, plan, program, wanted)
+            await _hand_in(folder, plan, tested, wanted)
             problems = await fleet.work()
-            audited = await anyio.to_thread.run_sync(fleet.audit.read)
         finally:
             with anyio.CancelScope(shield=True):
                 for machine in machines:
                     await machine.end()
-    evidence = [
-        BillingEvidence(name, billing.url, wanted[name], billing.ledger, billing.measured)
-        for name, billing in billings.items()
-    ]
-    judged = judge_fleet(plan, evidence, audited, fleet.dealt, fleet.started)
+        runs = {run.target: run.run_id for run in runs_seen(server.url)}
+        steps: dict[int, Counter[tuple[str, str]]] = {}
+        for run_id, source, target, count in asked(server.url, "steps_of_runs"):
+            steps.setdefault(run_id, Counter())[source, target] = count
+        evidence = []
+        for name, billing in billings.items():
+            run_id = runs.get(billing.url, 0)
+            books = await _read_books(folder, server, billing, wanted[name], steps.get(run_id, Counter()))
+            evidence.append(BillingEvidence(name, run_id, books, billing.calls))
+        judged = judge.judge_fleet(
+            plan, evidence, take_ups(server.url), asked(server.url, "offences"), fleet.dealt, fleet.started
+        )
     return replace(
         judged,
         injected=sum((billing.done for billing in billings.values()), Counter[str]()),
@@ -202,12 +341,35 @@ async def run_round(
     )
 
 
+async def _read_books(
+    folder: Path,
+    server: PostgresServer,
+    billing: FleetBilling,
+    wanted: Mapping[int, Decimal],
+    steps: Mapping[tuple[str, str], int],
+) -> Books:
+    trial, effects = TRIALS[BALANCES], billing.effects
+    objects = {trial.key(subscriber): subscriber for subscriber in wanted}
+    journal = journal_in_postgres(f"{server.url}?schema={SCHEMA}", folder)
+    run, items, _, frozen = await judge.read_items(journal, target=billing.url)
+    return Books(
+        run=run,
+        trial=trial,
+        requested={key: wanted[subscriber] for key, subscriber in objects.items()},
+        rows=[judge.book_row(item, objects.get(item.key, 0), item.amount or Decimal(0)) for item in items],
+        effects=effects,
+        steps=steps,
+        frozen=frozen,
+        entered=(len(effects), sum((one.value for one in effects if isinstance(one.value, Decimal)), Decimal(0))),
+    )
+
+
 async def _hand_in(
-    folder: Path, plan: RoundPlan, program: FleetProgram, wanted: Mapping[str, Mapping[int, Decimal]]
+    folder: Path, plan: RoundPlan, tested: ProgramUnderTest, wanted: Mapping[str, Mapping[int, Decimal]]
 ) -> None:
     """Hand in a run for each billing, several at once. Raises `LabStopped`."""
     limiter = anyio.CapacityLimiter(4)
-    environment = {**program.environment, "XDG_STATE_HOME": str(folder / "state")}
+    environment = {**tested.environment, "XDG_STATE_HOME": str(folder / "state")}
     refused: list[str] = []
 
     async def hand_in(name: str) -> None:
@@ -220,8 +382,8 @@ async def _hand_in(
         words += ["--detach", "--database", "", "--in-flight", str(plan.in_flight), "--settle", f"{plan.settle:g}"]
         words += ["--stop-after-errors", "0", "--trust-journal", "--another-billing"]
         async with limiter:
-            ended = await (await start(words, folder, environment, folder / f"{name}.log")).wait()
-        if ended.exit != ExitCode.DONE:
+            ended = await (await program.start(words, folder, environment, folder / f"{name}.log")).wait()
+        if ended.exit != program.ExitCode.DONE:
             refused.append(ended.said)
 
     # The first one makes the journal.
@@ -236,7 +398,7 @@ async def _hand_in(
 
 @dataclass(slots=True)
 class _Fleet:
-    """The parts of one round at work, and the blows that are dealt to them, in `dealt`.
+    """The parts of one round at work, and the acts on them, in `dealt`.
 
     `started` says, by run and epoch, when the process was started that has taken the run up, where it was seen.
     """
@@ -245,18 +407,18 @@ class _Fleet:
     billings: Mapping[str, FleetBilling]
     machines: Sequence[FleetMachine]
     server: PostgresServer
-    audit: JournalAudit
     tell: Callable[[str], None]
-    dealt: list[DealtBlow] = field(default_factory=list)
+    dealt: list[Dealt] = field(default_factory=list)
     started: dict[tuple[int, int], float] = field(default_factory=dict)
     _frozen: set[int] = field(default_factory=set)
 
     async def work(self) -> list[Problem]:
-        """Let the fleet work on the runs that were handed in, through all blows to the end."""
+        """Let the fleet work on the runs that were handed in, through all acts to the end."""
         # Only now: the rows are read faster than they may be sent.
-        await anyio.to_thread.run_sync(self.audit.install, self.plan.rate)
+        await anyio.to_thread.run_sync(asked, self.server.url, "install")
+        await anyio.to_thread.run_sync(asked, self.server.url, "set_rate", self.plan.rate)
         for billing in self.billings.values():
-            billing.measure()
+            billing.calls.clear()
         try:
             with anyio.fail_after(self.plan.longest):
                 async with anyio.create_task_group() as beside:
@@ -267,26 +429,26 @@ class _Fleet:
         return []
 
     async def _go_through(self, beside: TaskGroup) -> None:
-        """Deal the blows, until all rows are entered; what lasts of them goes on in the group `beside`."""
+        """Carry out the acts, until all rows are entered; what lasts of them goes on in the group `beside`."""
         self.tell(said("all runs are handed in: the workers begin, and one blow after the other is dealt"))
         for machine in self.machines:
             await machine.start()
-        for blow in self.plan.single:
+        for act in self.plan.single:
             await self._wait_for_work()
             if self._is_entered():
                 break
-            if (dealt := await self._deal(blow, beside)) is not None:
+            if (dealt := await self._deal(act, beside)) is not None:
                 # Until what lasts of it is over, and others have taken up its runs, if they must.
                 await anyio.sleep(max(dealt.until - time.time(), 0.0))
                 await self._until_taken_over(dealt)
                 await self._until(lambda: not self._frozen)
         self.tell(said("from now on a blow each second"))
-        for blow in self.plan.storm:
+        for act in self.plan.storm:
             await anyio.sleep(self.plan.every)
             await self._start_workers()
             if self._is_entered():
                 break
-            await self._deal(blow, beside)
+            await self._deal(act, beside)
         self.tell(said("no more blows: what is left is to be entered"))
         for billing in self.billings.values():
             billing.is_calm = True
@@ -295,7 +457,8 @@ class _Fleet:
         for machine in self.machines:
             machine.way.mend()
             await machine.start()
-        await self._until(self._is_over)
+        # All rows are entered, and no process works on a run any more.
+        await self._until(lambda: all(run.is_entered and not run.is_at_work for run in runs_seen(self.server.url)))
 
     def _is_entered(self) -> bool:
         return sum(one.entered for one in self.billings.values()) >= self.plan.rows * self.plan.billings
@@ -320,7 +483,7 @@ class _Fleet:
         began: dict[int, int] = {}
 
         def is_so() -> bool:
-            runs = self.audit.runs()
+            runs = runs_seen(self.server.url)
             for run in runs:
                 began.setdefault(run.run_id, run.entered_rows)
             some = self.plan.in_flight
@@ -330,43 +493,37 @@ class _Fleet:
 
         await self._until(is_so)
 
-    async def _until_taken_over(self, dealt: DealtBlow) -> None:
-        """Wait until others have taken up the runs that a blow has hit, if they must."""
+    async def _until_taken_over(self, dealt: Dealt) -> None:
+        """Wait until others have taken up the runs that an act has hit, if they must."""
 
         def is_so() -> bool:
-            ups = self.audit.take_ups()
+            ups = take_ups(self.server.url)
             for up in ups:
                 if (up.run_id, up.epoch) not in self.started and (moment := _started_at(up.process)) is not None:
                     self.started[up.run_id, up.epoch] = moment
-            ended = {run.run_id for run in self.audit.runs() if run.is_entered}
+            ended = {run.run_id for run in runs_seen(self.server.url) if run.is_entered}
             return dealt.hit <= ended | {up.run_id for up in ups if up.at > dealt.at}
 
         if dealt.must_be_taken_over:
             await self._until(is_so)
 
-    def _is_over(self) -> bool:
-        """Whether all rows are entered, and no process works on a run any more."""
-        runs = self.audit.runs()
-        entered = sum(run.entered_rows for run in runs)
-        return entered >= self.plan.rows * self.plan.billings and not any(run.is_at_work for run in runs)
+    # ---- acts ----
 
-    # ---- blows ----
-
-    async def _deal(self, blow: FleetBlow, beside: TaskGroup) -> DealtBlow | None:
-        """Deal a blow, None where there was nothing to hit."""
-        following = [*self.machines[blow.worker :], *self.machines[: blow.worker]]
+    async def _deal(self, act: Act, beside: TaskGroup) -> Dealt | None:
+        """Carry out an act, None where there was nothing to hit."""
+        following = [*self.machines[act.worker :], *self.machines[: act.worker]]
         # The next one that works on a run.
-        machine = next((one for one in following if one.processes(Reach.CHILD, blow.place)), following[0])
+        machine = next((one for one in following if one.processes(Target.CHILD, act.place)), following[0])
         at, until, hit = time.time(), 0.0, frozenset[int]()
         processes: list[int] = []
-        match blow.blow:
-            case Blow.KILL | Blow.FREEZE:
-                freezes, whole = blow.blow is Blow.FREEZE, blow.reach is not Reach.CHILD
-                processes = machine.processes(blow.reach, blow.place)
+        match act.what:
+            case What.KILL | What.FREEZE:
+                freezes, whole = act.what is What.FREEZE, act.target is not Target.CHILD
+                processes = machine.processes(act.target, act.place)
                 # The worker's own death ends its children in order: their runs need somebody else as well.
-                struck = {*processes, *(machine.processes(Reach.ALL, 0) if whole and not freezes else ())}
+                struck = {*processes, *(machine.processes(Target.ALL, 0) if whole and not freezes else ())}
                 with suppress(psycopg.Error):
-                    runs = await anyio.to_thread.run_sync(self.audit.runs)
+                    runs = await anyio.to_thread.run_sync(runs_seen, self.server.url)
                     hit = frozenset(run.run_id for run in runs if run.is_at_work and run.process in struck)
                 send(processes, signal.SIGSTOP if freezes else signal.SIGKILL)
                 at = time.time()
@@ -374,24 +531,26 @@ class _Fleet:
                 if processes and whole and not freezes:
                     await machine.reap()
                     machine.ended_at = at
-            case Blow.CUT | Blow.BLACK_HOLE:
-                (machine.way.cut if blow.blow is Blow.CUT else machine.way.swallow)()
+            case What.CUT | What.BLACK_HOLE:
+                (machine.way.cut if act.what is What.CUT else machine.way.swallow)()
                 until = at + self.plan.away
-            case Blow.TERMINATE:
+            case What.TERMINATE_BACKEND:
                 with suppress(psycopg.Error):
-                    if await anyio.to_thread.run_sync(self.audit.terminate_one, blow.place):
+                    if sessions := await anyio.to_thread.run_sync(asked, self.server.url, "backends"):
+                        session = sessions[int(act.place * len(sessions))]
+                        await anyio.to_thread.run_sync(asked, self.server.url, "terminate", *session)
                         until = time.time()
-            case Blow.RESTART:
+            case What.RESTART:
                 await anyio.to_thread.run_sync(self.server.restart)
                 until = time.time()
         if not until:
             return None
-        dealt = DealtBlow(blow.blow, blow.reach, machine.name, at, until, hit)
+        dealt = Dealt(act.what, act.target, machine.name, at, until, hit)
         self.dealt.append(dealt)
-        if blow.blow is Blow.FREEZE:
+        if processes and act.what is What.FREEZE:
             self._frozen.update(processes)
             beside.start_soon(self._thaw, processes, dealt)
-        elif blow.blow in {Blow.CUT, Blow.BLACK_HOLE}:
+        elif act.what in {What.CUT, What.BLACK_HOLE}:
 
             async def mend() -> None:
                 await anyio.sleep(self.plan.away)
@@ -400,7 +559,7 @@ class _Fleet:
             beside.start_soon(mend)
         return dealt
 
-    async def _thaw(self, processes: Sequence[int], dealt: DealtBlow) -> None:
+    async def _thaw(self, processes: Sequence[int], dealt: Dealt) -> None:
         if self.plan.until_taken_over:
             await self._until_taken_over(dealt)
         await anyio.sleep(self.plan.away)
@@ -412,7 +571,7 @@ class _Fleet:
 
 def _started_at(process: int) -> float | None:
     """When a process was started, in seconds of the wall clock; None where it has ended."""
-    if not (fields := stat_of(process)):
+    if not (fields := program.stat_of(process)):
         return None
     # The field of proc(5), stat, behind the name of the process.
     since_boot = int(fields[19]) / os.sysconf("SC_CLK_TCK")

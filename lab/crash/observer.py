@@ -11,15 +11,15 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from billing.database.sql_blocks import sql_block
 from checkpoints.journal_file import is_locked
 from checkpoints.sqlite_store import prepare
 from checkpoints.states import State, states_where
-from lab.crash.trials import sql
+from lab.crash.plan import Alias, Elsewhere
 
 POLL: Final = 0.005
 """Seconds between two looks at the journal, the only way to see the progress from outside."""
@@ -45,34 +45,44 @@ class JournalView:
         return sum(self.counts[state] for state in states_where(open=True))
 
 
-class Observer:
-    """Reads the journal of an experiment, which `prepare` creates.
+@dataclass(slots=True)
+class Traces:
+    """What acts have left that a verdict must know.
 
     `forgotten` are the keys of rows that were sent, of which a restored copy of the journal does not know. `touched`
     are those of rows that a stranger had in his hands, and whether they must not be sent since. `others` are runs of
-    other journals with the same input, `racing` the keys of rows that were being sent when such a run began. `pause`
-    is how many seconds to wait between two looks: the processor that a look at a long journal takes, the load lacks.
+    other journals with the same input, `racing` the keys of rows that were being sent when such a run began.
+    """
+
+    forgotten: set[str] = field(default_factory=set)
+    touched: dict[str, bool] = field(default_factory=dict)
+    others: set[str] = field(default_factory=set)
+    racing: set[str] = field(default_factory=set)
+
+
+class Observer:
+    """Reads the journal of an experiment, which `prepare` creates.
+
+    `pause` is how many seconds to wait between two looks: the processor that a look at a long journal takes, the load
+    lacks.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.pause = POLL
-        self.forgotten: frozenset[str] = frozenset()
-        self.touched: dict[str, bool] = {}
-        self.others: frozenset[str] = frozenset()
-        self.racing: frozenset[str] = frozenset()
+        self.traces = Traces()
 
     def prepare(self) -> "Observer":
         prepare(self.path)
         with closing(sqlite3.connect(self.path)) as journal:
-            journal.executescript(sql("watch").text)
+            journal.executescript(_sql("watch"))
         return self
 
     def view(self) -> JournalView:
         began = time.perf_counter()
         with suppress(sqlite3.Error), closing(_open(self.path)) as journal:
-            name = journal.execute(sql("run_name").text).fetchone()
-            counts = Counter(dict(journal.execute(sql("counts").text).fetchall()))
+            name = journal.execute(_sql("run_name")).fetchone()
+            counts = Counter(dict(journal.execute(_sql("counts")).fetchall()))
             self.pause = max(POLL, 25 * (time.perf_counter() - began))
             return JournalView(name[0] if name else None, counts)
         return JournalView(None, Counter())
@@ -123,10 +133,14 @@ class Observer:
     def put_back(self, copy: Path) -> None:
         """Replace the journal, which no process has open, by a copy that does not know of what was sent since."""
         known, sent = (dict(_rows(path, "attempts")) for path in (copy, self.path))
-        self.forgotten |= {key for key, attempts in sent.items() if attempts > known.get(key, 0)}
+        self.traces.forgotten |= {key for key, attempts in sent.items() if attempts > known.get(key, 0)}
         for companion in _COMPANIONS:
             self.path.with_name(self.path.name + companion).unlink(missing_ok=True)
         copy.replace(self.path)
+
+
+def _sql(name: str) -> str:
+    return sql_block("journals", name, "lab.crash").text
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -135,30 +149,7 @@ def _open(path: Path) -> sqlite3.Connection:
 
 def _rows(path: Path, name: str, **values: str | int) -> list[Any]:
     with closing(_open(path)) as journal:
-        return journal.execute(sql(name).text, values).fetchall()
-
-
-class Alias(StrEnum):
-    """A second way to the same journal past its lock."""
-
-    SYMBOLIC_LINK = "symbolic-link"
-    HARD_LINK = "hard-link"
-    NO_LOCK_FILES = "no-lock-files"  # The journal's own name, with its lock files removed
-
-
-class Machine(StrEnum):
-    """Where another journal is used while the load sends."""
-
-    THIS = "this-machine"  # It must be refused
-    OTHER = "other-machine"  # Nothing but the billing shows the two to each other
-
-
-class Elsewhere(StrEnum):
-    """What happens to the journal when the same input is entered without it."""
-
-    OTHER_FOLDER = "other-folder"  # The journal stays; another folder's journal is named
-    LOST = "lost"  # The journal is moved aside
-    EMPTY = "empty"  # The journal is moved aside and replaced by an empty file
+        return journal.execute(_sql(name), values).fetchall()
 
 
 @contextmanager

@@ -1,20 +1,18 @@
-"""Plans of experiments, drawn from a seed: the load, the billing, its faults, and what disturbs the processes.
+"""Plans of rounds, drawn from a seed: a load or a fleet, its billing with faults, and the acts that disturb it.
 
 The same seed draws the same plan. Moments depend on the progress of the load. The calls in flight at that moment
-depend on the machine, so a seed repeats an experiment closely, not exactly.
+depend on the machine, so a seed repeats a round closely, not exactly.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from random import Random
 from typing import Any, Final, TypeAlias
 
-from lab.crash.errors import NoTrial
 from lab.crash.loops import loops
-from lab.crash.observer import Alias, Elsewhere, Machine
-from lab.crash.proxy import MISPLACED, WRONG, Interference
-from lab.crash.stranger import CREATING, Deed
+from lab.crash.program import NoTrial
+from lab.crash.proxy import MISPLACED, PLAIN, WRONG, Interference, ProxyFault
 from lab.crash.trials import MARKED_PAYMENT, TRIALS, By, Trial
 from lab.mock.facts import OPENING_BALANCE
 from lab.mock.quirks import CHOICES
@@ -34,6 +32,8 @@ IMPORT: Final = "import"
 """The job whose rows are subscribers with all that belongs to them. It is undone as well, and has to be named."""
 JOBS: Final = (BALANCES, WARNING_THRESHOLD, PAYMENT)
 """A job is drawn from these where none is named."""
+ALL: Final = "all"
+"""Stands for a job drawn from all jobs that write."""
 
 REQUIRED: Final[Mapping[str, str]] = {
     BALANCES: "FINANCE_OPERATIONS.DESCR",
@@ -41,10 +41,8 @@ REQUIRED: Final[Mapping[str, str]] = {
     PAYMENT: "FINANCE_OPERATIONS.STORNO",
 }
 """By job of `JOBS`, a column that its look-up needs."""
-
 TWO_BILLINGS: Final = "not of one billing"
 """The program's words for an API and a database of two billings."""
-
 
 SUBSCRIBERS_A_ROW: Final = 5
 """Subscribers of the billing: folders and deleted ones share them, so that one folder has about a load's rows."""
@@ -52,14 +50,17 @@ SUBSCRIBERS_OF_IMPORTS: Final = 200
 """Subscribers of the billing before an import, which brings its own."""
 
 
-class Act(StrEnum):
-    """An action on the load or on the billing."""
+# ---- acts ---------------------------------------------------------------------------------------------------------
 
-    KILL = "kill"  # SIGKILL to the load
-    FREEZE = "freeze"  # SIGSTOP, and SIGCONT some time later
+
+class What(StrEnum):
+    """What is done to the target of an act, to the billing, or to the journal."""
+
+    KILL = "kill"  # SIGKILL
+    FREEZE = "freeze"  # SIGSTOP, and SIGCONT some time later; in a fleet, after twice the lease
     TERMINATE = "terminate"  # SIGTERM to the load: it finishes what is in flight
     INTERRUPT = "interrupt"  # SIGINT twice: it stops at once
-    RESTART = "restart"  # SIGTERM to the billing, and started again
+    RESTART = "restart"  # SIGTERM to the billing, and started again; in a fleet, PostgreSQL ends all sessions
     CRASH = "crash"  # SIGKILL to the billing, and started again
     FULL_DISK = "full-disk"  # No file of the load may grow any more, including the journal
     SECOND = "second-runner"  # A second process is started on the same run: it must be refused
@@ -83,47 +84,108 @@ class Act(StrEnum):
     STRANGER = "stranger"  # Somebody else changes what rows concern that have not been sent
     UNDO = "undo-of-a-stopped-run"
     """The load is stopped and taken back, and then resumed: that must be refused."""
+    CUT = "cut"
+    """The connections of a worker to PostgreSQL are reset, and each new one, for twice the lease."""
+    BLACK_HOLE = "black-hole"
+    """Nothing passes between a worker and PostgreSQL for twice the lease, and every connection stays."""
+    TERMINATE_BACKEND = "terminate-backend"  # The server ends one session of the program
 
 
-NEWER: Final = frozenset({Act.OVERLAP, Act.STRANGER, Act.UNDO})
+class Target(StrEnum):
+    """Which processes an act reaches: the load, or those of a worker."""
+
+    LOAD = "load"
+    WORKER = "worker"  # The worker alone
+    ALL = "all"  # The worker with the processes of its runs
+    CHILD = "child"  # One process of a run alone
+
+
+OF_LOADS: Final = tuple(What)[: tuple(What).index(What.CUT)]
+OF_FLEETS: Final = (
+    *((What.KILL, target) for target in tuple(Target)[1:]),
+    *((What.FREEZE, target) for target in tuple(Target)[1:]),
+    *((what, Target.WORKER) for what in (What.CUT, What.BLACK_HOLE, What.TERMINATE_BACKEND, What.RESTART)),
+)
+NEWER: Final = frozenset({What.OVERLAP, What.STRANGER, What.UNDO})
 """Acts with random streams of their own: a seed draws the other ones as it did before."""
-
-
+MARKED_ONLY: Final = frozenset({What.SECOND_JOURNAL, What.KILL_AND_SECOND_JOURNAL, What.OVERLAP})
+"""Acts that can be judged only if effects carry marks."""
 ENDING: Final = frozenset(
     {
-        Act.KILL,
-        Act.TERMINATE,
-        Act.INTERRUPT,
-        Act.FULL_DISK,
-        Act.PAUSE_AND_KILL,
-        Act.STOP,
-        Act.RESTORE,
-        Act.KILL_AND_SECOND_JOURNAL,
-        Act.UNDO,
+        What.KILL, What.TERMINATE, What.INTERRUPT, What.FULL_DISK, What.PAUSE_AND_KILL, What.STOP, What.RESTORE,
+        What.KILL_AND_SECOND_JOURNAL, What.UNDO,
     }
-)
+)  # fmt: skip
 """Acts that end the process of the load."""
 
-MARKED_ONLY: Final = frozenset({Act.SECOND_JOURNAL, Act.KILL_AND_SECOND_JOURNAL, Act.OVERLAP})
-"""Acts that can be judged only if effects carry marks."""
+
+class Alias(StrEnum):
+    """A second way to the same journal past its lock."""
+
+    SYMBOLIC_LINK = "symbolic-link"
+    HARD_LINK = "hard-link"
+    NO_LOCK_FILES = "no-lock-files"  # The journal's own name, with its lock files removed
+
+
+class Machine(StrEnum):
+    """Where another journal is used while the load sends."""
+
+    THIS = "this-machine"  # It must be refused
+    OTHER = "other-machine"  # Nothing but the billing shows the two to each other
+
+
+class Elsewhere(StrEnum):
+    """What happens to the journal when the same input is entered without it."""
+
+    OTHER_FOLDER = "other-folder"  # The journal stays; another folder's journal is named
+    LOST = "lost"  # The journal is moved aside
+    EMPTY = "empty"  # The journal is moved aside and replaced by an empty file
+
+
+class Deed(StrEnum):
+    """What a stranger does to a row that has not been sent."""
+
+    CREATES = "creates"  # He creates what the row is to create, by hand
+    ENTERS = "enters"  # He enters it from another journal, with the mark of its run
+    RENAMES = "renames"  # He gives the contract number to another subscriber
+    MERGES = "merges"  # He gives the subscriber the account of another one
+    PAYS = "pays"  # He enters a receipt of another sum
+    CHARGES = "charges"  # He enters an act of the row's sum
+    DELETES = "deletes"  # He deletes what the row is about
+
+
+CREATING: Final = frozenset({Deed.CREATES, Deed.ENTERS})
+"""Deeds that need something that the row creates."""
 
 
 @dataclass(frozen=True, slots=True)
-class Disturbance:
-    """One act and its moment: once `share` of the rows are done, and `delay` seconds later.
+class Act:
+    """One act, its target and its moment.
 
-    An `early` one is due as soon as a process has resumed the run. `seconds` is the length of a freeze or a pause, or
-    how far the clock is set back. `words` are the settings of a `set`, or the variant of the act. `more` is the share
-    of the rows that are done between a copy of the journal and the kill after it.
+    On a load it is due once `share` of the rows are done, and `delay` seconds later; an `early` one as soon as a
+    process has resumed the run. `seconds` is the length of a freeze or a pause, or how far the clock is set back.
+    `words` are the settings of a `set`, or the variant of the act. `more` is the share of the rows that are done
+    between a copy of the journal and the kill after it. In a fleet it is against a `worker`, and `place` is a number
+    in [0, 1) for what else is chosen.
     """
 
-    act: Act
-    share: float
+    what: What
+    share: float = 0.0
     delay: float = 0.0
     early: bool = False
     seconds: float = 0.0
     words: tuple[str, ...] = ()
     more: float = 0.0
+    target: Target = Target.LOAD
+    worker: int = 0
+    place: float = 0.0
+
+    def as_json(self) -> dict[str, object]:
+        """As the results have it, where an act on a fleet is a blow."""
+        if self.target is not Target.LOAD:
+            return {"blow": self.what, "reach": self.target, "worker": self.worker, "place": self.place}
+        found = asdict(self)
+        return {"act": found.pop("what")} | {name: found[name] for name in list(found)[:6]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +199,7 @@ class BillingTraits:
 
 @dataclass(frozen=True, slots=True)
 class ExperimentPlan:
-    """An experiment. `in_flight` None is an adaptive window; `faults` is the mock's fault plan, TOML."""
+    """The plan of a load. `in_flight` None is an adaptive window; `faults` is the mock's fault plan, TOML."""
 
     seed: int
     job: str
@@ -145,7 +207,7 @@ class ExperimentPlan:
     in_flight: int | None
     traits: BillingTraits
     faults: str
-    disturbances: tuple[Disturbance, ...]
+    acts: tuple[Act, ...]
     proxy: Interference | None = None
     """The proxy between load and billing, if there is one."""
     without_database: bool = False
@@ -168,6 +230,11 @@ class ExperimentPlan:
     timeout: float = TIMEOUT
 
     @property
+    def trial(self) -> Trial | None:
+        """None for an import."""
+        return self.own or TRIALS.get(self.job)
+
+    @property
     def subscribers(self) -> int:
         """The subscribers that the billing has before the load."""
         return SUBSCRIBERS_OF_IMPORTS if self.job == IMPORT else SUBSCRIBERS_A_ROW * self.rows
@@ -181,7 +248,7 @@ class ExperimentPlan:
     @property
     def api_alone(self) -> bool:
         """Whether the load has no database: a full disk would also affect Firebird's own files in its process."""
-        return self.without_database or any(one.act is Act.FULL_DISK for one in self.disturbances)
+        return self.without_database or any(act.what is What.FULL_DISK for act in self.acts)
 
     @property
     def other_balances(self) -> bool:
@@ -200,13 +267,68 @@ class ExperimentPlan:
     @property
     def clock_back(self) -> float | None:
         """How far the load's clock is set back, in seconds; None for not at all."""
-        return next((one.seconds for one in self.disturbances if one.act is Act.CLOCK), None)
+        return next((act.seconds for act in self.acts if act.what is What.CLOCK), None)
+
+    def as_json(self) -> dict[str, object]:
+        found = asdict(replace(self, own=None, acts=()))
+        # In the order, and with the names, that the JSON has had.
+        acts = [act.as_json() for act in self.acts]
+        return {
+            "mischief" if name == "acts" else name: acts if name == "acts" else value
+            for name, value in found.items()
+            if name != "own"
+        }
 
 
-# ---- drawing ----------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class AnswerTraits:
+    """How a billing answers: seconds of a write, the share of writes that each fault hits, seconds of a silence."""
 
-ALL: Final = "all"
-"""Stands for a job drawn from all jobs that write."""
+    latency: float
+    faults: Mapping[ProxyFault, float]
+    silence: float
+
+
+@dataclass(frozen=True, slots=True)
+class RoundPlan:
+    """The round of a fleet. Times are in seconds, `rows` are those of each billing.
+
+    What is frozen or cut off is so for `away`, which with `until_taken_over` begins only when others have taken over
+    all that a frozen worker had. `single` acts come first, each once the fleet has recovered from the one before, so
+    that it can be measured how long that takes: a run must be taken over within `slack` of the moment at which it may
+    be. Those of the `storm` follow each other every `every` seconds.
+    """
+
+    seed: int
+    workers: int
+    billings: int
+    rows: int
+    lease: float
+    away: float
+    stalled_after: float
+    timeout: float
+    settle: float
+    in_flight: int
+    rate: int
+    traits: AnswerTraits
+    single: tuple[Act, ...]
+    storm: tuple[Act, ...]
+    every: float
+    longest: float
+    slack: float
+    until_taken_over: bool = False
+
+    @property
+    def billings_a_worker(self) -> int:
+        """How many runs a worker takes: all but one of them can still do all the work."""
+        return -(-self.billings // (self.workers - 1))
+
+    def as_json(self) -> dict[str, object]:
+        acts = {name: [act.as_json() for act in getattr(self, name)] for name in ("single", "storm")}
+        return asdict(replace(self, single=(), storm=())) | acts
+
+
+# ---- drawing a load -----------------------------------------------------------------------------------------------
 
 Value: TypeAlias = str | float | int
 Fault: TypeAlias = Mapping[str, Value]
@@ -220,9 +342,8 @@ def draw(
 ) -> ExperimentPlan:
     """The experiment of a seed; `job` and `faults` (TOML) replace what would be drawn.
 
-    `own` is the trial of a job of one's own, which takes the place of `job`.
-
-    With given faults there is no proxy, so that these are the only faults.
+    `own` is the trial of a job of one's own, which takes the place of `job`. With given faults there is no proxy, so
+    that these are the only faults. Raises `NoTrial` for an unknown job.
     """
     if own is None and job is not None and job not in {ALL, IMPORT, *TRIALS}:
         raise NoTrial(
@@ -253,17 +374,15 @@ def draw(
     # Slow enough that after a kill, a start and the settle delay some entries are still not applied.
     entries = rows if trial else 5 * rows
     rate = round(entries / billing.uniform(9.0, 13.0), 1) if _happens(billing, 0.75) else None
+    windows = (None, None, None, 4, 8, MOST_IN_FLIGHT) if trial else (None, None, 8, MOST_IN_FLIGHT)
     plan = ExperimentPlan(
         seed=seed,
         job=job,
         rows=rows,
-        in_flight=stream("load").choice(
-            (None, None, None, 4, 8, MOST_IN_FLIGHT) if trial else (None, None, 8, MOST_IN_FLIGHT)
-        ),
+        in_flight=stream("load").choice(windows),
         traits=BillingTraits(billing.choice((5.0, 10.0, 20.0)), billing.choice((4, 16, 64)), rate),
         faults=_as_toml(seed, drawn) if faults is None else faults,
-        # The text is part of the seed: another text would draw other disturbances for the same seed.
-        disturbances=_disturbances(stream, trial),
+        acts=_acts(stream, trial),
         proxy=_interference(stream, model) if faults is None else None,
         quirks=_quirks(stream, possible, most),
         own=own,
@@ -295,6 +414,10 @@ _IMPORTED: Final = ("Abonents", "Users", "UsersUsluga", "AttributeValues", "Fina
 
 def _happens(draw: Random, share: float) -> bool:
     return draw.random() < share
+
+
+def _between(draw: Random, least: float, most: float, digits: int = 3) -> float:
+    return round(draw.uniform(least, most), digits)
 
 
 OPTIONAL: Final = (
@@ -329,28 +452,20 @@ def _quirks(stream: Stream, possible: Sequence[str], most: int) -> tuple[str, ..
     return tuple(f"{name}={words[one] if isinstance(one, bool) else one}" for name, one in values.items())
 
 
-# ---- faults -----------------------------------------------------------------------------------------------------
+# ---- its faults ---------------------------------------------------------------------------------------------------
 
 
 def _share(draw: Random) -> float:
-    return round(draw.uniform(0.01, 0.04), 3)
+    return _between(draw, 0.01, 0.04)
 
 
-def _delayed(least: float, most: float) -> Callable[[Random], Fault]:
-    return lambda draw: {"delay": round(draw.uniform(least, most), 2)}
-
-
-def _waits(draw: Random) -> Fault:
-    ways: tuple[Fault, ...] = ({}, {"retry_after": 1}, {"retry_after": "date", "delay": 2})
-    return draw.choice(ways)
-
-
+_WAITS: Final[tuple[Fault, ...]] = ({}, {"retry_after": 1}, {"retry_after": "date", "delay": 2})
 _DRAWN: Final[Mapping[str, Callable[[Random], Fault]]] = {
-    "effect-then-silence": _delayed(1.5 * TIMEOUT, 2.5 * TIMEOUT),
-    "slow": _delayed(0.1, 0.6),
-    "trickle": _delayed(0.1, 0.6),
-    "503": _waits,
-    "429": _waits,
+    "effect-then-silence": lambda draw: {"delay": _between(draw, 1.5 * TIMEOUT, 2.5 * TIMEOUT, 2)},
+    "slow": lambda draw: {"delay": _between(draw, 0.1, 0.6, 2)},
+    "trickle": lambda draw: {"delay": _between(draw, 0.1, 0.6, 2)},
+    "503": lambda draw: draw.choice(_WAITS),
+    "429": lambda draw: draw.choice(_WAITS),
     "busy": lambda draw: {"tries": draw.randint(1, 3)},
     "stop": lambda draw: {"times": draw.randint(1, 2)},
 }
@@ -391,7 +506,7 @@ def _faults(draw: Random, job: str, model: str) -> list[Fault]:
         writes = {"model": model, **_WRITES.get(job, {})}
         faults.append({"kind": "busy", **writes, "share": 0.01, "text": _REJECTION})
     if _happens(draw, 0.3):
-        since = round(draw.uniform(1.0, 4.0), 1)
+        since = _between(draw, 1.0, 4.0, 1)
         faults.append({"kind": "refuse", "from": since, "to": round(since + draw.uniform(0.3, 1.5), 1)})
     return faults
 
@@ -401,12 +516,12 @@ def _queued(draw: Random, plan: ExperimentPlan) -> ExperimentPlan:
 
     Not with acts whose journal does not know of calls that still wait: it would have to wait for what nobody can see.
     """
-    forgetting = MARKED_ONLY | {Act.RESTORE}
-    if not _happens(draw, 0.25) or forgetting & {one.act for one in plan.disturbances}:
+    forgetting = MARKED_ONLY | {What.RESTORE}
+    if not _happens(draw, 0.25) or forgetting & {act.what for act in plan.acts}:
         return plan
     # Longer than `TIMEOUT`, so that effects come when nobody waits for their answer any more.
     longest = 1.8
-    fault: Fault = {"kind": "queued", "share": _share(draw), "delay": round(draw.uniform(TIMEOUT, longest), 2)}
+    fault: Fault = {"kind": "queued", "share": _share(draw), "delay": _between(draw, TIMEOUT, longest, 2)}
     return replace(plan, faults=plan.faults + _entry(fault), settle=plan.settle + longest)
 
 
@@ -436,7 +551,7 @@ def _interference(stream: Stream, model: str) -> Interference | None:
             seed=draw.randrange(1_000_000),
             shares={kind: _share(draw) for kind in kinds},
             model="" if _happens(draw, _OF_ANY_MODEL) else model,
-            delay=round(draw.uniform(0.02, LONGEST_DELAY), 3),
+            delay=_between(draw, 0.02, LONGEST_DELAY),
         )
     if not _happens(words, 0.3):
         return drawn
@@ -447,71 +562,113 @@ def _interference(stream: Stream, model: str) -> Interference | None:
     return replace(drawn, shares={**drawn.shares, **shares})
 
 
-# ---- disturbances -----------------------------------------------------------------------------------------------
+# ---- its acts -----------------------------------------------------------------------------------------------------
 
 
-def _disturbances(stream: Stream, trial: Trial | None) -> tuple[Disturbance, ...]:
-    """At least two kills and four other acts, in the order of their moments; `trial` is None for an import."""
-    impossible: set[Act] = set()
+def _acts(stream: Stream, trial: Trial | None) -> tuple[Act, ...]:
+    """At least two kills and four other acts, in the order of their moments; `trial` is None for an import.
+
+    The names of the streams are part of the seed: other names would draw other acts for the same seed.
+    """
+    impossible: set[What] = set()
     if trial is None:
         # What is there from another journal is left as it is, and not refused; and it needs the database.
-        impossible |= {*MARKED_ONLY, Act.FULL_DISK}
+        impossible |= {*MARKED_ONLY, What.FULL_DISK}
     else:
         if trial.job == WARNING_THRESHOLD:
-            impossible.add(Act.FULL_DISK)
+            impossible.add(What.FULL_DISK)
         if trial.by is not By.MARK:
             impossible |= MARKED_ONLY
         if trial.once and trial.unreadable:
             # The effects after the copy could not be identified.
-            impossible.add(Act.RESTORE)
+            impossible.add(What.RESTORE)
     draw = stream("mischief")
-    others = draw.sample([act for act in Act if act is not Act.KILL and act not in NEWER], 4)
-    acts = [Act.KILL] * 2 + [Act.KILL if act in impossible else act for act in others]
-    drawn = sorted((_one(draw, act) for act in acts), key=lambda one: one.share)
-    return tuple(sorted((*drawn, *_newer(stream, drawn, trial)), key=lambda one: one.share))
+    others = draw.sample([what for what in OF_LOADS if what is not What.KILL and what not in NEWER], 4)
+    whats = [What.KILL] * 2 + [What.KILL if what in impossible else what for what in others]
+    acts = sorted((_one(draw, what) for what in whats), key=lambda act: act.share)
+    return tuple(sorted((*acts, *_newer(stream, acts, trial)), key=lambda act: act.share))
 
 
-def _newer(stream: Stream, drawn: Sequence[Disturbance], trial: Trial | None) -> Iterator[Disturbance]:
+def _newer(stream: Stream, drawn: Sequence[Act], trial: Trial | None) -> Iterator[Act]:
     strangers, overlaps, undone = (stream(what) for what in ("strangers", "overlap", "undone"))
     deeds = (Deed.CREATES,) if trial is None else [one for one in Deed if trial.creates or one not in CREATING]
     if _happens(strangers, 0.5):
         for _ in range(strangers.randint(1, 3)):
-            share = round(strangers.uniform(0.02, 0.5), 3)
-            yield Disturbance(Act.STRANGER, share, words=(strangers.choice(deeds),))
+            share = _between(strangers, 0.02, 0.5)
+            yield Act(What.STRANGER, share, words=(strangers.choice(deeds),))
     if trial is not None and trial.by is By.MARK and _happens(overlaps, 0.25):
-        share = round(overlaps.uniform(0.05, 0.5), 3)
-        alone = MARKED_ONLY.isdisjoint(one.act for one in drawn)
+        share = _between(overlaps, 0.05, 0.5)
+        alone = MARKED_ONLY.isdisjoint(act.what for act in drawn)
         # A second journal would be refused with the name of the other run.
-        yield Disturbance(Act.OVERLAP, share, words=(overlaps.choice(tuple(Machine)) if alone else Machine.THIS,))
+        yield Act(What.OVERLAP, share, words=(overlaps.choice(tuple(Machine)) if alone else Machine.THIS,))
     if (trial is None or not (trial.unreadable or trial.may_ask)) and _happens(undone, 0.12):
-        yield Disturbance(Act.UNDO, round(undone.uniform(0.2, 0.7), 3))
+        yield Act(What.UNDO, _between(undone, 0.2, 0.7))
 
 
 _RATES: Final = ("none", "15", "40", "200")
 _IN_FLIGHT: Final = ("auto", "1", "3", str(MOST_IN_FLIGHT))
 
 
-def _one(draw: Random, act: Act) -> Disturbance:
-    one = Disturbance(act, round(draw.uniform(0.01, 0.9), 3), round(draw.uniform(0.0, 0.08), 3))
+def _one(draw: Random, what: What) -> Act:
+    act = Act(what, _between(draw, 0.01, 0.9), _between(draw, 0.0, 0.08))
     more: dict[str, Any] = {}
-    match act:
-        case Act.KILL if _happens(draw, 0.25):
+    match what:
+        case What.KILL if _happens(draw, 0.25):
             # Between the start of a resuming process and the middle of its look-ups.
-            more = {"early": True, "delay": round(draw.uniform(0.0, SETTLE + 0.4), 3)}
-        case Act.FREEZE:
-            more = {"seconds": round(draw.uniform(0.1, 2 * TIMEOUT), 2)}
-        case Act.CLOCK:
+            more = {"early": True, "delay": _between(draw, 0.0, SETTLE + 0.4)}
+        case What.FREEZE:
+            more = {"seconds": _between(draw, 0.1, 2 * TIMEOUT, 2)}
+        case What.CLOCK:
             more = {"seconds": round(draw.uniform(60.0, 2 * 86_400.0))}
-        case Act.PAUSE | Act.PAUSE_AND_KILL:
-            more = {"seconds": round(draw.uniform(0.1, 1.0), 2)}
-        case Act.SET:
+        case What.PAUSE | What.PAUSE_AND_KILL:
+            more = {"seconds": _between(draw, 0.1, 1.0, 2)}
+        case What.SET:
             more = {"words": (f"rate={draw.choice(_RATES)}", f"in-flight={draw.choice(_IN_FLIGHT)}")}
-        case Act.RESTORE:
-            more = {"more": round(draw.uniform(0.01, 0.3), 3)}
-        case Act.ALIAS:
+        case What.RESTORE:
+            more = {"more": _between(draw, 0.01, 0.3)}
+        case What.ALIAS:
             more = {"words": (draw.choice(tuple(Alias)),)}
-        case Act.SECOND_JOURNAL:
-            more = {"words": (Elsewhere.OTHER_FOLDER,), "share": 1.0 if _happens(draw, 0.4) else one.share}
-        case Act.KILL_AND_SECOND_JOURNAL:
+        case What.SECOND_JOURNAL:
+            more = {"words": (Elsewhere.OTHER_FOLDER,), "share": 1.0 if _happens(draw, 0.4) else act.share}
+        case What.KILL_AND_SECOND_JOURNAL:
             more = {"words": (draw.choice(tuple(Elsewhere)),)}
-    return replace(one, **more)
+    return replace(act, **more)
+
+
+# ---- drawing a fleet ----------------------------------------------------------------------------------------------
+
+_WORKERS: Final = 3
+
+
+def draw_round(seed: int, *, quick: bool = False) -> RoundPlan:
+    draw = Random(seed)
+    faults = {fault: _between(draw, 0.002, 0.01, 4) for fault in PLAIN}
+
+    def acts(number: int) -> Iterator[Act]:
+        """So many acts: of each kind one, in a random order, before any comes again."""
+        while number > 0:
+            for what, target in draw.sample(OF_FLEETS, min(number, len(OF_FLEETS))):
+                yield Act(what, target=target, worker=draw.randrange(_WORKERS), place=draw.random())
+            number -= len(OF_FLEETS)
+
+    # In loops: on a slow machine a process would lose a lease of so many seconds again and again.
+    lease, timeout = loops(1.25 if quick else 2.5), loops(0.8 if quick else 1.6)
+    return RoundPlan(
+        seed=seed,
+        workers=_WORKERS,
+        billings=3 if quick else 12,
+        rows=80 if quick else 2500,
+        lease=lease,
+        away=2 * lease,
+        stalled_after=loops(1.7 if quick else 4.2),
+        timeout=timeout,
+        settle=loops(0.4),
+        in_flight=draw.randint(3, 8),
+        rate=draw.choice((20, 25) if quick else (40, 50, 60)),
+        traits=AnswerTraits(latency=_between(draw, 0.005, 0.03, 4), faults=faults, silence=3 * timeout),
+        single=tuple(acts(2 if quick else len(OF_FLEETS))),
+        storm=tuple(acts(4 if quick else 4 * len(OF_FLEETS))),
+        every=1.0,
+        longest=loops(250 if quick else 2500),
+        slack=loops(1.7),
+    )

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lab.crash.errors import LabStopped
+from lab.crash.program import LabStopped
 from texts.said import said
 
 PACKAGE: Final = "sudo apt-get update && sudo apt-get install -y postgresql"

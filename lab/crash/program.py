@@ -1,7 +1,7 @@
-"""The program under test: its command line, its environment, its exit codes.
+"""The program under test: its command line, its environment, its exit codes; and the errors of the lab.
 
 The lab tests the program from outside, so it imports nothing of the command line. Its assumptions are stated here,
-and `tests/lab/crash/test_program.py` compares them with the command line.
+and `tests/lab/crash/test_plan.py` compares them with the command line.
 """
 
 import os
@@ -18,8 +18,21 @@ from typing import IO, Final
 import anyio
 from anyio.abc import Process
 
-from lab.crash import clock
-from texts.said import said
+from lab.crash import launch
+from texts.said import SaidError, said
+
+
+class LabError(SaidError):
+    """Raised when the lab cannot continue: a problem with its folder, its billing or its program."""
+
+
+class NoTrial(LabError):
+    """Raised for a job that the lab has no rows for, or whose effect it does not know; the text says why."""
+
+
+class LabStopped(LabError):
+    """Raised where the same command may go better later; the text says why."""
+
 
 MODULE: Final = "cli"
 """The module of the program, for `python -m`."""
@@ -55,14 +68,15 @@ class ExitCode(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProgramUnderTest:
-    """The start of a load: its settings file, its environment, and the module that Python runs.
+    """The start of a load or of a worker: the environment, the module that Python runs, the settings file of a load.
 
-    A test of the lab names a broken program there.
+    `launcher` makes a process one of another machine. A test of the lab names a broken program there.
     """
 
-    config: Path
     environment: Mapping[str, str]
+    config: Path = Path()
     program: Sequence[str] = ("-m", MODULE)
+    launcher: Sequence[str] = ("-m", launch.__name__, "machine")
 
 
 def without_settings(environment: Mapping[str, str], language: str = ENGLISH) -> dict[str, str]:
@@ -94,7 +108,7 @@ async def open_process(
 # ---- processes --------------------------------------------------------------------------------------------------
 
 
-_SANE: Final = frozenset({0, 1, 2, 3, 4, 130, -2, -9, -15, -clock.SIGNAL})
+_SANE: Final = frozenset({0, 1, 2, 3, 4, 130, -2, -9, -15, -launch.SIGNAL})
 """Expected exit codes, and the signals that the lab sends; 70 and all other signals are internal errors."""
 
 

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Final
 
 from lab.mock.faults import chance
 from lab.mock.port import LOOPBACK, reset
@@ -25,53 +25,17 @@ _LONGEST_HEAD: Final = 64 * 1024
 _PART: Final = 64 * 1024
 
 
-class _Listener:
-    """Listens on the port `port` of this machine, 0 for a free one, while `serving` lasts."""
-
-    port: int
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        raise NotImplementedError
-
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[None]:
-        connections: set[asyncio.Task[None]] = set()
-
-        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.create_task(self._serve(reader, writer))
-            connections.add(task)
-            task.add_done_callback(connections.discard)
-            # A task that is cancelled before its first step closes nothing itself.
-            task.add_done_callback(lambda _: writer.close())
-
-        server = await asyncio.start_server(accept, LOOPBACK, self.port, limit=_LONGEST_HEAD)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
-            yield
-        finally:
-            server.close()
-            for task in tuple(connections):
-                task.cancel()
-            await asyncio.gather(*connections, return_exceptions=True)
-
-
-# ---- before a billing -------------------------------------------------------------------------------------------
-
-
 class ProxyFault(StrEnum):
     """A fault applied to one request."""
 
-    REQUEST_HELD = "held-request"
-    """The request is passed on late, even after the client has given up."""
+    REQUEST_HELD = "held-request"  # The request is passed on late, even after the client has given up
     ANSWER_HELD = "delayed-answer"  # The answer is passed on late
-    ANSWER_TWICE = "doubled-answer"
-    """The answer is sent again before the answer to the next request of the connection."""
+    ANSWER_TWICE = "doubled-answer"  # The answer is sent again before that to the next request of the connection
     NEXT_SWALLOWED = "swallowed-request"
     """The answer is sent again in place of the next request's answer; that request never arrives."""
     GATEWAY_TIMEOUT = "504-then-answer"
     """HTTP 504 at once, and the real answer in place of the next request's answer; that request never arrives."""
-    WRONG_BAD_REQUEST = "wrong-400"
-    """HTTP 400 in place of the answer to a request that has had its effect."""
+    WRONG_BAD_REQUEST = "wrong-400"  # HTTP 400 in place of the answer to a request that has had its effect
     WRONG_TOO_MANY = "wrong-429"  # HTTP 429 in its place
     WRONG_NOT_NOW = "wrong-503"  # HTTP 503 with `Retry-After` in its place
     RESET_BEFORE = "reset-before-effect"
@@ -93,10 +57,11 @@ WRONG: Final = MappingProxyType(
     }
 )
 """Faults in which the proxy speaks in the billing's place: the status, its phrase, and a header."""
+_OF_WRITES: Final = frozenset({*PLAIN, *WRONG})
+"""A reading that is refused concerns no row, and ends the process."""
 _SWALLOWING: Final = frozenset({ProxyFault.NEXT_SWALLOWED, ProxyFault.GATEWAY_TIMEOUT})
 """Faults whose late answer replaces the next request's answer, however long it waits."""
 _LATE: Final = _SWALLOWING | {ProxyFault.ANSWER_TWICE}
-_Late: TypeAlias = tuple[bytes, ProxyFault | None]
 WRITES: Final = re.compile(rb"method\d+=(?:objects\.create|save|delete|add_payment|set_password)\b")
 _LENGTH: Final = re.compile(rb"(?im)^content-length:\s*(\d+)\s*$")
 
@@ -161,28 +126,61 @@ class End:
         if not self._writer.is_closing():
             self._writer.write(message)
 
+    async def ask(self, request: bytes, copy: "End | None") -> bytes:
+        """The answer to a request, which is sent to `copy` as it comes. Raises `Broken`."""
+        self.send(request)
+        return await self.receive(copy)
+
     def close(self, *, with_reset: bool = False) -> None:
         if with_reset:
             reset(self._writer.transport)
         self._writer.close()
 
 
+class _Listener:
+    """Listens on the port `port` of this machine, 0 for a free one, while `serving` lasts."""
+
+    port: int
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        raise NotImplementedError
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        connections: set[asyncio.Task[None]] = set()
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.create_task(self._serve(reader, writer))
+            connections.add(task)
+            task.add_done_callback(connections.discard)
+            # A task that is cancelled before its first step closes nothing itself.
+            task.add_done_callback(lambda _: writer.close())
+
+        server = await asyncio.start_server(accept, LOOPBACK, self.port, limit=_LONGEST_HEAD)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield
+        finally:
+            server.close()
+            for task in tuple(connections):
+                task.cancel()
+            await asyncio.gather(*connections, return_exceptions=True)
+
+
 class Proxy(_Listener):
     """Listens on a port of 127.0.0.1, and passes requests on to the port `target`.
 
     `done` counts the faults that happened, `is_calm` ends them. A second answer counts when it is sent: not where the
-    load has closed the connection before.
+    load has closed the connection before. A client may wait for no answer for `silence` seconds.
     """
 
-    silence = 0.0
-    """Seconds that a client may wait for no answer."""
-
-    def __init__(self, port: int, target: int, interference: Interference) -> None:
+    def __init__(self, port: int, target: int, interference: Interference, silence: float = 0.0) -> None:
         self.port = port
         self.done: Counter[str] = Counter()
         self.is_calm = False
         self._target = target
         self._interference = interference
+        self._silence = silence
         self._requests = 0
 
     def draw(self, request: bytes) -> ProxyFault | None:
@@ -192,8 +190,8 @@ class Proxy(_Listener):
             return None
         self._requests += 1
         for index, (fault, share) in enumerate(sorted(plan.shares.items())):
-            # A reading that is refused concerns no row, and ends the process.
-            if chance(plan.seed, index, self._requests) < share and (fault not in WRONG or WRITES.search(request)):
+            met = chance(plan.seed, index, self._requests) < share
+            if met and (fault not in _OF_WRITES or WRITES.search(request)):
                 return fault
         return None
 
@@ -205,7 +203,16 @@ class Proxy(_Listener):
         """Pass on requests one after the other, until one of the ends has gone."""
         client, behind = End(reader, writer), None
         # An answer that waits for the next request, and its fault.
-        late: _Late | None = None
+        late: tuple[bytes, ProxyFault] | None = None
+
+        def send_late() -> None:
+            nonlocal late
+            if late is not None:
+                client.send(late[0])
+                if late[1] is not ProxyFault.GATEWAY_TIMEOUT:
+                    self.done[late[1].value] += 1
+                late = None
+
         try:
             while True:
                 asked = asyncio.ensure_future(client.receive())
@@ -213,14 +220,12 @@ class Proxy(_Listener):
                     if late is not None and late[1] not in _SWALLOWING:
                         await asyncio.wait((asked,), timeout=self._interference.delay)
                         if not asked.done():
-                            self._send_late(client, late)
-                            late = None
+                            send_late()
                     request = await asked
                 finally:
                     asked.cancel()
                 fault, swallows = self.draw(request), late is not None and late[1] in _SWALLOWING
-                self._send_late(client, late)
-                late = None
+                send_late()
                 if swallows:
                     continue
                 if fault is ProxyFault.REQUEST_HELD:
@@ -234,7 +239,8 @@ class Proxy(_Listener):
                     client.send(page(502, "Bad Gateway"))
                     continue
                 answer = await self.pass_on(request, fault, client, behind)
-                late = (answer, fault) if fault in _LATE else None
+                if fault in _LATE:
+                    late = answer, fault
         except Broken as broken:
             client.close(with_reset=broken.reset)
         finally:
@@ -242,16 +248,10 @@ class Proxy(_Listener):
             if behind is not None:
                 behind.close()
 
-    def _send_late(self, client: End, late: _Late | None) -> None:
-        if late is not None:
-            client.send(late[0])
-            if late[1] is not ProxyFault.GATEWAY_TIMEOUT:
-                self.done[str(late[1])] += 1
-
     async def pass_on(self, request: bytes, fault: ProxyFault | None, client: End, behind: End) -> bytes:
         """Let a request come to the billing, and its answer back, as far as the fault allows it; gives the answer."""
         if fault is not None and fault not in _LATE - {ProxyFault.GATEWAY_TIMEOUT}:
-            self.done[str(fault)] += 1
+            self.done[fault.value] += 1
         match fault:
             case ProxyFault.GATEWAY_TIMEOUT:
                 client.send(page(504, "Gateway Time-out"))
@@ -260,9 +260,8 @@ class Proxy(_Listener):
             case ProxyFault.UNAVAILABLE:
                 client.send(page(503, "Service Unavailable"))
                 return b""
-        behind.send(request)
         is_copied = fault in {None, ProxyFault.REQUEST_HELD, ProxyFault.ANSWER_TWICE, ProxyFault.NEXT_SWALLOWED}
-        answer = await behind.receive(client if is_copied else None)
+        answer = await behind.ask(request, client if is_copied else None)
         match fault:
             case ProxyFault.ANSWER_HELD:
                 await asyncio.sleep(self._interference.delay)
@@ -273,7 +272,7 @@ class Proxy(_Listener):
                 raise Broken(reset=True)
             case ProxyFault.SILENCE:
                 with suppress(OSError, TimeoutError):
-                    async with asyncio.timeout(self.silence):
+                    async with asyncio.timeout(self._silence):
                         await client.reader.read(1)
                 raise Broken(reset=True)
             case ProxyFault() if fault in WRONG:
@@ -286,9 +285,6 @@ def page(status: int, phrase: str, header: str = "") -> bytes:
     body = f"<html><head><title>{status} {phrase}</title></head><body><h1>{status} {phrase}</h1></body></html>"
     head = f"HTTP/1.1 {status} {phrase}\r\nContent-Type: text/html\r\nContent-Length: {len(body)}\r\n{header}\r\n"
     return (head + body).encode()
-
-
-# ---- before PostgreSQL ------------------------------------------------------------------------------------------
 
 
 class JournalWay(_Listener):

@@ -1,43 +1,4 @@
--- Queries of the crash lab: on the journal of an experiment (SQLite), on its billing (Firebird), and for the
--- trials of jobs (Firebird).
-
--- ---- the journal ----
-
--- name: watch
--- A trigger that records every step of every item, in the transaction of the step. The journal itself keeps no
--- history, so unknown rows and their outcome could not be counted later.
-create table selftest_steps (
-    step    integer primary key,
-    item_id integer not null,
-    source  text not null,
-    target  text not null
-) strict;
-
-create trigger selftest_watch after update of state on items
-begin
-    insert into selftest_steps (item_id, source, target) values (new.item_id, old.state, new.state);
-end;
-
--- name: run_name
-select name from runs where discarded_at is null order by run_id desc limit 1
-
--- name: counts
--- What a run that has ended has not sent is never sent.
-select state, count(*) from items i join runs r on r.run_id = i.run_id
-where r.discarded_at is null and not (r.ended_at is not null and i.state = 'pending') group by state
-
--- name: steps
-select source, target, count(*) from selftest_steps group by source, target
-
--- name: attempts
-select i.key, i.attempts from items i join runs r on r.run_id = i.run_id where r.discarded_at is null
-
--- name: holder
-select run_id, (select process from runners n where n.run_id = r.run_id order by epoch desc limit 1)
-from runs r
-where name = :run
-
--- ---- the billing ----
+-- Queries of the crash lab on the billing of an experiment, and for the trials of jobs.
 
 -- name: last_operation
 select coalesce(max(op_id), 0) from finance_operations
@@ -126,6 +87,56 @@ select first :rows o.op_id, o.op_id, o.op_id from finance_operations o order by 
 -- ---- imports ----
 -- What is live in each table: an import that is taken back leaves it as it was.
 
+-- name: folders
+select a.id, a.parent_id, a.name from abonents a where a.is_folder = 1 and a.deleted = 0 order by a.id
+
+-- name: held
+-- What each subscriber with an id above :last has, as the steps of an import: its number, the step and its detail, and
+-- the value as a text or as money. Of a subscriber the detail is its folder; `money` is the balance of its account.
+with new as (
+    select a.id, cast(a.contract_number as varchar(64)) as number, a.parent_id, a.operator_id, a.name, a.tarif_id,
+        a.account_id
+    from abonents a where a.id > :last and a.is_folder = 0 and a.deleted = 0)
+select n.number, cast('subscriber' as varchar(20)), cast(n.parent_id as varchar(64)),
+    cast(n.name || '; {folder}; ' || n.operator_id as varchar(400)), cast(null as numeric(18, 0))
+from new n
+union all
+select n.number, 'tariff', null, n.tarif_id, null from new n where n.tarif_id is not null
+union all
+select n.number, 'threshold', null, null, aa.limit_warning
+from new n join admin_accounts aa on aa.id = n.account_id where aa.limit_warning is not null
+union all
+select n.number, 'limit', null, null, aa."limit"
+from new n join admin_accounts aa on aa.id = n.account_id where aa."limit" is not null
+union all
+select n.number, 'money', null, null, aa.ostatok + aa.debit - aa.credit
+from new n join admin_accounts aa on aa.id = n.account_id
+union all
+select n.number, 'account', u.login, coalesce(u.mac, ''), null
+from new n join users u on u.abonent_id = n.id where u.deleted = 0
+union all
+select n.number, 'service', c.usluga_id, c.usluga_id, null
+from new n join users_usluga c on c.abonent_id = n.id where c.deleted = 0
+union all
+select n.number, 'attribute', v.attribute_id, v.attribute_value, null
+from new n join attribute_values v on v.abonent_id = n.id
+union all
+-- Opening balances, and any other operation that counts.
+select n.number, iif(o.op_type = 8, 'balance', 'operation'), iif(o.op_type = 8, null, o.op_type), null, o.op_summa
+from new n join finance_operations o on o.abonent_id = n.id where o.storno = 0
+
+-- name: orphans
+-- What belongs to a subscriber that is not there, or is deleted, by table.
+select 'users', count(*) from users u
+where u.deleted = 0 and not exists (select a.id from abonents a where a.id = u.abonent_id and a.deleted = 0)
+union all
+select 'users_usluga', count(*) from users_usluga c
+where c.deleted = 0 and not exists (select a.id from abonents a where a.id = c.abonent_id and a.deleted = 0)
+union all
+select 'abonents', count(*) from abonents b
+where b.deleted = 0 and b.parent_id is not null and not exists
+    (select a.id from abonents a where a.id = b.parent_id and a.is_folder = 1 and a.deleted = 0)
+
 -- name: last_abonent
 select coalesce(max(id), 0) from abonents
 
@@ -150,14 +161,6 @@ select o.* from finance_operations o
 where o.abonent_id in (select a.id from abonents a where a.deleted = 0) order by o.op_id
 
 -- ---- strangers ----
-
--- name: not_sent
--- Rows that no process has tried to send, the last ones first.
-select i.key from items i join runs r on r.run_id = i.run_id
-where r.name = :run and i.state = 'pending' and i.attempts = 0 order by i.number desc limit :rows
-
--- name: states
-select i.key, i.state from items i join runs r on r.run_id = i.run_id where r.name = :run
 
 -- name: owners_of
 -- The subscriber of each object, by its model.

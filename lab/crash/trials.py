@@ -22,7 +22,7 @@ from jobs.catalogue.typed_call import call_kind
 from jobs.spec.chain import Template, chain_text
 from jobs.spec.parameters import a_date, a_moment, row_key
 from jobs.spec.spec import ChainKind, JobSpec, kind_of
-from lab.crash.errors import NoTrial
+from lab.crash.program import NoTrial
 from lab.mock.connection import MockConnection
 from lab.mock.facts import FACTS, MODELS, Field, MockModel, ValueType
 from lab.mock.lookups import select
@@ -99,10 +99,9 @@ class By(Enum):
 class Trial:
     """The trial of a job.
 
-    `rows` names the block of queries.sql that gives key, object and first cells of each row. `drawn` are the cells
+    `rows` names the block of queries.sql that gives key, object and first cells of each row; `drawn` are the cells
     after them, named in `header` as well. The wanted values of a row are the fields that the chain `sets`, or without
-    a chain its last cell. `ends` names the field with the final values; it is "" where the chain or the ledger alone
-    gives them.
+    a chain its last cell. `ends` names the field with the final values, where neither chain nor ledger gives them.
 
     `amount` is the ledger's field that holds money, `entered` one that holds text; `called` is the model of the call
     where it differs from that of the effect. `once` says that a second effect is a fault, `may_ask` that a row may be
@@ -340,15 +339,11 @@ def _drawn(job: JobSpec, names: Sequence[str]) -> dict[str, Cell]:
         for cell in cells:
             with suppress(ValueError):
                 if all(parameter.parse(cell(Random(seed))) for seed in range(_SAMPLES)):
-                    found[name] = partial(_spelled, parameter.parse, cell)
+                    found[name] = partial(lambda parse, cell, draw: parse(cell(draw)), parameter.parse, cell)
                     break
         else:
             raise NoTrial("the lab finds no values that {name} takes", name=name)
     return found
-
-
-def _spelled(parse: Callable[[str], str], cell: Cell, draw: Random) -> str:
-    return parse(cell(draw))
 
 
 # ---- the jobs -----------------------------------------------------------------------------------------------------

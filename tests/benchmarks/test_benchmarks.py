@@ -10,7 +10,7 @@ from benchmarks import disturbed, fleet, lists, loads, rig, starting
 from benchmarks.__main__ import MACHINE, MEASUREMENTS, PAGE
 from benchmarks.page import Part, Size, bars, curves
 from benchmarks.senders import CONTENDERS, IN_FLIGHT, bare, engine, on_uvloop, send, wired
-from lab.crash.import_table import FAULTY
+from lab.crash.load import FAULTY
 from tests.postgres_server import open_the_way
 from tools.house import ROOT
 from tools.markdown import with_block

@@ -13,22 +13,18 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import anyio
 import anyio.to_thread
 import pytest
-from aiohttp import web
 
 from billing.database.dsn import Dsn
 from checkpoints.states import State
 from cli.session import journal as session_journal
-from jobs.catalogue.built_in import PASSWORDS
 from jobs.catalogue.catalogue import JOBS
-from lab.crash.books import read_books
-from lab.crash.judge import judge
+from lab.crash.judge import judge, read_books
 from lab.crash.load import prepare_load
 from lab.crash.loops import loops
 from lab.crash.observer import Observer
@@ -305,11 +301,11 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trials() -> Iterator[object]:
     """Each job; of those that set fields two here, and the others with what proves for longer.
 
-    Jobs on passwords are killed by a test of their own as well, and each that sets fields is taken there and back,
-    with lost answers, in its room.
+    Passwords that are given have a test of their own, and each job that sets fields is taken there and back, with
+    lost answers, in its room.
     """
     fields = [name for name, trial in TRIALS.items() if trial.sets is not None]
-    longer = {*fields[2:], *(kind.name for kind in PASSWORDS)}
+    longer = {*fields[2:], "password"}
     for name, trial in TRIALS.items():
         yield pytest.param(trial, "", id=name, marks=[pytest.mark.prove] if name in longer else [])
     # By the vendor's call a payment whose answer is lost is left to a person; usually it has a mark.
@@ -502,11 +498,6 @@ def leased(shared: Place, postgres_server: PostgresServer) -> Place:
     return replace(shared, cli=shared.cli.on_machine("one", postgres_server.new_journal() + LEASED))
 
 
-def of_another_machine(place: Place) -> None:
-    """Whoever has worked until now has done so elsewhere, for all that the next one knows."""
-    place.asked("update runners set machine = 'another one'")
-
-
 async def test_two_runs_of_one_billing_go_on_on_one_machine_and_not_on_two(leased: Place) -> None:
     balances = leased.balances(60)
     head, *lines = balances.path.read_text().splitlines()
@@ -533,48 +524,3 @@ async def test_two_runs_of_one_billing_go_on_on_one_machine_and_not_on_two(lease
         begun = leased.asked("select count(*) from items join runs using (run_id) where discarded_at is not null")
         assert begun == [(0,)]
     assert (await leased.found()).most_for_one == 1
-
-
-EVERY: Final = 2.0
-"""Seconds between two calls."""
-JITTER: Final = 0.6
-"""Seconds by which a call may arrive later than another one after it left."""
-FIRST_FOUR: Final = "0.46"
-"""What the first four amounts of a file of balances add up to."""
-PAUSE: Final = 4.0
-"""Seconds for which a billing is away: longer than a process needs to begin."""
-
-
-async def test_no_take_over_is_sooner_than_breaker_and_rate_allow_and_money_is_kept(leased: Place) -> None:
-    """Nobody is waited for: only what the one before has left holds the next one."""
-    away = {"Retry-After": f"{PAUSE:g}"}
-    leased.traffic.answer = lambda number: web.Response(status=503, headers=away) if number == 2 else None
-    settle = ("--settle", "0.1")
-    paced = ("--rate", f"{1 / EVERY:g}", "--limit-money", FIRST_FOUR, "--in-flight", "1", *settle)
-    async with leased.cli.started("run", "balances", leased.balances(6).path, "--yes", *paced) as load:
-        await leased.traffic.reaches(2)
-        await load.said("asking again in")
-        load.signal(signal.SIGINT)
-        assert (await load.ended()).exit == 130
-    of_another_machine(leased)
-    resumed = await leased.cli.on_machine("other").closing("resume", *settle, ends=3)
-    assert "--limit-money 0.46" in resumed["stopped"]
-    assert resumed["states"] == {"accepted": 4, "pending": 2}
-    first, away_at, *later = leased.traffic.moments
-    assert later[0] - away_at > PAUSE - JITTER
-    assert min(after - before for before, after in pairwise([first, away_at, *later])) > EVERY - JITTER
-    assert (len(later), (await leased.found()).most_for_one) == (3, 1)
-
-
-async def test_no_take_over_after_a_kill_has_more_in_flight_than_the_window(leased: Place) -> None:
-    leased.billing.latency = 0.2
-    balances = leased.balances(30)
-    wide = ("--max-in-flight", "4", "--no-canary", "--settle", "0.3", "--timeout", "1")
-    async with leased.cli.started("run", "balances", balances.path, "--yes", *wide) as load:
-        await leased.traffic.reaches(20)
-        load.signal(signal.SIGKILL)
-        await load.ended()
-    of_another_machine(leased)
-    assert (await leased.cli.closing("resume", "--settle", "0.3"))["states"] == {"accepted": 30}
-    assert leased.traffic.most_in_flight == 4
-    await leased.each_landed_once(balances)

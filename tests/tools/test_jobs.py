@@ -14,11 +14,10 @@ from jobs.catalogue.catalogue import JOBS
 from jobs.effects.factory import effect_of
 from jobs.spec.spec import JobSpec
 from lab.crash.trials import TRIALS
-from tests.cli import test_passwords
 from tests.cli.output import test_answer_files
 from tests.jobs.catalogue import test_readings
 from tests.jobs.effects import test_there_and_back
-from tests.proofs import ANSWERS, KEEPS_SECRETS, NAMED, READS, THERE_AND_BACK, WRITES, proofs_of
+from tests.proofs import ANSWERS, NAMED, READS, THERE_AND_BACK, WRITES, proofs_of
 from tools.reference import effects_of, jobs_page
 
 TESTS = Path(__file__).parents[1]
@@ -53,7 +52,6 @@ def test_what_goes_through_a_table_of_jobs_goes_through_this_one(job: JobSpec) -
     tables: dict[str, Collection[str]] = {
         WRITES: TRIALS,
         READS: test_answer_files.CASES,
-        KEEPS_SECRETS: test_passwords.CASES,
         ANSWERS: {name for name, *_ in test_readings.CASES},
         THERE_AND_BACK: {way.kind.name for way in test_there_and_back.WAYS.values()},
     }

@@ -1,4 +1,4 @@
-"""`python -m tests.lab.crash.fleet_saboteur HOW,… NAME PYTHON -m MODULE …`: a machine with a promise broken.
+"""`python -m tests.lab.crash.fleet_saboteur HOW,… machine NAME PYTHON -m MODULE …`: a machine with a promise broken.
 
 Each way is made before the module is run, so what it replaces is replaced in all processes of the machine.
 """
@@ -14,7 +14,7 @@ from checkpoints import journal, lease, transitions
 from checkpoints.journal import Journal
 from checkpoints.queries import blocks
 from checkpoints.records import Change, Item, Run
-from lab.crash import machine
+from lab.crash import launch
 
 GAP = 0.6
 """Seconds between the last question whose the run is and the look at the lease before a write."""
@@ -109,4 +109,4 @@ WAYS = {
 if __name__ == "__main__":
     for how in sys.argv.pop(1).split(","):
         WAYS[how]()
-    machine.main()
+    launch.main()

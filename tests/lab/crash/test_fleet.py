@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from lab.crash.fleet import FleetProgram, run_round
-from lab.crash.fleet_billing import AnswerTraits
-from lab.crash.fleet_round import Blow, FleetBlow, FleetRound, Reach, RoundPlan, draw_round
+from lab.crash.fleet import run_round
+from lab.crash.judge import FleetRound
 from lab.crash.loops import loops
-from lab.crash.program import without_settings
+from lab.crash.plan import Act, AnswerTraits, RoundPlan, Target, What, draw_round
+from lab.crash.program import ProgramUnderTest, without_settings
 from tests.cli.conftest import clean_environment
 from tests.lab.crash import fleet_saboteur as saboteur
 from tests.postgres_server import open_the_way
@@ -39,10 +39,10 @@ FROZEN = replace(
     in_flight=6,
     rate=20,
     traits=AnswerTraits(latency=0.3, faults={}, silence=0.0),
-    single=(FleetBlow(Blow.FREEZE, Reach.ALL, 0, 0.0),),
+    single=(Act(What.FREEZE, target=Target.ALL),),
     storm=(),
 )
-KILLED = replace(FROZEN, single=(FleetBlow(Blow.KILL, Reach.ALL, 0, 0.0),))
+KILLED = replace(FROZEN, single=(Act(What.KILL, target=Target.ALL),))
 
 
 @pytest.fixture
@@ -53,14 +53,14 @@ def environment() -> Mapping[str, str]:
 
 async def sabotaged(folder: Path, environment: Mapping[str, str], plan: RoundPlan, *ways: object) -> FleetRound:
     names = ",".join(getattr(way, "__name__", "") for way in ways)
-    program = FleetProgram(environment, ("-m", saboteur.__name__, names))
+    program = ProgramUnderTest(environment, launcher=("-m", saboteur.__name__, names, "machine"))
     return await run_round(folder, plan, program)
 
 
 @pytest.mark.loops(300)
 async def test_a_small_fleet_goes_through_all_of_it(tmp_path: Path, environment: Mapping[str, str]) -> None:
     plan = replace(draw_round(SEED, quick=True), slack=WHATEVER_THE_LOAD)
-    one = await run_round(tmp_path, plan, FleetProgram(environment))
+    one = await run_round(tmp_path, plan, ProgramUnderTest(environment))
     assert one.problems == []
     assert (one.once, one.twice, one.lost) == (plan.rows * plan.billings, 0, 0)
     assert one.unknown

@@ -9,15 +9,24 @@ import pytest
 
 from checkpoints.states import State
 from jobs.imports.subscriber import Step
-from lab.crash.import_table import RequestedImport, WantedSubscriber, folder_key, step_key
 from lab.crash.judge import (
+    OF_IMPORTS,
+    BillingEvidence,
     BookRow,
     Books,
+    CallSeen,
+    Dealt,
     Effect,
+    TakeUp,
     judge,
+    judge_fleet,
     judge_refusal,
     judge_undone,
 )
+from lab.crash.load import RequestedImport, folder_key, step_key
+from lab.crash.observer import Traces
+from lab.crash.plan import Target, What, draw_round
+from lab.crash.trials import By, Trial
 
 MORE = "and others that follow from it"
 MODEL = "FinanceOperations"
@@ -43,16 +52,14 @@ STEPS: Mapping[tuple[str, str], int] = {
 }
 ROWS = [row(1), row(2), row(3)]
 EFFECTS = [effect(1), effect(2), effect(3)]
+MARKED = Trial("ours", MODEL, "", (), by=By.MARK, once=True)
 GOOD = Books(
     run="k7m2q",
-    model=MODEL,
-    once=True,
-    marked=True,
+    trial=MARKED,
     requested={str(2000 + number): amount for number, amount in AMOUNTS.items()},
     rows=ROWS,
     effects=EFFECTS,
-    frozen=3,
-    sum=TOTAL,
+    frozen=(3, TOTAL),
     steps=STEPS,
     verified=0,
     entered=(3, TOTAL),
@@ -66,25 +73,24 @@ REJECTED: Mapping[str, Any] = {
 DOUBLED: Mapping[str, Any] = {
     "effects": [*EFFECTS, effect(1, request=9, mark=("other", 1))],
     "entered": (4, TOTAL + Decimal("10.50")),
-    "others": frozenset({"other"}),
-    "racing": frozenset({"2001"}),
+    "traces": Traces(others={"other"}, racing={"2001"}),
     "named": True,
     "verified": 1,
 }
 # Jobs without marks: payments that may be left to a person, and fields that are set, the first by two requests.
 UNMARKED = [replace(one, mark=None) for one in EFFECTS]
+UNTOLD = replace(MARKED, by=By.SUBJECT)
 ASKED: Mapping[str, Any] = {
-    "marked": False,
-    "may_ask": True,
+    "trial": replace(UNTOLD, may_ask=True),
     "rows": [row(1), row(2, State.MANUAL), row(3)],
     "effects": UNMARKED,
     "verified": 4,
 }
 LEFT_OUT: Mapping[str, Any] = {"effects": [UNMARKED[0], UNMARKED[2]], "entered": (2, Decimal("10.51"))}
 POOLS = {str(2000 + number): f"pool {number}" for number in (1, 2, 3)}
+SETTING = replace(UNTOLD, once=False)
 SET: Mapping[str, Any] = {
-    "once": False,
-    "marked": False,
+    "trial": SETTING,
     "effects": [replace(one, value=None, mark=None) for one in [*EFFECTS, effect(1, request=9)]],
     "rows": [replace(one, wanted=POOLS[one.key]) for one in ROWS],
     "ends": POOLS,
@@ -132,21 +138,27 @@ WELL: Sequence[Mapping[str, Any]] = (
             ["9: stands in the input and was never frozen", "4 rows asked, 3 in the sum of all states", MORE],
         ),
         ({"requested": {"2002": AMOUNTS[2]}}, ["2001: was frozen and does not stand in the input", MORE]),
-        ({"touched": {"2001": True, "2002": False}}, ["2001: was sent over what somebody else has done"]),
+        (
+            {"traces": Traces(touched={"2001": True, "2002": False})},
+            ["2001: was sent over what somebody else has done"],
+        ),
         ({**DOUBLED, "named": False}, ["2001: was entered by another journal as well, and verify does not say it"]),
-        ({**DOUBLED, "racing": frozenset()}, ["2001: was entered by another journal as well, long before"]),
-        ({"sum": TOTAL + Decimal("0.01")}, ["asked for 7.44, the journal's states add up to 7.45"]),
+        (
+            {**DOUBLED, "traces": Traces(others={"other"})},
+            ["2001: was entered by another journal as well, long before"],
+        ),
+        ({"frozen": (3, TOTAL + Decimal("0.01"))}, ["asked for 7.44, the journal's states add up to 7.45"]),
         ({"entered": (3, TOTAL - Decimal("0.01"))}, ["accepted 7.44, in the billing 7.43"]),
         ({"other_balances": True}, ["verify ended with 0"]),
         ({"verified": 1}, ["verify ended with 1"]),
         ({"steps": {**STEPS, ("unknown", "sending"): 1}}, ["an item went from unknown to sending"]),
         ({"steps": {**STEPS, ("pending", "sending"): 4}}, ["3 attempts in the journal, 4 intents seen"]),
         (refused(1), ["2001: is rejected and had its effect: 2 times (request 1, request 9)"]),
-        (refused(1, forgotten=frozenset({"2002"})), ["2001: is rejected and had its effect"]),
+        (refused(1, traces=Traces(forgotten={"2002"})), ["2001: is rejected and had its effect"]),
         ({**ASKED, "effects": [*UNMARKED, replace(UNMARKED[1], request=9)]}, ["left manual"]),
-        ({**ASKED, **LEFT_OUT, "may_ask": False}, ["left manual, with no effect"]),
+        ({**ASKED, **LEFT_OUT, "trial": UNTOLD}, ["left manual, with no effect"]),
         ({**SET, "ends": {**POOLS, "2002": None}}, ["2002: asked for pool 2, the billing has None"]),
-        ({**SET, "unreadable": True}, ["verify ended with 0"]),
+        ({**SET, "trial": replace(SETTING, unreadable=True)}, ["verify ended with 0"]),
     ],
 )
 def test_what_is_wrong_in_the_books_is_found(doctored: dict[str, Any], found: list[str]) -> None:
@@ -164,10 +176,7 @@ NUMBER, ACCOUNT, BALANCE = (
 THINGS = {NUMBER: "Первый; Новый город/Юг; 3", ACCOUNT: "", BALANCE: "10.00"}
 WANTED = {**{folder_key(names): "" for names in (NEW[:1], NEW)}, **THINGS}
 ITEMS = [BookRow(0, key, key, wanted, State.ACCEPTED, 1, step=key.split("/")[1]) for key, wanted in WANTED.items()]
-REQUESTED = RequestedImport(
-    (WantedSubscriber("Н-1", NEW, None, Decimal("10.00"), THINGS),), frozenset(), 3, 0, {}, ("нет счета",)
-)
-TOTALS = dict.fromkeys((("folder", "Новый город/Юг"), ("tariff", "")), (1, Decimal("10.00")))
+REQUESTED = RequestedImport(3, 0, {}, ("нет счета",))
 
 
 def imported(*without: str, state: State = State.ACCEPTED, message: str = "", **doctored: Any) -> Books:
@@ -175,8 +184,9 @@ def imported(*without: str, state: State = State.ACCEPTED, message: str = "", **
     rows = [replace(one, state=state, message=message) if one.key == ACCOUNT else one for one in ITEMS]
     held = [Effect("", 0, key, value) for key, value in WANTED.items() if key not in without]
     verified, steps = int(state is State.REJECTED), {("pending", "sending"): len(ITEMS)}
-    books = Books("k7m2q", "", once=True, requested=WANTED, rows=rows, effects=held, steps=steps, verified=verified)
-    return replace(books, **{"imported": REQUESTED, "refused": 3, "totals": TOTALS, **doctored})
+    books = Books("k7m2q", OF_IMPORTS, requested=WANTED, rows=rows, effects=held, steps=steps, verified=verified)
+    balances = {"Н-1": Decimal(10)}
+    return replace(books, **{"imported": REQUESTED, "refused": 3, "balances": balances, **doctored})
 
 
 @pytest.mark.parametrize(
@@ -192,14 +202,15 @@ def imported(*without: str, state: State = State.ACCEPTED, message: str = "", **
         (imported(refused=2), ["faulty rows: 3; refused: 2"]),
         (imported(orphans={"users": 2}), ["2 rows of users are without their subscriber or folder"]),
         (
-            imported(totals={**TOTALS, ("tariff", ""): (1, Decimal("9.99"))}),
-            ["tariff : subscribers accepted: 1, with 10.00; in the billing: 1, with 9.99"],
+            imported(balances={"Н-1": Decimal("9.99")}),
+            ["Н-1: the balance is 9.99, and 10.00 was entered"],
         ),
         (
             replace(imported(), requested={key: one for key, one in WANTED.items() if key != BALANCE}),
             [
                 f"{BALANCE}: is in the billing, and no row asks for it: 10.00",
                 f"{BALANCE}: was frozen and does not stand in the input",
+                "Н-1: the balance is 10.00, and 0.00 was entered",
             ],
         ),
     ],
@@ -209,22 +220,80 @@ def test_what_is_wrong_in_the_books_of_an_import_is_found(books: Books, found: l
 
 
 def test_what_is_left_of_an_import_that_was_taken_back_is_found() -> None:
-    left = judge_undone(1, [Effect("", 0, ACCOUNT, "x")], ["users"])
-    whats = ["users is not as it was before the import", "is left after the undo: x", "undo ended with 1"]
+    left = judge_undone(1, ["users"])
+    whats = ["users is not as it was before the import", "undo ended with 1"]
     assert [problem.what for problem in left] == whats
 
 
 @pytest.mark.parametrize(
-    ("ended", "output", "effects", "found"),
-    [
-        (2, "the billing's USERS has no column MAC", 0, []),
-        (0, "the billing's USERS has no column MAC", 0, ["had to be refused, and ended with 0"]),
-        (2, "the billing's USERS has no column IP", 0, ["refused without naming it"]),
-        (2, "the billing's USERS has no column MAC", 3, ["the billing has 3 effects"]),
-    ],
+    ("ended", "column", "effects", "holds"),
+    [(2, "MAC", 0, True), (0, "MAC", 0, False), (2, "IP", 0, False), (2, "MAC", 3, False)],
 )
 def test_a_load_that_began_or_was_refused_for_nothing_is_found(
-    ended: int, output: str, effects: int, found: list[str]
+    ended: int, column: str, effects: int, holds: bool
 ) -> None:
-    told = [problem.what for problem in judge_refusal("USERS.MAC", ended, output, effects).problems]
-    assert all(part in one for part, one in zip(found, told, strict=True))
+    refusal = judge_refusal("USERS.MAC", ended, f"the billing's USERS has no column {column}", effects)
+    assert holds is not any("USERS.MAC: the load had to be refused" in str(one) for one in refusal.problems)
+
+
+# ---- what fleets have besides --------------------------------------------------------------------------------------
+
+PLAN = replace(draw_round(1), lease=3.0, stalled_after=5.0, rate=40, in_flight=4, slack=2.0)
+RUN = 7
+KILL = Dealt(What.KILL, Target.ALL, "w1", 100.0, 100.0, frozenset({RUN}))
+TAKE_UPS = (TakeUp(RUN, 2, "w1", 11, 90.0), TakeUp(RUN, 3, "w2", 12, 106.0))
+
+
+def calls(*moments: float, by: str = "w1", writes: bool = True, lasting: float = 0.01) -> list[CallSeen]:
+    return [CallSeen(by, writes, moment, moment, moment + lasting) for moment in moments]
+
+
+FIRST, SECOND = calls(91.0, 100.0), calls(110.0, 120.0, by="w2")
+AT_ONCE = calls(*(130 + number / 1000 for number in range(46)), by="w2", lasting=0.0005)
+
+
+def of_a_fleet(
+    *more: CallSeen,
+    books: Books = GOOD,
+    seen: Sequence[CallSeen] = (*FIRST, *SECOND),
+    take_ups: Sequence[TakeUp] = TAKE_UPS,
+    offences: Sequence[tuple[int, str]] = (),
+    dealt: Sequence[Dealt] = (KILL,),
+) -> list[str]:
+    evidence = BillingEvidence("b01", RUN, replace(books, verified=None), [*seen, *more])
+    return [str(one) for one in judge_fleet(PLAN, [evidence], take_ups, offences, dealt, {}).problems]
+
+
+@pytest.mark.parametrize(
+    ("found", "problem"),
+    [
+        (of_a_fleet(*calls(*[125.0] * 4, by="w2"), *AT_ONCE[:45]), None),
+        (
+            of_a_fleet(books=replace(GOOD, effects=[*EFFECTS, effect(1, request=9)])),
+            "b01: 2001: had its effect 2 times",
+        ),
+        (of_a_fleet(books=replace(GOOD, effects=EFFECTS[1:])), "b01: 2001: is applied and had no effect"),
+        (of_a_fleet(books=replace(GOOD, rows=[row(1, State.UNKNOWN), *ROWS[1:]])), "b01: 2001: left unknown"),
+        (of_a_fleet(*calls(*[130.0] * 5, by="w2")), "5 writes were in flight at once, and 4 is the limit"),
+        (of_a_fleet(*AT_ONCE), "46 writes came within a second, and 40 is the limit"),
+        (
+            of_a_fleet(*(replace(one, is_write=False) for one in AT_ONCE)),
+            "46 reading calls came within a second, and 40 is the limit",
+        ),
+        (of_a_fleet(offences=[(RUN, "1 rows were written under epoch 2")]), "b01: 1 rows were written under epoch 2"),
+        (of_a_fleet(*calls(121.0)), "w1 wrote 15.0 s after w2 had taken over"),
+        (of_a_fleet(*calls(121.0)), "1 writes of w1 (epoch 2) came after w2 had written"),
+        (of_a_fleet(seen=calls(91.0, 109.1)), "w1 wrote 3.1 s after w2 had taken over, and its lease was"),
+        (of_a_fleet(take_ups=[TAKE_UPS[0], replace(TAKE_UPS[1], at=107.5)]), "taken over 7.5 s after the kill (all)"),
+    ],
+)
+def test_what_is_wrong_in_the_evidence_of_a_fleet_is_found(found: list[str], problem: str | None) -> None:
+    assert found == [] if problem is None else any(problem in one for one in found), found
+
+
+def test_a_takeover_is_not_measured_through_another_act() -> None:
+    late = [TAKE_UPS[0], replace(TAKE_UPS[1], at=120.0)]
+    restart = Dealt(What.RESTART, Target.WORKER, "w3", 104.0, 105.0)
+    assert of_a_fleet(take_ups=late, seen=FIRST, dealt=[KILL, restart]) == []
+    frozen_child = Dealt(What.FREEZE, Target.CHILD, "w3", 104.0, 105.0, frozenset({8}))
+    assert len(of_a_fleet(take_ups=late, seen=FIRST, dealt=[KILL, frozen_child])) == 1

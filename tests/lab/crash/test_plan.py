@@ -11,14 +11,11 @@ from cli.terminal.exits import Exit
 from jobs.spec.parameters import ACCOUNT, SUBSCRIBER, Parameter, an_id, roubles
 from jobs.spec.spec import JobSpec
 from lab.crash import program
-from lab.crash.errors import NoTrial
-from lab.crash.experiment import Event, Experiment
+from lab.crash.experiment import Event, Experiment, as_json
 from lab.crash.judge import Problem, Verdict
-from lab.crash.observer import Alias, Elsewhere
-from lab.crash.plan import ALL, JOBS, MARKED_ONLY, SETTLE, TIMEOUT, Act, draw
+from lab.crash.plan import ALL, JOBS, MARKED_ONLY, OF_LOADS, SETTLE, TIMEOUT, Alias, Deed, Elsewhere, What, draw
+from lab.crash.program import NoTrial
 from lab.crash.proxy import MISPLACED, WRONG
-from lab.crash.stranger import Deed
-from lab.crash.summary import as_json
 from lab.crash.trials import TRIALS, By, trial_of
 from lab.mock.faults import read_plan
 from texts import remedies
@@ -39,17 +36,17 @@ def test_the_same_seed_draws_the_same_plan_and_what_is_given_leaves_the_rest_as_
 
 def test_between_them_the_seeds_have_everything_and_each_plan_is_one_that_the_billing_takes() -> None:
     plans = [draw(seed) for seed in SEEDS]
-    assert {one.act for plan in plans for one in plan.disturbances} == set(Act)
+    assert {one.what for plan in plans for one in plan.acts} == set(OF_LOADS)
     assert {plan.job for plan in plans} == set(JOBS)
     assert {kind for plan in plans if plan.proxy for kind in plan.proxy.shares} == {*MISPLACED, *WRONG}
-    assert {words for plan in plans for one in plan.disturbances for words in one.words} > {*Alias, *Elsewhere, *Deed}
+    assert {words for plan in plans for one in plan.acts for words in one.words} > {*Alias, *Elsewhere, *Deed}
     for plan in plans:
         # What is lost must have had its effect before it is looked up, and what is queued within the settle delay.
         for fault in read_plan(plan.faults).faults:
             assert fault.kind != "effect-then-silence" or fault.seconds > TIMEOUT
             assert fault.kind != "queued" or TIMEOUT <= fault.seconds < plan.settle - SETTLE / 2
         # A full disk never meets the database of the billing, nor its stack.
-        if Act.FULL_DISK in {one.act for one in plan.disturbances}:
+        if What.FULL_DISK in {one.what for one in plan.acts}:
             assert plan.api_alone
             assert plan.traits.stack_rate is None
 
@@ -58,9 +55,9 @@ def test_what_no_mark_can_tell_is_not_done_to_jobs_without_one() -> None:
     drawn = [draw(seed, job=ALL) for seed in SEEDS]
     assert {plan.job for plan in drawn} == set(TRIALS)
     for plan in drawn:
-        trial, acts = TRIALS[plan.job], {one.act for one in plan.disturbances}
+        trial, acts = TRIALS[plan.job], {one.what for one in plan.acts}
         assert trial.by is By.MARK or not acts & MARKED_ONLY
-        assert trial.job != "password-recovery" or Act.RESTORE not in acts
+        assert trial.job != "password-recovery" or What.RESTORE not in acts
 
 
 # ---- jobs of one's own ---------------------------------------------------------------------------------------------
@@ -123,13 +120,13 @@ def test_what_the_lab_states_of_the_program_is_what_the_command_line_has() -> No
 
 def test_the_json_has_all_of_it_and_the_command_that_repeats_an_experiment() -> None:
     verdict = Verdict(once=238, twice=1, lost=1, attempts=260, unknown=40, found=30, asked=2)
-    events = (
-        Event(1.0, Act.KILL, 40, 8),
+    events = [
+        Event(1.0, What.KILL, 40, 8),
         Event(1.1, None, 40, 8, "run ended with -9"),
-        Event(2.0, Act.SECOND, 50, 8),
-    )
-    good = Experiment(draw(6), 240, verdict, Counter({"busy": 3, "slow": 4}), events, 4, 9.87, ())
-    bad = replace(good, plan=draw(5), problems=(Problem("2005", "had its effect 2 times"),))
+        Event(2.0, What.SECOND, 50, 8),
+    ]
+    good = Experiment(draw(6), 240, verdict, Counter({"busy": 3, "slow": 4}), events, 4, 9.87)
+    bad = replace(good, plan=draw(5), problems=[Problem("2005", "had its effect 2 times")])
     found = msgspec.json.decode(as_json(5, [bad, good], lambda seed: f"repeat {seed}"))
     first, second = found["rounds"]
     assert (found["seed"], found["holds"], first["holds"], second["holds"]) == (5, False, False, True)
