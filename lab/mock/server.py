@@ -54,8 +54,18 @@ from billing.database.reader import DatabaseRow
 from billing.errors import SettingsError
 from lab.mock.chain import Chain, carry_out, parse
 from lab.mock.connection import MockConnection
-from lab.mock.fault_injector import CRASH, Injector, MockAnswer, page, refused, respond
-from lab.mock.faults import FaultPlan, PlanError, nearest, read_plan
+from lab.mock.faults import (
+    CRASH,
+    FaultPlan,
+    Injector,
+    MockAnswer,
+    PlanError,
+    nearest,
+    page,
+    read_plan,
+    refused,
+    respond,
+)
 from lab.mock.ledger import Ledger
 from lab.mock.objects import Work
 from lab.mock.port import Port, as_json, serving, telling
@@ -247,7 +257,7 @@ class MockBilling:
         # As tolerant as the real one: invalid pairs are skipped, undecodable bytes replaced.
         query = URL.build(query_string=body.decode("utf-8", "replace"), encoded=True).query
         form = dict(query.items())
-        if self.faults.idle:
+        if not self.faults.plan.faults:
             return respond(await self._carry_out(model, form))
         return await self.faults.serve(request, model, form, body, partial(self._carry_out, model, form))
 
