@@ -52,7 +52,7 @@ from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.database.reader import DatabaseRow
 from billing.errors import SettingsError
-from lab.mock.chain import Chain, carry_out, parse
+from lab.mock.chain import Chain, Work, carry_out, parse
 from lab.mock.connection import MockConnection
 from lab.mock.faults import (
     CRASH,
@@ -67,7 +67,6 @@ from lab.mock.faults import (
     respond,
 )
 from lab.mock.ledger import Ledger
-from lab.mock.objects import Work
 from lab.mock.port import Port, as_json, serving, telling
 from lab.mock.quirks import Quirks, describe_quirks
 from lab.mock.values import MockRefusal, Stored
@@ -470,7 +469,7 @@ class MockBilling:
         A call that changes no object of the API, such as a session of the cabinet, stays done.
         """
         connection = self._connection
-        work = Work(connection, request, "", self.quirks)
+        work = Work(connection, self.quirks)
         touched = connection.run("stack", "touched", request=request)
         concerned = [
             _concerned(work, *row) for row in touched if row[0] in work.models and work.models[row[0]].methods
