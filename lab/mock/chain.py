@@ -112,12 +112,11 @@ def carry_out(
     *,
     quirks: Quirks | None = None,
     admit: Callable[[], None] | None = None,
-    late: bool = False,
 ) -> object:
     """The answer's `result`; the caller commits, or rolls back after a refusal. Raises `MockRefusal`.
 
-    `request` is the number for the ledger; `late` tells that the call was answered before, and `admit` takes a place
-    of the licence for a new subscriber.
+    `request` is the number for the ledger; `admit` takes a place of the licence for a new subscriber, unless the call
+    was answered before.
     """
     if chain.model == "Version" and chain.call == "get_version":
         return {"version": VERSION, "time": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}  # noqa: DTZ005 - no zone there
@@ -126,7 +125,7 @@ def carry_out(
         raise MockRefusal(_UNCALLABLE, chain.call)
     if model is None or not model.methods:
         raise MockRefusal("Не найдена модель {}", chain.model)
-    work = Work(connection, quirks, request, chain.call, None if late else admit)
+    work = Work(connection, quirks, request, chain.call, admit)
     # Under a quirk the caller's name for the storno differs, or it has none.
     called = quirks.storno_call
     renamed = {} if called == "storno" else {called: "storno", "storno": ""}

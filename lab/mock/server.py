@@ -39,7 +39,7 @@ from dataclasses import asdict
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias, TypedDict, Unpack
 
 import anyio
 import msgspec
@@ -130,70 +130,71 @@ class _Refused(Exception):
     """Raised when a request to the control endpoint cannot be carried out; the text says why."""
 
 
-class MockBilling:
-    """A running mock billing; its settings may be changed while it runs, in its event loop.
+class Traits(TypedDict, total=False):
+    """How a mock billing serves; changed while it runs by the control endpoint, or in its event loop.
 
-    `url` and `control_url` are its addresses, the latter empty without a control endpoint. `latency` is in seconds;
-    `queue` is the number of requests that may wait for a slot, None for any number: a small threaded server rejects
-    the rest at once.
+    `slots` is the number of requests in work, and `queue` of those that may wait for a slot, None for any number: a
+    small threaded server rejects the rest at once. `latency` is in seconds. With a `stack_rate`, in entries a second,
+    a write has its effect after its answer, and `busy` refuses conflicting writes until then; at 0 all is applied at
+    once. `licence` is the number of subscribers that it may have.
     """
 
-    def __init__(self, dsn: Dsn, faults: Injector, quirks: Quirks, stack_rate: float) -> None:
-        self.busy = True
-        self.licence: int | None = None
+    slots: Annotated[int, msgspec.Meta(ge=1)]
+    queue: Annotated[int, msgspec.Meta(ge=0)] | None
+    latency: Annotated[float, msgspec.Meta(ge=0)]
+    stack_rate: Annotated[float, msgspec.Meta(ge=0)]
+    busy: bool
+    licence: Annotated[int, msgspec.Meta(ge=0)] | None
+
+
+_USUAL: Final[Traits] = {
+    "slots": 64,
+    "queue": None,
+    "latency": 0.0,
+    "stack_rate": 0.0,
+    "busy": True,
+    "licence": None,
+}
+
+
+class MockBilling:
+    """A running mock billing; its traits are attributes.
+
+    `url` and `control_url` are its addresses, the latter empty without a control endpoint.
+    """
+
+    slots: int
+    queue: int | None
+    latency: float
+    stack_rate: float
+    busy: bool
+    licence: int | None
+
+    def __init__(self, dsn: Dsn, faults: Injector, quirks: Quirks, traits: Traits) -> None:
+        for name, value in {**_USUAL, **traits}.items():
+            setattr(self, name, value)
+        self.faults = faults
         self.quirks = quirks
-        self.url = ""
-        self.control_url = ""
+        self.url = self.control_url = ""
+        self.port: Port | None = None
         self.database = Database(dsn)
         self.ledger = Ledger(self.database)
-        self.latency = 0.0
-        self.faults = faults
-        self.queue: int | None = None
-        self._slots = 1
-        self._in_flight = 0
-        self._queued: deque[tuple[str, Mapping[str, str], asyncio.Future[MockAnswer]]] = deque()
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self.port: Port | None = None
-        self._requests = 0
-        self._turned_away = 0
         self._dsn = dsn
         self._loop = asyncio.get_running_loop()
+        # Requests that wait for a slot, and those that have one and wait for the next round.
+        self._queued: deque[tuple[str, Mapping[str, str], asyncio.Future[MockAnswer]]] = deque()
         self._waiting: list[tuple[Chain, asyncio.Future[MockAnswer]]] = []
+        self._in_flight = self._requests = self._turned_away = 0
+        self._request = 0  # the number of the last one in the ledger
+        self._idle, self._empty = asyncio.Event(), asyncio.Event()
+        self._idle.set()
         self._next: asyncio.Handle | None = None
         self._due: asyncio.TimerHandle | None = None
-        self._request = 0
-        self._stack_rate = stack_rate
         self._depths: Counter[str] = Counter()
-        self._empty = asyncio.Event()
         self._rate = 0.0  # of the last look
         self._last = 0.0  # when the last entry was applied, or the first one came
         self._not_before = 0.0
         self._licensed: tuple[int | None, int] = (None, 0)
-
-    @property
-    def slots(self) -> int:
-        """The number of requests in work at one time; the others wait. After it was lowered there may be more."""
-        return self._slots
-
-    @slots.setter
-    def slots(self, slots: int) -> None:
-        self._slots = slots
-        self._admit()
-
-    @property
-    def waiting(self) -> int:
-        return len(self._queued)
-
-    @property
-    def stack_rate(self) -> float:
-        """Entries of the stacks that are applied a second; setting it to 0 applies all at once."""
-        return self._stack_rate
-
-    @stack_rate.setter
-    def stack_rate(self, rate: float) -> None:
-        self._stack_rate = rate
-        self._work_soon()
 
     def application(self, middlewares: Sequence[Middleware]) -> web.Application:
         application = web.Application(middlewares=middlewares, client_max_size=_LARGEST_BODY)
@@ -216,8 +217,8 @@ class MockBilling:
     def state(self) -> dict[str, object]:
         return {
             "in_flight": self._in_flight,
-            "waiting": self.waiting,
-            **{name: getattr(self, name) for name in _SETTABLE},
+            "waiting": len(self._queued),
+            **{name: getattr(self, name) for name in _USUAL},
             "quirks": describe_quirks(self.quirks),
             "stack": {"accounts": self._depths[_ACCOUNTS], "events": self._depths[_EVENTS]},
             "requests": self._requests,
@@ -246,6 +247,7 @@ class MockBilling:
             if (wait := since - (clock() - began)) > 0:
                 await asyncio.sleep(wait)
             self.slots = wanted
+            self._admit()
 
     # ---- the way of a request ------------------------------------------------------------------------------------
 
@@ -263,7 +265,7 @@ class MockBilling:
     def _carry_out(self, model: str, form: Mapping[str, str]) -> asyncio.Future[MockAnswer]:
         """The answer; the effect comes even if nobody waits for it any more."""
         answer: asyncio.Future[MockAnswer] = self._loop.create_future()
-        if self.queue is not None and self._in_flight >= self._slots and self.waiting >= self.queue:
+        if self.queue is not None and self._in_flight >= self.slots and len(self._queued) >= self.queue:
             self._turned_away += 1
             answer.set_result(page(web.HTTPServiceUnavailable.status_code))
         else:
@@ -273,7 +275,7 @@ class MockBilling:
         return answer
 
     def _admit(self) -> None:
-        while self._queued and self._in_flight < self._slots:
+        while self._queued and self._in_flight < self.slots:
             self._in_flight += 1
             request = self._queued.popleft()
             if self.latency:
@@ -331,6 +333,8 @@ class MockBilling:
         await asyncio.to_thread(self._connection.close)
 
     async def wait_for_stacks(self) -> None:
+        # The rate may be another one.
+        self._work_soon()
         await self._empty.wait()
 
     def _work_soon(self) -> None:
@@ -379,9 +383,10 @@ class MockBilling:
             connection.save_here()
             connection.reserve()
         try:
-            result = self._effect(chain, self._request)
+            admit = self._admit_subscriber
+            result = carry_out(connection, chain, self._request, quirks=self.quirks, admit=admit)
             # While entries wait, a write with an effect at once would overtake them.
-            if writes and (self._stack_rate or self._depths.total()):
+            if writes and (self.stack_rate or self._depths.total()):
                 self._postpone(chain, self._request)
             return MockAnswer(200, msgspec.json.encode({"call": chain.call, "result": result}))
         except MockRefusal as refusal:
@@ -393,11 +398,6 @@ class MockBilling:
         if writes:
             connection.go_back()
         return answer
-
-    def _effect(self, chain: Chain, request: int, *, late: bool = False) -> object:
-        return carry_out(
-            self._connection, chain, request, quirks=self.quirks, admit=self._admit_subscriber, late=late
-        )
 
     def _admit_subscriber(self) -> None:
         """Take a place of the licence for a new subscriber; raises `MockRefusal` where there is none.
@@ -422,7 +422,7 @@ class MockBilling:
         """Seconds until the next entry is due; None when no entry waits."""
         if not self._depths.total():
             return None
-        now, rate = time.monotonic(), self._stack_rate
+        now, rate = time.monotonic(), self.stack_rate
         if rate != self._rate:
             # Time at the previous rate does not count at the new one.
             self._rate, self._last = rate, now
@@ -433,7 +433,7 @@ class MockBilling:
         """Apply the entries that are due, in order; each is applied and removed in one step. False if none is."""
         if self._patience() != 0:
             return False
-        now, rate = time.monotonic(), self._stack_rate
+        now, rate = time.monotonic(), self.stack_rate
         count = min(max(int((now - self._last) * rate), 1) if rate else _AT_ONCE, _AT_ONCE)
         for row in self._connection.run("stack", "first", count=count):
             self._apply(row)
@@ -451,7 +451,7 @@ class MockBilling:
         connection.save_here()
         connection.reserve(call.keys)
         try:
-            self._effect(call.chain, request, late=True)
+            carry_out(connection, call.chain, request, quirks=self.quirks)
         except MockRefusal as refusal:
             # The call was valid when it was answered; a later change made it invalid. The real billing does the same.
             _log.warning("an accepted call is refused when it is carried out", request=request, error=str(refusal))
@@ -539,15 +539,18 @@ class MockBilling:
             raise _Refused(f"this is not JSON: {error}") from error
         if not isinstance(wanted, dict):
             raise _Refused("a JSON object is needed")
-        for name, value in wanted.items():
-            if name not in _SETTABLE:
-                raise _Refused(f"there is no {name!r} to set{nearest(name, _SETTABLE)}")
-            try:
-                msgspec.convert(value, _SETTABLE[name])
-            except msgspec.ValidationError:
-                raise _Refused(f"{name}: {value!r} cannot be set") from None
-        for name, value in wanted.items():
+        for name in wanted:
+            if name not in _USUAL:
+                raise _Refused(f"there is no {name!r} to set{nearest(name, _USUAL)}")
+        try:
+            traits = msgspec.convert(wanted, Traits)
+        except msgspec.ValidationError as error:
+            name = str(error).rstrip("`").rpartition("$.")[2]
+            raise _Refused(f"{name}: {wanted[name]!r} cannot be set") from None
+        for name, value in traits.items():
             setattr(self, name, value)
+        self._admit()
+        self._work_soon()
 
 
 def _concerned(work: Work, model: str, key: int, subject: int) -> tuple[str, Stored, Stored]:
@@ -566,16 +569,6 @@ def _concerned(work: Work, model: str, key: int, subject: int) -> tuple[str, Sto
     return stack, owner.stored.get("account_id") if owner else None, abonent
 
 
-_SETTABLE: Final[Mapping[str, Any]] = {
-    "slots": Annotated[int, msgspec.Meta(ge=1)],
-    "queue": Annotated[int, msgspec.Meta(ge=0)] | None,
-    "latency": Annotated[float, msgspec.Meta(ge=0)],
-    "stack_rate": Annotated[float, msgspec.Meta(ge=0)],
-    "busy": bool,
-    "licence": Annotated[int, msgspec.Meta(ge=0)] | None,
-}
-
-
 @web.middleware
 async def _answer_control_error(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
@@ -588,37 +581,27 @@ async def _answer_control_error(request: web.Request, handler: Handler) -> web.S
 
 
 @asynccontextmanager
-async def running(  # noqa: PLR0913 - each is a trait of a server, all but the first by name
+async def running(
     place: Dsn | Path | str,
     *,
     port: int = 0,
-    latency: float = 0.0,
-    slots: int = 64,
-    queue: int | None = None,
-    capacity: Schedule | None = None,
-    stack_rate: float = 0.0,
-    busy: bool = True,
-    licence: int | None = None,
-    faults: FaultPlan | None = None,
     control_port: int | None = None,
+    capacity: Schedule | None = None,
+    faults: FaultPlan | None = None,
     quirks: Quirks | None = None,
     middlewares: Sequence[Middleware] = (),
+    **traits: Unpack[Traits],
 ) -> AsyncIterator[MockBilling]:
     """A mock billing over a database made by `population.create`, while the context lasts.
 
-    `port` 0 takes a free one; with a `control_port` there is a control endpoint, 0 as before. `latency`
-    is in seconds, `slots` the number of requests in work, `queue` the number that may wait, and `capacity` changes
-    the slots over time. With a `stack_rate`, in entries a second, a write has its effect after its answer, and `busy`
-    refuses conflicting writes until then. `licence` is the number of subscribers that it may have. `quirks` changes
-    undocumented behaviour. Requests that arrived before the end are answered; entries in a stack stay there for the
-    next server. Raises what `billing.database.database` raises, and OSError for a port taken.
+    `port` 0 takes a free one; with a `control_port` there is a control endpoint, 0 as before. `capacity` changes the
+    slots over time, and `quirks` undocumented behaviour. Requests that arrived before the end are answered; entries in
+    a stack stay there for the next server. Raises what `billing.database.database` raises, and OSError for a port
+    taken.
     """
-    dsn = place if isinstance(place, Dsn) else Dsn(str(place))
     quirks = quirks or Quirks()
     injector = Injector(faults or FaultPlan(), list_errors=quirks.list_errors == "list")
-    server = MockBilling(dsn, injector, quirks, stack_rate)
-    server.latency, server.slots, server.queue = latency, slots, queue
-    server.busy, server.licence = busy, licence
+    server = MockBilling(place if isinstance(place, Dsn) else Dsn(str(place)), injector, quirks, traits)
     async with AsyncExitStack() as stack:
         await server.start()
         stack.push_async_callback(anyio.to_thread.run_sync, server.database.close)
