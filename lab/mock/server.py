@@ -227,7 +227,7 @@ class MockBilling:
 
     def summary(self) -> list[dict[str, object]]:
         """The effects so far by model; reads the database, so not for an event loop."""
-        return [asdict(total) | {"repeated": self.ledger.repeated(total.model)} for total in self.ledger.totals()]
+        return [asdict(total) for total in self.ledger.totals()]
 
     async def wait_for_requests(self) -> None:
         """Wait until all requests so far have had their effect."""
@@ -595,9 +595,8 @@ async def running(
     """A mock billing over a database made by `population.create`, while the context lasts.
 
     `port` 0 takes a free one; with a `control_port` there is a control endpoint, 0 as before. `capacity` changes the
-    slots over time, and `quirks` undocumented behaviour. Requests that arrived before the end are answered; entries in
-    a stack stay there for the next server. Raises what `billing.database.database` raises, and OSError for a port
-    taken.
+    slots over time, and `quirks` undocumented behaviour. Requests that arrived before the end are answered; entries of
+    a stack stay for the next server. Raises what `billing.database.database` raises, and OSError for a port taken.
     """
     quirks = quirks or Quirks()
     injector = Injector(faults or FaultPlan(), list_errors=quirks.list_errors == "list")
