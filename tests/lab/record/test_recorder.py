@@ -130,6 +130,7 @@ async def test_secrets_that_the_billing_makes_never_reach_the_file(tmp_path: Pat
     once = json.dumps(given, ensure_ascii=False)[1:-1]
     spelled = (given, once, json.dumps(given)[1:-1], json.dumps(once)[1:-1], json.dumps(once, ensure_ascii=False))
     assert [one for one in (made, "5u1d", *spelled) if one.encode() in raw] == []
+    assert given.replace("\\", "").encode() not in raw.replace(b"\\", b""), "however often it was quoted"
 
 
 async def test_a_file_that_is_there_is_replaced_only_by_force(tmp_path: Path) -> None:
