@@ -595,8 +595,8 @@ async def running(
     """A mock billing over a database made by `population.create`, while the context lasts.
 
     `port` 0 takes a free one; with a `control_port` there is a control endpoint, 0 as before. `capacity` changes the
-    slots over time, and `quirks` undocumented behaviour. Requests that arrived before the end are answered; entries of
-    a stack stay for the next server. Raises what `billing.database.database` raises, and OSError for a port taken.
+    slots over time, and `quirks` undocumented behaviour. Requests that arrived before the end are answered; entries
+    of a stack stay for the next server. Raises what `billing.database.database` raises, and OSError for a port taken.
     """
     quirks = quirks or Quirks()
     injector = Injector(faults or FaultPlan(), list_errors=quirks.list_errors == "list")

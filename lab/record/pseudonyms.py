@@ -25,7 +25,8 @@ from billing.api.answers import charset_of
 from billing.api.secrets import json_text, nested_json
 from billing.secret import PLACEHOLDER
 from lab.mock.people import FATHERS, NAMES, SURNAMES
-from lab.record.matching import RECORDED_MARK
+
+RECORDED_MARK: Final = re.compile(r"\[cm ([a-z0-9]{1,16})/([1-9][0-9]{0,11})\]")
 
 _ALPHABETS: Final = (
     "0123456789",

@@ -15,6 +15,7 @@ import base64
 import contextlib
 import os
 import secrets
+import tempfile
 import time
 import zlib
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator
@@ -243,7 +244,7 @@ def _is_json(line: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeError):
         return False
     except RecursionError:
-        return True
+        pass
     return True
 
 
@@ -481,15 +482,12 @@ def load_secret(path: Path) -> bytes:
     try:
         if not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            made = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-            with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-                file.write(secrets.token_bytes(_SECRET))
-            # A link is there whole or not at all, and never in the place of another one.
-            try:
+            with tempfile.NamedTemporaryFile(dir=path.parent) as made:
+                made.write(secrets.token_bytes(_SECRET))
+                made.flush()
+                # A link is there whole or not at all, and never in the place of another one.
                 with contextlib.suppress(FileExistsError):
-                    path.hardlink_to(made)
-            finally:
-                made.unlink()
+                    path.hardlink_to(made.name)
         found = path.read_bytes()
     except OSError as error:
         raise RecordingError(

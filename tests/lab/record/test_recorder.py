@@ -23,8 +23,6 @@ from billing.api.calls import Call, ChainStep, create, filter_
 from billing.api.client import BillingClient, ClientSettings
 from engine.evidence import Accepted
 from lab.record import recording as format_of
-from lab.record.diff import differences
-from lab.record.matching import meets_veiled, request_of
 from lab.record.recording import (
     FORMAT,
     NotARecording,
@@ -34,7 +32,7 @@ from lab.record.recording import (
     RecordingError,
     open_recorder,
 )
-from lab.record.replay import Replay
+from lab.record.replay import Replay, differences, meets_veiled, request_of
 from tests.billing.api.scripted_server import answer, scripted
 from tests.lab.mock.calling import until
 
