@@ -46,29 +46,6 @@ def test_the_same_seed_draws_the_same_requests() -> None:
     assert set(_drawn(FaultPlan((Fault(FaultKind.SLOW, requests=((10, 20),), share=0.5),)))) < set(range(10, 21))
 
 
-def test_a_fault_meets_those_that_it_is_for() -> None:
-    asked: tuple[tuple[str, tuple[str, ...], bool], ...] = (
-        (MODEL, ("objects.create",), True),
-        (MODEL, ("objects.filter",), False),
-        ("Users", ("objects.get", "set", "save"), True),
-        ("Users", ("web_cabinet.get_usluga_list",), False),
-    )
-    for fault, places in (
-        (Fault(FaultKind.SLOW), [0, 1, 2, 3]),
-        (Fault(FaultKind.SLOW, model="Users"), [2, 3]),
-        (Fault(FaultKind.SLOW, method="set"), [2]),
-        (Fault(FaultKind.SLOW, model=MODEL, method="set"), []),
-        (Fault(FaultKind.CABINET_ERROR), [3]),
-        (Fault(FaultKind.FOREIGN), [0, 2]),
-        (Fault(FaultKind.FOREIGN, method="objects.filter"), [1]),
-        (Fault(FaultKind.REFUSE), []),
-    ):
-        met = [fault.matches(model, methods, writes=writes) for model, methods, writes in asked]
-        assert [place for place, matches in enumerate(met) if matches] == places, fault
-    spanned = Fault(FaultKind.SLOW, since=5.0, until=10.0)
-    assert [moment for moment in (4.9, 5.0, 9.9, 10.0) if spanned.open_at(moment)] == [5.0, 9.9]
-
-
 def test_texts_are_the_catalogues() -> None:
     kinds = (FaultKind.BUSY, FaultKind.STOP, FaultKind.CABINET_ERROR)
     plan = FaultPlan((*map(Fault, kinds), Fault(FaultKind.BUSY, text="занято")))
@@ -111,27 +88,15 @@ def test_a_whole_plan() -> None:
     ("text", "said"),
     [
         ("seed = 1 2", "plan.toml: this is not TOML: .* line 1"),
-        ("sed = 1", r"plan.toml:1: a plan has no 'sed' \(did you mean 'seed'\?\)"),
         ('seed = "x"', "plan.toml:1: seed: 'x' is not a whole number"),
-        ("fault = 3", r"plan.toml:1: write each fault under a heading \[\[fault\]\]"),
-        ("[[fault]]\nshare = 0.5", "plan.toml:1: fault 1: it needs a kind"),
         ('[[fault]]\nkind = "reset-befor-effect"', "plan.toml:2: .*did you mean 'reset-before-effect'"),
-        ('[[fault]]\nkind = "slow"\n\n[[fault]]\nkind = "slow"\nshar = 1', "plan.toml:6: fault 2: .* mean 'share'"),
+        ('[[fault]]\nkind = "slow"\n\n[[fault]]\nkind = "slow"\nshar = 1', "plan.toml:6: .* mean 'share'"),
         ('[[fault]]\nkind = "slow"\nmodel = "Abonent"', "plan.toml:3: .*did you mean 'Abonents'"),
-        ('[[fault]]\nkind = "slow"\nshare = 0', "plan.toml:3: fault 1: share: 0 is not a share"),
-        ('[[fault]]\nkind = "slow"\nshare = true', "share: True is not a number"),
-        ('[[fault]]\nkind = "slow"\nrequests = "20-10"', "numbers begin with 1 and go up"),
-        ('[[fault]]\nkind = "slow"\nrequests = "0-3"', "numbers begin with 1 and go up"),
-        ('[[fault]]\nkind = "slow"\nrequests = "a"', "are not numbers of requests"),
+        ('[[fault]]\nkind = "slow"\nshare = 0', "plan.toml:3: share: 0 is not a share"),
+        ('[[fault]]\nkind = "slow"\nrequests = "20-10"', "plan.toml:3: requests: .* that go up"),
         ('[[fault]]\nkind = "slow"\nfrom = 5\nto = 5', "plan.toml:4: .* the span is empty"),
-        ('[[fault]]\nkind = "slow"\ntimes = 0', "times: 0 is not a whole number from 1"),
-        ('[[fault]]\nkind = "slow"\ndelay = -1', "delay: -1 is not a span of seconds"),
-        ('[[fault]]\nkind = "busy"\ndelay = 1', "busy takes no 'delay'; it is for 429, 503"),
-        ('[[fault]]\nkind = "503"\nretry_after = "soon"', "neither whole seconds nor"),
+        ('[[fault]]\nkind = "busy"\ndelay = 1', "busy takes no delay; it takes kind, .* tries"),
         ('[[fault]]\nkind = "503"\ndelay = 1', "plan.toml:3: .* with retry_after"),
-        ('[[fault]]\nkind = "slow"\ntext = "x"', "slow takes no 'text'"),
-        ('[[fault]]\nkind = "stop"\ntries = 2', "stop takes no 'tries'; it is for busy"),
-        ('[[fault]]\nkind = "refuse"\nmodel = "Users"', "refuse takes `from` and `to`, and no 'model'"),
         ('[[fault]]\nkind = "cabinet-error"\nmethod = "set"', r"plan.toml:3: .* only answers of web_cabinet\."),
         ("\udcff", "it is not UTF-8"),
     ],
@@ -142,12 +107,6 @@ def test_what_a_plan_is_refused_for(tmp_path: Path, text: str, said: str) -> Non
         plan_text([str(tmp_path / "plan.toml")])
 
 
-@pytest.mark.parametrize("text", ["x = " + "[" * 3000, "seed = " + "9" * 5000])
-def test_a_plan_that_attacks_is_refused(text: str) -> None:
-    with pytest.raises(PlanError, match=r"is not TOML: (it holds brackets in brackets|a number has too many digits)"):
-        read_plan(text)
-
-
 def test_flags(tmp_path: Path) -> None:
     file = tmp_path / "plan.toml"
     file.write_text('seed = 3\n[[fault]]\nkind = "slow"', encoding="utf-8")
@@ -155,15 +114,15 @@ def test_flags(tmp_path: Path) -> None:
     plan = FaultPlan((Fault(FaultKind.SLOW), Fault(FaultKind.UNAVAILABLE, share=0.5)), seed=3)
     assert plan_of_flags(words, None) == read_plan(plan_text(words)) == plan
     assert (plan_of_flags(words, 9).seed, plan_of_flags([], None)) == (9, FaultPlan())
-    for given, said in (
-        (["a.toml", "b.toml"], r"--fault b\.toml: one plan is given already, a\.toml"),
-        ([str(tmp_path / "none.toml")], r"none.toml cannot be read: No such file"),
-    ):
+    for flag, said in (("slo:0.1", "mean 'slow'"), ("slow:x", "'x' is not a share"), ("a.toml", "cannot be read")):
         with pytest.raises(PlanError, match=said):
-            plan_text(given)
-    for flag, said in (("slo:0.1", "mean 'slow'"), ("slow:x", "'x' is not a number"), ("slow:2", "not a share")):
-        with pytest.raises(PlanError, match=f"--fault {flag}: .*{said}"):
             plan_text([flag])
+
+
+@pytest.mark.parametrize("text", ["x = " + "[" * 3000, "seed = " + "9" * 5000])
+def test_a_plan_that_attacks_is_refused(text: str) -> None:
+    with pytest.raises(PlanError, match=r"is not TOML: (it holds brackets in brackets|a number has too many digits)"):
+        read_plan(text)
 
 
 # ---- over real sockets ---------------------------------------------------------------------------------------------

@@ -3,11 +3,9 @@
 import asyncio
 import json
 import re
-import shutil
 import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +15,14 @@ import pytest
 
 from billing.api.answers import created_id, objects, read_answer
 from billing.api.calls import Call, ChainStep, create, filter_, get
-from billing.database.database import TABLES, Database, attach
+from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
-from billing.database.schema import DOCUMENTED, TableColumn
 from billing.directory.subscribers import of_abonents
 from billing.directory.system import Stacks, depth, waiting_for
 from billing.errors import DatabaseError, SettingsError
 from engine.evidence import Accepted, Busy, RowRefused
 from lab.mock.ledger import Ledger
-from lab.mock.population import _COLUMNS, leave_out
+from lab.mock.population import _COLUMNS
 from lab.mock.population import create as create_billing
 from lab.mock.server import MockBilling, read_schedule, running
 from tests.billing.saving import get_set_save
@@ -107,15 +104,6 @@ async def test_the_effect_happens_once_when_the_client_has_gone_and_when_the_ser
         assert Ledger(database).effects(MODEL) == dict.fromkeys({*abonents}, 1) | {2001: 1 + (2001 in abonents)}
 
 
-async def test_a_capacity_changes_by_its_schedule(billing_file: Path) -> None:
-    assert read_schedule("0:8, 30:4,60.5:16") == ((0.0, 8), (30.0, 4), (60.5, 16))
-    for text in ("", "8", "a:8", "0:b", "0:0", "-1:5", "30:4,20:8", "nan:4"):
-        with pytest.raises(SettingsError):
-            read_schedule(text)
-    async with running(billing_file, capacity=((0.0, 8), (0.01, 4), (0.02, 2))) as server:
-        await until(lambda: server.slots == 2)
-
-
 async def test_who_finds_no_room_is_turned_away_without_an_effect(
     billing_file: Path, http: aiohttp.ClientSession
 ) -> None:
@@ -142,29 +130,6 @@ async def controlled(billing_file: Path, http: aiohttp.ClientSession) -> AsyncIt
                 return response.status, (await response.json() if response.status != 404 else None)
 
         yield server, control
-
-
-async def test_the_ledger_by_subject_a_page_at_a_time(
-    controlled: tuple[MockBilling, Control], http: aiohttp.ClientSession
-) -> None:
-    server, control = controlled
-    for abonent in (2003, 2001, 2003):
-        await _enter(http, server.url, abonent)
-    whole = (await control("/ledger"))[1]
-    assert whole["totals"] == [{"model": MODEL, "effects": 3, "subjects": 2, "repeated": {"2003": 2}}]
-    once, twice = whole["effects"]
-    assert (once["model"], once["subject"], once["times"], once["requests"]) == (MODEL, 2001, 1, [2])
-    assert (twice["subject"], twice["times"], twice["requests"]) == (2003, 2, [1, 3])
-    assert (twice["keys"], twice["key"]) == ([once["key"] - 1, once["key"] + 1], once["key"] - 1)
-    paged: list[Any] = []
-    after: str | None = ""
-    while after is not None:
-        page = (await control(f"/ledger?limit=1&after={after}"))[1]
-        paged += page["effects"]
-        after = page["next"]
-    assert (paged, whole["next"]) == (whole["effects"], None)
-    for query in ("after=x:y", "limit=0", "limit=x"):
-        assert (await control(f"/ledger?{query}"))[0] == 400
 
 
 async def test_the_state_is_seen_and_changed(
@@ -316,22 +281,6 @@ def test_the_same_seed_gives_the_same_rows_and_it_tells_what_it_made(tmp_path: P
     with pytest.raises(DatabaseError):
         create_billing(paths[0], subscribers=1, seed=1)
     assert _all(paths[0]) == first, "what is there is left alone"
-
-
-def test_each_documented_table_and_column_can_be_left_out(tmp_path: Path) -> None:
-    create_billing(tmp_path / "template.fdb", subscribers=2, seed=1)
-    # The first columns of all tables in one billing, the second ones in another.
-    lists = [[TableColumn(table, name) for name in names] for table, names in DOCUMENTED.items()]
-    columns = [[one for one in each if one is not None] for each in zip_longest(*lists)]
-    tables = [TableColumn(table) for table in DOCUMENTED if table not in TABLES and table != "EVENTS_STACK"]
-    for number, names in enumerate([tables, *columns]):
-        file = Path(shutil.copy(tmp_path / "template.fdb", tmp_path / f"{number}.fdb"))
-        connection = attach(Dsn(str(file)))
-        for one in names:
-            leave_out(connection, str(one))
-        connection.close()
-        with Database(Dsn(str(file))) as database:
-            assert set(names) <= set(database.schema.missing(names))
 
 
 @pytest.mark.parametrize("name", ["FINANCE_OPERATIONS.NOTHING", "NOTHING", "MOCK_LEDGER", "ABONENTS.", ""])
