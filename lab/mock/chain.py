@@ -368,7 +368,7 @@ class Work:
         if (known := OPERATION_TYPES.get(kind)) is None:
             raise MockRefusal(NONE_FOUND, "FinanceOpTypes")
         if does := opening_balance if known.does == "sets" else known.does:
-            self.connection.run("rules", f"balance_{does}", summa=summa, account=account)
+            self.connection.run(f"balance_{does}", summa=summa, account=account)
 
     def _reopen_period(self, operation: MockObject) -> None:
         """Reverse the acts of a closed period that a new operation is dated into [V]; which ones exactly is [?]."""
@@ -432,7 +432,6 @@ class Work:
             hidden = one is not None and one.secret and value
             what[name] = _HIDDEN if hidden else value if one is None else value_text(one.kind, value)
         self.connection.run(
-            "ledger",
             "enter",
             request=self._request,
             happened=self.now,
@@ -651,7 +650,7 @@ def _service(work: Work, target: MockObject) -> None:
         raise MockRefusal(REQUIRED, "manager_id")
     if {"usluga_id", "abonent_id", "enabled"} & target.written.keys():
         values = {"usluga": target.value("usluga_id"), "abonent": target.value("abonent_id"), "id": target.key}
-        ((promises, connected),) = work.connection.run("rules", "promised_payments", **values)
+        ((promises, connected),) = work.connection.run("promised_payments", **values)
         if promises and connected:
             raise MockRefusal("Обещанный платеж уже подключен")
 

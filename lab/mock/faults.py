@@ -83,20 +83,23 @@ class FaultKind(StrEnum):
     FOREIGN = "foreign-answer"
     REDIRECT_BEFORE = "redirect-before-effect"  # HTTP 307 to the same address, before any effect
     REDIRECT_AFTER = "redirect-after-effect"  # HTTP 307 to the same address, after the effect
+    # By the crash lab's proxy alone, and by no plan.
+    REQUEST_HELD = "held-request"  # the request is passed on late, even after the client has given up
+    ANSWER_HELD = "delayed-answer"  # the answer is passed on late
+    ANSWER_TWICE = "doubled-answer"  # the answer comes again before that to the next request of the connection
+    NEXT_SWALLOWED = "swallowed-request"  # it comes in place of that, and the next request never arrives
+    GATEWAY_THEN_ANSWER = "504-then-answer"  # HTTP 504 at once, and the answer as in the one above
+    WRONG_BAD_REQUEST = "wrong-400"  # HTTP 400 in place of the answer to a request that has had its effect
+    WRONG_TOO_MANY = "wrong-429"  # HTTP 429 in its place
+    WRONG_NOT_NOW = "wrong-503"  # HTTP 503 with `Retry-After` in its place
+
+    @property
+    def has_effect(self) -> bool:
+        """Whether a request that it hits has its effect, as far as the fault lets it come."""
+        return not (self.value.endswith("-before-effect") or self in _TEXTS or self in _DATED)
 
 
-_IN_PLACE_OF_EFFECT: Final = frozenset(
-    {
-        FaultKind.RESET_BEFORE,
-        FaultKind.CRASH_BEFORE,
-        FaultKind.UNAVAILABLE,
-        FaultKind.TOO_MANY,
-        FaultKind.BUSY,
-        FaultKind.STOP,
-        FaultKind.CABINET_ERROR,
-        FaultKind.REDIRECT_BEFORE,
-    }
-)
+_PLANNED: Final = tuple(FaultKind)[:22]
 _DELAYS: Final = {FaultKind.SILENCE: 300.0, FaultKind.UNAVAILABLE: 5.0, FaultKind.TOO_MANY: 5.0}
 """Seconds where no delay is given and it is not 2; for the last two, how far ahead the date of Retry-After is."""
 _TEXTS: Final[Mapping[FaultKind, tuple[str, ...]]] = {
@@ -288,8 +291,8 @@ def _wrong(way: tuple[str | int, ...], key: str, value: object, form: str, hint:
 
 def _fault(entry: Mapping[str, object], way: tuple[str | int, ...] = ()) -> Fault:
     word = str(entry.get("kind", ""))
-    if word not in set(FaultKind):
-        hint = nearest(word, tuple(FaultKind))
+    if word not in _PLANNED:
+        hint = nearest(word, _PLANNED)
         raise KeyRefused("there is no kind {kind}{hint}", (*way, "kind"), kind=repr(word), hint=hint)
     kind = FaultKind(word)
     check_known(way, entry, Fault.__struct_encode_fields__)
@@ -429,7 +432,7 @@ class Injector:
             least, most = FACTS.shortest_queue.value, FACTS.longest_queue.value
             share = chance(plan.seed, index, number, "queue")
             await self._wait(fault.delay or least + share * (most - least))
-        answer = _NO_OTHER if fault.kind in _IN_PLACE_OF_EFFECT else await carry_out()
+        answer = await carry_out() if fault.kind.has_effect else _NO_OTHER
         match fault.kind:
             case FaultKind.BUSY | FaultKind.STOP:
                 answer = refused("", plan.text(index, number), lists=self._list_errors and chain.lists)

@@ -52,4 +52,4 @@ class Ledger:
             yield of_all | {"keys": keys, "requests": requests}
 
     def _rows(self, block: str, **values: Value) -> Iterator[DatabaseRow]:
-        return self._database.query(sql_block("ledger", block, "lab.mock.sql"), values)
+        return self._database.query(sql_block("requests", block, "lab.mock.sql"), values)

@@ -194,7 +194,6 @@ class MockBilling:
         self._rate = 0.0  # of the last look
         self._last = 0.0  # when the last entry was applied, or the first one came
         self._not_before = 0.0
-        self._licensed: tuple[int | None, int] = (None, 0)
 
     def application(self, middlewares: Sequence[Middleware]) -> web.Application:
         application = web.Application(middlewares=middlewares, client_max_size=_LARGEST_BODY)
@@ -313,15 +312,13 @@ class MockBilling:
 
     def _open(self) -> None:
         self._connection = connection = MockConnection(self._dsn)
-        connection.run("rules", "set_scale", scale=str(self.quirks.money_scale))
+        connection.run("set_scale", scale=str(self.quirks.money_scale))
         self._load()
-        for file in ("ledger", "stack"):
-            ((request,),) = connection.run(file, "last_request")
-            self._request = max(self._request, int(request))
+        ((self._request,),) = connection.run("last_request")
         connection.commit()
 
     def _load(self) -> None:
-        self._depths = Counter(dict(self._connection.run("stack", "depths")))
+        self._depths = Counter(dict(self._connection.run("depths")))
         self._last = time.monotonic()
 
     async def stop(self) -> None:
@@ -400,20 +397,11 @@ class MockBilling:
         return answer
 
     def _admit_subscriber(self) -> None:
-        """Take a place of the licence for a new subscriber; raises `MockRefusal` where there is none.
+        """Raise `MockRefusal` where the licence has no place for a new subscriber.
 
-        Subscribers that wait in a stack count: their calls were answered. They are counted anew only when the room
-        that was found before is used up, for a billing of many subscribers is slow to count.
+        Subscribers that wait in a stack count: their calls were answered.
         """
-        limit, (counted_for, room) = self.licence, self._licensed
-        if limit is None:
-            return
-        if room <= 0 or limit != counted_for:
-            ((taken,),) = self._connection.run("rules", "licensed")
-            room = limit - int(taken)
-        # Too few are left where the call is refused for another reason: then they are counted anew.
-        self._licensed = limit, room - 1
-        if room <= 0:
+        if self.licence is not None and self._connection.run("licensed")[0][0] >= self.licence:
             raise MockRefusal("Превышена лицензия: достигнуто максимальное число абонентов")
 
     # ---- the stacks ------------------------------------------------------------------------------------------------
@@ -435,7 +423,7 @@ class MockBilling:
             return False
         now, rate = time.monotonic(), self.stack_rate
         count = min(max(int((now - self._last) * rate), 1) if rate else _AT_ONCE, _AT_ONCE)
-        for row in self._connection.run("stack", "first", count=count):
+        for row in self._connection.run("first", count=count):
             self._apply(row)
         self._last = max(self._last + count / rate, now - 1 / rate) if rate else now
         return True
@@ -443,7 +431,7 @@ class MockBilling:
     def _apply(self, row: DatabaseRow) -> None:
         entry, request, stack, key, text = row
         connection = self._connection
-        connection.run("stack", "pop", entry=entry)
+        connection.run("pop", entry=entry)
         if model := connection.models.get(_MODELS[stack]):
             connection.execute(f"delete from {model.table} where id = ?", (key,))  # noqa: S608 - names of ours
         self._depths[stack] -= 1
@@ -470,7 +458,7 @@ class MockBilling:
         """
         connection = self._connection
         work = Work(connection, self.quirks)
-        touched = connection.run("stack", "touched", request=request)
+        touched = connection.run("touched", request=request)
         concerned = [
             _concerned(work, *row) for row in touched if row[0] in work.models and work.models[row[0]].methods
         ]
@@ -479,7 +467,7 @@ class MockBilling:
         keys = [*connection.given]
         connection.go_back()
         for _, account, abonent in concerned if self.busy else ():
-            ((waiting,),) = connection.run("stack", "waiting", abonent=abonent, account=account)
+            ((waiting,),) = connection.run("waiting", abonent=abonent, account=account)
             if waiting:
                 raise MockRefusal("Абонент обрабатывается, попробуйте позже")
         if not self._depths.total():
@@ -492,7 +480,6 @@ class MockBilling:
         else:
             key = 0  # this billing has no such table
         connection.run(
-            "stack",
             "push",
             request=request,
             asked=asked,
