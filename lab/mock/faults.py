@@ -204,9 +204,9 @@ _KEYS: Final[Mapping[FaultKind, tuple[str, ...]]] = {
 """The keys of an entry, by kinds that take others than all do."""
 _FORMS: Final[Mapping[str, str]] = {
     "share": said("a share: above 0, and at most 1"),
-    "requests": said('numbers of requests from 1 on that go up, as "10-20", "5,7" or "100-"'),
-    "from": said("a moment from 0 on, in seconds"),
-    **dict.fromkeys(("to", "delay"), said("a span of seconds above 0")),
+    "requests": said('a list of requests: numbers from 1 that go up, as "10-20", "5,7" or "100-"'),
+    "from": said("a number of seconds from 0"),
+    **dict.fromkeys(("to", "delay"), said("a number of seconds above 0")),
     **dict.fromkeys(("times", "tries"), said("a whole number from 1")),
     "retry_after": said('whole seconds or "date"'),
 }
@@ -233,7 +233,7 @@ def read_plan(text: str, name: str = "the plan") -> FaultPlan:
         if not isinstance(seed, int) or isinstance(seed, bool):
             raise _wrong((), "seed", seed, said("a whole number"))
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            raise _wrong((), "fault", entries, said("faults, each under a heading [[fault]]"))
+            raise _wrong((), "fault", entries, said("a list: write each fault under a heading [[fault]]"))
         return FaultPlan(tuple(_fault(entry, ("fault", index)) for index, entry in enumerate(entries)), seed)
     except KeyRefused as error:
         raise PlanError(
@@ -285,8 +285,9 @@ def nearest(word: str, known: Collection[str]) -> str:
 
 
 def _wrong(way: tuple[str | int, ...], key: str, value: object, form: str, hint: str = "") -> KeyRefused:
-    sentence = "{key}: {value} is not {form}{hint}"
-    return KeyRefused(sentence, (*way, key), key=key, value=repr(value), form=form, hint=hint)
+    return KeyRefused(
+        "{key}: {value} is not {form}{hint}", (*way, key), key=key, value=repr(value), form=form, hint=hint
+    )
 
 
 def _fault(entry: Mapping[str, object], way: tuple[str | int, ...] = ()) -> Fault:
