@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import tomllib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from billing.database.dsn import Dsn
 from billing.directory.subscribers import of_abonents
 from billing.directory.system import Stacks, depth, waiting_for
 from billing.errors import DatabaseError, SettingsError
-from engine.evidence import Accepted, Busy, RowRefused
+from engine.evidence import Accepted, RowRefused
 from lab.mock.ledger import Ledger
 from lab.mock.population import _COLUMNS
 from lab.mock.population import create as create_billing
@@ -73,13 +73,8 @@ async def test_what_is_answered_is_as_documented(mock_billing: MockBilling, http
     await _enter(http, mock_billing.url, 2003)
     operations = list(of_abonents(mock_billing.database, [2001, 2003]))
     assert {(str(each.op_summa), each.descr) for each in operations} == {("50.50", "Миграция балансов")}
-    for path, told in (
-        ("health", {"status": "ok"}),
-        ("ledger", [{"model": MODEL, "effects": 3, "subjects": 2, "repeated": {"2003": 2}}]),
-    ):
-        async with http.get(f"{mock_billing.url}/mock/{path}") as response:
-            assert await response.json() == told
-    assert mock_billing.control_url == ""
+    async with http.get(f"{mock_billing.url}/mock/ledger") as response:
+        assert await response.json() == [{"model": MODEL, "effects": 3, "subjects": 2, "repeated": {"2003": 2}}]
 
 
 # ---- slots, and clients that go ------------------------------------------------------------------------------------
@@ -113,49 +108,6 @@ async def test_who_finds_no_room_is_turned_away_without_an_effect(
         seen = await asyncio.gather(*sent, return_exceptions=True)
         assert [isinstance(each, AssertionError) and "503" in str(each) for each in seen].count(True) == 6
         assert (sum(server.ledger.effects(MODEL).values()), server.state()["turned_away"]) == (2, 6)
-
-
-# ---- the control endpoint ------------------------------------------------------------------------------------------
-
-Control = Callable[..., Awaitable[tuple[int, Any]]]
-
-
-@pytest.fixture
-async def controlled(billing_file: Path, http: aiohttp.ClientSession) -> AsyncIterator[tuple[MockBilling, Control]]:
-    async with running(billing_file, control_port=0, slots=3, queue=5, latency=0.01) as server:
-
-        async def control(path: str, body: str | None = None) -> tuple[int, Any]:
-            method = "GET" if body is None else "PUT"
-            async with http.request(method, server.control_url + path, data=(body or "").encode()) as response:
-                return response.status, (await response.json() if response.status != 404 else None)
-
-        yield server, control
-
-
-async def test_the_state_is_seen_and_changed(
-    controlled: tuple[MockBilling, Control], http: aiohttp.ClientSession
-) -> None:
-    server, control = controlled
-    await _enter(http, server.url, 2001)
-    at_rest = {"in_flight": 0, "waiting": 0, "stack": {"accounts": 0, "events": 0}, "turned_away": 0}
-    settings = {"slots": 3, "queue": 5, "latency": 0.01, "stack_rate": 0.0, "busy": True, "licence": None}
-    assert (await control("/state"))[1] == {**at_rest, **settings, "quirks": [], "requests": 1}
-    for body, said in (
-        ("{", "this is not JSON"),
-        ("[]", "a JSON object is needed"),
-        ('{"slot": 3}', "there is no 'slot' to set (did you mean 'slots'?)"),
-        ('{"latency": 1, "slots": 0}', "slots: 0 cannot be set"),
-        ('{"stack_rate": true}', "stack_rate: True cannot be set"),
-        ('{"licence": -1}', "licence: -1 cannot be set"),
-    ):
-        status, answer = await control("/state", body)
-        assert (status, said in answer["error"], server.latency) == (400, True, 0.01), answer
-    wanted = {"slots": 7, "queue": None, "latency": 0, "stack_rate": 0.001, "busy": False, "licence": 0}
-    status, state = await control("/state", json.dumps(wanted))
-    assert (status, state | wanted) == (200, state)
-    assert (server.slots, server.queue, server.latency, server.stack_rate) == (7, None, 0, 0.001)
-    await _enter(http, server.url, 2003)
-    assert (await control("/state"))[1]["stack"] == {"accounts": 1, "events": 0}
 
 
 # ---- accepted is not applied: the stacks --------------------------------------------------------------------------
@@ -208,21 +160,6 @@ async def test_money_and_all_else_wait_in_stacks_of_their_own_and_come_as_they_w
         looks: list[Any] = [get("Users", {"id": user}).asking("ip") for user in users]
         assert [(await answered(client, each))["fields"]["ip"] for each in looks] == told
         assert len(set(told)) == len(users)
-
-
-async def test_a_write_is_busy_while_another_waits(billing_file: Path) -> None:
-    async with served(billing_file, stack_rate=NEVER) as (server, client):
-        await answered(client, _write(2001))
-        account = get_set_save("AdminAccounts", {"account_id_abonents": 2001}, {"limit_warning": "1"})
-        operator = get_set_save("Abonents", {"id": 2001}, {"operator_id": 1444})
-        for call in (_write(2001), account, operator):
-            assert isinstance(await client.send(call), Busy)
-        await answered(client, _write(2003))
-        await _apply(server)
-        server.stack_rate = NEVER
-        await answered(client, operator)
-        assert isinstance(await client.send(_write(2001)), Busy)
-        assert server.ledger.effects(MODEL) == {2001: 1, 2003: 1}
 
 
 async def test_what_is_refused_or_a_session_waits_in_no_stack_and_what_has_become_impossible_has_no_effect(
