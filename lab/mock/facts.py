@@ -1,7 +1,7 @@
 """The facts of the billing that the lab goes by, each with its source, and its models: `facts.toml`, read once.
 
 The lab takes none from the product: an error in the product's facts would be repeated here, and no test would see it.
-A new model is a new entry of the file; behaviour beyond storing fields is in `lab.mock.objects`.
+A new model is a new entry of the file; what concerns more than one field is in `lab.mock.chain`.
 """
 
 import re
