@@ -59,7 +59,6 @@ from lab.mock.faults import (
     FaultPlan,
     Injector,
     MockAnswer,
-    PlanError,
     nearest,
     page,
     read_plan,
@@ -124,10 +123,6 @@ class _Call(msgspec.Struct, frozen=True):
 
 
 _CALL: Final = msgspec.json.Decoder(_Call)
-
-
-class _Refused(Exception):
-    """Raised when a request to the control endpoint cannot be carried out; the text says why."""
 
 
 class Traits(TypedDict, total=False):
@@ -205,7 +200,7 @@ class MockBilling:
     def control(self) -> web.Application:
         application = web.Application(middlewares=[_answer_control_error])
         for path, tell, change in (
-            ("/faults", self.faults.report, self._set_faults),
+            ("/faults", self.faults.report, lambda body: self.faults.set(read_plan(body.decode()))),
             ("/state", self.state, self._set_state),
         ):
             application.router.add_get(path, telling(tell))
@@ -307,7 +302,6 @@ class MockBilling:
         """Open the database; raises what `billing.database.database.attach` raises."""
         # Opening may wait for a server.
         await asyncio.to_thread(self._open)
-        self._tell_depth()
         self._work_soon()
 
     def _open(self) -> None:
@@ -359,19 +353,16 @@ class MockBilling:
                 self._load()
             answers = [CRASH] * len(jobs)
         # Before any answer: a client that asks after its answer must find its entry counted.
-        self._tell_depth()
+        if self._depths.total():
+            self._empty.clear()
+        else:
+            self._empty.set()
         for (_, answer), said in zip(jobs, answers, strict=True):
             self._answer(answer, said)
         if self._waiting:
             self._work_soon()
         patience = self._patience()
         self._due = None if patience is None else self._loop.call_later(patience, self._work)
-
-    def _tell_depth(self) -> None:
-        if self._depths.total():
-            self._empty.clear()
-        else:
-            self._empty.set()
 
     def _one(self, chain: Chain) -> MockAnswer:
         self._request += 1
@@ -502,9 +493,9 @@ class MockBilling:
         try:
             start, size = int(subject or 0), int(request.query.get("limit", PAGE))
         except ValueError as error:
-            raise _Refused("after: as `next` of the page before; limit: a whole number") from error
+            raise ValueError("after: as `next` of the page before; limit: a whole number") from error
         if not 1 <= size <= _LONGEST_PAGE:
-            raise _Refused(f"limit: 1 to {_LONGEST_PAGE}")
+            raise ValueError(f"limit: 1 to {_LONGEST_PAGE}")
 
         def read() -> dict[str, object]:
             effects = list(self.ledger.by_subject((model, start), size))
@@ -513,27 +504,19 @@ class MockBilling:
 
         return as_json(await anyio.to_thread.run_sync(read))
 
-    def _set_faults(self, body: bytes) -> None:
-        try:
-            self.faults.set(read_plan(body.decode(), "the plan"))
-        except (PlanError, UnicodeDecodeError) as error:
-            raise _Refused(str(error)) from error
-
     def _set_state(self, body: bytes) -> None:
         try:
-            wanted = msgspec.json.decode(body)
+            wanted = msgspec.json.decode(body, type=dict[str, object])
         except msgspec.DecodeError as error:
-            raise _Refused(f"this is not JSON: {error}") from error
-        if not isinstance(wanted, dict):
-            raise _Refused("a JSON object is needed")
+            raise ValueError(f"a JSON object is needed: {error}") from error
         for name in wanted:
             if name not in _USUAL:
-                raise _Refused(f"there is no {name!r} to set{nearest(name, _USUAL)}")
+                raise ValueError(f"there is no {name!r} to set{nearest(name, _USUAL)}")
         try:
             traits = msgspec.convert(wanted, Traits)
         except msgspec.ValidationError as error:
             name = str(error).rstrip("`").rpartition("$.")[2]
-            raise _Refused(f"{name}: {wanted[name]!r} cannot be set") from None
+            raise ValueError(f"{name}: {wanted[name]!r} cannot be set") from None
         for name, value in traits.items():
             setattr(self, name, value)
         self._admit()
@@ -560,7 +543,7 @@ def _concerned(work: Work, model: str, key: int, subject: int) -> tuple[str, Sto
 async def _answer_control_error(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except _Refused as error:
+    except ValueError as error:
         return as_json({"error": str(error)}, web.HTTPBadRequest.status_code)
 
 
