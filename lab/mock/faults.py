@@ -99,7 +99,9 @@ class FaultKind(StrEnum):
         return not (self.value.endswith("-before-effect") or self in _TEXTS or self in _DATED)
 
 
-_PLANNED: Final = tuple(FaultKind)[:22]
+PLANNED: Final = tuple(FaultKind)[: tuple(FaultKind).index(FaultKind.REQUEST_HELD)]
+"""The kinds that a plan can have."""
+
 _DELAYS: Final = {FaultKind.SILENCE: 300.0, FaultKind.UNAVAILABLE: 5.0, FaultKind.TOO_MANY: 5.0}
 """Seconds where no delay is given and it is not 2; for the last two, how far ahead the date of Retry-After is."""
 _TEXTS: Final[Mapping[FaultKind, tuple[str, ...]]] = {
@@ -292,8 +294,8 @@ def _wrong(way: tuple[str | int, ...], key: str, value: object, form: str, hint:
 
 def _fault(entry: Mapping[str, object], way: tuple[str | int, ...] = ()) -> Fault:
     word = str(entry.get("kind", ""))
-    if word not in _PLANNED:
-        hint = nearest(word, _PLANNED)
+    if word not in PLANNED:
+        hint = nearest(word, PLANNED)
         raise KeyRefused("there is no kind {kind}{hint}", (*way, "kind"), kind=repr(word), hint=hint)
     kind = FaultKind(word)
     check_known(way, entry, Fault.__struct_encode_fields__)
