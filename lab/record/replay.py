@@ -120,10 +120,7 @@ def compared_subscriber(path: str, form: Iterable[tuple[str, str]]) -> int | Non
     given = dict(form)
     if not path.endswith("/Abonents/") or given.get("method1") != "objects.filter":
         return None
-    try:
-        key, fields = (msgspec.json.decode(given.get(name, "")) for name in ("arg1", "fields"))
-    except msgspec.DecodeError:
-        return None
+    key, fields = (nested_json(given.get(name, "")) for name in ("arg1", "fields"))
     if fields != _COMPARED or not isinstance(key, dict) or [*key] != ["id"]:
         return None
     return key["id"] if isinstance(key["id"], int) else None
@@ -220,9 +217,8 @@ class Replay:
         """Unpack and index; raises NotARecording and RecordingError."""
         self.url = ""
         self._speed: Speed = speed
-        self._served = 0
-        self._refused: Counter[str] = Counter()
-        self._refused_more = 0
+        self._served = self._unknown = 0
+        self._refused: dict[str, None] = {}
         self._runs: dict[str, str] = {}
         self._veils: list[frozenset[str]] = []
         # The database keeps the file open that goes with its name, and nothing is ever committed to it.
@@ -258,7 +254,7 @@ class Replay:
         return ReplayReport(
             self._served,
             tuple(self._refused),
-            self._refused.total() + self._refused_more,
+            self._unknown,
             tuple(named(recorded.path, recorded.form) for recorded in never_made),
             due,
         )
@@ -365,10 +361,9 @@ class Replay:
         # The request comes from the program under test and may hold secrets, known only by their names.
         remover = self._remover.knowing(self._remover.secrets_in(form))
         name = named(path, remover.form(form))
-        if name in self._refused or len(self._refused) < MAX_UNASKED_SHOWN:
-            self._refused[name] += 1
-        else:
-            self._refused_more += 1
+        self._unknown += 1
+        if len(self._refused) < MAX_UNASKED_SHOWN:
+            self._refused[name] = None
         return as_json({"error": f"This request {why}: {name}"}, web.HTTPNotFound.status_code)
 
 
