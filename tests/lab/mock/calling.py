@@ -40,10 +40,6 @@ def session_of(user: int) -> Call:
     return get("Users", {"id": user}, ChainStep("get_or_create_dynamic_session"))
 
 
-def with_suid(method: str, **arguments: object) -> Callable[[Any], Call]:
-    return lambda session: Call("Users", (ChainStep(method, {"suid": session["fields"]["suid"], **arguments}),))
-
-
 def payment(**values: object) -> Call:
     return create("FinanceOperations", **{"abonent_id": 1111, "op_summa": "50.5", "op_type_id": 2} | values)
 

@@ -6,19 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-import aiohttp
 import pytest
 
-from billing.api.answers import created_id
-from billing.api.calls import Call, ChainStep, create, filter_, version
+from billing.api.calls import Call, ChainStep, create, version
 from billing.api.client import BillingClient
 from billing.api.error_catalogue import ErrorKind as Meaning
 from billing.api.error_catalogue import find_error
-from billing.database.database import Database
-from billing.database.dsn import Dsn
-from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
+from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, SystemRefused
 from lab.mock.faults import PLANNED, Fault, FaultKind, FaultPlan, PlanError, plan_of_flags, plan_text, read_plan
-from lab.mock.ledger import Ledger
 from lab.mock.server import MockBilling
 from tests.billing.saving import get_set_save
 from tests.lab.mock.calling import served, until
@@ -159,6 +154,8 @@ KINDS: tuple[tuple[str, tuple[str, ...], type[Evidence], int], ...] = (
     ("busy", (), Busy, 0),
     ("busy", ('text = "с проводками в стеке"',), Busy, 0),
     ("stop", (), SystemRefused, 0),
+    ("cabinet-error", (), Accepted, 1),
+    ("foreign-answer", (), Accepted, 1),
     ("invalid-json-after-effect", (), Lost, 1),
     ("other-encoding", (), Lost, 1),
     ("redirect-before-effect", (), Lost, 0),
@@ -197,43 +194,6 @@ async def test_what_is_seen_and_what_was_done(billing_file: Path) -> None:
             if kind == "refuse":
                 server.faults.set(read_plan(""))
                 await until(partial(_answered, client))
-
-
-async def test_who_waits_in_the_queue_has_its_effect_after_the_client_has_gone(billing_file: Path) -> None:
-    plan = _plan("queued", "delay = 1.0", 'method = "objects.create"')
-    async with _failing(billing_file, plan, read=0.2) as (server, client):
-        assert isinstance(await client.send(_write()), Lost)
-        found = await client.send(filter_(MODEL, {"abonent_id": 2001, "op_type_id": 8}))
-        assert found == Accepted(result=[])
-        await until(lambda: server.ledger.effects(MODEL) == {2001: 1})
-        server.faults.set(read_plan(_plan("queued")))
-        assert isinstance(await client.send(_write()), Lost)
-    # A server that ends lets nobody wait: the effect is there.
-    with Database(Dsn(str(billing_file))) as database:
-        assert Ledger(database).effects(MODEL) == {2001: 2}
-
-
-async def test_a_refused_list_is_refused_as_lists_are_and_a_cabinet_in_its_string(billing_file: Path) -> None:
-    text = "с проводками в стеке"
-    plan = "\n".join([_plan("cabinet-error"), _plan("busy", f'text = "{text}"')])
-    async with _failing(billing_file, plan) as (server, client), aiohttp.ClientSession() as http:
-        for method, listed in (("objects.filter", True), ("objects.create", False)):
-            async with http.post(f"{server.url}/rest_api/v2/{MODEL}/", data={"method1": method}) as answer:
-                error = (await answer.json())["error"]
-            assert (error[-1] if listed else error) == text
-        assert await client.send(CABINET) == RowRefused("Обещанный платеж уже подключен", recognised=True)
-
-
-async def test_the_answer_of_another_request_or_of_a_health_check(billing_file: Path) -> None:
-    async with _failing(billing_file, _plan("foreign-answer")) as (server, client):
-        seen = await client.send(_write(2001))
-        assert isinstance(seen, Accepted)
-        assert created_id(seen.result) is None
-        server.faults.set(read_plan(_plan("foreign-answer", "requests = 2")))
-        first = await client.send(_write(2003))
-        assert await client.send(_write(2004)) == first
-        assert server.ledger.effects(MODEL) == {2001: 1, 2003: 1, 2004: 1}
-        assert isinstance(await client.send(filter_(MODEL, {"abonent_id": 2003})), Accepted)
 
 
 async def test_the_first_fault_that_is_drawn_happens_so_many_times_and_no_more(billing_file: Path) -> None:

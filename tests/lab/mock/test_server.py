@@ -26,7 +26,7 @@ from lab.mock.population import _COLUMNS
 from lab.mock.population import create as create_billing
 from lab.mock.server import MockBilling, read_schedule, running
 from tests.billing.saving import get_set_save
-from tests.lab.mock.calling import NEVER, SOON, answered, deleting, entries, served, session_of, until, with_suid
+from tests.lab.mock.calling import NEVER, SOON, answered, entries, served, until
 
 MODEL = "FinanceOperations"
 
@@ -160,22 +160,6 @@ async def test_money_and_all_else_wait_in_stacks_of_their_own_and_come_as_they_w
         looks: list[Any] = [get("Users", {"id": user}).asking("ip") for user in users]
         assert [(await answered(client, each))["fields"]["ip"] for each in looks] == told
         assert len(set(told)) == len(users)
-
-
-async def test_what_is_refused_or_a_session_waits_in_no_stack_and_what_has_become_impossible_has_no_effect(
-    billing_file: Path,
-) -> None:
-    async with served(billing_file, stack_rate=NEVER) as (server, client):
-        assert (await answered(client, session_of(7), with_suid("get_user_by_suid")))["pk"] == 7
-        seen = await client.send(_write(89))
-        assert seen == RowRefused("Группе нельзя добавлять финансовую операцию", recognised=True)
-        assert await _depth(server) == Stacks(0, 0)
-        await answered(
-            client, *(get_set_save("Abonents", {"id": key}, {"contract_number": "Я-1"}) for key in (2001, 2003))
-        )
-        await answered(client, deleting("UsersUsluga", 1))
-        await _apply(server)
-        assert server.ledger.effects("Abonents") == {2001: 1}
 
 
 async def test_entries_are_carried_out_in_their_order_so_many_a_second_and_the_rest_after_a_restart(
