@@ -213,7 +213,7 @@ _FORMS: Final[Mapping[str, str]] = {
     "retry_after": said('whole seconds or "date"'),
 }
 """What a value has to be, by key; all others are texts."""
-_SPAN: Final = re.compile(r"0*([1-9]\d*)(?:\s*(-)\s*(\d*))?")
+_SPAN: Final = re.compile(r"0*([1-9]\d{0,17})(?:\s*(-)\s*(\d{0,18}))?")
 
 
 class PlanError(SettingsError):
@@ -306,7 +306,9 @@ def _fault(entry: Mapping[str, object], way: tuple[str | int, ...] = ()) -> Faul
         )
     if (model := entry.get("model", "Version")) not in _OF_MODELS:
         raise _wrong(way, "model", model, said("a model"), nearest(str(model), _OF_MODELS))
-    read: dict[str, object] = {key: str(entry[key]) for key in ("retry_after",) if isinstance(entry.get(key), int)}
+    read = {**entry}
+    if isinstance(entry.get("retry_after"), int):
+        read["retry_after"] = str(entry["retry_after"])
     if "requests" in entry:
         parts = [_SPAN.fullmatch(part.strip()) for part in str(entry["requests"]).split(",")]
         spans = [(int(one[1]), int(one[3]) if one[3] else None if one[2] else int(one[1])) for one in parts if one]
@@ -314,7 +316,7 @@ def _fault(entry: Mapping[str, object], way: tuple[str | int, ...] = ()) -> Faul
             raise _wrong(way, "requests", entry["requests"], _FORMS["requests"])
         read["requests"] = spans
     try:
-        fault = msgspec.convert({**entry, **read}, Fault, strict=False)
+        fault = msgspec.convert(read, Fault, strict=False)
     except msgspec.ValidationError as error:
         key = str(error).rstrip("`").partition(" - at `$.")[2]
         raise _wrong(way, key, entry[key], _FORMS.get(key, said("a text"))) from error

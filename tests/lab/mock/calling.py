@@ -22,8 +22,6 @@ NEVER = 0.0001
 """Entries of a stack a second: within a test, none."""
 SOON = 1_000.0
 
-EFFECTS = "select request, changed_key, what from mock_ledger"
-
 Next = Call | Callable[[Any], Call]
 """A call, or how it follows from the result of the one before."""
 
