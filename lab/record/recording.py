@@ -134,13 +134,13 @@ class Recording:
         self._path = Path(path)
         self.lines = self._read()
         try:
-            self.header = msgspec.json.decode(next(self.lines), type=RecordingHeader)
-        except StopIteration:
-            raise NotARecording(
-                "{path} is not a recording, or one that was stopped at its first line.", path=self._path
-            ) from None
+            self.header = msgspec.json.decode(next(self.lines, b""), type=RecordingHeader)
         except (msgspec.DecodeError, RecursionError) as fault:
-            raise NotARecording("{path} is not a recording: {fault}.", path=self._path, fault=fault) from None
+            raise NotARecording(
+                "{path} is not a recording, or one that was stopped at its first line: {fault}.",
+                path=self._path,
+                fault=fault,
+            ) from None
         if self.header.recording != FORMAT:
             raise NotARecording(
                 "{path} is a recording of format {recording}, made by version {program}; this version reads "
@@ -322,13 +322,11 @@ class Recorder:
         self._more.set()
 
     async def close(self) -> None:
-        """Write the waiting exchanges, and end the file. Raises RecordingBroken when some could not be written."""
+        """Write the waiting exchanges, and end the file."""
         self._ended = True
         self._more.set()
         with anyio.CancelScope(shield=True):
             await asyncio.wait((self._task,))
-        if self.failure is not None:
-            raise RecordingBroken("The recording lacks exchanges: {why}.", why=self.failure)
 
     async def _work(self) -> None:
         """Write the waiting exchanges until the recording is closed and none waits."""
@@ -411,12 +409,10 @@ async def open_recorder(
         await recorder.start()
         try:
             yield recorder
-        except BaseException:
-            # The first error is the one to raise.
-            with contextlib.suppress(RecordingBroken):
-                await recorder.close()
-            raise
-        await recorder.close()
+        finally:
+            await recorder.close()
+        if recorder.failure is not None:
+            raise RecordingBroken("The recording lacks exchanges: {why}.", why=recorder.failure)
     finally:
         os.close(descriptor)
 
