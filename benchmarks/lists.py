@@ -196,7 +196,7 @@ class _Works:
                     operation = (first + item.number, subscriber, OPENING, summa, datetime.now(UTC), mark)
                     connection.execute(insert_statement("finance_operations"), operation)
                     account = int(item.lane.removeprefix(ACCOUNT))
-                    connection.run("rules", "balance_sets", summa=summa, account=account)
+                    connection.run("balance_sets", summa=summa, account=account)
                 connection.commit()
 
         async for page in journal.each_page(run, {State.PENDING}):

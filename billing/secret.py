@@ -146,7 +146,8 @@ def spellings(secret: str) -> frozenset[str]:
     quoted = {json.dumps(each, ensure_ascii=ascii_only)[1:-1] for each in written for ascii_only in (True, False)}
     quoted |= {secret.encode("unicode_escape").decode("ascii"), repr(secret)[1:-1]}
     written |= {*quoted, *(each.replace("/", "\\/") for each in quoted)}
-    written |= {json.dumps(each, ensure_ascii=False)[1:-1] for each in written}
+    # Quoted once more: JSON within JSON, or what was sent as JSON and is echoed as Python shows a text.
+    written |= {again(each)[1:-1] for each in written for again in (repr, partial(json.dumps, ensure_ascii=False))}
     written |= {html.escape(secret), html.escape(secret, quote=False)}
     encodable = [each for each in written if not _SURROGATE.search(each)]
     written |= {

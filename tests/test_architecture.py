@@ -84,7 +84,7 @@ THE_LAB_TAKES = {
     ("lab/simulation/", "jobs/spec/spec.py"): "parameters_of",
     ("lab/simulation/", "jobs/undo.py"): "build_undo",
     # Recordings are made in the product's client, and hide what the product hides.
-    ("lab/mock/", "jobs/spec/toml_places.py"): "Toml",
+    ("lab/mock/", "jobs/spec/toml_places.py"): "KeyRefused Toml check_known",
     ("lab/record/", "billing/api/answers.py"): "charset_of",
     ("lab/record/", "billing/api/calls.py"): "Call ChainStep SECRET_ARGUMENTS secrets_of",
     ("lab/record/", "billing/api/client.py"): "BillingClient ClientSettings",

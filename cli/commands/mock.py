@@ -308,7 +308,7 @@ def _diff(file: Path = RECORDING, *, flags: ApiFlags) -> None:
     """
 
     async def work(settings: Settings, screen: Screen) -> Exit:
-        from lab.record.diff import differing
+        from lab.record.replay import differing
 
         different, tally = 0, Counter[str]()
         async with BillingClient(settings.client) as client:

@@ -51,12 +51,12 @@ class MockConnection:
         self._prepared[sql] = prepared = Prepared(transaction, self._cursor, sql, self._encoding)
         return prepared
 
-    def run(self, file: str, block: str, **values: Value) -> list[DatabaseRow]:
-        """Run a block of `sql/FILE.sql` with its parameters.
+    def run(self, block: str, **values: Value) -> list[DatabaseRow]:
+        """Run a block of `sql/requests.sql` with its parameters.
 
         Raises `MockRefusal`, also where this billing lacks a table or column of it.
         """
-        wanted = sql_block(file, block, "lab.mock.sql")
+        wanted = sql_block("requests", block, "lab.mock.sql")
         try:
             fit = self._fitted.get(wanted.text) or self._fitted.setdefault(wanted.text, fitted(wanted, self.schema))
         except ColumnsMissing as error:

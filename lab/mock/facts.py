@@ -1,7 +1,7 @@
 """The facts of the billing that the lab goes by, each with its source, and its models: `facts.toml`, read once.
 
 The lab takes none from the product: an error in the product's facts would be repeated here, and no test would see it.
-A new model is a new entry of the file; behaviour beyond storing fields is in `lab.mock.objects`.
+A new model is a new entry of the file; what concerns more than one field is in `lab.mock.chain`.
 """
 
 import re
@@ -67,6 +67,17 @@ class ErrorTexts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     row: tuple[str, ...]
 
 
+class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"source": "from", "word": "with"}):
+    """A method; the file explains the traits."""
+
+    source: str
+    word: str = ""
+    of_objects: bool = False
+    takes: frozenset[str] | None = None
+    reads: bool = False
+    lists: bool = False
+
+
 class Field(
     msgspec.Struct,
     frozen=True,
@@ -89,6 +100,9 @@ class Field(
     required: bool = False
     indexed: bool = False
     default: int | None = None
+    now: bool = False
+    shape: tuple[str, str] = ("", "")
+    unique: str = ""
     computed: str = ""
 
     @property
@@ -156,6 +170,7 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     longest_queue: Fact
     operations: dict[int, OperationType]
     errors: ErrorTexts
+    methods: dict[str, Method]
     models: dict[str, MockModel]
 
 
@@ -176,14 +191,6 @@ ACT: Final = the_type("charges")
 RECEIPT: Final = the_type("pays")
 OPENING_BALANCE: Final = the_type("sets")
 
-_METHODS: Final = {
-    "read": {"objects.get", "objects.filter", "objects.all"},
-    "create": {"objects.create"},
-    "write": {"objects.create", "set", "save", "delete"},
-    "cabinet": {"get_user_by_suid", "web_cabinet.get_usluga_list", "web_cabinet.reset_password"},
-}
-"""Methods that come together; any other word of a model's methods is one by itself."""
-
 
 def _read(name: str, model: MockModel) -> MockModel:
     """A model of the file, with what the file does not repeat."""
@@ -201,7 +208,7 @@ def _read(name: str, model: MockModel) -> MockModel:
         table=model.table or re.sub(r"\B(?=[A-Z])", "_", name).lower(),
         fields=read(key | model.fields),
         columns=read(model.columns),
-        methods=frozenset[str]().union(*(_METHODS.get(word, {word}) for word in model.methods)),
+        methods=frozenset(one for one, fact in FACTS.methods.items() if model.methods & {one, fact.word}),
         subject=model.subject or model.key_name,
     )
 

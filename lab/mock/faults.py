@@ -1,4 +1,4 @@
-"""The faults of a mock billing: their kinds, which requests each of them hits, and plans as TOML files or flags.
+"""The faults of the lab: their kinds, plans of them as TOML files or flags, and what fails requests by a plan.
 
     seed = 1
 
@@ -24,30 +24,40 @@ plan's seed, the fault's position in the plan and the request's number among tho
 plan and requests give the same failures. Time spans and `times` are further limits; their state is in the injector.
 """
 
+import asyncio
 import hashlib
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
+from email.utils import formatdate
 from enum import StrEnum
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Annotated, Final, TypeAlias, TypeVar
+
+import anyio
+import msgspec
+from aiohttp import web
+from msgspec.structs import replace
 
 from billing.errors import SettingsError
-from jobs.spec.toml_places import Toml
+from jobs.spec.toml_places import KeyRefused, Toml, check_known
+from lab.mock.chain import Chain
 from lab.mock.facts import FACTS, MODELS
+from lab.mock.port import reset
 from texts.remedies import setting
-from texts.said import Given, SaidError, said, wording
+from texts.said import said
 
 Choice = TypeVar("Choice")
 Span: TypeAlias = tuple[int, int | None]
 """A range of request numbers, first and last; None for no end."""
 
-CABINET: Final = "web_cabinet."
-
 
 class FaultKind(StrEnum):
-    """A kind of fault."""
+    """A kind of fault: of a plan, of the crash lab's proxy, or of both."""
 
     REFUSE = "refuse"  # the port is closed for a time span: connections are refused
     RESET_BEFORE = "reset-before-effect"  # the connection is reset once the request has come, before any effect
@@ -73,46 +83,56 @@ class FaultKind(StrEnum):
     FOREIGN = "foreign-answer"
     REDIRECT_BEFORE = "redirect-before-effect"  # HTTP 307 to the same address, before any effect
     REDIRECT_AFTER = "redirect-after-effect"  # HTTP 307 to the same address, after the effect
+    # By the crash lab's proxy alone, and by no plan.
+    REQUEST_HELD = "held-request"  # the request is passed on late, even after the client has given up
+    ANSWER_HELD = "delayed-answer"  # the answer is passed on late
+    ANSWER_TWICE = "doubled-answer"  # the answer comes again before that to the next request of the connection
+    NEXT_SWALLOWED = "swallowed-request"  # it comes in place of that, and the next request never arrives
+    GATEWAY_THEN_ANSWER = "504-then-answer"  # HTTP 504 at once, and the answer as in the one above
+    WRONG_BAD_REQUEST = "wrong-400"  # HTTP 400 in place of the answer to a request that has had its effect
+    WRONG_TOO_MANY = "wrong-429"  # HTTP 429 in its place
+    WRONG_NOT_NOW = "wrong-503"  # HTTP 503 with `Retry-After` in its place
+
+    @property
+    def has_effect(self) -> bool:
+        """Whether a request that it hits has its effect, as far as the fault lets it come."""
+        return not (self.value.endswith("-before-effect") or self in _TEXTS or self in _DATED)
 
 
-DELAYS: Final[dict[FaultKind, float]] = {
-    FaultKind.SILENCE: 300.0,
-    FaultKind.SLOW: 2.0,
-    FaultKind.TRICKLE: 2.0,
-    FaultKind.UNAVAILABLE: 5.0,
-    FaultKind.TOO_MANY: 5.0,
-}
-"""Seconds for a fault without a delay; for the last two, how far in the future the date of Retry-After is."""
+PLANNED: Final = tuple(FaultKind)[: tuple(FaultKind).index(FaultKind.REQUEST_HELD)]
+"""The kinds that a plan can have."""
 
-_TEXTS: Final[dict[FaultKind, tuple[str, ...]]] = {
+_DELAYS: Final = {FaultKind.SILENCE: 300.0, FaultKind.UNAVAILABLE: 5.0, FaultKind.TOO_MANY: 5.0}
+"""Seconds where no delay is given and it is not 2; for the last two, how far ahead the date of Retry-After is."""
+_TEXTS: Final[Mapping[FaultKind, tuple[str, ...]]] = {
     FaultKind.BUSY: FACTS.errors.busy,
     FaultKind.STOP: FACTS.errors.system,
     FaultKind.CABINET_ERROR: ("Обещанный платеж уже подключен",),
 }
-SAYING: Final = frozenset(_TEXTS)
-"""Kinds that answer with a text."""
+_CABINET: Final = "web_cabinet."
+
+# ---- plans --------------------------------------------------------------------------------------------------------
+
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
+_Seconds: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
+_Text: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"\S")]
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One entry of a plan; the fields have the names of the file, except for `since` and `until`.
-
-    `since` and `until` (`from` and `to`) are in seconds since the plan was set, `delay` in seconds; `retry_after` is
-    a number of seconds, or "date". `tries` makes a row busy this many times, however often it is drawn.
-    """
+class Fault(msgspec.Struct, frozen=True, omit_defaults=True, rename={"since": "from", "until": "to"}):
+    """One entry of a plan."""
 
     kind: FaultKind
     model: str | None = None
-    method: str | None = None
-    share: float = 1.0
+    method: _Text | None = None
+    share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
     requests: tuple[Span, ...] = ()
-    since: float = 0.0
-    until: float | None = None
-    times: int | None = None
-    delay: float | None = None
-    retry_after: str | None = None
-    text: str | None = None
-    tries: int | None = None
+    since: Annotated[float, msgspec.Meta(ge=0, le=1e9)] = 0.0
+    until: _Seconds | None = None
+    times: _Count | None = None
+    delay: _Seconds | None = None
+    retry_after: Annotated[str, msgspec.Meta(pattern="^([0-9]+|date)$")] | None = None
+    text: _Text | None = None
+    tries: _Count | None = None
 
     def matches(self, model: str, methods: Sequence[str], *, writes: bool) -> bool:
         """Whether the filter matches a request, which then counts; `writes` tells whether it can change anything."""
@@ -120,7 +140,7 @@ class Fault:
             case FaultKind.REFUSE:
                 return False
             # Answers of `web_cabinet.*` alone are a list that starts with a JSON string [I].
-            case FaultKind.CABINET_ERROR if not (methods and methods[-1].startswith(CABINET)):
+            case FaultKind.CABINET_ERROR if not (methods and methods[-1].startswith(_CABINET)):
                 return False
             case FaultKind.FOREIGN if self.method is None and not writes:
                 return False
@@ -131,28 +151,17 @@ class Fault:
 
     @property
     def seconds(self) -> float:
-        """Its delay in seconds, or the default of its kind."""
-        return DELAYS.get(self.kind, 0.0) if self.delay is None else self.delay
+        return _DELAYS.get(self.kind, 2.0) if self.delay is None else self.delay
 
     def described(self) -> dict[str, object]:
         """The given values, with the names of the file."""
-        usual = Fault(self.kind)
-        given = {one.name: getattr(self, one.name) for one in fields(Fault)}
-        given = {name: value for name, value in given.items() if value != getattr(usual, name)}
-        if self.requests:
-            given["requests"] = ",".join(
-                str(first) if first == last else f"{first}-{last or ''}" for first, last in self.requests
-            )
-        names = {field: name for name, field in FIELDS.items()}
-        return {"kind": self.kind.value} | {names.get(name, name): value for name, value in given.items()}
+        requests = [str(first) if first == last else f"{first}-{last or ''}" for first, last in self.requests]
+        given: dict[str, object] = msgspec.to_builtins(self)
+        given |= {"requests": ",".join(requests)} if requests else {}
+        return {key: value for key, value in given.items() if value != {"from": 0, "share": 1}.get(key)}
 
 
-FIELDS: Final = {"from": "since", "to": "until"}
-"""The fields of a fault that the file calls otherwise."""
-
-
-@dataclass(frozen=True, slots=True)
-class FaultPlan:
+class FaultPlan(msgspec.Struct, frozen=True):
     """Faults in order: the first that hits a request is applied."""
 
     faults: tuple[Fault, ...] = ()
@@ -165,10 +174,14 @@ class FaultPlan:
             return False
         return fault.share >= 1 or chance(self.seed, index, number) < fault.share
 
+    def pick(self, index: int, number: int, options: Sequence[Choice]) -> Choice:
+        """One of the options, chosen in the same way; independent of whether the fault is drawn."""
+        return options[int(chance(self.seed, index, number, "pick") * len(options)) % len(options)]
+
     def text(self, index: int, number: int) -> str:
         """The text of the fault at `index` for its request of this number: its own, or one of the catalogue's."""
         fault = self.faults[index]
-        return fault.text or pick(self.seed, index, number, _TEXTS[fault.kind])
+        return fault.text or self.pick(index, number, _TEXTS[fault.kind])
 
 
 def chance(seed: int, index: int, number: int, salt: str = "") -> float:
@@ -177,29 +190,34 @@ def chance(seed: int, index: int, number: int, salt: str = "") -> float:
     return int.from_bytes(digest, "big") / 2.0**64
 
 
-def pick(seed: int, index: int, number: int, options: Sequence[Choice]) -> Choice:
-    """One of the options, chosen in the same way; independent of whether the fault is drawn."""
-    return options[int(chance(seed, index, number, "pick") * len(options)) % len(options)]
+PLAN_FILE: Final = ".toml"
+"""The suffix by which `--fault` tells a plan's file from a kind."""
 
-
-# ---- plans --------------------------------------------------------------------------------------------------------
+_OF_MODELS: Final = (*MODELS, "Version")
+_OF_ALL: Final = ("kind", "model", "method", "share", "requests", "from", "to", "times")
+_DATED: Final = frozenset({FaultKind.UNAVAILABLE, FaultKind.TOO_MANY})
+_KEYS: Final[Mapping[FaultKind, tuple[str, ...]]] = {
+    **dict.fromkeys((FaultKind.QUEUED, FaultKind.SLOW, FaultKind.TRICKLE, FaultKind.SILENCE), (*_OF_ALL, "delay")),
+    **dict.fromkeys(_DATED, (*_OF_ALL, "retry_after", "delay")),
+    **dict.fromkeys((FaultKind.STOP, FaultKind.CABINET_ERROR), (*_OF_ALL, "text")),
+    FaultKind.BUSY: (*_OF_ALL, "text", "tries"),
+    FaultKind.REFUSE: ("kind", "from", "to"),
+}
+"""The keys of an entry, by kinds that take others than all do."""
+_FORMS: Final[Mapping[str, str]] = {
+    "share": said("a share: above 0, and at most 1"),
+    "requests": said('a list of requests: numbers from 1 that go up, as "10-20", "5,7" or "100-"'),
+    "from": said("a number of seconds from 0"),
+    **dict.fromkeys(("to", "delay"), said("a number of seconds above 0")),
+    **dict.fromkeys(("times", "tries"), said("a whole number from 1")),
+    "retry_after": said('whole seconds or "date"'),
+}
+"""What a value has to be, by key; all others are texts."""
+_SPAN: Final = re.compile(r"0*([1-9]\d{0,17})(?:\s*(-)\s*(\d{0,18}))?")
 
 
 class PlanError(SettingsError):
     """Raised for an invalid fault plan; its text names the file, the line if it is known, and the reason."""
-
-
-class _Wrong(SaidError, ValueError):
-    """A reason, and the way to the key that it concerns."""
-
-    def __init__(self, reason: str, /, *way: str | int, **values: Given) -> None:
-        super().__init__(reason, **values)
-        self.way = way
-
-
-_TOP: Final = ("seed", "fault")
-PLAN_FILE: Final = ".toml"
-"""The suffix by which `--fault` tells a plan's file from a kind."""
 
 
 def read_plan(text: str, name: str = "the plan") -> FaultPlan:
@@ -212,30 +230,17 @@ def read_plan(text: str, name: str = "the plan") -> FaultPlan:
     except ValueError as error:
         raise PlanError("{name}: this is not TOML: {error}", name=name, error=error) from error
     try:
-        return _plan(toml.content)
-    except _Wrong as error:
+        check_known((), toml.content, ("seed", "fault"))
+        seed, entries = toml.content.get("seed", 1), toml.content.get("fault", [])
+        if not isinstance(seed, int) or isinstance(seed, bool):
+            raise _wrong((), "seed", seed, said("a whole number"))
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise _wrong((), "fault", entries, said("a list: write each fault under a heading [[fault]]"))
+        return FaultPlan(tuple(_fault(entry, ("fault", index)) for index, entry in enumerate(entries)), seed)
+    except KeyRefused as error:
         raise PlanError(
             "{name}{place}: {error}", name=name, place=f":{toml.place(*error.way).line}", error=error
         ) from error
-
-
-def _plan(whole: Mapping[str, object]) -> FaultPlan:
-    for key in whole:
-        if key not in _TOP:
-            raise _Wrong("a plan has no {key}{hint}", key, key=repr(key), hint=nearest(key, _TOP))
-    seed, entries = whole.get("seed", 1), whole.get("fault", [])
-    if not isinstance(seed, int) or isinstance(seed, bool):
-        raise _Wrong("seed: {seed} is not a whole number", "seed", seed=repr(seed))
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise _Wrong(said("write each fault under a heading [[fault]]"), "fault")
-    faults: list[Fault] = []
-    for index, entry in enumerate(entries):
-        try:
-            faults.append(_fault(entry))
-        except _Wrong as error:
-            way = ("fault", index, *error.way)
-            raise _Wrong("fault {index}: {error}", *way, index=index + 1, error=error) from error
-    return FaultPlan(tuple(faults), seed)
 
 
 def plan_text(words: Sequence[str]) -> str:
@@ -258,10 +263,10 @@ def plan_text(words: Sequence[str]) -> str:
         read_plan(text, str(path))
     for word in words:
         if not word.endswith(PLAN_FILE):
-            kind, _, share = word.partition(":")
+            kind, colon, share = word.partition(":")
             try:
-                fault = _fault({"kind": kind, "share": share} if ":" in word else {"kind": kind})
-            except _Wrong as error:
+                fault = _fault({"kind": kind, "share": share} if colon else {"kind": kind})
+            except KeyRefused as error:
                 raise PlanError("{option}: {error}", option=setting("fault", word), error=error) from error
             text += f'\n[[fault]]\nkind = "{fault.kind.value}"\nshare = {fault.share}\n'
     return text
@@ -281,124 +286,273 @@ def nearest(word: str, known: Collection[str]) -> str:
     return said("; there are: {known}", known=tuple(known))
 
 
-# ---- one fault of a plan ------------------------------------------------------------------------------------------
-
-_KINDS: Final = tuple(kind.value for kind in FaultKind)
-_OF_MODELS: Final = (*MODELS, "Version")
-_WAITS: Final = frozenset({FaultKind.UNAVAILABLE, FaultKind.TOO_MANY})
-_TAKES: Final[Mapping[str, frozenset[FaultKind]]] = {
-    "delay": frozenset({FaultKind.QUEUED, FaultKind.SLOW, FaultKind.TRICKLE, FaultKind.SILENCE}) | _WAITS,
-    "retry_after": _WAITS,
-    "text": SAYING,
-    "tries": frozenset({FaultKind.BUSY}),
-}
-"""Keys that only some kinds accept."""
-_SPAN: Final = re.compile(r"(\d+)(?:\s*(-)\s*(\d*))?")
+def _wrong(way: tuple[str | int, ...], key: str, value: object, form: str, hint: str = "") -> KeyRefused:
+    return KeyRefused(
+        "{key}: {value} is not {form}{hint}", (*way, key), key=key, value=repr(value), form=form, hint=hint
+    )
 
 
-def _fault(entry: Mapping[str, object]) -> Fault:
-    values: dict[str, Any] = {}  # each value has the type of its reader
-    for key in entry:
-        if key not in _READ:
-            raise _Wrong("it has no {key}{hint}", key, key=repr(key), hint=nearest(key, _READ))
-    if "kind" not in entry:
-        raise _Wrong(said("it needs a kind"))
-    if entry["kind"] not in _KINDS:
-        wrong = str(entry["kind"])
-        raise _Wrong("there is no kind {kind}{hint}", "kind", kind=repr(wrong), hint=nearest(wrong, _KINDS))
-    kind = FaultKind(str(entry["kind"]))
-    for key, value in entry.items():
-        if kind is FaultKind.REFUSE and key not in {"kind", "from", "to"}:
-            raise _Wrong(
-                "a port is refused to everybody: {kind} takes `from` and `to`, and no {key}",
-                key,
-                kind=kind,
-                key=repr(key),
-            )
-        if kind not in _TAKES.get(key, FaultKind):
-            kinds = tuple(sorted(_TAKES[key]))
-            raise _Wrong("{kind} takes no {key}; it is for {kinds}", key, kind=kind, key=repr(key), kinds=kinds)
-        read, holds, why = _READ[key]
-        try:
-            values[FIELDS.get(key, key)] = found = read(value)
-            if not holds(found):
-                hint = nearest(str(value), _OF_MODELS) if key == "model" else ""
-                raise _Wrong(why, value=repr(value), hint=hint)
-        except ValueError as error:
-            raise _Wrong("{key}: {error}", key, key=key, error=error) from error
-    fault = Fault(**values)
-    if fault.until is not None and fault.until <= fault.since:
-        raise _Wrong(said("to: it lies before from: the span is empty"), "to")
-    if kind is FaultKind.CABINET_ERROR and fault.method and not fault.method.startswith(CABINET):
-        raise _Wrong(
-            "method: only answers of {cabinet}* hold a JSON string, and {method} is none of these",
-            "method",
-            cabinet=CABINET,
-            method=repr(fault.method),
+def _fault(entry: Mapping[str, object], way: tuple[str | int, ...] = ()) -> Fault:
+    word = str(entry.get("kind", ""))
+    if word not in PLANNED:
+        hint = nearest(word, PLANNED)
+        raise KeyRefused("there is no kind {kind}{hint}", (*way, "kind"), kind=repr(word), hint=hint)
+    kind = FaultKind(word)
+    check_known(way, entry, Fault.__struct_encode_fields__)
+    keys = _KEYS.get(kind, _OF_ALL)
+    if unfit := [key for key in entry if key not in keys]:
+        raise KeyRefused(
+            "{kind} takes no {key}; it takes {keys}", (*way, unfit[0]), kind=kind, key=unfit[0], keys=keys
         )
-    if kind in _WAITS and fault.delay is not None and fault.retry_after != "date":
-        raise _Wrong('delay: {kind} takes it with retry_after = "date" only', "delay", kind=kind)
+    if (model := entry.get("model", "Version")) not in _OF_MODELS:
+        raise _wrong(way, "model", model, said("a model"), nearest(str(model), _OF_MODELS))
+    read = {**entry}
+    if isinstance(entry.get("retry_after"), int):
+        read["retry_after"] = str(entry["retry_after"])
+    if "requests" in entry:
+        parts = [_SPAN.fullmatch(part.strip()) for part in str(entry["requests"]).split(",")]
+        spans = [(int(one[1]), int(one[3]) if one[3] else None if one[2] else int(one[1])) for one in parts if one]
+        if len(spans) < len(parts) or any(last is not None and last < first for first, last in spans):
+            raise _wrong(way, "requests", entry["requests"], _FORMS["requests"])
+        read["requests"] = spans
+    try:
+        fault = msgspec.convert(read, Fault, strict=False)
+    except msgspec.ValidationError as error:
+        key = str(error).rstrip("`").partition(" - at `$.")[2]
+        raise _wrong(way, key, entry[key], _FORMS.get(key, said("a text"))) from error
+    if fault.until is not None and fault.until <= fault.since:
+        raise KeyRefused(said("to: it lies before from: the span is empty"), (*way, "to"))
+    if kind is FaultKind.CABINET_ERROR and fault.method and not fault.method.startswith(_CABINET):
+        raise KeyRefused("method: only answers of {cabinet}* hold a JSON string", (*way, "method"), cabinet=_CABINET)
+    if kind in _DATED and fault.delay is not None and fault.retry_after != "date":
+        raise KeyRefused('delay: {kind} takes it with retry_after = "date" only', (*way, "delay"), kind=kind)
     return fault
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+# ---- answers ------------------------------------------------------------------------------------------------------
 
 
-def _whole(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+@dataclass(frozen=True, slots=True)
+class MockAnswer:
+    """The body of an answer: JSON, or a page of a crash when `status` is 500."""
+
+    status: int
+    body: bytes
 
 
-def _word(value: object) -> str:
-    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+CRASH: Final = MockAnswer(
+    500, b"<html><head><title>Server Error (500)</title></head><body>Server Error</body></html>"
+)
+_NO_OTHER: Final = MockAnswer(200, b'{"call":"get_version","result":{"version":"0","time":"2000-01-01 00:00:00"}}')
 
 
-def _number(value: object) -> float:
-    try:
-        number = (
-            float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else float("nan")
-        )
-    except ValueError:
-        number = float("nan")
-    if not abs(number) < float("inf"):
-        raise _Wrong("{value} is not a number", value=repr(value))
-    return number
+def refused(call: str, error: str, status: int = 200, *, lists: bool = False) -> MockAnswer:
+    """The answer to a refused call: the error is in the same object, with HTTP 200 [D, ?].
+
+    Of an answer that would have been a list it is a list of texts, of which the last one is the message [I].
+    """
+    said = ["Traceback (most recent call last)", error] if lists else error
+    return MockAnswer(status, msgspec.json.encode({"call": call, "error": said}))
 
 
-def _spans(value: object) -> tuple[Span, ...]:
-    spans: list[Span] = []
-    for part in _word(value).split(","):
-        found = _SPAN.fullmatch(part.strip())
-        if found is None:
-            raise _Wrong('{value} are not numbers of requests, as "10-20", "5,7" or "100-"', value=repr(value))
-        first = int(found[1])
-        spans.append((first, first if found[2] is None else int(found[3]) if found[3] else None))
-    return tuple(spans)
+def respond(answer: MockAnswer) -> web.Response:
+    kind = "text/html" if answer.body.startswith(b"<") else "application/json"
+    return web.Response(body=answer.body, status=answer.status, headers={"Content-Type": f"{kind}; charset=utf-8"})
 
 
-_IS_TEXT: Final = (_text, str.strip, wording("{value} is not a text"))
-_FROM_ONE: Final = (_whole, lambda number: number >= 1, wording("{value} is not a whole number from 1"))
-_A_WHILE: Final = (_number, lambda seconds: seconds > 0, wording("{value} is not a span of seconds above 0"))
-_READ: Final[Mapping[str, tuple[Callable[[object], Any], Callable[[Any], object], str]]] = {
-    "kind": (lambda value: FaultKind(str(value)), lambda _: True, ""),
-    "model": (_text, _OF_MODELS.__contains__, wording("there is no model {value}{hint}")),
-    "method": _IS_TEXT,
-    "share": (_number, lambda share: 0 < share <= 1, wording("{value} is not a share: above 0, and at most 1")),
-    "requests": (
-        _spans,
-        lambda spans: all(1 <= first <= (first if last is None else last) for first, last in spans),
-        wording("{value}: numbers begin with 1 and go up"),
-    ),
-    "from": (_number, lambda seconds: seconds >= 0, wording("{value} lies before the beginning")),
-    "to": _A_WHILE,
-    "times": _FROM_ONE,
-    "delay": _A_WHILE,
-    "retry_after": (
-        _word,
-        lambda text: text == "date" or (text.isascii() and text.isdigit()),
-        wording('{value} is neither whole seconds nor "date"'),
-    ),
-    "text": _IS_TEXT,
-    "tries": _FROM_ONE,
-}
-"""By key: what reads its value, what holds of that, and what it is refused with where that does not hold."""
+def page(status: int) -> MockAnswer:
+    """A page that a server or a proxy generates itself."""
+    text = f"{status} {'Gateway Time-out' if status == HTTPStatus.GATEWAY_TIMEOUT else HTTPStatus(status).phrase}"
+    body = f"<html><head><title>{text}</title></head><body><h1>{text}</h1></body></html>"
+    return MockAnswer(status, body.encode())
+
+
+# ---- the injector -------------------------------------------------------------------------------------------------
+
+CarryOut: TypeAlias = Callable[[], Awaitable[MockAnswer]]
+
+_SMALLEST_GAP: Final = 0.001
+"""Seconds between the pieces of a trickle: an event loop's clock is no finer."""
+
+
+class Injector:
+    """The fault plan of one server and its counts; used only in the server's event loop.
+
+    The plan may be replaced at any time; request numbers and time spans then start anew.
+    """
+
+    def __init__(self, plan: FaultPlan, *, list_errors: bool = True) -> None:
+        self._list_errors = list_errors
+        self._clock: Callable[[], float] = time.monotonic
+        self._ended = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._injected: Counter[str] = Counter()
+        self._last: tuple[bytes, MockAnswer] = b"", _NO_OTHER
+        self.set(plan)
+
+    def set(self, plan: FaultPlan) -> None:
+        """Replace the plan; the totals are kept."""
+        self.plan = plan
+        self._since = self._clock()
+        # By the place of a fault: requests that its filter matched, and how often it was injected.
+        self._matched, self._times = Counter[int](), Counter[int]()
+        self._busy: dict[tuple[int, bytes], int] = {}
+        self._changed.set()
+
+    def report(self) -> dict[str, object]:
+        """The plan, the count of each of its faults, and the count of each kind since the server began."""
+        return {
+            "seed": self.plan.seed,
+            "elapsed": round(self._clock() - self._since, 3),
+            "faults": [
+                fault.described() | {"matched": self._matched[index], "injected": self._times[index]}
+                for index, fault in enumerate(self.plan.faults)
+            ],
+            "injected": dict(sorted(self._injected.items())),
+        }
+
+    def end(self) -> None:
+        """End all waits, since the server ends."""
+        self._ended.set()
+
+    async def serve(
+        self, request: web.Request, model: str, form: Mapping[str, str], body: bytes, carry_out: CarryOut
+    ) -> web.StreamResponse:
+        """Answer a request, or fail it; `carry_out` applies its effect and gives its answer."""
+        methods = ["get_version"] if form.get("get_version") else []
+        while method := form.get(f"method{len(methods) + 1}"):
+            methods.append(method)
+        chain = Chain(model, tuple((method, {}) for method in methods))
+        plan, drawn = self.plan, self._draw(chain, methods, body)
+        if drawn is None:
+            answer = await carry_out()
+            # A failure would be taken as the other request's own.
+            if answer.status == web.HTTPOk.status_code and b'"error"' not in answer.body:
+                self._last = body, answer
+            return respond(answer)
+        index, number = drawn
+        self._count(index)
+        fault = plan.faults[index]
+        if fault.kind is FaultKind.QUEUED:
+            least, most = FACTS.shortest_queue.value, FACTS.longest_queue.value
+            share = chance(plan.seed, index, number, "queue")
+            await self._wait(fault.delay or least + share * (most - least))
+        answer = await carry_out() if fault.kind.has_effect else _NO_OTHER
+        match fault.kind:
+            case FaultKind.BUSY | FaultKind.STOP:
+                answer = refused("", plan.text(index, number), lists=self._list_errors and chain.lists)
+            case FaultKind.CABINET_ERROR:
+                inner = msgspec.json.encode({"error": plan.text(index, number)}).decode()
+                answer = MockAnswer(200, msgspec.json.encode({"call": "", "result": [inner]}))
+            case FaultKind.FOREIGN:
+                asked, other = self._last
+                answer = other if asked != body else _NO_OTHER
+            case FaultKind.OTHER_ENCODING:
+                kind = plan.pick(index, number, ("application/json", "application/json; charset=utf-8"))
+                body = answer.body.decode("utf-8", "replace").encode("cp1251", "replace")
+                return web.Response(body=body, status=answer.status, headers={"Content-Type": kind})
+            case FaultKind.TRICKLE:
+                return await self._trickle(request, fault, answer)
+            case FaultKind.SLOW | FaultKind.SILENCE:
+                await self._wait(fault.seconds)
+        return _failed(request, fault, answer)
+
+    async def watch_port(
+        self, open_port: Callable[[], Awaitable[None]], close_port: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Close the port while the plan says so, and reopen it, until cancelled."""
+        refusing: set[int] = set()
+        while True:
+            self._changed.clear()
+            elapsed = self._clock() - self._since
+            mine = [(index, fault) for index, fault in enumerate(self.plan.faults) if fault.kind is FaultKind.REFUSE]
+            now = {index for index, fault in mine if fault.open_at(elapsed)}
+            if now and not refusing:
+                await close_port()
+            elif refusing and not now:
+                await open_port()
+            for index in now:
+                # A new plan counts its own spans, even if the port stays closed throughout.
+                if not self._times[index]:
+                    self._count(index)
+            refusing = now
+            moments = [moment for _, fault in mine for moment in (fault.since, fault.until) if moment is not None]
+            ahead = (moment - elapsed for moment in moments if moment > elapsed)
+            with anyio.move_on_after(min(ahead, default=float("inf"))):
+                await self._changed.wait()
+
+    def _count(self, index: int) -> None:
+        self._times[index] += 1
+        self._injected[self.plan.faults[index].kind.value] += 1
+
+    def _draw(self, chain: Chain, methods: Sequence[str], body: bytes) -> tuple[int, int] | None:
+        """The first fault that is drawn for a request, and the number of the request among those of the fault.
+
+        The later ones count the request all the same.
+        """
+        elapsed = self._clock() - self._since
+        found: tuple[int, int] | None = None
+        for index, fault in enumerate(self.plan.faults):
+            if not fault.matches(chain.model, methods, writes=chain.writes):
+                continue
+            self._matched[index] += 1
+            number = self._matched[index]
+            used_up = fault.times is not None and self._times[index] >= fault.times
+            if found is not None or used_up or not fault.open_at(elapsed):
+                continue
+            met = self.plan.meets(index, number)
+            if fault.tries is not None:
+                # A row is still busy: the draw at its first request holds for the following ones.
+                row = index, hashlib.blake2b(body, key=chain.model.encode()).digest()
+                left = self._busy.setdefault(row, fault.tries if met else 0)
+                self._busy[row] = max(left - 1, 0)
+                met = left > 0
+            if met:
+                found = index, number
+        return found
+
+    async def _trickle(self, request: web.Request, fault: Fault, answer: MockAnswer) -> web.StreamResponse:
+        response = web.StreamResponse(status=answer.status, headers={"Content-Length": str(len(answer.body))})
+        response.content_type = "application/json"
+        await response.prepare(request)
+        gap = fault.seconds / max(len(answer.body), 1)
+        step = max(1, round(_SMALLEST_GAP / gap))
+        for place in range(0, len(answer.body), step):
+            await self._wait(gap * step)
+            await response.write(answer.body[place : place + step])
+        await response.write_eof()
+        return response
+
+    async def _wait(self, seconds: float) -> None:
+        with anyio.move_on_after(seconds):
+            await self._ended.wait()
+
+
+def _failed(request: web.Request, fault: Fault, answer: MockAnswer) -> web.Response:
+    """What comes of an answer by a fault that draws nothing; the answer itself where the fault was its delay."""
+    match fault.kind:
+        case FaultKind.RESET_BEFORE | FaultKind.RESET_AFTER | FaultKind.SILENCE:
+            reset(request.transport)
+        case FaultKind.REDIRECT_BEFORE | FaultKind.REDIRECT_AFTER:
+            return web.Response(status=307, headers={"Location": str(request.url)})
+        case FaultKind.UNAVAILABLE | FaultKind.TOO_MANY:
+            # To come back later, with or without a header.
+            response = respond(page(int(fault.kind.value)))
+            if (after := fault.retry_after) is not None:
+                moment = formatdate(time.time() + fault.seconds, usegmt=True)
+                response.headers["Retry-After"] = moment if after == "date" else after
+            return response
+        case FaultKind.CRASH_BEFORE | FaultKind.CRASH_AFTER:
+            return respond(CRASH)
+        case FaultKind.BAD_GATEWAY | FaultKind.GATEWAY_TIMEOUT:
+            return respond(page(int(fault.kind.value[:3])))
+        case FaultKind.INVALID_JSON:
+            return respond(MockAnswer(200, answer.body[: max(1, len(answer.body) * 2 // 3)]))
+        case FaultKind.HALF if request.transport is not None:
+            # The head announces the whole body, half of it is sent, and the connection is closed.
+            head = f"HTTP/1.1 {answer.status} OK\r\nContent-Type: application/json\r\n"
+            head += f"Content-Length: {len(answer.body)}\r\n\r\n"
+            request.transport.write(head.encode() + answer.body[: len(answer.body) // 2])
+            # Data written before is still sent.
+            request.transport.close()
+    return respond(answer)

@@ -4,7 +4,7 @@ Tests judge by it: it holds what the billing did, not what it answered. Effects 
 subscriber of an operation or a service, otherwise the changed object itself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby, islice
 from operator import itemgetter
@@ -17,11 +17,12 @@ from billing.database.sql_blocks import Value, sql_block
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """The number of effects on a model's objects, and the number of their subjects."""
+    """The effects on a model's objects, their subjects, and the times of those that have several."""
 
     model: str
     effects: int
     subjects: int
+    repeated: Mapping[int, int]
 
 
 class Ledger:
@@ -31,14 +32,13 @@ class Ledger:
         self._database = database
 
     def totals(self) -> list[Total]:
-        return [Total(*row) for row in self._rows("totals")]
+        return [
+            Total(model, effects, subjects, {one: times for one, times in self.effects(model).items() if times > 1})
+            for model, effects, subjects in list(self._rows("totals"))
+        ]
 
     def effects(self, model: str) -> dict[int, int]:
         return dict(self._rows("effects", model=model))
-
-    def repeated(self, model: str) -> dict[int, int]:
-        """The subjects with more than one effect, and how many."""
-        return {subject: times for subject, times in self.effects(model).items() if times > 1}
 
     def by_subject(self, after: tuple[str, int], limit: int) -> Iterator[dict[str, Any]]:
         """The effects sorted by model and subject, starting after the given subject, each with its requests in order.
@@ -48,14 +48,8 @@ class Ledger:
         rows = self._rows("by_subject", model=after[0], subject=after[1])
         for (model, subject), group in islice(groupby(rows, key=itemgetter(0, 1)), limit):
             keys, requests = zip(*((key, request) for _, _, key, request in group), strict=True)
-            yield {
-                "model": model,
-                "subject": subject,
-                "key": keys[0],
-                "times": len(keys),
-                "keys": keys,
-                "requests": requests,
-            }
+            of_all = {"model": model, "subject": subject, "key": keys[0], "times": len(keys)}
+            yield of_all | {"keys": keys, "requests": requests}
 
     def _rows(self, block: str, **values: Value) -> Iterator[DatabaseRow]:
-        return self._database.query(sql_block("ledger", block, "lab.mock.sql"), values)
+        return self._database.query(sql_block("requests", block, "lab.mock.sql"), values)

@@ -4,12 +4,11 @@ The SQL is built from the names in `lab.mock.facts`; values are always bound.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 from lab.mock.facts import MockModel, ValueType
 from lab.mock.quirks import Filters
-from lab.mock.values import MockRefusal, Stored, stored, unknown_attribute
+from lab.mock.values import UNKNOWN, WRONG, MockRefusal, Stored, stored
 
 _PAIR: Final = 2
 _TEXTS: Final = frozenset({ValueType.TEXT, ValueType.CHAR})
@@ -39,56 +38,48 @@ def select(
     None for all, and `filters` the look-ups that comments support.
     Raises `MockRefusal` for an unknown attribute and a value of the wrong type.
     """
-    query = _Query(models, filters)
-    for lookup, value in lookups.items():
-        query.add(model, "t0", lookup, value)
-    where = f" where {' and '.join(query.conditions)}" if query.conditions else ""
-    most = "" if first is None else f"first {first} "
-    source = f"{model.table} t0{''.join(query.joins)}"
-    return f"select {most}{columns_of(model, 't0.')} from {source}{where}", query.values  # noqa: S608 - names of ours
+    joins: list[str] = []
+    conditions: list[str] = []
+    values: list[Stored] = []
 
+    def join(other: MockModel, column: str, to: str) -> str:
+        alias = f"t{len(joins) + 1}"
+        joins.append(f" join {other.table} {alias} on {alias}.{column} = {to}")
+        return alias
 
-@dataclass(slots=True)
-class _Query:
-    models: Mapping[str, MockModel]
-    filters: Filters
-    joins: list[str] = field(default_factory=list)
-    conditions: list[str] = field(default_factory=list)
-    values: list[Stored] = field(default_factory=list)
-
-    def add(self, model: MockModel, alias: str, lookup: str, value: object) -> None:
+    def add(model: MockModel, alias: str, lookup: str, value: object) -> None:
         name, _, rest = lookup.partition("__")
         if name == "pk":
             name = model.key_name
         reverse, relation = model.reverse.get(name), model.relation(name)
         # A relation goes by its name too: `abonent` as `abonent_id`, `op_type` as `op_type_id`.
         attribute = model.fields.get(name) or model.fields.get(f"{name}_id")
-        if reverse is not None and self.models[reverse.model].methods:
-            other = self.models[reverse.model]
-            joined = self._join(other, other.fields[reverse.by].column, f"{alias}.{model.key.column}")
-            self.add(other, joined, rest or other.key_name, value)
-        elif attribute is not None and name == "descr" and self.filters == "none":
-            raise unknown_attribute(lookup)
-        elif attribute is not None and attribute.kind in _TEXTS and self.filters == "all" and rest in _PARTS:
-            self.conditions.append(_PARTS[rest].format(f"{alias}.{attribute.column}"))
-            self.values.append(str(value))
-        elif attribute is not None and rest == "range":
+        if reverse is not None and (other := models[reverse.model]).methods:
+            joined = join(other, other.fields[reverse.by].column, f"{alias}.{model.key.column}")
+            add(other, joined, rest or other.key_name, value)
+        elif attribute is None or (name == "descr" and filters == "none"):
+            raise MockRefusal(UNKNOWN, lookup)
+        elif attribute.kind in _TEXTS and filters == "all" and rest in _PARTS:
+            conditions.append(_PARTS[rest].format(f"{alias}.{attribute.column}"))
+            values.append(str(value))
+        elif rest == "range":
             if not isinstance(value, list) or len(value) != _PAIR:
-                raise MockRefusal(f"Неверное значение {value!r}")
-            self.conditions.append(f"{alias}.{attribute.column} between ? and ?")
-            self.values.extend(stored(attribute.kind, end) for end in value)
-        elif attribute is not None and rest in {"", "exact"}:
+                raise MockRefusal(WRONG, value)
+            conditions.append(f"{alias}.{attribute.column} between ? and ?")
+            values.extend(stored(attribute.kind, end) for end in value)
+        elif rest in {"", "exact"}:
             wanted = stored(attribute.kind, value)
-            self.conditions.append(f"{alias}.{attribute.column} {'is null' if wanted is None else '= ?'}")
-            self.values.extend([] if wanted is None else [wanted])
-        elif relation is not None and relation.refers in self.models and rest:
-            other = self.models[relation.refers]
-            joined = self._join(other, other.key.column, f"{alias}.{relation.column}")
-            self.add(other, joined, rest, value)
+            conditions.append(f"{alias}.{attribute.column} {'is null' if wanted is None else '= ?'}")
+            values.extend([] if wanted is None else [wanted])
+        elif relation is not None and relation.refers in models:
+            other = models[relation.refers]
+            add(other, join(other, other.key.column, f"{alias}.{relation.column}"), rest, value)
         else:
-            raise unknown_attribute(lookup)
+            raise MockRefusal(UNKNOWN, lookup)
 
-    def _join(self, model: MockModel, column: str, to: str) -> str:
-        alias = f"t{len(self.joins) + 1}"
-        self.joins.append(f" join {model.table} {alias} on {alias}.{column} = {to}")
-        return alias
+    for lookup, value in lookups.items():
+        add(model, "t0", lookup, value)
+    where = f" where {' and '.join(conditions)}" if conditions else ""
+    most = "" if first is None else f"first {first} "
+    source = f"{model.table} t0{''.join(joins)}"
+    return f"select {most}{columns_of(model, 't0.')} from {source}{where}", values  # noqa: S608 - names of ours

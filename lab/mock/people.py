@@ -1,6 +1,7 @@
 """Made-up subscribers that resemble those of a real billing; the same for the same seed."""
 
 import hashlib
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address
@@ -11,7 +12,7 @@ from lab.mock.facts import ACT, RECEIPT, SCALE
 
 Columns: TypeAlias = tuple[str | int | datetime | None, ...]
 PopulationRows: TypeAlias = Mapping[str, list[Columns]]
-"""Rows to insert by table, in an order that satisfies foreign keys; the key of a row stands first."""
+"""Rows to insert by table; the key of a row stands first."""
 
 # The folders of the vendor's recipes [S] keep their ids; 1400 lies within 1000.
 FOLDERS: Final = {89: "Частный сектор", 1000: "Многоквартирные дома", 1316: "Перенесённые", 1400: "Новостройки"}
@@ -88,15 +89,6 @@ _WITH_LETTER: Final = 3
 _CYRILLIC: Final = 3
 
 _COMMENT: Final = "Автоматический обещанный платёж по предоплате до 2017-12-31"
-_TABLES: Final = (
-    "admin_accounts",
-    "abonents",
-    "users",
-    "users_usluga",
-    "finance_operations",
-    "abonents_block_history",
-    "attribute_values",
-)
 
 
 def _day(year: int, month: int, day: int) -> datetime:
@@ -110,9 +102,9 @@ class People:
         self._random = Random(seed)
         # A separate stream, so that passwords do not affect the other values.
         self._passwords = Random(seed)
-        self.last = dict.fromkeys(_TABLES, 0) | {"abonents": FIRST_SUBSCRIBER - 1}
+        self.last = Counter(abonents=FIRST_SUBSCRIBER - 1)
         self.deleted = 0
-        self._rows: dict[str, list[Columns]] = {}
+        self._rows: defaultdict[str, list[Columns]] = defaultdict(list)
         self._account = 0
         self._number: str | None = None
 
@@ -122,7 +114,6 @@ class People:
         The last few are the vendor's examples, unless there are fewer than `FEWEST`.
         """
         examples = _EXAMPLES if alive >= FEWEST else 0
-        self._rows = {table: [] for table in _TABLES}
         made = 0
         while made < alive - examples:
             deleted = self._random.random() < _DELETED
@@ -131,7 +122,7 @@ class People:
             self._subscriber(deleted=deleted)
             if len(self._rows["abonents"]) >= size:
                 yield self._rows
-                self._rows = {table: [] for table in _TABLES}
+                self._rows = defaultdict(list)
         if examples:
             self._vendors()
         yield self._rows

@@ -12,23 +12,9 @@ from billing.database.reader import Connection, Prepared
 from billing.database.schema import Schema
 from billing.database.sql_blocks import Value, sql_block
 from billing.errors import SettingsError
+from lab.mock import people as made_up
 from lab.mock.facts import MODELS, SCALE
-from lab.mock.people import (
-    ATTRIBUTES,
-    FIRST_ADDRESS,
-    FOLDERS,
-    MANAGERS,
-    NAMED_SERVICES,
-    NESTED,
-    OPERATORS,
-    OTHER_SERVICES,
-    POOLS,
-    PROMISED,
-    SERVICES,
-    TARIFFS,
-    People,
-    PopulationRows,
-)
+from lab.mock.people import People, PopulationRows
 
 _COMPUTED: Final = frozenset({"OSTATOK", "DEBIT", "CREDIT"})
 """The columns that BALANCE of ADMIN_ACCOUNTS is computed from: it is dropped with any of them."""
@@ -108,7 +94,7 @@ _COLUMNS: Final = {
     "abonents_block_history": ("id", "abonent_id", "time_changed", "time_del"),
     "attribute_values": ("id", "abonent_id", "attribute_id", "attribute_value"),
 }
-"""The columns of the rows that a new billing has, by table."""
+"""The columns of the rows that a new billing has, by table, in an order that satisfies foreign keys."""
 
 
 def create(
@@ -157,13 +143,11 @@ def create(
             # Firebird makes an index when it is committed.
             _execute(connection, statement)
             on_progress(subscribers + for_an_index * number, work)
-        last = {f"{table}_id": key for table, key in people.last.items()} | {
-            "tarif_id": max(TARIFFS),
-            "usluga_id": max(NAMED_SERVICES),
-            "users_ip": FIRST_ADDRESS + people.last["users"],
-        }
-        for name, value in last.items():
-            connection.execute_immediate(f"set generator gen_{name} to {value}")
+        last = people.last | {"tarif": max(made_up.TARIFFS), "usluga": max(made_up.NAMED_SERVICES)}
+        for table, key in last.items():
+            connection.execute_immediate(f"set generator gen_{table}_id to {key}")
+        address = made_up.FIRST_ADDRESS + people.last["users"]
+        connection.execute_immediate(f"set generator gen_users_ip to {address}")
         connection.commit()
         for name in without:
             leave_out(connection, name)
@@ -195,23 +179,29 @@ def _indexes() -> Iterator[str]:
 
 
 def _fixed_rows() -> PopulationRows:
-    services = {key: (f"Услуга {key}", price) for key, price in sorted((SERVICES | OTHER_SERVICES).items())}
-    pairs = [(tariff, service) for tariff in TARIFFS for service in tuple(SERVICES)[: tariff % 3 + 1]]
+    services = {
+        key: (f"Услуга {key}", price) for key, price in sorted((made_up.SERVICES | made_up.OTHER_SERVICES).items())
+    }
+    pairs = [(tariff, service) for tariff in made_up.TARIFFS for service in tuple(made_up.SERVICES)[: tariff % 3 + 1]]
     return {
         "vpn_const": [(1, str(SCALE))],
-        "operators": list(OPERATORS.items()),
-        "tarif": [(key, f"Тариф {key}", None if limit is None else limit * SCALE) for key, limit in TARIFFS.items()],
-        "usluga": [
-            (key, name, price * SCALE, 3, int(key == PROMISED))
-            for key, (name, price) in (services | NAMED_SERVICES).items()
+        "operators": list(made_up.OPERATORS.items()),
+        "tarif": [
+            (key, f"Тариф {key}", None if limit is None else limit * SCALE) for key, limit in made_up.TARIFFS.items()
         ],
-        "ip_pulls": [(key, pool.name, int(pool.first), int(pool.last)) for key, pool in POOLS.items()],
-        "attributes": list(ATTRIBUTES.items()),
+        "usluga": [
+            (key, name, price * SCALE, 3, int(key == made_up.PROMISED))
+            for key, (name, price) in (services | made_up.NAMED_SERVICES).items()
+        ],
+        "ip_pulls": [(key, pool.name, int(pool.first), int(pool.last)) for key, pool in made_up.POOLS.items()],
+        "attributes": list(made_up.ATTRIBUTES.items()),
         "django_users_profile": [
-            (key, username, name, f"{username}@example.org") for key, (username, name) in MANAGERS.items()
+            (key, username, name, f"{username}@example.org") for key, (username, name) in made_up.MANAGERS.items()
         ],
         "tarif_users_usluga": [(number, *pair) for number, pair in enumerate(pairs, 1)],
-        "abonents": [(key, NESTED.get(key), 1, name, *[None] * 7, 0) for key, name in sorted(FOLDERS.items())],
+        "abonents": [
+            (key, made_up.NESTED.get(key), 1, name, *[None] * 7, 0) for key, name in sorted(made_up.FOLDERS.items())
+        ],
     }
 
 
@@ -221,9 +211,9 @@ def insert_statement(table: str) -> str:
 
 
 def _insert(connection: Connection, encoding: str, rows: PopulationRows) -> None:
-    for table, of_table in rows.items():
+    for table in filter(rows.__contains__, _COLUMNS):
         cursor = connection.cursor()
         insert = Prepared(connection.main_transaction, cursor, insert_statement(table), encoding)
-        for row in of_table:
+        for row in rows[table]:
             insert.run(row)
         cursor.close()

@@ -5,7 +5,7 @@ draws.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias, get_args, get_type_hints
 
@@ -49,7 +49,6 @@ class Quirks:
 
 
 _KINDS: Final = get_type_hints(Quirks)
-_WORDS: Final = MappingProxyType({"yes": True, "no": False})
 _LEAST: Final = {"descr_length": 0, "error_status": 200, "money_scale": 1}
 
 CHOICES: Final[Mapping[str, tuple[object, ...]]] = MappingProxyType(
@@ -82,28 +81,21 @@ def read_quirks(words: Sequence[str]) -> Quirks:
         if name in changes:
             raise SettingsError("{option} is given twice: which is meant?", option=setting("quirk", f"{name}=…"))
         kind, option = _KINDS[name], setting("quirk", each)
-        if kind is bool:
-            if text not in _WORDS:
-                raise SettingsError("{option}: it is yes or no", option=option)
-            changes[name] = _WORDS[text]
-        elif kind is int:
-            if not (text.isascii() and text.isdigit()) or int(text) < _LEAST[name]:
-                raise SettingsError("{option}: a whole number from {least} on", option=option, least=_LEAST[name])
-            changes[name] = int(text)
-        elif (choices := get_args(kind)) and text not in choices:
+        choices = ("yes", "no") if kind is bool else get_args(kind)
+        if choices and text not in choices:
             raise SettingsError("{option}: one of {choices}", option=option, choices=tuple(choices))
-        else:
-            changes[name] = text
+        if kind is int and (not (text.isascii() and text.isdigit()) or int(text) < _LEAST[name]):
+            raise SettingsError("{option}: a whole number from {least} on", option=option, least=_LEAST[name])
+        changes[name] = text == "yes" if kind is bool else int(text) if kind is int else text
     return Quirks(**changes)  # type: ignore[arg-type] # each has the type of its field
 
 
 def describe_quirks(quirks: Quirks) -> list[str]:
     """The quirks that differ from the defaults, as they are typed."""
-    usual = Quirks()
+    usual = asdict(Quirks())
     words = {True: "yes", False: "no"}
-    found = {one.name: getattr(quirks, one.name) for one in fields(Quirks)}
     return [
         f"{name}={words[value] if isinstance(value, bool) else value}"
-        for name, value in found.items()
-        if value != getattr(usual, name)
+        for name, value in asdict(quirks).items()
+        if value != usual[name]
     ]

@@ -39,7 +39,7 @@ from dataclasses import asdict
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias, TypedDict, Unpack
 
 import anyio
 import msgspec
@@ -52,12 +52,20 @@ from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.database.reader import DatabaseRow
 from billing.errors import SettingsError
-from lab.mock.chain import Chain, carry_out, parse
+from lab.mock.chain import Chain, Work, carry_out, parse
 from lab.mock.connection import MockConnection
-from lab.mock.fault_injector import CRASH, Injector, MockAnswer, page, refused, respond
-from lab.mock.faults import FaultPlan, PlanError, nearest, read_plan
+from lab.mock.faults import (
+    CRASH,
+    FaultPlan,
+    Injector,
+    MockAnswer,
+    nearest,
+    page,
+    read_plan,
+    refused,
+    respond,
+)
 from lab.mock.ledger import Ledger
-from lab.mock.objects import Work
 from lab.mock.port import Port, as_json, serving, telling
 from lab.mock.quirks import Quirks, describe_quirks
 from lab.mock.values import MockRefusal, Stored
@@ -117,74 +125,70 @@ class _Call(msgspec.Struct, frozen=True):
 _CALL: Final = msgspec.json.Decoder(_Call)
 
 
-class _Refused(Exception):
-    """Raised when a request to the control endpoint cannot be carried out; the text says why."""
+class Traits(TypedDict, total=False):
+    """How a mock billing serves; changed while it runs by the control endpoint, or in its event loop.
+
+    `slots` is the number of requests in work, and `queue` of those that may wait for a slot, None for any number: a
+    small threaded server rejects the rest at once. `latency` is in seconds. With a `stack_rate`, in entries a second,
+    a write has its effect after its answer, and `busy` refuses conflicting writes until then; at 0 all is applied at
+    once. `licence` is the number of subscribers that it may have.
+    """
+
+    slots: Annotated[int, msgspec.Meta(ge=1)]
+    queue: Annotated[int, msgspec.Meta(ge=0)] | None
+    latency: Annotated[float, msgspec.Meta(ge=0)]
+    stack_rate: Annotated[float, msgspec.Meta(ge=0)]
+    busy: bool
+    licence: Annotated[int, msgspec.Meta(ge=0)] | None
+
+
+_USUAL: Final[Traits] = {
+    "slots": 64,
+    "queue": None,
+    "latency": 0.0,
+    "stack_rate": 0.0,
+    "busy": True,
+    "licence": None,
+}
 
 
 class MockBilling:
-    """A running mock billing; its settings may be changed while it runs, in its event loop.
+    """A running mock billing; its traits are attributes.
 
-    `url` and `control_url` are its addresses, the latter empty without a control endpoint. `latency` is in seconds;
-    `queue` is the number of requests that may wait for a slot, None for any number: a small threaded server rejects
-    the rest at once.
+    `url` and `control_url` are its addresses, the latter empty without a control endpoint.
     """
 
-    def __init__(self, dsn: Dsn, faults: Injector, quirks: Quirks, stack_rate: float) -> None:
-        self.busy = True
-        self.licence: int | None = None
+    slots: int
+    queue: int | None
+    latency: float
+    stack_rate: float
+    busy: bool
+    licence: int | None
+
+    def __init__(self, dsn: Dsn, faults: Injector, quirks: Quirks, traits: Traits) -> None:
+        for name, value in {**_USUAL, **traits}.items():
+            setattr(self, name, value)
+        self.faults = faults
         self.quirks = quirks
-        self.url = ""
-        self.control_url = ""
+        self.url = self.control_url = ""
+        self.port: Port | None = None
         self.database = Database(dsn)
         self.ledger = Ledger(self.database)
-        self.latency = 0.0
-        self.faults = faults
-        self.queue: int | None = None
-        self._slots = 1
-        self._in_flight = 0
-        self._queued: deque[tuple[str, Mapping[str, str], asyncio.Future[MockAnswer]]] = deque()
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self.port: Port | None = None
-        self._requests = 0
-        self._turned_away = 0
         self._dsn = dsn
         self._loop = asyncio.get_running_loop()
+        # Requests that wait for a slot, and those that have one and wait for the next round.
+        self._queued: deque[tuple[str, Mapping[str, str], asyncio.Future[MockAnswer]]] = deque()
         self._waiting: list[tuple[Chain, asyncio.Future[MockAnswer]]] = []
+        self._in_flight = self._requests = self._turned_away = 0
+        self._request = 0  # the number of the last one in the ledger
+        self._idle, self._empty = asyncio.Event(), asyncio.Event()
+        self._idle.set()
         self._next: asyncio.Handle | None = None
         self._due: asyncio.TimerHandle | None = None
-        self._request = 0
-        self._stack_rate = stack_rate
         self._depths: Counter[str] = Counter()
-        self._empty = asyncio.Event()
         self._rate = 0.0  # of the last look
         self._last = 0.0  # when the last entry was applied, or the first one came
         self._not_before = 0.0
-        self._licensed: tuple[int | None, int] = (None, 0)
-
-    @property
-    def slots(self) -> int:
-        """The number of requests in work at one time; the others wait. After it was lowered there may be more."""
-        return self._slots
-
-    @slots.setter
-    def slots(self, slots: int) -> None:
-        self._slots = slots
-        self._admit()
-
-    @property
-    def waiting(self) -> int:
-        return len(self._queued)
-
-    @property
-    def stack_rate(self) -> float:
-        """Entries of the stacks that are applied a second; setting it to 0 applies all at once."""
-        return self._stack_rate
-
-    @stack_rate.setter
-    def stack_rate(self, rate: float) -> None:
-        self._stack_rate = rate
-        self._work_soon()
 
     def application(self, middlewares: Sequence[Middleware]) -> web.Application:
         application = web.Application(middlewares=middlewares, client_max_size=_LARGEST_BODY)
@@ -196,7 +200,7 @@ class MockBilling:
     def control(self) -> web.Application:
         application = web.Application(middlewares=[_answer_control_error])
         for path, tell, change in (
-            ("/faults", self.faults.report, self._set_faults),
+            ("/faults", self.faults.report, lambda body: self.faults.set(read_plan(body.decode()))),
             ("/state", self.state, self._set_state),
         ):
             application.router.add_get(path, telling(tell))
@@ -207,8 +211,8 @@ class MockBilling:
     def state(self) -> dict[str, object]:
         return {
             "in_flight": self._in_flight,
-            "waiting": self.waiting,
-            **{name: getattr(self, name) for name in _SETTABLE},
+            "waiting": len(self._queued),
+            **{name: getattr(self, name) for name in _USUAL},
             "quirks": describe_quirks(self.quirks),
             "stack": {"accounts": self._depths[_ACCOUNTS], "events": self._depths[_EVENTS]},
             "requests": self._requests,
@@ -217,7 +221,7 @@ class MockBilling:
 
     def summary(self) -> list[dict[str, object]]:
         """The effects so far by model; reads the database, so not for an event loop."""
-        return [asdict(total) | {"repeated": self.ledger.repeated(total.model)} for total in self.ledger.totals()]
+        return [asdict(total) for total in self.ledger.totals()]
 
     async def wait_for_requests(self) -> None:
         """Wait until all requests so far have had their effect."""
@@ -237,6 +241,7 @@ class MockBilling:
             if (wait := since - (clock() - began)) > 0:
                 await asyncio.sleep(wait)
             self.slots = wanted
+            self._admit()
 
     # ---- the way of a request ------------------------------------------------------------------------------------
 
@@ -247,14 +252,14 @@ class MockBilling:
         # As tolerant as the real one: invalid pairs are skipped, undecodable bytes replaced.
         query = URL.build(query_string=body.decode("utf-8", "replace"), encoded=True).query
         form = dict(query.items())
-        if self.faults.idle:
+        if not self.faults.plan.faults:
             return respond(await self._carry_out(model, form))
         return await self.faults.serve(request, model, form, body, partial(self._carry_out, model, form))
 
     def _carry_out(self, model: str, form: Mapping[str, str]) -> asyncio.Future[MockAnswer]:
         """The answer; the effect comes even if nobody waits for it any more."""
         answer: asyncio.Future[MockAnswer] = self._loop.create_future()
-        if self.queue is not None and self._in_flight >= self._slots and self.waiting >= self.queue:
+        if self.queue is not None and self._in_flight >= self.slots and len(self._queued) >= self.queue:
             self._turned_away += 1
             answer.set_result(page(web.HTTPServiceUnavailable.status_code))
         else:
@@ -264,7 +269,7 @@ class MockBilling:
         return answer
 
     def _admit(self) -> None:
-        while self._queued and self._in_flight < self._slots:
+        while self._queued and self._in_flight < self.slots:
             self._in_flight += 1
             request = self._queued.popleft()
             if self.latency:
@@ -297,20 +302,17 @@ class MockBilling:
         """Open the database; raises what `billing.database.database.attach` raises."""
         # Opening may wait for a server.
         await asyncio.to_thread(self._open)
-        self._tell_depth()
         self._work_soon()
 
     def _open(self) -> None:
         self._connection = connection = MockConnection(self._dsn)
-        connection.run("rules", "set_scale", scale=str(self.quirks.money_scale))
+        connection.run("set_scale", scale=str(self.quirks.money_scale))
         self._load()
-        for file in ("ledger", "stack"):
-            ((request,),) = connection.run(file, "last_request")
-            self._request = max(self._request, int(request))
+        ((self._request,),) = connection.run("last_request")
         connection.commit()
 
     def _load(self) -> None:
-        self._depths = Counter(dict(self._connection.run("stack", "depths")))
+        self._depths = Counter(dict(self._connection.run("depths")))
         self._last = time.monotonic()
 
     async def stop(self) -> None:
@@ -322,6 +324,8 @@ class MockBilling:
         await asyncio.to_thread(self._connection.close)
 
     async def wait_for_stacks(self) -> None:
+        # The rate may be another one.
+        self._work_soon()
         await self._empty.wait()
 
     def _work_soon(self) -> None:
@@ -349,19 +353,16 @@ class MockBilling:
                 self._load()
             answers = [CRASH] * len(jobs)
         # Before any answer: a client that asks after its answer must find its entry counted.
-        self._tell_depth()
+        if self._depths.total():
+            self._empty.clear()
+        else:
+            self._empty.set()
         for (_, answer), said in zip(jobs, answers, strict=True):
             self._answer(answer, said)
         if self._waiting:
             self._work_soon()
         patience = self._patience()
         self._due = None if patience is None else self._loop.call_later(patience, self._work)
-
-    def _tell_depth(self) -> None:
-        if self._depths.total():
-            self._empty.clear()
-        else:
-            self._empty.set()
 
     def _one(self, chain: Chain) -> MockAnswer:
         self._request += 1
@@ -370,9 +371,10 @@ class MockBilling:
             connection.save_here()
             connection.reserve()
         try:
-            result = self._effect(chain, self._request)
+            admit = self._admit_subscriber
+            result = carry_out(connection, chain, self._request, quirks=self.quirks, admit=admit)
             # While entries wait, a write with an effect at once would overtake them.
-            if writes and (self._stack_rate or self._depths.total()):
+            if writes and (self.stack_rate or self._depths.total()):
                 self._postpone(chain, self._request)
             return MockAnswer(200, msgspec.json.encode({"call": chain.call, "result": result}))
         except MockRefusal as refusal:
@@ -385,26 +387,12 @@ class MockBilling:
             connection.go_back()
         return answer
 
-    def _effect(self, chain: Chain, request: int, *, late: bool = False) -> object:
-        return carry_out(
-            self._connection, chain, request, quirks=self.quirks, admit=self._admit_subscriber, late=late
-        )
-
     def _admit_subscriber(self) -> None:
-        """Take a place of the licence for a new subscriber; raises `MockRefusal` where there is none.
+        """Raise `MockRefusal` where the licence has no place for a new subscriber.
 
-        Subscribers that wait in a stack count: their calls were answered. They are counted anew only when the room
-        that was found before is used up, for a billing of many subscribers is slow to count.
+        Subscribers that wait in a stack count: their calls were answered.
         """
-        limit, (counted_for, room) = self.licence, self._licensed
-        if limit is None:
-            return
-        if room <= 0 or limit != counted_for:
-            ((taken,),) = self._connection.run("rules", "licensed")
-            room = limit - int(taken)
-        # Too few are left where the call is refused for another reason: then they are counted anew.
-        self._licensed = limit, room - 1
-        if room <= 0:
+        if self.licence is not None and self._connection.run("licensed")[0][0] >= self.licence:
             raise MockRefusal("Превышена лицензия: достигнуто максимальное число абонентов")
 
     # ---- the stacks ------------------------------------------------------------------------------------------------
@@ -413,7 +401,7 @@ class MockBilling:
         """Seconds until the next entry is due; None when no entry waits."""
         if not self._depths.total():
             return None
-        now, rate = time.monotonic(), self._stack_rate
+        now, rate = time.monotonic(), self.stack_rate
         if rate != self._rate:
             # Time at the previous rate does not count at the new one.
             self._rate, self._last = rate, now
@@ -424,9 +412,9 @@ class MockBilling:
         """Apply the entries that are due, in order; each is applied and removed in one step. False if none is."""
         if self._patience() != 0:
             return False
-        now, rate = time.monotonic(), self._stack_rate
+        now, rate = time.monotonic(), self.stack_rate
         count = min(max(int((now - self._last) * rate), 1) if rate else _AT_ONCE, _AT_ONCE)
-        for row in self._connection.run("stack", "first", count=count):
+        for row in self._connection.run("first", count=count):
             self._apply(row)
         self._last = max(self._last + count / rate, now - 1 / rate) if rate else now
         return True
@@ -434,7 +422,7 @@ class MockBilling:
     def _apply(self, row: DatabaseRow) -> None:
         entry, request, stack, key, text = row
         connection = self._connection
-        connection.run("stack", "pop", entry=entry)
+        connection.run("pop", entry=entry)
         if model := connection.models.get(_MODELS[stack]):
             connection.execute(f"delete from {model.table} where id = ?", (key,))  # noqa: S608 - names of ours
         self._depths[stack] -= 1
@@ -442,7 +430,7 @@ class MockBilling:
         connection.save_here()
         connection.reserve(call.keys)
         try:
-            self._effect(call.chain, request, late=True)
+            carry_out(connection, call.chain, request, quirks=self.quirks)
         except MockRefusal as refusal:
             # The call was valid when it was answered; a later change made it invalid. The real billing does the same.
             _log.warning("an accepted call is refused when it is carried out", request=request, error=str(refusal))
@@ -460,8 +448,8 @@ class MockBilling:
         A call that changes no object of the API, such as a session of the cabinet, stays done.
         """
         connection = self._connection
-        work = Work(connection, request, "", self.quirks)
-        touched = connection.run("stack", "touched", request=request)
+        work = Work(connection, self.quirks)
+        touched = connection.run("touched", request=request)
         concerned = [
             _concerned(work, *row) for row in touched if row[0] in work.models and work.models[row[0]].methods
         ]
@@ -470,7 +458,7 @@ class MockBilling:
         keys = [*connection.given]
         connection.go_back()
         for _, account, abonent in concerned if self.busy else ():
-            ((waiting,),) = connection.run("stack", "waiting", abonent=abonent, account=account)
+            ((waiting,),) = connection.run("waiting", abonent=abonent, account=account)
             if waiting:
                 raise MockRefusal("Абонент обрабатывается, попробуйте позже")
         if not self._depths.total():
@@ -483,7 +471,6 @@ class MockBilling:
         else:
             key = 0  # this billing has no such table
         connection.run(
-            "stack",
             "push",
             request=request,
             asked=asked,
@@ -506,9 +493,9 @@ class MockBilling:
         try:
             start, size = int(subject or 0), int(request.query.get("limit", PAGE))
         except ValueError as error:
-            raise _Refused("after: as `next` of the page before; limit: a whole number") from error
+            raise ValueError("after: as `next` of the page before; limit: a whole number") from error
         if not 1 <= size <= _LONGEST_PAGE:
-            raise _Refused(f"limit: 1 to {_LONGEST_PAGE}")
+            raise ValueError(f"limit: 1 to {_LONGEST_PAGE}")
 
         def read() -> dict[str, object]:
             effects = list(self.ledger.by_subject((model, start), size))
@@ -517,28 +504,23 @@ class MockBilling:
 
         return as_json(await anyio.to_thread.run_sync(read))
 
-    def _set_faults(self, body: bytes) -> None:
-        try:
-            self.faults.set(read_plan(body.decode(), "the plan"))
-        except (PlanError, UnicodeDecodeError) as error:
-            raise _Refused(str(error)) from error
-
     def _set_state(self, body: bytes) -> None:
         try:
-            wanted = msgspec.json.decode(body)
+            wanted = msgspec.json.decode(body, type=dict[str, object])
         except msgspec.DecodeError as error:
-            raise _Refused(f"this is not JSON: {error}") from error
-        if not isinstance(wanted, dict):
-            raise _Refused("a JSON object is needed")
-        for name, value in wanted.items():
-            if name not in _SETTABLE:
-                raise _Refused(f"there is no {name!r} to set{nearest(name, _SETTABLE)}")
-            try:
-                msgspec.convert(value, _SETTABLE[name])
-            except msgspec.ValidationError:
-                raise _Refused(f"{name}: {value!r} cannot be set") from None
-        for name, value in wanted.items():
+            raise ValueError(f"a JSON object is needed: {error}") from error
+        for name in wanted:
+            if name not in _USUAL:
+                raise ValueError(f"there is no {name!r} to set{nearest(name, _USUAL)}")
+        try:
+            traits = msgspec.convert(wanted, Traits)
+        except msgspec.ValidationError as error:
+            name = str(error).rstrip("`").rpartition("$.")[2]
+            raise ValueError(f"{name}: {wanted[name]!r} cannot be set") from None
+        for name, value in traits.items():
             setattr(self, name, value)
+        self._admit()
+        self._work_soon()
 
 
 def _concerned(work: Work, model: str, key: int, subject: int) -> tuple[str, Stored, Stored]:
@@ -557,21 +539,11 @@ def _concerned(work: Work, model: str, key: int, subject: int) -> tuple[str, Sto
     return stack, owner.stored.get("account_id") if owner else None, abonent
 
 
-_SETTABLE: Final[Mapping[str, Any]] = {
-    "slots": Annotated[int, msgspec.Meta(ge=1)],
-    "queue": Annotated[int, msgspec.Meta(ge=0)] | None,
-    "latency": Annotated[float, msgspec.Meta(ge=0)],
-    "stack_rate": Annotated[float, msgspec.Meta(ge=0)],
-    "busy": bool,
-    "licence": Annotated[int, msgspec.Meta(ge=0)] | None,
-}
-
-
 @web.middleware
 async def _answer_control_error(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except _Refused as error:
+    except ValueError as error:
         return as_json({"error": str(error)}, web.HTTPBadRequest.status_code)
 
 
@@ -579,37 +551,26 @@ async def _answer_control_error(request: web.Request, handler: Handler) -> web.S
 
 
 @asynccontextmanager
-async def running(  # noqa: PLR0913 - each is a trait of a server, all but the first by name
+async def running(
     place: Dsn | Path | str,
     *,
     port: int = 0,
-    latency: float = 0.0,
-    slots: int = 64,
-    queue: int | None = None,
-    capacity: Schedule | None = None,
-    stack_rate: float = 0.0,
-    busy: bool = True,
-    licence: int | None = None,
-    faults: FaultPlan | None = None,
     control_port: int | None = None,
+    capacity: Schedule | None = None,
+    faults: FaultPlan | None = None,
     quirks: Quirks | None = None,
     middlewares: Sequence[Middleware] = (),
+    **traits: Unpack[Traits],
 ) -> AsyncIterator[MockBilling]:
     """A mock billing over a database made by `population.create`, while the context lasts.
 
-    `port` 0 takes a free one; with a `control_port` there is a control endpoint, 0 as before. `latency`
-    is in seconds, `slots` the number of requests in work, `queue` the number that may wait, and `capacity` changes
-    the slots over time. With a `stack_rate`, in entries a second, a write has its effect after its answer, and `busy`
-    refuses conflicting writes until then. `licence` is the number of subscribers that it may have. `quirks` changes
-    undocumented behaviour. Requests that arrived before the end are answered; entries in a stack stay there for the
-    next server. Raises what `billing.database.database` raises, and OSError for a port taken.
+    `port` 0 takes a free one; with a `control_port` there is a control endpoint, 0 as before. `capacity` changes the
+    slots over time, and `quirks` undocumented behaviour. Requests that arrived before the end are answered; entries
+    of a stack stay for the next server. Raises what `billing.database.database` raises, and OSError for a port taken.
     """
-    dsn = place if isinstance(place, Dsn) else Dsn(str(place))
     quirks = quirks or Quirks()
     injector = Injector(faults or FaultPlan(), list_errors=quirks.list_errors == "list")
-    server = MockBilling(dsn, injector, quirks, stack_rate)
-    server.latency, server.slots, server.queue = latency, slots, queue
-    server.busy, server.licence = busy, licence
+    server = MockBilling(place if isinstance(place, Dsn) else Dsn(str(place)), injector, quirks, traits)
     async with AsyncExitStack() as stack:
         await server.start()
         stack.push_async_callback(anyio.to_thread.run_sync, server.database.close)

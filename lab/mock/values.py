@@ -4,13 +4,13 @@ from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from ipaddress import AddressValueError, IPv4Address
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from lab.mock.facts import SCALE, ValueType
 
 Stored: TypeAlias = int | str | date | datetime | None
 Answered: TypeAlias = int | float | str | None
-Columns: TypeAlias = dict[str, Stored]
+Columns: TypeAlias = dict[str, Any]
 """Values of an object by the names of its fields."""
 
 
@@ -20,27 +20,16 @@ class MockRefusal(Exception):
     Texts are the product's own words [V] or Django's; that of what is missing is assumed [?].
     """
 
-
-def unknown_attribute(name: object) -> MockRefusal:
-    """The attribute is unknown, or cannot be assigned."""
-    return MockRefusal(f"Не найден атрибут {name}")
+    def __init__(self, text: str, *values: object) -> None:
+        super().__init__(text.format(*values) if values else text)
 
 
-def none_found(model: str) -> MockRefusal:
-    return MockRefusal(f"{model} matching query does not exist.")
-
-
-def several_found(model: str, count: int) -> MockRefusal:
-    return MockRefusal(f"get() returned more than one {model} -- it returned {count}!")
-
-
-def already_deleted() -> MockRefusal:
-    return MockRefusal("Объект уже удалён")
-
-
-def required(name: str) -> MockRefusal:
-    return MockRefusal(f"Поле {name} обязательно")
-
+UNKNOWN: Final = "Не найден атрибут {}"
+NONE_FOUND: Final = "{} matching query does not exist."
+SEVERAL_FOUND: Final = "get() returned more than one {} -- it returned {}!"
+DELETED: Final = "Объект уже удалён"
+REQUIRED: Final = "Поле {} обязательно"
+WRONG: Final = "Неверное значение {!r}"
 
 _DATE: Final = "%Y-%m-%d"
 _TIMESTAMP: Final = "%Y-%m-%d %H:%M:%S"
@@ -75,7 +64,7 @@ def stored(kind: ValueType, value: object) -> Stored:
     try:
         return _STORED[kind](value)
     except (ValueError, TypeError, InvalidOperation, AddressValueError) as error:
-        raise MockRefusal(f"Неверное значение {value!r}") from error
+        raise MockRefusal(WRONG, value) from error
 
 
 def value_text(kind: ValueType, value: Stored) -> Answered:

@@ -25,7 +25,8 @@ from billing.api.answers import charset_of
 from billing.api.secrets import json_text, nested_json
 from billing.secret import PLACEHOLDER
 from lab.mock.people import FATHERS, NAMES, SURNAMES
-from lab.record.matching import RECORDED_MARK
+
+RECORDED_MARK: Final = re.compile(r"\[cm ([a-z0-9]{1,16})/([1-9][0-9]{0,11})\]")
 
 _ALPHABETS: Final = (
     "0123456789",
@@ -162,13 +163,16 @@ class PeopleRemover:
         self._pseudonyms = pseudonyms
         self._model = model
         self._known: dict[str, str] = {}
+        self._is_sent = False
 
     def form(self, form: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """The form with made-up values; what the call is stays."""
-        return [(name, self._string(name, value, self._model, is_sent=True)) for name, value in form]
+        self._is_sent = True
+        return [(name, str(self._value(name, value, self._model))) for name, value in form]
 
     def body(self, headers: Mapping[str, str], body: bytes) -> bytes:
         """The body of an answer with made-up values; one that cannot be read is `•••`."""
+        self._is_sent = False
         charset = charset_of(headers)
         try:
             text = body.decode(charset)
@@ -194,35 +198,31 @@ class PeopleRemover:
         text = _PHONE.sub(lambda found: self._pseudonyms.of(PersonalKind.PHONE, found[0]), text)
         return _EMAIL.sub(lambda found: self._pseudonyms.of(PersonalKind.EMAIL, found[0]), text)
 
-    def _value(self, name: str, value: object, model: str, *, is_sent: bool = False) -> object:
+    def _value(self, name: str, value: object, model: str) -> object:
         kind = kind_of(name, model)
         match value:
             case dict():
                 own = value.get("model")
                 inner = own if isinstance(own, str) else model
-                return {key: self._value(key, item, inner, is_sent=is_sent) for key, item in value.items()}
+                return {key: self._value(key, item, inner) for key, item in value.items()}
             case list():
-                return [self._value(name, item, model, is_sent=is_sent) for item in value]
-            case str():
-                return self._string(name, value, model, is_sent=is_sent)
+                return [self._value(name, item, model) for item in value]
             case int() if kind not in {None, PersonalKind.NAME} and not isinstance(value, bool):
                 return int(self._made_up(kind, str(value)))
+            case str() if kind is PersonalKind.COMMENT:
+                marks = [found[0] for found in RECORDED_MARK.finditer(value)]
+                if rest := RECORDED_MARK.sub("", value).rstrip():
+                    rest = PLACEHOLDER if self._is_sent else self._pseudonyms.of(kind, rest)
+                return " ".join(filter(None, [rest, *marks]))
+            case str() if kind is not None:
+                return self._made_up(kind, value)
+            case str() if (parsed := nested_json(value)) is not None:
+                made_up = self._value(name, parsed, model)
+                return value if made_up == parsed else json_text(made_up)
+            # What is sent beside people's fields says what the call is.
+            case str() if not self._is_sent:
+                return self.text(value)
         return value
-
-    def _string(self, name: str, text: str, model: str, *, is_sent: bool) -> str:
-        kind = kind_of(name, model)
-        if kind is PersonalKind.COMMENT:
-            marks = [found[0] for found in RECORDED_MARK.finditer(text)]
-            if rest := RECORDED_MARK.sub("", text).rstrip():
-                rest = PLACEHOLDER if is_sent else self._pseudonyms.of(kind, rest)
-            return " ".join(filter(None, [rest, *marks]))
-        if kind is not None:
-            return self._made_up(kind, text)
-        if (parsed := nested_json(text)) is not None:
-            made_up = self._value(name, parsed, model, is_sent=is_sent)
-            return text if made_up == parsed else json_text(made_up)
-        # What is sent beside people's fields says what the call is.
-        return text if is_sent else self.text(text)
 
     def _made_up(self, kind: PersonalKind, text: str) -> str:
         made_up = self._pseudonyms.of(kind, text)

@@ -15,6 +15,7 @@ import base64
 import contextlib
 import os
 import secrets
+import tempfile
 import time
 import zlib
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator
@@ -133,13 +134,13 @@ class Recording:
         self._path = Path(path)
         self.lines = self._read()
         try:
-            self.header = msgspec.json.decode(next(self.lines), type=RecordingHeader)
-        except StopIteration:
-            raise NotARecording(
-                "{path} is not a recording, or one that was stopped at its first line.", path=self._path
-            ) from None
+            self.header = msgspec.json.decode(next(self.lines, b""), type=RecordingHeader)
         except (msgspec.DecodeError, RecursionError) as fault:
-            raise NotARecording("{path} is not a recording: {fault}.", path=self._path, fault=fault) from None
+            raise NotARecording(
+                "{path} is not a recording, or one that was stopped at its first line: {fault}.",
+                path=self._path,
+                fault=fault,
+            ) from None
         if self.header.recording != FORMAT:
             raise NotARecording(
                 "{path} is a recording of format {recording}, made by version {program}; this version reads "
@@ -243,7 +244,7 @@ def _is_json(line: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeError):
         return False
     except RecursionError:
-        return True
+        pass
     return True
 
 
@@ -321,13 +322,11 @@ class Recorder:
         self._more.set()
 
     async def close(self) -> None:
-        """Write the waiting exchanges, and end the file. Raises RecordingBroken when some could not be written."""
+        """Write the waiting exchanges, and end the file."""
         self._ended = True
         self._more.set()
         with anyio.CancelScope(shield=True):
             await asyncio.wait((self._task,))
-        if self.failure is not None:
-            raise RecordingBroken("The recording lacks exchanges: {why}.", why=self.failure)
 
     async def _work(self) -> None:
         """Write the waiting exchanges until the recording is closed and none waits."""
@@ -410,12 +409,10 @@ async def open_recorder(
         await recorder.start()
         try:
             yield recorder
-        except BaseException:
-            # The first error is the one to raise.
-            with contextlib.suppress(RecordingBroken):
-                await recorder.close()
-            raise
-        await recorder.close()
+        finally:
+            await recorder.close()
+        if recorder.failure is not None:
+            raise RecordingBroken("The recording lacks exchanges: {why}.", why=recorder.failure)
     finally:
         os.close(descriptor)
 
@@ -481,15 +478,12 @@ def load_secret(path: Path) -> bytes:
     try:
         if not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            made = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-            with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-                file.write(secrets.token_bytes(_SECRET))
-            # A link is there whole or not at all, and never in the place of another one.
-            try:
+            with tempfile.NamedTemporaryFile(dir=path.parent) as made:
+                made.write(secrets.token_bytes(_SECRET))
+                made.flush()
+                # A link is there whole or not at all, and never in the place of another one.
                 with contextlib.suppress(FileExistsError):
-                    path.hardlink_to(made)
-            finally:
-                made.unlink()
+                    path.hardlink_to(made.name)
         found = path.read_bytes()
     except OSError as error:
         raise RecordingError(

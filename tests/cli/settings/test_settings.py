@@ -16,7 +16,7 @@ from cli.settings.settings import HookEvent, HookSettings, Settings, SettingValu
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.language import typed_language
 from cli.terminal.layout import Badge
-from lab.mock.fault_injector import MockAnswer
+from lab.mock.faults import MockAnswer
 from tests.cli.conftest import Ended, Place, Typed, settings_file
 
 TOML = """\

@@ -22,8 +22,6 @@ NEVER = 0.0001
 """Entries of a stack a second: within a test, none."""
 SOON = 1_000.0
 
-EFFECTS = "select request, changed_key, what from mock_ledger"
-
 Next = Call | Callable[[Any], Call]
 """A call, or how it follows from the result of the one before."""
 
@@ -38,10 +36,6 @@ def month(back: int, day: int = 1) -> date:
 def session_of(user: int) -> Call:
     """Opens the cabinet of an account."""
     return get("Users", {"id": user}, ChainStep("get_or_create_dynamic_session"))
-
-
-def with_suid(method: str, **arguments: object) -> Callable[[Any], Call]:
-    return lambda session: Call("Users", (ChainStep(method, {"suid": session["fields"]["suid"], **arguments}),))
 
 
 def payment(**values: object) -> Call:

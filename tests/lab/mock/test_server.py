@@ -3,11 +3,9 @@
 import asyncio
 import json
 import re
-import shutil
 import tomllib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from decimal import Decimal
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +15,18 @@ import pytest
 
 from billing.api.answers import created_id, objects, read_answer
 from billing.api.calls import Call, ChainStep, create, filter_, get
-from billing.database.database import TABLES, Database, attach
+from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
-from billing.database.schema import DOCUMENTED, TableColumn
 from billing.directory.subscribers import of_abonents
 from billing.directory.system import Stacks, depth, waiting_for
 from billing.errors import DatabaseError, SettingsError
-from engine.evidence import Accepted, Busy, RowRefused
+from engine.evidence import Accepted, RowRefused
 from lab.mock.ledger import Ledger
-from lab.mock.population import _COLUMNS, leave_out
+from lab.mock.population import _COLUMNS
 from lab.mock.population import create as create_billing
 from lab.mock.server import MockBilling, read_schedule, running
 from tests.billing.saving import get_set_save
-from tests.lab.mock.calling import NEVER, SOON, answered, deleting, entries, served, session_of, until, with_suid
+from tests.lab.mock.calling import NEVER, SOON, answered, entries, served, until
 
 MODEL = "FinanceOperations"
 
@@ -76,13 +73,8 @@ async def test_what_is_answered_is_as_documented(mock_billing: MockBilling, http
     await _enter(http, mock_billing.url, 2003)
     operations = list(of_abonents(mock_billing.database, [2001, 2003]))
     assert {(str(each.op_summa), each.descr) for each in operations} == {("50.50", "Миграция балансов")}
-    for path, told in (
-        ("health", {"status": "ok"}),
-        ("ledger", [{"model": MODEL, "effects": 3, "subjects": 2, "repeated": {"2003": 2}}]),
-    ):
-        async with http.get(f"{mock_billing.url}/mock/{path}") as response:
-            assert await response.json() == told
-    assert mock_billing.control_url == ""
+    async with http.get(f"{mock_billing.url}/mock/ledger") as response:
+        assert await response.json() == [{"model": MODEL, "effects": 3, "subjects": 2, "repeated": {"2003": 2}}]
 
 
 # ---- slots, and clients that go ------------------------------------------------------------------------------------
@@ -107,15 +99,6 @@ async def test_the_effect_happens_once_when_the_client_has_gone_and_when_the_ser
         assert Ledger(database).effects(MODEL) == dict.fromkeys({*abonents}, 1) | {2001: 1 + (2001 in abonents)}
 
 
-async def test_a_capacity_changes_by_its_schedule(billing_file: Path) -> None:
-    assert read_schedule("0:8, 30:4,60.5:16") == ((0.0, 8), (30.0, 4), (60.5, 16))
-    for text in ("", "8", "a:8", "0:b", "0:0", "-1:5", "30:4,20:8", "nan:4"):
-        with pytest.raises(SettingsError):
-            read_schedule(text)
-    async with running(billing_file, capacity=((0.0, 8), (0.01, 4), (0.02, 2))) as server:
-        await until(lambda: server.slots == 2)
-
-
 async def test_who_finds_no_room_is_turned_away_without_an_effect(
     billing_file: Path, http: aiohttp.ClientSession
 ) -> None:
@@ -125,72 +108,6 @@ async def test_who_finds_no_room_is_turned_away_without_an_effect(
         seen = await asyncio.gather(*sent, return_exceptions=True)
         assert [isinstance(each, AssertionError) and "503" in str(each) for each in seen].count(True) == 6
         assert (sum(server.ledger.effects(MODEL).values()), server.state()["turned_away"]) == (2, 6)
-
-
-# ---- the control endpoint ------------------------------------------------------------------------------------------
-
-Control = Callable[..., Awaitable[tuple[int, Any]]]
-
-
-@pytest.fixture
-async def controlled(billing_file: Path, http: aiohttp.ClientSession) -> AsyncIterator[tuple[MockBilling, Control]]:
-    async with running(billing_file, control_port=0, slots=3, queue=5, latency=0.01) as server:
-
-        async def control(path: str, body: str | None = None) -> tuple[int, Any]:
-            method = "GET" if body is None else "PUT"
-            async with http.request(method, server.control_url + path, data=(body or "").encode()) as response:
-                return response.status, (await response.json() if response.status != 404 else None)
-
-        yield server, control
-
-
-async def test_the_ledger_by_subject_a_page_at_a_time(
-    controlled: tuple[MockBilling, Control], http: aiohttp.ClientSession
-) -> None:
-    server, control = controlled
-    for abonent in (2003, 2001, 2003):
-        await _enter(http, server.url, abonent)
-    whole = (await control("/ledger"))[1]
-    assert whole["totals"] == [{"model": MODEL, "effects": 3, "subjects": 2, "repeated": {"2003": 2}}]
-    once, twice = whole["effects"]
-    assert (once["model"], once["subject"], once["times"], once["requests"]) == (MODEL, 2001, 1, [2])
-    assert (twice["subject"], twice["times"], twice["requests"]) == (2003, 2, [1, 3])
-    assert (twice["keys"], twice["key"]) == ([once["key"] - 1, once["key"] + 1], once["key"] - 1)
-    paged: list[Any] = []
-    after: str | None = ""
-    while after is not None:
-        page = (await control(f"/ledger?limit=1&after={after}"))[1]
-        paged += page["effects"]
-        after = page["next"]
-    assert (paged, whole["next"]) == (whole["effects"], None)
-    for query in ("after=x:y", "limit=0", "limit=x"):
-        assert (await control(f"/ledger?{query}"))[0] == 400
-
-
-async def test_the_state_is_seen_and_changed(
-    controlled: tuple[MockBilling, Control], http: aiohttp.ClientSession
-) -> None:
-    server, control = controlled
-    await _enter(http, server.url, 2001)
-    at_rest = {"in_flight": 0, "waiting": 0, "stack": {"accounts": 0, "events": 0}, "turned_away": 0}
-    settings = {"slots": 3, "queue": 5, "latency": 0.01, "stack_rate": 0.0, "busy": True, "licence": None}
-    assert (await control("/state"))[1] == {**at_rest, **settings, "quirks": [], "requests": 1}
-    for body, said in (
-        ("{", "this is not JSON"),
-        ("[]", "a JSON object is needed"),
-        ('{"slot": 3}', "there is no 'slot' to set (did you mean 'slots'?)"),
-        ('{"latency": 1, "slots": 0}', "slots: 0 cannot be set"),
-        ('{"stack_rate": true}', "stack_rate: True cannot be set"),
-        ('{"licence": -1}', "licence: -1 cannot be set"),
-    ):
-        status, answer = await control("/state", body)
-        assert (status, said in answer["error"], server.latency) == (400, True, 0.01), answer
-    wanted = {"slots": 7, "queue": None, "latency": 0, "stack_rate": 0.001, "busy": False, "licence": 0}
-    status, state = await control("/state", json.dumps(wanted))
-    assert (status, state | wanted) == (200, state)
-    assert (server.slots, server.queue, server.latency, server.stack_rate) == (7, None, 0, 0.001)
-    await _enter(http, server.url, 2003)
-    assert (await control("/state"))[1]["stack"] == {"accounts": 1, "events": 0}
 
 
 # ---- accepted is not applied: the stacks --------------------------------------------------------------------------
@@ -245,37 +162,6 @@ async def test_money_and_all_else_wait_in_stacks_of_their_own_and_come_as_they_w
         assert len(set(told)) == len(users)
 
 
-async def test_a_write_is_busy_while_another_waits(billing_file: Path) -> None:
-    async with served(billing_file, stack_rate=NEVER) as (server, client):
-        await answered(client, _write(2001))
-        account = get_set_save("AdminAccounts", {"account_id_abonents": 2001}, {"limit_warning": "1"})
-        operator = get_set_save("Abonents", {"id": 2001}, {"operator_id": 1444})
-        for call in (_write(2001), account, operator):
-            assert isinstance(await client.send(call), Busy)
-        await answered(client, _write(2003))
-        await _apply(server)
-        server.stack_rate = NEVER
-        await answered(client, operator)
-        assert isinstance(await client.send(_write(2001)), Busy)
-        assert server.ledger.effects(MODEL) == {2001: 1, 2003: 1}
-
-
-async def test_what_is_refused_or_a_session_waits_in_no_stack_and_what_has_become_impossible_has_no_effect(
-    billing_file: Path,
-) -> None:
-    async with served(billing_file, stack_rate=NEVER) as (server, client):
-        assert (await answered(client, session_of(7), with_suid("get_user_by_suid")))["pk"] == 7
-        seen = await client.send(_write(89))
-        assert seen == RowRefused("Группе нельзя добавлять финансовую операцию", recognised=True)
-        assert await _depth(server) == Stacks(0, 0)
-        await answered(
-            client, *(get_set_save("Abonents", {"id": key}, {"contract_number": "Я-1"}) for key in (2001, 2003))
-        )
-        await answered(client, deleting("UsersUsluga", 1))
-        await _apply(server)
-        assert server.ledger.effects("Abonents") == {2001: 1}
-
-
 async def test_entries_are_carried_out_in_their_order_so_many_a_second_and_the_rest_after_a_restart(
     billing_file: Path,
 ) -> None:
@@ -316,22 +202,6 @@ def test_the_same_seed_gives_the_same_rows_and_it_tells_what_it_made(tmp_path: P
     with pytest.raises(DatabaseError):
         create_billing(paths[0], subscribers=1, seed=1)
     assert _all(paths[0]) == first, "what is there is left alone"
-
-
-def test_each_documented_table_and_column_can_be_left_out(tmp_path: Path) -> None:
-    create_billing(tmp_path / "template.fdb", subscribers=2, seed=1)
-    # The first columns of all tables in one billing, the second ones in another.
-    lists = [[TableColumn(table, name) for name in names] for table, names in DOCUMENTED.items()]
-    columns = [[one for one in each if one is not None] for each in zip_longest(*lists)]
-    tables = [TableColumn(table) for table in DOCUMENTED if table not in TABLES and table != "EVENTS_STACK"]
-    for number, names in enumerate([tables, *columns]):
-        file = Path(shutil.copy(tmp_path / "template.fdb", tmp_path / f"{number}.fdb"))
-        connection = attach(Dsn(str(file)))
-        for one in names:
-            leave_out(connection, str(one))
-        connection.close()
-        with Database(Dsn(str(file))) as database:
-            assert set(names) <= set(database.schema.missing(names))
 
 
 @pytest.mark.parametrize("name", ["FINANCE_OPERATIONS.NOTHING", "NOTHING", "MOCK_LEDGER", "ABONENTS.", ""])

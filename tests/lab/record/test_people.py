@@ -60,15 +60,6 @@ def test_a_phone_is_the_same_however_it_is_written(text: str) -> None:
     assert shape(PEOPLE.of(PersonalKind.PHONE, text)) == shape(text)
 
 
-def test_names_mails_and_addresses_are_made_up_ones() -> None:
-    assert PEOPLE.of(PersonalKind.NAME, "Канарейкина  Вера") == PEOPLE.of(PersonalKind.NAME, "Канарейкина Вера")
-    assert len(PEOPLE.of(PersonalKind.NAME, "ООО Ромашка").split()) == 3
-    assert PEOPLE.of(PersonalKind.EMAIL, "Vera@mail.example").endswith("@example.org")
-    assert PEOPLE.of(PersonalKind.IP, "92.1.2.3").startswith("10.")
-    assert PEOPLE.of(PersonalKind.IP, "1543569923").isdigit()
-    assert [PEOPLE.of(kind, "") for kind in PersonalKind] == [""] * len(PersonalKind)
-
-
 def exchange(
     sent: dict[str, Any], answered: Any, model: str = "Abonents", headers: dict[str, str] = JSON
 ) -> tuple[Any, Any]:

@@ -23,11 +23,9 @@ from billing.errors import BillingAway
 from billing.secret import Secret
 from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused, SystemRefused
 from lab.mock.server import MockBilling
-from lab.record.diff import Difference, differences, differing, read_only
-from lab.record.matching import request_of
 from lab.record.pseudonyms import Pseudonyms
 from lab.record.recording import Recorded, Recording, RecordingError, open_recorder
-from lab.record.replay import ReplayReport, replaying
+from lab.record.replay import Difference, ReplayReport, differences, differing, read_only, replaying, request_of
 from tests.billing.api.scripted_server import Scripted, answer, close, half, reset, scripted
 from tests.billing.saving import get_set_save
 
