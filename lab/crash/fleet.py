@@ -34,8 +34,9 @@ from lab.crash.judge import BillingEvidence, Books, CallSeen, Dealt, Effect, Fle
 from lab.crash.plan import BALANCES, Act, AnswerTraits, RoundPlan, Target, What
 from lab.crash.postgres_server import PostgresServer
 from lab.crash.program import LabStopped, ProgramUnderTest, Running, send
-from lab.crash.proxy import WRITES, End, Interference, JournalWay, Proxy, ProxyFault
+from lab.crash.proxy import WRITES, End, Interference, JournalWay, Proxy
 from lab.crash.trials import OPERATIONS, TRIALS
+from lab.mock.faults import FaultKind
 from lab.mock.port import LOOPBACK
 from lab.simulation.billing import Billing
 from texts.said import said
@@ -114,7 +115,7 @@ class FleetBilling(Proxy):
     async def connect(self) -> End:
         return _Memory(self)
 
-    async def pass_on(self, request: bytes, fault: ProxyFault | None, client: End, behind: End) -> bytes:
+    async def pass_on(self, request: bytes, fault: FaultKind | None, client: End, behind: End) -> bytes:
         """Note a request while it is under way."""
         found, now = _WORKER.search(request), time.time()
         worker = found[1].decode() if found else ""

@@ -12,9 +12,10 @@ from typing import Any, Final, TypeAlias
 
 from lab.crash.loops import loops
 from lab.crash.program import NoTrial
-from lab.crash.proxy import MISPLACED, PLAIN, WRONG, Interference, ProxyFault
+from lab.crash.proxy import MISPLACED, PLAIN, WRONG, Interference
 from lab.crash.trials import MARKED_PAYMENT, TRIALS, By, Trial
 from lab.mock.facts import OPENING_BALANCE
+from lab.mock.faults import FaultKind
 from lab.mock.quirks import CHOICES
 
 ROWS: Final = 240
@@ -285,7 +286,7 @@ class AnswerTraits:
     """How a billing answers: seconds of a write, the share of writes that each fault hits, seconds of a silence."""
 
     latency: float
-    faults: Mapping[ProxyFault, float]
+    faults: Mapping[FaultKind, float]
     silence: float
 
 

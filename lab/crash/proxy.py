@@ -14,54 +14,45 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from lab.mock.faults import chance
+from lab.mock.faults import FaultKind, chance
 from lab.mock.port import LOOPBACK, reset
 
 _LONGEST_HEAD: Final = 64 * 1024
 _PART: Final = 64 * 1024
 
 
-class ProxyFault(StrEnum):
-    """A fault applied to one request."""
-
-    REQUEST_HELD = "held-request"  # The request is passed on late, even after the client has given up
-    ANSWER_HELD = "delayed-answer"  # The answer is passed on late
-    ANSWER_TWICE = "doubled-answer"  # The answer is sent again before that to the next request of the connection
-    NEXT_SWALLOWED = "swallowed-request"
-    """The answer is sent again in place of the next request's answer; that request never arrives."""
-    GATEWAY_TIMEOUT = "504-then-answer"
-    """HTTP 504 at once, and the real answer in place of the next request's answer; that request never arrives."""
-    WRONG_BAD_REQUEST = "wrong-400"  # HTTP 400 in place of the answer to a request that has had its effect
-    WRONG_TOO_MANY = "wrong-429"  # HTTP 429 in its place
-    WRONG_NOT_NOW = "wrong-503"  # HTTP 503 with `Retry-After` in its place
-    RESET_BEFORE = "reset-before-effect"
-    UNAVAILABLE = "503"  # HTTP 503 in place of a request, which never arrives
-    RESET_AFTER = "reset-after-effect"
-    CRASH_AFTER = "500-after-effect"  # HTTP 500 in place of the answer
-    SILENCE = "effect-then-silence"  # No answer, and a reset if the client waits for long
-
-
-MISPLACED: Final = tuple(ProxyFault)[:5]
+MISPLACED: Final = (
+    FaultKind.REQUEST_HELD,
+    FaultKind.ANSWER_HELD,
+    FaultKind.ANSWER_TWICE,
+    FaultKind.NEXT_SWALLOWED,
+    FaultKind.GATEWAY_THEN_ANSWER,
+)
 """What a load balancer does to requests and answers."""
-PLAIN: Final = tuple(ProxyFault)[-5:]
+PLAIN: Final = (
+    FaultKind.RESET_BEFORE,
+    FaultKind.UNAVAILABLE,
+    FaultKind.RESET_AFTER,
+    FaultKind.CRASH_AFTER,
+    FaultKind.SILENCE,
+)
 """What a network does in place of an answer; for billings that have no faults of their own."""
 WRONG: Final = MappingProxyType(
     {
-        ProxyFault.WRONG_BAD_REQUEST: (400, "Bad Request", ""),
-        ProxyFault.WRONG_TOO_MANY: (429, "Too Many Requests", ""),
-        ProxyFault.WRONG_NOT_NOW: (503, "Service Unavailable", "Retry-After: 1\r\n"),
+        FaultKind.WRONG_BAD_REQUEST: (400, "Bad Request", ""),
+        FaultKind.WRONG_TOO_MANY: (429, "Too Many Requests", ""),
+        FaultKind.WRONG_NOT_NOW: (503, "Service Unavailable", "Retry-After: 1\r\n"),
     }
 )
 """Faults in which the proxy speaks in the billing's place: the status, its phrase, and a header."""
 _OF_WRITES: Final = frozenset({*PLAIN, *WRONG})
 """A reading that is refused concerns no row, and ends the process."""
-_SWALLOWING: Final = frozenset({ProxyFault.NEXT_SWALLOWED, ProxyFault.GATEWAY_TIMEOUT})
+_SWALLOWING: Final = frozenset({FaultKind.NEXT_SWALLOWED, FaultKind.GATEWAY_THEN_ANSWER})
 """Faults whose late answer replaces the next request's answer, however long it waits."""
-_LATE: Final = _SWALLOWING | {ProxyFault.ANSWER_TWICE}
+_LATE: Final = _SWALLOWING | {FaultKind.ANSWER_TWICE}
 WRITES: Final = re.compile(rb"method\d+=(?:objects\.create|save|delete|add_payment|set_password)\b")
 _LENGTH: Final = re.compile(rb"(?im)^content-length:\s*(\d+)\s*$")
 
@@ -75,7 +66,7 @@ class Interference:
     """
 
     seed: int
-    shares: Mapping[ProxyFault, float]
+    shares: Mapping[FaultKind, float]
     model: str = ""
     delay: float = 0.1
 
@@ -183,7 +174,7 @@ class Proxy(_Listener):
         self._silence = silence
         self._requests = 0
 
-    def draw(self, request: bytes) -> ProxyFault | None:
+    def draw(self, request: bytes) -> FaultKind | None:
         """The fault for the request that has just come, or None."""
         plan = self._interference
         if self.is_calm or (plan.model and f"/{plan.model}/".encode() not in request.partition(b"\r\n")[0]):
@@ -203,13 +194,13 @@ class Proxy(_Listener):
         """Pass on requests one after the other, until one of the ends has gone."""
         client, behind = End(reader, writer), None
         # An answer that waits for the next request, and its fault.
-        late: tuple[bytes, ProxyFault] | None = None
+        late: tuple[bytes, FaultKind] | None = None
 
         def send_late() -> None:
             nonlocal late
             if late is not None:
                 client.send(late[0])
-                if late[1] is not ProxyFault.GATEWAY_TIMEOUT:
+                if late[1] is not FaultKind.GATEWAY_THEN_ANSWER:
                     self.done[late[1].value] += 1
                 late = None
 
@@ -228,7 +219,7 @@ class Proxy(_Listener):
                 send_late()
                 if swallows:
                     continue
-                if fault is ProxyFault.REQUEST_HELD:
+                if fault is FaultKind.REQUEST_HELD:
                     await asyncio.sleep(self._interference.delay)
                 if behind is not None and behind.is_over:
                     behind.close()
@@ -248,34 +239,34 @@ class Proxy(_Listener):
             if behind is not None:
                 behind.close()
 
-    async def pass_on(self, request: bytes, fault: ProxyFault | None, client: End, behind: End) -> bytes:
+    async def pass_on(self, request: bytes, fault: FaultKind | None, client: End, behind: End) -> bytes:
         """Let a request come to the billing, and its answer back, as far as the fault allows it; gives the answer."""
-        if fault is not None and fault not in _LATE - {ProxyFault.GATEWAY_TIMEOUT}:
+        if fault is not None and fault not in _LATE - {FaultKind.GATEWAY_THEN_ANSWER}:
             self.done[fault.value] += 1
         match fault:
-            case ProxyFault.GATEWAY_TIMEOUT:
+            case FaultKind.GATEWAY_THEN_ANSWER:
                 client.send(page(504, "Gateway Time-out"))
-            case ProxyFault.RESET_BEFORE:
+            case FaultKind.RESET_BEFORE:
                 raise Broken(reset=True)
-            case ProxyFault.UNAVAILABLE:
+            case FaultKind.UNAVAILABLE:
                 client.send(page(503, "Service Unavailable"))
                 return b""
-        is_copied = fault in {None, ProxyFault.REQUEST_HELD, ProxyFault.ANSWER_TWICE, ProxyFault.NEXT_SWALLOWED}
+        is_copied = fault in {None, FaultKind.REQUEST_HELD, FaultKind.ANSWER_TWICE, FaultKind.NEXT_SWALLOWED}
         answer = await behind.ask(request, client if is_copied else None)
         match fault:
-            case ProxyFault.ANSWER_HELD:
+            case FaultKind.ANSWER_HELD:
                 await asyncio.sleep(self._interference.delay)
                 client.send(answer)
-            case ProxyFault.CRASH_AFTER:
+            case FaultKind.CRASH_AFTER:
                 client.send(page(500, "Internal Server Error"))
-            case ProxyFault.RESET_AFTER:
+            case FaultKind.RESET_AFTER:
                 raise Broken(reset=True)
-            case ProxyFault.SILENCE:
+            case FaultKind.SILENCE:
                 with suppress(OSError, TimeoutError):
                     async with asyncio.timeout(self._silence):
                         await client.reader.read(1)
                 raise Broken(reset=True)
-            case ProxyFault() if fault in WRONG:
+            case FaultKind() if fault in WRONG:
                 client.send(page(*WRONG[fault]))
         return answer
 

@@ -33,8 +33,9 @@ from lab.crash.plan import (
     draw,
 )
 from lab.crash.program import MODULE, ProgramUnderTest
-from lab.crash.proxy import MISPLACED, WRONG, Interference, ProxyFault
+from lab.crash.proxy import MISPLACED, WRONG, Interference
 from lab.crash.trials import MARKED_PAYMENT
+from lab.mock.faults import FaultKind
 from lab.mock.population import create
 from tests.cli import saboteur
 from tests.cli.conftest import clean_environment
@@ -179,7 +180,7 @@ KILLED_OFTEN = tuple(act(What.KILL, share) for share in (0.05, 0.2, 0.45))
 REDIRECTED = '[[fault]]\nkind = "redirect-after-effect"\nrequests = "10-60"\nshare = 0.2\n'
 MARKED: Mapping[str, Any] = {"own": MARKED_PAYMENT, "job": "payment"}
 MISLED = Interference(7, dict.fromkeys(WRONG, 0.1), "Abonents")
-LATE = Interference(7, {ProxyFault.GATEWAY_TIMEOUT: 0.3}, "Abonents")
+LATE = Interference(7, {FaultKind.GATEWAY_THEN_ANSWER: 0.3}, "Abonents")
 TWICE = "had its effect 2 times"
 LOST = "had no effect"
 FOREIGN = "is of no row of the frozen list"
