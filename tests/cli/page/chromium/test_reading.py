@@ -78,7 +78,7 @@ async def test_the_keyboard_alone_pauses_continues_sets_and_stops(place: Place, 
         await tab.keyboard.press("Tab")
         await tab.keyboard.press("Enter")
         assert (await load.ended()).exit == 130
-        await stage(shown, "silent")
+        await stage(shown, "stopped")
 
 
 @pytest.mark.parametrize(("light", "viewport"), [("light", WIDE), ("dark", WIDE), ("light", PHONE)])
