@@ -28,11 +28,11 @@ from checkpoints.mailbox import KEPT
 from checkpoints.records import Command, Reason, Refusal, Run, Runner, Totals
 from checkpoints.states import State, states_where
 from cli.fleet.overview import FleetJournal, run_facts, sums_lines, view_of
-from cli.report.document import sentences_of_end
 from cli.session.control_client import hear
 from cli.session.journal import stored_policy
 from cli.session.run_view import RunView
 from cli.settings.known_billings import KnownBillings
+from cli.show.closing import describe_end, next_steps
 from cli.terminal.exits import CommandRefused
 from cli.terminal.language import CatalogueLanguage
 from cli.terminal.names import OUTCOMES, REFUSED, STATE_NAMES
@@ -175,8 +175,16 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage) -> dict[str, object]:
             for one in seen.commands
         ],
         "ended": seen.has_ended,
-        "closing": sentences_of_end(run, totals, seen.entered, language) if seen.has_ended else None,
+        "closing": _closing(seen, language) if seen.has_ended else None,
     }
+
+
+def _closing(seen: RunView, language: Language) -> list[tuple[str, str]]:
+    """How the run has ended for good, if it has, and the commands to type next, each behind its purpose."""
+    lines = [] if seen.is_discarded or seen.run.purged_at else next_steps(seen.run, seen.totals)
+    if ended := describe_end(seen.run):
+        lines = [("", ended), *lines]
+    return [(_text(purpose, language), command) for command, purpose in lines]
 
 
 def _limit(why: str) -> str:

@@ -83,7 +83,7 @@ export function showRun(snapshot, words) {
   notices(snapshot, words, kind);
   show(find("end"), ended);
   find("report").href = `/api/runs/${encodeURIComponent(run.run)}/report?lang=${words.language}`;
-  renew(find("closing"), snapshot.closing, () => (snapshot.closing ?? []).map((line) => make("p", "", line)));
+  renew(find("closing"), snapshot.closing, () => (snapshot.closing ?? []).map((line) => make("p", "", ...two(...line))));
   errors(snapshot.errors, words);
   commands(snapshot.commands, words);
 }

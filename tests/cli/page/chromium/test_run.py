@@ -64,9 +64,10 @@ async def test_a_page_that_ends_with_its_run_says_so_calmly_and_how_to_look_agai
             await expect(tab.locator("#why-text")).to_have_text(limit)
             titles = {word(one, reader) for one in ("Calls a second", "Parallel calls", "Answer time", "Time of day")}
             await tab.wait_for_function("titles => titles.every((one) => drawn.has(one))", arg=list(titles))
-            tops = [
-                (await tab.locator(one).bounding_box() or {})["y"] for one in ("#accepted-rows", "#charts", "#facts")
-            ]
+            tops = await tab.evaluate(
+                "ids => ids.map((id) => document.getElementById(id).getBoundingClientRect().top)",
+                ["accepted-rows", "charts", "facts"],
+            )
             assert (tops == sorted(tops)) is interrupted, "a telephone has the facts last, a wide screen first"
             if interrupted:
                 load.signal(signal.SIGINT)
