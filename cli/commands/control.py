@@ -98,7 +98,7 @@ def _give(
         run = await chosen_run(name, journal, command, is_open=True)
         return _show_answer(run, command, await give(ControlRequest(command, wanted), run, journal), screen)
 
-    execute_in_journal(work, flags, voice)
+    execute_in_journal(work, flags, voice.whole())
 
 
 def _show_answer(run: Run, command: str, answer: ControlAnswer, screen: Screen) -> Exit:
@@ -193,7 +193,7 @@ def _stop(
         )
         return close(screen, Exit.DONE, shown, {"run": run.name, "command": "stop", **states_object(totals)})
 
-    execute_in_journal(work, flags, voice)
+    execute_in_journal(work, flags, voice.whole())
 
 
 # ---- `close` ------------------------------------------------------------------------------------------------------
@@ -262,7 +262,7 @@ def _close(
         )
         return close(screen, Exit.DONE, shown, facts)
 
-    execute_in_journal(work, flags, voice)
+    execute_in_journal(work, flags, voice.whole())
 
 
 # ---- `decide` -----------------------------------------------------------------------------------------------------
@@ -321,7 +321,7 @@ def _decide(
         shown = stack(render(decided, "green"), steps_list(next_steps(run, totals)))
         return close(screen, Exit.DONE, shown, {"run": run.name, "job": run.job, **states_object(totals)})
 
-    execute_in_journal(work, flags, voice)
+    execute_in_journal(work, flags, voice.whole())
 
 
 async def _matching_row(run: Run, key: str, journal: Journal) -> Item:

@@ -68,7 +68,7 @@ def _dictionary(  # noqa: PLR0913 - each is a flag or a group of them
     execute(
         lambda settings, screen: make_dictionary(file, (mapping, joined, reading), target, old, settings, screen),
         flags,
-        voice,
+        voice.whole(),
         only_reads=True,
         about={"file": file, "dictionary": None},
     )

@@ -65,7 +65,7 @@ def _export(
     execute(
         lambda settings, screen: export(name, state, output, settings, screen, force=force),
         flags,
-        voice,
+        voice.whole(),
         only_reads=True,
         about={"run": name, "files": []},
     )

@@ -297,7 +297,7 @@ def _rows(
         screen.say(written)
         return Exit.DONE
 
-    execute(work, flags, voice, only_reads=True)
+    execute(work, flags, voice.whole(), only_reads=True)
 
 
 @as_command("mock diff", epilog=f"An example: {PROGRAM} mock diff night.rec --api-url http://test-billing:8082")

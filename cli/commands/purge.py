@@ -74,7 +74,7 @@ def _purge(
     execute(
         lambda settings, screen: purge(_which(name, older_than), settings, screen, keep_totals=keep_totals, yes=yes),
         flags,
-        voice,
+        voice.whole(),
     )
 
 

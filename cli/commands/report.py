@@ -132,9 +132,9 @@ def _report(  # noqa: PLR0913 - a parameter for each thing that can be typed
 
     chosen: Flags = flags
     if every:
-        with errors_shown(Screen(voice)):
+        with errors_shown(Screen(voice.whole())):
             chosen = without_profile_or_default(flags, os.environ, Path.cwd())
-    execute(work, chosen, voice, only_reads=True)
+    execute(work, chosen, voice.whole(), only_reads=True)
 
 
 async def _write(

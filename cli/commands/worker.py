@@ -51,4 +51,4 @@ def _worker(
             ) from error
         return await send_runs(settings, flags, billings, stalled_after, screen)
 
-    execute(work, without_profile(flags, os.environ), voice, sends=True)
+    execute(work, without_profile(flags, os.environ), voice.whole(), sends=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Annotated, Any, Final, TextIO, TypeAlias, cast
+from typing import IO, Any, Final, TextIO, cast
 
 import anyio
 import msgspec
@@ -18,7 +18,7 @@ from rich.text import Text
 from billing.secret import Mask
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Hanging, Heading, of_markup, render
-from cli.terminal.options import Part, switch
+from cli.terminal.options import switch
 from cli.terminal.streams import json_line, lasting
 from cli.terminal.texts import SENTENCE, markup_safe, printable, rendered
 from cli.terminal.waiting import waiting_line
@@ -93,16 +93,22 @@ AS_JSON: Final[Any] = switch("One closing JSON object on stdout, all else on std
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
-    """The options of output: verbosity and format."""
+class BriefVoice:
+    """The options of output of a command that has no steps to log."""
 
     as_json: bool = AS_JSON
     quiet: bool = switch("Say only what went wrong.", "-q", "--quiet", panel=_PANEL)
+
+    def whole(self) -> "Voice":
+        """The same, not verbose."""
+        return Voice(as_json=self.as_json, quiet=self.quiet)
+
+
+@dataclass(frozen=True, slots=True)
+class Voice(BriefVoice):
+    """The options of output: verbosity and format."""
+
     verbose: bool = switch("Log every step.", "-v", "--verbose", panel=_PANEL)
-
-
-BriefVoice: TypeAlias = Annotated[Voice, Part("as_json", "quiet")]
-"""The options of a command that has no steps to log."""
 
 
 @dataclass(frozen=True, slots=True)
