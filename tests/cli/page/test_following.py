@@ -176,11 +176,13 @@ async def test_fifty_dead_clients_and_two_tabs_do_not_keep_a_run_with_a_page_fro
                 await one.until(lambda seen: seen["paused"])
                 assert (await browser.commands(run, "continue")).status == 200
                 place.billing.latency = 0.0
-                ends = [(await stream.ended())[-1].data for stream in (one, other)]
+                told = [(await stream.ended())[-2:] for stream in (one, other)]
             for client in dead:
                 await client.aclose()
         ended = await load.ended()
-    assert [(end["ended"], end["accepted"]["rows"], bool(end["closing"])) for end in ends] == [(True, ROWS, True)] * 2
+    for end, closed in told:
+        assert (end.data["ended"], end.data["accepted"]["rows"], bool(end.data["closing"])) == (True, ROWS, True)
+        assert (closed.name, closed.data["command"].split()[:3]) == ("closed", ["carbon-migrate", "page", run])
     assert ended.closing["states"] == {"accepted": ROWS}
 
 
