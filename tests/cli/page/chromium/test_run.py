@@ -83,6 +83,10 @@ async def test_a_page_that_ends_with_its_run_says_so_calmly_and_how_to_look_agai
             else:
                 done = word("of {rows} rows, {percent} done", reader).format(rows=ROWS * 2, percent="100\u00a0%")
                 await expect(tab.locator("#asked-rows")).to_have_text(done)
+                # The least width of five figures side by side.
+                await tab.set_viewport_size({"width": 1001, "height": 800})
+                cut = "[...document.querySelectorAll('.sums p')].filter((one) => one.scrollWidth > one.clientWidth)"
+                assert await tab.evaluate(f"{cut}.length") == 0, "a figure reaches into the next one"
 
 
 async def test_the_figures_at_the_end_are_those_of_status_to_the_kopeck(place: Place, shows: Shows) -> None:
