@@ -111,10 +111,13 @@ def logging_to(path: Path | None, screen: Screen) -> Iterator[None]:
         stderr = os.fstat(screen.err.file.fileno())
         has_priorities = os.environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"
 
+    def spoken(text: object) -> object:
+        if language is None or not isinstance(text, str):
+            return text
+        return language.render(text) if isinstance(text, Said) else text and language.translate(text)
+
     def word(text: object) -> str:
-        if language is not None and isinstance(text, str):
-            text = language.render(text) if isinstance(text, Said) else text and language.translate(text)
-        return printable(screen.mask(str(text)))
+        return printable(str(screen.mask.value(spoken(text))))
 
     def write(_logger: object, _method: str, entry: Entry) -> str:
         """The last processor: masks an entry, and writes it to the file and, from a level on, to the screen."""
@@ -125,7 +128,7 @@ def logging_to(path: Path | None, screen: Screen) -> Iterator[None]:
             file.add(json_line(masked | {"level": level, "timestamp": when}, "utf-8"))
         if _LEVELS.get(level, 0) >= (of_rows if "item" in entry else on_screen):
             line = Text(f"<{_PRIORITIES[level]}>" if has_priorities else "")
-            line.append(f"{when[11:19]} ", "dim").append(f"{word(level):<7} ", _STYLES.get(level, "dim"))
+            line.append(f"{when[11:19]} ", "dim").append(f"{spoken(level):<7} ", _STYLES.get(level, "dim"))
             line.append(word(entry["event"]))
             for name, value in entry.items():
                 if name not in {"level", "timestamp", "event", "run", "exception"}:
