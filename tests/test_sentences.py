@@ -194,7 +194,6 @@ def test_what_a_template_shows_is_a_sentence_in_each_language() -> None:
     }
     # Commands as they are typed.
     typed = {
-        "ended.j2": (" reconcile ", " verify "),
         "report.html": (" report check", " report ", " reconcile "),
         "sections.j2": (" verify ",),
     }

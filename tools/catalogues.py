@@ -1,7 +1,7 @@
 """Collects the sentences of the code into the catalogues of cli/locale; `--write` keeps what is found.
 
 Sentences are the arguments of `said`, `reason` and `counted`, see texts/said.py, in Python and in the templates of
-screens and reports, and the texts of help and page. New ones come without a translation, and
+screens and reports, the warnings of the log, and the texts of help and page. New ones come without a translation, and
 `tests/test_catalogues.py` fails until they have one; those that are gone go.
 """
 
@@ -25,6 +25,8 @@ FORMS: Final = {
     **dict.fromkeys(("counted", "some"), 2),
 }
 """The functions that take sentences, and how many of them; `some` is nothing for none."""
+LOGGED: Final = frozenset({"warning", "error", "exception"})
+"""What a log is called with that a terminal shows, in the language of its reader: the level, the event, its names."""
 LINE: Final = 118
 """The width of a catalogue."""
 
@@ -77,6 +79,11 @@ def sentences(tree: ast.AST, errors: Collection[str] = ()) -> Iterator[str | tup
             forms = tuple(one for one in given if isinstance(one, str))
             if wanted and len(forms) == wanted:
                 yield forms if wanted > 1 else forms[0]
+        match call:
+            case ast.Call(ast.Attribute(ast.Name("log"), level), [event, *_], names) if level in LOGGED:
+                yield from ("error" if level == "exception" else level, *(one.arg for one in names if one.arg))
+                if isinstance(event, ast.Constant):
+                    yield str(event.value)
 
 
 def catalogues(root: Path = ROOT) -> Iterator[Path]:

@@ -36,7 +36,7 @@ from cli.terminal.signals import run_alongside
 from cli.terminal.texts import printable, reason_of
 from engine.pacing.policy import provide_all_files
 from engine.pipeline.control import COMMANDS, LONGEST_REQUEST, NotAMessage, to_request
-from texts.remedies import PROGRAM, Remedy
+from texts.remedies import PROGRAM, Remedy, command_line
 from texts.said import Said, said, text_of
 
 # ---- the texts of the page ----------------------------------------------------------------------------------------
@@ -256,6 +256,7 @@ class PageApplication:
                 "languages": LANGUAGES,
                 "read_only": self._order.read_only,
                 "run": self._order.run,
+                "again": command_line("page"),
                 "tunnel": self._tunnel,
                 "texts": {text: reader.translate(text) for text in page_texts()},
             }

@@ -5,6 +5,7 @@ often as it takes little of the machine's time. A browser gets it as server-sent
 
     event: history    {"samples": […]}   what the client has not seen of the last fifteen minutes, once
     event: snapshot   …                  the facts of this moment, once a second
+    event: closed     {"command": "…"}   the page has ended in order; the command opens it again
 """
 
 import time
@@ -27,12 +28,11 @@ from checkpoints.mailbox import KEPT
 from checkpoints.records import Command, Reason, Refusal, Run, Runner, Totals
 from checkpoints.states import State, states_where
 from cli.fleet.overview import FleetJournal, run_facts, sums_lines, view_of
-from cli.report.document import sentences_of_end
 from cli.session.control_client import hear
 from cli.session.journal import stored_policy
 from cli.session.run_view import RunView
 from cli.settings.known_billings import KnownBillings
-from cli.show.progress import limit_of
+from cli.show.closing import describe_end, next_steps
 from cli.terminal.exits import CommandRefused
 from cli.terminal.language import CatalogueLanguage
 from cli.terminal.names import OUTCOMES, REFUSED, STATE_NAMES
@@ -43,7 +43,8 @@ from engine.pipeline.control import NotAMessage, to_sample
 from engine.statistics import PaceSample
 from jobs.rows.input import job_parameters
 from jobs.spec.words import IMPORT, source_of
-from texts.said import Language, heading, kind_of, said
+from texts.remedies import command_line
+from texts.said import Language, Said, heading, kind_of, said
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +67,8 @@ ACCEPTED: Final = states_where(in_effect=True)
 IN_DOUBT: Final = (State.UNCONFIRMED, State.UNKNOWN, State.MANUAL)
 ASKED: Final = tuple(state for state in State if state is not State.REPLACED)
 """A corrected row is counted once, as the row that replaced it."""
+DONE: Final = tuple(state for state in ASKED if not state.open)
+"""What the run has finished with: all rows, at its end."""
 
 _LONGEST: Final = 200
 """Characters of a foreign text."""
@@ -96,6 +99,12 @@ class Moment(RunView):
     commands: Sequence[Command]
     sample: PaceSample
     silent_for: float | None = None
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether its process has put it down in order, with rows left: it was not killed."""
+        last = self.runners[-1] if self.runners else None
+        return self.holder is None and not self.has_ended and last is not None and last.ended_at is not None
 
     @property
     def knows_pace(self) -> bool:
@@ -132,11 +141,12 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage) -> dict[str, object]:
         "state_texts": {str(state): language.render(text) for state, text in STATE_NAMES.items()},
         "has_steps": run.job == IMPORT,
         "asked": part(*ASKED),
+        "done": part(*DONE),
         "accepted": accepted,
         "in_doubt": part(*IN_DOUBT),
         "rejected": part(State.REJECTED),
         "refused": totals.refused,
-        "why": _text(limit_of(live.why) if live else seen.silent, language),
+        "why": _text(_limit(live.why) if live else seen.silent, language),
         "held": _text(live.held, language) if live and live.held else None,
         "paused": {"since": run.paused_at, "by": printable(run.paused_by or "")} if run.paused_at else None,
         "knows_pace": seen.knows_pace,
@@ -152,6 +162,8 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage) -> dict[str, object]:
             "since": holder.since,
         },
         "silent_for": seen.silent_for,
+        "stopped": seen.is_stopped,
+        "resume": command_line("resume", run.name),
         "errors": list(_errors(seen, language)),
         "commands": [
             {
@@ -163,8 +175,28 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage) -> dict[str, object]:
             for one in seen.commands
         ],
         "ended": seen.has_ended,
-        "closing": sentences_of_end(run, totals, seen.entered, language) if seen.has_ended else None,
+        "closing": _closing(seen, language) if seen.has_ended else None,
     }
+
+
+def _closing(seen: RunView, language: Language) -> list[tuple[str, str]]:
+    """How the run has ended for good, if it has, and the commands to type next, each behind its purpose."""
+    lines = [] if seen.is_discarded or seen.run.purged_at else next_steps(seen.run, seen.totals)
+    if ended := describe_end(seen.run):
+        lines = [("", ended), *lines]
+    return [(_text(purpose, language), command) for command, purpose in lines]
+
+
+def _limit(why: str) -> str:
+    """The limit on the speed; what a person has set is said as such, for no flag is typed on a page."""
+    values = why.values if isinstance(why, Said) else {}
+    match kind_of(why):
+        case "rate":
+            return said("limited by you: {rate}/s", rate=values["rate"])
+        case "in-flight":
+            return said("limited by you: {calls} at a time", calls=values["calls"])
+        case _:
+            return why
 
 
 def _text(text: str, language: Language) -> str:
@@ -319,6 +351,8 @@ class Feed:
                 if language.name not in self._rendered:
                     self._rendered[language.name] = _encode(snapshot_of(self.facts, language))
                 await response.write(lines + _event(seen, "snapshot", self._rendered[language.name]))
+            if self._is_closed:
+                await response.write(_event(seen, "closed", _encode({"command": command_line("page", self.name)})))
         return response
 
     async def next(self, seen: int) -> bool:

@@ -28,8 +28,7 @@ from markupsafe import Markup
 
 from checkpoints.journal import Journal
 from checkpoints.own_files import open_regular
-from checkpoints.records import Run, Totals
-from checkpoints.states import State, states_where
+from checkpoints.states import State
 from checkpoints.tally import ImportTally, summed
 from cli.output.item_files import REFUSED, OutputFile, written_to
 from cli.report.facts import EXTRA_SHOWN, SHOWN, ReportedRun, ReportFacts, SubjectKind, each_exception
@@ -109,12 +108,6 @@ def page_of(
     return _environment(reader).get_template("report.html").render(facts=facts, letterhead=letterhead, files=files)
 
 
-def sentences_of_end(run: Run, totals: Totals, amount: Decimal, reader: CatalogueLanguage) -> list[str]:
-    """How a run came out, with this sum in the billing, and what a person does next: for its page."""
-    told = _environment(reader).get_template("ended.j2").render(run=run, totals=totals, amount=amount)
-    return [html.unescape(line) for line in told.splitlines() if line]
-
-
 @cache
 def _environment(reader: CatalogueLanguage) -> Environment:
     """The templates for readers of a language: a value is written as that language writes it."""
@@ -155,7 +148,6 @@ def _environment(reader: CatalogueLanguage) -> Environment:
         "STEP_NAMES": STEP_NAMES,
         "State": State,
         "TALLY_KINDS": TALLY_KINDS,
-        "TROUBLE": states_where(trouble=True),
         "counted": lambda one, many, n, **values: counted(one, many, n, **quantities(values)),
         "language": reader,
         "some": lambda one, many, n, **values: counted(one, many, n, **quantities(values)) if n else None,

@@ -1,5 +1,6 @@
 """The log: readable lines on stderr, and JSON lines in a file beside the journal.
 
+It is English wherever it is kept; a terminal shows it in the language of its reader.
 Where stderr is systemd's journal, each line begins with its priority, as sd-daemon(3) says: `journalctl -p warning`
 then finds what is one.
 """
@@ -17,9 +18,11 @@ from rich.text import Text
 
 from checkpoints.own_files import open_beside
 from cli.terminal.exits import SettingsRefused
+from cli.terminal.language import reader
 from cli.terminal.screen import Screen
 from cli.terminal.streams import json_line
 from cli.terminal.texts import printable, reason_of
+from texts.said import Said
 
 LARGEST, KEPT = 10_000_000, 4
 """Bytes after which a log is put aside, and logs that are kept aside: all of them have at most five times as many."""
@@ -97,7 +100,7 @@ def logging_to(path: Path | None, screen: Screen) -> Iterator[None]:
         raise SettingsRefused(
             "the log {path} cannot be written: {why}", path=str(path), why=reason_of(error)
         ) from error
-    has_priorities = False
+    has_priorities, language = False, reader() if screen.err.is_terminal else None
     lowest = _LEVELS["debug" if screen.voice.verbose else "info"]
     # On a terminal the progress and the closing say what the log would say between them.
     seen_otherwise = screen.voice.quiet or (screen.err.is_terminal and not screen.voice.verbose)
@@ -108,21 +111,28 @@ def logging_to(path: Path | None, screen: Screen) -> Iterator[None]:
         stderr = os.fstat(screen.err.file.fileno())
         has_priorities = os.environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"
 
+    def spoken(text: object) -> object:
+        if language is None or not isinstance(text, str):
+            return text
+        return language.render(text) if isinstance(text, Said) else text and language.translate(text)
+
+    def word(text: object) -> str:
+        return printable(str(screen.mask.value(spoken(text))))
+
     def write(_logger: object, _method: str, entry: Entry) -> str:
         """The last processor: masks an entry, and writes it to the file and, from a level on, to the screen."""
         level, when = entry["level"], entry["timestamp"]
-        # These two are no words of anybody else.
-        entry = {name: screen.mask.value(one) for name, one in entry.items()} | {"level": level, "timestamp": when}
         if file is not None:
-            file.add(json_line(entry, "utf-8"))
+            # These two are no words of anybody else.
+            masked = {name: screen.mask.value(one) for name, one in entry.items()}
+            file.add(json_line(masked | {"level": level, "timestamp": when}, "utf-8"))
         if _LEVELS.get(level, 0) >= (of_rows if "item" in entry else on_screen):
             line = Text(f"<{_PRIORITIES[level]}>" if has_priorities else "")
-            line.append(f"{when[11:19]} ", "dim").append(f"{level:<8}", _STYLES.get(level, "dim"))
-            line.append(printable(entry["event"]))
+            line.append(f"{when[11:19]} ", "dim").append(f"{spoken(level):<7} ", _STYLES.get(level, "dim"))
+            line.append(word(entry["event"]))
             for name, value in entry.items():
                 if name not in {"level", "timestamp", "event", "run", "exception"}:
-                    # Logs are English in every language, also where a value is a sentence.
-                    line.append(f" {name}=", "dim").append(printable(str(value)))
+                    line.append(f" {word(name)}=", "dim").append(word(value))
             screen.err.print(line, soft_wrap=True)
         return ""
 

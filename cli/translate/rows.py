@@ -193,6 +193,7 @@ FILTERS: Final[Sequence[tuple[str, str, str]]] = (
     ("grep", rf"-v\n{_BLANK}|\.", "no-blanks"),
     ("grep", rf"{_DIGIT}|-E\n{_DIGIT}\+", "numbers"),
     ("grep", rf"\^ \*{_DIGIT}|-E\n\^ \*{_DIGIT}\+", "right-numbers"),
+    ("grep", rf"-o\n{_DIGIT}(?:\*|\\\+)|(?:-oE|-Eo|-o\n-E|-E\n-o)\n{_DIGIT}[*+]", "number"),
     ("grep", r"-v\n(?P<words>[\w=^$ *\\|]+)", "others"),
     ("grep", r"(?:-vE|-Ev|-v\n-E|-E\n-v)\n(?P<any_of>[\w=^$ *|]+)", "others"),
     ("awk", r"NF|/\./|!/\^\$/", "no-blanks"),
@@ -212,6 +213,7 @@ FILTERS: Final[Sequence[tuple[str, str, str]]] = (
 
 `no-blanks`: blank lines go; `no-empties`: and those without a value. `glued`: spaces go, also those between columns.
 `head`: the first lines go. `numbers`: lines without a digit go; `right-numbers`: and those that begin otherwise.
+`number`: the one number of a line is left of it.
 `others`: lines with some words go. `picked`: fields are picked. `no-returns`: the CR of line ends goes. `one`:
 harmless where one value is printed.
 """

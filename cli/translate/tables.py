@@ -262,6 +262,9 @@ class _Select:
                     if not is_there:
                         self.told.fault(findings.FIELD_NOT_THERE, command, number=number)
                     self.fields.append(before[number - 1 if is_there else 0])
+            case "number" if self.are_ids and len(self.columns) == 1:
+                self._take_out("blank", "names", "marks")
+                self.fields = [0]
             case "numbers" | "right-numbers" if self.are_ids:
                 self._take_out("blank", "names", "marks")
                 return effect == "numbers" or not self.is_list

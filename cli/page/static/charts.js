@@ -5,18 +5,19 @@ import { find, make, said } from "./base.js";
 const SPAN = 900; // seconds that are kept
 const SHORTEST = 60; // seconds that are shown at least
 const GAP = 3; // seconds without a sample after which a line is broken
-const HEIGHT = 148;
+const HEIGHT = 176;
 const FONT = '11px "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", system-ui, sans-serif';
+const TITLE = { labelFont: FONT, labelSize: 16, labelGap: 0 };
 const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000];
 
-// A chart: its lines, each with the method of words that writes its figures, and how it is drawn.
+// A chart: its lines, each with the method of words that writes its figures, how it is drawn, and the title of its axis.
 const CHARTS = {
   speed: [
-    { name: "rate", label: said("calls a second"), figure: "rate", side: 3, fill: true },
-    { name: "window", label: said("in parallel up to"), figure: "count", side: 1, dashed: true, steps: true },
+    { name: "rate", label: said("calls a second"), figure: "rate", side: 3, fill: true, title: said("Calls a second") },
+    { name: "window", label: said("in parallel up to"), figure: "count", side: 1, dashed: true, steps: true, title: said("Parallel calls") },
   ],
   latency: [
-    { name: "p50", label: said("half within"), figure: "latency", side: 3, scale: "seconds" },
+    { name: "p50", label: said("half within"), figure: "latency", side: 3, scale: "seconds", title: said("Answer time") },
     { name: "p95", label: said("95 % within"), figure: "latency", scale: "seconds", dashed: true },
   ],
 };
@@ -98,15 +99,16 @@ export class Charts {
     // Colours are read when it is drawn: the style sheet has them, and the reader may choose others at any time.
     const colour = (element, name) => () => getComputedStyle(element)[name];
     const grid = { stroke: colour(place, "borderTopColor"), width: 1 };
-    const axis = { stroke: colour(place, "color"), font: FONT, grid, ticks: { show: false }, gap: 6 };
+    const axis = { stroke: colour(place, "color"), font: FONT, grid, ticks: { show: false }, gap: 6, ...TITLE };
     const scale = (line) => line.scale ?? line.name;
     const scales = lines.map((line) => [scale(line), { range: (_, least, most) => [0, (most || 1) * 1.12] }]);
     const clock = (moment, all) => (all.length > 1 && all[1] - all[0] < 60 ? words.clock(moment) : words.minute(moment));
     const sides = lines.filter((line) => line.side).map((line) => ({
       ...axis,
+      label: words.text(line.title),
       side: line.side,
       scale: scale(line),
-      size: 50,
+      size: line.side === 3 ? 50 : 34,
       space: 36,
       grid: { ...grid, show: line.side === 3 },
       incrs: line.scale ? undefined : STEPS,
@@ -128,7 +130,7 @@ export class Charts {
       cursor: { drag: { x: false, y: false }, y: false, sync: { key: "time" } },
       hooks: { setCursor: [() => this.#tell(chart)] },
       scales: { x: { range: (_, first, last) => [Math.min(first, last - SHORTEST), last] }, ...Object.fromEntries(scales) },
-      axes: [{ ...axis, space: 90, size: 24, values: (_, moments) => moments.map((one) => clock(one, moments)) }, ...sides],
+      axes: [{ ...axis, label: words.text("Time of day"), space: 90, size: 24, values: (_, moments) => moments.map((one) => clock(one, moments)) }, ...sides],
       series: [{}, ...series],
     };
   }

@@ -97,7 +97,7 @@ export class Controls {
     const run = this.#run;
     fill({
       "stop-question": this.#words.text("Stop run {run}?", { run }),
-      "stop-resume": this.#words.text("To take it up again: {command}", { command: `carbon-migrate resume ${run}` }),
+      "stop-resume": this.#words.text("To resume it: {command}", { command: this.#snapshot.resume }),
     });
     find("stop-dialog").returnValue = "no";
     find("stop-dialog").showModal();

@@ -13,13 +13,16 @@ const LOOK_EVERY = 500;
 const AGAIN_AFTER = 1000;
 
 const LOST = said("No connection to the page's server. The page tries again by itself.");
+const GONE = said("The page's command has ended, or cannot be reached. To look again: {command}");
+const FINISHED = said("The load has finished, and this page with it. To look at it again: {command}");
+const OVER = said("This page has ended with its command. To look again: {command}");
 const OLD = said("No connection to the page's server: the figures are those of {since}. The page tries again by itself.");
 
 /** What the server sends of a run, an event a second, through lost connections and restarts of the server.
- *  `readers` has the functions history(event), snapshot(event), lost(sentence) and found(). */
+ *  `readers` has the functions history(event), snapshot(event), closed(event), lost(sentence) and found(). */
 async function follow(address, readers, closed) {
-  let [last, failures, isLost] = ["", 0, false];
-  while (!closed.aborted) {
+  let [last, failures, isLost, isOver] = ["", 0, false, false];
+  while (!closed.aborted && !isOver) {
     // A connection that hangs would never be told from one on which there is nothing to say.
     const silent = new AbortController();
     let [heard, reason, text] = [performance.now(), "", ""];
@@ -41,7 +44,7 @@ async function follow(address, readers, closed) {
           if (!told.event) continue;
           heard = performance.now();
           if (isLost) readers.found();
-          [last, failures, isLost] = [told.id, 0, false];
+          [last, failures, isLost, isOver] = [told.id, 0, false, told.event === "closed"];
           // Apart: a fault in what is drawn is no lost connection.
           queueMicrotask(() => readers[told.event](JSON.parse(told.data)));
         }
@@ -50,7 +53,7 @@ async function follow(address, readers, closed) {
       // There is no server, or it says nothing.
     }
     clearInterval(watch);
-    if (closed.aborted) return;
+    if (closed.aborted || isOver) return;
     failures += 1;
     // Once is a server that has closed a stream.
     if (reason || silent.signal.aborted || failures > 1) {
@@ -85,7 +88,7 @@ class Page {
     try {
       this.#about = await ask(`/api/page${language ? `?lang=${encodeURIComponent(language)}` : ""}`);
     } catch (error) {
-      notice("trouble", "✗", error.message);
+      notice("trouble", "✗", error instanceof TypeError ? (this.#words?.text(LOST) ?? LOST) : error.message);
       return;
     }
     if (language) localStorage.setItem("language", language);
@@ -151,15 +154,17 @@ class Page {
     const [words, billing] = [this.#words, find("billing").value];
     // An answer about another billing or in another language than what is chosen by now comes too late.
     const isLate = () => this.#name !== RUNS || this.#words !== words || find("billing").value !== billing;
-    let told = "";
+    let [gone, told] = ["", ""];
     try {
       const found = await ask(`/api/runs?lang=${words.language}&billing=${encodeURIComponent(billing)}`);
       if (isLate()) return;
       showRuns(found, words);
     } catch (error) {
       if (isLate()) return;
-      told = error instanceof TypeError ? words.text(LOST) : error.message;
+      if (error instanceof TypeError) gone = words.text(GONE, { command: this.#about.again });
+      else told = error.message;
     }
+    notice("over", "■", gone);
     notice("lost", "✗", told);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#list(), LIST_EVERY);
@@ -180,6 +185,7 @@ class Page {
         if (snapshot.knows_pace) this.#charts.take([snapshot.sample]);
         this.#draw();
       },
+      closed: ({ command }) => this.#over(this.#snapshot?.ended ? FINISHED : OVER, command),
       lost: (reason) => this.#lost(reason),
       found: () => this.#found(),
     };
@@ -192,6 +198,12 @@ class Page {
     show(find("charts"), !this.#charts.isEmpty);
     // Last: a chart is as wide as its place, which the lines above have shown.
     this.#charts.draw(this.#words);
+  }
+
+  /** The server has ended as it should: what is shown is the last there was, and nothing can be asked any more. */
+  #over(sentence, command) {
+    document.documentElement.dataset.over = "";
+    notice("over", "■", this.#words.text(sentence, { command }));
   }
 
   #lost(reason) {

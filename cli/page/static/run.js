@@ -19,6 +19,7 @@ const SIGNS = {
 const STAGES = {
   ended: ["■"],
   silent: ["✗", said("nobody works on it")],
+  stopped: ["■"],
   paused: ["Ⅱ", said("paused")],
   held: ["◷", said("waiting")],
   works: ["▶"],
@@ -31,14 +32,15 @@ let told = null; // the stage and the tenth that who listens was told last
 /** Forget another run. */
 export function clearRun() {
   told = null;
-  for (const id of ["silent", "paused"]) notice(id, "", "");
+  for (const id of ["over", "silent", "stopped", "paused"]) notice(id, "", "");
   for (const id of ["run", "profile", "stage"]) show(find(id), false);
 }
 
 export function showRun(snapshot, words) {
-  const { run, asked, accepted, paused, ended, sample, worked_by: worker } = snapshot;
-  const kind = ended ? "ended" : !worker ? "silent" : paused ? "paused" : snapshot.held ? "held" : "works";
-  const percent = words.percent(accepted.rows, asked.rows);
+  const { run, asked, done, accepted, paused, ended, stopped, sample, worked_by: worker } = snapshot;
+  const idle = stopped ? "stopped" : "silent";
+  const kind = ended ? "ended" : !worker ? idle : paused ? "paused" : snapshot.held ? "held" : "works";
+  const percent = words.percent(done.rows, asked.rows);
   const [character, word] = STAGES[kind];
   const stage = word ? words.text(word) : run.stage_text;
   document.title = `${percent} ${run.run} – ${stage}`;
@@ -46,16 +48,16 @@ export function showRun(snapshot, words) {
   renew(find("stage"), [kind, stage], () => [sign(character), make("span", "", stage)]);
   find("profile").classList.toggle("production", run.profile?.production ?? false);
   // The figures change each second; who listens is told what matters of it.
-  const tenth = Math.floor((asked.rows ? accepted.rows / asked.rows : 0) * (100 / TOLD_EVERY));
+  const tenth = Math.floor((asked.rows ? done.rows / asked.rows : 0) * (100 / TOLD_EVERY));
   if (told && (kind !== told.kind || tenth > told.tenth)) {
-    fill({ spoken: `${stage}. ${words.text("Accepted: {percent}.", { percent })}` });
+    fill({ spoken: `${stage}. ${words.text("Done: {percent}.", { percent })}` });
   }
   told = { kind, tenth };
   for (const id of ["run", "stage"]) show(find(id), true);
   show(find("why"), !ended && worker !== null);
   facts(snapshot, words);
   const hasMoney = [asked, ...Object.values(snapshot.counts)].some(({ sum }) => Number(sum ?? 0) !== 0);
-  const of = snapshot.has_steps ? said("of {rows} steps, {percent}") : said("of {rows} rows, {percent}");
+  const of = snapshot.has_steps ? said("of {rows} steps, {percent} done") : said("of {rows} rows, {percent} done");
   fill({
     title: `${run.job} · ${run.run}`,
     profile: run.profile?.text ?? null,
@@ -81,7 +83,7 @@ export function showRun(snapshot, words) {
   notices(snapshot, words, kind);
   show(find("end"), ended);
   find("report").href = `/api/runs/${encodeURIComponent(run.run)}/report?lang=${words.language}`;
-  renew(find("closing"), snapshot.closing, () => (snapshot.closing ?? []).map((line) => make("p", "", line)));
+  renew(find("closing"), snapshot.closing, () => (snapshot.closing ?? []).map((line) => make("p", "", ...two(...line))));
   errors(snapshot.errors, words);
   commands(snapshot.commands, words);
 }
@@ -135,15 +137,12 @@ function bar({ counts, refused, state_texts: texts }, words) {
   );
 }
 
-function notices({ run, paused, silent_for: silence, sample }, words, kind) {
-  const resume = { command: `carbon-migrate resume ${run.run}` };
-  const silent = silence === null
-    ? words.text("Nobody works on this run. To take it up: {command}", resume)
-    : words.text("Nobody works on this run since {since}. To take it up: {command}", {
-        since: words.moment(sample.t - silence),
-        ...resume,
-      });
+function notices({ resume, paused, silent_for: silence, sample }, words, kind) {
+  const idle = { since: words.moment(sample.t - silence), command: resume };
+  const silent = words.text("Nobody works on this run since {since}. To resume it: {command}", idle);
+  const stopped = words.text("The run was stopped at {since}. To resume it: {command}", idle);
   notice("silent", "✗", kind === "silent" ? silent : "");
+  notice("stopped", "■", kind === "stopped" ? stopped : "");
   const since = { since: words.moment(paused?.since), by: paused?.by };
   notice("paused", "Ⅱ", paused && kind !== "ended" ? words.text("Paused since {since} by {by}.", since) : "");
 }

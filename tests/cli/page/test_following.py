@@ -176,11 +176,13 @@ async def test_fifty_dead_clients_and_two_tabs_do_not_keep_a_run_with_a_page_fro
                 await one.until(lambda seen: seen["paused"])
                 assert (await browser.commands(run, "continue")).status == 200
                 place.billing.latency = 0.0
-                ends = [(await stream.ended())[-1].data for stream in (one, other)]
+                told = [(await stream.ended())[-2:] for stream in (one, other)]
             for client in dead:
                 await client.aclose()
         ended = await load.ended()
-    assert [(end["ended"], end["accepted"]["rows"], bool(end["closing"])) for end in ends] == [(True, ROWS, True)] * 2
+    for end, closed in told:
+        assert (end.data["ended"], end.data["accepted"]["rows"], bool(end.data["closing"])) == (True, ROWS, True)
+        assert (closed.name, closed.data["command"].split()[:3]) == ("closed", ["carbon-migrate", "page", run])
     assert ended.closing["states"] == {"accepted": ROWS}
 
 
@@ -318,8 +320,9 @@ async def test_it_says_how_a_run_came_out_in_the_language_of_who_looks(tmp_path:
         ]
     assert (english["ended"], english["run"]["stage_text"]) == (True, "done")
     assert (russian["run"]["stage_text"], russian["run"]["stage"]) == ("завершена", "done")
-    assert english["closing"][0].startswith("1 row is in the billing")
-    assert russian["closing"][0].startswith("В биллинге 1 строка")
+    (purpose, command), (in_russian, _) = english["closing"][0], russian["closing"][0]
+    assert (purpose, in_russian) == ("look at the 1 row", "посмотреть 1 отклонённую строку")
+    assert command.startswith(f"carbon-migrate export {ours.name} --state rejected ")
     assert english["accepted"] == russian["accepted"]
     assert english["rejected"]["rows"] == 1
 

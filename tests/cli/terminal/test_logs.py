@@ -22,6 +22,7 @@ from rich.console import Console
 
 from cli.terminal import waiting as module
 from cli.terminal.exits import SettingsRefused
+from cli.terminal.language import RUSSIAN, reader, set_reader
 from cli.terminal.logs import KEPT, LARGEST, LogFile, logging_to
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.streams import Output
@@ -73,6 +74,30 @@ def test_all_is_in_the_file_and_on_screen_what_is_wanted(voice: Voice, shown: li
     assert [word for word in ("all well", "rejected", "sent again", "decide") if word in heard.getvalue()] == shown
     assert "rejected label=[red]\\x1b[2J" in heard.getvalue()
     assert len(path.read_text(encoding="utf-8").splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "shown"),
+    [
+        (True, "внимание отклонено биллингом строка=7 метка=00012 причина=учётной записи 5 нет"),
+        (False, "warning rejected item=7 label=00012 why=there is no account 5"),
+    ],
+)
+def test_a_terminal_has_the_log_in_the_language_of_its_reader_and_a_file_in_english(
+    is_terminal: bool, shown: str, tmp_path: Path
+) -> None:
+    heard, before = StringIO(), reader().name
+    console = Console(file=heard, width=200, force_terminal=is_terminal, color_system=None)
+    set_reader(RUSSIAN)
+    try:
+        with logging_to(tmp_path / "run.log", Screen(err=console)):
+            why = said("there is no account {id}", id="5")
+            structlog.get_logger().warning("rejected", item=7, label="00012", why=why)
+    finally:
+        set_reader(before)
+    assert shown in " ".join(heard.getvalue().split())
+    entry = json.loads((tmp_path / "run.log").read_text(encoding="utf-8"))
+    assert (entry["event"], entry["why"]) == ("rejected", "there is no account 5")
 
 
 def test_a_log_that_cannot_be_written_is_refused(tmp_path: Path) -> None:

@@ -217,6 +217,7 @@ def test_an_undefined_variable_that_a_column_is_compared_with_becomes_a_paramete
         ("select id from t", "grep -E '^ *[0-9]+'", []),
         ("select id from t", "awk '/[0-9]/{print $1}'", []),
         ("set list on; select id from t", "grep '[[:digit:]]' | awk '{print $2}'", []),
+        ("set list on; select id from t", "grep -oE '[0-9]+'", []),
         ("set heading off; select id from t", "sed 1d | awk 'NF'", []),
         ("set list on; select id from t", "awk '{print $2}'", ["blank-lines"]),
         ("set heading off; select name from t", "awk 'NF{print $1}'", ["spaces"]),

@@ -411,6 +411,9 @@ FORMS = {
     "isql, and the lines with a number": Form(
         f"echo '{SELECT};' | isql-fb -q -u sysdba -p x h:/b.fdb | grep '[0-9]' | while read id; do CURL; done", OF_ID
     ),
+    "isql, and the numbers alone": Form(
+        f"isql b.fdb <<< '{SELECT};' | grep -o '[0-9]*' | while read id; do CURL; done", OF_ID
+    ),
     "isql, and all but headings and blank lines": Form(
         f"isql -q b.fdb <<< '{SELECT};' | grep -v '^$' | grep -vE 'ID|==' | while read id; do CURL; done", OF_ID
     ),

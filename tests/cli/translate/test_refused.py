@@ -170,6 +170,7 @@ def of(sql: str) -> str:
         (loop("select id from t", get(), filters="sed '/^$/d' | tail -n +4"), "takes away rows too: .* are 2"),
         (off("select name from t", filters="grep '[0-9]'"), "grep .*: what it does"),
         (off("select name as id from t", filters="grep '[0-9]'"), "grep .*: what it does"),
+        (loop("select id, x_id from t", get(), filters="grep -o '[0-9]*'"), "grep -o .*: what it does"),
         (loop("select id, name from t", get(), filters="grep -v ID"), "grep -v ID: what it does"),
         (loop("select id from t", get(), filters="grep -v 5"), "grep -v 5: what it does"),
         (loop("select id from t", get(), filters="grep -vE 'ID|5'"), "grep -vE .*: what it does"),

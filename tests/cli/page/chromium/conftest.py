@@ -22,6 +22,12 @@ from tests.cli.conftest import PATIENCE, Place, Started, place_in
 WIDE: Final = {"width": 1280, "height": 800}
 PHONE: Final = {"width": 360, "height": 740}
 
+NOTING: Final = """
+  const drawn = (window.drawn = new Set()), context = CanvasRenderingContext2D.prototype, { fillText } = context;
+  context.fillText = function (text, ...more) { drawn.add(text); return fillText.call(this, text, ...more); };
+"""
+"""Notes in `drawn` what charts write: a canvas has no text to read."""
+
 LAUNCH: Final = 90.0
 """Seconds for the browser to start, on a machine that does much else."""
 
@@ -91,18 +97,25 @@ def shows(place: Place, chromium: Browser) -> Shows:
     @asynccontextmanager
     async def show(*arguments: str, language: str = "ru", **options: Any) -> AsyncIterator[Shown]:
         async with place.cli.started("page", *arguments, "--json", "--lang", language) as page:
-            address: str = json.loads(await page.first_line())["address"]
-            context = await chromium.new_context(**({"viewport": WIDE} | options))
-            try:
-                tab = await context.new_page()
-                origin = "{0.scheme}://{0.netloc}".format(urlsplit(address))
-                shown = Shown(context, tab, origin, page)
-                shown.listen(tab)
-                await tab.goto(address)
+            address = json.loads(await page.first_line())["address"]
+            async with shown_in(chromium, address, page, **options) as shown:
                 yield shown
-                assert shown.troubles == []
-                assert {url for url in shown.asked if not url.startswith(f"{origin}/")} == set()
-            finally:
-                await context.close()
 
     return show
+
+
+@asynccontextmanager
+async def shown_in(chromium: Browser, address: str, server: Started, **options: Any) -> AsyncIterator[Shown]:
+    context = await chromium.new_context(**({"viewport": WIDE} | options))
+    try:
+        await context.add_init_script(NOTING)
+        tab = await context.new_page()
+        origin = "{0.scheme}://{0.netloc}".format(urlsplit(address))
+        shown = Shown(context, tab, origin, server)
+        shown.listen(tab)
+        await tab.goto(address)
+        yield shown
+        assert shown.troubles == []
+        assert {url for url in shown.asked if not url.startswith(f"{origin}/")} == set()
+    finally:
+        await context.close()

@@ -1,6 +1,7 @@
 """The page for everybody: by keyboard alone, with a screen reader, in both languages and lights, on a telephone."""
 
 import re
+import signal
 from typing import Final
 
 import pytest
@@ -78,7 +79,7 @@ async def test_the_keyboard_alone_pauses_continues_sets_and_stops(place: Place, 
         await tab.keyboard.press("Tab")
         await tab.keyboard.press("Enter")
         assert (await load.ended()).exit == 130
-        await stage(shown, "silent")
+        await stage(shown, "stopped")
 
 
 @pytest.mark.parametrize(("light", "viewport"), [("light", WIDE), ("dark", WIDE), ("light", PHONE)])
@@ -148,6 +149,12 @@ async def test_the_list_leads_to_each_run_and_back(place: Place, shows: Shows) -
         await expect(shown.tab.locator("#fact-what")).to_contain_text("first.csv")
         await shown.tab.go_back()
         await expect(shown.tab.locator("#runs")).to_be_visible()
+        shown.server.signal(signal.SIGINT)
+        assert (await shown.server.ended()).exit == 130
+        await expect(shown.tab.locator("#over")).to_contain_text("carbon-migrate page")
+        await expect(shown.tab.locator(".notice.bad:visible")).to_have_count(0)
+        # A browser tells of each request that nobody answers.
+        shown.troubles.clear()
 
 
 async def test_the_list_of_many_billings_is_narrowed_to_one_by_the_keyboard(place: Place, shows: Shows) -> None:

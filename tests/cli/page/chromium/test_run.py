@@ -8,18 +8,20 @@ from typing import Final
 
 import pytest
 from aiohttp import web
-from playwright.async_api import expect
+from playwright.async_api import Browser, expect
 
 from cli.terminal.language import language
 from tests.cli.commands import test_control as control
 from tests.cli.commands.test_control import ROWS
 from tests.cli.conftest import Place, Started
-from tests.cli.page.chromium.conftest import Shown, Shows
+from tests.cli.page.chromium.conftest import WIDE, Shown, Shows, shown_in
 from tests.cli.page.test_following import VERY_SLOW
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 LOST: Final = "No connection to the page's server: the figures are those of {since}. The page tries again by itself."
+AGAIN_AFTER: Final = 1000
+"""Milliseconds after which the page looks for a server that it has lost."""
 ATTACK: Final = "<script>document.title='taken'</script><img src=/x onerror=\"document.title='taken'\">"
 
 
@@ -36,12 +38,59 @@ async def stage(shown: Shown, kind: str) -> None:
     await expect(shown.tab.locator("#stage")).to_have_attribute("data-kind", kind)
 
 
-async def test_the_figures_at_the_end_are_those_of_status_to_the_kopeck(place: Place, shows: Shows) -> None:
-    def refuse(number: int) -> web.Response | None:
-        refusal = {"call": "objects.create", "error": "Группе нельзя добавлять финансовую операцию"}
-        return web.json_response(refusal) if number % 7 == 0 else None
+def refuse_each_seventh(number: int) -> web.Response | None:
+    refusal = {"call": "objects.create", "error": "Группе нельзя добавлять финансовую операцию"}
+    return web.json_response(refusal) if number % 7 == 0 else None
 
-    place.traffic.answer = refuse
+
+@pytest.mark.parametrize(
+    ("reader", "viewport", "interrupted"),
+    [("ru", WIDE, False), ("en", {"width": 390, "height": 844}, True)],
+    ids=["ends", "Ctrl-C on a telephone"],
+)
+async def test_a_page_that_ends_with_its_run_says_so_calmly_and_how_to_look_again(
+    reader: str, viewport: dict[str, int], interrupted: bool, place: Place, chromium: Browser
+) -> None:
+    place.traffic.answer = refuse_each_seventh
+    place.billing.latency = 0.05
+    flags = ("--yes", "--json", "--page", "--rate", "18", "--no-canary", "--settle", "0.1", "--lang", reader)
+    async with place.cli.started("run", "balances", place.balances(ROWS * 2).path, *flags) as load:
+        heard = await load.said("ssh -L ")
+        (address,) = [one for one in heard.split() if "token=" in one]
+        async with shown_in(chromium, address, load, viewport=viewport) as shown:
+            tab, (run,) = shown.tab, await place.runs()
+            await stage(shown, "works")
+            limit = word("limited by you: {rate}/s", reader).format(rate=18)
+            await expect(tab.locator("#why-text")).to_have_text(limit)
+            titles = {word(one, reader) for one in ("Calls a second", "Parallel calls", "Answer time", "Time of day")}
+            await tab.wait_for_function("titles => titles.every((one) => drawn.has(one))", arg=list(titles))
+            tops = await tab.evaluate(
+                "ids => ids.map((id) => document.getElementById(id).getBoundingClientRect().top)",
+                ["accepted-rows", "charts", "facts"],
+            )
+            assert (tops == sorted(tops)) is interrupted, "a telephone has the facts last, a wide screen first"
+            if interrupted:
+                load.signal(signal.SIGINT)
+            ended = await load.ended()
+            assert ended.exit == (130 if interrupted else 1)
+            await expect(tab.locator("#over")).to_contain_text(f"carbon-migrate page {run.name} --journal ")
+            # It does not look for what has ended.
+            await tab.wait_for_timeout(AGAIN_AFTER * 3)
+            await expect(tab.locator(".notice.bad:visible, .live:visible")).to_have_count(0)
+            await stage(shown, "stopped" if interrupted else "ended")
+            if interrupted:
+                await expect(tab.locator("#stopped")).to_contain_text(f"carbon-migrate resume {run.name} --journal ")
+            else:
+                done = word("of {rows} rows, {percent} done", reader).format(rows=ROWS * 2, percent="100\u00a0%")
+                await expect(tab.locator("#asked-rows")).to_have_text(done)
+                # The least width of five figures side by side.
+                await tab.set_viewport_size({"width": 1001, "height": 800})
+                cut = "[...document.querySelectorAll('.sums p')].filter((one) => one.scrollWidth > one.clientWidth)"
+                assert await tab.evaluate(f"{cut}.length") == 0, "a figure reaches into the next one"
+
+
+async def test_the_figures_at_the_end_are_those_of_status_to_the_kopeck(place: Place, shows: Shows) -> None:
+    place.traffic.answer = refuse_each_seventh
     async with a_load(place) as (load, name), shows(name) as shown:
         await stage(shown, "works")
         place.billing.latency = 0.0
