@@ -57,9 +57,15 @@ STEP_OF_TABLE: Final = MappingProxyType({table: step for step, table in TABLE_OF
 
 
 class ImportJob(BillingJob):
-    """A job whose rows are subscribers of a table; each row makes several items, its steps."""
+    """A job whose rows are subscribers of a table; each row makes several items, its steps.
+
+    One that `takes_proposals` of its dictionary as if somebody had confirmed them only checks its rows, and names
+    the `proposals` once it has read the first.
+    """
 
     effect: SubscriberSteps
+    takes_proposals = False
+    proposals: Sequence[ValueFault] = ()
 
     def __init__(
         self, gateway: Gateway, kind: JobSpec, parameters: Mapping[str, str], rows: Input, effect: SubscriberSteps
@@ -140,7 +146,9 @@ class ImportJob(BillingJob):
                 names = await read_names(self._gateway)
                 dictionary = None
                 if path := self._parameters.get(DICTIONARY):
-                    dictionary = await anyio.to_thread.run_sync(read_dictionary, Path(path))
+                    read = partial(read_dictionary, Path(path), is_checked=not self.takes_proposals)
+                    dictionary = await anyio.to_thread.run_sync(read)
+                    self.proposals = dictionary.proposals
                     await check_dictionary(dictionary, names, References(self._gateway))
                 if folder := self._parameters.get(FOLDER):
                     self._stages.append(in_folder(folder, is_id=folder.isdecimal()))
