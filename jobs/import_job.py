@@ -127,7 +127,10 @@ class ImportJob(BillingJob):
         sample = RowSample(int(self._parameters[SAMPLE]), self._map.fields)
 
         def judge(rows: Sequence[Row]) -> list[Judged]:
-            return [one.through(values) for one in reader.examine(rows, only_seen=True)]
+            judged = reader.examine(rows, only_seen=True)
+            for one in judged:
+                one.go_through(values)
+            return judged
 
         # It notes what each row has, and names before they become ids.
         self._stages.insert(0, sample)

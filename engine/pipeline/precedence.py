@@ -264,14 +264,14 @@ class Precedence:
 
     def _follow(self, item: Item, judged: Sequence[Said | _Left | _Later | None]) -> Said | _Left | _Later | None:
         """What keeps an item, if anything does: a refusal comes before an obstacle, that before a wait."""
+        if not any(judged):
+            return None
         if refusal := next((one for one in judged if isinstance(one, Said)), None):
             return refusal
         if left := next((one for one in judged if isinstance(one, _Left)), None):
             self._leave(item, left)
             return left
         waits = [one for one in judged if isinstance(one, _Later)]
-        if not waits:
-            return None
         self._waits[item.item_id] = max(one.due for one in waits), item
         for key in (one.key for one in waits if one.key):
             self._by_key[key].add(item.item_id)
@@ -339,7 +339,14 @@ class Precedence:
         if needed is None:
             unknown = reason("not sent: what it needs is no row of this run", NOT_SENT)
             return unknown if isinstance(key, str) else None
-        name, state, now = self._effect.name_of(needed), needed.state, anyio.current_time()
+        state, now = needed.state, anyio.current_time()
+        if state is State.ACCEPTED and needed.item_id not in self._seen:
+            unseen = self._unseen.get(needed.item_id)
+            if unseen is None or now - unseen.since <= self._patience:
+                return _Later(-inf if unseen is None else unseen.due)
+        elif state.settled and not state.rejected:
+            return None
+        name = self._effect.name_of(needed)
         if state.rejected:
             # Of several in a row the first one is named.
             before = needed.message
@@ -354,11 +361,6 @@ class Precedence:
             if is_stuck or needed.number > item.number or needed.lane == item.lane:
                 return _Left(said(_NOT_YET, what=name))
             return _Later(now + LONGEST_GAP, needed.key)
-        if state is not State.ACCEPTED or needed.item_id in self._seen:
-            return None
-        unseen = self._unseen.get(needed.item_id)
-        if unseen is None or now - unseen.since <= self._patience:
-            return _Later(-inf if unseen is None else unseen.due)
         seconds = Quantity(round(self._patience))
         why = said("the billing does not show {what} after {seconds} s", what=name, seconds=seconds)
         return _Left(why, unseen=name)
