@@ -27,6 +27,7 @@ from jobs.access.objects import References
 from jobs.access.operations import replaces_balance
 from jobs.access.payload import decode_payload, payload_of
 from jobs.effects.reverse import way_that_sends
+from jobs.effects.subscriber_plan import FolderTree
 from jobs.effects.subscriber_steps import SubscriberSteps
 from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap, read_map
 from jobs.imports.dictionary import NameLookup, check_dictionary, read_dictionary
@@ -147,6 +148,7 @@ class ImportJob(BillingJob):
             if self._checks is None:
                 reader = await anyio.to_thread.run_sync(lambda: self._reader)
                 names = await read_names(self._gateway)
+                self.effect.folders = FolderTree(names)
                 dictionary = None
                 if path := self._parameters.get(DICTIONARY):
                     read = partial(read_dictionary, Path(path), is_checked=not self.takes_proposals)
