@@ -288,21 +288,20 @@ def _value(table: TableColumns, one: FieldColumns, row: Row) -> Value:
     rule = one.rule
     if rule.value is not None:
         return Value(rule.value)
-    cells = [(column.name, column.of(row)) for column in one.columns]
-    if one.field.kind is FieldKind.FLAG and row.truths:
-        truths = [column.place in row.truths for column in one.columns]
-        cells = [
-            (title, str(int(text.casefold() == "true")) if is_truth else text)
-            for (title, text), is_truth in zip(cells, truths, strict=True)
-        ]
-    if len(cells) > 1:
-        cells = [cell for cell in cells if cell[1]] or cells[:1]
-    texts = [text for _, text in cells]
+    texts: list[str] = []
+    title = ""
+    for column in one.columns:
+        text = column.of(row)
+        if column.place in row.truths and one.field.kind is FieldKind.FLAG:
+            text = str(int(text.casefold() == "true"))
+        if text:
+            title = title or column.name
+            texts.append(text)
     if one.name == FOLDER and one.step is Step.FOLDER:
         text = folder_path(texts if rule.are_levels else rule.between.join(texts).split(rule.split or APART))
     else:
         text = rule.between.join(texts)
-    return Value(text, Place(row.line, cells[0][0], table.name if table.joined else ""))
+    return Value(text, Place(row.line, title or one.columns[0].name, table.name if table.joined else ""))
 
 
 def _with_balance(values: Values) -> Values:

@@ -276,11 +276,10 @@ class SubscriberReader:
             read = [parts_of_row(self.columns, one), *joined.get(one.number.text, ())]
             parts = sorted((part for own, _ in read for part in own), key=lambda part: _ORDER[part.step])
             subscriber = Subscriber(without_secrets(row, self.columns.secret_places), one.number.text, tuple(parts))
-            faults = [fault for _, found in read for fault in found]
+            judged = Judged(subscriber, [fault for _, found in read for fault in found])
             for stage in self._stages:
-                subscriber, more = stage(subscriber)
-                faults += more
-            examined.append(Judged(subscriber, faults))
+                judged.go_through(stage)
+            examined.append(judged)
         return examined
 
 
