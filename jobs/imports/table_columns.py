@@ -15,8 +15,8 @@ from engine.errors import InputRefused
 from engine.job import Row
 from jobs.access.vault import Vault
 from jobs.imports.column_map import CellRule, ColumnMap, Condition, PartRule
-from jobs.imports.fields import SEVERAL, FieldKind, FieldName, FieldTable, ModelField, part_key
-from jobs.imports.subscriber import APART, NUMBER, STEP_MODELS, Part, Place, Step, Value, ValueFault, folder_path
+from jobs.imports.fields import SEVERAL, FieldKind, FieldTable, ModelField, part_key
+from jobs.imports.subscriber import APART, NUMBER, Part, Place, Step, Value, ValueFault, folder_path
 from jobs.rows.binding import secret_places
 from jobs.spec.columns import Assigned, Column, locate, titled
 from texts.remedies import setting
@@ -105,9 +105,8 @@ class TableColumns:
         return [field for part in self.parts for field in part.fields]
 
     @property
-    def used(self) -> list[FieldName]:
-        used = (FieldName(STEP_MODELS[one.step], one.name) for one in (*self.once.values(), *self._of_parts))
-        return list(dict.fromkeys(used))
+    def used(self) -> list[tuple[Step, str]]:
+        return [(one.step, one.name) for one in (*self.once.values(), *self._of_parts)]
 
     @property
     def assigned(self) -> Assigned:

@@ -246,8 +246,8 @@ class SubscriberReader:
         fields, tables = self._map.fields, (self.columns, *self.tables.columns.values())
         absent = fields.absent([field for table in tables for field in table.used], schema, profile)
         lines = [
-            said("{fault}: leave it out with {map}", fault=fault, map=setting("map", f"{fields.typed(field)}="))
-            for field, fault in absent
+            said("{fault}: leave it out with {map}", fault=fault, map=setting("map", f"{fields.typed(step, name)}="))
+            for step, name, fault in absent
         ]
         if lines:
             raise InputRefused(in_lines(lines))
