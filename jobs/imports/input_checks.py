@@ -370,7 +370,12 @@ class BillingChecks:
                 wanted[self._kinds[name]][value.text] = None
         missing = {kind: await self._references.missing(kind, ids) for kind, ids in wanted.items()}
         look = self._seen.taken if self._from_database else await self._asked(subscribers)
-        await anyio.to_thread.run_sync(lambda: [self._judge(one, look, missing) for one in judged])
+
+        def judge_each() -> None:
+            for one in judged:
+                self._judge(one, look, missing)
+
+        await anyio.to_thread.run_sync(judge_each)
 
     async def _asked(self, subscribers: Sequence[Subscriber]) -> Look:
         """What the API has of the values of a page, a call a value; none for a value that no object can have."""
