@@ -27,6 +27,7 @@ from jobs.access.objects import References
 from jobs.access.operations import replaces_balance
 from jobs.access.payload import decode_payload, payload_of
 from jobs.effects.reverse import way_that_sends
+from jobs.effects.subscriber_plan import FolderTree
 from jobs.effects.subscriber_steps import SubscriberSteps
 from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap, read_map
 from jobs.imports.dictionary import NameLookup, check_dictionary, read_dictionary
@@ -57,9 +58,15 @@ STEP_OF_TABLE: Final = MappingProxyType({table: step for step, table in TABLE_OF
 
 
 class ImportJob(BillingJob):
-    """A job whose rows are subscribers of a table; each row makes several items, its steps."""
+    """A job whose rows are subscribers of a table; each row makes several items, its steps.
+
+    One that `takes_proposals` of its dictionary as if somebody had confirmed them only checks its rows, and names
+    the `proposals` once it has read the first.
+    """
 
     effect: SubscriberSteps
+    takes_proposals = False
+    proposals: Sequence[ValueFault] = ()
 
     def __init__(
         self, gateway: Gateway, kind: JobSpec, parameters: Mapping[str, str], rows: Input, effect: SubscriberSteps
@@ -121,7 +128,10 @@ class ImportJob(BillingJob):
         sample = RowSample(int(self._parameters[SAMPLE]), self._map.fields)
 
         def judge(rows: Sequence[Row]) -> list[Judged]:
-            return [one.through(values) for one in reader.examine(rows, only_seen=True)]
+            judged = reader.examine(rows, only_seen=True)
+            for one in judged:
+                one.go_through(values)
+            return judged
 
         # It notes what each row has, and names before they become ids.
         self._stages.insert(0, sample)
@@ -138,9 +148,12 @@ class ImportJob(BillingJob):
             if self._checks is None:
                 reader = await anyio.to_thread.run_sync(lambda: self._reader)
                 names = await read_names(self._gateway)
+                self.effect.folders = FolderTree(names)
                 dictionary = None
                 if path := self._parameters.get(DICTIONARY):
-                    dictionary = await anyio.to_thread.run_sync(read_dictionary, Path(path))
+                    read = partial(read_dictionary, Path(path), is_checked=not self.takes_proposals)
+                    dictionary = await anyio.to_thread.run_sync(read)
+                    self.proposals = dictionary.proposals
                     await check_dictionary(dictionary, names, References(self._gateway))
                 if folder := self._parameters.get(FOLDER):
                     self._stages.append(in_folder(folder, is_id=folder.isdecimal()))

@@ -77,7 +77,7 @@ BUDGETS: Final[Mapping[str, Cost]] = {
     "status": Cost(1_200),
     "verify: a further row": Cost(53, 0.02, 0.02),
     "undo: a further row": Cost(225, 1, 0.1),
-    "import: a further step": Cost(375, 3, 0.2),
+    "import: a further step": Cost(335, 3, 0.2),
     "worker: a further row": Cost(155, 0.6, trips=0.3),
     "worker: a further group": Cost(520, 12, trips=6.6),
 }

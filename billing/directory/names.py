@@ -28,13 +28,14 @@ _sql: Final = partial(sql_block, "names", folder="billing.directory")
 class NamedObject:
     """What has a name: its id and its names, the first of which is shown; an administrator's are name and login.
 
-    `above` has the names of the folders that a folder lies in, from the top.
+    `above` has the names of the folders that a folder lies in, from the top; `parent` is the id of the last of them.
     """
 
     id: int
     names: tuple[str, ...]
     deleted: bool = False
     above: tuple[str, ...] = ()
+    parent: int | None = None
 
 
 _STATEMENTS: Final[Mapping[str, str]] = {
@@ -94,13 +95,14 @@ def _objects(rows: Iterable[Sequence[object]]) -> list[NamedObject]:
         if key is not None and names:
             read[key] = (names, str(deleted).casefold() in {"1", "true"}, _whole(parent))
     named: list[NamedObject] = []
-    for key, (names, deleted, at) in read.items():
+    for key, (names, deleted, parent) in read.items():
+        at = parent
         # Of folders that lie in each other in a ring, each once.
         above: dict[int, str] = {}
         while at is not None and at in read and at not in above and at != key:
             above[at] = read[at][0][0]
-            at = read[at][2]  # noqa: PLW2901 - the folder around it
-        named.append(NamedObject(key, names, deleted, tuple(reversed(above.values()))))
+            at = read[at][2]
+        named.append(NamedObject(key, names, deleted, tuple(reversed(above.values())), parent))
     return named
 
 

@@ -55,6 +55,9 @@ async def check_input(job: ImportJob, result: CheckResult, target: OutputFile | 
                     result.add(row.line, row.faults, row.warnings)
             if book is not None:
                 await anyio.to_thread.run_sync(book.write, rows)
+        result.add_proposals(job.proposals)
+        if book is not None:
+            await anyio.to_thread.run_sync(book.write, [CheckedRow(None, (), [one]) for one in job.proposals])
         if target is not None and book is not None:
             for step in job.joined.columns:
                 await _write_joined(job.joined, step, book)
@@ -76,6 +79,7 @@ async def check_order(order: Order, name: str, target: OutputFile | None, settin
         job = build(order.kind, billing.gateway, order.parameters, order.rows)
         if not isinstance(job, ImportJob):
             raise CommandRefused("{flag}: only an import is checked by itself", flag=setting("check"))
+        job.takes_proposals = True
         await job.check()
         await caution_unended(job, screen)
         result = CheckResult(name)

@@ -692,7 +692,8 @@ class RunSession:
             failed=bool(error),
             lacks=bool(finished.missing or (leaves_unproven(run) and unproven)),
         )
-        stopped = self._stop.reason if code in {Exit.STOPPED, Exit.INTERRUPTED} else ""
+        is_stopped = code in {Exit.STOPPED, Exit.INTERRUPTED} or self._stop.kind is StopKind.DECISION
+        stopped = self._stop.reason if is_stopped else ""
         if run.stage is Stage.DISCARDED:
             stopped = said("{why}; nothing was sent, and the run is given up", why=stopped)
         closing = Closing(

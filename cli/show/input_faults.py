@@ -1,6 +1,6 @@
 """What the check of an input has found: kinds of faults with their first lines, and what to do next."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -71,7 +71,8 @@ def _kind(reason: str) -> str:
 class CheckResult:
     """What the check of an input has found; `faulty` rows cannot be imported, `doubtful` ones are to be looked at.
 
-    `strangers` are rows of joined tables that are nobody's, or cannot be read.
+    `strangers` are rows of joined tables that are nobody's, or cannot be read; `proposals` are names of the
+    dictionary that nobody has confirmed.
     """
 
     name: str
@@ -79,6 +80,7 @@ class CheckResult:
     faulty: int = 0
     doubtful: int = 0
     strangers: int = 0
+    proposals: int = 0
     faults: FaultGroups = field(default_factory=FaultGroups)
     warnings: FaultGroups = field(default_factory=FaultGroups)
     unchecked: tuple[str, ...] = ()
@@ -100,6 +102,11 @@ class CheckResult:
         """Count a row of a joined table that belongs to no row of the main one."""
         self.strangers += 1
         self.faults.add(fault, None)
+
+    def add_proposals(self, faults: Collection[ValueFault]) -> None:
+        self.proposals += len(faults)
+        for fault in faults:
+            self.faults.add(fault, None)
 
     @property
     def is_good(self) -> bool:
@@ -124,6 +131,13 @@ class CheckResult:
                 "{n} row of the tables joined to {file} cannot be imported",
                 "{n} rows of the tables joined to {file} cannot be imported",
                 self.strangers,
+                file=self.file,
+            )
+        if self.proposals:
+            return counted(
+                "{n} name of the dictionary is only a proposal: with it, nothing in {file} is wrong",
+                "{n} names of the dictionary are only proposals: with them, nothing in {file} is wrong",
+                self.proposals,
                 file=self.file,
             )
         return counted(

@@ -50,6 +50,7 @@ def exit_of(
     unfinished = not intake_ended or totals.count_where(open=True) > 0
     table = (
         (Exit.INTERRUPTED, not approved or (unfinished and stopped is StopKind.INTERRUPTED)),
+        (Exit.UNDECIDED, stopped is StopKind.DECISION and unfinished and intake_ended and not failed),
         (Exit.STOPPED, failed or not intake_ended or (unfinished and stopped) or totals.count_where(to_send=True)),
         (Exit.UNDECIDED, totals.count_where(settled=False)),
         (Exit.REJECTED, totals.count(State.REJECTED) or totals.refused or totals.entered_before or lacks),

@@ -31,6 +31,8 @@ class StopKind(StrEnum):
     """The billing as a whole refuses or fails, or something else that the run needs has failed."""
     BUDGET = "budget"
     """A limit on errors or money was reached: a person has to check."""
+    DECISION = "decision"
+    """All that is left waits for a person's decision on other rows of the run."""
 
 
 class Stop:

@@ -413,7 +413,8 @@ class Pipeline:
             if not self._looks_at_first or await self._first_is_shown():
                 canary.passed()
         if why := self._left():
-            self._stop.request(StopKind.SYSTEM, why)
+            waits_for_person = self._precedence.waits_for_person and not self._backlog.passed_over
+            self._stop.request(StopKind.DECISION if waits_for_person else StopKind.SYSTEM, why)
 
     async def _begin_pass(self) -> None:
         if self._spending.must_look:

@@ -6,8 +6,8 @@
                 it waits, with   rejected, without   left for a later pass,
                 its lane         a call              with its lane
 
-Journal and billing are asked in bulk. What waits is looked at again in pages, by one task: every second at first,
-then less often, and at once when the outcome of a needed item is recorded. Nothing of it is written down: after a
+Journal and billing are asked in bulk. What waits is looked at again in pages, by one task: soon at first, then
+less often, and at once when the outcome of a needed item is recorded. Nothing of it is written down: after a
 kill it follows from journal and billing.
 
 Items wait only for items with a lower number, which the pass has read before them. So they never wait for each other,
@@ -36,7 +36,7 @@ from engine.pacing.holds import StopKind
 from engine.pipeline.backlog import Backlog
 from engine.pipeline.progress import LivePolicy
 from texts.remedies import Remedy
-from texts.said import Quantity, Said, counted, in_clauses, reason, said, text_of
+from texts.said import Quantity, Said, counted, in_clauses, reason, said, text_of, wording
 
 log = structlog.get_logger(__name__)
 
@@ -47,13 +47,19 @@ PAGE: Final = 200
 """Maximum number of items looked at in one go. With the API alone that is a call each, and all wait for it."""
 
 GAP: Final = 1.0
-"""Seconds until the billing is asked again for an item that it does not show; at first."""
+"""Seconds until the API is asked again for an item that the billing does not show; at first."""
+
+GAP_TOGETHER: Final = 0.2
+"""The same where one query tells of many items."""
 
 LONGEST_GAP: Final = 5.0
 """Maximum seconds until it is asked again, and until an item that waits for an outcome is looked at again."""
 
-SLOWER: Final = 1.25
+SLOWER: Final = 1.5
 """Ratio of two gaps, one after the other."""
+
+_UNDECIDED: Final = wording("a person has to decide on {what} first ({export})")
+_NOT_YET: Final = wording("{what} is not sent yet")
 
 _Key: TypeAlias = str | int
 """The key of a needed item; a number stands for all items before it."""
@@ -65,7 +71,7 @@ class _Unseen:
 
     since: float
     due: float
-    gap: float = GAP
+    gap: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,7 @@ class Precedence:
         self._backlog = backlog
         self._breaker = breaker
         self._patience = steering.policy.drain_patience
+        self._gap = GAP_TOGETHER if effect.looks_together else GAP
         self._progress = steering.progress
         self._stop = steering.stopping
         self._seen: set[int] = set()
@@ -107,7 +114,6 @@ class Precedence:
         self._waits: dict[int, tuple[float, Item]] = {}
         """The items that wait, and when each is looked at again."""
         self._by_key: defaultdict[str, set[int]] = defaultdict(set)
-        self._recorded_while: list[set[str]] = []
         self._passed: dict[int, bool] = {}
         """Items that go on, and whether they were completed."""
         self._obstacles: dict[str, Said] = {}
@@ -149,13 +155,16 @@ class Precedence:
             resume=Remedy("resume", self._run.name),
         )
 
+    @property
+    def waits_for_person(self) -> bool:
+        """Whether only a person's decisions are waited for, by what was left in this pass."""
+        return _UNDECIDED in self._obstacles and self._obstacles.keys() <= {_UNDECIDED, _NOT_YET}
+
     # ---- for the recorder ----
 
     def heed(self, items: Iterable[Item]) -> None:
         """Look at once at the items that wait for these, whose outcome is recorded."""
         for item in items:
-            for recorded in self._recorded_while:
-                recorded.add(item.key)
             for waiting in self._by_key.pop(item.key, ()):
                 if waiting in self._waits:
                     self._waits[waiting] = -inf, self._waits[waiting][1]
@@ -197,7 +206,7 @@ class Precedence:
                     StopKind.SYSTEM,
                     said("whether the billing shows what rows need cannot be seen: {error}", error=error),
                 )
-            self._next_poll = anyio.current_time() + GAP
+            self._next_poll = anyio.current_time() + self._gap
 
     def _restart_patience(self) -> None:
         for unseen in self._unseen.values():
@@ -208,8 +217,7 @@ class Precedence:
     async def _look(self, items: Sequence[Item], *, ask: bool) -> list[Item]:
         """Those that go on, completed; the others wait, are rejected or left. Raises `LookUpFailed`.
 
-        Only with `ask` the billing is asked; without, what is not known to be visible is waited for. An outcome that
-        is recorded meanwhile may have been missed: what waits for it is looked at again at once.
+        Only with `ask` the billing is asked; without, what is not known to be visible is waited for.
         """
         if not items:
             return []
@@ -219,20 +227,15 @@ class Precedence:
             item.item_id: [item.number if key == ALL_BEFORE else key for key in self._effect.needs(item)]
             for item in items
         }
-        recorded: set[str] = set()
-        self._recorded_while.append(recorded)
-        try:
-            found, stuck = await self._needed({key for needed in needs.values() for key in needed})
-            if ask:
-                await self._ask([one for one in found.values() if one.state is State.ACCEPTED])
-        finally:
-            self._recorded_while = [one for one in self._recorded_while if one is not recorded]
+        found, stuck = await self._needed({key for needed in needs.values() for key in needed})
+        if ask:
+            await self._ask([one for one in found.values() if one.state is State.ACCEPTED])
         going: list[Item] = []
         refused: list[tuple[Item, Said]] = []
         for item in items:
             own = {key: found.get(key) for key in needs[item.item_id]}
             judged = [self._judge(item, key, needed, is_stuck=key in stuck) for key, needed in own.items()]
-            kept = self._follow(item, judged, recorded)
+            kept = self._follow(item, judged)
             if kept is None:
                 try:
                     payload = self._effect.fill(item, {one.key: one for one in own.values() if one is not None})
@@ -259,20 +262,17 @@ class Precedence:
         self.heed(items)
         return going
 
-    def _follow(
-        self, item: Item, judged: Sequence[Said | _Left | _Later | None], recorded: Collection[str]
-    ) -> Said | _Left | _Later | None:
+    def _follow(self, item: Item, judged: Sequence[Said | _Left | _Later | None]) -> Said | _Left | _Later | None:
         """What keeps an item, if anything does: a refusal comes before an obstacle, that before a wait."""
+        if not any(judged):
+            return None
         if refusal := next((one for one in judged if isinstance(one, Said)), None):
             return refusal
         if left := next((one for one in judged if isinstance(one, _Left)), None):
             self._leave(item, left)
             return left
         waits = [one for one in judged if isinstance(one, _Later)]
-        if not waits:
-            return None
-        is_missed = any(one.key in recorded for one in waits)
-        self._waits[item.item_id] = -inf if is_missed else max(one.due for one in waits), item
+        self._waits[item.item_id] = max(one.due for one in waits), item
         for key in (one.key for one in waits if one.key):
             self._by_key[key].add(item.item_id)
         self._backlog.wait(item)
@@ -329,7 +329,7 @@ class Precedence:
                 self._seen.add(one.item_id)
                 self._last_seen = now
             else:
-                gap = GAP if before is None else min(before.gap * SLOWER, LONGEST_GAP)
+                gap = self._gap if before is None else min(before.gap * SLOWER, LONGEST_GAP)
                 unseen[one.item_id] = _Unseen(now if before is None else before.since, now + gap, gap)
 
     # ---- what becomes of an item ----
@@ -339,7 +339,14 @@ class Precedence:
         if needed is None:
             unknown = reason("not sent: what it needs is no row of this run", NOT_SENT)
             return unknown if isinstance(key, str) else None
-        name, state, now = self._effect.name_of(needed), needed.state, anyio.current_time()
+        state, now = needed.state, anyio.current_time()
+        if state is State.ACCEPTED and needed.item_id not in self._seen:
+            unseen = self._unseen.get(needed.item_id)
+            if unseen is None or now - unseen.since <= self._patience:
+                return _Later(-inf if unseen is None else unseen.due)
+        elif state.settled and not state.rejected:
+            return None
+        name = self._effect.name_of(needed)
         if state.rejected:
             # Of several in a row the first one is named.
             before = needed.message
@@ -347,18 +354,13 @@ class Precedence:
             return before if isinstance(before, Said) and before.template == own.template else own
         if state is State.MANUAL:
             export = Remedy("export", self._run.name, (("state", State.MANUAL),))
-            return _Left(said("a person has to decide on {what} first ({export})", what=name, export=export))
+            return _Left(said(_UNDECIDED, what=name, export=export))
         if state.in_doubt:
             return _Left(said("it is not known yet what became of {what}", what=name))
         if state.to_send:
             if is_stuck or needed.number > item.number or needed.lane == item.lane:
-                return _Left(said("{what} is not sent yet", what=name))
+                return _Left(said(_NOT_YET, what=name))
             return _Later(now + LONGEST_GAP, needed.key)
-        if state is not State.ACCEPTED or needed.item_id in self._seen:
-            return None
-        unseen = self._unseen.get(needed.item_id)
-        if unseen is None or now - unseen.since <= self._patience:
-            return _Later(-inf if unseen is None else unseen.due)
         seconds = Quantity(round(self._patience))
         why = said("the billing does not show {what} after {seconds} s", what=name, seconds=seconds)
         return _Left(why, unseen=name)

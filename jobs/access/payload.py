@@ -80,6 +80,8 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def is_whole(self) -> bool:
         """Whether all ids of the call are filled in."""
+        if not self.fills:
+            return True
         return all(arguments.get(place, "") is not None for place in self.fills for _, arguments in self.steps)
 
     @property

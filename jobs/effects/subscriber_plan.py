@@ -27,7 +27,6 @@ from engine.job import Absent, BeforeImageMode, CannotLook, LookedFor, LookUpRes
 from jobs.access.gateway import Gateway
 from jobs.access.objects import (
     OF_ABONENT,
-    References,
     describe_fields,
     differences,
     faults_of,
@@ -38,10 +37,11 @@ from jobs.access.objects import (
 from jobs.access.operations import newest_on_account, sharers_of, two_decimals
 from jobs.access.payload import CONTRACT, FOLDER_LANE, OP_TYPE, Payload, chain_of, encode_payload, payload_of
 from jobs.access.subscribers import SubscriberFinder, as_bool
-from jobs.effects.creatable_models import BALANCE, CREATABLE_MODELS, FOLDER_FLAG, FOLDERS, creatable_model, too_long
+from jobs.effects.creatable_models import BALANCE, CREATABLE_MODELS, FOLDER_FLAG, creatable_model, too_long
 from jobs.effects.create import payload_for
 from jobs.effects.effect import CallEffect
 from jobs.imports.fields import FieldKind, usual_fields
+from jobs.imports.names_there import FOLDER, NamesThere, plain_name
 from jobs.imports.subscriber import (
     DIFFERENT,
     FOLDER_ID,
@@ -226,9 +226,6 @@ def _is_number(step: Step, name: str) -> bool:
 #
 # Дома/Новостройки     Дома ── there, id 1000      Новостройки ── to be created, within 1000
 
-REMEMBERED: Final = 10_000
-"""Paths that are remembered; the rows of a table mostly share a few."""
-
 _DEEPEST: Final = 30
 _SHOWN: Final = 5
 
@@ -249,74 +246,43 @@ TOP: Final = Folder()
 
 
 class FolderTree:
-    """The folders of one billing. One object a job: it remembers what it has found, and what is missing.
+    """The folders of a billing as its names were read. Who creates one that is missing is the run that is planned."""
 
-    A path that was missing is not looked up again: who creates it is the run that is being planned.
-    """
+    def __init__(self, there: NamesThere) -> None:
+        self._there = there
+        self._within: defaultdict[tuple[int | None, str], list[int]] = defaultdict(list)
+        for one in there.live(FOLDER):
+            self._within[one.parent, plain_name(one.names[-1])].append(one.id)
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-        self._references = References(gateway)
-        self._known: dict[tuple[str, ...], Folder | str] = {}
-
-    async def find(self, wanted: Collection[FolderName]) -> dict[FolderName, Folder | str]:
-        """The folder of each name, or why none is meant by it. Raises `LookUpFailed`."""
-        paths = {text: folder_names(text) for how, text in wanted if how == PATH}
-        # Pages are prepared beside each other: what this one needs is taken from no other's memory.
-        found: dict[tuple[str, ...], Folder | str] = {(): TOP}
-        for names in paths.values():
-            if names in self._known:
-                found[names] = self._known[names]
-            elif len(names) > _DEEPEST:
-                found[names] = said("a path of {n} folders is too deep", n=len(names))
-        unknown = [names for names in paths.values() if names not in found]
-        for depth in range(1, max(map(len, unknown), default=0) + 1):
-            level = dict.fromkeys(names[:depth] for names in unknown if len(names) >= depth)
-            within: dict[tuple[str, ...], str] = {}
-            for names in level:
-                if names in found:
-                    continue
-                outer = found[names[:-1]]
-                if isinstance(outer, str):
-                    found[names] = outer
-                elif outer.missing:
-                    found[names] = Folder(outer.parent, (*outer.missing, folder_path(names)))
-                else:
-                    within[names] = "" if outer.parent is None else str(outer.parent)
-            keys = [{"name": names[-1], FOLDER_FLAG: "1", PARENT: parent} for names, parent in within.items()]
-            there = await find(self._gateway, "Abonents", keys, FOLDERS.fields(())) if keys else []
-            for (names, parent), things in zip(within.items(), there, strict=True):
-                ids = [
-                    thing.values["id"]
-                    for thing in things
-                    if FOLDERS.counts(thing)
-                    and as_bool(thing.values[FOLDER_FLAG])
-                    and (thing.values[PARENT] or "") == parent
-                ]
-                if len(ids) > 1:
-                    found[names] = said(
-                        "the folder {path} is there {n} times, with the ids {ids}: give the id of the one that is "
-                        "meant",
-                        path=folder_path(names),
-                        n=len(ids),
-                        ids=tuple(str(one) for one in ids[:_SHOWN]),
-                    )
-                elif ids:
-                    found[names] = Folder(int(ids[0] or 0))
-                else:
-                    found[names] = Folder(int(parent) if parent else None, (folder_path(names),))
-        if len(self._known) + len(found) > REMEMBERED:
-            self._known.clear()
-        self._known |= found
-        folders: dict[FolderName, Folder | str] = {(PATH, text): found[names] for text, names in paths.items()}
-        numbers = {text: whole_id(text) for how, text in wanted if how == FOLDER_ID}
-        possible = [text for text, key in numbers.items() if isinstance(key, int)]
-        missing = await self._references.missing("Folder", possible)
-        for text, key in numbers.items():
-            if text in missing:
-                key = said("there is no folder {id}, or it is deleted", id=key)  # noqa: PLW2901 - its reason
-            folders[FOLDER_ID, text] = key if isinstance(key, str) else Folder(key)
-        return folders
+    def find(self, how: str, text: str) -> Folder | str:
+        """The folder that a row names, or why none is meant by it."""
+        if how == FOLDER_ID:
+            key = whole_id(text)
+            if isinstance(key, str):
+                return key
+            found = self._there.get(FOLDER, key)
+            if found is None or found.deleted:
+                return said("there is no folder {id}, or it is deleted", id=key)
+            return Folder(key)
+        names = folder_names(text)
+        if len(names) > _DEEPEST:
+            return said("a path of {n} folders is too deep", n=len(names))
+        if names and not self._there.knows(FOLDER):
+            return said("the billing does not list its folders: give the id of the one that is meant")
+        parent: int | None = None
+        for depth, name in enumerate(names):
+            ids = self._within.get((parent, plain_name(name)), ())
+            if len(ids) > 1:
+                return said(
+                    "the folder {path} is there {n} times, with the ids {ids}: give the id of the one that is meant",
+                    path=folder_path(names[: depth + 1]),
+                    n=len(ids),
+                    ids=tuple(str(one) for one in ids[:_SHOWN]),
+                )
+            if not ids:
+                return Folder(parent, tuple(folder_path(names[:end]) for end in range(depth + 1, len(names) + 1)))
+            parent = ids[0]
+        return Folder(parent)
 
 
 # ---- what the billing has of a page of subscribers, read in bulk --------------------------------------------------
@@ -433,7 +399,7 @@ async def _live(
 
 def _fields(page: Sequence[Subscriber], step: Step) -> list[str]:
     """The fields that the parts of a step have, without secrets, which are never read."""
-    names = dict.fromkeys(name for one in page for part in one.of(step) for name in part.values)
+    names = dict.fromkeys(name for one in page for part in one.parts if part.step is step for name in part.values)
     return [name for name in names if not is_secret(name)]
 
 
@@ -481,7 +447,7 @@ class PlanContext:
     gateway: Gateway
     bearers: Mapping[str, Sequence[SubscriberThere]]
     accounts: Mapping[str, Sequence[BillingObject]]
-    folders: Mapping[FolderName, Folder | str]
+    folders: FolderTree
     change: bool
     rooms: Mapping[str, int | None]
 
@@ -520,7 +486,7 @@ class _RowPlan:
         called = (there and there.thing.values.get("name")) or ""
         names = [part.text("name") for part in subscriber.of(Step.SUBSCRIBER)] if called else []
         self._is_another = any(name and _plain(name) != _plain(called) for name in names)
-        folder = context.folders[folder_name(subscriber)]
+        folder = context.folders.find(*folder_name(subscriber))
         if isinstance(folder, str):
             raise _Refused(folder, self._value(Step.FOLDER, PATH, FOLDER_ID))
         self._folder = folder
@@ -552,14 +518,12 @@ class _RowPlan:
                 wanted=describe_fields({PATH: path}),
             )
             outer = path
-        for step in Step:
-            make = self._makers.get(step, _RowPlan._field)
-            for part in self._subscriber.of(step) if step is not Step.FOLDER else ():
-                item = make(self, part)
-                # What is skipped is done at once: the step before it has to be waited for all the same.
-                if item.skip_reason is None:
-                    self._before = item.key
-                yield item
+        for part in (part for part in self._subscriber.parts if part.step is not Step.FOLDER):
+            item = self._makers.get(part.step, _RowPlan._field)(self, part)
+            # What is skipped is done at once: the step before it has to be waited for all the same.
+            if item.skip_reason is None:
+                self._before = item.key
+            yield item
 
     # ---- the row as a whole ----
 

@@ -34,10 +34,10 @@ from jobs.effects.subscriber_plan import (
     FolderTree,
     OfSteps,
     PlanContext,
-    folder_name,
     plan_row,
     read_page,
 )
+from jobs.imports.names_there import FOLDER, read_names
 from jobs.imports.subscriber import STEP_MODELS, Step, Subscriber
 from jobs.spec.chain import parse
 from jobs.spec.entries import AUTO, OPERATIONS
@@ -77,8 +77,11 @@ _SET: Final[Mapping[Step, tuple[str, str]]] = {
 class SubscriberSteps(OfSteps):
     """Creates subscribers, step by step. With `change`, what is there and differs is changed to what the table says.
 
-    One object a job: it remembers folders that it has found, and which row has asked for a new one first.
+    One object a job: it remembers which row has asked for a new folder first. `folders` are those of the billing,
+    which are read when they are needed, unless somebody has set them.
     """
+
+    folders: FolderTree | None = None
 
     def __init__(self, gateway: Gateway, *, change: bool = False) -> None:
         super().__init__(gateway)
@@ -94,7 +97,6 @@ class SubscriberSteps(OfSteps):
             )
             for step, (key, name) in _SET.items()
         }
-        self._folders = FolderTree(gateway)
         self._asked_first: dict[str, int] = {}
 
     # ---- rows to items ----
@@ -102,10 +104,12 @@ class SubscriberSteps(OfSteps):
     async def plan_subscribers(self, subscribers: Sequence[Subscriber]) -> Prepared:
         if any(one.part(Step.BALANCE) for one in subscribers) and (fault := mark_fault(self._gateway, OPERATIONS)):
             raise InputRefused(fault)
+        if self.folders is None:
+            self.folders = FolderTree(await read_names(self._gateway, [FOLDER]))
         context = PlanContext(
             self._gateway,
             *await read_page(self._gateway, subscribers),
-            await self._folders.find(dict.fromkeys(map(folder_name, subscribers))),
+            self.folders,
             self._change,
             {model: await room_for_text(self._gateway, model) for model in _WITH_COMMENTS},
         )

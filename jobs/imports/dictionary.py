@@ -256,6 +256,12 @@ class Dictionary:
     kinds: frozenset[str]
     """The kinds that it has entries of: a name of theirs that is not in it has no meaning."""
 
+    @property
+    def proposals(self) -> list[ValueFault]:
+        """The proposals that nobody has confirmed, as faults of the file."""
+        open_ones = (one for one in self.entries.values() if one.standing is NameStanding.NEAR)
+        return [ValueFault(Place(one.line, "checked", self.file), one.name, _only_proposed(one)) for one in open_ones]
+
     def get(self, kind: str, name: str) -> DictionaryEntry | None:
         return self.entries.get((kind, plain_name(name)))
 
@@ -341,13 +347,16 @@ def _faults_of(entry: DictionaryEntry, before: DictionaryEntry, *, is_checked: b
             "id",
             said("{name!r} has another id on line {line}: leave one of the two lines", name=entry.name, line=line),
         )
-    elif is_checked and entry.id and not entry.is_checked:
-        reason = said(
-            "{name!r} is only a proposal ({match}): write yes here if it is right, or another id",
-            name=entry.name,
-            match=entry.match,
-        )
-        yield fault("checked", reason)
+    elif is_checked and entry.standing is NameStanding.NEAR:
+        yield fault("checked", _only_proposed(entry))
+
+
+def _only_proposed(entry: DictionaryEntry) -> Said:
+    return said(
+        "{name!r} is only a proposal ({match}): write yes here if it is right, or another id",
+        name=entry.name,
+        match=entry.match,
+    )
 
 
 def is_id(text: str) -> bool:

@@ -86,17 +86,6 @@ SEVERAL: Final = frozenset({Step.ACCOUNT, Step.SERVICE, Step.ATTRIBUTE})
 """The steps of which a subscriber can have several parts."""
 
 
-@dataclass(frozen=True, slots=True)
-class FieldName:
-    """A field by its model and its name."""
-
-    model: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.model}.{self.name}"
-
-
 @dataclass(frozen=True)
 class FieldTable:
     """All fields of an import by model; a value of a part is found by the step and its name there."""
@@ -119,31 +108,29 @@ class FieldTable:
         for step in Step:
             yield from ((step, name, one) for name, one in self.of_step(step).items())
 
-    def typed(self, field: FieldName) -> str:
+    def typed(self, step: Step, name: str) -> str:
         """A field as a person types it: with its step, if another step has a field of that name."""
-        steps = [step for step, name, _ in self.names() if name == field.name]
-        own = next(step for step in steps if STEP_MODELS[step] == field.model)
-        return field.name if len(steps) == 1 else f"{own}.{field.name}"
+        return name if sum(other == name for _, other, _ in self.names()) == 1 else f"{step}.{name}"
 
     def absent(
-        self, used: Iterable[FieldName], schema: Schema | None, profile: Profile
-    ) -> list[tuple[FieldName, Said]]:
+        self, used: Iterable[tuple[Step, str]], schema: Schema | None, profile: Profile
+    ) -> list[tuple[Step, str, Said]]:
         """The fields among these that this billing lacks, each with a sentence about it.
 
         Without the schema of a database those of the profile are asked; without either nothing is known to be absent.
         Where a secret is kept is not known. A field that a probe has seen refused is absent in any case.
         """
         created = profile.create_fields.value if profile.create_fields.known else {}
-        found: list[tuple[FieldName, Said]] = []
-        for field in dict.fromkeys(used):
-            model = self.models[field.model]
-            known = model.fields[field.name]
-            column = TableColumn(model.table, known.column or field.name.upper())
-            if created.get(field.model, {}).get(field.name) is False:
+        found: list[tuple[Step, str, Said]] = []
+        for step, name in dict.fromkeys(used):
+            model = self.models[STEP_MODELS[step]]
+            known = model.fields[name]
+            column = TableColumn(model.table, known.column or name.upper())
+            if created.get(model.model, {}).get(name) is False:
                 why = said(
                     "objects.create of {model} does not take the field {field} (the probe of {day})",
-                    model=field.model,
-                    field=field.name,
+                    model=model.model,
+                    field=name,
                     day=str(profile.create_fields.learned),
                 )
             elif known.kind is not FieldKind.SECRET and _is_there(column, schema, profile) is False:
@@ -151,12 +138,12 @@ class FieldTable:
                     "the billing's {table} has no column {column}, which the field {field} of {model} is kept in",
                     table=column.table,
                     column=column.name,
-                    field=field.name,
-                    model=field.model,
+                    field=name,
+                    model=model.model,
                 )
             else:
                 continue
-            found.append((field, why))
+            found.append((step, name, why))
         return found
 
 

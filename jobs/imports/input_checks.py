@@ -8,7 +8,7 @@ Without one the API is asked for each page of rows; what it cannot tell is noted
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from ipaddress import IPv4Address
 from types import MappingProxyType
@@ -119,9 +119,9 @@ class SeenValues:
         rows = self._base.execute(_sql("taken").text, {**_key(watched, text), "most": _MOST_TAKEN})
         return [Taken(value, bool(deleted), *others) for value, deleted, *others in rows]
 
-    def duplicates(self, subscriber: Subscriber) -> Judged:
+    def judge(self, found: Judged) -> None:
         """What other rows have too is a fault; phones that recur, and odd numbers, are to be looked at."""
-        found = Judged(subscriber)
+        subscriber = found.subscriber
         for name, value in subscriber.values(WATCHED):
             if (why := self._shared(WATCHED[name], value)) is not None:
                 (found.warn if WATCHED[name].may_recur else found.fault)(value, why)
@@ -130,7 +130,6 @@ class SeenValues:
                 found.warn(value, said("{fault}; is it so in the contract?", fault=mixed))
             elif lost := self._lost_zero(value.text):
                 found.warn(value, lost)
-        return found
 
     # ---- why a value is none that only one row has ----
 
@@ -145,9 +144,9 @@ class SeenValues:
                 return said("{value!r} is also in {places}", value=value.text, places=places)
             more = Quantity(others - len(places))
             return said("{value!r} is also in {places} and {more} more", value=value.text, places=places, more=more)
-        if (watched is NUMBERS and self._alike) or not self._all("is_alike", key):
+        if (watched is NUMBERS and self._alike) or not (alike := self._all("first_alike", key)):
             return None
-        other, *place = self._all("first_alike", key)[0]
+        other, *place = alike[0]
         if watched is not NUMBERS:
             return said(
                 "{value!r} is also in {place}, in another letter case: {other!r}",
@@ -192,7 +191,7 @@ class SeenValues:
             self._base.executemany(_sql(name).text, entries)
 
     def _all(self, name: str, key: _Key) -> list[tuple[Any, ...]]:
-        self._make("index_seen", "create_equal", "index_equal", "create_alike", "index_alike")
+        self._make("index_seen", "create_equal", "index_equal")
         return self._base.execute(_sql(name).text, key).fetchall()
 
     def _make(self, *names: str) -> None:
@@ -266,22 +265,19 @@ class InputChecks:
         """The subscribers of a page of rows. Raises `InputRefused` and `LookUpFailed`."""
 
         def examined() -> list[Judged]:
-            judged = []
-            for one in self._reader.examine(rows):
-                checked = one.through(values)
-                shared = self._seen.duplicates(checked.subscriber)
-                judged.append(replace(shared, faults=[*checked.faults, *shared.faults]))
+            judged = self._reader.examine(rows)
+            for one in judged:
+                one.go_through(values)
+                self._seen.judge(one)
             return judged
 
         async with self._one_at_a_time:
             values = self._values or await self._survey()
-            made = await anyio.to_thread.run_sync(examined)
-        found = await self._billing.judge([one.subscriber for one in made])
-        judged = [
-            replace(one, faults=[*one.faults, *one.sound(more.faults)], warnings=[*one.warnings, *more.warnings])
-            for one, more in zip(made, found, strict=True)
-        ]
-        return [replace(one, warnings=one.sound(one.warnings)) for one in judged]
+            judged = await anyio.to_thread.run_sync(examined)
+        await self._billing.judge(judged)
+        for one in judged:
+            one.warnings = [*one.sound(one.warnings)]
+        return judged
 
     async def _survey(self) -> ValueChecks:
         values = await self.value_checks()
@@ -365,15 +361,21 @@ class BillingChecks:
             )
             self._notes.append(untold)
 
-    async def judge(self, subscribers: Sequence[Subscriber]) -> list[Judged]:
-        """What is found of each subscriber of a page. Raises `LookUpFailed`."""
+    async def judge(self, judged: Sequence[Judged]) -> None:
+        """Add what is found of each subscriber of a page. Raises `LookUpFailed`."""
+        subscribers = [one.subscriber for one in judged]
         wanted: defaultdict[str, dict[str, None]] = defaultdict(dict)
         for one in subscribers:
             for name, value in one.values(self._kinds):
                 wanted[self._kinds[name]][value.text] = None
         missing = {kind: await self._references.missing(kind, ids) for kind, ids in wanted.items()}
         look = self._seen.taken if self._from_database else await self._asked(subscribers)
-        return await anyio.to_thread.run_sync(lambda: [self._of(one, look, missing) for one in subscribers])
+
+        def judge_each() -> None:
+            for one in judged:
+                self._judge(one, look, missing)
+
+        await anyio.to_thread.run_sync(judge_each)
 
     async def _asked(self, subscribers: Sequence[Subscriber]) -> Look:
         """What the API has of the values of a page, a call a value; none for a value that no object can have."""
@@ -404,8 +406,8 @@ class BillingChecks:
                     ]
         return lambda watched, text: sorted(found[watched.kind, text], key=lambda one: one.deleted)
 
-    def _of(self, subscriber: Subscriber, look: Look, missing: Mapping[str, Collection[str]]) -> Judged:
-        found = Judged(subscriber)
+    def _judge(self, found: Judged, look: Look, missing: Mapping[str, Collection[str]]) -> None:
+        subscriber = found.subscriber
         for _, value in subscriber.values([_OWN_NUMBER]):
             taken = look(NUMBERS, value.text)
             same = [one for one in taken if one.value == value.text]
@@ -446,7 +448,6 @@ class BillingChecks:
             if value.text in missing[kind]:
                 noun = REFERENCES[kind].noun
                 found.fault(value, said("the billing has no {noun} {id}, or it is deleted", noun=noun, id=value.text))
-        return found
 
     def _judge_address(self, value: Value, account: Part, known: Sequence[Taken], found: Judged) -> None:
         taken = [one for one in known if not one.deleted]

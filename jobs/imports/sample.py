@@ -1,22 +1,19 @@
 """The sample of a trial run: few rows that have together all that the whole table has.
 
 Rows are chosen greedily: the next one is that which adds most of what no chosen row has, the first of several. The
-table is read once before; what each row has is kept in an unnamed temporary file, so memory does not grow with it.
+table is read once before. Memory does not grow with it: of rows that have the same traits one is kept, and of more
+than `MOST` different ones only those that have a trait of their own.
 """
 
-import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
-from functools import cache, partial
+from functools import cache
 from itertools import islice
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
-import msgspec
-
-from billing.database.sql_blocks import sql_block
 from engine.errors import InputRefused
 from engine.job import DerivedSource, Row, RowPage, Source
 from jobs.imports.fields import FieldTable
@@ -33,22 +30,19 @@ from jobs.imports.subscriber import (
     Value,
     ValueFault,
 )
-from jobs.imports.tables import temporary_database, temporary_room
 from texts.remedies import setting
 from texts.said import Quantity, Said, counted, enumerated, said, wording
 
 BY_SAMPLE: Final = "--sample"
 """The reason for rows left out, as the journal keeps it."""
 
-MOST: Final = 200_000
-"""Different traits that are kept apart; a table has some thousand."""
+MOST: Final = 100_000
+"""Different traits that are kept apart, and mixtures of them; a table has some thousand."""
 
 _NAMED: Final = 5
 """Traits of a sort that a note names."""
 _KIND_OF_ROW: Final = "row"
 _Numbers: TypeAlias = tuple[int, ...]
-_sql: Final = partial(sql_block, "sample", folder="jobs.imports")
-_read: Final = msgspec.json.Decoder(_Numbers).decode
 
 Judge: TypeAlias = Callable[[Sequence[Row]], Sequence[Judged]]
 """What rows are, once they were read: those with faults are not chosen."""
@@ -143,51 +137,41 @@ class RowSample:
     def choose(self, source: Source, judge: Judge) -> SampleFacts:
         """Read all rows, and choose; used in a worker thread. Raises `InputRefused`."""
         rows = faulty = 0
-        # What fills a sample that has everything: rows of another mixture of traits, then the first ones.
-        mixtures: dict[_Numbers, int] = {}
-        first: list[int] = []
-
-        def good() -> Iterator[tuple[int, _Numbers]]:
-            nonlocal rows, faulty
-            for page in source.pages(None):
-                rows += len(page.rows) + len(page.refusals)
-                faulty += len(page.refusals)
-                for one in judge(page.rows):
-                    if (line := one.subscriber.row.line) is None:
-                        raise InputRefused(
-                            "{file}: its rows have no lines, so no sample can be chosen: leave {flag} out",
-                            file=source.name,
-                            flag=setting("sample"),
-                        )
-                    if one.faults:
-                        faulty += 1
-                        continue
-                    numbers = self._seen.get(line, ())
-                    if len(mixtures) < 2 * self._size:
-                        mixtures.setdefault(numbers, line)
-                    if len(first) < 2 * self._size:
-                        first.append(line)
-                    yield line, numbers
-                self._seen.clear()
-
-        lines: set[int] = set()
-        covered: set[int] = set()
-        all_covered: set[int] = set()
-        needed = 0
-        for line, numbers in _greedy(good()):
-            needed += 1
-            all_covered.update(numbers)
-            if len(lines) < self._size:
-                lines.add(line)
-                covered.update(numbers)
-        further = (line for line in dict.fromkeys((*mixtures.values(), *first)) if line not in lines)
+        there: set[int] = set()
+        # Of rows that have the same traits the first stands for all. Others only fill up the sample.
+        firsts: dict[_Numbers, int] = {}
+        others: list[int] = []
+        for page in source.pages(None):
+            rows += len(page.rows) + len(page.refusals)
+            faulty += len(page.refusals)
+            for one in judge(page.rows):
+                if (line := one.subscriber.row.line) is None:
+                    raise InputRefused(
+                        "{file}: its rows have no lines, so no sample can be chosen: leave {flag} out",
+                        file=source.name,
+                        flag=setting("sample"),
+                    )
+                if one.faults:
+                    faulty += 1
+                    continue
+                numbers = self._seen.get(line, ())
+                if len(firsts) < MOST or not there.issuperset(numbers):
+                    firsts.setdefault(numbers, line)
+                there.update(numbers)
+                if len(others) < 2 * self._size:
+                    others.append(line)
+            self._seen.clear()
+        chosen = [*_greedy(firsts)]
+        lines = {line for line, _ in chosen[: self._size]}
+        covered = {number for _, numbers in chosen[: self._size] for number in numbers}
+        further = (line for line in dict.fromkeys((*firsts.values(), *others)) if line not in lines)
         lines.update(islice(further, self._size - len(lines)))
         # A trait of faulty rows alone is none of the sample's.
-        there = [one for one, number in self._traits.items() if number in all_covered]
-        missing = tuple(one for one in there if self._traits[one] not in covered)
-        everything = Counter(one.sort for one in there)
+        traits = [one for one, number in self._traits.items() if number in there]
+        missing = tuple(one for one in traits if self._traits[one] not in covered)
+        everything = Counter(one.sort for one in traits)
         has = everything - Counter(one.sort for one in missing)
-        return SampleFacts(frozenset(lines), rows, faulty, needed, everything, has, missing)
+        return SampleFacts(frozenset(lines), rows, faulty, len(chosen), everything, has, missing)
 
 
 class Sampled(DerivedSource):
@@ -267,43 +251,20 @@ def _of_row(step: Step, what: str | int) -> Trait:
 # ---- choosing ---------------------------------------------------------------------------------------------------
 
 
-def _greedy(rows: Iterable[tuple[int, _Numbers]]) -> Iterator[tuple[int, _Numbers]]:
-    """The rows in the order in which they add most, each with what it adds, until nothing is left to add.
+def _greedy(firsts: Mapping[_Numbers, int]) -> Iterator[tuple[int, _Numbers]]:
+    """The lines in the order in which they add most, each with what it adds, until nothing is left to add.
 
     What a row adds only falls while others are chosen. So a pass that takes every row which adds as much as the best
     one can takes the rows of a greedy choice, and what is left of the others is all that the next pass reads.
     """
     covered: set[int] = set()
-    kept, best = _kept(rows)
-    while best:
-        taken: list[tuple[int, _Numbers]] = []
-
-        def left(
-            kept: sqlite3.Connection, best: int, taken: list[tuple[int, _Numbers]]
-        ) -> Iterator[tuple[int, _Numbers]]:
-            for line, text in kept.execute(_sql("read_rows").text):
-                adds = tuple(number for number in _read(text) if number not in covered)
-                if len(adds) == best:
-                    covered.update(adds)
-                    taken.append((line, adds))
-                elif adds:
-                    yield line, adds
-
-        kept, best = _kept(left(kept, best, taken))
-        yield from taken
-
-
-def _kept(rows: Iterable[tuple[int, _Numbers]]) -> tuple[sqlite3.Connection, int]:
-    """These rows in a temporary database, and the most traits that one of them has."""
-    most = 0
-
-    def entries() -> Iterator[dict[str, int | str]]:
-        nonlocal most
-        for line, numbers in rows:
-            most = max(most, len(numbers))
-            yield {"line": line, "numbers": msgspec.json.encode(numbers).decode()}
-
-    kept = temporary_database(_sql("create_rows").text)
-    with temporary_room(), kept:
-        kept.executemany(_sql("keep_row").text, entries())
-    return kept, most
+    left = [(line, numbers) for numbers, line in firsts.items()]
+    while best := max((len(numbers) for _, numbers in left), default=0):
+        passed, left = left, []
+        for line, numbers in passed:
+            adds = tuple(number for number in numbers if number not in covered)
+            if len(adds) == best:
+                covered.update(adds)
+                yield line, adds
+            elif adds:
+                left.append((line, adds))

@@ -23,14 +23,6 @@ select kind, core, value, count(*) as rows from seen group by kind, core, value 
 -- name: index_equal
 create unique index equal_by_value on equal (kind, core, value)
 
--- name: create_alike
--- The cores of several values.
-create table alike as
-select kind, core from seen group by kind, core having min(value) < max(value)
-
--- name: index_alike
-create unique index alike_by_core on alike (kind, core)
-
 -- name: rows_of
 select rows from equal where kind = :kind and core = :core and value = :value
 
@@ -50,9 +42,6 @@ select value, line, of from (
     select value, line, of from seen where kind = :kind and core = :core and value > :value limit 1
 )
 limit 1
-
--- name: is_alike
-select 1 from alike where kind = :kind and core = :core
 
 -- name: create_taken
 -- What the billing has of these values, and what looks like one of them.

@@ -6,8 +6,8 @@ Each stage gives a `Subscriber` and the faults that it has found in it.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -162,14 +162,13 @@ class Subscriber:
     def of(self, step: Step) -> tuple[Part, ...]:
         return tuple(one for one in self.parts if one.step is step)
 
-    def values(self, wanted: Iterable[tuple[Step, str]]) -> list[tuple[tuple[Step, str], Value]]:
+    def values(self, wanted: Container[tuple[Step, str]]) -> list[tuple[tuple[Step, str], Value]]:
         """Its values, of those that are wanted by step and name, in the order of its parts."""
-        names = tuple(wanted)
         return [
-            ((step, name), value)
+            ((part.step, name), value)
             for part in self.parts
-            for step, name in names
-            if part.step is step and (value := part.values.get(name)) is not None and value.text
+            for name, value in part.values.items()
+            if value.text and (part.step, name) in wanted
         ]
 
 
@@ -177,27 +176,30 @@ Stage = Callable[[Subscriber], tuple[Subscriber, Sequence[ValueFault]]]
 """A stage of reading: gives the subscriber with what the stage has made of its values, and the faults found."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Judged:
-    """A subscriber as far as it could be read, its faults, and what may be right and is to be looked at."""
+    """A subscriber as far as it could be read, its faults, and what may be right and is to be looked at.
+
+    A value that has a fault has to be corrected anyway: what else is found of it is left out.
+    """
 
     subscriber: Subscriber
     faults: list[ValueFault] = field(default_factory=list)
     warnings: list[ValueFault] = field(default_factory=list)
 
     def fault(self, value: Value, reason: str) -> None:
-        self.faults.append(ValueFault(value.place, value.text, reason))
+        self.faults += self.sound([value.fault(reason)])
 
     def warn(self, value: Value, reason: str) -> None:
-        self.warnings.append(ValueFault(value.place, value.text, reason))
+        self.warnings.append(value.fault(reason))
 
-    def through(self, stage: Stage) -> "Judged":
-        """The same behind a stage; what is found of a value that has a fault already is left out."""
-        subscriber, found = stage(self.subscriber)
-        return replace(self, subscriber=subscriber, faults=[*self.faults, *self.sound(found)])
+    def go_through(self, stage: Stage) -> None:
+        self.subscriber, found = stage(self.subscriber)
+        self.faults += self.sound(found)
 
-    def sound(self, found: Iterable[ValueFault]) -> list[ValueFault]:
-        """What was found of values that have no fault yet: a wrong value has to be corrected anyway."""
+    def sound(self, found: Sequence[ValueFault]) -> Sequence[ValueFault]:
+        if not found or not self.faults:
+            return found
         wrong = {(fault.place, fault.cell) for fault in self.faults}
         return [one for one in found if (one.place, one.cell) not in wrong]
 

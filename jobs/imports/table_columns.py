@@ -15,8 +15,8 @@ from engine.errors import InputRefused
 from engine.job import Row
 from jobs.access.vault import Vault
 from jobs.imports.column_map import CellRule, ColumnMap, Condition, PartRule
-from jobs.imports.fields import SEVERAL, FieldKind, FieldName, FieldTable, ModelField, part_key
-from jobs.imports.subscriber import APART, NUMBER, STEP_MODELS, Part, Place, Step, Value, ValueFault, folder_path
+from jobs.imports.fields import SEVERAL, FieldKind, FieldTable, ModelField, part_key
+from jobs.imports.subscriber import APART, NUMBER, Part, Place, Step, Value, ValueFault, folder_path
 from jobs.rows.binding import secret_places
 from jobs.spec.columns import Assigned, Column, locate, titled
 from texts.remedies import setting
@@ -105,9 +105,8 @@ class TableColumns:
         return [field for part in self.parts for field in part.fields]
 
     @property
-    def used(self) -> list[FieldName]:
-        used = (FieldName(STEP_MODELS[one.step], one.name) for one in (*self.once.values(), *self._of_parts))
-        return list(dict.fromkeys(used))
+    def used(self) -> list[tuple[Step, str]]:
+        return [(one.step, one.name) for one in (*self.once.values(), *self._of_parts)]
 
     @property
     def assigned(self) -> Assigned:
@@ -288,21 +287,20 @@ def _value(table: TableColumns, one: FieldColumns, row: Row) -> Value:
     rule = one.rule
     if rule.value is not None:
         return Value(rule.value)
-    cells = [(column.name, column.of(row)) for column in one.columns]
-    if one.field.kind is FieldKind.FLAG and row.truths:
-        truths = [column.place in row.truths for column in one.columns]
-        cells = [
-            (title, str(int(text.casefold() == "true")) if is_truth else text)
-            for (title, text), is_truth in zip(cells, truths, strict=True)
-        ]
-    if len(cells) > 1:
-        cells = [cell for cell in cells if cell[1]] or cells[:1]
-    texts = [text for _, text in cells]
+    texts: list[str] = []
+    title = ""
+    for column in one.columns:
+        text = column.of(row)
+        if column.place in row.truths and one.field.kind is FieldKind.FLAG:
+            text = str(int(text.casefold() == "true"))
+        if text:
+            title = title or column.name
+            texts.append(text)
     if one.name == FOLDER and one.step is Step.FOLDER:
         text = folder_path(texts if rule.are_levels else rule.between.join(texts).split(rule.split or APART))
     else:
         text = rule.between.join(texts)
-    return Value(text, Place(row.line, cells[0][0], table.name if table.joined else ""))
+    return Value(text, Place(row.line, title or one.columns[0].name, table.name if table.joined else ""))
 
 
 def _with_balance(values: Values) -> Values:

@@ -246,8 +246,8 @@ class SubscriberReader:
         fields, tables = self._map.fields, (self.columns, *self.tables.columns.values())
         absent = fields.absent([field for table in tables for field in table.used], schema, profile)
         lines = [
-            said("{fault}: leave it out with {map}", fault=fault, map=setting("map", f"{fields.typed(field)}="))
-            for field, fault in absent
+            said("{fault}: leave it out with {map}", fault=fault, map=setting("map", f"{fields.typed(step, name)}="))
+            for step, name, fault in absent
         ]
         if lines:
             raise InputRefused(in_lines(lines))
@@ -276,11 +276,10 @@ class SubscriberReader:
             read = [parts_of_row(self.columns, one), *joined.get(one.number.text, ())]
             parts = sorted((part for own, _ in read for part in own), key=lambda part: _ORDER[part.step])
             subscriber = Subscriber(without_secrets(row, self.columns.secret_places), one.number.text, tuple(parts))
-            faults = [fault for _, found in read for fault in found]
+            judged = Judged(subscriber, [fault for _, found in read for fault in found])
             for stage in self._stages:
-                subscriber, more = stage(subscriber)
-                faults += more
-            examined.append(Judged(subscriber, faults))
+                judged.go_through(stage)
+            examined.append(judged)
         return examined
 
 

@@ -113,6 +113,26 @@ async def test_a_row_of_which_a_step_was_refused_is_exported_once_and_whole(plac
     assert len(place.query(LOGINS)) == 2
 
 
+async def test_what_waits_for_a_decision_about_a_subscriber_ends_the_import_as_undecided(place: Place) -> None:
+    place.write(table([subscriber(1), subscriber(2)]), "subs.csv")
+    place.traffic.model, place.traffic.method = "Abonents", "objects.create"
+
+    async def renamed(number: int) -> web.Response | None:
+        if number == 1:
+            return None
+        await place.execute("update abonents set name = 'Somebody' where name = 'Абонент 1'")
+        return web.Response(status=500) if number == 2 else None
+
+    place.traffic.afterwards = renamed
+    pacing = ("--yes", "--no-canary", "--settle", "0.1", "--in-flight", "1")
+    closing = await place.cli.closing("import", "subs.csv", *pacing, ends=Exit.UNDECIDED)
+    assert (closing["states"], closing["stopped_by"]) == ({"pending": 4, "accepted": 6, "manual": 1}, "decision")
+    assert "a person has to decide on subscriber of Н-0001 first" in closing["stopped"]
+    ended = await place.cli("resume", closing["run"], *pacing, may_end_with=[Exit.UNDECIDED])
+    assert "4 rows are left pending, for they wait for others" in ended.words
+    assert place.traffic.arrived == 3
+
+
 async def test_an_import_is_killed_resumed_verified_and_taken_back(billing_file: Path, tmp_path: Path) -> None:
     rows = [subscriber(number, folder=f"Новые/{number % 2}") for number in range(1, 13)]
     async with flow(billing_file, tmp_path / "flow") as flown:

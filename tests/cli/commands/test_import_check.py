@@ -132,6 +132,27 @@ async def test_a_marked_workbook_is_corrected_and_imported_in_place_of_its_table
     ]
 
 
+async def test_proposals_that_nobody_has_confirmed_are_named_beside_the_faults_of_the_rows(place: Place) -> None:
+    rows = ["Н-2;Иванов;12;;;Дом;u2;;;127;33;0", "Н-3;Петров;;;;Дом;u3;;;127;33;0"]
+    names = place.write("kind;name;id;match;checked\ntariff;Дом;2;near 84;\n", "names.csv")
+    faults = place.cli.folder / "faults.xlsx"
+    command = ("import", table(place, *rows), "--dictionary", names)
+    closing = await place.cli.closing(*command, "--check", "-o", faults, ends=Exit.REFUSED)
+    assert (closing["rows"], closing["faulty_rows"], closing["joined_rows"]) == (2, 1, 0)
+    told = {(one["column"], one["table"] and Path(one["table"]).name): one["lines"] for one in closing["faults"]}
+    assert told == {("Телефон", None): [2], ("checked", "names.csv"): [2]}
+    assert [(line.rpartition("/")[2], column) for line, column, _ in listed(faults)] == [
+        ("2", "Телефон"),
+        ("names.csv:2", "checked"),
+    ]
+    table(place, *rows[1:])
+    closing = await place.cli.closing(*command, "--check", ends=Exit.REFUSED)
+    assert closing["error"] == (
+        f"1 name of the dictionary is only a proposal: with it, nothing in {command[1]} is wrong"
+    )
+    await place.cli.refused(*command, "--yes", says="'Дом' is only a proposal (near 84)")
+
+
 async def test_an_import_makes_the_same_checks_before_anything_is_sent(place: Place) -> None:
     rows = [
         "Н-2;Иванов;;;;2;twice;;;;;1",

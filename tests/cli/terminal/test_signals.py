@@ -117,6 +117,9 @@ GOOD = {State.ACCEPTED: 3, State.APPLIED: 1, State.SKIPPED: 2}
         (Totals(GOOD | {State.REJECTED: 1, State.MANUAL: 1}), None, True, Exit.UNDECIDED),
         (Totals(GOOD | {State.UNKNOWN: 1}), None, True, Exit.UNDECIDED),
         (Totals(GOOD | {State.MANUAL: 1, State.PENDING: 1}), StopKind.SYSTEM, True, Exit.STOPPED),
+        # What waits for a decision alone is not sent by trying again.
+        (Totals(GOOD | {State.MANUAL: 1, State.PENDING: 1}), StopKind.DECISION, True, Exit.UNDECIDED),
+        (Totals(GOOD | {State.MANUAL: 1, State.PENDING: 1}), StopKind.DECISION, False, Exit.STOPPED),
         (Totals(GOOD | {State.UNKNOWN: 1}), StopKind.SYSTEM, True, Exit.STOPPED),
         (Totals(GOOD | {State.REJECTED: 1, State.PENDING: 1}), StopKind.BUDGET, True, Exit.STOPPED),
         (Totals(GOOD | {State.PENDING: 1}), None, True, Exit.STOPPED),

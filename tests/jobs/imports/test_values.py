@@ -23,7 +23,7 @@ from jobs.imports.dictionary import Match
 from jobs.imports.fields import usual_fields
 from jobs.imports.input_checks import BillingChecks, SeenValues
 from jobs.imports.names_there import NamesThere, read_names
-from jobs.imports.subscriber import FOLDER_ID, NUMBER, PATH, Place, Step, Subscriber, ValueFault
+from jobs.imports.subscriber import FOLDER_ID, NUMBER, PATH, Judged, Place, Step, Subscriber, ValueFault
 from jobs.imports.value_checks import TextLimits, ValueChecks
 from tests.jobs.conftest import Execute
 from tests.jobs.imports.conftest import account, made, subscriber
@@ -567,7 +567,13 @@ def faults(seen: SeenValues, subscribers: Sequence[Subscriber]) -> dict[int | No
     """The reasons by line of all subscribers, of which the last are added as a page of their own."""
     seen.add(subscribers[:-1])
     seen.add(subscribers[-1:])
-    return {one.row.line: [fault.reason for fault in seen.duplicates(one).faults] for one in subscribers}
+    return {one.row.line: [fault.reason for fault in judged(seen, one).faults] for one in subscribers}
+
+
+def judged(seen: SeenValues, one: Subscriber) -> Judged:
+    found = Judged(one)
+    seen.judge(found)
+    return found
 
 
 def numbers(*texts: str, **values: str) -> list[Subscriber]:
@@ -624,7 +630,7 @@ def test_what_stands_in_two_rows_or_looks_wrong(rows: list[Subscriber], told: Ma
     seen = SeenValues()
     found = faults(seen, rows)
     for row in rows:
-        found[row.row.line] += [f"? {one.reason}" for one in seen.duplicates(row).warnings]
+        found[row.row.line] += [f"? {one.reason}" for one in judged(seen, row).warnings]
     assert {line: found[line] for line in told} == told
 
 
@@ -669,7 +675,8 @@ async def found(
     seen.add(subscribers)
     checks = BillingChecks(gateway, usual_fields(), seen, alike=alike)
     await checks.survey()
-    findings = await checks.judge(subscribers)
+    findings = [Judged(one) for one in subscribers]
+    await checks.judge(findings)
     return (
         _by_place([fault for one in findings for fault in one.faults]),
         _by_place([warning for one in findings for warning in one.warnings]),
