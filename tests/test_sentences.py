@@ -94,7 +94,7 @@ FOR_A_REASON = {
     "cli/session/run_session.py: taken up with": "a log event",
     "cli/commands/resume.py: taken up with": "a command as it was typed, in the history of the run",
     "cli/session/stages.py": "the stages of --json",
-    "cli/settings/order_flags.py: The job": "the name of a panel, which tools/syntax.py collects",
+    "cli/settings/flags.py: The job": "the name of a panel, which tools/syntax.py collects",
     "cli/session/session.py: # What is known": "the head of the profile's file",
     "cli/session/journal.py: \u0020(says it is": "who gives a command, as the journal and its log have it",
     "billing/database/reader.py: Error while": "fdb's line with the name of its function",

@@ -25,8 +25,8 @@ from cli.session.journal import (
     refuse_purged,
     unfinished,
 )
+from cli.session.order import wipe_secrets
 from cli.session.stages import ended_facts, holds_its_file, is_followed
-from cli.session.vaults import wipe_secrets
 from cli.settings.flags import RUN_NAME, RUN_NAME_OR_NONE, JournalFlags, parse_pairs
 from cli.show.closing import describe_end, next_steps, outcome_table, perhaps_in_effect, states_object, steps_of
 from cli.show.parts import stack

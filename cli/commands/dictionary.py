@@ -11,8 +11,7 @@ from cli.commands.execution import close, execute
 from cli.output.item_files import OutputFile, refuse_present
 from cli.output.tables import suffix_of, table_at
 from cli.session.session import open_billing
-from cli.settings.flags import Flags, parse_pairs
-from cli.settings.order_flags import MAP_WORDS, ImportFlags, RowFlags, map_file_of, map_pairs_of
+from cli.settings.flags import MAP_WORDS, Flags, ImportFlags, RowFlags, map_file_of, map_pairs_of, parse_pairs
 from cli.settings.settings import Settings
 from cli.terminal.drawing import drawn
 from cli.terminal.exits import Exit

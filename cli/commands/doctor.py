@@ -43,9 +43,8 @@ from checkpoints.stores import is_there
 from cli.commands.execution import close, errors_shown, settings_in_force
 from cli.metrics.reader import LOOPBACK
 from cli.session.journal import unfinished
-from cli.session.order import plans_beside
+from cli.session.order import keys_of, plans_beside
 from cli.session.session import one_billing, profile_of, profile_path
-from cli.session.vaults import keys_of
 from cli.settings.flags import Flags
 from cli.settings.places import without_credentials
 from cli.settings.settings import Settings

@@ -4,14 +4,16 @@ import errno
 import os
 import sys
 import traceback
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
+import click
 import structlog
 from rich.console import RenderableType
 
@@ -19,20 +21,20 @@ from checkpoints.earlier_runs import runs_of
 from checkpoints.errors import JournalError, NoSuchRun
 from checkpoints.journal import Journal
 from checkpoints.journal_file import why_unwritable
-from cli.service.service_manager import ServiceManager, outcome_of, service_manager, show_to
+from cli.session.events import ServiceManager, outcome_of, service_manager, show_to
 from cli.session.journal import JournalAbsent, database_address, open_existing
-from cli.settings.flags import Consent, Detaching, Flags
-from cli.settings.pacing_flags import Pacing
+from cli.settings.flags import PANELS_OF_JOBS, ROWS, Consent, Detaching, Flags, Pacing
 from cli.settings.places import IN_FOLDER, state_folder, without_password, without_user
 from cli.settings.settings import BUILT_IN, IN_HOOK, Settings, load
 from cli.show.closing import Closing, closing_object
 from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, again_after, code_of
-from cli.terminal.language import language
+from cli.terminal.language import language, reader
 from cli.terminal.layout import labelled
 from cli.terminal.logs import logging_to
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupted, run_command
 from cli.terminal.texts import printable, reason_of
+from cli.terminal.usage import Command, panel_of, show_help, translate_text
 from engine.pacing.policy import TooFewFiles, provide_files
 from texts.remedies import PROGRAM, advise_settings, command_line, setting
 from texts.said import in_lines, said, text_of
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from cli.session.session import Invocation
 
     RunWork: TypeAlias = Callable[[Invocation], Coroutine[Any, Any, Closing]]
+    from jobs.spec.spec import JobSpec
+
 
 log = structlog.get_logger(__name__)
 
@@ -364,3 +368,98 @@ def _report(details: str) -> Path:
     with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(details)
     return path
+
+
+# ---- the help of a command that takes a job -----------------------------------------------------------------------
+
+
+_WORDS: Final = __name__
+
+
+class JobCommand(Command):
+    """A command whose job is its argument JOB, or is named as the command is: `import`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the words, and keep them: help is shown before any of them is a parameter."""
+        ctx.meta[_WORDS] = tuple(args)
+        return super().parse_args(ctx, args)
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show the help of the job that was typed; without one, that of the command."""
+        # Imported here, so that a command that is not asked for its help starts fast.
+        from rich.console import Console
+
+        from cli.commands.jobs import parameter_list
+        from cli.terminal.layout import Facts, render
+        from cli.terminal.screen import Screen
+
+        given = self.make_parser(ctx).parse_args(args=list(ctx.meta.get(_WORDS, ())))[0]
+        typed = next((one for one in self.params if one.name == "job"), None)
+        job = _job(given.get("job") if typed else self.name, given.get("config"))
+        own = PANELS_OF_JOBS.get(job.name) if job else None
+        by_flag = {one.name for one in self.params if panel_of(one) == own} if own else set()
+        shown: list[click.Parameter] = []
+        named: defaultdict[str, list[str]] = defaultdict(list)
+        for one in self.get_params(ctx):
+            panel = panel_of(one)
+            if getattr(one, "hidden", False) or (job and not _concerns(one.name, panel, job, self.name)):
+                continue
+            if given.get("verbose") or panel in {"", ROWS, own}:
+                shown.append(one)
+            else:
+                named[panel].append(max(one.opts, key=len))
+        words = ctx.command_path.split()[1:]
+        about, pieces = translate_text(self.help), self.collect_usage_pieces(ctx)
+        if job and typed:
+            words.append(job.name)
+            shown.remove(typed)
+            about = f"{job.name}: {render(job.summary)}"
+            pieces = [job.name if one in typed.get_usage_pieces(ctx) else one for one in pieces]
+        show_help(ctx, pieces, about, shown)
+        screen = Screen(out=Console(highlight=False, emoji=False))
+        if job:
+            title = said("columns of the rows, or {flag}", flag=setting("set", "NAME=VALUE"))
+            by_name = [one for one in job.parameters if typed and one.name not in by_flag]
+            if listed := parameter_list(title, by_name, briefly=True):
+                screen.result(listed)
+            screen.result(said("more about the job: {command}", command=command_line("jobs", job.name)))
+        elif typed:
+            screen.result(said("what a job needs: {command}", command=command_line(*words, "JOB", "--help")))
+        if named:
+            screen.result("")
+            screen.result(said("more options: {command}", command=command_line(*words, "--help", "--verbose")))
+            facts = Facts(indent=2)
+            for panel, options in named.items():
+                facts.add(reader().translate(panel), " ".join(options))
+            screen.result(facts)
+
+
+def _job(name: object, config: object) -> "JobSpec | None":
+    """The job of that name, None for none and for a job file. Raises `ParameterRefused` for one that there is not."""
+    from cli.settings.flags import COMMON_PART, Flags
+    from cli.settings.settings import load
+    from jobs.catalogue.catalogue import JOBS
+
+    if not isinstance(name, str) or name.endswith(".toml"):
+        return None
+    if name in JOBS:
+        return JOBS[name]
+    flags = Flags(config=Path(config) if isinstance(config, str) else None, profile=COMMON_PART)
+    return load(flags, os.environ, Path.cwd()).catalogue.named(name)
+
+
+def _concerns(option: str, panel: str, job: "JobSpec", command: str | None) -> bool:
+    """Whether the help of a job has to show an option, or to name it."""
+    match option:
+        case "set_":
+            return False  # Its parameters are shown themselves.
+        case "ask":
+            return any(one.secret for one in job.parameters)
+        case "output":
+            return command != "run" or not job.writes
+        case "changed_declaration":
+            return job.declared is not None
+        case "shared_accounts":
+            return any(one.name == "op_type" for one in job.parameters) or job.name == "call"
+        case _:
+            return panel not in PANELS_OF_JOBS.values() or panel == PANELS_OF_JOBS.get(job.name)

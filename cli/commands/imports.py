@@ -5,12 +5,22 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from cli.commands.execution import execute, execute_run
-from cli.commands.job_help import JobCommand
+from cli.commands.execution import JobCommand, execute, execute_run
 from cli.output.item_files import OutputFile
-from cli.settings.flags import ASIDE, RECORD, RECORD_NAMES, WITH_PAGE, Consent, Flags
-from cli.settings.order_flags import CallFlags, CheckFlags, ImportFlags, RepeatFlags, TableFlags
-from cli.settings.pacing_flags import Pacing
+from cli.settings.flags import (
+    ASIDE,
+    RECORD,
+    RECORD_NAMES,
+    WITH_PAGE,
+    CallFlags,
+    CheckFlags,
+    Consent,
+    Flags,
+    ImportFlags,
+    Pacing,
+    RepeatFlags,
+    TableFlags,
+)
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused, Exit

@@ -10,7 +10,7 @@ import anyio.to_thread
 from checkpoints.copying import copy_journal
 from checkpoints.journal_file import JournalAddress
 from cli.commands.execution import close, errors_shown
-from cli.session.vaults import keys_of
+from cli.session.order import keys_of
 from cli.settings.flags import CONFIG, Flags
 from cli.settings.places import typed_journal
 from cli.settings.settings import load

@@ -30,8 +30,7 @@ from checkpoints.list_differences import ListDifferences, changes_between_plans
 from checkpoints.records import Run
 from checkpoints.states import State
 from checkpoints.tally import Subtotal
-from cli.commands.execution import execute
-from cli.commands.job_help import JobCommand
+from cli.commands.execution import JobCommand, execute
 from cli.jobfile.job_file import TOML, JobFileStep, files_made, is_to_be_made, read_file
 from cli.output.item_files import OutputFile, header_of, of_item, refuse_present, write_items, written_to
 from cli.output.tables import KINDS, TableRow, write_table
@@ -39,9 +38,7 @@ from cli.session.journal import remembered, target_among
 from cli.session.order import Order, per_billing, plans_beside, remembered_by_plan, typed_order
 from cli.session.run_session import caution_unended, new_run, rehearse
 from cli.session.session import open_billing
-from cli.settings.flags import Flags
-from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags
-from cli.settings.pacing_flags import READING_RATE, Pacing, with_file
+from cli.settings.flags import READING_RATE, CallFlags, Flags, ImportFlags, OrderFlags, Pacing, RowFlags, with_file
 from cli.settings.settings import Settings
 from cli.show.closing import states_object, steps_object
 from cli.show.preview import (

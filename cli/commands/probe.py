@@ -15,8 +15,7 @@ from cli.commands.execution import close, execute
 from cli.session.journal import open_noted
 from cli.session.session import ENDING as PROFILE_ENDING
 from cli.session.session import open_billing, profile_path, write_profile
-from cli.settings.flags import Flags, parse_pairs
-from cli.settings.pacing_flags import SETTLE, Pacing
+from cli.settings.flags import SETTLE, Flags, Pacing, parse_pairs
 from cli.settings.settings import Settings
 from cli.terminal.drawing import drawn
 from cli.terminal.exits import CommandRefused, Exit

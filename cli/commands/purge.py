@@ -21,9 +21,8 @@ from checkpoints.records import Purged, Run, Stage, Totals
 from cli.commands.execution import execute
 from cli.output.tables import ANSWER_FILE_PARAMETER
 from cli.session.journal import open_existing, unfinished
-from cli.session.order import PLAN, plans_beside
+from cli.session.order import PLAN, plans_beside, wipe_secrets
 from cli.session.stages import PLACE, mark_of
-from cli.session.vaults import wipe_secrets
 from cli.settings.flags import RUN_NAME_OR_NONE, JournalFlags
 from cli.settings.settings import Settings
 from cli.show.preview import same_input

@@ -30,8 +30,8 @@ from cli.settings.flags import (
     Consent,
     Detaching,
     Flags,
+    Pacing,
 )
-from cli.settings.pacing_flags import Pacing
 from cli.show.closing import Closing, show_closing
 from cli.terminal.exits import AWAY, CommandRefused, Exit
 from cli.terminal.options import as_command, switch, typed

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from cli.commands.execution import execute_run
-from cli.commands.job_help import JobCommand
+from cli.commands.execution import JobCommand, execute_run
 from cli.settings.flags import (
     ASIDE,
     CHANGED_DECLARATION,
@@ -14,12 +13,15 @@ from cli.settings.flags import (
     RECORD,
     RECORD_NAMES,
     WITH_PAGE,
+    CallFlags,
     Consent,
     Detaching,
     Flags,
+    ImportFlags,
+    OrderFlags,
+    Pacing,
+    RowFlags,
 )
-from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags
-from cli.settings.pacing_flags import Pacing
 from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused
 from cli.terminal.options import argument, as_command, names_of, option, switch, typed

@@ -12,8 +12,7 @@ from cli.commands.execution import execute_run
 from cli.session.journal import open_existing, require_content, require_undoable
 from cli.session.run_session import RunSession, create_run
 from cli.session.session import Invocation, open_session, own_journal, profile_of
-from cli.settings.flags import CHANGED_DECLARATION, RUN_NAME, Consent, Flags, parse_pairs
-from cli.settings.pacing_flags import Pacing
+from cli.settings.flags import CHANGED_DECLARATION, RUN_NAME, Consent, Flags, Pacing, parse_pairs
 from cli.show.closing import Closing, perhaps_in_effect
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import labelled, render

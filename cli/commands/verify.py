@@ -15,8 +15,7 @@ from cli.commands.execution import close, execute
 from cli.output.item_files import STDOUT, OutputFile, Sheet, header_of, of_item, written_to
 from cli.session.journal import chosen_run, locked, open_existing, own_name, require_content
 from cli.session.session import Invocation, Session, open_session, own_journal
-from cli.settings.flags import CHANGED_DECLARATION, RUN_NAME, RUN_NAME_OR_NONE, Flags
-from cli.settings.pacing_flags import READING_RATE, SETTLE, Pacing
+from cli.settings.flags import CHANGED_DECLARATION, READING_RATE, RUN_NAME, RUN_NAME_OR_NONE, SETTLE, Flags, Pacing
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, outcome_table, states_object, states_table, steps_of
 from cli.show.progress import show_sending

@@ -38,7 +38,7 @@ from procrastinate.manager import JobManager
 
 from checkpoints.errors import JournalAway, JournalError
 from checkpoints.records import Run
-from cli.service.service_manager import service_manager
+from cli.session.events import service_manager
 from cli.session.journal import open_existing, ourselves, unfinished
 from cli.session.queue import NOTE, TASK, TYPED, WorkerSession, at_work, open_queue, queue_name
 from cli.settings.flags import Flags

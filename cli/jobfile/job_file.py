@@ -41,9 +41,7 @@ from cli.session.run_session import (
 )
 from cli.session.session import Invocation, Session, open_session
 from cli.session.stages import StepMark, mark_of
-from cli.settings.flags import Consent, Flags
-from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags
-from cli.settings.pacing_flags import Pacing, with_file
+from cli.settings.flags import CallFlags, Consent, Flags, ImportFlags, OrderFlags, Pacing, RowFlags, with_file
 from cli.settings.places import FoundFile, in_full, read_toml
 from cli.show.closing import Closing, StepOutcome, steps_of_file
 from cli.show.progress import show_sending
@@ -59,14 +57,13 @@ from engine.pacing.holds import Stop, StopKind
 from engine.pipeline.barrier import is_worked_off, settled, wait_at_barrier
 from engine.pipeline.intake import Repeat
 from engine.pipeline.progress import LivePolicy, Progress
-from engine.sources.raw.charset import AUTO
-from engine.sources.raw.original import FileOnDisk
+from engine.sources.raw.charset import AUTO, FileOnDisk
 from jobs.catalogue.catalogue import Catalogue
 from jobs.catalogue.typed_call import CALL, OWN, YES
-from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.toml_places import KeyRefused, Toml, check_known
 from jobs.spec.toml_places import Path as Way
+from jobs.spec.words import SharedAccountsRule
 from texts.remedies import Remedy, command_line, setting
 from texts.said import Said, counted, said, text_of
 

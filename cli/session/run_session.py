@@ -56,11 +56,13 @@ from cli.session.order import (
     how_often,
     identity,
     per_billing,
+    require_opened,
     shared_accounts_of,
+    vault_in,
     why_unreadable,
+    wipe_secrets,
 )
 from cli.session.session import Invocation, Session, open_session
-from cli.session.vaults import require_opened, vault_in, wipe_secrets
 from cli.settings.flags import Consent
 from cli.show.closing import (
     Closing,
@@ -114,9 +116,8 @@ from jobs.gauges import gauges_of
 from jobs.job import build
 from jobs.rows.input import input_of_parameters
 from jobs.shared_accounts import in_sentences, question_of, settle
-from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.spec import DECLARATION
-from jobs.spec.words import RUN, UNDO
+from jobs.spec.words import RUN, UNDO, SharedAccountsRule
 from jobs.value_changes import overwritten
 from texts.remedies import Remedy, command_line, setting
 from texts.said import Said, counted, in_lines, said, text_of

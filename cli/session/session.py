@@ -44,7 +44,7 @@ from cli.session.journal import (
     stored_policy,
     target_among,
 )
-from cli.session.vaults import vault_of
+from cli.session.order import vault_of
 from cli.settings.flags import Consent
 from cli.settings.places import OF_BILLING, FoundFile, journals_in, name_of_billing, read_found, read_toml
 from cli.settings.settings import Settings

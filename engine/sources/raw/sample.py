@@ -12,8 +12,7 @@ from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.job import LastLine, Row, RowPage
 from engine.sources.raw import charset
-from engine.sources.raw.charset import AUTO, UTF_16, Charset, DecodedText
-from engine.sources.raw.original import LONGEST_CELL, Original, empty
+from engine.sources.raw.charset import AUTO, LONGEST_CELL, UTF_16, Charset, DecodedText, Original, empty
 from texts.remedies import setting
 from texts.said import Quantity, counted, said, wording
 

@@ -17,12 +17,12 @@ from cli.jobfile.job_file import PACING, JobFile, Round, StepState, read, round_
 from cli.session.order import parse_order
 from cli.session.session import Invocation
 from cli.session.stages import StepMark
-from cli.settings.pacing_flags import Pacing, with_file
+from cli.settings.flags import Pacing, with_file
 from cli.terminal.exits import CommandRefused
-from engine.pacing.limits import Percent
+from engine.pacing.holds import Percent
 from engine.pacing.policy import ALL, Policy, policy_with
 from engine.pacing.throttle import hours_of
-from engine.sources.raw.original import FileOnDisk
+from engine.sources.raw.charset import FileOnDisk
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.rows.input import Input
 from tests.checkpoints.samples import come_to

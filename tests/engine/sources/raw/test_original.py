@@ -20,8 +20,7 @@ from engine.errors import InputRefused
 from engine.job import Row
 from engine.sources.detect import open_input
 from engine.sources.raw import charset
-from engine.sources.raw.charset import CP1251, UTF_8, Charset, detect_charset
-from engine.sources.raw.original import FileOnDisk, StandardInput
+from engine.sources.raw.charset import CP1251, UTF_8, Charset, FileOnDisk, StandardInput, detect_charset
 from engine.sources.raw.sample import Layout
 from jobs.spec.columns import KNOWN
 from lab.mock.people import FATHERS, NAMES, SURNAMES
