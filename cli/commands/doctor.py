@@ -53,7 +53,7 @@ from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Facts, Hanging, command, render, steps_list
 from cli.terminal.names import STANDING_NAMES
 from cli.terminal.options import as_command
-from cli.terminal.screen import AS_JSON, Screen, Voice
+from cli.terminal.screen import JsonVoice, Screen
 from cli.terminal.signals import run_command
 from cli.terminal.texts import WHOLE, printable, reason_of, rendered
 from cli.terminal.waiting import waiting
@@ -81,9 +81,9 @@ MOST_SKEW: Final = 60.0
 
 
 @as_command("doctor")
-def _doctor(*, flags: Flags, as_json: bool = AS_JSON) -> None:
+def _doctor(*, flags: Flags, voice: JsonVoice) -> None:
     """Check everything that a run rests on, and say what to mend."""
-    screen = Screen(Voice(as_json=as_json))
+    screen = Screen(voice)
     with errors_shown(screen):
         code = run_command(lambda: examine(flags, screen))
     raise SystemExit(code)

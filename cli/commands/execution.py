@@ -6,11 +6,12 @@ import sys
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from inspect import signature
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 import click
@@ -19,11 +20,10 @@ from rich.console import RenderableType
 
 from checkpoints.earlier_runs import runs_of
 from checkpoints.errors import JournalError, NoSuchRun
-from checkpoints.journal import Journal
 from checkpoints.journal_file import why_unwritable
-from cli.session.events import ServiceManager, outcome_of, service_manager, show_to
+from cli.session.events import RunReader, ServiceManager, outcome_of, service_manager, show_to
 from cli.session.journal import JournalAbsent, database_address, open_existing
-from cli.settings.flags import PANELS_OF_JOBS, ROWS, Consent, Detaching, Flags, Pacing
+from cli.settings.flags import PANELS_OF_JOBS, ROWS, Beside, Consent, Declared, Detaching, Flags, Pacing
 from cli.settings.places import IN_FOLDER, state_folder, without_password, without_user
 from cli.settings.settings import BUILT_IN, IN_HOOK, Settings, load
 from cli.show.closing import Closing, closing_object
@@ -31,6 +31,7 @@ from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, again_afte
 from cli.terminal.language import language, reader
 from cli.terminal.layout import labelled
 from cli.terminal.logs import logging_to
+from cli.terminal.options import as_command, typed
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupted, run_command
 from cli.terminal.texts import printable, reason_of
@@ -40,45 +41,113 @@ from texts.remedies import PROGRAM, advise_settings, command_line, setting
 from texts.said import in_lines, said, text_of
 
 if TYPE_CHECKING:
-    from cli.session.events import RunReader
     from cli.session.session import Invocation
-
-    RunWork: TypeAlias = Callable[[Invocation], Coroutine[Any, Any, Closing]]
     from jobs.spec.spec import JobSpec
-
 
 log = structlog.get_logger(__name__)
 
-Work: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Exit]]
+Given: TypeAlias = Mapping[str, Any]
+"""What was typed for the parameters of a command, by their names."""
 
 
-def execute(
-    work: Work,
-    flags: Flags,
-    voice: Voice,
-    *,
-    only_reads: bool = False,
+def _as_it_is(flags: Flags, _: Given) -> Flags:
+    return flags
+
+
+def with_settings(
+    name: str,
+    *beside: Any,  # noqa: ANN401 - a type of a record, or a part of one
+    cls: type[Command] = Command,
+    epilog: str | None = None,
+    reads: bool | str = False,
     sends: bool = False,
-    about: Mapping[str, object] = MappingProxyType({}),
-    failure: Callable[[Exit, Exception], object] | None = None,
-) -> NoReturn:
-    """Run `work` with the settings in force, and exit with its code.
+    job: str | None = None,
+    about: Callable[[Given], Mapping[str, object]] = lambda _: {},
+    flags_of: Callable[[Flags, Given], Flags] = _as_it_is,
+) -> Callable[[Callable[..., Coroutine[Any, Any, "Exit | Closing"]]], Command]:
+    """Make a command of what works with the settings in force, and exits with the code that it returns.
 
-    A command that `only_reads` the journal writes no log; one that `sends` works on a run. With `--json` an error
-    prints an object too: that of `failure`, or `about`, exit code and text.
+    Of `settings`, `screen`, `journal` and `told` the function is given those that it names: the journal of
+    the settings, which has to be there, and an `Invocation`. The records `beside` say what it is told of those.
+
+    A command that `reads` the journal alone, always or by a switch of that name, writes no log. One that `sends`
+    works on runs; where it is told an invocation, it works on one of `job`, or of the typed one, and returns its
+    closing. With `--json` an error prints an object too: that of the closing, else `about` with exit code and text.
+    `flags_of` chooses among the flags, for a command of all billings.
     """
-    screen = Screen(voice)
+
+    def carry_out(function: Callable[..., Any], given: Given, records: Mapping[type[Any], Any]) -> NoReturn:
+        typed_, wanted = typed(click.get_current_context()), signature(function).parameters.keys()
+        screen = Screen(records.get(Voice, Voice()))
+        only_reads = given[reads] if isinstance(reads, str) else reads
+        does_send = sends and not only_reads
+        works_on_run, of_job = does_send and "told" in wanted, given.get("job", job)
+
+        async def work(settings: Settings) -> Exit:
+            settings = settings.with_changed_declaration(
+                Declared in records and records[Declared].changed_declaration
+            )
+            there = {"settings": settings, "screen": screen}
+            async with AsyncExitStack() as stack:
+                if "journal" in wanted:
+                    there["journal"] = await stack.enter_async_context(open_existing(settings.journal.value))
+                if "told" in wanted:
+                    there["told"] = await _told(settings, screen, records, typed_, sends=does_send)
+                ended: Exit | Closing = await function(**{one: there[one] for one in there if one in wanted}, **given)
+            if isinstance(ended, Exit):
+                return ended
+            if screen.voice.as_json:
+                screen.emit(closing_object(ended))
+            if manager := service_manager():
+                manager.show(lambda: outcome_of(ended))
+            return ended.exit
+
+        def failure(code: Exit, error: Exception) -> object:
+            if works_on_run:
+                return closing_object(Closing(code, job=of_job, error=text_of(error), again_in=again_after(error)))
+            return {**about(given), "exit": int(code), "error": text_of(error)}
+
+        try:
+            with errors_shown(screen):
+                flags = flags_of(records[Flags], given)
+            _execute(work, flags, screen, failure, only_reads=only_reads, sends=does_send)
+        except Interrupted as interrupt:
+            if not works_on_run:
+                raise
+            # A working run handles the signal itself and closes in order.
+            why = said(
+                "interrupted ({signal}) while nothing was being sent; {command} shows what there is",
+                signal=interrupt,
+                command=command_line("status"),
+            )
+            screen.complain(why)
+            if screen.voice.as_json:
+                screen.emit(closing_object(Closing(Exit.INTERRUPTED, job=of_job, stopped=why)))
+            raise SystemExit(Exit.INTERRUPTED) from interrupt
+
+    return as_command(name, *beside, cls=cls, epilog=epilog, carry_out=carry_out)
+
+
+def _execute(
+    work: Callable[[Settings], Coroutine[Any, Any, Exit]],
+    flags: Flags,
+    screen: Screen,
+    failure: Callable[[Exit, Exception], object],
+    *,
+    only_reads: bool,
+    sends: bool,
+) -> NoReturn:
     manager = ServiceManager.of(os.environ, screen.mask)
 
     async def beside_beats() -> Exit:
         async with manager.beating():
-            return await work(settings, screen)
+            return await work(settings)
 
     try:
         try:
             settings = settings_in_force(flags, screen, only_reads=only_reads)
         except CommandRefused as error:
-            if voice.as_json:
+            if screen.voice.as_json:
                 screen.emit(closing_object(Closing(error.code, error=text_of(error))))
             raise
         with logging_to(None if only_reads else settings.log, screen):
@@ -90,9 +159,8 @@ def execute(
                 told = with_profile_of_run(raised, settings)
                 code = exit_code(told, screen, sends=sends)
                 manager.show(partial(text_of, told))
-                if voice.as_json and isinstance(told, OPERATOR_ERRORS):
-                    plain = {**about, "exit": int(code), "error": text_of(told)}
-                    screen.emit(failure(code, told) if failure else plain)
+                if screen.voice.as_json and isinstance(told, OPERATOR_ERRORS):
+                    screen.emit(failure(code, told))
     except CommandRefused as error:
         manager.end(error.code, text_of(error))
         raise
@@ -103,26 +171,66 @@ def execute(
     raise SystemExit(code)
 
 
+async def _told(
+    settings: Settings, screen: Screen, records: Mapping[type[Any], Any], typed_: Mapping[str, str], *, sends: bool
+) -> "Invocation":
+    """What a command was told that works on runs: those that send one have readers, and may have page and recorder.
+
+    Recorder, page, hooks, metrics and the queue of workers are imported for the commands that ask for them.
+    """
+    from cli.session.session import Invocation
+
+    pacing, consent, beside = records.get(Pacing, Pacing()), records.get(Consent, Consent()), records.get(Beside)
+    told = Invocation(settings, screen, typed_, pacing, consent)
+    # Refused before anything is asked.
+    _ = pacing.given
+    if not sends:
+        return told
+    hand_in = recorder = opens = None
+    detaching = records.get(Detaching)
+    if detaching is not None and (detaching.detach or detaching.priority):
+        from cli.session.queue import handing_in
+
+        hand_in = await handing_in(detaching, typed_, settings, screen)
+    if beside is not None and beside.record is not None:
+        from cli.commands.mock import recording_into
+
+        recorder = partial(recording_into, beside.record, names=beside.record_names)
+    elif beside is not None and beside.record_names:
+        raise CommandRefused(
+            "{names} says what a recording keeps: name its file, {file}",
+            names=setting("record-names"),
+            file=setting("record", "FILE"),
+        )
+    if beside is not None and beside.page:
+        from cli.commands.page import page_beside
+
+        opens = page_beside(settings, screen)
+    settings.hidden.require("hooks")
+    # In the order in which they are told of a run.
+    readers: list[RunReader] = []
+    if settings.hooks and os.environ.get(IN_HOOK):
+        log.warning("a hook has started this command, so it calls no hooks")
+    elif settings.hooks:
+        from cli.hooks.reader import call_hooks
+
+        settings.hooks.check_programs()
+        readers.append(call_hooks(settings.hooks, language(settings.language.value), screen.mask))
+    if settings.metrics:
+        from cli.metrics.reader import publish_metrics
+
+        readers.append(publish_metrics(settings.metrics))
+    if manager := service_manager():
+        readers.append(show_to(manager))
+    return replace(told, record=recorder, page=opens, readers=readers, hand_in=hand_in)
+
+
 def close(screen: Screen, code: Exit, shown: RenderableType, facts: Mapping[str, object]) -> Exit:
     """End a command with what is shown of it; with `--json` its facts and the exit code are an object."""
     if screen.voice.as_json:
         screen.emit({**facts, "exit": int(code)})
     screen.result(shown, good=code is Exit.DONE)
     return code
-
-
-def execute_in_journal(
-    work: Callable[[Journal, Screen], Coroutine[Any, Any, Exit]],
-    flags: Flags,
-    voice: Voice,
-    *,
-    only_reads: bool = False,
-) -> NoReturn:
-    async def opened(settings: Settings, screen: Screen) -> Exit:
-        async with open_existing(settings.journal.value) as journal:
-            return await work(journal, screen)
-
-    execute(opened, flags, voice, only_reads=only_reads)
 
 
 def settings_in_force(flags: Flags, screen: Screen, *, only_reads: bool = True, note: bool = True) -> Settings:
@@ -221,101 +329,6 @@ def errors_shown(screen: Screen) -> Iterator[None]:
         raise
     except Exception as error:
         raise SystemExit(exit_code(error, screen)) from error
-
-
-def execute_run(  # noqa: PLR0913 - each is a flag or a group of them
-    work: "RunWork",
-    flags: Flags,
-    voice: Voice,
-    job: str | None,
-    consent: Consent,
-    pacing: Pacing,
-    *,
-    changed_declaration: bool = False,
-    detaching: Detaching | None = None,
-    typed: Mapping[str, str] | None = None,
-    record: Path | None = None,
-    record_names: bool = False,
-    page: bool = False,
-    ends_outside_hours: bool = False,
-) -> NoReturn:
-    """Run `work`, which works on a run of `job`; with `--json`, print its closing object.
-
-    `typed` is the command line, by parameter. Recorder, page, hooks, metrics and the queue of workers are imported
-    for the commands that ask for them.
-    """
-
-    async def closed(settings: Settings, screen: Screen) -> Exit:
-        from cli.session.session import Invocation
-
-        settings = settings.with_changed_declaration(changed_declaration)
-        hand_in = recorder = opens = None
-        if detaching is not None and (detaching.detach or detaching.priority):
-            from cli.session.queue import handing_in
-
-            hand_in = await handing_in(detaching, typed or {}, settings, screen)
-        if record is not None:
-            from cli.commands.mock import recording_into
-
-            recorder = partial(recording_into, record, names=record_names)
-        elif record_names:
-            raise CommandRefused(
-                "{names} says what a recording keeps: name its file, {file}",
-                names=setting("record-names"),
-                file=setting("record", "FILE"),
-            )
-        if page:
-            from cli.commands.page import page_beside
-
-            opens = page_beside(settings, screen)
-        settings.hidden.require("hooks")
-        # In the order in which they are told of a run.
-        readers: list[RunReader] = []
-        if settings.hooks and os.environ.get(IN_HOOK):
-            log.warning("a hook has started this command, so it calls no hooks")
-        elif settings.hooks:
-            from cli.hooks.reader import call_hooks
-
-            settings.hooks.check_programs()
-            readers.append(call_hooks(settings.hooks, language(settings.language.value), screen.mask))
-        if settings.metrics:
-            from cli.metrics.reader import publish_metrics
-
-            readers.append(publish_metrics(settings.metrics))
-        if manager := service_manager():
-            readers.append(show_to(manager))
-        told = Invocation(
-            settings, screen, pacing.given, consent, recorder, opens, readers, hand_in, ends_outside_hours
-        )
-        closing = await work(told)
-        if voice.as_json:
-            screen.emit(closing_object(closing))
-        if manager:
-            manager.show(lambda: outcome_of(closing))
-        return closing.exit
-
-    try:
-        execute(
-            closed,
-            flags,
-            voice,
-            sends=True,
-            failure=lambda code, error: closing_object(
-                Closing(code, job=job, error=text_of(error), again_in=again_after(error))
-            ),
-        )
-    except Interrupted as interrupt:
-        # A working run handles the signal itself and closes in order.
-        screen = Screen(voice)
-        why = said(
-            "interrupted ({signal}) while nothing was being sent; {command} shows what there is",
-            signal=interrupt,
-            command=command_line("status"),
-        )
-        screen.complain(why)
-        if voice.as_json:
-            screen.emit(closing_object(Closing(Exit.INTERRUPTED, job=job, stopped=why)))
-        raise SystemExit(Exit.INTERRUPTED) from interrupt
 
 
 def exit_code(error: BaseException, screen: Screen, *, sends: bool = False) -> Exit:

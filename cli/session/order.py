@@ -29,7 +29,7 @@ from cli.settings.places import in_full
 from cli.settings.settings import Settings
 from cli.show.preview import given_parameters, is_kept, same_input
 from cli.terminal.exits import CommandRefused, SettingsRefused
-from cli.terminal.screen import Screen, asked_for
+from cli.terminal.screen import asked_for
 from cli.terminal.texts import LONGEST, printable
 from engine.errors import EngineError, InputRefused, LookUpRefused
 from engine.job import STDIN
@@ -57,7 +57,7 @@ from texts.remedies import VAULT_KEY, command_line, setting
 from texts.said import Quantity, Said, enumerated, in_lines, said, text_of
 
 if TYPE_CHECKING:
-    from cli.session.session import BillingConnection
+    from cli.session.session import BillingConnection, Invocation
 
 
 PLAN: Final = "input_plan"
@@ -193,15 +193,14 @@ async def typed_order(
     order_flags: OrderFlags,
     rows: RowFlags,
     calling: CallFlags,
-    screen: Screen,
-    catalogue: Catalogue,
-    *,
     importing: ImportFlags,
+    told: "Invocation",
 ) -> Order:
     """The order of a command line, once all prompts were answered.
 
     Raises `ParameterRefused` and `CommandRefused`.
     """
+    catalogue = told.settings.catalogue
     given = {**given_values(order_flags.set_ or [], calling), **importing.parameters}
     if job == IMPORT:
         # A map has two forms: a file, and columns of single fields.
@@ -219,7 +218,7 @@ async def typed_order(
             name=name,
             ask=setting("ask", name),
         )
-    values = await asked_for(order_flags.ask or [], given, file, screen)
+    values = await asked_for(order_flags.ask or [], given, file, told.screen)
     repeat = parse_repeat(again=order_flags.again, another_billing=order_flags.another_billing)
     return parse_order(job, parse_input(file, rows), values, catalogue, repeat, order_flags.shared_accounts)
 

@@ -5,7 +5,7 @@ Commands take its records as parameters, settings, job files, reference and comp
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final
 
@@ -122,6 +122,26 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True)
+class Declared:
+    """Whether a declaration that has changed is taken."""
+
+    changed_declaration: bool = switch(
+        "Go on although the file that declares the run's job has changed since the run was begun.", panel=EARLIER
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What goes on beside a run: its recording, and its page."""
+
+    record: Path | None = option(
+        "FILE", "Keep every exchange, without secrets and with made-up people, for `mock replay`.", panel=ASIDE
+    )
+    record_names: bool = switch("Keep names, phones, logins and the like in the recording as they are.", panel=ASIDE)
+    page: bool = switch("Show the run in a browser while it works, at the address that is printed.", panel=ASIDE)
+
+
+@dataclass(frozen=True, slots=True)
 class Detaching:
     """Whether the run is handed in for a worker, and its place in the queue."""
 
@@ -134,18 +154,6 @@ class Detaching:
 FAULTS: Final[Any] = option(
     "KIND[:SHARE]",
     "How the mock billing fails: a kind, for a share of requests, or a fault plan, PLAN.toml; repeatable.",
-)
-RECORD: Final[Any] = option(
-    "FILE", "Keep every exchange, without secrets and with made-up people, for `mock replay`.", panel=ASIDE
-)
-RECORD_NAMES: Final[Any] = switch(
-    "Keep names, phones, logins and the like in the recording as they are.", panel=ASIDE
-)
-WITH_PAGE: Final[Any] = switch(
-    "Show the run in a browser while it works, at the address that is printed.", panel=ASIDE
-)
-CHANGED_DECLARATION: Final[Any] = switch(
-    "Go on although the file that declares the run's job has changed since the run was begun.", panel=EARLIER
 )
 
 
@@ -278,19 +286,6 @@ class ImportFlags:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckFlags:
-    """Whether an import is only checked, and where the checked table goes."""
-
-    check: bool = switch("Check all rows, and send nothing: faults by kind, with their lines.")
-    output: Path | None = option(
-        "FILE",
-        "With --check, an .xlsx file: the table with the faulty cells marked, to be corrected and imported.",
-        "-o",
-        "--output",
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class CallFlags:
     """The call that the job `call` makes."""
 
@@ -350,8 +345,8 @@ class Pacing:
         given = {name: value for name, value in typed.items() if value is not None}
         object.__setattr__(self, "typed", given)
 
-    @property
-    def given(self) -> dict[str, str]:
+    @cached_property
+    def given(self) -> Mapping[str, str]:
         """The given settings, by name. Raises `CommandRefused` for an invalid value."""
         given = {_setting(name): _text(value) for name, value in self.typed.items()}
         try:
@@ -366,8 +361,14 @@ class Pacing:
         return given
 
 
-READING_RATE: Final[Any] = option("R", "Reading calls a second at most, or none.")
-SETTLE: Final[Any] = option("SECONDS", ALL["settle"].help)
+_SETTLE: Final = Option("SECONDS", ALL["settle"].help)
+_READING_RATE: Final = Option("R", "Reading calls a second at most, or none.")
+SettlePacing = Annotated[Pacing, Part("settle", settle=_SETTLE)]
+"""That of a probe."""
+ReadingPacing = Annotated[Pacing, Part("rate", rate=_READING_RATE)]
+"""That of a command that only reads the billing."""
+LookUpPacing = Annotated[Pacing, Part("rate", "settle", rate=_READING_RATE, settle=_SETTLE)]
+"""That of one that looks rows up."""
 
 
 def with_file(pacing: Pacing, given: Mapping[str, object]) -> Pacing:

@@ -4,6 +4,7 @@ Who looks at all billings chooses no profile of settings: what stands in the com
 each profile its address and its journal. No credential is needed for that, and none is asked for.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,16 +68,16 @@ def host_of(target: str) -> str:
     return f"{parts.netloc.removesuffix(_USUAL_PORT)}{parts.path.rstrip('/')}" if parts.netloc else target
 
 
-def without_profile(flags: Flags, environment: Mapping[str, str]) -> Flags:
-    if flags.profile is None and not environment.get(SETTINGS_PROFILE):
+def without_profile(flags: Flags) -> Flags:
+    if flags.profile is None and not os.environ.get(SETTINGS_PROFILE):
         return replace(flags, profile=COMMON_PART)
     return flags
 
 
-def without_profile_or_default(flags: Flags, environment: Mapping[str, str], folder: Path) -> Flags:
+def without_profile_or_default(flags: Flags) -> Flags:
     """The same, unless the settings file has a default. Raises `SettingsRefused`."""
-    has_default = SettingsFile.read(flags.config or folder / SETTINGS_FILE).toml.content.get(DEFAULT_PROFILE)
-    return flags if has_default else without_profile(flags, environment)
+    has_default = SettingsFile.read(flags.config or Path.cwd() / SETTINGS_FILE).toml.content.get(DEFAULT_PROFILE)
+    return flags if has_default else without_profile(flags)
 
 
 def known_billings(settings: Settings, environment: Mapping[str, str]) -> KnownBillings:
