@@ -164,7 +164,7 @@ async def _write_rows(
     if not written and State.REJECTED in wanted and None not in wanted and totals.refused:
         # Both words say no: this one the program's, before anything is sent.
         purpose = counted(
-            "write the {n} row that was refused before sending",
+            "write the row that was refused before sending",
             "write the {n} rows that were refused before sending",
             totals.refused,
         )

@@ -55,7 +55,7 @@ class Need:
     sentence: Said
 
 
-UNSERVED: Final = said("no worker at work has its billing among its profiles of settings")
+UNSERVED: Final = said("no running worker has a profile of its billing")
 """Why a run is not taken out of the queue."""
 
 

@@ -20,7 +20,7 @@ from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Hanging, Heading, of_markup, render
 from cli.terminal.options import Part, switch
 from cli.terminal.streams import json_line, lasting
-from cli.terminal.texts import SENTENCE, markup_safe, printable, rendered
+from cli.terminal.texts import JOINT, SENTENCE, markup_safe, printable, rendered
 from cli.terminal.waiting import waiting_line
 from engine.job import STDIN
 from texts.remedies import PROGRAM, setting
@@ -29,7 +29,7 @@ from texts.said import Said, said, wording
 WIDTH: Final = 400
 """Columns without a terminal, unless COLUMNS says otherwise; wide, so that lines stay whole for searching."""
 _PANEL: Final = "Screen"
-_ENDS_WITH_COMMAND: Final = re.compile(rf"(.+?)[,:]? `({PROGRAM} [^`]+)`\.?")
+_ENDS_WITH_COMMAND: Final = re.compile(rf"(.+?)[,:]? `({PROGRAM}[ {JOINT}][^`]+)`\.?")
 TERMINAL: Final = Path("/dev/tty")
 """The keyboard while standard input carries rows."""
 
@@ -85,7 +85,7 @@ def _print(console: Console, what: RenderableType) -> None:
     # Not cropped: what is longer than a line, as a path, is broken by the terminal and can be copied. In a group a
     # text keeps its own way of wrapping, which rich drops otherwise.
     if isinstance(what, Said):
-        what = render(what)
+        what = Hanging(Text(""), render(what))
     console.print(Group(what) if isinstance(what, Text) else what, crop=False)
 
 

@@ -355,8 +355,12 @@ class Binding:
                 why = text_of(error)
                 if isinstance(error, AmountError):
                     # With the cell itself, because messages may count its characters.
-                    cell = row.cells[column.place].strip()[:_LONGEST_SHOWN]
-                    why = said("{cell!r} (column {column}): {error}", cell=cell, column=column.place + 1, error=error)
+                    cell, place = row.cells[column.place].strip()[:_LONGEST_SHOWN], column.place + 1
+                    why = (
+                        said("column {column}: {error}", column=place, error=error)
+                        if repr(cell) in why
+                        else said("{cell!r} (column {column}): {error}", cell=cell, column=place, error=error)
+                    )
                 return Refusal(row.line, column.name, label[:64], why, kept.cells)
         return Bound(kept, label, values)
 

@@ -229,7 +229,7 @@ async def test_a_run_that_is_ready_is_sent_at_once_as_it_was_handed_in_and_by_ou
     assert (await shared.cli.closing("status", run))["queue"]["served"] is False
     told = (await shared.cli("status", run)).out
     assert "queued since" in told
-    assert "no worker at work has its billing" in told
+    assert "no running worker has a profile of its billing" in told
     async with working(shared.cli) as worker:
         await worker.said(f"{run}: done")
         assert await accepted(shared) == ROWS
