@@ -216,6 +216,7 @@ async def _settings(examined: Examined) -> AsyncIterator[Finding]:
         (said("database"), settings.database, False),
         (said("user"), settings.database_user, False),
         (said("charset"), settings.database_charset, False),
+        (said("time-out"), settings.timeout, False),
         (said("journal"), settings.journal, False),
         (said("password"), settings.database_password, True),
         (said("form"), settings.form, True),
@@ -225,6 +226,8 @@ async def _settings(examined: Examined) -> AsyncIterator[Finding]:
         kept: str | None = said("set") if chosen.value else None
         if not is_secret and chosen.value is not None:
             kept = without_credentials(str(chosen.value))
+            if isinstance(chosen.value, float):
+                kept = said("{seconds} s", seconds=f"{chosen.value:g}")
         examined.origins[name] = {"value": kept, "origin": chosen.origin}
         table.add(name, Text.assemble(render(kept or said("not set")), "  ", render(chosen.origin, "dim")))
     none = said("no {file}: flags and environment alone", file=SETTINGS_FILE)
