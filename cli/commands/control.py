@@ -27,7 +27,7 @@ from cli.session.journal import (
     usable_run,
 )
 from cli.session.order import wipe_secrets
-from cli.session.stages import ended_facts, holds_its_file, is_followed
+from cli.session.run_view import ended_facts, holds_its_file, is_followed
 from cli.settings.flags import RUN_NAME, RUN_NAME_OR_NONE, JournalFlags, parse_pairs
 from cli.show.closing import describe_end, next_steps, outcome_table, perhaps_in_effect, states_object, steps_of
 from cli.show.parts import stack

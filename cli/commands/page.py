@@ -13,8 +13,7 @@ from checkpoints.records import Run
 from cli.commands.execution import with_settings
 from cli.session.journal import open_existing
 from cli.settings.flags import RUN_NAME_OR_NONE, JournalFlags
-from cli.settings.known_billings import journal_of_all, known_billings, without_profile_or_default
-from cli.settings.settings import Settings
+from cli.settings.settings import Settings, journal_of_all, known_billings, without_profile_or_default
 from cli.terminal.exits import Exit
 from cli.terminal.language import reader
 from cli.terminal.options import switch

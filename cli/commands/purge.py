@@ -22,7 +22,7 @@ from cli.commands.execution import with_settings
 from cli.output.tables import ANSWER_FILE_PARAMETER
 from cli.session.journal import unfinished
 from cli.session.order import PLAN, plans_beside, wipe_secrets
-from cli.session.stages import PLACE, mark_of
+from cli.session.run_view import PLACE, mark_of
 from cli.settings.flags import RUN_NAME_OR_NONE, JournalFlags
 from cli.settings.settings import Settings
 from cli.show.preview import same_input

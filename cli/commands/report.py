@@ -27,10 +27,9 @@ from cli.output.item_files import STDOUT, OutputFile, refuse_present, replacing,
 from cli.report.document import Stamp, digest_of, page_of, pdf_of, read_stamp, verdict_of, write_files
 from cli.report.facts import DIGEST, ReportFacts, SubjectKind, again, campaign_of, facts_of, subject_of
 from cli.session.journal import chosen_run, open_existing
-from cli.session.stages import mark_of
+from cli.session.run_view import mark_of
 from cli.settings.flags import JournalFlags
-from cli.settings.known_billings import journal_of_all, without_profile_or_default
-from cli.settings.settings import Letterhead, Settings
+from cli.settings.settings import Letterhead, Settings, journal_of_all, without_profile_or_default
 from cli.terminal.drawing import drawn
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.language import LANGUAGES, CatalogueLanguage, language

@@ -16,11 +16,9 @@ from cli.commands.execution import with_settings
 from cli.session.control_client import hear
 from cli.session.journal import open_existing, stored_policy
 from cli.session.queue import queued_runs
-from cli.session.run_view import RunView
-from cli.session.stages import RUNNING, ended_facts, holds_its_file
+from cli.session.run_view import RUNNING, RunView, ended_facts, holds_its_file
 from cli.settings.flags import RUN_NAME_OR_NONE, JournalFlags
-from cli.settings.known_billings import without_profile
-from cli.settings.settings import Settings
+from cli.settings.settings import Settings, without_profile
 from cli.show.closing import (
     describe_end,
     first_refusals,

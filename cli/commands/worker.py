@@ -4,8 +4,7 @@ from typing import Final
 
 from cli.commands.execution import with_settings
 from cli.settings.flags import JournalFlags
-from cli.settings.known_billings import without_profile
-from cli.settings.settings import Settings
+from cli.settings.settings import Settings, without_profile
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.options import option
 from cli.terminal.screen import BriefVoice, Screen

@@ -39,8 +39,8 @@ from cli.session.run_session import (
     start_run,
     totals_at_end,
 )
+from cli.session.run_view import StepMark, mark_of
 from cli.session.session import Invocation, Session, open_session
-from cli.session.stages import StepMark, mark_of
 from cli.settings.flags import CallFlags, Consent, Flags, ImportFlags, OrderFlags, Pacing, RowFlags, with_file
 from cli.settings.places import FoundFile, in_full, read_toml
 from cli.show.closing import Closing, StepOutcome, steps_of_file

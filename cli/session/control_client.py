@@ -16,7 +16,7 @@ from checkpoints.mailbox import PATIENCE, LiveRow
 from checkpoints.records import Holder, Run
 from cli.session.journal import ourselves, unfinished
 from cli.session.queue import queued_runs, take_out
-from cli.session.stages import holds_its_file, mark_of
+from cli.session.run_view import holds_its_file, mark_of
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import render
 from cli.terminal.screen import Screen

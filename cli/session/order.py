@@ -23,7 +23,7 @@ from checkpoints.own_files import check_beside
 from checkpoints.records import Run
 from cli.output.tables import ANSWER_FILE_PARAMETER
 from cli.session.journal import identity_of_run, is_at
-from cli.session.stages import PLACE
+from cli.session.run_view import PLACE
 from cli.settings.flags import CallFlags, ImportFlags, OrderFlags, RowFlags, map_file_of, map_pairs_of, parse_pairs
 from cli.settings.places import in_full
 from cli.settings.settings import Settings

@@ -15,8 +15,8 @@ from checkpoints.records import NewItem, NewRun, Page, Run
 from checkpoints.states import State
 from cli.jobfile.job_file import PACING, JobFile, Round, StepState, read, round_of, save_order
 from cli.session.order import parse_order
+from cli.session.run_view import StepMark
 from cli.session.session import Invocation
-from cli.session.stages import StepMark
 from cli.settings.flags import Pacing, with_file
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused

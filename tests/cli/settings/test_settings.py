@@ -10,8 +10,7 @@ import pytest
 
 from billing.secret import Secret
 from cli.settings.flags import COMMON_PART, Flags, Pacing
-from cli.settings.known_billings import known_billings
-from cli.settings.settings import HookEvent, HookSettings, Settings, SettingValue, load
+from cli.settings.settings import HookEvent, HookSettings, Settings, SettingValue, known_billings, load
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.language import typed_language
 from cli.terminal.layout import Badge
