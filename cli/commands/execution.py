@@ -50,10 +50,6 @@ Given: TypeAlias = Mapping[str, Any]
 """What was typed for the parameters of a command, by their names."""
 
 
-def _as_it_is(flags: Flags, _: Given) -> Flags:
-    return flags
-
-
 def with_settings(
     name: str,
     *beside: Any,  # noqa: ANN401 - a type of a record, or a part of one
@@ -63,7 +59,7 @@ def with_settings(
     sends: bool = False,
     job: str | None = None,
     about: Callable[[Given], Mapping[str, object]] = lambda _: {},
-    flags_of: Callable[[Flags, Given], Flags] = _as_it_is,
+    flags_of: Callable[[Flags, Given], Flags] = lambda flags, _: flags,
 ) -> Callable[[Callable[..., Coroutine[Any, Any, "Exit | Closing"]]], Command]:
     """Make a command of what works with the settings in force, and exits with the code that it returns.
 
@@ -84,9 +80,8 @@ def with_settings(
         works_on_run, of_job = does_send and "told" in wanted, given.get("job", job)
 
         async def work(settings: Settings) -> Exit:
-            settings = settings.with_changed_declaration(
-                Declared in records and records[Declared].changed_declaration
-            )
+            if Declared in records and records[Declared].changed_declaration:
+                settings = replace(settings, own_jobs=replace(settings.own_jobs, takes_changed=True))
             there = {"settings": settings, "screen": screen}
             async with AsyncExitStack() as stack:
                 if "journal" in wanted:

@@ -8,7 +8,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from checkpoints.states import State
 from cli.commands.execution import JobCommand, with_settings
+from cli.session.journal import (
+    open_existing,
+    ourselves,
+    refuse_ended,
+    require_undoable,
+    require_unlocked,
+    unfinished,
+    usable_run,
+    which_of,
+)
 from cli.settings.flags import (
     ASIDE,
     EARLIER,
@@ -218,16 +229,6 @@ async def _resume(
     from anyio.to_thread import run_sync
 
     from checkpoints.stores import is_there
-    from cli.session.control_client import unpause_run
-    from cli.session.journal import (
-        open_existing,
-        ourselves,
-        refuse_ended,
-        require_unlocked,
-        unfinished,
-        usable_run,
-        which_of,
-    )
     from cli.session.run_session import RunSession, close_ended
     from cli.session.session import open_session, own_journal
     from jobs.spec.spec import DECLARATION_DIGEST
@@ -267,7 +268,8 @@ async def _resume(
                     command = f"taken up with {setting('changed-declaration')}"
                     await journal.history.note_command(run, ourselves(), command, now)
                 if unpause and run.paused_at:
-                    await unpause_run(run, journal)
+                    await journal.unpause(run)
+                    await journal.history.note_command(run, ourselves(), "resume --unpause", said("it goes on"))
                 works = RunSession(run, job, session, fresh=False, ends_outside_hours=ends_outside_hours)
                 return await works.run()
         except AWAY as error:
@@ -295,8 +297,6 @@ async def _undo(
     """
     from rich.text import Text
 
-    from checkpoints.states import State
-    from cli.session.journal import open_existing, require_undoable, usable_run
     from cli.session.run_session import RunSession, create_run
     from cli.session.session import open_session, own_journal, profile_of
     from jobs.spec.parameters import check_parameters, contradictions, with_facts

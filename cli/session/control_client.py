@@ -93,11 +93,6 @@ def _no_answer(run: Run, holder: Holder, why: str) -> CommandRefused:
     return CommandRefused(refusal, Exit.STOPPED)
 
 
-async def unpause_run(run: Run, journal: Journal) -> None:
-    await journal.unpause(run)
-    await journal.history.note_command(run, ourselves(), "resume --unpause", said("it goes on"))
-
-
 async def give(request: ControlRequest, run: Run, journal: Journal, through: str = "") -> ControlAnswer:
     """Give a command to a run, by this user; one that came `through` the page says so.
 

@@ -676,9 +676,6 @@ class Settings:
         """All jobs: the built-in ones, and those that the file names declarations of."""
         return self.own_jobs.catalogue
 
-    def with_changed_declaration(self, taken: bool) -> "Settings":  # noqa: FBT001 - the flag itself
-        return replace(self, own_jobs=replace(self.own_jobs, takes_changed=True)) if taken else self
-
     @property
     def secrets(self) -> frozenset[str]:
         values = (self.database_password.value, *self.form.value.values())
