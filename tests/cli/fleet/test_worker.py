@@ -41,7 +41,7 @@ async def hand_in(place: Place, rows: int, *words: str) -> str:
     ended = await place.cli(
         "run", "balances", balances.path, "--yes", "--detach", "--settle", "0.3", "--json", *words
     )
-    assert "is handed in: a worker sends its 60 rows" in ended.words
+    assert "is handed in, with 60 rows to send" in ended.words
     return str(ended.closing["run"])
 
 
