@@ -13,9 +13,20 @@ from typing import Final, TypeAlias
 from engine.errors import InputRefused
 from engine.job import LastLine, RowPage, Source
 from engine.sources.exported import restored
-from engine.sources.raw import charset
-from engine.sources.raw.charset import FileOnDisk, StandardInput, proven
-from engine.sources.raw.sample import OLE2, ZIP, Layout, Sample, Table, check_given, paged
+from engine.sources.raw import (
+    OLE2,
+    ZIP,
+    FileOnDisk,
+    Layout,
+    Sample,
+    StandardInput,
+    Table,
+    check_given,
+    is_auto,
+    named,
+    paged,
+    proven,
+)
 from engine.sources.text import delimited, isql, json_lines
 from engine.sources.workbook import book, ods, xlsx
 from texts.remedies import setting
@@ -37,8 +48,8 @@ def open_input(path: Path | None, layout: Layout, *, page_rows: int = 1000) -> S
     Nothing is read before the first access, which must be in a worker thread. Raises `InputRefused` for a
     contradictory layout; errors of the input are raised on access.
     """
-    if not charset.is_auto(layout.encoding):
-        charset.named(layout.encoding)
+    if not is_auto(layout.encoding):
+        named(layout.encoding)
     delimiter = _SPELLED.get(layout.delimiter, layout.delimiter)
     if len(delimiter) > 1 or delimiter in {'"', "\r", "\n", "\0"}:
         raise InputRefused(
