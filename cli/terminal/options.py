@@ -7,7 +7,7 @@ of the function alone. From the records come the flags of the commands, the sett
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass
-from functools import partial
+from functools import partial, wraps
 from inspect import getdoc, signature
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, TypeAlias, Union, get_args, get_origin, get_type_hints
@@ -114,6 +114,7 @@ def as_command(
                 records[key] = kind, [str(one.name) for one in of_kind]
                 params += of_kind
 
+        @wraps(function)
         def call(**typed_: Any) -> None:  # noqa: ANN401 - each has the type of its parameter
             given = {one: list(value) if isinstance(value, tuple) else value for one, value in typed_.items()}
             made = {key: kind(**{one: given.pop(one) for one in names}) for key, (kind, names) in records.items()}
