@@ -1,7 +1,5 @@
 """`pause`, `continue`, `set`, `get`, `stop`, `close`, `decide`: what a person does to a run through its journal."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 import anyio
@@ -47,8 +45,6 @@ from texts.said import counted, said
 
 log = structlog.get_logger(__name__)
 
-_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
-
 GLANCE: Final = 0.1
 """Seconds between two checks whether a run that was asked to stop has ended."""
 
@@ -65,13 +61,13 @@ async def _pause(journal: Journal, screen: Screen, name: str | None = RUN_NAME_O
 
     What is in flight is finished. Without a name, the only run that is not at its end.
     """
-    return await _give("pause", name, journal, screen)
+    return await _give(ControlRequest("pause"), name, journal, screen)
 
 
 @with_settings("continue", JournalFlags, BriefVoice)
 async def _continue(journal: Journal, screen: Screen, name: str | None = RUN_NAME_OR_NONE) -> Exit:
     """Let a paused run go on."""
-    return await _give("continue", name, journal, screen)
+    return await _give(ControlRequest("continue"), name, journal, screen)
 
 
 @with_settings("set", JournalFlags, BriefVoice)
@@ -90,14 +86,12 @@ async def _set(
     if not words:
         raise CommandRefused(said("nothing is named that is to be set"))
     wanted = {name: text.strip() for name, text in parse_pairs(words, "set", example="rate=20").items()}
-    return await _give("set", run, journal, screen, wanted)
+    return await _give(ControlRequest("set", wanted), run, journal, screen)
 
 
-async def _give(
-    command: str, name: str | None, journal: Journal, screen: Screen, wanted: Mapping[str, str] = _NOTHING
-) -> Exit:
-    run = await chosen_run(name, journal, command, is_open=True)
-    return _show_answer(run, command, await give(ControlRequest(command, wanted), run, journal), screen)
+async def _give(request: ControlRequest, name: str | None, journal: Journal, screen: Screen) -> Exit:
+    run = await chosen_run(name, journal, request.command, is_open=True)
+    return _show_answer(run, request.command, await give(request, run, journal), screen)
 
 
 def _show_answer(run: Run, command: str, answer: ControlAnswer, screen: Screen) -> Exit:
