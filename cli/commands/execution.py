@@ -73,7 +73,8 @@ def with_settings(
     """
 
     def carry_out(function: Callable[..., Any], given: Given, records: Mapping[type[Any], Any]) -> NoReturn:
-        typed_, wanted = typed(click.get_current_context()), signature(function).parameters.keys()
+        wanted = signature(function).parameters.keys()
+        typed_ = typed(click.get_current_context()) if "told" in wanted else {}
         screen = Screen(records.get(Voice, Voice()))
         only_reads = given[reads] if isinstance(reads, str) else reads
         does_send = sends and not only_reads
