@@ -488,7 +488,7 @@ def _keys_of_order(order: Order, folder: Path) -> dict[str, Any]:
     return {
         "job": order.kind.name,
         "file": _relative(rows.file, folder),
-        **{name: getattr(rows, name) for name in ("sql", "delimiter", "sheet", "limit")},
+        **{name: getattr(rows, name) for name in _ROW_KEYS - {"encoding", "only", "exclude"}},
         "columns": list(rows.columns),
         "map": dict(rows.mapping),
         "encoding": "" if rows.encoding == AUTO else rows.encoding,
