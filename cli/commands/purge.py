@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 from rich.console import RenderableType
-from rich.table import Table
+from rich.table import Column
 from rich.text import Text
 
 from checkpoints.errors import JournalNotCleaned, NoSuchRun, RunHeld, RunTakenOver, RunUnfinished
@@ -26,7 +26,7 @@ from cli.session.run_view import PLACE, mark_of
 from cli.settings.flags import RUN_NAME_OR_NONE, JournalFlags
 from cli.settings.settings import Settings
 from cli.show.preview import same_input
-from cli.terminal.drawing import drawn
+from cli.terminal.drawing import bare_table, drawn
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.options import option, switch
 from cli.terminal.screen import BriefVoice, Screen, is_unattended
@@ -166,10 +166,9 @@ class PurgeResult:
 
 
 def _ahead(chosen: Selection, *, keep_totals: bool) -> RenderableType:
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     whole = said("run"), said("last change")
-    for column in (whole[0], said("job"), said("rows from"), said("rows"), said("sum"), whole[1]):
-        table.add_column(printable(column), overflow="fold", no_wrap=column in whole)
+    columns = whole[0], said("job"), said("rows from"), said("rows"), said("sum"), whole[1]
+    table = bare_table(*(Column(printable(name), overflow="fold", no_wrap=name in whole) for name in columns))
     for run, ended, totals, _ in chosen.runs[:MAX_RUNS_SHOWN]:
         source = Text(printable(run.source, 40) or "–")
         rows = count(totals.frozen + totals.refused)

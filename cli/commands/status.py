@@ -6,7 +6,7 @@ from typing import Final
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
-from rich.table import Table
+from rich.table import Column
 from rich.text import Text
 
 from checkpoints.journal import Journal
@@ -30,7 +30,7 @@ from cli.show.closing import (
     steps_of,
 )
 from cli.show.progress import line, looks, screen_of, show_looks
-from cli.terminal.drawing import drawn
+from cli.terminal.drawing import bare_table, drawn
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Hanging, is_of_badge, render
 from cli.terminal.names import REFUSED, STATE_NAMES
@@ -123,10 +123,9 @@ class RunsTable:
     """All runs: a line a run where they fit, else a paragraph a run, in which nothing is cut."""
 
     def __init__(self, runs: Iterable[RunView]) -> None:
-        self._table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
         columns = said("run"), said("job"), said("rows from"), said("stage"), said("rows"), said("begun")
-        for column in (*columns, said("held by")):
-            self._table.add_column(render(column), no_wrap=True)
+        whole = (Column(render(name), no_wrap=True) for name in (*columns, said("held by")))
+        self._table = bare_table(*whole)
         self._paragraphs: list[Hanging] = []
         for one in runs:
             run, holder, totals, source = one.run, one.holder, one.totals, source_of(one.run)
