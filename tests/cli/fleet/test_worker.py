@@ -244,9 +244,8 @@ async def test_a_run_in_the_queue_says_so_wherever_it_is_shown_and_stop_takes_it
     run = await hand_in(shared, ROWS)
     assert "queued since" in (await shared.cli("status")).out
     assert "a worker sends it in its turn" in (await shared.cli("continue", run)).out
-    assert f"out of the queue: no worker sends it until it is handed in again, carbon-migrate resume {run}" in (
-        (await shared.cli("stop", run)).out
-    )
+    stopped = " ".join((await shared.cli("stop", run)).out.split())
+    assert f"no worker sends it until it is handed in again, carbon-migrate resume {run}" in stopped
     assert shared.asked("select count(*) from procrastinate_jobs") == [(0,)]
     assert "stopped" in (await shared.cli("status")).out
     # Handed in again, and once more while it is given out, it goes on once.
