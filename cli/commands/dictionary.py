@@ -22,7 +22,7 @@ from cli.terminal.texts import WHOLE, printable
 from cli.terminal.waiting import bytes_read, waiting
 from engine.job import STDIN, RowPage
 from engine.sources.detect import open_input
-from engine.sources.raw import Layout
+from engine.sources.raw.sample import Layout
 from jobs.imports.column_map import ColumnMap, read_map
 from jobs.imports.dictionary import (
     COLUMNS,

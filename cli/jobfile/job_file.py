@@ -57,7 +57,7 @@ from engine.pacing.holds import Stop, StopKind
 from engine.pipeline.barrier import is_worked_off, settled, wait_at_barrier
 from engine.pipeline.intake import Repeat
 from engine.pipeline.progress import LivePolicy, Progress
-from engine.sources.raw import AUTO, FileOnDisk
+from engine.sources.raw.sample import AUTO, FileOnDisk
 from jobs.catalogue.catalogue import Catalogue
 from jobs.catalogue.typed_call import CALL, OWN, YES
 from jobs.spec.errors import ParameterRefused

@@ -34,7 +34,7 @@ from cli.terminal.texts import LONGEST, printable
 from engine.errors import EngineError, InputRefused, LookUpRefused
 from engine.job import STDIN
 from engine.pipeline.intake import Repeat
-from engine.sources.raw import FileOnDisk
+from engine.sources.raw.sample import FileOnDisk
 from jobs.access.vault import (
     BATCH,
     NoVaultKey,

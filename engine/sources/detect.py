@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from engine.errors import InputRefused
 from engine.job import LastLine, RowPage, Source
 from engine.sources.exported import restored
-from engine.sources.raw import (
+from engine.sources.raw.sample import (
     OLE2,
     ZIP,
     FileOnDisk,

@@ -28,7 +28,7 @@ from engine.errors import InputRefused, nearest
 from engine.job import Source
 from engine.sources.detect import open_input
 from engine.sources.exported import as_it_was
-from engine.sources.raw import Layout
+from engine.sources.raw.sample import Layout
 from jobs.access.objects import References
 from jobs.imports.fields import FieldTable
 from jobs.imports.names_there import FOLDER, KINDS, WORDS, NamesThere, noun_of, plain_name, word_of

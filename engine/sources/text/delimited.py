@@ -13,7 +13,7 @@ from typing import Final
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.job import Row
-from engine.sources.raw import (
+from engine.sources.raw.sample import (
     LONGEST_CELL,
     LONGEST_LINE,
     DecodedText,

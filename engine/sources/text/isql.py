@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.job import Row
-from engine.sources.raw import (
+from engine.sources.raw.sample import (
     REST,
     DecodedText,
     Sample,

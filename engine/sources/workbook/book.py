@@ -16,7 +16,7 @@ from xml.parsers import expat
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.job import FAULTS, Row
-from engine.sources.raw import (
+from engine.sources.raw.sample import (
     LONGEST_CELL,
     OLE2,
     ZIP,

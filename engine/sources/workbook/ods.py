@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from engine.errors import InputRefused
-from engine.sources.raw import LONGEST_CELL, Sample, Table
+from engine.sources.raw.sample import LONGEST_CELL, Sample, Table
 from engine.sources.workbook.book import (
     LAST_COLUMN,
     LAST_ROW,

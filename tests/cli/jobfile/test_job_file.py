@@ -24,7 +24,7 @@ from cli.terminal.screen import Screen
 from engine.pacing.holds import Percent
 from engine.pacing.policy import ALL, Policy, policy_with
 from engine.pacing.throttle import hours_of
-from engine.sources.raw import FileOnDisk
+from engine.sources.raw.sample import FileOnDisk
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.rows.input import Input
 from tests.checkpoints.samples import come_to

@@ -26,7 +26,7 @@ from cli.session.run_session import finish_run
 from cli.terminal.exits import CommandRefused
 from engine.errors import InputRefused
 from engine.sources.detect import open_input
-from engine.sources.raw import Layout
+from engine.sources.raw.sample import Layout
 from jobs.catalogue.built_in import READINGS
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.catalogue.typed_call import call_kind

@@ -26,7 +26,7 @@ from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.job import Row, RowPage, Source
 from engine.sources.detect import open_input
-from engine.sources.raw import Layout
+from engine.sources.raw.sample import Layout
 from jobs.access.gateway import Gateway
 from jobs.access.vault import Vault, is_token
 from jobs.imports.column_map import ColumnMap, read_map

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from engine.errors import InputRefused
 from engine.job import Row
 from engine.sources.detect import open_input
-from engine.sources.raw import (
+from engine.sources.raw.sample import (
     CODECS,
     CP1251,
     UTF_8,

@@ -14,7 +14,7 @@ from engine.errors import InputRefused
 from engine.job import Row, Source
 from engine.sources import detect
 from engine.sources.detect import open_input
-from engine.sources.raw import LONGEST_CELL, LONGEST_LINE, Layout
+from engine.sources.raw.sample import LONGEST_CELL, LONGEST_LINE, Layout
 from engine.sources.text.delimited import opens
 from tests.engine.sources.reading import (
     cells_of,

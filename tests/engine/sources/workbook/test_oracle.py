@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from engine.errors import InputRefused
 from engine.sources.detect import open_input
-from engine.sources.raw import Layout
+from engine.sources.raw.sample import Layout
 from tests.conftest import SHARED_FIXTURES
 from tests.engine.sources.workbook.writing import (
     data,

@@ -1,0 +1,1 @@
+"""Bytes, encodings and the places of faults, for all readers of files."""
