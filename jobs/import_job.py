@@ -20,8 +20,7 @@ from checkpoints.records import Item
 from engine.errors import InputRefused
 from engine.job import LastLine, Prepared, Row, Source
 from engine.sources.detect import open_input
-from engine.sources.raw.original import FileOnDisk
-from engine.sources.raw.sample import Layout
+from engine.sources.raw.sample import FileOnDisk, Layout
 from jobs.access.gateway import Gateway
 from jobs.access.objects import References
 from jobs.access.operations import replaces_balance

@@ -22,8 +22,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Merged, Run
 from jobs.access.operations import sets_balance, some_of, two_decimals
 from jobs.access.payload import ACCOUNT, encode_payload, payload_of
-from jobs.spec.entries import SharedAccountsRule
-from jobs.spec.words import IMPORT, UNDO
+from jobs.spec.words import IMPORT, UNDO, SharedAccountsRule
 from texts.remedies import Remedy, setting
 from texts.said import Quantity, counted, said
 

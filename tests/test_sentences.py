@@ -28,7 +28,7 @@ def errors() -> Collection[str]:
 
 LOGS = {"debug", "info", "warning", "error", "exception"}
 OPTIONS = {
-    *("option", "switch", "argument", "Option", "key", "as_command"),
+    *("option", "switch", "argument", "Option", "key", "as_command", "with_settings"),
     *("_connection", "_row", "_format", "_calling", "_importing", "_pacing"),
 }
 """State an option, a command or a key, with its help; tools/syntax.py collects it, a key's is for the reference."""
@@ -92,9 +92,12 @@ FOR_A_REASON = {
     "cli/page/application.py: <!DOCTYPE": "HTML",
     "cli/page/application.py: inline": "HTTP",
     "cli/session/run_session.py: taken up with": "a log event",
-    "cli/commands/resume.py: taken up with": "a command as it was typed, in the history of the run",
-    "cli/session/stages.py": "the stages of --json",
-    "cli/settings/order_flags.py: The job": "the name of a panel, which tools/syntax.py collects",
+    "cli/commands/run.py: taken up with": "a command as it was typed, in the history of the run",
+    "cli/session/run_view.py: given up": "a stage of --json",
+    "cli/session/run_view.py: not approved": "a stage of --json",
+    "cli/session/run_view.py: reading, stopped": "a stage of --json",
+    "cli/session/run_view.py: taken back": "a stage of --json",
+    "cli/settings/flags.py: The job": "the name of a panel, which tools/syntax.py collects",
     "cli/session/session.py: # What is known": "the head of the profile's file",
     "cli/session/journal.py: \u0020(says it is": "who gives a command, as the journal and its log have it",
     "billing/database/reader.py: Error while": "fdb's line with the name of its function",

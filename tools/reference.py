@@ -24,7 +24,7 @@ from cli.commands.jobs import value as value_of
 from cli.jobfile.job_file import FORMAT, KEYS, NUMBER, RUN, STEP, SWITCH, TABLE, TEXT, TEXTS
 from cli.main import COMMANDS, Product, app
 from cli.metrics.reader import METRICS, kind_of
-from cli.settings.pacing_flags import Pacing
+from cli.settings.flags import Pacing
 from cli.settings.settings import KNOWN, PROFILE, SETTINGS, FileHead, ProfileHead, SettingsTables
 from cli.terminal import exits
 from cli.terminal.exits import Exit
@@ -32,8 +32,9 @@ from cli.terminal.options import options_of
 from cli.terminal.usage import panel_of, paragraphs
 from jobs.catalogue.catalogue import JOBS
 from jobs.spec.columns import KNOWN as KNOWN_COLUMNS
-from jobs.spec.entries import CREATED, SharedAccountsRule
+from jobs.spec.entries import CREATED
 from jobs.spec.spec import JobSpec, own_select
+from jobs.spec.words import SharedAccountsRule
 from tests.proofs import proofs_of
 from texts.remedies import PROGRAM
 from tools.catalogues import written

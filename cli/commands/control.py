@@ -1,6 +1,5 @@
 """`pause`, `continue`, `set`, `get`, `stop`, `close`, `decide`: what a person does to a run through its journal."""
 
-from collections.abc import Sequence
 from typing import Final
 
 import anyio
@@ -11,9 +10,9 @@ from billing.api.answers import created_id
 from billing.directory.models import LARGEST_ID
 from checkpoints.errors import ForbiddenTransition
 from checkpoints.journal import Journal
-from checkpoints.records import Item, Run, Stage
+from checkpoints.records import Item, Run
 from checkpoints.states import State
-from cli.commands.execution import close, execute_in_journal
+from cli.commands.execution import close, with_settings
 from cli.session.control_client import by_flag, give, hear, resume_command, unreachable
 from cli.session.journal import (
     chosen_run,
@@ -22,19 +21,19 @@ from cli.session.journal import (
     ourselves,
     own_name,
     refuse_ended,
-    refuse_purged,
     unfinished,
+    usable_run,
 )
-from cli.session.stages import ended_facts, holds_its_file, is_followed
-from cli.session.vaults import wipe_secrets
+from cli.session.order import wipe_secrets
+from cli.session.run_view import ended_facts, holds_its_file, is_followed
 from cli.settings.flags import RUN_NAME, RUN_NAME_OR_NONE, JournalFlags, parse_pairs
 from cli.show.closing import describe_end, next_steps, outcome_table, perhaps_in_effect, states_object, steps_of
 from cli.show.parts import stack
 from cli.terminal.exits import CommandRefused, Exit, exit_of
 from cli.terminal.layout import labelled, render, steps_list, with_commands
 from cli.terminal.names import STATE_NAMES
-from cli.terminal.options import argument, as_command, option, switch
-from cli.terminal.screen import AS_JSON, BriefVoice, Screen, Voice
+from cli.terminal.options import argument, option, switch
+from cli.terminal.screen import BriefVoice, JsonVoice, Screen
 from cli.terminal.texts import moment, printable
 from cli.terminal.waiting import waiting
 from engine.pacing.holds import StopKind
@@ -56,49 +55,43 @@ CHOICES: Final = (State.ACCEPTED, State.PENDING)
 # ---- a working run ------------------------------------------------------------------------------------------------
 
 
-@as_command("pause")
-def _pause(name: str | None = RUN_NAME_OR_NONE, *, flags: JournalFlags, voice: BriefVoice) -> None:
+@with_settings("pause", JournalFlags, BriefVoice)
+async def _pause(journal: Journal, screen: Screen, name: str | None = RUN_NAME_OR_NONE) -> Exit:
     """Send nothing more until `continue`, also after a restart.
 
     What is in flight is finished. Without a name, the only run that is not at its end.
     """
-    _give("pause", name, flags, voice)
+    return await _give(ControlRequest("pause"), name, journal, screen)
 
 
-@as_command("continue")
-def _continue(name: str | None = RUN_NAME_OR_NONE, *, flags: JournalFlags, voice: BriefVoice) -> None:
+@with_settings("continue", JournalFlags, BriefVoice)
+async def _continue(journal: Journal, screen: Screen, name: str | None = RUN_NAME_OR_NONE) -> Exit:
     """Let a paused run go on."""
-    _give("continue", name, flags, voice)
+    return await _give(ControlRequest("continue"), name, journal, screen)
 
 
-@as_command("set")
-def _set(
+@with_settings("set", JournalFlags, BriefVoice)
+async def _set(
+    journal: Journal,
+    screen: Screen,
     name: str | None = RUN_NAME_OR_NONE,
     changes: list[str] | None = argument("NAME=VALUE…", f"As `{PROGRAM} get` lists them: rate=20.", required=False),
-    *,
-    flags: JournalFlags,
-    voice: BriefVoice,
-) -> None:
+) -> Exit:
     """Change how hard a working run drives the billing.
 
     All that is named is changed, or nothing where one is wrong. Without RUN, the only run that is worked on.
     """
     words = [*([name] if name else []), *(changes or [])]
     run = words.pop(0) if words and "=" not in words[0] else None
-    _give("set", run, flags, voice, words)
+    if not words:
+        raise CommandRefused(said("nothing is named that is to be set"))
+    wanted = {name: text.strip() for name, text in parse_pairs(words, "set", example="rate=20").items()}
+    return await _give(ControlRequest("set", wanted), run, journal, screen)
 
 
-def _give(
-    command: str, name: str | None, flags: JournalFlags, voice: BriefVoice, changes: Sequence[str] = ()
-) -> None:
-    async def work(journal: Journal, screen: Screen) -> Exit:
-        if command == "set" and not changes:
-            raise CommandRefused(said("nothing is named that is to be set"))
-        wanted = {name: text.strip() for name, text in parse_pairs(changes, "set", example="rate=20").items()}
-        run = await chosen_run(name, journal, command, is_open=True)
-        return _show_answer(run, command, await give(ControlRequest(command, wanted), run, journal), screen)
-
-    execute_in_journal(work, flags, voice.whole())
+async def _give(request: ControlRequest, name: str | None, journal: Journal, screen: Screen) -> Exit:
+    run = await chosen_run(name, journal, request.command, is_open=True)
+    return _show_answer(run, request.command, await give(request, run, journal), screen)
 
 
 def _show_answer(run: Run, command: str, answer: ControlAnswer, screen: Screen) -> Exit:
@@ -112,164 +105,152 @@ def _show_answer(run: Run, command: str, answer: ControlAnswer, screen: Screen) 
     return Exit.DONE
 
 
-@as_command("get")
-def _get(name: str | None = RUN_NAME_OR_NONE, *, flags: JournalFlags, as_json: bool = AS_JSON) -> None:
+@with_settings("get", JournalFlags, JsonVoice, reads=True)
+async def _get(journal: Journal, screen: Screen, name: str | None = RUN_NAME_OR_NONE) -> Exit:
     """Show what can be set on a working run, and what it is now."""
-
-    async def work(journal: Journal, screen: Screen) -> Exit:
-        run = await chosen_run(name, journal, "get", is_open=True)
-        holder = await journal.holder(run)
-        live, silent = await hear(run, journal)
-        if holder is None or await journal.mailbox.live(run) is None:
-            raise await unreachable(run, journal, said("there is nothing to get"), by_flag(run))
-        if live is None:
-            raise CommandRefused(
-                said("run {run} ({holder}): {why}", run=run.name, holder=holder.sentence, why=silent or ""),
-                Exit.STOPPED,
-            )
-        if screen.voice.as_json:
-            found = {"run": run.name, "command": "get", "said": "", "settings": dict(live.settings)}
-            screen.emit({**found, "exit": int(Exit.DONE)})
-        for one, value in () if screen.voice.as_json else live.settings.items():
-            screen.out.print(Text(f"{printable(one)}=", "dim").append(printable(value), "bold"))
-        return Exit.DONE
-
-    execute_in_journal(work, flags, Voice(as_json=as_json), only_reads=True)
+    run = await chosen_run(name, journal, "get", is_open=True)
+    holder = await journal.holder(run)
+    live, silent = await hear(run, journal)
+    if holder is None or await journal.mailbox.live(run) is None:
+        raise await unreachable(run, journal, said("there is nothing to get"), by_flag(run))
+    if live is None:
+        raise CommandRefused(
+            said("run {run} ({holder}): {why}", run=run.name, holder=holder.sentence, why=silent or ""),
+            Exit.STOPPED,
+        )
+    if screen.voice.as_json:
+        found = {"run": run.name, "command": "get", "said": "", "settings": dict(live.settings)}
+        screen.emit({**found, "exit": int(Exit.DONE)})
+    for one, value in () if screen.voice.as_json else live.settings.items():
+        screen.out.print(Text(f"{printable(one)}=", "dim").append(printable(value), "bold"))
+    return Exit.DONE
 
 
-@as_command("stop")
-def _stop(
+@with_settings("stop", JournalFlags, BriefVoice)
+async def _stop(
+    journal: Journal,
+    screen: Screen,
     name: str | None = RUN_NAME_OR_NONE,
     *,
     no_wait: bool = switch("Do not wait until it has ended."),
-    flags: JournalFlags,
-    voice: BriefVoice,
-) -> None:
+) -> Exit:
     """Stop a run as Ctrl-C would; `resume` goes on.
 
     What is in flight is finished, and the run's process ends with 130.
     """
-
-    async def work(journal: Journal, screen: Screen) -> Exit:
-        run = await chosen_run(name, journal, "stop", is_open=True)
-        is_held = await journal.holder(run) is not None
-        answer = await give(ControlRequest("stop"), run, journal)
-        if answer.refused or no_wait or not is_held:
-            return _show_answer(run, "stop", answer, screen)
-        stops = said(
-            "run {run}: {answer}; its process ends with {code}",
-            run=run.name,
-            answer=answer.said,
-            code=int(Exit.INTERRUPTED),
+    run = await chosen_run(name, journal, "stop", is_open=True)
+    is_held = await journal.holder(run) is not None
+    answer = await give(ControlRequest("stop"), run, journal)
+    if answer.refused or no_wait or not is_held:
+        return _show_answer(run, "stop", answer, screen)
+    stops = said(
+        "run {run}: {answer}; its process ends with {code}",
+        run=run.name,
+        answer=answer.said,
+        code=int(Exit.INTERRUPTED),
+    )
+    waits = render(said("(Ctrl-C here ends the waiting, not the stop)"), "dim")
+    screen.say(render(stops).append(" ").append_text(waits))
+    with waiting(said("waiting for the end of run {run}", run=run.name)):
+        while await journal.holder(run):  # noqa: ASYNC110 - the end of another process gives no event
+            await anyio.sleep(GLANCE)
+    run = await journal.run(run.name)
+    totals = await journal.totals(run)
+    is_stopped = exit_of(totals, StopKind.INTERRUPTED, intake_ended=run.frozen_at is not None) is Exit.INTERRUPTED
+    if is_stopped:
+        title = said("run {run} has stopped", run=run.name)
+    elif is_followed(run):
+        # The step had already finished: the stop ends its job file.
+        title = said("run {run} is at its end, and no further step of its job file begins", run=run.name)
+    else:
+        title = said("run {run} came to its end before it could be stopped", run=run.name)
+    paused, goes_on = None, list[tuple[str, str]]()
+    if run.paused_at is not None and (is_stopped or holds_its_file(run)):
+        paused = said(
+            "It stays paused, as {who} wanted it at {when}.", who=run.paused_by or "", when=moment(run.paused_at)
         )
-        waits = render(said("(Ctrl-C here ends the waiting, not the stop)"), "dim")
-        screen.say(render(stops).append(" ").append_text(waits))
-        with waiting(said("waiting for the end of run {run}", run=run.name)):
-            while await journal.holder(run):  # noqa: ASYNC110 - the end of another process gives no event
-                await anyio.sleep(GLANCE)
-        run = await journal.run(run.name)
-        totals = await journal.totals(run)
-        is_stopped = exit_of(totals, StopKind.INTERRUPTED, intake_ended=run.frozen_at is not None) is Exit.INTERRUPTED
-        if is_stopped:
-            title = said("run {run} has stopped", run=run.name)
-        elif is_followed(run):
-            # The step had already finished: the stop ends its job file.
-            title = said("run {run} is at its end, and no further step of its job file begins", run=run.name)
-        else:
-            title = said("run {run} came to its end before it could be stopped", run=run.name)
-        paused, goes_on = None, list[tuple[str, str]]()
-        if run.paused_at is not None and (is_stopped or holds_its_file(run)):
-            paused = said(
-                "It stays paused, as {who} wanted it at {when}.", who=run.paused_by or "", when=moment(run.paused_at)
-            )
-            goes_on.append((command_line("continue", run.name), said("end the pause")))
-        if not is_stopped and is_followed(run):
-            goes_on.append((await resume_command(run, journal), said("go on with its next step")))
-        shown = stack(
-            Text(f"■ {printable(title)}", "bold"),
-            outcome_table(totals, await steps_of(run, journal)),
-            render(paused, "yellow") if paused else None,
-            steps_list(goes_on + next_steps(run, totals)),
-        )
-        return close(screen, Exit.DONE, shown, {"run": run.name, "command": "stop", **states_object(totals)})
-
-    execute_in_journal(work, flags, voice.whole())
+        goes_on.append((command_line("continue", run.name), said("end the pause")))
+    if not is_stopped and is_followed(run):
+        goes_on.append((await resume_command(run, journal), said("go on with its next step")))
+    shown = stack(
+        Text(f"■ {printable(title)}", "bold"),
+        outcome_table(totals, await steps_of(run, journal)),
+        render(paused, "yellow") if paused else None,
+        steps_list(goes_on + next_steps(run, totals)),
+    )
+    return close(screen, Exit.DONE, shown, {"run": run.name, "command": "stop", **states_object(totals)})
 
 
 # ---- `close` ------------------------------------------------------------------------------------------------------
 
 
-@as_command("close")
-def _close(
+@with_settings("close", JournalFlags, BriefVoice)
+async def _close(
+    journal: Journal,
+    screen: Screen,
     name: str = RUN_NAME,
     *,
     reason: str = option("TEXT", "The reason, kept in the journal with your name.", required=True),
-    flags: JournalFlags,
-    voice: BriefVoice,
-) -> None:
+) -> Exit:
     """End a stopped run for good: what was not sent never is.
 
     What is in the billing stays and counts. Rows in doubt are to be settled first.
     """
     why = reason.strip()
 
-    async def work(journal: Journal, screen: Screen) -> Exit:
-        if not why:
-            raise CommandRefused(said("a run is closed for a reason: --reason 'the file was that of October'"))
-        run = await journal.run(name)
-        refuse_purged(run)
-        if run.stage is Stage.DISCARDED:
-            raise CommandRefused("run {run} was given up before anything was sent", run=run.name)
-        async with locked(run, journal, "close") as ours:
-            totals = await journal.totals(ours)
-            refuse_ended(ours, totals)
-            if not await unfinished(ours, journal):
-                raise CommandRefused("run {run} is at its end: there is nothing to close", run=run.name)
-            if doubtful := totals.count_where(open=True, counts_money=True):
-                raise CommandRefused(in_doubt(ours, doubtful))
-            if ours.approved_at is None:
-                # Nobody has said yes to it: there is nothing to keep.
-                await journal.discard(ours)
-            else:
-                await journal.end(ours, own_name(), why)
-            await wipe_secrets(ours, journal)
-        await journal.history.note_command(run, ourselves(), "close", why)
-        run = await journal.run(run.name)
-        totals, end = await journal.totals(run), describe_end(run)
-        log.info("closed", run=run.name, why=run.ended_why, unsent=totals.unsent)
-        facts = {"run": run.name, "job": run.job, **states_object(totals), "ended": ended_facts(run)}
-        if end is None:
-            given_up = said("✓ run {run} is given up: nothing of it was sent", run=run.name)
-            return close(screen, Exit.DONE, render(given_up, "green"), facts)
-        ended = counted(
-            "✓ run {run} has ended: {end}. {n} row was not sent, and never is",
-            "✓ run {run} has ended: {end}. {n} rows were not sent, and never are",
-            totals.unsent,
-            run=run.name,
-            end=end,
-        )
-        left = counted(
-            "{n} row still waits for a person to decide whether it is in the billing",
-            "{n} rows still wait for a person to decide whether they are in the billing",
-            totals.count(State.MANUAL),
-        )
-        notes = [left if left.n else "", perhaps_in_effect(totals)]
-        shown = stack(
-            render(ended, "green", 600),
-            outcome_table(totals, await steps_of(run, journal)),
-            *(labelled(said("note:"), note, "yellow") for note in notes if note),
-            steps_list(next_steps(run, totals)),
-        )
-        return close(screen, Exit.DONE, shown, facts)
-
-    execute_in_journal(work, flags, voice.whole())
+    if not why:
+        raise CommandRefused(said("a run is closed for a reason: --reason 'the file was that of October'"))
+    run = await usable_run(name, journal, "close")
+    async with locked(run, journal, "close") as ours:
+        totals = await journal.totals(ours)
+        refuse_ended(ours, totals)
+        if not await unfinished(ours, journal):
+            raise CommandRefused("run {run} is at its end: there is nothing to close", run=run.name)
+        if doubtful := totals.count_where(open=True, counts_money=True):
+            raise CommandRefused(in_doubt(ours, doubtful))
+        if ours.approved_at is None:
+            # Nobody has said yes to it: there is nothing to keep.
+            await journal.discard(ours)
+        else:
+            await journal.end(ours, own_name(), why)
+        await wipe_secrets(ours, journal)
+    await journal.history.note_command(run, ourselves(), "close", why)
+    run = await journal.run(run.name)
+    totals, end = await journal.totals(run), describe_end(run)
+    log.info("closed", run=run.name, why=run.ended_why, unsent=totals.unsent)
+    facts = {"run": run.name, "job": run.job, **states_object(totals), "ended": ended_facts(run)}
+    if end is None:
+        given_up = said("✓ run {run} is given up: nothing of it was sent", run=run.name)
+        return close(screen, Exit.DONE, render(given_up, "green"), facts)
+    ended = counted(
+        "✓ run {run} has ended: {end}. {n} row was not sent, and never is",
+        "✓ run {run} has ended: {end}. {n} rows were not sent, and never are",
+        totals.unsent,
+        run=run.name,
+        end=end,
+    )
+    left = counted(
+        "{n} row still waits for a person to decide whether it is in the billing",
+        "{n} rows still wait for a person to decide whether they are in the billing",
+        totals.count(State.MANUAL),
+    )
+    notes = [left if left.n else "", perhaps_in_effect(totals)]
+    shown = stack(
+        render(ended, "green", 600),
+        outcome_table(totals, await steps_of(run, journal)),
+        *(labelled(said("note:"), note, "yellow") for note in notes if note),
+        steps_list(next_steps(run, totals)),
+    )
+    return close(screen, Exit.DONE, shown, facts)
 
 
 # ---- `decide` -----------------------------------------------------------------------------------------------------
 
 
-@as_command("decide")
-def _decide(
+@with_settings("decide", JournalFlags, BriefVoice)
+async def _decide(
+    journal: Journal,
+    screen: Screen,
     name: str = argument("RUN", "The run, or the row as it is printed: k7m2q/12."),
     key: str = argument("KEY", "The row: its key or contract number; left out after k7m2q/12."),
     choice: str | None = argument(
@@ -278,50 +259,43 @@ def _decide(
     *,
     why: str = option("TEXT", "The reason, kept in the journal with your name.", required=True),
     new_id: str | None = option("ID", "The id in the billing of what an accepted row created.", "--id"),
-    flags: JournalFlags,
-    voice: BriefVoice,
-) -> None:
+) -> Exit:
     """Record a person's decision on a row that no look-up can settle."""
     run_name = name.partition("/")[0]
     row, chosen = (name, key) if choice is None else (key, choice)
 
-    async def work(journal: Journal, screen: Screen) -> Exit:
-        if chosen not in CHOICES:
-            raise CommandRefused(
-                "{given} is no decision: accepted (it is in the billing) or pending (it is not, send it again)",
-                given=printable(chosen),
-            )
-        if not why.strip():
-            raise CommandRefused(
-                said("a decision needs its reason: --why 'seen in the billing by Olga, operation 4711'")
-            )
-        run, state, who = await journal.run(run_name), State(chosen), own_name()
-        item = await _matching_row(run, row, journal)
-        answer = await _id_of(run, item, state, new_id, screen)
-        try:
-            async with locked(run, journal, "decide") as ours:
-                await journal.decide(ours, item, state, who=who, why=why.strip(), answer=answer)
-        except ForbiddenTransition:
-            raise CommandRefused(
-                "row {number} of run {run} is {state}: a person decides only on what is manual. {command} looks "
-                "up what is unknown",
-                number=item.number,
-                run=run.name,
-                state=STATE_NAMES[item.state],
-                command=command_line("reconcile", run.name),
-            ) from None
-        log.info("decided", run=run.name, item=item.number, state=chosen, who=who, why=why.strip())
-        totals = await journal.totals(run)
-        decided = said(
-            "✓ row {number} ({label}) is {state}",
-            number=item.number,
-            label=printable(item.label, 60),
-            state=STATE_NAMES[state],
+    if chosen not in CHOICES:
+        raise CommandRefused(
+            "{given} is no decision: accepted (it is in the billing) or pending (it is not, send it again)",
+            given=printable(chosen),
         )
-        shown = stack(render(decided, "green"), steps_list(next_steps(run, totals)))
-        return close(screen, Exit.DONE, shown, {"run": run.name, "job": run.job, **states_object(totals)})
-
-    execute_in_journal(work, flags, voice.whole())
+    if not why.strip():
+        raise CommandRefused(said("a decision needs its reason: --why 'seen in the billing by Olga, operation 4711'"))
+    run, state, who = await journal.run(run_name), State(chosen), own_name()
+    item = await _matching_row(run, row, journal)
+    answer = await _id_of(run, item, state, new_id, screen)
+    try:
+        async with locked(run, journal, "decide") as ours:
+            await journal.decide(ours, item, state, who=who, why=why.strip(), answer=answer)
+    except ForbiddenTransition:
+        raise CommandRefused(
+            "row {number} of run {run} is {state}: a person decides only on what is manual. {command} looks "
+            "up what is unknown",
+            number=item.number,
+            run=run.name,
+            state=STATE_NAMES[item.state],
+            command=command_line("reconcile", run.name),
+        ) from None
+    log.info("decided", run=run.name, item=item.number, state=chosen, who=who, why=why.strip())
+    totals = await journal.totals(run)
+    decided = said(
+        "✓ row {number} ({label}) is {state}",
+        number=item.number,
+        label=printable(item.label, 60),
+        state=STATE_NAMES[state],
+    )
+    shown = stack(render(decided, "green"), steps_list(next_steps(run, totals)))
+    return close(screen, Exit.DONE, shown, {"run": run.name, "job": run.job, **states_object(totals)})
 
 
 async def _matching_row(run: Run, key: str, journal: Journal) -> Item:

@@ -21,10 +21,9 @@ from checkpoints.sentences import DUPLICATE
 from checkpoints.states import State, states_where
 from cli.output.item_files import columns_of
 from cli.session.journal import locked, open_existing, refuse_ended, require_content
-from cli.session.order import how_often, plans_beside
+from cli.session.order import how_often, plans_beside, wipe_secrets
 from cli.session.run_session import RunSession, new_run, rehearse, require_whole
 from cli.session.session import Invocation, Session, open_session, own_journal
-from cli.session.vaults import wipe_secrets
 from cli.show.closing import MAX_REFUSALS_SHOWN, Closing, import_again
 from cli.show.preview import NONE_FOUND, PreviewFacts, RowsFound, plan_of, preview, unanswered
 from cli.terminal.exits import CommandRefused, NothingSent

@@ -3,21 +3,20 @@
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final
 
 import anyio.to_thread
 
-from cli.commands.execution import close, execute
+from cli.commands.execution import close, with_settings
 from cli.output.item_files import OutputFile, refuse_present
 from cli.output.tables import suffix_of, table_at
 from cli.session.session import open_billing
-from cli.settings.flags import Flags, parse_pairs
-from cli.settings.order_flags import MAP_WORDS, ImportFlags, RowFlags, map_file_of, map_pairs_of
+from cli.settings.flags import MAP_WORDS, Flags, ImportFlags, RowFlags, map_file_of, map_pairs_of, parse_pairs
 from cli.settings.settings import Settings
 from cli.terminal.drawing import drawn
 from cli.terminal.exits import Exit
 from cli.terminal.layout import labelled, steps_list
-from cli.terminal.options import Part, argument, as_command, option, options_of, switch
+from cli.terminal.options import Part, argument, option, options_of, switch
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import WHOLE, printable
 from cli.terminal.waiting import bytes_read, waiting
@@ -38,13 +37,19 @@ from jobs.imports.tables import SubscriberReader
 from texts.remedies import DATABASE, command_line, setting
 from texts.said import Said, counted, said
 
-TablesRead: TypeAlias = tuple[RowFlags, ImportFlags, RowFlags]
-"""The columns of the table, those joined to it, and how it is read, as they were given."""
 _END: Final[RowPage | None] = None
 
 
-@as_command("dictionary")
-def _dictionary(  # noqa: PLR0913 - each is a flag or a group of them
+@with_settings(
+    "dictionary",
+    Flags,
+    BriefVoice,
+    reads=True,
+    about=lambda given: {"file": given["file"], "dictionary": None},
+)
+async def _dictionary(
+    settings: Settings,
+    screen: Screen,
     file: str = argument("FILE", "The table, a row a subscriber; - for standard input."),
     *,
     output: Path = option(
@@ -54,34 +59,18 @@ def _dictionary(  # noqa: PLR0913 - each is a flag or a group of them
         "FILE", "A dictionary to complete: what was decided in it stays as it is.", "--dictionary"
     ),
     force: bool = switch("Overwrite the file of -o."),
-    mapping: Annotated[RowFlags, Part("mapping", mapping=MAP_WORDS)],
+    table: Annotated[RowFlags, Part("mapping", "columns", "encoding", "delimiter", "sheet", mapping=MAP_WORDS)],
     joined: Annotated[ImportFlags, Part("accounts", "services", "attributes")],
-    reading: Annotated[RowFlags, Part("columns", "encoding", "delimiter", "sheet")],
-    flags: Flags,
-    voice: BriefVoice,
-) -> None:
+) -> Exit:
     """Collect names of tariffs, services and folders for an import.
 
     It writes them with their probable ids in the billing, for a person to check.
     """
     target = OutputFile(output, force=force)
-    execute(
-        lambda settings, screen: make_dictionary(file, (mapping, joined, reading), target, old, settings, screen),
-        flags,
-        voice.whole(),
-        only_reads=True,
-        about={"file": file, "dictionary": None},
-    )
-
-
-async def make_dictionary(
-    file: str, tables: TablesRead, target: OutputFile, old: Path | None, settings: Settings, screen: Screen
-) -> Exit:
-    """Write the names of a table with their proposed ids; 1 where ids are missing, or proposals not confirmed."""
     suffix_of(target.path)
     refuse_present(target)
     before = None if old is None else await anyio.to_thread.run_sync(partial(read_dictionary, old, is_checked=False))
-    name, used, rows, refused = await _names_of(file, tables)
+    name, used, rows, refused = await _names_of(file, table, joined)
     there: NamesThere | None = None
     if settings.api_url.value:
         async with open_billing(settings) as billing:
@@ -123,7 +112,7 @@ async def make_dictionary(
         notes.append(unread)
     # What to type next: the same again, or a trial of the import.
     path, words = printable(target.path, WHOLE), [printable(file, WHOLE)]
-    for group in tables:
+    for group in (table, joined):
         for field, row in options_of(type(group)).items():
             value, flag_ = getattr(group, field), row.flags_of(field)[0]
             if value != type(group).__dataclass_fields__[field].default:
@@ -152,18 +141,17 @@ async def make_dictionary(
     return close(screen, Exit.DONE if is_done else Exit.REJECTED, steps_list([step]), facts)
 
 
-async def _names_of(file: str, tables: TablesRead) -> tuple[str, NamesUsed, int, int]:
+async def _names_of(file: str, reading: RowFlags, joined: ImportFlags) -> tuple[str, NamesUsed, int, int]:
     """The name of the table, the names in it, and how many rows it has, and how many that could not be read.
 
     It is read a page at a time, so that a signal is heard between two of them.
     """
-    mapping, joined, reading = tables
     named = tuple(name.strip() for name in (reading.columns or "").split(",") if name.strip())
     layout = Layout(reading.encoding, reading.delimiter or "", reading.sheet or "", named)
     source = open_input(None if file == STDIN else Path.cwd() / file, layout)
 
     def read_columns() -> ColumnMap:
-        map_file, pairs = map_file_of(mapping.mapping), map_pairs_of(mapping.mapping)
+        map_file, pairs = map_file_of(reading.mapping), map_pairs_of(reading.mapping)
         given = {Step.ACCOUNT: joined.accounts, Step.SERVICE: joined.services, Step.ATTRIBUTE: joined.attributes}
         paths = {step: str(Path.cwd() / path) for step, path in given.items() if path is not None}
         read = read_map(Path(map_file)) if map_file else ColumnMap()

@@ -43,9 +43,8 @@ from checkpoints.stores import is_there
 from cli.commands.execution import close, errors_shown, settings_in_force
 from cli.metrics.reader import LOOPBACK
 from cli.session.journal import unfinished
-from cli.session.order import plans_beside
+from cli.session.order import keys_of, plans_beside
 from cli.session.session import one_billing, profile_of, profile_path
-from cli.session.vaults import keys_of
 from cli.settings.flags import Flags
 from cli.settings.places import without_credentials
 from cli.settings.settings import Settings
@@ -54,7 +53,7 @@ from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Facts, Hanging, command, render, steps_list
 from cli.terminal.names import STANDING_NAMES
 from cli.terminal.options import as_command
-from cli.terminal.screen import AS_JSON, Screen, Voice
+from cli.terminal.screen import JsonVoice, Screen
 from cli.terminal.signals import run_command
 from cli.terminal.texts import WHOLE, printable, reason_of, rendered
 from cli.terminal.waiting import waiting
@@ -82,9 +81,9 @@ MOST_SKEW: Final = 60.0
 
 
 @as_command("doctor")
-def _doctor(*, flags: Flags, as_json: bool = AS_JSON) -> None:
+def _doctor(*, flags: Flags, voice: JsonVoice) -> None:
     """Check everything that a run rests on, and say what to mend."""
-    screen = Screen(Voice(as_json=as_json))
+    screen = Screen(voice)
     with errors_shown(screen):
         code = run_command(lambda: examine(flags, screen))
     raise SystemExit(code)
@@ -217,6 +216,7 @@ async def _settings(examined: Examined) -> AsyncIterator[Finding]:
         (said("database"), settings.database, False),
         (said("user"), settings.database_user, False),
         (said("charset"), settings.database_charset, False),
+        (said("time-out"), settings.timeout, False),
         (said("journal"), settings.journal, False),
         (said("password"), settings.database_password, True),
         (said("form"), settings.form, True),
@@ -226,6 +226,8 @@ async def _settings(examined: Examined) -> AsyncIterator[Finding]:
         kept: str | None = said("set") if chosen.value else None
         if not is_secret and chosen.value is not None:
             kept = without_credentials(str(chosen.value))
+            if isinstance(chosen.value, float):
+                kept = said("{seconds} s", seconds=f"{chosen.value:g}")
         examined.origins[name] = {"value": kept, "origin": chosen.origin}
         table.add(name, Text.assemble(render(kept or said("not set")), "  ", render(chosen.origin, "dim")))
     none = said("no {file}: flags and environment alone", file=SETTINGS_FILE)

@@ -4,77 +4,146 @@ import errno
 import os
 import sys
 import traceback
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from inspect import signature
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
+import click
 import structlog
 from rich.console import RenderableType
 
 from checkpoints.earlier_runs import runs_of
 from checkpoints.errors import JournalError, NoSuchRun
-from checkpoints.journal import Journal
 from checkpoints.journal_file import why_unwritable
-from cli.service.service_manager import ServiceManager, outcome_of, service_manager, show_to
+from cli.session.events import RunReader, ServiceManager, outcome_of, service_manager, show_to
 from cli.session.journal import JournalAbsent, database_address, open_existing
-from cli.settings.flags import Consent, Detaching, Flags
-from cli.settings.pacing_flags import Pacing
+from cli.settings.flags import PANELS_OF_JOBS, ROWS, Beside, Consent, Declared, Detaching, Flags, Pacing
 from cli.settings.places import IN_FOLDER, state_folder, without_password, without_user
 from cli.settings.settings import BUILT_IN, IN_HOOK, Settings, load
 from cli.show.closing import Closing, closing_object
 from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, again_after, code_of
-from cli.terminal.language import language
+from cli.terminal.language import language, reader
 from cli.terminal.layout import labelled
 from cli.terminal.logs import logging_to
+from cli.terminal.options import as_command, typed
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupted, run_command
 from cli.terminal.texts import printable, reason_of
+from cli.terminal.usage import Command, panel_of, show_help, translate_text
 from engine.pacing.policy import TooFewFiles, provide_files
 from texts.remedies import PROGRAM, advise_settings, command_line, setting
 from texts.said import in_lines, said, text_of
 
 if TYPE_CHECKING:
-    from cli.session.events import RunReader
     from cli.session.session import Invocation
-
-    RunWork: TypeAlias = Callable[[Invocation], Coroutine[Any, Any, Closing]]
+    from jobs.spec.spec import JobSpec
 
 log = structlog.get_logger(__name__)
 
-Work: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Exit]]
+Given: TypeAlias = Mapping[str, Any]
+"""What was typed for the parameters of a command, by their names."""
 
 
-def execute(
-    work: Work,
-    flags: Flags,
-    voice: Voice,
-    *,
-    only_reads: bool = False,
+def with_settings(
+    name: str,
+    *beside: Any,  # noqa: ANN401 - a type of a record, or a part of one
+    cls: type[Command] = Command,
+    epilog: str | None = None,
+    reads: bool | str = False,
     sends: bool = False,
-    about: Mapping[str, object] = MappingProxyType({}),
-    failure: Callable[[Exit, Exception], object] | None = None,
-) -> NoReturn:
-    """Run `work` with the settings in force, and exit with its code.
+    job: str | None = None,
+    about: Callable[[Given], Mapping[str, object]] = lambda _: {},
+    flags_of: Callable[[Flags, Given], Flags] = lambda flags, _: flags,
+) -> Callable[[Callable[..., Coroutine[Any, Any, "Exit | Closing"]]], Command]:
+    """Make a command of what works with the settings in force, and exits with the code that it returns.
 
-    A command that `only_reads` the journal writes no log; one that `sends` works on a run. With `--json` an error
-    prints an object too: that of `failure`, or `about`, exit code and text.
+    Of `settings`, `screen`, `journal` and `told` the function is given those that it names: the journal of
+    the settings, which has to be there, and an `Invocation`. The records `beside` say what it is told of those.
+
+    A command that `reads` the journal alone, always or by a switch of that name, writes no log. One that `sends`
+    works on runs; where it is told an invocation, it works on one of `job`, or of the typed one, and returns its
+    closing. With `--json` an error prints an object too: that of the closing, else `about` with exit code and text.
+    `flags_of` chooses among the flags, for a command of all billings.
     """
-    screen = Screen(voice)
+
+    def carry_out(function: Callable[..., Any], given: Given, records: Mapping[type[Any], Any]) -> NoReturn:
+        wanted = signature(function).parameters.keys()
+        typed_ = typed(click.get_current_context()) if "told" in wanted else {}
+        screen = Screen(records.get(Voice, Voice()))
+        only_reads = given[reads] if isinstance(reads, str) else reads
+        does_send = sends and not only_reads
+        works_on_run, of_job = does_send and "told" in wanted, given.get("job", job)
+
+        async def work(settings: Settings) -> Exit:
+            if Declared in records and records[Declared].changed_declaration:
+                settings = replace(settings, own_jobs=replace(settings.own_jobs, takes_changed=True))
+            there = {"settings": settings, "screen": screen}
+            async with AsyncExitStack() as stack:
+                if "journal" in wanted:
+                    there["journal"] = await stack.enter_async_context(open_existing(settings.journal.value))
+                if "told" in wanted:
+                    there["told"] = await _told(settings, screen, records, typed_, sends=does_send)
+                ended: Exit | Closing = await function(**{one: there[one] for one in there if one in wanted}, **given)
+            if isinstance(ended, Exit):
+                return ended
+            if screen.voice.as_json:
+                screen.emit(closing_object(ended))
+            if manager := service_manager():
+                manager.show(lambda: outcome_of(ended))
+            return ended.exit
+
+        def failure(code: Exit, error: Exception) -> object:
+            if works_on_run:
+                return closing_object(Closing(code, job=of_job, error=text_of(error), again_in=again_after(error)))
+            return {**about(given), "exit": int(code), "error": text_of(error)}
+
+        try:
+            with errors_shown(screen):
+                flags = flags_of(records[Flags], given)
+            _execute(work, flags, screen, failure, only_reads=only_reads, sends=does_send)
+        except Interrupted as interrupt:
+            if not works_on_run:
+                raise
+            # A working run handles the signal itself and closes in order.
+            why = said(
+                "interrupted ({signal}) while nothing was being sent; {command} shows what there is",
+                signal=interrupt,
+                command=command_line("status"),
+            )
+            screen.complain(why)
+            if screen.voice.as_json:
+                screen.emit(closing_object(Closing(Exit.INTERRUPTED, job=of_job, stopped=why)))
+            raise SystemExit(Exit.INTERRUPTED) from interrupt
+
+    return as_command(name, *beside, cls=cls, epilog=epilog, carry_out=carry_out)
+
+
+def _execute(
+    work: Callable[[Settings], Coroutine[Any, Any, Exit]],
+    flags: Flags,
+    screen: Screen,
+    failure: Callable[[Exit, Exception], object],
+    *,
+    only_reads: bool,
+    sends: bool,
+) -> NoReturn:
     manager = ServiceManager.of(os.environ, screen.mask)
 
     async def beside_beats() -> Exit:
         async with manager.beating():
-            return await work(settings, screen)
+            return await work(settings)
 
     try:
         try:
             settings = settings_in_force(flags, screen, only_reads=only_reads)
         except CommandRefused as error:
-            if voice.as_json:
+            if screen.voice.as_json:
                 screen.emit(closing_object(Closing(error.code, error=text_of(error))))
             raise
         with logging_to(None if only_reads else settings.log, screen):
@@ -86,9 +155,8 @@ def execute(
                 told = with_profile_of_run(raised, settings)
                 code = exit_code(told, screen, sends=sends)
                 manager.show(partial(text_of, told))
-                if voice.as_json and isinstance(told, OPERATOR_ERRORS):
-                    plain = {**about, "exit": int(code), "error": text_of(told)}
-                    screen.emit(failure(code, told) if failure else plain)
+                if screen.voice.as_json and isinstance(told, OPERATOR_ERRORS):
+                    screen.emit(failure(code, told))
     except CommandRefused as error:
         manager.end(error.code, text_of(error))
         raise
@@ -99,26 +167,66 @@ def execute(
     raise SystemExit(code)
 
 
+async def _told(
+    settings: Settings, screen: Screen, records: Mapping[type[Any], Any], typed_: Mapping[str, str], *, sends: bool
+) -> "Invocation":
+    """What a command was told that works on runs: those that send one have readers, and may have page and recorder.
+
+    Recorder, page, hooks, metrics and the queue of workers are imported for the commands that ask for them.
+    """
+    from cli.session.session import Invocation
+
+    pacing, consent, beside = records.get(Pacing, Pacing()), records.get(Consent, Consent()), records.get(Beside)
+    told = Invocation(settings, screen, typed_, pacing, consent)
+    # Refused before anything is asked.
+    _ = pacing.given
+    if not sends:
+        return told
+    hand_in = recorder = opens = None
+    detaching = records.get(Detaching)
+    if detaching is not None and (detaching.detach or detaching.priority):
+        from cli.session.queue import handing_in
+
+        hand_in = await handing_in(detaching, typed_, settings, screen)
+    if beside is not None and beside.record is not None:
+        from cli.commands.mock import recording_into
+
+        recorder = partial(recording_into, beside.record, names=beside.record_names)
+    elif beside is not None and beside.record_names:
+        raise CommandRefused(
+            "{names} says what a recording keeps: name its file, {file}",
+            names=setting("record-names"),
+            file=setting("record", "FILE"),
+        )
+    if beside is not None and beside.page:
+        from cli.commands.page import page_beside
+
+        opens = page_beside(settings, screen)
+    settings.hidden.require("hooks")
+    # In the order in which they are told of a run.
+    readers: list[RunReader] = []
+    if settings.hooks and os.environ.get(IN_HOOK):
+        log.warning("a hook has started this command, so it calls no hooks")
+    elif settings.hooks:
+        from cli.hooks.reader import call_hooks
+
+        settings.hooks.check_programs()
+        readers.append(call_hooks(settings.hooks, language(settings.language.value), screen.mask))
+    if settings.metrics:
+        from cli.metrics.reader import publish_metrics
+
+        readers.append(publish_metrics(settings.metrics))
+    if manager := service_manager():
+        readers.append(show_to(manager))
+    return replace(told, record=recorder, page=opens, readers=readers, hand_in=hand_in)
+
+
 def close(screen: Screen, code: Exit, shown: RenderableType, facts: Mapping[str, object]) -> Exit:
     """End a command with what is shown of it; with `--json` its facts and the exit code are an object."""
     if screen.voice.as_json:
         screen.emit({**facts, "exit": int(code)})
     screen.result(shown, good=code is Exit.DONE)
     return code
-
-
-def execute_in_journal(
-    work: Callable[[Journal, Screen], Coroutine[Any, Any, Exit]],
-    flags: Flags,
-    voice: Voice,
-    *,
-    only_reads: bool = False,
-) -> NoReturn:
-    async def opened(settings: Settings, screen: Screen) -> Exit:
-        async with open_existing(settings.journal.value) as journal:
-            return await work(journal, screen)
-
-    execute(opened, flags, voice, only_reads=only_reads)
 
 
 def settings_in_force(flags: Flags, screen: Screen, *, only_reads: bool = True, note: bool = True) -> Settings:
@@ -219,101 +327,6 @@ def errors_shown(screen: Screen) -> Iterator[None]:
         raise SystemExit(exit_code(error, screen)) from error
 
 
-def execute_run(  # noqa: PLR0913 - each is a flag or a group of them
-    work: "RunWork",
-    flags: Flags,
-    voice: Voice,
-    job: str | None,
-    consent: Consent,
-    pacing: Pacing,
-    *,
-    changed_declaration: bool = False,
-    detaching: Detaching | None = None,
-    typed: Mapping[str, str] | None = None,
-    record: Path | None = None,
-    record_names: bool = False,
-    page: bool = False,
-    ends_outside_hours: bool = False,
-) -> NoReturn:
-    """Run `work`, which works on a run of `job`; with `--json`, print its closing object.
-
-    `typed` is the command line, by parameter. Recorder, page, hooks, metrics and the queue of workers are imported
-    for the commands that ask for them.
-    """
-
-    async def closed(settings: Settings, screen: Screen) -> Exit:
-        from cli.session.session import Invocation
-
-        settings = settings.with_changed_declaration(changed_declaration)
-        hand_in = recorder = opens = None
-        if detaching is not None and (detaching.detach or detaching.priority):
-            from cli.session.queue import handing_in
-
-            hand_in = await handing_in(detaching, typed or {}, settings, screen)
-        if record is not None:
-            from cli.commands.mock import recording_into
-
-            recorder = partial(recording_into, record, names=record_names)
-        elif record_names:
-            raise CommandRefused(
-                "{names} says what a recording keeps: name its file, {file}",
-                names=setting("record-names"),
-                file=setting("record", "FILE"),
-            )
-        if page:
-            from cli.commands.page import page_beside
-
-            opens = page_beside(settings, screen)
-        settings.hidden.require("hooks")
-        # In the order in which they are told of a run.
-        readers: list[RunReader] = []
-        if settings.hooks and os.environ.get(IN_HOOK):
-            log.warning("a hook has started this command, so it calls no hooks")
-        elif settings.hooks:
-            from cli.hooks.reader import call_hooks
-
-            settings.hooks.check_programs()
-            readers.append(call_hooks(settings.hooks, language(settings.language.value), screen.mask))
-        if settings.metrics:
-            from cli.metrics.reader import publish_metrics
-
-            readers.append(publish_metrics(settings.metrics))
-        if manager := service_manager():
-            readers.append(show_to(manager))
-        told = Invocation(
-            settings, screen, pacing.given, consent, recorder, opens, readers, hand_in, ends_outside_hours
-        )
-        closing = await work(told)
-        if voice.as_json:
-            screen.emit(closing_object(closing))
-        if manager:
-            manager.show(lambda: outcome_of(closing))
-        return closing.exit
-
-    try:
-        execute(
-            closed,
-            flags,
-            voice,
-            sends=True,
-            failure=lambda code, error: closing_object(
-                Closing(code, job=job, error=text_of(error), again_in=again_after(error))
-            ),
-        )
-    except Interrupted as interrupt:
-        # A working run handles the signal itself and closes in order.
-        screen = Screen(voice)
-        why = said(
-            "interrupted ({signal}) while nothing was being sent; {command} shows what there is",
-            signal=interrupt,
-            command=command_line("status"),
-        )
-        screen.complain(why)
-        if voice.as_json:
-            screen.emit(closing_object(Closing(Exit.INTERRUPTED, job=job, stopped=why)))
-        raise SystemExit(Exit.INTERRUPTED) from interrupt
-
-
 def exit_code(error: BaseException, screen: Screen, *, sends: bool = False) -> Exit:
     """Show an error and return its exit code; a command that `sends` says where to see what it has sent.
 
@@ -364,3 +377,98 @@ def _report(details: str) -> Path:
     with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(details)
     return path
+
+
+# ---- the help of a command that takes a job -----------------------------------------------------------------------
+
+
+_WORDS: Final = __name__
+
+
+class JobCommand(Command):
+    """A command whose job is its argument JOB, or is named as the command is: `import`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the words, and keep them: help is shown before any of them is a parameter."""
+        ctx.meta[_WORDS] = tuple(args)
+        return super().parse_args(ctx, args)
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show the help of the job that was typed; without one, that of the command."""
+        # Imported here, so that a command that is not asked for its help starts fast.
+        from rich.console import Console
+
+        from cli.commands.jobs import parameter_list
+        from cli.terminal.layout import Facts, render
+        from cli.terminal.screen import Screen
+
+        given = self.make_parser(ctx).parse_args(args=list(ctx.meta.get(_WORDS, ())))[0]
+        typed = next((one for one in self.params if one.name == "job"), None)
+        job = _job(given.get("job") if typed else self.name, given.get("config"))
+        own = PANELS_OF_JOBS.get(job.name) if job else None
+        by_flag = {one.name for one in self.params if panel_of(one) == own} if own else set()
+        shown: list[click.Parameter] = []
+        named: defaultdict[str, list[str]] = defaultdict(list)
+        for one in self.get_params(ctx):
+            panel = panel_of(one)
+            if getattr(one, "hidden", False) or (job and not _concerns(one.name, panel, job, self.name)):
+                continue
+            if given.get("verbose") or panel in {"", ROWS, own}:
+                shown.append(one)
+            else:
+                named[panel].append(max(one.opts, key=len))
+        words = ctx.command_path.split()[1:]
+        about, pieces = translate_text(self.help), self.collect_usage_pieces(ctx)
+        if job and typed:
+            words.append(job.name)
+            shown.remove(typed)
+            about = f"{job.name}: {render(job.summary)}"
+            pieces = [job.name if one in typed.get_usage_pieces(ctx) else one for one in pieces]
+        show_help(ctx, pieces, about, shown)
+        screen = Screen(out=Console(highlight=False, emoji=False))
+        if job:
+            title = said("columns of the rows, or {flag}", flag=setting("set", "NAME=VALUE"))
+            by_name = [one for one in job.parameters if typed and one.name not in by_flag]
+            if listed := parameter_list(title, by_name, briefly=True):
+                screen.result(listed)
+            screen.result(said("more about the job: {command}", command=command_line("jobs", job.name)))
+        elif typed:
+            screen.result(said("what a job needs: {command}", command=command_line(*words, "JOB", "--help")))
+        if named:
+            screen.result("")
+            screen.result(said("more options: {command}", command=command_line(*words, "--help", "--verbose")))
+            facts = Facts(indent=2)
+            for panel, options in named.items():
+                facts.add(reader().translate(panel), " ".join(options))
+            screen.result(facts)
+
+
+def _job(name: object, config: object) -> "JobSpec | None":
+    """The job of that name, None for none and for a job file. Raises `ParameterRefused` for one that there is not."""
+    from cli.settings.flags import COMMON_PART, Flags
+    from cli.settings.settings import load
+    from jobs.catalogue.catalogue import JOBS
+
+    if not isinstance(name, str) or name.endswith(".toml"):
+        return None
+    if name in JOBS:
+        return JOBS[name]
+    flags = Flags(config=Path(config) if isinstance(config, str) else None, profile=COMMON_PART)
+    return load(flags, os.environ, Path.cwd()).catalogue.named(name)
+
+
+def _concerns(option: str, panel: str, job: "JobSpec", command: str | None) -> bool:
+    """Whether the help of a job has to show an option, or to name it."""
+    match option:
+        case "set_":
+            return False  # Its parameters are shown themselves.
+        case "ask":
+            return any(one.secret for one in job.parameters)
+        case "output":
+            return command != "run" or not job.writes
+        case "changed_declaration":
+            return job.declared is not None
+        case "shared_accounts":
+            return any(one.name == "op_type" for one in job.parameters) or job.name == "call"
+        case _:
+            return panel not in PANELS_OF_JOBS.values() or panel == PANELS_OF_JOBS.get(job.name)

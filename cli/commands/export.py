@@ -8,10 +8,10 @@ from typing import Final, TypeAlias
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from checkpoints.states import State, states_where
-from cli.commands.execution import execute
+from cli.commands.execution import with_settings
 from cli.output.item_files import REFUSED, STDOUT, OutputFile, write_items, written_to
 from cli.output.tables import ANSWERS, reads, suffix_of, write_answers
-from cli.session.journal import open_existing, refuse_purged
+from cli.session.journal import refuse_purged
 from cli.settings.flags import RUN_NAME, JournalFlags
 from cli.settings.settings import Settings
 from cli.show.closing import refused_export
@@ -19,7 +19,7 @@ from cli.terminal import names
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import steps_list
 from cli.terminal.names import STATE_NAMES
-from cli.terminal.options import as_command, option, switch
+from cli.terminal.options import option, switch
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import printable
 from engine.errors import nearest
@@ -44,8 +44,13 @@ ALL: Final = tuple(state for states in FILES.values() for state in states)
 FileObject: TypeAlias = Mapping[str, object]
 
 
-@as_command("export")
-def _export(
+@with_settings(
+    "export", JournalFlags, BriefVoice, reads=True, about=lambda given: {"run": given["name"], "files": []}
+)
+async def _export(
+    journal: Journal,
+    settings: Settings,
+    screen: Screen,
     name: str = RUN_NAME,
     state: str | None = option(
         "STATE", f"One of: {CHOICES}; {State.ACCEPTED} has the {State.APPLIED} too. Else a file an outcome."
@@ -55,26 +60,11 @@ def _export(
     ),
     *,
     force: bool = switch("Overwrite what is there."),
-    flags: JournalFlags,
-    voice: BriefVoice,
-) -> None:
+) -> Exit:
     """Write the rows of a run to files, to be read or corrected.
 
     The files have the input's own columns: a rejected row, corrected, is an input of --continue.
     """
-    execute(
-        lambda settings, screen: export(name, state, output, settings, screen, force=force),
-        flags,
-        voice.whole(),
-        only_reads=True,
-        about={"run": name, "files": []},
-    )
-
-
-async def export(
-    name: str, state: str | None, output: Path | None, settings: Settings, screen: Screen, *, force: bool
-) -> Exit:
-    """Write the rows of a run: those of `state`, "answers" for its answers; None for all, in a file an outcome."""
     path, word = output or STDOUT, (state or "").strip().casefold()
     # An accepted row that was read back is applied, and still accepted; None stands for refused rows.
     known: dict[str, Sequence[State | None]] = {
@@ -95,14 +85,13 @@ async def export(
         screen = screen.beside_rows()
     elif word == ANSWERS:
         suffix_of(path)
-    async with open_existing(settings.journal.value) as journal:
-        run = await journal.run(name)
-        refuse_purged(run)
-        if into_folder:
-            files = await _write_all(run, output or Path(), journal, screen, force=force)
-        else:
-            wanted = known[word] if word else ALL
-            files = [await _write_rows(run, word, wanted, OutputFile(path, force=force), settings, journal, screen)]
+    run = await journal.run(name)
+    refuse_purged(run)
+    if into_folder:
+        files = await _write_all(run, output or Path(), journal, screen, force=force)
+    else:
+        wanted = known[word] if word else ALL
+        files = [await _write_rows(run, word, wanted, OutputFile(path, force=force), settings, journal, screen)]
     if screen.voice.as_json:
         screen.emit({"run": run.name, "files": files, "exit": int(Exit.DONE), "error": None})
     return Exit.DONE
@@ -175,7 +164,7 @@ async def _write_rows(
     if not written and State.REJECTED in wanted and None not in wanted and totals.refused:
         # Both words say no: this one the program's, before anything is sent.
         purpose = counted(
-            "write the {n} row that was refused before sending",
+            "write the row that was refused before sending",
             "write the {n} rows that were refused before sending",
             totals.refused,
         )

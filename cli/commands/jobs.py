@@ -17,7 +17,7 @@ from cli.show.parts import Part, facts, section, stack
 from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import command, labelled, one_line, render, steps_list
 from cli.terminal.options import argument, as_command, option
-from cli.terminal.screen import AS_JSON, Screen, Voice
+from cli.terminal.screen import JsonVoice, Screen
 from jobs.catalogue.catalogue import Catalogue
 from jobs.spec.columns import usual_names
 from jobs.spec.parameters import Parameter
@@ -42,14 +42,14 @@ def _jobs(
     seed: int | None = option("N", "The first round's; those after it count on. Drawn, by default.", least=0),
     rows: int | None = option("N", f"Rows of a round, {ROWS} by default.", least=20, most=20_000),
     config: Path | None = CONFIG,
-    as_json: bool = AS_JSON,
+    voice: JsonVoice,
 ) -> None:
     """List the jobs, or show one with its parameters and an example.
 
     Of one job it shows its parameters, its columns, its select, its call and its way back as well. `check` tries the
     jobs of a file of one's own in the crash lab, and says what it cannot promise of them.
     """
-    screen = Screen(Voice(as_json=as_json))
+    screen = Screen(voice)
     if name == CHECK:
         if declaration is None:
             raise CommandRefused("name the file to be checked: {command}", command=command_line(*_CHECKING))

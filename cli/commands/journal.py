@@ -10,7 +10,7 @@ import anyio.to_thread
 from checkpoints.copying import copy_journal
 from checkpoints.journal_file import JournalAddress
 from cli.commands.execution import close, errors_shown
-from cli.session.vaults import keys_of
+from cli.session.order import keys_of
 from cli.settings.flags import CONFIG, Flags
 from cli.settings.places import typed_journal
 from cli.settings.settings import load
@@ -41,7 +41,7 @@ def _copy(
     Nothing may work on it meanwhile. Totals and roots of all runs are compared; the copy is there as a whole or not
     at all. From then on the copy is the journal.
     """
-    screen = Screen(voice.whole())
+    screen = Screen(voice)
     with errors_shown(screen):
         old, new = (typed_journal(text, name, os.environ) for text, name in ((source, "FROM"), (target, "TO")))
         advised = target if new.postgres else str(new)
@@ -67,7 +67,7 @@ def _key(
     They are kept there encrypted. All machines that work on the runs need the same key, in a file that only its owner
     can read, which vault_key in their settings names.
     """
-    screen = Screen(voice.whole())
+    screen = Screen(voice)
     text = new_key()
     try:
         descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)

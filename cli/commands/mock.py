@@ -16,17 +16,18 @@ from rich.text import Text
 
 from billing.api.client import BillingClient, ClientSettings
 from billing.api.wire import CallObserver
+from checkpoints.journal import Journal
 from checkpoints.states import State
-from cli.commands.execution import execute
+from cli.commands.execution import with_settings
 from cli.output.item_files import OutputFile, replacing
-from cli.session.journal import open_existing, refuse_purged
+from cli.session.journal import refuse_purged
 from cli.settings.flags import FAULTS, RUN_NAME, ApiFlags, JournalFlags
 from cli.settings.places import state_folder
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import render, steps_list
 from cli.terminal.options import argument, as_command, option, switch
-from cli.terminal.screen import BriefVoice, Screen, Voice
+from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.signals import run_command
 from cli.terminal.texts import WHOLE, printable, reason_of
 from cli.terminal.waiting import waiting
@@ -248,88 +249,92 @@ def _replay(
     raise SystemExit(Exit.DONE if report.same else Exit.REJECTED)
 
 
-@as_command("mock rows", epilog=f"An example: {PROGRAM} mock rows k7m2q -o tests/balances.csv")
-def _rows(
+@with_settings(
+    "mock rows",
+    JournalFlags,
+    BriefVoice,
+    reads=True,
+    epilog=f"An example: {PROGRAM} mock rows k7m2q -o tests/balances.csv",
+)
+async def _rows(
+    journal: Journal,
+    settings: Settings,
+    screen: Screen,
     name: str = RUN_NAME,
     output: Path = option("FILE", "The CSV file to write.", "-o", "--output", required=True),
     *,
     force: bool = switch("Overwrite the file."),
-    flags: JournalFlags,
-    voice: BriefVoice,
-) -> None:
+) -> Exit:
     """Write the rows of a run with made-up people: the input for a replay of its recording.
 
     They are made up as in the recordings of this user. Columns that the job does not use are emptied.
     """
     target = OutputFile(output, force=force)
 
-    async def work(settings: Settings, screen: Screen) -> Exit:
-        from lab.record.replay import made_up_rows
+    from lab.record.replay import made_up_rows
 
-        number = after = 0
-        async with open_existing(settings.journal.value) as journal:
-            run = await journal.run(name)
-            refuse_purged(run)
-            if not run.header:
-                raise CommandRefused(
-                    "run {run} was not read from a file with columns: there are no rows to write", run=run.name
-                )
-            mapping = input_of_parameters(run.parameters).mapping
-            made_up = made_up_rows(await _pseudonyms(), settings.catalogue.of(run), run.header, mapping)
-            with replacing(target) as made, made.open("w", encoding="utf-8", newline="") as stream:
-                # Not defused for a spreadsheet: these rows are read by programs.
-                sheet = csv.writer(stream, delimiter=";", lineterminator="\n")
-                sheet.writerow(run.header)
-                async for page in journal.each_page(run, frozenset(State)):
-                    sheet.writerows(made_up(item.row) for item in page)
-                    number += len(page)
-                while refused := await journal.refusals(run, after=after):
-                    sheet.writerows(made_up(refusal.row) for _, refusal in refused)
-                    number += len(refused)
-                    after, _ = refused[-1]
-        written = counted(
-            "{n} row of run {run} with made-up people, written to {file}",
-            "{n} rows of run {run} with made-up people, written to {file}",
-            number,
-            run=printable(name),
-            file=printable(output),
+    number = after = 0
+    run = await journal.run(name)
+    refuse_purged(run)
+    if not run.header:
+        raise CommandRefused(
+            "run {run} was not read from a file with columns: there are no rows to write", run=run.name
         )
-        screen.say(written)
-        return Exit.DONE
+    mapping = input_of_parameters(run.parameters).mapping
+    made_up = made_up_rows(await _pseudonyms(), settings.catalogue.of(run), run.header, mapping)
+    with replacing(target) as made, made.open("w", encoding="utf-8", newline="") as stream:
+        # Not defused for a spreadsheet: these rows are read by programs.
+        sheet = csv.writer(stream, delimiter=";", lineterminator="\n")
+        sheet.writerow(run.header)
+        async for page in journal.each_page(run, frozenset(State)):
+            sheet.writerows(made_up(item.row) for item in page)
+            number += len(page)
+        while refused := await journal.refusals(run, after=after):
+            sheet.writerows(made_up(refusal.row) for _, refusal in refused)
+            number += len(refused)
+            after, _ = refused[-1]
+    written = counted(
+        "{n} row of run {run} with made-up people, written to {file}",
+        "{n} rows of run {run} with made-up people, written to {file}",
+        number,
+        run=printable(name),
+        file=printable(output),
+    )
+    screen.say(written)
+    return Exit.DONE
 
-    execute(work, flags, voice.whole(), only_reads=True)
 
-
-@as_command("mock diff", epilog=f"An example: {PROGRAM} mock diff night.rec --api-url http://test-billing:8082")
-def _diff(file: Path = RECORDING, *, flags: ApiFlags) -> None:
+@with_settings(
+    "mock diff",
+    ApiFlags,
+    reads=True,
+    epilog=f"An example: {PROGRAM} mock diff night.rec --api-url http://test-billing:8082",
+)
+async def _diff(settings: Settings, screen: Screen, file: Path = RECORDING) -> Exit:
     """Ask a live server the recorded reads again, and show what it answers differently; nothing is written.
 
     Ends with 1 where an answer differs.
     """
+    from lab.record.replay import differing
 
-    async def work(settings: Settings, screen: Screen) -> Exit:
-        from lab.record.replay import differing
-
-        different, tally = 0, Counter[str]()
-        async with BillingClient(settings.client) as client:
-            async for difference in differing(file, client, tally, await _pseudonyms()):
-                different += 1
-                screen.result(render(difference.text, limit=400), good=False)
-        asked = counted(
-            "{n} read asked again of {billing}, {different} answered differently; not asked: {not_asked}",
-            "{n} reads asked again of {billing}, {different} answered differently; not asked: {not_asked}",
-            tally["asked"],
-            billing=printable(settings.target),
-            different=Quantity(different),
-            not_asked=(
-                counted("{n} write", "{n} writes", tally["writes"]),
-                said("{number} with a secret", number=Quantity(tally["secret"])),
-                said("{number} asked before", number=Quantity(tally["repeated"])),
-                said("{number} without a recorded answer", number=Quantity(tally["unanswered"])),
-                said("{number} that ask by a made-up value", number=Quantity(tally["made_up"])),
-            ),
-        )
-        screen.say(asked)
-        return Exit.REJECTED if different else Exit.DONE
-
-    execute(work, flags, Voice(), only_reads=True)
+    different, tally = 0, Counter[str]()
+    async with BillingClient(settings.client) as client:
+        async for difference in differing(file, client, tally, await _pseudonyms()):
+            different += 1
+            screen.result(render(difference.text, limit=400), good=False)
+    asked = counted(
+        "{n} read asked again of {billing}, {different} answered differently; not asked: {not_asked}",
+        "{n} reads asked again of {billing}, {different} answered differently; not asked: {not_asked}",
+        tally["asked"],
+        billing=printable(settings.target),
+        different=Quantity(different),
+        not_asked=(
+            counted("{n} write", "{n} writes", tally["writes"]),
+            said("{number} with a secret", number=Quantity(tally["secret"])),
+            said("{number} asked before", number=Quantity(tally["repeated"])),
+            said("{number} without a recorded answer", number=Quantity(tally["unanswered"])),
+            said("{number} that ask by a made-up value", number=Quantity(tally["made_up"])),
+        ),
+    )
+    screen.say(asked)
+    return Exit.REJECTED if different else Exit.DONE

@@ -3,7 +3,6 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -11,15 +10,14 @@ import anyio.to_thread
 
 from checkpoints.journal import Journal
 from checkpoints.records import Run
-from cli.commands.execution import errors_shown, execute
+from cli.commands.execution import with_settings
 from cli.session.journal import open_existing
-from cli.settings.flags import RUN_NAME_OR_NONE, Flags, JournalFlags
-from cli.settings.known_billings import journal_of_all, known_billings, without_profile_or_default
-from cli.settings.settings import Settings
+from cli.settings.flags import RUN_NAME_OR_NONE, JournalFlags
+from cli.settings.settings import Settings, journal_of_all, known_billings, without_profile_or_default
 from cli.terminal.exits import Exit
 from cli.terminal.language import reader
-from cli.terminal.options import as_command, switch
-from cli.terminal.screen import AS_JSON, Screen, Voice
+from cli.terminal.options import switch
+from cli.terminal.screen import JsonVoice, Screen
 from cli.terminal.texts import markup_safe
 from cli.terminal.waiting import waiting
 from texts.said import said
@@ -29,41 +27,39 @@ if TYPE_CHECKING:
     from cli.session.session import OpenPage
 
 
-@as_command("page")
-def _page(
+@with_settings(
+    "page",
+    JournalFlags,
+    JsonVoice,
+    reads="read_only",
+    flags_of=lambda flags, given: flags if given["name"] else without_profile_or_default(flags),
+)
+async def _page(
+    settings: Settings,
+    screen: Screen,
     name: str | None = RUN_NAME_OR_NONE,
     *,
     read_only: bool = switch("Take no commands from the page."),
-    flags: JournalFlags,
-    as_json: bool = AS_JSON,
-) -> None:
+) -> Exit:
     """Show runs in a browser while they work, until Ctrl-C.
 
     Without a name, all runs of the journal. The page is for this machine; it says how another one reaches it.
     """
+    from cli.page.application import serving
 
-    async def work(settings: Settings, screen: Screen) -> Exit:
-        from cli.page.application import serving
-
-        where = settings.journal.value
-        if name is None:
-            where = await anyio.to_thread.run_sync(journal_of_all, settings, os.environ)
-        order = _order(name, settings, read_only=read_only)
-        async with open_existing(where) as journal, serving(journal, order) as address:
-            if as_json:
-                screen.emit({"address": address.url, "tunnel": address.tunnel})
-            else:
-                screen.out.print(address.url, markup=False, soft_wrap=True)
-                screen.say(markup_safe(said("From another machine: {command}", command=address.tunnel)))
-            with waiting(None):
-                await anyio.sleep_forever()
-        return Exit.DONE
-
-    chosen: Flags = flags
+    where = settings.journal.value
     if name is None:
-        with errors_shown(Screen(Voice(as_json=as_json))):
-            chosen = without_profile_or_default(flags, os.environ, Path.cwd())
-    execute(work, chosen, Voice(as_json=as_json), only_reads=read_only)
+        where = await anyio.to_thread.run_sync(journal_of_all, settings, os.environ)
+    order = _order(name, settings, read_only=read_only)
+    async with open_existing(where) as journal, serving(journal, order) as address:
+        if screen.voice.as_json:
+            screen.emit({"address": address.url, "tunnel": address.tunnel})
+        else:
+            screen.out.print(address.url, markup=False, soft_wrap=True)
+            screen.say(markup_safe(said("From another machine: {command}", command=address.tunnel)))
+        with waiting(None):
+            await anyio.sleep_forever()
+    return Exit.DONE
 
 
 def page_beside(settings: Settings, screen: Screen) -> "OpenPage":

@@ -18,7 +18,6 @@ from typing import Final
 
 import anyio
 import anyio.to_thread
-import click
 from rich.console import Group, RenderableType
 
 from billing.api.calls import version
@@ -30,19 +29,15 @@ from checkpoints.list_differences import ListDifferences, changes_between_plans
 from checkpoints.records import Run
 from checkpoints.states import State
 from checkpoints.tally import Subtotal
-from cli.commands.execution import execute
-from cli.commands.job_help import JobCommand
+from cli.commands.execution import JobCommand, with_settings
 from cli.jobfile.job_file import TOML, JobFileStep, files_made, is_to_be_made, read_file
 from cli.output.item_files import OutputFile, header_of, of_item, refuse_present, write_items, written_to
 from cli.output.tables import KINDS, TableRow, write_table
 from cli.session.journal import remembered, target_among
 from cli.session.order import Order, per_billing, plans_beside, remembered_by_plan, typed_order
 from cli.session.run_session import caution_unended, new_run, rehearse
-from cli.session.session import open_billing
-from cli.settings.flags import Flags
-from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags
-from cli.settings.pacing_flags import READING_RATE, Pacing, with_file
-from cli.settings.settings import Settings
+from cli.session.session import Invocation, open_billing
+from cli.settings.flags import CallFlags, Flags, ImportFlags, OrderFlags, ReadingPacing, RowFlags, with_file
 from cli.show.closing import states_object, steps_object
 from cli.show.preview import (
     PreviewFacts,
@@ -56,8 +51,8 @@ from cli.show.preview import (
 )
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import labelled, one_line, render, steps_list
-from cli.terminal.options import argument, as_command, option, switch, typed
-from cli.terminal.screen import Screen, Voice
+from cli.terminal.options import argument, option, switch
+from cli.terminal.screen import Voice
 from cli.terminal.texts import WHOLE, money, printable, reason_of
 from cli.terminal.waiting import waiting
 from engine.job import Job
@@ -89,9 +84,9 @@ _DONE: Final = {CREATE: said("new"), SET: said("to be changed"), DELETE: said("t
 """The effect of a call that contains a step of this method."""
 
 
-@as_command("plan", cls=JobCommand)
-def _plan(  # noqa: PLR0913 - each is a flag or a group of them
-    context: click.Context,
+@with_settings("plan", ReadingPacing, Flags, Voice, cls=JobCommand, about=lambda given: {"job": given["job"]})
+async def _plan(  # noqa: PLR0913 - each is a flag or a group of them
+    told: Invocation,
     job: str = argument("JOB", f"What to do, of `{PROGRAM} jobs`; or a job file, FILE.toml."),
     file: str | None = argument("FILE", "The rows; - for standard input.", required=False),
     *,
@@ -103,58 +98,41 @@ def _plan(  # noqa: PLR0913 - each is a flag or a group of them
         "--output",
     ),
     overwrite: bool = switch("Overwrite the files there.", "--force"),
-    rate: str | None = READING_RATE,
     rows: RowFlags,
     importing: ImportFlags,
     calling: CallFlags,
-    flags: Flags,
-    voice: Voice,
-) -> None:
+) -> Exit:
     """Show what a run would do; nothing is sent.
 
     It reads the billing, and touches no real run.
     """
-    given = typed(context)
-    pacing = Pacing(rate=rate)
     folder = None if out is None else OutputFile(out, force=overwrite)
-
-    async def work(settings: Settings, screen: Screen) -> Exit:
-        if job.endswith(TOML):
-            return await plan_file(job, folder, settings, pacing, screen, typed=given)
-        order = await typed_order(
-            job, file, order_flags, rows, calling, screen, settings.catalogue, importing=importing
-        )
-        code, planned = await plan(order, folder, settings, pacing.given, screen)
-        if screen.voice.as_json:
-            screen.emit(planned)
-        return code
-
-    execute(work, flags, voice, about={"job": job})
+    if job.endswith(TOML):
+        return await plan_file(job, folder, told)
+    order = await typed_order(job, file, order_flags, rows, calling, importing, told)
+    code, planned = await plan(order, folder, told)
+    if told.screen.voice.as_json:
+        told.screen.emit(planned)
+    return code
 
 
 async def plan(
-    order: Order,
-    out: OutputFile | None,
-    settings: Settings,
-    pacing: Mapping[str, str],
-    screen: Screen,
-    *,
-    step: str = "",
+    order: Order, out: OutputFile | None, told: Invocation, *, step: str = ""
 ) -> tuple[Exit, Mapping[str, object]]:
     """Show what `run` would do with this order; with `out`, save the rows there: in a folder, or as a table.
 
-    It reads at the rate of `pacing`; `step` is the order's step of a job file. The plan is kept under its name until
-    the next plan of the same input: `run --plan` sends it.
+    `step` is the order's step of a job file. The plan is kept under its name until the next plan of the same input:
+    `run --plan` sends it.
 
     Returns the exit code and the object of `--json`. The exit code is 1 where `run` would send nothing: rows are
     refused or duplicates, or several rows set the balance of one account and no rule for them was given.
     Raises `CommandRefused`, `InputRefused`, `LookUpFailed`, `BillingError` and `JournalError`.
     """
-    real = settings.journal.value
+    settings, screen, real = told.settings, told.screen, told.settings.journal.value
     for one in _files_of(out).values() if out else ():
         refuse_present(one, is_in_folder=one != out)
     async with open_billing(settings) as billing, open_journal(plans_beside(real.path)) as journal:
-        billing.gateway.rate.per_second = policy_with(Policy(), pacing, ALL).rate
+        billing.gateway.rate.per_second = policy_with(Policy(), told.pacing.given, ALL).rate
         job = build(order.kind, billing.gateway, order.parameters, order.rows)
         await job.check()
         await job.try_out()
@@ -196,20 +174,16 @@ async def plan(
         return code, {**plan_object(facts, code), "shared_accounts_to_be_said": question.accounts}
 
 
-async def plan_file(
-    name: str, out: OutputFile | None, settings: Settings, pacing: Pacing, screen: Screen, *, typed: Mapping[str, str]
-) -> Exit:
-    """Show what each step of a new round would do; each step is planned as if the earlier ones had done nothing.
-
-    `typed` is the command line, by parameter; options that would be ignored are refused.
-    """
+async def plan_file(name: str, out: OutputFile | None, told: Invocation) -> Exit:
+    """Show what each step of a new round would do; each step is planned as if the earlier ones had done nothing."""
+    screen = told.screen
     if out is not None and is_table(out):
         raise CommandRefused(
             "-o {file}: a job file has a table for each of its steps: name a folder for them",
             file=printable(out.path),
         )
-    file = (await read_file(name, typed, settings.catalogue)).at(datetime.now().astimezone())
-    given = with_file(pacing, file.pacing).given
+    file = (await read_file(name, told)).at(datetime.now().astimezone())
+    told = replace(told, pacing=with_file(told.pacing, file.pacing))
     worst = Exit.DONE
     steps: list[Mapping[str, object]] = []
     makers: dict[Path, JobFileStep] = {}
@@ -224,7 +198,7 @@ async def plan_file(
         else:
             folder = replace(out, path=out.path / f"step-{step.number}") if out else None
             place = said("step {number} of {file}", number=step.number, file=file.path)
-            code, planned = await plan(step.order, folder, settings, given, screen, step=place)
+            code, planned = await plan(step.order, folder, told, step=place)
             worst = max(worst, code)
             steps.append({"step": step.number, **planned})
         makers |= dict.fromkeys(files_made(step), step)

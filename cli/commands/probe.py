@@ -11,18 +11,17 @@ from rich.text import Text
 from billing.directory.subscribers import Abonent
 from billing.profile import Profile, describe_fact
 from checkpoints.stores import is_there
-from cli.commands.execution import close, execute
+from cli.commands.execution import close, with_settings
 from cli.session.journal import open_noted
 from cli.session.session import ENDING as PROFILE_ENDING
-from cli.session.session import open_billing, profile_path, write_profile
-from cli.settings.flags import Flags, parse_pairs
-from cli.settings.pacing_flags import SETTLE, Pacing
+from cli.session.session import Invocation, open_billing, profile_path, write_profile
+from cli.settings.flags import Flags, SettlePacing, parse_pairs
 from cli.settings.settings import Settings
 from cli.terminal.drawing import drawn
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import labelled, render
 from cli.terminal.names import STANDING_NAMES
-from cli.terminal.options import as_command, option, switch
+from cli.terminal.options import option, switch
 from cli.terminal.screen import Screen, Voice, is_unattended
 from cli.terminal.texts import printable
 from cli.terminal.waiting import waiting
@@ -48,8 +47,9 @@ _NAME = 5
 _NOT_KNOWN: Final = said("not known")
 
 
-@as_command("probe")
-def _probe(
+@with_settings("probe", SettlePacing, Flags, Voice, about=lambda given: {"abonent": given["abonent"]})
+async def _probe(
+    told: Invocation,
     abonent: int = option("ID", "The test subscriber.", required=True, least=1),
     set_: list[str] | None = option("NAME=VALUE", "storno_call=NAME: the method for storno, to be tried.", "--set"),
     create_in: int | None = option(
@@ -59,37 +59,16 @@ def _probe(
     ),
     *,
     yes: bool = switch("Probe without asking.", "--yes", "-y"),
-    settle: str | None = SETTLE,
-    flags: Flags,
-    voice: Voice,
-) -> None:
+) -> Exit:
     """Ask a live billing what nobody documents of it.
 
     It asks on one test subscriber, takes back what it enters, and keeps the answers.
     """
-
-    async def work(settings: Settings, screen: Screen) -> Exit:
-        given = parse_pairs(set_ or [], "--set")
-        known = tuple(parameter for parameter in UNDO_OF_OPERATIONS if parameter.name == STORNO_CALL)
-        values = check_parameters(said("a probe"), known, given)
-        storno_call = values[STORNO_CALL] if STORNO_CALL in given else None
-        patience = ProbePatience(settle=policy_with(Policy(), Pacing(settle=settle).given, ALL).settle)
-        return await probe(abonent, storno_call, create_in, patience, settings, screen, yes=yes)
-
-    execute(work, flags, voice, about={"abonent": abonent})
-
-
-async def probe(
-    abonent_id: int,
-    storno_call: str | None,
-    folder: int | None,
-    patience: ProbePatience,
-    settings: Settings,
-    screen: Screen,
-    *,
-    yes: bool,
-) -> Exit:
-    """Show the steps, ask, carry them out, and write the profile."""
+    settings, screen, given = told.settings, told.screen, parse_pairs(set_ or [], "--set")
+    known = tuple(parameter for parameter in UNDO_OF_OPERATIONS if parameter.name == STORNO_CALL)
+    values = check_parameters(said("a probe"), known, given)
+    storno_call = values[STORNO_CALL] if STORNO_CALL in given else None
+    patience = ProbePatience(settle=policy_with(Policy(), told.pacing.given, ALL).settle)
     where = settings.journal.value
     if await anyio.to_thread.run_sync(is_there, where):
         async with open_noted(where) as journal:
@@ -110,28 +89,28 @@ async def probe(
             open_intents(path, Intended) as intents,
             open_intents(path.with_name(path.name + CREATED), IntendedObject) as created,
         ):
-            if intents.earlier and (earlier := intents.earlier[0].abonent) != abonent_id:
+            if intents.earlier and (earlier := intents.earlier[0].abonent) != abonent:
                 raise CommandRefused(
                     "a probe of abonent {abonent} was killed before it had taken back what it entered: first "
                     "{command}",
                     abonent=earlier,
                     command=command_line("probe", "--abonent", str(earlier)),
                 )
-            abonent = await test_subscriber(gateway, abonent_id)
-            if folder is not None:
-                await check_folder(gateway, folder)
+            tested = await test_subscriber(gateway, abonent)
+            if create_in is not None:
+                await check_folder(gateway, create_in)
             name, receipt = new_batch()[:_NAME], gateway.profile.receipt_type.value
-            entries = ProbeEntries(gateway, intents, name, patience, abonent=abonent, receipt_type=receipt)
-            objects = ProbeObjects(gateway, created, name, patience, folder=folder or 0)
-            asked = objects if folder is not None else None
+            entries = ProbeEntries(gateway, intents, name, patience, abonent=tested, receipt_type=receipt)
+            objects = ProbeObjects(gateway, created, name, patience, folder=create_in or 0)
+            asked = objects if create_in is not None else None
             probing = Probe(entries, storno_call, lambda line: screen.say(labelled("·", line)), asked)
             agreed = await _clean_up(entries, screen, yes=yes) and await _clean_up(objects, screen, yes=yes)
             if agreed:
                 balance = await entries.balance()
                 head = said(
                     "On abonent {abonent} ({name}) of {address}, balance {balance}, the probe will:",
-                    abonent=abonent.id,
-                    name=printable(name_of(abonent)),
+                    abonent=tested.id,
+                    name=printable(name_of(tested)),
                     address=settings.target,
                     balance=_NOT_KNOWN if balance is None else balance,
                 )
@@ -146,7 +125,7 @@ async def probe(
                 findings = await probing.run()
         version, today = billing.health.version, datetime.now(UTC).date()
         return _end(
-            findings, findings.profile(gateway.profile, settings.target, version, today), abonent, settings, screen
+            findings, findings.profile(gateway.profile, settings.target, version, today), tested, settings, screen
         )
 
 

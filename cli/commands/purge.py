@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 from rich.console import RenderableType
-from rich.table import Table
+from rich.table import Column
 from rich.text import Text
 
 from checkpoints.errors import JournalNotCleaned, NoSuchRun, RunHeld, RunTakenOver, RunUnfinished
@@ -18,18 +18,17 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.own_files import kept_copies
 from checkpoints.purge import Purge
 from checkpoints.records import Purged, Run, Stage, Totals
-from cli.commands.execution import execute
+from cli.commands.execution import with_settings
 from cli.output.tables import ANSWER_FILE_PARAMETER
-from cli.session.journal import open_existing, unfinished
-from cli.session.order import PLAN, plans_beside
-from cli.session.stages import PLACE, mark_of
-from cli.session.vaults import wipe_secrets
+from cli.session.journal import unfinished
+from cli.session.order import PLAN, plans_beside, wipe_secrets
+from cli.session.run_view import PLACE, mark_of
 from cli.settings.flags import RUN_NAME_OR_NONE, JournalFlags
 from cli.settings.settings import Settings
 from cli.show.preview import same_input
-from cli.terminal.drawing import drawn
+from cli.terminal.drawing import bare_table, drawn
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.options import as_command, option, switch
+from cli.terminal.options import option, switch
 from cli.terminal.screen import BriefVoice, Screen, is_unattended
 from cli.terminal.texts import count, decimal, moment, money, printable, reason_of
 from cli.terminal.waiting import waiting
@@ -56,26 +55,69 @@ _OLDEST: Final = 36_500
 _MEGABYTE: Final = 1_000_000
 
 
-@as_command("purge")
-def _purge(
+@with_settings("purge", JournalFlags, BriefVoice)
+async def _purge(
+    journal: Journal,
+    settings: Settings,
+    screen: Screen,
     name: str | None = RUN_NAME_OR_NONE,
     *,
     older_than: str | None = option("DAYS", "All runs without a change for so long, as 90d."),
     keep_totals: bool = switch("Keep number, sum, state and times of each row, which prove the totals."),
     yes: bool = switch("Purge without asking.", "--yes", "-y"),
-    flags: JournalFlags,
-    voice: BriefVoice,
-) -> None:
+) -> Exit:
     """Remove what finished runs hold of people; totals can be kept.
 
     Names, phones, cells, calls and answers go. A purged run cannot be undone, verified, exported or corrected. What
     it has entered is still known, so that nothing is entered twice.
     """
-    execute(
-        lambda settings, screen: purge(_which(name, older_than), settings, screen, keep_totals=keep_totals, yes=yes),
-        flags,
-        voice.whole(),
+    which, catalogue = _which(name, older_than), settings.catalogue
+    for run in await journal.runs():
+        if holder := await journal.holder(run):
+            raise CommandRefused(
+                "{holder} works on run {run}: rewriting the journal would hold it up. Purge when it has ended",
+                holder=holder.sentence,
+                run=run.name,
+            )
+    chosen = await select(which, journal, catalogue, keep_totals=keep_totals)
+    if isinstance(which, str) and chosen.left_alone:
+        raise CommandRefused("run {run} is not purged: {why}", **chosen.left_alone[0])
+    result = PurgeResult(journal.name, left_alone=[*chosen.left_alone], bytes_before=await journal.size())
+    if chosen.runs or chosen.plans or chosen.copies:
+        screen.say(_ahead(chosen, keep_totals=keep_totals))
+        if not yes:
+            await _ask(chosen, screen)
+    for run, ended, totals, files in chosen.runs:
+        kept = Purge(kept_parameters(run, catalogue), emptied, keep_totals=keep_totals)
+        try:
+            with waiting(said("purging run {run}", run=run.name)):
+                removed = await journal.purge(run, kept)
+                await wipe_secrets(run, journal)
+        except (RunHeld, RunTakenOver, RunUnfinished) as error:
+            # Somebody has begun to work on it since it was looked at.
+            result.left_alone.append({"run": run.name, "why": text_of(error)})
+            continue
+        log.info("purged", purged=run.name, keep_totals=keep_totals, rows=totals.frozen)
+        result.purged.append({"run": run.name, "job": run.job, "last_change": ended, "removed": removed})
+        result.files += files
+    rows_of_plans = await _clean(chosen, journal, result, screen)
+    result.bytes_after = await journal.size()
+    if screen.voice.as_json:
+        screen.emit(result)
+    removed_of = {
+        one.name: Quantity(sum(getattr(run["removed"], one.name) for run in result.purged)) for one in fields(Purged)
+    }
+    closing = drawn(
+        "purge.j2",
+        result=result,
+        removed={**removed_of, "refused": removed_of["refusals"]},
+        rows_of_plans=rows_of_plans,
+        before=decimal(result.bytes_before / _MEGABYTE),
+        after=decimal(result.bytes_after / _MEGABYTE),
+        most=MAX_RUNS_SHOWN,
     )
+    screen.result(closing, good=result.exit is Exit.DONE)
+    return result.exit
 
 
 def _which(name: str | None, age: str | None) -> str | datetime:
@@ -123,63 +165,10 @@ class PurgeResult:
     exit: Exit = Exit.DONE
 
 
-async def purge(which: str | datetime, settings: Settings, screen: Screen, *, keep_totals: bool, yes: bool) -> Exit:
-    """Purge the run of a name, or all runs without a change since a time; a run as a whole or not at all."""
-    catalogue = settings.catalogue
-    async with open_existing(settings.journal.value) as journal:
-        for run in await journal.runs():
-            if holder := await journal.holder(run):
-                raise CommandRefused(
-                    "{holder} works on run {run}: rewriting the journal would hold it up. Purge when it has ended",
-                    holder=holder.sentence,
-                    run=run.name,
-                )
-        chosen = await select(which, journal, catalogue, keep_totals=keep_totals)
-        if isinstance(which, str) and chosen.left_alone:
-            raise CommandRefused("run {run} is not purged: {why}", **chosen.left_alone[0])
-        result = PurgeResult(journal.name, left_alone=[*chosen.left_alone], bytes_before=await journal.size())
-        if chosen.runs or chosen.plans or chosen.copies:
-            screen.say(_ahead(chosen, keep_totals=keep_totals))
-            if not yes:
-                await _ask(chosen, screen)
-        for run, ended, totals, files in chosen.runs:
-            kept = Purge(kept_parameters(run, catalogue), emptied, keep_totals=keep_totals)
-            try:
-                with waiting(said("purging run {run}", run=run.name)):
-                    removed = await journal.purge(run, kept)
-                    await wipe_secrets(run, journal)
-            except (RunHeld, RunTakenOver, RunUnfinished) as error:
-                # Somebody has begun to work on it since it was looked at.
-                result.left_alone.append({"run": run.name, "why": text_of(error)})
-                continue
-            log.info("purged", purged=run.name, keep_totals=keep_totals, rows=totals.frozen)
-            result.purged.append({"run": run.name, "job": run.job, "last_change": ended, "removed": removed})
-            result.files += files
-        rows_of_plans = await _clean(chosen, journal, result, screen)
-        result.bytes_after = await journal.size()
-    if screen.voice.as_json:
-        screen.emit(result)
-    removed_of = {
-        one.name: Quantity(sum(getattr(run["removed"], one.name) for run in result.purged)) for one in fields(Purged)
-    }
-    closing = drawn(
-        "purge.j2",
-        result=result,
-        removed={**removed_of, "refused": removed_of["refusals"]},
-        rows_of_plans=rows_of_plans,
-        before=decimal(result.bytes_before / _MEGABYTE),
-        after=decimal(result.bytes_after / _MEGABYTE),
-        most=MAX_RUNS_SHOWN,
-    )
-    screen.result(closing, good=result.exit is Exit.DONE)
-    return result.exit
-
-
 def _ahead(chosen: Selection, *, keep_totals: bool) -> RenderableType:
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     whole = said("run"), said("last change")
-    for column in (whole[0], said("job"), said("rows from"), said("rows"), said("sum"), whole[1]):
-        table.add_column(printable(column), overflow="fold", no_wrap=column in whole)
+    columns = whole[0], said("job"), said("rows from"), said("rows"), said("sum"), whole[1]
+    table = bare_table(*(Column(printable(name), overflow="fold", no_wrap=name in whole) for name in columns))
     for run, ended, totals, _ in chosen.runs[:MAX_RUNS_SHOWN]:
         source = Text(printable(run.source, 40) or "–")
         rows = count(totals.frozen + totals.refused)

@@ -22,19 +22,18 @@ from checkpoints.merkle import leaf_data, leaf_hash, prove
 from checkpoints.own_files import read_regular
 from checkpoints.records import Item, Run
 from checkpoints.states import State
-from cli.commands.execution import errors_shown, execute
+from cli.commands.execution import with_settings
 from cli.output.item_files import STDOUT, OutputFile, refuse_present, replacing, standard_output
 from cli.report.document import Stamp, digest_of, page_of, pdf_of, read_stamp, verdict_of, write_files
 from cli.report.facts import DIGEST, ReportFacts, SubjectKind, again, campaign_of, facts_of, subject_of
 from cli.session.journal import chosen_run, open_existing
-from cli.session.stages import mark_of
-from cli.settings.flags import Flags, JournalFlags
-from cli.settings.known_billings import journal_of_all, without_profile_or_default
-from cli.settings.settings import Letterhead, Settings
+from cli.session.run_view import mark_of
+from cli.settings.flags import JournalFlags
+from cli.settings.settings import Letterhead, Settings, journal_of_all, without_profile_or_default
 from cli.terminal.drawing import drawn
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.language import LANGUAGES, CatalogueLanguage, language
-from cli.terminal.options import argument, as_command, option, switch
+from cli.terminal.options import argument, option, switch
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import WHOLE, markup_safe, printable, reason_of
 from cli.terminal.waiting import waiting
@@ -69,8 +68,16 @@ _USAGE_OF_ALL: Final = said(
 )
 
 
-@as_command("report")
-def _report(  # noqa: PLR0913 - a parameter for each thing that can be typed
+@with_settings(
+    "report",
+    JournalFlags,
+    BriefVoice,
+    reads=True,
+    flags_of=lambda flags, given: without_profile_or_default(flags) if given["every"] else flags,
+)
+async def _report(  # noqa: PLR0913 - a parameter for each thing that can be typed
+    settings: Settings,
+    screen: Screen,
     words: list[str] | None = argument(
         "RUN|FILE.toml", f"A run or a job file; or {CHECK} FILE, or {PROVE} RUN KEY.", required=False
     ),
@@ -81,60 +88,50 @@ def _report(  # noqa: PLR0913 - a parameter for each thing that can be typed
     every: bool = switch("One report of all billings and their runs: sums and roots, and no rows.", "--all"),
     pdf: bool = switch("As PDF/A; needs the extra `pdf`."),
     force: bool = switch("Overwrite what is there."),
-    flags: JournalFlags,
-    voice: BriefVoice,
-) -> None:
+) -> Exit:
     """Write the report of a run or of a job file, to be signed.
 
     The report of an undo has the run that it takes back, that of a job file all steps of its last round, that of
     --all a whole campaign. `check` compares a report with the journal and names each row that differs; `prove` prints
     the proof of one row, which holds against the root on the report's first page.
     """
-
-    async def work(settings: Settings, screen: Screen) -> Exit:
-        where = settings.journal.value
-        if every:
-            where = await anyio.to_thread.run_sync(journal_of_all, settings, os.environ)
-        async with open_existing(where) as journal:
-            catalogue = settings.catalogue
-            match words or []:
-                case [] if every:
-                    try:
-                        first = None if since is None else datetime.fromisoformat(since).astimezone()
-                    except ValueError as error:
-                        raise CommandRefused(
-                            "{flag}: '{given}' is not a date; write it as {example}",
-                            flag=setting("since"),
-                            given=printable(since, 40),
-                            example="2026-11-30",
-                        ) from error
-                    subject, name = await campaign_of(journal, first), "report-all"
-                case _ if every or since is not None:
-                    raise CommandRefused(_USAGE_OF_ALL)
-                case ["check", file]:
-                    return await _check(Path(file), settings.letterhead, journal, catalogue, screen)
-                case ["prove", name, key]:
-                    return await _prove(await journal.run(name), key, journal, screen)
-                case [] | [_]:
-                    name = words[0] if words else (await chosen_run(None, journal, "report")).name
-                    subject = await subject_of(name, journal, is_file=name.endswith(".toml"))
-                    mark = mark_of(subject.main) if subject.kind is SubjectKind.FILE else None
-                    name = f"report-{Path(mark.file).stem}-{mark.round}" if mark else f"report-{subject.main.name}"
-                case _:
-                    raise CommandRefused(_USAGE)
-            target = OutputFile(output or Path(f"{name}.{'pdf' if pdf else 'html'}"), force=force)
-            with waiting(said("adding up the rows of the report")):
-                facts = await facts_of(subject, journal, catalogue)
-            reader = language(lang or settings.language.value)
-            await _write(facts, target, reader, settings.letterhead, journal, screen, pdf=pdf)
-            await journal.history.note_report(subject.main, facts.root)
-            return Exit.DONE
-
-    chosen: Flags = flags
+    where = settings.journal.value
     if every:
-        with errors_shown(Screen(voice.whole())):
-            chosen = without_profile_or_default(flags, os.environ, Path.cwd())
-    execute(work, chosen, voice.whole(), only_reads=True)
+        where = await anyio.to_thread.run_sync(journal_of_all, settings, os.environ)
+    async with open_existing(where) as journal:
+        catalogue = settings.catalogue
+        match words or []:
+            case [] if every:
+                try:
+                    first = None if since is None else datetime.fromisoformat(since).astimezone()
+                except ValueError as error:
+                    raise CommandRefused(
+                        "{flag}: '{given}' is not a date; write it as {example}",
+                        flag=setting("since"),
+                        given=printable(since, 40),
+                        example="2026-11-30",
+                    ) from error
+                subject, name = await campaign_of(journal, first), "report-all"
+            case _ if every or since is not None:
+                raise CommandRefused(_USAGE_OF_ALL)
+            case ["check", file]:
+                return await _check(Path(file), settings.letterhead, journal, catalogue, screen)
+            case ["prove", name, key]:
+                return await _prove(await journal.run(name), key, journal, screen)
+            case [] | [_]:
+                name = words[0] if words else (await chosen_run(None, journal, "report")).name
+                subject = await subject_of(name, journal, is_file=name.endswith(".toml"))
+                mark = mark_of(subject.main) if subject.kind is SubjectKind.FILE else None
+                name = f"report-{Path(mark.file).stem}-{mark.round}" if mark else f"report-{subject.main.name}"
+            case _:
+                raise CommandRefused(_USAGE)
+        target = OutputFile(output or Path(f"{name}.{'pdf' if pdf else 'html'}"), force=force)
+        with waiting(said("adding up the rows of the report")):
+            facts = await facts_of(subject, journal, catalogue)
+        reader = language(lang or settings.language.value)
+        await _write(facts, target, reader, settings.letterhead, journal, screen, pdf=pdf)
+        await journal.history.note_report(subject.main, facts.root)
+        return Exit.DONE
 
 
 async def _write(

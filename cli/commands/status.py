@@ -1,27 +1,24 @@
 """`status`: shows all runs, or one of them in detail, once or again until nobody works on it."""
 
-import os
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from typing import Final
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
-from rich.table import Table
+from rich.table import Column
 from rich.text import Text
 
 from checkpoints.journal import Journal
 from checkpoints.records import Totals
 from checkpoints.states import State
-from cli.commands.execution import execute, execute_in_journal
+from cli.commands.execution import with_settings
 from cli.session.control_client import hear
-from cli.session.journal import stored_policy
+from cli.session.journal import open_existing, stored_policy
 from cli.session.queue import queued_runs
-from cli.session.run_view import RunView
-from cli.session.stages import RUNNING, ended_facts, holds_its_file
+from cli.session.run_view import RUNNING, RunView, ended_facts, holds_its_file
 from cli.settings.flags import RUN_NAME_OR_NONE, JournalFlags
-from cli.settings.known_billings import without_profile
-from cli.settings.settings import Settings
+from cli.settings.settings import Settings, without_profile
 from cli.show.closing import (
     describe_end,
     first_refusals,
@@ -33,12 +30,12 @@ from cli.show.closing import (
     steps_of,
 )
 from cli.show.progress import line, looks, screen_of, show_looks
-from cli.terminal.drawing import drawn
+from cli.terminal.drawing import bare_table, drawn
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Hanging, is_of_badge, render
 from cli.terminal.names import REFUSED, STATE_NAMES
-from cli.terminal.options import as_command, switch
-from cli.terminal.screen import AS_JSON, Screen, Voice
+from cli.terminal.options import switch
+from cli.terminal.screen import JsonVoice, Screen
 from cli.terminal.texts import WHOLE, moment, printable
 from engine.pacing.policy import describe_policy
 from jobs.spec.words import source_of
@@ -52,19 +49,23 @@ WIDEST: Final = 10_000
 """Columns in which a table is measured."""
 
 
-@as_command("status")
-def _status(
+@with_settings(
+    "status",
+    JournalFlags,
+    JsonVoice,
+    reads=True,
+    flags_of=lambda flags, given: without_profile(flags) if given["every"] else flags,
+)
+async def _status(
+    settings: Settings,
+    screen: Screen,
     name: str | None = RUN_NAME_OR_NONE,
     *,
     every: bool = switch("All billings of the settings on one screen: who works where, and what is left.", "--all"),
     again: bool = switch("Look again every second, until nobody works on the run.", "--watch"),
-    flags: JournalFlags,
-    as_json: bool = AS_JSON,
-) -> None:
+) -> Exit:
     """Show all runs, or one of them in detail."""
-    voice = Voice(as_json=as_json)
-
-    async def all_billings(settings: Settings, screen: Screen) -> Exit:
+    if every:
         from cli.fleet.overview import status_all
 
         if name is not None:
@@ -72,8 +73,8 @@ def _status(
                 "{flag} shows all runs: leave {run} out, or {flag}", flag=setting("all"), run=printable(name)
             )
         return await status_all(settings, screen, again=again)
-
-    async def one_journal(journal: Journal, screen: Screen) -> Exit:
+    as_json = screen.voice.as_json
+    async with open_existing(settings.journal.value) as journal:
         if again:
             await _watch(name or await _only_working_run(journal), journal, screen)
         elif name is not None:
@@ -95,11 +96,7 @@ def _status(
                     ]
                 )
             )
-        return Exit.DONE
-
-    if every:
-        execute(all_billings, without_profile(flags, os.environ), voice, only_reads=True)
-    execute_in_journal(one_journal, flags, voice, only_reads=True)
+    return Exit.DONE
 
 
 # ---- runs as they are ---------------------------------------------------------------------------------------------
@@ -126,10 +123,9 @@ class RunsTable:
     """All runs: a line a run where they fit, else a paragraph a run, in which nothing is cut."""
 
     def __init__(self, runs: Iterable[RunView]) -> None:
-        self._table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
         columns = said("run"), said("job"), said("rows from"), said("stage"), said("rows"), said("begun")
-        for column in (*columns, said("held by")):
-            self._table.add_column(render(column), no_wrap=True)
+        whole = (Column(render(name), no_wrap=True) for name in (*columns, said("held by")))
+        self._table = bare_table(*whole)
         self._paragraphs: list[Hanging] = []
         for one in runs:
             run, holder, totals, source = one.run, one.holder, one.totals, source_of(one.run)

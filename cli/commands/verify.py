@@ -11,19 +11,17 @@ import structlog
 from checkpoints.records import Item, Run, Stage, Totals
 from checkpoints.states import State
 from checkpoints.tally import ImportTally, Subtotal
-from cli.commands.execution import close, execute
+from cli.commands.execution import close, with_settings
 from cli.output.item_files import STDOUT, OutputFile, Sheet, header_of, of_item, written_to
-from cli.session.journal import chosen_run, locked, open_existing, own_name, require_content
+from cli.session.journal import locked, open_existing, own_name, usable_run
 from cli.session.session import Invocation, Session, open_session, own_journal
-from cli.settings.flags import CHANGED_DECLARATION, RUN_NAME, RUN_NAME_OR_NONE, Flags
-from cli.settings.pacing_flags import READING_RATE, SETTLE, Pacing
-from cli.settings.settings import Settings
+from cli.settings.flags import RUN_NAME, RUN_NAME_OR_NONE, Declared, Flags, LookUpPacing, ReadingPacing
 from cli.show.closing import next_steps, outcome_table, states_object, states_table, steps_of
 from cli.show.progress import show_sending
 from cli.terminal.drawing import drawn
 from cli.terminal.exits import CommandRefused, Exit, exit_of
-from cli.terminal.options import as_command, option, switch
-from cli.terminal.screen import Screen, Voice
+from cli.terminal.options import option, switch
+from cli.terminal.screen import Voice
 from cli.terminal.signals import Interrupts
 from cli.terminal.waiting import waiting
 from engine.errors import LookUpFailed
@@ -48,52 +46,39 @@ MAX_GROUPS_SHOWN: Final = 20
 # ---- `verify` -----------------------------------------------------------------------------------------------------
 
 
-@as_command("verify")
-def _verify(
+@with_settings("verify", ReadingPacing, Declared, Flags, Voice)
+async def _verify(
+    told: Invocation,
     name: str | None = RUN_NAME_OR_NONE,
     output: Path | None = option("FILE", "Write all differences to a CSV file, or - for stdout.", "-o", "--output"),
     *,
     force: bool = switch("Overwrite the file."),
-    rate: str | None = READING_RATE,
-    changed_declaration: bool = CHANGED_DECLARATION,
-    flags: Flags,
-    voice: Voice,
-) -> None:
+) -> Exit:
     """Read back what the billing now says, and compare it.
 
     Each accepted row is held against what was sent; those that are as wanted become applied.
     """
     target = OutputFile(output, force=force) if output else None
 
-    async def work(settings: Settings, screen: Screen) -> Exit:
-        if target is not None and target.path == STDOUT:
-            screen = screen.beside_rows()
-        settings = settings.with_changed_declaration(changed_declaration)
-        async with open_existing(await own_journal(settings)) as journal:
-            run = await chosen_run(name, journal, "verify")
-            await require_content(run, journal)
-            if run.stage is Stage.DISCARDED:
-                raise CommandRefused(
-                    "run {run} was given up before anything was sent: there is nothing to verify", run=run.name
-                )
-            pacing = Pacing(rate=rate).given
-            async with open_session(Invocation(settings, screen, pacing), journal, of=run) as opened:
-                session = opened.for_run(run)
-                found = await _verified(run, await session.rebuild(run), session, target)
-        tables = {"states": states_table(found.totals)}
-        told = {"found": found, "tally": found.tally, "most": MAX_GROUPS_SHOWN, "steps": found.next_steps}
-        close(screen, found.exit, drawn("verify.j2", tables, **told), _object(found))
-        if target is not None:
-            written = counted(
-                "{n} row with differences, written to {where}",
-                "{n} rows with differences, written to {where}",
-                found.verdict.different,
-                where="stdout" if target.path == STDOUT else str(target.path),
-            )
-            screen.say(written)
-        return found.exit
-
-    execute(work, flags, voice)
+    if target is not None and target.path == STDOUT:
+        told = replace(told, screen=told.screen.beside_rows())
+    async with open_existing(await own_journal(told.settings)) as journal:
+        run = await usable_run(name, journal, "verify")
+        async with open_session(told, journal, of=run) as opened:
+            session = opened.for_run(run)
+            found = await _verified(run, await session.rebuild(run), session, target)
+    tables = {"states": states_table(found.totals)}
+    shown = drawn("verify.j2", tables, found=found, tally=found.tally, most=MAX_GROUPS_SHOWN, steps=found.next_steps)
+    close(told.screen, found.exit, shown, _object(found))
+    if target is not None:
+        written = counted(
+            "{n} row with differences, written to {where}",
+            "{n} rows with differences, written to {where}",
+            found.verdict.different,
+            where="stdout" if target.path == STDOUT else str(target.path),
+        )
+        told.screen.say(written)
+    return found.exit
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,70 +259,56 @@ def _object(found: Verified) -> Mapping[str, object]:
 # ---- `reconcile` --------------------------------------------------------------------------------------------------
 
 
-@as_command("reconcile")
-def _reconcile(
-    name: str = RUN_NAME,
-    *,
-    rate: str | None = READING_RATE,
-    settle: str | None = SETTLE,
-    changed_declaration: bool = CHANGED_DECLARATION,
-    flags: Flags,
-    voice: Voice,
-) -> None:
+@with_settings("reconcile", LookUpPacing, Declared, Flags, Voice)
+async def _reconcile(told: Invocation, name: str = RUN_NAME) -> Exit:
     """Look up what is in doubt; sends nothing.
 
     It can be typed days later, and after rows were put right by hand.
     """
+    screen = told.screen
+    async with open_existing(await own_journal(told.settings)) as journal:
+        run = await usable_run(name, journal, "reconcile")
+        if run.stage is not Stage.APPROVED:
+            raise CommandRefused("run {run} has sent nothing: there is nothing to look up", run=run.name)
+        async with open_session(told, journal, of=run) as opened:
+            # The second signal cancels the look-ups.
+            session, progress, left = opened.for_run(run), Progress(), dict[int, LookUpResult]()
+            job, stop, interrupts = await session.rebuild(run), session.stop, Interrupts(session.stop, screen)
+            async with (
+                locked(run, journal, "reconcile", billing=session.billing.health.version) as ours,
+                interrupts.listening(),
+            ):
+                # Rows that are settled before an error stay settled.
+                reconciler = Reconciler(ours, job, journal, session.policy_of(run), progress, stop)
+                await journal.doubt(ours)
+                progress.take_up(await journal.totals(run), intake_ended=run.frozen_at is not None)
+                with interrupts.while_sending():
+                    async with show_sending(progress, screen, run.name):
+                        await reconciler.settle()
+                    left = await reconciler.look_again()
+        totals = await journal.totals(run)
+        undecided, in_doubt = totals.count(State.MANUAL), totals.count_where(in_doubt=True)
+        code = Exit.INTERRUPTED if stop.requested and in_doubt else exit_of(totals)
+        log.info("reconciled", exit=int(code), unknown=totals.count(State.UNKNOWN), manual=undecided)
 
-    async def work(settings: Settings, screen: Screen) -> Exit:
-        settings = settings.with_changed_declaration(changed_declaration)
-        async with open_existing(await own_journal(settings)) as journal:
-            run = await journal.run(name)
-            await require_content(run, journal)
-            if run.stage is not Stage.APPROVED:
-                raise CommandRefused("run {run} has sent nothing: there is nothing to look up", run=run.name)
-            pacing = Pacing(rate=rate, settle=settle).given
-            async with open_session(Invocation(settings, screen, pacing), journal, of=run) as opened:
-                # The second signal cancels the look-ups.
-                session, progress, left = opened.for_run(run), Progress(), dict[int, LookUpResult]()
-                job, stop, interrupts = await session.rebuild(run), session.stop, Interrupts(session.stop, screen)
-                async with (
-                    locked(run, journal, "reconcile", billing=session.billing.health.version) as ours,
-                    interrupts.listening(),
-                ):
-                    # Rows that are settled before an error stay settled.
-                    reconciler = Reconciler(ours, job, journal, session.policy_of(run), progress, stop)
-                    await journal.doubt(ours)
-                    progress.take_up(await journal.totals(run), intake_ended=run.frozen_at is not None)
-                    with interrupts.while_sending():
-                        async with show_sending(progress, screen, run.name):
-                            await reconciler.settle()
-                        left = await reconciler.look_again()
-            totals = await journal.totals(run)
-            undecided, in_doubt = totals.count(State.MANUAL), totals.count_where(in_doubt=True)
-            code = Exit.INTERRUPTED if stop.requested and in_doubt else exit_of(totals)
-            log.info("reconciled", exit=int(code), unknown=totals.count(State.UNKNOWN), manual=undecided)
+        def seen(item: Item) -> str:
+            match left.get(item.item_id):
+                case Different(text) | CannotLook(text):
+                    return text
+                case Absent():
+                    return said("no longer there; before: {message}", message=item.message or "")
+                case _:
+                    return item.message or said("nothing")
 
-            def seen(item: Item) -> str:
-                match left.get(item.item_id):
-                    case Different(text) | CannotLook(text):
-                        return text
-                    case Absent():
-                        return said("no longer there; before: {message}", message=item.message or "")
-                    case _:
-                        return item.message or said("nothing")
-
-            manual = await journal.items(run, {State.MANUAL}, size=MAX_SHOWN) if undecided else []
-            shown = drawn(
-                "reconcile.j2",
-                {"outcome": outcome_table(totals, await steps_of(run, journal))},
-                run=run,
-                is_settled=not undecided and not in_doubt,
-                manual=[(item, seen(item)) for item in manual],
-                undecided=undecided,
-                stopped=stop.reason if stop.requested else "",
-                steps=next_steps(run, totals),
-            )
-            return close(screen, code, shown, {"run": run.name, "job": run.job, **states_object(totals)})
-
-    execute(work, flags, voice)
+        manual = await journal.items(run, {State.MANUAL}, size=MAX_SHOWN) if undecided else []
+        shown = drawn(
+            "reconcile.j2",
+            {"outcome": outcome_table(totals, await steps_of(run, journal))},
+            run=run,
+            is_settled=not undecided and not in_doubt,
+            manual=[(item, seen(item)) for item in manual],
+            undecided=undecided,
+            stopped=stop.reason if stop.requested else "",
+            steps=next_steps(run, totals),
+        )
+        return close(screen, code, shown, {"run": run.name, "job": run.job, **states_object(totals)})

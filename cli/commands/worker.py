@@ -1,22 +1,22 @@
 """`worker`: sends the runs that were handed in with `run --detach`."""
 
-import os
 from typing import Final
 
-from cli.commands.execution import execute
+from cli.commands.execution import with_settings
 from cli.settings.flags import JournalFlags
-from cli.settings.known_billings import without_profile
-from cli.settings.settings import Settings
+from cli.settings.settings import Settings, without_profile
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.options import as_command, option
+from cli.terminal.options import option
 from cli.terminal.screen import BriefVoice, Screen
 
 STALLED: Final = 30.0
 """Seconds without a sign of a worker after which its runs are given out again."""
 
 
-@as_command("worker")
-def _worker(
+@with_settings("worker", BriefVoice, sends=True, flags_of=lambda flags, _: without_profile(flags))
+async def _worker(
+    settings: Settings,
+    screen: Screen,
     *,
     billings: int = option(
         "N", "Runs that are sent at a time, each of another billing.", default=20, least=1, most=1000
@@ -29,26 +29,21 @@ def _worker(
         most=3600,
     ),
     flags: JournalFlags,
-    voice: BriefVoice,
-) -> None:
+) -> Exit:
     """Send the runs that were handed in, until Ctrl-C.
 
     It works for all billings of its settings file, one run of each at a time, and takes over what another worker has
     left undone. Start one on each machine.
     """
+    from cli.session.queue import require_shared
 
-    async def work(settings: Settings, screen: Screen) -> Exit:
-        from cli.session.queue import require_shared
-
-        require_shared(settings.journal.value)
-        try:
-            from cli.fleet.worker import send_runs
-        except ImportError as error:
-            # What it needs may not be installed.
-            raise CommandRefused(
-                "a worker needs libraries that are not installed: pip install {package}",
-                package="'carbon-migrate[postgres]'",
-            ) from error
-        return await send_runs(settings, flags, billings, stalled_after, screen)
-
-    execute(work, without_profile(flags, os.environ), voice.whole(), sends=True)
+    require_shared(settings.journal.value)
+    try:
+        from cli.fleet.worker import send_runs
+    except ImportError as error:
+        # What it needs may not be installed.
+        raise CommandRefused(
+            "a worker needs libraries that are not installed: pip install {package}",
+            package="'carbon-migrate[postgres]'",
+        ) from error
+    return await send_runs(settings, flags, billings, stalled_after, screen)

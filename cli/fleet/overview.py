@@ -23,10 +23,8 @@ from checkpoints.stores import is_there
 from cli.session.control_client import heard
 from cli.session.journal import open_existing
 from cli.session.queue import NOTE, queued_runs
-from cli.session.run_view import FleetGroup, RunView
-from cli.session.stages import ended_facts
-from cli.settings.known_billings import KnownBillings, known_billings
-from cli.settings.settings import Settings
+from cli.session.run_view import FleetGroup, RunView, ended_facts
+from cli.settings.settings import KnownBillings, Settings, known_billings
 from cli.show.progress import looks, show_looks
 from cli.terminal.exits import Exit, code_of
 from cli.terminal.language import CatalogueLanguage

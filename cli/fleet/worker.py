@@ -38,12 +38,11 @@ from procrastinate.manager import JobManager
 
 from checkpoints.errors import JournalAway, JournalError
 from checkpoints.records import Run
-from cli.service.service_manager import service_manager
+from cli.session.events import service_manager
 from cli.session.journal import open_existing, ourselves, unfinished
 from cli.session.queue import NOTE, TASK, TYPED, WorkerSession, at_work, open_queue, queue_name
 from cli.settings.flags import Flags
-from cli.settings.known_billings import profile_among
-from cli.settings.settings import Settings, load, profiles_in
+from cli.settings.settings import Settings, load, profile_among, profiles_in
 from cli.terminal.exits import CommandRefused, Exit, SettingsRefused
 from cli.terminal.language import VARIABLE
 from cli.terminal.layout import labelled

@@ -43,7 +43,7 @@ from cli.session.events import (
     describe_outcome,
 )
 from cli.session.journal import ourselves
-from cli.session.stages import mark_of
+from cli.session.run_view import mark_of
 from cli.settings.places import credentials_in, passwords_in
 from cli.settings.settings import APPRISE, IN_HOOK, PING, Hook, HookEvent, HookSettings
 from cli.show.closing import closing_object, states_object

@@ -39,11 +39,9 @@ from cli.session.run_session import (
     start_run,
     totals_at_end,
 )
+from cli.session.run_view import StepMark, mark_of
 from cli.session.session import Invocation, Session, open_session
-from cli.session.stages import StepMark, mark_of
-from cli.settings.flags import Consent, Flags
-from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags
-from cli.settings.pacing_flags import Pacing, with_file
+from cli.settings.flags import CallFlags, Consent, Flags, ImportFlags, OrderFlags, Pacing, RowFlags, with_file
 from cli.settings.places import FoundFile, in_full, read_toml
 from cli.show.closing import Closing, StepOutcome, steps_of_file
 from cli.show.progress import show_sending
@@ -59,14 +57,13 @@ from engine.pacing.holds import Stop, StopKind
 from engine.pipeline.barrier import is_worked_off, settled, wait_at_barrier
 from engine.pipeline.intake import Repeat
 from engine.pipeline.progress import LivePolicy, Progress
-from engine.sources.raw.charset import AUTO
-from engine.sources.raw.original import FileOnDisk
+from engine.sources.raw.sample import AUTO, FileOnDisk
 from jobs.catalogue.catalogue import Catalogue
 from jobs.catalogue.typed_call import CALL, OWN, YES
-from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.toml_places import KeyRefused, Toml, check_known
 from jobs.spec.toml_places import Path as Way
+from jobs.spec.words import SharedAccountsRule
 from texts.remedies import Remedy, command_line, setting
 from texts.said import Said, counted, said, text_of
 
@@ -196,9 +193,9 @@ BESIDE: Final = frozenset({"job", "record", "out", "overwrite"}) | names_of(Cons
 """Parameters allowed beside a job file: they apply to all steps, or do not concern the file."""
 
 
-async def read_file(name: str, typed: Mapping[str, str], catalogue: Catalogue) -> JobFile:
-    """The job file of that name. Raises `JobFileRefused`; `CommandRefused` where it would ignore what is `typed`."""
-    if names := [words for name, words in typed.items() if name not in BESIDE]:
+async def read_file(name: str, told: Invocation) -> JobFile:
+    """The job file of that name. Raises `JobFileRefused`; `CommandRefused` where it would ignore what was typed."""
+    if names := [words for name, words in told.typed.items() if name not in BESIDE]:
         raise CommandRefused(
             counted(
                 "{file} says itself what is done, and {names} would be ignored: nothing was sent.\n"
@@ -211,7 +208,7 @@ async def read_file(name: str, typed: Mapping[str, str], catalogue: Catalogue) -
             )
         )
     # Resolve the path: the same file must be recognised under every spelling.
-    return await anyio.to_thread.run_sync(lambda: read(Path(name).resolve(), catalogue))
+    return await anyio.to_thread.run_sync(lambda: read(Path(name).resolve(), told.settings.catalogue))
 
 
 def read(path: Path, catalogue: Catalogue) -> JobFile:
@@ -399,8 +396,6 @@ def save_order(
     order: Order,
     path: Path,
     told: Invocation,
-    pacing: Pacing,
-    typed: Mapping[str, str],
     *,
     output: Path | None = None,
     force: bool,
@@ -410,7 +405,7 @@ def save_order(
     Raises `CommandRefused` for options that a job file cannot hold, for secrets, for an existing file, and for one
     that cannot be written.
     """
-    if names := [words for name, words in typed.items() if name not in SAVED | SAVING]:
+    if names := [words for name, words in told.typed.items() if name not in SAVED | SAVING]:
         raise CommandRefused(
             counted(
                 "a job file has no place for {names}: leave it out here, and type it with {command}",
@@ -437,7 +432,7 @@ def save_order(
     keys = {name: step[name] for name in KEYS if step.get(name)}
     tables = {name: keys.pop(name) for name in list(keys) if isinstance(keys[name], dict)}
     # In the usual layout: the tables of a step come after it, each under its own header.
-    paced = {name: _toml_value(name, value) for name, value in sorted(pacing.typed.items())}
+    paced = {name: _toml_value(name, value) for name, value in sorted(told.pacing.typed.items())}
     parts = [tomli_w.dumps({"format": FORMAT, **({RUN: paced} if paced else {})})]
     parts += [f"[[{STEP}]]\n{tomli_w.dumps(keys, multiline_strings=True)}"]
     parts += [f"[{STEP}.{name}]\n{tomli_w.dumps(table)}" for name, table in tables.items()]
@@ -493,7 +488,7 @@ def _keys_of_order(order: Order, folder: Path) -> dict[str, Any]:
     return {
         "job": order.kind.name,
         "file": _relative(rows.file, folder),
-        **{name: getattr(rows, name) for name in ("sql", "delimiter", "sheet", "limit")},
+        **{name: getattr(rows, name) for name in _ROW_KEYS - {"encoding", "only", "exclude"}},
         "columns": list(rows.columns),
         "map": dict(rows.mapping),
         "encoding": "" if rows.encoding == AUTO else rows.encoding,
@@ -742,22 +737,22 @@ def files_made(step: JobFileStep) -> tuple[Path, ...]:
     return tuple(Path(file).resolve() for file in (step.output, *named_by) if file is not None)
 
 
-async def run(name: str, told: Invocation, pacing: Pacing, *, typed: Mapping[str, str]) -> Closing:
+async def run(name: str, told: Invocation) -> Closing:
     """Run what is left of the round of a job file, or a new one.
 
     The closing is the last step's, with the worst exit code, the outcomes of all steps, which are shown as a table,
     and the time waited between them. A step without success ends the file, unless `go_on` allows rejected rows; so
-    does a stop between two steps. `typed` is the command line, by parameter; options that would be ignored are
-    refused. A step that is resumed takes the pacing of the command line alone, since its run keeps the rest.
-    Raises `JobFileRefused`, `CommandRefused`, `InputRefused`, `BillingError` and `JournalError` while nothing was
-    sent; an error after that is shown, and in the closing. A billing that is away is no refusal, for a job file is
-    started at night, when nobody is there: the code says that the same command goes on.
+    does a stop between two steps. A step that is resumed takes the pacing of the command line alone, since its run
+    keeps the rest. Raises `JobFileRefused`, `CommandRefused`, `InputRefused`, `BillingError` and `JournalError` while
+    nothing was sent; an error after that is shown, and in the closing. A billing that is away is no refusal, for a
+    job file is started at night, when nobody is there: the code says that the same command goes on.
     """
-    file = await read_file(name, typed, told.settings.catalogue)
-    given = with_file(pacing, file.pacing).given
+    file = await read_file(name, told)
+    pacing = with_file(told.pacing, file.pacing)
+    _ = pacing.given
     try:
         async with open_session(told) as session:
-            return await _FileRun(file, session, given).run()
+            return await _FileRun(file, session, pacing).run()
     except AWAY as error:
         raise CommandRefused(
             "{error}\nWhen the billing is back, the same command goes on:\n{command}",
@@ -770,7 +765,7 @@ async def run(name: str, told: Invocation, pacing: Pacing, *, typed: Mapping[str
 class _FileRun:
     """Works on the steps of a job file; `pacing` is that of a step that begins."""
 
-    def __init__(self, file: JobFile, session: Session, pacing: Mapping[str, str]) -> None:
+    def __init__(self, file: JobFile, session: Session, pacing: Pacing) -> None:
         self._file = file
         self._session = session
         self._pacing = pacing

@@ -28,8 +28,7 @@ from cli.report.facts import facts_of, subject_of
 from cli.session.control_client import give
 from cli.session.door import DoorLimits, serve_clients
 from cli.session.journal import own_name
-from cli.settings.known_billings import NO_BILLINGS, KnownBillings
-from cli.settings.settings import Letterhead, OwnJobs
+from cli.settings.settings import NO_BILLINGS, KnownBillings, Letterhead, OwnJobs
 from cli.terminal.exits import CommandRefused
 from cli.terminal.language import LANGUAGES, CatalogueLanguage, language
 from cli.terminal.signals import run_alongside

@@ -31,7 +31,7 @@ from cli.fleet.overview import FleetJournal, run_facts, sums_lines, view_of
 from cli.session.control_client import hear
 from cli.session.journal import stored_policy
 from cli.session.run_view import RunView
-from cli.settings.known_billings import KnownBillings
+from cli.settings.settings import KnownBillings
 from cli.show.closing import describe_end, next_steps
 from cli.terminal.exits import CommandRefused
 from cli.terminal.language import CatalogueLanguage

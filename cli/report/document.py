@@ -32,9 +32,8 @@ from checkpoints.states import State
 from checkpoints.tally import ImportTally, summed
 from cli.output.item_files import REFUSED, OutputFile, written_to
 from cli.report.facts import EXTRA_SHOWN, SHOWN, ReportedRun, ReportFacts, SubjectKind, each_exception
-from cli.session.stages import PLACE
-from cli.settings.known_billings import host_of
-from cli.settings.settings import Letterhead
+from cli.session.run_view import PLACE
+from cli.settings.settings import Letterhead, host_of
 from cli.show.closing import describe_end
 from cli.terminal.drawing import environment
 from cli.terminal.exits import CommandRefused

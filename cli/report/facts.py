@@ -32,8 +32,7 @@ from checkpoints.sentences import AS_WANTED, decided
 from checkpoints.states import State
 from checkpoints.tally import ImportTally
 from cli.session.journal import refuse_purged
-from cli.session.run_view import RunView
-from cli.session.stages import StepMark, mark_of
+from cli.session.run_view import RunView, StepMark, mark_of
 from cli.terminal.exits import CommandRefused
 from cli.terminal.names import OUTCOMES
 from cli.terminal.texts import printable

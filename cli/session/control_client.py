@@ -16,7 +16,7 @@ from checkpoints.mailbox import PATIENCE, LiveRow
 from checkpoints.records import Holder, Run
 from cli.session.journal import ourselves, unfinished
 from cli.session.queue import queued_runs, take_out
-from cli.session.stages import holds_its_file, mark_of
+from cli.session.run_view import holds_its_file, mark_of
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import render
 from cli.terminal.screen import Screen
@@ -91,11 +91,6 @@ def _no_answer(run: Run, holder: Holder, why: str) -> CommandRefused:
         why=why,
     )
     return CommandRefused(refusal, Exit.STOPPED)
-
-
-async def unpause_run(run: Run, journal: Journal) -> None:
-    await journal.unpause(run)
-    await journal.history.note_command(run, ourselves(), "resume --unpause", said("it goes on"))
 
 
 async def give(request: ControlRequest, run: Run, journal: Journal, through: str = "") -> ControlAnswer:

@@ -377,6 +377,27 @@ async def chosen_run(name: str | None, journal: Journal, command: str, *, is_ope
     raise await which_of(runs, journal, command)
 
 
+_NOTHING_FOR: Final = {
+    "resume": said("begin a new one"),
+    "verify": said("there is nothing to verify"),
+    "reconcile": said("there is nothing to look up"),
+    "undo": said("there is nothing to take back"),
+    "close": said("there is nothing to close"),
+}
+"""By command, what there is for it of a run that was given up."""
+
+
+async def usable_run(name: str | None, journal: Journal, command: str) -> Run:
+    """The same of a run whose rows are kept. Raises `RunPurged`, and `CommandRefused` for one that was given up."""
+    run = await chosen_run(name, journal, command)
+    await require_content(run, journal)
+    if run.stage is Stage.DISCARDED:
+        raise CommandRefused(
+            "run {run} was given up before anything was sent: {then}", run=run.name, then=_NOTHING_FOR[command]
+        )
+    return run
+
+
 async def which_of(runs: Sequence[Run], journal: Journal, command: str) -> CommandRefused:
     """The refusal of a command without a name where there are several runs: the last ones, each with its command."""
     lines = [

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import anyio.to_thread
+import structlog
+
 from billing.directory.identity import is_same
 from billing.secret import Secret
 from billing.selects.select import select_of
@@ -20,33 +23,42 @@ from checkpoints.own_files import check_beside
 from checkpoints.records import Run
 from cli.output.tables import ANSWER_FILE_PARAMETER
 from cli.session.journal import identity_of_run, is_at
-from cli.session.stages import PLACE
-from cli.settings.flags import parse_pairs
-from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags, map_file_of, map_pairs_of
+from cli.session.run_view import PLACE
+from cli.settings.flags import CallFlags, ImportFlags, OrderFlags, RowFlags, map_file_of, map_pairs_of, parse_pairs
 from cli.settings.places import in_full
 from cli.settings.settings import Settings
 from cli.show.preview import given_parameters, is_kept, same_input
-from cli.terminal.exits import CommandRefused
-from cli.terminal.screen import Screen, asked_for
+from cli.terminal.exits import CommandRefused, SettingsRefused
+from cli.terminal.screen import asked_for
 from cli.terminal.texts import LONGEST, printable
 from engine.errors import EngineError, InputRefused, LookUpRefused
 from engine.job import STDIN
 from engine.pipeline.intake import Repeat
-from engine.sources.raw.original import FileOnDisk
-from jobs.access.vault import BATCH, mask_secrets, new_batch, seal_parameters
+from engine.sources.raw.sample import FileOnDisk
+from jobs.access.vault import (
+    BATCH,
+    NoVaultKey,
+    SecretTable,
+    Vault,
+    VaultKeys,
+    mask_secrets,
+    new_batch,
+    seal_parameters,
+    vault_path,
+)
 from jobs.catalogue.catalogue import Catalogue
 from jobs.import_job import with_files_of_map
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, Input, input_of_parameters, job_parameters
 from jobs.rows.selection import key_list
-from jobs.spec.entries import SharedAccountsRule
-from jobs.spec.errors import ParameterRefused
+from jobs.spec.errors import ParameterRefused, VaultFailed, VaultLocked
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST, JobSpec, Special, parameters_of
-from jobs.spec.words import IMPORT, MAP
-from texts.remedies import command_line, setting
-from texts.said import Quantity, Said, enumerated, in_lines, said
+from jobs.spec.words import IMPORT, MAP, SharedAccountsRule
+from texts.remedies import VAULT_KEY, command_line, setting
+from texts.said import Quantity, Said, enumerated, in_lines, said, text_of
 
 if TYPE_CHECKING:
-    from cli.session.session import BillingConnection
+    from cli.session.session import BillingConnection, Invocation
+
 
 PLAN: Final = "input_plan"
 """The parameter that holds the run's plan; it does not affect what the run does."""
@@ -181,15 +193,14 @@ async def typed_order(
     order_flags: OrderFlags,
     rows: RowFlags,
     calling: CallFlags,
-    screen: Screen,
-    catalogue: Catalogue,
-    *,
     importing: ImportFlags,
+    told: "Invocation",
 ) -> Order:
     """The order of a command line, once all prompts were answered.
 
     Raises `ParameterRefused` and `CommandRefused`.
     """
+    catalogue = told.settings.catalogue
     given = {**given_values(order_flags.set_ or [], calling), **importing.parameters}
     if job == IMPORT:
         # A map has two forms: a file, and columns of single fields.
@@ -207,7 +218,7 @@ async def typed_order(
             name=name,
             ask=setting("ask", name),
         )
-    values = await asked_for(order_flags.ask or [], given, file, screen)
+    values = await asked_for(order_flags.ask or [], given, file, told.screen)
     repeat = parse_repeat(again=order_flags.again, another_billing=order_flags.another_billing)
     return parse_order(job, parse_input(file, rows), values, catalogue, repeat, order_flags.shared_accounts)
 
@@ -422,3 +433,73 @@ def _line(one: ListDifference) -> Said:
 
 def _shown(text: str, limit: int = LONGEST) -> str:
     return text if isinstance(text, Said) else printable(text, limit)
+
+
+# ---- the vault of a run -------------------------------------------------------------------------------------------
+# Beside a journal that is a file, or in one in PostgreSQL, with the keys of the settings.
+
+
+log = structlog.get_logger(__name__)
+
+
+def vault_of(run: Run, journal: Journal, settings: Settings | None = None) -> Vault:
+    return vault_in(journal, run.parameters.get(BATCH, ""), settings)
+
+
+def vault_in(journal: Journal, batch: str, settings: Settings | None = None) -> Vault:
+    if not journal.address.is_shared:
+        return Vault(vault_path(journal.path), batch)
+    keys: VaultKeys | None = None
+    why: str | None = None
+    if settings is not None:
+        try:
+            keys = keys_of(settings)
+        except SettingsRefused as error:
+            why = text_of(error)
+    return SecretTable(journal.kept_secrets, journal.name, keys, why, batch)
+
+
+def keys_of(settings: Settings) -> VaultKeys | None:
+    """The keys of the vault, None where none is set. Raises `SettingsRefused` for what is no key."""
+    settings.hidden.require(VAULT_KEY)
+    given = settings.vault_key
+    try:
+        return VaultKeys.parse(given.value.reveal()) if given.value else None
+    except NoVaultKey as error:
+        raise SettingsRefused(
+            "{place}: {key} cannot be used: {why}", place=given.origin, key=VAULT_KEY, why=error
+        ) from error
+
+
+async def require_opened(run: Run, vault: Vault | None) -> None:
+    """Refuse a run, resumable as it is, whose secrets could not all be opened. Raises `CommandRefused`."""
+    if vault is None or BATCH not in run.parameters:
+        return
+    try:
+        await anyio.to_thread.run_sync(vault.require_opened)
+    except VaultLocked as error:
+        raise CommandRefused(
+            "run {run}: {error}\nNothing was sent, and the run stays as it is. With the key:\n{command}",
+            run=run.name,
+            error=error,
+            command=command_line("resume", run.name),
+        ) from error
+
+
+async def wipe_secrets(run: Run, journal: Journal) -> None:
+    """Wipe the secrets of a run that sends nothing more; a failure is logged."""
+    if BATCH not in run.parameters:
+        return
+    needed = [
+        other.parameters[BATCH]
+        for other in await journal.runs()
+        if BATCH in other.parameters and other.run_id != run.run_id and not other.discarded_at
+        # Another run of the batch that has not begun, or may still send secrets.
+        if other.frozen_at is None
+        or other.approved_at is None
+        or (await journal.totals(other)).count_where(settled=False)
+    ]
+    try:
+        await anyio.to_thread.run_sync(vault_of(run, journal).forget, needed)
+    except VaultFailed as error:
+        log.error("the secrets of the run are not wiped", why=str(error))  # noqa: TRY400 - the sentence is complete

@@ -34,10 +34,11 @@ from cli.session.journal import api_of
 from cli.session.run_view import UNSERVED, QueuedRun
 from cli.settings.flags import Detaching
 from cli.show.closing import Closing
+from cli.show.parts import stack
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import labelled
+from cli.terminal.layout import labelled, steps_list
 from cli.terminal.screen import Screen
-from texts.remedies import command_line, setting
+from texts.remedies import PROGRAM, command_line, setting
 from texts.said import counted, said, text_of
 
 if TYPE_CHECKING:
@@ -348,20 +349,19 @@ async def handing_in(
                 error=text_of(error),
                 command=command_line("resume", run.name, "--detach"),
             ) from error
-        status = command_line("status", run.name)
-        screen.result(
-            counted(
-                "Run {run} is handed in: a worker sends its {n} row. {status} shows how far it is.",
-                "Run {run} is handed in: a worker sends its {n} rows. {status} shows how far it is.",
-                totals.count(State.PENDING),
+        handed = said("Run {run} was handed in before.", run=run.name)
+        if is_new:
+            rows = totals.count(State.PENDING)
+            handed = counted(
+                "Run {run} is handed in, with {n} row to send.",
+                "Run {run} is handed in, with {n} rows to send.",
+                rows,
                 run=run.name,
-                status=status,
             )
-            if is_new
-            else said("Run {run} was handed in before, and waits for a worker: {status}", run=run.name, status=status)
-        )
+        screen.result(stack(handed, steps_list([(command_line("status", run.name), said("see how far it is"))])))
         if queued is not None and not queued.is_served:
-            screen.say_always(labelled(said("caution:"), UNSERVED, "yellow"))
+            waits = said("{why}: it waits until one is started, {command}", why=UNSERVED, command=f"{PROGRAM} worker")
+            screen.say_always(labelled(said("caution:"), waits, "yellow"))
         return Closing(Exit.DONE, run.name, run.job, totals)
 
     return hand_in

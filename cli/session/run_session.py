@@ -56,11 +56,13 @@ from cli.session.order import (
     how_often,
     identity,
     per_billing,
+    require_opened,
     shared_accounts_of,
+    vault_in,
     why_unreadable,
+    wipe_secrets,
 )
 from cli.session.session import Invocation, Session, open_session
-from cli.session.vaults import require_opened, vault_in, wipe_secrets
 from cli.settings.flags import Consent
 from cli.show.closing import (
     Closing,
@@ -114,9 +116,8 @@ from jobs.gauges import gauges_of
 from jobs.job import build
 from jobs.rows.input import input_of_parameters
 from jobs.shared_accounts import in_sentences, question_of, settle
-from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.spec import DECLARATION
-from jobs.spec.words import RUN, UNDO
+from jobs.spec.words import RUN, UNDO, SharedAccountsRule
 from jobs.value_changes import overwritten
 from texts.remedies import Remedy, command_line, setting
 from texts.said import Said, counted, in_lines, said, text_of
@@ -208,7 +209,7 @@ async def create_run(job: Job, recorded: Mapping[str, str], target: str, session
     settings, journal = session.settings, session.journal
     badge = settings.profile.badge.to_parameters() if settings.profile else {}
     known = remembered(settings, session.billing.one.identity)
-    new = await new_run(job, {**recorded, **badge, **known}, target, session.pacing)
+    new = await new_run(job, {**recorded, **badge, **known}, target, session.pacing.given)
     before = [run for run in await journal.runs() if run.job == new.job and run.target == new.target]
     kept = [run for run in before if not run.discarded_at]
     if DECLARATION in new.parameters and kept and (spec := settings.catalogue.get(new.job)) is not None:
@@ -371,15 +372,25 @@ class RunSession:
     """Works on one run, from any stage, as far as possible.
 
     `fresh` marks a run that was just begun. Items up to number `known`, by default all existing ones, were in the
-    journal before this process.
+    journal before this process. Outside the hours of its policy it waits, or with `ends_outside_hours` is stopped.
     """
 
-    def __init__(self, run: Run, job: Job, session: Session, *, fresh: bool, known: int | None = None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        job: Job,
+        session: Session,
+        *,
+        fresh: bool,
+        known: int | None = None,
+        ends_outside_hours: bool = False,
+    ) -> None:
         self._run = run
         self._job = job
         self._session = session
         self._fresh = fresh
         self._known = 0 if fresh else known
+        self._ends_outside_hours = ends_outside_hours
         self._journal = session.journal
         self._screen = session.screen
         self._stop = session.stop
@@ -499,7 +510,7 @@ class RunSession:
                 session.gateway,
                 lambda: live_policy.policy,
                 self._journal.path,
-                ends_outside_hours=session.ends_outside_hours,
+                ends_outside_hours=self._ends_outside_hours,
             )
         except TooFewFiles as error:
             in_flight, most = setting("in-flight"), setting("max-in-flight")

@@ -44,8 +44,8 @@ from cli.session.journal import (
     stored_policy,
     target_among,
 )
-from cli.session.vaults import vault_of
-from cli.settings.flags import Consent
+from cli.session.order import vault_of
+from cli.settings.flags import Consent, Pacing
 from cli.settings.places import OF_BILLING, FoundFile, journals_in, name_of_billing, read_found, read_toml
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
@@ -98,22 +98,18 @@ class BillingConnection:
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What a command that works on runs was told by its command line and settings.
-
-    `pacing` holds the given settings of the policy, by name.
-    """
+    """What a command that works on runs was told by its command line, `typed` by parameter, and by its settings."""
 
     settings: Settings
     screen: Screen
-    pacing: Mapping[str, str] = field(default_factory=dict)
+    typed: Mapping[str, str] = field(default_factory=dict)
+    pacing: Pacing = field(default_factory=Pacing)
     consent: Consent = field(default_factory=Consent)
     record: OpenRecorder | None = None
     page: OpenPage | None = None
     readers: Sequence[RunReader] = ()
     hand_in: HandIn | None = None
     """Hands the run in for a worker to send, in place of sending it here."""
-    ends_outside_hours: bool = False
-    """Whether the run ends outside the hours of its policy, in place of waiting for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +142,7 @@ class Session(Invocation):
 
     def policy_of(self, run: Run) -> Policy:
         """The run's policy with the given settings. Raises `CommandRefused` where it cannot be read."""
-        return policy_with(stored_policy(run), self.pacing, ALL)
+        return policy_with(stored_policy(run), self.pacing.given, ALL)
 
     async def target(self) -> str:
         """How the session's billing is named in its journal.

@@ -1,17 +1,25 @@
-"""The table of options, first part, of connection, consent and recording; `cli/terminal/options.py` reads it."""
+"""The table of options: connection, consent, recording; an order and its rows; pacing. `options_of` reads it.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+Commands take its records as parameters, settings, job files, reference and completion read their fields.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
+from billing.errors import NotASelect
 from cli.terminal import texts as names
 from cli.terminal.exits import CommandRefused
-from cli.terminal.options import Part, argument, option, switch
+from cli.terminal.options import Option, Part, argument, option, switch
 from cli.terminal.texts import printable
+from engine.pacing.policy import ALL, NO, NONE, YES, Policy, policy_with
+from engine.sources.raw.sample import AUTO
+from jobs.spec.words import SharedAccountsRule
 from texts import remedies
-from texts.said import said
+from texts.remedies import setting
+from texts.said import said, text_of
 
 _CONNECTION: Final = "Connection"
 EARLIER: Final = said("Earlier runs")
@@ -114,6 +122,26 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True)
+class Declared:
+    """Whether a declaration that has changed is taken."""
+
+    changed_declaration: bool = switch(
+        "Go on although the file that declares the run's job has changed since the run was begun.", panel=EARLIER
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What goes on beside a run: its recording, and its page."""
+
+    record: Path | None = option(
+        "FILE", "Keep every exchange, without secrets and with made-up people, for `mock replay`.", panel=ASIDE
+    )
+    record_names: bool = switch("Keep names, phones, logins and the like in the recording as they are.", panel=ASIDE)
+    page: bool = switch("Show the run in a browser while it works, at the address that is printed.", panel=ASIDE)
+
+
+@dataclass(frozen=True, slots=True)
 class Detaching:
     """Whether the run is handed in for a worker, and its place in the queue."""
 
@@ -126,18 +154,6 @@ class Detaching:
 FAULTS: Final[Any] = option(
     "KIND[:SHARE]",
     "How the mock billing fails: a kind, for a share of requests, or a fault plan, PLAN.toml; repeatable.",
-)
-RECORD: Final[Any] = option(
-    "FILE", "Keep every exchange, without secrets and with made-up people, for `mock replay`.", panel=ASIDE
-)
-RECORD_NAMES: Final[Any] = switch(
-    "Keep names, phones, logins and the like in the recording as they are.", panel=ASIDE
-)
-WITH_PAGE: Final[Any] = switch(
-    "Show the run in a browser while it works, at the address that is printed.", panel=ASIDE
-)
-CHANGED_DECLARATION: Final[Any] = switch(
-    "Go on although the file that declares the run's job has changed since the run was begun.", panel=EARLIER
 )
 
 
@@ -155,3 +171,248 @@ def parse_pairs(words: Sequence[str], flag: str, *, example: str = "name=value")
             raise CommandRefused("{flag} {name}=… is given twice: which is meant?", flag=flag, name=printable(name))
         pairs[name] = value
     return pairs
+
+
+# ---- an order: its rows, its parameters, the call of `call` --------------------------------------------------------
+
+
+ROWS: Final = "Input"
+"""The panel of the options that choose rows."""
+PANELS_OF_JOBS: Final = {"call": "The job `call`", "import": "The job `import`"}
+"""The panel of a job with options of its own."""
+_YES: Final = "yes"
+"""What a switch of the command line is as a parameter of a job."""
+
+_row: Final = partial(option, panel=ROWS)
+_format: Final = partial(option, panel="File format")
+_calling: Final = partial(option, panel=PANELS_OF_JOBS["call"])
+_importing: Final = partial(option, panel=PANELS_OF_JOBS["import"])
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFlags:
+    """The parameters of a job, and how often its rows may be entered."""
+
+    set_: list[str] | None = option("NAME=VALUE", "A parameter of the job; repeatable.", "--set")
+    ask: list[str] | None = option("NAME", "Ask for a parameter at the terminal, unseen: for a password; repeatable.")
+    again: bool = switch("Enter on top what an earlier run has entered already.")
+    another_billing: bool = switch("What was entered at another address is in another billing.", panel=EARLIER)
+    shared_accounts: SharedAccountsRule | None = option(
+        None, "Several opening balances of one account: enter their sum, the last one, or refuse these rows."
+    )
+
+
+RepeatFlags = Annotated[OrderFlags, Part("again", "another_billing")]
+
+
+@dataclass(frozen=True, slots=True)
+class RowFlags:
+    """The source of a job's rows, and how they are read."""
+
+    sql: str | None = _row(
+        "SELECT", "Rows from a select in the billing's database; :names are bound to --set NAME=VALUE."
+    )
+    columns: str | None = _format("A,B", "Names of the columns, in order, where the rows have none.")
+    mapping: list[str] | None = _row("NAME=COLUMN", "Which column holds what; repeatable.", "--map")
+    encoding: str = _format("NAME", "Of a text file: auto, or a name as cp1251.", default=AUTO)
+    delimiter: str | None = _format(
+        "CHARACTER", "Of a CSV file; found by itself else. A space, beside --columns, is any white space."
+    )
+    sheet: str | None = _format("NAME", "Of a workbook with several sheets.")
+    limit: int | None = _row(
+        "N", "Send the first N rows that are to be sent; rows that are skipped or refused do not count.", least=1
+    )
+    only: str | None = _row(
+        "KEYS|FILE",
+        "Only the rows of these contract numbers or ids: with commas, or a file, one a line or in a column.",
+    )
+    exclude: str | None = _row("KEYS|FILE", "Leave the rows of these out, as --only.")
+
+
+MAP_WORDS: Final = Option(
+    "FILE.toml|FIELD=COLUMN",
+    "Which column holds which field: a map file, or one field; repeatable.",
+    names=("--map",),
+)
+TableFlags = Annotated[
+    RowFlags,
+    Part("mapping", "columns", "encoding", "delimiter", "sheet", "limit", "only", "exclude", mapping=MAP_WORDS),
+]
+"""How the table of an import is read, and which of its rows."""
+
+
+def map_file_of(words: Sequence[str] | None) -> str:
+    """The map file among the words of --map, "" without one. Raises `CommandRefused` for a second one."""
+    files = [word for word in words or () if _is_map_file(word)]
+    if len(files) > 1:
+        raise CommandRefused("{flag}: two map files are given: which is meant?", flag=setting("map"))
+    return files[0] if files else ""
+
+
+def map_pairs_of(words: Sequence[str] | None) -> list[str]:
+    """The columns of single fields among them, each as it was typed."""
+    return [word for word in words or () if not _is_map_file(word)]
+
+
+def _is_map_file(word: str) -> bool:
+    return "=" not in word or word.endswith(".toml")
+
+
+@dataclass(frozen=True, slots=True)
+class ImportFlags:
+    """What an import is given besides its table and its map: parameters of the job `import`, by the same names."""
+
+    dictionary: Path | None = _importing(
+        "FILE", "The checked dictionary: names of tariffs, services and folders, and their ids in this billing."
+    )
+    accounts: Path | None = _importing("FILE", "A table of accounts, joined by contract number.")
+    services: Path | None = _importing("FILE", "A table of services, joined by contract number.")
+    attributes: Path | None = _importing("FILE", "A table of attributes, joined by contract number.")
+    folder: str | None = _importing(
+        "NAME|ID", "One folder for all, whatever the table says, as for a trial run; a new name is created."
+    )
+    sample: int | None = _importing(
+        "N", "Import N subscribers only, chosen to cover every tariff, folder and kind of row.", least=1
+    )
+    change: bool = _importing(
+        None, "Change what is there already and differs; else it is left as it is.", default=False
+    )
+    alike: bool = _importing(None, "Contract numbers that only look alike are right as they are.", default=False)
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        given = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: _YES if value is True else str(value) for name, value in given.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class CallFlags:
+    """The call that the job `call` makes."""
+
+    model: str | None = _calling("MODEL", "The model, as AdminAccounts.")
+    chain: list[str] | None = _calling(
+        "LINK", 'A method with its arguments, as \'set {"limit": "{sum}"}\'; once for each, in their order.'
+    )
+    fields: str | None = _calling("A,B", "The fields wanted in the answer.")
+    repeatable: bool = _calling(None, "The call does no harm when made twice.", default=False)
+    look_up: str | None = _calling(
+        "SELECT", "Finds the effect of a row, by its :placeholders; a row found means that it is there."
+    )
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        from jobs.spec.chain import chain_text  # noqa: PLC0415 - for the job `call` alone
+
+        given = {
+            "model": self.model,
+            "chain": chain_text(self.chain) if self.chain else "",
+            "fields": self.fields,
+            "repeatable": _YES if self.repeatable else "",
+            "look_up": self.look_up,
+        }
+        return {name: value for name, value in given.items() if value}
+
+
+# ---- the pacing of a command line and of a job file ---------------------------------------------------------------
+
+
+_DEFAULT: Final = Policy()
+_SWITCH: Final = "no_canary"
+"""The key of the only switch, which is the opposite of its setting."""
+_SELECT: Final = "throttle-sql"
+_ABOVE: Final = "throttle-above"
+
+
+def _options() -> dict[str, Option]:
+    found: dict[str, Option] = {}
+    for name, one in ALL.items():
+        key, names = (name.replace("-", "_"), ()) if one.metavar else (_SWITCH, ("--no-canary/--canary",))
+        found[key] = Option(one.metavar, one.help, names, "Pacing")
+    return found
+
+
+@dataclass(frozen=True, init=False)
+class Pacing:
+    """Limits on how hard a run drives the billing, as given on the command line, by their keys in a job file.
+
+    Each is the text of a setting, as `set` takes it, so that a setting kept by the run can be reset as well.
+    """
+
+    OPTIONS: ClassVar[Mapping[str, Option]] = _options()
+    typed: Mapping[str, str | bool]
+
+    def __init__(self, **typed: str | bool | None) -> None:
+        given = {name: value for name, value in typed.items() if value is not None}
+        object.__setattr__(self, "typed", given)
+
+    @cached_property
+    def given(self) -> Mapping[str, str]:
+        """The given settings, by name. Raises `CommandRefused` for an invalid value."""
+        given = {_setting(name): _text(value) for name, value in self.typed.items()}
+        try:
+            policy_with(_DEFAULT, given, ALL)
+        except ValueError as error:
+            raise CommandRefused("--{error}", error=error) from error
+        if (given.get(_SELECT, NONE) == NONE) != (_ABOVE not in given):
+            raise CommandRefused(
+                "{sql} and {above} belong together: give both, or none", sql=f"--{_SELECT}", above=f"--{_ABOVE}"
+            )
+        _check_select(given, f"--{_SELECT}")
+        return given
+
+
+_SETTLE: Final = Option("SECONDS", ALL["settle"].help)
+_READING_RATE: Final = Option("R", "Reading calls a second at most, or none.")
+SettlePacing = Annotated[Pacing, Part("settle", settle=_SETTLE)]
+"""That of a probe."""
+ReadingPacing = Annotated[Pacing, Part("rate", rate=_READING_RATE)]
+"""That of a command that only reads the billing."""
+LookUpPacing = Annotated[Pacing, Part("rate", "settle", rate=_READING_RATE, settle=_SETTLE)]
+"""That of one that looks rows up."""
+
+
+def with_file(pacing: Pacing, given: Mapping[str, object]) -> Pacing:
+    """The pacing, with a job file's values where the command line gives none. Raises `CommandRefused`."""
+    read = {name: _of_file(name, value) for name, value in given.items()}
+    if "max_in_flight" in pacing.typed:
+        # A fixed window in the file would make a bound on the command line useless.
+        read.pop("in_flight", None)
+    return Pacing(**{**read, **pacing.typed})
+
+
+def _of_file(name: str, value: object) -> str | bool:
+    if name == _SWITCH:
+        if not isinstance(value, bool):
+            raise CommandRefused("{name}: true or false is expected, not {value}", name=name, value=repr(value))
+        return value
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise CommandRefused("{name}: a number or a text is expected, not {value}", name=name, value=repr(value))
+    given = {_setting(name): str(value)}
+    try:
+        policy_with(_DEFAULT, given, ALL)
+    except ValueError as error:
+        raise CommandRefused(text_of(error)) from error
+    _check_select(given, name)
+    return str(value)
+
+
+def _check_select(given: Mapping[str, str], name: str) -> None:
+    """Raise `CommandRefused` for a throttle-sql that is not one select that changes nothing."""
+    if (text := given.get(_SELECT, NONE)) == NONE:
+        return
+    from billing.selects.select import select_of  # noqa: PLC0415 - few runs have one
+
+    try:
+        select_of(text)
+    except NotASelect as error:
+        raise CommandRefused("{name}: {error}", name=name, error=error) from error
+
+
+def _setting(name: str) -> str:
+    return "canary" if name == _SWITCH else name.replace("_", "-")
+
+
+def _text(value: str | bool) -> str:  # noqa: FBT001 - one switch among texts
+    if isinstance(value, str):
+        return value
+    return NO if value else YES

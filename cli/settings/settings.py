@@ -3,15 +3,24 @@
 The file is checked with all of its profiles, and the chosen one laid over it.
 """
 
+import os
 import re
-from collections.abc import Container, Mapping
+import shlex
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from functools import cached_property, partial
+from importlib.util import find_spec
 from itertools import chain
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
+from shutil import which
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, Self, TypeAlias, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
 
 from billing.database.dsn import Dsn, charset_named
 from billing.errors import SettingsError
@@ -19,10 +28,13 @@ from billing.secret import NO_SECRET, Secret, credentials
 from checkpoints.errors import JournalError
 from checkpoints.journal_file import JournalAddress, is_postgres, network_of
 from checkpoints.own_files import read_regular
+from checkpoints.records import Run
+from checkpoints.stores import is_there
 from cli.settings.flags import COMMON_PART, Flags
 from cli.settings.places import (
     IN_FOLDER,
     OF_BILLING,
+    Credential,
     Credentials,
     Exposed,
     FoundFile,
@@ -31,6 +43,7 @@ from cli.settings.places import (
     exposed,
     in_full,
     journal_of_billing,
+    journals_in,
     name_of_billing,
     named_journal,
     passwords_in,
@@ -43,9 +56,19 @@ from cli.settings.places import (
 )
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.language import ENGLISH, LANGUAGES, OPTION, VARIABLE, system_language
-from cli.terminal.layout import Badge
+from cli.terminal.layout import Badge, badge_of
 from cli.terminal.options import Option, options_of
-from cli.terminal.texts import API_URL, DATABASE_PASSWORD, JOURNAL, TIMEOUT, VAULT_KEY, printable, reason_of
+from cli.terminal.texts import (
+    API_URL,
+    CHARSET,
+    DATABASE_PASSWORD,
+    JOURNAL,
+    TIMEOUT,
+    USER,
+    VAULT_KEY,
+    printable,
+    reason_of,
+)
 from engine.errors import nearest
 from jobs.spec.toml_places import KeyRefused, Kind, Toml, as_kind, check_known
 from texts.remedies import SETTINGS_FILE, SETTINGS_PROFILE, setting
@@ -55,19 +78,6 @@ if TYPE_CHECKING:
     from billing.api.client import ClientSettings
     from jobs.catalogue.catalogue import Catalogue
     from jobs.catalogue.declaration import Declaration
-
-import shlex
-from collections.abc import Callable, Iterator, Sequence
-from enum import StrEnum
-from importlib.util import find_spec
-from shutil import which
-from types import MappingProxyType
-from typing import Annotated, TypeAlias
-
-import msgspec
-
-from cli.settings.places import Credential
-from cli.terminal.texts import CHARSET, USER
 
 
 def key(help_: str, default: str = "–") -> msgspec.Meta:
@@ -666,9 +676,6 @@ class Settings:
         """All jobs: the built-in ones, and those that the file names declarations of."""
         return self.own_jobs.catalogue
 
-    def with_changed_declaration(self, taken: bool) -> "Settings":  # noqa: FBT001 - the flag itself
-        return replace(self, own_jobs=replace(self.own_jobs, takes_changed=True)) if taken else self
-
     @property
     def secrets(self) -> frozenset[str]:
         values = (self.database_password.value, *self.form.value.values())
@@ -976,3 +983,103 @@ def _is_taken(here: Path, profiles: Mapping[str, SettingsProfile], beside: Path)
             key=f'journal = "{here.name}"',
         )
     return True
+
+
+# ---- the billings that the settings name, and the journals that their runs stand in --------------------------------
+# Who looks at all billings chooses no profile of settings: what stands in the common part of the file counts, and of
+# each profile its address and its journal. No credential is needed for that, and none is asked for.
+
+
+_USUAL_PORT: Final = ":8082"
+"""That of the REST API in all that the vendor shows."""
+
+_DEFAULTS: Final = (OF_BILLING, IN_FOLDER)
+"""Where a journal comes from that nobody has named."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownBillings:
+    """The profiles of settings by the names of their billings, and the journals of all of them."""
+
+    profiles: Mapping[str, Sequence[str]]
+    journals: tuple[JournalAddress, ...]
+
+    def profile_of(self, run: Run) -> str | None:
+        """The profile of the billing of a run, by the address that it has; None where this machine has none."""
+        found = self.profiles.get(name_of_billing(run.target))
+        return profile_among(found, run) if found else None
+
+    def name_of(self, run: Run) -> str:
+        return self.profile_of(run) or host_of(run.target)
+
+
+def profile_among(profiles: Sequence[str], run: Run) -> str:
+    """The profile of settings that the run was begun by; the first one where it is not among those of its billing."""
+    own = badge_of(run.parameters)
+    return own.profile if own and own.profile in profiles else profiles[0]
+
+
+NO_BILLINGS: Final = KnownBillings({}, ())
+
+
+def host_of(target: str) -> str:
+    """The host of a billing's address, with its path, and with its port where that is not the usual one."""
+    parts = urlsplit(without_credentials(target))
+    return f"{parts.netloc.removesuffix(_USUAL_PORT)}{parts.path.rstrip('/')}" if parts.netloc else target
+
+
+def without_profile(flags: Flags) -> Flags:
+    if flags.profile is None and not os.environ.get(SETTINGS_PROFILE):
+        return replace(flags, profile=COMMON_PART)
+    return flags
+
+
+def without_profile_or_default(flags: Flags) -> Flags:
+    """The same, unless the settings file has a default. Raises `SettingsRefused`."""
+    has_default = SettingsFile.read(flags.config or Path.cwd() / SETTINGS_FILE).toml.content.get(DEFAULT_PROFILE)
+    return flags if has_default else without_profile(flags)
+
+
+def known_billings(settings: Settings, environment: Mapping[str, str]) -> KnownBillings:
+    """The billings of the settings in force, of one profile or of none. Raises `SettingsRefused` and `JournalError`.
+
+    A journal that was named by flag or variable is the only one.
+    """
+    listed = profiles_in(settings.file) if settings.file else []
+    profiles: dict[str, list[str]] = {}
+    for one in listed:
+        if one.billing:
+            profiles.setdefault(one.billing, []).append(one.badge.profile)
+    journal = settings.journal
+    if settings.profile is not None or not (journal.of_file or journal.origin in _DEFAULTS):
+        return KnownBillings(profiles, (journal.value,))
+
+    def journals() -> Iterator[JournalAddress]:
+        if journal.of_file or journal.origin == IN_FOLDER or settings.api_url.value:
+            yield journal.value
+        elif not listed:
+            found = journals_in(state_folder(environment))
+            yield from map(JournalAddress, found) if found else (journal.value,)
+        beside = settings.file.parent if settings.file else Path()
+        for one in listed:
+            if one.tables.journal:
+                yield named_journal(one.tables.journal, beside, environment)
+            elif one.tables.api.url:
+                yield JournalAddress(journal_of_billing(environment, one.tables.api.url))
+
+    return KnownBillings(profiles, tuple({str(one): one for one in journals()}.values()))
+
+
+def journal_of_all(settings: Settings, environment: Mapping[str, str]) -> JournalAddress:
+    """The one journal that all billings of the settings have. Raises `SettingsRefused` where there are several."""
+    journals = known_billings(settings, environment).journals
+    there = [one for one in journals if is_there(one)] if len(journals) > 1 else journals
+    if len(there) > 1:
+        raise SettingsRefused(
+            "the billings of the settings have several journals: {journals}. Name one with {journal}, or choose "
+            "a profile of settings with {flag}",
+            journals=tuple(map(str, there)),
+            journal=setting("journal", "FILE"),
+            flag=setting("profile", "NAME"),
+        )
+    return next(iter(there), settings.journal.value)

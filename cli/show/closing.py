@@ -395,12 +395,12 @@ def _next_steps(run: Run, totals: Totals) -> Iterator[tuple[str, str]]:
         again = said("import that file, once it is corrected: what is there already is left as it is")
         yield import_again(run, file), again
     if rejected and not is_import:
-        yield _export(run, State.REJECTED), counted("look at the {n} row", "look at the {n} rows", rejected)
+        yield _export(run, State.REJECTED), counted("look at the row", "look at the {n} rows", rejected)
     if manual := totals.count(State.MANUAL):
-        yield _export(run, State.MANUAL), counted("decide on the {n} row", "decide on the {n} rows", manual)
+        yield _export(run, State.MANUAL), counted("decide on the row", "decide on the {n} rows", manual)
         yield command_line("reconcile", name), said("see both sides of what a person has to decide")
     if refused and not is_import:
-        mend = counted("mend the {n} row that was left out", "mend the {n} rows that were left out", refused)
+        mend = counted("mend the row that was left out", "mend the {n} rows that were left out", refused)
         yield refused_export(run), mend
     if frozen and not run.ended_at and run.job not in {UNDO, IMPORT} and (rejected or refused):
         again = said("take that file in again, once it is corrected")

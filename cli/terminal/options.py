@@ -5,12 +5,12 @@ of the function alone. From the records come the flags of the commands, the sett
 (`settings.py`), the keys of job files, their schema, the reference and the completion.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass
 from functools import partial, wraps
 from inspect import getdoc, signature
 from types import NoneType, UnionType
-from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 import click
 from click.core import ParameterSource
@@ -83,35 +83,43 @@ class Part:
         self.otherwise = otherwise
 
 
+CarryOut: TypeAlias = Callable[[Callable[..., Any], Mapping[str, Any], Mapping[type[Any], Any]], None]
+"""Calls the function of a command, with what was typed for its parameters; the records beside them by their types."""
+
+
 def as_command(
-    name: str, cls: type[Command] = Command, epilog: str | None = None
-) -> Callable[[Callable[..., None]], Command]:
+    name: str,
+    *beside: Any,  # noqa: ANN401 - a type of a record, or a part of one
+    cls: type[Command] = Command,
+    epilog: str | None = None,
+    carry_out: CarryOut = lambda function, given, _: function(**given),
+) -> Callable[[Callable[..., Any]], Command]:
     """Make a command of a function, one of a group by both words.
 
-    A parameter whose type is a record stands for the options of its fields; `context` is that of click.
+    A parameter with an option, or whose type is a record of options, is typed. The records `beside` are typed as
+    well, and go to `carry_out`, which has to give the function its other parameters.
     """
 
-    def made(function: Callable[..., None]) -> Command:
-        groups: dict[str, tuple[type[Any], list[str]]] = {}
+    def made(function: Callable[..., Any]) -> Command:
         params: list[click.Parameter] = []
-        hints = get_type_hints(function, include_extras=True)
-        for parameter in signature(function).parameters.values():
-            hint = hints[parameter.name]
+        records: dict[str | int, tuple[type[Any], list[str]]] = {}
+        own: list[tuple[str | int, Any, Any]] = [
+            (one.name, one.annotation, one.default) for one in signature(function).parameters.values()
+        ]
+        for key, hint, default in (*own, *((place, record, None) for place, record in enumerate(beside))):
             kind, *part = get_args(hint) if get_origin(hint) is Annotated else (hint,)
-            if isinstance(parameter.default, Field):
-                one = parameter.default
-                params.append(_parameter(parameter.name, kind, one.metadata[_ROW], one.default))
-            elif is_dataclass(kind) and isinstance(kind, type):
-                own = list(_parameters(kind, *part))
-                groups[parameter.name] = kind, [one.name for one in own]
-                params += own
+            if isinstance(default, Field):
+                params.append(_parameter(str(key), kind, default.metadata[_ROW], default.default))
+            elif isinstance(kind, type) and is_dataclass(kind) and (of_kind := list(_parameters(kind, *part))):
+                records[key] = kind, [str(one.name) for one in of_kind]
+                params += of_kind
 
         @wraps(function)
         def call(**typed_: Any) -> None:  # noqa: ANN401 - each has the type of its parameter
             given = {one: list(value) if isinstance(value, tuple) else value for one, value in typed_.items()}
-            made = {one: group(**{name: given.pop(name) for name in own}) for one, (group, own) in groups.items()}
-            context = {"context": click.get_current_context()} if "context" in hints else {}
-            function(**given, **made, **context)
+            made = {key: kind(**{one: given.pop(one) for one in names}) for key, (kind, names) in records.items()}
+            of_function = {key: one for key, one in made.items() if isinstance(key, str)}
+            carry_out(function, given | of_function, {type(one): one for one in made.values()})
 
         return cls(name.rsplit(maxsplit=1)[-1], params=params, callback=call, help=getdoc(function), epilog=epilog)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any, Final, TextIO, cast
+from typing import IO, Annotated, Final, TextIO, cast
 
 import anyio
 import msgspec
@@ -18,9 +18,9 @@ from rich.text import Text
 from billing.secret import Mask
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Hanging, Heading, of_markup, render
-from cli.terminal.options import switch
+from cli.terminal.options import Part, switch
 from cli.terminal.streams import json_line, lasting
-from cli.terminal.texts import SENTENCE, markup_safe, printable, rendered
+from cli.terminal.texts import JOINT, SENTENCE, markup_safe, printable, rendered
 from cli.terminal.waiting import waiting_line
 from engine.job import STDIN
 from texts.remedies import PROGRAM, setting
@@ -29,7 +29,7 @@ from texts.said import Said, said, wording
 WIDTH: Final = 400
 """Columns without a terminal, unless COLUMNS says otherwise; wide, so that lines stay whole for searching."""
 _PANEL: Final = "Screen"
-_ENDS_WITH_COMMAND: Final = re.compile(rf"(.+?)[,:]? `({PROGRAM} [^`]+)`\.?")
+_ENDS_WITH_COMMAND: Final = re.compile(rf"(.+?)[,:]? `({PROGRAM}[ {JOINT}][^`]+)`\.?")
 TERMINAL: Final = Path("/dev/tty")
 """The keyboard while standard input carries rows."""
 
@@ -85,30 +85,23 @@ def _print(console: Console, what: RenderableType) -> None:
     # Not cropped: what is longer than a line, as a path, is broken by the terminal and can be copied. In a group a
     # text keeps its own way of wrapping, which rich drops otherwise.
     if isinstance(what, Said):
-        what = render(what)
+        what = Hanging(Text(""), render(what))
     console.print(Group(what) if isinstance(what, Text) else what, crop=False)
 
 
-AS_JSON: Final[Any] = switch("One closing JSON object on stdout, all else on stderr.", "--json", panel=_PANEL)
-
-
 @dataclass(frozen=True, slots=True)
-class BriefVoice:
-    """The options of output of a command that has no steps to log."""
-
-    as_json: bool = AS_JSON
-    quiet: bool = switch("Say only what went wrong.", "-q", "--quiet", panel=_PANEL)
-
-    def whole(self) -> "Voice":
-        """The same, not verbose."""
-        return Voice(as_json=self.as_json, quiet=self.quiet)
-
-
-@dataclass(frozen=True, slots=True)
-class Voice(BriefVoice):
+class Voice:
     """The options of output: verbosity and format."""
 
+    as_json: bool = switch("One closing JSON object on stdout, all else on stderr.", "--json", panel=_PANEL)
+    quiet: bool = switch("Say only what went wrong.", "-q", "--quiet", panel=_PANEL)
     verbose: bool = switch("Log every step.", "-v", "--verbose", panel=_PANEL)
+
+
+BriefVoice = Annotated[Voice, Part("as_json", "quiet")]
+"""Those of a command that has no steps to log."""
+JsonVoice = Annotated[Voice, Part("as_json")]
+"""That of one that only shows."""
 
 
 @dataclass(frozen=True, slots=True)

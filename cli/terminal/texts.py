@@ -1,8 +1,10 @@
 """Sentences, numbers, times and foreign texts as people read them, in the language of the reader."""
 
 import re
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
+from itertools import chain
 from typing import Final
 
 from rich.markup import escape
@@ -63,15 +65,33 @@ def printable(text: object, limit: int = LONGEST) -> str:
         shown = "".join(letter if letter.isprintable() else _spelled(letter) for letter in words)
     if len(shown) <= limit:
         return shown
-    command = shown.rfind(_COMMAND, 0, limit)
+    command = shown.replace(JOINT, " ").rfind(_COMMAND, 0, limit)
     end = shown.find("`", command + 1) + 1 if command >= 0 else 0
     kept = shown[: max(limit - 1, end)]
     return kept if kept == shown else f"{kept}…"
 
 
 def rendered(text: str) -> str:
-    """A sentence in the reader's language, with its lines; a text that is none is unchanged."""
-    return _joint(reader().render(text)) if isinstance(text, Said) else text
+    """A sentence in the reader's language, with its lines; a text that is none is unchanged.
+
+    A command that it advises stays whole where lines are broken, so that it can be copied.
+    """
+    if not isinstance(text, Said):
+        return text
+    whole = reader().render(text)
+    for one in commands_in(text):
+        whole = whole.replace(one, one.replace(" ", JOINT))
+    return _joint(whole)
+
+
+def commands_in(text: str) -> Iterator[str]:
+    """The commands of this program that stand in a sentence, and in those that it is made with."""
+    values = text.values.values() if isinstance(text, Said) else ()
+    for one in chain.from_iterable(value if isinstance(value, tuple) else (value,) for value in values):
+        if isinstance(one, Said):
+            yield from commands_in(one)
+        elif isinstance(one, str) and one.startswith((f"{PROGRAM} ", _COMMAND)):
+            yield one
 
 
 def from_bytes(text: str) -> str:

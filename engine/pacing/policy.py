@@ -12,8 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from engine.errors import nearest
-from engine.pacing.holds import STEPS
-from engine.pacing.limits import LAST, LEAST, ErrorLimit, error_limit, money_limit
+from engine.pacing.holds import LAST, LEAST, STEPS, ErrorLimit, error_limit, money_limit
 from engine.pacing.throttle import Hours, hours_of
 from texts.said import Quantity, ValueRefused, counted, in_clauses, said, wording
 

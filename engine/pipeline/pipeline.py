@@ -29,8 +29,7 @@ from engine.evidence import Lost, NotSent, Seen
 from engine.job import Job, missing
 from engine.outcomes import Cause, Outcome, decide
 from engine.pacing.breaker import Breaker, RetryBudget, Tries, backoff
-from engine.pacing.holds import Canary, StopKind, canary_of
-from engine.pacing.limits import ErrorBudget, Spending
+from engine.pacing.holds import Canary, ErrorBudget, Spending, StopKind, canary_of
 from engine.pacing.throttle import Gauge, Throttle
 from engine.pipeline.backlog import MOST_HELD, MOST_HELD_OF_STEPS, Backlog, Claims
 from engine.pipeline.gate import Gate, Ownership

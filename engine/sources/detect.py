@@ -1,21 +1,32 @@
 """Format detection: opens a file or standard input, of any format, as a source of rows.
 
 The format is detected from the first bytes, and from the file suffix only where these leave it open. Each format is a
-line of `FORMATS`, and a module that opens it.
+line of `FORMATS` or `PACKED`, and a module that opens it.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from engine.errors import InputRefused
 from engine.job import LastLine, RowPage, Source
 from engine.sources.exported import restored
-from engine.sources.raw import charset
-from engine.sources.raw.original import FileOnDisk, StandardInput, proven
-from engine.sources.raw.sample import Layout, Sample, Table, check_given, paged
+from engine.sources.raw.sample import (
+    OLE2,
+    ZIP,
+    FileOnDisk,
+    Layout,
+    Sample,
+    StandardInput,
+    Table,
+    check_given,
+    is_auto,
+    named,
+    paged,
+    proven,
+)
 from engine.sources.text import delimited, isql, json_lines
 from engine.sources.workbook import book, ods, xlsx
 from texts.remedies import setting
@@ -23,19 +34,12 @@ from texts.remedies import setting
 _SPELLED: Final = {"\\t": "\t", "tab": "\t", "TAB": "\t"}
 
 
-FORMATS: Final[tuple[Callable[[Sample], Table | None], ...]] = (
-    book.refuse_locked,
-    ods.opens,
-    xlsx.opens,
-    book.refuse_archive,
-    json_lines.opens,
-    isql.opens,
-    delimited.opens,
-)
-"""The formats in order: the first table is used; each may raise `InputRefused`.
+Format: TypeAlias = Callable[[Sample], Table | None]
 
-Text formats come last, as they refuse input that is not text.
-"""
+PACKED: Final[tuple[Format, ...]] = (book.refuse_locked, ods.opens, xlsx.opens, book.refuse_archive)
+"""The formats of files that begin as an archive does, in order."""
+FORMATS: Final[tuple[Format, ...]] = (json_lines.opens, isql.opens, delimited.opens)
+"""The formats of text, which are tried after these: the first table is used, and each may raise `InputRefused`."""
 
 
 def open_input(path: Path | None, layout: Layout, *, page_rows: int = 1000) -> Source:
@@ -44,8 +48,8 @@ def open_input(path: Path | None, layout: Layout, *, page_rows: int = 1000) -> S
     Nothing is read before the first access, which must be in a worker thread. Raises `InputRefused` for a
     contradictory layout; errors of the input are raised on access.
     """
-    if not charset.is_auto(layout.encoding):
-        charset.named(layout.encoding)
+    if not is_auto(layout.encoding):
+        named(layout.encoding)
     delimiter = _SPELLED.get(layout.delimiter, layout.delimiter)
     if len(delimiter) > 1 or delimiter in {'"', "\r", "\n", "\0"}:
         raise InputRefused(
@@ -87,5 +91,6 @@ class _DetectedInput(Source):
 
     @cached_property
     def _table(self) -> Table:
-        tables = (opens(self._sample) for opens in FORMATS)
+        packed = PACKED if self._sample.start.startswith((*ZIP, OLE2)) else ()
+        tables = (opens(self._sample) for opens in (*packed, *FORMATS))
         return restored(next(table for table in tables if table is not None))

@@ -30,8 +30,7 @@ import msgspec
 
 from checkpoints.own_files import read_regular
 from engine.errors import InputRefused, nearest
-from engine.sources.raw.charset import AUTO
-from engine.sources.raw.sample import Layout
+from engine.sources.raw.sample import AUTO, Layout
 from jobs.imports.fields import SEVERAL, FieldKind, FieldTable, ModelField, usual_fields
 from jobs.imports.subscriber import NUMBER, Step
 from jobs.spec.toml_places import KeyRefused, Toml, as_kind, check_known

@@ -352,10 +352,9 @@ class Binding:
             try:
                 values[name] = reading.parse(text)
             except ValueError as error:
-                why = text_of(error)
-                if isinstance(error, AmountError):
+                why, cell = text_of(error), row.cells[column.place].strip()[:_LONGEST_SHOWN]
+                if isinstance(error, AmountError) and repr(cell) not in why:
                     # With the cell itself, because messages may count its characters.
-                    cell = row.cells[column.place].strip()[:_LONGEST_SHOWN]
                     why = said("{cell!r} (column {column}): {error}", cell=cell, column=column.place + 1, error=error)
                 return Refusal(row.line, column.name, label[:64], why, kept.cells)
         return Bound(kept, label, values)

@@ -22,8 +22,7 @@ from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.job import STDIN, Row, RowPage, Source
 from engine.sources.detect import open_input
-from engine.sources.raw.charset import AUTO
-from engine.sources.raw.sample import Layout
+from engine.sources.raw.sample import AUTO, Layout
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.rows.selection import KeyList
 from jobs.spec.entries import ADD_PAYMENT

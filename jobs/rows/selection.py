@@ -17,8 +17,7 @@ import anyio.from_thread
 from engine.errors import InputRefused
 from engine.job import DerivedSource, LastLine, RowPage, Source
 from engine.sources.detect import open_input
-from engine.sources.raw.original import FileOnDisk
-from engine.sources.raw.sample import Layout
+from engine.sources.raw.sample import FileOnDisk, Layout
 from jobs.access.gateway import Gateway
 from jobs.access.subscribers import Resolved, SubscriberFinder
 from jobs.spec.columns import Column, locate

@@ -9,7 +9,6 @@ the parameters of the undo state them, and without them nothing is sent.
 
 import re
 from collections.abc import Mapping
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
@@ -21,14 +20,6 @@ from texts.said import ValueRefused, said
 
 
 OPERATIONS: Final = "FinanceOperations"
-
-
-class SharedAccountsRule(StrEnum):
-    """The rule for several opening balances of one account."""
-
-    SUM = "sum"
-    LAST = "last"
-    REFUSE = "refuse"
 
 
 CREATED: Final[Mapping[str, str]] = MappingProxyType(

@@ -1,5 +1,6 @@
-"""The words of an undo and of an import in the parameters of a run, for code that needs nothing else of a job."""
+"""Words of an undo and of an import in the parameters of a run, for code that needs nothing else of a job."""
 
+from enum import StrEnum
 from typing import Final
 
 from checkpoints.records import Run
@@ -24,6 +25,14 @@ TAKE: Final = "take"
 """They are taken back as well."""
 LEAVE: Final = "leave"
 """They are left alone."""
+
+
+class SharedAccountsRule(StrEnum):
+    """The rule for several opening balances of one account."""
+
+    SUM = "sum"
+    LAST = "last"
+    REFUSE = "refuse"
 
 
 def source_of(run: Run) -> str:

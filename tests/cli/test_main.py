@@ -75,7 +75,7 @@ def test_a_fault_of_a_command_that_sends_nothing_says_nothing_of_what_was_sent(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("impossible")
 
-    for where in ("jobs.show", "doctor.settings_in_force", "execution.open_existing"):
+    for where in ("jobs.show", "doctor.settings_in_force", "status.open_existing"):
         monkeypatch.setattr(f"cli.commands.{where}", broken)
     ended = typed(*arguments)
     assert ended.exit == 70

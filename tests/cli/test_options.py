@@ -15,7 +15,7 @@ import pytest
 from checkpoints.journal import Journal
 from cli.main import COMMANDS, load
 from cli.session.order import given_values, parse_order
-from cli.settings.order_flags import CallFlags
+from cli.settings.flags import CallFlags
 from cli.terminal.language import LANGUAGES, RUSSIAN
 from cli.terminal.language import language as reader_of
 from jobs.catalogue.catalogue import BUILT_IN, JOBS

@@ -15,9 +15,8 @@ from billing.secret import Secret
 from checkpoints.journal import open_journal
 from checkpoints.records import NewItem, NewRun, Page
 from checkpoints.states import State
-from cli.session.order import identity, parse_order
+from cli.session.order import identity, parse_order, wipe_secrets
 from cli.session.run_session import finish_run, give_up
-from cli.session.vaults import wipe_secrets
 from jobs.access.vault import BATCH, Vault, is_token, vault_path
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.rows.input import Input

@@ -40,7 +40,7 @@ from engine.pacing.holds import BARRIER, BILLING, IN_DOUBT, PAUSED
 from engine.pipeline.control import ControlRequest
 from engine.pipeline.progress import Progress, Status
 from engine.sources import exported
-from engine.sources.detect import FORMATS
+from engine.sources.detect import FORMATS, PACKED
 from engine.statistics import PaceSample
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.spec.entries import CREATED
@@ -282,7 +282,7 @@ def told(page: str, entry: str = r"^\| `(\w+)` \|") -> list[str]:
 
 def test_every_code_format_mark_variable_and_example_has_its_entry() -> None:
     assert told("exit-codes.md", r"^\| (\d+) \|") == [str(int(code)) for code in Exit]
-    read_at_all = [one.__module__.rpartition(".")[2] for one in FORMATS if "refuse" not in one.__name__]
+    read_at_all = [one.__module__.rpartition(".")[2] for one in (*PACKED, *FORMATS) if "refuse" not in one.__name__]
     formats = told("input.md", r"^\| ([^|]*) \| [^|]* \| [^|]* \|$")[1:]
     assert list(zip(read_at_all, formats, strict=True)) == [
         ("ods", "ODS"),

@@ -13,9 +13,19 @@ from typing import Final
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.job import Row
-from engine.sources.raw.charset import LONGEST_LINE, DecodedText, spot
-from engine.sources.raw.original import LONGEST_CELL, empty
-from engine.sources.raw.sample import Sample, Table, bare_names, check_names, has_open_end, wrong_width
+from engine.sources.raw.sample import (
+    LONGEST_CELL,
+    LONGEST_LINE,
+    DecodedText,
+    Sample,
+    Table,
+    bare_names,
+    check_names,
+    empty,
+    has_open_end,
+    spot,
+    wrong_width,
+)
 from texts.said import Quantity, said, wording
 
 DELIMITERS: Final = (";", "\t", ",")

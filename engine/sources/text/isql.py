@@ -16,9 +16,18 @@ from typing import Final, TypeAlias
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.job import Row
-from engine.sources.raw import charset
-from engine.sources.raw.charset import DecodedText
-from engine.sources.raw.sample import REST, Sample, Table, bare_names, check_names, example, has_open_end, label_of
+from engine.sources.raw.sample import (
+    REST,
+    DecodedText,
+    Sample,
+    Table,
+    bare_names,
+    check_names,
+    example,
+    has_open_end,
+    is_wide,
+    label_of,
+)
 from engine.sources.text.delimited import DELIMITED_SUFFIXES, announced_by
 from texts.remedies import setting
 from texts.said import Quantity, counted, said, wording
@@ -278,7 +287,7 @@ def _under_headings(where: str, heading: str, marks: str, codec: str) -> tuple[t
     def ways(line: str) -> Iterator[tuple[str, ...]]:
         if stands(line):
             yield _cut(line, starts)
-        if line.isascii() or charset.is_wide(codec):
+        if line.isascii() or is_wide(codec):
             return
         # A cut inside a character: the line was not padded by bytes.
         with suppress(UnicodeError):

@@ -13,9 +13,7 @@ from typing import Final, NoReturn
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.job import Row
-from engine.sources.raw.charset import DecodedText, spot
-from engine.sources.raw.original import LONGEST_CELL, empty
-from engine.sources.raw.sample import Sample, Table, check_names, label_of
+from engine.sources.raw.sample import LONGEST_CELL, DecodedText, Sample, Table, check_names, empty, label_of, spot
 from engine.sources.text.delimited import DELIMITED_SUFFIXES
 from texts.remedies import setting
 from texts.said import Quantity, said, text_of, wording

@@ -16,8 +16,20 @@ from xml.parsers import expat
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.job import FAULTS, Row
-from engine.sources.raw.original import LONGEST_CELL, Original, empty
-from engine.sources.raw.sample import OLE2, ZIP, Layout, Sample, Table, bare_names, check_names, label_of, wrong_width
+from engine.sources.raw.sample import (
+    LONGEST_CELL,
+    OLE2,
+    ZIP,
+    Layout,
+    Original,
+    Sample,
+    Table,
+    bare_names,
+    check_names,
+    empty,
+    label_of,
+    wrong_width,
+)
 from engine.sources.workbook.cells import Cell, CellFault, address
 from texts.remedies import setting
 from texts.said import Quantity, said, wording

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from engine.errors import InputRefused
-from engine.sources.raw.original import LONGEST_CELL
-from engine.sources.raw.sample import Sample, Table
+from engine.sources.raw.sample import LONGEST_CELL, Sample, Table
 from engine.sources.workbook.book import (
     LAST_COLUMN,
     LAST_ROW,

@@ -15,8 +15,7 @@ from functools import cache, lru_cache, partial
 from typing import IO, Final, cast
 
 from engine.errors import InputRefused
-from engine.sources.raw.original import LONGEST_CELL
-from engine.sources.raw.sample import Sample, Table
+from engine.sources.raw.sample import LONGEST_CELL, Sample, Table
 from engine.sources.workbook.book import (
     CONTRADICTS_ITSELF,
     LAST_COLUMN,

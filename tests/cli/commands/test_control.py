@@ -25,8 +25,7 @@ from cli.commands.status import tell_changes
 from cli.session import control_client as asking
 from cli.session import journal as session_journal
 from cli.session.control_client import give
-from cli.session.run_view import RunView
-from cli.session.stages import StepMark
+from cli.session.run_view import RunView, StepMark
 from cli.settings.flags import parse_pairs
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen, Voice

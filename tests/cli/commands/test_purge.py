@@ -18,7 +18,7 @@ from checkpoints.journal import Journal
 from checkpoints.journal_file import JournalFile
 from checkpoints.records import NewItem, NewRun, Refusal, Run
 from checkpoints.states import State
-from cli.session.stages import StepMark
+from cli.session.run_view import StepMark
 from tests.checkpoints import format5
 from tests.checkpoints.samples import come_to, keep, page, within
 from tests.cli.conftest import Place, Typed

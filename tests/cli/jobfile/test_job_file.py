@@ -15,14 +15,16 @@ from checkpoints.records import NewItem, NewRun, Page, Run
 from checkpoints.states import State
 from cli.jobfile.job_file import PACING, JobFile, Round, StepState, read, round_of, save_order
 from cli.session.order import parse_order
+from cli.session.run_view import StepMark
 from cli.session.session import Invocation
-from cli.session.stages import StepMark
-from cli.settings.pacing_flags import Pacing, with_file
+from cli.settings.flags import Pacing, with_file
+from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused
-from engine.pacing.limits import Percent
+from cli.terminal.screen import Screen
+from engine.pacing.holds import Percent
 from engine.pacing.policy import ALL, Policy, policy_with
 from engine.pacing.throttle import hours_of
-from engine.sources.raw.original import FileOnDisk
+from engine.sources.raw.sample import FileOnDisk
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.rows.input import Input
 from tests.checkpoints.samples import come_to
@@ -189,7 +191,7 @@ def test_what_a_job_makes_is_beside_the_job_file(
 def test_no_job_file_keeps_a_secret(tmp_path: Path) -> None:
     order = parse_order("password", Input(), {"user_id": "1", "psw": "Tiger7"}, BUILT_IN)
     with pytest.raises(CommandRefused, match="psw is a secret: no job file keeps one"):
-        save_order(order, tmp_path / "x.toml", cast("Invocation", None), Pacing(), {}, force=False)
+        save_order(order, tmp_path / "x.toml", Invocation(cast("Settings", None), Screen()), force=False)
     assert not (tmp_path / "x.toml").exists()
 
 

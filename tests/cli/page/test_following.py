@@ -25,7 +25,7 @@ from checkpoints.states import State
 from cli.page import feed
 from cli.page.application import PageOrder, serving
 from cli.page.feed import Feed, Feeds, RunList
-from cli.settings.known_billings import NO_BILLINGS, KnownBillings
+from cli.settings.settings import NO_BILLINGS, KnownBillings
 from cli.terminal.language import ENGLISH, language
 from tests.checkpoints.samples import NEW_RUN, come_to, frozen_run, ids, keep, new_item
 from tests.cli.commands.test_control import ROWS, SLOW, a_load

@@ -22,7 +22,7 @@ from checkpoints.states import State
 from checkpoints.tally import ExtraSubscriber, ImportTally, Subtotal, TallyGroup, TallyKind
 from cli.report.document import FileBeside, FilesBeside, page_of, pdf_of
 from cli.report.facts import Evidence, ExceptionRow, ReportedRun, ReportFacts, SubjectKind
-from cli.session.stages import StepMark
+from cli.session.run_view import StepMark
 from cli.settings.settings import Letterhead
 from cli.terminal.language import RUSSIAN, language
 from jobs.catalogue.catalogue import BUILT_IN

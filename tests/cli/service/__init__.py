@@ -1,1 +1,1 @@
-"""Tests of `cli/service/`."""
+"""Tests of systemd and the metrics, which read the events of a run."""

@@ -30,8 +30,7 @@ from checkpoints.records import Run, Totals
 from checkpoints.states import State
 from cli.metrics.reader import EVERY as SCRAPED_EVERY
 from cli.metrics.reader import METRICS, MetricsFile, exposition, publish_metrics
-from cli.service.service_manager import EVERY, Facts, ServiceManager, show_to
-from cli.session.events import LiveRun, RunBegan, RunEnded, RunEvent
+from cli.session.events import EVERY, Facts, LiveRun, RunBegan, RunEnded, RunEvent, ServiceManager, show_to
 from cli.settings.settings import MetricsSettings
 from cli.show.closing import Closing
 from cli.terminal.exits import Exit

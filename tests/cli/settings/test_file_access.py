@@ -12,8 +12,8 @@ import pytest
 
 from billing.secret import Secret
 from checkpoints.journal import Journal
+from cli.session.order import keys_of
 from cli.session.session import profile_of, profile_path
-from cli.session.vaults import keys_of
 from cli.settings.flags import Flags
 from cli.settings.settings import HookEvent, Settings, load
 from cli.terminal.exits import SettingsRefused

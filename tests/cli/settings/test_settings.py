@@ -9,10 +9,8 @@ import anyio
 import pytest
 
 from billing.secret import Secret
-from cli.settings.flags import COMMON_PART, Flags
-from cli.settings.known_billings import known_billings
-from cli.settings.pacing_flags import Pacing
-from cli.settings.settings import HookEvent, HookSettings, Settings, SettingValue, load
+from cli.settings.flags import COMMON_PART, Flags, Pacing
+from cli.settings.settings import HookEvent, HookSettings, Settings, SettingValue, known_billings, load
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.language import typed_language
 from cli.terminal.layout import Badge

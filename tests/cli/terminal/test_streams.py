@@ -8,7 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -30,8 +30,10 @@ from tests.checkpoints.samples import frozen_run, new_item
 from tests.cli.conftest import Place, Typed, clean_environment
 from tests.cli.marked_language import unmarked
 from tests.cli.oneliners import PUBLISHED
-from texts.said import Quantity, counted, said
+from texts.remedies import PROGRAM, Remedy, command_line
+from texts.said import Quantity, Said, counted, said
 
+FAR = ("k7m2q", "--config", "/etc/carbon-migrate/of the north.toml", "--journal", "/srv/loads.journal")
 ENCODINGS = ["utf-8", "koi8-r", "cp1251", "cp866", "ascii", "latin-1"]
 
 
@@ -562,3 +564,16 @@ def test_the_help_of_no_command_has_a_word_of_english_prose(name: str, typed: Ty
     assert [
         word for word in ("the", "The", "and", "with", "Arguments", "Options", "[default:") if word in words
     ] == []
+
+
+@pytest.mark.parametrize("advised", [command_line("status", *FAR), Remedy("status", " ".join(FAR))], ids=str)
+@pytest.mark.parametrize("told", [Screen.say, Screen.say_always, Screen.result, Screen.complain])
+def test_a_command_within_a_sentence_can_be_copied(
+    advised: str | Remedy, told: Callable[[Screen, Said], None]
+) -> None:
+    file = io.StringIO()
+    console = Console(file=lasting(file), width=60, force_terminal=True, color_system=None)
+    nested = said("go on with {command}", command=advised)
+    told(Screen(err=console, out=console), said("nothing was sent, and {why}; {way} shows", why=nested, way=advised))
+    assert file.getvalue().count(str(advised)) == 2
+    assert all(len(line) < 60 or PROGRAM in line for line in file.getvalue().splitlines())

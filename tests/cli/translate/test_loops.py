@@ -34,7 +34,7 @@ from billing.database.dsn import Dsn
 from checkpoints.records import Run
 from cli.main import load
 from cli.session.order import given_values, parse_input, parse_order
-from cli.settings.order_flags import CallFlags, RowFlags
+from cli.settings.flags import CallFlags, RowFlags
 from cli.translate.translation import Translation
 from jobs.access.gateway import Gateway
 from jobs.catalogue.catalogue import BUILT_IN

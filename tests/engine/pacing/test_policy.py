@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from engine.errors import LookUpFailed
 from engine.pacing.breaker import SAVED, RetryBudget, backoff
-from engine.pacing.holds import Canary
-from engine.pacing.limits import LAST, ErrorBudget, Percent, error_limit, money_limit
+from engine.pacing.holds import LAST, Canary, ErrorBudget, Percent, error_limit, money_limit
 from engine.pacing.policy import (
     ALL,
     BASE,

@@ -14,8 +14,7 @@ from checkpoints.records import Item, Run, Totals
 from checkpoints.states import State
 from engine.errors import LookUpDelayed, LookUpFailed
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused
-from engine.pacing.holds import Stop, StopKind
-from engine.pacing.limits import Percent
+from engine.pacing.holds import Percent, Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import Gauge, GaugeReading
 from engine.pipeline.gate import TRUSTED, Ownership

@@ -18,8 +18,7 @@ from engine.errors import InputRefused
 from engine.job import Source
 from engine.sources.detect import open_input
 from engine.sources.exported import COLUMNS, RUN, as_it_was, harmless
-from engine.sources.raw.original import LONGEST_CELL
-from engine.sources.raw.sample import Layout
+from engine.sources.raw.sample import LONGEST_CELL, Layout
 from tests.conftest import SHARED_FIXTURES
 from tests.engine.sources.reading import (
     cells_of,

@@ -12,7 +12,7 @@ from billing.api.calls import Call, describe
 from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.database.database import Database
 from cli.session.order import given_values, parse_input, parse_order
-from cli.settings.order_flags import CallFlags, RowFlags
+from cli.settings.flags import CallFlags, RowFlags
 from engine.evidence import Evidence
 from jobs.access.gateway import Gateway
 from jobs.access.vault import Vault

@@ -19,10 +19,16 @@ from hypothesis import strategies as st
 from engine.errors import InputRefused
 from engine.job import Row
 from engine.sources.detect import open_input
-from engine.sources.raw import charset
-from engine.sources.raw.charset import CP1251, UTF_8, Charset, detect_charset
-from engine.sources.raw.original import FileOnDisk, StandardInput
-from engine.sources.raw.sample import Layout
+from engine.sources.raw.sample import (
+    CODECS,
+    CP1251,
+    UTF_8,
+    Charset,
+    FileOnDisk,
+    Layout,
+    StandardInput,
+    detect_charset,
+)
 from jobs.spec.columns import KNOWN
 from lab.mock.people import FATHERS, NAMES, SURNAMES
 from tests.conftest import SHARED_FIXTURES
@@ -263,7 +269,7 @@ def test_the_last_row_alone_may_tell(tmp_path: Path) -> None:
 @pytest.mark.parametrize("encoding", CHARSETS)
 def test_old_encodings_are_told_apart_and_said(tmp_path: Path, encoding: str) -> None:
     assert verdict(tmp_path, TABLE.encode(encoding)) == Charset(
-        encoding, f"read as {charset.NAMES[encoding]}, for its bytes are not UTF-8"
+        encoding, f"read as {CODECS[encoding]}, for its bytes are not UTF-8"
     )
 
 
@@ -365,4 +371,4 @@ def test_any_bytes_are_told_or_refused_with_a_sentence(tmp_path: Path, data: byt
     if isinstance(found, str):
         assert "encoding" in found
     else:
-        assert found.codec in {UTF_8, "utf-16", *charset.NAMES}
+        assert found.codec in {UTF_8, "utf-16", *CODECS}

@@ -14,9 +14,7 @@ from engine.errors import InputRefused
 from engine.job import Row, Source
 from engine.sources import detect
 from engine.sources.detect import open_input
-from engine.sources.raw.charset import LONGEST_LINE
-from engine.sources.raw.original import LONGEST_CELL
-from engine.sources.raw.sample import Layout
+from engine.sources.raw.sample import LONGEST_CELL, LONGEST_LINE, Layout
 from engine.sources.text.delimited import opens
 from tests.engine.sources.reading import (
     cells_of,

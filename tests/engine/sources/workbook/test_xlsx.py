@@ -11,8 +11,7 @@ import pytest
 
 from engine.job import Row
 from engine.sources.detect import open_input
-from engine.sources.raw.original import LONGEST_CELL
-from engine.sources.raw.sample import LARGEST_PAGE, Layout
+from engine.sources.raw.sample import LARGEST_PAGE, LONGEST_CELL, Layout
 from engine.sources.workbook.xlsx import SpilledStrings, unescaped
 from tests.engine.sources.reading import cells_of, refusals_of, rows_of, why_refused, why_refused_or_its_row
 from tests.engine.sources.workbook.writing import (

@@ -1,1 +1,0 @@
-"""The run as a service of systemd."""
