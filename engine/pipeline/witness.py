@@ -12,7 +12,7 @@ enter the row: a look is at most a quarter of a second old.
 
     a run that is taken up:  settle delay ──▶ stacks drained ──▶ all pending rows looked up, a page at a time
                              (not where the journal is seen to know each call that has left)
-    every row that is sent:  looked up with its claim group (a database), or just before its call (the API alone),
+    every row that is sent:  looked up with its claim group, or just before its call where a question tells of one,
                              and once more, with all that wait beside it, if it waits for longer than `FRESH`
 """
 

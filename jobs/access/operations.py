@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Final
 
 from billing.api.answers import created_id
-from billing.api.calls import filter_
 from billing.directory import subscribers as abonents
 from billing.directory.models import OPENING_BALANCE
 from billing.directory.subscribers import Operation
@@ -49,9 +48,11 @@ def two_decimals(amount: Decimal) -> str:
 async def of_type(gateway: Gateway, ids: Collection[int], op_type: int) -> Mapping[int, list[Operation]]:
     """The operations of one type by subscriber, reversed ones too. Raises `LookUpFailed`."""
     found = await gateway.look_for(
-        ids,
         lambda database: abonents.of_abonents(database, ids, op_type),
-        lambda one: filter_("FinanceOperations", {"abonent_id": one, "op_type_id": op_type}, *_FIELDS),
+        "FinanceOperations",
+        ids,
+        lambda one: {"abonent_id": one, "op_type_id": op_type},
+        _FIELDS,
         lambda one, fields: _operation(fields, one, op_type),
     )
     by_abonent: defaultdict[int, list[Operation]] = defaultdict(list)
@@ -64,9 +65,11 @@ async def sharers_of(gateway: Gateway, accounts: Collection[int]) -> Mapping[int
     """The subscribers of each of these accounts, deleted ones too. Raises `LookUpFailed`."""
     asked = said("the subscribers of an account")
     found = await gateway.look_for(
-        accounts,
         lambda database: abonents.rows(database, "of_accounts", accounts),
-        lambda account: filter_("Abonents", {"account_id": account}, "id"),
+        "Abonents",
+        accounts,
+        lambda account: {"account_id": account},
+        ("id",),
         lambda account, fields: (account, _whole(fields.get("id", fields.get("pk")), asked, "id")),
     )
     sharers: defaultdict[int | None, list[int]] = defaultdict(list)
@@ -85,9 +88,11 @@ def some_of(named: Sequence[str]) -> str:
 async def newest(gateway: Gateway, ids: Collection[int]) -> Mapping[int, int]:
     """The id of each subscriber's last operation of any type; 0 if there is none. Raises `LookUpFailed`."""
     found = await gateway.look_for(
-        ids,
         lambda database: abonents.rows(database, "newest", ids),
-        lambda one: filter_("FinanceOperations", {"abonent_id": one}, "op_id"),
+        "FinanceOperations",
+        ids,
+        lambda one: {"abonent_id": one},
+        ("op_id",),
         lambda one, fields: (one, op_id_of(fields)),
     )
     last = dict.fromkeys(ids, 0)
@@ -116,9 +121,11 @@ async def operations_since(gateway: Gateway, last: Mapping[int, int]) -> Mapping
     if not last:
         return newer
     found = await gateway.look_for(
-        last,
         lambda database: abonents.since(database, last, min(last.values())),
-        lambda one: filter_("FinanceOperations", {"abonent_id": one}, "op_type_id", *_FIELDS),
+        "FinanceOperations",
+        last,
+        lambda one: {"abonent_id": one},
+        ("op_type_id", *_FIELDS),
         lambda one, fields: (one, _operation(fields, one, _whole(fields.get(OP_TYPE), _ASKED, OP_TYPE))),
     )
     for abonent, operation in found:

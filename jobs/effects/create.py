@@ -81,6 +81,8 @@ from jobs.spec.spec import CREATE
 from texts.said import reason, said, text_of
 
 _OPENING: Final = str(OPENING_BALANCE)
+_WHOSE: Final = ("Abonents.id", "Abonents.contract_number")
+"""By what the subscribers of rows are asked for before their calls."""
 
 Back: TypeAlias = Callable[[Mapping[str, str]], CallEffect | Irreversible]
 """Makes the effect that takes this one back, from the parameters of the undo."""
@@ -121,6 +123,7 @@ class CreateEffect(CallEffect):
         self._exact = exact
         self._same = same or self._kind.same
         self._enters_money = template.model == OPERATIONS
+        self.looks_together |= bool(self._kind.comment) and gateway.asks_by_many(*_WHOSE, f"{self._model}.abonent_id")
         # With a mark, before each call; without one, where one query tells of many what others have made meanwhile.
         self.looked_for = LookedFor.ALWAYS if self._kind.comment or self.looks_together else LookedFor.WHEN_TAKEN_UP
         self._longest = gateway.profile.descr_length.value if self._enters_money else LONGEST_COMMENT

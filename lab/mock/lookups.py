@@ -1,4 +1,4 @@
-"""Look-ups in Django's notation as SQL: exact, `fk__field`, `__range`, reverse links.
+"""Look-ups in Django's notation as SQL: exact, `fk__field`, `__range`, `__in` [?], reverse links.
 
 The SQL is built from the names in `lab.mock.facts`; values are always bound.
 """
@@ -32,14 +32,16 @@ def select(
     lookups: Mapping[str, object],
     first: int | None = None,
     filters: Filters = "exact",
+    *,
+    by_many: bool = True,
 ) -> tuple[str, list[Stored]]:
     """The statement that finds objects of a model, all columns in the order of its fields, and its values.
 
     They come in no order, for which Firebird would walk the whole index of the keys. `first` is the maximal number,
-    None for all, and `filters` the look-ups that comments support.
+    None for all, `filters` the look-ups that comments support, and `by_many` whether `__in` is one.
     Raises `MockRefusal` for an unknown attribute and a value of the wrong type.
     """
-    query = _Query(models, filters)
+    query = _Query(models, filters, by_many)
     for lookup, value in lookups.items():
         query.add(model, "t0", lookup, value)
     where = f" where {' and '.join(query.conditions)}" if query.conditions else ""
@@ -52,6 +54,7 @@ def select(
 class _Query:
     models: Mapping[str, MockModel]
     filters: Filters
+    by_many: bool
     joins: list[str] = field(default_factory=list)
     conditions: list[str] = field(default_factory=list)
     values: list[Stored] = field(default_factory=list)
@@ -77,6 +80,12 @@ class _Query:
                 raise MockRefusal(f"Неверное значение {value!r}")
             self.conditions.append(f"{alias}.{attribute.column} between ? and ?")
             self.values.extend(stored(attribute.kind, end) for end in value)
+        elif attribute is not None and rest == "in" and self.by_many:
+            if not isinstance(value, list):
+                raise MockRefusal(f"Неверное значение {value!r}")
+            places = ", ".join(["?"] * len(value))
+            self.conditions.append(f"{alias}.{attribute.column} in ({places})" if value else "1 = 0")
+            self.values.extend(stored(attribute.kind, one) for one in value)
         elif attribute is not None and rest in {"", "exact"}:
             wanted = stored(attribute.kind, value)
             self.conditions.append(f"{alias}.{attribute.column} {'is null' if wanted is None else '= ?'}")
