@@ -225,8 +225,8 @@ class Probe:
         )
         yield ProbeStep(receipt, self._comments)
         many = said(
-            "ask for {n} subscribers by one filter, and for each alone that its answer leaves out; and for what {few} "
-            "of them have, by one filter and for each alone",
+            "ask for {n} subscribers by one filter, and for each alone that its answer leaves out; and for what "
+            "{few} of them have, by one filter and for each alone",
             n=MANY,
             few=FEW,
         )
@@ -326,7 +326,7 @@ class Probe:
         An answer that was cut, or a filter that was not heeded, must not be believed: money would be entered twice.
         """
         gateway, own = self._gateway, self._entries.abonent.id
-        ids = range(max(own - MANY, 0) + 1, max(own, MANY) + 1)
+        ids = range(max(own - MANY // 2, 0) + 1, max(own - MANY // 2, 0) + 1 + MANY)
         found = await self._found("Abonents", {"id__in": [*ids]}, ("id", "contract_number", "account_id"))
         there = {str(one.get("id")): one for one in found or ()}
         absent = [one for one in ids if str(one) not in there]

@@ -315,7 +315,7 @@ def _lacking(draw: Random, job: str) -> tuple[str, ...]:
 _WITHOUT_WEIGHT: Final = frozenset(
     {"storno_call", "storno_type_8", "deleted_numbers", "too_long", "closed_period", "in_filters"}
 )
-"""Quirks that no experiment exercises: none takes back what it enters, creates what has a number, dates back, probes."""
+"""Quirks that no experiment exercises: none takes back what it enters, creates a number, dates back, or probes."""
 _OF_ANSWERS: Final = ("list_errors", "value_types")
 _EXERCISED: Final = tuple(sorted(CHOICES.keys() - _WITHOUT_WEIGHT - set(_OF_ANSWERS)))
 
