@@ -140,6 +140,8 @@ class Schedule:
     tries: int = 10
     """Calls of a row after which it is left for another time."""
     rows: int = ROWS
+    by_many: bool = False
+    """Whether the billing is known to tell of many values by one question."""
     lease: float = 0.0
     """Seconds that a process may send without hearing from its journal, and that its successor waits."""
 
@@ -148,7 +150,7 @@ class Schedule:
         return World
 
 
-def draw(seed: int, *, wire: bool = False) -> Schedule:
+def draw(seed: int, *, wire: bool = False, by_many: bool = False) -> Schedule:
     random_, later = random.Random(f"{seed} story"), random.Random(f"{seed} later")
     load = random_.choice([*(name for name in LOADS if name not in (*LATER_LOADS, UNMARKED)), "payment", "balances"])
     kinds = random_.sample([kind for kind in Kind if kind not in LATER], random_.randint(1, 6))
@@ -175,9 +177,10 @@ def draw(seed: int, *, wire: bool = False) -> Schedule:
         events = [event for event in events if event.kind not in {Kind.OTHER, Kind.RESTORE}]
         then = tuple(one for one in then if one is not Then.ELSEWHERE)
     tries = random.Random(f"{seed} tries").choice((10, 10, 2))
-    return Schedule(
+    drawn = Schedule(
         seed, load, accounts, trouble, lag, tuple(events), then, leaves_stopped, wire, rate, streams, tries
     )
+    return replace(drawn, by_many=by_many)
 
 
 @dataclass(slots=True)
@@ -290,11 +293,15 @@ class World:
 
     def read_at(self, entry: Entry, number: str) -> float:
         """When its process has read whose a number is, where the row was looked for again and again after that."""
-        of_number, of_row = (quote(words, ":").encode() for words in (f'"{number}"', f'"abonent_id":"{entry.whose}"'))
+        of_number, of_row = (quote(f'"{words}"').encode() for words in (number, entry.whose))
         asked = [one for one in self.network.calls if one.process.name == entry.effect.who and not one.writes]
         before = [one for one in asked if one.left - START <= entry.left]
         read = max((one.ended - START for one in before if of_number in one.form and one.ended), default=inf)
-        looks = [one.left - START for one in before if of_row in one.form and one.left - START >= read]
+        looks = [
+            one.left - START
+            for one in before
+            if b"abonent_id" in one.form and of_row in one.form and one.left - START >= read
+        ]
         return read if len(looks) > 1 else inf
 
     def waits_for_person(self, disk: Disk, name: str) -> bool:
@@ -347,6 +354,7 @@ class World:
             self.load.given,
             takes_up,
             streams=self.schedule.streams,
+            by_many=self.schedule.by_many,
         )
 
     async def live(self, program: Program, command: Callable[[], Any]) -> Any:  # noqa: ANN401

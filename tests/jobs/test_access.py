@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Any
+from typing import Any, Literal
 from unittest.mock import AsyncMock
 
 import anyio
@@ -32,8 +32,9 @@ from engine.pacing.policy import Policy
 from engine.pacing.throttle import Gauge, GaugeReading, Rate, hours_of
 from jobs.access.durable import append_durably, keep_name
 from jobs.access.gateway import Gateway
-from jobs.access.objects import References
-from jobs.access.operations import balances, newest, of_type
+from jobs.access.objects import References, find
+from jobs.access.operations import balances, newest, of_type, operations_since, sharers_of
+from jobs.access.subscribers import SubscriberFinder
 from jobs.catalogue.catalogue import BUILT_IN, JOBS
 from jobs.catalogue.typed_call import call_kind
 from jobs.gauges import MEASURED_EVERY, BillingClock, gauges_of
@@ -126,6 +127,45 @@ async def test_operations_are_the_same_through_both_doors(gateway: Gateway, exec
         ]
     }
     assert await newest(gateway, [9001, 9002]) == {9001: 90003, 9002: 0}
+
+
+BY_MANY = ("Abonents.id", "Abonents.contract_number", "Abonents.account_id", "FinanceOperations.abonent_id")
+
+
+@pytest.mark.parametrize(
+    ("answers", "whole", "all_at_once"), [("whole", 100, True), ("whole", 3, False), ("none", 100, False)]
+)
+async def test_a_question_by_many_values_tells_what_one_each_tells(
+    answers: Literal["whole", "none"], whole: int, all_at_once: bool, both: Gateway, billing_file: Path
+) -> None:
+    """Nothing is believed of an answer that may be cut, or where the billing refuses what it has once answered."""
+    every = await both.read(lambda database: [key for (key,) in database.query("select id from abonents")])
+    ids, numbers = [*every[:90], 2**31 - 1], ["D-0"]
+    known = msgspec.structs.replace(UNKNOWN, in_filters=Fact(dict.fromkeys(BY_MANY, whole)))
+
+    async def found(gateway: Gateway) -> list[object]:
+        finder = SubscriberFinder(gateway)
+        there = await finder.by_ids(ids)
+        numbers.extend(one.contract_number or "" for one in there.values() if isinstance(one, Abonent))
+        return [
+            there,
+            await finder.by_contract_numbers(dict.fromkeys(numbers)),
+            await of_type(gateway, ids, 8),
+            await newest(gateway, ids),
+            await operations_since(gateway, dict.fromkeys(ids, 0)),
+            await sharers_of(gateway, [one.account_id or 1 for one in there.values() if isinstance(one, Abonent)]),
+            await find(gateway, "FinanceOperations", [{"abonent_id": str(one)} for one in ids], ("op_id", "descr")),
+        ]
+
+    dsn = Dsn(str(billing_file))
+    quirks = Quirks(in_filters=answers)
+    async with running(dsn, quirks=quirks) as mock, BillingClient(ClientSettings(mock.url)) as client:
+        apart = await found(Gateway(client))
+        before = int(str(mock.state()["requests"]))
+        assert await found(Gateway(client, profile=known)) == apart
+        asked = int(str(mock.state()["requests"])) - before
+    assert 5 * len(ids) < before
+    assert (asked == len(apart)) is all_at_once
 
 
 async def test_balances_are_known_with_a_database_only(gateway: Gateway, execute: Execute) -> None:
