@@ -45,15 +45,16 @@ def known_to_database(model: str, keys: Collection[Key], fields: Collection[str]
 
 
 def from_database(
-    database: Database, model: str, keys: Sequence[Key], fields: Collection[str] = ()
+    database: Database, model: str, keys: Sequence[Key], fields: Collection[str], besides: Collection[str] = ()
 ) -> list[list[BillingObject]]:
-    """The objects that each key finds, none to several, with all fields that this billing has.
+    """The objects that each key finds, none to several, with these fields, and those `besides` that the billing has.
 
     Raises `ColumnsMissing` if one of `fields` or of the keys is missing, and what `Database.query` raises.
     """
     known = MODELS[model]
     way_of = {names: _way(known, names) for names in {tuple(key) for key in keys}}
-    there = _there(database, known, {*fields, *(name for names in way_of for name in names)})
+    named = {"op_id" if name == "pk" else name for names in way_of for name in names}
+    there = _there(database, known, {*fields, *named}, besides)
     wanted = [(way := way_of[tuple(key)], key[way]) for key in keys]
     ways: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for way, value in wanted:
@@ -85,7 +86,12 @@ def from_database(
 
 
 def commented(
-    database: Database, model: str, wanted: Collection[tuple[int, int]], text: str, fields: Collection[str] = ()
+    database: Database,
+    model: str,
+    wanted: Collection[tuple[int, int]],
+    text: str,
+    fields: Collection[str],
+    besides: Collection[str] = (),
 ) -> list[BillingObject]:
     """The objects of subscribers whose comment contains a text, in any case, or that are alike; deleted ones too.
 
@@ -95,7 +101,7 @@ def commented(
     Raises `ColumnsMissing` if one of `fields` is missing, and what `Database.query` raises.
     """
     known = MODELS[model]
-    there = _there(database, known, fields)
+    there = _there(database, known, fields, besides)
     statement = known.selecting(there, known.commented)
     found: list[BillingObject] = []
     for chunk in chunks(dict.fromkeys(wanted)):
@@ -105,11 +111,13 @@ def commented(
     return found
 
 
-def _there(database: Database, model: Model, fields: Collection[str]) -> tuple[str, ...]:
+def _there(database: Database, model: Model, fields: Collection[str], besides: Collection[str]) -> tuple[str, ...]:
+    """Those of the fields that this billing has; each one costs for each object."""
     there = model.there(database.schema)
     lacking = [name for name in fields if name not in there and name in model.columns]
     require(database.schema, (column for name in lacking for column in model.needs(name)))
-    return there
+    asked = {*fields, *besides}
+    return tuple([name for name in there if name in asked])
 
 
 def _thing(fields: Sequence[str], row: DatabaseRow) -> BillingObject:

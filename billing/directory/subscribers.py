@@ -114,6 +114,14 @@ def balances(database: Database, ids: Iterable[int]) -> dict[int, Decimal]:
     return {abonent: stored_roubles(scaled, _BALANCE) for abonent, scaled in rows(database, "balances", ids)}
 
 
+def accounts(database: Database, ids: Iterable[int]) -> list[tuple[int, int, int, Decimal]]:
+    """The subscribers of the account of each, with the last operation of each, 0 without, and the balance."""
+    return [
+        (own, sharer, last or 0, stored_roubles(scaled, _BALANCE))
+        for own, sharer, last, scaled in rows(database, "accounts", ids)
+    ]
+
+
 def within(database: Database, folder: int, n: int) -> Iterator[str]:
     """The contract numbers or names of at most `n` subscribers and folders that lie in a folder."""
     for key, number, name in database.query(_sql("within"), {"folder": folder, "size": n}):

@@ -58,14 +58,14 @@ from finance_operations f
 where f.abonent_id in (:keys)
 group by f.abonent_id + 0
 
--- name: newest_on_account
--- The last operation on the account of each of these subscribers, whoever of the account has it.
-select own.id + 0, max(f.op_id)
+-- name: accounts
+-- The balance of the account of each of these subscribers, and its subscribers, each with his last operation.
+select own.id, a.id, (select max(f.op_id) from finance_operations f where f.abonent_id = a.id),
+       cast(coalesce(aa.ostatok, 0) + coalesce(aa.debit, 0) - coalesce(aa.credit, 0) as numeric(18, 0))
 from abonents own
+left join admin_accounts aa on aa.id = own.account_id
 left join abonents a on a.account_id = own.account_id
-left join finance_operations f on f.abonent_id = a.id
-where own.id in (:keys) and f.op_id is not null
-group by own.id + 0
+where own.id in (:keys) and aa.id is not null
 
 -- name: since
 -- The operations behind one, on the accounts of these subscribers. As it is coalesced, Firebird does not walk along the

@@ -40,7 +40,7 @@ async def find(
     """
     asked = tuple(dict.fromkeys((*fields, *besides)))
     if gateway.database is not None and known_to_database(model, keys, asked):
-        return await gateway.read(lambda database: from_database(database, model, keys, fields))
+        return await gateway.read(lambda database: from_database(database, model, keys, fields, besides))
     # The billing refuses calls about impossible keys.
     possible = [
         place

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
@@ -101,6 +102,32 @@ async def newest(gateway: Gateway, ids: Collection[int]) -> Mapping[int, int]:
     return last
 
 
+@dataclass(slots=True)
+class AccountNow:
+    """An account: its balance, None if that is not known; its last operation, 0 without one; and its subscribers."""
+
+    balance: Decimal | None = None
+    newest: int = 0
+    sharers: list[int] = field(default_factory=list)
+
+
+async def accounts_now(gateway: Gateway, accounts: Mapping[int, int]) -> Mapping[int, AccountNow]:
+    """The accounts of these subscribers, whose ids are given, as they are now. Raises `LookUpFailed`.
+
+    Through the API alone their balances are not known, and only each subscriber's own operations are seen.
+    """
+    if gateway.database is None:
+        last, sharers = await newest(gateway, accounts), await sharers_of(gateway, {*accounts.values()})
+        return {one: AccountNow(None, last[one], sharers[account]) for one, account in accounts.items()}
+    now = {one: AccountNow() for one in accounts}
+    found = await gateway.read(lambda database: abonents.accounts(database, accounts))
+    for own, sharer, newest_of, balance in found:
+        account = now[own]
+        account.balance, account.newest = balance, max(account.newest, newest_of)
+        account.sharers.append(sharer)
+    return now
+
+
 async def newest_on_account(gateway: Gateway, ids: Collection[int]) -> Mapping[int, int]:
     """The id of the last operation of any type on the account of each of these subscribers; 0 if there is none.
 
@@ -108,8 +135,7 @@ async def newest_on_account(gateway: Gateway, ids: Collection[int]) -> Mapping[i
     """
     if gateway.database is None:
         return await newest(gateway, ids)
-    found = await gateway.read(lambda database: abonents.rows(database, "newest_on_account", ids))
-    return dict.fromkeys(ids, 0) | dict(found)
+    return {one: account.newest for one, account in (await accounts_now(gateway, dict.fromkeys(ids, 0))).items()}
 
 
 async def operations_since(gateway: Gateway, last: Mapping[int, int]) -> Mapping[int, list[Operation]]:

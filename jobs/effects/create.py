@@ -40,7 +40,16 @@ from engine.job import (
 )
 from jobs.access.gateway import Gateway
 from jobs.access.objects import KEPT, NOBODY, describe_fields, differences, find, lane_of, needed
-from jobs.access.operations import balances, described, enters_balance, newest_on_account, operations_since, some_of
+from jobs.access.operations import (
+    AccountNow,
+    accounts_now,
+    balances,
+    described,
+    enters_balance,
+    newest_on_account,
+    operations_since,
+    some_of,
+)
 from jobs.access.payload import ACCOUNT, CONTRACT, FOLDER_LANE, OP_TYPE, Payload, decode_payload, payload_of
 from jobs.access.vault import mask_secrets
 from jobs.effects.creatable_models import (
@@ -170,27 +179,30 @@ class CreateEffect(CallEffect):
             ]
         else:
             whose, unowned = await owner_of_row(gateway, readable)
-        entering = [
-            who.id
+        entering = {
+            who.id: who.account_id or 0
             for _, arguments, who in whose
             if who and self._enters_money and str(arguments.get(OP_TYPE)) == _OPENING
-        ]
-        before = await balances(gateway, entering)
-        last = await newest_on_account(gateway, entering) if self._type_8 is TypeEight.SETS and entering else {}
+        }
+        sets = self._type_8 is TypeEight.SETS
+        known = bool(entering) and (sets or gateway.database is not None)
+        accounts = await accounts_now(gateway, entering) if known else {}
         payloads: list[Payload] = []
         for one, given, who in whose:
+            abonent = who.id if who else 0
             opens = self._enters_money and str(given.get(OP_TYPE)) == _OPENING
             document, day = telling_of(one) if self._enters_money and not opens else ("", "")
-            abonent = who.id if who else 0
+            now = accounts[abonent] if opens and known else AccountNow()
             # An undo of an entry of type 8 needs the balance before it.
-            was = {BALANCE: wire(before[abonent])} if opens and abonent in before else NOTHING
+            was = NOTHING if now.balance is None else {BALANCE: wire(now.balance)}
             payload = msgspec.structs.replace(
                 payload_for(model, given, abonent, was=was),
                 named=dict(one.named),
                 exact=self._exact if self._enters_money else "",
                 document=document,
                 day=day,
-                newest=last.get(abonent) if opens else None,
+                newest=now.newest if opens and sets else None,
+                sharers=tuple(sorted({*now.sharers} - {abonent})) if sets else (),
             )
             payloads.append(payload)
         # Objects with a mark may be alike.

@@ -154,9 +154,9 @@ def test_a_statement_is_taken_or_names_what_it_lacks(template: Path, tmp_path: P
         for model, known in MODELS.items():
             for way in known.keys:
                 try:
-                    from_database(database, model, [{way: "2001"}])
+                    from_database(database, model, [{way: "2001"}], (), known.fields)
                     if known.commented:
-                        commented(database, model, [(2001, 1)], "[cm ")
+                        commented(database, model, [(2001, 1)], "[cm ", (), known.fields)
                 except ColumnsMissing as error:
                     named |= set(error.missing)
     # Anything else that Firebird has to say of a statement is an error that comes out here.
@@ -176,7 +176,7 @@ def test_every_statement_is_firebird_2_1s(file: str, folder: str) -> None:
 
 def found(file: Path, model: str, **key: str) -> BillingObject:
     with Database(Dsn(str(file))) as database:
-        ((thing,),) = from_database(database, model, [key])
+        ((thing,),) = from_database(database, model, [key], (), MODELS[model].fields)
         return thing
 
 
