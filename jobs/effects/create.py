@@ -7,9 +7,7 @@ when the call is sent, because the run's name and the item's number are known on
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Final, TypeAlias
-
-import msgspec
+from typing import Any, Final, TypeAlias
 
 from billing.api.answers import created_id, is_about_other_model, unexpected
 from billing.api.calls import NOTHING, Call, ChainStep, describe
@@ -195,8 +193,11 @@ class CreateEffect(CallEffect):
             now = accounts[abonent] if opens and known else AccountNow()
             # An undo of an entry of type 8 needs the balance before it.
             was = NOTHING if now.balance is None else {BALANCE: wire(now.balance)}
-            payload = msgspec.structs.replace(
-                payload_for(model, given, abonent, was=was),
+            payload = payload_for(
+                model,
+                given,
+                abonent,
+                was=was,
                 named=dict(one.named),
                 exact=self._exact if self._enters_money else "",
                 document=document,
@@ -542,8 +543,11 @@ def payload_for(
     *,
     was: Mapping[str, str | None] = NOTHING,
     balance: str | None = None,
+    **more: Any,  # noqa: ANN401 - those of Payload
 ) -> Payload:
     """The payload of a new object for a subscriber; `balance` is the wanted balance of the account, if known.
+
+    `more` are further fields of the payload.
 
     Raises ValueError for money that is not a number.
     """
@@ -557,7 +561,8 @@ def payload_for(
     if balance is not None:
         wanted[BALANCE] = balance
     key = {name: plain_value(name, arguments.get(name)) or "" for name in kind.found_by}
-    return Payload(model, ((CREATE, dict(arguments)),), abonent=abonent, key=key, wanted=wanted, was=dict(was))
+    steps = ((CREATE, dict(arguments)),)
+    return Payload(model, steps, abonent=abonent, key=key, wanted=wanted, was=dict(was), **more)
 
 
 def _overwrites(payload: Payload) -> bool:
