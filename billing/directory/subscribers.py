@@ -16,7 +16,7 @@ from billing.contract_numbers import Search, Suggestion
 from billing.database.database import Database, chunks
 from billing.database.reader import DatabaseRow
 from billing.database.sql_blocks import sql_block
-from billing.directory.models import OPENING_BALANCE, plain_value, stored_value
+from billing.directory.models import plain_value, stored_value
 from billing.errors import ColumnsMissing, UnreadableAnswer
 from billing.money import stored_roubles
 from texts.said import said
@@ -45,10 +45,6 @@ def rows(database: Database, name: str, keys: Iterable[int | str], **values: int
     return [
         row for chunk in chunks(dict.fromkeys(keys)) for row in database.query(_sql(name), {"keys": chunk, **values})
     ]
-
-
-def of_abonents(database: Database, ids: Iterable[int], op_type: int = OPENING_BALANCE) -> list[Operation]:
-    return [_operation(row) for row in rows(database, "of_abonents", ids, type=op_type)]
 
 
 def since(database: Database, ids: Iterable[int], after: int) -> list[tuple[int, Operation]]:
@@ -114,10 +110,10 @@ def balances(database: Database, ids: Iterable[int]) -> dict[int, Decimal]:
     return {abonent: stored_roubles(scaled, _BALANCE) for abonent, scaled in rows(database, "balances", ids)}
 
 
-def accounts(database: Database, ids: Iterable[int]) -> list[tuple[int, int, int, Decimal]]:
+def accounts(database: Database, ids: Iterable[int]) -> list[tuple[int, int, int, Decimal | None]]:
     """The subscribers of the account of each, with the last operation of each, 0 without, and the balance."""
     return [
-        (own, sharer, last or 0, stored_roubles(scaled, _BALANCE))
+        (own, sharer, last or 0, None if scaled is None else stored_roubles(scaled, _BALANCE))
         for own, sharer, last, scaled in rows(database, "accounts", ids)
     ]
 

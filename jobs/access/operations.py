@@ -13,7 +13,7 @@ from billing.directory.subscribers import Operation
 from billing.errors import UnreadableAnswer
 from billing.money import from_answer, wire
 from billing.profile import Profile, TypeEight
-from jobs.access.gateway import Gateway
+from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.payload import OP_TYPE, Payload, decode_payload
 from jobs.access.subscribers import as_bool
 from texts.said import Quantity, enumerated, said
@@ -46,22 +46,6 @@ def two_decimals(amount: Decimal) -> str:
     return wire(exact if exact == amount else amount)
 
 
-async def of_type(gateway: Gateway, ids: Collection[int], op_type: int) -> Mapping[int, list[Operation]]:
-    """The operations of one type by subscriber, reversed ones too. Raises `LookUpFailed`."""
-    found = await gateway.look_for(
-        lambda database: abonents.of_abonents(database, ids, op_type),
-        "FinanceOperations",
-        ids,
-        lambda one: {"abonent_id": one, "op_type_id": op_type},
-        _FIELDS,
-        lambda one, fields: _operation(fields, one, op_type),
-    )
-    by_abonent: defaultdict[int, list[Operation]] = defaultdict(list)
-    for operation in found:
-        by_abonent[operation.abonent_id].append(operation)
-    return by_abonent
-
-
 async def sharers_of(gateway: Gateway, accounts: Collection[int]) -> Mapping[int | None, list[int]]:
     """The subscribers of each of these accounts, deleted ones too. Raises `LookUpFailed`."""
     asked = said("the subscribers of an account")
@@ -84,22 +68,6 @@ def some_of(named: Sequence[str]) -> str:
     if len(named) <= _NAMED:
         return enumerated(named)
     return said("{names} and {more} more", names=tuple(named[:_NAMED]), more=Quantity(len(named) - _NAMED))
-
-
-async def newest(gateway: Gateway, ids: Collection[int]) -> Mapping[int, int]:
-    """The id of each subscriber's last operation of any type; 0 if there is none. Raises `LookUpFailed`."""
-    found = await gateway.look_for(
-        lambda database: abonents.rows(database, "newest", ids),
-        "FinanceOperations",
-        ids,
-        lambda one: {"abonent_id": one},
-        ("op_id",),
-        lambda one, fields: (one, op_id_of(fields)),
-    )
-    last = dict.fromkeys(ids, 0)
-    for abonent_id, op_id in found:
-        last[abonent_id] = max(op_id, last[abonent_id])
-    return last
 
 
 @dataclass(slots=True)
@@ -128,14 +96,16 @@ async def accounts_now(gateway: Gateway, accounts: Mapping[int, int]) -> Mapping
     return now
 
 
-async def newest_on_account(gateway: Gateway, ids: Collection[int]) -> Mapping[int, int]:
+async def newest(gateway: Gateway, ids: Collection[int]) -> Mapping[int, int]:
     """The id of the last operation of any type on the account of each of these subscribers; 0 if there is none.
 
     Through the API alone only the subscriber's own operations are seen. Raises `LookUpFailed`.
     """
-    if gateway.database is None:
-        return await newest(gateway, ids)
-    return {one: account.newest for one, account in (await accounts_now(gateway, dict.fromkeys(ids, 0))).items()}
+    if gateway.database is not None:
+        return {one: account.newest for one, account in (await accounts_now(gateway, dict.fromkeys(ids, 0))).items()}
+    found = await gateway.objects_by("FinanceOperations", [{"abonent_id": one} for one in ids], ("op_id",))
+    with as_engine_errors():
+        return {one: max(map(op_id_of, own), default=0) for one, own in zip(ids, found, strict=True)}
 
 
 async def operations_since(gateway: Gateway, last: Mapping[int, int]) -> Mapping[int, list[Operation]]:

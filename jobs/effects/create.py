@@ -44,7 +44,7 @@ from jobs.access.operations import (
     balances,
     described,
     enters_balance,
-    newest_on_account,
+    newest,
     operations_since,
     some_of,
 )
@@ -493,7 +493,7 @@ class CreateEffect(CallEffect):
         there = await (marked_or_alike if self._kind.comment else like_these)(self._gateway, payloads)
         now = await balances(self._gateway, [one.abonent for one in payloads if BALANCE in one.wanted])
         moved = {payload.abonent for payload in payloads if now and _has_another_balance(payload, now)}
-        last = await newest_on_account(self._gateway, moved) if moved else {}
+        last = await newest(self._gateway, moved) if moved else {}
         readings: dict[int, ReadBack] = {}
         for item, payload, things in zip(items, payloads, there, strict=True):
             own = (run.name, item.number)

@@ -33,7 +33,7 @@ from engine.pacing.throttle import Gauge, GaugeReading, Rate, hours_of
 from jobs.access.durable import append_durably, keep_name
 from jobs.access.gateway import Gateway
 from jobs.access.objects import References, find
-from jobs.access.operations import balances, newest, of_type, operations_since, sharers_of
+from jobs.access.operations import balances, newest, operations_since, sharers_of
 from jobs.access.subscribers import SubscriberFinder
 from jobs.catalogue.catalogue import BUILT_IN, JOBS
 from jobs.catalogue.typed_call import call_kind
@@ -70,7 +70,7 @@ async def test_only_what_ends_by_itself_is_waited_for(error: errors.BillingError
     client = AsyncMock(spec=BillingClient)
     client.ask.side_effect = error
     with pytest.raises(LookUpFailed, match=str(error)) as failed:
-        await of_type(Gateway(client), [9001], 8)
+        await operations_since(Gateway(client), {9001: 0})
     assert isinstance(failed.value, LookUpDelayed) is is_waited_for
     # Nor is a database that is missing.
     with pytest.raises(LookUpFailed) as failed:
@@ -119,11 +119,12 @@ async def test_operations_are_the_same_through_both_doors(gateway: Gateway, exec
     names = "op_id op_type storno descr abonent_id op_summa op_date"
     same = (9001, -505 * SCALE // 10, "2026-02-03 23:59:59")
     execute.rows("finance_operations", names, *((*one, *same) for one in entered))
-    found = await of_type(gateway, [9001, 9002], 8)
+    found = await operations_since(gateway, {9001: 0, 9002: 0})
     assert dict(found) == {
         9001: [
             Operation(90001, 9001, 8, Decimal("-50.50"), "Ввод", False, "2026-02-03"),
             Operation(90002, 9001, 8, Decimal("-50.50"), "", True, "2026-02-03"),
+            Operation(90003, 9001, 1, Decimal("-50.50"), "Касса", False, "2026-02-03"),
         ]
     }
     assert await newest(gateway, [9001, 9002]) == {9001: 90003, 9002: 0}
@@ -150,7 +151,6 @@ async def test_a_question_by_many_values_tells_what_one_each_tells(
         return [
             there,
             await finder.by_contract_numbers(dict.fromkeys(numbers)),
-            await of_type(gateway, ids, 8),
             await newest(gateway, ids),
             await operations_since(gateway, dict.fromkeys(ids, 0)),
             await sharers_of(gateway, [one.account_id or 1 for one in there.values() if isinstance(one, Abonent)]),
@@ -175,7 +175,7 @@ async def test_balances_are_known_with_a_database_only(gateway: Gateway, execute
     assert found == (there if gateway.database else {})
 
 
-OPERATION = {"op_id": 5, "op_summa": "1.00", "storno": 0}
+OPERATION = {"op_id": 5, "op_type_id": 8, "op_summa": "1.00", "storno": 0}
 PART_MISSING = [{name: value for name, value in OPERATION.items() if name != gone} for gone in OPERATION]
 
 
@@ -184,7 +184,7 @@ async def test_an_answer_with_a_part_missing_is_not_believed(fields: dict[str, o
     client = AsyncMock(spec=BillingClient)
     client.ask.return_value = [fields]
     with pytest.raises(LookUpFailed):
-        await of_type(Gateway(client), [9001], 8)
+        await operations_since(Gateway(client), {9001: 0})
     if not isinstance(fields.get("op_id"), int):
         with pytest.raises(LookUpFailed, match="op_id"):
             await newest(Gateway(client), [9001])

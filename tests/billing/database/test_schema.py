@@ -26,7 +26,7 @@ from billing.database.schema import DOCUMENTED, POSSIBLE, Schema, TableColumn, d
 from billing.database.sql_blocks import SqlStatement, Value, Values, blocks
 from billing.directory.models import MODELS, BillingObject
 from billing.directory.objects import commented, from_database
-from billing.directory.subscribers import of_abonents
+from billing.directory.subscribers import since
 from billing.directory.system import Stacks, waiting_for
 from billing.errors import ColumnsMissing, DatabaseAway, StatementRefused, UnreadableAnswer, WrongPassword
 from billing.secret import Secret
@@ -100,7 +100,7 @@ def test_what_is_there_is_found_once_a_connection(billing_file: Path) -> None:
         # A connection that was lost is opened anew, and the billing may be another version by then.
         assert not database.schema.has("FINANCE_OPERATIONS", "DESCR")
         assert database.schema.has("FINANCE_OPERATIONS", "STORNO")
-        assert [one.descr for one in of_abonents(database, range(2001, 2100), 1)].count("") > 0
+        assert [one.descr for _, one in since(database, range(2001, 2100), 0)].count("") > 0
 
 
 def test_a_stack_that_does_not_say_whose_its_entries_are_is_counted_whole(billing_file: Path) -> None:
@@ -211,12 +211,12 @@ def test_an_operation_without_a_sum_or_with_a_text_for_it(billing_file: Path) ->
         "update finance_operations set op_date = 'yesterday'",
     )
     with Database(Dsn(str(billing_file))) as database:
-        assert {(one.op_summa, one.day) for one in of_abonents(database, range(2001, 2200), 1)} == {
+        assert {(one.op_summa, one.day) for _, one in since(database, range(2001, 2200), 0)} == {
             (Decimal(0), "yesterday")
         }
     change(billing_file, "update finance_operations set op_summa = '505000000000'")
     with Database(Dsn(str(billing_file))) as database:
-        assert {one.op_summa for one in of_abonents(database, range(2001, 2200), 1)} == {Decimal("50.50")}
+        assert {one.op_summa for _, one in since(database, range(2001, 2200), 0)} == {Decimal("50.50")}
         ((key,),) = database.query("select min(op_id) from finance_operations")
     assert found(billing_file, "FinanceOperations", op_id=str(key)).values["op_summa"] == "50.5"
     change(billing_file, "update finance_operations set op_summa = 'much'")
@@ -224,7 +224,7 @@ def test_an_operation_without_a_sum_or_with_a_text_for_it(billing_file: Path) ->
         Database(Dsn(str(billing_file))) as database,
         pytest.raises(UnreadableAnswer, match=r"OP_SUMMA holds 'much'"),
     ):
-        list(of_abonents(database, range(2001, 2200), 1))
+        since(database, range(2001, 2200), 0)
 
 
 # The one door to the billing's database, against the embedded Firebird 5 and a Firebird 3 server.
