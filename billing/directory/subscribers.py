@@ -10,8 +10,6 @@ from functools import partial
 from ipaddress import IPv4Address
 from typing import Any, Final
 
-from billing.api.answers import objects
-from billing.api.calls import Call, filter_
 from billing.contract_numbers import Search, Suggestion
 from billing.database.database import Database, chunks
 from billing.database.reader import DatabaseRow
@@ -184,8 +182,8 @@ def _member(row: DatabaseRow) -> FolderMember:
 
 
 _taken_sql: Final = partial(sql_block, "taken", folder="billing.directory")
-_NUMBER_FIELDS: Final = ("id", "contract_number", "is_folder", "deleted")
-_ACCOUNT_FIELDS: Final = ("id", "login", "ip", "deleted", "abonent_id")
+NUMBER_FIELDS: Final = ("id", "contract_number", "is_folder", "deleted")
+ACCOUNT_FIELDS: Final = ("id", "login", "ip", "deleted", "abonent_id")
 _UNSET: Final = frozenset({"", "0", "false", "none"})
 
 
@@ -243,26 +241,18 @@ def _address_of(value: object, spell: Callable[[str, object], str | None]) -> st
         return ""
 
 
-# ---- through the API, a call a value ------------------------------------------------------------------------------
+# ---- through the API ----------------------------------------------------------------------------------------------
 
 
-def call_for_number(number: str) -> Call:
-    return filter_("Abonents", {"contract_number": number}, *_NUMBER_FIELDS)
-
-
-def call_for_account(field: str, value: str) -> Call:
-    return filter_("Users", {field: value}, *_ACCOUNT_FIELDS)
-
-
-def numbers_of(answer: object) -> list[NumberTaken]:
+def numbers_of(answer: Iterable[Mapping[str, object]]) -> list[NumberTaken]:
     return [
         NumberTaken(_given(one, "contract_number"), _is_set(one, "deleted"), _text(one.get("id", one.get("pk"))))
-        for one in objects(answer)
+        for one in answer
         if not _is_set(one, "is_folder")
     ]
 
 
-def accounts_of(answer: object) -> list[AccountTaken]:
+def accounts_of(answer: Iterable[Mapping[str, object]]) -> list[AccountTaken]:
     return [
         AccountTaken(
             _given(one, "login"),
@@ -270,7 +260,7 @@ def accounts_of(answer: object) -> list[AccountTaken]:
             _is_set(one, "deleted"),
             _given(one, "abonent_id"),
         )
-        for one in objects(answer)
+        for one in answer
     ]
 
 
@@ -278,7 +268,7 @@ def _given(found: Mapping[str, object], name: str) -> str:
     if name not in found:
         raise UnreadableAnswer(
             "The billing was asked for {model}, and its answer has no {fields}.",
-            model="Users" if name in _ACCOUNT_FIELDS else "Abonents",
+            model="Users" if name in ACCOUNT_FIELDS else "Abonents",
             fields=name,
         )
     return _text(found[name])
