@@ -301,7 +301,7 @@ class MarkingJob(FakeJob):
     ) -> None:
         super().__init__(plan=plan)
         self.looked_for = looked_for
-        self.looks_together = looks_together
+        self.looks_together = self.reads_apart = looks_together
         self.looks: list[list[str]] = []
         self.moments: list[float] = []
         self.failures: deque[LookUpFailed] = deque()
