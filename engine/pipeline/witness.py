@@ -266,19 +266,17 @@ class Witness:
 
     async def _told_of(self, item: Item, told: _TellsOf[Told], counts: float, ask: _Asks[Told]) -> Told | None:
         """What is told of `item`, asked anew where that is older than it counts. Raises `LookUpFailed`."""
-
-        def is_fresh() -> bool:
-            return item.item_id in told and anyio.current_time() - told[item.item_id][0] <= counts
-
+        if (held := told.get(item.item_id)) is not None and anyio.current_time() - held[0] <= counts:
+            del told[item.item_id]
+            return held[2]
         try:
-            if not is_fresh():
-                async with self._looking:
-                    if not is_fresh():
-                        told[item.item_id] = (-inf, item, None)
-                        # One query for all that wait: they have waited for as long.
-                        anew = await _asked([one for _, one, _ in told.values()], ask)
-                        # Some calls have left meanwhile.
-                        told.update((key, one) for key, one in anew.items() if key in told)
+            async with self._looking:
+                held = told.get(item.item_id)
+                if held is None or anyio.current_time() - held[0] > counts:
+                    told[item.item_id] = (-inf, item, None)
+                    # One query for all that wait: they have waited for as long. Some calls leave meanwhile.
+                    anew = await _asked([one for _, one, _ in told.values()], ask)
+                    told.update((key, one) for key, one in anew.items() if key in told)
             return told[item.item_id][2]
         finally:
             told.pop(item.item_id, None)
