@@ -532,7 +532,7 @@ OF_CALLS: tuple[Refusal, ...] = (
     ("Не найден атрибут colour", get("Users", {"id": 4084}).asking("colour")),
     ("Не найден атрибут colour", filter_("Users", {"abonent__colour": 1})),
     ("Не найден атрибут user_id_cabinet", filter_("Users", {"user_id_cabinet_sessions__suid": 1})),
-    ("Не найден атрибут id__in", filter_("Users", {"id__in": [1]})),
+    ("Не найден атрибут id__gt", filter_("Users", {"id__gt": 1})),
     ("Неверное значение", filter_("Users", {"id__range": 5})),
     ("Неверное значение", filter_("Users", {"id__range": [1, "x"]})),
     ("Не найден атрибут deleted", changing("Abonents", 94, deleted=1)),
