@@ -65,17 +65,14 @@ _Asks: TypeAlias = Callable[[Sequence[Item]], Awaitable[Mapping[int, Told]]]
 READING_COUNTS: Final = 1.0
 """Seconds for which a reading counts as current."""
 
+OUTDATED: Final = 10.0
+"""Seconds of all questions before a call after which the row is not sent, however slowly the billing answers."""
+
 OLDER: Final = said("found in the billing before it was sent: this journal is older than the run")
 """The note on a row whose effect was in the billing before its call."""
 
 FRESH: Final = 0.25
 """Seconds for which a look ahead counts: what others enter in them is not seen."""
-
-
-async def _asked(items: Sequence[Item], ask: _Asks[Told]) -> _TellsOf[Told]:
-    now = anyio.current_time()
-    answers = await ask(items)
-    return {item.item_id: (now, item, answers.get(item.item_id)) for item in items}
 
 
 class Witness:
@@ -115,6 +112,8 @@ class Witness:
         self._images_read: dict[int, float] = {}
         self._overtaken: _TellsOf[str] = {}
         self._looking = anyio.Lock()
+        self._takes: dict[float, float] = {}
+        """Seconds of the last answer, by the seconds for which it counts."""
 
     @property
     def wants_whole_list(self) -> bool:
@@ -223,10 +222,11 @@ class Witness:
             if self._effect.keeps is BeforeImageMode.TOGETHER:
                 asked = await self._renewed(asked)
                 self._images_read.update((item.item_id, now) for item in asked)
-            if self._together and (looked_for := [item for item in asked if self._must_look(item)]):
-                self._ahead |= await _asked(looked_for, self._seen_of)
-            if self._effect.looks_together:
-                self._overtaken |= await _asked(asked, self._outdated)
+            looked_for = [item for item in asked if self._together and self._must_look(item)]
+            if looked_for and not self._asks_alone(FRESH):
+                self._ahead |= await self._asked(looked_for, FRESH, self._seen_of)
+            if self._effect.looks_together and not self._asks_alone(READING_COUNTS):
+                self._overtaken |= await self._asked(asked, READING_COUNTS, self._outdated)
         except LookUpFailed as error:
             # It is asked again before each call, and an error is reported then.
             log.info("cannot ask ahead what has to be known before calls leave", why=str(error))
@@ -269,17 +269,30 @@ class Witness:
         if (held := told.get(item.item_id)) is not None and anyio.current_time() - held[0] <= counts:
             del told[item.item_id]
             return held[2]
+        if self._asks_alone(counts):
+            told.pop(item.item_id, None)
+            return (await self._asked([item], counts, ask))[item.item_id][2]
         try:
             async with self._looking:
                 held = told.get(item.item_id)
                 if held is None or anyio.current_time() - held[0] > counts:
                     told[item.item_id] = (-inf, item, None)
                     # One query for all that wait: they have waited for as long. Some calls leave meanwhile.
-                    anew = await _asked([one for _, one, _ in told.values()], ask)
+                    anew = await self._asked([one for _, one, _ in told.values()], counts, ask)
                     told.update((key, one) for key, one in anew.items() if key in told)
             return told[item.item_id][2]
         finally:
             told.pop(item.item_id, None)
+
+    def _asks_alone(self, counts: float) -> bool:
+        """Whether an answer takes longer than it counts, and costs calls their places: rows ask side by side then."""
+        return self._takes.get(counts, 0.0) > counts and not self._effect.reads_apart
+
+    async def _asked(self, items: Sequence[Item], counts: float, ask: _Asks[Told]) -> _TellsOf[Told]:
+        now = anyio.current_time()
+        answers = await ask(items)
+        self._takes[counts] = anyio.current_time() - now
+        return {item.item_id: (now, item, answers.get(item.item_id)) for item in items}
 
     async def _outdated(self, items: Sequence[Item]) -> Mapping[int, str]:
         return await self._effect.outdated(self._run, items)
