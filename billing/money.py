@@ -22,6 +22,7 @@ LARGEST: Final = Decimal(LARGEST_STORED) / SCALE
 
 _SCALE_PLACES: Final = 10
 _KOPECK_PLACES: Final = 2
+_OF_A_KOPECK: Final = 10 ** (_SCALE_PLACES - _KOPECK_PLACES)
 _GROUP: Final = 3
 _MOST_DIGITS: Final = 12
 _LONGEST_TEXT: Final = 40
@@ -76,13 +77,12 @@ def too_large(amount: str | Decimal) -> Said:
 
 def roubles(scaled: int) -> Decimal:
     """The exact roubles of a database integer, with two decimals, or more if needed."""
-    places = _SCALE_PLACES
-    while places > _KOPECK_PLACES and scaled % 10 == 0:
-        scaled //= 10
-        places -= 1
-    # A division would round to the precision of the context.
-    sign, digits, _ = Decimal(scaled).as_tuple()
-    return Decimal((sign, digits, -places))
+    # A division of decimals would round to the precision of the context.
+    kopecks, rest = divmod(scaled, _OF_A_KOPECK)
+    if not rest:
+        return Decimal(f"{kopecks}E-{_KOPECK_PLACES}")
+    digits = str(scaled).rstrip("0")
+    return Decimal(f"{digits}E-{_SCALE_PLACES - len(str(scaled)) + len(digits)}")
 
 
 def shortest(scaled: int) -> str:

@@ -92,7 +92,9 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     the method that reverses an operation. `receipt_type` and `act_type` are the types of operations that raise and
     lower the balance: the vendor's own exchange with 1C loads cash orders as type 2 and acts as type 1, and enters
     receipts as type 2 [V]. While they are not known, a look for an operation leaves no type out. `create_fields` has
-    by model the fields that `objects.create` was tried with, and whether it took them.
+    by model the fields that `objects.create` was tried with, and whether it took them. `in_filters` has the fields by
+    which one filter finds objects of many values (`id__in`), as "Abonents.id", each with the number of objects that
+    such an answer was seen to hold whole.
     """
 
     billing: str = ""
@@ -104,6 +106,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     descr_length: Fact[int] = assumed(255)
     descr_returned: Fact[bool] = assumed(True)  # noqa: FBT003
     descr_filters: Fact[tuple[str, ...]] = assumed(())
+    in_filters: Fact[Mapping[str, int]] = assumed({})
     code1c_key: Fact[bool] = assumed(False)  # noqa: FBT003
     pay_id_key: Fact[bool] = assumed(False)  # noqa: FBT003
     create_answers: Fact[Shape] = assumed(Shape.OBJECT)
@@ -158,6 +161,7 @@ _TEMPLATES: Final[Mapping[str, str]] = {
     "act_type": wording("an operation of type {value} lowers the balance by its sum"),
     "descr_length": wording("a comment holds {value} characters"),
     "descr_filters": wording("comments can be filtered by: {value}"),
+    "in_filters": wording("one filter by many values answers whole: {value}"),
     "create_answers": wording("objects.create answers: {value}"),
     "save_answers": wording("save answers: {value}"),
     "delete_answers": wording("delete answers: {value}"),
@@ -188,6 +192,8 @@ def _in_words(name: str, value: object) -> str | tuple[str, ...]:
             return ", ".join(f"{table} {len(there)}" for table, there in value.items())
         case Mapping() if name == "create_fields":
             return tuple(_of_create(model, fields) for model, fields in value.items()) or said("none")
+        case Mapping() if name == "in_filters":
+            return ", ".join(f"{field} {most}" for field, most in value.items()) or said("none")
         case Mapping():
             return tuple(said("{calls}: {latency} ms", calls=key, latency=f"{one:g}") for key, one in value.items())
         case tuple():

@@ -302,14 +302,16 @@ class Effect(ABC):
 
     `repeatable` means that a call whose effect is unknown is sent again and not looked up: after the settle delay, so
     that it does not come late over what follows; one that `only_reads` at once. `looked_for` says when an effect is
-    looked up before its call, `looks_together` that one query looks up many; `keeps` is the before-image mode. With
-    `has_steps` items need other items of their run; `needs`, `fill` and `visible` are asked only then.
+    looked up before its call, `looks_together` that one query looks up many, `reads_apart` that queries take another
+    way than calls, so that they tell whether a call arrived, and cost it no place; `keeps` is the before-image mode.
+    With `has_steps` items need other items of their run; `needs`, `fill` and `visible` are asked only then.
     """
 
     repeatable: bool = False
     only_reads: bool = False
     looked_for: LookedFor = LookedFor.NEVER
     looks_together: bool = False
+    reads_apart: bool = False
     keeps: BeforeImageMode = BeforeImageMode.NOTHING
     has_steps: bool = False
 

@@ -222,6 +222,4 @@ async def effect_of_run(gateway: Gateway, journal: Journal, run: Run, catalogue:
 def _of_amount(entries: Entries, amount: Decimal | None) -> Entries:
     if not (entries.marked or entries.unmarked or entries.replaced):
         return entries
-    return replace(
-        entries, marked=tuple(one for one in entries.marked if one.amount == amount), unmarked="", replaced=()
-    )
+    return Entries(tuple([one for one in entries.marked if one.amount == amount]), payload=entries.payload)

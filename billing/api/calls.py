@@ -92,7 +92,7 @@ def get(model: str, key: Mapping[str, object], /, *steps: ChainStep) -> Call:
 
 
 def filter_(model: str, criteria: Mapping[str, object] = NOTHING, /, *fields: str) -> Call:
-    """The call that finds all objects by Django's criteria: exact, `a__b`, `__range` [D]."""
+    """The call that finds all objects by Django's criteria: exact, `a__b`, `__range` [D], `__in` [?]."""
     return Call(model, (ChainStep("objects.filter", criteria),), fields)
 
 

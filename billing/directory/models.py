@@ -140,7 +140,7 @@ def stored_value(field: str, value: object) -> str | None:
         # A signed column of 32 bits can hold an address above 127.255.255.255 only as a negative number [?].
         return _address(value + 2**32)
     if isinstance(value, dt.datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%S").removesuffix(_MIDNIGHT)
+        return value.isoformat(" ", "seconds").removesuffix(_MIDNIGHT)
     return plain_value(field, value.isoformat() if isinstance(value, dt.date) else value)
 
 

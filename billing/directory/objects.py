@@ -4,14 +4,12 @@ A key has the arguments of `objects.get`: {"account_id_abonents": "5"} or {"abon
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from billing.api.answers import objects
-from billing.api.calls import Call, filter_
 from billing.database.database import Database, chunks
 from billing.database.reader import DatabaseRow
 from billing.database.schema import require
@@ -32,7 +30,6 @@ from billing.errors import ColumnsMissing, UnreadableAnswer
 from texts.said import Said, ValueRefused, said
 
 _LONGEST_KEY: Final = 18
-_PARENT: Final = "parent_id"
 _IDS: Final = frozenset({"id", "op_id", "op_type_id", "abonent_id", "usluga_id", "attribute_id"})
 
 
@@ -48,15 +45,16 @@ def known_to_database(model: str, keys: Collection[Key], fields: Collection[str]
 
 
 def from_database(
-    database: Database, model: str, keys: Sequence[Key], fields: Collection[str] = ()
+    database: Database, model: str, keys: Sequence[Key], fields: Collection[str], besides: Collection[str] = ()
 ) -> list[list[BillingObject]]:
-    """The objects that each key finds, none to several, with all fields that this billing has.
+    """The objects that each key finds, none to several, with these fields, and those `besides` that the billing has.
 
     Raises `ColumnsMissing` if one of `fields` or of the keys is missing, and what `Database.query` raises.
     """
     known = MODELS[model]
     way_of = {names: _way(known, names) for names in {tuple(key) for key in keys}}
-    there = _there(database, known, {*fields, *(name for names in way_of for name in names)})
+    named = {"op_id" if name == "pk" else name for names in way_of for name in names}
+    there = _there(database, known, {*fields, *named}, besides)
     wanted = [(way := way_of[tuple(key)], key[way]) for key in keys]
     ways: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for way, value in wanted:
@@ -88,7 +86,12 @@ def from_database(
 
 
 def commented(
-    database: Database, model: str, wanted: Collection[tuple[int, int]], text: str, fields: Collection[str] = ()
+    database: Database,
+    model: str,
+    wanted: Collection[tuple[int, int]],
+    text: str,
+    fields: Collection[str],
+    besides: Collection[str] = (),
 ) -> list[BillingObject]:
     """The objects of subscribers whose comment contains a text, in any case, or that are alike; deleted ones too.
 
@@ -98,7 +101,7 @@ def commented(
     Raises `ColumnsMissing` if one of `fields` is missing, and what `Database.query` raises.
     """
     known = MODELS[model]
-    there = _there(database, known, fields)
+    there = _there(database, known, fields, besides)
     statement = known.selecting(there, known.commented)
     found: list[BillingObject] = []
     for chunk in chunks(dict.fromkeys(wanted)):
@@ -108,11 +111,13 @@ def commented(
     return found
 
 
-def _there(database: Database, model: Model, fields: Collection[str]) -> tuple[str, ...]:
+def _there(database: Database, model: Model, fields: Collection[str], besides: Collection[str]) -> tuple[str, ...]:
+    """Those of the fields that this billing has; each one costs for each object."""
     there = model.there(database.schema)
     lacking = [name for name in fields if name not in there and name in model.columns]
     require(database.schema, (column for name in lacking for column in model.needs(name)))
-    return there
+    asked = {*fields, *besides}
+    return tuple([name for name in there if name in asked])
 
 
 def _thing(fields: Sequence[str], row: DatabaseRow) -> BillingObject:
@@ -147,33 +152,31 @@ def meets_key(key: Key, thing: BillingObject) -> bool:
     return True
 
 
-# ---- through the API, a call a key ------------------------------------------------------------------------------
+# ---- through the API ----------------------------------------------------------------------------------------------
 
 
-def call_for(model: str, key: Key, fields: Collection[str]) -> Call:
-    """The reading call for the objects of a key, with these fields and the path to the account.
-
-    It asks for no object without a parent, for it is not known how a filter says so [?]: those with one are left to
-    the reader of the answer.
-    """
+def with_owner(model: str, fields: Collection[str]) -> tuple[str, ...]:
+    """The fields to ask for: these, and the path to the account."""
     owner = MODELS[model].owner if model in MODELS else ""
     own = ("abonent_id",) if owner.startswith("abonent__") else ()
-    wanted = dict.fromkeys((*fields, *own, *([owner] if owner else [])))
-    asked = {name: value for name, value in key.items() if value or name != _PARENT}
-    return filter_(model, asked, *wanted)
+    return tuple(dict.fromkeys((*fields, *own, *([owner] if owner else []))))
 
 
 def of_answer(
-    model: str, key: Key, fields: Collection[str], result: object, besides: Collection[str] = ()
+    model: str,
+    key: Key,
+    fields: Collection[str],
+    answer: Iterable[Mapping[str, object]],
+    besides: Collection[str] = (),
 ) -> list[BillingObject]:
-    """The objects of that call's answer, with the fields `besides` if the answer has them.
+    """The objects of an answer about a key, with the fields `besides` if the answer has them.
 
     Raises `UnreadableAnswer` if one of `fields` is missing: nothing is guessed.
     """
     owner = MODELS[model].owner if model in MODELS else ""
     label = " ".join(str(value) for value in key.values())
     read: list[BillingObject] = []
-    for found in objects(result):
+    for found in answer:
         if missing := tuple(name for name in fields if name not in found):
             raise UnreadableAnswer(
                 "The billing was asked for {model}, and its answer has no {fields}.", model=model, fields=missing
@@ -279,15 +282,10 @@ def there_of(database: Database, reference: Reference, ids: Collection[int]) -> 
     return found
 
 
-def reference_call(reference: Reference, key: int) -> Call:
-    return filter_(reference.model, {"id": key}, "id", *(name for name, _ in reference.flags))
-
-
-def is_there(reference: Reference, answer: object) -> bool:
-    """Whether the answer to that call contains the id. Raises `UnreadableAnswer`."""
+def is_there(reference: Reference, found: Iterable[Mapping[str, object]]) -> bool:
+    """Whether one of the objects with an id is of this kind."""
     return any(
-        all((str(one.get(name)).casefold() in _SET) == wanted for name, wanted in reference.flags)
-        for one in objects(answer)
+        all((str(one.get(name)).casefold() in _SET) == wanted for name, wanted in reference.flags) for one in found
     )
 
 

@@ -10,13 +10,11 @@ from functools import partial
 from ipaddress import IPv4Address
 from typing import Any, Final
 
-from billing.api.answers import objects
-from billing.api.calls import Call, filter_
 from billing.contract_numbers import Search, Suggestion
 from billing.database.database import Database, chunks
 from billing.database.reader import DatabaseRow
 from billing.database.sql_blocks import sql_block
-from billing.directory.models import OPENING_BALANCE, plain_value, stored_value
+from billing.directory.models import plain_value, stored_value
 from billing.errors import ColumnsMissing, UnreadableAnswer
 from billing.money import stored_roubles
 from texts.said import said
@@ -45,10 +43,6 @@ def rows(database: Database, name: str, keys: Iterable[int | str], **values: int
     return [
         row for chunk in chunks(dict.fromkeys(keys)) for row in database.query(_sql(name), {"keys": chunk, **values})
     ]
-
-
-def of_abonents(database: Database, ids: Iterable[int], op_type: int = OPENING_BALANCE) -> list[Operation]:
-    return [_operation(row) for row in rows(database, "of_abonents", ids, type=op_type)]
 
 
 def since(database: Database, ids: Iterable[int], after: int) -> list[tuple[int, Operation]]:
@@ -112,6 +106,14 @@ def members_by_numbers(database: Database, numbers: Collection[str]) -> list[Fol
 def balances(database: Database, ids: Iterable[int]) -> dict[int, Decimal]:
     """The present balance of each of these subscribers that has an account: ostatok + debit − credit."""
     return {abonent: stored_roubles(scaled, _BALANCE) for abonent, scaled in rows(database, "balances", ids)}
+
+
+def accounts(database: Database, ids: Iterable[int]) -> list[tuple[int, int, int, Decimal | None]]:
+    """The subscribers of the account of each, with the last operation of each, 0 without, and the balance."""
+    return [
+        (own, sharer, last or 0, None if scaled is None else stored_roubles(scaled, _BALANCE))
+        for own, sharer, last, scaled in rows(database, "accounts", ids)
+    ]
 
 
 def within(database: Database, folder: int, n: int) -> Iterator[str]:
@@ -180,8 +182,8 @@ def _member(row: DatabaseRow) -> FolderMember:
 
 
 _taken_sql: Final = partial(sql_block, "taken", folder="billing.directory")
-_NUMBER_FIELDS: Final = ("id", "contract_number", "is_folder", "deleted")
-_ACCOUNT_FIELDS: Final = ("id", "login", "ip", "deleted", "abonent_id")
+NUMBER_FIELDS: Final = ("id", "contract_number", "is_folder", "deleted")
+ACCOUNT_FIELDS: Final = ("id", "login", "ip", "deleted", "abonent_id")
 _UNSET: Final = frozenset({"", "0", "false", "none"})
 
 
@@ -239,26 +241,18 @@ def _address_of(value: object, spell: Callable[[str, object], str | None]) -> st
         return ""
 
 
-# ---- through the API, a call a value ------------------------------------------------------------------------------
+# ---- through the API ----------------------------------------------------------------------------------------------
 
 
-def call_for_number(number: str) -> Call:
-    return filter_("Abonents", {"contract_number": number}, *_NUMBER_FIELDS)
-
-
-def call_for_account(field: str, value: str) -> Call:
-    return filter_("Users", {field: value}, *_ACCOUNT_FIELDS)
-
-
-def numbers_of(answer: object) -> list[NumberTaken]:
+def numbers_of(answer: Iterable[Mapping[str, object]]) -> list[NumberTaken]:
     return [
         NumberTaken(_given(one, "contract_number"), _is_set(one, "deleted"), _text(one.get("id", one.get("pk"))))
-        for one in objects(answer)
+        for one in answer
         if not _is_set(one, "is_folder")
     ]
 
 
-def accounts_of(answer: object) -> list[AccountTaken]:
+def accounts_of(answer: Iterable[Mapping[str, object]]) -> list[AccountTaken]:
     return [
         AccountTaken(
             _given(one, "login"),
@@ -266,7 +260,7 @@ def accounts_of(answer: object) -> list[AccountTaken]:
             _is_set(one, "deleted"),
             _given(one, "abonent_id"),
         )
-        for one in objects(answer)
+        for one in answer
     ]
 
 
@@ -274,7 +268,7 @@ def _given(found: Mapping[str, object], name: str) -> str:
     if name not in found:
         raise UnreadableAnswer(
             "The billing was asked for {model}, and its answer has no {fields}.",
-            model="Users" if name in _ACCOUNT_FIELDS else "Abonents",
+            model="Users" if name in ACCOUNT_FIELDS else "Abonents",
             fields=name,
         )
     return _text(found[name])

@@ -38,12 +38,6 @@ select first :size a.id, [a.contract_number|null], [a.name|null]
 from abonents a
 where a.parent_id = :folder and a.deleted = 0
 
--- name: of_abonents
-select f.op_id, f.abonent_id, f.op_type, f.op_summa, [f.descr|null], f.storno, [f.op_date|null]
-from finance_operations f
-where f.abonent_id in (:keys) and f.op_type = :type
-order by f.abonent_id, f.op_id
-
 -- name: of_accounts
 -- The subscribers of these accounts.
 select a.account_id, a.id
@@ -51,21 +45,15 @@ from abonents a
 where a.account_id in (:keys)
 order by a.account_id, a.id
 
--- name: newest
--- The sum keeps Firebird from walking along the whole index of the subscribers.
-select f.abonent_id + 0, max(f.op_id)
-from finance_operations f
-where f.abonent_id in (:keys)
-group by f.abonent_id + 0
-
--- name: newest_on_account
--- The last operation on the account of each of these subscribers, whoever of the account has it.
-select own.id + 0, max(f.op_id)
+-- name: accounts
+-- The balance of the account of each of these subscribers, and its subscribers, each with his last operation.
+select own.id, a.id, (select max(f.op_id) from finance_operations f where f.abonent_id = a.id),
+       case when aa.id is not null
+            then cast(coalesce(aa.ostatok, 0) + coalesce(aa.debit, 0) - coalesce(aa.credit, 0) as numeric(18, 0)) end
 from abonents own
+left join admin_accounts aa on aa.id = own.account_id
 left join abonents a on a.account_id = own.account_id
-left join finance_operations f on f.abonent_id = a.id
-where own.id in (:keys) and f.op_id is not null
-group by own.id + 0
+where own.id in (:keys) and a.id is not null
 
 -- name: since
 -- The operations behind one, on the accounts of these subscribers. As it is coalesced, Firebird does not walk along the

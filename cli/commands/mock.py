@@ -54,6 +54,7 @@ QUIRKS: Final = (
     "descr_length",
     "descr_returned",
     "descr_filters",
+    "in_filters",
     "create_answers",
     "storno_call",
     "storno_type_8",

@@ -36,9 +36,9 @@ OnePage = TypeVar("OnePage")
 Ready = TypeVar("Ready")
 
 PREPARED_AT_ONCE: Final = 2
-"""Pages in memory where one query looks up many rows: the database works on one while this process does on the other.
+"""Pages in memory where a database is asked: it works on one while this process does on the other.
 
-Through the API alone one page is prepared at a time, as each of its rows is a call.
+Through the API alone one page is prepared at a time, as the billing is asked as often as it should be.
 """
 
 
@@ -77,7 +77,7 @@ async def in_turn(
 
     try:
         async with anyio.create_task_group() as group:
-            for _ in range(PREPARED_AT_ONCE if effect.looks_together and not alone else 1):
+            for _ in range(PREPARED_AT_ONCE if effect.reads_apart and not alone else 1):
                 group.start_soon(work)
     except BaseExceptionGroup as failed:
         raise cause_of(failed) from failed

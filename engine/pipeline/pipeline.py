@@ -348,7 +348,7 @@ class Pipeline:
         self._throttle = Throttle(gauges, holds, stop, lambda: self._gate.in_flight, policy.away_patience)
         self._gate = Gate(steering, self._breaker, self._throttle)
         # Only a database shows by itself what the API has answered.
-        self._looks_at_first = effect.looks_together and not trust_journal
+        self._looks_at_first = effect.reads_apart and not trust_journal
         self._claims = Claims(self._gate.ahead)
         self._claiming = self._sends_others = False
         self._taken_in = anyio.Event()

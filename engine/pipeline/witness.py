@@ -12,13 +12,13 @@ enter the row: a look is at most a quarter of a second old.
 
     a run that is taken up:  settle delay ──▶ stacks drained ──▶ all pending rows looked up, a page at a time
                              (not where the journal is seen to know each call that has left)
-    every row that is sent:  looked up with its claim group (a database), or just before its call (the API alone),
+    every row that is sent:  looked up with its claim group, or just before its call where a question tells of one,
                              and once more, with all that wait beside it, if it waits for longer than `FRESH`
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from math import inf
-from typing import Final, assert_never
+from typing import Final, TypeAlias, TypeVar, assert_never
 
 import anyio
 import msgspec
@@ -55,6 +55,12 @@ from engine.pipeline.reconciler import (
 from texts.said import Quantity, counted, in_clauses, said
 
 log = structlog.get_logger(__name__)
+
+Told = TypeVar("Told")
+
+_TellsOf: TypeAlias = dict[int, tuple[float, Item, Told | None]]
+"""What is told of items whose calls wait, by item_id, and since when; None is nothing that keeps the call back."""
+_Asks: TypeAlias = Callable[[Sequence[Item]], Awaitable[Mapping[int, Told]]]
 
 READING_COUNTS: Final = 1.0
 """Seconds for which a reading counts as current."""
@@ -102,10 +108,12 @@ class Witness:
         self._trusted = trusted
         self._together = not trusted and job.effect.looks_together
         self._began = anyio.current_time()
-        self._ahead: dict[int, tuple[float, Item, Seen | None]] = {}
+        self._ahead: _TellsOf[Seen] = {}
         self._images_read: dict[int, float] = {}
-        self._overtaken: dict[int, tuple[float, str | None]] = {}
+        self._overtaken: _TellsOf[str] = {}
         self._looking = anyio.Lock()
+        self._takes: dict[float, float] = {}
+        """Seconds of the last answer, by the seconds for which it counts."""
 
     @property
     def wants_whole_list(self) -> bool:
@@ -214,12 +222,11 @@ class Witness:
             if self._effect.keeps is BeforeImageMode.TOGETHER:
                 asked = await self._renewed(asked)
                 self._images_read.update((item.item_id, now) for item in asked)
-            if self._together and (looked_for := [item for item in asked if self._must_look(item)]):
-                await self._look_ahead(looked_for)
-            if self._effect.looks_together:
-                now = anyio.current_time()
-                outdated = await self._effect.outdated(self._run, asked)
-                self._overtaken.update((item.item_id, (now, outdated.get(item.item_id))) for item in asked)
+            looked_for = [item for item in asked if self._together and self._must_look(item)]
+            if looked_for and not self._asks_alone(FRESH):
+                self._ahead |= await self._asked(looked_for, FRESH, self._seen_of)
+            if self._effect.looks_together and not self._asks_alone(READING_COUNTS):
+                self._overtaken |= await self._asked(asked, READING_COUNTS, self._outdated)
         except LookUpFailed as error:
             # It is asked again before each call, and an error is reported then.
             log.info("cannot ask ahead what has to be known before calls leave", why=str(error))
@@ -243,40 +250,52 @@ class Witness:
 
         Raises `LookUpFailed`.
         """
-        read_at, why = self._overtaken.pop(item.item_id, (-inf, None))
-        if anyio.current_time() - read_at > READING_COUNTS:
-            why = (await self._effect.outdated(self._run, [item])).get(item.item_id)
+        if self._effect.looks_together:
+            why = await self._told_of(item, self._overtaken, READING_COUNTS, self._outdated)
+        else:
+            why = (await self._outdated([item])).get(item.item_id)
         return None if why is None else RowRefused(why, recognised=True)
 
     async def at_call(self, item: Item) -> Seen | None:
         """Look up `item`, whose call would leave now; None if it is to be sent. Raises `LookUpFailed`."""
-        ahead = self._ahead.get(item.item_id)
-        if ahead is not None and anyio.current_time() - ahead[0] <= FRESH:
-            del self._ahead[item.item_id]
-            return ahead[2]
-        if ahead is None and not self._must_look(item):
+        if item.item_id not in self._ahead and not self._must_look(item):
             return None
         if not self._together:
             return (await self._seen_of([item])).get(item.item_id)
+        return await self._told_of(item, self._ahead, FRESH, self._seen_of)
+
+    async def _told_of(self, item: Item, told: _TellsOf[Told], counts: float, ask: _Asks[Told]) -> Told | None:
+        """What is told of `item`, asked anew where that is older than it counts. Raises `LookUpFailed`."""
+        if (held := told.get(item.item_id)) is not None and anyio.current_time() - held[0] <= counts:
+            del told[item.item_id]
+            return held[2]
+        if self._asks_alone(counts):
+            told.pop(item.item_id, None)
+            return (await self._asked([item], counts, ask))[item.item_id][2]
         try:
             async with self._looking:
-                looked_at = self._ahead[item.item_id][0] if item.item_id in self._ahead else -inf
-                if anyio.current_time() - looked_at > FRESH:
-                    # One query for all that wait: they have waited for as long.
-                    await self._look_ahead(
-                        [
-                            item,
-                            *(other for _, other, _ in self._ahead.values() if other.item_id != item.item_id),
-                        ]
-                    )
-            return self._ahead[item.item_id][2]
+                held = told.get(item.item_id)
+                if held is None or anyio.current_time() - held[0] > counts:
+                    told[item.item_id] = (-inf, item, None)
+                    # One query for all that wait: they have waited for as long. Some calls leave meanwhile.
+                    anew = await self._asked([one for _, one, _ in told.values()], counts, ask)
+                    told.update((key, one) for key, one in anew.items() if key in told)
+            return told[item.item_id][2]
         finally:
-            self._ahead.pop(item.item_id, None)
+            told.pop(item.item_id, None)
 
-    async def _look_ahead(self, items: Sequence[Item]) -> None:
+    def _asks_alone(self, counts: float) -> bool:
+        """Whether an answer takes longer than it counts, and costs calls their places: rows ask side by side then."""
+        return self._takes.get(counts, 0.0) > counts and not self._effect.reads_apart
+
+    async def _asked(self, items: Sequence[Item], counts: float, ask: _Asks[Told]) -> _TellsOf[Told]:
         now = anyio.current_time()
-        seen = await self._seen_of(items)
-        self._ahead.update((item.item_id, (now, item, seen.get(item.item_id))) for item in items)
+        answers = await ask(items)
+        self._takes[counts] = anyio.current_time() - now
+        return {item.item_id: (now, item, answers.get(item.item_id)) for item in items}
+
+    async def _outdated(self, items: Sequence[Item]) -> Mapping[int, str]:
+        return await self._effect.outdated(self._run, items)
 
     def _must_look(self, item: Item) -> bool:
         if self._trusted:

@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from random import SystemRandom
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -36,14 +38,24 @@ from texts.said import Said, said, text_of
 Result = TypeVar("Result")
 Looked = TypeVar("Looked", int, str)
 
+Criteria: TypeAlias = Mapping[str, object]
+"""What objects are asked for by: values by field."""
+
+MANY: Final = 100
+"""Values that one question names at most."""
+
 
 @dataclass(slots=True)
 class Questions:
-    """The questions of the present look-ups through the API: their number, how many are answered, and since when."""
+    """The questions of the present look-ups through the API: their number, how many are answered, and since when.
+
+    `at_once` has by model the values that one question may name, where answers to more could not be believed.
+    """
 
     number: int = 0
     answered: int = 0
     began: float = 0.0
+    at_once: dict[str, int] = field(default_factory=dict)
 
     def count(self) -> tuple[int, int, float]:
         """Answered questions, all of them, and the seconds since they began. May be called in any thread."""
@@ -81,21 +93,75 @@ class Gateway:
 
     async def look_for(
         self,
-        keys: Iterable[Looked],
         stored: Callable[[Database], Sequence[Result]],
-        call: Callable[[Looked], Call],
+        model: str,
+        keys: Iterable[Looked],
+        criteria: Callable[[Looked], Criteria],
+        fields: Sequence[str],
         read: Callable[[Looked, dict[str, object]], Result],
     ) -> Sequence[Result]:
-        """What these keys find: from the database in bulk, or without one by a call a key, whose objects are `read`.
+        """What these keys find: from the database, or without one what is `read` of the objects that the API has.
 
         Raises `LookUpFailed`.
         """
         if self.database is not None:
             return await self.read(stored)
         each = list(dict.fromkeys(keys))
-        answers = await self.ask([call(key) for key in each])
+        found = await self.objects_by(model, [criteria(key) for key in each], fields)
         with as_engine_errors():
-            return [read(key, one) for key, answer in zip(each, answers, strict=True) for one in objects(answer)]
+            return [read(key, one) for key, objects_ in zip(each, found, strict=True) for one in objects_]
+
+    def asks_by_many(self, *fields: str) -> bool:
+        """Whether one question is known to tell of many values of each of these fields, as "Abonents.id"."""
+        return self.database is None and self.profile.in_filters.value.keys() >= set(fields)
+
+    async def objects_by(
+        self, model: str, keys: Sequence[Criteria], fields: Sequence[str]
+    ) -> list[list[dict[str, object]]]:
+        """The objects that each key finds through the API, with these fields. Raises `LookUpFailed`.
+
+        Keys that differ in one field are asked for together where the billing is known to tell of many values of it.
+        It does not say whether an answer is whole. So a question is asked again in halves, in the end for each key
+        alone, if it is refused, if its answer has more objects than any was seen to hold, or one of none of the keys.
+        """
+        many, at_once = self.profile.in_filters.value, self.questions.at_once
+        whole = max(many.values(), default=0)
+        alike: defaultdict[tuple[object, ...], dict[str, Criteria]] = defaultdict(dict)
+        where: list[tuple[tuple[object, ...], str]] = []
+        for key in keys:
+            by = next((name for name in key if f"{model}.{name}" in many), "")
+            where.append(((by, *((name, value) for name, value in key.items() if name != by)), str(key.get(by, ""))))
+            alike[where[-1][0]][where[-1][1]] = key
+        size = max(1, min(at_once.get(model, MANY), whole))
+        left = [
+            (kind, dict(islice(group.items(), first, first + size)))
+            for kind, group in alike.items()
+            for first in range(0, len(group), size)
+        ]
+        found: dict[tuple[tuple[object, ...], str], list[dict[str, object]]] = {}
+        while left:
+            calls = [_question(model, str(kind[0]), list(group.values()), fields) for kind, group in left]
+            answers: list[list[dict[str, object]] | None] = []
+            try:
+                answers += map(self._objects, await self.ask(calls))
+            except LookUpRefused:
+                if all(len(group) == 1 for _, group in left):
+                    raise
+                answers = [None] * len(left)
+            again = []
+            for (kind, group), answer in zip(left, answers, strict=True):
+                told = None if answer is None else _told_apart(answer, str(kind[0]), group, whole)
+                if told is not None:
+                    found |= {(kind, value): things for value, things in told.items()}
+                    continue
+                at_once[model] = min(at_once.get(model, MANY), half := (len(group) + 1) // 2)
+                again += [(kind, dict(islice(group.items(), first, first + half))) for first in (0, half)]
+            left = [(kind, group) for kind, group in again if group]
+        return [found[one] for one in where]
+
+    def _objects(self, answer: object) -> list[dict[str, object]]:
+        with as_engine_errors():
+            return list(objects(answer))
 
     async def ask(self, calls: Sequence[Call]) -> list[object]:
         """The results of reading calls, in their order, a few at a time. Raises `LookUpFailed`."""
@@ -159,6 +225,29 @@ class Gateway:
     async def probe(self) -> None:
         with as_engine_errors():
             await self.client.health()
+
+
+def _question(model: str, by: str, keys: Sequence[Criteria], fields: Sequence[str]) -> Call:
+    """The call for the objects of keys that differ in a field alone."""
+    if len(keys) == 1:
+        return filter_(model, keys[0], *fields)
+    one_of = {by: (f"{by}__in", [key[by] for key in keys])}
+    criteria = dict(one_of.get(name, (name, value)) for name, value in keys[0].items())
+    return filter_(model, criteria, *dict.fromkeys((*fields, by)))
+
+
+def _told_apart(
+    answer: list[dict[str, object]], by: str, values: Iterable[str], whole: int
+) -> dict[str, list[dict[str, object]]] | None:
+    """The objects of an answer by the value that they were asked for; None where it is not to be believed."""
+    told: dict[str, list[dict[str, object]]] = {value: [] for value in values}
+    if len(told) == 1:
+        return dict.fromkeys(told, answer)
+    for one in answer:
+        if (things := told.get(str(one.get(by)))) is None:
+            return None
+        things.append(one)
+    return told if len(answer) <= whole else None
 
 
 @contextmanager

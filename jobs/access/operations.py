@@ -2,18 +2,18 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
 from billing.api.answers import created_id
-from billing.api.calls import filter_
 from billing.directory import subscribers as abonents
 from billing.directory.models import OPENING_BALANCE
 from billing.directory.subscribers import Operation
 from billing.errors import UnreadableAnswer
 from billing.money import from_answer, wire
 from billing.profile import Profile, TypeEight
-from jobs.access.gateway import Gateway
+from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.payload import OP_TYPE, Payload, decode_payload
 from jobs.access.subscribers import as_bool
 from texts.said import Quantity, enumerated, said
@@ -46,27 +46,15 @@ def two_decimals(amount: Decimal) -> str:
     return wire(exact if exact == amount else amount)
 
 
-async def of_type(gateway: Gateway, ids: Collection[int], op_type: int) -> Mapping[int, list[Operation]]:
-    """The operations of one type by subscriber, reversed ones too. Raises `LookUpFailed`."""
-    found = await gateway.look_for(
-        ids,
-        lambda database: abonents.of_abonents(database, ids, op_type),
-        lambda one: filter_("FinanceOperations", {"abonent_id": one, "op_type_id": op_type}, *_FIELDS),
-        lambda one, fields: _operation(fields, one, op_type),
-    )
-    by_abonent: defaultdict[int, list[Operation]] = defaultdict(list)
-    for operation in found:
-        by_abonent[operation.abonent_id].append(operation)
-    return by_abonent
-
-
 async def sharers_of(gateway: Gateway, accounts: Collection[int]) -> Mapping[int | None, list[int]]:
     """The subscribers of each of these accounts, deleted ones too. Raises `LookUpFailed`."""
     asked = said("the subscribers of an account")
     found = await gateway.look_for(
-        accounts,
         lambda database: abonents.rows(database, "of_accounts", accounts),
-        lambda account: filter_("Abonents", {"account_id": account}, "id"),
+        "Abonents",
+        accounts,
+        lambda account: {"account_id": account},
+        ("id",),
         lambda account, fields: (account, _whole(fields.get("id", fields.get("pk")), asked, "id")),
     )
     sharers: defaultdict[int | None, list[int]] = defaultdict(list)
@@ -82,29 +70,42 @@ def some_of(named: Sequence[str]) -> str:
     return said("{names} and {more} more", names=tuple(named[:_NAMED]), more=Quantity(len(named) - _NAMED))
 
 
+@dataclass(slots=True)
+class AccountNow:
+    """An account: its balance, None if that is not known; its last operation, 0 without one; and its subscribers."""
+
+    balance: Decimal | None = None
+    newest: int = 0
+    sharers: list[int] = field(default_factory=list)
+
+
+async def accounts_now(gateway: Gateway, accounts: Mapping[int, int]) -> Mapping[int, AccountNow]:
+    """The accounts of these subscribers, whose ids are given, as they are now. Raises `LookUpFailed`.
+
+    Through the API alone their balances are not known, and only each subscriber's own operations are seen.
+    """
+    if gateway.database is None:
+        last, sharers = await newest(gateway, accounts), await sharers_of(gateway, {*accounts.values()})
+        return {one: AccountNow(None, last[one], sharers[account]) for one, account in accounts.items()}
+    now = {one: AccountNow() for one in accounts}
+    found = await gateway.read(lambda database: abonents.accounts(database, accounts))
+    for own, sharer, newest_of, balance in found:
+        account = now[own]
+        account.balance, account.newest = balance, max(account.newest, newest_of)
+        account.sharers.append(sharer)
+    return now
+
+
 async def newest(gateway: Gateway, ids: Collection[int]) -> Mapping[int, int]:
-    """The id of each subscriber's last operation of any type; 0 if there is none. Raises `LookUpFailed`."""
-    found = await gateway.look_for(
-        ids,
-        lambda database: abonents.rows(database, "newest", ids),
-        lambda one: filter_("FinanceOperations", {"abonent_id": one}, "op_id"),
-        lambda one, fields: (one, op_id_of(fields)),
-    )
-    last = dict.fromkeys(ids, 0)
-    for abonent_id, op_id in found:
-        last[abonent_id] = max(op_id, last[abonent_id])
-    return last
-
-
-async def newest_on_account(gateway: Gateway, ids: Collection[int]) -> Mapping[int, int]:
     """The id of the last operation of any type on the account of each of these subscribers; 0 if there is none.
 
     Through the API alone only the subscriber's own operations are seen. Raises `LookUpFailed`.
     """
-    if gateway.database is None:
-        return await newest(gateway, ids)
-    found = await gateway.read(lambda database: abonents.rows(database, "newest_on_account", ids))
-    return dict.fromkeys(ids, 0) | dict(found)
+    if gateway.database is not None:
+        return {one: account.newest for one, account in (await accounts_now(gateway, dict.fromkeys(ids, 0))).items()}
+    found = await gateway.objects_by("FinanceOperations", [{"abonent_id": one} for one in ids], ("op_id",))
+    with as_engine_errors():
+        return {one: max(map(op_id_of, own), default=0) for one, own in zip(ids, found, strict=True)}
 
 
 async def operations_since(gateway: Gateway, last: Mapping[int, int]) -> Mapping[int, list[Operation]]:
@@ -116,9 +117,11 @@ async def operations_since(gateway: Gateway, last: Mapping[int, int]) -> Mapping
     if not last:
         return newer
     found = await gateway.look_for(
-        last,
         lambda database: abonents.since(database, last, min(last.values())),
-        lambda one: filter_("FinanceOperations", {"abonent_id": one}, "op_type_id", *_FIELDS),
+        "FinanceOperations",
+        last,
+        lambda one: {"abonent_id": one},
+        ("op_type_id", *_FIELDS),
         lambda one, fields: (one, _operation(fields, one, _whole(fields.get(OP_TYPE), _ASKED, OP_TYPE))),
     )
     for abonent, operation in found:

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import Final, TypeAlias
 
-from billing.api.calls import filter_
 from billing.contract_numbers import Suggestion
 from billing.directory import subscribers as abonents
 from billing.directory.models import LARGEST_ID
@@ -36,9 +35,11 @@ class SubscriberFinder:
     async def by_ids(self, ids: Collection[int]) -> Mapping[int | str, Resolved]:
         possible = [key for key in dict.fromkeys(ids) if 0 < key <= LARGEST_ID]
         rows = await self._gateway.look_for(
-            possible,
             lambda database: abonents.by_ids(database, possible),
-            lambda key: filter_("Abonents", {"id": key}, *_FIELDS),
+            "Abonents",
+            possible,
+            lambda key: {"id": key},
+            _FIELDS,
             lambda _, fields: _abonent(fields),
         )
         found = {row.id: row for row in rows}
@@ -51,9 +52,11 @@ class SubscriberFinder:
         """
         wanted = dict.fromkeys(numbers)
         rows = await self._gateway.look_for(
-            wanted,
             lambda database: abonents.by_contract_numbers(database, wanted),
-            lambda number: filter_("Abonents", {"contract_number": number}, *_FIELDS),
+            "Abonents",
+            wanted,
+            lambda number: {"contract_number": number},
+            _FIELDS,
             lambda _, fields: _abonent(fields),
         )
         found: defaultdict[str, list[Abonent]] = defaultdict(list)

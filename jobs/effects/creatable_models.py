@@ -225,6 +225,8 @@ async def marked_or_alike(
     model, fields = payloads[0].model, fields_of(payloads)
     kind = model_of(payloads[0])
     whose = [dict.fromkeys((payload.abonent, *payload.sharers)) for payload in payloads]
+    # The day and the type are for people, if the billing has them.
+    besides = ("op_date", OP_TYPE) if model == OPERATIONS else ()
     if gateway.database is not None:
         alike: list[int] = []
         for payload in payloads:
@@ -235,7 +237,7 @@ async def marked_or_alike(
             else:
                 alike.append(int(value) if value and can_be(kind.alike, value) else NOBODY)
         wanted = [(abonent, like) for like, abonents in zip(alike, whose, strict=True) for abonent in abonents]
-        things = await gateway.read(lambda database: commented(database, model, wanted, MARK_BEGIN, fields))
+        things = await gateway.read(lambda database: commented(database, model, wanted, MARK_BEGIN, fields, besides))
     else:
         more = {}
         if of_run and model == OPERATIONS and "contains" in gateway.profile.descr_filters.value:
@@ -250,8 +252,6 @@ async def marked_or_alike(
             for abonent in abonents:
                 key = {**asked, "abonent_id": str(abonent), **narrow}
                 keys[tuple(key.items())] = key
-        # The day and the type are for people, if the billing has them.
-        besides = ("op_date", OP_TYPE) if model == OPERATIONS else ()
         found = await find(gateway, model, list(keys.values()), fields, besides)
         things = [thing for each in found for thing in each]
     if not things:
@@ -357,7 +357,9 @@ async def entries_like(gateway: Gateway, items: Sequence[NewItem], *, equal: boo
     payloads = {item.key: decode_payload(item.payload) for item in items}
     accounts: dict[str, int] = {}
     for item in items if gateway.profile.type_8.value is TypeEight.SETS else ():
-        if enters_balance(payloads[item.key]) and (account := account_of(item.lane)) is not None:
+        payload, account = payloads[item.key], account_of(item.lane)
+        # A plan that has read the last operation knows the others of its account as well.
+        if enters_balance(payload) and payload.newest is None and account is not None:
             accounts[item.key] = account
     sharers = await sharers_of(gateway, set(accounts.values())) if accounts else {}
     for key, account in accounts.items():

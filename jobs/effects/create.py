@@ -7,9 +7,7 @@ when the call is sent, because the run's name and the item's number are known on
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Final, TypeAlias
-
-import msgspec
+from typing import Any, Final, TypeAlias
 
 from billing.api.answers import created_id, is_about_other_model, unexpected
 from billing.api.calls import NOTHING, Call, ChainStep, describe
@@ -40,7 +38,16 @@ from engine.job import (
 )
 from jobs.access.gateway import Gateway
 from jobs.access.objects import KEPT, NOBODY, describe_fields, differences, find, lane_of, needed
-from jobs.access.operations import balances, described, enters_balance, newest_on_account, operations_since, some_of
+from jobs.access.operations import (
+    AccountNow,
+    accounts_now,
+    balances,
+    described,
+    enters_balance,
+    newest,
+    operations_since,
+    some_of,
+)
 from jobs.access.payload import ACCOUNT, CONTRACT, FOLDER_LANE, OP_TYPE, Payload, decode_payload, payload_of
 from jobs.access.vault import mask_secrets
 from jobs.effects.creatable_models import (
@@ -81,6 +88,8 @@ from jobs.spec.spec import CREATE
 from texts.said import reason, said, text_of
 
 _OPENING: Final = str(OPENING_BALANCE)
+_WHOSE: Final = ("Abonents.id", "Abonents.contract_number")
+"""By what the subscribers of rows are asked for before their calls."""
 
 Back: TypeAlias = Callable[[Mapping[str, str]], CallEffect | Irreversible]
 """Makes the effect that takes this one back, from the parameters of the undo."""
@@ -121,6 +130,7 @@ class CreateEffect(CallEffect):
         self._exact = exact
         self._same = same or self._kind.same
         self._enters_money = template.model == OPERATIONS
+        self.looks_together |= bool(self._kind.comment) and gateway.asks_by_many(*_WHOSE, f"{self._model}.abonent_id")
         # With a mark, before each call; without one, where one query tells of many what others have made meanwhile.
         self.looked_for = LookedFor.ALWAYS if self._kind.comment or self.looks_together else LookedFor.WHEN_TAKEN_UP
         self._longest = gateway.profile.descr_length.value if self._enters_money else LONGEST_COMMENT
@@ -167,27 +177,33 @@ class CreateEffect(CallEffect):
             ]
         else:
             whose, unowned = await owner_of_row(gateway, readable)
-        entering = [
-            who.id
+        entering = {
+            who.id: who.account_id or 0
             for _, arguments, who in whose
             if who and self._enters_money and str(arguments.get(OP_TYPE)) == _OPENING
-        ]
-        before = await balances(gateway, entering)
-        last = await newest_on_account(gateway, entering) if self._type_8 is TypeEight.SETS and entering else {}
+        }
+        sets = self._type_8 is TypeEight.SETS
+        known = bool(entering) and (sets or gateway.database is not None)
+        accounts = await accounts_now(gateway, entering) if known else {}
         payloads: list[Payload] = []
         for one, given, who in whose:
+            abonent = who.id if who else 0
             opens = self._enters_money and str(given.get(OP_TYPE)) == _OPENING
             document, day = telling_of(one) if self._enters_money and not opens else ("", "")
-            abonent = who.id if who else 0
+            now = accounts[abonent] if opens and known else AccountNow()
             # An undo of an entry of type 8 needs the balance before it.
-            was = {BALANCE: wire(before[abonent])} if opens and abonent in before else NOTHING
-            payload = msgspec.structs.replace(
-                payload_for(model, given, abonent, was=was),
+            was = NOTHING if now.balance is None else {BALANCE: wire(now.balance)}
+            payload = payload_for(
+                model,
+                given,
+                abonent,
+                was=was,
                 named=dict(one.named),
                 exact=self._exact if self._enters_money else "",
                 document=document,
                 day=day,
-                newest=last.get(abonent) if opens else None,
+                newest=now.newest if opens and sets else None,
+                sharers=tuple(sorted({*now.sharers} - {abonent})) if sets else (),
             )
             payloads.append(payload)
         # Objects with a mark may be alike.
@@ -477,7 +493,7 @@ class CreateEffect(CallEffect):
         there = await (marked_or_alike if self._kind.comment else like_these)(self._gateway, payloads)
         now = await balances(self._gateway, [one.abonent for one in payloads if BALANCE in one.wanted])
         moved = {payload.abonent for payload in payloads if now and _has_another_balance(payload, now)}
-        last = await newest_on_account(self._gateway, moved) if moved else {}
+        last = await newest(self._gateway, moved) if moved else {}
         readings: dict[int, ReadBack] = {}
         for item, payload, things in zip(items, payloads, there, strict=True):
             own = (run.name, item.number)
@@ -527,8 +543,11 @@ def payload_for(
     *,
     was: Mapping[str, str | None] = NOTHING,
     balance: str | None = None,
+    **more: Any,  # noqa: ANN401 - those of Payload
 ) -> Payload:
     """The payload of a new object for a subscriber; `balance` is the wanted balance of the account, if known.
+
+    `more` are further fields of the payload.
 
     Raises ValueError for money that is not a number.
     """
@@ -542,7 +561,8 @@ def payload_for(
     if balance is not None:
         wanted[BALANCE] = balance
     key = {name: plain_value(name, arguments.get(name)) or "" for name in kind.found_by}
-    return Payload(model, ((CREATE, dict(arguments)),), abonent=abonent, key=key, wanted=wanted, was=dict(was))
+    steps = ((CREATE, dict(arguments)),)
+    return Payload(model, steps, abonent=abonent, key=key, wanted=wanted, was=dict(was), **more)
 
 
 def _overwrites(payload: Payload) -> bool:

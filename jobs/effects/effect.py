@@ -236,7 +236,7 @@ class CallEffect(Effect):
         if template is not None:
             self._template = template
         self.names = tuple(dict.fromkeys((*(template.names if template else ()), *further)))
-        self.looks_together = gateway.database is not None
+        self.looks_together = self.reads_apart = gateway.database is not None
         self._answers_name_rows = False
 
     # ---- rows to items ----

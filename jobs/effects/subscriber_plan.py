@@ -34,7 +34,7 @@ from jobs.access.objects import (
     key_of,
     spell_out,
 )
-from jobs.access.operations import newest_on_account, sharers_of, two_decimals
+from jobs.access.operations import newest, sharers_of, two_decimals
 from jobs.access.payload import CONTRACT, FOLDER_LANE, OP_TYPE, Payload, chain_of, encode_payload, payload_of
 from jobs.access.subscribers import SubscriberFinder, as_bool
 from jobs.effects.creatable_models import BALANCE, CREATABLE_MODELS, FOLDER_FLAG, creatable_model, too_long
@@ -353,7 +353,7 @@ async def read_page(
             owner: tuple(str(one) for one in ones if not isinstance(resolved[one], str))
             for owner, ones in others.items()
         }
-        last = await newest_on_account(gateway, list(map(int, owners[Step.BALANCE])))
+        last = await newest(gateway, list(map(int, owners[Step.BALANCE])))
     bearers = {
         number: [
             SubscriberThere(

@@ -22,11 +22,11 @@ from billing.database.database import Database
 from billing.database.sql_blocks import sql_block
 from billing.directory.objects import REFERENCES, can_be
 from billing.directory.subscribers import (
+    ACCOUNT_FIELDS,
+    NUMBER_FIELDS,
     AccountTaken,
     accounts_of,
     accounts_taken,
-    call_for_account,
-    call_for_number,
     numbers_of,
     numbers_taken,
     pool_ranges,
@@ -387,7 +387,7 @@ class BillingChecks:
         numbers = texts(Step.SUBSCRIBER, NUMBER, lambda text: can_be(NUMBER, text))
         found: defaultdict[tuple[str, str], list[Taken]] = defaultdict(list)
         owners: dict[str, str] = {}
-        answers = await self._gateway.ask([call_for_number(number) for number in numbers])
+        answers = await self._gateway.objects_by("Abonents", [{NUMBER: one} for one in numbers], NUMBER_FIELDS)
         with as_engine_errors():
             for answer in answers:
                 for one in (one for one in numbers_of(answer) if one.number in numbers):
@@ -396,7 +396,7 @@ class BillingChecks:
         logins = texts(Step.ACCOUNT, "login", lambda text: can_be("login", text))
         addresses = texts(Step.ACCOUNT, "ip", lambda text: _address(text) is not None)
         for watched, name, values in ((LOGINS, "login", logins), (ADDRESSES, "ip", addresses)):
-            answers = await self._gateway.ask([call_for_account(name, value) for value in values])
+            answers = await self._gateway.objects_by("Users", [{name: value} for value in values], ACCOUNT_FIELDS)
             with as_engine_errors():
                 for value, answer in zip(values, answers, strict=True):
                     found[watched.kind, value] += [

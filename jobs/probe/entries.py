@@ -18,7 +18,7 @@ from billing.money import from_answer, wire
 from engine.errors import LookUpFailed
 from engine.evidence import Accepted, RowRefused, SystemRefused
 from jobs.access.gateway import as_engine_errors
-from jobs.access.operations import balances, of_type, op_id_of
+from jobs.access.operations import balances, op_id_of, operations_since
 from jobs.probe.traces import Intended, ProbeStopped, Traces, is_refused, until, why_of
 from texts.said import said
 
@@ -248,8 +248,8 @@ class ProbeEntries(Traces[Intended, Entered]):
 
     async def operations(self, types: tuple[int, ...] = TYPES) -> list[Operation]:
         """The subscriber's operations of the types that a probe enters. Raises `LookUpFailed`."""
-        ids = [self.abonent.id]
-        return [one for kind in types for one in (await of_type(self.gateway, ids, kind)).get(self.abonent.id, [])]
+        there = await operations_since(self.gateway, {self.abonent.id: 0})
+        return [one for one in there.get(self.abonent.id, ()) if one.op_type in types]
 
     async def drained(self) -> None:
         """Wait until the stacks hold nothing for the subscriber. Raises `ProbeStopped`, `LookUpFailed`."""

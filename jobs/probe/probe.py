@@ -2,12 +2,13 @@
 
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import partial
+from itertools import chain
 from typing import Final, NamedTuple, TypeVar
 
 import anyio
@@ -24,7 +25,7 @@ from billing.money import SCALE
 from billing.profile import UNKNOWN, Fact, Profile, Shape, StornoEffect, TypeEight
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted
-from jobs.access.gateway import Gateway, as_engine_errors
+from jobs.access.gateway import MANY, Gateway, as_engine_errors
 from jobs.access.subscribers import SubscriberFinder, as_bool
 from jobs.probe.creation import ProbeObject, ProbeObjects
 from jobs.probe.entries import Entered, ProbeEntries, ProbeMark
@@ -110,6 +111,9 @@ MODELS: Final = (
 AT_ONCE: Final = (1, 2, 4, 8)
 READS: Final = 8
 """Reading calls for each number at once."""
+FEW: Final = 20
+"""Subscribers for whose objects one filter is compared with one each."""
+_TELLING: Final = 2
 
 
 async def error_status(gateway: Gateway) -> int | None:
@@ -220,6 +224,13 @@ class Probe:
             "enter a receipt of {amount} with a short comment, read it back, filter by its comment", amount=KOPECK
         )
         yield ProbeStep(receipt, self._comments)
+        many = said(
+            "ask for {n} subscribers by one filter, and for each alone that its answer leaves out; and for what "
+            "{few} of them have, by one filter and for each alone",
+            n=MANY,
+            few=FEW,
+        )
+        yield ProbeStep(many, self._by_many)
         if storno:
             reverse = said("reverse it by objects.get → {method}, and read it back", method=storno)
             yield ProbeStep(reverse, partial(self._try_storno, storno))
@@ -308,6 +319,54 @@ class Probe:
             is_usual = await anyio.to_thread.run_sync(system.check_scale, database)
         self._learn("charset", charset, untold)
         self._learn("money_scale", SCALE if is_usual else None, untold)
+
+    async def _by_many(self) -> None:
+        """Learn by which fields one filter finds objects of many values, each compared with what one each finds.
+
+        An answer that was cut, or a filter that was not heeded, must not be believed: money would be entered twice.
+        """
+        gateway, own = self._gateway, self._entries.abonent.id
+        ids = range(max(own - MANY // 2, 0) + 1, max(own - MANY // 2, 0) + 1 + MANY)
+        found = await self._found("Abonents", {"id__in": [*ids]}, ("id", "contract_number", "account_id"))
+        there = {str(one.get("id")): one for one in found or ()}
+        absent = [one for one in ids if str(one) not in there]
+        alone = await gateway.ask([filter_("Abonents", {"id": one}, "id") for one in absent]) if found else []
+        with as_engine_errors():
+            if len(there) < _TELLING or there.keys() - set(map(str, ids)) or any(map(objects, alone)):
+                refused = said("a filter by many values is refused, or its answer is not whole")
+                self._missing["in_filters"] = refused
+                return
+        learned = {"Abonents.id": len(there)}
+        near = sorted(there.values(), key=lambda one: abs(int(str(one["id"])) - own))
+        few = [one for one in near if one.get("contract_number") and one.get("account_id")][:FEW]
+        for model, key, name, given in (
+            ("Abonents", "id", "contract_number", "contract_number"),
+            ("Abonents", "id", "account_id", "account_id"),
+            ("FinanceOperations", "op_id", "abonent_id", "id"),
+            ("UsersUsluga", "id", "abonent_id", "id"),
+        ):
+            values = list(dict.fromkeys(one[given] for one in few))
+            together = await self._found(model, {f"{name}__in": values}, (key,))
+            each = await gateway.ask([filter_(model, {name: value}, key) for value in values]) if together else []
+            with as_engine_errors():
+                apart = [objects(answer) for answer in each]
+            keys = [
+                sorted(str(one.get(key)) for one in some) for some in (together or (), chain.from_iterable(apart))
+            ]
+            # Of one value alone it would not be seen whether only the first or the last of them counts.
+            if keys[0] == keys[1] and sum(map(bool, apart)) >= _TELLING:
+                learned[f"{model}.{name}"] = len(keys[0])
+        self._learned["in_filters"] = learned
+
+    async def _found(
+        self, model: str, criteria: Mapping[str, object], fields: Sequence[str]
+    ) -> list[dict[str, object]] | None:
+        """The objects of a filter, None where it is refused."""
+        evidence = await self._gateway.client.send(filter_(model, criteria, *fields))
+        if not isinstance(evidence, Accepted):
+            return None
+        with as_engine_errors():
+            return objects(evidence.result)
 
     # ---- comments, shapes, storno ----
 

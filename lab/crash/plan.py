@@ -436,8 +436,10 @@ def _lacking(draw: Random, job: str) -> tuple[str, ...]:
     return (REQUIRED[job],) if _happens(draw, 0.06 / 0.35) else tuple(sorted(lacking))
 
 
-_WITHOUT_WEIGHT: Final = frozenset({"storno_call", "storno_type_8", "deleted_numbers", "too_long", "closed_period"})
-"""Quirks that no experiment exercises: none takes back what it enters, creates what has a number, or dates back."""
+_WITHOUT_WEIGHT: Final = frozenset(
+    {"storno_call", "storno_type_8", "deleted_numbers", "too_long", "closed_period", "in_filters"}
+)
+"""Quirks that no experiment exercises: none takes back what it enters, creates a number, dates back, or probes."""
 _OF_ANSWERS: Final = ("list_errors", "value_types")
 _EXERCISED: Final = tuple(sorted(CHOICES.keys() - _WITHOUT_WEIGHT - set(_OF_ANSWERS)))
 

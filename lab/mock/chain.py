@@ -22,7 +22,7 @@ from billing.database.reader import DatabaseRow
 from lab.mock.connection import MockConnection
 from lab.mock.facts import ACT, FACTS, OPENING_BALANCE, OPERATION_TYPES, RECEIPT, MockModel, ValueType
 from lab.mock.lookups import columns_of, select
-from lab.mock.quirks import Quirks
+from lab.mock.quirks import CUT_AT, Quirks
 from lab.mock.values import (
     DELETED,
     NONE_FOUND,
@@ -258,9 +258,13 @@ class Work:
 
     def find(self, model: MockModel, arguments: Arguments, first: int | None = None) -> list[MockObject]:
         """All objects that match the criteria, in the order of their keys, or any `first` of them."""
-        sql, values = select(self.models, model, arguments, first, self.quirks.descr_filters)
+        by_many = self.quirks.in_filters
+        sql, values = select(
+            self.models, model, arguments, first, self.quirks.descr_filters, by_many=by_many != "none"
+        )
         found = [_object(model, row) for row in self.connection.execute(sql, values)]
-        return sorted(found, key=lambda one: one.key)
+        is_cut = by_many == "cut" and any(name.endswith("__in") for name in arguments)
+        return sorted(found, key=lambda one: one.key)[: CUT_AT if is_cut else None]
 
     def get(self, model: MockModel, arguments: Arguments) -> MockObject:
         found = self.find(model, arguments)

@@ -1,4 +1,4 @@
-"""Look-ups in Django's notation as SQL: exact, `fk__field`, `__range`, reverse links.
+"""Look-ups in Django's notation as SQL: exact, `fk__field`, `__range`, `__in` [?], reverse links.
 
 The SQL is built from the names in `lab.mock.facts`; values are always bound.
 """
@@ -31,11 +31,13 @@ def select(
     lookups: Mapping[str, object],
     first: int | None = None,
     filters: Filters = "exact",
+    *,
+    by_many: bool = True,
 ) -> tuple[str, list[Stored]]:
     """The statement that finds objects of a model, all columns in the order of its fields, and its values.
 
     They come in no order, for which Firebird would walk the whole index of the keys. `first` is the maximal number,
-    None for all, and `filters` the look-ups that comments support.
+    None for all, `filters` the look-ups that comments support, and `by_many` whether `__in` is one.
     Raises `MockRefusal` for an unknown attribute and a value of the wrong type.
     """
     joins: list[str] = []
@@ -67,6 +69,12 @@ def select(
                 raise MockRefusal(WRONG, value)
             conditions.append(f"{alias}.{attribute.column} between ? and ?")
             values.extend(stored(attribute.kind, end) for end in value)
+        elif rest == "in" and by_many:
+            if not isinstance(value, list):
+                raise MockRefusal(WRONG, value)
+            places = ", ".join(["?"] * len(value))
+            conditions.append(f"{alias}.{attribute.column} in ({places})" if value else "1 = 0")
+            values.extend(stored(attribute.kind, one) for one in value)
         elif rest in {"", "exact"}:
             wanted = stored(attribute.kind, value)
             conditions.append(f"{alias}.{attribute.column} {'is null' if wanted is None else '= ?'}")

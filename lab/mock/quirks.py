@@ -15,6 +15,8 @@ from texts.remedies import setting
 
 Filters: TypeAlias = Literal["exact", "all", "none"]
 """Filters on an operation's comment: exact only; also by a part; none."""
+CUT_AT: Final = 20
+"""Objects that a filter by many values answers, where answers are cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class Quirks:
     """To how many characters comments of operations are cut; 0 means no limit."""
     descr_returned: bool = True
     descr_filters: Filters = "exact"
+    in_filters: Literal["whole", "cut", "none"] = "whole"
+    """What a filter by many values (`id__in`) answers: all objects; the first few; it is refused."""
     create_answers: Literal["object", "list", "fields", "id"] = "object"
     """The answer of `objects.create`: the object, a list with it, its fields alone, or its id alone."""
     storno_call: str = "storno"

@@ -62,6 +62,7 @@ LINKS: Final[Mapping[str, str]] = {
     "manager": "DjangoUsersProfile",
 }  # fmt: skip
 LENGTHS: Final = {"descr": 255, "number": 10}
+_TESTS: Final = ("__range", "__in")
 
 
 class Refused(Exception):
@@ -287,9 +288,9 @@ class Billing:
             found = self.tables["Abonents"].get(_number(abonent))
             criteria["id"] = found["account_id"] if found else None
         tests = [
-            (way.split("__"), wanted, bool(ranged))
+            (name.removesuffix(test).split("__"), wanted, test)
             for name, wanted in criteria.items()
-            for way, ranged, _ in [name.partition("__range")]
+            for test in [next((one for one in _TESTS if name.endswith(one)), "")]
         ]
         for pk in self._candidates(model, criteria):
             if all(_matches(self._value(model, pk, way), *test) for way, *test in tests):
@@ -300,8 +301,9 @@ class Billing:
         for name, wanted in criteria.items():
             if name in {"pk", "id", KEYS.get(model)}:
                 return [_number(wanted)] if _number(wanted) in table else []
-            if name in {"abonent_id", "abonent"}:
-                return [pk for pk in self._of_abonent.get((model, str(wanted)), ()) if pk in table]
+            if name in {"abonent_id", "abonent", "abonent_id__in"}:
+                whose = wanted if isinstance(wanted, list) else [wanted]
+                return [pk for one in whose for pk in self._of_abonent.get((model, str(one)), ()) if pk in table]
         return sorted(table)
 
     def _value(self, model: str, pk: int | None, way: list[str]) -> Any:  # noqa: ANN401
@@ -361,9 +363,11 @@ def _number(value: object) -> int:
         raise Refused(f"«{value}» не число") from None
 
 
-def _matches(value: Any, wanted: Any, is_range: Any) -> bool:  # noqa: ANN401
-    if is_range:
+def _matches(value: Any, wanted: Any, test: Any) -> bool:  # noqa: ANN401
+    if test == "__range":
         return _comparable(wanted[0]) <= _comparable(value) <= _comparable(wanted[1])
+    if test == "__in":
+        return any(_matches(value, one, "") for one in wanted)
     return str(value) == str(wanted) or _comparable(value) == _comparable(wanted)
 
 

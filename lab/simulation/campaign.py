@@ -27,6 +27,8 @@ WIRED: Final = 4
 """Of so many schedules one goes over the program's own wire, the others directly."""
 FLEET: Final = 1_000_000
 """The seed from which on one of so many as above is of a fleet, and over its wires in half of the cases."""
+BY_MANY: Final = 60_000_000
+"""The seed from which on one of so many as above asks the billing for many rows by one question."""
 CHUNK: Final = 10
 """Schedules that a process plays before it says what they have come to, and clears its memory."""
 ENOUGH: Final = 2000
@@ -89,7 +91,7 @@ class Campaign:
 def drawn(seed: int) -> Schedule:
     if seed >= FLEET and seed % WIRED == 1:
         return draw_fleet(seed)
-    return draw(seed, wire=seed % WIRED == 0)
+    return draw(seed, wire=seed % WIRED == 0, by_many=seed >= BY_MANY and seed % WIRED == 2)  # noqa: PLR2004
 
 
 def run(campaign: Campaign, seeds: range, seconds: float = math.inf, processes: int | None = None) -> None:

@@ -8,7 +8,10 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
+import msgspec
+
 from billing.api.client import BillingClient, ClientSettings
+from billing.profile import UNKNOWN, Fact
 from checkpoints.errors import BillingHeld
 from checkpoints.journal import Journal
 from checkpoints.purge import Purge
@@ -31,6 +34,14 @@ from jobs.undo import build_undo
 from lab.simulation.journal import Disk, MemoryStore
 from lab.simulation.loop import Process, SeededLoop
 
+BY_MANY = msgspec.structs.replace(
+    UNKNOWN,
+    in_filters=Fact(
+        dict.fromkeys(
+            ("Abonents.id", "Abonents.contract_number", "FinanceOperations.abonent_id", "UsersUsluga.abonent_id"), 60
+        )
+    ),
+)
 TARGET = "http://10.0.0.1:8082"
 UNDO = "undo"
 RUN = "run"
@@ -101,6 +112,8 @@ class Program:
     skips_bad: bool = True
     streams: bool = False
     """Whether the run is agreed to before its list is whole."""
+    by_many: bool = False
+    """Whether a probe has seen that the billing tells of many values by one question."""
     live: LivePolicy | None = None
     was_stopped: bool = False
     call_seconds: float = 120.0
@@ -110,7 +123,7 @@ class Program:
     async def opened(self) -> AsyncIterator[tuple[Journal, Gateway]]:
         journal = Journal(MemoryStore(self.disk, self.process, self.loop))
         async with BillingClient(ClientSettings(TARGET)) as client:
-            yield journal, Gateway(client)
+            yield journal, Gateway(client, profile=BY_MANY if self.by_many else UNKNOWN)
 
     @asynccontextmanager
     async def beside(self, run: Run, journal: Journal, live: LivePolicy) -> AsyncIterator[None]:

@@ -138,6 +138,8 @@ class Schedule:
     tries: int = 10
     """Calls of a row after which it is left for another time."""
     rows: int = ROWS
+    by_many: bool = False
+    """Whether the billing is known to tell of many values by one question."""
     lease: float = 0.0
     """Seconds that a process may send without hearing from its journal, and that its successor waits."""
 
@@ -146,7 +148,7 @@ class Schedule:
         return World
 
 
-def draw(seed: int, *, wire: bool = False) -> Schedule:
+def draw(seed: int, *, wire: bool = False, by_many: bool = False) -> Schedule:
     random_, later = random.Random(f"{seed} story"), random.Random(f"{seed} later")
     load = random_.choice([*(name for name in LOADS if name not in (*LATER_LOADS, UNMARKED)), "payment", "balances"])
     kinds = random_.sample([kind for kind in Kind if kind not in LATER], random_.randint(1, 6))
@@ -173,9 +175,10 @@ def draw(seed: int, *, wire: bool = False) -> Schedule:
         events = [event for event in events if event.kind not in {Kind.OTHER, Kind.RESTORE}]
         then = tuple(one for one in then if one is not Then.ELSEWHERE)
     tries = random.Random(f"{seed} tries").choice((10, 10, 2))
-    return Schedule(
+    drawn = Schedule(
         seed, load, accounts, trouble, lag, tuple(events), then, leaves_stopped, wire, rate, streams, tries
     )
+    return replace(drawn, by_many=by_many)
 
 
 @dataclass(slots=True)
@@ -336,6 +339,7 @@ class World:
             self.load.given,
             takes_up,
             streams=self.schedule.streams,
+            by_many=self.schedule.by_many,
         )
 
     async def live(self, program: Program, command: Callable[[], Any]) -> Any:  # noqa: ANN401

@@ -103,7 +103,8 @@ def test_what_the_api_answers_is_read_with_care(answer: object, names: list[Name
 
 
 def test_services_deleted_ones_too(either_database: Database) -> None:
-    found = commented(either_database, "UsersUsluga", [(key, 0) for key in range(2001, 2101)], "Обещанный")
+    fields = ("id", "usluga_id", "comment")
+    found = commented(either_database, "UsersUsluga", [(key, 0) for key in range(2001, 2101)], "Обещанный", fields)
     assert [int(thing.values["id"] or 0) for thing in found] == [key for (key,) in either_database.query(SERVICES)]
     assert found
     assert {thing.values["usluga_id"] for thing in found} == {"240"}

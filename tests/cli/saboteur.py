@@ -109,7 +109,7 @@ def keeps_connections_after_a_504() -> None:
 
 def sends_without_looking() -> None:
     """The mark of a row is not looked for before the row is sent."""
-    for name in ("take_up", "_look_ahead", "at_call"):
+    for name in ("take_up", "at_call"):
         _replace(Witness, name, _none)
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Any
+from typing import Any, Literal
 from unittest.mock import AsyncMock
 
 import anyio
@@ -32,8 +32,9 @@ from engine.pacing.policy import Policy
 from engine.pacing.throttle import Gauge, GaugeReading, Rate, hours_of
 from jobs.access.durable import append_durably, keep_name
 from jobs.access.gateway import Gateway
-from jobs.access.objects import References
-from jobs.access.operations import balances, newest, of_type
+from jobs.access.objects import References, find
+from jobs.access.operations import balances, newest, operations_since, sharers_of
+from jobs.access.subscribers import SubscriberFinder
 from jobs.catalogue.catalogue import BUILT_IN, JOBS
 from jobs.catalogue.typed_call import call_kind
 from jobs.gauges import MEASURED_EVERY, BillingClock, gauges_of
@@ -69,7 +70,7 @@ async def test_only_what_ends_by_itself_is_waited_for(error: errors.BillingError
     client = AsyncMock(spec=BillingClient)
     client.ask.side_effect = error
     with pytest.raises(LookUpFailed, match=str(error)) as failed:
-        await of_type(Gateway(client), [9001], 8)
+        await operations_since(Gateway(client), {9001: 0})
     assert isinstance(failed.value, LookUpDelayed) is is_waited_for
     # Nor is a database that is missing.
     with pytest.raises(LookUpFailed) as failed:
@@ -118,14 +119,53 @@ async def test_operations_are_the_same_through_both_doors(gateway: Gateway, exec
     names = "op_id op_type storno descr abonent_id op_summa op_date"
     same = (9001, -505 * SCALE // 10, "2026-02-03 23:59:59")
     execute.rows("finance_operations", names, *((*one, *same) for one in entered))
-    found = await of_type(gateway, [9001, 9002], 8)
+    found = await operations_since(gateway, {9001: 0, 9002: 0})
     assert dict(found) == {
         9001: [
             Operation(90001, 9001, 8, Decimal("-50.50"), "Ввод", False, "2026-02-03"),
             Operation(90002, 9001, 8, Decimal("-50.50"), "", True, "2026-02-03"),
+            Operation(90003, 9001, 1, Decimal("-50.50"), "Касса", False, "2026-02-03"),
         ]
     }
     assert await newest(gateway, [9001, 9002]) == {9001: 90003, 9002: 0}
+
+
+BY_MANY = ("Abonents.id", "Abonents.contract_number", "Abonents.account_id", "FinanceOperations.abonent_id")
+
+
+@pytest.mark.parametrize(
+    ("answers", "whole", "all_at_once"), [("whole", 100, True), ("whole", 3, False), ("none", 100, False)]
+)
+async def test_a_question_by_many_values_tells_what_one_each_tells(
+    answers: Literal["whole", "none"], whole: int, all_at_once: bool, both: Gateway, billing_file: Path
+) -> None:
+    """Nothing is believed of an answer that may be cut, or where the billing refuses what it has once answered."""
+    every = await both.read(lambda database: [key for (key,) in database.query("select id from abonents")])
+    ids, numbers = [*every[:90], 2**31 - 1], ["D-0"]
+    known = msgspec.structs.replace(UNKNOWN, in_filters=Fact(dict.fromkeys(BY_MANY, whole)))
+
+    async def found(gateway: Gateway) -> list[object]:
+        finder = SubscriberFinder(gateway)
+        there = await finder.by_ids(ids)
+        numbers.extend(one.contract_number or "" for one in there.values() if isinstance(one, Abonent))
+        return [
+            there,
+            await finder.by_contract_numbers(dict.fromkeys(numbers)),
+            await newest(gateway, ids),
+            await operations_since(gateway, dict.fromkeys(ids, 0)),
+            await sharers_of(gateway, [one.account_id or 1 for one in there.values() if isinstance(one, Abonent)]),
+            await find(gateway, "FinanceOperations", [{"abonent_id": str(one)} for one in ids], ("op_id", "descr")),
+        ]
+
+    dsn = Dsn(str(billing_file))
+    quirks = Quirks(in_filters=answers)
+    async with running(dsn, quirks=quirks) as mock, BillingClient(ClientSettings(mock.url)) as client:
+        apart = await found(Gateway(client))
+        before = int(str(mock.state()["requests"]))
+        assert await found(Gateway(client, profile=known)) == apart
+        asked = int(str(mock.state()["requests"])) - before
+    assert 5 * len(ids) < before
+    assert (asked == len(apart)) is all_at_once
 
 
 async def test_balances_are_known_with_a_database_only(gateway: Gateway, execute: Execute) -> None:
@@ -135,7 +175,7 @@ async def test_balances_are_known_with_a_database_only(gateway: Gateway, execute
     assert found == (there if gateway.database else {})
 
 
-OPERATION = {"op_id": 5, "op_summa": "1.00", "storno": 0}
+OPERATION = {"op_id": 5, "op_type_id": 8, "op_summa": "1.00", "storno": 0}
 PART_MISSING = [{name: value for name, value in OPERATION.items() if name != gone} for gone in OPERATION]
 
 
@@ -144,7 +184,7 @@ async def test_an_answer_with_a_part_missing_is_not_believed(fields: dict[str, o
     client = AsyncMock(spec=BillingClient)
     client.ask.return_value = [fields]
     with pytest.raises(LookUpFailed):
-        await of_type(Gateway(client), [9001], 8)
+        await operations_since(Gateway(client), {9001: 0})
     if not isinstance(fields.get("op_id"), int):
         with pytest.raises(LookUpFailed, match="op_id"):
             await newest(Gateway(client), [9001])

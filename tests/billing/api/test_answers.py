@@ -248,7 +248,7 @@ def test_a_number_that_is_none_stays_the_text_that_it_is(number: str) -> None:
             f'{{"result": {{"pk": 5, "fields": {{"id": 5, "limit_warning": {number}, "name": "a"}}}}}}'
         )
         assert isinstance(answered, Accepted)
-        (thing,) = of_answer("AdminAccounts", {"id": "5"}, ("id", "limit_warning"), answered.result)
+        (thing,) = of_answer("AdminAccounts", {"id": "5"}, ("id", "limit_warning"), objects(answered.result))
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -273,14 +273,14 @@ def test_money_that_is_no_amount_is_refused_at_once(value: Any) -> None:
 
 def test_what_cannot_be_read_of_an_object_is_told_and_the_rest_is_read() -> None:
     answer = [{"pk": 5, "fields": {"id": 5, "limit": "-10.50", "limit_warning": "n/a"}}]
-    (thing,) = of_answer("AdminAccounts", {"id": "5"}, ("id", "limit", "limit_warning"), answer)
+    (thing,) = of_answer("AdminAccounts", {"id": "5"}, ("id", "limit", "limit_warning"), objects(answer))
     assert thing.values == {"id": "5", "limit": "-10.5", "limit_warning": None}
     assert thing.faults == {"limit_warning": "'n/a' is not a number"}
 
 
 @pytest.mark.parametrize(("field", "value"), [("ip", -1), ("ip", 2**32), ("name", "x" * 100_000)])
 def test_other_odd_values_are_faults_too(field: str, value: object) -> None:
-    (thing,) = of_answer("Users", {"id": "5"}, (field,), [{"pk": 5, "fields": {field: value}}])
+    (thing,) = of_answer("Users", {"id": "5"}, (field,), [{"pk": 5, field: value}])
     assert thing.values == {field: None}
     assert len(thing.faults[field]) < 200
 
@@ -363,8 +363,7 @@ def judged(body: bytes, status: int, *, cabinet: bool) -> None:
         assert (created_id(seen.result) or "1").isdecimal()
         for model, fields in (("AdminAccounts", ("limit_warning",)), ("Users", ("ip", "id")), ("Odd", ("op_summa",))):
             try:
-                objects(seen.result)
-                of_answer(model, {"id": "5"}, fields, seen.result)
+                of_answer(model, {"id": "5"}, fields, objects(seen.result))
             except BillingError:
                 continue
 

@@ -26,7 +26,7 @@ from billing.database.schema import DOCUMENTED, POSSIBLE, Schema, TableColumn, d
 from billing.database.sql_blocks import SqlStatement, Value, Values, blocks
 from billing.directory.models import MODELS, BillingObject
 from billing.directory.objects import commented, from_database
-from billing.directory.subscribers import of_abonents
+from billing.directory.subscribers import since
 from billing.directory.system import Stacks, waiting_for
 from billing.errors import ColumnsMissing, DatabaseAway, StatementRefused, UnreadableAnswer, WrongPassword
 from billing.secret import Secret
@@ -100,7 +100,7 @@ def test_what_is_there_is_found_once_a_connection(billing_file: Path) -> None:
         # A connection that was lost is opened anew, and the billing may be another version by then.
         assert not database.schema.has("FINANCE_OPERATIONS", "DESCR")
         assert database.schema.has("FINANCE_OPERATIONS", "STORNO")
-        assert [one.descr for one in of_abonents(database, range(2001, 2100), 1)].count("") > 0
+        assert [one.descr for _, one in since(database, range(2001, 2100), 0)].count("") > 0
 
 
 def test_a_stack_that_does_not_say_whose_its_entries_are_is_counted_whole(billing_file: Path) -> None:
@@ -154,9 +154,9 @@ def test_a_statement_is_taken_or_names_what_it_lacks(template: Path, tmp_path: P
         for model, known in MODELS.items():
             for way in known.keys:
                 try:
-                    from_database(database, model, [{way: "2001"}])
+                    from_database(database, model, [{way: "2001"}], (), known.fields)
                     if known.commented:
-                        commented(database, model, [(2001, 1)], "[cm ")
+                        commented(database, model, [(2001, 1)], "[cm ", (), known.fields)
                 except ColumnsMissing as error:
                     named |= set(error.missing)
     # Anything else that Firebird has to say of a statement is an error that comes out here.
@@ -176,7 +176,7 @@ def test_every_statement_is_firebird_2_1s(file: str, folder: str) -> None:
 
 def found(file: Path, model: str, **key: str) -> BillingObject:
     with Database(Dsn(str(file))) as database:
-        ((thing,),) = from_database(database, model, [key])
+        ((thing,),) = from_database(database, model, [key], (), MODELS[model].fields)
         return thing
 
 
@@ -211,12 +211,12 @@ def test_an_operation_without_a_sum_or_with_a_text_for_it(billing_file: Path) ->
         "update finance_operations set op_date = 'yesterday'",
     )
     with Database(Dsn(str(billing_file))) as database:
-        assert {(one.op_summa, one.day) for one in of_abonents(database, range(2001, 2200), 1)} == {
+        assert {(one.op_summa, one.day) for _, one in since(database, range(2001, 2200), 0)} == {
             (Decimal(0), "yesterday")
         }
     change(billing_file, "update finance_operations set op_summa = '505000000000'")
     with Database(Dsn(str(billing_file))) as database:
-        assert {one.op_summa for one in of_abonents(database, range(2001, 2200), 1)} == {Decimal("50.50")}
+        assert {one.op_summa for _, one in since(database, range(2001, 2200), 0)} == {Decimal("50.50")}
         ((key,),) = database.query("select min(op_id) from finance_operations")
     assert found(billing_file, "FinanceOperations", op_id=str(key)).values["op_summa"] == "50.5"
     change(billing_file, "update finance_operations set op_summa = 'much'")
@@ -224,7 +224,7 @@ def test_an_operation_without_a_sum_or_with_a_text_for_it(billing_file: Path) ->
         Database(Dsn(str(billing_file))) as database,
         pytest.raises(UnreadableAnswer, match=r"OP_SUMMA holds 'much'"),
     ):
-        list(of_abonents(database, range(2001, 2200), 1))
+        since(database, range(2001, 2200), 0)
 
 
 # The one door to the billing's database, against the embedded Firebird 5 and a Firebird 3 server.

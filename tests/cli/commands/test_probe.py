@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import anyio.to_thread
@@ -115,6 +115,26 @@ async def test_each_quirk_is_learned_and_the_subscriber_is_as_before(
         assert closing["left"] == []
         assert place.balance(abonent) == before == Decimal(closing["balance_after"])
         assert intents(place) == []
+
+
+@pytest.mark.parametrize("answers", ["whole", "cut", "none"])
+async def test_rows_are_looked_for_by_the_hundred_only_where_such_answers_were_seen_whole(
+    opened: Opened, answers: Literal["whole", "cut", "none"]
+) -> None:
+    rows = 150
+    async with opened(Quirks(in_filters=answers)) as place:
+        learned = (await probed(place, abonent=place.subscribers(rows + 1)[-1]))["learned"]
+        assert ("FinanceOperations.abonent_id" in learned.get("in_filters", {})) is (answers == "whole")
+        place.without_database()
+        place.traffic.model, before, balances = "", (await place.found()).rows, place.balances(rows)
+        await place.cli("plan", "balances", balances.path)
+        # Whose the number is, the last operation, who shares the account, what was entered: four questions.
+        assert place.traffic.arrived < rows / 2 if answers == "whole" else place.traffic.arrived > 4 * rows, (
+            place.traffic.arrived
+        )
+        closing = await place.run("balances", balances.path, "--in-flight", "64", "--no-canary")
+        assert closing["states"] == {"accepted": rows}
+        assert (await place.found()).rows == before + rows
 
 
 async def test_without_a_database_the_rest_stays_assumed_and_says_so(opened: Opened) -> None:

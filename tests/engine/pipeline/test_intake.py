@@ -248,7 +248,7 @@ async def test_reading_stops_before_the_disk_is_full(journal: Journal, monkeypat
 class WatchedJob(FakeJob):
     """A job whose pages of two rows are prepared when they may be."""
 
-    looks_together = True
+    reads_apart = True
 
     def __init__(self, new: Sequence[NewItem]) -> None:
         super().__init__(new, page=2)
@@ -304,7 +304,7 @@ async def test_an_error_ends_the_intake_after_the_pages_before_it(journal: Journ
 
 async def test_through_the_api_alone_one_page_is_prepared_at_a_time(journal: Journal) -> None:
     run, job = await new_run(journal), WatchedJob(rows(6))
-    job.looks_together = False
+    job.reads_apart = False
     progress, frozen = Progress(), list[int]()
     job.while_preparing = anyio.wait_all_tasks_blocked
     job.source.before_page = lambda _start: frozen.append(sum(progress.counts.values()))

@@ -301,7 +301,7 @@ class MarkingJob(FakeJob):
     ) -> None:
         super().__init__(plan=plan)
         self.looked_for = looked_for
-        self.looks_together = looks_together
+        self.looks_together = self.reads_apart = looks_together
         self.looks: list[list[str]] = []
         self.moments: list[float] = []
         self.failures: deque[LookUpFailed] = deque()
@@ -338,6 +338,22 @@ async def test_what_is_there_already_is_accepted_and_not_sent(known: int, togeth
         "4": OLDER,
     }
     assert setting.journal.kept[1002].answer == "id 2"
+
+
+async def test_where_the_api_answers_slowly_rows_are_looked_for_side_by_side() -> None:
+    """An answer that is older than a quarter of a second when it comes is one row's: no row waits for another's."""
+
+    class SlowlyAnswered(MarkingJob):
+        async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
+            await anyio.sleep(1.0)
+            return await super().look_up(run, items)
+
+    job, began = SlowlyAnswered(), anyio.current_time()
+    job.reads_apart = False
+    setting = setting_of(job, 12)
+    await setting.pipeline.migrate()
+    assert set(setting.journal.states().values()) == {State.ACCEPTED}
+    assert anyio.current_time() - began <= 1.0 + 12 / 2 + 1.0
 
 
 async def test_rows_that_came_into_the_journal_with_this_process_need_no_wait() -> None:

@@ -318,7 +318,7 @@ REFUSALS: tuple[Refusal, ...] = (
     ("Метод objects.create нельзя вызвать", create("DjangoUsersProfile", username="x")),
     ("Метод save нельзя вызвать", chain("Users", ("objects.filter", {}), ("save", {}))),
     ("Не найден атрибут colour", get("Users", {"id": 4084}).asking("colour")),
-    ("Не найден атрибут id__in", filter_("Users", {"id__in": [1]})),
+    ("Не найден атрибут id__gt", filter_("Users", {"id__gt": 1})),
     ("Не найден атрибут deleted", changing("Abonents", 94, deleted=1)),
     ("Неверное значение", changing("Abonents", 94, need_recalc="01.06.2019")),
 )  # fmt: skip

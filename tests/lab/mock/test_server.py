@@ -17,7 +17,7 @@ from billing.api.answers import created_id, objects, read_answer
 from billing.api.calls import Call, ChainStep, create, filter_, get
 from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
-from billing.directory.subscribers import of_abonents
+from billing.directory.subscribers import since
 from billing.directory.system import Stacks, depth, waiting_for
 from billing.errors import DatabaseError, SettingsError
 from engine.evidence import Accepted, RowRefused
@@ -71,7 +71,8 @@ async def test_what_is_answered_is_as_documented(mock_billing: MockBilling, http
     line = 'arg1={"abonent_id": 2003, "op_summa": "50.5", "op_type_id": 8, "descr": "Миграция балансов"}'
     await _post(http, mock_billing.url, f"method1=objects.create&{line}".encode())
     await _enter(http, mock_billing.url, 2003)
-    operations = list(of_abonents(mock_billing.database, [2001, 2003]))
+    found = since(mock_billing.database, [2001, 2003], 0)
+    operations = [one for _, one in found if one.op_type == 8]
     assert {(str(each.op_summa), each.descr) for each in operations} == {("50.50", "Миграция балансов")}
     async with http.get(f"{mock_billing.url}/mock/ledger") as response:
         assert await response.json() == [{"model": MODEL, "effects": 3, "subjects": 2, "repeated": {"2003": 2}}]

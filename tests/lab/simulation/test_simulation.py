@@ -13,7 +13,19 @@ from typing import Final
 import anyio.to_thread
 import pytest
 
-from lab.simulation.campaign import CLAIMS, ENOUGH, FLEET, Campaign, Violation, as_table, drawn, run, shrunk
+from lab.simulation.campaign import (
+    BY_MANY,
+    CLAIMS,
+    ENOUGH,
+    FLEET,
+    WIRED,
+    Campaign,
+    Violation,
+    as_table,
+    drawn,
+    run,
+    shrunk,
+)
 from lab.simulation.claims import Claim
 from lab.simulation.fleet import Blow
 from lab.simulation.judge import judge
@@ -82,6 +94,16 @@ def test_of_a_fixed_hundred_none_is_wrong(first: int) -> None:
 @pytest.mark.parametrize(("fault", "seed"), FOUND)
 def test_what_was_found_is_found_no_more(fault: str, seed: int) -> None:
     assert play(drawn(seed), judge)[1] == [], fault
+
+
+@pytest.mark.loops(60)
+def test_where_one_question_tells_of_many_rows_none_is_wrong_either() -> None:
+    questions = 0
+    for seed in range(BY_MANY + 2, BY_MANY + 2 + WIRED * PART, WIRED):
+        world, problems = play(drawn(seed), judge)
+        assert problems == [], seed
+        questions += sum(b"__in" in one.form for one in world.network.calls)
+    assert questions > 10 * PART
 
 
 @pytest.mark.prove
