@@ -97,10 +97,6 @@ select run_id, epoch, :purpose, :who, :host, :process, :version, :billing, :now
        @postgres(, :machine, :lease_ms, :call_ms)
 from runs where run_id = :run_id
 
--- name: runners_have_hosts
--- A row, unless the journal is an early one of format 5.
-select name from pragma_table_info('runners') where name = 'host'
-
 -- name: end_runner
 update runners set ended_at = :now where run_id = :run_id and epoch = :epoch
 
@@ -896,7 +892,11 @@ select * from items where run_id = :run_id and number > :after order by number l
 -- name: page_of_refusals
 select * from refusals where run_id = :run_id and refusal_id > :after order by refusal_id limit :size
 
--- ---- The table of states, filled at every open ----------------------------------------------------------------------
+-- ---- The head of a file, and the tables of states, filled where they are not up to date --------------------------------
+
+-- name: head_of_file
+select (select application_id from pragma_application_id) as application,
+       (select user_version from pragma_user_version) as format, (select count(*) from sqlite_master) as tables
 
 -- name: states
 select state, open, settled, in_effect, counts_money, to_send from states
