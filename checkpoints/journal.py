@@ -43,7 +43,7 @@ from checkpoints.sentences import CONTRADICTS, DUPLICATE, ENDED
 from checkpoints.states import State
 from checkpoints.store import Store
 from checkpoints.stores import store_of
-from checkpoints.transitions import check_epoch, refuse_purged, totals_of
+from checkpoints.transitions import check_epoch, items_of, refuse_purged, totals_of
 from texts.said import to_json
 
 NAME_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -313,11 +313,7 @@ class Journal:
         return await self._read(work)
 
     async def totals(self, run: Run) -> Totals:
-        def work(db: Queries) -> Totals:
-            with db.snapshot():
-                return totals_of(db, run)
-
-        return await self._read(work)
+        return await self._read(lambda db: totals_of(db, run))
 
     async def amounts_of_rows(self, run: Run, numbers: Collection[int]) -> dict[int, RowAmount]:
         found = await self._store.all("amounts_of_rows", run_id=run.run_id, numbers=numbers)
@@ -426,11 +422,4 @@ class Journal:
         return await self._read(lambda db: db.one(name, **values))
 
     async def _items(self, name: str, /, *, run_id: int, **values: Value) -> list[Item]:
-        """Items of a run. Raises `RunPurged`, also if the run is purged while they are read."""
-
-        def work(db: Queries) -> list[Item]:
-            found = db.items(name, run_id=run_id, **values)
-            refuse_purged(db, run_id)
-            return rows.to_items(found)
-
-        return await self._read(work)
+        return await self._read(lambda db: items_of(db, name, run_id, **values))

@@ -201,10 +201,6 @@ class Queries(ABC):
         It is asked before anything is committed, but perhaps only after the next block: one round trip has both.
         """
 
-    def items(self, name: str, /, **values: Value) -> str:
-        """The items of a block, as one JSON text for `rows.to_items`."""
-        return str(self.run(f"as_items({name})", values).fetchone()["items"])
-
     @abstractmethod
     def snapshot(self) -> AbstractContextManager[None]:
         """A read transaction: all reads inside see the same state."""

@@ -433,7 +433,7 @@ order by d.decision_id
 -- ---- Reading ------------------------------------------------------------------------------------------------------
 
 -- name: as_items
--- The items that another block finds, as one JSON text, with fields in the order of `records.Item`.
+-- The items of a run that another block finds, as one JSON text, with fields in the order of `records.Item`.
 with found as (
 @{0}
 )
@@ -441,7 +441,7 @@ select @all(@array(
     item_id, number, key, label, lane, payload, amount, line, @as_json(row), state, attempts, answer,
     @as_json(message), changed_at, @as_json(coalesce(seen, '[]')),
     @as_json(case unproven when 0 then 'false' else 'true' end)
-)) as items
+)) as items, exists (select 1 from runs where run_id = :run_id and purged_at is not null) as is_purged
 from found
 
 -- name: items
@@ -490,26 +490,21 @@ order by number
 -- that another row of their account carries in its sum, with their own amounts; and what the items of an undo take back:
 -- the amount of the entry at the start of the chain of undos, with its sign turned once for each undo. Its call may carry
 -- another amount, as that of the balance which it restores, and a skipped one has none. Where the entry was purged, the
--- amount of the call is all that is left.
-select i.run_id, i.state, count(*) as items, @sum(i.amount) as amount,
-       count(case when i.sent_at > :since then 1 end) as recent,
+-- amount of the call is all that is left. With each state what became no items, and the totals that a purge has kept.
+select r.run_id, r.left_out, r.purged_totals, r.ended_at is not null as has_ended,
+       (select count(*) from refusals f where f.run_id = r.run_id and f.mended_at is null) as refused,
+       i.state, count(i.item_id) as items, @sum(i.amount) as amount,
+       count(case when i.sent_at > :since and i.state in (select state from states where in_effect) then 1 end) as recent,
        sum(i.taken_back) as taken_back, sum(i.unproven * (1 - i.taken_back)) as unproven,
-       (select r.ended_at is not null from runs r where r.run_id = i.run_id) as has_ended,
        count(c.row_amount) as merged,
        @sum_where(i.row_amount, c.row_amount is not null) as merged_amount,
        count(i.undoes) as undoing,
        @sum_where(coalesce(@undone(i), i.amount), i.undoes is not null) as reversed
-from items i
-left join items c on c.item_id = i.carried_by
-where i.run_id @numbers(:ids)
-group by i.run_id, i.state
-
--- name: rest_of_runs
--- What became no items, and the totals that a purge has kept.
-select run_id, left_out, purged_totals,
-       (select count(*) from refusals f where f.run_id = r.run_id and f.mended_at is null) as refused
 from runs r
-where run_id @numbers(:ids)
+left join items i on i.run_id = r.run_id
+left join items c on c.item_id = i.carried_by
+where r.run_id @numbers(:ids)
+group by r.run_id, i.state
 
 -- name: amounts_of_rows
 -- What these items of a run ask for themselves, by number: of an undo what they take back, as in `totals_of_runs`. Beside

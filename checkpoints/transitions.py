@@ -83,6 +83,14 @@ def refuse_purged(db: Queries, run_id: int) -> None:
         raise RunPurged(found["name"], found["purged_at"])
 
 
+def items_of(db: Queries, name: str, run_id: int, **values: Value) -> list[Item]:
+    """The items of a run that a block finds. Raises `RunPurged`."""
+    found = db.one(f"as_items({name})", run_id=run_id, **values)
+    if found["is_purged"]:
+        refuse_purged(db, run_id)
+    return rows.to_items(found["items"])
+
+
 # ---- intake ----
 
 
@@ -241,16 +249,12 @@ def totals_of(db: Queries, run: Run) -> Totals:
 
 def totals_of_runs(db: Queries, run_ids: Collection[int], since: str = "") -> dict[int, tuple[Totals, int]]:
     """The totals of these runs, each with the number of its items in effect that were sent after `since`."""
-    states: defaultdict[int, list[FoundRow]] = defaultdict(list)
+    found: defaultdict[int, list[FoundRow]] = defaultdict(list)
     for row in db.each("totals_of_runs", ids=run_ids, since=since) if run_ids else ():
-        states[row["run_id"]].append(row)
-    found: dict[int, tuple[Totals, int]] = {}
-    for rest in db.each("rest_of_runs", ids=run_ids) if run_ids else ():
-        run_id, left_out, kept = rest["run_id"], rows.to_counts(rest["left_out"]), rest["purged_totals"]
-        recent = sum(row["recent"] for row in states[run_id] if State(row["state"]).in_effect)
-        of_states = rows.to_totals(states[run_id], rest["refused"], left_out)
-        found[run_id] = rows.to_purged_totals(kept, left_out) if kept else of_states, recent
-    return found
+        found[row["run_id"]].append(row)
+    return {
+        run_id: (rows.to_totals(of_run), sum(row["recent"] for row in of_run)) for run_id, of_run in found.items()
+    }
 
 
 def _freeze_items(db: Queries, run: Run, judged: Sequence[NewItem | Refusal]) -> None:
@@ -285,13 +289,13 @@ def record_changes(db: Queries, run: Run, changes: Sequence[Change]) -> list[Ite
     created = [change.item_id for change in changes if change.created]
     if not created:
         return []
-    return _doubt(db, "doubt_shared_ids", created, run_id=run.run_id, **rows.of_template(SHARED_ID))
+    return _doubt(db, "doubt_shared_ids", run, created, **rows.of_template(SHARED_ID))
 
 
 def doubt_answers(db: Queries, run: Run, item_ids: Collection[int], why: str) -> list[Item]:
     """Turn those of the items that are accepted into unknown ones; returns them."""
     message, kind = rows.of_reason(why)
-    return _doubt(db, "doubt_answers", item_ids, run_id=run.run_id, why=message, kind=kind)
+    return _doubt(db, "doubt_answers", run, item_ids, why=message, kind=kind)
 
 
 def decide_item(
@@ -324,6 +328,6 @@ def _all_of(item_ids: Collection[int]) -> Callable[[int], None]:
     return judge
 
 
-def _doubt(db: Queries, name: str, item_ids: Collection[int], **more: Value) -> list[Item]:
-    doubted = [row["item_id"] for row in db.all(name, ids=item_ids, now=rows.now(), **more)]
-    return rows.to_items(db.items("items_by_id", ids=doubted)) if doubted else []
+def _doubt(db: Queries, name: str, run: Run, item_ids: Collection[int], **more: Value) -> list[Item]:
+    doubted = [row["item_id"] for row in db.all(name, run_id=run.run_id, ids=item_ids, now=rows.now(), **more)]
+    return items_of(db, "items_by_id", run.run_id, ids=doubted) if doubted else []
