@@ -55,8 +55,8 @@ async def open_journal(where: Path | JournalAddress) -> "AsyncIterator[Journal]"
     """Open the journal at a path, or in PostgreSQL, and create it if it does not exist.
 
     A symbolic link is followed: files beside the journal are placed beside the target of the link.
-    Raises `JournalUnreadable` if it cannot be opened, `JournalAliased` if the file has several names, and
-    `JournalOtherFormat` if another version wrote it.
+    Raises `JournalUnreadable` if it cannot be opened or has several names, `JournalOtherFormat` if another version
+    wrote it.
     """
     async with store_of(where).opened() as store:
         yield Journal(store)
@@ -107,10 +107,10 @@ class Journal:
     async def create_run(self, new: NewRun) -> Run:
         """Create a run; its name is random, so that the marks of two journals do not collide."""
         name = "".join(secrets.choice(NAME_LETTERS) for _ in range(5))
-        await self._store.do(
-            "create_run", name=name, now=rows.now(), **{name: getattr(new, name) for name in NewRun.__slots__}
+        made: dict[str, Value] = {one: getattr(new, one) for one in NewRun.__slots__}
+        return rows.to_run(
+            await self._store.write(lambda db: db.one("create_run", name=name, now=rows.now(), **made))
         )
-        return await self.run(name)
 
     async def run(self, name: str) -> Run:
         """The run of that name. Raises `NoSuchRun`, which lists the journal's runs."""

@@ -8,6 +8,7 @@
 -- name: create_run
 insert into runs (name, job, parameters, target, source, source_digest, header, policy, created_at)
 values (:name, :job, :parameters, :target, :source, :source_digest, :header, :policy, :now)
+returning *
 
 -- name: run_by_name
 select * from runs where name = :name
@@ -90,7 +91,6 @@ update runs set epoch = epoch + 1 where run_id = :run_id
 update runs set epoch = epoch + 1 where run_id = :run_id
 
 -- name: begin_runner
--- Note the process that has just taken a run up, under its epoch.
 insert into runners (run_id, epoch, purpose, who, host, process, version, billing, began_at
                      @postgres(, machine, lease_ms, call_ms))
 select run_id, epoch, :purpose, :who, :host, :process, :version, :billing, :now
@@ -101,14 +101,12 @@ from runs where run_id = :run_id
 update runners set ended_at = :now where run_id = :run_id and epoch = :epoch
 
 -- name: runners
--- The processes that took a run up, in their order.
 select purpose, who, process, version, billing, began_at, ended_at, found, absent, "left"
 from runners
 where run_id = :run_id
 order by epoch
 
 -- name: note_look_ups
--- Add what the look-ups of a runner have come to.
 update runners
 set found = found + :found, absent = absent + :absent, "left" = "left" + :left
 where run_id = :run_id and epoch = :epoch
@@ -130,7 +128,6 @@ where run_id = :run_id and @json(result, tally.first_extra) is not null
 select verified_at, who, result from verifications where run_id = :run_id order by verification_id desc limit 1
 
 -- name: run_history
--- The last moment of which a run has a note, also of who looked at it, and what of it was taken back since.
 select @latest(
            coalesce((select max(changed_at) from items where run_id = :run_id), ''),
            coalesce((select max(coalesce(ended_at, began_at)) from runners where run_id = :run_id), ''),
@@ -146,11 +143,9 @@ from runs r
 where r.run_id = :run_id
 
 -- name: note_report
--- Keep the root of a report; the same root of a run is kept once.
 insert into reports (run_id, made_at, root) values (:run_id, :now, :root) on conflict do nothing
 
 -- name: report_before
--- The last report in this journal before the first one with this root of a run.
 select r.name as run, p.made_at, p.root
 from reports p
 join runs r on r.run_id = p.run_id
@@ -158,11 +153,9 @@ where p.report_id < coalesce((select report_id from reports where run_id = :run_
 order by p.report_id desc limit 1
 
 -- name: taken_over
--- The epoch of a run, if it is another one than :epoch.
 select epoch from runs where run_id = :run_id and epoch <> :epoch
 
 -- name: new_owner
--- Who has taken a run over.
 select host, process, began_at from runners where run_id = :run_id order by epoch desc limit 1
 
 -- name: holder
@@ -238,14 +231,12 @@ join runs r on r.name = m.run
 join items i on i.run_id = r.run_id and i.number = m.number
 
 -- name: replace_items
--- Mark rejected items as replaced, by number, before their corrected rows are frozen.
 update items
 set state = 'replaced', kind = :kind, changed_at = :now,
     message = @said('message', @as_json(coalesce(message, '""')))
 where run_id = :run_id and state = 'rejected' and number @numbers(:numbers)
 
 -- name: mend_refusals
--- Mark refused rows as mended, by id, before their corrected rows are frozen.
 update refusals
 set mended_at = :now
 where run_id = :run_id and mended_at is null and refusal_id @numbers(:ids)
@@ -274,7 +265,6 @@ where run_id = :run_id
   and exists (select 1 from runs where run_id = :run_id and approved_at is null)
 
 -- name: refuse_items
--- Ambiguous items become refusals, before the run is approved.
 insert into refusals (run_id, line, column_name, label, reason, row)
 select i.run_id, i.line, null, i.label, r.reason, i.row
 from @rows(:reasons, r, item_id bigint, reason text)
@@ -290,7 +280,6 @@ where +run_id = :run_id and item_id @numbers(:items) and state = 'pending'
 -- ---- Rows that share a lane (account) -----------------------------------------------------------------------------
 
 -- name: shared_lanes
--- The number of accounts with more than one pending item, and of their items.
 select count(distinct lane) as lanes, count(*) as items, @sum(amount) as amount
 from (
     select lane, amount, count(*) over (partition by lane) as in_lane
@@ -300,7 +289,6 @@ from (
 where in_lane > 1
 
 -- name: shared_items
--- The pending items of lanes (accounts) with more than one of them, a page of lanes at a time.
 select *
 from items
 where run_id = :run_id and state = 'pending' and lane @in(
@@ -310,7 +298,6 @@ where run_id = :run_id and state = 'pending' and lane @in(
 order by lane, number
 
 -- name: pending_before
--- The pending items before :before in these lanes, in their order.
 select lane, payload, amount
 from items
 where run_id = :run_id and state = 'pending' and number < :before and lane @words(:lanes)
@@ -340,7 +327,6 @@ where c.run_id = :run_id and c.number = :number
 order by i.number
 
 -- name: first_in_lanes
--- The first item of the run in each of these lanes that had or may have an effect.
 select lane, number, key
 from items
 where run_id = :run_id and number @in(
@@ -360,7 +346,6 @@ where +run_id = :run_id and item_id @numbers(:ids)
   and exists (select 1 from runs where run_id = :run_id and ended_at is null)
 
 -- name: keep
--- Replace the payloads (before-images) of items that are not sent yet; sent items keep theirs.
 update items
 set payload = k.payload, changed_at = :now
 from @rows(:kept, k, item_id bigint, payload text)
@@ -379,13 +364,11 @@ from @rows(:changes, c, item_id bigint, state text, answer text, message text, k
 where +items.run_id = :run_id and items.item_id = c.item_id @few(items.item_id, :changes)
 
 -- name: doubt
--- At start, the outcome of a call that was under way is unknown.
 update items
 set state = 'unknown', message = :why, kind = :kind, changed_at = :now
 where run_id = :run_id and state = 'sending'
 
 -- name: doubt_answers
--- Accepted rows whose answer may be another row's.
 update items
 set state = 'unknown', message = :why, kind = :kind, changed_at = :now
 where +run_id = :run_id and state = 'accepted' and item_id @numbers(:ids)
@@ -412,14 +395,12 @@ where state = 'accepted' and item_id @in(
 returning item_id
 
 -- name: note_seen
--- What a look-up has shown to the person who decides on a row: the ids, as JSON.
 update items
 set seen = s.seen
 from @rows(:seen, s, item_id bigint, seen text)
 where +items.run_id = :run_id and items.item_id = s.item_id and items.state = 'manual'
 
 -- name: decide
--- A person may decide only on a manual item.
 insert into decisions (item_id, decided_at, who, state, why)
 select item_id, :now, :who, :state, :why from items where run_id = :run_id and item_id = :item_id and state = 'manual'
 
@@ -507,8 +488,6 @@ where r.run_id @numbers(:ids)
 group by r.run_id, i.state
 
 -- name: amounts_of_rows
--- What these items of a run ask for themselves, by number: of an undo what they take back, as in `totals_of_runs`. Beside
--- it the row that carries them in its sum, and what they carry with the rows that are merged into them.
 select i.number, c.number as merged_into, coalesce(case when i.undoes is not null then @undone(i) end, i.amount) as carries,
        case when i.undoes is null then coalesce(i.row_amount, i.amount) else coalesce(@undone(i), i.amount) end as amount
 from items i
@@ -555,8 +534,6 @@ where run_id = :run_id and number @in(
 )
 
 -- name: lane_counts
--- The lanes with a prefix: all of them, those with a row to be sent or in doubt, and those with one that was refused; other
--- ones with a row that is skipped for a kind of reason; and the lines of the input with a row that is not skipped.
 select count(*) as "all", count(case is_open when 1 then 1 end) as open,
        count(case when is_rejected = 1 and is_open = 0 then 1 end) as rejected,
        count(case when is_left = 1 and is_rejected = 0 and is_open = 0 then 1 end) as left_alone,
@@ -591,7 +568,6 @@ order by number
 limit :size
 
 -- name: in_effect_last_first
--- The accepted ones before :before, the last first.
 select *
 from items
 where run_id = :run_id and number < coalesce(:before, 9223372036854775807) and state in (select state from states where in_effect)
@@ -600,7 +576,6 @@ order by number desc
 limit :size
 
 -- name: taken_back
--- The runs that have taken back effects of a run, not restored since, each with the number of items.
 select r.name, count(*) as items
 from items i
 join items u on u.undoes = i.item_id
@@ -611,7 +586,6 @@ group by u.run_id, r.name
 order by u.run_id
 
 -- name: taken_back_of
--- Those of these items whose effect was taken back and not restored since.
 select item_id from items where item_id @numbers(:ids) and taken_back = 1
 
 -- name: found_changed
@@ -624,7 +598,6 @@ order by number
 limit :size
 
 -- name: unproven
--- The rows in effect of a run that may be somebody else's, and were not taken back.
 select count(*) as items
 from items
 where run_id = :run_id and unproven = 1 and state in (select state from states where in_effect) and taken_back = 0
@@ -642,14 +615,12 @@ where i.state in (select state from states where in_effect) and i.unproven = 0 a
   and @json(i.payload, steps[0][0]) = 'objects.create' and @json(own.payload, steps[0][0]) = 'objects.create'
 
 -- name: lane_mates
--- The items of these lanes that are in effect, or may be, in order.
 select *
 from items
 where run_id = :run_id and @stands(items) and lane @words(:lanes)
 order by +number
 
 -- name: mates_in_shared_lanes
--- Those of them that are not alone in their lane.
 select *
 from items
 where run_id = :run_id and @stands(items) and lane @in(
@@ -660,7 +631,6 @@ where run_id = :run_id and @stands(items) and lane @in(
 order by +number
 
 -- name: standing_by_lane
--- The accepted items of a run that stand, of up to :size lanes (accounts) after :after, by lane and number.
 select *
 from items
 where run_id = :run_id and state in (select state from states where in_effect) and taken_back = 0 and lane in (
@@ -697,7 +667,6 @@ order by e.item_id
 -- ---- Purging ------------------------------------------------------------------------------------------------------
 
 -- name: purged
--- When the run was purged; no row if it was not.
 select name, purged_at from runs where run_id = :run_id and purged_at is not null
 
 -- name: last_change
