@@ -23,7 +23,6 @@ from checkpoints.journal_file import JournalAddress
 from checkpoints.kept_secrets import KeptSecrets
 from checkpoints.lease import Lease, boot_time, keep_lease, machine, take_up_run
 from checkpoints.mailbox import Mailbox
-from checkpoints.purge import Purge, purge_run
 from checkpoints.queries import FoundRow, Queries, Result, Value
 from checkpoints.records import (
     Holder,
@@ -43,7 +42,7 @@ from checkpoints.sentences import CONTRADICTS, DUPLICATE, ENDED
 from checkpoints.states import State
 from checkpoints.store import Store
 from checkpoints.stores import store_of
-from checkpoints.transitions import check_epoch, items_of, refuse_purged, totals_of
+from checkpoints.transitions import Purge, check_epoch, items_of, purge_run, refuse_purged, totals_of
 from texts.said import to_json
 
 NAME_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -391,7 +390,7 @@ class Journal:
     async def purge(self, run: Run, purge: Purge) -> Purged:
         """Remove what a finished run holds of people. Raises `RunHeld`, `RunTakenOver` and `RunUnfinished`."""
         async with self._locked(run):
-            return await self._write(run, lambda db: purge_run(db, run, purge, totals_of(db, run), rows.now()))
+            return await self._write(run, lambda db: purge_run(db, run, purge))
 
     async def is_cleaned(self) -> bool:
         """Whether nothing that was purged is left in the file."""

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 import structlog
 from rich.console import RenderableType
 
-from checkpoints.earlier_runs import runs_of
 from checkpoints.errors import JournalError, NoSuchRun
 from checkpoints.journal import Journal
 from checkpoints.journal_file import why_unwritable
+from checkpoints.stores import runs_of
 from cli.service.service_manager import ServiceManager, outcome_of, service_manager, show_to
 from cli.session.journal import JournalAbsent, database_address, open_existing
 from cli.settings.flags import Consent, Detaching, Flags

@@ -14,13 +14,13 @@ from typing import Final
 
 import pytest
 
-from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import JournalError, JournalOtherFormat, JournalUnreadable
 from checkpoints.journal import open_journal
 from checkpoints.queries import FORMAT, blocks, schema
 from checkpoints.records import Change
 from checkpoints.sqlite_store import APPLICATION_ID, connect, prepare
 from checkpoints.states import State, states_where
+from checkpoints.stores import earlier_runs
 from tests.checkpoints.samples import all_items, frozen_run, new_item
 
 

@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checkpoints import rows
-from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import (
     ForbiddenTransition,
     JournalNotCleaned,
@@ -27,7 +26,6 @@ from checkpoints.errors import (
 )
 from checkpoints.journal import Journal, open_journal
 from checkpoints.journal_file import JournalAddress
-from checkpoints.purge import Purge
 from checkpoints.records import (
     Change,
     Correction,
@@ -41,8 +39,9 @@ from checkpoints.records import (
     Totals,
 )
 from checkpoints.states import State
-from checkpoints.stores import look_into
+from checkpoints.stores import earlier_runs, look_into
 from checkpoints.tally import ExtraSubscriber, ImportTally
+from checkpoints.transitions import Purge
 from tests.checkpoints.samples import NEW_RUN, all_items, come_to, frozen_run, keep, new_item, page, seen, states
 from tests.checkpoints.shells import shell
 from texts.said import said

@@ -19,9 +19,9 @@ import pytest
 from checkpoints.errors import ForbiddenTransition, RunTakenOver
 from checkpoints.journal import Journal, open_journal
 from checkpoints.journal_file import JournalAddress
-from checkpoints.purge import Purge
 from checkpoints.records import Change, Correction, Item, LookUps, Merged, NewItem, NewRun, NewRunner, Refusal, Run
 from checkpoints.states import State
+from checkpoints.transitions import Purge
 from tests.checkpoints.samples import EVERY_STATE, NEW_RUN, all_items, frozen_run, keep, new_item, page
 from tests.checkpoints.shells import shell
 
