@@ -10,8 +10,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-import anyio.to_thread
-
 from checkpoints.errors import JournalNotCleaned, JournalOtherFormat, JournalUnreadable
 from checkpoints.journal_file import JournalAddress, JournalFile, none_taken_up
 from checkpoints.own_files import check_beside, copy_name, keep_copy
@@ -385,9 +383,6 @@ class SqliteStore(Store):
     async def size(self) -> int:
         files = (self.path, self.path.with_name(f"{self.path.name}-wal"))
         return sum(one.stat().st_size for one in files if one.exists())
-
-    async def clean(self) -> None:
-        await anyio.to_thread.run_sync(self._clean)
 
     def _clean(self) -> None:
         with contextlib.closing(connect(self.path)) as connection:
