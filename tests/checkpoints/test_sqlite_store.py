@@ -167,6 +167,17 @@ def test_a_journal_that_is_up_to_date_is_opened_without_a_write(path: Path) -> N
     assert contents(path) == before
 
 
+async def test_a_journal_that_is_up_to_date_is_opened_while_somebody_writes_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(path)
+    monkeypatch.setattr("checkpoints.sqlite_store.BUSY_SECONDS", 0.01)
+    with plain(path) as writer:
+        writer.execute("begin immediate")
+        async with open_journal(path) as journal:
+            assert await journal.runs() == []
+
+
 def test_a_schema_that_fails_leaves_an_empty_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr("checkpoints.sqlite_store.schema", lambda: f"{schema()}\ngibberish;\n")
