@@ -354,10 +354,6 @@ class Journal:
         """The runs that have taken back effects of this one, not restored since, each with its number of items."""
         return {str(row["name"]): int(row["items"]) for row in await self._store.all("taken_back", run_id=run.run_id)}
 
-    async def taken_back_of(self, item_ids: Collection[int]) -> set[int]:
-        """Those of these items whose effect was taken back and not restored since."""
-        return {int(row["item_id"]) for row in await self._store.all("taken_back_of", ids=item_ids)}
-
     async def found_changed(self, run: Run, *, after: int = 0, size: int = 1000) -> list[Item]:
         """Up to `size` accepted items after number `after` whose calls have found something else than the list."""
         return await self._items("found_changed", run_id=run.run_id, after=after, size=size)
@@ -381,7 +377,8 @@ class Journal:
     async def mates_in_shared_lanes(self, run: Run, lanes: Collection[str]) -> tuple[list[Item], set[int]]:
         """Those of these items that are not alone in their lane, in order; and the ids of those taken back since."""
         items = await self._items("mates_in_shared_lanes", run_id=run.run_id, lanes=lanes)
-        return items, await self.taken_back_of([item.item_id for item in items])
+        taken_back = await self._store.all("taken_back_of", ids=[item.item_id for item in items])
+        return items, {int(row["item_id"]) for row in taken_back}
 
     async def standing_by_lane(self, run: Run, *, after: str = "", size: int = 100) -> list[Item]:
         """The accepted items not taken back, of up to `size` lanes after `after`, by lane and number."""

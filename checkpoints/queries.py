@@ -40,14 +40,8 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
                   "coalesce(sum(({all})::numeric), 0)::text"),
     "sum_where": ("coalesce(decimal_sum({0}) filter (where {1}), '0')",
                   "coalesce(sum(({0})::numeric) filter (where {1}), 0)::text"),
-    "latest":    ("max({all})",
-                  "greatest({all})"),
-    "begins":    ("{0} >= {1} and {0} < {1} || char(0x10ffff)",
-                  "starts_with({0}, {1})"),
     "is_id":     ("{0} glob '[0-9]*'",
                   "{0} ~ '^[0-9]'"),
-    "is_number": ("{0} not glob '*[^0-9]*'",
-                  "{0} ~ '^[0-9]+$'"),
     # `@json(payload, steps[0].name)`: the text or number at a path, null where there is none.
     "json":      ("json_extract({0}, '{path}')",
                   "({0}::json#>>'{path}')"),
@@ -74,8 +68,6 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     # `@page(table, key, …)`: the rows after those with the keys :after_key, …
     "page":      ("select * from {0} where ({keys}) > ({after}) order by {keys} limit :size",) * 2,
     "remove":    ("delete from {0} where run_id = :run_id",) * 2,
-    "values":    ("json_each({0}) {1}",
-                  "words({0}) as {1} (value)"),
     # Of a list PostgreSQL assumes so many elements that it reads all items for the few of a group; of an array few.
     "in":        ("in ({all})",
                   "= any (array({all}))"),

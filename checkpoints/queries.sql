@@ -128,7 +128,7 @@ where run_id = :run_id and @json(result, tally.first_extra) is not null
 select verified_at, who, result from verifications where run_id = :run_id order by verification_id desc limit 1
 
 -- name: run_history
-select @latest(
+select @sqlite(max) @postgres(greatest)(
            coalesce((select max(changed_at) from items where run_id = :run_id), ''),
            coalesce((select max(coalesce(ended_at, began_at)) from runners where run_id = :run_id), ''),
            coalesce((select max(verified_at) from verifications where run_id = :run_id), ''),
@@ -448,7 +448,7 @@ where item_id @in(
         order by one.state = 'replaced', one.number desc
         limit 1
     )
-    from @values(:keys, k)
+    from @sqlite(json_each(:keys) k) @postgres(words(:keys) as k (value))
 )
 order by number
 
@@ -545,7 +545,8 @@ from (
            max(case when state = 'skipped' and :kind <> '' and kind = :kind then 1 else 0 end) as is_left,
            max(case when state <> 'skipped' then 1 else 0 end) as is_sent
     from items
-    where run_id = :run_id and state <> 'replaced' and @begins(lane, :prefix)
+    where run_id = :run_id and state <> 'replaced'
+      and @sqlite(lane >= :prefix and lane < :prefix || char(0x10ffff)) @postgres(starts_with(lane, :prefix))
     group by lane
 ) grouped
 
@@ -719,7 +720,8 @@ update items
 set key = p.key, lane = p.lane, payload = p.payload, wanted = p.wanted,
     label = '', row = '[]', message = null, kind = null, seen = null,
     line = case when :keep_totals then line end,
-    answer = case when :keep_totals and amount is not null and @is_number(answer) and length(answer) <= 10
+    answer = case when :keep_totals and amount is not null and length(answer) <= 10
+                       and @sqlite(answer not glob '*[^0-9]*') @postgres(answer ~ '^[0-9]+$')
                        and cast(answer as bigint) <= 2147483647 then answer end,
     amount = case when :keep_totals then amount end,
     row_amount = case when :keep_totals then row_amount end
