@@ -245,24 +245,21 @@ def _format_of(connection: sqlite3.Connection, path: Path) -> int:
         raise JournalUnreadable(
             "{path} is a database of another program, not a journal: name another file", path=path
         )
-    if found > FORMAT:
-        formats = {"path": path, "found": found, "known": FORMAT}
-        copy = copy_name(path, FORMAT)
+    formats = {"path": path, "found": found, "known": FORMAT}
+    if found > FORMAT and (copy := copy_name(path, FORMAT)).exists():
         raise JournalOtherFormat(
-            said(
-                "{path} was written by a newer carbon-migrate (format {found}; this one knows {known}): install that "
-                "version; or go back to the copy that it has kept, {copy}: move {path} away with what is named like "
-                "it and ends with -wal or -shm, and give the copy its name. What was sent since then is found by its "
-                "marks in the billing, which payments have not",
-                copy=copy.name,
-                **formats,
-            )
-            if copy.exists()
-            else said(
-                "{path} was written by a newer carbon-migrate (format {found}; this one knows {known}): install that "
-                "version or name another journal",
-                **formats,
-            )
+            "{path} was written by a newer carbon-migrate (format {found}; this one knows {known}): install that "
+            "version; or go back to the copy that it has kept, {copy}: move {path} away with what is named like "
+            "it and ends with -wal or -shm, and give the copy its name. What was sent since then is found by its "
+            "marks in the billing, which payments have not",
+            copy=copy.name,
+            **formats,
+        )
+    if found > FORMAT:
+        raise JournalOtherFormat(
+            "{path} was written by a newer carbon-migrate (format {found}; this one knows {known}): install that "
+            "version or name another journal",
+            **formats,
         )
     if 0 < found < FIRST_CONVERTED:
         raise JournalOtherFormat(
@@ -270,9 +267,7 @@ def _format_of(connection: sqlite3.Connection, path: Path) -> int:
             "this one cannot read: finish its runs with the version that wrote it, then move the file away or "
             "name another journal. That journal does not know what these runs have entered: take it out of the "
             "input",
-            path=path,
-            found=found,
-            known=FORMAT,
+            **formats,
         )
     if unknown := {row["state"] for row in states} - set(State):
         raise JournalOtherFormat(
@@ -342,10 +337,8 @@ class SqliteStore(Store):
 
     @contextlib.contextmanager
     def look_while_idle(self) -> Iterator[Queries | None]:
-        if not self.path.exists():
-            yield None
-            return
-        with none_taken_up(self.path) as held, self.look() as db:
+        idle = none_taken_up(self.path) if self.path.exists() else contextlib.nullcontext()
+        with idle as held, self.look() as db:
             if db is not None and held is not None:
                 refuse_held(db, held)
             yield db
