@@ -18,7 +18,7 @@ import anyio
 
 from checkpoints import rows, transitions
 from checkpoints.errors import ForbiddenTransition, NoSuchRun, RunHeld
-from checkpoints.history import History, Overview
+from checkpoints.history import History
 from checkpoints.journal_file import JournalAddress
 from checkpoints.kept_secrets import KeptSecrets
 from checkpoints.lease import Lease, boot_time, keep_lease, machine, take_up_run
@@ -98,8 +98,7 @@ class Journal:
         self.address, self.path, self.name = store.address, store.address.path, str(store.address)
         self.kept_copy, self.size, self.clean = store.kept_copy, store.size, store.clean
         self._store, self._read, self._leases = store, store.read, dict[int, Lease]()
-        self.history, self.mailbox, self.overview = History(store), Mailbox(store), Overview(store)
-        self.kept_secrets = KeptSecrets(store)
+        self.history, self.mailbox, self.kept_secrets = History(store), Mailbox(store), KeptSecrets(store)
 
     # ---- runs ----
 

@@ -319,6 +319,10 @@ class SqliteStore(Store):
 
     @contextlib.contextmanager
     def look(self) -> Iterator[Queries | None]:
+        """The blocks for this thread, read-only, None where there is no journal, or an empty one; blocks.
+
+        Raises `JournalUnreadable` and `JournalOtherFormat`, also for what fails within the context.
+        """
         if not self.path.exists():
             yield None
             return

@@ -34,16 +34,8 @@ def store_of(where: Path | JournalAddress) -> AnyStore:
     return PostgresStore(address, address.postgres)
 
 
-def look_into(where: Path | JournalAddress) -> contextlib.AbstractContextManager[Queries | None]:
-    """The blocks of a journal for this thread, read-only, None where there is no journal, or an empty one; blocks.
-
-    Raises `JournalUnreadable` and `JournalOtherFormat`, also for what fails within the context.
-    """
-    return store_of(where).look()
-
-
 def is_there(where: Path | JournalAddress) -> bool:
-    """Whether there is a journal; an empty file counts as one; blocks. Raises what `look_into` raises."""
+    """Whether there is a journal; an empty file counts as one; blocks. Raises what `SqliteStore.look` raises."""
     store = store_of(where)
     if isinstance(store, SqliteStore):
         return store.path.exists()
@@ -84,7 +76,7 @@ async def earlier_runs(where: Path | JournalAddress) -> AsyncIterator[Earlier]:
     """
     earlier = Earlier()
     try:
-        db = await anyio.to_thread.run_sync(earlier.opened.enter_context, look_into(where))
+        db = await anyio.to_thread.run_sync(earlier.opened.enter_context, store_of(where).look())
         earlier.reader = None if db is None else Reader(earlier.opened, db)
         yield earlier
     finally:
@@ -97,5 +89,5 @@ def runs_of(where: Path | JournalAddress) -> list[Run]:
 
     Raises `JournalUnreadable` and `JournalOtherFormat`.
     """
-    with look_into(where) as db:
+    with store_of(where).look() as db:
         return [] if db is None else [rows.to_run(row) for row in db.each("runs")]

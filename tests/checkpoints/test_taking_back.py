@@ -39,7 +39,7 @@ from checkpoints.records import (
     Totals,
 )
 from checkpoints.states import State
-from checkpoints.stores import earlier_runs, look_into
+from checkpoints.stores import earlier_runs, store_of
 from checkpoints.tally import ExtraSubscriber, ImportTally
 from checkpoints.transitions import Purge
 from tests.checkpoints.samples import NEW_RUN, all_items, come_to, frozen_run, keep, new_item, page, seen, states
@@ -168,7 +168,7 @@ async def test_who_looks_sees_effects_and_writes_nothing(journal: Journal, journ
             [],
         ]
         assert await earlier.twins("payment", [new_item("a")]) == [[]]
-    with look_into(journal_address) as db:
+    with store_of(journal_address).look() as db:
         assert db is not None
         with pytest.raises(JournalUnreadable, match=r"read-?only"):
             db.attempt(lambda blocks: blocks.write("forget_states"))
