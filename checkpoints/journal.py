@@ -106,9 +106,8 @@ class Journal:
         """Create a run; its name is random, so that the marks of two journals do not collide."""
         name = "".join(secrets.choice(NAME_LETTERS) for _ in range(5))
         made: dict[str, Value] = {one: getattr(new, one) for one in NewRun.__slots__}
-        return rows.to_run(
-            await self._store.write(lambda db: db.one("create_run", name=name, now=rows.now(), **made))
-        )
+        await self._store.do("create_run", name=name, now=rows.now(), **made)
+        return await self.run(name)
 
     async def run(self, name: str) -> Run:
         """The run of that name. Raises `NoSuchRun`, which lists the journal's runs."""

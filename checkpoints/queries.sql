@@ -8,7 +8,6 @@
 -- name: create_run
 insert into runs (name, job, parameters, target, source, source_digest, header, policy, created_at)
 values (:name, :job, :parameters, :target, :source, :source_digest, :header, :policy, :now)
-returning *
 
 -- name: run_by_name
 select * from runs where name = :name
