@@ -16,7 +16,7 @@ from checkpoints import rows
 from checkpoints.errors import JournalNotCopied
 from checkpoints.journal_file import JournalAddress
 from checkpoints.merkle import MerkleTree, leaf_data, leaf_hash
-from checkpoints.queries import PAGE, Queries, fill_states, let_enter_in_any_state
+from checkpoints.queries import PAGE, Queries, Value, fill_states, let_enter_in_any_state
 from checkpoints.records import Run, Totals
 from checkpoints.states import State
 from checkpoints.stores import AnyStore, store_of
@@ -117,9 +117,8 @@ def _compared(old: Queries, new: Queries) -> Iterator[CopiedRun]:
         sides = []
         for db in (old, new):
             tree, after = MerkleTree(), 0
-            while items := rows.to_items(
-                db.items("items", run_id=run.run_id, after=after, states=list(State), size=PAGE)
-            ):
+            of_page: dict[str, Value] = {"run_id": run.run_id, "states": list(State), "size": PAGE}
+            while items := rows.to_items(db.one("as_items(items)", after=after, **of_page)["items"]):
                 anyio.from_thread.check_cancelled()
                 for item in items:
                     tree.add(leaf_hash(leaf_data(item)))

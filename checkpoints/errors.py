@@ -17,10 +17,6 @@ class JournalAway(JournalUnreadable):
     """Raised when the journal's server does not answer, or is starting or ending: later, the same command works."""
 
 
-class JournalAliased(JournalError):
-    """Raised when the file has several names: processes that open it by different names do not see each other."""
-
-
 class JournalOtherFormat(JournalError):
     """Raised when another version of this program wrote the file; the text says what to do."""
 

@@ -35,6 +35,42 @@ from texts.said import to_json
 _TALLY: Final = "tally"
 """The name of the tally of an import beside the figures of a verification."""
 
+RECENT: Final = 60.0
+"""Seconds over which the pace of a run is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A run at one moment.
+
+    `holder` is the process that works on it, None for none, `began_at` when that or the last one began. `per_second`
+    are the rows that were sent and accepted in the last minute, a second. `note` is the last one of the command that
+    was asked for, `told` what that process says of itself.
+    """
+
+    run: Run
+    totals: Totals
+    holder: Holder | None = None
+    began_at: datetime | None = None
+    per_second: float = 0.0
+    note: Command | None = None
+    told: LiveRow | None = None
+    seen_epoch: int = 0
+    """The run's epoch before it was looked who works on it."""
+
+    def holds_for(self, run: Run, epoch: int, *, is_held: bool, recount: bool) -> bool:
+        """Whether rows and pace are good enough for the run as it is now.
+
+        Who takes a run up raises its epoch, and nobody else changes the state of a row.
+        """
+        if is_held:
+            return not recount and self.holder is not None and self.run.epoch == run.epoch
+        # What was taken back of a run changes with the rows of its undo.
+        return self.holder is None and self.seen_epoch == epoch and self.run == run and run.undone_by is None
+
+
+NOTHING_SEEN: Final[Mapping[int, RunSummary]] = MappingProxyType({})
+
 
 class History:
     """Reads and writes the history of runs in an open journal."""
@@ -117,62 +153,14 @@ class History:
         """The last report of this journal before the first one of the run with this root, None for none."""
         return next(iter(await self._store.records(ReportRoot, "report_before", run_id=run.run_id, root=root)), None)
 
-
-# ---- all runs of a journal at one moment --------------------------------------------------------------------------
-# Their rows by state, who works on them, and how fast. A few statements for the whole journal, however many runs it
-# has. What nobody has worked on since the last look is not counted again.
-
-
-RECENT: Final = 60.0
-"""Seconds over which the pace of a run is taken."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunSummary:
-    """A run at one moment.
-
-    `holder` is the process that works on it, None for none, `began_at` when that or the last one began. `per_second`
-    are the rows that were sent and accepted in the last minute, a second. `note` is the last one of the command that
-    was asked for, `told` what that process says of itself.
-    """
-
-    run: Run
-    totals: Totals
-    holder: Holder | None = None
-    began_at: datetime | None = None
-    per_second: float = 0.0
-    note: Command | None = None
-    told: LiveRow | None = None
-    seen_epoch: int = 0
-    """The run's epoch before it was looked who works on it."""
-
-    def holds_for(self, run: Run, epoch: int, *, is_held: bool, recount: bool) -> bool:
-        """Whether rows and pace are good enough for the run as it is now.
-
-        Who takes a run up raises its epoch, and nobody else changes the state of a row.
-        """
-        if is_held:
-            return not recount and self.holder is not None and self.run.epoch == run.epoch
-        # What was taken back of a run changes with the rows of its undo.
-        return self.holder is None and self.seen_epoch == epoch and self.run == run and run.undone_by is None
-
-
-NOTHING_SEEN: Final[Mapping[int, RunSummary]] = MappingProxyType({})
-
-
-class Overview:
-    """Reads all runs of an open journal."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    async def look(
+    async def overview(
         self, command: str, before: Mapping[int, RunSummary] = NOTHING_SEEN, *, recount: bool = True
     ) -> list[RunSummary]:
-        """All runs, the oldest first, each with its last note of a command.
+        """All runs at one moment, the oldest first, each with its last note of a command.
 
-        `before` is the look before, by the ids of the runs: what nobody has worked on since has the same rows. Those
-        of a run that is worked on all the time are counted again, unless there is to be no `recount`.
+        A few statements for the whole journal, however many runs it has. `before` is the look before, by the ids of
+        the runs: what nobody has worked on since is not counted again. Those of a run that is worked on all the time
+        are, unless there is to be no `recount`.
         """
         epochs = await self._store.read(lambda db: {row["run_id"]: row["epoch"] for row in db.all("runs")})
         held = await self._store.locked_runs(epochs)

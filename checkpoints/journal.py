@@ -18,12 +18,11 @@ import anyio
 
 from checkpoints import rows, transitions
 from checkpoints.errors import ForbiddenTransition, NoSuchRun, RunHeld
-from checkpoints.history import History, Overview
+from checkpoints.history import History
 from checkpoints.journal_file import JournalAddress
 from checkpoints.kept_secrets import KeptSecrets
 from checkpoints.lease import Lease, boot_time, keep_lease, machine, take_up_run
 from checkpoints.mailbox import Mailbox
-from checkpoints.purge import Purge, purge_run
 from checkpoints.queries import FoundRow, Queries, Result, Value
 from checkpoints.records import (
     Holder,
@@ -43,7 +42,7 @@ from checkpoints.sentences import CONTRADICTS, DUPLICATE, ENDED
 from checkpoints.states import State
 from checkpoints.store import Store
 from checkpoints.stores import store_of
-from checkpoints.transitions import check_epoch, refuse_purged, totals_of
+from checkpoints.transitions import Purge, check_epoch, items_of, purge_run, refuse_purged, totals_of
 from texts.said import to_json
 
 NAME_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -55,8 +54,8 @@ async def open_journal(where: Path | JournalAddress) -> "AsyncIterator[Journal]"
     """Open the journal at a path, or in PostgreSQL, and create it if it does not exist.
 
     A symbolic link is followed: files beside the journal are placed beside the target of the link.
-    Raises `JournalUnreadable` if it cannot be opened, `JournalAliased` if the file has several names, and
-    `JournalOtherFormat` if another version wrote it.
+    Raises `JournalUnreadable` if it cannot be opened or has several names, `JournalOtherFormat` if another version
+    wrote it.
     """
     async with store_of(where).opened() as store:
         yield Journal(store)
@@ -99,17 +98,15 @@ class Journal:
         self.address, self.path, self.name = store.address, store.address.path, str(store.address)
         self.kept_copy, self.size, self.clean = store.kept_copy, store.size, store.clean
         self._store, self._read, self._leases = store, store.read, dict[int, Lease]()
-        self.history, self.mailbox, self.overview = History(store), Mailbox(store), Overview(store)
-        self.kept_secrets = KeptSecrets(store)
+        self.history, self.mailbox, self.kept_secrets = History(store), Mailbox(store), KeptSecrets(store)
 
     # ---- runs ----
 
     async def create_run(self, new: NewRun) -> Run:
         """Create a run; its name is random, so that the marks of two journals do not collide."""
         name = "".join(secrets.choice(NAME_LETTERS) for _ in range(5))
-        await self._store.do(
-            "create_run", name=name, now=rows.now(), **{name: getattr(new, name) for name in NewRun.__slots__}
-        )
+        made: dict[str, Value] = {one: getattr(new, one) for one in NewRun.__slots__}
+        await self._store.do("create_run", name=name, now=rows.now(), **made)
         return await self.run(name)
 
     async def run(self, name: str) -> Run:
@@ -194,8 +191,10 @@ class Journal:
         """Read the run again, under the same epoch. Raises `RunTakenOver`."""
 
         def work(db: Queries) -> Run:
-            check_epoch(db, run)
-            return rows.to_run(db.one("run_by_name", name=run.name))
+            found = rows.to_run(db.one("run_by_name", name=run.name))
+            if found.epoch != run.epoch:
+                check_epoch(db, run)
+            return found
 
         return await self._read(work)
 
@@ -313,11 +312,7 @@ class Journal:
         return await self._read(work)
 
     async def totals(self, run: Run) -> Totals:
-        def work(db: Queries) -> Totals:
-            with db.snapshot():
-                return totals_of(db, run)
-
-        return await self._read(work)
+        return await self._read(lambda db: totals_of(db, run))
 
     async def amounts_of_rows(self, run: Run, numbers: Collection[int]) -> dict[int, RowAmount]:
         found = await self._store.all("amounts_of_rows", run_id=run.run_id, numbers=numbers)
@@ -357,10 +352,6 @@ class Journal:
         """The runs that have taken back effects of this one, not restored since, each with its number of items."""
         return {str(row["name"]): int(row["items"]) for row in await self._store.all("taken_back", run_id=run.run_id)}
 
-    async def taken_back_of(self, item_ids: Collection[int]) -> set[int]:
-        """Those of these items whose effect was taken back and not restored since."""
-        return {int(row["item_id"]) for row in await self._store.all("taken_back_of", ids=item_ids)}
-
     async def found_changed(self, run: Run, *, after: int = 0, size: int = 1000) -> list[Item]:
         """Up to `size` accepted items after number `after` whose calls have found something else than the list."""
         return await self._items("found_changed", run_id=run.run_id, after=after, size=size)
@@ -384,7 +375,8 @@ class Journal:
     async def mates_in_shared_lanes(self, run: Run, lanes: Collection[str]) -> tuple[list[Item], set[int]]:
         """Those of these items that are not alone in their lane, in order; and the ids of those taken back since."""
         items = await self._items("mates_in_shared_lanes", run_id=run.run_id, lanes=lanes)
-        return items, await self.taken_back_of([item.item_id for item in items])
+        taken_back = await self._store.all("taken_back_of", ids=[item.item_id for item in items])
+        return items, {int(row["item_id"]) for row in taken_back}
 
     async def standing_by_lane(self, run: Run, *, after: str = "", size: int = 100) -> list[Item]:
         """The accepted items not taken back, of up to `size` lanes after `after`, by lane and number."""
@@ -395,7 +387,7 @@ class Journal:
     async def purge(self, run: Run, purge: Purge) -> Purged:
         """Remove what a finished run holds of people. Raises `RunHeld`, `RunTakenOver` and `RunUnfinished`."""
         async with self._locked(run):
-            return await self._write(run, lambda db: purge_run(db, run, purge, totals_of(db, run), rows.now()))
+            return await self._write(run, lambda db: purge_run(db, run, purge))
 
     async def is_cleaned(self) -> bool:
         """Whether nothing that was purged is left in the file."""
@@ -426,11 +418,4 @@ class Journal:
         return await self._read(lambda db: db.one(name, **values))
 
     async def _items(self, name: str, /, *, run_id: int, **values: Value) -> list[Item]:
-        """Items of a run. Raises `RunPurged`, also if the run is purged while they are read."""
-
-        def work(db: Queries) -> list[Item]:
-            found = db.items(name, run_id=run_id, **values)
-            refuse_purged(db, run_id)
-            return rows.to_items(found)
-
-        return await self._read(work)
+        return await self._read(lambda db: items_of(db, name, run_id, **values))

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from checkpoints.errors import JournalAliased, JournalUnreadable
+from checkpoints.errors import JournalUnreadable
 from checkpoints.own_files import check_beside, open_regular
 from texts.said import said
 
@@ -61,8 +61,8 @@ _waiting: Final[defaultdict[tuple[int, int], list[int]]] = defaultdict(list)
 class JournalFile:
     """The file of a journal, held open for its locks; created if it does not exist.
 
-    It must be opened before SQLite's connections and closed after them. Raises `JournalUnreadable` and
-    `JournalAliased`.
+    It must be opened before SQLite's connections and closed after them. Raises `JournalUnreadable`, also for a file
+    with several names: processes that open it by different names do not see each other.
     """
 
     def __init__(self, path: Path) -> None:
@@ -87,7 +87,7 @@ class JournalFile:
             why = said("is mounted by itself, and has another name where it comes from; mount its folder")
         if why:
             self.close()
-            raise JournalAliased(
+            raise JournalUnreadable(
                 "the journal {path} {why}. Whoever opens it by another name keeps another log beside it, and "
                 "sees nothing of what is written here: leave it one name, in one folder, for all who use it",
                 path=path,

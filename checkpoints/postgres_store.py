@@ -377,9 +377,6 @@ class PostgresStore(Store):
         found = await self.read(lambda db: db.one("size"))
         return int(found["bytes"])
 
-    async def clean(self) -> None:
-        await anyio.to_thread.run_sync(self._clean)
-
     def _clean(self) -> None:
         try:
             with explained(self.name), contextlib.closing(connect(self._address)) as connection:

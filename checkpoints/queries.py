@@ -40,14 +40,8 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
                   "coalesce(sum(({all})::numeric), 0)::text"),
     "sum_where": ("coalesce(decimal_sum({0}) filter (where {1}), '0')",
                   "coalesce(sum(({0})::numeric) filter (where {1}), 0)::text"),
-    "latest":    ("max({all})",
-                  "greatest({all})"),
-    "begins":    ("{0} >= {1} and {0} < {1} || char(0x10ffff)",
-                  "starts_with({0}, {1})"),
     "is_id":     ("{0} glob '[0-9]*'",
                   "{0} ~ '^[0-9]'"),
-    "is_number": ("{0} not glob '*[^0-9]*'",
-                  "{0} ~ '^[0-9]+$'"),
     # `@json(payload, steps[0].name)`: the text or number at a path, null where there is none.
     "json":      ("json_extract({0}, '{path}')",
                   "({0}::json#>>'{path}')"),
@@ -74,8 +68,6 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     # `@page(table, key, …)`: the rows after those with the keys :after_key, …
     "page":      ("select * from {0} where ({keys}) > ({after}) order by {keys} limit :size",) * 2,
     "remove":    ("delete from {0} where run_id = :run_id",) * 2,
-    "values":    ("json_each({0}) {1}",
-                  "words({0}) as {1} (value)"),
     # Of a list PostgreSQL assumes so many elements that it reads all items for the few of a group; of an array few.
     "in":        ("in ({all})",
                   "= any (array({all}))"),
@@ -201,10 +193,6 @@ class Queries(ABC):
         It is asked before anything is committed, but perhaps only after the next block: one round trip has both.
         """
 
-    def items(self, name: str, /, **values: Value) -> str:
-        """The items of a block, as one JSON text for `rows.to_items`."""
-        return str(self.run(f"as_items({name})", values).fetchone()["items"])
-
     @abstractmethod
     def snapshot(self) -> AbstractContextManager[None]:
         """A read transaction: all reads inside see the same state."""
@@ -283,24 +271,24 @@ def made_by(dialect: Dialect, *things: str) -> str:
     return "\n".join(made for thing in things for made in re.findall(rf"create \w+ {thing}\b[^;]*;", schema(dialect)))
 
 
-def upgrade(found: int, dialect: Dialect = "sqlite", *, is_early: bool = False) -> str:
-    """What makes a journal of an earlier format, as those in files are numbered, one of this format.
-
-    One `is_early` has not the last tables of format 5.
-    """
+def upgrade(found: int, dialect: Dialect = "sqlite") -> str:
+    """What makes a journal of an earlier format, as those in files are numbered, one of this format."""
     steps = _named("upgrades.sql")
     script = "\n".join(in_dialect(steps[f"from_{number}"], dialect, {}) for number in range(found, FORMAT))
     dropped = ["effects"] if found == FIRST_CONVERTED else []
     if dialect == "postgres":
         dropped += ["seconds", "this_journal", "last_runners"]
-    early = steps["from_5_early"] if is_early else ""
-    return f"{early}\n{script}\n{made_by(dialect, *dropped, *MAILBOX)}\n"
+    return f"{script}\n{made_by(dialect, *dropped, *MAILBOX)}\n"
 
 
 # ---- the tables of states and transitions, filled whenever a journal is opened ------------------------------------
 
 
 _PROPERTIES: Final = ("open", "settled", "in_effect", "counts_money", "to_send")
+_FILLED: Final[Mapping[str, Sequence[tuple[object, ...]]]] = {
+    "states": sorted((str(state), *(int(getattr(state, name)) for name in _PROPERTIES)) for state in State),
+    "transitions": sorted((step.source or "", str(step.target)) for step in TRANSITIONS),
+}
 
 
 def let_enter_in_any_state(db: Queries) -> None:
@@ -309,14 +297,14 @@ def let_enter_in_any_state(db: Queries) -> None:
     db.write("fill_transitions", rows=[("", str(state)) for state in State])
 
 
+def are_filled(db: Queries) -> bool:
+    return all(sorted(tuple(dict(row).values()) for row in db.each(table)) == _FILLED[table] for table in _FILLED)
+
+
 def fill_states(db: Queries) -> None:
     """Bring both tables up to date; nothing is written if they are."""
-    states = sorted((str(state), *(int(getattr(state, name)) for name in _PROPERTIES)) for state in State)
-    found = sorted((row["state"], *(int(row[name]) for name in _PROPERTIES)) for row in db.all("states"))
-    if found != states:
-        db.write("forget_states")
-        db.write("fill_states", rows=states)
-    steps = sorted((step.source or "", str(step.target)) for step in TRANSITIONS)
-    if sorted((row["source"], row["target"]) for row in db.all("transitions")) != steps:
-        db.write("forget_transitions")
-        db.write("fill_transitions", rows=steps)
+    if are_filled(db):
+        return
+    for table, rows in _FILLED.items():
+        db.write(f"forget_{table}")
+        db.write(f"fill_{table}", rows=rows)

@@ -90,29 +90,22 @@ update runs set epoch = epoch + 1 where run_id = :run_id
 update runs set epoch = epoch + 1 where run_id = :run_id
 
 -- name: begin_runner
--- Note the process that has just taken a run up, under its epoch.
 insert into runners (run_id, epoch, purpose, who, host, process, version, billing, began_at
                      @postgres(, machine, lease_ms, call_ms))
 select run_id, epoch, :purpose, :who, :host, :process, :version, :billing, :now
        @postgres(, :machine, :lease_ms, :call_ms)
 from runs where run_id = :run_id
 
--- name: runners_have_hosts
--- A row, unless the journal is an early one of format 5.
-select name from pragma_table_info('runners') where name = 'host'
-
 -- name: end_runner
 update runners set ended_at = :now where run_id = :run_id and epoch = :epoch
 
 -- name: runners
--- The processes that took a run up, in their order.
 select purpose, who, process, version, billing, began_at, ended_at, found, absent, "left"
 from runners
 where run_id = :run_id
 order by epoch
 
 -- name: note_look_ups
--- Add what the look-ups of a runner have come to.
 update runners
 set found = found + :found, absent = absent + :absent, "left" = "left" + :left
 where run_id = :run_id and epoch = :epoch
@@ -134,8 +127,7 @@ where run_id = :run_id and @json(result, tally.first_extra) is not null
 select verified_at, who, result from verifications where run_id = :run_id order by verification_id desc limit 1
 
 -- name: run_history
--- The last moment of which a run has a note, also of who looked at it, and what of it was taken back since.
-select @latest(
+select @sqlite(max) @postgres(greatest)(
            coalesce((select max(changed_at) from items where run_id = :run_id), ''),
            coalesce((select max(coalesce(ended_at, began_at)) from runners where run_id = :run_id), ''),
            coalesce((select max(verified_at) from verifications where run_id = :run_id), ''),
@@ -150,11 +142,9 @@ from runs r
 where r.run_id = :run_id
 
 -- name: note_report
--- Keep the root of a report; the same root of a run is kept once.
 insert into reports (run_id, made_at, root) values (:run_id, :now, :root) on conflict do nothing
 
 -- name: report_before
--- The last report in this journal before the first one with this root of a run.
 select r.name as run, p.made_at, p.root
 from reports p
 join runs r on r.run_id = p.run_id
@@ -162,11 +152,9 @@ where p.report_id < coalesce((select report_id from reports where run_id = :run_
 order by p.report_id desc limit 1
 
 -- name: taken_over
--- The epoch of a run, if it is another one than :epoch.
 select epoch from runs where run_id = :run_id and epoch <> :epoch
 
 -- name: new_owner
--- Who has taken a run over.
 select host, process, began_at from runners where run_id = :run_id order by epoch desc limit 1
 
 -- name: holder
@@ -242,14 +230,12 @@ join runs r on r.name = m.run
 join items i on i.run_id = r.run_id and i.number = m.number
 
 -- name: replace_items
--- Mark rejected items as replaced, by number, before their corrected rows are frozen.
 update items
 set state = 'replaced', kind = :kind, changed_at = :now,
     message = @said('message', @as_json(coalesce(message, '""')))
 where run_id = :run_id and state = 'rejected' and number @numbers(:numbers)
 
 -- name: mend_refusals
--- Mark refused rows as mended, by id, before their corrected rows are frozen.
 update refusals
 set mended_at = :now
 where run_id = :run_id and mended_at is null and refusal_id @numbers(:ids)
@@ -278,7 +264,6 @@ where run_id = :run_id
   and exists (select 1 from runs where run_id = :run_id and approved_at is null)
 
 -- name: refuse_items
--- Ambiguous items become refusals, before the run is approved.
 insert into refusals (run_id, line, column_name, label, reason, row)
 select i.run_id, i.line, null, i.label, r.reason, i.row
 from @rows(:reasons, r, item_id bigint, reason text)
@@ -294,7 +279,6 @@ where +run_id = :run_id and item_id @numbers(:items) and state = 'pending'
 -- ---- Rows that share a lane (account) -----------------------------------------------------------------------------
 
 -- name: shared_lanes
--- The number of accounts with more than one pending item, and of their items.
 select count(distinct lane) as lanes, count(*) as items, @sum(amount) as amount
 from (
     select lane, amount, count(*) over (partition by lane) as in_lane
@@ -304,7 +288,6 @@ from (
 where in_lane > 1
 
 -- name: shared_items
--- The pending items of lanes (accounts) with more than one of them, a page of lanes at a time.
 select *
 from items
 where run_id = :run_id and state = 'pending' and lane @in(
@@ -314,7 +297,6 @@ where run_id = :run_id and state = 'pending' and lane @in(
 order by lane, number
 
 -- name: pending_before
--- The pending items before :before in these lanes, in their order.
 select lane, payload, amount
 from items
 where run_id = :run_id and state = 'pending' and number < :before and lane @words(:lanes)
@@ -344,7 +326,6 @@ where c.run_id = :run_id and c.number = :number
 order by i.number
 
 -- name: first_in_lanes
--- The first item of the run in each of these lanes that had or may have an effect.
 select lane, number, key
 from items
 where run_id = :run_id and number @in(
@@ -364,7 +345,6 @@ where +run_id = :run_id and item_id @numbers(:ids)
   and exists (select 1 from runs where run_id = :run_id and ended_at is null)
 
 -- name: keep
--- Replace the payloads (before-images) of items that are not sent yet; sent items keep theirs.
 update items
 set payload = k.payload, changed_at = :now
 from @rows(:kept, k, item_id bigint, payload text)
@@ -383,13 +363,11 @@ from @rows(:changes, c, item_id bigint, state text, answer text, message text, k
 where +items.run_id = :run_id and items.item_id = c.item_id @few(items.item_id, :changes)
 
 -- name: doubt
--- At start, the outcome of a call that was under way is unknown.
 update items
 set state = 'unknown', message = :why, kind = :kind, changed_at = :now
 where run_id = :run_id and state = 'sending'
 
 -- name: doubt_answers
--- Accepted rows whose answer may be another row's.
 update items
 set state = 'unknown', message = :why, kind = :kind, changed_at = :now
 where +run_id = :run_id and state = 'accepted' and item_id @numbers(:ids)
@@ -416,14 +394,12 @@ where state = 'accepted' and item_id @in(
 returning item_id
 
 -- name: note_seen
--- What a look-up has shown to the person who decides on a row: the ids, as JSON.
 update items
 set seen = s.seen
 from @rows(:seen, s, item_id bigint, seen text)
 where +items.run_id = :run_id and items.item_id = s.item_id and items.state = 'manual'
 
 -- name: decide
--- A person may decide only on a manual item.
 insert into decisions (item_id, decided_at, who, state, why)
 select item_id, :now, :who, :state, :why from items where run_id = :run_id and item_id = :item_id and state = 'manual'
 
@@ -437,7 +413,7 @@ order by d.decision_id
 -- ---- Reading ------------------------------------------------------------------------------------------------------
 
 -- name: as_items
--- The items that another block finds, as one JSON text, with fields in the order of `records.Item`.
+-- The items of a run that another block finds, as one JSON text, with fields in the order of `records.Item`.
 with found as (
 @{0}
 )
@@ -445,7 +421,7 @@ select @all(@array(
     item_id, number, key, label, lane, payload, amount, line, @as_json(row), state, attempts, answer,
     @as_json(message), changed_at, @as_json(coalesce(seen, '[]')),
     @as_json(case unproven when 0 then 'false' else 'true' end)
-)) as items
+)) as items, exists (select 1 from runs where run_id = :run_id and purged_at is not null) as is_purged
 from found
 
 -- name: items
@@ -471,7 +447,7 @@ where item_id @in(
         order by one.state = 'replaced', one.number desc
         limit 1
     )
-    from @values(:keys, k)
+    from @sqlite(json_each(:keys) k) @postgres(words(:keys) as k (value))
 )
 order by number
 
@@ -494,30 +470,23 @@ order by number
 -- that another row of their account carries in its sum, with their own amounts; and what the items of an undo take back:
 -- the amount of the entry at the start of the chain of undos, with its sign turned once for each undo. Its call may carry
 -- another amount, as that of the balance which it restores, and a skipped one has none. Where the entry was purged, the
--- amount of the call is all that is left.
-select i.run_id, i.state, count(*) as items, @sum(i.amount) as amount,
-       count(case when i.sent_at > :since then 1 end) as recent,
+-- amount of the call is all that is left. With each state what became no items, and the totals that a purge has kept.
+select r.run_id, r.left_out, r.purged_totals, r.ended_at is not null as has_ended,
+       (select count(*) from refusals f where f.run_id = r.run_id and f.mended_at is null) as refused,
+       i.state, count(i.item_id) as items, @sum(i.amount) as amount,
+       count(case when i.sent_at > :since and i.state in (select state from states where in_effect) then 1 end) as recent,
        sum(i.taken_back) as taken_back, sum(i.unproven * (1 - i.taken_back)) as unproven,
-       (select r.ended_at is not null from runs r where r.run_id = i.run_id) as has_ended,
        count(c.row_amount) as merged,
        @sum_where(i.row_amount, c.row_amount is not null) as merged_amount,
        count(i.undoes) as undoing,
        @sum_where(coalesce(@undone(i), i.amount), i.undoes is not null) as reversed
-from items i
-left join items c on c.item_id = i.carried_by
-where i.run_id @numbers(:ids)
-group by i.run_id, i.state
-
--- name: rest_of_runs
--- What became no items, and the totals that a purge has kept.
-select run_id, left_out, purged_totals,
-       (select count(*) from refusals f where f.run_id = r.run_id and f.mended_at is null) as refused
 from runs r
-where run_id @numbers(:ids)
+left join items i on i.run_id = r.run_id
+left join items c on c.item_id = i.carried_by
+where r.run_id @numbers(:ids)
+group by r.run_id, i.state
 
 -- name: amounts_of_rows
--- What these items of a run ask for themselves, by number: of an undo what they take back, as in `totals_of_runs`. Beside
--- it the row that carries them in its sum, and what they carry with the rows that are merged into them.
 select i.number, c.number as merged_into, coalesce(case when i.undoes is not null then @undone(i) end, i.amount) as carries,
        case when i.undoes is null then coalesce(i.row_amount, i.amount) else coalesce(@undone(i), i.amount) end as amount
 from items i
@@ -564,8 +533,6 @@ where run_id = :run_id and number @in(
 )
 
 -- name: lane_counts
--- The lanes with a prefix: all of them, those with a row to be sent or in doubt, and those with one that was refused; other
--- ones with a row that is skipped for a kind of reason; and the lines of the input with a row that is not skipped.
 select count(*) as "all", count(case is_open when 1 then 1 end) as open,
        count(case when is_rejected = 1 and is_open = 0 then 1 end) as rejected,
        count(case when is_left = 1 and is_rejected = 0 and is_open = 0 then 1 end) as left_alone,
@@ -577,7 +544,8 @@ from (
            max(case when state = 'skipped' and :kind <> '' and kind = :kind then 1 else 0 end) as is_left,
            max(case when state <> 'skipped' then 1 else 0 end) as is_sent
     from items
-    where run_id = :run_id and state <> 'replaced' and @begins(lane, :prefix)
+    where run_id = :run_id and state <> 'replaced'
+      and @sqlite(lane >= :prefix and lane < :prefix || char(0x10ffff)) @postgres(starts_with(lane, :prefix))
     group by lane
 ) grouped
 
@@ -600,7 +568,6 @@ order by number
 limit :size
 
 -- name: in_effect_last_first
--- The accepted ones before :before, the last first.
 select *
 from items
 where run_id = :run_id and number < coalesce(:before, 9223372036854775807) and state in (select state from states where in_effect)
@@ -609,7 +576,6 @@ order by number desc
 limit :size
 
 -- name: taken_back
--- The runs that have taken back effects of a run, not restored since, each with the number of items.
 select r.name, count(*) as items
 from items i
 join items u on u.undoes = i.item_id
@@ -620,7 +586,6 @@ group by u.run_id, r.name
 order by u.run_id
 
 -- name: taken_back_of
--- Those of these items whose effect was taken back and not restored since.
 select item_id from items where item_id @numbers(:ids) and taken_back = 1
 
 -- name: found_changed
@@ -633,7 +598,6 @@ order by number
 limit :size
 
 -- name: unproven
--- The rows in effect of a run that may be somebody else's, and were not taken back.
 select count(*) as items
 from items
 where run_id = :run_id and unproven = 1 and state in (select state from states where in_effect) and taken_back = 0
@@ -651,14 +615,12 @@ where i.state in (select state from states where in_effect) and i.unproven = 0 a
   and @json(i.payload, steps[0][0]) = 'objects.create' and @json(own.payload, steps[0][0]) = 'objects.create'
 
 -- name: lane_mates
--- The items of these lanes that are in effect, or may be, in order.
 select *
 from items
 where run_id = :run_id and @stands(items) and lane @words(:lanes)
 order by +number
 
 -- name: mates_in_shared_lanes
--- Those of them that are not alone in their lane.
 select *
 from items
 where run_id = :run_id and @stands(items) and lane @in(
@@ -669,7 +631,6 @@ where run_id = :run_id and @stands(items) and lane @in(
 order by +number
 
 -- name: standing_by_lane
--- The accepted items of a run that stand, of up to :size lanes (accounts) after :after, by lane and number.
 select *
 from items
 where run_id = :run_id and state in (select state from states where in_effect) and taken_back = 0 and lane in (
@@ -706,7 +667,6 @@ order by e.item_id
 -- ---- Purging ------------------------------------------------------------------------------------------------------
 
 -- name: purged
--- When the run was purged; no row if it was not.
 select name, purged_at from runs where run_id = :run_id and purged_at is not null
 
 -- name: last_change
@@ -759,7 +719,8 @@ update items
 set key = p.key, lane = p.lane, payload = p.payload, wanted = p.wanted,
     label = '', row = '[]', message = null, kind = null, seen = null,
     line = case when :keep_totals then line end,
-    answer = case when :keep_totals and amount is not null and @is_number(answer) and length(answer) <= 10
+    answer = case when :keep_totals and amount is not null and length(answer) <= 10
+                       and @sqlite(answer not glob '*[^0-9]*') @postgres(answer ~ '^[0-9]+$')
                        and cast(answer as bigint) <= 2147483647 then answer end,
     amount = case when :keep_totals then amount end,
     row_amount = case when :keep_totals then row_amount end
@@ -896,7 +857,11 @@ select * from items where run_id = :run_id and number > :after order by number l
 -- name: page_of_refusals
 select * from refusals where run_id = :run_id and refusal_id > :after order by refusal_id limit :size
 
--- ---- The table of states, filled at every open ----------------------------------------------------------------------
+-- ---- The head of a file, and the tables of states, filled where they are not up to date --------------------------------
+
+-- name: head_of_file
+select (select application_id from pragma_application_id) as application,
+       (select user_version from pragma_user_version) as format, (select count(*) from sqlite_master) as tables
 
 -- name: states
 select state, open, settled, in_effect, counts_money, to_send from states

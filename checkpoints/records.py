@@ -48,8 +48,8 @@ class NewRun:
     policy: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run(NewRun):
     """A run in the journal. Times are UTC; `name` is the short word that the operator types.
 
     A run with a `paused_at` sends nothing until a person continues it, in any process. `policy` applies in every
@@ -63,20 +63,13 @@ class Run:
 
     run_id: int
     name: str
-    job: str
-    parameters: Mapping[str, str]
-    target: str
-    source: str
-    source_digest: str
-    header: tuple[str, ...]
-    cursor: str | None
     created_at: datetime
-    frozen_at: datetime | None
-    approved_at: datetime | None
-    discarded_at: datetime | None
+    cursor: str | None = None
+    frozen_at: datetime | None = None
+    approved_at: datetime | None = None
+    discarded_at: datetime | None = None
     paused_at: datetime | None = None
     paused_by: str | None = None
-    policy: Mapping[str, str] = field(default_factory=dict)
     epoch: int = 0
     purged_at: datetime | None = None
     has_only_totals: bool = False

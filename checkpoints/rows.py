@@ -82,7 +82,7 @@ def to_sentence(_: type, value: object) -> object:
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 to_items = msgspec.json.Decoder(list[Item], dec_hook=to_sentence).decode
-"""The items of `Queries.items`."""
+"""The items of `as_items`."""
 to_cells = msgspec.json.Decoder(tuple[str, ...]).decode
 to_counts = msgspec.json.Decoder(dict[str, int]).decode
 _totals = msgspec.json.Decoder(_KeptTotals).decode
@@ -171,20 +171,28 @@ def to_holder(row: FoundRow | None) -> Holder:
     return Holder(row["host"], row["process"], f"{since:%Y-%m-%d %H:%M:%S} UTC")
 
 
-def to_totals(states: Sequence[FoundRow], refused: int, left_out: Mapping[str, int]) -> Totals:
-    """The rows of `totals_of_runs` of one run, with the rows that became no items."""
-    of_calls = {State(row["state"]): Decimal(row["amount"]) for row in states}
-    reversed_by = {State(row["state"]): Decimal(row["reversed"] or 0) for row in states if row["undoing"]}
+def to_totals(found: Sequence[FoundRow]) -> Totals:
+    """The rows of `totals_of_runs` of one run: one for each state, or one without any."""
+    refused, left_out, kept = found[0]["refused"], to_counts(found[0]["left_out"]), found[0]["purged_totals"]
+    if kept:
+        totals = _totals(kept)
+        counts = {state: number for state, (number, _) in totals.states.items()}
+        amounts = {state: amount for state, (_, amount) in totals.states.items()}
+        merged, merged_amount = totals.merged
+        return Totals(counts, amounts, totals.refused, left_out, merged=merged, merged_amount=merged_amount)
+    states = {State(row["state"]): row for row in found if row["state"]}
+    of_calls = {state: Decimal(row["amount"]) for state, row in states.items()}
+    reversed_by = {state: Decimal(row["reversed"]) for state, row in states.items() if row["undoing"]}
     return Totals(
-        {State(row["state"]): row["items"] for row in states},
+        {state: row["items"] for state, row in states.items()},
         of_calls | reversed_by,
         refused,
         left_out,
-        taken_back=sum(row["taken_back"] for row in states if State(row["state"]).in_effect),
-        unanswered=sum(row["unproven"] for row in states if row["state"] in {State.PENDING, State.REJECTED}),
-        has_ended=any(row["has_ended"] for row in states),
-        merged=sum(row["merged"] for row in states),
-        merged_amount=sum((Decimal(row["merged_amount"] or 0) for row in states), Decimal(0)),
+        taken_back=sum(row["taken_back"] for state, row in states.items() if state.in_effect),
+        unanswered=sum(row["unproven"] for state, row in states.items() if state in {State.PENDING, State.REJECTED}),
+        has_ended=bool(found[0]["has_ended"]),
+        merged=sum(row["merged"] for row in found),
+        merged_amount=sum((Decimal(row["merged_amount"]) for row in found), Decimal(0)),
         of_calls=of_calls if reversed_by else {},
     )
 
@@ -193,19 +201,6 @@ def of_totals(totals: Totals) -> str:
     states = {str(state): (number, format(totals.amounts[state], "f")) for state, number in totals.counts.items()}
     merged = (totals.merged, format(totals.merged_amount, "f"))
     return _encode({"states": states, "refused": totals.refused, "merged": merged}).decode()
-
-
-def to_purged_totals(text: str, left_out: Mapping[str, int]) -> Totals:
-    kept = _totals(text)
-    merged, merged_amount = kept.merged
-    return Totals(
-        {state: number for state, (number, _) in kept.states.items()},
-        {state: amount for state, (_, amount) in kept.states.items()},
-        kept.refused,
-        left_out,
-        merged=merged,
-        merged_amount=merged_amount,
-    )
 
 
 def now() -> str:

@@ -10,8 +10,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-import anyio.to_thread
-
 from checkpoints.errors import JournalNotCleaned, JournalOtherFormat, JournalUnreadable
 from checkpoints.journal_file import JournalAddress, JournalFile, none_taken_up
 from checkpoints.own_files import check_beside, copy_name, keep_copy
@@ -22,6 +20,7 @@ from checkpoints.queries import (
     Queries,
     Result,
     Value,
+    are_filled,
     bind,
     blocks,
     fill_states,
@@ -107,37 +106,39 @@ SQLITE: Final[Dialect] = Dialect("begin immediate", sqlite3.Error, sqlite3.Conne
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the journal at `path` in autocommit mode, for explicit transactions. Raises `JournalUnreadable`."""
+    """Open the file at `path` in autocommit mode, for explicit transactions. Raises `JournalUnreadable`."""
     with explained(path):
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection = connect_to_read(path)
         set_up(connection)
-        connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = full")
-    # SQLite has created its own files only now.
-    check_beside(path)
     return connection
 
 
 def set_up(connection: sqlite3.Connection) -> None:
     """Give a connection what the blocks need of it, wherever its database is."""
-    connection.row_factory = sqlite3.Row
-    _add_functions(connection)
+    set_up_to_read(connection)
     connection.execute("pragma foreign_keys = on")
     connection.execute("pragma recursive_triggers = on")
+
+
+def set_up_to_read(connection: sqlite3.Connection) -> None:
+    connection.row_factory = sqlite3.Row
+    connection.create_function("seconds", 0, _seconds)
+    connection.create_aggregate("decimal_sum", 1, _DecimalSum)  # type: ignore[arg-type]  # the stub knows int only
+
+
+def connect_to_read(database: Path | str) -> sqlite3.Connection:
+    """Open a file, or the one that a URI names."""
+    is_uri = isinstance(database, str)
+    connection = sqlite3.connect(database, BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=is_uri)
+    set_up_to_read(connection)
+    return connection
 
 
 def connect_to_look(path: Path) -> sqlite3.Connection:
     check_beside(path.resolve())
     with explained(path):
-        connection = sqlite3.connect(read_only(path), uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
-    connection.row_factory = sqlite3.Row
-    _add_functions(connection)
-    return connection
-
-
-def _add_functions(connection: sqlite3.Connection) -> None:
-    connection.create_function("seconds", 0, _seconds)
-    connection.create_aggregate("decimal_sum", 1, _DecimalSum)  # type: ignore[arg-type]  # the stub knows int only
+        return connect_to_read(read_only(path))
 
 
 def _seconds() -> float:
@@ -189,31 +190,26 @@ APPLICATION_ID: Final = 0x434D4A31
 _CONVERTED: Final = range(FIRST_CONVERTED, FORMAT)
 
 
-def prepare(path: Path, *, in_use: bool = False) -> Path | None:
-    """Create a journal in an empty file at `path`, or bring an older one and its table of states up to date.
+def prepare(path: Path) -> None:
+    """Create a journal in an empty file at `path`, or bring an older one up to date. Raises what `make` raises."""
+    with contextlib.closing(connect(path)) as connection:
+        make(connection, path)
+
+
+def make(connection: sqlite3.Connection, path: Path, *, in_use: bool = False) -> Path | None:
+    """Create a journal in an empty file, or bring an older one and its table of states up to date.
 
     Returns the copy of an older one that is kept beside it, None where nothing was converted. Raises
     `JournalOtherFormat` for a journal of another format or with newer states, `JournalUnreadable` for a file that is
     not a journal, or of which no copy can be kept, and `RunHeld` for an older one that is `in_use`; none of them is
-    changed.
+    changed. Closing the connection rolls back what it had begun.
     """
-    with prepared(path, in_use=in_use) as (_, copy):
-        return copy
-
-
-@contextlib.contextmanager
-def prepared(path: Path, *, in_use: bool = False) -> Iterator[tuple[SqliteQueries, Path | None]]:
-    """The journal of `prepare` and its copy, in one transaction with what is written in the context.
-
-    Raises what `prepare` raises.
-    """
+    db, copy = SqliteQueries(connection), None
     with explained(path):
-        # Before `connect`, which would switch another program's database to WAL mode.
-        with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as stranger:
-            stranger.row_factory = sqlite3.Row
-            _format_of(stranger, path)
-        with contextlib.closing(connect(path)) as connection:
-            copy = None
+        # First, for WAL mode would change another program's database.
+        found = _format_of(connection, path)
+        connection.execute("pragma journal_mode = wal")
+        if found != FORMAT or not are_filled(db):
             connection.execute("begin immediate")
             found = _format_of(connection, path)
             if found in _CONVERTED:
@@ -222,52 +218,48 @@ def prepared(path: Path, *, in_use: bool = False) -> Iterator[tuple[SqliteQuerie
                 # In the transaction, so that nobody writes between the copy and the conversion.
                 copy = keep_copy(path, found)
             if found != FORMAT:
-                is_early = not SqliteQueries(connection).all("runners_have_hosts")
-                _run_script(connection, upgrade(found, is_early=is_early) if found else schema())
+                _run_script(connection, upgrade(found) if found else schema())
                 connection.execute(f"pragma application_id = {APPLICATION_ID}")
                 connection.execute(f"pragma user_version = {FORMAT}")
-            fill_states(SqliteQueries(connection))
-            yield SqliteQueries(connection), copy
-            # What is not committed is rolled back when the connection is closed.
+            fill_states(db)
             connection.execute("commit")
+    # SQLite has created its own files only now.
+    check_beside(path)
+    return copy
 
 
 def _format_of(connection: sqlite3.Connection, path: Path) -> int:
     """The format of the open file, one that can be used or converted; 0 for an empty file.
 
     Raises `JournalOtherFormat`, also for a state of a newer version, whose items could not be read; and
-    `JournalUnreadable` for another program's database. All is read in one transaction, the caller's if one is open:
-    otherwise a journal that another process creates meanwhile could show tables without the application id, and look
-    like another program's database.
+    `JournalUnreadable` for another program's database. All of its head is read by one statement: otherwise a journal
+    that another process creates meanwhile could show tables without the application id, and look like another
+    program's database.
     """
-    with contextlib.nullcontext() if connection.in_transaction else SqliteQueries(connection).snapshot():
-        (application,) = connection.execute("pragma application_id").fetchone()
-        (found,) = connection.execute("pragma user_version").fetchone()
-        (tables,) = connection.execute("select count(*) from sqlite_master").fetchone()
-        is_journal = tables and application == APPLICATION_ID and found in {*_CONVERTED, FORMAT}
-        states = SqliteQueries(connection).all("states") if is_journal else []
+    db = SqliteQueries(connection)
+    head = db.one("head_of_file")
+    application, found, tables = head["application"], head["format"], head["tables"]
+    is_journal = tables and application == APPLICATION_ID and found in {*_CONVERTED, FORMAT}
+    states = db.all("states") if is_journal else []
     if tables and application != APPLICATION_ID:
         raise JournalUnreadable(
             "{path} is a database of another program, not a journal: name another file", path=path
         )
-    if found > FORMAT:
-        formats = {"path": path, "found": found, "known": FORMAT}
-        copy = copy_name(path, FORMAT)
+    formats = {"path": path, "found": found, "known": FORMAT}
+    if found > FORMAT and (copy := copy_name(path, FORMAT)).exists():
         raise JournalOtherFormat(
-            said(
-                "{path} was written by a newer carbon-migrate (format {found}; this one knows {known}): install that "
-                "version; or go back to the copy that it has kept, {copy}: move {path} away with what is named like "
-                "it and ends with -wal or -shm, and give the copy its name. What was sent since then is found by its "
-                "marks in the billing, which payments have not",
-                copy=copy.name,
-                **formats,
-            )
-            if copy.exists()
-            else said(
-                "{path} was written by a newer carbon-migrate (format {found}; this one knows {known}): install that "
-                "version or name another journal",
-                **formats,
-            )
+            "{path} was written by a newer carbon-migrate (format {found}; this one knows {known}): install that "
+            "version; or go back to the copy that it has kept, {copy}: move {path} away with what is named like "
+            "it and ends with -wal or -shm, and give the copy its name. What was sent since then is found by its "
+            "marks in the billing, which payments have not",
+            copy=copy.name,
+            **formats,
+        )
+    if found > FORMAT:
+        raise JournalOtherFormat(
+            "{path} was written by a newer carbon-migrate (format {found}; this one knows {known}): install that "
+            "version or name another journal",
+            **formats,
         )
     if 0 < found < FIRST_CONVERTED:
         raise JournalOtherFormat(
@@ -275,9 +267,7 @@ def _format_of(connection: sqlite3.Connection, path: Path) -> int:
             "this one cannot read: finish its runs with the version that wrote it, then move the file away or "
             "name another journal. That journal does not know what these runs have entered: take it out of the "
             "input",
-            path=path,
-            found=found,
-            known=FORMAT,
+            **formats,
         )
     if unknown := {row["state"] for row in states} - set(State):
         raise JournalOtherFormat(
@@ -315,17 +305,24 @@ class SqliteStore(Store):
         self.path = self.path.resolve()
         self.address = JournalAddress(self.path)
         self._file = opened.enter_context(contextlib.closing(JournalFile(self.path)))
-        # Two processes that create it at once would find it incomplete, or SQLite busy changing its mode.
-        with self._file.making(BUSY_SECONDS):
-            self.kept_copy = prepare(self.path, in_use=self._file.is_in_use())
-        connection = connect(self.path)
-        self._reader = JournalReader(connection, SqliteQueries(connection, self.path))
-        opened.callback(self._reader.close)
-        self._writer = Writer(connect(self.path), SQLITE, loop)
+        with contextlib.ExitStack() as unless_it_fails:
+            written = unless_it_fails.enter_context(contextlib.closing(connect(self.path)))
+            # Two processes that create it at once would find it incomplete, or SQLite busy changing its mode.
+            with self._file.making(BUSY_SECONDS):
+                self.kept_copy = make(written, self.path, in_use=self._file.is_in_use())
+            connection = connect_to_read(self.path)
+            self._reader = JournalReader(connection, SqliteQueries(connection, self.path))
+            opened.callback(self._reader.close)
+            self._writer = Writer(written, SQLITE, loop)
+            unless_it_fails.pop_all()
         opened.callback(self._writer.close)
 
     @contextlib.contextmanager
     def look(self) -> Iterator[Queries | None]:
+        """The blocks for this thread, read-only, None where there is no journal, or an empty one; blocks.
+
+        Raises `JournalUnreadable` and `JournalOtherFormat`, also for what fails within the context.
+        """
         if not self.path.exists():
             yield None
             return
@@ -344,10 +341,8 @@ class SqliteStore(Store):
 
     @contextlib.contextmanager
     def look_while_idle(self) -> Iterator[Queries | None]:
-        if not self.path.exists():
-            yield None
-            return
-        with none_taken_up(self.path) as held, self.look() as db:
+        idle = none_taken_up(self.path) if self.path.exists() else contextlib.nullcontext()
+        with idle as held, self.look() as db:
             if db is not None and held is not None:
                 refuse_held(db, held)
             yield db
@@ -359,8 +354,16 @@ class SqliteStore(Store):
         Raises `JournalUnreadable`, also for what fails within the context, and what `prepare` raises.
         """
         path = self.path.resolve()
-        with contextlib.closing(JournalFile(path)) as file, file.making(BUSY_SECONDS), prepared(path) as (db, _):
-            yield db
+        with (
+            contextlib.closing(JournalFile(path)) as file,
+            file.making(BUSY_SECONDS),
+            explained(path),
+            contextlib.closing(connect(path)) as connection,
+        ):
+            make(connection, path, in_use=file.is_in_use())
+            connection.execute("begin immediate")
+            yield SqliteQueries(connection)
+            connection.execute("commit")
 
     async def write(self, work: Callable[[Queries], Result]) -> Result:
         """Run `work` in one transaction, durable when this returns. Raises what `Writer.do` raises.
@@ -377,9 +380,6 @@ class SqliteStore(Store):
     async def size(self) -> int:
         files = (self.path, self.path.with_name(f"{self.path.name}-wal"))
         return sum(one.stat().st_size for one in files if one.exists())
-
-    async def clean(self) -> None:
-        await anyio.to_thread.run_sync(self._clean)
 
     def _clean(self) -> None:
         with contextlib.closing(connect(self.path)) as connection:

@@ -160,6 +160,9 @@ class Store(ABC):
     async def size(self) -> int:
         """The bytes of all that is stored. Raises `JournalUnreadable`."""
 
-    @abstractmethod
     async def clean(self) -> None:
         """Rewrite what is stored without what was deleted from it. Raises `JournalNotCleaned`."""
+        await anyio.to_thread.run_sync(self._clean)
+
+    def _clean(self) -> None:
+        """Do what `clean` does; blocks."""

@@ -3,17 +3,18 @@
 Each function runs inside the transaction that the journal has begun, so that nothing comes in between.
 """
 
+import secrets
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, NoReturn
 
 from checkpoints import rows
-from checkpoints.errors import ForbiddenTransition, RunHeld, RunPurged, RunTakenOver
-from checkpoints.queries import FoundRow, Queries, Value
+from checkpoints.errors import ForbiddenTransition, RunHeld, RunPurged, RunTakenOver, RunUnfinished
+from checkpoints.queries import MAILBOX, FoundRow, Queries, Value
 from checkpoints.records import (
     Change,
     Correction,
@@ -24,6 +25,7 @@ from checkpoints.records import (
     NewItem,
     Page,
     PendingBefore,
+    Purged,
     Refusal,
     Run,
     StandingItem,
@@ -81,6 +83,14 @@ def refuse_purged(db: Queries, run_id: int) -> None:
     found = db.first("purged", run_id=run_id)
     if found is not None:
         raise RunPurged(found["name"], found["purged_at"])
+
+
+def items_of(db: Queries, name: str, run_id: int, **values: Value) -> list[Item]:
+    """The items of a run that a block finds. Raises `RunPurged`."""
+    found = db.one(f"as_items({name})", run_id=run_id, **values)
+    if found["is_purged"]:
+        refuse_purged(db, run_id)
+    return rows.to_items(found["items"])
 
 
 # ---- intake ----
@@ -241,16 +251,12 @@ def totals_of(db: Queries, run: Run) -> Totals:
 
 def totals_of_runs(db: Queries, run_ids: Collection[int], since: str = "") -> dict[int, tuple[Totals, int]]:
     """The totals of these runs, each with the number of its items in effect that were sent after `since`."""
-    states: defaultdict[int, list[FoundRow]] = defaultdict(list)
+    found: defaultdict[int, list[FoundRow]] = defaultdict(list)
     for row in db.each("totals_of_runs", ids=run_ids, since=since) if run_ids else ():
-        states[row["run_id"]].append(row)
-    found: dict[int, tuple[Totals, int]] = {}
-    for rest in db.each("rest_of_runs", ids=run_ids) if run_ids else ():
-        run_id, left_out, kept = rest["run_id"], rows.to_counts(rest["left_out"]), rest["purged_totals"]
-        recent = sum(row["recent"] for row in states[run_id] if State(row["state"]).in_effect)
-        of_states = rows.to_totals(states[run_id], rest["refused"], left_out)
-        found[run_id] = rows.to_purged_totals(kept, left_out) if kept else of_states, recent
-    return found
+        found[row["run_id"]].append(row)
+    return {
+        run_id: (rows.to_totals(of_run), sum(row["recent"] for row in of_run)) for run_id, of_run in found.items()
+    }
 
 
 def _freeze_items(db: Queries, run: Run, judged: Sequence[NewItem | Refusal]) -> None:
@@ -285,13 +291,13 @@ def record_changes(db: Queries, run: Run, changes: Sequence[Change]) -> list[Ite
     created = [change.item_id for change in changes if change.created]
     if not created:
         return []
-    return _doubt(db, "doubt_shared_ids", created, run_id=run.run_id, **rows.of_template(SHARED_ID))
+    return _doubt(db, "doubt_shared_ids", run, created, **rows.of_template(SHARED_ID))
 
 
 def doubt_answers(db: Queries, run: Run, item_ids: Collection[int], why: str) -> list[Item]:
     """Turn those of the items that are accepted into unknown ones; returns them."""
     message, kind = rows.of_reason(why)
-    return _doubt(db, "doubt_answers", item_ids, run_id=run.run_id, why=message, kind=kind)
+    return _doubt(db, "doubt_answers", run, item_ids, why=message, kind=kind)
 
 
 def decide_item(
@@ -324,6 +330,77 @@ def _all_of(item_ids: Collection[int]) -> Callable[[int], None]:
     return judge
 
 
-def _doubt(db: Queries, name: str, item_ids: Collection[int], **more: Value) -> list[Item]:
-    doubted = [row["item_id"] for row in db.all(name, ids=item_ids, now=rows.now(), **more)]
-    return rows.to_items(db.items("items_by_id", ids=doubted)) if doubted else []
+def _doubt(db: Queries, name: str, run: Run, item_ids: Collection[int], **more: Value) -> list[Item]:
+    doubted = [row["item_id"] for row in db.all(name, run_id=run.run_id, ids=item_ids, now=rows.now(), **more)]
+    return items_of(db, "items_by_id", run.run_id, ids=doubted) if doubted else []
+
+
+# ---- purging ----
+
+
+_PAGE: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """A purge of one run: the parameters that it keeps, and whether its rows keep what proves its totals.
+
+    `empty` takes from a payload all but the kind of its call, by which rows of one lane are told apart. What tells of
+    people is removed from the rows, what proves the totals may stay:
+
+        kept always         the run with its job, billing, times, digest of its input, and totals; of each row in
+                            effect its number, its state, its times, the kind of its call, and digests of its key,
+                            lane and values
+        kept with totals    all rows, each with its number, line, amounts, state, times, and the id of its operation
+        removed             names, cells, calls with their before-images, answers, messages, reasons of refusals and
+                            of decisions, the extra subscribers of a tally
+
+    Digests keep the same row from being entered again (`checkpoints/rows.py`). Rows that entered nothing need none.
+    Removed texts stay in free pages of the file until it is rewritten (`SqliteStore.clean`).
+    """
+
+    parameters: Mapping[str, str]
+    empty: Callable[[str], str]
+    keep_totals: bool
+
+
+def purge_run(db: Queries, run: Run, purge: Purge) -> Purged:
+    """Remove the content of a run's rows, in the open transaction. Raises `RunUnfinished`, and removes nothing.
+
+    A run that was purged with its totals can be purged once more without them.
+    """
+    is_first = db.first("purged", run_id=run.run_id) is None
+    kept_totals = None if purge.keep_totals else rows.of_totals(totals_of(db, run))
+    if not db.write(
+        "begin_purge", run_id=run.run_id, parameters=purge.parameters, totals=kept_totals, now=rows.now()
+    ):
+        raise RunUnfinished("run {run} is not at its end: it is not purged", run=run.name)
+    db.write("begin_purging", secret=secrets.token_hex(rows.SECRET_BYTES))
+    db.write("mark_cleaned", is_cleaned=0)
+    db.write("forget_extra_subscribers", run_id=run.run_id)
+    for table in MAILBOX:
+        db.write(f"remove({table})", run_id=run.run_id)
+    before = db.one("contents", run_id=run.run_id)
+    if purge.keep_totals:
+        refusals, removed = db.write("purge_refusals", run_id=run.run_id), 0
+        db.write("purge_decisions", run_id=run.run_id)
+    else:
+        db.write("remove_decisions", run_id=run.run_id)
+        db.write("remove(commands)", run_id=run.run_id)
+        refusals = db.write("remove(refusals)", run_id=run.run_id)
+        removed = db.write("remove_items", run_id=run.run_id)
+    digests = Digests(db.one("purging")["secret"]) if is_first else None
+    emptied, last = 0, 0
+    while page := db.all("to_purge", run_id=run.run_id, after=last, size=_PAGE):
+        emptied_rows = []
+        for row in page:
+            key, lane, wanted = row["key"], row["lane"], row["wanted"]
+            # A row that was purged before has its digests already.
+            if digests is not None:
+                key, lane = digests.of_key(run.job, key), digests.of_key(run.job, lane)
+                wanted = digests.of_values(row["amount"], wanted)
+            emptied_rows.append((row["item_id"], key, lane, purge.empty(row["payload"]), wanted))
+        emptied += db.write("purge_items", run_id=run.run_id, rows=emptied_rows, keep_totals=purge.keep_totals)
+        last = page[-1]["item_id"]
+    calls = before["items"] if is_first else 0
+    return Purged(emptied, removed, refusals, calls, before["answers"], before["messages"])

@@ -1,14 +1,6 @@
 -- What makes a journal one of the next format: a block a format of a journal in a file, whose number is by 4 higher than that of
 -- the same journal in PostgreSQL. What they drop without a word is made anew by the schema.
 
--- name: from_5_early
--- Early journals of format 5 in files named the last holder in the run, and a runner no host.
-alter table runners add column host text not null default '';
-update runners set host = coalesce((select r.held_host from runs r where r.run_id = runners.run_id), '');
-alter table runs drop column held_host;
-alter table runs drop column held_process;
-alter table runs drop column held_since;
-
 -- name: from_5
 -- Templates and parameters beside the sentences, assumptions, what look-ups have found and shown, what may be somebody
 -- else's, and the end of runs. What the journal has keeps its English text alone. Early journals of format 1 in PostgreSQL

@@ -243,7 +243,7 @@ def _parameters(typed: Typed) -> Iterator[tuple[str, str]]:
 
 def _runs(typed: Typed) -> Iterator[tuple[str, str]]:
     """The latest runs of the journal that the line and the settings name; none where it cannot be read."""
-    from checkpoints.earlier_runs import runs_of
+    from checkpoints.stores import runs_of
 
     settings = _settings_of(typed)
     with suppress(JournalError, OSError):

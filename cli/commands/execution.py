@@ -18,9 +18,9 @@ import click
 import structlog
 from rich.console import RenderableType
 
-from checkpoints.earlier_runs import runs_of
 from checkpoints.errors import JournalError, NoSuchRun
 from checkpoints.journal_file import why_unwritable
+from checkpoints.stores import runs_of
 from cli.session.events import RunReader, ServiceManager, outcome_of, service_manager, show_to
 from cli.session.journal import JournalAbsent, database_address, open_existing
 from cli.settings.flags import PANELS_OF_JOBS, ROWS, Beside, Consent, Declared, Detaching, Flags, Pacing

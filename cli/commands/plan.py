@@ -23,11 +23,11 @@ from rich.console import Group, RenderableType
 from billing.api.calls import version
 from billing.directory.models import AMOUNTS
 from billing.profile import Profile
-from checkpoints.earlier_runs import earlier_runs, runs_of
 from checkpoints.journal import Journal, open_journal
 from checkpoints.list_differences import ListDifferences, changes_between_plans
 from checkpoints.records import Run
 from checkpoints.states import State
+from checkpoints.stores import earlier_runs, runs_of
 from checkpoints.tally import Subtotal
 from cli.commands.execution import JobCommand, with_settings
 from cli.jobfile.job_file import TOML, JobFileStep, files_made, is_to_be_made, read_file

@@ -16,8 +16,8 @@ from rich.text import Text
 from checkpoints.errors import JournalNotCleaned, NoSuchRun, RunHeld, RunTakenOver, RunUnfinished
 from checkpoints.journal import Journal, open_journal
 from checkpoints.own_files import kept_copies
-from checkpoints.purge import Purge
 from checkpoints.records import Purged, Run, Stage, Totals
+from checkpoints.transitions import Purge
 from cli.commands.execution import with_settings
 from cli.output.tables import ANSWER_FILE_PARAMETER
 from cli.session.journal import unfinished

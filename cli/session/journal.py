@@ -26,13 +26,12 @@ import structlog
 
 from billing.database.dsn import Dsn
 from billing.directory.identity import is_same
-from checkpoints.earlier_runs import runs_of
 from checkpoints.errors import BillingHeld, JournalError, RunHeld, RunPurged
 from checkpoints.journal import Journal, open_journal
 from checkpoints.journal_file import JournalAddress
 from checkpoints.records import NewRunner, Run, Stage, Totals
 from checkpoints.states import State
-from checkpoints.stores import is_there
+from checkpoints.stores import is_there, runs_of
 from cli.settings.places import OF_BILLING, credentials_in, journals_in, states_of_others, user_name
 from cli.settings.settings import Settings
 from cli.show.closing import describe_end, run_again

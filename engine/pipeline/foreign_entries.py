@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeAlias
 
-from checkpoints.earlier_runs import Earlier
 from checkpoints.journal import Journal
 from checkpoints.records import Item, KnownMark, NewItem, Refusal, StandingItem
+from checkpoints.stores import Earlier
 from engine.evidence import RowRefused, Undecided
 from engine.job import NO_ENTRIES, Entries, Job, Marked
 from texts.remedies import Remedy, setting

@@ -14,11 +14,11 @@ import anyio
 import anyio.to_thread
 import structlog
 
-from checkpoints.earlier_runs import Earlier
 from checkpoints.journal import Journal
 from checkpoints.records import EarlierEntry, NewItem, Page, Refusal, Run
 from checkpoints.sentences import DUPLICATE, LEFT_OUT
 from checkpoints.states import State
+from checkpoints.stores import Earlier
 from checkpoints.transitions import Judge
 from engine.errors import InputRefused, cause_of
 from engine.job import STANDARD_INPUT, Effect, Entries, Job, Prepared, Row, RowPage, SameKey, Source

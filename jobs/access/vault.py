@@ -36,7 +36,7 @@ from checkpoints.kept_secrets import UNCLAIMED, KeptSecrets, SealedSecret, keep_
 from checkpoints.own_files import open_beside
 from checkpoints.queries import PAGE, Queries
 from checkpoints.rows import to_run
-from checkpoints.stores import look_into
+from checkpoints.stores import store_of
 from jobs.spec.errors import SecretAltered, SecretGone, VaultFailed, VaultLocked
 from jobs.spec.parameters import Parameter
 from texts.remedies import VAULT_KEY, VAULT_KEY_FILE, VAULT_KEY_SETTING, command_line
@@ -428,7 +428,7 @@ class SecretCopy:
 
     def check(self) -> None:
         """Raise `VaultLocked` where a key is missing, before anything is copied."""
-        with look_into(self._source) as db:
+        with store_of(self._source).look() as db:
             if db is None or next(self._kept(db, _batches(db)), None) is None:
                 return
         if self._target.is_shared:

@@ -14,9 +14,9 @@ from billing.api.client import BillingClient, ClientSettings
 from billing.profile import UNKNOWN, Fact
 from checkpoints.errors import BillingHeld
 from checkpoints.journal import Journal
-from checkpoints.purge import Purge
 from checkpoints.records import NewRun, NewRunner, Run, Stage
 from checkpoints.states import State
+from checkpoints.transitions import Purge
 from engine.job import Job, Row, RowPage, Source
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy

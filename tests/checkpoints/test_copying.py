@@ -16,10 +16,10 @@ from checkpoints.copying import TABLES, copy_journal
 from checkpoints.errors import JournalNotCopied, RunHeld
 from checkpoints.journal import open_journal
 from checkpoints.journal_file import JournalAddress, journal_in_postgres
-from checkpoints.purge import Purge
 from checkpoints.queries import MAILBOX, Queries, fill_states, schema
 from checkpoints.records import Merged, NewItem, NewRunner
 from checkpoints.sqlite_store import connect
+from checkpoints.transitions import Purge
 from tests.checkpoints.samples import NEW_RUN, frozen_run, keep, new_item, page
 from tests.checkpoints.shells import shell
 from tests.checkpoints.test_two_runs import made, one_of

@@ -19,7 +19,6 @@ from pathlib import Path
 import anyio
 import pytest
 
-from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import JournalUnreadable, RunHeld
 from checkpoints.journal import Journal, open_journal
 from checkpoints.journal_file import JournalAddress
@@ -27,6 +26,7 @@ from checkpoints.queries import Queries
 from checkpoints.records import Item, Run
 from checkpoints.sqlite_store import SqliteStore
 from checkpoints.states import State
+from checkpoints.stores import earlier_runs
 from tests.checkpoints.processes import (
     PATIENCE,
     hear,

@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from checkpoints.errors import JournalAliased, RunHeld
+from checkpoints.errors import JournalUnreadable, RunHeld
 from checkpoints.journal import open_journal
 from checkpoints.journal_file import is_mounted, is_volatile, network_of
 from jobs.access.vault import vault_path
@@ -37,7 +37,7 @@ async def test_a_journal_with_a_hard_link_is_refused_by_both_names(path: Path, t
     alias = tmp_path / "alias.journal"
     alias.hardlink_to(path)
     for name in (path, alias):
-        with pytest.raises(JournalAliased, match=rf"{re.escape(str(name))} has 2 names, as hard links"):
+        with pytest.raises(JournalUnreadable, match=rf"{re.escape(str(name))} has 2 names, as hard links"):
             async with open_journal(name):
                 pass
     alias.unlink()
@@ -53,7 +53,7 @@ async def test_a_journal_that_is_mounted_by_itself_is_refused_there(path: Path, 
     if subprocess.run(["mount", "--bind", path, alias], capture_output=True, check=False).returncode:  # noqa: ASYNC221, S603, S607 - a command of the system's
         pytest.skip("only root may mount")
     try:
-        with pytest.raises(JournalAliased, match="is mounted by itself"):
+        with pytest.raises(JournalUnreadable, match="is mounted by itself"):
             async with open_journal(alias):
                 pass
     finally:

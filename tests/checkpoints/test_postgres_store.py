@@ -21,7 +21,7 @@ from checkpoints.postgres_store import _block, _bound, connect, facts_of_server
 from checkpoints.queries import Queries, Value
 from checkpoints.records import Change, EarlierEntry, NewItem, Page
 from checkpoints.states import State
-from checkpoints.stores import is_there, look_into, store_of
+from checkpoints.stores import is_there, store_of
 from lab.crash.loops import loops
 from tests.checkpoints.samples import NEW_RUN, frozen_run, keep, new_item, page
 from tests.checkpoints.shells import shell
@@ -284,7 +284,9 @@ async def test_a_group_is_read_by_itself_whatever_the_server_knows(where: Journa
     assert not dear, dear
 
 
-@pytest.mark.parametrize("opens", [lambda one: store_of(one).filled(), look_into], ids=["filled", "looked into"])
+@pytest.mark.parametrize(
+    "opens", [lambda one: store_of(one).filled(), lambda one: store_of(one).look()], ids=["filled", "looked into"]
+)
 def test_without_the_driver_it_is_said_what_to_install(
     opens: Callable[[JournalAddress], AbstractContextManager[object]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,17 +5,16 @@ from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from socket import gethostname
 
 import pytest
 
-from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import JournalOtherFormat
 from checkpoints.journal import Journal, open_journal
 from checkpoints.queries import made_by, upgrade
-from checkpoints.records import Change, Correction, NewRunner, Refusal, Run
+from checkpoints.records import Change, Correction, Refusal, Run
 from checkpoints.sentences import CONTRADICTS, ENDED
 from checkpoints.states import State
+from checkpoints.stores import earlier_runs
 from tests.checkpoints import format5
 from tests.checkpoints.samples import NEW_RUN, all_items, frozen_run, keep, new_item, page
 from texts.said import Quantity, Said, counted, from_builtins, from_json, kind_of, reason, said, to_json
@@ -167,34 +166,3 @@ async def test_the_sentences_of_an_older_journal_are_kept(path: Path, has_templa
         assert refusal.reason == format5.REFUSED
     async with earlier_runs(path) as earlier:
         assert earlier is not None
-
-
-def early(path: Path) -> None:
-    """Make a journal of format 5 an early one: a run names its last holder, a runner no host."""
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("alter table runners drop column host")
-        for column in ("held_host text", "held_process integer", "held_since text"):
-            connection.execute(f"alter table runs add column {column}")
-        connection.execute("update runs set held_host = 'old-host', held_process = 7, held_since = '2026-11-25'")
-        connection.commit()
-
-
-async def test_an_early_journal_of_the_version_before_is_taken_over_with_its_runners(path: Path) -> None:
-    format5.write(path)
-    early(path)
-    async with open_journal(path) as journal:
-        run = await journal.run(format5.DONE)
-        await journal.take_up(run, NewRunner("verify", "ivan@console", "0.1.0", ""))
-        *earlier, last = await journal.history.runners(run)
-        assert earlier
-        assert (last.purpose, last.who) == ("verify", "ivan@console")
-    with closing(sqlite3.connect(path)) as connection:
-        hosts = connection.execute(
-            "select host from runners where run_id = ? order by epoch", (run.run_id,)
-        ).fetchall()
-        assert hosts == [("old-host",)] * len(earlier) + [(gethostname(),)]
-        assert not {name for (name,) in connection.execute("select name from pragma_table_info('runs')")} & {
-            "held_host",
-            "held_process",
-            "held_since",
-        }

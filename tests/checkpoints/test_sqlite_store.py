@@ -14,13 +14,13 @@ from typing import Final
 
 import pytest
 
-from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import JournalError, JournalOtherFormat, JournalUnreadable
 from checkpoints.journal import open_journal
 from checkpoints.queries import FORMAT, blocks, schema
 from checkpoints.records import Change
 from checkpoints.sqlite_store import APPLICATION_ID, connect, prepare
 from checkpoints.states import State, states_where
+from checkpoints.stores import earlier_runs
 from tests.checkpoints.samples import all_items, frozen_run, new_item
 
 
@@ -165,6 +165,17 @@ def test_a_journal_that_is_up_to_date_is_opened_without_a_write(path: Path) -> N
     before = contents(path)
     prepare(path)
     assert contents(path) == before
+
+
+async def test_a_journal_that_is_up_to_date_is_opened_while_somebody_writes_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(path)
+    monkeypatch.setattr("checkpoints.sqlite_store.BUSY_SECONDS", 0.01)
+    with plain(path) as writer:
+        writer.execute("begin immediate")
+        async with open_journal(path) as journal:
+            assert await journal.runs() == []
 
 
 def test_a_schema_that_fails_leaves_an_empty_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

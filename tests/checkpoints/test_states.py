@@ -1,18 +1,8 @@
 from collections.abc import Mapping
-from itertools import product
 
 import pytest
 
-from checkpoints.states import TRANSITIONS, State, as_markdown, may_follow, states_where
-
-STEPS = {(step.source, step.target) for step in TRANSITIONS}
-"""Written out by hand in docs/architecture.md, which tests/test_docs.py holds against the table."""
-
-
-@pytest.mark.parametrize(("source", "target"), list(product([None, *State], State)))
-def test_exactly_the_steps_of_the_table_are_allowed(source: State | None, target: State) -> None:
-    assert may_follow(source, target) == ((source, target) in STEPS)
-
+from checkpoints.states import State, states_where
 
 PROPERTIES: Mapping[tuple[tuple[str, bool], ...], str] = {
     (("open", True),): "pending sending unconfirmed unknown",
@@ -42,11 +32,3 @@ def test_each_state_says_how_it_is_written_explained_and_exported() -> None:
     assert places == list(range(1, len(places) + 1))
     files = {state.export for state in State if state.export}
     assert all(State(file).export == file for file in files)
-
-
-def test_the_drawn_table_has_a_line_a_step_with_its_reason() -> None:
-    lines = as_markdown().splitlines()
-    assert lines[:3] == ["| from | to | when |", "|---|---|---|", "| – | pending | frozen |"]
-    assert len(lines) == 2 + len(TRANSITIONS)
-    for line, step in zip(lines[2:], TRANSITIONS, strict=True):
-        assert line == f"| {step.source.value if step.source else '–'} | {step.target.value} | {step.when} |"

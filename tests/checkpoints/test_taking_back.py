@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checkpoints import rows
-from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import (
     ForbiddenTransition,
     JournalNotCleaned,
@@ -27,7 +26,6 @@ from checkpoints.errors import (
 )
 from checkpoints.journal import Journal, open_journal
 from checkpoints.journal_file import JournalAddress
-from checkpoints.purge import Purge
 from checkpoints.records import (
     Change,
     Correction,
@@ -41,8 +39,9 @@ from checkpoints.records import (
     Totals,
 )
 from checkpoints.states import State
-from checkpoints.stores import look_into
+from checkpoints.stores import earlier_runs, store_of
 from checkpoints.tally import ExtraSubscriber, ImportTally
+from checkpoints.transitions import Purge
 from tests.checkpoints.samples import NEW_RUN, all_items, come_to, frozen_run, keep, new_item, page, seen, states
 from tests.checkpoints.shells import shell
 from texts.said import said
@@ -169,7 +168,7 @@ async def test_who_looks_sees_effects_and_writes_nothing(journal: Journal, journ
             [],
         ]
         assert await earlier.twins("payment", [new_item("a")]) == [[]]
-    with look_into(journal_address) as db:
+    with store_of(journal_address).look() as db:
         assert db is not None
         with pytest.raises(JournalUnreadable, match=r"read-?only"):
             db.attempt(lambda blocks: blocks.write("forget_states"))

@@ -5,12 +5,14 @@ and one that reads finds the other's rows."""
 
 import os
 import re
+import shutil
 import socket
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,10 +21,10 @@ import pytest
 from checkpoints.errors import ForbiddenTransition, RunTakenOver
 from checkpoints.journal import Journal, open_journal
 from checkpoints.journal_file import JournalAddress
-from checkpoints.purge import Purge
 from checkpoints.records import Change, Correction, Item, LookUps, Merged, NewItem, NewRun, NewRunner, Refusal, Run
 from checkpoints.states import State
-from tests.checkpoints.samples import EVERY_STATE, NEW_RUN, all_items, frozen_run, keep, new_item, page
+from checkpoints.transitions import Purge
+from tests.checkpoints.samples import EVERY_STATE, NEW_RUN, all_items, frozen_run, keep, new_item, page, within
 from tests.checkpoints.shells import shell
 
 OF_RUN: Final = {
@@ -79,6 +81,24 @@ async def made(journal: Journal, *, approve: bool) -> Run:
     if approve:
         await journal.approve(run)
     return await journal.run(run.name)
+
+
+@pytest.fixture(scope="module")
+def alike(tmp_path_factory: pytest.TempPathFactory) -> Mapping[bool, Path]:
+    """A journal with three such runs, approved or not, for tests that each work on a copy of their own."""
+
+    async def three(journal: Journal, approve: bool) -> None:
+        for _ in range(3):
+            await made(journal, approve=approve)
+
+    places = {approve: tmp_path_factory.mktemp("alike") / "journal.db" for approve in (False, True)}
+    for approve, place in places.items():
+        within(place, partial(three, approve=approve))
+    return places
+
+
+async def no_undos(journal: Journal) -> list[Run]:
+    return [run for run in await journal.runs() if run.job == NEW_RUN.job]
 
 
 def whole(path: Path, run: Run) -> Mapping[str, list[tuple[object, ...]]]:
@@ -163,11 +183,12 @@ NEVER_PAUSED_ANEW: Final = "pause"
 
 @pytest.mark.parametrize("approved", [False, True], ids=["not approved", "approved"])
 @pytest.mark.parametrize("name", WRITES)
-async def test_what_is_written_to_one_run_leaves_the_other_whole(name: str, path: Path, *, approved: bool) -> None:
+async def test_what_is_written_to_one_run_leaves_the_other_whole(
+    name: str, path: Path, alike: Mapping[bool, Path], *, approved: bool
+) -> None:
+    shutil.copy(alike[approved], path)
     async with open_journal(path) as journal:
-        before = await made(journal, approve=approved)
-        run = await made(journal, approve=approved)
-        behind = await made(journal, approve=approved)
+        before, run, behind = await no_undos(journal)
         if name == NEVER_PAUSED_ANEW:
             for one in (before, run, behind):
                 await journal.unpause(one)
@@ -272,11 +293,10 @@ def _own(run: Run) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("name", READS)
-async def test_what_is_read_of_one_run_is_not_the_others(name: str, path: Path) -> None:
+async def test_what_is_read_of_one_run_is_not_the_others(name: str, path: Path, alike: Mapping[bool, Path]) -> None:
+    shutil.copy(alike[False], path)
     async with open_journal(path) as journal:
-        await made(journal, approve=False)
-        run = await made(journal, approve=False)
-        await made(journal, approve=False)
+        _, run, _ = await no_undos(journal)
         found = await READS[name](journal, run)
         await without_others(path, run)
         assert await READS[name](journal, run) == found

@@ -252,7 +252,9 @@ def changed_values(item: Item) -> ValueChanges:
 
 def planned() -> PlanFacts:
     new = new_run()
-    run = Run(1, NAME, new.job, new.parameters, TARGET, new.source, "d1", (), None, MORNING, MORNING, None, None)
+    run = Run(
+        new.job, new.parameters, TARGET, new.source, "d1", run_id=1, name=NAME, created_at=MORNING, frozen_at=MORNING
+    )
     refusals = [Refusal(17, "amount", "00012", exponent_in("1,5E+03"))]
     where = said("line {line}", line=6)
     same = said("a duplicate in the input: the same key and amount as {where}", where=where)

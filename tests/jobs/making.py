@@ -24,7 +24,9 @@ from jobs.spec.spec import JobSpec, parameters_of
 from tests.checkpoints.samples import sending_item
 
 _NOW: Final = datetime(2026, 3, 1, tzinfo=UTC)
-RUN: Final = Run(1, "k7m2q", "balances", {}, "billing", "file", "", (), None, _NOW, _NOW, _NOW, None)
+RUN: Final = Run(
+    "balances", {}, "billing", "file", run_id=1, name="k7m2q", created_at=_NOW, frozen_at=_NOW, approved_at=_NOW
+)
 UNDO_RUN: Final = replace(RUN, run_id=2, name="u7u7u", job="undo")
 THIRD_RUN: Final = replace(RUN, run_id=3, name="v8v8v", job="undo")
 

@@ -9,9 +9,9 @@ import pytest
 
 from checkpoints.journal import Journal, open_journal
 from checkpoints.merkle import MerkleTree, leaf_data, leaf_hash, root_of
-from checkpoints.purge import Purge
 from checkpoints.records import Run, Stage
 from checkpoints.states import State
+from checkpoints.transitions import Purge
 from tests.cli.conftest import Cli, settings_file
 from tests.cli.fleet.conftest import Campaign, new_run, sent
 

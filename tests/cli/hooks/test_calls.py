@@ -437,7 +437,7 @@ class Told:
 
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
-RUN = Run(1, "k7m2q", "balances", {}, "http://billing:8082", "balances.csv", "", (), None, NOW, None, None, None)
+RUN = Run("balances", {}, "http://billing:8082", "balances.csv", run_id=1, name="k7m2q", created_at=NOW)
 
 
 Hear = Callable[[RunEvent], None]

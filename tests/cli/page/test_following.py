@@ -17,11 +17,11 @@ from anyio import create_task_group
 from checkpoints.errors import JournalUnreadable
 from checkpoints.journal import open_journal
 from checkpoints.journal_file import journal_in_postgres
-from checkpoints.purge import Purge
 from checkpoints.queries import FoundRow
 from checkpoints.records import Change, Command, Page, Refusal, Run, Totals
 from checkpoints.sqlite_store import SqliteQueries
 from checkpoints.states import State
+from checkpoints.transitions import Purge
 from cli.page import feed
 from cli.page.application import PageOrder, serving
 from cli.page.feed import Feed, Feeds, RunList

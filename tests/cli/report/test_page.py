@@ -33,7 +33,8 @@ from texts.said import said
 AT = datetime(2026, 11, 26, 2, 14, 5, tzinfo=UTC)
 TARGET = "http://billing.example.org:8082"
 MAPPED = {"input_columns": "amount=Сумма"}
-RUN = Run(1, "k7m2q", "balances", MAPPED, TARGET, "<b>.csv", "ab" * 32, ("contract",), None, AT, AT, AT, None)
+_NEW = ("balances", MAPPED, TARGET, "<b>.csv", "ab" * 32, ("contract",))
+RUN = Run(*_NEW, run_id=1, name="k7m2q", created_at=AT, frozen_at=AT, approved_at=AT)
 COUNTS = {state: number for number, state in enumerate(State, 3)}
 STATES = {state: Subtotal(number, Decimal(number) * Decimal("1000.25")) for state, number in COUNTS.items()}
 RUNNER = Runner("run", "root@vm, process 7", 7, "1.2", "5.24", AT, None, LookUps(2, 1, 3))

@@ -312,7 +312,7 @@ def of(samples: Samples, name: str, **labels: str) -> float:
 
 NOW = datetime.now(UTC)
 MEASURES = MetricsSettings("{run}.prom")
-A_RUN = Run(1, "k7m2q", "balances", {}, "http://billing", "rows.csv", "", (), None, NOW, NOW, NOW, None)
+A_RUN = Run("balances", {}, "http://billing", "rows", run_id=1, name="k7m2q", created_at=NOW, approved_at=NOW)
 
 
 @dataclass

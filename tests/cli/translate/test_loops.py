@@ -197,7 +197,7 @@ class Receiver:
 
 _RUN_COMMAND = load("run")
 _NOW = datetime(2026, 3, 1, tzinfo=UTC)
-_RUN = Run(1, "k7m2q", "call", {}, "billing", "file", "", (), None, _NOW, _NOW, _NOW, None)
+_RUN = Run("call", {}, "billing", "file", run_id=1, name="k7m2q", created_at=_NOW, frozen_at=_NOW, approved_at=_NOW)
 
 
 @asynccontextmanager

@@ -9,10 +9,10 @@ import anyio.from_thread
 import anyio.lowlevel
 import pytest
 
-from checkpoints.earlier_runs import earlier_runs
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, EarlierEntry, NewItem, NewRun, Refusal, Run
 from checkpoints.states import State
+from checkpoints.stores import earlier_runs
 from engine.errors import DiskFull, InputRefused, LookUpFailed
 from engine.job import Entries, Marked, Prepared, Row
 from engine.pipeline.intake import PREPARED_AT_ONCE, Intake, Rehearsal, Repeat, judge_for
