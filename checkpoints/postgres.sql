@@ -38,6 +38,13 @@ order by place limit 1
 with held as materialized (select epoch from runs where run_id = :run_id for share)
 select epoch from held where epoch <> :epoch
 
+-- name: exactly
+-- Fails where a block finds or writes another number of rows than it is to: the server does not wait to be told so.
+with found as (
+@{0}
+)
+select 1 / (count(*) = :wanted)::integer as found from found
+
 -- name: begin_copy
 -- Old and new may wait for each other longer than a run ever does.
 set idle_in_transaction_session_timeout = 0; set constraints all deferred

@@ -362,6 +362,7 @@ update items
 set state = 'sending', attempts = attempts + 1, sent_at = :now, changed_at = :now
 where +run_id = :run_id and item_id @numbers(:ids)
   and exists (select 1 from runs where run_id = :run_id and ended_at is null)
+@postgres(returning 1)
 
 -- name: keep
 -- Replace the payloads (before-images) of items that are not sent yet; sent items keep theirs.
@@ -381,6 +382,7 @@ set state = c.state, answer = coalesce(c.answer, items.answer), message = c.mess
     seen = case when items.state <> 'manual' or c.state <> 'accepted' then items.seen end, changed_at = :now
 from @rows(:changes, c, item_id bigint, state text, answer text, message text, kind text, unproven integer)
 where +items.run_id = :run_id and items.item_id = c.item_id @few(items.item_id, :changes)
+@postgres(returning 1)
 
 -- name: doubt
 -- At start, the outcome of a call that was under way is unknown.

@@ -46,9 +46,7 @@ Judge = Callable[[NewItem, Sequence[EarlierEntry]], NewItem | Refusal]
 def check_epoch(db: Queries, run: Run) -> None:
     """Raise `RunTakenOver` if another process has taken the run up since `run` was taken up or read."""
 
-    def refuse(other_epochs: int) -> None:
-        if not other_epochs:
-            return
+    def refuse(_: int) -> None:
         holder = rows.to_holder(db.first("new_owner", run_id=run.run_id))
         raise RunTakenOver(
             "run {run} was taken over by {holder}. This process sends and records nothing more; what it had in "
@@ -57,7 +55,7 @@ def check_epoch(db: Queries, run: Run) -> None:
             holder=holder.sentence,
         )
 
-    db.check("taken_over", refuse, run_id=run.run_id, epoch=run.epoch)
+    db.check("taken_over", 0, refuse, run_id=run.run_id, epoch=run.epoch)
 
 
 def refuse_held(db: Queries, run_id: int) -> None:
@@ -270,28 +268,26 @@ def claim_items(db: Queries, run: Run, item_ids: Sequence[int], payloads: Mappin
     """
     when = rows.now()
     if payloads:
-        db.write("keep", run_id=run.run_id, kept=payloads.items(), now=when)
-    db.check("claim", _all_of(item_ids), run_id=run.run_id, ids=item_ids, now=when)
+        db.later("keep", run_id=run.run_id, kept=payloads.items(), now=when)
+    _write_all(db, "claim", item_ids, run_id=run.run_id, ids=item_ids, now=when)
 
 
-def record_changes(db: Queries, run: Run, changes: Sequence[Change]) -> list[Item]:
-    """Record the outcomes of items; returns the items that become unknown because two share a created id.
+def record_changes(db: Queries, run: Run, changes: Sequence[Change]) -> Sequence[FoundRow]:
+    """Record the outcomes of items; returns the ids of those that become unknown because two share a created id.
 
-    Both items are returned: the one recorded now, and the one accepted before. Raises `ForbiddenTransition`, and
+    Both are returned: that of the item recorded now, and of the one accepted before. Raises `ForbiddenTransition`, and
     records none, if a transition is not in the table of states or an item is not of this run.
     """
-    recorded = _all_of([change.item_id for change in changes])
-    db.check("record", recorded, run_id=run.run_id, changes=rows.of_changes(changes), now=rows.now())
+    who: dict[str, Value] = {"run_id": run.run_id, "now": rows.now()}
+    _write_all(db, "record", [change.item_id for change in changes], changes=rows.of_changes(changes), **who)
     created = [change.item_id for change in changes if change.created]
-    if not created:
-        return []
-    return _doubt(db, "doubt_shared_ids", created, run_id=run.run_id, **rows.of_template(SHARED_ID))
+    return db.later("doubt_shared_ids", ids=created, **rows.of_template(SHARED_ID), **who) if created else []
 
 
-def doubt_answers(db: Queries, run: Run, item_ids: Collection[int], why: str) -> list[Item]:
-    """Turn those of the items that are accepted into unknown ones; returns them."""
+def doubt_answers(db: Queries, run: Run, item_ids: Collection[int], why: str) -> Sequence[FoundRow]:
+    """Turn those of the items that are accepted into unknown ones; returns their ids."""
     message, kind = rows.of_reason(why)
-    return _doubt(db, "doubt_answers", item_ids, run_id=run.run_id, why=message, kind=kind)
+    return db.later("doubt_answers", ids=item_ids, run_id=run.run_id, why=message, kind=kind, now=rows.now())
 
 
 def decide_item(
@@ -311,19 +307,13 @@ def decide_item(
     db.write("record", run_id=run.run_id, now=when, changes=change)
 
 
-def _all_of(item_ids: Collection[int]) -> Callable[[int], None]:
-    """A judge that raises `ForbiddenTransition` if not all items were written, because one belongs to another run."""
+def _write_all(db: Queries, name: str, item_ids: Collection[int], **values: Value) -> None:
+    """Run a block that writes these items. Raises `ForbiddenTransition` if one belongs to another run."""
     wanted = len(set(item_ids))
 
-    def judge(written: int) -> None:
-        if written != wanted:
-            raise ForbiddenTransition(
-                f"{wanted} items were to be written and {written} are of this run, and of none that has ended"
-            )
+    def refuse(written: int) -> None:
+        raise ForbiddenTransition(
+            f"{wanted} items were to be written and {written} are of this run, and of none that has ended"
+        )
 
-    return judge
-
-
-def _doubt(db: Queries, name: str, item_ids: Collection[int], **more: Value) -> list[Item]:
-    doubted = [row["item_id"] for row in db.all(name, ids=item_ids, now=rows.now(), **more)]
-    return rows.to_items(db.items("items_by_id", ids=doubted)) if doubted else []
+    db.check(name, wanted, refuse, **values)
