@@ -221,15 +221,21 @@ order by i.item_id
 -- name: standing_in_lanes
 -- The items in these lanes (accounts) whose effect stands, of other runs of a job for a target, in their order.
 -- Runs come first, so that each lane is one look into the index of a run. :lanes are pairs of a lane and how an item may
--- have it, as in `earlier`.
-select r.name as run, l.lane, i.key, i.payload, i.label, i.line, i.number, e.state,
-       r.purged_at is not null as is_purged
-from runs r
-cross join @rows(:lanes, l, lane text, stored text)
-@look(items, i, i.run_id = r.run_id and i.lane = l.stored and i.undoes is null)
-@look(effects, e, e.item_id = i.item_id)
-where r.job = :job and r.target = :target and r.name <> :own
-order by i.item_id
+-- have it, as in `earlier`. Beside them, or alone, the secret of purged rows.
+with standing as (
+    select r.name as run, l.lane, i.key, i.payload, i.label, i.line, i.number, e.state,
+           r.purged_at is not null as is_purged, i.item_id
+    from runs r
+    cross join @rows(:lanes, l, lane text, stored text)
+    @look(items, i, i.run_id = r.run_id and i.lane = l.stored and i.undoes is null)
+    @look(effects, e, e.item_id = i.item_id)
+    where r.job = :job and r.target = :target and r.name <> :own
+)
+select p.secret, s.*
+from (select 1 as one) always
+left join purging p on true
+left join standing s on true
+order by s.item_id
 
 -- name: known_marks
 -- The marks (run name, number, and the lane of the entry that bears it) whose items are in this journal. The call of an

@@ -149,11 +149,21 @@ def standing_items(
 
     An item of a purged run has its lane and, if it is that of one of `items`, its key in plain.
     """
-    digests = digests_of(db)
-    lanes = stored_keys(digests, job, {item.lane for item in items})
+
+    def asked(digests: Digests | None) -> list[FoundRow]:
+        lanes = stored_keys(digests, job, {item.lane for item in items})
+        return db.all("standing_in_lanes", job=job, target=target, lanes=lanes, own=own)
+
+    standing, digests = asked(None), None
+    if secret := standing[0]["secret"]:
+        digests = Digests(secret)
+        standing = asked(digests)
     plain = {stored: key for key, stored in stored_keys(digests, job, {item.key for item in items})}
-    standing = db.each("standing_in_lanes", job=job, target=target, lanes=lanes, own=own)
-    return [rows.record(StandingItem, row, key=plain.get(row["key"], row["key"])) for row in standing]
+    return [
+        rows.record(StandingItem, row, key=plain.get(row["key"], row["key"]))
+        for row in standing
+        if row["run"] is not None
+    ]
 
 
 def known_marks(db: Queries, marks: Collection[tuple[str, int, str]]) -> list[KnownMark]:
