@@ -250,3 +250,25 @@ delete from secrets
 where batch = :batch
    or (sealed_at < clock_timestamp() - :unclaimed * interval '1 second'
        and not batch @words(:needed))
+
+-- ---- The queue of runs that are handed in (cli/session/queue.py) -----------------------------------------------------
+
+-- name: has_queue
+select to_regclass('procrastinate_jobs') is not null as answer
+
+-- name: queued_runs
+-- One that is given out and was handed in again meanwhile is found last.
+select args->>'run' as run, args->>'target' as target, status = 'doing' as given_out, priority, attempts,
+       scheduled_at as not_before, (
+           select min(at) from procrastinate_events where job_id = procrastinate_jobs.id and type = 'deferred'
+       ) as since
+from procrastinate_jobs
+where task_name = :task and status in ('todo', 'doing')
+order by status = 'doing', id
+
+-- name: names_of_workers
+-- Advisory locks by one number; those of runs have two.
+select classid::bigint << 32 | objid::bigint as key
+from pg_locks
+where locktype = 'advisory' and objsubid = 1 and granted
+  and database = (select oid from pg_database where datname = current_database())

@@ -198,7 +198,7 @@ class WritingConnection:
         cursor = self.connection.execute(cast("Any", "; ".join(texts)))
         for _, found in ahead:
             if cursor.description:
-                found += cursor.fetchall()
+                found.extend(cursor.fetchall())
             cursor.nextset()
         return cursor
 

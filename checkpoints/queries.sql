@@ -498,13 +498,14 @@ where run_id = :run_id and (key = :word or label = :word or cast(number as text)
 order by number
 
 -- name: totals_of_runs
--- The items of runs by state, the sums of their calls, and how many of them were sent after :since. Beside these the rows
+-- The items of runs by state, the sums of their calls, and how many of them the last runner has sent after :since. Beside these the rows
 -- that another row of their account carries in its sum, with their own amounts; and what the items of an undo take back:
 -- the amount of the entry at the start of the chain of undos, with its sign turned once for each undo. Its call may carry
 -- another amount, as that of the balance which it restores, and a skipped one has none. Where the entry was purged, the
 -- amount of the call is all that is left.
 select i.run_id, i.state, count(*) as items, @sum(i.amount) as amount,
-       count(case when i.sent_at > :since then 1 end) as recent,
+       count(case when i.sent_at > :since and i.sent_at >= (select max(began_at) from runners r where r.run_id = i.run_id)
+                  then 1 end) as recent,
        sum(i.taken_back) as taken_back, sum(i.unproven * (1 - i.taken_back)) as unproven,
        (select r.ended_at is not null from runs r where r.run_id = i.run_id) as has_ended,
        count(c.row_amount) as merged,

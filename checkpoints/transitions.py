@@ -36,6 +36,9 @@ from texts.said import to_json
 
 NO_PAYLOADS: Final[Mapping[int, str]] = MappingProxyType({})
 
+_NEVER: Final = "9999"
+"""A moment after which nothing was sent."""
+
 Judge = Callable[[NewItem, Sequence[EarlierEntry]], NewItem | Refusal]
 """Judges a row against the journal's items with the same key: it is kept, skipped or refused."""
 
@@ -247,8 +250,8 @@ def totals_of(db: Queries, run: Run) -> Totals:
     return totals_of_runs(db, [run.run_id])[run.run_id][0]
 
 
-def totals_of_runs(db: Queries, run_ids: Collection[int], since: str = "") -> dict[int, tuple[Totals, int]]:
-    """The totals of these runs, each with the number of its items in effect that were sent after `since`."""
+def totals_of_runs(db: Queries, run_ids: Collection[int], since: str = _NEVER) -> dict[int, tuple[Totals, int]]:
+    """The totals of these runs, each with its items in effect that its runner has sent after `since`."""
     states: defaultdict[int, list[FoundRow]] = defaultdict(list)
     for row in db.each("totals_of_runs", ids=run_ids, since=since) if run_ids else ():
         states[row["run_id"]].append(row)
@@ -285,8 +288,8 @@ def claim_items(db: Queries, run: Run, item_ids: Sequence[int], payloads: Mappin
 def record_changes(db: Queries, run: Run, changes: Sequence[Change]) -> Sequence[FoundRow]:
     """Record the outcomes of items; returns the ids of those that become unknown because two share a created id.
 
-    Both are returned: that of the item recorded now, and of the one accepted before. Raises `ForbiddenTransition`, and
-    records none, if a transition is not in the table of states or an item is not of this run.
+    Both are returned: that of the item recorded now, and of the one accepted before. Raises `ForbiddenTransition`,
+    and records none, if a transition is not in the table of states or an item is not of this run.
     """
     who: dict[str, Value] = {"run_id": run.run_id, "now": rows.now()}
     _write_all(db, "record", [change.item_id for change in changes], changes=rows.of_changes(changes), **who)

@@ -22,8 +22,8 @@ Result = TypeVar("Result")
 class Dialect:
     """How a driver begins a transaction that writes, interrupts a statement from another thread, and fails.
 
-    `error` is the root of its errors, and `is_lost` whether the connection was lost by one. `careful` is the connection
-    on which each statement is run and judged by itself, and `is_vague` whether that would say more than an error.
+    `error` is the root of its errors, and `is_lost` whether the connection was lost by one. `careful` gives the
+    connection on which each statement is run and judged by itself, `is_vague` whether that says more than an error.
     """
 
     begin: str

@@ -200,7 +200,7 @@ async def _at_rest(before: Run, journal: Journal) -> Said:
             was=was,
             holder=holder.sentence,
         )
-    if run.name in await queued_runs(journal.address):
+    if run.name in await queued_runs(journal):
         return said("{was}; it is in the queue, and a worker sends it in its turn", was=was)
     command = await resume_command(run, journal)
     return said("{was}; nobody works on it. To go on:\n  {command}", was=was, command=command)

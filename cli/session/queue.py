@@ -27,6 +27,7 @@ from checkpoints.errors import JournalAway, JournalError, JournalUnreadable
 from checkpoints.journal import Journal
 from checkpoints.journal_file import JournalAddress, PostgresAddress
 from checkpoints.postgres_store import CONNECT_SECONDS, connect, explained, in_a_line, parameters_of
+from checkpoints.queries import blocks
 from checkpoints.records import Run
 from checkpoints.states import State
 from checkpoints.stores import store_of
@@ -55,17 +56,6 @@ TASK: Final = "resume"
 NOTE: Final = "worker"
 """The command under which a worker notes that it has left a run to a person."""
 
-_TABLES: Final = "select to_regclass('procrastinate_jobs') is not null as there"
-_RUNS: Final = """
-select args->>'run' as run, args->>'target' as target, status = 'doing' as given_out, priority, attempts,
-       scheduled_at as not_before, (
-           select min(at) from procrastinate_events where job_id = procrastinate_jobs.id and type = 'deferred'
-       ) as since
-from procrastinate_jobs
-where task_name = %(task)s and status in ('todo', 'doing')
-order by status = 'doing', id
-"""
-"""One that is given out and was handed in again meanwhile is found last."""
 _ANEW: Final = """
 update procrastinate_jobs
 set scheduled_at = null, lock = %(lock)s, priority = %(priority)s,
@@ -74,13 +64,6 @@ where queueing_lock = %(run)s and status = 'todo'
 """
 _TAKE_OUT: Final = "delete from procrastinate_jobs where queueing_lock = %(run)s and status = 'todo' returning id"
 _HOLD: Final = "select pg_advisory_lock_shared(key) from unnest(%(keys)s::bigint[]) as one (key)"
-_HELD: Final = """
-select classid::bigint << 32 | objid::bigint as key
-from pg_locks
-where locktype = 'advisory' and objsubid = 1 and granted
-  and database = (select oid from pg_database where datname = current_database())
-"""
-"""Advisory locks by one number; those of runs have two."""
 _FACTS: Final = """
 select count(*) filter (where status = 'todo') as waiting,
        count(*) filter (where status = 'doing') as given_out,
@@ -149,14 +132,14 @@ async def put(
     return True
 
 
-async def queued_runs(journal: JournalAddress) -> dict[str, QueuedRun]:
+async def queued_runs(journal: Journal) -> dict[str, QueuedRun]:
     """The runs that wait or are given out, by name; none of a journal in a file. Nothing is made or changed.
 
     Raises `JournalAway` and `JournalUnreadable`.
     """
-    if (address := journal.postgres) is None:
+    if (address := journal.address.postgres) is None:
         return {}
-    rows, held = await anyio.to_thread.run_sync(_asked, address, _RUNS, _HELD)
+    rows, held = await journal.overview.queue(TASK)
     keys = {row["key"] for row in held}
     return {
         row["run"]: QueuedRun(**row, is_served=_key(address.schema, queue_name(row["target"])) in keys)
@@ -175,8 +158,8 @@ async def take_out(run: Run, journal: JournalAddress) -> bool:
 def _asked(address: PostgresAddress, *statements: str, **values: object) -> list[list[dict[str, Any]]]:
     """The rows of statements on the queue, none where it was not made yet."""
     with closing(connect(address)) as connection, explained(address.name):
-        there = connection.execute(_TABLES).fetchone()
-        if there is None or not there["there"]:
+        there = connection.execute(cast("Any", blocks("postgres")["has_queue"])).fetchone()
+        if there is None or not there["answer"]:
             return [[] for _ in statements]
         given = {"task": TASK, "seconds": HEARD_SECONDS, **values}
         return [connection.execute(cast("Any", one), given).fetchall() for one in statements]
@@ -195,7 +178,7 @@ class WorkerSession:
 
     async def seen(self, names: Collection[object]) -> set[object]:
         """Those of the names that a session shows, of this worker or another. Raises `psycopg.Error`."""
-        found = await (await self._connection.execute(_HELD)).fetchall()
+        found = await (await self._connection.execute(cast("Any", blocks("postgres")["names_of_workers"]))).fetchall()
         held = {row["key"] for row in found}
         return {name for name in names if _key(self._schema, name) in held}
 
@@ -261,8 +244,8 @@ async def open_queue(journal: JournalAddress) -> AsyncIterator["procrastinate.Ap
             try:
                 with connection.transaction():
                     connection.execute(_ONE_MAKES)
-                    there = connection.execute(_TABLES).fetchone()
-                    if there is None or not there["there"]:
+                    there = connection.execute(cast("Any", blocks("postgres")["has_queue"])).fetchone()
+                    if there is None or not there["answer"]:
                         # The schema of procrastinate is its own text, and has no parameters.
                         connection.execute(cast("Any", SchemaManager.get_schema()))
             except psycopg.Error as error:
@@ -338,7 +321,7 @@ async def handing_in(
             totals = await journal.totals(run)
             async with open_queue(settings.journal.value) as queue:
                 is_new = await put(queue, run, detaching.priority, typed)
-            queued = (await queued_runs(settings.journal.value)).get(run.name)
+            queued = (await queued_runs(journal)).get(run.name)
         except JournalError as error:
             raise CommandRefused(
                 "run {run} is ready, and could not be handed in: {error}\nNothing was sent. Hand it in with\n"
