@@ -152,92 +152,24 @@ def in_a_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-_BEGIN: Final = "begin"
-
-
-class WritingConnection:
-    """A connection that gathers the statements of a transaction, and sends them in one text.
-
-    That is where the result of one is asked for, or where the transaction ends: a text alone is a transaction by
-    itself. An error is raised by what it went with, and `connection` sends each statement by itself.
-    """
-
-    def __init__(self, connection: "PostgresConnection") -> None:
-        self.connection = connection
-        self._ahead: list[tuple[str, list[FoundRow]]] = []
-
-    def execute(self, mark: str, /) -> None:
-        """Begin or end a transaction."""
-        if mark == "rollback":
-            self._ahead = []
-            self.connection.execute(mark)
-        elif mark == "commit" and self._ahead[:1] == [(_BEGIN, [])]:
-            del self._ahead[0]
-            if self._ahead:
-                self._send()
-        else:
-            self._ahead.append((mark, []))
-            if mark == "commit":
-                self._send()
-
-    def later(self, sql: str, values: Mapping[str, Any]) -> list[FoundRow]:
-        """Run a statement at the latest when the transaction ends; its rows, which are there from then on."""
-        found: list[FoundRow] = []
-        self._ahead.append((self._text(sql, values), found))
-        return found
-
-    def run(self, sql: str, values: Mapping[str, Any]) -> "psycopg.Cursor[dict[str, Any]]":
-        """Run a statement, after what was to go before it; the cursor is at its result."""
-        return self._send(self._text(sql, values))
-
-    def _send(self, *last: str) -> "psycopg.Cursor[dict[str, Any]]":
-        # What goes with a statement that fails is not sent again.
-        ahead, self._ahead = self._ahead, []
-        texts = [*(text for text, _ in ahead), *last]
-        # The statements are the program's own text.
-        cursor = self.connection.execute(cast("Any", "; ".join(texts)))
-        for _, found in ahead:
-            if cursor.description:
-                found.extend(cursor.fetchall())
-            cursor.nextset()
-        return cursor
-
-    def _text(self, sql: str, values: Mapping[str, Any]) -> str:
-        cursor = cast("psycopg.ClientCursor[dict[str, Any]]", self.connection.cursor())
-        return cursor.mogrify(cast("Any", sql), values)
-
-    def cancel(self) -> None:
-        self.connection.cancel()
-
-    def close(self) -> None:
-        self.connection.close()
-
-
 class PostgresQueries(Queries):
     """Runs blocks on a connection to PostgreSQL. Raises `psycopg.Error`."""
 
-    def __init__(self, connection: "PostgresConnection | WritingConnection", name: str) -> None:
+    def __init__(self, connection: "PostgresConnection", name: str) -> None:
         self._connection = connection
         self._name = name
 
+    def execute(self, mark: str, /) -> None:
+        """Begin or end a transaction."""
+        self._connection.execute(cast("Any", mark))
+
     def run(self, name: str, values: Mapping[str, Value]) -> "psycopg.Cursor[dict[str, Any]]":
-        sql, bound = _block(name), _bound(values)
-        if isinstance(self._connection, WritingConnection):
-            return self._connection.run(sql, bound)
         # The blocks are the program's own text.
-        return self._connection.execute(cast("Any", sql), bound)
+        return self._connection.execute(cast("Any", _block(name)), _bound(values))
 
     def check(self, name: str, wanted: int, refuse: Callable[[int], None], /, **values: Value) -> None:
-        if isinstance(self._connection, WritingConnection):
-            self._connection.later(_block(f"exactly({name})"), _bound({**values, "wanted": wanted}))
-        elif (found := self.run(name, values).rowcount) != wanted:
+        if (found := self.run(name, values).rowcount) != wanted:
             refuse(found)
-
-    def later(self, name: str, /, **values: Value) -> list[FoundRow]:
-        if isinstance(self._connection, WritingConnection):
-            return self._connection.later(_block(name), _bound(values))
-        found = self.run(name, values)
-        return [*found.fetchall()] if found.description else []
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -259,6 +191,66 @@ class PostgresQueries(Queries):
     def attempt(self, work: Callable[[Queries], Result]) -> Result:
         with explained(self._name):
             return work(self)
+
+
+_BEGIN: Final = "begin"
+
+
+class WritingQueries(PostgresQueries):
+    """Gathers the blocks of a transaction, and sends them in one text.
+
+    That is where the result of one is asked for, or where the transaction ends: a text alone is a transaction by
+    itself. An error is raised by what it went with; `careful` sends each block by itself, and has it judged.
+    """
+
+    def __init__(self, connection: "PostgresConnection", name: str) -> None:
+        super().__init__(connection, name)
+        self.careful = PostgresQueries(connection, name)
+        self._ahead: list[tuple[str, list[FoundRow]]] = []
+
+    def execute(self, mark: str, /) -> None:
+        if mark == "rollback":
+            self._ahead = []
+            super().execute(mark)
+        elif mark == "commit" and self._ahead[:1] == [(_BEGIN, [])]:
+            del self._ahead[0]
+            if self._ahead:
+                self._send()
+        else:
+            self._ahead.append((mark, []))
+            if mark == "commit":
+                self._send()
+
+    def run(self, name: str, values: Mapping[str, Value]) -> "psycopg.Cursor[dict[str, Any]]":
+        return self._send(self._text(name, values))
+
+    def check(self, name: str, wanted: int, refuse: Callable[[int], None], /, **values: Value) -> None:
+        self.later(f"exactly({name})", wanted=wanted, **values)
+
+    def later(self, name: str, /, **values: Value) -> list[FoundRow]:
+        found: list[FoundRow] = []
+        self._ahead.append((self._text(name, values), found))
+        return found
+
+    def _send(self, *last: str) -> "psycopg.Cursor[dict[str, Any]]":
+        # What goes with a statement that fails is not sent again.
+        ahead, self._ahead = self._ahead, []
+        cursor = self._connection.execute(cast("Any", "; ".join([*(text for text, _ in ahead), *last])))
+        for _, found in ahead:
+            if cursor.description:
+                found.extend(cursor.fetchall())
+            cursor.nextset()
+        return cursor
+
+    def _text(self, name: str, values: Mapping[str, Value]) -> str:
+        cursor = cast("psycopg.ClientCursor[dict[str, Any]]", self._connection.cursor())
+        return cursor.mogrify(cast("Any", _block(name)), _bound(values))
+
+    def cancel(self) -> None:
+        self._connection.cancel()
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 def _bound(values: Mapping[str, Value]) -> dict[str, str | int | None]:
@@ -337,12 +329,12 @@ class PostgresStore(Store):
             dialect = Dialect(
                 _BEGIN,
                 psycopg.Error,
-                WritingConnection.cancel,
+                WritingQueries.cancel,
                 is_lost,
                 lambda error: isinstance(error, psycopg.Error) and error.sqlstate == _NOT_EXACTLY,
-                lambda writing: writing.connection,
+                lambda writing: writing.careful,
             )
-            self._writer = Writer(WritingConnection(self._written), dialect, loop)
+            self._writer = Writer(WritingQueries(self._written, self.name), dialect, loop)
             unless_it_fails.pop_all()
         opened.callback(self._writer.close)
 
@@ -383,7 +375,7 @@ class PostgresStore(Store):
                 ) from error
 
     async def write(self, work: Callable[[Queries], Result]) -> Result:
-        return await self._writer.do(lambda connection: work(PostgresQueries(connection, self.name)))
+        return await self._writer.do(work)
 
     async def size(self) -> int:
         found = await self.read(lambda db: db.one("size"))
