@@ -176,6 +176,14 @@ class Overview:
 
         return await self._store.read(work)
 
+    async def take_out(self, run: Run) -> bool:
+        """Take a run out of the queue; False where it does not wait there."""
+
+        def work(db: Queries) -> bool:
+            return bool(db.one("has_queue")["answer"] and db.all("take_out_of_queue", run=run.name))
+
+        return await self._store.write(work)
+
     async def look(
         self, command: str, before: Mapping[int, RunSummary] = NOTHING_SEEN, *, recount: bool = True
     ) -> list[RunSummary]:

@@ -272,3 +272,18 @@ select classid::bigint << 32 | objid::bigint as key
 from pg_locks
 where locktype = 'advisory' and objsubid = 1 and granted
   and database = (select oid from pg_database where datname = current_database())
+
+-- name: take_out_of_queue
+delete from procrastinate_jobs where queueing_lock = :run and status = 'todo' returning id
+
+-- name: facts_of_queue
+select count(*) filter (where status = 'todo') as waiting,
+       count(*) filter (where status = 'doing') as given_out,
+       (select count(*) from procrastinate_workers
+        where last_heartbeat > now() - make_interval(secs => :seconds)) as workers
+from procrastinate_jobs where task_name = :task and status in ('todo', 'doing')
+
+-- name: connections_used
+select sum(numbackends)::int as connections,
+       current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int as most_connections
+from pg_stat_database

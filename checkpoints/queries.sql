@@ -179,6 +179,10 @@ select r.run_id, r.host, r.process, r.began_at
 from runners r
 where not exists (select 1 from runners later where later.run_id = r.run_id and later.epoch > r.epoch)
 
+-- name: has_queue
+-- Where one machine has the journal, nobody hands a run in.
+select 0 as answer
+
 -- name: last_notes
 -- The last note of a command in the history of each run that has one.
 select run_id, who, command, answer, given_at

@@ -17,7 +17,6 @@ import json
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
-from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -26,7 +25,14 @@ import anyio.to_thread
 from checkpoints.errors import JournalAway, JournalError, JournalUnreadable
 from checkpoints.journal import Journal
 from checkpoints.journal_file import JournalAddress, PostgresAddress
-from checkpoints.postgres_store import CONNECT_SECONDS, connect, explained, in_a_line, parameters_of
+from checkpoints.postgres_store import (
+    CONNECT_SECONDS,
+    PostgresQueries,
+    connect,
+    explained,
+    in_a_line,
+    parameters_of,
+)
 from checkpoints.queries import blocks
 from checkpoints.records import Run
 from checkpoints.states import State
@@ -62,20 +68,7 @@ set scheduled_at = null, lock = %(lock)s, priority = %(priority)s,
     args = args || jsonb_build_object('typed', %(typed)s::jsonb)
 where queueing_lock = %(run)s and status = 'todo'
 """
-_TAKE_OUT: Final = "delete from procrastinate_jobs where queueing_lock = %(run)s and status = 'todo' returning id"
 _HOLD: Final = "select pg_advisory_lock_shared(key) from unnest(%(keys)s::bigint[]) as one (key)"
-_FACTS: Final = """
-select count(*) filter (where status = 'todo') as waiting,
-       count(*) filter (where status = 'doing') as given_out,
-       (select count(*) from procrastinate_workers
-        where last_heartbeat > now() - make_interval(secs => %(seconds)s)) as workers
-from procrastinate_jobs where task_name = %(task)s and status in ('todo', 'doing')
-"""
-_CONNECTIONS_USED: Final = """
-select sum(numbackends)::int as used,
-       current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int as most
-from pg_stat_database
-"""
 HEARD_SECONDS: Final = 60
 """A worker counts as heard of for so long: it gives a sign every ten seconds, unless it was told otherwise."""
 
@@ -145,24 +138,6 @@ async def queued_runs(journal: Journal) -> dict[str, QueuedRun]:
         row["run"]: QueuedRun(**row, is_served=_key(address.schema, queue_name(row["target"])) in keys)
         for row in rows
     }
-
-
-async def take_out(run: Run, journal: JournalAddress) -> bool:
-    """Take a run out of the queue; False where it does not wait there. Raises what `queued_runs` raises."""
-    if journal.postgres is None:
-        return False
-    (taken,) = await anyio.to_thread.run_sync(partial(_asked, journal.postgres, _TAKE_OUT, run=run.name))
-    return bool(taken)
-
-
-def _asked(address: PostgresAddress, *statements: str, **values: object) -> list[list[dict[str, Any]]]:
-    """The rows of statements on the queue, none where it was not made yet."""
-    with closing(connect(address)) as connection, explained(address.name):
-        there = connection.execute(cast("Any", blocks("postgres")["has_queue"])).fetchone()
-        if there is None or not there["answer"]:
-            return [[] for _ in statements]
-        given = {"task": TASK, "seconds": HEARD_SECONDS, **values}
-        return [connection.execute(cast("Any", one), given).fetchall() for one in statements]
 
 
 class WorkerSession:
@@ -277,9 +252,10 @@ async def open_queue(journal: JournalAddress) -> AsyncIterator["procrastinate.Ap
 def facts_of_queue(address: PostgresAddress) -> QueueFacts:
     """The facts of the queue at an address, which is not made; blocks. Raises `JournalAway`, `JournalUnreadable`."""
     with closing(connect(address)) as connection, explained(address.name):
-        used = connection.execute(_CONNECTIONS_USED).fetchone() or {}
-    (found,) = (*_asked(address, _FACTS)[0], {})[:1]
-    return QueueFacts(found.get("waiting"), found.get("given_out"), found.get("workers"), used["used"], used["most"])
+        db = PostgresQueries(connection, address.name)
+        used = db.one("connections_used")
+        found = db.one("facts_of_queue", task=TASK, seconds=HEARD_SECONDS) if db.ask("has_queue") else {}
+        return QueueFacts(found.get("waiting"), found.get("given_out"), found.get("workers"), **used)
 
 
 # ---- handing a run in, which is made ready where it was typed ----------------------------------------------------
