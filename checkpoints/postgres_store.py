@@ -171,6 +171,10 @@ class PostgresQueries(Queries):
         if (found := self.run(name, values).rowcount) != wanted:
             refuse(found)
 
+    def later(self, name: str, /, **values: Value) -> list[FoundRow]:
+        found = self.run(name, values)
+        return [*found.fetchall()] if found.description else []
+
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         self._connection.execute("begin isolation level repeatable read read only")

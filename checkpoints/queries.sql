@@ -381,7 +381,6 @@ set payload = k.payload, changed_at = :now
 from @rows(:kept, k, item_id bigint, payload text)
 where +items.run_id = :run_id and items.item_id = k.item_id @few(items.item_id, :kept)
   and items.state in (select state from states where to_send)
-@postgres(returning 1)
 
 -- name: record
 update items
