@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` and `make test`. Each does the whole set-up on a fresh Debian machine.
 # `make test` and `make prove` together are all tests, each of them in one of the two.
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove quick same-tests check next-aiohttp soak format bench docs texts package pin clean
+.PHONY: help demo test prove quick same-tests check next-aiohttp soak fuzz format bench docs texts package release pin clean
 
 PYTHON ?= python3
 # A Python that is named has an environment of its own, beside the usual one.
@@ -11,6 +11,7 @@ MINUTES ?= 60
 AIOHTTP ?= aiohttp
 BENCH   ?= --write
 SEED    ?=
+KEY     ?=
 LOAD    ?= 0
 # Bytecode is kept: half a thousand files, which each worker of the tests would compile for itself.
 unexport PYTHONDONTWRITEBYTECODE
@@ -44,6 +45,9 @@ next-aiohttp: $(VENV)/.dev ## the tests of the API with the newest aiohttp; AIOH
 soak: $(VENV)/.run ## an hour of the crash lab; MINUTES=… for another time
 	@$(BIN)/carbon-migrate selftest --minutes $(MINUTES)
 
+fuzz: $(VENV)/.dev ## an hour of inputs that are drawn by the code they reach, for all that reads what comes from outside; MINUTES=…
+	@$(BIN)/python -m tests.fuzz.fuzz $(MINUTES)
+
 format: $(VENV)/.dev ## let ruff format and mend what it can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
@@ -59,8 +63,11 @@ texts: $(VENV)/.dev ## collect the sentences of the code into cli/locale, those 
 	@$(BIN)/python -m tools.catalogues --write
 	@$(BIN)/python -m tools.pages --write
 
-package: $(VENV)/.dev ## wheel, .deb, man pages, SBOM and checksums into dist/, of the version in pyproject.toml
+package: $(VENV)/.dev ## wheel, .deb, man pages, SBOM, provenance and checksums into dist/, of the version in pyproject.toml
 	@$(BIN)/python -m tools.package
+
+release: $(VENV)/.dev ## package a commit that has its tag, and sign the checksums; KEY=… is an SSH key of packaging/allowed_signers
+	@$(BIN)/python -m tools.package --sign "$(KEY)"
 
 pin: $(VENV)/.dev ## write requirements/*.txt anew from pyproject.toml
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
@@ -71,7 +78,7 @@ pin: $(VENV)/.dev ## write requirements/*.txt anew from pyproject.toml
 	  --custom-compile-command 'make pin' --extra pdf --extra postgres --constraint requirements/dev.txt pyproject.toml -o requirements/package.txt
 
 clean: ## remove what the other commands made
-	rm -rf .venv .venv-* .demo docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .ci/.packages-* .ci/.clean-root* dist
+	rm -rf .venv .venv-* .demo .fuzz docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .ci/.packages-* .ci/.clean-root* dist
 
 # ---- set-up ---------------------------------------------------------------------------------------------------
 

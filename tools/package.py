@@ -1,4 +1,4 @@
-"""All packages of this commit: `python -m tools.package [FOLDER]` writes wheel, .deb, SBOM, man pages and checksums.
+"""All packages of this commit: `python -m tools.package [FOLDER] [--sign KEY]` writes what `build_all` makes.
 
 The interpreter environment of the .deb has Debian's Python, the pinned packages and the program in one folder. It is
 laid out in one place and runs in another, so nothing in it may say where it was built, nor when: no scripts but our
@@ -6,8 +6,10 @@ own, no record of the wheel's path, bytecode that names the installed files and 
 The same source gives the same bytes.
 """
 
+import argparse
 import gzip
 import hashlib
+import json
 import os
 import platform
 import re
@@ -33,9 +35,12 @@ DEBIANS: Final = "/usr/bin/python3"
 EPOCH: Final = "SOURCE_DATE_EPOCH"
 
 _PACKAGING: Final = ROOT / "packaging"
+SIGNERS: Final = _PACKAGING / "allowed_signers"
+"""Whose signature of a release counts, as `ssh-keygen -Y verify` reads it."""
 _BESIDE: Final = Path(sys.executable).parent
 """The folder of the tools of this environment."""
 _TAG: Final = "v"
+SUMS: Final = "SHA256SUMS"
 _ARCHITECTURES: Final[Mapping[str, str]] = {"x86_64": "amd64", "aarch64": "arm64"}
 _DOC: Final = Path("usr/share/doc") / PROGRAM
 _COMPLETIONS: Final[Mapping[str, str]] = {
@@ -55,21 +60,30 @@ _ELSEWHERE: Final = ("direct_url.json", "uv_cache.json", "REQUESTED")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Build everything; 1 when version, tag and changelog differ."""
-    folder = Path(arguments[0] if arguments else ROOT / "dist").absolute()
+    """Build everything; 1 when version, tag and changelog differ, or a release cannot be signed."""
+    parser = argparse.ArgumentParser(prog="python -m tools.package")
+    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "dist")
+    parser.add_argument("--sign", metavar="KEY", type=Path, help="an SSH key, for a release")
+    given = parser.parse_args(arguments)
+    folder = given.folder.absolute()
     try:
         release = release_of(ROOT)
+        if given.sign is not None:
+            check_releasable(ROOT, release)
+        os.environ[EPOCH] = str(release.epoch)
+        written = build_all(folder, release)
+        if given.sign is not None:
+            written.append(sign(folder / SUMS, given.sign, SIGNERS))
     except NotReleasable as error:
-        sys.stderr.write(f"make package: {error}\n")
+        sys.stderr.write(f"make {'package' if given.sign is None else 'release'}: {error}\n")
         return 1
-    os.environ[EPOCH] = str(release.epoch)
-    for path in build_all(folder, release):
+    for path in written:
         sys.stdout.write(f"{path.relative_to(folder.parent)}\n")
     return 0
 
 
 def build_all(folder: Path, release: "Release") -> list[Path]:
-    """Build all packages into a folder, in place of those of an earlier time; their paths."""
+    """Build wheel, .deb, SBOM, provenance, man pages and checksums into an emptied folder; their paths."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     _run(sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder)
@@ -85,10 +99,17 @@ def build_all(folder: Path, release: "Release") -> list[Path]:
         deb = build_deb(root, python, release, folder)
         manual = folder / "man"
         shutil.copytree(root / "usr/share/man", manual)
-    written, sums = [wheel, constraints, deb, parts, *sorted(manual.rglob("*.gz"))], folder / "SHA256SUMS"
-    lines = (f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}\n" for path in written)
+    written = [wheel, constraints, deb, parts, *sorted(manual.rglob("*.gz"))]
+    provenance, sums = folder / f"{PROGRAM}-{release.version}.provenance.json", folder / SUMS
+    statement = provenance_of(ROOT, release, {str(path.relative_to(folder)): _digest(path) for path in written})
+    provenance.write_text(json.dumps(statement, indent=2) + "\n", encoding="utf-8")
+    lines = (f"{_digest(path)}  {path.relative_to(folder)}\n" for path in [*written, provenance])
     sums.write_text("".join(lines), encoding="utf-8")
-    return [wheel, constraints, deb, parts, manual, sums]
+    return [wheel, constraints, deb, parts, provenance, manual, sums]
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def pins() -> list[str]:
@@ -159,6 +180,66 @@ def git_lines(root: Path, *arguments: str) -> list[str]:
     except (OSError, subprocess.CalledProcessError):
         return []
     return said.stdout.split("\n")[:-1]
+
+
+# ---- where a package comes from, and who says so ------------------------------------------------------------------
+
+
+def check_releasable(root: Path, release: Release) -> None:
+    """Check that the commit has the tag of its version, and nothing was changed since. Raises `NotReleasable`."""
+    if release.debian_version != release.version:
+        raise NotReleasable(f"the commit has no tag: git tag {_TAG}{release.version}")
+    if changed := git_lines(root, "status", "--porcelain"):
+        raise NotReleasable(f"there are changes that are not in the commit: {changed[0].strip()}")
+
+
+def provenance_of(root: Path, release: Release, digests: Mapping[str, str]) -> Mapping[str, object]:
+    """From which commit and pinned packages the files were made, and by what: an in-toto statement (SLSA 1.0)."""
+    (commit,) = git_lines(root, "rev-parse", "HEAD") or [""]
+    pinned = {"name": REQUIREMENTS.relative_to(ROOT).as_posix(), "digest": {"sha256": _digest(REQUIREMENTS)}}
+    return {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": name, "digest": {"sha256": digest}} for name, digest in digests.items()],
+        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicate": {
+            "buildDefinition": {
+                "buildType": f"urn:{PROGRAM}:make-package",
+                "externalParameters": {
+                    "version": release.version,
+                    "changed": bool(git_lines(root, "status", "--porcelain")),
+                },
+                "internalParameters": {EPOCH: release.epoch},
+                "resolvedDependencies": [{"name": PROGRAM, "digest": {"gitCommit": commit}}, pinned],
+            },
+            "runDetails": {
+                "builder": {
+                    "id": f"urn:{PROGRAM}:make-package:{platform.machine()}",
+                    "version": {
+                        "debian": platform.freedesktop_os_release()["PRETTY_NAME"],
+                        "python": debians_python(),
+                    },
+                },
+            },
+        },
+    }
+
+
+def sign(sums: Path, key: Path, signers: Path) -> Path:
+    """Sign the checksums by an SSH key, or by the agent that has it; the signature. Raises `NotReleasable`."""
+    signature = sums.with_name(f"{sums.name}.sig")
+    signature.unlink(missing_ok=True)
+    for command in (
+        ("ssh-keygen", "-Y", "sign", "-f", key, "-n", PROGRAM, sums),
+        ("ssh-keygen", "-Y", "find-principals", "-f", signers, "-s", signature),
+    ):
+        ended = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603 - OpenSSH
+        if ended.returncode:
+            signature.unlink(missing_ok=True)
+            raise NotReleasable(
+                f"{key} signs no release: {ended.stderr.strip()}\n"
+                f"It has to be an SSH key whose public half is a line of {signers.name}"
+            )
+    return signature
 
 
 # ---- the environment of the .deb: `root` is a folder that stands for `/`, `python` is "3.13" -----------------------

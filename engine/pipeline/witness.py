@@ -59,6 +59,9 @@ log = structlog.get_logger(__name__)
 READING_COUNTS: Final = 1.0
 """Seconds for which a reading counts as current."""
 
+OUTDATED: Final = 10.0
+"""Seconds of all questions before a call after which the row is not sent, however slowly the billing answers."""
+
 OLDER: Final = said("found in the billing before it was sent: this journal is older than the run")
 """The note on a row whose effect was in the billing before its call."""
 

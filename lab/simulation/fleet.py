@@ -422,9 +422,12 @@ class FleetWorld(World):
             return
         await self._asks(machine, name, "pause")
         await asyncio.sleep(much * 40)
-        # A run that is paused goes on only when it is told so, by whoever works on it, or in the journal.
-        while any(one.process.is_alive for one in self.take_ups) or self.server.left(name):
-            if await self._asks(machine, name, "continue"):
+        # A run that is paused goes on only when it is told so, by whoever works on it, or in the journal. A copy
+        # that was made in the pause, once it is put back, has the run paused again.
+        while not self.is_done and (
+            self.copy is not None or any(one.process.is_alive for one in self.take_ups) or self.server.left(name)
+        ):
+            if await self._asks(machine, name, "continue") and self.copy is None:
                 return
             program = self.new_process(machine, self.table)
             await self.live(program, partial(program.unpause, name))

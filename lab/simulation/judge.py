@@ -16,7 +16,10 @@ from lab.simulation.story import IN_FLIGHT, Entry, World
 
 LOOKS = 0.25  # seconds before a call within which what others have entered need not be seen
 OLD_EPOCH = 1.2  # seconds after a taking up within which the process before may still send, where it has no lease
-READS = 1.0  # seconds before a call within which a number may be given to another subscriber
+READS, SLOWLY = (
+    1.0,
+    10.5,
+)  # seconds before a call in which its number may be given away, the second where calls are disturbed
 MEASURED = 2.0  # seconds in which calls are counted for the rate
 SPAN = 10.0  # seconds for which what was let through before a change of window and rate may still leave
 OPEN = ("pending", "sending", "unknown", "unconfirmed")
@@ -116,7 +119,7 @@ def _right(world: World, entries: list[Entry]) -> Iterator[str]:
         if entry.run in undos or not given:
             continue
         changes = [(0.0, int(number)), *((one.moment, one.pk) for one in given), (inf, 0)]
-        read = min(entry.left - READS, world.read_at(entry, number))
+        read = entry.left - (SLOWLY if world.schedule.trouble or world.schedule.lag else READS)
         has = {pk for (at, pk), (end, _) in pairwise(changes) if at <= entry.left and read <= end}
         if entry.whose not in has and not world.has_thawed(entry.effect.who, read, entry.left):
             yield f"row {entry.row} for number {number} was entered for subscriber {entry.whose}, who has another one"
@@ -163,7 +166,8 @@ def _calls(world: World) -> Iterator[str]:
         mine.process.name: min((one.moment for one in world.take_ups if one.follows(mine)), default=inf)
         for mine in world.take_ups
     }
-    in_flight, sent, late = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list), Counter[str]()
+    in_flight, sent = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
+    late: dict[str, float] = {}
     for call in (one for one in world.network.calls if one.process.name in later and one.writes):
         name, left = call.process.name, call.left - START
         in_flight[name] = now = [end for end in in_flight[name] if end > call.left] + [call.ended or inf]
@@ -175,9 +179,10 @@ def _calls(world: World) -> Iterator[str]:
         if rate is not None and len(sent[name]) > rate * MEASURED + IN_FLIGHT + 1:
             yield f"{len(sent[name])} calls of {name} in {MEASURED} s, and {rate} a second may be"
         if call.left > later[name] + max(OLD_EPOCH, world.schedule.lease):
-            late[name] += 1
-            if late[name] > 1 or not world.has_thawed(name, left - LOOKS, left):
+            # One call, which was at its turn when the process was frozen, each time that it goes on.
+            if left - late.get(name, -inf) <= LOOKS or not world.has_thawed(name, left - LOOKS, left):
                 yield f"{name} sends {call.left - later[name]:.3f} s after its run was taken over"
+            late[name] = left
 
 
 def _verdicts(world: World, entries: list[Entry]) -> Iterator[str]:

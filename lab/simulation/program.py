@@ -197,11 +197,11 @@ class Program:
                 self.takes_up(ours.name, ours.epoch)
                 if ours.ended_at or ours.discarded_at:
                     raise CommandRefused("the run has ended")
-                known = 0 if fresh else await journal.last_number(ours)
                 if not ours.approved_at:
                     undone = await journal.run(run.parameters[RUN]) if run.job == UNDO else None
                     async with journal.taken_up(undone, NewRunner("undo")) if undone else nullcontext():
                         await self._approve(ours, job, journal, undone)
+                known = 0 if fresh else await journal.last_number(ours)
                 return await self._send(await journal.again(ours), job, journal, known=known)
 
     async def _approve(self, run: Run, job: Job, journal: Journal, undone: Run | None) -> None:

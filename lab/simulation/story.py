@@ -14,9 +14,7 @@ from decimal import Decimal
 from enum import StrEnum
 from functools import partial
 from importlib import import_module
-from math import inf
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote
 
 from billing.api.wire import Wire
 from billing.errors import BillingError
@@ -287,15 +285,6 @@ class World:
     def has_thawed(self, who: str, since: float, until: float) -> bool:
         """Whether a process was frozen and went on within some time."""
         return any(process.name == who and since < thawed <= until for process, thawed in self.frozen)
-
-    def read_at(self, entry: Entry, number: str) -> float:
-        """When its process has read whose a number is, where the row was looked for again and again after that."""
-        of_number, of_row = (quote(words, ":").encode() for words in (f'"{number}"', f'"abonent_id":"{entry.whose}"'))
-        asked = [one for one in self.network.calls if one.process.name == entry.effect.who and not one.writes]
-        before = [one for one in asked if one.left - START <= entry.left]
-        read = max((one.ended - START for one in before if of_number in one.form and one.ended), default=inf)
-        looks = [one.left - START for one in before if of_row in one.form and one.left - START >= read]
-        return read if len(looks) > 1 else inf
 
     def waits_for_person(self, disk: Disk, name: str) -> bool:
         """Whether all that is left of a run are steps, and a person has to decide on others before them."""

@@ -64,6 +64,15 @@ def test_the_list_of_parts_has_every_pinned_package(packages: Packages) -> None:
     assert found - {("carbon-migrate", parts["metadata"]["component"]["version"])} == wanted
 
 
+def test_the_provenance_is_of_this_commit_and_has_every_file(packages: Packages) -> None:
+    statement = json.loads(packages.one("*.provenance.json").read_text(encoding="utf-8"))
+    subject = {one["name"]: one["digest"]["sha256"] for one in statement["subject"]}
+    beside = {"SHA256SUMS", packages.one("*.provenance.json").name}
+    assert subject == {name: digest for name, digest in digests(packages.folder).items() if name not in beside}
+    sources = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
+    assert sources[0]["digest"]["gitCommit"] == git_lines(ROOT, "rev-parse", "HEAD")[0]
+
+
 def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 

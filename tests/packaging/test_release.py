@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from cli.commands.completion import commands
+from tests.packaging.clean_root import ROOT
 from tools.manual import write_pages
-from tools.package import NotReleasable, Release, check, release_of
+from tools.package import NotReleasable, Release, check, check_releasable, release_of, sign
 
 
 def git(folder: Path, *words: str) -> None:
@@ -58,6 +59,50 @@ def test_what_is_no_clone_needs_the_time_of_its_source(clone: Path, monkeypatch:
         release_of(clone)
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1767225600")
     assert release_of(clone).day == "2026-01-01"
+
+
+def test_a_release_is_a_commit_with_its_tag_and_no_change_since(clone: Path) -> None:
+    with pytest.raises(NotReleasable, match=r"no tag: git tag v1\.2\.0"):
+        check_releasable(clone, release_of(clone))
+    git(clone, "tag", "v1.2.0")
+    check_releasable(clone, release_of(clone))
+    (clone / "CHANGELOG.md").write_text("# Changelog\n\n## 1.2.0\n")
+    with pytest.raises(NotReleasable, match=r"not in the commit: M CHANGELOG\.md"):
+        check_releasable(clone, release_of(clone))
+
+
+def test_the_checksums_are_signed_by_whom_the_source_names_and_by_nobody_else(tmp_path: Path) -> None:
+    sums, signers = tmp_path / "SHA256SUMS", tmp_path / "allowed_signers"
+    sums.write_text("0" * 64 + "  carbon-migrate.deb\n")
+    keys = [tmp_path / name for name in ("releaser", "stranger")]
+    for key in keys:
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)  # noqa: S603, S607
+    public = keys[0].with_suffix(".pub").read_text()
+    named = (ROOT / "packaging" / "allowed_signers").read_text()
+    signers.write_text(f'{named}release@carbon-migrate namespaces="carbon-migrate" {public}')
+    verify: list[str | Path] = [
+        "ssh-keygen",
+        "-Y",
+        "verify",
+        "-f",
+        signers,
+        "-I",
+        "release@carbon-migrate",
+        "-n",
+        "carbon-migrate",
+    ]
+
+    def verifies() -> bool:
+        command = [*verify, "-s", signature]
+        return not subprocess.run(command, input=sums.read_bytes(), capture_output=True, check=False).returncode  # noqa: S603
+
+    signature = sign(sums, keys[0], signers)
+    assert verifies()
+    sums.write_text("1" * 64 + "  carbon-migrate.deb\n")
+    assert not verifies()
+    with pytest.raises(NotReleasable, match="a line of allowed_signers"):
+        sign(sums, keys[1], signers)
+    assert not signature.exists()
 
 
 # ---- The man pages say what the help says, in both languages, and each is whole

@@ -127,7 +127,8 @@ class Archive:
         try:
             with self._original.open() as file, zipfile.ZipFile(file) as archive:
                 yield archive
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, UnicodeDecodeError) as error:
+            # An entry may begin before the file does, which is no argument for a seek, or have a name of no charset.
             raise InputRefused(
                 "{file} is broken, as a file that was not copied whole: {error}. Copy or save it anew",
                 file=self.name,

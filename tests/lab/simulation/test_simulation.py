@@ -48,6 +48,10 @@ FOUND: Final = [
     ("what was set back was set again by a lost call of its undo, which came after the undo had ended", 34_005_887),
     ("the judge: a call that leaves as its frozen process goes on may come after its successor's", 36_000_486),
     ("the judge: a copy from before its row was read reads it for the new owner of the number", 38_502_507),
+    ("a number was believed for a minute, in which the look for its row found no answer", 50_006_283),
+    ("the judge: of a process that is frozen again and again a call may leave each time that it goes on", 50_106_760),
+    ("the lab: a copy that was made in a pause was put back, and nobody asked its run to go on", 50_005_465),
+    ("the lab: rows that were read after a copy was put back counted as new ones", 50_011_971),
     ("the lab: who asked a run to go on waited for others who asked as well", 1_001_865),
 ]
 """What schedules have found in the program, and in the lab itself, each with its seed."""
