@@ -1,6 +1,6 @@
 """The history of a run beside its rows, as commands and decisions; and all runs of a journal at one moment."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ import msgspec
 from checkpoints import rows
 from checkpoints.errors import JournalError
 from checkpoints.mailbox import LiveRow
-from checkpoints.queries import Queries
+from checkpoints.queries import FoundRow, Queries
 from checkpoints.records import (
     Command,
     Decision,
@@ -152,6 +152,24 @@ class History:
     async def report_before(self, run: Run, root: str) -> ReportRoot | None:
         """The last report of this journal before the first one of the run with this root, None for none."""
         return next(iter(await self._store.records(ReportRoot, "report_before", run_id=run.run_id, root=root)), None)
+
+    async def queue(self, task: str) -> tuple[Sequence[FoundRow], Sequence[FoundRow]]:
+        """The runs that wait for workers or are given out, and the names that workers show; none without a queue."""
+
+        def work(db: Queries) -> tuple[Sequence[FoundRow], Sequence[FoundRow]]:
+            if not db.one("has_queue")["answer"]:
+                return (), ()
+            return db.all("queued_runs", task=task), db.all("names_of_workers")
+
+        return await self._store.read(work)
+
+    async def take_out(self, run: Run) -> bool:
+        """Take a run out of the queue; False where it does not wait there."""
+
+        def work(db: Queries) -> bool:
+            return bool(db.one("has_queue")["answer"] and db.all("take_out_of_queue", run=run.name))
+
+        return await self._store.write(work)
 
     async def overview(
         self, command: str, before: Mapping[int, RunSummary] = NOTHING_SEEN, *, recount: bool = True

@@ -81,6 +81,20 @@ def _writes(
     return method
 
 
+def _doubts(
+    work: Callable[Concatenate[Queries, Run, Given], Sequence[FoundRow]],
+) -> Method[Concatenate[Run, Given], list[Item]]:
+    """As `_writes`, for work that finds the ids of items; the method returns the items as they are then."""
+
+    @wraps(work)
+    async def method(self: "Journal", run: Run, /, *given: Given.args, **named: Given.kwargs) -> list[Item]:
+        found = await self._write(run, lambda db: work(db, run, *given, **named))
+        ids = [row["item_id"] for row in found]
+        return await self._items("items_by_id", run_id=run.run_id, ids=ids) if ids else []
+
+    return method
+
+
 def _reads(work: Callable[Concatenate[Queries, Given], Result]) -> Method[Given, Result]:
     """The method that does this work on the committed data."""
 
@@ -259,8 +273,8 @@ class Journal:
     # ---- sending and outcomes ----
 
     claim = _writes(transitions.claim_items)
-    record = _writes(transitions.record_changes)
-    doubt_answers = _writes(transitions.doubt_answers)
+    record = _doubts(transitions.record_changes)
+    doubt_answers = _doubts(transitions.doubt_answers)
     decide = _writes(transitions.decide_item)
 
     async def keep(self, run: Run, payloads: Mapping[int, str]) -> None:

@@ -7,7 +7,7 @@ It is the same in both stores, on one machine or several: a store only says how 
 into the journal may steer its runs. All ages are told by one clock, that of the journal: the block `seconds()`.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +15,7 @@ from typing import Final
 import anyio
 
 from checkpoints.errors import JournalError
-from checkpoints.queries import Queries
+from checkpoints.queries import FoundRow, Queries
 from checkpoints.records import Run
 from checkpoints.store import Store, WaitForNews
 
@@ -126,13 +126,13 @@ class Mailbox:
         Nothing is written where another process has taken the run up since.
         """
 
-        def work(db: Queries) -> str | None:
-            db.write("tell", run_id=run.run_id, epoch=run.epoch, status=status)
-            db.write("sample", run_id=run.run_id, epoch=run.epoch, slot=number % KEPT, sample=sample)
-            row = db.one("run_by_name", name=run.name)
-            return (row["paused_by"] or "") if row["paused_at"] else None
+        def work(db: Queries) -> Sequence[FoundRow]:
+            db.later("tell", run_id=run.run_id, epoch=run.epoch, status=status)
+            db.later("sample", run_id=run.run_id, epoch=run.epoch, slot=number % KEPT, sample=sample)
+            return db.later("run_by_name", name=run.name)
 
-        return await self._store.write(work)
+        (row,) = await self._store.write(work)
+        return (row["paused_by"] or "") if row["paused_at"] else None
 
     async def fall_silent(self, run: Run) -> None:
         """Take back what this process has said of the run: it listens no longer."""

@@ -38,6 +38,13 @@ order by place limit 1
 with held as materialized (select epoch from runs where run_id = :run_id for share)
 select epoch from held where epoch <> :epoch
 
+-- name: exactly
+-- Fails where a block finds or writes another number of rows than it is to: the server does not wait to be told so.
+with found as (
+@{0}
+)
+select 1 / (count(*) = :wanted)::integer as found from found
+
 -- name: begin_copy
 -- Old and new may wait for each other longer than a run ever does.
 set idle_in_transaction_session_timeout = 0; set constraints all deferred
@@ -243,3 +250,40 @@ delete from secrets
 where batch = :batch
    or (sealed_at < clock_timestamp() - :unclaimed * interval '1 second'
        and not batch @words(:needed))
+
+-- ---- The queue of runs that are handed in (cli/session/queue.py) -----------------------------------------------------
+
+-- name: has_queue
+select to_regclass('procrastinate_jobs') is not null as answer
+
+-- name: queued_runs
+-- One that is given out and was handed in again meanwhile is found last.
+select args->>'run' as run, args->>'target' as target, status = 'doing' as given_out, priority, attempts,
+       scheduled_at as not_before, (
+           select min(at) from procrastinate_events where job_id = procrastinate_jobs.id and type = 'deferred'
+       ) as since
+from procrastinate_jobs
+where task_name = :task and status in ('todo', 'doing')
+order by status = 'doing', id
+
+-- name: names_of_workers
+-- Advisory locks by one number; those of runs have two.
+select classid::bigint << 32 | objid::bigint as key
+from pg_locks
+where locktype = 'advisory' and objsubid = 1 and granted
+  and database = (select oid from pg_database where datname = current_database())
+
+-- name: take_out_of_queue
+delete from procrastinate_jobs where queueing_lock = :run and status = 'todo' returning id
+
+-- name: facts_of_queue
+select count(*) filter (where status = 'todo') as waiting,
+       count(*) filter (where status = 'doing') as given_out,
+       (select count(*) from procrastinate_workers
+        where last_heartbeat > now() - make_interval(secs => :seconds)) as workers
+from procrastinate_jobs where task_name = :task and status in ('todo', 'doing')
+
+-- name: connections_used
+select sum(numbackends)::int as connections,
+       current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int as most_connections
+from pg_stat_database

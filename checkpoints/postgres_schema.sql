@@ -66,9 +66,11 @@ begin
     if not exists (select 1 from transitions where source = old.state and target = new.state) then
         raise exception 'forbidden transition: this state cannot follow that one' using errcode = 'integrity_constraint_violation';
     end if;
-    if old.state = 'pending' and new.state = 'skipped'
-        and exists (select 1 from runs where run_id = new.run_id and approved_at is not null) then
-        raise exception 'forbidden transition: a row of an approved run is not skipped' using errcode = 'integrity_constraint_violation';
+    -- In two steps: a condition with a look in it is looked up for each row.
+    if old.state = 'pending' and new.state = 'skipped' then
+        if exists (select 1 from runs where run_id = new.run_id and approved_at is not null) then
+            raise exception 'forbidden transition: a row of an approved run is not skipped' using errcode = 'integrity_constraint_violation';
+        end if;
     end if;
     return new;
 end $$;

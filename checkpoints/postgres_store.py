@@ -24,7 +24,7 @@ import anyio.to_thread
 from checkpoints import queries
 from checkpoints.errors import JournalAway, JournalNotCleaned, JournalOtherFormat, JournalUnreadable
 from checkpoints.journal_file import JournalAddress, PostgresAddress
-from checkpoints.queries import Queries, Result, Value, bind, blocks, fill_states, schema, upgrade
+from checkpoints.queries import FoundRow, Queries, Result, Value, bind, blocks, fill_states, schema, upgrade
 from checkpoints.states import State
 from checkpoints.store import Reader, Store, WaitForNews
 from checkpoints.transitions import refuse_conversion, refuse_held
@@ -144,90 +144,36 @@ def is_lost(error: Exception) -> bool:
 
 
 _LOST: Final = "57P"
+_NOT_EXACTLY: Final = "22012"
+"""The error of the block `exactly`: a division by zero."""
 
 
 def in_a_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-class WritingConnection:
-    """A connection that sends the marks of a transaction, and what is to be judged, along with the next statement.
-
-    Each would be a round trip to the server. An error of its begin, such as a lost connection, is raised by the
-    statement that it went with.
-    """
-
-    def __init__(self, connection: "PostgresConnection") -> None:
-        self._connection = connection
-        self._ahead: list[tuple[str, Callable[[int], None] | None]] = []
-
-    def execute(self, sql: str, /) -> None:
-        """Run a statement without parameters, a mark at the latest with the next one."""
-        if sql.startswith("rollback"):
-            # What has not been sent needs no taking back; its marks are not to be missing.
-            self._ahead = [] if sql == "rollback" else [one for one in self._ahead if one[0] in _MARKS]
-        self._ahead.append((sql, None))
-        if sql not in _MARKS:
-            self._send()
-
-    def check(self, sql: str, values: Mapping[str, Any], judge: Callable[[int], None]) -> None:
-        """Run a statement at the latest with the next one, and let `judge` have the number of its rows."""
-        self._ahead.append((self._text(sql, values), judge))
-
-    def judge(self) -> None:
-        if any(judge for _, judge in self._ahead):
-            self._send()
-
-    def run(self, sql: str, values: Mapping[str, Any]) -> "psycopg.Cursor[dict[str, Any]]":
-        """Run a statement, after what was to go before it; the cursor is at its result."""
-        self._ahead.append((self._text(sql, values), None))
-        return self._send()
-
-    def _send(self) -> "psycopg.Cursor[dict[str, Any]]":
-        # What goes with a statement that fails is not sent again.
-        ahead, self._ahead = self._ahead, []
-        # The statements are the program's own text.
-        cursor = self._connection.execute(cast("Any", "; ".join(text for text, _ in ahead)))
-        for place, (_, judge) in enumerate(ahead):
-            if place:
-                cursor.nextset()
-            if judge is not None:
-                judge(cursor.rowcount)
-        return cursor
-
-    def _text(self, sql: str, values: Mapping[str, Any]) -> str:
-        cursor = cast("psycopg.ClientCursor[dict[str, Any]]", self._connection.cursor())
-        return cursor.mogrify(cast("Any", sql), values)
-
-    def cancel(self) -> None:
-        self._connection.cancel()
-
-    def close(self) -> None:
-        self._connection.close()
-
-
-_MARKS: Final = frozenset({"begin", "savepoint piece", "rollback to piece", "release piece"})
-
-
 class PostgresQueries(Queries):
     """Runs blocks on a connection to PostgreSQL. Raises `psycopg.Error`."""
 
-    def __init__(self, connection: "PostgresConnection | WritingConnection", name: str) -> None:
+    def __init__(self, connection: "PostgresConnection", name: str) -> None:
         self._connection = connection
         self._name = name
 
-    def run(self, name: str, values: Mapping[str, Value]) -> "psycopg.Cursor[dict[str, Any]]":
-        sql, bound = _block(name), _bound(values)
-        if isinstance(self._connection, WritingConnection):
-            return self._connection.run(sql, bound)
-        # The blocks are the program's own text.
-        return self._connection.execute(cast("Any", sql), bound)
+    def execute(self, mark: str, /) -> None:
+        """Begin or end a transaction."""
+        self._connection.execute(cast("Any", mark))
 
-    def check(self, name: str, judge: Callable[[int], None], /, **values: Value) -> None:
-        if isinstance(self._connection, WritingConnection):
-            self._connection.check(_block(name), _bound(values), judge)
-        else:
-            judge(self.run(name, values).rowcount)
+    def run(self, name: str, values: Mapping[str, Value]) -> "psycopg.Cursor[dict[str, Any]]":
+        # The blocks are the program's own text.
+        return self._connection.execute(cast("Any", _block(name)), _bound(values))
+
+    def check(self, name: str, wanted: int, refuse: Callable[[int], None], /, **values: Value) -> None:
+        if (found := self.run(name, values).rowcount) != wanted:
+            refuse(found)
+
+    def later(self, name: str, /, **values: Value) -> list[FoundRow]:
+        found = self.run(name, values)
+        return [*found.fetchall()] if found.description else []
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -249,6 +195,66 @@ class PostgresQueries(Queries):
     def attempt(self, work: Callable[[Queries], Result]) -> Result:
         with explained(self._name):
             return work(self)
+
+
+_BEGIN: Final = "begin"
+
+
+class WritingQueries(PostgresQueries):
+    """Gathers the blocks of a transaction, and sends them in one text.
+
+    That is where the result of one is asked for, or where the transaction ends: a text alone is a transaction by
+    itself. An error is raised by what it went with; `careful` sends each block by itself, and has it judged.
+    """
+
+    def __init__(self, connection: "PostgresConnection", name: str) -> None:
+        super().__init__(connection, name)
+        self.careful = PostgresQueries(connection, name)
+        self._ahead: list[tuple[str, list[FoundRow]]] = []
+
+    def execute(self, mark: str, /) -> None:
+        if mark == "rollback":
+            self._ahead = []
+            super().execute(mark)
+        elif mark == "commit" and self._ahead[:1] == [(_BEGIN, [])]:
+            del self._ahead[0]
+            if self._ahead:
+                self._send()
+        else:
+            self._ahead.append((mark, []))
+            if mark == "commit":
+                self._send()
+
+    def run(self, name: str, values: Mapping[str, Value]) -> "psycopg.Cursor[dict[str, Any]]":
+        return self._send(self._text(name, values))
+
+    def check(self, name: str, wanted: int, refuse: Callable[[int], None], /, **values: Value) -> None:
+        self.later(f"exactly({name})", wanted=wanted, **values)
+
+    def later(self, name: str, /, **values: Value) -> list[FoundRow]:
+        found: list[FoundRow] = []
+        self._ahead.append((self._text(name, values), found))
+        return found
+
+    def _send(self, *last: str) -> "psycopg.Cursor[dict[str, Any]]":
+        # What goes with a statement that fails is not sent again.
+        ahead, self._ahead = self._ahead, []
+        cursor = self._connection.execute(cast("Any", "; ".join([*(text for text, _ in ahead), *last])))
+        for _, found in ahead:
+            if cursor.description:
+                found.extend(cursor.fetchall())
+            cursor.nextset()
+        return cursor
+
+    def _text(self, name: str, values: Mapping[str, Value]) -> str:
+        cursor = cast("psycopg.ClientCursor[dict[str, Any]]", self._connection.cursor())
+        return cursor.mogrify(cast("Any", _block(name)), _bound(values))
+
+    def cancel(self) -> None:
+        self._connection.cancel()
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 def _bound(values: Mapping[str, Value]) -> dict[str, str | int | None]:
@@ -324,8 +330,15 @@ class PostgresStore(Store):
             # Only now: who has no driver is told so by `connect`.
             import psycopg  # noqa: PLC0415 - an extra
 
-            dialect = Dialect("begin", psycopg.Error, WritingConnection.cancel, is_lost)
-            self._writer = Writer(WritingConnection(self._written), dialect, loop)
+            dialect = Dialect(
+                _BEGIN,
+                psycopg.Error,
+                WritingQueries.cancel,
+                is_lost,
+                lambda error: isinstance(error, psycopg.Error) and error.sqlstate == _NOT_EXACTLY,
+                lambda writing: writing.careful,
+            )
+            self._writer = Writer(WritingQueries(self._written, self.name), dialect, loop)
             unless_it_fails.pop_all()
         opened.callback(self._writer.close)
 
@@ -366,12 +379,7 @@ class PostgresStore(Store):
                 ) from error
 
     async def write(self, work: Callable[[Queries], Result]) -> Result:
-        def judged(connection: WritingConnection) -> Result:
-            result = work(PostgresQueries(connection, self.name))
-            connection.judge()
-            return result
-
-        return await self._writer.do(judged)
+        return await self._writer.do(work)
 
     async def size(self) -> int:
         found = await self.read(lambda db: db.one("size"))

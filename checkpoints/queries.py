@@ -187,11 +187,15 @@ class Queries(ABC):
         return int(self.run(name, values).rowcount)
 
     @abstractmethod
-    def check(self, name: str, judge: "Callable[[int], None]", /, **values: Value) -> None:
-        """Run a block, and give `judge` the number of rows that it has found or written.
+    def check(self, name: str, wanted: int, refuse: "Callable[[int], None]", /, **values: Value) -> None:
+        """Run a block that is to find or write so many rows; where they are others, let `refuse` raise why.
 
-        It is asked before anything is committed, but perhaps only after the next block: one round trip has both.
+        That is before anything is committed, but perhaps only at the end of the transaction.
         """
+
+    def later(self, name: str, /, **values: Value) -> Sequence[FoundRow]:
+        """Run a block at the latest at the end of the transaction; its rows, which are there from then on."""
+        return self.all(name, **values)
 
     @abstractmethod
     def snapshot(self) -> AbstractContextManager[None]:

@@ -167,6 +167,10 @@ select r.run_id, r.host, r.process, r.began_at
 from runners r
 where not exists (select 1 from runners later where later.run_id = r.run_id and later.epoch > r.epoch)
 
+-- name: has_queue
+-- Where one machine has the journal, nobody hands a run in.
+select 0 as answer
+
 -- name: last_notes
 -- The last note of a command in the history of each run that has one.
 select run_id, who, command, answer, given_at
@@ -209,15 +213,21 @@ order by i.item_id
 -- name: standing_in_lanes
 -- The items in these lanes (accounts) whose effect stands, of other runs of a job for a target, in their order.
 -- Runs come first, so that each lane is one look into the index of a run. :lanes are pairs of a lane and how an item may
--- have it, as in `earlier`.
-select r.name as run, l.lane, i.key, i.payload, i.label, i.line, i.number, e.state,
-       r.purged_at is not null as is_purged
-from runs r
-cross join @rows(:lanes, l, lane text, stored text)
-@look(items, i, i.run_id = r.run_id and i.lane = l.stored and i.undoes is null)
-@look(effects, e, e.item_id = i.item_id)
-where r.job = :job and r.target = :target and r.name <> :own
-order by i.item_id
+-- have it, as in `earlier`. Beside them, or alone, the secret of purged rows.
+with standing as (
+    select r.name as run, l.lane, i.key, i.payload, i.label, i.line, i.number, e.state,
+           r.purged_at is not null as is_purged, i.item_id
+    from runs r
+    cross join @rows(:lanes, l, lane text, stored text)
+    @look(items, i, i.run_id = r.run_id and i.lane = l.stored and i.undoes is null)
+    @look(effects, e, e.item_id = i.item_id)
+    where r.job = :job and r.target = :target and r.name <> :own
+)
+select p.secret, s.*
+from (select 1 as one) always
+left join purging p on true
+left join standing s on true
+order by s.item_id
 
 -- name: known_marks
 -- The marks (run name, number, and the lane of the entry that bears it) whose items are in this journal. The call of an
@@ -343,6 +353,7 @@ update items
 set state = 'sending', attempts = attempts + 1, sent_at = :now, changed_at = :now
 where +run_id = :run_id and item_id @numbers(:ids)
   and exists (select 1 from runs where run_id = :run_id and ended_at is null)
+@postgres(returning 1)
 
 -- name: keep
 update items
@@ -361,6 +372,7 @@ set state = c.state, answer = coalesce(c.answer, items.answer), message = c.mess
     seen = case when items.state <> 'manual' or c.state <> 'accepted' then items.seen end, changed_at = :now
 from @rows(:changes, c, item_id bigint, state text, answer text, message text, kind text, unproven integer)
 where +items.run_id = :run_id and items.item_id = c.item_id @few(items.item_id, :changes)
+@postgres(returning 1)
 
 -- name: doubt
 update items
@@ -466,15 +478,17 @@ where run_id = :run_id and (key = :word or label = :word or cast(number as text)
 order by number
 
 -- name: totals_of_runs
--- The items of runs by state, the sums of their calls, and how many of them were sent after :since. Beside these the rows
--- that another row of their account carries in its sum, with their own amounts; and what the items of an undo take back:
+-- The items of runs by state, the sums of their calls, and how many of those in effect the last runner has sent after :since.
+-- Beside these the rows that another row of their account carries in its sum, with their own amounts; and what the items of
+-- an undo take back:
 -- the amount of the entry at the start of the chain of undos, with its sign turned once for each undo. Its call may carry
 -- another amount, as that of the balance which it restores, and a skipped one has none. Where the entry was purged, the
 -- amount of the call is all that is left. With each state what became no items, and the totals that a purge has kept.
 select r.run_id, r.left_out, r.purged_totals, r.ended_at is not null as has_ended,
        (select count(*) from refusals f where f.run_id = r.run_id and f.mended_at is null) as refused,
        i.state, count(i.item_id) as items, @sum(i.amount) as amount,
-       count(case when i.sent_at > :since and i.state in (select state from states where in_effect) then 1 end) as recent,
+       count(case when i.sent_at > :since and i.state in (select state from states where in_effect)
+                  and i.sent_at >= (select max(began_at) from runners w where w.run_id = r.run_id) then 1 end) as recent,
        sum(i.taken_back) as taken_back, sum(i.unproven * (1 - i.taken_back)) as unproven,
        count(c.row_amount) as merged,
        @sum_where(i.row_amount, c.row_amount is not null) as merged_amount,

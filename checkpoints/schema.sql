@@ -84,7 +84,7 @@ create table items (
     frozen_at  text not null,
     sent_at    text,
     changed_at text not null
-) @sqlite(strict);
+) @sqlite(strict) @postgres(with (fillfactor = 50));  -- a claim stays on its page, and moves in no index
 
 create unique index items_by_run on items (run_id, number);
 create index items_by_key on items (key);

@@ -56,10 +56,11 @@ class SqliteQueries(Queries):
     def write(self, name: str, /, **values: Value) -> int:
         return self._connection.execute(blocks()[name], bind(values)).rowcount
 
-    def check(self, name: str, judge: Callable[[int], None], /, **values: Value) -> None:
+    def check(self, name: str, wanted: int, refuse: Callable[[int], None], /, **values: Value) -> None:
         cursor = self.run(name, values)
-        found = len(cursor.fetchall())
-        judge(found if cursor.description else cursor.rowcount)
+        rows = len(cursor.fetchall())
+        if (found := rows if cursor.description else cursor.rowcount) != wanted:
+            refuse(found)
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:

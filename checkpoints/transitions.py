@@ -38,6 +38,9 @@ from texts.said import to_json
 
 NO_PAYLOADS: Final[Mapping[int, str]] = MappingProxyType({})
 
+_NEVER: Final = "9999"
+"""A moment after which nothing was sent."""
+
 Judge = Callable[[NewItem, Sequence[EarlierEntry]], NewItem | Refusal]
 """Judges a row against the journal's items with the same key: it is kept, skipped or refused."""
 
@@ -48,9 +51,7 @@ Judge = Callable[[NewItem, Sequence[EarlierEntry]], NewItem | Refusal]
 def check_epoch(db: Queries, run: Run) -> None:
     """Raise `RunTakenOver` if another process has taken the run up since `run` was taken up or read."""
 
-    def refuse(other_epochs: int) -> None:
-        if not other_epochs:
-            return
+    def refuse(_: int) -> None:
         holder = rows.to_holder(db.first("new_owner", run_id=run.run_id))
         raise RunTakenOver(
             "run {run} was taken over by {holder}. This process sends and records nothing more; what it had in "
@@ -59,7 +60,7 @@ def check_epoch(db: Queries, run: Run) -> None:
             holder=holder.sentence,
         )
 
-    db.check("taken_over", refuse, run_id=run.run_id, epoch=run.epoch)
+    db.check("taken_over", 0, refuse, run_id=run.run_id, epoch=run.epoch)
 
 
 def refuse_held(db: Queries, run_id: int) -> None:
@@ -161,11 +162,21 @@ def standing_items(
 
     An item of a purged run has its lane and, if it is that of one of `items`, its key in plain.
     """
-    digests = digests_of(db)
-    lanes = stored_keys(digests, job, {item.lane for item in items})
+
+    def asked(digests: Digests | None) -> list[FoundRow]:
+        lanes = stored_keys(digests, job, {item.lane for item in items})
+        return db.all("standing_in_lanes", job=job, target=target, lanes=lanes, own=own)
+
+    standing, digests = asked(None), None
+    if secret := standing[0]["secret"]:
+        digests = Digests(secret)
+        standing = asked(digests)
     plain = {stored: key for key, stored in stored_keys(digests, job, {item.key for item in items})}
-    standing = db.each("standing_in_lanes", job=job, target=target, lanes=lanes, own=own)
-    return [rows.record(StandingItem, row, key=plain.get(row["key"], row["key"])) for row in standing]
+    return [
+        rows.record(StandingItem, row, key=plain.get(row["key"], row["key"]))
+        for row in standing
+        if row["run"] is not None
+    ]
 
 
 def known_marks(db: Queries, marks: Collection[tuple[str, int, str]]) -> list[KnownMark]:
@@ -249,8 +260,8 @@ def totals_of(db: Queries, run: Run) -> Totals:
     return totals_of_runs(db, [run.run_id])[run.run_id][0]
 
 
-def totals_of_runs(db: Queries, run_ids: Collection[int], since: str = "") -> dict[int, tuple[Totals, int]]:
-    """The totals of these runs, each with the number of its items in effect that were sent after `since`."""
+def totals_of_runs(db: Queries, run_ids: Collection[int], since: str = _NEVER) -> dict[int, tuple[Totals, int]]:
+    """The totals of these runs, each with the number of its items in effect that its runner sent after `since`."""
     found: defaultdict[int, list[FoundRow]] = defaultdict(list)
     for row in db.each("totals_of_runs", ids=run_ids, since=since) if run_ids else ():
         found[row["run_id"]].append(row)
@@ -276,28 +287,26 @@ def claim_items(db: Queries, run: Run, item_ids: Sequence[int], payloads: Mappin
     """
     when = rows.now()
     if payloads:
-        db.write("keep", run_id=run.run_id, kept=payloads.items(), now=when)
-    db.check("claim", _all_of(item_ids), run_id=run.run_id, ids=item_ids, now=when)
+        db.later("keep", run_id=run.run_id, kept=payloads.items(), now=when)
+    _write_all(db, "claim", item_ids, run_id=run.run_id, ids=item_ids, now=when)
 
 
-def record_changes(db: Queries, run: Run, changes: Sequence[Change]) -> list[Item]:
-    """Record the outcomes of items; returns the items that become unknown because two share a created id.
+def record_changes(db: Queries, run: Run, changes: Sequence[Change]) -> Sequence[FoundRow]:
+    """Record the outcomes of items; returns the ids of those that become unknown because two share a created id.
 
-    Both items are returned: the one recorded now, and the one accepted before. Raises `ForbiddenTransition`, and
-    records none, if a transition is not in the table of states or an item is not of this run.
+    Both are returned: that of the item recorded now, and of the one accepted before. Raises `ForbiddenTransition`,
+    and records none, if a transition is not in the table of states or an item is not of this run.
     """
-    recorded = _all_of([change.item_id for change in changes])
-    db.check("record", recorded, run_id=run.run_id, changes=rows.of_changes(changes), now=rows.now())
+    who: dict[str, Value] = {"run_id": run.run_id, "now": rows.now()}
+    _write_all(db, "record", [change.item_id for change in changes], changes=rows.of_changes(changes), **who)
     created = [change.item_id for change in changes if change.created]
-    if not created:
-        return []
-    return _doubt(db, "doubt_shared_ids", run, created, **rows.of_template(SHARED_ID))
+    return db.later("doubt_shared_ids", ids=created, **rows.of_template(SHARED_ID), **who) if created else []
 
 
-def doubt_answers(db: Queries, run: Run, item_ids: Collection[int], why: str) -> list[Item]:
-    """Turn those of the items that are accepted into unknown ones; returns them."""
+def doubt_answers(db: Queries, run: Run, item_ids: Collection[int], why: str) -> Sequence[FoundRow]:
+    """Turn those of the items that are accepted into unknown ones; returns their ids."""
     message, kind = rows.of_reason(why)
-    return _doubt(db, "doubt_answers", run, item_ids, why=message, kind=kind)
+    return db.later("doubt_answers", ids=item_ids, run_id=run.run_id, why=message, kind=kind, now=rows.now())
 
 
 def decide_item(
@@ -317,22 +326,16 @@ def decide_item(
     db.write("record", run_id=run.run_id, now=when, changes=change)
 
 
-def _all_of(item_ids: Collection[int]) -> Callable[[int], None]:
-    """A judge that raises `ForbiddenTransition` if not all items were written, because one belongs to another run."""
+def _write_all(db: Queries, name: str, item_ids: Collection[int], **values: Value) -> None:
+    """Run a block that writes these items. Raises `ForbiddenTransition` if one belongs to another run."""
     wanted = len(set(item_ids))
 
-    def judge(written: int) -> None:
-        if written != wanted:
-            raise ForbiddenTransition(
-                f"{wanted} items were to be written and {written} are of this run, and of none that has ended"
-            )
+    def refuse(written: int) -> None:
+        raise ForbiddenTransition(
+            f"{wanted} items were to be written and {written} are of this run, and of none that has ended"
+        )
 
-    return judge
-
-
-def _doubt(db: Queries, name: str, run: Run, item_ids: Collection[int], **more: Value) -> list[Item]:
-    doubted = [row["item_id"] for row in db.all(name, run_id=run.run_id, ids=item_ids, now=rows.now(), **more)]
-    return items_of(db, "items_by_id", run.run_id, ids=doubted) if doubted else []
+    db.check(name, wanted, refuse, **values)
 
 
 # ---- purging ----

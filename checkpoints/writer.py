@@ -22,13 +22,16 @@ Result = TypeVar("Result")
 class Dialect:
     """How a driver begins a transaction that writes, interrupts a statement from another thread, and fails.
 
-    `error` is the root of its errors, and `is_lost` whether the connection was lost by one.
+    `error` is the root of its errors, and `is_lost` whether the connection was lost by one. `careful` gives the
+    connection on which each statement is run and judged by itself, `is_vague` whether that says more than an error.
     """
 
     begin: str
     error: type[Exception]
     interrupt: Callable[[Any], None]
     is_lost: Callable[[Exception], bool] = lambda _: False
+    is_vague: Callable[[Exception], bool] = lambda _: False
+    careful: Callable[[Any], Any] = lambda connection: connection
 
 
 PATIENCE: Final = 75.0
@@ -49,7 +52,10 @@ class Order:
 
 
 class Writer:
-    """Runs pieces of work on one connection in one thread; each is atomic, and durable when its await returns."""
+    """Runs pieces of work on one connection in one thread; each is atomic, and durable when its await returns.
+
+    A piece may be run again from its start, where what was to be committed with it has failed.
+    """
 
     def __init__(self, connection: Any, dialect: Dialect, loop: asyncio.AbstractEventLoop) -> None:  # noqa: ANN401 - any driver's
         """Take ownership of the connection: only the thread uses it from now on, and closes it."""
@@ -117,27 +123,30 @@ class Writer:
 
 
 def commit(connection: Any, dialect: Dialect, group: list[Order]) -> None:  # noqa: ANN401 - any driver's
-    """Run the group in one transaction; a piece that fails is rolled back alone."""
-    several = len(group) > 1
+    """Run the group in one transaction; where that fails, each piece is run anew in one of its own."""
+    error = _failed(connection, dialect, group)
+    if error is None:
+        return
+    if len(group) > 1 or dialect.is_vague(error):
+        for order in group:
+            if alone := _failed(dialect.careful(connection), dialect, [order]):
+                order.error = _as_journal_error(dialect, alone)
+    else:
+        group[0].error = _as_journal_error(dialect, error)
+
+
+def _failed(connection: Any, dialect: Dialect, group: list[Order]) -> Exception | None:  # noqa: ANN401 - any driver's
+    """Run the group in one transaction; the error for which nothing of it is kept."""
     try:
         connection.execute(dialect.begin)
         for order in group:
-            if several:
-                connection.execute("savepoint piece")
-            try:
-                order.result = order.work(connection)
-            except Exception as error:  # noqa: BLE001 - every error is passed on to the waiter
-                order.error = _as_journal_error(dialect, error)
-                connection.execute("rollback to piece" if several else "rollback")
-            if several:
-                connection.execute("release piece")
-        if several or group[0].error is None:
-            connection.execute("commit")
-    except dialect.error as error:
-        for order in group:
-            order.error = order.error or _as_journal_error(dialect, error)
+            order.result = order.work(connection)
+        connection.execute("commit")
+    except Exception as error:  # noqa: BLE001 - every error is passed on to the waiter
         with contextlib.suppress(dialect.error):
             connection.execute("rollback")
+        return error
+    return None
 
 
 def _as_journal_error(dialect: Dialect, error: Exception) -> Exception:

@@ -78,8 +78,8 @@ BUDGETS: Final[Mapping[str, Cost]] = {
     "verify: a further row": Cost(48, 0.02, 0.02),
     "undo: a further row": Cost(220, 1, 0.1),
     "import: a further step": Cost(335, 3, 0.2),
-    "worker: a further row": Cost(155, 0.6, trips=0.3),
-    "worker: a further group": Cost(520, 12, trips=6.6),
+    "worker: a further row": Cost(155, 0.4, trips=0.2),
+    "worker: a further group": Cost(480, 6.9, trips=3.6),
 }
 """Each is a little above what was counted last: a change that costs more says so here.
 

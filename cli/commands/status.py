@@ -85,7 +85,7 @@ async def _status(
             objects = [await run_object(await see(run.name, journal), journal) for run in runs]
             screen.emit({"journal": journal.name, "runs": objects})
         else:
-            queued = await queued_runs(journal.address)
+            queued = await queued_runs(journal)
             screen.show(
                 RunsTable(
                     [
@@ -115,7 +115,7 @@ async def see(name: str, journal: Journal, *, counted: bool = True) -> RunView:
     totals = await journal.totals(run) if counted or live is None else Totals()
     queued, is_shared = None, journal.address.is_shared
     if holder is None and is_shared and run.ended_at is None:
-        queued = (await queued_runs(journal.address)).get(run.name)
+        queued = (await queued_runs(journal)).get(run.name)
     return RunView(run, totals, holder, live=live, silent=silent, is_shared=is_shared, queued=queued)
 
 

@@ -65,7 +65,7 @@ class FleetJournal:
     async def look(self, known: KnownBillings, *, recount: bool = True) -> list[RunView]:
         """All of its runs, the oldest first; rows are counted as `Overview.look` says. Raises `JournalError`."""
         # The queue first: what has left it since is seen to work, or to have ended.
-        queued = await queued_runs(self.journal.address)
+        queued = await queued_runs(self.journal)
         found = await self.journal.history.overview(NOTE, self._before, recount=recount)
         self._before = {one.run.run_id: one for one in found}
         now = datetime.now(UTC)

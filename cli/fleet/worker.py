@@ -170,6 +170,8 @@ _SOON: Final = 1.0
 """Seconds until a run is tried again whose process was killed, or whose hours begin just then."""
 _AWAY: Final = 2.0
 """Seconds until a queue that does not answer is tried again."""
+_LAST: Final = 5.0
+"""Seconds for which a worker that ends waits for PostgreSQL, once its processes have ended."""
 _LONGEST_WAIT: Final = 60.0
 """Seconds until a run that the system has stopped is tried again, at most; the first times it is sooner."""
 _LOOK_AGAIN: Final = 5.0
@@ -253,6 +255,22 @@ class FleetWorker:
 
     async def work(self) -> None:
         """Work until `heed` was called and all processes have ended."""
+        serving, stopped = asyncio.create_task(self._keep_serving()), asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not self._stopping.is_set():
+            await serving
+        while under_way := [task for task in self._tasks.values() if not task.done()]:
+            await asyncio.wait(under_way)
+        # What is given back is nobody's at once; what cannot be is, once the session of this worker has ended.
+        if not (await asyncio.wait({serving}, timeout=_LAST))[0]:
+            self.say(said("PostgreSQL does not answer: what this worker had is left to others as it is"))
+            serving.cancel()
+            await asyncio.wait({serving}, timeout=_LAST)
+        else:
+            await serving
+
+    async def _keep_serving(self) -> None:
         # A PostgreSQL that is away is told for each connection, each second: the worker says it once.
         logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
         queues, away = [queue_name(target) for target in self.profiles], False
@@ -281,8 +299,6 @@ class FleetWorker:
                     )
                 with anyio.move_on_after(_AWAY if away else _LOOK):
                     await self._stopping.wait()
-        if self._tasks:
-            await asyncio.wait(self._tasks.values())
 
     async def _serve(self, manager: JobManager, session: WorkerSession, queues: Sequence[str]) -> None:
         """Work until `heed` was called, and what was given out here is given back. Raises where the queue is away."""
@@ -443,36 +459,38 @@ class FleetWorker:
 
     async def _wait_after(self, run: Run, profile: str, ended: ProcessEnd, tries: int) -> float | None:
         """Seconds until the run is tried again, None where it has ended or a person has to look at it first."""
-        async with open_existing(self.settings.journal.value) as journal:
-            if ended.code == Exit.DONE and not await unfinished(await journal.run(run.name), journal):
-                self.say(said("{run}: done", run=run.name))
-                return None
-            if ended.code == Exit.INTERRUPTED and not self._stopping.is_set():
-                self.say(
-                    said(
-                        "{run}: somebody has stopped it; hand it in again with {command}",
-                        run=run.name,
-                        command=_typed("resume", run.name, profile, "--detach"),
-                    )
+        if ended.code == Exit.DONE:
+            async with open_existing(self.settings.journal.value) as journal:
+                if not await unfinished(await journal.run(run.name), journal):
+                    self.say(said("{run}: done", run=run.name))
+                    return None
+        if ended.code == Exit.INTERRUPTED and not self._stopping.is_set():
+            self.say(
+                said(
+                    "{run}: somebody has stopped it; hand it in again with {command}",
+                    run=run.name,
+                    command=_typed("resume", run.name, profile, "--detach"),
                 )
-                return None
-            backoff, seconds = min(2.0**tries, _LONGEST_WAIT), None
-            match ended.code:
-                case Exit.STOPPED if ended.stopped_by != StopKind.BUDGET:
-                    seconds = backoff if ended.again_in is None else ended.again_in + _SOON
-                case Exit.INTERRUPTED:
-                    seconds = 0.0
-                case Exit.REFUSED if ended.again_in is not None:
-                    # Another process has the run, or another machine its billing.
-                    seconds = ended.again_in
-                case Exit.DONE | Exit.REFUSED | Exit.FAULT if tries < _TRIES:
-                    seconds = backoff
-                case code if code < 0:
-                    # Killed from outside: it has nothing to say.
-                    seconds = _SOON
-            if seconds is not None:
-                return seconds
-            why = said("exit code {code}: {why}", code=ended.code, why=ended.why())
+            )
+            return None
+        backoff, seconds = min(2.0**tries, _LONGEST_WAIT), None
+        match ended.code:
+            case Exit.STOPPED if ended.stopped_by != StopKind.BUDGET:
+                seconds = backoff if ended.again_in is None else ended.again_in + _SOON
+            case Exit.INTERRUPTED:
+                seconds = 0.0
+            case Exit.REFUSED if ended.again_in is not None:
+                # Another process has the run, or another machine its billing.
+                seconds = ended.again_in
+            case Exit.DONE | Exit.REFUSED | Exit.FAULT if tries < _TRIES:
+                seconds = backoff
+            case code if code < 0:
+                # Killed from outside: it has nothing to say.
+                seconds = _SOON
+        if seconds is not None:
+            return seconds
+        why = said("exit code {code}: {why}", code=ended.code, why=ended.why())
+        async with open_existing(self.settings.journal.value) as journal:
             await journal.history.note_command(run, ourselves(), NOTE, why)
         self.say(
             said(

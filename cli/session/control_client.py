@@ -15,7 +15,7 @@ from checkpoints.journal import Journal
 from checkpoints.mailbox import PATIENCE, LiveRow
 from checkpoints.records import Holder, Run
 from cli.session.journal import ourselves, unfinished
-from cli.session.queue import queued_runs, take_out
+from cli.session.queue import queued_runs
 from cli.session.run_view import holds_its_file, mark_of
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import render
@@ -125,7 +125,7 @@ async def give(request: ControlRequest, run: Run, journal: Journal, through: str
         )
     if answer is not None:
         return answer
-    if request.command == "stop" and await take_out(run, journal.address):
+    if request.command == "stop" and await journal.history.take_out(run):
         again = command_line("resume", run.name, "--detach")
         done = said("out of the queue: no worker sends it until it is handed in again, {command}", command=again)
         await journal.history.note_command(run, who, request.command, done)
@@ -195,7 +195,7 @@ async def _at_rest(before: Run, journal: Journal) -> Said:
             was=was,
             holder=holder.sentence,
         )
-    if run.name in await queued_runs(journal.address):
+    if run.name in await queued_runs(journal):
         return said("{was}; it is in the queue, and a worker sends it in its turn", was=was)
     command = await resume_command(run, journal)
     return said("{was}; nobody works on it. To go on:\n  {command}", was=was, command=command)

@@ -17,7 +17,6 @@ import json
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
-from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -26,7 +25,15 @@ import anyio.to_thread
 from checkpoints.errors import JournalAway, JournalError, JournalUnreadable
 from checkpoints.journal import Journal
 from checkpoints.journal_file import JournalAddress, PostgresAddress
-from checkpoints.postgres_store import CONNECT_SECONDS, connect, explained, in_a_line, parameters_of
+from checkpoints.postgres_store import (
+    CONNECT_SECONDS,
+    PostgresQueries,
+    connect,
+    explained,
+    in_a_line,
+    parameters_of,
+)
+from checkpoints.queries import blocks
 from checkpoints.records import Run
 from checkpoints.states import State
 from checkpoints.stores import store_of
@@ -56,44 +63,13 @@ TASK: Final = "resume"
 NOTE: Final = "worker"
 """The command under which a worker notes that it has left a run to a person."""
 
-_TABLES: Final = "select to_regclass('procrastinate_jobs') is not null as there"
-_RUNS: Final = """
-select args->>'run' as run, args->>'target' as target, status = 'doing' as given_out, priority, attempts,
-       scheduled_at as not_before, (
-           select min(at) from procrastinate_events where job_id = procrastinate_jobs.id and type = 'deferred'
-       ) as since
-from procrastinate_jobs
-where task_name = %(task)s and status in ('todo', 'doing')
-order by status = 'doing', id
-"""
-"""One that is given out and was handed in again meanwhile is found last."""
 _ANEW: Final = """
 update procrastinate_jobs
 set scheduled_at = null, lock = %(lock)s, priority = %(priority)s,
     args = args || jsonb_build_object('typed', %(typed)s::jsonb)
 where queueing_lock = %(run)s and status = 'todo'
 """
-_TAKE_OUT: Final = "delete from procrastinate_jobs where queueing_lock = %(run)s and status = 'todo' returning id"
 _HOLD: Final = "select pg_advisory_lock_shared(key) from unnest(%(keys)s::bigint[]) as one (key)"
-_HELD: Final = """
-select classid::bigint << 32 | objid::bigint as key
-from pg_locks
-where locktype = 'advisory' and objsubid = 1 and granted
-  and database = (select oid from pg_database where datname = current_database())
-"""
-"""Advisory locks by one number; those of runs have two."""
-_FACTS: Final = """
-select count(*) filter (where status = 'todo') as waiting,
-       count(*) filter (where status = 'doing') as given_out,
-       (select count(*) from procrastinate_workers
-        where last_heartbeat > now() - make_interval(secs => %(seconds)s)) as workers
-from procrastinate_jobs where task_name = %(task)s and status in ('todo', 'doing')
-"""
-_CONNECTIONS_USED: Final = """
-select sum(numbackends)::int as used,
-       current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int as most
-from pg_stat_database
-"""
 HEARD_SECONDS: Final = 60
 """A worker counts as heard of for so long: it gives a sign every ten seconds, unless it was told otherwise."""
 
@@ -150,37 +126,19 @@ async def put(
     return True
 
 
-async def queued_runs(journal: JournalAddress) -> dict[str, QueuedRun]:
+async def queued_runs(journal: Journal) -> dict[str, QueuedRun]:
     """The runs that wait or are given out, by name; none of a journal in a file. Nothing is made or changed.
 
     Raises `JournalAway` and `JournalUnreadable`.
     """
-    if (address := journal.postgres) is None:
+    if (address := journal.address.postgres) is None:
         return {}
-    rows, held = await anyio.to_thread.run_sync(_asked, address, _RUNS, _HELD)
+    rows, held = await journal.history.queue(TASK)
     keys = {row["key"] for row in held}
     return {
         row["run"]: QueuedRun(**row, is_served=_key(address.schema, queue_name(row["target"])) in keys)
         for row in rows
     }
-
-
-async def take_out(run: Run, journal: JournalAddress) -> bool:
-    """Take a run out of the queue; False where it does not wait there. Raises what `queued_runs` raises."""
-    if journal.postgres is None:
-        return False
-    (taken,) = await anyio.to_thread.run_sync(partial(_asked, journal.postgres, _TAKE_OUT, run=run.name))
-    return bool(taken)
-
-
-def _asked(address: PostgresAddress, *statements: str, **values: object) -> list[list[dict[str, Any]]]:
-    """The rows of statements on the queue, none where it was not made yet."""
-    with closing(connect(address)) as connection, explained(address.name):
-        there = connection.execute(_TABLES).fetchone()
-        if there is None or not there["there"]:
-            return [[] for _ in statements]
-        given = {"task": TASK, "seconds": HEARD_SECONDS, **values}
-        return [connection.execute(cast("Any", one), given).fetchall() for one in statements]
 
 
 class WorkerSession:
@@ -196,7 +154,7 @@ class WorkerSession:
 
     async def seen(self, names: Collection[object]) -> set[object]:
         """Those of the names that a session shows, of this worker or another. Raises `psycopg.Error`."""
-        found = await (await self._connection.execute(_HELD)).fetchall()
+        found = await (await self._connection.execute(cast("Any", blocks("postgres")["names_of_workers"]))).fetchall()
         held = {row["key"] for row in found}
         return {name for name in names if _key(self._schema, name) in held}
 
@@ -262,8 +220,8 @@ async def open_queue(journal: JournalAddress) -> AsyncIterator["procrastinate.Ap
             try:
                 with connection.transaction():
                     connection.execute(_ONE_MAKES)
-                    there = connection.execute(_TABLES).fetchone()
-                    if there is None or not there["there"]:
+                    there = connection.execute(cast("Any", blocks("postgres")["has_queue"])).fetchone()
+                    if there is None or not there["answer"]:
                         # The schema of procrastinate is its own text, and has no parameters.
                         connection.execute(cast("Any", SchemaManager.get_schema()))
             except psycopg.Error as error:
@@ -295,9 +253,10 @@ async def open_queue(journal: JournalAddress) -> AsyncIterator["procrastinate.Ap
 def facts_of_queue(address: PostgresAddress) -> QueueFacts:
     """The facts of the queue at an address, which is not made; blocks. Raises `JournalAway`, `JournalUnreadable`."""
     with closing(connect(address)) as connection, explained(address.name):
-        used = connection.execute(_CONNECTIONS_USED).fetchone() or {}
-    (found,) = (*_asked(address, _FACTS)[0], {})[:1]
-    return QueueFacts(found.get("waiting"), found.get("given_out"), found.get("workers"), used["used"], used["most"])
+        db = PostgresQueries(connection, address.name)
+        used = db.one("connections_used")
+        found = db.one("facts_of_queue", task=TASK, seconds=HEARD_SECONDS) if db.ask("has_queue") else {}
+        return QueueFacts(found.get("waiting"), found.get("given_out"), found.get("workers"), **used)
 
 
 # ---- handing a run in, which is made ready where it was typed ----------------------------------------------------
@@ -339,7 +298,7 @@ async def handing_in(
             totals = await journal.totals(run)
             async with open_queue(settings.journal.value) as queue:
                 is_new = await put(queue, run, detaching.priority, typed)
-            queued = (await queued_runs(settings.journal.value)).get(run.name)
+            queued = (await queued_runs(journal)).get(run.name)
         except JournalError as error:
             raise CommandRefused(
                 "run {run} is ready, and could not be handed in: {error}\nNothing was sent. Hand it in with\n"

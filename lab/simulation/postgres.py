@@ -61,6 +61,12 @@ class IntegrityError(Error):
     """A trigger refuses what is written."""
 
 
+class DivisionByZero(Error):
+    """A block has found or written another number of rows than it was to."""
+
+    sqlstate = "22012"
+
+
 # ---- its statements in the words of SQLite -----------------------------------------------------------------------
 
 _WORDS: Final = (
@@ -93,8 +99,13 @@ def translated(text: str) -> str:
     return text
 
 
+_EXACTLY: Final = "exactly("
+
+
 @cache
 def block(name: str) -> str:
+    if name.startswith(_EXACTLY):
+        return _EXACTLY + block(name.removeprefix(_EXACTLY)[:-1])
     if name in _BOTH or name.partition("(")[0] not in blocks().written:
         return translated(blocks("postgres")[name])
     return blocks()[name]
@@ -272,13 +283,19 @@ class Session:
 
     def execute(self, text: str, values: Values | None = None) -> "Result":
         """Run a statement, or several that were put into one text."""
-        self._reach(begins=text.startswith("begin"))
+        parts = text.split("; ")
+        # A text of statements alone is a transaction by itself.
+        is_whole = values is None and all(part.isdigit() for part in parts) and not self.server.db.in_transaction
+        self._reach(begins=is_whole or text.startswith("begin"))
         if values is not None:
             return Result([self._run(text, values)])
         asked, self._asked = self._asked, []
-        return Result(
-            [self._run(*asked[int(part)]) if part.isdigit() else self._mark(part) for part in text.split("; ")]
-        )
+        if is_whole:
+            self._mark("begin")
+        found = [self._run(*asked[int(part)]) if part.isdigit() else self._mark(part) for part in parts]
+        if is_whole:
+            self._mark("commit")
+        return Result(found)
 
     def cursor(self) -> "Session":
         return self
@@ -405,6 +422,10 @@ class Session:
             raise IntegrityError(str(error)) from error
 
     def _run_parts(self, text: str, values: Values) -> Rows:
+        if text.startswith(_EXACTLY):
+            if len(found := self._run_parts(text.removeprefix(_EXACTLY), values)) != values["wanted"]:
+                raise DivisionByZero
+            return found
         db, found, before, given = self.server.db, Rows(), "", dict(values)
         for name, part in parts_of(text):
             cursor = db.execute(f"with {before} {part}" if before else part, given)

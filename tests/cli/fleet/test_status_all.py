@@ -86,11 +86,23 @@ async def test_a_run_that_was_taken_up_since_is_left_by_no_worker(journal: Journ
     assert needs[campaign.name("idle")] == ["idle"]
 
 
+async def test_what_the_runner_before_has_sent_is_no_pace_of_the_next(journal: Journal) -> None:
+    run = await sent(journal, await new_run(journal, "works.example.org"), [State.ACCEPTED] * 6)
+    async with journal.taken_up(run, SENDS) as ours:
+        fleet = FleetJournal(journal)
+        (first,) = await fleet.look(KnownBillings({}, ()))
+        await sent_by(journal, ours, [State.ACCEPTED] * 2)
+        (then,) = await fleet.look(KnownBillings({}, ()))
+    assert (first.is_held, first.per_second, first.seconds_left) == (True, 0.0, None)
+    assert 0 < then.per_second <= 2
+
+
 async def test_two_hundred_billings_take_few_statements_and_no_wider_screen(
     cli: Cli, address: str, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many_billings(journal.address, 200, 20)
     statements: list[object] = []
+    connected: list[object] = []
     execute = psycopg.Cursor.execute
 
     def counting(cursor: Any, query: Any, *given: Any, **named: Any) -> Any:
@@ -100,9 +112,11 @@ async def test_two_hundred_billings_take_few_statements_and_no_wider_screen(
     fleet = FleetJournal(journal)
     with monkeypatch.context() as patched:
         patched.setattr(psycopg.Cursor, "execute", counting)
+        patched.setattr(psycopg, "connect", lambda *given, **_: connected.append(given))
         first = view_of(await fleet.look(KnownBillings({}, ())))
         of_first = len(statements)
         again = view_of(await fleet.look(KnownBillings({}, ())))
+    assert connected == [], "the queue is asked over the connection that is open"
     assert of_first <= 14
     assert len(statements) - of_first < of_first, "what nobody works on is not counted again"
     assert (first.sums.rows, first.sums.done, first.sums.entered) == (4000, 2000, Decimal(21000))

@@ -331,6 +331,29 @@ async def test_a_worker_waits_for_a_postgresql_that_is_away_at_its_start_and_lat
     assert heard.count("PostgreSQL is away") == 1
 
 
+async def test_a_worker_that_is_told_to_end_waits_for_no_postgresql_that_never_answers(
+    shared: Place, postgres_server: PostgresServer
+) -> None:
+    """It takes what it is sent, as one does whose disk hangs."""
+    way = JournalWay(postgres_server.port)
+    async with way.serving():
+        journal = shared.cli.environment["CARBON_MIGRATE_JOURNAL"].replace(
+            f":{postgres_server.port}/", f":{way.port}/"
+        )
+        run = await hand_in(shared, ROWS, "--rate", "5")
+        async with shared.cli.on_machine("cut", journal).started(*WORKER) as worker:
+            await shared.traffic.reaches(3)
+            way.swallow()
+            worker.signal(signal.SIGTERM)
+            ended = await worker.ended()
+            assert ended.exit == 0
+            assert "what this worker had is left to others as it is" in " ".join(ended.err.split())
+        way.mend()
+        async with working(shared.cli) as other:
+            await other.said(f"{run}: its worker is gone; another goes on with it")
+            await shared.traffic.reaches(6)
+
+
 async def test_doctor_says_whether_somebody_sends_what_waits(shared: Place, postgres_server: PostgresServer) -> None:
     async def queue() -> str:
         """The lines of `doctor` on the queue and the connections, as one."""

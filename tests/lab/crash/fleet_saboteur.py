@@ -79,7 +79,8 @@ def leaves_the_epoch_out_of_outcomes() -> None:
     """Outcomes are written whoever has the run by now."""
 
     async def unfenced(self: Journal, run: Run, changes: Sequence[Change]) -> list[Item]:
-        return await self._store.write(lambda db: transitions.record_changes(db, run, changes))
+        await self._store.write(lambda db: transitions.record_changes(db, run, changes))
+        return []
 
     _replace(Journal, "record", unfenced)
 
