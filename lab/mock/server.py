@@ -161,13 +161,10 @@ class MockBilling:
     slots: int
     queue: int | None
     latency: float
-    stack_rate: float
     busy: bool
     licence: int | None
 
     def __init__(self, dsn: Dsn, faults: Injector, quirks: Quirks, traits: Traits) -> None:
-        for name, value in {**_USUAL, **traits}.items():
-            setattr(self, name, value)
         self.faults = faults
         self.quirks = quirks
         self.url = self.control_url = ""
@@ -189,6 +186,19 @@ class MockBilling:
         self._rate = 0.0  # of the last look
         self._last = 0.0  # when the last entry was applied, or the first one came
         self._not_before = 0.0
+        for name, value in {**_USUAL, **traits}.items():
+            setattr(self, name, value)
+
+    @property
+    def stack_rate(self) -> float:
+        return self._stack_rate
+
+    @stack_rate.setter
+    def stack_rate(self, rate: float) -> None:
+        self._stack_rate = rate
+        if self._due is not None:
+            # An entry waits for its moment at the rate before.
+            self._work_soon()
 
     def application(self, middlewares: Sequence[Middleware]) -> web.Application:
         application = web.Application(middlewares=middlewares, client_max_size=_LARGEST_BODY)
@@ -324,8 +334,6 @@ class MockBilling:
         await asyncio.to_thread(self._connection.close)
 
     async def wait_for_stacks(self) -> None:
-        # The rate may be another one.
-        self._work_soon()
         await self._empty.wait()
 
     def _work_soon(self) -> None:

@@ -321,7 +321,7 @@ async def test_it_says_how_a_run_came_out_in_the_language_of_who_looks(tmp_path:
     assert (english["ended"], english["run"]["stage_text"]) == (True, "done")
     assert (russian["run"]["stage_text"], russian["run"]["stage"]) == ("завершена", "done")
     (purpose, command), (in_russian, _) = english["closing"][0], russian["closing"][0]
-    assert (purpose, in_russian) == ("look at the 1 row", "посмотреть 1 отклонённую строку")
+    assert (purpose, in_russian) == ("look at the row", "посмотреть 1 отклонённую строку")
     assert command.startswith(f"carbon-migrate export {ours.name} --state rejected ")
     assert english["accepted"] == russian["accepted"]
     assert english["rejected"]["rows"] == 1
