@@ -50,7 +50,7 @@ LATENCY_MS: Final = 20.0
 def looking(size: Size) -> Part:
 
     def load(latency: float, *, database: bool, trusts: bool) -> float:
-        with billing((4_000, 800, 40)[size], slots=SLOTS, latency_ms=latency) as mock:
+        with billing((3_800, 800, 40)[size], slots=SLOTS, latency_ms=latency) as mock:
             words = [*balances_command(mock), "--in-flight", str(SLOTS), *mock.flags(database=database)]
             return closing_of(timed([*words, *(["--trust-journal"] if trusts else [])]).said).rate
 
