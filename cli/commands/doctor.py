@@ -496,7 +496,7 @@ async def _clock(examined: Examined) -> AsyncIterator[Finding]:
 async def _database(examined: Examined) -> AsyncIterator[Finding]:
     if (dsn := examined.settings.dsn) is None:
         yield noted(
-            "none is set: all is asked through the API, a call a row, and some jobs cannot work; the billing "
+            "none is set: all is asked through the API, and some jobs cannot work; the billing "
             "is known by its address alone"
         )
         return
