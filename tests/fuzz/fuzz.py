@@ -13,7 +13,7 @@ HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
 CORPUS: Final = HERE / "corpus"
 FOUND: Final = ROOT / ".fuzz"
-TARGETS: Final = ("input", "response", "settings", "job-file")
+TARGETS: Final = sorted(folder.name for folder in CORPUS.iterdir())
 LONGEST: Final = 8192
 """Bytes of an input."""
 
@@ -61,4 +61,4 @@ def main(minutes: float, targets: list[str]) -> int:
 if __name__ == "__main__":
     if sys.argv[1] == "--inside":
         _inside(sys.argv[2], sys.argv[3:])
-    sys.exit(main(float(sys.argv[1]), sys.argv[2:] or list(TARGETS)))
+    sys.exit(main(float(sys.argv[1]), sys.argv[2:] or TARGETS))

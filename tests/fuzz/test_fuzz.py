@@ -15,6 +15,10 @@ HAS_FUZZER: Final = find_spec("atheris") is not None
 """It has no build for some machines (requirements/dev.txt)."""
 
 
+def test_each_target_has_inputs_that_are_kept() -> None:
+    assert set(TARGETS) == FUNCTIONS.keys()
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_no_kept_input_raises(target: str, tmp_path: Path) -> None:
     kept = sorted((CORPUS / target).iterdir())
