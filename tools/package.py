@@ -101,10 +101,10 @@ def build_all(folder: Path, release: "Release") -> list[Path]:
         shutil.copytree(root / "usr/share/man", manual)
     written = [wheel, constraints, deb, parts, *sorted(manual.rglob("*.gz"))]
     provenance, sums = folder / f"{PROGRAM}-{release.version}.provenance.json", folder / SUMS
-    statement = provenance_of(ROOT, release, {str(path.relative_to(folder)): _digest(path) for path in written})
-    provenance.write_text(json.dumps(statement, indent=2) + "\n", encoding="utf-8")
-    lines = (f"{_digest(path)}  {path.relative_to(folder)}\n" for path in [*written, provenance])
-    sums.write_text("".join(lines), encoding="utf-8")
+    digests = {str(path.relative_to(folder)): _digest(path) for path in written}
+    provenance.write_text(json.dumps(provenance_of(release, digests), indent=2) + "\n", encoding="utf-8")
+    digests[provenance.name] = _digest(provenance)
+    sums.write_text("".join(f"{digest}  {name}\n" for name, digest in digests.items()), encoding="utf-8")
     return [wheel, constraints, deb, parts, provenance, manual, sums]
 
 
@@ -193,9 +193,9 @@ def check_releasable(root: Path, release: Release) -> None:
         raise NotReleasable(f"there are changes that are not in the commit: {changed[0].strip()}")
 
 
-def provenance_of(root: Path, release: Release, digests: Mapping[str, str]) -> Mapping[str, object]:
+def provenance_of(release: Release, digests: Mapping[str, str]) -> Mapping[str, object]:
     """From which commit and pinned packages the files were made, and by what: an in-toto statement (SLSA 1.0)."""
-    (commit,) = git_lines(root, "rev-parse", "HEAD") or [""]
+    (commit,) = git_lines(ROOT, "rev-parse", "HEAD") or [""]
     pinned = {"name": REQUIREMENTS.relative_to(ROOT).as_posix(), "digest": {"sha256": _digest(REQUIREMENTS)}}
     return {
         "_type": "https://in-toto.io/Statement/v1",
@@ -206,7 +206,7 @@ def provenance_of(root: Path, release: Release, digests: Mapping[str, str]) -> M
                 "buildType": f"urn:{PROGRAM}:make-package",
                 "externalParameters": {
                     "version": release.version,
-                    "changed": bool(git_lines(root, "status", "--porcelain")),
+                    "changed": bool(git_lines(ROOT, "status", "--porcelain")),
                 },
                 "internalParameters": {EPOCH: release.epoch},
                 "resolvedDependencies": [{"name": PROGRAM, "digest": {"gitCommit": commit}}, pinned],
