@@ -37,7 +37,7 @@ from engine.pipeline.intake import Intake, Repeat
 from engine.pipeline.precedence import Precedence
 from engine.pipeline.progress import LivePolicy, Sending
 from engine.pipeline.reconciler import IN_DOUBT, Reconciler
-from engine.pipeline.witness import FRESH, OUTDATED, READING_COUNTS, Witness
+from engine.pipeline.witness import FRESH, LONGEST_ASKING, READING_COUNTS, Witness
 from texts.remedies import Remedy, setting
 from texts.said import Quantity, Said, counted, said, text_of, wording
 
@@ -612,8 +612,8 @@ class Pipeline:
         Before-image and look-ups must have succeeded, and this process must still own the run. The look for the row
         comes last: it keeps the row from being entered twice. Where questions are asked again, the answers before
         them grow old, and all is read once more. More than that would help nothing where each answer takes long; but
-        a row whose questions take longer than `OUTDATED` is not sent. Where somebody has paused the run meanwhile, or
-        made its window smaller, the call waits at the gate again.
+        a row whose questions take longer than `LONGEST_ASKING` is not sent. Where somebody has paused the run
+        meanwhile, or made its window smaller, the call waits at the gate again.
         """
         for is_last in (False, True):
             fault, began = _OVERWRITES, anyio.current_time()
@@ -633,7 +633,7 @@ class Pipeline:
             if self._gate.is_withdrawn():
                 return item, None
             now = anyio.current_time()
-            is_current = now - began <= OUTDATED and (is_last or now - read <= READING_COUNTS)
+            is_current = now - began <= LONGEST_ASKING and (is_last or now - read <= READING_COUNTS)
             if now - looked <= FRESH and is_current:
                 return item, await self._effect.send(self._run, item)
         return item, NotSent(

@@ -65,7 +65,7 @@ _Asks: TypeAlias = Callable[[Sequence[Item]], Awaitable[Mapping[int, Told]]]
 READING_COUNTS: Final = 1.0
 """Seconds for which a reading counts as current."""
 
-OUTDATED: Final = 10.0
+LONGEST_ASKING: Final = 10.0
 """Seconds of all questions before a call after which the row is not sent, however slowly the billing answers."""
 
 OLDER: Final = said("found in the billing before it was sent: this journal is older than the run")
