@@ -10,6 +10,7 @@ can write there, so unpickling is safe.
 """
 
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -134,7 +135,9 @@ class FileDatabase:
     def _exchanged(self, method: str, *arguments: object, patience: float | None = None) -> object:
         self._asking = True
         try:
-            self._pipe.send((method, arguments))
+            # Not `send`: its buffer cannot be collected with the error of a keeper that has ended, which Python 3.13
+            # shows as a traceback.
+            self._pipe.send_bytes(pickle.dumps((method, arguments)))
             if self._pipe.poll(patience):
                 return self._pipe.recv()
         except (EOFError, OSError) as error:

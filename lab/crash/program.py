@@ -5,6 +5,7 @@ and `tests/lab/crash/test_plan.py` compares them with the command line.
 """
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -112,6 +113,10 @@ _SANE: Final = frozenset({0, 1, 2, 3, 4, 130, -2, -9, -15, -launch.SIGNAL})
 """Expected exit codes, and the signals that the lab sends; 70 and all other signals are internal errors."""
 
 
+_TRACEBACK: Final = re.compile(r"Traceback.*(?:\n[ \t].*)*\n?(.*)")
+"""Any traceback, and the line after its frames: the error."""
+
+
 class Running:
     """A process of the lab: its command, and what it says in its log."""
 
@@ -141,8 +146,8 @@ class Running:
     @property
     def broke(self) -> str | None:
         """The reason why its end is an internal error, None when it is none."""
-        if "Traceback" in self.said:
-            return said("{command} showed a traceback", command=self.command)
+        if shown := _TRACEBACK.search(self.said):
+            return said("{command} showed a traceback: {error}", command=self.command, error=shown[1])
         if self.exit not in _SANE:
             return said("{command} ended with {exit}", command=self.command, exit=self.exit)
         return None

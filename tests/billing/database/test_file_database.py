@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -154,6 +155,21 @@ def test_a_keeper_that_dies_is_a_database_that_is_away_and_the_next_use_starts_a
     with pytest.raises(DatabaseAway):
         list(rows)
     assert keeper_of(reader) is second
+
+
+def test_the_error_of_a_keeper_that_has_died_can_be_collected(reader: Database) -> None:
+    """An error may be part of a cycle, and the collector of Python 3.13 shows a buffer in it that is still viewed."""
+    keeper = keeper_of(reader)
+    os.kill(keeper.pid, signal.SIGKILL)
+    with watched(keeper.pid) as has_ended:
+        assert has_ended()
+    with pytest.raises(DatabaseAway) as raised:
+        list(reader.query(OPEN_HERE))
+    cause = raised.value.__cause__
+    assert isinstance(cause, OSError)
+    frames = [frame for frame, _ in traceback.walk_tb(cause.__traceback__)]
+    views = [value for frame in frames for value in frame.f_locals.values() if isinstance(value, memoryview)]
+    assert [view for view in views if not isinstance(view.obj, bytes)] == []
 
 
 def test_nothing_is_left_after_closing(reader: Database) -> None:
