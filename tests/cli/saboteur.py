@@ -76,7 +76,12 @@ def trusts_an_early_look() -> None:
     """The look-up does not wait for the stacks; nor is anything looked for just before the call."""
     # That look would find what the stacks have worked off since the early one, as would the one for the first row.
     sends_without_looking()
-    _replace(Pipeline, "_first_is_shown", _true)
+
+    async def taken_for_shown(self: Pipeline) -> bool:
+        self._looks_at_first = False
+        return True
+
+    _replace(Pipeline, "_first_is_shown", taken_for_shown)
     _replace(Gateway, "unfinished_work", _none)
 
 

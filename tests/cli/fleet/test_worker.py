@@ -302,9 +302,8 @@ async def test_a_worker_is_a_service_that_says_what_it_does(shared: Place, liste
         await shared.traffic.reaches(10)
         worker.signal(signal.SIGTERM)
         await listener.hears("STOPPING")
-        ended = await worker.ended()
+        ended = await listener.hears_out(worker)
     assert ended.exit == 0
-    listener.waiting()
     # The processes of its runs say nothing there.
     assert listener.names("READY", "STOPPING") == ["READY", "STOPPING"]
     assert "handed back" in listener.status

@@ -8,7 +8,7 @@ from typing import Final
 import anyio
 import pytest
 
-from tests.cli.conftest import PATIENCE
+from tests.cli.conftest import PATIENCE, Ended, Started
 
 Message = Mapping[str, str]
 MOST: Final = 4096
@@ -49,6 +49,21 @@ class Listener:
                 message = self.heard[self._looked_at]
                 self._looked_at += 1
                 times -= name in message and words in message[name]
+
+    async def hears_out(self, command: Started) -> Ended:
+        """Hear a command to its end, as systemd does: of what comes unheard the queue takes ten messages alone."""
+
+        async def listen() -> None:
+            while True:
+                await anyio.wait_readable(self._socket)
+                self.waiting()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(listen)
+            ended = await command.ended()
+            group.cancel_scope.cancel()
+        self.waiting()
+        return ended
 
     def forget(self) -> None:
         """Forget all that was heard."""

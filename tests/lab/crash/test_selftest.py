@@ -175,8 +175,9 @@ def seam(*acts: Act, seed: int = 31, rows: int = 24, **traits: Any) -> Experimen
 
 
 KILLED = act(What.KILL, 0.3)
-KILLED_OFTEN = tuple(act(What.KILL, share) for share in (0.05, 0.2, 0.45))
-"""While the billing keeps a load waiting, nothing is in flight: a kill in such a moment leaves nothing in doubt."""
+SILENT = '[[fault]]\nkind = "effect-then-silence"\nmethod = "objects.create"\nrequests = "8"\n'
+IN_DOUBT: Mapping[str, Any] = {"rows": 9, "faults": SILENT, "timeout": 300.0}
+"""A load that is killed once all rows but one are answered: that one has come to the billing, and is in doubt."""
 REDIRECTED = '[[fault]]\nkind = "redirect-after-effect"\nrequests = "10-60"\nshare = 0.2\n'
 MARKED: Mapping[str, Any] = {"own": MARKED_PAYMENT, "job": "payment"}
 MISLED = Interference(7, dict.fromkeys(WRONG, 0.1), "Abonents")
@@ -224,7 +225,7 @@ PROMISES: Sequence[tuple[Callable[[], None], ExperimentPlan, str]] = [
     (saboteur.claims_after_the_call, small(1, KILLED), TWICE),
     (saboteur.claims_after_the_call, small(1, KILLED, job="connect-service"), TWICE),
     # So slow a stack that a look after the kill is early, however long the program takes to start.
-    (saboteur.trusts_an_early_look, small(3, *KILLED_OFTEN, rows=24, stack_rate=1.0), TWICE),
+    (saboteur.trusts_an_early_look, small(3, act(What.KILL, 8 / 9), stack_rate=0.3, **IN_DOUBT), TWICE),
     (saboteur.sends_without_looking, small(5, act(What.RESTORE, 0.2, more=0.3)), TWICE),
     (saboteur.follows_redirects, small(4, faults=REDIRECTED), TWICE),
     # The same input with another journal: at the end of the run, or after a kill in the middle with it lost.
