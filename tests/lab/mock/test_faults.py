@@ -12,7 +12,7 @@ from billing.api.calls import Call, ChainStep, create, version
 from billing.api.client import BillingClient
 from billing.api.error_catalogue import ErrorKind as Meaning
 from billing.api.error_catalogue import find_error
-from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, SystemRefused
+from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from lab.mock.faults import PLANNED, Fault, FaultKind, FaultPlan, PlanError, plan_of_flags, plan_text, read_plan
 from lab.mock.server import MockBilling
 from tests.billing.saving import get_set_save
@@ -161,7 +161,7 @@ KINDS: tuple[tuple[str, tuple[str, ...], type[Evidence], int], ...] = (
     ("busy", (), Busy, 0),
     ("busy", ('text = "с проводками в стеке"',), Busy, 0),
     ("stop", (), SystemRefused, 0),
-    ("cabinet-error", (), Accepted, 1),
+    ("cabinet-error", (), RowRefused, 0),
     ("foreign-answer", (), Accepted, 1),
     ("invalid-json-after-effect", (), Lost, 1),
     ("other-encoding", (), Lost, 1),
@@ -190,7 +190,7 @@ async def test_what_is_seen_and_what_was_done(billing_file: Path) -> None:
             server.faults.set(read_plan(_plan(kind, *more)))
             if kind == "refuse":
                 await until(partial(_refused, client))
-            seen = await client.send(_write())
+            seen = await client.send(CABINET if kind == "cabinet-error" else _write())
             await server.wait_for_requests()
             done += effects
             assert isinstance(seen, evidence), (kind, seen)

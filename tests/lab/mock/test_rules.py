@@ -242,9 +242,6 @@ async def test_secrets_are_not_in_the_ledger_and_a_session_is_made_once(
     assert rows(mock_billing, "select psw, char_length(psw_hash) from users where id = 4084") == [(None, 64)]
 
 
-# ---- what is created and changed, and whose effect the ledger calls it -------------------------------------------
-
-
 # ---- what the billing does not do, in its own words: it changes nothing ------------------------------------------
 
 Refusal: TypeAlias = tuple[str, *tuple[Next, ...]]
