@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from decimal import Decimal
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,7 @@ import anyio.to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from benchmarks.page import Part, Size, ratio, shown
-from benchmarks.rig import CLI, in_turn, processor_of_children, timed
+from benchmarks.rig import in_turn, processor_of_children
 from benchmarks.senders import AMOUNT, NOWHERE, Entering, Ids, on_uvloop, save_list
 from billing.api.client import BillingClient, ClientSettings
 from checkpoints.journal import open_journal
@@ -24,7 +25,7 @@ from checkpoints.journal_file import JournalAddress, journal_in_postgres
 from checkpoints.records import Change, Item
 from checkpoints.states import State
 from lab.crash import postgres_server
-from lab.crash.fleet import FleetBilling, FleetMachine, looking, runs_seen, write_settings
+from lab.crash.fleet import SETTINGS, FleetBilling, FleetMachine, hand_in, looking, runs_seen, write_settings
 from lab.crash.loops import loops
 from lab.crash.plan import AnswerTraits, RoundPlan, Target
 from lab.crash.program import ProgramUnderTest, send, without_settings
@@ -131,8 +132,9 @@ async def _work(plan: RoundPlan, folder: Path, server: postgres_server.PostgresS
         for port in ports:
             await stack.enter_async_context(port.serving())
         urls = {f"b{number:02}": port.url for number, port in enumerate(ports, 1)}
-        write_settings(folder / "carbon-migrate.toml", urls, server.url, plan, "")
-        await _hand_in(plan, folder, [*urls], program)
+        write_settings(folder / SETTINGS, urls, server.url, plan, "")
+        amounts = {one: Decimal(AMOUNT) for one in ports[0].subscribers}
+        await hand_in(folder, plan, program, dict.fromkeys(urls, amounts), "--no-canary")
         # Nobody cuts the way of these machines to PostgreSQL, so it leads there at once.
         way = JournalWay(server.port)
         machines = [FleetMachine(f"w{number + 1}", folder, plan, program, way) for number in range(plan.workers)]
@@ -177,29 +179,6 @@ async def _work(plan: RoundPlan, folder: Path, server: postgres_server.PostgresS
             twice=sum(len(port.effects) - len({one.subject for one in port.effects}) for port in ports),
             takeovers=[first - killed_at for first in turns] if kills else (),
         )
-
-
-async def _hand_in(plan: RoundPlan, folder: Path, names: Sequence[str], program: ProgramUnderTest) -> None:
-    """Hand a run in for each billing. The first makes the journal, then two are handed in at a time."""
-    rows, settings = folder / "balances.csv", folder / "carbon-migrate.toml"
-    lines = ["abonent_id;amount", *(f"{1 + number};{AMOUNT}" for number in range(plan.rows))]
-    rows.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    words = [*CLI, "run", "balances", str(rows), "--config", str(settings), "--yes", "--detach", "--quiet"]
-    words += ["--no-canary", "--database", "", "--in-flight", str(plan.in_flight), "--settle", f"{plan.settle:g}"]
-    words += ["--trust-journal", "--another-billing"]
-    places = {"XDG_STATE_HOME": str(folder / "state"), "PYTHONPATH": str(Path.cwd())}
-    two = anyio.CapacityLimiter(2)
-
-    async def hand_in(name: str) -> None:
-        environment = {**program.environment, **places}
-        command = partial(timed, [*words, "--profile", name], cwd=folder, environment=environment)
-        await anyio.to_thread.run_sync(command, limiter=two)
-
-    first, *others = names
-    await hand_in(first)
-    async with anyio.create_task_group() as group:
-        for name in others:
-            group.start_soon(hand_in, name)
 
 
 # ---- claims and outcomes a second of a journal in SQLite and of one in PostgreSQL, by the size of their groups -----

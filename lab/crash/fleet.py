@@ -316,7 +316,7 @@ async def run_round(
         }
         write_settings(folder / SETTINGS, urls, server.url, plan, "")
         try:
-            await _hand_in(folder, plan, tested, wanted)
+            await hand_in(folder, plan, tested, wanted, "--stop-after-errors", "0")
             problems = await fleet.work()
         finally:
             with anyio.CancelScope(shield=True):
@@ -365,15 +365,15 @@ async def _read_books(
     )
 
 
-async def _hand_in(
-    folder: Path, plan: RoundPlan, tested: ProgramUnderTest, wanted: Mapping[str, Mapping[int, Decimal]]
+async def hand_in(
+    folder: Path, plan: RoundPlan, tested: ProgramUnderTest, wanted: Mapping[str, Mapping[int, Decimal]], *more: str
 ) -> None:
-    """Hand in a run for each billing, several at once. Raises `LabStopped`."""
+    """Hand in a run for each billing, with `more` words, several at once. Raises `LabStopped`."""
     limiter = anyio.CapacityLimiter(4)
     environment = {**tested.environment, "XDG_STATE_HOME": str(folder / "state")}
     refused: list[str] = []
 
-    async def hand_in(name: str) -> None:
+    async def hand_in_at(name: str) -> None:
         rows = folder / f"{name}.csv"
         with rows.open("w", encoding="utf-8", newline="") as stream:
             sheet = csv.writer(stream, delimiter=";")
@@ -381,7 +381,7 @@ async def _hand_in(
             sheet.writerows((subscriber, f"{amount:.2f}") for subscriber, amount in wanted[name].items())
         words = ["run", "balances", str(rows), "--config", str(folder / SETTINGS), "--profile", name, "--yes"]
         words += ["--detach", "--database", "", "--in-flight", str(plan.in_flight), "--settle", f"{plan.settle:g}"]
-        words += ["--stop-after-errors", "0", "--trust-journal", "--another-billing"]
+        words += ["--trust-journal", "--another-billing", *more]
         async with limiter:
             ended = await (await program.start(words, folder, environment, folder / f"{name}.log")).wait()
         if ended.exit != program.ExitCode.DONE:
@@ -389,10 +389,10 @@ async def _hand_in(
 
     # The first one makes the journal.
     first, *others = wanted
-    await hand_in(first)
+    await hand_in_at(first)
     async with anyio.create_task_group() as group:
         for name in others:
-            group.start_soon(hand_in, name)
+            group.start_soon(hand_in_at, name)
     if refused:
         raise LabStopped(refused[0])
 
