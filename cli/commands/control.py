@@ -28,9 +28,8 @@ from cli.session.order import wipe_secrets
 from cli.session.run_view import ended_facts, holds_its_file, is_followed
 from cli.settings.flags import RUN_NAME, RUN_NAME_OR_NONE, JournalFlags, parse_pairs
 from cli.show.closing import describe_end, next_steps, outcome_table, perhaps_in_effect, states_object, steps_of
-from cli.show.parts import stack
 from cli.terminal.exits import CommandRefused, Exit, exit_of
-from cli.terminal.layout import labelled, render, steps_list, with_commands
+from cli.terminal.layout import labelled, render, stack, steps_list, with_commands
 from cli.terminal.names import STATE_NAMES
 from cli.terminal.options import argument, option, switch
 from cli.terminal.screen import BriefVoice, JsonVoice, Screen

@@ -243,7 +243,7 @@ def settings_in_force(flags: Flags, screen: Screen, *, only_reads: bool = True, 
     settings = load(flags, os.environ, Path.cwd())
     screen.mask.hide(settings.secrets)
     if settings.profile is not None:
-        screen.heading.badge = settings.profile.badge
+        screen.badge = settings.profile.badge
     advise_typed(flags, settings)
     if not note:
         return settings
@@ -437,10 +437,8 @@ class JobCommand(Command):
         if named:
             screen.result("")
             screen.result(said("more options: {command}", command=command_line(*words, "--help", "--verbose")))
-            facts = Facts(indent=2)
-            for panel, options in named.items():
-                facts.add(reader().translate(panel), " ".join(options))
-            screen.result(facts)
+            rest = ((reader().translate(panel), " ".join(options)) for panel, options in named.items())
+            screen.result(Facts(*rest, indent=2))
 
 
 def _job(name: object, config: object) -> "JobSpec | None":

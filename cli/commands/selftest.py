@@ -23,9 +23,8 @@ from rich.text import Text
 from cli.settings.flags import COMMON_PART, FAULTS, Flags
 from cli.settings.places import in_full
 from cli.settings.settings import OwnJobs, load
-from cli.show.parts import section, stack
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import Hanging, command, one_line, render, steps_list
+from cli.terminal.layout import Hanging, command, one_line, render, section, stack, steps_list
 from cli.terminal.options import as_command, option, switch
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import heeding, run_command

@@ -41,9 +41,8 @@ from cli.session.journal import api_of
 from cli.session.run_view import UNSERVED, QueuedRun
 from cli.settings.flags import Detaching
 from cli.show.closing import Closing
-from cli.show.parts import stack
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import labelled, steps_list
+from cli.terminal.layout import labelled, stack, steps_list
 from cli.terminal.screen import Screen
 from texts.remedies import PROGRAM, command_line, setting
 from texts.said import counted, said, text_of

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
 from cli.terminal.texts import WHOLE, printable, rendered
@@ -42,15 +42,14 @@ class Hanging:
 
 
 class Facts:
-    """Labels and values, one pair a line, the values under each other; all of it stands in by `indent` columns."""
+    """Labels and values, one pair a line, the values under each other; all of it stands in by `indent` columns.
 
-    def __init__(self, indent: int = 0) -> None:
+    A value is a sentence or markup; a pair without one is left out.
+    """
+
+    def __init__(self, *pairs: tuple[str, str | Text | None], indent: int = 0) -> None:
         self._indent = indent
-        self._rows: list[tuple[str, Text]] = []
-
-    def add(self, label: str, value: str | Text) -> None:
-        """Add a pair; a string is a sentence or markup. A pair without a label goes on with the one before."""
-        self._rows.append((printable(label), of_markup(value)))
+        self._rows = [(printable(label), of_markup(value)) for label, value in pairs if value]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         longest = max((len(label) for label, _ in self._rows), default=0)
@@ -90,6 +89,21 @@ def of_markup(text: str | Text) -> Text:
     if isinstance(text, Said):
         return render(text)
     return Text.from_markup(text, emoji=False) if isinstance(text, str) else text
+
+
+Part: TypeAlias = RenderableType | None
+"""A piece of a screen: a sentence, "" for an empty line, or None for nothing."""
+
+
+def stack(*parts: Part) -> Group:
+    """A screen as one expression: its parts in their order."""
+    return Group(*(render(one) if isinstance(one, str) else one for one in parts if one is not None))
+
+
+def section(*parts: Part) -> Group:
+    """The same below an empty line; nothing without any part."""
+    there = stack(*parts)
+    return stack("", there) if there.renderables else there
 
 
 def one_line(*parts: str | Text) -> Text:
@@ -176,10 +190,3 @@ def badge_of(parameters: Mapping[str, str]) -> Badge | None:
 
 def is_of_badge(parameter: str) -> bool:
     return parameter.startswith(OF_SETTINGS)
-
-
-@dataclass(slots=True)
-class Heading:
-    """What stands at the head of a command's screens; its badge is set once the settings are read."""
-
-    badge: Badge | None = None

@@ -341,7 +341,7 @@ class Keyboard:
 )
 async def test_the_badge_of_a_profile_and_its_question(badge: Badge, answers: Sequence[str]) -> None:
     async def shows(screen: Screen) -> None:
-        screen.heading.badge = badge
+        screen.badge = badge
         screen.say(badge.line)
         with closing(Keyboard(*answers)) as keyboard:
             keyboard.screen = screen
