@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from checkpoints.states import State
-from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.exits import Exit
 from cli.terminal.language import reader
 from cli.terminal.layout import command, render, steps_list
 from cli.terminal.options import as_command, option, switch
@@ -21,7 +21,7 @@ from cli.terminal.signals import heeding, run_command
 from cli.terminal.texts import count, duration, money
 from cli.terminal.waiting import waiting
 from texts.remedies import PROGRAM, command_line
-from texts.said import Quantity, Said, counted, said, text_of
+from texts.said import Quantity, Said, counted, said
 
 if TYPE_CHECKING:
     from lab.demo import Proof
@@ -45,14 +45,9 @@ def _demo(
 
 async def _interruptible(subscribers: int, screen: Screen) -> Exit:
     """Run the whole demonstration; 0 when the proof holds. Ctrl-C and SIGTERM end it and its processes."""
-    from lab.crash.program import LabError
-
     with anyio.CancelScope() as whole:
         async with heeding(lambda _: whole.cancel()):
-            try:
-                return await _play(subscribers, screen.out)
-            except LabError as error:
-                raise CommandRefused(text_of(error)) from error
+            return await _play(subscribers, screen.out)
     screen.out.print()
     screen.out.print(render(said("interrupted; the billing and the load are stopped as well"), "yellow"))
     return Exit.INTERRUPTED

@@ -27,7 +27,7 @@ from cli.settings.flags import PANELS_OF_JOBS, ROWS, Beside, Consent, Declared, 
 from cli.settings.places import IN_FOLDER, state_folder, without_password, without_user
 from cli.settings.settings import BUILT_IN, IN_HOOK, Settings, load
 from cli.show.closing import Closing, closing_object
-from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, again_after, code_of
+from cli.terminal.exits import CommandRefused, Exit, again_after, code_of
 from cli.terminal.language import language, reader
 from cli.terminal.layout import labelled
 from cli.terminal.logs import logging_to
@@ -36,9 +36,9 @@ from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupted, run_command
 from cli.terminal.texts import printable, reason_of
 from cli.terminal.usage import Command, panel_of, show_help, translate_text
-from engine.pacing.policy import TooFewFiles, provide_files
+from engine.pacing.policy import provide_files
 from texts.remedies import PROGRAM, advise_settings, command_line, setting
-from texts.said import in_lines, said, text_of
+from texts.said import SaidError, in_lines, said, text_of
 
 if TYPE_CHECKING:
     from cli.session.session import Invocation
@@ -142,9 +142,9 @@ def _execute(
     try:
         try:
             settings = settings_in_force(flags, screen, only_reads=only_reads)
-        except CommandRefused as error:
+        except SaidError as error:
             if screen.voice.as_json:
-                screen.emit(closing_object(Closing(error.code, error=text_of(error))))
+                screen.emit(closing_object(Closing(code_of(error), error=text_of(error))))
             raise
         with logging_to(None if only_reads else settings.log, screen):
             try:
@@ -155,10 +155,10 @@ def _execute(
                 told = with_profile_of_run(raised, settings)
                 code = exit_code(told, screen, sends=sends)
                 manager.show(partial(text_of, told))
-                if screen.voice.as_json and isinstance(told, OPERATOR_ERRORS):
+                if screen.voice.as_json and isinstance(told, SaidError):
                     screen.emit(failure(code, told))
-    except CommandRefused as error:
-        manager.end(error.code, text_of(error))
+    except SaidError as error:
+        manager.end(code_of(error), text_of(error))
         raise
     except Interrupted as interrupt:
         manager.end(Exit.INTERRUPTED, said("interrupted ({signal})", signal=interrupt))
@@ -232,14 +232,11 @@ def close(screen: Screen, code: Exit, shown: RenderableType, facts: Mapping[str,
 def settings_in_force(flags: Flags, screen: Screen, *, only_reads: bool = True, note: bool = True) -> Settings:
     """The settings of a command, whose screen hides their secrets from now on and asks by their profile.
 
-    What is to be known of them is told, but without `note`. Raises `SettingsRefused`, and `CommandRefused` where a
-    command that does not only read lacks open files or a place for its log.
+    What is to be known of them is told, but without `note`. Raises `SettingsRefused`; where a command that does not
+    only read lacks open files `TooFewFiles`, and `CommandRefused` where it lacks a place for its log.
     """
     if not only_reads:
-        try:
-            provide_files()
-        except TooFewFiles as error:
-            raise CommandRefused(text_of(error)) from error
+        provide_files()
     settings = load(flags, os.environ, Path.cwd())
     screen.mask.hide(settings.secrets)
     if settings.profile is not None:
@@ -339,7 +336,7 @@ def exit_code(error: BaseException, screen: Screen, *, sends: bool = False) -> E
         case Interrupted():
             screen.complain(said("interrupted ({signal})", signal=error))
             return Exit.INTERRUPTED
-        case Exception() if isinstance(error, OPERATOR_ERRORS):
+        case SaidError():
             screen.complain(text_of(error))
             return code_of(error)
         case OSError(errno=errno.ENAMETOOLONG | errno.ELOOP, filename=str() as name):
