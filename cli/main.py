@@ -14,9 +14,9 @@ from typing import Any, Final, NamedTuple
 
 import click
 
-from cli.terminal.language import set_reader, typed_language
+from cli.terminal.options import Command, Flag, Group, show_usage_error
 from cli.terminal.streams import outputs
-from cli.terminal.usage import Command, Flag, Group, show_usage_error
+from cli.terminal.texts import set_reader, typed_language
 from texts.remedies import PROGRAM
 
 

@@ -13,12 +13,11 @@ from rich.text import Text
 
 from checkpoints.states import State
 from cli.terminal.exits import Exit
-from cli.terminal.language import reader
 from cli.terminal.layout import command, render, steps_list
 from cli.terminal.options import as_command, option, switch
 from cli.terminal.screen import Screen
 from cli.terminal.signals import heeding, run_command
-from cli.terminal.texts import count, duration, money
+from cli.terminal.texts import count, duration, money, reader
 from cli.terminal.waiting import waiting
 from texts.remedies import PROGRAM, command_line
 from texts.said import Quantity, Said, counted, said

@@ -28,14 +28,12 @@ from cli.settings.places import IN_FOLDER, state_folder, without_password, witho
 from cli.settings.settings import BUILT_IN, IN_HOOK, Settings, load
 from cli.show.closing import Closing, closing_object
 from cli.terminal.exits import CommandRefused, Exit, again_after, code_of
-from cli.terminal.language import language, reader
 from cli.terminal.layout import labelled
 from cli.terminal.logs import logging_to
-from cli.terminal.options import as_command, typed
+from cli.terminal.options import Command, as_command, panel_of, show_help, translate_text, typed
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupted, run_command
-from cli.terminal.texts import printable, reason_of
-from cli.terminal.usage import Command, panel_of, show_help, translate_text
+from cli.terminal.texts import language, printable, reader, reason_of
 from engine.pacing.policy import provide_files
 from texts.remedies import PROGRAM, advise_settings, command_line, setting
 from texts.said import SaidError, in_lines, said, text_of

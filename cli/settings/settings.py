@@ -55,19 +55,23 @@ from cli.settings.places import (
     without_credentials,
 )
 from cli.terminal.exits import SettingsRefused
-from cli.terminal.language import ENGLISH, LANGUAGES, OPTION, VARIABLE, system_language
 from cli.terminal.layout import Badge, badge_of
 from cli.terminal.options import Option, options_of
 from cli.terminal.texts import (
     API_URL,
     CHARSET,
     DATABASE_PASSWORD,
+    ENGLISH,
     JOURNAL,
+    LANGUAGES,
+    OPTION,
     TIMEOUT,
     USER,
+    VARIABLE,
     VAULT_KEY,
     printable,
     reason_of,
+    system_language,
 )
 from engine.errors import nearest
 from jobs.spec.toml_places import KeyRefused, Kind, Toml, as_kind, check_known

@@ -46,10 +46,10 @@ from cli.show.preview import PreviewFacts, RowsFound, Target, facts_of, preview
 from cli.show.progress import screen_of
 from cli.terminal import drawing as template
 from cli.terminal.exits import Exit
-from cli.terminal.language import ENGLISH, RUSSIAN, set_reader
 from cli.terminal.layout import Badge, Hanging, render
 from cli.terminal.screen import Screen
 from cli.terminal.streams import lasting
+from cli.terminal.texts import ENGLISH, RUSSIAN, set_reader
 from engine.pacing.policy import Policy
 from engine.pipeline.progress import Status
 from jobs.access.gateway import Gateway, OneBilling

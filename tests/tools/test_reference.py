@@ -35,7 +35,7 @@ from cli.settings.settings import HookEvent
 from cli.settings.settings import load as load_settings
 from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused, Exit, SettingsRefused
-from cli.terminal.language import language
+from cli.terminal.texts import language
 from engine.pacing.holds import BARRIER, BILLING, IN_DOUBT, PAUSED
 from engine.pipeline.control import ControlRequest
 from engine.pipeline.progress import Progress, Status

@@ -22,10 +22,21 @@ from rich.console import Console
 
 from checkpoints.journal import open_journal
 from cli.main import COMMANDS
-from cli.terminal.language import ENGLISH, RUSSIAN, language, system_language, typed_language
 from cli.terminal.screen import Screen
 from cli.terminal.streams import held_by, json_line, lasting, outputs, plain
-from cli.terminal.texts import JOINT, SIGNS, count, duration, money, printable
+from cli.terminal.texts import (
+    ENGLISH,
+    JOINT,
+    RUSSIAN,
+    SIGNS,
+    count,
+    duration,
+    language,
+    money,
+    printable,
+    system_language,
+    typed_language,
+)
 from tests.checkpoints.samples import frozen_run, new_item
 from tests.cli.conftest import Place, Typed, clean_environment
 from tests.cli.marked_language import unmarked
