@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 import click
 import structlog
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 
 from checkpoints.errors import JournalError, NoSuchRun
 from checkpoints.journal_file import why_unwritable
 from checkpoints.stores import runs_of
 from cli.session.events import RunReader, ServiceManager, outcome_of, service_manager, show_to
 from cli.session.journal import JournalAbsent, database_address, open_existing
-from cli.settings.flags import PANELS_OF_JOBS, ROWS, Beside, Consent, Declared, Detaching, Flags, Pacing
+from cli.settings.flags import COMMON_PART, PANELS_OF_JOBS, ROWS, Beside, Consent, Declared, Detaching, Flags, Pacing
 from cli.settings.places import IN_FOLDER, state_folder, without_password, without_user
 from cli.settings.settings import BUILT_IN, IN_HOOK, Settings, load
 from cli.show.closing import Closing, closing_object
-from cli.terminal.exits import CommandRefused, Exit, again_after, code_of
-from cli.terminal.layout import labelled
+from cli.terminal.exits import CommandRefused, Exit, code_of
+from cli.terminal.layout import Facts, labelled, render
 from cli.terminal.logs import logging_to
 from cli.terminal.options import Command, as_command, panel_of, show_help, translate_text, typed
 from cli.terminal.screen import Screen, Voice
@@ -98,13 +98,12 @@ def with_settings(
 
         def failure(code: Exit, error: Exception) -> object:
             if works_on_run:
-                return closing_object(Closing(code, job=of_job, error=text_of(error), again_in=again_after(error)))
+                again = error.again_in if isinstance(error, CommandRefused) else None
+                return closing_object(Closing(code, job=of_job, error=text_of(error), again_in=again))
             return {**about(given), "exit": int(code), "error": text_of(error)}
 
         try:
-            with errors_shown(screen):
-                flags = flags_of(records[Flags], given)
-            _execute(work, flags, screen, failure, only_reads=only_reads, sends=does_send)
+            _execute(work, flags_of(records[Flags], given), screen, failure, only_reads=only_reads, sends=does_send)
         except Interrupted as interrupt:
             if not works_on_run:
                 raise
@@ -390,12 +389,7 @@ class JobCommand(Command):
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Show the help of the job that was typed; without one, that of the command."""
-        # Imported here, so that a command that is not asked for its help starts fast.
-        from rich.console import Console
-
         from cli.commands.jobs import parameter_list
-        from cli.terminal.layout import Facts, render
-        from cli.terminal.screen import Screen
 
         given = self.make_parser(ctx).parse_args(args=list(ctx.meta.get(_WORDS, ())))[0]
         typed = next((one for one in self.params if one.name == "job"), None)
@@ -438,8 +432,6 @@ class JobCommand(Command):
 
 def _job(name: object, config: object) -> "JobSpec | None":
     """The job of that name, None for none and for a job file. Raises `ParameterRefused` for one that there is not."""
-    from cli.settings.flags import COMMON_PART, Flags
-    from cli.settings.settings import load
     from jobs.catalogue.catalogue import JOBS
 
     if not isinstance(name, str) or name.endswith(".toml"):

@@ -403,6 +403,16 @@ class SettingsProfile:
     billing: str
     origin: str = ""
 
+    def journal(self, folder: Path, environment: Mapping[str, str]) -> JournalAddress | None:
+        """Its journal, relative to the folder of the file; None without one and without an address.
+
+        Raises what `named_journal` raises.
+        """
+        if self.tables.journal:
+            return named_journal(self.tables.journal, folder, environment)
+        url = self.tables.api.url
+        return JournalAddress(journal_of_billing(environment, url)) if url else None
+
 
 @dataclass(frozen=True, slots=True)
 class SettingsFile:
@@ -926,11 +936,9 @@ def _journals_of_others(
     for name, one in file.profiles.items():
         if name == profile.badge.profile:
             continue
-        if one.tables.journal:
-            with suppress(JournalError):
-                found[name] = named_journal(one.tables.journal, file.path.parent, environment)
-        elif one.tables.api.url:
-            found[name] = JournalAddress(journal_of_billing(environment, one.tables.api.url))
+        with suppress(JournalError):
+            if own := one.journal(file.path.parent, environment):
+                found[name] = own
         another = api_url and one.billing not in {"", name_of_billing(api_url)} and not journal.value.is_shared
         if another and name in found and journal.value.path.resolve() == found[name].path.resolve():
             raise SettingsRefused(
@@ -1065,11 +1073,7 @@ def known_billings(settings: Settings, environment: Mapping[str, str]) -> KnownB
             found = journals_in(state_folder(environment))
             yield from map(JournalAddress, found) if found else (journal.value,)
         beside = settings.file.parent if settings.file else Path()
-        for one in listed:
-            if one.tables.journal:
-                yield named_journal(one.tables.journal, beside, environment)
-            elif one.tables.api.url:
-                yield JournalAddress(journal_of_billing(environment, one.tables.api.url))
+        yield from filter(None, (one.journal(beside, environment) for one in listed))
 
     return KnownBillings(profiles, tuple({str(one): one for one in journals()}.values()))
 

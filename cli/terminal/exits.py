@@ -108,8 +108,3 @@ def code_of(error: SaidError) -> Exit:
             return Exit.STOPPED
         case _:
             return Exit.REFUSED
-
-
-def again_after(error: Exception) -> float | None:
-    """Seconds after which a command that this error has ended may be carried out, None where nobody knows."""
-    return error.again_in if isinstance(error, CommandRefused) else None

@@ -16,17 +16,19 @@ from enum import Enum
 from functools import partial, wraps
 from inspect import getdoc, signature
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 import click
 from click.core import ParameterSource
+from rich.columns import Columns
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
 
 from cli.terminal.texts import LANGUAGES, OPTION, from_bytes, printable, reader
 from texts.said import said
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.text import Text
 
 _PARAGRAPH: Final = "\n\n"
 
@@ -232,14 +234,6 @@ def notes_of(parameter: click.Parameter) -> Iterator[str]:
 
 def show_help(ctx: click.Context, pieces: Sequence[str], about: str, parameters: Iterable[click.Parameter]) -> None:
     """Show the help of a command: the line of its usage, what it does, and its parameters and commands in panels."""
-    # Imported here, so that a command that is not asked for its help starts fast.
-    from rich.columns import Columns  # noqa: PLC0415
-    from rich.console import Console, Group  # noqa: PLC0415
-    from rich.padding import Padding  # noqa: PLC0415
-    from rich.panel import Panel  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
     console, command = Console(highlight=False), ctx.command
 
     def show_panel(title: str, table: Table) -> None:
@@ -247,9 +241,8 @@ def show_help(ctx: click.Context, pieces: Sequence[str], about: str, parameters:
 
     console.print(Padding(_usage_line(ctx, pieces), 1))
     if about:
-        first, *others = about.split(_PARAGRAPH)
-        more = [Text(), _highlighted(_PARAGRAPH.join(others), "dim")] if others else []
-        console.print(Padding(Group(_highlighted(first), *more), (0, 1, 1, 1)))
+        first, mark, others = about.partition(_PARAGRAPH)
+        console.print(Padding(_highlighted(first).append(mark).append(_highlighted(others, "dim")), (0, 1, 1, 1)))
     look = {"show_header": False, "expand": True, "box": None, "pad_edge": False, "padding": (0, 1)}
     titles = reader().render(said("Arguments")), reader().render(said("Options"))
     panels: dict[str, list[click.Parameter]] = {title: [] for title in titles}
@@ -289,7 +282,7 @@ def show_help(ctx: click.Context, pieces: Sequence[str], about: str, parameters:
         console.print(Padding(_highlighted(translate_text(command.epilog)), 1))
 
 
-def _usage_line(ctx: click.Context, pieces: Sequence[str]) -> "Text":
+def _usage_line(ctx: click.Context, pieces: Sequence[str]) -> Text:
     formatter, prefix = ctx.make_formatter(), reader().render(said("Usage: "))
     formatter.write_usage(ctx.command_path, " ".join(pieces), prefix=prefix)
     line = _highlighted(formatter.getvalue().rstrip("\n"), "bold")
@@ -297,9 +290,7 @@ def _usage_line(ctx: click.Context, pieces: Sequence[str]) -> "Text":
     return line
 
 
-def _highlighted(text: str, style: str = "") -> "Text":
-    from rich.text import Text  # noqa: PLC0415 - as above
-
+def _highlighted(text: str, style: str = "") -> Text:
     found = Text(text, style)
     found.highlight_regex(r"(?<!\w)-\w+(?![a-zA-Z0-9])", "bold green")
     found.highlight_regex(r"(?<!\w)--[\w-]+", "bold cyan")
@@ -308,10 +299,6 @@ def _highlighted(text: str, style: str = "") -> "Text":
 
 def show_usage_error(error: click.ClickException) -> None:
     """Show on stderr what is wrong with a command line."""
-    from rich.console import Console  # noqa: PLC0415 - as above
-    from rich.panel import Panel  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
     console = Console(stderr=True, highlight=False)
     if isinstance(error, click.UsageError) and error.ctx is not None:
         console.print(_usage_line(error.ctx, error.ctx.command.collect_usage_pieces(error.ctx)))
