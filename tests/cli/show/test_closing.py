@@ -13,8 +13,8 @@ from rich.console import Console, RenderableType
 
 from checkpoints.records import Holder, Refusal, Totals
 from checkpoints.states import State
+from cli.session.input_check import CheckResult, check_object, check_screen
 from cli.show.closing import Closing, StepOutcome, refused_rows, steps_of_file
-from cli.show.input_faults import CheckResult, check_object, check_screen
 from cli.show.preview import columns_line
 from cli.show.progress import line, screen_of, show_intake
 from cli.terminal import waiting
