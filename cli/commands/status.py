@@ -30,9 +30,8 @@ from cli.show.closing import (
     steps_of,
 )
 from cli.show.progress import line, looks, screen_of, show_looks
-from cli.terminal.drawing import bare_table, drawn
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import Hanging, is_of_badge, render
+from cli.terminal.layout import Hanging, bare_table, drawn, is_of_badge, render
 from cli.terminal.names import REFUSED, STATE_NAMES
 from cli.terminal.options import switch
 from cli.terminal.screen import JsonVoice, Screen

@@ -31,9 +31,8 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import states_where
 from cli.output.item_files import STDOUT, OutputFile, Sheet, in_a_cell, replacing, written_to
-from cli.terminal.drawing import bare_table
 from cli.terminal.exits import CommandRefused
-from cli.terminal.layout import command, render
+from cli.terminal.layout import bare_table, command, render
 from cli.terminal.texts import printable
 from engine.job import FAULTS
 from engine.sources.exported import RUN, harmless, is_of_export, named

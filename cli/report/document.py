@@ -35,8 +35,8 @@ from cli.report.facts import EXTRA_SHOWN, SHOWN, ReportedRun, ReportFacts, Subje
 from cli.session.run_view import PLACE
 from cli.settings.settings import Letterhead, host_of
 from cli.show.closing import describe_end
-from cli.terminal.drawing import environment
 from cli.terminal.exits import CommandRefused
+from cli.terminal.layout import environment
 from cli.terminal.names import OUTCOMES, TALLY_KINDS, name_of_group
 from cli.terminal.texts import LANGUAGES, CatalogueLanguage, printable, reason_of
 from engine.pacing.policy import ALL, Policy, describe_policy, policy_with

@@ -21,8 +21,8 @@ from cli.session.run_session import caution_unended
 from cli.session.session import open_billing
 from cli.settings.settings import Settings
 from cli.show.progress import seen_rows
-from cli.terminal.drawing import drawn
 from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.layout import drawn
 from cli.terminal.screen import Screen
 from cli.terminal.waiting import bytes_read, waiting
 from engine.job import STDIN, RowPage

@@ -22,8 +22,7 @@ from cli.show.closing import (
     steps_of,
     steps_table,
 )
-from cli.terminal.drawing import NO_TABLES, drawn
-from cli.terminal.layout import Hanging, badge_of, render, section
+from cli.terminal.layout import NO_TABLES, Hanging, badge_of, drawn, render, section
 from cli.terminal.texts import printable
 from engine.job import Job
 from engine.pacing.policy import Policy, describe_policy

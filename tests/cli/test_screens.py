@@ -44,7 +44,7 @@ from cli.settings.settings import Settings
 from cli.show.closing import Closing, import_again, show_closing, steps_of
 from cli.show.preview import PreviewFacts, RowsFound, Target, facts_of, preview
 from cli.show.progress import screen_of
-from cli.terminal import drawing as template
+from cli.terminal import layout as template
 from cli.terminal.exits import Exit
 from cli.terminal.layout import Badge, Hanging, render
 from cli.terminal.screen import Screen

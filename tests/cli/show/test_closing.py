@@ -18,8 +18,8 @@ from cli.show.closing import Closing, StepOutcome, refused_rows, steps_of_file
 from cli.show.preview import columns_line
 from cli.show.progress import line, screen_of, show_intake
 from cli.terminal import waiting
-from cli.terminal.drawing import drawn as drawn_by
 from cli.terminal.exits import Exit
+from cli.terminal.layout import drawn as drawn_by
 from cli.terminal.names import name_of_command, name_of_holder, name_of_sender
 from cli.terminal.streams import lasting, plain
 from cli.terminal.texts import ENGLISH, JOINT, RUSSIAN, printable, set_reader
