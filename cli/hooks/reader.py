@@ -47,19 +47,10 @@ from cli.session.run_view import mark_of
 from cli.settings.places import credentials_in, passwords_in
 from cli.settings.settings import APPRISE, IN_HOOK, PING, Hook, HookEvent, HookSettings
 from cli.show.closing import closing_object, states_object
+from cli.terminal import texts
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.layout import badge_of
 from cli.terminal.screen import OutputMask
-from cli.terminal.texts import (
-    API_URL,
-    DATABASE_PASSWORD,
-    JOURNAL_FILE,
-    VAULT_KEY,
-    WHOLE,
-    duration,
-    printable,
-    reason_of,
-)
 from texts.remedies import DATABASE, PROGRAM
 from texts.said import Language, Said, counted, said
 
@@ -82,8 +73,8 @@ _ERRORS, _REDIRECTS = 400, 300
 _TAKEN: Final = said("taken")
 _BY_APPRISE: Final = (sys.executable, "-P", str(Path(__file__).with_name("apprise_message.py")))
 """The command that sends by Apprise; nothing of the working folder is imported."""
-_PASSWORDS: Final = frozenset({DATABASE_PASSWORD, VAULT_KEY, "PGPASSWORD"})
-_ADDRESSES: Final = frozenset({API_URL, DATABASE, JOURNAL_FILE})
+_PASSWORDS: Final = frozenset({texts.DATABASE_PASSWORD, texts.VAULT_KEY, "PGPASSWORD"})
+_ADDRESSES: Final = frozenset({texts.API_URL, DATABASE, texts.JOURNAL_FILE})
 
 Message: TypeAlias = Mapping[str, object]
 
@@ -130,7 +121,7 @@ async def _ask(hook: Hook, method: str, **given: Any) -> Said:  # noqa: ANN401 -
     except TimeoutError:
         return said("no answer within {seconds} seconds", seconds=f"{LIMIT:g}")
     except aiohttp.ClientConnectorError as error:
-        return said("it cannot be reached: {reason}", reason=reason_of(error.os_error))
+        return said("it cannot be reached: {reason}", reason=texts.reason_of(error.os_error))
     except (aiohttp.ClientError, OSError, ValueError) as error:
         return said("it cannot be reached: {reason}", reason=type(error).__name__)
     finally:
@@ -182,7 +173,7 @@ async def _run(words: Sequence[str], message: bytes, hide: Callable[[str], str])
                     start_new_session=True,
                 )
         except OSError as error:
-            return said("it cannot be started: {reason}", reason=reason_of(error))
+            return said("it cannot be started: {reason}", reason=texts.reason_of(error))
         with anyio.move_on_after(LIMIT) as limit:
             try:
                 async with anyio.create_task_group() as group:
@@ -202,7 +193,7 @@ async def _run(words: Sequence[str], message: bytes, hide: Callable[[str], str])
     ended = said("it ended with exit code {code}", code=code)
     if -code in set(signal.Signals):
         ended = said("it was ended by {signal}", signal=signal.Signals(-code).name)
-    return said("{ended}: {output}", ended=ended, output=printable(output, _KEPT)) if output else ended
+    return said("{ended}: {output}", ended=ended, output=texts.printable(output, _KEPT)) if output else ended
 
 
 async def _feed(process: Process, message: bytes) -> None:
@@ -251,7 +242,7 @@ def message_of(event: RunEvent, run: Run, journal: str, language: Language, seco
                     **names,
                 )
         case Held():
-            kind, time = HookEvent.HOLD, duration(seconds)
+            kind, time = HookEvent.HOLD, texts.duration(seconds)
             text = said("run {run} ({job}) has been held for {time}: {why}", time=time, why=event.why, **names)
             facts = {"cause": event.who, "why": event.why, "since": _moment(event.at), "seconds": seconds}
         case NeedsPerson():
@@ -261,7 +252,7 @@ def message_of(event: RunEvent, run: Run, journal: str, language: Language, seco
             kind, facts = HookEvent.END, {**closing_object(event.closing), **names}
             text = said(
                 "job file {file} has ended after step {number} of {steps}: {outcome}",
-                file=printable(mark.file if mark else run.source, WHOLE),
+                file=texts.printable(mark.file if mark else run.source, texts.WHOLE),
                 number=mark.number if mark else 1,
                 steps=mark.steps if mark else 1,
                 outcome=describe_exit(event.closing),
