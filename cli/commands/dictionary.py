@@ -23,13 +23,7 @@ from engine.job import STDIN, RowPage
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 from jobs.imports.column_map import ColumnMap, read_map
-from jobs.imports.dictionary import (
-    COLUMNS,
-    NameStanding,
-    NamesUsed,
-    propose,
-    read_dictionary,
-)
+from jobs.imports.dictionary import COLUMNS, NameStanding, NamesUsed, propose, read_dictionary
 from jobs.imports.names_there import NamesThere, noun_of, read_names, word_of
 from jobs.imports.subscriber import Step
 from jobs.imports.tables import SubscriberReader

@@ -30,15 +30,7 @@ from cli.session.control_client import serve_control
 from cli.session.events import Events, FileEnded, LiveRun, RunEnded, RunReaders
 from cli.session.journal import locked, require_unlocked, unfinished
 from cli.session.order import Order, identity, parse_input, parse_order, parse_repeat
-from cli.session.run_session import (
-    Ready,
-    RunSession,
-    check_files,
-    close_ended,
-    prepare,
-    start_run,
-    totals_at_end,
-)
+from cli.session.run_session import Ready, RunSession, check_files, close_ended, prepare, start_run, totals_at_end
 from cli.session.run_view import StepMark, mark_of
 from cli.session.session import Invocation, Session, open_session
 from cli.settings.flags import CallFlags, Consent, Flags, ImportFlags, OrderFlags, Pacing, RowFlags, with_file
@@ -388,14 +380,7 @@ SAVING: Final = frozenset({"save", "force"}) | names_of(Voice)
 """Parameters of saving itself."""
 
 
-def save_order(
-    order: Order,
-    path: Path,
-    told: Invocation,
-    *,
-    output: Path | None = None,
-    force: bool,
-) -> Closing:
+def save_order(order: Order, path: Path, told: Invocation, *, output: Path | None, force: bool) -> Closing:
     """Write the order of a command line as a job file of one step; nothing is run.
 
     Raises `CommandRefused` for options that a job file cannot hold, for secrets, for an existing file, and for one

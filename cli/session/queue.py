@@ -25,14 +25,7 @@ import anyio.to_thread
 from checkpoints.errors import JournalAway, JournalError, JournalUnreadable
 from checkpoints.journal import Journal
 from checkpoints.journal_file import JournalAddress, PostgresAddress
-from checkpoints.postgres_store import (
-    CONNECT_SECONDS,
-    PostgresQueries,
-    connect,
-    explained,
-    in_a_line,
-    parameters_of,
-)
+from checkpoints.postgres_store import CONNECT_SECONDS, PostgresQueries, connect, explained, in_a_line, parameters_of
 from checkpoints.queries import blocks
 from checkpoints.records import Run
 from checkpoints.states import State

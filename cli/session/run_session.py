@@ -74,15 +74,7 @@ from cli.show.closing import (
     show_closing,
     steps_of,
 )
-from cli.show.preview import (
-    LOOKED_AT,
-    doubtful_rows,
-    plan_of,
-    preview,
-    shared_accounts,
-    unanswered,
-    why_refused,
-)
+from cli.show.preview import LOOKED_AT, doubtful_rows, plan_of, preview, shared_accounts, unanswered, why_refused
 from cli.show.progress import show_intake, show_sending, tell_notes
 from cli.terminal.exits import CommandRefused, Exit, NothingSent, exit_of
 from cli.terminal.layout import labelled, render
