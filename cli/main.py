@@ -14,9 +14,9 @@ from typing import Any, Final, NamedTuple
 
 import click
 
-from cli.terminal.language import set_reader, typed_language
+from cli.terminal.options import Command, Flag, Group, show_usage_error
 from cli.terminal.streams import outputs
-from cli.terminal.usage import Command, Flag, Group, show_usage_error
+from cli.terminal.texts import set_reader, typed_language
 from texts.remedies import PROGRAM
 
 
@@ -81,7 +81,7 @@ COMMANDS: Final = {
     "close": Entry("control", SETTLE, "End a stopped run for good: what was not sent never is.", Product.CHANGE),
     "purge": Entry("purge", SETTLE, "Remove what finished runs hold of people; totals can be kept.", Product.CHANGE),
     "journal": Entry("journal", SETTLE, "Move a journal: from a file to PostgreSQL, or back.", Product.CHANGE),
-    "demo": Entry("demo", TRY, "Load balances, kill the load, resume it, and prove the result.", Product.CHANGE),
+    "demo": Entry("selftest", TRY, "Load balances, kill the load, resume it, and prove the result.", Product.CHANGE),
     "selftest": Entry("selftest", TRY, "Kill loads of a mock billing that fails, and prove the result."),
     "mock": Entry("mock", TRY, "A billing to try things on, with made-up subscribers.", Product.CHANGE),
 }

@@ -23,7 +23,7 @@ ROOMS_MAY_IMPORT = {
 MORE_FOR = {"lab/simulation": {"engine"}}
 
 # The commands that start the lab, when they are called.
-STARTS_THE_LAB = {f"cli/commands/{name}.py" for name in ("mock", "selftest", "demo")}
+STARTS_THE_LAB = {f"cli/commands/{name}.py" for name in ("mock", "selftest")}
 
 PATH_LENGTH = 25
 

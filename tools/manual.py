@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from cli.main import app
-from cli.terminal.language import ENGLISH, LANGUAGES, RUSSIAN, reader, set_reader
-from cli.terminal.usage import notes_of, panel_of, translate_text, word_of
+from cli.terminal.options import notes_of, panel_of, translate_text, word_of
+from cli.terminal.texts import ENGLISH, LANGUAGES, RUSSIAN, reader, set_reader
 from texts.remedies import PROGRAM
 from tools.syntax import groups, typed
 

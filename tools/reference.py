@@ -28,8 +28,7 @@ from cli.settings.flags import Pacing
 from cli.settings.settings import KNOWN, PROFILE, SETTINGS, FileHead, ProfileHead, SettingsTables
 from cli.terminal import exits
 from cli.terminal.exits import Exit
-from cli.terminal.options import options_of
-from cli.terminal.usage import panel_of, paragraphs
+from cli.terminal.options import options_of, panel_of, paragraphs
 from jobs.catalogue.catalogue import JOBS
 from jobs.spec.columns import KNOWN as KNOWN_COLUMNS
 from jobs.spec.entries import CREATED

@@ -1,6 +1,6 @@
 """What can be typed, from the command line itself: the texts of the help, and the table of options.
 
-The texts are translated as they stand, see cli/terminal/usage.py. Completion reads the table,
+The texts are translated as they stand, see cli/terminal/options.py. Completion reads the table,
 `cli/completion/options.json`, since importing a command takes longer than a person waits for a word.
 """
 
@@ -11,7 +11,7 @@ import click
 
 from cli.commands.completion import VALUES, CommandSyntax, Option
 from cli.main import COMMANDS, app, load
-from cli.terminal.usage import Group, Value, panel_of, paragraphs
+from cli.terminal.options import Group, Value, panel_of, paragraphs
 
 HELP_OF_HELP: Final = "Show this message and exit."
 """What click says of `--help`."""

@@ -22,9 +22,8 @@ from checkpoints.errors import JournalError
 from checkpoints.states import State
 from cli.settings.flags import Flags
 from cli.terminal.exits import CommandRefused
-from cli.terminal.language import reader
 from cli.terminal.options import argument, as_command, option
-from cli.terminal.texts import moment, printable
+from cli.terminal.texts import moment, printable, reader
 from engine.errors import nearest
 from texts.remedies import PROGRAM, SETTINGS_FILE
 

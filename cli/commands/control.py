@@ -16,6 +16,7 @@ from cli.commands.execution import close, with_settings
 from cli.session.control_client import by_flag, give, hear, resume_command, unreachable
 from cli.session.journal import (
     chosen_run,
+    ended_for_good,
     in_doubt,
     locked,
     ourselves,
@@ -27,10 +28,9 @@ from cli.session.journal import (
 from cli.session.order import wipe_secrets
 from cli.session.run_view import ended_facts, holds_its_file, is_followed
 from cli.settings.flags import RUN_NAME, RUN_NAME_OR_NONE, JournalFlags, parse_pairs
-from cli.show.closing import describe_end, next_steps, outcome_table, perhaps_in_effect, states_object, steps_of
-from cli.show.parts import stack
+from cli.show.closing import next_steps, outcome_table, perhaps_in_effect, states_object, steps_of
 from cli.terminal.exits import CommandRefused, Exit, exit_of
-from cli.terminal.layout import labelled, render, steps_list, with_commands
+from cli.terminal.layout import labelled, render, stack, steps_list, with_commands
 from cli.terminal.names import STATE_NAMES
 from cli.terminal.options import argument, option, switch
 from cli.terminal.screen import BriefVoice, JsonVoice, Screen
@@ -216,19 +216,12 @@ async def _close(
         await wipe_secrets(ours, journal)
     await journal.history.note_command(run, ourselves(), "close", why)
     run = await journal.run(run.name)
-    totals, end = await journal.totals(run), describe_end(run)
+    totals = await journal.totals(run)
     log.info("closed", run=run.name, why=run.ended_why, unsent=totals.unsent)
     facts = {"run": run.name, "job": run.job, **states_object(totals), "ended": ended_facts(run)}
-    if end is None:
+    if (ended := ended_for_good(run, totals)) is None:
         given_up = said("✓ run {run} is given up: nothing of it was sent", run=run.name)
         return close(screen, Exit.DONE, render(given_up, "green"), facts)
-    ended = counted(
-        "✓ run {run} has ended: {end}. {n} row was not sent, and never is",
-        "✓ run {run} has ended: {end}. {n} rows were not sent, and never are",
-        totals.unsent,
-        run=run.name,
-        end=end,
-    )
     left = counted(
         "{n} row still waits for a person to decide whether it is in the billing",
         "{n} rows still wait for a person to decide whether they are in the billing",
@@ -236,7 +229,7 @@ async def _close(
     )
     notes = [left if left.n else "", perhaps_in_effect(totals)]
     shown = stack(
-        render(ended, "green", 600),
+        Text.assemble("✓ ", render(ended, limit=600), style="green"),
         outcome_table(totals, await steps_of(run, journal)),
         *(labelled(said("note:"), note, "yellow") for note in notes if note),
         steps_list(next_steps(run, totals)),

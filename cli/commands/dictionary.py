@@ -13,9 +13,8 @@ from cli.output.tables import suffix_of, table_at
 from cli.session.session import open_billing
 from cli.settings.flags import MAP_WORDS, Flags, ImportFlags, RowFlags, map_file_of, map_pairs_of, parse_pairs
 from cli.settings.settings import Settings
-from cli.terminal.drawing import drawn
 from cli.terminal.exits import Exit
-from cli.terminal.layout import labelled, steps_list
+from cli.terminal.layout import drawn, labelled, steps_list
 from cli.terminal.options import Part, argument, option, options_of, switch
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import WHOLE, printable
@@ -24,13 +23,7 @@ from engine.job import STDIN, RowPage
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 from jobs.imports.column_map import ColumnMap, read_map
-from jobs.imports.dictionary import (
-    COLUMNS,
-    NameStanding,
-    NamesUsed,
-    propose,
-    read_dictionary,
-)
+from jobs.imports.dictionary import COLUMNS, NameStanding, NamesUsed, propose, read_dictionary
 from jobs.imports.names_there import NamesThere, noun_of, read_names, word_of
 from jobs.imports.subscriber import Step
 from jobs.imports.tables import SubscriberReader

@@ -48,9 +48,8 @@ from cli.session.session import one_billing, profile_of, profile_path
 from cli.settings.flags import Flags
 from cli.settings.places import without_credentials
 from cli.settings.settings import Settings
-from cli.show.parts import stack
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import Facts, Hanging, command, render, steps_list
+from cli.terminal.layout import Facts, Hanging, command, render, stack, steps_list
 from cli.terminal.names import STANDING_NAMES
 from cli.terminal.options import as_command
 from cli.terminal.screen import JsonVoice, Screen
@@ -207,10 +206,10 @@ async def _firebird(_: Examined) -> AsyncIterator[Finding]:
 
 async def _settings(examined: Examined) -> AsyncIterator[Finding]:
     settings = examined.settings = settings_in_force(examined.flags, examined.screen, note=False)
-    table = Facts(indent=4)
+    table = list[tuple[str, Text]]()
     if profile := settings.profile:
         examined.origins["profile"] = {"value": profile.badge.profile, "origin": profile.origin}
-        table.add(said("billing"), Text.assemble(profile.badge.line, "  ", render(profile.origin, "dim")))
+        table.append((said("billing"), Text.assemble(profile.badge.line, "  ", render(profile.origin, "dim"))))
     for name, chosen, is_secret in (
         (said("api url"), settings.api_url, False),
         (said("database"), settings.database, False),
@@ -229,9 +228,9 @@ async def _settings(examined: Examined) -> AsyncIterator[Finding]:
             if isinstance(chosen.value, float):
                 kept = said("{seconds} s", seconds=f"{chosen.value:g}")
         examined.origins[name] = {"value": kept, "origin": chosen.origin}
-        table.add(name, Text.assemble(render(kept or said("not set")), "  ", render(chosen.origin, "dim")))
+        table.append((name, Text.assemble(render(kept or said("not set")), "  ", render(chosen.origin, "dim"))))
     none = said("no {file}: flags and environment alone", file=SETTINGS_FILE)
-    yield Finding("good", str(settings.file) if settings.file else none, below=table)
+    yield Finding("good", str(settings.file) if settings.file else none, below=Facts(*table, indent=4))
     for one in settings.exposed:
         yield noted("{reason}:", reason=one.reason, then=one.command, of=said("access"))
 
@@ -589,7 +588,7 @@ async def _one_billing(examined: Examined) -> AsyncIterator[Finding]:
 
 async def _profile(examined: Examined) -> AsyncIterator[Finding]:
     path, profile = profile_path(examined.settings), profile_of(examined.settings)
-    facts, table = dict(profile.facts()), Facts(indent=4)
+    facts, rows = dict(profile.facts()), list[tuple[str, Text]]()
     for name, fact in facts.items():
         when = str(fact.learned) if fact.learned else None
         says = describe_fact(name, fact.value)
@@ -597,8 +596,9 @@ async def _profile(examined: Examined) -> AsyncIterator[Finding]:
         # Of what nobody has asked for there is nothing to show.
         if fact.known or fact.value not in ((), {}):
             standing = STANDING_NAMES[fact.standing]
-            table.add(said("{standing} {day}", standing=standing, day=when) if when else standing, render(says))
-    known = sum(fact.known for fact in facts.values())
+            standing = said("{standing} {day}", standing=standing, day=when) if when else standing
+            rows.append((standing, render(says)))
+    known, table = sum(fact.known for fact in facts.values()), Facts(*rows, indent=4)
     now = examined.health.version if examined.health else ""
     ask = command_line("probe", "--abonent", "ID")
     if not known:

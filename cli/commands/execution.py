@@ -16,29 +16,27 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 import click
 import structlog
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 
 from checkpoints.errors import JournalError, NoSuchRun
 from checkpoints.journal_file import why_unwritable
 from checkpoints.stores import runs_of
 from cli.session.events import RunReader, ServiceManager, outcome_of, service_manager, show_to
 from cli.session.journal import JournalAbsent, database_address, open_existing
-from cli.settings.flags import PANELS_OF_JOBS, ROWS, Beside, Consent, Declared, Detaching, Flags, Pacing
+from cli.settings.flags import COMMON_PART, PANELS_OF_JOBS, ROWS, Beside, Consent, Declared, Detaching, Flags, Pacing
 from cli.settings.places import IN_FOLDER, state_folder, without_password, without_user
 from cli.settings.settings import BUILT_IN, IN_HOOK, Settings, load
 from cli.show.closing import Closing, closing_object
-from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, again_after, code_of
-from cli.terminal.language import language, reader
-from cli.terminal.layout import labelled
+from cli.terminal.exits import CommandRefused, Exit, code_of
+from cli.terminal.layout import Facts, labelled, render
 from cli.terminal.logs import logging_to
-from cli.terminal.options import as_command, typed
+from cli.terminal.options import Command, as_command, panel_of, show_help, translate_text, typed
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupted, run_command
-from cli.terminal.texts import printable, reason_of
-from cli.terminal.usage import Command, panel_of, show_help, translate_text
-from engine.pacing.policy import TooFewFiles, provide_files
+from cli.terminal.texts import language, printable, reader, reason_of
+from engine.pacing.policy import provide_files
 from texts.remedies import PROGRAM, advise_settings, command_line, setting
-from texts.said import in_lines, said, text_of
+from texts.said import SaidError, in_lines, said, text_of
 
 if TYPE_CHECKING:
     from cli.session.session import Invocation
@@ -100,13 +98,12 @@ def with_settings(
 
         def failure(code: Exit, error: Exception) -> object:
             if works_on_run:
-                return closing_object(Closing(code, job=of_job, error=text_of(error), again_in=again_after(error)))
+                again = error.again_in if isinstance(error, CommandRefused) else None
+                return closing_object(Closing(code, job=of_job, error=text_of(error), again_in=again))
             return {**about(given), "exit": int(code), "error": text_of(error)}
 
         try:
-            with errors_shown(screen):
-                flags = flags_of(records[Flags], given)
-            _execute(work, flags, screen, failure, only_reads=only_reads, sends=does_send)
+            _execute(work, flags_of(records[Flags], given), screen, failure, only_reads=only_reads, sends=does_send)
         except Interrupted as interrupt:
             if not works_on_run:
                 raise
@@ -142,9 +139,9 @@ def _execute(
     try:
         try:
             settings = settings_in_force(flags, screen, only_reads=only_reads)
-        except CommandRefused as error:
+        except SaidError as error:
             if screen.voice.as_json:
-                screen.emit(closing_object(Closing(error.code, error=text_of(error))))
+                screen.emit(closing_object(Closing(code_of(error), error=text_of(error))))
             raise
         with logging_to(None if only_reads else settings.log, screen):
             try:
@@ -155,10 +152,10 @@ def _execute(
                 told = with_profile_of_run(raised, settings)
                 code = exit_code(told, screen, sends=sends)
                 manager.show(partial(text_of, told))
-                if screen.voice.as_json and isinstance(told, OPERATOR_ERRORS):
+                if screen.voice.as_json and isinstance(told, SaidError):
                     screen.emit(failure(code, told))
-    except CommandRefused as error:
-        manager.end(error.code, text_of(error))
+    except SaidError as error:
+        manager.end(code_of(error), text_of(error))
         raise
     except Interrupted as interrupt:
         manager.end(Exit.INTERRUPTED, said("interrupted ({signal})", signal=interrupt))
@@ -232,18 +229,15 @@ def close(screen: Screen, code: Exit, shown: RenderableType, facts: Mapping[str,
 def settings_in_force(flags: Flags, screen: Screen, *, only_reads: bool = True, note: bool = True) -> Settings:
     """The settings of a command, whose screen hides their secrets from now on and asks by their profile.
 
-    What is to be known of them is told, but without `note`. Raises `SettingsRefused`, and `CommandRefused` where a
-    command that does not only read lacks open files or a place for its log.
+    What is to be known of them is told, but without `note`. Raises `SettingsRefused`; where a command that does not
+    only read lacks open files `TooFewFiles`, and `CommandRefused` where it lacks a place for its log.
     """
     if not only_reads:
-        try:
-            provide_files()
-        except TooFewFiles as error:
-            raise CommandRefused(text_of(error)) from error
+        provide_files()
     settings = load(flags, os.environ, Path.cwd())
     screen.mask.hide(settings.secrets)
     if settings.profile is not None:
-        screen.heading.badge = settings.profile.badge
+        screen.badge = settings.profile.badge
     advise_typed(flags, settings)
     if not note:
         return settings
@@ -339,7 +333,7 @@ def exit_code(error: BaseException, screen: Screen, *, sends: bool = False) -> E
         case Interrupted():
             screen.complain(said("interrupted ({signal})", signal=error))
             return Exit.INTERRUPTED
-        case Exception() if isinstance(error, OPERATOR_ERRORS):
+        case SaidError():
             screen.complain(text_of(error))
             return code_of(error)
         case OSError(errno=errno.ENAMETOOLONG | errno.ELOOP, filename=str() as name):
@@ -395,12 +389,7 @@ class JobCommand(Command):
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Show the help of the job that was typed; without one, that of the command."""
-        # Imported here, so that a command that is not asked for its help starts fast.
-        from rich.console import Console
-
         from cli.commands.jobs import parameter_list
-        from cli.terminal.layout import Facts, render
-        from cli.terminal.screen import Screen
 
         given = self.make_parser(ctx).parse_args(args=list(ctx.meta.get(_WORDS, ())))[0]
         typed = next((one for one in self.params if one.name == "job"), None)
@@ -437,16 +426,12 @@ class JobCommand(Command):
         if named:
             screen.result("")
             screen.result(said("more options: {command}", command=command_line(*words, "--help", "--verbose")))
-            facts = Facts(indent=2)
-            for panel, options in named.items():
-                facts.add(reader().translate(panel), " ".join(options))
-            screen.result(facts)
+            rest = ((reader().translate(panel), " ".join(options)) for panel, options in named.items())
+            screen.result(Facts(*rest, indent=2))
 
 
 def _job(name: object, config: object) -> "JobSpec | None":
     """The job of that name, None for none and for a job file. Raises `ParameterRefused` for one that there is not."""
-    from cli.settings.flags import COMMON_PART, Flags
-    from cli.settings.settings import load
     from jobs.catalogue.catalogue import JOBS
 
     if not isinstance(name, str) or name.endswith(".toml"):

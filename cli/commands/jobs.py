@@ -13,9 +13,8 @@ from rich.text import Text
 from cli.commands.selftest import ROWS
 from cli.settings.flags import COMMON_PART, CONFIG, Flags
 from cli.settings.settings import load
-from cli.show.parts import Part, facts, section, stack
 from cli.terminal.exits import CommandRefused
-from cli.terminal.layout import command, labelled, one_line, render, steps_list
+from cli.terminal.layout import Facts, Part, command, labelled, one_line, render, section, stack, steps_list
 from cli.terminal.options import argument, as_command, option
 from cli.terminal.screen import JsonVoice, Screen
 from jobs.catalogue.catalogue import Catalogue
@@ -85,7 +84,7 @@ def show(name: str | None, catalogue: Catalogue, screen: Screen) -> None:
     reads = render(said("reads"), "cyan").append("  ")
     purpose = said("see its parameters, select, call, way back and an example")
     summaries = ((job.name, Text.assemble("" if job.writes else reads, render(job.summary))) for job in jobs)
-    screen.result(stack(facts(*summaries), "", steps_list([(command_line("jobs", "JOB"), purpose)])))
+    screen.result(stack(Facts(*summaries), "", steps_list([(command_line("jobs", "JOB"), purpose)])))
 
 
 def as_object(job: JobSpec) -> dict[str, object]:
@@ -161,7 +160,7 @@ def _one_job(job: JobSpec) -> RenderableType:
         lines = Syntax(select, "sql", theme="ansi_dark", background_color="default").highlight(select).split("\n")
         coloured += [one_line("  ", line) for line in lines]
     return stack(
-        facts(
+        Facts(
             (said("job"), Text.assemble((job.name, "bold"), "  ", render(job.summary))),
             (said("kind"), said("writes") if job.writes else said("reads; its answers become a file")),
             (said("rows"), render(needs(job))),
@@ -171,7 +170,7 @@ def _one_job(job: JobSpec) -> RenderableType:
         render(said("example"), "dim"),
         command(job.example),
         parameter_list("--set NAME=VALUE", job.parameters),
-        section(render(title, "dim"), facts(*named, indent=2)) if named else None,
+        section(render(title, "dim"), Facts(*named, indent=2)) if named else None,
         parameter_list("undo --set NAME=VALUE", job.undo_parameters),
         section(render(said("its own select"), "dim"), *coloured) if select else None,
     )
@@ -190,4 +189,4 @@ def parameter_list(title: str, parameters: Sequence[Parameter], *, briefly: bool
         elif columns:
             about.append("\n").append_text(render(said("columns: {columns}", columns=columns), "dim"))
         pairs.append((name, Text.assemble((needed, "cyan"), about)))
-    return section(render(title, "dim"), facts(*pairs, indent=2)) if pairs else None
+    return section(render(title, "dim"), Facts(*pairs, indent=2)) if pairs else None

@@ -14,10 +14,8 @@ from cli.session.order import keys_of
 from cli.settings.flags import CONFIG, Flags
 from cli.settings.places import typed_journal
 from cli.settings.settings import load
-from cli.show.parts import stack
-from cli.terminal.drawing import drawn
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import command, render
+from cli.terminal.layout import command, drawn, render, stack
 from cli.terminal.options import argument, as_command
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.signals import run_command

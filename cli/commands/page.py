@@ -15,10 +15,9 @@ from cli.session.journal import open_existing
 from cli.settings.flags import RUN_NAME_OR_NONE, JournalFlags
 from cli.settings.settings import Settings, journal_of_all, known_billings, without_profile_or_default
 from cli.terminal.exits import Exit
-from cli.terminal.language import reader
 from cli.terminal.options import switch
 from cli.terminal.screen import JsonVoice, Screen
-from cli.terminal.texts import markup_safe
+from cli.terminal.texts import markup_safe, reader
 from cli.terminal.waiting import waiting
 from texts.said import said
 

@@ -38,17 +38,8 @@ from cli.session.order import Order, per_billing, plans_beside, remembered_by_pl
 from cli.session.run_session import caution_unended, new_run, rehearse
 from cli.session.session import Invocation, open_billing
 from cli.settings.flags import CallFlags, Flags, ImportFlags, OrderFlags, ReadingPacing, RowFlags, with_file
+from cli.show import preview
 from cli.show.closing import states_object, steps_object
-from cli.show.preview import (
-    PreviewFacts,
-    Target,
-    drawn_before,
-    is_kept,
-    look_alikes,
-    plan_of,
-    same_input,
-    shared_accounts,
-)
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import labelled, one_line, render, steps_list
 from cli.terminal.options import argument, option, switch
@@ -155,7 +146,7 @@ async def plan(
         saving = " ".join((PROGRAM, shlex.join(sys.argv[1:]), "-o DIR"))
         screen.result(plan_screen(facts, billing.target, str(real), saving))
         if question.accounts:
-            screen.result(shared_accounts(question, profile), good=False)
+            screen.result(preview.shared_accounts(question, profile), good=False)
         for caution in job.cautions:
             screen.result(labelled(said("caution:"), caution, "yellow"))
         await caution_unended(job, screen)
@@ -270,7 +261,7 @@ class PlanFacts:
     of those that can be read. Reading calls go at `per_second`, with `at_once` in flight.
     """
 
-    plan: PreviewFacts
+    plan: preview.PreviewFacts
     kinds: Mapping[str, Subtotal]
     values: ValueChanges
     refused: Subtotal
@@ -283,9 +274,13 @@ class PlanFacts:
 
 
 async def plan_facts(run: Run, job: Job, gateway: Gateway, journal: Journal, spec: JobSpec | None) -> PlanFacts:
-    plan = await plan_of(run, job, journal)
+    plan = await preview.plan_of(run, job, journal)
     first = await journal.items(run, {State.PENDING}, size=SHOWN)
-    same = [one for one in await journal.runs() if is_kept(one) and same_input(one, run) and one.run_id < run.run_id]
+    same = [
+        one
+        for one in await journal.runs()
+        if preview.is_kept(one) and preview.same_input(one, run) and one.run_id < run.run_id
+    ]
     before, changes = same[-1] if same else None, None
     if before is not None:
         changes = await changes_between_plans(
@@ -376,7 +371,7 @@ def plan_object(facts: PlanFacts, code: Exit) -> Mapping[str, object]:
     }
 
 
-def plan_screen(planned: PlanFacts, target: Target, journal: str, all_of_them: str) -> RenderableType:
+def plan_screen(planned: PlanFacts, target: preview.Target, journal: str, all_of_them: str) -> RenderableType:
     """The screen of a plan; `all_of_them` is the command that saves its rows."""
     plan, changes = planned.plan, planned.changes
     as_table, in_folder = (said("{option} saves all of them", option=one) for one in ("-o FILE.xlsx", "-o DIR"))
@@ -388,7 +383,7 @@ def plan_screen(planned: PlanFacts, target: Target, journal: str, all_of_them: s
         if plan.totals.refused != planned.refused_before:
             was, now = Quantity(planned.refused_before), Quantity(plan.totals.refused)
             since = (*since, said("{before} refused before, {now} now", before=was, now=now))
-    return drawn_before(
+    return preview.drawn_before(
         plan,
         target,
         journal,
@@ -420,7 +415,7 @@ def _values(change: RowChange) -> Iterator[str]:
         yield both if alone else f"{printable(one.name)} {both}"
 
 
-def next_step(plan: PreviewFacts, *, bad: bool) -> RenderableType:
+def next_step(plan: preview.PreviewFacts, *, bad: bool) -> RenderableType:
     """The command that sends the plan unchanged, or that it sends nothing."""
     if plan.to_send:
         words = command_line("run", "--plan", plan.run.name, *(("--skip-bad",) if bad else ()))
@@ -472,7 +467,7 @@ async def write_plan(out: OutputFile, run: Run, lines: int, journal: Journal, pr
                 await write_items(sheet, run, (state,), journal)
         async with written_to(files[LOOK_ALIKES]) as sheet:
             sheet.row(header_of(run))
-            async for page in look_alikes(run, journal):
+            async for page in preview.look_alikes(run, journal):
                 await anyio.to_thread.run_sync(sheet.all, [of_item(item, run) for item in page])
     pages = (
         [line for change in page for line in _lines(change)] async for page in row_changes(run, journal, profile)

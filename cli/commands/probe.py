@@ -17,9 +17,8 @@ from cli.session.session import ENDING as PROFILE_ENDING
 from cli.session.session import Invocation, open_billing, profile_path, write_profile
 from cli.settings.flags import Flags, SettlePacing, parse_pairs
 from cli.settings.settings import Settings
-from cli.terminal.drawing import drawn
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import labelled, render
+from cli.terminal.layout import drawn, labelled, render
 from cli.terminal.names import STANDING_NAMES
 from cli.terminal.options import option, switch
 from cli.terminal.screen import Screen, Voice, is_unattended

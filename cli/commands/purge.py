@@ -26,8 +26,8 @@ from cli.session.run_view import PLACE, mark_of
 from cli.settings.flags import RUN_NAME_OR_NONE, JournalFlags
 from cli.settings.settings import Settings
 from cli.show.preview import same_input
-from cli.terminal.drawing import bare_table, drawn
 from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.layout import bare_table, drawn
 from cli.terminal.options import option, switch
 from cli.terminal.screen import BriefVoice, Screen, is_unattended
 from cli.terminal.texts import count, decimal, moment, money, printable, reason_of

@@ -30,12 +30,11 @@ from cli.session.journal import chosen_run, open_existing
 from cli.session.run_view import mark_of
 from cli.settings.flags import JournalFlags
 from cli.settings.settings import Letterhead, Settings, journal_of_all, without_profile_or_default
-from cli.terminal.drawing import drawn
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.language import LANGUAGES, CatalogueLanguage, language
+from cli.terminal.layout import drawn
 from cli.terminal.options import argument, option, switch
 from cli.terminal.screen import BriefVoice, Screen
-from cli.terminal.texts import WHOLE, markup_safe, printable, reason_of
+from cli.terminal.texts import LANGUAGES, WHOLE, CatalogueLanguage, language, markup_safe, printable, reason_of
 from cli.terminal.waiting import waiting
 from jobs.catalogue.catalogue import Catalogue
 from jobs.sums import sums_object

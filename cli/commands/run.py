@@ -8,7 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from anyio.to_thread import run_sync
+from rich.text import Text
+
+from checkpoints.journal import Journal
+from checkpoints.records import Run
 from checkpoints.states import State
+from checkpoints.stores import is_there
 from cli.commands.execution import JobCommand, with_settings
 from cli.session.journal import (
     open_existing,
@@ -50,8 +56,6 @@ from texts.remedies import PROGRAM, Remedy, command_line, setting
 from texts.said import Said, counted, said
 
 if TYPE_CHECKING:
-    from checkpoints.journal import Journal
-    from checkpoints.records import Run
     from cli.session.order import Order
     from cli.session.session import Invocation
 
@@ -226,9 +230,6 @@ async def _resume(
     Without a name, with the only one there is. The limits that it was begun with, and what was set since, hold on; a
     flag changes them.
     """
-    from anyio.to_thread import run_sync
-
-    from checkpoints.stores import is_there
     from cli.session.run_session import RunSession, close_ended
     from cli.session.session import open_session, own_journal
     from jobs.spec.spec import DECLARATION_DIGEST
@@ -295,8 +296,6 @@ async def _undo(
 
     Old values are set again, created entries reversed.
     """
-    from rich.text import Text
-
     from cli.session.run_session import RunSession, create_run
     from cli.session.session import open_session, own_journal, profile_of
     from jobs.spec.parameters import check_parameters, contradictions, with_facts
@@ -359,7 +358,7 @@ async def _undo(
 
 
 async def _what_may_be_others(
-    run: "Run", journal: "Journal", given: Mapping[str, str], told: "Invocation"
+    run: Run, journal: Journal, given: Mapping[str, str], told: "Invocation"
 ) -> dict[str, str]:
     """What becomes of the rows that may be somebody else's, nothing without any: asked, or left alone unless told."""
     from jobs.spec.entries import OF_UNPROVEN

@@ -19,20 +19,10 @@ from cli.session.queue import queued_runs
 from cli.session.run_view import RUNNING, RunView, ended_facts, holds_its_file
 from cli.settings.flags import RUN_NAME_OR_NONE, JournalFlags
 from cli.settings.settings import Settings, without_profile
-from cli.show.closing import (
-    describe_end,
-    first_refusals,
-    next_steps,
-    outcome_table,
-    reasons_of,
-    refused_export,
-    states_object,
-    steps_of,
-)
+from cli.show import closing
 from cli.show.progress import line, looks, screen_of, show_looks
-from cli.terminal.drawing import bare_table, drawn
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import Hanging, is_of_badge, render
+from cli.terminal.layout import Hanging, bare_table, drawn, is_of_badge, render
 from cli.terminal.names import REFUSED, STATE_NAMES
 from cli.terminal.options import switch
 from cli.terminal.screen import JsonVoice, Screen
@@ -172,22 +162,22 @@ async def detail(seen: RunView, journal: Journal) -> RenderableType:
     if seen.holder or seen.queued:
         steps.append((command_line("status", run.name, "--watch"), said("see it work")))
     else:
-        steps = [] if seen.is_discarded or run.purged_at else steps + next_steps(run, totals)
+        steps = [] if seen.is_discarded or run.purged_at else steps + closing.next_steps(run, totals)
     return drawn(
         "status.j2",
         {
-            "outcome": outcome_table(totals, await steps_of(run, journal)),
+            "outcome": closing.outcome_table(totals, await closing.steps_of(run, journal)),
             "live": screen_of(seen.live) if seen.live else Text(""),
         },
         seen=seen,
         parameters=[f"{name}={value}" for name, value in given if value and not is_of_badge(name)],
         source=source_of(run),
-        end=describe_end(run),
+        end=closing.describe_end(run),
         sum_taken_back=(await history.of_run(run)).sum_taken_back if run.ended_at else None,
         pacing=describe_policy(stored_policy(run)),
-        found=[] if run.purged_at else await reasons_of(run, totals, journal),
-        refused=await first_refusals(run, journal) if totals.refused and not run.purged_at else (),
-        all_refused=refused_export(run),
+        found=[] if run.purged_at else await closing.reasons_of(run, totals, journal),
+        refused=await closing.first_refusals(run, journal) if totals.refused and not run.purged_at else (),
+        all_refused=closing.refused_export(run),
         commands=commands[-MAX_STATUS_SHOWN:],
         decisions=decisions[-MAX_STATUS_SHOWN:],
         more_told=max(len(commands), len(decisions)) > MAX_STATUS_SHOWN,
@@ -199,7 +189,7 @@ async def run_object(seen: RunView, journal: Journal) -> dict[str, object]:
     """The details for scripts; `live` is the status that the run's process reports, null without an answer."""
     return {
         **facts_object(seen, seen.stage),
-        **states_object(seen.totals),
+        **closing.states_object(seen.totals),
         "taken_back": seen.totals.taken_back,
         "live": seen.live,
         "queue": seen.queued and seen.queued.facts,

@@ -18,8 +18,8 @@ from cli.session.session import Invocation, Session, open_session, own_journal
 from cli.settings.flags import RUN_NAME, RUN_NAME_OR_NONE, Declared, Flags, LookUpPacing, ReadingPacing
 from cli.show.closing import next_steps, outcome_table, states_object, states_table, steps_of
 from cli.show.progress import show_sending
-from cli.terminal.drawing import drawn
 from cli.terminal.exits import CommandRefused, Exit, exit_of
+from cli.terminal.layout import drawn
 from cli.terminal.options import option, switch
 from cli.terminal.screen import Voice
 from cli.terminal.signals import Interrupts

@@ -27,10 +27,9 @@ from cli.session.run_view import FleetGroup, RunView, ended_facts
 from cli.settings.settings import KnownBillings, Settings, known_billings
 from cli.show.progress import looks, show_looks
 from cli.terminal.exits import Exit, code_of
-from cli.terminal.language import CatalogueLanguage
 from cli.terminal.layout import Hanging, one_line, render, steps_list
 from cli.terminal.screen import Screen
-from cli.terminal.texts import WHOLE, duration, printable, rate
+from cli.terminal.texts import WHOLE, CatalogueLanguage, duration, printable, rate
 from texts.remedies import command_line
 from texts.said import Quantity, Said, counted, in_clauses, said, text_of
 

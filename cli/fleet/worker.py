@@ -44,11 +44,10 @@ from cli.session.queue import NOTE, TASK, TYPED, WorkerSession, at_work, open_qu
 from cli.settings.flags import Flags
 from cli.settings.settings import Settings, load, profile_among, profiles_in
 from cli.terminal.exits import CommandRefused, Exit, SettingsRefused
-from cli.terminal.language import VARIABLE
 from cli.terminal.layout import labelled
 from cli.terminal.screen import Screen
 from cli.terminal.signals import heeding
-from cli.terminal.texts import JOURNAL_FILE, duration, printable
+from cli.terminal.texts import JOURNAL_FILE, VARIABLE, duration, printable
 from cli.terminal.waiting import waiting
 from engine.pacing.holds import StopKind
 from texts.remedies import command_line

@@ -28,38 +28,16 @@ from anyio.abc import Process, TaskGroup
 
 from checkpoints.errors import JournalError
 from checkpoints.records import Run
-from cli.session.events import (
-    Events,
-    FileEnded,
-    Held,
-    HoldEnded,
-    LiveRun,
-    NeedsPerson,
-    RunBegan,
-    RunEnded,
-    RunEvent,
-    RunReader,
-    describe_exit,
-    describe_outcome,
-)
+from cli.session import events
 from cli.session.journal import ourselves
 from cli.session.run_view import mark_of
 from cli.settings.places import credentials_in, passwords_in
 from cli.settings.settings import APPRISE, IN_HOOK, PING, Hook, HookEvent, HookSettings
 from cli.show.closing import closing_object, states_object
+from cli.terminal import texts
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.layout import badge_of
 from cli.terminal.screen import OutputMask
-from cli.terminal.texts import (
-    API_URL,
-    DATABASE_PASSWORD,
-    JOURNAL_FILE,
-    VAULT_KEY,
-    WHOLE,
-    duration,
-    printable,
-    reason_of,
-)
 from texts.remedies import DATABASE, PROGRAM
 from texts.said import Language, Said, counted, said
 
@@ -82,8 +60,8 @@ _ERRORS, _REDIRECTS = 400, 300
 _TAKEN: Final = said("taken")
 _BY_APPRISE: Final = (sys.executable, "-P", str(Path(__file__).with_name("apprise_message.py")))
 """The command that sends by Apprise; nothing of the working folder is imported."""
-_PASSWORDS: Final = frozenset({DATABASE_PASSWORD, VAULT_KEY, "PGPASSWORD"})
-_ADDRESSES: Final = frozenset({API_URL, DATABASE, JOURNAL_FILE})
+_PASSWORDS: Final = frozenset({texts.DATABASE_PASSWORD, texts.VAULT_KEY, "PGPASSWORD"})
+_ADDRESSES: Final = frozenset({texts.API_URL, DATABASE, texts.JOURNAL_FILE})
 
 Message: TypeAlias = Mapping[str, object]
 
@@ -130,7 +108,7 @@ async def _ask(hook: Hook, method: str, **given: Any) -> Said:  # noqa: ANN401 -
     except TimeoutError:
         return said("no answer within {seconds} seconds", seconds=f"{LIMIT:g}")
     except aiohttp.ClientConnectorError as error:
-        return said("it cannot be reached: {reason}", reason=reason_of(error.os_error))
+        return said("it cannot be reached: {reason}", reason=texts.reason_of(error.os_error))
     except (aiohttp.ClientError, OSError, ValueError) as error:
         return said("it cannot be reached: {reason}", reason=type(error).__name__)
     finally:
@@ -182,7 +160,7 @@ async def _run(words: Sequence[str], message: bytes, hide: Callable[[str], str])
                     start_new_session=True,
                 )
         except OSError as error:
-            return said("it cannot be started: {reason}", reason=reason_of(error))
+            return said("it cannot be started: {reason}", reason=texts.reason_of(error))
         with anyio.move_on_after(LIMIT) as limit:
             try:
                 async with anyio.create_task_group() as group:
@@ -202,7 +180,7 @@ async def _run(words: Sequence[str], message: bytes, hide: Callable[[str], str])
     ended = said("it ended with exit code {code}", code=code)
     if -code in set(signal.Signals):
         ended = said("it was ended by {signal}", signal=signal.Signals(-code).name)
-    return said("{ended}: {output}", ended=ended, output=printable(output, _KEPT)) if output else ended
+    return said("{ended}: {output}", ended=ended, output=texts.printable(output, _KEPT)) if output else ended
 
 
 async def _feed(process: Process, message: bytes) -> None:
@@ -227,14 +205,14 @@ async def _end(process: Process) -> None:
 # ---- the message of an event --------------------------------------------------------------------------------------
 
 
-def message_of(event: RunEvent, run: Run, journal: str, language: Language, seconds: float = 0.0) -> Message:
+def message_of(event: events.RunEvent, run: Run, journal: str, language: Language, seconds: float = 0.0) -> Message:
     """The message of an event; a hold has lasted for so many seconds.
 
     `text` is in the language of whoever reads it, all else is the same in each.
     """
     mark, facts, names = mark_of(run), dict[str, object](), {"run": run.name, "job": run.job}
     match event:
-        case RunBegan():
+        case events.RunBegan():
             kind, left = HookEvent.START, event.totals.count_where(open=True)
             facts = {"taken_up": event.taken_up, **states_object(event.totals)}
             text = counted(
@@ -250,25 +228,26 @@ def message_of(event: RunEvent, run: Run, journal: str, language: Language, seco
                     left,
                     **names,
                 )
-        case Held():
-            kind, time = HookEvent.HOLD, duration(seconds)
+        case events.Held():
+            kind, time = HookEvent.HOLD, texts.duration(seconds)
             text = said("run {run} ({job}) has been held for {time}: {why}", time=time, why=event.why, **names)
             facts = {"cause": event.who, "why": event.why, "since": _moment(event.at), "seconds": seconds}
-        case NeedsPerson():
+        case events.NeedsPerson():
             kind, text = HookEvent.PERSON, said("run {run} ({job}) needs you: {why}", why=event.why, **names)
             facts = {"rows": event.rows, "why": event.why, "commands": list(event.commands)}
-        case FileEnded():
+        case events.FileEnded():
             kind, facts = HookEvent.END, {**closing_object(event.closing), **names}
             text = said(
                 "job file {file} has ended after step {number} of {steps}: {outcome}",
-                file=printable(mark.file if mark else run.source, WHOLE),
+                file=texts.printable(mark.file if mark else run.source, texts.WHOLE),
                 number=mark.number if mark else 1,
                 steps=mark.steps if mark else 1,
-                outcome=describe_exit(event.closing),
+                outcome=events.describe_exit(event.closing),
             )
-        case RunEnded():
+        case events.RunEnded():
             # What `--json` says of it, too.
-            kind, facts, outcome = HookEvent.END, dict(closing_object(event.closing)), describe_outcome(event.closing)
+            kind, facts = HookEvent.END, dict(closing_object(event.closing))
+            outcome = events.describe_outcome(event.closing)
             text = said("run {run} ({job}) has ended: {outcome}", outcome=outcome, **names)
         case _:
             raise TypeError(event)
@@ -295,9 +274,9 @@ def _moment(when: datetime) -> str:
 # ---- the reader of a run that calls hooks -------------------------------------------------------------------------
 
 
-def call_hooks(settings: HookSettings, language: Language, mask: OutputMask) -> RunReader:
+def call_hooks(settings: HookSettings, language: Language, mask: OutputMask) -> events.RunReader:
     """Makes a reader that calls the hooks of the settings. What it tells goes through `mask`."""
-    return lambda live, events: HookCalls(live, settings, language, mask).read(events)
+    return lambda live, stream: HookCalls(live, settings, language, mask).read(stream)
 
 
 @dataclass(slots=True)
@@ -307,7 +286,7 @@ class _Hold:
     At `due` it is told, or, where it is `over`, forgotten.
     """
 
-    event: Held
+    event: events.Held
     since: float = 0.0
     lasted: float = 0.0
     due: float = math.inf
@@ -319,28 +298,28 @@ class _Hold:
 class HookCalls:
     """Calls hooks for one run. A call is made beside all others, so one that hangs delays none."""
 
-    live: LiveRun
+    live: events.LiveRun
     settings: HookSettings
     language: Language
     mask: OutputMask
 
-    async def read(self, events: Events) -> None:
+    async def read(self, stream: events.Events) -> None:
         """Call the hooks as the events come, and ping; returns when the calls at the end of the run have ended."""
-        holds, event = dict[str, _Hold](), cast("RunEvent | None", None)
+        holds, event = dict[str, _Hold](), cast("events.RunEvent | None", None)
         async with anyio.create_task_group() as group:
             pings = anyio.CancelScope()
             group.start_soon(self._ping_on, pings)
-            while not isinstance(event, RunEnded):
+            while not isinstance(event, events.RunEnded):
                 event = None
                 with anyio.move_on_at(min((hold.due for hold in holds.values()), default=math.inf)):
-                    event = await events.receive()
+                    event = await stream.receive()
                 now = anyio.current_time()
                 match event:
-                    case Held(who=who):
+                    case events.Held(who=who):
                         hold = holds.setdefault(who, _Hold(event))
                         hold.since, hold.over = now, False
                         hold.due = math.inf if hold.told else now + self.settings.hold_seconds - hold.lasted
-                    case HoldEnded(who=who):
+                    case events.HoldEnded(who=who):
                         hold = holds[who]
                         hold.lasted += now - hold.since
                         hold.over, hold.due = True, now + RETURNS
@@ -357,7 +336,7 @@ class HookCalls:
             if self.settings.ping is not None:
                 group.start_soon(ping, self.settings.ping)
 
-    def _call(self, event: RunEvent, group: TaskGroup) -> None:
+    def _call(self, event: events.RunEvent, group: TaskGroup) -> None:
         live, seconds = self.live, self.settings.hold_seconds
         message = message_of(event, live.run, live.journal.name, self.language, seconds)
         hook = self.settings.hooks.get(HookEvent(str(message["event"])))

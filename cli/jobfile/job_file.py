@@ -30,22 +30,14 @@ from cli.session.control_client import serve_control
 from cli.session.events import Events, FileEnded, LiveRun, RunEnded, RunReaders
 from cli.session.journal import locked, require_unlocked, unfinished
 from cli.session.order import Order, identity, parse_input, parse_order, parse_repeat
-from cli.session.run_session import (
-    Ready,
-    RunSession,
-    check_files,
-    close_ended,
-    prepare,
-    start_run,
-    totals_at_end,
-)
+from cli.session.run_session import Ready, RunSession, check_files, close_ended, prepare, start_run, totals_at_end
 from cli.session.run_view import StepMark, mark_of
 from cli.session.session import Invocation, Session, open_session
 from cli.settings.flags import CallFlags, Consent, Flags, ImportFlags, OrderFlags, Pacing, RowFlags, with_file
 from cli.settings.places import FoundFile, in_full, read_toml
 from cli.show.closing import Closing, StepOutcome, steps_of_file
 from cli.show.progress import show_sending
-from cli.terminal.exits import AWAY, OPERATOR_ERRORS, CommandRefused, Exit, NothingSent, code_of, exit_of
+from cli.terminal.exits import AWAY, CommandRefused, Exit, NothingSent, code_of, exit_of
 from cli.terminal.layout import labelled, render, steps_list
 from cli.terminal.options import Option, names_of, options_of
 from cli.terminal.screen import Voice
@@ -65,7 +57,7 @@ from jobs.spec.toml_places import KeyRefused, Toml, check_known
 from jobs.spec.toml_places import Path as Way
 from jobs.spec.words import SharedAccountsRule
 from texts.remedies import Remedy, command_line, setting
-from texts.said import Said, counted, said, text_of
+from texts.said import Said, SaidError, counted, said, text_of
 
 TOML: Final = ".toml"
 """The suffix of job files; no job's name has it."""
@@ -135,10 +127,6 @@ _LONGEST: Final = 200
 _BRACED: Final = re.compile(r"\{([a-z_]+)\}")
 
 
-class JobFileRefused(CommandRefused):
-    """Raised for a job file that cannot be used; the text names the place."""
-
-
 @dataclass(frozen=True, slots=True)
 class JobFileStep:
     """One job of the file. With `go_on`, rejected rows do not stop the next step."""
@@ -194,7 +182,7 @@ BESIDE: Final = frozenset({"job", "record", "out", "overwrite"}) | names_of(Cons
 
 
 async def read_file(name: str, told: Invocation) -> JobFile:
-    """The job file of that name. Raises `JobFileRefused`; `CommandRefused` where it would ignore what was typed."""
+    """The job file of that name. Raises `CommandRefused`, also where it would ignore what was typed."""
     if names := [words for name, words in told.typed.items() if name not in BESIDE]:
         raise CommandRefused(
             counted(
@@ -214,7 +202,7 @@ async def read_file(name: str, told: Invocation) -> JobFile:
 def read(path: Path, catalogue: Catalogue) -> JobFile:
     """Read the job file at `path` and check all of it before anything is sent.
 
-    Raises `JobFileRefused` with file, line and column.
+    Raises `CommandRefused` with file, line and column.
     """
 
     def content() -> bytes:
@@ -222,12 +210,12 @@ def read(path: Path, catalogue: Catalogue) -> JobFile:
         FoundFile(path, said("the job file")).check_mode(path.stat().st_mode)
         return read_regular(path)
 
-    toml = read_toml(content, printable(path), JobFileRefused) or Toml("")
+    toml = read_toml(content, printable(path)) or Toml("")
     try:
         return _file(path, toml, catalogue)
     except KeyRefused as error:
         place = toml.place(*error.way)
-        raise JobFileRefused(
+        raise CommandRefused(
             "{file}, line {line}, column {column}: {text}",
             file=printable(path),
             line=place.line,
@@ -333,7 +321,7 @@ def _check_pacing(pacing: Mapping[str, object]) -> None:
     for name, value in pacing.items():
         try:
             with_file(Pacing(), {name: value})
-        except CommandRefused as error:
+        except SaidError as error:
             raise KeyRefused(text_of(error), (RUN, name)) from error
     try:
         _ = with_file(Pacing(), pacing).given
@@ -392,14 +380,7 @@ SAVING: Final = frozenset({"save", "force"}) | names_of(Voice)
 """Parameters of saving itself."""
 
 
-def save_order(
-    order: Order,
-    path: Path,
-    told: Invocation,
-    *,
-    output: Path | None = None,
-    force: bool,
-) -> Closing:
+def save_order(order: Order, path: Path, told: Invocation, *, output: Path | None, force: bool) -> Closing:
     """Write the order of a command line as a job file of one step; nothing is run.
 
     Raises `CommandRefused` for options that a job file cannot hold, for secrets, for an existing file, and for one
@@ -711,7 +692,7 @@ async def check_all(decisions: Sequence[StepDecision], session: Session) -> Mapp
                 if not is_to_be_made(step, makers):
                     # All that the source knows before its first row.
                     await anyio.to_thread.run_sync(attrgetter("source.digest", "source.header"), one.job)
-            except OPERATOR_ERRORS as error:
+            except SaidError as error:
                 why = said("{step}: {error}", step=step.named, error=error)
                 raise NothingSent(why, Exit.STOPPED if isinstance(error, AWAY) else code_of(error)) from error
             if step.order.rows.file == STDIN:
@@ -743,7 +724,7 @@ async def run(name: str, told: Invocation) -> Closing:
     The closing is the last step's, with the worst exit code, the outcomes of all steps, which are shown as a table,
     and the time waited between them. A step without success ends the file, unless `go_on` allows rejected rows; so
     does a stop between two steps. A step that is resumed takes the pacing of the command line alone, since its run
-    keeps the rest. Raises `JobFileRefused`, `CommandRefused`, `InputRefused`, `BillingError` and `JournalError` while
+    keeps the rest. Raises `CommandRefused`, `InputRefused`, `BillingError` and `JournalError` while
     nothing was sent; an error after that is shown, and in the closing. A billing that is away is no refusal, for a
     job file is started at night, when nobody is there: the code says that the same command goes on.
     """
@@ -847,7 +828,7 @@ class _FileRun:
                         # Who interrupts what a step has still to tell wants no more to be told.
                         self._untold = None if session.stop.kind is StopKind.INTERRUPTED else run
                         return self._counted(closing)
-            except OPERATOR_ERRORS as error:
+            except SaidError as error:
                 if all(one.done_before for one in self._done):
                     raise
                 self._untold = None if ended.is_set() else run
@@ -883,7 +864,7 @@ class _FileRun:
             screen.complain(closing.error)
         return closing
 
-    def _failed(self, decision: StepDecision, error: Exception) -> Closing:
+    def _failed(self, decision: StepDecision, error: SaidError) -> Closing:
         """The closing of a file that an error ends in its middle: what is wrong, what is done, what to type."""
         sent = [
             said("step {number} (run {run})", number=one.number, run=str(one.closing.run))

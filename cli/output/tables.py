@@ -31,9 +31,8 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import states_where
 from cli.output.item_files import STDOUT, OutputFile, Sheet, in_a_cell, replacing, written_to
-from cli.terminal.drawing import bare_table
 from cli.terminal.exits import CommandRefused
-from cli.terminal.layout import command, render
+from cli.terminal.layout import bare_table, command, render
 from cli.terminal.texts import printable
 from engine.job import FAULTS
 from engine.sources.exported import RUN, harmless, is_of_export, named
@@ -282,9 +281,9 @@ def reads(spec: JobSpec | None) -> bool:
 
 
 def checked(spec: JobSpec, path: Path) -> dict[str, str]:
-    """The parameters that a run keeps for its answer file, checked before anything is sent.
+    """The parameters that a run keeps for its answer file.
 
-    Raises `CommandRefused` for a job without answers, and for a file that cannot be written.
+    Raises `CommandRefused` for a job without answers, and for a file that no run can keep.
     """
     output = f"-o {path}"
     if not reads(spec):
@@ -302,14 +301,7 @@ def checked(spec: JobSpec, path: Path) -> dict[str, str]:
             command=command_line("export", "RUN", "--state", ANSWERS, "-o", "-"),
         )
     suffix_of(path)
-    path = Path.cwd() / path
-    if not path.parent.is_dir():
-        raise CommandRefused("{flag}: there is no folder {folder}", flag=f"-o {path}", folder=path.parent)
-    if path.exists():
-        raise CommandRefused(
-            "{flag}: this file is there already; name another one, or take it away", flag=f"-o {path}"
-        )
-    return {ANSWER_FILE_PARAMETER: str(path)}
+    return {ANSWER_FILE_PARAMETER: str(Path.cwd() / path)}
 
 
 async def write_answers(run: Run, journal: Journal, target: OutputFile) -> int:

@@ -30,9 +30,8 @@ from cli.session.door import DoorLimits, serve_clients
 from cli.session.journal import own_name
 from cli.settings.settings import NO_BILLINGS, KnownBillings, Letterhead, OwnJobs
 from cli.terminal.exits import CommandRefused
-from cli.terminal.language import LANGUAGES, CatalogueLanguage, language
 from cli.terminal.signals import run_alongside
-from cli.terminal.texts import printable, reason_of
+from cli.terminal.texts import LANGUAGES, CatalogueLanguage, language, printable, reason_of
 from engine.pacing.policy import provide_all_files
 from engine.pipeline.control import COMMANDS, LONGEST_REQUEST, NotAMessage, to_request
 from texts.remedies import PROGRAM, Remedy, command_line

@@ -34,10 +34,9 @@ from cli.session.run_view import RunView
 from cli.settings.settings import KnownBillings
 from cli.show.closing import describe_end, next_steps
 from cli.terminal.exits import CommandRefused
-from cli.terminal.language import CatalogueLanguage
 from cli.terminal.names import OUTCOMES, REFUSED, STATE_NAMES
 from cli.terminal.signals import run_alongside
-from cli.terminal.texts import printable
+from cli.terminal.texts import CatalogueLanguage, printable
 from engine.pacing.policy import setting_text
 from engine.pipeline.control import NotAMessage, to_sample
 from engine.statistics import PaceSample

@@ -35,11 +35,10 @@ from cli.report.facts import EXTRA_SHOWN, SHOWN, ReportedRun, ReportFacts, Subje
 from cli.session.run_view import PLACE
 from cli.settings.settings import Letterhead, host_of
 from cli.show.closing import describe_end
-from cli.terminal.drawing import environment
 from cli.terminal.exits import CommandRefused
-from cli.terminal.language import LANGUAGES, CatalogueLanguage
+from cli.terminal.layout import environment
 from cli.terminal.names import OUTCOMES, TALLY_KINDS, name_of_group
-from cli.terminal.texts import printable, reason_of
+from cli.terminal.texts import LANGUAGES, CatalogueLanguage, printable, reason_of
 from engine.pacing.policy import ALL, Policy, describe_policy, policy_with
 from jobs.access.vault import mask_secrets
 from jobs.imports.subscriber import STEP_NAMES

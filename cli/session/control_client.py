@@ -23,16 +23,7 @@ from cli.terminal.screen import Screen
 from cli.terminal.texts import WHOLE, moment, printable
 from cli.terminal.waiting import waiting
 from engine.pacing.policy import SETTINGS, check_names
-from engine.pipeline.control import (
-    ControlAnswer,
-    ControlRequest,
-    Live,
-    NotAMessage,
-    to_answer,
-    to_json,
-    to_live,
-    under_control,
-)
+from engine.pipeline import control
 from engine.pipeline.progress import LivePolicy
 from texts.remedies import command_line
 from texts.said import Said, said, text_of
@@ -43,23 +34,23 @@ FRESH: Final = 5.0
 """Seconds after which a run is believed to be frozen that says nothing: it says something each second."""
 
 
-async def hear(run: Run, journal: Journal) -> tuple[Live | None, Said | None]:
+async def hear(run: Run, journal: Journal) -> tuple[control.Live | None, Said | None]:
     """What the process says of itself that works on the run, or why nothing is heard of it."""
     return heard(await journal.mailbox.live(run))
 
 
-def heard(row: LiveRow | None) -> tuple[Live | None, Said | None]:
+def heard(row: LiveRow | None) -> tuple[control.Live | None, Said | None]:
     if row is None:
         return None, said("its process reads rows, looks something up, or waits for an answer on its terminal")
     if row.age > FRESH:
         return None, said("its process does not answer at this moment")
     try:
-        return to_live(row.status), None
-    except NotAMessage:
+        return control.to_live(row.status), None
+    except control.NotAMessage:
         return None, said("its process is of another version of this program")
 
 
-async def ask(run: Run, journal: Journal, request: ControlRequest, who: str) -> ControlAnswer | None:
+async def ask(run: Run, journal: Journal, request: control.ControlRequest, who: str) -> control.ControlAnswer | None:
     """The answer of the process that works on the run to a request of `who`.
 
     None where none listens, or has not taken it within `PATIENCE`: then it has no effect, also later. Raises
@@ -71,14 +62,14 @@ async def ask(run: Run, journal: Journal, request: ControlRequest, who: str) -> 
         return None
     host = printable(holder.host)
     with waiting(said("waiting for run {run} on {host} to answer", run=run.name, host=host), most=PATIENCE):
-        handed = await journal.mailbox.ask(run, who, to_json(request))
+        handed = await journal.mailbox.ask(run, who, control.to_json(request))
     if not handed.is_taken:
         return None
     if handed.answer is None:
         raise _no_answer(run, holder, said("it has taken the command, and says nothing of it"))
     try:
-        return to_answer(handed.answer)
-    except NotAMessage as error:
+        return control.to_answer(handed.answer)
+    except control.NotAMessage as error:
         raise _no_answer(run, holder, printable(str(error))) from error
 
 
@@ -93,7 +84,9 @@ def _no_answer(run: Run, holder: Holder, why: str) -> CommandRefused:
     return CommandRefused(refusal, Exit.STOPPED)
 
 
-async def give(request: ControlRequest, run: Run, journal: Journal, through: str = "") -> ControlAnswer:
+async def give(
+    request: control.ControlRequest, run: Run, journal: Journal, through: str = ""
+) -> control.ControlAnswer:
     """Give a command to a run, by this user; one that came `through` the page says so.
 
     `pause` and `continue` are written into the journal alone where no process listens; `stop` reaches a process of
@@ -116,7 +109,7 @@ async def give(request: ControlRequest, run: Run, journal: Journal, through: str
         if request.command != "stop" or holder is None or not _signal(holder, journal):
             raise
         log.warning("stopped by a signal", process=holder.process, why=text_of(error))
-        return ControlAnswer(
+        return control.ControlAnswer(
             said(
                 "{error}; so {process} was sent SIGTERM, and the run stops once what is in flight is finished",
                 error=error,
@@ -129,7 +122,7 @@ async def give(request: ControlRequest, run: Run, journal: Journal, through: str
         again = command_line("resume", run.name, "--detach")
         done = said("out of the queue: no worker sends it until it is handed in again, {command}", command=again)
         await journal.history.note_command(run, who, request.command, done)
-        return ControlAnswer(done)
+        return control.ControlAnswer(done)
     if request.command in {"set", "stop"}:
         what = said("there is nothing to set") if request.command == "set" else said("there is nothing to stop")
         raise await unreachable(run, journal, what, by_flag(run) if request.command == "set" else None)
@@ -138,7 +131,7 @@ async def give(request: ControlRequest, run: Run, journal: Journal, through: str
     done = await _at_rest(run, journal)
     await journal.history.note_command(run, who, request.command, done)
     # A process that has begun to listen meanwhile is told too.
-    return await ask(run, journal, request, who) or ControlAnswer(done)
+    return await ask(run, journal, request, who) or control.ControlAnswer(done)
 
 
 @asynccontextmanager
@@ -147,7 +140,7 @@ async def serve_control(run: Run, journal: Journal, controlled: LivePolicy, scre
 
     Raises `JournalError`.
     """
-    async with under_control(run, journal, controlled) as found:
+    async with control.under_control(run, journal, controlled) as found:
         if found.paused_at:
             log.info("paused", by=found.paused_by, since=found.paused_at.isoformat())
             paused = said(

@@ -1,14 +1,17 @@
 """`import FILE --check`: all rows of an input are checked, and nothing is sent; no run is begun.
 
-What is found is grouped while the rows are read, and written into a workbook row by row: memory does not grow with
-the rows.
+What is found is grouped by kind, with the first lines, while the rows are read, and written into a workbook row by
+row: memory does not grow with the rows.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
 
 import anyio.to_thread
+from rich.console import RenderableType
 
 from checkpoints.records import Refusal
 from cli.output.item_files import OutputFile, refuse_present
@@ -17,19 +20,175 @@ from cli.session.order import Order
 from cli.session.run_session import caution_unended
 from cli.session.session import open_billing
 from cli.settings.settings import Settings
-from cli.show.input_faults import CheckResult, check_object, check_screen
 from cli.show.progress import seen_rows
 from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.layout import drawn
 from cli.terminal.screen import Screen
 from cli.terminal.waiting import bytes_read, waiting
-from engine.job import RowPage
+from engine.job import STDIN, RowPage
 from jobs.import_job import ImportJob
 from jobs.imports.column_map import TABLE_OF_STEP
 from jobs.imports.subscriber import Place, Step, ValueFault
 from jobs.imports.tables import JoinedTables
 from jobs.job import build
 from texts.remedies import setting
-from texts.said import Said, counted
+from texts.said import Quantity, Said, counted
+
+_MOST_GROUPS: Final = 200
+"""Kinds of faults that are told apart; those of later ones are only counted."""
+_MOST_LINES: Final = 10
+"""Lines that a kind of fault names."""
+_SHOWN_GROUPS: Final = 25
+"""Kinds of faults that a screen shows."""
+
+
+@dataclass(slots=True)
+class FaultGroup:
+    """The faults of one kind in one column: the first of them, how many they are, and the lines of the first."""
+
+    table: str | None
+    column: str | None
+    cell: str
+    reason: str
+    count: int = 0
+    lines: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class FaultGroups:
+    """Faults by table, column and kind; `beyond` counts those of kinds that are not told apart any more."""
+
+    groups: dict[tuple[str, str, str], FaultGroup] = field(default_factory=dict)
+    total: int = 0
+    beyond: int = 0
+
+    def add(self, fault: ValueFault, line: int | None) -> None:
+        """Count a fault of the row in a line; a fault of a joined table has its own."""
+        self.total += 1
+        place = fault.place
+        key = (place.table, place.column, _kind(fault.reason))
+        if key not in self.groups and len(self.groups) >= _MOST_GROUPS:
+            self.beyond += 1
+            return
+        new = FaultGroup(place.table or None, place.column or None, fault.cell, fault.reason)
+        group = self.groups.setdefault(key, new)
+        group.count += 1
+        line = line if place.line is None else place.line
+        if line is not None and len(group.lines) < _MOST_LINES:
+            group.lines.append(line)
+
+    def largest_first(self) -> list[FaultGroup]:
+        return sorted(self.groups.values(), key=lambda one: -one.count)
+
+
+def _kind(reason: str) -> str:
+    """What faults of one kind share: the templates of their sentences."""
+    if not isinstance(reason, Said):
+        return reason
+    inner = [_kind(value) for value in reason.values.values() if isinstance(value, Said)]
+    return "|".join((reason.template, *inner))
+
+
+@dataclass(slots=True)
+class CheckResult:
+    """What the check of an input has found; `faulty` rows cannot be imported, `doubtful` ones are to be looked at.
+
+    `strangers` are rows of joined tables that are nobody's, or cannot be read; `proposals` are names of the
+    dictionary that nobody has confirmed.
+    """
+
+    name: str
+    rows: int = 0
+    faulty: int = 0
+    doubtful: int = 0
+    strangers: int = 0
+    proposals: int = 0
+    faults: FaultGroups = field(default_factory=FaultGroups)
+    warnings: FaultGroups = field(default_factory=FaultGroups)
+    unchecked: tuple[str, ...] = ()
+    workbook: Path | None = None
+    comments_left_out: bool = False
+    joined: tuple[str, ...] = ()
+
+    def add(self, line: int | None, faults: Iterable[ValueFault], warnings: Iterable[ValueFault]) -> None:
+        self.rows += 1
+        before = self.faults.total, self.warnings.total
+        for fault in faults:
+            self.faults.add(fault, line)
+        for warning in warnings:
+            self.warnings.add(warning, line)
+        self.faulty += self.faults.total > before[0]
+        self.doubtful += self.faults.total == before[0] and self.warnings.total > before[1]
+
+    def add_stranger(self, fault: ValueFault) -> None:
+        """Count a row of a joined table that belongs to no row of the main one."""
+        self.strangers += 1
+        self.faults.add(fault, None)
+
+    def add_proposals(self, faults: Collection[ValueFault]) -> None:
+        self.proposals += len(faults)
+        for fault in faults:
+            self.faults.add(fault, None)
+
+    @property
+    def is_good(self) -> bool:
+        return not self.faults.total
+
+    @property
+    def file(self) -> str:
+        return "stdin" if self.name == STDIN else self.name
+
+    @property
+    def verdict(self) -> Said:
+        if self.faulty:
+            return counted(
+                "{n} row of {file} cannot be imported, of {rows} in all",
+                "{n} rows of {file} cannot be imported, of {rows} in all",
+                self.faulty,
+                file=self.file,
+                rows=Quantity(self.rows),
+            )
+        if self.strangers:
+            return counted(
+                "{n} row of the tables joined to {file} cannot be imported",
+                "{n} rows of the tables joined to {file} cannot be imported",
+                self.strangers,
+                file=self.file,
+            )
+        if self.proposals:
+            return counted(
+                "{n} name of the dictionary is only a proposal: with it, nothing in {file} is wrong",
+                "{n} names of the dictionary are only proposals: with them, nothing in {file} is wrong",
+                self.proposals,
+                file=self.file,
+            )
+        return counted(
+            "{n} row of {file}, and nothing in it is wrong",
+            "{n} rows of {file}, and nothing in them is wrong",
+            self.rows,
+            file=self.file,
+        )
+
+
+def check_object(result: CheckResult) -> dict[str, object]:
+    return {
+        "file": result.name,
+        "rows": result.rows,
+        "faulty_rows": result.faulty,
+        "doubtful_rows": result.doubtful,
+        "joined_rows": result.strangers,
+        "faults": result.faults.largest_first(),
+        "warnings": result.warnings.largest_first(),
+        "unchecked": result.unchecked,
+        "workbook": result.workbook,
+    }
+
+
+def check_screen(result: CheckResult) -> RenderableType:
+    return drawn("check.j2", result=result, most=_SHOWN_GROUPS)
+
+
+# ---- the check ----------------------------------------------------------------------------------------------------
 
 
 async def check_input(job: ImportJob, result: CheckResult, target: OutputFile | None = None, sheet: str = "") -> None:
@@ -56,9 +215,8 @@ async def check_input(job: ImportJob, result: CheckResult, target: OutputFile | 
             if book is not None:
                 await anyio.to_thread.run_sync(book.write, rows)
         result.add_proposals(job.proposals)
-        if book is not None:
-            await anyio.to_thread.run_sync(book.write, [CheckedRow(None, (), [one]) for one in job.proposals])
         if target is not None and book is not None:
+            await anyio.to_thread.run_sync(book.write, [CheckedRow(None, (), [one]) for one in job.proposals])
             for step in job.joined.columns:
                 await _write_joined(job.joined, step, book)
                 result.joined += (TABLE_OF_STEP[step],)

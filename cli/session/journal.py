@@ -430,19 +430,24 @@ def refuse_purged(run: Run) -> None:
 # ---- the end of a run for good ----------------------------------------------------------------------------------
 
 
+def ended_for_good(run: Run, totals: Totals) -> Said | None:
+    """How the run has ended for good, and the rows that it never sends; None where it has not."""
+    if (end := describe_end(run)) is None:
+        return None
+    return counted(
+        "run {run} has ended: {end}. {n} row of it was not sent, and never is",
+        "run {run} has ended: {end}. {n} rows of it were not sent, and never are",
+        totals.unsent,
+        run=run.name,
+        end=end,
+    )
+
+
 def refuse_ended(run: Run, totals: Totals) -> None:
     """Raise `CommandRefused` for a run that has ended for good: say what happened, and what can be done instead."""
-    if (end := describe_end(run)) is None:
+    if (ended := ended_for_good(run, totals)) is None:
         return
-    parts: list[Said] = [
-        counted(
-            "run {run} has ended: {end}. {n} row of it was not sent, and never is",
-            "run {run} has ended: {end}. {n} rows of it were not sent, and never are",
-            totals.unsent,
-            run=run.name,
-            end=end,
-        )
-    ]
+    parts = [ended]
     if again := run_again(run):
         parts.append(
             said("To enter them, run the corrected file, which leaves out what stands:\n{command}", command=again)

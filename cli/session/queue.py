@@ -25,14 +25,7 @@ import anyio.to_thread
 from checkpoints.errors import JournalAway, JournalError, JournalUnreadable
 from checkpoints.journal import Journal
 from checkpoints.journal_file import JournalAddress, PostgresAddress
-from checkpoints.postgres_store import (
-    CONNECT_SECONDS,
-    PostgresQueries,
-    connect,
-    explained,
-    in_a_line,
-    parameters_of,
-)
+from checkpoints.postgres_store import CONNECT_SECONDS, PostgresQueries, connect, explained, in_a_line, parameters_of
 from checkpoints.queries import blocks
 from checkpoints.records import Run
 from checkpoints.states import State
@@ -41,9 +34,8 @@ from cli.session.journal import api_of
 from cli.session.run_view import UNSERVED, QueuedRun
 from cli.settings.flags import Detaching
 from cli.show.closing import Closing
-from cli.show.parts import stack
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import labelled, steps_list
+from cli.terminal.layout import labelled, stack, steps_list
 from cli.terminal.screen import Screen
 from texts.remedies import PROGRAM, command_line, setting
 from texts.said import counted, said, text_of

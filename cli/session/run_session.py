@@ -74,15 +74,7 @@ from cli.show.closing import (
     show_closing,
     steps_of,
 )
-from cli.show.preview import (
-    LOOKED_AT,
-    doubtful_rows,
-    plan_of,
-    preview,
-    shared_accounts,
-    unanswered,
-    why_refused,
-)
+from cli.show.preview import LOOKED_AT, doubtful_rows, plan_of, preview, shared_accounts, unanswered, why_refused
 from cli.show.progress import show_intake, show_sending, tell_notes
 from cli.terminal.exits import CommandRefused, Exit, NothingSent, exit_of
 from cli.terminal.layout import labelled, render
@@ -186,17 +178,18 @@ def check_files(order: Order, output: Path | None) -> dict[str, str]:
 
     An existing file is refused, so that none is lost.
     """
-    file = checked(order.kind, output) if output else {}
-    for parameter in order.kind.parameters:
-        if not parameter.makes_file:
-            continue
-        path = Path(order.parameters[parameter.name])
-        flag = setting("set", f"{parameter.name}={path}")
-        if path.exists():
+    kept = checked(order.kind, output) if output else {}
+    files = [(f"-o {path}", Path(path)) for path in kept.values()]
+    for one in order.kind.parameters:
+        if one.makes_file:
+            path = order.parameters[one.name]
+            files.append((str(setting("set", f"{one.name}={path}")), Path(path)))
+    for flag, file in files:
+        if file.exists():
             raise CommandRefused("{flag}: this file is there already; name another one, or take it away", flag=flag)
-        if not path.parent.is_dir():
-            raise CommandRefused("{flag}: there is no folder {folder}", flag=flag, folder=path.parent)
-    return file
+        if not file.parent.is_dir():
+            raise CommandRefused("{flag}: there is no folder {folder}", flag=flag, folder=file.parent)
+    return kept
 
 
 async def create_run(job: Job, recorded: Mapping[str, str], target: str, session: Session) -> Run:

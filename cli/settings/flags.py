@@ -19,7 +19,7 @@ from engine.sources.raw.sample import AUTO
 from jobs.spec.words import SharedAccountsRule
 from texts import remedies
 from texts.remedies import setting
-from texts.said import said, text_of
+from texts.said import said
 
 _CONNECTION: Final = "Connection"
 EARLIER: Final = said("Earlier runs")
@@ -372,7 +372,10 @@ LookUpPacing = Annotated[Pacing, Part("rate", "settle", rate=_READING_RATE, sett
 
 
 def with_file(pacing: Pacing, given: Mapping[str, object]) -> Pacing:
-    """The pacing, with a job file's values where the command line gives none. Raises `CommandRefused`."""
+    """The pacing, with a job file's values where the command line gives none.
+
+    Raises `CommandRefused` and `ValueRefused`.
+    """
     read = {name: _of_file(name, value) for name, value in given.items()}
     if "max_in_flight" in pacing.typed:
         # A fixed window in the file would make a bound on the command line useless.
@@ -388,10 +391,7 @@ def _of_file(name: str, value: object) -> str | bool:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise CommandRefused("{name}: a number or a text is expected, not {value}", name=name, value=repr(value))
     given = {_setting(name): str(value)}
-    try:
-        policy_with(_DEFAULT, given, ALL)
-    except ValueError as error:
-        raise CommandRefused(text_of(error)) from error
+    policy_with(_DEFAULT, given, ALL)
     _check_select(given, name)
     return str(value)
 

@@ -32,7 +32,7 @@ from billing.secret import PLACEHOLDER, Secret
 from checkpoints.errors import JournalError
 from checkpoints.journal_file import JournalAddress, is_postgres, journal_in_postgres
 from checkpoints.own_files import kept_copies
-from cli.terminal.exits import CommandRefused, SettingsRefused
+from cli.terminal.exits import SettingsRefused
 from cli.terminal.logs import KEPT
 from cli.terminal.texts import JOURNAL, printable, reason_of
 from jobs.spec.toml_places import Toml
@@ -291,18 +291,16 @@ class FoundFile:
             )
 
 
-def read_toml(
-    read: Callable[[], bytes | None], file: str, refused: type[CommandRefused] = SettingsRefused
-) -> Toml | None:
-    """The TOML text that `read` gives of `file`, None where there is none. Raises `refused`, naming the file."""
+def read_toml(read: Callable[[], bytes | None], file: str) -> Toml | None:
+    """The TOML text that `read` gives of `file`, None where there is none. Raises `SettingsRefused`, naming it."""
     try:
         content = read()
         return None if content is None else Toml.of(content)
     except (OSError, UnicodeDecodeError) as error:
         why = reason_of(error) if isinstance(error, OSError) else said("it is not UTF-8")
-        raise refused(said("{file} cannot be read: {reason}", file=file, reason=why)) from error
+        raise SettingsRefused("{file} cannot be read: {reason}", file=file, reason=why) from error
     except ValueError as error:
-        raise refused(said("{file} is not TOML: {error}", file=file, error=error)) from error
+        raise SettingsRefused("{file} is not TOML: {error}", file=file, error=error) from error
 
 
 def read_found(found: FoundFile, trusted: Collection[int] = ()) -> bytes | None:

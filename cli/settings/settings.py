@@ -30,45 +30,12 @@ from checkpoints.journal_file import JournalAddress, is_postgres, network_of
 from checkpoints.own_files import read_regular
 from checkpoints.records import Run
 from checkpoints.stores import is_there
+from cli.settings import places
 from cli.settings.flags import COMMON_PART, Flags
-from cli.settings.places import (
-    IN_FOLDER,
-    OF_BILLING,
-    Credential,
-    Credentials,
-    Exposed,
-    FoundFile,
-    Hidden,
-    credentials_in,
-    exposed,
-    in_full,
-    journal_of_billing,
-    journals_in,
-    name_of_billing,
-    named_journal,
-    passwords_in,
-    read_found,
-    read_toml,
-    refuse_typed_password,
-    state_folder,
-    vault_key_of,
-    without_credentials,
-)
+from cli.terminal import texts
 from cli.terminal.exits import SettingsRefused
-from cli.terminal.language import ENGLISH, LANGUAGES, OPTION, VARIABLE, system_language
 from cli.terminal.layout import Badge, badge_of
 from cli.terminal.options import Option, options_of
-from cli.terminal.texts import (
-    API_URL,
-    CHARSET,
-    DATABASE_PASSWORD,
-    JOURNAL,
-    TIMEOUT,
-    USER,
-    VAULT_KEY,
-    printable,
-    reason_of,
-)
 from engine.errors import nearest
 from jobs.spec.toml_places import KeyRefused, Kind, Toml, as_kind, check_known
 from texts.remedies import SETTINGS_FILE, SETTINGS_PROFILE, setting
@@ -111,7 +78,7 @@ APPRISE: Final = "apprise"
 IN_HOOK: Final = "CARBON_MIGRATE_IN_HOOK"
 """Set for what a hook starts: a command with it calls no hooks, for theirs would start further ones."""
 
-Given: TypeAlias = str | list[str] | Credential
+Given: TypeAlias = str | list[str] | places.Credential
 """A command, an address, or the credential that is an address."""
 
 
@@ -125,7 +92,7 @@ class HookTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     on_person: Annotated[Given | None, key("who is told when a person has to look", "nobody")] = None
     on_end: Annotated[Given | None, key("who is told when the work on a run ends", "nobody")] = None
     hold_seconds: Annotated[float, key("a hold of less is not told; 0 to 86400", f"{HOLD_SECONDS:g}")] = HOLD_SECONDS
-    ping: Annotated[Hidden | None, key("an address that is got each minute of work", "none")] = None
+    ping: Annotated[places.Hidden | None, key("an address that is got each minute of work", "none")] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +115,13 @@ class Hook:
         for word in [*(which(one) or one for one in self.command[:1]), *self.command[1:]]:
             with suppress(OSError, ValueError):
                 if Path(word).is_file():
-                    FoundFile(Path(word), said("the hook"), is_run=True).check()
+                    places.FoundFile(Path(word), said("the hook"), is_run=True).check()
 
     @property
     def secrets(self) -> Iterator[str]:
         """What must never be shown of its address, whoever shows it: passwords, and the parts that are a token."""
         address = self.url.reveal()
-        yield from credentials_in(address)
+        yield from places.credentials_in(address)
         yield from (part for part in _PARTS.split(address.partition("://")[2]) if _TOKEN.fullmatch(part))
 
 
@@ -179,7 +146,9 @@ class HookSettings:
             hook.check_program()
 
 
-def hooks_of(table: HookTable, folder: Path, place: Callable[[str], str], credentials: Credentials) -> HookSettings:
+def hooks_of(
+    table: HookTable, folder: Path, place: Callable[[str], str], credentials: places.Credentials
+) -> HookSettings:
     """The hooks of a settings file in `folder`. Raises `SettingsRefused`; `place` says where in the file a key is.
 
     One whose credential cannot be read is left out, and named by `credentials`.
@@ -193,7 +162,7 @@ def hooks_of(table: HookTable, folder: Path, place: Callable[[str], str], creden
         key, given = f"hooks.{name}", getattr(table, name.replace("-", "_"))
         if given is None:
             return None
-        if isinstance(given, Credential):
+        if isinstance(given, places.Credential):
             address = credentials.text(key, given)
             if address and "://" not in address.split(" ", 1)[0]:
                 # The words of a command can be seen by everybody on this machine.
@@ -209,7 +178,7 @@ def hooks_of(table: HookTable, folder: Path, place: Callable[[str], str], creden
             raise _refused(key, place, said("it names no command"))
         # A bare name is sought as the system does it; a path in the file is relative to the file. Without a folder
         # before it, `./x` would become a bare name.
-        program = str(folder.absolute() / in_full(words[0])) if "/" in words[0] else words[0]
+        program = str(folder.absolute() / places.in_full(words[0])) if "/" in words[0] else words[0]
         return Hook(program, (program, *words[1:]))
 
     hooks = {event: hook for event in HookEvent if (hook := hook_of(event)) is not None}
@@ -271,7 +240,7 @@ def metrics_of(table: MetricsSettings, folder: Path, place: Callable[[str], str]
     if Path(table.file).name in {"", ".."} or table.file.endswith(("/", "/.")):
         raise _refused("metrics.file", place, said("it names no file"))
     # A path in the file is relative to the file, as that of the journal is.
-    return MetricsSettings(str((folder / in_full(table.file)).absolute()), table.port)
+    return MetricsSettings(str((folder / places.in_full(table.file)).absolute()), table.port)
 
 
 PROFILE: Final = "profile"
@@ -306,10 +275,10 @@ class ApiTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The table [api]: where the REST API is, and what each call to it carries."""
 
     url: Annotated[str | None, key("the REST API, as `http://HOST:8082`; needed by all that asks the billing")] = None
-    form: Annotated[dict[str, Hidden], key("secret form fields of every call, as `hash_key`", "none")] = {}
-    headers: Annotated[dict[str, Hidden], key("secret HTTP headers of every request", "none")] = {}
+    form: Annotated[dict[str, places.Hidden], key("secret form fields of every call, as `hash_key`", "none")] = {}
+    headers: Annotated[dict[str, places.Hidden], key("secret HTTP headers of every request", "none")] = {}
     timeout: Annotated[
-        float | None, key("seconds of silence after which an answer counts as lost", f"{TIMEOUT:g}")
+        float | None, key("seconds of silence after which an answer counts as lost", f"{texts.TIMEOUT:g}")
     ] = None
 
 
@@ -323,9 +292,9 @@ class DatabaseTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "none: the API alone is asked",
         ),
     ] = None
-    user: Annotated[str | None, key("its user", USER)] = None
-    password: Annotated[Hidden | None, key("its password", "none")] = None
-    charset: Annotated[str | None, key("its encoding; `WIN1251` for version 4", CHARSET)] = None
+    user: Annotated[str | None, key("its user", texts.USER)] = None
+    password: Annotated[places.Hidden | None, key("its password", "none")] = None
+    charset: Annotated[str | None, key("its encoding; `WIN1251` for version 4", texts.CHARSET)] = None
 
 
 class SettingsTables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -344,7 +313,7 @@ class SettingsTables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         key("take a journal on a network file system: you see to it that one machine at a time uses it", "false"),
     ] = False
     vault_key: Annotated[
-        Hidden | None,
+        places.Hidden | None,
         key(
             "the file with the key for [passwords of rows in PostgreSQL](../how-to/postgres.md), relative to this "
             "one; the variable has the key itself",
@@ -399,6 +368,16 @@ class SettingsProfile:
     billing: str
     origin: str = ""
 
+    def journal(self, folder: Path, environment: Mapping[str, str]) -> JournalAddress | None:
+        """Its journal, relative to the folder of the file; None without one and without an address.
+
+        Raises what `named_journal` raises.
+        """
+        if self.tables.journal:
+            return places.named_journal(self.tables.journal, folder, environment)
+        url = self.tables.api.url
+        return JournalAddress(places.journal_of_billing(environment, url)) if url else None
+
 
 @dataclass(frozen=True, slots=True)
 class SettingsFile:
@@ -415,14 +394,14 @@ class SettingsFile:
     @classmethod
     def read(cls, path: Path, *, named: bool = False) -> Self:
         """Read and check a file that was found, or that was `named`. Raises `SettingsRefused`, naming the line."""
-        found = FoundFile(path, said("the settings file"), setting("config", path.name))
+        found = places.FoundFile(path, said("the settings file"), setting("config", path.name))
 
         def content() -> bytes | None:
             with suppress(FileNotFoundError):
-                return read_regular(path) if named else read_found(found)
+                return read_regular(path) if named else places.read_found(found)
             return None
 
-        toml = read_toml(content, str(path))
+        toml = places.read_toml(content, str(path))
         if toml is None and named:
             raise SettingsRefused("there is no file {file} (from --config)", file=path)
         return cls(path, toml or Toml("")).checked()
@@ -454,7 +433,7 @@ class SettingsFile:
             production = name.casefold() == PRODUCTION if head.production is None else head.production
             badge = Badge(name, " ".join(head.name.split()), production)
             found[name] = SettingsProfile(
-                badge, own, tables, name_of_billing(tables.api.url) if tables.api.url else ""
+                badge, own, tables, places.name_of_billing(tables.api.url) if tables.api.url else ""
             )
         return replace(self, common=common, profiles=found)
 
@@ -478,7 +457,7 @@ class SettingsFile:
         return said("{file}, line {line}", file=file, line=found.line) if found else file
 
     def refused(self, key: str, what: str) -> SettingsRefused:
-        return SettingsRefused("{place}: {key}: {what}", place=self.place(key), key=printable(key), what=what)
+        return SettingsRefused("{place}: {key}: {what}", place=self.place(key), key=texts.printable(key), what=what)
 
     def chosen(self, flag: str | None, environment: Mapping[str, str]) -> SettingsProfile | None:
         """The chosen profile, None for a file without profiles. Raises `SettingsRefused`."""
@@ -491,14 +470,14 @@ class SettingsFile:
         else:
             given = str(self.toml.content.get(DEFAULT_PROFILE) or "")
             origin = self.place(DEFAULT_PROFILE)
-        file, known = printable(self.path), tuple(self.profiles)
+        file, known = texts.printable(self.path), tuple(self.profiles)
         if one := self.profiles.get(given):
             return replace(one, origin=origin)
         if given and known:
             raise SettingsRefused(
                 "{origin}: there is no profile of settings {given!r}{nearest}; {file} has: {known}",
                 origin=origin,
-                given=printable(given),
+                given=texts.printable(given),
                 nearest=nearest(given, known),
                 file=file,
                 known=known,
@@ -507,7 +486,7 @@ class SettingsFile:
             raise SettingsRefused(
                 "{origin}: there is no profile of settings {given!r}, for {file} has none, or is not there",
                 origin=origin,
-                given=printable(given),
+                given=texts.printable(given),
                 file=file,
             )
         if not known:
@@ -542,7 +521,7 @@ class SettingsFile:
                         "its own",
                         place=self.place(f"{PROFILE}.{name}.{key}" if _part(self.common, key) is None else key),
                         key=key,
-                        file=printable(file),
+                        file=texts.printable(file),
                         first=first.badge.profile,
                         last=name,
                     )
@@ -601,11 +580,11 @@ def _read(path: Path, origin: str, taken: Container[str]) -> "Declaration":
     from jobs.catalogue.declaration import Declaration, read_declaration  # noqa: PLC0415 - as above
 
     try:
-        content = read_found(FoundFile(path, said("the declaration"), is_run=True))
+        content = places.read_found(places.FoundFile(path, said("the declaration"), is_run=True))
     except SettingsRefused as error:
         return Declaration(path, fault=text_of(error))
     except OSError as error:
-        return Declaration(path, fault=said("{file}: {why}", file=path, why=reason_of(error)))
+        return Declaration(path, fault=said("{file}: {why}", file=path, why=texts.reason_of(error)))
     if content is None:
         fault = said("{origin}: there is no file {file}", origin=origin, file=path)
         return Declaration(path, fault=fault)
@@ -644,10 +623,10 @@ class Settings:
     database_password: SettingValue[Secret]
     database_charset: SettingValue[str]
     journal: SettingValue[JournalAddress]
-    timeout: SettingValue[float] = SettingValue(TIMEOUT, BUILT_IN)
-    language: SettingValue[str] = SettingValue(ENGLISH, BUILT_IN)
+    timeout: SettingValue[float] = SettingValue(texts.TIMEOUT, BUILT_IN)
+    language: SettingValue[str] = SettingValue(texts.ENGLISH, BUILT_IN)
     vault_key: SettingValue[Secret] = SettingValue(NO_SECRET, BUILT_IN)
-    hidden: Credentials = field(default_factory=Credentials)
+    hidden: places.Credentials = field(default_factory=places.Credentials)
     letterhead: Letterhead = field(default_factory=Letterhead)
     hooks: HookSettings = field(default_factory=HookSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
@@ -668,7 +647,7 @@ class Settings:
         return journal.with_name(f"{journal.name}.log")
 
     def profile_at(self, address: str) -> str:
-        wanted = name_of_billing(address)
+        wanted = places.name_of_billing(address)
         return next((name for name, one in self.profiles.items() if one.billing == wanted), "")
 
     @property
@@ -680,9 +659,9 @@ class Settings:
     def secrets(self) -> frozenset[str]:
         values = (self.database_password.value, *self.form.value.values())
         of_headers = (each for value in self.headers.value.values() for each in credentials(value.reveal()))
-        of_addresses = chain(*(credentials_in(one.value or "") for one in (self.api_url, self.database)))
+        of_addresses = chain(*(places.credentials_in(one.value or "") for one in (self.api_url, self.database)))
         # A user alone is no secret there.
-        of_journal = passwords_in(self.journal.value.postgres.url) if self.journal.value.postgres else ()
+        of_journal = places.passwords_in(self.journal.value.postgres.url) if self.journal.value.postgres else ()
         of_hooks = chain.from_iterable(hook.secrets for hook in self.hooks.all)
         revealed = (value.reveal() for value in values)
         return frozenset(
@@ -691,13 +670,15 @@ class Settings:
         )
 
     @property
-    def exposed(self) -> tuple[Exposed, ...]:
+    def exposed(self) -> tuple[places.Exposed, ...]:
         secret = (self.database_password, self.form, self.headers)
         held = any(setting.of_file and setting.value for setting in secret) or any(
             any(hook.secrets) for hook in self.hooks.all if not hook.of_credential
         )
-        addresses = (credentials_in(one.value or "") for one in (self.api_url, self.database) if one.of_file)
-        return tuple(exposed(self.file, self.journal.value.path.resolve(), holds_secrets=held or any(addresses)))
+        addresses = (places.credentials_in(one.value or "") for one in (self.api_url, self.database) if one.of_file)
+        return tuple(
+            places.exposed(self.file, self.journal.value.path.resolve(), holds_secrets=held or any(addresses))
+        )
 
     @property
     def target(self) -> str:
@@ -720,7 +701,7 @@ class Settings:
                 "  --api-url http://HOST:8082\n"
                 "  export {variable}=http://HOST:8082\n"
                 '  in {file}:  [api]  url = "http://HOST:8082"',
-                variable=API_URL,
+                variable=texts.API_URL,
                 file=self.file or SETTINGS_FILE,
             )
         from billing.api.client import ClientSettings  # noqa: PLC0415 - as above
@@ -755,8 +736,8 @@ class Settings:
 SETTINGS: Final[Mapping[str, Option]] = {
     **{name: row for name, row in options_of(Flags).items() if row.key},
     # A language is taken before flags are read, and a key is typed nowhere.
-    "language": Option(None, "", names=(OPTION,), variable=VARIABLE, key="language"),
-    "vault_key": Option(None, "", names=("",), variable=VAULT_KEY, key="vault_key", secret=True),
+    "language": Option(None, "", names=(texts.OPTION,), variable=texts.VARIABLE, key="language"),
+    "vault_key": Option(None, "", names=("",), variable=texts.VAULT_KEY, key="vault_key", secret=True),
 }
 """The settings that can be given elsewhere than in the file, by their names."""
 
@@ -771,7 +752,7 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         raise SettingsRefused(
             "--database-password: everybody on this machine can see a command line, and the shell keeps it. Set "
             "the variable {variable}, or password in [database] of {file}",
-            variable=DATABASE_PASSWORD,
+            variable=texts.DATABASE_PASSWORD,
             file=SETTINGS_FILE,
         )
     path = flags.config or folder / SETTINGS_FILE
@@ -781,16 +762,16 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
     found = profile.tables if profile else as_kind(file.common, SettingsTables)
     if found.jobs or found.hooks != HookTable():
         # It names code that is run, so whoever may write it may run code, also where it was named.
-        FoundFile(path, said("the settings file"), is_run=True).check()
+        places.FoundFile(path, said("the settings file"), is_run=True).check()
     choose = _Chooser(flags, environment, found, file, profile)
-    hidden = Credentials(environment, choose.origin)
+    hidden = places.Credentials(environment, choose.origin)
     database, api_url = choose("database"), choose("api_url")
     for key, given, own in (
         ("api.url", api_url, found.api.url),
         ("database.address", database, found.database.address),
     ):
         is_same = given.value == own or (
-            key == "api.url" and own and name_of_billing(given.value) == name_of_billing(own)
+            key == "api.url" and own and places.name_of_billing(given.value) == places.name_of_billing(own)
         )
         if profile is not None and own is not None and not is_same:
             raise SettingsRefused(
@@ -798,9 +779,9 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
                 "billing: leave {origin} out, or choose the profile of that billing with {flag}",
                 profile=profile.badge.profile,
                 key=key,
-                own=printable(without_credentials(own)),
+                own=texts.printable(places.without_credentials(own)),
                 origin=given.origin,
-                given=printable(without_credentials(given.value)),
+                given=texts.printable(places.without_credentials(given.value)),
                 flag=setting(PROFILE, "NAME"),
             )
     if database.of_file and not Dsn(database.value).on_server:
@@ -808,7 +789,7 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         database = replace(database, value=str(path.parent.absolute() / database.value))
     vault_key = choose("vault_key")
     keys = (
-        vault_key_of(vault_key.value, path.parent, vault_key.origin, hidden)
+        places.vault_key_of(vault_key.value, path.parent, vault_key.origin, hidden)
         if vault_key.of_file
         else Secret(str(vault_key.value))
     )
@@ -819,13 +800,13 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         raise SettingsRefused("{error} (from {origin})", error=error, origin=charset.origin) from error
     language, timeout = choose("language"), choose("timeout")
     if not language.value:
-        language = SettingValue(system_language(environment), said("the system's locale"))
-    elif language.value not in LANGUAGES:
+        language = SettingValue(texts.system_language(environment), said("the system's locale"))
+    elif language.value not in texts.LANGUAGES:
         raise SettingsRefused(
             "{given!r} ({origin}) is not a language; there are: {known}",
-            given=printable(language.value),
+            given=texts.printable(language.value),
             origin=language.origin,
-            known=LANGUAGES,
+            known=texts.LANGUAGES,
         )
     # Checked here and not by the flag, whose help would show the range in a column that narrows all others.
     seconds = float(timeout.value)
@@ -859,13 +840,15 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         letterhead=found.report,
         hooks=hooks_of(found.hooks, path.parent, choose.origin, hidden),
         metrics=metrics_of(found.metrics, path.parent, choose.origin),
-        own_jobs=OwnJobs(tuple(path.parent.absolute() / in_full(name) for name in found.jobs), choose.origin("jobs")),
+        own_jobs=OwnJobs(
+            tuple(path.parent.absolute() / places.in_full(name) for name in found.jobs), choose.origin("jobs")
+        ),
         profile=profile,
         profiles=file.profiles if profile else {},
         journals_of_others=others,
         hidden=hidden,
         file=path if file.toml.text else None,
-        state=state_folder(environment),
+        state=places.state_folder(environment),
     )
 
 
@@ -894,7 +877,7 @@ class _Chooser:
         return SettingValue(row.built_in, BUILT_IN)
 
     def secrets_of_file(
-        self, key: str, values: Mapping[str, Hidden], hidden: Credentials
+        self, key: str, values: Mapping[str, places.Hidden], hidden: places.Credentials
     ) -> SettingValue[Mapping[str, Secret]]:
         secrets = {name: Secret(hidden.text(f"{key}.{name}", value)) for name, value in values.items()}
         origin = hidden.origin(key, self.origin(key)) if values else BUILT_IN
@@ -922,18 +905,16 @@ def _journals_of_others(
     for name, one in file.profiles.items():
         if name == profile.badge.profile:
             continue
-        if one.tables.journal:
-            with suppress(JournalError):
-                found[name] = named_journal(one.tables.journal, file.path.parent, environment)
-        elif one.tables.api.url:
-            found[name] = JournalAddress(journal_of_billing(environment, one.tables.api.url))
-        another = api_url and one.billing not in {"", name_of_billing(api_url)} and not journal.value.is_shared
+        with suppress(JournalError):
+            if own := one.journal(file.path.parent, environment):
+                found[name] = own
+        another = api_url and one.billing not in {"", places.name_of_billing(api_url)} and not journal.value.is_shared
         if another and name in found and journal.value.path.resolve() == found[name].path.resolve():
             raise SettingsRefused(
                 "{origin}: {journal} is the journal of the profile of settings {other}, which is another "
                 "billing than {profile}. Leave {origin} out, or choose that profile: {flag}",
                 origin=journal.origin,
-                journal=printable(journal.value),
+                journal=texts.printable(journal.value),
                 other=name,
                 profile=profile.badge.profile,
                 flag=setting(PROFILE, name),
@@ -943,18 +924,20 @@ def _journals_of_others(
 
 def _journal(choose: _Chooser, folder: Path, api_url: str) -> SettingValue[JournalAddress]:
     """The journal. Raises `SettingsRefused` for one on a network file system that was not allowed."""
-    chosen, beside, here = choose("journal"), choose.file.path.parent, folder / JOURNAL
+    chosen, beside, here = choose("journal"), choose.file.path.parent, folder / texts.JOURNAL
     if chosen.origin == "--journal":
-        refuse_typed_password(chosen.value, chosen.origin)
+        places.refuse_typed_password(chosen.value, chosen.origin)
     try:
         if chosen.value:
             # Paths in the file are relative to the file.
-            named = named_journal(chosen.value, beside if chosen.of_file else folder, choose.environment)
+            named = places.named_journal(chosen.value, beside if chosen.of_file else folder, choose.environment)
             journal = SettingValue(named, chosen.origin, chosen.of_file)
         elif here.exists() and _is_taken(here, choose.file.profiles if choose.profile else {}, beside):
-            journal = SettingValue(JournalAddress(here), IN_FOLDER)
+            journal = SettingValue(JournalAddress(here), places.IN_FOLDER)
         else:
-            journal = SettingValue(JournalAddress(journal_of_billing(choose.environment, api_url)), OF_BILLING)
+            journal = SettingValue(
+                JournalAddress(places.journal_of_billing(choose.environment, api_url)), places.OF_BILLING
+            )
     except JournalError as error:
         raise SettingsRefused("{error} (from {origin})", error=error, origin=chosen.origin) from error
     kind = "" if journal.value.postgres else network_of(journal.value.path)
@@ -964,7 +947,7 @@ def _journal(choose: _Chooser, folder: Path, api_url: str) -> SettingValue[Journ
             "a time damage it, its locks may not reach from one to the other, and what it has acknowledged may "
             "be lost with the server. Name a local file with --journal; or give --journal-on-network "
             "(journal_on_network = true in the settings file), and see to it that one machine at a time uses it",
-            journal=printable(journal.value.path),
+            journal=texts.printable(journal.value.path),
             origin=journal.origin,
             kind=kind,
         )
@@ -972,14 +955,14 @@ def _journal(choose: _Chooser, folder: Path, api_url: str) -> SettingValue[Journ
 
 
 def _is_taken(here: Path, profiles: Mapping[str, SettingsProfile], beside: Path) -> bool:
-    FoundFile(here, said("the journal"), setting("journal", here.name)).check()
-    if any(beside / in_full(one.tables.journal) == here for one in profiles.values() if one.tables.journal):
+    places.FoundFile(here, said("the journal"), setting("journal", here.name)).check()
+    if any(beside / places.in_full(one.tables.journal) == here for one in profiles.values() if one.tables.journal):
         return False
     if len({one.billing for one in profiles.values()} - {""}) > 1:
         raise SettingsRefused(
             "{journal} lies in the working folder, and all profiles of settings would take it, though they are "
             "different billings. Say in the one whose journal it is: {key}; or move it away",
-            journal=printable(here),
+            journal=texts.printable(here),
             key=f'journal = "{here.name}"',
         )
     return True
@@ -993,7 +976,7 @@ def _is_taken(here: Path, profiles: Mapping[str, SettingsProfile], beside: Path)
 _USUAL_PORT: Final = ":8082"
 """That of the REST API in all that the vendor shows."""
 
-_DEFAULTS: Final = (OF_BILLING, IN_FOLDER)
+_DEFAULTS: Final = (places.OF_BILLING, places.IN_FOLDER)
 """Where a journal comes from that nobody has named."""
 
 
@@ -1006,7 +989,7 @@ class KnownBillings:
 
     def profile_of(self, run: Run) -> str | None:
         """The profile of the billing of a run, by the address that it has; None where this machine has none."""
-        found = self.profiles.get(name_of_billing(run.target))
+        found = self.profiles.get(places.name_of_billing(run.target))
         return profile_among(found, run) if found else None
 
     def name_of(self, run: Run) -> str:
@@ -1024,7 +1007,7 @@ NO_BILLINGS: Final = KnownBillings({}, ())
 
 def host_of(target: str) -> str:
     """The host of a billing's address, with its path, and with its port where that is not the usual one."""
-    parts = urlsplit(without_credentials(target))
+    parts = urlsplit(places.without_credentials(target))
     return f"{parts.netloc.removesuffix(_USUAL_PORT)}{parts.path.rstrip('/')}" if parts.netloc else target
 
 
@@ -1055,17 +1038,13 @@ def known_billings(settings: Settings, environment: Mapping[str, str]) -> KnownB
         return KnownBillings(profiles, (journal.value,))
 
     def journals() -> Iterator[JournalAddress]:
-        if journal.of_file or journal.origin == IN_FOLDER or settings.api_url.value:
+        if journal.of_file or journal.origin == places.IN_FOLDER or settings.api_url.value:
             yield journal.value
         elif not listed:
-            found = journals_in(state_folder(environment))
+            found = places.journals_in(places.state_folder(environment))
             yield from map(JournalAddress, found) if found else (journal.value,)
         beside = settings.file.parent if settings.file else Path()
-        for one in listed:
-            if one.tables.journal:
-                yield named_journal(one.tables.journal, beside, environment)
-            elif one.tables.api.url:
-                yield JournalAddress(journal_of_billing(environment, one.tables.api.url))
+        yield from filter(None, (one.journal(beside, environment) for one in listed))
 
     return KnownBillings(profiles, tuple({str(one): one for one in journals()}.values()))
 

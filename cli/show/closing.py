@@ -18,9 +18,8 @@ from checkpoints.records import Reason, Refusal, Run, Stage, Totals
 from checkpoints.rows import LaneCounts, StepCount
 from checkpoints.sentences import AS_WANTED, NOT_SENT
 from checkpoints.states import State
-from cli.terminal.drawing import bare_table, drawn
 from cli.terminal.exits import Exit
-from cli.terminal.layout import render
+from cli.terminal.layout import bare_table, drawn, render
 from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES
 from cli.terminal.texts import WHOLE, count, money, printable
 from engine.pacing.holds import StopKind

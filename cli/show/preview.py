@@ -22,9 +22,7 @@ from cli.show.closing import (
     steps_of,
     steps_table,
 )
-from cli.show.parts import section
-from cli.terminal.drawing import NO_TABLES, drawn
-from cli.terminal.layout import Hanging, badge_of, render
+from cli.terminal.layout import NO_TABLES, Hanging, badge_of, drawn, render, section
 from cli.terminal.texts import printable
 from engine.job import Job
 from engine.pacing.policy import Policy, describe_policy

@@ -3,11 +3,11 @@
 from enum import IntEnum
 from typing import Final
 
-from billing.errors import BillingAway, BillingBusy, BillingError, DatabaseAway
-from checkpoints.errors import ForbiddenTransition, JournalAway, JournalError, JournalNotClosed, RunTakenOver
+from billing.errors import BillingAway, BillingBusy, DatabaseAway
+from checkpoints.errors import ForbiddenTransition, JournalAway, JournalNotClosed, RunTakenOver
 from checkpoints.records import Totals
 from checkpoints.states import State
-from engine.errors import CountsDiffer, EngineError, LookUpFailed, LookUpRefused
+from engine.errors import CountsDiffer, LookUpFailed, LookUpRefused
 from engine.pacing.holds import StopKind
 from texts.said import Given, SaidError, said
 
@@ -90,15 +90,12 @@ class SettingsRefused(CommandRefused):
     """Raised when the settings cannot be used: a missing setting, an unknown key, a value of the wrong type."""
 
 
-OPERATOR_ERRORS: Final = (CommandRefused, EngineError, JournalError, BillingError)
-"""Errors that an operator can cause or fix: shown as a sentence, never as a traceback."""
-
-
 AWAY: Final = (BillingAway, BillingBusy, DatabaseAway)
 """Errors that end by themselves: what is known to be in order goes on later by the same command."""
 
 
-def code_of(error: Exception) -> Exit:
+def code_of(error: SaidError) -> Exit:
+    """The exit code of an error that an operator can cause or mend; it is shown as a sentence, with no traceback."""
     match error:
         case CommandRefused():
             return error.code
@@ -111,8 +108,3 @@ def code_of(error: Exception) -> Exit:
             return Exit.STOPPED
         case _:
             return Exit.REFUSED
-
-
-def again_after(error: Exception) -> float | None:
-    """Seconds after which a command that this error has ended may be carried out, None where nobody knows."""
-    return error.again_in if isinstance(error, CommandRefused) else None

@@ -18,10 +18,9 @@ from rich.text import Text
 
 from checkpoints.own_files import open_beside
 from cli.terminal.exits import SettingsRefused
-from cli.terminal.language import reader
 from cli.terminal.screen import Screen
 from cli.terminal.streams import json_line
-from cli.terminal.texts import printable, reason_of
+from cli.terminal.texts import printable, reader, reason_of
 from texts.said import Said
 
 LARGEST, KEPT = 10_000_000, 4

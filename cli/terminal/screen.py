@@ -17,7 +17,7 @@ from rich.text import Text
 
 from billing.secret import Mask
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import Hanging, Heading, of_markup, render
+from cli.terminal.layout import Badge, Hanging, of_markup, render
 from cli.terminal.options import Part, switch
 from cli.terminal.streams import json_line, lasting
 from cli.terminal.texts import JOINT, SENTENCE, markup_safe, printable, rendered
@@ -104,19 +104,19 @@ JsonVoice = Annotated[Voice, Part("as_json")]
 """That of one that only shows."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Screen:
     """Prints messages to the right stream at the chosen verbosity.
 
     With `--json` stdout carries only the closing object; with `--quiet` only problems are shown. What the `mask`
-    knows reaches neither stream.
+    knows reaches neither stream. The `badge` is known once the settings are read.
     """
 
     voice: Voice = field(default_factory=Voice)
     err: Console = field(default_factory=lambda: _console(sys.stderr))
     out: Console = field(default_factory=lambda: _console(sys.stdout))
     mask: OutputMask = field(default_factory=OutputMask)
-    heading: Heading = field(default_factory=Heading)
+    badge: Badge | None = None
 
     def __post_init__(self) -> None:
         for console in (self.err, self.out):
@@ -192,8 +192,7 @@ class Screen:
 
         In production the name of the billing is to be typed. Can be cancelled while waiting, and raises `Unanswered`.
         """
-        badge = self.heading.badge
-        if badge is None:
+        if (badge := self.badge) is None:
             return await self.agrees(question, keyboard)
         self.err.print(Text.assemble("\n", badge.line))
         if not badge.production:

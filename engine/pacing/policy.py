@@ -390,7 +390,7 @@ A_CALL: Final = 2
 """Files of a parallel call: its connection, and one that rests between two calls."""
 
 
-class TooFewFiles(ValueError):
+class TooFewFiles(ValueRefused):
     """Raised when the system lets this process open fewer files than are needed; the text says what to do."""
 
 

@@ -27,7 +27,7 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.journal_file import journal_in_postgres
 from checkpoints.records import Run, Totals
 from cli.main import main
-from cli.terminal import language
+from cli.terminal import texts
 from lab.crash.loops import loops
 from lab.mock.population import leave_out
 from lab.mock.server import MockBilling, running
@@ -547,7 +547,7 @@ def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.setenv("CARBON_MIGRATE_JOURNAL", "carbon-migrate.journal")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    monkeypatch.setattr(language, "language", marked_language)
+    monkeypatch.setattr(texts, "language", marked_language)
     # It is for a process that ends: the garbage of the tests would never be found.
     monkeypatch.setattr(gc, "freeze", lambda: None)
     return Typed(monkeypatch, capsys)

@@ -7,7 +7,7 @@ command decides by, writes as JSON or keeps must not depend on the language of t
 import json
 from typing import Final
 
-from cli.terminal.language import ENGLISH, CatalogueLanguage, language
+from cli.terminal.texts import ENGLISH, CatalogueLanguage, language
 from texts.said import Said
 
 BEGIN: Final = "⟦"

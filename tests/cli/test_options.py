@@ -16,8 +16,8 @@ from checkpoints.journal import Journal
 from cli.main import COMMANDS, load
 from cli.session.order import given_values, parse_order
 from cli.settings.flags import CallFlags
-from cli.terminal.language import LANGUAGES, RUSSIAN
-from cli.terminal.language import language as reader_of
+from cli.terminal.texts import LANGUAGES, RUSSIAN
+from cli.terminal.texts import language as reader_of
 from jobs.catalogue.catalogue import BUILT_IN, JOBS
 from jobs.rows.input import Input
 from jobs.spec.parameters import today

@@ -44,12 +44,12 @@ from cli.settings.settings import Settings
 from cli.show.closing import Closing, import_again, show_closing, steps_of
 from cli.show.preview import PreviewFacts, RowsFound, Target, facts_of, preview
 from cli.show.progress import screen_of
-from cli.terminal import drawing as template
+from cli.terminal import layout as template
 from cli.terminal.exits import Exit
-from cli.terminal.language import ENGLISH, RUSSIAN, set_reader
 from cli.terminal.layout import Badge, Hanging, render
 from cli.terminal.screen import Screen
 from cli.terminal.streams import lasting
+from cli.terminal.texts import ENGLISH, RUSSIAN, set_reader
 from engine.pacing.policy import Policy
 from engine.pipeline.progress import Status
 from jobs.access.gateway import Gateway, OneBilling
@@ -341,7 +341,7 @@ class Keyboard:
 )
 async def test_the_badge_of_a_profile_and_its_question(badge: Badge, answers: Sequence[str]) -> None:
     async def shows(screen: Screen) -> None:
-        screen.heading.badge = badge
+        screen.badge = badge
         screen.say(badge.line)
         with closing(Keyboard(*answers)) as keyboard:
             keyboard.screen = screen

@@ -24,7 +24,7 @@ from billing.directory.subscribers import Abonent, Operation
 from billing.directory.system import STACKS
 from billing.money import SCALE
 from billing.profile import UNKNOWN, Fact, Profile, TypeEight
-from cli.terminal.language import RUSSIAN, language
+from cli.terminal.texts import RUSSIAN, language
 from engine.errors import InputRefused, LookUpDelayed, LookUpFailed
 from engine.evidence import Accepted, Lost
 from engine.job import Found

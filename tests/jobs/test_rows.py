@@ -23,7 +23,7 @@ from billing.database.dsn import Dsn
 from billing.money import LARGEST, AmountError, parse_amount, scaled
 from checkpoints.journal import NAME_LETTERS
 from checkpoints.records import Item, Refusal
-from cli.terminal.language import RUSSIAN, language
+from cli.terminal.texts import RUSSIAN, language
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, Busy, Lost, NotSent, RowRefused, SystemRefused
 from engine.job import Row, RowPage, Source

@@ -25,7 +25,7 @@ from checkpoints.journal import open_journal
 from checkpoints.records import Totals
 from checkpoints.sqlite_store import prepare
 from cli.hooks.reader import message_of
-from cli.jobfile.job_file import KEYS, PACING, JobFileRefused, read
+from cli.jobfile.job_file import KEYS, PACING, read
 from cli.metrics.reader import exposition, metrics_application
 from cli.page.application import Admission, PageApplication, PageOrder
 from cli.page.feed import Feeds
@@ -34,8 +34,8 @@ from cli.settings.flags import Flags
 from cli.settings.settings import HookEvent
 from cli.settings.settings import load as load_settings
 from cli.show.closing import Closing
-from cli.terminal.exits import Exit, SettingsRefused
-from cli.terminal.language import language
+from cli.terminal.exits import CommandRefused, Exit, SettingsRefused
+from cli.terminal.texts import language
 from engine.pacing.holds import BARRIER, BILLING, IN_DOUBT, PAUSED
 from engine.pipeline.control import ControlRequest
 from engine.pipeline.progress import Progress, Status
@@ -261,7 +261,7 @@ def test_what_a_schema_refuses_the_program_refuses_too(text: str, told: str, tmp
     reads: Callable[[], object] = (
         partial(read, path, BUILT_IN) if told else partial(load_settings, Flags(), {}, tmp_path)
     )
-    with pytest.raises(JobFileRefused if told else SettingsRefused):
+    with pytest.raises(CommandRefused if told else SettingsRefused):
         reads()
 
 

@@ -16,8 +16,8 @@ from pypdf import PdfReader
 
 from checkpoints.states import State
 from cli.report.document import STATES
-from cli.terminal.language import RUSSIAN, language
 from cli.terminal.names import OUTCOMES
+from cli.terminal.texts import RUSSIAN, language
 from tests.cli.commands.test_reconcile import differing
 from tests.cli.conftest import Place
 

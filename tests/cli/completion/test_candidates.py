@@ -12,7 +12,7 @@ from checkpoints.journal import Journal
 from checkpoints.states import State
 from cli.commands.completion import SHELLS, script
 from cli.main import COMMANDS
-from cli.terminal.language import LANGUAGES
+from cli.terminal.texts import LANGUAGES
 from engine.pacing.policy import SETTINGS
 from jobs.catalogue.catalogue import JOBS
 from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item, within

@@ -38,8 +38,8 @@ from cli.settings.flags import Flags
 from cli.settings.settings import Hook, HookEvent, HookSettings, load
 from cli.show.closing import Closing
 from cli.terminal.exits import Exit
-from cli.terminal.language import language
 from cli.terminal.screen import OutputMask
+from cli.terminal.texts import language
 from engine.pipeline.progress import Progress
 from lab.crash.loops import loops
 from tests.cli.conftest import PATIENCE, Ended, Place, Started

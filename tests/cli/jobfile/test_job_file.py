@@ -191,7 +191,7 @@ def test_what_a_job_makes_is_beside_the_job_file(
 def test_no_job_file_keeps_a_secret(tmp_path: Path) -> None:
     order = parse_order("password", Input(), {"user_id": "1", "psw": "Tiger7"}, BUILT_IN)
     with pytest.raises(CommandRefused, match="psw is a secret: no job file keeps one"):
-        save_order(order, tmp_path / "x.toml", Invocation(cast("Settings", None), Screen()), force=False)
+        save_order(order, tmp_path / "x.toml", Invocation(cast("Settings", None), Screen()), output=None, force=False)
     assert not (tmp_path / "x.toml").exists()
 
 

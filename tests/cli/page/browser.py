@@ -14,7 +14,7 @@ from yarl import URL
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from cli.page.application import PageOrder, serving
-from cli.terminal.language import ENGLISH
+from cli.terminal.texts import ENGLISH
 from tests.checkpoints.samples import frozen_run, new_item
 from tests.cli.conftest import PATIENCE
 

@@ -26,7 +26,7 @@ from cli.page import feed
 from cli.page.application import PageOrder, serving
 from cli.page.feed import Feed, Feeds, RunList
 from cli.settings.settings import NO_BILLINGS, KnownBillings
-from cli.terminal.language import ENGLISH, language
+from cli.terminal.texts import ENGLISH, language
 from tests.checkpoints.samples import NEW_RUN, come_to, frozen_run, ids, keep, new_item
 from tests.cli.commands.test_control import ROWS, SLOW, a_load
 from tests.cli.conftest import PATIENCE, Cli, Place, clean_environment

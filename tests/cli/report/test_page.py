@@ -24,7 +24,7 @@ from cli.report.document import FileBeside, FilesBeside, page_of, pdf_of
 from cli.report.facts import Evidence, ExceptionRow, ReportedRun, ReportFacts, SubjectKind
 from cli.session.run_view import StepMark
 from cli.settings.settings import Letterhead
-from cli.terminal.language import RUSSIAN, language
+from cli.terminal.texts import RUSSIAN, language
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.imports.subscriber import DIFFERENT, Step
 from jobs.sums import Effect, RunSums, Subscribers

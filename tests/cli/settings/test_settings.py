@@ -12,8 +12,8 @@ from billing.secret import Secret
 from cli.settings.flags import COMMON_PART, Flags, Pacing
 from cli.settings.settings import HookEvent, HookSettings, Settings, SettingValue, known_billings, load
 from cli.terminal.exits import SettingsRefused
-from cli.terminal.language import typed_language
 from cli.terminal.layout import Badge
+from cli.terminal.texts import typed_language
 from lab.mock.faults import MockAnswer
 from tests.cli.conftest import Ended, Place, Typed, settings_file
 

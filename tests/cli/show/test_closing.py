@@ -13,17 +13,16 @@ from rich.console import Console, RenderableType
 
 from checkpoints.records import Holder, Refusal, Totals
 from checkpoints.states import State
+from cli.session.input_check import CheckResult, check_object, check_screen
 from cli.show.closing import Closing, StepOutcome, refused_rows, steps_of_file
-from cli.show.input_faults import CheckResult, check_object, check_screen
 from cli.show.preview import columns_line
 from cli.show.progress import line, screen_of, show_intake
 from cli.terminal import waiting
-from cli.terminal.drawing import drawn as drawn_by
 from cli.terminal.exits import Exit
-from cli.terminal.language import ENGLISH, RUSSIAN, set_reader
+from cli.terminal.layout import drawn as drawn_by
 from cli.terminal.names import name_of_command, name_of_holder, name_of_sender
 from cli.terminal.streams import lasting, plain
-from cli.terminal.texts import JOINT, printable
+from cli.terminal.texts import ENGLISH, JOINT, RUSSIAN, printable, set_reader
 from cli.terminal.waiting import WaitingLine
 from engine.pipeline.progress import Progress, Status
 from jobs.imports import subscriber

@@ -22,10 +22,9 @@ from rich.console import Console
 
 from checkpoints.journal import open_journal
 from cli.main import COMMANDS
-from cli.terminal.language import ENGLISH, RUSSIAN, language, system_language, typed_language
+from cli.terminal import texts
 from cli.terminal.screen import Screen
 from cli.terminal.streams import held_by, json_line, lasting, outputs, plain
-from cli.terminal.texts import JOINT, SIGNS, count, duration, money, printable
 from tests.checkpoints.samples import frozen_run, new_item
 from tests.cli.conftest import Place, Typed, clean_environment
 from tests.cli.marked_language import unmarked
@@ -56,7 +55,7 @@ def test_what_an_encoding_lacks_is_replaced_by_what_reads_alike(encoding: str | 
 
 
 def test_each_sign_has_a_stand_in_that_every_encoding_holds() -> None:
-    assert all(stand_in.isascii() and "?" not in stand_in for stand_in in SIGNS.values())
+    assert all(stand_in.isascii() and "?" not in stand_in for stand_in in texts.SIGNS.values())
 
 
 def of(encoding: str) -> io.TextIOWrapper:
@@ -93,7 +92,7 @@ def test_each_command_can_be_read_in_each_encoding(
     said = written(out, encoding) + written(err, encoding)
     assert said
     assert "fault of" not in said
-    assert JOINT not in said
+    assert texts.JOINT not in said
 
 
 @pytest.mark.parametrize(("encoding", "held"), [("koi8-r", True), ("ascii", False)])
@@ -112,7 +111,7 @@ def test_a_command_that_cannot_be_copied(
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_json_is_the_same_in_each_encoding(encoding: str) -> None:
-    value = {"name": "Щукин ✓", "sum": f"1{JOINT}234", "file": "\udcd0\udcb1\udcff"}
+    value = {"name": "Щукин ✓", "sum": f"1{texts.JOINT}234", "file": "\udcd0\udcb1\udcff"}
     line = json_line(value, encoding)
     assert line.isascii() is (encoding != "utf-8")
     assert json.loads(line) == {"name": "Щукин ✓", "sum": "1 234", "file": "б\\xff"}
@@ -409,19 +408,19 @@ def test_an_error_is_wrapped_on_a_terminal_but_no_command_and_nothing_in_a_file(
     ],
 )
 def test_foreign_text_cannot_steer_the_terminal(text: str, seen: str) -> None:
-    assert printable(text) == seen
-    assert printable("x" * 1000, 10) == "xxxxxxxxx…"
+    assert texts.printable(text) == seen
+    assert texts.printable("x" * 1000, 10) == "xxxxxxxxx…"
 
 
 def test_numbers_for_people() -> None:
-    assert plain(count(1234567)) == "1 234 567"
-    assert plain(money(Decimal("-1234567.5"))) == "−1 234 567.50"
-    assert money(Decimal("0.125")) == "0.125"
-    assert (duration(7.4), duration(750), duration(11_100)) == ("0:07", "12:30", "3:05:00")
+    assert plain(texts.count(1234567)) == "1 234 567"
+    assert plain(texts.money(Decimal("-1234567.5"))) == "−1 234 567.50"
+    assert texts.money(Decimal("0.125")) == "0.125"
+    assert (texts.duration(7.4), texts.duration(750), texts.duration(11_100)) == ("0:07", "12:30", "3:05:00")
     # A number and its word stay on one line.
     file = StringIO()
     sentence = counted("there is {n} row", "there are {n} rows", 1234567)
-    Console(file=lasting(file), width=20).print(printable(sentence))
+    Console(file=lasting(file), width=20).print(texts.printable(sentence))
     assert file.getvalue().splitlines()[-1].strip() == "1 234 567 rows"
 
 
@@ -431,24 +430,24 @@ def test_numbers_for_people() -> None:
 @pytest.mark.parametrize(
     ("environment", "taken"),
     [
-        ({}, ENGLISH),
-        ({"LANG": "ru_RU.UTF-8"}, RUSSIAN),
-        ({"LANG": "ru"}, RUSSIAN),
-        ({"LANG": "russian"}, RUSSIAN),
-        ({"LANG": "rusty"}, ENGLISH),
-        ({"LANG": "ru_RU.UTF-8", "LC_ALL": "C"}, ENGLISH),
-        ({"LANG": "C", "LC_MESSAGES": "ru_RU.KOI8-R"}, RUSSIAN),
-        ({"LANG": "ru_RU.UTF-8", "LC_MESSAGES": "POSIX"}, ENGLISH),
-        ({"LANG": "ru_RU.UTF-8", "LC_ALL": ""}, RUSSIAN),
-        ({"LANG": "de_DE.UTF-8"}, ENGLISH),
+        ({}, texts.ENGLISH),
+        ({"LANG": "ru_RU.UTF-8"}, texts.RUSSIAN),
+        ({"LANG": "ru"}, texts.RUSSIAN),
+        ({"LANG": "russian"}, texts.RUSSIAN),
+        ({"LANG": "rusty"}, texts.ENGLISH),
+        ({"LANG": "ru_RU.UTF-8", "LC_ALL": "C"}, texts.ENGLISH),
+        ({"LANG": "C", "LC_MESSAGES": "ru_RU.KOI8-R"}, texts.RUSSIAN),
+        ({"LANG": "ru_RU.UTF-8", "LC_MESSAGES": "POSIX"}, texts.ENGLISH),
+        ({"LANG": "ru_RU.UTF-8", "LC_ALL": ""}, texts.RUSSIAN),
+        ({"LANG": "de_DE.UTF-8"}, texts.ENGLISH),
     ],
 )
 def test_the_first_locale_variable_that_is_set_decides(environment: dict[str, str], taken: str) -> None:
-    assert system_language(environment) == taken
+    assert texts.system_language(environment) == taken
 
 
 def test_each_language_writes_numbers_and_moments_and_what_the_catalogue_lacks_is_english() -> None:
-    english, russian, amount = language(ENGLISH), language(RUSSIAN), Decimal("-12542889.1")
+    english, russian, amount = texts.language(texts.ENGLISH), texts.language(texts.RUSSIAN), Decimal("-12542889.1")
     assert (english.write(amount), russian.write(amount)) == (
         "−12\u00a0542\u00a0889.10",
         "−12\u00a0542\u00a0889,10\u00a0₽",
@@ -465,19 +464,19 @@ def test_each_language_writes_numbers_and_moments_and_what_the_catalogue_lacks_i
 @pytest.mark.parametrize(
     ("line", "variable", "settings", "taken"),
     [
-        ("run --lang en", "ru", "language = 'ru'", ENGLISH),
-        ("run --lang=en -y", "ru", "", ENGLISH),
-        ("run", "ru", "language = 'en'", RUSSIAN),
-        ("run", "", "language = 'en'", ENGLISH),
-        ("run", "", "", RUSSIAN),
-        ("", "", "", RUSSIAN),
-        ("run --lang", "", "", RUSSIAN),
-        ("run --lang xx", "yy", "language = 'zz'", RUSSIAN),
-        ("run", "", "language = [", RUSSIAN),
-        ("run", "", "language = 7", RUSSIAN),
-        ("run --config other.toml", "", "language = 'ru'", ENGLISH),
-        ("run --config nowhere.toml", "", "language = 'en'", RUSSIAN),
-        ("run --config .", "", "language = 'en'", RUSSIAN),
+        ("run --lang en", "ru", "language = 'ru'", texts.ENGLISH),
+        ("run --lang=en -y", "ru", "", texts.ENGLISH),
+        ("run", "ru", "language = 'en'", texts.RUSSIAN),
+        ("run", "", "language = 'en'", texts.ENGLISH),
+        ("run", "", "", texts.RUSSIAN),
+        ("", "", "", texts.RUSSIAN),
+        ("run --lang", "", "", texts.RUSSIAN),
+        ("run --lang xx", "yy", "language = 'zz'", texts.RUSSIAN),
+        ("run", "", "language = [", texts.RUSSIAN),
+        ("run", "", "language = 7", texts.RUSSIAN),
+        ("run --config other.toml", "", "language = 'ru'", texts.ENGLISH),
+        ("run --config nowhere.toml", "", "language = 'en'", texts.RUSSIAN),
+        ("run --config .", "", "language = 'en'", texts.RUSSIAN),
     ],
 )
 def test_the_language_of_a_command_is_that_of_the_first_who_names_one(
@@ -487,7 +486,7 @@ def test_the_language_of_a_command_is_that_of_the_first_who_names_one(
     (tmp_path / "carbon-migrate.toml").write_text(settings, encoding="utf-8")
     (tmp_path / "other.toml").write_text("language = 'en'", encoding="utf-8")
     environment = {"CARBON_MIGRATE_LANG": variable, "LANG": "ru_RU.UTF-8"}
-    assert typed_language(line.split(), environment) == taken
+    assert texts.typed_language(line.split(), environment) == taken
 
 
 def test_a_command_speaks_the_language_that_is_typed_and_forgets_it(typed: Typed) -> None:

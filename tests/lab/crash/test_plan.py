@@ -6,7 +6,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from cli.terminal import language, texts
+from cli.terminal import texts
 from cli.terminal.exits import Exit
 from jobs.spec.parameters import ACCOUNT, SUBSCRIBER, Parameter, an_id, roubles
 from jobs.spec.spec import JobSpec
@@ -109,7 +109,7 @@ def test_what_cannot_be_tried_is_said(job: JobSpec, why: str) -> None:
 def test_what_the_lab_states_of_the_program_is_what_the_command_line_has() -> None:
     assert {code.name: code.value for code in program.ExitCode} == {code.name: code.value for code in Exit}
     assert program.JOURNAL == texts.JOURNAL
-    names = (texts.API_URL, remedies.DATABASE, texts.JOURNAL_FILE, language.VARIABLE, language.ENGLISH)
+    names = (texts.API_URL, remedies.DATABASE, texts.JOURNAL_FILE, texts.VARIABLE, texts.ENGLISH)
     assert names == (program.API_URL, program.DATABASE, program.JOURNAL_FILE, program.LANGUAGE, program.ENGLISH)
     values = (vars(texts) | vars(remedies)).values()
     settings = {value for value in values if isinstance(value, str) and value.startswith("CARBON_")}

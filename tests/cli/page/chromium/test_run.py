@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from playwright.async_api import Browser, expect
 
-from cli.terminal.language import language
+from cli.terminal.texts import language
 from tests.cli.commands import test_control as control
 from tests.cli.commands.test_control import ROWS
 from tests.cli.conftest import Place, Started
