@@ -35,8 +35,9 @@ from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupted, run_command
 from cli.terminal.texts import language, printable, reader, reason_of
 from engine.pacing.policy import provide_files
+from jobs.spec.toml_places import KeyRefused
 from texts.remedies import PROGRAM, advise_settings, command_line, setting
-from texts.said import SaidError, in_lines, said, text_of
+from texts.said import SaidError, ValueRefused, in_lines, said, text_of
 
 if TYPE_CHECKING:
     from cli.session.session import Invocation
@@ -333,7 +334,7 @@ def exit_code(error: BaseException, screen: Screen, *, sends: bool = False) -> E
         case Interrupted():
             screen.complain(said("interrupted ({signal})", signal=error))
             return Exit.INTERRUPTED
-        case SaidError():
+        case SaidError() if not isinstance(error, ValueRefused | KeyRefused):
             screen.complain(text_of(error))
             return code_of(error)
         case OSError(errno=errno.ENAMETOOLONG | errno.ELOOP, filename=str() as name):

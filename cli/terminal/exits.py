@@ -9,7 +9,8 @@ from checkpoints.records import Totals
 from checkpoints.states import State
 from engine.errors import CountsDiffer, LookUpFailed, LookUpRefused
 from engine.pacing.holds import StopKind
-from texts.said import Given, SaidError, said
+from jobs.spec.toml_places import KeyRefused
+from texts.said import Given, SaidError, ValueRefused, said
 
 
 class Exit(IntEnum):
@@ -95,11 +96,15 @@ AWAY: Final = (BillingAway, BillingBusy, DatabaseAway)
 
 
 def code_of(error: SaidError) -> Exit:
-    """The exit code of an error that an operator can cause or mend; it is shown as a sentence, with no traceback."""
+    """The exit code of an error.
+
+    A refused value or key is told with its place by whoever reads it: one that nobody has caught is a fault of the
+    program.
+    """
     match error:
         case CommandRefused():
             return error.code
-        case CountsDiffer() | ForbiddenTransition():
+        case CountsDiffer() | ForbiddenTransition() | ValueRefused() | KeyRefused():
             return Exit.FAULT
         case LookUpRefused():
             # Asked again, it would be refused again.

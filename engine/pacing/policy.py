@@ -11,7 +11,7 @@ from math import isfinite, nan
 from types import MappingProxyType
 from typing import Final
 
-from engine.errors import nearest
+from engine.errors import EngineError, nearest
 from engine.pacing.holds import LAST, LEAST, STEPS, ErrorLimit, error_limit, money_limit
 from engine.pacing.throttle import Hours, hours_of
 from texts.said import Quantity, ValueRefused, counted, in_clauses, said, wording
@@ -390,7 +390,7 @@ A_CALL: Final = 2
 """Files of a parallel call: its connection, and one that rests between two calls."""
 
 
-class TooFewFiles(ValueRefused):
+class TooFewFiles(EngineError):
     """Raised when the system lets this process open fewer files than are needed; the text says what to do."""
 
 
