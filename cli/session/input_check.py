@@ -25,6 +25,7 @@ from cli.terminal.waiting import bytes_read, waiting
 from engine.job import RowPage
 from jobs.import_job import ImportJob
 from jobs.imports.column_map import TABLE_OF_STEP
+from jobs.imports.input_checks import MoneyLookout
 from jobs.imports.subscriber import Place, Step, ValueFault
 from jobs.imports.tables import JoinedTables
 from jobs.job import build
@@ -40,9 +41,12 @@ async def check_input(job: ImportJob, result: CheckResult, target: OutputFile | 
     """
     source = await anyio.to_thread.run_sync(lambda: job.source)
     header = await anyio.to_thread.run_sync(lambda: source.header)
+    unused = job.unused
+    money = MoneyLookout(unused)
     with nullcontext() if target is None else fault_workbook(target, header, sheet) as book:
         async for page in _each(source.pages(None)):
             judged = zip(page.rows, await job.judge(page.rows), strict=True)
+            money.see(page.rows)
             # The cells are those of the input, also its secrets: the workbook is the table itself, and comes back.
             rows = [CheckedRow(row.line, row.cells, one.faults, one.warnings, row.truths) for row, one in judged]
             # A row that cannot be read; of a joined table it has no line here, and no cells.
@@ -55,9 +59,11 @@ async def check_input(job: ImportJob, result: CheckResult, target: OutputFile | 
                     result.add(row.line, row.faults, row.warnings)
             if book is not None:
                 await anyio.to_thread.run_sync(book.write, rows)
+        result.add_entries(job.entry_faults)
         result.add_proposals(job.proposals)
         if book is not None:
-            await anyio.to_thread.run_sync(book.write, [CheckedRow(None, (), [one]) for one in job.proposals])
+            entries = [CheckedRow(None, (), [one]) for one in (*job.entry_faults, *job.proposals)]
+            await anyio.to_thread.run_sync(book.write, entries)
         if target is not None and book is not None:
             for step in job.joined.columns:
                 await _write_joined(job.joined, step, book)
@@ -65,6 +71,10 @@ async def check_input(job: ImportJob, result: CheckResult, target: OutputFile | 
             await anyio.to_thread.run_sync(book.close)
             result.workbook, result.comments_left_out = target.path, book.lacks_marks
     result.unchecked = tuple(job.unchecked)
+    result.refusals = tuple(job.refusals)
+    result.notes = tuple(job.column_notes(money.titles))
+    result.unused = tuple(one.name for one in unused)
+    result.way_out = job.way_out
 
 
 async def check_order(order: Order, name: str, target: OutputFile | None, settings: Settings, screen: Screen) -> Exit:
@@ -79,7 +89,7 @@ async def check_order(order: Order, name: str, target: OutputFile | None, settin
         job = build(order.kind, billing.gateway, order.parameters, order.rows)
         if not isinstance(job, ImportJob):
             raise CommandRefused("{flag}: only an import is checked by itself", flag=setting("check"))
-        job.takes_proposals = True
+        job.only_checks = True
         await job.check()
         await caution_unended(job, screen)
         result = CheckResult(name)

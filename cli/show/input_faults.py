@@ -9,7 +9,8 @@ from rich.console import RenderableType
 
 from cli.terminal.drawing import drawn
 from engine.job import STDIN
-from jobs.imports.subscriber import ValueFault
+from jobs.imports.dictionary import NO_ID
+from jobs.imports.subscriber import OF_ALL_ROWS, ValueFault
 from texts.said import Quantity, Said, counted
 
 _MOST_GROUPS: Final = 200
@@ -22,7 +23,11 @@ _SHOWN_GROUPS: Final = 25
 
 @dataclass(slots=True)
 class FaultGroup:
-    """The faults of one kind in one column: the first of them, how many they are, and the lines of the first."""
+    """The faults of one kind in one column: the first of them, how many they are, and the lines of the first.
+
+    `subscribers` counts the rows of the main table that have one; `others` are the first other names, where the
+    faults are those of names.
+    """
 
     table: str | None
     column: str | None
@@ -30,6 +35,8 @@ class FaultGroup:
     reason: str
     count: int = 0
     lines: list[int] = field(default_factory=list)
+    subscribers: int = 0
+    others: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -40,29 +47,42 @@ class FaultGroups:
     total: int = 0
     beyond: int = 0
 
-    def add(self, fault: ValueFault, line: int | None) -> None:
-        """Count a fault of the row in a line; a fault of a joined table has its own."""
+    def add(self, fault: ValueFault, line: int | None) -> FaultGroup | None:
+        """Count a fault of the row in a line; one of a joined table has its own, and one of all rows is no group."""
         self.total += 1
         place = fault.place
+        if fault.reason == OF_ALL_ROWS:
+            return None
         key = (place.table, place.column, _kind(fault.reason))
         if key not in self.groups and len(self.groups) >= _MOST_GROUPS:
             self.beyond += 1
-            return
+            return None
         new = FaultGroup(place.table or None, place.column or None, fault.cell, fault.reason)
         group = self.groups.setdefault(key, new)
         group.count += 1
         line = line if place.line is None else place.line
-        if line is not None and len(group.lines) < _MOST_LINES:
+        if line is not None and len(group.lines) < _MOST_LINES and line not in group.lines:
             group.lines.append(line)
+        is_new = fault.cell not in {group.cell, *group.others}
+        if (
+            isinstance(fault.reason, Said)
+            and fault.reason.code == NO_ID
+            and is_new
+            and len(group.others) < _MOST_LINES
+        ):
+            group.others.append(fault.cell)
+        return group
 
     def largest_first(self) -> list[FaultGroup]:
         return sorted(self.groups.values(), key=lambda one: -one.count)
 
 
 def _kind(reason: str) -> str:
-    """What faults of one kind share: the templates of their sentences."""
+    """What faults of one kind share: the code, or the templates, of their sentences."""
     if not isinstance(reason, Said):
         return reason
+    if reason.code:
+        return reason.code
     inner = [_kind(value) for value in reason.values.values() if isinstance(value, Said)]
     return "|".join((reason.template, *inner))
 
@@ -71,8 +91,9 @@ def _kind(reason: str) -> str:
 class CheckResult:
     """What the check of an input has found; `faulty` rows cannot be imported, `doubtful` ones are to be looked at.
 
-    `strangers` are rows of joined tables that are nobody's, or cannot be read; `proposals` are names of the
-    dictionary that nobody has confirmed.
+    `refusals` say what keeps all rows from being imported. `strangers` are rows of joined tables that are nobody's,
+    or cannot be read; `entries` are faults of the dictionary, `proposals` its names that nobody has confirmed. The
+    `notes` say what may be forgotten, and `unused` are the columns of the main table that nothing uses.
     """
 
     name: str
@@ -80,7 +101,12 @@ class CheckResult:
     faulty: int = 0
     doubtful: int = 0
     strangers: int = 0
+    entries: int = 0
     proposals: int = 0
+    refusals: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    way_out: str | None = None
     faults: FaultGroups = field(default_factory=FaultGroups)
     warnings: FaultGroups = field(default_factory=FaultGroups)
     unchecked: tuple[str, ...] = ()
@@ -91,10 +117,9 @@ class CheckResult:
     def add(self, line: int | None, faults: Iterable[ValueFault], warnings: Iterable[ValueFault]) -> None:
         self.rows += 1
         before = self.faults.total, self.warnings.total
-        for fault in faults:
-            self.faults.add(fault, line)
-        for warning in warnings:
-            self.warnings.add(warning, line)
+        for groups, found in ((self.faults, faults), (self.warnings, warnings)):
+            for group in {id(one): one for fault in found if (one := groups.add(fault, line))}.values():
+                group.subscribers += 1
         self.faulty += self.faults.total > before[0]
         self.doubtful += self.faults.total == before[0] and self.warnings.total > before[1]
 
@@ -103,6 +128,12 @@ class CheckResult:
         self.strangers += 1
         self.faults.add(fault, None)
 
+    def add_entries(self, faults: Collection[ValueFault]) -> None:
+        """Count faults of the dictionary."""
+        self.entries += len(faults)
+        for fault in faults:
+            self.faults.add(fault, None)
+
     def add_proposals(self, faults: Collection[ValueFault]) -> None:
         self.proposals += len(faults)
         for fault in faults:
@@ -110,7 +141,7 @@ class CheckResult:
 
     @property
     def is_good(self) -> bool:
-        return not self.faults.total
+        return not self.faults.total and not self.refusals
 
     @property
     def file(self) -> str:
@@ -118,13 +149,28 @@ class CheckResult:
 
     @property
     def verdict(self) -> Said:
-        if self.faulty:
+        if self.refusals:
             return counted(
-                "{n} row of {file} cannot be imported, of {rows} in all",
-                "{n} rows of {file} cannot be imported, of {rows} in all",
+                "none of the {rows} subscribers of {file} can be imported yet; {n} of them has a fault of its own",
+                "none of the {rows} subscribers of {file} can be imported yet; {n} of them have faults of their own",
                 self.faulty,
                 file=self.file,
                 rows=Quantity(self.rows),
+            )
+        if self.faulty:
+            return counted(
+                "{n} subscriber of {file} cannot be imported, of {rows} in all",
+                "{n} subscribers of {file} cannot be imported, of {rows} in all",
+                self.faulty,
+                file=self.file,
+                rows=Quantity(self.rows),
+            )
+        if self.entries:
+            return counted(
+                "{n} entry of the dictionary has to be mended: without it, nothing in {file} is wrong",
+                "{n} entries of the dictionary have to be mended: without them, nothing in {file} is wrong",
+                self.entries,
+                file=self.file,
             )
         if self.strangers:
             return counted(
@@ -157,6 +203,9 @@ def check_object(result: CheckResult) -> dict[str, object]:
         "joined_rows": result.strangers,
         "faults": result.faults.largest_first(),
         "warnings": result.warnings.largest_first(),
+        "refusals": result.refusals,
+        "notes": result.notes,
+        "unused_columns": result.unused,
         "unchecked": result.unchecked,
         "workbook": result.workbook,
     }

@@ -55,6 +55,9 @@ LANE: Final = "contract:"
 DIFFERENT: Final = "there already, and different"
 """The code of the reason of steps that are skipped because somebody has to decide, see `kind_of`."""
 
+OF_ALL_ROWS: Final = said("a value that the map gives for all rows is wrong")
+"""What is wrong with a row where a check has told it for all of them."""
+
 NUMBER: Final = "contract_number"
 """The field by which a subscriber is known."""
 

@@ -514,7 +514,7 @@ async def test_a_value_that_one_stage_refuses_is_not_refused_again(tmp_path: Pat
     (page,) = reader.source.pages(None)
     ((faults, _),) = reasons(await checks.judge(page.rows))
     assert [one.partition(" ")[0] for one in faults] == ["'Быстрый'", "'12'"]
-    assert "there is no dictionary" in faults[0]
+    assert "a dictionary says which it is" in faults[0]
 
 
 FIELDS = usual_fields()
