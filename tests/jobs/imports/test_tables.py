@@ -315,6 +315,24 @@ def test_a_fault_is_named_by_its_place(tables: Tables) -> None:
         assert fault in str(raised.value)
 
 
+def test_all_faults_of_a_map_are_named_at_once(tables: Tables) -> None:
+    """A person who has to try again for each of them gives up."""
+    with pytest.raises(InputRefused) as raised:
+        tables.map(
+            "subsriber = 1",
+            "[subscriber]",
+            'nmae = "ФИО"',
+            "name = 7",
+            'sms = "Тел"',
+            "[account]",
+            'login = { colum = "A" }',
+            "[tables.services]",
+            "fil = 1",
+        )
+    told = [re.sub(r".*(line \d+).*?: (.*?) .*", r"\1 \2", line) for line in str(raised.value).splitlines()]
+    assert told == ["line 1 there", "line 3 there", "line 4 a", "line 7 there", "line 9 there"]
+
+
 def test_a_file_that_cannot_be_read_is_named(tables: Tables) -> None:
     path = tables.folder / "map.toml"
     with pytest.raises(InputRefused, match=r"map\.toml cannot be read: No such file"):
