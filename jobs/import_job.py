@@ -11,7 +11,6 @@ from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from shlex import quote
-from types import MappingProxyType
 from typing import Final
 
 import anyio
@@ -30,7 +29,7 @@ from jobs.access.payload import decode_payload, payload_of
 from jobs.effects.reverse import way_that_sends
 from jobs.effects.subscriber_plan import FolderTree
 from jobs.effects.subscriber_steps import SubscriberSteps
-from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap, read_map
+from jobs.imports.column_map import STEP_OF_TABLE, TABLE_OF_STEP, ColumnMap, read_map
 from jobs.imports.dictionary import (
     LISTED,
     Dictionary,
@@ -61,8 +60,6 @@ _NAMES_TOLD: Final = 20
 
 UNDOCUMENTED: Final = frozenset({"Abonents", "Users"})
 """The models of which nothing public says that `objects.create` takes them [?]."""
-
-STEP_OF_TABLE: Final = MappingProxyType({table: step for step, table in TABLE_OF_STEP.items()})
 
 
 class ImportJob(BillingJob):
@@ -270,10 +267,7 @@ class ImportJob(BillingJob):
         reader = await anyio.to_thread.run_sync(lambda: self._reader)
         database = self._gateway.database
         schema = None if database is None else await self._gateway.read(lambda base: base.schema)
-        try:
-            reader.check_fields(schema, self._gateway.profile)
-        except InputRefused as error:
-            self._refuse(text_of(error))
+        self._refuse(*await anyio.to_thread.run_sync(reader.absent_fields, schema, self._gateway.profile))
         reader.require_key()
         folder = self._parameters.get(FOLDER, "")
         if folder.isdecimal() and await References(self._gateway).missing("Folder", {folder}):

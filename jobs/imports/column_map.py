@@ -97,6 +97,7 @@ TABLE_OF_STEP: Final[Mapping[Step, str]] = MappingProxyType(
     {Step.ACCOUNT: "accounts", Step.SERVICE: "services", Step.ATTRIBUTE: "attributes"}
 )
 """The joined tables by the step that their rows are for."""
+STEP_OF_TABLE: Final[Mapping[str, Step]] = MappingProxyType({name: step for step, name in TABLE_OF_STEP.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,6 @@ FORMAT: Final = 1
 SUBSCRIBER: Final = Step.SUBSCRIBER.value
 _STEPS: Final = tuple(step.value for step in Step if step in SEVERAL)
 _WHEN: Final = "when"
-_TABLES: Final[Mapping[str, Step]] = MappingProxyType({name: step for step, name in TABLE_OF_STEP.items()})
 _Shape = TypeVar("_Shape", bound=msgspec.Struct)
 _LONGEST: Final = 200
 """Characters of a wrong value that are shown."""
@@ -285,8 +285,8 @@ class _Reader:
         with self._keeping_faults():
             for name, given in _table(("tables",), content.get("tables", {})).items():
                 with self._keeping_faults():
-                    check_known(("tables",), (name,), _TABLES)
-                    joined[_TABLES[name]] = self._joined(name, given)
+                    check_known(("tables",), (name,), STEP_OF_TABLE)
+                    joined[STEP_OF_TABLE[name]] = self._joined(name, given)
         return ColumnMap(rules, tuple(parts), joined, fields, str(self._path))
 
     def _cells(self, way: Way, given: Mapping[str, object], known: Collection[str]) -> dict[str, CellRule]:

@@ -30,7 +30,7 @@ from jobs.imports.subscriber import Judged, Place, Stage, Step, Subscriber, Valu
 from jobs.imports.table_columns import EMPTY, MadeRow, RowParts, TableColumns, make_row, parts_of_row, seal_secrets
 from jobs.rows.binding import guard_rows, without_secrets
 from texts.remedies import setting
-from texts.said import Quantity, in_lines, said
+from texts.said import Quantity, Said, said
 
 MOST: Final = 1000
 """Rows of one contract number in one table, beyond which the subscriber is refused: they are read together."""
@@ -255,16 +255,14 @@ class SubscriberReader:
         """The rows of the main table, and behind them the refusals of joined rows that belong to none of them."""
         return _WithJoined(guard_rows(self._main, self.columns.secret_places), self)
 
-    def check_fields(self, schema: Schema | None, profile: Profile) -> None:
-        """Raise `InputRefused` for fields that the billing lacks, each with its column and what to do."""
+    def absent_fields(self, schema: Schema | None, profile: Profile) -> list[Said]:
+        """What to say of fields that the billing lacks, and what to do. Raises `InputRefused`."""
         fields = self._map.fields
         absent = fields.absent([field for table in self.all_columns for field in table.used], schema, profile)
-        lines = [
+        return [
             said("{fault}: leave it out with {map}", fault=fault, map=setting("map", f"{fields.typed(step, name)}="))
             for step, name, fault in absent
         ]
-        if lines:
-            raise InputRefused(in_lines(lines))
 
     def require_key(self) -> None:
         """Raise `VaultLocked` where the rows have secrets that could not be kept, and `InputRefused`."""
