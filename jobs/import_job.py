@@ -43,7 +43,7 @@ from jobs.imports.input_checks import InputChecks
 from jobs.imports.names_there import NamesThere, read_names
 from jobs.imports.sample import RowSample, Sampled, SampleFacts, in_folder
 from jobs.imports.subscriber import OF_ALL_ROWS, STEP_NAMES, Judged, Part, Place, Stage, Step, Value, ValueFault
-from jobs.imports.table_columns import TableColumns
+from jobs.imports.table_columns import BALANCE, TableColumns
 from jobs.imports.tables import JoinedTables, SubscriberReader
 from jobs.job import BillingJob
 from jobs.rows.input import Input, open_rows
@@ -320,22 +320,22 @@ class ImportJob(BillingJob):
             )
             for step, (field, titles) in columns.lacking.items()
         ]
-        if not with_money:
+        balance = columns.once.get(BALANCE)
+        if not with_money or (balance is None and BALANCE in self._map.once):
             return notes
-        balance = [one.columns[0].name for one in columns.once.values() if one.step is Step.BALANCE and one.columns]
-        if balance:
+        if balance is not None:
             used = said(
                 "{titles}: this looks like money, and is not used; the opening balance is {used}",
                 titles=tuple(with_money),
-                used=tuple(balance),
+                used=tuple(one.name for one in balance.columns) or (balance.rule.value or "",),
             )
         else:
             used = said(
                 "{titles}: this looks like money, and no opening balance is entered: say which column has it with "
                 "{map}, or that none has with {none}",
                 titles=tuple(with_money),
-                map=setting("map", "op_summa=COLUMN"),
-                none=setting("map", "op_summa="),
+                map=setting("map", f"{BALANCE}=COLUMN"),
+                none=setting("map", f"{BALANCE}="),
             )
         return [*notes, used]
 

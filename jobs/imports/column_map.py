@@ -60,6 +60,10 @@ class CellRule:
     are_levels: bool = False
     where: str = ""
 
+    @property
+    def takes_nothing(self) -> bool:
+        return not self.columns and self.value is None
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:

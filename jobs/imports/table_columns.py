@@ -118,6 +118,8 @@ class TableColumns:
             further = (one for one in usual.values() if one.step is rule.step)
             there = {one.name: one for one in (*part.fields, *further) if one.has_value}
             needed = self._needed(rule.step)
+            if joined is None and any(name in rule.rules and rule.rules[name].takes_nothing for name in needed):
+                continue
             # A part that nobody has asked for is there if its first needed field is.
             if joined is not None or rule.rules or needed[0] in there:
                 self._require(there, rule.step, needed, rule.where)

@@ -208,6 +208,10 @@ async def test_one_check_of_an_unknown_export_tells_all_that_its_import_needs(pl
     (several,) = [one["reason"] for one in closing["faults"] if one["cell"] == "Роутер, Цифровое ТВ"]
     assert several.endswith('this under [[service]] splits it: usluga_id = { column = "Услуги", split = "," }')
     assert closing["error"].startswith("none of the 5 subscribers of export.csv can be imported yet; 5 of them have")
+    # What was asked for and is declined is not asked for again.
+    declined = ("--map", "login=", "--map", "op_summa=", "--map", "usluga_id=")
+    answered = await place.cli.closing("import", "export.csv", "--check", *declined, ends=Exit.REFUSED)
+    assert (answered["refusals"], answered["notes"]) == ([], [])
     # The command that it advises works as it is.
     shown = (await place.cli("import", "export.csv", "--check", may_end_with=[Exit.REFUSED])).out
     (advised,) = re.findall(r"`carbon-migrate (dictionary .*?)`", shown)
