@@ -9,7 +9,7 @@ from rich.console import RenderableType
 
 from cli.terminal.drawing import drawn
 from engine.job import STDIN
-from jobs.imports.dictionary import NO_ID
+from jobs.imports.dictionary import OF_NAMES
 from jobs.imports.subscriber import OF_ALL_ROWS, ValueFault
 from texts.said import Quantity, Said, counted
 
@@ -66,7 +66,7 @@ class FaultGroups:
         is_new = fault.cell not in {group.cell, *group.others}
         if (
             isinstance(fault.reason, Said)
-            and fault.reason.code == NO_ID
+            and fault.reason.code in OF_NAMES
             and is_new
             and len(group.others) < _MOST_LINES
         ):

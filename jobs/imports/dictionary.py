@@ -417,6 +417,8 @@ class UsedName:
     last: int = 0
     splits: bool = False
     """Whether it may be several names in one cell."""
+    code: str = ""
+    """That of the reason why it has no id."""
 
 
 class NamesUsed:
@@ -514,8 +516,10 @@ def propose(used: Collection[UsedName], there: NamesThere, old: Dictionary | Non
 
 
 NO_ID: Final = "no-id"
-SEVERAL_NAMES: Final = "several-names"
-"""The codes of the reasons for a name without an id, and for several names in one cell."""
+_OPEN_ID: Final = "open-id"
+_OTHER_NAME: Final = "other-name"
+OF_NAMES: Final = frozenset({NO_ID, _OPEN_ID, _OTHER_NAME})
+"""The codes of the reasons for a name without an id: nobody has said it, it is open, or may be another one's name."""
 
 LISTED: Final = 20
 """Names of the billing that a reason lists."""
@@ -545,7 +549,7 @@ def several_services(name: str, column: str, separator: str) -> Said:
     quoted = (json.dumps(one, ensure_ascii=False) for one in (column, separator))
     return reason(
         "{name!r} is several services in one cell. In a map file ({flag}), this under [[service]] splits it: {rule}",
-        SEVERAL_NAMES,
+        "several-names",
         name=name,
         flag=setting("map", "FILE.toml"),
         rule="usluga_id = {{ column = {}, split = {} }}".format(*quoted),
@@ -693,7 +697,7 @@ class NameLookup:
         elif entry is not None and entry.line is not None:
             why = reason(
                 "the {noun} {name!r} has no id in {file}, line {line}: fill it in",
-                NO_ID,
+                _OPEN_ID,
                 noun=noun_of(kind),
                 name=name,
                 file=self._dictionary.file,
@@ -748,7 +752,7 @@ class NameLookup:
         in_dictionary = self._dictionary is not None and self._dictionary.get(kind, name) is not None
         return in_dictionary or (kind, name) in self._unknown or bool(self._there.named(kind, name))
 
-    def _fault(self, kind: str, value: Value, why: str, line: int, *, splits: bool = False) -> ValueFault:
+    def _fault(self, kind: str, value: Value, why: Said, line: int, *, splits: bool = False) -> ValueFault:
         """The fault of a name in a row: in full at its first use, with the line of that at the others.
 
         A table is read more than once, in order; a row counts once.
@@ -756,7 +760,8 @@ class NameLookup:
         name = plain_name(value.text)
         known = self._unknown.get((kind, name))
         if known is None and len(self._unknown) < REMEMBERED:
-            known = self._unknown[kind, name] = UsedName(kind, name, value.place, splits=splits)
+            known = UsedName(kind, name, value.place, splits=splits, code=why.code)
+            self._unknown[kind, name] = known
         if known is None:
             self._has_more = True
             return value.fault(why)
@@ -766,7 +771,7 @@ class NameLookup:
         if known.place != value.place:
             why = reason(
                 "the {noun} {name!r} has no id, as on line {line}",
-                NO_ID,
+                known.code,
                 noun=noun_of(kind),
                 name=name,
                 line=known.place.line or 0,
@@ -774,10 +779,10 @@ class NameLookup:
         return value.fault(why)
 
 
-def _ambiguous(kind: str, number: str) -> str:
+def _ambiguous(kind: str, number: str) -> Said:
     return reason(
         "{number} can be the id of a {noun}, and it is the name of another one: say in a dictionary which is meant",
-        NO_ID,
+        _OTHER_NAME,
         number=repr(number),
         noun=noun_of(kind),
     )

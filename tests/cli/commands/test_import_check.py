@@ -266,6 +266,14 @@ async def test_a_check_names_what_the_plan_would_refuse_and_the_faults_of_a_dict
     closing = await place.cli.closing(*command, ends=Exit.REFUSED)
     told = {(one["column"], tuple(one["lines"])): one["reason"] for one in closing["faults"]}
     assert "is there 2 times" in told["Папка", (2,)]
+    # A name that is still open in the dictionary is another kind than one that it lacks.
+    place.write("kind;name;id\ntariff;Дом;\n", "open.csv")
+    place.write("Договор;ФИО;Тариф\nН-1;Иванов;Дом\nН-2;Петров;Ночь\nН-3;Орлов;День\nН-4;Яшин;Дом\n", "more.csv")
+    more = await place.cli.closing("import", "more.csv", "--dictionary", "open.csv", "--check", ends=Exit.REFUSED)
+    assert sorted((one["cell"], one["others"], one["lines"]) for one in more["faults"]) == [
+        ("Дом", [], [2, 5]),
+        ("Ночь", ["День"], [3, 4]),
+    ]
     assert "the billing has no service 77777" in told["id", (3,)]
     assert (closing["faulty_rows"], closing["rows"]) == (1, 2)
 
