@@ -9,7 +9,6 @@ from rich.console import RenderableType
 
 from cli.terminal.drawing import drawn
 from engine.job import STDIN
-from jobs.imports.dictionary import OF_NAMES
 from jobs.imports.subscriber import OF_ALL_ROWS, ValueFault
 from texts.said import Quantity, Said, counted
 
@@ -25,7 +24,7 @@ _SHOWN_GROUPS: Final = 25
 class FaultGroup:
     """The faults of one kind in one column: the first of them, how many they are, and the lines of the first.
 
-    `subscribers` counts the rows of the main table that have one; `others` are the first other names, where the
+    `subscribers` counts the rows of the main table that have one; `others` are the first other cells, where the
     faults are those of names.
     """
 
@@ -53,7 +52,7 @@ class FaultGroups:
         place = fault.place
         if fault.reason == OF_ALL_ROWS:
             return None
-        key = (place.table, place.column, _kind(fault.reason))
+        key = (place.table, place.column, fault.code or _kind(fault.reason))
         if key not in self.groups and len(self.groups) >= _MOST_GROUPS:
             self.beyond += 1
             return None
@@ -63,13 +62,7 @@ class FaultGroups:
         line = line if place.line is None else place.line
         if line is not None and len(group.lines) < _MOST_LINES and line not in group.lines:
             group.lines.append(line)
-        is_new = fault.cell not in {group.cell, *group.others}
-        if (
-            isinstance(fault.reason, Said)
-            and fault.reason.code in OF_NAMES
-            and is_new
-            and len(group.others) < _MOST_LINES
-        ):
+        if fault.code and len(group.others) < _MOST_LINES and fault.cell not in {group.cell, *group.others}:
             group.others.append(fault.cell)
         return group
 
@@ -78,11 +71,9 @@ class FaultGroups:
 
 
 def _kind(reason: str) -> str:
-    """What faults of one kind share: the code, or the templates, of their sentences."""
+    """What faults of one kind share: the templates of their sentences."""
     if not isinstance(reason, Said):
         return reason
-    if reason.code:
-        return reason.code
     inner = [_kind(value) for value in reason.values.values() if isinstance(value, Said)]
     return "|".join((reason.template, *inner))
 

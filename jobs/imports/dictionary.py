@@ -39,7 +39,7 @@ from jobs.imports.names_there import FOLDER, KINDS, WORDS, NamesThere, noun_of, 
 from jobs.imports.subscriber import FOLDER_ID, PATH, Part, Place, Step, Subscriber, Value, ValueFault, folder_names
 from jobs.spec.columns import find
 from texts.remedies import Remedy, setting
-from texts.said import Quantity, Said, any_of, counted, in_lines, reason, said
+from texts.said import Quantity, Said, any_of, counted, in_lines, said
 
 # ---- how alike names are -------------------------------------------------------------------------------------------
 
@@ -418,7 +418,7 @@ class UsedName:
     splits: bool = False
     """Whether it may be several names in one cell."""
     code: str = ""
-    """That of the reason why it has no id."""
+    """That of its first fault."""
 
 
 class NamesUsed:
@@ -515,11 +515,10 @@ def propose(used: Collection[UsedName], there: NamesThere, old: Dictionary | Non
 # ---- the stage that turns names into ids --------------------------------------------------------------------------
 
 
-NO_ID: Final = "no-id"
+_NO_ID: Final = "no-id"
 _OPEN_ID: Final = "open-id"
 _OTHER_NAME: Final = "other-name"
-OF_NAMES: Final = frozenset({NO_ID, _OPEN_ID, _OTHER_NAME})
-"""The codes of the reasons for a name without an id: nobody has said it, it is open, or may be another one's name."""
+"""The codes of faults of names without an id: nobody has said it, it is open, or may be another one's name."""
 
 LISTED: Final = 20
 """Names of the billing that a reason lists."""
@@ -547,9 +546,8 @@ def separator_of(name: str, is_name: Callable[[str], bool]) -> str:
 def several_services(name: str, column: str, separator: str) -> Said:
     """What to say of several services in one cell of a column."""
     quoted = (json.dumps(one, ensure_ascii=False) for one in (column, separator))
-    return reason(
+    return said(
         "{name!r} is several services in one cell. In a map file ({flag}), this under [[service]] splits it: {rule}",
-        "several-names",
         name=name,
         flag=setting("map", "FILE.toml"),
         rule="usluga_id = {{ column = {}, split = {} }}".format(*quoted),
@@ -658,7 +656,7 @@ class NameLookup:
         is_given = entry is None and value.place.line is None
         if PATH in part.values and (is_given or FOLDER not in self._kinds):
             if is_id(value.text) and self._there.get(FOLDER, int(value.text)) is not None:
-                faults.append(self._fault(FOLDER, value, _ambiguous(FOLDER, value.text), line))
+                faults.append(self._fault(FOLDER, value, _ambiguous(FOLDER, value.text), line, _OTHER_NAME))
             return part
         key = self._id(FOLDER, value, line, faults)
         return None if key == LEFT_OUT else replace(part, values={**others, FOLDER_ID: replace(value, text=key)})
@@ -670,14 +668,14 @@ class NameLookup:
 
         One that `splits` may be several names in one cell.
         """
-        name = plain_name(value.text)
+        name, code = plain_name(value.text), _NO_ID
         entry = self._dictionary.get(kind, name) if self._dictionary else None
         if entry is not None and entry.id:
             return entry.id
         if entry is None and is_id(name) and (value.place.line is None or kind not in self._kinds):
             if all(one.id == int(name) for one in self._there.named(kind, name)):
                 return name
-            why = _ambiguous(kind, name)
+            why, code = _ambiguous(kind, name), _OTHER_NAME
         elif entry is None and value.place.line is None:
             meant = self._of_billing(kind, name)
             if not isinstance(meant, Said):
@@ -687,32 +685,30 @@ class NameLookup:
             faults.append(value.fault(several_services(name, value.place.column, separator)))
             return name
         elif self._dictionary is None:
-            why = reason(
+            why = said(
                 "{name!r} is no id of a {noun}: a dictionary says which it is, given with {flag}",
-                NO_ID,
                 name=name,
                 noun=noun_of(kind),
                 flag=setting("dictionary", "FILE"),
             )
         elif entry is not None and entry.line is not None:
-            why = reason(
+            code = _OPEN_ID
+            why = said(
                 "the {noun} {name!r} has no id in {file}, line {line}: fill it in",
-                _OPEN_ID,
                 noun=noun_of(kind),
                 name=name,
                 file=self._dictionary.file,
                 line=entry.line,
             )
         else:
-            why = reason(
+            why = said(
                 "the {noun} {name!r} is not in {file}: add it there; {command} does so",
-                NO_ID,
                 noun=noun_of(kind),
                 name=name,
                 file=self._dictionary.file,
                 command=self._writes,
             )
-        faults.append(self._fault(kind, value, why, line, splits=splits))
+        faults.append(self._fault(kind, value, why, line, code, splits=splits))
         return name
 
     def _of_billing(self, kind: str, name: str) -> str | Said:
@@ -752,7 +748,7 @@ class NameLookup:
         in_dictionary = self._dictionary is not None and self._dictionary.get(kind, name) is not None
         return in_dictionary or (kind, name) in self._unknown or bool(self._there.named(kind, name))
 
-    def _fault(self, kind: str, value: Value, why: Said, line: int, *, splits: bool = False) -> ValueFault:
+    def _fault(self, kind: str, value: Value, why: Said, line: int, code: str, *, splits: bool = False) -> ValueFault:
         """The fault of a name in a row: in full at its first use, with the line of that at the others.
 
         A table is read more than once, in order; a row counts once.
@@ -760,29 +756,27 @@ class NameLookup:
         name = plain_name(value.text)
         known = self._unknown.get((kind, name))
         if known is None and len(self._unknown) < REMEMBERED:
-            known = UsedName(kind, name, value.place, splits=splits, code=why.code)
+            known = UsedName(kind, name, value.place, splits=splits, code=code)
             self._unknown[kind, name] = known
         if known is None:
             self._has_more = True
-            return value.fault(why)
+            return value.fault(why, code)
         if line > known.last:
             known.rows += 1
             known.last = line
         if known.place != value.place:
-            why = reason(
+            why = said(
                 "the {noun} {name!r} has no id, as on line {line}",
-                known.code,
                 noun=noun_of(kind),
                 name=name,
                 line=known.place.line or 0,
             )
-        return value.fault(why)
+        return value.fault(why, known.code)
 
 
 def _ambiguous(kind: str, number: str) -> Said:
-    return reason(
+    return said(
         "{number} can be the id of a {noun}, and it is the name of another one: say in a dictionary which is meant",
-        _OTHER_NAME,
         number=repr(number),
         noun=noun_of(kind),
     )
