@@ -7,9 +7,10 @@ whose rows are all read needs none of them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from types import MappingProxyType
+from shlex import quote
 from typing import Final
 
 import anyio
@@ -28,24 +29,31 @@ from jobs.access.payload import decode_payload, payload_of
 from jobs.effects.reverse import way_that_sends
 from jobs.effects.subscriber_plan import FolderTree
 from jobs.effects.subscriber_steps import SubscriberSteps
-from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap, read_map
-from jobs.imports.dictionary import NameLookup, check_dictionary, read_dictionary
-from jobs.imports.fields import untried_fields
+from jobs.imports.column_map import STEP_OF_TABLE, TABLE_OF_STEP, ColumnMap, read_map
+from jobs.imports.dictionary import (
+    LISTED,
+    Dictionary,
+    NameLookup,
+    faults_there,
+    read_dictionary,
+    refuse_entries,
+)
+from jobs.imports.fields import SEVERAL, part_key, untried_fields
 from jobs.imports.input_checks import InputChecks
-from jobs.imports.names_there import read_names
+from jobs.imports.names_there import NamesThere, read_names
 from jobs.imports.sample import RowSample, Sampled, SampleFacts, in_folder
-from jobs.imports.subscriber import Judged, Stage, Step, ValueFault
-from jobs.imports.table_columns import TableColumns
+from jobs.imports.subscriber import OF_ALL_ROWS, STEP_NAMES, Judged, Part, Place, Stage, Step, Value, ValueFault
+from jobs.imports.table_columns import BALANCE, TableColumns
 from jobs.imports.tables import JoinedTables, SubscriberReader
 from jobs.job import BillingJob
 from jobs.rows.input import Input, open_rows
 from jobs.rows.selection import KeyColumns, Selected
-from jobs.spec.columns import Assigned
+from jobs.spec.columns import Assigned, Column
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import JobSpec
 from jobs.spec.words import ALIKE, DICTIONARY, FOLDER, MAP, SAMPLE, TABLES, YES
-from texts.remedies import setting
-from texts.said import said
+from texts.remedies import Remedy, setting
+from texts.said import Said, in_lines, said, text_of
 
 _NAMES_TOLD: Final = 20
 """Names without an id that are told at once; each of them is told with its rows."""
@@ -53,19 +61,16 @@ _NAMES_TOLD: Final = 20
 UNDOCUMENTED: Final = frozenset({"Abonents", "Users"})
 """The models of which nothing public says that `objects.create` takes them [?]."""
 
-STEP_OF_TABLE: Final = MappingProxyType({table: step for step, table in TABLE_OF_STEP.items()})
-
 
 class ImportJob(BillingJob):
     """A job whose rows are subscribers of a table; each row makes several items, its steps.
 
-    One that `takes_proposals` of its dictionary as if somebody had confirmed them only checks its rows, and names
-    the `proposals` once it has read the first.
+    One that `only_checks` goes on where an import would be refused, as if that were mended: it names the `refusals`,
+    the faults of its dictionary, and its `proposals` that nobody has confirmed.
     """
 
     effect: SubscriberSteps
-    takes_proposals = False
-    proposals: Sequence[ValueFault] = ()
+    only_checks = False
 
     def __init__(
         self, gateway: Gateway, kind: JobSpec, parameters: Mapping[str, str], rows: Input, effect: SubscriberSteps
@@ -79,6 +84,9 @@ class ImportJob(BillingJob):
         self._checks: InputChecks | None = None
         self._doubtful: ValueFault | None = None
         self._stays = False
+        self.refusals: list[str] = []
+        self.entry_faults: list[ValueFault] = []
+        self.proposals: Sequence[ValueFault] = ()
         self._one_at_a_time = anyio.Lock()
 
     # ---- the tables ----
@@ -98,7 +106,7 @@ class ImportJob(BillingJob):
         if not self._rows.file:
             raise InputRefused(said("an import reads a table: name its file, or - for standard input"))
         main = open_rows(self._gateway, self._rows, {}, own=None, says_all=False)
-        return SubscriberReader(main, self._map, self._stages, self._gateway.vault)
+        return SubscriberReader(main, self._map, self._stages, self._gateway.vault, goes_on=self.only_checks)
 
     @cached_property
     def source(self) -> Source:
@@ -148,23 +156,94 @@ class ImportJob(BillingJob):
                 reader = await anyio.to_thread.run_sync(lambda: self._reader)
                 names = await read_names(self._gateway)
                 self.effect.folders = FolderTree(names)
-                dictionary = None
-                if path := self._parameters.get(DICTIONARY):
-                    read = partial(read_dictionary, Path(path), is_checked=not self.takes_proposals)
-                    dictionary = await anyio.to_thread.run_sync(read)
-                    self.proposals = dictionary.proposals
-                    await check_dictionary(dictionary, names, References(self._gateway))
+                dictionary = await self._dictionary(names)
                 if folder := self._parameters.get(FOLDER):
                     self._stages.append(in_folder(folder, is_id=folder.isdecimal()))
-                self._lookup = NameLookup(dictionary, self._map.fields, names)
+                self._lookup = NameLookup(dictionary, self._map.fields, names, self._writes_dictionary())
                 self._stages.append(self._lookup)
                 alike = self._parameters.get(ALIKE) == YES
-                self._checks = InputChecks(self._gateway, reader, self._map.fields, alike=alike)
+                checks = InputChecks(self._gateway, reader, self._map.fields, alike=alike)
+                await self._check_map(checks, self._lookup, names)
+                self._checks = checks
         return self._checks
+
+    async def _dictionary(self, names: NamesThere) -> Dictionary | None:
+        """The dictionary, its ids checked against the billing. Raises `InputRefused` and `LookUpFailed`."""
+        path = self._parameters.get(DICTIONARY)
+        if not path:
+            return None
+        faults: list[ValueFault] = []
+        read = partial(read_dictionary, Path(path), is_checked=not self.only_checks, faults=faults)
+        dictionary = await anyio.to_thread.run_sync(read)
+        faults += await faults_there(dictionary, names, References(self._gateway))
+        if not self.only_checks:
+            refuse_entries(dictionary.file, faults)
+        self.entry_faults = [replace(one, place=replace(one.place, table=dictionary.file)) for one in faults]
+        self.proposals = dictionary.proposals
+        return dictionary
+
+    def _writes_dictionary(self) -> Remedy:
+        """The command that writes a dictionary of this input."""
+        given = {MAP: self._parameters.get(MAP), **{name: self._parameters.get(name) for name in TABLES}}
+        settings = [(name, quote(path)) for name, path in given.items() if path]
+        pairs = [(MAP, quote(f"{name}={column}")) for name, column in self._rows.mapping.items()]
+        return Remedy("dictionary", quote(self._rows.file or ""), (*settings, *pairs))
+
+    async def _check_map(self, checks: InputChecks, lookup: NameLookup, names: NamesThere) -> None:
+        """Check what the map says of all rows: columns that fit, and constants. Raises as `_ready`."""
+        tables, faults = self._reader.all_columns, list[str]()
+        for fault in (one for table in tables for one in table.faults):
+            listed = tuple(f"{one.id} {one.names[0]}" for one in names.live(fault.kind)[:LISTED])
+            why = fault.why
+            faults.append(said("{why}; the billing has: {listed}", why=why, listed=listed) if listed else why)
+        # Folders by their path are found, or created.
+        constants = [one for table in tables for one in table.constants if one.step is not Step.FOLDER]
+        parts = [Part(one.step, {one.name: Value(one.rule.value or "")}) for one in constants]
+        for one, wrong in zip(constants, await checks.check_constants(parts, lookup), strict=True):
+            faults += [
+                said("{where}: {field}: {why}", where=one.rule.where, field=one.name, why=fault.reason)
+                for fault in wrong
+            ]
+        self._refuse(*faults)
+
+    def _refuse(self, *faults: str) -> None:
+        """Raise `InputRefused` with these faults of the whole input, or keep them for who only checks."""
+        if faults and not self.only_checks:
+            raise InputRefused(in_lines(faults))
+        self.refusals += faults
 
     async def judge(self, rows: Sequence[Row]) -> list[Judged]:
         """The subscribers of rows with all that is found of them. Raises `InputRefused` and `LookUpFailed`."""
-        return await (await self._ready()).judge(rows)
+        judged = await (await self._ready()).judge(rows)
+        if self.only_checks:
+            for one in judged:
+                # A constant has no place in the row.
+                one.faults = [replace(it, reason=OF_ALL_ROWS) if it.place == Place() else it for it in one.faults]
+            await self._try_plan([one for one in judged if not one.faults])
+        return judged
+
+    async def _try_plan(self, judged: Sequence[Judged]) -> None:
+        """Add the faults for which the plan would refuse these subscribers. Raises `LookUpFailed`."""
+        needed = {
+            step: {part_key(step, name) for name, one in self._map.fields.of_step(step).items() if one.required}
+            for step in SEVERAL
+        }
+        subscribers = []
+        for subscriber in (one.subscriber for one in judged):
+            # A needed field that has no column yet is told once, and not with each row.
+            whole = (part for part in subscriber.parts if part.values.keys() >= needed.get(part.step, set()))
+            subscribers.append(replace(subscriber, parts=tuple(whole)))
+        try:
+            planned = await self.effect.plan_subscribers(subscribers)
+        except InputRefused as error:
+            if (why := text_of(error)) not in self.refusals:
+                self.refusals.append(why)
+            return
+        refused = {(one.line, one.row): one for one in planned.refusals}
+        for one in judged:
+            if refusal := refused.get((one.subscriber.row.line, one.subscriber.row.cells)):
+                place = Place(refusal.line, refusal.column or "")
+                one.faults.append(ValueFault(place, "", refusal.reason))
 
     async def prepare(self, rows: Sequence[Row]) -> Prepared:
         judged = await self.judge(rows)
@@ -188,11 +267,14 @@ class ImportJob(BillingJob):
         reader = await anyio.to_thread.run_sync(lambda: self._reader)
         database = self._gateway.database
         schema = None if database is None else await self._gateway.read(lambda base: base.schema)
-        reader.check_fields(schema, self._gateway.profile)
+        self._refuse(*await anyio.to_thread.run_sync(reader.absent_fields, schema, self._gateway.profile))
         reader.require_key()
         folder = self._parameters.get(FOLDER, "")
         if folder.isdecimal() and await References(self._gateway).missing("Folder", {folder}):
-            raise ParameterRefused("{name}: the billing has no folder {id}, or it is deleted", name=FOLDER, id=folder)
+            gone = said("{name}: the billing has no folder {id}, or it is deleted", name=FOLDER, id=folder)
+            if not self.only_checks:
+                raise ParameterRefused(gone)
+            self.refusals.append(gone)
 
     def assumptions(self, items: Sequence[Item]) -> Sequence[str]:
         """What the balances rest on, and the fields of new objects that no probe has tried."""
@@ -223,6 +305,50 @@ class ImportJob(BillingJob):
         of_names = open_input(Path(dictionary), Layout()).unended if dictionary else ()
         return (*super().unended, *of_names)
 
+    def column_notes(self, with_money: Sequence[str]) -> list[Said]:
+        """What may have been forgotten in the main table, of whose unused columns some look `with_money`."""
+        columns = self._reader.columns
+        notes = [
+            said(
+                "no {step} is made of {titles}, as no column is {field}: say which one is with {map}, or that none "
+                "is with {none}",
+                step=STEP_NAMES[step],
+                titles=titles,
+                field=field,
+                map=setting("map", f"{field}=COLUMN"),
+                none=setting("map", f"{field}="),
+            )
+            for step, (field, titles) in columns.lacking.items()
+        ]
+        balance = columns.once.get(BALANCE)
+        if not with_money or (balance is None and BALANCE in self._map.once):
+            return notes
+        if balance is not None:
+            used = said(
+                "{titles}: this looks like money, and is not used; the opening balance is {used}",
+                titles=tuple(with_money),
+                used=tuple(one.name for one in balance.columns) or (balance.rule.value or "",),
+            )
+        else:
+            used = said(
+                "{titles}: this looks like money, and no opening balance is entered: say which column has it with "
+                "{map}, or that none has with {none}",
+                titles=tuple(with_money),
+                map=setting("map", f"{BALANCE}=COLUMN"),
+                none=setting("map", f"{BALANCE}="),
+            )
+        return [*notes, used]
+
+    @property
+    def unused(self) -> list[Column]:
+        """The columns of the main table that nothing uses. Raises `InputRefused`."""
+        return self._reader.columns.unused
+
+    @property
+    def way_out(self) -> Said | None:
+        """What to type where names have no id, None where all have one."""
+        return self._lookup.way_out if self._lookup else None
+
     @property
     def rows_seen(self) -> int:
         return self._checks.rows_seen if self._checks else 0
@@ -238,7 +364,7 @@ class ImportJob(BillingJob):
         notes = [*self.effect.cautions, *self.unchecked]
         if self._lookup:
             notes += self._lookup.notes[:_NAMES_TOLD]
-            notes += [way_out] if (way_out := self._lookup.way_out) else []
+            notes += [way_out] if (way_out := self.way_out) else []
         if self._stays:
             notes.append(
                 said(

@@ -81,7 +81,7 @@ async def _dictionary(
     await anyio.to_thread.run_sync(write)
     is_done = proposed.count(NameStanding.MATCHED) == len(proposed.rows)
     unnamed = [kind for kind in proposed.kinds if there is None or not there.knows(kind)]
-    notes: list[Said] = []
+    notes: list[Said] = [*used.several(there or NamesThere())]
     if there is None:
         unset = said(
             "no billing is set, so nothing is proposed: give {flag}, and {database} or {variable}",
@@ -152,7 +152,8 @@ async def _names_of(file: str, reading: RowFlags, joined: ImportFlags) -> tuple[
 
     columns = await anyio.to_thread.run_sync(read_columns)
     used = NamesUsed(columns.fields)
-    reader = SubscriberReader(source, columns, (used,))
+    # A field that is still missing keeps no name from being collected.
+    reader = SubscriberReader(source, columns, (used,), goes_on=True)
     pages: Iterator[RowPage] = await anyio.to_thread.run_sync(lambda: iter(reader.source.pages(None)))
     rows = refused = 0
     name = printable(source.name, WHOLE)

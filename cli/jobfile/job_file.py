@@ -51,11 +51,11 @@ from engine.pipeline.intake import Repeat
 from engine.pipeline.progress import LivePolicy, Progress
 from engine.sources.raw.sample import AUTO, FileOnDisk
 from jobs.catalogue.catalogue import Catalogue
-from jobs.catalogue.typed_call import CALL, OWN, YES
+from jobs.catalogue.typed_call import CALL, OWN
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.toml_places import KeyRefused, Toml, check_known
 from jobs.spec.toml_places import Path as Way
-from jobs.spec.words import SharedAccountsRule
+from jobs.spec.words import YES, SharedAccountsRule
 from texts.remedies import Remedy, command_line, setting
 from texts.said import Said, SaidError, counted, said, text_of
 

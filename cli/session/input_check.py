@@ -28,7 +28,8 @@ from cli.terminal.waiting import bytes_read, waiting
 from engine.job import STDIN, RowPage
 from jobs.import_job import ImportJob
 from jobs.imports.column_map import TABLE_OF_STEP
-from jobs.imports.subscriber import Place, Step, ValueFault
+from jobs.imports.input_checks import MoneyLookout
+from jobs.imports.subscriber import OF_ALL_ROWS, Place, Step, ValueFault
 from jobs.imports.tables import JoinedTables
 from jobs.job import build
 from texts.remedies import setting
@@ -44,7 +45,11 @@ _SHOWN_GROUPS: Final = 25
 
 @dataclass(slots=True)
 class FaultGroup:
-    """The faults of one kind in one column: the first of them, how many they are, and the lines of the first."""
+    """The faults of one kind in one column: the first of them, how many they are, and the lines of the first.
+
+    `subscribers` counts the rows of the main table that have one; `others` are the first other cells, where the
+    faults are those of names.
+    """
 
     table: str | None
     column: str | None
@@ -52,6 +57,8 @@ class FaultGroup:
     reason: str
     count: int = 0
     lines: list[int] = field(default_factory=list)
+    subscribers: int = 0
+    others: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -62,20 +69,25 @@ class FaultGroups:
     total: int = 0
     beyond: int = 0
 
-    def add(self, fault: ValueFault, line: int | None) -> None:
-        """Count a fault of the row in a line; a fault of a joined table has its own."""
+    def add(self, fault: ValueFault, line: int | None) -> FaultGroup | None:
+        """Count a fault of the row in a line; one of a joined table has its own, and one of all rows is no group."""
         self.total += 1
         place = fault.place
-        key = (place.table, place.column, _kind(fault.reason))
+        if fault.reason == OF_ALL_ROWS:
+            return None
+        key = (place.table, place.column, fault.code or _kind(fault.reason))
         if key not in self.groups and len(self.groups) >= _MOST_GROUPS:
             self.beyond += 1
-            return
+            return None
         new = FaultGroup(place.table or None, place.column or None, fault.cell, fault.reason)
         group = self.groups.setdefault(key, new)
         group.count += 1
         line = line if place.line is None else place.line
-        if line is not None and len(group.lines) < _MOST_LINES:
+        if line is not None and len(group.lines) < _MOST_LINES and line not in group.lines:
             group.lines.append(line)
+        if fault.code and len(group.others) < _MOST_LINES and fault.cell not in {group.cell, *group.others}:
+            group.others.append(fault.cell)
+        return group
 
     def largest_first(self) -> list[FaultGroup]:
         return sorted(self.groups.values(), key=lambda one: -one.count)
@@ -93,8 +105,9 @@ def _kind(reason: str) -> str:
 class CheckResult:
     """What the check of an input has found; `faulty` rows cannot be imported, `doubtful` ones are to be looked at.
 
-    `strangers` are rows of joined tables that are nobody's, or cannot be read; `proposals` are names of the
-    dictionary that nobody has confirmed.
+    `refusals` say what keeps all rows from being imported. `strangers` are rows of joined tables that are nobody's,
+    or cannot be read; `entries` are faults of the dictionary, `proposals` its names that nobody has confirmed. The
+    `notes` say what may be forgotten, and `unused` are the columns of the main table that nothing uses.
     """
 
     name: str
@@ -102,7 +115,12 @@ class CheckResult:
     faulty: int = 0
     doubtful: int = 0
     strangers: int = 0
+    entries: int = 0
     proposals: int = 0
+    refusals: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    way_out: str | None = None
     faults: FaultGroups = field(default_factory=FaultGroups)
     warnings: FaultGroups = field(default_factory=FaultGroups)
     unchecked: tuple[str, ...] = ()
@@ -113,10 +131,9 @@ class CheckResult:
     def add(self, line: int | None, faults: Iterable[ValueFault], warnings: Iterable[ValueFault]) -> None:
         self.rows += 1
         before = self.faults.total, self.warnings.total
-        for fault in faults:
-            self.faults.add(fault, line)
-        for warning in warnings:
-            self.warnings.add(warning, line)
+        for groups, found in ((self.faults, faults), (self.warnings, warnings)):
+            for group in {id(one): one for fault in found if (one := groups.add(fault, line))}.values():
+                group.subscribers += 1
         self.faulty += self.faults.total > before[0]
         self.doubtful += self.faults.total == before[0] and self.warnings.total > before[1]
 
@@ -125,6 +142,12 @@ class CheckResult:
         self.strangers += 1
         self.faults.add(fault, None)
 
+    def add_entries(self, faults: Collection[ValueFault]) -> None:
+        """Count faults of the dictionary."""
+        self.entries += len(faults)
+        for fault in faults:
+            self.faults.add(fault, None)
+
     def add_proposals(self, faults: Collection[ValueFault]) -> None:
         self.proposals += len(faults)
         for fault in faults:
@@ -132,7 +155,7 @@ class CheckResult:
 
     @property
     def is_good(self) -> bool:
-        return not self.faults.total
+        return not self.faults.total and not self.refusals
 
     @property
     def file(self) -> str:
@@ -140,13 +163,28 @@ class CheckResult:
 
     @property
     def verdict(self) -> Said:
-        if self.faulty:
+        if self.refusals:
             return counted(
-                "{n} row of {file} cannot be imported, of {rows} in all",
-                "{n} rows of {file} cannot be imported, of {rows} in all",
+                "none of the {rows} subscribers of {file} can be imported yet; {n} of them has a fault of its own",
+                "none of the {rows} subscribers of {file} can be imported yet; {n} of them have faults of their own",
                 self.faulty,
                 file=self.file,
                 rows=Quantity(self.rows),
+            )
+        if self.faulty:
+            return counted(
+                "{n} subscriber of {file} cannot be imported, of {rows} in all",
+                "{n} subscribers of {file} cannot be imported, of {rows} in all",
+                self.faulty,
+                file=self.file,
+                rows=Quantity(self.rows),
+            )
+        if self.entries:
+            return counted(
+                "{n} entry of the dictionary has to be mended: without it, nothing in {file} is wrong",
+                "{n} entries of the dictionary have to be mended: without them, nothing in {file} is wrong",
+                self.entries,
+                file=self.file,
             )
         if self.strangers:
             return counted(
@@ -179,6 +217,9 @@ def check_object(result: CheckResult) -> dict[str, object]:
         "joined_rows": result.strangers,
         "faults": result.faults.largest_first(),
         "warnings": result.warnings.largest_first(),
+        "refusals": result.refusals,
+        "notes": result.notes,
+        "unused_columns": result.unused,
         "unchecked": result.unchecked,
         "workbook": result.workbook,
     }
@@ -199,9 +240,12 @@ async def check_input(job: ImportJob, result: CheckResult, target: OutputFile | 
     """
     source = await anyio.to_thread.run_sync(lambda: job.source)
     header = await anyio.to_thread.run_sync(lambda: source.header)
+    unused = job.unused
+    money = MoneyLookout(unused)
     with nullcontext() if target is None else fault_workbook(target, header, sheet) as book:
         async for page in _each(source.pages(None)):
             judged = zip(page.rows, await job.judge(page.rows), strict=True)
+            money.see(page.rows)
             # The cells are those of the input, also its secrets: the workbook is the table itself, and comes back.
             rows = [CheckedRow(row.line, row.cells, one.faults, one.warnings, row.truths) for row, one in judged]
             # A row that cannot be read; of a joined table it has no line here, and no cells.
@@ -214,15 +258,22 @@ async def check_input(job: ImportJob, result: CheckResult, target: OutputFile | 
                     result.add(row.line, row.faults, row.warnings)
             if book is not None:
                 await anyio.to_thread.run_sync(book.write, rows)
+        result.add_entries(job.entry_faults)
         result.add_proposals(job.proposals)
+        if book is not None:
+            entries = [CheckedRow(None, (), [one]) for one in (*job.entry_faults, *job.proposals)]
+            await anyio.to_thread.run_sync(book.write, entries)
         if target is not None and book is not None:
-            await anyio.to_thread.run_sync(book.write, [CheckedRow(None, (), [one]) for one in job.proposals])
             for step in job.joined.columns:
                 await _write_joined(job.joined, step, book)
                 result.joined += (TABLE_OF_STEP[step],)
             await anyio.to_thread.run_sync(book.close)
             result.workbook, result.comments_left_out = target.path, book.lacks_marks
     result.unchecked = tuple(job.unchecked)
+    result.refusals = tuple(job.refusals)
+    result.notes = tuple(job.column_notes(money.titles))
+    result.unused = tuple(one.name for one in unused)
+    result.way_out = job.way_out
 
 
 async def check_order(order: Order, name: str, target: OutputFile | None, settings: Settings, screen: Screen) -> Exit:
@@ -237,7 +288,7 @@ async def check_order(order: Order, name: str, target: OutputFile | None, settin
         job = build(order.kind, billing.gateway, order.parameters, order.rows)
         if not isinstance(job, ImportJob):
             raise CommandRefused("{flag}: only an import is checked by itself", flag=setting("check"))
-        job.takes_proposals = True
+        job.only_checks = True
         await job.check()
         await caution_unended(job, screen)
         result = CheckResult(name)

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 from billing.directory.models import LARGEST_ID, TEXT_KEYS, BillingObject, Key, plain_value, same_value
@@ -19,7 +20,7 @@ from billing.directory.objects import (
 )
 from billing.errors import ColumnsMissing
 from engine.errors import InputRefused, LookUpDelayed, LookUpFailed, LookUpRefused
-from jobs.access.gateway import Gateway, as_engine_errors
+from jobs.access.gateway import Criteria, Gateway, as_engine_errors
 from jobs.access.payload import ACCOUNT
 from jobs.access.subscribers import SubscriberFinder
 from jobs.spec.parameters import whole_id
@@ -27,6 +28,7 @@ from texts.said import Quantity, enumerated, said
 
 _KEYS: Final = frozenset({"id", "pk", "op_id", "abonent_id", "account_id_abonents", *TEXT_KEYS})
 _PARENT: Final = "parent_id"
+ACCOUNTS: Final = "AdminAccounts"
 OF_ABONENT: Final = "account_id_abonents"
 """The key by which the account of a subscriber is found [S]."""
 
@@ -51,12 +53,33 @@ async def find(
     criteria = [
         {name: value for name, value in keys[place].items() if value or name != _PARENT} for place in possible
     ]
-    answers = await gateway.objects_by(model, criteria, with_owner(model, asked))
+    ask = partial(_accounts, gateway) if model == ACCOUNTS else partial(gateway.objects_by, model)
+    answers = await ask(criteria, with_owner(model, asked))
     found: list[list[BillingObject]] = [[] for _ in keys]
     with as_engine_errors():
         for place, answer in zip(possible, answers, strict=True):
             found[place] = of_answer(model, keys[place], fields, answer, besides)
     return found
+
+
+async def _accounts(
+    gateway: Gateway, keys: Sequence[Criteria], fields: Sequence[str]
+) -> list[list[dict[str, object]]]:
+    """The accounts that each key finds through the API.
+
+    The link from an account to its subscribers takes no filter by many values. So it is first asked which accounts
+    many subscribers have, and then what these accounts are, where one question is known to tell of many.
+    """
+    are_many = len(keys) > 1 and all(key.keys() == {OF_ABONENT} for key in keys)
+    if not are_many or not gateway.asks_by_many("Abonents.id", f"{ACCOUNTS}.id"):
+        return await gateway.objects_by(ACCOUNTS, keys, fields)
+    subscribers = [{"id": key[OF_ABONENT]} for key in keys]
+    found = await gateway.objects_by("Abonents", subscribers, ("id", "account_id"))
+    accounts = [str(one[0].get("account_id") or "") if one else "" for one in found]
+    there = list(filter(None, accounts))
+    answers = await gateway.objects_by(ACCOUNTS, [{"id": one} for one in there], fields)
+    by_id = dict(zip(there, answers, strict=True))
+    return [by_id.get(one, []) for one in accounts]
 
 
 async def find_one(

@@ -18,11 +18,11 @@ from jobs.spec.entries import CREATED, OPERATIONS, UNDO_OF_OPERATIONS
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import ACCOUNT, SUBSCRIBER, Parameter, no_longer
 from jobs.spec.spec import CREATE, ChainKind, JobSpec, describe_secret_arguments, kind_of, secret_placeholders
+from jobs.spec.words import YES
 from texts.remedies import setting
 from texts.said import reason, said, text_of
 
 CALL: Final = "call"
-YES: Final = "yes"
 LONGEST_VALUE: Final = 10_000
 """Characters of a value, more than any field has; a longer cell comes from a file that was read wrongly."""
 

@@ -20,7 +20,8 @@ file = "logins.csv"
 kind = "text"
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -36,7 +37,7 @@ from jobs.imports.subscriber import NUMBER, Step
 from jobs.spec.toml_places import KeyRefused, Toml, as_kind, check_known
 from jobs.spec.toml_places import Path as Way
 from texts.remedies import Remedy, setting
-from texts.said import said
+from texts.said import Said, in_lines, said
 
 SPACE: Final = " "
 CONSTANT: Final = ":"
@@ -100,6 +101,7 @@ TABLE_OF_STEP: Final[Mapping[Step, str]] = MappingProxyType(
     {Step.ACCOUNT: "accounts", Step.SERVICE: "services", Step.ATTRIBUTE: "attributes"}
 )
 """The joined tables by the step that their rows are for."""
+STEP_OF_TABLE: Final[Mapping[str, Step]] = MappingProxyType({name: step for step, name in TABLE_OF_STEP.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,6 @@ FORMAT: Final = 1
 SUBSCRIBER: Final = Step.SUBSCRIBER.value
 _STEPS: Final = tuple(step.value for step in Step if step in SEVERAL)
 _WHEN: Final = "when"
-_TABLES: Final[Mapping[str, Step]] = MappingProxyType({name: step for step, name in TABLE_OF_STEP.items()})
 _Shape = TypeVar("_Shape", bound=msgspec.Struct)
 _LONGEST: Final = 200
 """Characters of a wrong value that are shown."""
@@ -228,7 +229,7 @@ _SHAPES: Final = MappingProxyType(
 
 
 def read_map(path: Path) -> ColumnMap:
-    """Read the map file at `path`. Raises `InputRefused` with file, line and column."""
+    """Read the map file at `path`. Raises `InputRefused` with all its faults, each with file, line and column."""
     try:
         toml = Toml.of(read_regular(path))
     except (OSError, UnicodeDecodeError) as error:
@@ -237,45 +238,68 @@ def read_map(path: Path) -> ColumnMap:
     except ValueError as error:
         raise InputRefused("the map {file} is not TOML: {error}", file=path, error=error) from error
     reader = _Reader(path, toml)
-    try:
-        return reader.map(toml.content)
-    except KeyRefused as error:
-        raise InputRefused("{place}: {text}", place=reader.place(error.way), text=error) from error
+    read = reader.map(toml.content)
+    if reader.faults:
+        raise InputRefused(in_lines(reader.faults))
+    return read
 
 
 class _Reader:
-    """Checks the content of the file, and finds the place of each value."""
+    """Checks the content of the file, and finds the place of each value; `faults` has what is wrong and left out."""
 
     def __init__(self, path: Path, toml: Toml) -> None:
         self._path = path
         self._toml = toml
+        self.faults: list[Said] = []
+
+    @contextmanager
+    def _keeping_faults(self) -> Iterator[None]:
+        try:
+            yield
+        except KeyRefused as error:
+            self.faults.append(said("{place}: {text}", place=self.place(error.way), text=error))
 
     def map(self, content: Mapping[str, object]) -> ColumnMap:
-        check_known((), content, ("format", SUBSCRIBER, *_STEPS, "tables", "fields"))
-        version = content.get("format", FORMAT)
-        if version != FORMAT:
-            raise KeyRefused(
-                "format = {given} is not known; this version knows {ours}",
-                ("format",),
-                given=repr(version),
-                ours=FORMAT,
-            )
-        fields = self._fields(_table(("fields",), content.get("fields", {})))
-        tables = _table(("tables",), content.get("tables", {}))
-        check_known(("tables",), tables, _TABLES)
-        once = _table((SUBSCRIBER,), content.get(SUBSCRIBER, {}))
-        check_known((SUBSCRIBER,), once, {name for step, name, _ in fields.names() if step not in SEVERAL})
-        rules = {name: self._cell((SUBSCRIBER, name), one) for name, one in once.items()}
+        for name in content:
+            with self._keeping_faults():
+                check_known((), (name,), ("format", SUBSCRIBER, *_STEPS, "tables", "fields"))
+        with self._keeping_faults():
+            if (version := content.get("format", FORMAT)) != FORMAT:
+                raise KeyRefused(
+                    "format = {given} is not known; this version knows {ours}",
+                    ("format",),
+                    given=repr(version),
+                    ours=FORMAT,
+                )
+        fields = usual_fields()
+        with self._keeping_faults():
+            fields = self._fields(_table(("fields",), content.get("fields", {})))
+        rules: dict[str, CellRule] = {}
+        with self._keeping_faults():
+            known = {name for step, name, _ in fields.names() if step not in SEVERAL}
+            rules = self._cells((SUBSCRIBER,), _table((SUBSCRIBER,), content.get(SUBSCRIBER, {})), known)
         parts: list[PartRule] = []
         for name in (name for name in _STEPS if name in content):
             given = content[name]
             ways = [(name, place) for place in range(len(given))] if isinstance(given, list) else [(name,)]
-            parts += [
-                self._part(way, one, fields)
-                for way, one in zip(ways, given if isinstance(given, list) else [given], strict=True)
-            ]
-        joined = {_TABLES[name]: self._joined(name, given) for name, given in tables.items()}
+            for way, one in zip(ways, given if isinstance(given, list) else [given], strict=True):
+                with self._keeping_faults():
+                    parts.append(self._part(way, one, fields))
+        joined: dict[Step, TableFile] = {}
+        with self._keeping_faults():
+            for name, given in _table(("tables",), content.get("tables", {})).items():
+                with self._keeping_faults():
+                    check_known(("tables",), (name,), STEP_OF_TABLE)
+                    joined[STEP_OF_TABLE[name]] = self._joined(name, given)
         return ColumnMap(rules, tuple(parts), joined, fields, str(self._path))
+
+    def _cells(self, way: Way, given: Mapping[str, object], known: Collection[str]) -> dict[str, CellRule]:
+        rules: dict[str, CellRule] = {}
+        for name, one in given.items():
+            with self._keeping_faults():
+                check_known(way, (name,), known)
+                rules[name] = self._cell((*way, name), one)
+        return rules
 
     def _fields(self, given: Mapping[str, object]) -> FieldTable:
         fields = usual_fields()
@@ -296,8 +320,11 @@ class _Reader:
     def _part(self, way: Way, given: object, fields: FieldTable) -> PartRule:
         step = Step(str(way[0]))
         table = _table(way, given)
-        check_known(way, table, (*fields.of_step(step), _WHEN))
-        rules = {name: self._cell((*way, name), one) for name, one in table.items() if name != _WHEN}
+        rules = self._cells(
+            way,
+            {name: one for name, one in table.items() if name != _WHEN},
+            (*fields.of_step(step), _WHEN),
+        )
         separated = [name for name, rule in rules.items() if rule.split]
         if len(separated) > 1:
             raise KeyRefused(

@@ -12,15 +12,19 @@ one that differs in case, spaces, ё, punctuation, or letters that look the same
 alike; numbers count more than letters, for "Домашний 50" is not "Домашний 100". A person confirms it.
 """
 
+import json
 import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
+
+import msgspec
 
 from billing.directory.models import LARGEST_ID
 from billing.directory.names import NamedObject
@@ -266,27 +270,30 @@ class Dictionary:
         return self.entries.get((kind, plain_name(name)))
 
 
-def read_dictionary(path: Path, *, is_checked: bool = True) -> Dictionary:
+def read_dictionary(path: Path, *, is_checked: bool = True, faults: list[ValueFault] | None = None) -> Dictionary:
     """The dictionary in a file, of any format of an input; used in a worker thread.
 
     One that `is_checked` has no proposal that nobody has confirmed. Raises `InputRefused` with all faults, each with
-    its line and column.
+    its line and column; with a list of `faults` they are added to it.
     """
     source = open_input(path, Layout())
-    faults: list[ValueFault] = []
+    refuses, faults = faults is None, [] if faults is None else faults
     entries: dict[tuple[str, str], DictionaryEntry] = {}
     for entry in _entries(source, faults, defuses=path.suffix.casefold() == _CSV):
         before = entries.setdefault((entry.kind, entry.name), entry)
         faults += _faults_of(entry, before, is_checked=is_checked)
         if len(entries) > MOST:
             raise InputRefused("{file}: a dictionary has at most {most} names", file=source.name, most=Quantity(MOST))
-    _refuse(source.name, faults)
+    if refuses:
+        refuse_entries(source.name, faults)
     return Dictionary(source.name, source.digest, entries, frozenset(kind for kind, _ in entries))
 
 
-def _refuse(file: str, faults: Sequence[ValueFault]) -> None:
+def refuse_entries(file: str, faults: Sequence[ValueFault]) -> None:
+    """Raise `InputRefused` with these faults of a dictionary, if there are any."""
     if not faults:
         return
+    faults = sorted(faults, key=lambda one: one.place.line or 0)
     shown = [(one.place.line or 0, one.place.column, one.reason) for one in faults[:_FAULTS_SHOWN]]
     lines = [said("line {line}, column {column}: {reason}", line=at, column=of, reason=why) for at, of, why in shown]
     if more := len(faults) - len(lines):
@@ -321,18 +328,18 @@ def _entries(source: Source, faults: list[ValueFault], *, defuses: bool) -> Iter
                 here, match, checked = (cells.get(one, "") for one in ("name_here", "match", "checked"))
                 yield DictionaryEntry(kind, name, key, here, match, checked, row.line)
                 continue
-            reason = said(
+            why = said(
                 "there is no kind {word!r}{nearest}; there are: {known}",
                 word=cells["kind"],
                 nearest=nearest(cells["kind"], WORDS),
                 known=tuple(WORDS),
             )
-            faults.append(ValueFault(Place(row.line, "kind"), cells["kind"], reason))
+            faults.append(ValueFault(Place(row.line, "kind"), cells["kind"], why))
 
 
 def _faults_of(entry: DictionaryEntry, before: DictionaryEntry, *, is_checked: bool) -> Iterator[ValueFault]:
-    def fault(column: str, reason: str) -> ValueFault:
-        return ValueFault(Place(entry.line, column), "", reason)
+    def fault(column: str, why: str) -> ValueFault:
+        return ValueFault(Place(entry.line, column), "", why)
 
     if not entry.name:
         yield fault("name", said("it is empty"))
@@ -363,11 +370,11 @@ def is_id(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID)) and 0 < int(text) <= LARGEST_ID
 
 
-async def check_dictionary(dictionary: Dictionary, there: NamesThere, references: References) -> None:
-    """Check the ids against the billing: each is there, and has the name that stands beside it.
+async def faults_there(dictionary: Dictionary, there: NamesThere, references: References) -> list[ValueFault]:
+    """The faults of a dictionary in this billing: ids that are not there, or have another name than stands beside.
 
     The name shows that the dictionary was made for another billing, or before somebody has changed this one. Raises
-    `InputRefused` with all faults, and `LookUpFailed`.
+    `LookUpFailed`.
     """
     by_kind: defaultdict[str, list[DictionaryEntry]] = defaultdict(list)
     for entry in dictionary.entries.values():
@@ -379,17 +386,17 @@ async def check_dictionary(dictionary: Dictionary, there: NamesThere, references
         for entry in entries:
             found = there.get(kind, int(entry.id))
             if entry.id in missing:
-                reason = said("the billing has no {noun} {id}, or it is deleted", noun=noun_of(kind), id=entry.id)
-                faults.append(ValueFault(Place(entry.line, "id"), entry.id, reason))
+                why = said("the billing has no {noun} {id}, or it is deleted", noun=noun_of(kind), id=entry.id)
+                faults.append(ValueFault(Place(entry.line, "id"), entry.id, why))
             elif found and entry.name_here and core_of(entry.name_here) not in map(core_of, found.names):
-                reason = said(
+                why = said(
                     "the {noun} {id} is {name!r} in this billing: correct the id, or empty this cell",
                     noun=noun_of(kind),
                     id=entry.id,
                     name=found.names[0],
                 )
-                faults.append(ValueFault(Place(entry.line, "name_here"), entry.name_here, reason))
-    _refuse(dictionary.file, sorted(faults, key=lambda one: one.place.line or 0))
+                faults.append(ValueFault(Place(entry.line, "name_here"), entry.name_here, why))
+    return faults
 
 
 # ---- a dictionary that is to be checked ----------------------------------------------------------------------------
@@ -408,6 +415,10 @@ class UsedName:
     place: Place
     rows: int = 0
     last: int = 0
+    splits: bool = False
+    """Whether it may be several names in one cell."""
+    code: str = ""
+    """That of its first fault."""
 
 
 class NamesUsed:
@@ -443,6 +454,18 @@ class NamesUsed:
     @property
     def names(self) -> Sequence[UsedName]:
         return tuple(self._used.values())
+
+    def several(self, there: NamesThere) -> Iterator[Said]:
+        """What to say of the columns of services that have several in one cell, by their first such cell."""
+        told: set[str] = set()
+        for one in (one for one in self._used.values() if one.kind == "Usluga" and one.place.column not in told):
+            is_name = partial(self._is_name, there, one.kind)
+            if one.place.line is not None and (separator := separator_of(one.name, is_name)):
+                told.add(one.place.column)
+                yield several_services(one.name, one.place.column, separator)
+
+    def _is_name(self, there: NamesThere, kind: str, name: str) -> bool:
+        return (kind, name) in self._used or bool(there.named(kind, name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -492,6 +515,16 @@ def propose(used: Collection[UsedName], there: NamesThere, old: Dictionary | Non
 # ---- the stage that turns names into ids --------------------------------------------------------------------------
 
 
+_NO_ID: Final = "no-id"
+_OPEN_ID: Final = "open-id"
+_OTHER_NAME: Final = "other-name"
+"""The codes of faults of names without an id: nobody has said it, it is open, or may be another one's name."""
+
+LISTED: Final = 20
+"""Names of the billing that a reason lists."""
+
+_SEPARATORS: Final = ",;|/+"
+
 REMEMBERED: Final = 1_000
 """Names without a meaning that are remembered with their first line; of others only that there are some."""
 
@@ -501,16 +534,47 @@ _SUBJECTS: Final[Mapping[Step, str]] = MappingProxyType(
 """What a step is about: without it there is nothing to do."""
 
 
+def separator_of(name: str, is_name: Callable[[str], bool]) -> str:
+    """What separates several names in one cell, "" where it is one: half of them at least have to be names."""
+    for sign in _SEPARATORS:
+        names = [plain for one in name.split(sign) if (plain := plain_name(one))]
+        if len(names) > 1 and 2 * sum(map(is_name, names)) >= len(names):
+            return sign
+    return ""
+
+
+def several_services(name: str, column: str, separator: str) -> Said:
+    """What to say of several services in one cell of a column."""
+    quoted = (json.dumps(one, ensure_ascii=False) for one in (column, separator))
+    return said(
+        "{name!r} is several services in one cell. In a map file ({flag}), this under [[service]] splits it: {rule}",
+        name=name,
+        flag=setting("map", "FILE.toml"),
+        rule="usluga_id = {{ column = {}, split = {} }}".format(*quoted),
+    )
+
+
 class NameLookup:
     """Turns the names of a subscriber into ids, by the dictionary and, to tell names from ids, by the billing.
 
     A number that is no name of the dictionary is an id where the dictionary has nothing of its kind, or where the map
-    gives it for all rows. A folder without a dictionary, or one that is given for all rows and not in it, keeps its
-    path: it is found in the billing, or created.
+    gives it for all rows. A name that the map gives for all rows is that of this billing, if the dictionary has
+    nothing of it. A folder without a dictionary, or one that is given for all rows and not in it, keeps its path: it
+    is found in the billing, or created. `writes` is the command that writes a dictionary of this input.
     """
 
-    def __init__(self, dictionary: Dictionary | None, fields: FieldTable, there: NamesThere) -> None:
+    def __init__(
+        self,
+        dictionary: Dictionary | None,
+        fields: FieldTable,
+        there: NamesThere,
+        writes: Remedy = Remedy("dictionary", "FILE"),  # noqa: B008 - it is frozen
+    ) -> None:
         self._dictionary = dictionary
+        self._file = file = dictionary.file if dictionary else "dictionary.csv"
+        completes = (("dictionary", file), ("output", file), ("force", "")) if dictionary else (("output", file),)
+        self._writes = msgspec.structs.replace(writes, settings=(*writes.settings, *completes))
+        self._meant: dict[tuple[str, str], str | Said] = {}
         self._kinds = dictionary.kinds if dictionary else frozenset()
         self._references = fields.references
         self._there = there
@@ -537,7 +601,7 @@ class NameLookup:
                 name=one.name,
                 line=one.place.line or 0,
             )
-            for one in self._unknown.values()
+            for one in self._unlisted
         ]
         more = [said("more names have no id: each is told with its row")] if self._has_more else []
         return (*told, *more)
@@ -545,16 +609,23 @@ class NameLookup:
     @property
     def way_out(self) -> Said | None:
         """What to type where names have no id, None where all have one."""
-        if not self._unknown:
+        if not self._unlisted:
             return None
-        file = self._dictionary.file if self._dictionary else "dictionary.csv"
-        overwrites = (("dictionary", file), ("output", file), ("force", ""))
         return said(
             "a dictionary gives names their ids: {command} writes it, with what it proposes, a person checks it, and "
             "{flag} gives it to the import",
-            command=Remedy("dictionary", "FILE", overwrites if self._dictionary else (("output", file),)),
-            flag=setting("dictionary", file),
+            command=self._writes,
+            flag=setting("dictionary", self._file),
         )
+
+    @property
+    def _unlisted(self) -> list[UsedName]:
+        """The names without an id that a dictionary would give one."""
+        return [
+            one
+            for one in self._unknown.values()
+            if not (one.splits and separator_of(one.name, partial(self._is_name, one.kind)))
+        ]
 
     # ---- a part: None where what it is about is not brought over ----
 
@@ -564,7 +635,8 @@ class NameLookup:
             kind = self._references.get((part.step, name))
             if not kind:
                 continue
-            key = self._id(kind, value, line, faults)
+            is_split = part.step is Step.SERVICE and kind == _SUBJECTS[part.step]
+            key = self._id(kind, value, line, faults, splits=is_split)
             if key != LEFT_OUT:
                 values[name] = replace(value, text=key)
             elif _SUBJECTS.get(part.step) == kind:
@@ -584,33 +656,43 @@ class NameLookup:
         is_given = entry is None and value.place.line is None
         if PATH in part.values and (is_given or FOLDER not in self._kinds):
             if is_id(value.text) and self._there.get(FOLDER, int(value.text)) is not None:
-                faults.append(self._fault(FOLDER, value, _ambiguous(FOLDER, value.text), line))
+                faults.append(self._fault(FOLDER, value, _ambiguous(FOLDER, value.text), line, _OTHER_NAME))
             return part
         key = self._id(FOLDER, value, line, faults)
         return None if key == LEFT_OUT else replace(part, values={**others, FOLDER_ID: replace(value, text=key)})
 
     # ---- a value ----
 
-    def _id(self, kind: str, value: Value, line: int, faults: list[ValueFault]) -> str:
-        """The id of a name, or `LEFT_OUT`; the name itself where it has none, with a fault."""
-        name = plain_name(value.text)
+    def _id(self, kind: str, value: Value, line: int, faults: list[ValueFault], *, splits: bool = False) -> str:
+        """The id of a name, or `LEFT_OUT`; the name itself where it has none, with a fault.
+
+        One that `splits` may be several names in one cell.
+        """
+        name, code = plain_name(value.text), _NO_ID
         entry = self._dictionary.get(kind, name) if self._dictionary else None
         if entry is not None and entry.id:
             return entry.id
         if entry is None and is_id(name) and (value.place.line is None or kind not in self._kinds):
             if all(one.id == int(name) for one in self._there.named(kind, name)):
                 return name
-            why = _ambiguous(kind, name)
+            why, code = _ambiguous(kind, name), _OTHER_NAME
+        elif entry is None and value.place.line is None:
+            meant = self._of_billing(kind, name)
+            if not isinstance(meant, Said):
+                return meant
+            why = meant
+        elif splits and (separator := separator_of(name, partial(self._is_name, kind))):
+            faults.append(value.fault(several_services(name, value.place.column, separator)))
+            return name
         elif self._dictionary is None:
             why = said(
-                "{name!r} is no id of a {noun}, and there is no dictionary that says which it is: {command} makes "
-                "one, and {flag} names it",
+                "{name!r} is no id of a {noun}: a dictionary says which it is, given with {flag}",
                 name=name,
                 noun=noun_of(kind),
-                command=Remedy("dictionary"),
                 flag=setting("dictionary", "FILE"),
             )
         elif entry is not None and entry.line is not None:
+            code = _OPEN_ID
             why = said(
                 "the {noun} {name!r} has no id in {file}, line {line}: fill it in",
                 noun=noun_of(kind),
@@ -624,12 +706,49 @@ class NameLookup:
                 noun=noun_of(kind),
                 name=name,
                 file=self._dictionary.file,
-                command=Remedy("dictionary", settings=(("dictionary", self._dictionary.file),)),
+                command=self._writes,
             )
-        faults.append(self._fault(kind, value, why, line))
+        faults.append(self._fault(kind, value, why, line, code, splits=splits))
         return name
 
-    def _fault(self, kind: str, value: Value, reason: str, line: int) -> ValueFault:
+    def _of_billing(self, kind: str, name: str) -> str | Said:
+        """The id of the object of the billing that has the name, or why it has none."""
+        if (kind, name) not in self._meant:
+            noun = noun_of(kind)
+            found = Matcher(self._there.live(kind)).propose(name)
+            named = {str(one.id): one.names[0] for one in self._there.live(kind)}
+            listed = tuple(f"{key} {one}" for key, one in sorted(named.items(), key=lambda one: one[1])[:LISTED])
+            if found.match is Match.EQUAL and found.found is not None:
+                self._meant[kind, name] = str(found.found.id)
+            elif not self._there.knows(kind):
+                self._meant[kind, name] = said(
+                    "{name!r} is no id of a {noun}, and the billing does not tell its names: give the id",
+                    name=name,
+                    noun=noun,
+                )
+            elif found.match is Match.SEVERAL:
+                self._meant[kind, name] = said(
+                    "{noun} {name!r} is the name of several, with the ids {ids}: give the id that is meant",
+                    noun=noun,
+                    name=name,
+                    ids=tuple(str(one.id) for one in found.others),
+                )
+            else:
+                self._meant[kind, name] = said(
+                    "the billing has no {noun} {name!r}{nearest}; it has: {listed}",
+                    noun=noun,
+                    name=name,
+                    nearest=nearest(name, named.values()),
+                    listed=listed,
+                )
+        return self._meant[kind, name]
+
+    def _is_name(self, kind: str, name: str) -> bool:
+        """Whether a text is a name of the dictionary, of the billing, or of a whole cell of this input."""
+        in_dictionary = self._dictionary is not None and self._dictionary.get(kind, name) is not None
+        return in_dictionary or (kind, name) in self._unknown or bool(self._there.named(kind, name))
+
+    def _fault(self, kind: str, value: Value, why: Said, line: int, code: str, *, splits: bool = False) -> ValueFault:
         """The fault of a name in a row: in full at its first use, with the line of that at the others.
 
         A table is read more than once, in order; a row counts once.
@@ -637,24 +756,25 @@ class NameLookup:
         name = plain_name(value.text)
         known = self._unknown.get((kind, name))
         if known is None and len(self._unknown) < REMEMBERED:
-            known = self._unknown[kind, name] = UsedName(kind, name, value.place)
+            known = UsedName(kind, name, value.place, splits=splits, code=code)
+            self._unknown[kind, name] = known
         if known is None:
             self._has_more = True
-            return value.fault(reason)
+            return value.fault(why, code)
         if line > known.last:
             known.rows += 1
             known.last = line
         if known.place != value.place:
-            reason = said(
+            why = said(
                 "the {noun} {name!r} has no id, as on line {line}",
                 noun=noun_of(kind),
                 name=name,
                 line=known.place.line or 0,
             )
-        return value.fault(reason)
+        return value.fault(why, known.code)
 
 
-def _ambiguous(kind: str, number: str) -> str:
+def _ambiguous(kind: str, number: str) -> Said:
     return said(
         "{number} can be the id of a {noun}, and it is the name of another one: say in a dictionary which is meant",
         number=repr(number),

@@ -6,11 +6,13 @@ With a database the billing is read once, page by page, and only what the input 
 Without one the API is asked for each page of rows; what it cannot tell is noted.
 """
 
+import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from ipaddress import IPv4Address
+from itertools import product
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -32,14 +34,16 @@ from billing.directory.subscribers import (
     pool_ranges,
 )
 from billing.errors import ColumnsMissing
+from billing.money import AmountError, parse_amount
 from engine.errors import LookUpRefused
 from engine.job import Row, RowPage
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.objects import References
 from jobs.imports.fields import FieldKind, FieldTable, ValueName, part_key
-from jobs.imports.subscriber import FOLDER_ID, NUMBER, Judged, Part, Step, Subscriber, Value
+from jobs.imports.subscriber import FOLDER_ID, NUMBER, Judged, Part, Stage, Step, Subscriber, Value, ValueFault
 from jobs.imports.tables import SubscriberReader, temporary_database, temporary_room
 from jobs.imports.value_checks import TEXTS, TextLimits, ValueChecks, mixed_scripts
+from jobs.spec.columns import Column
 from jobs.spec.words import ALIKE
 from texts.remedies import setting
 from texts.said import Quantity, Said, said
@@ -212,6 +216,44 @@ def _where(line: int | None, table: str) -> Said:
     return said("line {line}", line=line or 0)
 
 
+# ---- money that nothing uses --------------------------------------------------------------------------------------
+
+_OF_MONEY: Final = re.compile(
+    r"сальдо|баланс|остат|долг|задолж|начисл|оплач|оплат|плат[её]ж|сумм|аванс|пен[ия]|дебет|кредит|руб"
+    r"|sum|amount|balance|debt|paid|charge",
+    re.IGNORECASE,
+)
+_AMOUNT: Final = re.compile(r"-.*|.*[.,]\d\d", re.DOTALL)
+"""An amount that is written as money is: with a sign, or with kopecks."""
+
+
+class MoneyLookout:
+    """Tells which of the unused columns hold money: amounts alone, written as money is, or so called."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._columns = list(columns)
+        self._money: set[int] = set()
+
+    def see(self, rows: Iterable[Row]) -> None:
+        for row, column in product(rows, [*self._columns]):
+            if column not in self._columns or not (text := column.of(row)):
+                continue
+            try:
+                parse_amount(text)
+            except AmountError:
+                self._columns.remove(column)
+            else:
+                if _AMOUNT.fullmatch(text) or _OF_MONEY.search(column.name):
+                    self._money.add(column.place)
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        return tuple(one.name for one in self._columns if one.place in self._money)
+
+
+# ---- all of it ----------------------------------------------------------------------------------------------------
+
+
 _NETWORK: Final = 256
 """Addresses of the smallest network that a pool is likely to be made of."""
 _MOST_NETWORKS: Final = 50_000
@@ -278,6 +320,19 @@ class InputChecks:
         for one in judged:
             one.warnings = [*one.sound(one.warnings)]
         return judged
+
+    async def check_constants(self, parts: Sequence[Part], stage: Stage) -> list[list[ValueFault]]:
+        """What is wrong with values that the map gives for all rows, once the stage has read their names.
+
+        Raises `LookUpFailed`.
+        """
+        values = await self.value_checks()
+        judged = [Judged(Subscriber(Row(None, ()), "", (part,))) for part in parts]
+        for one in judged:
+            one.go_through(stage)
+            one.go_through(values)
+        await self._billing.judge_ids(judged)
+        return [one.faults for one in judged]
 
     async def _survey(self) -> ValueChecks:
         values = await self.value_checks()
@@ -363,19 +418,30 @@ class BillingChecks:
 
     async def judge(self, judged: Sequence[Judged]) -> None:
         """Add what is found of each subscriber of a page. Raises `LookUpFailed`."""
-        subscribers = [one.subscriber for one in judged]
-        wanted: defaultdict[str, dict[str, None]] = defaultdict(dict)
-        for one in subscribers:
-            for name, value in one.values(self._kinds):
-                wanted[self._kinds[name]][value.text] = None
-        missing = {kind: await self._references.missing(kind, ids) for kind, ids in wanted.items()}
-        look = self._seen.taken if self._from_database else await self._asked(subscribers)
+        look = self._seen.taken if self._from_database else await self._asked([one.subscriber for one in judged])
 
         def judge_each() -> None:
             for one in judged:
-                self._judge(one, look, missing)
+                self._judge(one, look)
 
         await anyio.to_thread.run_sync(judge_each)
+        await self.judge_ids(judged)
+
+    async def judge_ids(self, judged: Sequence[Judged]) -> None:
+        """Add the ids of each subscriber that are not there. Raises `LookUpFailed`."""
+        wanted: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        for one in judged:
+            for name, value in one.subscriber.values(self._kinds):
+                wanted[self._kinds[name]][value.text] = None
+        missing = {kind: await self._references.missing(kind, ids) for kind, ids in wanted.items()}
+        for one in judged:
+            for name, value in one.subscriber.values(self._kinds):
+                kind = self._kinds[name]
+                if value.text in missing[kind]:
+                    noun = REFERENCES[kind].noun
+                    one.fault(
+                        value, said("the billing has no {noun} {id}, or it is deleted", noun=noun, id=value.text)
+                    )
 
     async def _asked(self, subscribers: Sequence[Subscriber]) -> Look:
         """What the API has of the values of a page, a call a value; none for a value that no object can have."""
@@ -406,7 +472,7 @@ class BillingChecks:
                     ]
         return lambda watched, text: sorted(found[watched.kind, text], key=lambda one: one.deleted)
 
-    def _judge(self, found: Judged, look: Look, missing: Mapping[str, Collection[str]]) -> None:
+    def _judge(self, found: Judged, look: Look) -> None:
         subscriber = found.subscriber
         for _, value in subscriber.values([_OWN_NUMBER]):
             taken = look(NUMBERS, value.text)
@@ -443,11 +509,6 @@ class BillingChecks:
                     found.warn(login, why)
             if address := account.values.get("ip"):
                 self._judge_address(address, account, look(ADDRESSES, address.text), found)
-        for name, value in subscriber.values(self._kinds):
-            kind = self._kinds[name]
-            if value.text in missing[kind]:
-                noun = REFERENCES[kind].noun
-                found.fault(value, said("the billing has no {noun} {id}, or it is deleted", noun=noun, id=value.text))
 
     def _judge_address(self, value: Value, account: Part, known: Sequence[Taken], found: Judged) -> None:
         taken = [one for one in known if not one.deleted]

@@ -55,6 +55,9 @@ LANE: Final = "contract:"
 DIFFERENT: Final = "there already, and different"
 """The code of the reason of steps that are skipped because somebody has to decide, see `kind_of`."""
 
+OF_ALL_ROWS: Final = said("a value that the map gives for all rows is wrong")
+"""What is wrong with a row where a check has told it for all of them."""
+
 NUMBER: Final = "contract_number"
 """The field by which a subscriber is known."""
 
@@ -98,11 +101,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class ValueFault:
-    """A fault of a value: its place, the cell as it stands, and a sentence that says what is wrong with it."""
+    """A fault of a value: its place, the cell as it stands, and a sentence that says what is wrong with it.
+
+    Faults of one `code` are one kind, whichever names their sentences have.
+    """
 
     place: Place
     cell: str
     reason: str
+    code: str = ""
 
     def described(self, column: str | None = None) -> str:
         """The reason; with the place, where that is not the named column, or in a joined table."""
@@ -129,8 +136,8 @@ class Value:
     text: str
     place: Place = Place()
 
-    def fault(self, reason: str) -> ValueFault:
-        return ValueFault(self.place, self.text, reason)
+    def fault(self, reason: str, code: str = "") -> ValueFault:
+        return ValueFault(self.place, self.text, reason, code)
 
 
 @dataclass(frozen=True, slots=True)

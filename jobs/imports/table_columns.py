@@ -7,7 +7,7 @@ table lacks is refused, and two that fit are a question.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from billing.money import AmountError, parse_amount, wire
 from billing.secret import PLACEHOLDER
@@ -20,7 +20,7 @@ from jobs.imports.subscriber import APART, NUMBER, Part, Place, Step, Value, Val
 from jobs.rows.binding import secret_places
 from jobs.spec.columns import Assigned, Column, locate, titled
 from texts.remedies import setting
-from texts.said import said
+from texts.said import Said, in_lines, said, text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,10 @@ class FieldColumns:
     rule: CellRule
     columns: tuple[Column, ...]
 
+    @property
+    def has_value(self) -> bool:
+        return bool(self.columns) or self.rule.value is not None
+
 
 @dataclass(frozen=True, slots=True)
 class PartColumns:
@@ -44,13 +48,34 @@ class PartColumns:
     tested: Column | None = None
 
 
+class ColumnFault(NamedTuple):
+    """Why a header and a map do not fit; `kind` is the reference that a missing column names, "" for none."""
+
+    why: str
+    kind: str = ""
+
+
 class TableColumns:
     """The columns of one table; `joined` is the step that a joined table is for, None for the main one.
 
-    Raises `InputRefused` where the map and the header do not fit each other, or a field that is needed has no column.
+    Where the map and the header do not fit each other, or a field that is needed has no column, it raises
+    `InputRefused` with all faults. One that `goes_on` has them as its `faults`, and the columns that fit; it raises
+    only without a column of contract numbers. `lacking` has by step the field whose column is missing, and the
+    columns that are not used for want of it.
     """
 
-    def __init__(self, name: str, header: Sequence[str], columns: ColumnMap, joined: Step | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        header: Sequence[str],
+        columns: ColumnMap,
+        joined: Step | None = None,
+        *,
+        goes_on: bool = False,
+    ) -> None:
+        self.faults: list[ColumnFault] = []
+        self._wrong: set[tuple[Step, str]] = set()
+        self.lacking: dict[Step, tuple[str, tuple[str, ...]]] = {}
         self.name = name
         self.joined = joined
         self.fields = columns.fields
@@ -80,29 +105,45 @@ class TableColumns:
                 rule.step,
                 tuple(self._mapped(rule.step, name, one) for name, one in rule.rules.items()),
                 rule.when,
-                self._column(rule.when.column, rule.when.where) if rule.when else None,
+                next(iter(self._columns((rule.when.column,), rule.when.where)), None) if rule.when else None,
             )
             for rule in rules
         ]
         usual = self._usual({name: one for name, one in of_once.items() if name not in once}, rules)
         found = {name: once.get(name) or usual.get(name) for name in of_once}
-        self.once = {name: one for name, one in found.items() if one is not None and not one.rule.takes_nothing}
-        self._require(self.once, [NUMBER] if joined else self._needed(Step.SUBSCRIBER))
-        self.number = self.once[NUMBER]
+        self.once = {name: one for name, one in found.items() if one is not None and one.has_value}
+        self._require(self.once, Step.SUBSCRIBER, [NUMBER] if joined else self._needed(Step.SUBSCRIBER))
         completed: list[PartColumns] = []
         for rule, part in zip(rules, parts, strict=True):
             further = (one for one in usual.values() if one.step is rule.step)
-            there = {one.name: one for one in (*part.fields, *further) if not one.rule.takes_nothing}
+            there = {one.name: one for one in (*part.fields, *further) if one.has_value}
             needed = self._needed(rule.step)
+            if joined is None and any(name in rule.rules and rule.rules[name].takes_nothing for name in needed):
+                continue
             # A part that nobody has asked for is there if its first needed field is.
             if joined is not None or rule.rules or needed[0] in there:
-                self._require(there, needed, rule.where)
+                self._require(there, rule.step, needed, rule.where)
                 completed.append(replace(part, fields=tuple(there.values())))
+            elif titles := tuple(one.columns[0].name for one in there.values() if not one.field.comes_along):
+                self.lacking[rule.step] = needed[0], titles
         self.parts = tuple(completed)
+        if self.faults and (not goes_on or NUMBER not in self.once):
+            raise InputRefused(in_lines([one.why for one in self.faults]))
+        self.number = self.once[NUMBER]
 
     @property
     def _of_parts(self) -> list[FieldColumns]:
         return [field for part in self.parts for field in part.fields]
+
+    @property
+    def unused(self) -> list[Column]:
+        used = {column.place for one in (*self.once.values(), *self._of_parts) for column in one.columns}
+        used |= {part.tested.place for part in self.parts if part.tested}
+        return [Column(title.strip(), place) for place, title in enumerate(self._header) if place not in used]
+
+    @property
+    def constants(self) -> list[FieldColumns]:
+        return [one for one in (*self.once.values(), *self._of_parts) if one.rule.value]
 
     @property
     def used(self) -> list[tuple[Step, str]]:
@@ -135,14 +176,21 @@ class TableColumns:
     # ---- by the map ----
 
     def _mapped(self, step: Step, name: str, rule: CellRule) -> FieldColumns:
-        columns = tuple(self._column(title, rule.where) for title in rule.columns)
+        columns = self._columns(rule.columns, rule.where)
+        if len(columns) < len(rule.columns):
+            self._wrong.add((step, name))
         return FieldColumns(step, name, self.by_step[step][name], rule, columns)
 
-    def _column(self, title: str, where: str) -> Column:
-        """The column of a title that the map names, which fits nothing else then."""
-        column = titled(self.name, self._header, title, where)
-        self._taken.add(column.place)
-        return column
+    def _columns(self, titles: Sequence[str], where: str) -> tuple[Column, ...]:
+        """The columns of titles that the map names, which fit nothing else then."""
+        found: list[Column] = []
+        for title in titles:
+            try:
+                found.append(titled(self.name, self._header, title, where))
+            except InputRefused as error:
+                self.faults.append(ColumnFault(text_of(error)))
+        self._taken.update(column.place for column in found)
+        return tuple(found)
 
     # ---- by the usual names ----
 
@@ -160,7 +208,9 @@ class TableColumns:
             }
         wanted = {key: one for key, one in wanted.items() if not one.only_named}
         free = ["" if place in self._taken else title for place, title in enumerate(self._header)]
-        found = locate(self.name, free, {name: one.columns for (_, name), one in wanted.items()}, {})
+        unclear: list[Said] = []
+        found = locate(self.name, free, {name: one.columns for (_, name), one in wanted.items()}, {}, unclear)
+        self.faults += map(ColumnFault, unclear)
         return {
             name: FieldColumns(step, name, one, CellRule((column.name,)), (column,))
             for (step, name), one in wanted.items()
@@ -170,10 +220,9 @@ class TableColumns:
     def _needed(self, step: Step) -> list[str]:
         return [name for name, one in self.by_step[step].items() if one.required]
 
-    def _require(self, there: Mapping[str, FieldColumns], needed: Sequence[str], where: str = "") -> None:
-        missing = next((name for name in needed if name not in there), None)
-        if missing is not None:
-            raise InputRefused(
+    def _require(self, there: Mapping[str, FieldColumns], step: Step, needed: Sequence[str], where: str = "") -> None:
+        for missing in (name for name in needed if name not in there and (step, name) not in self._wrong):
+            why = said(
                 "{file} has no column {wanted}; it has: {there}. Say which column it is with {map}, or give all rows "
                 "one value with {value}{where}",
                 file=self.name,
@@ -183,6 +232,7 @@ class TableColumns:
                 value=setting("map", f"{missing}:=VALUE"),
                 where=said(", or in the map ({place})", place=where) if where else "",
             )
+            self.faults.append(ColumnFault(why, self.by_step[step][missing].dictionary))
 
 
 # ---- what a row says -----------------------------------------------------------------------------------------------

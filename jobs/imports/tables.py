@@ -30,7 +30,7 @@ from jobs.imports.subscriber import Judged, Place, Stage, Step, Subscriber, Valu
 from jobs.imports.table_columns import EMPTY, MadeRow, RowParts, TableColumns, make_row, parts_of_row, seal_secrets
 from jobs.rows.binding import guard_rows, without_secrets
 from texts.remedies import setting
-from texts.said import Quantity, in_lines, said
+from texts.said import Quantity, Said, said
 
 MOST: Final = 1000
 """Rows of one contract number in one table, beyond which the subscriber is refused: they are read together."""
@@ -72,7 +72,8 @@ class JoinedTables:
     Nothing is read before the first access. All that opens them may raise `InputRefused`.
     """
 
-    def __init__(self, columns: ColumnMap, vault: Vault) -> None:
+    def __init__(self, columns: ColumnMap, vault: Vault, *, goes_on: bool = False) -> None:
+        self._goes_on = goes_on
         self._map = columns
         self._vault = vault
         self._opened: dict[Step, tuple[Source, TableColumns]] = {}
@@ -180,7 +181,7 @@ class JoinedTables:
                     flag=setting(name, "FILE"),
                 )
             source = open_input(Path(file.file), replace(file.layout, table=name))
-            columns = TableColumns(source.name, source.header, self._map, step)
+            columns = TableColumns(source.name, source.header, self._map, step, goes_on=self._goes_on)
             self._opened[step] = guard_rows(source, columns.secret_places), columns
         return self._opened[step]
 
@@ -219,42 +220,53 @@ class SubscriberReader:
     """Reads the subscribers of a main table by a map; used from worker threads, also several at a time.
 
     `stages` are applied in their order to each subscriber, those of one with faults too: a person sees all of them at
-    once. Secrets go into the `vault`, and the rows keep dots. Whatever opens the tables may raise `InputRefused`.
+    once. Secrets go into the `vault`, and the rows keep dots. Whatever opens the tables may raise `InputRefused`; one
+    that `goes_on` reads the columns that fit, see `TableColumns`.
     """
 
     def __init__(
-        self, main: Source, columns: ColumnMap, stages: Sequence[Stage] = (), vault: Vault | None = None
+        self,
+        main: Source,
+        columns: ColumnMap,
+        stages: Sequence[Stage] = (),
+        vault: Vault | None = None,
+        *,
+        goes_on: bool = False,
     ) -> None:
+        self._goes_on = goes_on
         self._main = main
         self._map = columns
         self._stages = stages
         self._vault = vault or Vault()
-        self.tables = JoinedTables(columns, self._vault)
+        self.tables = JoinedTables(columns, self._vault, goes_on=goes_on)
 
     @cached_property
     def columns(self) -> TableColumns:
         """The columns of the main table. Raises `InputRefused`."""
-        return TableColumns(self._main.name, self._main.header, self._map)
+        return TableColumns(self._main.name, self._main.header, self._map, goes_on=self._goes_on)
+
+    @property
+    def all_columns(self) -> tuple[TableColumns, ...]:
+        """The columns of the main table, and of the joined ones. Raises `InputRefused`."""
+        return (self.columns, *self.tables.columns.values())
 
     @cached_property
     def source(self) -> Source:
         """The rows of the main table, and behind them the refusals of joined rows that belong to none of them."""
         return _WithJoined(guard_rows(self._main, self.columns.secret_places), self)
 
-    def check_fields(self, schema: Schema | None, profile: Profile) -> None:
-        """Raise `InputRefused` for fields that the billing lacks, each with its column and what to do."""
-        fields, tables = self._map.fields, (self.columns, *self.tables.columns.values())
-        absent = fields.absent([field for table in tables for field in table.used], schema, profile)
-        lines = [
+    def absent_fields(self, schema: Schema | None, profile: Profile) -> list[Said]:
+        """What to say of fields that the billing lacks, and what to do. Raises `InputRefused`."""
+        fields = self._map.fields
+        absent = fields.absent([field for table in self.all_columns for field in table.used], schema, profile)
+        return [
             said("{fault}: leave it out with {map}", fault=fault, map=setting("map", f"{fields.typed(step, name)}="))
             for step, name, fault in absent
         ]
-        if lines:
-            raise InputRefused(in_lines(lines))
 
     def require_key(self) -> None:
         """Raise `VaultLocked` where the rows have secrets that could not be kept, and `InputRefused`."""
-        if any(table.has_secrets for table in (self.columns, *self.tables.columns.values())):
+        if any(table.has_secrets for table in self.all_columns):
             self._vault.require_key()
 
     def stage(self) -> None:

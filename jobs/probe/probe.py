@@ -339,13 +339,17 @@ class Probe:
         learned = {"Abonents.id": len(there)}
         near = sorted(there.values(), key=lambda one: abs(int(str(one["id"])) - own))
         few = [one for one in near if one.get("contract_number") and one.get("account_id")][:FEW]
-        for model, key, name, given in (
-            ("Abonents", "id", "contract_number", "contract_number"),
-            ("Abonents", "id", "account_id", "account_id"),
-            ("FinanceOperations", "op_id", "abonent_id", "id"),
-            ("UsersUsluga", "id", "abonent_id", "id"),
+        logins = await self._found("Users", {"abonent_id__in": [one["id"] for one in few]}, ("login",))
+        for model, key, name, given, ones in (
+            ("Abonents", "id", "contract_number", "contract_number", few),
+            ("Abonents", "id", "account_id", "account_id", few),
+            ("AdminAccounts", "id", "id", "account_id", few),
+            ("Users", "id", "login", "login", (logins or ())[:FEW]),
+            ("FinanceOperations", "op_id", "abonent_id", "id", few),
+            ("UsersUsluga", "id", "abonent_id", "id", few),
+            ("AttributeValues", "id", "abonent_id", "id", await self._with_attributes(near)),
         ):
-            values = list(dict.fromkeys(one[given] for one in few))
+            values = list(dict.fromkeys(one[given] for one in ones if one.get(given)))
             together = await self._found(model, {f"{name}__in": values}, (key,))
             each = await gateway.ask([filter_(model, {name: value}, key) for value in values]) if together else []
             with as_engine_errors():
@@ -357,6 +361,12 @@ class Probe:
             if keys[0] == keys[1] and sum(map(bool, apart)) >= _TELLING:
                 learned[f"{model}.{name}"] = len(keys[0])
         self._learned["in_filters"] = learned
+
+    async def _with_attributes(self, near: Sequence[Mapping[str, object]]) -> Sequence[Mapping[str, object]]:
+        """A few of these subscribers, first those that have an attribute: few have one."""
+        found = await self._found("AttributeValues", {"abonent_id__in": [one["id"] for one in near]}, ("abonent_id",))
+        having = {str(one.get("abonent_id")) for one in found or ()}
+        return sorted(near, key=lambda one: str(one["id"]) not in having)[:FEW]
 
     async def _found(
         self, model: str, criteria: Mapping[str, object], fields: Sequence[str]

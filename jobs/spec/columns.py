@@ -15,7 +15,7 @@ from typing import Final
 from engine.errors import InputRefused
 from engine.job import Row
 from texts.remedies import Remedy, setting
-from texts.said import said
+from texts.said import Said, said
 
 _PHONE: Final = (
     "phone", "mobile", "телефон", "тел", "номер телефона", "телефон абонента", "мобильный", "мобильный телефон",
@@ -59,6 +59,13 @@ _WRITTEN: Final = re.compile(r"[-+(]?[0-9][0-9 .,:/()-]*")
 _WEAK: Final = "id"
 """A name that every table has; a more specific name takes precedence."""
 
+_MONTHS: Final = "янв|фев|мар|апр|ма[йя]|июн|июл|авг|сен|окт|ноя|дек"
+_OF_A_DAY: Final = re.compile(
+    rf"\b(?:по состоянию )?на (?:начало|конец|дату|\d{{1,2}}(?:[./-]\d| (?:{_MONTHS}))|\d{{4}}-).*|\bas (?:of|at) .*",
+    re.IGNORECASE,
+)
+"""The end of the title of a sum as of a day, as in "Сальдо на 31.10"; a title without one takes precedence."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -101,14 +108,25 @@ def find(header: Sequence[str], name: str) -> Column | None:
 
 
 def locate(
-    source_name: str, header: Sequence[str], wanted: Mapping[str, tuple[str, ...]], mapping: Mapping[str, str]
+    source_name: str,
+    header: Sequence[str],
+    wanted: Mapping[str, tuple[str, ...]],
+    mapping: Mapping[str, str],
+    faults: list[Said] | None = None,
 ) -> dict[str, Column | None]:
     """The column of each name in `wanted`, None without one.
 
     A column is found by the name, by its further names in `wanted`, and by the names in `KNOWN` for any of these.
     `mapping` assigns columns by name; an assigned column is not a candidate for another name. Raises `InputRefused`
-    if two columns fit a name, if one column fits two names, and for an unknown name or column in the mapping.
+    if two columns fit a name, if one column fits two names, and for an unknown name or column in the mapping; with a
+    list of `faults` the two former are added to it, and no column is taken.
     """
+
+    def refuse(why: Said) -> None:
+        if faults is None:
+            raise InputRefused(why)
+        faults.append(why)
+
     for name, title in mapping.items():
         if name not in wanted:
             raise InputRefused(
@@ -129,18 +147,23 @@ def locate(
             continue
         names, own = titles_of(name, further), normalise_header(name)
         places = [place for place, title in enumerate(plain) if place not in taken and title in names]
+        if not places and _is_money(name, further):
+            of_a_day = [normalise_header(_OF_A_DAY.sub("", title)) for title in header]
+            places = [place for place, title in enumerate(of_a_day) if place not in taken and title in names]
         # One with the weak name only if there is no other.
         places = [place for place in places if plain[place] in {own, *(names - {_WEAK})}] or places
         if len(places) > 1:
-            raise InputRefused(
-                "{source} has several columns that can be {name}: {titles}. Say which is meant with {setting}",
-                source=source_name,
-                name=name,
-                titles=_quoted(header[place] for place in places),
-                setting=_map(name, "COLUMN"),
+            refuse(
+                said(
+                    "{source} has several columns that can be {name}: {titles}. Say which is meant with {setting}",
+                    source=source_name,
+                    name=name,
+                    titles=_quoted(header[place] for place in places),
+                    setting=_map(name, "COLUMN"),
+                )
             )
         found[name] = None
-        for place in places:
+        for place in places if len(places) == 1 else ():
             found[name] = Column(header[place].strip(), place)
             claims.setdefault(place, []).append(name)
     for place, names_of in claims.items():
@@ -149,14 +172,16 @@ def locate(
         further_ones = [name for name in names_of if plain[place] in map(normalise_header, wanted[name])]
         first = own_ones or further_ones or names_of
         if len(first) > 1:
-            raise InputRefused(
-                "{source}: the column {title!r} can be any of {names}. Say which is meant with {setting}",
-                source=source_name,
-                title=header[place].strip(),
-                names=tuple(first),
-                setting=_map(first[0], "COLUMN"),
+            refuse(
+                said(
+                    "{source}: the column {title!r} can be any of {names}. Say which is meant with {setting}",
+                    source=source_name,
+                    title=header[place].strip(),
+                    names=tuple(first),
+                    setting=_map(first[0], "COLUMN"),
+                )
             )
-        found |= {name: None for name in names_of if name != first[0]}
+        found |= {name: None for name in names_of if len(first) > 1 or name != first[0]}
     return {name: found[name] for name in wanted}
 
 
@@ -190,9 +215,12 @@ def usual_names(name: str, further: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(alias for word in own for alias in KNOWN.get(word, ()) if alias not in own))
 
 
+def _is_money(name: str, further: Sequence[str]) -> bool:
+    return not {"amount", "op_summa"}.isdisjoint((name, *further))
+
+
 def titles_of(name: str, further: Sequence[str]) -> set[str]:
-    of_money = {"amount", "op_summa"}.intersection((name, *further))
-    units = _IN_ROUBLES if of_money else ("",)
+    units = _IN_ROUBLES if _is_money(name, further) else ("",)
     return {normalise_header(word + unit) for word in (name, *further, *usual_names(name, further)) for unit in units}
 
 

@@ -700,6 +700,10 @@ LOCATED: Final = """
     --map contract_number=COLUMN
 Договор;Л/с;сумма, --map contract_number=л/с → contract_number=Л/с amount=сумма
 id;Сумма;Остаток → can be amount: 'Сумма', 'Остаток'
+# A sum of a day gives way to one that has no day; of two days nothing says which.
+Сальдо на 31.10;Баланс → amount=Баланс
+Сальдо на 01.10;Сальдо на 31.10 → can be amount: 'Сальдо на 01.10', 'Сальдо на 31.10'
+Договор;Сумма на 3 месяца → contract_number=Договор
 # What is mapped to one thing is no candidate for another, but may be mapped to two.
 телефон, sms comment=телефон, --map comment=ТЕЛЕФОН → comment=телефон
 Сумма;Остаток, amount=op_summa next, --map next=Остаток → amount=Сумма next=Остаток
@@ -748,7 +752,8 @@ TITLES: Final[Mapping[str, str]] = {
     "contract_number": "contract_number|Договор|№ договора|Договор №|НОМЕР  ДОГОВОРА:|Лицевой счёт|лицевой счет|Л/С|"
     "№ л/с",
     "amount": "amount|Сумма|Сумма, руб.|Остаток|Баланс (руб)|сальдо|op_summa|Balance|Начальный\u00a0остаток, в "
-    "рублях",
+    "рублях|Сальдо на 31.10|Остаток на 1 ноября 2026 г.|Сальдо (руб.) на 31.10.2026|Баланс на конец месяца|"
+    "Остаток на счёте по состоянию на 2026-10-31|Balance as of 31/10/2026",
 }
 OTHER_TITLES: Final = (
     "Учётная запись=user_id|Логин=login|IP-адрес=ip|Телефон=sms|Номер СМС=sms|Дата=date|Примечание=comment|"

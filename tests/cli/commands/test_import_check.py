@@ -1,6 +1,8 @@
 """`import FILE --check`: all faults of a table at once, marked in a workbook that comes back corrected."""
 
 import csv
+import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -151,6 +153,129 @@ async def test_proposals_that_nobody_has_confirmed_are_named_beside_the_faults_o
         f"1 name of the dictionary is only a proposal: with it, nothing in {command[1]} is wrong"
     )
     await place.cli.refused(*command, "--yes", says="'Дом' is only a proposal (near 84)")
+
+
+OF_AN_UNKNOWN_PROGRAM = """\
+№ дог.;Абонент;Район;Тел.;Тариф;Услуги;Сальдо на 31.10;Начислено за октябрь;Логин PPPoE;Пароль;Паспорт
+Н-1;Иванова Анна;Дачи;8 (900) 000-00-01;Домашний;;-12,50;300,00;new1;pass-1;4500 1
+Н-2;Петров Пётр;Дачи;2-15-02;Домашний;Роутер;0,00;300,00;new2;pass-2;4500 2
+Н-3;Яшин Олег;Центр;+79000000003, 2-15-03;Ночной;Роутер, Цифровое ТВ;20,00;450,00;new3;pass-3;
+Н-4;Орлов Иван;Центр;;Ночной;Цифровое ТВ;;450,00;new4;;4500 4
+Н-5;Котов Глеб;Центр;;Ночной;Цифровое ТВ, Роутер;40,00;450,00;new5;pass-5;
+"""
+MAP = """
+[subscriber]
+folder = "Район"
+sms = ""
+
+[account]
+login = "Логин PPPoE"
+
+[[service]]
+usluga_id = {{ column = "Услуги", split = "," }}
+manager_id = {{ value = "{manager}" }}
+
+[[attribute]]
+attribute_id = {{ value = "{attribute}" }}
+attribute_value = "Паспорт"
+"""
+
+
+async def test_one_check_of_an_unknown_export_tells_all_that_its_import_needs(place: Place) -> None:
+    place.write(OF_AN_UNKNOWN_PROGRAM, "export.csv")
+    closing = await place.cli.closing("import", "export.csv", "--check", ends=Exit.REFUSED)
+    # What the header lacks, with what this billing has for it, and what may have been forgotten.
+    (refusal,) = closing["refusals"]
+    assert "no column manager_id" in refusal
+    assert refusal.endswith("the billing has: 1 Администратор, 33 Миграция, 34 Поддержка")
+    account, money = closing["notes"]
+    assert account.startswith(
+        "no account is made of Пароль, as no column is login: say which one is with --map login="
+    )
+    assert money == (
+        "Начислено за октябрь: this looks like money, and is not used; the opening balance is Сальдо на 31.10"
+    )
+    assert closing["unused_columns"] == ["Район", "Начислено за октябрь", "Логин PPPoE", "Пароль", "Паспорт"]
+    # Each kind of fault once, counted in subscribers.
+    told = {(one["column"], one["cell"]): (one["subscribers"], one["others"]) for one in closing["faults"]}
+    assert told == {
+        ("Тариф", "Домашний"): (5, ["Ночной"]),
+        ("Услуги", "Роутер"): (2, ["Цифровое ТВ"]),
+        ("Услуги", "Роутер, Цифровое ТВ"): (2, []),
+        ("Тел.", "2-15-02"): (1, []),
+        ("Тел.", "+79000000003, 2-15-03"): (1, []),
+    }
+    (several,) = [one["reason"] for one in closing["faults"] if one["cell"] == "Роутер, Цифровое ТВ"]
+    assert several.endswith('this under [[service]] splits it: usluga_id = { column = "Услуги", split = "," }')
+    assert closing["error"].startswith("none of the 5 subscribers of export.csv can be imported yet; 5 of them have")
+    # What was asked for and is declined is not asked for again.
+    declined = ("--map", "login=", "--map", "op_summa=", "--map", "usluga_id=")
+    answered = await place.cli.closing("import", "export.csv", "--check", *declined, ends=Exit.REFUSED)
+    assert (answered["refusals"], answered["notes"]) == ([], [])
+    # The command that it advises works as it is.
+    shown = (await place.cli("import", "export.csv", "--check", may_end_with=[Exit.REFUSED])).out
+    (advised,) = re.findall(r"`carbon-migrate (dictionary .*?)`", shown)
+    await place.cli(*shlex.split(advised), may_end_with=[Exit.REJECTED])
+    assert {row["name"] for row in rows_of(place.cli.folder / "dictionary.csv")} >= {"Ночной", "Роутер"}
+
+
+async def test_constants_of_a_map_are_looked_up_by_their_names_and_a_wrong_one_is_told_by_its_place(
+    place: Place,
+) -> None:
+    place.write(OF_AN_UNKNOWN_PROGRAM, "export.csv")
+    names = "tariff;Домашний;2\ntariff;Ночной;3\nservice;Роутер;127\nservice;Цифровое ТВ;126\n"
+    place.write(f"kind;name;id\n{names}", "names.csv")
+    place.write(MAP.format(manager="Миграцыя", attribute="Паспорт"), "map.toml")
+    command = ("import", "export.csv", "--map", "map.toml", "--dictionary", "names.csv")
+    closing = await place.cli.closing(*command, "--check", ends=Exit.REFUSED)
+    manager, attribute = (one.partition("map.toml, ")[2] for one in closing["refusals"])
+    assert manager == (
+        "line 11, column 1: manager_id: the billing has no administrator 'Миграцыя' (did you mean 'Миграция'?); it "
+        "has: 1 Администратор, 33 Миграция, 34 Поддержка"
+    )
+    assert attribute == (
+        "line 14, column 1: attribute_id: the billing has no attribute 'Паспорт' (did you mean 'Номер паспорта'?); "
+        "it has: 1014 Код домофона, 7 Льгота, 1012 Мессенджер, 1013 Номер паспорта, 99 Примечание"
+    )
+    assert (closing["faulty_rows"], closing["faults"]) == (5, [])
+    await place.cli.refused(*command, "--yes", says="the billing has no administrator 'Миграцыя'")
+    # The second try enters all of it.
+    place.write(MAP.format(manager="миграция", attribute="Номер паспорта"), "map.toml")
+    done = await place.cli.closing(*command, "--yes")
+    assert done["subscribers"] == {"all": 5, "not_settled": 0, "with_rejected_steps": 0, "different": 0}
+    assert {step: states.get("accepted") for step, states in done["by_step"].items()} == {
+        "folder": 2,
+        "subscriber": 5,
+        "account": 5,
+        "tariff": 5,
+        "service": 6,
+        "attribute": 3,
+        "balance": 3,
+    }
+    of_ours = "from {} t join abonents a on a.id = t.abonent_id where a.contract_number starting with 'Н-'"
+    assert place.query("select distinct t.manager_id " + of_ours.format("users_usluga")) == [(33,)]
+    assert place.query("select distinct t.attribute_id " + of_ours.format("attribute_values")) == [(1013,)]
+
+
+async def test_a_check_names_what_the_plan_would_refuse_and_the_faults_of_a_dictionary_too(place: Place) -> None:
+    await place.execute("insert into abonents (id, is_folder, name, deleted) values (999101, 1, 'Двойная', 0)")
+    await place.execute("insert into abonents (id, is_folder, name, deleted) values (999102, 1, 'Двойная', 0)")
+    place.write("Договор;ФИО;Папка;Тариф\nН-1;Иванов;Двойная;Дом\nН-2;Петров;;Дом\n", "subs.csv")
+    place.write("kind;name;id\ntariff;Дом;2\nservice;ТВ;77777\n", "names.csv")
+    command = ("import", "subs.csv", "--dictionary", "names.csv", "--check")
+    closing = await place.cli.closing(*command, ends=Exit.REFUSED)
+    told = {(one["column"], tuple(one["lines"])): one["reason"] for one in closing["faults"]}
+    assert "is there 2 times" in told["Папка", (2,)]
+    # A name that is still open in the dictionary is another kind than one that it lacks.
+    place.write("kind;name;id\ntariff;Дом;\n", "open.csv")
+    place.write("Договор;ФИО;Тариф\nН-1;Иванов;Дом\nН-2;Петров;Ночь\nН-3;Орлов;День\nН-4;Яшин;Дом\n", "more.csv")
+    more = await place.cli.closing("import", "more.csv", "--dictionary", "open.csv", "--check", ends=Exit.REFUSED)
+    assert sorted((one["cell"], one["others"], one["lines"]) for one in more["faults"]) == [
+        ("Дом", [], [2, 5]),
+        ("Ночь", ["День"], [3, 4]),
+    ]
+    assert "the billing has no service 77777" in told["id", (3,)]
+    assert (closing["faulty_rows"], closing["rows"]) == (1, 2)
 
 
 async def test_an_import_makes_the_same_checks_before_anything_is_sent(place: Place) -> None:

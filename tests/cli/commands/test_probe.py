@@ -132,6 +132,13 @@ async def test_rows_are_looked_for_by_the_hundred_only_where_such_answers_were_s
         assert place.traffic.arrived < rows / 2 if answers == "whole" else place.traffic.arrived > 4 * rows, (
             place.traffic.arrived
         )
+        # Who has these numbers and logins, before each row is checked and when it is planned.
+        subscribers = "".join(f"Н-{n};Новиков Пётр;new{n}\n" for n in range(rows))
+        place.write(f"Договор;ФИО;Логин\n{subscribers}", "subscribers.csv")
+        before_import = place.traffic.arrived
+        await place.cli("plan", "import", "subscribers.csv")
+        asked = place.traffic.arrived - before_import
+        assert asked < rows / 2 if answers == "whole" else asked >= 4 * rows, asked
         closing = await place.run("balances", balances.path, "--in-flight", "64", "--no-canary")
         assert closing["states"] == {"accepted": rows}
         assert (await place.found()).rows == before + rows

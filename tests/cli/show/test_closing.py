@@ -138,8 +138,8 @@ def test_faults_of_one_kind_and_column_are_one_line_with_the_first_lines() -> No
     result.add(31, [ValueFault(subscriber.Place(7, "ip", "accounts.csv"), "x", said("no address"))], [])
     result.add(32, [], [fault(32, 3)])
     assert shown(result)[:7] == [
-        "✗ 30 rows of a.csv cannot be imported, of 31 in all",
-        "✗ телефон, lines 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 18 more: fault of kind 1: 2",
+        "✗ 30 subscribers of a.csv cannot be imported, of 31 in all",
+        "✗ телефон, 28 subscribers, lines 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 18 more: fault of kind 1: 2",
         "✗ логин, line 30: fault of kind 1: 30",
         "✗ телефон, line 30: fault of kind 2: 30",
         "✗ ip, accounts.csv, line 7: no address",

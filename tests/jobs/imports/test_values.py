@@ -147,10 +147,10 @@ async def test_ids_are_checked_in_the_billing_and_their_names_beside_them(gatewa
         "administrator;E;;;33;migration;equal;;",
         "service;F;;;none;;;;",
     )
-    await of_names.check_dictionary(good, there, References(gateway))
+    assert await of_names.faults_there(good, there, References(gateway)) == []
     bad = read(written, "tariff;A;;;77;;;;", "tariff;B;;;3;Тариф 4;equal;;", "service;C;;;240;;;;")
     with pytest.raises(InputRefused) as caught:
-        await of_names.check_dictionary(bad, there, References(gateway))
+        of_names.refuse_entries(bad.file, await of_names.faults_there(bad, there, References(gateway)))
     assert str(caught.value).replace(str(written), "FILE").splitlines() == [
         "FILE: 2 entries of the dictionary have to be mended:",
         "line 2, column id: the billing has no tariff 77, or it is deleted",
@@ -158,12 +158,11 @@ async def test_ids_are_checked_in_the_billing_and_their_names_beside_them(gatewa
     ]
 
 
-LACKS = "{} is not in FILE: add it there; `carbon-migrate dictionary --dictionary FILE` does so"
+COMPLETES = "`carbon-migrate dictionary FILE --dictionary FILE --output FILE --force`"
+LACKS = f"{{}} is not in FILE: add it there; {COMPLETES} does so"
 BOTH = "'{}' can be the id of a {}, and it is the name of another one: say in a dictionary which is meant"
-NO_DICTIONARY = (
-    "'Домашний' is no id of a tariff, and there is no dictionary that says which it is: `carbon-migrate dictionary` "
-    "makes one, and --dictionary FILE names it"
-)
+NO_DICTIONARY = "'Домашний' is no id of a tariff: a dictionary says which it is, given with --dictionary FILE"
+NO_SUCH_NAME = "the billing has no tariff 'Архив 2' (did you mean 'Архив'?); it has: 5 100, 100 Архив, 3 Тариф 3"
 FOLDERS_OF_FILE = (
     "folder;Ленина 5;;;new;Частный сектор/Ленина 5;;;",
     "folder;Мира 1;;;new;;;;",
@@ -180,6 +179,9 @@ LOOKED_UP: Final[Sequence[tuple[Sequence[Sequence[str] | None], tuple[Step, str]
     # Without names of a kind a number is an id unless it is a name too.
     ([None, ("service;A;;;3;;;;",)], TARIFF, {"3": "tarif_id 3", "100": BOTH.format("100", "tariff")}),
     ([None], TARIFF, {"Домашний": NO_DICTIONARY}),
+    # What the map gives for all rows is a name of this billing, unless the dictionary has it.
+    (OTHERS, TARIFF, {"!тариф 3": "tarif_id 3", "!Архив 2": NO_SUCH_NAME}),
+    ([("tariff;Тариф 3;;;5;;;;",)], TARIFF, {"!Тариф 3": "tarif_id 5"}),
     # A folder is there, or to be made, or left out; one for all rows need not be in the dictionary.
     (
         [FOLDERS_OF_FILE],
@@ -245,7 +247,7 @@ def test_a_name_without_an_id_is_explained_once_and_then_counted(written: Path) 
         f"the tariff 'Open' has no id in {written}, line 3: fill it in",
         (
             f"the tariff 'Gone' is not in {written}: add it there; "
-            f"`carbon-migrate dictionary --dictionary {written}` does so"
+            f"`carbon-migrate dictionary FILE --dictionary {written} --output {written} --force` does so"
         ),
         "the tariff 'Open' has no id, as on line 2",
         "the tariff 'Open' has no id, as on line 2",
