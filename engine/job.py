@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.states import State
+from engine.errors import InputRefused
 from engine.evidence import Seen
 from texts.remedies import Remedy
 from texts.said import said
@@ -390,6 +391,13 @@ class Effect(ABC):
     def same_key(self, payload: str) -> SameKey:
         """What it means that an earlier run has entered the key and the sum of a call."""
         return SameKey.ENTERED
+
+    def difference(self, item: NewItem, entered: Decimal) -> NewItem | Refusal:
+        """The item that enters the rest of what `item` asks for, of which so much is `entered` already.
+
+        Raises `InputRefused` where the effect has no sums that add up.
+        """
+        raise InputRefused(said("this job enters nothing of which a difference could be entered"))
 
     def looks_for(self, item: Item) -> LookedFor:
         """When the effect of `item` is looked up; at most as often as `looked_for` says of all items."""
