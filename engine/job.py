@@ -305,6 +305,7 @@ class Effect(ABC):
     that it does not come late over what follows; one that `only_reads` at once. `looked_for` says when an effect is
     looked up before its call, `looks_together` that one query looks up many, `reads_apart` that queries take another
     way than calls, so that they tell whether a call arrived, and cost it no place; `keeps` is the before-image mode.
+    Sums of one that `adds_up` can be entered as the `difference` to what is entered already.
     With `has_steps` items need other items of their run; `needs`, `fill` and `visible` are asked only then.
     """
 
@@ -314,6 +315,7 @@ class Effect(ABC):
     looks_together: bool = False
     reads_apart: bool = False
     keeps: BeforeImageMode = BeforeImageMode.NOTHING
+    adds_up: bool = False
     has_steps: bool = False
 
     @abstractmethod

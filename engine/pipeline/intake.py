@@ -404,6 +404,9 @@ def against_earlier(
             asked=_asked(item),
             flag=setting("again"),
         )
+        if effect.adds_up and not item.undoes:
+            since = setting("since", twin.run)
+            why = said("{why}; of a later export {since} enters the difference", why=why, since=since)
         return _refused(item, why)
     if twins and repeat is Repeat.ONCE:
         twin = twins[-1]

@@ -142,7 +142,7 @@ class CreateEffect(CallEffect):
         self._type_8 = type_8 or gateway.profile.type_8.value
         self._exact = exact
         self._same = same or self._kind.same
-        self._enters_money = template.model == OPERATIONS
+        self._enters_money = self.adds_up = template.model == OPERATIONS
         self.looks_together |= bool(self._kind.comment) and gateway.asks_by_many(*_WHOSE, f"{self._model}.abonent_id")
         # With a mark, before each call; without one, where one query tells of many what others have made meanwhile.
         self.looked_for = LookedFor.ALWAYS if self._kind.comment or self.looks_together else LookedFor.WHEN_TAKEN_UP

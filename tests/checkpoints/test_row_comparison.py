@@ -4,11 +4,11 @@ from dataclasses import replace
 from decimal import Decimal
 
 from checkpoints.journal import Journal
-from checkpoints.records import Differences
+from checkpoints.records import Differences, Merged
 from checkpoints.row_comparison import SHOWN, Side, compare_rows
 from checkpoints.sentences import DUPLICATE
 from checkpoints.states import State
-from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item, sent_run
+from tests.checkpoints.samples import NEW_RUN, frozen_run, keep, new_item, page, sent_run
 from texts.said import reason
 
 ACCEPTED = State.ACCEPTED
@@ -70,10 +70,20 @@ async def test_a_difference_counts_as_what_its_file_has(journal: Journal) -> Non
     assert await journal.differences(delta) == asked
     rows = await journal.rows_with(delta, {"a", "b", "c", "none"})
     assert {key: row.amount for key, row in rows.items()} == {"a": 120, "b": -2, "c": 3}
+    assert await journal.contradiction(delta) is None
+    await journal.freeze(delta, page(new_item("b", "5.00", line=9, skip_reason="entered by an earlier run")), keep)
+    found = await journal.contradiction(delta)
+    assert found is not None
+    assert (found.second, found.label) == (9, "subscriber b")
     # Only what was approved stands on the load.
     assert await journal.followed_by(load) == []
     await journal.approve(delta)
     assert await journal.followed_by(load) == [delta.name]
     assert await journal.followed_by(delta) == []
+    assert await journal.replaced_in_lanes(load) == 0
+    both = await frozen_run(journal, new_item("d"), new_item("e"))
+    first, last = await journal.items(both, {State.PENDING})
+    await journal.merge(both, [Merged(last.item_id, (first.item_id,), "the last one counts")])
+    assert await journal.replaced_in_lanes(both) == 1
     elsewhere = await sent_run(journal, new_item("a"), fates={}, new=replace(NEW_RUN, target="http://other"))
     assert await journal.followed_by(elsewhere) == []

@@ -62,7 +62,9 @@ async def test_what_has_changed_is_entered_as_the_difference_and_what_went_away_
     name = await loaded(either, old)
     # What the new billing has done meanwhile is kept.
     await either.run("payment", export(either, {second: "3.00"}, "payment.csv"))
-    planned = (await either.cli("plan", "balances", export(either, new), "--since", name)).shown
+    says = f"run with --again; of a later export --since {name} enters the difference"
+    await either.cli.refused("run", "balances", export(either, new), "--yes", says=says)
+    planned = (await either.cli("plan", "balances", "new.csv", "--since", name)).shown
     assert f"since run {name} changed 2 rows: 30.50 up, 20.00 down new 1 row, 7.00 in total" in planned
     told = await either.cli("run", "--plan", planned.split()[1], "--yes")
     told.saying(
