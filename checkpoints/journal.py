@@ -25,6 +25,8 @@ from checkpoints.lease import Lease, boot_time, keep_lease, machine, take_up_run
 from checkpoints.mailbox import Mailbox
 from checkpoints.queries import FoundRow, Queries, Result, Value
 from checkpoints.records import (
+    Contradiction,
+    Differences,
     Holder,
     Item,
     NewRun,
@@ -34,8 +36,10 @@ from checkpoints.records import (
     Refusal,
     RowAmount,
     Run,
+    RunRow,
     Shared,
     Totals,
+    Work,
 )
 from checkpoints.rows import LaneCounts, StepCount
 from checkpoints.sentences import CONTRADICTS, DUPLICATE, ENDED
@@ -232,6 +236,7 @@ class Journal:
     refuse = _writes(transitions.refuse_items)
     merge = _writes(transitions.merge_rows)
     judged = _reads(transitions.judge_items)
+    twins = _reads(transitions.twins_of)
     pending_before = _reads(transitions.pending_before)
     known_marks = _reads(transitions.known_marks)
     standing_in_lanes = _reads(transitions.standing_items)
@@ -311,6 +316,37 @@ class Journal:
 
     async def items_by_key(self, run: Run, keys: Collection[str]) -> list[Item]:
         return await self._items("items_by_key", run_id=run.run_id, keys=keys, duplicate=DUPLICATE)
+
+    async def rows_of(self, run: Run, *, after: int = 0, size: int = 1000) -> list[RunRow]:
+        """Up to `size` rows of the run behind number `after`, without duplicates of the input."""
+        return await self._store.records(
+            RunRow, "rows_of", run_id=run.run_id, after=after, size=size, duplicate=DUPLICATE
+        )
+
+    async def rows_with(self, run: Run, keys: Collection[str]) -> dict[str, RunRow]:
+        """The rows of the run with these keys."""
+        found = await self._store.records(RunRow, "rows_with", run_id=run.run_id, keys=keys, duplicate=DUPLICATE)
+        return {row.key: row for row in found}
+
+    async def work_of(self, run: Run) -> list[Work]:
+        return await self._store.records(Work, "work_of", run_id=run.run_id)
+
+    async def differences(self, run: Run) -> Differences:
+        (found,) = await self._store.records(Differences, "differences", run_id=run.run_id)
+        return found
+
+    async def contradiction(self, run: Run) -> Contradiction | None:
+        """Two rows of a delta with one key: one asks for what is entered already, the other for another sum."""
+        found = await self._store.records(Contradiction, "contradiction", run_id=run.run_id, duplicate=DUPLICATE)
+        return found[0] if found else None
+
+    async def replaced_in_lanes(self, run: Run) -> int:
+        """The number of rows in place of which another row of their account counts, and not their sum."""
+        return int((await self._one("replaced_in_lanes", run_id=run.run_id))["items"])
+
+    async def followed_by(self, run: Run) -> list[str]:
+        """The deltas whose differences to rows of this run stand, or may stand."""
+        return [str(row["name"]) for row in await self._store.all("followed_by", run_id=run.run_id)]
 
     async def last_unsettled(self, run: Run, before: int) -> list[Item]:
         return await self._items("last_unsettled", run_id=run.run_id, before=before)

@@ -231,10 +231,10 @@ order by s.item_id
 
 -- name: known_marks
 -- The marks (run name, number, and the lane of the entry that bears it) whose items are in this journal. The call of an
--- item that takes another one back may enter another amount than its own.
+-- item that takes another one back, or enters a difference, may enter another amount than its own.
 select r.name as run, i.number, m.lane, r.job, r.target, i.state,
        r.ended_at is not null as has_ended, i.lane as item_lane,
-       case when i.undoes is null then i.amount end as amount, i.answer
+       case when i.undoes is null and i.wanted is null then i.amount end as amount, i.answer
 from @rows(:marks, m, run text, number bigint, lane text)
 join runs r on r.name = m.run
 join items i on i.run_id = r.run_id and i.number = m.number
@@ -326,6 +326,43 @@ set state = 'skipped', message = :message, kind = :kind, carried_by = :carrier, 
     amount = case when :summed then '0' else amount end, changed_at = :now
 where +run_id = :run_id and item_id @numbers(:items) and state = 'pending'
   and exists (select 1 from runs where run_id = items.run_id and approved_at is null)
+
+-- name: differences
+-- Of the rows to be sent those that enter a difference, whose `wanted` is the whole sum, and those that are new.
+select count(case when is_new = 0 then 1 end) as changed,
+       @sum_where(amount, is_new = 0 and substr(amount, 1, 1) <> '-') as raised,
+       @sum_where(amount, is_new = 0 and substr(amount, 1, 1) = '-') as lowered,
+       count(case when is_new = 1 then 1 end) as new, @sum_where(amount, is_new = 1) as new_sum
+from (
+    select amount, case when wanted is null or wanted = amount then 1 else 0 end as is_new
+    from items
+    where run_id = :run_id and state = 'pending'
+) pending
+
+-- name: contradiction
+-- A row with a difference, and one with the same key that asks for what is entered already.
+select i.line as first, o.line as second, i.label
+from items i
+join items o on o.key = i.key and o.run_id = i.run_id
+where i.run_id = :run_id and i.state = 'pending' and i.wanted is not null and i.amount is not null
+  and o.state = 'skipped' and o.carried_by is null and coalesce(o.kind, '') <> :duplicate
+limit 1
+
+-- name: replaced_in_lanes
+-- Rows in place of which another row of their account counts, with its own sum alone: what they have entered is nothing.
+select count(*) as items
+from items
+where run_id = :run_id and carried_by is not null and amount <> '0'
+
+-- name: followed_by
+-- The runs that have entered differences to effects of this one, which stand or may stand.
+select distinct r.name
+from items i
+join runs own on own.run_id = i.run_id
+join items d on d.key = i.key and d.item_id > i.item_id and d.amount is not null and d.wanted is not null
+join effects e on e.item_id = d.item_id
+join runs r on r.run_id = d.run_id and r.job = own.job and r.target = own.target and r.approved_at is not null
+where i.run_id = :run_id and r.run_id <> i.run_id
 
 -- name: carries
 -- The numbers of the rows that an item of a run carries.
@@ -562,6 +599,27 @@ from (
       and @sqlite(lane >= :prefix and lane < :prefix || char(0x10ffff)) @postgres(starts_with(lane, :prefix))
     group by lane
 ) grouped
+
+-- name: rows_of
+-- Each row of the input once, with what it asks for in all, where its call enters a part of that.
+select number, key, line, label, state, @asked() as amount
+from items
+where run_id = :run_id and number > :after and @is_a_row(:duplicate)
+order by number
+limit :size
+
+-- name: rows_with
+select number, key, line, label, state, @asked() as amount
+from items
+where run_id = :run_id and key @words(:keys) and @is_a_row(:duplicate)
+
+-- name: work_of
+-- The rows of a run that were sent, by the process that has sent each last.
+select (select max(epoch) from runners r where r.run_id = i.run_id and r.began_at <= i.sent_at) as epoch,
+       count(*) as items, sum(attempts) as calls, min(sent_at) as first, max(sent_at) as last
+from items i
+where run_id = :run_id and sent_at is not null
+group by 1
 
 -- name: refusals
 select refusal_id, line, column_name as "column", label, reason, row
@@ -902,6 +960,12 @@ insert into transitions (source, target) select source, target from @rows(:rows,
 
 -- name: said
 @text(@object('is', 'said', 'template', @text(:template), 'values', @object({0})))
+
+-- name: asked
+case when wanted is null then coalesce(row_amount, amount) when amount is not null then wanted end
+
+-- name: is_a_row
+state <> 'replaced' and not (state = 'skipped' and coalesce(kind, '') = {0})
 
 -- name: stands
 ({0}.state in (select state from states where in_effect) or ({0}.unproven = 1 and {0}.state in ('pending', 'rejected')))

@@ -204,6 +204,11 @@ class NewItem:
     wanted: str | None = None
     note: str | None = None
 
+    @property
+    def is_difference(self) -> bool:
+        """Whether `amount` is a difference to what is entered already, and `wanted` the whole sum."""
+        return self.amount is not None and self.wanted is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -320,6 +325,11 @@ class EarlierEntry:
     target: str
     is_purged: bool = False
 
+    @property
+    def is_difference(self) -> bool:
+        """As in `NewItem`; of a purged item it is not known."""
+        return self.amount is not None and self.wanted is not None and not self.is_purged
+
 
 @dataclass(frozen=True, slots=True)
 class StandingItem:
@@ -411,6 +421,48 @@ class Merged:
     reason: str
     payload: str | None = None
     amount: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A row of a run, to be compared with those of another one by its key; `amount` is what it asks for in all."""
+
+    number: int
+    key: str
+    line: int | None
+    label: str
+    state: State
+    amount: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one process has sent of a run: rows, calls with their repetitions, and the moments of first and last."""
+
+    items: int
+    calls: int
+    first: datetime
+    last: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """The lines of two rows of one key with different sums, and their name for people."""
+
+    first: int | None
+    second: int | None
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """Of the rows that a delta is to send those with a difference to what is entered, up or down, and new ones."""
+
+    changed: int
+    raised: Decimal
+    lowered: Decimal
+    new: int
+    new_sum: Decimal
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,9 @@ COMMANDS: Final = {
     "resume": Entry("run", LOAD, "Go on with a run that was stopped, interrupted or killed.", Product.RUN),
     "worker": Entry("worker", LOAD, "Send the runs that were handed in, until Ctrl-C.", Product.CHANGE),
     "status": Entry("status", STEER, "Show all runs, or one of them in detail."),
+    "compare": Entry(
+        "compare", STEER, "Compare two runs: rows, sums, pace and errors, and which rows only one of them has."
+    ),
     "page": Entry("page", STEER, "Show runs in a browser while they work, until Ctrl-C."),
     "pause": Entry("control", STEER, "Send nothing more until `continue`, also after a restart.", Product.CHANGE),
     "continue": Entry("control", STEER, "Let a paused run go on.", Product.CHANGE),

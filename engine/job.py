@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.states import State
+from engine.errors import InputRefused
 from engine.evidence import Seen
 from texts.remedies import Remedy
 from texts.said import said
@@ -304,6 +305,7 @@ class Effect(ABC):
     that it does not come late over what follows; one that `only_reads` at once. `looked_for` says when an effect is
     looked up before its call, `looks_together` that one query looks up many, `reads_apart` that queries take another
     way than calls, so that they tell whether a call arrived, and cost it no place; `keeps` is the before-image mode.
+    Sums of one that `adds_up` can be entered as the `difference` to what is entered already.
     With `has_steps` items need other items of their run; `needs`, `fill` and `visible` are asked only then.
     """
 
@@ -313,6 +315,7 @@ class Effect(ABC):
     looks_together: bool = False
     reads_apart: bool = False
     keeps: BeforeImageMode = BeforeImageMode.NOTHING
+    adds_up: bool = False
     has_steps: bool = False
 
     @abstractmethod
@@ -390,6 +393,13 @@ class Effect(ABC):
     def same_key(self, payload: str) -> SameKey:
         """What it means that an earlier run has entered the key and the sum of a call."""
         return SameKey.ENTERED
+
+    def difference(self, item: NewItem, entered: Decimal) -> NewItem | Refusal:
+        """The item that enters the rest of what `item` asks for, of which so much is `entered` already.
+
+        Raises `InputRefused` where the effect has no sums that add up.
+        """
+        raise InputRefused(said("this job enters nothing of which a difference could be entered"))
 
     def looks_for(self, item: Item) -> LookedFor:
         """When the effect of `item` is looked up; at most as often as `looked_for` says of all items."""

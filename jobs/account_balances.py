@@ -17,8 +17,7 @@ from checkpoints.records import Item, Run
 from jobs.access.gateway import Gateway
 from jobs.access.objects import OF_ABONENT, find
 from jobs.access.operations import enters_balance, newest
-from jobs.access.payload import ACCOUNT, payload_of
-from jobs.effects.creatable_models import BALANCE
+from jobs.access.payload import ACCOUNT, BALANCE, payload_of
 from jobs.spec.words import UNDO
 from texts.said import Quantity, Value, counted, said
 
@@ -94,7 +93,8 @@ async def compare_balances(
             if len(accounts) != 1 or not (sets or before) or not all(map(enters_balance, payloads)):
                 result.untold += 1
                 continue
-            if not sets:
+            # A difference is entered on top of what was there, also where it sets the balance.
+            if not sets or BALANCE in payloads[-1].wanted:
                 expected += Decimal(before or 0)
             told.append((rows, expected, Decimal(accounts[0].values[BALANCE] or 0)))
         differing = [item for rows, expected, balance in told if balance != expected for item in rows]

@@ -13,15 +13,13 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Final
 
-import msgspec
-
-from billing.directory.models import plain_value
 from billing.money import wire
 from billing.profile import Profile, describe_fact
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Merged, Run
-from jobs.access.operations import sets_balance, some_of, two_decimals
-from jobs.access.payload import ACCOUNT, encode_payload, payload_of
+from jobs.access.operations import sets_balance, some_of
+from jobs.access.payload import ACCOUNT, BALANCE, encode_payload, payload_of
+from jobs.effects.create import with_amount
 from jobs.spec.words import IMPORT, UNDO, SharedAccountsRule
 from texts.remedies import Remedy, setting
 from texts.said import Quantity, counted, said
@@ -146,10 +144,12 @@ def _merged(group: Group, meant: SharedAccountsRule) -> Merged:
         "part of the sum of its account ({rule}): {row}, {sum}", rule=_rule(meant), row=_place(last), sum=group.sum
     )
     payload = payload_of(last)
-    ((method, arguments),) = payload.steps
-    wanted = {**payload.wanted, "op_summa": plain_value("op_summa", wire(group.sum))}
-    steps = ((method, {**arguments, "op_summa": two_decimals(group.sum)}),)
-    summed = encode_payload(msgspec.structs.replace(payload, steps=steps, wanted=wanted))
+    entry, wanted = group.sum, payload.wanted
+    if BALANCE in wanted:
+        # Differences go on top of the present balance.
+        entry += Decimal(payload.was[BALANCE] or 0)
+        wanted = {**wanted, BALANCE: wire(entry)}
+    summed = encode_payload(with_amount(payload, entry, wanted))
     return Merged(last.item_id, carried, reason, summed, group.sum)
 
 

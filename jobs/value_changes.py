@@ -17,9 +17,8 @@ from checkpoints.records import Item, PendingBefore, Run
 from checkpoints.states import State
 from jobs.access.objects import describe_fields
 from jobs.access.operations import enters_balance, two_decimals
-from jobs.access.payload import ACCOUNT, Payload, decode_payload, payload_of
+from jobs.access.payload import ACCOUNT, BALANCE, Payload, decode_payload, payload_of
 from jobs.access.vault import mask_secrets
-from jobs.effects.creatable_models import BALANCE
 from jobs.effects.effect import changed_meanwhile, shares_place
 from jobs.effects.set_fields import rules_of
 from jobs.spec.spec import CREATE, DELETE, SET

@@ -61,12 +61,13 @@ GUIDES: Final[Mapping[str, tuple[str, ...]]] = {
     "plan": ("plan balances balances.csv", "tutorial/first-load.md"),
     "run": (
         "run balances balances.csv --limit 1",
-        *("tutorial/first-load.md", "how-to/night.md", "how-to/slow.md", "how-to/again.md"),
+        *("tutorial/first-load.md", "tutorial/move.md", "how-to/night.md", "how-to/slow.md", "how-to/again.md"),
     ),
     "import": ("import subscribers.csv --dictionary names.csv --check", "reference/import.md"),
     "worker": ("worker --billings 20", "how-to/postgres.md"),
     "resume": ("resume k7m2q", "how-to/trouble.md"),
     "status": ("status k7m2q --watch", "how-to/steer.md"),
+    "compare": ("compare k7m2q x7bqd", "how-to/compare.md", "tutorial/move.md"),
     "page": ("page k7m2q", "how-to/page.md"),
     "pause": ("pause k7m2q", "how-to/steer.md"),
     "continue": ("continue k7m2q", "how-to/steer.md"),
@@ -309,6 +310,7 @@ ANY: Final = frozenset({Exit.REFUSED, Exit.FAULT, Exit.INTERRUPTED})
 """What every command can end with."""
 _RUN: Final = (Exit.DONE, Exit.REJECTED, Exit.STOPPED, Exit.UNDECIDED)
 ENDS: Final[Mapping[str, Mapping[Exit, str]]] = {
+    "compare": {Exit.REJECTED: "the rows of the two runs differ, or cannot be compared"},
     "demo": {Exit.REJECTED: "the proof does not hold"},
     "dictionary": {Exit.REJECTED: "names are left without an id"},
     "get": {Exit.STOPPED: "the run's process does not answer"},

@@ -36,7 +36,7 @@ from engine.sources.exported import LINE, ROW
 from jobs.job import build
 from jobs.rows.input import Input, input_of_parameters, job_parameters
 from jobs.spec.spec import parameters_of, without_own
-from jobs.spec.words import IMPORT, UNDO
+from jobs.spec.words import IMPORT, SINCE, UNDO
 from texts.remedies import Remedy, command_line, setting
 from texts.said import Said, counted, in_clauses, kind_of, said
 
@@ -284,6 +284,13 @@ async def continue_run(name: str, job: str, rows: Input, told: Invocation, *, ag
                 "it is: {command}",
                 run=run.name,
                 command=import_again(run, "FILE"),
+            )
+        if since := run.parameters.get(SINCE):
+            raise CommandRefused(
+                "run {run} is a delta, and a corrected file is simply entered as one; what is entered already is "
+                "taken off: {command}",
+                run=run.name,
+                command=command_line("run", run.job, "FILE", "--since", since),
             )
         if run.stage is not Stage.APPROVED or run.frozen_at is None:
             raise CommandRefused(

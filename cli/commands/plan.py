@@ -33,6 +33,7 @@ from cli.commands.execution import JobCommand, with_settings
 from cli.jobfile.job_file import TOML, JobFileStep, files_made, is_to_be_made, read_file
 from cli.output.item_files import OutputFile, header_of, of_item, refuse_present, write_items, written_to
 from cli.output.tables import KINDS, TableRow, write_table
+from cli.session.delta import check_delta, counted_on, since_of
 from cli.session.journal import remembered, target_among
 from cli.session.order import Order, per_billing, plans_beside, remembered_by_plan, typed_order
 from cli.session.run_session import caution_unended, new_run, rehearse
@@ -131,7 +132,9 @@ async def plan(
             runs, identity = await anyio.to_thread.run_sync(runs_of, real), billing.one.identity
             target = target_among(runs, settings.target, identity)
             order = per_billing(order, runs, settings, target, identity)
-            rehearsal = Rehearsal(job, target, earlier, enter=order.enter)
+            check_delta(order, target, runs, str(real))
+            since = since_of(order.to_parameters(), runs)
+            rehearsal = Rehearsal(job, target, earlier, enter=order.enter, since=since)
             known = {**remembered_by_plan(billing, step), **remembered(settings, identity)}
             new = await new_run(job, {**order.to_parameters(), **known}, target)
             run = await rehearse(rehearsal, new, journal, screen)
@@ -141,6 +144,10 @@ async def plan(
                 await settle(run, journal, profile, order.shared_accounts)
             question = await question_of(run, journal, profile)
             facts = await plan_facts(run, job, billing.gateway, journal, settings.catalogue.known(run))
+            if order.since:
+                before = [one.name for one in counted_on(order.since, runs)]
+                delta = preview.DeltaFacts(before, await journal.differences(run), before[-1])
+                facts = replace(facts, plan=replace(facts.plan, delta=delta))
         bad = bool(facts.plan.bad or question.accounts)
         code = Exit.REJECTED if bad else Exit.DONE
         saving = " ".join((PROGRAM, shlex.join(sys.argv[1:]), "-o DIR"))

@@ -106,7 +106,7 @@ KEYS: Final[Mapping[str, str]] = {
     "set": TABLE,
     **_keys_of(CallFlags),
     "output": TEXT,
-    **_keys_of(OrderFlags, {"set_", "ask"}),
+    **_keys_of(OrderFlags, {"set_", "ask", "since"}),
     "skip_bad": SWITCH,
     "go_on": SWITCH,
 }

@@ -40,7 +40,7 @@ from cli.terminal.layout import OF_SETTINGS
 from cli.terminal.texts import printable
 from cli.terminal.waiting import waiting
 from engine.pacing.policy import ALL, Policy, policy_with
-from jobs.spec.words import RUN, UNDO
+from jobs.spec.words import RUN, SINCE, UNDO
 from texts.remedies import PROGRAM, Remedy, advise_runs, command_line, setting
 from texts.said import Said, counted, in_lines, said, text_of
 
@@ -463,7 +463,8 @@ def refuse_ended(run: Run, totals: Totals) -> None:
 
 
 async def require_undoable(run: Run, journal: Journal, own: Run | None = None) -> None:
-    for other in await journal.runs():
+    runs = await journal.runs()
+    for other in runs:
         if other.job != UNDO or other.parameters[RUN] != run.name or (own and other.name == own.name):
             continue
         # With any options: two of them would undo it twice.
@@ -474,6 +475,13 @@ async def require_undoable(run: Run, journal: Journal, own: Run | None = None) -
                 run=run.name,
                 command=command_line("resume", other.name),
             )
+    if any(SINCE in one.parameters for one in runs) and (later := await journal.followed_by(run)):
+        raise CommandRefused(
+            "run {delta} has entered differences to rows of run {run}: take that one back first, {command}",
+            delta=later[-1],
+            run=run.name,
+            command=command_line("undo", later[-1]),
+        )
     if doubtful := (await journal.totals(run)).count_where(open=True, counts_money=True):
         raise CommandRefused(in_doubt(run, doubtful))
 

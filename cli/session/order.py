@@ -52,7 +52,7 @@ from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, Input, input_of_parameters,
 from jobs.rows.selection import key_list
 from jobs.spec.errors import ParameterRefused, VaultFailed, VaultLocked
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST, JobSpec, Special, parameters_of
-from jobs.spec.words import IMPORT, MAP, SharedAccountsRule
+from jobs.spec.words import IMPORT, MAP, SINCE, SharedAccountsRule
 from texts.remedies import VAULT_KEY, command_line, setting
 from texts.said import Quantity, Said, enumerated, in_lines, said, text_of
 
@@ -68,6 +68,7 @@ PLAN: Final = "input_plan"
 class Order:
     """An order to `run`: a job, its checked parameters, and the source of its rows.
 
+    `since` is the run of a delta, to whose rows it enters the differences, "" for any other order.
     In the parameters, tokens replace the `secrets`; `batch` is the vault's key for the run's secrets.
     """
 
@@ -78,14 +79,16 @@ class Order:
     batch: str = ""
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     shared_accounts: SharedAccountsRule | None = None
+    since: str = ""
 
     def to_parameters(self) -> dict[str, str]:
         """The parameters that the journal keeps, enough to rebuild the job."""
         batch = {BATCH: self.batch} if self.kind.keeps_secrets else {}
         enter = {} if self.enter is Repeat.ONCE else {REPEAT: self.enter.value}
         shared = {} if self.shared_accounts is None else {SHARED_ACCOUNTS: self.shared_accounts.value}
+        since = {SINCE: self.since} if self.since else {}
         declared = {} if self.kind.declared is None else self.kind.declared.parameters
-        return {**self.parameters, **self.rows.to_parameters(), **batch, **enter, **shared, **declared}
+        return {**self.parameters, **self.rows.to_parameters(), **batch, **enter, **shared, **since, **declared}
 
 
 def per_billing(order: Order, runs: Iterable[Run], settings: Settings, target: str, identity: str) -> Order:
@@ -220,7 +223,8 @@ async def typed_order(
         )
     values = await asked_for(order_flags.ask or [], given, file, told.screen)
     repeat = parse_repeat(again=order_flags.again, another_billing=order_flags.another_billing)
-    return parse_order(job, parse_input(file, rows), values, catalogue, repeat, order_flags.shared_accounts)
+    order = parse_order(job, parse_input(file, rows), values, catalogue, repeat, order_flags.shared_accounts)
+    return replace(order, since=order_flags.since or "")
 
 
 def identity(parameters: Mapping[str, str]) -> dict[str, str]:
@@ -326,7 +330,8 @@ async def planned_order(name: str, settings: Settings) -> Order:
             secret=given,
             flag=setting("ask", given),
         )
-    return Order(wanted, parameters, input_of_parameters(plan.parameters), how_often(plan), new_batch())
+    rows, since = input_of_parameters(plan.parameters), plan.parameters.get(SINCE, "")
+    return Order(wanted, parameters, rows, how_often(plan), new_batch(), since=since)
 
 
 async def kept_plan(name: str, plans: Journal) -> Run:

@@ -39,6 +39,7 @@ from checkpoints.states import State, states_where
 from cli.output.item_files import OutputFile
 from cli.output.tables import ANSWER_FILE_PARAMETER, ANSWERS, checked, first_rows, reads, write_answers
 from cli.session.control_client import serve_control
+from cli.session.delta import check_delta, facts_of_delta, refuse_last, refuse_overtaken, require_complete, since_of
 from cli.session.events import RunReaders
 from cli.session.journal import (
     BillingTaken,
@@ -49,6 +50,7 @@ from cli.session.journal import (
     require_undoable,
     unfinished,
 )
+from cli.session.last_load import all_the_same, unlike_last
 from cli.session.order import (
     PLAN,
     Order,
@@ -74,7 +76,16 @@ from cli.show.closing import (
     show_closing,
     steps_of,
 )
-from cli.show.preview import LOOKED_AT, doubtful_rows, plan_of, preview, shared_accounts, unanswered, why_refused
+from cli.show.preview import (
+    LOOKED_AT,
+    PreviewFacts,
+    doubtful_rows,
+    plan_of,
+    preview,
+    shared_accounts,
+    unanswered,
+    why_refused,
+)
 from cli.show.progress import show_intake, show_sending, tell_notes
 from cli.terminal.exits import CommandRefused, Exit, NothingSent, exit_of
 from cli.terminal.layout import labelled, render
@@ -98,7 +109,7 @@ from engine.pacing.policy import (
 )
 from engine.pacing.throttle import LAST_RESERVE, Gauge
 from engine.pipeline.foreign_entries import ForeignEntries
-from engine.pipeline.intake import Intake, Repeat
+from engine.pipeline.intake import Intake, Repeat, Since
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import LivePolicy, Progress
 from jobs.access.vault import Vault
@@ -109,7 +120,7 @@ from jobs.job import build
 from jobs.rows.input import input_of_parameters
 from jobs.shared_accounts import in_sentences, question_of, settle
 from jobs.spec.spec import DECLARATION
-from jobs.spec.words import RUN, UNDO, SharedAccountsRule
+from jobs.spec.words import RUN, SINCE, UNDO, SharedAccountsRule
 from jobs.value_changes import overwritten
 from texts.remedies import Remedy, command_line, setting
 from texts.said import Said, counted, in_lines, said, text_of
@@ -164,6 +175,8 @@ def prepare(order: Order, files: Mapping[str, str], session: Session) -> Ready:
 async def start_run(ready: Ready, session: Session, remembered: Mapping[str, str]) -> Closing:
     runs, identity, target = await session.journal.runs(), session.billing.one.identity, await session.target()
     order = per_billing(ready.order, runs, session.settings, target, identity)
+    if (before := check_delta(order, target, runs, session.journal.name)) is not None:
+        await require_complete(before, session.journal)
     await ready.job.check()
     recorded = {**order.to_parameters(), **ready.files, **remembered}
     created = await create_run(ready.job, recorded, target, session)
@@ -288,13 +301,15 @@ async def save_rows(
     *,
     enter: Repeat,
     least_free: Callable[[], int],
+    since: Since | None = None,
     foreign: ForeignEntries | None = None,
 ) -> None:
     """Read and save the whole list of a run. Raises `InputRefused`, `LookUpFailed` and `JournalError`."""
     progress = Progress(has_steps=job.effect.has_steps)
     progress.take_up(await journal.totals(run), intake_ended=False)
     with show_intake(progress, run.source, lambda: job.rows_seen):
-        await Intake(run, job, journal, progress, enter=enter, foreign=foreign, least_free=least_free).freeze_all()
+        intake = Intake(run, job, journal, progress, enter=enter, since=since, foreign=foreign, least_free=least_free)
+        await intake.freeze_all()
     await tell_notes(job.source, screen)
 
 
@@ -535,6 +550,8 @@ class RunSession:
             # rows of one account needs all of its rows.
             may_stream = run.frozen_at is None and consent.yes and PLAN not in run.parameters
             may_stream = may_stream and not self._session.hand_in and shared_accounts_of(run) is None
+            # What a delta changes, and whether a load is like the last one, is known once all rows are read.
+            may_stream = may_stream and SINCE not in run.parameters and self._live_policy.policy.like_last is None
             if may_stream and not await anyio.to_thread.run_sync(lambda: self._job.source.is_read_whole):
                 self._caution(self._screen.say_always)
                 await self._approve()
@@ -550,6 +567,7 @@ class RunSession:
                     journal,
                     self._screen,
                     enter=how_often(run),
+                    since=since_of(run.parameters, await journal.runs()),
                     least_free=lambda: self._live_policy.policy.min_disk,
                 )
                 self._run = await journal.again(run)
@@ -584,7 +602,8 @@ class RunSession:
         # Nothing is read between this comparison and the sending, so the compared list is the one that is sent.
         if departs := await departures(run, journal, self._session.billing):
             raise NothingSent(departs)
-        plan = await plan_of(run, self._job, journal)
+        await refuse_overtaken(run, journal)
+        plan = await self._plan()
         # An operator who is asked must see the preview, even with --quiet.
         show = screen.say if consent.yes else screen.say_always
         show(preview(plan, self._session.billing.target, journal.name, self._live_policy.policy))
@@ -603,12 +622,15 @@ class RunSession:
             if answer not in {SharedAccountsRule.SUM, SharedAccountsRule.LAST}:
                 given = printable(answer) or said("nothing")
                 raise NothingSent("the answer was {answer}: these rows are refused", answer=given)
+            if SINCE in run.parameters:
+                refuse_last(answer)
             await settle(run, journal, profile, SharedAccountsRule(answer))
-            plan = await plan_of(run, self._job, journal)
+            plan = await self._plan()
         if not plan.to_send:
             await self._approve()
             screen.say(render(said("There is nothing to send."), "bold"))
             return False
+        await self._require_like_last(plan)
         if not consent.yes:
             with screen.keyboard(self._file) as keyboard:
                 if keyboard is None:
@@ -622,6 +644,22 @@ class RunSession:
             raise self._unattended(unanswered(plan))
         await self._approve(plan.to_send)
         return True
+
+    async def _require_like_last(self, plan: PreviewFacts) -> None:
+        """Ask about a load that is unlike the last one of its job, where the policy says how unlike it may be."""
+        share, screen = self._live_policy.policy.like_last, self._screen
+        if share is None or (unlike := await unlike_last(self._run, plan, self._journal, share)) is None:
+            return
+        with screen.keyboard(self._file) as keyboard:
+            if keyboard is None or self._session.consent.yes:
+                raise self._unattended(said("{why}. If it is right:\n{command}", why=unlike, command=all_the_same()))
+            self._asking = True
+            if not await screen.agrees(said("{why}. Is that right?", why=unlike), keyboard):
+                raise NothingSent(said("the answer was no"))
+
+    async def _plan(self) -> PreviewFacts:
+        plan = await plan_of(self._run, self._job, self._journal)
+        return replace(plan, delta=await facts_of_delta(self._run, self._journal))
 
     def _caution(self, show: Callable[[Text], None]) -> None:
         for caution in self._job.cautions:

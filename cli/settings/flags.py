@@ -196,6 +196,9 @@ class OrderFlags:
     set_: list[str] | None = option("NAME=VALUE", "A parameter of the job; repeatable.", "--set")
     ask: list[str] | None = option("NAME", "Ask for a parameter at the terminal, unseen: for a password; repeatable.")
     again: bool = switch("Enter on top what an earlier run has entered already.")
+    since: str | None = option(
+        "RUN", "Enter only what has changed since the file of this run: the differences, and new rows.", panel=EARLIER
+    )
     another_billing: bool = switch("What was entered at another address is in another billing.", panel=EARLIER)
     shared_accounts: SharedAccountsRule | None = option(
         None, "Several opening balances of one account: enter their sum, the last one, or refuse these rows."

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from billing.profile import Profile
 from checkpoints.journal import Journal
-from checkpoints.records import Item, Reason, Refusal, Run, Shared, Totals
+from checkpoints.records import Differences, Item, Reason, Refusal, Run, Shared, Totals
+from checkpoints.row_comparison import Rows
 from checkpoints.sentences import DUPLICATE
 from checkpoints.states import State
 from cli.show.closing import (
@@ -36,7 +37,7 @@ from jobs.spec.columns import Assigned
 from jobs.spec.parameters import DIGEST
 from jobs.spec.words import source_of
 from texts.remedies import command_line, setting
-from texts.said import Quantity, Said, counted, kind_of, said
+from texts.said import Quantity, Said, counted, enumerated, kind_of, said
 
 LOOKED_AT: Final = 200
 """Rows to be sent that are checked for assumptions; the rows of a job are alike."""
@@ -44,6 +45,8 @@ _NAME: Final = 40
 """Characters of a column's name that are shown."""
 _NAMES: Final = 12
 """Columns that are listed; the rest is counted."""
+_GONE: Final = 5
+"""Rows that went away which are named; the rest is counted."""
 _DIGITS: Final = 12
 """Digits of a digest that are shown; a report has all of them."""
 
@@ -71,12 +74,25 @@ NONE_FOUND: Final = RowsFound()
 
 
 @dataclass(frozen=True, slots=True)
+class DeltaFacts:
+    """What a delta changes to the rows of the runs `before` it, and the rows of run `base` that its file lacks.
+
+    `gone` is None where rows are left out or refused, so that it is not known what the file lacks; and in a plan.
+    """
+
+    before: Sequence[str]
+    differences: Differences
+    base: str
+    gone: Rows | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PreviewFacts:
     """The facts of a run before its first call.
 
     `repeated` rows repeat an earlier row of the input and are never sent; `look_alikes` are to be sent and resemble
     entries in the billing; `different` are steps of an import whose object is there and differs. `assumptions` are
-    the unconfirmed ones about the run's money, a sentence each.
+    the unconfirmed ones about the run's money, a sentence each; `delta` is what a delta changes.
     """
 
     run: Run
@@ -91,6 +107,7 @@ class PreviewFacts:
     columns: Assigned = field(default_factory=lambda: Assigned({}, ()))
     assumptions: Sequence[str] = ()
     steps: StepsFacts | None = None
+    delta: DeltaFacts | None = None
 
     @property
     def to_send(self) -> int:
@@ -227,6 +244,7 @@ def drawn_before(
         to_send=to_send_line(plan),
         number_and_sum=number_and_sum,
         look_alike_line=look_alike_line,
+        gone_rows=gone_rows(plan),
         **values,
     )
 
@@ -254,6 +272,19 @@ def to_send_line(plan: PreviewFacts) -> Said:
         subscribers=Quantity(plan.steps.subscribers.sent),
     )
     return said("{steps}; {sum} in total", steps=steps, sum=plan.sum) if plan.sum else steps
+
+
+def gone_rows(plan: PreviewFacts) -> Said:
+    """The first rows that a delta's file lacks, each with the sum that stays entered, and how to see all of them."""
+    gone = plan.delta and plan.delta.gone
+    if plan.delta is None or not gone:
+        return said("")
+    first = gone.first[:_GONE]
+    named = tuple(said("{label} {sum}", label=printable(row.label, _NAME), sum=row.amount or ZERO) for row in first)
+    if gone.rows == len(first):
+        return enumerated(named)
+    more = command_line("compare", plan.delta.base, plan.run.name)
+    return said("{names} and {n} more, {command}", names=named, n=Quantity(gone.rows - len(first)), command=more)
 
 
 def look_alike_line(plan: PreviewFacts) -> Said:

@@ -3,6 +3,7 @@
 The same texts are used for flags of the command line, for `set` on a live run, and in the journal.
 """
 
+import re
 import resource
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -44,6 +45,8 @@ class Policy:
     """Rejected rows and rows out of tries after which the run stops; None for never."""
     limit_money: Decimal | None = None
     """Maximum sum of the absolute amounts of all rows sent; None for no limit."""
+    like_last: Decimal | None = None
+    """By how much of them rows and sum may differ from those of the job's last load; None for any."""
     tries: int = 10
     """Maximum calls for one row before it is left for the next `resume`."""
     retry_share: float = 0.1
@@ -70,6 +73,7 @@ YES: Final = "yes"
 NO: Final = "no"
 
 _MOST_DIGITS: Final = 12
+_SHARE: Final = re.compile(r"([0-9]{1,6}(?:[.,][0-9]{1,3})?)\s*%")
 _MEGABYTE: Final = 1_000_000
 LONGEST_SETTLE: Final = 86_400
 """Seconds."""
@@ -189,6 +193,15 @@ def is_yes(text: str) -> bool:
     if text not in {YES, NO}:
         raise ValueRefused("{text!r} is neither {yes} nor {no}", text=text[:_SHOWN], yes=YES, no=NO)
     return text == YES
+
+
+def _share_of(text: str) -> Decimal | None:
+    if text == NONE:
+        return None
+    found = _SHARE.fullmatch(text)
+    if found is None:
+        raise ValueRefused("{text!r} is not a share as 50%, or {none}", text=text[:_SHOWN], none=NONE)
+    return Decimal(found[1].replace(",", "."))
 
 
 def _written(number: float | None) -> str:
@@ -339,6 +352,19 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
             ),
             metavar="AMOUNT",
             help="Stop before the amounts sent in this run, signs left out, add up to more; none for any sum.",
+        ),
+        "like-last": Setting(
+            lambda policy, text: replace(policy, like_last=_share_of(text)),
+            lambda policy: NONE if policy.like_last is None else f"{policy.like_last:f}%",
+            lambda policy: (
+                said("however unlike the last load")
+                if policy.like_last is None
+                else said("like the last load, up to {share}", share=f"{policy.like_last:f}%")
+            ),
+            metavar="P%",
+            help="Ask before a load whose rows or sum differ by more than this from the last one of its job, as 50%; "
+            "with --yes it is refused. none for any.",
+            live=False,
         ),
         "canary": Setting(
             lambda policy, text: replace(policy, canary=is_yes(text)),

@@ -93,25 +93,32 @@ class ForeignEntries:
                     for one in found.marked
                     if (why := self._foreign(one, known.get((one.run, one.number, item.lane))))
                 ),
-                *self._replaced(item, found.replaced, known, standing.get(item.lane, ())),
+                *self._replaced(item, found.replaced, known, standing.get(item.key, ())),
             ]
-            if found.marked or found.replaced or item.lane in standing
+            if found.marked or found.replaced or item.key in standing
             else []
             for item, found in zip(items, entries, strict=True)
         ]
 
     async def _standing(self, items: Sequence[NewItem | Item]) -> Mapping[str, Sequence[StandingItem]]:
-        """By lane, the items of other runs that these items would replace."""
+        """By key, the items of other runs that these items would replace.
+
+        An item whose own key stands is judged against that one.
+        """
         replaces = self._job.replaces
         if replaces is None or not items:
             return {}
         standing: defaultdict[str, list[StandingItem]] = defaultdict(list)
         for one in await self._earlier.standing_in_lanes(self._job.name, self._target, items, self._own):
-            if replaces(one.payload):
-                standing[one.lane].append(one)
+            standing[one.lane].append(one)
         # Most lanes have none, and their items are not looked into.
-        replaced = {item.lane for item in items if item.lane in standing and replaces(item.payload)}
-        return {lane: standing[lane] for lane in replaced}
+        found = {
+            item.key: [one for one in there if replaces(one.payload)]
+            for item in items
+            if (there := standing.get(item.lane)) and replaces(item.payload)
+            if all(one.key != item.key for one in there)
+        }
+        return {key: replaced for key, replaced in found.items() if replaced}
 
     def _judged(self, item: NewItem, entries: Entries, reasons: Sequence[tuple[str, str]]) -> NewItem | Refusal:
         if reasons and not (self._again or self._job.effect.may_repeat(item.payload)):
@@ -132,15 +139,12 @@ class ForeignEntries:
         known: Known,
         standing: Sequence[StandingItem],
     ) -> Iterator[tuple[str, str]]:
-        """Which balance of its account the row would replace, and what to do.
-
-        Where an item with the row's own key stands, the row is judged against that one.
-        """
+        """Which balance of its account the row would replace, and what to do."""
         again = said("If it is meant to replace it, run with {flag}", flag=setting("again"))
         for one in entries:
             if why := self._foreign(one, known.get((one.run, one.number, item.lane))):
                 yield said("this row would replace the opening balance of its account: {why}", why=why), again
-        if not standing or any(one.key == item.key for one in standing):
+        if not standing:
             return
         last = standing[-1]
         place = said("line {line}", line=last.line) if last.line else said("row {number}", number=last.number)

@@ -5,7 +5,7 @@ Each row is checked against the journal and the billing: it becomes an item, a s
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final, TypeVar
@@ -24,7 +24,7 @@ from engine.errors import InputRefused, cause_of
 from engine.job import STANDARD_INPUT, Effect, Entries, Job, Prepared, Row, RowPage, SameKey, Source
 from engine.pacing.throttle import check_free
 from engine.pipeline.backlog import Backlog
-from engine.pipeline.foreign_entries import ForeignEntries
+from engine.pipeline.foreign_entries import EarlierRuns, ForeignEntries
 from engine.pipeline.progress import Progress
 from texts.remedies import setting
 from texts.said import in_clauses, reason, said, wording
@@ -109,11 +109,65 @@ class Repeat(StrEnum):
     """Always, in addition to existing entries."""
 
 
+@dataclass(frozen=True, slots=True)
+class Since:
+    """The load behind which a delta comes: of its rows only the difference to what is entered is sent.
+
+    What is entered of a row is what its last entry asked for in all. Runs that are `aside` have entered on top of
+    others, and are no part of it.
+    """
+
+    aside: frozenset[str] = frozenset()
+
+    async def differences(
+        self, job: Job, items: Sequence[NewItem], earlier: EarlierRuns, target: str, own: str = ""
+    ) -> Prepared:
+        """The items, with the difference where another sum is entered; unchanged and new ones stay as they are.
+
+        A new one goes on top of what others have entered on its account, where it would replace that.
+        """
+        sendable = [item for item in items if item.skip_reason is None]
+        if not sendable:
+            return Prepared(tuple(items), ())
+        none_of = {own, *self.aside}
+        twins = dict(zip((item.key for item in sendable), await earlier.twins(job.name, sendable), strict=True))
+        lanes: set[str] = set()
+        if (replaces := job.replaces) is not None:
+            standing = await earlier.standing_in_lanes(job.name, target, sendable, own)
+            # A row of a run that is not at its end is refused when it is judged.
+            lanes = {
+                one.lane for one in standing if one.run not in none_of and one.state.settled and replaces(one.payload)
+            }
+        entries: list[NewItem | Refusal] = []
+        for item in items:
+            found = twins.get(item.key, ()) if item.skip_reason is None else ()
+            entered = [one for one in found if one.target == target and one.run not in none_of]
+            if entered:
+                entries.append(self._difference(item, entered[-1], job.effect))
+            elif item.lane in lanes and replaces is not None and replaces(item.payload):
+                entries.append(job.effect.difference(item, Decimal(0)))
+            else:
+                entries.append(item)
+        return Prepared.of(entries)
+
+    def _difference(self, item: NewItem, last: EarlierEntry, effect: Effect) -> NewItem | Refusal:
+        if not last.state.settled or _asks_the_same(item, last):
+            return item
+        if last.is_purged or (before := _asked_for(last)[0]) is None:
+            why = said(
+                "run {run} has entered this row, and how much is purged: the difference is not known. Enter it by "
+                "hand",
+                run=last.run,
+            )
+            return _refused(item, why)
+        return effect.difference(item, before)
+
+
 class Intake:
     """Freezes the rest of a run's rows, from the end of its last frozen page.
 
-    `foreign` judges foreign entries; by default it asks the journal into which the rows are frozen. The pipeline's
-    witness judges by it too.
+    With `since` it freezes the differences to what is entered already. `foreign` judges foreign entries; by default
+    it asks the journal into which the rows are frozen. The pipeline's witness judges by it too.
 
     With a limit on the source, rows after the last one to be sent are only counted, neither judged nor refused.
     Skipped and refused rows do not count towards the limit.
@@ -133,10 +187,12 @@ class Intake:
         progress: Progress,
         *,
         enter: Repeat = Repeat.ONCE,
+        since: Since | None = None,
         foreign: ForeignEntries | None = None,
         least_free: Callable[[], int] = lambda: 0,
     ) -> None:
         self._run = run
+        self._since = since
         self._job = job
         self._journal = journal
         self._progress = progress
@@ -209,7 +265,7 @@ class Intake:
 
     async def _prepared(self, rows: Sequence[Row]) -> Prepared:
         """Items and refusals of these rows, after the check for foreign entries. Raises `LookUpFailed`."""
-        prepared = await self._job.prepare(rows)
+        prepared = await _prepare(self._job, rows, self._since, self._journal, self._run.target, self._run.name)
         sifted = Prepared.of(await self.foreign.judge(prepared.items))
         return Prepared(sifted.items, (*prepared.refusals, *sifted.refusals))
 
@@ -278,7 +334,7 @@ def judge_for(run: Run, effect: Effect, enter: Repeat) -> Judge:
                 stays = said("{why}; that one stays in the run, this one is left out", why=judged.reason)
                 return replace(judged, reason=stays)
             return judged
-        if enter is Repeat.AGAIN or effect.may_repeat(item.payload):
+        if enter is Repeat.AGAIN or item.is_difference or effect.may_repeat(item.payload):
             return item
         judged = against_earlier(item, twins, run.target, enter, effect)
         if is_streamed and isinstance(judged, NewItem) and judged.note:
@@ -348,6 +404,9 @@ def against_earlier(
             asked=_asked(item),
             flag=setting("again"),
         )
+        if effect.adds_up and not item.undoes:
+            since = setting("since", twin.run)
+            why = said("{why}; of a later export {since} enters the difference", why=why, since=since)
         return _refused(item, why)
     if twins and repeat is Repeat.ONCE:
         twin = twins[-1]
@@ -365,24 +424,49 @@ def against_earlier(
 
 
 def _asks_the_same(item: NewItem, twin: EarlierEntry) -> bool:
-    return (item.amount, item.wanted) == (twin.amount, twin.wanted)
+    return _asked_for(item) == _asked_for(twin)
+
+
+def _asked_for(one: NewItem | EarlierEntry) -> tuple[Decimal | None, str | None]:
+    """The sum or the values that a row asks for; of a difference the sum that its file has."""
+    return (Decimal(one.wanted or 0), None) if one.is_difference else (one.amount, one.wanted)
 
 
 def _asked(one: NewItem | EarlierEntry) -> Decimal | str:
-    return one.amount if one.amount is not None else one.wanted or said("nothing further")
+    amount, wanted = _asked_for(one)
+    return amount if amount is not None else wanted or said("nothing further")
 
 
 def _refused(item: NewItem, reason: str) -> Refusal:
     return Refusal(item.line, None, item.label, reason, item.row)
 
 
+async def _prepare(
+    job: Job, rows: Sequence[Row], since: Since | None, earlier: EarlierRuns, target: str, own: str = ""
+) -> Prepared:
+    prepared = await job.prepare(rows)
+    if since is None:
+        return prepared
+    differing = await since.differences(job, prepared.items, earlier, target, own)
+    return Prepared(differing.items, (*prepared.refusals, *differing.refusals))
+
+
 class Rehearsal(Job):
     """A job for a plan: its rows are checked against the journal of the real runs, which stays unchanged.
 
-    `enter` has the same meaning as for a run.
+    `enter` and `since` have the same meaning as for a run.
     """
 
-    def __init__(self, job: Job, target: str, earlier: Earlier, *, enter: Repeat = Repeat.ONCE) -> None:
+    def __init__(
+        self,
+        job: Job,
+        target: str,
+        earlier: Earlier,
+        *,
+        enter: Repeat = Repeat.ONCE,
+        since: Since | None = None,
+    ) -> None:
+        self._since = since
         self._job = job
         self._target = target
         self._earlier = earlier
@@ -396,14 +480,14 @@ class Rehearsal(Job):
 
     async def prepare(self, rows: Sequence[Row]) -> Prepared:
         """Prepare `rows` as a real run would. Raises `LookUpFailed`."""
-        prepared = await self._job.prepare(rows)
+        prepared = await _prepare(self._job, rows, self._since, self._earlier, self._target)
         known = Prepared.of(await self._foreign.judge(prepared.items))
         refused = (*prepared.refusals, *known.refusals)
         if self._enter is Repeat.AGAIN or all(self.effect.may_repeat(item.payload) for item in known.items):
             return Prepared(known.items, refused)
         judged = [
             against_earlier(item, twins, self._target, self._enter, self.effect)
-            if twins and not self.effect.may_repeat(item.payload)
+            if twins and not (item.is_difference or self.effect.may_repeat(item.payload))
             else item
             for item, twins in zip(known.items, await self._earlier.twins(self._job.name, known.items), strict=True)
         ]

@@ -14,7 +14,7 @@ from billing.errors import UnreadableAnswer
 from billing.money import from_answer, wire
 from billing.profile import Profile, TypeEight
 from jobs.access.gateway import Gateway, as_engine_errors
-from jobs.access.payload import OP_TYPE, Payload, decode_payload
+from jobs.access.payload import BALANCE, OP_TYPE, Payload, decode_payload
 from jobs.access.subscribers import as_bool
 from texts.said import Quantity, enumerated, said
 
@@ -28,10 +28,18 @@ def sets_balance(payload: Payload, profile: Profile) -> bool:
 
 
 def replaces_balance(profile: Profile) -> Callable[[str], bool] | None:
-    """Tells of an encoded payload whether its call replaces a balance; None where no call does."""
+    """Tells of an encoded payload whether its call replaces a balance; None where no call does.
+
+    A difference goes on top of a balance, and replaces none.
+    """
     if profile.type_8.value is not TypeEight.SETS:
         return None
-    return lambda payload: enters_balance(decode_payload(payload))
+
+    def replaces(payload: str) -> bool:
+        decoded = decode_payload(payload)
+        return enters_balance(decoded) and BALANCE not in decoded.wanted
+
+    return replaces
 
 
 _FIELDS: Final = ("op_id", "op_summa", "descr", "storno", "op_date")

@@ -20,6 +20,9 @@ FOLDER_LANE: Final = "folders"
 """The lane of all new folders: one may lie in the other."""
 
 
+BALANCE: Final = "balance"
+"""A wanted value of an operation that is not its own field: the account's balance after it."""
+
 OP_TYPE: Final = "op_type_id"
 """The key of a payload that says which type of operation is entered."""
 

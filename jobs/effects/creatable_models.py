@@ -35,7 +35,7 @@ from jobs.access.objects import (
     try_finding,
 )
 from jobs.access.operations import enters_balance, sharers_of, some_of
-from jobs.access.payload import OP_TYPE, Payload, account_of, decode_payload, encode_payload
+from jobs.access.payload import BALANCE, OP_TYPE, Payload, account_of, decode_payload, encode_payload
 from jobs.access.subscribers import as_bool
 from jobs.spec.entries import (
     CODE_1C,
@@ -56,9 +56,6 @@ from texts.said import said
 SERVICES: Final = "UsersUsluga"
 SUBSCRIBERS: Final = "Abonents"
 FOLDER_FLAG: Final = "is_folder"
-BALANCE: Final = "balance"
-"""A wanted value of an operation that is not its own field: the account's balance after it."""
-
 _DAY: Final = len("2019-06-01")
 _ISO_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 

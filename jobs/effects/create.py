@@ -9,6 +9,8 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
+import msgspec
+
 from billing.api.answers import created_id, is_about_other_model, unexpected
 from billing.api.calls import NOTHING, Call, ChainStep, describe
 from billing.directory.models import OPENING_BALANCE, BillingObject, plain_value
@@ -47,11 +49,21 @@ from jobs.access.operations import (
     newest,
     operations_since,
     some_of,
+    two_decimals,
 )
-from jobs.access.payload import ACCOUNT, CONTRACT, FOLDER_LANE, OP_TYPE, Payload, decode_payload, payload_of
+from jobs.access.payload import (
+    ACCOUNT,
+    BALANCE,
+    CONTRACT,
+    FOLDER_LANE,
+    OP_TYPE,
+    Payload,
+    decode_payload,
+    encode_payload,
+    payload_of,
+)
 from jobs.access.vault import mask_secrets
 from jobs.effects.creatable_models import (
-    BALANCE,
     CREATABLE_MODELS,
     SUBSCRIBERS,
     creatable_model,
@@ -85,6 +97,7 @@ from jobs.spec.chain import Hole, Template, fill_arguments
 from jobs.spec.entries import LONGEST_COMMENT, MARK_ROOM, OPERATIONS, exact_key, find_mark, with_mark, without_marks
 from jobs.spec.parameters import LONGEST_ID, row_key
 from jobs.spec.spec import CREATE
+from texts.remedies import setting
 from texts.said import reason, said, text_of
 
 _OPENING: Final = str(OPENING_BALANCE)
@@ -129,7 +142,7 @@ class CreateEffect(CallEffect):
         self._type_8 = type_8 or gateway.profile.type_8.value
         self._exact = exact
         self._same = same or self._kind.same
-        self._enters_money = template.model == OPERATIONS
+        self._enters_money = self.adds_up = template.model == OPERATIONS
         self.looks_together |= bool(self._kind.comment) and gateway.asks_by_many(*_WHOSE, f"{self._model}.abonent_id")
         # With a mark, before each call; without one, where one query tells of many what others have made meanwhile.
         self.looked_for = LookedFor.ALWAYS if self._kind.comment or self.looks_together else LookedFor.WHEN_TAKEN_UP
@@ -263,6 +276,26 @@ class CreateEffect(CallEffect):
             return SameKey.ENTERED
         return SameKey.LEFT_OUT if decoded.document or decoded.day else SameKey.DOUBT
 
+    def difference(self, item: NewItem, entered: Decimal) -> NewItem | Refusal:
+        """An operation of the difference; where its type sets the balance, of the present balance with it on top."""
+        payload, asked = decode_payload(item.payload), item.amount or Decimal(0)
+        entry = amount = asked - entered
+        wanted = dict(payload.wanted)
+        if enters_balance(payload) and self._type_8 is TypeEight.SETS:
+            if (now := payload.was.get(BALANCE)) is None:
+                why = said(
+                    "{entered} is entered, and the row says {asked}: an operation of type 8 sets the balance, and "
+                    "what that is now is not known. Give the database, {flag}",
+                    entered=entered,
+                    asked=asked,
+                    flag=setting("database", "HOST:PATH"),
+                )
+                return Refusal(item.line, None, item.label, why, item.row)
+            entry = Decimal(now) + amount
+            wanted[BALANCE] = wire(entry)
+        payload = with_amount(payload, entry, wanted)
+        return replace(item, amount=amount, wanted=format(asked, "f"), payload=encode_payload(payload))
+
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         # One that takes back is entered already only by an equal one.
         return await entries_like(self._gateway, items, equal=self._taking_back is not None)
@@ -382,13 +415,13 @@ class CreateEffect(CallEffect):
         payloads = [decode_payload(item.payload) for item in items]
         reasons = await self._moved_since(items, payloads)
         pairs = list(zip(items, payloads, strict=True))
-        setting = [pair for pair in pairs if pair[1].newest is not None and pair[0].item_id not in reasons]
+        sets = [pair for pair in pairs if pair[1].newest is not None and pair[0].item_id not in reasons]
         last: dict[int, int] = {}
-        for _, payload in setting:
+        for _, payload in sets:
             newest = payload.newest or 0
             last[payload.abonent] = min(newest, last.get(payload.abonent, newest))
         newer = await operations_since(self._gateway, last)
-        for item, payload in setting:
+        for item, payload in sets:
             if payload.abonent not in newer:
                 continue
             own = int(item.answer or 0) if item.state.in_effect else 0
@@ -508,6 +541,9 @@ class CreateEffect(CallEffect):
                 amount = Decimal(0)
                 for thing in counting:
                     amount += Decimal(thing.values[kind.amount] or 0)
+                if self._taking_back is None and BALANCE in payload.wanted:
+                    # The balance on top of which a difference was set.
+                    amount -= Decimal(payload.was[BALANCE] or 0)
             if differs is None and _has_another_balance(payload, now):
                 later = last.get(payload.abonent, 0) > int(found[0].values[kind.key] or 0)
                 if not later:
@@ -563,6 +599,14 @@ def payload_for(
     key = {name: plain_value(name, arguments.get(name)) or "" for name in kind.found_by}
     steps = ((CREATE, dict(arguments)),)
     return Payload(model, steps, abonent=abonent, key=key, wanted=wanted, was=dict(was), **more)
+
+
+def with_amount(payload: Payload, amount: Decimal, wanted: Mapping[str, str | None]) -> Payload:
+    """The payload of an operation with another sum; `wanted` are its other wanted fields."""
+    ((method, arguments),) = payload.steps
+    steps = ((method, {**arguments, "op_summa": two_decimals(amount)}),)
+    summed = {**wanted, "op_summa": plain_value("op_summa", wire(amount))}
+    return msgspec.structs.replace(payload, steps=steps, wanted=summed)
 
 
 def _overwrites(payload: Payload) -> bool:

@@ -26,10 +26,9 @@ from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
 from engine.job import AskMates, Effect, Prepared
 from jobs.access.gateway import Gateway
 from jobs.access.objects import describe_fields, find
-from jobs.access.payload import Payload, account_of, decode_payload, encode_payload, payload_of
+from jobs.access.payload import BALANCE, Payload, account_of, decode_payload, encode_payload, payload_of
 from jobs.access.subscribers import Resolved, SubscriberFinder
 from jobs.access.vault import mask_secrets, unseal
-from jobs.effects.creatable_models import BALANCE
 from jobs.rows.binding import ABONENT, LOGIN, NUMBER, USER, Bound
 from jobs.spec.chain import Template
 from jobs.spec.errors import SecretAltered, SecretGone, VaultFailed

@@ -21,9 +21,8 @@ from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepa
 from jobs.access.gateway import Gateway
 from jobs.access.objects import FOUND_AGAIN, NOBODY, TAKEN_BACK, find, lane_of, needed, try_finding
 from jobs.access.operations import balances, enters_balance, two_decimals
-from jobs.access.payload import Payload, chain_of, payload_of
+from jobs.access.payload import BALANCE, Payload, chain_of, payload_of
 from jobs.access.subscribers import as_bool
-from jobs.effects.creatable_models import BALANCE
 from jobs.effects.create import Back, CreateEffect, payload_for
 from jobs.effects.effect import (
     OF_ANOTHER_MODEL,

@@ -35,9 +35,9 @@ from jobs.access.objects import (
     spell_out,
 )
 from jobs.access.operations import newest, sharers_of, two_decimals
-from jobs.access.payload import CONTRACT, FOLDER_LANE, OP_TYPE, Payload, chain_of, encode_payload, payload_of
+from jobs.access.payload import BALANCE, CONTRACT, FOLDER_LANE, OP_TYPE, Payload, chain_of, encode_payload, payload_of
 from jobs.access.subscribers import SubscriberFinder, as_bool
-from jobs.effects.creatable_models import BALANCE, CREATABLE_MODELS, FOLDER_FLAG, creatable_model, too_long
+from jobs.effects.creatable_models import CREATABLE_MODELS, FOLDER_FLAG, creatable_model, too_long
 from jobs.effects.create import payload_for
 from jobs.effects.effect import CallEffect
 from jobs.imports.fields import FieldKind, usual_fields

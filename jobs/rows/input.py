@@ -28,7 +28,7 @@ from jobs.rows.selection import KeyList
 from jobs.spec.entries import ADD_PAYMENT
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST
-from jobs.spec.words import COLUMN, WAY
+from jobs.spec.words import COLUMN, SINCE, WAY
 from texts.remedies import DATABASE, SETTINGS_FILE, setting
 from texts.said import in_lines, said, text_of
 
@@ -210,7 +210,7 @@ def job_parameters(remembered: Mapping[str, str]) -> dict[str, str]:
     own = {
         name: value
         for name, value in remembered.items()
-        if name not in {REPEAT, SHARED_ACCOUNTS, DECLARATION, DECLARATION_DIGEST} and not is_input(name)
+        if name not in {REPEAT, SHARED_ACCOUNTS, SINCE, DECLARATION, DECLARATION_DIGEST} and not is_input(name)
     }
     # Runs of versions that had this parameter have made all payments by the vendor's call.
     return own if own.pop(_RECOGNISE, None) is None else {**own, WAY: ADD_PAYMENT}

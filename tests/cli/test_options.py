@@ -24,9 +24,13 @@ from jobs.spec.parameters import today
 from tests.checkpoints.samples import frozen_run, new_item, within
 from tests.cli.conftest import Place, Typed
 
-UNLIKE = {"--output": {"FILE", "DIR|FILE"}, "--map": {"NAME=COLUMN", "FILE.toml|FIELD=COLUMN"}}
+UNLIKE = {
+    "--output": {"FILE", "DIR|FILE"},
+    "--map": {"NAME=COLUMN", "FILE.toml|FIELD=COLUMN"},
+    "--since": {"DATE", "RUN"},
+}
 """Options that take more than one kind of word, for a reason: a plan has several files, or is one; the columns of an
-import are many, and stand in a file.
+import are many, and stand in a file; a delta begins where a run has ended, and a run has a name.
 """
 
 
@@ -358,6 +362,7 @@ async def test_every_key_of_json_is_still_there(place: Place) -> None:
     await type_("status", name="status")
     await type_("status", run, name="status RUN")
     await type_("status", "--all", name="status --all")
+    await type_("compare", run, stopped)
     await type_("get", stopped)
     await type_("pause", stopped)
     await type_("continue", stopped)

@@ -31,10 +31,9 @@ from engine.job import Job
 from engine.pipeline.intake import Repeat
 from jobs import tally as tallies
 from jobs.access.gateway import Gateway
-from jobs.access.payload import Payload, encode_payload, payload_of
+from jobs.access.payload import BALANCE, Payload, encode_payload, payload_of
 from jobs.account_balances import AccountDifference, Balances, compare_balances
 from jobs.catalogue.catalogue import BUILT_IN
-from jobs.effects.creatable_models import BALANCE
 from jobs.imports.subscriber import DIFFERENT, Step
 from jobs.job import build
 from jobs.rows.input import Input

@@ -134,6 +134,7 @@ PACED: Mapping[str, tuple[str, object]] = {
     "min_disk": ("9", 9),
     "stop_after_errors": ("1%", "1%"),
     "limit_money": ("1000", "1000"),
+    "like_last": ("50%", "50%"),
     "settle": ("30", 30.0),
 }
 
@@ -174,6 +175,7 @@ def test_all_that_was_typed_and_has_a_place_is_saved(typed: Typed, tmp_path: Pat
         canary=False,
         stop_after_errors=Percent(Decimal(1)),
         limit_money=Decimal(1000),
+        like_last=Decimal(50),
     )
 
 

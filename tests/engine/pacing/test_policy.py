@@ -46,6 +46,7 @@ OTHER = Policy(
     canary=False,
     stop_after_errors=Percent(Decimal(1)),
     limit_money=Decimal("1000.50"),
+    like_last=Decimal("12.5"),
     settle=0.1,
 )
 """All that can be given, given."""
@@ -104,6 +105,7 @@ def test_a_text_changes_one_thing_and_is_told_in_words(name: str, value: str, sa
         ("min-disk", "1.5|1000001"),
         ("stop-after-errors", "some"),
         ("limit-money", "much"),
+        ("like-last", "50|-1%|1e3%"),
         ("canary", "perhaps"),
         ("settle", "-1|nan|inf"),
     ],
@@ -152,7 +154,7 @@ def test_in_words_says_what_is_set() -> None:
         "held while the billing takes longer than 1.5 s for its version; "
         "held while less than 50 MB are free for the journal; stops when more than 1% go wrong; "
         "at most 1000.50 in this run; held while throttle-sql gives more than 5120000.5; "
-        "begins with all rows at once; looks lost answers up after 0.1 s"
+        "like the last load, up to 12.5%; begins with all rows at once; looks lost answers up after 0.1 s"
     )
 
 

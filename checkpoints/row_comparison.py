@@ -1,0 +1,93 @@
+"""The rows of two runs, compared by their keys, a page at a time: also of two journals, in any two stores."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from checkpoints.journal import Journal
+from checkpoints.records import Run, RunRow
+from checkpoints.states import State
+
+SHOWN: Final = 10
+"""Rows of each kind that are kept as examples; the rest is counted."""
+
+
+class Side(NamedTuple):
+    """A run, and the journal that it is in."""
+
+    run: Run
+    journal: Journal
+
+
+@dataclass(slots=True)
+class Rows:
+    """Rows of one kind: their number, their sum, and the first of them."""
+
+    rows: int = 0
+    sum: Decimal = Decimal(0)
+    first: list[RunRow] = field(default_factory=list)
+
+    def add(self, row: RunRow, amount: Decimal | None) -> None:
+        self.rows += 1
+        self.sum += amount or 0
+        if len(self.first) < SHOWN:
+            self.first.append(row)
+
+
+@dataclass(slots=True)
+class Compared:
+    """What the rows of two runs have in common: their number, and those with another sum or another outcome.
+
+    The sum of `changed` is what the second run asks for beyond the first. `changed` and `other_outcome` have the rows
+    of the second run.
+    """
+
+    both: int = 0
+    changed: Rows = field(default_factory=Rows)
+    other_outcome: Rows = field(default_factory=Rows)
+    only_first: Rows = field(default_factory=Rows)
+    only_second: Rows = field(default_factory=Rows)
+
+    @property
+    def is_same(self) -> bool:
+        return not any(one.rows for one in (self.changed, self.other_outcome, self.only_first, self.only_second))
+
+
+async def compare_rows(first: Side, second: Side) -> Compared:
+    """Compare two runs row by row. Memory does not grow with their rows."""
+    found = Compared()
+    async for ours, theirs in _beside(first, second):
+        if theirs is None:
+            found.only_first.add(ours, ours.amount)
+            continue
+        found.both += 1
+        if ours.amount != theirs.amount:
+            found.changed.add(theirs, (theirs.amount or Decimal(0)) - (ours.amount or Decimal(0)))
+        if is_entered(ours) != is_entered(theirs):
+            found.other_outcome.add(theirs, theirs.amount)
+    found.only_second = await rows_only_of(second, first, lambda _: True)
+    return found
+
+
+async def rows_only_of(side: Side, other: Side, counts: Callable[[RunRow], bool]) -> Rows:
+    """The rows of a run that count, and whose keys another one lacks."""
+    found = Rows()
+    async for ours, theirs in _beside(side, other):
+        if theirs is None and counts(ours):
+            found.add(ours, ours.amount)
+    return found
+
+
+def is_entered(row: RunRow) -> bool:
+    """Whether the row is in the billing: by its own call, or by an earlier one."""
+    return row.state.in_effect or row.state is State.SKIPPED
+
+
+async def _beside(side: Side, other: Side) -> AsyncIterator[tuple[RunRow, RunRow | None]]:
+    after = 0
+    while page := await side.journal.rows_of(side.run, after=after):
+        after = page[-1].number
+        theirs = await other.journal.rows_with(other.run, {row.key for row in page})
+        for row in page:
+            yield row, theirs.get(row.key)

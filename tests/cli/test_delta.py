@@ -1,0 +1,275 @@
+"""A delta: what has changed since an earlier export is entered as the difference, once, whatever happens."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from billing.money import SCALE
+from billing.profile import UNKNOWN, Fact, TypeEight
+from tests.cli.conftest import Place
+from tests.cli.settings.test_profiles import learned
+from tests.cli.terminal.terminals import answered, killed_at
+
+Sums = Mapping[int, str]
+
+BACK = ("--set", "way=opposite", "--yes", "--settle", "0.1")
+
+
+@pytest.fixture(params=["sets", "adds"])
+def either(request: pytest.FixtureRequest, place: Place) -> Place:
+    """A billing in which type 8 sets the balance, and one in which it adds to it, as a probe has found."""
+    if request.param == "adds":
+        place.billing.quirks = replace(place.billing.quirks, type_8="adds")
+        learned(place, msgspec.structs.replace(UNKNOWN, type_8=Fact(TypeEight.ADDS, date(2026, 11, 25))), "5.24.06")
+    return place
+
+
+def export(place: Place, sums: Sums, name: str = "new.csv") -> str:
+    place.rows("abonent_id;amount", *(f"{abonent};{amount}" for abonent, amount in sums.items()), name=name)
+    return name
+
+
+async def loaded(place: Place, sums: Sums, *more: str) -> str:
+    return str((await place.run("balances", export(place, sums, "old.csv"), *more))["run"])
+
+
+async def delta(place: Place, since: str, sums: Sums, *more: str, ends: int = 0) -> dict[str, Any]:
+    return await place.run("balances", export(place, sums), "--since", since, *more, ends=ends)
+
+
+def balances(place: Place, sums: Sums) -> dict[int, Decimal]:
+    return {abonent: place.balance(abonent) for abonent in sums}
+
+
+def on_top(place: Place, before: Mapping[int, Decimal], sums: Sums) -> dict[int, Decimal]:
+    """The balances behind a load of these, and behind deltas that end with them."""
+    adds = place.billing.quirks.type_8 == "adds"
+    return {one: Decimal(amount) + (before[one] if adds else 0) for one, amount in sums.items()}
+
+
+async def test_what_has_changed_is_entered_as_the_difference_and_what_went_away_is_named(either: Place) -> None:
+    first, second, third, fourth, fifth = either.subscribers(5)
+    old = {first: "100.00", second: "50.00", third: "-20.00", fifth: "10.00"}
+    new = {first: "130.50", second: "50.00", fourth: "7.00", fifth: "-10.00"}
+    before = balances(either, old | new)
+    name = await loaded(either, old)
+    # What the new billing has done meanwhile is kept.
+    await either.run("payment", export(either, {second: "3.00"}, "payment.csv"))
+    says = f"run with --again; of a later export --since {name} enters the difference"
+    await either.cli.refused("run", "balances", export(either, new), "--yes", says=says)
+    planned = (await either.cli("plan", "balances", "new.csv", "--since", name)).shown
+    assert f"since run {name} changed 2 rows: 30.50 up, 20.00 down new 1 row, 7.00 in total" in planned
+    told = await either.cli("run", "--plan", planned.split()[1], "--yes")
+    told.saying(
+        [
+            "to send 3 rows, 17.50 in total",
+            f"since run {name} changed 2 rows: 30.50 up, 20.00 down",
+            "new 1 row, 7.00 in total",
+            "went away 1 row, −20.00 in total; nothing is sent for them: ",
+            "skipped 1 × entered by an earlier run, 50.00 in total",
+        ]
+    )
+    wanted = on_top(either, before, new)
+    assert balances(either, new) == wanted | {second: wanted[second] + 3}
+    of_delta = (await either.runs())[-1].name
+    assert (await either.cli.closing("verify", of_delta))["states"] == {"applied": 3, "skipped": 1}
+    # The same file once more: it has been followed already.
+    again = await either.cli("run", "balances", "new.csv", "--since", name, "--yes")
+    again.saying(["to send 0 rows", f"since run {name}, and the deltas since: {of_delta}", "went away 0 rows"])
+    assert (await either.cli.closing("run", "balances", "new.csv", "--yes"))["states"] == {"skipped": 4}
+    assert balances(either, new) == wanted | {second: wanted[second] + 3}
+
+
+async def test_a_delta_is_killed_resumed_and_lands_once(either: Place) -> None:
+    ids = either.subscribers(8)
+    old, new = ({one: f"{place * step}.25" for place, one in enumerate(ids, 1)} for step in (10, 13))
+    before = balances(either, old)
+    name = await loaded(either, old)
+    calls = either.traffic.arrived + 4
+    words = ("run", "balances", export(either, new), "--since", name, "--yes", "--in-flight", "3", "--no-canary")
+    await either.kill_at(calls, *words)
+    # Until it is at its end, nothing builds on it.
+    of_delta = (await either.runs())[-1].name
+    await either.cli.refused(
+        *("run", "balances", export(either, old, "old.csv"), "--since", name, "--yes"),
+        says=[f"run {of_delta} is not at its end", f"carbon-migrate resume {of_delta}"],
+    )
+    closing = (await either.cli("resume", "--yes", "--json", "--settle", "0.1")).closing
+    assert (closing["states"], closing["amounts"]) == ({"accepted": 8}, {"accepted": "108.00"})
+    assert balances(either, new) == on_top(either, before, new)
+    # One by the load, and one by the delta.
+    assert {*either.billing.ledger.effects("FinanceOperations").values()} == {2}
+    assert (await either.cli.closing("verify", of_delta))["states"] == {"applied": 8}
+
+
+async def test_deltas_are_taken_back_one_by_one_the_last_first(either: Place) -> None:
+    (one, two) = either.subscribers(2)
+    files = [{one: "100.00", two: "5.00"}, {one: "120.00", two: "5.00"}, {one: "90.00", two: "6.50"}]
+    before = balances(either, files[0])
+    names = [await loaded(either, files[0])]
+    names += [(await delta(either, names[0], sums))["run"] for sums in files[1:]]
+    assert balances(either, files[2]) == on_top(either, before, files[2])
+    for earlier in names[:2]:
+        says = f"run {names[2]} has entered differences to rows of run {earlier}: take that one back first"
+        await either.cli.refused("undo", earlier, *BACK, says=[says, f"carbon-migrate undo {names[2]}"])
+    for place in (2, 1):
+        await either.cli("undo", names[place], *BACK)
+        assert balances(either, files[0]) == on_top(either, before, files[place - 1])
+    # And on from there.
+    await delta(either, names[0], files[2])
+    assert balances(either, files[2]) == on_top(either, before, files[2])
+
+
+async def test_rows_of_one_account_differ_together(either: Place) -> None:
+    _, one, two = either.of_one_account()
+    before = balances(either, {one: ""})
+    both = ("--shared-accounts", "sum")
+    name = await loaded(either, {one: "60.00", two: "40.00"}, *both)
+    await delta(either, name, {one: "70.00", two: "40.00"}, *both)
+    assert balances(either, {one: ""}) == on_top(either, before, {one: "110.00"})
+    closing = await delta(either, name, {one: "65.00", two: "30.00"}, *both)
+    assert balances(either, {one: ""}) == on_top(either, before, {one: "95.00"})
+    assert (await either.cli.closing("verify", closing["run"]))["accounts"]["different"] == 0
+
+
+async def test_where_the_last_row_of_an_account_counts_alone_there_is_no_difference(place: Place) -> None:
+    _, one, two = place.of_one_account()
+    old, new = {one: "60.00", two: "40.00"}, {one: "70.00", two: "50.00"}
+    name = await loaded(place, old, "--shared-accounts", "sum")
+    words = ("run", "balances", export(place, new), "--since", name)
+    says = "of several rows of an account a delta enters the sum of their differences: give --shared-accounts sum"
+    await place.cli.refused(*words, "--yes", "--shared-accounts", "last", says=says)
+    seen = await answered(place, *words, says=[("What is meant: sum, last or refuse?", "last")], ends=2)
+    assert "the sum of their differences" in seen
+    await place.cli("undo", name, *BACK)
+    export(place, old, "old.csv")
+    await answered(place, "run", "balances", "old.csv", says=[("last or refuse?", "last"), ("Send this 1 row", "y")])
+    name = (await place.runs())[-1].name
+    says = f"run {name} has entered of several rows of an account the last one alone"
+    await place.cli.refused("run", "balances", "new.csv", "--since", name, "--yes", says=says)
+    assert place.balance(one) == 40
+
+
+async def test_a_new_row_of_an_account_that_has_its_balance_goes_on_top(either: Place) -> None:
+    _, one, two = either.of_one_account()
+    before = balances(either, {one: ""})
+    name = await loaded(either, {one: "60.00"})
+    await either.cli("plan", "balances", export(either, {one: "60.00", two: "5.00"}), "--since", name)
+    closing = await delta(either, name, {one: "60.00", two: "5.00"})
+    assert closing["amounts"] == {"accepted": "5.00", "skipped": "60.00"}
+    assert balances(either, {one: ""}) == on_top(either, before, {one: "65.00"})
+    assert (await delta(either, name, {one: "60.00", two: "5.00"}))["states"] == {"skipped": 2}
+    # With a difference in the same account the two are one operation, or one after the other.
+    await delta(either, name, {one: "61.00", two: "7.00"}, "--shared-accounts", "sum")
+    assert balances(either, {one: ""}) == on_top(either, before, {one: "68.00"})
+
+
+async def test_rows_that_the_load_has_skipped_count_as_entered(place: Place) -> None:
+    one, two = place.subscribers(2)
+    old = {one: "100.00", two: "50.00"}
+    await loaded(place, old, "--limit", "1")
+    name = await loaded(place, old)
+    # What was to go on top of it is no part of what the export says.
+    await place.run("balances", export(place, {two: "1.00"}, "besides.csv"), "--set", "op_type=2", "--again")
+    closing = await delta(place, name, {one: "99.00", two: "51.00"})
+    assert closing["amounts"] == {"accepted": "0.00"}
+    assert balances(place, old) == {one: 99, two: 52}
+
+
+async def test_a_change_in_the_billing_between_list_and_call_is_not_set_over(place: Place) -> None:
+    one, two = place.subscribers(2)
+    name = await loaded(place, {one: "100.00", two: "50.00"})
+    sql = "update admin_accounts set debit = debit + ? where id = (select account_id from abonents where id = ?)"
+
+    async def pays(_: str) -> None:
+        place.traffic.meanwhile = nobody
+        await place.execute(sql, 3 * SCALE, two)
+
+    async def nobody(_: str) -> None:
+        return
+
+    place.traffic.meanwhile = pays
+    more = ("--in-flight", "1")
+    closing = await delta(place, name, {one: "101.00", two: "51.00"}, *more, ends=1)
+    assert closing["states"] == {"accepted": 1, "rejected": 1}
+    assert (await delta(place, name, {one: "101.00", two: "51.00"}))["states"] == {"accepted": 1, "skipped": 1}
+    assert balances(place, {one: "", two: ""}) == {one: 101, two: 54}
+
+
+async def test_without_the_database_no_balance_is_set_on_a_guess(place: Place) -> None:
+    (one,) = place.subscribers(1)
+    name = await loaded(place, {one: "100.00"})
+    database = place.without_database()
+    says = "100.00 is entered, and the row says 130.00: an operation of type 8 sets the balance"
+    words = ("run", "balances", export(place, {one: "130.00"}), "--since", name, "--yes")
+    await place.cli.refused(*words, "--database", "", says=says)
+    assert (await place.cli.closing(*words, "--database", database))["states"] == {"accepted": 1}
+
+
+async def test_what_does_not_go_together_is_refused_with_what_to_do(place: Place) -> None:
+    one, two, three = place.subscribers(3)
+    name = await loaded(place, {one: "100.00", two: "50.00"})
+    export(place, {one: "1.00"})
+    words = ("run", "balances", "new.csv", "--yes", "--since")
+    await place.cli.refused(*words, "zzzzz", says=name)
+    await place.cli.refused(*words, name, "--again", says="enters differences, and --again whole rows")
+    await place.cli.refused(*words, name, "--set", "op_type=2", says="give --set op_type=8")
+    says = f"run {name} is one of balances, not of payment"
+    await place.cli.refused("run", "payment", "new.csv", "--since", name, "--yes", says=says)
+    says = "a job file has no place for --since"
+    await place.cli.refused(*words[:3], "--since", name, "--save", "delta.toml", says=says)
+    place.write('format = 1\n[[step]]\njob = "balances"\nfile = "new.csv"\nsince = "k7m2q"\n', "delta.toml")
+    await place.cli.refused("run", "delta.toml", "--yes", says="since")
+    export(place, {three: "1.00"})
+    await place.cli.refused(*words, name, says=f"none of the 2 rows of run {name} is in this file")
+    place.rows("abonent_id;amount", f"{one};100.00", f"{two};50.00", f"{one};120.00", name="new.csv")
+    await place.cli.refused(*words, name, says="lines 4 and 2")
+    await place.cli("undo", name, *BACK)
+    export(place, {one: "1.00"})
+    await place.cli.refused(*words, name, says=f"nothing of run {name} is in the billing")
+
+
+async def test_a_list_to_which_something_has_changed_is_not_sent(place: Place) -> None:
+    one, two = place.subscribers(2)
+    name = await loaded(place, {one: "100.00", two: "50.00"})
+    words = ("run", "balances", export(place, {one: "110.00"}), "--since", name)
+    await killed_at("Send this 1 row", place, *words)
+    (waiting,) = [run.name for run in await place.runs() if run.name != name]
+    await place.run("balances", export(place, {two: "1.00"}, "besides.csv"), "--set", "op_type=2")
+    says = "has entered or taken back rows since this list was made: type the command again"
+    await place.cli.refused("resume", waiting, "--yes", says=says)
+    assert (await place.cli.closing(*words, "--yes"))["states"] == {"accepted": 1}
+    assert balances(place, {one: "", two: ""}) == {one: 110, two: 51}
+
+
+cents = st.integers(-50_000, 50_000).map(lambda amount: f"{Decimal(amount) / 100:.2f}")
+files = st.lists(st.dictionaries(st.integers(0, 5), cents, min_size=1, max_size=6), min_size=2, max_size=4).filter(
+    lambda drawn: all(drawn[0].keys() & later.keys() for later in drawn[1:])
+)
+
+
+@settings(
+    max_examples=6,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(drawn=files)
+async def test_behind_a_load_and_its_deltas_the_balances_are_those_of_the_last_file(
+    either: Place, drawn: list[dict[int, str]]
+) -> None:
+    ids = either.subscribers(6 * (1 + len(await either.runs())))[-6:]
+    before = balances(either, dict.fromkeys(ids, ""))
+    old, *later = [{ids[place]: amount for place, amount in sums.items()} for sums in drawn]
+    name, entered = await loaded(either, old), dict(old)
+    for sums in later:
+        await delta(either, name, sums)
+        entered |= sums
+        assert balances(either, entered) == on_top(either, before, entered)
