@@ -3,6 +3,7 @@
 Each row is checked against the journal and the billing: it becomes an item, a skipped item, or a refusal.
 """
 
+import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -94,6 +95,9 @@ _REPLACES: Final = wording(
     "while others are still read: give {flag} or last, and all of them are read first"
 )
 
+APART: Final = range(1_000_000, 1_000_000_000, 1_000_000)
+"""By how much the numbers of rows are apart from those before, where a later process reads on."""
+
 LIMIT: Final = "--limit"
 """The flag by which rows after the limit are left out."""
 
@@ -167,6 +171,7 @@ class Intake:
             totals = await self._journal.totals(self._run)
             room -= totals.frozen - totals.count(State.SKIPPED)
         pages = source.pages(self._run.cursor)
+        above = await self._numbers_above()
 
         def next_page() -> RowPage | None:
             # Read once there is room for it.
@@ -178,7 +183,7 @@ class Intake:
                 prepared, unreadable, left_out = await self._limited(read, room)
             else:
                 prepared, unreadable, left_out = await self._prepared(read.rows), read.refusals, read.left_out
-            return Page(prepared.items, (*unreadable, *prepared.refusals), read.cursor, left_out)
+            return Page(prepared.items, (*unreadable, *prepared.refusals), read.cursor, left_out, above)
 
         async def finish(page: Page) -> None:
             nonlocal room
@@ -202,6 +207,16 @@ class Intake:
         log.info("all rows are read and saved")
         if listener:
             listener.end_intake()
+
+    async def _numbers_above(self) -> int:
+        """The number above which this process numbers rows; 0 for those that follow the last one.
+
+        A copy of the journal that is put back does not know how far the newer one has read. Rows that are entered
+        there are refused here, and if the next ones got their numbers, a mark would name two rows.
+        """
+        if self._run.epoch <= 1 or self._journal.lease_of(self._run).knows_all_calls:
+            return 0
+        return await self._journal.last_number(self._run) + secrets.choice(APART)
 
     def _rows_of(self, judged: Sequence[NewItem | Refusal]) -> int:
         sent = [one.line for one in judged if isinstance(one, NewItem) and one.skip_reason is None]
