@@ -65,7 +65,7 @@ FOUND: Final = [
     ("the lab: a copy that was made in a pause was put back, and nobody asked its run to go on", 50_005_465),
     ("the lab: rows that were read after a copy was put back counted as new ones", 50_011_971),
     ("the lab: who asked a run to go on waited for others who asked as well", 1_001_865),
-    ("a copy that was put back while its list was read gave a row the number, and so the mark, of another", 51_006_772),
+    ("a copy that was put back while its list was read gave the mark of a row to another one", 51_006_772),
 ]
 """What schedules have found in the program, and in the lab itself, each with its seed."""
 
