@@ -97,6 +97,8 @@ _REPLACES: Final = wording(
 
 APART: Final = range(1_000_000, 1_000_000_000, 1_000_000)
 """By how much the numbers of rows are apart from those before, where a later process reads on."""
+MOST_APART: Final = 100_000_000_000
+"""The number from which on they follow each other all the same: a mark has room for twelve digits."""
 
 LIMIT: Final = "--limit"
 """The flag by which rows after the limit are left out."""
@@ -216,7 +218,8 @@ class Intake:
         """
         if self._run.epoch <= 1 or self._journal.lease_of(self._run).knows_all_calls:
             return 0
-        return await self._journal.last_number(self._run) + secrets.choice(APART)
+        last = await self._journal.last_number(self._run)
+        return last + secrets.choice(APART) if last < MOST_APART else 0
 
     def _rows_of(self, judged: Sequence[NewItem | Refusal]) -> int:
         sent = [one.line for one in judged if isinstance(one, NewItem) and one.skip_reason is None]

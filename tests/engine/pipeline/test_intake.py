@@ -12,12 +12,12 @@ import anyio.lowlevel
 import pytest
 
 from checkpoints.journal import Journal, open_journal
-from checkpoints.records import Change, EarlierEntry, NewItem, NewRun, Refusal, Run
+from checkpoints.records import Change, EarlierEntry, NewItem, NewRun, Page, Refusal, Run
 from checkpoints.states import State
 from checkpoints.stores import earlier_runs
 from engine.errors import DiskFull, InputRefused, LookUpFailed
 from engine.job import Entries, Marked, Prepared, Row
-from engine.pipeline.intake import PREPARED_AT_ONCE, Intake, Rehearsal, Repeat, judge_for
+from engine.pipeline.intake import MOST_APART, PREPARED_AT_ONCE, Intake, Rehearsal, Repeat, judge_for
 from engine.pipeline.progress import Progress
 from lab.crash.loops import loops
 from tests.engine.doubles import A_RUN, FakeJob, MemorySource, row, rows
@@ -232,6 +232,15 @@ async def test_a_copy_that_is_put_back_gives_no_row_the_number_of_another(tmp_pa
     assert (list(newer), len(older)) == ([*range(1, 13)], 10)
     assert [*older.items()][:6] == [*newer.items()][:6]
     assert newer.keys() & older.keys() == set(range(1, 7))
+
+
+async def test_numbers_stay_as_short_as_a_mark_has_room_for(journal: Journal) -> None:
+    run, job = await new_run(journal), FakeJob(rows(3))
+    async with journal.taken_up(run) as ours:
+        await journal.freeze(ours, Page((row("a"),), (), None, above=MOST_APART), lambda item, _: item)
+    async with journal.taken_up(run) as ours:
+        await Intake(ours, job, journal, Progress()).freeze_all()
+        assert [item.number - MOST_APART for item in await journal.items(ours, EVERY_STATE)] == [1, 2, 3, 4]
 
 
 async def test_rows_behind_the_last_one_are_neither_judged_nor_refused(journal: Journal) -> None:
