@@ -184,7 +184,8 @@ class Intake:
             if limit:
                 prepared, unreadable, left_out = await self._limited(read, room)
             else:
-                prepared, unreadable, left_out = await self._prepared(read.rows), read.refusals, read.left_out
+                prepared = await _prepare(self._job, read.rows, self.foreign)
+                unreadable, left_out = read.refusals, read.left_out
             return Page(prepared.items, (*unreadable, *prepared.refusals), read.cursor, left_out, above)
 
         async def finish(page: Page) -> None:
@@ -225,12 +226,6 @@ class Intake:
         sent = [one.line for one in judged if isinstance(one, NewItem) and one.skip_reason is None]
         return len(set(sent)) if self._job.effect.has_steps else len(sent)
 
-    async def _prepared(self, rows: Sequence[Row]) -> Prepared:
-        """Items and refusals of these rows, after the check for foreign entries. Raises `LookUpFailed`."""
-        prepared = await self._job.prepare(rows)
-        sifted = Prepared.of(await self.foreign.judge(prepared.items))
-        return Prepared(sifted.items, (*prepared.refusals, *sifted.refusals))
-
     async def _limited(self, page: RowPage, room: int) -> tuple[Prepared, tuple[Refusal, ...], Mapping[str, int]]:
         """The prepared first rows of a page, up to `room` to be sent, with their refusals and the rows left out.
 
@@ -240,7 +235,7 @@ class Intake:
         taken, done, sent, size = Prepared((), ()), 0, 0, max(room, 1)
         while sent < room and done < len(page.rows):
             batch = page.rows[done : done + size]
-            more = await self._prepared(batch)
+            more = await _prepare(self._job, batch, self.foreign)
             together = Prepared((*taken.items, *more.items), (*taken.refusals, *more.refusals))
             judged = await self._journal.judged(self._run, together.items, self._judge)
             count = self._rows_of(judged)
@@ -279,6 +274,13 @@ class Intake:
             entries.append(item if key == item.key else _refused(item, said(_REPLACES, where=where, flag=flag)))
         sifted = Prepared.of(entries)
         return replace(page, items=sifted.items, refusals=(*page.refusals, *sifted.refusals))
+
+
+async def _prepare(job: Job, rows: Sequence[Row], foreign: ForeignEntries) -> Prepared:
+    """Items and refusals of these rows, after the check for foreign entries. Raises `LookUpFailed`."""
+    prepared = await job.prepare(rows)
+    sifted = Prepared.of(await foreign.judge(prepared.items))
+    return Prepared(sifted.items, (*prepared.refusals, *sifted.refusals))
 
 
 def judge_for(run: Run, effect: Effect, enter: Repeat) -> Judge:
@@ -414,11 +416,9 @@ class Rehearsal(Job):
 
     async def prepare(self, rows: Sequence[Row]) -> Prepared:
         """Prepare `rows` as a real run would. Raises `LookUpFailed`."""
-        prepared = await self._job.prepare(rows)
-        known = Prepared.of(await self._foreign.judge(prepared.items))
-        refused = (*prepared.refusals, *known.refusals)
+        known = await _prepare(self._job, rows, self._foreign)
         if self._enter is Repeat.AGAIN or all(self.effect.may_repeat(item.payload) for item in known.items):
-            return Prepared(known.items, refused)
+            return known
         judged = [
             against_earlier(item, twins, self._target, self._enter, self.effect)
             if twins and not self.effect.may_repeat(item.payload)
@@ -426,7 +426,7 @@ class Rehearsal(Job):
             for item, twins in zip(known.items, await self._earlier.twins(self._job.name, known.items), strict=True)
         ]
         new = Prepared.of(judged)
-        return Prepared(new.items, (*refused, *new.refusals))
+        return Prepared(new.items, (*known.refusals, *new.refusals))
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         """Give nothing, as `prepare` has already judged foreign entries against the real journal."""
