@@ -230,13 +230,15 @@ class Refusal:
 class Page:
     """The items and refusals of one page of the source; `cursor` is where the next page begins.
 
-    `left_out` counts the rows that flags leave out, by flag: they become neither items nor refusals.
+    `left_out` counts the rows that flags leave out, by flag: they become neither items nor refusals. The numbers of
+    its items are higher than `above`.
     """
 
     items: tuple[NewItem, ...]
     refusals: tuple[Refusal, ...]
     cursor: str | None
     left_out: Mapping[str, int] = field(default_factory=dict)
+    above: int = 0
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True):

@@ -103,7 +103,7 @@ def freeze_page(db: Queries, run: Run, page: Page, judge: Judge) -> list[NewItem
     db.exclude_others()
     judged = judge_items(db, run, page.items, judge)
     refusals = [*page.refusals, *(entry for entry in judged if isinstance(entry, Refusal))]
-    _freeze_items(db, run, judged)
+    _freeze_items(db, run, judged, page.above)
     db.write("freeze_refusals", run_id=run.run_id, rows=rows.of_refusals(refusals))
     if any(page.left_out.values()):
         before = rows.to_counts(db.one("run_by_name", name=run.name)["left_out"])
@@ -270,9 +270,9 @@ def totals_of_runs(db: Queries, run_ids: Collection[int], since: str = _NEVER) -
     }
 
 
-def _freeze_items(db: Queries, run: Run, judged: Sequence[NewItem | Refusal]) -> None:
+def _freeze_items(db: Queries, run: Run, judged: Sequence[NewItem | Refusal], above: int = 0) -> None:
     items = [entry for entry in judged if isinstance(entry, NewItem)]
-    last = db.one("last_number", run_id=run.run_id)["number"]
+    last = max(above, db.one("last_number", run_id=run.run_id)["number"])
     db.write("freeze_items", run_id=run.run_id, rows=rows.of_new_items(items, last + 1), now=rows.now())
 
 

@@ -3,6 +3,7 @@
 Each row is checked against the journal and the billing: it becomes an item, a skipped item, or a refusal.
 """
 
+import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -93,6 +94,11 @@ _REPLACES: Final = wording(
     "its account has its balance from {where} of this run, and this row would replace it. Rows of a select are sent "
     "while others are still read: give {flag} or last, and all of them are read first"
 )
+
+APART: Final = range(1_000_000, 1_000_000_000, 1_000_000)
+"""By how much the numbers of rows are apart from those before, where a later process reads on."""
+MOST_APART: Final = 100_000_000_000
+"""The number from which on they follow each other all the same: a mark has room for twelve digits."""
 
 LIMIT: Final = "--limit"
 """The flag by which rows after the limit are left out."""
@@ -223,6 +229,7 @@ class Intake:
             totals = await self._journal.totals(self._run)
             room -= totals.frozen - totals.count(State.SKIPPED)
         pages = source.pages(self._run.cursor)
+        above = await self._numbers_above()
 
         def next_page() -> RowPage | None:
             # Read once there is room for it.
@@ -233,8 +240,9 @@ class Intake:
             if limit:
                 prepared, unreadable, left_out = await self._limited(read, room)
             else:
-                prepared, unreadable, left_out = await self._prepared(read.rows), read.refusals, read.left_out
-            return Page(prepared.items, (*unreadable, *prepared.refusals), read.cursor, left_out)
+                prepared = await self._prepared(read.rows)
+                unreadable, left_out = read.refusals, read.left_out
+            return Page(prepared.items, (*unreadable, *prepared.refusals), read.cursor, left_out, above)
 
         async def finish(page: Page) -> None:
             nonlocal room
@@ -259,15 +267,24 @@ class Intake:
         if listener:
             listener.end_intake()
 
+    async def _numbers_above(self) -> int:
+        """The number above which this process numbers rows; 0 for those that follow the last one.
+
+        A copy of the journal that is put back does not know how far the newer one has read. Rows that are entered
+        there are refused here, and if the next ones got their numbers, a mark would name two rows.
+        """
+        if self._run.epoch <= 1 or self._journal.lease_of(self._run).knows_all_calls:
+            return 0
+        last = await self._journal.last_number(self._run)
+        return last + secrets.choice(APART) if last < MOST_APART else 0
+
     def _rows_of(self, judged: Sequence[NewItem | Refusal]) -> int:
         sent = [one.line for one in judged if isinstance(one, NewItem) and one.skip_reason is None]
         return len(set(sent)) if self._job.effect.has_steps else len(sent)
 
     async def _prepared(self, rows: Sequence[Row]) -> Prepared:
-        """Items and refusals of these rows, after the check for foreign entries. Raises `LookUpFailed`."""
-        prepared = await _prepare(self._job, rows, self._since, self._journal, self._run.target, self._run.name)
-        sifted = Prepared.of(await self.foreign.judge(prepared.items))
-        return Prepared(sifted.items, (*prepared.refusals, *sifted.refusals))
+        run = self._run
+        return await _prepare(self._job, rows, self._since, self._journal, self.foreign, run.target, run.name)
 
     async def _limited(self, page: RowPage, room: int) -> tuple[Prepared, tuple[Refusal, ...], Mapping[str, int]]:
         """The prepared first rows of a page, up to `room` to be sent, with their refusals and the rows left out.
@@ -442,13 +459,22 @@ def _refused(item: NewItem, reason: str) -> Refusal:
 
 
 async def _prepare(
-    job: Job, rows: Sequence[Row], since: Since | None, earlier: EarlierRuns, target: str, own: str = ""
+    job: Job,
+    rows: Sequence[Row],
+    since: Since | None,
+    earlier: EarlierRuns,
+    foreign: ForeignEntries,
+    target: str,
+    own: str = "",
 ) -> Prepared:
+    """Items and refusals of these rows, after the check for foreign entries. Raises `LookUpFailed`."""
     prepared = await job.prepare(rows)
-    if since is None:
-        return prepared
-    differing = await since.differences(job, prepared.items, earlier, target, own)
-    return Prepared(differing.items, (*prepared.refusals, *differing.refusals))
+    refused = prepared.refusals
+    if since is not None:
+        prepared = await since.differences(job, prepared.items, earlier, target, own)
+        refused = (*refused, *prepared.refusals)
+    sifted = Prepared.of(await foreign.judge(prepared.items))
+    return Prepared(sifted.items, (*refused, *sifted.refusals))
 
 
 class Rehearsal(Job):
@@ -480,11 +506,9 @@ class Rehearsal(Job):
 
     async def prepare(self, rows: Sequence[Row]) -> Prepared:
         """Prepare `rows` as a real run would. Raises `LookUpFailed`."""
-        prepared = await _prepare(self._job, rows, self._since, self._earlier, self._target)
-        known = Prepared.of(await self._foreign.judge(prepared.items))
-        refused = (*prepared.refusals, *known.refusals)
+        known = await _prepare(self._job, rows, self._since, self._earlier, self._foreign, self._target)
         if self._enter is Repeat.AGAIN or all(self.effect.may_repeat(item.payload) for item in known.items):
-            return Prepared(known.items, refused)
+            return known
         judged = [
             against_earlier(item, twins, self._target, self._enter, self.effect)
             if twins and not (item.is_difference or self.effect.may_repeat(item.payload))
@@ -492,7 +516,7 @@ class Rehearsal(Job):
             for item, twins in zip(known.items, await self._earlier.twins(self._job.name, known.items), strict=True)
         ]
         new = Prepared.of(judged)
-        return Prepared(new.items, (*refused, *new.refusals))
+        return Prepared(new.items, (*known.refusals, *new.refusals))
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         """Give nothing, as `prepare` has already judged foreign entries against the real journal."""

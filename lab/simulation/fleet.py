@@ -200,7 +200,7 @@ class FleetWorld(World):
         """What is simulated, PostgreSQL too."""
         server = Server(self.loop, self.fleet.lease, self._reaches)
         self.disks.append(server)
-        tables = (import_module("jobs.job"), "open_rows", lambda *_, **__: self.tables[PROCESS.get().name])
+        tables = (import_module("jobs.rows.input"), "open_input", lambda *_: self.tables[PROCESS.get().name])
         with World.doors(self), driver(server, lambda: self.processes), replaced([tables]):
             yield
 

@@ -111,6 +111,7 @@ LOADS: Final[Mapping[str, Load]] = {
             "AttributeValues",
             _by_value("attribute_value"),
             given={"attribute": "7"},
+            shares=False,
             is_marked=False,
         ),
         Load(

@@ -547,16 +547,16 @@ def driver(server: Server, processes: Callable[[], list[Process]] = list) -> Ite
     names: dict[str, Any] = {"psycopg": psycopg, "psycopg.rows": SimpleNamespace(dict_row=dict)}
     before = {name: modules.get(name) for name in names}
     modules.update(names)
-    store, connection = import_module("checkpoints.postgres_store"), import_module("checkpoints.postgres_store")
+    store = import_module("checkpoints.postgres_store")
     try:
         with replaced(
             [
                 (store, "Writer", Writer),
                 (store, "_prepare", lambda *_: None),
-                (connection, "_block", block),
+                (store, "_block", block),
                 # A look for what nobody has announced costs as much as three rows.
-                (import_module("checkpoints.postgres_store"), "LOOK", SELDOM),
-                (connection, "_is_away", lambda _: True),
+                (store, "LOOK", SELDOM),
+                (store, "_is_away", lambda _: True),
                 (import_module("checkpoints.lease"), "Path", partial(_Proc, processes)),
                 (import_module("engine.pipeline.gate"), "machine", lambda: PROCESS.get().boot),
             ]

@@ -419,7 +419,7 @@ class World:
         with replaced(
             [
                 (import_module("billing.api.client"), "Wire", wire),
-                (import_module("jobs.job"), "open_rows", lambda *_, **__: self.table),
+                (import_module("jobs.rows.input"), "open_input", lambda *_: self.table),
             ]
         ):
             yield

@@ -1,4 +1,6 @@
+import sqlite3
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -10,12 +12,12 @@ import anyio.lowlevel
 import pytest
 
 from checkpoints.journal import Journal, open_journal
-from checkpoints.records import Change, EarlierEntry, NewItem, NewRun, Refusal, Run
+from checkpoints.records import Change, EarlierEntry, NewItem, NewRun, Page, Refusal, Run
 from checkpoints.states import State
 from checkpoints.stores import earlier_runs
 from engine.errors import DiskFull, InputRefused, LookUpFailed
 from engine.job import Entries, Marked, Prepared, Row
-from engine.pipeline.intake import PREPARED_AT_ONCE, Intake, Rehearsal, Repeat, judge_for
+from engine.pipeline.intake import MOST_APART, PREPARED_AT_ONCE, Intake, Rehearsal, Repeat, judge_for
 from engine.pipeline.progress import Progress
 from lab.crash.loops import loops
 from tests.engine.doubles import A_RUN, FakeJob, MemorySource, row, rows
@@ -204,6 +206,41 @@ async def test_an_intake_that_broke_off_goes_on_with_what_is_left_of_its_limit(j
     await Intake(await journal.run(run.name), job, journal, Progress()).freeze_all()
     assert await keys(journal, run) == [str(key) for key in range(7)]
     assert (await journal.totals(run)).left_out == {"--limit": 5}
+
+
+async def test_a_copy_that_is_put_back_gives_no_row_the_number_of_another(tmp_path: Path) -> None:
+    path, copy, job = tmp_path / "one.journal", tmp_path / "nightly.copy", FakeJob(rows(12), page=3)
+
+    def copied(start: int) -> None:
+        if start == 6 and not copy.exists():
+            with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+                source.backup(target)
+
+    async def numbers(journal: Journal, run: Run) -> dict[int, str]:
+        async with journal.taken_up(run) as ours:
+            await Intake(ours, job, journal, Progress()).freeze_all()
+            return {item.number: item.key for item in await journal.items(ours, EVERY_STATE)}
+
+    job.source.before_page = copied
+    async with open_journal(path) as journal:
+        run = await new_run(journal)
+        newer = await numbers(journal, run)
+    # Rows that the newer copy has entered are refused, and those after them are not.
+    job.entries = {str(key): Entries((Marked(run.name, key + 1, "5", "operation 5"),)) for key in (6, 7)}
+    async with open_journal(copy) as journal:
+        older = await numbers(journal, await journal.run(run.name))
+    assert (list(newer), len(older)) == ([*range(1, 13)], 10)
+    assert [*older.items()][:6] == [*newer.items()][:6]
+    assert newer.keys() & older.keys() == set(range(1, 7))
+
+
+async def test_numbers_stay_as_short_as_a_mark_has_room_for(journal: Journal) -> None:
+    run, job = await new_run(journal), FakeJob(rows(3))
+    async with journal.taken_up(run) as ours:
+        await journal.freeze(ours, Page((row("a"),), (), None, above=MOST_APART), lambda item, _: item)
+    async with journal.taken_up(run) as ours:
+        await Intake(ours, job, journal, Progress()).freeze_all()
+        assert [item.number - MOST_APART for item in await journal.items(ours, EVERY_STATE)] == [1, 2, 3, 4]
 
 
 async def test_rows_behind_the_last_one_are_neither_judged_nor_refused(journal: Journal) -> None:

@@ -29,7 +29,8 @@ from lab.simulation.campaign import (
 from lab.simulation.claims import Claim
 from lab.simulation.fleet import Blow
 from lab.simulation.judge import judge
-from lab.simulation.story import World, play
+from lab.simulation.loads import LOADS
+from lab.simulation.story import ROWS, Schedule, World, play
 from tests.lab.simulation.ablations import PAGE, SAFEGUARDS, Safeguard, is_missed, table
 
 ROOT: Final = Path(__file__).parents[3]
@@ -65,6 +66,7 @@ FOUND: Final = [
     ("the lab: a copy that was made in a pause was put back, and nobody asked its run to go on", 50_005_465),
     ("the lab: rows that were read after a copy was put back counted as new ones", 50_011_971),
     ("the lab: who asked a run to go on waited for others who asked as well", 1_001_865),
+    ("a copy that was put back while its list was read gave the mark of a row to another one", 51_006_772),
 ]
 """What schedules have found in the program, and in the lab itself, each with its seed."""
 
@@ -104,6 +106,13 @@ def test_where_one_question_tells_of_many_rows_none_is_wrong_either() -> None:
         assert problems == [], seed
         questions += sum(b"__in" in one.form for one in world.network.calls)
     assert questions > 10 * PART
+
+
+@pytest.mark.parametrize("load", LOADS)
+def test_of_each_load_all_rows_have_their_effects_where_nothing_disturbs_them(load: str) -> None:
+    world, problems = play(Schedule(1, load, 3, 0.0, 0.0, (), ()), judge)
+    assert problems == []
+    assert {world.load.row_of(effect) for effect in world.billing.ledger} >= set(range(1, ROWS + 1))
 
 
 @pytest.mark.prove
