@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from billing.api.calls import ChainStep
 from billing.directory.models import plain_value
 from billing.money import wire
 from billing.profile import Profile, describe_fact
@@ -146,9 +147,9 @@ def _merged(group: Group, meant: SharedAccountsRule) -> Merged:
         "part of the sum of its account ({rule}): {row}, {sum}", rule=_rule(meant), row=_place(last), sum=group.sum
     )
     payload = payload_of(last)
-    ((method, arguments),) = payload.steps
+    (step,) = payload.steps
     wanted = {**payload.wanted, "op_summa": plain_value("op_summa", wire(group.sum))}
-    steps = ((method, {**arguments, "op_summa": two_decimals(group.sum)}),)
+    steps = (ChainStep(step.method, {**step.arguments, "op_summa": two_decimals(group.sum)}),)
     summed = encode_payload(msgspec.structs.replace(payload, steps=steps, wanted=wanted))
     return Merged(last.item_id, carried, reason, summed, group.sum)
 
