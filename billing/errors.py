@@ -19,14 +19,7 @@ class BillingAway(BillingError):
 
 
 class BillingBusy(BillingError):
-    """Raised when the billing is still busy after all retries of a read.
-
-    `retry_after` is the wait in seconds that the billing asked for, or None.
-    """
-
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
+    """Raised when the billing is still busy after all retries of a read."""
 
 
 class NotTheBilling(BillingError):

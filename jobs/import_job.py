@@ -281,7 +281,7 @@ class ImportJob(BillingJob):
         created: dict[str, list[str]] = {}
         for payload in map(payload_of, items):
             if payload.model in UNDOCUMENTED and payload.creates:
-                created.setdefault(payload.model, []).extend((*payload.steps[0][1], *payload.fills))
+                created.setdefault(payload.model, []).extend((*payload.steps[0].arguments, *payload.fills))
         return (*super().assumptions(items), *untried_fields(created, self._gateway.profile))
 
     def assigned(self, header: Sequence[str]) -> Assigned:

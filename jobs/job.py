@@ -16,7 +16,7 @@ from jobs.access.objects import References
 from jobs.access.operations import replaces_balance
 from jobs.access.payload import decode_payload, payload_of
 from jobs.effects.create import CreateEffect
-from jobs.effects.effect import CallEffect, Irreversible
+from jobs.effects.effect import CallEffect
 from jobs.effects.factory import effect_of
 from jobs.effects.reverse import way_that_sends
 from jobs.effects.subscriber_steps import SubscriberSteps
@@ -61,7 +61,7 @@ class BillingJob(Job):
         """
         await self.effect.try_out()
         back = self.effect.undo({})
-        if not isinstance(back, Irreversible):
+        if not isinstance(back, str):
             try:
                 await back.try_out()
             except InputRefused as error:

@@ -10,7 +10,6 @@ from enum import StrEnum
 from typing import Final
 
 from jobs.access.gateway import Gateway
-from jobs.effects.effect import Irreversible
 from jobs.effects.factory import effect_of
 from jobs.spec.entries import OPERATIONS
 from jobs.spec.spec import JobSpec, own_select
@@ -62,8 +61,8 @@ def lacks_of(spec: JobSpec, gateway: Gateway) -> Iterator[Lack]:
     if spec.writes and not effect.recognises:
         unread = said("no read-back: `verify` cannot show that the billing has what was sent")
         yield Lack(LackKind.READ_BACK, unread)
-    if spec.writes and isinstance(back, Irreversible):
-        yield Lack(LackKind.UNDO, said("no undo: {reason}. Try it on a few rows first", reason=back.text))
+    if spec.writes and isinstance(back, str):
+        yield Lack(LackKind.UNDO, said("no undo: {reason}. Try it on a few rows first", reason=back))
     elif spec.writes and only_listed:
         yield Lack(
             LackKind.UNDO,

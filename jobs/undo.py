@@ -20,7 +20,6 @@ from jobs.access.payload import payload_of
 from jobs.catalogue.catalogue import Catalogue
 from jobs.effects.effect import (
     CallEffect,
-    Irreversible,
     ItemToUndo,
     Mate,
     as_before_run,
@@ -194,10 +193,8 @@ async def build_undo(gateway: Gateway, journal: Journal, parameters: Mapping[str
     how = {name: value for name, value in parameters.items() if name not in {RUN, UNPROVEN}}
     effect = await effect_of_run(gateway, journal, run, catalogue)
     back = effect.undo(how)
-    if isinstance(back, Irreversible):
-        raise InputRefused(
-            "run {run} ({job}) cannot be taken back: {reason}", run=run.name, job=run.job, reason=back.text
-        )
+    if isinstance(back, str):
+        raise InputRefused("run {run} ({job}) cannot be taken back: {reason}", run=run.name, job=run.job, reason=back)
     source = EarlierItems(run, journal, last_first=effect.has_steps)
     return UndoJob(gateway, journal, source, back, takes_unproven=parameters.get(UNPROVEN) == TAKE)
 
@@ -209,12 +206,12 @@ async def effect_of_run(gateway: Gateway, journal: Journal, run: Run, catalogue:
         return effect_of(gateway, wanted, parameters_of(wanted, job_parameters(run.parameters)))
     other = await journal.run(run.parameters[RUN])
     back = (await effect_of_run(gateway, journal, other, catalogue)).undo(job_parameters(run.parameters))
-    if isinstance(back, Irreversible):
+    if isinstance(back, str):
         raise InputRefused(
             "run {run} takes back run {other}, and that cannot be taken back: {reason}",
             run=run.name,
             other=other.name,
-            reason=back.text,
+            reason=back,
         )
     return back
 

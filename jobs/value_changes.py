@@ -21,7 +21,7 @@ from jobs.access.payload import ACCOUNT, BALANCE, Payload, decode_payload, paylo
 from jobs.access.vault import mask_secrets
 from jobs.effects.effect import changed_meanwhile, shares_place
 from jobs.effects.set_fields import rules_of
-from jobs.spec.spec import CREATE, DELETE, SET
+from jobs.spec.spec import DELETE, SET
 from jobs.spec.words import IMPORT
 
 _SUM: Final = "op_summa"
@@ -149,14 +149,13 @@ def _earlier(items: Sequence[Item], known: dict[str, PendingBefore]) -> dict[int
 
 def _change_of(item: Item, before: PendingBefore | None, profile: Profile) -> RowChange:
     payload = payload_of(item)
-    methods = dict(payload.steps)
-    if payload.step and (CREATE in methods or not payload.was):
+    if payload.step and (payload.creates or not payload.was):
         # A new object, or a field of one that the run itself creates.
         kind = ChangeKind.NEW
-    elif SET in methods or (enters_balance(payload) and BALANCE in payload.was):
+    elif (enters_balance(payload) and BALANCE in payload.was) or SET in payload.methods:
         kind = ChangeKind.CHANGED
     else:
-        kind = ChangeKind.REMOVED if DELETE in methods else ChangeKind.NEW
+        kind = ChangeKind.REMOVED if DELETE in payload.methods else ChangeKind.NEW
     if BALANCE in payload.was and _SUM in payload.wanted:
         fields: tuple[FieldChange, ...] = (_balance(payload, before, profile),)
     else:

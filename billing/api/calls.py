@@ -29,8 +29,8 @@ _PLAIN: Final = frozenset({str, int, bool, type(None)})
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-class ChainStep(msgspec.Struct, frozen=True):
-    """One method and its keyword arguments.
+class ChainStep(msgspec.Struct, frozen=True, array_like=True):
+    """One method and its keyword arguments; as JSON a list of the two.
 
     Values are str, int, bool, None, Decimal for money, date and datetime, and lists or mappings of these.
     """
@@ -136,20 +136,24 @@ def secrets_of(call: Call) -> list[str]:
             map(type, step.arguments.values())
         ):
             continue
-        secrets += _under_secrets(step.arguments, secret=False)
+        secrets += [str(value) for _, value in under_secrets(step.arguments)]
     return secrets
 
 
-def _under_secrets(value: object, *, secret: bool) -> Iterator[str]:
+def under_secrets(value: object, secret: str = "") -> Iterator[tuple[str, object]]:
+    """The values of secret arguments, at any depth, each with the argument's name.
+
+    `secret` is the name of the secret argument around the value, "" without one.
+    """
     match value:
         case Mapping():
             for name, inner in value.items():
-                yield from _under_secrets(inner, secret=secret or is_secret(str(name)))
+                yield from under_secrets(inner, secret or (name if is_secret(str(name)) else ""))
         case list() | tuple():
             for inner in value:
-                yield from _under_secrets(inner, secret=secret)
+                yield from under_secrets(inner, secret)
         case _ if secret:
-            yield str(value)
+            yield secret, value
 
 
 def is_secret(name: str) -> bool:

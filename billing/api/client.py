@@ -348,7 +348,7 @@ class BillingClient:
                     address=self._base,
                     answer=evidence.text,
                 )
-                raise BillingBusy(is_busy, evidence.retry_after)
+                raise BillingBusy(is_busy)
             raise BillingAway(
                 counted(
                     "The billing at {address} gives no answer, asked once: {why}. Check that it is up and reachable.",
@@ -383,11 +383,10 @@ class BillingClient:
                     raise not_the_billing(base, said("its answer names no version: {answer}", answer=shown))
                 told = None if clock is None else readable(str(clock), limit=80)
                 return Health(readable(str(number), limit=80), told, seconds)
-            case Busy(text, wait):
-                is_busy = said(
+            case Busy(text):
+                raise BillingBusy(
                     "The billing at {address} is busy: {answer}. Try again later.", address=base, answer=text
                 )
-                raise BillingBusy(is_busy, wait)
             case RowRefused(text):
                 raise not_the_billing(base, text)
             case SystemRefused(text):

@@ -210,8 +210,10 @@ class Database:
                 page = self._called(partial(reader.page, number), reader)
                 yield from page
         finally:
-            with self._one_at_a_time:
-                reader.leave(number)
+            # A short page has ended the select.
+            if len(page) == ROWS_A_PAGE:
+                with self._one_at_a_time:
+                    reader.leave(number)
 
     def describe(self, query: SqlStatement | str, values: Values | None = None) -> SelectColumns:
         """The columns and the plan of a statement, without running it. Raises `DatabaseAway`, `StatementRefused`."""

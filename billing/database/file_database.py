@@ -19,12 +19,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, cast
 
 from billing.database.columns import SelectColumns
 from billing.database.database import Database
 from billing.database.dsn import Dsn
-from billing.database.reader import ROWS_A_PAGE, DatabaseRow
+from billing.database.reader import DatabaseRow
 from billing.database.sql_blocks import Value
 from billing.errors import DatabaseAway
 from texts.said import Said, said
@@ -54,7 +54,6 @@ class FileDatabase:
     def __init__(self, dsn: Dsn) -> None:
         self._dsn = dsn
         self._asking = False
-        self._open: set[int] = set()
         self._left: list[int] = []
         self._line, far = socket.socketpair()
         # The pipe has a duplicate descriptor, so that another thread can shut down the socket.
@@ -80,28 +79,17 @@ class FileDatabase:
         return self._process.pid
 
     def select(self, sql: str, values: Sequence[Value]) -> tuple[int, list[DatabaseRow]]:
-        number, page = self._ask("select", sql, values)
-        return number, self._noted(number, page)
+        return cast("tuple[int, list[DatabaseRow]]", self._ask("select", sql, values))
 
     def page(self, number: int) -> list[DatabaseRow]:
-        return self._noted(number, self._ask("page", number))
-
-    def _noted(self, number: int, page: list[DatabaseRow]) -> list[DatabaseRow]:
-        if len(page) < ROWS_A_PAGE:
-            self._open.discard(number)
-        else:
-            self._open.add(number)
-        return page
+        return cast("list[DatabaseRow]", self._ask("page", number))
 
     def describe(self, sql: str) -> SelectColumns:
-        columns: SelectColumns = self._ask("describe", sql)
-        return columns
+        return cast("SelectColumns", self._ask("describe", sql))
 
     def leave(self, number: int) -> None:
         # The garbage collector may call this while this thread waits for an answer, so the request may have to wait.
-        if number in self._open:
-            self._open.remove(number)
-            self._left.append(number)
+        self._left.append(number)
         if not self._asking:
             self._close_left()
 
@@ -119,7 +107,7 @@ class FileDatabase:
             self._process.kill()
             self._process.wait()
 
-    def _ask(self, method: str, *arguments: object, patience: float | None = None) -> Any:  # noqa: ANN401 - any answer
+    def _ask(self, method: str, *arguments: object, patience: float | None = None) -> object:
         found = self._exchanged(method, *arguments, patience=patience)
         self._close_left()
         if isinstance(found, BaseException):

@@ -56,6 +56,15 @@ _MOMENTS: Final = frozenset(
 )
 
 
+IDS: Final = frozenset({"id", "op_id", "op_type_id", "abonent_id", "usluga_id", "attribute_id"})
+_NO_TEXTS: Final = _SPELLED | _MOMENTS | IDS
+
+
+def as_bool(value: object) -> bool:
+    """A flag of an answer, in any of the spellings that the billing may use [?]."""
+    return str(value).casefold() not in {"", "0", "false", "none"}
+
+
 def plain_value(field: str, value: object) -> str | None:
     """A value of a call or of an answer in its plain spelling.
 
@@ -86,13 +95,16 @@ def read_values(
 ) -> tuple[dict[str, str | None], dict[str, str]]:
     """Values by field, and the faults of those that cannot be read, whose values are None.
 
-    Most are whole numbers and nothing, which have one spelling everywhere.
+    Most are whole numbers, texts and nothing, which have one spelling everywhere.
     """
     values: dict[str, str | None] = {}
     faults: dict[str, str] = {}
     for name, value in fields:
         if value is None or (type(value) is int and 0 <= value <= _LARGEST_NUMBER and name not in _SPELLED):
             values[name] = None if value is None else str(value)
+            continue
+        if type(value) is str and name not in _NO_TEXTS and len(value) <= _LONGEST_VALUE:
+            values[name] = value.rstrip(" ") or None
             continue
         try:
             values[name] = spell(name, value)

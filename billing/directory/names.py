@@ -13,7 +13,7 @@ from billing.api.answers import objects
 from billing.api.calls import Call, filter_
 from billing.database.database import Database
 from billing.database.sql_blocks import sql_block
-from billing.directory.models import LARGEST_ID
+from billing.directory.models import LARGEST_ID, as_bool
 from billing.directory.objects import REFERENCES
 from billing.errors import ColumnsMissing
 
@@ -93,7 +93,7 @@ def _objects(rows: Iterable[Sequence[object]]) -> list[NamedObject]:
     for found_id, name, another, deleted, parent in rows:
         key, names = _whole(found_id), tuple(dict.fromkeys(filter(None, map(_text, (name, another)))))
         if key is not None and names:
-            read[key] = (names, str(deleted).casefold() in {"1", "true"}, _whole(parent))
+            read[key] = (names, as_bool(deleted), _whole(parent))
     named: list[NamedObject] = []
     for key, (names, deleted, parent) in read.items():
         at = parent

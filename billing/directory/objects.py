@@ -15,12 +15,14 @@ from billing.database.reader import DatabaseRow
 from billing.database.schema import require
 from billing.database.sql_blocks import sql_block
 from billing.directory.models import (
+    IDS,
     LARGEST_ID,
     MODELS,
     TEXT_KEYS,
     BillingObject,
     Key,
     Model,
+    as_bool,
     plain_value,
     read_values,
     same_value,
@@ -30,7 +32,6 @@ from billing.errors import ColumnsMissing, UnreadableAnswer
 from texts.said import Said, ValueRefused, said
 
 _LONGEST_KEY: Final = 18
-_IDS: Final = frozenset({"id", "op_id", "op_type_id", "abonent_id", "usluga_id", "attribute_id"})
 
 
 # ---- from the database, in bulk ---------------------------------------------------------------------------------
@@ -80,7 +81,7 @@ def from_database(
                     things.append(thing)
     # What was found by its only name has it.
     return [
-        [thing for thing in found.get(way, ()) if len(key) == 1 or meets_key(key, thing)]
+        found.get(way, []) if len(key) == 1 else [thing for thing in found.get(way, ()) if meets_key(key, thing)]
         for way, key in zip(wanted, keys, strict=True)
     ]
 
@@ -192,7 +193,7 @@ def of_answer(
 def _of_answer(name: str, value: object) -> str | None:
     """A value of an answer in its plain spelling. Raises ValueError like `plain_value`, and for a wrong id."""
     text = plain_value(name, value)
-    if name in _IDS and text is not None and _whole(text) is None:
+    if name in IDS and text is not None and _whole(text) is None:
         raise ValueRefused("{text} is not an id", text=repr(text[:20]))
     return text
 
@@ -284,9 +285,4 @@ def there_of(database: Database, reference: Reference, ids: Collection[int]) -> 
 
 def is_there(reference: Reference, found: Iterable[Mapping[str, object]]) -> bool:
     """Whether one of the objects with an id is of this kind."""
-    return any(
-        all((str(one.get(name)).casefold() in _SET) == wanted for name, wanted in reference.flags) for one in found
-    )
-
-
-_SET: Final = frozenset({"1", "true"})
+    return any(all(as_bool(one.get(name)) == wanted for name, wanted in reference.flags) for one in found)

@@ -14,7 +14,7 @@ from billing.contract_numbers import Search, Suggestion
 from billing.database.database import Database, chunks
 from billing.database.reader import DatabaseRow
 from billing.database.sql_blocks import sql_block
-from billing.directory.models import plain_value, stored_value
+from billing.directory.models import as_bool, plain_value, stored_value
 from billing.errors import ColumnsMissing, UnreadableAnswer
 from billing.money import stored_roubles
 from texts.said import said
@@ -52,28 +52,12 @@ def since(database: Database, ids: Iterable[int], after: int) -> list[tuple[int,
 
 @dataclass(frozen=True, slots=True)
 class Abonent:
-    """A row of `ABONENTS`: a subscriber, or a folder of subscribers, which takes no finance operations."""
+    """A live subscriber, and its account."""
 
     id: int
     contract_number: str | None
     name: str | None
-    parent_id: int | None
-    is_folder: bool
-    deleted: bool
-    account_id: int | None
-
-
-def by_ids(database: Database, ids: Iterable[int]) -> list[Abonent]:
-    """The subscribers with these ids in any order, also folders and deleted ones; unknown ids are left out."""
-    return [_abonent(row) for row in rows(database, "by_ids", ids)]
-
-
-def by_contract_numbers(database: Database, numbers: Iterable[str]) -> list[Abonent]:
-    """The subscribers with these numbers, also folders and deleted ones; a number can occur twice, once deleted.
-
-    The database compares numbers exactly, except for trailing spaces.
-    """
-    return [_abonent(row) for row in rows(database, "by_contract_numbers", _possible(database, numbers))]
+    account_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +83,10 @@ def page_of_folders(
 
 
 def members_by_numbers(database: Database, numbers: Collection[str]) -> list[FolderMember]:
-    found = [_member(row) for row in rows(database, "members_by_numbers", _possible(database, numbers))]
+    # Firebird refuses a statement with a number that does not fit the column.
+    longest = database.longest("ABONENTS", "CONTRACT_NUMBER")
+    possible = database.writable(number for number in numbers if len(number) <= longest)
+    found = [_member(row) for row in rows(database, "members_by_numbers", possible)]
     return [one for one in found if one.contract_number in numbers]
 
 
@@ -148,20 +135,6 @@ def _operation(row: Sequence[Any]) -> Operation:
     return Operation(op_id, abonent, kind, roubles, str(descr or ""), bool(storno), str(happened or "")[:_DAY])
 
 
-def _abonent(row: DatabaseRow) -> Abonent:
-    key, number, name, parent, is_folder, deleted, account = row
-    # A text from a column of any type: a contract number may be stored as an integer.
-    number = None if number is None else str(number)
-    name = None if name is None else str(name)
-    return Abonent(key, number, name, parent, bool(is_folder), bool(deleted), account)
-
-
-def _possible(database: Database, numbers: Iterable[str]) -> list[str]:
-    """The numbers that a subscriber can have: Firebird refuses a statement with one that does not fit the column."""
-    longest = database.longest("ABONENTS", "CONTRACT_NUMBER")
-    return database.writable(number for number in dict.fromkeys(numbers) if len(number) <= longest)
-
-
 def _member(row: DatabaseRow) -> FolderMember:
     key, number, name, folder, tariff, operator, scaled = row
     return FolderMember(
@@ -184,7 +157,6 @@ def _member(row: DatabaseRow) -> FolderMember:
 _taken_sql: Final = partial(sql_block, "taken", folder="billing.directory")
 NUMBER_FIELDS: Final = ("id", "contract_number", "is_folder", "deleted")
 ACCOUNT_FIELDS: Final = ("id", "login", "ip", "deleted", "abonent_id")
-_UNSET: Final = frozenset({"", "0", "false", "none"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,9 +218,9 @@ def _address_of(value: object, spell: Callable[[str, object], str | None]) -> st
 
 def numbers_of(answer: Iterable[Mapping[str, object]]) -> list[NumberTaken]:
     return [
-        NumberTaken(_given(one, "contract_number"), _is_set(one, "deleted"), _text(one.get("id", one.get("pk"))))
+        NumberTaken(_given(one, "contract_number"), as_bool(one.get("deleted")), _text(one.get("id", one.get("pk"))))
         for one in answer
-        if not _is_set(one, "is_folder")
+        if not as_bool(one.get("is_folder"))
     ]
 
 
@@ -257,7 +229,7 @@ def accounts_of(answer: Iterable[Mapping[str, object]]) -> list[AccountTaken]:
         AccountTaken(
             _given(one, "login"),
             _address_of(_given(one, "ip"), plain_value),
-            _is_set(one, "deleted"),
+            as_bool(one.get("deleted")),
             _given(one, "abonent_id"),
         )
         for one in answer
@@ -272,7 +244,3 @@ def _given(found: Mapping[str, object], name: str) -> str:
             fields=name,
         )
     return _text(found[name])
-
-
-def _is_set(found: Mapping[str, object], name: str) -> bool:
-    return str(found.get(name)).casefold() not in _UNSET

@@ -1,18 +1,6 @@
 -- Subscribers, their accounts and operations. Money is scaled by 10^10, as it is stored.
 -- A look-up of many keys has no order that an index has: for each page of keys Firebird would walk along that index.
 
--- name: by_ids
-select a.id, [a.contract_number|null], [a.name|null], [a.parent_id|null], a.is_folder, a.deleted, a.account_id
-from abonents a
-where a.id in (:keys)
-
--- name: by_contract_numbers
--- A number can occur twice, once deleted.
-select a.id, a.contract_number, [a.name|null], [a.parent_id|null], a.is_folder, a.deleted, a.account_id
-from abonents a
-where a.contract_number in (:keys)
-order by a.contract_number, a.id
-
 -- name: contract_numbers
 -- The contract numbers of live subscribers, to suggest similar ones for an unknown number.
 select first :size a.id, a.contract_number

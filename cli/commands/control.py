@@ -37,7 +37,7 @@ from cli.terminal.screen import BriefVoice, JsonVoice, Screen
 from cli.terminal.texts import moment, printable
 from cli.terminal.waiting import waiting
 from engine.pacing.holds import StopKind
-from engine.pipeline.control import ControlAnswer, ControlRequest
+from engine.pipeline.control import NOW, ControlAnswer, ControlRequest
 from jobs.access.payload import payload_of
 from jobs.spec.words import IMPORT
 from texts.remedies import PROGRAM, command_line, setting
@@ -65,9 +65,15 @@ async def _pause(journal: Journal, screen: Screen, name: str | None = RUN_NAME_O
 
 
 @with_settings("continue", JournalFlags, BriefVoice)
-async def _continue(journal: Journal, screen: Screen, name: str | None = RUN_NAME_OR_NONE) -> Exit:
+async def _continue(
+    journal: Journal,
+    screen: Screen,
+    name: str | None = RUN_NAME_OR_NONE,
+    *,
+    now: bool = switch("End waits for a billing that is away or busy too; rows in doubt wait on."),
+) -> Exit:
     """Let a paused run go on."""
-    return await _give(ControlRequest("continue"), name, journal, screen)
+    return await _give(ControlRequest("continue", {NOW: "yes"} if now else {}), name, journal, screen)
 
 
 @with_settings("set", JournalFlags, BriefVoice)

@@ -298,7 +298,7 @@ async def plan_facts(run: Run, job: Job, gateway: Gateway, journal: Journal, spe
     async for page in row_changes(run, journal, gateway.profile):
         for change in page:
             values.add(change)
-            methods = dict(change.payload.steps)
+            methods = change.payload.methods
             word = next((word for method, word in _DONE.items() if method in methods), said("to be called"))
             rows[word] += 1
             sums[word] += change.item.amount or 0

@@ -25,8 +25,8 @@ from cli.terminal.screen import Screen, Voice, is_unattended
 from cli.terminal.texts import printable
 from cli.terminal.waiting import waiting
 from engine.pacing.policy import ALL, Policy, policy_with
+from jobs.access.objects import name_of
 from jobs.access.operations import two_decimals
-from jobs.access.subscribers import name_of
 from jobs.access.vault import new_batch
 from jobs.probe.creation import ProbeObject, ProbeObjects, check_folder
 from jobs.probe.entries import Entered, ProbeEntries

@@ -123,8 +123,9 @@ async def give(
         done = said("out of the queue: no worker sends it until it is handed in again, {command}", command=again)
         await journal.history.note_command(run, who, request.command, done)
         return control.ControlAnswer(done)
-    if request.command in {"set", "stop"}:
-        what = said("there is nothing to set") if request.command == "set" else said("there is nothing to stop")
+    if request.command in {"set", "stop"} or request.arguments:
+        nothing = {"set": said("there is nothing to set"), "stop": said("there is nothing to stop")}
+        what = nothing.get(request.command, said("there is no wait to end"))
         raise await unreachable(run, journal, what, by_flag(run) if request.command == "set" else None)
     run = await journal.run(run.name)
     await (journal.pause(run, who) if request.command == "pause" else journal.unpause(run))

@@ -241,6 +241,14 @@ class Breaker:
             self._open(why, min(pace.wait, LONGEST_RETRY_AFTER))
             self._asked_until = anyio.current_time() + min(pace.asked, LONGEST_ASKED)
 
+    def ask_now(self) -> bool:
+        """End the wait before the next probe, whatever the billing has asked for; False where none waits."""
+        now = anyio.current_time()
+        if not self.open or self._not_before <= now:
+            return False
+        self._not_before, self._gap = now, SHORTEST_GAP
+        return True
+
     async def let_through(self) -> None:
         while self.open and not self._stop.requested:
             await self._let_through.wait()

@@ -111,6 +111,14 @@ class Backlog:
         heapq.heappush(self._later, (anyio.current_time() + delay, item.number, item))
         self._changed.set()
 
+    def retry_now(self) -> int:
+        """Make all retries due, for which only the retry budget counts then; returns how many have waited."""
+        now = anyio.current_time()
+        waiting = sum(due > now for due, _, _ in self._later)
+        self._later = sorted((min(due, now), number, item) for due, number, item in self._later)
+        self._changed.set()
+        return waiting
+
     def shut(self, item: Item) -> None:
         """Shut the lane of `item` for this pass: `item` is not done, and later rows must not overtake it."""
         self._waiting.discard(item.item_id)

@@ -7,7 +7,7 @@ Who gives a command is known by its own word alone: whoever may write into the j
 read out of a mailbox is judged like input.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
@@ -22,15 +22,19 @@ from checkpoints.mailbox import TakenRequest
 from checkpoints.records import Run
 from checkpoints.states import State
 from engine.errors import cause_of
+from engine.pacing.holds import IN_DOUBT
 from engine.pacing.policy import describe_settings, policy_with, provide_files, setting_text, to_settings, widest
 from engine.pipeline.progress import LivePolicy, Status
 from engine.statistics import PaceSample
 from texts import said as sentences
-from texts.said import Quantity, said, text_of
+from texts.said import Quantity, in_clauses, said, text_of
 
 log = structlog.get_logger(__name__)
 
 COMMANDS: Final = ("set", "pause", "continue", "stop")
+
+NOW: Final = "now"
+"""The argument of a `continue` that ends the waits for a billing that is away or busy as well."""
 
 LONGEST_REQUEST: Final = 16 * 1024
 """Maximum length of a request, in bytes."""
@@ -58,7 +62,7 @@ _Message = TypeVar("_Message")
 
 @dataclass(frozen=True, slots=True)
 class ControlRequest:
-    """A command to a run, with the settings of a `set`."""
+    """A command to a run, with the settings of a `set`, or the `NOW` of a `continue`."""
 
     command: str
     arguments: Mapping[str, str] = field(default_factory=dict)
@@ -279,10 +283,30 @@ class ControlHandler:
                 run = await self._journal.run(self._run.name)
                 await self._journal.unpause(self._run)
                 self._steered.unpause()
-                return ControlAnswer(said("it goes on") if run.paused_at else said("it was not paused"))
+                done = [said("it goes on")] if run.paused_at else []
+                if NOW not in request.arguments:
+                    return ControlAnswer(in_clauses(done) if done else said("it was not paused"))
+                return self._end_waits(done)
             case _:
                 self._steered.stop(who)
                 return ControlAnswer(said("the run stops once what is in flight is finished"))
+
+    def _end_waits(self, done: Sequence[str]) -> ControlAnswer:
+        """End the waits that are safe to end; any other is refused with its reason, where nothing else is done."""
+        holds = self._steered.progress.holds
+        if clauses := [*done, *self._steered.end_waits()]:
+            return ControlAnswer(in_clauses(clauses))
+        if IN_DOUBT in holds:
+            why = said(
+                "{held}. This wait is not ended early: a call that is still under way would not be seen, and its row "
+                "would be sent a second time",
+                held=holds.present[IN_DOUBT],
+            )
+            return ControlAnswer(why, refused=True)
+        if holds.why:
+            why = said("{held}. This wait is not the run's own, and is not ended early", held=holds.why)
+            return ControlAnswer(why, refused=True)
+        return ControlAnswer(said("it does not wait for the billing"))
 
     async def _set(self, changes: Mapping[str, str]) -> ControlAnswer:
         if not changes:

@@ -355,6 +355,7 @@ class Pipeline:
         self._looking = anyio.CancelScope()
         self._workers = 0
         self._progress.sending = self._sending
+        steering.end_waits = self._end_waits
         for heed in (self._heed_limit, self._gate.heed_change, self._throttle.look, self._claims.look):
             steering.listen(heed)
 
@@ -655,6 +656,18 @@ class Pipeline:
         """Stop if a lowered money limit is already passed; claimed items are then returned as not sent."""
         if why := self._spending.overdrawn(self._run):
             self._stop.request(StopKind.BUDGET, why)
+
+    def _end_waits(self) -> list[str]:
+        """End the waits for a billing that is away or busy; returns what follows, in words.
+
+        Rows in doubt wait on: what is looked up before a late call has its effect would be sent a second time.
+        """
+        ended: list[str] = []
+        if self._breaker.ask_now():
+            ended.append(said("the billing is asked at once; if it refuses again, the wait begins anew"))
+        if rows := self._backlog.retry_now():
+            ended.append(counted("{n} row is tried again at once", "{n} rows are tried again at once", rows))
+        return ended
 
     # ---- the steps in between ----
 

@@ -228,6 +228,8 @@ class LivePolicy:
         self.policy = policy
         self.progress = progress
         self.stopping = stopping
+        self.end_waits: Callable[[], Sequence[str]] = tuple
+        """Ends the waits that the run has chosen for the billing's sake, and says what follows."""
         self._listeners: list[Callable[[], None]] = []
 
     def take(self, policy: Policy) -> None:

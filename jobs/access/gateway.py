@@ -18,7 +18,8 @@ from billing.api.calls import Call, filter_
 from billing.api.client import BillingClient
 from billing.database.database import Database
 from billing.directory.identity import drawn_subscribers, identity_of
-from billing.directory.subscribers import Abonent, by_ids
+from billing.directory.models import Values
+from billing.directory.objects import from_database
 from billing.directory.system import waiting_for
 from billing.errors import (
     BillingAway,
@@ -267,7 +268,7 @@ def as_engine_errors() -> Iterator[None]:
 # A handful of subscribers is read from both, others each time.
 
 
-_FIELDS: Final = ("contract_number", "name", "parent_id")
+_FIELDS: Final = {"contract_number": said("contract number"), "name": said("name"), "parent_id": said("folder")}
 
 _TRIES: Final = 3
 """Readings of the API, of which any may be lost; and of both sides, in between which somebody may change a name."""
@@ -300,15 +301,16 @@ async def compare_billing(gateway: Gateway) -> OneBilling:
     # The fields that this version has.
     fields = [name for name in _FIELDS if schema.has("ABONENTS", name.upper())]
     calls = [filter_("Abonents", {"id": key}, "id", *fields) for key in ids]
+    keys = [{"id": str(key)} for key in ids]
     differs: Said | None = None
     for _ in range(_TRIES):
-        stored = {row.id: row for row in await gateway.read(lambda database: list(by_ids(database, ids)))}
+        stored = await gateway.read(lambda database: from_database(database, "Abonents", keys, ("id",), fields))
         answers = await _asked(gateway, calls)
         with as_engine_errors():
-            pairs = [(stored.get(key), objects(answer)) for key, answer in zip(ids, answers, strict=True)]
-        differs = next((one for row, found in pairs if row and (one := _difference(row, found))), None)
+            pairs = [(things[0], objects(one)) for things, one in zip(stored, answers, strict=True) if things]
+        differs = next((one for row, found in pairs if (one := _difference(row.values, found))), None)
         if differs is None:
-            return OneBilling(identity, len(stored))
+            return OneBilling(identity, len(pairs))
     return OneBilling(identity, differs=differs)
 
 
@@ -322,7 +324,7 @@ async def _asked(gateway: Gateway, calls: Sequence[Call]) -> Sequence[object]:
     return await gateway.ask(calls)
 
 
-def _difference(stored: Abonent, found: Sequence[Mapping[str, object]]) -> Said | None:
+def _difference(stored: Values, found: Sequence[Mapping[str, object]]) -> Said | None:
     """How a subscriber of the database differs from the one that the API has found, None for equal ones.
 
     What one side does not tell is not compared.
@@ -330,21 +332,18 @@ def _difference(stored: Abonent, found: Sequence[Mapping[str, object]]) -> Said 
     if not found:
         return said(
             "the database has abonent {id} ({number}, {name}), and the API has none with this id",
-            id=stored.id,
-            number=stored.contract_number or said("no contract number"),
-            name=stored.name or said("no name"),
+            id=str(stored["id"]),
+            number=stored.get("contract_number") or said("no contract number"),
+            name=stored.get("name") or said("no name"),
         )
-    for name, ours, theirs in (
-        (said("contract number"), stored.contract_number, found[0].get("contract_number")),
-        (said("name"), stored.name, found[0].get("name")),
-        (said("folder"), stored.parent_id, found[0].get("parent_id")),
-    ):
-        if ours is not None and theirs is not None and str(ours).strip() != str(theirs).strip():
+    for name, noun in _FIELDS.items():
+        ours, theirs = stored.get(name), found[0].get(name)
+        if ours is not None and theirs is not None and ours.strip() != str(theirs).strip():
             return said(
                 "abonent {id}: {field} {ours} in the database, {theirs} by the API",
-                id=stored.id,
-                field=name,
-                ours=str(ours),
+                id=str(stored["id"]),
+                field=noun,
+                ours=ours,
                 theirs=str(theirs),
             )
     return None

@@ -1,12 +1,22 @@
 """Objects of the billing as they are now: from the database in bulk, or from the API with one call a key."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
-from billing.directory.models import LARGEST_ID, TEXT_KEYS, BillingObject, Key, plain_value, same_value
+from billing.contract_numbers import Suggestion
+from billing.directory import subscribers as abonents
+from billing.directory.models import (
+    LARGEST_ID,
+    TEXT_KEYS,
+    BillingObject,
+    Key,
+    as_bool,
+    plain_value,
+    same_value,
+)
 from billing.directory.objects import (
     REFERENCES,
     can_be,
@@ -14,15 +24,16 @@ from billing.directory.objects import (
     has_table,
     is_there,
     known_to_database,
+    meets_key,
     of_answer,
     there_of,
     with_owner,
 )
+from billing.directory.subscribers import Abonent
 from billing.errors import ColumnsMissing
 from engine.errors import InputRefused, LookUpDelayed, LookUpFailed, LookUpRefused
-from jobs.access.gateway import Criteria, Gateway, as_engine_errors
+from jobs.access.gateway import Criteria, Gateway, Looked, as_engine_errors
 from jobs.access.payload import ACCOUNT
-from jobs.access.subscribers import SubscriberFinder
 from jobs.spec.parameters import whole_id
 from texts.said import Quantity, enumerated, said
 
@@ -170,6 +181,137 @@ def describe_fields(values: Mapping[str, str | None]) -> str:
 def spell_out(arguments: Mapping[str, object]) -> dict[str, str | None]:
     """The arguments of a call in their plain spelling. Raises ValueError for money that is not a number."""
     return {name: plain_value(name, value) for name, value in arguments.items()}
+
+
+# ---- subscribers --------------------------------------------------------------------------------------------------
+
+
+Resolved: TypeAlias = Abonent | str
+"""The subscriber, live and with an account; or the reason why there is none, for a sentence about the row."""
+
+SUGGESTED_FOR: Final = 200
+"""Unknown contract numbers of one run for which similar numbers are searched."""
+
+_ASKED: Final = ("id", "contract_number", "name", "parent_id", "is_folder", "deleted", "account_id")
+"""What the API is asked for; recordings of loads have this question."""
+_NEEDED: Final = ("id", "is_folder", "deleted")
+_OF_ANSWER: Final = (*_NEEDED, "account_id")
+_TOLD: Final = ("contract_number", "name")
+
+
+class SubscriberFinder:
+    """Resolves ids and contract numbers to subscribers. One object a run: it limits the suggestions of a run.
+
+    Contract numbers are texts and compared exactly: 00123 is not 123, and a Cyrillic А is not a Latin A.
+    """
+
+    def __init__(self, gateway: Gateway, *, suggested_for: int = SUGGESTED_FOR) -> None:
+        self._gateway = gateway
+        self._suggestions_left = suggested_for
+
+    async def by_ids(self, ids: Collection[int]) -> Mapping[int | str, Resolved]:
+        found = await self._having("id", ids)
+        return {
+            key: _usable(found[key][0]) if key in found else said("there is no abonent {id}", id=key) for key in ids
+        }
+
+    async def by_contract_numbers(self, numbers: Collection[str]) -> Mapping[int | str, Resolved]:
+        """A subscriber or a reason for each number; the reason for an unknown number names similar ones.
+
+        Raises `LookUpFailed`.
+        """
+        found = await self._having("contract_number", numbers)
+        resolved: dict[int | str, Resolved] = {}
+        for number, bearers in found.items():
+            # A deleted subscriber's number may have been given to another.
+            live = [one for one in bearers if not _is_gone(one)] if len(bearers) > 1 else bearers
+            if len(live) > 1:
+                resolved[number] = said(
+                    "several subscribers have the contract number {number!r}: {subscribers}; tell them apart by "
+                    "abonent_id",
+                    number=number,
+                    subscribers=tuple(
+                        said(
+                            "abonent {id} ({name})",
+                            id=str(one.values["id"]),
+                            name=one.values.get("name") or said("no name"),
+                        )
+                        for one in live
+                    ),
+                )
+            else:
+                resolved[number] = _usable((live or bearers)[0])
+        unknown = [number for number in dict.fromkeys(numbers) if number not in found]
+        searched = unknown[: self._suggestions_left]
+        self._suggestions_left -= len(searched)
+        near: dict[str, list[Suggestion]] = {}
+        if searched and self._gateway.database is not None:
+            near = await self._gateway.read(lambda database: abonents.suggestions(database, searched))
+        for number in unknown:
+            if similar := near.get(number):
+                there = tuple(
+                    said("{number!r} ({reason})", number=one.contract_number, reason=one.reason) for one in similar
+                )
+                why = said("there is no contract number {number!r}; there is {similar}", number=number, similar=there)
+            elif number in near:
+                why = said("there is no contract number {number!r}, nor one like it", number=number)
+            elif self._gateway.database is None:
+                why = said(
+                    "there is no contract number {number!r} (similar ones are searched for in the database only)",
+                    number=number,
+                )
+            else:
+                why = said(
+                    "there is no contract number {number!r} (similar ones are no longer searched for: too many "
+                    "numbers are unknown)",
+                    number=number,
+                )
+            resolved[number] = why
+        return resolved
+
+    async def _having(self, field: str, values: Iterable[Looked]) -> dict[Looked, list[BillingObject]]:
+        """By value, the subscribers and folders with exactly this value of a field, deleted ones too.
+
+        Raises `LookUpFailed`.
+        """
+        gateway = self._gateway
+        each = list(dict.fromkeys(values))
+        if gateway.database is None:
+            each = [value for value in each if can_be(field, str(value))]
+        keys = [{field: str(value)} for value in each]
+        if gateway.database is not None:
+            found = await gateway.read(lambda database: from_database(database, "Abonents", keys, _NEEDED, _TOLD))
+        else:
+            answers = await gateway.objects_by("Abonents", [{field: value} for value in each], _ASKED)
+            with as_engine_errors():
+                found = [
+                    [one for one in of_answer("Abonents", key, _OF_ANSWER, answer, _TOLD) if meets_key(key, one)]
+                    for key, answer in zip(keys, answers, strict=True)
+                ]
+        return {value: things for value, things in zip(each, found, strict=True) if things}
+
+
+def name_of(abonent: Abonent) -> str:
+    return abonent.contract_number or said("abonent {id}", id=abonent.id)
+
+
+def _is_gone(thing: BillingObject) -> bool:
+    # Of nearly all, both are 0, and each call is counted.
+    flags = (thing.values["deleted"], thing.values["is_folder"])
+    return flags != ("0", "0") and any(map(as_bool, flags))
+
+
+def _usable(thing: BillingObject) -> Resolved:
+    key, name = thing.values["id"] or "", thing.values.get("name")
+    if thing.faults:
+        return said("what {object} has cannot be read: {faults}", object=key, faults=faults_of(thing, thing.faults))
+    if _is_gone(thing):
+        if as_bool(thing.values["is_folder"]):
+            return said("abonent {id} is a folder ({name}), no subscriber", id=key, name=name or "")
+        return said("abonent {id} is deleted", id=key)
+    if thing.account_id is None:
+        return said("abonent {id} has no account", id=key)
+    return Abonent(int(key), thing.values.get("contract_number"), name, thing.account_id)
 
 
 # ---- checked once, before the first call -------------------------------------------------------------------------

@@ -8,14 +8,13 @@ from typing import Final
 
 from billing.api.answers import created_id
 from billing.directory import subscribers as abonents
-from billing.directory.models import OPENING_BALANCE
+from billing.directory.models import OPENING_BALANCE, as_bool
 from billing.directory.subscribers import Operation
 from billing.errors import UnreadableAnswer
 from billing.money import from_answer, wire
 from billing.profile import Profile, TypeEight
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.payload import BALANCE, OP_TYPE, Payload, decode_payload
-from jobs.access.subscribers import as_bool
 from texts.said import Quantity, enumerated, said
 
 

@@ -1,7 +1,8 @@
 """The payload of an item: its whole call, the values before it, and the subscriber."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -27,6 +28,9 @@ OP_TYPE: Final = "op_type_id"
 """The key of a payload that says which type of operation is entered."""
 
 
+_method: Final = attrgetter("method")
+
+
 class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     """One call, built at planning, so that a resumed run sends what the operator was shown.
 
@@ -49,7 +53,7 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     model: str
-    steps: tuple[tuple[str, dict[str, object]], ...]
+    steps: tuple[ChainStep, ...]
     fields: tuple[str, ...] = ()
     abonent: int = 0
     key: dict[str, str] = {}
@@ -72,8 +76,12 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     groups: dict[str, str] = {}
 
     @property
+    def methods(self) -> tuple[str, ...]:
+        return tuple(map(_method, self.steps))
+
+    @property
     def creates(self) -> bool:
-        return self.steps[0][0] == "objects.create"
+        return self.steps[0].method == "objects.create"
 
     @property
     def creates_subscriber(self) -> bool:
@@ -85,11 +93,11 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
         """Whether all ids of the call are filled in."""
         if not self.fills:
             return True
-        return all(arguments.get(place, "") is not None for place in self.fills for _, arguments in self.steps)
+        return all(step.arguments.get(place, "") is not None for place in self.fills for step in self.steps)
 
     @property
     def call(self) -> Call:
-        return Call(self.model, tuple(ChainStep(method, arguments) for method, arguments in self.steps), self.fields)
+        return Call(self.model, self.steps, self.fields)
 
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -132,18 +140,10 @@ def in_one_spelling(text: str) -> str:
                 plain[name] = plain_value(name, value)
         return plain
 
-    steps = tuple((method, spelled(arguments)) for method, arguments in payload.steps)
+    steps = tuple(ChainStep(step.method, spelled(step.arguments)) for step in payload.steps)
     values = {name: spelled(getattr(payload, name)) for name in ("wanted", "was", "planned")}
     return encode_payload(msgspec.structs.replace(payload, steps=steps, **values))
 
 
 def payload_of(item: Item) -> Payload:
     return decode_payload(item.payload)
-
-
-def chain_of(*steps: tuple[str, Mapping[str, object]]) -> tuple[tuple[str, dict[str, object]], ...]:
-    return tuple((method, dict(arguments)) for method, arguments in steps)
-
-
-def chain_of_steps(steps: Iterable[ChainStep]) -> tuple[tuple[str, dict[str, object]], ...]:
-    return chain_of(*((step.method, step.arguments) for step in steps))

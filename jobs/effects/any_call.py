@@ -17,7 +17,7 @@ from engine.errors import InputRefused, LookUpRefused
 from engine.evidence import Accepted, Evidence
 from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack, SameKey
 from jobs.access.gateway import Gateway
-from jobs.access.payload import ACCOUNT, Payload, chain_of_steps, decode_payload, payload_of
+from jobs.access.payload import ACCOUNT, Payload, decode_payload, payload_of
 from jobs.access.vault import is_token, mask_secrets
 from jobs.effects.effect import CallEffect
 from jobs.rows.binding import ABONENT, Bound, amount_fault, without_words
@@ -86,7 +86,7 @@ class AnyCallEffect(CallEffect):
             abonent = one.abonent
             payload = Payload(
                 model=self._template.model,
-                steps=chain_of_steps(steps),
+                steps=steps,
                 fields=self._template.fields,
                 abonent=abonent.id if abonent else 0,
                 key=values,
@@ -113,8 +113,7 @@ class AnyCallEffect(CallEffect):
 
     def same_key(self, payload: str) -> SameKey:
         """A payment may be next month's."""
-        pays = any(method == ADD_PAYMENT for method, _ in decode_payload(payload).steps)
-        return SameKey.DOUBT if pays else super().same_key(payload)
+        return SameKey.DOUBT if ADD_PAYMENT in decode_payload(payload).methods else super().same_key(payload)
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Make the call. An answer that is itself a secret is not kept."""

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from billing.api.calls import SECRET_ARGUMENTS
-from billing.directory.models import AMOUNTS, OPENING_BALANCE, RECEIPT, BillingObject, same_value
+from billing.directory.models import AMOUNTS, OPENING_BALANCE, RECEIPT, BillingObject, as_bool, same_value
 from billing.directory.objects import can_be, commented, meets_key
 from billing.money import scaled
 from billing.profile import Profile, TypeEight
@@ -36,7 +36,6 @@ from jobs.access.objects import (
 )
 from jobs.access.operations import enters_balance, sharers_of, some_of
 from jobs.access.payload import BALANCE, OP_TYPE, Payload, account_of, decode_payload, encode_payload
-from jobs.access.subscribers import as_bool
 from jobs.spec.entries import (
     CODE_1C,
     CREATED,

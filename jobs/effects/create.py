@@ -82,9 +82,7 @@ from jobs.effects.creatable_models import (
 )
 from jobs.effects.effect import (
     NAMELESS,
-    AnswerNames,
     CallEffect,
-    Irreversible,
     ItemToUndo,
     describe_change,
     refresh_before_image,
@@ -104,7 +102,7 @@ _OPENING: Final = str(OPENING_BALANCE)
 _WHOSE: Final = ("Abonents.id", "Abonents.contract_number")
 """By what the subscribers of rows are asked for before their calls."""
 
-Back: TypeAlias = Callable[[Mapping[str, str]], CallEffect | Irreversible]
+Back: TypeAlias = Callable[[Mapping[str, str]], CallEffect | str]
 """Makes the effect that takes this one back, from the parameters of the undo."""
 
 TakeBack: TypeAlias = Callable[[Sequence[ItemToUndo]], Awaitable[Prepared]]
@@ -235,7 +233,7 @@ class CreateEffect(CallEffect):
         there: Sequence[BillingObject],
         room: int | None,
     ) -> NewItem | Refusal:
-        kind, arguments = self._kind, payload.steps[0][1]
+        kind, arguments = self._kind, payload.steps[0].arguments
         if fault := too_long(str(arguments.get(kind.comment) or ""), room):
             return one.refused(fault, kind.comment)
         equal = [thing for thing in there if not differences(payload.wanted, thing)] if there else []
@@ -328,14 +326,12 @@ class CreateEffect(CallEffect):
     # ---- the call ----
 
     def _call(self, payload: Payload, run_name: str, number: int) -> Call:
-        ((method, arguments),) = payload.steps
-        comment = self._kind.comment
+        comment, arguments = self._kind.comment, dict(payload.steps[0].arguments)
         if payload.exact:
-            arguments = {**arguments, **exact_key(payload.exact, run_name, number)}
+            arguments |= exact_key(payload.exact, run_name, number)
         if comment:
-            text = with_mark(str(arguments.get(comment) or ""), run_name, number, longest=self._longest)
-            arguments = {**arguments, comment: text}
-        return Call(payload.model, (ChainStep(method, arguments),), self._identifying(payload))
+            arguments[comment] = with_mark(str(arguments.get(comment) or ""), run_name, number, longest=self._longest)
+        return Call(payload.model, (ChainStep(CREATE, arguments),), self._identifying(payload))
 
     def _identifying(self, payload: Payload) -> tuple[str, ...]:
         """The fields to ask for, because an answer with others belongs to another request."""
@@ -374,9 +370,9 @@ class CreateEffect(CallEffect):
                 fact = self._gateway.profile.descr_returned
                 # Where the billing is known to return the comment, an answer without it belongs to another request.
                 tells = self._enters_money and fact.known and fact.value
-                if named is AnswerNames.ANOTHER or (named is AnswerNames.NOBODY and tells):
+                if named is None or (tells and not named):
                     return unexpected(result)
-                if not self._believes(named, row):
+                if not self._believes(row, named=named):
                     return NAMELESS
                 answer = created_id(result)
                 return unexpected(result) if answer is None else Accepted(answer, created=True)
@@ -565,7 +561,7 @@ class CreateEffect(CallEffect):
 
     # ---- undo ----
 
-    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
+    def undo(self, how: Mapping[str, str]) -> CallEffect | str:
         return self._back(how)
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
@@ -597,14 +593,14 @@ def payload_for(
     if balance is not None:
         wanted[BALANCE] = balance
     key = {name: plain_value(name, arguments.get(name)) or "" for name in kind.found_by}
-    steps = ((CREATE, dict(arguments)),)
+    steps = (ChainStep(CREATE, dict(arguments)),)
     return Payload(model, steps, abonent=abonent, key=key, wanted=wanted, was=dict(was), **more)
 
 
 def with_amount(payload: Payload, amount: Decimal, wanted: Mapping[str, str | None]) -> Payload:
     """The payload of an operation with another sum; `wanted` are its other wanted fields."""
-    ((method, arguments),) = payload.steps
-    steps = ((method, {**arguments, "op_summa": two_decimals(amount)}),)
+    (step,) = payload.steps
+    steps = (ChainStep(step.method, {**step.arguments, "op_summa": two_decimals(amount)}),)
     summed = {**wanted, "op_summa": plain_value("op_summa", wire(amount))}
     return msgspec.structs.replace(payload, steps=steps, wanted=summed)
 
@@ -617,8 +613,11 @@ def _overwrites(payload: Payload) -> bool:
     )
 
 
-def _names_created(result: object, payload: Payload, own: tuple[str, int]) -> AnswerNames:
-    """Whether an answer of any shape belongs to our request: by its mark, or without one by all fields sent."""
+def _names_created(result: object, payload: Payload, own: tuple[str, int]) -> bool | None:
+    """Whether an answer of any shape names our row: by its mark, or without one by all fields sent.
+
+    None for an answer about another object.
+    """
     kind, fields = model_of(payload), dict[str, object]()
     match result:
         case [{"fields": dict() as found}] | {"fields": dict() as found}:
@@ -626,17 +625,15 @@ def _names_created(result: object, payload: Payload, own: tuple[str, int]) -> An
         case [dict() as found] | (dict() as found):
             fields = found
     if is_about_other_model(result, payload.model):
-        return AnswerNames.ANOTHER
+        return None
     if kind.comment:
         comment = fields.get(kind.comment)
-        if not comment:
-            return AnswerNames.NOBODY
-        return AnswerNames.OURS if find_mark(str(comment)) == own else AnswerNames.ANOTHER
+        return False if not comment else find_mark(str(comment)) == own or None
     # A key has "" for what is empty, as the folder around one at the top.
     sent = {name: value or None for name, value in {**payload.key, **payload.wanted}.items()}
     if any(not says(fields, name, value) for name, value in sent.items() if name in fields):
-        return AnswerNames.ANOTHER
-    return AnswerNames.OURS if sent.keys() <= fields.keys() else AnswerNames.NOBODY
+        return None
+    return sent.keys() <= fields.keys()
 
 
 def _sighting_of(payload: Payload, found: Sequence[BillingObject]) -> LookUpResult:

@@ -11,7 +11,8 @@ from typing import Final
 
 import msgspec
 
-from billing.directory.models import MODELS, BillingObject, Key
+from billing.api.calls import ChainStep
+from billing.directory.models import MODELS, BillingObject, Key, as_bool
 from billing.directory.subscribers import within
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.sentences import AS_WANTED
@@ -31,13 +32,11 @@ from jobs.access.objects import (
     try_finding,
 )
 from jobs.access.operations import some_of
-from jobs.access.payload import Payload, chain_of, payload_of
-from jobs.access.subscribers import as_bool
+from jobs.access.payload import Payload, payload_of
 from jobs.effects.creatable_models import CREATABLE_MODELS, FOLDER_FLAG, SUBSCRIBERS, difference, model_of
 from jobs.effects.create import Back
 from jobs.effects.effect import (
     CallEffect,
-    Irreversible,
     ItemToUndo,
     about_another,
     changed_meanwhile,
@@ -253,7 +252,7 @@ class DeleteEffect(CallEffect):
             for item, payload, things in await self._now(items)
         }
 
-    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
+    def undo(self, how: Mapping[str, str]) -> CallEffect | str:
         return self._back(how) if self._back else super().undo(how)
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
@@ -293,7 +292,7 @@ class DeleteEffect(CallEffect):
         return Payload(
             model=self._model,
             # The call names the id, whatever key found the object, so it cannot reach another one.
-            steps=chain_of((GET, {self._id: int(key)}), (DELETE, arguments)),
+            steps=(ChainStep(GET, {self._id: int(key)}), ChainStep(DELETE, arguments)),
             abonent=thing.abonent_id or 0,
             key={self._id: key},
             wanted={DELETED: "1"},

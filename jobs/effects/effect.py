@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from enum import Enum, auto
 from typing import Final
 
 import msgspec
@@ -25,9 +24,8 @@ from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
 from engine.job import AskMates, Effect, Prepared
 from jobs.access.gateway import Gateway
-from jobs.access.objects import describe_fields, find
+from jobs.access.objects import Resolved, SubscriberFinder, describe_fields, find
 from jobs.access.payload import BALANCE, Payload, account_of, decode_payload, encode_payload, payload_of
-from jobs.access.subscribers import Resolved, SubscriberFinder
 from jobs.access.vault import mask_secrets, unseal
 from jobs.rows.binding import ABONENT, LOGIN, NUMBER, USER, Bound
 from jobs.spec.chain import Template
@@ -122,8 +120,7 @@ def at_its_place(payload: Payload, mates: Sequence[Mate]) -> list[Mate]:
         # The lane already names the account, so a place that is the account needs no key. An import sets fields of
         # one object one by one.
         key = () if shares_place(one) else one.key.values()
-        is_set = any(method == SET for method, _ in one.steps)
-        return (one.model, *key, *(sorted(one.wanted) if is_set else ()))
+        return (one.model, *key, *(sorted(one.wanted) if SET in one.methods else ()))
 
     own = place(payload)
     return [one for one in mates if place(one.payload) == own]
@@ -211,13 +208,6 @@ def replaced_in_run(later: int) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Irreversible:
-    """The reason why an effect cannot be taken back, and what a person can do."""
-
-    text: str
-
-
 class CallEffect(Effect):
     """The effect of the calls of a job. Its items carry a `Payload`.
 
@@ -273,12 +263,13 @@ class CallEffect(Effect):
         """The row that the answer will name; None if the call needs a connection of its own."""
         return item.item_id if self._answers_name_rows else None
 
-    def _believes(self, named: "AnswerNames", row: int | None) -> bool:
-        """Whether an answer is accepted as the answer to the row; `row` is what `_row` returned before the call."""
-        if named is AnswerNames.ANOTHER:
-            return False
-        self._answers_name_rows = named is AnswerNames.OURS
-        return self._answers_name_rows or row is None
+    def _believes(self, row: int | None, *, named: bool) -> bool:
+        """Whether an answer that has `named` its row, or nobody, is accepted as the answer to the row.
+
+        `row` is what `_row` returned before the call.
+        """
+        self._answers_name_rows = named
+        return named or row is None
 
     def fenced(self, may_leave: Callable[[], bool]) -> AbstractContextManager[None]:
         return self._gateway.client.fenced(may_leave)
@@ -360,9 +351,9 @@ class CallEffect(Effect):
 
     # ---- undo ----
 
-    def undo(self, how: Mapping[str, str]) -> "CallEffect | Irreversible":
+    def undo(self, how: Mapping[str, str]) -> "CallEffect | str":
         """The effect that takes this one back, or why none can; `how` are the parameters of the undo."""
-        return Irreversible(self.no_way_back)
+        return self.no_way_back
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         """Turn items of an earlier run into items that take them back, `undoes` set on each.
@@ -406,17 +397,6 @@ def _moved(item: Item, payload: Payload, bearer: Resolved | None) -> Said | None
 # A call whose answer names its row may share a connection with other calls; any other call needs a connection of its
 # own (`billing.api.wire`). So the calls of an effect have their own connections until an answer has named its row,
 # and again after an answer on a shared connection has named none. That answer is `Lost`.
-
-
-class AnswerNames(Enum):
-    """Whom an answer names."""
-
-    OURS = auto()
-    """It names the row, as no answer to another row does."""
-    NOBODY = auto()
-    """It may belong to the row, but does not name it."""
-    ANOTHER = auto()
-    """It is about another object."""
 
 
 NAMELESS: Final = Lost(

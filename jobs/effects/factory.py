@@ -17,7 +17,7 @@ from jobs.effects.any_call import AnyCallEffect
 from jobs.effects.creatable_models import CREATABLE_MODELS, FOLDER_FLAG, SUBSCRIBERS, creatable_model
 from jobs.effects.create import CreateEffect, renew
 from jobs.effects.delete import DeleteEffect
-from jobs.effects.effect import CallEffect, Irreversible
+from jobs.effects.effect import CallEffect
 from jobs.effects.pay import TOLD_APART, PayEffect
 from jobs.effects.read import ReadEffect, ReadOffersEffect
 from jobs.effects.reverse import undo_of_operations
@@ -172,7 +172,7 @@ _LOST_FOR_GOOD: Final[Mapping[str, str]] = {
 }
 
 
-def undo_of_created(gateway: Gateway, model: str, how: Mapping[str, str]) -> CallEffect | Irreversible:
+def undo_of_created(gateway: Gateway, model: str, how: Mapping[str, str]) -> CallEffect | str:
     """The effect that takes back created objects: operations as `how` says, all others by deletion."""
     if model == OPERATIONS:
         return undo_of_operations(gateway, how)
@@ -180,10 +180,8 @@ def undo_of_created(gateway: Gateway, model: str, how: Mapping[str, str]) -> Cal
     return DeleteEffect(gateway, template, partial(undo_of_deleted, gateway, model), yields=model == SUBSCRIBERS)
 
 
-def undo_of_deleted(gateway: Gateway, model: str, how: Mapping[str, str]) -> CallEffect | Irreversible:  # noqa: ARG001 - one way only
+def undo_of_deleted(gateway: Gateway, model: str, how: Mapping[str, str]) -> CallEffect | str:  # noqa: ARG001 - one way only
     if model in _LOST_FOR_GOOD or model not in CREATABLE_MODELS or model == OPERATIONS:
-        return Irreversible(
-            _LOST_FOR_GOOD.get(model, said("a deleted object of {model} cannot be made again", model=model))
-        )
+        return _LOST_FOR_GOOD.get(model, said("a deleted object of {model} cannot be made again", model=model))
     back = partial(undo_of_created, gateway, model)
     return CreateEffect(gateway, parse(model, (CREATE,)), back, taking_back=partial(renew, gateway, model))

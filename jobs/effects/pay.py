@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Final
 
 from billing.api.answers import created_id, judge
-from billing.directory.models import BillingObject, plain_value
+from billing.directory.models import BillingObject, as_bool, plain_value
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.states import State
 from engine.evidence import Accepted, Evidence, Lost, readable
@@ -23,10 +23,9 @@ from engine.job import NO_ENTRIES, Absent, CannotLook, Entries, LookedFor, LookU
 from jobs.access.gateway import Gateway
 from jobs.access.objects import FOUND_AGAIN, FROM_NEW, NOBODY, find, needed, try_finding
 from jobs.access.operations import newest
-from jobs.access.payload import ACCOUNT, OP_TYPE, Payload, chain_of_steps, decode_payload, payload_of
-from jobs.access.subscribers import as_bool
+from jobs.access.payload import ACCOUNT, OP_TYPE, Payload, decode_payload, payload_of
 from jobs.effects.creatable_models import entries_of, marked_or_alike
-from jobs.effects.effect import CallEffect, Irreversible, about_another
+from jobs.effects.effect import CallEffect, about_another
 from jobs.effects.reverse import BESIDES, FIELDS, LAST, SUM_IN, list_objects, since, undo_of_operations
 from jobs.rows.binding import Bound, telling_of
 from jobs.spec.chain import Template
@@ -66,7 +65,7 @@ class PayEffect(CallEffect):
                 continue
             payload = Payload(
                 model=self._template.model,
-                steps=chain_of_steps(self._template.fill(one.values)),
+                steps=self._template.fill(one.values),
                 abonent=abonent.id,
                 key={"id": str(abonent.id)},
                 wanted={SUM_IN: plain_value(SUM_IN, one.values["amount"])},
@@ -167,7 +166,7 @@ class PayEffect(CallEffect):
             readings[item.item_id] = ReadBack(sent if live else None, differs)
         return readings
 
-    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
+    def undo(self, how: Mapping[str, str]) -> CallEffect | str:
         return undo_of_operations(self._gateway, how)
 
     def _receipt(self, payload: Payload, amount: Decimal) -> Payload:

@@ -12,7 +12,7 @@ from engine.evidence import Accepted, Evidence, Lost
 from engine.job import Absent, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find, needed, try_finding
-from jobs.access.payload import Payload, chain_of_steps, payload_of
+from jobs.access.payload import Payload, payload_of
 from jobs.access.vault import is_token
 from jobs.effects.answer_cells import Flat, encode_answer, flat, only
 from jobs.effects.effect import CallEffect, one_object
@@ -34,7 +34,7 @@ class ReadEffect(CallEffect):
             values = {name: one.values[name] for name in self.names}
             payload = Payload(
                 model=self._template.model,
-                steps=chain_of_steps(self._template.fill(values)),
+                steps=self._template.fill(values),
                 fields=self._template.fields,
                 abonent=one.abonent.id if one.abonent else 0,
                 key=values,
@@ -125,7 +125,7 @@ class ReadOffersEffect(ReadEffect):
             values = {ABONENT: one.values[ABONENT]}
             payload = Payload(
                 model=MODEL,
-                steps=chain_of_steps(steps),
+                steps=steps,
                 abonent=one.abonent.id if one.abonent else 0,
                 key=values,
             )

@@ -11,7 +11,8 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from billing.api.answers import is_about_other_model, judge
-from billing.directory.models import OPENING_BALANCE, BillingObject
+from billing.api.calls import ChainStep
+from billing.directory.models import OPENING_BALANCE, BillingObject, as_bool
 from billing.money import wire
 from billing.profile import Profile, StornoEffect, TypeEight
 from checkpoints.records import Item, NewItem, Refusal, Run
@@ -21,8 +22,7 @@ from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepa
 from jobs.access.gateway import Gateway
 from jobs.access.objects import FOUND_AGAIN, NOBODY, TAKEN_BACK, find, lane_of, needed, try_finding
 from jobs.access.operations import balances, enters_balance, two_decimals
-from jobs.access.payload import BALANCE, Payload, chain_of, payload_of
-from jobs.access.subscribers import as_bool
+from jobs.access.payload import BALANCE, Payload, payload_of
 from jobs.effects.create import Back, CreateEffect, payload_for
 from jobs.effects.effect import (
     OF_ANOTHER_MODEL,
@@ -312,7 +312,7 @@ class StornoReversal(CallEffect):
                 wanted[BALANCE] = wire(entry.before)
             payload = Payload(
                 model=OPERATIONS,
-                steps=chain_of(("objects.get", {"op_id": int(entry.op_id)}), (self._method, {})),
+                steps=(ChainStep("objects.get", {"op_id": int(entry.op_id)}), ChainStep(self._method)),
                 fields=("op_id", "storno"),
                 abonent=entry.taken.payload.abonent,
                 key={"op_id": entry.op_id},

@@ -25,6 +25,7 @@ from jobs.access.objects import (
     FOUND_AGAIN_AND_KEPT,
     NOBODY,
     OF_ABONENT,
+    SubscriberFinder,
     describe_fields,
     differences,
     find_one,
@@ -35,14 +36,11 @@ from jobs.access.objects import (
     try_finding,
     which,
 )
-from jobs.access.payload import ACCOUNT, Payload, account_of, chain_of_steps, payload_of
-from jobs.access.subscribers import SubscriberFinder
+from jobs.access.payload import ACCOUNT, Payload, account_of, payload_of
 from jobs.effects.effect import (
     NAMELESS,
     OF_ANOTHER_MODEL,
-    AnswerNames,
     CallEffect,
-    Irreversible,
     ItemToUndo,
     about_another,
     changed_meanwhile,
@@ -172,7 +170,7 @@ class SetFieldsEffect(CallEffect):
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         model = self._template.model
-        readable: list[tuple[Bound, Sequence[ChainStep], Values]] = []
+        readable: list[tuple[Bound, tuple[ChainStep, ...], Values]] = []
         unreadable: list[Refusal] = []
         for one in bound:
             steps = self._template.fill(one.values)
@@ -201,7 +199,7 @@ class SetFieldsEffect(CallEffect):
                 was = {name: thing.values.get(name) for name in wanted}
                 payload = Payload(
                     model=model,
-                    steps=chain_of_steps(chain),
+                    steps=chain,
                     abonent=thing.abonent_id or 0,
                     key=key,
                     wanted=dict(wanted),
@@ -266,7 +264,7 @@ class SetFieldsEffect(CallEffect):
         named = _names_changed(evidence.result, item, payload, issued)
         if isinstance(named, Lost):
             return named
-        if not self._believes(named, row):
+        if not self._believes(row, named=named):
             return NAMELESS
         told = one_object(evidence.result) if issued and isinstance(evidence.result, dict) else {}
         renewed = {name: told[name] for name in sorted(issued) if name in told}
@@ -319,8 +317,8 @@ class SetFieldsEffect(CallEffect):
             readings[item.item_id] = ReadBack(None, fault)
         return readings
 
-    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        return Irreversible(self._rules.no_way_back) if self._rules.no_way_back else self.setting_back()
+    def undo(self, how: Mapping[str, str]) -> CallEffect | str:
+        return self._rules.no_way_back or self.setting_back()
 
     def setting_back(self) -> "SetFieldsEffect":
         return SetFieldsEffect(self._gateway, self._template, yields=True)
@@ -350,10 +348,11 @@ class SetFieldsEffect(CallEffect):
                     sent=describe_fields(sent),
                     now=describe_fields(now),
                 )
-            get, (_, assigned), save = payload.steps
+            get, assigned, save = payload.steps
+            sent_back = {name: _as_sent(name, value, assigned.arguments) for name, value in was.items()}
             reversed_ = Payload(
                 model=payload.model,
-                steps=(get, (SET, {name: _as_sent(name, value, assigned) for name, value in was.items()}), save),
+                steps=(get, ChainStep(SET, sent_back), save),
                 abonent=payload.abonent,
                 key=payload.key,
                 wanted=was,
@@ -418,7 +417,7 @@ _TELLING: Final = frozenset({"id", "op_id", "abonent_id", "usluga_id"})
 """Key fields requested in the answer, to identify its object."""
 
 
-def _names_changed(result: object, item: Item, payload: Payload, issued: Collection[str]) -> AnswerNames | Lost:
+def _names_changed(result: object, item: Item, payload: Payload, issued: Collection[str]) -> bool | Lost:
     """Whether an answer names our object, with all fields set; or that it belongs to another request.
 
     A differing value names nobody: the billing may spell it differently, or another row may have set it.
@@ -443,9 +442,8 @@ def _names_changed(result: object, item: Item, payload: Payload, issued: Collect
             return about_another(f"{model} {readable(str(fields[name]), limit=40)}", f"{model} {value}")
     wanted = {name: value for name, value in payload.wanted.items() if name not in issued}
     if not wanted or not asked.keys() <= fields.keys():
-        return AnswerNames.NOBODY
-    is_told = all(name in fields and says(fields, name, value) for name, value in wanted.items())
-    return AnswerNames.OURS if is_told else AnswerNames.NOBODY
+        return False
+    return all(name in fields and says(fields, name, value) for name, value in wanted.items())
 
 
 def _own_key(model: str) -> str:

@@ -26,7 +26,7 @@ from engine.job import Absent, CannotLook, LookUpResult, Prepared
 from jobs.access.durable import append_durably, keep_name
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find, lane_of, needed, try_finding
-from jobs.access.payload import Payload, chain_of_steps, payload_of
+from jobs.access.payload import Payload, payload_of
 from jobs.effects.any_call import AnyCallEffect
 from jobs.effects.effect import CallEffect, one_object
 from jobs.rows.binding import USER, Bound, without_words
@@ -230,7 +230,7 @@ class _SetPassword(CallEffect):
             else:
                 payload = Payload(
                     model=model,
-                    steps=chain_of_steps(self._template.fill(one.values)),
+                    steps=self._template.fill(one.values),
                     abonent=things[0].abonent_id or 0,
                     key={"id": user},
                     named=dict(one.named),

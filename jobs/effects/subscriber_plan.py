@@ -16,8 +16,8 @@ from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
-from billing.api.calls import is_secret
-from billing.directory.models import LONGEST_NAME, MODELS, OPENING_BALANCE, BillingObject, Values
+from billing.api.calls import ChainStep, is_secret
+from billing.directory.models import LONGEST_NAME, MODELS, OPENING_BALANCE, BillingObject, Values, as_bool
 from billing.money import wire
 from billing.profile import TypeEight
 from checkpoints.records import Item, NewItem, Refusal, Run
@@ -27,6 +27,7 @@ from engine.job import Absent, BeforeImageMode, CannotLook, LookedFor, LookUpRes
 from jobs.access.gateway import Gateway
 from jobs.access.objects import (
     OF_ABONENT,
+    SubscriberFinder,
     describe_fields,
     differences,
     faults_of,
@@ -35,8 +36,7 @@ from jobs.access.objects import (
     spell_out,
 )
 from jobs.access.operations import newest, sharers_of, two_decimals
-from jobs.access.payload import BALANCE, CONTRACT, FOLDER_LANE, OP_TYPE, Payload, chain_of, encode_payload, payload_of
-from jobs.access.subscribers import SubscriberFinder, as_bool
+from jobs.access.payload import BALANCE, CONTRACT, FOLDER_LANE, OP_TYPE, Payload, encode_payload, payload_of
 from jobs.effects.creatable_models import CREATABLE_MODELS, FOLDER_FLAG, creatable_model, too_long
 from jobs.effects.create import payload_for
 from jobs.effects.effect import CallEffect
@@ -200,7 +200,7 @@ def setting(
 ) -> Payload:
     return Payload(
         model=STEP_MODELS[step],
-        steps=chain_of((GET, key), (SET, assigned), (SAVE, {})),
+        steps=(ChainStep(GET, key), ChainStep(SET, assigned), ChainStep(SAVE)),
         abonent=abonent,
         key=key_of(key),
         wanted=spell_out(assigned),

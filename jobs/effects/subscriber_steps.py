@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from billing.api.answers import created_id
+from billing.api.calls import ChainStep
 from billing.directory.models import LARGEST_ID
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.states import State
@@ -20,11 +21,11 @@ from engine.errors import InputRefused
 from engine.job import ALL_BEFORE, NOT_THERE, Absent, AskMates, Different, Entries, Found, Look, LookedFor, Prepared
 from jobs.access.gateway import Gateway
 from jobs.access.objects import FROM_NEW, NOBODY, OF_ABONENT, describe_fields, differences, find, find_one, needed
-from jobs.access.payload import FOLDER_LANE, Payload, chain_of, decode_payload, encode_payload, payload_of
+from jobs.access.payload import FOLDER_LANE, Payload, decode_payload, encode_payload, payload_of
 from jobs.effects.creatable_models import CREATABLE_MODELS, entries_like, mark_fault, room_for_text
 from jobs.effects.create import Back, CreateEffect
 from jobs.effects.delete import Belonging, DeleteEffect, belongings, in_words
-from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo, has_id, leave_unproven, skip_changed
+from jobs.effects.effect import CallEffect, ItemToUndo, has_id, leave_unproven, skip_changed
 from jobs.effects.reverse import undo_of_operations, way_that_sends
 from jobs.effects.set_fields import SetFieldsEffect
 from jobs.effects.subscriber_plan import (
@@ -238,16 +239,16 @@ class SubscriberSteps(OfSteps):
 
     # ---- undo ----
 
-    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
+    def undo(self, how: Mapping[str, str]) -> CallEffect | str:
         return SubscriberRemoval(self._gateway, self._set, how)
 
 
 def _with_arguments(payload: Payload, values: Mapping[str, object]) -> Payload:
-    steps = [
-        (method, {name: values.get(name, value) for name, value in arguments.items()})
-        for method, arguments in payload.steps
-    ]
-    return msgspec.structs.replace(payload, steps=chain_of(*steps))
+    steps = tuple(
+        ChainStep(step.method, {name: values.get(name, value) for name, value in step.arguments.items()})
+        for step in payload.steps
+    )
+    return msgspec.structs.replace(payload, steps=steps)
 
 
 # ---- the way back -------------------------------------------------------------------------------------------------
@@ -397,10 +398,10 @@ class SubscriberRemoval(OfSteps):
             await effect.try_out()
 
     def _of(self, payload: Payload) -> CallEffect:
-        step, (method, _) = Step(payload.step), payload.steps[-1]
+        step = Step(payload.step)
         if step is Step.BALANCE:
             return self._ways[OPPOSITE if payload.creates else STORNO]
-        return self._deletes[step] if method == DELETE else self._sets[step]
+        return self._deletes[step] if payload.methods[-1] == DELETE else self._sets[step]
 
 
 # ---- one subscriber: as a whole, or not at all -------------------------------------------------------------------

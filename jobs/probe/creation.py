@@ -14,12 +14,12 @@ from typing import Final
 
 from billing.api.answers import objects
 from billing.api.calls import ChainStep, create, filter_, get
+from billing.directory.models import as_bool
 from billing.directory.subscribers import Abonent
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, RowRefused, SystemRefused
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.objects import References
-from jobs.access.subscribers import as_bool
 from jobs.access.vault import new_batch
 from jobs.imports.fields import FieldKind, FieldTable, ModelField, usual_fields
 from jobs.imports.subscriber import NUMBER, STEP_MODELS, Step

@@ -137,7 +137,6 @@ class ProbeEntries(Traces[Intended, Entered]):
         # The mark comes first, so that a short column cuts the text before the mark.
         descr = f"{mark} {text}"
         earlier, abonent = await self.balance(), self.abonent
-        assert abonent.account_id is not None  # noqa: S101 - looked at before the probe began
         at = datetime.now(UTC)
         self.intents.keep(
             Intended(self.probe, mark.number, abonent.id, abonent.account_id, op_type, amount, at, undoes, before)
@@ -255,8 +254,7 @@ class ProbeEntries(Traces[Intended, Entered]):
         """Wait until the stacks hold nothing for the subscriber. Raises `ProbeStopped`, `LookUpFailed`."""
 
         async def nothing() -> bool | None:
-            accounts = [] if self.abonent.account_id is None else [self.abonent.account_id]
-            return None if await self.gateway.unfinished_work(accounts, [self.abonent.id]) else True
+            return None if await self.gateway.unfinished_work([self.abonent.account_id], [self.abonent.id]) else True
 
         if not await until(nothing, self.patience.effect):
             raise ProbeStopped("the billing's stacks hold entries of abonent {id} for too long", id=self.abonent.id)

@@ -19,14 +19,14 @@ from billing.api.answers import objects
 from billing.api.calls import ChainStep, filter_, get, version
 from billing.database.database import Database
 from billing.directory import system
-from billing.directory.models import ACT, OPENING_BALANCE, RECEIPT, plain_value
+from billing.directory.models import ACT, OPENING_BALANCE, RECEIPT, as_bool, plain_value
 from billing.directory.subscribers import Abonent
 from billing.money import SCALE
 from billing.profile import UNKNOWN, Fact, Profile, Shape, StornoEffect, TypeEight
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted
 from jobs.access.gateway import MANY, Gateway, as_engine_errors
-from jobs.access.subscribers import SubscriberFinder, as_bool
+from jobs.access.objects import SubscriberFinder
 from jobs.probe.creation import ProbeObject, ProbeObjects
 from jobs.probe.entries import Entered, ProbeEntries, ProbeMark
 from jobs.probe.traces import ProbeStopped, Say

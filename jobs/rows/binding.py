@@ -21,9 +21,8 @@ from engine.errors import InputRefused
 from engine.evidence import Accepted, Evidence, Lost
 from engine.job import DerivedSource, LastLine, Row, RowPage, Source
 from jobs.access.gateway import Gateway
-from jobs.access.objects import find
+from jobs.access.objects import Resolved, SubscriberFinder, find, name_of
 from jobs.access.payload import Payload, encode_payload
-from jobs.access.subscribers import Resolved, SubscriberFinder, name_of
 from jobs.access.vault import Vault, is_token
 from jobs.rows.selection import KeyColumns
 from jobs.spec.columns import Assigned, Column, is_exact, is_written_exactly, locate, normalise_header

@@ -19,7 +19,7 @@ from engine.job import DerivedSource, LastLine, RowPage, Source
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import FileOnDisk, Layout
 from jobs.access.gateway import Gateway
-from jobs.access.subscribers import Resolved, SubscriberFinder
+from jobs.access.objects import Resolved, SubscriberFinder
 from jobs.spec.columns import Column, locate
 from jobs.spec.parameters import whole_id
 from texts.remedies import Remedy, setting

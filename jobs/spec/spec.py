@@ -14,12 +14,12 @@ from functools import cache
 from itertools import product
 from typing import Final, TypeAlias
 
-from billing.api.calls import is_secret
+from billing.api.calls import under_secrets
 from billing.database.schema import whole
 from billing.database.sql_blocks import SqlStatement as Sql
 from billing.database.sql_blocks import sql_block
 from billing.selects.select import select_of
-from jobs.spec.chain import Hole, Template, TemplateText, Tree, parse
+from jobs.spec.chain import Hole, Template, TemplateText, parse
 from jobs.spec.entries import CREATED, MARK
 from jobs.spec.parameters import Parameter, check_parameters, row_key
 from texts.said import said
@@ -92,28 +92,13 @@ def names_secret(template: Template) -> bool:
     return any(True for _ in _secret_parts(template))
 
 
-def _secret_parts(template: Template) -> Iterator[tuple[str, Hole | str | int | None]]:
-    return (found for link in template.links for found in _under_secrets(dict(link.arguments), ""))
-
-
-def _under_secrets(tree: Tree, secret: str) -> Iterator[tuple[str, Hole | str | int | None]]:
-    """The placeholders and values of secret arguments, at any depth, each with the argument's name.
-
-    `secret` is the name of the secret argument around the tree, "" without one.
-    """
-    match tree:
-        case dict():
-            for name, inner in tree.items():
-                yield from _under_secrets(inner, secret or (name if is_secret(name) else ""))
-        case list():
-            for inner in tree:
-                yield from _under_secrets(inner, secret)
-        case TemplateText(parts) if secret:
-            yield from ((secret, part) for part in parts if part)
-        case bool():
-            return
-        case Hole() | str() | int() | None if secret:
-            yield secret, tree
+def _secret_parts(template: Template) -> Iterator[tuple[str, object]]:
+    """The placeholders and values of secret arguments, at any depth, each with the argument's name."""
+    for name, value in (found for link in template.links for found in under_secrets(link.arguments)):
+        if isinstance(value, TemplateText):
+            yield from ((name, part) for part in value.parts if part)
+        elif not isinstance(value, bool):
+            yield name, value
 
 
 # ---- the spec of a job, as data -----------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from billing.database.sql_blocks import SqlStatement, Values, blocks
 from billing.directory import subscribers as abonents
 from billing.directory.models import MODELS, same_value
 from billing.directory.names import NamedObject, in_database, of_answer
-from billing.directory.objects import commented
+from billing.directory.objects import commented, from_database
 from billing.directory.subscribers import accounts_taken, numbers_taken, pool_ranges
 from billing.directory.system import Stacks, check_scale, depth, waiting_for
 from billing.errors import OtherScale
@@ -40,7 +40,8 @@ def _ids(database: Database, where: str = "") -> list[int]:
 def test_more_ids_than_one_statement_takes(either_database: Database) -> None:
     wanted = _ids(either_database)
     assert len(wanted) == 1_000
-    assert sorted(a.id for a in abonents.by_ids(either_database, wanted)) == wanted
+    found = from_database(either_database, "Abonents", [{"id": str(key)} for key in wanted], ("id",))
+    assert [one.values["id"] for (one,) in found] == list(map(str, wanted))
 
 
 def test_suggestions_go_once_over_all_numbers(either_database: Database) -> None:

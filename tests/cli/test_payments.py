@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from billing.api.calls import ChainStep
 from checkpoints.records import NewItem, NewRun
 from checkpoints.states import State
 from jobs.access.payload import Payload, encode_payload
@@ -110,7 +111,7 @@ async def test_a_run_of_the_version_before_is_resumed_by_the_call_that_it_has_pl
     def item(number: int, key: int) -> NewItem:
         payload = Payload(
             "Abonents",
-            (("objects.get", {"id": key}), ("add_payment", {"SUM_IN": "500.00"})),
+            (ChainStep("objects.get", {"id": key}), ChainStep("add_payment", {"SUM_IN": "500.00"})),
             abonent=key,
             key={"id": str(key)},
             wanted={"SUM_IN": "500"},

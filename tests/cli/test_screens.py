@@ -23,6 +23,7 @@ import pytest
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from billing.api.calls import create
 from billing.api.client import BillingClient, Health
 from billing.api.error_catalogue import LICENCE
 from billing.profile import Profile
@@ -53,7 +54,7 @@ from cli.terminal.texts import ENGLISH, RUSSIAN, set_reader
 from engine.pacing.policy import Policy
 from engine.pipeline.progress import Status
 from jobs.access.gateway import Gateway, OneBilling
-from jobs.access.payload import Payload, chain_of, encode_payload
+from jobs.access.payload import Payload, encode_payload
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.imports.subscriber import LANE, STEP_MODELS, Step
 from jobs.spec.columns import Assigned, Column
@@ -447,7 +448,7 @@ def step(
     values: dict[str, str | None] = (
         {"name": "Иванов Иван"} if which is Step.SUBSCRIBER else {_FIELDS[which]: detail or "7"}
     )
-    payload = Payload(STEP_MODELS[which], chain_of(("objects.create", dict(values))), wanted=values, step=which)
+    payload = Payload(STEP_MODELS[which], create(STEP_MODELS[which], **values).steps, wanted=values, step=which)
     return NewItem(
         key=row_key((number, which, detail)),
         label=number,
@@ -461,9 +462,7 @@ def step(
 
 
 def folder(name: str) -> NewItem:
-    payload = Payload(
-        "Abonents", chain_of(("objects.create", {"name": name})), wanted={"name": name}, step=Step.FOLDER
-    )
+    payload = Payload("Abonents", create("Abonents", name=name).steps, wanted={"name": name}, step=Step.FOLDER)
     return NewItem(row_key(("folder", name)), name, "folders", encode_payload(payload), line=2)
 
 

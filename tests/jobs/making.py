@@ -16,7 +16,7 @@ from engine.job import Effect, Job, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.payload import encode_payload, payload_of
 from jobs.catalogue.catalogue import JOBS
-from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
+from jobs.effects.effect import CallEffect, ItemToUndo
 from jobs.effects.factory import effect_of as made
 from jobs.job import BillingJob, build
 from jobs.rows.input import Input
@@ -124,7 +124,7 @@ class Undo:
 
 async def undone(effect: CallEffect, items: Sequence[Item], **how: str) -> Undo:
     reversal = effect.undo(how)
-    assert not isinstance(reversal, Irreversible), reversal
+    assert not isinstance(reversal, str), reversal
     return Undo(reversal, await reversal.take_back([taken(item) for item in items]))
 
 

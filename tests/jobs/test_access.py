@@ -32,9 +32,8 @@ from engine.pacing.policy import Policy
 from engine.pacing.throttle import Gauge, GaugeReading, Rate, hours_of
 from jobs.access.durable import append_durably, keep_name
 from jobs.access.gateway import Gateway
-from jobs.access.objects import OF_ABONENT, References, find
+from jobs.access.objects import OF_ABONENT, References, SubscriberFinder, find
 from jobs.access.operations import balances, newest, operations_since, sharers_of
-from jobs.access.subscribers import SubscriberFinder
 from jobs.catalogue.catalogue import BUILT_IN, JOBS
 from jobs.catalogue.typed_call import call_kind
 from jobs.gauges import MEASURED_EVERY, BillingClock, gauges_of
@@ -57,7 +56,7 @@ from texts.said import said
     ("error", "is_waited_for"),
     [
         (errors.BillingAway("nobody answers"), True),
-        (errors.BillingBusy("it is busy", 3.0), True),
+        (errors.BillingBusy("it is busy"), True),
         (errors.DatabaseAway("no connection"), True),
         (errors.StatementRefused("no such column"), False),
         (errors.BillingRefused("no such field"), False),
@@ -470,7 +469,7 @@ def test_the_name_of_the_new_file_is_kept_before_its_first_line(path: Path, monk
 def entries(answered: Any) -> ProbeEntries:
     client = AsyncMock(spec=BillingClient)
     client.send.return_value = Accepted(result=answered)
-    abonent = Abonent(5, "00005", "x", 1, is_folder=False, deleted=False, account_id=6)
+    abonent = Abonent(5, "00005", "x", account_id=6)
     return ProbeEntries(Gateway(client), AsyncMock(spec=Intents), "7q2k", abonent=abonent)
 
 

@@ -26,7 +26,6 @@ from jobs.access.payload import Payload, encode_payload, payload_of
 from jobs.access.vault import KEY_BYTES, NoVaultKey, Vault, VaultKeys, is_token, mask_secrets, unseal
 from jobs.catalogue.built_in import PASSWORDS
 from jobs.catalogue.catalogue import JOBS
-from jobs.effects.effect import Irreversible
 from jobs.effects.factory import finish_of
 from jobs.effects.set_password import LETTER_UNREADABLE, UNREADABLE, PasswordFile
 from jobs.spec.errors import ParameterRefused, PasswordsUnwritten, SecretAltered, SecretGone, VaultFailed, VaultLocked
@@ -64,7 +63,7 @@ async def test_a_password_is_set_and_is_shown_as_wanted(
     (item,) = await planned(job)
     before = whole(database)
     assert (item.key, item.label, item.lane, item.row) == ("90001", "u90001", "account:9001", ("u90001", "•••"))
-    assert is_token(str(payload_of(item).steps[1][1]["psw"]))
+    assert is_token(str(payload_of(item).steps[1].arguments["psw"]))
     shown_call = f"Users: objects.get(id=90001) → set_password(psw=•••, dontshow={str(dontshow == 'yes').lower()})"
     assert job.effect.describe("k7m2q", item) == shown_call
     # Twice: it can be repeated.
@@ -97,8 +96,8 @@ async def test_it_cannot_be_read_back_nor_taken_back_and_says_so(sealed: Gateway
         assert await job.effect.look_up(RUN, [item]) == {item.item_id: Absent()}
         assert await job.effect.read_back(RUN, [item]) == {item.item_id: CannotLook(UNREADABLE)}
         back = job.effect.undo({})
-        assert isinstance(back, Irreversible)
-        assert "what the passwords were is kept nowhere" in back.text
+        assert isinstance(back, str)
+        assert "what the passwords were is kept nowhere" in back
 
 
 async def test_a_password_is_made_up_and_goes_into_the_file_alone(
@@ -240,11 +239,7 @@ async def test_a_file_that_cannot_be_written_stops_the_run(client: BillingClient
 
 
 def item_of() -> Item:
-    steps: tuple[tuple[str, dict[str, object]], ...] = (
-        ("objects.get", {"id": 5}),
-        ("set", {"psw": ""}),
-        ("save", {}),
-    )
+    steps = (ChainStep("objects.get", {"id": 5}), ChainStep("set", {"psw": ""}), ChainStep("save"))
     return sending_item(NewItem("5", "ivanov", "account:7", encode_payload(Payload("Users", steps, key={"id": "5"}))))
 
 
@@ -265,7 +260,7 @@ async def test_a_letter_is_asked_for_once_and_a_lost_one_is_left_to_a_person(
     found = list(database.query("select user_id, base_url from password_recoveries order by id"))
     assert [tuple(row) for row in found] == [(90001, "http://lk.example.org/")] * 2
     back = job.effect.undo({})
-    assert isinstance(back, Irreversible)
+    assert isinstance(back, str)
     effect = effect_of(sealed, "password-recovery", base_url="http://lk.example.org/")
     assert "left for a person" in effect.cautions[0]
 

@@ -267,7 +267,7 @@ async def test_a_placeholder_takes_it_as_a_flag(client: BillingClient, tmp_path:
     rows = written(tmp_path, name, ["a", "b", "sum", "other"], [True, False, True, True], ["true", "x", "7", "y"])
     done = await prepared(job_of(Gateway(client, None), call_kind(parameters), rows, **parameters))
     steps = [decode_payload(item.payload).steps for item in done.items]
-    assert [arguments for ((_, arguments),) in steps] == [
+    assert [step.arguments for (step,) in steps] == [
         {"a": 1, "b": "0", "sum": "TRUE" if name == "rows.xlsx" else "true"},
         {"a": "true", "b": "x", "sum": "7"},
     ]

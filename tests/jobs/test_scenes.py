@@ -856,7 +856,7 @@ def line_of(item: NewItem) -> str:
     if item.skip_reason:
         return f"{item.key}: {item.skip_reason}"
     steps = decode_payload(item.payload).steps
-    said = [str(value) for method, values in steps if method != "objects.get" for value in values.values()]
+    said = [str(value) for step in steps if step.method != "objects.get" for value in step.arguments.values()]
     return " ".join((item.key, item.label, item.lane, *said)).rstrip()
 
 

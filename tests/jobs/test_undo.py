@@ -14,7 +14,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from billing.api.calls import NOTHING
+from billing.api.calls import NOTHING, ChainStep
 from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
@@ -600,7 +600,7 @@ PAGE = 1000
 def operation(key: str, lane: str, amount: str, op_type: int, balance: str | None) -> NewItem:
     payload = Payload(
         model="FinanceOperations",
-        steps=(("create", {"abonent_id": 9, "op_type_id": op_type, "op_summa": amount}),),
+        steps=(ChainStep("create", {"abonent_id": 9, "op_type_id": op_type, "op_summa": amount}),),
         key={"abonent_id": "9", "op_type_id": str(op_type)},
         wanted={"op_summa": amount},
         was={} if balance is None else {BALANCE: balance},

@@ -32,6 +32,7 @@ from cli.terminal.screen import Screen, Voice
 from engine.pacing.policy import Policy
 from engine.pipeline.control import ControlRequest
 from engine.pipeline.progress import Progress, Status
+from lab.mock.faults import Fault, FaultKind, FaultPlan
 from tests.checkpoints.samples import NEW_RUN, come_to, frozen_run, new_item, sent_run, within
 from tests.cli.conftest import PATIENCE, Cli, Place, Started, Typed
 from tests.cli.terminal.terminals import at_a_terminal
@@ -84,6 +85,14 @@ async def live(place: Place, name: str) -> dict[str, Any]:
     """What the run says of itself."""
     found: dict[str, Any] = (await place.cli.closing("status", name))["live"]
     return found
+
+
+async def held(place: Place, name: str, by: str) -> str:
+    """Wait until something like this holds the run; in its words."""
+    with anyio.fail_after(PATIENCE):
+        while by not in (why := (await live(place, name))["held"] or ""):
+            pass
+    return str(why)
 
 
 async def settings(place: Place, name: str) -> dict[str, str]:
@@ -233,6 +242,26 @@ async def test_a_run_whose_disk_is_full_still_hears_stop(place: Place, tmp_path:
         await place.landed_once(ROWS)
     finally:
         await anyio.run_process(["umount", str(disk)])
+
+
+async def test_a_wait_for_the_billing_is_ended_at_once_and_none_for_rows_in_doubt(place: Place) -> None:
+    """The billing asks for ten minutes, with a page that may have come after the effect."""
+    async with a_load(place, "--settle", "600", "--no-canary") as (load, name):
+        not_now = Fault(FaultKind.UNAVAILABLE, method="objects.create", retry_after="600", times=1)
+        place.billing.faults.set(FaultPlan((not_now,)))
+        place.billing.latency = 0.0
+        assert "asking again in" in await held(place, name, "asking again")
+        assert "the billing is asked at once" in (await place.cli("continue", "--now")).out
+        assert "looking them up in" in await held(place, name, "in doubt")
+        early = ["in doubt", "would be sent a second time"]
+        await place.cli.refused("continue", name, "--now", says=early)
+        assert (await live(place, name))["counts"] == {"accepted": ROWS - 1, "unknown": 1}
+        await place.cli("stop", name)
+        assert (await load.ended()).exit == 130
+    await place.cli.refused("continue", name, "--now", says="there is no wait to end")
+    assert (await place.cli.closing("resume", *NO_WAITING))["states"] == {"accepted": ROWS}
+    await place.landed_once(ROWS)
+    assert [one.command for one in (await told(place, name))[1]][:2] == ["continue now=yes", "continue now=yes"]
 
 
 # ---- what a run keeps of how it is driven ------------------------------------------------------------------------

@@ -9,12 +9,13 @@ import anyio.to_thread
 import pytest
 from aiohttp import web
 
+from billing.api.calls import create
 from billing.database.dsn import Dsn
 from checkpoints.journal import Journal
 from checkpoints.records import NewItem, NewRun
 from checkpoints.states import State
 from cli.terminal.exits import Exit
-from jobs.access.payload import Payload, chain_of, encode_payload
+from jobs.access.payload import Payload, encode_payload
 from jobs.spec.words import IMPORT
 from lab.mock.connection import MockConnection
 from tests.checkpoints.samples import NEW_RUN, all_items, new_item, sent_run, within
@@ -147,7 +148,7 @@ def test_a_key_that_two_rows_have_is_not_decided_on(typed: Typed) -> None:
 
 def imported() -> str:
     """A journal with an import whose subscriber is left to a person; the run's name."""
-    payload = Payload("Abonents", chain_of(("objects.create", {"name": "Иванов", "contract_number": "00777"})))
+    payload = Payload("Abonents", create("Abonents", name="Иванов", contract_number="00777").steps)
     row = NewItem("00777/subscriber/", "00777", "contract:00777", encode_payload(payload))
     return journal_with([row], manual=(1,), new=NewRun(IMPORT, {}, NEW_RUN.target, "subs.csv"))
 

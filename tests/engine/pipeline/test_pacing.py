@@ -142,6 +142,17 @@ async def test_a_billing_that_asks_for_a_pause_gets_it_from_all_rows_and_then_on
     assert setting.status.held_seconds == {"billing": 45.0}
 
 
+async def test_a_person_ends_the_pause_and_the_wait_of_the_row_that_was_refused() -> None:
+    setting = Setting(items(3), STEADY, {"1": [Call(Busy("HTTP 503", 600.0))]}, takes=0.0)
+    async with setting.going():
+        await anyio.sleep(10.5)
+        assert len(setting.steering.end_waits()) == 2
+        await anyio.sleep(5.0)
+        assert setting.steering.end_waits() == []
+    assert setting.moments("1") == [0.0, 11.0]
+    assert setting.counts() == {State.ACCEPTED: 3}
+
+
 async def test_what_is_lost_while_the_billing_is_away_costs_its_rows_no_tries() -> None:
     lost = Call(Lost("time-out"))
     plan = {str(row): [lost] for row in range(1, 17)}

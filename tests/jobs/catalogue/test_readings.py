@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from billing.api.calls import ChainStep
 from billing.api.client import BillingClient, ClientSettings
 from billing.database.database import Database
 from billing.money import SCALE
@@ -20,7 +21,6 @@ from jobs.access.payload import Payload, encode_payload
 from jobs.access.vault import Vault
 from jobs.catalogue.built_in import READINGS, a_phone, an_address
 from jobs.effects.answer_cells import decode_answer, encode_answer, flat
-from jobs.effects.effect import Irreversible
 from jobs.rows.input import Input
 from jobs.spec.chain import parse
 from jobs.spec.parameters import Parameter
@@ -157,7 +157,7 @@ async def test_one_object_or_several_or_none_and_nothing_of_it_changes_anything(
     assert await job.effect.unfinished_work(items) is None
     assert await job.effect.look_up(RUN, items) == {item.item_id: Absent() for item in items}
     assert await job.effect.read_back(RUN, items) == {item.item_id: ReadBack(None) for item in items}
-    assert job.effect.undo({}) == Irreversible("it changed nothing")
+    assert job.effect.undo({}) == "it changed nothing"
     several = reading('objects.filter {"ip": "{ip}"}', fields=("id", "login"))
     job = job_of(gateway, several, rows_of("ip\n10.0.0.10\n10.99.99.99\n"))
     found, none = [await job.effect.send(RUN, item) for item in await planned(job)]
@@ -210,7 +210,7 @@ async def test_what_is_offered_and_what_is_connected(gateway: Gateway) -> None:
     # Asked again it is the same session, and the same answer.
     assert await job.effect.send(RUN, item) == evidence
     assert job.effect.repeatable
-    assert isinstance(job.effect.undo({}), Irreversible)
+    assert isinstance(job.effect.undo({}), str)
 
 
 def session(suid: object) -> object:
@@ -245,10 +245,7 @@ async def test_what_both_calls_give(opened: object, listed: web.Response, eviden
 
 
 def item_of() -> Item:
-    steps: tuple[tuple[str, dict[str, object]], ...] = (
-        ("objects.get", {"id": 5}),
-        ("get_or_create_dynamic_session", {}),
-    )
+    steps = (ChainStep("objects.get", {"id": 5}), ChainStep("get_or_create_dynamic_session"))
     return sending_item(NewItem("5", "5", "reading:5", encode_payload(Payload("Users", steps))))
 
 

@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from billing.api.answers import read_answer
-from billing.api.calls import describe
+from billing.api.calls import ChainStep, describe
 from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.database.database import Database
 from billing.database.dsn import Dsn
@@ -27,15 +27,15 @@ from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from engine.job import Absent, CannotLook, Different, Job, Prepared, ReadBack
 from jobs.access.gateway import Gateway
+from jobs.access.objects import SubscriberFinder
 from jobs.access.payload import Payload, encode_payload, payload_of
-from jobs.access.subscribers import SubscriberFinder
 from jobs.access.vault import Vault
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.catalogue.typed_call import call_kind
 from jobs.effects.any_call import AnyCallEffect
 from jobs.effects.create import payload_for
 from jobs.effects.delete import DeleteEffect
-from jobs.effects.effect import CallEffect, Irreversible
+from jobs.effects.effect import CallEffect
 from jobs.effects.factory import effect_of as effect_made
 from jobs.effects.reverse import StornoReversal
 from jobs.effects.subscriber_steps import SubscriberSteps
@@ -105,14 +105,14 @@ async def test_what_an_account_was_is_kept_for_a_person(gateway: Gateway, execut
     assert (kept["login"], kept["ip"], kept["pull"]) == ("ivanov", "10.0.0.10", "6")
     assert not [name for name in payload_of(items[0]).was if "psw" in name]
     way = job.undo({})
-    assert isinstance(way, Irreversible)
-    assert "carbon_answer" in way.text
+    assert isinstance(way, str)
+    assert "carbon_answer" in way
 
 
 async def test_what_cannot_be_told() -> None:
     client = AsyncMock(spec=BillingClient)
     client.ask.return_value = [{"pk": 5, "fields": {"id": 5}}, {"pk": 6, "fields": {"id": 5}}]
-    payload = Payload("Tarif", (("objects.get", {"id": 5}), ("delete", {})), key={"id": "5"})
+    payload = Payload("Tarif", (ChainStep("objects.get", {"id": 5}), ChainStep("delete")), key={"id": "5"})
     item = sending_item(NewItem("5", "5", "Tarif:5", encode_payload(payload)))
     effect = DeleteEffect(Gateway(client), parse("Tarif", ('objects.get {"id": {id}}', "delete")))
     assert await sightings(effect, [item]) == [CannotLook("the billing has 2 of Tarif 5")]
@@ -189,7 +189,7 @@ async def test_without_a_word_nothing_is_sent(gateway: Gateway, database: Databa
         "this undo is a list for the accountant: nothing is sent"
     )
     assert [type(one) for one in await sightings(undo.effect, backs, UNDO_RUN)] == [CannotLook] * 3
-    assert isinstance(undo.effect.undo({}), Irreversible)
+    assert isinstance(undo.effect.undo({}), str)
     assert changes(before, whole(database)) == {}
 
 
@@ -309,7 +309,7 @@ CALLS: Final[Mapping[str, tuple[Callable[[Gateway], CallEffect], Payload]]] = {
         lambda to: effect_of(to, "payment", way="add_payment"),
         Payload(
             "Abonents",
-            (("objects.get", {"id": 94}), ("add_payment", {"SUM_IN": "5.00"})),
+            (ChainStep("objects.get", {"id": 94}), ChainStep("add_payment", {"SUM_IN": "5.00"})),
             abonent=94,
             key={"id": "94"},
             wanted={"SUM_IN": "5"},
@@ -320,7 +320,11 @@ CALLS: Final[Mapping[str, tuple[Callable[[Gateway], CallEffect], Payload]]] = {
         lambda to: effect_of(to, "warning-threshold", amount="-120"),
         Payload(
             "AdminAccounts",
-            (("objects.get", {"account_id_abonents": 94}), ("set", {"limit_warning": "-120"}), ("save", {})),
+            (
+                ChainStep("objects.get", {"account_id_abonents": 94}),
+                ChainStep("set", {"limit_warning": "-120"}),
+                ChainStep("save"),
+            ),
             abonent=94,
             key={"account_id_abonents": "94"},
             wanted={"limit_warning": "-120"},
@@ -331,7 +335,7 @@ CALLS: Final[Mapping[str, tuple[Callable[[Gateway], CallEffect], Payload]]] = {
         lambda to: effect_of(to, "delete-services"),
         Payload(
             "UsersUsluga",
-            (("objects.get", {"id": 5}), ("delete", {})),
+            (ChainStep("objects.get", {"id": 5}), ChainStep("delete")),
             key={"id": "5"},
             wanted={"deleted": "1"},
             was={"id": "5", "comment": None},
@@ -341,7 +345,7 @@ CALLS: Final[Mapping[str, tuple[Callable[[Gateway], CallEffect], Payload]]] = {
         lambda to: StornoReversal(to, "storno"),
         Payload(
             "FinanceOperations",
-            (("objects.get", {"op_id": 5}), ("storno", {})),
+            (ChainStep("objects.get", {"op_id": 5}), ChainStep("storno")),
             ("op_id", "storno"),
             9001,
             {"op_id": "5"},
@@ -520,7 +524,7 @@ async def test_calls_share_connections_once_an_answer_bore_their_mark_or_values(
 
 # ---- anything at all: an effect makes evidence of it, and a look-up says what it saw or why it cannot -------------
 
-GOT: Final[tuple[str, dict[str, object]]] = ("objects.get", {"id": 5})
+GOT: Final = ChainStep("objects.get", {"id": 5})
 USER: Final = Payload("Users", (GOT,), abonent=5, key={"id": "5"})
 ALL_CALLS: Final = {
     **CALLS,
@@ -528,11 +532,11 @@ ALL_CALLS: Final = {
     "services-on-offer": (lambda to: effect_of(to, BUILT_IN.named("services-on-offer")), USER),
     "by-sms": (
         lambda to: effect_of(to, BUILT_IN.named("by-sms"), sms="+79990000001"),
-        Payload("Users", (("objects.filter", {"id": 5}),), abonent=5),
+        Payload("Users", (ChainStep("objects.filter", {"id": 5}),), abonent=5),
     ),
     "call": (
         lambda to: AnyCallEffect(to, parse("Odd", ("objects.create {}",))),
-        Payload("Odd", (("do", {}),), abonent=5),
+        Payload("Odd", (ChainStep("do"),), abonent=5),
     ),
 }
 NAMES = st.sampled_from(
