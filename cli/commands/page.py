@@ -108,7 +108,7 @@ def _verifier(settings: Settings, screen: Screen) -> "VerifyRun":
         own, profile = settings, known.profile_of(run)
         if profile and (settings.profile is None or settings.profile.badge.profile != profile):
             own = await anyio.to_thread.run_sync(
-                load, Flags(config=settings.file, profile=profile), os.environ, Path()
+                load, Flags(config=settings.file, profile=profile), os.environ, Path.cwd()
             )
             screen.mask.hide(own.secrets)
         try:

@@ -459,6 +459,8 @@ class Feed:
     async def look(self) -> None:
         """Look at the run now. Raises `NoSuchRun` and `JournalError`."""
         journal, before = self._journal, self.facts
+        # First: what it has found is not shown before the figures that belong to it.
+        verifying = self._verifier.of(self.name) if self._verifier else NOTHING_YET
         run = await journal.run(self.name)
         holder = await journal.holder(run)
         if holder is None and (before is None or self._is_held or run.epoch != before.run.epoch):
@@ -494,7 +496,7 @@ class Feed:
             verification=counted.verification,
             sample=new[-1] if new else still,
             silent_for=None if holder else max(0.0, time.time() - self._last_held),
-            verifying=self._verifier.of(run.name) if self._verifier else NOTHING_YET,
+            verifying=verifying,
         )
         if holder and facts.runners[-1].purpose == VERIFY and (ended := replace(facts, holder=None)).has_ended:
             # Who only reads it back does not work on it.

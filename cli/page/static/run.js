@@ -87,7 +87,7 @@ export function showRun(snapshot, words) {
   errors(snapshot.errors, words);
   // A page without names has none of the rest.
   commands(snapshot.commands ?? [], words);
-  verification(snapshot.verification ?? null, words);
+  verification(worker === null ? (snapshot.verification ?? null) : null, words);
 }
 
 function facts({ run, worked_by: worker, sample }, words) {
