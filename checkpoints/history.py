@@ -23,10 +23,12 @@ from checkpoints.records import (
     Run,
     RunHistory,
     Runner,
+    SentSpan,
     Totals,
     Verification,
 )
 from checkpoints.rows import record
+from checkpoints.states import states_where
 from checkpoints.store import Store
 from checkpoints.tally import ImportTally
 from checkpoints.transitions import totals_of_runs
@@ -91,6 +93,11 @@ class History:
         """When the run or a row of it last took a step; who has only looked at it since does not count."""
         (found,) = await self._store.all("last_change", run_id=run.run_id)
         return datetime.fromisoformat(found["changed_at"])
+
+    async def sent_by_time(self, run: Run, most: int) -> list[SentSpan]:
+        """What was sent of the run when, in at most so many equal spans; those in which nothing was are left out."""
+        trouble = states_where(trouble=True)
+        return await self._store.records(SentSpan, "sent_by_time", run_id=run.run_id, most=most, trouble=trouble)
 
     async def end_runner(self, run: Run) -> None:
         """Note that the process of this epoch works on the run no longer; without the note it counts as killed."""

@@ -100,9 +100,12 @@ class Mailbox:
         """What the process says that works on `run` under its epoch; None where it does not listen, or has ended."""
         return next(iter(await self._store.records(LiveRow, "live", run_id=run.run_id, epoch=run.epoch)), None)
 
-    async def samples(self, run: Run, after: float = 0.0) -> list[tuple[float, str]]:
-        """The samples of the last fifteen minutes, each with its moment, that were written `after` a moment."""
-        found = await self._store.all("samples", run_id=run.run_id, after=repr(after), seconds=KEPT)
+    async def samples(self, run: Run, after: float = 0.0, *, within: int = KEPT) -> list[tuple[float, str]]:
+        """The samples of the last fifteen minutes, each with its moment, that were written `after` a moment.
+
+        `within` so many seconds, there are those of the last fifteen minutes in which it was worked on.
+        """
+        found = await self._store.all("samples", run_id=run.run_id, after=repr(after), seconds=within)
         return [(row["at"], row["sample"]) for row in found]
 
     # ---- who works on the run ----

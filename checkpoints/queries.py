@@ -45,6 +45,9 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     # `@json(payload, steps[0].name)`: the text or number at a path, null where there is none.
     "json":      ("json_extract({0}, '{path}')",
                   "({0}::json#>>'{path}')"),
+    # A moment in whole seconds since 1970.
+    "unix":      ("cast(strftime('%s', {all}) as integer)",
+                  "floor(extract(epoch from ({all})::timestamptz))::bigint"),
     "quoted":    ("json_quote({all})",
                   "to_json({all})::text"),
     "as_json":   ("json({all})",

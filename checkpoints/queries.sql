@@ -549,6 +549,24 @@ select @sum(ltrim(amount, '-')) as amount
 from items
 where run_id = :run_id and state @words(:states)
 
+-- name: sent_by_time
+-- The items of a run by the moment at which they were sent last, in at most :most spans of whole seconds: all of them,
+-- those in effect with their sum, as in `totals_of_runs`, and those in one of the states :trouble.
+with span as (
+    select @unix(min(sent_at)) as first, (@unix(max(sent_at)) - @unix(min(sent_at))) / :most + 1 as seconds
+    from items where run_id = :run_id
+)
+select s.first + (@unix(i.sent_at) - s.first) / s.seconds * s.seconds as at, s.seconds, count(*) as sent,
+       count(case when i.state in (select state from states where in_effect) then 1 end) as accepted,
+       count(case when i.state @words(:trouble) then 1 end) as failed,
+       @sum_where(case when i.undoes is null then i.amount else coalesce(@undone(i), i.amount) end,
+                  i.state in (select state from states where in_effect)) as amount
+from items i
+cross join span s
+where i.run_id = :run_id and i.sent_at is not null
+group by 1, 2
+order by 1
+
 -- name: reasons
 -- The reasons of the items in one state, the most frequent first, each with its first item. Items in effect without a
 -- message are left out.

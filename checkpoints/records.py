@@ -121,6 +121,21 @@ class NewRunner:
 
 
 @dataclass(frozen=True, slots=True)
+class SentSpan:
+    """The items of a run that were sent last within so many `seconds` from `at`, in seconds since 1970.
+
+    Of all that were `sent`, `accepted` are in effect, with their `amount`, and `failed` rejected or in doubt.
+    """
+
+    at: int
+    seconds: int
+    sent: int
+    accepted: int
+    failed: int
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class LookUps:
     """Rows in doubt that were looked up: found in the billing, absent from it, or left to a person."""
 

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from checkpoints.states import State, states_where
 from cli.commands.execution import with_settings
-from cli.output.item_files import REFUSED, STDOUT, OutputFile, write_items, written_to
+from cli.output.item_files import FILES, REFUSED, STDOUT, OutputFile, write_items, written_to
 from cli.output.tables import ANSWERS, reads, suffix_of, write_answers
 from cli.session.journal import refuse_purged
 from cli.settings.flags import RUN_NAME, JournalFlags
@@ -26,18 +25,6 @@ from engine.errors import nearest
 from texts.said import Quantity, counted, said
 
 CHOICES: Final = ", ".join([*State, REFUSED, ANSWERS])
-FILES: Final[Mapping[str, tuple[State | None, ...]]] = MappingProxyType(
-    {
-        str(file): (
-            *(state for state in State if state.export == file),
-            # Refused rows are corrected together with rejected ones, so they share a file.
-            *([None] if file is State.REJECTED else []),
-        )
-        for file in State
-        if file.export == file
-    }
-)
-"""The files of a whole export: by the state in the file's name, the states in it; None stands for refused rows."""
 ALL: Final = tuple(state for states in FILES.values() for state in states)
 """The states of a whole export that goes into one file."""
 

@@ -66,7 +66,7 @@ async def _verify(
         run = await usable_run(name, journal, "verify")
         async with open_session(told, journal, of=run) as opened:
             session = opened.for_run(run)
-            found = await _verified(run, await session.rebuild(run), session, target)
+            found = await verified(run, await session.rebuild(run), session, target, ReadBackSummary())
     tables = {"states": states_table(found.totals)}
     shown = drawn("verify.j2", tables, found=found, tally=found.tally, most=MAX_GROUPS_SHOWN, steps=found.next_steps)
     close(told.screen, found.exit, shown, _object(found))
@@ -136,10 +136,12 @@ class Verified:
         return [*(step for step in steps if step[0] != command_line("verify", name)), (accepted, purpose)]
 
 
-async def _verified(run: Run, job: Job, session: Session, target: OutputFile | None) -> Verified:
-    """Read back all accepted rows, and note what was found."""
+async def verified(
+    run: Run, job: Job, session: Session, target: OutputFile | None, verdict: ReadBackSummary
+) -> Verified:
+    """Read back all accepted rows, counted up in the verdict on the way, and note what was found."""
     journal, gateway, sheets = session.journal, session.gateway, list[Sheet]()
-    first, accounts, verdict = list[tuple[Item, str]](), list[str](), ReadBackSummary()
+    first, accounts = list[tuple[Item, str]](), list[str]()
 
     def add(item: Item, reading: ReadBack) -> None:
         if len(first) < MAX_SHOWN:

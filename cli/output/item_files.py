@@ -6,10 +6,11 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO, Final, TextIO
 
 import anyio.to_thread
@@ -37,6 +38,18 @@ _step_of: Final = msgspec.json.Decoder(_Stepped).decode
 
 REFUSED: Final = "refused"
 STDOUT: Final = Path("-")
+FILES: Final[Mapping[str, tuple[State | None, ...]]] = MappingProxyType(
+    {
+        str(file): (
+            *(state for state in State if state.export == file),
+            # Refused rows are corrected together with rejected ones, so they share a file.
+            *([None] if file is State.REJECTED else []),
+        )
+        for file in State
+        if file.export == file
+    }
+)
+"""The files of a whole export: by the state in the file's name, the states in it; None stands for refused rows."""
 _PAGE: Final = 1000
 
 _WORKBOOKS: Final = frozenset({".xlsx", ".xlsm", ".xls", ".ods"})

@@ -22,16 +22,20 @@ from aiohttp.typedefs import Handler
 
 from checkpoints.errors import JournalError, NoSuchRun
 from checkpoints.journal import Journal
+from checkpoints.states import State
+from cli.output.item_files import FILES, OutputFile, write_items, written_to
 from cli.page.feed import Feeds, RunList
+from cli.page.verifying import VERIFY, VerifyRun
 from cli.report.document import page_of, write_files
-from cli.report.facts import facts_of, subject_of
+from cli.report.facts import facts_of, rejected_page, subject_of
 from cli.session.control_client import give
 from cli.session.door import DoorLimits, serve_clients
-from cli.session.journal import own_name
+from cli.session.journal import own_name, refuse_purged
 from cli.settings.settings import NO_BILLINGS, KnownBillings, Letterhead, OwnJobs
 from cli.terminal.exits import CommandRefused
+from cli.terminal.names import REFUSED, STATE_NAMES
 from cli.terminal.signals import run_alongside
-from cli.terminal.texts import LANGUAGES, CatalogueLanguage, language, printable, reason_of
+from cli.terminal.texts import LANGUAGES, CatalogueLanguage, language, printable, reading, reason_of
 from engine.pacing.policy import provide_all_files
 from engine.pipeline.control import COMMANDS, LONGEST_REQUEST, NotAMessage, to_request
 from texts.remedies import PROGRAM, Remedy, command_line
@@ -164,13 +168,21 @@ async def put_headers(_: web.Request, response: web.StreamResponse) -> None:
 log = structlog.get_logger(__name__)
 
 HTML: Final = "text/html"
+_PART: Final = 65_536
+"""Bytes of a file that are sent at a time."""
+_LONGEST_REASON: Final = 500
+"""Characters of a reason that are shown; a file has all of it."""
+_PLACE: Final = re.compile(r"r?\d{0,18}", re.ASCII)
+"""The place of a row: the number of its item, or of a refused one its id behind an r."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageOrder:
     """How a page is wanted: the run that it shows first, its language, whether it takes commands, and who signs.
 
-    Its reports name jobs of one's own as `own_jobs` declare them, its list the billings that are `known`.
+    Its reports name jobs of one's own as `own_jobs` declare them, its list the billings that are `known`. Without
+    `names` it tells nothing of a row or of a person, and gives no file. `verify` is how it reads a run back, None
+    where it has no billing at hand.
     """
 
     run: str | None
@@ -179,6 +191,14 @@ class PageOrder:
     letterhead: Letterhead = field(default_factory=Letterhead)
     own_jobs: OwnJobs = field(default_factory=OwnJobs)
     known: KnownBillings = NO_BILLINGS
+    names: bool = True
+    verify: VerifyRun | None = None
+
+    @property
+    def commands(self) -> Sequence[str]:
+        if self.read_only or not self.names:
+            return ()
+        return (*COMMANDS, VERIFY) if self.verify else COMMANDS
 
 
 class PageApplication:
@@ -186,12 +206,12 @@ class PageApplication:
 
     def __init__(self, journal: Journal, order: PageOrder, feeds: Feeds, tunnel: str) -> None:
         self._journal = journal
-        self._runs_listed = RunList(journal, order.known)
+        self._runs_listed = RunList(journal, order.known, names=order.names)
         self._order = order
         self._feeds = feeds
         self._tunnel = tunnel
-        self._one_report = anyio.Lock()
-        """A report reads all rows of its run."""
+        self._one_file = anyio.Lock()
+        """A report reads all rows of its run, and so may a file of rows."""
 
     def application(self, admission: Admission) -> web.Application:
         made = web.Application(
@@ -205,7 +225,11 @@ class PageApplication:
         made.router.add_get("/api/runs", self._runs)
         made.router.add_get("/api/runs/{run}/events", self._events)
         made.router.add_post("/api/runs/{run}/commands", self._command)
-        made.router.add_get("/api/runs/{run}/report", self._report, allow_head=False)
+        # Without names there is nothing that has rows in it.
+        if self._order.names:
+            made.router.add_get("/api/runs/{run}/report", self._report, allow_head=False)
+            made.router.add_get("/api/runs/{run}/rejected", self._rejected, allow_head=False)
+            made.router.add_get("/api/runs/{run}/rejected.csv", self._file, allow_head=False)
         made.on_shutdown.append(self._feeds.close)
         return made
 
@@ -252,10 +276,13 @@ class PageApplication:
             {
                 "language": reader.name,
                 "languages": LANGUAGES,
-                "read_only": self._order.read_only,
+                "read_only": not self._order.commands,
+                "names": self._order.names,
+                "verifies": VERIFY in self._order.commands,
                 "run": self._order.run,
                 "again": command_line("page"),
-                "tunnel": self._tunnel,
+                # It has the name of the user.
+                "tunnel": self._tunnel if self._order.names else "",
                 "texts": {text: reader.translate(text) for text in page_texts()},
             }
         )
@@ -272,15 +299,12 @@ class PageApplication:
     async def _report(self, request: web.Request) -> web.StreamResponse:
         """The report of a run, as the command makes it; the journal notes it as that of the command."""
         reader, letterhead = self._language(request), self._order.letterhead
-        async with self._one_report:
+        async with self._one_file:
             subject = await subject_of(request.match_info["run"], self._journal, is_file=False)
             facts = await facts_of(subject, self._journal, self._order.own_jobs.catalogue)
-            folder = await anyio.to_thread.run_sync(tempfile.TemporaryDirectory)
-            try:
+            async with passing_folder() as folder:
                 # The report names the files of exceptions that the command writes, with their digests.
-                files = await write_files(facts, reader, Path(folder.name), self._journal)
-            finally:
-                await anyio.to_thread.run_sync(folder.cleanup)
+                files = await write_files(facts, reader, folder, self._journal)
             text = await anyio.to_thread.run_sync(page_of, facts, reader, letterhead, files)
             await self._journal.history.note_report(subject.main, facts.root)
         headers = {
@@ -290,23 +314,80 @@ class PageApplication:
         }
         return web.Response(text=text, content_type=HTML, headers=headers)
 
+    async def _rejected(self, request: web.Request) -> web.StreamResponse:
+        """The next rows that were rejected or refused, the first ones without `after`, which an answer before has."""
+        run, after = await self._journal.run(request.match_info["run"]), request.query.get("after", "")
+        if not _PLACE.fullmatch(after):
+            raise NotAdmitted(web.HTTPBadRequest.status_code, said("The page has no such address."))
+        refuse_purged(run)
+        reader, (rows, further) = self._language(request), await rejected_page(run, self._journal, after)
+        shown = [
+            {
+                "line": row.line,
+                "number": row.number,
+                "label": printable(row.label),
+                "amount": None if row.amount is None else format(row.amount, "f"),
+                "outcome": reader.render(REFUSED if row.state is None else STATE_NAMES[row.state]),
+                "reason": printable(reader.render(row.reason), _LONGEST_REASON),
+            }
+            for row in rows
+        ]
+        return to_json({"rows": shown, "after": further})
+
+    async def _file(self, request: web.Request) -> web.StreamResponse:
+        """The file of rejected and refused rows, as `export` writes it."""
+        run, word = await self._journal.run(request.match_info["run"]), str(State.REJECTED)
+        refuse_purged(run)
+        headers = {
+            "Content-Disposition": f'attachment; filename="{run.name}-{word}.csv"',
+            "Content-Type": "text/csv; charset=utf-8",
+            "Cache-Control": "no-store",
+        }
+        async with passing_folder() as folder:
+            target = OutputFile(folder / f"{word}.csv")
+            with reading(self._language(request).name):
+                async with self._one_file, written_to(target) as out:
+                    await write_items(out, run, FILES[word], self._journal)
+            answer = web.StreamResponse(headers=headers)
+            async with await anyio.open_file(target.path, "rb") as file:
+                await answer.prepare(request)
+                while part := await file.read(_PART):
+                    await answer.write(part)
+            await answer.write_eof()
+            return answer
+
     async def _command(self, request: web.Request) -> web.StreamResponse:
-        if self._order.read_only:
+        if not self._order.commands:
             raise NotAdmitted(web.HTTPForbidden.status_code, said("This page was started to look only."))
         try:
             given = to_request(await request.read())
         except NotAMessage as error:
             raise NotAdmitted(web.HTTPBadRequest.status_code, said("This is no command: {why}", why=error)) from error
-        if given.command not in COMMANDS:
+        if given.command not in self._order.commands:
             raise NotAdmitted(
                 web.HTTPBadRequest.status_code,
                 said("There is no command {command}.", command=printable(given.command, 40)),
             )
         run = await self._journal.run(request.match_info["run"])
+        if given.command == VERIFY:
+            await self._feeds.verifier.begin(run, self._journal)
+            # What comes of it is in the events of the run.
+            return to_json({"said": "", "refused": False})
         # By this user, whoever the browser says it is.
         answer = await give(given, run, self._journal, "page")
         status = web.HTTPConflict.status_code if answer.refused else web.HTTPOk.status_code
         return to_json({"said": self._language(request).render(answer.said), "refused": answer.refused}, status)
+
+
+@asynccontextmanager
+async def passing_folder() -> AsyncIterator[Path]:
+    """A folder of one's own, which is gone at the end."""
+    made = await anyio.to_thread.run_sync(tempfile.TemporaryDirectory)
+    try:
+        yield Path(made.name)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(made.cleanup)
 
 
 def to_json(value: object, status: int = 200) -> web.Response:
@@ -346,7 +427,7 @@ async def serving(journal: Journal, order: PageOrder, limits: DoorLimits = LIMIT
     async with AsyncExitStack() as stack:
         stack.callback(listening.close)
         group = await stack.enter_async_context(run_alongside())
-        feeds = Feeds(journal, group)
+        feeds = Feeds(journal, group, order.verify, names=order.names)
         admission, tunnel = Admission(port), f"ssh -L {port}:127.0.0.1:{port} {own_name()}"
         page = PageApplication(journal, order, feeds, tunnel).application(admission)
         if order.run is not None:

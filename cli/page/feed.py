@@ -4,15 +4,16 @@ The journal says who holds the run, and has what that process says of itself. Wh
 often as it takes little of the machine's time. A browser gets it as server-sent events:
 
     event: history    {"samples": […]}   what the client has not seen of the last fifteen minutes, once
+    event: past       {"points": […], …} all that was sent, while nobody works on the run, whenever it is another
     event: snapshot   …                  the facts of this moment, once a second
     event: closed     {"command": "…"}   the page has ended in order; the command opens it again
 """
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final, NamedTuple
 
@@ -25,9 +26,12 @@ from anyio.abc import TaskGroup
 from checkpoints.errors import JournalError
 from checkpoints.journal import Journal
 from checkpoints.mailbox import KEPT
-from checkpoints.records import Command, Reason, Refusal, Run, Runner, Totals
+from checkpoints.records import Reason, Refusal, Run, Totals, Verification
 from checkpoints.states import State, states_where
 from cli.fleet.overview import FleetJournal, run_facts, sums_lines, view_of
+from cli.page.nameless import blanked, listed_without_names, past_without_names, without_names
+from cli.page.past import MOST_SPANS, past_of
+from cli.page.verifying import NOTHING_YET, VERIFY, Verifier, Verifying, VerifyRun, is_as_sent, lines_of
 from cli.session.control_client import hear
 from cli.session.journal import stored_policy
 from cli.session.run_view import RunView
@@ -73,6 +77,8 @@ _LONGEST: Final = 200
 """Characters of a foreign text."""
 _LONGEST_ID: Final = 15
 """Digits."""
+_EVER: Final = 2**31
+"""Seconds."""
 _RETRY: Final = b"retry: 1000\n\n"
 """Milliseconds after which a browser that was cut off comes again."""
 
@@ -87,6 +93,7 @@ class Counted(NamedTuple):
     totals: Totals
     reasons: Sequence[tuple[State, Reason]]
     first_refusal: Refusal | None
+    verification: Verification | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,10 +101,9 @@ class Moment(RunView):
     """A run at one moment; `silent_for` is for how many seconds nobody has worked on it, None while somebody does."""
 
     counted: Counted
-    runners: Sequence[Runner]
-    commands: Sequence[Command]
     sample: PaceSample
     silent_for: float | None = None
+    verifying: Verifying = NOTHING_YET
 
     @property
     def is_stopped(self) -> bool:
@@ -111,7 +117,8 @@ class Moment(RunView):
         return self.live is not None or self.holder is None
 
 
-def snapshot_of(seen: Moment, language: CatalogueLanguage) -> dict[str, object]:
+def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True) -> Mapping[str, object]:
+    """The facts of a moment for the reader; without `names` nothing of a row, of a person or of what was typed."""
     run, totals, holder, live, runners = seen.run, seen.totals, seen.holder, seen.live, seen.runners
     # What the process counts is newer than the journal's count; at first it has not read yet what the journal has.
     counts: Mapping[str, int] | Mapping[State, int] = live.counts if live and live.counts else totals.counts
@@ -119,8 +126,12 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage) -> dict[str, object]:
     def part(*states: State) -> dict[str, object]:
         return {"rows": sum(counts.get(state, 0) for state in states), "sum": _sum(totals, states)}
 
+    def spoken(text: str) -> str:
+        return _text(text if names else blanked(text, numbers=True), language)
+
+    limit = _limit(live.why) if live else ""
     accepted = part(*ACCEPTED) | ({"sum": format(live.entered, "f")} if live and live.counts else {})
-    return {
+    found: dict[str, object] = {
         "sample": seen.sample,
         "run": {
             "run": run.name,
@@ -128,7 +139,7 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage) -> dict[str, object]:
             "parameters": {name: printable(text, _LONGEST) for name, text in job_parameters(run.parameters).items()},
             "source": _text(source_of(run), language),
             "target": printable(run.target, _LONGEST),
-            "version": printable(next((one.billing for one in reversed(runners) if one.billing), "")),
+            "version": printable(seen.version),
             "profile": _profile(seen, language),
             "begun": run.created_at,
             "approved": run.approved_at,
@@ -145,8 +156,8 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage) -> dict[str, object]:
         "in_doubt": part(*IN_DOUBT),
         "rejected": part(State.REJECTED),
         "refused": totals.refused,
-        "why": _text(_limit(live.why) if live else seen.silent, language),
-        "held": _text(live.held, language) if live and live.held else None,
+        "why": _text(limit, language) if limit else spoken(live.why if live else seen.silent),
+        "held": spoken(live.held) if live and live.held else None,
         "paused": {"since": run.paused_at, "by": printable(run.paused_by or "")} if run.paused_at else None,
         "knows_pace": seen.knows_pace,
         "window": live.window if live else 0,
@@ -163,7 +174,7 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage) -> dict[str, object]:
         "silent_for": seen.silent_for,
         "stopped": seen.is_stopped,
         "resume": command_line("resume", run.name),
-        "errors": list(_errors(seen, language)),
+        "errors": list(_errors(seen, language) if names else _errors_without_names(seen, language)),
         "commands": [
             {
                 "at": one.given_at,
@@ -175,7 +186,10 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage) -> dict[str, object]:
         ],
         "ended": seen.has_ended,
         "closing": _closing(seen, language) if seen.has_ended else None,
+        "can_list": bool(totals.count(State.REJECTED) + totals.refused) and run.purged_at is None,
+        "verification": _verification(seen, language),
     }
+    return found if names else without_names(found)
 
 
 def _closing(seen: RunView, language: Language) -> list[tuple[str, str]]:
@@ -187,7 +201,7 @@ def _closing(seen: RunView, language: Language) -> list[tuple[str, str]]:
 
 
 def _limit(why: str) -> str:
-    """The limit on the speed; what a person has set is said as such, for no flag is typed on a page."""
+    """The limit on the speed that a person has set, said as such, for no flag is typed on a page; "" for another."""
     values = why.values if isinstance(why, Said) else {}
     match kind_of(why):
         case "rate":
@@ -195,7 +209,7 @@ def _limit(why: str) -> str:
         case "in-flight":
             return said("limited by you: {calls} at a time", calls=values["calls"])
         case _:
-            return why
+            return ""
 
 
 def _text(text: str, language: Language) -> str:
@@ -240,6 +254,35 @@ def _errors(seen: Moment, language: Language) -> Iterator[Mapping[str, object]]:
             yield {"text": _text(text, language), "rows": rows, "example": ""}
 
 
+def _errors_without_names(seen: Moment, language: Language) -> Iterator[Mapping[str, object]]:
+    """The same kinds as far as they are in words of ours; what others have said may name a row."""
+    rows = Counter[str]()
+    for state, reason in seen.counted.reasons:
+        rows[_text(heading(blanked(reason.example, numbers=False)) or OUTCOMES[state], language)] += reason.items
+    if seen.totals.refused:
+        rows[language.render(REFUSED)] = seen.totals.refused
+    for text, number in rows.most_common():
+        yield {"text": text, "rows": number, "example": ""}
+
+
+def _verification(seen: Moment, language: Language) -> Mapping[str, object] | None:
+    """What was read back of the run last, and whether that is done now; None where nothing can be read back."""
+    rows, own, last = seen.totals.count(*ACCEPTED), seen.verifying, seen.verification
+    if not rows or seen.run.purged_at is not None:
+        return None
+    return {
+        "read": own.read,
+        "rows": rows,
+        "command": command_line("verify", seen.run.name),
+        "error": _text(own.error, language),
+        "differences": [_text(one, language) for one in own.differences],
+        "at": last and last.verified_at,
+        "who": printable(last.who) if last else "",
+        "is_good": last is not None and is_as_sent(last),
+        "lines": [_text(one, language) for one in lines_of(last)] if last else [],
+    }
+
+
 # ---- the runs of a journal, as the page lists them ----------------------------------------------------------------
 
 
@@ -249,9 +292,10 @@ class RunList:
     The rows of a run that nobody works on are counted once, those of others as seldom as that takes long.
     """
 
-    def __init__(self, journal: Journal, known: KnownBillings) -> None:
+    def __init__(self, journal: Journal, known: KnownBillings, *, names: bool = True) -> None:
         self._fleet = FleetJournal(journal)
         self._known = known
+        self._names = names
         self._count_after = 0.0
         """When the rows of what is worked on may be counted again, on the clock of the event loop."""
         self._one_at_a_time = anyio.Lock()
@@ -266,17 +310,20 @@ class RunList:
                 now = anyio.current_time()
                 self._count_after = now + PAUSE * (now - began)
         view = view_of(one for one in runs if billing in ("", one.name))
-        sums = sums_lines(view.sums, language) if view.runs else ()
+        sums = list(sums_lines(view.sums, language)) if view.runs else []
+        entries = [_entry(one, language, names=self._names) for one in view.runs[:MOST_RUNS]]
         return {
-            "runs": [_entry(one, language) for one in view.runs[:MOST_RUNS]],
+            "runs": entries if self._names else [listed_without_names(one) for one in entries],
             "more": len(view.runs[MOST_RUNS:]),
             "billings": sorted({one.name for one in runs}),
-            "summary": [printable(language.render(line)) for line in sums],
+            # The second line has a sum.
+            "summary": [printable(language.render(line)) for line in (sums if self._names else sums[:1])],
         }
 
 
-def _entry(one: RunView, language: Language) -> dict[str, object]:
+def _entry(one: RunView, language: Language, *, names: bool) -> dict[str, object]:
     run, totals = one.run, one.totals
+    needs = [need.sentence if names else blanked(need.sentence, numbers=True) for need in one.needs]
     return {
         **run_facts(one),
         "source": printable(language.render(source_of(run))),
@@ -285,7 +332,7 @@ def _entry(one: RunView, language: Language) -> dict[str, object]:
         "profile": _profile(one, language),
         "stage_text": language.render(one.stage_text),
         "where": printable(language.render(one.where)),
-        "needs": [printable(language.render(need.sentence)) for need in one.needs],
+        "needs": [printable(language.render(need)) for need in needs],
         "begun": run.created_at.isoformat(),
         "asked": totals.count(*ASKED),
         "asked_sum": _sum(totals, ASKED),
@@ -304,8 +351,10 @@ class Feed:
     Nothing is kept for a client: one that is slow misses snapshots, and gets the samples of those as history.
     """
 
-    def __init__(self, name: str, journal: Journal) -> None:
+    def __init__(self, name: str, journal: Journal, verifier: Verifier | None = None, *, names: bool = True) -> None:
         self.name = name
+        self._verifier = verifier
+        self._names = names
         self.facts: Moment | None = None
         self.last = 0
         """The id of the last moment, 0 before the first."""
@@ -317,6 +366,10 @@ class Feed:
         """When the last sample was written that the run's process has left in the journal."""
         self._changed = anyio.Event()
         self._is_closed = False
+        self._is_held = False
+        """Whether a process had the run at the last look, if only to read."""
+        self._past = b""
+        """What was sent of a run that nobody works on, in JSON; "" while somebody does."""
         self._cuts = 0
         self._counted: Counted | None = None
         self._count_after = 0.0
@@ -339,7 +392,7 @@ class Feed:
         given = request.headers.get("Last-Event-ID", "")
         seen = int(given) if given.isascii() and given.isdecimal() and len(given) <= _LONGEST_ID else 0
         # A higher one was never given.
-        seen = seen if seen <= self.last else 0
+        seen, past = seen if seen <= self.last else 0, b""
         # A client may go, or not read.
         with suppress(ConnectionError):
             await response.write(_RETRY)
@@ -347,8 +400,11 @@ class Feed:
                 missed = [sample for number, sample in self._samples if number > seen]
                 lines = _event(self.last, "history", _encode({"samples": missed})) if len(missed) > 1 else b""
                 seen = self.last
+                if self._past and self._past != past:
+                    past = self._past
+                    lines += _event(seen, "past", past)
                 if language.name not in self._rendered:
-                    self._rendered[language.name] = _encode(snapshot_of(self.facts, language))
+                    self._rendered[language.name] = _encode(snapshot_of(self.facts, language, names=self._names))
                 await response.write(lines + _event(seen, "snapshot", self._rendered[language.name]))
             if self._is_closed:
                 await response.write(_event(seen, "closed", _encode({"command": command_line("page", self.name)})))
@@ -402,13 +458,16 @@ class Feed:
     async def look(self) -> None:
         """Look at the run now. Raises `NoSuchRun` and `JournalError`."""
         journal, before = self._journal, self.facts
+        # First: what it has found is not shown before the figures that belong to it.
+        verifying = self._verifier.of(self.name) if self._verifier else NOTHING_YET
         run = await journal.run(self.name)
         holder = await journal.holder(run)
-        if holder is None and (before is None or before.holder or run.epoch != before.run.epoch):
+        if holder is None and (before is None or self._is_held or run.epoch != before.run.epoch):
             # It has ended, or was killed: what was counted before is old. And so is what was read of it.
             run = await journal.run(self.name)
-            self._counted = None
+            self._counted, self._past = None, b""
             self._ends += 1
+        self._is_held = holder is not None
         counted = self._counted = self._counted or await self._count(run)
         heard, unheard = await hear(run, journal) if holder else (None, None)
         live, new = heard.status if heard else None, list[PaceSample]()
@@ -424,7 +483,7 @@ class Feed:
             self._last_held = time.time()
         elif self._last_held is None:
             self._last_held = (await journal.history.last_change(run)).timestamp()
-        facts = self.facts = Moment(
+        facts = Moment(
             run,
             counted.totals,
             holder,
@@ -433,9 +492,19 @@ class Feed:
             counted=counted,
             runners=await journal.history.runners(run),
             commands=await journal.history.commands(run, size=MOST_COMMANDS),
+            verification=counted.verification,
             sample=new[-1] if new else still,
             silent_for=None if holder else max(0.0, time.time() - self._last_held),
+            verifying=verifying,
         )
+        if holder and facts.runners[-1].purpose == VERIFY and (ended := replace(facts, holder=None)).has_ended:
+            # Who only reads it back does not work on it.
+            facts, holder = replace(ended, silent_for=0.0), None
+        if holder is not None:
+            self._past = b""
+        elif not self._past:
+            self._past = await self._past_of(facts)
+        self.facts = facts
         self._rendered = {}
         last, newest = self.last, self._samples[-1][1].t if self._samples else 0.0
         for one in new or ([facts.sample] if facts.knows_pace else []):
@@ -445,6 +514,13 @@ class Feed:
                 self._samples.append((self.last, one))
         self.last = max(self.last, last + 1)
         self._wake()
+
+    async def _past_of(self, facts: Moment) -> bytes:
+        run, history = facts.run, self._journal.history
+        spans = await history.sent_by_time(run, MOST_SPANS)
+        alive = [at for at, _ in await self._journal.mailbox.samples(run, within=_EVER)]
+        past = past_of(spans, facts.runners, await history.commands(run), alive, has_ended=facts.has_ended)
+        return _encode(past if past is None or self._names else past_without_names(past))
 
     async def _count(self, run: Run) -> Counted:
         """Count the rows, which is not done again for so long that it leaves the run its time."""
@@ -458,7 +534,8 @@ class Feed:
                 for reason in await journal.reasons(run, state, size=MOST_REASONS)
             ]
             refusals = await journal.refusals(run, size=1) if totals.refused else []
-            return Counted(totals, reasons, refusals[0][1] if refusals else None)
+            verification = await journal.history.last_verification(run)
+            return Counted(totals, reasons, refusals[0][1] if refusals else None, verification)
         finally:
             now = anyio.current_time()
             self._count_after = now + max(EVERY, PAUSE * (now - began))
@@ -485,9 +562,13 @@ def _event(number: int, name: str, data: bytes) -> bytes:
 class Feeds:
     """The feeds of a page: one a run, which follows it while somebody watches."""
 
-    def __init__(self, journal: Journal, group: TaskGroup) -> None:
+    def __init__(
+        self, journal: Journal, group: TaskGroup, verify: VerifyRun | None = None, *, names: bool = True
+    ) -> None:
         self._journal = journal
         self._group = group
+        self.verifier = Verifier(group, verify)
+        self._names = names
         self._feeds: dict[str, Feed] = {}
 
     @asynccontextmanager
@@ -496,7 +577,7 @@ class Feeds:
         await self._journal.run(name)
         feed = self._feeds.get(name)
         if feed is None:
-            feed = self._feeds[name] = Feed(name, self._journal)
+            feed = self._feeds[name] = Feed(name, self._journal, self.verifier, names=self._names)
             self._group.start_soon(feed.follow)
         feed.watchers += 1
         try:

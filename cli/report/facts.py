@@ -16,17 +16,7 @@ import anyio
 
 from checkpoints.journal import Journal
 from checkpoints.merkle import MerkleTree, leaf_data, leaf_hash, root_of
-from checkpoints.records import (
-    Command,
-    Decision,
-    Item,
-    ReportRoot,
-    Run,
-    RunHistory,
-    Runner,
-    Stage,
-    Verification,
-)
+from checkpoints.records import Decision, Item, ReportRoot, Run, RunHistory, Stage
 from checkpoints.rows import StepCount
 from checkpoints.sentences import AS_WANTED, decided
 from checkpoints.states import State
@@ -108,9 +98,6 @@ class ReportedRun(RunView):
 
     sums: RunSums
     history: RunHistory
-    runners: Sequence[Runner]
-    commands: Sequence[Command]
-    verification: Verification | None
     exceptions: Sequence[ExceptionRow]
     """The first of them, of so many as `exceptions_in_all`."""
     exceptions_in_all: int
@@ -140,11 +127,6 @@ class ReportedRun(RunView):
     @property
     def writes(self) -> bool:
         return self.spec is None or self.spec.writes
-
-    @property
-    def version(self) -> str:
-        """The version that the billing reported last, "" if it was never asked."""
-        return next((runner.billing for runner in reversed(self.runners) if runner.billing), "")
 
     @property
     def does(self) -> Said | str:
@@ -259,19 +241,51 @@ async def each_exception(
             told = item.number in decisions or not_as_sent or not (item.state.in_effect or item.state.to_send)
             reason = _NOT_AS_SENT if not_as_sent else item.message or ""
             if told and not (run.job == IMPORT and item.state is State.SKIPPED and item.kind == AS_WANTED):
-                if run.job == IMPORT:
-                    step = STEP_NAMES[Step(payload_of(item).step)]
-                    reason = said("{step}: {reason}", step=step, reason=reason)
                 shown.append((item, reason))
-        asked = await journal.amounts_of_rows(run, [item.number for item, _ in shown]) if shown else {}
-        for item, reason in shown:
-            own = asked[item.number]
-            decision = decisions.get(item.number)
-            yield ExceptionRow(
-                item.line, item.number, item.label, own.amount, item.state, reason, decision, own.merged_into
-            )
+        for row in await _rows_of(run, journal, shown, decisions):
+            yield row
     async for refusal, amount in each_refused(run, journal, spec):
         yield ExceptionRow(refusal.line, None, refusal.label, amount if has_money else None, None, refusal.reason)
+
+
+async def _rows_of(
+    run: Run, journal: Journal, shown: Sequence[tuple[Item, str]], decisions: Mapping[int, Decision]
+) -> list[ExceptionRow]:
+    asked = await journal.amounts_of_rows(run, [item.number for item, _ in shown]) if shown else {}
+    rows: list[ExceptionRow] = []
+    for item, reason in shown:
+        own, why = asked[item.number], reason
+        if run.job == IMPORT:
+            why = said("{step}: {reason}", step=STEP_NAMES[Step(payload_of(item).step)], reason=reason)
+        decision = decisions.get(item.number)
+        rows.append(
+            ExceptionRow(item.line, item.number, item.label, own.amount, item.state, why, decision, own.merged_into)
+        )
+    return rows
+
+
+PAGE: Final = 50
+"""Rows of a page of what was rejected."""
+
+
+async def rejected_page(run: Run, journal: Journal, after: str) -> tuple[list[ExceptionRow], str | None]:
+    """The next rejected rows, then refused ones, and behind which place there are further ones, None for none.
+
+    A place is the number of an item, or of a refused row its id behind an r.
+    """
+    rows: list[ExceptionRow] = []
+    if not after.startswith("r"):
+        items = await journal.items(run, {State.REJECTED}, after=int(after or 0), size=PAGE + 1)
+        rows = await _rows_of(run, journal, [(item, item.message or "") for item in items[:PAGE]], {})
+        if len(items) > PAGE:
+            return rows, str(items[PAGE - 1].number)
+        after = "r0"
+    room, last = PAGE - len(rows), after.removeprefix("r")
+    refused = await journal.refusals(run, after=int(last or 0), size=room + 1)
+    rows += [ExceptionRow(one.line, None, one.label, None, None, one.reason) for _, one in refused[:room]]
+    if len(refused) <= room:
+        return rows, None
+    return rows, f"r{refused[room - 1][0] if room else last}"
 
 
 # ---- the subject of a report --------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 from checkpoints.history import RunSummary
-from checkpoints.records import Run, Stage, Totals
+from checkpoints.records import Command, Run, Runner, Stage, Totals, Verification
 from checkpoints.states import State, states_where
 from cli.terminal.layout import Badge, badge_of
 from cli.terminal.names import STAGE_NAMES
@@ -167,7 +167,8 @@ class RunView(RunSummary):
 
     `live` is what its process says of itself, None where it was not asked or did not answer; `silent` is why not.
     Among the runs of all billings `name` is what its billing is called, `queued` its place in the queue, None for
-    none; a journal that `is_shared` has a queue, from which workers of several machines take runs.
+    none; a journal that `is_shared` has a queue, from which workers of several machines take runs. A page and a
+    report also have its history: the processes that took it up, its commands, and when it was last read back.
     """
 
     live: "Status | None" = None
@@ -178,6 +179,14 @@ class RunView(RunSummary):
     is_shared: bool = False
     queued: QueuedRun | None = None
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    runners: Sequence[Runner] = ()
+    commands: Sequence[Command] = ()
+    verification: Verification | None = None
+
+    @property
+    def version(self) -> str:
+        """The version that the billing reported last, "" if it was never asked."""
+        return next((runner.billing for runner in reversed(self.runners) if runner.billing), "")
 
     @property
     def is_held(self) -> bool:

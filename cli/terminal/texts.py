@@ -8,7 +8,7 @@ process, and are given the language of each.
 import gettext
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import datetime
 from decimal import Decimal
@@ -100,6 +100,16 @@ def reader() -> CatalogueLanguage:
 def set_reader(name: str) -> None:
     """Write for a reader of this language from now on. Raises `KeyError` for a language that there is not."""
     _reader.set(language(name))
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Write for a reader of this language in the body, as for one who asks a page. Raises `KeyError`."""
+    before = _reader.set(language(name))
+    try:
+        yield
+    finally:
+        _reader.reset(before)
 
 
 def system_language(environment: Mapping[str, str]) -> str:

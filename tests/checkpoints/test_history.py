@@ -1,6 +1,6 @@
 """What the journal keeps of a run beside its rows: who worked on it, what was read back, the roots of its reports."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -8,7 +8,7 @@ import pytest
 from checkpoints.errors import RunTakenOver
 from checkpoints.journal import Journal
 from checkpoints.journal_file import JournalAddress
-from checkpoints.records import Change, LookUps, NewRunner
+from checkpoints.records import Change, LookUps, NewRunner, SentSpan
 from checkpoints.states import State
 from checkpoints.tally import (
     ALL_OTHERS,
@@ -21,7 +21,7 @@ from checkpoints.tally import (
     arranged,
     summed,
 )
-from tests.checkpoints.samples import frozen_run, new_item
+from tests.checkpoints.samples import come_to, frozen_run, new_item
 from tests.checkpoints.shells import shell
 from texts.said import Said, said
 
@@ -72,6 +72,29 @@ async def test_look_ups_add_up_for_each_process_and_the_first_assumptions_count(
     assumptions = (await journal.history.of_run(run)).assumptions
     assert assumptions == "type 8 sets"
     assert isinstance(assumptions, Said)
+
+
+async def test_what_was_sent_when_is_told_in_a_bounded_number_of_spans(
+    journal: Journal, journal_address: JournalAddress
+) -> None:
+    run = await frozen_run(journal, *(new_item(str(number), f"{number}.10") for number in range(1, 8)))
+    assert await journal.history.sent_by_time(run, 4) == []
+    fates = dict(enumerate([State.ACCEPTED, State.APPLIED, State.REJECTED, State.UNKNOWN, State.ACCEPTED], 1))
+    await come_to(journal, run, fates)
+    with shell(journal_address) as behind:
+        for number, moment in enumerate(["00:00:00.000", "00:00:09.999", "00:00:10.000", "23:59:59.000"], 1):
+            behind.execute("update items set sent_at = ? where number = ?", (f"2026-11-30T{moment}+00:00", number))
+        behind.execute("update items set sent_at = ? where number = 5", ("2026-11-30T03:00:05+03:00",))
+    length = 21_600
+    spans = await journal.history.sent_by_time(run, 4)
+    first = spans[0].at
+    assert datetime.fromtimestamp(first, UTC).isoformat() == "2026-11-30T00:00:00+00:00"
+    assert spans == [
+        SentSpan(first, length, 4, 3, 1, Decimal("8.30")),
+        SentSpan(first + 3 * length, length, 1, 0, 1, Decimal(0)),
+    ]
+    assert [one.at - first for one in await journal.history.sent_by_time(run, 86_400)] == [0, 5, 9, 10, 86_399]
+    assert len(await journal.history.sent_by_time(run, 1)) == 1
 
 
 async def test_a_report_names_the_one_before_it_however_often_it_is_made(journal: Journal) -> None:

@@ -94,6 +94,7 @@ export function wordsOf(language, texts) {
   const time = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
   const [clock, minute] = [moment(time), moment({ hour: "2-digit", minute: "2-digit" })];
   const whole = moment({ year: "numeric", month: "2-digit", day: "2-digit", ...time });
+  const day = moment({ month: "2-digit", day: "2-digit" });
   const percent = number({ style: "percent", maximumFractionDigits: 1 });
   const milliseconds = number({ style: "unit", unit: "millisecond", maximumFractionDigits: 0 });
   const seconds = number({ style: "unit", unit: "second", maximumFractionDigits: 1 });
@@ -105,6 +106,7 @@ export function wordsOf(language, texts) {
     text: (key, values = {}) => (texts[key] ?? key).replace(PLACEHOLDER, (all, name) => String(values[name] ?? all)),
     count: number({ maximumFractionDigits: 0 }),
     rate: number({ maximumFractionDigits: 1, minimumFractionDigits: 1 }),
+    compact: number({ notation: "compact", maximumFractionDigits: 1 }),
     // An amount is decimal text: Intl reads all its digits, a JavaScript number would not hold them. Russians write the
     // sign of the rouble behind it; the English of this program writes none.
     money: number({
@@ -124,6 +126,7 @@ export function wordsOf(language, texts) {
     // A moment of the last hours by its time, an older one with its day.
     moment: (when) => dated(when, Math.abs(Date.now() - asDate(when)) < DAY / 2 ? clock : whole),
     fullMoment: (when) => dated(when, whole),
+    day: (when) => day(when * 1000),
     minute: (when) => minute(when * 1000),
     clock: (when) => clock(when * 1000),
     joined: (parts) => list.format(parts),

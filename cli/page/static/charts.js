@@ -1,4 +1,5 @@
-// Two charts over the last quarter of an hour: calls a second with the window, and how long answers take.
+// Charts: of the last quarter of an hour, calls a second and how long answers take; of the whole load, rows a second,
+// roubles and errors, with what came between on the axis of time.
 
 import { find, make, said } from "./base.js";
 
@@ -10,8 +11,9 @@ const FONT = '11px "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", system-ui
 const TITLE = { labelFont: FONT, labelSize: 16, labelGap: 0 };
 const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000];
 
-// A chart: its lines, each with the method of words that writes its figures, how it is drawn, and the title of its axis.
-const CHARTS = {
+// Charts by their places: lines, each with the method of words that writes its figures, how it is drawn, and the title of
+// its axis.
+export const RECENT = {
   speed: [
     { name: "rate", label: said("calls a second"), figure: "rate", side: 3, fill: true, title: said("Calls a second") },
     { name: "window", label: said("in parallel up to"), figure: "count", side: 1, dashed: true, steps: true, title: said("Parallel calls") },
@@ -21,13 +23,26 @@ const CHARTS = {
     { name: "p95", label: said("95 % within"), figure: "latency", scale: "seconds", dashed: true },
   ],
 };
+export const WHOLE = {
+  "past-rate": [
+    { name: "rate", label: said("rows a second"), figure: "rate", side: 3, axis: "compact", fill: true, steps: true, title: said("Rows a second") },
+  ],
+  "past-sum": [
+    { name: "sum", label: said("entered until then"), figure: "money", side: 3, axis: "compact", fill: true, title: said("Roubles") },
+  ],
+  "past-errors": [
+    { name: "errors", label: said("rejected or in doubt"), figure: "count", side: 3, steps: true, title: said("Rows") },
+  ],
+};
 
 export class Charts {
   #samples = [];
-  #charts = Object.entries(CHARTS).map(([id, lines]) => ({ lines, place: find(id), legend: find(`${id}-legend`) }));
+  #marks = [];
+  #charts;
   #words = null;
 
-  constructor() {
+  constructor(charts) {
+    this.#charts = Object.entries(charts).map(([id, lines]) => ({ lines, place: find(id), legend: find(`${id}-legend`) }));
     const fit = ({ plot, place }) => plot && place.clientWidth && plot.setSize({ width: place.clientWidth, height: HEIGHT });
     const watch = new ResizeObserver(() => this.#charts.forEach(fit));
     for (const { place } of this.#charts) watch.observe(place);
@@ -37,7 +52,12 @@ export class Charts {
 
   /** Forget another run. */
   clear() {
-    this.#samples = [];
+    [this.#samples, this.#marks] = [[], []];
+  }
+
+  /** Take all that there is, with marks on the axis of time: each a moment and its sign. */
+  put(samples, marks) {
+    [this.#samples, this.#marks] = [samples, marks];
   }
 
   /** Take samples in the order of their time; what is known already is left out. */
@@ -82,15 +102,46 @@ export class Charts {
   }
 
   #data({ lines }) {
-    return ["t", ...lines.map((line) => line.name)].map((name) => this.#samples.map((one) => one[name] ?? null));
+    return ["t", ...lines.map((line) => line.name)].map((name) => this.#samples.map((one) => (one[name] == null ? null : Number(one[name]))));
   }
 
   /** The figures beside the names of the lines: under the pointer, or the last ones. */
   #tell({ lines, place, plot, figures }) {
-    const sample = this.#samples[plot?.cursor.idx ?? this.#samples.length - 1] ?? {};
+    const last = this.#samples.findLast((one) => one[lines[0].name] != null);
+    const sample = this.#samples[plot?.cursor.idx ?? -1] ?? last ?? {};
     const told = lines.map(({ name, figure }) => (sample[name] == null ? "–" : this.#words[figure](sample[name])));
     figures.forEach((figure, at) => (figure.textContent = told[at]));
     place.setAttribute("aria-label", lines.map(({ label }, at) => `${this.#words.text(label)}: ${told[at]}`).join("; "));
+  }
+
+  /** Draw the marks: each a line, and its sign, below that of its neighbour where there is no room. */
+  #mark(plot, place) {
+    const { ctx, bbox } = plot;
+    const scale = window.devicePixelRatio;
+    const rows = [];
+    ctx.save();
+    ctx.font = `${12 * scale}px sans-serif`;
+    ctx.textAlign = "center";
+    ctx.textBaseline = "top";
+    const { color: ink, backgroundColor: ground } = getComputedStyle(place);
+    ctx.strokeStyle = ink;
+    ctx.setLineDash([3 * scale, 3 * scale]);
+    for (const [moment, character] of this.#marks) {
+      const x = plot.valToPos(moment, "x", true);
+      if (x < bbox.left - 1 || x > bbox.left + bbox.width + 1) continue;
+      const free = rows.findIndex((last) => x - last > 13 * scale);
+      const row = free < 0 ? Math.min(rows.length, 3) : free;
+      rows[row] = x;
+      ctx.beginPath();
+      ctx.moveTo(x, bbox.top);
+      ctx.lineTo(x, bbox.top + bbox.height);
+      ctx.stroke();
+      ctx.fillStyle = ground;
+      ctx.fillRect(x - 6 * scale, bbox.top + row * 13 * scale, 12 * scale, 12 * scale);
+      ctx.fillStyle = ink;
+      ctx.fillText(character, x, bbox.top + row * 13 * scale);
+    }
+    ctx.restore();
   }
 
   #options(chart, strokes) {
@@ -101,8 +152,12 @@ export class Charts {
     const grid = { stroke: colour(place, "borderTopColor"), width: 1 };
     const axis = { stroke: colour(place, "color"), font: FONT, grid, ticks: { show: false }, gap: 6, ...TITLE };
     const scale = (line) => line.scale ?? line.name;
-    const scales = lines.map((line) => [scale(line), { range: (_, least, most) => [0, (most || 1) * 1.12] }]);
-    const clock = (moment, all) => (all.length > 1 && all[1] - all[0] < 60 ? words.clock(moment) : words.minute(moment));
+    const scales = lines.map((line) => [scale(line), { range: (_, least, most) => [Math.min(least, 0) * 1.12, (most > 0 || least < 0 ? Math.max(most, 0) : 1) * 1.12] }]);
+    const clock = (moment, all) => {
+      if (all.length > 1 && all[1] - all[0] < 60) return words.clock(moment);
+      // Where a day begins it is named.
+      return new Date(moment * 1000).getHours() + new Date(moment * 1000).getMinutes() ? words.minute(moment) : words.day(moment);
+    };
     const sides = lines.filter((line) => line.side).map((line) => ({
       ...axis,
       label: words.text(line.title),
@@ -111,8 +166,8 @@ export class Charts {
       size: line.side === 3 ? 50 : 34,
       space: 36,
       grid: { ...grid, show: line.side === 3 },
-      incrs: line.scale ? undefined : STEPS,
-      values: (_, values) => values.map((value) => (line.scale ? words.latency(value) : words.count(value))),
+      incrs: line.scale || line.axis ? undefined : STEPS,
+      values: (_, values) => values.map((value) => words[line.axis ?? (line.scale ? "latency" : "count")](value)),
     }));
     const series = lines.map((line, at) => ({
       scale: scale(line),
@@ -128,7 +183,7 @@ export class Charts {
       height: HEIGHT,
       legend: { show: false },
       cursor: { drag: { x: false, y: false }, y: false, sync: { key: "time" } },
-      hooks: { setCursor: [() => this.#tell(chart)] },
+      hooks: { setCursor: [() => this.#tell(chart)], draw: [(plot) => this.#mark(plot, place)] },
       scales: { x: { range: (_, first, last) => [Math.min(first, last - SHORTEST), last] }, ...Object.fromEntries(scales) },
       axes: [{ ...axis, label: words.text("Time of day"), space: 90, size: 24, values: (_, moments) => moments.map((one) => clock(one, moments)) }, ...sides],
       series: [{}, ...series],

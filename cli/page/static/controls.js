@@ -23,9 +23,11 @@ export class Controls {
   #words = null;
   #snapshot = null;
   #isReadOnly;
+  #verifies;
 
-  constructor(isReadOnly) {
-    this.#isReadOnly = isReadOnly;
+  constructor({ read_only: isReadOnly, verifies }) {
+    [this.#isReadOnly, this.#verifies] = [isReadOnly, verifies];
+    find("verify").addEventListener("click", () => this.#press("verify", "verify", {}, "verify-answer"));
     for (const name of ["pause", "continue"]) find(name).addEventListener("click", () => this.#press(name, name));
     find("stop").addEventListener("click", () => this.#askToStop());
     find("stop-dialog").addEventListener("close", (event) => {
@@ -48,7 +50,7 @@ export class Controls {
   /** Forget what was typed and answered for another run. */
   clear() {
     this.#snapshot = null;
-    find("answer").replaceChildren();
+    for (const id of ["answer", "verify-answer"]) find(id).replaceChildren();
     for (const field of fields()) {
       delete field.dataset.edited;
       field.value = "";
@@ -66,6 +68,8 @@ export class Controls {
     disable("pause", snapshot.paused !== null);
     disable("continue", snapshot.paused === null);
     disable("stop", !works);
+    disable("verify", works || (snapshot.verification?.read ?? null) !== null);
+    show(find("verify"), this.#verifies);
     for (const field of fields()) {
       field.placeholder = words.text(field.dataset.hint);
       // Nobody could apply them; what is typed already can still be copied.
@@ -77,7 +81,7 @@ export class Controls {
 
   /** A setting as it is now and as a person reads it: an empty field where nothing is limited. */
   #now({ name }) {
-    const text = this.#snapshot?.settings[name] ?? "";
+    const text = this.#snapshot?.settings?.[name] ?? "";
     return text === SETTINGS[name] ? "" : text;
   }
 
@@ -116,7 +120,7 @@ export class Controls {
   }
 
   /** Give the command by its button and show the answer; whether it was taken. */
-  async #press(id, name, values = {}) {
+  async #press(id, name, values = {}, place = "answer") {
     if (isDisabled(find(id))) return false;
     disable(id, true);
     let [told, isRefused] = [this.#words.text(UNKNOWN), true];
@@ -131,8 +135,8 @@ export class Controls {
       // Whether it was taken is not known.
     }
     // What the buttons may do next follows from the next snapshot.
-    find("answer").classList.toggle("refused", isRefused);
-    renew(find("answer"), [told, Date.now()], () => [sign(isRefused ? "✗" : "✓"), make("span", "", told)]);
+    find(place).classList.toggle("refused", isRefused);
+    renew(find(place), [told, Date.now()], () => (told ? [sign(isRefused ? "✗" : "✓"), make("span", "", told)] : []));
     if (isRefused) disable(id, false);
     return !isRefused;
   }

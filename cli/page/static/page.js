@@ -1,8 +1,10 @@
 // The page: which run or list is shown, in which language and light, and what arrives of it.
 
 import { answerText, ask, fill, find, make, notice, said, show, wordsOf } from "./base.js";
-import { Charts } from "./charts.js";
+import { Charts, RECENT } from "./charts.js";
 import { Controls } from "./controls.js";
+import { Past } from "./past.js";
+import { Rows } from "./rows.js";
 import { clearRun, showRun } from "./run.js";
 import { showRuns } from "./runs.js";
 
@@ -19,7 +21,7 @@ const OVER = said("This page has ended with its command. To look again: {command
 const OLD = said("No connection to the page's server: the figures are those of {since}. The page tries again by itself.");
 
 /** What the server sends of a run, an event a second, through lost connections and restarts of the server.
- *  `readers` has the functions history(event), snapshot(event), closed(event), lost(sentence) and found(). */
+ *  `readers` has the functions history(event), past(event), snapshot(event), closed(event), lost(sentence) and found(). */
 async function follow(address, readers, closed) {
   let [last, failures, isLost, isOver] = ["", 0, false, false];
   while (!closed.aborted && !isOver) {
@@ -71,7 +73,9 @@ class Page {
   #snapshot = null;
   #stream = new AbortController();
   #timer = null;
-  #charts = new Charts();
+  #charts = new Charts(RECENT);
+  #past = new Past();
+  #rows = new Rows();
   #controls = null;
 
   async start() {
@@ -94,8 +98,10 @@ class Page {
     if (language) localStorage.setItem("language", language);
     const words = wordsOf(this.#about.language, this.#about.texts);
     this.#words = words;
-    this.#controls ??= new Controls(this.#about.read_only);
+    this.#controls ??= new Controls(this.#about);
     document.documentElement.lang = words.language;
+    document.documentElement.toggleAttribute("data-nameless", !this.#about.names);
+    show(find("nameless"), !this.#about.names);
     for (const element of document.querySelectorAll("[data-text]")) {
       element.dataset.text ||= element.textContent;
       element.textContent = words.text(element.dataset.text);
@@ -119,7 +125,7 @@ class Page {
     localStorage.setItem("theme", theme);
     document.documentElement.dataset.theme = theme;
     find("theme").value = theme;
-    this.#charts.redraw();
+    for (const charts of [this.#charts, this.#past]) charts.redraw();
   }
 
   /** Show what the address names: a run, or the list of all. */
@@ -134,7 +140,9 @@ class Page {
     if (wanted !== this.#name) {
       this.#snapshot = null;
       this.#charts.clear();
+      this.#past.take(null);
       this.#controls.clear();
+      this.#rows.clear();
       clearRun();
     }
     this.#name = wanted;
@@ -179,6 +187,7 @@ class Page {
         this.#charts.take(samples);
         if (this.#snapshot) this.#charts.draw(this.#words);
       },
+      past: (past) => this.#past.take(past),
       snapshot: (snapshot) => {
         this.#snapshot = snapshot;
         // A gap, not a zero, where nothing is known of the pace; no charts where it never was.
@@ -193,8 +202,10 @@ class Page {
   }
 
   #draw() {
-    showRun(this.#snapshot, this.#words);
     this.#controls.show(this.#name, this.#snapshot, this.#words);
+    showRun(this.#snapshot, this.#words);
+    this.#rows.show(this.#name, this.#snapshot, this.#words);
+    this.#past.show(this.#snapshot.worked_by === null, this.#words);
     show(find("charts"), !this.#charts.isEmpty);
     // Last: a chart is as wide as its place, which the lines above have shown.
     this.#charts.draw(this.#words);

@@ -85,12 +85,14 @@ export function showRun(snapshot, words) {
   find("report").href = `/api/runs/${encodeURIComponent(run.run)}/report?lang=${words.language}`;
   renew(find("closing"), snapshot.closing, () => (snapshot.closing ?? []).map((line) => make("p", "", ...two(...line))));
   errors(snapshot.errors, words);
-  commands(snapshot.commands, words);
+  // A page without names has none of the rest.
+  commands(snapshot.commands ?? [], words);
+  verification(worker === null ? (snapshot.verification ?? null) : null, words);
 }
 
 function facts({ run, worked_by: worker, sample }, words) {
   const begun = asDate(run.begun);
-  const given = Object.entries(run.parameters).filter(([, value]) => value !== "" && value !== null);
+  const given = Object.entries(run.parameters ?? {}).filter(([, value]) => value !== "" && value !== null);
   const works = worker ? words.text("works: process {process} on {host}", worker) : "";
   const passed = begun ? words.text("{duration} ago", { duration: words.duration(sample.t - begun / 1000) }) : "";
   for (const [id, first, second] of [
@@ -144,7 +146,8 @@ function notices({ resume, paused, silent_for: silence, sample }, words, kind) {
   notice("silent", "✗", kind === "silent" ? silent : "");
   notice("stopped", "■", kind === "stopped" ? stopped : "");
   const since = { since: words.moment(paused?.since), by: paused?.by };
-  notice("paused", "Ⅱ", paused && kind !== "ended" ? words.text("Paused since {since} by {by}.", since) : "");
+  const isPaused = words.text(paused?.by ? said("Paused since {since} by {by}.") : said("Paused since {since}."), since);
+  notice("paused", "Ⅱ", paused && kind !== "ended" ? isPaused : "");
 }
 
 function errors(kinds, words) {
@@ -155,6 +158,27 @@ function errors(kinds, words) {
       make("tr", "", make("td", "number figure", words.count(rows)), make("td", "", ...two(text, example))),
     ),
   );
+}
+
+/** What was read back last, how far it is now, and what the page has found. */
+function verification(found, words) {
+  show(find("verification"), found !== null);
+  if (found === null) return;
+  const { at, who, is_good: isGood, lines, differences, error, read, rows, command } = found;
+  // Who has no button for it is told the command.
+  const not = find("verify").hidden ? said("Not yet. The command: {command}") : said("Not yet.");
+  const told = at ? words.text("{time} by {who}", { time: words.fullMoment(at), who }) : words.text(not, { command });
+  renew(find("verification-at"), [told, isGood], () => [...(at ? [sign(isGood ? "✓" : "!"), " "] : []), told]);
+  for (const [id, some] of [["verification-lines", lines], ["difference-list", differences]]) {
+    renew(find(id), some, () => some.map((line) => make("li", "", line)));
+  }
+  show(find("differences"), differences.length > 0);
+  fill({
+    "verify-error": error || null,
+    "verify-read": read === null ? null : words.text("read back: {read} of {rows}", { read: words.count(read), rows: words.count(rows) }),
+  });
+  show(find("verify-progress"), read !== null);
+  [find("verify-progress").max, find("verify-progress").value] = [rows, read ?? 0];
 }
 
 function commands(given, words) {

@@ -34,7 +34,7 @@ function row(run, words) {
   // The address and the place are left out where what stands above says them already.
   const target = run.target.includes(run.billing) ? "" : run.target;
   const cells = {
-    "Run": ["", make("span", "first", link, ` ${run.job}`), make("span", "second", run.source)],
+    "Run": ["", make("span", "first", link, ` ${run.job}`), make("span", "second", run.source ?? "")],
     "Billing": ["", ...two(run.billing, target), ...(profile ? [profile] : [])],
     "Stage": ["", ...two(run.stage_text, run.where === run.stage_text ? "" : run.where), ...needs],
     "Begun": ["figure", words.fullMoment(run.begun)],

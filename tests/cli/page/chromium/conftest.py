@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from tests.cli.conftest import PATIENCE, Place, Started, place_in
@@ -119,3 +120,13 @@ async def shown_in(chromium: Browser, address: str, server: Started, **options: 
         assert {url for url in shown.asked if not url.startswith(f"{origin}/")} == set()
     finally:
         await context.close()
+
+
+async def violations(tab: Page) -> list[str]:
+    found = await Axe().run(tab)
+    return [f"{one['id']}: {[node['html'] for node in one['nodes']]}" for one in found.response["violations"]]
+
+
+async def is_within_its_width(tab: Page) -> bool:
+    fits: bool = await tab.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    return fits

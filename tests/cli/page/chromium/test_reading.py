@@ -5,13 +5,12 @@ import signal
 from typing import Final
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
 from tests.cli.commands.test_control import ROWS
 from tests.cli.conftest import Place
 from tests.cli.fleet.conftest import new_run
-from tests.cli.page.chromium.conftest import PHONE, WIDE, Shows
+from tests.cli.page.chromium.conftest import PHONE, WIDE, Shows, is_within_its_width, violations
 from tests.cli.page.chromium.test_run import a_load, stage, word
 
 pytestmark = [pytest.mark.prove, pytest.mark.asyncio(loop_scope="session")]
@@ -23,11 +22,6 @@ RUSSIAN_MONEY: Final = re.compile(r"-?\d{1,3}(\u00a0\d{3})*,\d\d\u00a0₽")
 ENGLISH_MONEY: Final = re.compile(r"-?\d{1,3}(,\d{3})*\.\d\d")
 
 
-async def violations(tab: Page) -> list[str]:
-    found = await Axe().run(tab)
-    return [f"{one['id']}: {[node['html'] for node in one['nodes']]}" for one in found.response["violations"]]
-
-
 async def tab_to(tab: Page, place: str) -> None:
     """Press Tab until the element has the focus, which can be seen."""
     for _ in range(MOST_STOPS):
@@ -37,11 +31,6 @@ async def tab_to(tab: Page, place: str) -> None:
             assert outline != "none", f"the focus on {place} is not seen"
             return
     pytest.fail(f"the keyboard does not reach {place}")
-
-
-async def is_within_its_width(tab: Page) -> bool:
-    fits: bool = await tab.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-    return fits
 
 
 async def test_the_keyboard_alone_pauses_continues_sets_and_stops(place: Place, shows: Shows) -> None:

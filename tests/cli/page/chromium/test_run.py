@@ -14,7 +14,7 @@ from cli.terminal.texts import language
 from tests.cli.commands import test_control as control
 from tests.cli.commands.test_control import ROWS
 from tests.cli.conftest import Place, Started
-from tests.cli.page.chromium.conftest import WIDE, Shown, Shows, shown_in
+from tests.cli.page.chromium.conftest import WIDE, Shown, Shows, is_within_its_width, shown_in, violations
 from tests.cli.page.test_following import VERY_SLOW
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -78,6 +78,16 @@ async def test_a_page_that_ends_with_its_run_says_so_calmly_and_how_to_look_agai
             await tab.wait_for_timeout(AGAIN_AFTER * 3)
             await expect(tab.locator(".notice.bad:visible, .live:visible")).to_have_count(0)
             await stage(shown, "stopped" if interrupted else "ended")
+            # The whole load is there without a server, and so is the way to it.
+            await expect(tab.locator("#past-average")).to_contain_text(
+                word("{rate} rows a second", reader)[6:].strip()
+            )
+            await tab.wait_for_function(
+                "titles => titles.every((one) => drawn.has(one))", arg=[word("Roubles", reader)]
+            )
+            if not interrupted:
+                await tab.locator("#to-past").click()
+                await expect(tab.locator("#past-title")).to_be_focused()
             if interrupted:
                 await expect(tab.locator("#stopped")).to_contain_text(f"carbon-migrate resume {run.name} --journal ")
             else:
@@ -150,6 +160,54 @@ async def test_two_tabs_follow_a_run_through_a_pause_a_kill_and_a_resume(place: 
             await expect(tab.locator("#end")).to_be_visible()
             await expect(tab.locator("#accepted-rows")).to_have_text(str(ROWS))
         assert await shown.tab.evaluate("window.isStillThis")
+
+
+@pytest.mark.parametrize(("reader", "viewport"), [("ru", WIDE), ("en", {"width": 390, "height": 844})])
+async def test_a_run_that_was_killed_and_resumed_is_looked_back_at_read_back_and_its_rows_are_shown(
+    reader: str, viewport: dict[str, int], place: Place, shows: Shows
+) -> None:
+    place.traffic.answer = refuse_each_seventh
+    async with a_load(place) as (load, name):
+        await place.cli("pause", name)
+        await place.cli("continue", name)
+        load.signal(signal.SIGKILL)
+        await load.ended()
+    place.billing.latency = 0.0
+    await place.cli("resume", name, "--settle", "0.1", may_end_with=(1,))
+    async with shows(name, language=reader, viewport=viewport) as shown:
+        tab = shown.tab
+        await stage(shown, "ended")
+        await tab.locator(".past summary").press("Enter")
+        kinds = ("started", "paused", "continued", "killed at about this time", "resumed", "ended")
+        marks = tab.locator("#marks li")
+        await expect(marks).to_have_count(len(kinds))
+        told = await marks.all_inner_texts()
+        assert {kind for kind in kinds if any(word(kind, reader) in one for one in told)} == set(kinds)
+        await expect(tab.locator("#past-sum-legend")).to_contain_text(await tab.locator("#accepted-sum").inner_text())
+        await expect(tab.locator("#past-errors-legend")).to_contain_text(str(ROWS // 7))
+        assert await tab.evaluate("['▶', 'Ⅱ', '✗'].every((one) => drawn.has(one))")
+        await tab.locator("#show-rows").press("Enter")
+        await expect(tab.locator("#rows tbody tr")).to_have_count(ROWS // 7)
+        await expect(tab.locator("#rows tbody tr").first).to_be_focused()
+        async with tab.expect_download() as downloads:
+            await tab.locator("#rows-file").click()
+        download = await downloads.value
+        assert download.suggested_filename == f"{name}-rejected.csv"
+        await tab.locator("#verify").press("Enter")
+        await expect(tab.locator("#verification-lines")).to_contain_text(str(ROWS - ROWS // 7))
+        await expect(tab.locator("#verification-at")).to_contain_text(socket.gethostname())
+        await expect(tab.locator("#states")).to_contain_text(word("applied", reader))
+        assert await violations(tab) == []
+        assert await is_within_its_width(tab)
+    async with shows(name, "--no-names", language=reader, viewport=viewport) as shown:
+        tab = shown.tab
+        await stage(shown, "ended")
+        await expect(tab.locator("#nameless")).to_be_visible()
+        await expect(tab.locator("#past-errors-legend")).to_contain_text(str(ROWS // 7))
+        await expect(tab.locator(".named:visible")).to_have_count(0)
+        await expect(tab.locator("main button:visible")).to_have_text([word("Look at the whole load", reader)])
+        assert await violations(tab) == []
+        assert await is_within_its_width(tab)
 
 
 @pytest.mark.prove

@@ -1,0 +1,79 @@
+"""What a page tells whoever only watches: nothing of a row, of a person, or of what somebody has typed.
+
+What is not named here is left out, so that what is added to the page later is as well. Sums are left out too: the
+difference of two of them may be the amount of one row.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from texts.said import Said, Value
+
+_BLANK: Final = "…"
+_ANY: Final = "*"
+"""Stands for all keys of an object."""
+_ROWS: Final = {"rows": None}
+# fmt: off
+_SNAPSHOT: Final[Mapping[str, Any]] = {
+    **dict.fromkeys((
+        "sample", "state_texts", "has_steps", "refused", "why", "held", "knows_pace", "window", "in_flight", "eta",
+        "silent_for", "stopped", "resume", "errors", "ended",
+    )),
+    **dict.fromkeys(("asked", "done", "accepted", "in_doubt", "rejected"), _ROWS),
+    "counts": {_ANY: _ROWS},
+    "paused": {"since": None},
+    "run": dict.fromkeys((
+        "run", "job", "target", "version", "profile", "begun", "approved", "stage", "stage_text",
+    )),
+    "worked_by": dict.fromkeys(("host", "process", "since")),
+}
+"""The keys of a snapshot that are kept, each with those of its object, or None for all of it."""
+_LISTED: Final[Mapping[str, Any]] = dict.fromkeys((
+    "run", "job", "target", "profile", "billing", "stage", "stage_text", "needs", "begun", "asked", "accepted",
+    "is_held", "per_second", "seconds_left",
+))
+"""Those of a run in the list of all."""
+# fmt: on
+_POINT: Final[Mapping[str, Any]] = dict.fromkeys(("t", "rate", "errors"))
+
+
+def without_names(snapshot: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _only(snapshot, _SNAPSHOT)
+
+
+def listed_without_names(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _only(entry, _LISTED)
+
+
+def past_without_names(past: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**past, "points": [_only(one, _POINT) for one in past["points"]]}
+
+
+def _only(found: Mapping[str, Any], kept: Mapping[str, Any]) -> Mapping[str, Any]:
+    def part(value: Any, of: Mapping[str, Any] | None) -> Any:  # noqa: ANN401 - JSON
+        return value if value is None or of is None else _only(value, of)
+
+    if _ANY in kept:
+        return {key: part(value, kept[_ANY]) for key, value in found.items()}
+    return {key: part(found[key], of) for key, of in kept.items() if key in found}
+
+
+def blanked(text: str, *, numbers: bool) -> str:
+    """A sentence of ours without its values, or with its `numbers` alone; "" for a text of somebody else."""
+    if not isinstance(text, Said):
+        return ""
+
+    def blank(value: Value) -> Value:
+        match value:
+            case Said():
+                return blanked(value, numbers=numbers) or _BLANK
+            case int() | datetime() if numbers:
+                return value
+            case _:
+                return _BLANK
+
+    values = {name: blank(one) for name, one in text.values.items()}
+    made = Said(text.template, values, text.many, text.n, text.code)
+    # A template may be nothing but its values.
+    return made if any(map(str.isalpha, made)) else ""

@@ -1,0 +1,63 @@
+// The whole load, of a run that nobody works on: its charts, its figures, and what came between.
+
+import { Charts, WHOLE } from "./charts.js";
+import { asDate, fill, find, make, renew, said, show, sign } from "./base.js";
+
+// What came between: a sign and a word.
+const MARKS = {
+  begun: ["▶", said("started")],
+  resumed: ["▶", said("resumed")],
+  paused: ["Ⅱ", said("paused")],
+  continued: ["▷", said("continued")],
+  killed: ["✗", said("killed at about this time")],
+  stopped: ["■", said("stopped")],
+  ended: ["■", said("ended")],
+};
+
+export class Past {
+  #past = null;
+  #charts = new Charts(WHOLE);
+
+  constructor() {
+    find("to-past").addEventListener("click", () => {
+      find("past").scrollIntoView();
+      find("past-title").focus({ preventScroll: true });
+    });
+  }
+
+  /** Take what the server says of it; null for a run that has sent nothing, or for another run. */
+  take(past) {
+    this.#past = past;
+    this.#charts.put(past?.points ?? [], (past?.marks ?? []).map(([moment, kind]) => [moment, MARKS[kind][0]]));
+  }
+
+  show(isIdle, words) {
+    const isShown = isIdle && this.#past !== null;
+    for (const id of ["past", "to-past"]) show(find(id), isShown);
+    if (!isShown) return;
+    const { points, marks, seconds, average, peak, worked, held, idle } = this.#past;
+    const rate = (value) => words.text("{rate} rows a second", { rate: words.rate(value) });
+    show(find("past-money"), points.some(({ sum }) => Number(sum ?? 0) !== 0));
+    fill({
+      "past-average": rate(average),
+      "past-peak": words.text("{rate}, over {duration}", { rate: rate(peak), duration: words.duration(seconds) }),
+      "past-worked": words.duration(worked),
+      "past-held": words.duration(held),
+      "past-idle": words.duration(idle),
+    });
+    renew(find("marks"), [marks, words.language], () =>
+      marks.map(([moment, kind]) => {
+        const [character, word] = MARKS[kind];
+        const time = make("time", "figure", words.moment(moment));
+        time.dateTime = asDate(moment)?.toISOString() ?? "";
+        return make("li", "", time, sign(character), make("span", "", words.text(word)));
+      }),
+    );
+    // Last: a chart is as wide as its place, which the lines above have shown.
+    this.#charts.draw(words);
+  }
+
+  redraw() {
+    this.#charts.redraw();
+  }
+}

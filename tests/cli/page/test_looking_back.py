@@ -1,0 +1,345 @@
+"""What the page tells of a run that has ended: its past, rejected rows, a verification; and no names without them."""
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from checkpoints.journal import Journal, open_journal
+from checkpoints.journal_file import JournalAddress
+from checkpoints.records import Change, NewRunner, Refusal, Run
+from checkpoints.states import State
+from cli.page.application import PageOrder, serving
+from cli.page.past import MOST_SPANS
+from engine.pipeline.control import live_to_json, to_json
+from engine.pipeline.progress import Progress
+from engine.statistics import PaceSample
+from tests.checkpoints.samples import NEW_RUN, come_to, frozen_run, ids, keep, new_item, page
+from tests.checkpoints.shells import shell
+from tests.cli.conftest import Place
+from tests.cli.page.browser import Browser, Shown, browser_at, page_shown
+from tests.cli.page.chromium.test_run import refuse_each_seventh
+from tests.cli.page.test_following import page_of
+from tests.jobs.whole_database import changes
+from texts.said import said
+
+BEGAN: Final = datetime(2026, 11, 30, 1, tzinfo=UTC)
+ROWS: Final = 70
+
+
+def at(seconds: float) -> str:
+    return (BEGAN + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
+
+
+async def past_of(shown: Shown, name: str) -> Any:
+    """The past of a run, as the page gets it before its first figures."""
+    async with shown.browser.stream(name) as stream:
+        first = await stream.next()
+        assert first.name == "past"
+        await stream.until(lambda _: True)
+        return first.data
+
+
+async def a_night(journal: Journal, where: Path) -> Run:
+    """A run of 6 rows that was paused, killed, resumed and read back, each at its time."""
+    run = await frozen_run(journal, *(new_item(str(number), f"{number}.10") for number in range(1, 7)))
+    await journal.end_intake(run)
+    await journal.approve(run)
+    for purpose in ("run", "resume", "verify"):
+        async with journal.taken_up(run, NewRunner(purpose)) as ours:
+            if purpose == "resume":
+                await come_to(journal, ours, dict(enumerate([*[State.ACCEPTED] * 4, *[State.REJECTED] * 2], 1)))
+    for command in ("pause", "continue", "set rate=5"):
+        await journal.history.note_command(run, "olga", command, "")
+    with shell(JournalAddress(where)) as behind:
+        for number, seconds in enumerate([0, 1, 2, 40, 100, 101], 1):
+            behind.execute(
+                "update items set sent_at = ? where number = ? and run_id = ?", (at(seconds), number, run.run_id)
+            )
+        for epoch, began, ended in ((1, -5, None), (2, 90, 102), (3, 4000, 4001)):
+            moments = (at(began), None if ended is None else at(ended), run.run_id, epoch)
+            behind.execute("update runners set began_at = ?, ended_at = ? where run_id = ? and epoch = ?", moments)
+        for command, seconds in (("pause", 3), ("continue", 40)):
+            behind.execute("update commands set given_at = ? where command = ?", (at(seconds), command))
+    return run
+
+
+async def test_the_past_of_a_run_is_drawn_from_the_moments_of_its_rows(tmp_path: Path) -> None:
+    async with page_shown(tmp_path) as shown:
+        run = await a_night(shown.journal, tmp_path / "a.journal")
+        past = await past_of(shown, run.name)
+        async with shown.browser.stream(run.name) as stream:
+            figures = (await stream.until(lambda _: True)).data
+    start = BEGAN.timestamp()
+    assert [(moment - start, kind) for moment, kind in past["marks"]] == [
+        (-5, "begun"),
+        (3, "paused"),
+        (40, "continued"),
+        (41, "killed"),
+        (90, "resumed"),
+        (102, "ended"),
+    ]
+    points = past["points"]
+    assert [one["t"] - start for one in points if one["rate"]] == [0, 1, 2, 40, 100, 101]
+    assert (points[-1]["errors"], points[-1]["sum"]) == (2, figures["accepted"]["sum"])
+    assert {"worked": 53, "held": 47, "idle": 49, "peak": 1, "average": 1, "seconds": 1}.items() <= past.items()
+
+
+async def test_the_past_of_a_long_run_has_as_many_points_as_that_of_a_short_one(tmp_path: Path) -> None:
+    async with page_shown(tmp_path) as shown:
+        run = await frozen_run(shown.journal, *(new_item(str(number)) for number in range(1000)))
+        await come_to(shown.journal, run, dict.fromkeys(range(1, 1001), State.ACCEPTED))
+        with shell(JournalAddress(tmp_path / "a.journal")) as behind:
+            moment = "strftime('%Y-%m-%dT%H:%M:%f+00:00', 1796000000 + number * 77, 'unixepoch')"
+            behind.execute(f"update items set sent_at = {moment} where run_id = ?", (run.run_id,))  # noqa: S608 - our own
+        past = await past_of(shown, run.name)
+        untouched = shown.run.name
+        async with shown.browser.stream(untouched) as stream:
+            assert (await stream.next()).data is None, "a run that has sent nothing has no past"
+    assert MOST_SPANS / 2 < len(past["points"]) <= MOST_SPANS + 2
+    assert past["points"][-1]["sum"] == "1100.00"
+
+
+# ---- the rows that were rejected ----------------------------------------------------------------------------------
+
+
+async def pages(browser: Browser, name: str) -> list[list[dict[str, Any]]]:
+    """All rejected rows, a page at a time."""
+    found: list[list[dict[str, Any]]] = []
+    after: str | None = ""
+    while after is not None:
+        reply = (await browser.get(f"/api/runs/{name}/rejected?after={after}&lang=en")).found
+        found.append(reply["rows"])
+        after = reply["after"]
+    return found
+
+
+@pytest.mark.parametrize(("rejected", "refused"), [(0, 3), (50, 0), (50, 50), (60, 51), (49, 2)])
+async def test_rejected_and_refused_rows_come_a_page_at_a_time_each_once(
+    rejected: int, refused: int, tmp_path: Path
+) -> None:
+    async with page_shown(tmp_path) as shown:
+        journal, run = shown.journal, await shown.journal.create_run(NEW_RUN)
+        refusals = [Refusal(line, "amount", f"refused {line}", "no number") for line in range(refused)]
+        await journal.freeze(
+            run, page(*(new_item(str(n), f"{n}.50") for n in range(rejected)), refusals=refusals), keep
+        )
+        items = list((await ids(journal, run)).values())
+        await journal.claim(run, items)
+        await journal.record(run, [Change(item, State.REJECTED, message="<b>no</b>") for item in items])
+        found = await pages(shown.browser, run.name)
+        for wrong in ("x", "-1", "r-1", "1;2", "9" * 30):
+            assert (await shown.browser.get(f"/api/runs/{run.name}/rejected?after={wrong}")).status == 400
+    assert max(map(len, found)) <= 50
+    labels = [row["label"] for part in found for row in part]
+    assert labels == [f"subscriber {n}" for n in range(rejected)] + [f"refused {line}" for line in range(refused)]
+    if rejected:
+        first = {"number": 1, "amount": "0.50", "outcome": "rejected", "reason": "<b>no</b>"}
+        assert first.items() <= found[0][0].items()
+
+
+async def test_the_file_of_rejected_rows_is_that_of_export_and_no_formula(place: Place) -> None:
+    balances = place.balances(ROWS)
+    lines = balances.path.read_text(encoding="utf-8").splitlines()
+    formula = "=HYPERLINK(0)"
+    lines = [f"{lines[0]};note", *(f"{line};{formula}" for line in lines[1:]), f"nobody;1,00;{formula}"]
+    balances.path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    place.traffic.answer = refuse_each_seventh
+    ended = await place.cli.closing(
+        "run", "balances", balances.path, "--yes", "--skip-bad", "--no-canary", "--settle", "0", ends=1
+    )
+    name, file = ended["run"], b""
+    for reader in ("en", "ru"):
+        await place.cli("export", name, "-o", ".", "--force", "--lang", reader)
+        async with page_of(place, name) as browser:
+            url = browser.opening.origin().with_path(f"/api/runs/{name}/rejected.csv").with_query(lang=reader)
+            async with browser.http.get(url) as answer:
+                file = await answer.read()
+        assert file == (place.cli.folder / f"{name}-rejected.csv").read_bytes()
+        assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}-rejected.csv"'
+        assert (answer.content_type, answer.headers["Cache-Control"]) == ("text/csv", "no-store")
+    rows = file.decode("utf-8-sig").splitlines()
+    assert len(rows) == 2 + ROWS // 7
+    assert all(f"'{formula}" in row for row in rows[1:])
+    assert not re.search(r"(^|;)[\"']?[=@]", "\n".join(rows).replace(f"'{formula}", ""))
+
+
+# ---- a verification -----------------------------------------------------------------------------------------------
+
+
+async def test_the_button_reads_back_as_verify_does_and_changes_nothing_there(place: Place) -> None:
+    name = await place.entered(5)
+    before = place.tables
+    place.traffic.method = "create"
+    arrived = place.traffic.arrived
+    async with page_of(place, name) as browser:
+        assert (await browser.get("/api/page")).found["verifies"]
+        async with browser.stream(name) as stream:
+            first = (await stream.until(lambda seen: seen["ended"])).data["verification"]
+            assert (first["at"], first["rows"], first["command"].split()[:3]) == (
+                None,
+                5,
+                ["carbon-migrate", "verify", name],
+            )
+            assert (await browser.commands(name, "verify")).status == 200
+            done = (await stream.until(lambda seen: seen["verification"]["at"])).data
+            assert done["ended"], "who reads a run back does not work on it"
+            assert done["counts"] == {"applied": {"rows": 5, "sum": done["accepted"]["sum"]}}
+            found = done["verification"]
+            assert (found["is_good"], found["differences"], found["error"], found["read"]) == (True, [], "", None)
+            assert found["lines"][0] == "5 rows as sent"
+            assert changes(before, place.tables) == {}
+            # What another has changed there is told with its row, and the row stays as it is.
+            await place.execute("delete from finance_operations where descr containing ?", f"{name}/2")
+            assert (await browser.commands(name, "verify")).status == 200
+            again = (await stream.until(lambda seen: seen["verification"]["differences"])).data["verification"]
+    assert (again["is_good"], again["lines"][:2]) == (False, ["4 rows as sent", "1 different"])
+    assert again["differences"][0].startswith("line 3: ")
+    assert place.traffic.arrived == arrived
+
+
+async def test_a_verification_that_cannot_be_made_says_why(place: Place) -> None:
+    name = await place.entered(2)
+    nobody = "http://127.0.0.1:1"
+    async with page_of(place, name, "--api-url", nobody) as browser, browser.stream(name) as stream:
+        async with place.journal() as journal, journal.taken_up(await journal.run(name)):
+            reply = await browser.commands(name, "verify")
+            assert (reply.status, "another process works on this run" in reply.found["said"]) == (409, True)
+        assert (await browser.commands(name, "verify")).status == 200
+        failed = (await stream.until(lambda seen: seen["verification"]["error"])).data["verification"]
+    assert nobody in failed["error"]
+    assert failed["at"] is None
+
+
+async def test_who_only_looks_has_no_billing_at_hand_or_no_names_cannot_verify(tmp_path: Path) -> None:
+    async def never(*_: object) -> Sequence[str]:
+        raise AssertionError
+
+    async with open_journal(tmp_path / "a.journal") as journal:
+        run = await frozen_run(journal, new_item("1"))
+        order = PageOrder(run.name, "en", verify=never)
+        for one in (replace(order, read_only=True), replace(order, names=False), replace(order, verify=None)):
+            async with serving(journal, one) as address, browser_at(address.url) as browser:
+                await browser.open()
+                assert not (await browser.get("/api/page")).found["verifies"]
+                assert (await browser.commands(run.name, "verify")).status in {400, 403}
+        async with serving(journal, order) as address, browser_at(address.url) as browser:
+            await browser.open()
+            foreign = {"Origin": "http://evil.example.org"}
+            assert (await browser.commands(run.name, "verify", foreign)).status == 403
+
+
+# ---- a page without names -----------------------------------------------------------------------------------------
+
+
+CANARY: Final = "Канарейкина"
+CONTRACT: Final = "Д-94/2018"
+AMOUNT: Final = "731.57"
+IN_WORDS: Final = "731,57"
+PERSON: Final = "ivanova"
+CANARIES: Final = (CANARY, CONTRACT, AMOUNT, IN_WORDS, "73157", PERSON)
+
+
+@asynccontextmanager
+async def full_of_canaries(journal: Journal) -> AsyncIterator[Sequence[Run]]:
+    """Runs with canaries in all that rows, people and the billing say, of which one is worked on."""
+    text = f"{CANARY} {CONTRACT} {AMOUNT}"
+    new = replace(
+        NEW_RUN,
+        parameters={"descr": text, "only": CONTRACT},
+        source=f"/home/{PERSON}/{CANARY}.csv",
+        header=("номер", CANARY),
+    )
+    item = replace(
+        new_item(CONTRACT, AMOUNT), label=text, lane=text, payload=f'{{"x": "{text}"}}', row=(CONTRACT, text), line=3
+    )
+    refused = Refusal(7, "amount", text, said("{row}: the amount {amount} is bad", row=text, amount=Decimal(AMOUNT)))
+    runs: list[Run] = []
+    for states in ([State.REJECTED, State.ACCEPTED], [State.UNKNOWN, State.MANUAL], []):
+        items = [replace(item, key=f"{CONTRACT} {len(runs)} {n}", lane=f"{text} {n}") for n in range(2)]
+        run = await journal.create_run(new)
+        await journal.freeze(run, page(*items, refusals=[refused]), keep)
+        await journal.end_intake(run)
+        await journal.approve(run)
+        async with journal.taken_up(run, NewRunner("run", f"{PERSON}@{CANARY}")) as ours:
+            of = list((await ids(journal, run)).values())
+            await journal.claim(ours, of[: len(states)])
+            message = said("no account {n}: {text}", n=73157, text=text)
+            for one, state in zip(of, states, strict=False):
+                for step in (State.UNKNOWN, state) if state is State.MANUAL else (state,):
+                    await journal.record(ours, [Change(one, step, answer="5", message=message)])
+        await journal.history.note_command(run, PERSON, f"set {text}", said("{text}", text=text))
+        await journal.history.note_verification(run, PERSON, {"expected": AMOUNT, "different": 1})
+        runs.append(run)
+    await journal.pause(runs[1], PERSON)
+    ended = await journal.take_up(runs[0])
+    await journal.end(ended, PERSON, text)
+    async with journal.taken_up(runs[2], NewRunner("resume", f"{PERSON}@{CANARY}")) as ours:
+        status = replace(
+            Progress().status(),
+            why=said("the billing is busy ({why})", why=text),
+            held=said("asking again in {seconds} s: {why}", seconds=5, why=text),
+            errors={text: 1, said("no account {n}: {text}", n=73157, text=text): 1},
+            last_error=text,
+            entered=Decimal(AMOUNT),
+            counts={"accepted": 1},
+            amounts={"accepted": Decimal(AMOUNT)},
+        )
+        sample = to_json(PaceSample(datetime.now(UTC).timestamp(), 1.0, 1, 1, None, None))
+        await journal.mailbox.tell(ours, live_to_json(status, {"throttle-sql": text}), 1, sample)
+        yield runs
+
+
+async def all_answers(browser: Browser, run: Run) -> list[str]:
+    """All that the server answers about a run, by each of its addresses."""
+    found: list[str] = []
+    for reader in ("en", "ru"):
+        paths = ("/", "/api/page", "/api/runs", *(f"/api/runs/{run.name}/{one}" for one in FILES))
+        found += [(await browser.get(f"{path}?lang={reader}")).text for path in paths]
+        async with browser.stream(run.name, query=f"?lang={reader}") as stream:
+            while (event := await stream.next()).name != "snapshot":
+                found.append(str(event.data))
+            found.append(str(event.data))
+    return found
+
+
+FILES: Final = ("report", "rejected", "rejected.csv")
+
+
+@pytest.mark.parametrize("names", [True, False])
+async def test_without_names_nothing_of_a_row_or_a_person_is_in_any_answer(names: bool, tmp_path: Path) -> None:
+    async with open_journal(tmp_path / "a.journal") as journal, full_of_canaries(journal) as runs:
+        order = PageOrder(None, "en", names=names)
+        async with serving(journal, order) as address, browser_at(address.url) as browser:
+            await browser.open()
+            for run in runs:
+                text = "\n".join(await all_answers(browser, run)).replace("\\u00a0", "").replace("\u00a0", "")
+                found = {one for one in CANARIES if one in text}
+                if names:
+                    assert found >= {CANARY, CONTRACT, AMOUNT, PERSON}, (
+                        "the canaries are where a page could show them"
+                    )
+                    continue
+                assert found == set()
+                for file in FILES:
+                    assert (await browser.get(f"/api/runs/{run.name}/{file}")).status == 404
+                for command in ("pause", "continue", "stop", "set", "verify"):
+                    assert (await browser.commands(run.name, command)).status == 403
+                async with browser.stream(run.name) as stream:
+                    seen = (await stream.until(lambda _: True)).data
+                assert (list(seen["asked"]), seen["refused"]) == (["rows"], 1), "what it is for is there"
+
+
+def test_the_addresses_of_the_test_are_all_that_there_are() -> None:
+    """A new address is to be in `all_answers`."""
+    source = (Path("cli") / "page" / "application.py").read_text(encoding="utf-8")
+    known = {"/", "/api/page", "/api/runs", "/static", "/api/runs/{run}/events", "/api/runs/{run}/commands"}
+    assert set(re.findall(r'router\.add_\w+\("([^"]+)"', source)) == known | {
+        f"/api/runs/{{run}}/{one}" for one in FILES
+    }
