@@ -63,7 +63,7 @@ from jobs.access.payload import in_one_spelling
 from jobs.access.vault import mask_secrets
 from jobs.imports.subscriber import STEP_NAMES
 from jobs.job import build
-from jobs.shared_accounts import question_of, settle
+from jobs.shared_accounts import in_sentences, question_of, settle
 from jobs.spec.spec import CREATE, DELETE, SET, JobSpec
 from jobs.sums import sums_of
 from jobs.value_changes import BalanceSums, ChangeKind, FieldChange, RowChange, row_changes
@@ -149,13 +149,14 @@ async def plan(
             if order.shared_accounts is not None:
                 await settle(run, journal, profile, order.shared_accounts)
             question = await question_of(run, journal, profile)
-            facts = await plan_facts(run, job, billing.gateway, journal, settings.catalogue.known(run))
+            facts = await plan_facts(run, job, billing.gateway, journal, settings.catalogue.known(run), question.rows)
         bad = bool(facts.plan.bad or question.accounts)
         code = Exit.REJECTED if bad else Exit.DONE
         saving = " ".join((PROGRAM, shlex.join(sys.argv[1:]), "-o DIR"))
         screen.result(plan_screen(facts, billing.target, str(real), saving))
         if question.accounts:
-            screen.result(shared_accounts(question, profile), good=False)
+            screen.result(shared_accounts(question), good=False)
+            screen.result(render(in_sentences(question, profile), "bold yellow"), good=False)
         for caution in job.cautions:
             screen.result(labelled(said("caution:"), caution, "yellow"))
         await caution_unended(job, screen)
@@ -282,8 +283,10 @@ class PlanFacts:
     changes: ListDifferences | None = None
 
 
-async def plan_facts(run: Run, job: Job, gateway: Gateway, journal: Journal, spec: JobSpec | None) -> PlanFacts:
-    plan = await plan_of(run, job, journal)
+async def plan_facts(
+    run: Run, job: Job, gateway: Gateway, journal: Journal, spec: JobSpec | None, undecided: int = 0
+) -> PlanFacts:
+    plan = await plan_of(run, job, journal, undecided)
     first = await journal.items(run, {State.PENDING}, size=SHOWN)
     same = [one for one in await journal.runs() if is_kept(one) and same_input(one, run) and one.run_id < run.run_id]
     before, changes = same[-1] if same else None, None

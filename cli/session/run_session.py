@@ -591,7 +591,7 @@ class RunSession:
         # Nothing is read between this comparison and the sending, so the compared list is the one that is sent.
         if departs := await departures(run, journal, self._session.billing):
             raise NothingSent(departs)
-        plan = await plan_of(run, self._job, journal)
+        plan = await plan_of(run, self._job, journal, question.rows)
         # An operator who is asked must see the preview, even with --quiet.
         show = screen.say if consent.yes else screen.say_always
         show(preview(plan, self._session.billing.target, journal.name, self._live_policy.policy))
@@ -601,11 +601,13 @@ class RunSession:
                 screen.say_always(doubtful_rows(plan, which="bad"))
             raise NothingSent(why_refused(plan))
         if question.accounts:
-            show(shared_accounts(question, profile))
+            show(shared_accounts(question))
+            sentences = in_sentences(question, profile)
             with screen.keyboard(self._file) as keyboard:
                 if keyboard is None or consent.yes:
-                    raise NothingSent(in_sentences(question, profile))
+                    raise NothingSent(sentences)
                 self._asking = True
+                screen.say_always(render(sentences, "bold yellow"))
                 answer = await screen.chooses(said("What is meant: sum, last or refuse?"), keyboard)
             if answer not in {SharedAccountsRule.SUM, SharedAccountsRule.LAST}:
                 given = printable(answer) or said("nothing")

@@ -8,7 +8,6 @@ from typing import Final
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from billing.profile import Profile
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Reason, Refusal, Run, Shared, Totals
 from checkpoints.sentences import DUPLICATE
@@ -33,11 +32,11 @@ from jobs.access.vault import mask_secrets
 from jobs.imports.subscriber import DIFFERENT, Step
 from jobs.job import assigned_of
 from jobs.rows.input import is_input
-from jobs.shared_accounts import Question, in_sentences
+from jobs.shared_accounts import Question
 from jobs.spec.columns import Assigned
 from jobs.spec.parameters import DIGEST
 from jobs.spec.words import source_of
-from texts.remedies import command_line, setting
+from texts.remedies import Remedy, command_line, setting
 from texts.said import Quantity, Said, counted, kind_of, said
 
 LOOKED_AT: Final = 200
@@ -77,7 +76,8 @@ class PreviewFacts:
     """The facts of a run before its first call.
 
     `repeated` rows repeat an earlier row of the input and are never sent; `look_alikes` are to be sent and resemble
-    entries in the billing; `different` are steps of an import whose object is there and differs. `assumptions` are
+    entries in the billing; `different` are steps of an import whose object is there and differs; `undecided` are the
+    rows of shared accounts that are sent only once it is said what is meant. `assumptions` are
     the unconfirmed ones about the run's money, a sentence each.
     """
 
@@ -90,6 +90,7 @@ class PreviewFacts:
     look_alikes: RowsFound = NONE_FOUND
     different: RowsFound = NONE_FOUND
     shared: Shared = field(default_factory=Shared)
+    undecided: int = 0
     columns: Assigned = field(default_factory=lambda: Assigned({}, ()))
     assumptions: Sequence[str] = ()
     steps: StepsFacts | None = None
@@ -131,11 +132,12 @@ class PreviewFacts:
         )
 
 
-async def plan_of(run: Run, job: Job, journal: Journal) -> PreviewFacts:
+async def plan_of(run: Run, job: Job, journal: Journal, undecided: int = 0) -> PreviewFacts:
     """The facts of a run of `job` whose list is saved, from the journal. Raises `InputRefused`."""
     to_send = await journal.items(run, {State.PENDING}, size=LOOKED_AT)
     assumptions = job.assumptions(to_send) if to_send else ()
-    return replace(await facts_of(run, journal), columns=assigned_of(job, run.header), assumptions=assumptions)
+    facts = await facts_of(run, journal)
+    return replace(facts, columns=assigned_of(job, run.header), assumptions=assumptions, undecided=undecided)
 
 
 async def facts_of(run: Run, journal: Journal) -> PreviewFacts:
@@ -281,13 +283,12 @@ def unanswered(plan: PreviewFacts) -> Said:
     )
 
 
-def shared_accounts(question: Question, profile: Profile) -> RenderableType:
-    """The choice for accounts with several opening balances, and the first of them."""
+def shared_accounts(question: Question) -> RenderableType:
+    """The first accounts with several opening balances."""
     left = question.accounts - len(question.first)
     return section(
         *(Hanging(Text("? ", "yellow"), Text(printable(str(group), 400))) for group in question.first),
         render(said("… and {n} more accounts", n=Quantity(left)), "dim") if left > 0 else None,
-        render(in_sentences(question, profile), "bold yellow"),
     )
 
 
@@ -327,6 +328,12 @@ def why_refused(plan: PreviewFacts) -> Said:
             "Mend the input and run it again, or leave the refused rows out: {flag} sends the good ones, {steps}",
             flag=setting("skip-bad"),
             steps=to_send_line(plan),
+        )
+    elif plan.undecided:
+        advice = said(
+            "Mend the input and run it again, or leave the refused rows out and say what is meant by several rows of "
+            "an account: {flags} with sum, last or refuse",
+            flags=Remedy(settings=(("skip-bad", ""), ("shared-accounts", ""))),
         )
     else:
         advice = counted(

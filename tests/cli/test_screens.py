@@ -223,7 +223,8 @@ async def test_doctor(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: disk_usage(path)._replace(free=54_937 << 20))
 
     async def shows(screen: Screen) -> None:
-        assert await doctor.examine(Flags(), screen) is Exit.DONE
+        for verbose in (False, True):
+            assert await doctor.examine(Flags(), screen, verbose=verbose) is Exit.DONE
 
     await compare("doctor", shows)
 
