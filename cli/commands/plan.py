@@ -434,7 +434,10 @@ def next_step(plan: PreviewFacts, *, bad: bool) -> RenderableType:
 
 # ---- the files of a plan: a folder with the rows of each kind, or one table of what changes, old and new -----------
 
-COLUMNS_OF_CHANGES: Final = ("line", "row", "label", "model", "object", "change", "field", "old", "new")
+COLUMNS_OF_CHANGES: Final = (
+    *(said("line"), said("row"), said("label"), said("model"), said("object")),
+    *(said("change"), said("field"), said("old"), said("new")),
+)
 """`line` is that of the input, `row` the number in the plan; `object` is the key by which the billing finds it."""
 _CHANGES: Final = {
     ChangeKind.CHANGED: said("changed"),

@@ -20,12 +20,12 @@ from cli.session.run_view import RUNNING, RunView, ended_facts, holds_its_file
 from cli.settings.flags import RUN_NAME_OR_NONE, JournalFlags
 from cli.settings.settings import Settings, without_profile
 from cli.show.closing import (
+    bad_export,
     describe_end,
     first_refusals,
     next_steps,
     outcome_table,
     reasons_of,
-    refused_export,
     states_object,
     steps_of,
 )
@@ -187,7 +187,7 @@ async def detail(seen: RunView, journal: Journal) -> RenderableType:
         pacing=describe_policy(stored_policy(run)),
         found=[] if run.purged_at else await reasons_of(run, totals, journal),
         refused=await first_refusals(run, journal) if totals.refused and not run.purged_at else (),
-        all_refused=refused_export(run),
+        all_refused=bad_export(run),
         commands=commands[-MAX_STATUS_SHOWN:],
         decisions=decisions[-MAX_STATUS_SHOWN:],
         more_told=max(len(commands), len(decisions)) > MAX_STATUS_SHOWN,

@@ -67,9 +67,9 @@ from cli.settings.flags import Consent
 from cli.show.closing import (
     Closing,
     accountants_list,
+    bad_export,
     first_refusals,
     leaves_unproven,
-    refused_export,
     refused_rows,
     show_closing,
     steps_of,
@@ -729,7 +729,7 @@ class RunSession:
         if totals.refused and run.approved_at and (run.frozen_at is None or run.approved_at < run.frozen_at):
             # Sending began before the list was complete: there was no preview that has shown the refusals.
             first = await first_refusals(run, self._journal)
-            self._screen.result(refused_rows(first, totals.refused, refused_export(run)), good=False)
+            self._screen.result(refused_rows(first, totals.refused, bad_export(run)), good=False)
         log.info(
             "ended",
             exit=int(code),

@@ -16,8 +16,8 @@ from cli.show.closing import (
     MAX_REFUSALS_SHOWN,
     StepsFacts,
     accountants_list,
+    bad_export,
     first_refusals,
-    refused_export,
     steps_of,
     steps_table,
 )
@@ -191,7 +191,7 @@ def preview(plan: PreviewFacts, target: Target, journal: str, policy: Policy) ->
         target,
         journal,
         listed=said("{command} lists them", command=command_line("plan")),
-        all_bad=refused_export(plan.run),
+        all_bad=bad_export(plan.run),
         source=source_of(plan.run),
         pacing=describe_policy(policy),
         accountants_list=accountants_list(plan.run, plan.totals),
@@ -238,7 +238,7 @@ def drawn_before(
 def doubtful_rows(plan: PreviewFacts, *, which: str) -> RenderableType:
     """The first rows that look as if entered already, or the first bad ones, where nothing else is shown."""
     listed = said("{command} lists them", command=command_line("plan"))
-    return drawn("doubts.j2", plan=plan, which=which, listed=listed, all_bad=refused_export(plan.run))
+    return drawn("doubts.j2", plan=plan, which=which, listed=listed, all_bad=bad_export(plan.run))
 
 
 def number_and_sum(number: int, amount: Decimal | None = None) -> Said:
@@ -316,7 +316,7 @@ def given_parameters(run: Run) -> dict[str, str]:
 def why_refused(plan: PreviewFacts) -> Said:
     """Why an input with bad rows is not sent, and the ways out."""
     bad = plan.totals.refused
-    refused = counted("{n} row of the input cannot be taken", "{n} rows of the input cannot be taken", bad)
+    refused = counted("{n} row of the input is refused", "{n} rows of the input are refused", bad)
     faults = counted("{n} row is a duplicate", "{n} rows are duplicates", plan.repeated.rows)
     if bad:
         both = said("{refused}; {duplicates}", refused=refused, duplicates=faults)
@@ -348,7 +348,7 @@ def why_refused(plan: PreviewFacts) -> Said:
         "{faults}.\n{advice}.\nThe refused rows as a file:\n{command}",
         faults=faults,
         advice=advice,
-        command=refused_export(plan.run),
+        command=bad_export(plan.run),
     )
 
 

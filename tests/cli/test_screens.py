@@ -555,7 +555,7 @@ async def test_the_closing_of_an_import_whose_licence_ran_out(journal: Journal) 
         await journal.totals(run),
         73,
         312.0,
-        stopped=said("the billing refuses all work: {why}", why=LICENCE),
+        stopped=said("the billing rejects all work: {why}", why=LICENCE),
         imported=await steps_of(run, journal),
     )
     await compare("import-closing", of(lambda: show_closing(closing, known(run), journal)))
