@@ -29,7 +29,7 @@ class State(StrEnum):
     in_doubt: bool
     """Whether it had its effect is unknown: a look-up decides."""
     rejected: bool
-    """The billing refused it: a corrected row may replace it, or has replaced it."""
+    """The billing rejected it: a corrected row may replace it, or has replaced it."""
     trouble: bool
     """The short progress line shows it."""
     explained: int
@@ -51,7 +51,7 @@ class State(StrEnum):
     ACCEPTED    = "accepted",    False, True,  True,  True,  False, False, False, False, 6, "green",       "accepted"
     """The billing accepted it."""
     REJECTED    = "rejected",    False, True,  False, False, False, False, True,  True,  1, "red",         "rejected"
-    """The billing refused this row for good."""
+    """The billing rejected this row for good."""
     UNCONFIRMED = "unconfirmed", True,  False, False, True,  False, True,  False, True,  3, "yellow",      "unknown"
     """Refused, but not by a word that is known to be the billing's: a look-up decides."""
     UNKNOWN     = "unknown",     True,  False, False, True,  False, True,  False, True,  4, "yellow",      "unknown"
@@ -115,7 +115,7 @@ TRANSITIONS: Final = tuple(
         },
         State.SENDING: {
             State.ACCEPTED: "answered, no error at either level",
-            State.REJECTED: "the billing refused the row for good, by an error that is known",
+            State.REJECTED: "the billing rejected the row for good, by an error that is known",
             State.SKIPPED: "not sent: since the list was made somebody else has brought about what it asks for",
             State.UNCONFIRMED: "refused by a page or an error that is not known, which may be said after the effect",
             State.PENDING: "provably not sent, or refused as busy; to be tried again",

@@ -111,10 +111,7 @@ async def question_of(run: Run, journal: Journal, profile: Profile) -> Question:
 
 def in_sentences(question: Question, profile: Profile) -> str:
     fact = profile.type_8
-    known = described = describe_fact("type_8", fact.value)
-    if not fact.known:
-        known = said("{fact} ({standing}: {probe} finds out)", fact=described, standing=fact.standing, probe=_PROBE)
-    return counted(
+    sentences = counted(
         "{n} account is reached by {rows} rows with opening balances, and {fact}: of each account only the last row "
         "would count.\nSay what is meant: {sum} (one operation of their sum), {last} (the last row, the others are "
         "skipped), or {refuse} (these rows are refused, with their lines)",
@@ -123,10 +120,15 @@ def in_sentences(question: Question, profile: Profile) -> str:
         "are skipped), or {refuse} (these rows are refused, with their lines)",
         question.accounts,
         rows=Quantity(question.rows),
-        fact=known,
+        fact=describe_fact("type_8", fact.value),
         sum=_rule(SharedAccountsRule.SUM),
         last=_rule(SharedAccountsRule.LAST),
         refuse=_rule(SharedAccountsRule.REFUSE),
+    )
+    return (
+        sentences
+        if fact.known
+        else said("{meant}.\nThis asks the billing whether it does so: {probe}", meant=sentences, probe=_PROBE)
     )
 
 

@@ -54,6 +54,12 @@ def test_the_readme_leads_to_every_page_and_is_short() -> None:
     assert len(readme.read_text(encoding="utf-8").splitlines()) <= README_LINES
 
 
+def test_the_readmes_of_both_languages_show_the_same_commands_and_sums() -> None:
+    english, russian = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.ru.md")]
+    for pattern in (r"^    (?:carbon-migrate|apt|uv|make) .*?(?=  |$)", r"^    [a-z]+ = .*$", r"\d 89\d"):
+        assert re.findall(pattern, english, re.MULTILINE) == re.findall(pattern, russian, re.MULTILINE) != []
+
+
 def test_contributing_begins_with_one_command_hooks_fetch_nothing_and_packages_are_typed() -> None:
     lines = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if line][1] == "    make test"

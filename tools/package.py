@@ -337,7 +337,7 @@ def lay_out(root: Path, release: Release) -> None:
     for file in (_PACKAGING / "systemd").iterdir():
         files[root / "usr/lib" / ("sysusers.d" if file.suffix == ".conf" else "systemd/system") / file.name] = file
     # Of the source: no caches, no journals that somebody has left there.
-    for name in git_lines(ROOT, "ls-files", "README.md", "SECURITY.md", "docs", "examples"):
+    for name in git_lines(ROOT, "ls-files", "README.md", "README.ru.md", "SECURITY.md", "docs", "examples"):
         if name.startswith("examples/") or name.endswith((".md", ".png")):
             files[root / _DOC / name] = ROOT / name
     files[root / _DOC / "copyright"] = ROOT / "LICENSE"

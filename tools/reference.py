@@ -77,7 +77,7 @@ GUIDES: Final[Mapping[str, tuple[str, ...]]] = {
     "verify": ("verify k7m2q -o differences.csv", "tutorial/first-load.md"),
     "reconcile": ("reconcile k7m2q", "how-to/settle.md"),
     "decide": ('decide k7m2q/1042 accepted --why "seen by Olga"', "how-to/settle.md"),
-    "export": ("export k7m2q --state rejected -o rejected.csv", "how-to/correct.md"),
+    "export": ("export k7m2q --state bad -o bad.csv", "how-to/correct.md"),
     "report": ("report k7m2q --lang ru", "how-to/report.md"),
     "undo": ("undo k7m2q --set way=opposite", "how-to/undo.md"),
     "close": ('close k7m2q --reason "the file was that of October"', "how-to/undo.md"),

@@ -98,7 +98,7 @@ def not_the_billing(address: str, why: str) -> NotTheBilling:
 
 def system_refusal(answer: str) -> SystemRefusal:
     return SystemRefusal(
-        "The billing refuses everything: {answer}. Its administrator has to look into rights, licence and "
+        "The billing rejects everything: {answer}. Its administrator has to look into rights, licence and "
         "read-only mode, and into the key or password configured here.",
         answer=answer,
     )
@@ -329,7 +329,7 @@ class BillingClient:
                 case Accepted(result=result):
                     return result
                 case RowRefused(text):
-                    raise BillingRefused("The billing refuses {call}: {answer}", call=describe(call), answer=text)
+                    raise BillingRefused("The billing rejects {call}: {answer}", call=describe(call), answer=text)
                 case SystemRefused(text):
                     raise system_refusal(text)
                 case Busy(_, asked):

@@ -6,7 +6,8 @@ as input unchanged: its last columns say which row of the run each of its rows c
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from typing import Final
@@ -15,28 +16,29 @@ import anyio
 import anyio.to_thread
 import msgspec
 
+from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Correction, Item, NewItem, Reason, Refusal, Run, Stage, Totals
 from checkpoints.sentences import DUPLICATE
 from checkpoints.states import State, states_where
 from cli.output.item_files import columns_of
 from cli.session.journal import locked, open_existing, refuse_ended, require_content
-from cli.session.order import how_often, plans_beside, wipe_secrets
-from cli.session.run_session import RunSession, new_run, rehearse, require_whole
+from cli.session.order import how_often, parse_order, plans_beside, wipe_secrets
+from cli.session.run_session import RunSession, begin, new_run, rehearse, require_whole
 from cli.session.session import Invocation, Session, open_session, own_journal
-from cli.show.closing import MAX_REFUSALS_SHOWN, Closing, import_again
+from cli.show.closing import MAX_REFUSALS_SHOWN, Closing, run_again
 from cli.show.preview import NONE_FOUND, PreviewFacts, RowsFound, plan_of, preview, unanswered
 from cli.terminal.exits import CommandRefused, NothingSent
 from cli.terminal.screen import is_unattended
-from cli.terminal.texts import printable
+from cli.terminal.texts import LANGUAGES, printable
 from engine.job import Job
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.intake import Repeat, judge_for
-from engine.sources.exported import LINE, ROW
 from jobs.job import build
 from jobs.rows.input import Input, input_of_parameters, job_parameters
+from jobs.spec.parameters import DIGEST
 from jobs.spec.spec import parameters_of, without_own
-from jobs.spec.words import IMPORT, SINCE, UNDO
+from jobs.spec.words import IMPORT, SAMPLE, SINCE, UNDO
 from texts.remedies import Remedy, command_line, setting
 from texts.said import Said, counted, in_clauses, kind_of, said
 
@@ -58,13 +60,15 @@ class Corrections:
         self.judge = judge_for(run, job.effect, enter)
         # The position of each column; the first of several with the same name.
         self._places = {name.strip(): place for place, name in reversed(list(enumerate(rehearsed.header)))}
-        self._row, self._line, *_ = columns_of(run)
+        # Whoever has exported it, in either language.
+        self._row, self._line = ({columns_of(run, language)[place] for language in LANGUAGES} for place in range(2))
         self.corrected = self._refused = 0
         self._counts: Counter[State] = Counter()
         self._amounts: defaultdict[State, Decimal] = defaultdict(Decimal)
         self._refusals: list[Refusal] = []
         self._reasons: dict[str, Reason] = {}
         self._look_alikes = NONE_FOUND
+        self._same: dict[str, bool] = {}
 
     async def look(self) -> None:
         """Match all rows, and check them against everything entered before; nothing is written."""
@@ -162,14 +166,15 @@ class Corrections:
         number, refusal_id = None, None
         if place is not None:
             name, is_refused, digits = place.groups()
-            if name != self._run.name:
+            if name == self._run.name:
+                number, refusal_id = (None, int(digits)) if is_refused else (int(digits), None)
+            elif not (is_refused and await self._has_only_read_the_same(name)):
                 raise CommandRefused(
                     "line {line}: this is a row of run {other}, not of run {run}: continue that one",
                     line=str(item.line),
                     other=name,
                     run=self._run.name,
                 )
-            number, refusal_id = (None, int(digits)) if is_refused else (int(digits), None)
         await self._refuse_shared(item, new, number)
         if number is not None:
             named = await self._journal.items(self._run, {State.REJECTED}, after=number - 1, size=1)
@@ -192,6 +197,17 @@ class Corrections:
             row=_row(item),
             run=self._run.name,
         )
+
+    async def _has_only_read_the_same(self, name: str) -> bool:
+        """Whether a plan, or a run that was given up, has refused rows of this very input: their lines count."""
+        if name not in self._same:
+            self._same[name] = False
+            for journal in (self._journal, self._plans):
+                with suppress(NoSuchRun):
+                    other = await journal.run(name)
+                    is_same = bool(other.source_digest) and other.source_digest == self._run.source_digest
+                    self._same[name] = is_same and other.job == self._run.job and other.approved_at is None
+        return self._same[name]
 
     async def _refuse_shared(self, item: Item, new: NewItem, number: int | None) -> None:
         """Raise for a row that stands for several rows of an account, or that replaces a value set by one of them."""
@@ -237,17 +253,17 @@ class Corrections:
     def _sets_balance(self, new: NewItem) -> bool:
         return new.skip_reason is None and self._job.replaces is not None and self._job.replaces(new.payload)
 
-    def _cell(self, item: Item, column: str, pattern: re.Pattern[str]) -> re.Match[str] | None:
+    def _cell(self, item: Item, names: Collection[str], pattern: re.Pattern[str]) -> re.Match[str] | None:
         """What a cell of the export says, None for an empty one. Raises `CommandRefused` for one that was changed."""
-        place = self._places.get(column)
-        text = "" if place is None else item.row[place].strip()
+        column = next((name for name in names if name in self._places), "")
+        text = item.row[self._places[column]].strip() if column else ""
         found = pattern.fullmatch(text)
         if not text or found:
             return found
         raise CommandRefused(
             "line {line}, column {column}: {text!r} was {what} when it was exported; put it back, or empty the cell",
             line=str(item.line),
-            column=LINE if pattern is _LINE else ROW,
+            column=column,
             text=printable(text, 40),
             what=said("the number of a line")
             if pattern is _LINE
@@ -278,13 +294,6 @@ async def continue_run(name: str, job: str, rows: Input, told: Invocation, *, ag
             raise CommandRefused(
                 "run {run} takes another run back, and has no rows of an input to correct", run=run.name
             )
-        if run.job == IMPORT:
-            raise CommandRefused(
-                "run {run} is an import, and a corrected file is simply imported; what is there already is left as "
-                "it is: {command}",
-                run=run.name,
-                command=import_again(run, "FILE"),
-            )
         if since := run.parameters.get(SINCE):
             raise CommandRefused(
                 "run {run} is a delta, and a corrected file is simply entered as one; what is entered already is "
@@ -293,10 +302,26 @@ async def continue_run(name: str, job: str, rows: Input, told: Invocation, *, ag
                 command=command_line("run", run.job, "FILE", "--since", since),
             )
         if run.stage is not Stage.APPROVED or run.frozen_at is None:
+            if not (command := run_again(run)):
+                raise CommandRefused(
+                    "run {run} has not begun to send: mend the input and run it again, there is nothing to continue",
+                    run=run.name,
+                )
             raise CommandRefused(
-                "run {run} has not begun to send: mend the input and run it again, there is nothing to continue",
+                "run {run} has sent nothing: there is nothing to continue. Mend its input and run it again, or send "
+                "its good rows first and continue that run with this file:\n{command}",
                 run=run.name,
+                command=f"{command} --skip-bad",
             )
+        if run.job == IMPORT:
+            # What is there already is left as it is: the corrected rows are imported in the same way.
+            kept = job_parameters(run.parameters).items()
+            # Its dictionary and its other tables may have been corrected as well.
+            given = {name: value for name, value in kept if name != SAMPLE and not name.endswith(DIGEST)}
+            told_before = replace(rows, mapping=input_of_parameters(run.parameters).mapping)
+            catalogue = told.settings.catalogue
+            order = parse_order(IMPORT, told_before, given, catalogue, Repeat.AGAIN if again else how_often(run))
+            return await begin(order, told)
         async with open_session(told, journal, of=run) as opened:
             session, enter = opened.for_run(run), Repeat.AGAIN if again else how_often(run)
             # The column mapping of the run's input applies to the file.
@@ -344,8 +369,8 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Sessi
         why: str = ""
         if plan.bad and not consent.skip_bad:
             why = counted(
-                "{n} row of {file} cannot be taken: mend it, or leave it out with {flag}.",
-                "{n} rows of {file} cannot be taken: mend them, or leave them out with {flag}.",
+                "{n} row of {file} is refused: mend it, or leave it out with {flag}.",
+                "{n} rows of {file} are refused: mend them, or leave them out with {flag}.",
                 plan.bad,
                 file=printable(rehearsed.source),
                 flag=setting("skip-bad"),

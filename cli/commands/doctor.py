@@ -49,9 +49,9 @@ from cli.settings.flags import Flags
 from cli.settings.places import without_credentials
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import Facts, Hanging, command, render, stack, steps_list
+from cli.terminal.layout import Facts, Hanging, command, render, stack
 from cli.terminal.names import STANDING_NAMES
-from cli.terminal.options import as_command
+from cli.terminal.options import as_command, switch
 from cli.terminal.screen import JsonVoice, Screen
 from cli.terminal.signals import run_command
 from cli.terminal.texts import WHOLE, printable, reason_of, rendered
@@ -80,11 +80,13 @@ MOST_SKEW: Final = 60.0
 
 
 @as_command("doctor")
-def _doctor(*, flags: Flags, voice: JsonVoice) -> None:
+def _doctor(
+    *, verbose: bool = switch("Show all that was checked.", "-v", "--verbose"), flags: Flags, voice: JsonVoice
+) -> None:
     """Check everything that a run rests on, and say what to mend."""
     screen = Screen(voice)
     with errors_shown(screen):
-        code = run_command(lambda: examine(flags, screen))
+        code = run_command(lambda: examine(flags, screen, verbose=verbose))
     raise SystemExit(code)
 
 
@@ -105,6 +107,7 @@ class Finding(NamedTuple):
     """What a check has found: that all is `good`, a `note` that hinders no run, or what is `wrong` and what to do.
 
     `then` is a command that helps, `of` what is found out about, where it is not what the check has the name of.
+    What is good is shown only with `-v`, unless a person has to `look` at it; so is the table `below`.
     """
 
     standing: str
@@ -112,6 +115,7 @@ class Finding(NamedTuple):
     then: str = ""
     of: str | None = None
     below: Facts | None = None
+    look: bool = False
 
 
 def _found(
@@ -122,9 +126,10 @@ def _found(
     then: str = "",
     of: str | None = None,
     below: Facts | None = None,
+    look: bool = False,
     **values: Given,
 ) -> Finding:
-    return Finding(standing, Said(template, values), then, of, below)
+    return Finding(standing, Said(template, values), then, of, below, look)
 
 
 passed: Final = partial(_found, "good")
@@ -134,19 +139,21 @@ failed: Final = partial(_found, "wrong")
 _SIGNS: Final = {"good": ("✓", "green"), "note": ("!", "yellow"), "wrong": ("✗", "bold red")}
 
 
-async def examine(flags: Flags, screen: Screen) -> Exit:
+async def examine(flags: Flags, screen: Screen, *, verbose: bool) -> Exit:
     """Go through all checks; 0 when nothing prevents a run, else 2."""
     examined, findings = Examined(flags, screen), list[tuple[str, Finding]]()
 
     def note(what: str, found: Finding) -> None:
         findings.append((what, found))
+        if found.standing == "good" and not (found.look or verbose):
+            return
         head, *rest = rendered(found.text).splitlines() if found.standing == "wrong" else [found.text]
         screen.result(Hanging(Text.assemble(_SIGNS[found.standing], f" {printable(what):<12} "), render(head)))
         for line in rest:
             screen.result(Hanging(Text(" " * 15), render(line)))
         if found.then:
             screen.result(command(found.then))
-        if found.below is not None:
+        if found.below is not None and verbose:
             screen.result(found.below)
 
     try:
@@ -166,7 +173,7 @@ async def examine(flags: Flags, screen: Screen) -> Exit:
     bad = sum(found.standing == "wrong" for _, found in findings)
     in_the_way = render(said("{n} in the way of a run", n=Quantity(bad)), "bold red")
     free = render(said("nothing is in the way of a run"), "bold green")
-    steps = [(command_line("jobs"), said("see what a run can do"))]
+    more = said("checked: {n}; {flag} shows all", n=Quantity(len(findings)), flag="-v")
     checks = [
         {"check": what, "standing": found.standing, "finding": f"{found.text} {found.then}".strip()}
         for what, found in findings
@@ -175,7 +182,7 @@ async def examine(flags: Flags, screen: Screen) -> Exit:
     shown = (
         stack("", Text.assemble(in_the_way, ": ", render(said("see the lines with ✗"))))
         if bad
-        else stack("", free, steps_list(steps))
+        else Text.assemble(free, "; ", render(more, "dim"))
     )
     return close(screen, Exit.REFUSED if bad else Exit.DONE, shown, tables)
 
@@ -230,7 +237,11 @@ async def _settings(examined: Examined) -> AsyncIterator[Finding]:
         examined.origins[name] = {"value": kept, "origin": chosen.origin}
         table.append((name, Text.assemble(render(kept or said("not set")), "  ", render(chosen.origin, "dim"))))
     none = said("no {file}: flags and environment alone", file=SETTINGS_FILE)
-    yield Finding("good", str(settings.file) if settings.file else none, below=Facts(*table, indent=4))
+    file = str(settings.file) if settings.file else none
+    if settings.profile:
+        # Which billing it is, is for a person to see.
+        file = said("{file}; {profile}", file=file, profile=settings.profile.badge.sentence)
+    yield Finding("good", file, below=Facts(*table, indent=4), look=settings.profile is not None)
     for one in settings.exposed:
         yield noted("{reason}:", reason=one.reason, then=one.command, of=said("access"))
 
@@ -461,6 +472,7 @@ async def _api(examined: Examined) -> AsyncIterator[Finding]:
         address=examined.settings.target,
         version=printable(health.version),
         ms=round(1000 * health.seconds),
+        look=True,
     )
 
 
@@ -514,7 +526,9 @@ async def _database(examined: Examined) -> AsyncIterator[Finding]:
     if (sample := await run_sync(any_name, database)) is not None:
         # Garbled letters mean a wrong charset; only a person can see that.
         name = printable(sample)
-        yield passed("{charset}; can you read this name? {name}", charset=dsn.charset, name=name, of=said("charset"))
+        yield passed(
+            "{charset}; can you read this name? {name}", charset=dsn.charset, name=name, of=said("charset"), look=True
+        )
 
 
 async def _money(examined: Examined) -> AsyncIterator[Finding]:

@@ -13,7 +13,7 @@ from cli.output.tables import ANSWERS, reads, suffix_of, write_answers
 from cli.session.journal import refuse_purged
 from cli.settings.flags import RUN_NAME, JournalFlags
 from cli.settings.settings import Settings
-from cli.show.closing import refused_export
+from cli.show.closing import BAD, bad_export, file_of
 from cli.terminal import names
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import steps_list
@@ -24,7 +24,7 @@ from cli.terminal.texts import printable
 from engine.errors import nearest
 from texts.said import Quantity, counted, said
 
-CHOICES: Final = ", ".join([*State, REFUSED, ANSWERS])
+CHOICES: Final = ", ".join([*State, REFUSED, BAD, ANSWERS])
 ALL: Final = tuple(state for states in FILES.values() for state in states)
 """The states of a whole export that goes into one file."""
 
@@ -40,7 +40,9 @@ async def _export(
     screen: Screen,
     name: str = RUN_NAME,
     state: str | None = option(
-        "STATE", f"One of: {CHOICES}; {State.ACCEPTED} has the {State.APPLIED} too. Else a file an outcome."
+        "STATE",
+        f"One of: {CHOICES}; {State.ACCEPTED} has the {State.APPLIED} too, {BAD} all {REFUSED} and {State.REJECTED}. "
+        "Else a file an outcome.",
     ),
     output: Path | None = option(
         "FILE", "Where to: a file, - for stdout; without --state also a folder.", "-o", "--output"
@@ -50,7 +52,7 @@ async def _export(
 ) -> Exit:
     """Write the rows of a run to files, to be read or corrected.
 
-    The files have the input's own columns: a rejected row, corrected, is an input of --continue.
+    The files have the input's own columns. That of `--state bad`, corrected, is an input of `run --continue`.
     """
     path, word = output or STDOUT, (state or "").strip().casefold()
     # An accepted row that was read back is applied, and still accepted; None stands for refused rows.
@@ -58,6 +60,7 @@ async def _export(
         **{str(one): (one,) for one in State},
         str(State.ACCEPTED): states_where(in_effect=True),
         REFUSED: (None,),
+        BAD: FILES[State.REJECTED],
         ANSWERS: (),
     }
     if state is not None and word not in known:
@@ -93,7 +96,8 @@ async def _write_all(run: Run, folder: Path, journal: Journal, screen: Screen, *
         refused = totals.refused if None in states else 0
         if not number and not refused:
             continue
-        path = folder / f"{run.name}-{word}.csv"
+        # Scripts find the same names in every language.
+        path = folder / (f"{run.name}-{word}.csv" if screen.voice.as_json else file_of(run, word))
         async with written_to(OutputFile(path, force=force)) as out:
             rows = await write_items(out, run, states, journal)
         # The file of the rejected rows has the refused ones as well.
@@ -135,14 +139,15 @@ async def _write_rows(
             written = await write_items(out, run, wanted, journal)
         rows = counted("{n} row of run {run}", "{n} rows of run {run}", written, run=run.name)
     if word and wanted:
+        state: str = STATE_NAMES[wanted[0]] if wanted[0] else names.REFUSED
         rows = counted(
             "{n} row of run {run} that is {state}",
             "{n} rows of run {run} that are {state}",
             written,
             run=run.name,
-            state=STATE_NAMES[wanted[0]] if wanted[0] else names.REFUSED,
+            state=said("refused or rejected") if word == BAD else state,
         )
-    if len(wanted) > 1 and (applied := totals.count(State.APPLIED)):
+    if len(wanted) > 1 and State.APPLIED in wanted and (applied := totals.count(State.APPLIED)):
         rows = said("{rows}, {applied} of them applied", rows=rows, applied=Quantity(applied))
     where = "stdout" if target.path == STDOUT else str(target.path)
     screen.say(said("{rows}, written to {where}", rows=rows, where=where))
@@ -155,7 +160,7 @@ async def _write_rows(
             "write the {n} rows that were refused before sending",
             totals.refused,
         )
-        screen.say(steps_list([(refused_export(run), purpose)]))
+        screen.say(steps_list([(bad_export(run), purpose)]))
     return _file_object(target.path, [REFUSED if one is None else one for one in wanted] or [ANSWERS], written)
 
 

@@ -55,7 +55,7 @@ from jobs.access.payload import in_one_spelling
 from jobs.access.vault import mask_secrets
 from jobs.imports.subscriber import STEP_NAMES
 from jobs.job import build
-from jobs.shared_accounts import question_of, settle
+from jobs.shared_accounts import in_sentences, question_of, settle
 from jobs.spec.spec import CREATE, DELETE, SET, JobSpec
 from jobs.sums import sums_of
 from jobs.value_changes import BalanceSums, ChangeKind, FieldChange, RowChange, row_changes
@@ -143,7 +143,7 @@ async def plan(
             if order.shared_accounts is not None:
                 await settle(run, journal, profile, order.shared_accounts)
             question = await question_of(run, journal, profile)
-            facts = await plan_facts(run, job, billing.gateway, journal, settings.catalogue.known(run))
+            facts = await plan_facts(run, job, billing.gateway, journal, settings.catalogue.known(run), question.rows)
             if order.since:
                 before = [one.name for one in counted_on(order.since, runs)]
                 delta = preview.DeltaFacts(before, await journal.differences(run), before[-1])
@@ -153,7 +153,8 @@ async def plan(
         saving = " ".join((PROGRAM, shlex.join(sys.argv[1:]), "-o DIR"))
         screen.result(plan_screen(facts, billing.target, str(real), saving))
         if question.accounts:
-            screen.result(preview.shared_accounts(question, profile), good=False)
+            screen.result(preview.shared_accounts(question), good=False)
+            screen.result(render(in_sentences(question, profile), "bold yellow"), good=False)
         for caution in job.cautions:
             screen.result(labelled(said("caution:"), caution, "yellow"))
         await caution_unended(job, screen)
@@ -280,8 +281,10 @@ class PlanFacts:
     changes: ListDifferences | None = None
 
 
-async def plan_facts(run: Run, job: Job, gateway: Gateway, journal: Journal, spec: JobSpec | None) -> PlanFacts:
-    plan = await preview.plan_of(run, job, journal)
+async def plan_facts(
+    run: Run, job: Job, gateway: Gateway, journal: Journal, spec: JobSpec | None, undecided: int = 0
+) -> PlanFacts:
+    plan = await preview.plan_of(run, job, journal, undecided)
     first = await journal.items(run, {State.PENDING}, size=SHOWN)
     same = [
         one
@@ -433,7 +436,10 @@ def next_step(plan: preview.PreviewFacts, *, bad: bool) -> RenderableType:
 
 # ---- the files of a plan: a folder with the rows of each kind, or one table of what changes, old and new -----------
 
-COLUMNS_OF_CHANGES: Final = ("line", "row", "label", "model", "object", "change", "field", "old", "new")
+COLUMNS_OF_CHANGES: Final = (
+    *(said("line"), said("row"), said("label"), said("model"), said("object")),
+    *(said("change"), said("field"), said("old"), said("new")),
+)
 """`line` is that of the input, `row` the number in the plan; `object` is the key by which the billing finds it."""
 _CHANGES: Final = {
     ChangeKind.CHANGED: said("changed"),

@@ -177,7 +177,7 @@ async def detail(seen: RunView, journal: Journal) -> RenderableType:
         pacing=describe_policy(stored_policy(run)),
         found=[] if run.purged_at else await closing.reasons_of(run, totals, journal),
         refused=await closing.first_refusals(run, journal) if totals.refused and not run.purged_at else (),
-        all_refused=closing.refused_export(run),
+        all_refused=closing.bad_export(run),
         commands=commands[-MAX_STATUS_SHOWN:],
         decisions=decisions[-MAX_STATUS_SHOWN:],
         more_told=max(len(commands), len(decisions)) > MAX_STATUS_SHOWN,

@@ -12,7 +12,7 @@ from checkpoints.records import Item, Run, Stage, Totals
 from checkpoints.states import State
 from checkpoints.tally import ImportTally, Subtotal
 from cli.commands.execution import close, with_settings
-from cli.output.item_files import STDOUT, OutputFile, Sheet, header_of, of_item, written_to
+from cli.output.item_files import STDOUT, OutputFile, Sheet, header_of, in_a_cell, of_item, written_to
 from cli.session.journal import locked, open_existing, own_name, usable_run
 from cli.session.session import Invocation, Session, open_session, own_journal
 from cli.settings.flags import RUN_NAME, RUN_NAME_OR_NONE, Declared, Flags, LookUpPacing, ReadingPacing
@@ -147,7 +147,7 @@ async def verified(
         if len(first) < MAX_SHOWN:
             first.append((item, reading.difference or ""))
         for sheet in sheets:
-            sheet.row([*of_item(item, run)[:-1], reading.difference or ""])
+            sheet.row([*of_item(item, run)[:-1], in_a_cell(reading.difference or "")])
 
     def add_account(difference: AccountDifference) -> None:
         if len(accounts) < MAX_SHOWN:

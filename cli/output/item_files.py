@@ -19,14 +19,17 @@ import msgspec
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Refusal, Run
 from checkpoints.states import State
+from cli.terminal import names
 from cli.terminal.exits import CommandRefused
+from cli.terminal.names import STATE_NAMES
 from cli.terminal.streams import plain
-from cli.terminal.texts import printable, reason_of, rendered
+from cli.terminal.texts import RUSSIAN, printable, reader, reason_of, rendered
 from cli.terminal.waiting import waiting
-from engine.sources.exported import COLUMNS, STEP, harmless, named
+from engine.sources.exported import COLUMNS, IN_RUSSIAN, STEP, harmless, named
+from jobs.imports.subscriber import STEP_NAMES, Step
 from jobs.spec.words import IMPORT
 from texts.remedies import setting
-from texts.said import said, wording
+from texts.said import Said, said, wording
 
 
 class _Stepped(msgspec.Struct):
@@ -112,20 +115,23 @@ def header_of(run: Run) -> list[str]:
     return [*run.header, *columns_of(run)]
 
 
-def columns_of(run: Run) -> tuple[str, ...]:
+def columns_of(run: Run, language: str | None = None) -> tuple[str, ...]:
     """The names of `COLUMNS` after the run's own columns; a name that the input already has gets a number.
 
-    An import has one for the step as well.
+    They are in the reader's language, if no other is named. An import has one for the step as well.
     """
     row, line, *others = COLUMNS
     columns = (row, line, STEP, *others) if run.job == IMPORT else COLUMNS
+    if (language or reader().name) == RUSSIAN:
+        columns = tuple(map(IN_RUSSIAN.__getitem__, columns))
     return tuple(named(column, run.header) for column in columns)
 
 
 def of_item(item: Item, run: Run) -> list[str]:
     """An item as a row of a file: the cells of the input, then those of `COLUMNS`."""
-    step = [_step_of(item.payload).step] if run.job == IMPORT else []
-    own = [f"{run.name}/{item.number}", str(item.line or ""), *step, str(item.state), item.answer or ""]
+    step = [in_words(word := _step_of(item.payload).step, STEP_NAMES[Step(word)])] if run.job == IMPORT else []
+    state = in_words(item.state, STATE_NAMES[item.state])
+    own = [f"{run.name}/{item.number}", str(item.line or ""), *step, state, item.answer or ""]
     return [*_fitted(item.row, run), *own, in_a_cell(item.message or "")]
 
 
@@ -137,8 +143,13 @@ def of_refusal(refusal_id: int, refusal: Refusal, run: Run) -> list[str]:
     if surplus := refusal.row[len(run.header) :]:
         why = said("{why}; surplus cells: {cells}", why=why, cells=" | ".join(surplus))
     step = [""] if run.job == IMPORT else []
-    own = [f"{run.name}/r{refusal_id}", str(refusal.line or ""), *step, REFUSED, ""]
+    own = [f"{run.name}/r{refusal_id}", str(refusal.line or ""), *step, in_words(REFUSED, names.REFUSED), ""]
     return [*_fitted(refusal.row, run), *own, in_a_cell(why)]
+
+
+def in_words(word: str, name: Said) -> str:
+    """A state or a step: its word, which scripts read, or what a Russian reader calls it."""
+    return in_a_cell(name) if reader().name == RUSSIAN else str(word)
 
 
 def _fitted(cells: Sequence[str], run: Run) -> list[str]:

@@ -92,9 +92,14 @@ async def write_table(
 def table_at(target: OutputFile, names: Sequence[str], rows: int) -> Iterator[WriteRows]:
     """A table for this many rows, put in place when the context ends well and discarded otherwise.
 
+    Names that are sentences are in the reader's language, but for JSON lines, which scripts read.
+
     Raises `CommandRefused` when the file exists, cannot be written, or cannot hold this many rows.
     """
-    with replacing(target) as made, KINDS[suffix_of(target.path)](made, names, rows) as put:
+    suffix = suffix_of(target.path)
+    if KINDS[suffix] is not _json_lines:
+        names = [in_a_cell(name) for name in names]
+    with replacing(target) as made, KINDS[suffix](made, names, rows) as put:
         yield put
 
 
@@ -132,9 +137,9 @@ def _csv(path: Path, names: Sequence[str], _: int) -> Iterator[WriteRows]:
 def _json_lines(path: Path, names: Sequence[str], _: int) -> Iterator[WriteRows]:
     with path.open("w", encoding="utf-8") as stream:
         # One JSON object on each line; a sentence is its English text, in files that scripts read.
-        encode = msgspec.json.Encoder(enc_hook=str).encode
+        encode, keys = msgspec.json.Encoder(enc_hook=str).encode, [str(name) for name in names]
         yield lambda page: stream.writelines(
-            f"{encode(dict(zip(names, row, strict=True))).decode()}\n" for row in page
+            f"{encode(dict(zip(keys, row, strict=True))).decode()}\n" for row in page
         )
 
 

@@ -11,9 +11,9 @@ from anyio.abc import TaskGroup
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Verification
 from cli.session.journal import require_unlocked
-from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused
+from cli.terminal.exits import CommandRefused
 from engine.pipeline.verifier import ReadBackSummary
-from texts.said import Quantity, Said, counted, said, text_of
+from texts.said import Quantity, Said, SaidError, counted, said, text_of
 
 VERIFY: Final = "verify"
 """The command of a page that reads a run back, and the purpose for which the run is taken up then."""
@@ -71,7 +71,7 @@ class Verifier:
     async def _read_back(self, verify: VerifyRun, run: Run, journal: Journal, summary: ReadBackSummary) -> None:
         try:
             self._last = Verifying(differences=await verify(run, journal, summary))
-        except OPERATOR_ERRORS as error:
+        except SaidError as error:
             self._last = Verifying(error=text_of(error))
         except Exception:  # a fault of ours is no reason to end the page
             log.exception("the page could not read a run back: a fault of ours, please report it", run=run.name)

@@ -28,10 +28,10 @@ from markupsafe import Markup
 
 from checkpoints.journal import Journal
 from checkpoints.own_files import open_regular
-from checkpoints.states import State
+from checkpoints.states import State, states_where
 from checkpoints.tally import ImportTally, summed
 from cli.output.item_files import REFUSED, OutputFile, written_to
-from cli.report.facts import EXTRA_SHOWN, SHOWN, ReportedRun, ReportFacts, SubjectKind, each_exception
+from cli.report.facts import EXTRA_SHOWN, SHOWN, EnteredRow, ReportedRun, ReportFacts, SubjectKind, each_exception
 from cli.session.run_view import PLACE
 from cli.settings.settings import Letterhead, host_of
 from cli.show.closing import describe_end
@@ -89,14 +89,15 @@ class FileBeside(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FilesBeside:
-    """The files beside the report that a run needs: of all exceptions, and of the subscribers not in its file."""
+    """The files beside the report that a run needs: all exceptions, subscribers not in its file, rows entered."""
 
     exceptions: FileBeside | None = None
     extra: FileBeside | None = None
+    entered: FileBeside | None = None
 
     @property
     def all(self) -> tuple[FileBeside, ...]:
-        return tuple(one for one in (self.exceptions, self.extra) if one is not None)
+        return tuple(one for one in (self.exceptions, self.extra, self.entered) if one is not None)
 
 
 def page_of(
@@ -278,6 +279,9 @@ HEADER: Final = ("line", "contract", "amount", "state", "reason", "decision", "d
 EXTRA_HEADER: Final = ("abonent_id", "contract_number", "name", "folder", "balance")
 """The columns of subscribers who are not in the table."""
 
+ENTERED_HEADER: Final = ("line", "contract", "amount")
+"""The columns of the rows that are in the billing."""
+
 _PAGE: Final = 1000
 
 
@@ -310,14 +314,16 @@ async def write_files(
 
     try:
         for one in facts.runs if facts.kind is not SubjectKind.CAMPAIGN else ():
-            exceptions = extra = None
+            exceptions = extra = entered = None
             if one.exceptions_in_all > SHOWN:
                 rows = _exceptions(one, reader, journal)
                 exceptions = await written(f"{one.run.name}-exceptions", HEADER, rows)
             if one.tally is not None and one.tally.extra > EXTRA_SHOWN:
                 extra = await written(f"{one.run.name}-not-in-file", EXTRA_HEADER, _extra(one.tally))
-            if exceptions or extra:
-                files[one.run.name] = FilesBeside(exceptions, extra)
+            if one.annex and one.totals.count_where(in_effect=True) > SHOWN:
+                entered = await written(f"{one.run.name}-entered", ENTERED_HEADER, _entered(one, journal))
+            if exceptions or extra or entered:
+                files[one.run.name] = FilesBeside(exceptions, extra, entered)
     except OSError as error:
         raise CommandRefused(
             "no file can be written in {folder}: {why}", folder=folder, why=reason_of(error)
@@ -342,6 +348,12 @@ async def _exceptions(one: ReportedRun, reader: CatalogueLanguage, journal: Jour
             reader.render(row.why),
             *((decided.state, decided.who, decided.why) if decided else ("", "", "")),
         ]
+
+
+async def _entered(one: ReportedRun, journal: Journal) -> AsyncIterator[Sequence[str]]:
+    async for page in journal.each_page(one.run, frozenset(states_where(in_effect=True))):
+        for place, label, amount in map(EnteredRow.of, page):
+            yield place, label, "" if amount is None else format(amount, "f")
 
 
 async def _extra(tally: ImportTally) -> AsyncIterator[Sequence[str]]:

@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import PurePath
-from typing import Final
+from typing import Final, NamedTuple, Self
 
 import anyio
 
@@ -75,6 +75,18 @@ class ExceptionRow:
         return "" if decision and self.reason == decided(decision.who, decision.why) else self.reason
 
 
+class EnteredRow(NamedTuple):
+    """A row that is in the billing; its `place` is its line, or its number where the rows have no lines."""
+
+    place: str
+    label: str
+    amount: Decimal | None
+
+    @classmethod
+    def of(cls, item: Item) -> Self:
+        return cls(str(item.line or item.number), item.label, item.amount)
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """The Merkle root over all items in hexadecimal, their number, and the first bytes of the hash of each.
@@ -105,6 +117,8 @@ class ReportedRun(RunView):
     undone_by: Mapping[str, int]
     spec: JobSpec | None
     steps: Sequence[StepCount] = ()
+    annex: Sequence[EnteredRow] = ()
+    """The first rows in the billing, in their order; of an import none, whose rows are steps."""
 
     @property
     def persons(self) -> int:
@@ -181,13 +195,16 @@ async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue, *, only
     run the totals are left, and a root that says nothing, over no rows.
     """
     history, spec, tree, digests = journal.history, catalogue.known(run), MerkleTree(), bytearray()
-    exceptions, number = list[ExceptionRow](), 0
+    exceptions, number, annex = list[ExceptionRow](), 0, list[EnteredRow]()
+    has_annex = not only_sums and run.purged_at is None and run.job != IMPORT
 
     def seen(item: Item) -> None:
         leaf = leaf_hash(leaf_data(item))
         tree.add(leaf)
         if not only_sums:
             digests.extend(leaf[:DIGEST])
+        if has_annex and item.state.in_effect and len(annex) < SHOWN:
+            annex.append(EnteredRow.of(item))
 
     sums = await sums_of(run, journal, spec)
     if not only_sums:
@@ -213,6 +230,7 @@ async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue, *, only
         undone_by={} if only_sums else await journal.taken_back(run),
         spec=spec,
         steps=await journal.step_counts(run) if run.job in {IMPORT, UNDO} and not only_sums else (),
+        annex=annex,
     )
 
 

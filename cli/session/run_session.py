@@ -69,9 +69,9 @@ from cli.settings.flags import Consent
 from cli.show.closing import (
     Closing,
     accountants_list,
+    bad_export,
     first_refusals,
     leaves_unproven,
-    refused_export,
     refused_rows,
     show_closing,
     steps_of,
@@ -603,7 +603,7 @@ class RunSession:
         if departs := await departures(run, journal, self._session.billing):
             raise NothingSent(departs)
         await refuse_overtaken(run, journal)
-        plan = await self._plan()
+        plan = await self._plan(question.rows)
         # An operator who is asked must see the preview, even with --quiet.
         show = screen.say if consent.yes else screen.say_always
         show(preview(plan, self._session.billing.target, journal.name, self._live_policy.policy))
@@ -613,11 +613,13 @@ class RunSession:
                 screen.say_always(doubtful_rows(plan, which="bad"))
             raise NothingSent(why_refused(plan))
         if question.accounts:
-            show(shared_accounts(question, profile))
+            show(shared_accounts(question))
+            sentences = in_sentences(question, profile)
             with screen.keyboard(self._file) as keyboard:
                 if keyboard is None or consent.yes:
-                    raise NothingSent(in_sentences(question, profile))
+                    raise NothingSent(sentences)
                 self._asking = True
+                screen.say_always(render(sentences, "bold yellow"))
                 answer = await screen.chooses(said("What is meant: sum, last or refuse?"), keyboard)
             if answer not in {SharedAccountsRule.SUM, SharedAccountsRule.LAST}:
                 given = printable(answer) or said("nothing")
@@ -657,8 +659,8 @@ class RunSession:
             if not await screen.agrees(said("{why}. Is that right?", why=unlike), keyboard):
                 raise NothingSent(said("the answer was no"))
 
-    async def _plan(self) -> PreviewFacts:
-        plan = await plan_of(self._run, self._job, self._journal)
+    async def _plan(self, undecided: int = 0) -> PreviewFacts:
+        plan = await plan_of(self._run, self._job, self._journal, undecided)
         return replace(plan, delta=await facts_of_delta(self._run, self._journal))
 
     def _caution(self, show: Callable[[Text], None]) -> None:
@@ -758,7 +760,7 @@ class RunSession:
         if totals.refused and run.approved_at and (run.frozen_at is None or run.approved_at < run.frozen_at):
             # Sending began before the list was complete: there was no preview that has shown the refusals.
             first = await first_refusals(run, self._journal)
-            self._screen.result(refused_rows(first, totals.refused, refused_export(run)), good=False)
+            self._screen.result(refused_rows(first, totals.refused, bad_export(run)), good=False)
         log.info(
             "ended",
             exit=int(code),

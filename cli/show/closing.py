@@ -21,13 +21,13 @@ from checkpoints.states import State
 from cli.terminal.exits import Exit
 from cli.terminal.layout import bare_table, drawn, render
 from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES
-from cli.terminal.texts import WHOLE, count, money, printable
+from cli.terminal.texts import WHOLE, count, money, printable, rendered
 from engine.pacing.holds import StopKind
 from jobs.imports.subscriber import DIFFERENT, LANE, STEP_NAMES, Step
 from jobs.spec import words
 from jobs.spec.words import IMPORT, LEAVE, LIST, OPPOSITE, RUN, STORNO, TAKE, UNDO, UNPROVEN, WAY
 from texts.remedies import command_line, setting
-from texts.said import Said, counted, said
+from texts.said import Said, counted, said, wording
 
 if TYPE_CHECKING:
     from jobs.value_changes import Overwritten
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 EXPLAINED: Final = tuple(sorted((state for state in State if state.explained), key=lambda state: state.explained))
 """States whose reasons are shown, including states of success that a person should know about."""
 MAX_REFUSALS_SHOWN: Final = 20
+BAD: Final = "bad"
+"""The rows of an export that were refused or rejected: corrected, they are handed to `--continue`."""
 _SHORT: Final = 180
 """Characters of the reason for a stop in the table of steps."""
 
@@ -378,8 +380,7 @@ def next_steps(run: Run, totals: Totals) -> list[tuple[str, str]]:
 
 def _next_steps(run: Run, totals: Totals) -> Iterator[tuple[str, str]]:
     name, is_import, frozen = run.name, run.job == IMPORT, run.frozen_at is not None
-    left, rejected, refused = totals.count_where(open=True), totals.count(State.REJECTED), totals.refused
-    file = f"{name}-{State.REJECTED if rejected or is_import else 'refused'}.csv"
+    left, bad = totals.count_where(open=True), totals.count(State.REJECTED) + totals.refused
     if run.ended_at and (totals.unsent or totals.taken_back) and (again := run_again(run)):
         yield again, said("enter the corrected file; what stands is left out by itself")
     if run.ended_at and run.undone_by and totals.taken_back:
@@ -388,22 +389,14 @@ def _next_steps(run: Run, totals: Totals) -> Iterator[tuple[str, str]]:
         yield command_line("resume", name), said("go on where it stopped")
     if is_import and left and totals.count_where(in_effect=True):
         yield command_line("undo", name), said("or take back what it has created so far")
-    if is_import and frozen and (rejected or refused):
-        write = said("write the rows that were not entered, each once and whole: {file}", file=file)
-        yield command_line("export", name), write
-        again = said("import that file, once it is corrected: what is there already is left as it is")
-        yield import_again(run, file), again
-    if rejected and not is_import:
-        yield _export(run, State.REJECTED), counted("look at the row", "look at the {n} rows", rejected)
+    if bad:
+        yield bad_export(run), said("write the rows that were refused or rejected, each with its reason")
+    if bad and frozen and run.job != UNDO and (is_import or not run.ended_at):
+        again = said("hand in that file, once it is corrected")
+        yield command_line("run", run.job, file_of(run, BAD), "--continue", name), again
     if manual := totals.count(State.MANUAL):
         yield _export(run, State.MANUAL), counted("decide on the row", "decide on the {n} rows", manual)
         yield command_line("reconcile", name), said("see both sides of what a person has to decide")
-    if refused and not is_import:
-        mend = counted("mend the row that was left out", "mend the {n} rows that were left out", refused)
-        yield refused_export(run), mend
-    if frozen and not run.ended_at and run.job not in {UNDO, IMPORT} and (rejected or refused):
-        again = said("take that file in again, once it is corrected")
-        yield command_line("run", run.job, file, "--continue", name), again
     if list_ := accountants_list(run, totals):
         yield list_, said("write the accountant's list: operation, sum, subscriber, and what is to be done")
         send = said(
@@ -445,8 +438,8 @@ def import_again(run: Run, file: str) -> str:
     return command_line(IMPORT, file, *flags)
 
 
-def refused_export(run: Run) -> str:
-    return _export(run, "refused")
+def bad_export(run: Run) -> str:
+    return _export(run, BAD)
 
 
 def accountants_list(run: Run, totals: Totals) -> str | None:
@@ -457,4 +450,19 @@ def accountants_list(run: Run, totals: Totals) -> str | None:
 
 
 def _export(run: Run, state: str, name: str = "") -> str:
-    return command_line("export", run.name, "--state", state, "-o", f"{run.name}-{name or state}.csv")
+    return command_line("export", run.name, "--state", state, "-o", file_of(run, name or state))
+
+
+_FILES: Final[Mapping[str, str]] = {
+    BAD: wording("{run}-bad.csv"),
+    State.ACCEPTED: wording("{run}-accepted.csv"),
+    State.REJECTED: wording("{run}-rejected.csv"),
+    State.UNKNOWN: wording("{run}-unknown.csv"),
+    State.MANUAL: wording("{run}-manual.csv"),
+    "for-the-accountant": wording("{run}-for-the-accountant.csv"),
+}
+
+
+def file_of(run: Run, word: str) -> str:
+    """The file of an export as its reader calls it."""
+    return rendered(said(_FILES[word], run=run.name))

@@ -8,7 +8,6 @@ from typing import Final
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from billing.profile import Profile
 from checkpoints.journal import Journal
 from checkpoints.records import Differences, Item, Reason, Refusal, Run, Shared, Totals
 from checkpoints.row_comparison import Rows
@@ -18,8 +17,8 @@ from cli.show.closing import (
     MAX_REFUSALS_SHOWN,
     StepsFacts,
     accountants_list,
+    bad_export,
     first_refusals,
-    refused_export,
     steps_of,
     steps_table,
 )
@@ -32,11 +31,11 @@ from jobs.access.vault import mask_secrets
 from jobs.imports.subscriber import DIFFERENT, Step
 from jobs.job import assigned_of
 from jobs.rows.input import is_input
-from jobs.shared_accounts import Question, in_sentences
+from jobs.shared_accounts import Question
 from jobs.spec.columns import Assigned
 from jobs.spec.parameters import DIGEST
 from jobs.spec.words import source_of
-from texts.remedies import command_line, setting
+from texts.remedies import Remedy, command_line, setting
 from texts.said import Quantity, Said, counted, enumerated, kind_of, said
 
 LOOKED_AT: Final = 200
@@ -91,7 +90,8 @@ class PreviewFacts:
     """The facts of a run before its first call.
 
     `repeated` rows repeat an earlier row of the input and are never sent; `look_alikes` are to be sent and resemble
-    entries in the billing; `different` are steps of an import whose object is there and differs. `assumptions` are
+    entries in the billing; `different` are steps of an import whose object is there and differs; `undecided` are the
+    rows of shared accounts that are sent only once it is said what is meant. `assumptions` are
     the unconfirmed ones about the run's money, a sentence each; `delta` is what a delta changes.
     """
 
@@ -104,6 +104,7 @@ class PreviewFacts:
     look_alikes: RowsFound = NONE_FOUND
     different: RowsFound = NONE_FOUND
     shared: Shared = field(default_factory=Shared)
+    undecided: int = 0
     columns: Assigned = field(default_factory=lambda: Assigned({}, ()))
     assumptions: Sequence[str] = ()
     steps: StepsFacts | None = None
@@ -146,11 +147,12 @@ class PreviewFacts:
         )
 
 
-async def plan_of(run: Run, job: Job, journal: Journal) -> PreviewFacts:
+async def plan_of(run: Run, job: Job, journal: Journal, undecided: int = 0) -> PreviewFacts:
     """The facts of a run of `job` whose list is saved, from the journal. Raises `InputRefused`."""
     to_send = await journal.items(run, {State.PENDING}, size=LOOKED_AT)
     assumptions = job.assumptions(to_send) if to_send else ()
-    return replace(await facts_of(run, journal), columns=assigned_of(job, run.header), assumptions=assumptions)
+    facts = await facts_of(run, journal)
+    return replace(facts, columns=assigned_of(job, run.header), assumptions=assumptions, undecided=undecided)
 
 
 async def facts_of(run: Run, journal: Journal) -> PreviewFacts:
@@ -204,7 +206,7 @@ def preview(plan: PreviewFacts, target: Target, journal: str, policy: Policy) ->
         target,
         journal,
         listed=said("{command} lists them", command=command_line("plan")),
-        all_bad=refused_export(plan.run),
+        all_bad=bad_export(plan.run),
         source=source_of(plan.run),
         pacing=describe_policy(policy),
         accountants_list=accountants_list(plan.run, plan.totals),
@@ -252,7 +254,7 @@ def drawn_before(
 def doubtful_rows(plan: PreviewFacts, *, which: str) -> RenderableType:
     """The first rows that look as if entered already, or the first bad ones, where nothing else is shown."""
     listed = said("{command} lists them", command=command_line("plan"))
-    return drawn("doubts.j2", plan=plan, which=which, listed=listed, all_bad=refused_export(plan.run))
+    return drawn("doubts.j2", plan=plan, which=which, listed=listed, all_bad=bad_export(plan.run))
 
 
 def number_and_sum(number: int, amount: Decimal | None = None) -> Said:
@@ -310,13 +312,12 @@ def unanswered(plan: PreviewFacts) -> Said:
     )
 
 
-def shared_accounts(question: Question, profile: Profile) -> RenderableType:
-    """The choice for accounts with several opening balances, and the first of them."""
+def shared_accounts(question: Question) -> RenderableType:
+    """The first accounts with several opening balances."""
     left = question.accounts - len(question.first)
     return section(
         *(Hanging(Text("? ", "yellow"), Text(printable(str(group), 400))) for group in question.first),
         render(said("… and {n} more accounts", n=Quantity(left)), "dim") if left > 0 else None,
-        render(in_sentences(question, profile), "bold yellow"),
     )
 
 
@@ -344,7 +345,7 @@ def given_parameters(run: Run) -> dict[str, str]:
 def why_refused(plan: PreviewFacts) -> Said:
     """Why an input with bad rows is not sent, and the ways out."""
     bad = plan.totals.refused
-    refused = counted("{n} row of the input cannot be taken", "{n} rows of the input cannot be taken", bad)
+    refused = counted("{n} row of the input is refused", "{n} rows of the input are refused", bad)
     faults = counted("{n} row is a duplicate", "{n} rows are duplicates", plan.repeated.rows)
     if bad:
         both = said("{refused}; {duplicates}", refused=refused, duplicates=faults)
@@ -356,6 +357,12 @@ def why_refused(plan: PreviewFacts) -> Said:
             "Mend the input and run it again, or leave the refused rows out: {flag} sends the good ones, {steps}",
             flag=setting("skip-bad"),
             steps=to_send_line(plan),
+        )
+    elif plan.undecided:
+        advice = said(
+            "Mend the input and run it again, or leave the refused rows out and say what is meant by several rows of "
+            "an account: {flags} with sum, last or refuse",
+            flags=Remedy(settings=(("skip-bad", ""), ("shared-accounts", ""))),
         )
     else:
         advice = counted(
@@ -370,7 +377,7 @@ def why_refused(plan: PreviewFacts) -> Said:
         "{faults}.\n{advice}.\nThe refused rows as a file:\n{command}",
         faults=faults,
         advice=advice,
-        command=refused_export(plan.run),
+        command=bad_export(plan.run),
     )
 
 

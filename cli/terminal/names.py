@@ -17,11 +17,11 @@ from texts.said import Said, counted, heading, said
 
 _STATES: Final = {
     State.PENDING: (said("pending"), said("to be sent")),
-    State.SKIPPED: (said("skipped"), said("skipped: nothing to do")),
+    State.SKIPPED: (said("skipped"), said("skipped: entered already")),
     State.SENDING: (said("sending"), said("being sent")),
     State.ACCEPTED: (said("accepted"), said("accepted, not read back")),
     State.REJECTED: (said("rejected"), said("rejected by the billing")),
-    State.UNCONFIRMED: (said("unconfirmed"), said("in doubt: refused, to be looked up")),
+    State.UNCONFIRMED: (said("unconfirmed"), said("in doubt: rejected, to be looked up")),
     State.UNKNOWN: (said("unknown"), said("in doubt: to be looked up")),
     State.MANUAL: (said("manual"), said("in doubt: a person decides")),
     State.APPLIED: (said("applied"), said("applied: read back as sent")),

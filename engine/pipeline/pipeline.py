@@ -222,7 +222,7 @@ class Recorder:
         item, outcome = landed.item, landed.outcome
         if outcome.cause is Cause.REFUSES_ALL:
             self._stop.request(
-                StopKind.SYSTEM, said("the billing refuses all work: {why}", why=outcome.message or "")
+                StopKind.SYSTEM, said("the billing rejects all work: {why}", why=outcome.message or "")
             )
         blameless = landed.blameless or outcome.cause.says_nothing_of_row
         has_tries_left = self._tries.failed(item, blameless=blameless)

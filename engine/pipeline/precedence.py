@@ -350,7 +350,7 @@ class Precedence:
         if state.rejected:
             # Of several in a row the first one is named.
             before = needed.message
-            own = reason("not sent: {what} was refused", NOT_SENT, what=name)
+            own = reason("not sent: {what} was rejected", NOT_SENT, what=name)
             return before if isinstance(before, Said) and before.template == own.template else own
         if state is State.MANUAL:
             export = Remedy("export", self._run.name, (("state", State.MANUAL),))

@@ -209,7 +209,7 @@ class Reconciler:
             if change.state is State.MANUAL:
                 log.warning("a person has to decide", item=item.number, label=item.label, why=change.message)
             elif change.state is State.REJECTED:
-                log.warning("refused, and not in the billing", item=item.number, label=item.label, why=item.message)
+                log.warning("rejected, and not in the billing", item=item.number, label=item.label, why=item.message)
             elif change.state is State.PENDING:
                 log.info("not in the billing, sent again", item=item.number, label=item.label, why=item.message)
         return Counter(change.state for change in changes)
@@ -306,7 +306,7 @@ def found_again(item: Item, found: Found) -> Change:
         return Change(item.item_id, State.SKIPPED, answer=found.answer, message=already_there(found))
     known = found.note
     if item.state is State.UNCONFIRMED:
-        known = said("refused, and found in the billing all the same: {message}", message=item.message or "")
+        known = said("rejected, and found in the billing all the same: {message}", message=item.message or "")
     if found.marked or (item.answer is not None and item.answer == found.answer):
         return Change(item.item_id, State.ACCEPTED, answer=found.answer, message=known)
     note = UNPROVEN if known is None else in_clauses([UNPROVEN, known])

@@ -6,7 +6,7 @@ the column of its faults.
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain, count
 from typing import Final
@@ -29,6 +29,16 @@ RUN: Final = "carbon_run"
 STEP: Final = "carbon_step"
 """The column after these of a run whose rows have steps: the step of the row."""
 
+IN_RUSSIAN: Final[Mapping[str, str]] = {
+    ROW: "carbon_строка",
+    LINE: "carbon_строка_файла",
+    STEP: "carbon_шаг",
+    "carbon_state": "carbon_состояние",
+    "carbon_answer": "carbon_ответ",
+    "carbon_message": "carbon_причина",
+}
+"""The same columns in an export for a Russian reader; either names are read back, whoever reads them."""
+
 _NUMBERED: Final = re.compile(r"_\d+\Z")
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """Beginnings of a formula; the last are the fullwidth forms of the first, which some spreadsheets take alike."""
@@ -39,7 +49,7 @@ _NUMBER: Final = re.compile(r"[+-]?\d[\d \u00a0\u202f]*([.,]\d+)?")
 def is_of_export(name: str) -> bool:
     """Whether an export has added a column; a number after its name is allowed."""
     plain = name.strip().casefold()
-    return not {plain, _NUMBERED.sub("", plain)}.isdisjoint((*COLUMNS, STEP, RUN))
+    return not {plain, _NUMBERED.sub("", plain)}.isdisjoint((*COLUMNS, STEP, RUN, *IN_RUSSIAN.values()))
 
 
 def named(column: str, taken: Collection[str]) -> str:

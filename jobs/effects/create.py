@@ -364,7 +364,7 @@ class CreateEffect(CallEffect):
                 # The attributes of the call come from the recipe, so the fault is in `fields`; only a model of custom
                 # attributes may also refuse that of a row. It is not known whether the billing reads `fields` before
                 # or after it creates [?], so the look-up decides.
-                return Lost(said("refused, but perhaps only after it was entered: {reason}", reason=text))
+                return Lost(said("rejected, but perhaps only after it was entered: {reason}", reason=text))
             case Accepted(result=result):
                 named = _names_created(result, payload, own)
                 fact = self._gateway.profile.descr_returned
@@ -383,10 +383,10 @@ class CreateEffect(CallEffect):
         try:
             (found,) = await like_these(self._gateway, [payload])
         except LookUpFailed:
-            return Lost(said("refused, and whose the key is has to be looked up: {reason}", reason=text))
+            return Lost(said("rejected, and whose the key is has to be looked up: {reason}", reason=text))
         if not found and not item.attempts:
             # An earlier call may still wait to be carried out: it counts as absent only after the settle delay.
-            return Lost(said("refused, and the billing does not show yet who has the key: {reason}", reason=text))
+            return Lost(said("rejected, and the billing does not show yet who has the key: {reason}", reason=text))
         if found and difference(payload, found) is None:
             answer = found[0].values[self._kind.key]
             if item.attempts:

@@ -209,7 +209,7 @@ class DeleteEffect(CallEffect):
                 if not item.attempts:
                     return AlreadyThere(self._by_others(payload))
                 # An earlier call of ours may have had its effect late.
-                return Lost(said("refused, and whether it is gone has to be looked up: {reason}", reason=text))
+                return Lost(said("rejected, and whether it is gone has to be looked up: {reason}", reason=text))
             case Accepted(result={"pk": pk, **more}):
                 model = more.get("model", payload.model)
                 if (model, str(pk)) != (payload.model, payload.key[self._id]):

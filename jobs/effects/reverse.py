@@ -258,7 +258,7 @@ class StornoReversal(CallEffect):
                 return AlreadyThere(why, asked)
             # An earlier call of ours may have had its effect late.
             case RowRefused(text) if _REVERSED in text.casefold() or "атрибут" in text.casefold():
-                return Lost(said("refused, and whether it is reversed has to be looked up: {reason}", reason=text))
+                return Lost(said("rejected, and whether it is reversed has to be looked up: {reason}", reason=text))
             case Accepted(result=result) if is_about_other_model(result, OPERATIONS):
                 return about_another(OF_ANOTHER_MODEL, f"{OPERATIONS} {asked}")
             case Accepted(result={"fields": {"op_id": op_id}}) if str(op_id) != asked:

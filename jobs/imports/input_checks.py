@@ -503,7 +503,7 @@ class BillingChecks:
                     found.fault(login, said("the login is that of {subscriber} in the billing", subscriber=whose))
                 elif same and all(one.deleted for one in same):
                     why = said(
-                        "the login is that of a deleted account of {subscriber}: the billing may refuse it",
+                        "the login is that of a deleted account of {subscriber}: the billing may reject it",
                         subscriber=_owner(same[0]),
                     )
                     found.warn(login, why)

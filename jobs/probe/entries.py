@@ -215,7 +215,7 @@ class ProbeEntries(Traces[Intended, Entered]):
             act = ACT if receipt == RECEIPT else RECEIPT
             if isinstance(await self.enter(act, -back, _UNDOING, undoes=operation.op_id), Entered):
                 return None
-        return said("an opposite entry is refused: {reason}", reason=refused) if isinstance(refused, str) else None
+        return said("an opposite entry is rejected: {reason}", reason=refused) if isinstance(refused, str) else None
 
     async def left(self) -> list[Entered]:
         """The operations of this and earlier probes for the subscriber that are not taken back, the newest first."""

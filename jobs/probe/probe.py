@@ -235,7 +235,7 @@ class Probe:
             reverse = said("reverse it by objects.get → {method}, and read it back", method=storno)
             yield ProbeStep(reverse, partial(self._try_storno, storno))
         long = said(
-            "enter a receipt of {amount} with a comment of {length} characters (shorter where that is refused)",
+            "enter a receipt of {amount} with a comment of {length} characters (shorter where that is rejected)",
             amount=KOPECK,
             length=LENGTHS[0],
         )
@@ -264,7 +264,9 @@ class Probe:
             folder = said("create a folder in the folder {folder}, and a subscriber in it", folder=objects_.folder)
             yield ProbeStep(folder, partial(self._create, objects_))
             yield ProbeStep(said("create an account, a service and an attribute of this subscriber"))
-            yield ProbeStep(said("leave out one field after the other that is refused, and read back what was taken"))
+            yield ProbeStep(
+                said("leave out one field after the other that is rejected, and read back what was taken")
+            )
             yield ProbeStep(said("delete all of it in reverse order; the subscriber's empty money account stays"))
         yield ProbeStep(
             said("take all of it back by opposite sums, and hold the balance against that at the beginning")
@@ -333,7 +335,7 @@ class Probe:
         alone = await gateway.ask([filter_("Abonents", {"id": one}, "id") for one in absent]) if found else []
         with as_engine_errors():
             if len(there) < _TELLING or there.keys() - set(map(str, ids)) or any(map(objects, alone)):
-                refused = said("a filter by many values is refused, or its answer is not whole")
+                refused = said("a filter by many values is rejected, or its answer is not whole")
                 self._missing["in_filters"] = refused
                 return
         learned = {"Abonents.id": len(there)}
@@ -383,7 +385,7 @@ class Probe:
     async def _comments(self) -> None:
         first = await self._entries.enter(RECEIPT, KOPECK, TEXT)
         if isinstance(first, str):
-            raise ProbeStopped("a receipt of {amount} is refused: {reason}", amount=KOPECK, reason=first)
+            raise ProbeStopped("a receipt of {amount} is rejected: {reason}", amount=KOPECK, reason=first)
         kept = first.operation.descr
         self._learn_type(first)
         self._learn("stack_seconds", max(first.seconds, 0.1))
@@ -454,7 +456,7 @@ class Probe:
                     "a comment of {length} characters is kept as {kept!r}", length=length, kept=kept
                 )
             return
-        self._missing["descr_length"] = said("a comment of {length} characters is refused", length=LENGTHS[-1])
+        self._missing["descr_length"] = said("a comment of {length} characters is rejected", length=LENGTHS[-1])
 
     # ---- types, and exact keys ----
 
@@ -480,7 +482,7 @@ class Probe:
         if isinstance(entered, Entered):
             self._learn_type(entered)
         else:
-            self._missing["act_type"] = said("it is refused: {reason}", reason=entered)
+            self._missing["act_type"] = said("it is rejected: {reason}", reason=entered)
 
     async def _keys(self) -> None:
         entries = self._entries
@@ -504,7 +506,7 @@ class Probe:
                 OPENING_BALANCE, before.quantize(KOPECK) + KOPECK, "Проба", before=before
             )
             if isinstance(entered, str):
-                self._missing["type_8"] = said("it is refused: {reason}", reason=entered)
+                self._missing["type_8"] = said("it is rejected: {reason}", reason=entered)
                 return
             after = await self._entries.balance()
             if after is None:

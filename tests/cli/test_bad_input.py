@@ -76,7 +76,7 @@ async def test_bad_rows_and_files_are_refused_with_their_place(place: Place) -> 
         for line, (fault, (_, told)) in enumerate(zip(ended.faults, rows, strict=False), 1 + bool(head)):
             assert fault.startswith(f"line {line}")
             assert [one for one in told if one not in fault] == [], fault
-        assert ended.faults[len(rows)].startswith(f"{len(rows)} rows of the input cannot be taken.")
+        assert ended.faults[len(rows)].startswith(f"{len(rows)} rows of the input are refused.")
     for encoding, text, told in BAD_FILES:
         place.write(text, encoding=encoding)
         await refused(place, *run, told=told)

@@ -46,8 +46,9 @@ async def begun(place: Place) -> str:
     )
     assert (ended.closing["states"], ended.closing["refused"]) == ({"accepted": 5, "rejected": 2}, 1)
     name: str = ended.closing["run"]
-    ended.saying(f"carbon-migrate run balances {name}-rejected.csv --continue {name}")
-    await place.cli("export", name)
+    write, hand_in = f"export {name} --state bad -o {name}-bad.csv", f"run balances {name}-bad.csv --continue {name}"
+    ended.saying([f"carbon-migrate {write}", f"carbon-migrate {hand_in}"])
+    await place.cli(*write.split())
     place.traffic.answer = lambda _: None
     return name
 
@@ -59,7 +60,7 @@ def numbers(place: Place) -> list[str]:
 
 def corrected(place: Place, name: str, encoding: str = "utf-8-sig", delimiter: str = ";") -> Path:
     """The file of rejected and refused rows, with a number in the place of the word."""
-    path = place.cli.folder / f"{name}-rejected.csv"
+    path = place.cli.folder / f"{name}-bad.csv"
     header, rows = read(path)
     mended = [[cell.replace("восемь", "8,08") for cell in row] for row in rows]
     return written(path, header, mended, encoding, delimiter)
@@ -99,7 +100,7 @@ async def test_rows_that_are_rejected_again_come_back_again_also_for_a_wrong_key
     place.traffic.answer = refusing(place.traffic.arrived + 1)
     first = await place.run(*again(file, name), *ALONE, ends=1)
     assert first["states"] == {"accepted": 7, "rejected": 1, "replaced": 2}
-    await place.cli("export", name, "--force")
+    await place.cli("export", name, "--state", "bad", "-o", file.name, "--force")
     header, ((key, *rest),) = read(file)
     other = numbers(place)[10]
     assert key != other
@@ -110,7 +111,7 @@ async def test_rows_that_are_rejected_again_come_back_again_also_for_a_wrong_key
 
 async def test_what_is_still_bad_belongs_elsewhere_or_cannot_be_continued_is_refused(place: Place) -> None:
     name = await begun(place)
-    file = place.cli.folder / f"{name}-rejected.csv"
+    file = place.cli.folder / f"{name}-bad.csv"
     await place.cli.refused("run", *again(file, name), "--yes", says=["1 row of", "--skip-bad"])
     header, rows = read(file)
 
@@ -156,7 +157,38 @@ async def test_what_is_still_bad_belongs_elsewhere_or_cannot_be_continued_is_ref
     given_up = place.rows("contract_number;amount", "nobody;5", name="given-up.csv")
     await place.cli("run", "balances", given_up, "--yes", may_end_with=(2,))
     last = (await place.runs())[-1].name
-    await place.cli.refused("run", *again(given_up, last), "--yes", says="there is nothing to continue")
+    command = f"carbon-migrate run balances {given_up.resolve()} "
+    nothing = await place.cli.refused("run", *again(given_up, last), "--yes", says="there is nothing to continue")
+    nothing.saying([command, "--skip-bad"])
+
+
+async def test_rows_that_a_plan_or_a_refused_run_has_listed_go_into_the_run_of_the_good_ones(place: Place) -> None:
+    """Whichever list of the faults of a file is corrected: the run that has entered its other rows takes it."""
+    one, two, three, *_ = numbers(place)
+    file = place.rows("contract_number;amount", f"{one};1", f"{two};2O0", f"{three};3O0", name="both.csv")
+    await place.cli("plan", "balances", file, "-o", "plan", may_end_with=(1,))
+    await place.cli("run", "balances", file, "--yes", may_end_with=(2,))
+    (refused,) = await place.runs()
+    await place.cli("export", refused.name, "--state", "bad", "-o", "refused.csv")
+    name = (await place.run("balances", file, "--skip-bad", ends=1))["run"]
+    for number, path in enumerate(("plan/refused.csv", "refused.csv"), start=1):
+        header, rows = read(place.cli.folder / path)
+        row = [rows[number - 1][0], rows[number - 1][1].replace("O", "0"), *rows[number - 1][2:]]
+        ended = await place.run(
+            *again(written(file.with_name("part.csv"), header, [row], "utf-8", ";"), name), ends=number % 2
+        )
+        assert (ended["states"], ended["refused"]) == ({"accepted": 1 + number}, 2 - number)
+    # Another input has other lines.
+    other = place.rows("contract_number;amount", f"{one};5", f"{two};6O0", name="other.csv")
+    await place.cli("run", "balances", other, "--yes", may_end_with=(2,))
+    (*_, last) = await place.runs()
+    await place.cli("export", last.name, "--state", "bad", "-o", "bad.csv")
+    says = f"this is a row of run {last.name}, not of run {name}"
+    header, last_rows = read(place.cli.folder / "bad.csv")
+    key, _, *rest = last_rows[-1]
+    part = written(file.with_name("part.csv"), header, [[key, "6", *rest]], "utf-8", ";")
+    await place.cli.refused("run", *again(part, name), "--yes", says=says)
+    await place.landed_once(3)
 
 
 async def test_a_row_that_was_entered_elsewhere_meanwhile_is_not_entered_again(place: Place) -> None:
@@ -177,6 +209,23 @@ async def rejected(place: Place) -> tuple[str, list[str], list[list[str]]]:
     place.traffic.answer = lambda _: None
     await place.cli("export", name)
     return (name, *read(place.cli.folder / f"{name}-rejected.csv"))
+
+
+async def test_a_file_of_a_russian_reader_is_taken_by_an_english_one_and_the_other_way_round(place: Place) -> None:
+    name = await begun(place)
+    await place.cli("export", name, "--state", "bad", "-o", "ru.csv", "--lang", "ru")
+    header, rows = read(place.cli.folder / "ru.csv")
+    ours = ["carbon_строка", "carbon_строка_файла", "carbon_состояние", "carbon_ответ", "carbon_причина"]
+    assert header[2:] == ours
+    assert {row[4] for row in rows} == {"отклонено биллингом", "не принято"}
+    first = written(place.cli.folder / "part.csv", header, rows[:1], "utf-8", ";")
+    await place.run(*again(first, name), ends=1)
+    says = "столбец carbon_строка: "
+    wrong = written(place.cli.folder / "part.csv", header, [[*rows[1][:2], "3", *rows[1][3:]]], "utf-8", ";")
+    await place.cli.refused("run", *again(wrong, name), "--yes", "--lang", "ru", says=says)
+    ended = await place.run(*again(corrected(place, name), name), "--lang", "ru")
+    assert ended["states"] == {"accepted": 8, "replaced": 2}
+    await place.landed_once(8)
 
 
 async def test_any_cells_and_columns_of_these_names_are_exported_and_come_back_as_they_were(place: Place) -> None:

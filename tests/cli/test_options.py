@@ -249,7 +249,7 @@ _REMARK = re.compile(r" {2,}\S.*$| # .*$")
 
 def examples() -> Iterator[tuple[str, str]]:
     """Each command of the pages, without the remark behind it; what has a gap (…) or a job to be named is none."""
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
+    for page in (ROOT / "README.md", ROOT / "README.ru.md", *sorted((ROOT / "docs").rglob("*.md"))):
         text = re.sub(r" \\\n +", " ", page.read_text(encoding="utf-8"))
         for line in _EXAMPLE.findall(text):
             command = _REMARK.sub("", line).partition(" > ")[0].strip()

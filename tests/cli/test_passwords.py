@@ -298,7 +298,7 @@ async def test_passwords_are_set_by_another_machine_and_stand_nowhere_in_clear(
     await second.refused("journal", "copy", shared, other, says="with runs already")
 
     # The old key opens, also behind a new one that encrypts.
-    assert f"{ACCOUNTS} secrets are kept" in (await second("doctor", may_end_with=(0, 2))).told
+    assert f"{ACCOUNTS} secrets are kept" in (await second("doctor", "-v", may_end_with=(0, 2))).told
     assert (await second.closing("resume", "--settle", "0.1"))["states"] == {"accepted": ACCOUNTS}
     query = "select id, psw from users where id in (:users)"
     assert dict(machines.place.query(query, users=list(rows))) == rows

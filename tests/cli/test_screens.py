@@ -224,7 +224,8 @@ async def test_doctor(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: disk_usage(path)._replace(free=54_937 << 20))
 
     async def shows(screen: Screen) -> None:
-        assert await doctor.examine(Flags(), screen) is Exit.DONE
+        for verbose in (False, True):
+            assert await doctor.examine(Flags(), screen, verbose=verbose) is Exit.DONE
 
     await compare("doctor", shows)
 
@@ -553,7 +554,7 @@ async def test_the_closing_of_an_import_whose_licence_ran_out(journal: Journal) 
         await journal.totals(run),
         73,
         312.0,
-        stopped=said("the billing refuses all work: {why}", why=LICENCE),
+        stopped=said("the billing rejects all work: {why}", why=LICENCE),
         imported=await steps_of(run, journal),
     )
     await compare("import-closing", of(lambda: show_closing(closing, known(run), journal)))

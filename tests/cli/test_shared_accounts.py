@@ -35,8 +35,9 @@ async def test_without_a_word_nothing_is_sent_and_the_rows_are_shown(place: Plac
         ]
     )
     probe = rf"carbon-migrate probe --abonent ID --journal \S+ --api-url {place.billing.url} --database \S+"
-    assert re.search(rf"type 8 sets the balance to its sum \(assumed: `{probe}` finds out\)", ended.words)
+    assert re.search(rf"This asks the billing whether it does so: {probe}", ended.words)
     planned = await place.cli("plan", "balances", "shared.csv", "--json", may_end_with=(1,))
+    planned.saying("2 of them only once it is said what is meant: --shared-accounts")
     planned.saying("as it is, this plan cannot be sent")
     assert "run --plan" not in planned.words
     assert planned.closing["shared_accounts_to_be_said"] == 1
@@ -49,6 +50,16 @@ async def test_without_a_word_nothing_is_sent_and_the_rows_are_shown(place: Plac
     ended = await run(place, *refused, "--skip-bad", may_end_with=(1,))
     assert (ended.closing["states"], ended.closing["refused"]) == ({"accepted": 1}, 2)
     assert place.balance(ids[0]) == before
+
+
+async def test_no_screen_promises_rows_that_nobody_has_decided_on(place: Place) -> None:
+    _, ids = shared(place)
+    place.rows("abonent_id;amount", f"{ids[0]};1", f"{ids[1]};2", f"{ids[2]};3", f"{ids[2]};1O0", name="shared.csv")
+    ended = await run(place, may_end_with=(2,))
+    assert "--skip-bad --shared-accounts with sum, last or refuse" in ended.words
+    assert "sends the good ones" not in ended.words
+    # What is advised does go through.
+    await run(place, "--skip-bad", "--shared-accounts", "sum", may_end_with=(1,))
 
 
 async def test_their_sum_is_one_operation_and_all_adds_up(place: Place) -> None:

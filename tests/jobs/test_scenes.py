@@ -504,7 +504,7 @@ a storno that had its effect already is looked up
   back
   read None: operation {0} is not reversed
   sent
-  told Lost: refused, and whether it is reversed has to be looked up: Операция уже сторнирована
+  told Lost: rejected, and whether it is reversed has to be looked up: Операция уже сторнирована
   seen found {0}
   then delete from finance_operations where op_id = {0}
   seen cannot look: there is no operation {0} any more

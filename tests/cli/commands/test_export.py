@@ -95,7 +95,7 @@ async def test_the_refused_rows_mended_and_those_of_a_plan_are_the_next_input_as
         [
             f"0 rows of run {run.name} that are rejected",
             "write the 5 rows that were refused before sending",
-            f"carbon-migrate export {run.name} --state refused -o {run.name}-refused.csv",
+            f"carbon-migrate export {run.name} --state bad -o {run.name}-bad.csv",
         ]
     )
     # They come out with their own columns.

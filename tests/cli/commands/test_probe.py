@@ -307,7 +307,7 @@ async def test_the_fields_that_a_create_takes_are_learned(opened: Opened) -> Non
         assert (closing["learned"]["delete_answers"], closing["created_left"], left(place)) == ("nothing", [], [])
         profile = next((place.cli.folder / "state").rglob("*.profile.toml")).read_text(encoding="utf-8")
         assert "snatip = false" in profile
-        told = (await place.cli("doctor", may_end_with=(0, 1, 2))).told
+        told = (await place.cli("doctor", "-v", may_end_with=(0, 1, 2))).told
         assert "objects.create takes these fields: Abonents (name, is_folder, parent_id, contract_number" in told
         assert "; not snatip), UsersUsluga (" in told
 

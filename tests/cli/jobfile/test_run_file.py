@@ -114,9 +114,9 @@ async def test_what_can_be_seen_only_after_a_step_was_sent_stops_the_file_there(
     place.write(THRESHOLDS + BALANCES, "night.toml")
     ended = await place.cli("run", "night.toml", "--yes", "--json", may_end_with=(3,))
     one, given_up = await place.runs()
-    assert "1 row of the input cannot be taken" in ended.closing["error"]
+    assert "1 row of the input is refused" in ended.closing["error"]
     assert [(step["run"], step["exit"]) for step in ended.closing["steps"]] == [(one.name, 0), (None, 3)]
-    assert "step 2 (balances): 1 row of the input cannot be taken" in ended.words
+    assert "step 2 (balances): 1 row of the input is refused" in ended.words
     assert f"done before that: step 1 (run {one.name})" in ended.words
     assert f"then go on with: carbon-migrate run {place.cli.folder}/night.toml" in ended.words
     assert "Nothing was sent" not in ended.words

@@ -280,7 +280,7 @@ async def test_words_of_rows_and_of_the_billing_are_text_wherever_they_stand(tmp
     assert error["rows"] == 1
     assert "\x1b" not in json.dumps([seen, of_input], ensure_ascii=False)
     assert "<script>" in error["text"], "the browser shows it as text"
-    assert (of_refused["text"], of_refused["rows"]) == ("не принято к загрузке", 1)
+    assert (of_refused["text"], of_refused["rows"]) == ("не принято", 1)
     assert of_refused["example"].startswith("строка файла 7 (<script>")
     assert of_input["refused"] == 1
 
@@ -321,8 +321,11 @@ async def test_it_says_how_a_run_came_out_in_the_language_of_who_looks(tmp_path:
     assert (english["ended"], english["run"]["stage_text"]) == (True, "done")
     assert (russian["run"]["stage_text"], russian["run"]["stage"]) == ("завершена", "done")
     (purpose, command), (in_russian, _) = english["closing"][0], russian["closing"][0]
-    assert (purpose, in_russian) == ("look at the row", "посмотреть 1 отклонённую строку")
-    assert command.startswith(f"carbon-migrate export {ours.name} --state rejected ")
+    assert (purpose, in_russian) == (
+        "write the rows that were refused or rejected, each with its reason",
+        "записать в файл не принятые и отклонённые строки, каждую с причиной",
+    )
+    assert command.startswith(f"carbon-migrate export {ours.name} --state bad ")
     assert english["accepted"] == russian["accepted"]
     assert english["rejected"]["rows"] == 1
 

@@ -388,9 +388,9 @@ def check_page(made: Made, page: str) -> None:
         balances = {cells[0]: figure(cells[2]) for cells in table(page, "Opening balances")}
         assert balances["asked for by the file"] == books.whole
         assert balances["accepted by the billing"] == books.sum(*IN_EFFECT)
-        assert balances["asked for, and not accepted"] == books.whole - books.sum(*IN_EFFECT)
+        assert balances["asked for, and not entered"] == books.whole - books.sum(*IN_EFFECT)
         parts_of_it = [amount for name, amount in balances.items() if name.startswith("of these: ")]
-        assert not parts_of_it or sum(parts_of_it) == balances["asked for, and not accepted"]
+        assert not parts_of_it or sum(parts_of_it) == balances["asked for, and not entered"]
         return
     *lines, whole_line = table(page, "Outcome of the reading" if made.kind == "blocked" else "Outcome")
     assert figure(whole_line[1]) == sum(figure(cells[1]) for cells in lines) == books.number(*books.rows)

@@ -344,7 +344,7 @@ def test_doctor_names_a_file_that_it_cannot_read(
     path = tmp_path / "closed"
     path.touch(mode=0o600)
     closed_to_us(path, os.R_OK)
-    ended = typed("doctor", flag, str(path), "--api-url", URL)
+    ended = typed("doctor", "-v", flag, str(path), "--api-url", URL)
     assert "✓ program" in ended.out
     assert ended.exit == 2
     if flag == "--journal":
@@ -461,7 +461,7 @@ def test_doctor_says_where_secrets_are_from(
     (folder / "chat").unlink()
     (folder / "db").unlink()
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
-    found = typed("doctor")
+    found = typed("doctor", "-v")
     assert found.exit == 2
     words = " ".join(found.out.split())
     assert "carbon-migrate.toml, line 4: credential proxy" in words

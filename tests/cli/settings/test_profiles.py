@@ -85,11 +85,11 @@ def test_a_profile_that_is_not_utf8_and_a_folder_that_cannot_be_written_are_told
 
 
 async def test_doctor_shows_each_fact_and_no_command_takes_a_profile_that_cannot_be_used(place: Place) -> None:
-    told = await place.cli.told("doctor")
+    told = await place.cli.told("doctor", "-v")
     for words in ("no probe has asked this billing", "assumed", "an operation of type 8 sets the balance to its sum"):
         assert words in told
     learned(place, LEARNED, "5.24.06")
-    told = await place.cli.told("doctor")
+    told = await place.cli.told("doctor", "-v")
     for words in ("of version 5.24.06: 6 facts known", "known 2026-11-25", "type 8 adds its sum to the balance"):
         assert words in told
     path = learned(place, LEARNED, "5.23.01")

@@ -95,7 +95,7 @@ def once_each(job: FakeJob) -> bool:
 async def test_a_billing_that_refuses_all_work_stops_the_run_and_a_later_one_ends_it(journal: Journal) -> None:
     job = FakeJob(rows(40), {"9": [Call(SystemRefused("read-only"))]})
     first = await migrated(journal, job)
-    assert (first.stop.kind, first.stop.reason) == (StopKind.SYSTEM, "the billing refuses all work: read-only")
+    assert (first.stop.kind, first.stop.reason) == (StopKind.SYSTEM, "the billing rejects all work: read-only")
     counts = await first.counts()
     assert set(counts) == {State.ACCEPTED, State.PENDING}
     assert (await first.states())["9"] is State.PENDING

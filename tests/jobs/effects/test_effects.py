@@ -373,7 +373,7 @@ def row_refused(text: str) -> RowRefused:
 
 
 def perhaps(text: str) -> Lost:
-    return Lost(f"refused, but perhaps only after it was entered: {text}")
+    return Lost(f"rejected, but perhaps only after it was entered: {text}")
 
 
 ANSWERS: Final[Mapping[str, list[tuple[object, Evidence]]]] = {
@@ -426,7 +426,7 @@ ANSWERS: Final[Mapping[str, list[tuple[object, Evidence]]]] = {
         (thing(6, "UsersUsluga"), Lost("an answer about UsersUsluga 6, and UsersUsluga 5 was asked for")),
         (thing(6), Lost("an answer about 6, and UsersUsluga 5 was asked for")),
         (thing(5, "Users"), Lost("an answer about Users 5, and UsersUsluga 5 was asked for")),
-        (row_refused(MISSING), Lost(f"refused, and whether it is gone has to be looked up: {MISSING}")),
+        (row_refused(MISSING), Lost(f"rejected, and whether it is gone has to be looked up: {MISSING}")),
         (row_refused("На объект ссылаются: X"), RowRefused("На объект ссылаются: X")),
     ],
     "storno": [
@@ -440,7 +440,7 @@ ANSWERS: Final[Mapping[str, list[tuple[object, Evidence]]]] = {
         ({"fields": {"op_id": 5, "storno": 0}}, Lost("an answer without an error, and operation 5 is not reversed")),
         (
             row_refused("Не найден атрибут storno"),
-            Lost("refused, and whether it is reversed has to be looked up: Не найден атрибут storno"),
+            Lost("rejected, and whether it is reversed has to be looked up: Не найден атрибут storno"),
         ),
     ],
 }
