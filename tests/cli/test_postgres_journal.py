@@ -48,7 +48,7 @@ def test_a_way_that_leaves_the_machine_is_known() -> None:
 
 async def test_it_is_planned_in_sent_from_purged_and_looked_at_as_a_file_is(shared: Place) -> None:
     # ---- what a run rests on, before there is one
-    doctor = await shared.cli.told("doctor")
+    doctor = await shared.cli.told("doctor", "-v")
     assert "will be made by the first run" in doctor
     assert "s between its clock and this one" in doctor
     assert LOGGED not in doctor

@@ -211,7 +211,7 @@ async def test_a_copy_of_the_billing_is_not_taken_for_it(place: Place) -> None:
 
 ADVISED = re.compile(r"(?:^ *|`)carbon-migrate ([^\n`]+)", re.MULTILINE)
 ADVISED_ROWS = 12
-ADVISED_HERE = {"run", "probe", "jobs", "status", "resume", "verify", "export", "reconcile", "decide", "undo"}
+ADVISED_HERE = {"run", "probe", "status", "resume", "verify", "export", "reconcile", "decide", "undo"}
 BY_FILE = """
 journal = "carbon-migrate.journal"
 [api]
