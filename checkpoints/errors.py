@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from texts.remedies import command_line
 from texts.said import SaidError, said
 
 
@@ -67,6 +68,20 @@ class RunPurged(JournalError):
                 "can be undone, verified, exported, corrected or looked up any more; its totals are kept",
                 run=name,
                 day=purged_at[:10],
+            )
+        )
+
+
+class RunGivenUp(JournalError):
+    """Raised when a run that another process has given up is to be worked on."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            said(
+                "run {run} was given up by another process, which began the same while nobody worked on this one: "
+                "nothing of it was sent, and nothing will be. The other run stands in {command}",
+                run=name,
+                command=command_line("status"),
             )
         )
 

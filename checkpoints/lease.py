@@ -24,7 +24,7 @@ import anyio
 from msgspec.structs import replace
 
 from checkpoints import rows
-from checkpoints.errors import BillingHeld, JournalError, JournalUnreadable
+from checkpoints.errors import BillingHeld, JournalError, JournalUnreadable, RunGivenUp
 from checkpoints.pace import BillingPace, encode_pace, found_pace
 from checkpoints.queries import Queries, Value
 from checkpoints.records import NewRunner, Run
@@ -181,7 +181,7 @@ async def keep_lease(lease: Lease, run: Run, store: Store) -> AsyncIterator[None
 def take_up_run(db: Queries, run: Run, runner: NewRunner, seconds: float) -> tuple[Run, EarlierOwners]:
     """Take a run and its billing up, in the caller's transaction; the run, and what earlier owners may still do.
 
-    A runner that sends nothing takes the run alone. Raises `RunPurged`, and `BillingHeld` while
+    A runner that sends nothing takes the run alone. Raises `RunPurged`, `RunGivenUp`, and `BillingHeld` while
     another machine works on the billing.
     """
     refuse_purged(db, run.run_id)
@@ -230,7 +230,11 @@ def take_up_run(db: Queries, run: Run, runner: NewRunner, seconds: float) -> tup
         call_ms=round(runner.call_seconds * 1000),
         **of_owner,
     )
-    return rows.to_run(db.one("run_by_name", name=run.name)), earlier
+    taken = rows.to_run(db.one("run_by_name", name=run.name))
+    if taken.discarded_at:
+        # Who has just created a run holds no lock on it yet.
+        raise RunGivenUp(run.name)
+    return taken, earlier
 
 
 def _is_alive(process: int) -> bool:

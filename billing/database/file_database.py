@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final
 
 from billing.database.columns import SelectColumns
 from billing.database.database import Database
@@ -79,13 +79,16 @@ class FileDatabase:
         return self._process.pid
 
     def select(self, sql: str, values: Sequence[Value]) -> tuple[int, list[DatabaseRow]]:
-        return cast("tuple[int, list[DatabaseRow]]", self._ask("select", sql, values))
+        found: tuple[int, list[DatabaseRow]] = self._ask("select", sql, values)
+        return found
 
     def page(self, number: int) -> list[DatabaseRow]:
-        return cast("list[DatabaseRow]", self._ask("page", number))
+        found: list[DatabaseRow] = self._ask("page", number)
+        return found
 
     def describe(self, sql: str) -> SelectColumns:
-        return cast("SelectColumns", self._ask("describe", sql))
+        columns: SelectColumns = self._ask("describe", sql)
+        return columns
 
     def leave(self, number: int) -> None:
         # The garbage collector may call this while this thread waits for an answer, so the request may have to wait.
@@ -107,7 +110,7 @@ class FileDatabase:
             self._process.kill()
             self._process.wait()
 
-    def _ask(self, method: str, *arguments: object, patience: float | None = None) -> object:
+    def _ask(self, method: str, *arguments: object, patience: float | None = None) -> Any:  # noqa: ANN401 - any answer
         found = self._exchanged(method, *arguments, patience=patience)
         self._close_left()
         if isinstance(found, BaseException):

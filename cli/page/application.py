@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import anyio
 import anyio.to_thread
@@ -32,6 +32,7 @@ from cli.session.control_client import give
 from cli.session.door import DoorLimits, serve_clients
 from cli.session.journal import own_name, refuse_purged
 from cli.settings.settings import NO_BILLINGS, KnownBillings, Letterhead, OwnJobs
+from cli.show.closing import BAD, file_of
 from cli.terminal.exits import CommandRefused
 from cli.terminal.names import REFUSED, STATE_NAMES
 from cli.terminal.signals import run_alongside
@@ -336,18 +337,20 @@ class PageApplication:
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
         """The file of rejected and refused rows, as `export` writes it."""
-        run, word = await self._journal.run(request.match_info["run"]), str(State.REJECTED)
+        run = await self._journal.run(request.match_info["run"])
         refuse_purged(run)
-        headers = {
-            "Content-Disposition": f'attachment; filename="{run.name}-{word}.csv"',
-            "Content-Type": "text/csv; charset=utf-8",
-            "Cache-Control": "no-store",
-        }
         async with passing_folder() as folder:
-            target = OutputFile(folder / f"{word}.csv")
+            target = OutputFile(folder / "bad.csv")
             with reading(self._language(request).name):
+                name = file_of(run, BAD)
                 async with self._one_file, written_to(target) as out:
-                    await write_items(out, run, FILES[word], self._journal)
+                    await write_items(out, run, FILES[State.REJECTED], self._journal)
+            headers = {
+                # As RFC 6266 writes a name that may be Russian.
+                "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}",
+                "Content-Type": "text/csv; charset=utf-8",
+                "Cache-Control": "no-store",
+            }
             answer = web.StreamResponse(headers=headers)
             async with await anyio.open_file(target.path, "rb") as file:
                 await answer.prepare(request)

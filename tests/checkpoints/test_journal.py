@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from checkpoints.errors import ForbiddenTransition, NoSuchRun
+from checkpoints.errors import ForbiddenTransition, NoSuchRun, RunGivenUp
 from checkpoints.journal import NAME_LETTERS, Journal
 from checkpoints.journal_file import JournalAddress
 from checkpoints.records import (
@@ -79,6 +79,17 @@ async def test_the_first_approval_and_the_first_end_are_the_ones_that_count(jour
         await anyio.sleep(0.002)  # times are kept to the millisecond
     first, second = seen
     assert first == second
+
+
+async def test_a_run_that_another_process_has_given_up_is_not_worked_on(journal: Journal) -> None:
+    """A run is created before it is locked; in between, who begins the same finds nobody at work on it."""
+    run = await journal.create_run(NEW_RUN)
+    async with journal.taken_up(run) as found:
+        await journal.discard(found)
+    with pytest.raises(RunGivenUp, match="nothing of it was sent, and nothing will be"):
+        async with journal.taken_up(run):
+            pass
+    assert await journal.holder(run) is None
 
 
 async def test_a_discarded_run_loses_its_items_and_keeps_its_refusals(journal: Journal) -> None:

@@ -154,7 +154,7 @@ async def test_a_plan_shows_each_value_before_and_after(place: Place) -> None:
     russian = await place.cli("plan", "warning-threshold", "rows.csv", "-o", "russian.csv", "--lang", "ru")
     assert "0,00 ₽ → −120,00 ₽" in russian.out.replace("\u00a0", " ")
     columns = (place.cli.folder / "russian.csv").read_text("utf-8-sig").splitlines()[0]
-    assert columns == "строка;№;ключ;модель;объект;изменение;поле;старое;новое"
+    assert columns == "строка файла;строка;метка;модель;объект;изменение;поле;старое;новое"
     assert [line[-2:] for line in lines] == [["0.00", "-120.00"]] * 25
 
 

@@ -356,7 +356,9 @@ async def test_a_worker_that_is_told_to_end_waits_for_no_postgresql_that_never_a
 async def test_doctor_says_whether_somebody_sends_what_waits(shared: Place, postgres_server: PostgresServer) -> None:
     async def queue() -> str:
         """The lines of `doctor` on the queue and the connections, as one."""
-        return " ".join((await shared.cli("doctor")).out.split()).partition("queue ")[2].partition("vault key")[0]
+        return (
+            " ".join((await shared.cli("doctor", "-v")).out.split()).partition("queue ")[2].partition("vault key")[0]
+        )
 
     assert (await queue()).startswith("no run was handed in yet, and no worker was started")
     await hand_in(shared, ROWS, "--rate", "5")

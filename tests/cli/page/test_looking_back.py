@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import pytest
 
@@ -155,14 +156,14 @@ async def test_the_file_of_rejected_rows_is_that_of_export_and_no_formula(place:
         "run", "balances", balances.path, "--yes", "--skip-bad", "--no-canary", "--settle", "0", ends=1
     )
     name, file = ended["run"], b""
-    for reader in ("en", "ru"):
-        await place.cli("export", name, "-o", ".", "--force", "--lang", reader)
+    for reader, word in (("en", "bad"), ("ru", "исправить")):
+        await place.cli("export", name, "--state", "bad", "-o", f"{reader}.csv", "--lang", reader)
         async with page_of(place, name) as browser:
             url = browser.opening.origin().with_path(f"/api/runs/{name}/rejected.csv").with_query(lang=reader)
             async with browser.http.get(url) as answer:
                 file = await answer.read()
-        assert file == (place.cli.folder / f"{name}-rejected.csv").read_bytes()
-        assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}-rejected.csv"'
+        assert file == (place.cli.folder / f"{reader}.csv").read_bytes()
+        assert answer.headers["Content-Disposition"] == f"attachment; filename*=UTF-8''{name}-{quote(word)}.csv"
         assert (answer.content_type, answer.headers["Cache-Control"]) == ("text/csv", "no-store")
     rows = file.decode("utf-8-sig").splitlines()
     assert len(rows) == 2 + ROWS // 7

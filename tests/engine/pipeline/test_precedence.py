@@ -182,7 +182,7 @@ async def test_what_needs_a_refused_row_is_rejected_without_a_call_and_says_whic
     assert setting.counts() == {State.REJECTED: 31, State.ACCEPTED: 31}
     assert setting.messages()["f1"] == "no such folder"
     assert {setting.messages()[f"{lane}.{step}"] for lane in range(1, 20, 2) for step in (1, 2, 3)} == {
-        "not sent: subscriber f1 was refused"
+        "not sent: subscriber f1 was rejected"
     }
     assert len(setting.sent) == 32
     assert setting.stop.kind is None
@@ -207,7 +207,7 @@ async def test_a_row_that_cannot_be_completed_or_needs_what_is_no_row_is_rejecte
     await setting.go()
     assert setting.messages() == {
         "1.1": "not sent: a person has decided on what it needs, and its id is not known",
-        "1.2": "not sent: subscriber 1.1 was refused",
+        "1.2": "not sent: subscriber 1.1 was rejected",
         "9": "not sent: what it needs is no row of this run",
     }
 
