@@ -301,7 +301,9 @@ async def all_answers(browser: Browser, run: Run) -> list[str]:
     found: list[str] = []
     for reader in ("en", "ru"):
         paths = ("/", "/api/page", "/api/runs", *(f"/api/runs/{run.name}/{one}" for one in FILES))
-        found += [(await browser.get(f"{path}?lang={reader}")).text for path in paths]
+        replies = [await browser.get(f"{path}?lang={reader}") for path in paths]
+        assert not [one for one in replies if one.status >= 500]
+        found += [one.text for one in replies]
         async with browser.stream(run.name, query=f"?lang={reader}") as stream:
             while (event := await stream.next()).name != "snapshot":
                 found.append(str(event.data))
