@@ -40,7 +40,7 @@ from cli.show.closing import describe_end, next_steps
 from cli.terminal.exits import CommandRefused
 from cli.terminal.names import OUTCOMES, REFUSED, STATE_NAMES
 from cli.terminal.signals import run_alongside
-from cli.terminal.texts import CatalogueLanguage, printable
+from cli.terminal.texts import JOINT, LONGEST, SPACE, CatalogueLanguage, printable
 from engine.pacing.policy import setting_text
 from engine.pipeline.control import NotAMessage, to_sample
 from engine.statistics import PaceSample
@@ -218,9 +218,12 @@ def _limit(why: str) -> str:
             return ""
 
 
-def _text(text: str, language: Language) -> str:
-    """A sentence for the reader, or a foreign text, without what a browser or a terminal would obey."""
-    return printable(language.render(text), _LONGEST)
+def _text(text: str, language: Language, limit: int = _LONGEST) -> str:
+    """A sentence for the reader, or a foreign text, without what a browser or a terminal would obey.
+
+    What keeps a number on one line stays: `printable` takes a no-break space for a foreign one.
+    """
+    return printable(language.render(text).replace(SPACE, JOINT), limit).replace(JOINT, SPACE)
 
 
 def _sum(totals: Totals, states: Sequence[State]) -> str:
@@ -323,7 +326,7 @@ class RunList:
             "more": len(view.runs[MOST_RUNS:]),
             "billings": sorted({one.name for one in runs}),
             # The second line has a sum.
-            "summary": [printable(language.render(line)) for line in (sums if self._names else sums[:1])],
+            "summary": [_text(line, language, LONGEST) for line in (sums if self._names else sums[:1])],
         }
 
 
@@ -332,14 +335,14 @@ def _entry(one: RunView, language: Language, *, names: bool) -> dict[str, object
     needs = [need.sentence if names else blanked(need.sentence, numbers=True) for need in one.needs]
     return {
         **run_facts(one),
-        "source": printable(language.render(source_of(run))),
+        "source": _text(source_of(run), language, LONGEST),
         "billing": printable(one.name),
         "target": printable(run.target),
         "profile": _profile(one, language),
         "stage_text": language.render(one.stage_text),
-        "where": printable(language.render(one.where)),
-        "waits_for": printable(language.render(one.waits_for)) if one.waits_for else None,
-        "needs": [printable(language.render(need)) for need in needs],
+        "where": _text(one.where, language, LONGEST),
+        "waits_for": _text(one.waits_for, language, LONGEST) if one.waits_for else None,
+        "needs": [_text(need, language, LONGEST) for need in needs],
         "begun": run.created_at.isoformat(),
         "asked": totals.count(*ASKED),
         "asked_sum": _sum(totals, ASKED),
