@@ -26,7 +26,7 @@ from anyio.abc import TaskGroup
 from checkpoints.errors import JournalError
 from checkpoints.journal import Journal
 from checkpoints.mailbox import KEPT
-from checkpoints.records import Reason, Refusal, Run, Totals, Verification
+from checkpoints.records import Reason, Refusal, Run, Runner, Totals, Verification
 from checkpoints.states import State, states_where
 from cli.fleet.overview import FleetJournal, run_facts, sums_lines, view_of
 from cli.page.nameless import blanked, listed_without_names, past_without_names, without_names
@@ -40,7 +40,7 @@ from cli.show.closing import describe_end, next_steps
 from cli.terminal.exits import CommandRefused
 from cli.terminal.names import OUTCOMES, REFUSED, STATE_NAMES
 from cli.terminal.signals import run_alongside
-from cli.terminal.texts import CatalogueLanguage, printable
+from cli.terminal.texts import JOINT, LONGEST, SPACE, CatalogueLanguage, printable
 from engine.pacing.policy import setting_text
 from engine.pipeline.control import NotAMessage, to_sample
 from engine.statistics import PaceSample
@@ -108,8 +108,13 @@ class Moment(RunView):
     @property
     def is_stopped(self) -> bool:
         """Whether its process has put it down in order, with rows left: it was not killed."""
-        last = self.runners[-1] if self.runners else None
+        last = self.last_runner
         return self.holder is None and not self.has_ended and last is not None and last.ended_at is not None
+
+    @property
+    def last_runner(self) -> Runner | None:
+        """Who took it up last; None also while the first one has its lock, and has not written itself down yet."""
+        return self.runners[-1] if self.runners else None
 
     @property
     def knows_pace(self) -> bool:
@@ -120,6 +125,7 @@ class Moment(RunView):
 def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True) -> Mapping[str, object]:
     """The facts of a moment for the reader; without `names` nothing of a row, of a person or of what was typed."""
     run, totals, holder, live, runners = seen.run, seen.totals, seen.holder, seen.live, seen.runners
+    last = seen.last_runner
     # What the process counts is newer than the journal's count; at first it has not read yet what the journal has.
     counts: Mapping[str, int] | Mapping[State, int] = live.counts if live and live.counts else totals.counts
 
@@ -166,7 +172,7 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
         "settings": setting_text(stored_policy(run)),
         "worked_by": holder
         and {
-            "who": printable(runners[-1].who if runners else ""),
+            "who": printable(last.who if last else ""),
             "host": printable(holder.host),
             "process": holder.process,
             "since": holder.since,
@@ -212,9 +218,12 @@ def _limit(why: str) -> str:
             return ""
 
 
-def _text(text: str, language: Language) -> str:
-    """A sentence for the reader, or a foreign text, without what a browser or a terminal would obey."""
-    return printable(language.render(text), _LONGEST)
+def _text(text: str, language: Language, limit: int = _LONGEST) -> str:
+    """A sentence for the reader, or a foreign text, without what a browser or a terminal would obey.
+
+    What keeps a number on one line stays: `printable` takes a no-break space for a foreign one.
+    """
+    return printable(language.render(text).replace(SPACE, JOINT), limit).replace(JOINT, SPACE)
 
 
 def _sum(totals: Totals, states: Sequence[State]) -> str:
@@ -317,7 +326,7 @@ class RunList:
             "more": len(view.runs[MOST_RUNS:]),
             "billings": sorted({one.name for one in runs}),
             # The second line has a sum.
-            "summary": [printable(language.render(line)) for line in (sums if self._names else sums[:1])],
+            "summary": [_text(line, language, LONGEST) for line in (sums if self._names else sums[:1])],
         }
 
 
@@ -326,13 +335,14 @@ def _entry(one: RunView, language: Language, *, names: bool) -> dict[str, object
     needs = [need.sentence if names else blanked(need.sentence, numbers=True) for need in one.needs]
     return {
         **run_facts(one),
-        "source": printable(language.render(source_of(run))),
+        "source": _text(source_of(run), language, LONGEST),
         "billing": printable(one.name),
         "target": printable(run.target),
         "profile": _profile(one, language),
         "stage_text": language.render(one.stage_text),
-        "where": printable(language.render(one.where)),
-        "needs": [printable(language.render(need)) for need in needs],
+        "where": _text(one.where, language, LONGEST),
+        "waits_for": _text(one.waits_for, language, LONGEST) if one.waits_for else None,
+        "needs": [_text(need, language, LONGEST) for need in needs],
         "begun": run.created_at.isoformat(),
         "asked": totals.count(*ASKED),
         "asked_sum": _sum(totals, ASKED),
@@ -497,7 +507,9 @@ class Feed:
             silent_for=None if holder else max(0.0, time.time() - self._last_held),
             verifying=verifying,
         )
-        if holder and facts.runners[-1].purpose == VERIFY and (ended := replace(facts, holder=None)).has_ended:
+        last_runner = facts.last_runner
+        only_reads = last_runner is not None and last_runner.purpose == VERIFY
+        if holder and only_reads and (ended := replace(facts, holder=None)).has_ended:
             # Who only reads it back does not work on it.
             facts, holder = replace(ended, silent_for=0.0), None
         if holder is not None:

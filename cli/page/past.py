@@ -6,7 +6,7 @@ bounded number of spans, and of who worked on the run and what it was told meanw
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from itertools import chain, groupby
+from itertools import accumulate, chain, groupby
 from typing import Final, NamedTuple
 
 from checkpoints.records import Command, Runner, SentSpan
@@ -17,9 +17,14 @@ MOST_MARKS: Final = 100
 """The latest marks on the axis of time."""
 STILL: Final = 10.0
 """Seconds without a row after which a run counts as held: a slow one has shorter gaps."""
+PEAK: Final = 60
+"""Seconds of a peak at least: over less, whole seconds and groups of rows would be seen, and not the speed."""
 LOOKS: Final = frozenset({"verify", "reconcile", "decide", "close"})
 """What takes a run up and sends nothing."""
 _PAUSES: Final = {"pause": "paused", "continue": "continued"}
+"""Commands that are marked, where they have changed something: of a paused run `pause` does not."""
+_UNPAUSES: Final = frozenset({"continue", "resume"})
+"""`continue now=yes` ends a pause too, and so does `resume --unpause`."""
 
 
 class _Worked(NamedTuple):
@@ -62,13 +67,28 @@ def past_of(
     return {
         "points": [*_points(spans, starts, [over, last] if over < last else [last])],
         "marks": sorted(_marks(worked, commands))[-MOST_MARKS:],
-        "seconds": length,
         "average": sum(sent.values()) / max(busy - held, length),
-        "peak": max(sent.values()) / length,
+        "peak": _peak(spans),
+        "seconds": max(PEAK, length),
         "worked": busy,
         "held": held,
         "idle": max(last - first - busy, 0.0),
     }
+
+
+def _peak(spans: Sequence[SentSpan]) -> float | None:
+    """The most rows a second over at least a minute; None for a run that is shorter.
+
+    A moment is that of a claim of several rows, which makes up for what was sent since the claim before. So it is
+    counted from one claim to another: without the rows of the first, with those of the last.
+    """
+    sums = [0, *accumulate(one.sent for one in spans)]
+    found: list[float] = []
+    for first, one in enumerate(spans):
+        last = next((at for at, other in enumerate(spans) if other.at - one.at >= PEAK), None)
+        if last is not None:
+            found.append((sums[last + 1] - sums[first + 1]) / (spans[last].at - one.at))
+    return max(found, default=None)
 
 
 def _points(spans: Sequence[SentSpan], starts: range, ends: Sequence[float]) -> Iterator[Mapping[str, object]]:
@@ -105,6 +125,9 @@ def _marks(worked: Sequence[_Worked], commands: Sequence[Command]) -> Iterator[t
     for number, one in enumerate(worked):
         yield one.began, "resumed" if number else "begun"
         yield one.ended, one.how
+    is_paused = False
     for told in commands:
-        if told.command in _PAUSES:
-            yield told.given_at.timestamp(), _PAUSES[told.command]
+        word = told.command.partition(" ")[0]
+        was_paused, is_paused = is_paused, word == "pause" or (is_paused and word not in _UNPAUSES)
+        if word in _PAUSES and is_paused != was_paused:
+            yield told.given_at.timestamp(), _PAUSES[word]

@@ -158,12 +158,16 @@ export class Charts {
       // Where a day begins it is named.
       return new Date(moment * 1000).getHours() + new Date(moment * 1000).getMinutes() ? words.minute(moment) : words.day(moment);
     };
+    // The title of an axis stands beside its widest figure: in Russian a thousand is a word.
+    const ruler = make("canvas").getContext("2d");
+    ruler.font = FONT;
+    const widest = (figures) => Math.max(...figures.map((one) => ruler.measureText(one).width));
     const sides = lines.filter((line) => line.side).map((line) => ({
       ...axis,
       label: words.text(line.title),
       side: line.side,
       scale: scale(line),
-      size: line.side === 3 ? 50 : 34,
+      size: line.side === 3 ? (_, values) => Math.max(50, 10 + widest(values ?? [])) : 34,
       space: 36,
       grid: { ...grid, show: line.side === 3 },
       incrs: line.scale || line.axis ? undefined : STEPS,

@@ -38,9 +38,10 @@ export class Past {
     const { points, marks, seconds, average, peak, worked, held, idle } = this.#past;
     const rate = (value) => words.text("{rate} rows a second", { rate: words.rate(value) });
     show(find("past-money"), points.some(({ sum }) => Number(sum ?? 0) !== 0));
+    show(find("past-peak").parentElement, peak !== null);
     fill({
       "past-average": rate(average),
-      "past-peak": words.text("{rate}, over {duration}", { rate: rate(peak), duration: words.duration(seconds) }),
+      "past-peak": peak === null ? null : words.text("{rate}, over {duration}", { rate: rate(peak), duration: words.duration(seconds) }),
       "past-worked": words.duration(worked),
       "past-held": words.duration(held),
       "past-idle": words.duration(idle),

@@ -4,8 +4,10 @@ import json
 import os
 import resource
 import signal
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +18,7 @@ from anyio import create_task_group
 
 from checkpoints.errors import JournalUnreadable
 from checkpoints.journal import open_journal
-from checkpoints.journal_file import journal_in_postgres
+from checkpoints.journal_file import JournalAddress, journal_in_postgres
 from checkpoints.queries import FoundRow
 from checkpoints.records import Change, Command, Page, Refusal, Run, Totals
 from checkpoints.sqlite_store import SqliteQueries
@@ -27,12 +29,17 @@ from cli.page.application import PageOrder, serving
 from cli.page.feed import Feed, Feeds, RunList
 from cli.settings.settings import NO_BILLINGS, KnownBillings
 from cli.terminal.texts import ENGLISH, language
+from engine.pipeline.control import live_to_json, to_json
+from engine.pipeline.progress import Progress
+from engine.statistics import PaceSample
 from tests.checkpoints.samples import NEW_RUN, come_to, frozen_run, ids, keep, new_item
+from tests.checkpoints.shells import shell
 from tests.cli.commands.test_control import ROWS, SLOW, a_load
 from tests.cli.conftest import PATIENCE, Cli, Place, clean_environment
 from tests.cli.fleet.conftest import every_stage
 from tests.cli.page.browser import Browser, Shown, Stream, browser_at, page_shown
 from tests.postgres_server import PostgresServer
+from texts.said import said
 
 VERY_SLOW = 2.0
 """Seconds of an answer while a run must not come to its end, however slow the machine is: its rows take 76."""
@@ -285,6 +292,17 @@ async def test_words_of_rows_and_of_the_billing_are_text_wherever_they_stand(tmp
     assert of_input["refused"] == 1
 
 
+async def test_a_run_is_followed_whose_process_has_its_lock_and_no_entry_yet(tmp_path: Path) -> None:
+    """A process locks a run, then waits for its turn to write itself down: with two runs at once, for seconds."""
+    async with page_shown(tmp_path) as shown:
+        run = await frozen_run(shown.journal, new_item("3"))
+        async with shown.journal.taken_up(run):
+            with shell(JournalAddress(tmp_path / "a.journal")) as behind:
+                behind.execute("delete from runners where run_id = ?", (run.run_id,))
+            seen = await moment(shown, run.name)
+    assert (seen["worked_by"]["who"], seen["run"]["who"], seen["stopped"], seen["ended"]) == ("", "", False, False)
+
+
 async def test_an_old_count_does_not_come_after_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counting takes long where there are many rows; what it has found then is old."""
     async with page_shown(tmp_path) as shown:
@@ -410,6 +428,21 @@ def counted_runs(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
     monkeypatch.setattr(SqliteQueries, "each", counting)
     return counted
+
+
+@pytest.mark.parametrize("reader", ["en", "ru"])
+async def test_a_run_that_waits_is_listed_with_why_in_the_language_of_who_looks(reader: str, tmp_path: Path) -> None:
+    why = said("asking again in {seconds} s: {why}", seconds=5, why=said("paused"))
+    async with page_shown(tmp_path) as shown:
+        async with shown.journal.taken_up(shown.run) as ours:
+            live = live_to_json(replace(Progress().status(), held=why), {})
+            sample = to_json(PaceSample(time.time(), 0.0, 1, 0, None, None))
+            await shown.journal.mailbox.tell(ours, live, 1, sample)
+            reply = await shown.browser.get(f"/api/runs?lang={reader}")
+        assert (reply.status, reply.found.get("said")) == (200, None)
+        assert [one["waits_for"] for one in reply.found["runs"]] == [language(reader).render(why)]
+        rested = (await shown.browser.get(f"/api/runs?lang={reader}")).found["runs"]
+    assert [one["waits_for"] for one in rested] == [None]
 
 
 async def test_an_open_run_is_counted_again_when_it_has_moved(

@@ -56,7 +56,7 @@ async def a_night(journal: Journal, where: Path) -> Run:
         async with journal.taken_up(run, NewRunner(purpose)) as ours:
             if purpose == "resume":
                 await come_to(journal, ours, dict(enumerate([*[State.ACCEPTED] * 4, *[State.REJECTED] * 2], 1)))
-    for command in ("pause", "continue", "set rate=5"):
+    for command in ("continue", "pause", "pause", "continue now=yes", "continue", "set rate=5"):
         await journal.history.note_command(run, "olga", command, "")
     with shell(JournalAddress(where)) as behind:
         for number, seconds in enumerate([0, 1, 2, 40, 100, 101], 1):
@@ -67,7 +67,7 @@ async def a_night(journal: Journal, where: Path) -> Run:
             moments = (at(began), None if ended is None else at(ended), run.run_id, epoch)
             behind.execute("update runners set began_at = ?, ended_at = ? where run_id = ? and epoch = ?", moments)
         for command, seconds in (("pause", 3), ("continue", 40)):
-            behind.execute("update commands set given_at = ? where command = ?", (at(seconds), command))
+            behind.execute("update commands set given_at = ? where command like ?", (at(seconds), f"{command}%"))
     return run
 
 
@@ -89,7 +89,24 @@ async def test_the_past_of_a_run_is_drawn_from_the_moments_of_its_rows(tmp_path:
     points = past["points"]
     assert [one["t"] - start for one in points if one["rate"]] == [0, 1, 2, 40, 100, 101]
     assert (points[-1]["errors"], points[-1]["sum"]) == (2, figures["accepted"]["sum"])
-    assert {"worked": 53, "held": 47, "idle": 49, "peak": 1, "average": 1, "seconds": 1}.items() <= past.items()
+    assert {"worked": 53, "held": 47, "idle": 49, "peak": 0.04, "average": 1, "seconds": 60}.items() <= past.items()
+
+
+async def test_a_peak_is_not_above_the_rate_though_rows_are_claimed_in_groups(tmp_path: Path) -> None:
+    """At 3 rows a second: 16 to begin with, and 8 whenever 8 are sent."""
+    found: list[object] = []
+    async with page_shown(tmp_path) as shown:
+        for rows in (16 + 8 * 5, 16 + 8 * 40):
+            run = await frozen_run(shown.journal, *(new_item(f"{rows} {number}") for number in range(rows)))
+            await come_to(shown.journal, run, dict.fromkeys(range(1, rows + 1), State.ACCEPTED))
+            with shell(JournalAddress(tmp_path / "a.journal")) as behind:
+                for number in range(1, rows + 1):
+                    sent = at(max(number - 9, 0) // 8 * 8 / 3)
+                    behind.execute(
+                        "update items set sent_at = ? where number = ? and run_id = ?", (sent, number, run.run_id)
+                    )
+            found.append((await past_of(shown, run.name))["peak"])
+    assert found == [None, pytest.approx(3, abs=0.05)], "of less than a minute there is none"
 
 
 async def test_the_past_of_a_long_run_has_as_many_points_as_that_of_a_short_one(tmp_path: Path) -> None:
@@ -100,11 +117,13 @@ async def test_the_past_of_a_long_run_has_as_many_points_as_that_of_a_short_one(
             moment = "strftime('%Y-%m-%dT%H:%M:%f+00:00', 1796000000 + number * 77, 'unixepoch')"
             behind.execute(f"update items set sent_at = {moment} where run_id = ?", (run.run_id,))  # noqa: S608 - our own
         past = await past_of(shown, run.name)
+        listed = (await shown.browser.get("/api/runs?lang=ru")).found
         untouched = shown.run.name
         async with shown.browser.stream(untouched) as stream:
             assert (await stream.next()).data is None, "a run that has sent nothing has no past"
     assert MOST_SPANS / 2 < len(past["points"]) <= MOST_SPANS + 2
     assert past["points"][-1]["sum"] == "1100.00"
+    assert "внесено 1\u00a0100,00\u00a0₽" in listed["summary"][1], "an amount stays on one line"
 
 
 # ---- the rows that were rejected ----------------------------------------------------------------------------------
@@ -302,7 +321,9 @@ async def all_answers(browser: Browser, run: Run) -> list[str]:
     found: list[str] = []
     for reader in ("en", "ru"):
         paths = ("/", "/api/page", "/api/runs", *(f"/api/runs/{run.name}/{one}" for one in FILES))
-        found += [(await browser.get(f"{path}?lang={reader}")).text for path in paths]
+        replies = [await browser.get(f"{path}?lang={reader}") for path in paths]
+        assert not [one for one in replies if one.status >= 500]
+        found += [one.text for one in replies]
         async with browser.stream(run.name, query=f"?lang={reader}") as stream:
             while (event := await stream.next()).name != "snapshot":
                 found.append(str(event.data))
