@@ -345,7 +345,7 @@ class Journal:
         return int((await self._one("replaced_in_lanes", run_id=run.run_id))["items"])
 
     async def followed_by(self, run: Run) -> list[str]:
-        """The deltas whose differences to rows of this run stand, or may stand."""
+        """The deltas whose differences to rows of this run stand, or may stand, the newest last."""
         return [str(row["name"]) for row in await self._store.all("followed_by", run_id=run.run_id)]
 
     async def last_unsettled(self, run: Run, before: int) -> list[Item]:

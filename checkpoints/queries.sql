@@ -355,14 +355,16 @@ from items
 where run_id = :run_id and carried_by is not null and amount <> '0'
 
 -- name: followed_by
--- The runs that have entered differences to effects of this one, which stand or may stand.
-select distinct r.name
+-- The runs that have entered differences to effects of this one, which stand or may stand, the newest last.
+select r.name
 from items i
 join runs own on own.run_id = i.run_id
 join items d on d.key = i.key and d.item_id > i.item_id and d.amount is not null and d.wanted is not null
 join effects e on e.item_id = d.item_id
 join runs r on r.run_id = d.run_id and r.job = own.job and r.target = own.target and r.approved_at is not null
 where i.run_id = :run_id and r.run_id <> i.run_id
+group by r.run_id, r.name
+order by r.run_id
 
 -- name: carries
 -- The numbers of the rows that an item of a run carries.

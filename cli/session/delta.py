@@ -19,7 +19,7 @@ from cli.show.preview import DeltaFacts
 from cli.terminal.exits import CommandRefused, NothingSent
 from cli.terminal.texts import printable
 from engine.pipeline.intake import Repeat, Since
-from jobs.spec.words import SINCE, UNDO, SharedAccountsRule
+from jobs.spec.words import LIST, SINCE, UNDO, WAY, SharedAccountsRule
 from texts.remedies import command_line, setting
 from texts.said import counted
 
@@ -47,9 +47,19 @@ def followers(name: str, runs: Sequence[Run]) -> list[Run]:
 
 
 def counted_on(name: str, runs: Sequence[Run], own: Run | None = None) -> list[Run]:
-    """The run with this name and the deltas since that were sent, but for the `own` one."""
-    others = [one for one in followers(name, runs) if one.approved_at and not (own and own.name == one.name)]
+    """The run with this name and the deltas since that were sent and stand, but for the `own` one."""
+    others = [
+        one
+        for one in followers(name, runs)
+        if one.approved_at and not is_taken_back(one, runs) and not (own and own.name == one.name)
+    ]
     return [*(one for one in runs if one.name == name), *others]
+
+
+def is_taken_back(run: Run, runs: Sequence[Run]) -> bool:
+    """Whether an undo that sends has taken the run back, and none has restored it since."""
+    undo = next((one for one in runs if one.name == run.undone_by), None)
+    return undo is not None and undo.parameters.get(WAY) != LIST and not is_taken_back(undo, runs)
 
 
 def check_delta(order: Order, target: str, runs: Sequence[Run], journal: str) -> Run | None:
@@ -125,7 +135,17 @@ async def require_complete(run: Run, journal: Journal) -> None:
                 rule=setting("shared-accounts", SharedAccountsRule.LAST),
             )
     totals = await journal.totals(run)
-    if not totals.count_where(in_effect=True) - totals.taken_back and not totals.count(State.SKIPPED):
+    if totals.count_where(in_effect=True) - totals.taken_back:
+        return
+    if run.undone_by and totals.taken_back:
+        raise CommandRefused(
+            "run {run} is taken back by run {undo}: give {flag} of a run that stands, or enter the new file as a "
+            "whole, without {flag}",
+            run=run.name,
+            undo=run.undone_by,
+            flag=setting("since"),
+        )
+    if not totals.count(State.SKIPPED):
         raise _nothing_of(run)
 
 

@@ -391,7 +391,9 @@ def _next_steps(run: Run, totals: Totals) -> Iterator[tuple[str, str]]:
         yield command_line("undo", name), said("or take back what it has created so far")
     if bad:
         yield bad_export(run), said("write the rows that were refused or rejected, each with its reason")
-    if bad and frozen and run.job != UNDO and (is_import or not run.ended_at):
+    if bad and frozen and words.SINCE in run.parameters and not run.ended_at and (again := run_again(run)):
+        yield again, said("hand in the whole file, once these rows are corrected in it")
+    elif bad and frozen and run.job != UNDO and (is_import or not run.ended_at):
         again = said("hand in that file, once it is corrected")
         yield command_line("run", run.job, file_of(run, BAD), "--continue", name), again
     if manual := totals.count(State.MANUAL):
@@ -423,7 +425,10 @@ def run_again(run: Run) -> str:
     if not run.source_digest:
         return ""
     file = printable(run.source, WHOLE)
-    return import_again(run, file) if run.job == IMPORT else command_line("run", run.job, file)
+    if run.job == IMPORT:
+        return import_again(run, file)
+    since = run.parameters.get(words.SINCE)
+    return command_line("run", run.job, file, *(["--since", since] if since else ()))
 
 
 def import_again(run: Run, file: str) -> str:

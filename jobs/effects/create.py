@@ -432,6 +432,13 @@ class CreateEffect(CallEffect):
             if not others:
                 continue
             amount = sum((one.op_summa for one in others), Decimal(0))
+            anew = (
+                said("Run the delta again: its difference goes on top of what came")
+                if BALANCE in payload.wanted
+                else said(
+                    "Entered again as it is, the row replaces that too: add it to the row's sum, or leave the row out"
+                )
+            )
             named = some_of([described(one) for one in others])
             reasons[item.item_id] = (
                 said(
@@ -443,9 +450,10 @@ class CreateEffect(CallEffect):
                 if own
                 else said(
                     "changed since the list was made: {amount} came to the account, and this row would set its "
-                    "balance over it: {operations}. Enter the row again to have it compared anew",
+                    "balance over it: {operations}. {anew}",
                     amount=amount,
                     operations=named,
+                    anew=anew,
                 )
             )
         setting_back = {

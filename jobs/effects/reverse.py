@@ -36,6 +36,7 @@ from jobs.effects.effect import (
 from jobs.spec.chain import parse
 from jobs.spec.entries import OPERATION, OPERATIONS, SETS, TYPE_8, UNDO_OF_OPERATIONS
 from jobs.spec.words import OPPOSITE, STORNO, WAY
+from texts.remedies import setting
 from texts.said import enumerated, reason, said
 
 # ---- the operations that a run has entered, as they are now -------------------------------------------------------
@@ -190,12 +191,12 @@ def _standing(one: ItemToUndo, things: Sequence[BillingObject] | None, act: str)
 def undo_of_operations(gateway: Gateway, how: Mapping[str, str]) -> CallEffect:
     parameters = {**{one.name: one.default or "" for one in UNDO_OF_OPERATIONS}, **how}
     if parameters[WAY] == STORNO:
-        return StornoReversal(gateway, parameters["storno_call"])
+        return StornoReversal(gateway, parameters["storno_call"], TypeEight(parameters[TYPE_8]))
     if parameters[WAY] == OPPOSITE:
         back: Back = partial(undo_of_operations, gateway)
         takes_back = partial(_opposites, gateway, parameters)
         return CreateEffect(gateway, _ENTRY, back, taking_back=takes_back, type_8=TypeEight(parameters[TYPE_8]))
-    return AccountantsList(gateway)
+    return AccountantsList(gateway, TypeEight(parameters[TYPE_8]))
 
 
 def way_that_sends(gateway: Gateway, payload: Payload) -> str | None:
@@ -210,6 +211,25 @@ def way_that_sends(gateway: Gateway, payload: Payload) -> str | None:
         return STORNO
     known_before = gateway.database is not None and payload.was.get(BALANCE) is not None
     return OPPOSITE if known_before or not sets else None
+
+
+def _lost_by_storno(entry: EnteredOperation, profile: Profile, type_8: TypeEight) -> Decimal | None:
+    """The balance before an operation of type 8, where its storno would leave another one; None where it would not.
+
+    An operation of a wanted balance, as a difference on top of what was there, has set it, and is never reversed on a
+    guess. Of any other one the assumption is shown before approval.
+    """
+    fact, has_set = profile.storno_type_8, BALANCE in entry.taken.payload.wanted
+    if entry.op_type != OPENING_BALANCE or entry.before is None or not (has_set or fact.known):
+        return None
+    sets = has_set or type_8 is TypeEight.SETS
+    after = entry.amount if sets else entry.before + entry.amount
+    left = {
+        StornoEffect.RESTORES: entry.before,
+        StornoEffect.SUBTRACTS: after - entry.amount,
+        StornoEffect.KEEPS: after,
+    }
+    return None if left[fact.value] == entry.before else entry.before
 
 
 # ---- the storno of a finance operation ----------------------------------------------------------------------------
@@ -229,9 +249,10 @@ class StornoReversal(CallEffect):
         "on that file: what was taken back counts as never entered"
     )
 
-    def __init__(self, gateway: Gateway, method: str) -> None:
+    def __init__(self, gateway: Gateway, method: str, type_8: TypeEight = TypeEight.SETS) -> None:
         super().__init__(gateway)
         self._method = method
+        self._type_8 = type_8
 
     async def try_out(self) -> None:
         await _try_standing(self._gateway)
@@ -306,7 +327,18 @@ class StornoReversal(CallEffect):
         return list(zip(items, payloads, found, strict=True))
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
-        def reversed_(entry: EnteredOperation) -> NewItem:
+        def reversed_(entry: EnteredOperation) -> NewItem | Refusal:
+            lost = _lost_by_storno(entry, self._gateway.profile, self._type_8)
+            if lost is not None:
+                return entry.taken.refused(
+                    said(
+                        "{operation} is of type 8, and its storno would not bring back the balance before it, "
+                        "{before}: take it back with {flag}",
+                        operation=str(entry),
+                        before=lost,
+                        flag=setting("set", f"{WAY}={OPPOSITE}"),
+                    )
+                )
             wanted: dict[str, str | None] = {"storno": "1"}
             if entry.op_type == OPENING_BALANCE and entry.before is not None:
                 wanted[BALANCE] = wire(entry.before)
@@ -395,6 +427,10 @@ class AccountantsList(CallEffect):
 
     no_way_back = said("a list for the accountant has changed nothing")
 
+    def __init__(self, gateway: Gateway, type_8: TypeEight) -> None:
+        super().__init__(gateway)
+        self._type_8 = type_8
+
     async def try_out(self) -> None:
         await _try_standing(self._gateway)
 
@@ -410,12 +446,26 @@ class AccountantsList(CallEffect):
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         def listed(entry: EnteredOperation) -> NewItem:
-            todo = said(
-                "for the accountant: reverse {operation} of {day} on {label}; nothing was sent (the parameter "
-                "way=storno or way=opposite would send)",
-                operation=str(entry),
-                day=str(entry.thing.values.get("op_date") or "")[:_DAY],
-                label=entry.taken.label,
+            day = str(entry.thing.values.get("op_date") or "")[:_DAY]
+            lost = _lost_by_storno(entry, self._gateway.profile, self._type_8)
+            todo = (
+                said(
+                    "for the accountant: reverse {operation} of {day} on {label}; nothing was sent (the parameter "
+                    "way=storno or way=opposite would send)",
+                    operation=str(entry),
+                    day=day,
+                    label=entry.taken.label,
+                )
+                if lost is None
+                else said(
+                    "for the accountant: set the balance of {label} to {before} again, with what has come since on "
+                    "top, as it was before {operation} of {day}; a storno would not bring it back. Nothing was sent "
+                    "(the parameter way=opposite would send)",
+                    label=entry.taken.label,
+                    before=lost,
+                    operation=str(entry),
+                    day=day,
+                )
             )
             return entry.taken_back(entry.taken.payload, -entry.amount, todo)
 

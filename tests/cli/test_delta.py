@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from billing.money import SCALE
-from billing.profile import UNKNOWN, Fact, TypeEight
+from billing.profile import UNKNOWN, Fact, StornoEffect, TypeEight
 from tests.cli.conftest import Place
 from tests.cli.settings.test_profiles import learned
 from tests.cli.terminal.terminals import answered, killed_at
@@ -127,6 +127,125 @@ async def test_deltas_are_taken_back_one_by_one_the_last_first(either: Place) ->
     assert balances(either, files[2]) == on_top(either, before, files[2])
 
 
+async def test_of_several_deltas_the_newest_that_stands_goes_first_and_what_is_taken_back_counts_no_more(
+    place: Place,
+) -> None:
+    ids = place.subscribers(4)
+    sums = dict.fromkeys(ids, "10.00")
+    name = await loaded(place, sums)
+    names = []
+    for one in reversed(ids[:3]):
+        sums |= {one: "11.00"}
+        names.append((await delta(place, name, sums))["run"])
+    for newest in reversed(names):
+        says = f"run {newest} has entered differences to rows of run {name}"
+        await place.cli.refused("undo", name, *BACK, says=says)
+        await place.cli("undo", newest, *BACK)
+        stand = names[: names.index(newest)]
+        shown = (await place.cli("plan", "balances", export(place, sums), "--since", name)).shown
+        assert [one for one in names if one in shown] == stand
+    # A row that only a delta had which is taken back is none that went away.
+    new = (await delta(place, name, {**sums, ids[3]: "12.00"}))["run"]
+    await place.cli("undo", new, *BACK)
+    await place.cli.refused(
+        *("run", "balances", export(place, sums), "--since", new, "--yes"), says=f"run {new} is taken back by run"
+    )
+
+
+async def test_a_storno_takes_no_balance_that_a_difference_was_set_on_top_of(either: Place) -> None:
+    one, two = either.subscribers(2)
+    name = await loaded(either, {one: "100.00", two: "50.00"})
+    ids = {one: "", two: ""}
+    before = balances(either, ids)
+    of_delta = (await delta(either, name, {one: "130.50", two: "50.00"}))["run"]
+    after = balances(either, ids)
+    listed = (await either.cli.closing("undo", of_delta, "--yes"))["run"]
+    todo = (await either.cli("export", listed, "--state", "skipped", "-o", "-")).shown
+    # A list takes nothing back.
+    assert of_delta in (await either.cli("plan", "balances", "new.csv", "--since", name)).shown
+    words = ("undo", of_delta, "--set", "way=storno", "--yes")
+    if either.billing.quirks.type_8 == "adds":
+        assert "for the accountant: reverse operation" in todo
+        assert (await either.cli.closing(*words))["states"] == {"accepted": 1}
+    else:
+        assert "to 100.00 again, with what has come since on top" in todo
+        says = "would not bring back the balance before it, 100.00: take it back with --set way=opposite"
+        await either.cli.refused(*words, says=says)
+        assert balances(either, ids) == after
+        await either.cli("undo", of_delta, *BACK)
+    assert balances(either, ids) == before
+
+
+async def test_a_storno_that_is_known_to_lose_the_balance_before_a_load_is_refused(place: Place) -> None:
+    (one,) = place.subscribers(1)
+    before = place.balance(one)
+    assert before < 0
+    subtracts = Fact(StornoEffect.SUBTRACTS, date(2026, 11, 25))
+    learned(place, msgspec.structs.replace(UNKNOWN, storno_type_8=subtracts), "5.24.06")
+    name = await loaded(place, {one: "100.00"})
+    says = f"would not bring back the balance before it, −{-before}: take it back with --set way=opposite"
+    await place.cli.refused("undo", name, "--set", "way=storno", "--yes", says=says)
+    assert place.balance(one) == 100
+    await place.cli("undo", name, *BACK)
+    assert place.balance(one) == before
+
+
+async def test_what_came_meanwhile_is_told_with_what_keeps_it(place: Place) -> None:
+    one, two = place.subscribers(2)
+    sums = {one: "100.00", two: "50.00"}
+
+    def pays(number: int) -> None:
+        place.traffic.meanwhile = untouched
+
+        async def pay(_: str) -> None:
+            place.traffic.meanwhile = untouched
+            await place.execute(
+                "update admin_accounts set debit = debit + ? "
+                "where id = (select account_id from abonents where id = ?)",
+                *(9 * SCALE, two),
+            )
+            await place.execute(
+                "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date, descr, storno) "
+                "values (?, ?, 2, ?, current_timestamp, '', 0)",
+                *(number, two, 9 * SCALE),
+            )
+
+        place.traffic.meanwhile = pay
+
+    async def untouched(_: str) -> None:
+        return
+
+    pays(900_001)
+    closing = await place.run("balances", export(place, sums), "--in-flight", "1", ends=1)
+    told = (await place.cli("export", closing["run"], "--state", "rejected", "-o", "-")).shown
+    assert "9.00 came to the account" in told
+    assert "Entered again as it is, the row replaces that too: add it to the row's sum, or leave the row out" in told
+    name = (await place.run("balances", export(place, {**sums, two: "59.00"}, "mended.csv")))["run"]
+    assert balances(place, sums) == {one: 100, two: 59}
+    pays(900_002)
+    sums = {one: "101.00", two: "60.00"}
+    closing = await delta(place, name, sums, "--in-flight", "1", ends=1)
+    told = (await place.cli("export", closing["run"], "--state", "rejected", "-o", "-")).shown
+    assert "Run the delta again: its difference goes on top of what came" in told
+    await delta(place, name, sums)
+    assert balances(place, sums) == {one: 101, two: 69}
+
+
+async def test_refused_rows_of_a_delta_are_handed_in_with_its_whole_file(place: Place) -> None:
+    one, two = place.subscribers(2)
+    name = await loaded(place, {one: "100.00", two: "50.00"})
+    words = ("run", "balances", export(place, {one: "110.00", two: "5O.00"}), "--since", name, "--yes")
+    ended = await place.cli(*words, "--skip-bad", may_end_with=(1,))
+    of_delta = (await place.runs())[-1].name
+    again = f"carbon-migrate run balances {place.cli.folder / 'new.csv'} --since {name}"
+    verified = await place.cli("verify", of_delta)
+    for told in (ended, await place.cli("status", of_delta), verified):
+        assert "--continue" not in told.shown + told.words
+        assert again in told.shown or told is verified
+    export(place, {one: "110.00", two: "51.00"})
+    assert (await place.cli.closing(*words))["states"] == {"accepted": 1, "skipped": 1}
+
+
 async def test_rows_of_one_account_differ_together(either: Place) -> None:
     _, one, two = either.of_one_account()
     before = balances(either, {one: ""})
@@ -233,7 +352,8 @@ async def test_what_does_not_go_together_is_refused_with_what_to_do(place: Place
     await place.cli.refused(*words, name, says="lines 4 and 2")
     await place.cli("undo", name, *BACK)
     export(place, {one: "1.00"})
-    await place.cli.refused(*words, name, says=f"nothing of run {name} is in the billing")
+    says = f"run {name} is taken back by run {(await place.runs())[-1].name}: give --since of a run that stands"
+    await place.cli.refused(*words, name, says=says)
 
 
 async def test_a_list_to_which_something_has_changed_is_not_sent(place: Place) -> None:

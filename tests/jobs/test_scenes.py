@@ -958,7 +958,8 @@ has moved the number after the call
 has paid
   then operation 900001;9003;2;50
   is rejected 9003/8: changed since the list was made: 50.00 came to the account, and this row would set its balance
-      over it: operation 900001 of 50.00, 2026-02-03. Enter the row again to have it compared anew
+      over it: operation 900001 of 50.00, 2026-02-03. Entered again as it is, the row replaces that too: add it to the
+      row's sum, or leave the row out
   is accepted 9002/8
   again
   is accepted 9003/8

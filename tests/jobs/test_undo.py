@@ -124,9 +124,9 @@ async def test_two_rows_of_one_account_are_taken_back_to_what_was_before_the_fir
 
 async def test_what_is_entered_anew_is_not_restored_too(both: Gateway, database: Database, journal: Journal) -> None:
     text = "abonent_id;amount\n9001;5\n9002;7\n"
-    run = await done(both, journal, "balances", rows_of(text))
+    run = await done(both, journal, "balances", rows_of(text), {"op_type": "1"})
     opposite = await undone(both, journal, run, way="opposite")
-    anew = await done(both, journal, "balances", rows_of("abonent_id;amount\n9002;7\n"))
+    anew = await done(both, journal, "balances", rows_of("abonent_id;amount\n9002;7\n"), {"op_type": "1"})
     before = whole(database)
     back = await undone(both, journal, opposite, way="storno")
     assert await counts(journal, back) == {"accepted": 1, "skipped": 1, "refused": 0}

@@ -287,7 +287,7 @@ async def test_an_undo_that_asks_ends_nothing_and_one_that_was_killed_there_is_o
 
 async def test_after_the_undo_of_the_undo_the_effects_stand_and_the_rest_stays_unsent(place: Place) -> None:
     run, balances, rows = await stopped(place)
-    await undone(place, await undone(place, run, *OPPOSITE), *STORNO)
+    await undone(place, await undone(place, run, *OPPOSITE), *OPPOSITE)
     facts = await place.cli.closing("status", run)
     assert (facts["stage"], facts["taken_back"]) == ("closed", 0)
     await sends_nothing(place, "resume", run, "--yes", *SETTLE)
