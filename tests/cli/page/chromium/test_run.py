@@ -192,7 +192,7 @@ async def test_a_run_that_was_killed_and_resumed_is_looked_back_at_read_back_and
         async with tab.expect_download() as downloads:
             await tab.locator("#rows-file").click()
         download = await downloads.value
-        assert download.suggested_filename == f"{name}-rejected.csv"
+        assert download.suggested_filename == f"{name}-{'исправить' if reader == 'ru' else 'bad'}.csv"
         await tab.locator("#verify").press("Enter")
         await expect(tab.locator("#verification-lines")).to_contain_text(str(ROWS - ROWS // 7))
         await expect(tab.locator("#verification-at")).to_contain_text(socket.gethostname())
