@@ -523,6 +523,9 @@ class Totals:
     def count(self, *states: State) -> int:
         return sum(self.counts.get(state, 0) for state in states)
 
+    def amount_of(self, *states: State) -> Decimal:
+        return sum((self.amounts.get(state, Decimal(0)) for state in states), Decimal(0))
+
     def count_where(self, **properties: Unpack[StateProperties]) -> int:
         """The number of items in states with all these properties.
 

@@ -44,9 +44,7 @@ class Figures:
     @property
     def entered(self) -> tuple[int, Decimal]:
         states = states_where(in_effect=True)
-        return self.totals.count(*states), sum(
-            (self.totals.amounts.get(one, Decimal(0)) for one in states), Decimal(0)
-        )
+        return self.totals.count(*states), self.totals.amount_of(*states)
 
     @property
     def per_second(self) -> float | None:

@@ -27,7 +27,7 @@ from cli.settings.flags import COMMON_PART, PANELS_OF_JOBS, ROWS, Beside, Consen
 from cli.settings.places import IN_FOLDER, state_folder, without_password, without_user
 from cli.settings.settings import BUILT_IN, IN_HOOK, Settings, load
 from cli.show.closing import Closing, closing_object
-from cli.terminal.exits import CommandRefused, Exit, code_of
+from cli.terminal.exits import UNCAUGHT, CommandRefused, Exit, code_of
 from cli.terminal.layout import Facts, labelled, render
 from cli.terminal.logs import logging_to
 from cli.terminal.options import Command, as_command, panel_of, show_help, translate_text, typed
@@ -35,9 +35,8 @@ from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupted, run_command
 from cli.terminal.texts import language, printable, reader, reason_of
 from engine.pacing.policy import provide_files
-from jobs.spec.toml_places import KeyRefused
 from texts.remedies import PROGRAM, advise_settings, command_line, setting
-from texts.said import SaidError, ValueRefused, in_lines, said, text_of
+from texts.said import SaidError, in_lines, said, text_of
 
 if TYPE_CHECKING:
     from cli.session.session import Invocation
@@ -334,7 +333,7 @@ def exit_code(error: BaseException, screen: Screen, *, sends: bool = False) -> E
         case Interrupted():
             screen.complain(said("interrupted ({signal})", signal=error))
             return Exit.INTERRUPTED
-        case SaidError() if not isinstance(error, ValueRefused | KeyRefused):
+        case SaidError() if not isinstance(error, UNCAUGHT):
             screen.complain(text_of(error))
             return code_of(error)
         case OSError(errno=errno.ENAMETOOLONG | errno.ELOOP, filename=str() as name):

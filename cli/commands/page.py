@@ -15,7 +15,14 @@ from checkpoints.records import Run
 from cli.commands.execution import with_settings
 from cli.session.journal import open_existing, usable_run
 from cli.settings.flags import RUN_NAME_OR_NONE, Flags
-from cli.settings.settings import Settings, journal_of_all, known_billings, load, without_profile_or_default
+from cli.settings.settings import (
+    KnownBillings,
+    Settings,
+    journal_of_all,
+    known_billings,
+    load,
+    without_profile_or_default,
+)
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.names import place_of
 from cli.terminal.options import switch
@@ -55,8 +62,9 @@ async def _page(
     where = settings.journal.value
     if name is None:
         where = await anyio.to_thread.run_sync(journal_of_all, settings, os.environ)
-    verify = None if settings.api_url.value is None else _verifier(settings, screen)
-    order = replace(_order(name, settings), read_only=read_only, names=not no_names, verify=verify)
+    order = replace(_order(name, settings), read_only=read_only, names=not no_names)
+    if settings.api_url.value is not None:
+        order = replace(order, verify=_verifier(settings, order.known, screen))
     async with open_existing(where) as journal, serving(journal, order) as address:
         if screen.voice.as_json:
             screen.emit({"address": address.url, "tunnel": address.tunnel})
@@ -91,9 +99,8 @@ def _order(name: str | None, settings: Settings) -> "PageOrder":
     return PageOrder(name, reader().name, letterhead=letterhead, own_jobs=own_jobs, known=known)
 
 
-def _verifier(settings: Settings, screen: Screen) -> "VerifyRun":
+def _verifier(settings: Settings, known: KnownBillings, screen: Screen) -> "VerifyRun":
     """How the page reads a run back: as `verify` does, by the settings of the run's own billing."""
-    known = known_billings(settings, os.environ)
 
     def masked(text: str) -> str:
         # What it says may be of the billing, and goes past the screen.

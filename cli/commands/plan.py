@@ -133,7 +133,7 @@ async def plan(
             target = target_among(runs, settings.target, identity)
             order = per_billing(order, runs, settings, target, identity)
             check_delta(order, target, runs, str(real))
-            since = since_of(order.to_parameters(), runs)
+            since = since_of(order.since, runs) if order.since else None
             rehearsal = Rehearsal(job, target, earlier, enter=order.enter, since=since)
             known = {**remembered_by_plan(billing, step), **remembered(settings, identity)}
             new = await new_run(job, {**order.to_parameters(), **known}, target)

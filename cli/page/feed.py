@@ -14,7 +14,6 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Final, NamedTuple
 
 import anyio
@@ -227,7 +226,7 @@ def _text(text: str, language: Language, limit: int = _LONGEST) -> str:
 
 
 def _sum(totals: Totals, states: Sequence[State]) -> str:
-    return format(sum((totals.amounts.get(state, Decimal(0)) for state in states), Decimal(0)), "f")
+    return format(totals.amount_of(*states), "f")
 
 
 def _profile(seen: RunView, language: Language) -> Mapping[str, object] | None:

@@ -5,7 +5,7 @@ runs whose rows RUN has skipped (`engine/pipeline/intake.py`). So a second delta
 and the same one twice finds nothing to send. Rows that the new file lacks are named, and nothing is sent for them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from checkpoints.errors import NoSuchRun
@@ -27,10 +27,8 @@ _TYPE: Final = "op_type"
 """The parameter that is part of a row's key."""
 
 
-def since_of(parameters: Mapping[str, str], runs: Sequence[Run]) -> Since | None:
-    """What the intake takes off the rows of a delta; None for any other run."""
-    if (name := parameters.get(SINCE)) is None:
-        return None
+def since_of(name: str, runs: Sequence[Run]) -> Since:
+    """What the intake takes off the rows of a delta to the run of that name."""
     # What was to be entered on top of other rows was no part of what their files say.
     return Since(frozenset(run.name for run in runs if how_often(run) is Repeat.AGAIN and run.name != name))
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Final
 
 from checkpoints.journal import Journal
-from checkpoints.records import Run, Totals
+from checkpoints.records import Run
 from checkpoints.states import states_where
 from cli.session.journal import unfinished
 from cli.show.preview import PreviewFacts, number_and_sum
@@ -15,6 +15,7 @@ from texts.remedies import PROGRAM
 from texts.said import Said, said
 
 _HUNDRED: Final = Decimal(100)
+_IN_EFFECT: Final = states_where(in_effect=True)
 
 
 async def unlike_last(run: Run, plan: PreviewFacts, journal: Journal, share: Decimal) -> Said | None:
@@ -29,7 +30,7 @@ async def unlike_last(run: Run, plan: PreviewFacts, journal: Journal, share: Dec
         if one.run_id >= run.run_id or not one.approved_at or one.undone_by or await unfinished(one, journal):
             continue
         totals = await journal.totals(one)
-        rows, amount = _entered(totals)
+        rows, amount = totals.count(*_IN_EFFECT), totals.amount_of(*_IN_EFFECT)
         if not rows or totals.left_out:
             continue
         if not (_is_apart(plan.to_send, rows, share) or _is_apart(plan.sum, amount, share)):
@@ -49,11 +50,6 @@ async def unlike_last(run: Run, plan: PreviewFacts, journal: Journal, share: Dec
 def all_the_same() -> str:
     """What was typed, with the guard taken off."""
     return " ".join((PROGRAM, shlex.join(sys.argv[1:]), "--like-last", "none"))
-
-
-def _entered(totals: Totals) -> tuple[int, Decimal]:
-    states = states_where(in_effect=True)
-    return totals.count(*states), sum((totals.amounts.get(one, Decimal(0)) for one in states), Decimal(0))
 
 
 def _is_apart(now: int | Decimal, then: int | Decimal, share: Decimal) -> bool:

@@ -31,7 +31,7 @@ import structlog
 from rich.console import RenderableType
 from rich.text import Text
 
-from checkpoints.errors import ForbiddenTransition, JournalError, RunHeld
+from checkpoints.errors import ForbiddenTransition, JournalError, RunGivenUp, RunHeld
 from checkpoints.journal import Journal
 from checkpoints.records import Item, NewRun, Run, Stage, Totals
 from checkpoints.sentences import LEFT_OUT
@@ -281,12 +281,15 @@ async def new_run(job: Job, recorded: Mapping[str, str], target: str, pacing: Ma
 
 
 async def give_up(run: Run, journal: Journal) -> None:
-    """Discard a run that has sent nothing; its refusals are kept. A run that another process holds is left alone."""
+    """Discard a run that has sent nothing; its refusals are kept.
+
+    A run that another process holds, or has given up meanwhile, is left alone.
+    """
     try:
         async with journal.taken_up(run) as ours:
             await journal.discard(ours)
             await wipe_secrets(ours, journal)
-    except RunHeld as error:
+    except (RunGivenUp, RunHeld) as error:
         log.info("left alone", left_alone=run.name, why=str(error))
 
 
@@ -557,6 +560,7 @@ class RunSession:
                 await self._approve()
                 return True
             if run.frozen_at is None:
+                since = run.parameters.get(SINCE)
                 asking, self._asking = self._asking, True
                 if await require_whole(self._job, self._file, consent, self._screen):
                     await journal.history.note_command(run, ourselves(), "last-line", said("it is whole"))
@@ -567,7 +571,7 @@ class RunSession:
                     journal,
                     self._screen,
                     enter=how_often(run),
-                    since=since_of(run.parameters, await journal.runs()),
+                    since=since_of(since, await journal.runs()) if since else None,
                     least_free=lambda: self._live_policy.policy.min_disk,
                 )
                 self._run = await journal.again(run)

@@ -246,8 +246,7 @@ class RunView(RunSummary):
 
     @property
     def entered(self) -> Decimal:
-        in_effect = states_where(in_effect=True)
-        return sum((self.totals.amounts.get(state, Decimal(0)) for state in in_effect), Decimal(0))
+        return self.totals.amount_of(*states_where(in_effect=True))
 
     @property
     def standing(self) -> int:

@@ -95,16 +95,18 @@ AWAY: Final = (BillingAway, BillingBusy, DatabaseAway)
 """Errors that end by themselves: what is known to be in order goes on later by the same command."""
 
 
-def code_of(error: SaidError) -> Exit:
-    """The exit code of an error.
+UNCAUGHT: Final = (ValueRefused, KeyRefused)
+"""Errors that are told with their place by whoever reads a value: one that nobody has caught is a fault of ours."""
 
-    A refused value or key is told with its place by whoever reads it: one that nobody has caught is a fault of the
-    program.
-    """
+
+def code_of(error: SaidError) -> Exit:
+    """The exit code of an error."""
+    if isinstance(error, UNCAUGHT):
+        return Exit.FAULT
     match error:
         case CommandRefused():
             return error.code
-        case CountsDiffer() | ForbiddenTransition() | ValueRefused() | KeyRefused():
+        case CountsDiffer() | ForbiddenTransition():
             return Exit.FAULT
         case LookUpRefused():
             # Asked again, it would be refused again.

@@ -636,7 +636,9 @@ def _names_created(result: object, payload: Payload, own: tuple[str, int]) -> bo
         return None
     if kind.comment:
         comment = fields.get(kind.comment)
-        return False if not comment else find_mark(str(comment)) == own or None
+        if not comment:
+            return False
+        return True if find_mark(str(comment)) == own else None
     # A key has "" for what is empty, as the folder around one at the top.
     sent = {name: value or None for name, value in {**payload.key, **payload.wanted}.items()}
     if any(not says(fields, name, value) for name, value in sent.items() if name in fields):

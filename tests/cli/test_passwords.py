@@ -166,6 +166,8 @@ async def test_a_run_that_is_given_up_takes_its_secrets_with_it(tmp_path: Path) 
         assert WORD.encode() in vault_path(path).read_bytes()
         await give_up(run, journal)
         assert WORD.encode() not in vault_path(path).read_bytes()
+        # Who meets it at the same moment finds it given up.
+        await give_up(run, journal)
         # A vault that cannot be wiped ends no run.
         vault_path(path).write_text("no database" * 500, encoding="utf-8")
         await wipe_secrets(run, journal)

@@ -40,6 +40,7 @@ from engine.pacing.holds import PAUSED, Stop, StopKind
 from engine.pipeline.progress import Progress
 from lab.crash.loops import loops
 from tests.virtual_clock import run as on_virtual_clock
+from texts.said import ValueRefused
 
 
 class Listener:
@@ -150,7 +151,13 @@ async def test_a_limit_that_was_reached_and_rows_to_decide_on_need_a_person(
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(CommandRefused("the answer was no"), Exit.REFUSED), (ZeroDivisionError("oh"), Exit.FAULT)]
+    ("error", "code"),
+    [
+        (CommandRefused("the answer was no"), Exit.REFUSED),
+        (ZeroDivisionError("oh"), Exit.FAULT),
+        # Nobody has told its place: nothing says that nothing was sent.
+        (ValueRefused("no number"), Exit.FAULT),
+    ],
 )
 async def test_an_error_is_told_with_its_exit_code(
     told: Told, journal: Journal, error: Exception, code: Exit
