@@ -173,7 +173,10 @@ class NoAnswer(ConnectionError):
 
 
 class FenceClosed(ConnectionError):
-    """Raised when nothing may leave any more; nothing was sent."""
+    """Raised when a call may not leave at this moment; nothing was sent."""
+
+    def __init__(self) -> None:
+        super().__init__(said("this process has lost its lease, or stood still when the call was to leave"))
 
 
 class UnaskedAnswer(ConnectionError):
@@ -339,7 +342,7 @@ class Wire:
             head = post.head if shared else post.last_head
             # Nothing is awaited between these checks and the write: the connection cannot be closed between.
             if not self.may_leave():
-                raise FenceClosed(said("this process may send nothing more"))  # noqa: TRY301 - a function a row less
+                raise FenceClosed  # noqa: TRY301 - a function a row less
             flight.left = True
             transport.write(b"%b%d\r\n\r\n%b" % (head, len(flight.form), flight.form))
             protocol.start_timeout()

@@ -10,6 +10,7 @@ When nothing holds and there is no rate, a call passes both without waiting.
 import asyncio
 import time
 from collections import deque
+from contextvars import ContextVar
 from math import inf
 from typing import Final, TypeAlias
 
@@ -261,13 +262,21 @@ TRUSTED: Final = 1.0
 """Seconds for which a confirmation is valid: far less than the settle delay, after which a process that takes the run
 up treats calls in flight here as absent."""
 
+CHECKED: Final[ContextVar[float]] = ContextVar("checked", default=inf)
+"""The moment of the last check before the call of a row that is on its way; in the task that makes the call."""
+
 
 class Ownership:
-    """Confirms that this process owns `run`, and asks the journal again when the last confirmation is old."""
+    """Confirms that this process owns `run`, and asks the journal again when the last confirmation is old.
 
-    def __init__(self, run: Run, journal: Journal) -> None:
+    A process can be frozen after its last check, with the call at its turn. By the time that it goes on, another one
+    may have waited for its own settle delay of `settle` seconds and sent the row: so such a call does not leave.
+    """
+
+    def __init__(self, run: Run, journal: Journal, settle: float) -> None:
         self._run = run
         self._journal = journal
+        self._longest = max(settle / 2 - TRUSTED, TRUSTED)
         self.lease = journal.lease_of(run)
         self._confirmed_at = anyio.current_time() - 2 * TRUSTED
         self._one_at_a_time = anyio.Lock()
@@ -317,3 +326,7 @@ class Ownership:
             if (now := anyio.current_time()) - self._confirmed_at > TRUSTED:
                 await self._journal.confirm(self._run)
                 self.told(now)
+
+    def may_leave(self) -> bool:
+        """Whether a call may leave at this moment; one of a row only soon after it was `CHECKED`."""
+        return anyio.current_time() - CHECKED.get() <= self._longest and self.lease.is_valid()

@@ -32,7 +32,7 @@ from engine.pacing.breaker import Breaker, RetryBudget, Tries, backoff
 from engine.pacing.holds import Canary, ErrorBudget, Spending, StopKind, canary_of
 from engine.pacing.throttle import Gauge, Throttle
 from engine.pipeline.backlog import MOST_HELD, MOST_HELD_OF_STEPS, Backlog, Claims
-from engine.pipeline.gate import Gate, Ownership
+from engine.pipeline.gate import CHECKED, Gate, Ownership
 from engine.pipeline.intake import Intake, Repeat
 from engine.pipeline.precedence import Precedence
 from engine.pipeline.progress import LivePolicy, Sending
@@ -313,7 +313,7 @@ class Pipeline:
             enter=enter,
             least_free=lambda: steering.policy.min_disk,
         )
-        self._ownership = Ownership(run, journal)
+        self._ownership = Ownership(run, journal, policy.settle)
         self._reconciler = Reconciler(run, job, journal, policy, self._progress, stop)
         # A copy of the journal that was put back may know nothing of rows that were sent since.
         known = sys.maxsize if run.epoch > 1 and run.frozen_at is None else known
@@ -373,7 +373,7 @@ class Pipeline:
         self._progress.take_up(await self._journal.totals(self._run), intake_ended=is_frozen)
         try:
             # Doubts about answers are reported while calls may be under way.
-            with self._effect.doubts(self._recorder.doubt), self._effect.fenced(self._ownership.lease.is_valid):
+            with self._effect.doubts(self._recorder.doubt), self._effect.fenced(self._ownership.may_leave):
                 async with anyio.create_task_group() as tasks:
                     if not is_frozen:
                         tasks.start_soon(self._take_in)
@@ -636,7 +636,11 @@ class Pipeline:
             now = anyio.current_time()
             is_current = now - began <= LONGEST_ASKING and (is_last or now - read <= READING_COUNTS)
             if now - looked <= FRESH and is_current:
-                return item, await self._effect.send(self._run, item)
+                checked = CHECKED.set(now)
+                try:
+                    return item, await self._effect.send(self._run, item)
+                finally:
+                    CHECKED.reset(checked)
         return item, NotSent(
             said("not sent: what had to be asked before the call was answered too slowly to be still true")
         )

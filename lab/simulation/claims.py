@@ -67,7 +67,7 @@ def _reached(world: World) -> Iterator[Claim]:
         yield from _between(world, who, [one for one in own if one.writes])
     if any(NO_TRIES.fullmatch(what) for _, _, what in world.loop.story):
         yield Claim.NO_TRIES
-    for process, thawed in world.frozen:
+    for process, thawed, _ in world.frozen:
         mine = [one for one in world.take_ups if one.process is process][-1:]
         others = [one for one in world.take_ups for own in mine if (one.disk, one.run) == (own.disk, own.run)]
         if any(mine[0].moment < one.moment < thawed + START <= process.died for one in others):

@@ -20,7 +20,6 @@ import aiohttp
 from billing.api.wire import FenceClosed, Flight, Limits, Unasked
 from lab.simulation.billing import Billing
 from lab.simulation.loop import PROCESS, START, Process, SeededLoop
-from texts.said import said
 
 ARRIVES: Final = "arrives: "
 """Precedes a form in the story, which is decoded where somebody reads it."""
@@ -202,7 +201,7 @@ class DirectWire:
         if network.refuses():
             raise ConnectionRefusedError("connection refused")
         if not self.may_leave():
-            raise FenceClosed(said("this process may send nothing more"))
+            raise FenceClosed
         flight.left = True
         answered: asyncio.Future[Answer] = loop.create_future()
         process, context = PROCESS.get(), copy_context()

@@ -41,6 +41,8 @@ LAST_LIVES: Final = 12
 IN_FLIGHT: Final = 4
 SETTLE: Final = 4.0
 """Seconds of the settle delay: longer than the billing and its stacks hold anything."""
+STOOD_STILL: Final = 1.0
+"""Seconds after which a process that was frozen sends nothing that it has not checked again."""
 EXPECTED: Final = (JournalError, EngineError, BillingError, BillingHeld, CommandRefused, Killed)
 
 
@@ -245,7 +247,7 @@ class World:
     machines: Machines = field(default_factory=Machines)
     disks: list[Disk] = field(default_factory=list)
     take_ups: list[TakeUp] = field(default_factory=list)
-    frozen: list[tuple[Process, float]] = field(default_factory=list)
+    frozen: list[tuple[Process, float, float]] = field(default_factory=list)
     limits: list[Limit] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -286,8 +288,11 @@ class World:
         return max(one.in_flight for one in late), max(rates) if len(rates) == len(late) else None
 
     def has_thawed(self, who: str, since: float, until: float) -> bool:
-        """Whether a process was frozen and went on within some time."""
-        return any(process.name == who and since < thawed <= until for process, thawed in self.frozen)
+        """Whether a process was frozen, so shortly that it may send unchecked, and went on within some time."""
+        return any(
+            process.name == who and since < thawed <= until and seconds <= STOOD_STILL
+            for process, thawed, seconds in self.frozen
+        )
 
     def waits_for_person(self, disk: Disk, name: str) -> bool:
         """Whether all that is left of a run are steps, and a person has to decide on others before them."""
@@ -556,7 +561,7 @@ class World:
             self.limits.append(Limit(who, self.loop.now, policy.in_flight or 0, policy.rate))
 
     def _freeze(self, process: Process, seconds: float) -> None:
-        self.frozen.append((process, self.loop.now - START + seconds))
+        self.frozen.append((process, self.loop.now - START + seconds, seconds))
         self.loop.freeze(process, seconds)
 
     def _for_a_while(self, what: object, name: str, seconds: float, *, value: object, after: object) -> None:

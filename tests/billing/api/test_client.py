@@ -367,7 +367,7 @@ async def test_a_call_that_may_not_leave_is_not_sent_on_a_new_or_a_kept_connecti
         with client.fenced(lambda: False):
             refused = await client.send(WRITE, row=2)
         assert isinstance(refused, NotSent)
-        assert "this process may send nothing more" in refused.text
+        assert "this process has lost its lease, or stood still when the call was to leave" in refused.text
         assert await client.send(WRITE, row=2) == Accepted(result=1)
         assert len(server.paths) == 2
 

@@ -630,7 +630,7 @@ async def test_nobody_can_tell_the_end_of_what_is_held_or_still_read() -> None:
 
 async def test_of_many_that_wait_for_one_gate_only_the_first_asks() -> None:
     journal = MemoryJournal()
-    ownership = Ownership(A_RUN, journal)
+    ownership = Ownership(A_RUN, journal, 30.0)
     for waited, asked in ((TRUSTED, 1), (TRUSTED + 0.1, 2)):
         async with anyio.create_task_group() as tasks:
             for _ in range(5):

@@ -44,6 +44,7 @@ from jobs.catalogue.catalogue import JOBS
 from jobs.spec.entries import OPERATION
 from lab.simulation import postgres, program
 from lab.simulation.billing import ACT
+from lab.simulation.campaign import drawn
 from lab.simulation.fleet import Blow, draw_fleet
 from lab.simulation.judge import judge
 from lab.simulation.story import Kind, Schedule, Then, draw, play
@@ -318,6 +319,12 @@ SAFEGUARDS: Final = (
         "earlier runs do not count",
         _swap(intake, "against_earlier", lambda item, *_: item),
         lambda one: Then.AGAIN in one.then,
+    ),
+    Safeguard(
+        "a process that stood still sends what was at its turn",
+        _swap(Ownership, "may_leave", lambda self: self.lease.is_valid()),
+        _has(Kind.ALIAS, Kind.FREEZE),
+        drawn,
     ),
     # Of what several machines work on.
     Safeguard(

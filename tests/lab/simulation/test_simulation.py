@@ -67,6 +67,11 @@ FOUND: Final = [
     ("the lab: rows that were read after a copy was put back counted as new ones", 50_011_971),
     ("the lab: who asked a run to go on waited for others who asked as well", 1_001_865),
     ("a copy that was put back while its list was read gave the mark of a row to another one", 51_006_772),
+    (
+        "a call left as its frozen process went on, after another process had sent its row",
+        61_005_886,
+    ),
+    ("the same, where the process was frozen for a minute and a half", 62_005_778),
 ]
 """What schedules have found in the program, and in the lab itself, each with its seed."""
 
