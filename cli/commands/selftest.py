@@ -241,7 +241,7 @@ def _close(series: Series, done: list[Any], seconds: float, screen: Screen) -> E
                 "seconds": round(one.seconds, 1),
                 "repeat": series.repeat(one.plan.seed),
                 "plan": one.plan.as_json(),
-                **{name: getattr(one, name) for name in ("once", "twice", "lost", "unknown")},
+                **{name: one.tally[name] for name in ("once", "twice", "lost", "unknown")},
                 "faults": dict(one.injected),
                 "blows": [asdict(dealt) for dealt in one.dealt],
                 "take_overs": [asdict(found) for found in one.take_overs],
@@ -368,10 +368,7 @@ def _open_fleet(folder: Path, screen: Screen, *, quick: bool) -> Play:
         line = said(
             "once {once}, twice {twice}, lost {lost}; unknown on the way {unknown}, faults {faults}, blows {blows}; "
             "taken over after {seconds} s at most; {time}",
-            once=Quantity(one.once),
-            twice=Quantity(one.twice),
-            lost=Quantity(one.lost),
-            unknown=Quantity(one.unknown),
+            **{name: Quantity(one.tally[name]) for name in ("once", "twice", "lost", "unknown")},
             faults=Quantity(one.injected.total()),
             blows=Quantity(len(one.dealt)),
             seconds=f"{took:.1f}",

@@ -25,7 +25,7 @@ from checkpoints.states import State
 from lab.crash import launch, load, program
 from lab.crash.judge import (
     Problem,
-    Verdict,
+    Tally,
     changed_tables,
     judge,
     judge_refusal,
@@ -206,14 +206,14 @@ class Event:
 
 @dataclass(slots=True)
 class Experiment:
-    """The result of an experiment: what happened, and what is wrong.
+    """The result of an experiment: the counts of its verdict, what happened, and what is wrong.
 
     `rows` is the number requested, `processes` counts those that have begun or resumed the load.
     """
 
     plan: ExperimentPlan
     rows: int
-    verdict: Verdict | None = None
+    tally: Tally = field(default_factory=Counter)
     injected: Counter[str] = field(default_factory=Counter)
     events: list[Event] = field(default_factory=list)
     processes: int = 0
@@ -222,7 +222,7 @@ class Experiment:
 
     @property
     def holds(self) -> bool:
-        return not self.problems and self.verdict is not None
+        return not self.problems
 
 
 class Lab:
@@ -251,7 +251,7 @@ class Lab:
                 # The billing behind the proxy may stop and start.
                 async with nullcontext() if billing.proxy is None else billing.proxy.serving():
                     await billing.start()
-                    found.verdict = await course.judge()
+                    await course.judge()
         except TimeoutError:
             seconds, counts = f"{plan.longest:.0f}", str(dict(observer.view().counts))
             late = said("it did not come to its end in {seconds} s: {counts}", seconds=seconds, counts=counts)
@@ -262,7 +262,6 @@ class Lab:
                     if running.alive:
                         await running.end()
                 await billing.end()
-        found.problems += found.verdict.problems if found.verdict is not None else ()
         found.injected, found.seconds = billing.injected, anyio.current_time() - began
         return found
 
@@ -326,21 +325,23 @@ class _Course:
         self.running.append(await start(words, folder, self.tested.environment, log, program=by))
         return self.running[-1]
 
-    async def judge(self) -> Verdict | None:
+    async def judge(self) -> None:
         """Run the load to its end, and judge the state of the billing, which is stopped for that."""
         plan, requested, billing = self.plan, self.requested, self.billing
         if plan.refused_for:
             self.found.processes += 1
             await billing.clear_faults()
             ended = await self._run(*requested.arguments, "--skip-bad", *self.pacing)
-            return judge_refusal(plan.refused_for, ended.exit, ended.said, await billing.effects())
+            self.found.tally["foreign"] = effects = await billing.effects()
+            self.found.problems += judge_refusal(plan.refused_for, ended.exit, ended.said, effects)
+            return
         run = await self._run_to_its_end()
         for act in self.planned if self.undone is None else ():
             # This one is judged as well where the run has ended before its moment.
             if act.what is What.SECOND_JOURNAL:
                 self._note(act.what, self.observer.view(), await self._enter_elsewhere(Elsewhere(act.words[0])))
         if run is None:
-            return None
+            return
         await billing.clear_faults()
         await billing.work_off()
         verified = await self._run("verify", run)
@@ -351,19 +352,20 @@ class _Course:
         if imported is not None and self.undone is not None:
             changed = await anyio.to_thread.run_sync(changed_tables, billing.database, imported)
             self.found.problems += judge_undone(ExitCode.DONE, changed)
-            return Verdict()
+            return
         books = await read_books(plan, requested, self.observer, billing.database, run, verified.exit)
-        verdict = judge(replace(books, named=program.SAYS_TWICE in verified.words, undone=self.undone is not None))
+        named = program.SAYS_TWICE in verified.words
+        self.found.tally, problems = judge(replace(books, named=named, undone=self.undone is not None))
+        self.found.problems += problems
         if imported is not None:
             await billing.start()
             ended = await self._undo(run, plan.undo_kills, plan.undo_faults)
             await billing.end()
             await self._check_strangers()
             # Where a stranger was at work, what may be his stays, with all that belongs to it.
-            if not (books.traces.touched and any(row.unproven for row in books.rows)):
+            if not (self.observer.traces.touched and any(row.unproven for row in books.rows)):
                 changed = await anyio.to_thread.run_sync(changed_tables, billing.database, imported)
                 self.found.problems += judge_undone(ended.exit, changed)
-        return verdict
 
     async def _run_to_its_end(self) -> str | None:
         """Run the load to its end through all disturbances; returns the name of its run, None where it has none."""
@@ -792,7 +794,7 @@ def text_of_line(line: Line, width: int, written: Written = str) -> str:
 
 
 def line_of(experiment: Experiment) -> Line:
-    """The line of an experiment; without a verdict it has no counts."""
+    """The line of an experiment."""
     acts = [event.act for event in experiment.events if event.act is not None]
     ending = sum(act in ENDING for act in acts)
     return {
@@ -802,7 +804,7 @@ def line_of(experiment: Experiment) -> Line:
         "faults": experiment.injected.total(),
         "kills": ending,
         "other": len(acts) - ending,
-        **{name: getattr(experiment.verdict, name, 0) for name in _COUNTS},
+        **{name: experiment.tally[name] for name in _COUNTS},
         "seconds": round(experiment.seconds, 1),
     }
 
@@ -825,8 +827,8 @@ def as_json(seed: int, experiments: Sequence[Experiment], repeat: Callable[[int]
             "injected": dict(sorted(one.injected.items())),
             "happened": [asdict(event) for event in one.events],
             "processes": one.processes,
-            "foreign": one.verdict.foreign if one.verdict else 0,
-            "repeated": one.verdict.repeated if one.verdict else 0,
+            "foreign": one.tally["foreign"],
+            "repeated": one.tally["repeated"],
             "plan": one.plan.as_json(),
         }
         for one in experiments

@@ -30,7 +30,9 @@ from anyio.abc import TaskGroup
 from billing.database.sql_blocks import sql_block
 from checkpoints.journal_file import journal_in_postgres
 from lab.crash import judge, postgres_server, program
-from lab.crash.judge import BillingEvidence, Books, CallSeen, Dealt, Effect, FleetRound, Problem, TakeUp
+from lab.crash.judge import CallSeen, Dealt, Effect, Problem, Sending, TakeOver, TakeUp, Tally
+from lab.crash.load import RequestedLoad
+from lab.crash.observer import Traces
 from lab.crash.plan import BALANCES, Act, AnswerTraits, RoundPlan, Target, What
 from lab.crash.postgres_server import PostgresServer
 from lab.crash.program import LabStopped, ProgramUnderTest, Running, send
@@ -109,7 +111,7 @@ class FleetBilling(Proxy):
         found = []
         for key, one in self.memory.tables[OPERATIONS].items():
             amount, mark = Decimal(str(one["op_summa"])), judge.mark_in(one["descr"])
-            found.append(Effect(OPERATIONS, key, int(one["abonent_id"]), amount, mark))
+            found.append(Effect(OPERATIONS, key, mark, int(one["abonent_id"]), amount))
         return found
 
     async def connect(self) -> End:
@@ -283,6 +285,23 @@ def take_ups(url: str) -> list[TakeUp]:
 # ---- the round ----------------------------------------------------------------------------------------------------
 
 
+@dataclass(slots=True)
+class FleetRound:
+    """The result of a round: the acts, the counts over all billings, the measured takeovers, and the problems."""
+
+    plan: RoundPlan
+    dealt: Sequence[Dealt]
+    problems: list[Problem]
+    tally: Tally = field(default_factory=Counter)
+    take_overs: list[TakeOver] = field(default_factory=list)
+    injected: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+    @property
+    def holds(self) -> bool:
+        return not self.problems
+
+
 async def run_round(
     folder: Path, plan: RoundPlan, tested: ProgramUnderTest, tell: Callable[[str], None] = lambda _: None
 ) -> FleetRound:
@@ -322,47 +341,45 @@ async def run_round(
             with anyio.CancelScope(shield=True):
                 for machine in machines:
                     await machine.end()
-        runs = {run.target: run.run_id for run in runs_seen(server.url)}
-        steps: dict[int, Counter[tuple[str, str]]] = {}
-        for run_id, source, target, count in asked(server.url, "steps_of_runs"):
-            steps.setdefault(run_id, Counter())[source, target] = count
-        evidence = []
+        found = FleetRound(plan, fleet.dealt, problems)
         for name, billing in billings.items():
-            run_id = runs.get(billing.url, 0)
-            books = await _read_books(folder, server, billing, wanted[name], steps.get(run_id, Counter()))
-            evidence.append(BillingEvidence(name, run_id, books, billing.calls))
-        judged = judge.judge_fleet(
-            plan, evidence, take_ups(server.url), asked(server.url, "offences"), fleet.dealt, fleet.started
-        )
-    return replace(
-        judged,
-        injected=sum((billing.done for billing in billings.values()), Counter[str]()),
-        seconds=anyio.current_time() - began,
-        problems=[*problems, *judged.problems],
-    )
+            await _judge(folder, fleet, name, billing, wanted[name], found)
+    found.injected = sum((billing.done for billing in billings.values()), Counter[str]())
+    found.seconds = anyio.current_time() - began
+    return found
 
 
-async def _read_books(
-    folder: Path,
-    server: PostgresServer,
-    billing: FleetBilling,
-    wanted: Mapping[int, Decimal],
-    steps: Mapping[tuple[str, str], int],
-) -> Books:
-    trial, effects = TRIALS[BALANCES], billing.effects
+async def _judge(
+    folder: Path, fleet: "_Fleet", name: str, billing: FleetBilling, wanted: Mapping[int, Decimal], found: FleetRound
+) -> None:
+    """Judge what a fleet has done to a billing."""
+    trial, url, effects = TRIALS[BALANCES], fleet.server.url, billing.effects
     objects = {trial.key(subscriber): subscriber for subscriber in wanted}
-    journal = journal_in_postgres(f"{server.url}?schema={SCHEMA}", folder)
-    run, items, _, frozen = await judge.read_items(journal, target=billing.url)
-    return Books(
-        run=run,
-        trial=trial,
-        requested={key: wanted[subscriber] for key, subscriber in objects.items()},
-        rows=[judge.book_row(item, objects.get(item.key, 0), item.amount or Decimal(0)) for item in items],
-        effects=effects,
-        steps=steps,
-        frozen=frozen,
-        entered=(len(effects), sum((one.value for one in effects if isinstance(one.value, Decimal)), Decimal(0))),
+    asked_for = RequestedLoad((), {key: wanted[one] for key, one in objects.items()}, objects)
+    journal = journal_in_postgres(f"{url}?schema={SCHEMA}", folder)
+    books = await judge.read_journal(journal, trial, asked_for, Traces(), target=billing.url)
+    run_id = next((run.run_id for run in runs_seen(url) if run.target == billing.url), 0)
+    sent = Sending(
+        billing=name,
+        run_id=run_id,
+        plan=fleet.plan,
+        calls=billing.calls,
+        take_ups=[up for up in take_ups(url) if up.run_id == run_id],
+        offences=[what for run, what in asked(url, "offences") if run == run_id],
+        dealt=fleet.dealt,
+        started=fleet.started,
     )
+    books = replace(
+        books,
+        effects=effects,
+        entered=(len(effects), judge.sum_of(one.value for one in effects)),
+        steps={(source, target): n for run, source, target, n in asked(url, "steps_of_runs") if run == run_id},
+        sending=sent,
+    )
+    tally, problems = judge.judge(books)
+    found.tally += tally
+    found.take_overs += judge.take_overs(sent)
+    found.problems += [Problem(name, one.text) for one in problems]
 
 
 async def hand_in(
