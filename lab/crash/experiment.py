@@ -21,7 +21,7 @@ import msgspec
 from anyio.streams.text import TextReceiveStream
 
 from billing.database.dsn import Dsn
-from checkpoints.states import State
+from checkpoints.states import State, states_where
 from lab.crash import launch, load, program
 from lab.crash.judge import (
     Problem,
@@ -181,7 +181,6 @@ _UNDER_FAULTS: Final = 12
 """Processes that may resume the run while the billing still fails."""
 _WHEN_WELL: Final = 4
 """Processes that may resume it without faults: one is enough, unless it finds unknown rows."""
-_UNDO_TRIES: Final = 12
 _LOOKS: Final = 8
 _FULL_AT: Final = 64 * 1024
 """The largest file in bytes on a full disk: less than any journal with rows."""
@@ -335,7 +334,8 @@ class _Course:
             self.found.tally["foreign"] = effects = await billing.effects()
             self.found.problems += judge_refusal(plan.refused_for, ended.exit, ended.said, effects)
             return
-        run = await self._run_to_its_end()
+        await self._to_its_end((*requested.arguments, "--skip-bad"), self.planned)
+        run = self.undone or self.observer.view().run
         for act in self.planned if self.undone is None else ():
             # This one is judged as well where the run has ended before its moment.
             if act.what is What.SECOND_JOURNAL:
@@ -367,49 +367,57 @@ class _Course:
                 changed = await anyio.to_thread.run_sync(changed_tables, billing.database, imported)
                 self.found.problems += judge_undone(ended.exit, changed)
 
-    async def _run_to_its_end(self) -> str | None:
-        """Run the load to its end through all disturbances; returns the name of its run, None where it has none."""
-        while True:
-            if self.found.processes == _UNDER_FAULTS:
-                await self.billing.clear_faults()
-            last = await self._run_process()
-            view = self.observer.view()
-            at_its_end = last.exit in _AT_ITS_END and view.run is not None and not view.open
-            # What is not due by then is left out.
-            if at_its_end or self.undone is not None or self._waits_for_person():
-                return self.undone or view.run
-            if self.found.processes > _UNDER_FAULTS + _WHEN_WELL:
-                break
-        self._unexpected(last, said("the billing is well, and there is {left}", left=str(dict(view.counts))))
-        return view.run
+    async def _to_its_end(self, begin: Sequence[str], acts: list[Act], taken_back: str | None = None) -> Running:
+        """Begin a run, and resume it through all disturbances until it is at its end; the last of its processes.
 
-    async def _run_process(self) -> Running:
-        self.found.processes += 1
-        run = self.observer.view().run
-        words = self.requested.arguments if run is None else ("resume", run)
-        running = await self._start(*words, "--skip-bad", *self.pacing)
-        if self.paused:
-            # Once it reports that it waits.
-            while running.alive and program.SAYS_PAUSED not in running.said:  # noqa: ASYNC110 - a file gives no event
-                await anyio.sleep(POLL)
-            await self._check_nothing_leaves(_WHILE, running)
-            await self._command("continue", running)
-            self.paused = False
-        while self.planned and await self._wait_for_moment(self.planned[0], running):
-            act, view = self.planned.pop(0), self.observer.view()
-            self._note(act.what, view, await self._act(act, running))
-            if act.what in ENDING:
-                break
-        ended = self._checked(await running.wait())
-        if self.billing.licence is None or program.SAYS_LICENCE not in ended.said:
-            return ended
+        `taken_back` is the run that an undo is of. What is not due by its end is left out.
+        """
+        view = self.observer.view()
+        in_effect = sum(view.counts[state] for state in states_where(in_effect=True))
+        # The rows that were done before, and those that there are to do.
+        before, rows = (0, self.found.rows) if taken_back is None else (view.done, in_effect)
+        under_faults = _UNDER_FAULTS if taken_back is None else _UNDER_FAULTS // 2
+        number = 0
+        while True:
+            if number == under_faults:
+                await self.billing.clear_faults()
+            self.found.processes += taken_back is None
+            run = self.observer.view().run
+            words = begin if run == taken_back else ("resume", str(run), "--skip-bad")
+            running = await self._start(*words, *self.pacing)
+            if self.paused:
+                # Once it reports that it waits.
+                while running.alive and program.SAYS_PAUSED not in running.said:  # noqa: ASYNC110 - a file gives no event
+                    await anyio.sleep(POLL)
+                await self._check_nothing_leaves(_WHILE, running)
+                await self._command("continue", running)
+                self.paused = False
+            while acts and await self._wait_for_moment(acts[0], running, before, rows):
+                act, view = acts.pop(0), self.observer.view()
+                followed = await self._act(act, running)
+                self._note(act.what, view, followed if taken_back is None else "of the undo")
+                if act.what in ENDING:
+                    break
+            ended = self._checked(await running.wait())
+            if self.billing.licence is not None and program.SAYS_LICENCE in ended.said:
+                await self._extend_licence(ended)
+            view = self.observer.view()
+            is_refused = ended.exit == ExitCode.REFUSED and taken_back is not None and number >= under_faults
+            at_its_end = ended.exit in _AT_ITS_END and view.run != taken_back and not view.open
+            if at_its_end or is_refused or self.undone is not None or self._waits_for_person():
+                return ended
+            if number == under_faults + _WHEN_WELL:
+                self._unexpected(ended, said("the billing is well, and there is {left}", left=str(dict(view.counts))))
+                return ended
+            number += 1
+
+    async def _extend_licence(self, ended: Running) -> None:
         if ended.exit in _AT_ITS_END:
             self._unexpected(ended, said("the licence has no room"))
         # Who was killed meanwhile leaves it to the next process to come upon it again.
         if ended.exit == ExitCode.STOPPED:
             await self.billing.extend_licence()
             self._note(None, self.observer.view(), "the licence was extended")
-        return ended
 
     def _waits_for_person(self) -> bool:
         """Whether all that is left of an import is of subscribers that a stranger has created, and is in doubt."""
@@ -453,11 +461,11 @@ class _Course:
 
     # ---- the acts ----
 
-    async def _wait_for_moment(self, act: Act, running: Running) -> bool:
-        """Wait for the progress that the act requires; False when the process ended before."""
+    async def _wait_for_moment(self, act: Act, running: Running, before: int, rows: int) -> bool:
+        """Wait until a share of the rows is done that the act requires; False when the process ended before."""
         # A resuming process must first make progress, or all later acts would hit its first second.
         least = self.observer.view().done + 1 if act.what in ENDING else 0
-        wanted = 0.0 if act.early else max(act.share * self.found.rows, least)
+        wanted = 0.0 if act.early else max(before + act.share * rows, least)
         while running.alive:
             view = self.observer.view()
             if view.run is not None and view.done >= wanted and self.observer.is_held(view.run, running.pid):
@@ -702,46 +710,17 @@ class _Course:
     async def _undo(self, run: str, kills: Sequence[float] = (), faults: str = "") -> Running:
         """Take a run back to its end, with SIGKILL at shares of its rows; the last processes have no faults."""
         await self.billing.set_faults(faults)
-        before, left, tries = self.observer.view().done, list(kills), 0
-        while True:
-            tries += 1
-            if tries == _UNDO_TRIES // 2:
-                await self.billing.clear_faults()
-            ended = await self._undo_process(run, left, before)
-            view = self.observer.view()
-            # The billing is well: an undo that is refused now is refused for good.
-            is_over = tries == _UNDO_TRIES or (tries > _UNDO_TRIES // 2 and ended.exit == ExitCode.REFUSED)
-            if is_over or (ended.exit in _AT_ITS_END and view.run != run and not view.open):
-                break
+        trial, way = self.plan.trial, tuple[str, ...]()
+        if trial is not None and trial.model == OPERATIONS and trial.once:
+            # Otherwise an accountant gets a list of operations.
+            way = ("--set", "way=opposite")
+        elif not self.observer.traces.touched:
+            # Nobody else is at work: what it found after a kill is its own as well.
+            way = ("--set", "unproven=take")
+        ended = await self._to_its_end(("undo", run, *way), [Act(What.KILL, share) for share in kills], run)
         await self.billing.clear_faults()
         await self.billing.work_off()
         return ended
-
-    async def _undo_process(self, run: str, kills: list[float], before: int) -> Running:
-        """Run one process of an undo to its end, or to the next of the kills, which is taken from the list."""
-        name, plan = self.observer.view().run, self.plan
-        if name in {None, run}:
-            trial = plan.trial
-            way: tuple[str, ...] = ()
-            if trial is not None and trial.model == OPERATIONS and trial.once:
-                # Otherwise an accountant gets a list of operations.
-                way = ("--set", "way=opposite")
-            elif not self.observer.traces.touched:
-                # Nobody else is at work: what it found after a kill is its own as well.
-                way = ("--set", "unproven=take")
-            running = await self._start("undo", run, *way, *self.pacing)
-        else:
-            running = await self._start("resume", str(name), "--skip-bad", *self.pacing)
-        while kills and running.alive:
-            view = self.observer.view()
-            done = view.done - before
-            if done > kills[0] * (done + view.open) and view.open:
-                running.signal(signal.SIGKILL)
-                self._note(What.KILL, view, "of the undo")
-                kills.pop(0)
-                break
-            await anyio.sleep(self.observer.pause)
-        return self._checked(await running.wait())
 
 
 # ---- its line in a table, and all of it as JSON --------------------------------------------------------------------

@@ -6,7 +6,6 @@ billings, PostgreSQL, the ways to it ──▶ runs are handed in ──▶ work
 import asyncio
 import csv
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -21,10 +20,12 @@ from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import anyio
 import anyio.to_thread
 import psycopg
+from aiohttp import web
 from anyio.abc import TaskGroup
 
 from billing.database.sql_blocks import sql_block
@@ -36,10 +37,10 @@ from lab.crash.observer import Traces
 from lab.crash.plan import BALANCES, Act, AnswerTraits, RoundPlan, Target, What
 from lab.crash.postgres_server import PostgresServer
 from lab.crash.program import LabStopped, ProgramUnderTest, Running, send
-from lab.crash.proxy import WRITES, End, Interference, JournalWay, Proxy
+from lab.crash.proxy import WRITES, JournalWay
 from lab.crash.trials import OPERATIONS, TRIALS
-from lab.mock.faults import FaultKind
-from lab.mock.port import LOOPBACK
+from lab.mock.faults import Fault, FaultKind, FaultPlan, Injector, MockAnswer
+from lab.mock.port import serving
 from lab.simulation.billing import Billing
 from texts.said import said
 
@@ -55,7 +56,7 @@ _PATIENCE: Final = 5
 
 WORKER: Final = "X-Lab-Worker"
 """The header by which a billing knows whose settings a call was made with."""
-_WORKER: Final = re.compile(rb"(?im)^%s:\s*(\S+)" % WORKER.encode())
+CREATE: Final = "objects.create"
 _LOOK: Final = 0.005
 
 
@@ -77,14 +78,13 @@ async def looking() -> AsyncIterator[Callable[[], float]]:
         task.cancel()
 
 
-class FleetBilling(Proxy):
+class FleetBilling:
     """A billing of so many subscribers, each with an account of its own, on a port that the kernel gives.
 
     `calls` are those that have come to it, in their order.
     """
 
     def __init__(self, subscribers: int, traits: AnswerTraits, seed: int, looks: Callable[[], float]) -> None:
-        super().__init__(0, 0, Interference(seed, traits.faults), traits.silence)
         began = time.monotonic()
         # It has no zone.
         self.memory = Billing(lambda: time.monotonic() - began, began=datetime.now())  # noqa: DTZ005
@@ -94,13 +94,16 @@ class FleetBilling(Proxy):
             )
             for number in range(subscribers)
         ]
+        self.url = ""
         self.calls: list[CallSeen] = []
-        self.latency = traits.latency
+        delays = {FaultKind.SILENCE: traits.silence}
+        faults = (
+            Fault(kind, OPERATIONS, CREATE, share, delay=delays.get(kind))
+            for kind, share in sorted(traits.faults.items())
+        )
+        self.faults = Injector(FaultPlan(tuple(faults), seed))
+        self._latency = traits.latency
         self._looks = looks
-
-    @property
-    def url(self) -> str:
-        return f"http://{LOOPBACK}:{self.port}"
 
     @property
     def entered(self) -> int:
@@ -114,40 +117,32 @@ class FleetBilling(Proxy):
             found.append(Effect(OPERATIONS, key, mark, int(one["abonent_id"]), amount))
         return found
 
-    async def connect(self) -> End:
-        return _Memory(self)
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        application = web.Application()
+        application.router.add_post("/rest_api/v2/{model}/", self._serve)
+        async with serving(application, 0) as port:
+            self.url = port.url
+            try:
+                yield
+            finally:
+                self.faults.end()
 
-    async def pass_on(self, request: bytes, fault: FaultKind | None, client: End, behind: End) -> bytes:
-        """Note a request while it is under way."""
-        found, now = _WORKER.search(request), time.time()
-        worker = found[1].decode() if found else ""
-        self.calls.append(call := CallSeen(worker, bool(WRITES.search(request)), min(now, self._looks()), now))
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        worker, is_write, now = request.headers.get(WORKER, ""), bool(WRITES.search(body)), time.time()
+        self.calls.append(call := CallSeen(worker, is_write, min(now, self._looks()), now))
+
+        async def carry_out() -> MockAnswer:
+            if is_write:
+                await asyncio.sleep(self._latency)
+            return MockAnswer(200, self.memory.answer(request.path, body, "load"))
+
         try:
-            return await super().pass_on(request, fault, client, behind)
+            form = dict(parse_qsl(body.decode()))
+            return await self.faults.serve(request, request.match_info["model"], form, body, carry_out)
         finally:
             call.ended = time.time()
-
-
-class _Memory(End):
-    """An end of a connection to a billing in memory."""
-
-    is_over = False
-
-    def __init__(self, billing: FleetBilling) -> None:
-        self._billing = billing
-
-    async def ask(self, request: bytes, copy: End | None) -> bytes:
-        head, _, body = request.partition(b"\r\n\r\n")
-        if WRITES.search(body):
-            await asyncio.sleep(self._billing.latency)
-        answer = self._billing.memory.answer(head.split(b" ", 2)[1].decode(), body, "load")
-        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(answer)
-        if copy is not None:
-            copy.send(head + answer)
-        return head + answer
-
-    def close(self, *, with_reset: bool = False) -> None:
-        """Nothing is open."""
 
 
 # ---- the workers, each as on a machine of its own -----------------------------------------------------------------
@@ -344,7 +339,7 @@ async def run_round(
         found = FleetRound(plan, fleet.dealt, problems)
         for name, billing in billings.items():
             await _judge(folder, fleet, name, billing, wanted[name], found)
-    found.injected = sum((billing.done for billing in billings.values()), Counter[str]())
+    found.injected = sum((billing.faults.injected for billing in billings.values()), Counter[str]())
     found.seconds = anyio.current_time() - began
     return found
 
@@ -469,7 +464,7 @@ class _Fleet:
             await self._deal(act, beside)
         self.tell(said("no more blows: what is left is to be entered"))
         for billing in self.billings.values():
-            billing.is_calm = True
+            billing.faults.set(FaultPlan())
         send(self._frozen, signal.SIGCONT)
         self._frozen.clear()
         for machine in self.machines:

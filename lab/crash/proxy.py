@@ -32,14 +32,6 @@ MISPLACED: Final = (
     FaultKind.GATEWAY_THEN_ANSWER,
 )
 """What a load balancer does to requests and answers."""
-PLAIN: Final = (
-    FaultKind.RESET_BEFORE,
-    FaultKind.UNAVAILABLE,
-    FaultKind.RESET_AFTER,
-    FaultKind.CRASH_AFTER,
-    FaultKind.SILENCE,
-)
-"""What a network does in place of an answer; for billings that have no faults of their own."""
 WRONG: Final = MappingProxyType(
     {
         FaultKind.WRONG_BAD_REQUEST: (400, "Bad Request", ""),
@@ -48,8 +40,6 @@ WRONG: Final = MappingProxyType(
     }
 )
 """Faults in which the proxy speaks in the billing's place: the status, its phrase, and a header."""
-_OF_WRITES: Final = frozenset({*PLAIN, *WRONG})
-"""A reading that is refused concerns no row, and ends the process."""
 _SWALLOWING: Final = frozenset({FaultKind.NEXT_SWALLOWED, FaultKind.GATEWAY_THEN_ANSWER})
 """Faults whose late answer replaces the next request's answer, however long it waits."""
 _LATE: Final = _SWALLOWING | {FaultKind.ANSWER_TWICE}
@@ -117,11 +107,6 @@ class End:
         if not self._writer.is_closing():
             self._writer.write(message)
 
-    async def ask(self, request: bytes, copy: "End | None") -> bytes:
-        """The answer to a request, which is sent to `copy` as it comes. Raises `Broken`."""
-        self.send(request)
-        return await self.receive(copy)
-
     def close(self, *, with_reset: bool = False) -> None:
         if with_reset:
             reset(self._writer.transport)
@@ -162,16 +147,15 @@ class Proxy(_Listener):
     """Listens on a port of 127.0.0.1, and passes requests on to the port `target`.
 
     `done` counts the faults that happened, `is_calm` ends them. A second answer counts when it is sent: not where the
-    load has closed the connection before. A client may wait for no answer for `silence` seconds.
+    load has closed the connection before.
     """
 
-    def __init__(self, port: int, target: int, interference: Interference, silence: float = 0.0) -> None:
+    def __init__(self, port: int, target: int, interference: Interference) -> None:
         self.port = port
         self.done: Counter[str] = Counter()
         self.is_calm = False
         self._target = target
         self._interference = interference
-        self._silence = silence
         self._requests = 0
 
     def draw(self, request: bytes) -> FaultKind | None:
@@ -182,13 +166,10 @@ class Proxy(_Listener):
         self._requests += 1
         for index, (fault, share) in enumerate(sorted(plan.shares.items())):
             met = chance(plan.seed, index, self._requests) < share
-            if met and (fault not in _OF_WRITES or WRITES.search(request)):
+            # A reading that is refused concerns no row, and ends the process.
+            if met and (fault not in WRONG or WRITES.search(request)):
                 return fault
         return None
-
-    async def connect(self) -> End:
-        """A connection to the billing. Raises OSError where it is down."""
-        return End(*await asyncio.open_connection(LOOPBACK, self._target, limit=_LONGEST_HEAD))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass on requests one after the other, until one of the ends has gone."""
@@ -225,11 +206,12 @@ class Proxy(_Listener):
                     behind.close()
                     behind = None
                 try:
-                    behind = behind or await self.connect()
+                    if behind is None:
+                        behind = End(*await asyncio.open_connection(LOOPBACK, self._target, limit=_LONGEST_HEAD))
                 except OSError:
                     client.send(page(502, "Bad Gateway"))
                     continue
-                answer = await self.pass_on(request, fault, client, behind)
+                answer = await self._pass_on(request, fault, client, behind)
                 if fault in _LATE:
                     late = answer, fault
         except Broken as broken:
@@ -239,35 +221,20 @@ class Proxy(_Listener):
             if behind is not None:
                 behind.close()
 
-    async def pass_on(self, request: bytes, fault: FaultKind | None, client: End, behind: End) -> bytes:
+    async def _pass_on(self, request: bytes, fault: FaultKind | None, client: End, behind: End) -> bytes:
         """Let a request come to the billing, and its answer back, as far as the fault allows it; gives the answer."""
         if fault is not None and fault not in _LATE - {FaultKind.GATEWAY_THEN_ANSWER}:
             self.done[fault.value] += 1
-        match fault:
-            case FaultKind.GATEWAY_THEN_ANSWER:
-                client.send(page(504, "Gateway Time-out"))
-            case FaultKind.RESET_BEFORE:
-                raise Broken(reset=True)
-            case FaultKind.UNAVAILABLE:
-                client.send(page(503, "Service Unavailable"))
-                return b""
+        if fault is FaultKind.GATEWAY_THEN_ANSWER:
+            client.send(page(504, "Gateway Time-out"))
         is_copied = fault in {None, FaultKind.REQUEST_HELD, FaultKind.ANSWER_TWICE, FaultKind.NEXT_SWALLOWED}
-        answer = await behind.ask(request, client if is_copied else None)
-        match fault:
-            case FaultKind.ANSWER_HELD:
-                await asyncio.sleep(self._interference.delay)
-                client.send(answer)
-            case FaultKind.CRASH_AFTER:
-                client.send(page(500, "Internal Server Error"))
-            case FaultKind.RESET_AFTER:
-                raise Broken(reset=True)
-            case FaultKind.SILENCE:
-                with suppress(OSError, TimeoutError):
-                    async with asyncio.timeout(self._silence):
-                        await client.reader.read(1)
-                raise Broken(reset=True)
-            case FaultKind() if fault in WRONG:
-                client.send(page(*WRONG[fault]))
+        behind.send(request)
+        answer = await behind.receive(client if is_copied else None)
+        if fault is FaultKind.ANSWER_HELD:
+            await asyncio.sleep(self._interference.delay)
+            client.send(answer)
+        elif fault is not None and fault in WRONG:
+            client.send(page(*WRONG[fault]))
         return answer
 
 

@@ -371,6 +371,7 @@ def page(status: int) -> MockAnswer:
 
 CarryOut: TypeAlias = Callable[[], Awaitable[MockAnswer]]
 
+_BETWEEN_LOOKS: Final = 0.01
 _SMALLEST_GAP: Final = 0.001
 """Seconds between the pieces of a trickle: an event loop's clock is no finer."""
 
@@ -386,7 +387,8 @@ class Injector:
         self._clock: Callable[[], float] = time.monotonic
         self._ended = asyncio.Event()
         self._changed = asyncio.Event()
-        self._injected: Counter[str] = Counter()
+        self.injected: Counter[str] = Counter()
+        """How often each kind was injected since the server began."""
         self._last: tuple[bytes, MockAnswer] = b"", _NO_OTHER
         self.set(plan)
 
@@ -408,7 +410,7 @@ class Injector:
                 fault.described() | {"matched": self._matched[index], "injected": self._times[index]}
                 for index, fault in enumerate(self.plan.faults)
             ],
-            "injected": dict(sorted(self._injected.items())),
+            "injected": dict(sorted(self.injected.items())),
         }
 
     def end(self) -> None:
@@ -453,8 +455,12 @@ class Injector:
                 return web.Response(body=body, status=answer.status, headers={"Content-Type": kind})
             case FaultKind.TRICKLE:
                 return await self._trickle(request, fault, answer)
-            case FaultKind.SLOW | FaultKind.SILENCE:
+            case FaultKind.SLOW:
                 await self._wait(fault.seconds)
+            case FaultKind.SILENCE:
+                with anyio.move_on_after(fault.seconds):
+                    while request.transport is not None and not self._ended.is_set():  # noqa: ASYNC110 - aiohttp tells nobody of a close
+                        await asyncio.sleep(_BETWEEN_LOOKS)
         return _failed(request, fault, answer)
 
     async def watch_port(
@@ -483,7 +489,7 @@ class Injector:
 
     def _count(self, index: int) -> None:
         self._times[index] += 1
-        self._injected[self.plan.faults[index].kind.value] += 1
+        self.injected[self.plan.faults[index].kind.value] += 1
 
     def _draw(self, chain: Chain, methods: Sequence[str], body: bytes) -> tuple[int, int] | None:
         """The first fault that is drawn for a request, and the number of the request among those of the fault.

@@ -151,7 +151,7 @@ class FleetProgram(Program):
     async def begin(self) -> Outcome:
         """Begin a run of the table, whatever else is under way."""
         async with self.opened() as (journal, gateway):
-            job = self._job(gateway)
+            job = await self._job(gateway, journal)
             new = NewRun(job.name, self.given, TARGET, job.source.name, "", job.source.header)
             return await self._work(await journal.create_run(new), job, journal, fresh=True)
 
