@@ -256,32 +256,38 @@ async def read_journal(
         while page := await opened.refusals(known, after=after):
             refused, after = refused + len(page), page[-1][0]
         totals = await opened.totals(known)
-    rows = [_row(known.name, trial, item, requested, traces, made_up) for item in items]
-    frozen = totals.frozen, totals.amount
-    return Books(known.name, trial, requested, rows, frozen=frozen, refused=refused, others=traces.others)
+    # Of an import a stranger has a subscriber in his hands, with all that belongs to it.
+    numbers = {key.partition("/")[0]: must_not for key, must_not in traces.touched.items()}
 
-
-def _row(
-    run: str, trial: Trial, item: Item, requested: RequestedLoad, traces: Traces, made_up: Mapping[str, str]
-) -> BookRow:
-    key, wanted = item.key, requested.wanted.get(item.key, "")
-    row = BookRow(item.number, key, key, key, wanted, item.state, item.attempts, item.unproven)
-    if requested.imported is None:
+    def row_of(item: Item) -> BookRow:
+        key, wanted = item.key, requested.wanted.get(item.key, "")
+        row = BookRow(
+            item.number,
+            key,
+            key,
+            key,
+            wanted,
+            item.state,
+            item.attempts,
+            item.unproven,
+            forgotten=key in traces.forgotten,
+            racing=key in traces.racing,
+        )
+        if requested.imported is not None:
+            step, touched = payload_of(item), numbers.get(key.partition("/")[0])
+            return replace(row, step=step.step, needs=step.needs, message=item.message or "", touched=touched)
         subject = requested.objects.get(key, 0)
-        row = replace(
+        return replace(
             row,
-            name=(run, item.number) if trial.by is By.MARK else subject,
+            name=(known.name, item.number) if trial.by is By.MARK else subject,
             subject=subject,
             wanted=made_up.get(key, wanted if item.amount is None else item.amount),
             unproven=item.unproven and item.state.in_effect,
+            touched=traces.touched.get(key),
         )
-        touched = traces.touched.get(key)
-    else:
-        payload = payload_of(item)
-        row = replace(row, step=payload.step, needs=payload.needs, message=item.message or "")
-        # A stranger has a subscriber in his hands, with all that belongs to it.
-        touched = {one.partition("/")[0]: must for one, must in traces.touched.items()}.get(key.partition("/")[0])
-    return replace(row, forgotten=key in traces.forgotten, racing=key in traces.racing, touched=touched)
+
+    rows, frozen = [row_of(item) for item in items], (totals.frozen, totals.amount)
+    return Books(known.name, trial, requested, rows, frozen=frozen, refused=refused, others=traces.others)
 
 
 async def read_books(
