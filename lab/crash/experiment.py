@@ -40,6 +40,7 @@ from lab.crash.plan import ENDING, MOST_IN_FLIGHT, Act, Alias, Deed, Elsewhere, 
 from lab.crash.program import JOURNAL, ExitCode, LabStopped, ProgramUnderTest, Running, start
 from lab.crash.proxy import Proxy
 from lab.crash.trials import OPERATIONS
+from lab.mock.faults import FaultPlan
 from lab.mock.population import create
 from lab.mock.port import LOOPBACK
 from texts.said import Said, counted, said
@@ -82,7 +83,7 @@ class MockProcess:
     @property
     def injected(self) -> Counter[str]:
         """Counts of faults injected by all its processes and the proxy."""
-        return self._injected if self.proxy is None else self._injected + self.proxy.done
+        return self._injected if self.proxy is None else self._injected + self.proxy.faults.injected
 
     async def start(self) -> None:
         """Start it and wait until it serves. Raises `LabStopped` when it does not."""
@@ -114,7 +115,7 @@ class MockProcess:
     async def clear_faults(self) -> None:
         """Remove all faults, also from the proxy."""
         if self.proxy is not None:
-            self.proxy.is_calm = True
+            self.proxy.faults.set(FaultPlan())
         await self.set_faults("")
 
     async def set_faults(self, plan: str) -> None:

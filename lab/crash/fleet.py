@@ -20,7 +20,6 @@ from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any, Final
-from urllib.parse import parse_qsl
 
 import anyio
 import anyio.to_thread
@@ -139,8 +138,7 @@ class FleetBilling:
             return MockAnswer(200, self.memory.answer(request.path, body, "load"))
 
         try:
-            form = dict(parse_qsl(body.decode()))
-            return await self.faults.serve(request, request.match_info["model"], form, body, carry_out)
+            return await self.faults.serve(request, carry_out)
         finally:
             call.ended = time.time()
 

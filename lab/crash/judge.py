@@ -43,9 +43,9 @@ from lab.crash.load import (
 from lab.crash.observer import Observer, Traces
 from lab.crash.plan import ExperimentPlan, RoundPlan, Target, What
 from lab.crash.program import ExitCode
-from lab.crash.proxy import WRONG
 from lab.crash.trials import OPERATIONS, By, Trial, Wanted, fields_now, sql
 from lab.mock.connection import MockConnection
+from lab.mock.faults import WRONG
 from lab.mock.values import roubles
 from texts.said import counted, said
 
@@ -305,7 +305,7 @@ async def read_books(
         steps=observer.steps(),
         verified=verified,
         other_balances=plan.other_balances,
-        misled=plan.proxy is not None and not WRONG.keys().isdisjoint(plan.proxy.shares),
+        misled=plan.proxy is not None and any(kind in WRONG for kind in plan.proxy.shares),
     )
     return await anyio.to_thread.run_sync(_with_billing, books, billing)
 

@@ -12,10 +12,10 @@ from typing import Any, Final, TypeAlias
 
 from lab.crash.loops import loops
 from lab.crash.program import NoTrial
-from lab.crash.proxy import MISPLACED, WRONG, Interference
+from lab.crash.proxy import Interference
 from lab.crash.trials import MARKED_PAYMENT, TRIALS, By, Trial
 from lab.mock.facts import OPENING_BALANCE
-from lab.mock.faults import FaultKind
+from lab.mock.faults import MISPLACED, WRONG, FaultKind
 from lab.mock.quirks import CHOICES
 
 ROWS: Final = 240

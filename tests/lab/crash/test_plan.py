@@ -15,9 +15,8 @@ from lab.crash.experiment import Event, Experiment, as_json
 from lab.crash.judge import Problem
 from lab.crash.plan import ALL, JOBS, MARKED_ONLY, OF_LOADS, SETTLE, TIMEOUT, Alias, Deed, Elsewhere, What, draw
 from lab.crash.program import NoTrial
-from lab.crash.proxy import MISPLACED, WRONG
 from lab.crash.trials import TRIALS, By, trial_of
-from lab.mock.faults import read_plan
+from lab.mock.faults import MISPLACED, WRONG, read_plan
 from texts import remedies
 
 SEEDS = range(200)

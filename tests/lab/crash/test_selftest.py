@@ -33,9 +33,9 @@ from lab.crash.plan import (
     draw,
 )
 from lab.crash.program import MODULE, ProgramUnderTest
-from lab.crash.proxy import MISPLACED, WRONG, Interference
+from lab.crash.proxy import Interference
 from lab.crash.trials import MARKED_PAYMENT
-from lab.mock.faults import FaultKind
+from lab.mock.faults import MISPLACED, WRONG, FaultKind
 from lab.mock.population import create
 from tests.cli import saboteur
 from tests.cli.conftest import clean_environment
