@@ -101,8 +101,8 @@ def _proof(size: Size) -> str:
         settings.touch()
         environment = without_settings(os.environ) | {"PYTHONPATH": str(Path.cwd())}
         experiment = anyio.run(Lab(folder, ProgramUnderTest(environment, settings)).run, plan)
-    verdict = experiment.verdict
-    if verdict is None:
+    tally = experiment.tally
+    if not tally:
         raise RuntimeError(f"the import has come to no end: {experiment.problems}")
     good = sum(row.things is not None for row in draw_rows(Random(f"{plan.seed}/input"), plan.rows))
     figures: dict[str, Any] = {
@@ -111,10 +111,10 @@ def _proof(size: Size) -> str:
         "steps": f"{experiment.rows:,}",
         "requests that failed": f"{experiment.injected.total():,}",
         "kills": sum(event.act is What.KILL for event in experiment.events),
-        "in effect once": f"{verdict.once:,}",
-        "twice": verdict.twice,
-        "lost": verdict.lost,
-        "of no row": verdict.foreign,
+        "in effect once": f"{tally['once']:,}",
+        "twice": tally["twice"],
+        "lost": tally["lost"],
+        "of no row": tally["foreign"],
         "the verdict after the undo": "; ".join(map(str, experiment.problems[:3])) or "as before the import",
         "minutes": f"{experiment.seconds / 60:.1f}",
     }

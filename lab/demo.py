@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 import signal
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,9 +24,8 @@ import anyio.to_thread
 from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.database.sql_blocks import SqlStatement, sql_block
-from checkpoints.journal import open_journal
-from checkpoints.records import Totals
 from checkpoints.states import State
+from lab.crash.observer import JournalView, Observer
 from lab.crash.program import (
     API_URL,
     DATABASE,
@@ -62,7 +62,6 @@ _KILL_AT: Final = 0.45
 """The share of the rows after which the load is killed."""
 _OWED: Final = 0.08
 """The share of negative balances."""
-_UNTIL_A_JOURNAL: Final = 0.02
 _BETWEEN_LOOKS: Final = 0.25
 
 
@@ -76,11 +75,11 @@ class DemoLoad:
 
 @dataclass(frozen=True, slots=True)
 class KilledLoad:
-    """A killed load: the name of its run, its process, and the progress of its rows."""
+    """A killed load: the name of its run, its process, and how many of its rows are in which state."""
 
     run: str
     process: int
-    totals: Totals
+    states: Counter[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,7 @@ class Proof:
     most: int
     balances: int
     """Accounts whose balance is that of the file."""
-    totals: Totals
+    states: Counter[str]
 
     @property
     def holds(self) -> bool:
@@ -104,7 +103,7 @@ class Proof:
             and self.sum == self.asked.sum
             and self.least == self.most == 1
             and self.balances == self.asked.rows
-            and self.totals.count(State.APPLIED) == self.totals.frozen == self.asked.rows
+            and self.states[State.APPLIED] == self.states.total() == self.asked.rows
         )
 
 
@@ -118,6 +117,7 @@ class DemoStage:
     def __init__(self, folder: Path, on_command: Callable[[Sequence[str]], None], language: str) -> None:
         self.progress = (0, 0)
         self._folder = folder
+        self._observer = Observer(folder / JOURNAL)
         self._on_command = on_command
         self._environment = without_settings(os.environ, language)
 
@@ -143,30 +143,31 @@ class DemoStage:
         """Start the load, kill it in the middle, and let the billing work off what it was sent."""
         pacing = _SLOWLY if rows <= _FEW else PACING
         async with self._started("run", "balances", BALANCES, "--yes", *pacing) as process:
-            # The journal exists only once the run has checked the billing.
-            while not await anyio.Path(self._folder / JOURNAL).exists():
-                _check_alive(process)
-                await anyio.sleep(_UNTIL_A_JOURNAL)
-            async with open_journal(self._folder / JOURNAL) as journal:
-                while not (runs := await journal.runs()) or not self._is_halfway(await journal.totals(runs[0]), rows):
-                    _check_alive(process)
-                    await anyio.sleep(_BETWEEN_LOOKS)
-                await process.end()
-                killed = KilledLoad(runs[0].name, process.pid, await journal.totals(runs[0]))
+            # Enough rows are accepted, with calls in flight.
+            while (states := (await self._view(State.ACCEPTED, rows)).counts)[State.ACCEPTED] < _KILL_AT * rows or (
+                not states[State.SENDING]
+            ):
+                if not process.alive:
+                    raise LabError(
+                        "the load ended by itself, with {code}, before it could be killed; what it says is in {file}",
+                        code=process.exit,
+                        file=FOLDER / OUTPUT,
+                    )
+                await anyio.sleep(_BETWEEN_LOOKS)
+            await process.end()
         await billing.wait_for_clients()
-        return killed
+        found = await self._view(State.ACCEPTED, rows)
+        return KilledLoad(str(found.run), process.pid, found.counts)
 
-    def _is_halfway(self, totals: Totals, rows: int) -> bool:
-        """Whether enough rows are accepted, with calls in flight."""
-        accepted = totals.count(State.ACCEPTED)
-        self.progress = (accepted, rows)
-        return accepted >= _KILL_AT * rows and totals.count(State.SENDING) > 0
+    async def _view(self, state: State, rows: int = 0) -> JournalView:
+        """The run so far; of its rows so many are in a state."""
+        view = await anyio.to_thread.run_sync(self._observer.view)
+        self.progress = (view.counts[state], rows or view.counts.total())
+        return view
 
-    async def prove(self, asked: DemoLoad, run: str) -> Proof:
+    async def prove(self, asked: DemoLoad) -> Proof:
         """The result in the billing's own tables and the mock's ledger, which are independent of the program."""
-        async with open_journal(self._folder / JOURNAL) as journal:
-            totals = await journal.totals(await journal.run(run))
-        return await anyio.to_thread.run_sync(_prove, self._folder, asked, totals)
+        return await anyio.to_thread.run_sync(_prove, self._folder, asked, self._observer.view().counts)
 
     @asynccontextmanager
     async def _started(self, *arguments: str) -> AsyncIterator[Running]:
@@ -180,15 +181,11 @@ class DemoStage:
             with anyio.CancelScope(shield=True):
                 await process.end(signal.SIGTERM)
 
-    async def run(
-        self, run: str, state: State, *arguments: str, may_end_with: Sequence[int] = (ExitCode.DONE,)
-    ) -> None:
+    async def run(self, state: State, *arguments: str, may_end_with: Sequence[int] = (ExitCode.DONE,)) -> None:
         """Run a command to its end; its progress is the rows in a state. Raises `LabError` for another exit code."""
-        async with self._started(*arguments) as process, open_journal(self._folder / JOURNAL) as journal:
-            known = await journal.run(run)
+        async with self._started(*arguments) as process:
             while process.alive:
-                totals = await journal.totals(known)
-                self.progress = (totals.count(state), totals.frozen)
+                await self._view(state)
                 with anyio.move_on_after(_BETWEEN_LOOKS):
                     await process.process.wait()
         if process.exit not in may_end_with:
@@ -223,15 +220,6 @@ def make_folder() -> Path:
     return folder
 
 
-def _check_alive(process: Running) -> None:
-    if not process.alive:
-        raise LabError(
-            "the load ended by itself, with {code}, before it could be killed; what it says is in {file}",
-            code=process.exit,
-            file=FOLDER / OUTPUT,
-        )
-
-
 # ---- the input and the proof ------------------------------------------------------------------------------------
 
 
@@ -259,7 +247,7 @@ def _write_balances(folder: Path) -> DemoLoad:
     return DemoLoad(number, total)
 
 
-def _prove(folder: Path, asked: DemoLoad, totals: Totals) -> Proof:
+def _prove(folder: Path, asked: DemoLoad, states: Counter[str]) -> Proof:
     with Database(Dsn(str(folder / _BILLING))) as database:
         ((operations, scaled),) = database.query(_sql("opening_balances"))
         effects = Ledger(database).effects(_MODEL).values()
@@ -268,4 +256,4 @@ def _prove(folder: Path, asked: DemoLoad, totals: Totals) -> Proof:
         rows = list(csv.DictReader(stream, delimiter=";"))
     right = sum(balances.get(row["contract_number"]) == Decimal(row["amount"].replace(",", ".")) for row in rows)
     least, most = min(effects, default=0), max(effects, default=0)
-    return Proof(asked, operations, roubles(scaled or 0), least, most, right, totals)
+    return Proof(asked, operations, roubles(scaled or 0), least, most, right, states)

@@ -241,7 +241,7 @@ def _close(series: Series, done: list[Any], seconds: float, screen: Screen) -> E
                 "seconds": round(one.seconds, 1),
                 "repeat": series.repeat(one.plan.seed),
                 "plan": one.plan.as_json(),
-                **{name: getattr(one, name) for name in ("once", "twice", "lost", "unknown")},
+                **{name: one.tally[name] for name in ("once", "twice", "lost", "unknown")},
                 "faults": dict(one.injected),
                 "blows": [asdict(dealt) for dealt in one.dealt],
                 "take_overs": [asdict(found) for found in one.take_overs],
@@ -368,10 +368,7 @@ def _open_fleet(folder: Path, screen: Screen, *, quick: bool) -> Play:
         line = said(
             "once {once}, twice {twice}, lost {lost}; unknown on the way {unknown}, faults {faults}, blows {blows}; "
             "taken over after {seconds} s at most; {time}",
-            once=Quantity(one.once),
-            twice=Quantity(one.twice),
-            lost=Quantity(one.lost),
-            unknown=Quantity(one.unknown),
+            **{name: Quantity(one.tally[name]) for name in ("once", "twice", "lost", "unknown")},
             faults=Quantity(one.injected.total()),
             blows=Quantity(len(one.dealt)),
             seconds=f"{took:.1f}",
@@ -574,19 +571,19 @@ async def _play(subscribers: int, out: Console) -> Exit:
         typed(("kill", "-9", str(killed.process)), program="")
         lost = said(
             "{accepted} of {rows} rows were accepted; the answers of {sending} are lost",
-            accepted=Quantity(killed.totals.count(State.ACCEPTED)),
+            accepted=Quantity(killed.states[State.ACCEPTED]),
             rows=Quantity(asked.rows),
-            sending=Quantity(killed.totals.count(State.SENDING)),
+            sending=Quantity(killed.states[State.SENDING]),
         )
         out.print(Text.assemble("   ", render(lost, "red")))
         heading(said("Resumed: what was in doubt is looked up, not sent on a guess"))
         with doing(said("resuming")):
-            await stage.run(killed.run, State.ACCEPTED, "resume", killed.run, *PACING)
+            await stage.run(State.ACCEPTED, "resume", killed.run, *PACING)
         heading(said("Verified: every row read back from the billing"))
         with doing(said("verifying")):
             # Where a row was rejected, the proof says so.
-            await stage.run(killed.run, State.APPLIED, "verify", killed.run, may_end_with=(Exit.DONE, Exit.REJECTED))
-            proof = await stage.prove(asked, killed.run)
+            await stage.run(State.APPLIED, "verify", killed.run, may_end_with=(Exit.DONE, Exit.REJECTED))
+            proof = await stage.prove(asked)
     out.print(_table(proof))
     holds = (
         render(said("the proof holds"), "bold green") if proof.holds else render(said("the proof fails"), "bold red")
@@ -616,7 +613,7 @@ def _table(proof: "Proof") -> Table:
         (said("sum in roubles"), money(proof.asked.sum), money(proof.sum)),
         (said("operations of a subscriber"), "1", least if least == most else f"{least}–{most}"),
         (said("balances as in the file"), rows, count(proof.balances)),
-        (said("rows verified"), rows, count(proof.totals.count(State.APPLIED))),
+        (said("rows verified"), rows, count(proof.states[State.APPLIED])),
     ):
         sign = Text("✓", "green") if asked == found else Text("✗", "bold red")
         table.add_row(render(what), asked, found, sign)

@@ -21,11 +21,11 @@ import msgspec
 from anyio.streams.text import TextReceiveStream
 
 from billing.database.dsn import Dsn
-from checkpoints.states import State
+from checkpoints.states import State, states_where
 from lab.crash import launch, load, program
 from lab.crash.judge import (
     Problem,
-    Verdict,
+    Tally,
     changed_tables,
     judge,
     judge_refusal,
@@ -40,6 +40,7 @@ from lab.crash.plan import ENDING, MOST_IN_FLIGHT, Act, Alias, Deed, Elsewhere, 
 from lab.crash.program import JOURNAL, ExitCode, LabStopped, ProgramUnderTest, Running, start
 from lab.crash.proxy import Proxy
 from lab.crash.trials import OPERATIONS
+from lab.mock.faults import FaultPlan
 from lab.mock.population import create
 from lab.mock.port import LOOPBACK
 from texts.said import Said, counted, said
@@ -82,7 +83,7 @@ class MockProcess:
     @property
     def injected(self) -> Counter[str]:
         """Counts of faults injected by all its processes and the proxy."""
-        return self._injected if self.proxy is None else self._injected + self.proxy.done
+        return self._injected if self.proxy is None else self._injected + self.proxy.faults.injected
 
     async def start(self) -> None:
         """Start it and wait until it serves. Raises `LabStopped` when it does not."""
@@ -114,7 +115,7 @@ class MockProcess:
     async def clear_faults(self) -> None:
         """Remove all faults, also from the proxy."""
         if self.proxy is not None:
-            self.proxy.is_calm = True
+            self.proxy.faults.set(FaultPlan())
         await self.set_faults("")
 
     async def set_faults(self, plan: str) -> None:
@@ -181,7 +182,6 @@ _UNDER_FAULTS: Final = 12
 """Processes that may resume the run while the billing still fails."""
 _WHEN_WELL: Final = 4
 """Processes that may resume it without faults: one is enough, unless it finds unknown rows."""
-_UNDO_TRIES: Final = 12
 _LOOKS: Final = 8
 _FULL_AT: Final = 64 * 1024
 """The largest file in bytes on a full disk: less than any journal with rows."""
@@ -206,14 +206,14 @@ class Event:
 
 @dataclass(slots=True)
 class Experiment:
-    """The result of an experiment: what happened, and what is wrong.
+    """The result of an experiment: the counts of its verdict, what happened, and what is wrong.
 
     `rows` is the number requested, `processes` counts those that have begun or resumed the load.
     """
 
     plan: ExperimentPlan
     rows: int
-    verdict: Verdict | None = None
+    tally: Tally = field(default_factory=Counter)
     injected: Counter[str] = field(default_factory=Counter)
     events: list[Event] = field(default_factory=list)
     processes: int = 0
@@ -222,7 +222,7 @@ class Experiment:
 
     @property
     def holds(self) -> bool:
-        return not self.problems and self.verdict is not None
+        return not self.problems
 
 
 class Lab:
@@ -251,7 +251,7 @@ class Lab:
                 # The billing behind the proxy may stop and start.
                 async with nullcontext() if billing.proxy is None else billing.proxy.serving():
                     await billing.start()
-                    found.verdict = await course.judge()
+                    await course.judge()
         except TimeoutError:
             seconds, counts = f"{plan.longest:.0f}", str(dict(observer.view().counts))
             late = said("it did not come to its end in {seconds} s: {counts}", seconds=seconds, counts=counts)
@@ -262,7 +262,6 @@ class Lab:
                     if running.alive:
                         await running.end()
                 await billing.end()
-        found.problems += found.verdict.problems if found.verdict is not None else ()
         found.injected, found.seconds = billing.injected, anyio.current_time() - began
         return found
 
@@ -326,21 +325,24 @@ class _Course:
         self.running.append(await start(words, folder, self.tested.environment, log, program=by))
         return self.running[-1]
 
-    async def judge(self) -> Verdict | None:
+    async def judge(self) -> None:
         """Run the load to its end, and judge the state of the billing, which is stopped for that."""
         plan, requested, billing = self.plan, self.requested, self.billing
         if plan.refused_for:
             self.found.processes += 1
             await billing.clear_faults()
             ended = await self._run(*requested.arguments, "--skip-bad", *self.pacing)
-            return judge_refusal(plan.refused_for, ended.exit, ended.said, await billing.effects())
-        run = await self._run_to_its_end()
+            self.found.tally["foreign"] = effects = await billing.effects()
+            self.found.problems += judge_refusal(plan.refused_for, ended.exit, ended.said, effects)
+            return
+        await self._to_its_end((*requested.arguments, "--skip-bad"), self.planned)
+        run = self.undone or self.observer.view().run
         for act in self.planned if self.undone is None else ():
             # This one is judged as well where the run has ended before its moment.
             if act.what is What.SECOND_JOURNAL:
                 self._note(act.what, self.observer.view(), await self._enter_elsewhere(Elsewhere(act.words[0])))
         if run is None:
-            return None
+            return
         await billing.clear_faults()
         await billing.work_off()
         verified = await self._run("verify", run)
@@ -351,63 +353,72 @@ class _Course:
         if imported is not None and self.undone is not None:
             changed = await anyio.to_thread.run_sync(changed_tables, billing.database, imported)
             self.found.problems += judge_undone(ExitCode.DONE, changed)
-            return Verdict()
+            return
         books = await read_books(plan, requested, self.observer, billing.database, run, verified.exit)
-        verdict = judge(replace(books, named=program.SAYS_TWICE in verified.words, undone=self.undone is not None))
+        named = program.SAYS_TWICE in verified.words
+        self.found.tally, problems = judge(replace(books, named=named, undone=self.undone is not None))
+        self.found.problems += problems
         if imported is not None:
             await billing.start()
             ended = await self._undo(run, plan.undo_kills, plan.undo_faults)
             await billing.end()
             await self._check_strangers()
             # Where a stranger was at work, what may be his stays, with all that belongs to it.
-            if not (books.traces.touched and any(row.unproven for row in books.rows)):
+            if not (self.observer.traces.touched and any(row.unproven for row in books.rows)):
                 changed = await anyio.to_thread.run_sync(changed_tables, billing.database, imported)
                 self.found.problems += judge_undone(ended.exit, changed)
-        return verdict
 
-    async def _run_to_its_end(self) -> str | None:
-        """Run the load to its end through all disturbances; returns the name of its run, None where it has none."""
+    async def _to_its_end(self, begin: Sequence[str], acts: list[Act], taken_back: str | None = None) -> Running:
+        """Begin a run, and resume it through all disturbances until it is at its end; the last of its processes.
+
+        `taken_back` is the run that an undo is of. What is not due by its end is left out.
+        """
+        view = self.observer.view()
+        in_effect = sum(view.counts[state] for state in states_where(in_effect=True))
+        # The rows that were done before, and those that there are to do.
+        before, rows = (0, self.found.rows) if taken_back is None else (view.done, in_effect)
+        under_faults = _UNDER_FAULTS if taken_back is None else _UNDER_FAULTS // 2
+        number = 0
         while True:
-            if self.found.processes == _UNDER_FAULTS:
+            if number == under_faults:
                 await self.billing.clear_faults()
-            last = await self._run_process()
+            self.found.processes += taken_back is None
+            run = self.observer.view().run
+            words = begin if run == taken_back else ("resume", str(run), "--skip-bad")
+            running = await self._start(*words, *self.pacing)
+            if self.paused:
+                # Once it reports that it waits.
+                while running.alive and program.SAYS_PAUSED not in running.said:  # noqa: ASYNC110 - a file gives no event
+                    await anyio.sleep(POLL)
+                await self._check_nothing_leaves(_WHILE, running)
+                await self._command("continue", running)
+                self.paused = False
+            while acts and await self._wait_for_moment(acts[0], running, before, rows):
+                act, view = acts.pop(0), self.observer.view()
+                followed = await self._act(act, running)
+                self._note(act.what, view, followed if taken_back is None else "of the undo")
+                if act.what in ENDING:
+                    break
+            ended = self._checked(await running.wait())
+            if self.billing.licence is not None and program.SAYS_LICENCE in ended.said:
+                await self._extend_licence(ended)
             view = self.observer.view()
-            at_its_end = last.exit in _AT_ITS_END and view.run is not None and not view.open
-            # What is not due by then is left out.
-            if at_its_end or self.undone is not None or self._waits_for_person():
-                return self.undone or view.run
-            if self.found.processes > _UNDER_FAULTS + _WHEN_WELL:
-                break
-        self._unexpected(last, said("the billing is well, and there is {left}", left=str(dict(view.counts))))
-        return view.run
+            is_refused = ended.exit == ExitCode.REFUSED and taken_back is not None and number >= under_faults
+            at_its_end = ended.exit in _AT_ITS_END and view.run != taken_back and not view.open
+            if at_its_end or is_refused or self.undone is not None or self._waits_for_person():
+                return ended
+            if number == under_faults + _WHEN_WELL:
+                self._unexpected(ended, said("the billing is well, and there is {left}", left=str(dict(view.counts))))
+                return ended
+            number += 1
 
-    async def _run_process(self) -> Running:
-        self.found.processes += 1
-        run = self.observer.view().run
-        words = self.requested.arguments if run is None else ("resume", run)
-        running = await self._start(*words, "--skip-bad", *self.pacing)
-        if self.paused:
-            # Once it reports that it waits.
-            while running.alive and program.SAYS_PAUSED not in running.said:  # noqa: ASYNC110 - a file gives no event
-                await anyio.sleep(POLL)
-            await self._check_nothing_leaves(_WHILE, running)
-            await self._command("continue", running)
-            self.paused = False
-        while self.planned and await self._wait_for_moment(self.planned[0], running):
-            act, view = self.planned.pop(0), self.observer.view()
-            self._note(act.what, view, await self._act(act, running))
-            if act.what in ENDING:
-                break
-        ended = self._checked(await running.wait())
-        if self.billing.licence is None or program.SAYS_LICENCE not in ended.said:
-            return ended
+    async def _extend_licence(self, ended: Running) -> None:
         if ended.exit in _AT_ITS_END:
             self._unexpected(ended, said("the licence has no room"))
         # Who was killed meanwhile leaves it to the next process to come upon it again.
         if ended.exit == ExitCode.STOPPED:
             await self.billing.extend_licence()
             self._note(None, self.observer.view(), "the licence was extended")
-        return ended
 
     def _waits_for_person(self) -> bool:
         """Whether all that is left of an import is of subscribers that a stranger has created, and is in doubt."""
@@ -451,11 +462,11 @@ class _Course:
 
     # ---- the acts ----
 
-    async def _wait_for_moment(self, act: Act, running: Running) -> bool:
-        """Wait for the progress that the act requires; False when the process ended before."""
+    async def _wait_for_moment(self, act: Act, running: Running, before: int, rows: int) -> bool:
+        """Wait until a share of the rows is done that the act requires; False when the process ended before."""
         # A resuming process must first make progress, or all later acts would hit its first second.
         least = self.observer.view().done + 1 if act.what in ENDING else 0
-        wanted = 0.0 if act.early else max(act.share * self.found.rows, least)
+        wanted = 0.0 if act.early else max(before + act.share * rows, least)
         while running.alive:
             view = self.observer.view()
             if view.run is not None and view.done >= wanted and self.observer.is_held(view.run, running.pid):
@@ -700,46 +711,17 @@ class _Course:
     async def _undo(self, run: str, kills: Sequence[float] = (), faults: str = "") -> Running:
         """Take a run back to its end, with SIGKILL at shares of its rows; the last processes have no faults."""
         await self.billing.set_faults(faults)
-        before, left, tries = self.observer.view().done, list(kills), 0
-        while True:
-            tries += 1
-            if tries == _UNDO_TRIES // 2:
-                await self.billing.clear_faults()
-            ended = await self._undo_process(run, left, before)
-            view = self.observer.view()
-            # The billing is well: an undo that is refused now is refused for good.
-            is_over = tries == _UNDO_TRIES or (tries > _UNDO_TRIES // 2 and ended.exit == ExitCode.REFUSED)
-            if is_over or (ended.exit in _AT_ITS_END and view.run != run and not view.open):
-                break
+        trial, way = self.plan.trial, tuple[str, ...]()
+        if trial is not None and trial.model == OPERATIONS and trial.once:
+            # Otherwise an accountant gets a list of operations.
+            way = ("--set", "way=opposite")
+        elif not self.observer.traces.touched:
+            # Nobody else is at work: what it found after a kill is its own as well.
+            way = ("--set", "unproven=take")
+        ended = await self._to_its_end(("undo", run, *way), [Act(What.KILL, share) for share in kills], run)
         await self.billing.clear_faults()
         await self.billing.work_off()
         return ended
-
-    async def _undo_process(self, run: str, kills: list[float], before: int) -> Running:
-        """Run one process of an undo to its end, or to the next of the kills, which is taken from the list."""
-        name, plan = self.observer.view().run, self.plan
-        if name in {None, run}:
-            trial = plan.trial
-            way: tuple[str, ...] = ()
-            if trial is not None and trial.model == OPERATIONS and trial.once:
-                # Otherwise an accountant gets a list of operations.
-                way = ("--set", "way=opposite")
-            elif not self.observer.traces.touched:
-                # Nobody else is at work: what it found after a kill is its own as well.
-                way = ("--set", "unproven=take")
-            running = await self._start("undo", run, *way, *self.pacing)
-        else:
-            running = await self._start("resume", str(name), "--skip-bad", *self.pacing)
-        while kills and running.alive:
-            view = self.observer.view()
-            done = view.done - before
-            if done > kills[0] * (done + view.open) and view.open:
-                running.signal(signal.SIGKILL)
-                self._note(What.KILL, view, "of the undo")
-                kills.pop(0)
-                break
-            await anyio.sleep(self.observer.pause)
-        return self._checked(await running.wait())
 
 
 # ---- its line in a table, and all of it as JSON --------------------------------------------------------------------
@@ -792,7 +774,7 @@ def text_of_line(line: Line, width: int, written: Written = str) -> str:
 
 
 def line_of(experiment: Experiment) -> Line:
-    """The line of an experiment; without a verdict it has no counts."""
+    """The line of an experiment."""
     acts = [event.act for event in experiment.events if event.act is not None]
     ending = sum(act in ENDING for act in acts)
     return {
@@ -802,7 +784,7 @@ def line_of(experiment: Experiment) -> Line:
         "faults": experiment.injected.total(),
         "kills": ending,
         "other": len(acts) - ending,
-        **{name: getattr(experiment.verdict, name, 0) for name in _COUNTS},
+        **{name: experiment.tally[name] for name in _COUNTS},
         "seconds": round(experiment.seconds, 1),
     }
 
@@ -825,8 +807,8 @@ def as_json(seed: int, experiments: Sequence[Experiment], repeat: Callable[[int]
             "injected": dict(sorted(one.injected.items())),
             "happened": [asdict(event) for event in one.events],
             "processes": one.processes,
-            "foreign": one.verdict.foreign if one.verdict else 0,
-            "repeated": one.verdict.repeated if one.verdict else 0,
+            "foreign": one.tally["foreign"],
+            "repeated": one.tally["repeated"],
             "plan": one.plan.as_json(),
         }
         for one in experiments

@@ -6,7 +6,6 @@ billings, PostgreSQL, the ways to it ──▶ runs are handed in ──▶ work
 import asyncio
 import csv
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -25,19 +24,22 @@ from typing import Any, Final
 import anyio
 import anyio.to_thread
 import psycopg
+from aiohttp import web
 from anyio.abc import TaskGroup
 
 from billing.database.sql_blocks import sql_block
 from checkpoints.journal_file import journal_in_postgres
 from lab.crash import judge, postgres_server, program
-from lab.crash.judge import BillingEvidence, Books, CallSeen, Dealt, Effect, FleetRound, Problem, TakeUp
+from lab.crash.judge import CallSeen, Dealt, Effect, Problem, Sending, TakeOver, TakeUp, Tally
+from lab.crash.load import RequestedLoad
+from lab.crash.observer import Traces
 from lab.crash.plan import BALANCES, Act, AnswerTraits, RoundPlan, Target, What
 from lab.crash.postgres_server import PostgresServer
 from lab.crash.program import LabStopped, ProgramUnderTest, Running, send
-from lab.crash.proxy import WRITES, End, Interference, JournalWay, Proxy
+from lab.crash.proxy import WRITES, JournalWay
 from lab.crash.trials import OPERATIONS, TRIALS
-from lab.mock.faults import FaultKind
-from lab.mock.port import LOOPBACK
+from lab.mock.faults import Fault, FaultKind, FaultPlan, Injector, MockAnswer
+from lab.mock.port import serving
 from lab.simulation.billing import Billing
 from texts.said import said
 
@@ -53,7 +55,7 @@ _PATIENCE: Final = 5
 
 WORKER: Final = "X-Lab-Worker"
 """The header by which a billing knows whose settings a call was made with."""
-_WORKER: Final = re.compile(rb"(?im)^%s:\s*(\S+)" % WORKER.encode())
+CREATE: Final = "objects.create"
 _LOOK: Final = 0.005
 
 
@@ -75,14 +77,13 @@ async def looking() -> AsyncIterator[Callable[[], float]]:
         task.cancel()
 
 
-class FleetBilling(Proxy):
+class FleetBilling:
     """A billing of so many subscribers, each with an account of its own, on a port that the kernel gives.
 
     `calls` are those that have come to it, in their order.
     """
 
     def __init__(self, subscribers: int, traits: AnswerTraits, seed: int, looks: Callable[[], float]) -> None:
-        super().__init__(0, 0, Interference(seed, traits.faults), traits.silence)
         began = time.monotonic()
         # It has no zone.
         self.memory = Billing(lambda: time.monotonic() - began, began=datetime.now())  # noqa: DTZ005
@@ -92,13 +93,16 @@ class FleetBilling(Proxy):
             )
             for number in range(subscribers)
         ]
+        self.url = ""
         self.calls: list[CallSeen] = []
-        self.latency = traits.latency
+        delays = {FaultKind.SILENCE: traits.silence}
+        faults = (
+            Fault(kind, OPERATIONS, CREATE, share, delay=delays.get(kind))
+            for kind, share in sorted(traits.faults.items())
+        )
+        self.faults = Injector(FaultPlan(tuple(faults), seed))
+        self._latency = traits.latency
         self._looks = looks
-
-    @property
-    def url(self) -> str:
-        return f"http://{LOOPBACK}:{self.port}"
 
     @property
     def entered(self) -> int:
@@ -109,43 +113,34 @@ class FleetBilling(Proxy):
         found = []
         for key, one in self.memory.tables[OPERATIONS].items():
             amount, mark = Decimal(str(one["op_summa"])), judge.mark_in(one["descr"])
-            found.append(Effect(OPERATIONS, key, int(one["abonent_id"]), amount, mark))
+            found.append(Effect(OPERATIONS, key, mark, int(one["abonent_id"]), amount))
         return found
 
-    async def connect(self) -> End:
-        return _Memory(self)
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        application = web.Application()
+        application.router.add_post("/rest_api/v2/{model}/", self._serve)
+        async with serving(application, 0) as port:
+            self.url = port.url
+            try:
+                yield
+            finally:
+                self.faults.end()
 
-    async def pass_on(self, request: bytes, fault: FaultKind | None, client: End, behind: End) -> bytes:
-        """Note a request while it is under way."""
-        found, now = _WORKER.search(request), time.time()
-        worker = found[1].decode() if found else ""
-        self.calls.append(call := CallSeen(worker, bool(WRITES.search(request)), min(now, self._looks()), now))
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        worker, is_write, now = request.headers.get(WORKER, ""), bool(WRITES.search(body)), time.time()
+        self.calls.append(call := CallSeen(worker, is_write, min(now, self._looks()), now))
+
+        async def carry_out() -> MockAnswer:
+            if is_write:
+                await asyncio.sleep(self._latency)
+            return MockAnswer(200, self.memory.answer(request.path, body, "load"))
+
         try:
-            return await super().pass_on(request, fault, client, behind)
+            return await self.faults.serve(request, carry_out)
         finally:
             call.ended = time.time()
-
-
-class _Memory(End):
-    """An end of a connection to a billing in memory."""
-
-    is_over = False
-
-    def __init__(self, billing: FleetBilling) -> None:
-        self._billing = billing
-
-    async def ask(self, request: bytes, copy: End | None) -> bytes:
-        head, _, body = request.partition(b"\r\n\r\n")
-        if WRITES.search(body):
-            await asyncio.sleep(self._billing.latency)
-        answer = self._billing.memory.answer(head.split(b" ", 2)[1].decode(), body, "load")
-        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(answer)
-        if copy is not None:
-            copy.send(head + answer)
-        return head + answer
-
-    def close(self, *, with_reset: bool = False) -> None:
-        """Nothing is open."""
 
 
 # ---- the workers, each as on a machine of its own -----------------------------------------------------------------
@@ -283,6 +278,23 @@ def take_ups(url: str) -> list[TakeUp]:
 # ---- the round ----------------------------------------------------------------------------------------------------
 
 
+@dataclass(slots=True)
+class FleetRound:
+    """The result of a round: the acts, the counts over all billings, the measured takeovers, and the problems."""
+
+    plan: RoundPlan
+    dealt: Sequence[Dealt]
+    problems: list[Problem]
+    tally: Tally = field(default_factory=Counter)
+    take_overs: list[TakeOver] = field(default_factory=list)
+    injected: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+    @property
+    def holds(self) -> bool:
+        return not self.problems
+
+
 async def run_round(
     folder: Path, plan: RoundPlan, tested: ProgramUnderTest, tell: Callable[[str], None] = lambda _: None
 ) -> FleetRound:
@@ -322,47 +334,45 @@ async def run_round(
             with anyio.CancelScope(shield=True):
                 for machine in machines:
                     await machine.end()
-        runs = {run.target: run.run_id for run in runs_seen(server.url)}
-        steps: dict[int, Counter[tuple[str, str]]] = {}
-        for run_id, source, target, count in asked(server.url, "steps_of_runs"):
-            steps.setdefault(run_id, Counter())[source, target] = count
-        evidence = []
+        found = FleetRound(plan, fleet.dealt, problems)
         for name, billing in billings.items():
-            run_id = runs.get(billing.url, 0)
-            books = await _read_books(folder, server, billing, wanted[name], steps.get(run_id, Counter()))
-            evidence.append(BillingEvidence(name, run_id, books, billing.calls))
-        judged = judge.judge_fleet(
-            plan, evidence, take_ups(server.url), asked(server.url, "offences"), fleet.dealt, fleet.started
-        )
-    return replace(
-        judged,
-        injected=sum((billing.done for billing in billings.values()), Counter[str]()),
-        seconds=anyio.current_time() - began,
-        problems=[*problems, *judged.problems],
-    )
+            await _judge(folder, fleet, name, billing, wanted[name], found)
+    found.injected = sum((billing.faults.injected for billing in billings.values()), Counter[str]())
+    found.seconds = anyio.current_time() - began
+    return found
 
 
-async def _read_books(
-    folder: Path,
-    server: PostgresServer,
-    billing: FleetBilling,
-    wanted: Mapping[int, Decimal],
-    steps: Mapping[tuple[str, str], int],
-) -> Books:
-    trial, effects = TRIALS[BALANCES], billing.effects
+async def _judge(
+    folder: Path, fleet: "_Fleet", name: str, billing: FleetBilling, wanted: Mapping[int, Decimal], found: FleetRound
+) -> None:
+    """Judge what a fleet has done to a billing."""
+    trial, url, effects = TRIALS[BALANCES], fleet.server.url, billing.effects
     objects = {trial.key(subscriber): subscriber for subscriber in wanted}
-    journal = journal_in_postgres(f"{server.url}?schema={SCHEMA}", folder)
-    run, items, _, frozen = await judge.read_items(journal, target=billing.url)
-    return Books(
-        run=run,
-        trial=trial,
-        requested={key: wanted[subscriber] for key, subscriber in objects.items()},
-        rows=[judge.book_row(item, objects.get(item.key, 0), item.amount or Decimal(0)) for item in items],
-        effects=effects,
-        steps=steps,
-        frozen=frozen,
-        entered=(len(effects), sum((one.value for one in effects if isinstance(one.value, Decimal)), Decimal(0))),
+    asked_for = RequestedLoad((), {key: wanted[one] for key, one in objects.items()}, objects)
+    journal = journal_in_postgres(f"{url}?schema={SCHEMA}", folder)
+    books = await judge.read_journal(journal, trial, asked_for, Traces(), target=billing.url)
+    run_id = next((run.run_id for run in runs_seen(url) if run.target == billing.url), 0)
+    sent = Sending(
+        billing=name,
+        run_id=run_id,
+        plan=fleet.plan,
+        calls=billing.calls,
+        take_ups=[up for up in take_ups(url) if up.run_id == run_id],
+        offences=[what for run, what in asked(url, "offences") if run == run_id],
+        dealt=fleet.dealt,
+        started=fleet.started,
     )
+    books = replace(
+        books,
+        effects=effects,
+        entered=(len(effects), judge.sum_of(one.value for one in effects)),
+        steps={(source, target): n for run, source, target, n in asked(url, "steps_of_runs") if run == run_id},
+        sending=sent,
+    )
+    tally, problems = judge.judge(books)
+    found.tally += tally
+    found.take_overs += judge.take_overs(sent)
+    found.problems += [Problem(name, one.text) for one in problems]
 
 
 async def hand_in(
@@ -452,7 +462,7 @@ class _Fleet:
             await self._deal(act, beside)
         self.tell(said("no more blows: what is left is to be entered"))
         for billing in self.billings.values():
-            billing.is_calm = True
+            billing.faults.set(FaultPlan())
         send(self._frozen, signal.SIGCONT)
         self._frozen.clear()
         for machine in self.machines:

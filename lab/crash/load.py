@@ -29,7 +29,7 @@ from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
 from jobs.imports.subscriber import Step
 from jobs.spec.parameters import row_key
-from lab.crash.plan import BALANCES, CREATING, IMPORT, PAYMENT, WARNING_THRESHOLD, Deed, ExperimentPlan
+from lab.crash.plan import CREATING, IMPORT, PAYMENT, WARNING_THRESHOLD, Deed, ExperimentPlan
 from lab.crash.trials import ATTRIBUTE, CALLED, SERVICE, TRIALS, By, Trial, Wanted, sql
 from lab.mock.facts import ACT, OPENING_BALANCE, RECEIPT, SCALE
 from lab.mock.people import ATTRIBUTES, FATHERS, FOLDERS, NAMES, OPERATORS, POOLS, SURNAMES, TARIFFS
@@ -37,7 +37,6 @@ from lab.mock.people import ATTRIBUTES, FATHERS, FOLDERS, NAMES, OPERATORS, POOL
 INPUT: Final = "rows.csv"
 FOLDER: Final = next(iter(FOLDERS))
 """The folder whose subscribers get another threshold."""
-_OWED: Final = 0.08
 
 
 # ---- a stranger ----------------------------------------------------------------------------------------------------
@@ -187,9 +186,7 @@ def prepare_load(folder: Path, plan: ExperimentPlan, billing: Path) -> Requested
         change(str(billing), [(trial.arranged, {"rows": plan.rows})])
     with Database(Dsn(str(billing))) as database:
         ((last,),) = database.query(sql("last_operation"))
-        if plan.job == BALANCES:
-            requested = _balances(folder, draw, database.query(sql("only_owners"), {"rows": plan.rows}))
-        elif plan.job == WARNING_THRESHOLD:
+        if plan.job == WARNING_THRESHOLD:
             # The only job whose rows come from the database, by its own select.
             threshold = -Decimal(draw.randrange(300_00, 900_00)) / 100
             members = {str(key): of for key, of in database.query(sql("members"), {"folder": FOLDER})}
@@ -233,35 +230,23 @@ _KINDS: Final = {"UsersUsluga": int(SERVICE), "AttributeValues": int(ATTRIBUTE)}
 def _rows(folder: Path, draw: Random, trial: Trial, rows: Iterable[Sequence[object]]) -> RequestedLoad:
     wanted: dict[str, Wanted] = {}
     objects: dict[str, int] = {}
-    with (folder / INPUT).open("w", encoding="utf-8", newline="") as stream:
+    by_number = trial.numbered and draw.random() >= 0.5  # noqa: PLR2004 - heads or tails
+    header = ("contract_number", *trial.header[1:]) if by_number else trial.header
+    # As a spreadsheet saves it, which people make of balances.
+    with (folder / INPUT).open("w", encoding="utf-8-sig" if trial.numbered else "utf-8", newline="") as stream:
         sheet = csv.writer(stream, delimiter=";")
-        sheet.writerow(trial.header)
+        sheet.writerow(header)
         for own, of, *cells in rows:
             key = trial.key(own)
-            line = [*map(str, cells), *(cell(draw) for cell in trial.drawn)]
+            first = cells[by_number:][:1] if trial.numbered else cells
+            line = [*map(str, first), *(cell(draw) for cell in trial.drawn)]
             sheet.writerow(line)
             text = trial.wanted(line)
-            wanted[key] = Decimal(text) if trial.amount else text
+            wanted[key] = Decimal(text.replace(",", ".")) if trial.amount else text
             objects[key] = int(str(of))
     called = CALLED if trial.job == "call" else ()
     given = (word for one in trial.given for word in ("--set", one))
-    return RequestedLoad(("run", trial.job, INPUT, *called, *given), wanted, objects)
-
-
-def _balances(folder: Path, draw: Random, subscribers: Iterable[Sequence[object]]) -> RequestedLoad:
-    by_id = draw.random() < 0.5  # noqa: PLR2004 - heads or tails
-    wanted: dict[str, Wanted] = {}
-    objects: dict[str, int] = {}
-    with (folder / INPUT).open("w", encoding="utf-8-sig", newline="") as stream:
-        sheet = csv.writer(stream, delimiter=";")
-        sheet.writerow(["abonent_id" if by_id else "contract_number", "amount"])
-        for subscriber, number in subscribers:
-            amount = Decimal(draw.randrange(1, 300_000)) / 100
-            key = row_key((str(subscriber), str(OPENING_BALANCE)))
-            wanted[key] = amount = -amount if draw.random() < _OWED else amount
-            objects[key] = int(str(subscriber))
-            sheet.writerow([subscriber if by_id else number, f"{amount:.2f}".replace(".", ",")])
-    return RequestedLoad(("run", "balances", INPUT), wanted, objects, by_number=not by_id)
+    return RequestedLoad(("run", trial.job, INPUT, *called, *given), wanted, objects, by_number=by_number)
 
 
 def _import(folder: Path, draw: Random, plan: ExperimentPlan, database: Database) -> RequestedLoad:

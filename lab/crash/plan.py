@@ -12,10 +12,10 @@ from typing import Any, Final, TypeAlias
 
 from lab.crash.loops import loops
 from lab.crash.program import NoTrial
-from lab.crash.proxy import MISPLACED, PLAIN, WRONG, Interference
+from lab.crash.proxy import Interference
 from lab.crash.trials import MARKED_PAYMENT, TRIALS, By, Trial
 from lab.mock.facts import OPENING_BALANCE
-from lab.mock.faults import FaultKind
+from lab.mock.faults import MISPLACED, WRONG, FaultKind
 from lab.mock.quirks import CHOICES
 
 ROWS: Final = 240
@@ -640,12 +640,20 @@ def _one(draw: Random, what: What) -> Act:
 
 # ---- drawing a fleet ----------------------------------------------------------------------------------------------
 
+_PLAIN: Final = (
+    FaultKind.RESET_BEFORE,
+    FaultKind.UNAVAILABLE,
+    FaultKind.RESET_AFTER,
+    FaultKind.CRASH_AFTER,
+    FaultKind.SILENCE,
+)
+"""What a network does in place of an answer."""
 _WORKERS: Final = 3
 
 
 def draw_round(seed: int, *, quick: bool = False) -> RoundPlan:
     draw = Random(seed)
-    faults = {fault: _between(draw, 0.002, 0.01, 4) for fault in PLAIN}
+    faults = {fault: _between(draw, 0.002, 0.01, 4) for fault in _PLAIN}
 
     def acts(number: int) -> Iterator[Act]:
         """So many acts: of each kind one, in a random order, before any comes again."""

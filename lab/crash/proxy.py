@@ -1,60 +1,31 @@
 """The proxies of the lab: one before a billing, as a bad load balancer, and one before PostgreSQL, as a bad network.
 
 They run in the lab's own process with real sockets, so they survive kills of a load or worker and restarts of what is
-behind them. Each connection has one connection there.
+behind them.
 
-`Proxy` disturbs some requests to a billing, chosen by the seed and the number of the request, see
-`lab.mock.faults.chance`. Undisturbed traffic is passed on byte by byte, including the way a connection ends: reset,
-closed, or silent. `JournalWay` knows no requests: it can be cut, or swallow whatever comes.
+`Proxy` disturbs some requests to a billing, as `lab.mock.faults` has it. All others are passed on part by part,
+including the way a connection ends: reset, closed, or silent. `JournalWay` knows no requests: it can be cut, or
+swallow whatever comes.
 """
 
 import asyncio
 import re
-from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from types import MappingProxyType
+from functools import partial
 from typing import Final
 
-from lab.mock.faults import FaultKind, chance
-from lab.mock.port import LOOPBACK, reset
+import aiohttp
+from aiohttp import web
 
-_LONGEST_HEAD: Final = 64 * 1024
+from lab.mock.faults import Fault, FaultKind, FaultPlan, Injector, MockAnswer, page, respond
+from lab.mock.port import LOOPBACK, reset, serving
+
 _PART: Final = 64 * 1024
-
-
-MISPLACED: Final = (
-    FaultKind.REQUEST_HELD,
-    FaultKind.ANSWER_HELD,
-    FaultKind.ANSWER_TWICE,
-    FaultKind.NEXT_SWALLOWED,
-    FaultKind.GATEWAY_THEN_ANSWER,
-)
-"""What a load balancer does to requests and answers."""
-PLAIN: Final = (
-    FaultKind.RESET_BEFORE,
-    FaultKind.UNAVAILABLE,
-    FaultKind.RESET_AFTER,
-    FaultKind.CRASH_AFTER,
-    FaultKind.SILENCE,
-)
-"""What a network does in place of an answer; for billings that have no faults of their own."""
-WRONG: Final = MappingProxyType(
-    {
-        FaultKind.WRONG_BAD_REQUEST: (400, "Bad Request", ""),
-        FaultKind.WRONG_TOO_MANY: (429, "Too Many Requests", ""),
-        FaultKind.WRONG_NOT_NOW: (503, "Service Unavailable", "Retry-After: 1\r\n"),
-    }
-)
-"""Faults in which the proxy speaks in the billing's place: the status, its phrase, and a header."""
-_OF_WRITES: Final = frozenset({*PLAIN, *WRONG})
-"""A reading that is refused concerns no row, and ends the process."""
-_SWALLOWING: Final = frozenset({FaultKind.NEXT_SWALLOWED, FaultKind.GATEWAY_THEN_ANSWER})
-"""Faults whose late answer replaces the next request's answer, however long it waits."""
-_LATE: Final = _SWALLOWING | {FaultKind.ANSWER_TWICE}
 WRITES: Final = re.compile(rb"method\d+=(?:objects\.create|save|delete|add_payment|set_password)\b")
-_LENGTH: Final = re.compile(rb"(?im)^content-length:\s*(\d+)\s*$")
+_KEPT: Final = ("Content-Type", "Location", "Retry-After")
+"""Headers of an answer that are passed on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,214 +42,77 @@ class Interference:
     delay: float = 0.1
 
 
-class Broken(Exception):
-    """Raised when the other end has gone: `reset`, or closed normally."""
+class Proxy:
+    """Listens on a port of 127.0.0.1, and passes requests on to the port `target`; `faults` are its own."""
 
-    def __init__(self, *, reset: bool) -> None:
-        super().__init__("reset" if reset else "closed")
-        self.reset = reset
-
-
-class End:
-    """One end of a connection that carries whole messages."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self._writer = writer
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the other side has closed it."""
-        return self.reader.at_eof() or self.reader.exception() is not None or self._writer.is_closing()
-
-    async def receive(self, copy: "End | None" = None) -> bytes:
-        """The next message; each part is sent to `copy` as it comes. Raises `Broken`."""
-        try:
-            message = await self.reader.readuntil(b"\r\n\r\n")
-            if copy is not None:
-                copy.send(message)
-            found = _LENGTH.search(message)
-            left = int(found[1]) if found else 0
-            while left:
-                part = await self.reader.read(min(left, _PART))
-                if not part:
-                    raise Broken(reset=False)
-                if copy is not None:
-                    copy.send(part)
-                message += part
-                left -= len(part)
-        except asyncio.IncompleteReadError as error:
-            raise Broken(reset=False) from error
-        except OSError as error:
-            raise Broken(reset=True) from error
-        return message
-
-    def send(self, message: bytes) -> None:
-        if not self._writer.is_closing():
-            self._writer.write(message)
-
-    async def ask(self, request: bytes, copy: "End | None") -> bytes:
-        """The answer to a request, which is sent to `copy` as it comes. Raises `Broken`."""
-        self.send(request)
-        return await self.receive(copy)
-
-    def close(self, *, with_reset: bool = False) -> None:
-        if with_reset:
-            reset(self._writer.transport)
-        self._writer.close()
-
-
-class _Listener:
-    """Listens on the port `port` of this machine, 0 for a free one, while `serving` lasts."""
-
-    port: int
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        raise NotImplementedError
+    def __init__(self, port: int, target: int, plan: Interference) -> None:
+        self.port = port
+        faults = (
+            Fault(kind, plan.model or None, share=share, delay=plan.delay)
+            for kind, share in sorted(plan.shares.items())
+        )
+        self.faults = Injector(FaultPlan(tuple(faults), plan.seed))
+        self._target = f"http://{LOOPBACK}:{target}"
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        connections: set[asyncio.Task[None]] = set()
+        application = web.Application()
+        application.router.add_post("/rest_api/v2/{model}/", self._serve)
+        # A connection a request: none is left over from a billing that has gone meanwhile.
+        connector = aiohttp.TCPConnector(force_close=True, limit=0)
+        timeout = aiohttp.ClientTimeout(total=None)
+        async with (
+            aiohttp.ClientSession(self._target, connector=connector, timeout=timeout) as self._session,
+            serving(application, self.port),
+        ):
+            try:
+                yield
+            finally:
+                self.faults.end()
 
-        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.create_task(self._serve(reader, writer))
-            connections.add(task)
-            task.add_done_callback(connections.discard)
-            # A task that is cancelled before its first step closes nothing itself.
-            task.add_done_callback(lambda _: writer.close())
-
-        server = await asyncio.start_server(accept, LOOPBACK, self.port, limit=_LONGEST_HEAD)
-        self.port = server.sockets[0].getsockname()[1]
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
         try:
-            yield
-        finally:
-            server.close()
-            for task in tuple(connections):
-                task.cancel()
-            await asyncio.gather(*connections, return_exceptions=True)
+            return await self.faults.serve(
+                request, partial(self._carry_out, request), partial(self._pass_on, request)
+            )
+        except aiohttp.ClientConnectorError:
+            return respond(page(web.HTTPBadGateway.status_code))
+        except aiohttp.ClientOSError:
+            reset(request.transport)
+        except aiohttp.ClientError:
+            # It was closed without an answer, or in the middle of one.
+            if request.transport is not None:
+                request.transport.close()
+        return web.Response()
+
+    @asynccontextmanager
+    async def _asked(self, request: web.Request) -> AsyncIterator[aiohttp.ClientResponse]:
+        body = await request.read()
+        # The billing is to know itself by the name that it was asked by.
+        headers = {name: request.headers[name] for name in ("Host", "Content-Type") if name in request.headers}
+        async with self._session.post(request.path, data=body, headers=headers, allow_redirects=False) as answer:
+            yield answer
+
+    async def _carry_out(self, request: web.Request) -> MockAnswer:
+        async with self._asked(request) as answer:
+            return MockAnswer(answer.status, await answer.read(), _kept(answer))
+
+    async def _pass_on(self, request: web.Request) -> web.StreamResponse:
+        async with self._asked(request) as answer:
+            length = {"Content-Length": answer.headers.get("Content-Length", "0")}
+            response = web.StreamResponse(status=answer.status, headers=_kept(answer) | length)
+            await response.prepare(request)
+            async for part in answer.content.iter_any():
+                await response.write(part)
+            await response.write_eof()
+            return response
 
 
-class Proxy(_Listener):
-    """Listens on a port of 127.0.0.1, and passes requests on to the port `target`.
-
-    `done` counts the faults that happened, `is_calm` ends them. A second answer counts when it is sent: not where the
-    load has closed the connection before. A client may wait for no answer for `silence` seconds.
-    """
-
-    def __init__(self, port: int, target: int, interference: Interference, silence: float = 0.0) -> None:
-        self.port = port
-        self.done: Counter[str] = Counter()
-        self.is_calm = False
-        self._target = target
-        self._interference = interference
-        self._silence = silence
-        self._requests = 0
-
-    def draw(self, request: bytes) -> FaultKind | None:
-        """The fault for the request that has just come, or None."""
-        plan = self._interference
-        if self.is_calm or (plan.model and f"/{plan.model}/".encode() not in request.partition(b"\r\n")[0]):
-            return None
-        self._requests += 1
-        for index, (fault, share) in enumerate(sorted(plan.shares.items())):
-            met = chance(plan.seed, index, self._requests) < share
-            if met and (fault not in _OF_WRITES or WRITES.search(request)):
-                return fault
-        return None
-
-    async def connect(self) -> End:
-        """A connection to the billing. Raises OSError where it is down."""
-        return End(*await asyncio.open_connection(LOOPBACK, self._target, limit=_LONGEST_HEAD))
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Pass on requests one after the other, until one of the ends has gone."""
-        client, behind = End(reader, writer), None
-        # An answer that waits for the next request, and its fault.
-        late: tuple[bytes, FaultKind] | None = None
-
-        def send_late() -> None:
-            nonlocal late
-            if late is not None:
-                client.send(late[0])
-                if late[1] is not FaultKind.GATEWAY_THEN_ANSWER:
-                    self.done[late[1].value] += 1
-                late = None
-
-        try:
-            while True:
-                asked = asyncio.ensure_future(client.receive())
-                try:
-                    if late is not None and late[1] not in _SWALLOWING:
-                        await asyncio.wait((asked,), timeout=self._interference.delay)
-                        if not asked.done():
-                            send_late()
-                    request = await asked
-                finally:
-                    asked.cancel()
-                fault, swallows = self.draw(request), late is not None and late[1] in _SWALLOWING
-                send_late()
-                if swallows:
-                    continue
-                if fault is FaultKind.REQUEST_HELD:
-                    await asyncio.sleep(self._interference.delay)
-                if behind is not None and behind.is_over:
-                    behind.close()
-                    behind = None
-                try:
-                    behind = behind or await self.connect()
-                except OSError:
-                    client.send(page(502, "Bad Gateway"))
-                    continue
-                answer = await self.pass_on(request, fault, client, behind)
-                if fault in _LATE:
-                    late = answer, fault
-        except Broken as broken:
-            client.close(with_reset=broken.reset)
-        finally:
-            client.close()
-            if behind is not None:
-                behind.close()
-
-    async def pass_on(self, request: bytes, fault: FaultKind | None, client: End, behind: End) -> bytes:
-        """Let a request come to the billing, and its answer back, as far as the fault allows it; gives the answer."""
-        if fault is not None and fault not in _LATE - {FaultKind.GATEWAY_THEN_ANSWER}:
-            self.done[fault.value] += 1
-        match fault:
-            case FaultKind.GATEWAY_THEN_ANSWER:
-                client.send(page(504, "Gateway Time-out"))
-            case FaultKind.RESET_BEFORE:
-                raise Broken(reset=True)
-            case FaultKind.UNAVAILABLE:
-                client.send(page(503, "Service Unavailable"))
-                return b""
-        is_copied = fault in {None, FaultKind.REQUEST_HELD, FaultKind.ANSWER_TWICE, FaultKind.NEXT_SWALLOWED}
-        answer = await behind.ask(request, client if is_copied else None)
-        match fault:
-            case FaultKind.ANSWER_HELD:
-                await asyncio.sleep(self._interference.delay)
-                client.send(answer)
-            case FaultKind.CRASH_AFTER:
-                client.send(page(500, "Internal Server Error"))
-            case FaultKind.RESET_AFTER:
-                raise Broken(reset=True)
-            case FaultKind.SILENCE:
-                with suppress(OSError, TimeoutError):
-                    async with asyncio.timeout(self._silence):
-                        await client.reader.read(1)
-                raise Broken(reset=True)
-            case FaultKind() if fault in WRONG:
-                client.send(page(*WRONG[fault]))
-        return answer
+def _kept(answer: aiohttp.ClientResponse) -> dict[str, str]:
+    return {name: answer.headers[name] for name in _KEPT if name in answer.headers}
 
 
-def page(status: int, phrase: str, header: str = "") -> bytes:
-    """A page that the proxy generates itself; the connection stays open."""
-    body = f"<html><head><title>{status} {phrase}</title></head><body><h1>{status} {phrase}</h1></body></html>"
-    head = f"HTTP/1.1 {status} {phrase}\r\nContent-Type: text/html\r\nContent-Length: {len(body)}\r\n{header}\r\n"
-    return (head + body).encode()
-
-
-class JournalWay(_Listener):
+class JournalWay:
     """The way of one worker to PostgreSQL, from a port of 127.0.0.1 to the server's port `target`."""
 
     def __init__(self, target: int) -> None:
@@ -303,6 +137,27 @@ class JournalWay(_Listener):
         """Let it pass again: what was swallowed goes on its way, where both ends are still there."""
         self._is_cut = False
         self._open.set()
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        connections: set[asyncio.Task[None]] = set()
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.create_task(self._serve(reader, writer))
+            connections.add(task)
+            task.add_done_callback(connections.discard)
+            # A task that is cancelled before its first step closes nothing itself.
+            task.add_done_callback(lambda _: writer.close())
+
+        server = await asyncio.start_server(accept, LOOPBACK, self.port)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield
+        finally:
+            server.close()
+            for task in tuple(connections):
+                task.cancel()
+            await asyncio.gather(*connections, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         ends = {writer}

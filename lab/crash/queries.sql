@@ -17,7 +17,7 @@ where parent_id = :folder and is_folder = 0 and deleted = 0 and account_id is no
 
 -- name: only_owners
 -- Only subscribers who do not share an account: for a shared one the operator would be asked which balance counts.
-select first :rows a.id, a.contract_number from abonents a
+select first :rows a.id, a.id, a.id, a.contract_number from abonents a
 where a.is_folder = 0 and a.deleted = 0
   and not exists (select b.id from abonents b where b.account_id = a.account_id and b.id <> a.id)
 order by a.id

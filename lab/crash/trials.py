@@ -110,6 +110,7 @@ class Trial:
     names the block that adds rows to the billing where a new one has too few. `identity` is the prefix of the keys of
     a job that has one, `key_end` what ends them. `enters` is the column of the wanted value where that is not the
     last one, and `values` are those that the job has for all rows. `kind` is the type of its operations, 0 for any.
+    Rows that are `numbered` may name their subscriber by the contract number, which the block gives behind the id.
     """
 
     job: str
@@ -133,6 +134,7 @@ class Trial:
     key_end: str = ""
     enters: str = ""
     kind: int = 0
+    numbered: bool = False
     values: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     sets: Template | None = None
 
@@ -168,6 +170,11 @@ def _amount(draw: Random) -> str:
     return f"{Decimal(draw.randrange(1, 300_000)) / 100:.2f}"
 
 
+def _balance(draw: Random) -> str:
+    amount = _amount(draw)
+    return f"{'-' if draw.random() < _OWED else ''}{amount}".replace(".", ",")
+
+
 def _choice(values: Iterable[object]) -> Cell:
     several = tuple(map(str, values))
     return lambda draw: draw.choice(several)
@@ -200,6 +207,8 @@ def _month(draw: Random) -> str:
     return f"{whole // 12:04}-{whole % 12 + 1:02}-01"
 
 
+_OWED: Final = 0.08
+"""The share of negative balances."""
 _day, _later = _days(2035), _days(2036)
 _pool, _tariff = _choice(EMPTY_POOLS), _choice(TARIFFS)
 SERVICE, ATTRIBUTE = "105", "99"
@@ -353,6 +362,7 @@ CALLED: Final = ("--model", "AdminAccounts", *(word for link in _CHAIN for word 
 """The flags of `call` in the lab."""
 
 _OWN: Final = (
+    replace(trial_of(JOBS["balances"]), rows="only_owners", drawn=(_balance,), numbered=True),
     Trial("payment", "FinanceOperations", "subscribers", ("abonent_id", "amount"), (_amount,), by=By.SUBJECT,
           once=True, amount="op_summa", called="Abonents", may_ask=True, given=("way=add_payment",)),
     # An emptied address is issued anew, so the final value differs from the one set.

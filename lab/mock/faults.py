@@ -22,6 +22,9 @@
 Entries that could never have an effect are refused as well. Whether a fault hits a request is a pure function of the
 plan's seed, the fault's position in the plan and the request's number among those that its filter matches: the same
 plan and requests give the same failures. Time spans and `times` are further limits; their state is in the injector.
+
+Whatever answers in the lab fails by an `Injector`: the mock billing, a billing of a fleet, and the proxy before a
+billing, whose kinds no plan of a file has.
 """
 
 import asyncio
@@ -29,8 +32,8 @@ import hashlib
 import re
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from email.utils import formatdate
 from enum import StrEnum
@@ -42,6 +45,7 @@ import anyio
 import msgspec
 from aiohttp import web
 from msgspec.structs import replace
+from yarl import URL
 
 from billing.errors import SettingsError
 from jobs.spec.toml_places import KeyRefused, Toml, check_known
@@ -100,7 +104,11 @@ class FaultKind(StrEnum):
 
 
 PLANNED: Final = tuple(FaultKind)[: tuple(FaultKind).index(FaultKind.REQUEST_HELD)]
-"""The kinds that a plan can have."""
+"""The kinds that a plan of a file can have."""
+MISPLACED: Final = tuple(FaultKind)[len(PLANNED) : tuple(FaultKind).index(FaultKind.WRONG_BAD_REQUEST)]
+"""What a load balancer does to requests and answers."""
+WRONG: Final = tuple(FaultKind)[len(PLANNED) + len(MISPLACED) :]
+"""Faults in which the proxy speaks in the billing's place. A reading that is refused concerns no row."""
 
 _DELAYS: Final = {FaultKind.SILENCE: 300.0, FaultKind.UNAVAILABLE: 5.0, FaultKind.TOO_MANY: 5.0}
 """Seconds where no delay is given and it is not 2; for the last two, how far ahead the date of Retry-After is."""
@@ -329,15 +337,21 @@ def _fault(entry: Mapping[str, object], way: tuple[str | int, ...] = ()) -> Faul
     return fault
 
 
-# ---- answers ------------------------------------------------------------------------------------------------------
+# ---- requests and answers -----------------------------------------------------------------------------------------
+
+
+def form_of(body: bytes) -> dict[str, str]:
+    """The fields of a request, as tolerant as the real one: invalid pairs are skipped, undecodable bytes replaced."""
+    return dict(URL.build(query_string=body.decode("utf-8", "replace"), encoded=True).query)
 
 
 @dataclass(frozen=True, slots=True)
 class MockAnswer:
-    """The body of an answer: JSON, or a page of a crash when `status` is 500."""
+    """An answer: JSON, or a page of a crash when `status` is 500; `headers` are those besides the usual one."""
 
     status: int
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 CRASH: Final = MockAnswer(
@@ -357,7 +371,8 @@ def refused(call: str, error: str, status: int = 200, *, lists: bool = False) ->
 
 def respond(answer: MockAnswer) -> web.Response:
     kind = "text/html" if answer.body.startswith(b"<") else "application/json"
-    return web.Response(body=answer.body, status=answer.status, headers={"Content-Type": f"{kind}; charset=utf-8"})
+    headers = {"Content-Type": f"{kind}; charset=utf-8", **answer.headers}
+    return web.Response(body=answer.body, status=answer.status, headers=headers)
 
 
 def page(status: int) -> MockAnswer:
@@ -369,8 +384,11 @@ def page(status: int) -> MockAnswer:
 
 # ---- the injector -------------------------------------------------------------------------------------------------
 
-CarryOut: TypeAlias = Callable[[], Awaitable[MockAnswer]]
+CarryOut: TypeAlias = Callable[[], Coroutine[None, None, MockAnswer] | asyncio.Future[MockAnswer]]
+PassOn: TypeAlias = Callable[[], Awaitable[web.StreamResponse]]
 
+_LATE: Final = frozenset({FaultKind.ANSWER_TWICE, FaultKind.NEXT_SWALLOWED, FaultKind.GATEWAY_THEN_ANSWER})
+_BETWEEN_LOOKS: Final = 0.01
 _SMALLEST_GAP: Final = 0.001
 """Seconds between the pieces of a trickle: an event loop's clock is no finer."""
 
@@ -386,8 +404,11 @@ class Injector:
         self._clock: Callable[[], float] = time.monotonic
         self._ended = asyncio.Event()
         self._changed = asyncio.Event()
-        self._injected: Counter[str] = Counter()
+        self.injected: Counter[str] = Counter()
+        """How often each kind was injected since the server began."""
         self._last: tuple[bytes, MockAnswer] = b"", _NO_OTHER
+        # By connection: the answer that comes with the next request, and the timer of one that comes at last without.
+        self._late: dict[object, tuple[asyncio.Future[MockAnswer], asyncio.TimerHandle | None]] = {}
         self.set(plan)
 
     def set(self, plan: FaultPlan) -> None:
@@ -408,7 +429,7 @@ class Injector:
                 fault.described() | {"matched": self._matched[index], "injected": self._times[index]}
                 for index, fault in enumerate(self.plan.faults)
             ],
-            "injected": dict(sorted(self._injected.items())),
+            "injected": dict(sorted(self.injected.items())),
         }
 
     def end(self) -> None:
@@ -416,14 +437,23 @@ class Injector:
         self._ended.set()
 
     async def serve(
-        self, request: web.Request, model: str, form: Mapping[str, str], body: bytes, carry_out: CarryOut
+        self, request: web.Request, carry_out: CarryOut, pass_on: PassOn | None = None
     ) -> web.StreamResponse:
-        """Answer a request, or fail it; `carry_out` applies its effect and gives its answer."""
+        """Answer a request to a model, or fail it; `carry_out` applies its effect and gives its answer.
+
+        One that is not disturbed is answered by `pass_on`, where it is given.
+        """
+        body = await request.read()
+        form = form_of(body)
         methods = ["get_version"] if form.get("get_version") else []
         while method := form.get(f"method{len(methods) + 1}"):
             methods.append(method)
-        chain = Chain(model, tuple((method, {}) for method in methods))
+        chain = Chain(request.match_info["model"], tuple((method, {}) for method in methods))
         plan, drawn = self.plan, self._draw(chain, methods, body)
+        if (late := await self._late_for(request)) is not None:
+            return late
+        if drawn is None and pass_on is not None:
+            return await pass_on()
         if drawn is None:
             answer = await carry_out()
             # A failure would be taken as the other request's own.
@@ -433,7 +463,9 @@ class Injector:
         index, number = drawn
         self._count(index)
         fault = plan.faults[index]
-        if fault.kind is FaultKind.QUEUED:
+        if fault.kind in _LATE:
+            return await self._answer_late(request, fault, carry_out)
+        if fault.kind in {FaultKind.QUEUED, FaultKind.REQUEST_HELD}:
             least, most = FACTS.shortest_queue.value, FACTS.longest_queue.value
             share = chance(plan.seed, index, number, "queue")
             await self._wait(fault.delay or least + share * (most - least))
@@ -453,8 +485,12 @@ class Injector:
                 return web.Response(body=body, status=answer.status, headers={"Content-Type": kind})
             case FaultKind.TRICKLE:
                 return await self._trickle(request, fault, answer)
-            case FaultKind.SLOW | FaultKind.SILENCE:
+            case FaultKind.SLOW | FaultKind.ANSWER_HELD:
                 await self._wait(fault.seconds)
+            case FaultKind.SILENCE:
+                with anyio.move_on_after(fault.seconds):
+                    while request.transport is not None and not self._ended.is_set():  # noqa: ASYNC110 - aiohttp tells nobody of a close
+                        await asyncio.sleep(_BETWEEN_LOOKS)
         return _failed(request, fault, answer)
 
     async def watch_port(
@@ -483,7 +519,7 @@ class Injector:
 
     def _count(self, index: int) -> None:
         self._times[index] += 1
-        self._injected[self.plan.faults[index].kind.value] += 1
+        self.injected[self.plan.faults[index].kind.value] += 1
 
     def _draw(self, chain: Chain, methods: Sequence[str], body: bytes) -> tuple[int, int] | None:
         """The first fault that is drawn for a request, and the number of the request among those of the fault.
@@ -500,7 +536,7 @@ class Injector:
             used_up = fault.times is not None and self._times[index] >= fault.times
             if found is not None or used_up or not fault.open_at(elapsed):
                 continue
-            met = self.plan.meets(index, number)
+            met = self.plan.meets(index, number) and (chain.writes or fault.kind not in WRONG)
             if fault.tries is not None:
                 # A row is still busy: the draw at its first request holds for the following ones.
                 row = index, hashlib.blake2b(body, key=chain.model.encode()).digest()
@@ -510,6 +546,36 @@ class Injector:
             if met:
                 found = index, number
         return found
+
+    async def _late_for(self, request: web.Request) -> web.Response | None:
+        """The late answer in place of a request's own, which then never arrives; one that comes twice is sent."""
+        late, timer = self._late.pop(request.transport, (None, None))
+        if late is None:
+            return None
+        if timer is None:
+            return respond(await late)
+        timer.cancel()
+        _write(request.transport, await late)
+        return None
+
+    async def _answer_late(self, request: web.Request, fault: Fault, carry_out: CarryOut) -> web.Response:
+        """Answer a request, and once more when the next one of its connection has come."""
+        late, transport = asyncio.ensure_future(carry_out()), request.transport
+        # Where no request follows, nobody asks what has become of it.
+        late.add_done_callback(lambda done: done.cancelled() or done.exception())
+        if fault.kind is FaultKind.GATEWAY_THEN_ANSWER:
+            self._late[transport] = late, None
+            return respond(page(HTTPStatus.GATEWAY_TIMEOUT))
+        answer, timer = await asyncio.shield(late), None
+        if fault.kind is FaultKind.ANSWER_TWICE:
+
+            def without_request() -> None:
+                del self._late[transport]
+                _write(transport, answer)
+
+            timer = asyncio.get_running_loop().call_later(fault.seconds, without_request)
+        self._late[transport] = late, timer
+        return respond(answer)
 
     async def _trickle(self, request: web.Request, fault: Fault, answer: MockAnswer) -> web.StreamResponse:
         response = web.StreamResponse(status=answer.status, headers={"Content-Length": str(len(answer.body))})
@@ -546,13 +612,22 @@ def _failed(request: web.Request, fault: Fault, answer: MockAnswer) -> web.Respo
             return respond(CRASH)
         case FaultKind.BAD_GATEWAY | FaultKind.GATEWAY_TIMEOUT:
             return respond(page(int(fault.kind.value[:3])))
+        case FaultKind.WRONG_BAD_REQUEST | FaultKind.WRONG_TOO_MANY:
+            return respond(page(int(fault.kind.value[-3:])))
+        case FaultKind.WRONG_NOT_NOW:
+            return respond(MockAnswer(503, page(503).body, {"Retry-After": "1"}))
         case FaultKind.INVALID_JSON:
             return respond(MockAnswer(200, answer.body[: max(1, len(answer.body) * 2 // 3)]))
         case FaultKind.HALF if request.transport is not None:
             # The head announces the whole body, half of it is sent, and the connection is closed.
-            head = f"HTTP/1.1 {answer.status} OK\r\nContent-Type: application/json\r\n"
-            head += f"Content-Length: {len(answer.body)}\r\n\r\n"
-            request.transport.write(head.encode() + answer.body[: len(answer.body) // 2])
+            _write(request.transport, answer, len(answer.body) // 2)
             # Data written before is still sent.
             request.transport.close()
     return respond(answer)
+
+
+def _write(transport: asyncio.WriteTransport | None, answer: MockAnswer, size: int | None = None) -> None:
+    """Write an answer past the server, or so many bytes of its body, where the connection is still there."""
+    if transport is not None and not transport.is_closing():
+        head = f"HTTP/1.1 {answer.status} OK\r\nContent-Type: application/json\r\n"
+        transport.write(f"{head}Content-Length: {len(answer.body)}\r\n\r\n".encode() + answer.body[:size])

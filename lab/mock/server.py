@@ -46,7 +46,6 @@ import msgspec
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
-from yarl import URL
 
 from billing.database.database import Database
 from billing.database.dsn import Dsn
@@ -59,6 +58,7 @@ from lab.mock.faults import (
     FaultPlan,
     Injector,
     MockAnswer,
+    form_of,
     nearest,
     page,
     read_plan,
@@ -256,15 +256,11 @@ class MockBilling:
     # ---- the way of a request ------------------------------------------------------------------------------------
 
     async def _api(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read()
-        model = request.match_info["model"]
         self._requests += 1
-        # As tolerant as the real one: invalid pairs are skipped, undecodable bytes replaced.
-        query = URL.build(query_string=body.decode("utf-8", "replace"), encoded=True).query
-        form = dict(query.items())
+        carry_out = partial(self._carry_out, request.match_info["model"], form_of(await request.read()))
         if not self.faults.plan.faults:
-            return respond(await self._carry_out(model, form))
-        return await self.faults.serve(request, model, form, body, partial(self._carry_out, model, form))
+            return respond(await carry_out())
+        return await self.faults.serve(request, carry_out)
 
     def _carry_out(self, model: str, form: Mapping[str, str]) -> asyncio.Future[MockAnswer]:
         """The answer; the effect comes even if nobody waits for it any more."""

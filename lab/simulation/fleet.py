@@ -28,12 +28,13 @@ from engine.job import RowPage
 from engine.pipeline.control import ControlRequest, to_json, under_control
 from engine.pipeline.progress import LivePolicy
 from jobs.access.gateway import Gateway
+from lab.simulation.journal import Disk
 from lab.simulation.loads import LOADS
 from lab.simulation.loop import PROCESS, START, Process, replaced
 from lab.simulation.network import Sent
 from lab.simulation.postgres import Server, driver
 from lab.simulation.program import TARGET, Outcome, Program, Table
-from lab.simulation.story import LATER_LOADS, Event, Kind, Schedule, TakeUp, World
+from lab.simulation.story import LATER_LOADS, Event, Kind, Schedule, World
 
 CALL: Final = 20.0
 """Seconds after which a call ends."""
@@ -134,6 +135,8 @@ class Part(Table):
 class FleetProgram(Program):
     """The program in a process of a machine."""
 
+    call_seconds: float = CALL
+
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[tuple[Journal, Gateway]]:
         assert isinstance(self.disk, Server)  # noqa: S101
@@ -151,7 +154,7 @@ class FleetProgram(Program):
     async def begin(self) -> Outcome:
         """Begin a run of the table, whatever else is under way."""
         async with self.opened() as (journal, gateway):
-            job = self._job(gateway)
+            job = await self._job(gateway, journal)
             new = NewRun(job.name, self.given, TARGET, job.source.name, "", job.source.header)
             return await self._work(await journal.create_run(new), job, journal, fresh=True)
 
@@ -216,24 +219,11 @@ class FleetWorld(World):
         process.wall = self.walls.setdefault(machine, clocks.uniform(-3600, 3600))
         self.processes.append(process)
         self.tables[process.name] = table
+        return self.started(FleetProgram, process, self.server, table)
 
-        def takes_up(run: str, epoch: int) -> None:
-            self.stolen += self._stolen_by(process)
-            self.take_ups.append(TakeUp(self.server, run, epoch, process, self.loop.now))
-            self.loop.happened(f"takes up run {run} for the {epoch}. time", process)
-
-        return FleetProgram(
-            self.loop,
-            process,
-            self.server,
-            self.machines,
-            table,
-            self.policy_of(process),
-            self.load.job,
-            self.load.given,
-            takes_up,
-            call_seconds=CALL,
-        )
+    def takes_up(self, process: Process, disk: Disk, run: str, epoch: int) -> None:
+        self.stolen += self._stolen_by(process)
+        World.takes_up(self, process, disk, run, epoch)
 
     # ---- the story ----
 

@@ -135,7 +135,7 @@ class Program:
     async def run(self) -> Outcome:
         """Begin a run of the table. Raises `CommandRefused`."""
         async with self.opened() as (journal, gateway):
-            job = self._job(gateway)
+            job = await self._job(gateway, journal)
             for run in await journal.runs():
                 if run.job == job.name and not run.discarded_at and not run.ended_at and await _left(run, journal):
                     raise CommandRefused("the run is under way")
@@ -148,10 +148,7 @@ class Program:
         """Go on with a run. Raises `CommandRefused`."""
         async with self.opened() as (journal, gateway):
             run = await journal.run(name)
-            job = self._job(gateway)
-            if run.job == UNDO:
-                job = await build_undo(gateway, journal, run.parameters, Catalogue())
-            return await self._work(run, job, journal, fresh=False)
+            return await self._work(run, await self._job(gateway, journal, run), journal, fresh=False)
 
     async def undo(self, name: str, way: Mapping[str, str]) -> Outcome:
         """Take a run back. Raises `CommandRefused`."""
@@ -169,9 +166,7 @@ class Program:
         """Read back what the billing says of a run."""
         async with self.opened() as (journal, gateway):
             run = await journal.run(name)
-            job = self._job(gateway)
-            if run.job == UNDO:
-                job = await build_undo(gateway, journal, run.parameters, Catalogue())
+            job = await self._job(gateway, journal, run)
             async with journal.taken_up(run, NewRunner("verify")) as ours:
                 return await verify(ours, job, journal, lambda _item, _read: None)
 
@@ -199,7 +194,10 @@ class Program:
 
     # ---- the course of a run ----
 
-    def _job(self, gateway: Gateway) -> Job:
+    async def _job(self, gateway: Gateway, journal: Journal, run: Run | None = None) -> Job:
+        """The job of a run, by default of a new one of the table."""
+        if run is not None and run.job == UNDO:
+            return await build_undo(gateway, journal, run.parameters, Catalogue())
         kind = JOBS[self.job]
         return build(kind, gateway, parameters_of(kind, self.given), Input(file=self.table.name))
 

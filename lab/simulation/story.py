@@ -14,7 +14,7 @@ from decimal import Decimal
 from enum import StrEnum
 from functools import partial
 from importlib import import_module
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from billing.api.wire import Wire
 from billing.errors import BillingError
@@ -31,6 +31,8 @@ from lab.simulation.loads import LOADS, STRANGE, UNMARKED, Load, population
 from lab.simulation.loop import START, Killed, NoEnd, Process, SeededLoop, replaced
 from lab.simulation.network import Connection, DirectWire, Network, Sent
 from lab.simulation.program import CommandRefused, Machines, Outcome, Program, Table
+
+Kindred = TypeVar("Kindred", bound=Program)
 
 ROWS: Final = 30
 MOST_LIVES: Final = 25
@@ -326,26 +328,27 @@ class World:
     def new_program(self, disk: Disk, machine: str) -> Program:
         self.lives += 1
         ahead, rate = self.draw.uniform(0, 1000), self.draw.choice([1.0, 1.0, 0.999, 1.001])
-        process = Process(f"p{self.lives}", self.lives, machine, ahead, rate)
+        return self.started(Program, Process(f"p{self.lives}", self.lives, machine, ahead, rate), disk, self.table)
 
-        def takes_up(run: str, epoch: int) -> None:
-            self.take_ups.append(TakeUp(disk, run, epoch, process, self.loop.now))
-            self.loop.happened(f"takes up run {run} for the {epoch}. time", process)
-
-        policy = self.policy_of(process)
-        return Program(
+    def started(self, kind: type[Kindred], process: Process, disk: Disk, table: Table) -> Kindred:
+        """The program in a process, which says what it takes up."""
+        return kind(
             self.loop,
             process,
             disk,
             self.machines,
-            self.table,
-            policy,
+            table,
+            self.policy_of(process),
             self.load.job,
             self.load.given,
-            takes_up,
+            partial(self.takes_up, process, disk),
             streams=self.schedule.streams,
             by_many=self.schedule.by_many,
         )
+
+    def takes_up(self, process: Process, disk: Disk, run: str, epoch: int) -> None:
+        self.take_ups.append(TakeUp(disk, run, epoch, process, self.loop.now))
+        self.loop.happened(f"takes up run {run} for the {epoch}. time", process)
 
     async def live(self, program: Program, command: Callable[[], Any]) -> Any:  # noqa: ANN401
         """One life of a process; what its command gives, None where it has ended otherwise."""

@@ -343,11 +343,11 @@ async def test_planned_run_killed_resumed_verified_and_undone(
         place.billing.latency = 0.0
         ended = (await cli("resume", "--yes", "--json", *OF_A_JOB, may_end_with=(0, 4))).closing
         verified = await cli("verify", ended["run"], may_end_with=(0, 4))
-        verdict = judge(await read_books(plan, asked, observer, file, ended["run"], verified.exit))
-        assert verdict.problems == ()
-        assert verdict.once + verdict.asked == len(asked.wanted)
-        assert (verdict.twice, verdict.lost, verdict.foreign) == (0, 0, 0)
-        assert (trial.may_ask and not without) or not verdict.asked
+        tally, problems = judge(await read_books(plan, asked, observer, file, ended["run"], verified.exit))
+        assert problems == []
+        assert tally["once"] + tally["asked"] == len(asked.wanted)
+        assert (tally["twice"], tally["lost"], tally["foreign"]) == (0, 0, 0)
+        assert (trial.may_ask and not without) or not tally["asked"]
         assert trial.job == WARNING_THRESHOLD or len(asked.wanted) == FEW
         undo = ("undo", ended["run"], *HOW.get(trial.job, ()), "--set", "unproven=take", "--yes", *OF_A_JOB)
         if trial.job in NO_WAY_BACK:
@@ -356,12 +356,12 @@ async def test_planned_run_killed_resumed_verified_and_undone(
         undone = await cli.closing(*undo)
         # Of two balances of one account the first was overwritten by the second: it is left alone.
         twice = planned["shared_accounts"] if trial.job == BALANCES else 0
-        states = {State.ACCEPTED: len(asked.wanted) - verdict.asked - twice, State.SKIPPED: twice}
+        states = {State.ACCEPTED: len(asked.wanted) - tally["asked"] - twice, State.SKIPPED: twice}
         assert Counter(undone["states"]) == Counter(states)
         await cli("verify", undone["run"])
         left = changes(before, place.tables)
     # A payment that nobody has decided on may be there.
-    undecided = {"ADMIN_ACCOUNTS"} if verdict.asked else set()
+    undecided = {"ADMIN_ACCOUNTS"} if tally["asked"] else set()
     assert set(left) - undecided == LEFT_BEHIND.get(trial.job, set())
 
 

@@ -12,12 +12,11 @@ from jobs.spec.parameters import ACCOUNT, SUBSCRIBER, Parameter, an_id, roubles
 from jobs.spec.spec import JobSpec
 from lab.crash import program
 from lab.crash.experiment import Event, Experiment, as_json
-from lab.crash.judge import Problem, Verdict
+from lab.crash.judge import Problem
 from lab.crash.plan import ALL, JOBS, MARKED_ONLY, OF_LOADS, SETTLE, TIMEOUT, Alias, Deed, Elsewhere, What, draw
 from lab.crash.program import NoTrial
-from lab.crash.proxy import MISPLACED, WRONG
 from lab.crash.trials import TRIALS, By, trial_of
-from lab.mock.faults import read_plan
+from lab.mock.faults import MISPLACED, WRONG, read_plan
 from texts import remedies
 
 SEEDS = range(200)
@@ -119,13 +118,13 @@ def test_what_the_lab_states_of_the_program_is_what_the_command_line_has() -> No
 
 
 def test_the_json_has_all_of_it_and_the_command_that_repeats_an_experiment() -> None:
-    verdict = Verdict(once=238, twice=1, lost=1, attempts=260, unknown=40, found=30, asked=2)
+    tally = Counter(once=238, twice=1, lost=1, attempts=260, unknown=40, found=30, asked=2)
     events = [
         Event(1.0, What.KILL, 40, 8),
         Event(1.1, None, 40, 8, "run ended with -9"),
         Event(2.0, What.SECOND, 50, 8),
     ]
-    good = Experiment(draw(6), 240, verdict, Counter({"busy": 3, "slow": 4}), events, 4, 9.87)
+    good = Experiment(draw(6), 240, tally, Counter({"busy": 3, "slow": 4}), events, 4, 9.87)
     bad = replace(good, plan=draw(5), problems=[Problem("2005", "had its effect 2 times")])
     found = msgspec.json.decode(as_json(5, [bad, good], lambda seed: f"repeat {seed}"))
     first, second = found["rounds"]

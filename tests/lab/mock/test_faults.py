@@ -1,20 +1,25 @@
 """Every way to fail: the plans, whom a fault meets, what the billing did, and what the client makes of it."""
 
 import asyncio
+import re
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from yarl import URL
 
 from billing.api.calls import Call, ChainStep, create, version
 from billing.api.client import BillingClient
 from billing.api.error_catalogue import ErrorKind as Meaning
 from billing.api.error_catalogue import find_error
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
+from lab.crash.experiment import free_ports
+from lab.crash.proxy import Interference, Proxy
 from lab.mock.faults import PLANNED, Fault, FaultKind, FaultPlan, PlanError, plan_of_flags, plan_text, read_plan
-from lab.mock.server import MockBilling
+from lab.mock.port import LOOPBACK
+from lab.mock.server import MockBilling, running
 from tests.billing.saving import get_set_save
 from tests.lab.mock.calling import served, until
 
@@ -240,3 +245,49 @@ async def test_the_port_is_closed_and_opened_again_and_what_was_in_hand_is_answe
         assert isinstance(await client.send(_write(2004)), Accepted)
         assert (server.url, server.faults.report()["injected"]) == (url, {"refuse": 1})
         assert server.ledger.effects(MODEL) == {2001: 1, 2004: 1}
+
+
+# ---- the proxy before a billing ------------------------------------------------------------------------------------
+
+THROUGH: tuple[tuple[str, tuple[tuple[int, str], ...], int], ...] = (
+    ("held-request", ((200, "1"), (200, "2")), 2),
+    ("delayed-answer", ((200, "1"), (200, "2")), 2),
+    ("doubled-answer", ((200, "1"), (200, "1"), (200, "2")), 2),
+    ("swallowed-request", ((200, "1"), (200, "1")), 1),
+    ("504-then-answer", ((504, ""), (200, "1")), 1),
+    ("wrong-400", ((400, ""), (400, "")), 2),
+    ("wrong-429", ((429, ""), (429, "")), 2),
+    ("wrong-503", ((503, ""), (503, "")), 2),
+)
+"""By kind: the answers to two requests for one and two roubles on one connection, and how many had their effect."""
+
+
+def _posted(amount: int) -> bytes:
+    body = f'method1=objects.create&arg1={{"abonent_id": 2001, "op_summa": "{amount}", "op_type_id": 2}}'
+    return f"POST /rest_api/v2/{MODEL}/ HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, str]:
+    head = await reader.readuntil(b"\r\n\r\n")
+    (length,) = re.findall(rb"(?i)content-length: (\d+)", head)
+    amounts = re.findall(rb'"op_summa":"(\d+)\.', await reader.readexactly(int(length)))
+    return int(head.split()[1]), b"".join(amounts).decode()
+
+
+async def test_what_comes_through_a_proxy_that_lies(billing_file: Path) -> None:
+    async with running(billing_file) as server:
+        done = 0
+        for kind, answers, effects in THROUGH:
+            (port,) = free_ports(1)
+            proxy = Proxy(port, URL(server.url).port or 0, Interference(1, {FaultKind(kind): 1.0}, delay=0.1))
+            async with proxy.serving():
+                reader, writer = await asyncio.open_connection(LOOPBACK, port)
+                writer.write(_posted(1))
+                seen = [await _answer(reader)]
+                writer.write(_posted(2))
+                seen += [await _answer(reader) for _ in answers[1:]]
+                writer.close()
+            assert tuple(seen) == answers, kind
+            await server.wait_for_requests()
+            done += effects
+            assert sum(server.ledger.effects(MODEL).values()) == done, kind
