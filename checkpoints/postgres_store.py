@@ -317,6 +317,9 @@ _NOTED: Final = 1.0
 _AGAIN: Final = 2.0
 """Seconds after which a lost connection is opened again."""
 
+_LONG: Final = 1_000
+"""Items of a list that is read page by page."""
+
 _CONVERTED: Final = range(1, FORMAT)
 
 
@@ -403,6 +406,13 @@ class PostgresStore(Store):
 
     async def write(self, work: Callable[[Queries], Result]) -> Result:
         return await self._writer.do(work)
+
+    async def analyze(self, run_id: int) -> None:
+        def work(db: Queries) -> None:
+            if db.one("last_number", run_id=run_id)["number"] >= _LONG:
+                db.write("analyze_items")
+
+        await self.read(work)
 
     async def size(self) -> int:
         found = await self.read(lambda db: db.one("size"))

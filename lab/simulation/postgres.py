@@ -80,6 +80,7 @@ _WORDS: Final = (
     (r"\bfor share\b", ""),
     (r"\bfor update of \w+ skip locked\b", "and not is_locked()"),
     (r"current_schema\(\)", "'journal'"),
+    (r"\(skip_locked\) ", ""),
     (r"\bupdate (\w+) (\w)\s+set\b", r"update \1 as \2 set"),
     (r"\breturning runs\.target\b", "returning (select target from runs where run_id = :run_id) as target"),
     (r"select distinct on \(run_id\) \*,", "select *, max(epoch) as newest,"),

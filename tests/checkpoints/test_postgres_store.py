@@ -310,6 +310,19 @@ async def test_a_group_is_read_by_itself_whatever_the_server_knows(where: Journa
     assert not dear, dear
 
 
+async def test_a_page_of_a_saved_list_is_read_without_the_others(where: JournalAddress) -> None:
+    items = [new_item(str(number)) for number in range(LISTED)]
+    async with open_journal(where) as journal:
+        run = await journal.create_run(NEW_RUN)
+        await journal.freeze(run, page(*items), keep)
+        await journal.end_intake(run)
+    given: dict[str, Value] = {"run_id": run.run_id, "after": 0, "states": ["pending"], "size": GROUP}
+    with contextlib.closing(connect(_address(where))) as connection:
+        sql = f"explain (analyze, format json) {_block('as_items(items)')}"
+        (found,) = connection.execute(cast("Any", sql), _bound(given)).fetchall()
+    assert read_of_items(found["QUERY PLAN"][0]["Plan"]) == GROUP
+
+
 @pytest.mark.parametrize(
     "opens", [lambda one: store_of(one).filled(), lambda one: store_of(one).look()], ids=["filled", "looked into"]
 )
