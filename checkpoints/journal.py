@@ -249,6 +249,7 @@ class Journal:
         """Mark the list as complete; all rows that contradict each other become refusals."""
         blocks = ("refuse_conflicts", "withdraw_conflicts", "end_intake")
         await self._do(run, *blocks, reason=to_json(CONTRADICTS), now=rows.now())
+        await self._store.analyze(run.run_id)
 
     async def find_refusal(
         self, run: Run, *, refusal_id: int | None = None, line: int | None = None

@@ -210,6 +210,11 @@ select current_setting('server_version') as version, extract(epoch from clock_ti
        current_setting('log_statement') in ('mod', 'all')
        or current_setting('log_min_duration_statement') <> '-1' as logs_statements
 
+-- name: analyze_items
+-- Of a new list the server knows a minute later, by itself, that it has more than a few rows: until then it reads and sorts
+-- all of it for each page. Whoever looks at the table meanwhile is not waited for.
+analyze (skip_locked) items
+
 -- name: rewrite_tables
 -- Not within a transaction.
 vacuum full items, refusals, decisions, commands, requests, live, samples, runs, verifications, secrets

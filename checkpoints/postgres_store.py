@@ -60,6 +60,7 @@ and this machine there ("TCP Settings"), where the locks of one without power wo
 """
 
 _PARAMETER: Final = re.compile(r"(?<![:\w]):([a-z_]\w*)")
+_COMMENT: Final = re.compile(r"(?m)^ *--.*\n")
 _NUL: Final = re.compile(r"\\*\\u0000")
 
 
@@ -199,6 +200,9 @@ class PostgresQueries(Queries):
 
 _BEGIN: Final = "begin"
 
+PREPARED: Final = ("exactly(taken_over)", "exactly(claim)", "exactly(record)", "keep", "doubt_shared_ids")
+"""The blocks of each group of rows: a connection that writes has the server read and plan them once."""
+
 
 class WritingQueries(PostgresQueries):
     """Gathers the blocks of a transaction, and sends them in one text.
@@ -211,6 +215,8 @@ class WritingQueries(PostgresQueries):
         super().__init__(connection, name)
         self.careful = PostgresQueries(connection, name)
         self._ahead: list[tuple[str, list[FoundRow]]] = []
+        with explained(name):
+            connection.execute(cast("Any", "; ".join(_preparation(block) for block in PREPARED)))
 
     def execute(self, mark: str, /) -> None:
         if mark == "rollback":
@@ -248,7 +254,7 @@ class WritingQueries(PostgresQueries):
 
     def _text(self, name: str, values: Mapping[str, Value]) -> str:
         cursor = cast("psycopg.ClientCursor[dict[str, Any]]", self._connection.cursor())
-        return cursor.mogrify(cast("Any", _block(name)), _bound(values))
+        return cursor.mogrify(cast("Any", _execution(name) if name in PREPARED else _block(name)), _bound(values))
 
     def cancel(self) -> None:
         self._connection.cancel()
@@ -278,6 +284,23 @@ def _block(name: str) -> str:
     return _PARAMETER.sub(r"%(\1)s", blocks("postgres")[name].replace("%", "%%"))
 
 
+def _parameters(name: str) -> list[str]:
+    return [*dict.fromkeys(_PARAMETER.findall(_COMMENT.sub("", blocks("postgres")[name])))]
+
+
+def _preparation(name: str) -> str:
+    """What prepares a block under its own name; types of parameters follow from what they are compared with."""
+    places = {parameter: f"${place}" for place, parameter in enumerate(_parameters(name), 1)}
+    text = _PARAMETER.sub(lambda found: places[found[1]], _COMMENT.sub("", blocks("postgres")[name]))
+    return f'prepare "{name}" as {text}'
+
+
+@cache
+def _execution(name: str) -> str:
+    """A prepared block as psycopg takes it."""
+    return f'execute "{name}" ({", ".join(f"%({parameter})s" for parameter in _parameters(name))})'
+
+
 # ---- the store of a journal in PostgreSQL, for several machines ---------------------------------------------------
 
 
@@ -293,6 +316,9 @@ _NOTED: Final = 1.0
 
 _AGAIN: Final = 2.0
 """Seconds after which a lost connection is opened again."""
+
+_LONG: Final = 1_000
+"""Items of a list that is read page by page."""
 
 _CONVERTED: Final = range(1, FORMAT)
 
@@ -380,6 +406,13 @@ class PostgresStore(Store):
 
     async def write(self, work: Callable[[Queries], Result]) -> Result:
         return await self._writer.do(work)
+
+    async def analyze(self, run_id: int) -> None:
+        def work(db: Queries) -> None:
+            if db.one("last_number", run_id=run_id)["number"] >= _LONG:
+                db.write("analyze_items")
+
+        await self.read(work)
 
     async def size(self) -> int:
         found = await self.read(lambda db: db.one("size"))

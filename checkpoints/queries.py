@@ -75,9 +75,9 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "in":        ("in ({all})",
                   "= any (array({all}))"),
     "numbers":   ("in (select value from json_each({0}))",
-                  "= any (array(select numbers({0})))"),
+                  "= any (array(select value::bigint from words({0}) as one (value)))"),
     "words":     ("in (select value from json_each({0}))",
-                  "= any (array(select words({0})))"),
+                  "= any (array(select value from words({0}) as one (value)))"),
     "few":       ("",
                   "and {0} = any (array(select (value->>0)::bigint from elements({1}) as one (value)))"),
     # `@look(table, alias, condition)`: joined by an index for each row before it. But for the offset PostgreSQL would
@@ -274,7 +274,7 @@ def _named(file: str) -> dict[str, str]:
 
 
 def made_by(dialect: Dialect, *things: str) -> str:
-    """The statements of the schema that make these tables, views and functions, for a journal that is converted."""
+    """The statements of the schema that make these things, for a journal that is converted."""
     return "\n".join(made for thing in things for made in re.findall(rf"create \w+ {thing}\b[^;]*;", schema(dialect)))
 
 
@@ -284,7 +284,7 @@ def upgrade(found: int, dialect: Dialect = "sqlite") -> str:
     script = "\n".join(in_dialect(steps[f"from_{number}"], dialect, {}) for number in range(found, FORMAT))
     dropped = ["effects"] if found == FIRST_CONVERTED else []
     if dialect == "postgres":
-        dropped += ["seconds", "this_journal", "last_runners"]
+        dropped += ["seconds", "this_journal", "last_runners", "items_step"]
     return f"{script}\n{made_by(dialect, *dropped, *MAILBOX)}\n"
 
 

@@ -143,6 +143,9 @@ class Store(ABC):
         """Gives what waits for news of a run's mailbox; what is announced between two waits ends the next at once."""
         yield partial(anyio.sleep, LOOK)
 
+    async def analyze(self, run_id: int) -> None:
+        """Let the database learn of the whole list of a run, where it plans by what it knows."""
+
     def announce(self, db: Queries, run_id: int) -> None:
         """Wake who listens for a run's mailbox, when the transaction is committed."""
 

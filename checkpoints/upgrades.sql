@@ -73,4 +73,5 @@ drop table if exists requests;
 @postgres(
 alter table runners add column if not exists server text not null default '';
 drop view last_runners;
+drop trigger items_step on items;
 )

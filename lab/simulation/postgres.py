@@ -80,6 +80,7 @@ _WORDS: Final = (
     (r"\bfor share\b", ""),
     (r"\bfor update of \w+ skip locked\b", "and not is_locked()"),
     (r"current_schema\(\)", "'journal'"),
+    (r"\(skip_locked\) ", ""),
     (r"\bupdate (\w+) (\w)\s+set\b", r"update \1 as \2 set"),
     (r"\breturning runs\.target\b", "returning (select target from runs where run_id = :run_id) as target"),
     (r"select distinct on \(run_id\) \*,", "select *, max(epoch) as newest,"),
@@ -276,6 +277,8 @@ class Session:
         self._unheard = idle + interval * count
         self._stopped_at = self._unheard_since = 0.0
         self._asked: list[tuple[str, Values]] = []
+        self._prepared: dict[str, str] = {}
+        """The blocks that were prepared, by what runs each."""
         server.sessions.append(self)
         self.process.at_death.append(self._died)
 
@@ -302,7 +305,7 @@ class Session:
 
     def mogrify(self, text: str, values: Values) -> str:
         """The text of a statement with its values: here the number of both."""
-        self._asked.append((text, values))
+        self._asked.append((self._prepared[text.partition(" (")[0]] if text.startswith("execute") else text, values))
         return str(len(self._asked) - 1)
 
     def fileno(self) -> int:
@@ -402,6 +405,10 @@ class Session:
             self.server.notify()
         elif mark.startswith("begin"):
             db.execute("begin")
+        elif mark.startswith("prepare"):
+            # By their names alone: the text is that of the product's store, and none of SQLite.
+            _, name, _ = mark.split('"', 2)
+            self._prepared[f'execute "{name}"'] = block(name)
         elif mark != "rollback" or db.in_transaction:
             db.execute(mark)
         return []

@@ -1,8 +1,10 @@
+import re
 from collections.abc import Mapping
 
 import pytest
 
-from checkpoints.states import State, states_where
+from checkpoints.queries import schema
+from checkpoints.states import TRANSITIONS, State, states_where
 
 PROPERTIES: Mapping[tuple[tuple[str, bool], ...], str] = {
     (("open", True),): "pending sending unconfirmed unknown",
@@ -24,6 +26,13 @@ PROPERTIES: Mapping[tuple[tuple[str, bool], ...], str] = {
 @pytest.mark.parametrize(("properties", "words"), PROPERTIES.items())
 def test_exactly_the_states_of_a_property_are_found(properties: tuple[tuple[str, bool], ...], words: str) -> None:
     assert states_where(**dict(properties)) == tuple(words.split())
+
+
+def test_what_postgresql_does_not_look_up_stands_in_the_table_of_steps() -> None:
+    (condition,) = re.findall(r"create trigger items_step .*?when \((.*?)\)\s+execute", schema("postgres"), re.DOTALL)
+    steps = re.findall(r"old\.state = '(\w+)' and new\.state = '(\w+)'", condition)
+    assert len(steps) == condition.count("new.state") == 2
+    assert {*steps} <= {(step.source, step.target) for step in TRANSITIONS}
 
 
 def test_each_state_says_how_it_is_written_explained_and_exported() -> None:
