@@ -25,7 +25,7 @@ BUILT: Final = DOCS / "_build"
 SOURCE_LANGUAGE: Final = "en"
 LANGUAGES: Final = ("ru",)
 TRANSLATED: Final = (
-    *("index", "tutorial", "how-to", "reference/index"),
+    *("index", "tutorial", "how-to", "validated", "reference/index"),
     *("explanation/index", "explanation/exactly-once", "explanation/not-promised", "explanation/threats"),
 )
 """The pages and folders of pages that are translated."""

@@ -79,6 +79,7 @@ GUIDES: Final[Mapping[str, tuple[str, ...]]] = {
     "decide": ('decide k7m2q/1042 accepted --why "seen by Olga"', "how-to/settle.md"),
     "export": ("export k7m2q --state bad -o bad.csv", "how-to/correct.md"),
     "report": ("report k7m2q --lang ru", "how-to/report.md"),
+    "validate": ("validate record.toml k7m2q --program UTM5 --program-version 5.5", "validated.md"),
     "undo": ("undo k7m2q --set way=opposite", "how-to/undo.md"),
     "close": ('close k7m2q --reason "the file was that of October"', "how-to/undo.md"),
     "purge": ("purge --older-than 90d --keep-totals", "how-to/personal-data.md"),
