@@ -80,6 +80,7 @@ COMMANDS: Final = {
     ),
     "export": Entry("export", SETTLE, "Write the rows of a run to files, to be read or corrected."),
     "report": Entry("report", SETTLE, "Write the report of a run or of a job file, to be signed."),
+    "validate": Entry("validate", SETTLE, "Write the record of a verified run, for others who have the same export."),
     "undo": Entry("run", SETTLE, "Take a run back; what was changed since is left alone.", Product.RUN),
     "close": Entry("control", SETTLE, "End a stopped run for good: what was not sent never is.", Product.CHANGE),
     "purge": Entry("purge", SETTLE, "Remove what finished runs hold of people; totals can be kept.", Product.CHANGE),

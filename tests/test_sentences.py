@@ -88,6 +88,7 @@ FOR_A_REASON = {
     "cli/commands/mock.py: at once": "a value of an option",
     "cli/commands/selftest.py: no settings.toml": "the name of a file",
     "cli/commands/translate.py: …\n# or": "the output of translate, the same in every language as all that is typed",
+    "cli/commands/validate.py": "a record, the same in every language",
     "cli/metrics/reader.py": "the helps of metrics, the same in every language",
     "cli/page/application.py: <!DOCTYPE": "HTML",
     "cli/page/application.py: attachment": "HTTP",

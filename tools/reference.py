@@ -2,6 +2,9 @@
 
 They are whole files, and blocks of pages that people write, each between `<!-- NAME -->` and `<!-- /NAME -->`.
 What the code does not know of a command is data here: an example, the pages that show its use, how it ends.
+
+Texts of the program are in the language of the reader, as its help is; what is said here alone is English, and
+tools/pages.py has it translated as all that people write.
 """
 
 import inspect
@@ -28,7 +31,8 @@ from cli.settings.flags import Pacing
 from cli.settings.settings import KNOWN, PROFILE, SETTINGS, FileHead, ProfileHead, SettingsTables
 from cli.terminal import exits
 from cli.terminal.exits import Exit
-from cli.terminal.options import options_of, panel_of, paragraphs
+from cli.terminal.options import notes_of, options_of, panel_of, paragraphs
+from cli.terminal.texts import ENGLISH, reader
 from jobs.catalogue.catalogue import JOBS
 from jobs.spec.columns import KNOWN as KNOWN_COLUMNS
 from jobs.spec.entries import CREATED
@@ -36,6 +40,7 @@ from jobs.spec.spec import JobSpec, own_select
 from jobs.spec.words import SharedAccountsRule
 from tests.proofs import proofs_of
 from texts.remedies import PROGRAM
+from texts.said import Said, said
 from tools.catalogues import written
 from tools.house import ROOMS, ROOT
 from tools.markdown import code, table, with_block
@@ -79,6 +84,7 @@ GUIDES: Final[Mapping[str, tuple[str, ...]]] = {
     "decide": ('decide k7m2q/1042 accepted --why "seen by Olga"', "how-to/settle.md"),
     "export": ("export k7m2q --state bad -o bad.csv", "how-to/correct.md"),
     "report": ("report k7m2q --lang ru", "how-to/report.md"),
+    "validate": ("validate record.toml k7m2q --program UTM5 --program-version 5.5", "validated.md"),
     "undo": ("undo k7m2q --set way=opposite", "how-to/undo.md"),
     "close": ('close k7m2q --reason "the file was that of October"', "how-to/undo.md"),
     "purge": ("purge --older-than 90d --keep-totals", "how-to/personal-data.md"),
@@ -117,14 +123,15 @@ def _entry(parameter: click.Parameter) -> Entry:
     else:
         names = ", ".join(code(name) for name in (*parameter.opts, *parameter.secondary_opts))
         names += "" if parameter.is_flag else f" {code(value)}"
-    said = [" ".join(paragraphs(parameter.help or ""))]
-    if parameter.required:
-        said.append("Required.")
-    elif parameter.default not in (None, False, True, ""):
-        said.append(f"Default: {code(str(parameter.default))}.")
-    if parameter.multiple and "repeatable" not in said[0]:
-        said.append("Repeatable.")
-    return Entry(names, _VARIABLE.sub(lambda one: code(one[0]), " ".join(said)), panel_of(parameter))
+    told = " ".join((*map(translated, paragraphs(parameter.help or "")), *notes_of(parameter)))
+    return Entry(names, _VARIABLE.sub(lambda one: code(one[0]), told), translated(panel_of(parameter)))
+
+
+def translated(text: str) -> str:
+    """A text of the program, in the language of who reads the pages."""
+    if reader().name == ENGLISH or not text:
+        return str(text)
+    return reader().render(text) if isinstance(text, Said) else reader().translate(text)
 
 
 def slug(text: str) -> str:
@@ -142,9 +149,9 @@ def command_pages() -> Iterator[tuple[str, str]]:
     pages: dict[str, list[str]] = {}
     rows: dict[str, list[Sequence[str]]] = defaultdict(list)
     for name, group, command in typed():
-        summary, *others = paragraphs(command.help or "")
-        rows[group].append((f"[{name}]({slug(group)}.md#{slug(name)})", summary))
-        page = pages.setdefault(group, [f"# {group}", ""])
+        summary, *others = map(translated, paragraphs(command.help or ""))
+        rows[group].append((f"[{code(name)}]({slug(group)}.md#{slug(name)})", summary))
+        page = pages.setdefault(group, [f"# {translated(group)}", ""])
         page += [f"## {name}", ""]
         example, *guides = GUIDES.get(name, ("",))
         page += (line for one in (summary, *others) for line in (one, ""))
@@ -155,7 +162,7 @@ def command_pages() -> Iterator[tuple[str, str]]:
             if entry in shared:
                 panels[entry.panel].append(entry.names)
         see = [(f"[{panel}](shared.md#{slug(panel)})", ", ".join(names)) for panel, names in panels.items()]
-        see += [(f"[{guide.rpartition('/')[2]}](../../{guide})", "how it is used") for guide in guides]
+        see += [(f"[{code(guide.rpartition('/')[2])}](../../{guide})", "how it is used") for guide in guides]
         arguments = [entry[:2] for entry in _entries(command, click.Argument)]
         own = [entry[:2] for entry in options[name] if entry not in shared]
         for head, lines in ((("argument", "is"), arguments), (("option", "does"), own), (("see", "for"), see)):
@@ -163,7 +170,7 @@ def command_pages() -> Iterator[tuple[str, str]]:
     same = "`--help` after any command shows the same; after `run`, `plan` and `import` with `--verbose`."
     index = ["# Commands", "", f"What can be typed after `{PROGRAM}`. {same}", ""]
     for group, page in pages.items():
-        index += [f"**{group}**", "", table(["command", "does"], rows[group]), ""]
+        index += [f"**{translated(group)}**", "", table(["command", "does"], rows[group]), ""]
         yield f"{slug(group)}.md", "\n".join(page)
     program = [entry[:2] for entry in _entries(app, click.Option)]
     index += ["**Without a command**", "", table(["option", "does"], program), ""]
@@ -264,16 +271,16 @@ name is given with `--map NAME=COLUMN`. `{PROGRAM} jobs JOB` says which of them 
 
 def jobs_page() -> str:
     """The whole page as Markdown."""
-    head = ["#", "job", "call", "may it be sent twice?", "recognised by", "verified by", "undone by"]
+    head = ["#", "job", "its call", "may it be sent twice?", "recognised by", "verified by", "undone by"]
     tested = ["tested: plan, run, kill -9, resume, verify", "tested: undo", "tested: its own"]
     numbered = sorted((number, job) for job in JOBS.values() for number in job.recipes)
     rows = []
     for number, job in [*numbered, *(("–", job) for job in JOBS.values() if not job.recipes)]:
         proofs = proofs_of(job)
-        name = f"[{job.name}](#{job.name})" + ("" if job.writes else ", reads")
+        name = f"[{code(job.name)}](#{job.name})" + ("" if job.writes else ", reads")
         tested_by = [", ".join(map(_link, tests)) or "–" for tests in (proofs.whole_way, proofs.undo, proofs.own)]
-        rows.append([str(number), name, f"`{job.call}`", *effects_of(job), job.undo, *tested_by])
-    names = [(code(name), ", ".join(others)) for name, others in KNOWN_COLUMNS.items()]
+        rows.append([str(number), name, f"`{job.call}`", *effects_of(job), translated(job.undo), *tested_by])
+    names = [(code(name), ", ".join(map(code, others))) for name, others in KNOWN_COLUMNS.items()]
     columns = table(["column", "found as well when it is called"], names)
     parts = [
         "# Jobs",
@@ -287,17 +294,34 @@ def jobs_page() -> str:
 
 def _link(test: str) -> str:
     path, _, name = test.partition("::")
-    return f"[{name.removeprefix('test_').replace('_', ' ')}](../../tests/{path})"
+    return f"[{code(name.removeprefix('test_').replace('_', ' '))}](../../tests/{path})"
+
+
+def _value_cell(value: str) -> str:
+    """A sentence, or a value as it is typed."""
+    return translated(value) if isinstance(value, Said) else code(value)
 
 
 def _section(job: JobSpec) -> Iterator[str]:
     yield f"## {job.name}"
-    only_reads = "" if job.writes else " It only reads, and its answers become a file."
-    yield f"{job.summary[:1].upper()}{job.summary[1:]}.{only_reads}"
+    summary, kind = (
+        translated(job.summary),
+        said("writes") if job.writes else said("reads; its answers become a file"),
+    )
+    yield f"{summary[:1].upper()}{summary[1:]}."
     yield f"    {job.example}"
-    yield f"- Rows: {needs(job)}.\n- Call: `{job.call}`\n- Undo: {job.undo}."
+    facts = {said("kind"): kind, said("rows"): needs(job), said("call"): code(job.call), said("undo"): job.undo}
+    yield "\n".join(f"- {translated(label).capitalize()}: {translated(fact)}" for label, fact in facts.items())
     for title, parameters in (("parameter", job.parameters), ("parameter of its undo", job.undo_parameters)):
-        rows = [(code(one.name), value_of(one), in_rows(one) or "–", one.help) for one in parameters]
+        rows = [
+            (
+                code(one.name),
+                _value_cell(value_of(one)),
+                code(in_rows(one)) if in_rows(one) else "–",
+                translated(one.help),
+            )
+            for one in parameters
+        ]
         if rows:
             yield table([title, "value", "column of the rows", "what for"], rows)
     if select := own_select(job):
@@ -363,7 +387,7 @@ def exit_table() -> str:
                 of = "what it changes"
             case _:
                 told, of = "0, 1, 3 and 4: how the run came out", "the run"
-        rows.append((f"[{name}](commands/{slug(group)}.md#{slug(name)})", told, of))
+        rows.append((f"[{code(name)}](commands/{slug(group)}.md#{slug(name)})", told, of))
     return table(["command", "ends with", "speaks of"], rows)
 
 

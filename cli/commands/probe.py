@@ -50,7 +50,9 @@ _NOT_KNOWN: Final = said("not known")
 async def _probe(
     told: Invocation,
     abonent: int = option("ID", "The test subscriber.", required=True, least=1),
-    set_: list[str] | None = option("NAME=VALUE", "storno_call=NAME: the method for storno, to be tried.", "--set"),
+    set_: list[str] | None = option(
+        "NAME=VALUE", "storno_call=NAME: the method for storno, to be tried; repeatable.", "--set"
+    ),
     create_in: int | None = option(
         "FOLDER",
         "Learn which fields a create takes: on a subscriber that is created in this folder, and deleted.",

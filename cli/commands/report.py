@@ -23,7 +23,7 @@ from checkpoints.own_files import read_regular
 from checkpoints.records import Item, Run
 from checkpoints.states import State
 from cli.commands.execution import with_settings
-from cli.output.item_files import STDOUT, OutputFile, refuse_present, replacing, standard_output
+from cli.output.item_files import STDOUT, OutputFile, refuse_present, write_whole
 from cli.report.document import Stamp, digest_of, page_of, pdf_of, read_stamp, verdict_of, write_files
 from cli.report.facts import DIGEST, ReportFacts, SubjectKind, again, campaign_of, facts_of, subject_of
 from cli.session.journal import chosen_run, open_existing
@@ -152,19 +152,11 @@ async def _write(
     # Beside stdout it stands in the working folder.
     folder = Path() if to_stdout else target.path.parent
 
-    def write(made: bytes) -> None:
-        if to_stdout:
-            with standard_output() as stdout:
-                stdout.write(made)
-        else:
-            with replacing(target) as path:
-                path.write_bytes(made)
-
     with waiting(said("writing the report {file}", file=printable(target.path, WHOLE))):
         beside = await write_files(facts, reader, folder, journal)
         page = await anyio.to_thread.run_sync(page_of, facts, reader, letterhead, beside)
         made = await anyio.to_thread.run_sync(pdf_of, page, facts, reader) if pdf else page.encode()
-        await anyio.to_thread.run_sync(write, made)
+        await anyio.to_thread.run_sync(write_whole, target, made)
     if screen.voice.as_json:
         screen.emit(
             {

@@ -248,3 +248,13 @@ def replacing(target: OutputFile) -> Iterator[Path]:
     finally:
         if made.name:
             made.unlink(missing_ok=True)
+
+
+def write_whole(target: OutputFile, made: bytes) -> None:
+    """Write all of a file, or of stdout. Raises `CommandRefused` as `replacing` and `standard_output` do."""
+    if target.path == STDOUT:
+        with standard_output() as stdout:
+            stdout.write(made)
+    else:
+        with replacing(target) as path:
+            path.write_bytes(made)

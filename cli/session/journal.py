@@ -381,6 +381,7 @@ _NOTHING_FOR: Final = {
     "verify": said("there is nothing to verify"),
     "reconcile": said("there is nothing to look up"),
     "undo": said("there is nothing to take back"),
+    "validate": said("there is nothing to record"),
     "close": said("there is nothing to close"),
 }
 """By command, what there is for it of a run that was given up."""

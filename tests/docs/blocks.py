@@ -125,7 +125,7 @@ class Page:
 
 def pages() -> list[Path]:
     """The pages whose commands are run."""
-    return sorted(path for folder in ("tutorial", "how-to") for path in (DOCS / folder).glob("*.md"))
+    return sorted([DOCS / "validated.md", *DOCS.glob("tutorial/*.md"), *DOCS.glob("how-to/*.md")])
 
 
 def comments_of(path: Path) -> list[str]:

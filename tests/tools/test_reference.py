@@ -96,7 +96,7 @@ def test_the_exit_codes_that_a_command_names_are_told_of_it(name: str, group: st
     row = next(
         line
         for line in sections("exit-codes.md")["Which command ends with what"].splitlines()
-        if f"[{name}](commands/{slug(group)}.md" in line
+        if f"[`{name}`](commands/{slug(group)}.md" in line
     )
     told = {Exit(int(code)) for code in re.findall(r"\b(\d+)(?=[:,] | and )|and (\d+)", row) for code in code if code}
     assert codes_of(name) - ANY == told
