@@ -34,9 +34,9 @@ from jobs.rows.input import is_input
 from jobs.shared_accounts import Question
 from jobs.spec.columns import Assigned
 from jobs.spec.parameters import DIGEST
-from jobs.spec.words import source_of
+from jobs.spec.words import OPPOSITE, RUN, STORNO, UNDO, WAY, source_of
 from texts.remedies import Remedy, command_line, setting
-from texts.said import Quantity, Said, counted, enumerated, kind_of, said
+from texts.said import Quantity, Said, counted, enumerated, in_lines, kind_of, said
 
 LOOKED_AT: Final = 200
 """Rows to be sent that are checked for assumptions; the rows of a job are alike."""
@@ -350,6 +350,8 @@ def why_refused(plan: PreviewFacts) -> Said:
     if bad:
         both = said("{refused}; {duplicates}", refused=refused, duplicates=faults)
         faults = both if plan.repeated.rows else refused
+    if plan.run.job == UNDO:
+        return _not_taken_back(plan, faults)
     if not plan.to_send:
         advice = said("Mend the input and run it again")
     elif plan.steps is not None:
@@ -379,6 +381,24 @@ def why_refused(plan: PreviewFacts) -> Said:
         advice=advice,
         command=bad_export(plan.run),
     )
+
+
+def _not_taken_back(undo: PreviewFacts, refused: Said) -> Said:
+    """Why an undo with refused rows is not sent, and the ways out; it has no input that could be mended."""
+    lines: list[str] = [said("{refused}. Each row says how to take it back.", refused=refused)]
+    if undo.to_send:
+        lines.append(
+            counted(
+                "Or leave the refused rows out: {flag} takes back the other one, {n} row.",
+                "Or leave the refused rows out: {flag} takes back the others, {n} rows.",
+                undo.to_send,
+                flag=setting("skip-bad"),
+            )
+        )
+    if undo.run.parameters.get(WAY) == STORNO:
+        opposite = command_line("undo", undo.run.parameters[RUN], "--set", f"{WAY}={OPPOSITE}")
+        lines.append(said("To enter the opposite sums:\n{command}", command=opposite))
+    return in_lines([*lines, said("The refused rows as a file:\n{command}", command=bad_export(undo.run))])
 
 
 def is_kept(plan: Run) -> bool:
