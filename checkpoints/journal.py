@@ -348,6 +348,10 @@ class Journal:
         """The deltas whose differences to rows of this run stand, or may stand, the newest last."""
         return [str(row["name"]) for row in await self._store.all("followed_by", run_id=run.run_id)]
 
+    async def differences_on(self, item_ids: Collection[int]) -> dict[int, str]:
+        """The items of a run, of these, on top of which a delta's difference stands or may stand, with that delta."""
+        return {int(row["item_id"]): str(row["run"]) for row in await self._store.all("differences_on", ids=item_ids)}
+
     async def last_unsettled(self, run: Run, before: int) -> list[Item]:
         return await self._items("last_unsettled", run_id=run.run_id, before=before)
 

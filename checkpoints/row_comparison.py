@@ -80,8 +80,8 @@ async def rows_only_of(side: Side, other: Side, counts: Callable[[RunRow], bool]
 
 
 def is_entered(row: RunRow) -> bool:
-    """Whether the row is in the billing: by its own call, or by an earlier one."""
-    return row.state.in_effect or row.state is State.SKIPPED
+    """Whether the row is in the billing: by its own call that stands, or by an earlier one."""
+    return (row.state.in_effect and not row.taken_back) or row.state is State.SKIPPED
 
 
 async def _beside(side: Side, other: Side) -> AsyncIterator[tuple[RunRow, RunRow | None]]:

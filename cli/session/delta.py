@@ -13,13 +13,13 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from checkpoints.row_comparison import Side, is_entered, rows_only_of
 from checkpoints.states import State
-from cli.session.journal import in_doubt, require_content, unfinished
+from cli.session.journal import in_doubt, is_taken_back, require_content, unfinished
 from cli.session.order import Order, how_often
 from cli.show.preview import DeltaFacts
 from cli.terminal.exits import CommandRefused, NothingSent
 from cli.terminal.texts import printable
 from engine.pipeline.intake import Repeat, Since
-from jobs.spec.words import LIST, SINCE, UNDO, WAY, SharedAccountsRule
+from jobs.spec.words import SINCE, UNDO, SharedAccountsRule
 from texts.remedies import command_line, setting
 from texts.said import counted
 
@@ -52,12 +52,6 @@ def counted_on(name: str, runs: Sequence[Run], own: Run | None = None) -> list[R
         if one.approved_at and not is_taken_back(one, runs) and not (own and own.name == one.name)
     ]
     return [*(one for one in runs if one.name == name), *others]
-
-
-def is_taken_back(run: Run, runs: Sequence[Run]) -> bool:
-    """Whether an undo that sends has taken the run back, and none has restored it since."""
-    undo = next((one for one in runs if one.name == run.undone_by), None)
-    return undo is not None and undo.parameters.get(WAY) != LIST and not is_taken_back(undo, runs)
 
 
 def check_delta(order: Order, target: str, runs: Sequence[Run], journal: str) -> Run | None:

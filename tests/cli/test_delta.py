@@ -172,6 +172,34 @@ async def test_a_storno_takes_no_balance_that_a_difference_was_set_on_top_of(eit
     assert balances(either, ids) == before
 
 
+async def test_a_payment_since_a_delta_keeps_no_other_row_from_being_taken_back(place: Place) -> None:
+    one, two, three = ids = place.subscribers(3)
+    old, new = dict.fromkeys(ids, "100.00"), {one: "109.00", two: "120.00", three: "100.00"}
+    before = balances(place, old)
+    name = await loaded(place, old)
+    of_delta = (await delta(place, name, new))["run"]
+    await place.execute(
+        "update admin_accounts set debit = debit + ? where id = (select account_id from abonents where id = ?)",
+        *(9 * SCALE, one),
+    )
+    says = f"take that one back first, carbon-migrate undo {of_delta}"
+    await place.cli.refused("undo", name, *BACK, says=says)
+    assert (await place.cli.closing("undo", of_delta, *BACK))["states"] == {"accepted": 1, "skipped": 1}
+    assert balances(place, old) == {one: 118, two: 100, three: 100}
+    undo = await place.cli.closing("undo", name, *BACK)
+    assert undo["states"] == {"accepted": 2, "skipped": 1}
+    assert balances(place, old) == before | {one: Decimal(118)}
+    # The row that was left alone goes back by what its reason says, and the payment is kept.
+    told = (await place.cli("export", undo["run"], "--state", "skipped", "-o", "-")).shown
+    assert f"the difference that run {of_delta} has entered on top of it stands" in told
+    assert f"given with --since {name}, corrects the row and keeps what has come since" in told
+    right = export(place, {one: str(before[one])})
+    ended = await place.cli("run", "balances", right, "--since", name, "--yes")
+    # Of what was taken back nothing "went away".
+    ended.saying(["to send 1 row", "went away 0 rows"])
+    assert balances(place, old) == before | {one: before[one] + 9}
+
+
 @pytest.mark.parametrize("probed", [StornoEffect.SUBTRACTS, None])
 async def test_a_storno_that_may_lose_the_balance_before_a_load_is_refused(
     place: Place, probed: StornoEffect | None
