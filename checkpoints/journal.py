@@ -317,11 +317,7 @@ class Journal:
     async def items_by_key(self, run: Run, keys: Collection[str]) -> list[Item]:
         return await self._items("items_by_key", run_id=run.run_id, keys=keys, duplicate=DUPLICATE)
 
-    async def rows_of(self, run: Run, *, after: int = 0, size: int = 1000) -> list[RunRow]:
-        """Up to `size` rows of the run behind number `after`, without duplicates of the input."""
-        return await self._store.records(
-            RunRow, "rows_of", run_id=run.run_id, after=after, size=size, duplicate=DUPLICATE
-        )
+    rows_of = _reads(transitions.rows_of_run)
 
     async def rows_with(self, run: Run, keys: Collection[str]) -> dict[str, RunRow]:
         """The rows of the run with these keys."""

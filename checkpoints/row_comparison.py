@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from checkpoints.journal import Journal
 from checkpoints.records import Run, RunRow
 from checkpoints.states import State
+from checkpoints.stores import Earlier
 
 SHOWN: Final = 10
 """Rows of each kind that are kept as examples; the rest is counted."""
@@ -70,7 +71,7 @@ async def compare_rows(first: Side, second: Side) -> Compared:
     return found
 
 
-async def rows_only_of(side: Side, other: Side, counts: Callable[[RunRow], bool]) -> Rows:
+async def rows_only_of(side: tuple[Run, Journal | Earlier], other: Side, counts: Callable[[RunRow], bool]) -> Rows:
     """The rows of a run that count, and whose keys another one lacks."""
     found = Rows()
     async for ours, theirs in _beside(side, other):
@@ -84,9 +85,9 @@ def is_entered(row: RunRow) -> bool:
     return (row.state.in_effect and not row.taken_back) or row.state is State.SKIPPED
 
 
-async def _beside(side: Side, other: Side) -> AsyncIterator[tuple[RunRow, RunRow | None]]:
-    after = 0
-    while page := await side.journal.rows_of(side.run, after=after):
+async def _beside(side: tuple[Run, Journal | Earlier], other: Side) -> AsyncIterator[tuple[RunRow, RunRow | None]]:
+    (run, journal), after = side, 0
+    while page := await journal.rows_of(run, after=after):
         after = page[-1].number
         theirs = await other.journal.rows_with(other.run, {row.key for row in page})
         for row in page:

@@ -665,7 +665,10 @@ class RunSession:
 
     async def _plan(self, undecided: int = 0) -> PreviewFacts:
         plan = await plan_of(self._run, self._job, self._journal, undecided)
-        return replace(plan, delta=await facts_of_delta(self._run, self._journal))
+        if SINCE not in self._run.parameters:
+            return plan
+        journal = self._journal
+        return replace(plan, delta=await facts_of_delta(self._run, journal, await journal.runs(), journal))
 
     def _caution(self, show: Callable[[Text], None]) -> None:
         for caution in self._job.cautions:

@@ -76,7 +76,7 @@ NONE_FOUND: Final = RowsFound()
 class DeltaFacts:
     """What a delta changes to the rows of the runs `before` it, and the rows of run `base` that its file lacks.
 
-    `gone` is None where rows are left out or refused, so that it is not known what the file lacks; and in a plan.
+    `gone` is None where rows are left out or refused, so that it is not known what the file lacks.
     """
 
     before: Sequence[str]
@@ -246,7 +246,7 @@ def drawn_before(
         to_send=to_send_line(plan),
         number_and_sum=number_and_sum,
         look_alike_line=look_alike_line,
-        gone_rows=gone_rows(plan),
+        gone_rows=gone_rows(plan, planned=values["planned"] is not None),
         **values,
     )
 
@@ -276,17 +276,27 @@ def to_send_line(plan: PreviewFacts) -> Said:
     return said("{steps}; {sum} in total", steps=steps, sum=plan.sum) if plan.sum else steps
 
 
-def gone_rows(plan: PreviewFacts) -> Said:
-    """The first rows that a delta's file lacks, each with the sum that stays entered, and how to see all of them."""
+def gone_rows(plan: PreviewFacts, *, planned: bool) -> Said:
+    """The first rows that a delta's file lacks, each with the sum that stays entered, and how to see all of them.
+
+    A plan is in no journal that `compare` reads.
+    """
     gone = plan.delta and plan.delta.gone
     if plan.delta is None or not gone:
         return said("")
-    first = gone.first[:_GONE]
+    named = name_rows(gone, _GONE)
+    if planned or gone.rows <= _GONE:
+        return named
+    return said("{names}, {command}", names=named, command=command_line("compare", plan.delta.base, plan.run.name))
+
+
+def name_rows(rows: Rows, most: int) -> Said:
+    """The first rows, at most so many, each with its sum; the others are counted."""
+    first = rows.first[:most]
     named = tuple(said("{label} {sum}", label=printable(row.label, _NAME), sum=row.amount or ZERO) for row in first)
-    if gone.rows == len(first):
+    if rows.rows == len(first):
         return enumerated(named)
-    more = command_line("compare", plan.delta.base, plan.run.name)
-    return said("{names} and {n} more, {command}", names=named, n=Quantity(gone.rows - len(first)), command=more)
+    return said("{names} and {n} more", names=named, n=Quantity(rows.rows - len(first)))
 
 
 def look_alike_line(plan: PreviewFacts) -> Said:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from billing.money import SCALE
 from billing.profile import UNKNOWN, Fact, StornoEffect, TypeEight
+from tests.cli.commands.test_report import Page
 from tests.cli.conftest import Place
 from tests.cli.settings.test_profiles import learned
 from tests.cli.terminal.terminals import answered, killed_at
@@ -66,6 +67,7 @@ async def test_what_has_changed_is_entered_as_the_difference_and_what_went_away_
     await either.cli.refused("run", "balances", export(either, new), "--yes", says=says)
     planned = (await either.cli("plan", "balances", "new.csv", "--since", name)).shown
     assert f"since run {name} changed 2 rows: 30.50 up, 20.00 down new 1 row, 7.00 in total" in planned
+    assert "went away 1 row, −20.00 in total; nothing is sent for them: " in planned
     told = await either.cli("run", "--plan", planned.split()[1], "--yes")
     told.saying(
         [
@@ -80,6 +82,14 @@ async def test_what_has_changed_is_entered_as_the_difference_and_what_went_away_
     assert balances(either, new) == wanted | {second: wanted[second] + 3}
     of_delta = (await either.runs())[-1].name
     assert (await either.cli.closing("verify", of_delta))["states"] == {"applied": 3, "skipped": 1}
+    # A sum in a report is of one kind: of differences; what stays as it was asks for none, and is no exception.
+    await either.cli("report", of_delta, "-o", "delta.html")
+    report = (either.cli.folder / "delta.html").read_text(encoding="utf-8")
+    page, all_rows, unchanged = Page(report), [4, 1750], [1, 0]
+    assert [page.sums(name) for name in ("asked for by the input", "all rows of the input")] == [all_rows] * 2
+    assert [page.sums(name) for name in ("asked for, and not entered", "skipped: entered already")] == [unchanged] * 2
+    assert "None: every row of the input is in the billing." in report
+    assert f"1 row of run {name} is not in its file, −20.00 in total, and nothing was sent for it: " in report
     # The same file once more: it has been followed already.
     again = await either.cli("run", "balances", "new.csv", "--since", name, "--yes")
     again.saying(["to send 0 rows", f"since run {name}, and the deltas since: {of_delta}", "went away 0 rows"])
