@@ -23,17 +23,19 @@ class Side(NamedTuple):
 
 @dataclass(slots=True)
 class Rows:
-    """Rows of one kind: their number, their sum, and the first of them."""
+    """Rows of one kind: their number, their sum, and the first of them; `before` has these of the first run."""
 
     rows: int = 0
     sum: Decimal = Decimal(0)
     first: list[RunRow] = field(default_factory=list)
+    before: list[RunRow] = field(default_factory=list)
 
-    def add(self, row: RunRow, amount: Decimal | None) -> None:
+    def add(self, row: RunRow, amount: Decimal | None, before: RunRow | None = None) -> None:
         self.rows += 1
         self.sum += amount or 0
         if len(self.first) < SHOWN:
             self.first.append(row)
+            self.before += () if before is None else (before,)
 
 
 @dataclass(slots=True)
@@ -64,9 +66,9 @@ async def compare_rows(first: Side, second: Side) -> Compared:
             continue
         found.both += 1
         if ours.amount != theirs.amount:
-            found.changed.add(theirs, (theirs.amount or Decimal(0)) - (ours.amount or Decimal(0)))
+            found.changed.add(theirs, (theirs.amount or Decimal(0)) - (ours.amount or Decimal(0)), ours)
         if is_entered(ours) != is_entered(theirs):
-            found.other_outcome.add(theirs, theirs.amount)
+            found.other_outcome.add(theirs, theirs.amount, ours)
     found.only_second = await rows_only_of(second, first, lambda _: True)
     return found
 
