@@ -134,11 +134,17 @@ def check_target(run: Run, settings: Settings) -> None:
             "run {run} was begun with the billing's database, and the settings name none: without it less is "
             "looked up before a call. Give {flag}; to go on through the API alone, type {none}",
             run=run.name,
-            flag=setting("database", printable(database)),
+            flag=Remedy(settings=(*_address(run, settings), ("database", printable(database)))),
             none=setting("database", "''"),
         )
     if not is_at(run, settings.target) and not (identity_of_run(run) and settings.database.value):
         raise of_another(run, settings)
+
+
+def _address(run: Run, settings: Settings) -> tuple[tuple[str, str], ...]:
+    """The address of a run's billing as an option, where the settings name another one, or none."""
+    there = printable(run.parameters.get(_API) or run.target)
+    return () if is_at(run, settings.target) else (("api-url", there),)
 
 
 def check_identity(run: Run, settings: Settings, identity: str) -> None:

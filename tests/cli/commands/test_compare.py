@@ -86,9 +86,13 @@ async def test_a_load_that_is_unlike_the_last_one_of_its_job_is_asked_about(plac
         rows = [f"{one};{amount}" for one, amount in zip(ids[5:], amounts, strict=False)]
         place.rows("abonent_id;amount", *rows, name="unlike.csv")
         ended = await place.cli.refused(*words, "--yes", says="and the last one of the job")
-        ended.saying(
-            ["more than 50% apart", "carbon-migrate run balances unlike.csv --like-last 50% --yes --like-last none"]
-        )
+        again = f"carbon-migrate run balances {place.cli.folder}/unlike.csv --yes --like-last none --journal "
+        ended.saying(["more than 50% apart", again])
+    # With what else is wrong of it at once.
+    whole = (place.cli.folder / "unlike.csv").read_text()
+    place.write(f"{whole}nobody;1\n", "unlike.csv")
+    await place.cli.refused(*words, "--yes", says=["1 row of the input is refused", "more than 50% apart"])
+    place.write(whole, "unlike.csv")
     assert (await place.found()).rows == 3
     await answered(place, *words, says=[("Is that right?", "n")], ends=2)
     asked = [("Is that right?", "y"), ("Send these 4 rows", "n")]
