@@ -131,7 +131,7 @@ class Journal:
         """The run of that name. Raises `NoSuchRun`, which lists the journal's runs."""
         found = await self._store.first("run_by_name", name=name)
         if found is None:
-            raise NoSuchRun(self.name, name, [run.name for run in (await self.runs())[-10:]])
+            raise NoSuchRun(self.name, name, [run.name for run in await self.runs()])
         return rows.to_run(found)
 
     async def runs(self) -> list[Run]:

@@ -61,7 +61,7 @@ def check_delta(order: Order, target: str, runs: Sequence[Run], journal: str) ->
         return None
     run = next((one for one in runs if one.name == order.since), None)
     if run is None:
-        raise NoSuchRun(journal, order.since, [one.name for one in runs[-10:]])
+        raise NoSuchRun(journal, order.since, [one.name for one in runs])
     flag = setting("since", run.name)
     if order.enter is Repeat.AGAIN:
         raise CommandRefused(
