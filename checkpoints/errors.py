@@ -1,6 +1,7 @@
 """Errors of the journal, by cause."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from texts.remedies import command_line
 from texts.said import SaidError, said
@@ -26,11 +27,15 @@ class JournalNotClosed(JournalError):
     """Raised when closing has waited too long for a write, which may or may not be kept."""
 
 
+_LISTED: Final = 10
+"""Runs that a sentence lists."""
+
+
 class NoSuchRun(JournalError):
-    """Raised when the journal has no run of the given name; the text lists some of its runs."""
+    """Raised when the journal has no run of the given name; of the known ones the text lists the last."""
 
     def __init__(self, journal: str, name: str, known: Sequence[str]) -> None:
-        if known:
+        if known := known[-_LISTED:]:
             super().__init__(
                 said("{path} has no run {name!r}; its runs: {known}", path=journal, name=name, known=tuple(known))
             )

@@ -131,7 +131,7 @@ class Journal:
         """The run of that name. Raises `NoSuchRun`, which lists the journal's runs."""
         found = await self._store.first("run_by_name", name=name)
         if found is None:
-            raise NoSuchRun(self.name, name, [run.name for run in (await self.runs())[-10:]])
+            raise NoSuchRun(self.name, name, [run.name for run in await self.runs()])
         return rows.to_run(found)
 
     async def runs(self) -> list[Run]:
@@ -318,11 +318,7 @@ class Journal:
     async def items_by_key(self, run: Run, keys: Collection[str]) -> list[Item]:
         return await self._items("items_by_key", run_id=run.run_id, keys=keys, duplicate=DUPLICATE)
 
-    async def rows_of(self, run: Run, *, after: int = 0, size: int = 1000) -> list[RunRow]:
-        """Up to `size` rows of the run behind number `after`, without duplicates of the input."""
-        return await self._store.records(
-            RunRow, "rows_of", run_id=run.run_id, after=after, size=size, duplicate=DUPLICATE
-        )
+    rows_of = _reads(transitions.rows_of_run)
 
     async def rows_with(self, run: Run, keys: Collection[str]) -> dict[str, RunRow]:
         """The rows of the run with these keys."""
@@ -348,6 +344,10 @@ class Journal:
     async def followed_by(self, run: Run) -> list[str]:
         """The deltas whose differences to rows of this run stand, or may stand, the newest last."""
         return [str(row["name"]) for row in await self._store.all("followed_by", run_id=run.run_id)]
+
+    async def differences_on(self, item_ids: Collection[int]) -> dict[int, str]:
+        """The items of a run, of these, on top of which a delta's difference stands or may stand, with that delta."""
+        return {int(row["item_id"]): str(row["run"]) for row in await self._store.all("differences_on", ids=item_ids)}
 
     async def last_unsettled(self, run: Run, before: int) -> list[Item]:
         return await self._items("last_unsettled", run_id=run.run_id, before=before)

@@ -366,6 +366,17 @@ where i.run_id = :run_id and r.run_id <> i.run_id
 group by r.run_id, r.name
 order by r.run_id
 
+-- name: differences_on
+-- Of these items of one run those to whose rows such a run has entered a difference, with that run, the newest last.
+select i.item_id, r.name as run
+from items i
+join runs own on own.run_id = i.run_id
+join items d on d.key = i.key and d.item_id > i.item_id and d.amount is not null and d.wanted is not null
+join effects e on e.item_id = d.item_id
+join runs r on r.run_id = d.run_id and r.job = own.job and r.target = own.target and r.approved_at is not null
+where i.item_id @numbers(:ids) and r.run_id <> i.run_id
+order by d.item_id
+
 -- name: carries
 -- The numbers of the rows that an item of a run carries.
 select i.number
@@ -622,14 +633,14 @@ from (
 
 -- name: rows_of
 -- Each row of the input once, with what it asks for in all, where its call enters a part of that.
-select number, key, line, label, state, @asked() as amount
+select number, key, line, label, state, taken_back <> 0 as taken_back, @asked() as amount
 from items
 where run_id = :run_id and number > :after and @is_a_row(:duplicate)
 order by number
 limit :size
 
 -- name: rows_with
-select number, key, line, label, state, @asked() as amount
+select number, key, line, label, state, taken_back <> 0 as taken_back, @asked() as amount
 from items
 where run_id = :run_id and key @words(:keys) and @is_a_row(:duplicate)
 

@@ -449,6 +449,7 @@ class RunRow:
     line: int | None
     label: str
     state: State
+    taken_back: bool
     amount: Decimal | None
 
 

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from checkpoints.journal import Journal
 from checkpoints.records import Run, RunRow
 from checkpoints.states import State
+from checkpoints.stores import Earlier
 
 SHOWN: Final = 10
 """Rows of each kind that are kept as examples; the rest is counted."""
@@ -22,17 +23,19 @@ class Side(NamedTuple):
 
 @dataclass(slots=True)
 class Rows:
-    """Rows of one kind: their number, their sum, and the first of them."""
+    """Rows of one kind: their number, their sum, and the first of them; `before` has these of the first run."""
 
     rows: int = 0
     sum: Decimal = Decimal(0)
     first: list[RunRow] = field(default_factory=list)
+    before: list[RunRow] = field(default_factory=list)
 
-    def add(self, row: RunRow, amount: Decimal | None) -> None:
+    def add(self, row: RunRow, amount: Decimal | None, before: RunRow | None = None) -> None:
         self.rows += 1
         self.sum += amount or 0
         if len(self.first) < SHOWN:
             self.first.append(row)
+            self.before += () if before is None else (before,)
 
 
 @dataclass(slots=True)
@@ -63,14 +66,14 @@ async def compare_rows(first: Side, second: Side) -> Compared:
             continue
         found.both += 1
         if ours.amount != theirs.amount:
-            found.changed.add(theirs, (theirs.amount or Decimal(0)) - (ours.amount or Decimal(0)))
+            found.changed.add(theirs, (theirs.amount or Decimal(0)) - (ours.amount or Decimal(0)), ours)
         if is_entered(ours) != is_entered(theirs):
-            found.other_outcome.add(theirs, theirs.amount)
+            found.other_outcome.add(theirs, theirs.amount, ours)
     found.only_second = await rows_only_of(second, first, lambda _: True)
     return found
 
 
-async def rows_only_of(side: Side, other: Side, counts: Callable[[RunRow], bool]) -> Rows:
+async def rows_only_of(side: tuple[Run, Journal | Earlier], other: Side, counts: Callable[[RunRow], bool]) -> Rows:
     """The rows of a run that count, and whose keys another one lacks."""
     found = Rows()
     async for ours, theirs in _beside(side, other):
@@ -80,13 +83,13 @@ async def rows_only_of(side: Side, other: Side, counts: Callable[[RunRow], bool]
 
 
 def is_entered(row: RunRow) -> bool:
-    """Whether the row is in the billing: by its own call, or by an earlier one."""
-    return row.state.in_effect or row.state is State.SKIPPED
+    """Whether the row is in the billing: by its own call that stands, or by an earlier one."""
+    return (row.state.in_effect and not row.taken_back) or row.state is State.SKIPPED
 
 
-async def _beside(side: Side, other: Side) -> AsyncIterator[tuple[RunRow, RunRow | None]]:
-    after = 0
-    while page := await side.journal.rows_of(side.run, after=after):
+async def _beside(side: tuple[Run, Journal | Earlier], other: Side) -> AsyncIterator[tuple[RunRow, RunRow | None]]:
+    (run, journal), after = side, 0
+    while page := await journal.rows_of(run, after=after):
         after = page[-1].number
         theirs = await other.journal.rows_with(other.run, {row.key for row in page})
         for row in page:

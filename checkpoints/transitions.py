@@ -28,11 +28,12 @@ from checkpoints.records import (
     Purged,
     Refusal,
     Run,
+    RunRow,
     StandingItem,
     Totals,
 )
 from checkpoints.rows import PURGED_VALUE, Digests, stored_keys
-from checkpoints.sentences import REPLACED, SHARED_ID, decided
+from checkpoints.sentences import DUPLICATE, REPLACED, SHARED_ID, decided
 from checkpoints.states import State
 from texts.said import to_json
 
@@ -254,6 +255,12 @@ def refuse_items(db: Queries, run: Run, reasons: Mapping[int, str]) -> None:
     """Turn pending items, by item_id, into refused rows; does nothing to an approved run."""
     db.write("refuse_items", run_id=run.run_id, reasons=[(item_id, to_json(why)) for item_id, why in reasons.items()])
     db.write("withdraw_items", run_id=run.run_id, items=reasons.keys())
+
+
+def rows_of_run(db: Queries, run: Run, *, after: int = 0, size: int = 1000) -> list[RunRow]:
+    """Up to `size` rows of the run behind number `after`, without duplicates of the input."""
+    found = db.all("rows_of", run_id=run.run_id, after=after, size=size, duplicate=DUPLICATE)
+    return [rows.record(RunRow, row) for row in found]
 
 
 def totals_of(db: Queries, run: Run) -> Totals:

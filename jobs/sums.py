@@ -31,7 +31,7 @@ from jobs.imports.table_columns import TableColumns, balance_of_row
 from jobs.rows.input import input_of_parameters, job_parameters
 from jobs.spec.columns import locate
 from jobs.spec.spec import JobSpec, Special
-from jobs.spec.words import IMPORT, MAP, RUN, UNDO
+from jobs.spec.words import IMPORT, MAP, RUN, SINCE, UNDO
 from jobs.tally import BALANCE
 
 AMOUNT: Final = "amount"
@@ -79,6 +79,7 @@ class RunSums:
     Skipped rows do not include the `merged` ones, whose own amounts are those of `merged`, and are in the sums of the
     rows that carry them. `left_out` rows were not read, so nobody knows their amounts. The amounts of an undo are
     what it takes back, below zero where that was entered above zero.
+    Of a delta they are differences: a row that it skips asks for none, and what a refused one asks for is not known.
     Of an import all of that is said of opening balances; its rows are its `subscribers`. The rows of its undo are
     steps, which take `subscribers` back.
     """
@@ -174,9 +175,11 @@ async def sums_of(run: Run, journal: Journal, spec: JobSpec | None) -> RunSums:
     states = {state: Subtotal(rows, totals.amounts[state]) for state, rows in totals.counts.items()}
     if State.SKIPPED in states:
         states[State.SKIPPED] -= skipped
+        if SINCE in run.parameters:
+            states[State.SKIPPED] = Subtotal(states[State.SKIPPED].rows)
     corrected = states.pop(State.REPLACED, NOTHING).rows
     refused = Subtotal(totals.refused, unreadable=totals.refused if has_money else 0)
-    if has_money and totals.refused and run.purged_at is None:
+    if has_money and totals.refused and run.purged_at is None and SINCE not in run.parameters:
         refused = NOTHING
         async for _, amount in each_refused(run, journal, spec):
             refused += Subtotal(1, amount or Decimal(0), amount is None)

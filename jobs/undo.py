@@ -31,6 +31,7 @@ from jobs.job import BillingJob
 from jobs.rows.input import job_parameters
 from jobs.spec.spec import parameters_of
 from jobs.spec.words import RUN, TAKE, UNDO, UNPROVEN
+from texts.remedies import setting
 from texts.said import said
 
 HEADER: Final = ("run", "row", "key", "label", "amount", "answer")
@@ -122,12 +123,15 @@ class UndoJob(BillingJob):
         taken = await self._with_mates([self._taken(row) for row in rows])
         prepared = await self.effect.take_back(taken)
         anew = await self._journal.entered_anew([one.item_id for one in taken])
+        differing = await self._journal.differences_on([one.item_id for one in taken])
         unproven = {one.item_id: one for one in taken if one.unproven}
         items: list[NewItem | Refusal] = []
         for item in prepared.items:
             if item.undoes in anew and item.skip_reason is None:
                 again = said("entered anew since: run {run} has this row again", run=anew[item.undoes])
                 item = replace(item, skip_reason=again)  # noqa: PLW2901 - the item of that row
+            elif item.undoes in differing:
+                item = replace(item, skip_reason=_differs(differing[item.undoes], self._source.run))  # noqa: PLW2901
             items.append(leave_unproven(unproven[item.undoes], item) if item.undoes in unproven else item)
         return Prepared.of([*items, *prepared.refusals])
 
@@ -214,6 +218,15 @@ async def effect_of_run(gateway: Gateway, journal: Journal, run: Run, catalogue:
             reason=back,
         )
     return back
+
+
+def _differs(delta: str, run: Run) -> str:
+    return said(
+        "changed since: the difference that run {delta} has entered on top of it stands. A file with the sum that is "
+        "right, given with {since}, corrects the row and keeps what has come since",
+        delta=delta,
+        since=setting("since", run.name),
+    )
 
 
 def _of_amount(entries: Entries, amount: Decimal | None) -> Entries:

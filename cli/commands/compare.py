@@ -3,14 +3,15 @@
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import zip_longest
 from typing import Final
 
 from rich.console import RenderableType
 
 from checkpoints.journal import Journal
-from checkpoints.records import Reason, Run, Stage, Totals
+from checkpoints.records import Reason, Run, RunRow, Stage, Totals
 from checkpoints.row_comparison import Compared, Rows, Side, compare_rows
 from checkpoints.states import State, states_where
 from cli.commands.execution import with_settings
@@ -102,11 +103,15 @@ async def _run(name: str, journal: Journal) -> Run:
 async def _figures_of(side: Side) -> Figures:
     run, journal = side
     work = await journal.work_of(run)
-    reasons = [one for state in _FAULTS for one in await journal.reasons(run, state)]
+    faults: dict[str, Reason] = {}
+    # One kind of error can leave rows in several states.
+    for one in [one for state in _FAULTS for one in await journal.reasons(run, state)]:
+        items = faults[one.kind].items if one.kind in faults else 0
+        faults[one.kind] = replace(one, items=items + one.items)
     return Figures(
         run,
         await journal.totals(run),
-        {one.kind: one for one in reasons},
+        faults,
         sum(one.calls for one in work),
         sum(one.items for one in work),
         sum((one.last - one.first).total_seconds() for one in work),
@@ -120,6 +125,9 @@ def comparison(figures: list[Figures], rows: Compared | None) -> RenderableType:
 
 
 def _object(figures: list[Figures], rows: Compared | None, code: Exit) -> Mapping[str, object]:
+    def amount(row: RunRow) -> str | None:
+        return None if row.amount is None else format(row.amount, "f")
+
     def listed(found: Rows) -> Mapping[str, object]:
         first = [
             {
@@ -127,9 +135,10 @@ def _object(figures: list[Figures], rows: Compared | None, code: Exit) -> Mappin
                 "line": row.line,
                 "label": row.label,
                 "state": str(row.state),
-                "amount": None if row.amount is None else format(row.amount, "f"),
+                "amount": amount(row),
+                "before": before and {"state": str(before.state), "amount": amount(before)},
             }
-            for row in found.first
+            for row, before in zip_longest(found.first, found.before)
         ]
         return {"rows": found.rows, "amount": format(found.sum, "f"), "first": first}
 

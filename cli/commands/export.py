@@ -53,6 +53,7 @@ async def _export(
     """Write the rows of a run to files, to be read or corrected.
 
     The files have the input's own columns. That of `--state bad`, corrected, is an input of `run --continue`.
+    A file that has just these rows is left as it is.
     """
     path, word = output or STDOUT, (state or "").strip().casefold()
     # An accepted row that was read back is applied, and still accepted; None stands for refused rows.
@@ -81,7 +82,8 @@ async def _export(
         files = await _write_all(run, output or Path(), journal, screen, force=force)
     else:
         wanted = known[word] if word else ALL
-        files = [await _write_rows(run, word, wanted, OutputFile(path, force=force), settings, journal, screen)]
+        target = OutputFile(path, force=force, leaves_same=True)
+        files = [await _write_rows(run, word, wanted, target, settings, journal, screen)]
     if screen.voice.as_json:
         screen.emit({"run": run.name, "files": files, "exit": int(Exit.DONE), "error": None})
     return Exit.DONE
@@ -98,7 +100,7 @@ async def _write_all(run: Run, folder: Path, journal: Journal, screen: Screen, *
             continue
         # Scripts find the same names in every language.
         path = folder / (f"{run.name}-{word}.csv" if screen.voice.as_json else file_of(run, word))
-        async with written_to(OutputFile(path, force=force)) as out:
+        async with written_to(OutputFile(path, force=force, leaves_same=True)) as out:
             rows = await write_items(out, run, states, journal)
         # The file of the rejected rows has the refused ones as well.
         outcomes: str = STATE_NAMES[State(word)] if number else names.REFUSED

@@ -33,7 +33,7 @@ from cli.commands.execution import JobCommand, with_settings
 from cli.jobfile.job_file import TOML, JobFileStep, files_made, is_to_be_made, read_file
 from cli.output.item_files import OutputFile, header_of, of_item, refuse_present, write_items, written_to
 from cli.output.tables import KINDS, TableRow, write_table
-from cli.session.delta import check_delta, counted_on, since_of
+from cli.session.delta import check_delta, facts_of_delta, since_of
 from cli.session.journal import remembered, target_among
 from cli.session.order import Order, per_billing, plans_beside, remembered_by_plan, typed_order
 from cli.session.run_session import caution_unended, new_run, rehearse
@@ -123,21 +123,24 @@ async def plan(
     settings, screen, real = told.settings, told.screen, told.settings.journal.value
     for one in _files_of(out).values() if out else ():
         refuse_present(one, is_in_folder=one != out)
-    async with open_billing(settings) as billing, open_journal(plans_beside(real.path)) as journal:
+    async with (
+        open_billing(settings) as billing,
+        open_journal(plans_beside(real.path)) as journal,
+        earlier_runs(real) as earlier,
+    ):
         billing.gateway.rate.per_second = policy_with(Policy(), told.pacing.given, ALL).rate
         job = build(order.kind, billing.gateway, order.parameters, order.rows)
         await job.check()
         await job.try_out()
-        async with earlier_runs(real) as earlier:
-            runs, identity = await anyio.to_thread.run_sync(runs_of, real), billing.one.identity
-            target = target_among(runs, settings.target, identity)
-            order = per_billing(order, runs, settings, target, identity)
-            check_delta(order, target, runs, str(real))
-            since = since_of(order.since, runs) if order.since else None
-            rehearsal = Rehearsal(job, target, earlier, enter=order.enter, since=since)
-            known = {**remembered_by_plan(billing, step), **remembered(settings, identity)}
-            new = await new_run(job, {**order.to_parameters(), **known}, target)
-            run = await rehearse(rehearsal, new, journal, screen)
+        runs, identity = await anyio.to_thread.run_sync(runs_of, real), billing.one.identity
+        target = target_among(runs, settings.target, identity)
+        order = per_billing(order, runs, settings, target, identity)
+        check_delta(order, target, runs, str(real))
+        since = since_of(order.since, runs) if order.since else None
+        rehearsal = Rehearsal(job, target, earlier, enter=order.enter, since=since)
+        known = {**remembered_by_plan(billing, step), **remembered(settings, identity)}
+        new = await new_run(job, {**order.to_parameters(), **known}, target)
+        run = await rehearse(rehearsal, new, journal, screen)
         profile = billing.gateway.profile
         with waiting(said("adding up what a run would do")):
             if order.shared_accounts is not None:
@@ -145,8 +148,7 @@ async def plan(
             question = await question_of(run, journal, profile)
             facts = await plan_facts(run, job, billing.gateway, journal, settings.catalogue.known(run), question.rows)
             if order.since:
-                before = [one.name for one in counted_on(order.since, runs)]
-                delta = preview.DeltaFacts(before, await journal.differences(run), before[-1])
+                delta = await facts_of_delta(run, journal, runs, earlier)
                 facts = replace(facts, plan=replace(facts.plan, delta=delta))
         bad = bool(facts.plan.bad or question.accounts)
         code = Exit.REJECTED if bad else Exit.DONE

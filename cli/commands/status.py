@@ -22,7 +22,7 @@ from cli.settings.settings import Settings, without_profile
 from cli.show import closing
 from cli.show.progress import line, looks, screen_of, show_looks
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import Hanging, bare_table, drawn, is_of_badge, render
+from cli.terminal.layout import Hanging, bare_table, drawn, is_of_badge, render, steps_list
 from cli.terminal.names import REFUSED, STATE_NAMES
 from cli.terminal.options import switch
 from cli.terminal.screen import JsonVoice, Screen
@@ -86,6 +86,8 @@ async def _status(
                     ]
                 )
             )
+            one = said("show this run, and what comes next")
+            screen.show(steps_list([(command_line("status", runs[-1].name), one)]))
     return Exit.DONE
 
 

@@ -1,6 +1,7 @@
 """`export_state`: rows of one state as a file that opens in a spreadsheet and can be used as input."""
 
 import csv
+import filecmp
 import io
 import os
 import re
@@ -67,10 +68,14 @@ A terminal that shows the file would obey them, and many programs end a text at 
 
 @dataclass(frozen=True, slots=True)
 class OutputFile:
-    """The path of a file; an existing file is overwritten only with `force`."""
+    """The path of a file; an existing file is overwritten only with `force`.
+
+    With `leaves_same` one that would be written just so is left as it is, and any other refused once all is written.
+    """
 
     path: Path
     force: bool = False
+    leaves_same: bool = False
 
 
 async def write_items(out: "Sheet", run: Run, states: Sequence[State | None], journal: Journal) -> int:
@@ -234,15 +239,21 @@ def replacing(target: OutputFile) -> Iterator[Path]:
 
     Raises `CommandRefused` when the path exists or cannot be written.
     """
-    refuse_present(target)
     path, made = target.path, Path()
+    compares = target.leaves_same and not target.force and path.is_file()
+    if not compares:
+        refuse_present(target)
     try:
         # In the same folder, so that the rename is atomic; mode 0600, like the journal.
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
         made = Path(name)
         yield made
-        made.replace(path)
+        if not compares:
+            made.replace(path)
+        elif not filecmp.cmp(made, path, shallow=False):
+            # Somebody may have edited it.
+            refuse_present(target)
     except OSError as error:
         raise CommandRefused("{path} cannot be written: {why}", path=printable(path), why=reason_of(error)) from error
     finally:

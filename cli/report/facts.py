@@ -17,12 +17,15 @@ import anyio
 from checkpoints.journal import Journal
 from checkpoints.merkle import MerkleTree, leaf_data, leaf_hash, root_of
 from checkpoints.records import Decision, Item, ReportRoot, Run, RunHistory, Stage
+from checkpoints.row_comparison import Rows
 from checkpoints.rows import StepCount
-from checkpoints.sentences import AS_WANTED, decided
+from checkpoints.sentences import AS_WANTED, DUPLICATE, decided
 from checkpoints.states import State
 from checkpoints.tally import ImportTally
+from cli.session.delta import gone_since
 from cli.session.journal import refuse_purged
 from cli.session.run_view import RunView, StepMark, mark_of
+from cli.show.preview import name_rows
 from cli.terminal.exits import CommandRefused
 from cli.terminal.names import OUTCOMES
 from cli.terminal.texts import printable
@@ -30,9 +33,9 @@ from jobs.access.payload import payload_of
 from jobs.catalogue.catalogue import Catalogue
 from jobs.imports.subscriber import DIFFERENT, STEP_NAMES, Step
 from jobs.spec.spec import JobSpec
-from jobs.spec.words import IMPORT, RUN, UNDO
+from jobs.spec.words import IMPORT, RUN, SINCE, UNDO
 from jobs.sums import RunSums, Subscribers, each_refused, sums_of
-from texts.said import Said, said
+from texts.said import Said, counted, said
 
 SHOWN: Final = 200
 """Exceptions of a run that stand in the report itself; if there are more, all of them stand in a file beside it."""
@@ -119,6 +122,10 @@ class ReportedRun(RunView):
     steps: Sequence[StepCount] = ()
     annex: Sequence[EnteredRow] = ()
     """The first rows in the billing, in their order; of an import none, whose rows are steps."""
+    base: str = ""
+    """Of a delta the run with whose rows its own were compared."""
+    gone: Rows | None = None
+    """The rows of that run that the delta's file lacks; None where that is not known."""
 
     @property
     def persons(self) -> int:
@@ -150,6 +157,22 @@ class ReportedRun(RunView):
         if self.spec is None:
             return self.run.job
         return said("{summary} ({job})", summary=self.spec.summary, job=self.run.job)
+
+    @property
+    def went_away(self) -> Said:
+        """The rows that a delta's file lacks."""
+        if self.gone is None:
+            return said("Which rows of run {base} its file lacks is not known.", base=self.base)
+        if not self.gone.rows:
+            return said("Its file has all rows of run {base}.", base=self.base)
+        return counted(
+            "{n} row of run {base} is not in its file, {sum} in total, and nothing was sent for it: {rows}.",
+            "{n} rows of run {base} are not in its file, {sum} in total, and nothing was sent for them: {rows}.",
+            self.gone.rows,
+            base=self.base,
+            sum=self.gone.sum,
+            rows=name_rows(self.gone, len(self.gone.first)),
+        )
 
     @property
     def missing(self) -> int:
@@ -206,6 +229,9 @@ async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue, *, only
         if has_annex and item.state.in_effect and len(annex) < SHOWN:
             annex.append(EnteredRow.of(item))
 
+    base, gone = None, None
+    if SINCE in run.parameters and not only_sums:
+        _, base, gone = await gone_since(run, journal, await journal.runs(), journal)
     sums = await sums_of(run, journal, spec)
     if not only_sums:
         async for one in each_exception(run, journal, spec, has_money=sums.has_money, seen=seen):
@@ -231,6 +257,8 @@ async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue, *, only
         spec=spec,
         steps=await journal.step_counts(run) if run.job in {IMPORT, UNDO} and not only_sums else (),
         annex=annex,
+        base=base.name if base else "",
+        gone=gone,
     )
 
 
@@ -258,7 +286,11 @@ async def each_exception(
             # A row that was read back as sent is applied.
             told = item.number in decisions or not_as_sent or not (item.state.in_effect or item.state.to_send)
             reason = _NOT_AS_SENT if not_as_sent else item.message or ""
-            if told and not (run.job == IMPORT and item.state is State.SKIPPED and item.kind == AS_WANTED):
+            if item.state is State.SKIPPED:
+                told &= not (run.job == IMPORT and item.kind == AS_WANTED)
+                # A row of a delta that is entered already is in the billing as its file asks.
+                told &= SINCE not in run.parameters or item.kind == DUPLICATE
+            if told:
                 shown.append((item, reason))
         for row in await _rows_of(run, journal, shown, decisions):
             yield row

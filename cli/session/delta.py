@@ -11,15 +11,16 @@ from typing import Final
 from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
-from checkpoints.row_comparison import Side, is_entered, rows_only_of
+from checkpoints.row_comparison import Rows, Side, is_entered, rows_only_of
 from checkpoints.states import State
-from cli.session.journal import in_doubt, require_content, unfinished
+from checkpoints.stores import Earlier
+from cli.session.journal import in_doubt, is_taken_back, require_content, unfinished
 from cli.session.order import Order, how_often
 from cli.show.preview import DeltaFacts
 from cli.terminal.exits import CommandRefused, NothingSent
 from cli.terminal.texts import printable
 from engine.pipeline.intake import Repeat, Since
-from jobs.spec.words import LIST, SINCE, UNDO, WAY, SharedAccountsRule
+from jobs.spec.words import SINCE, UNDO, SharedAccountsRule
 from texts.remedies import command_line, setting
 from texts.said import counted
 
@@ -54,19 +55,13 @@ def counted_on(name: str, runs: Sequence[Run], own: Run | None = None) -> list[R
     return [*(one for one in runs if one.name == name), *others]
 
 
-def is_taken_back(run: Run, runs: Sequence[Run]) -> bool:
-    """Whether an undo that sends has taken the run back, and none has restored it since."""
-    undo = next((one for one in runs if one.name == run.undone_by), None)
-    return undo is not None and undo.parameters.get(WAY) != LIST and not is_taken_back(undo, runs)
-
-
 def check_delta(order: Order, target: str, runs: Sequence[Run], journal: str) -> Run | None:
     """The run of a delta, None for any other order. Raises `CommandRefused` where the two do not go together."""
     if not order.since:
         return None
     run = next((one for one in runs if one.name == order.since), None)
     if run is None:
-        raise NoSuchRun(journal, order.since, [one.name for one in runs[-10:]])
+        raise NoSuchRun(journal, order.since, [one.name for one in runs])
     flag = setting("since", run.name)
     if order.enter is Repeat.AGAIN:
         raise CommandRefused(
@@ -155,29 +150,38 @@ def _nothing_of(run: Run) -> CommandRefused:
     )
 
 
-async def facts_of_delta(run: Run, journal: Journal) -> DeltaFacts | None:
-    """What a delta changes, and what its file lacks; None for any other run. Raises `NothingSent`."""
-    if (name := run.parameters.get(SINCE)) is None:
-        return None
-    before = counted_on(name, await journal.runs(), run)
+async def gone_since(
+    run: Run, journal: Journal, runs: Sequence[Run], entered: Journal | Earlier
+) -> tuple[list[Run], Run, Rows | None]:
+    """The runs behind which a delta comes, the one of them whose rows are known, and those that its file lacks.
+
+    `entered` is the journal of `runs`, and `journal` that of the delta, or of its plan. None where it is not known
+    what the file lacks: rows are left out or refused, or purged.
+    """
+    before = counted_on(run.parameters[SINCE], runs, run)
     # Of one that has left rows out it is not known which were in its file.
-    whole = [one for one in before if not (await journal.totals(one)).left_out]
-    base = (whole or before)[-1]
-    totals, differences = await journal.totals(run), await journal.differences(run)
-    gone = None
-    if not (totals.left_out or totals.refused):
-        gone = await rows_only_of(Side(base, journal), Side(run, journal), is_entered)
-        if gone.rows and not differences.changed and not totals.count(State.SKIPPED):
-            raise NothingSent(
-                counted(
-                    "the {n} row of run {run} is not in this file: it is no later export of the same subscribers, or "
-                    "its rows are told apart by other columns, as a document",
-                    "none of the {n} rows of run {run} is in this file: it is no later export of the same "
-                    "subscribers, or its rows are told apart by other columns, as a document",
-                    gone.rows,
-                    run=base.name,
-                )
+    whole = [one for one in before if not (await entered.totals(one)).left_out]
+    base, totals = (whole or before)[-1], await journal.totals(run)
+    if totals.left_out or totals.refused or base.purged_at or run.purged_at:
+        return before, base, None
+    return before, base, await rows_only_of((base, entered), Side(run, journal), is_entered)
+
+
+async def facts_of_delta(run: Run, journal: Journal, runs: Sequence[Run], entered: Journal | Earlier) -> DeltaFacts:
+    """What a delta, or its plan, changes, and what its file lacks; see `gone_since`. Raises `NothingSent`."""
+    before, base, gone = await gone_since(run, journal, runs, entered)
+    differences = await journal.differences(run)
+    if gone and gone.rows and not differences.changed and not (await journal.totals(run)).count(State.SKIPPED):
+        raise NothingSent(
+            counted(
+                "the {n} row of run {run} is not in this file: it is no later export of the same subscribers, or "
+                "its rows are told apart by other columns, as a document",
+                "none of the {n} rows of run {run} is in this file: it is no later export of the same "
+                "subscribers, or its rows are told apart by other columns, as a document",
+                gone.rows,
+                run=base.name,
             )
+        )
     if (found := await journal.contradiction(run)) is not None:
         raise NothingSent(
             "lines {first} and {second} ({label}) have the same key and different sums: leave one of them out",

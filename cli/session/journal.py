@@ -40,7 +40,7 @@ from cli.terminal.layout import OF_SETTINGS
 from cli.terminal.texts import printable
 from cli.terminal.waiting import waiting
 from engine.pacing.policy import ALL, Policy, policy_with
-from jobs.spec.words import RUN, SINCE, UNDO
+from jobs.spec.words import LIST, RUN, SINCE, UNDO, WAY
 from texts.remedies import PROGRAM, Remedy, advise_runs, command_line, setting
 from texts.said import Said, counted, in_lines, said, text_of
 
@@ -134,11 +134,17 @@ def check_target(run: Run, settings: Settings) -> None:
             "run {run} was begun with the billing's database, and the settings name none: without it less is "
             "looked up before a call. Give {flag}; to go on through the API alone, type {none}",
             run=run.name,
-            flag=setting("database", printable(database)),
+            flag=Remedy(settings=(*_address(run, settings), ("database", printable(database)))),
             none=setting("database", "''"),
         )
     if not is_at(run, settings.target) and not (identity_of_run(run) and settings.database.value):
         raise of_another(run, settings)
+
+
+def _address(run: Run, settings: Settings) -> tuple[tuple[str, str], ...]:
+    """The address of a run's billing as an option, where the settings name another one, or none."""
+    there = printable(run.parameters.get(_API) or run.target)
+    return () if is_at(run, settings.target) else (("api-url", there),)
 
 
 def check_identity(run: Run, settings: Settings, identity: str) -> None:
@@ -463,26 +469,42 @@ def refuse_ended(run: Run, totals: Totals) -> None:
     raise CommandRefused(in_lines(parts))
 
 
+def is_taken_back(run: Run, runs: Sequence[Run]) -> bool:
+    """Whether an undo that sends has taken the run back, and none has restored it since."""
+    undo = next((one for one in runs if one.name == run.undone_by), None)
+    return undo is not None and undo.parameters.get(WAY) != LIST and not is_taken_back(undo, runs)
+
+
+def is_restored(run: Run, runs: Sequence[Run]) -> bool:
+    """Whether the undo of a run was taken back itself."""
+    return any(one.name == run.undone_by and is_taken_back(one, runs) for one in runs)
+
+
 async def require_undoable(run: Run, journal: Journal, own: Run | None = None) -> None:
     runs = await journal.runs()
+    later = await journal.followed_by(run) if any(SINCE in one.parameters for one in runs) else []
     for other in runs:
-        if other.job != UNDO or other.parameters[RUN] != run.name or (own and other.name == own.name):
+        if other.job != UNDO or (own and other.name == own.name):
             continue
         # With any options: two of them would undo it twice.
+        if (undone := other.parameters[RUN]) not in {run.name, *later}:
+            continue
         if await unfinished(other, journal) and (other.approved_at or await journal.holder(other)):
             raise CommandRefused(
                 "run {undo} takes run {run} back and is not at its end: go on with it, {command}",
                 undo=other.name,
-                run=run.name,
+                run=undone,
                 command=command_line("resume", other.name),
             )
-    if any(SINCE in one.parameters for one in runs) and (later := await journal.followed_by(run)):
-        raise CommandRefused(
-            "run {delta} has entered differences to rows of run {run}: take that one back first, {command}",
-            delta=later[-1],
-            run=run.name,
-            command=command_line("undo", later[-1]),
-        )
+    for delta in reversed([one for one in runs if one.name in later]):
+        # The rows that its undo has left alone hold back no others: each is left alone here as well.
+        if delta.undone_by is None or is_restored(delta, runs):
+            raise CommandRefused(
+                "run {delta} has entered differences to rows of run {run}: take that one back first, {command}",
+                delta=delta.name,
+                run=run.name,
+                command=command_line("undo", delta.name),
+            )
     if doubtful := (await journal.totals(run)).count_where(open=True, counts_money=True):
         raise CommandRefused(in_doubt(run, doubtful))
 

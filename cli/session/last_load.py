@@ -1,8 +1,9 @@
 """A guard against the unusual, `--like-last 50%`: a load that is unlike the last one of its job is asked about."""
 
-import shlex
 import sys
 from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
 from typing import Final
 
 from checkpoints.journal import Journal
@@ -10,8 +11,9 @@ from checkpoints.records import Run
 from checkpoints.states import states_where
 from cli.session.journal import unfinished
 from cli.show.preview import PreviewFacts, number_and_sum
+from jobs.rows.input import input_of_parameters
 from jobs.spec.words import SINCE
-from texts.remedies import PROGRAM
+from texts.remedies import command_line
 from texts.said import Said, said
 
 _HUNDRED: Final = Decimal(100)
@@ -47,9 +49,13 @@ async def unlike_last(run: Run, plan: PreviewFacts, journal: Journal, share: Dec
     return None
 
 
-def all_the_same() -> str:
-    """What was typed, with the guard taken off."""
-    return " ".join((PROGRAM, shlex.join(sys.argv[1:]), "--like-last", "none"))
+def all_the_same(run: Run) -> str:
+    """What was typed, with the guard taken off, as it can be typed in any folder."""
+    file, words = input_of_parameters(run.parameters).file, list[str]()
+    for before, word in pairwise(sys.argv):
+        if "--like-last" not in {before, word} and not word.startswith("--like-last="):
+            words.append(file if file and Path(word).absolute() == Path(file).absolute() else word)
+    return command_line(*words, "--like-last", "none")
 
 
 def _is_apart(now: int | Decimal, then: int | Decimal, share: Decimal) -> bool:

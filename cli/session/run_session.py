@@ -615,7 +615,9 @@ class RunSession:
         if plan.bad and not consent.skip_bad:
             if screen.voice.quiet and consent.yes:
                 screen.say_always(doubtful_rows(plan, which="bad"))
-            raise NothingSent(why_refused(plan))
+            unlike = await self._unlike_last(plan) if plan.to_send else None
+            refused = why_refused(plan)
+            raise NothingSent(said("{refused}\n{unlike}.", refused=refused, unlike=unlike) if unlike else refused)
         if question.accounts:
             show(shared_accounts(question))
             sentences = in_sentences(question, profile)
@@ -653,19 +655,28 @@ class RunSession:
 
     async def _require_like_last(self, plan: PreviewFacts) -> None:
         """Ask about a load that is unlike the last one of its job, where the policy says how unlike it may be."""
-        share, screen = self._live_policy.policy.like_last, self._screen
-        if share is None or (unlike := await unlike_last(self._run, plan, self._journal, share)) is None:
+        screen = self._screen
+        if (unlike := await self._unlike_last(plan)) is None:
             return
         with screen.keyboard(self._file) as keyboard:
             if keyboard is None or self._session.consent.yes:
-                raise self._unattended(said("{why}. If it is right:\n{command}", why=unlike, command=all_the_same()))
+                raise self._unattended(
+                    said("{why}. If it is right:\n{command}", why=unlike, command=all_the_same(self._run))
+                )
             self._asking = True
             if not await screen.agrees(said("{why}. Is that right?", why=unlike), keyboard):
                 raise NothingSent(said("the answer was no"))
 
+    async def _unlike_last(self, plan: PreviewFacts) -> Said | None:
+        share = self._live_policy.policy.like_last
+        return None if share is None else await unlike_last(self._run, plan, self._journal, share)
+
     async def _plan(self, undecided: int = 0) -> PreviewFacts:
         plan = await plan_of(self._run, self._job, self._journal, undecided)
-        return replace(plan, delta=await facts_of_delta(self._run, self._journal))
+        if SINCE not in self._run.parameters:
+            return plan
+        journal = self._journal
+        return replace(plan, delta=await facts_of_delta(self._run, journal, await journal.runs(), journal))
 
     def _caution(self, show: Callable[[Text], None]) -> None:
         for caution in self._job.cautions:

@@ -34,9 +34,9 @@ from jobs.rows.input import is_input
 from jobs.shared_accounts import Question
 from jobs.spec.columns import Assigned
 from jobs.spec.parameters import DIGEST
-from jobs.spec.words import source_of
+from jobs.spec.words import OPPOSITE, RUN, STORNO, UNDO, WAY, source_of
 from texts.remedies import Remedy, command_line, setting
-from texts.said import Quantity, Said, counted, enumerated, kind_of, said
+from texts.said import Quantity, Said, counted, enumerated, in_lines, kind_of, said
 
 LOOKED_AT: Final = 200
 """Rows to be sent that are checked for assumptions; the rows of a job are alike."""
@@ -76,7 +76,7 @@ NONE_FOUND: Final = RowsFound()
 class DeltaFacts:
     """What a delta changes to the rows of the runs `before` it, and the rows of run `base` that its file lacks.
 
-    `gone` is None where rows are left out or refused, so that it is not known what the file lacks; and in a plan.
+    `gone` is None where rows are left out or refused, so that it is not known what the file lacks.
     """
 
     before: Sequence[str]
@@ -246,7 +246,7 @@ def drawn_before(
         to_send=to_send_line(plan),
         number_and_sum=number_and_sum,
         look_alike_line=look_alike_line,
-        gone_rows=gone_rows(plan),
+        gone_rows=gone_rows(plan, planned=values["planned"] is not None),
         **values,
     )
 
@@ -276,17 +276,27 @@ def to_send_line(plan: PreviewFacts) -> Said:
     return said("{steps}; {sum} in total", steps=steps, sum=plan.sum) if plan.sum else steps
 
 
-def gone_rows(plan: PreviewFacts) -> Said:
-    """The first rows that a delta's file lacks, each with the sum that stays entered, and how to see all of them."""
+def gone_rows(plan: PreviewFacts, *, planned: bool) -> Said:
+    """The first rows that a delta's file lacks, each with the sum that stays entered, and how to see all of them.
+
+    A plan is in no journal that `compare` reads.
+    """
     gone = plan.delta and plan.delta.gone
     if plan.delta is None or not gone:
         return said("")
-    first = gone.first[:_GONE]
+    named = name_rows(gone, _GONE)
+    if planned or gone.rows <= _GONE:
+        return named
+    return said("{names}, {command}", names=named, command=command_line("compare", plan.delta.base, plan.run.name))
+
+
+def name_rows(rows: Rows, most: int) -> Said:
+    """The first rows, at most so many, each with its sum; the others are counted."""
+    first = rows.first[:most]
     named = tuple(said("{label} {sum}", label=printable(row.label, _NAME), sum=row.amount or ZERO) for row in first)
-    if gone.rows == len(first):
+    if rows.rows == len(first):
         return enumerated(named)
-    more = command_line("compare", plan.delta.base, plan.run.name)
-    return said("{names} and {n} more, {command}", names=named, n=Quantity(gone.rows - len(first)), command=more)
+    return said("{names} and {n} more", names=named, n=Quantity(rows.rows - len(first)))
 
 
 def look_alike_line(plan: PreviewFacts) -> Said:
@@ -350,6 +360,8 @@ def why_refused(plan: PreviewFacts) -> Said:
     if bad:
         both = said("{refused}; {duplicates}", refused=refused, duplicates=faults)
         faults = both if plan.repeated.rows else refused
+    if plan.run.job == UNDO:
+        return _not_taken_back(plan, faults)
     if not plan.to_send:
         advice = said("Mend the input and run it again")
     elif plan.steps is not None:
@@ -379,6 +391,24 @@ def why_refused(plan: PreviewFacts) -> Said:
         advice=advice,
         command=bad_export(plan.run),
     )
+
+
+def _not_taken_back(undo: PreviewFacts, refused: Said) -> Said:
+    """Why an undo with refused rows is not sent, and the ways out; it has no input that could be mended."""
+    lines: list[str] = [said("{refused}. Each row says how to take it back.", refused=refused)]
+    if undo.to_send:
+        lines.append(
+            counted(
+                "Or leave the refused rows out: {flag} takes back the other one, {n} row.",
+                "Or leave the refused rows out: {flag} takes back the others, {n} rows.",
+                undo.to_send,
+                flag=setting("skip-bad"),
+            )
+        )
+    if undo.run.parameters.get(WAY) == STORNO:
+        opposite = command_line("undo", undo.run.parameters[RUN], "--set", f"{WAY}={OPPOSITE}")
+        lines.append(said("To enter the opposite sums:\n{command}", command=opposite))
+    return in_lines([*lines, said("The refused rows as a file:\n{command}", command=bad_export(undo.run))])
 
 
 def is_kept(plan: Run) -> bool:

@@ -47,8 +47,13 @@ class ForeignEntries:
         self._again = again
         self._own = own
 
-    async def judge(self, items: Sequence[NewItem]) -> list[NewItem | Refusal]:
-        """Return each new item unchanged, with a note, or refused. Raises `LookUpFailed`, `JournalError`."""
+    async def judge(
+        self, items: Sequence[NewItem], standing: Sequence[StandingItem] | None = None
+    ) -> list[NewItem | Refusal]:
+        """Return each new item unchanged, with a note, or refused. Raises `LookUpFailed`, `JournalError`.
+
+        `standing` is what stands in their lanes, where the journal was asked for it already.
+        """
         sendable = [item for item in items if item.skip_reason is None]
         entries_by_key = await self._job.find_entries(sendable) if sendable else {}
         entries = [entries_by_key.get(item.key, NO_ENTRIES) for item in sendable]
@@ -56,7 +61,7 @@ class ForeignEntries:
             [
                 self._judged(item, found, reasons) if found is not NO_ENTRIES or reasons else item
                 for item, found, reasons in zip(
-                    sendable, entries, await self._reasons(sendable, entries), strict=True
+                    sendable, entries, await self._reasons(sendable, entries, standing), strict=True
                 )
             ]
         )
@@ -76,7 +81,12 @@ class ForeignEntries:
         }
 
     async def _reasons(
-        self, items: Sequence[NewItem | Item], entries: Sequence[Entries], *, at_call: bool = False
+        self,
+        items: Sequence[NewItem | Item],
+        entries: Sequence[Entries],
+        standing_there: Sequence[StandingItem] | None = None,
+        *,
+        at_call: bool = False,
     ) -> list[list[tuple[str, str]]]:
         marks = {
             (one.run, one.number, item.lane)
@@ -85,7 +95,7 @@ class ForeignEntries:
         }
         known = await known_of(self._earlier, marks)
         # What the journal knew of when the list was made, `again` has approved.
-        standing = {} if at_call and self._again else await self._standing(items)
+        standing = {} if at_call and self._again else await self._standing(items, standing_there)
         return [
             [
                 *(
@@ -100,7 +110,9 @@ class ForeignEntries:
             for item, found in zip(items, entries, strict=True)
         ]
 
-    async def _standing(self, items: Sequence[NewItem | Item]) -> Mapping[str, Sequence[StandingItem]]:
+    async def _standing(
+        self, items: Sequence[NewItem | Item], there: Sequence[StandingItem] | None
+    ) -> Mapping[str, Sequence[StandingItem]]:
         """By key, the items of other runs that these items would replace.
 
         An item whose own key stands is judged against that one.
@@ -109,14 +121,16 @@ class ForeignEntries:
         if replaces is None or not items:
             return {}
         standing: defaultdict[str, list[StandingItem]] = defaultdict(list)
-        for one in await self._earlier.standing_in_lanes(self._job.name, self._target, items, self._own):
+        if there is None:
+            there = await self._earlier.standing_in_lanes(self._job.name, self._target, items, self._own)
+        for one in there:
             standing[one.lane].append(one)
         # Most lanes have none, and their items are not looked into.
         found = {
-            item.key: [one for one in there if replaces(one.payload)]
+            item.key: [one for one in of_lane if replaces(one.payload)]
             for item in items
-            if (there := standing.get(item.lane)) and replaces(item.payload)
-            if all(one.key != item.key for one in there)
+            if (of_lane := standing.get(item.lane)) and replaces(item.payload)
+            if all(one.key != item.key for one in of_lane)
         }
         return {key: replaced for key, replaced in found.items() if replaced}
 

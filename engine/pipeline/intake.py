@@ -16,7 +16,7 @@ import anyio.to_thread
 import structlog
 
 from checkpoints.journal import Journal
-from checkpoints.records import EarlierEntry, NewItem, Page, Refusal, Run
+from checkpoints.records import EarlierEntry, NewItem, Page, Refusal, Run, StandingItem
 from checkpoints.sentences import DUPLICATE, LEFT_OUT
 from checkpoints.states import State
 from checkpoints.stores import Earlier
@@ -127,14 +127,15 @@ class Since:
 
     async def differences(
         self, job: Job, items: Sequence[NewItem], earlier: EarlierRuns, target: str, own: str = ""
-    ) -> Prepared:
+    ) -> tuple[Prepared, list[StandingItem]]:
         """The items, with the difference where another sum is entered; unchanged and new ones stay as they are.
 
-        A new one goes on top of what others have entered on its account, where it would replace that.
+        A new one goes on top of what others have entered on its account, where it would replace that. What stands in
+        the lanes of the items comes with them.
         """
-        sendable = [item for item in items if item.skip_reason is None]
+        sendable, standing = [item for item in items if item.skip_reason is None], list[StandingItem]()
         if not sendable:
-            return Prepared(tuple(items), ())
+            return Prepared(tuple(items), ()), standing
         none_of = {own, *self.aside}
         twins = dict(zip((item.key for item in sendable), await earlier.twins(job.name, sendable), strict=True))
         lanes: set[str] = set()
@@ -154,7 +155,7 @@ class Since:
                 entries.append(job.effect.difference(item, Decimal(0)))
             else:
                 entries.append(item)
-        return Prepared.of(entries)
+        return Prepared.of(entries), standing
 
     def _difference(self, item: NewItem, last: EarlierEntry, effect: Effect) -> NewItem | Refusal:
         if not last.state.settled or _asks_the_same(item, last):
@@ -469,11 +470,11 @@ async def _prepare(
 ) -> Prepared:
     """Items and refusals of these rows, after the check for foreign entries. Raises `LookUpFailed`."""
     prepared = await job.prepare(rows)
-    refused = prepared.refusals
+    refused, standing = prepared.refusals, None
     if since is not None:
-        prepared = await since.differences(job, prepared.items, earlier, target, own)
+        prepared, standing = await since.differences(job, prepared.items, earlier, target, own)
         refused = (*refused, *prepared.refusals)
-    sifted = Prepared.of(await foreign.judge(prepared.items))
+    sifted = Prepared.of(await foreign.judge(prepared.items, standing))
     return Prepared(sifted.items, (*refused, *sifted.refusals))
 
 

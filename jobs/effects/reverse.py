@@ -37,7 +37,7 @@ from jobs.spec.chain import parse
 from jobs.spec.entries import OPERATION, OPERATIONS, SETS, TYPE_8, UNDO_OF_OPERATIONS
 from jobs.spec.words import OPPOSITE, STORNO, WAY
 from texts.remedies import setting
-from texts.said import enumerated, reason, said
+from texts.said import Said, enumerated, reason, said
 
 # ---- the operations that a run has entered, as they are now -------------------------------------------------------
 
@@ -213,23 +213,21 @@ def way_that_sends(gateway: Gateway, payload: Payload) -> str | None:
     return OPPOSITE if known_before or not sets else None
 
 
-def _lost_by_storno(entry: EnteredOperation, profile: Profile, type_8: TypeEight) -> Decimal | None:
-    """The balance before an operation of type 8, where its storno would leave another one; None where it would not.
+def _may_lose_balance(entry: EnteredOperation, profile: Profile, type_8: TypeEight) -> bool:
+    """Whether the storno of an operation of type 8 may leave another balance than the one before it.
 
-    An operation of a wanted balance, as a difference on top of what was there, has set it, and is never reversed on a
-    guess. Of any other one the assumption is shown before approval.
+    It may where no probe has seen what such a storno does. An operation of a wanted balance, as a difference on top
+    of what was there, has set it.
     """
-    fact, has_set = profile.storno_type_8, BALANCE in entry.taken.payload.wanted
-    if entry.op_type != OPENING_BALANCE or entry.before is None or not (has_set or fact.known):
-        return None
-    sets = has_set or type_8 is TypeEight.SETS
-    after = entry.amount if sets else entry.before + entry.amount
-    left = {
-        StornoEffect.RESTORES: entry.before,
-        StornoEffect.SUBTRACTS: after - entry.amount,
-        StornoEffect.KEEPS: after,
+    if entry.op_type != OPENING_BALANCE:
+        return False
+    sets = type_8 is TypeEight.SETS or BALANCE in entry.taken.payload.wanted
+    brings_back = {
+        StornoEffect.RESTORES: True,
+        StornoEffect.SUBTRACTS: not sets or entry.before == 0,
+        StornoEffect.KEEPS: entry.amount == (entry.before if sets else 0),
     }
-    return None if left[fact.value] == entry.before else entry.before
+    return not (profile.storno_type_8.known and brings_back[profile.storno_type_8.value])
 
 
 # ---- the storno of a finance operation ----------------------------------------------------------------------------
@@ -260,11 +258,8 @@ class StornoReversal(CallEffect):
             await balances(self._gateway, [NOBODY])
 
     def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
-        """That the method exists and reverses, and for type 8 that it restores the balance."""
-        works: dict[str, object] = {"storno_call": self._method, "storno_works": True}
-        if any(BALANCE in one.wanted for one in payloads):
-            works["storno_type_8"] = StornoEffect.RESTORES
-        return works
+        """That the method exists and reverses; what it does to a balance is never assumed."""
+        return {"storno_call": self._method, "storno_works": True}
 
     async def send(self, run: Run, item: Item) -> Seen:
         payload = payload_of(item)
@@ -328,17 +323,8 @@ class StornoReversal(CallEffect):
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         def reversed_(entry: EnteredOperation) -> NewItem | Refusal:
-            lost = _lost_by_storno(entry, self._gateway.profile, self._type_8)
-            if lost is not None:
-                return entry.taken.refused(
-                    said(
-                        "{operation} is of type 8, and its storno would not bring back the balance before it, "
-                        "{before}: take it back with {flag}",
-                        operation=str(entry),
-                        before=lost,
-                        flag=setting("set", f"{WAY}={OPPOSITE}"),
-                    )
-                )
+            if _may_lose_balance(entry, self._gateway.profile, self._type_8):
+                return entry.taken.refused(_lost_by_storno(entry))
             wanted: dict[str, str | None] = {"storno": "1"}
             if entry.op_type == OPENING_BALANCE and entry.before is not None:
                 wanted[BALANCE] = wire(entry.before)
@@ -354,6 +340,24 @@ class StornoReversal(CallEffect):
             return entry.taken_back(payload, -entry.amount)
 
         return _each(await _still_in_effect(self._gateway, taken), reversed_)
+
+
+def _lost_by_storno(entry: EnteredOperation) -> Said:
+    """Why an operation is not reversed, and what takes it back."""
+    if entry.before is None:
+        return said(
+            "{operation} is of type 8, and its storno might not bring back the balance before it, which is not "
+            "known: no database was read. Leave it to the accountant: without {flag} it is listed",
+            operation=str(entry),
+            flag=setting("set", f"{WAY}={STORNO}"),
+        )
+    return said(
+        "{operation} is of type 8, and its storno might not bring back the balance before it, {before}: take it back "
+        "with {flag}",
+        operation=str(entry),
+        before=entry.before,
+        flag=setting("set", f"{WAY}={OPPOSITE}"),
+    )
 
 
 # ---- the opposite entry -----------------------------------------------------------------------------------------
@@ -447,7 +451,7 @@ class AccountantsList(CallEffect):
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         def listed(entry: EnteredOperation) -> NewItem:
             day = str(entry.thing.values.get("op_date") or "")[:_DAY]
-            lost = _lost_by_storno(entry, self._gateway.profile, self._type_8)
+            may_lose = _may_lose_balance(entry, self._gateway.profile, self._type_8)
             todo = (
                 said(
                     "for the accountant: reverse {operation} of {day} on {label}; nothing was sent (the parameter "
@@ -456,13 +460,13 @@ class AccountantsList(CallEffect):
                     day=day,
                     label=entry.taken.label,
                 )
-                if lost is None
+                if entry.before is None or not may_lose
                 else said(
                     "for the accountant: set the balance of {label} to {before} again, with what has come since on "
-                    "top, as it was before {operation} of {day}; a storno would not bring it back. Nothing was sent "
+                    "top, as it was before {operation} of {day}; a storno might not bring it back. Nothing was sent "
                     "(the parameter way=opposite would send)",
                     label=entry.taken.label,
-                    before=lost,
+                    before=entry.before,
                     operation=str(entry),
                     day=day,
                 )

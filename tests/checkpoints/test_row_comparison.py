@@ -76,9 +76,11 @@ async def test_a_difference_counts_as_what_its_file_has(journal: Journal) -> Non
     assert found is not None
     assert (found.second, found.label) == (9, "subscriber b")
     # Only what was approved stands on the load.
-    assert await journal.followed_by(load) == []
+    ids = [item.item_id for run in (load, delta) for item in await journal.items(run, frozenset(State))]
+    assert (await journal.followed_by(load), await journal.differences_on(ids)) == ([], {})
     await journal.approve(delta)
     assert await journal.followed_by(load) == [delta.name]
+    assert await journal.differences_on(ids) == dict.fromkeys(ids[:2], delta.name)
     assert await journal.followed_by(delta) == []
     assert await journal.replaced_in_lanes(load) == 0
     both = await frozen_run(journal, new_item("d"), new_item("e"))

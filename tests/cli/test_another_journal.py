@@ -20,6 +20,7 @@ from billing.api.client import BillingClient, ClientSettings
 from engine.evidence import Accepted
 from engine.pipeline.witness import FRESH
 from tests.cli.conftest import MODEL, Ended, Place
+from tests.cli.settings.test_profiles import storno_restores
 
 SELECT = "select id as abonent_id, 1.50 as amount from abonents where is_folder = 0 and deleted = 0 and id < 2010"
 STORNO = ("--set", "way=storno", "--set", "storno_call=storno", "--yes")
@@ -61,6 +62,7 @@ async def test_what_another_journal_has_entered_is_refused_with_its_run(asked: P
 
 
 async def test_rows_that_are_streamed_are_refused_as_well_until_they_are_reversed(place: Place) -> None:
+    storno_restores(place)
     rows = ("run", "balances", "--sql", SELECT, "--yes", "--json")
     first = (await place.cli(*rows)).closing
     entered = first["states"]["accepted"]
@@ -115,6 +117,7 @@ async def renumbered(place: Place, newer: str, older: str, *, may_end_with: int 
 
 async def test_a_mark_whose_number_is_another_rows_here_is_no_sign_that_the_row_is_known(asked: Place) -> None:
     """Nor is it after an undo, and a purge as well."""
+    storno_restores(asked)
     run, _ = await renumbered(asked, "00004;7", "00005;8")
     asked.write("contract_number;amount\n00004;7\n")
     for command in (None, "undo", "purge"):

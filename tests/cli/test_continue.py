@@ -152,7 +152,7 @@ async def test_what_is_still_bad_belongs_elsewhere_or_cannot_be_continued_is_ref
     # What is good of it is sent on request.
     ended = await place.run(*again(file, name), "--skip-bad", ends=1)
     assert (ended["states"], ended["refused"]) == ({"accepted": 7, "replaced": 2}, 1)
-    undo = (await place.cli.closing("undo", name, "--set", "way=storno", "--yes"))["run"]
+    undo = (await place.cli.closing("undo", name, "--set", "way=opposite", "--yes"))["run"]
     await place.cli.refused("run", "undo", file, "--continue", undo, "--yes", says="takes another run back")
     given_up = place.rows("contract_number;amount", "nobody;5", name="given-up.csv")
     await place.cli("run", "balances", given_up, "--yes", may_end_with=(2,))

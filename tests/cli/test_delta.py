@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from billing.money import SCALE
 from billing.profile import UNKNOWN, Fact, StornoEffect, TypeEight
+from tests.cli.commands.test_report import Page
 from tests.cli.conftest import Place
 from tests.cli.settings.test_profiles import learned
 from tests.cli.terminal.terminals import answered, killed_at
@@ -66,6 +67,7 @@ async def test_what_has_changed_is_entered_as_the_difference_and_what_went_away_
     await either.cli.refused("run", "balances", export(either, new), "--yes", says=says)
     planned = (await either.cli("plan", "balances", "new.csv", "--since", name)).shown
     assert f"since run {name} changed 2 rows: 30.50 up, 20.00 down new 1 row, 7.00 in total" in planned
+    assert "went away 1 row, −20.00 in total; nothing is sent for them: " in planned
     told = await either.cli("run", "--plan", planned.split()[1], "--yes")
     told.saying(
         [
@@ -80,6 +82,14 @@ async def test_what_has_changed_is_entered_as_the_difference_and_what_went_away_
     assert balances(either, new) == wanted | {second: wanted[second] + 3}
     of_delta = (await either.runs())[-1].name
     assert (await either.cli.closing("verify", of_delta))["states"] == {"applied": 3, "skipped": 1}
+    # A sum in a report is of one kind: of differences; what stays as it was asks for none, and is no exception.
+    await either.cli("report", of_delta, "-o", "delta.html")
+    report = (either.cli.folder / "delta.html").read_text(encoding="utf-8")
+    page, all_rows, unchanged = Page(report), [4, 1750], [1, 0]
+    assert [page.sums(name) for name in ("asked for by the input", "all rows of the input")] == [all_rows] * 2
+    assert [page.sums(name) for name in ("asked for, and not entered", "skipped: entered already")] == [unchanged] * 2
+    assert "None: every row of the input is in the billing." in report
+    assert f"1 row of run {name} is not in its file, −20.00 in total, and nothing was sent for it: " in report
     # The same file once more: it has been followed already.
     again = await either.cli("run", "balances", "new.csv", "--since", name, "--yes")
     again.saying(["to send 0 rows", f"since run {name}, and the deltas since: {of_delta}", "went away 0 rows"])
@@ -164,30 +174,73 @@ async def test_a_storno_takes_no_balance_that_a_difference_was_set_on_top_of(eit
     # A list takes nothing back.
     assert of_delta in (await either.cli("plan", "balances", "new.csv", "--since", name)).shown
     words = ("undo", of_delta, "--set", "way=storno", "--yes")
-    if either.billing.quirks.type_8 == "adds":
-        assert "for the accountant: reverse operation" in todo
-        assert (await either.cli.closing(*words))["states"] == {"accepted": 1}
-    else:
-        assert "to 100.00 again, with what has come since on top" in todo
-        says = "would not bring back the balance before it, 100.00: take it back with --set way=opposite"
-        await either.cli.refused(*words, says=says)
-        assert balances(either, ids) == after
-        await either.cli("undo", of_delta, *BACK)
+    assert f"to {before[one]:.2f} again, with what has come since on top" in todo
+    says = f"might not bring back the balance before it, {before[one]:.2f}: take it back with"
+    await either.cli.refused(*words, says=[says, "way=opposite"])
+    assert balances(either, ids) == after
+    await either.cli("undo", of_delta, *BACK)
     assert balances(either, ids) == before
 
 
-async def test_a_storno_that_is_known_to_lose_the_balance_before_a_load_is_refused(place: Place) -> None:
+async def test_a_payment_since_a_delta_keeps_no_other_row_from_being_taken_back(place: Place) -> None:
+    one, two, three = ids = place.subscribers(3)
+    old, new = dict.fromkeys(ids, "100.00"), {one: "109.00", two: "120.00", three: "100.00"}
+    before = balances(place, old)
+    name = await loaded(place, old)
+    of_delta = (await delta(place, name, new))["run"]
+    await place.execute(
+        "update admin_accounts set debit = debit + ? where id = (select account_id from abonents where id = ?)",
+        *(9 * SCALE, one),
+    )
+    says = f"take that one back first, carbon-migrate undo {of_delta}"
+    await place.cli.refused("undo", name, *BACK, says=says)
+    assert (await place.cli.closing("undo", of_delta, *BACK))["states"] == {"accepted": 1, "skipped": 1}
+    assert balances(place, old) == {one: 118, two: 100, three: 100}
+    undo = await place.cli.closing("undo", name, *BACK)
+    assert undo["states"] == {"accepted": 2, "skipped": 1}
+    assert balances(place, old) == before | {one: Decimal(118)}
+    # The row that was left alone goes back by what its reason says, and the payment is kept.
+    told = (await place.cli("export", undo["run"], "--state", "skipped", "-o", "-")).shown
+    assert f"the difference that run {of_delta} has entered on top of it stands" in told
+    assert f"given with --since {name}, corrects the row and keeps what has come since" in told
+    right = export(place, {one: str(before[one])})
+    ended = await place.cli("run", "balances", right, "--since", name, "--yes")
+    # Of what was taken back nothing "went away".
+    ended.saying(["to send 1 row", "went away 0 rows"])
+    assert balances(place, old) == before | {one: before[one] + 9}
+
+
+@pytest.mark.parametrize("probed", [StornoEffect.SUBTRACTS, None])
+async def test_a_storno_that_may_lose_the_balance_before_a_load_is_refused(
+    place: Place, probed: StornoEffect | None
+) -> None:
     (one,) = place.subscribers(1)
     before = place.balance(one)
     assert before < 0
-    subtracts = Fact(StornoEffect.SUBTRACTS, date(2026, 11, 25))
-    learned(place, msgspec.structs.replace(UNKNOWN, storno_type_8=subtracts), "5.24.06")
+    if probed:
+        subtracts = Fact(probed, date(2026, 11, 25))
+        learned(place, msgspec.structs.replace(UNKNOWN, storno_type_8=subtracts), "5.24.06")
     name = await loaded(place, {one: "100.00"})
-    says = f"would not bring back the balance before it, −{-before}: take it back with --set way=opposite"
+    says = [
+        f"might not bring back the balance before it, −{-before}: take it back with --set way=opposite",
+        f"To enter the opposite sums: carbon-migrate undo {name} --set way=opposite --journal",
+    ]
     await place.cli.refused("undo", name, "--set", "way=storno", "--yes", says=says)
     assert place.balance(one) == 100
+    listed = (await place.cli.closing("undo", name, "--yes"))["run"]
+    todo = await place.cli("export", listed, "--state", "skipped", "-o", "-")
+    assert f"to −{-before} again, with what has come since on top" in todo.shown
     await place.cli("undo", name, *BACK)
     assert place.balance(one) == before
+
+
+async def test_a_storno_of_what_set_a_balance_that_nobody_has_read_is_refused(place: Place) -> None:
+    (one,) = place.subscribers(1)
+    place.without_database()
+    name = await loaded(place, {one: "100.00"})
+    says = "which is not known: no database was read. Leave it to the accountant: without --set way=storno it is"
+    await place.cli.refused("undo", name, "--set", "way=storno", "--yes", says=says)
+    assert place.balance(one) == 100
 
 
 async def test_what_came_meanwhile_is_told_with_what_keeps_it(place: Place) -> None:

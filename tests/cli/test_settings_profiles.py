@@ -51,7 +51,7 @@ async def test_undo_asks_for_the_name_and_resume_with_another_profile_names_the_
     # A run that was approved asks for nothing more.
     await place.cli("resume", run, *production, "--limit-money", "none")
     assert (await place.found()).rows == 6
-    undo = ("undo", run, "--set", "way=storno", "--set", "storno_call=storno", *production)
+    undo = ("undo", run, "--set", "way=opposite", *production)
     question = "Type the name of the billing, ISP North, to send:"
     not_its_name = "That is 'y', and not its name."
     answers = ([(question, "no")], [(question, "y"), (not_its_name, "no")], [(question, "isp  north")])

@@ -234,7 +234,7 @@ async def test_no_command_is_silent_for_long_whatever_it_waits_for(
             Typed(shared, ("mock", "init", "b.fdb", "--abonents", "5000")),
             Typed(own("run"), ("run", "balances", own("run").balances(4).path, "--yes"), api={0, 3}),
             Typed(own("resume"), ("resume", runs["resume"], "--rate", "none", "--settle", "0.1"), api={0, 3}),
-            Typed(own("undo"), ("undo", runs["undo"], "--set", "way=storno", "--yes"), api={0, 3}),
+            Typed(own("undo"), ("undo", runs["undo"], "--set", "way=opposite", "--yes"), api={0, 3}),
         ]
         await type_all(everything)
         load.signal(signal.SIGKILL)

@@ -18,7 +18,7 @@ import pytest
 
 from billing.database.database import Database
 from billing.money import SCALE
-from billing.profile import Fact, Profile, Standing, TypeEight
+from billing.profile import Fact, Profile, Standing, StornoEffect, TypeEight
 from checkpoints.journal import Journal
 from checkpoints.records import Item, NewItem, Run
 from checkpoints.states import State
@@ -499,6 +499,7 @@ an operation whose id nobody knows
   undo way=storno
   refuses the id of its operation of 50.50 is not known: take it back by hand
 a storno that had its effect already is looked up
+  known
   sent
   undo way=storno
   back
@@ -539,6 +540,7 @@ a balance with later operations
   undo way=opposite
   left changed since: operation {0} of 50.00 left the balance at 50.00, if type 8 sets, and now it is 60.00
 a balance that a storno does not bring back
+  known
   then update admin_accounts set ostatok = 70000000000 where id = 9002
   sent
   undo way=storno
@@ -644,7 +646,8 @@ the same payments of two subscribers, by storno
 """A scene is a name, and below it what is done in order, and what is said then; under a # what scenes have in common.
 
     run JOB NAME=VALUE; …     a job, or `call MODEL: LINK → LINK`; `map NAME=COLUMN` and `rows`, split by /
-    database, adds, known     only the database can tell; type 8 adds; a probe has seen types of receipts and acts
+    database, adds            only the database can tell; type 8 adds
+    known                     a probe has seen the types of receipts and acts, and a storno that brings balances back
     plan                      the list is made; else it is at the first word that needs it
     item, bad LINE            an item: key, label (* is any), lane, what its call says or why it is skipped; a refusal
     like KEY: TEXT            what of others looks the same
@@ -833,7 +836,9 @@ async def test_what_is_said_of_rows_at_each_stage(
     if "database" in said and not gateway.database:
         return
     if "known" in said:
-        gateway = replace(gateway, profile=Profile(receipt_type=Fact(2), act_type=Fact(1)))
+        restores = Fact(StornoEffect.RESTORES)
+        known = Profile(receipt_type=Fact(2), act_type=Fact(1), storno_type_8=restores)
+        gateway = replace(gateway, profile=known)
     if "call" in said:
         model, chain = said["call"].split(": ", 1)
         job_name, given = CALL, {"model": model, "chain": chain_text(chain.split(" → "))}

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import anyio.to_thread
 import msgspec
@@ -23,12 +23,13 @@ from billing.database.sql_blocks import Value
 from billing.money import SCALE, scaled
 from billing.profile import UNKNOWN, Fact, TypeEight
 from checkpoints.journal import Journal, open_journal
-from checkpoints.records import Change, NewItem, NewRun, Run
+from checkpoints.records import Change, Item, NewItem, NewRun, Run
 from checkpoints.states import State
 from checkpoints.tally import ExtraSubscriber, ImportTally, Subtotal, TallyGroup
 from engine.errors import InputRefused
 from engine.job import Job
-from engine.pipeline.intake import Repeat
+from engine.pipeline.intake import Intake, Repeat, Since
+from engine.pipeline.progress import Progress
 from jobs import tally as tallies
 from jobs.access.gateway import Gateway
 from jobs.access.payload import BALANCE, Payload, encode_payload, payload_of
@@ -623,3 +624,23 @@ async def test_a_row_finds_the_balance_of_the_rows_before_it_however_far_away(tm
     assert [(one.old, one.new) for one in first.fields] == [("100.00", "1.10")]
     assert [(one.old, one.new) for one in last.fields] == [("1.10", "-2.20")]
     assert (first.first, last.first) == (True, False)
+
+
+async def test_a_delta_asks_the_journal_once_a_page_what_stands(
+    gateway: Gateway, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not gateway.database:
+        return
+    text = "abonent_id;amount\n9001;5\n9002;{}\n"
+    await done(gateway, journal, "balances", rows_of(text.format(7)))
+    asked, standing = list[int](), Journal.standing_in_lanes
+
+    async def counted(self: Journal, job: str, target: str, items: Sequence[NewItem | Item], own: str) -> list[Any]:
+        asked.append(len(items))
+        return await standing(self, job, target, items, own)
+
+    monkeypatch.setattr(Journal, "standing_in_lanes", counted)
+    job = job_of(gateway, "balances", rows_of(text.format(9)))
+    run = await journal.create_run(NewRun("balances", {}, TARGET, "new.csv", job.source.digest))
+    await Intake(run, job, journal, Progress(), since=Since()).freeze_all()
+    assert (await counts(journal, run), asked) == ({"pending": 1, "skipped": 1, "refused": 0}, [2])

@@ -35,6 +35,25 @@ async def test_two_runs_stand_beside_each_other_and_the_code_says_whether_they_d
     assert (await place.cli.closing("compare", first, first))["rows"]["both"] == 3
 
 
+async def test_a_changed_row_shows_what_it_was_what_it_is_and_the_difference(place: Place) -> None:
+    one, two, three = place.subscribers(3)
+    first = await load(place, "first.csv", f"{one};100", f"{two};50", f"{three};3")
+    place.rows("abonent_id;amount", f"{one};130.50", f"{two};20", f"{three};3", name="second.csv")
+    second = (await place.run("balances", "second.csv", "--again", "--limit-money", "140", "--settle", "0", ends=3))[
+        "run"
+    ]
+    shown = [
+        "2 rows with another sum, 0.50 in all",
+        "line 2: accepted, 100.00 before, 130.50 now: 30.50",
+        "line 3: accepted → pending, 50.00 before, 20.00 now: −30.00",
+    ]
+    await place.cli.told("compare", first, second, ends=1, says=shown)
+    closing = await place.cli.closing("compare", first, second, ends=1)
+    changed = closing["rows"]["changed"]["first"]
+    assert [(one["amount"], one["before"]["amount"]) for one in changed] == [("130.50", "100.00"), ("20.00", "50.00")]
+    assert closing["rows"]["only_first"]["first"] == []
+
+
 async def test_runs_of_two_journals_are_compared(place: Place) -> None:
     ids = place.subscribers(2)
     first = await load(place, "first.csv", f"{ids[0]};1")
@@ -67,9 +86,13 @@ async def test_a_load_that_is_unlike_the_last_one_of_its_job_is_asked_about(plac
         rows = [f"{one};{amount}" for one, amount in zip(ids[5:], amounts, strict=False)]
         place.rows("abonent_id;amount", *rows, name="unlike.csv")
         ended = await place.cli.refused(*words, "--yes", says="and the last one of the job")
-        ended.saying(
-            ["more than 50% apart", "carbon-migrate run balances unlike.csv --like-last 50% --yes --like-last none"]
-        )
+        again = f"carbon-migrate run balances {place.cli.folder}/unlike.csv --yes --like-last none --journal "
+        ended.saying(["more than 50% apart", again])
+    # With what else is wrong of it at once.
+    whole = (place.cli.folder / "unlike.csv").read_text()
+    place.write(f"{whole}nobody;1\n", "unlike.csv")
+    await place.cli.refused(*words, "--yes", says=["1 row of the input is refused", "more than 50% apart"])
+    place.write(whole, "unlike.csv")
     assert (await place.found()).rows == 3
     await answered(place, *words, says=[("Is that right?", "n")], ends=2)
     asked = [("Is that right?", "y"), ("Send these 4 rows", "n")]

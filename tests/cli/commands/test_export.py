@@ -142,8 +142,19 @@ async def test_a_whole_export_has_a_file_for_each_outcome_that_there_is(place: P
     assert bad[:1] + bad[2:5] == [balances.numbers[1], f"{name}/2", "3", "rejected"]
     assert bad[6] == "Объект уже удалён"
     assert refused[:5] == ["nobody", "5", f"{name}/r1", "6", "refused"]
-    await place.cli.refused("export", name, "-o", "out", says="--force")
-    await place.cli("export", name, "-o", "out", "--force")
+    # Once more: what is the same stays, and what somebody has edited is not lost.
+    again, edited = ("export", name, "-o", "out"), place.cli.folder / "out" / f"{name}-rejected.csv"
+    before = edited.stat().st_mtime_ns
+    await place.cli(*again)
+    assert edited.stat().st_mtime_ns == before
+    whole = edited.read_bytes()
+    edited.write_bytes(whole.replace(b"nobody", b"00123"))
+    await place.cli.refused(*again, says="--force")
+    await place.cli.refused("export", name, "--state", "bad", "-o", str(edited), says="--force")
+    assert b"00123" in edited.read_bytes()
+    await place.cli(*again, "--force")
+    assert sorted(names(place.cli.folder / "out")) == [f"{name}-accepted.csv", f"{name}-rejected.csv"]
+    assert edited.read_bytes() == whole
     # Accepted rows carry the billing's answer, also on stdout.
     ended = await place.cli("export", name, "--state", "accepted", "-o", "-")
     assert ended.out.startswith("\ufeffcontract_number;amount;carbon_row;carbon_line;")

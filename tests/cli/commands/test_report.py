@@ -20,6 +20,7 @@ from cli.terminal.names import OUTCOMES
 from cli.terminal.texts import RUSSIAN, language
 from tests.cli.commands.test_reconcile import differing
 from tests.cli.conftest import Place
+from tests.cli.settings.test_profiles import storno_restores
 
 REPORT = Path("report.html")
 _CELL = re.compile(r"<t[dh][^>]*>(.*?)</t[dh]>", re.DOTALL)
@@ -236,6 +237,7 @@ async def test_ten_thousand_rows_add_up_as_in_journal_and_ledger(place: Place) -
     assert "внесено в биллинг. Ольга: 999 верно" in decided[-1]
     assert "9 855 строк не внесено" in read(place).replace("\u00a0", " ")
     # The undo is one report with what it takes back, also in what it adds up.
+    storno_restores(place)
     taken = await place.cli.closing("undo", run, "--yes", "--skip-bad", "--set", "way=storno", ends=1)
     undo = str(taken["run"])
     told = await place.cli.closing("report", undo, "-o", "undo.html", "--lang", "ru")

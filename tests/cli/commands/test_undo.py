@@ -14,6 +14,7 @@ from billing.money import SCALE
 from checkpoints.records import Change, Stage
 from checkpoints.states import State
 from tests.cli.conftest import Balances, Ended, Place
+from tests.cli.settings.test_profiles import storno_restores
 from tests.cli.terminal.terminals import answered, at_a_terminal, killed_at
 from tests.jobs.whole_database import changes
 
@@ -168,6 +169,7 @@ async def test_an_undo_killed_in_the_middle_is_taken_up_and_reverses_each_row_on
 
 
 async def test_what_a_storno_took_back_is_entered_again_as_the_refusal_advises(place: Place) -> None:
+    storno_restores(place)
     run = await place.entered(2)
     storno = await undone(place, run, *STORNO)
     says = "export the rows of the run that was taken back, and run its job on that file"
@@ -179,6 +181,7 @@ async def test_what_a_storno_took_back_is_entered_again_as_the_refusal_advises(p
 
 
 async def test_a_list_for_the_accountant_names_the_command_that_writes_it(place: Place) -> None:
+    storno_restores(place)
     run = await place.entered(2)
     before = place.traffic.arrived
     ended = await undo(place, run)
@@ -210,6 +213,7 @@ async def test_a_list_for_the_accountant_names_the_command_that_writes_it(place:
 
 async def stopped(place: Place, rows: int = ROWS) -> tuple[str, Balances, int]:
     """A run that was interrupted in the middle, with nothing in doubt; its name, its file and what it has entered."""
+    storno_restores(place)
     balances = place.balances(rows)
     run = await place.stopped("balances", balances.path, *SLOW, by=signal.SIGINT)
     return run, balances, (await states_of(place, run))["accepted"]

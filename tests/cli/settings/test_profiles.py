@@ -108,6 +108,11 @@ def learned(place: Place, profile: Profile, version: str) -> Path:
     return write_profile(settings, msgspec.structs.replace(profile, billing=settings.target, version=version))
 
 
+def storno_restores(place: Place) -> None:
+    """Let a probe have seen that a storno of type 8 brings the balance back."""
+    learned(place, msgspec.structs.replace(UNKNOWN, storno_type_8=Fact(StornoEffect.RESTORES, DAY)), "5.24.06")
+
+
 async def test_the_preview_names_what_no_probe_has_confirmed_and_an_undo_takes_what_one_has(place: Place) -> None:
     place.balances(1)
     ended = await place.cli("run", "balances", "balances.csv", "--yes")

@@ -20,7 +20,7 @@ from billing.api.calls import ChainStep, describe
 from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.database.database import Database
 from billing.database.dsn import Dsn
-from billing.profile import StornoEffect
+from billing.profile import Fact, Profile, StornoEffect, TypeEight
 from checkpoints.records import Item, NewItem
 from checkpoints.states import State
 from engine.errors import InputRefused, LookUpFailed
@@ -28,7 +28,7 @@ from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused,
 from engine.job import Absent, CannotLook, Different, Job, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import SubscriberFinder
-from jobs.access.payload import Payload, encode_payload, payload_of
+from jobs.access.payload import BALANCE, Payload, encode_payload, payload_of
 from jobs.access.vault import Vault
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.catalogue.typed_call import call_kind
@@ -148,14 +148,31 @@ async def taking_back(gateway: Gateway, items: list[Item], **how: str) -> Undo:
     return await undone(effect_of(gateway, "balances"), items, **how)
 
 
-@pytest.mark.parametrize(("op_type", "type_8"), [("1", {}), ("8", {"storno_type_8": StornoEffect.RESTORES})])
-async def test_a_storno_rests_on_its_name_and_of_opening_balances_on_what_it_restores(
-    both: Gateway, op_type: str, type_8: dict[str, object]
-) -> None:
-    items = await entered(both, op_type=op_type)
-    undo = await taking_back(both, items, way="storno")
+async def test_a_storno_rests_on_its_name_and_never_on_what_it_does_to_a_balance(both: Gateway) -> None:
+    undo = await taking_back(both, await entered(both, op_type="1"), way="storno")
     backs = [payload_of(item) for item in undo.items]
-    assert undo.effect.rests_on(backs) == {"storno_call": "storno", "storno_works": True, **type_8}
+    assert undo.effect.rests_on(backs) == {"storno_call": "storno", "storno_works": True}
+
+
+@pytest.mark.parametrize("type_8", TypeEight)
+@pytest.mark.parametrize("before", ["7.00", "0.00", "57.50", None])
+@pytest.mark.parametrize("effect", [None, *StornoEffect])
+async def test_an_operation_of_type_8_is_reversed_only_where_its_storno_is_known_to_bring_the_balance_back(
+    both: Gateway, type_8: TypeEight, before: str | None, effect: StornoEffect | None
+) -> None:
+    """Held against what each kind of billing would have done, in plain words."""
+    (item,) = await entered(both, text="abonent_id;amount\n9002;57,50\n")
+    was: dict[str, str | None] = {} if before is None else {BALANCE: before}
+    item = msgspec.structs.replace(item, payload=encode_payload(msgspec.structs.replace(payload_of(item), was=was)))
+    known = replace(both, profile=Profile() if effect is None else Profile(storno_type_8=Fact(effect)))
+    undo = await undone(effect_of(known, "balances"), [item], way="storno", type_8=type_8)
+    stands = effect is not None
+    for possible in [before] if before is not None else ["0.00", "-3.00"]:
+        there = Decimal(possible)
+        then = Decimal("57.50") if type_8 is TypeEight.SETS else there + Decimal("57.50")
+        left = {"restores": there, "subtracts": then - Decimal("57.50"), "keeps": then, None: None}[effect]
+        stands = stands and left == there
+    assert (len(undo.done.items), len(undo.done.refusals)) == ((1, 0) if stands else (0, 1))
 
 
 async def test_type_8_needs_to_know_what_the_balance_was(client: BillingClient, both: Gateway) -> None:
@@ -176,7 +193,7 @@ async def test_opposite_entries_of_one_run_are_told_from_those_of_another(gatewa
 
 
 async def test_without_a_word_nothing_is_sent(gateway: Gateway, database: Database) -> None:
-    items = await entered(gateway)
+    items = await entered(gateway, op_type="1")
     before = whole(database)
     undo = await taking_back(gateway, items)
     for item, one, reason in zip(items, undo.done.items, undo.left_alone, strict=True):

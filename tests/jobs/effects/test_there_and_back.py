@@ -8,7 +8,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,7 @@ import pytest
 
 from billing.database.database import Database
 from billing.money import SCALE
+from billing.profile import UNKNOWN, Fact, Profile, StornoEffect
 from checkpoints.records import Item, Run
 from engine.evidence import Accepted, Lost, RowRefused
 from engine.job import Absent, Effect, Found
@@ -64,6 +65,7 @@ class Way:
     wrong: Mapping[str, str] = field(default_factory=dict)
     """Other rows, and why they are refused."""
     needs_database: bool = False
+    profile: Profile = UNKNOWN
     is_known: bool = False
     """Whether the same row of another run is there already."""
     sets: bool = False
@@ -184,6 +186,16 @@ WAYS: Final[Mapping[str, Way]] = {
         "abonent_id;amount\n9001;50,50\n",
         [OPENED[0], *entered(8, "50.50")],
         entered(8, "50.50", storno=1),
+        how=STORNO,
+        needs_database=True,
+        profile=Profile(storno_type_8=Fact(StornoEffect.SUBTRACTS)),
+    ),
+    "acts, by storno": Way(
+        JOBS["balances"],
+        THREE,
+        [*CHARGED, *entered(1, *SUMS)],
+        entered(1, *SUMS, storno=1),
+        given={"op_type": "1"},
         how=STORNO,
     ),
     "balances, set back": Way(
@@ -321,6 +333,7 @@ async def test_there_and_back_again_though_answers_are_lost(
     if way.needs_database and not gateway.database:
         return
     losing, before = Losing(mock_billing, database), whole(database)
+    gateway = replace(gateway, profile=way.profile)
     job = making.job_of(gateway, way.kind, making.rows_of(way.rows), **way.given)
     await job.try_out()
     items = await making.planned(job)
