@@ -186,7 +186,7 @@ def describe_fact(name: str, value: object) -> Said:
     return Said(sentence.template, sentence.values, code=name)
 
 
-def _in_words(name: str, value: object) -> str | tuple[str, ...]:
+def _in_words(name: str, value: object) -> str | float | tuple[str, ...]:
     match value:
         case Mapping() if name == "columns":
             return ", ".join(f"{table} {len(there)}" for table, there in value.items())
@@ -195,11 +195,11 @@ def _in_words(name: str, value: object) -> str | tuple[str, ...]:
         case Mapping() if name == "in_filters":
             return ", ".join(f"{field} {most}" for field, most in value.items()) or said("none")
         case Mapping():
-            return tuple(said("{calls}: {latency} ms", calls=key, latency=f"{one:g}") for key, one in value.items())
+            return tuple(said("{calls}: {latency} ms", calls=key, latency=one) for key, one in value.items())
         case tuple():
             return ", ".join(map(str, value)) or said("none")
         case float():
-            return f"{value:g}"
+            return value
     return str(value)
 
 

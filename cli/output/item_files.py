@@ -23,13 +23,13 @@ from cli.terminal import names
 from cli.terminal.exits import CommandRefused
 from cli.terminal.names import STATE_NAMES
 from cli.terminal.streams import plain
-from cli.terminal.texts import RUSSIAN, printable, reader, reason_of, rendered
+from cli.terminal.texts import RUSSIAN, printable, reader, rendered
 from cli.terminal.waiting import waiting
 from engine.sources.exported import COLUMNS, IN_RUSSIAN, STEP, harmless, named
 from jobs.imports.subscriber import STEP_NAMES, Step
 from jobs.spec.words import IMPORT
 from texts.remedies import setting
-from texts.said import Said, said, wording
+from texts.said import Said, reason_of, said, wording
 
 
 class _Stepped(msgspec.Struct):

@@ -39,7 +39,7 @@ from cli.terminal.options import Option, options_of
 from engine.errors import nearest
 from jobs.spec.toml_places import KeyRefused, Kind, Toml, as_kind, check_known
 from texts.remedies import SETTINGS_FILE, SETTINGS_PROFILE, setting
-from texts.said import Quantity, said, text_of
+from texts.said import Quantity, reason_of, said, text_of
 
 if TYPE_CHECKING:
     from billing.api.client import ClientSettings
@@ -154,8 +154,8 @@ def hooks_of(
     One whose credential cannot be read is left out, and named by `credentials`.
     """
     if not 0 <= table.hold_seconds <= _LONGEST_HOLD:
-        seconds, most = f"{table.hold_seconds:g}", Quantity(_LONGEST_HOLD)
-        why = said("{given} are not seconds from 0 up to {most}", given=seconds, most=most)
+        most = Quantity(_LONGEST_HOLD)
+        why = said("{given} are not seconds from 0 up to {most}", given=table.hold_seconds, most=most)
         raise _refused("hooks.hold-seconds", place, why)
 
     def hook_of(name: str) -> Hook | None:
@@ -584,7 +584,7 @@ def _read(path: Path, origin: str, taken: Container[str]) -> "Declaration":
     except SettingsRefused as error:
         return Declaration(path, fault=text_of(error))
     except OSError as error:
-        return Declaration(path, fault=said("{file}: {why}", file=path, why=texts.reason_of(error)))
+        return Declaration(path, fault=said("{file}: {why}", file=path, why=reason_of(error)))
     if content is None:
         fault = said("{origin}: there is no file {file}", origin=origin, file=path)
         return Declaration(path, fault=fault)
@@ -815,8 +815,8 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         raise SettingsRefused(
             "{place}: {given} is not a valid time-out: give seconds, from {least} up to {most}",
             place=timeout.origin,
-            given=f"{seconds:g}",
-            least=f"{SHORTEST_TIMEOUT:g}",
+            given=seconds,
+            least=SHORTEST_TIMEOUT,
             most=Quantity(_LONGEST_TIMEOUT),
         )
     journal = _journal(choose, folder, api_url.value)
