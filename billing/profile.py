@@ -75,6 +75,11 @@ class Fact(msgspec.Struct, Generic[Value], frozen=True, forbid_unknown_fields=Tr
     def known(self) -> bool:
         return self.standing is Standing.KNOWN
 
+    @property
+    def day(self) -> date | str:
+        """The day of the probe as a sentence has it."""
+        return self.learned or said("unknown")
+
 
 def assumed(value: Value) -> Fact[Value]:
     return Fact(value, None, Standing.ASSUMED)
@@ -225,7 +230,7 @@ def unconfirmed(profile: Profile, rests_on: Mapping[str, object]) -> list[Said]:
                     "{wanted} (the probe of {day} says: {learned})",
                     name,
                     wanted=describe_fact(name, value),
-                    day=str(fact.learned),
+                    day=fact.day,
                     learned=describe_fact(name, fact.value),
                 )
             )

@@ -623,7 +623,7 @@ async def _profile(examined: Examined) -> AsyncIterator[Finding]:
         # Of what nobody has asked for there is nothing to show.
         if fact.known or fact.value not in ((), {}):
             standing = STANDING_NAMES[fact.standing]
-            standing = said("{standing} {day}", standing=standing, day=when) if when else standing
+            standing = said("{standing} {day}", standing=standing, day=fact.learned) if fact.learned else standing
             rows.append((standing, render(says)))
     known, table = sum(fact.known for fact in facts.values()), Facts(*rows, indent=4)
     now = examined.health.version

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
 from itertools import chain
@@ -52,8 +52,8 @@ class CatalogueLanguage(Language):
     def translate_counted(self, one: str, many: str, n: int) -> str:
         return self._catalogue.ngettext(one, many, n)
 
-    def write(self, value: float | Decimal | datetime) -> str:
-        """A number, an amount in roubles or a moment in local time."""
+    def write(self, value: float | Decimal | date) -> str:
+        """A number, an amount in roubles, a day, or a moment in local time."""
         match value:
             case Decimal():
                 digits, _, decimals = two_decimals(value).partition(".")
@@ -62,6 +62,8 @@ class CatalogueLanguage(Language):
             case datetime():
                 zone = value.astimezone().isoformat(timespec="minutes")[-6:]
                 return f"{self.moment(value)} (UTC{zone})"
+            case date():
+                return value.strftime(self._day)
             case Quantity():
                 return _grouped(value)
             case _:
