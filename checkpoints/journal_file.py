@@ -336,7 +336,7 @@ def journal_in_postgres(text: str, state: Path) -> JournalAddress:
         raise JournalUnreadable(
             "the address of the journal has lease={text}: give seconds from {least} to {most}",
             text=given,
-            least=_SHORTEST_LEASE,
+            least=f"{_SHORTEST_LEASE:g}",
             most=round(_LONGEST_LEASE),
         )
     name = f"postgresql://{host or 'localhost'}:{port}/{database}?schema={schema}"

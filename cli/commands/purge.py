@@ -30,13 +30,13 @@ from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import bare_table, drawn
 from cli.terminal.options import option, switch
 from cli.terminal.screen import BriefVoice, Screen, is_unattended
-from cli.terminal.texts import count, moment, money, printable
+from cli.terminal.texts import WHOLE, count, moment, money, printable
 from cli.terminal.waiting import waiting
 from jobs.access.payload import emptied
 from jobs.catalogue.catalogue import Catalogue
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST
-from jobs.spec.words import RUN, UNDO
+from jobs.spec.words import RUN, UNDO, source_of
 from texts.remedies import PROGRAM, command_line, setting
 from texts.said import Quantity, counted, reason_of, said, text_of
 
@@ -170,7 +170,7 @@ def _ahead(chosen: Selection, *, keep_totals: bool) -> RenderableType:
     columns = whole[0], said("job"), said("rows from"), said("rows"), said("sum"), whole[1]
     table = bare_table(*(Column(printable(name), overflow="fold", no_wrap=name in whole) for name in columns))
     for run, ended, totals, _ in chosen.runs[:MAX_RUNS_SHOWN]:
-        source = Text(printable(run.source, 40) or "–")
+        source = Text(printable(source_of(run), WHOLE).rpartition("/")[2] or "–")
         rows = count(totals.frozen + totals.refused)
         table.add_row(Text(run.name, "bold"), run.job, source, rows, money(totals.amount), moment(ended))
     told = {"chosen": chosen, "keep_totals": keep_totals, "most": MAX_RUNS_SHOWN, "result": None}

@@ -154,8 +154,8 @@ def hooks_of(
     One whose credential cannot be read is left out, and named by `credentials`.
     """
     if not 0 <= table.hold_seconds <= _LONGEST_HOLD:
-        most = Quantity(_LONGEST_HOLD)
-        why = said("{given} are not seconds from 0 up to {most}", given=table.hold_seconds, most=most)
+        seconds, most = f"{table.hold_seconds:g}", Quantity(_LONGEST_HOLD)
+        why = said("{given} are not seconds from 0 up to {most}", given=seconds, most=most)
         raise _refused("hooks.hold-seconds", place, why)
 
     def hook_of(name: str) -> Hook | None:
@@ -815,8 +815,8 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         raise SettingsRefused(
             "{place}: {given} is not a valid time-out: give seconds, from {least} up to {most}",
             place=timeout.origin,
-            given=seconds,
-            least=SHORTEST_TIMEOUT,
+            given=f"{seconds:g}",
+            least=f"{SHORTEST_TIMEOUT:g}",
             most=Quantity(_LONGEST_TIMEOUT),
         )
     journal = _journal(choose, folder, api_url.value)
