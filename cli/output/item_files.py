@@ -112,7 +112,7 @@ async def _pages(run: Run, states: Sequence[State | None], journal: Journal) -> 
 
 def header_of(run: Run) -> list[str]:
     """The first row of a file: the run's own columns, then those of `COLUMNS`."""
-    own = [_OF_AN_UNDO[name] for name in run.header] if _is_for_accountant(run) else run.header
+    own = [_OF_AN_UNDO.get(name, name) for name in run.header] if _is_for_accountant(run) else run.header
     return [*own, *columns_of(run)]
 
 

@@ -143,7 +143,7 @@ async def serve_control(run: Run, journal: Journal, controlled: LivePolicy, scre
     """
     async with control.under_control(run, journal, controlled) as found:
         if found.paused_at:
-            log.info("paused", by=found.paused_by, since=found.paused_at)
+            log.info("paused", by=found.paused_by, since=found.paused_at.isoformat())
             paused = said(
                 "Run {run} is paused, by {who}, since {date}: nothing is sent until {command} is typed in another "
                 "terminal.",
