@@ -75,6 +75,11 @@ class Fact(msgspec.Struct, Generic[Value], frozen=True, forbid_unknown_fields=Tr
     def known(self) -> bool:
         return self.standing is Standing.KNOWN
 
+    @property
+    def day(self) -> date | str:
+        """The day of the probe as a sentence has it."""
+        return self.learned or said("unknown")
+
 
 def assumed(value: Value) -> Fact[Value]:
     return Fact(value, None, Standing.ASSUMED)
@@ -186,7 +191,7 @@ def describe_fact(name: str, value: object) -> Said:
     return Said(sentence.template, sentence.values, code=name)
 
 
-def _in_words(name: str, value: object) -> str | tuple[str, ...]:
+def _in_words(name: str, value: object) -> str | float | tuple[str, ...]:
     match value:
         case Mapping() if name == "columns":
             return ", ".join(f"{table} {len(there)}" for table, there in value.items())
@@ -195,11 +200,11 @@ def _in_words(name: str, value: object) -> str | tuple[str, ...]:
         case Mapping() if name == "in_filters":
             return ", ".join(f"{field} {most}" for field, most in value.items()) or said("none")
         case Mapping():
-            return tuple(said("{calls}: {latency} ms", calls=key, latency=f"{one:g}") for key, one in value.items())
+            return tuple(said("{calls}: {latency} ms", calls=key, latency=one) for key, one in value.items())
         case tuple():
             return ", ".join(map(str, value)) or said("none")
         case float():
-            return f"{value:g}"
+            return value
     return str(value)
 
 
@@ -225,7 +230,7 @@ def unconfirmed(profile: Profile, rests_on: Mapping[str, object]) -> list[Said]:
                     "{wanted} (the probe of {day} says: {learned})",
                     name,
                     wanted=describe_fact(name, value),
-                    day=str(fact.learned),
+                    day=fact.day,
                     learned=describe_fact(name, fact.value),
                 )
             )

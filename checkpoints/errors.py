@@ -1,6 +1,7 @@
 """Errors of the journal, by cause."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from texts.remedies import command_line
@@ -66,13 +67,13 @@ class JournalNotCopied(JournalError):
 class RunPurged(JournalError):
     """Raised when the rows of a purged run are asked for."""
 
-    def __init__(self, name: str, purged_at: str) -> None:
+    def __init__(self, name: str, purged_at: datetime) -> None:
         super().__init__(
             said(
                 "run {run} was purged on {day}: names, values and answers of its rows are removed, so nothing of it "
                 "can be undone, verified, exported, corrected or looked up any more; its totals are kept",
                 run=name,
-                day=purged_at[:10],
+                day=purged_at.date(),
             )
         )
 

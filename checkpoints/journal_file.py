@@ -27,7 +27,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from checkpoints.errors import JournalUnreadable
 from checkpoints.own_files import check_beside, open_regular
-from texts.said import said
+from texts.said import reason_of, said
 
 FIRST_BYTE: Final = 2**40
 """The byte locked while the journal is created; the byte of a run follows it, at the distance of its id."""
@@ -73,7 +73,7 @@ class JournalFile:
             # The journal holds balances of subscribers: only its owner may read it.
             self._file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise JournalUnreadable(_why_closed(path, error.strerror or "")) from error
+            raise JournalUnreadable(_why_closed(path, reason_of(error))) from error
         status = os.fstat(self._file)
         self._inode = status.st_dev, status.st_ino
         with _guard:
@@ -155,7 +155,7 @@ def why_unwritable(path: Path) -> str:
     """Why this user cannot work with a journal that is there, "" where that is not known before it is opened."""
     if not os.access(path, os.F_OK) or os.access(path, os.R_OK | os.W_OK, effective_ids=True):
         return ""
-    return _why_closed(path, os.strerror(errno.EACCES))
+    return _why_closed(path, reason_of(errno.EACCES))
 
 
 def _why_closed(path: Path, reason: str) -> str:
@@ -192,7 +192,7 @@ def none_taken_up(path: Path) -> Iterator[int | None]:
         file = open_regular(path)
     except OSError as error:
         raise JournalUnreadable(
-            "the journal {path} cannot be read: {why}", path=path, why=error.strerror or ""
+            "the journal {path} cannot be read: {why}", path=path, why=reason_of(error)
         ) from error
     try:
         held = None
@@ -212,7 +212,7 @@ def _lock(file: int, path: Path, kind: int, run_id: int, runs: int = 1) -> bool:
         if error.errno in {errno.EAGAIN, errno.EACCES}:
             return False
         raise JournalUnreadable(
-            "the journal {path} cannot be locked: {why}", path=path, why=str(error.strerror)
+            "the journal {path} cannot be locked: {why}", path=path, why=reason_of(error)
         ) from error
     return True
 

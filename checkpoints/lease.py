@@ -91,7 +91,7 @@ class Lease:
                 said(
                     "the lease of the billing ran out after {seconds} s without a renewal: this process was stopped, "
                     "or the journal did not answer. Nothing more is sent, for another machine may have taken over",
-                    seconds=f"{self.seconds:g}",
+                    seconds=self.seconds,
                 )
             )
         return not self.why

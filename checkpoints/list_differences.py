@@ -143,7 +143,7 @@ def _from_plan(old: ListRow, new: ListRow, plain: Plain) -> ListDifference | Non
     compared: tuple[tuple[str, object, object, str, str], ...] = (
         (said("another amount"), old.amount, new.amount, _amount(old), _amount(new)),
         (
-            said("{then} then, now {now}", then=str(old.state), now=str(new.state)),
+            said("{then} then, now {now}", then=said(str(old.state)), now=said(str(new.state))),
             old.state,
             new.state,
             old.message or "",

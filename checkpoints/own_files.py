@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from checkpoints.errors import JournalUnreadable
-from texts.said import said
+from texts.said import reason_of, said
 
 _ROOT: Final = 0
 _INHERITED: Final = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
@@ -100,7 +100,7 @@ def check_beside(journal: Path) -> None:
         return
     except OSError as error:
         raise JournalUnreadable(
-            "the journal {path} is not used: {why}", path=journal, why=error.strerror or ""
+            "the journal {path} is not used: {why}", path=journal, why=reason_of(error)
         ) from error
 
 
@@ -184,7 +184,7 @@ def keep_copy(journal: Path, number: int) -> Path:
             path=journal,
             found=number,
             copy=wanted.name,
-            why=error.strerror if isinstance(error, OSError) and error.strerror else str(error),
+            why=reason_of(error) if isinstance(error, OSError) else str(error),
         ) from error
     return place
 

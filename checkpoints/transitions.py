@@ -7,6 +7,7 @@ import secrets
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
@@ -84,7 +85,7 @@ def refuse_purged(db: Queries, run_id: int) -> None:
     """Raise `RunPurged` for a run whose rows have no content any more."""
     found = db.first("purged", run_id=run_id)
     if found is not None:
-        raise RunPurged(found["name"], found["purged_at"])
+        raise RunPurged(found["name"], datetime.fromisoformat(found["purged_at"]))
 
 
 def items_of(db: Queries, name: str, run_id: int, **values: Value) -> list[Item]:
@@ -198,7 +199,7 @@ def entered_anew(db: Queries, item_ids: Sequence[int]) -> dict[int, str]:
     restored, digests = db.all("restored", ids=item_ids), digests_of(db)
     for row in restored:
         if row["purged_at"]:
-            raise RunPurged(row["run"], row["purged_at"])
+            raise RunPurged(row["run"], datetime.fromisoformat(row["purged_at"]))
     forms = [
         (row["item_id"], key, row["job"], row["target"])
         for row in restored

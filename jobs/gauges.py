@@ -102,12 +102,11 @@ def _latency_gauge(gateway: Gateway, threshold: Callable[[], float | None]) -> G
             return None
         with as_engine_errors():
             seconds = (await gateway.client.health()).seconds
-        taken = f"{seconds:.2g}"
+        taken = float(f"{seconds:.2g}")
         if seconds > most:
-            text = said("latency: the billing takes {taken} s, {most} s are the most", taken=taken, most=f"{most:g}")
+            text = said("latency: the billing takes {taken} s, {most} s are the most", taken=taken, most=most)
         else:
-            low = f"{_low(most):g}"
-            text = said("latency: the billing takes {taken} s, goes on at {low} s", taken=taken, low=low)
+            text = said("latency: the billing takes {taken} s, goes on at {low} s", taken=taken, low=_low(most))
         return GaugeReading(seconds, most, _low(most), text=text)
 
     return Gauge("latency", measure, every=5.0)

@@ -131,13 +131,13 @@ class ImportJob(BillingJob):
     def _choose(self, reader: SubscriberReader, source: Source) -> SampleFacts:
         """Choose the rows of the sample; used in a worker thread. Raises `InputRefused` and `LookUpFailed`."""
         checks = anyio.from_thread.run(self._ready)
-        values = anyio.from_thread.run(checks.value_checks)
+        judge_one = anyio.from_thread.run(checks.survey)
         sample = RowSample(int(self._parameters[SAMPLE]), self._map.fields)
 
         def judge(rows: Sequence[Row]) -> list[Judged]:
             judged = reader.examine(rows, only_seen=True)
             for one in judged:
-                one.go_through(values)
+                judge_one(one)
             return judged
 
         # It notes what each row has, and names before they become ids.

@@ -30,11 +30,11 @@ from jobs.effects.factory import effect_of
 from jobs.job import BillingJob
 from jobs.rows.input import job_parameters
 from jobs.spec.spec import parameters_of
-from jobs.spec.words import RUN, TAKE, UNDO, UNPROVEN
+from jobs.spec.words import AMOUNT, RUN, TAKE, UNDO, UNPROVEN
 from texts.remedies import setting
 from texts.said import said
 
-HEADER: Final = ("run", "row", "key", "label", "amount", "answer")
+HEADER: Final = ("run", "row", "key", "label", AMOUNT, "answer")
 """The columns of an undo's rows; `answer` is the id of the created object."""
 
 _PAGE: Final = 1_000

@@ -42,6 +42,7 @@ from lab.mock.population import create
 from lab.mock.server import MockBilling, running
 from lab.mock.values import roubles
 from texts.remedies import PROGRAM
+from texts.said import reason_of
 
 FOLDER: Final = Path(".demo")
 BALANCES: Final = "balances.csv"
@@ -216,7 +217,7 @@ def make_folder() -> Path:
         folder.mkdir(mode=0o700)
         (folder / _MADE_BY_DEMO).write_text("The next demonstration deletes this folder.\n", encoding="utf-8")
     except OSError as error:
-        raise LabError("{folder} cannot be made anew: {why}", folder=folder, why=error.strerror or "") from error
+        raise LabError("{folder} cannot be made anew: {why}", folder=folder, why=reason_of(error)) from error
     return folder
 
 

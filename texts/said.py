@@ -7,13 +7,14 @@ Such a value is the English text, wherever a text is wanted: in a log, in JSON, 
 report renders it in the language of its reader, from template and parameters, also later and from the journal.
 
 Parameters are named. One that is a `Said` itself is rendered in the same language, several as an enumeration, an
-error as its sentence; numbers of things, money and moments are written as the language writes them. All others are
+error as its sentence; numbers, money, days and moments are written as the language writes them. All others are
 texts of files, of the billing or of the operator, and what a person types: the same in every language.
 """
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from string import Formatter
@@ -33,8 +34,8 @@ class Quantity(int):
     __slots__ = ()
 
 
-Value: TypeAlias = str | int | Decimal | datetime | tuple[str, ...]
-"""A parameter: a text or a `Said`, a number, an amount in roubles, a moment, or an enumeration of texts."""
+Value: TypeAlias = str | int | float | Decimal | date | tuple[str, ...]
+"""A parameter: a text or a `Said`, a number, an amount in roubles, a day or a moment, or an enumeration of texts."""
 
 Given: TypeAlias = Value | Path | Remedy | BaseException
 """What a parameter is made of: a path and a remedy are texts, an error is its sentence."""
@@ -130,6 +131,18 @@ def counted(one: str, many: str, n: int, /, **values: Given) -> Said:
     return Said(one, {"n": Quantity(n), **values}, many, n)
 
 
+def percent(share: Decimal) -> Said:
+    return said("{percent}%", percent=float(share))
+
+
+def day_in(moment: str) -> date | str:
+    """The day of a moment as the billing writes it; what is none stays as it is."""
+    try:
+        return date.fromisoformat(moment[:10])
+    except ValueError:
+        return moment
+
+
 def enumerated(texts: Iterable[str]) -> Said:
     """Several texts as one, with commas between them."""
     return Said("{texts}", {"texts": tuple(texts)})
@@ -155,9 +168,37 @@ def any_of(words: Sequence[str]) -> str:
     return said("{others} or {last}", others=tuple(others), last=last) if others else last
 
 
+_OF_THE_SYSTEM: Final = frozenset(
+    (
+        wording("Address already in use"),
+        wording("Connection refused"),
+        wording("Connection reset by peer"),
+        wording("Connection timed out"),
+        wording("File exists"),
+        wording("Input/output error"),
+        wording("Is a directory"),
+        wording("Network is unreachable"),
+        wording("No route to host"),
+        wording("No space left on device"),
+        wording("No such file or directory"),
+        wording("Not a directory"),
+        wording("Operation not permitted"),
+        wording("Permission denied"),
+        wording("Read-only file system"),
+    )
+)
+"""What the system says in English wherever Python asks it."""
+
+
 def text_of(error: BaseException) -> str:
     """The sentence of an error, as a `Said` where it was raised with one."""
     return error.args[0] if len(error.args) == 1 and isinstance(error.args[0], str) else str(error)
+
+
+def reason_of(error: OSError | int) -> str:
+    """Why the system refused, by its error or its number, without the file's name; a sentence where it is known."""
+    why = os.strerror(error) if isinstance(error, int) else error.strerror or str(error)
+    return said(why) if why in _OF_THE_SYSTEM else why
 
 
 def _value(given: Given) -> Value:
@@ -179,6 +220,8 @@ def plain(value: Value) -> str:
             return two_decimals(value)
         case datetime():
             return value.isoformat(timespec="seconds")
+        case float():
+            return f"{value:.12g}"
         case _:
             return str(value)
 
@@ -202,8 +245,8 @@ class Language(ABC):
         """The template of a sentence about `n` things."""
 
     @abstractmethod
-    def write(self, value: int | Decimal | datetime) -> str:
-        """A number, an amount or a moment, as it stands in a sentence."""
+    def write(self, value: float | Decimal | date) -> str:
+        """A number, an amount, a day or a moment, as it stands in a sentence."""
 
     def render(self, text: str) -> str:
         """A sentence in this language; a text that is no `Said` is the same in all of them."""
@@ -243,6 +286,10 @@ class _Moment(msgspec.Struct, frozen=True, tag="moment", tag_field="is"):
     at: datetime
 
 
+class _Day(msgspec.Struct, frozen=True, tag="day", tag_field="is"):
+    day: date
+
+
 class _Several(msgspec.Struct, frozen=True, tag="several", tag_field="is"):
     texts: "tuple[str | _Sentence, ...]"
 
@@ -255,7 +302,7 @@ class _Sentence(msgspec.Struct, frozen=True, tag="said", tag_field="is", omit_de
     code: str = ""
 
 
-_Stored: TypeAlias = "str | int | _Money | _Number | _Moment | _Several | _Sentence"
+_Stored: TypeAlias = "str | int | float | _Money | _Number | _Moment | _Day | _Several | _Sentence"
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
@@ -307,6 +354,8 @@ def _stored(value: Value) -> _Stored:
             return _Number(int(value))
         case datetime():
             return _Moment(value)
+        case date():
+            return _Day(value)
         case _:
             return value
 
@@ -331,7 +380,7 @@ def _stored_value(stored: _Stored) -> Value:
             return amount
         case _Number(n):
             return Quantity(n)
-        case _Moment(at):
+        case _Moment(at) | _Day(at):
             return at
         case _:
             return stored

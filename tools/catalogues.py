@@ -1,7 +1,7 @@
 """Collects the sentences of the code into the catalogues of cli/locale; `--write` keeps what is found.
 
 Sentences are the arguments of `said`, `reason` and `counted`, see texts/said.py, in Python and in the templates of
-screens and reports, the warnings of the log, and the texts of help and page. New ones come without a translation, and
+screens and reports, the lines of the log, and the texts of help and page. New ones come without a translation, and
 `tests/test_catalogues.py` fails until they have one; those that are gone go.
 """
 
@@ -25,8 +25,8 @@ FORMS: Final = {
     **dict.fromkeys(("counted", "some"), 2),
 }
 """The functions that take sentences, and how many of them; `some` is nothing for none."""
-LOGGED: Final = frozenset({"warning", "error", "exception"})
-"""What a log is called with that a terminal shows, in the language of its reader: the level, the event, its names."""
+LOGGED: Final = frozenset({"debug", "info", "warning", "error", "exception"})
+"""What a log is called with: stderr has the level, the event and its names in the language of its reader."""
 LINE: Final = 118
 """The width of a catalogue."""
 

@@ -4,7 +4,6 @@ A request arrives once or not at all, never twice: see `billing.api.wire`.
 """
 
 import asyncio
-import os
 import random
 import re
 import time
@@ -43,7 +42,7 @@ from billing.errors import (
 )
 from billing.secret import Mask, Secret, credentials
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused, readable
-from texts.said import counted, said, text_of
+from texts.said import counted, reason_of, said, text_of
 
 # ---- what the client says of a call that failed -------------------------------------------------------------------
 # Why no answer came, and the errors that it raises.
@@ -55,14 +54,14 @@ def describe_fault(fault: Exception, limits: Limits, mask: Mask, *, left: bool) 
         case TimeoutError() if left:
             return said(
                 "no answer in time ({silence} s of silence, {deadline} s in all)",
-                silence=f"{limits.read:g}",
-                deadline=f"{limits.deadline:g}",
+                silence=limits.read,
+                deadline=limits.deadline,
             )
         case TimeoutError():
             return said(
                 "no connection in time ({connect} s to connect, {deadline} s in all)",
-                connect=f"{limits.connect:g}",
-                deadline=f"{limits.deadline:g}",
+                connect=limits.connect,
+                deadline=limits.deadline,
             )
         case aiohttp.ClientConnectorDNSError():
             return said("the name {host} is not known", host=shown(fault.host))
@@ -74,7 +73,7 @@ def describe_fault(fault: Exception, limits: Limits, mask: Mask, *, left: bool) 
             none = (
                 said("none of its addresses takes it") if "Connect call failed" in str(error) else shown(str(error))
             )
-            why = os.strerror(error.errno) if error.errno else none
+            why = reason_of(error.errno) if error.errno else none
             return said("no connection to {server}: {why}", server=f"{fault.host}:{fault.port}", why=why)
         case aiohttp.ServerDisconnectedError():
             return said("the connection was closed before an answer came")

@@ -24,7 +24,7 @@ from billing.database.reader import ROWS_A_PAGE, Connection, DatabaseRow, Direct
 from billing.database.schema import ASKED_FOR, Schema, fitted, parts_of
 from billing.database.sql_blocks import SqlStatement, Value, Values, sql_block
 from billing.errors import DatabaseAway, DatabaseError, NotTheBilling, SettingsError, StatementRefused, WrongPassword
-from texts.said import said
+from texts.said import reason_of, said
 
 if TYPE_CHECKING:
     from billing.database.file_database import FileDatabase
@@ -81,7 +81,7 @@ def attach(dsn: Dsn) -> Connection:
             raise DatabaseAway(
                 "the database {path} cannot be opened: {why}",
                 path=Path(dsn.database),
-                why=error.strerror or str(error),
+                why=reason_of(error),
             ) from error
         if owner != embedded.owner() and not embedded.lock_folder_is_shared():
             # The owner's processes use another lock table, and two lock tables on one file would corrupt it.

@@ -25,7 +25,7 @@ from billing.database.reader import DatabaseRow
 from billing.database.sql_blocks import SqlStatement, Token, Value, Values, sql_block, tokens_of
 from billing.errors import NoRoom, RowsChanged, StatementRefused
 from billing.selects.select import Select, columns, describe, told_plainly
-from texts.said import Said, ValueRefused, counted, from_json, said, text_of, to_json
+from texts.said import Said, ValueRefused, counted, from_json, reason_of, said, text_of, to_json
 
 # ---- the rows of a select as text ---------------------------------------------------------------------------------
 # Each value has one spelling, and a value without an exact one is refused.
@@ -359,7 +359,7 @@ class SelectReader:
                 "the rows cannot be kept in the temporary folder {folder}: {why}. Free some room there, or name "
                 "another folder with TMPDIR",
                 folder=tempfile.tempdir or "",
-                why=error.strerror or str(error),
+                why=reason_of(error),
             ) from error
 
 

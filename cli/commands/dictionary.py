@@ -9,7 +9,7 @@ import anyio.to_thread
 
 from cli.commands.execution import close, with_settings
 from cli.output.item_files import OutputFile, refuse_present
-from cli.output.tables import suffix_of, table_at
+from cli.output.tables import is_for_scripts, suffix_of, table_at
 from cli.session.session import open_billing
 from cli.settings.flags import MAP_WORDS, Flags, ImportFlags, RowFlags, map_file_of, map_pairs_of, parse_pairs
 from cli.settings.settings import Settings
@@ -17,13 +17,13 @@ from cli.terminal.exits import Exit
 from cli.terminal.layout import drawn, labelled, steps_list
 from cli.terminal.options import Part, argument, option, options_of, switch
 from cli.terminal.screen import BriefVoice, Screen
-from cli.terminal.texts import WHOLE, printable
+from cli.terminal.texts import RUSSIAN, WHOLE, printable, reader
 from cli.terminal.waiting import bytes_read, waiting
 from engine.job import STDIN, RowPage
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 from jobs.imports.column_map import ColumnMap, read_map
-from jobs.imports.dictionary import COLUMNS, NameStanding, NamesUsed, propose, read_dictionary
+from jobs.imports.dictionary import COLUMNS, IN_RUSSIAN, NameStanding, NamesUsed, propose, read_dictionary
 from jobs.imports.names_there import NamesThere, noun_of, read_names, word_of
 from jobs.imports.subscriber import Step
 from jobs.imports.tables import SubscriberReader
@@ -71,9 +71,11 @@ async def _dictionary(
                 there = await read_names(billing.gateway)
     proposed = await anyio.to_thread.run_sync(propose, used.names, there or NamesThere(), before)
 
+    own_words = IN_RUSSIAN if reader().name == RUSSIAN and not is_for_scripts(target.path) else {}
+
     def write() -> None:
-        with table_at(target, COLUMNS, len(proposed.rows)) as put:
-            put([row.cells for row in proposed.rows])
+        with table_at(target, [own_words.get(name, name) for name in COLUMNS], len(proposed.rows)) as put:
+            put([row.cells(own_words) for row in proposed.rows])
 
     def counts(kind: str | None) -> Mapping[str, int]:
         return {str(standing): proposed.count(standing, kind) for standing in NameStanding}
@@ -116,7 +118,14 @@ async def _dictionary(
     step = (
         (trial, said("try it with a few rows")) if is_done else (again, said("once it is checked, see what is left"))
     )
-    told = {"file": name, "rows": rows, "path": target.path, "proposed": proposed, "noun_of": noun_of}
+    told = {
+        "checked": own_words.get("checked", "checked"),
+        "file": name,
+        "rows": rows,
+        "path": target.path,
+        "proposed": proposed,
+        "noun_of": noun_of,
+    }
     screen.result(drawn("dictionary.j2", Standing=NameStanding, **told), good=is_done)
     for note in notes:
         screen.result(labelled(said("note:"), note, "yellow"), good=False)

@@ -11,14 +11,14 @@ import shutil
 import socket
 import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 from anyio.to_thread import run_sync
@@ -54,7 +54,7 @@ from cli.terminal.names import STANDING_NAMES
 from cli.terminal.options import as_command, switch
 from cli.terminal.screen import JsonVoice, Screen
 from cli.terminal.signals import run_command
-from cli.terminal.texts import WHOLE, printable, reason_of, rendered
+from cli.terminal.texts import WHOLE, printable, rendered
 from cli.terminal.waiting import waiting
 from engine.errors import EngineError
 from jobs.access.gateway import Gateway
@@ -64,7 +64,7 @@ from jobs.job import build
 from jobs.rows.input import Input
 from jobs.spec.spec import statement_of
 from texts.remedies import PROGRAM, SETTINGS_FILE, VAULT_KEY, VAULT_KEY_FILE, command_line, setting
-from texts.said import Given, Quantity, Said, counted, said, text_of
+from texts.said import Given, Quantity, Said, counted, reason_of, said, text_of
 
 LEAST_FREE: Final = 256 * 1024 * 1024
 """Bytes that should be free on the journal's disk; a row takes about half a kilobyte."""
@@ -97,7 +97,7 @@ class Examined:
     flags: Flags
     screen: Screen
     settings: Settings = field(init=False)
-    health: Health | None = None
+    health: Health = field(init=False)
     database: Database | None = None
     origins: dict[str, Mapping[str, str | None]] = field(default_factory=dict)
     facts: list[Mapping[str, str | None]] = field(default_factory=list)
@@ -105,6 +105,8 @@ class Examined:
 
 class Finding(NamedTuple):
     """What a check has found: that all is `good`, a `note` that hinders no run, or what is `wrong` and what to do.
+
+    What is `unchecked` needs something that another check has found wrong.
 
     `then` is a command that helps, `of` what is found out about, where it is not what the check has the name of.
     What is good is shown only with `-v`, unless a person has to `look` at it; so is the table `below`.
@@ -142,6 +144,7 @@ _SIGNS: Final = {"good": ("✓", "green"), "note": ("!", "yellow"), "wrong": ("�
 async def examine(flags: Flags, screen: Screen, *, verbose: bool) -> Exit:
     """Go through all checks; 0 when nothing prevents a run, else 2."""
     examined, findings = Examined(flags, screen), list[tuple[str, Finding]]()
+    broken = set[_Check]()
 
     def note(what: str, found: Finding) -> None:
         findings.append((what, found))
@@ -158,12 +161,16 @@ async def examine(flags: Flags, screen: Screen, *, verbose: bool) -> Exit:
 
     try:
         for what, look in CHECKS.items():
+            if broken.intersection(_NEEDS.get(look, ())):
+                findings.append((what, Finding("unchecked", said("could not be checked"))))
+                continue
             try:
                 with waiting(said("checking: {what}", what=what)):
                     async for found in look(examined):
                         note(found.of or what, found)
             except (BillingError, JournalError, CommandRefused) as error:
                 note(what, Finding("wrong", text_of(error)))
+                broken.add(look)
                 if look is _settings:
                     # Without settings nothing else can be looked at.
                     break
@@ -171,16 +178,23 @@ async def examine(flags: Flags, screen: Screen, *, verbose: bool) -> Exit:
         if examined.database is not None:
             await run_sync(examined.database.close)
     bad = sum(found.standing == "wrong" for _, found in findings)
-    in_the_way = render(said("{n} in the way of a run", n=Quantity(bad)), "bold red")
+    in_the_way = counted(
+        "{n} problem in the way of a run: see the line with ✗, then repeat",
+        "{n} problems in the way of a run: see the lines with ✗, then repeat",
+        bad,
+    )
     free = render(said("nothing is in the way of a run"), "bold green")
-    more = said("checked: {n}; {flag} shows all", n=Quantity(len(findings)), flag="-v")
+    missed = tuple(what for what, found in findings if found.standing == "unchecked")
+    more = said("checked: {n}; {flag} shows all", n=Quantity(len(findings) - len(missed)), flag="-v")
+    if missed:
+        more = said("could not be checked: {checks}; {more}", checks=missed, more=more)
     checks = [
         {"check": what, "standing": found.standing, "finding": f"{found.text} {found.then}".strip()}
         for what, found in findings
     ]
     tables = {"checks": checks, "settings": examined.origins, "facts": examined.facts, "in_the_way": bad}
     shown = (
-        stack("", Text.assemble(in_the_way, ": ", render(said("see the lines with ✗"))))
+        stack("", render(in_the_way, "bold red"), render(more, "dim"))
         if bad
         else Text.assemble(free, "; ", render(more, "dim"))
     )
@@ -233,7 +247,7 @@ async def _settings(examined: Examined) -> AsyncIterator[Finding]:
         if not is_secret and chosen.value is not None:
             kept = without_credentials(str(chosen.value))
             if isinstance(chosen.value, float):
-                kept = said("{seconds} s", seconds=f"{chosen.value:g}")
+                kept = said("{seconds} s", seconds=chosen.value)
         examined.origins[name] = {"value": kept, "origin": chosen.origin}
         table.append((name, Text.assemble(render(kept or said("not set")), "  ", render(chosen.origin, "dim"))))
     none = said("no {file}: flags and environment alone", file=SETTINGS_FILE)
@@ -478,27 +492,26 @@ async def _api(examined: Examined) -> AsyncIterator[Finding]:
 
 async def _clock(examined: Examined) -> AsyncIterator[Finding]:
     """The billing's time, which has no zone, beside this machine's time and UTC; and the way to the billing."""
-    if examined.health is not None:
-        told, now = examined.health.server_time or "", datetime.now(UTC)
-        try:
-            there = datetime.fromisoformat(told).replace(tzinfo=None)
-        except ValueError:
-            yield (
-                noted("the billing's time cannot be read: {time}", time=printable(told))
-                if told
-                else noted("the billing does not tell its time")
+    told, now = examined.health.server_time or "", datetime.now(UTC)
+    try:
+        there = datetime.fromisoformat(told).replace(tzinfo=None)
+    except ValueError:
+        yield (
+            noted("the billing's time cannot be read: {time}", time=printable(told))
+            if told
+            else noted("the billing does not tell its time")
+        )
+    else:
+        here = [one.replace(tzinfo=None) for one in (now, now.astimezone())]
+        skew = min(abs((there - one).total_seconds()) for one in here)
+        yield (
+            noted(
+                "the billing's clock is {seconds} s away from this machine's: times will not match",
+                seconds=round(skew),
             )
-        else:
-            here = [one.replace(tzinfo=None) for one in (now, now.astimezone())]
-            skew = min(abs((there - one).total_seconds()) for one in here)
-            yield (
-                noted(
-                    "the billing's clock is {seconds} s away from this machine's: times will not match",
-                    seconds=round(skew),
-                )
-                if skew > MOST_SKEW
-                else passed("{seconds} s between the billing's clock and this one", seconds=round(skew))
-            )
+            if skew > MOST_SKEW
+            else passed("{seconds} s between the billing's clock and this one", seconds=round(skew))
+        )
     address = urlsplit(examined.settings.api_url.value or "")
     if address.scheme == "http" and not is_this_machine(host := address.hostname or ""):
         yield _plain(host, "api")
@@ -610,10 +623,10 @@ async def _profile(examined: Examined) -> AsyncIterator[Finding]:
         # Of what nobody has asked for there is nothing to show.
         if fact.known or fact.value not in ((), {}):
             standing = STANDING_NAMES[fact.standing]
-            standing = said("{standing} {day}", standing=standing, day=when) if when else standing
+            standing = said("{standing} {day}", standing=standing, day=fact.learned) if fact.learned else standing
             rows.append((standing, render(says)))
     known, table = sum(fact.known for fact in facts.values()), Facts(*rows, indent=4)
-    now = examined.health.version if examined.health else ""
+    now = examined.health.version
     ask = command_line("probe", "--abonent", "ID")
     if not known:
         yield noted("no probe has asked this billing; ask it, on a test subscriber:", then=ask, below=table)
@@ -637,7 +650,9 @@ async def _profile(examined: Examined) -> AsyncIterator[Finding]:
         yield Finding("good", good, below=table)
 
 
-CHECKS: Final[Mapping[str, Callable[[Examined], AsyncIterator[Finding]]]] = {
+_Check: TypeAlias = Callable[[Examined], AsyncIterator[Finding]]
+
+CHECKS: Final[Mapping[str, _Check]] = {
     said("program"): _program,
     "firebird": _firebird,
     said("settings"): _settings,
@@ -659,3 +674,12 @@ CHECKS: Final[Mapping[str, Callable[[Examined], AsyncIterator[Finding]]]] = {
     said("profile"): _profile,
 }
 """What is looked at, in this order."""
+
+_NEEDS: Final[Mapping[_Check, Collection[_Check]]] = {
+    _clock: {_api},
+    _money: {_database},
+    _columns: {_database},
+    _one_billing: {_api, _database},
+    _profile: {_api},
+}
+"""What cannot be looked at where something else has failed."""

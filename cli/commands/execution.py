@@ -33,10 +33,10 @@ from cli.terminal.logs import logging_to
 from cli.terminal.options import Command, as_command, panel_of, show_help, translate_text, typed
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupted, run_command
-from cli.terminal.texts import language, printable, reader, reason_of
+from cli.terminal.texts import language, printable, reader
 from engine.pacing.policy import provide_files
 from texts.remedies import PROGRAM, advise_settings, command_line, setting
-from texts.said import SaidError, in_lines, said, text_of
+from texts.said import SaidError, in_lines, reason_of, said, text_of
 
 if TYPE_CHECKING:
     from cli.session.session import Invocation

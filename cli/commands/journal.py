@@ -19,11 +19,11 @@ from cli.terminal.layout import command, drawn, render, stack
 from cli.terminal.options import argument, as_command
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.signals import run_command
-from cli.terminal.texts import printable, reason_of
+from cli.terminal.texts import printable
 from cli.terminal.waiting import waiting
 from jobs.access.vault import FindKeys, SecretCopy, VaultKeys, new_key, vault_path
 from texts.remedies import VAULT_KEY
-from texts.said import said
+from texts.said import reason_of, said
 
 
 @as_command("journal copy")

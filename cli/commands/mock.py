@@ -29,11 +29,11 @@ from cli.terminal.layout import render, steps_list
 from cli.terminal.options import argument, as_command, option, switch
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.signals import run_command
-from cli.terminal.texts import WHOLE, printable, reason_of
+from cli.terminal.texts import WHOLE, printable
 from cli.terminal.waiting import waiting
 from jobs.rows.input import input_of_parameters
 from texts.remedies import PROGRAM
-from texts.said import Quantity, any_of, counted, said
+from texts.said import Quantity, any_of, counted, reason_of, said
 
 if TYPE_CHECKING:
     from lab.record.pseudonyms import Pseudonyms
@@ -202,7 +202,7 @@ async def recording_into(path: Path, client: ClientSettings, *, names: bool) -> 
         async with open_recorder(path, client, pseudonyms=pseudonyms) as recorder:
             yield recorder
     except RecordingBroken as error:
-        log.error("the recording is not complete", why=str(error))  # noqa: TRY400 - the error's sentence is complete
+        log.error("the recording is not complete", why=error)  # noqa: TRY400 - the error's sentence is complete
 
 
 @as_command("mock replay")

@@ -45,7 +45,7 @@ from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import labelled, one_line, render, steps_list
 from cli.terminal.options import argument, option, switch
 from cli.terminal.screen import Voice
-from cli.terminal.texts import WHOLE, money, printable, reason_of
+from cli.terminal.texts import WHOLE, money, printable
 from cli.terminal.waiting import waiting
 from engine.job import Job
 from engine.pacing.policy import ALL, Policy, policy_with
@@ -60,7 +60,7 @@ from jobs.spec.spec import CREATE, DELETE, SET, JobSpec
 from jobs.sums import sums_of
 from jobs.value_changes import BalanceSums, ChangeKind, FieldChange, RowChange, row_changes
 from texts.remedies import PROGRAM, command_line
-from texts.said import Quantity, Said, said
+from texts.said import Quantity, Said, reason_of, said
 
 SHOWN: Final = 3
 """Requests that are shown in full."""

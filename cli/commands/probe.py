@@ -18,7 +18,7 @@ from cli.session.session import Invocation, open_billing, profile_path, write_pr
 from cli.settings.flags import Flags, SettlePacing, parse_pairs
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import drawn, labelled, render
+from cli.terminal.layout import Hanging, drawn, labelled, render
 from cli.terminal.names import STANDING_NAMES
 from cli.terminal.options import option, switch
 from cli.terminal.screen import Screen, Voice, is_unattended
@@ -104,7 +104,11 @@ async def _probe(
             entries = ProbeEntries(gateway, intents, name, patience, abonent=tested, receipt_type=receipt)
             objects = ProbeObjects(gateway, created, name, patience, folder=create_in or 0)
             asked = objects if create_in is not None else None
-            probing = Probe(entries, storno_call, lambda line: screen.say(labelled("·", line)), asked)
+
+            def tell(line: str) -> None:
+                screen.say(Hanging(Text("· ", "dim"), render(line)))
+
+            probing = Probe(entries, storno_call, tell, asked)
             agreed = await _clean_up(entries, screen, yes=yes) and await _clean_up(objects, screen, yes=yes)
             if agreed:
                 balance = await entries.balance()
@@ -116,7 +120,7 @@ async def _probe(
                     balance=_NOT_KNOWN if balance is None else balance,
                 )
                 steps = enumerate(probing.steps(balance), 1)
-                lines = [Text(f"  {number}. {printable(step.sentence)}") for number, step in steps]
+                lines = [Hanging(Text(f"  {number}. "), render(step.sentence)) for number, step in steps]
                 screen.say(Group(Text(""), render(head), *lines))
                 agreed = await _agreed(said("Probe this subscriber?"), screen, yes=yes)
             if not agreed:

@@ -30,15 +30,15 @@ from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import bare_table, drawn
 from cli.terminal.options import option, switch
 from cli.terminal.screen import BriefVoice, Screen, is_unattended
-from cli.terminal.texts import count, decimal, moment, money, printable, reason_of
+from cli.terminal.texts import WHOLE, count, moment, money, printable
 from cli.terminal.waiting import waiting
 from jobs.access.payload import emptied
 from jobs.catalogue.catalogue import Catalogue
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST
-from jobs.spec.words import RUN, UNDO
+from jobs.spec.words import RUN, UNDO, source_of
 from texts.remedies import PROGRAM, command_line, setting
-from texts.said import Quantity, counted, said, text_of
+from texts.said import Quantity, counted, reason_of, said, text_of
 
 log = structlog.get_logger(__name__)
 
@@ -112,8 +112,8 @@ async def _purge(
         result=result,
         removed={**removed_of, "refused": removed_of["refusals"]},
         rows_of_plans=rows_of_plans,
-        before=decimal(result.bytes_before / _MEGABYTE),
-        after=decimal(result.bytes_after / _MEGABYTE),
+        before=round(result.bytes_before / _MEGABYTE, 1),
+        after=round(result.bytes_after / _MEGABYTE, 1),
         most=MAX_RUNS_SHOWN,
     )
     screen.result(closing, good=result.exit is Exit.DONE)
@@ -170,7 +170,7 @@ def _ahead(chosen: Selection, *, keep_totals: bool) -> RenderableType:
     columns = whole[0], said("job"), said("rows from"), said("rows"), said("sum"), whole[1]
     table = bare_table(*(Column(printable(name), overflow="fold", no_wrap=name in whole) for name in columns))
     for run, ended, totals, _ in chosen.runs[:MAX_RUNS_SHOWN]:
-        source = Text(printable(run.source, 40) or "–")
+        source = Text(printable(source_of(run), WHOLE).rpartition("/")[2] or "–")
         rows = count(totals.frozen + totals.refused)
         table.add_row(Text(run.name, "bold"), run.job, source, rows, money(totals.amount), moment(ended))
     told = {"chosen": chosen, "keep_totals": keep_totals, "most": MAX_RUNS_SHOWN, "result": None}

@@ -34,12 +34,12 @@ from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import drawn
 from cli.terminal.options import argument, option, switch
 from cli.terminal.screen import BriefVoice, Screen
-from cli.terminal.texts import LANGUAGES, WHOLE, CatalogueLanguage, language, markup_safe, printable, reason_of
+from cli.terminal.texts import LANGUAGES, WHOLE, CatalogueLanguage, language, markup_safe, printable
 from cli.terminal.waiting import waiting
 from jobs.catalogue.catalogue import Catalogue
 from jobs.sums import sums_object
 from texts.remedies import command_line, setting
-from texts.said import Quantity, said, text_of
+from texts.said import Quantity, reason_of, said, text_of
 
 MAX_SHOWN: Final = 20
 """Rows that differ, which a check names; the rest is counted."""

@@ -34,10 +34,10 @@ from cli.terminal.layout import Hanging, command, one_line, render, section, sta
 from cli.terminal.options import as_command, option, switch
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import heeding, run_command
-from cli.terminal.texts import LONGEST, WHOLE, count, duration, money, printable, reader, reason_of
+from cli.terminal.texts import LONGEST, WHOLE, count, duration, money, printable, reader
 from cli.terminal.waiting import waiting
 from texts.remedies import PROGRAM, SETTINGS_FILE, command_line, setting
-from texts.said import Quantity, Said, counted, said, text_of
+from texts.said import Quantity, Said, counted, reason_of, said, text_of
 
 if TYPE_CHECKING:
     from lab.crash.trials import Trial
@@ -371,7 +371,7 @@ def _open_fleet(folder: Path, screen: Screen, *, quick: bool) -> Play:
             **{name: Quantity(one.tally[name]) for name in ("once", "twice", "lost", "unknown")},
             faults=Quantity(one.injected.total()),
             blows=Quantity(len(one.dealt)),
-            seconds=f"{took:.1f}",
+            seconds=round(took, 1),
             time=duration(one.seconds),
         )
         return one, Text.assemble("  ", render(line)), place

@@ -16,11 +16,11 @@ from cli.terminal.layout import labelled
 from cli.terminal.options import argument, as_command, option, switch
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.streams import held_by
-from cli.terminal.texts import WHOLE, printable, reason_of
+from cli.terminal.texts import WHOLE, printable
 from cli.translate.translation import Translated, translate_all
 from jobs.catalogue.catalogue import BUILT_IN, Catalogue
 from texts.remedies import PROGRAM, setting
-from texts.said import Quantity, counted, said, text_of
+from texts.said import Quantity, counted, reason_of, said, text_of
 
 LONGEST: Final = 500_000
 """Bytes of a text that are read; a long page of documentation has a fifth of it."""

@@ -39,7 +39,7 @@ from cli.terminal.exits import SettingsRefused
 from cli.terminal.layout import badge_of
 from cli.terminal.screen import OutputMask
 from texts.remedies import DATABASE, PROGRAM
-from texts.said import Language, Said, counted, said
+from texts.said import Language, Said, counted, reason_of, said
 
 log = structlog.get_logger(__name__)
 
@@ -106,9 +106,9 @@ async def _ask(hook: Hook, method: str, **given: Any) -> Said:  # noqa: ANN401 -
             async with session.request(method, url, allow_redirects=False, proxy=proxy, **given) as response:
                 status = response.status
     except TimeoutError:
-        return said("no answer within {seconds} seconds", seconds=f"{LIMIT:g}")
+        return said("no answer within {seconds} seconds", seconds=LIMIT)
     except aiohttp.ClientConnectorError as error:
-        return said("it cannot be reached: {reason}", reason=texts.reason_of(error.os_error))
+        return said("it cannot be reached: {reason}", reason=reason_of(error.os_error))
     except (aiohttp.ClientError, OSError, ValueError) as error:
         return said("it cannot be reached: {reason}", reason=type(error).__name__)
     finally:
@@ -160,7 +160,7 @@ async def _run(words: Sequence[str], message: bytes, hide: Callable[[str], str])
                     start_new_session=True,
                 )
         except OSError as error:
-            return said("it cannot be started: {reason}", reason=texts.reason_of(error))
+            return said("it cannot be started: {reason}", reason=reason_of(error))
         with anyio.move_on_after(LIMIT) as limit:
             try:
                 async with anyio.create_task_group() as group:
@@ -173,7 +173,7 @@ async def _run(words: Sequence[str], message: bytes, hide: Callable[[str], str])
             finally:
                 await _end(process)
     if limit.cancelled_caught:
-        return said("killed: it had not ended after {seconds} seconds", seconds=f"{LIMIT:g}")
+        return said("killed: it had not ended after {seconds} seconds", seconds=LIMIT)
     code, output = process.returncode or 0, hide(last.decode("utf-8", "replace").strip())
     if code == 0:
         return _TAKEN
@@ -358,7 +358,7 @@ class HookCalls:
         try:
             await self.live.journal.history.note_command(self.live.run, ourselves(), called, answer)
         except JournalError as error:
-            log.warning("the call of a hook is not noted in the journal", hook=called, why=str(error))
+            log.warning("the call of a hook is not noted in the journal", hook=called, why=error)
 
     async def _ping_on(self, scope: anyio.CancelScope) -> None:
         """Ping every minute while the run is worked on. Noted is when that fails, and when it works again."""

@@ -42,7 +42,7 @@ from cli.terminal.layout import labelled, render, steps_list
 from cli.terminal.options import Option, names_of, options_of
 from cli.terminal.screen import Voice
 from cli.terminal.signals import Interrupts, heeding_between
-from cli.terminal.texts import SENTENCE, WHOLE, from_bytes, printable, reason_of
+from cli.terminal.texts import SENTENCE, WHOLE, from_bytes, printable
 from engine.errors import nearest
 from engine.job import STDIN
 from engine.pacing.holds import Stop, StopKind
@@ -57,7 +57,7 @@ from jobs.spec.toml_places import KeyRefused, Toml, check_known
 from jobs.spec.toml_places import Path as Way
 from jobs.spec.words import YES, SharedAccountsRule
 from texts.remedies import Remedy, command_line, setting
-from texts.said import Said, SaidError, counted, said, text_of
+from texts.said import Said, SaidError, counted, reason_of, said, text_of
 
 TOML: Final = ".toml"
 """The suffix of job files; no job's name has it."""

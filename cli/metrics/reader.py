@@ -24,9 +24,10 @@ from checkpoints.states import State
 from cli.session.door import DoorLimits, serve_clients
 from cli.session.events import Events, LiveRun, RunBegan, RunEnded, RunReader
 from cli.settings.settings import MetricsSettings
-from cli.terminal.texts import printable, reason_of
+from cli.terminal.texts import printable
 from engine.pipeline.progress import Status
 from jobs.access.durable import write_all
+from texts.said import reason_of
 
 log = structlog.get_logger(__name__)
 

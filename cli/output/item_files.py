@@ -24,13 +24,13 @@ from cli.terminal import names
 from cli.terminal.exits import CommandRefused
 from cli.terminal.names import STATE_NAMES
 from cli.terminal.streams import plain
-from cli.terminal.texts import RUSSIAN, printable, reader, reason_of, rendered
+from cli.terminal.texts import RUSSIAN, printable, reader, rendered
 from cli.terminal.waiting import waiting
 from engine.sources.exported import COLUMNS, IN_RUSSIAN, STEP, harmless, named
 from jobs.imports.subscriber import STEP_NAMES, Step
-from jobs.spec.words import IMPORT
+from jobs.spec.words import AMOUNT, IMPORT, UNDO
 from texts.remedies import setting
-from texts.said import Said, said, wording
+from texts.said import Said, reason_of, said, wording
 
 
 class _Stepped(msgspec.Struct):
@@ -117,7 +117,8 @@ async def _pages(run: Run, states: Sequence[State | None], journal: Journal) -> 
 
 def header_of(run: Run) -> list[str]:
     """The first row of a file: the run's own columns, then those of `COLUMNS`."""
-    return [*run.header, *columns_of(run)]
+    own = [_OF_AN_UNDO.get(name, name) for name in run.header] if _is_for_accountant(run) else run.header
+    return [*own, *columns_of(run)]
 
 
 def columns_of(run: Run, language: str | None = None) -> tuple[str, ...]:
@@ -130,6 +131,22 @@ def columns_of(run: Run, language: str | None = None) -> tuple[str, ...]:
     if (language or reader().name) == RUSSIAN:
         columns = tuple(map(IN_RUSSIAN.__getitem__, columns))
     return tuple(named(column, run.header) for column in columns)
+
+
+_OF_AN_UNDO: Final = {
+    "run": "загрузка",
+    "row": "строка",
+    "key": "ключ",
+    "label": "абонент",
+    AMOUNT: "сумма",
+    "answer": "операция",
+}
+"""The columns of an undo's rows, for a Russian reader."""
+
+
+def _is_for_accountant(run: Run) -> bool:
+    """Whether a file is a list of an undo, which nobody reads back, for a Russian reader."""
+    return run.job == UNDO and reader().name == RUSSIAN
 
 
 def of_item(item: Item, run: Run) -> list[str]:
@@ -159,7 +176,13 @@ def in_words(word: str, name: Said) -> str:
 
 def _fitted(cells: Sequence[str], run: Run) -> list[str]:
     width = len(run.header)
-    return [*cells[:width], *[""] * (width - len(cells))]
+    fitted = [*cells[:width], *[""] * (width - len(cells))]
+    if _is_for_accountant(run):
+        # A Russian spreadsheet takes 123.45 for a text, or for a day.
+        return [
+            cell.replace(".", ",") if name == AMOUNT else cell for name, cell in zip(run.header, fitted, strict=True)
+        ]
+    return fitted
 
 
 def in_a_cell(text: str) -> str:

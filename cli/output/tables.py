@@ -97,10 +97,15 @@ def table_at(target: OutputFile, names: Sequence[str], rows: int) -> Iterator[Wr
     Raises `CommandRefused` when the file exists, cannot be written, or cannot hold this many rows.
     """
     suffix = suffix_of(target.path)
-    if KINDS[suffix] is not _json_lines:
+    if not is_for_scripts(target.path):
         names = [in_a_cell(name) for name in names]
     with replacing(target) as made, KINDS[suffix](made, names, rows) as put:
         yield put
+
+
+def is_for_scripts(path: Path) -> bool:
+    """Whether a table of this name is JSON lines, which are the same in every language."""
+    return KINDS[suffix_of(path)] is _json_lines
 
 
 def suffix_of(path: Path) -> str:

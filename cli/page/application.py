@@ -36,11 +36,11 @@ from cli.show.closing import BAD, file_of
 from cli.terminal.exits import CommandRefused
 from cli.terminal.names import REFUSED, STATE_NAMES
 from cli.terminal.signals import run_alongside
-from cli.terminal.texts import LANGUAGES, CatalogueLanguage, language, printable, reading, reason_of
+from cli.terminal.texts import LANGUAGES, CatalogueLanguage, language, printable, reading
 from engine.pacing.policy import provide_all_files
 from engine.pipeline.control import COMMANDS, LONGEST_REQUEST, NotAMessage, to_request
 from texts.remedies import PROGRAM, Remedy, command_line
-from texts.said import Said, said, text_of
+from texts.said import Said, reason_of, said, text_of
 
 # ---- the texts of the page ----------------------------------------------------------------------------------------
 

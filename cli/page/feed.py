@@ -457,7 +457,7 @@ class Feed:
                                 self._cuts += 1
                                 self._wake()
                                 if str(error) != self._trouble:
-                                    log.warning("the page cannot look at the run", run=self.name, why=str(error))
+                                    log.warning("the page cannot look at the run", run=self.name, why=error)
                                 self._trouble = str(error)
                             await anyio.sleep(max(0.0, EVERY - (anyio.current_time() - began)))
                 except Exception:  # a fault of the page is no reason to end anything else
@@ -563,7 +563,7 @@ class Feed:
                     self._counted = counted
             except JournalError as error:
                 # The next look says it.
-                log.debug("the page cannot count the rows of the run", run=self.name, why=str(error))
+                log.debug("the page cannot count the rows of the run", run=self.name, why=error)
 
 
 def _event(number: int, name: str, data: bytes) -> bytes:
@@ -605,7 +605,7 @@ class Feeds:
             try:
                 await feed.look()
             except (JournalError, CommandRefused) as error:
-                log.debug("the page cannot look at the run", run=feed.name, why=str(error))
+                log.debug("the page cannot look at the run", run=feed.name, why=error)
             except Exception:  # a fault of the page is no reason to change how a run comes out
                 log.exception("the page has lost a run: a fault of ours, please report it")
 

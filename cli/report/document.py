@@ -38,7 +38,7 @@ from cli.show.closing import describe_end
 from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import environment
 from cli.terminal.names import OUTCOMES, TALLY_KINDS, name_of_group
-from cli.terminal.texts import LANGUAGES, CatalogueLanguage, printable, reason_of
+from cli.terminal.texts import LANGUAGES, CatalogueLanguage, printable
 from engine.pacing.policy import ALL, Policy, describe_policy, policy_with
 from jobs.access.vault import mask_secrets
 from jobs.imports.subscriber import STEP_NAMES
@@ -46,7 +46,7 @@ from jobs.rows.input import is_input, job_parameters
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST
 from jobs.sums import sum_over
 from texts.remedies import PROGRAM, setting
-from texts.said import Given, Quantity, Value, counted, said
+from texts.said import Given, Quantity, Value, counted, reason_of, said
 
 STATES: Final = (
     State.APPLIED,

@@ -61,7 +61,7 @@ async def serve_clients(listening: socket.socket, application: web.Application, 
             try:
                 client, _ = await loop.sock_accept(listening)
             except OSError as error:
-                log.warning("a client could not be let in", why=str(error))
+                log.warning("a client could not be let in", why=error)
                 await anyio.sleep(_BREATH)
                 continue
             try:

@@ -32,11 +32,11 @@ from cli.show.closing import Closing, next_steps
 from cli.terminal.exits import Exit, code_of
 from cli.terminal.names import STATE_NAMES
 from cli.terminal.signals import Interrupts, run_alongside
-from cli.terminal.texts import JOINT, printable, reason_of, rendered
+from cli.terminal.texts import JOINT, printable, rendered
 from cli.terminal.waiting import waiting
 from engine.pacing.holds import Stop, StopKind
 from engine.pipeline.progress import Progress, Status
-from texts.said import Quantity, Said, SaidError, counted, said, text_of
+from texts.said import Quantity, Said, SaidError, counted, reason_of, said, text_of
 
 LAST_WORDS: Final = 12.0
 """Seconds that the end of a run waits for its readers: what they do at the end has its own limit, of ten."""

@@ -431,7 +431,7 @@ async def require_content(run: Run, journal: Journal) -> None:
 
 def refuse_purged(run: Run) -> None:
     if run.purged_at:
-        raise RunPurged(run.name, run.purged_at.isoformat())
+        raise RunPurged(run.name, run.purged_at)
 
 
 # ---- the end of a run for good ----------------------------------------------------------------------------------
@@ -441,6 +441,8 @@ def ended_for_good(run: Run, totals: Totals) -> Said | None:
     """How the run has ended for good, and the rows that it never sends; None where it has not."""
     if (end := describe_end(run)) is None:
         return None
+    if not totals.unsent:
+        return said("run {run} has ended: {end}", run=run.name, end=end)
     return counted(
         "run {run} has ended: {end}. {n} row of it was not sent, and never is",
         "run {run} has ended: {end}. {n} rows of it were not sent, and never are",
@@ -457,7 +459,10 @@ def refuse_ended(run: Run, totals: Totals) -> None:
     parts = [ended]
     if again := run_again(run):
         parts.append(
-            said("To enter them, run the corrected file, which leaves out what stands:\n{command}", command=again)
+            said(
+                "To enter what is missing, run the corrected file, which leaves out what stands:\n{command}",
+                command=again,
+            )
         )
     if run.undone_by and totals.taken_back:
         parts.append(

@@ -14,7 +14,7 @@ from cli.show.preview import PreviewFacts, number_and_sum
 from jobs.rows.input import input_of_parameters
 from jobs.spec.words import SINCE
 from texts.remedies import command_line
-from texts.said import Said, said
+from texts.said import Said, percent, said
 
 _HUNDRED: Final = Decimal(100)
 _IN_EFFECT: Final = states_where(in_effect=True)
@@ -44,7 +44,7 @@ async def unlike_last(run: Run, plan: PreviewFacts, journal: Journal, share: Dec
             then=number_and_sum(rows, amount if plan.has_amounts else None),
             run=one.name,
             date=one.created_at,
-            share=f"{share:f}%",
+            share=percent(share),
         )
     return None
 

@@ -507,4 +507,4 @@ async def wipe_secrets(run: Run, journal: Journal) -> None:
     try:
         await anyio.to_thread.run_sync(vault_of(run, journal).forget, needed)
     except VaultFailed as error:
-        log.error("the secrets of the run are not wiped", why=str(error))  # noqa: TRY400 - the sentence is complete
+        log.error("the secrets of the run are not wiped", why=error)  # noqa: TRY400 - the sentence is complete

@@ -290,7 +290,7 @@ async def give_up(run: Run, journal: Journal) -> None:
             await journal.discard(ours)
             await wipe_secrets(ours, journal)
     except (RunGivenUp, RunHeld) as error:
-        log.info("left alone", left_alone=run.name, why=str(error))
+        log.info("left alone", left_alone=run.name, why=error)
 
 
 # ---- the rows of a run ------------------------------------------------------------------------------------------
@@ -481,7 +481,7 @@ class RunSession:
                         if self._fresh:
                             raise CommandRefused(why_unreadable(error, self._run)) from error
                         # Rows in doubt are looked up first, and that waits for the billing.
-                        log.warning("what the run will ask could not be tried", why=str(error))
+                        log.warning("what the run will ask could not be tried", why=error)
                     except (InputRefused, LookUpFailed) as error:
                         raise CommandRefused(text_of(error)) from error
                     return self._run.approved_at is not None or await self._approved()
@@ -780,7 +780,7 @@ class RunSession:
             "ended",
             exit=int(code),
             calls=progress.calls,
-            why=printable(str(closing.stopped or "nothing is left to send")),
+            why=closing.stopped or said("nothing is left to send"),
         )
         screen = await show_closing(closing, run, self._journal)
         self._screen.result(screen, good=code is Exit.DONE and accountants_list(run, totals) is None)

@@ -52,7 +52,7 @@ from cli.show.closing import Closing
 from cli.show.preview import Target
 from cli.terminal.exits import AWAY, CommandRefused, Exit, SettingsRefused
 from cli.terminal.screen import Screen
-from cli.terminal.texts import printable, reason_of
+from cli.terminal.texts import printable
 from cli.terminal.waiting import waiting, waiting_line
 from engine.errors import EngineError, LookUpDelayed, LookUpFailed
 from engine.job import Job, missing
@@ -67,7 +67,7 @@ from jobs.spec.toml_places import KeyRefused, as_kind, check_known
 from jobs.spec.words import UNDO
 from jobs.undo import build_undo
 from texts.remedies import PROGRAM, command_line, setting
-from texts.said import said
+from texts.said import reason_of, said
 
 log = structlog.get_logger(__name__)
 

@@ -34,10 +34,10 @@ from checkpoints.journal_file import JournalAddress, is_postgres, journal_in_pos
 from checkpoints.own_files import kept_copies
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.logs import KEPT
-from cli.terminal.texts import JOURNAL, printable, reason_of
+from cli.terminal.texts import JOURNAL, printable
 from jobs.spec.toml_places import Toml
 from texts.remedies import PROGRAM, VAULT_KEY, Remedy
-from texts.said import Said, counted, said, text_of
+from texts.said import Said, counted, reason_of, said, text_of
 
 SUFFIX: Final = ".journal"
 IN_FOLDER: Final = said("found in the working folder")
@@ -490,7 +490,7 @@ def vault_key_of(given: Hidden, folder: Path, place: str, hidden: Credentials) -
         content = read_found(FoundFile(path, said("the file of keys"), is_secret=True))
         if content is not None:
             return Secret(content.decode(errors="replace"))
-        why = said("{file} cannot be read: {reason}", file=printable(path), reason=os.strerror(errno.ENOENT))
+        why = said("{file} cannot be read: {reason}", file=printable(path), reason=reason_of(errno.ENOENT))
     except OSError as error:
         why = said("{file} cannot be read: {reason}", file=printable(path), reason=reason_of(error))
     except SettingsRefused as error:

@@ -39,7 +39,7 @@ from cli.terminal.options import Option, options_of
 from engine.errors import nearest
 from jobs.spec.toml_places import KeyRefused, Kind, Toml, as_kind, check_known
 from texts.remedies import SETTINGS_FILE, SETTINGS_PROFILE, setting
-from texts.said import Quantity, said, text_of
+from texts.said import Quantity, reason_of, said, text_of
 
 if TYPE_CHECKING:
     from billing.api.client import ClientSettings
@@ -584,7 +584,7 @@ def _read(path: Path, origin: str, taken: Container[str]) -> "Declaration":
     except SettingsRefused as error:
         return Declaration(path, fault=text_of(error))
     except OSError as error:
-        return Declaration(path, fault=said("{file}: {why}", file=path, why=texts.reason_of(error)))
+        return Declaration(path, fault=said("{file}: {why}", file=path, why=reason_of(error)))
     if content is None:
         fault = said("{origin}: there is no file {file}", origin=origin, file=path)
         return Declaration(path, fault=fault)

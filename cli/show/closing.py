@@ -334,7 +334,7 @@ def describe_end(run: Run) -> Said | None:
         return None
     who = run.ended_by or said("somebody")
     if run.undone_by:
-        return said("taken back by run {undo} ({who}, {when})", undo=run.undone_by, who=who, when=run.ended_at)
+        return said("its undo is run {undo} ({who}, {when})", undo=run.undone_by, who=who, when=run.ended_at)
     return said("closed by {who}, {when}: {why}", who=who, when=run.ended_at, why=run.ended_why or "–")
 
 

@@ -17,7 +17,7 @@ from cli.terminal.layout import Hanging, labelled, render
 from cli.terminal.names import STATE_NAMES
 from cli.terminal.screen import Screen
 from cli.terminal.signals import run_alongside
-from cli.terminal.texts import JOINT, LONGEST, WHOLE, count, decimal, duration, printable, rate
+from cli.terminal.texts import JOINT, LONGEST, WHOLE, count, duration, printable, rate
 from cli.terminal.waiting import bytes_read, waiting
 from engine.job import Source
 from engine.pacing.policy import ALL as SETTINGS
@@ -242,7 +242,7 @@ def _latency(status: Status) -> list[Said]:
     if status.p50 is None or status.p95 is None:
         return []
     p50, p95 = (
-        said("{seconds} s", seconds=decimal(seconds))
+        said("{seconds} s", seconds=round(seconds, 1))
         if seconds >= 1
         else said("{milliseconds} ms", milliseconds=round(1000 * seconds))
         for seconds in (status.p50, status.p95)

@@ -126,13 +126,18 @@ Part: TypeAlias = RenderableType | None
 
 def stack(*parts: Part) -> Group:
     """A screen as one expression: its parts in their order."""
-    return Group(*(render(one) if isinstance(one, str) else one for one in parts if one is not None))
+    return Group(*(between_words(render(one) if isinstance(one, str) else one) for one in parts if one is not None))
 
 
 def section(*parts: Part) -> Group:
     """The same below an empty line; nothing without any part."""
     there = stack(*parts)
     return stack("", there) if there.renderables else there
+
+
+def between_words(what: RenderableType) -> RenderableType:
+    """A text whose lines are broken between words alone; all else is unchanged."""
+    return Hanging(Text(""), what) if isinstance(what, Text) and not what.no_wrap else what
 
 
 def one_line(*parts: str | Text) -> Text:

@@ -1,6 +1,6 @@
 """The log: readable lines on stderr, and JSON lines in a file beside the journal.
 
-It is English wherever it is kept; a terminal shows it in the language of its reader.
+It is English in the file, which programs read, and on stderr in the language of its reader.
 Where stderr is systemd's journal, each line begins with its priority, as sd-daemon(3) says: `journalctl -p warning`
 then finds what is one.
 """
@@ -20,8 +20,8 @@ from checkpoints.own_files import open_beside
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.screen import Screen
 from cli.terminal.streams import json_line
-from cli.terminal.texts import printable, reader, reason_of
-from texts.said import Said
+from cli.terminal.texts import printable, reader
+from texts.said import Said, reason_of, text_of
 
 LARGEST, KEPT = 10_000_000, 4
 """Bytes after which a log is put aside, and logs that are kept aside: all of them have at most five times as many."""
@@ -99,7 +99,7 @@ def logging_to(path: Path | None, screen: Screen) -> Iterator[None]:
         raise SettingsRefused(
             "the log {path} cannot be written: {why}", path=str(path), why=reason_of(error)
         ) from error
-    has_priorities, language = False, reader() if screen.err.is_terminal else None
+    has_priorities, language = False, reader()
     lowest = _LEVELS["debug" if screen.voice.verbose else "info"]
     # On a terminal the progress and the closing say what the log would say between them.
     seen_otherwise = screen.voice.quiet or (screen.err.is_terminal and not screen.voice.verbose)
@@ -111,7 +111,9 @@ def logging_to(path: Path | None, screen: Screen) -> Iterator[None]:
         has_priorities = os.environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"
 
     def spoken(text: object) -> object:
-        if language is None or not isinstance(text, str):
+        if isinstance(text, float):
+            return language.write(text)
+        if not isinstance(text, str):
             return text
         return language.render(text) if isinstance(text, Said) else text and language.translate(text)
 
@@ -121,6 +123,7 @@ def logging_to(path: Path | None, screen: Screen) -> Iterator[None]:
     def write(_logger: object, _method: str, entry: Entry) -> str:
         """The last processor: masks an entry, and writes it to the file and, from a level on, to the screen."""
         level, when = entry["level"], entry["timestamp"]
+        entry = {name: text_of(one) if isinstance(one, BaseException) else one for name, one in entry.items()}
         if file is not None:
             # These two are no words of anybody else.
             masked = {name: screen.mask.value(one) for name, one in entry.items()}

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from billing.secret import Mask
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import Badge, Hanging, of_markup, render
+from cli.terminal.layout import Badge, Hanging, between_words, of_markup, render
 from cli.terminal.options import Part, switch
 from cli.terminal.streams import json_line, lasting
 from cli.terminal.texts import JOINT, SENTENCE, markup_safe, printable, rendered
@@ -84,8 +84,7 @@ def _console(stream: TextIO) -> Console:
 def _print(console: Console, what: RenderableType) -> None:
     # Not cropped: what is longer than a line, as a path, is broken by the terminal and can be copied. In a group a
     # text keeps its own way of wrapping, which rich drops otherwise.
-    if isinstance(what, Said):
-        what = Hanging(Text(""), render(what))
+    what = between_words(of_markup(what) if isinstance(what, str) else what)
     console.print(Group(what) if isinstance(what, Text) else what, crop=False)
 
 

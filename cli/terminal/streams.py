@@ -19,9 +19,9 @@ from typing import Any, Final, TextIO, cast
 
 import msgspec
 
-from cli.terminal.texts import JOINT, SIGNS, from_bytes, printable, reason_of
+from cli.terminal.texts import JOINT, SIGNS, from_bytes, printable
 from cli.terminal.waiting import WaitingLine
-from texts.said import said
+from texts.said import reason_of, said
 
 COLUMNS: Final = 80
 """The width of a terminal that does not tell it."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
 from itertools import chain
@@ -20,7 +20,7 @@ from typing import Final
 from rich.markup import escape
 
 from texts.remedies import PROGRAM, SETTINGS_FILE, SETTINGS_PROFILE
-from texts.said import Language, Quantity, Said, two_decimals
+from texts.said import Language, Quantity, Said, plain, two_decimals
 
 ENGLISH: Final = "en"
 RUSSIAN: Final = "ru"
@@ -52,8 +52,8 @@ class CatalogueLanguage(Language):
     def translate_counted(self, one: str, many: str, n: int) -> str:
         return self._catalogue.ngettext(one, many, n)
 
-    def write(self, value: int | Decimal | datetime) -> str:
-        """A number, an amount in roubles or a moment in local time."""
+    def write(self, value: float | Decimal | date) -> str:
+        """A number, an amount in roubles, a day, or a moment in local time."""
         match value:
             case Decimal():
                 digits, _, decimals = two_decimals(value).partition(".")
@@ -62,17 +62,16 @@ class CatalogueLanguage(Language):
             case datetime():
                 zone = value.astimezone().isoformat(timespec="minutes")[-6:]
                 return f"{self.moment(value)} (UTC{zone})"
+            case date():
+                return value.strftime(self._day)
             case Quantity():
                 return _grouped(value)
             case _:
-                return str(value)
+                return plain(value).replace(".", self._decimal_mark)
 
     def moment(self, when: datetime) -> str:
         """A moment in local time, without its zone."""
         return f"{when.astimezone():{self._day} %H:%M:%S}"
-
-    def decimal(self, number: float) -> str:
-        return f"{number:.1f}".replace(".", self._decimal_mark)
 
 
 def _grouped(number: int) -> str:
@@ -247,11 +246,6 @@ def from_bytes(text: str) -> str:
         return "".join(_spelled(letter) if "\ud800" <= letter <= "\udfff" else letter for letter in text)
 
 
-def reason_of(error: OSError) -> str:
-    """Why the system refused: its own words, without the file's name."""
-    return error.strerror or str(error)
-
-
 def markup_safe(text: object, limit: int = LONGEST) -> str:
     """The same as rich markup, with the text's own brackets escaped."""
     return escape(printable(text, limit))
@@ -277,13 +271,8 @@ def _joint(text: str) -> str:
 
 
 def rate(per_second: float, language: CatalogueLanguage | None = None) -> str:
-    """A number a second, with a decimal where it is small; for the reader, or of that language."""
-    return (language or reader()).decimal(per_second) if 0 < per_second < _SLOW else f"{per_second:.0f}"
-
-
-def decimal(number: float) -> str:
-    """A measured number with one decimal."""
-    return reader().decimal(number)
+    """A number a second, of two digits where it is small; for the reader, or of that language."""
+    return (language or reader()).write(float(f"{per_second:.2g}") if per_second < _SLOW else round(per_second))
 
 
 def duration(seconds: float) -> str:

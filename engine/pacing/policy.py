@@ -15,7 +15,7 @@ from typing import Final
 from engine.errors import EngineError, nearest
 from engine.pacing.holds import LAST, LEAST, STEPS, ErrorLimit, error_limit, money_limit
 from engine.pacing.throttle import Hours, hours_of
-from texts.said import Quantity, ValueRefused, counted, in_clauses, said, wording
+from texts.said import Quantity, ValueRefused, counted, in_clauses, percent, said, wording
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,13 +215,13 @@ def _errors_told(policy: Policy) -> str:
         case int(limit):
             return counted("stops after {n} error", "stops after {n} errors", limit)
         case limit:
-            return said("stops when more than {share} go wrong", share=str(limit))
+            return said("stops when more than {share} go wrong", share=percent(limit.value))
 
 
 def _throttle_told(policy: Policy) -> str:
     if policy.throttle_sql is None:
         return said("holds nothing: there is no throttle-sql")
-    return said("held while throttle-sql gives more than {number}", number=_written(policy.throttle_above))
+    return said("held while throttle-sql gives more than {number}", number=policy.throttle_above)
 
 
 ALL: Final[Mapping[str, Setting]] = MappingProxyType(
@@ -259,7 +259,7 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
             lambda policy: (
                 said("as many calls a second as the window lets through")
                 if policy.rate is None
-                else said("at most {rate} calls a second", rate=_written(policy.rate))
+                else said("at most {rate} calls a second", rate=policy.rate)
             ),
             metavar="R",
             help="Calls a second at most, or none.",
@@ -293,9 +293,11 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
             lambda policy, text: replace(policy, max_latency=_positive(text, 3600)),
             lambda policy: _written(policy.max_latency),
             lambda policy: (
-                said("held while the billing takes longer than {seconds} s for its version", seconds=latency)
-                if (latency := _written(policy.max_latency)) != NONE
-                else said("never held for the latency")
+                said("never held for the latency")
+                if policy.max_latency is None
+                else said(
+                    "held while the billing takes longer than {seconds} s for its version", seconds=policy.max_latency
+                )
             ),
             metavar="SECONDS",
             help="Wait while the billing takes longer than this to tell its version, or none; asked every 5 s.",
@@ -359,7 +361,7 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
             lambda policy: (
                 said("however unlike the last load")
                 if policy.like_last is None
-                else said("like the last load, up to {share}", share=f"{policy.like_last:f}%")
+                else said("like the last load, up to {share}", share=percent(policy.like_last))
             ),
             metavar="P%",
             help="Ask before a load whose rows or sum differ by more than this from the last one of its job, as 50%; "
@@ -381,7 +383,7 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
         "settle": Setting(
             lambda policy, text: replace(policy, settle=_settle_of(text)),
             lambda policy: _written(policy.settle),
-            lambda policy: said("looks lost answers up after {seconds} s", seconds=_written(policy.settle)),
+            lambda policy: said("looks lost answers up after {seconds} s", seconds=policy.settle),
             metavar="SECONDS",
             help="After a lost answer, how long until a look-up is trusted to see what the call did, "
             f"{_DEFAULT.settle:g} by default.",

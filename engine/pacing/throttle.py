@@ -21,7 +21,7 @@ import structlog
 from engine.errors import DiskFull, LookUpFailed
 from engine.pacing.holds import Holds, Stop, StopKind
 from texts.remedies import Remedy, setting
-from texts.said import Quantity, ValueRefused, said
+from texts.said import Quantity, ValueRefused, reason_of, said
 
 log = structlog.get_logger(__name__)
 
@@ -155,7 +155,7 @@ class Throttle:
             now, name = anyio.current_time(), watched.gauge.name
             if watched.failing_since is None:
                 watched.failing_since = now
-                log.warning("a gauge cannot be read", gauge=name, why=str(error))
+                log.warning("a gauge cannot be read", gauge=name, why=error)
             self._holds.put(name, said("{gauge} cannot be read: {error}", gauge=name, error=error))
             if now - watched.failing_since > self._patience:
                 self._stop.request(
@@ -289,7 +289,7 @@ def _free(place: Path) -> int:
     try:
         disk = os.statvfs(place)
     except OSError as error:
-        raise LookUpFailed("{path}: {error}", path=place, error=error.strerror or error) from error
+        raise LookUpFailed("{path}: {error}", path=place, error=reason_of(error)) from error
     return disk.f_bavail * disk.f_frsize
 
 

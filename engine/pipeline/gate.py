@@ -239,7 +239,7 @@ class Gate:
                     self._why = said("slow start")
                 else:
                     rate = self._rate.per_second
-                    self._why = "" if rate is None else reason("rate {rate}", "rate", rate=f"{rate:g}")
+                    self._why = "" if rate is None else reason("rate {rate}", "rate", rate=rate)
                     now = anyio.current_time()
                     moment = self._rate.moment(asked, now)
                     wait = moment - now

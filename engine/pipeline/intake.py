@@ -7,6 +7,7 @@ import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final, TypeVar
@@ -397,15 +398,15 @@ def against_earlier(
         if not _asks_the_same(item, twin):
             continue
         same = SameKey.ENTERED if item.undoes else effect.same_key(item.payload)
-        run, when = twin.run, twin.changed_at[:16]
+        run, when = twin.run, datetime.fromisoformat(twin.changed_at)
         # The English of a reason begins with its kind.
         if same is SameKey.ENTERED:
-            return replace(item, skip_reason=said("entered by an earlier run: {run}, {when} UTC", run=run, when=when))
+            return replace(item, skip_reason=said("entered by an earlier run: {run}, {when}", run=run, when=when))
         if same is SameKey.LEFT_OUT:
-            why = reason("left out, entered by an earlier run: {run}, {when} UTC", LEFT_OUT, run=run, when=when)
+            why = reason("left out, entered by an earlier run: {run}, {when}", LEFT_OUT, run=run, when=when)
             return replace(item, skip_reason=why)
         why = said(
-            "looks as if entered already: by run {run}, {when} UTC, and neither a document nor a date tells whether "
+            "looks as if entered already: by run {run}, {when}, and neither a document nor a date tells whether "
             "this is another one",
             run=run,
             when=when,
@@ -418,7 +419,7 @@ def against_earlier(
             "entered on top, run with {flag}",
             run=twin.run,
             entered=_asked(twin),
-            day=twin.changed_at[:10],
+            day=date.fromisoformat(twin.changed_at[:10]),
             asked=_asked(item),
             flag=setting("again"),
         )

@@ -229,7 +229,7 @@ class Witness:
                 self._overtaken |= await self._asked(asked, READING_COUNTS, self._outdated)
         except LookUpFailed as error:
             # It is asked again before each call, and an error is reported then.
-            log.info("cannot ask ahead what has to be known before calls leave", why=str(error))
+            log.info("cannot ask ahead what has to be known before calls leave", why=error)
         return asked
 
     async def before_image(self, item: Item) -> Item:

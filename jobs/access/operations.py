@@ -15,7 +15,7 @@ from billing.money import from_answer, wire
 from billing.profile import Profile, TypeEight
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.payload import BALANCE, OP_TYPE, Payload, decode_payload
-from texts.said import Quantity, enumerated, said
+from texts.said import Quantity, day_in, enumerated, said
 
 
 def enters_balance(payload: Payload) -> bool:
@@ -146,7 +146,7 @@ async def balances(gateway: Gateway, ids: Collection[int]) -> Mapping[int, Decim
 
 def described(one: Operation) -> str:
     """An operation in words: `operation 5 of 50.50, 2026-11-01`."""
-    return said("operation {id} of {amount}, {day}", id=one.op_id, amount=one.op_summa, day=one.day)
+    return said("operation {id} of {amount}, {day}", id=one.op_id, amount=one.op_summa, day=day_in(one.day))
 
 
 def _operation(fields: Mapping[str, object], abonent_id: int, op_type: int) -> Operation:

@@ -40,7 +40,7 @@ from checkpoints.stores import store_of
 from jobs.spec.errors import SecretAltered, SecretGone, VaultFailed, VaultLocked
 from jobs.spec.parameters import Parameter
 from texts.remedies import VAULT_KEY, VAULT_KEY_FILE, VAULT_KEY_SETTING, command_line
-from texts.said import Said, said, text_of
+from texts.said import Said, reason_of, said, text_of
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -66,7 +66,7 @@ def opened_file(path: Path) -> Iterator[sqlite3.Connection]:
                 yield database
     except OSError as error:
         raise VaultFailed(
-            "the secrets cannot be kept in {path}: {reason}", path=path, reason=error.strerror or ""
+            "the secrets cannot be kept in {path}: {reason}", path=path, reason=reason_of(error)
         ) from error
     except sqlite3.Error as error:
         raise VaultFailed("the secrets in {path} cannot be used: {error}", path=path, error=error) from error

@@ -50,7 +50,7 @@ from jobs.spec.entries import (
     mark_prefix,
 )
 from texts.remedies import setting
-from texts.said import said
+from texts.said import day_in, said
 
 SERVICES: Final = "UsersUsluga"
 SUBSCRIBERS: Final = "Abonents"
@@ -459,7 +459,9 @@ def _described(kind: CreatableModel, thing: BillingObject) -> str:
     if not kind.amount or kind.amount in thing.faults:
         return kind.described(thing, (kind.alike,))
     amount = Decimal(thing.values[kind.amount] or 0)
-    return said("operation {id} of {amount}, {day}", id=str(thing.values[kind.key]), amount=amount, day=day_of(thing))
+    return said(
+        "operation {id} of {amount}, {day}", id=str(thing.values[kind.key]), amount=amount, day=day_in(day_of(thing))
+    )
 
 
 def day_of(thing: BillingObject) -> str:
@@ -502,14 +504,14 @@ def mark_fault(gateway: Gateway, model: str, exact: str = "") -> str | None:
         return said(
             "this billing does not keep comments as they are sent (the probe of {day}): an operation could not be "
             "found again by its mark, and a lost answer not be settled. Nothing can be entered",
-            day=str(profile.descr_kept.learned),
+            day=profile.descr_kept.day,
         )
     if profile.descr_length.known and profile.descr_length.value < MARK_ROOM:
         return said(
             "this billing keeps {length} characters of a comment (the probe of {day}), and a mark needs {mark}. "
             "Nothing can be entered",
             length=profile.descr_length.value,
-            day=str(profile.descr_length.learned),
+            day=profile.descr_length.day,
             mark=MARK_ROOM,
         )
     fact = {CODE_1C: profile.code1c_key, PAY_ID: profile.pay_id_key}.get(exact)
@@ -518,5 +520,5 @@ def mark_fault(gateway: Gateway, model: str, exact: str = "") -> str | None:
     return said(
         "{setting}: the probe of {day} has found no operation by it: leave it out, and the mark alone tells",
         setting=setting("set", f"{KEY.name}={exact}"),
-        day=str(fact.learned),
+        day=fact.day,
     )

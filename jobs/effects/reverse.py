@@ -37,7 +37,7 @@ from jobs.spec.chain import parse
 from jobs.spec.entries import OPERATION, OPERATIONS, SETS, TYPE_8, UNDO_OF_OPERATIONS
 from jobs.spec.words import OPPOSITE, STORNO, WAY
 from texts.remedies import setting
-from texts.said import Said, enumerated, reason, said
+from texts.said import Said, day_in, enumerated, reason, said
 
 # ---- the operations that a run has entered, as they are now -------------------------------------------------------
 
@@ -48,7 +48,6 @@ LAST: Final = "op_id"
 FIELDS: Final = ("op_id", "op_type_id", "op_summa", "storno")
 BESIDES: Final = ("op_date",)
 """Further fields for display, if the billing has them."""
-_DAY: Final = len("2019-06-01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +140,7 @@ def _listed(thing: BillingObject) -> str:
         "operation {id} of {amount}, {day}",
         id=str(thing.values["op_id"]),
         amount=thing.faults.get("op_summa") or Decimal(thing.values["op_summa"] or 0),
-        day=str(thing.values.get("op_date") or "")[:_DAY] or said("without a date"),
+        day=day_in(str(thing.values.get("op_date") or "")) or said("without a date"),
     )
     return said("{operation} (reversed by storno)", operation=text) if as_bool(thing.values["storno"]) else text
 
@@ -450,7 +449,7 @@ class AccountantsList(CallEffect):
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         def listed(entry: EnteredOperation) -> NewItem:
-            day = str(entry.thing.values.get("op_date") or "")[:_DAY]
+            day = day_in(str(entry.thing.values.get("op_date") or ""))
             may_lose = _may_lose_balance(entry, self._gateway.profile, self._type_8)
             todo = (
                 said(

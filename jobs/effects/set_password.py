@@ -33,7 +33,7 @@ from jobs.rows.binding import USER, Bound, without_words
 from jobs.spec.chain import Template
 from jobs.spec.errors import PasswordsUnwritten
 from texts.remedies import Remedy
-from texts.said import counted, said
+from texts.said import counted, reason_of, said
 
 # ---- the file of generated passwords ------------------------------------------------------------------------------
 # `user_id;login;password`, readable only by its owner.
@@ -176,7 +176,7 @@ def _as_file_error(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise PasswordsUnwritten(
-            "the passwords cannot be written to {path}: {reason}", path=path, reason=error.strerror or ""
+            "the passwords cannot be written to {path}: {reason}", path=path, reason=reason_of(error)
         ) from error
 
 

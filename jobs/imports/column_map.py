@@ -37,7 +37,7 @@ from jobs.imports.subscriber import NUMBER, Step
 from jobs.spec.toml_places import KeyRefused, Toml, as_kind, check_known
 from jobs.spec.toml_places import Path as Way
 from texts.remedies import Remedy, setting
-from texts.said import Said, in_lines, said
+from texts.said import Said, in_lines, reason_of, said
 
 SPACE: Final = " "
 CONSTANT: Final = ":"
@@ -233,7 +233,7 @@ def read_map(path: Path) -> ColumnMap:
     try:
         toml = Toml.of(read_regular(path))
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror or "" if isinstance(error, OSError) else said("it is not UTF-8: {why}", why=error.reason)
+        why = reason_of(error) if isinstance(error, OSError) else said("it is not UTF-8: {why}", why=error.reason)
         raise InputRefused("the map {file} cannot be read: {why}", file=path, why=why) from error
     except ValueError as error:
         raise InputRefused("the map {file} is not TOML: {error}", file=path, error=error) from error

@@ -37,7 +37,7 @@ from jobs.access.objects import References
 from jobs.imports.fields import FieldTable
 from jobs.imports.names_there import FOLDER, KINDS, WORDS, NamesThere, noun_of, plain_name, word_of
 from jobs.imports.subscriber import FOLDER_ID, PATH, Part, Place, Step, Subscriber, Value, ValueFault, folder_names
-from jobs.spec.columns import find
+from jobs.spec.columns import Column, find
 from texts.remedies import Remedy, setting
 from texts.said import Quantity, Said, any_of, counted, in_lines, said
 
@@ -188,6 +188,34 @@ NEW: Final = "new"
 LEFT_OUT: Final = "none"
 """Stands for the id of what is not brought over."""
 
+IN_RUSSIAN: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "kind": "вид",
+        "name": "название",
+        "rows": "строк",
+        "first_line": "первая_строка",
+        "name_here": "название_здесь",
+        "match": "совпадение",
+        "others": "другие",
+        "checked": "проверено",
+        "tariff": "тариф",
+        "service": "услуга",
+        "folder": "папка",
+        "operator": "оператор",
+        "administrator": "администратор",
+        "pool": "пул",
+        word_of("SnatPool"): "пул SNAT",
+        "attribute": "атрибут",
+        Match.EQUAL: "равно",
+        Match.NEAR: "похоже",
+        Match.SEVERAL: "несколько",
+        NEW: "новая",
+        LEFT_OUT: "нет",
+    }
+)
+"""The same words in a dictionary for a Russian reader; either are read back, whoever reads them."""
+_ENGLISH: Final = {russian.casefold(): english for english, russian in IN_RUSSIAN.items()}
+
 MOST: Final = 100_000
 """Names of a dictionary; all of them are in memory."""
 
@@ -242,12 +270,13 @@ class DictionaryEntry:
             return NameStanding.OPEN
         return NameStanding.MATCHED if self.is_checked else NameStanding.NEAR
 
-    @property
-    def cells(self) -> tuple[str | int | None, ...]:
-        """Its cells, in the order of `COLUMNS`."""
+    def cells(self, words: Mapping[str, str]) -> tuple[str | int | None, ...]:
+        """Its cells, in the order of `COLUMNS`; `words` are those that its reader has for others."""
+        kind, (match, *likeness) = word_of(self.kind), self.match.split(" ")
+        how = " ".join((words.get(match, match), *likeness))
         others = _BETWEEN.join(f"{one.id} {one.names[0]}" for one in self.others)
-        found = (self.rows, self.first_line, self.id, self.name_here, self.match, others, self.checked)
-        return (word_of(self.kind), self.name, *found)
+        found = (self.rows, self.first_line, words.get(self.id, self.id), self.name_here, how, others, self.checked)
+        return (words.get(kind, kind), self.name, *found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,12 +288,15 @@ class Dictionary:
     entries: Mapping[tuple[str, str], DictionaryEntry]
     kinds: frozenset[str]
     """The kinds that it has entries of: a name of theirs that is not in it has no meaning."""
+    titles: Mapping[str, str]
+    """Its columns as its first line has them."""
 
     @property
     def proposals(self) -> list[ValueFault]:
         """The proposals that nobody has confirmed, as faults of the file."""
         open_ones = (one for one in self.entries.values() if one.standing is NameStanding.NEAR)
-        return [ValueFault(Place(one.line, "checked", self.file), one.name, _only_proposed(one)) for one in open_ones]
+        column = self.titles["checked"]
+        return [ValueFault(Place(one.line, column, self.file), one.name, _only_proposed(one)) for one in open_ones]
 
     def get(self, kind: str, name: str) -> DictionaryEntry | None:
         return self.entries.get((kind, plain_name(name)))
@@ -279,14 +311,16 @@ def read_dictionary(path: Path, *, is_checked: bool = True, faults: list[ValueFa
     source = open_input(path, Layout())
     refuses, faults = faults is None, [] if faults is None else faults
     entries: dict[tuple[str, str], DictionaryEntry] = {}
-    for entry in _entries(source, faults, defuses=path.suffix.casefold() == _CSV):
+    columns = _columns(source)
+    titles = {name: columns[name].name if name in columns else name for name in COLUMNS}
+    for entry in _entries(source, columns, faults, defuses=path.suffix.casefold() == _CSV):
         before = entries.setdefault((entry.kind, entry.name), entry)
-        faults += _faults_of(entry, before, is_checked=is_checked)
+        faults += _faults_of(entry, before, titles, is_checked=is_checked)
         if len(entries) > MOST:
             raise InputRefused("{file}: a dictionary has at most {most} names", file=source.name, most=Quantity(MOST))
     if refuses:
         refuse_entries(source.name, faults)
-    return Dictionary(source.name, source.digest, entries, frozenset(kind for kind, _ in entries))
+    return Dictionary(source.name, source.digest, entries, frozenset(kind for kind, _ in entries), titles)
 
 
 def refuse_entries(file: str, faults: Sequence[ValueFault]) -> None:
@@ -307,8 +341,10 @@ def refuse_entries(file: str, faults: Sequence[ValueFault]) -> None:
     raise InputRefused(in_lines([head, *lines]))
 
 
-def _entries(source: Source, faults: list[ValueFault], *, defuses: bool) -> Iterator[DictionaryEntry]:
-    columns = {name: column for name in COLUMNS if (column := find(source.header, name)) is not None}
+def _columns(source: Source) -> dict[str, Column]:
+    """The columns that are there, in either language. Raises `InputRefused` where a needed one is not."""
+    named = {name: find(source.header, name) or find(source.header, IN_RUSSIAN.get(name, name)) for name in COLUMNS}
+    columns = {name: column for name, column in named.items() if column is not None}
     if missing := [name for name in NEEDED if name not in columns]:
         raise InputRefused(
             "{file} is no dictionary: it has no column {missing}; it has: {there}",
@@ -316,6 +352,12 @@ def _entries(source: Source, faults: list[ValueFault], *, defuses: bool) -> Iter
             missing=tuple(missing),
             there=", ".join(source.header),
         )
+    return columns
+
+
+def _entries(
+    source: Source, columns: Mapping[str, Column], faults: list[ValueFault], *, defuses: bool
+) -> Iterator[DictionaryEntry]:
     for page in source.pages(None):
         faults += [ValueFault(Place(one.line, one.column or ""), "", one.reason) for one in page.refusals]
         for row in page.rows:
@@ -323,9 +365,11 @@ def _entries(source: Source, faults: list[ValueFault], *, defuses: bool) -> Iter
             cells = {name: plain_name(as_it_was(text) if defuses else text) for name, text in texts.items()}
             if not any(cells.values()):
                 continue
-            if (kind := WORDS.get(cells["kind"].casefold())) is not None:
-                name, key = cells["name"], cells["id"]
+            if (kind := WORDS.get(_in_english(cells["kind"]).casefold())) is not None:
+                name, key = cells["name"], _in_english(cells["id"])
                 here, match, checked = (cells.get(one, "") for one in ("name_here", "match", "checked"))
+                first, *likeness = match.split(" ")
+                match = " ".join((_in_english(first), *likeness))
                 yield DictionaryEntry(kind, name, key, here, match, checked, row.line)
                 continue
             why = said(
@@ -334,12 +378,18 @@ def _entries(source: Source, faults: list[ValueFault], *, defuses: bool) -> Iter
                 nearest=nearest(cells["kind"], WORDS),
                 known=tuple(WORDS),
             )
-            faults.append(ValueFault(Place(row.line, "kind"), cells["kind"], why))
+            faults.append(ValueFault(Place(row.line, columns["kind"].name), cells["kind"], why))
 
 
-def _faults_of(entry: DictionaryEntry, before: DictionaryEntry, *, is_checked: bool) -> Iterator[ValueFault]:
+def _in_english(word: str) -> str:
+    return _ENGLISH.get(word.casefold(), word)
+
+
+def _faults_of(
+    entry: DictionaryEntry, before: DictionaryEntry, titles: Mapping[str, str], *, is_checked: bool
+) -> Iterator[ValueFault]:
     def fault(column: str, why: str) -> ValueFault:
-        return ValueFault(Place(entry.line, column), "", why)
+        return ValueFault(Place(entry.line, titles[column]), "", why)
 
     if not entry.name:
         yield fault("name", said("it is empty"))
@@ -360,9 +410,10 @@ def _faults_of(entry: DictionaryEntry, before: DictionaryEntry, *, is_checked: b
 
 def _only_proposed(entry: DictionaryEntry) -> Said:
     return said(
-        "{name!r} is only a proposal ({match}): write yes here if it is right, or another id",
+        "{name!r}: {id} {proposed} is only proposed: write yes here if it is right, or another id",
         name=entry.name,
-        match=entry.match,
+        id=entry.id,
+        proposed=entry.name_here,
     )
 
 
@@ -387,7 +438,7 @@ async def faults_there(dictionary: Dictionary, there: NamesThere, references: Re
             found = there.get(kind, int(entry.id))
             if entry.id in missing:
                 why = said("the billing has no {noun} {id}, or it is deleted", noun=noun_of(kind), id=entry.id)
-                faults.append(ValueFault(Place(entry.line, "id"), entry.id, why))
+                faults.append(ValueFault(Place(entry.line, dictionary.titles["id"]), entry.id, why))
             elif found and entry.name_here and core_of(entry.name_here) not in map(core_of, found.names):
                 why = said(
                     "the {noun} {id} is {name!r} in this billing: correct the id, or empty this cell",
@@ -395,7 +446,7 @@ async def faults_there(dictionary: Dictionary, there: NamesThere, references: Re
                     id=entry.id,
                     name=found.names[0],
                 )
-                faults.append(ValueFault(Place(entry.line, "name_here"), entry.name_here, why))
+                faults.append(ValueFault(Place(entry.line, dictionary.titles["name_here"]), entry.name_here, why))
     return faults
 
 

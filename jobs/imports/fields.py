@@ -131,7 +131,7 @@ class FieldTable:
                     "objects.create of {model} does not take the field {field} (the probe of {day})",
                     model=model.model,
                     field=name,
-                    day=str(profile.create_fields.learned),
+                    day=profile.create_fields.day,
                 )
             elif known.kind is not FieldKind.SECRET and _is_there(column, schema, profile) is False:
                 why = said(

@@ -303,18 +303,31 @@ class InputChecks:
         lengths = {name: length for name, length in found.items() if length}
         return ValueChecks(self._fields, TextLimits(lengths, database.writes))
 
+    async def survey(self) -> Callable[[Judged], None]:
+        """See all rows, and give what judges each by itself and beside the others.
+
+        Raises `InputRefused` and `LookUpFailed`.
+        """
+        async with self._one_at_a_time:
+            values = self._values or await self._survey()
+
+        def judge(one: Judged) -> None:
+            one.go_through(values)
+            self._seen.judge(one)
+
+        return judge
+
     async def judge(self, rows: Sequence[Row]) -> list[Judged]:
         """The subscribers of a page of rows. Raises `InputRefused` and `LookUpFailed`."""
 
         def examined() -> list[Judged]:
             judged = self._reader.examine(rows)
             for one in judged:
-                one.go_through(values)
-                self._seen.judge(one)
+                judge(one)
             return judged
 
+        judge = await self.survey()
         async with self._one_at_a_time:
-            values = self._values or await self._survey()
             judged = await anyio.to_thread.run_sync(examined)
         await self._billing.judge(judged)
         for one in judged:

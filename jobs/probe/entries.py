@@ -153,7 +153,7 @@ class ProbeEntries(Traces[Intended, Entered]):
                 "the billing has answered an operation of {amount} ({mark}), and it is not there {seconds} s later",
                 amount=amount,
                 mark=str(mark),
-                seconds=f"{self.patience.effect:g}",
+                seconds=self.patience.effect,
             )
         if found is None:
             raise ProbeStopped(

@@ -25,7 +25,7 @@ from engine.errors import EngineError
 from engine.evidence import Accepted, Busy, Evidence, NotSent, RowRefused, SystemRefused
 from jobs.access.durable import append_durably, keep_name
 from jobs.access.gateway import Gateway
-from texts.said import said
+from texts.said import reason_of, said
 
 
 class ProbeHeld(EngineError):
@@ -74,7 +74,7 @@ class Intents(Generic[Record]):
         try:
             append_durably(self._descriptor, msgspec.json.encode(intended) + b"\n")
         except OSError as error:
-            why = error.strerror or ""
+            why = reason_of(error)
             raise IntentFailed("{path} cannot be written: {reason}", path=self.path, reason=why) from error
 
     def restart(self) -> None:
@@ -94,7 +94,7 @@ def open_intents(path: Path, record: type[Record]) -> Iterator[Intents[Record]]:
     try:
         descriptor = _locked(path)
     except OSError as error:
-        why = error.strerror or ""
+        why = reason_of(error)
         raise IntentFailed("{path} cannot be opened: {reason}", path=path, reason=why) from error
     try:
         yield Intents(path, descriptor, _read(path, descriptor, record))

@@ -28,7 +28,7 @@ from jobs.rows.selection import KeyList
 from jobs.spec.entries import ADD_PAYMENT
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST
-from jobs.spec.words import COLUMN, SINCE, WAY
+from jobs.spec.words import COLUMN, ONE_ROW, SINCE, WAY
 from texts.remedies import DATABASE, SETTINGS_FILE, setting
 from texts.said import in_lines, said, text_of
 
@@ -190,7 +190,7 @@ class Input:
 class OneRow(Source):
     """One row without cells, for parameters that have all values."""
 
-    name: str = said("one row, as given")
+    name: str = ONE_ROW
     digest: str = ""
     header: tuple[str, ...] = ()
     is_read_whole: bool = True

@@ -200,7 +200,7 @@ def contradictions(parameters: Sequence[Parameter], given: Mapping[str, str], pr
         said(
             "{given} counts, and the probe of {day} says: {fact}",
             given=setting("set", f"{name}={given[name]}"),
-            day=str(fact.learned),
+            day=fact.day,
             fact=describe_fact(of, fact.value),
         )
         for name, (of, fact) in _learned(parameters, profile).items()

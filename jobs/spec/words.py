@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Final
 
 from checkpoints.records import Run
+from engine.job import STANDARD_INPUT
 from texts.said import said
 
 UNDO: Final = "undo"
@@ -37,9 +38,18 @@ class SharedAccountsRule(StrEnum):
     REFUSE = "refuse"
 
 
+AMOUNT: Final = "amount"
+"""The column of an undo's rows that has their sum."""
+
+ONE_ROW: Final = said("one row, as given")
+"""The name of a source that has no file: its run has the English text of it, as of `STANDARD_INPUT`."""
+
+
 def source_of(run: Run) -> str:
     """Where the rows of a run come from, for people: of an undo the run that it takes back."""
-    return said("run {run}", run=run.parameters[RUN]) if run.job == UNDO and RUN in run.parameters else run.source
+    if run.job == UNDO and RUN in run.parameters:
+        return said("run {run}", run=run.parameters[RUN])
+    return next((one for one in (STANDARD_INPUT, ONE_ROW) if one == run.source), run.source)
 
 
 # ---- the words of an import that are asked where runs are only looked at ------------------------------------------

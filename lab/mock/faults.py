@@ -53,7 +53,7 @@ from lab.mock.chain import Chain
 from lab.mock.facts import FACTS, MODELS
 from lab.mock.port import reset
 from texts.remedies import setting
-from texts.said import said
+from texts.said import reason_of, said
 
 Choice = TypeVar("Choice")
 Span: TypeAlias = tuple[int, int | None]
@@ -266,7 +266,7 @@ def plan_text(words: Sequence[str]) -> str:
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror or str(error) if isinstance(error, OSError) else said("it is not UTF-8")
+            reason = reason_of(error) if isinstance(error, OSError) else said("it is not UTF-8")
             raise PlanError("the plan {path} cannot be read: {reason}", path=path, reason=reason) from error
         read_plan(text, str(path))
     for word in words:

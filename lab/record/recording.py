@@ -40,7 +40,7 @@ from checkpoints.own_files import open_regular
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from jobs.access.durable import write_all
 from lab.record.pseudonyms import PeopleRemover, Pseudonyms
-from texts.said import Quantity
+from texts.said import Quantity, reason_of
 
 FORMAT: Final = 1
 
@@ -202,7 +202,7 @@ class Recording:
             return
         except OSError as fault:
             raise RecordingError(
-                "The recording {path} cannot be read: {why}.", path=self._path, why=fault.strerror or str(fault)
+                "The recording {path} cannot be read: {why}.", path=self._path, why=reason_of(fault)
             ) from None
 
     def _unpacked(self) -> Iterator[bytes]:
@@ -429,7 +429,7 @@ def _create(path: Path, force: bool) -> int:  # noqa: FBT001 — called through 
         ) from None
     except OSError as fault:
         raise RecordingError(
-            "The recording {path} cannot be written: {why}.", path=path, why=fault.strerror or str(fault)
+            "The recording {path} cannot be written: {why}.", path=path, why=reason_of(fault)
         ) from None
 
 
@@ -487,7 +487,7 @@ def load_secret(path: Path) -> bytes:
         found = path.read_bytes()
     except OSError as error:
         raise RecordingError(
-            "The key of made-up names {path} cannot be kept: {why}.", path=path, why=error.strerror or str(error)
+            "The key of made-up names {path} cannot be kept: {why}.", path=path, why=reason_of(error)
         ) from None
     if len(found) != _SECRET:
         raise RecordingError("{path} is not a key of made-up names: move it away, and a new one is made.", path=path)

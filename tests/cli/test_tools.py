@@ -41,8 +41,17 @@ async def test_doctor_says_what_is_wrong_and_goes_on(place: Place) -> None:
     assert (told["in_the_way"], told["exit"]) == (2, 2)
     assert told["settings"]["api url"] == {"value": "http://127.0.0.1:9", "origin": "--api-url"}
     assert told["settings"]["password"] == {"value": "set", "origin": "CARBON_MIGRATE_DATABASE_PASSWORD"}
-    ended.saying(["✗ api Nobody answers", "2 in the way of a run"])
+    ended.saying(["✗ api Nobody answers", "2 problems in the way of a run"])
     assert "do-not-show" not in ended.words + ended.out
+
+
+async def test_doctor_names_a_dead_api_once_and_what_it_could_not_check(place: Place) -> None:
+    ended = await place.cli("doctor", "--json", "--api-url", "http://127.0.0.1:9", may_end_with=(2,))
+    checks = ended.closing["checks"]
+    assert [one["check"] for one in checks if one["standing"] == "wrong"] == ["api"]
+    assert [one["check"] for one in checks if one["standing"] == "unchecked"] == ["clock", "billing", "profile"]
+    ended.saying(["1 problem in the way of a run", "could not be checked: clock, billing, profile; checked: 11"])
+    assert "may be of two billings" not in ended.words
 
 
 async def test_a_billing_with_another_scale_of_money_is_left_alone(place: Place) -> None:
@@ -54,7 +63,7 @@ async def test_a_billing_with_another_scale_of_money_is_left_alone(place: Place)
     assert place.traffic.arrived == 0
     said = " ".join((await place.cli("doctor", may_end_with=(2,))).out.split())
     assert "✗ money" in said
-    assert "1 in the way of a run" in said
+    assert "1 problem in the way of a run" in said
 
 
 async def test_a_billing_that_does_not_tell_its_scale_is_taken_as_usual(place: Place) -> None:

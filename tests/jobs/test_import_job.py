@@ -530,7 +530,7 @@ async def test_a_proposal_that_nobody_has_confirmed_refuses_the_whole_import(
 ) -> None:
     file = tmp_path / "names.csv"
     for entry, told in (
-        ("tariff;Ночной;3;Тариф 3;near 71;", "line 2, column checked: 'Ночной' is only a proposal"),
+        ("tariff;Ночной;3;Тариф 3;near 71;", "line 2, column checked: 'Ночной': 3 Тариф 3 is only proposed"),
         ("tariff;Ночной;77;;;", "line 2, column id: the billing has no tariff 77, or it is deleted"),
         ("tariff;Ночной;3;Тариф 4;equal;", "line 2, column name_here: the tariff 3 is 'Тариф 3' in this billing"),
     ):

@@ -1,15 +1,33 @@
 """Sentences as values: the English text is what they are, and any language can be made of what they carry."""
 
 import copy
+import errno
+import os
 import pickle
 from contextvars import copy_context
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
 
+from checkpoints.errors import RunPurged
+from cli.terminal.texts import RUSSIAN, language
+from engine.pacing.policy import ALL, Policy, describe_policy, policy_with
 from texts.remedies import Remedy, advise_settings, command_line, setting
-from texts.said import Language, Quantity, Said, any_of, counted, enumerated, in_lines, said
+from texts.said import (
+    Language,
+    Quantity,
+    Said,
+    any_of,
+    counted,
+    enumerated,
+    from_json,
+    in_lines,
+    reason_of,
+    said,
+    text_of,
+    to_json,
+)
 
 
 class Shouting(Language):
@@ -23,7 +41,7 @@ class Shouting(Language):
     def translate_counted(self, one: str, many: str, n: int) -> str:
         return f"{n}! " + (one if n == 1 else many)
 
-    def write(self, value: int | Decimal | datetime) -> str:
+    def write(self, value: float | Decimal | date) -> str:
         return f"[{value}]"
 
 
@@ -101,3 +119,20 @@ def test_what_was_typed_to_find_the_journal_is_typed_again_where_a_command_takes
         "`carbon-migrate status --journal /other.journal --config north.toml`",
         "carbon-migrate jobs JOB",
     ]
+
+
+def test_a_reader_has_measured_numbers_as_his_language_writes_them_also_out_of_the_journal() -> None:
+    given = {"rate": "0.5", "max-latency": "1.25", "stop-after-errors": "2,5%", "settle": "60", "canary": "no"}
+    told = describe_policy(policy_with(Policy(), given, ALL))
+    assert "at most 0.5 calls a second" in told
+    for sentence in (told, from_json(to_json(told))):
+        russian = language(RUSSIAN).render(sentence)
+        assert all(words in russian for words in ("0,5;", "1,25 с", "2,5 %", "60 с")), russian
+    purged = RunPurged("k7m2q", datetime(2026, 3, 1, 9, 30, tzinfo=UTC))
+    assert "was purged on 2026-03-01:" in str(purged)
+    assert "01.03.2026" in language(RUSSIAN).render(from_json(to_json(text_of(purged))))
+    reset = reason_of(ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)))
+    assert (reset, language(RUSSIAN).render(reset)) == (
+        "Connection reset by peer",
+        "соединение сброшено другой стороной",
+    )

@@ -31,7 +31,7 @@ from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.job import STANDARD_INPUT, LastLine, Row, RowPage
 from texts.remedies import setting
-from texts.said import Quantity, any_of, counted, said, wording
+from texts.said import Quantity, any_of, counted, reason_of, said, wording
 
 # ---- the bytes of an input -----------------------------------------------------------------------------------------
 # A file, or standard input kept in an unnamed temporary file, is read more than once: for format, header, digest and
@@ -136,7 +136,7 @@ class StandardInput:
                 "{file} cannot be kept in a temporary file: {error}. Free some room there, or name another "
                 "folder with TMPDIR",
                 file=self.name,
-                error=error.strerror or error,
+                error=reason_of(error),
             ) from error
         if spool.tell() == 0:
             raise empty(self.name)
@@ -165,7 +165,7 @@ def proven(original: Original, pages: Iterator[RowPage]) -> Iterator[RowPage]:
 def unreadable(name: str, error: OSError) -> InputRefused:
     if isinstance(error, FileNotFoundError):
         return InputRefused("there is no file {file}; check the path", file=name)
-    return InputRefused("{file} cannot be read: {error}", file=name, error=error.strerror or error)
+    return InputRefused("{file} cannot be read: {error}", file=name, error=reason_of(error))
 
 
 def empty(name: str) -> InputRefused:

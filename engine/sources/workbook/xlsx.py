@@ -34,7 +34,7 @@ from engine.sources.workbook.book import (
     too_long,
 )
 from engine.sources.workbook.cells import PLAIN, Cell, cell_text, format_of, iso_date, whole_number
-from texts.said import Quantity, said, wording
+from texts.said import Quantity, reason_of, said, wording
 
 _ROOT: Final = "_rels/.rels"
 _BINARY: Final = "xl/workbook.bin"
@@ -284,7 +284,7 @@ def _shared_strings(archive: Archive, part: str) -> "SpilledStrings":
             "the texts of {file} cannot be kept in a temporary file: {error}. Free some room there, or name another "
             "folder with TMPDIR",
             file=archive.name,
-            error=error.strerror or error,
+            error=reason_of(error),
         ) from error
 
 

@@ -156,7 +156,7 @@ async def test_an_undo_killed_in_the_middle_is_taken_up_and_reverses_each_row_on
     await place.kill_at(place.traffic.arrived + 1, "undo", run, *STORNO, "--yes", *SLOW, *SETTLE)
     half = (await place.runs())[-1]
     assert half.stage is Stage.APPROVED
-    await sends_nothing(place, "resume", run, "--yes", *SETTLE, says=f"taken back by run {half.name}")
+    await sends_nothing(place, "resume", run, "--yes", *SETTLE, says=f"its undo is run {half.name}")
     await place.cli.refused("undo", run, *STORNO, "--yes", says=f"resume {half.name}")
     says = f"run {half.name} takes run {run} back and is not at its end"
     await place.cli.refused("undo", run, *OPPOSITE, "--yes", says=says)
@@ -243,7 +243,7 @@ async def test_what_a_run_that_was_taken_back_has_not_sent_is_never_sent(place: 
     back = (await undo(place, run, *STORNO)).closing
     assert back["states"] == {"accepted": rows}
     says = [
-        f"run {run} has ended: taken back by run {back['run']} (",
+        f"run {run} has ended: its undo is run {back['run']} (",
         f"{ROWS - rows} rows of it were not sent, and never are",
         f"carbon-migrate run balances {balances.path}",
         f"carbon-migrate undo {back['run']}",
@@ -252,7 +252,7 @@ async def test_what_a_run_that_was_taken_back_has_not_sent_is_never_sent(place: 
     bare = await sends_nothing(place, "resume", "--yes", *SETTLE, may_end_with=(0,))
     assert "nothing to resume" in bare.out
     status = await place.cli.told("status", run)
-    for words in ("taken back", f"taken back by run {back['run']}", "still in the billing: 0, 0.00"):
+    for words in ("taken back", f"its undo is run {back['run']}", "still in the billing: 0, 0.00"):
         assert words in status
     assert (f"{ROWS - rows} rows never sent" in status, f"resume {run}" in status) == (True, False)
     facts = await place.cli.closing("status", run)
@@ -262,7 +262,7 @@ async def test_what_a_run_that_was_taken_back_has_not_sent_is_never_sent(place: 
     assert (one["stage"], one["group"], one["needs"], one["rows"]) == ("taken back", "ended", [], rows)
     assert "in the billing: 0" in (await place.cli("status", "--all")).out
     report = await place.cli("report", run, "-o", "-", may_end_with=(0, 1, 3))
-    assert f"taken back by run {back['run']}" in report.told
+    assert f"its undo is run {back['run']}" in report.told
     # The corrected file is held back by nothing.
     assert (await place.run("balances", balances.path))["states"] == {"accepted": ROWS}
     await sends_nothing(place, "purge", run, "--yes", may_end_with=(0,))

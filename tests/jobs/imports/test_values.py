@@ -112,9 +112,9 @@ tariff;C;;;-5;;;; → column id: '-5' is not an id; write one, or none
 tariff;D;;;new;;;; → column id: 'new' is not an id; write one, or none
 folder;D;;;nothing;;;; → column id: 'nothing' is not an id; write one, or new or none
 tariff;A;;;4;;;; → column id: 'A' has another id on line 2: leave one of the two lines
-tariff;E;;;3;Тариф 3;near 80;; → column checked: 'E' is only a proposal (near 80): write yes here if it is right, or \
+tariff;E;;;3;Тариф 3;near 80;; → column checked: 'E': 3 Тариф 3 is only proposed: write yes here if it is right, or \
 another id
-tariff;F;;;3;Тариф 3;id;;нет → column checked: 'F' is only a proposal (id): write yes here if it is right, or \
+tariff;F;;;3;Тариф 3;id;;нет → column checked: 'F': 3 Тариф 3 is only proposed: write yes here if it is right, or \
 another id
 tariff;G;;;;;near 80;;
 folder;H;;;new;//;;; → column name_here: it is no path of a folder
@@ -289,7 +289,7 @@ def used_in(*rows: tuple[Step, dict[str, str]]) -> of_names.NamesUsed:
 def rows_of(names: of_names.NamesUsed, there: NamesThere = THERE, old: Path | None = None) -> list[tuple[str, ...]]:
     before = None if old is None else of_names.read_dictionary(old, is_checked=False)
     rows = of_names.propose(names.names, there, before).rows
-    return [tuple("" if cell is None else str(cell) for cell in row.cells) for row in rows]
+    return [tuple("" if cell is None else str(cell) for cell in row.cells({})) for row in rows]
 
 
 TARIFFS = [
