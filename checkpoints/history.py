@@ -120,6 +120,16 @@ class History:
     async def commands(self, run: Run, *, size: int = 1000) -> list[Command]:
         return await self._store.records(Command, "commands", run_id=run.run_id, size=size)
 
+    async def note_wait(self, run: Run, holder: str, why: str = "", *, ago: float = 0.0) -> None:
+        """Note that the run is held since so many seconds, by `holder`; without a reason, that this is over."""
+        at = (datetime.now(UTC) - timedelta(seconds=ago)).isoformat(timespec="milliseconds")
+        note = {"who": "", "command": holder, "answer": to_json(why)}
+        await self._store.do("note_command", run_id=run.run_id, now=at, **note)
+
+    async def waits(self, run: Run, *, size: int = 1000) -> list[Command]:
+        """The beginnings and ends of waits, as commands that nobody gave: each is named by what held the run."""
+        return await self._store.records(Command, "waits", run_id=run.run_id, size=size)
+
     async def decisions(self, run: Run) -> list[Decision]:
         return await self._store.records(Decision, "decisions", run_id=run.run_id)
 

@@ -76,7 +76,13 @@ values (:run_id, :now, :who, :command, :answer)
 -- name: commands
 -- The last commands, the oldest first.
 select who, command, answer, given_at
-from (select * from commands where run_id = :run_id order by command_id desc limit :size) latest
+from (select * from commands where run_id = :run_id and who <> '' order by command_id desc limit :size) latest
+order by command_id
+
+-- name: waits
+-- The last beginnings and ends of waits that the run has chosen itself, in the same table: nobody has given them.
+select who, command, answer, given_at
+from (select * from commands where run_id = :run_id and who = '' order by command_id desc limit :size) latest
 order by command_id
 
 -- ---- The runner of a run ------------------------------------------------------------------------------------------

@@ -122,7 +122,8 @@ create table decisions (
 
 create index decisions_by_item on decisions (item_id);
 
--- Commands to a run while it ran, with their answers.
+-- Commands to a run while it ran, with their answers. Of a long wait of the run itself: its beginning, with what holds it
+-- as the command and why as the answer, and its end, without an answer; `who` is ''.
 create table commands (
     command_id @id,
     run_id     @big not null references runs,

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from texts.said import Said, reason, said
+from texts.said import Said, kind_of, reason, said
 
 CONTRADICTS: Final = said("contradicts another row of the same key with another amount")
 """Of rows of a run with one key, none is taken."""
@@ -14,7 +14,11 @@ AS_WANTED: Final = "already as wanted"
 """The code of the reason of rows that are skipped because nothing is to be done."""
 
 NOT_SENT: Final = "not sent"
-"""The code of the reason of rows that cannot be sent, for another row that they need was refused."""
+"""The code of the reason of rows that cannot be sent, for another row that they need was refused.
+
+Codes that begin with it are those of other reasons of the program's own for not sending a row.
+"""
+
 
 LEFT_OUT: Final = "left out, entered by an earlier run"
 """The code of the reason of skipped rows whose money is left out."""
@@ -33,3 +37,14 @@ SHARED_ID: Final = reason(
 def decided(who: str, why: str) -> Said:
     """The message of a row that a person has decided on."""
     return said("decided by {who}: {why}", who=who, why=why)
+
+
+def held_back(why: str) -> Said:
+    """The program's own reason for not sending a row, told from one of the billing by its code."""
+    own = why if isinstance(why, Said) else Said("{why}", {"why": why})
+    return Said(own.template, own.values, own.many, own.n, f"{NOT_SENT}: {kind_of(why)}")
+
+
+def is_held_back(kind: str) -> bool:
+    """Whether a rejected row with a reason of this kind was held back, and not rejected by the billing."""
+    return kind.partition(":")[0] == NOT_SENT

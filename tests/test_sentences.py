@@ -118,7 +118,6 @@ FOR_A_REASON = {
     "jobs/spec/chain.py: bool |": "a type",
     "jobs/spec/entries.py: [cm": "the form of a mark",
     "lab/demo.py: The next demonstration": "a file in the demo's folder",
-    "cli/terminal/names.py: , process ": "how the journal has who gave a command, which is told in words",
     "cli/terminal/names.py: taken up with ": "how the journal has that a run goes on with other settings",
 }
 

@@ -1,7 +1,7 @@
 """`page`: shows runs in a browser while they work, and takes commands from there."""
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -77,16 +77,19 @@ async def _page(
 
 
 def page_beside(settings: Settings, screen: Screen) -> "OpenPage":
-    """The page of a run, served by the process that works on it; its address is shown when it is there."""
+    """The page of a run, served by the process that works on it, and what shows its address."""
 
     @asynccontextmanager
-    async def opened(run: Run, journal: Journal) -> AsyncIterator[None]:
+    async def opened(run: Run, journal: Journal) -> AsyncIterator[Callable[[], None]]:
         from cli.page.application import serving
 
         async with serving(journal, _order(run.name, settings)) as address:
-            screen.say_always(said("The page of run {run}: {address}", run=run.name, address=address.url))
-            screen.say_always(said("From another machine: {command}", command=address.tunnel))
-            yield
+
+            def show() -> None:
+                screen.say_always(said("The page of run {run}: {address}", run=run.name, address=address.url))
+                screen.say_always(said("From another machine: {command}", command=address.tunnel))
+
+            yield show
 
     return opened
 

@@ -39,6 +39,8 @@ class FleetSums:
     """What all runs come to. `seconds_left` is that of the last one at the present pace, None where nobody knows."""
 
     billings: int
+    needs_at_work: int
+    """Those of the runs that need a person which are worked on meanwhile."""
     runs: Mapping[FleetGroup, int]
     rows: int
     done: int
@@ -93,6 +95,7 @@ def view_of(runs: Iterable[RunView]) -> FleetView:
     groups = [one.group for one in ordered]
     sums = FleetSums(
         billings=len({one.run.target for one in ordered}),
+        needs_at_work=sum(one.group is FleetGroup.PERSON and one.is_at_work for one in ordered),
         runs={group: groups.count(group) for group in FleetGroup},
         rows=sum(one.rows for one in counted_runs),
         done=sum(one.done for one in counted_runs),
@@ -214,6 +217,7 @@ def sums_lines(sums: FleetSums, language: CatalogueLanguage | None = None) -> It
     runs = sums.runs
     kinds = (
         counted("{n} run needs a person", "{n} runs need a person", runs[FleetGroup.PERSON]),
+        counted("of which {n} works meanwhile", "of which {n} work meanwhile", sums.needs_at_work),
         counted("{n} works", "{n} work", runs[FleetGroup.WORKING]),
         counted("{n} waits", "{n} wait", runs[FleetGroup.WAITING]),
         counted("{n} has ended", "{n} have ended", runs[FleetGroup.ENDED]),

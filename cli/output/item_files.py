@@ -152,16 +152,14 @@ def _is_for_accountant(run: Run) -> bool:
 def of_item(item: Item, run: Run) -> list[str]:
     """An item as a row of a file: the cells of the input, then those of `COLUMNS`."""
     step = [in_words(word := _step_of(item.payload).step, STEP_NAMES[Step(word)])] if run.job == IMPORT else []
-    state = in_words(item.state, STATE_NAMES[item.state])
+    state = in_words(item.state, names.name_of_outcome(item.state, item.kind, STATE_NAMES))
     own = [f"{run.name}/{item.number}", str(item.line or ""), *step, state, item.answer or ""]
     return [*_fitted(item.row, run), *own, in_a_cell(item.message or "")]
 
 
 def of_refusal(refusal_id: int, refusal: Refusal, run: Run) -> list[str]:
     """A refused row as a row of a file, with the same columns."""
-    why = refusal.reason
-    if refusal.column:
-        why = said("{column}: {why}", column=refusal.column, why=why)
+    why = names.reason_of_refusal(refusal)
     if surplus := refusal.row[len(run.header) :]:
         why = said("{why}; surplus cells: {cells}", why=why, cells=" | ".join(surplus))
     step = [""] if run.job == IMPORT else []

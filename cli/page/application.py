@@ -22,19 +22,20 @@ from aiohttp.typedefs import Handler
 
 from checkpoints.errors import JournalError, NoSuchRun
 from checkpoints.journal import Journal
+from checkpoints.row_comparison import Side
 from checkpoints.states import State
 from cli.output.item_files import FILES, OutputFile, write_items, written_to
-from cli.page.feed import Feeds, RunList
+from cli.page.feed import Feeds, RunList, compared
 from cli.page.verifying import VERIFY, VerifyRun
 from cli.report.document import page_of, write_files
 from cli.report.facts import facts_of, rejected_page, subject_of
+from cli.session.comparison import compare_runs
 from cli.session.control_client import give
 from cli.session.door import DoorLimits, serve_clients
 from cli.session.journal import own_name, refuse_purged
 from cli.settings.settings import NO_BILLINGS, KnownBillings, Letterhead, OwnJobs
 from cli.show.closing import BAD, file_of
 from cli.terminal.exits import CommandRefused
-from cli.terminal.names import REFUSED, STATE_NAMES
 from cli.terminal.signals import run_alongside
 from cli.terminal.texts import LANGUAGES, CatalogueLanguage, language, printable, reading
 from engine.pacing.policy import provide_all_files
@@ -225,6 +226,7 @@ class PageApplication:
         made.router.add_get("/api/page", self._texts)
         made.router.add_get("/api/runs", self._runs)
         made.router.add_get("/api/runs/{run}/events", self._events)
+        made.router.add_get("/api/runs/{run}/compared/{other}", self._compared, allow_head=False)
         made.router.add_post("/api/runs/{run}/commands", self._command)
         # Without names there is nothing that has rows in it.
         if self._order.names:
@@ -297,6 +299,14 @@ class PageApplication:
         async with self._feeds.watching(request.match_info["run"]) as feed:
             return await feed.stream(request, reader)
 
+    async def _compared(self, request: web.Request) -> web.StreamResponse:
+        """Two runs of the journal beside each other, as the command compares them."""
+        runs = [await self._journal.run(request.match_info[name]) for name in ("run", "other")]
+        # All rows of both are read.
+        async with self._one_file:
+            found = await compare_runs([Side(run, self._journal) for run in runs])
+        return to_json(compared(found, self._language(request), names=self._order.names))
+
     async def _report(self, request: web.Request) -> web.StreamResponse:
         """The report of a run, as the command makes it; the journal notes it as that of the command."""
         reader, letterhead = self._language(request), self._order.letterhead
@@ -328,7 +338,7 @@ class PageApplication:
                 "number": row.number,
                 "label": printable(row.label),
                 "amount": None if row.amount is None else format(row.amount, "f"),
-                "outcome": reader.render(REFUSED if row.state is None else STATE_NAMES[row.state]),
+                "outcome": reader.render(row.outcome),
                 "reason": printable(reader.render(row.reason), _LONGEST_REASON),
             }
             for row in rows

@@ -14,6 +14,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Final, NamedTuple
 
 import anyio
@@ -26,18 +27,20 @@ from checkpoints.errors import JournalError
 from checkpoints.journal import Journal
 from checkpoints.mailbox import KEPT
 from checkpoints.records import Reason, Refusal, Run, Runner, Totals, Verification
+from checkpoints.row_comparison import Rows
 from checkpoints.states import State, states_where
 from cli.fleet.overview import FleetJournal, run_facts, sums_lines, view_of
-from cli.page.nameless import blanked, listed_without_names, past_without_names, without_names
+from cli.page.nameless import blanked, compared_without_names, listed_without_names, past_without_names, without_names
 from cli.page.past import MOST_SPANS, past_of
 from cli.page.verifying import NOTHING_YET, VERIFY, Verifier, Verifying, VerifyRun, is_as_sent, lines_of
+from cli.session.comparison import Comparison
 from cli.session.control_client import hear
 from cli.session.journal import stored_policy
 from cli.session.run_view import RunView
 from cli.settings.settings import KnownBillings
 from cli.show.closing import describe_end, next_steps
 from cli.terminal.exits import CommandRefused
-from cli.terminal.names import OUTCOMES, REFUSED, STATE_NAMES
+from cli.terminal.names import REFUSED, STATE_NAMES, name_of_command, name_of_outcome, name_of_sender
 from cli.terminal.signals import run_alongside
 from cli.terminal.texts import JOINT, LONGEST, SPACE, CatalogueLanguage, printable
 from engine.pacing.policy import setting_text
@@ -126,7 +129,12 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
     run, totals, holder, live, runners = seen.run, seen.totals, seen.holder, seen.live, seen.runners
     last = seen.last_runner
     # What the process counts is newer than the journal's count; at first it has not read yet what the journal has.
-    counts: Mapping[str, int] | Mapping[State, int] = live.counts if live and live.counts else totals.counts
+    counts: Mapping[str, int] | Mapping[State, int] = totals.counts
+    if live and live.counts:
+        sending = min(live.counts.get(State.SENDING, 0), live.in_flight)
+        # What is claimed and has not left yet is still to be sent.
+        waiting = live.counts.get(State.SENDING, 0) - sending
+        counts = {**live.counts, State.SENDING: sending, State.PENDING: live.counts.get(State.PENDING, 0) + waiting}
 
     def part(*states: State) -> dict[str, object]:
         return {"rows": sum(counts.get(state, 0) for state in states), "sum": _sum(totals, states)}
@@ -150,7 +158,7 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
             "approved": run.approved_at,
             "stage": seen.stage,
             "stage_text": language.render(seen.stage_text),
-            "who": printable(runners[0].who if runners else ""),
+            "who": _who(runners[0].who if runners else "", language),
         },
         "counts": {str(state): part(state) for state in State if counts.get(state)},
         "state_texts": {str(state): language.render(text) for state, text in STATE_NAMES.items()},
@@ -163,7 +171,7 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
         "refused": totals.refused,
         "why": _text(limit, language) if limit else spoken(live.why if live else seen.silent),
         "held": spoken(live.held) if live and live.held else None,
-        "paused": {"since": run.paused_at, "by": printable(run.paused_by or "")} if run.paused_at else None,
+        "paused": {"since": run.paused_at, "by": _who(run.paused_by, language)} if run.paused_at else None,
         "knows_pace": seen.knows_pace,
         "window": live.window if live else 0,
         "in_flight": live.in_flight if live else 0,
@@ -171,7 +179,7 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
         "settings": setting_text(stored_policy(run)),
         "worked_by": holder
         and {
-            "who": printable(last.who if last else ""),
+            "who": _who(last.who if last else "", language),
             "host": printable(holder.host),
             "process": holder.process,
             "since": holder.since,
@@ -179,12 +187,13 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
         "silent_for": seen.silent_for,
         "stopped": seen.is_stopped,
         "resume": command_line("resume", run.name),
+        "again": command_line("page", run.name),
         "errors": list(_errors(seen, language) if names else _errors_without_names(seen, language)),
         "commands": [
             {
                 "at": one.given_at,
-                "what": printable(one.command),
-                "who": printable(one.who),
+                "what": _text(name_of_command(one.command), language),
+                "who": _who(one.who, language),
                 "answer": _text(one.answer, language),
             }
             for one in seen.commands
@@ -225,6 +234,10 @@ def _text(text: str, language: Language, limit: int = _LONGEST) -> str:
     return printable(language.render(text).replace(SPACE, JOINT), limit).replace(JOINT, SPACE)
 
 
+def _who(sender: str | None, language: Language) -> str:
+    return _text(name_of_sender(sender or ""), language)
+
+
 def _sum(totals: Totals, states: Sequence[State]) -> str:
     return format(totals.amount_of(*states), "f")
 
@@ -245,7 +258,7 @@ def _errors(seen: Moment, language: Language) -> Iterator[Mapping[str, object]]:
     for state, reason in seen.counted.reasons:
         where, told = place(reason.line, reason.label), _text(reason.example, language)
         if not told:
-            text, example = language.render(OUTCOMES[state]), where
+            text, example = language.render(name_of_outcome(state, reason.kind)), where
         elif reason.items == 1 or reason.example == reason.kind:
             # A text that is the same for all of its rows is told once.
             text, example = told, where
@@ -266,7 +279,8 @@ def _errors_without_names(seen: Moment, language: Language) -> Iterator[Mapping[
     """The same kinds as far as they are in words of ours; what others have said may name a row."""
     rows = Counter[str]()
     for state, reason in seen.counted.reasons:
-        rows[_text(heading(blanked(reason.example, numbers=False)) or OUTCOMES[state], language)] += reason.items
+        own = heading(blanked(reason.example, numbers=False))
+        rows[_text(own or name_of_outcome(state, reason.kind), language)] += reason.items
     if seen.totals.refused:
         rows[language.render(REFUSED)] = seen.totals.refused
     for text, number in rows.most_common():
@@ -285,7 +299,7 @@ def _verification(seen: Moment, language: Language) -> Mapping[str, object] | No
         "error": _text(own.error, language),
         "differences": [_text(one, language) for one in own.differences],
         "at": last and last.verified_at,
-        "who": printable(last.who) if last else "",
+        "who": _who(last.who if last else "", language),
         "is_good": last is not None and is_as_sent(last),
         "lines": [_text(one, language) for one in lines_of(last)] if last else [],
     }
@@ -349,6 +363,54 @@ def _entry(one: RunView, language: Language, *, names: bool) -> dict[str, object
         "accepted_sum": _sum(totals, ACCEPTED),
         "is_held": one.is_held,
     }
+
+
+# ---- two runs beside each other -----------------------------------------------------------------------------------
+
+
+def compared(found: Comparison, language: CatalogueLanguage, *, names: bool = True) -> Mapping[str, object]:
+    """A comparison for the reader; without `names` nothing of a row, and no sums."""
+    errors = Counter[str](), Counter[str]()
+    for reason, *items in found.errors:
+        text = heading(_text(reason.example if names else blanked(reason.example, numbers=False), language))
+        for counted, number in zip(errors, items, strict=True):
+            counted[text or language.render(said("no reason given"))] += number
+    shown = {
+        "runs": [
+            {
+                "run": one.run.name,
+                "job": one.run.job,
+                "source": _text(source_of(one.run), language, LONGEST),
+                "begun": one.run.created_at,
+            }
+            for one in found.both
+        ],
+        "lines": [
+            one._replace(name=language.render(one.name)) for one in found.lines if names or one.unit != "money"
+        ],
+        "errors": [(text, rows, errors[1][text]) for text, rows in errors[0].items()],
+        "rows": None if found.rows is None else {name: _rows(getattr(found.rows, name), language) for name in _KINDS},
+        "both": found.rows and found.rows.both,
+    }
+    return shown if names else compared_without_names(shown)
+
+
+_KINDS: Final = ("changed", "other_outcome", "only_first", "only_second")
+"""Kinds of rows in which two runs differ, in the order in which they are shown."""
+
+
+def _rows(found: Rows, language: Language) -> Mapping[str, object]:
+    first = [
+        {
+            "line": row.line,
+            "label": printable(row.label),
+            "state": language.render(STATE_NAMES[row.state]),
+            "amount": None if row.amount is None else format(row.amount, "f"),
+            "before": None if before is None or before.amount is None else format(before.amount, "f"),
+        }
+        for row, before in zip_longest(found.first, found.before)
+    ]
+    return {"rows": found.rows, "sum": format(found.sum, "f"), "first": first}
 
 
 # ---- the feed of a page -------------------------------------------------------------------------------------------
@@ -530,7 +592,8 @@ class Feed:
         run, history = facts.run, self._journal.history
         spans = await history.sent_by_time(run, MOST_SPANS)
         alive = [at for at, _ in await self._journal.mailbox.samples(run, within=_EVER)]
-        past = past_of(spans, facts.runners, await history.commands(run), alive, has_ended=facts.has_ended)
+        told, waits = await history.commands(run), await history.waits(run)
+        past = past_of(spans, facts.runners, told, waits, alive, has_ended=facts.has_ended)
         return _encode(past if past is None or self._names else past_without_names(past))
 
     async def _count(self, run: Run) -> Counted:

@@ -18,7 +18,7 @@ _ROWS: Final = {"rows": None}
 _SNAPSHOT: Final[Mapping[str, Any]] = {
     **dict.fromkeys((
         "sample", "state_texts", "has_steps", "refused", "why", "held", "knows_pace", "window", "in_flight", "eta",
-        "silent_for", "stopped", "resume", "errors", "ended",
+        "silent_for", "stopped", "resume", "again", "errors", "ended",
     )),
     **dict.fromkeys(("asked", "done", "accepted", "in_doubt", "rejected"), _ROWS),
     "counts": {_ANY: _ROWS},
@@ -35,6 +35,10 @@ _LISTED: Final[Mapping[str, Any]] = dict.fromkeys((
 ))
 """Those of a run in the list of all."""
 # fmt: on
+_COMPARED: Final[Mapping[str, Any]] = {
+    **dict.fromkeys(("lines", "errors", "both")),
+    "rows": {_ANY: _ROWS},
+}
 _POINT: Final[Mapping[str, Any]] = dict.fromkeys(("t", "rate", "errors"))
 
 
@@ -44,6 +48,11 @@ def without_names(snapshot: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def listed_without_names(entry: Mapping[str, Any]) -> Mapping[str, Any]:
     return _only(entry, _LISTED)
+
+
+def compared_without_names(compared: Mapping[str, Any]) -> Mapping[str, Any]:
+    runs = [_only(one, dict.fromkeys(("run", "job", "begun"))) for one in compared["runs"]]
+    return {**_only(compared, _COMPARED), "runs": runs}
 
 
 def past_without_names(past: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ from itertools import accumulate, chain, groupby
 from typing import Final, NamedTuple
 
 from checkpoints.records import Command, Runner, SentSpan
+from engine.pacing.holds import BILLING, IN_DOUBT
 
 MOST_SPANS: Final = 240
 """Points of a chart, which is some 800 pixels wide."""
@@ -23,6 +24,8 @@ LOOKS: Final = frozenset({"verify", "reconcile", "decide", "close"})
 """What takes a run up and sends nothing."""
 _PAUSES: Final = {"pause": "paused", "continue": "continued"}
 """Commands that are marked, where they have changed something: of a paused run `pause` does not."""
+_WAITS: Final = {BILLING: "away", IN_DOUBT: "doubt"}
+"""Waits that are told apart from others."""
 _UNPAUSES: Final = frozenset({"continue", "resume"})
 """`continue now=yes` ends a pause too, and so does `resume --unpause`."""
 
@@ -39,6 +42,7 @@ def past_of(
     spans: Sequence[SentSpan],
     runners: Sequence[Runner],
     commands: Sequence[Command],
+    waits: Sequence[Command],
     alive: Sequence[float],
     *,
     has_ended: bool,
@@ -66,7 +70,7 @@ def past_of(
     held = sum(max(min(end, to) - max(begin, since), 0.0) for begin, end in clipped for since, to in still)
     return {
         "points": [*_points(spans, starts, [over, last] if over < last else [last])],
-        "marks": sorted(_marks(worked, commands))[-MOST_MARKS:],
+        "marks": sorted(_marks(worked, commands, waits))[-MOST_MARKS:],
         "average": sum(sent.values()) / max(busy - held, length),
         "peak": _peak(spans),
         "seconds": max(PEAK, length),
@@ -120,7 +124,9 @@ def _worked(
     return found
 
 
-def _marks(worked: Sequence[_Worked], commands: Sequence[Command]) -> Iterator[tuple[float, str]]:
+def _marks(
+    worked: Sequence[_Worked], commands: Sequence[Command], waits: Sequence[Command]
+) -> Iterator[tuple[float, str]]:
     """What came when, by its moment."""
     for number, one in enumerate(worked):
         yield one.began, "resumed" if number else "begun"
@@ -131,3 +137,5 @@ def _marks(worked: Sequence[_Worked], commands: Sequence[Command]) -> Iterator[t
         was_paused, is_paused = is_paused, word == "pause" or (is_paused and word not in _UNPAUSES)
         if word in _PAUSES and is_paused != was_paused:
             yield told.given_at.timestamp(), _PAUSES[word]
+    for told in waits:
+        yield told.given_at.timestamp(), _WAITS.get(told.command, "waits") if told.answer else "waited"

@@ -37,7 +37,7 @@ from cli.settings.settings import Letterhead, host_of
 from cli.show.closing import describe_end
 from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import environment
-from cli.terminal.names import OUTCOMES, TALLY_KINDS, name_of_group
+from cli.terminal.names import OUTCOMES, TALLY_KINDS, name_of_command, name_of_group, name_of_sender
 from cli.terminal.texts import LANGUAGES, CatalogueLanguage, printable
 from engine.pacing.policy import ALL, Policy, describe_policy, policy_with
 from jobs.access.vault import mask_secrets
@@ -156,6 +156,8 @@ def _environment(reader: CatalogueLanguage) -> Environment:
         "describe_end": describe_end,
         "host_of": host_of,
         "in_effect": lambda policy: describe_policy(policy_with(Policy(), policy, ALL)),
+        "name_of_command": name_of_command,
+        "name_of_sender": name_of_sender,
         "of_input": lambda given: {name: value for name, value in given.items() if is_input(name)},
         "of_job": job_parameters,
         "pairs": _pairs,

@@ -27,7 +27,7 @@ from cli.session.journal import refuse_purged
 from cli.session.run_view import RunView, StepMark, mark_of
 from cli.show.preview import name_rows
 from cli.terminal.exits import CommandRefused
-from cli.terminal.names import OUTCOMES
+from cli.terminal.names import OUTCOMES, REFUSED, name_of_outcome, reason_of_refusal
 from cli.terminal.texts import printable
 from jobs.access.payload import payload_of
 from jobs.catalogue.catalogue import Catalogue
@@ -65,6 +65,11 @@ class ExceptionRow:
     reason: str
     decision: Decision | None = None
     merged_into: int | None = None
+    kind: str = ""
+
+    @property
+    def outcome(self) -> Said:
+        return REFUSED if self.state is None else name_of_outcome(self.state, self.kind)
 
     @property
     def place(self) -> str | None:
@@ -295,7 +300,9 @@ async def each_exception(
         for row in await _rows_of(run, journal, shown, decisions):
             yield row
     async for refusal, amount in each_refused(run, journal, spec):
-        yield ExceptionRow(refusal.line, None, refusal.label, amount if has_money else None, None, refusal.reason)
+        yield ExceptionRow(
+            refusal.line, None, refusal.label, amount if has_money else None, None, reason_of_refusal(refusal)
+        )
 
 
 async def _rows_of(
@@ -309,7 +316,10 @@ async def _rows_of(
             why = said("{step}: {reason}", step=STEP_NAMES[Step(payload_of(item).step)], reason=reason)
         decision = decisions.get(item.number)
         rows.append(
-            ExceptionRow(item.line, item.number, item.label, own.amount, item.state, why, decision, own.merged_into)
+            ExceptionRow(
+                *(item.line, item.number, item.label, own.amount, item.state, why),
+                *(decision, own.merged_into, item.kind),
+            )
         )
     return rows
 
@@ -332,7 +342,7 @@ async def rejected_page(run: Run, journal: Journal, after: str) -> tuple[list[Ex
         after = "r0"
     room, last = PAGE - len(rows), after.removeprefix("r")
     refused = await journal.refusals(run, after=int(last or 0), size=room + 1)
-    rows += [ExceptionRow(one.line, None, one.label, None, None, one.reason) for _, one in refused[:room]]
+    rows += [ExceptionRow(one.line, None, one.label, None, None, reason_of_refusal(one)) for _, one in refused[:room]]
     if len(refused) <= room:
         return rows, None
     return rows, f"r{refused[room - 1][0] if room else last}"

@@ -433,7 +433,7 @@ class RunSession:
         try:
             # The page is the last to go: it shows how the run came out.
             async with (
-                nullcontext() if session.page is None else session.page(self._run, self._journal),
+                nullcontext() if session.page is None else session.page(self._run, self._journal) as show_page,
                 self._interrupts.listening(),
                 self._readers.following(session.readers),
                 locked(self._run, self._journal, purpose, billing=version, call_seconds=seconds) as self._run,
@@ -443,6 +443,9 @@ class RunSession:
                     may_send = await self._may_send()
                 if not may_send or hand_in is None:
                     if may_send:
+                        # Not before: a run that is refused takes its page with it.
+                        if show_page is not None:
+                            show_page()
                         await self._send()
                     with waiting(lambda: said("closing run {run}", run=self._run.name)):
                         return await self._close()

@@ -254,15 +254,21 @@ class RunView(RunSummary):
 
     @property
     def seconds_left(self) -> float | None:
-        """How long it takes at the pace of the last minute, None where nobody knows."""
+        """How long it takes, None where nobody knows: as its process says, else at the pace of the last minute."""
+        if self.live is not None:
+            return self.live.eta
         pace = self.per_second
         return self.totals.count_where(open=True) / pace if pace and self.run.frozen_at else None
+
+    @property
+    def is_at_work(self) -> bool:
+        return self.is_held and self.run.paused_at is None
 
     @property
     def group(self) -> FleetGroup:
         if self.needs:
             return FleetGroup.PERSON
-        if self.is_held and self.run.paused_at is None:
+        if self.is_at_work:
             return FleetGroup.WORKING
         return FleetGroup.ENDED if self.has_ended else FleetGroup.WAITING
 

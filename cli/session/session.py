@@ -77,8 +77,11 @@ OpenRecorder: TypeAlias = Callable[[ClientSettings], AbstractAsyncContextManager
 HandIn: TypeAlias = Callable[[Run, Journal], Awaitable[Closing]]
 """Hands a run in that is approved and that nobody works on; returns the closing, which was shown."""
 
-OpenPage: TypeAlias = Callable[[Run, Journal], AbstractAsyncContextManager[None]]
-"""Serves the page of a run for the time of the context; a fault of the page does not change the run."""
+OpenPage: TypeAlias = Callable[[Run, Journal], AbstractAsyncContextManager[Callable[[], None]]]
+"""Serves the page of a run for the time of the context, and gives what shows its address.
+
+A fault of the page does not change the run.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,11 @@ from billing.api.error_catalogue import LICENCE
 from checkpoints.journal import Journal
 from checkpoints.records import Reason, Refusal, Run, Stage, Totals
 from checkpoints.rows import LaneCounts, StepCount
-from checkpoints.sentences import AS_WANTED, NOT_SENT
+from checkpoints.sentences import AS_WANTED, is_held_back
 from checkpoints.states import State
 from cli.terminal.exits import Exit
 from cli.terminal.layout import bare_table, drawn, render
-from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES
+from cli.terminal.names import HELD_BACK, LEFT_OUT, REFUSED, STATE_NAMES
 from cli.terminal.texts import WHOLE, count, money, printable, rendered
 from engine.pacing.holds import StopKind
 from jobs.imports.subscriber import DIFFERENT, LANE, STEP_NAMES, Step
@@ -353,10 +353,14 @@ async def reasons_of(run: Run, totals: Totals, journal: Journal) -> list[tuple[S
     for state in filter(totals.count, EXPLAINED):
         name, reasons = STATE_NAMES[state], await journal.reasons(run, state)
         if run.job == IMPORT:
-            # The table of steps counts what is as wanted; a cause stands before what followed from it.
+            # The table of steps counts what is as wanted.
             name = _FAILED if state is State.REJECTED else name
-            reasons = sorted((one for one in reasons if one.kind != AS_WANTED), key=lambda one: one.kind == NOT_SENT)
-        found.append((name, state.style, reasons))
+            reasons = [one for one in reasons if one.kind != AS_WANTED]
+        held_back = [one for one in reasons if state is State.REJECTED and is_held_back(one.kind)]
+        if len(held_back) < len(reasons) or not reasons:
+            found.append((name, state.style, [one for one in reasons if one not in held_back]))
+        if held_back:
+            found.append((HELD_BACK, state.style, held_back))
     return found
 
 

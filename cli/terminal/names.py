@@ -3,11 +3,13 @@
 Scripts, files and the journal have the words of `State` and `Holds` themselves.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from billing.profile import Standing
-from checkpoints.records import Item, Reason
+from checkpoints.records import Item, Reason, Refusal
+from checkpoints.sentences import is_held_back
 from checkpoints.states import State
 from checkpoints.tally import ALL_OTHERS, TallyGroup, TallyKind
 from cli.terminal.texts import printable
@@ -30,6 +32,15 @@ _STATES: Final = {
 STATE_NAMES: Final[Mapping[State, Said]] = {state: name for state, (name, _) in _STATES.items()}
 OUTCOMES: Final[Mapping[State, Said]] = {state: outcome for state, (_, outcome) in _STATES.items()}
 """What became of the rows in a state, as a report says it."""
+
+HELD_BACK: Final = said("held back")
+"""Rows in the state `rejected` that the program itself has kept from being sent."""
+
+
+def name_of_outcome(state: State, kind: str, names: Mapping[State, Said] = OUTCOMES) -> Said:
+    """What became of a row, by its state and the kind of its reason."""
+    return HELD_BACK if state is State.REJECTED and is_held_back(kind) else names[state]
+
 
 REFUSED: Final = said("refused")
 """Rows of the input that never became part of the run."""
@@ -86,16 +97,33 @@ def name_of_holder(who: str) -> str:
     return _HOLDERS.get(who, who)
 
 
+_SENDER: Final = re.compile(r"(page, )?(.*?)(?: \(says it is (.*)\))?(?:, process ([0-9]+))?", re.DOTALL)
+
+
 def name_of_sender(who: str) -> str:
     """Who gave a command, as `sender` spells it for the journal."""
-    name, mark, process = who.rpartition(", process ")
-    return said("{name}, process {process}", name=name, process=process) if mark and process.isdecimal() else who
+    found = _SENDER.fullmatch(who)
+    if found is None:
+        return who
+    through, name, claimed, process = found.groups()
+    name = said("{name} (says it is {claimed})", name=name, claimed=claimed) if claimed else name
+    name = said("page, {name}", name=name) if through else name
+    return said("{name}, process {process}", name=name, process=process) if process else name
+
+
+_NOTES: Final[Mapping[str, Said]] = {"last-line": said("last line of the input"), "worker": said("left by a worker")}
 
 
 def name_of_command(command: str) -> str:
-    """A command as the journal notes it: what was typed, or the settings that a run was taken up with."""
+    """A command as the journal notes it: what was typed, or in words what else has happened to the run."""
     _, mark, flags = command.partition("taken up with ")
-    return said("taken up with {flags}", flags=flags) if mark else command
+    return said("taken up with {flags}", flags=flags) if mark else _NOTES.get(command, command)
+
+
+def reason_of_refusal(refusal: Refusal) -> str:
+    """Why a row of the input was refused, behind the name of the column in which that was found."""
+    why = refusal.reason
+    return said("{column}: {why}", column=refusal.column, why=why) if refusal.column else why
 
 
 def heading_of(reason: Reason) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from math import inf
 from typing import Final, TypeAlias
 
 import anyio
@@ -94,6 +95,8 @@ class Holds:
         self._holds: dict[str, tuple[str, float]] = {}
         """By holder: why, and since when."""
         self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._lifted_at = -inf
+        """When the last hold ended."""
         self._listeners: list[Callable[[], None]] = []
         self._free = anyio.Event()
         self._free.set()
@@ -121,6 +124,15 @@ class Holds:
         present = {who: self._seconds.get(who, 0.0) + now - since for who, (_, since) in self._holds.items()}
         return {**self._seconds, **present}
 
+    def lasting(self, seconds: float) -> dict[str, tuple[str, float]]:
+        """The present holds that have lasted at least so long: by holder why, and for how many seconds."""
+        now = time.monotonic()
+        return {who: (why, now - since) for who, (why, since) in self._holds.items() if now - since >= seconds}
+
+    def was_free_for(self, seconds: float) -> bool:
+        """Whether nothing has held calls for so long."""
+        return not self._holds and time.monotonic() - self._lifted_at >= seconds
+
     def put(self, who: str, why: str) -> None:
         before = self._holds.get(who)
         was_free = not self._holds
@@ -140,6 +152,7 @@ class Holds:
         self._seconds[who] += held
         log.info("held no longer", by=who, seconds=round(held, 1))
         if not self._holds:
+            self._lifted_at = time.monotonic()
             self._free.set()
         self._tell()
 

@@ -22,7 +22,7 @@ from checkpoints.mailbox import TakenRequest
 from checkpoints.records import Run
 from checkpoints.states import State
 from engine.errors import cause_of
-from engine.pacing.holds import IN_DOUBT
+from engine.pacing.holds import IN_DOUBT, PAUSED
 from engine.pacing.policy import describe_settings, policy_with, provide_files, setting_text, to_settings, widest
 from engine.pipeline.progress import LivePolicy, Status
 from engine.statistics import PaceSample
@@ -47,6 +47,9 @@ WORK: Final = 30.0
 
 SECOND: Final = 1.0
 """Seconds between two statuses."""
+
+LONG_WAIT: Final = 10.0
+"""Seconds after which the journal keeps that the run is held."""
 
 _LONGEST_NOTE: Final = 500
 """Maximum length of a command, and of its answer, in the journal, in characters."""
@@ -183,6 +186,8 @@ class ControlHandler:
         self._journal = journal
         self._steered = steered
         self._one_at_a_time = anyio.Lock()
+        self._waits: set[str] = set()
+        """By what the run is held, of which the journal knows."""
 
     async def serve(self) -> None:
         await self._journal.mailbox.serve(self._run, self._carry_out)
@@ -209,6 +214,18 @@ class ControlHandler:
             # A journal that fails ends the run by its own ways, and is no fault of the control.
             with suppress(JournalError):
                 await self.tell()
+                await self._note_waits()
+
+    async def _note_waits(self) -> None:
+        """Note in the journal when a long wait has begun and ended. A pause is a command, and noted as such."""
+        holds, history = self._steered.progress.holds, self._journal.history
+        for holder, (why, seconds) in holds.lasting(LONG_WAIT).items():
+            if holder not in {PAUSED, *self._waits}:
+                await history.note_wait(self._run, holder, why, ago=seconds)
+                self._waits.add(holder)
+        for holder in sorted(self._waits - holds.present.keys()):
+            await history.note_wait(self._run, holder)
+            self._waits.remove(holder)
 
     async def _carry_out(self, request: TakenRequest) -> str:
         """The answer to a request; a fault here is no reason to end a run."""

@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 
 from checkpoints.journal import Journal
 from checkpoints.records import Item, KnownMark, NewItem, Refusal, StandingItem
+from checkpoints.sentences import held_back
 from checkpoints.stores import Earlier
 from engine.evidence import RowRefused, Undecided
 from engine.job import NO_ENTRIES, Entries, Job, Marked
@@ -75,7 +76,9 @@ class ForeignEntries:
         items = [item for item, _ in looked_at]
         reasons = await self._reasons(items, [entries for _, entries in looked_at], at_call=True)
         return {
-            item.item_id: RowRefused(_refusal(found)) if found else Undecided(said(_EQUAL, entry=entries.unmarked))
+            item.item_id: RowRefused(held_back(_refusal(found)))
+            if found
+            else Undecided(said(_EQUAL, entry=entries.unmarked))
             for (item, entries), found in zip(looked_at, reasons, strict=True)
             if (found or entries.unmarked) and not self._job.effect.may_repeat(item.payload)
         }

@@ -208,8 +208,13 @@ class Gate:
         return self.size if self._policy.in_flight is not None else max(self.size, READY)
 
     @property
+    def keeps_back(self) -> bool:
+        """Whether a call that has its place in the window waits all the same."""
+        return self._turnstile.locked()
+
+    @property
     def why(self) -> str:
-        if self._turnstile.locked():
+        if self.keeps_back:
             return self._why
         return self._window.why if self._taken >= self.size else ""
 

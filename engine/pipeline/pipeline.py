@@ -737,11 +737,12 @@ class Pipeline:
 
     def _sending(self) -> Sending:
         """The state of the calls, for the status."""
-        if self._claims.full:
-            waits_for = self._gate.why
+        limit, trial = self._gate.why, self._recorder.canary.why
+        if self._claims.full or self._gate.keeps_back:
+            why = limit or trial
         else:
-            waits_for = self._backlog.why or self._gate.why or (said("journal") if self._claiming else "")
-        return Sending(self._gate.in_flight, self._gate.size, self._recorder.canary.why or waits_for)
+            why = trial or self._backlog.why or limit or (said("journal") if self._claiming else "")
+        return Sending(self._gate.in_flight, self._gate.size, why)
 
     async def _check_sums(self) -> None:
         """Check that the counts kept in memory equal those of the journal."""

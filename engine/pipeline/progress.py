@@ -16,7 +16,7 @@ from checkpoints.records import Change, Item, NewItem, Totals
 from checkpoints.states import State, states_where
 from engine.pacing.holds import IN_DOUBT, PAUSED, Holds, Stop, StopKind
 from engine.pacing.policy import Policy, describe_policy
-from engine.statistics import ErrorGroups, Histogram, Pace, PaceSample, RecentCalls
+from engine.statistics import SPAN, ErrorGroups, Histogram, Pace, PaceSample, RecentCalls
 from texts.said import said
 
 
@@ -25,7 +25,8 @@ class Status:
     """A snapshot of a run. Times are seconds, rates are rows a second; all of it can be written as JSON.
 
     `why` is what limits the speed of the run, "" for nothing; `held` is why nothing moves, None while it does.
-    `window` is the number of calls that may be in flight now. `eta` is None while the run is held or rows are read.
+    `window` is the number of calls that may be in flight now. `eta` is None while the run is held or rows are
+    read, and until the pace after a hold is known.
     """
 
     counts: Mapping[str, int]
@@ -182,7 +183,10 @@ class Progress:
             seconds=self.seconds,
             rate=rate,
             average=self._pace.average(now),
-            eta=(self.total - self.done) / rate if rate and self.intake_ended and not held else None,
+            # Before that the rate is partly that of the hold.
+            eta=(self.total - self.done) / rate
+            if rate and self.intake_ended and self.holds.was_free_for(SPAN)
+            else None,
             in_flight=sending.in_flight,
             window=sending.window,
             p50=self._times.quantile(0.5),

@@ -26,6 +26,7 @@ import structlog
 
 from checkpoints.journal import Journal
 from checkpoints.records import Item, LookUps, Run
+from checkpoints.sentences import held_back
 from checkpoints.states import State
 from engine.errors import LookUpFailed
 from engine.evidence import Accepted, AlreadyThere, Lost, RowRefused, Seen, Undecided
@@ -254,7 +255,7 @@ class Witness:
             why = await self._told_of(item, self._overtaken, READING_COUNTS, self._outdated)
         else:
             why = (await self._outdated([item])).get(item.item_id)
-        return None if why is None else RowRefused(why, recognised=True)
+        return None if why is None else RowRefused(held_back(why))
 
     async def at_call(self, item: Item) -> Seen | None:
         """Look up `item`, whose call would leave now; None if it is to be sent. Raises `LookUpFailed`."""
@@ -353,7 +354,9 @@ class Witness:
             case Found(answer, by=other, marked=False) if other or first_call:
                 return AlreadyThere(already_there(sighting), answer)
             case Different(text, marked=False) if first_call:
-                return RowRefused(said("there already since the list was made, and different: {why}", why=text))
+                return RowRefused(
+                    held_back(said("there already since the list was made, and different: {why}", why=text))
+                )
             case Found(answer, marked=False):
                 change = found_again(item, sighting)
                 return Accepted(answer, change.message, unproven=change.unproven)

@@ -15,7 +15,7 @@ from billing.api.calls import ChainStep
 from billing.directory.models import MODELS, BillingObject, Key, as_bool
 from billing.directory.subscribers import within
 from checkpoints.records import Item, NewItem, Refusal, Run
-from checkpoints.sentences import AS_WANTED
+from checkpoints.sentences import AS_WANTED, held_back
 from engine.errors import LookUpFailed
 from engine.evidence import Accepted, AlreadyThere, Lost, NotSent, RowRefused, Seen
 from engine.job import Absent, BeforeImageMode, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
@@ -202,7 +202,7 @@ class DeleteEffect(CallEffect):
             except LookUpFailed as error:
                 return NotSent(said("what hangs on it cannot be read: {error}", error=error))
             if obstacle is not None:
-                return RowRefused(obstacle)
+                return RowRefused(held_back(obstacle))
         evidence = await self._gateway.client.send(payload.call)
         match evidence:
             case RowRefused(text) if any(word in text.casefold() for word in _SAYS_GONE):

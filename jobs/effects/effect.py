@@ -21,6 +21,7 @@ from billing.errors import BillingError
 from billing.money import wire
 from billing.secret import PLACEHOLDER
 from checkpoints.records import Item, NewItem, Refusal, Run
+from checkpoints.sentences import held_back
 from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
 from engine.job import AskMates, Effect, Prepared
 from jobs.access.gateway import Gateway
@@ -254,7 +255,7 @@ class CallEffect(Effect):
             try:
                 call = await unseal(self._gateway.vault, call)
             except (SecretGone, SecretAltered) as error:
-                return RowRefused(text_of(error))
+                return RowRefused(held_back(text_of(error)))
             except VaultFailed as error:
                 return NotSent(text_of(error))
         return await self._gateway.client.send(call, row=row)

@@ -17,7 +17,7 @@ from billing.api.calls import ChainStep, is_secret
 from billing.directory.models import ADDRESSES, MODELS, BillingObject, Values, plain_value, same_value, same_values
 from billing.directory.objects import known_to_database
 from checkpoints.records import Item, NewItem, Refusal, Run
-from checkpoints.sentences import AS_WANTED
+from checkpoints.sentences import AS_WANTED, held_back
 from engine.evidence import Accepted, AlreadyThere, Lost, RowRefused, Seen, readable
 from engine.job import Absent, BeforeImageMode, CannotLook, Found, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
@@ -238,7 +238,7 @@ class SetFieldsEffect(CallEffect):
         if payload.unanswered and not item.attempts and same_values(payload.was, payload.wanted):
             return AlreadyThere(_as_it_was(payload.was))
         if self._yields and (changed := changed_meanwhile(payload)):
-            return RowRefused(said("changed since the plan: {change}", change=changed))
+            return RowRefused(held_back(said("changed since the plan: {change}", change=changed)))
         if payload.moved_to:
             why = said(
                 "changed since the list was made: abonent {id} had account {then}, and now it has account {now}, "
@@ -248,7 +248,7 @@ class SetFieldsEffect(CallEffect):
                 now=str(payload.moved_to),
             )
             earlier = said("an earlier call of the row may have set them")
-            return RowRefused(in_clauses([why, earlier]) if item.attempts else why)
+            return RowRefused(in_clauses([why, earlier]) if item.attempts else held_back(why))
         issued = self._rules.emptied(payload.wanted)
         row = self._row(item)
         # Fields that identify the answer's object are requested, those that the billing issues, and those set: two

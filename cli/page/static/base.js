@@ -53,6 +53,22 @@ export function two(first, second) {
   return [make("span", "first", first ?? "–"), ...(second ? [make("span", "second", second)] : [])];
 }
 
+/** A row of cells, each by its title with its style and its content: on a telephone the table has no head. */
+export function titledRow(cells, words) {
+  return make("tr", "", ...Object.entries(cells).map(([title, [style, ...content]]) => {
+    const cell = make("td", style, ...content);
+    cell.dataset.label = words.text(title);
+    return cell;
+  }));
+}
+
+/** A moment as the reader writes it. */
+export function timeOf(when, words) {
+  const time = make("time", "figure", words.moment(when));
+  time.dateTime = asDate(when)?.toISOString() ?? "";
+  return time;
+}
+
 /** A notice with its sign, or none where there is no text. */
 export function notice(id, character, text) {
   renew(find(id), text || "", () => (text ? [sign(character), make("span", "", text)] : []));

@@ -2,23 +2,28 @@
 
 import { answerText, ask, fill, find, make, notice, said, show, wordsOf } from "./base.js";
 import { Charts, RECENT } from "./charts.js";
+import { showComparison } from "./compared.js";
 import { Controls } from "./controls.js";
 import { Past } from "./past.js";
 import { Rows } from "./rows.js";
 import { clearRun, showRun } from "./run.js";
-import { showRuns } from "./runs.js";
+import { chosenRuns, showRuns } from "./runs.js";
 
 const RUNS = "runs";
+const COMPARED = "compared:"; // and the names of two runs
 const LIST_EVERY = 3000; // milliseconds
 const SILENCE = 2500; // milliseconds without an event after which the connection counts as lost
 const LOOK_EVERY = 500;
 const AGAIN_AFTER = 1000;
 
-const LOST = said("No connection to the page's server. The page tries again by itself.");
 const GONE = said("The page's command has ended, or cannot be reached. To look again: {command}");
 const FINISHED = said("The load has finished, and this page with it. To look at it again: {command}");
 const OVER = said("This page has ended with its command. To look again: {command}");
-const OLD = said("No connection to the page's server: the figures are those of {since}. The page tries again by itself.");
+const SILENT = said(
+  "No answer from the page's command since {since}: it may have been killed. Where the run stands is safe in its journal. To look again: {command}",
+);
+const RESUME = said("If nobody works on the run, this resumes it: {command}");
+const OLD = said("The figures are those of {since}.");
 
 /** What the server sends of a run, an event a second, through lost connections and restarts of the server.
  *  `readers` has the functions history(event), past(event), snapshot(event), closed(event), lost(sentence) and found(). */
@@ -83,6 +88,10 @@ class Page {
     find("theme").addEventListener("change", (event) => this.#chooseLight(event.target.value));
     find("language").addEventListener("change", (event) => this.#speak(event.target.value));
     find("billing").addEventListener("change", () => this.#list());
+    find("compare").addEventListener("click", () => {
+      const runs = chosenRuns();
+      if (runs.length === 2) location.hash = `${COMPARED}${runs.join(":")}`;
+    });
     window.addEventListener("hashchange", () => this.#go());
     await this.#speak(localStorage.getItem("language"));
   }
@@ -92,7 +101,7 @@ class Page {
     try {
       this.#about = await ask(`/api/page${language ? `?lang=${encodeURIComponent(language)}` : ""}`);
     } catch (error) {
-      notice("trouble", "✗", error instanceof TypeError ? (this.#words?.text(LOST) ?? LOST) : error.message);
+      notice("trouble", "✗", this.#words ? this.#unanswered(error) : error.message);
       return;
     }
     if (language) localStorage.setItem("language", language);
@@ -132,7 +141,7 @@ class Page {
   #go() {
     this.#stream.abort();
     clearTimeout(this.#timer);
-    show(find("runs"), false);
+    for (const id of ["runs", "compared"]) show(find(id), false);
     const wanted = decodeURIComponent(location.hash.slice(1)) || this.#about.run || RUNS;
     notice("trouble", "", "");
     this.#found();
@@ -146,14 +155,39 @@ class Page {
       clearRun();
     }
     this.#name = wanted;
-    if (wanted !== RUNS) {
+    if (wanted.startsWith(COMPARED)) {
+      this.#compare(wanted.slice(COMPARED.length).split(":"));
+    } else if (wanted === RUNS) {
+      this.#title(this.#words.text("All runs"));
+      this.#list();
+    } else {
       this.#follow(wanted);
-      return;
     }
-    const title = this.#words.text("All runs");
+  }
+
+  #title(title) {
     fill({ title });
     document.title = `${title} – carbon-migrate`;
-    this.#list();
+  }
+
+  /** Show two runs beside each other, as they are at this moment. */
+  async #compare([first, second]) {
+    const [wanted, words] = [this.#name, this.#words];
+    this.#title(words.text("{first} and {second}", { first, second }));
+    show(find("compared"), true);
+    show(find("comparison"), false);
+    fill({ comparing: words.text("Comparing the rows of two runs…") });
+    try {
+      const found = await ask(`/api/runs/${encodeURIComponent(first)}/compared/${encodeURIComponent(second)}?lang=${words.language}`);
+      if (wanted === this.#name && words === this.#words) showComparison(found, words);
+    } catch (error) {
+      if (wanted === this.#name && words === this.#words) fill({ comparing: this.#unanswered(error) });
+    }
+  }
+
+  /** Why the server has not answered. */
+  #unanswered(error) {
+    return error instanceof TypeError ? this.#words.text(GONE, { command: this.#about.again }) : error.message;
   }
 
   /** Show the list, and keep it up to date while it is shown. */
@@ -219,9 +253,16 @@ class Page {
 
   #lost(reason) {
     document.documentElement.dataset.lost = "";
-    const since = this.#snapshot && this.#words.moment(this.#snapshot.sample.t);
-    const lost = since ? this.#words.text(OLD, { since }) : reason ? "" : this.#words.text(LOST);
-    notice("lost", "✗", `${lost} ${reason}`.trim());
+    const told = [reason];
+    if (this.#snapshot) {
+      const { sample, again, resume, ended } = this.#snapshot;
+      const since = this.#words.moment(sample.t);
+      told.push(this.#words.text(reason ? OLD : SILENT, { since, command: again }));
+      if (!reason && !ended) told.push(this.#words.text(RESUME, { command: resume }));
+    } else if (!reason) {
+      told.push(this.#words.text(GONE, { command: this.#about.again }));
+    }
+    notice("lost", "✗", told.filter(Boolean).join(" "));
   }
 
   #found() {

@@ -1,7 +1,7 @@
 // The whole load, of a run that nobody works on: its charts, its figures, and what came between.
 
 import { Charts, WHOLE } from "./charts.js";
-import { asDate, fill, find, make, renew, said, show, sign } from "./base.js";
+import { fill, find, make, renew, said, show, sign, timeOf } from "./base.js";
 
 // What came between: a sign and a word.
 const MARKS = {
@@ -9,6 +9,10 @@ const MARKS = {
   resumed: ["▶", said("resumed")],
   paused: ["Ⅱ", said("paused")],
   continued: ["▷", said("continued")],
+  away: ["◷", said("waits: the billing is away or busy")],
+  doubt: ["◷", said("waits: rows in doubt are looked up")],
+  waits: ["◷", said("waits")],
+  waited: ["▷", said("goes on after the wait")],
   killed: ["✗", said("killed at about this time")],
   stopped: ["■", said("stopped")],
   ended: ["■", said("ended")],
@@ -49,9 +53,7 @@ export class Past {
     renew(find("marks"), [marks, words.language], () =>
       marks.map(([moment, kind]) => {
         const [character, word] = MARKS[kind];
-        const time = make("time", "figure", words.moment(moment));
-        time.dateTime = asDate(moment)?.toISOString() ?? "";
-        return make("li", "", time, sign(character), make("span", "", words.text(word)));
+        return make("li", "", timeOf(moment, words), sign(character), make("span", "", words.text(word)));
       }),
     );
     // Last: a chart is as wide as its place, which the lines above have shown.

@@ -1,6 +1,6 @@
 // The rows that were rejected or refused: a page of them at a time, and all of them as a file.
 
-import { ask, fill, find, make, said, show, two } from "./base.js";
+import { ask, fill, find, said, show, titledRow, two } from "./base.js";
 
 const NO_SERVER = said("No connection to the page's server.");
 
@@ -60,11 +60,7 @@ export class Rows {
       "Amount": ["number figure", amount === null ? "–" : words.money(amount)],
       "Reason": ["", ...two(reason || outcome, reason ? outcome : "")],
     };
-    const row = make("tr", "", ...Object.entries(cells).map(([title, [style, ...content]]) => {
-      const cell = make("td", style, ...content);
-      cell.dataset.label = words.text(title);
-      return cell;
-    }));
+    const row = titledRow(cells, words);
     row.tabIndex = -1;
     return row;
   }

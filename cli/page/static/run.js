@@ -1,6 +1,6 @@
 // One run: a snapshot of the server, put into the places of page.html.
 
-import { asDate, fill, find, make, notice, renew, said, show, sign, two } from "./base.js";
+import { asDate, fill, find, make, notice, renew, said, show, sign, timeOf, two } from "./base.js";
 
 // The states in the order of the bar, from what is done to what is still to come, each with its sign.
 const SIGNS = {
@@ -187,10 +187,8 @@ function commands(given, words) {
   for (const [id, some] of [["commands", newest.slice(0, COMMANDS)], ["earlier-commands", older]]) {
     renew(find(id), [some, words.language], () =>
       some.map(({ at, what, who, answer }) => {
-        const time = make("time", "figure", words.moment(at));
-        time.dateTime = asDate(at)?.toISOString() ?? "";
         const answered = answer ? [make("span", "second", answer)] : [];
-        return make("li", "", time, make("span", "", ...two(what, who), ...answered));
+        return make("li", "", timeOf(at, words), make("span", "", ...two(what, who), ...answered));
       }),
     );
   }

@@ -1,6 +1,15 @@
 // The list of the runs of all billings, or of the one that is chosen.
 
-import { fill, find, make, renew, show, sign, two } from "./base.js";
+import { fill, find, make, renew, said, show, sign, titledRow, two } from "./base.js";
+
+const chosen = new Set(); // the names of runs to be compared, also of those that another billing hides
+let listed = [];
+
+/** The runs that are chosen to be compared, the older one first. */
+export function chosenRuns() {
+  const runs = listed.filter(({ run }) => chosen.has(run));
+  return runs.sort((one, other) => one.begun.localeCompare(other.begun)).map(({ run }) => run);
+}
 
 /** Show the list; `words` writes it. */
 export function showRuns({ runs, more, billings, summary }, words) {
@@ -20,12 +29,31 @@ export function showRuns({ runs, more, billings, summary }, words) {
   renew(find("fleet-sums"), summary, () => summary.map((line) => make("p", "", line)));
   const left = words.text("Runs that are not shown here: {n}. `carbon-migrate status` shows all.", { n: words.count(more) });
   fill({ "more-runs": more ? left : null });
+  listed = runs;
+  const focused = document.activeElement.id;
   renew(place.querySelector("tbody"), [runs, words.language], () => runs.map((run) => row(run, words)));
+  // The row that had it may be another one by now.
+  if (focused && document.activeElement.id !== focused) find(focused)?.focus();
+  choose(words);
+}
+
+function choose(words) {
+  const isReady = chosenRuns().length === 2;
+  show(find("to-compare"), listed.length > 1);
+  find("compare").setAttribute("aria-disabled", String(!isReady));
+  fill({ compare: words.text(isReady ? said("Compare these two runs") : said("Choose two runs to compare them")) });
 }
 
 function row(run, words) {
   const link = make("a", "", run.run);
   link.href = `#${encodeURIComponent(run.run)}`;
+  const box = make("input");
+  [box.type, box.id, box.checked] = ["checkbox", `compare-${run.run}`, chosen.has(run.run)];
+  box.setAttribute("aria-label", words.text("Compare run {run}", run));
+  box.addEventListener("change", () => {
+    chosen[box.checked ? "add" : "delete"](run.run);
+    choose(words);
+  });
   const partOf = (part, whole) => two(part, words.text("of {whole}", { whole }));
   const hasMoney = Number(run.asked_sum ?? 0) !== 0;
   const left = run.seconds_left === null ? "" : words.text("{duration} left", { duration: words.duration(run.seconds_left) });
@@ -34,7 +62,7 @@ function row(run, words) {
   // The address and the place are left out where what stands above says them already.
   const target = run.target.includes(run.billing) ? "" : run.target;
   const cells = {
-    "Run": ["", make("span", "first", link, ` ${run.job}`), make("span", "second", run.source ?? "")],
+    "Run": ["", make("span", "first", box, link, ` ${run.job}`), make("span", "second", run.source ?? "")],
     "Billing": ["", ...two(run.billing, target), ...(profile ? [profile] : [])],
     "Stage": ["", ...two(run.stage_text, run.where === run.stage_text ? "" : run.where), ...needs],
     "Begun": ["figure", words.fullMoment(run.begun)],
@@ -42,10 +70,5 @@ function row(run, words) {
     "Sum accepted": ["number figure", ...(hasMoney ? partOf(words.money(run.accepted_sum), words.money(run.asked_sum)) : ["–"])],
     "Rows a second": ["number figure", ...(run.is_held ? two(words.rate(run.per_second), left) : ["–"])],
   };
-  return make("tr", "", ...Object.entries(cells).map(([label, [style, ...content]]) => {
-    const cell = make("td", style, ...content);
-    // On a telephone there is no head of the table.
-    cell.dataset.label = words.text(label);
-    return cell;
-  }));
+  return titledRow(cells, words);
 }

@@ -445,6 +445,47 @@ async def test_a_run_that_waits_is_listed_with_why_in_the_language_of_who_looks(
     assert [one["waits_for"] for one in rested] == [None]
 
 
+async def test_only_calls_that_are_under_way_count_as_being_sent(tmp_path: Path) -> None:
+    counts = {"accepted": 1, "sending": 16, "pending": 3}
+    found: list[dict[str, int]] = []
+    async with page_shown(tmp_path) as shown, shown.journal.taken_up(shown.run) as ours:
+        for in_flight in (2, 0):
+            status = replace(Progress().status(), counts=counts, in_flight=in_flight)
+            sample = to_json(PaceSample(time.time(), 0.0, 2, in_flight, None, None))
+            await shown.journal.mailbox.tell(ours, live_to_json(status, {}), in_flight, sample)
+            async with shown.browser.stream(ours.name) as stream:
+                seen = (await stream.until(lambda seen: seen["in_flight"] == in_flight)).data  # noqa: B023 - at once
+            found.append({state: part["rows"] for state, part in seen["counts"].items()})
+    assert found == [{"pending": 17, "sending": 2, "accepted": 1}, {"pending": 19, "accepted": 1}]
+
+
+async def test_a_working_run_with_refused_rows_is_listed_as_one_that_works_too(tmp_path: Path) -> None:
+    async with page_shown(tmp_path) as shown:
+        run = await shown.journal.create_run(NEW_RUN)
+        await shown.journal.freeze(run, Page((new_item("3"),), (Refusal(7, "amount", "7", "no number"),), None), keep)
+        async with shown.journal.taken_up(run):
+            summary = (await shown.browser.get("/api/runs?lang=en")).found["summary"]
+    assert summary[0] == "1 billing: 2 runs need a person, of which 1 works meanwhile"
+
+
+async def test_a_run_that_is_refused_names_no_page_that_is_gone_by_then(place: Place) -> None:
+    place.rows("abonent_id;amount", f"{place.subscribers(1)[0]};1", "0;1", name="bad.csv")
+    words = ("run", "balances", "bad.csv", "--yes", "--page")
+    ended = await place.cli.refused(*words, says="1 row of the input is refused")
+    assert "token=" not in ended.err
+
+
+async def test_who_did_what_is_said_in_the_language_of_who_looks(tmp_path: Path) -> None:
+    async with page_shown(tmp_path) as shown:
+        who = "page, olga@vm (says it is chief), process 12"
+        for command in ("taken up with --rate 5", "worker", "set rate=5"):
+            await shown.journal.history.note_command(shown.run, who, command, said("it goes on"))
+        async with shown.browser.stream(shown.run.name, query="?lang=ru") as stream:
+            told = (await stream.until(lambda seen: len(seen["commands"]) == 3)).data["commands"]
+    assert [one["what"] for one in told] == ["продолжена с --rate 5", "работник оставил загрузку", "set rate=5"]
+    assert {one["who"] for one in told} == {"страница, olga@vm (называет себя chief), процесс 12"}
+
+
 async def test_an_open_run_is_counted_again_when_it_has_moved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

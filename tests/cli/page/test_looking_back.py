@@ -1,5 +1,6 @@
 """What the page tells of a run that has ended: its past, rejected rows, a verification; and no names without them."""
 
+import json
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -15,15 +16,17 @@ import pytest
 from checkpoints.journal import Journal, open_journal
 from checkpoints.journal_file import JournalAddress
 from checkpoints.records import Change, NewRunner, Refusal, Run
+from checkpoints.sentences import held_back
 from checkpoints.states import State
 from cli.page.application import PageOrder, serving
 from cli.page.past import MOST_SPANS
+from engine.pacing.holds import BILLING
 from engine.pipeline.control import live_to_json, to_json
 from engine.pipeline.progress import Progress
 from engine.statistics import PaceSample
 from tests.checkpoints.samples import NEW_RUN, come_to, frozen_run, ids, keep, new_item, page
 from tests.checkpoints.shells import shell
-from tests.cli.conftest import Place
+from tests.cli.conftest import Cli, Place, clean_environment
 from tests.cli.page.browser import Browser, Shown, browser_at, page_shown
 from tests.cli.page.chromium.test_run import refuse_each_seventh
 from tests.cli.page.test_following import page_of
@@ -58,6 +61,8 @@ async def a_night(journal: Journal, where: Path) -> Run:
                 await come_to(journal, ours, dict(enumerate([*[State.ACCEPTED] * 4, *[State.REJECTED] * 2], 1)))
     for command in ("continue", "pause", "pause", "continue now=yes", "continue", "set rate=5"):
         await journal.history.note_command(run, "olga", command, "")
+    for holder, why in ((BILLING, "away"), (BILLING, ""), ("EVENTS_STACK", "5120 > 1000")):
+        await journal.history.note_wait(run, holder, why)
     with shell(JournalAddress(where)) as behind:
         for number, seconds in enumerate([0, 1, 2, 40, 100, 101], 1):
             behind.execute(
@@ -68,6 +73,9 @@ async def a_night(journal: Journal, where: Path) -> Run:
             behind.execute("update runners set began_at = ?, ended_at = ? where run_id = ? and epoch = ?", moments)
         for command, seconds in (("pause", 3), ("continue", 40)):
             behind.execute("update commands set given_at = ? where command like ?", (at(seconds), f"{command}%"))
+        for why, seconds in (("away", 10), ("", 20), ("5120 > 1000", 25)):
+            of_wait = "update commands set given_at = ? where who = '' and answer = ?"
+            behind.execute(of_wait, (at(seconds), json.dumps(why)))
     return run
 
 
@@ -81,6 +89,9 @@ async def test_the_past_of_a_run_is_drawn_from_the_moments_of_its_rows(tmp_path:
     assert [(moment - start, kind) for moment, kind in past["marks"]] == [
         (-5, "begun"),
         (3, "paused"),
+        (10, "away"),
+        (20, "waited"),
+        (25, "waits"),
         (40, "continued"),
         (41, "killed"),
         (90, "resumed"),
@@ -152,7 +163,10 @@ async def test_rejected_and_refused_rows_come_a_page_at_a_time_each_once(
         )
         items = list((await ids(journal, run)).values())
         await journal.claim(run, items)
-        await journal.record(run, [Change(item, State.REJECTED, message="<b>no</b>") for item in items])
+        # The last one is held back by the program itself, which its code says, however it is worded.
+        whys = [*["<b>no</b>"] * (rejected - 1), held_back("<b>no</b>")]
+        changes = [Change(item, State.REJECTED, message=why) for item, why in zip(items, whys, strict=False)]
+        await journal.record(run, changes)
         found = await pages(shown.browser, run.name)
         for wrong in ("x", "-1", "r-1", "1;2", "9" * 30):
             assert (await shown.browser.get(f"/api/runs/{run.name}/rejected?after={wrong}")).status == 400
@@ -160,8 +174,30 @@ async def test_rejected_and_refused_rows_come_a_page_at_a_time_each_once(
     labels = [row["label"] for part in found for row in part]
     assert labels == [f"subscriber {n}" for n in range(rejected)] + [f"refused {line}" for line in range(refused)]
     if rejected:
-        first = {"number": 1, "amount": "0.50", "outcome": "rejected", "reason": "<b>no</b>"}
+        first = {"number": 1, "amount": "0.50", "outcome": "rejected by the billing", "reason": "<b>no</b>"}
         assert first.items() <= found[0][0].items()
+        outcomes = [row["outcome"] for part in found for row in part]
+        assert outcomes[rejected - 2 : rejected] == ["rejected by the billing", "held back"]
+    if refused:
+        assert found[-1][-1]["reason"] == "amount: no number"
+
+
+async def test_what_the_program_has_held_back_is_not_called_rejected_by_the_billing(tmp_path: Path) -> None:
+    """On the screen, in the file and in the report as on the page."""
+    async with page_shown(tmp_path) as shown:
+        async with shown.journal.taken_up(shown.run) as ours:
+            (first, _) = (await ids(shown.journal, ours)).values()
+            await shown.journal.claim(ours, [first])
+            why = held_back(said("changed since the plan: {change}", change="x"))
+            await shown.journal.record(ours, [Change(first, State.REJECTED, message=why)])
+        name, cli = shown.run.name, Cli(tmp_path, clean_environment())
+        place = ("--journal", tmp_path / "a.journal")
+        assert "held back 1 × changed since the plan: x" in (await cli("status", name, *place)).shown
+        await cli("report", name, *place, "-o", "report.html")
+        await cli("export", name, *place, "--state", "bad", "-o", "bad.csv", "--lang", "ru")
+    report = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert re.search(r">held back<.*changed since the plan: x", report)
+    assert "удержано программой" in (tmp_path / "bad.csv").read_text(encoding="utf-8-sig")
 
 
 async def test_the_file_of_rejected_rows_is_that_of_export_and_no_formula(place: Place) -> None:
@@ -316,11 +352,12 @@ async def full_of_canaries(journal: Journal) -> AsyncIterator[Sequence[Run]]:
         yield runs
 
 
-async def all_answers(browser: Browser, run: Run) -> list[str]:
-    """All that the server answers about a run, by each of its addresses."""
+async def all_answers(browser: Browser, run: Run, other: Run) -> list[str]:
+    """All that the server answers about a run, and about it and another one, by each of its addresses."""
     found: list[str] = []
     for reader in ("en", "ru"):
-        paths = ("/", "/api/page", "/api/runs", *(f"/api/runs/{run.name}/{one}" for one in FILES))
+        compared = f"/api/runs/{run.name}/compared/{other.name}"
+        paths = ("/", "/api/page", "/api/runs", compared, *(f"/api/runs/{run.name}/{one}" for one in FILES))
         replies = [await browser.get(f"{path}?lang={reader}") for path in paths]
         assert not [one for one in replies if one.status >= 500]
         found += [one.text for one in replies]
@@ -341,7 +378,9 @@ async def test_without_names_nothing_of_a_row_or_a_person_is_in_any_answer(names
         async with serving(journal, order) as address, browser_at(address.url) as browser:
             await browser.open()
             for run in runs:
-                text = "\n".join(await all_answers(browser, run)).replace("\\u00a0", "").replace("\u00a0", "")
+                text = (
+                    "\n".join(await all_answers(browser, run, runs[-1])).replace("\\u00a0", "").replace("\u00a0", "")
+                )
                 found = {one for one in CANARIES if one in text}
                 if names:
                     assert found >= {CANARY, CONTRACT, AMOUNT, PERSON}, (
@@ -356,12 +395,17 @@ async def test_without_names_nothing_of_a_row_or_a_person_is_in_any_answer(names
                 async with browser.stream(run.name) as stream:
                     seen = (await stream.until(lambda _: True)).data
                 assert (list(seen["asked"]), seen["refused"]) == (["rows"], 1), "what it is for is there"
+            both = (await browser.get(f"/api/runs/{runs[0].name}/compared/{runs[1].name}")).found
+            if not names:
+                numbers = {"changed": 0, "other_outcome": 0, "only_first": 2, "only_second": 2}
+                assert both["rows"] == {kind: {"rows": rows} for kind, rows in numbers.items()}
 
 
 def test_the_addresses_of_the_test_are_all_that_there_are() -> None:
     """A new address is to be in `all_answers`."""
     source = (Path("cli") / "page" / "application.py").read_text(encoding="utf-8")
     known = {"/", "/api/page", "/api/runs", "/static", "/api/runs/{run}/events", "/api/runs/{run}/commands"}
+    known |= {"/api/runs/{run}/compared/{other}"}
     assert set(re.findall(r'router\.add_\w+\("([^"]+)"', source)) == known | {
         f"/api/runs/{{run}}/{one}" for one in FILES
     }

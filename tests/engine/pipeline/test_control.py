@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from checkpoints.errors import JournalUnreadable
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
-from engine.pacing.holds import Stop
+from engine.pacing.holds import BILLING, PAUSED, Stop
 from engine.pacing.policy import Policy, describe_policy, setting_text
 from engine.pipeline import control
 from engine.pipeline.control import (
@@ -130,6 +131,34 @@ async def test_a_pause_that_the_journal_alone_was_told_holds_before_the_body_beg
         with anyio.fail_after(PATIENCE):
             while holds.why:  # noqa: ASYNC110 - what it looks for gives no event
                 await anyio.sleep(0.01)
+
+
+async def test_a_long_wait_is_in_the_journal_with_its_beginning_and_its_end_and_is_no_command(
+    steering: Steering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "SECOND", 0.01)
+    monkeypatch.setattr(control, "LONG_WAIT", 0.3)
+    journal, run, holds = steering.journal, steering.run, steering.fake.progress.holds
+
+    async def noted(number: int) -> list[tuple[str, str]]:
+        with anyio.fail_after(PATIENCE):
+            while len(found := await journal.history.waits(run)) < number:  # noqa: ASYNC110 - as above
+                await anyio.sleep(0.01)
+        return [(one.command, one.answer) for one in found]
+
+    async with under_control(run, journal, steering.fake):
+        began = datetime.now(UTC)
+        for who in (PAUSED, BILLING):
+            holds.put(who, "the billing is away")
+        beginning = (BILLING, "the billing is away")
+        assert await noted(1) == [beginning]
+        holds.lift(BILLING)
+        assert await noted(2) == [beginning, (BILLING, "")]
+        holds.put(BILLING, "busy")
+        assert await noted(3) == [beginning, (BILLING, ""), (BILLING, "busy")]
+    first, *_ = await journal.history.waits(run)
+    assert abs(first.given_at - began) < timedelta(seconds=0.2), "it counts from its beginning"
+    assert await journal.history.commands(run) == []
 
 
 NO_COMMANDS = (

@@ -190,6 +190,22 @@ async def test_a_gauge_holds_the_run_and_its_reason_and_its_time_are_told() -> N
 # ---- a person ----------------------------------------------------------------------------------------------------
 
 
+async def test_the_time_left_is_told_again_once_the_pace_is_that_of_after_the_wait() -> None:
+    setting = Setting(items(400))
+    async with setting.going():
+        await anyio.sleep(20.5)
+        before = setting.status.eta
+        assert before == pytest.approx(80, abs=10)
+        setting.steering.pause("olga@ops")
+        await anyio.sleep(60.0)
+        setting.steering.unpause()
+        for _ in range(4):
+            await anyio.sleep(2.0)
+            assert setting.status.eta is None, "the rate is that of a time of which most was waited"
+        await anyio.sleep(4.0)
+        assert setting.status.eta == pytest.approx((400 - setting.status.done) / 4, abs=10)
+
+
 async def test_a_window_that_is_made_smaller_in_a_pause_holds_for_the_calls_that_wait_already() -> None:
     setting = Setting(items(9))
     async with setting.going():
@@ -241,6 +257,15 @@ async def test_a_run_begins_with_one_row_then_ten_then_a_hundred_and_each_step_w
     assert setting.sent_at() == [(0.0, 1), (1.0, 10), (2.0, 100), (3.0, 189)]
     assert setting.counts() == {State.ACCEPTED: 300}
     assert setting.status.why == ""
+
+
+async def test_what_slows_the_first_rows_down_is_told_before_that_they_are_the_first() -> None:
+    setting = Setting(items(30), replace(CAREFUL, in_flight=200, rate=0.5))
+    async with setting.going():
+        # One row alone waits for nothing but its answer.
+        assert setting.status.why == "trial rows first: 1"
+        await anyio.sleep(8.0)
+        assert setting.status.why == "rate 0.5"
 
 
 @pytest.mark.parametrize(("row", "sent"), [("1", 1), ("2", 11), ("10", 11)])

@@ -21,6 +21,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from tests.cli.conftest import PATIENCE, Place, Started, place_in
 
 WIDE: Final = {"width": 1280, "height": 800}
+NARROW: Final = {"width": 390, "height": 844}
 PHONE: Final = {"width": 360, "height": 740}
 
 NOTING: Final = """

@@ -10,8 +10,8 @@ from playwright.async_api import Page, expect
 from tests.cli.commands.test_control import ROWS
 from tests.cli.conftest import Place
 from tests.cli.fleet.conftest import new_run
-from tests.cli.page.chromium.conftest import PHONE, WIDE, Shows, is_within_its_width, violations
-from tests.cli.page.chromium.test_run import a_load, stage, word
+from tests.cli.page.chromium.conftest import NARROW, PHONE, WIDE, Shows, is_within_its_width, violations
+from tests.cli.page.chromium.test_run import a_load, refuse_each_seventh, stage, word
 
 pytestmark = [pytest.mark.prove, pytest.mark.asyncio(loop_scope="session")]
 
@@ -165,3 +165,58 @@ async def test_the_list_of_many_billings_is_narrowed_to_one_by_the_keyboard(plac
         assert await violations(tab) == []
         assert await is_within_its_width(tab)
         await expect(tab.locator("#billing")).to_be_focused()
+
+
+@pytest.mark.parametrize(("reader", "viewport"), [("ru", WIDE), ("en", NARROW)])
+async def test_two_runs_that_the_keyboard_has_chosen_stand_beside_each_other(
+    reader: str, viewport: dict[str, int], place: Place, shows: Shows
+) -> None:
+    ids = place.subscribers(4)
+    place.traffic.answer = lambda number: refuse_each_seventh(7 if number == 6 else 1)
+    names: list[str] = []
+    for rows, ends in (
+        ([f"{one};{number}1.50" for number, one in enumerate(ids[:3], 1)], 0),
+        ([f"{ids[1]};21.50", f"{ids[2]};7", f"{ids[3]};-4"], 1),
+    ):
+        file = place.rows("abonent_id;amount", *rows, name=f"{len(names)}.csv")
+        names.append((await place.run("balances", file, "--no-canary", "--again", ends=ends))["run"])
+    first, second = names
+    async with shows(language=reader, viewport=viewport) as shown:
+        tab, button = shown.tab, shown.tab.locator("#compare")
+        await expect(button).to_have_text(word("Choose two runs to compare them", reader))
+        for one in (second, first):
+            await tab_to(tab, f"compare-{one}")
+            await tab.keyboard.press("Space")
+            await tab.locator("h1").focus()
+        await expect(button).to_have_text(word("Compare these two runs", reader))
+        assert await violations(tab) == []
+        assert await is_within_its_width(tab)
+        await button.press("Enter")
+        # The older one stands first, whichever was chosen first.
+        await expect(tab.locator("#figures thead a")).to_have_text([first, second])
+        lines = await tab.locator("#figures tbody tr").all_inner_texts()
+        cells = [[cell.strip() for cell in line.split("\t")] for line in lines]
+        found = {name: others for name, *others in cells}
+        assert found[word("rows entered", reader)] == ["3", "2"]
+        assert word("sum entered", reader) in found
+        assert "Группе нельзя добавлять финансовую операцию" in " ".join(lines)
+        different = tab.locator("#different tbody tr")
+        await expect(different.locator("th")).to_have_count(5)
+        await expect(different.nth(3)).to_contain_text(word("only in {first}", reader).format(first=first))
+        await different.nth(3).locator("summary").press("Enter")
+        await expect(different.nth(3).locator("li")).to_contain_text(word("line {line}", reader).format(line=2))
+        assert await violations(tab) == []
+        assert await is_within_its_width(tab)
+        await tab.go_back()
+        await expect(tab.locator("#runs")).to_be_visible()
+        await expect(tab.locator("#compared")).to_be_hidden()
+    async with shows("--no-names", language=reader, viewport=viewport) as shown:
+        tab = shown.tab
+        for box in await tab.locator("#runs tbody input").all():
+            await box.check()
+        await tab.locator("#compare").click()
+        await expect(tab.locator("#different tbody tr")).to_have_count(5)
+        await expect(tab.locator(".named:visible, .compared summary")).to_have_count(0)
+        assert word("sum entered", reader) not in await tab.locator("#figures").inner_text()
+        assert await violations(tab) == []
+        assert await is_within_its_width(tab)

@@ -1,6 +1,7 @@
 """What the page shows of a run that is begun, steered, killed, taken up and ended."""
 
 import html
+import re
 import signal
 import socket
 from contextlib import AbstractAsyncContextManager
@@ -14,12 +15,15 @@ from cli.terminal.texts import language
 from tests.cli.commands import test_control as control
 from tests.cli.commands.test_control import ROWS
 from tests.cli.conftest import Place, Started
-from tests.cli.page.chromium.conftest import WIDE, Shown, Shows, is_within_its_width, shown_in, violations
+from tests.cli.page.chromium.conftest import NARROW, WIDE, Shown, Shows, is_within_its_width, shown_in, violations
 from tests.cli.page.test_following import VERY_SLOW
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-LOST: Final = "No connection to the page's server: the figures are those of {since}. The page tries again by itself."
+SILENT: Final = (
+    "No answer from the page's command since {since}: it may have been killed. Where the run stands is safe in its "
+    "journal. To look again: {command}"
+)
 AGAIN_AFTER: Final = 1000
 """Milliseconds after which the page looks for a server that it has lost."""
 ATTACK: Final = "<script>document.title='taken'</script><img src=/x onerror=\"document.title='taken'\">"
@@ -45,7 +49,7 @@ def refuse_each_seventh(number: int) -> web.Response | None:
 
 @pytest.mark.parametrize(
     ("reader", "viewport", "interrupted"),
-    [("ru", WIDE, False), ("en", {"width": 390, "height": 844}, True)],
+    [("ru", WIDE, False), ("en", NARROW, True)],
     ids=["ends", "Ctrl-C on a telephone"],
 )
 async def test_a_page_that_ends_with_its_run_says_so_calmly_and_how_to_look_again(
@@ -146,7 +150,7 @@ async def test_two_tabs_follow_a_run_through_a_pause_a_kill_and_a_resume(place: 
         await shown.tab.locator("#set").click()
         await expect(other.locator("#rate")).to_have_value("1000")
         await expect(other.locator("#commands li")).to_have_count(3)
-        await expect(other.locator("#commands li").first).to_contain_text("page, ")
+        await expect(other.locator("#commands li").first).to_contain_text(word("page, {name}").partition("{")[0])
         load.signal(signal.SIGKILL)
         await load.ended()
         await expect(shown.tab.locator("#silent")).to_contain_text(f"carbon-migrate resume {name}")
@@ -162,7 +166,7 @@ async def test_two_tabs_follow_a_run_through_a_pause_a_kill_and_a_resume(place: 
         assert await shown.tab.evaluate("window.isStillThis")
 
 
-@pytest.mark.parametrize(("reader", "viewport"), [("ru", WIDE), ("en", {"width": 390, "height": 844})])
+@pytest.mark.parametrize(("reader", "viewport"), [("ru", WIDE), ("en", NARROW)])
 async def test_a_run_that_was_killed_and_resumed_is_looked_back_at_read_back_and_its_rows_are_shown(
     reader: str, viewport: dict[str, int], place: Place, shows: Shows
 ) -> None:
@@ -257,5 +261,9 @@ async def test_a_page_that_only_shows_has_no_buttons_and_a_lost_server_is_told(p
         )
         await expect(shown.tab.locator("#control")).to_be_hidden()
         shown.server.signal(signal.SIGKILL)
-        await expect(shown.tab.locator("#lost")).to_contain_text(word(LOST).partition("{")[0])
+        lost = shown.tab.locator("#lost")
+        before, between, _ = re.split(r"\{\w+\}", word(SILENT))
+        await expect(lost).to_contain_text(before)
+        await expect(lost).to_contain_text(f"{between}carbon-migrate page {name} --journal ")
+        await expect(lost).to_contain_text(f"carbon-migrate resume {name} --journal ")
         shown.troubles.clear()

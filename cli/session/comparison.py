@@ -1,0 +1,163 @@
+"""Two runs beside each other, as `compare` and the page show them: their figures, and the rows that differ."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from itertools import zip_longest
+from typing import Final, NamedTuple
+
+from checkpoints.records import Reason, Run, RunRow, Stage, Totals
+from checkpoints.row_comparison import Compared, Rows, Side, compare_rows
+from checkpoints.states import State, states_where
+from cli.show.closing import states_object
+from cli.terminal.exits import CommandRefused
+from cli.terminal.names import STATE_NAMES
+from texts.said import said
+
+_FAULTS: Final = (State.REJECTED, State.UNKNOWN, State.UNCONFIRMED, State.MANUAL)
+"""The states whose reasons are compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What became of a run, in numbers. `seconds` are those between its first call and its last, without stops."""
+
+    run: Run
+    totals: Totals
+    faults: Mapping[str, Reason]
+    calls: int
+    sent: int
+    seconds: float
+
+    @property
+    def entered(self) -> tuple[int, Decimal]:
+        states = states_where(in_effect=True)
+        return self.totals.count(*states), self.totals.amount_of(*states)
+
+    @property
+    def per_second(self) -> float | None:
+        return self.sent / self.seconds if self.seconds else None
+
+
+class Line(NamedTuple):
+    """A figure of both runs; `unit` names the filter of a template, and the function of the page, that writes it."""
+
+    name: str
+    unit: str
+    first: object
+    second: object
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two runs; `rows` is None where one of them is purged: no key of its rows is left."""
+
+    both: tuple[Figures, Figures]
+    rows: Compared | None
+
+    @property
+    def is_same(self) -> bool:
+        return self.rows is not None and self.rows.is_same
+
+    @property
+    def lines(self) -> Iterator[Line]:
+        first, second = self.both
+        yield Line(said("rows read"), "count", first.totals.read, second.totals.read)
+        yield Line(said("rows entered"), "count", first.entered[0], second.entered[0])
+        if first.entered[1] or second.entered[1]:
+            yield Line(said("sum entered"), "money", first.entered[1], second.entered[1])
+        for state, name in STATE_NAMES.items():
+            if first.totals.count(state) or second.totals.count(state):
+                yield Line(name, "count", first.totals.count(state), second.totals.count(state))
+        if first.totals.refused or second.totals.refused:
+            yield Line(said("refused"), "count", first.totals.refused, second.totals.refused)
+        yield Line(said("calls"), "count", first.calls, second.calls)
+        yield Line(said("time of sending"), "duration", first.seconds, second.seconds)
+        yield Line(said("rows a second"), "rate", first.per_second, second.per_second)
+
+    @property
+    def errors(self) -> Iterator[tuple[Reason, int, int]]:
+        """Each kind of error, by a reason of it, and how many rows of each run have it."""
+        first, second = (one.faults for one in self.both)
+        for kind, reason in {**first, **second}.items():
+            yield reason, first[kind].items if kind in first else 0, second[kind].items if kind in second else 0
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """All of it for scripts; sums are plain decimals."""
+        rows = self.rows
+        return {
+            "runs": [_run_object(one) for one in self.both],
+            "rows": rows
+            and {
+                "both": rows.both,
+                "changed": _rows_object(rows.changed),
+                "other_outcome": _rows_object(rows.other_outcome),
+                "only_first": _rows_object(rows.only_first),
+                "only_second": _rows_object(rows.only_second),
+            },
+        }
+
+
+async def compare_runs(sides: Sequence[Side]) -> Comparison:
+    """Compare two runs. Raises `CommandRefused` and `JournalError`."""
+    for run, _ in sides:
+        if run.stage is Stage.DISCARDED:
+            raise CommandRefused(
+                "run {run} was given up before anything was sent: there is nothing to compare", run=run.name
+            )
+    first, second = sides
+    rows = None if any(side.run.purged_at for side in sides) else await compare_rows(first, second)
+    return Comparison((await _figures_of(first), await _figures_of(second)), rows)
+
+
+async def _figures_of(side: Side) -> Figures:
+    run, journal = side
+    work = await journal.work_of(run)
+    faults: dict[str, Reason] = {}
+    # One kind of error can leave rows in several states.
+    for one in [one for state in _FAULTS for one in await journal.reasons(run, state)]:
+        items = faults[one.kind].items if one.kind in faults else 0
+        faults[one.kind] = replace(one, items=items + one.items)
+    return Figures(
+        run,
+        await journal.totals(run),
+        faults,
+        sum(one.calls for one in work),
+        sum(one.items for one in work),
+        sum((one.last - one.first).total_seconds() for one in work),
+    )
+
+
+def _run_object(one: Figures) -> Mapping[str, object]:
+    return {
+        "run": one.run.name,
+        "job": one.run.job,
+        "source": one.run.source,
+        "target": one.run.target,
+        "created": one.run.created_at,
+        **states_object(one.totals),
+        "calls": one.calls,
+        "seconds": one.seconds,
+        "per_second": one.per_second,
+        "errors": {kind: reason.items for kind, reason in one.faults.items()},
+    }
+
+
+def _rows_object(found: Rows) -> Mapping[str, object]:
+    first = [
+        {
+            "row": row.number,
+            "line": row.line,
+            "label": row.label,
+            "state": str(row.state),
+            "amount": _amount(row),
+            "before": before and {"state": str(before.state), "amount": _amount(before)},
+        }
+        for row, before in zip_longest(found.first, found.before)
+    ]
+    return {"rows": found.rows, "amount": format(found.sum, "f"), "first": first}
+
+
+def _amount(row: RunRow) -> str | None:
+    return None if row.amount is None else format(row.amount, "f")
