@@ -171,7 +171,8 @@ class SeededLoop(asyncio.BaseEventLoop):
 
     def start(self, process: Process, work: Coroutine[Any, Any, Result]) -> "asyncio.Future[Result]":
         """Run `work` in a process; its result, its error, or `Killed`."""
-        context = copy_context()
+        # A process inherits nothing of the task in whose call it begins.
+        context = Context()
         context.run(PROCESS.set, process)
         self._works.append(work)
         ended: asyncio.Future[Result] = self.create_future()
