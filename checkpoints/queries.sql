@@ -588,10 +588,11 @@ order by 1
 
 -- name: reasons
 -- The reasons of the items in one state, the most frequent first, each with its first item. Items in effect without a
--- message are left out.
+-- message are left out. Amounts are as in `totals_of_runs`.
 select coalesce(i.kind, '') as kind, g.items, g.amount, i.line, i.label, coalesce(i.message, '""') as example
 from (
-    select count(*) as items, @sum(amount) as amount, min(number) as first
+    select count(*) as items, @sum(case when undoes is null then amount else coalesce(@undone(items), amount) end) as amount,
+           min(number) as first
     from items
     where run_id = :run_id and state = :state
       and (message is not null or state not in (select state from states where in_effect))
@@ -751,7 +752,8 @@ where run_id = :run_id and state in (select state from states where in_effect) a
 order by lane, number
 
 -- name: restored
--- The entries that an undo of these undoing items would restore, each at the start of its chain of undos.
+-- The entries that an undo of these undoing items would restore, each at the start of its chain of undos; an item that
+-- undoes nothing is its own.
 with recursive chain (asked, item_id, undoes) as (
     select item_id, item_id, undoes from items where item_id @numbers(:ids)
     union all
@@ -761,10 +763,27 @@ select c.asked as item_id, first.key, its.name as run, its.job, its.target, its.
 from chain c
 join items first on first.item_id = c.item_id
 join runs its on its.run_id = first.run_id
-where c.undoes is null and first.taken_back = 1
+where c.undoes is null and (first.taken_back = 1 or first.item_id = c.asked)
+
+-- name: half_undone
+-- The undo, of those with these ids, that is still to take back or restore an entry which the run would enter again.
+with recursive chain (undo_id, item_id, undoes) as (
+    select run_id, item_id, undoes from items
+    where run_id @numbers(:undos) and state in (select state from states where open)
+    union all
+    select c.undo_id, i.item_id, i.undoes from chain c join items i on i.item_id = c.undoes
+)
+select c.undo_id as run_id
+from runs mine
+join chain c on c.undoes is null
+join items first on first.item_id = c.item_id
+join runs its on its.run_id = first.run_id and its.job = mine.job and its.target = mine.target
+join items own on own.run_id = mine.run_id and own.key = first.key
+where mine.run_id = :run_id
+limit 1
 
 -- name: entered_anew
--- The undoing items whose own undo would restore an entry that another item has entered again since: the undoing item
+-- The items whose entry, or that which their own undo would restore, another item has entered again since: the item
 -- and the run with the new entry. :restored has undoing item, key, job and target; an equal entry made with --again
 -- before the undo is not a new entry.
 select c.item_id, r.name as run

@@ -488,7 +488,8 @@ class Totals:
     """The items of a run by state: counts and sums of amounts.
 
     `refused` rows and rows `left_out`, by flag, are no items. All three together are the rows read. Of the skipped
-    items, the money of `entered_before` is left out, as an earlier run has entered it; a closing counts them.
+    items, the money of `entered_before` is left out, as an earlier run has entered it, and those `left_alone` by an
+    undo are in effect for all that is known; a closing counts both.
     `taken_back` are the items in effect that were taken back, and not restored since; `unanswered` those that are
     to be sent again, or count as refused, and may have had their effect all the same.
 
@@ -502,6 +503,7 @@ class Totals:
     refused: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
     entered_before: int = 0
+    left_alone: int = 0
     taken_back: int = 0
     unanswered: int = 0
     has_ended: bool = False

@@ -13,6 +13,18 @@ DUPLICATE: Final = "a duplicate in the input"
 AS_WANTED: Final = "already as wanted"
 """The code of the reason of rows that are skipped because nothing is to be done."""
 
+GONE: Final = "gone since"
+REVERSED: Final = "already taken back"
+AS_IT_WAS: Final = "already as it was"
+GOES_ALONG: Final = "goes with its subscriber, which the run has created"
+ENTERED_ANEW: Final = "entered anew since"
+REPLACED_LATER: Final = "replaced by a later row of its run"
+NOTHING_STANDS: Final = frozenset({AS_WANTED, GONE, REVERSED, AS_IT_WAS, GOES_ALONG, ENTERED_ANEW, REPLACED_LATER})
+"""The codes of the reasons for which an undo skips a row of which nothing is in effect, or not for long.
+
+What it skips for another reason it leaves alone, and that stands.
+"""
+
 NOT_SENT: Final = "not sent"
 """The code of the reason of rows that cannot be sent, for another row that they need was refused.
 

@@ -194,6 +194,8 @@ def known_marks(db: Queries, marks: Collection[tuple[str, int, str]]) -> list[Kn
 def entered_anew(db: Queries, item_ids: Sequence[int]) -> dict[int, str]:
     """The undoing items whose own undo would restore an entry that a run has entered again, with that run.
 
+    Of items that undo nothing those whose own entry a later run has entered again.
+
     Raises `RunPurged` if what would be restored is not known any more.
     """
     restored, digests = db.all("restored", ids=item_ids), digests_of(db)

@@ -13,10 +13,11 @@ import anyio.from_thread
 
 from checkpoints.journal import Journal
 from checkpoints.records import Item, NewItem, Refusal, Run
+from checkpoints.sentences import ENTERED_ANEW
 from engine.errors import InputRefused
 from engine.job import NO_ENTRIES, AskMates, Entries, Job, Look, Prepared, Row, RowPage, Source
 from jobs.access.gateway import Gateway
-from jobs.access.payload import payload_of
+from jobs.access.payload import Payload, payload_of
 from jobs.catalogue.catalogue import Catalogue
 from jobs.effects.effect import (
     CallEffect,
@@ -27,12 +28,14 @@ from jobs.effects.effect import (
     shares_place,
 )
 from jobs.effects.factory import effect_of
+from jobs.effects.reverse import SUM_IN
 from jobs.job import BillingJob
 from jobs.rows.input import job_parameters
+from jobs.spec.entries import CREATED
 from jobs.spec.spec import parameters_of
 from jobs.spec.words import AMOUNT, RUN, TAKE, UNDO, UNPROVEN
 from texts.remedies import setting
-from texts.said import said
+from texts.said import reason, said
 
 HEADER: Final = ("run", "row", "key", "label", AMOUNT, "answer")
 """The columns of an undo's rows; `answer` is the id of the created object."""
@@ -118,17 +121,23 @@ class UndoJob(BillingJob):
     async def prepare(self, rows: Sequence[Row]) -> Prepared:
         """Turn rows into the items that take them back. Raises `LookUpFailed`.
 
-        The undo of an undo restores what was taken back, unless another run has entered it again since.
+        The undo of an undo restores what was taken back, unless another run has entered it again since. Where a later
+        run has entered again what has no mark, that is the later run's: the billing was put back from its backup.
         """
         taken = await self._with_mates([self._taken(row) for row in rows])
         prepared = await self.effect.take_back(taken)
-        anew = await self._journal.entered_anew([one.item_id for one in taken])
+        # What bears no mark is told from what a later run has entered again, with its id, by the journal alone.
+        undoes = self._source.run.job == UNDO
+        asked = [one.item_id for one in taken if undoes or _bears_no_mark(one.payload)]
+        anew = await self._journal.entered_anew(asked)
         differing = await self._journal.differences_on([one.item_id for one in taken])
         unproven = {one.item_id: one for one in taken if one.unproven}
         items: list[NewItem | Refusal] = []
         for item in prepared.items:
             if item.undoes in anew and item.skip_reason is None:
-                again = said("entered anew since: run {run} has this row again", run=anew[item.undoes])
+                again = reason(
+                    "entered anew since: run {run} has this row again", ENTERED_ANEW, run=anew[item.undoes]
+                )
                 item = replace(item, skip_reason=again)  # noqa: PLW2901 - the item of that row
             elif item.undoes in differing:
                 item = replace(item, skip_reason=_differs(differing[item.undoes], self._source.run))  # noqa: PLW2901
@@ -227,6 +236,10 @@ def _differs(delta: str, run: Run) -> str:
         delta=delta,
         since=setting("since", run.name),
     )
+
+
+def _bears_no_mark(payload: Payload) -> bool:
+    return (payload.creates and not CREATED.get(payload.model)) or SUM_IN in payload.wanted
 
 
 def _of_amount(entries: Entries, amount: Decimal | None) -> Entries:

@@ -123,11 +123,12 @@ async def give(
         done = said("out of the queue: no worker sends it until it is handed in again, {command}", command=again)
         await journal.history.note_command(run, who, request.command, done)
         return control.ControlAnswer(done)
-    if request.command in {"set", "stop"} or request.arguments:
+    run = await journal.run(run.name)
+    # A pause in the journal is lifted by `continue --now` too, though nobody waits.
+    if request.command in {"set", "stop"} or (request.arguments and run.paused_at is None):
         nothing = {"set": said("there is nothing to set"), "stop": said("there is nothing to stop")}
         what = nothing.get(request.command, said("there is no wait to end"))
         raise await unreachable(run, journal, what, by_flag(run) if request.command == "set" else None)
-    run = await journal.run(run.name)
     await (journal.pause(run, who) if request.command == "pause" else journal.unpause(run))
     done = await _at_rest(run, journal)
     await journal.history.note_command(run, who, request.command, done)

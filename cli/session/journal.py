@@ -35,7 +35,7 @@ from checkpoints.stores import is_there, runs_of
 from cli.settings.places import OF_BILLING, credentials_in, journals_in, states_of_others, user_name
 from cli.settings.settings import Settings
 from cli.show.closing import describe_end, run_again
-from cli.terminal.exits import CommandRefused, HeldElsewhere
+from cli.terminal.exits import CommandRefused, HeldElsewhere, NothingSent
 from cli.terminal.layout import OF_SETTINGS
 from cli.terminal.texts import printable
 from cli.terminal.waiting import waiting
@@ -512,6 +512,27 @@ async def require_undoable(run: Run, journal: Journal, own: Run | None = None) -
             )
     if doubtful := (await journal.totals(run)).count_where(open=True, counts_money=True):
         raise CommandRefused(in_doubt(run, doubtful))
+
+
+async def half_done_undos(run: Run, journal: Journal) -> list[Run]:
+    """The undos that lie half done, which may concern rows of a load; none for an undo, which has its own rule."""
+    if run.job == UNDO:
+        return []
+    undos = [one for one in await journal.runs() if one.job == UNDO and one.approved_at and not one.ended_at]
+    return [one for one in undos if await unfinished(one, journal)]
+
+
+async def refuse_half_undone(run: Run, journal: Journal) -> None:
+    """Raise `NothingSent` where an undo is still to take back, or to restore, what the run would enter again."""
+    if undo := await journal.half_undone(run, await half_done_undos(run, journal)):
+        raise NothingSent(
+            "undo {undo} of run {undone} is not finished: rows of this input are among those that it is still to "
+            "take back.\nEnd it first: {resume}\nOr give up what is left of it, which stays in the billing: {close}",
+            undo=undo.name,
+            undone=undo.parameters[RUN],
+            resume=command_line("resume", undo.name),
+            close=command_line("close", undo.name, "--reason", "TEXT"),
+        )
 
 
 def in_doubt(run: Run, rows: int) -> Said:

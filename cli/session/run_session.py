@@ -34,7 +34,7 @@ from rich.text import Text
 from checkpoints.errors import ForbiddenTransition, JournalError, RunGivenUp, RunHeld
 from checkpoints.journal import Journal
 from checkpoints.records import Item, NewRun, Run, Stage, Totals
-from checkpoints.sentences import LEFT_OUT
+from checkpoints.sentences import LEFT_OUT, NOTHING_STANDS
 from checkpoints.states import State, states_where
 from cli.output.item_files import OutputFile
 from cli.output.tables import ANSWER_FILE_PARAMETER, ANSWERS, checked, first_rows, reads, write_answers
@@ -43,9 +43,11 @@ from cli.session.delta import check_delta, facts_of_delta, refuse_last, refuse_o
 from cli.session.events import RunReaders
 from cli.session.journal import (
     BillingTaken,
+    half_done_undos,
     locked,
     ourselves,
     refuse_ended,
+    refuse_half_undone,
     remembered,
     require_undoable,
     unfinished,
@@ -556,6 +558,8 @@ class RunSession:
             # rows of one account needs all of its rows.
             may_stream = run.frozen_at is None and consent.yes and PLAN not in run.parameters
             may_stream = may_stream and not self._session.hand_in and shared_accounts_of(run) is None
+            # Which rows an undo is still to take back is known once all are read, too.
+            may_stream = may_stream and not await half_done_undos(run, journal)
             # What a delta changes, and whether a load is like the last one, is known once all rows are read.
             may_stream = may_stream and SINCE not in run.parameters and self._live_policy.policy.like_last is None
             if may_stream and not await anyio.to_thread.run_sync(lambda: self._job.source.is_read_whole):
@@ -610,6 +614,7 @@ class RunSession:
         if departs := await departures(run, journal, self._session.billing):
             raise NothingSent(departs)
         await refuse_overtaken(run, journal)
+        await refuse_half_undone(run, journal)
         plan = await self._plan(question.rows)
         # An operator who is asked must see the preview, even with --quiet.
         show = screen.say if consent.yes else screen.say_always
@@ -844,7 +849,9 @@ async def finish_run(run: Run, journal: Journal, catalogue: Catalogue, totals: T
 async def totals_at_end(run: Run, journal: Journal) -> Totals:
     totals = await journal.totals(run)
     reasons = await journal.reasons(run, State.SKIPPED) if totals.count(State.SKIPPED) else []
-    return replace(totals, entered_before=sum(one.items for one in reasons if one.kind == LEFT_OUT))
+    left_alone = (one.items for one in reasons if run.job == UNDO and one.kind not in NOTHING_STANDS)
+    before = sum(one.items for one in reasons if one.kind == LEFT_OUT)
+    return replace(totals, entered_before=before, left_alone=sum(left_alone))
 
 
 async def close_ended(run: Run, journal: Journal, catalogue: Catalogue) -> tuple[Closing, RenderableType | None]:

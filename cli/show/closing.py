@@ -25,6 +25,7 @@ from cli.terminal.texts import WHOLE, count, money, printable, rendered
 from engine.pacing.holds import StopKind
 from jobs.imports.subscriber import DIFFERENT, LANE, STEP_NAMES, Step
 from jobs.spec import words
+from jobs.spec.entries import AUTO, UNDO_OF_OPERATIONS
 from jobs.spec.words import IMPORT, LEAVE, LIST, OPPOSITE, RUN, STORNO, TAKE, UNDO, UNPROVEN, WAY
 from texts.remedies import command_line, setting
 from texts.said import Said, counted, said, wording
@@ -37,6 +38,9 @@ EXPLAINED: Final = tuple(sorted((state for state in State if state.explained), k
 MAX_REFUSALS_SHOWN: Final = 20
 BAD: Final = "bad"
 """The rows of an export that were refused or rejected: corrected, they are handed to `--continue`."""
+FOR_THE_ACCOUNTANT: Final = "for-the-accountant"
+LEFT_ALONE: Final = "left-alone"
+"""Files of skipped rows: what they are called."""
 _SHORT: Final = 180
 """Characters of the reason for a stop in the table of steps."""
 
@@ -216,8 +220,9 @@ class Closing:
 
     @property
     def not_entered(self) -> int:
-        """The rows that were not entered."""
-        return self.totals.count(State.REJECTED) + self.totals.refused + self.totals.entered_before
+        """The rows that were not entered; of an undo those that were not taken back."""
+        totals = self.totals
+        return totals.count(State.REJECTED) + totals.refused + totals.entered_before + totals.left_alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +276,7 @@ async def show_closing(closing: Closing, run: Run, journal: Journal) -> Renderab
     """The outcome of the run, its reasons, and what to do next."""
     totals, imported = closing.totals, closing.imported or await steps_of(run, journal)
     # What an undo is to take back stands as before where the accountant has to enter it.
-    only_listed = closing.exit is Exit.DONE and accountants_list(run, totals)
+    only_listed = closing.exit in {Exit.DONE, Exit.REJECTED} and accountants_list(run, totals)
     return drawn(
         "closing.j2",
         {"outcome": outcome_table(totals, imported)},
@@ -403,6 +408,14 @@ def _next_steps(run: Run, totals: Totals) -> Iterator[tuple[str, str]]:
     if manual := totals.count(State.MANUAL):
         yield _export(run, State.MANUAL), counted("decide on the row", "decide on the {n} rows", manual)
         yield command_line("reconcile", name), said("see both sides of what a person has to decide")
+    if run.job == UNDO and not accountants_list(run, totals):
+        if totals.left_alone:
+            yield (
+                _export(run, State.SKIPPED, LEFT_ALONE),
+                said("write the rows that were skipped, each with its reason"),
+            )
+        if totals.left_alone or (bad and not left):
+            yield run_again(run), said("once the reasons are mended: take back what is left")
     if list_ := accountants_list(run, totals):
         yield list_, said("write the accountant's list: operation, sum, subscriber, and what is to be done")
         send = said(
@@ -425,7 +438,12 @@ def leaves_unproven(run: Run) -> bool:
 def run_again(run: Run) -> str:
     """The command that enters what a run that has ended did not send; "" where its rows were of no file."""
     if run.job == UNDO:
-        return command_line("undo", run.parameters[RUN])
+        given = run.parameters
+        other = [
+            one.name for one in UNDO_OF_OPERATIONS if given.get(one.name, one.default) not in {one.default, AUTO}
+        ]
+        flags = [text for name in other for text in ("--set", f"{name}={given[name]}")]
+        return command_line("undo", given[RUN], *flags)
     if not run.source_digest:
         return ""
     file = printable(run.source, WHOLE)
@@ -455,7 +473,7 @@ def accountants_list(run: Run, totals: Totals) -> str | None:
     """The command that writes the accountant's list of an undo; None where the list is empty."""
     if run.job != UNDO or run.parameters.get(WAY) != LIST or not totals.count(State.SKIPPED):
         return None
-    return _export(run, State.SKIPPED, "for-the-accountant")
+    return _export(run, State.SKIPPED, FOR_THE_ACCOUNTANT)
 
 
 def _export(run: Run, state: str, name: str = "") -> str:
@@ -468,7 +486,8 @@ _FILES: Final[Mapping[str, str]] = {
     State.REJECTED: wording("{run}-rejected.csv"),
     State.UNKNOWN: wording("{run}-unknown.csv"),
     State.MANUAL: wording("{run}-manual.csv"),
-    "for-the-accountant": wording("{run}-for-the-accountant.csv"),
+    FOR_THE_ACCOUNTANT: wording("{run}-for-the-accountant.csv"),
+    LEFT_ALONE: wording("{run}-left-alone.csv"),
 }
 
 

@@ -20,8 +20,8 @@ class Exit(IntEnum):
     """All rows were accepted, or there was nothing to do."""
     REJECTED = 1
     """Some rows were not entered: the billing rejected them, they were refused and left out, or they are payments
-    whose document or date an earlier run has entered. Or a password is missing, or an undo has left alone what may
-    be somebody else's."""
+    whose document or date an earlier run has entered. Or a password is missing, or an undo has left something alone
+    that is in effect, or may be."""
     REFUSED = 2
     """Usage, settings or input refused: nothing was sent. Or the output that a command is there for was lost."""
     STOPPED = 3
@@ -54,7 +54,10 @@ def exit_of(
         (Exit.UNDECIDED, stopped is StopKind.DECISION and unfinished and intake_ended and not failed),
         (Exit.STOPPED, failed or not intake_ended or (unfinished and stopped) or totals.count_where(to_send=True)),
         (Exit.UNDECIDED, totals.count_where(settled=False)),
-        (Exit.REJECTED, totals.count(State.REJECTED) or totals.refused or totals.entered_before or lacks),
+        (
+            Exit.REJECTED,
+            totals.count(State.REJECTED) or totals.refused or totals.entered_before or totals.left_alone or lacks,
+        ),
     )
     return next((code for code, holds in table if holds), Exit.DONE)
 

@@ -19,7 +19,7 @@ from billing.money import wire
 from billing.profile import TypeEight
 from billing.secret import PLACEHOLDER
 from checkpoints.records import Item, NewItem, Refusal, Run
-from checkpoints.sentences import AS_WANTED
+from checkpoints.sentences import AS_IT_WAS, AS_WANTED
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, AlreadyThere, Evidence, Lost, RowRefused, Seen
 from engine.job import (
@@ -681,7 +681,7 @@ async def renew(gateway: Gateway, model: str, taken: Sequence[ItemToUndo]) -> Pr
     for one, things, owner in zip(taken, alike, owners, strict=True):
         if there := [thing for thing in things if kind.counts(thing)]:
             found = tuple(kind.described(thing, kind.same) for thing in there)
-            gone = said("changed since: the run deleted it, and now there is {found}", found=found)
+            gone = reason("changed since: the run deleted it, and now there is {found}", AS_IT_WAS, found=found)
             entries.append(skip_changed(one, gone))
         elif len(owner) != 1 or owner[0].values.get("deleted") != "0":
             entries.append(

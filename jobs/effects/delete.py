@@ -13,9 +13,10 @@ import msgspec
 
 from billing.api.calls import ChainStep
 from billing.directory.models import MODELS, BillingObject, Key, as_bool
+from billing.directory.objects import meets_key
 from billing.directory.subscribers import within
 from checkpoints.records import Item, NewItem, Refusal, Run
-from checkpoints.sentences import AS_WANTED, held_back
+from checkpoints.sentences import AS_IT_WAS, AS_WANTED, held_back
 from engine.errors import LookUpFailed
 from engine.evidence import Accepted, AlreadyThere, Lost, NotSent, RowRefused, Seen
 from engine.job import Absent, BeforeImageMode, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
@@ -33,7 +34,15 @@ from jobs.access.objects import (
 )
 from jobs.access.operations import some_of
 from jobs.access.payload import Payload, payload_of
-from jobs.effects.creatable_models import CREATABLE_MODELS, FOLDER_FLAG, SUBSCRIBERS, difference, model_of
+from jobs.effects.creatable_models import (
+    CREATABLE_MODELS,
+    FOLDER_FLAG,
+    SUBSCRIBERS,
+    difference,
+    fields_of,
+    model_of,
+    own_of,
+)
 from jobs.effects.create import Back
 from jobs.effects.effect import (
     CallEffect,
@@ -258,7 +267,7 @@ class DeleteEffect(CallEffect):
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         known = [one for one in taken if has_id(one)]
         # Fields that were sent and are not documented are compared as well.
-        sent = dict.fromkeys(name for one in known for name in one.payload.wanted)
+        sent = dict.fromkeys(name for one in known for name in (*fields_of([one.payload]), *one.payload.key))
         found = await self._find([{"id": one.answer or ""} for one in known], sent)
         there = {one.item_id: things for one, things in zip(known, found, strict=True)}
         model, entries = self._model, list[NewItem | Refusal]()
@@ -269,8 +278,17 @@ class DeleteEffect(CallEffect):
                 entries.append(one.refused(by_hand))
             elif _gone(things):
                 noun = model_of(one.payload).noun
-                gone = said("already as it was: {noun} {id} is gone", noun=noun, id=one.answer)
+                gone = reason("already as it was: {noun} {id} is gone", AS_IT_WAS, noun=noun, id=one.answer)
                 entries.append(skip_changed(one, gone))
+            elif not own_of(one.payload, things, one.mark) or not meets_key(one.payload.key, things[0]):
+                kind = model_of(one.payload)
+                shown = [name for name in (*kind.found_by, kind.comment) if name]
+                another = said(
+                    "left alone, for it was changed, or its id is another's by now: {found}. Was the billing put "
+                    "back from its backup since?",
+                    found=tuple(kind.described(thing, shown) for thing in things),
+                )
+                entries.append(skip_changed(one, another))
             elif differs := difference(one.payload, things):
                 entries.append(skip_changed(one, said("changed since: {change}", change=differs)))
             else:

@@ -21,7 +21,7 @@ from billing.errors import BillingError
 from billing.money import wire
 from billing.secret import PLACEHOLDER
 from checkpoints.records import Item, NewItem, Refusal, Run
-from checkpoints.sentences import held_back
+from checkpoints.sentences import REPLACED_LATER, held_back
 from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
 from engine.job import AskMates, Effect, Prepared
 from jobs.access.gateway import Gateway
@@ -32,7 +32,7 @@ from jobs.rows.binding import ABONENT, LOGIN, NUMBER, USER, Bound
 from jobs.spec.chain import Template
 from jobs.spec.errors import SecretAltered, SecretGone, VaultFailed
 from jobs.spec.spec import SET
-from texts.said import Said, said, text_of
+from texts.said import Said, reason, said, text_of
 
 # ---- before-images: the values that a call overwrites, read again before it and restored by an undo ----------------
 
@@ -169,6 +169,11 @@ class ItemToUndo:
     unproven: bool = False
     unanswered: bool = False
 
+    @property
+    def mark(self) -> tuple[str, int]:
+        """The run and number in the mark of what it has entered."""
+        return self.key.partition("/")[0], self.number
+
     def item(
         self, lane: str, payload: Payload, amount: Decimal | None = None, skip_reason: str | None = None
     ) -> NewItem:
@@ -187,8 +192,10 @@ def has_id(one: ItemToUndo) -> bool:
     return bool(one.answer) and str(one.answer).isdecimal()
 
 
-def skip_changed(one: ItemToUndo, reason: str) -> NewItem:
-    return one.item(f"item:{one.item_id}", one.payload, skip_reason=reason)
+def skip_changed(one: ItemToUndo, why: str) -> NewItem:
+    """The item that leaves one alone; by the code of the reason it is known whether something of it stands."""
+    amount = None if one.amount is None else -one.amount
+    return one.item(f"item:{one.item_id}", one.payload, amount, skip_reason=why)
 
 
 def leave_unproven(one: ItemToUndo, entry: NewItem | Refusal) -> NewItem | Refusal:
@@ -203,8 +210,9 @@ def leave_unproven(one: ItemToUndo, entry: NewItem | Refusal) -> NewItem | Refus
 
 def replaced_in_run(later: int) -> str:
     """Why an item is left alone if a later one of its run has written to the same place."""
-    return said(
+    return reason(
         "row {number} of the same run has replaced it: taking that one back brings back what was before both",
+        REPLACED_LATER,
         number=later,
     )
 

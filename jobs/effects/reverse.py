@@ -16,13 +16,14 @@ from billing.directory.models import OPENING_BALANCE, BillingObject, as_bool
 from billing.money import wire
 from billing.profile import Profile, StornoEffect, TypeEight
 from checkpoints.records import Item, NewItem, Refusal, Run
-from checkpoints.sentences import AS_WANTED
+from checkpoints.sentences import AS_WANTED, GONE, REVERSED
 from engine.evidence import Accepted, AlreadyThere, Evidence, Lost, RowRefused, Seen
 from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import FOUND_AGAIN, NOBODY, TAKEN_BACK, find, lane_of, needed, try_finding
 from jobs.access.operations import balances, enters_balance, two_decimals
 from jobs.access.payload import BALANCE, Payload, payload_of
+from jobs.effects.creatable_models import fields_of, own_of
 from jobs.effects.create import Back, CreateEffect, payload_for
 from jobs.effects.effect import (
     OF_ANOTHER_MODEL,
@@ -34,10 +35,10 @@ from jobs.effects.effect import (
     skip_changed,
 )
 from jobs.spec.chain import parse
-from jobs.spec.entries import OPERATION, OPERATIONS, SETS, TYPE_8, UNDO_OF_OPERATIONS
+from jobs.spec.entries import ADDS, CREATED, OPERATION, OPERATIONS, SETS, TYPE_8, UNDO_OF_OPERATIONS, find_mark
 from jobs.spec.words import OPPOSITE, STORNO, WAY
 from texts.remedies import setting
-from texts.said import Said, day_in, enumerated, reason, said
+from texts.said import Said, day_in, enumerated, in_clauses, reason, said
 
 # ---- the operations that a run has entered, as they are now -------------------------------------------------------
 
@@ -46,6 +47,9 @@ SUM_IN: Final = "SUM_IN"
 LAST: Final = "op_id"
 """The subscriber's last operation, in the before-image of a payment."""
 FIELDS: Final = ("op_id", "op_type_id", "op_summa", "storno")
+COMMENT: Final = CREATED[OPERATIONS]
+TAKEN: Final = (*FIELDS, COMMENT)
+"""Those of an operation that is to be taken back: by its comment it is told whose it is."""
 BESIDES: Final = ("op_date",)
 """Further fields for display, if the billing has them."""
 
@@ -88,9 +92,11 @@ async def _still_in_effect(gateway: Gateway, taken: Sequence[ItemToUndo]) -> lis
     """The present state of the operations of these items, in their order. Raises `LookUpFailed`."""
     known = [one for one in taken if has_id(one)]
     unknown = [one for one in taken if not has_id(one) and SUM_IN in one.payload.wanted]
-    by_id = await find(gateway, OPERATIONS, [{"op_id": one.answer or ""} for one in known], FIELDS, BESIDES)
+    marked = [one.payload for one in known if one.payload.model == OPERATIONS]
+    fields = tuple(dict.fromkeys([*TAKEN, *(fields_of(marked) if marked else ())]))
+    by_id = await find(gateway, OPERATIONS, [{"op_id": one.answer or ""} for one in known], fields, BESIDES)
     nobodys = [{"abonent_id": str(one.payload.abonent)} for one in unknown]
-    newer = await find(gateway, OPERATIONS, nobodys, FIELDS, BESIDES)
+    newer = await find(gateway, OPERATIONS, nobodys, TAKEN, BESIDES)
     found = {one.item_id: things for one, things in zip(known, by_id, strict=True)}
     for one, things in zip(unknown, newer, strict=True):
         found[one.item_id] = since(one.payload.was.get(LAST), _amount_of(one), things, gateway.profile)
@@ -103,6 +109,22 @@ async def _try_standing(gateway: Gateway) -> None:
     with needed(TAKEN_BACK):
         await try_finding(gateway, OPERATIONS, ("op_id",), FIELDS, BESIDES)
         await try_finding(gateway, OPERATIONS, ("abonent_id",), FIELDS, BESIDES)
+
+
+def _is_own(one: ItemToUndo, thing: BillingObject) -> bool:
+    """Whether an operation is the one of an item: ids begin anew where a billing is put back from its backup.
+
+    A payment by `add_payment` has no mark: its operation is known by subscriber and sum, and bears none at all.
+    """
+    if one.payload.model != OPERATIONS:
+        return find_mark(thing.values[COMMENT] or "") is None
+    return bool(own_of(one.payload, [thing], one.mark))
+
+
+def _is_planned(payload: Payload, thing: BillingObject) -> bool:
+    """Whether an operation has the mark that it had when its storno was planned; older plans did not keep it."""
+    then, now = (find_mark(values.get(COMMENT) or "") for values in (payload.was, thing.values))
+    return thing.abonent_id == payload.abonent and (then == now or COMMENT not in payload.was)
 
 
 def _amount_of(one: ItemToUndo) -> Decimal:
@@ -161,18 +183,19 @@ def _standing(one: ItemToUndo, things: Sequence[BillingObject] | None, act: str)
         )
     changed: str | None = None
     if not things:
-        changed = said("changed since: an operation of {amount} is no longer there", amount=amount)
+        changed = reason("gone since: an operation of {amount} is no longer there", GONE, amount=amount)
         if one.answer:
-            changed = said("changed since: operation {id} is no longer there", id=one.answer)
-    elif things[0].abonent_id != one.payload.abonent:
+            changed = reason("gone since: operation {id} is no longer there", GONE, id=one.answer)
+    elif things[0].abonent_id != one.payload.abonent or not _is_own(one, things[0]):
         changed = said(
-            "{operation} is one of abonent {id}, and not of {label}",
+            "left alone, for its id is another's by now: {operation} is of abonent {id}, with the comment "
+            "{comment!r}. Was the billing put back from its backup since?",
             operation=_listed(things[0]),
             id=str(things[0].abonent_id),
-            label=one.label,
+            comment=things[0].values[COMMENT] or "",
         )
     elif as_bool(things[0].values["storno"]):
-        changed = said("already taken back: {operation}", operation=_listed(things[0]))
+        changed = reason("already taken back: {operation}", REVERSED, operation=_listed(things[0]))
     elif Decimal(things[0].values["op_summa"] or 0) != amount:
         there = _listed(things[0])
         changed = said(
@@ -180,7 +203,7 @@ def _standing(one: ItemToUndo, things: Sequence[BillingObject] | None, act: str)
         )
     if changed is not None:
         return skip_changed(one, changed)
-    before = one.payload.was.get(BALANCE)
+    before = _balance_before(one.payload)
     return EnteredOperation(one, things[0], amount, None if before is None else Decimal(before))
 
 
@@ -208,8 +231,18 @@ def way_that_sends(gateway: Gateway, payload: Payload) -> str | None:
     restores = profile.storno_type_8.known and profile.storno_type_8.value is StornoEffect.RESTORES
     if storno_works and (restores or not sets):
         return STORNO
-    known_before = gateway.database is not None and payload.was.get(BALANCE) is not None
+    known_before = _is_of_new(payload) or (gateway.database is not None and _balance_before(payload) is not None)
     return OPPOSITE if known_before or not sets else None
+
+
+def _is_of_new(payload: Payload) -> bool:
+    """Whether its subscriber is one that the same run has created."""
+    return "abonent_id" in payload.fills
+
+
+def _balance_before(payload: Payload) -> str | None:
+    """The balance before an operation; a subscriber that the run has created has had none."""
+    return payload.was.get(BALANCE) or ("0" if _is_of_new(payload) else None)
 
 
 def _may_lose_balance(entry: EnteredOperation, profile: Profile, type_8: TypeEight) -> bool:
@@ -234,7 +267,7 @@ def _may_lose_balance(entry: EnteredOperation, profile: Profile, type_8: TypeEig
 #
 # It is not known either whether a storno of type 8 restores the balance [?], so the balance is read back.
 
-_REVERSED: Final = "сторнирован"
+_SAYS_REVERSED: Final = "сторнирован"
 
 
 class StornoReversal(CallEffect):
@@ -264,7 +297,7 @@ class StornoReversal(CallEffect):
         payload = payload_of(item)
         asked, evidence = payload.key["op_id"], await self._gateway.client.send(payload.call)
         match evidence:
-            case RowRefused(text) if not item.attempts and _REVERSED in text.casefold():
+            case RowRefused(text) if not item.attempts and _SAYS_REVERSED in text.casefold():
                 why = reason(
                     "already as wanted: somebody else has reversed it since the list was made: {reason}",
                     AS_WANTED,
@@ -272,7 +305,7 @@ class StornoReversal(CallEffect):
                 )
                 return AlreadyThere(why, asked)
             # An earlier call of ours may have had its effect late.
-            case RowRefused(text) if _REVERSED in text.casefold() or "атрибут" in text.casefold():
+            case RowRefused(text) if _SAYS_REVERSED in text.casefold() or "атрибут" in text.casefold():
                 return Lost(said("rejected, and whether it is reversed has to be looked up: {reason}", reason=text))
             case Accepted(result=result) if is_about_other_model(result, OPERATIONS):
                 return about_another(OF_ANOTHER_MODEL, f"{OPERATIONS} {asked}")
@@ -316,9 +349,13 @@ class StornoReversal(CallEffect):
         return readings
 
     async def _now(self, items: Sequence[Item]) -> list[tuple[Item, Payload, list[BillingObject]]]:
+        """The operations that are to be reversed; one that has the id and another mark by now is none of them."""
         payloads = [payload_of(item) for item in items]
-        found = await find(self._gateway, OPERATIONS, [payload.key for payload in payloads], FIELDS, BESIDES)
-        return list(zip(items, payloads, found, strict=True))
+        found = await find(self._gateway, OPERATIONS, [payload.key for payload in payloads], TAKEN, BESIDES)
+        return [
+            (item, payload, [thing for thing in things if _is_planned(payload, thing)])
+            for item, payload, things in zip(items, payloads, found, strict=True)
+        ]
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         def reversed_(entry: EnteredOperation) -> NewItem | Refusal:
@@ -334,7 +371,7 @@ class StornoReversal(CallEffect):
                 abonent=entry.taken.payload.abonent,
                 key={"op_id": entry.op_id},
                 wanted=wanted,
-                was={"storno": "0", "op_summa": entry.thing.values["op_summa"]},
+                was={name: entry.thing.values[name] for name in ("storno", "op_summa", COMMENT)},
             )
             return entry.taken_back(payload, -entry.amount)
 
@@ -376,7 +413,7 @@ async def _opposites(gateway: Gateway, parameters: Mapping[str, str], taken: Seq
         balance: Decimal | None = None
         if entry.op_type == OPENING_BALANCE:
             sets, balance = parameters["type_8"] == SETS, now.get(one.payload.abonent)
-            if entry.before is None or balance is None:
+            if entry.before is None or (balance is None and not _is_of_new(one.payload)):
                 return one.refused(
                     said(
                         "{operation} is of type 8, and what the balance was before it is not known: the database has "
@@ -389,18 +426,22 @@ async def _opposites(gateway: Gateway, parameters: Mapping[str, str], taken: Seq
             # The balance after all operations of the run on the account, if each has added its sum.
             added = entry.before + entry.amount if one.left is None else one.left
             left = entry.amount if sets else added
-            if balance != left:
-                return skip_changed(
-                    one,
-                    said(
-                        "changed since: {operation} left the balance at {left}, if type 8 {sets_or_adds}, and now it "
-                        "is {balance}",
-                        operation=str(entry),
-                        left=left,
-                        sets_or_adds=said("sets") if sets else said("adds"),
-                        balance=balance,
-                    ),
+            # What has come to a new subscriber since, without a database, its operations tell.
+            if balance not in {None, left}:
+                changed = said(
+                    "changed since: {operation} left the balance at {left}, if type 8 {sets_or_adds}, and now it "
+                    "is {balance}",
+                    operation=str(entry),
+                    left=left,
+                    sets_or_adds=said("sets") if sets else said("adds"),
+                    balance=balance,
                 )
+                if balance == (added if sets else entry.amount):
+                    other = setting("set", f"{TYPE_8}={ADDS if sets else SETS}")
+                    changed = in_clauses(
+                        [changed, said("that is the balance if it is the other way round: {flag}", flag=other)]
+                    )
+                return skip_changed(one, changed)
             if sets:
                 # An added entry does not disturb other operations of the account: only this one restores a balance.
                 amount = restored = entry.before
@@ -416,6 +457,7 @@ async def _opposites(gateway: Gateway, parameters: Mapping[str, str], taken: Seq
             one.payload.abonent,
             was={} if balance is None else {BALANCE: wire(balance)},
             balance=None if restored is None else wire(restored),
+            newest=int(entry.op_id) if balance is None and restored is not None else None,
         )
         return entry.taken_back(payload, amount)
 

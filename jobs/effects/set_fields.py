@@ -17,7 +17,7 @@ from billing.api.calls import ChainStep, is_secret
 from billing.directory.models import ADDRESSES, MODELS, BillingObject, Values, plain_value, same_value, same_values
 from billing.directory.objects import known_to_database
 from checkpoints.records import Item, NewItem, Refusal, Run
-from checkpoints.sentences import AS_WANTED, held_back
+from checkpoints.sentences import AS_IT_WAS, AS_WANTED, held_back
 from engine.evidence import Accepted, AlreadyThere, Lost, RowRefused, Seen, readable
 from engine.job import Absent, BeforeImageMode, CannotLook, Found, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
@@ -383,7 +383,7 @@ class SetFieldsEffect(CallEffect):
 
 
 def _as_it_was(was: Values) -> str:
-    return said("already as it was: {fields}", fields=describe_fields(was))
+    return reason("already as it was: {fields}", AS_IT_WAS, fields=describe_fields(was))
 
 
 _DAY: Final = "2019-06-01"

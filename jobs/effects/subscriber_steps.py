@@ -16,6 +16,7 @@ from billing.api.answers import created_id
 from billing.api.calls import ChainStep
 from billing.directory.models import LARGEST_ID
 from checkpoints.records import Item, NewItem, Refusal, Run
+from checkpoints.sentences import AS_IT_WAS, GOES_ALONG
 from checkpoints.states import State
 from engine.errors import InputRefused
 from engine.job import ALL_BEFORE, NOT_THERE, Absent, AskMates, Different, Entries, Found, Look, LookedFor, Prepared
@@ -44,7 +45,7 @@ from jobs.spec.chain import parse
 from jobs.spec.entries import AUTO, OPERATIONS
 from jobs.spec.spec import CREATE, DELETE, GET, SAVE, SET
 from jobs.spec.words import LIST, OPPOSITE, STORNO, WAY
-from texts.said import in_clauses, said
+from texts.said import in_clauses, reason, said
 
 _WITH_COMMENTS: Final = (STEP_MODELS[Step.SERVICE], STEP_MODELS[Step.BALANCE])
 _ONCE: Final = frozenset({Step.SERVICE, Step.BALANCE})
@@ -271,7 +272,7 @@ _LAST_IN_FOLDER: Final = 20
 """Objects of a folder whose deletion the billing has to show before the folder goes: more than are under way."""
 
 _IN_FOLDERS: Final = frozenset({Step.SUBSCRIBER, Step.FOLDER})
-_GOES_ALONG: Final = said("goes with its subscriber, which the run has created")
+_GOES_ALONG: Final = reason("goes with its subscriber, which the run has created", GOES_ALONG)
 
 
 _Entry: TypeAlias = NewItem | Refusal
@@ -319,7 +320,7 @@ class SubscriberRemoval(OfSteps):
         changed = await self._changed([one for one in sets if one.payload.abonent in live])
         for one in sets:
             if one.payload.abonent not in live:
-                gone = said("already as it was: subscriber {id} is gone", id=one.payload.abonent)
+                gone = reason("already as it was: subscriber {id} is gone", AS_IT_WAS, id=one.payload.abonent)
                 entries[one.item_id] = skip_changed(one, gone)
         by_lane: defaultdict[str, list[ItemToUndo]] = defaultdict(list)
         for one in taken:

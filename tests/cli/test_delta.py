@@ -169,7 +169,7 @@ async def test_a_storno_takes_no_balance_that_a_difference_was_set_on_top_of(eit
     before = balances(either, ids)
     of_delta = (await delta(either, name, {one: "130.50", two: "50.00"}))["run"]
     after = balances(either, ids)
-    listed = (await either.cli.closing("undo", of_delta, "--yes"))["run"]
+    listed = (await either.cli.closing("undo", of_delta, "--yes", ends=1))["run"]
     todo = (await either.cli("export", listed, "--state", "skipped", "-o", "-")).shown
     # A list takes nothing back.
     assert of_delta in (await either.cli("plan", "balances", "new.csv", "--since", name)).shown

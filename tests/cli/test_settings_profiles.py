@@ -82,7 +82,7 @@ async def test_a_run_keeps_its_profile_and_shows_it_everywhere(place: Place) -> 
     assert one["profile"] == {"name": "production", "billing": "ISP North", "production": True}
     await place.cli("report", run, *production, "-o", "report.html")
     assert NAMED in (place.cli.folder / "report.html").read_text(encoding="utf-8")
-    undone = await place.cli.closing("undo", run, *production, "--yes")
+    undone = await place.cli.closing("undo", run, *production, "--yes", ends=1)
     assert NAMED in (await place.cli("status", undone["run"], *production)).out
 
     # The same journal by another profile, which is another billing: nothing of it goes there.

@@ -122,10 +122,11 @@ class Undo:
         return [one.reason for one in self.done.refusals]
 
 
-async def undone(effect: CallEffect, items: Sequence[Item], **how: str) -> Undo:
+async def undone(effect: CallEffect, items: Sequence[Item], run: Run = RUN, /, **how: str) -> Undo:
+    """What takes back the items of a run."""
     reversal = effect.undo(how)
     assert not isinstance(reversal, str), reversal
-    return Undo(reversal, await reversal.take_back([taken(item) for item in items]))
+    return Undo(reversal, await reversal.take_back([taken(item, run) for item in items]))
 
 
 def effect_of(gateway: Gateway, kind: JobSpec | str, **given: str) -> CallEffect:
@@ -137,14 +138,14 @@ def effect_behind(does: Job | Effect) -> Effect:
     return does.effect if isinstance(does, Job) else does
 
 
-def taken(item: Item) -> ItemToUndo:
+def taken(item: Item, run: Run = RUN) -> ItemToUndo:
     return ItemToUndo(
         item_id=item.item_id,
         number=item.number,
-        key=f"k7m2q/{item.number}",
+        key=f"{run.name}/{item.number}",
         label=item.label,
         payload=payload_of(item),
         amount=item.amount,
         answer=item.answer,
-        cells=("k7m2q", str(item.number), item.key, item.label, str(item.amount or ""), item.answer or ""),
+        cells=(run.name, str(item.number), item.key, item.label, str(item.amount or ""), item.answer or ""),
     )

@@ -411,7 +411,8 @@ what the billing refuses is of the row
   told RowRefused: Обещанный платеж уже подключен
 a comment gives way to the new mark, and what is charged since changes nothing
   sent
-  then update users_usluga set comment = rpad('', 255, 'я'), next_date = '2026-05-01' where id = {0}
+  then update users_usluga set comment = rpad('', 240, 'я') || ' [cm k7m2q/1]' where id = {0}
+  then update users_usluga set next_date = '2026-05-01' where id = {0}
   back
   sent
   back
@@ -522,8 +523,9 @@ operations that were changed since
   undo way=list / way=storno / way=opposite
   left already taken back: operation {0} of 1.00, 2026-01-05 (reversed by storno)
   left changed since: the run entered 2.00, and now there is operation {1} of 5.00, 2026-01-05
-  left changed since: operation {2} is no longer there
-  left operation {3} of 4.00, 2026-01-05 is one of abonent 9001, and not of 77/2
+  left gone since: operation {2} is no longer there
+  left left alone, for its id is another's by now: operation {3} of 4.00, 2026-01-05 is of abonent 9001, with the
+      comment 'Миграция балансов [cm k7m2q/4]'. Was the billing put back from its backup since?
 opposite entries say what they take back
   run balances op_type=1
   rows abonent_id;amount / 9002;50
@@ -575,7 +577,8 @@ a balance that was added to
   then update admin_accounts set ostatok = 70000000000 where id = 9002
   sent
   undo way=opposite; type_8=sets
-  left changed since: operation {0} of 50.00 left the balance at 50.00, if type 8 sets, and now it is 57.00
+  left changed since: operation {0} of 50.00 left the balance at 50.00, if type 8 sets, and now it is 57.00;
+      that is the balance if it is the other way round: --set type_8=adds
   undo way=opposite; type_8=adds
   back
   sent
@@ -630,7 +633,7 @@ payments that cannot be told from others
   undo way=storno
   left which operation is its own cannot be told: operation 80001 of 50.50, 2026-02-03 (type 2), operation 80002 of
       50.50, 2026-02-03 (type 2). Take the right one back by hand
-  left changed since: an operation of 7.00 is no longer there
+  left gone since: an operation of 7.00 is no longer there
 the same payments of two subscribers, by storno
   then set generator gen_finance_operations_id to 90000
   then operation 80001;9001;2;50.50 / 80002;9002;2;1
@@ -796,18 +799,18 @@ class Stage:
 
     async def left(self, lines: Sequence[str]) -> None:
         for how in self.how:
-            done = (await making.undone(self.effect, self.items, **how)).done
+            done = (await making.undone(self.effect, self.items, self.runs[0], **how)).done
             assert [one.skip_reason for one in done.items] == lines
             assert done.refusals == () or "refuses" in self.words
 
     async def refuses(self, lines: Sequence[str]) -> None:
         for how in self.how:
-            done = (await making.undone(self.effect, self.items, **how)).done
+            done = (await making.undone(self.effect, self.items, self.runs[0], **how)).done
             assert [one.reason for one in done.refusals] == lines
             assert done.items == () or "left" in self.words
 
     async def back(self, _: Sequence[str]) -> None:
-        undo = await making.undone(self.effect, self.items, **self.how[0])
+        undo = await making.undone(self.effect, self.items, self.runs[0], **self.how[0])
         self.effect, self.done, self.items = undo.effect, undo.done, undo.items
         del self.runs[0]
 

@@ -509,13 +509,16 @@ def test_a_pause_goes_through_the_journal_alone(name: str, path: Path, typed: Ty
     shown = typed("status", name).out
     assert (command.who in shown, f"carbon-migrate continue {name}" in shown) == (True, True)
     assert typed("status", name, "--json").closing["paused"]["by"] == command.who
-    # `continue` as well, and as often as one likes.
+    # `continue` as well, and as often as one likes; with --now too, which nobody listens to.
+    assert f"run {name}: it is not paused any more; nobody works on it" in typed("continue", "--now").out
+    typed.refused("continue", "--now", says="there is no wait to end")
+    assert f"run {name}: paused; nobody works on it" in typed("pause").out
     closing = typed("continue", name, "--json").closing
     assert closing["said"].startswith("it is not paused any more; nobody works on it")
     assert "it was not paused" in typed("continue", name).out
     run, commands = looked_at(path, name)
     assert run.paused_at is None
-    assert [one.command for one in commands] == ["pause", "continue", "continue"]
+    assert [one.command for one in commands] == ["pause", "continue", "pause", "continue", "continue"]
 
 
 def test_what_needs_somebody_who_works_says_that_nobody_does(name: str, path: Path, typed: Typed) -> None:

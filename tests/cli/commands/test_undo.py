@@ -2,9 +2,9 @@
 
 import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote_plus
 
 import pytest
@@ -184,7 +184,7 @@ async def test_a_list_for_the_accountant_names_the_command_that_writes_it(place:
     storno_restores(place)
     run = await place.entered(2)
     before = place.traffic.arrived
-    ended = await undo(place, run)
+    ended = await undo(place, run, may_end_with=(1,))
     listing = ended.closing["run"]
     assert (ended.closing["states"], place.traffic.arrived) == ({"skipped": 2}, before)
     file = f"{listing}-for-the-accountant.csv"
@@ -192,7 +192,7 @@ async def test_a_list_for_the_accountant_names_the_command_that_writes_it(place:
     typed = f"carbon-migrate {' '.join(command)}"
     ended.saying([f"! run {listing} has sent nothing: to take run {run} back, the accountant has to enter", typed])
     assert "is done" not in ended.words
-    await place.cli.told("undo", run, "--yes", "--quiet", says="has sent nothing")
+    await place.cli.told("undo", run, "--yes", "--quiet", ends=1, says="has sent nothing")
     await place.cli(*command)
     header, *lines = (place.cli.folder / file).read_text(encoding="utf-8-sig").splitlines()
     assert header.startswith("run;row;key;label;amount;answer;")
@@ -200,7 +200,7 @@ async def test_a_list_for_the_accountant_names_the_command_that_writes_it(place:
     for line, (operation,) in zip(lines, operations, strict=True):
         assert f"for the accountant: reverse operation {operation} of " in line
     # In the language of the reader, whatever that of the undo was.
-    russian = (await undo(place, run, "--lang", "ru")).saying(
+    russian = (await undo(place, run, "--lang", "ru", may_end_with=(1,))).saying(
         [f"загрузка {run}", "бухгалтеру: сторнировать (операция", "на −0,01 ₽ от"]
     )
     export = ("export", russian.closing["run"], "--state", "skipped", "-o", "-")
@@ -362,6 +362,140 @@ async def test_a_row_that_a_person_has_to_decide_on_is_named_and_stays_decidable
     states = await states_of(place, run)
     assert (sum(states.values()), "manual" in states) == (ROWS, False)
     await sends_nothing(place, "resume", run, "--yes", *SETTLE)
+
+
+@pytest.mark.parametrize("change", [False, True], ids=["the same file", "a changed file"])
+async def test_what_an_undo_is_still_to_take_back_is_not_loaded_meanwhile(place: Place, *, change: bool) -> None:
+    ids = place.subscribers(ROWS)
+    rows = ["abonent_id;amount;document", *(f"{one};500;D{one}" for one in ids)]
+    file = place.rows(*rows, name="pay.csv")
+    pays = ("run", "payment", file, "--yes", "--no-canary", *SETTLE)
+    run = (await place.cli.closing(*pays))["run"]
+    await place.kill_at(place.traffic.arrived + 3, "undo", run, *OPPOSITE, "--yes", *SLOW, *SETTLE)
+    half = (await place.runs())[-1].name
+    if change:
+        place.rows(*rows[:-1], f"{ids[-1]};700;other", name="pay.csv")
+    says = [f"undo {half} of run {run} is not finished", f"carbon-migrate resume {half}", f"close {half} --reason"]
+    for more in ((), ("--again",), ("--skip-bad",)):
+        await sends_nothing(place, *pays, *more, says=says)
+    # Rows that the undo does not concern are loaded.
+    place.rows(rows[0], f"{ids[0]};500;a further one", name="pay.csv")
+    assert (await place.cli.closing(*pays))["states"] == {"accepted": 1}
+    await place.cli.closing("resume", half, "--yes", "--rate", "none", *SETTLE)
+    place.rows(*rows, name="pay.csv")
+    assert (await place.cli.closing(*pays))["states"] == {"accepted": ROWS}
+    ((entered,),) = place.query("select sum(op_summa) from finance_operations where descr containing '[cm '")
+    assert entered == 500 * (ROWS + 1) * SCALE
+
+
+async def test_a_balance_of_a_new_subscriber_is_taken_back_without_the_database(asked: Place) -> None:
+    asked.rows("Договор;ФИО;Остаток", *(f"Н-{one};Имя;{one},50" for one in range(1, 4)), name="subs.csv")
+    imports = ("import", "subs.csv", "--yes", "--no-canary", *SETTLE)
+    run = (await asked.cli.closing(*imports))["run"]
+    # Somebody has paid since: this subscriber stays as a whole.
+    paid = abonent_of(asked, "Н-2")
+    await asked.execute(
+        "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date) values (9000001, ?, 2, ?, ?)",
+        *(paid, 50 * SCALE, "2026-11-29"),
+    )
+    ended = await undo(asked, run, may_end_with=(1,))
+    assert ended.closing["by_step"]["balance"]["accepted"] == 2
+    ended.saying(["left alone with its subscriber", "once the reasons are mended", f"undo {run}"])
+    there = asked.query("select contract_number from abonents where deleted = 0 and contract_number starting 'Н-'")
+    assert there == [("Н-2",)]
+
+
+# ---- a billing that was put back from its backup ------------------------------------------------------------------
+
+
+NEW: Final = ("finance_operations", "users_usluga", "attribute_values", "users", "abonents", "admin_accounts")
+"""What a load makes, the owned before the owners."""
+
+
+def backup(place: Place) -> dict[str, tuple[str, int]]:
+    """The last ids of the billing as it is, by table, each with the column of its ids."""
+    keys = {table: "op_id" if table == "finance_operations" else "id" for table in NEW}
+    found = {table: place.query(f"select max({key}) from {table}") for table, key in keys.items()}  # noqa: S608 - ours
+    return {table: (keys[table], last or 0) for table, ((last,),) in found.items()}
+
+
+async def put_back(place: Place, backup: Mapping[str, tuple[str, int]]) -> None:
+    """The billing as it was: what has come since is gone, and the next has its ids."""
+    for table, (key, last) in backup.items():
+        await place.execute(f"delete from {table} where {key} > ?", last)  # noqa: S608 - ours
+        await place.execute(f"set generator gen_{table}_id to {last}")
+
+
+@pytest.mark.parametrize("way", [STORNO, OPPOSITE], ids=["storno", "opposite"])
+async def test_an_undo_leaves_alone_what_has_its_ids_since_the_billing_was_put_back(
+    asked: Place, way: Sequence[str]
+) -> None:
+    """Its own operations are gone, and others of the same subscribers and sums have their ids."""
+    rows = [f"{one};500;D{one}" for one in asked.subscribers(3)]
+    file = asked.rows("abonent_id;amount;document", *rows, name="pay.csv")
+    pays = ("payment", file, "--no-canary", "--in-flight", "1", *SETTLE)
+    evening = backup(asked)
+    first = (await asked.run(*pays))["run"]
+    await put_back(asked, evening)
+    second = (await asked.run(*pays, "--again"))["run"]
+    marked = "select op_id, descr from finance_operations where descr containing '[cm ' and storno = 0 order by op_id"
+    (_, descr), *_ = there = asked.query(marked)
+    assert f"[cm {second}/1]" in descr
+    ended = await undo(asked, first, *way, may_end_with=(1,))
+    assert (asked.query(marked), ended.closing["states"]) == (there, {"skipped": 3})
+    ended.saying(
+        [
+            f"! run {ended.closing['run']} is done, and 3 rows were not taken back: as far as is known, they are in",
+            "skipped 3 × left alone, for its id is another's by now",
+            f"with the comment 'Платёж [cm {second}/1]'",
+            f"export {ended.closing['run']} --state skipped -o {ended.closing['run']}-left-alone.csv",
+            f"undo {first} --set way=",
+        ]
+    )
+    # Nor is what a cashier has entered by hand.
+    await asked.execute("update finance_operations set descr = 'касса' where op_id = ?", there[0][0])
+    back = await undo(asked, second, *way, may_end_with=(1,))
+    assert back.closing["states"] == {"skipped": 1, "accepted": 2}
+    kept = "select storno from finance_operations where op_id = :id"
+    assert asked.query(kept, id=there[0][0]) == [(0,)]
+    back.saying(f"operation {there[0][0]} of 500.00")
+
+
+async def test_what_has_no_mark_is_the_later_runs_where_the_billing_was_put_back(asked: Place) -> None:
+    """Subscribers with their accounts, and payments whose operations nobody can mark."""
+    evening = backup(asked)
+    asked.rows("Договор;ФИО;Логин", *(f"Н-{one};Имя;new{one}" for one in range(1, 4)), name="subs.csv")
+    rows = [f"{one};500;D{one}" for one in asked.subscribers(2)]
+    asked.rows("abonent_id;amount;document", *rows, name="pay.csv")
+    imports = ("import", "subs.csv", "--yes", "--no-canary", "--in-flight", "1", *SETTLE)
+    pays = ("payment", "pay.csv", "--set", "way=add_payment", "--no-canary", "--in-flight", "1", *SETTLE)
+    firsts = [(await asked.cli.closing(*imports))["run"], (await asked.run(*pays))["run"]]
+    await put_back(asked, evening)
+    seconds = [(await asked.cli.closing(*imports))["run"], (await asked.run(*pays, "--again"))["run"]]
+    there = asked.tables
+    for run, how in zip(firsts, ((), STORNO), strict=True):
+        ended = await undo(asked, run, *how)
+        assert (ended.closing["states"].keys(), changes(there, asked.tables)) == ({"skipped"}, {})
+        assert "entered anew since: run" in ended.words
+    for run, how in zip(seconds, ((), STORNO), strict=True):
+        assert "accepted" in (await undo(asked, run, *how)).closing["states"]
+    assert left(asked) == []
+
+
+async def test_a_service_that_bears_another_comment_by_now_is_left_alone(
+    place: Place,
+) -> None:
+    ids = place.subscribers(2)
+    place.rows("abonent_id", *map(str, ids), name="services.csv")
+    ((service,),) = place.query("select min(id) from usluga where deleted = 0")
+    given = ("--set", f"usluga={service}", "--set", "manager=1")
+    run = (await place.run("connect-service", "services.csv", *given, "--no-canary", *SETTLE))["run"]
+    await place.execute(
+        "update users_usluga set comment = 'касса' where abonent_id = ? and comment containing '[cm '", ids[0]
+    )
+    ended = await undo(place, run, may_end_with=(1,))
+    assert ended.closing["states"] == {"skipped": 1, "accepted": 1}
+    ended.saying(["left alone, for it was changed, or its id is another's by now: connected service", "касса"])
 
 
 # ---- what others and the run itself set meanwhile ------------------------------------------------------------------

@@ -339,15 +339,16 @@ async def test_there_and_back_again_though_answers_are_lost(
     items = await making.planned(job)
     effect: CallEffect = making.effect_of(gateway, way.kind, **way.given)
     assert effect.repeatable is isinstance(effect, SetFieldsEffect) is way.sets
+    before_it = making.RUN
     for run, stands in ((making.RUN, way.done), (making.UNDO_RUN, way.undone), (making.THIRD_RUN, way.again)):
         if run is not making.RUN:
             back = effect.undo(way.how)
             if isinstance(back, str):
                 assert not stands
                 break
-            undo = await making.undone(effect, items, **way.how)
+            undo = await making.undone(effect, items, before_it, **way.how)
             assert [one.undoes for one in undo.done.items] == [item.item_id for item in items]
-            effect, items = undo.effect, undo.items
+            effect, items, before_it = undo.effect, undo.items, run
         # Whether a recalculation is still to come or done already nobody can see.
         assert all(one.difference for one in await making.readings(effect, items, run)) is (
             way.kind.name != "recalculate"
