@@ -43,6 +43,10 @@ async def test_what_the_billing_has_no_more_is_asked_about_and_entered_once_more
         place.without_database()
     await put_back(place, first, 2, 4)
     before = place.tables
+    verified = await place.cli(
+        "verify", first, "--database", "" if asks == "the API" else place.file, may_end_with=(Exit.REJECTED,)
+    )
+    assert f"how it is entered again carbon-migrate run balances {load.path}" in verified.told
     says = [GONE, f"run {first} has entered this row", "with --again"]
     await place.cli.told("plan", "balances", load.path, ends=1, says=says)
     refused = await place.cli.refused("run", "balances", load.path, "--yes", says=[*says, "--state bad"])
