@@ -329,7 +329,8 @@ class Command:
 class EarlierEntry:
     """An item of the journal with the same effect: the same job and key, on the `target` of its run.
 
-    If its run was purged, `wanted` is the digest of what it asked for, and `is_purged` is true.
+    If its run was purged, `wanted` is the digest of what it asked for, and `is_purged` is true. `number` is that of
+    its mark; None where another row of its account has carried it.
     """
 
     run: str
@@ -341,6 +342,7 @@ class EarlierEntry:
     changed_at: str
     target: str
     is_purged: bool = False
+    number: int | None = None
 
     @property
     def is_difference(self) -> bool:

@@ -35,6 +35,9 @@ Codes that begin with it are those of other reasons of the program's own for not
 LEFT_OUT: Final = "left out, entered by an earlier run"
 """The code of the reason of skipped rows whose money is left out."""
 
+NOT_SHOWN: Final = "entered by an earlier run, and not in the billing any more"
+"""The code of the reason of rows that are refused, for the billing does not have what the journal has as entered."""
+
 ENDED: Final = said("the process ended while this was being sent")
 """At start, of the calls that were under way."""
 

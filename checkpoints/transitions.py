@@ -36,7 +36,7 @@ from checkpoints.records import (
 from checkpoints.rows import PURGED_VALUE, Digests, stored_keys
 from checkpoints.sentences import DUPLICATE, REPLACED, SHARED_ID, decided
 from checkpoints.states import State
-from texts.said import to_json
+from texts.said import in_clauses, to_json
 
 NO_PAYLOADS: Final[Mapping[int, str]] = MappingProxyType({})
 
@@ -103,7 +103,7 @@ def freeze_page(db: Queries, run: Run, page: Page, judge: Judge) -> list[NewItem
     """Freeze a page and its cursor in one commit; returns each item as judged."""
     # Two runs that freeze the same row at one time must see each other's.
     db.exclude_others()
-    judged = judge_items(db, run, page.items, judge)
+    judged = whole_rows(page.items, judge_items(db, run, page.items, judge))
     refusals = [*page.refusals, *(entry for entry in judged if isinstance(entry, Refusal))]
     _freeze_items(db, run, judged, page.above)
     db.write("freeze_refusals", run_id=run.run_id, rows=rows.of_refusals(refusals))
@@ -144,6 +144,30 @@ def judge_items(db: Queries, run: Run, items: Sequence[NewItem], judge: Judge) -
                 EarlierEntry(run.name, item.key, item.amount, item.wanted, State.PENDING, item.line, now, run.target)
             )
     return judged
+
+
+def whole_rows(items: Sequence[NewItem], judged: Sequence[NewItem | Refusal]) -> list[NewItem | Refusal]:
+    """The items as judged; a row that makes several is refused as a whole, once, where one of them is.
+
+    What it asks for beside its own lane, as a folder for many rows, is kept.
+    """
+    reasons: defaultdict[tuple[int, str], list[str]] = defaultdict(list)
+    for item, one in zip(items, judged, strict=True):
+        if item.line is not None and isinstance(one, Refusal):
+            reasons[item.line, item.lane].append(one.reason)
+    if not reasons:
+        return [*judged]
+    kept: list[NewItem | Refusal] = []
+    rows_of = {key: tuple(dict.fromkeys(each)) for key, each in reasons.items()}
+    cells = {(item.line, item.lane): item.row for item in items if item.row}
+    for item, one in zip(items, judged, strict=True):
+        row = (item.line or 0, item.lane)
+        if row not in reasons:
+            kept.append(one)
+        elif isinstance(one, Refusal) and (told := rows_of.pop(row, None)):
+            why = in_clauses(told) if len(told) > 1 else told[0]
+            kept.append(replace(one, reason=why, row=one.row or cells.get(row, ())))
+    return kept
 
 
 def twins_of(db: Queries, job: str, items: Sequence[NewItem]) -> list[list[EarlierEntry]]:

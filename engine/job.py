@@ -394,6 +394,17 @@ class Effect(ABC):
         """What it means that an earlier run has entered the key and the sum of a call."""
         return SameKey.ENTERED
 
+    def shows_entered(self, payload: str) -> bool:
+        """Whether a new item of a call, with `find_entries`, would show what an earlier run has entered of its key.
+
+        So where it has found nothing the billing has it no more.
+        """
+        return False
+
+    def is_for_new(self, payload: str) -> bool:
+        """Whether a call is for an object that its own run creates: no earlier run has entered anything for that."""
+        return False
+
     def difference(self, item: NewItem, entered: Decimal) -> NewItem | Refusal:
         """The item that enters the rest of what `item` asks for, of which so much is `entered` already.
 

@@ -1,8 +1,11 @@
 """What a run will do, shown before anything is sent: what its preview and its plan both show."""
 
+import shlex
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Final
 
 from rich.console import Group, RenderableType
@@ -11,13 +14,15 @@ from rich.text import Text
 from checkpoints.journal import Journal
 from checkpoints.records import Differences, Item, Reason, Refusal, Run, Shared, Totals
 from checkpoints.row_comparison import Rows
-from checkpoints.sentences import DUPLICATE
+from checkpoints.sentences import DUPLICATE, NOT_SHOWN
 from checkpoints.states import State
 from cli.show.closing import (
+    BAD,
     MAX_REFUSALS_SHOWN,
     StepsFacts,
     accountants_list,
     bad_export,
+    file_of,
     first_refusals,
     steps_of,
     steps_table,
@@ -34,8 +39,8 @@ from jobs.rows.input import is_input
 from jobs.shared_accounts import Question
 from jobs.spec.columns import Assigned
 from jobs.spec.parameters import DIGEST
-from jobs.spec.words import OPPOSITE, RUN, STORNO, UNDO, WAY, source_of
-from texts.remedies import Remedy, command_line, setting
+from jobs.spec.words import OPPOSITE, RUN, SINCE, STORNO, UNDO, WAY, source_of
+from texts.remedies import PROGRAM, Remedy, command_line, setting
 from texts.said import Quantity, Said, counted, enumerated, in_lines, kind_of, said
 
 LOOKED_AT: Final = 200
@@ -385,12 +390,29 @@ def why_refused(plan: PreviewFacts) -> Said:
         )
     if not bad:
         return said("{faults}.\n{advice}.", faults=faults, advice=advice)
-    return said(
+    why = said(
         "{faults}.\n{advice}.\nThe refused rows as a file:\n{command}",
         faults=faults,
         advice=advice,
         command=bad_export(plan.run),
     )
+    if any(NOT_SHOWN in kind_of(one.reason) for one in plan.refusals) and (again := _entered_again(plan.run)):
+        return said(
+            "{why}\nWhat the billing does not show any more goes in once more by that file:\n{again}",
+            why=why,
+            again=again,
+        )
+    return why
+
+
+def _entered_again(run: Run) -> str:
+    """What was typed, for the refused rows alone and on top; "" where no file was typed."""
+    words, rows = [*sys.argv[1:]], file_of(run, BAD)
+    if (since := f"--{SINCE}") in words:
+        place = words.index(since)
+        del words[place : place + 2]
+    typed = [rows if Path(word).name == Path(run.source).name else word for word in words]
+    return "" if typed == words else " ".join((PROGRAM, shlex.join([*typed, str(setting("again"))])))
 
 
 def _not_taken_back(undo: PreviewFacts, refused: Said) -> Said:

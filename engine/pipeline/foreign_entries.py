@@ -5,21 +5,27 @@ its marks in the billing. Such a row is refused until the operator asks to enter
 
 A row that sets the balance of an account replaces the one that another run has set for another subscriber of it. The
 journal knows of it at once, the billing knows of those from other journals as well.
+
+The journal may know too much as well: the billing was put back from its backup, or somebody has deleted an entry
+there. What the journal has as entered and the billing does not show is a question, neither skipped nor sent.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
 from typing import Final, TypeAlias
 
 from checkpoints.journal import Journal
-from checkpoints.records import Item, KnownMark, NewItem, Refusal, StandingItem
-from checkpoints.sentences import held_back
+from checkpoints.records import EarlierEntry, Item, KnownMark, NewItem, Refusal, StandingItem
+from checkpoints.sentences import AS_WANTED, NOT_SHOWN, held_back
 from checkpoints.stores import Earlier
+from engine.errors import InputRefused
 from engine.evidence import RowRefused, Undecided
-from engine.job import NO_ENTRIES, Entries, Job, Marked
+from engine.job import NO_ENTRIES, Entries, Job, Marked, SameKey
 from texts.remedies import Remedy, setting
-from texts.said import in_clauses, said, wording
+from texts.said import in_clauses, kind_of, reason, said, wording
 
 Known: TypeAlias = Mapping[tuple[str, int, str], KnownMark]
 """Known marks by run, number, and the lane of the entry that bears it."""
@@ -49,14 +55,21 @@ class ForeignEntries:
         self._own = own
 
     async def judge(
-        self, items: Sequence[NewItem], standing: Sequence[StandingItem] | None = None
+        self, items: Sequence[NewItem], standing: Sequence[StandingItem] | None = None, *, is_streamed: bool = False
     ) -> list[NewItem | Refusal]:
-        """Return each new item unchanged, with a note, or refused. Raises `LookUpFailed`, `JournalError`.
+        """Return each new item unchanged, with a note, skipped or refused.
 
-        `standing` is what stands in their lanes, where the journal was asked for it already.
+        `standing` is what stands in their lanes, where the journal was asked for it already. Raises `InputRefused`
+        where another run has rows of these left, unless they are sent while they are read; `LookUpFailed`,
+        `JournalError`.
         """
         sendable = [item for item in items if item.skip_reason is None]
-        entries_by_key = await self._job.find_entries(sendable) if sendable else {}
+        # What its plan leaves out, as a balance where there is another one, may be gone as well.
+        left_out = [item for item in items if item.skip_reason and kind_of(item.skip_reason) != AS_WANTED]
+        asked = [*sendable, *(left_out if self._job.effect.reads_apart else ())]
+        earlier = await self._entered(asked, is_streamed=is_streamed) if asked else {}
+        asked = [replace(item, skip_reason=None) for item in asked if item.skip_reason is None or item.key in earlier]
+        entries_by_key = await self._job.find_entries(asked) if asked else {}
         entries = [entries_by_key.get(item.key, NO_ENTRIES) for item in sendable]
         judged = iter(
             [
@@ -66,7 +79,65 @@ class ForeignEntries:
                 )
             ]
         )
-        return [next(judged) if item.skip_reason is None else item for item in items]
+        whole = [next(judged) if item.skip_reason is None else item for item in items]
+        if not earlier:
+            return whole
+        return [
+            self._against_journal(one, twins, entries_by_key.get(one.key, NO_ENTRIES))
+            if isinstance(one, NewItem) and (twins := earlier.get(one.key))
+            else one
+            for one in whole
+        ]
+
+    async def _entered(self, items: Sequence[NewItem], *, is_streamed: bool) -> dict[str, Sequence[EarlierEntry]]:
+        """By key, what earlier runs have entered of these items here, as far as the billing has to show it.
+
+        Raises `InputRefused` where a run has any of them left.
+        """
+        effect = self._job.effect
+        if not effect.has_steps and (self._again or effect.repeatable):
+            return {}
+        entered: dict[str, Sequence[EarlierEntry]] = {}
+        for item, twins in zip(items, await self._earlier.twins(self._job.name, items), strict=True):
+            # Most rows have none.
+            if not twins or item.undoes is not None:
+                continue
+            if not effect.has_steps and effect.may_repeat(item.payload):
+                continue
+            here = [one for one in twins if one.target == self._target and one.run != self._own]
+            left = [one.run for one in here if one.state.open]
+            if left and not (is_streamed or self._again):
+                raise InputRefused(_unfinished(left[-1], item))
+            if here and all(one.state.settled for one in here) and effect.shows_entered(item.payload):
+                entered[item.key] = here
+        return entered
+
+    def _against_journal(self, item: NewItem, twins: Sequence[EarlierEntry], entries: Entries) -> NewItem | Refusal:
+        """The item, refused where what an earlier run has entered of it is not shown by the billing.
+
+        Entered again are steps of a row that are not shown, and none that is.
+        """
+        if self._job.effect.same_key(item.payload) is SameKey.DOUBT:
+            return item
+        marks = {(one.run, one.number) for one in entries.marked}
+        equal = [one for one in twins if asks_the_same(item, one)]
+        shown = [
+            one
+            for one in equal or twins[-1:]
+            # An entry that carries other rows of its account has the mark of another row.
+            if entries.unmarked or one.number is None or (one.run, one.number) in marks
+        ]
+        if item.skip_reason is not None and not equal:
+            return item
+        if not self._again:
+            if shown:
+                return item
+            why = _gone((equal or twins)[-1])
+            why = in_clauses([why, item.skip_reason]) if item.skip_reason else why
+            return Refusal(item.line, None, item.label, why, item.row)
+        if equal and shown and item.skip_reason is None:
+            return replace(item, skip_reason=entered_by(shown[-1]))
+        return item
 
     async def judge_at_call(self, looked_at: Sequence[tuple[Item, Entries]]) -> dict[int, RowRefused | Undecided]:
         """Why items must not be sent, by item_id: their entries have come since the list was made.
@@ -173,7 +244,7 @@ class ForeignEntries:
                     "run {run} has {place} for the same account as {state}, and this row would replace it",
                     run=last.run,
                     place=place,
-                    state=last.state,
+                    state=said(last.state.value),
                 )
                 yield why, said("Take that run to its end first")
                 return
@@ -222,10 +293,50 @@ class ForeignEntries:
             return said(
                 "run {run} has it as {state}, and yet it is in the billing: {entry}",
                 run=known.run,
-                state=known.state,
+                state=said(known.state.value),
                 entry=entry.text,
             )
         return None
+
+
+def asks_the_same(item: NewItem, twin: EarlierEntry) -> bool:
+    return asked_for(item) == asked_for(twin)
+
+
+def asked_for(one: NewItem | EarlierEntry) -> tuple[Decimal | None, str | None]:
+    """The sum or the values that a row asks for; of a difference the sum that its file has."""
+    return (Decimal(one.wanted or 0), None) if one.is_difference else (one.amount, one.wanted)
+
+
+def entered_by(twin: EarlierEntry) -> str:
+    # The English of a reason begins with its kind.
+    return said(
+        "entered by an earlier run: {run}, {when}", run=twin.run, when=datetime.fromisoformat(twin.changed_at)
+    )
+
+
+def _gone(twin: EarlierEntry) -> str:
+    return reason(
+        "run {run} has entered this row, {when}, and the billing does not show it any more (its backup put back? "
+        "taken away by hand? not worked off yet?): load the refused rows alone with {again} to enter them once more",
+        NOT_SHOWN,
+        run=twin.run,
+        when=datetime.fromisoformat(twin.changed_at),
+        again=setting("again"),
+    )
+
+
+def _unfinished(run: str, item: NewItem) -> str:
+    where = item.label if item.line is None else said("line {line} ({label})", line=item.line, label=item.label)
+    return said(
+        "run {run} is not at its end, and has rows of this input, as {where}: two runs could enter them twice.\n"
+        "Go on with it: {resume}\n"
+        "Or end it, and what it has not sent never is: {close}",
+        run=run,
+        where=where,
+        resume=Remedy("resume", run),
+        close=Remedy("close", run, (("reason", "TEXT"),)),
+    )
 
 
 async def known_of(earlier: EarlierRuns, marks: Collection[tuple[str, int, str]]) -> Known:

@@ -21,14 +21,14 @@ from checkpoints.records import EarlierEntry, NewItem, Page, Refusal, Run, Stand
 from checkpoints.sentences import DUPLICATE, LEFT_OUT
 from checkpoints.states import State
 from checkpoints.stores import Earlier
-from checkpoints.transitions import Judge
+from checkpoints.transitions import Judge, whole_rows
 from engine.errors import InputRefused, cause_of
 from engine.job import STANDARD_INPUT, Effect, Entries, Job, Prepared, Row, RowPage, SameKey, Source
 from engine.pacing.throttle import check_free
 from engine.pipeline.backlog import Backlog
-from engine.pipeline.foreign_entries import EarlierRuns, ForeignEntries
+from engine.pipeline.foreign_entries import EarlierRuns, ForeignEntries, asked_for, asks_the_same, entered_by
 from engine.pipeline.progress import Progress
-from texts.remedies import setting
+from texts.remedies import Remedy, setting
 from texts.said import in_clauses, reason, said, wording
 
 # ---- pages that are prepared beside each other, and finished in their order ---------------------------------------
@@ -159,9 +159,9 @@ class Since:
         return Prepared.of(entries), standing
 
     def _difference(self, item: NewItem, last: EarlierEntry, effect: Effect) -> NewItem | Refusal:
-        if not last.state.settled or _asks_the_same(item, last):
+        if not last.state.settled or asks_the_same(item, last):
             return item
-        if last.is_purged or (before := _asked_for(last)[0]) is None:
+        if last.is_purged or (before := asked_for(last)[0]) is None:
             why = said(
                 "run {run} has entered this row, and how much is purged: the difference is not known. Enter it by "
                 "hand",
@@ -286,7 +286,11 @@ class Intake:
 
     async def _prepared(self, rows: Sequence[Row]) -> Prepared:
         run = self._run
-        return await _prepare(self._job, rows, self._since, self._journal, self.foreign, run.target, run.name)
+        is_streamed = run.approved_at is not None
+        return await _prepare(
+            *(self._job, rows, self._since, self._journal, self.foreign, run.target, run.name),
+            is_streamed=is_streamed,
+        )
 
     async def _limited(self, page: RowPage, room: int) -> tuple[Prepared, tuple[Refusal, ...], Mapping[str, int]]:
         """The prepared first rows of a page, up to `room` to be sent, with their refusals and the rows left out.
@@ -300,7 +304,7 @@ class Intake:
             more = await self._prepared(batch)
             together = Prepared((*taken.items, *more.items), (*taken.refusals, *more.refusals))
             judged = await self._journal.judged(self._run, together.items, self._judge)
-            count = self._rows_of(judged)
+            count = self._rows_of(whole_rows(together.items, judged))
             if count >= room and len(batch) > room - sent:
                 # Too many rows, or rows after the last one to be sent.
                 size = max(len(batch) // 2, room - sent)
@@ -366,7 +370,7 @@ def judge_for(run: Run, effect: Effect, enter: Repeat) -> Judge:
 
 def _against_same_input(item: NewItem, twin: EarlierEntry) -> NewItem | Refusal:
     where = said("line {line}", line=twin.line) if twin.line else said("an earlier row")
-    if not _asks_the_same(item, twin):
+    if not asks_the_same(item, twin):
         why = said(
             "contradicts {where}: the same key with {there} there and {here} here",
             where=where,
@@ -391,17 +395,22 @@ def against_earlier(
     for twin in here:
         if not twin.state.settled:
             why = said(
-                "run {run} has this row as {state}: take that run to its end first", run=twin.run, state=twin.state
+                "run {run} has this row as {state}: take that run to its end first, {command}",
+                run=twin.run,
+                state=said(twin.state.value),
+                command=Remedy("reconcile" if twin.state is State.MANUAL else "resume", twin.run),
             )
             return _refused(item, why)
+    if effect.is_for_new(item.payload):
+        # What was entered with its key was entered for an object that the billing has no more.
+        twins, here = [twin for twin in twins if twin.target != target], []
     for twin in here:
-        if not _asks_the_same(item, twin):
+        if not asks_the_same(item, twin):
             continue
         same = SameKey.ENTERED if item.undoes else effect.same_key(item.payload)
-        run, when = twin.run, datetime.fromisoformat(twin.changed_at)
-        # The English of a reason begins with its kind.
         if same is SameKey.ENTERED:
-            return replace(item, skip_reason=said("entered by an earlier run: {run}, {when}", run=run, when=when))
+            return replace(item, skip_reason=entered_by(twin))
+        run, when = twin.run, datetime.fromisoformat(twin.changed_at)
         if same is SameKey.LEFT_OUT:
             why = reason("left out, entered by an earlier run: {run}, {when}", LEFT_OUT, run=run, when=when)
             return replace(item, skip_reason=why)
@@ -442,17 +451,8 @@ def against_earlier(
     return item
 
 
-def _asks_the_same(item: NewItem, twin: EarlierEntry) -> bool:
-    return _asked_for(item) == _asked_for(twin)
-
-
-def _asked_for(one: NewItem | EarlierEntry) -> tuple[Decimal | None, str | None]:
-    """The sum or the values that a row asks for; of a difference the sum that its file has."""
-    return (Decimal(one.wanted or 0), None) if one.is_difference else (one.amount, one.wanted)
-
-
 def _asked(one: NewItem | EarlierEntry) -> Decimal | str:
-    amount, wanted = _asked_for(one)
+    amount, wanted = asked_for(one)
     return amount if amount is not None else wanted or said("nothing further")
 
 
@@ -468,14 +468,17 @@ async def _prepare(
     foreign: ForeignEntries,
     target: str,
     own: str = "",
+    *,
+    is_streamed: bool = False,
 ) -> Prepared:
-    """Items and refusals of these rows, after the check for foreign entries. Raises `LookUpFailed`."""
+    """Items and refusals of these rows, after the check for foreign entries. Raises as `Intake`."""
     prepared = await job.prepare(rows)
     refused, standing = prepared.refusals, None
     if since is not None:
         prepared, standing = await since.differences(job, prepared.items, earlier, target, own)
         refused = (*refused, *prepared.refusals)
-    sifted = Prepared.of(await foreign.judge(prepared.items, standing))
+    judged = await foreign.judge(prepared.items, standing, is_streamed=is_streamed)
+    sifted = Prepared.of(whole_rows(prepared.items, judged))
     return Prepared(sifted.items, (*refused, *sifted.refusals))
 
 
@@ -511,13 +514,13 @@ class Rehearsal(Job):
         known = await _prepare(self._job, rows, self._since, self._earlier, self._foreign, self._target)
         if self._enter is Repeat.AGAIN or all(self.effect.may_repeat(item.payload) for item in known.items):
             return known
-        judged = [
+        judged: list[NewItem | Refusal] = [
             against_earlier(item, twins, self._target, self._enter, self.effect)
             if twins and not (item.is_difference or self.effect.may_repeat(item.payload))
             else item
             for item, twins in zip(known.items, await self._earlier.twins(self._job.name, known.items), strict=True)
         ]
-        new = Prepared.of(judged)
+        new = Prepared.of(whole_rows(known.items, judged))
         return Prepared(new.items, (*known.refusals, *new.refusals))
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:

@@ -274,6 +274,9 @@ class CreateEffect(CallEffect):
             return SameKey.ENTERED
         return SameKey.LEFT_OUT if decoded.document or decoded.day else SameKey.DOUBT
 
+    def shows_entered(self, payload: str) -> bool:
+        return self._taking_back is None
+
     def difference(self, item: NewItem, entered: Decimal) -> NewItem | Refusal:
         """An operation of the difference; where its type sets the balance, of the present balance with it on top."""
         payload, asked = decode_payload(item.payload), item.amount or Decimal(0)

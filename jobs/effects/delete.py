@@ -193,6 +193,9 @@ class DeleteEffect(CallEffect):
             )
         return Prepared.of(entries)
 
+    def shows_entered(self, payload: str) -> bool:
+        return True
+
     async def try_out(self) -> None:
         with needed(FOUND_AGAIN_AND_KEPT):
             get = self._template.links[0].arguments

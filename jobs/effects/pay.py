@@ -84,6 +84,9 @@ class PayEffect(CallEffect):
         decoded = decode_payload(payload)
         return SameKey.LEFT_OUT if decoded.document or decoded.day else SameKey.DOUBT
 
+    def shows_entered(self, payload: str) -> bool:
+        return True
+
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         payloads = [self._receipt(decode_payload(item.payload), item.amount or Decimal(0)) for item in items]
         found: dict[str, Entries] = {}

@@ -146,6 +146,12 @@ class SubscriberSteps(OfSteps):
         """Whether only the billing decides if the step is needed, whatever an earlier run has done."""
         return Step(decode_payload(payload).step) not in _ONCE
 
+    def shows_entered(self, payload: str) -> bool:
+        return not (self.may_repeat(payload) or self.is_for_new(payload))
+
+    def is_for_new(self, payload: str) -> bool:
+        return not decode_payload(payload).abonent
+
     # ---- what a step needs ----
 
     def fill(self, item: Item, needed: Mapping[str, Item]) -> str:

@@ -36,7 +36,9 @@ def older(state: State, run: str = "older", at: str = A_RUN.target) -> EarlierEn
 
 
 def unfinished(state: State, run: str = "older") -> str:
-    return f"refused: run {run} has this row as {state}: take that run to its end first"
+    command = "reconcile" if state is State.MANUAL else "resume"
+    why = f"run {run} has this row as {state}: take that run to its end first"
+    return f"refused: {why}, `carbon-migrate {command} {run}`"
 
 
 ELSEWHERE = "http://127.0.0.1:8082"
@@ -355,14 +357,14 @@ AT_ANOTHER = replace(NEW, target="http://127.0.0.1:8082")
 
 
 async def entered(journal: Journal) -> None:
-    """Earlier runs: 0 accepted, 1 rejected, 2 in doubt, 3 accepted with another amount; 4 at another address."""
+    """Earlier runs: 0 accepted, 1 rejected, 2 left to a person, 3 accepted with another sum; 4 elsewhere."""
     await Intake(await journal.create_run(AT_ANOTHER), FakeJob([row("4")]), journal, Progress()).freeze_all()
     run = await journal.create_run(NEW)
     job = FakeJob([*rows(3), row("3", "9")])
     await Intake(run, job, journal, Progress()).freeze_all()
     items = await journal.items(run, {State.PENDING})
     await journal.claim(run, [item.item_id for item in items])
-    ends = (State.ACCEPTED, State.REJECTED, State.UNKNOWN, State.ACCEPTED)
+    ends = (State.ACCEPTED, State.REJECTED, State.MANUAL, State.ACCEPTED)
     await journal.record(run, [Change(item.item_id, end) for item, end in zip(items, ends, strict=True)])
 
 

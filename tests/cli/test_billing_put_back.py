@@ -1,0 +1,188 @@
+"""What the journal has as entered and the billing has no more, and rows that another run has left."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from billing.money import roubles
+from cli.terminal.exits import Exit
+from tests.cli.conftest import Place
+from tests.cli.test_import import subscriber, table
+
+GONE = "the billing does not show it any more"
+ENTERED = "skipped: entered by an earlier run"
+
+
+async def put_back(place: Place, run: str, *numbers: int) -> None:
+    """The billing is as before some operations of a run, or before all of them."""
+    marks = [f"[cm {run}/{number}]" for number in numbers] or [f"[cm {run}/"]
+    for mark in marks:
+        where = "from finance_operations where descr containing ?"
+        await place.execute(
+            f"update admin_accounts set ostatok = 0, debit = 0, credit = 0 where id in (select a.account_id from "  # noqa: S608 - a constant
+            f"abonents a where a.id in (select abonent_id {where}))",
+            mark,
+        )
+        await place.execute(f"delete {where}", mark)
+
+
+def operations(place: Place) -> tuple[int, Decimal]:
+    ((rows, scaled),) = place.query("select count(*), sum(op_summa) from finance_operations where op_type = 8")
+    return rows, roubles(scaled)
+
+
+@pytest.mark.parametrize("asks", ["the database", "the API"])
+async def test_what_the_billing_has_no_more_is_asked_about_and_entered_once_more_by_itself(
+    place: Place, asks: str
+) -> None:
+    load = place.balances(5)
+    first = (await place.run("balances", load.path))["run"]
+    if asks == "the API":
+        place.without_database()
+    await put_back(place, first, 2, 4)
+    before = place.tables
+    verified = await place.cli(
+        "verify", first, "--database", "" if asks == "the API" else place.file, may_end_with=(Exit.REJECTED,)
+    )
+    assert f"how it is entered again carbon-migrate run balances {load.path}" in verified.told
+    says = [GONE, f"run {first} has entered this row", "with --again"]
+    await place.cli.told("plan", "balances", load.path, ends=1, says=says)
+    refused = await place.cli.refused("run", "balances", load.path, "--yes", says=[*says, "--state bad"])
+    assert place.tables == before
+    # The way out as it is told: the refused rows alone, on purpose.
+    lines = [line.split() for line in refused.err.splitlines() if line.startswith("  carbon-migrate ")]
+    export, enter = (words for words in lines if "bad" in words or "--again" in words)
+    await place.cli(*export[1:])
+    await place.cli(*enter[1:])
+    assert operations(place) == (5, load.sum)
+    # From then on it is entered by another run, whatever has become of the first.
+    again = await place.run("balances", load.path)
+    assert (again["states"], again["calls"]) == ({"skipped": 5}, 0)
+
+
+async def test_rows_beside_them_go_and_the_command_does_not_end_well(place: Place) -> None:
+    load = place.balances(3)
+    first = (await place.run("balances", load.path))["run"]
+    await put_back(place, first)
+    more = place.balances(5, "more.csv")
+    closing = await place.run("balances", more.path, "--skip-bad", ends=Exit.REJECTED)
+    assert (closing["states"], closing["refused"]) == ({"accepted": 2}, 3)
+
+
+async def test_another_sum_of_a_row_that_is_gone_is_no_difference_to_it(place: Place) -> None:
+    (one,) = place.subscribers(1)
+    place.write(f"abonent_id;amount\n{one};100\n")
+    first = (await place.run("balances", "balances.csv"))["run"]
+    await put_back(place, first)
+    place.write(f"abonent_id;amount\n{one};120\n")
+    for more in ((), ("--since", first)):
+        await place.cli.refused("run", "balances", "balances.csv", "--yes", *more, says=GONE)
+    assert place.balance(one) == 0
+
+
+async def test_of_a_load_and_its_delta_the_one_that_is_gone_is_asked_about(place: Place) -> None:
+    (one,) = place.subscribers(1)
+    await place.execute("update admin_accounts set ostatok = 0, debit = 0, credit = 0")
+    place.write(f"abonent_id;amount\n{one};100\n", "old.csv")
+    first = (await place.run("balances", "old.csv"))["run"]
+    place.write(f"abonent_id;amount\n{one};120\n", "new.csv")
+    delta = (await place.run("balances", "new.csv", "--since", first))["run"]
+    assert place.balance(one) == Decimal(120)
+    await place.execute("delete from finance_operations where descr containing ?", f"[cm {delta}/")
+    refused = await place.cli.refused("run", "balances", "new.csv", "--yes", says=GONE)
+    assert f"run {delta} has entered this row" in refused.words
+    assert (await place.run("balances", "old.csv"))["states"] == {"skipped": 1}
+
+
+async def test_a_payment_of_a_document_that_is_gone_is_asked_about(place: Place) -> None:
+    one, two = place.subscribers(2)
+    place.write(f"abonent_id;amount;document\n{one};50;A-1\n{two};60;A-2\n", "payments.csv")
+    first = (await place.run("payment", "payments.csv"))["run"]
+    assert (await place.run("payment", "payments.csv", ends=Exit.REJECTED))["states"] == {"skipped": 2}
+    await place.execute("delete from finance_operations where descr containing ?", f"[cm {first}/1]")
+    await place.cli.refused("run", "payment", "payments.csv", "--yes", says=[GONE, "1 row of the input is refused"])
+
+
+async def test_a_subscriber_that_is_created_anew_gets_its_services_and_its_money(place: Place) -> None:
+    rows = [[*subscriber(number), "126"] for number in range(1, 4)]
+    header = ("Договор", "ФИО", "Папка", "Логин", "Тариф", "Телефон", "Порог", "Баланс", "Услуга")
+    place.write(table(rows, header), "subs.csv")
+    place.write('format = 1\n[[service]]\nusluga_id = "Услуга"\nmanager_id = { value = "1" }\n', "map.toml")
+    services = ("--map", "map.toml")
+    await place.cli("import", "subs.csv", "--yes", *services)
+    of_two = "(select id from abonents where contract_number = 'Н-0002')"
+    for gone in (
+        f"delete from finance_operations where abonent_id in {of_two}",  # noqa: S608 - a constant
+        f"delete from users_usluga where abonent_id in {of_two}",  # noqa: S608 - a constant
+        f"delete from users where abonent_id in {of_two}",  # noqa: S608 - a constant
+        "update abonents set deleted = 1 where contract_number = 'Н-0002'",
+    ):
+        await place.execute(gone)
+    planned = await place.cli.closing("plan", "import", "subs.csv", *services)
+    closing = await place.cli.closing("import", "subs.csv", "--yes", *services)
+    assert closing["by_step"]["balance"] == {"accepted": 1, ENTERED: 2}
+    assert planned["by_step"]["balance"] == {"pending": 1, ENTERED: 2}
+    assert place.query(
+        "select count(distinct o.op_id), count(distinct s.id), max(o.op_summa) from abonents a "
+        "join finance_operations o on o.abonent_id = a.id join users_usluga s on s.abonent_id = a.id "
+        "where a.contract_number = 'Н-0002' and a.deleted = 0"
+    ) == [(1, 1, 25000000000)]
+
+
+async def test_of_a_subscriber_that_is_there_a_step_that_is_gone_refuses_the_row_as_a_whole(place: Place) -> None:
+    place.write(table([subscriber(number) for number in range(1, 4)]), "subs.csv")
+    first = (await place.cli.closing("import", "subs.csv", "--yes"))["run"]
+    await put_back(place, first)
+    # Money has come since to one of them, which the plan of the import names by itself.
+    await place.execute(
+        "update admin_accounts set ostatok = 70000000000 where id = "
+        "(select account_id from abonents where contract_number = 'Н-0002')"
+    )
+    await place.execute("update abonents set sms = '' where contract_number starting with 'Н-'")
+    refused = await place.cli.refused("import", "subs.csv", "--yes", "--change", says=[GONE, "3 rows of the input"])
+    assert "--again" in refused.words
+    (await place.cli.refused("import", "subs.csv", "--yes", says=[GONE, "3 rows of the input", "the balance is 7"]))
+    closing = await place.cli.closing("import", "subs.csv", "--yes", "--change", "--skip-bad", ends=Exit.REJECTED)
+    assert (closing["refused"], closing["calls"], closing["subscribers"]["all"]) == (3, 0, 0)
+
+
+async def killed(place: Place, *words: str | Path) -> str:
+    await place.kill_at(4, *words, "--yes", "--in-flight", "1", "--no-canary")
+    async with place.journal() as journal:
+        return (await journal.runs())[-1].name
+
+
+@pytest.mark.parametrize("more", [(), ("--skip-bad",)])
+async def test_a_file_that_was_changed_while_its_import_lies_killed_is_refused_at_once(
+    place: Place, more: Sequence[str]
+) -> None:
+    place.traffic.model = ""
+    rows = [subscriber(number) for number in range(1, 5)]
+    place.write(table(rows), "subs.csv")
+    run = await killed(place, "import", "subs.csv")
+    before, calls = place.tables, place.traffic.arrived
+    rows[1] = subscriber(2, balance="77")
+    place.write(table(rows), "subs.csv")
+    says = [f"run {run} is not at its end", f"carbon-migrate resume {run}", f"carbon-migrate close {run} --reason"]
+    refused = await place.cli.refused("import", "subs.csv", "--yes", *more, says=says)
+    assert (place.tables == before, len(refused.err.splitlines()) < 12) == (True, True)
+    assert calls <= place.traffic.arrived
+    planned = await place.cli("plan", "import", "subs.csv", may_end_with=(Exit.REFUSED,))
+    assert says[0] in planned.told
+    await place.cli("resume", run, "--yes", "--settle", "0.1")
+    assert len(place.query("select id from abonents where contract_number starting with 'Н-' and deleted = 0")) == 4
+
+
+@pytest.mark.parametrize("more", [(), ("--skip-bad",)])
+async def test_a_load_is_refused_where_another_one_lies_with_rows_of_its_file(
+    place: Place, more: Sequence[str]
+) -> None:
+    load = place.balances(8)
+    run = await killed(place, "run", "balances", load.path)
+    longer = place.balances(9, "more.csv").path
+    says = [f"run {run} is not at its end", f"carbon-migrate resume {run}"]
+    await place.cli.refused("run", "balances", longer, "--yes", *more, says=says)
+    await place.cli("resume", run, "--yes", "--settle", "0.1")
+    assert (await place.run("balances", "more.csv"))["states"] == {"accepted": 1, "skipped": 8}
