@@ -194,9 +194,10 @@ async def test_a_payment_since_a_delta_keeps_no_other_row_from_being_taken_back(
     )
     says = f"take that one back first, carbon-migrate undo {of_delta}"
     await place.cli.refused("undo", name, *BACK, says=says)
-    assert (await place.cli.closing("undo", of_delta, *BACK))["states"] == {"accepted": 1, "skipped": 1}
+    undone = await place.cli.closing("undo", of_delta, *BACK, ends=1)
+    assert undone["states"] == {"accepted": 1, "skipped": 1}
     assert balances(place, old) == {one: 118, two: 100, three: 100}
-    undo = await place.cli.closing("undo", name, *BACK)
+    undo = await place.cli.closing("undo", name, *BACK, ends=1)
     assert undo["states"] == {"accepted": 2, "skipped": 1}
     assert balances(place, old) == before | {one: Decimal(118)}
     # The row that was left alone goes back by what its reason says, and the payment is kept.
@@ -227,7 +228,7 @@ async def test_a_storno_that_may_lose_the_balance_before_a_load_is_refused(
     ]
     await place.cli.refused("undo", name, "--set", "way=storno", "--yes", says=says)
     assert place.balance(one) == 100
-    listed = (await place.cli.closing("undo", name, "--yes"))["run"]
+    listed = (await place.cli.closing("undo", name, "--yes", ends=1))["run"]
     todo = await place.cli("export", listed, "--state", "skipped", "-o", "-")
     assert f"to −{-before} again, with what has come since on top" in todo.shown
     await place.cli("undo", name, *BACK)
