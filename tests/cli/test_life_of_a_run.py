@@ -33,6 +33,7 @@ from lab.crash.proxy import JournalWay
 from lab.crash.trials import TRIALS, Trial
 from lab.mock.population import create
 from tests.cli.conftest import Cli, Place, Started, place_in
+from tests.cli.settings.test_profiles import storno_restores
 from tests.firebird_server import FirebirdServer
 from tests.jobs.whole_database import changes
 from tests.postgres_server import PostgresServer
@@ -269,6 +270,7 @@ async def test_whatever_ends_its_processes_each_row_is_entered_once(lived: tuple
     verified = await place.cli.closing("verify", ended["run"])
     assert (verified["states"], verified["expected"]) == ({"applied": ROWS}, verified["found"])
     await place.cli("report", ended["run"], "-o", "report.html")
+    storno_restores(place)
     undone = await place.cli.closing("undo", ended["run"], "--set", f"way={life.back}", "--yes")
     assert undone["states"] == {"accepted": ROWS}
 
