@@ -161,7 +161,8 @@ async def verified(
             sheets[0].row(header_of(run))
         # Verifying changes the state of rows, so it needs the run's lock.
         async with locked(run, journal, "verify", billing=session.billing.health.version) as ours:
-            all_rows = (await journal.totals(run)).count_where(in_effect=True)
+            before = await journal.totals(run)
+            all_rows = before.count_where(in_effect=True) - before.taken_back
             with waiting(said("reading rows back"), lambda: (verdict.read, all_rows)):
                 await verify(ours, job, journal, add, verdict=verdict)
         with waiting(said("comparing the balances of the accounts")):
@@ -244,6 +245,7 @@ def _object(found: Verified) -> Mapping[str, object]:
         "found": format(verdict.found, "f"),
         "applied": totals.count(State.APPLIED),
         "taken_back": found.undone,
+        "sum_taken_back": format(totals.sum_taken_back, "f"),
         "accounts": None
         if isinstance(balances, str)
         else {

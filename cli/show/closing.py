@@ -101,12 +101,17 @@ async def steps_of(run: Run, journal: Journal) -> StepsFacts | None:
 
 def steps_table(facts: StepsFacts, *, begun: bool) -> Table:
     """A row a kind of step, and a column an outcome that there is."""
-    outcomes = [one for one in _COLUMNS[facts.is_undo, begun] if any(map(one[2], facts.counts))]
+    outcomes: list[tuple[Said, str, Callable[[StepCount], int]]] = [
+        (name, style, lambda one, holds=holds: one.items if holds(one) else 0)  # type: ignore[misc]
+        for name, style, holds in _COLUMNS[facts.is_undo, begun]
+    ]
+    outcomes.append((said("taken back since"), "yellow", lambda one: one.taken_back))
+    outcomes = [one for one in outcomes if any(map(one[2], facts.counts))]
     columns = (Column(render(name), justify="right") for name, _, _ in outcomes)
     table = bare_table(Column(render(said("step")), no_wrap=True), *columns)
     for name, steps in [*((render(STEP_NAMES[one]), {one}) for one in Step), (render(said("all"), "dim"), set(Step))]:
         counts = [one for one in facts.counts if one.step in steps]
-        numbers = [(sum(each.items for each in counts if holds(each)), style) for _, style, holds in outcomes]
+        numbers = [(sum(map(number, counts)), style) for _, style, number in outcomes]
         if any(number for number, _ in numbers) and (len(steps) == 1 or len(table.rows) > 1):
             table.add_row(name, *(Text(count(n), style) if n else Text("–", "dim") for n, style in numbers))
     return table
@@ -158,6 +163,9 @@ def states_table(totals: Totals) -> Table:
             table.add_row(render(STATE_NAMES[state], state.style), count(number), amount)
         if merged:
             table.add_row(render(said("merged"), state.style), count(merged), render(said("in another row"), "dim"))
+    if totals.taken_back:
+        amount = money(totals.sum_taken_back) if with_money else ""
+        table.add_row(render(said("taken back since"), "yellow"), count(totals.taken_back), amount)
     if len(totals.counts) != 1:
         # A replaced row is counted as the row that replaced it.
         frozen = totals.frozen - totals.count(State.REPLACED)
@@ -175,9 +183,10 @@ def outcome_table(totals: Totals, imported: StepsFacts | None) -> RenderableType
     if imported is None:
         return states_table(totals)
     balances = [one for one in imported.counts if one.step == Step.BALANCE and one.state.in_effect]
-    entered = 0 if imported.is_undo else sum(one.items for one in balances)
-    amount = sum((one.amount for one in balances), Decimal(0))
-    below = drawn("subscribers.j2", steps=imported, totals=totals, entered=entered, amount=amount)
+    entered = 0 if imported.is_undo else sum(one.items - one.taken_back for one in balances)
+    amount = sum((one.amount - one.sum_taken_back for one in balances), Decimal(0))
+    undone = sum(one.taken_back for one in imported.counts if one.step == Step.SUBSCRIBER)
+    below = drawn("subscribers.j2", steps=imported, totals=totals, entered=entered, amount=amount, undone=undone)
     return Group(steps_table(imported, begun=True), below)
 
 
@@ -383,8 +392,8 @@ def _next_steps(run: Run, totals: Totals) -> Iterator[tuple[str, str]]:
     left, bad = totals.count_where(open=True), totals.count(State.REJECTED) + totals.refused
     if run.ended_at and (totals.unsent or totals.taken_back) and (again := run_again(run)):
         yield again, said("enter the corrected file; what stands is left out by itself")
-    if run.ended_at and run.undone_by and totals.taken_back:
-        yield command_line("undo", run.undone_by), said("restore what was taken back, where it is possible")
+    if restoring := restoring_of(run, totals):
+        yield restoring, said("restore what was taken back, where it is possible")
     if not run.ended_at and (left or not frozen):
         yield command_line("resume", name), said("go on where it stopped")
     if is_import and left and totals.count_where(in_effect=True):
@@ -409,8 +418,14 @@ def _next_steps(run: Run, totals: Totals) -> Iterator[tuple[str, str]]:
     if leaves_unproven(run) and totals.count(State.SKIPPED):
         take = said("take back as well what may be somebody else's, once you know that it is not")
         yield command_line("undo", run.parameters[RUN], "--set", f"{UNPROVEN}={TAKE}"), take
-    if totals.count(State.ACCEPTED) and not left:
+    if totals.count(State.ACCEPTED) and not left and totals.taken_back < totals.count_where(in_effect=True):
         yield command_line("verify", name), said("read back what the billing now says")
+
+
+def restoring_of(run: Run, totals: Totals) -> str:
+    """The command that restores what was taken back of it; "" for an import, whose undo cannot be undone."""
+    is_possible = run.undone_by and totals.taken_back and run.job != IMPORT
+    return command_line("undo", run.undone_by or "") if is_possible else ""
 
 
 def leaves_unproven(run: Run) -> bool:
