@@ -162,7 +162,11 @@ async def detail(seen: RunView, journal: Journal) -> RenderableType:
     if seen.holder or seen.queued:
         steps.append((command_line("status", run.name, "--watch"), said("see it work")))
     else:
-        steps = [] if seen.is_discarded or run.purged_at else steps + closing.next_steps(run, totals)
+        steps = (
+            []
+            if seen.is_discarded or run.purged_at
+            else steps + closing.next_steps(run, totals, await closing.lacking_limit(run, journal))
+        )
     return drawn(
         "status.j2",
         {

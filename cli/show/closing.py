@@ -22,12 +22,12 @@ from cli.terminal.exits import Exit
 from cli.terminal.layout import bare_table, drawn, render
 from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES
 from cli.terminal.texts import WHOLE, count, money, printable, rendered
-from engine.pacing.holds import StopKind
+from engine.pacing.holds import StopKind, money_limit, whole_sum
 from jobs.imports.subscriber import DIFFERENT, LANE, STEP_NAMES, Step
 from jobs.spec import words
 from jobs.spec.words import IMPORT, LEAVE, LIST, OPPOSITE, RUN, STORNO, TAKE, UNDO, UNPROVEN, WAY
 from texts.remedies import command_line, setting
-from texts.said import Said, counted, said, wording
+from texts.said import Said, counted, said, two_decimals, wording
 
 if TYPE_CHECKING:
     from jobs.value_changes import Overwritten
@@ -289,7 +289,7 @@ async def show_closing(closing: Closing, run: Run, journal: Journal) -> Renderab
         is_discarded=run.stage is Stage.DISCARDED,
         lacks_licence=imported is not None and LICENCE.casefold() in (closing.stopped or "").casefold(),
         found=await reasons_of(run, totals, journal),
-        steps=next_steps(run, totals),
+        steps=next_steps(run, totals, await lacking_limit(run, journal)),
     )
 
 
@@ -382,12 +382,21 @@ def refused_rows(refusals: Sequence[Refusal], total: int, all_of_them: str) -> R
 # ---- the commands to type next ------------------------------------------------------------------------------------
 
 
-def next_steps(run: Run, totals: Totals) -> list[tuple[str, str]]:
-    """The commands to type next, each with its purpose."""
-    return list(_next_steps(run, totals))
+async def lacking_limit(run: Run, journal: Journal) -> Decimal | None:
+    """The limit on money with which a run can be resumed to its end; None where its own, if it has one, is enough."""
+    limit = money_limit(given) if (given := run.policy.get("limit-money")) else None
+    if limit is None:
+        return None
+    whole = await whole_sum(run, journal)
+    return whole if whole > limit else None
 
 
-def _next_steps(run: Run, totals: Totals) -> Iterator[tuple[str, str]]:
+def next_steps(run: Run, totals: Totals, limit: Decimal | None = None) -> list[tuple[str, str]]:
+    """The commands to type next, each with its purpose; a run that stops at its limit on money needs this one."""
+    return list(_next_steps(run, totals, limit))
+
+
+def _next_steps(run: Run, totals: Totals, limit: Decimal | None) -> Iterator[tuple[str, str]]:
     name, is_import, frozen = run.name, run.job == IMPORT, run.frozen_at is not None
     left, bad = totals.count_where(open=True), totals.count(State.REJECTED) + totals.refused
     if run.ended_at and (totals.unsent or totals.taken_back) and (again := run_again(run)):
@@ -395,7 +404,8 @@ def _next_steps(run: Run, totals: Totals) -> Iterator[tuple[str, str]]:
     if restoring := restoring_of(run, totals):
         yield restoring, said("restore what was taken back, where it is possible")
     if not run.ended_at and (left or not frozen):
-        yield command_line("resume", name), said("go on where it stopped")
+        higher = () if limit is None else ("--limit-money", two_decimals(limit))
+        yield command_line("resume", name, *higher), said("go on where it stopped")
     if is_import and left and totals.count_where(in_effect=True):
         yield command_line("undo", name), said("or take back what it has created so far")
     if bad:
