@@ -85,7 +85,7 @@ class History:
         return [record(Runner, row, look_ups=record(LookUps, row)) for row in found]
 
     async def of_run(self, run: Run) -> RunHistory:
-        """The last moment of which the run has a note, also of who looked at it, and what was taken back of it."""
+        """The last moment of which the run has a note, also of who looked at it."""
         (found,) = await self._store.records(RunHistory, "run_history", run_id=run.run_id)
         return found
 

@@ -409,6 +409,10 @@ class Journal:
         """The runs that have taken back effects of this one, not restored since, each with its number of items."""
         return {str(row["name"]): int(row["items"]) for row in await self._store.all("taken_back", run_id=run.run_id)}
 
+    async def lanes_gone(self, run: Run, lanes: Collection[str]) -> set[str]:
+        """Of these lanes those whose subscriber the run has created, and another one has taken back."""
+        return {str(row["lane"]) for row in await self._store.all("lanes_gone", run_id=run.run_id, lanes=lanes)}
+
     async def found_changed(self, run: Run, *, after: int = 0, size: int = 1000) -> list[Item]:
         """Up to `size` accepted items after number `after` whose calls have found something else than the list."""
         return await self._items("found_changed", run_id=run.run_id, after=after, size=size)

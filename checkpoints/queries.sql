@@ -140,9 +140,6 @@ select @sqlite(max) @postgres(greatest)(
            coalesce((select max(decided_at) from decisions d join items i using (item_id) where i.run_id = :run_id), ''),
            r.created_at
        ) as changed_at,
-       (select count(*) from items
-        where run_id = :run_id and taken_back = 1 and state in (select state from states where in_effect)) as rows_taken_back,
-       (select @sum(amount) from items where run_id = :run_id and taken_back = 1) as sum_taken_back,
        r.assumptions
 from runs r
 where r.run_id = :run_id
@@ -546,7 +543,10 @@ select r.run_id, r.left_out, r.purged_totals, r.ended_at is not null as has_ende
        i.state, count(i.item_id) as items, @sum(i.amount) as amount,
        count(case when i.sent_at > :since and i.state in (select state from states where in_effect)
                   and i.sent_at >= (select max(began_at) from runners w where w.run_id = r.run_id) then 1 end) as recent,
-       sum(i.taken_back) as taken_back, sum(i.unproven * (1 - i.taken_back)) as unproven,
+       sum(i.taken_back) as taken_back,
+       @sum_where(case when i.undoes is null then i.amount else coalesce(@undone(i), i.amount) end, i.taken_back = 1)
+           as sum_taken_back,
+       sum(i.unproven * (1 - i.taken_back)) as unproven,
        count(c.row_amount) as merged,
        @sum_where(i.row_amount, c.row_amount is not null) as merged_amount,
        count(i.undoes) as undoing,
@@ -609,7 +609,8 @@ limit :size
 select coalesce(@json(payload, step), '') as step, state,
        coalesce(@json(payload, steps[0][0]) <> 'objects.create' and @json(payload, was) is not null, 1 = 0) as changes,
        case when state = 'skipped' then coalesce(kind, '') else '' end as kind,
-       count(*) as items, @sum(amount) as amount, count(case taken_back when 1 then 1 end) as taken_back
+       count(*) as items, @sum(amount) as amount, count(case taken_back when 1 then 1 end) as taken_back,
+       @sum_where(amount, taken_back = 1) as sum_taken_back
 from items
 where run_id = :run_id and state <> 'replaced'
 group by 1, 2, 3, 4
@@ -695,6 +696,11 @@ where i.run_id = :run_id and i.taken_back = 1
   and u.taken_back = 0 and u.state in (select state from states where in_effect)
 group by u.run_id, r.name
 order by u.run_id
+
+-- name: lanes_gone
+-- Of these lanes those whose subscriber was taken back: steps of it that have no undo of their own went with it.
+select distinct lane from items
+where run_id = :run_id and lane @words(:lanes) and taken_back = 1 and @json(payload, step) = 'subscriber'
 
 -- name: taken_back_of
 select item_id from items where item_id @numbers(:ids) and taken_back = 1

@@ -176,14 +176,12 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class RunHistory:
-    """The last moment of which a run has a note, in UTC, and what was taken back of it since.
+    """The last moment of which a run has a note, in UTC.
 
     `assumptions` is what its sums rest on and no probe has confirmed, a sentence a line; None where nothing was sent.
     """
 
     changed_at: datetime
-    rows_taken_back: int
-    sum_taken_back: Decimal
     assumptions: Sentence | None
 
 
@@ -492,8 +490,9 @@ class Totals:
     `refused` rows and rows `left_out`, by flag, are no items. All three together are the rows read. Of the skipped
     items, the money of `entered_before` is left out, as an earlier run has entered it, and those `left_alone` by an
     undo are in effect for all that is known; a closing counts both.
-    `taken_back` are the items in effect that were taken back, and not restored since; `unanswered` those that are
-    to be sent again, or count as refused, and may have had their effect all the same.
+    `taken_back` are the items in effect that were taken back, and not restored since, with their sum: they are in the
+    counts and sums of their states. `unanswered` are those that are to be sent again, or count as refused, and may
+    have had their effect all the same.
 
     The amounts of an undo are what its rows take back, negative, and those of an undo of an undo what they restore;
     `of_calls` are then the sums that its calls carry. `merged` are the skipped rows that another row of their account
@@ -507,6 +506,7 @@ class Totals:
     entered_before: int = 0
     left_alone: int = 0
     taken_back: int = 0
+    sum_taken_back: Decimal = Decimal(0)
     unanswered: int = 0
     has_ended: bool = False
     merged: int = 0

@@ -189,6 +189,9 @@ def to_totals(found: Sequence[FoundRow]) -> Totals:
         refused,
         left_out,
         taken_back=sum(row["taken_back"] for state, row in states.items() if state.in_effect),
+        sum_taken_back=sum(
+            (Decimal(row["sum_taken_back"]) for state, row in states.items() if state.in_effect), Decimal(0)
+        ),
         unanswered=sum(row["unproven"] for state, row in states.items() if state in {State.PENDING, State.REJECTED}),
         has_ended=bool(found[0]["has_ended"]),
         merged=sum(row["merged"] for row in found),
@@ -216,7 +219,7 @@ class StepCount:
     """Items of one step in one state; `kind` is that of the reason of skipped ones.
 
     `changes` is whether their calls change what was there when the list was made. Of the items the effects of so many
-    were `taken_back` and not restored since.
+    were `taken_back` and not restored since, of `sum_taken_back`.
     """
 
     step: str
@@ -226,6 +229,7 @@ class StepCount:
     items: int
     amount: Decimal
     taken_back: int = 0
+    sum_taken_back: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,8 @@ class RunSums:
 
     Skipped rows do not include the `merged` ones, whose own amounts are those of `merged`, and are in the sums of the
     rows that carry them. `left_out` rows were not read, so nobody knows their amounts. The amounts of an undo are
-    what it takes back, below zero where that was entered above zero.
+    what it takes back, below zero where that was entered above zero. `undone` is what other runs have taken back
+    since of all that, and not restored; its rows are counted as those of `done`.
     Of a delta they are differences: a row that it skips asks for none, and what a refused one asks for is not known.
     Of an import all of that is said of opening balances; its rows are its `subscribers`. The rows of its undo are
     steps, which take `subscribers` back.
@@ -92,6 +93,7 @@ class RunSums:
     left_out: int = 0
     corrected: int = 0
     subscribers: Subscribers | None = None
+    undone: Subtotal = NOTHING
 
     def of(self, *states: State) -> Subtotal:
         return sum((self.states.get(state, NOTHING) for state in states), NOTHING)
@@ -118,6 +120,18 @@ class RunSums:
         return done if self.subscribers is None else replace(done, rows=self.subscribers.complete)
 
     @property
+    def standing(self) -> Subtotal:
+        """What the billing has now of all that: what is done, less what was undone since."""
+        left = self.done - self.undone
+        # Of an import also subscribers can be taken back that were not complete.
+        return replace(left, rows=max(left.rows, 0))
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether all that it has done was undone since."""
+        return self.undone.rows > 0 and not self.standing.rows
+
+    @property
     def entered(self) -> Subtotal:
         """What the run has entered: nothing where it takes back, restores or reads."""
         return self.done if self.effect is Effect.ENTERS else NOTHING
@@ -141,6 +155,8 @@ def sums_object(sums: RunSums) -> Mapping[str, object]:
         "file": {**part(sums.asked), "amounts_unreadable": sums.asked.unreadable},
         "entered": part(sums.entered),
         "taken_back": part(sums.taken_back),
+        "undone_since": part(sums.undone),
+        "standing": part(sums.standing),
         "states": {str(state): part(one) for state, one in sums.states.items() if one.rows},
         "merged": part(sums.merged),
         "refused": {**part(sums.refused), "amounts_unreadable": sums.refused.unreadable},
@@ -192,6 +208,7 @@ async def sums_of(run: Run, journal: Journal, spec: JobSpec | None) -> RunSums:
         sum(totals.left_out.values()),
         corrected,
         await _taken_back_by(run, journal) if run.job == UNDO and run.purged_at is None else None,
+        Subtotal(totals.taken_back, totals.sum_taken_back),
     )
 
 
@@ -209,9 +226,13 @@ async def _taken_back_by(undo: Run, journal: Journal) -> Subscribers | None:
 
 async def _of_import(run: Run, totals: Totals, journal: Journal) -> RunSums:
     states: dict[State, Subtotal] = {}
+    undone = NOTHING
     for one in await journal.step_counts(run):
         if one.step == Step.BALANCE:
             states[one.state] = states.get(one.state, NOTHING) + Subtotal(one.items, one.amount)
+            undone += Subtotal(0, one.sum_taken_back)
+        elif one.step == Step.SUBSCRIBER:
+            undone += Subtotal(one.taken_back)
     refused = NOTHING
     async for _, amount in each_refused(run, journal, None):
         # A row may have no opening balance.
@@ -223,6 +244,7 @@ async def _of_import(run: Run, totals: Totals, journal: Journal) -> RunSums:
         states,
         refused=refused,
         subscribers=Subscribers(await journal.lane_counts(run, LANE, DIFFERENT), totals.refused, left_out),
+        undone=undone,
     )
 
 

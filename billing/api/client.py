@@ -359,15 +359,20 @@ class BillingClient:
                 )
             )
 
-    async def health(self) -> Health:
-        """Ask the billing for its version and time, once.
+    async def health(self, *, attempts: int = 1) -> Health:
+        """Ask the billing for its version and time; where the answer is lost or broken again, up to `attempts` times.
 
         Raises NotTheBilling when another server answers, BillingAway when none does, BillingBusy and SystemRefusal
         by the billing's answer; each message says what to do next.
         """
-        base, started = self._base, time.perf_counter()
-        seen, evidence = await self.observe(version())
-        seconds = time.perf_counter() - started
+        base, patience = self._base, self._patience
+        while True:
+            started, attempts = time.perf_counter(), attempts - 1
+            seen, evidence = await self.observe(version())
+            seconds = time.perf_counter() - started
+            if not isinstance(evidence, Lost) or attempts < 1:
+                break
+            await self._sleep(self._chance() * patience.base)
         match evidence:
             case Accepted(result=found):
                 result = found[0] if isinstance(found, list) and len(found) == 1 else found

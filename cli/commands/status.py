@@ -164,7 +164,11 @@ async def detail(seen: RunView, journal: Journal) -> RenderableType:
     if seen.holder or seen.queued:
         steps.append((command_line("status", run.name, "--watch"), said("see it work")))
     else:
-        steps = [] if seen.is_discarded or run.purged_at else steps + closing.next_steps(run, totals)
+        steps = (
+            []
+            if seen.is_discarded or run.purged_at
+            else steps + closing.next_steps(run, totals, await closing.lacking_limit(run, journal))
+        )
     return drawn(
         "status.j2",
         {
@@ -175,7 +179,6 @@ async def detail(seen: RunView, journal: Journal) -> RenderableType:
         parameters=[f"{name}={value}" for name, value in given if value and not is_of_badge(name)],
         source=source_of(run),
         end=closing.describe_end(run),
-        sum_taken_back=(await history.of_run(run)).sum_taken_back if run.ended_at else None,
         pacing=describe_policy(stored_policy(run)),
         found=[] if run.purged_at else await closing.reasons_of(run, totals, journal),
         refused=await closing.first_refusals(run, journal) if totals.refused and not run.purged_at else (),
@@ -193,6 +196,7 @@ async def run_object(seen: RunView, journal: Journal) -> dict[str, object]:
         **facts_object(seen, seen.stage),
         **closing.states_object(seen.totals),
         "taken_back": seen.totals.taken_back,
+        "sum_taken_back": format(seen.totals.sum_taken_back, "f"),
         "live": seen.live,
         "queue": seen.queued and seen.queued.facts,
         "commands": await journal.history.commands(seen.run, size=MAX_STATUS_SHOWN),

@@ -20,6 +20,7 @@ from checkpoints.errors import JournalError
 from checkpoints.history import NOTHING_SEEN, RunSummary
 from checkpoints.journal import Journal
 from checkpoints.stores import is_there
+from checkpoints.tally import NOTHING, Subtotal
 from cli.session.control_client import heard
 from cli.session.journal import open_existing
 from cli.session.queue import NOTE, queued_runs
@@ -45,6 +46,7 @@ class FleetSums:
     rows: int
     done: int
     entered: Decimal
+    standing: Subtotal
     per_second: float
     seconds_left: float | None
 
@@ -99,8 +101,9 @@ def view_of(runs: Iterable[RunView]) -> FleetView:
         runs={group: groups.count(group) for group in FleetGroup},
         rows=sum(one.rows for one in counted_runs),
         done=sum(one.done for one in counted_runs),
-        # What an undo takes back is not subtracted: it is a run of its own.
         entered=sum((one.entered for one in ordered if not one.is_undo), Decimal(0)),
+        # An undo is a run of its own: what it has taken back is no more in what stands of the other.
+        standing=sum((one.standing for one in ordered if not one.is_undo), NOTHING),
         per_second=pace,
         # A billing is as slow as it is: the last one is awaited, however fast all of them are together.
         seconds_left=max(left / pace, *each) if pace and each else None,
@@ -135,6 +138,7 @@ def _progress(one: RunView | FleetSums) -> dict[str, object]:
         "rows": one.rows,
         "done": one.done,
         "entered": format(one.entered, "f"),
+        "standing": format(one.standing.amount, "f"),
         "per_second": round(one.per_second, 2),
         "seconds_left": None if one.seconds_left is None else round(one.seconds_left),
     }
@@ -228,7 +232,7 @@ def sums_lines(sums: FleetSums, language: CatalogueLanguage | None = None) -> It
         "{done} of {rows} rows done, {sum} entered, {rate} rows/s, left: {left}",
         done=Quantity(sums.done),
         rows=Quantity(sums.rows),
-        sum=sums.entered,
+        sum=sums.standing.amount,
         rate=rate(sums.per_second, language),
         left="–" if sums.seconds_left is None else duration(sums.seconds_left),
     )

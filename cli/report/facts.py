@@ -113,7 +113,7 @@ class ReportedRun(RunView):
 
     `spec` is the kind of its job; None for an undo, and where its declaration gives that job no more.
 
-    An import has counts of its `steps`, and so has an undo of one; `persons_taken_back` of its subscribers.
+    An import has counts of its `steps`, and so has an undo of one.
     """
 
     sums: RunSums
@@ -136,11 +136,6 @@ class ReportedRun(RunView):
     def persons(self) -> int:
         """The subscribers that an import has created, or that its undo has taken back."""
         return sum(one.items for one in self.steps if one.step == Step.SUBSCRIBER and one.state.in_effect)
-
-    @property
-    def persons_taken_back(self) -> int:
-        """The subscribers that an import has created and that were taken back since."""
-        return sum(one.taken_back for one in self.steps if one.step == Step.SUBSCRIBER)
 
     @property
     def subscribers(self) -> Subscribers | None:

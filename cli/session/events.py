@@ -30,7 +30,7 @@ from checkpoints.records import Run, Totals
 from checkpoints.states import State
 from cli.show.closing import Closing, next_steps
 from cli.terminal.exits import Exit, code_of
-from cli.terminal.names import STATE_NAMES
+from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES
 from cli.terminal.signals import Interrupts, run_alongside
 from cli.terminal.texts import JOINT, printable, rendered
 from cli.terminal.waiting import waiting
@@ -101,6 +101,8 @@ def describe_outcome(closing: Closing) -> Said:
         for state in State
         if (number := closing.totals.count(state))
     )
+    beside = {REFUSED: closing.totals.refused, LEFT_OUT: sum(closing.totals.left_out.values())}
+    rows += tuple(said("{state} {n}", state=name, n=Quantity(number)) for name, number in beside.items() if number)
     code = describe_exit(closing)
     return said("{code}; {rows}", code=code, rows=rows) if rows else code
 

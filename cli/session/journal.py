@@ -34,7 +34,7 @@ from checkpoints.states import State
 from checkpoints.stores import is_there, runs_of
 from cli.settings.places import OF_BILLING, credentials_in, journals_in, states_of_others, user_name
 from cli.settings.settings import Settings
-from cli.show.closing import describe_end, run_again
+from cli.show.closing import describe_end, restoring_of, run_again
 from cli.terminal.exits import CommandRefused, HeldElsewhere, NothingSent
 from cli.terminal.layout import OF_SETTINGS
 from cli.terminal.texts import printable
@@ -464,11 +464,11 @@ def refuse_ended(run: Run, totals: Totals) -> None:
                 command=again,
             )
         )
-    if run.undone_by and totals.taken_back:
+    if restoring := restoring_of(run, totals):
         parts.append(
             said(
                 "To restore what was taken back, where that is possible:\n{command}",
-                command=command_line("undo", run.undone_by),
+                command=restoring,
             )
         )
     raise CommandRefused(in_lines(parts))

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final
 from checkpoints.history import RunSummary
 from checkpoints.records import Command, Run, Runner, Stage, Totals, Verification
 from checkpoints.states import State, states_where
+from checkpoints.tally import Subtotal
 from cli.terminal.layout import Badge, badge_of
 from cli.terminal.names import STAGE_NAMES
 from cli.terminal.texts import printable, short_moment
-from jobs.spec.words import UNDO
+from jobs.spec.words import IMPORT, UNDO
 from texts.said import Quantity, Said, counted, said
 
 if TYPE_CHECKING:
@@ -249,8 +250,10 @@ class RunView(RunSummary):
         return self.totals.amount_of(*states_where(in_effect=True))
 
     @property
-    def standing(self) -> int:
-        return self.totals.count_where(in_effect=True) - self.totals.taken_back
+    def standing(self) -> Subtotal:
+        """What the billing has now of what it entered; of an import its steps, of which some go with another."""
+        totals = self.totals
+        return Subtotal(totals.count_where(in_effect=True) - totals.taken_back, self.entered - totals.sum_taken_back)
 
     @property
     def seconds_left(self) -> float | None:
@@ -316,13 +319,14 @@ class RunView(RunSummary):
         if self.has_ended:
             if run.ended_at is None or self.stage not in {CLOSED, TAKEN_BACK}:
                 return STAGE_NAMES[self.stage]
-            # Of one that was ended for good, by whom, when, and how much of it is in the billing.
+            # Of one that was ended for good, by whom, when, and how much of it is in the billing: of an import, whose
+            # steps partly go with their subscriber, the money.
             return said(
                 "{stage} {time} by {who}; in the billing: {n}",
                 stage=STAGE_NAMES[self.stage],
                 time=short_moment(run.ended_at, self.now),
                 who=printable(run.ended_by.partition("@")[0], _LONGEST_HOST) or "?",
-                n=Quantity(self.standing),
+                n=self.standing.amount if run.job == IMPORT else Quantity(self.standing.rows),
             )
         if run.paused_at is not None:
             return said("paused")

@@ -22,7 +22,7 @@ import msgspec
 import structlog
 import tomli_w
 
-from billing.api.client import BillingClient, ClientSettings, Health
+from billing.api.client import BillingClient, ClientSettings, Health, Patience
 from billing.api.wire import CallObserver
 from billing.database.file_database import open_file_database
 from billing.directory.system import check_scale
@@ -247,7 +247,8 @@ async def open_billing(settings: Settings, record: OpenRecorder | None = None) -
     recorder = nullcontext() if record is None else record(settings.client)
     async with recorder as listener, BillingClient(settings.client, listener=listener) as client:
         with waiting(lambda: said("asking {address}", address=settings.target), most=settings.client.deadline):
-            health = await client.health()
+            # One broken connection says nothing of the billing.
+            health = await client.health(attempts=Patience().attempts)
         log.debug("the billing answers", version=health.version, seconds=round(health.seconds, 3))
         database = None if dsn is None else open_file_database(dsn)
         try:

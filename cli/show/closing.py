@@ -22,13 +22,13 @@ from cli.terminal.exits import Exit
 from cli.terminal.layout import bare_table, drawn, render
 from cli.terminal.names import HELD_BACK, LEFT_OUT, REFUSED, STATE_NAMES
 from cli.terminal.texts import WHOLE, count, money, printable, rendered
-from engine.pacing.holds import StopKind
+from engine.pacing.holds import StopKind, money_limit, whole_sum
 from jobs.imports.subscriber import DIFFERENT, LANE, STEP_NAMES, Step
 from jobs.spec import words
 from jobs.spec.entries import AUTO, UNDO_OF_OPERATIONS
 from jobs.spec.words import IMPORT, LEAVE, LIST, OPPOSITE, RUN, STORNO, TAKE, UNDO, UNPROVEN, WAY
 from texts.remedies import command_line, setting
-from texts.said import Said, counted, said, wording
+from texts.said import Said, counted, said, two_decimals, wording
 
 if TYPE_CHECKING:
     from jobs.value_changes import Overwritten
@@ -105,12 +105,17 @@ async def steps_of(run: Run, journal: Journal) -> StepsFacts | None:
 
 def steps_table(facts: StepsFacts, *, begun: bool) -> Table:
     """A row a kind of step, and a column an outcome that there is."""
-    outcomes = [one for one in _COLUMNS[facts.is_undo, begun] if any(map(one[2], facts.counts))]
+    outcomes: list[tuple[Said, str, Callable[[StepCount], int]]] = [
+        (name, style, lambda one, holds=holds: one.items if holds(one) else 0)  # type: ignore[misc]
+        for name, style, holds in _COLUMNS[facts.is_undo, begun]
+    ]
+    outcomes.append((said("taken back since"), "yellow", lambda one: one.taken_back))
+    outcomes = [one for one in outcomes if any(map(one[2], facts.counts))]
     columns = (Column(render(name), justify="right") for name, _, _ in outcomes)
     table = bare_table(Column(render(said("step")), no_wrap=True), *columns)
     for name, steps in [*((render(STEP_NAMES[one]), {one}) for one in Step), (render(said("all"), "dim"), set(Step))]:
         counts = [one for one in facts.counts if one.step in steps]
-        numbers = [(sum(each.items for each in counts if holds(each)), style) for _, style, holds in outcomes]
+        numbers = [(sum(map(number, counts)), style) for _, style, number in outcomes]
         if any(number for number, _ in numbers) and (len(steps) == 1 or len(table.rows) > 1):
             table.add_row(name, *(Text(count(n), style) if n else Text("–", "dim") for n, style in numbers))
     return table
@@ -162,6 +167,9 @@ def states_table(totals: Totals) -> Table:
             table.add_row(render(STATE_NAMES[state], state.style), count(number), amount)
         if merged:
             table.add_row(render(said("merged"), state.style), count(merged), render(said("in another row"), "dim"))
+    if totals.taken_back:
+        amount = money(totals.sum_taken_back) if with_money else ""
+        table.add_row(render(said("taken back since"), "yellow"), count(totals.taken_back), amount)
     if len(totals.counts) != 1:
         # A replaced row is counted as the row that replaced it.
         frozen = totals.frozen - totals.count(State.REPLACED)
@@ -179,9 +187,10 @@ def outcome_table(totals: Totals, imported: StepsFacts | None) -> RenderableType
     if imported is None:
         return states_table(totals)
     balances = [one for one in imported.counts if one.step == Step.BALANCE and one.state.in_effect]
-    entered = 0 if imported.is_undo else sum(one.items for one in balances)
-    amount = sum((one.amount for one in balances), Decimal(0))
-    below = drawn("subscribers.j2", steps=imported, totals=totals, entered=entered, amount=amount)
+    entered = 0 if imported.is_undo else sum(one.items - one.taken_back for one in balances)
+    amount = sum((one.amount - one.sum_taken_back for one in balances), Decimal(0))
+    undone = sum(one.taken_back for one in imported.counts if one.step == Step.SUBSCRIBER)
+    below = drawn("subscribers.j2", steps=imported, totals=totals, entered=entered, amount=amount, undone=undone)
     return Group(steps_table(imported, begun=True), below)
 
 
@@ -285,7 +294,7 @@ async def show_closing(closing: Closing, run: Run, journal: Journal) -> Renderab
         is_discarded=run.stage is Stage.DISCARDED,
         lacks_licence=imported is not None and LICENCE.casefold() in (closing.stopped or "").casefold(),
         found=await reasons_of(run, totals, journal),
-        steps=next_steps(run, totals),
+        steps=next_steps(run, totals, await lacking_limit(run, journal)),
     )
 
 
@@ -382,20 +391,30 @@ def refused_rows(refusals: Sequence[Refusal], total: int, all_of_them: str) -> R
 # ---- the commands to type next ------------------------------------------------------------------------------------
 
 
-def next_steps(run: Run, totals: Totals) -> list[tuple[str, str]]:
-    """The commands to type next, each with its purpose."""
-    return list(_next_steps(run, totals))
+async def lacking_limit(run: Run, journal: Journal) -> Decimal | None:
+    """The limit on money with which a run can be resumed to its end; None where its own, if it has one, is enough."""
+    limit = money_limit(given) if (given := run.policy.get("limit-money")) else None
+    if limit is None:
+        return None
+    whole = await whole_sum(run, journal)
+    return whole if whole > limit else None
 
 
-def _next_steps(run: Run, totals: Totals) -> Iterator[tuple[str, str]]:
+def next_steps(run: Run, totals: Totals, limit: Decimal | None = None) -> list[tuple[str, str]]:
+    """The commands to type next, each with its purpose; a run that stops at its limit on money needs this one."""
+    return list(_next_steps(run, totals, limit))
+
+
+def _next_steps(run: Run, totals: Totals, limit: Decimal | None) -> Iterator[tuple[str, str]]:
     name, is_import, frozen = run.name, run.job == IMPORT, run.frozen_at is not None
     left, bad = totals.count_where(open=True), totals.count(State.REJECTED) + totals.refused
     if run.ended_at and (totals.unsent or totals.taken_back) and (again := run_again(run)):
         yield again, said("enter the corrected file; what stands is left out by itself")
-    if run.ended_at and run.undone_by and totals.taken_back:
-        yield command_line("undo", run.undone_by), said("restore what was taken back, where it is possible")
+    if restoring := restoring_of(run, totals):
+        yield restoring, said("restore what was taken back, where it is possible")
     if not run.ended_at and (left or not frozen):
-        yield command_line("resume", name), said("go on where it stopped")
+        higher = () if limit is None else ("--limit-money", two_decimals(limit))
+        yield command_line("resume", name, *higher), said("go on where it stopped")
     if is_import and left and totals.count_where(in_effect=True):
         yield command_line("undo", name), said("or take back what it has created so far")
     if bad:
@@ -426,8 +445,14 @@ def _next_steps(run: Run, totals: Totals) -> Iterator[tuple[str, str]]:
     if leaves_unproven(run) and totals.count(State.SKIPPED):
         take = said("take back as well what may be somebody else's, once you know that it is not")
         yield command_line("undo", run.parameters[RUN], "--set", f"{UNPROVEN}={TAKE}"), take
-    if totals.count(State.ACCEPTED) and not left:
+    if totals.count(State.ACCEPTED) and not left and totals.taken_back < totals.count_where(in_effect=True):
         yield command_line("verify", name), said("read back what the billing now says")
+
+
+def restoring_of(run: Run, totals: Totals) -> str:
+    """The command that restores what was taken back of it; "" for an import, whose undo cannot be undone."""
+    is_possible = run.undone_by and totals.taken_back and run.job != IMPORT
+    return command_line("undo", run.undone_by or "") if is_possible else ""
 
 
 def leaves_unproven(run: Run) -> bool:

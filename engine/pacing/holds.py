@@ -283,12 +283,14 @@ class Spending:
     def __init__(self, limit: Callable[[], Decimal | None]) -> None:
         self._limit = limit
         self._sent = Decimal(0)
+        self._whole = Decimal(0)
         self.must_look = True
         """Whether the sum is unknown and must be read from the journal, as after items in doubt were settled."""
 
     async def look(self, run: Run, journal: Journal) -> None:
         """Read the sum from the journal; no call may be under way meanwhile."""
         self._sent = await journal.absolute_sum(run, states_where(counts_money=True))
+        self._whole = await whole_sum(run, journal)
         self.must_look = False
 
     def fitting(self, items: Sequence[Item]) -> int:
@@ -315,30 +317,35 @@ class Spending:
         if limit is None or self.must_look or self._sent <= limit:
             return None
         return said(
-            "{sent} has been sent or was about to be, and {flag} is {limit} now. {resume} goes on with a higher one",
+            "{sent} has been sent or was about to be, and {flag} is {limit} now. {resume} sends the rest as well",
             sent=self._sent,
             flag=setting("limit-money"),
             limit=limit,
-            resume=_with_higher_limit(run),
+            resume=_with_limit(run, self._whole),
         )
 
     def told(self, item: Item, run: Run) -> str:
         limit, sent = self._limit() or Decimal(0), self._sent
         return said(
             "{sent} has been sent, and row {row} ({label}) of {amount} would pass {flag}: {left} is left. {resume} "
-            "goes on with a higher one",
+            "sends the rest as well",
             sent=sent,
             row=item.number,
             label=item.label,
             amount=item.amount or Decimal(0),
             flag=setting("limit-money", two_decimals(limit)),
             left=max(limit - sent, Decimal(0)),
-            resume=_with_higher_limit(run),
+            resume=_with_limit(run, self._whole),
         )
 
 
-def _with_higher_limit(run: Run) -> Remedy:
-    return Remedy("resume", run.name, (("limit-money", "AMOUNT"),))
+async def whole_sum(run: Run, journal: Journal) -> Decimal:
+    """The limit that lets the whole run through: the absolute sums of what was sent and of what is left."""
+    return await journal.absolute_sum(run, {*states_where(counts_money=True), *states_where(open=True)})
+
+
+def _with_limit(run: Run, limit: Decimal) -> Remedy:
+    return Remedy("resume", run.name, (("limit-money", two_decimals(limit)),))
 
 
 LEAST: Final = 100

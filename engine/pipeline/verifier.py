@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, Run
-from checkpoints.states import State, states_where
+from checkpoints.states import State
 from engine.job import CannotLook, Job, Marked, ReadBack
 from engine.pipeline.foreign_entries import known_of
 from engine.pipeline.intake import in_turn
@@ -52,16 +52,20 @@ _UNTOLD: Final = ReadBack(None, said("the billing says nothing of it"))
 async def verify(
     run: Run, job: Job, journal: Journal, report: Report, *, page: int = 1000, verdict: ReadBackSummary | None = None
 ) -> ReadBackSummary:
-    """Read back every accepted and applied item; items that are as wanted become applied.
+    """Read back every accepted and applied item that was not taken back since; those as wanted become applied.
 
     A `verdict` that is given is counted up on the way. Items that cannot be read back are counted, and keep their
     state. Raises `LookUpFailed` if the billing cannot be read; the results until then are kept.
     """
     summary, effect = verdict or ReadBackSummary(), job.effect
-    pages = journal.each_page(run, states_where(in_effect=True), size=page)
+    after = 0
 
     async def read() -> Sequence[Item] | None:
-        return await anext(pages, None)
+        nonlocal after
+        items = await journal.in_effect(run, after=after, size=page)
+        after = items[-1].number if items else after
+        gone = await journal.lanes_gone(run, {item.lane for item in items}) if items else ()
+        return [item for item in items if item.state.in_effect and item.lane not in gone] if items else None
 
     async def look(items: Sequence[Item]) -> _Looked:
         readings = await effect.read_back(run, items)

@@ -377,7 +377,6 @@ async def test_what_may_have_had_its_effect_is_taken_back_until_it_is_known(jour
     assert await standing(journal, run) == []
     totals = await journal.totals(run)
     assert (totals.taken_back, totals.unanswered) == (1, 0)
-    assert (await journal.history.of_run(run)).rows_taken_back == 1
 
 
 async def test_what_is_in_effect_or_provably_is_not_is_no_more_unanswered(journal: Journal) -> None:

@@ -103,8 +103,18 @@ async def test_money_that_is_created_is_entered_once_summed_and_counts_towards_i
     assert left == [(0,)]
     place.rows("id;sum", "2005;50", "2006;70")
     before = (await place.found()).rows
-    (await place.cli(*RUN, *CREATE, "rows.csv", "--limit-money", "60", "--yes", may_end_with=(3,))).saying("60")
+    stopped = (await place.cli(*RUN, *CREATE, "rows.csv", "--limit-money", "60", "--yes", may_end_with=(3,))).saying(
+        "60"
+    )
     assert (await place.found()).rows == before + 1
+    # What is advised goes to the end: it names the sum of the whole run, on the screen and later.
+    (run, *_) = [one.name for one in reversed(await place.runs())]
+    higher = f"carbon-migrate resume {run} --limit-money 120.00"
+    assert higher in stopped.out
+    assert higher in stopped.words
+    assert higher in (await place.cli("status", run)).out
+    await place.cli("resume", run, "--limit-money", "120.00", "--yes")
+    assert (await place.found()).rows == before + 2
 
 
 async def test_money_that_is_paid_is_no_part_of_the_key(place: Place) -> None:

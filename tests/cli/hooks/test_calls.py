@@ -396,7 +396,8 @@ URL = "https://hooks.example.org/told"
 PING = "https://hooks.example.org/ping"
 HOOK = Hook("https://hooks.example.org", url=Secret(URL))
 ALL = HookSettings(dict.fromkeys(HookEvent, HOOK))
-ENDED = RunEnded(Closing(Exit.REJECTED, "k7m2q", "balances", Totals(counts={State.ACCEPTED: 3, State.REJECTED: 1})))
+TOTALS = Totals(counts={State.ACCEPTED: 3, State.REJECTED: 1}, refused=2)
+ENDED = RunEnded(Closing(Exit.REJECTED, "k7m2q", "balances", TOTALS))
 
 
 class History:
@@ -505,7 +506,7 @@ def test_each_event_is_told_when_it_happens_and_noted() -> None:
     assert start["text"] == "run k7m2q (balances) begins: 4 rows to send"
     assert person["commands"] == ["carbon-migrate reconcile k7m2q"]
     assert (end["exit"], end["states"]) == (1, {"accepted": 3, "rejected": 1})
-    assert end["text"] == "run k7m2q (balances) has ended: exit code 1; accepted 3, rejected 1"
+    assert end["text"] == "run k7m2q (balances) has ended: exit code 1; accepted 3, rejected 1, refused 2"
 
 
 def test_the_sentence_is_in_the_language_of_the_settings_and_all_else_is_not() -> None:

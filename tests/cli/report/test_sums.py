@@ -378,9 +378,9 @@ def check_effect(chain: Sequence[Made], told: Mapping[str, Any]) -> None:
     assert taken_back == ((sign * done[0], -done[1]) if len(chain) > 1 else (0, 0))
 
 
-def check_page(made: Made, page: str) -> None:
-    """The tables of one run's report add up, and say what the books say."""
-    books = made.books
+def check_page(chain: Sequence[Made], page: str) -> None:
+    """The tables of a report add up, and say what the books say of the run and of the undos that followed it."""
+    made, books = chain[0], chain[0].books
     if made.kind.startswith("import"):
         subscribers = table(page, "Subscribers")
         *parts, (_, whole) = subscribers
@@ -398,7 +398,8 @@ def check_page(made: Made, page: str) -> None:
         assert figure(whole_line[2]) == sum(figure(cells[2]) for cells in lines) == books.whole
     verdict = re.search(r"(\d+) of (\d+) rows? (?:is|are|was|were) (?:in|read from) the billing", page)
     assert verdict is not None
-    assert (int(verdict[1]), int(verdict[2])) == (books.number(*IN_EFFECT), books.number(*books.rows))
+    standing = sum(one.books.number(*IN_EFFECT) * (-1) ** at for at, one in enumerate(chain))
+    assert (int(verdict[1]), int(verdict[2])) == (standing, books.number(*books.rows))
 
 
 def check_undo(chain: Sequence[Made], whole: Sequence[Made], page: str) -> None:
@@ -485,7 +486,8 @@ def test_all_that_becomes_of_a_file_adds_up_to_it_in_every_report(
             chain = chain_of(made, one)
             check_undo(chain, [*chain, *made[made.index(one) + 1 :]], page)
         else:
-            check_page(one, page)
+            taking_back = [each for each in made if each.kind == "undo" and one in chain_of(made, each)]
+            check_page([one, *taking_back], page)
     assert typed("report", "check", "report.html", "--journal", str(path)).exit == 0
     told = typed("report", "--all", *report)
     assert told.exit == 0, told.err

@@ -400,7 +400,7 @@ async def test_a_limit_that_falls_below_what_was_sent_holds_for_what_is_claimed(
     assert len(setting.sent) == left
     assert setting.counts() == {State.ACCEPTED: left, State.PENDING: 100 - left}
     assert setting.stop.kind is StopKind.BUDGET
-    assert "`carbon-migrate resume k7m2q --limit-money AMOUNT`" in setting.stop.reason
+    assert "`carbon-migrate resume k7m2q --limit-money 110.00`" in setting.stop.reason
 
 
 async def test_a_limit_that_is_lowered_while_rows_are_being_claimed_holds_for_them_too() -> None:
