@@ -115,10 +115,7 @@ class Consent:
     """The consent given in advance."""
 
     yes: bool = switch("Send without asking.", "--yes", "-y")
-    skip_bad: bool = switch(
-        "Leave refused rows out and send the good ones all the same. With --yes a select may be sent while it is "
-        "read: its good rows then go without this as well."
-    )
+    skip_bad: bool = switch("Leave refused rows out and send the good ones; with --yes a select does so by itself.")
     trust_journal: bool = switch(
         "Do not look in the billing for rows that another copy of the journal may have sent.", panel=EARLIER
     )
