@@ -95,7 +95,7 @@ class ForeignEntries:
         Raises `InputRefused` where a run has any of them left.
         """
         effect = self._job.effect
-        if not effect.has_steps and (self._again or effect.repeatable):
+        if effect.repeatable and not effect.has_steps:
             return {}
         entered: dict[str, Sequence[EarlierEntry]] = {}
         for item, twins in zip(items, await self._earlier.twins(self._job.name, items), strict=True):
@@ -106,8 +106,10 @@ class ForeignEntries:
                 continue
             here = [one for one in twins if one.target == self._target and one.run != self._own]
             left = [one.run for one in here if one.state.open]
-            if left and not (is_streamed or self._again):
+            if left and not is_streamed:
                 raise InputRefused(_unfinished(left[-1], item))
+            if self._again and not effect.has_steps:
+                continue
             if here and all(one.state.settled for one in here) and effect.shows_entered(item.payload):
                 entered[item.key] = here
         return entered

@@ -154,7 +154,7 @@ async def killed(place: Place, *words: str | Path) -> str:
         return (await journal.runs())[-1].name
 
 
-@pytest.mark.parametrize("more", [(), ("--skip-bad",)])
+@pytest.mark.parametrize("more", [(), ("--skip-bad",), ("--again",)])
 async def test_a_file_that_was_changed_while_its_import_lies_killed_is_refused_at_once(
     place: Place, more: Sequence[str]
 ) -> None:
@@ -175,7 +175,7 @@ async def test_a_file_that_was_changed_while_its_import_lies_killed_is_refused_a
     assert len(place.query("select id from abonents where contract_number starting with 'Н-' and deleted = 0")) == 4
 
 
-@pytest.mark.parametrize("more", [(), ("--skip-bad",)])
+@pytest.mark.parametrize("more", [(), ("--skip-bad",), ("--again",)])
 async def test_a_load_is_refused_where_another_one_lies_with_rows_of_its_file(
     place: Place, more: Sequence[str]
 ) -> None:

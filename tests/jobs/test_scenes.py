@@ -815,6 +815,7 @@ class Stage:
         del self.runs[0]
 
 
+KNOWN: Final = Profile(receipt_type=Fact(2), act_type=Fact(1), storno_type_8=Fact(StornoEffect.RESTORES))
 SET_UP: Final = {"run", "call", "map", "rows", "database", "adds", "known"}
 
 
@@ -839,9 +840,7 @@ async def test_what_is_said_of_rows_at_each_stage(
     if "database" in said and not gateway.database:
         return
     if "known" in said:
-        restores = Fact(StornoEffect.RESTORES)
-        known = Profile(receipt_type=Fact(2), act_type=Fact(1), storno_type_8=restores)
-        gateway = replace(gateway, profile=known)
+        gateway = replace(gateway, profile=KNOWN)
     if "call" in said:
         model, chain = said["call"].split(": ", 1)
         job_name, given = CALL, {"model": model, "chain": chain_text(chain.split(" → "))}
@@ -999,6 +998,7 @@ has paid between the list of an undo and its calls
   is accepted run/2
 has reversed an operation between the list of an undo and its calls
   database
+  known
   is accepted 9003/8
   is accepted 9002/8
   undo way=storno; storno_call=storno
@@ -1054,6 +1054,8 @@ async def test_what_somebody_else_does_between_list_and_calls_stands(
         return
     if "adds" in said:
         gateway = replace(gateway, profile=Profile(type_8=Fact(TypeEight.ADDS, None, Standing.ASSUMED)))
+    if "known" in said:
+        gateway = replace(gateway, profile=KNOWN)
     name, _, given = said["run"].partition(" ")
     rows = making.rows_of(said["rows"].replace(" / ", "\n") + "\n")
     job: BillingJob = making.job_of(gateway, BUILT_IN.named(name), rows, **pairs(given))

@@ -154,7 +154,7 @@ def test_a_clean_table_says_so_and_a_row_of_a_joined_table_that_is_nobodys_is_no
     result.add(2, [], [])
     assert shown(result) == [
         "✓ 1 row of stdin, and nothing in it is wrong",
-        "not checked: addresses were not compared",
+        "caution: addresses were not compared",
         "Nothing was sent.",
     ]
     result.add_stranger(ValueFault(subscriber.Place(), "", "accounts.csv, line 3: nobody has it"))

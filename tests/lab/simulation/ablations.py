@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import inf, isinf
 from pathlib import Path
+from random import Random
 from statistics import median
 from types import SimpleNamespace
 from typing import Any, Final
@@ -44,10 +45,9 @@ from jobs.catalogue.catalogue import JOBS
 from jobs.spec.entries import OPERATION
 from lab.simulation import postgres, program
 from lab.simulation.billing import ACT
-from lab.simulation.campaign import drawn
 from lab.simulation.fleet import Blow, draw_fleet
 from lab.simulation.judge import judge
-from lab.simulation.story import Kind, Schedule, Then, draw, play
+from lab.simulation.story import Event, Kind, Schedule, Then, draw, play
 
 Ablation = Callable[[], Any]
 
@@ -250,6 +250,14 @@ def _draw_two_ways_back(seed: int) -> Schedule:
     return replace(draw(seed), load="warning-threshold", trouble=0.1, events=(), then=then, rate=None, rows=6)
 
 
+def _draw_second_processes(seed: int) -> Schedule:
+    """Processes that are frozen while others get past their lock, of a load that asks for many rows at once."""
+    random_ = Random(f"{seed} second processes")
+    events = [Event(Kind.ALIAS, random_.randint(1, 120), 0.5 + random_.random() / 2) for _ in range(4)]
+    drawn = replace(draw(seed), load="payment", trouble=0.0, events=tuple(sorted(events, key=lambda one: one.at)))
+    return replace(drawn, then=(), rate=None, by_many=True)
+
+
 SAFEGUARDS: Final = (
     Safeguard(
         "a lost answer counts as not sent",
@@ -323,8 +331,7 @@ SAFEGUARDS: Final = (
     Safeguard(
         "a process that stood still sends what was at its turn",
         _swap(Ownership, "may_leave", lambda self: self.lease.is_valid()),
-        _has(Kind.ALIAS, Kind.FREEZE),
-        drawn,
+        drawn=_draw_second_processes,
     ),
     # Of what several machines work on.
     Safeguard(
