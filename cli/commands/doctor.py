@@ -479,6 +479,9 @@ def _beside(journal: JournalAddress) -> Path:
 
 
 async def _api(examined: Examined) -> AsyncIterator[Finding]:
+    address = urlsplit(examined.settings.api_url.value or "")
+    if address.scheme == "http" and not is_this_machine(host := address.hostname or ""):
+        yield _plain(host, "api")
     async with BillingClient(examined.settings.client) as client:
         health = examined.health = await client.health()
     yield passed(
@@ -491,7 +494,7 @@ async def _api(examined: Examined) -> AsyncIterator[Finding]:
 
 
 async def _clock(examined: Examined) -> AsyncIterator[Finding]:
-    """The billing's time, which has no zone, beside this machine's time and UTC; and the way to the billing."""
+    """The billing's time, which has no zone, beside this machine's time and UTC."""
     told, now = examined.health.server_time or "", datetime.now(UTC)
     try:
         there = datetime.fromisoformat(told).replace(tzinfo=None)
@@ -512,9 +515,6 @@ async def _clock(examined: Examined) -> AsyncIterator[Finding]:
             if skew > MOST_SKEW
             else passed("{seconds} s between the billing's clock and this one", seconds=round(skew))
         )
-    address = urlsplit(examined.settings.api_url.value or "")
-    if address.scheme == "http" and not is_this_machine(host := address.hostname or ""):
-        yield _plain(host, "api")
 
 
 async def _database(examined: Examined) -> AsyncIterator[Finding]:

@@ -1052,10 +1052,8 @@ async def test_what_somebody_else_does_between_list_and_calls_stands(
     said = {word: texts[-1] for word, texts in scene}
     if "database" in said and not gateway.database:
         return
-    if "adds" in said:
-        gateway = replace(gateway, profile=Profile(type_8=Fact(TypeEight.ADDS, None, Standing.ASSUMED)))
-    if "known" in said:
-        gateway = replace(gateway, profile=KNOWN)
+    profiles = {"adds": Profile(type_8=Fact(TypeEight.ADDS, None, Standing.ASSUMED)), "known": KNOWN}
+    gateway = next((replace(gateway, profile=one) for word, one in profiles.items() if word in said), gateway)
     name, _, given = said["run"].partition(" ")
     rows = making.rows_of(said["rows"].replace(" / ", "\n") + "\n")
     job: BillingJob = making.job_of(gateway, BUILT_IN.named(name), rows, **pairs(given))
