@@ -22,7 +22,7 @@ _OPENS_BILLING: Final = frozenset(
 )
 TAKES_PROFILE: Final = _OPENS_BILLING | frozenset(
     {"decide", "export", "report", "page", "worker", "status", "pause", "continue", "get", "set", "stop", "purge"}
-    | {"close", "compare"}
+    | {"close", "compare", "validate"}
 )
 """The commands that read settings, and so take a file, a profile, a billing and a journal."""
 

@@ -328,7 +328,7 @@ async def test_one_answer_for_the_file_before_the_list_is_shown(place: Place) ->
     found = await place.found()
     assert (found.rows, found.sum) == (2, Decimal(105))
     (run, *_) = reversed(await place.runs())
-    assert "last-line: it is whole" in await place.cli.told("status", run.name)
+    assert "last line of the input: it is whole" in await place.cli.told("status", run.name)
 
 
 async def test_what_is_piped_in_is_refused(place: Place) -> None:

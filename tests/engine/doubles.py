@@ -20,7 +20,7 @@ from checkpoints.history import History
 from checkpoints.journal import Journal
 from checkpoints.lease import Lease
 from checkpoints.records import Change, Item, LookUps, NewItem, Reason, Refusal, Run, Totals
-from checkpoints.states import State, may_follow
+from checkpoints.states import State, may_follow, states_where
 from checkpoints.transitions import NO_PAYLOADS
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
@@ -335,6 +335,12 @@ class MemoryJournal(Journal):
     def _check(self, run: Run) -> None:
         if self.taken_over:
             raise RunTakenOver(f"run {run.name} was taken over by process 4711 on elsewhere")
+
+    async def in_effect(self, run: Run, *, after: int = 0, size: int = 1000) -> list[Item]:
+        return await self.items(run, states_where(in_effect=True), after=after, size=size)
+
+    async def lanes_gone(self, run: Run, lanes: Collection[str]) -> set[str]:
+        return set()
 
     async def doubt(self, run: Run) -> int:
         self._check(run)
