@@ -207,11 +207,11 @@ update runs set left_out = :left_out where run_id = :run_id
 -- Items of the same effect, by key, in all runs of a job, on any target: the twins of a new run's rows. :keys are
 -- pairs of a key and how an item may have it: as it is, or as the digest of a purged run.
 select r.name as run, k.key, i.amount, i.wanted, i.state, i.line, i.changed_at, r.target,
-       r.purged_at is not null as is_purged, case when m.carried_by is null then m.number end as number
+       r.purged_at is not null as is_purged,
+       (select case when carried_by is null then number end from items where item_id = i.item_id) as number
 from @rows(:keys, k, key text, stored text)
 @look(effects, i, i.key = k.stored)
 join runs r on r.run_id = i.run_id and r.job = :job
-join items m on m.item_id = i.item_id
 order by i.item_id
 
 -- name: standing_in_lanes

@@ -149,6 +149,7 @@ WRITES: Final[Mapping[str, Write]] = {
     "unpause": lambda journal, run: journal.unpause(run),
     "keep_policy": lambda journal, run: journal.keep_policy(run, {"rate": "5"}),
     "note_command": lambda journal, run: journal.history.note_command(run, "ivan", "stop", "stops"),
+    "note_wait": lambda journal, run: journal.history.note_wait(run, "breaker", "the billing is away"),
     "take_up": lambda journal, run: journal.take_up(run),
     "end_runner": lambda journal, run: journal.history.end_runner(run),
     "note_look_ups": lambda journal, run: journal.history.note_look_ups(run, LookUps(found=2, left=1)),
@@ -317,7 +318,7 @@ async def test_of_two_refusals_of_one_line_the_one_that_was_not_mended_is_found(
 NO_EPOCH: Final = frozenset(
     {
         *("pause", "unpause", "take_up", "note_seen", "end_runner"),
-        *("note_command", "note_look_ups", "note_assumptions", "note_verification", "note_report"),
+        *("note_command", "note_wait", "note_look_ups", "note_assumptions", "note_verification", "note_report"),
     }
 )
 """Writes of others than the runner of a run, or about themselves alone."""

@@ -264,7 +264,7 @@ def test_what_a_library_raises_or_logs(
     cage.settings(mirror.url)
     given = [SECRETS[name] for name in GIVEN]
 
-    async def broken(*_: Any) -> Any:
+    async def broken(*_: Any, **__: Any) -> Any:
         logging.getLogger("a.library").warning("it failed with %r", given, exc_info=kind(all_spellings("")))
         raise kind(all_spellings("")) from KeyError(*given)
 
