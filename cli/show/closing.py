@@ -25,7 +25,6 @@ from cli.terminal.texts import WHOLE, count, money, printable, rendered
 from engine.pacing.holds import StopKind, money_limit, whole_sum
 from jobs.imports.subscriber import DIFFERENT, LANE, STEP_NAMES, Step
 from jobs.spec import words
-from jobs.spec.entries import AUTO, UNDO_OF_OPERATIONS
 from jobs.spec.words import IMPORT, LEAVE, LIST, OPPOSITE, RUN, STORNO, TAKE, UNDO, UNPROVEN, WAY
 from texts.remedies import command_line, setting
 from texts.said import Said, counted, said, two_decimals, wording
@@ -463,6 +462,9 @@ def leaves_unproven(run: Run) -> bool:
 def run_again(run: Run) -> str:
     """The command that enters what a run that has ended did not send; "" where its rows were of no file."""
     if run.job == UNDO:
+        # Imported here because who only looks at runs needs no parameters of jobs.
+        from jobs.spec.entries import AUTO, UNDO_OF_OPERATIONS  # noqa: PLC0415
+
         given = run.parameters
         other = [
             one.name for one in UNDO_OF_OPERATIONS if given.get(one.name, one.default) not in {one.default, AUTO}
