@@ -74,7 +74,7 @@ BUDGETS: Final[Mapping[str, Cost]] = {
     "run: one row": Cost(6_000, 165),
     "run: a further row": Cost(150, 1),
     "plan: a further row": Cost(60, 0.02, 0.02),
-    "status": Cost(1_170, 16),
+    "status": Cost(1_180, 16),
     "verify: a further row": Cost(48, 0.02, 0.02),
     "undo: a further row": Cost(220, 1, 0.1),
     "import: a further step": Cost(335, 3, 0.2),
