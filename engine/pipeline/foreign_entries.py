@@ -44,15 +44,19 @@ class ForeignEntries:
     """Checks items of a run for `target` against the entries of the billing: when they are frozen, and at their call.
 
     `own` is the name of the run, `earlier` reads the journal of the real runs. With `again`, and for calls that may
-    be repeated, foreign entries become notes, not refusals.
+    be repeated, foreign entries become notes, not refusals. With `is_plan` what other runs have entered was judged
+    already, against the journal of the real runs.
     """
 
-    def __init__(self, job: Job, earlier: EarlierRuns, target: str, *, again: bool, own: str = "") -> None:
+    def __init__(
+        self, job: Job, earlier: EarlierRuns, target: str, *, again: bool, own: str = "", is_plan: bool = False
+    ) -> None:
         self._job = job
         self._earlier = earlier
         self._target = target
         self._again = again
         self._own = own
+        self._is_plan = is_plan
 
     async def judge(
         self, items: Sequence[NewItem], standing: Sequence[StandingItem] | None = None, *, is_streamed: bool = False
@@ -95,7 +99,7 @@ class ForeignEntries:
         Raises `InputRefused` where a run has any of them left.
         """
         effect = self._job.effect
-        if effect.repeatable and not effect.has_steps:
+        if self._is_plan or (effect.repeatable and not effect.has_steps):
             return {}
         entered: dict[str, Sequence[EarlierEntry]] = {}
         for item, twins in zip(items, await self._earlier.twins(self._job.name, items), strict=True):

@@ -206,7 +206,14 @@ class Intake:
         self._progress = progress
         self._least_free = least_free
         self._judge = judge_for(run, job.effect, enter)
-        self.foreign = foreign or ForeignEntries(job, journal, run.target, again=enter is Repeat.AGAIN, own=run.name)
+        self.foreign = foreign or ForeignEntries(
+            job,
+            journal,
+            run.target,
+            again=enter is Repeat.AGAIN,
+            own=run.name,
+            is_plan=isinstance(job, Rehearsal),
+        )
 
     async def freeze_all(self, listener: Backlog | None = None) -> None:
         source = self._job.source
