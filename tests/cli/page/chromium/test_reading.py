@@ -212,7 +212,9 @@ async def test_two_runs_that_the_keyboard_has_chosen_stand_beside_each_other(
         await expect(tab.locator("#compared")).to_be_hidden()
     async with shows("--no-names", language=reader, viewport=viewport) as shown:
         tab = shown.tab
-        for box in await tab.locator("#runs tbody input").all():
+        boxes = tab.locator("#runs tbody input")
+        await expect(boxes).to_have_count(2)
+        for box in await boxes.all():
             await box.check()
         await tab.locator("#compare").click()
         await expect(tab.locator("#different tbody tr")).to_have_count(5)
