@@ -243,7 +243,7 @@ async def test_ten_thousand_rows_add_up_as_in_journal_and_ledger(place: Place) -
     told = await place.cli.closing("report", undo, "-o", "undo.html", "--lang", "ru")
     assert (told["kind"], told["runs"]) == ("undo", [run, undo])
     page = Page(read(place, Path("undo.html")))
-    assert [number(cells[0]) for cells in page.lines("отменено")][0] == found.rows
+    assert next(number(cells[0]) for cells in page.lines("отменено")) == found.rows
     assert (await place.cli("report", "check", "undo.html")).exit == 0
 
 
