@@ -11,6 +11,7 @@ from tests.docs.reader import read
 from tools.pages import DOCS, LANGUAGES
 
 REASONS = {
+    "a billing that was put back": "it needs the billing's backup; tests/cli/test_billing_put_back.py types the same",
     "another machine": "it is typed at a machine that a test has not",
     "for ever": "it ends with the machine",
     "mail": "it hands a mail to the mail server of its machine",
