@@ -246,7 +246,8 @@ class Journal:
         """The one of these undos that is still to take back, or restore, what a row of the run would enter again."""
         ids = [undo.run_id for undo in undos]
         found = await self._store.all("half_undone", run_id=run.run_id, undos=ids) if undos else []
-        return next((undo for undo in undos for row in found if undo.run_id == row["run_id"]), None)
+        half = {row["run_id"] for row in found}
+        return next((undo for undo in undos if undo.run_id in half), None)
 
     async def last_number(self, run: Run) -> int:
         return int((await self._one("last_number", run_id=run.run_id))["number"])

@@ -162,13 +162,12 @@ async def test_a_file_that_was_changed_while_its_import_lies_killed_is_refused_a
     rows = [subscriber(number) for number in range(1, 5)]
     place.write(table(rows), "subs.csv")
     run = await killed(place, "import", "subs.csv")
-    before, calls = place.tables, place.traffic.arrived
+    before = place.tables
     rows[1] = subscriber(2, balance="77")
     place.write(table(rows), "subs.csv")
     says = [f"run {run} is not at its end", f"carbon-migrate resume {run}", f"carbon-migrate close {run} --reason"]
     refused = await place.cli.refused("import", "subs.csv", "--yes", *more, says=says)
     assert (place.tables == before, len(refused.err.splitlines()) < 12) == (True, True)
-    assert calls <= place.traffic.arrived
     planned = await place.cli("plan", "import", "subs.csv", may_end_with=(Exit.REFUSED,))
     assert says[0] in planned.told
     await place.cli("resume", run, "--yes", "--settle", "0.1")
