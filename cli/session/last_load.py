@@ -1,8 +1,6 @@
 """A guard against the unusual, `--like-last 50%`: a load that is unlike the last one of its job is asked about."""
 
-import sys
 from decimal import Decimal
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +8,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run
 from checkpoints.states import states_where
 from cli.session.journal import unfinished
-from cli.show.preview import PreviewFacts, number_and_sum
+from cli.show.preview import PreviewFacts, number_and_sum, typed_without
 from jobs.rows.input import input_of_parameters
 from jobs.spec.words import SINCE
 from texts.remedies import command_line
@@ -51,10 +49,11 @@ async def unlike_last(run: Run, plan: PreviewFacts, journal: Journal, share: Dec
 
 def all_the_same(run: Run) -> str:
     """What was typed, with the guard taken off, as it can be typed in any folder."""
-    file, words = input_of_parameters(run.parameters).file, list[str]()
-    for before, word in pairwise(sys.argv):
-        if "--like-last" not in {before, word} and not word.startswith("--like-last="):
-            words.append(file if file and Path(word).absolute() == Path(file).absolute() else word)
+    file = input_of_parameters(run.parameters).file
+    words = [
+        file if file and Path(word).absolute() == Path(file).absolute() else word
+        for word in typed_without("--like-last")
+    ]
     return command_line(*words, "--like-last", "none")
 
 

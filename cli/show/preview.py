@@ -1,10 +1,10 @@
 """What a run will do, shown before anything is sent: what its preview and its plan both show."""
 
-import shlex
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -39,8 +39,8 @@ from jobs.rows.input import is_input
 from jobs.shared_accounts import Question
 from jobs.spec.columns import Assigned
 from jobs.spec.parameters import DIGEST
-from jobs.spec.words import OPPOSITE, RUN, SINCE, STORNO, UNDO, WAY, source_of
-from texts.remedies import PROGRAM, Remedy, command_line, setting
+from jobs.spec.words import OPPOSITE, RUN, STORNO, UNDO, WAY, source_of
+from texts.remedies import Remedy, command_line, setting
 from texts.said import Quantity, Said, counted, enumerated, in_lines, kind_of, said
 
 LOOKED_AT: Final = 200
@@ -407,12 +407,15 @@ def why_refused(plan: PreviewFacts) -> Said:
 
 def _entered_again(run: Run) -> str:
     """What was typed, for the refused rows alone and on top; "" where no file was typed."""
-    words, rows = [*sys.argv[1:]], file_of(run, BAD)
-    if (since := f"--{SINCE}") in words:
-        place = words.index(since)
-        del words[place : place + 2]
+    words, rows = typed_without("--since"), file_of(run, BAD)
     typed = [rows if Path(word).name == Path(run.source).name else word for word in words]
-    return "" if typed == words else " ".join((PROGRAM, shlex.join([*typed, str(setting("again"))])))
+    return "" if typed == words else command_line(*typed, "--again")
+
+
+def typed_without(flag: str) -> list[str]:
+    """The words that were typed, without a flag and its value."""
+    pairs = pairwise(sys.argv)
+    return [word for before, word in pairs if flag not in {before, word} and not word.startswith(f"{flag}=")]
 
 
 def _not_taken_back(undo: PreviewFacts, refused: Said) -> Said:

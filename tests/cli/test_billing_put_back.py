@@ -8,7 +8,7 @@ import pytest
 
 from billing.money import roubles
 from cli.terminal.exits import Exit
-from tests.cli.conftest import Place
+from tests.cli.conftest import Ended, Place
 from tests.cli.test_import import subscriber, table
 
 GONE = "the billing does not show it any more"
@@ -33,6 +33,14 @@ def operations(place: Place) -> tuple[int, Decimal]:
     return rows, roubles(scaled)
 
 
+async def take_the_way_out(place: Place, refused: Ended) -> None:
+    """Type what a refusal tells: the refused rows alone, on purpose."""
+    lines = [line.split() for line in refused.err.splitlines() if line.startswith("  carbon-migrate ")]
+    export, enter = (words for words in lines if "bad" in words or "--again" in words)
+    await place.cli(*export[1:])
+    await place.cli(*enter[1:])
+
+
 @pytest.mark.parametrize("asks", ["the database", "the API"])
 async def test_what_the_billing_has_no_more_is_asked_about_and_entered_once_more_by_itself(
     place: Place, asks: str
@@ -51,11 +59,7 @@ async def test_what_the_billing_has_no_more_is_asked_about_and_entered_once_more
     await place.cli.told("plan", "balances", load.path, ends=1, says=says)
     refused = await place.cli.refused("run", "balances", load.path, "--yes", says=[*says, "--state bad"])
     assert place.tables == before
-    # The way out as it is told: the refused rows alone, on purpose.
-    lines = [line.split() for line in refused.err.splitlines() if line.startswith("  carbon-migrate ")]
-    export, enter = (words for words in lines if "bad" in words or "--again" in words)
-    await place.cli(*export[1:])
-    await place.cli(*enter[1:])
+    await take_the_way_out(place, refused)
     assert operations(place) == (5, load.sum)
     # From then on it is entered by another run, whatever has become of the first.
     again = await place.run("balances", load.path)
@@ -77,9 +81,14 @@ async def test_another_sum_of_a_row_that_is_gone_is_no_difference_to_it(place: P
     first = (await place.run("balances", "balances.csv"))["run"]
     await put_back(place, first)
     place.write(f"abonent_id;amount\n{one};120\n")
-    for more in ((), ("--since", first)):
-        await place.cli.refused("run", "balances", "balances.csv", "--yes", *more, says=GONE)
+    refused = await place.cli.refused("run", "balances", "balances.csv", "--yes", says=GONE)
+    for more in ((f"--since={first}",), ("--since", first)):
+        refused = await place.cli.refused("run", "balances", "balances.csv", "--yes", *more, says=GONE)
+        assert "--since" not in refused.err
     assert place.balance(one) == 0
+    # Of a delta as well: what is gone goes in whole.
+    await take_the_way_out(place, refused)
+    assert place.balance(one) == Decimal(120)
 
 
 async def test_of_a_load_and_its_delta_the_one_that_is_gone_is_asked_about(place: Place) -> None:
