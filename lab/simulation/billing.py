@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -125,22 +126,16 @@ class Billing:
         self.work_off()
         self._left = left
         model = path.rstrip("/").rpartition("/")[2]
-        form = URL.build(query_string=body.decode(), encoded=True).query
-        if form.get("get_version"):
+        if model == "Version":
             return _json({"call": "get_version", "result": {"version": "5.20", "server_time": self._now()}})
-        call = last = ""
         if model not in MODELS:
             return _json({"error": [f"Не найдена модель {model}"]})
+        call, (chain, fields) = "", _parsed(body)
         try:
             found: Any = None
-            for number in range(1, 20):
-                call = form.get(f"method{number}", "")
-                if not call:
-                    break
-                found = self._method(model, found, call, msgspec.json.decode(form.get(f"arg{number}") or "{}"), who)
-                last = call
-            fields = msgspec.json.decode(form.get("fields") or "[]")
-            return _json({"call": last, "result": self._shown(model, found, fields)})
+            for call, arguments in chain:
+                found = self._method(model, found, call, msgspec.json.decode(arguments), who)
+            return _json({"call": call, "result": self._shown(model, found, fields)})
         except Refused as error:
             said: Any = str(error) if call == "objects.get" else [str(error)]
             return _json({"call": call, "error": said})
@@ -287,40 +282,36 @@ class Billing:
         if model == "AdminAccounts" and (abonent := criteria.pop("account_id_abonents", None)) is not None:
             found = self.tables["Abonents"].get(_number(abonent))
             criteria["id"] = found["account_id"] if found else None
-        tests = [
-            (name.removesuffix(test).split("__"), wanted, test)
-            for name, wanted in criteria.items()
-            for test in [next((one for one in _TESTS if name.endswith(one)), "")]
-        ]
+        tests = []
+        for name, wanted in criteria.items():
+            test = next((one for one in _TESTS if name.endswith(one)), "")
+            tests.append((name.removesuffix(test).split("__"), _meets(wanted, test)))
         for pk in self._candidates(model, criteria):
-            if all(_matches(self._value(model, pk, way), *test) for way, *test in tests):
+            if all(meets(self._value(model, pk, way)) for way, meets in tests):
                 yield pk, {}
 
     def _candidates(self, model: str, criteria: Fields) -> list[int]:
         table = self.tables[model]
         for name, wanted in criteria.items():
-            if name in {"pk", "id", KEYS.get(model)}:
-                return [_number(wanted)] if _number(wanted) in table else []
+            whose = wanted if isinstance(wanted, list) else [wanted]
+            if name.removesuffix("__in") in {"pk", "id", KEYS.get(model)}:
+                return sorted({pk for one in whose if (pk := _number(one)) in table})
             if name in {"abonent_id", "abonent", "abonent_id__in"}:
-                whose = wanted if isinstance(wanted, list) else [wanted]
                 return [pk for one in whose for pk in self._of_abonent.get((model, str(one)), ()) if pk in table]
         return sorted(table)
 
     def _value(self, model: str, pk: int | None, way: list[str]) -> Any:  # noqa: ANN401
-        name, *rest = way
-        if pk is None:
-            return None
-        row = self.tables[model].get(pk)
+        name, row = way[0], self.tables[model].get(pk or 0)
+        if row is not None and name in row:
+            return row[name]
         if name in {"pk", "id", KEYS.get(model)}:
             return pk
         if row is None:
             return None
-        if name in row:
-            return row[name]
         if f"{name}_id" not in row:
             raise Refused(f"Cannot resolve keyword '{name}' into field")
         linked = row[f"{name}_id"]
-        return self._value(LINKS[name], linked, rest) if rest else linked
+        return self._value(LINKS[name], linked, way[1:]) if way[1:] else linked
 
     def _shown(self, model: str, found: Any, fields: list[str]) -> Any:  # noqa: ANN401
         if isinstance(found, list):
@@ -328,18 +319,16 @@ class Billing:
         if not isinstance(found, tuple):
             return found
         pk, unsaved = found
-        row = {**unsaved.pop("_new", self.tables[model].get(pk, {})), **unsaved}
-        row[KEYS.get(model, "id")] = pk
+        row = {**unsaved.pop("_new", self.tables[model].get(pk, {})), **unsaved, KEYS.get(model, "id"): pk}
         shown: Fields = {}
         for name in fields or row:
-            first, *rest = name.split("__")
-            if rest:
-                inner = self._value(model, pk, [first])
-                linked = {"pk": inner, "model": LINKS[first], "fields": {}}
-                linked["fields"] = {rest[0]: self._value(LINKS[first], inner, rest)}
-                shown[first] = linked
-            elif name in row:
+            if name in row:
                 shown[name] = row[name]
+            elif "__" in name:
+                first, *rest = name.split("__")
+                inner = self._value(model, pk, [first])
+                linked = {rest[0]: self._value(LINKS[first], inner, rest)}
+                shown[first] = {"pk": inner, "model": LINKS[first], "fields": linked}
             elif f"{name}_id" in row:
                 shown[name] = row[f"{name}_id"]
             elif name == "balance" and model == "AdminAccounts":
@@ -356,6 +345,16 @@ class Billing:
         return f"{self.began + timedelta(seconds=int(self.clock())):%Y-%m-%d %H:%M:%S}"
 
 
+@lru_cache(10_000)
+def _parsed(body: bytes) -> tuple[list[tuple[str, str]], list[str]]:
+    """The methods of a form, each with its arguments in JSON, and its fields. Most look-ups are asked again."""
+    form = URL.build(query_string=body.decode(), encoded=True).query
+    chain: list[tuple[str, str]] = []
+    while call := form.get(f"method{len(chain) + 1}"):
+        chain.append((call, form.get(f"arg{len(chain) + 1}") or "{}"))
+    return chain, msgspec.json.decode(form.get("fields") or "[]")
+
+
 def _number(value: object) -> int:
     try:
         return int(str(value))
@@ -363,14 +362,17 @@ def _number(value: object) -> int:
         raise Refused(f"«{value}» не число") from None
 
 
-def _matches(value: Any, wanted: Any, test: Any) -> bool:  # noqa: ANN401
+def _meets(wanted: Any, test: str) -> Callable[[object], bool]:  # noqa: ANN401
+    """Whether a value passes the test."""
     if test == "__range":
-        return _comparable(wanted[0]) <= _comparable(value) <= _comparable(wanted[1])
-    if test == "__in":
-        return any(_matches(value, one, "") for one in wanted)
-    return str(value) == str(wanted) or _comparable(value) == _comparable(wanted)
+        least, most = map(_comparable, wanted)
+        return lambda value: least <= _comparable(value) <= most
+    several = wanted if test == "__in" else [wanted]
+    texts, others = {str(one) for one in several}, {_comparable(one) for one in several}
+    return lambda value: str(value) in texts or _comparable(value) in others
 
 
+@lru_cache(100_000, typed=True)
 def _comparable(value: object) -> tuple[int, Any]:
     """Numbers are compared as numbers, however they are written, all else as text."""
     text = "" if value is None else str(value)

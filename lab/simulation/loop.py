@@ -34,6 +34,7 @@ import anyio.from_thread
 import anyio.to_thread
 import structlog
 from anyio._backends._asyncio import _task_states as task_states  # it has no door
+from anyio._core import _eventloop as anyio_loop
 
 from checkpoints import lease, rows
 
@@ -99,26 +100,24 @@ class Killed(BaseException):
 class _Task(asyncio.Task[Any]):
     """A task of a process, with a number and a priority, both given at its birth."""
 
-    def __init__(self, coro: Any, loop: "SeededLoop", name: str | None, context: Context | None) -> None:  # noqa: ANN401
-        self.number, self.priority = loop.next_task()
+    def __init__(self, birth: tuple[int, float], coro: Any, context: Context | None, **given: Any) -> None:  # noqa: ANN401
+        self.number, self.priority = birth
         self.process = PROCESS.get() if context is None else context.get(PROCESS, OUTSIDE)
-        super().__init__(coro, loop=loop, name=name or "task", context=context)
+        super().__init__(coro, context=context, **given)
 
 
 class _Handle(asyncio.TimerHandle):
-    """A callback that is ready or waits for its time; `owner` is the task whose step it is."""
+    """A callback that is ready or waits for its time."""
 
-    __slots__ = ("arguments", "context", "is_cancelled", "owner", "work")
+    __slots__ = ("arguments", "context", "is_cancelled", "work")
 
     def __init__(self, work: Any, arguments: tuple[Any, ...], context: Context | None) -> None:  # noqa: ANN401
         self.work, self.arguments, self.is_cancelled = work, arguments, False
         self.context = copy_context() if context is None else context
-        owner = getattr(work, "__self__", None)
-        self.owner: _Task | None = owner if type(owner) is _Task else None
 
     def cancel(self) -> None:
         """Do not run it; a timer is passed over when it is due."""
-        self.is_cancelled, self.owner, self.work, self.arguments = True, None, None, ()
+        self.is_cancelled, self.work, self.arguments = True, None, ()
 
     def cancelled(self) -> bool:
         return self.is_cancelled
@@ -266,8 +265,10 @@ class SeededLoop(asyncio.BaseEventLoop):
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """As any loop: `when` is by the clock of the process that asks."""
+        return self._at(when, _Handle(callback, args, context))
+
+    def _at(self, when: float, timer: _Handle) -> _Handle:
         process = self.process
-        timer = _Handle(callback, args, context)
         if process is not OUTSIDE:
             when = (when - process.ahead + process.slept) / process.rate
         self._count += 1
@@ -281,15 +282,12 @@ class SeededLoop(asyncio.BaseEventLoop):
         *args: Any,  # noqa: ANN401
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
-        return self.call_at(self.time() + delay, callback, *args, context=context)
+        return self._at(self.time() + delay, _Handle(callback, args, context))
 
     def create_task(self, coro: Any, *, name: object = None, context: Context | None = None) -> Any:  # noqa: ANN401
-        task = _Task(coro, self, None if name is None else str(name), context)
-        self._tasks.append(task)
+        birth = len(self._tasks), self.draw.random() if self._by_priority else 0.0
+        self._tasks.append(task := _Task(birth, coro, context, loop=self, name=str(name or "task")))
         return task
-
-    def next_task(self) -> tuple[int, float]:
-        return len(self._tasks), self.draw.random() if self._by_priority else 0.0
 
     def run_in_executor(  # type: ignore[override]
         self,
@@ -324,12 +322,12 @@ class SeededLoop(asyncio.BaseEventLoop):
     # ---- the steps ----
 
     def _put(self, handle: _Handle) -> None:
-        owner = handle.owner
-        if owner is None:
-            self._others.append(handle)
-        else:
+        owner = getattr(handle.work, "__self__", None)
+        if type(owner) is _Task:
             self._count += 1
             insort(self._able, (owner.number, self._count, handle, owner))
+        else:
+            self._others.append(handle)
 
     def _run_once(self) -> None:
         """Run one step after the other, until the loop is told to stop."""
@@ -505,6 +503,9 @@ def _simulated(loop: SeededLoop, seed: str) -> Iterator[None]:
         (time, "perf_counter", loop.time),
         (time, "clock_gettime", lambda clock: loop.since_boot() if clock == time.CLOCK_BOOTTIME else loop.time()),
         (time, "time", wall),
+        (anyio, "current_time", loop.time),
+        # Each object of anyio asks which library runs: always this loop.
+        (anyio_loop, "current_async_library", lambda: "asyncio"),
         (rows, "now", lambda: datetime.fromtimestamp(wall(), UTC).isoformat(timespec="milliseconds")),
         (lease, "machine", lambda: loop.process.boot),
         (os, "getpid", lambda: loop.process.number),

@@ -7,15 +7,15 @@ client's own, `Connection` is a transport below it, so that the real client pars
 
 import asyncio
 import random
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
-from dataclasses import dataclass, field
 from enum import StrEnum
+from types import SimpleNamespace
 from typing import Any, Final
 
 import aiohttp
+from msgspec import Struct
 
 from billing.api.wire import FenceClosed, Flight, Limits, Unasked
 from lab.simulation.billing import Billing
@@ -48,19 +48,20 @@ class Fault(StrEnum):
     TWICE = "an answer that comes twice"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What comes back; `ends` for one that breaks off."""
 
     status: int
     body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
     ends: bool = False
 
 
 RESET: Final = Answer(0, b"")
+NO_SOCKET: Final = SimpleNamespace(setblocking=lambda _: None, close=lambda: None)
+"""What a connection is made over."""
 _PAGE: Final = b"<html><body>Bad</body></html>"
-_WRITES: Final = re.compile(rb"objects\.create|=(save|delete|add_payment|set_password)")
+_WRITES: Final = (b"objects.create", b"=save", b"=delete", b"=add_payment", b"=set_password")
 
 
 _SAID: Final[Mapping[Fault | None, Answer]] = {
@@ -80,8 +81,7 @@ _BEFORE: Final = {Fault.RESET_BEFORE, Fault.ERROR_BEFORE, Fault.BUSY, Fault.PROX
 """Faults before the effect, or without it."""
 
 
-@dataclass(slots=True)
-class Sent:
+class Sent(Struct):
     """A call that has left: by whom, when, and when its answer came or its caller gave it up."""
 
     process: Process
@@ -118,7 +118,7 @@ class Network:
     def request(self, path: str, form: bytes, heard: Callable[[Answer], None]) -> Sent:
         """Take a request of the process that runs; `heard` is called with what comes back, if anything does."""
         process = PROCESS.get()
-        sent = Sent(process, path, form, self.loop.now, _WRITES.search(form) is not None)
+        sent = Sent(process, path, form, self.loop.now, any(word in form for word in _WRITES))
         self.calls.append(sent)
         sent.is_lost = process.machine in self.cut_off
         sent.fault = fault = self.draw.choice(self.kinds) if self.draw.random() < self.trouble else None

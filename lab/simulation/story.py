@@ -29,7 +29,7 @@ from lab.simulation.billing import SET_BALANCE, Billing, Effect
 from lab.simulation.journal import Disk
 from lab.simulation.loads import LOADS, STRANGE, UNMARKED, Load, population
 from lab.simulation.loop import START, Killed, NoEnd, Process, SeededLoop, replaced
-from lab.simulation.network import Connection, DirectWire, Network, Sent
+from lab.simulation.network import NO_SOCKET, Connection, DirectWire, Network, Sent
 from lab.simulation.program import CommandRefused, Machines, Outcome, Program, Table
 
 Kindred = TypeVar("Kindred", bound=Program)
@@ -427,6 +427,7 @@ class World:
         with replaced(
             [
                 (import_module("billing.api.client"), "Wire", wire),
+                (import_module("billing.api.wire"), "_socket", lambda _: NO_SOCKET),
                 (import_module("jobs.rows.input"), "open_input", lambda *_: self.table),
             ]
         ):
