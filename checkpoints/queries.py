@@ -239,10 +239,10 @@ def bind(values: Mapping[str, Value]) -> dict[str, str | int | None]:
                 bound[name] = str(value)
             case None | int():
                 bound[name] = value
-            case Mapping():
-                bound[name] = _encode(dict(value)).decode()
+            case list() | tuple() | dict():
+                bound[name] = _encode(value).decode()
             case _:
-                bound[name] = _encode(value if isinstance(value, Sequence) else list(value)).decode()
+                bound[name] = _encode(dict(value) if isinstance(value, Mapping) else list(value)).decode()
     return bound
 
 

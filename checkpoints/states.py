@@ -7,6 +7,7 @@ or selects states by property (`states_where(in_effect=True)`). The journal's tr
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any, Final, Self, TypedDict, Unpack
 
 
@@ -86,6 +87,7 @@ class StateProperties(TypedDict, total=False):
     trouble: bool
 
 
+@cache
 def states_where(**properties: Unpack[StateProperties]) -> tuple[State, ...]:
     wanted = properties.items()
     return tuple([state for state in State if wanted <= vars(state).items()])

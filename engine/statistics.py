@@ -93,22 +93,20 @@ GROWTH: Final = 1.1
 """Ratio of the upper bounds of neighbouring buckets: quantiles are accurate to 5 %."""
 
 BUCKETS: Final = 170
-"""Number of buckets, up to about 1,000 seconds; longer calls count in the last."""
+"""Most buckets, up to about 1,000 seconds; longer calls count in the last."""
 
 _PER_STEP: Final = 1 / math.log(GROWTH)
 
 
 class Histogram:
-    """Call times in seconds, in a histogram of fixed size with exponential buckets."""
+    """Call times in seconds, in a histogram of bounded size with exponential buckets."""
 
     def __init__(self) -> None:
-        self._counts = [0] * BUCKETS
-        self._total = 0
+        self._counts = Counter[int]()
 
     def add(self, seconds: float) -> None:
         step = int(math.log(seconds / SHORTEST) * _PER_STEP) + 1 if seconds > SHORTEST else 0
         self._counts[step if step < BUCKETS else BUCKETS - 1] += 1
-        self._total += 1
 
     def copy(self) -> "Histogram":
         return self.since(Histogram())
@@ -116,22 +114,18 @@ class Histogram:
     def since(self, earlier: "Histogram") -> "Histogram":
         """The calls that came after an `earlier` moment of this histogram."""
         difference = Histogram()
-        difference._counts = [now - before for now, before in zip(self._counts, earlier._counts, strict=True)]  # noqa: SLF001 - its own class
-        difference._total = self._total - earlier._total  # noqa: SLF001 - as above
+        difference._counts = self._counts - earlier._counts  # noqa: SLF001 - its own class
         return difference
 
     def quantile(self, share: float) -> float | None:
         """The quantile `share` (0.95 for p95) in seconds; None before the first call."""
-        if not self._total:
-            return None
-        left = math.ceil(share * self._total)
-        step = 0
-        for step, count in enumerate(self._counts):  # noqa: B007 - used after the loop
+        left = math.ceil(share * self._counts.total())
+        for step, count in sorted(self._counts.items()):
             left -= count
             if left <= 0:
-                break
-        # The middle of the bucket, on the logarithmic scale.
-        return SHORTEST * GROWTH ** (step - 0.5) if step else SHORTEST
+                # The middle of the bucket, on the logarithmic scale.
+                return SHORTEST * GROWTH ** (step - 0.5) if step else SHORTEST
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,8 @@ class Gateway:
             calls = [_question(model, str(kind[0]), list(group.values()), fields) for kind, group in left]
             answers: list[list[dict[str, object]] | None] = []
             try:
-                answers += map(self._objects, await self.ask(calls))
+                with as_engine_errors():
+                    answers += map(objects, await self.ask(calls))
             except LookUpRefused:
                 if all(len(group) == 1 for _, group in left):
                     raise
@@ -159,10 +160,6 @@ class Gateway:
                 again += [(kind, dict(islice(group.items(), first, first + half))) for first in (0, half)]
             left = [(kind, group) for kind, group in again if group]
         return [found[one] for one in where]
-
-    def _objects(self, answer: object) -> list[dict[str, object]]:
-        with as_engine_errors():
-            return list(objects(answer))
 
     async def ask(self, calls: Sequence[Call]) -> list[object]:
         """The results of reading calls, in their order, a few at a time. Raises `LookUpFailed`."""

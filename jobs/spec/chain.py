@@ -160,6 +160,7 @@ _DEEPEST: Final = 30
 """Levels of brackets; what the JSON module reads depends on the version of Python."""
 
 
+@lru_cache
 def _link(number: int, text: str) -> Link:
     written = text.strip()
     shown = written if len(written) <= _LONGEST_LINK else f"{written[:_LONGEST_LINK]}…"

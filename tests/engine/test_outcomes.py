@@ -85,7 +85,7 @@ def test_its_size_stays_whatever_it_is_told() -> None:
     histogram = Histogram()
     for exponent in range(-12, 13):
         histogram.add(10.0**exponent)
-    assert len(histogram._counts) == BUCKETS
+    assert max(histogram._counts) == BUCKETS - 1
     assert (histogram.quantile(1.0) or 0) > 900
 
 
