@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.database.database import Database
 from billing.database.dsn import Dsn
+from checkpoints.journal import Journal, open_journal
 from lab.crash.loops import loops
 from lab.mock.population import create
 from lab.mock.server import MockBilling, running
@@ -140,6 +142,20 @@ async def mock_billing(billing_file: Path) -> AsyncIterator[MockBilling]:
     """A mock billing over `billing_file`, at `url`, with its `ledger`."""
     async with running(billing_file) as server:
         yield server
+
+
+@pytest.fixture
+async def client(mock_billing: MockBilling) -> AsyncIterator[BillingClient]:
+    """A client of `mock_billing` that reads once."""
+    async with BillingClient(ClientSettings(mock_billing.url), patience=Patience(attempts=1)) as client:
+        yield client
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
+    """A new journal in a file."""
+    async with open_journal(tmp_path / "journal") as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.api.client import BillingClient, ClientSettings, Patience
+from billing.api.client import BillingClient
 from billing.contract_numbers import Suggestion
 from billing.database.database import KEYS_A_STATEMENT, Database
 from billing.database.dsn import Dsn
@@ -25,7 +25,7 @@ from billing.directory.subscribers import accounts_taken, numbers_taken, pool_ra
 from billing.directory.system import Stacks, check_scale, depth, waiting_for
 from billing.errors import OtherScale
 from jobs.access.gateway import Gateway
-from jobs.imports.names_there import NamesThere, read_names
+from jobs.imports.names_there import read_names
 from lab.mock.people import POOLS
 from lab.mock.server import MockBilling
 from tests.billing.selects.selecting import change
@@ -55,21 +55,6 @@ def test_suggestions_go_once_over_all_numbers(either_database: Database) -> None
     assert found["ЖЖЖЖЖ"] == []
 
 
-def test_a_folder_is_named_with_those_above_it(billing_file: Path) -> None:
-    change(billing_file, "update abonents set name = 'Мира 5/1' where id = 1400")
-    with Database(Dsn(str(billing_file))) as database:
-        found = in_database(database, "Folder") or []
-    assert {one.id: (*one.above, *one.names) for one in found} == {
-        89: ("Частный сектор",),
-        1000: ("Многоквартирные дома",),
-        1316: ("Перенесённые",),
-        1400: ("Многоквартирные дома", "Мира 5/1"),
-    }
-    there = NamesThere.of({"Folder": found})
-    assert [one.id for one in there.named("Folder", "Многоквартирные дома/Мира 5\\/1")] == [1400]
-    assert [one.id for one in there.named("Folder", "Мира 5/1")] == [1400]
-
-
 def test_what_this_billing_has_no_table_for_has_no_names(billing_file: Path) -> None:
     change(billing_file, "alter table operators drop name", "update tarif set deleted = 1 where id = 2")
     with Database(Dsn(str(billing_file))) as database:
@@ -79,10 +64,11 @@ def test_what_this_billing_has_no_table_for_has_no_names(billing_file: Path) -> 
         assert NamedObject(7, ("Льгота",)) in (in_database(database, "Attribute") or ())
 
 
-async def test_without_a_database_the_api_tells_the_names_of_its_models(mock_billing: MockBilling) -> None:
-    async with BillingClient(ClientSettings(mock_billing.url), patience=Patience(attempts=1)) as client:
-        there = await read_names(Gateway(client))
-        both = await read_names(Gateway(client, mock_billing.database))
+async def test_without_a_database_the_api_tells_the_names_of_its_models(
+    client: BillingClient, mock_billing: MockBilling
+) -> None:
+    there = await read_names(Gateway(client))
+    both = await read_names(Gateway(client, mock_billing.database))
     assert {kind for kind in both.objects if there.knows(kind)} == {"Tarif", "Usluga", "Folder", "Manager"}
     for kind in ("Tarif", "Usluga", "Folder", "Manager"):
         assert there.objects[kind] == both.objects[kind]

@@ -44,20 +44,6 @@ def hear(pipe: Connection) -> object:
     return pipe.recv()
 
 
-def hold(pipe: Connection, path: Path) -> None:
-    """Work on the first run until told to let go."""
-
-    async def work() -> None:
-        async with open_journal(path) as journal:
-            (run, *_) = await journal.runs()
-            async with journal.taken_up(run):
-                pipe.send("held")
-                await asyncio.to_thread(pipe.recv)
-        pipe.send("let go")
-
-    asyncio.run(work())
-
-
 def race(pipe: Connection, path: Path) -> None:
     """Try to work on the first run at the signal; the winner does until told to let go."""
 

@@ -293,19 +293,6 @@ async def test_commands_are_kept_in_order_with_their_senders_and_answers(journal
     assert await journal.history.commands(other) == []
 
 
-async def test_what_is_not_sent_yet_gets_another_payload_and_what_was_sent_keeps_its_own(journal: Journal) -> None:
-    run = await frozen_run(journal, *(new_item(key) for key in "1234"))
-    await come_to(journal, run, {2: State.SENDING, 3: State.ACCEPTED})
-    named = await ids(journal, run)
-    await journal.keep(run, {named[key]: f"new {key}" for key in "123"})
-    assert {item.key: item.payload for item in await all_items(journal, run)} == {
-        "1": "new 1",
-        "2": "new 2",
-        "3": '{"x":1}',
-        "4": '{"x":1}',
-    }
-
-
 async def numbers(journal: Journal, run: Run, *keys: str) -> dict[str, int]:
     return {item.key: item.number for item in await journal.items_by_key(run, keys)}
 
@@ -505,22 +492,6 @@ async def test_any_text_comes_back_as_it_went_in(
     assert {(item.answer, item.message) for item in await all_items(journal, run)} == {(said, said)}
     totals = await journal.totals(run)
     assert totals.amount == sum((item.amount or Decimal(0) for item in given_items), Decimal(0))
-
-
-async def test_an_undo_in_doubt_has_taken_nothing_back_until_it_is_found(journal: Journal) -> None:
-    run = await frozen_run(journal, new_item("a"))
-    await answered(journal, run, "5", "a")
-    (entered,) = await all_items(journal, run)
-    undo = await journal.create_run(NewRun("undo", {}, NEW_RUN.target, "run other"))
-    await journal.freeze(undo, page(NewItem("x/1", "a", "account a", "{}", undoes=entered.item_id)), keep)
-    await answered(journal, undo, "9", "x/1")
-    assert await journal.in_effect(run) == []
-    (item,) = await all_items(journal, undo)
-    await journal.doubt_answers(undo, [item.item_id], "why")
-    assert [one.key for one in await journal.in_effect(run)] == ["a"]
-    for state in (State.ACCEPTED, State.APPLIED):
-        await journal.record(undo, [Change(item.item_id, state, answer="9")])
-        assert await journal.in_effect(run) == []
 
 
 async def test_a_claim_is_durable_and_counted_and_an_answer_kept_with_its_state(

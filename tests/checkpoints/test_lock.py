@@ -30,7 +30,6 @@ from checkpoints.stores import earlier_runs
 from tests.checkpoints.processes import (
     PATIENCE,
     hear,
-    hold,
     open_many,
     process,
     race,
@@ -68,8 +67,10 @@ async def test_a_run_has_one_holder_who_is_named(journal: Journal, journal_addre
 
 
 async def test_the_lock_of_a_killed_process_is_free(path: Path, journal: Journal, run: Run) -> None:
-    with process(hold, path) as (child, pipe):
-        assert hear(pipe) == "held"
+    with process(race, path) as (child, pipe):
+        assert hear(pipe) == "ready"
+        pipe.send("go")
+        assert hear(pipe) == "won"
         child.kill()
         child.join(PATIENCE)
         assert child.exitcode == -signal.SIGKILL

@@ -185,18 +185,6 @@ async def test_where_there_is_no_journal_there_are_no_earlier_runs(tmp_path: Pat
     assert path.read_bytes() == b""
 
 
-async def test_rows_of_one_lane_that_stand_are_told_from_those_taken_back(journal: Journal) -> None:
-    run = await frozen_run(journal, *(NewItem(key, key, "account:1", "{}", Decimal(1)) for key in "ab"))
-    await frozen_run(journal, NewItem("c", "c", "account:1", "{}", Decimal(1)))
-    items = await accepted(journal, run)
-    await undone(journal, items[:1])
-    assert [one.key for one in await journal.lane_mates(run, {"account:1"})] == ["a", "b"]
-    mates, taken_back = await journal.mates_in_shared_lanes(run, {"account:1"})
-    assert [one.key for one in mates] == ["a", "b"]
-    assert taken_back == {items[0].item_id}
-    assert await journal.mates_in_shared_lanes(run, {"account:2"}) == ([], set())
-
-
 @pytest.mark.parametrize("state", [State.PENDING, State.SENDING, State.UNKNOWN, State.MANUAL, State.REJECTED])
 async def test_what_an_undo_of_an_undo_may_restore_is_not_entered_anew(journal: Journal, state: State) -> None:
     items = await accepted(journal, await frozen_run(journal, new_item("a")))

@@ -1,16 +1,14 @@
 """Which clock a test of the engine runs on: `pytestmark = pytest.mark.virtual_clock` asks for the jumping one.
 
-On the real one `no_waiting` lets what failed go again at once, and `journal` is one on the disk.
+On the real one `no_waiting` lets what failed go again at once.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 import pytest
 
-from checkpoints.journal import Journal, open_journal
 from tests.virtual_clock import VirtualClockLoop
 
 
@@ -49,9 +47,3 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("engine.pipeline.pipeline.backoff", at_once)
     monkeypatch.setattr("engine.pacing.breaker.SHORTEST_GAP", 0.0)
-
-
-@pytest.fixture
-async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
-    async with open_journal(tmp_path / "journal.db") as opened:
-        yield opened

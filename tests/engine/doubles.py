@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from math import inf
@@ -46,24 +46,13 @@ from engine.pacing.policy import Policy, policy_with
 from engine.pacing.throttle import Gauge
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import LivePolicy, Progress, Status
+from tests.checkpoints.samples import sending_item
 from tests.virtual_clock import settle
 
 NOW = datetime(2025, 11, 24, 12, 0, tzinfo=UTC)
 
 A_RUN = Run(
-    run_id=1,
-    name="k7m2q",
-    job="fake",
-    parameters={},
-    target="http://billing",
-    source="memory",
-    source_digest="",
-    header=("id",),
-    cursor=None,
-    created_at=NOW,
-    frozen_at=NOW,
-    approved_at=NOW,
-    discarded_at=None,
+    "fake", {}, "http://billing", "memory", run_id=1, name="k7m2q", created_at=NOW, frozen_at=NOW, approved_at=NOW
 )
 
 
@@ -89,22 +78,8 @@ def item(
     amount: str = "1.10",
     key: str | None = None,
 ) -> Item:
-    return Item(
-        item_id=1000 + number,
-        number=number,
-        key=key or str(number),
-        label=f"subscriber {key or number}",
-        lane=lane or f"account {number}",
-        payload="{}",
-        amount=Decimal(amount),
-        line=number + 1,
-        row=(str(number),),
-        state=state,
-        attempts=0,
-        answer=None,
-        message=None,
-        changed_at="2025-11-24T12:00:00.000+00:00",
-    )
+    new = replace(row(key or str(number), amount, lane=lane or f"account {number}"), line=number + 1)
+    return msgspec.structs.replace(sending_item(new, number), item_id=1000 + number, state=state, attempts=0)
 
 
 @dataclass(slots=True)

@@ -1,22 +1,20 @@
 """What the tests of the jobs share: a billing with some odd subscribers in it, and both ways to reach it."""
 
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from billing.api.client import BillingClient, ClientSettings, Patience
+from billing.api.client import BillingClient
 from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
 from billing.database.reader import Connection
 from billing.money import SCALE
-from checkpoints.journal import Journal, open_journal
 from jobs.access.gateway import Gateway
 from lab.mock.population import create
-from lab.mock.server import MockBilling
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +104,6 @@ def insert_odd_ones(execute: Execute) -> None:
     execute.rows("abonents", names, *((*one, FOLDER, "Иванов") for one in ODD_ONES))
 
 
-@pytest.fixture
-async def client(mock_billing: MockBilling) -> AsyncIterator[BillingClient]:
-    async with BillingClient(ClientSettings(mock_billing.url), patience=Patience(attempts=1)) as client:
-        yield client
-
-
 @pytest.fixture(params=["with a database", "without a database"])
 def gateway(request: pytest.FixtureRequest, client: BillingClient, database: Database) -> Gateway:
     return Gateway(client, database if request.param == "with a database" else None)
@@ -120,9 +112,3 @@ def gateway(request: pytest.FixtureRequest, client: BillingClient, database: Dat
 @pytest.fixture
 def both(client: BillingClient, database: Database) -> Gateway:
     return Gateway(client, database)
-
-
-@pytest.fixture
-async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
-    async with open_journal(tmp_path / "journal") as opened:
-        yield opened

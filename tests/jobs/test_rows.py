@@ -489,38 +489,6 @@ def test_a_long_select_has_a_short_name(database: Database) -> None:
     assert select_source(database, "select '\x1b[2J' as a\r\nfrom tarif", {}).name == "select ' [2J' as a from tarif"
 
 
-KIND = JobSpec(
-    name="demo",
-    recipes=(),
-    summary="for the tests",
-    model="AdminAccounts",
-    chain=('objects.get {"id": {id}}', 'set {"limit": "{amount}"}', "save"),
-    example="",
-    parameters=(
-        Parameter("folder", "id of the folder", parse=an_id),
-        Parameter("from", "where from", "amount", ("amount", "tariff")),
-        Parameter("amount", "roubles", "", parse=roubles),
-    ),
-)
-
-
-def test_defaults_stand_in_values_get_their_plain_spelling_and_all_that_is_wrong_is_told_at_once() -> None:
-    assert parameters_of(KIND, {"folder": " 01316 "}) == {"folder": "1316", "from": "amount", "amount": ""}
-    assert parameters_of(KIND, {"folder": "7", "from": "tariff", "amount": "-1 200,50"}) == {
-        "folder": "7",
-        "from": "tariff",
-        "amount": "-1200.5",
-    }
-    with pytest.raises(ParameterRefused) as caught:
-        parameters_of(KIND, {"foldr": "1", "from": "tarif", "amount": "12O"})
-    assert str(caught.value).splitlines() == [
-        "demo has no parameter 'foldr' (did you mean 'folder'?); it has: folder, from, amount",
-        "folder: is required: id of the folder; give --set folder=…",
-        "from: 'tarif' is none of amount, tariff (did you mean 'tariff'?)",
-        "amount: character 3 is the Latin letter 'O', which looks like a zero",
-    ]
-
-
 PARSED: Final[Sequence[tuple[Callable[[str], str], Mapping[str, str]]]] = (
     (an_id, dict.fromkeys(("", "0", "-1", "1.0", "x", "١"), "✗ is not an id")),
     (roubles, {"-120,00": "-120", "-120": "-120", "1200": "1200", "0,50": "0.5", "-0": "0"}),

@@ -21,7 +21,7 @@ import anyio
 import pytest
 from aiohttp import hdrs, web
 
-from checkpoints.journal import open_journal
+from checkpoints.journal import Journal
 from checkpoints.records import Totals
 from checkpoints.sqlite_store import prepare
 from cli.hooks.reader import message_of
@@ -129,8 +129,8 @@ def rows(text: str) -> set[str]:
     return {key for cell in re.findall(r"^\| (`.*?`) \|", text, re.MULTILINE) for key in re.findall(r"`(\w+)`", cell)}
 
 
-async def test_every_request_that_is_answered_has_its_entry(tmp_path: Path) -> None:
-    async with open_journal(tmp_path / "journal") as journal, anyio.create_task_group() as group:
+async def test_every_request_that_is_answered_has_its_entry(journal: Journal) -> None:
+    async with anyio.create_task_group() as group:
         page = PageApplication(journal, PageOrder(None, "en"), Feeds(journal, group), "")
         assert routes(page.application(Admission(0))) == requests("The page")
     assert routes(metrics_application(str)) == requests("The metrics")
@@ -157,14 +157,13 @@ async def test_every_metric_has_its_entry_with_its_labels() -> None:
     assert causes == {IN_DOUBT, PAUSED, BILLING, BARRIER}
 
 
-async def test_every_key_of_a_hooks_message_has_its_entry(tmp_path: Path) -> None:
+async def test_every_key_of_a_hooks_message_has_its_entry(journal: Journal) -> None:
     page = (REFERENCE / "hook-messages.md").read_text(encoding="utf-8")
     told: dict[str, set[str]] = defaultdict(set)
     for names, events, _ in re.findall(r"^\| (`.*?`) \| (.*?) \| (.*) \|$", page, re.MULTILINE):
         for event in HookEvent if events == "all" else map(HookEvent, events.split(", ")):
             told[event].update(re.findall(r"`(\w+)`", names))
-    async with open_journal(tmp_path / "journal") as journal:
-        run = await journal.create_run(NEW_RUN)
+    run = await journal.create_run(NEW_RUN)
     events = [
         RunBegan(Totals(), taken_up=False),
         Held(PAUSED, "why"),

@@ -26,18 +26,6 @@ def form(call: Call, **extra: str) -> dict[str, str]:
     return dict(parse_qsl(encode(call, extra).decode("ascii"), keep_blank_values=True, strict_parsing=True))
 
 
-def test_an_initial_balance_as_in_the_recipe() -> None:
-    call = create(
-        "FinanceOperations", abonent_id=1111, op_summa=Decimal("50.50"), op_type_id=8, descr="Миграция балансов"
-    )
-    assert call.path == "/rest_api/v2/FinanceOperations/"
-    assert form(call.asking("id")) == {
-        "method1": "objects.create",
-        "arg1": '{"abonent_id":1111,"op_summa":"50.50","op_type_id":8,"descr":"Миграция балансов"}',
-        "fields": '["id"]',
-    }
-
-
 def test_saving_takes_arguments_of_its_own() -> None:
     call = get_set_save(
         "UsersUsluga",

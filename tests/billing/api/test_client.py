@@ -4,7 +4,6 @@ Nor is an answer taken for that of another call, and what may have left is told 
 """
 
 import asyncio
-import gzip
 import json
 import time
 import tracemalloc
@@ -21,7 +20,7 @@ from billing.api import wire
 from billing.api.calls import filter_
 from billing.api.wire import Deadlines
 from billing.errors import BillingAway
-from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
+from engine.evidence import Accepted, Lost, NotSent, RowRefused
 from lab.crash.loops import loops
 from tests import virtual_clock
 from tests.billing.api.bare_server import (
@@ -236,28 +235,7 @@ async def test_a_kept_connection_that_died_is_lost_and_not_sent_again() -> None:
         assert (server.paths, server.connections) == ([WRITE.path], 1)
 
 
-# ---- what was answered -------------------------------------------------------------------------------------------
-
-FORBIDDEN: Final = whole("Content-Type: text/html; charset=utf-8", body="<h1>Нельзя</h1>".encode(), status="403 X")
-SMALL: Final = gzip.compress(json.dumps({"result": "x" * 100_000}).encode(), mtime=0)
-
-
-@pytest.mark.parametrize(
-    ("answer", "evidence"),
-    [
-        (whole("Retry-After: 2", status="503 X"), Busy("HTTP 503 Service Unavailable", 2.0, recognised=False)),
-        (whole(status="429 X"), Busy("HTTP 429 Too Many Requests", None, recognised=False)),
-        (FORBIDDEN, SystemRefused("HTTP 403 Forbidden: Нельзя", recognised=False)),
-        (whole("Content-Encoding: gzip", body=SMALL), Accepted(result="x" * 100_000)),
-        (head() + b'{"result": 1}', Accepted(result=1)),
-        (head("Link: </x>", status="103 Early Hints") + CLEAN, Accepted(result=1)),
-    ],
-    ids=["503", "429", "403", "packed", "without a length", "early hints"],
-)
-async def test_what_was_answered(answer: bytes, evidence: Evidence) -> None:
-    seen, server = await seen_of(READ, answer)
-    assert seen == evidence
-    assert server.paths == [WRITE.path]
+# ---- what goes over the wire -------------------------------------------------------------------------------------
 
 
 async def test_a_server_that_speaks_first_is_never_taken_for_the_billing() -> None:
@@ -332,28 +310,6 @@ async def test_a_connection_that_is_dead_as_soon_as_it_is_made_is_closed(monkeyp
         assert isinstance(await client.send(WRITE), NotSent)
         await closed.wait()
         assert server.paths == []
-
-
-class FullEar(Ear):
-    """A listener that has no room until somebody says so."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.room = asyncio.Event()
-
-    async def ready(self) -> None:
-        await self.room.wait()
-
-
-async def test_no_call_leaves_before_who_listens_has_room_for_it() -> None:
-    """What waits to be written of a recording is bounded."""
-    ear = FullEar()
-    async with served(talk([EACH])) as server, client_of(server.url, ear) as client:
-        call = asyncio.ensure_future(client.send(WRITE))
-        await settle()
-        assert server.connections == 0
-        ear.room.set()
-        assert await call == Accepted(result=1)
 
 
 # ---- the fence before the write: a call that may not leave is not sent, whatever was awaited before --------------

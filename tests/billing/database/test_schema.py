@@ -68,20 +68,6 @@ def test_the_first_of_several_that_is_there_is_taken_also_a_table() -> None:
     assert text_of(text, ALL) == text, "a text names no column"
 
 
-def test_what_is_required_and_not_there_is_named() -> None:
-    sql = (
-        'select o.op_id, aa."limit", s.account_id from finance_operations o '
-        "join admin_accounts aa on 1 = 1 join account_stack s on 1 = 1"
-    )
-    with pytest.raises(ColumnsMissing) as caught:
-        text_of(sql, without("FINANCE_OPERATIONS.OP_ID", "ADMIN_ACCOUNTS.limit", "ACCOUNT_STACK"))
-    assert str(caught.value) == (
-        "the billing's database has no table ACCOUNT_STACK, and the billing's ADMIN_ACCOUNTS has no column limit, "
-        "and the billing's FINANCE_OPERATIONS has no column OP_ID"
-    )
-    assert caught.value.missing == ("ACCOUNT_STACK", "ADMIN_ACCOUNTS.limit", "FINANCE_OPERATIONS.OP_ID")
-
-
 @pytest.mark.parametrize(("file", "folder"), FILES)
 def test_every_statement_names_what_is_documented(file: str, folder: str) -> None:
     for block in blocks(file, folder).values():

@@ -1,6 +1,5 @@
 """Selects that an administrator types: what is taken, its cells, and its pages."""
 
-import re
 import tempfile
 import tracemalloc
 from itertools import islice, pairwise
@@ -10,7 +9,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from billing.database.columns import ColumnType
 from billing.database.database import Database, attach, create
 from billing.database.dsn import Dsn
 from billing.database.sql_blocks import SqlStatement
@@ -21,16 +19,6 @@ from tests.billing.selects.selecting import cells_of, change, fault_of, read, ro
 from tests.conftest import SHARED_FIXTURES
 
 # ---- what is typed ----------------------------------------------------------------------------------------------
-
-
-def test_a_select_and_its_parameters() -> None:
-    select = select_of("select id\nfrom abonents where parent_id = :folder and id > :id and id < :folder")
-    assert select.parameters == ("folder", "id")
-    assert select.notes == ()
-    assert select.on_one_line == "select id from abonents where parent_id = :folder and id > :id and id < :folder"
-    sql, values = select.statement.bind({"folder": "7", "id": 5})
-    assert re.sub(" +", " ", sql) == "select id\nfrom abonents where parent_id = ? and id > ? and id < ? "
-    assert values == ("7", 5, "7")
 
 
 PIECES = st.sampled_from(
@@ -57,18 +45,6 @@ def test_the_parameters_are_those_that_are_bound(text: str) -> None:
     assert select.statement.bind(Asked())[0].replace(" ", "") == sql.replace(" ", "")
     assert len(select.statement.bind(Asked())[0]) == len(select.text)
     assert len(values) == len(bound) // 3
-
-
-def test_what_is_a_select(either_database: Database) -> None:
-    for text in [
-        "select id from tarif",
-        "select id from tarif;",
-        "  -- all of them\n select id from tarif /* six */ ; -- that's all\n",
-        "WITH q as (select id from tarif) select id from q",
-        "select id from tarif for update",
-    ]:
-        assert len(rows_of(either_database, select_of(text).text)) == 6
-        assert select_of(text).notes == ()
 
 
 @pytest.mark.parametrize("setting", ["set list on", "set list", "SET HEADING OFF", "set width name 10"])
@@ -120,29 +96,6 @@ def test_firebird_itself_says_that_it_is_no_select(either_database: Database) ->
 
 
 # ---- columns ----------------------------------------------------------------------------------------------------
-
-
-def test_the_columns_and_their_kinds(either_database: Database) -> None:
-    select = select_of(
-        "select a.id, a.name as Who, cast(1.5 as numeric(9, 2)) as sum_, cast(7 as numeric(18, 0)) n,"
-        ' a.create_date, a.need_recalc, cast(1.5 as double precision) as f, "limit" as "Предел",'
-        " cast('x' as blob sub_type text) as t, cast('12:00' as time) as at_, null as nothing"
-        " from abonents a left join admin_accounts aa on aa.id = a.account_id where a.parent_id = :folder"
-    )
-    found = columns(either_database, select, {"folder": "no number: nothing is executed"})
-    assert [(column.name, column.kind) for column in found[:10]] == [
-        ("id", ColumnType.INTEGER),
-        ("who", ColumnType.TEXT),
-        ("sum_", ColumnType.DECIMAL),
-        ("n", ColumnType.INTEGER),
-        ("create_date", ColumnType.TIMESTAMP),
-        ("need_recalc", ColumnType.DATE),
-        ("f", ColumnType.FLOAT),
-        ("предел", ColumnType.INTEGER),
-        ("t", ColumnType.TEXT),
-        ("at_", ColumnType.TIME),
-    ]
-    assert [column.nullable for column in found[:2]] == [False, True]
 
 
 def test_columns_that_cannot_be_taken(either_database: Database) -> None:
@@ -339,23 +292,7 @@ def test_texts_go_there_and_back(database: Database, text: str) -> None:
     assert cells_of(database, select, {"text": text}) == (text.rstrip(" "), text.rstrip(" "))
 
 
-# ---- parameters -------------------------------------------------------------------------------------------------
-
-
-def test_firebird_casts_a_text_to_what_it_is_compared_with(either_database: Database) -> None:
-    cases: list[tuple[str, str, str | int]] = [
-        ("parent_id = :v", "1000", 1000),
-        ("id in (2001, :v)", " 2002", 2002),
-        ("create_date > :v", "2019-06-01", "2019-06-01 00:00:00"),
-        ("need_recalc is null and deleted = :v", "0", 0),
-        ("contract_number = :v", "00001", "00001"),
-        ("id * 1.5 > :v", "3500.5", "3500.5"),
-    ]
-    for condition, text, typed in cases:
-        select = f"select id from abonents where {condition} order by id"  # noqa: S608 - what is tested is SQL
-        found = rows_of(either_database, select, {"v": text})
-        assert found
-        assert found == rows_of(either_database, select, {"v": typed})
+# ---- page by page -----------------------------------------------------------------------------------------------
 
 
 FOLDER = 1000

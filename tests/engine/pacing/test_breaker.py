@@ -13,7 +13,7 @@ from engine.outcomes import Cause, Outcome
 from engine.pacing.breaker import LONGEST_GAP, SLOWLY, Breaker
 from engine.pacing.holds import Holds, Stop, StopKind
 from engine.pacing.policy import Policy
-from engine.pacing.throttle import EVERY, EVERY_WHILE_HELD, Gauge, GaugeReading, Throttle
+from engine.pacing.throttle import EVERY, Gauge, GaugeReading, Throttle
 from tests.virtual_clock import settle
 
 pytestmark = pytest.mark.virtual_clock
@@ -85,26 +85,6 @@ async def test_it_begins_with_one_call_and_doubles_with_each_round_of_answers() 
         assert setting.breaker.most == inf
 
 
-async def test_a_billing_that_answers_the_probe_and_fails_the_call_is_asked_ever_more_rarely() -> None:
-    setting = Setting()
-    async with setting.kept():
-        setting.seen(AWAY, AWAY, AWAY)
-        for _ in range(5):
-            await setting.holds.lifted()
-            assert setting.breaker.most == 1
-            setting.seen(AWAY)
-            assert setting.breaker.open
-        assert setting.probed == [0.0, 1.0, 3.0, 7.0, 15.0]
-        await setting.holds.lifted()
-        setting.seen(WELL, AWAY, AWAY)
-        assert not setting.holds  # once a call is answered, it takes as many failures as ever
-        setting.seen(AWAY)
-        await setting.holds.lifted()
-        setting.seen(AWAY)
-        await setting.holds.lifted()
-        assert setting.now == 31.0 + 1.0  # and the gaps begin anew
-
-
 async def test_busy_answers_in_a_row_hold_all_calls_and_are_tried_again_at_growing_gaps() -> None:
     setting = Setting()
     async with setting.kept():
@@ -164,19 +144,16 @@ class Reader:
         self.end = float("inf")
         self.error: LookUpFailed | None = None
         self.takes = 0.0
-        self.nothing = False
         self.moments: list[float] = []
         self.gauge = Gauge(name, self.measure)
         self.began = anyio.current_time()
 
-    async def measure(self) -> GaugeReading | None:
+    async def measure(self) -> GaugeReading:
         self.moments.append(round(anyio.current_time() - self.began, 3))
         value = self.value
         await anyio.sleep(self.takes)
         if self.error:
             raise self.error
-        if self.nothing:
-            return None
         return GaugeReading(value, self.high, self.low, grows=self.grows, end=self.end)
 
 
@@ -235,20 +212,6 @@ async def test_far_above_the_high_mark_the_run_is_stopped_and_a_changed_mark_cou
         assert watched.stop.reason.startswith("STACK 21 > 5. Nothing is lost;")
 
 
-async def test_a_gauge_that_cannot_be_read_holds_until_it_can() -> None:
-    reader = Reader(grows=True)
-    watched = Watched(reader)
-    async with watched.going():
-        reader.error = LookUpFailed("the database is away")
-        await anyio.sleep(1.1 * EVERY)
-        assert watched.holds.why == "STACK cannot be read: the database is away"
-        await anyio.sleep(100.0)
-        assert watched.leave(1) == 0
-        reader.error = None
-        await anyio.sleep(1.1 * EVERY_WHILE_HELD)
-        assert watched.leave(1) == 1
-
-
 async def test_one_that_cannot_be_read_for_long_stops_the_run() -> None:
     reader = Reader()
     watched = Watched(reader, patience=60.0)
@@ -263,18 +226,6 @@ async def test_one_that_cannot_be_read_for_long_stops_the_run() -> None:
         await anyio.sleep(5.0)
         assert watched.stop.kind is StopKind.SYSTEM
         assert "STACK could not be read for 60 s: the database is away" in watched.stop.reason
-
-
-async def test_one_that_calls_add_nothing_to_is_read_every_so_often_and_oftener_while_it_holds() -> None:
-    reader = Reader()
-    watched = Watched(reader)
-    async with watched.going():
-        watched.leave(100_000)
-        await anyio.sleep(3.1 * EVERY)
-        assert reader.moments == [0.0, 2.0, 4.0, 6.0]
-        reader.value = 11
-        await anyio.sleep(EVERY + 3 * EVERY_WHILE_HELD)
-        assert reader.moments[4:] == [8.0, 8.5, 9.0, 9.5]
 
 
 async def test_no_more_calls_leave_than_there_is_room_and_it_is_read_again_at_half_of_it() -> None:

@@ -1,8 +1,8 @@
 from collections.abc import Sequence
 
 import anyio
+import anyio.lowlevel
 import pytest
-from anyio.lowlevel import checkpoint
 
 from checkpoints.pace import BillingPace, WindowPace
 from checkpoints.records import Item
@@ -11,10 +11,9 @@ from engine.outcomes import Cause, Outcome
 from engine.pacing.breaker import Breaker, RetryBudget
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
-from engine.pacing.throttle import Gauge, GaugeReading, Throttle
-from engine.pacing.window import Ticket
+from engine.pacing.throttle import Throttle
 from engine.pipeline.backlog import Backlog
-from engine.pipeline.gate import Gate, Passed
+from engine.pipeline.gate import Gate
 from engine.pipeline.progress import LivePolicy, Progress
 from tests.engine.doubles import change, item
 from tests.virtual_clock import settle
@@ -23,112 +22,29 @@ pytestmark = pytest.mark.virtual_clock
 
 
 WELL = Outcome(State.ACCEPTED, Cause.ANSWERED)
-BUSY = Outcome(State.PENDING, Cause.BUSY, message="busy")
-AWAY = Outcome(State.PENDING, Cause.NOT_REACHED, message="refused")
-LOST = Outcome(State.UNKNOWN, Cause.NO_ANSWER, message="time-out")
 
 
 class Setting:
-    """A gate with all that may hold a call, and calls that leave and are answered when the test says so."""
+    """A gate with all that may hold a call, and calls that leave when the test says so."""
 
-    def __init__(self, in_flight: int | None = 100, rate: float | None = None, gauges: Sequence[Gauge] = ()) -> None:
-        self.stop = Stop()
+    def __init__(self, in_flight: int | None = 100, rate: float | None = None) -> None:
+        stop = Stop()
         policy = Policy(in_flight=in_flight, rate=rate, away_after=2)
-        self.steering = LivePolicy(policy, Progress(), self.stop)
-        self.holds = self.steering.progress.holds
-        self.breaker = Breaker(self.probe, policy, self.holds, self.stop)
-        self.throttle = Throttle(gauges, self.holds, self.stop, lambda: self.gate.in_flight, 600.0)
-        self.gate = Gate(self.steering, self.breaker, self.throttle)
+        self.steering = LivePolicy(policy, Progress(), stop)
+        holds = self.steering.progress.holds
+        breaker = Breaker(anyio.lowlevel.checkpoint, policy, holds, stop)
+        throttle = Throttle((), holds, stop, lambda: self.gate.in_flight, 600.0)
+        self.gate = Gate(self.steering, breaker, throttle)
         self.steering.listen(self.gate.heed_change)
         self.began = anyio.current_time()
         self.left: list[float] = []
-        self.passed: list[Passed] = []
-        self.refused = 0
-
-    @property
-    def now(self) -> float:
-        return round(anyio.current_time() - self.began, 6)
-
-    async def probe(self) -> None:
-        """Always well."""
-
-    async def enter(self) -> None:
-        if passed := await self.gate.enter():
-            self.left.append(self.now)
-            self.passed.append(passed)
-        else:
-            self.refused += 1
 
     async def call(self, seconds: float) -> None:
-        await self.enter()
-        passed = self.passed.pop()
+        passed = await self.gate.enter()
+        assert passed
+        self.left.append(round(anyio.current_time() - self.began, 6))
         await anyio.sleep(seconds)
         self.gate.leave(passed, WELL)
-
-    def come_back(self, outcome: Outcome) -> bool:
-        """The call that left last comes back; whether its outcome says something of its row."""
-        return not self.gate.leave(self.passed.pop(), outcome)
-
-
-class Noted:
-    """A window that notes what it is told."""
-
-    why = "a note"
-
-    def __init__(self) -> None:
-        self.size = 1
-        self.told: list[tuple[str, float]] = []
-        self.troubles: list[str] = []
-
-    def started(self, now: float, in_flight: int) -> Ticket:
-        self.told.append(("started", in_flight))
-        return Ticket(now, in_flight, measures=False)
-
-    def delivered(self, now: float, ticket: Ticket) -> None:
-        self.told.append(("delivered", now - ticket.started))
-        self.size += 1
-
-    def troubled(self, now: float, ticket: Ticket, trouble: str) -> None:
-        self.told.append(("troubled", now - ticket.started))
-        self.troubles.append(trouble)
-        self.size = 1
-
-    def dismissed(self, now: float, ticket: Ticket) -> None:
-        self.told.append(("dismissed", now - ticket.started))
-
-
-@pytest.fixture
-def window(monkeypatch: pytest.MonkeyPatch) -> Noted:
-    """The window of a gate that is made in the test."""
-    noted = Noted()
-    monkeypatch.setattr("engine.pipeline.gate.window_of", lambda _: noted)
-    return noted
-
-
-async def test_a_window_is_told_of_each_call_and_what_it_grows_by_is_used_at_once(window: Noted) -> None:
-    setting = Setting()
-    async with anyio.create_task_group() as tasks:
-        for _ in range(7):
-            tasks.start_soon(setting.call, 1.0)
-    assert setting.left == [0.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0]
-    assert window.told[:4] == [("started", 1), ("delivered", 1.0), ("started", 2), ("started", 2)]
-    assert [seconds for what, seconds in window.told if what == "delivered"] == [1.0] * 7
-    assert setting.steering.look().calls == 7
-    assert setting.steering.look().p95 == pytest.approx(1.0, rel=0.06)
-
-
-@pytest.mark.parametrize(
-    ("outcome", "trouble"), [(BUSY, "busy"), (AWAY, "not reached"), (LOST, "no answer")], ids=str
-)
-async def test_all_that_is_no_answer_is_trouble_for_the_window(outcome: Outcome, trouble: str, window: Noted) -> None:
-    setting = Setting()
-    refused_for_good = Outcome(State.PENDING, Cause.REFUSES_ALL, message="no licence")
-    for result in (WELL, Outcome(State.REJECTED, Cause.ANSWERED, message="no"), outcome, refused_for_good):
-        await setting.enter()
-        setting.come_back(result)
-    told = [what for what, _ in window.told if what != "started"]
-    assert told == ["delivered", "delivered", "troubled", "dismissed"]
-    assert window.troubles == [trouble]
 
 
 async def test_another_cap_leaves_a_window_what_it_has_learned() -> None:
@@ -164,27 +80,6 @@ async def test_a_window_that_was_fixed_begins_with_two_when_it_is_to_follow_the_
         assert setting.gate.size == 50
         change(setting.steering, "in-flight", "auto")
         assert setting.gate.size == first
-
-
-async def test_a_call_waits_for_a_reading_when_there_is_no_room_left() -> None:
-    depth = 0.0
-
-    async def read() -> GaugeReading:
-        await anyio.sleep(1.0)
-        return GaugeReading(depth, 10.0, 8.0, grows=True)
-
-    setting = Setting(gauges=[Gauge("STACK", read)])
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(setting.throttle.watch)
-        for _ in range(30):
-            tasks.start_soon(setting.enter)
-        await anyio.sleep(0.5)
-        assert setting.left == []
-        assert setting.gate.why == "STACK is being read"
-        await anyio.sleep(60.0)
-        assert setting.left == [1.0] * 10
-        assert setting.holds.why == "STACK 0 of 10"
-        tasks.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize(("waits", "first"), [(0.0, 1.5), (1.0, 0.5), (60.0, 0.0)])
@@ -224,7 +119,7 @@ async def test_a_window_that_was_learned_is_gone_on_with_and_a_fixed_one_stays()
 
 async def test_what_goes_again_waits_for_the_retry_budget_and_says_so() -> None:
     async def read(after: int) -> Sequence[Item]:
-        await checkpoint()
+        await anyio.lowlevel.checkpoint()
         return [] if after else [item(1)]
 
     retries = RetryBudget(share=0.1, floor=0.1)

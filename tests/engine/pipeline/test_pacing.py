@@ -17,23 +17,19 @@ from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused
 from engine.pacing.holds import Percent, Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import Gauge, GaugeReading
-from engine.pipeline.gate import TRUSTED, Ownership
 from engine.pipeline.progress import LivePolicy, Progress, Sending
 from tests.engine.doubles import (
-    A_RUN,
     LOST_WITH_EFFECT,
     LOST_WITHOUT,
     REFUSED,
     STEADY,
     Call,
     FakeJob,
-    MemoryJournal,
     Setting,
     Watchful,
     change,
     items,
 )
-from tests.virtual_clock import settle
 
 pytestmark = pytest.mark.virtual_clock
 
@@ -130,18 +126,6 @@ async def test_a_retry_after_is_obeyed_within_reason(asked: float | None, least:
     assert setting.counts() == {State.ACCEPTED: 1}
 
 
-async def test_a_billing_that_asks_for_a_pause_gets_it_from_all_rows_and_then_one_call() -> None:
-    plan = {"3": [Call(Busy("HTTP 503", 45.0))]}
-    setting = Setting(items(40), replace(STEADY, in_flight=8), plan)
-    async with setting.going():
-        await anyio.sleep(30.5)
-        assert setting.status.held == "asking again in 16 s: the billing says: not now (HTTP 503)"
-    # One had come back before it asked, and the next row had left.
-    assert setting.sent_at()[:5] == [(0.0, 8), (1.0, 1), (46.0, 1), (47.0, 2), (48.0, 4)]
-    assert setting.counts() == {State.ACCEPTED: 40}
-    assert setting.status.held_seconds == {"billing": 45.0}
-
-
 async def test_a_person_ends_the_pause_and_the_wait_of_the_row_that_was_refused() -> None:
     setting = Setting(items(3), STEADY, {"1": [Call(Busy("HTTP 503", 600.0))]}, takes=0.0)
     async with setting.going():
@@ -188,22 +172,6 @@ async def test_a_gauge_holds_the_run_and_its_reason_and_its_time_are_told() -> N
 
 
 # ---- a person ----------------------------------------------------------------------------------------------------
-
-
-async def test_the_time_left_is_told_again_once_the_pace_is_that_of_after_the_wait() -> None:
-    setting = Setting(items(400))
-    async with setting.going():
-        await anyio.sleep(20.5)
-        before = setting.status.eta
-        assert before == pytest.approx(80, abs=10)
-        setting.steering.pause("olga@ops")
-        await anyio.sleep(60.0)
-        setting.steering.unpause()
-        for _ in range(4):
-            await anyio.sleep(2.0)
-            assert setting.status.eta is None, "the rate is that of a time of which most was waited"
-        await anyio.sleep(4.0)
-        assert setting.status.eta == pytest.approx((400 - setting.status.done) / 4, abs=10)
 
 
 async def test_a_window_that_is_made_smaller_in_a_pause_holds_for_the_calls_that_wait_already() -> None:
@@ -257,15 +225,6 @@ async def test_a_run_begins_with_one_row_then_ten_then_a_hundred_and_each_step_w
     assert setting.sent_at() == [(0.0, 1), (1.0, 10), (2.0, 100), (3.0, 189)]
     assert setting.counts() == {State.ACCEPTED: 300}
     assert setting.status.why == ""
-
-
-async def test_what_slows_the_first_rows_down_is_told_before_that_they_are_the_first() -> None:
-    setting = Setting(items(30), replace(CAREFUL, in_flight=200, rate=0.5))
-    async with setting.going():
-        # One row alone waits for nothing but its answer.
-        assert setting.status.why == "trial rows first: 1"
-        await anyio.sleep(8.0)
-        assert setting.status.why == "rate 0.5"
 
 
 @pytest.mark.parametrize(("row", "sent"), [("1", 1), ("2", 11), ("10", 11)])
@@ -331,14 +290,6 @@ async def test_who_is_stopped_by_errors_is_told_where_they_are(trouble: Call, st
         f"1 row went wrong (--stop-after-errors 1). Look at them with `carbon-migrate export k7m2q "
         f"--state {state}`; `carbon-migrate resume` goes on"
     )
-
-
-async def test_errors_are_told_by_their_kind() -> None:
-    plan = {str(row): [Call(RowRefused(f"no account {row}"))] for row in (1, 2, 3)}
-    plan |= {"4": [Call(Busy("locked"))], "5": [LOST_WITH_EFFECT]}
-    setting = await Setting(items(9), replace(STEADY, settle=0.0), plan).go()
-    assert setting.status.errors == {"no account 1": 3, "locked": 1, "reset": 1}
-    assert setting.status.retries == 1
 
 
 # ---- money -------------------------------------------------------------------------------------------------------
@@ -651,16 +602,3 @@ async def test_nobody_can_tell_the_end_of_what_is_held_or_still_read() -> None:
     progress.hold(None)
     await anyio.sleep(60)
     assert steering.look().eta is None  # nothing has come to its end for a while
-
-
-async def test_of_many_that_wait_for_one_gate_only_the_first_asks() -> None:
-    journal = MemoryJournal()
-    ownership = Ownership(A_RUN, journal, 30.0)
-    for waited, asked in ((TRUSTED, 1), (TRUSTED + 0.1, 2)):
-        async with anyio.create_task_group() as tasks:
-            for _ in range(5):
-                tasks.start_soon(ownership.confirm)
-        await anyio.sleep(waited)
-        await ownership.confirm()
-        await settle()
-        assert journal.confirmed == asked

@@ -1,10 +1,8 @@
 """Items that need others: sent in their turn, whatever the billing makes of it, and however late it shows it."""
 
 import random
-from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from math import inf
 from typing import Self
 
@@ -131,18 +129,6 @@ async def test_steps_of_many_subscribers_keep_more_than_half_of_the_slots_busy(
     assert len(setting.job.polls) < 12 * setting.now
 
 
-async def test_what_shows_late_is_asked_for_after_a_second_and_then_less_often_for_all_at_once() -> None:
-    setting = await settings_of(50, steps=1, lag=60.0).go()
-    assert setting.counts() == {State.ACCEPTED: 51}
-    moments = [moment for moment, _ in setting.job.polls]
-    gaps = [round(later - earlier, 3) for earlier, later in pairwise(moments)]
-    assert gaps[:3] == pytest.approx([1.0, 1.5, 2.25], abs=0.05)
-    assert gaps == sorted(gaps)
-    assert gaps[-1] == pytest.approx(5.0, abs=0.05)
-    assert [keys for _, keys in setting.job.polls] == [["f1"]] * len(moments)
-    assert 60.0 <= setting.now <= 65.0
-
-
 @pytest.mark.parametrize("lane", ["f", "g"])
 async def test_an_outcome_that_is_recorded_while_it_is_read_is_not_missed(lane: str) -> None:
     items = [item(1, key="f1", lane="f"), item(2, key="f2", lane=lane), item(3, lane="a"), item(4, lane="a")]
@@ -187,16 +173,6 @@ async def test_what_needs_a_refused_row_is_rejected_without_a_call_and_says_whic
     assert len(setting.sent) == 32
     assert setting.stop.kind is None
     assert setting.steering.look().counts == {"rejected": 31, "accepted": 31}
-
-
-async def test_who_waits_for_a_row_that_waits_itself_hears_of_its_refusal_at_once() -> None:
-    needed = {"a": ["f"], "b": ["a"], "c": ["b"]}
-    setting = Setting([item(1, key="f"), *(item(2 + place, key=key) for place, key in enumerate("abc"))], needed)
-    setting.job.plan = {"f": deque([REFUSED])}
-    setting.lasts["f"] = 1.0
-    await setting.go()
-    assert setting.counts() == {State.REJECTED: 4}
-    assert setting.now < 1.5
 
 
 async def test_a_row_that_cannot_be_completed_or_needs_what_is_no_row_is_rejected_with_the_reason() -> None:

@@ -7,7 +7,6 @@ from decimal import Decimal
 import anyio
 import msgspec
 import pytest
-from structlog.testing import capture_logs
 
 from checkpoints.records import Item, LookUps, Run
 from checkpoints.states import State
@@ -92,23 +91,6 @@ async def test_what_is_seen_decides(
     assert (settled.state, settled.answer, settled.message) == (state, answer, message)
     counts = {State.ACCEPTED: LookUps(found=1), State.PENDING: LookUps(absent=1), State.MANUAL: LookUps(left=1)}
     assert setting.journal.noted.looked_up == counts.get(state, LookUps())
-
-
-async def test_only_what_is_unknown_is_looked_up_page_by_page() -> None:
-    others = [item(100 + place, state=state) for place, state in enumerate(State) if not state.in_doubt]
-    setting = Looking(*map(unknown, range(1, 8)), *others)
-    setting.job.effects.update("1357")
-    before = {other.key: other.state for other in others}
-    with capture_logs() as logged:
-        await setting.settle()
-    assert logged[-1] == {"event": "settled what was unknown", "log_level": "info", "accepted": 4, "pending": 3}
-    # A line a row for the log, and one for the screen.
-    again = [line for line in logged if line["event"] == "not in the billing, sent again"]
-    assert [line["log_level"] for line in again] == ["info", "info", "info", "warning"]
-    assert again[-1]["rows"] == 3
-    assert setting.job.looked_up == [["1", "2", "3"], ["4", "5", "6"], ["7"]]
-    odd_and_even = {str(number): State.ACCEPTED if number % 2 else State.PENDING for number in range(1, 8)}
-    assert setting.journal.states() == odd_and_even | before
 
 
 @pytest.mark.parametrize("only_reads", [False, True])
@@ -212,17 +194,6 @@ class Waiting:
             tasks.start_soon(self.wait)
             await settle()
             yield
-
-
-async def test_it_holds_until_the_billing_has_worked_it_off_and_says_what_is_left() -> None:
-    setting = Waiting(left=[LEFT, "ACCOUNT_STACK holds 1 entry"])
-    async with setting.waiting():
-        assert setting.held == f"the next step waits: {LEFT}"
-        await anyio.sleep(EVERY_WHILE_HELD)
-        assert setting.held == "the next step waits: ACCOUNT_STACK holds 1 entry"
-    assert setting.job.asked == [("unfinished_work", ["1", "2"])] * 3
-    assert setting.waited == 2 * EVERY_WHILE_HELD
-    assert setting.steering.look().held_seconds == {"barrier": setting.waited}
 
 
 async def test_a_long_run_is_asked_for_page_by_page_and_from_where_the_billing_stands() -> None:

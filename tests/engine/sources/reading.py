@@ -16,6 +16,12 @@ FLAT = 700_000
 """What ten times the rows may take more, at their peak: of a short file the sample is shorter as well."""
 
 
+def written(folder: Path, data: str | bytes, name: str = "input.csv") -> Path:
+    path = folder / name
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return path
+
+
 def rows_of(source: Source, after: str | None = None) -> list[Row]:
     return [row for page in source.pages(after) for row in page.rows]
 

@@ -27,6 +27,7 @@ from tests.engine.sources.reading import (
     rows_of,
     why_refused,
     why_refused_or_its_row,
+    written,
 )
 from tests.engine.sources.workbook.writing import data, excel, inline, odf, odf_row, odf_text
 
@@ -34,26 +35,18 @@ CSV = "id;name\n1;a\n"
 JSON = '{"id": 1, "name": "a"}\n'
 
 
-def written(folder: Path, name: str, data: str | bytes) -> Path:
-    path = folder / name
-    path.write_bytes(data.encode() if isinstance(data, str) else data)
-    return path
-
-
 @pytest.mark.parametrize("name", ["a.csv", "a.txt", "a", "a.xlsx", "a.json.bak"])
 def test_the_bytes_say_more_than_the_name(tmp_path: Path, name: str) -> None:
     for text in (CSV, JSON, f"\n\n{JSON}", codecs.BOM_UTF8.decode() + JSON, "[id];name\n1;a\n", "[1];[2]\n1;a\n"):
-        source = open_input(written(tmp_path, name, text), Layout())
+        source = open_input(written(tmp_path, text, name), Layout())
         assert cells_of(source) == [("1", "a")]
         assert source.notes == (("JSON lines",) if "{" in text else ())
 
 
 def test_the_name_says_the_rest(tmp_path: Path) -> None:
-    assert "column 1: this is not JSON" in why_refused(
-        written(tmp_path, "a.jsonl", "17\n18 x\n18;\n".replace("17", "x"))
-    )
-    assert cells_of(open_input(written(tmp_path, "a.txt", "17\n18\n"), Layout())) == [("17",), ("18",)]
-    told = why_refused(written(tmp_path, "a.csv", "17\n18\n"))
+    assert "column 1: this is not JSON" in why_refused(written(tmp_path, "x\n18 x\n18;\n", "a.jsonl"))
+    assert cells_of(open_input(written(tmp_path, "17\n18\n", "a.txt"), Layout())) == [("17",), ("18",)]
+    told = why_refused(written(tmp_path, "17\n18\n", "a.csv"))
     assert "the first line holds numbers (17) where the names of the columns are expected" in told
     assert "columns a" in told
 
@@ -87,7 +80,7 @@ OLD_KIND = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 def test_what_it_is_not_or_what_does_not_fit_it_is_named(
     tmp_path: Path, data: str | bytes, layout: Layout, says: str
 ) -> None:
-    assert says in why_refused(written(tmp_path, "a.xls", data), layout)
+    assert says in why_refused(written(tmp_path, data, "a.xls"), layout)
 
 
 @pytest.mark.parametrize(

@@ -262,21 +262,6 @@ def test_a_value_has_the_place_that_it_comes_from(tables: Tables) -> None:
     assert person.values["operator_id"].place.line is None
 
 
-def test_a_field_of_the_billing_is_added_in_the_map(tables: Tables) -> None:
-    columns = tables.map(
-        "[fields.Abonents.passport]",
-        'kind = "text"',
-        "longest = 20",
-        'columns = ["Паспорт"]',
-        "[fields.Abonents.name]",
-        "required = false",
-    )
-    assert columns.fields.models["Abonents"].fields["name"].kind is FieldKind.TEXT
-    tables.write("subscribers.csv", "Договор;Паспорт", "1;4500 1")
-    (only,) = subscribers(tables.reader(columns))
-    assert of(only, Step.SUBSCRIBER) == [{"contract_number": "1", "passport": "4500 1"}]
-
-
 def test_the_file_of_a_table_lies_beside_the_map(tables: Tables) -> None:
     columns = tables.map("[tables.services]", 'file = "услуги.csv"', 'delimiter = ";"', 'contract_number = "Номер"')
     assert columns.tables[Step.SERVICE].file == str(tables.folder / "услуги.csv")
@@ -361,34 +346,6 @@ def test_a_pair_that_means_nothing_is_refused(tables: Tables) -> None:
     ):
         with pytest.raises(InputRefused, match=re.escape(fault)):
             tables.map(*WHOLE).with_pairs({name: "A"})
-
-
-RUSSIAN = (
-    "Папка;Номер договора;ФИО;Мобильный телефон;Электронная почта;Оператор;Логин;Пароль;IP-адрес;MAC-адрес;Пул;"
-    "Тарифный план;Порог предупреждения;Порог отключения;Баланс, руб;Заметка"
-)
-ROW = (
-    "Псков;7;Анна;+79001234567;a@example.org;Связь;anna;s3cret;10.0.0.1;00:11:22:33:44:55;Дом;Быстрый;-50;-100;12,5;x"
-)
-
-
-def test_a_table_of_usual_names_needs_no_map(tables: Tables) -> None:
-    tables.write("subscribers.csv", RUSSIAN, ROW)
-    reader = tables.reader()
-    (only,) = subscribers(reader)
-    assert [(step, sorted(values)) for step, values in texts(only)] == [
-        ("folder", ["path"]),
-        ("subscriber", ["contract_number", "email", "name", "operator_id", "sms"]),
-        ("account", ["ip", "login", "mac", "psw", "pull"]),
-        ("tariff", ["tarif_id"]),
-        ("threshold", ["limit_warning"]),
-        ("limit", ["limit"]),
-        ("balance", ["op_summa"]),
-    ]
-    assigned = reader.columns.assigned
-    assert assigned.unused == ("Заметка",)
-    assert {name: column.name for name, column in assigned.taken.items()}["account.login"] == "Логин"
-    assert list(assigned.taken)[:3] == ["folder", "contract_number", "name"]
 
 
 def test_what_one_step_lacks_is_left_over_and_not_given_to_it_in_part() -> None:

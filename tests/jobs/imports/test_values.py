@@ -10,7 +10,6 @@ from typing import Final
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openpyxl import Workbook
 
 from billing.api.client import BillingClient
 from billing.contract_numbers import undressed
@@ -65,42 +64,6 @@ def looked_up(
     done, faults = of_names.NameLookup(dictionary, usual_fields(), there)(made(2, *parts))
     found = [(part.step, {name: value.text for name, value in part.values.items()}) for part in done.parts]
     return found, [one.reason for one in faults]
-
-
-def test_names_become_ids(written: Path) -> None:
-    dictionary = read(
-        written,
-        "tariff;Домашний  100;12;2;3;Тариф 3;equal;;",
-        "Service;Аренда;;;301;;;;",
-        "SNAT pool;NAT;;;1030;;near 80;;да",
-        "operator;'=Связь;;;3;;;;",
-    )
-    parts, faults = looked_up(
-        dictionary,
-        (Step.SUBSCRIBER, {"name": "Аренда", "operator_id": "=Связь"}),
-        (Step.ACCOUNT, {"login": "a", "snat_pull": "NAT"}),
-        (Step.TARIFF, {"tarif_id": " Домашний 100"}),
-        (Step.SERVICE, {"usluga_id": "Аренда"}),
-    )
-    assert faults == []
-    assert parts == [
-        (Step.SUBSCRIBER, {"name": "Аренда", "operator_id": "3"}),
-        (Step.ACCOUNT, {"login": "a", "snat_pull": "1030"}),
-        (Step.TARIFF, {"tarif_id": "3"}),
-        (Step.SERVICE, {"usluga_id": "301"}),
-    ]
-
-
-def test_a_workbook_is_read_as_well(tmp_path: Path) -> None:
-    book = Workbook()
-    sheet = book.active
-    assert sheet is not None
-    for row in (["kind", "name", "id"], ["tariff", "Домашний", 3], ["tariff", "+100", 5]):
-        sheet.append(row)
-    book.save(tmp_path / "dictionary.xlsx")
-    dictionary = of_names.read_dictionary(tmp_path / "dictionary.xlsx")
-    assert looked_up(dictionary, (Step.TARIFF, {"tarif_id": "+100"})) == ([(Step.TARIFF, {"tarif_id": "5"})], [])
-    assert len(dictionary.digest) == 64
 
 
 FAULTY: Final = """\
@@ -508,24 +471,6 @@ def test_a_text_is_as_long_as_its_column_and_no_longer() -> None:
     assert value_of(Step.SUBSCRIBER, "name", "я" * 255) == "я" * 255
     too_long = "✗ the text has 256 characters, and the billing's column holds 255"
     assert value_of(Step.SUBSCRIBER, "name", "я" * 256).startswith(too_long)
-
-
-def test_all_faults_of_a_subscriber_are_told_at_once_each_with_its_place() -> None:
-    bad = subscriber(
-        5, "1,2E+05", {Step.SUBSCRIBER: {"sms": "12"}, Step.ACCOUNT: {"login": "a b", "ip": "1.2.3", "mac": "x"}}
-    )
-    checked, faults = checks()(bad)
-    assert [(fault.place.line, fault.place.column) for fault in faults] == [
-        (5, NUMBER),
-        (5, "sms"),
-        (5, "login"),
-        (5, "ip"),
-        (5, "mac"),
-    ]
-    # What cannot be read stays as it is; a number without its spaces is the number of the subscriber.
-    assert checked == bad
-    checked, _ = checks()(subscriber(2, " 00123\u00a0"))
-    assert checked.number == "00123"
 
 
 def test_the_database_tells_how_long_a_text_may_be_and_which_letters_it_has() -> None:

@@ -21,7 +21,6 @@ from engine.job import Row
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import (
     CODECS,
-    CP1251,
     UTF_8,
     Charset,
     FileOnDisk,
@@ -220,7 +219,6 @@ def _sum(draw: random.Random) -> str:
     return f"{draw.randrange(-99999, 99999) / 100:.2f}".replace(".", ",")
 
 
-AS_CP1251 = Charset(CP1251, "read as CP1251, for its bytes are not UTF-8")
 TABLE = "договор;сумма;фио\n" + "".join(f"АБ-{number:05};{number},50;Иванов Пётр\n" for number in range(200))
 
 
@@ -241,29 +239,6 @@ def verdict_or_question(folder: Path, data: bytes) -> Charset | str:
         return verdict(folder, data)
     except InputRefused as error:
         return str(error)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        TABLE,
-        "id;name\r\n1;abc\r\n22;д Иванов\r\n",
-        "№;Сумма\n1;«Ромашка» — 5\u00a0000\n",
-        "Л/С;Остаток\n1;5\n",
-        "НОМЕР ДОГОВОРА;СУММА;АДРЕС\n1;5;6\n",
-        "Договір;Сума\n1;5\n",
-    ],
-)
-def test_russian_tables(tmp_path: Path, text: str) -> None:
-    assert verdict(tmp_path, text.encode()) == Charset(UTF_8)
-    assert verdict(tmp_path, text.encode("utf-8-sig")) == Charset(UTF_8)
-    assert verdict(tmp_path, text.encode("cp1251")) == AS_CP1251
-
-
-def test_the_last_row_alone_may_tell(tmp_path: Path) -> None:
-    text = "id;name\n" + "17;plain\n" * 200_000 + "18;Ёлкин\n"
-    assert verdict(tmp_path, text.encode("cp1251")) == AS_CP1251
-    assert verdict(tmp_path, text.encode()) == Charset(UTF_8)
 
 
 @pytest.mark.parametrize("encoding", CHARSETS)

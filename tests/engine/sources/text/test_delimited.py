@@ -23,14 +23,9 @@ from tests.engine.sources.reading import (
     refusals_of,
     rows_of,
     why_refused,
+    written,
 )
 from tests.firebird_server import PROGRAM, FirebirdServer
-
-
-def written(folder: Path, data: str | bytes, name: str = "input.csv") -> Path:
-    path = folder / name
-    path.write_bytes(data.encode() if isinstance(data, str) else data)
-    return path
 
 
 def delimited(path: Path, layout: Layout | None = None, page_rows: int = 1000) -> Source:
@@ -228,14 +223,6 @@ def why_second_is_refused(folder: Path, line: str) -> str:
 )
 def test_values_as_text(tmp_path: Path, value: str, cell: str) -> None:
     assert cells_of(of_lines(tmp_path, f'{{"id": {value}, "name": 1}}')) == [(cell, "1")]
-
-
-def test_true_and_false_are_told_from_their_words(tmp_path: Path) -> None:
-    source = of_lines(tmp_path, '{"a": "true", "b": true, "c": 1}\n{"c": false}\n')
-    assert rows_of(source) == [
-        Row(1, ("true", "true", "1"), frozenset({1})),
-        Row(2, ("", "", "false"), frozenset({2})),
-    ]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Workbooks: as LibreOffice writes them, and as nobody does but might; what a cell holds, and what is read of it."""
 
 import random
-import shutil
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -563,17 +562,6 @@ def test_a_file_that_was_not_copied_whole(tmp_path: Path, kind: str, keep: float
     whole = (RECORDED / f"libreoffice.{kind}").read_bytes()
     (tmp_path / "a").write_bytes(whole[: int(len(whole) * keep)])
     assert "is broken, as a file that was not copied whole" in why_refused(tmp_path / "a")
-
-
-def test_bytes_that_were_damaged(tmp_path: Path) -> None:
-    path = tmp_path / "a.xlsx"
-    shutil.copy(RECORDED / "libreoffice.xlsx", path)
-    with zipfile.ZipFile(path) as archive:
-        start = archive.getinfo("xl/worksheets/sheet1.xml").header_offset
-    raw = bytearray(path.read_bytes())
-    raw[start + 200 : start + 220] = bytes(20)
-    path.write_bytes(raw)
-    assert "is broken" in why_refused(path)
 
 
 def test_xml_that_is_broken_is_named_with_its_place(tmp_path: Path) -> None:
