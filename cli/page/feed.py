@@ -40,7 +40,7 @@ from cli.session.run_view import RunView
 from cli.settings.settings import KnownBillings
 from cli.show.closing import describe_end, next_steps
 from cli.terminal.exits import CommandRefused
-from cli.terminal.names import REFUSED, STATE_NAMES, name_of_command, name_of_outcome, name_of_sender
+from cli.terminal.names import REFUSED, STATE_NAMES, name_of_command, name_of_outcome, name_of_sender, name_of_state
 from cli.terminal.signals import run_alongside
 from cli.terminal.texts import JOINT, LONGEST, SPACE, CatalogueLanguage, printable
 from engine.pacing.policy import setting_text
@@ -130,7 +130,9 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
     last = seen.last_runner
     # What the process counts is newer than the journal's count; at first it has not read yet what the journal has.
     counts: Mapping[str, int] | Mapping[State, int] = totals.counts
+    held_back = totals.held_back.rows
     if live and live.counts:
+        held_back = live.held_back
         sending = min(live.counts.get(State.SENDING, 0), live.in_flight)
         # What is claimed and has not left yet is still to be sent.
         waiting = live.counts.get(State.SENDING, 0) - sending
@@ -161,7 +163,9 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
             "who": _who(runners[0].who if runners else "", language),
         },
         "counts": {str(state): part(state) for state in State if counts.get(state)},
-        "state_texts": {str(state): language.render(text) for state, text in STATE_NAMES.items()},
+        "state_texts": {
+            str(state): language.render(name_of_state(state, counts.get(state, 0), held_back)) for state in State
+        },
         "has_steps": run.job == IMPORT,
         "asked": part(*ASKED),
         "done": part(*DONE),
@@ -404,7 +408,7 @@ def _rows(found: Rows, language: Language) -> Mapping[str, object]:
         {
             "line": row.line,
             "label": printable(row.label),
-            "state": language.render(STATE_NAMES[row.state]),
+            "state": language.render(name_of_outcome(row.state, row.kind, STATE_NAMES)),
             "amount": None if row.amount is None else format(row.amount, "f"),
             "before": None if before is None or before.amount is None else format(before.amount, "f"),
         }

@@ -37,7 +37,7 @@ from cli.settings.settings import Letterhead, host_of
 from cli.show.closing import describe_end
 from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import environment
-from cli.terminal.names import OUTCOMES, TALLY_KINDS, name_of_command, name_of_group, name_of_sender
+from cli.terminal.names import HELD_BACK, OUTCOMES, TALLY_KINDS, name_of_command, name_of_group, name_of_sender
 from cli.terminal.texts import LANGUAGES, CatalogueLanguage, printable
 from engine.pacing.policy import ALL, Policy, describe_policy, policy_with
 from jobs.access.vault import mask_secrets
@@ -142,6 +142,7 @@ def _environment(reader: CatalogueLanguage) -> Environment:
         "DECLARATION_DIGEST": DECLARATION_DIGEST,
         "EXTRA_SHOWN": EXTRA_SHOWN,
         "OUTCOMES": OUTCOMES,
+        "HELD_BACK": HELD_BACK,
         "PROGRAM": PROGRAM,
         "STATES": STATES,
         "STEP_NAMES": STEP_NAMES,

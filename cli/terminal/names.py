@@ -5,10 +5,11 @@ Scripts, files and the journal have the words of `State` and `Holds` themselves.
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Final
+from decimal import Decimal
+from typing import Final, NamedTuple
 
 from billing.profile import Standing
-from checkpoints.records import Item, Reason, Refusal
+from checkpoints.records import Item, Reason, Refusal, Totals
 from checkpoints.sentences import is_held_back
 from checkpoints.states import State
 from checkpoints.tally import ALL_OTHERS, TallyGroup, TallyKind
@@ -35,6 +36,34 @@ OUTCOMES: Final[Mapping[State, Said]] = {state: outcome for state, (_, outcome) 
 
 HELD_BACK: Final = said("held back")
 """Rows in the state `rejected` that the program itself has kept from being sent."""
+
+
+class Outcome(NamedTuple):
+    """The items of a run of which the same became, as people count them."""
+
+    state: State
+    rows: int
+    amount: Decimal
+
+
+def outcomes_of(totals: Totals, names: Mapping[State, Said] = STATE_NAMES) -> dict[Said, Outcome]:
+    """What became of the items of a run, by its name; what was held back is none of the rejected ones."""
+    held, found = totals.held_back, dict[Said, Outcome]()
+    for state in filter(totals.count, State):
+        rows, amount = totals.count(state), totals.amounts.get(state, Decimal(0))
+        if state is State.REJECTED and held.rows:
+            found[HELD_BACK] = Outcome(state, held.rows, held.amount)
+            rows, amount = rows - held.rows, amount - held.amount
+        if rows:
+            found[names[state]] = Outcome(state, rows, amount)
+    return found
+
+
+def name_of_state(state: State, rows: int, held_back: int) -> Said:
+    """The state of so many items together, of which so many were held back, if it is `rejected`."""
+    if state is not State.REJECTED or not held_back:
+        return STATE_NAMES[state]
+    return HELD_BACK if held_back == rows else said("rejected or held back")
 
 
 def name_of_outcome(state: State, kind: str, names: Mapping[State, Said] = OUTCOMES) -> Said:

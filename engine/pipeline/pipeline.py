@@ -188,7 +188,7 @@ class Recorder:
     def _follow(self, landed: CallResult) -> None:
         item, outcome = landed.item, landed.outcome
         state = outcome.state
-        self._progress.moved(State.SENDING, state, amount=item.amount)
+        self._progress.moved(State.SENDING, state, amount=item.amount, why=outcome.message)
         self._spending.came_out(item, state)
         if outcome.cause is Cause.STOPPED:
             return

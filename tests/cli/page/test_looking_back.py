@@ -26,6 +26,7 @@ from engine.pipeline.progress import Progress
 from engine.statistics import PaceSample
 from tests.checkpoints.samples import NEW_RUN, come_to, frozen_run, ids, keep, new_item, page
 from tests.checkpoints.shells import shell
+from tests.cli.commands.test_report import Page
 from tests.cli.conftest import Cli, Place, clean_environment
 from tests.cli.page.browser import Browser, Shown, browser_at, page_shown
 from tests.cli.page.chromium.test_run import refuse_each_seventh
@@ -191,13 +192,25 @@ async def test_what_the_program_has_held_back_is_not_called_rejected_by_the_bill
             why = held_back(said("changed since the plan: {change}", change="x"))
             await shown.journal.record(ours, [Change(first, State.REJECTED, message=why)])
         name, cli = shown.run.name, Cli(tmp_path, clean_environment())
+        async with shown.browser.stream(name) as stream:
+            seen = (await stream.until(lambda seen: seen["rejected"]["rows"] == 1)).data
+        assert seen["state_texts"]["rejected"] == "held back"
         place = ("--journal", tmp_path / "a.journal")
-        assert "held back 1 × changed since the plan: x" in (await cli("status", name, *place)).shown
+        status = (await cli("status", name, *place)).shown
+        assert "held back 1 × changed since the plan: x" in status
+        assert re.search(r"held back 1 [\d,.]+ ", status)
+        screens = [status, *[(await cli(*one, *place)).shown for one in (("status",), ("compare", name, name))]]
+        assert "1 held back" in screens[1]
+        assert "held back 1 1" in screens[2]
+        screens.append((await cli("status", "--all", *place)).shown)
+        assert "1 row held back" in screens[3]
+        assert not re.search("(?<!refused or )rejected", " ".join(screens))
         await cli("report", name, *place, "-o", "report.html")
         await cli("export", name, *place, "--state", "bad", "-o", "bad.csv", "--lang", "ru")
     report = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert re.search(r">held back<.*changed since the plan: x", report)
-    assert "удержано программой" in (tmp_path / "bad.csv").read_text(encoding="utf-8-sig")
+    assert [Page(report).sums(outcome)[0] for outcome in ("held back", "rejected by the billing")] == [1, 0]
+    assert "не отправлено программой" in (tmp_path / "bad.csv").read_text(encoding="utf-8-sig")
 
 
 async def test_the_file_of_rejected_rows_is_that_of_export_and_no_formula(place: Place) -> None:
