@@ -234,8 +234,8 @@ class RunView(RunSummary):
 
     @property
     def rows(self) -> int:
-        """All of its rows; a corrected one is counted once, and what a run that has ended never sent is none."""
-        return self.totals.frozen - self.totals.count(State.REPLACED) - self.totals.unsent
+        """Rows that need a call or needed one; of a corrected one that of the new row, and none that is never sent."""
+        return self.totals.frozen - self.totals.count(State.REPLACED, State.SKIPPED) - self.totals.unsent
 
     @property
     def done(self) -> int:
