@@ -26,6 +26,7 @@ from checkpoints.row_comparison import Side
 from checkpoints.states import State
 from cli.output.item_files import FILES, OutputFile, write_items, written_to
 from cli.page.feed import Feeds, RunList, compared
+from cli.page.nameless import bare_command
 from cli.page.verifying import VERIFY, VerifyRun
 from cli.report.document import page_of, write_files
 from cli.report.facts import facts_of, rejected_page, subject_of
@@ -283,7 +284,7 @@ class PageApplication:
                 "names": self._order.names,
                 "verifies": VERIFY in self._order.commands,
                 "run": self._order.run,
-                "again": command_line("page"),
+                "again": (command_line if self._order.names else bare_command)("page"),
                 # It has the name of the user.
                 "tunnel": self._tunnel if self._order.names else "",
                 "texts": {text: reader.translate(text) for text in page_texts()},

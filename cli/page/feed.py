@@ -30,7 +30,14 @@ from checkpoints.records import Reason, Refusal, Run, Runner, Totals, Verificati
 from checkpoints.row_comparison import Rows
 from checkpoints.states import State, states_where
 from cli.fleet.overview import FleetJournal, run_facts, sums_lines, view_of
-from cli.page.nameless import blanked, compared_without_names, listed_without_names, past_without_names, without_names
+from cli.page.nameless import (
+    bare_command,
+    blanked,
+    compared_without_names,
+    listed_without_names,
+    past_without_names,
+    without_names,
+)
 from cli.page.past import MOST_SPANS, past_of
 from cli.page.verifying import NOTHING_YET, VERIFY, Verifier, Verifying, VerifyRun, is_as_sent, lines_of
 from cli.session.comparison import Comparison
@@ -144,6 +151,7 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
     def spoken(text: str) -> str:
         return _text(text if names else blanked(text, numbers=True), language)
 
+    command = command_line if names else bare_command
     limit = _limit(live.why) if live else ""
     accepted = part(*ACCEPTED) | ({"sum": format(live.entered, "f")} if live and live.counts else {})
     found: dict[str, object] = {
@@ -190,8 +198,8 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
         },
         "silent_for": seen.silent_for,
         "stopped": seen.is_stopped,
-        "resume": command_line("resume", run.name),
-        "again": command_line("page", run.name),
+        "resume": command("resume", run.name),
+        "again": command("page", run.name),
         "errors": list(_errors(seen, language) if names else _errors_without_names(seen, language)),
         "commands": [
             {
@@ -482,7 +490,8 @@ class Feed:
                     self._rendered[language.name] = _encode(snapshot_of(self.facts, language, names=self._names))
                 await response.write(lines + _event(seen, "snapshot", self._rendered[language.name]))
             if self._is_closed:
-                await response.write(_event(seen, "closed", _encode({"command": command_line("page", self.name)})))
+                command = (command_line if self._names else bare_command)("page", self.name)
+                await response.write(_event(seen, "closed", _encode({"command": command})))
         return response
 
     async def next(self, seen: int) -> bool:

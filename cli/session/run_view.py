@@ -234,7 +234,7 @@ class RunView(RunSummary):
 
     @property
     def rows(self) -> int:
-        """Rows that need a call or needed one; of a corrected one that of the new row, and none that is never sent."""
+        """Rows that need a call or needed one; a corrected one counts once, and what is never sent is none."""
         return self.totals.frozen - self.totals.count(State.REPLACED, State.SKIPPED) - self.totals.unsent
 
     @property
