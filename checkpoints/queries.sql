@@ -645,17 +645,24 @@ from (
 ) grouped
 
 -- name: rows_of
--- Each row of the input once, with what it asks for in all, where its call enters a part of that.
-select number, key, line, label, state, coalesce(kind, '') as kind, taken_back <> 0 as taken_back, @asked() as amount
+-- Each row of the input once, with what it asks for in all, where its call enters a part of that; a row of an undo under the
+-- key of what it takes back, with that amount.
+select @row_columns()
 from items
 where run_id = :run_id and number > :after and @is_a_row(:duplicate)
 order by number
 limit :size
 
 -- name: rows_with
-select number, key, line, label, state, coalesce(kind, '') as kind, taken_back <> 0 as taken_back, @asked() as amount
+select @row_columns()
 from items
-where run_id = :run_id and key @words(:keys) and @is_a_row(:duplicate)
+where run_id = :run_id and key @words(:keys) and undoes is null and @is_a_row(:duplicate)
+union all
+select @row_columns()
+from items
+where item_id @in(
+    select u.item_id from items o join items u on u.undoes = o.item_id where o.key @words(:keys) and u.run_id = :run_id
+)
 
 -- name: work_of
 -- The rows of a run that were sent, by the process that has sent each last.
@@ -1028,8 +1035,11 @@ insert into transitions (source, target) select source, target from @rows(:rows,
 -- name: said
 @text(@object('is', 'said', 'template', @text(:template), 'values', @object({0})))
 
--- name: asked
-case when wanted is null then coalesce(row_amount, amount) when amount is not null then wanted end
+-- name: row_columns
+number, coalesce((select o.key from items o where o.item_id = items.undoes), key) as key, line, label, state,
+coalesce(kind, '') as kind, taken_back <> 0 as taken_back,
+case when undoes is not null then coalesce(@undone(items), amount)
+     when wanted is null then coalesce(row_amount, amount) when amount is not null then wanted end as amount
 
 -- name: is_a_row
 state <> 'replaced' and not (state = 'skipped' and coalesce(kind, '') = {0})
