@@ -111,8 +111,8 @@ def journal_place(settings: Settings, identity: str, tell: Callable[[Said], None
     if own := next(filter(has_runs, journals_in(where.path.parent)), None):
         tell(
             said(
-                "by its oldest rows this is the billing of {journal}, and that is its journal. If it is another one, as "
-                "a practice billing that was made with the same {seed}, give it a {flag} of its own",
+                "by its oldest rows this is the billing of {journal}, and that is its journal. If it is another one, "
+                "as a practice billing that was made with the same {seed}, give it a {flag} of its own",
                 journal=str(own),
                 seed=setting("seed"),
                 flag=setting("journal", "FILE"),
