@@ -753,6 +753,6 @@ class Pipeline:
             await self._journal.confirm(self._run)
             raise CountsDiffer(
                 "the journal has {counts}, what was done adds up to {kept}: please report",
-                counts=tuple(f"{state} {n}" for state, n in totals.counts.items()),
-                kept=tuple(f"{state} {n}" for state, n in kept.items()),
+                counts=tuple(said("{state} {n}", state=said(state.value), n=n) for state, n in totals.counts.items()),
+                kept=tuple(said("{state} {n}", state=said(state.value), n=n) for state, n in kept.items()),
             )
