@@ -41,7 +41,7 @@ from cli.terminal.signals import run_alongside
 from cli.terminal.texts import LANGUAGES, CatalogueLanguage, language, printable, reading
 from engine.pacing.policy import provide_all_files
 from engine.pipeline.control import COMMANDS, LONGEST_REQUEST, NotAMessage, to_request
-from texts.remedies import PROGRAM, Remedy, command_line
+from texts.remedies import PROGRAM, command_line
 from texts.said import Said, reason_of, said, text_of
 
 # ---- the texts of the page ----------------------------------------------------------------------------------------
@@ -119,7 +119,8 @@ class Admission:
                 return web.Response(status=303, headers={"Location": "/"})
             used = said(
                 "This address was opened before, and it counts once. For another browser, type {command}.",
-                command=Remedy("page"),
+                # Nobody who is not admitted learns where the journal is.
+                command=f"`{bare_command('page')}`",
             )
             raise NotAdmitted(403, used)
         self._is_used = True

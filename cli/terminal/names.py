@@ -12,7 +12,7 @@ from billing.profile import Standing
 from checkpoints.records import Item, Reason, Refusal, Totals
 from checkpoints.sentences import is_held_back
 from checkpoints.states import State
-from checkpoints.tally import ALL_OTHERS, TallyGroup, TallyKind
+from checkpoints.tally import ALL_OTHERS, NOTHING, TallyGroup, TallyKind
 from cli.terminal.texts import printable
 from engine.pacing.holds import BARRIER, BILLING, IN_DOUBT, PAUSED
 from engine.pacing.throttle import HOURS
@@ -50,12 +50,11 @@ def outcomes_of(totals: Totals, names: Mapping[State, Said] = STATE_NAMES) -> di
     """What became of the items of a run, by its name; what was held back is none of the rejected ones."""
     held, found = totals.held_back, dict[Said, Outcome]()
     for state in filter(totals.count, State):
-        rows, amount = totals.count(state), totals.amounts.get(state, Decimal(0))
-        if state is State.REJECTED and held.rows:
-            found[HELD_BACK] = Outcome(state, held.rows, held.amount)
-            rows, amount = rows - held.rows, amount - held.amount
-        if rows:
-            found[names[state]] = Outcome(state, rows, amount)
+        of_it, amount = held if state is State.REJECTED else NOTHING, totals.amounts.get(state, Decimal(0))
+        if rows := totals.count(state) - of_it.rows:
+            found[names[state]] = Outcome(state, rows, amount - of_it.amount)
+        if of_it.rows:
+            found[HELD_BACK] = Outcome(state, of_it.rows, of_it.amount)
     return found
 
 

@@ -414,6 +414,8 @@ async def test_without_names_nothing_of_a_row_or_a_person_is_in_any_answer(names
         order = PageOrder(None, "en", names=names)
         async with serving(journal, order) as address, browser_at(address.url) as browser:
             await browser.open()
+            async with browser_at(address.url) as stranger:
+                assert PERSON not in (await stranger.open()).text
             for run in runs:
                 text = (
                     "\n".join(await all_answers(browser, run, runs[-1])).replace("\\u00a0", "").replace("\u00a0", "")
