@@ -254,6 +254,8 @@ def _bounds(text: str) -> tuple[bool, int, int]:
         first, last = _trimmed(text, start + 1, end - 1)
         if first == last:
             raise AmountError("there are brackets and no amount", place=start + 1)
+        if text[first] in _SIGNS:
+            raise AmountError(_BRACKETS, place=first + 1, character=repr(text[first]))
         return True, *_without_currency(text, first, last)
     signed = text[start] in _SIGNS
     if signed and start + 1 == end:
@@ -281,6 +283,12 @@ def _without_currency(text: str, start: int, end: int) -> tuple[int, int]:
     return first, last
 
 
+_BRACKETS: Final = wording(
+    "character {place} is {character}; brackets that mean a minus stand around the whole amount, and without another "
+    "sign"
+)
+
+
 def _misfit(character: str, place: int) -> AmountError:
     code = f"U+{ord(character):04X}"
     name = unicodedata.name(character, code)
@@ -298,10 +306,7 @@ def _misfit(character: str, place: int) -> AmountError:
     elif character in _SIGNS:
         template = wording("character {place} is a second or misplaced sign, {character}")
     elif character in "()":
-        template = wording(
-            "character {place} is {character}; brackets that mean a minus stand around the whole amount, and without "
-            "another sign"
-        )
+        template = _BRACKETS
     elif character.isspace() or not character.isprintable():
         template = wording("character {place} is the invisible character {code} ({name})")
     elif character.isalpha():

@@ -36,7 +36,6 @@ from checkpoints.records import (
     Refusal,
     RowAmount,
     Run,
-    RunRow,
     Shared,
     Totals,
     Work,
@@ -327,10 +326,7 @@ class Journal:
 
     rows_of = _reads(transitions.rows_of_run)
 
-    async def rows_with(self, run: Run, keys: Collection[str]) -> dict[str, RunRow]:
-        """The rows of the run with these keys."""
-        found = await self._store.records(RunRow, "rows_with", run_id=run.run_id, keys=keys, duplicate=DUPLICATE)
-        return {row.key: row for row in found}
+    rows_with = _reads(transitions.rows_with_keys)
 
     async def work_of(self, run: Run) -> list[Work]:
         return await self._store.records(Work, "work_of", run_id=run.run_id)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from checkpoints.errors import JournalUnreadable
-from texts.said import reason_of, said
+from texts.said import reason_of, said, text_of
 
 _ROOT: Final = 0
 _INHERITED: Final = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
@@ -184,7 +184,7 @@ def keep_copy(journal: Path, number: int) -> Path:
             path=journal,
             found=number,
             copy=wanted.name,
-            why=reason_of(error) if isinstance(error, OSError) else str(error),
+            why=reason_of(error) if isinstance(error, OSError) else text_of(error),
         ) from error
     return place
 

@@ -25,6 +25,7 @@ from checkpoints import queries
 from checkpoints.errors import JournalAway, JournalNotCleaned, JournalOtherFormat, JournalUnreadable
 from checkpoints.journal_file import JournalAddress, PostgresAddress
 from checkpoints.queries import FoundRow, Queries, Result, Value, bind, blocks, fill_states, schema, upgrade
+from checkpoints.sentences import NO_CONNECTION
 from checkpoints.states import State
 from checkpoints.store import Reader, Store, WaitForNews
 from checkpoints.transitions import refuse_conversion, refuse_held
@@ -88,8 +89,9 @@ def connect(address: PostgresAddress) -> "PostgresConnection":
         )
     except (psycopg.Error, UnicodeError) as error:
         is_away = isinstance(error, psycopg.OperationalError) and _is_away(address)
+        why = " ".join(str(error).split())
         raise (JournalAway if is_away else JournalUnreadable)(
-            said("the journal {name} cannot be opened: {error}", name=address.name, error=in_a_line(error))
+            said("the journal {name} cannot be opened: {error}", name=address.name, error=why)
         ) from error
 
 
@@ -150,7 +152,8 @@ _NOT_EXACTLY: Final = "22012"
 
 
 def in_a_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    """What the driver or the server says; where that is that there is no connection, in our words."""
+    return NO_CONNECTION if is_lost(error) else " ".join(str(error).split())
 
 
 class PostgresQueries(Queries):

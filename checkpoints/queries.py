@@ -149,7 +149,7 @@ def _columns(given: list[str], dialect: Dialect) -> str:
 
 
 def _path(path: str, dialect: Dialect) -> str:
-    steps = re.findall(r"\w+", path)
+    steps = re.findall(r"[\w-]+", path)
     return "$" + (path if path[0] == "[" else f".{path}") if dialect == "sqlite" else "{" + ",".join(steps) + "}"
 
 

@@ -537,10 +537,14 @@ order by number
 -- an undo take back:
 -- the amount of the entry at the start of the chain of undos, with its sign turned once for each undo. Its call may carry
 -- another amount, as that of the balance which it restores, and a skipped one has none. Where the entry was purged, the
--- amount of the call is all that is left. With each state what became no items, and the totals that a purge has kept.
+-- amount of the call is all that is left. Unchanged rows of a delta ask for no difference. With each state what became no
+-- items, and the totals that a purge has kept.
 select r.run_id, r.left_out, r.purged_totals, r.ended_at is not null as has_ended,
        (select count(*) from refusals f where f.run_id = r.run_id and f.mended_at is null) as refused,
-       i.state, count(i.item_id) as items, @sum(i.amount) as amount,
+       i.state, count(i.item_id) as items,
+       @sum_where(i.amount, i.state <> 'skipped' or @json(r.parameters, since-run) is null) as amount,
+       count(case when substr(i.kind || ':', 1, 9) = :held_back then 1 end) as held_back,
+       @sum_where(i.amount, substr(i.kind || ':', 1, 9) = :held_back) as sum_held_back,
        count(case when i.sent_at > :since and i.state in (select state from states where in_effect)
                   and i.sent_at >= (select max(began_at) from runners w where w.run_id = r.run_id) then 1 end) as recent,
        sum(i.taken_back) as taken_back,
@@ -641,17 +645,24 @@ from (
 ) grouped
 
 -- name: rows_of
--- Each row of the input once, with what it asks for in all, where its call enters a part of that.
-select number, key, line, label, state, taken_back <> 0 as taken_back, @asked() as amount
+-- Each row of the input once, with what it asks for in all, where its call enters a part of that; a row of an undo under the
+-- key of what it takes back, with that amount.
+select @row_columns()
 from items
 where run_id = :run_id and number > :after and @is_a_row(:duplicate)
 order by number
 limit :size
 
 -- name: rows_with
-select number, key, line, label, state, taken_back <> 0 as taken_back, @asked() as amount
+select @row_columns()
 from items
-where run_id = :run_id and key @words(:keys) and @is_a_row(:duplicate)
+where run_id = :run_id and key @words(:keys) and undoes is null and @is_a_row(:duplicate)
+union all
+select @row_columns()
+from items
+where item_id @in(
+    select u.item_id from items o join items u on u.undoes = o.item_id where o.key @words(:keys) and u.run_id = :run_id
+)
 
 -- name: work_of
 -- The rows of a run that were sent, by the process that has sent each last.
@@ -1024,8 +1035,11 @@ insert into transitions (source, target) select source, target from @rows(:rows,
 -- name: said
 @text(@object('is', 'said', 'template', @text(:template), 'values', @object({0})))
 
--- name: asked
-case when wanted is null then coalesce(row_amount, amount) when amount is not null then wanted end
+-- name: row_columns
+number, coalesce((select o.key from items o where o.item_id = items.undoes), key) as key, line, label, state,
+coalesce(kind, '') as kind, taken_back <> 0 as taken_back,
+case when undoes is not null then coalesce(@undone(items), amount)
+     when wanted is null then coalesce(row_amount, amount) when amount is not null then wanted end as amount
 
 -- name: is_a_row
 state <> 'replaced' and not (state = 'skipped' and coalesce(kind, '') = {0})

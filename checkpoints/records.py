@@ -10,7 +10,7 @@ from typing import Annotated, TypeAlias, Unpack
 import msgspec
 
 from checkpoints.states import State, StateProperties, states_where
-from checkpoints.tally import ImportTally
+from checkpoints.tally import NOTHING, ImportTally, Subtotal
 from texts.said import Said, kind_of, said
 
 Sentence: TypeAlias = Annotated[str, "json"]
@@ -449,6 +449,7 @@ class RunRow:
     line: int | None
     label: str
     state: State
+    kind: str
     taken_back: bool
     amount: Decimal | None
 
@@ -496,7 +497,9 @@ class Totals:
 
     The amounts of an undo are what its rows take back, negative, and those of an undo of an undo what they restore;
     `of_calls` are then the sums that its calls carry. `merged` are the skipped rows that another row of their account
-    carries, and `merged_amount` is their own sum: it is part of the amounts of the rows that carry them.
+    carries, and `merged_amount` is their own sum: it is part of the amounts of the rows that carry them. Of the
+    rejected items the program itself has kept those `held_back` from being sent. The unchanged rows of a delta, which
+    it skips, ask for no difference: their amount is 0.
     """
 
     counts: Mapping[State, int] = field(default_factory=dict)
@@ -512,6 +515,7 @@ class Totals:
     merged: int = 0
     merged_amount: Decimal = Decimal(0)
     of_calls: Mapping[State, Decimal] = field(default_factory=dict)
+    held_back: Subtotal = NOTHING
 
     @property
     def read(self) -> int:

@@ -1,6 +1,6 @@
 """The rows of two runs, compared by their keys, a page at a time: also of two journals, in any two stores."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -69,17 +69,32 @@ async def compare_rows(first: Side, second: Side) -> Compared:
             found.changed.add(theirs, (theirs.amount or Decimal(0)) - (ours.amount or Decimal(0)), ours)
         if is_entered(ours) != is_entered(theirs):
             found.other_outcome.add(theirs, theirs.amount, ours)
-    found.only_second = await rows_only_of(second, first, lambda _: True)
+    async for row, same in _beside(second, first):
+        if same is None:
+            found.only_second.add(row, row.amount)
     return found
 
 
-async def rows_only_of(side: tuple[Run, Journal | Earlier], other: Side, counts: Callable[[RunRow], bool]) -> Rows:
-    """The rows of a run that count, and whose keys another one lacks."""
-    found = Rows()
-    async for ours, theirs in _beside(side, other):
-        if theirs is None and counts(ours):
-            found.add(ours, ours.amount)
-    return found
+async def rows_gone(runs: Sequence[Run], journal: Journal | Earlier, own: Side) -> tuple[Rows, list[Run]]:
+    """What is in the billing by these runs, in their order, and `own` lacks: each row as the last of them has it.
+
+    With it the runs that have such rows.
+    """
+    found, having = Rows(), list[Run]()
+    for place, run in enumerate(runs, 1):
+        before, after = found.rows, 0
+        while page := await journal.rows_of(run, after=after):
+            after, lacking = page[-1].number, {row.key: row for row in page if is_entered(row)}
+            for key in await own.journal.rows_with(own.run, lacking.keys()):
+                del lacking[key]
+            for later in runs[place:] if lacking else ():
+                for key, row in (await journal.rows_with(later, lacking.keys())).items():
+                    if is_entered(row):
+                        del lacking[key]
+            for row in lacking.values():
+                found.add(row, row.amount)
+        having += [run] if found.rows > before else []
+    return found, having
 
 
 def is_entered(row: RunRow) -> bool:
@@ -87,9 +102,9 @@ def is_entered(row: RunRow) -> bool:
     return (row.state.in_effect and not row.taken_back) or row.state is State.SKIPPED
 
 
-async def _beside(side: tuple[Run, Journal | Earlier], other: Side) -> AsyncIterator[tuple[RunRow, RunRow | None]]:
-    (run, journal), after = side, 0
-    while page := await journal.rows_of(run, after=after):
+async def _beside(side: Side, other: Side) -> AsyncIterator[tuple[RunRow, RunRow | None]]:
+    after = 0
+    while page := await side.journal.rows_of(side.run, after=after):
         after = page[-1].number
         theirs = await other.journal.rows_with(other.run, {row.key for row in page})
         for row in page:

@@ -20,6 +20,7 @@ import msgspec
 from checkpoints.queries import FoundRow, Value
 from checkpoints.records import Change, Holder, Item, NewItem, Refusal, Run, Sentence, Totals
 from checkpoints.states import State
+from checkpoints.tally import NOTHING, Subtotal
 from texts.said import Said, from_builtins, from_json, kind_of, said, to_json
 
 Record = TypeVar("Record")
@@ -68,11 +69,12 @@ _NO_REASON: Final = (None, None)
 
 
 class _KeptTotals(msgspec.Struct, frozen=True):
-    """The totals of a purged run: count and sum by state, the refused rows, and count and sum of the merged ones."""
+    """The totals of a purged run: count and sum by state, of merged and held back rows; the refused rows."""
 
     states: dict[State, tuple[int, Decimal]]
     refused: int
     merged: tuple[int, Decimal] = (0, Decimal(0))
+    held_back: tuple[int, Decimal] = (0, Decimal(0))
 
 
 def to_sentence(_: type, value: object) -> object:
@@ -178,11 +180,17 @@ def to_totals(found: Sequence[FoundRow]) -> Totals:
         totals = _totals(kept)
         counts = {state: number for state, (number, _) in totals.states.items()}
         amounts = {state: amount for state, (_, amount) in totals.states.items()}
-        merged, merged_amount = totals.merged
-        return Totals(counts, amounts, totals.refused, left_out, merged=merged, merged_amount=merged_amount)
+        (merged, merged_amount), held_back = totals.merged, Subtotal(*totals.held_back)
+        return Totals(
+            *(counts, amounts, totals.refused, left_out),
+            merged=merged,
+            merged_amount=merged_amount,
+            held_back=held_back,
+        )
     states = {State(row["state"]): row for row in found if row["state"]}
     of_calls = {state: Decimal(row["amount"]) for state, row in states.items()}
     reversed_by = {state: Decimal(row["reversed"]) for state, row in states.items() if row["undoing"]}
+    rejected = states.get(State.REJECTED)
     return Totals(
         {state: row["items"] for state, row in states.items()},
         of_calls | reversed_by,
@@ -197,13 +205,15 @@ def to_totals(found: Sequence[FoundRow]) -> Totals:
         merged=sum(row["merged"] for row in found),
         merged_amount=sum((Decimal(row["merged_amount"]) for row in found), Decimal(0)),
         of_calls=of_calls if reversed_by else {},
+        held_back=Subtotal(rejected["held_back"], Decimal(rejected["sum_held_back"])) if rejected else NOTHING,
     )
 
 
 def of_totals(totals: Totals) -> str:
     states = {str(state): (number, format(totals.amounts[state], "f")) for state, number in totals.counts.items()}
     merged = (totals.merged, format(totals.merged_amount, "f"))
-    return _encode({"states": states, "refused": totals.refused, "merged": merged}).decode()
+    held_back = (totals.held_back.rows, format(totals.held_back.amount, "f"))
+    return _encode({"states": states, "refused": totals.refused, "merged": merged, "held_back": held_back}).decode()
 
 
 def now() -> str:

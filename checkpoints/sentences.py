@@ -41,6 +41,9 @@ NOT_SHOWN: Final = "entered by an earlier run, and not in the billing any more"
 ENDED: Final = said("the process ended while this was being sent")
 """At start, of the calls that were under way."""
 
+NO_CONNECTION: Final = said("there is no connection to PostgreSQL")
+"""In place of what the driver says of one that was lost, in many ways."""
+
 REPLACED: Final = said("replaced by a corrected row: {message}", message="")
 SHARED_ID: Final = reason(
     "another row of this run has the same answer, {answer}: of one of the two it is not its own",

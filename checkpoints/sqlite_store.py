@@ -32,7 +32,7 @@ from checkpoints.store import Reader, Store
 from checkpoints.transitions import refuse_conversion, refuse_held
 from checkpoints.writer import Dialect, Writer
 from texts.remedies import Remedy
-from texts.said import said
+from texts.said import said, text_of
 
 # ---- the blocks of `queries.sql` on a connection of SQLite --------------------------------------------------------
 
@@ -153,7 +153,7 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        why = str(error)
+        why = text_of(error)
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
             why = said("this is another kind of file ({error})", error=why)
         raise JournalUnreadable("{path} cannot be used as a journal: {error}", path=path, error=why) from error

@@ -12,10 +12,10 @@ import anyio.to_thread
 from checkpoints import rows
 from checkpoints.journal_file import JournalAddress
 from checkpoints.queries import Queries, Result
-from checkpoints.records import EarlierEntry, Item, KnownMark, NewItem, Run, RunRow, StandingItem, Totals
+from checkpoints.records import EarlierEntry, Item, KnownMark, NewItem, Run, RunRow, StandingItem
 from checkpoints.sqlite_store import SqliteStore
 from checkpoints.store import Reader
-from checkpoints.transitions import known_marks, rows_of_run, standing_items, totals_of, twins_of
+from checkpoints.transitions import known_marks, rows_of_run, rows_with_keys, standing_items, twins_of
 
 if TYPE_CHECKING:
     from checkpoints.postgres_store import PostgresStore
@@ -64,12 +64,12 @@ class Earlier:
     ) -> list[StandingItem]:
         return await self._read(lambda db: standing_items(db, job, target, items, own), [])
 
-    async def totals(self, run: Run) -> Totals:
-        return await self._read(lambda db: totals_of(db, run), Totals())
-
     async def rows_of(self, run: Run, *, after: int = 0, size: int = 1000) -> list[RunRow]:
         """The same as of `Journal`."""
         return await self._read(lambda db: rows_of_run(db, run, after=after, size=size), [])
+
+    async def rows_with(self, run: Run, keys: Collection[str]) -> dict[str, RunRow]:
+        return await self._read(lambda db: rows_with_keys(db, run, keys), {})
 
     async def _read(self, work: Callable[[Queries], Result], nothing: Result) -> Result:
         return nothing if self.reader is None else await self.reader.do(work)

@@ -34,7 +34,7 @@ from checkpoints.records import (
     Totals,
 )
 from checkpoints.rows import PURGED_VALUE, Digests, stored_keys
-from checkpoints.sentences import DUPLICATE, REPLACED, SHARED_ID, decided
+from checkpoints.sentences import DUPLICATE, NOT_SENT, REPLACED, SHARED_ID, decided
 from checkpoints.states import State
 from texts.said import in_clauses, to_json
 
@@ -290,6 +290,12 @@ def rows_of_run(db: Queries, run: Run, *, after: int = 0, size: int = 1000) -> l
     return [rows.record(RunRow, row) for row in found]
 
 
+def rows_with_keys(db: Queries, run: Run, keys: Collection[str]) -> dict[str, RunRow]:
+    """The rows of the run with these keys."""
+    found = db.all("rows_with", run_id=run.run_id, keys=keys, duplicate=DUPLICATE)
+    return {row["key"]: rows.record(RunRow, row) for row in found}
+
+
 def totals_of(db: Queries, run: Run) -> Totals:
     return totals_of_runs(db, [run.run_id])[run.run_id][0]
 
@@ -297,7 +303,7 @@ def totals_of(db: Queries, run: Run) -> Totals:
 def totals_of_runs(db: Queries, run_ids: Collection[int], since: str = _NEVER) -> dict[int, tuple[Totals, int]]:
     """The totals of these runs, each with the number of its items in effect that its runner sent after `since`."""
     found: defaultdict[int, list[FoundRow]] = defaultdict(list)
-    for row in db.each("totals_of_runs", ids=run_ids, since=since) if run_ids else ():
+    for row in db.each("totals_of_runs", ids=run_ids, since=since, held_back=f"{NOT_SENT}:") if run_ids else ():
         found[row["run_id"]].append(row)
     return {
         run_id: (rows.to_totals(of_run), sum(row["recent"] for row in of_run)) for run_id, of_run in found.items()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from checkpoints.errors import ForbiddenTransition, JournalAway, JournalNotClosed, JournalUnreadable
+from checkpoints.sentences import NO_CONNECTION
 from texts.said import said
 
 Result = TypeVar("Result")
@@ -156,7 +157,7 @@ def _as_journal_error(dialect: Dialect, error: Exception) -> Exception:
             return ForbiddenTransition(str(error))
         is_lost = dialect.is_lost(error)
         return (JournalAway if is_lost else JournalUnreadable)(
-            said("the journal cannot be written: {error}", error=error)
+            said("the journal cannot be written: {error}", error=NO_CONNECTION if is_lost else error)
         )
     return error
 

@@ -77,9 +77,10 @@ class RunSums:
     """The sums of a run: rows by state, and those that never became part of it.
 
     Skipped rows do not include the `merged` ones, whose own amounts are those of `merged`, and are in the sums of the
-    rows that carry them. `left_out` rows were not read, so nobody knows their amounts. The amounts of an undo are
-    what it takes back, below zero where that was entered above zero. `undone` is what other runs have taken back
-    since of all that, and not restored; its rows are counted as those of `done`.
+    rows that carry them; the `held_back` ones are rejected, and were never sent. `left_out` rows were not read, so
+    nobody knows their amounts. The amounts of an undo are what it takes back, below zero where that was entered above
+    zero. `undone` is what other runs have taken back since of all that, and not restored; its rows are counted as
+    those of `done`.
     Of a delta they are differences: a row that it skips asks for none, and what a refused one asks for is not known.
     Of an import all of that is said of opening balances; its rows are its `subscribers`. The rows of its undo are
     steps, which take `subscribers` back.
@@ -94,6 +95,7 @@ class RunSums:
     corrected: int = 0
     subscribers: Subscribers | None = None
     undone: Subtotal = NOTHING
+    held_back: Subtotal = NOTHING
 
     def of(self, *states: State) -> Subtotal:
         return sum((self.states.get(state, NOTHING) for state in states), NOTHING)
@@ -191,8 +193,6 @@ async def sums_of(run: Run, journal: Journal, spec: JobSpec | None) -> RunSums:
     states = {state: Subtotal(rows, totals.amounts[state]) for state, rows in totals.counts.items()}
     if State.SKIPPED in states:
         states[State.SKIPPED] -= skipped
-        if SINCE in run.parameters:
-            states[State.SKIPPED] = Subtotal(states[State.SKIPPED].rows)
     corrected = states.pop(State.REPLACED, NOTHING).rows
     refused = Subtotal(totals.refused, unreadable=totals.refused if has_money else 0)
     if has_money and totals.refused and run.purged_at is None and SINCE not in run.parameters:
@@ -209,6 +209,7 @@ async def sums_of(run: Run, journal: Journal, spec: JobSpec | None) -> RunSums:
         corrected,
         await _taken_back_by(run, journal) if run.job == UNDO and run.purged_at is None else None,
         Subtotal(totals.taken_back, totals.sum_taken_back),
+        totals.held_back,
     )
 
 

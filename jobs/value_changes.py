@@ -21,6 +21,7 @@ from jobs.access.payload import ACCOUNT, BALANCE, Payload, decode_payload, paylo
 from jobs.access.vault import mask_secrets
 from jobs.effects.effect import changed_meanwhile, shares_place
 from jobs.effects.set_fields import rules_of
+from jobs.imports.subscriber import Step
 from jobs.spec.spec import DELETE, SET
 from jobs.spec.words import IMPORT
 
@@ -179,8 +180,9 @@ def _fields(payload: Payload, kind: ChangeKind, earlier: PendingBefore | None) -
     elif kind is ChangeKind.REMOVED:
         yield from (FieldChange(name, old, None) for name, old in payload.was.items() if old is not None)
     else:
-        # A new object that has nothing but its key is told by that.
+        # A new object that has nothing but its key is told by that, and an account by its login in any case.
         made = payload.wanted or (payload.key if payload.step else {})
+        made = payload.key | payload.wanted if payload.step == Step.ACCOUNT else made
         empty = {None, ""} if payload.step else {None}
         yield from (FieldChange(name, None, new) for name, new in made.items() if new not in empty)
 

@@ -185,14 +185,21 @@ _OF_THE_SYSTEM: Final = frozenset(
         wording("Operation not permitted"),
         wording("Permission denied"),
         wording("Read-only file system"),
+        wording("attempt to write a readonly database"),
+        wording("database disk image is malformed"),
+        wording("database is locked"),
+        wording("database or disk is full"),
+        wording("disk I/O error"),
+        wording("unable to open database file"),
     )
 )
-"""What the system says in English wherever Python asks it."""
+"""What the system and SQLite say in English wherever Python asks them."""
 
 
 def text_of(error: BaseException) -> str:
-    """The sentence of an error, as a `Said` where it was raised with one."""
-    return error.args[0] if len(error.args) == 1 and isinstance(error.args[0], str) else str(error)
+    """The sentence of an error, as a `Said` where it was raised with one, or where its text is a known one."""
+    text = error.args[0] if len(error.args) == 1 and isinstance(error.args[0], str) else str(error)
+    return said(text) if text in _OF_THE_SYSTEM else text
 
 
 def reason_of(error: OSError | int) -> str:

@@ -34,8 +34,9 @@ LANGUAGES: Final = ("ru",)
 TRANSLATED: Final = (
     *("index", "tutorial", "how-to", "validated", "glossary", "reference/index", "reference/commands"),
     *("reference/environment", "reference/exit-codes", "reference/import", "reference/input", "reference/job-files"),
-    *("reference/jobs", "reference/marks", "reference/metrics", "reference/settings"),
-    *("explanation/index", "explanation/exactly-once", "explanation/not-promised", "explanation/threats"),
+    *("reference/jobs", "reference/marks", "reference/metrics", "reference/settings", "reference/fleet-status"),
+    *("reference/hook-messages", "explanation/index", "explanation/exactly-once", "explanation/not-promised"),
+    *("explanation/pacing", "explanation/threats"),
 )
 """The pages and folders of pages that are translated."""
 _CODE: Final = re.compile(r"`[^`]*`|<[^>]*>|\]\([^)]*\)")

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from checkpoints.journal import Journal
+from checkpoints.records import RunRow
 from checkpoints.row_comparison import Side
 from cli.commands.execution import with_settings
 from cli.session.comparison import compare_runs
@@ -13,11 +14,12 @@ from cli.settings.flags import RUN_NAME, JournalFlags
 from cli.settings.places import typed_journal
 from cli.terminal.exits import Exit
 from cli.terminal.layout import drawn
+from cli.terminal.names import STATE_NAMES, name_of_outcome
 from cli.terminal.options import argument, option
 from cli.terminal.screen import JsonVoice, Screen
 from cli.terminal.waiting import waiting
 from jobs.spec.words import source_of
-from texts.said import said
+from texts.said import Said, said
 
 
 @with_settings(
@@ -44,8 +46,12 @@ async def _compare(
     if screen.voice.as_json:
         screen.emit({**found.facts, "exit": int(code), "error": None})
     else:
-        screen.show(drawn("compare.j2", found=found, source_of=source_of))
+        screen.show(drawn("compare.j2", found=found, source_of=source_of, outcome=_outcome))
     return code
+
+
+def _outcome(row: RunRow) -> Said:
+    return name_of_outcome(row.state, row.kind, STATE_NAMES)
 
 
 @asynccontextmanager

@@ -103,7 +103,7 @@ async def _write_all(run: Run, folder: Path, journal: Journal, screen: Screen, *
         async with written_to(OutputFile(path, force=force, leaves_same=True)) as out:
             rows = await write_items(out, run, states, journal)
         # The file of the rejected rows has the refused ones as well.
-        outcomes: str = STATE_NAMES[State(word)] if number else names.REFUSED
+        outcomes: str = names.name_of_state(State(word), number, totals.held_back.rows) if number else names.REFUSED
         if number and refused:
             outcomes = said("{state} and refused", state=outcomes)
         screen.say(
@@ -141,7 +141,8 @@ async def _write_rows(
             written = await write_items(out, run, wanted, journal)
         rows = counted("{n} row of run {run}", "{n} rows of run {run}", written, run=run.name)
     if word and wanted:
-        state: str = STATE_NAMES[wanted[0]] if wanted[0] else names.REFUSED
+        held, one = totals.held_back.rows, wanted[0]
+        state: str = names.name_of_state(one, totals.count(one), held) if one else names.REFUSED
         rows = counted(
             "{n} row of run {run} that is {state}",
             "{n} rows of run {run} that are {state}",

@@ -26,6 +26,7 @@ from checkpoints.row_comparison import Side
 from checkpoints.states import State
 from cli.output.item_files import FILES, OutputFile, write_items, written_to
 from cli.page.feed import Feeds, RunList, compared
+from cli.page.nameless import bare_command
 from cli.page.verifying import VERIFY, VerifyRun
 from cli.report.document import page_of, write_files
 from cli.report.facts import facts_of, rejected_page, subject_of
@@ -40,7 +41,7 @@ from cli.terminal.signals import run_alongside
 from cli.terminal.texts import LANGUAGES, CatalogueLanguage, language, printable, reading
 from engine.pacing.policy import provide_all_files
 from engine.pipeline.control import COMMANDS, LONGEST_REQUEST, NotAMessage, to_request
-from texts.remedies import PROGRAM, Remedy, command_line
+from texts.remedies import PROGRAM, command_line
 from texts.said import Said, reason_of, said, text_of
 
 # ---- the texts of the page ----------------------------------------------------------------------------------------
@@ -118,7 +119,8 @@ class Admission:
                 return web.Response(status=303, headers={"Location": "/"})
             used = said(
                 "This address was opened before, and it counts once. For another browser, type {command}.",
-                command=Remedy("page"),
+                # Nobody who is not admitted learns where the journal is.
+                command=f"`{bare_command('page')}`",
             )
             raise NotAdmitted(403, used)
         self._is_used = True
@@ -283,7 +285,7 @@ class PageApplication:
                 "names": self._order.names,
                 "verifies": VERIFY in self._order.commands,
                 "run": self._order.run,
-                "again": command_line("page"),
+                "again": (command_line if self._order.names else bare_command)("page"),
                 # It has the name of the user.
                 "tunnel": self._tunnel if self._order.names else "",
                 "texts": {text: reader.translate(text) for text in page_texts()},

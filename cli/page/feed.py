@@ -30,7 +30,14 @@ from checkpoints.records import Reason, Refusal, Run, Runner, Totals, Verificati
 from checkpoints.row_comparison import Rows
 from checkpoints.states import State, states_where
 from cli.fleet.overview import FleetJournal, run_facts, sums_lines, view_of
-from cli.page.nameless import blanked, compared_without_names, listed_without_names, past_without_names, without_names
+from cli.page.nameless import (
+    bare_command,
+    blanked,
+    compared_without_names,
+    listed_without_names,
+    past_without_names,
+    without_names,
+)
 from cli.page.past import MOST_SPANS, past_of
 from cli.page.verifying import NOTHING_YET, VERIFY, Verifier, Verifying, VerifyRun, is_as_sent, lines_of
 from cli.session.comparison import Comparison
@@ -40,7 +47,7 @@ from cli.session.run_view import RunView
 from cli.settings.settings import KnownBillings
 from cli.show.closing import describe_end, next_steps
 from cli.terminal.exits import CommandRefused
-from cli.terminal.names import REFUSED, STATE_NAMES, name_of_command, name_of_outcome, name_of_sender
+from cli.terminal.names import REFUSED, STATE_NAMES, name_of_command, name_of_outcome, name_of_sender, name_of_state
 from cli.terminal.signals import run_alongside
 from cli.terminal.texts import JOINT, LONGEST, SPACE, CatalogueLanguage, printable
 from engine.pacing.policy import setting_text
@@ -130,7 +137,9 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
     last = seen.last_runner
     # What the process counts is newer than the journal's count; at first it has not read yet what the journal has.
     counts: Mapping[str, int] | Mapping[State, int] = totals.counts
+    held_back = totals.held_back.rows
     if live and live.counts:
+        held_back = live.held_back
         sending = min(live.counts.get(State.SENDING, 0), live.in_flight)
         # What is claimed and has not left yet is still to be sent.
         waiting = live.counts.get(State.SENDING, 0) - sending
@@ -142,6 +151,7 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
     def spoken(text: str) -> str:
         return _text(text if names else blanked(text, numbers=True), language)
 
+    command = command_line if names else bare_command
     limit = _limit(live.why) if live else ""
     accepted = part(*ACCEPTED) | ({"sum": format(live.entered, "f")} if live and live.counts else {})
     found: dict[str, object] = {
@@ -161,7 +171,9 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
             "who": _who(runners[0].who if runners else "", language),
         },
         "counts": {str(state): part(state) for state in State if counts.get(state)},
-        "state_texts": {str(state): language.render(text) for state, text in STATE_NAMES.items()},
+        "state_texts": {
+            str(state): language.render(name_of_state(state, counts.get(state, 0), held_back)) for state in State
+        },
         "has_steps": run.job == IMPORT,
         "asked": part(*ASKED),
         "done": part(*DONE),
@@ -186,8 +198,8 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
         },
         "silent_for": seen.silent_for,
         "stopped": seen.is_stopped,
-        "resume": command_line("resume", run.name),
-        "again": command_line("page", run.name),
+        "resume": command("resume", run.name),
+        "again": command("page", run.name),
         "errors": list(_errors(seen, language) if names else _errors_without_names(seen, language)),
         "commands": [
             {
@@ -404,7 +416,7 @@ def _rows(found: Rows, language: Language) -> Mapping[str, object]:
         {
             "line": row.line,
             "label": printable(row.label),
-            "state": language.render(STATE_NAMES[row.state]),
+            "state": language.render(name_of_outcome(row.state, row.kind, STATE_NAMES)),
             "amount": None if row.amount is None else format(row.amount, "f"),
             "before": None if before is None or before.amount is None else format(before.amount, "f"),
         }
@@ -478,7 +490,8 @@ class Feed:
                     self._rendered[language.name] = _encode(snapshot_of(self.facts, language, names=self._names))
                 await response.write(lines + _event(seen, "snapshot", self._rendered[language.name]))
             if self._is_closed:
-                await response.write(_event(seen, "closed", _encode({"command": command_line("page", self.name)})))
+                command = (command_line if self._names else bare_command)("page", self.name)
+                await response.write(_event(seen, "closed", _encode({"command": command})))
         return response
 
     async def next(self, seen: int) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from texts.remedies import PROGRAM
 from texts.said import Said, Value
 
 _BLANK: Final = "…"
@@ -40,6 +41,11 @@ _COMPARED: Final[Mapping[str, Any]] = {
     "rows": {_ANY: _ROWS},
 }
 _POINT: Final[Mapping[str, Any]] = dict.fromkeys(("t", "rate", "errors"))
+
+
+def bare_command(*words: str) -> str:
+    """A command without what leads to its journal and billing, which may be the path of a person's file."""
+    return " ".join((PROGRAM, *words))
 
 
 def without_names(snapshot: Mapping[str, Any]) -> Mapping[str, Any]:

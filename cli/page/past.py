@@ -68,11 +68,13 @@ def past_of(
     clipped = [(max(one.began, first), min(one.ended, last)) for one in worked]
     busy = sum(max(end - begin, 0.0) for begin, end in clipped)
     held = sum(max(min(end, to) - max(begin, since), 0.0) for begin, end in clipped for since, to in still)
+    average, peak = sum(sent.values()) / max(busy - held, length), _peak(spans, still)
     return {
         "points": [*_points(spans, starts, [over, last] if over < last else [last])],
         "marks": sorted(_marks(worked, commands, waits))[-MOST_MARKS:],
-        "average": sum(sent.values()) / max(busy - held, length),
-        "peak": _peak(spans),
+        # What it has claimed last took time as well, which is not known.
+        "average": average if peak is None else min(average, peak),
+        "peak": peak,
         "seconds": max(PEAK, length),
         "worked": busy,
         "held": held,
@@ -80,18 +82,18 @@ def past_of(
     }
 
 
-def _peak(spans: Sequence[SentSpan]) -> float | None:
-    """The most rows a second over at least a minute; None for a run that is shorter.
+def _peak(spans: Sequence[SentSpan], still: Sequence[tuple[float, float]]) -> float | None:
+    """The most rows a second over at least a minute, without the time in which it was still; None for a shorter run.
 
     A moment is that of a claim of several rows, which makes up for what was sent since the claim before. So it is
     counted from one claim to another: without the rows of the first, with those of the last.
     """
-    sums = [0, *accumulate(one.sent for one in spans)]
-    found: list[float] = []
-    for first, one in enumerate(spans):
-        last = next((at for at, other in enumerate(spans) if other.at - one.at >= PEAK), None)
+    sums, found = [0, *accumulate(one.sent for one in spans)], list[float]()
+    clock = [one.at - sum(max(min(one.at, to) - since, 0.0) for since, to in still) for one in spans]
+    for first, began in enumerate(clock):
+        last = next((place for place, at in enumerate(clock) if at - began >= PEAK), None)
         if last is not None:
-            found.append((sums[last + 1] - sums[first + 1]) / (spans[last].at - one.at))
+            found.append((sums[last + 1] - sums[first + 1]) / (clock[last] - began))
     return max(found, default=None)
 
 

@@ -37,8 +37,16 @@ from cli.settings.settings import Letterhead, host_of
 from cli.show.closing import describe_end
 from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import environment
-from cli.terminal.names import OUTCOMES, TALLY_KINDS, name_of_command, name_of_group, name_of_sender
-from cli.terminal.texts import LANGUAGES, CatalogueLanguage, printable
+from cli.terminal.names import (
+    HELD_BACK,
+    OUTCOMES,
+    STATE_NAMES,
+    TALLY_KINDS,
+    name_of_command,
+    name_of_group,
+    name_of_sender,
+)
+from cli.terminal.texts import LANGUAGES, RUSSIAN, CatalogueLanguage, printable
 from engine.pacing.policy import ALL, Policy, describe_policy, policy_with
 from jobs.access.vault import mask_secrets
 from jobs.imports.subscriber import STEP_NAMES
@@ -142,6 +150,7 @@ def _environment(reader: CatalogueLanguage) -> Environment:
         "DECLARATION_DIGEST": DECLARATION_DIGEST,
         "EXTRA_SHOWN": EXTRA_SHOWN,
         "OUTCOMES": OUTCOMES,
+        "HELD_BACK": HELD_BACK,
         "PROGRAM": PROGRAM,
         "STATES": STATES,
         "STEP_NAMES": STEP_NAMES,
@@ -276,13 +285,29 @@ def verdict_of(page: str) -> str:
 
 
 HEADER: Final = ("line", "contract", "amount", "state", "reason", "decision", "decided_by", "why")
-"""The columns of exceptions, equal in every language; what the reasons say is in the language of the report."""
+"""The columns of exceptions."""
 
 EXTRA_HEADER: Final = ("abonent_id", "contract_number", "name", "folder", "balance")
 """The columns of subscribers who are not in the table."""
 
 ENTERED_HEADER: Final = ("line", "contract", "amount")
 """The columns of the rows that are in the billing."""
+
+_IN_RUSSIAN: Final = {
+    "line": "строка_файла",
+    "contract": "договор",
+    "amount": "сумма",
+    "state": "состояние",
+    "reason": "причина",
+    "decision": "решение",
+    "decided_by": "кто_решил",
+    "why": "почему",
+    "contract_number": "номер_договора",
+    "name": "название",
+    "folder": "папка",
+    "balance": "остаток",
+}
+"""The columns for a Russian reader, who gets decimal commas and states in words as well."""
 
 _PAGE: Final = 1000
 
@@ -302,7 +327,7 @@ async def write_files(
         with TemporaryDirectory(prefix=".report.", dir=folder) as apart:
             made, page = Path(apart) / "rows.csv", list[Sequence[str]]()
             async with written_to(OutputFile(made)) as sheet:
-                sheet.row(header)
+                sheet.row([_IN_RUSSIAN.get(one, one) for one in header] if reader.name == RUSSIAN else header)
                 async for row in rows:
                     page.append(row)
                     if len(page) == _PAGE:
@@ -321,9 +346,9 @@ async def write_files(
                 rows = _exceptions(one, reader, journal)
                 exceptions = await written(f"{one.run.name}-exceptions", HEADER, rows)
             if one.tally is not None and one.tally.extra > EXTRA_SHOWN:
-                extra = await written(f"{one.run.name}-not-in-file", EXTRA_HEADER, _extra(one.tally))
+                extra = await written(f"{one.run.name}-not-in-file", EXTRA_HEADER, _extra(one.tally, reader))
             if one.annex and one.totals.count_where(in_effect=True) > SHOWN:
-                entered = await written(f"{one.run.name}-entered", ENTERED_HEADER, _entered(one, journal))
+                entered = await written(f"{one.run.name}-entered", ENTERED_HEADER, _entered(one, reader, journal))
             if exceptions or extra or entered:
                 files[one.run.name] = FilesBeside(exceptions, extra, entered)
     except OSError as error:
@@ -345,19 +370,24 @@ async def _exceptions(one: ReportedRun, reader: CatalogueLanguage, journal: Jour
         yield [
             row.place or "",
             row.label,
-            "" if row.amount is None else format(row.amount, "f"),
-            REFUSED if row.state is None else row.state,
+            _sum(row.amount, reader),
+            reader.render(row.outcome) if reader.name == RUSSIAN else row.state or REFUSED,
             reader.render(row.why),
-            *((decided.state, decided.who, decided.why) if decided else ("", "", "")),
+            *((reader.render(STATE_NAMES[decided.state]), decided.who, decided.why) if decided else ("", "", "")),
         ]
 
 
-async def _entered(one: ReportedRun, journal: Journal) -> AsyncIterator[Sequence[str]]:
+def _sum(amount: Decimal | None, reader: CatalogueLanguage) -> str:
+    plain = "" if amount is None else format(amount, "f")
+    return plain.replace(".", ",") if reader.name == RUSSIAN else plain
+
+
+async def _entered(one: ReportedRun, reader: CatalogueLanguage, journal: Journal) -> AsyncIterator[Sequence[str]]:
     async for page in journal.each_page(one.run, frozenset(states_where(in_effect=True))):
         for place, label, amount in map(EnteredRow.of, page):
-            yield place, label, "" if amount is None else format(amount, "f")
+            yield place, label, _sum(amount, reader)
 
 
-async def _extra(tally: ImportTally) -> AsyncIterator[Sequence[str]]:
+async def _extra(tally: ImportTally, reader: CatalogueLanguage) -> AsyncIterator[Sequence[str]]:
     for it in tally.first_extra:
-        yield str(it.abonent_id), it.number, it.name, str(it.folder or ""), format(it.balance, "f")
+        yield str(it.abonent_id), it.number, it.name, str(it.folder or ""), _sum(it.balance, reader)

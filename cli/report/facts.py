@@ -27,7 +27,7 @@ from cli.session.journal import refuse_purged
 from cli.session.run_view import RunView, StepMark, mark_of
 from cli.show.preview import name_rows
 from cli.terminal.exits import CommandRefused
-from cli.terminal.names import OUTCOMES, REFUSED, name_of_outcome, reason_of_refusal
+from cli.terminal.names import HELD_BACK, OUTCOMES, REFUSED, name_of_outcome, outcomes_of, reason_of_refusal
 from cli.terminal.texts import printable
 from jobs.access.payload import payload_of
 from jobs.catalogue.catalogue import Catalogue
@@ -127,10 +127,10 @@ class ReportedRun(RunView):
     steps: Sequence[StepCount] = ()
     annex: Sequence[EnteredRow] = ()
     """The first rows in the billing, in their order; of an import none, whose rows are steps."""
-    base: str = ""
-    """Of a delta the run with whose rows its own were compared."""
+    since: tuple[str, ...] = ()
+    """Of a delta the runs whose rows its own were compared with."""
     gone: Rows | None = None
-    """The rows of that run that the delta's file lacks; None where that is not known."""
+    """The rows of these runs that the delta's file lacks; None where that is not known."""
 
     @property
     def persons(self) -> int:
@@ -162,30 +162,29 @@ class ReportedRun(RunView):
     def went_away(self) -> Said:
         """The rows that a delta's file lacks."""
         if self.gone is None:
-            return said("Which rows of run {base} its file lacks is not known.", base=self.base)
+            return said("Which rows of run {base} its file lacks is not known.", base=self.since)
         if not self.gone.rows:
-            return said("Its file has all rows of run {base}.", base=self.base)
+            return said("Its file has all rows of run {base}.", base=self.since)
         return counted(
             "{n} row of run {base} is not in its file, {sum} in total, and nothing was sent for it: {rows}.",
             "{n} rows of run {base} are not in its file, {sum} in total, and nothing was sent for them: {rows}.",
             self.gone.rows,
-            base=self.base,
+            base=self.since,
             sum=self.gone.sum,
             rows=name_rows(self.gone, len(self.gone.first)),
         )
 
     @property
     def missing(self) -> int:
-        """The rows that the billing has rejected, or that were refused before."""
+        """The rows that the billing has rejected, that were held back, or that were refused before."""
         return self.totals.count(State.REJECTED) + self.totals.refused
 
     @property
     def left_open(self) -> list[tuple[Said, int]]:
         """What needs a person, and of how many rows."""
-        told = [
-            (OUTCOMES[state], self.totals.count(state))
-            for state in (State.MANUAL, State.UNKNOWN, State.UNCONFIRMED, State.REJECTED)
-        ]
+        there = outcomes_of(self.totals, OUTCOMES)
+        open_ones = (*map(OUTCOMES.get, (State.MANUAL, State.UNKNOWN, State.UNCONFIRMED, State.REJECTED)), HELD_BACK)
+        told = [(name, there[name].rows) for name in open_ones if name in there]
         told.append((said("refused before sending"), self.totals.refused))
         different = int(self.verification.result.get("different", 0)) if self.verification else 0
         told.append((said("not in the billing as it was sent"), different))
@@ -229,9 +228,9 @@ async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue, *, only
         if has_annex and item.state.in_effect and len(annex) < SHOWN:
             annex.append(EnteredRow.of(item))
 
-    base, gone = None, None
+    since, gone = tuple[str, ...](), None
     if SINCE in run.parameters and not only_sums:
-        _, base, gone = await gone_since(run, journal, await journal.runs(), journal)
+        since, gone, _ = await gone_since(run, journal, await journal.runs(), journal)
     sums = await sums_of(run, journal, spec)
     if not only_sums:
         async for one in each_exception(run, journal, spec, has_money=sums.has_money, seen=seen):
@@ -257,7 +256,7 @@ async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue, *, only
         spec=spec,
         steps=await journal.step_counts(run) if run.job in {IMPORT, UNDO} and not only_sums else (),
         annex=annex,
-        base=base.name if base else "",
+        since=since,
         gone=gone,
     )
 

@@ -11,7 +11,7 @@ from checkpoints.row_comparison import Compared, Rows, Side, compare_rows
 from checkpoints.states import State, states_where
 from cli.show.closing import states_object
 from cli.terminal.exits import CommandRefused
-from cli.terminal.names import STATE_NAMES
+from cli.terminal.names import HELD_BACK, STATE_NAMES, outcomes_of
 from texts.said import said
 
 _FAULTS: Final = (State.REJECTED, State.UNKNOWN, State.UNCONFIRMED, State.MANUAL)
@@ -66,9 +66,10 @@ class Comparison:
         yield Line(said("rows entered"), "count", first.entered[0], second.entered[0])
         if first.entered[1] or second.entered[1]:
             yield Line(said("sum entered"), "money", first.entered[1], second.entered[1])
-        for state, name in STATE_NAMES.items():
-            if first.totals.count(state) or second.totals.count(state):
-                yield Line(name, "count", first.totals.count(state), second.totals.count(state))
+        one, other = outcomes_of(first.totals), outcomes_of(second.totals)
+        for name in (*STATE_NAMES.values(), HELD_BACK):
+            if name in one or name in other:
+                yield Line(name, "count", *(found[name].rows if name in found else 0 for found in (one, other)))
         if first.totals.refused or second.totals.refused:
             yield Line(said("refused"), "count", first.totals.refused, second.totals.refused)
         yield Line(said("calls"), "count", first.calls, second.calls)

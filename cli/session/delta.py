@@ -11,7 +11,7 @@ from typing import Final
 from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
-from checkpoints.row_comparison import Rows, Side, is_entered, rows_only_of
+from checkpoints.row_comparison import Rows, Side, rows_gone
 from checkpoints.states import State
 from checkpoints.stores import Earlier
 from cli.session.journal import in_doubt, is_taken_back, require_content, unfinished
@@ -46,11 +46,11 @@ def followers(name: str, runs: Sequence[Run]) -> list[Run]:
 
 
 def counted_on(name: str, runs: Sequence[Run], own: Run | None = None) -> list[Run]:
-    """The run with this name and the deltas since that were sent and stand, but for the `own` one."""
+    """The run with this name and the deltas since, before the `own` one, that were sent and stand."""
     others = [
         one
         for one in followers(name, runs)
-        if one.approved_at and not is_taken_back(one, runs) and not (own and own.name == one.name)
+        if one.approved_at and not is_taken_back(one, runs) and not (own and own.created_at <= one.created_at)
     ]
     return [*(one for one in runs if one.name == name), *others]
 
@@ -152,24 +152,23 @@ def _nothing_of(run: Run) -> CommandRefused:
 
 async def gone_since(
     run: Run, journal: Journal, runs: Sequence[Run], entered: Journal | Earlier
-) -> tuple[list[Run], Run, Rows | None]:
-    """The runs behind which a delta comes, the one of them whose rows are known, and those that its file lacks.
+) -> tuple[tuple[str, ...], Rows | None, tuple[str, ...]]:
+    """The runs behind which a delta comes, the rows of them that its file lacks, and the runs that have these.
 
-    `entered` is the journal of `runs`, and `journal` that of the delta, or of its plan. None where it is not known
+    `entered` is the journal of `runs`, and `journal` that of the delta, or of its plan. No rows where it is not known
     what the file lacks: rows are left out or refused, or purged.
     """
-    before = counted_on(run.parameters[SINCE], runs, run)
-    # Of one that has left rows out it is not known which were in its file.
-    whole = [one for one in before if not (await entered.totals(one)).left_out]
-    base, totals = (whole or before)[-1], await journal.totals(run)
-    if totals.left_out or totals.refused or base.purged_at or run.purged_at:
-        return before, base, None
-    return before, base, await rows_only_of((base, entered), Side(run, journal), is_entered)
+    before, totals = counted_on(run.parameters[SINCE], runs, run), await journal.totals(run)
+    names = tuple(one.name for one in before)
+    if totals.left_out or totals.refused or any(one.purged_at for one in (run, *before)):
+        return names, None, names
+    gone, having = await rows_gone(before, entered, Side(run, journal))
+    return names, gone, tuple(one.name for one in having)
 
 
 async def facts_of_delta(run: Run, journal: Journal, runs: Sequence[Run], entered: Journal | Earlier) -> DeltaFacts:
     """What a delta, or its plan, changes, and what its file lacks; see `gone_since`. Raises `NothingSent`."""
-    before, base, gone = await gone_since(run, journal, runs, entered)
+    before, gone, having = await gone_since(run, journal, runs, entered)
     differences = await journal.differences(run)
     if gone and gone.rows and not differences.changed and not (await journal.totals(run)).count(State.SKIPPED):
         raise NothingSent(
@@ -179,7 +178,7 @@ async def facts_of_delta(run: Run, journal: Journal, runs: Sequence[Run], entere
                 "none of the {n} rows of run {run} is in this file: it is no later export of the same "
                 "subscribers, or its rows are told apart by other columns, as a document",
                 gone.rows,
-                run=base.name,
+                run=having,
             )
         )
     if (found := await journal.contradiction(run)) is not None:
@@ -189,7 +188,7 @@ async def facts_of_delta(run: Run, journal: Journal, runs: Sequence[Run], entere
             second=str(found.second),
             label=printable(found.label, 60),
         )
-    return DeltaFacts([one.name for one in before], differences, base.name, gone)
+    return DeltaFacts(before, differences, having, gone)
 
 
 async def refuse_overtaken(run: Run, journal: Journal) -> None:

@@ -30,7 +30,7 @@ from checkpoints.records import Run, Totals
 from checkpoints.states import State
 from cli.show.closing import Closing, next_steps
 from cli.terminal.exits import Exit, code_of
-from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES
+from cli.terminal.names import LEFT_OUT, REFUSED, outcomes_of
 from cli.terminal.signals import Interrupts, run_alongside
 from cli.terminal.texts import JOINT, printable, rendered
 from cli.terminal.waiting import waiting
@@ -97,9 +97,7 @@ class FileEnded(RunEnded):
 
 def describe_outcome(closing: Closing) -> Said:
     rows = tuple(
-        said("{state} {n}", state=STATE_NAMES[state], n=Quantity(number))
-        for state in State
-        if (number := closing.totals.count(state))
+        said("{state} {n}", state=name, n=Quantity(found.rows)) for name, found in outcomes_of(closing.totals).items()
     )
     beside = {REFUSED: closing.totals.refused, LEFT_OUT: sum(closing.totals.left_out.values())}
     rows += tuple(said("{state} {n}", state=name, n=Quantity(number)) for name, number in beside.items() if number)

@@ -12,7 +12,7 @@ import hashlib
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from itertools import chain
 from pathlib import Path
@@ -92,10 +92,11 @@ def target_among(runs: Sequence[Run], address: str, identity: str) -> str:
     return address
 
 
-def journal_place(settings: Settings, identity: str) -> JournalAddress:
+def journal_place(settings: Settings, identity: str, tell: Callable[[Said], None]) -> JournalAddress:
     """The journal of the settings; where the billing has its own by another address, a link to that one. Blocks.
 
-    Raises `CommandRefused` where another user of this machine has one: two journals do not know each other's runs.
+    That is told when the link is made, for another billing may be taken for this one. Raises `CommandRefused` where
+    another user of this machine has a journal: two journals do not know each other's runs.
     """
     where = settings.journal.value
     if settings.journal.origin != OF_BILLING or not identity or where.path.exists():
@@ -108,7 +109,15 @@ def journal_place(settings: Settings, identity: str) -> JournalAddress:
             return False
 
     if own := next(filter(has_runs, journals_in(where.path.parent)), None):
-        log.warning("the billing has its journal by another address", journal=str(own), link=str(where))
+        tell(
+            said(
+                "by its oldest rows this is the billing of {journal}, and that is its journal. If it is another one, "
+                "as a practice billing that was made with the same {seed}, give it a {flag} of its own",
+                journal=str(own),
+                seed=setting("seed"),
+                flag=setting("journal", "FILE"),
+            )
+        )
         with suppress(FileExistsError):
             where.path.symlink_to(own.name)
     elif other := next(filter(has_runs, chain(*map(journals_in, states_of_others(os.environ)))), None):

@@ -18,7 +18,7 @@ from cli.terminal.layout import Badge, badge_of
 from cli.terminal.names import STAGE_NAMES
 from cli.terminal.texts import printable, short_moment
 from jobs.spec.words import IMPORT, UNDO
-from texts.said import Quantity, Said, counted, said
+from texts.said import Quantity, Said, counted, in_clauses, said
 
 if TYPE_CHECKING:
     from engine.pipeline.progress import Status
@@ -234,8 +234,8 @@ class RunView(RunSummary):
 
     @property
     def rows(self) -> int:
-        """All of its rows; a corrected one is counted once, and what a run that has ended never sent is none."""
-        return self.totals.frozen - self.totals.count(State.REPLACED) - self.totals.unsent
+        """Rows that need a call or needed one; a corrected one counts once, and what is never sent is none."""
+        return self.totals.frozen - self.totals.count(State.REPLACED, State.SKIPPED) - self.totals.unsent
 
     @property
     def done(self) -> int:
@@ -285,7 +285,12 @@ class RunView(RunSummary):
         if run.ended_at:
             return found
         if rejected := totals.count(State.REJECTED):
-            found.append(Need("rejected", rejected, counted("{n} row rejected", "{n} rows rejected", rejected)))
+            held = totals.held_back.rows
+            both = (
+                counted("{n} row rejected", "{n} rows rejected", rejected - held),
+                counted("{n} row held back", "{n} rows held back", held),
+            )
+            found.append(Need("rejected", rejected, in_clauses([one for one in both if one.n])))
         if totals.refused:
             refused = counted("{n} row of the input refused", "{n} rows of the input refused", totals.refused)
             found.append(Need("refused", totals.refused, refused))

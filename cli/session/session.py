@@ -51,6 +51,7 @@ from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.show.preview import Target
 from cli.terminal.exits import AWAY, CommandRefused, Exit, SettingsRefused
+from cli.terminal.layout import labelled
 from cli.terminal.screen import Screen
 from cli.terminal.texts import printable
 from cli.terminal.waiting import waiting, waiting_line
@@ -203,7 +204,11 @@ async def open_session(
         if of is not None:
             check_identity(of, settings, billing.one.identity)
         if journal is None:
-            place = await anyio.to_thread.run_sync(journal_place, settings, billing.one.identity)
+            place = await anyio.to_thread.run_sync(
+                journal_place,
+                *(settings, billing.one.identity),
+                lambda why: told.screen.say_always(labelled(said("caution:"), why, "yellow")),
+            )
             journal = await stack.enter_async_context(open_noted(place))
         given = {one.name: getattr(told, one.name) for one in fields(told)}
         session = Session(**given, journal=journal, billing=billing)
@@ -231,7 +236,7 @@ async def own_journal(settings: Settings) -> JournalAddress:
 
     if await anyio.to_thread.run_sync(is_missed):
         async with open_billing(settings) as billing:
-            return await anyio.to_thread.run_sync(journal_place, settings, billing.one.identity)
+            return await anyio.to_thread.run_sync(journal_place, settings, billing.one.identity, log.warning)
     return settings.journal.value
 
 

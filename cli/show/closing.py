@@ -20,7 +20,7 @@ from checkpoints.sentences import AS_WANTED, is_held_back
 from checkpoints.states import State
 from cli.terminal.exits import Exit
 from cli.terminal.layout import bare_table, drawn, render
-from cli.terminal.names import HELD_BACK, LEFT_OUT, REFUSED, STATE_NAMES
+from cli.terminal.names import HELD_BACK, LEFT_OUT, REFUSED, STATE_NAMES, outcomes_of
 from cli.terminal.texts import WHOLE, count, money, printable, rendered
 from engine.pacing.holds import StopKind, money_limit, whole_sum
 from jobs.imports.subscriber import DIFFERENT, LANE, STEP_NAMES, Step
@@ -158,17 +158,16 @@ def states_object(totals: Totals) -> Mapping[str, object]:
 def states_table(totals: Totals) -> Table:
     table = Table.grid("", Column(justify="right"), Column(justify="right"), padding=(0, 2, 0, 0))
     with_money = any(totals.amounts.values())
-    for state in State:
+    for name, (state, number, amount) in outcomes_of(totals).items():
         # The money of a merged row is part of the amount of the row that carries it.
         merged = totals.merged if state is State.SKIPPED else 0
-        if number := totals.counts.get(state, 0) - merged:
-            amount = money(totals.amounts.get(state, Decimal(0))) if with_money else ""
-            table.add_row(render(STATE_NAMES[state], state.style), count(number), amount)
+        if number > merged:
+            table.add_row(render(name, state.style), count(number - merged), money(amount) if with_money else "")
         if merged:
             table.add_row(render(said("merged"), state.style), count(merged), render(said("in another row"), "dim"))
     if totals.taken_back:
-        amount = money(totals.sum_taken_back) if with_money else ""
-        table.add_row(render(said("taken back since"), "yellow"), count(totals.taken_back), amount)
+        undone = money(totals.sum_taken_back) if with_money else ""
+        table.add_row(render(said("taken back since"), "yellow"), count(totals.taken_back), undone)
     if len(totals.counts) != 1:
         # A replaced row is counted as the row that replaced it.
         frozen = totals.frozen - totals.count(State.REPLACED)

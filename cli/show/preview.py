@@ -79,14 +79,14 @@ NONE_FOUND: Final = RowsFound()
 
 @dataclass(frozen=True, slots=True)
 class DeltaFacts:
-    """What a delta changes to the rows of the runs `before` it, and the rows of run `base` that its file lacks.
+    """What a delta changes to the rows of the runs `before` it, and the rows of some of them that its file lacks.
 
     `gone` is None where rows are left out or refused, so that it is not known what the file lacks.
     """
 
     before: Sequence[str]
     differences: Differences
-    base: str
+    gone_of: Sequence[str]
     gone: Rows | None = None
 
 
@@ -292,7 +292,8 @@ def gone_rows(plan: PreviewFacts, *, planned: bool) -> Said:
     named = name_rows(gone, _GONE)
     if planned or gone.rows <= _GONE:
         return named
-    return said("{names}, {command}", names=named, command=command_line("compare", plan.delta.base, plan.run.name))
+    commands = [command_line("compare", name, plan.run.name) for name in plan.delta.gone_of]
+    return said("{names}, {command}", names=named, command=tuple(commands))
 
 
 def name_rows(rows: Rows, most: int) -> Said:

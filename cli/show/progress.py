@@ -14,7 +14,7 @@ from rich.text import Text
 
 from checkpoints.states import State, states_where
 from cli.terminal.layout import Hanging, labelled, render
-from cli.terminal.names import STATE_NAMES
+from cli.terminal.names import HELD_BACK, STATE_NAMES
 from cli.terminal.screen import Screen
 from cli.terminal.signals import run_alongside
 from cli.terminal.texts import JOINT, LONGEST, WHOLE, count, duration, printable, rate
@@ -136,9 +136,10 @@ def line(status: Status, name: str = "") -> Text:
     why = [said("held: {why}", why=status.held)] if status.held else [limit_of(status.why)] if status.why else []
     facts = [_place(status), *_pace(status), *why, *_so_far(status), *_latency(status)]
     facts += [
-        said("{n} {state}", n=Quantity(number), state=STATE_NAMES[state])
+        said("{n} {state}", n=Quantity(number), state=name)
         for state in states_where(trouble=True)
-        if (number := status.counts.get(state))
+        for name, number in _named(state, status)
+        if number
     ]
     facts += [said("{n} sent again", n=Quantity(status.retries))] if status.retries else []
     text = Text(f"{name}: " if name else "").append(", ".join(map(printable, facts)))
@@ -172,8 +173,8 @@ def screen_of(status: Status, name: str = "") -> Group:
     counts = list[tuple[Said, int, str]]()
     for state in State:
         counts += [(said("claimed"), claimed, State.PENDING.style)] if state is State.SENDING else []
-        number = status.counts.get(state, 0) - (claimed if state is State.SENDING else 0)
-        counts.append((STATE_NAMES[state], number, state.style))
+        taken = claimed if state is State.SENDING else 0
+        counts += [(word, number - taken, state.style) for word, number in _named(state, status)]
     counts.append((said("sent again"), status.retries, ""))
     states = [
         Text(f"{printable(word)} ".replace(" ", JOINT), "dim").append(count(number), style)
@@ -191,6 +192,13 @@ def screen_of(status: Status, name: str = "") -> Group:
         last = Text(no_wrap=True, overflow="ellipsis").append_text(_label(said("last error")))
         parts.append(last.append(printable(status.last_error)))
     return Group(*parts)
+
+
+def _named(state: State, status: Status) -> list[tuple[Said, int]]:
+    number, held = status.counts.get(state, 0), status.held_back
+    if state is State.REJECTED:
+        return [(STATE_NAMES[state], number - held), (HELD_BACK, held)]
+    return [(STATE_NAMES[state], number)]
 
 
 def _label(word: Said, style: str = "dim") -> Text:

@@ -5,13 +5,14 @@ Scripts, files and the journal have the words of `State` and `Holds` themselves.
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Final
+from decimal import Decimal
+from typing import Final, NamedTuple
 
 from billing.profile import Standing
-from checkpoints.records import Item, Reason, Refusal
+from checkpoints.records import Item, Reason, Refusal, Totals
 from checkpoints.sentences import is_held_back
 from checkpoints.states import State
-from checkpoints.tally import ALL_OTHERS, TallyGroup, TallyKind
+from checkpoints.tally import ALL_OTHERS, NOTHING, TallyGroup, TallyKind
 from cli.terminal.texts import printable
 from engine.pacing.holds import BARRIER, BILLING, IN_DOUBT, PAUSED
 from engine.pacing.throttle import HOURS
@@ -35,6 +36,33 @@ OUTCOMES: Final[Mapping[State, Said]] = {state: outcome for state, (_, outcome) 
 
 HELD_BACK: Final = said("held back")
 """Rows in the state `rejected` that the program itself has kept from being sent."""
+
+
+class Outcome(NamedTuple):
+    """The items of a run of which the same became, as people count them."""
+
+    state: State
+    rows: int
+    amount: Decimal
+
+
+def outcomes_of(totals: Totals, names: Mapping[State, Said] = STATE_NAMES) -> dict[Said, Outcome]:
+    """What became of the items of a run, by its name; what was held back is none of the rejected ones."""
+    held, found = totals.held_back, dict[Said, Outcome]()
+    for state in filter(totals.count, State):
+        of_it, amount = held if state is State.REJECTED else NOTHING, totals.amounts.get(state, Decimal(0))
+        if rows := totals.count(state) - of_it.rows:
+            found[names[state]] = Outcome(state, rows, amount - of_it.amount)
+        if of_it.rows:
+            found[HELD_BACK] = Outcome(state, of_it.rows, of_it.amount)
+    return found
+
+
+def name_of_state(state: State, rows: int, held_back: int) -> Said:
+    """The state of so many items together, of which so many were held back, if it is `rejected`."""
+    if state is not State.REJECTED or not held_back:
+        return STATE_NAMES[state]
+    return HELD_BACK if held_back == rows else said("rejected or held back")
 
 
 def name_of_outcome(state: State, kind: str, names: Mapping[State, Said] = OUTCOMES) -> Said:

@@ -188,7 +188,7 @@ class Recorder:
     def _follow(self, landed: CallResult) -> None:
         item, outcome = landed.item, landed.outcome
         state = outcome.state
-        self._progress.moved(State.SENDING, state, amount=item.amount)
+        self._progress.moved(State.SENDING, state, amount=item.amount, why=outcome.message)
         self._spending.came_out(item, state)
         if outcome.cause is Cause.STOPPED:
             return
@@ -753,6 +753,6 @@ class Pipeline:
             await self._journal.confirm(self._run)
             raise CountsDiffer(
                 "the journal has {counts}, what was done adds up to {kept}: please report",
-                counts=tuple(f"{state} {n}" for state, n in totals.counts.items()),
-                kept=tuple(f"{state} {n}" for state, n in kept.items()),
+                counts=tuple(said("{state} {n}", state=said(state.value), n=n) for state, n in totals.counts.items()),
+                kept=tuple(said("{state} {n}", state=said(state.value), n=n) for state, n in kept.items()),
             )

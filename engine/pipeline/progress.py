@@ -13,11 +13,12 @@ import anyio
 import structlog
 
 from checkpoints.records import Change, Item, NewItem, Totals
+from checkpoints.sentences import is_held_back
 from checkpoints.states import State, states_where
 from engine.pacing.holds import IN_DOUBT, PAUSED, Holds, Stop, StopKind
 from engine.pacing.policy import Policy, describe_policy
 from engine.statistics import SPAN, ErrorGroups, Histogram, Pace, PaceSample, RecentCalls
-from texts.said import said
+from texts.said import kind_of, said
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ class Status:
     """The sums of the rows by state, of states that have rows."""
     has_steps: bool = False
     """Whether several rows of the run are steps of one row of its input."""
+    held_back: int = 0
+    """The rejected rows that were not sent, for a reason of the program's own."""
 
     @property
     def sent(self) -> int:
@@ -83,6 +86,7 @@ class Progress:
     def __init__(self, *, has_steps: bool = False) -> None:
         self.counts: Counter[State] = Counter()
         self.refused = 0
+        self.held_back = 0
         self.calls = 0
         self.retries = 0
         self.intake_ended = False
@@ -99,7 +103,7 @@ class Progress:
 
     def take_up(self, totals: Totals, *, intake_ended: bool) -> None:
         self.counts = Counter(totals.counts)
-        self.refused = totals.refused
+        self.refused, self.held_back = totals.refused, totals.held_back.rows
         self.amounts = defaultdict(Decimal, totals.of_calls or totals.amounts)
         self.intake_ended = intake_ended
         self.started = anyio.current_time()
@@ -112,9 +116,12 @@ class Progress:
             self.amounts[state] += item.amount or 0
         self.refused += refused
 
-    def moved(self, source: State, target: State, items: int = 1, *, amount: Decimal | None = None) -> None:
+    def moved(
+        self, source: State, target: State, items: int = 1, *, amount: Decimal | None = None, why: str | None = None
+    ) -> None:
         self.counts[source] -= items
         self.counts[target] += items
+        self.held_back += target is State.REJECTED and is_held_back(kind_of(why or ""))
         if amount:
             self.amounts[source] -= amount
             self.amounts[target] += amount
@@ -125,7 +132,7 @@ class Progress:
         before = {item.item_id: item for item in items}
         for change in changes:
             item = before[change.item_id]
-            self.moved(item.state, change.state, amount=item.amount)
+            self.moved(item.state, change.state, amount=item.amount, why=change.message)
 
     def called(self, seconds: float) -> None:
         self.calls += 1
@@ -200,6 +207,7 @@ class Progress:
             entered=self.entered,
             amounts={str(state): self.amounts[state] for state in State if self.counts[state]},
             has_steps=self.has_steps,
+            held_back=self.held_back,
         )
 
     def sample(self) -> PaceSample:

@@ -103,7 +103,7 @@ def test_any_text_is_an_amount_or_an_amount_error_at_a_place_within(text: str) -
         ("()", 1, "brackets and no amount"),
         ("(5", 1, "brackets that mean a minus"),
         ("-(5)", 2, "brackets that mean a minus"),
-        ("(-5)", 2, "misplaced sign"),
+        ("(-5)", 2, "brackets that mean a minus"),
         ("5-", 2, "sign"),
         ("--5", 2, "sign"),
         ("- 5", 2, "space"),

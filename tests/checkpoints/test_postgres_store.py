@@ -233,9 +233,9 @@ async def test_a_journal_whose_connection_is_lost_is_away_and_not_damaged(where:
                 "select pg_terminate_backend(pid) from pg_stat_activity "
                 "where application_name = 'carbon-migrate' and pid <> pg_backend_pid()"
             )
-        with pytest.raises(JournalAway):
+        with pytest.raises(JournalAway, match="there is no connection to PostgreSQL"):
             await journal.run(run.name)
-        with pytest.raises(JournalAway):
+        with pytest.raises(JournalAway, match="there is no connection to PostgreSQL"):
             await journal.create_run(NEW_RUN)
 
 

@@ -81,7 +81,10 @@ async def test_what_has_changed_is_entered_as_the_difference_and_what_went_away_
     wanted = on_top(either, before, new)
     assert balances(either, new) == wanted | {second: wanted[second] + 3}
     of_delta = (await either.runs())[-1].name
-    assert (await either.cli.closing("verify", of_delta))["states"] == {"applied": 3, "skipped": 1}
+    # On the screens, too, all sums are of differences, as what is sent and the report's.
+    assert "skipped 1 0.00 accepted 3 17.50 all 4 17.50" in told.shown
+    assert "skipped 1 0.00 applied 3 17.50 all 4 17.50" in (await either.cli("verify", of_delta)).shown
+    assert (await either.cli.closing("status", of_delta))["amounts"] == {"applied": "17.50", "skipped": "0"}
     # A sum in a report is of one kind: of differences; what stays as it was asks for none, and is no exception.
     await either.cli("report", of_delta, "-o", "delta.html")
     report = (either.cli.folder / "delta.html").read_text(encoding="utf-8")
@@ -91,8 +94,20 @@ async def test_what_has_changed_is_entered_as_the_difference_and_what_went_away_
     assert "None: every row of the input is in the billing." in report
     assert f"1 row of run {name} is not in its file, −20.00 in total, and nothing was sent for it: " in report
     # The same file once more: it has been followed already.
-    again = await either.cli("run", "balances", "new.csv", "--since", name, "--yes")
-    again.saying(["to send 0 rows", f"since run {name}, and the deltas since: {of_delta}", "went away 0 rows"])
+    since = ("--since", name, "--yes")
+    again = await either.cli("run", "balances", "new.csv", *since)
+    again.saying(["to send 0 rows", f"since run {name}, and the deltas since: {of_delta}"])
+    again.saying(["went away 1 row, −20.00 in total; nothing is sent for them: "])
+    # A row that only the first delta had has gone since, and what its report says of its own file stays.
+    last = await either.cli(
+        "run", "balances", export(either, {first: "130.50", second: "50.00", fifth: "-10.00"}), *since
+    )
+    last.saying(["went away 2 rows, −13.00 in total; nothing is sent for them: "])
+    await either.cli("report", of_delta, "-o", "again.html")
+    assert (
+        f"1 row of run {name} is not in its file, −20.00 in total" in (either.cli.folder / "again.html").read_text()
+    )
+    export(either, new)
     assert (await either.cli.closing("run", "balances", "new.csv", "--yes"))["states"] == {"skipped": 4}
     assert balances(either, new) == wanted | {second: wanted[second] + 3}
 
@@ -336,7 +351,7 @@ async def test_a_new_row_of_an_account_that_has_its_balance_goes_on_top(either: 
     name = await loaded(either, {one: "60.00"})
     await either.cli("plan", "balances", export(either, {one: "60.00", two: "5.00"}), "--since", name)
     closing = await delta(either, name, {one: "60.00", two: "5.00"})
-    assert closing["amounts"] == {"accepted": "5.00", "skipped": "60.00"}
+    assert closing["amounts"] == {"accepted": "5.00", "skipped": "0"}
     assert balances(either, {one: ""}) == on_top(either, before, {one: "65.00"})
     assert (await delta(either, name, {one: "60.00", two: "5.00"}))["states"] == {"skipped": 2}
     # With a difference in the same account the two are one operation, or one after the other.

@@ -178,6 +178,17 @@ async def test_one_billing_has_one_journal_by_whatever_address(place: Place) -> 
     assert journal.name == f"127.0.0.1-{place.billing.url.rpartition(':')[2]}.journal"
 
 
+async def test_that_two_billings_count_as_one_is_said_when_it_is_first_seen(place: Place) -> None:
+    """As two practice billings that were made with one seed: not in the log alone."""
+    at_default_place(place)
+    await place.run("balances", place.balances(ROWS).path)
+    words = ("run", "balances", place.balances(ROWS).path, "--yes", "--quiet", "--api-url", place.by_name)
+    first, second = [await place.cli(*words) for _ in range(2)]
+    says = "caution: by its oldest rows this is the billing of "
+    assert (says in first.words, says in second.words) == (True, False)
+    assert "a practice billing that was made with the same --seed, give it a --journal FILE of its own" in first.words
+
+
 async def test_a_journal_of_before_is_found_by_its_address(place: Place) -> None:
     """A run of an earlier version knows no identity: its billing is known by the address alone."""
     folder, balances = at_default_place(place), place.balances(ROWS)

@@ -4,6 +4,8 @@ import copy
 import errno
 import os
 import pickle
+import sqlite3
+from contextlib import closing
 from contextvars import copy_context
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -136,3 +138,10 @@ def test_a_reader_has_measured_numbers_as_his_language_writes_them_also_out_of_t
         "Connection reset by peer",
         "соединение сброшено другой стороной",
     )
+    with closing(sqlite3.connect(":memory:")) as small:
+        small.execute("pragma max_page_count = 1")
+        with pytest.raises(sqlite3.OperationalError) as full:
+            small.execute("create table rows (cells text)")
+    why = said("the journal cannot be written: {error}", error=full.value)
+    assert why == "the journal cannot be written: database or disk is full"
+    assert language(RUSSIAN).render(why).endswith(": на диске нет места")

@@ -69,6 +69,8 @@ export function showRun(snapshot, words) {
   });
   for (const [id, { rows, sum }, mark] of [["in-doubt", snapshot.in_doubt, "?"], ["rejected", snapshot.rejected, "✗"]]) {
     find(id).classList.toggle("some", rows > 0);
+    // It may be that all of them were held back.
+    if (id in snapshot.state_texts) find(id).querySelector("dt").textContent = snapshot.state_texts[id];
     part(id, words.count(rows), hasMoney && rows ? words.money(sum) : "", rows ? mark : "");
   }
   const known = worker !== null && snapshot.knows_pace;

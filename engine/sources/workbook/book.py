@@ -299,15 +299,19 @@ class Book:
 def open_sheet(sample: Sample, book: Book) -> Table:
     """The sheet of a workbook that the layout names, as a table; its first non-empty row is the header.
 
+    A title above the header, one cell that is merged with others, is passed over.
     With no sheet named, the only non-empty one is read; of a workbook that was checked, the one of `Layout.table`, or
     else the first. A row's line is its number in the sheet. A row with an unreadable cell is refused, with the cell's
     address. Raises `InputRefused`.
     """
     sheet = _chosen(sample.name, book, sample.layout)
-    header, above, file = bare_names(sample.layout.columns), 0, sample.name
+    header, above, titles, file = bare_names(sample.layout.columns), 0, 0, sample.name
     if not header:
         where = said("{file}, sheet {sheet!r}", file=file, sheet=sheet)
-        first = next((one for one in book.rows(sheet) if any(map(str.strip, one.written)) or one.fault), None)
+        filled = (one for one in book.rows(sheet) if any(map(str.strip, one.written)) or one.fault)
+        first = next(filled, None)
+        while first and sum(map(bool, map(str.strip, first.written))) == 1 and book.merged(sheet, first.number):
+            titles, first = first.number, next(filled, None)
         if first is None:
             raise empty(where)
         above = first.number
@@ -333,8 +337,10 @@ def open_sheet(sample: Sample, book: Book) -> Table:
             cell=lambda place: said("cell {cell}", cell=address(place - 1, above)),
         )
         header = tuple(names)
-    notes = (said("{format}, sheet {sheet!r}", format=book.words, sheet=sheet),)
-    return Table(header, lambda: _entries(book.rows(sheet), header, above), notes)
+    notes = [said("{format}, sheet {sheet!r}", format=book.words, sheet=sheet)]
+    if titles:
+        notes.append(said("the header is in row {row}; above it is a title, in merged cells", row=above))
+    return Table(header, lambda: _entries(book.rows(sheet), header, above), tuple(notes))
 
 
 def _entries(rows: Iterator[SheetRow], header: Sequence[str], above: int) -> Iterator[Row | Refusal]:

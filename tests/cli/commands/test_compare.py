@@ -54,6 +54,25 @@ async def test_a_changed_row_shows_what_it_was_what_it_is_and_the_difference(pla
     assert closing["rows"]["only_first"]["first"] == []
 
 
+async def test_two_undos_are_compared_by_the_rows_that_they_take_back(place: Place) -> None:
+    """Not by their calls, of which each brings back the balance that it has found."""
+    one, two, three = place.subscribers(3)
+    first = await load(place, "first.csv", f"{one};100", f"{two};50")
+    place.rows("abonent_id;amount", f"{one};130.50", f"{three};3", name="second.csv")
+    second = (await place.run("balances", "second.csv", "--again"))["run"]
+    back = ("--set", "way=opposite", "--yes", "--settle", "0.1")
+    undos = [(await place.cli.closing("undo", name, *back))["run"] for name in (second, first)]
+    shown = [
+        f"run {undos[0]} undo, from run {second}",
+        "= 1 row in both ≠ 1 row with another sum, 30.50 in all",
+        "accepted, −130.50 before, −100.00 now: 30.50",
+        f"1 row only in run {undos[0]}, −3.00 in total",
+        f"1 row only in run {undos[1]}, −50.00 in total",
+    ]
+    await place.cli.told("compare", *undos, ends=1, says=shown)
+    assert (await place.cli.closing("compare", first, undos[1], ends=1))["rows"]["both"] == 2
+
+
 async def test_runs_of_two_journals_are_compared(place: Place) -> None:
     ids = place.subscribers(2)
     first = await load(place, "first.csv", f"{ids[0]};1")

@@ -176,6 +176,11 @@ async def test_many_exceptions_stand_in_a_file_beside_it_by_their_hash(place: Pl
     with beside.open(encoding="utf-8-sig", newline="") as file:
         lines = list(csv.reader(file, delimiter=";"))
     assert (len(lines), lines[1][:4]) == (202, ["4", "<script>0</script>", "1.00", "refused"])
+    # A Russian reader opens it in a Russian spreadsheet.
+    (of_russian,) = (await place.cli.closing("report", run, "-o", "ru.html", "--lang", "ru"))["exceptions_files"]
+    first, second, *_ = (place.cli.folder / of_russian).read_text(encoding="utf-8-sig").splitlines()
+    assert first.split(";")[:4] == ["строка_файла", "договор", "сумма", "состояние"]
+    assert second.split(";")[:4] == ["4", "<script>0</script>", "1,00", "не принято"]
     await place.cli("report", "check", REPORT)
     beside.write_text("edited", encoding="utf-8")
     edited = await place.cli.closing("report", "check", REPORT, ends=1)

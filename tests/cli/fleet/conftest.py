@@ -41,8 +41,10 @@ async def new_run(
     policy = {"hours": hours} if hours else {}
     run = await journal.create_run(NewRun(job, {}, f"http://{host}:8082", "input.csv", "d1", ("id", "sum"), policy))
     items = tuple(new_item(str(number), line=number + 1) for number in range(1, ROWS + 1))
+    # It needs no call, and is none of the rows whose progress is shown.
+    skipped = new_item("skipped", skip_reason="entered by an earlier run")
     refusals = tuple(Refusal(90 + number, None, "bad", said("no number")) for number in range(refused))
-    await journal.freeze(run, Page(items, refusals, None), keep)
+    await journal.freeze(run, Page((*items, skipped), refusals, None), keep)
     if whole:
         await journal.end_intake(run)
     return run

@@ -61,8 +61,8 @@ async def test_each_run_and_all_sums_are_the_journals(
     assert runs["hours"]["queue"]["not_before"] > runs["queued"]["queue"]["since"]
     for name, one in runs.items():
         totals = await journal.totals(campaign.runs[name])
-        assert one["rows"] == totals.frozen, name
-        assert one["done"] == totals.count_where(settled=True), name
+        assert one["rows"] == totals.frozen - totals.count(State.SKIPPED), name
+        assert one["done"] == totals.count_where(settled=True) - totals.count(State.SKIPPED), name
         assert Decimal(one["entered"]) == totals.amounts.get(State.ACCEPTED, Decimal(0)), name
     sums = found["sums"]
     assert sums["billings"] == len(runs)

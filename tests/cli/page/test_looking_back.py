@@ -26,11 +26,13 @@ from engine.pipeline.progress import Progress
 from engine.statistics import PaceSample
 from tests.checkpoints.samples import NEW_RUN, come_to, frozen_run, ids, keep, new_item, page
 from tests.checkpoints.shells import shell
+from tests.cli.commands.test_report import Page
 from tests.cli.conftest import Cli, Place, clean_environment
 from tests.cli.page.browser import Browser, Shown, browser_at, page_shown
 from tests.cli.page.chromium.test_run import refuse_each_seventh
 from tests.cli.page.test_following import page_of
 from tests.jobs.whole_database import changes
+from texts.remedies import advise_settings
 from texts.said import said
 
 BEGAN: Final = datetime(2026, 11, 30, 1, tzinfo=UTC)
@@ -100,7 +102,7 @@ async def test_the_past_of_a_run_is_drawn_from_the_moments_of_its_rows(tmp_path:
     points = past["points"]
     assert [one["t"] - start for one in points if one["rate"]] == [0, 1, 2, 40, 100, 101]
     assert (points[-1]["errors"], points[-1]["sum"]) == (2, figures["accepted"]["sum"])
-    assert {"worked": 53, "held": 47, "idle": 49, "peak": 0.04, "average": 1, "seconds": 60}.items() <= past.items()
+    assert {"worked": 53, "held": 47, "idle": 49, "peak": None, "average": 1, "seconds": 60}.items() <= past.items()
 
 
 async def test_a_peak_is_not_above_the_rate_though_rows_are_claimed_in_groups(tmp_path: Path) -> None:
@@ -118,6 +120,27 @@ async def test_a_peak_is_not_above_the_rate_though_rows_are_claimed_in_groups(tm
                     )
             found.append((await past_of(shown, run.name))["peak"])
     assert found == [None, pytest.approx(3, abs=0.05)], "of less than a minute there is none"
+
+
+async def test_a_run_that_was_held_again_and_again_has_no_peak_below_its_average(tmp_path: Path) -> None:
+    """Ten rows a second for ten seconds, then none for half a minute, five times over."""
+    async with page_shown(tmp_path) as shown:
+        run = await frozen_run(shown.journal, *(new_item(str(number)) for number in range(700)))
+        await shown.journal.approve(run)
+        async with shown.journal.taken_up(run, NewRunner("run")) as ours:
+            await come_to(shown.journal, ours, dict.fromkeys(range(1, 701), State.ACCEPTED))
+        with shell(JournalAddress(tmp_path / "a.journal")) as behind:
+            for number in range(700):
+                sent = at(number // 100 * 40 + number % 100 / 10)
+                behind.execute(
+                    "update items set sent_at = ? where number = ? and run_id = ?", (sent, number + 1, run.run_id)
+                )
+            behind.execute(
+                "update runners set began_at = ?, ended_at = ? where run_id = ?", (at(0), at(250), run.run_id)
+            )
+        past = await past_of(shown, run.name)
+    assert past["held"] >= 6 * 29
+    assert past["peak"] >= past["average"] == pytest.approx(10, abs=0.5)
 
 
 async def test_the_past_of_a_long_run_has_as_many_points_as_that_of_a_short_one(tmp_path: Path) -> None:
@@ -191,13 +214,25 @@ async def test_what_the_program_has_held_back_is_not_called_rejected_by_the_bill
             why = held_back(said("changed since the plan: {change}", change="x"))
             await shown.journal.record(ours, [Change(first, State.REJECTED, message=why)])
         name, cli = shown.run.name, Cli(tmp_path, clean_environment())
+        async with shown.browser.stream(name) as stream:
+            seen = (await stream.until(lambda seen: seen["rejected"]["rows"] == 1)).data
+        assert seen["state_texts"]["rejected"] == "held back"
         place = ("--journal", tmp_path / "a.journal")
-        assert "held back 1 × changed since the plan: x" in (await cli("status", name, *place)).shown
+        status = (await cli("status", name, *place)).shown
+        assert "held back 1 × changed since the plan: x" in status
+        assert re.search(r"held back 1 [\d,.]+ ", status)
+        screens = [status, *[(await cli(*one, *place)).shown for one in (("status",), ("compare", name, name))]]
+        assert "1 held back" in screens[1]
+        assert "held back 1 1" in screens[2]
+        screens.append((await cli("status", "--all", *place)).shown)
+        assert "1 row held back" in screens[3]
+        assert not re.search("(?<!refused or )rejected", " ".join(screens))
         await cli("report", name, *place, "-o", "report.html")
         await cli("export", name, *place, "--state", "bad", "-o", "bad.csv", "--lang", "ru")
     report = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert re.search(r">held back<.*changed since the plan: x", report)
-    assert "удержано программой" in (tmp_path / "bad.csv").read_text(encoding="utf-8-sig")
+    assert [Page(report).sums(outcome)[0] for outcome in ("held back", "rejected by the billing")] == [1, 0]
+    assert "не отправлено программой" in (tmp_path / "bad.csv").read_text(encoding="utf-8-sig")
 
 
 async def test_the_file_of_rejected_rows_is_that_of_export_and_no_formula(place: Place) -> None:
@@ -373,10 +408,14 @@ FILES: Final = ("report", "rejected", "rejected.csv")
 
 @pytest.mark.parametrize("names", [True, False])
 async def test_without_names_nothing_of_a_row_or_a_person_is_in_any_answer(names: bool, tmp_path: Path) -> None:
+    # Commands that are advised lead to the journal, which may be in the folder of a person.
+    advise_settings({"journal": f"/home/{PERSON}/a.journal"})
     async with open_journal(tmp_path / "a.journal") as journal, full_of_canaries(journal) as runs:
         order = PageOrder(None, "en", names=names)
         async with serving(journal, order) as address, browser_at(address.url) as browser:
             await browser.open()
+            async with browser_at(address.url) as stranger:
+                assert PERSON not in (await stranger.open()).text
             for run in runs:
                 text = (
                     "\n".join(await all_answers(browser, run, runs[-1])).replace("\\u00a0", "").replace("\u00a0", "")

@@ -128,10 +128,10 @@ CASES = {
 }
 PAGES = {
     "run": ("763753f449a2", "44230ba56b11"),
-    "import": ("ea6af0712021", "f0640c48791b"),
+    "import": ("f7fc025eed02", "d9f0abe0148f"),
     "undo": ("dbd87740e7ff", "8b3bd2a50eb1"),
-    "file": ("96fe5c39c564", "912eee82a0aa"),
-    "campaign": ("a22d53e5f2ab", "ebd165ad027f"),
+    "file": ("710779c0384a", "32372811acf2"),
+    "campaign": ("7c07be5b4058", "9379a16217c6"),
     "signed": ("1a359db55494", "0fafc68f684b"),
 }
 """The beginnings of the SHA-256 of each page, in English and in Russian. Another one checks no earlier report."""

@@ -520,6 +520,21 @@ def test_merged_cells_in_the_header(tmp_path: Path, kind: str) -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["xlsx", "ods"])
+def test_a_title_above_the_header_is_passed_over_and_told(tmp_path: Path, kind: str) -> None:
+    if kind == "xlsx":
+        merges = '<mergeCells><mergeCell ref="A1:B1"/><mergeCell ref="A2:B2"/></mergeCells>'
+        content = data(inline("Абоненты"), inline("на 30.11"), inline("id", "amount"), inline("1", "5")) + merges
+        path = packed(tmp_path / "a.xlsx", excel_parts({"Лист": content}))
+    else:
+        wide = [odf_row(odf_text(text, 'table:number-columns-spanned="2"')) for text in ("Абоненты", "на 30.11")]
+        rows = [*wide, odf_row(odf_text("id"), odf_text("amount")), odf_row(odf_text("1"), odf_text("5"))]
+        path = packed(tmp_path / "a.ods", odf_parts({"Лист": rows}))
+    source = open_input(path, Layout())
+    assert (source.header, rows_of(source)) == (("id", "amount"), [Row(4, ("1", "5"))])
+    assert "the header is in row 3; above it is a title, in merged cells" in source.notes
+
+
 def test_a_bad_cell_in_the_header(tmp_path: Path) -> None:
     content = data(inline("id") + '<c t="e"><v>#N/A</v></c>', inline("1"))
     path = packed(tmp_path / "a.xlsx", excel_parts({"Лист": content}))
