@@ -694,7 +694,7 @@ async def check_all(decisions: Sequence[StepDecision], session: Session) -> Mapp
                     await anyio.to_thread.run_sync(attrgetter("source.digest", "source.header"), one.job)
             except SaidError as error:
                 why = said("{step}: {error}", step=step.named, error=error)
-                raise NothingSent(why, Exit.STOPPED if isinstance(error, AWAY) else code_of(error)) from error
+                raise NothingSent(why, code_of(error)) from error
             if step.order.rows.file == STDIN:
                 piped[step.number] = one
         for path in files_made(step):

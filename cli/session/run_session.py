@@ -5,7 +5,7 @@ begin     creates the run in the journal                        it is under way,
 lock      keeps out other processes, machines and journals      another one sends to the billing                 2
 policy    takes limits and gauges                               too few open files, an unreadable gauge          2
 try out   asks the billing what the run will ask                a look-up is refused                             2
-intake    reads and saves all rows, or leaves them to `send`    a file is cut or unreadable, the billing is away 2
+intake    reads and saves all rows, or leaves them to `send`    a file is cut or unreadable; the billing is away 2, 3
 consent   compares with the plan, previews, asks                other rows than planned, refused rows, "no"      2
 send      runs the pipeline, or hands the run in to a worker    a stop, a signal, the journal fails        3 or 130
 close     finishes files, wipes secrets, shows the outcome      the end                                   `exit_of`
@@ -89,7 +89,7 @@ from cli.show.preview import (
     why_refused,
 )
 from cli.show.progress import show_intake, show_sending, tell_notes
-from cli.terminal.exits import CommandRefused, Exit, NothingSent, exit_of
+from cli.terminal.exits import CommandRefused, Exit, NothingSent, code_of, exit_of
 from cli.terminal.layout import labelled, render
 from cli.terminal.screen import Screen, Unanswered, is_unattended
 from cli.terminal.signals import Interrupts
@@ -484,7 +484,7 @@ class RunSession:
                         await self._job.try_out()
                     except LookUpDelayed as error:
                         if self._fresh:
-                            raise CommandRefused(why_unreadable(error, self._run)) from error
+                            raise CommandRefused(why_unreadable(error, self._run), code_of(error)) from error
                         # Rows in doubt are looked up first, and that waits for the billing.
                         log.warning("what the run will ask could not be tried", why=error)
                     except (InputRefused, LookUpFailed) as error:
@@ -498,7 +498,7 @@ class RunSession:
                 await self._give_up()
             if discards or not self._fresh:
                 raise
-            raise NothingSent(text_of(refused)) from refused
+            raise NothingSent(text_of(refused), refused.code) from refused
         if self._asking and self._fresh:
             # The same command asks again: a half run that nobody has agreed to is not left behind.
             await self._give_up()
@@ -586,7 +586,7 @@ class RunSession:
             raise NothingSent(text_of(error)) from error
         except LookUpFailed as error:
             if self._fresh:
-                raise CommandRefused(why_unreadable(error, run)) from error
+                raise CommandRefused(why_unreadable(error, run), code_of(error)) from error
             raise CommandRefused(
                 "the rows could not be read to their end: {error}\nThe run stays as it is: {command} goes on reading",
                 Exit.STOPPED,

@@ -114,7 +114,9 @@ def code_of(error: SaidError) -> Exit:
         case LookUpRefused():
             # Asked again, it would be refused again.
             return Exit.REFUSED
-        case LookUpFailed() | JournalAway() | JournalNotClosed() | RunTakenOver():
+        case LookUpFailed() | BillingAway() | BillingBusy() | DatabaseAway():
+            return Exit.STOPPED
+        case JournalAway() | JournalNotClosed() | RunTakenOver():
             return Exit.STOPPED
         case _:
             return Exit.REFUSED
