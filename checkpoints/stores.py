@@ -15,7 +15,7 @@ from checkpoints.queries import Queries, Result
 from checkpoints.records import EarlierEntry, Item, KnownMark, NewItem, Run, RunRow, StandingItem, Totals
 from checkpoints.sqlite_store import SqliteStore
 from checkpoints.store import Reader
-from checkpoints.transitions import known_marks, rows_of_run, standing_items, totals_of, twins_of
+from checkpoints.transitions import half_undone, known_marks, rows_of_run, standing_items, totals_of, twins_of
 
 if TYPE_CHECKING:
     from checkpoints.postgres_store import PostgresStore
@@ -63,6 +63,9 @@ class Earlier:
         self, job: str, target: str, items: Sequence[NewItem | Item], own: str
     ) -> list[StandingItem]:
         return await self._read(lambda db: standing_items(db, job, target, items, own), [])
+
+    async def half_undone(self, undos: Sequence[int], run: Run, keys: Sequence[str]) -> int | None:
+        return await self._read(lambda db: half_undone(db, undos, run, keys), None)
 
     async def totals(self, run: Run) -> Totals:
         return await self._read(lambda db: totals_of(db, run), Totals())

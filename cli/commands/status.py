@@ -11,7 +11,6 @@ from rich.text import Text
 
 from checkpoints.journal import Journal
 from checkpoints.records import Totals
-from checkpoints.states import State
 from cli.commands.execution import with_settings
 from cli.session.control_client import hear
 from cli.session.journal import open_existing, stored_policy
@@ -23,7 +22,7 @@ from cli.show import closing
 from cli.show.progress import line, looks, screen_of, show_looks
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Hanging, bare_table, drawn, is_of_badge, render, steps_list
-from cli.terminal.names import REFUSED, STATE_NAMES
+from cli.terminal.names import REFUSED, state_names
 from cli.terminal.options import switch
 from cli.terminal.screen import JsonVoice, Screen
 from cli.terminal.texts import WHOLE, moment, printable
@@ -121,7 +120,10 @@ class RunsTable:
         self._paragraphs: list[Hanging] = []
         for one in runs:
             run, holder, totals, source = one.run, one.holder, one.totals, source_of(one.run)
-            told = [(totals.counts.get(state, 0), STATE_NAMES[state], state.style) for state in State]
+            told = [
+                (totals.counts.get(state, 0), name, state.style)
+                for state, name in state_names(has_ended=totals.has_ended).items()
+            ]
             told.append((totals.refused, REFUSED, "red"))
             states = Text("  ").join(
                 render(said("{n} {state}", n=Quantity(number), state=state), style)
@@ -197,6 +199,7 @@ async def run_object(seen: RunView, journal: Journal) -> dict[str, object]:
         **closing.states_object(seen.totals),
         "taken_back": seen.totals.taken_back,
         "sum_taken_back": format(seen.totals.sum_taken_back, "f"),
+        **closing.read_back_object(seen.totals),
         "live": seen.live,
         "queue": seen.queued and seen.queued.facts,
         "commands": await journal.history.commands(seen.run, size=MAX_STATUS_SHOWN),
@@ -251,7 +254,7 @@ async def tell_changes(seen_again: AsyncIterator[RunView], journal: Journal, scr
             if not live:
                 # The state, from its journal, of a run that reports no status.
                 states = [
-                    said("{n} {state}", n=Quantity(number), state=STATE_NAMES[state])
+                    said("{n} {state}", n=Quantity(number), state=state_names(has_ended=seen.totals.has_ended)[state])
                     for state, number in seen.totals.counts.items()
                     if number
                 ]

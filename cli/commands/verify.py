@@ -16,7 +16,7 @@ from cli.output.item_files import STDOUT, OutputFile, Sheet, header_of, in_a_cel
 from cli.session.journal import locked, open_existing, own_name, usable_run
 from cli.session.session import Invocation, Session, open_session, own_journal
 from cli.settings.flags import RUN_NAME, RUN_NAME_OR_NONE, Declared, Flags, LookUpPacing, ReadingPacing
-from cli.show.closing import next_steps, outcome_table, run_again, states_object, states_table, steps_of
+from cli.show.closing import next_steps, outcome_table, states_object, states_table, steps_of
 from cli.show.progress import show_sending
 from cli.terminal.exits import CommandRefused, Exit, exit_of
 from cli.terminal.layout import drawn
@@ -30,7 +30,7 @@ from engine.pipeline.progress import Progress
 from engine.pipeline.reconciler import Reconciler
 from engine.pipeline.verifier import ReadBackSummary, verify
 from jobs.account_balances import AccountDifference, Balances, compare_balances
-from jobs.spec.words import IMPORT, UNDO
+from jobs.spec.words import IMPORT
 from jobs.tally import tally_of
 from texts.remedies import command_line
 from texts.said import counted, said, text_of, two_decimals
@@ -128,8 +128,6 @@ class Verified:
         if self.exit_of_rows is Exit.DONE:
             return []
         steps, name = next_steps(self.run, self.totals), self.run.name
-        if self.run.job != UNDO and self.verdict.found != self.verdict.expected and (again := run_again(self.run)):
-            steps.append((again, said("see what the billing has no more, and how it is entered again")))
         if not self.verdict.unreadable:
             return steps
         file = f"{name}-{State.ACCEPTED}.csv"
@@ -164,7 +162,7 @@ async def verified(
         # Verifying changes the state of rows, so it needs the run's lock.
         async with locked(run, journal, "verify", billing=session.billing.health.version) as ours:
             before = await journal.totals(run)
-            all_rows = before.count_where(in_effect=True) - before.taken_back
+            all_rows = before.standing
             with waiting(said("reading rows back"), lambda: (verdict.read, all_rows)):
                 await verify(ours, job, journal, add, verdict=verdict)
         with waiting(said("comparing the balances of the accounts")):

@@ -40,7 +40,14 @@ from cli.session.run_view import RunView
 from cli.settings.settings import KnownBillings
 from cli.show.closing import describe_end, next_steps
 from cli.terminal.exits import CommandRefused
-from cli.terminal.names import REFUSED, STATE_NAMES, name_of_command, name_of_outcome, name_of_sender
+from cli.terminal.names import (
+    REFUSED,
+    STATE_NAMES,
+    name_of_command,
+    name_of_outcome,
+    name_of_sender,
+    state_names,
+)
 from cli.terminal.signals import run_alongside
 from cli.terminal.texts import JOINT, LONGEST, SPACE, CatalogueLanguage, printable
 from engine.pacing.policy import setting_text
@@ -161,7 +168,9 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
             "who": _who(runners[0].who if runners else "", language),
         },
         "counts": {str(state): part(state) for state in State if counts.get(state)},
-        "state_texts": {str(state): language.render(text) for state, text in STATE_NAMES.items()},
+        "state_texts": {
+            str(state): language.render(text) for state, text in state_names(has_ended=totals.has_ended).items()
+        },
         "has_steps": run.job == IMPORT,
         "asked": part(*ASKED),
         "done": part(*DONE),

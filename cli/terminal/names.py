@@ -33,6 +33,15 @@ STATE_NAMES: Final[Mapping[State, Said]] = {state: name for state, (name, _) in 
 OUTCOMES: Final[Mapping[State, Said]] = {state: outcome for state, (_, outcome) in _STATES.items()}
 """What became of the rows in a state, as a report says it."""
 
+NEVER_SENT: Final = said("never sent")
+"""Rows in the state `pending` of a run that has ended for good."""
+
+
+def state_names(names: Mapping[State, Said] = STATE_NAMES, *, has_ended: bool) -> Mapping[State, Said]:
+    """What the rows of runs are called by their state, of which all have ended for good or not."""
+    return {**names, State.PENDING: NEVER_SENT} if has_ended else names
+
+
 HELD_BACK: Final = said("held back")
 """Rows in the state `rejected` that the program itself has kept from being sent."""
 
