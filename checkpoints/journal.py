@@ -41,7 +41,7 @@ from checkpoints.records import (
     Work,
 )
 from checkpoints.rows import LaneCounts, StepCount
-from checkpoints.sentences import CONTRADICTS, DUPLICATE, ENDED
+from checkpoints.sentences import CONTRADICTS, DUPLICATE, ENDED, NOT_IN_EFFECT
 from checkpoints.states import State
 from checkpoints.store import Store
 from checkpoints.stores import store_of
@@ -241,12 +241,7 @@ class Journal:
     standing_in_lanes = _reads(transitions.standing_items)
     entered_anew = _reads(transitions.entered_anew)
 
-    async def half_undone(self, run: Run, undos: Sequence[Run]) -> Run | None:
-        """The one of these undos that is still to take back, or restore, what a row of the run would enter again."""
-        ids = [undo.run_id for undo in undos]
-        found = await self._store.all("half_undone", run_id=run.run_id, undos=ids) if undos else []
-        half = {row["run_id"] for row in found}
-        return next((undo for undo in undos if undo.run_id in half), None)
+    half_undone = _reads(transitions.half_undone)
 
     async def last_number(self, run: Run) -> int:
         return int((await self._one("last_number", run_id=run.run_id))["number"])
@@ -402,9 +397,14 @@ class Journal:
         """The accepted ones of them from the last to the first: up to `size` before number `before`, None for all."""
         return await self._items("in_effect_last_first", run_id=run.run_id, before=before, size=size)
 
+    async def note_gone(self, undo: Run) -> None:
+        """Count as taken back what an undo that is at its end has found not to be in effect any more."""
+        await self._store.do("note_gone", run_id=undo.run_id, gone=sorted(NOT_IN_EFFECT))
+
     async def taken_back(self, run: Run) -> dict[str, int]:
         """The runs that have taken back effects of this one, not restored since, each with its number of items."""
-        return {str(row["name"]): int(row["items"]) for row in await self._store.all("taken_back", run_id=run.run_id)}
+        found = await self._store.all("taken_back", run_id=run.run_id, gone=sorted(NOT_IN_EFFECT))
+        return {str(row["name"]): int(row["items"]) for row in found}
 
     async def lanes_gone(self, run: Run, lanes: Collection[str]) -> set[str]:
         """Of these lanes those whose subscriber the run has created, and another one has taken back."""

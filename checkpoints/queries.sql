@@ -539,7 +539,11 @@ order by number
 -- another amount, as that of the balance which it restores, and a skipped one has none. Where the entry was purged, the
 -- amount of the call is all that is left. Unchanged rows of a delta ask for no difference. With each state what became no
 -- items, and the totals that a purge has kept.
+-- Steps that have gone along with a subscriber who was taken back have no undo of their own. What an undo has skipped for
+-- another reason than :nothing_stands it has left alone. The last verification counts until an undo knows more.
 select r.run_id, r.left_out, r.purged_totals, r.ended_at is not null as has_ended,
+       v.verified_at, @json(v.result, different) as different, @json(v.result, expected) as expected,
+       @json(v.result, found) as found,
        (select count(*) from refusals f where f.run_id = r.run_id and f.mended_at is null) as refused,
        i.state, count(i.item_id) as items,
        @sum_where(i.amount, i.state <> 'skipped' or @json(r.parameters, since-run) is null) as amount,
@@ -550,6 +554,19 @@ select r.run_id, r.left_out, r.purged_totals, r.ended_at is not null as has_ende
        sum(i.taken_back) as taken_back,
        @sum_where(case when i.undoes is null then i.amount else coalesce(@undone(i), i.amount) end, i.taken_back = 1)
            as sum_taken_back,
+       count(case when i.taken_back = 1 and exists (
+                      select 1 from items u
+                      where u.undoes = i.item_id and u.state in (select state from states where in_effect)
+                  ) then 1 end) as restorable,
+       count(case when r.job = 'import' and r.undone_by is not null and i.taken_back = 0
+                       and i.state in (select state from states where in_effect) and exists (
+                      select 1 from items s
+                      where s.run_id = i.run_id and s.lane = i.lane and s.taken_back = 1
+                        and @json(s.payload, step) = 'subscriber'
+                  ) then 1 end) as gone_along,
+       count(case when i.state = 'skipped' and i.undoes is not null and not coalesce(i.kind, '') @words(:nothing_stands)
+                  then 1 end) as left_alone,
+       count(case when i.state = 'skipped' and i.kind = :left_out then 1 end) as entered_before,
        sum(i.unproven * (1 - i.taken_back)) as unproven,
        count(c.row_amount) as merged,
        @sum_where(i.row_amount, c.row_amount is not null) as merged_amount,
@@ -558,8 +575,10 @@ select r.run_id, r.left_out, r.purged_totals, r.ended_at is not null as has_ende
 from runs r
 left join items i on i.run_id = r.run_id
 left join items c on c.item_id = i.carried_by
+left join verifications v on v.verification_id = (select max(verification_id) from verifications where run_id = r.run_id)
+    and (r.undone_by is null or v.verified_at > r.ended_at)
 where r.run_id @numbers(:ids)
-group by r.run_id, i.state
+group by r.run_id, i.state, v.verification_id
 
 -- name: amounts_of_rows
 select i.number, c.number as merged_into, coalesce(case when i.undoes is not null then @undone(i) end, i.amount) as carries,
@@ -632,12 +651,14 @@ select count(*) as "all", count(case is_open when 1 then 1 end) as open,
        count(case when is_rejected = 1 and is_open = 0 then 1 end) as rejected,
        count(case when is_left = 1 and is_rejected = 0 and is_open = 0 then 1 end) as left_alone,
        count(case is_sent when 1 then 1 end) as sent,
+       count(case when is_unread = 1 and is_left = 0 and is_rejected = 0 and is_open = 0 then 1 end) as unread,
        (select count(distinct line) from items where run_id = :run_id and state <> 'skipped') as lines
 from (
     select max(case when state in (select state from states where not settled) then 1 else 0 end) as is_open,
            max(case when state = 'rejected' then 1 else 0 end) as is_rejected,
            max(case when state = 'skipped' and :kind <> '' and kind = :kind then 1 else 0 end) as is_left,
-           max(case when state <> 'skipped' then 1 else 0 end) as is_sent
+           max(case when state <> 'skipped' then 1 else 0 end) as is_sent,
+           max(case state when 'accepted' then 1 else 0 end) * (1 - max(taken_back)) as is_unread
     from items
     where run_id = :run_id and state <> 'replaced'
       and @sqlite(lane >= :prefix and lane < :prefix || char(0x10ffff)) @postgres(starts_with(lane, :prefix))
@@ -698,13 +719,20 @@ where run_id = :run_id and number < coalesce(:before, 9223372036854775807) and s
 order by number desc
 limit :size
 
+-- name: note_gone
+-- What an undo has skipped since nothing of it stands, for one of the reasons :gone, counts as taken back by it.
+update items set taken_back = 1
+where taken_back = 0 and item_id in (
+    select undoes from items where run_id = :run_id and state = 'skipped' and undoes is not null and kind @words(:gone)
+)
+
 -- name: taken_back
 select r.name, count(*) as items
 from items i
 join items u on u.undoes = i.item_id
 join runs r on r.run_id = u.run_id
-where i.run_id = :run_id and i.taken_back = 1
-  and u.taken_back = 0 and u.state in (select state from states where in_effect)
+where i.run_id = :run_id and i.taken_back = 1 and u.taken_back = 0
+  and (u.state in (select state from states where in_effect) or (u.state = 'skipped' and u.kind @words(:gone)))
 group by u.run_id, r.name
 order by u.run_id
 
@@ -784,21 +812,17 @@ join runs its on its.run_id = first.run_id
 where c.undoes is null and (first.taken_back = 1 or first.item_id = c.asked)
 
 -- name: half_undone
--- The undo, of those with these ids, that is still to take back or restore an entry which the run would enter again.
-with recursive chain (undo_id, item_id, undoes) as (
-    select run_id, item_id, undoes from items
-    where run_id @numbers(:undos) and state in (select state from states where open)
+-- The undo, of those with these ids, that is still to take back or restore an entry of one of these keys.
+with recursive behind (undo_id, item_id, state) as (
+    select u.run_id, u.item_id, u.state
+    from items first
+    join runs its on its.run_id = first.run_id and its.job = :job and its.target = :target
+    join items u on u.undoes = first.item_id
+    where first.key @words(:keys)
     union all
-    select c.undo_id, i.item_id, i.undoes from chain c join items i on i.item_id = c.undoes
+    select u.run_id, u.item_id, u.state from behind b join items u on u.undoes = b.item_id
 )
-select c.undo_id as run_id
-from runs mine
-join chain c on c.undoes is null
-join items first on first.item_id = c.item_id
-join runs its on its.run_id = first.run_id and its.job = mine.job and its.target = mine.target
-join items own on own.run_id = mine.run_id and own.key = first.key
-where mine.run_id = :run_id
-limit 1
+select undo_id from behind where undo_id @numbers(:undos) and state in (select state from states where open) limit 1
 
 -- name: entered_anew
 -- The items whose entry, or that which their own undo would restore, another item has entered again since: the item

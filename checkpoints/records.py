@@ -490,10 +490,13 @@ class Totals:
 
     `refused` rows and rows `left_out`, by flag, are no items. All three together are the rows read. Of the skipped
     items, the money of `entered_before` is left out, as an earlier run has entered it, and those `left_alone` by an
-    undo are in effect for all that is known; a closing counts both.
+    undo are in effect for all that is known.
     `taken_back` are the items in effect that were taken back, and not restored since, with their sum: they are in the
-    counts and sums of their states. `unanswered` are those that are to be sent again, or count as refused, and may
-    have had their effect all the same.
+    counts and sums of their states, as are steps of an import that have `gone_along` with their subscriber. An undo
+    has really changed something of the `restorable` ones, and not only found them gone.
+    Of the others so many were `different` when they were `read_back` last, and their sum in the billing was more
+    than was sent, by the `gap`, or less. `unanswered` are those that are to be sent again, or count as refused, and
+    may have had their effect all the same.
 
     The amounts of an undo are what its rows take back, negative, and those of an undo of an undo what they restore;
     `of_calls` are then the sums that its calls carry. `merged` are the skipped rows that another row of their account
@@ -510,6 +513,11 @@ class Totals:
     left_alone: int = 0
     taken_back: int = 0
     sum_taken_back: Decimal = Decimal(0)
+    restorable: int = 0
+    gone_along: int = 0
+    read_back: datetime | None = None
+    different: int = 0
+    gap: Decimal = Decimal(0)
     unanswered: int = 0
     has_ended: bool = False
     merged: int = 0
@@ -544,6 +552,16 @@ class Totals:
         if self.has_ended and properties.keys() & {"open", "settled", "to_send"}:
             states.discard(State.PENDING)
         return self.count(*states)
+
+    @property
+    def standing(self) -> int:
+        """The number of items in effect that were not taken back."""
+        return self.count_where(in_effect=True) - self.taken_back - self.gone_along
+
+    @property
+    def lacks(self) -> bool:
+        """Whether money of the input was left out, or an undo has left something in effect."""
+        return bool(self.entered_before or self.left_alone)
 
     @property
     def unsent(self) -> int:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
 from hashlib import blake2b
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -200,6 +201,13 @@ def to_totals(found: Sequence[FoundRow]) -> Totals:
         sum_taken_back=sum(
             (Decimal(row["sum_taken_back"]) for state, row in states.items() if state.in_effect), Decimal(0)
         ),
+        read_back=None if found[0]["verified_at"] is None else datetime.fromisoformat(found[0]["verified_at"]),
+        different=int(found[0]["different"] or 0),
+        gap=Decimal(found[0]["found"] or 0) - Decimal(found[0]["expected"] or 0),
+        restorable=sum(map(itemgetter("restorable"), found)),
+        gone_along=sum(map(itemgetter("gone_along"), found)),
+        entered_before=sum(map(itemgetter("entered_before"), found)),
+        left_alone=sum(map(itemgetter("left_alone"), found)),
         unanswered=sum(row["unproven"] for state, row in states.items() if state in {State.PENDING, State.REJECTED}),
         has_ended=bool(found[0]["has_ended"]),
         merged=sum(row["merged"] for row in found),
@@ -246,7 +254,8 @@ class StepCount:
 class LaneCounts:
     """Lanes of a run: all; those with an unsettled item; other ones with a rejected item; those not only skipped.
 
-    `left_alone` are those of all others with an item that is skipped for a kind of reason.
+    `left_alone` are those of all others with an item that is skipped for a kind of reason; of the rest were not taken
+    back and not read back as sent those that are `unread`.
     `lines` are those of the input, over the whole run, with an item that is not skipped.
     """
 
@@ -256,3 +265,4 @@ class LaneCounts:
     left_alone: int = 0
     sent: int = 0
     lines: int = 0
+    unread: int = 0

@@ -147,6 +147,9 @@ TRANSITIONS: Final = tuple(
             State.UNKNOWN: "its answer may be another row's: something came over its connection that nobody had "
             "asked for, or another row of the run has the same new id",
         },
+        State.APPLIED: {
+            State.ACCEPTED: "read back again, and not as wanted any more",
+        },
         State.REJECTED: {
             State.REPLACED: "a corrected row of the input has taken its place",
         },

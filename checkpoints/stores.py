@@ -12,10 +12,18 @@ import anyio.to_thread
 from checkpoints import rows
 from checkpoints.journal_file import JournalAddress
 from checkpoints.queries import Queries, Result
-from checkpoints.records import EarlierEntry, Item, KnownMark, NewItem, Run, RunRow, StandingItem
+from checkpoints.records import EarlierEntry, Item, KnownMark, NewItem, Run, RunRow, StandingItem, Totals
 from checkpoints.sqlite_store import SqliteStore
 from checkpoints.store import Reader
-from checkpoints.transitions import known_marks, rows_of_run, rows_with_keys, standing_items, twins_of
+from checkpoints.transitions import (
+    half_undone,
+    known_marks,
+    rows_of_run,
+    rows_with_keys,
+    standing_items,
+    totals_of,
+    twins_of,
+)
 
 if TYPE_CHECKING:
     from checkpoints.postgres_store import PostgresStore
@@ -63,6 +71,12 @@ class Earlier:
         self, job: str, target: str, items: Sequence[NewItem | Item], own: str
     ) -> list[StandingItem]:
         return await self._read(lambda db: standing_items(db, job, target, items, own), [])
+
+    async def half_undone(self, undos: Sequence[int], run: Run, keys: Sequence[str]) -> int | None:
+        return await self._read(lambda db: half_undone(db, undos, run, keys), None)
+
+    async def totals(self, run: Run) -> Totals:
+        return await self._read(lambda db: totals_of(db, run), Totals())
 
     async def rows_of(self, run: Run, *, after: int = 0, size: int = 1000) -> list[RunRow]:
         """The same as of `Journal`."""

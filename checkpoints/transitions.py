@@ -34,7 +34,7 @@ from checkpoints.records import (
     Totals,
 )
 from checkpoints.rows import PURGED_VALUE, Digests, stored_keys
-from checkpoints.sentences import DUPLICATE, NOT_SENT, REPLACED, SHARED_ID, decided
+from checkpoints.sentences import DUPLICATE, LEFT_OUT, NOT_SENT, NOTHING_STANDS, REPLACED, SHARED_ID, decided
 from checkpoints.states import State
 from texts.said import in_clauses, to_json
 
@@ -234,6 +234,12 @@ def entered_anew(db: Queries, item_ids: Sequence[int]) -> dict[int, str]:
     return {row["item_id"]: row["run"] for row in reversed(db.all("entered_anew", restored=forms))}
 
 
+def half_undone(db: Queries, undos: Sequence[int], run: Run, keys: Sequence[str]) -> int | None:
+    """The one of these undos that is still to take back, or restore, an entry of the run's job with such a key."""
+    found = db.first("half_undone", undos=undos, job=run.job, target=run.target, keys=keys)
+    return None if found is None else found["undo_id"]
+
+
 def digests_of(db: Queries) -> Digests | None:
     """The digests of the journal, None if nothing of it was purged."""
     found = db.first("purging")
@@ -303,7 +309,12 @@ def totals_of(db: Queries, run: Run) -> Totals:
 def totals_of_runs(db: Queries, run_ids: Collection[int], since: str = _NEVER) -> dict[int, tuple[Totals, int]]:
     """The totals of these runs, each with the number of its items in effect that its runner sent after `since`."""
     found: defaultdict[int, list[FoundRow]] = defaultdict(list)
-    for row in db.each("totals_of_runs", ids=run_ids, since=since, held_back=f"{NOT_SENT}:") if run_ids else ():
+    kinds: dict[str, Value] = {
+        "held_back": f"{NOT_SENT}:",
+        "nothing_stands": sorted(NOTHING_STANDS),
+        "left_out": LEFT_OUT,
+    }
+    for row in db.each("totals_of_runs", ids=run_ids, since=since, **kinds) if run_ids else ():
         found[row["run_id"]].append(row)
     return {
         run_id: (rows.to_totals(of_run), sum(row["recent"] for row in of_run)) for run_id, of_run in found.items()

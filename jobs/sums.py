@@ -80,7 +80,8 @@ class RunSums:
     rows that carry them; the `held_back` ones are rejected, and were never sent. `left_out` rows were not read, so
     nobody knows their amounts. The amounts of an undo are what it takes back, below zero where that was entered above
     zero. `undone` is what other runs have taken back since of all that, and not restored; its rows are counted as
-    those of `done`.
+    those of `done`. Of the others `missing` is what the billing did not show as it was sent when it was read back
+    last.
     Of a delta they are differences: a row that it skips asks for none, and what a refused one asks for is not known.
     Of an import all of that is said of opening balances; its rows are its `subscribers`. The rows of its undo are
     steps, which take `subscribers` back.
@@ -96,6 +97,7 @@ class RunSums:
     subscribers: Subscribers | None = None
     undone: Subtotal = NOTHING
     held_back: Subtotal = NOTHING
+    missing: Subtotal = NOTHING
 
     def of(self, *states: State) -> Subtotal:
         return sum((self.states.get(state, NOTHING) for state in states), NOTHING)
@@ -123,8 +125,8 @@ class RunSums:
 
     @property
     def standing(self) -> Subtotal:
-        """What the billing has now of all that: what is done, less what was undone since."""
-        left = self.done - self.undone
+        """What the billing has now of all that: what is done, less what was undone since or is seen to be missing."""
+        left = self.done - self.undone - self.missing
         # Of an import also subscribers can be taken back that were not complete.
         return replace(left, rows=max(left.rows, 0))
 
@@ -210,6 +212,7 @@ async def sums_of(run: Run, journal: Journal, spec: JobSpec | None) -> RunSums:
         await _taken_back_by(run, journal) if run.job == UNDO and run.purged_at is None else None,
         Subtotal(totals.taken_back, totals.sum_taken_back),
         totals.held_back,
+        NOTHING if run.job == UNDO else Subtotal(totals.different, -totals.gap),
     )
 
 
@@ -238,14 +241,15 @@ async def _of_import(run: Run, totals: Totals, journal: Journal) -> RunSums:
     async for _, amount in each_refused(run, journal, None):
         # A row may have no opening balance.
         refused += Subtotal(int(amount != 0), amount or Decimal(0), amount is None)
-    left_out = sum(totals.left_out.values())
+    left_out, people = sum(totals.left_out.values()), await journal.lane_counts(run, LANE, DIFFERENT)
     return RunSums(
         Effect.ENTERS,
         bool(states) or bool(refused.rows),
         states,
         refused=refused,
-        subscribers=Subscribers(await journal.lane_counts(run, LANE, DIFFERENT), totals.refused, left_out),
+        subscribers=Subscribers(people, totals.refused, left_out),
         undone=undone,
+        missing=Subtotal(people.unread if totals.different else 0, -totals.gap),
     )
 
 

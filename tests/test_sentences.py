@@ -199,7 +199,7 @@ def test_what_a_template_shows_is_a_sentence_in_each_language() -> None:
     }
     # Commands as they are typed.
     typed = {
-        "report.html": (" report check", " report ", " reconcile "),
+        "report.html": (" report check", " report ", " reconcile ", " verify "),
         "sections.j2": (" verify ",),
     }
     assert found == {(name, text) for name, texts in typed.items() for text in texts}

@@ -34,14 +34,14 @@ from cli.jobfile.job_file import TOML, JobFileStep, files_made, is_to_be_made, r
 from cli.output.item_files import OutputFile, header_of, of_item, refuse_present, write_items, written_to
 from cli.output.tables import KINDS, TableRow, write_table
 from cli.session.delta import check_delta, facts_of_delta, since_of
-from cli.session.journal import remembered, target_among
+from cli.session.journal import refuse_half_undone, remembered, target_among
 from cli.session.order import Order, per_billing, plans_beside, remembered_by_plan, typed_order
 from cli.session.run_session import caution_unended, new_run, rehearse
 from cli.session.session import Invocation, open_billing
 from cli.settings.flags import CallFlags, Flags, ImportFlags, OrderFlags, ReadingPacing, RowFlags, with_file
 from cli.show import preview
 from cli.show.closing import states_object, steps_object
-from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.exits import CommandRefused, Exit, NothingSent
 from cli.terminal.layout import labelled, one_line, render, steps_list
 from cli.terminal.options import argument, option, switch
 from cli.terminal.screen import Voice
@@ -141,6 +141,11 @@ async def plan(
         known = {**remembered_by_plan(billing, step), **remembered(settings, identity)}
         new = await new_run(job, {**order.to_parameters(), **known}, target)
         run = await rehearse(rehearsal, new, journal, screen)
+        try:
+            await refuse_half_undone(run, journal, runs, earlier)
+        except NothingSent:
+            await journal.discard(run)
+            raise
         profile = billing.gateway.profile
         with waiting(said("adding up what a run would do")):
             if order.shared_accounts is not None:

@@ -196,6 +196,7 @@ async def run_object(seen: RunView, journal: Journal) -> dict[str, object]:
         **closing.states_object(seen.totals),
         "taken_back": seen.totals.taken_back,
         "sum_taken_back": format(seen.totals.sum_taken_back, "f"),
+        **closing.read_back_object(seen.totals),
         "live": seen.live,
         "queue": seen.queued and seen.queued.facts,
         "commands": await journal.history.commands(seen.run, size=MAX_STATUS_SHOWN),

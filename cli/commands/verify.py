@@ -1,14 +1,13 @@
 """`verify` and `reconcile`: what the billing now says of rows that were sent, and of rows in doubt."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from checkpoints.journal import Journal
 from checkpoints.records import Item, Run, Stage, Totals
 from checkpoints.states import State
 from checkpoints.tally import ImportTally, Subtotal
@@ -17,21 +16,21 @@ from cli.output.item_files import STDOUT, OutputFile, Sheet, header_of, in_a_cel
 from cli.session.journal import locked, open_existing, own_name, usable_run
 from cli.session.session import Invocation, Session, open_session, own_journal
 from cli.settings.flags import RUN_NAME, RUN_NAME_OR_NONE, Declared, Flags, LookUpPacing, ReadingPacing
-from cli.show.closing import next_steps, outcome_table, run_again, states_object, states_table, steps_of
+from cli.show.closing import next_steps, outcome_table, states_object, states_table, steps_of
 from cli.show.progress import show_sending
-from cli.terminal.exits import AWAY, CommandRefused, Exit, exit_of
+from cli.terminal.exits import CommandRefused, Exit, exit_of
 from cli.terminal.layout import drawn
 from cli.terminal.options import option, switch
 from cli.terminal.screen import Voice
 from cli.terminal.signals import Interrupts
 from cli.terminal.waiting import waiting
-from engine.errors import LookUpDelayed, LookUpFailed
+from engine.errors import LookUpFailed
 from engine.job import Absent, CannotLook, Different, Job, LookUpResult, ReadBack
 from engine.pipeline.progress import Progress
 from engine.pipeline.reconciler import Reconciler
 from engine.pipeline.verifier import ReadBackSummary, verify
 from jobs.account_balances import AccountDifference, Balances, compare_balances
-from jobs.spec.words import IMPORT, UNDO
+from jobs.spec.words import IMPORT
 from jobs.tally import tally_of
 from texts.remedies import command_line
 from texts.said import counted, said, text_of, two_decimals
@@ -45,16 +44,6 @@ MAX_GROUPS_SHOWN: Final = 20
 
 
 # ---- `verify` -----------------------------------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def _session_of(run: Run, told: Invocation, journal: Journal) -> AsyncIterator[Session]:
-    """A session that reads back a run: that the billing cannot be reached is a failed read, as it is later on."""
-    try:
-        async with open_session(told, journal, of=run) as session:
-            yield session
-    except AWAY as error:
-        raise LookUpDelayed(text_of(error)) from error
 
 
 @with_settings("verify", ReadingPacing, Declared, Flags, Voice)
@@ -75,7 +64,7 @@ async def _verify(
         told = replace(told, screen=told.screen.beside_rows())
     async with open_existing(await own_journal(told.settings)) as journal:
         run = await usable_run(name, journal, "verify")
-        async with _session_of(run, told, journal) as opened:
+        async with open_session(told, journal, of=run) as opened:
             session = opened.for_run(run)
             found = await verified(run, await session.rebuild(run), session, target, ReadBackSummary())
     tables = {"states": states_table(found.totals)}
@@ -139,8 +128,6 @@ class Verified:
         if self.exit_of_rows is Exit.DONE:
             return []
         steps, name = next_steps(self.run, self.totals), self.run.name
-        if self.run.job != UNDO and self.verdict.found != self.verdict.expected and (again := run_again(self.run)):
-            steps.append((again, said("see what the billing has no more, and how it is entered again")))
         if not self.verdict.unreadable:
             return steps
         file = f"{name}-{State.ACCEPTED}.csv"
@@ -175,7 +162,7 @@ async def verified(
         # Verifying changes the state of rows, so it needs the run's lock.
         async with locked(run, journal, "verify", billing=session.billing.health.version) as ours:
             before = await journal.totals(run)
-            all_rows = before.count_where(in_effect=True) - before.taken_back
+            all_rows = before.standing
             with waiting(said("reading rows back"), lambda: (verdict.read, all_rows)):
                 await verify(ours, job, journal, add, verdict=verdict)
         with waiting(said("comparing the balances of the accounts")):
@@ -287,7 +274,7 @@ async def _reconcile(told: Invocation, name: str = RUN_NAME) -> Exit:
         run = await usable_run(name, journal, "reconcile")
         if run.stage is not Stage.APPROVED:
             raise CommandRefused("run {run} has sent nothing: there is nothing to look up", run=run.name)
-        async with _session_of(run, told, journal) as opened:
+        async with open_session(told, journal, of=run) as opened:
             # The second signal cancels the look-ups.
             session, progress, left = opened.for_run(run), Progress(), dict[int, LookUpResult]()
             job, stop, interrupts = await session.rebuild(run), session.stop, Interrupts(session.stop, screen)

@@ -88,6 +88,7 @@ def _target(settings: Settings) -> str:
     """The target of the settings, once all that a run of it needs is at hand. Raises `SettingsRefused`."""
     for table in ("api", "database", "hooks"):
         settings.hidden.require(table)
+    settings.hooks.check_programs()
     return settings.target
 
 

@@ -30,7 +30,7 @@ from cli.session.control_client import serve_control
 from cli.session.events import Events, FileEnded, LiveRun, RunEnded, RunReaders
 from cli.session.journal import locked, require_unlocked, unfinished
 from cli.session.order import Order, identity, parse_input, parse_order, parse_repeat
-from cli.session.run_session import Ready, RunSession, check_files, close_ended, prepare, start_run, totals_at_end
+from cli.session.run_session import Ready, RunSession, check_files, close_ended, prepare, start_run
 from cli.session.run_view import StepMark, mark_of
 from cli.session.session import Invocation, Session, open_session
 from cli.settings.flags import CallFlags, Consent, Flags, ImportFlags, OrderFlags, Pacing, RowFlags, with_file
@@ -554,7 +554,7 @@ async def round_of(file: JobFile, target: str, journal: Journal, now: datetime) 
     of_last = runs.get(len(steps))
     last = next((run for mark, run in latest if mark.is_last or (of_last and run.run_id == of_last.run_id)), None)
     ends = last is not None and not await unfinished(last, journal)
-    if last is not None and ends and exit_of(await totals_at_end(last, journal)) in {Exit.DONE, Exit.REJECTED}:
+    if last is not None and ends and exit_of(await journal.totals(last)) in {Exit.DONE, Exit.REJECTED}:
         note = said(
             "Round {number} is at its end, with run {run} of {date}: this is round {next}, from step 1. What must "
             "not be entered twice is left out where an earlier run has it",
@@ -575,7 +575,8 @@ async def round_of(file: JobFile, target: str, journal: Journal, now: datetime) 
             state, counts = StepState.TAKEN_UP, not why or run.approved_at is not None
         else:
             # Where the file is paused after this run it waits there first, whatever begins next.
-            waits = run.paused_at is not None and passes(step, exit_of(await totals_at_end(run, journal)))
+            totals = await journal.totals(run)
+            waits = run.paused_at is not None and passes(step, exit_of(totals, lacks=totals.lacks))
             counts = not why or waits
         decisions += [StepDecision(step, state, run)] * counts
         decisions += [StepDecision(step, StepState.BEGUN, run, why)] * bool(why)
@@ -694,7 +695,7 @@ async def check_all(decisions: Sequence[StepDecision], session: Session) -> Mapp
                     await anyio.to_thread.run_sync(attrgetter("source.digest", "source.header"), one.job)
             except SaidError as error:
                 why = said("{step}: {error}", step=step.named, error=error)
-                raise NothingSent(why, Exit.STOPPED if isinstance(error, AWAY) else code_of(error)) from error
+                raise NothingSent(why, code_of(error)) from error
             if step.order.rows.file == STDIN:
                 piped[step.number] = one
         for path in files_made(step):

@@ -172,7 +172,10 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
         },
         "counts": {str(state): part(state) for state in State if counts.get(state)},
         "state_texts": {
-            str(state): language.render(name_of_state(state, counts.get(state, 0), held_back)) for state in State
+            str(state): language.render(
+                name_of_state(state, counts.get(state, 0), held_back, has_ended=totals.has_ended)
+            )
+            for state in State
         },
         "has_steps": run.job == IMPORT,
         "asked": part(*ASKED),

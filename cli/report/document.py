@@ -28,10 +28,18 @@ from markupsafe import Markup
 
 from checkpoints.journal import Journal
 from checkpoints.own_files import open_regular
-from checkpoints.states import State, states_where
+from checkpoints.states import State
 from checkpoints.tally import ImportTally, summed
 from cli.output.item_files import REFUSED, OutputFile, written_to
-from cli.report.facts import EXTRA_SHOWN, SHOWN, EnteredRow, ReportedRun, ReportFacts, SubjectKind, each_exception
+from cli.report.facts import (
+    EXTRA_SHOWN,
+    SHOWN,
+    ReportedRun,
+    ReportFacts,
+    SubjectKind,
+    each_exception,
+    each_standing,
+)
 from cli.session.run_view import PLACE
 from cli.settings.settings import Letterhead, host_of
 from cli.show.closing import describe_end
@@ -45,6 +53,7 @@ from cli.terminal.names import (
     name_of_command,
     name_of_group,
     name_of_sender,
+    state_names,
 )
 from cli.terminal.texts import LANGUAGES, RUSSIAN, CatalogueLanguage, printable
 from engine.pacing.policy import ALL, Policy, describe_policy, policy_with
@@ -149,7 +158,6 @@ def _environment(reader: CatalogueLanguage) -> Environment:
         "DECLARATION": DECLARATION,
         "DECLARATION_DIGEST": DECLARATION_DIGEST,
         "EXTRA_SHOWN": EXTRA_SHOWN,
-        "OUTCOMES": OUTCOMES,
         "HELD_BACK": HELD_BACK,
         "PROGRAM": PROGRAM,
         "STATES": STATES,
@@ -169,6 +177,7 @@ def _environment(reader: CatalogueLanguage) -> Environment:
         "name_of_sender": name_of_sender,
         "of_input": lambda given: {name: value for name, value in given.items() if is_input(name)},
         "of_job": job_parameters,
+        "names_of": lambda runs: state_names(OUTCOMES, has_ended=all(one.totals.has_ended for one in runs)),
         "pairs": _pairs,
         "added": lambda several: reduce(add, several),
         # The columns of a table, of which the first have words, and the others numbers.
@@ -347,7 +356,7 @@ async def write_files(
                 exceptions = await written(f"{one.run.name}-exceptions", HEADER, rows)
             if one.tally is not None and one.tally.extra > EXTRA_SHOWN:
                 extra = await written(f"{one.run.name}-not-in-file", EXTRA_HEADER, _extra(one.tally, reader))
-            if one.annex and one.totals.count_where(in_effect=True) > SHOWN:
+            if one.annex and one.totals.standing > SHOWN:
                 entered = await written(f"{one.run.name}-entered", ENTERED_HEADER, _entered(one, reader, journal))
             if exceptions or extra or entered:
                 files[one.run.name] = FilesBeside(exceptions, extra, entered)
@@ -383,8 +392,8 @@ def _sum(amount: Decimal | None, reader: CatalogueLanguage) -> str:
 
 
 async def _entered(one: ReportedRun, reader: CatalogueLanguage, journal: Journal) -> AsyncIterator[Sequence[str]]:
-    async for page in journal.each_page(one.run, frozenset(states_where(in_effect=True))):
-        for place, label, amount in map(EnteredRow.of, page):
+    async for rows in each_standing(one.run, one.totals, journal):
+        for place, label, amount in rows:
             yield place, label, _sum(amount, reader)
 
 

@@ -16,7 +16,7 @@ import anyio
 
 from checkpoints.journal import Journal
 from checkpoints.merkle import MerkleTree, leaf_data, leaf_hash, root_of
-from checkpoints.records import Decision, Item, ReportRoot, Run, RunHistory, Stage
+from checkpoints.records import Decision, Item, ReportRoot, Run, RunHistory, Stage, Totals
 from checkpoints.row_comparison import Rows
 from checkpoints.rows import StepCount
 from checkpoints.sentences import AS_WANTED, DUPLICATE, decided
@@ -27,7 +27,15 @@ from cli.session.journal import refuse_purged
 from cli.session.run_view import RunView, StepMark, mark_of
 from cli.show.preview import name_rows
 from cli.terminal.exits import CommandRefused
-from cli.terminal.names import HELD_BACK, OUTCOMES, REFUSED, name_of_outcome, outcomes_of, reason_of_refusal
+from cli.terminal.names import (
+    HELD_BACK,
+    NEVER_SENT,
+    OUTCOMES,
+    REFUSED,
+    name_of_outcome,
+    outcomes_of,
+    reason_of_refusal,
+)
 from cli.terminal.texts import printable
 from jobs.access.payload import payload_of
 from jobs.catalogue.catalogue import Catalogue
@@ -66,9 +74,13 @@ class ExceptionRow:
     decision: Decision | None = None
     merged_into: int | None = None
     kind: str = ""
+    has_ended: bool = False
+    """Whether its run has ended for good, so that it is never sent where it is still pending."""
 
     @property
     def outcome(self) -> Said:
+        if self.state is State.PENDING and self.has_ended:
+            return NEVER_SENT
         return REFUSED if self.state is None else name_of_outcome(self.state, self.kind)
 
     @property
@@ -186,8 +198,7 @@ class ReportedRun(RunView):
         open_ones = (*map(OUTCOMES.get, (State.MANUAL, State.UNKNOWN, State.UNCONFIRMED, State.REJECTED)), HELD_BACK)
         told = [(name, there[name].rows) for name in open_ones if name in there]
         told.append((said("refused before sending"), self.totals.refused))
-        different = int(self.verification.result.get("different", 0)) if self.verification else 0
-        told.append((said("not in the billing as it was sent"), different))
+        told.append((said("not in the billing as it was sent"), self.totals.different))
         unfinished = [(said("not at its end"), self.totals.count_where(to_send=True))] if self.is_unfinished else []
         return unfinished + [(what, number) for what, number in told if number]
 
@@ -217,16 +228,13 @@ async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue, *, only
     run the totals are left, and a root that says nothing, over no rows.
     """
     history, spec, tree, digests = journal.history, catalogue.known(run), MerkleTree(), bytearray()
-    exceptions, number, annex = list[ExceptionRow](), 0, list[EnteredRow]()
-    has_annex = not only_sums and run.purged_at is None and run.job != IMPORT
+    exceptions, number, annex, totals = list[ExceptionRow](), 0, list[EnteredRow](), await journal.totals(run)
 
     def seen(item: Item) -> None:
         leaf = leaf_hash(leaf_data(item))
         tree.add(leaf)
         if not only_sums:
             digests.extend(leaf[:DIGEST])
-        if has_annex and item.state.in_effect and len(annex) < SHOWN:
-            annex.append(EnteredRow.of(item))
 
     since, gone = tuple[str, ...](), None
     if SINCE in run.parameters and not only_sums:
@@ -241,9 +249,14 @@ async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue, *, only
         async for page in journal.each_page(run, frozenset(State)):
             for item in page:
                 seen(item)
+    if not only_sums and run.purged_at is None and run.job != IMPORT:
+        async for rows in each_standing(run, totals, journal):
+            annex += rows[: SHOWN - len(annex)]
+            if len(annex) == SHOWN:
+                break
     return ReportedRun(
         run=run,
-        totals=await journal.totals(run),
+        totals=totals,
         sums=sums,
         history=await history.of_run(run),
         runners=() if only_sums else await history.runners(run),
@@ -261,6 +274,15 @@ async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue, *, only
     )
 
 
+async def each_standing(run: Run, totals: Totals, journal: Journal) -> AsyncIterator[list[EnteredRow]]:
+    """The rows that the billing has, as far as is known, in their order."""
+    after = 0
+    while page := await journal.in_effect(run, after=after):
+        after = page[-1].number
+        there = {State.APPLIED} if totals.different else {State.APPLIED, State.ACCEPTED}
+        yield [EnteredRow.of(item) for item in page if item.state in there]
+
+
 async def each_exception(
     run: Run,
     journal: Journal,
@@ -275,15 +297,15 @@ async def each_exception(
     run `has_money`.
     """
     decisions = {one.number: one for one in await journal.history.decisions(run)}
-    verification = await journal.history.last_verification(run)
-    differs = verification is not None and int(verification.result["different"]) > 0
+    differs = (await journal.totals(run)).different > 0
     async for page in journal.each_page(run, frozenset(State)):
         shown: list[tuple[Item, str]] = []
         for item in page:
             seen(item)
             not_as_sent = differs and item.state is State.ACCEPTED
             # A row that was read back as sent is applied.
-            told = item.number in decisions or not_as_sent or not (item.state.in_effect or item.state.to_send)
+            is_to_be_sent = item.state.to_send and not run.ended_at
+            told = item.number in decisions or not_as_sent or not (item.state.in_effect or is_to_be_sent)
             reason = _NOT_AS_SENT if not_as_sent else item.message or ""
             if item.state is State.SKIPPED:
                 told &= not (run.job == IMPORT and item.kind == AS_WANTED)
@@ -312,7 +334,7 @@ async def _rows_of(
         rows.append(
             ExceptionRow(
                 *(item.line, item.number, item.label, own.amount, item.state, why),
-                *(decision, own.merged_into, item.kind),
+                *(decision, own.merged_into, item.kind, run.ended_at is not None),
             )
         )
     return rows
@@ -407,7 +429,12 @@ class ReportFacts:
     @property
     def is_preliminary(self) -> bool:
         """Whether nothing can be handed over with this report yet."""
-        return self.is_unfinished or self.in_doubt > 0
+        return self.is_unfinished or self.in_doubt > 0 or self.lacks_money is not None
+
+    @property
+    def lacks_money(self) -> ReportedRun | None:
+        """The first run of whose money the billing has shown another sum than was accepted."""
+        return next((one for one in self.runs if one.totals.gap), None)
 
     @property
     def exceptions(self) -> int:

@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 from checkpoints.records import Reason, Run, RunRow, Stage, Totals
 from checkpoints.row_comparison import Compared, Rows, Side, compare_rows
 from checkpoints.states import State, states_where
-from cli.show.closing import states_object
+from cli.show.closing import read_back_object, states_object
 from cli.terminal.exits import CommandRefused
-from cli.terminal.names import HELD_BACK, STATE_NAMES, outcomes_of
+from cli.terminal.names import HELD_BACK, NEVER_SENT, STATE_NAMES, outcomes_of
 from texts.said import said
 
 _FAULTS: Final = (State.REJECTED, State.UNKNOWN, State.UNCONFIRMED, State.MANUAL)
@@ -66,12 +66,19 @@ class Comparison:
         yield Line(said("rows entered"), "count", first.entered[0], second.entered[0])
         if first.entered[1] or second.entered[1]:
             yield Line(said("sum entered"), "money", first.entered[1], second.entered[1])
-        one, other = outcomes_of(first.totals), outcomes_of(second.totals)
-        for name in (*STATE_NAMES.values(), HELD_BACK):
+        one, other = (
+            outcomes_of(side.totals, has_ended=first.totals.has_ended and second.totals.has_ended)
+            for side in (first, second)
+        )
+        for name in (NEVER_SENT, *STATE_NAMES.values(), HELD_BACK):
             if name in one or name in other:
                 yield Line(name, "count", *(found[name].rows if name in found else 0 for found in (one, other)))
         if first.totals.refused or second.totals.refused:
             yield Line(said("refused"), "count", first.totals.refused, second.totals.refused)
+        if first.totals.different or second.totals.different:
+            yield Line(said("rows not as sent"), "count", first.totals.different, second.totals.different)
+        if first.totals.gap or second.totals.gap:
+            yield Line(said("difference of their sums"), "money", first.totals.gap, second.totals.gap)
         yield Line(said("calls"), "count", first.calls, second.calls)
         yield Line(said("time of sending"), "duration", first.seconds, second.seconds)
         yield Line(said("rows a second"), "rate", first.per_second, second.per_second)
@@ -138,6 +145,7 @@ def _run_object(one: Figures) -> Mapping[str, object]:
         "target": one.run.target,
         "created": one.run.created_at,
         **states_object(one.totals),
+        **read_back_object(one.totals),
         "calls": one.calls,
         "seconds": one.seconds,
         "per_second": one.per_second,

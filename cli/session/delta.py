@@ -128,7 +128,7 @@ async def require_complete(run: Run, journal: Journal) -> None:
                 rule=setting("shared-accounts", SharedAccountsRule.LAST),
             )
     totals = await journal.totals(run)
-    if totals.count_where(in_effect=True) - totals.taken_back:
+    if totals.standing:
         return
     if run.undone_by and totals.taken_back:
         raise CommandRefused(

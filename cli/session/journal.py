@@ -31,7 +31,7 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.journal_file import JournalAddress
 from checkpoints.records import NewRunner, Run, Stage, Totals
 from checkpoints.states import State
-from checkpoints.stores import is_there, runs_of
+from checkpoints.stores import Earlier, is_there, runs_of
 from cli.settings.places import OF_BILLING, credentials_in, journals_in, states_of_others, user_name
 from cli.settings.settings import Settings
 from cli.show.closing import describe_end, restoring_of, run_again
@@ -365,7 +365,7 @@ async def open_existing(where: JournalAddress) -> AsyncIterator[Journal]:
         yield journal
 
 
-async def unfinished(run: Run, journal: Journal) -> bool:
+async def unfinished(run: Run, journal: Journal | Earlier) -> bool:
     if run.stage is Stage.DISCARDED or run.ended_at:
         return False
     return run.frozen_at is None or run.approved_at is None or (await journal.totals(run)).count_where(open=True) > 0
@@ -465,21 +465,14 @@ def refuse_ended(run: Run, totals: Totals) -> None:
     """Raise `CommandRefused` for a run that has ended for good: say what happened, and what can be done instead."""
     if (ended := ended_for_good(run, totals)) is None:
         return
-    parts = [ended]
+    parts: list[str] = [ended]
     if again := run_again(run):
-        parts.append(
-            said(
-                "To enter what is missing, run the corrected file, which leaves out what stands:\n{command}",
-                command=again,
-            )
-        )
+        what = said("To enter what is missing, run the corrected file, which leaves out what stands:")
+        if run.job == UNDO:
+            what = said("To take back what stands of run {run}:", run=run.parameters[RUN])
+        parts += [what, again]
     if restoring := restoring_of(run, totals):
-        parts.append(
-            said(
-                "To restore what was taken back, where that is possible:\n{command}",
-                command=restoring,
-            )
-        )
+        parts += [said("To restore what was taken back, where that is possible:"), restoring]
     raise CommandRefused(in_lines(parts))
 
 
@@ -523,24 +516,36 @@ async def require_undoable(run: Run, journal: Journal, own: Run | None = None) -
         raise CommandRefused(in_doubt(run, doubtful))
 
 
-async def half_done_undos(run: Run, journal: Journal) -> list[Run]:
+async def half_done_undos(run: Run, runs: Sequence[Run], earlier: Journal | Earlier) -> list[Run]:
     """The undos that lie half done, which may concern rows of a load; none for an undo, which has its own rule."""
     if run.job == UNDO:
         return []
-    undos = [one for one in await journal.runs() if one.job == UNDO and one.approved_at and not one.ended_at]
-    return [one for one in undos if await unfinished(one, journal)]
+    undos = [one for one in runs if one.job == UNDO and one.approved_at and not one.ended_at]
+    return [one for one in undos if await unfinished(one, earlier)]
 
 
-async def refuse_half_undone(run: Run, journal: Journal) -> None:
-    """Raise `NothingSent` where an undo is still to take back, or to restore, what the run would enter again."""
-    if undo := await journal.half_undone(run, await half_done_undos(run, journal)):
+async def refuse_half_undone(run: Run, journal: Journal, runs: Sequence[Run], earlier: Journal | Earlier) -> None:
+    """Raise `NothingSent` where an undo is still to take back, or to restore, what the run would enter again.
+
+    The undo is one of `runs`, whose rows `earlier` has: the journal of the run, or of a plan that of the real runs.
+    """
+    undos = {undo.run_id: undo for undo in await half_done_undos(run, runs, earlier)}
+    if not undos:
+        return
+    async for page in journal.each_page(run, frozenset(State)):
+        if (undo_id := await earlier.half_undone([*undos], run, [item.key for item in page])) is None:
+            continue
+        undo = undos[undo_id]
+        close: str = command_line("close", undo.name, "--reason", "TEXT")
+        if doubtful := (await earlier.totals(undo)).count_where(open=True, counts_money=True):
+            close = in_lines(["", in_doubt(undo, doubtful), close])
         raise NothingSent(
             "undo {undo} of run {undone} is not finished: rows of this input are among those that it is still to "
             "take back.\nEnd it first: {resume}\nOr give up what is left of it, which stays in the billing: {close}",
             undo=undo.name,
             undone=undo.parameters[RUN],
             resume=command_line("resume", undo.name),
-            close=command_line("close", undo.name, "--reason", "TEXT"),
+            close=close,
         )
 
 

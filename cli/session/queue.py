@@ -188,7 +188,7 @@ def require_shared(journal: JournalAddress) -> PostgresAddress:
                 "{example}; {copy} takes this one there",
                 journal=str(journal),
                 example=setting("journal", "postgresql://HOST/DATABASE"),
-                copy=command_line("journal", "copy"),
+                copy=command_line("journal", "copy", str(journal), "postgresql://HOST/DATABASE"),
             )
         )
     return journal.postgres

@@ -5,7 +5,7 @@ begin     creates the run in the journal                        it is under way,
 lock      keeps out other processes, machines and journals      another one sends to the billing                 2
 policy    takes limits and gauges                               too few open files, an unreadable gauge          2
 try out   asks the billing what the run will ask                a look-up is refused                             2
-intake    reads and saves all rows, or leaves them to `send`    a file is cut or unreadable, the billing is away 2
+intake    reads and saves all rows, or leaves them to `send`    a file is cut or unreadable; the billing is away 2, 3
 consent   compares with the plan, previews, asks                other rows than planned, refused rows, "no"      2
 send      runs the pipeline, or hands the run in to a worker    a stop, a signal, the journal fails        3 or 130
 close     finishes files, wipes secrets, shows the outcome      the end                                   `exit_of`
@@ -34,7 +34,6 @@ from rich.text import Text
 from checkpoints.errors import ForbiddenTransition, JournalError, RunGivenUp, RunHeld
 from checkpoints.journal import Journal
 from checkpoints.records import Item, NewRun, Run, Stage, Totals
-from checkpoints.sentences import LEFT_OUT, NOTHING_STANDS
 from checkpoints.states import State, states_where
 from cli.output.item_files import OutputFile
 from cli.output.tables import ANSWER_FILE_PARAMETER, ANSWERS, checked, first_rows, reads, write_answers
@@ -89,7 +88,7 @@ from cli.show.preview import (
     why_refused,
 )
 from cli.show.progress import show_intake, show_sending, tell_notes
-from cli.terminal.exits import CommandRefused, Exit, NothingSent, exit_of
+from cli.terminal.exits import CommandRefused, Exit, NothingSent, code_of, exit_of
 from cli.terminal.layout import labelled, render
 from cli.terminal.screen import Screen, Unanswered, is_unattended
 from cli.terminal.signals import Interrupts
@@ -484,7 +483,7 @@ class RunSession:
                         await self._job.try_out()
                     except LookUpDelayed as error:
                         if self._fresh:
-                            raise CommandRefused(why_unreadable(error, self._run)) from error
+                            raise CommandRefused(why_unreadable(error, self._run), code_of(error)) from error
                         # Rows in doubt are looked up first, and that waits for the billing.
                         log.warning("what the run will ask could not be tried", why=error)
                     except (InputRefused, LookUpFailed) as error:
@@ -498,7 +497,7 @@ class RunSession:
                 await self._give_up()
             if discards or not self._fresh:
                 raise
-            raise NothingSent(text_of(refused)) from refused
+            raise NothingSent(text_of(refused), refused.code) from refused
         if self._asking and self._fresh:
             # The same command asks again: a half run that nobody has agreed to is not left behind.
             await self._give_up()
@@ -559,7 +558,7 @@ class RunSession:
             may_stream = run.frozen_at is None and consent.yes and PLAN not in run.parameters
             may_stream = may_stream and not self._session.hand_in and shared_accounts_of(run) is None
             # Which rows an undo is still to take back is known once all are read, too.
-            may_stream = may_stream and not await half_done_undos(run, journal)
+            may_stream = may_stream and not await half_done_undos(run, await journal.runs(), journal)
             # What a delta changes, and whether a load is like the last one, is known once all rows are read.
             may_stream = may_stream and SINCE not in run.parameters and self._live_policy.policy.like_last is None
             if may_stream and not await anyio.to_thread.run_sync(lambda: self._job.source.is_read_whole):
@@ -586,7 +585,7 @@ class RunSession:
             raise NothingSent(text_of(error)) from error
         except LookUpFailed as error:
             if self._fresh:
-                raise CommandRefused(why_unreadable(error, run)) from error
+                raise CommandRefused(why_unreadable(error, run), code_of(error)) from error
             raise CommandRefused(
                 "the rows could not be read to their end: {error}\nThe run stays as it is: {command} goes on reading",
                 Exit.STOPPED,
@@ -614,7 +613,7 @@ class RunSession:
         if departs := await departures(run, journal, self._session.billing):
             raise NothingSent(departs)
         await refuse_overtaken(run, journal)
-        await refuse_half_undone(run, journal)
+        await refuse_half_undone(run, journal, await journal.runs(), journal)
         plan = await self._plan(question.rows)
         # An operator who is asked must see the preview, even with --quiet.
         show = screen.say if consent.yes else screen.say_always
@@ -744,7 +743,7 @@ class RunSession:
         Raises `JournalError`.
         """
         run, progress = await self._journal.run(self._run.name), self._live_policy.progress
-        totals, finished = await totals_at_end(run, self._journal), FinishedRun()
+        totals, finished = await self._journal.totals(run), FinishedRun()
         if not self._lost and run.approved_at and run.frozen_at and not totals.count_where(open=True):
             finished = await finish_run(run, self._journal, self._session.settings.catalogue, totals, anew=True)
         # The rows that may be somebody else's: of this run, or of the run that it takes back.
@@ -757,7 +756,7 @@ class RunSession:
             intake_ended=run.frozen_at is not None,
             approved=run.approved_at is not None,
             failed=bool(error),
-            lacks=bool(finished.missing or (leaves_unproven(run) and unproven)),
+            lacks=bool(totals.lacks or finished.missing or (leaves_unproven(run) and unproven)),
         )
         is_stopped = code in {Exit.STOPPED, Exit.INTERRUPTED} or self._stop.kind is StopKind.DECISION
         stopped = self._stop.reason if is_stopped else ""
@@ -831,12 +830,14 @@ class FinishedRun:
 
 
 async def finish_run(run: Run, journal: Journal, catalogue: Catalogue, totals: Totals, *, anew: bool) -> FinishedRun:
-    """Complete the files of a finished run, and wipe its secrets.
+    """Complete the files of a finished run, note what an undo has found gone, and wipe its secrets.
 
     Called when the run ends and again when it is resumed there, since a kill may have come in between.
     `anew` rewrites an existing file of answers. Raises `JournalError`.
     """
     spec, finished = catalogue.known(run), FinishedRun()
+    if run.job == UNDO:
+        await journal.note_gone(run)
     if (finish := finish_of(spec)) is not None:
         finished = await _hand_over(run, finish, journal)
     elif reads(spec):
@@ -846,20 +847,12 @@ async def finish_run(run: Run, journal: Journal, catalogue: Catalogue, totals: T
     return finished
 
 
-async def totals_at_end(run: Run, journal: Journal) -> Totals:
-    totals = await journal.totals(run)
-    reasons = await journal.reasons(run, State.SKIPPED) if totals.count(State.SKIPPED) else []
-    left_alone = (one.items for one in reasons if run.job == UNDO and one.kind not in NOTHING_STANDS)
-    before = sum(one.items for one in reasons if one.kind == LEFT_OUT)
-    return replace(totals, entered_before=before, left_alone=sum(left_alone))
-
-
 async def close_ended(run: Run, journal: Journal, catalogue: Catalogue) -> tuple[Closing, RenderableType | None]:
     """The closing of a run that has nothing left to send, and the output of its finishing. Raises `JournalError`."""
     # A kill may have come between the last answer and the finishing of the run.
-    totals = await totals_at_end(run, journal)
+    totals = await journal.totals(run)
     finished = await finish_run(run, journal, catalogue, totals, anew=False)
-    code = exit_of(totals, failed=bool(finished.trouble), lacks=bool(finished.missing))
+    code = exit_of(totals, failed=bool(finished.trouble), lacks=bool(totals.lacks or finished.missing))
     error = finished.trouble or finished.missing
     return Closing(code, run.name, run.job, totals, stopped=finished.trouble, error=error), finished.shown
 

@@ -90,8 +90,10 @@ def stage_of(run: Run, totals: Totals, *, is_held: bool) -> str:
             return RUNNING
         case _ if run.purged_at or run.stage is Stage.DISCARDED:
             return "purged" if run.purged_at else "given up"
-        case _ if run.ended_at and (totals.taken_back or totals.unsent or run.frozen_at is None):
-            return TAKEN_BACK if totals.taken_back else CLOSED
+        case _ if run.ended_at and totals.taken_back and not totals.standing:
+            return TAKEN_BACK
+        case _ if run.ended_at and (totals.unsent or run.frozen_at is None):
+            return CLOSED
         case Stage.INTAKE | Stage.FROZEN:
             return "not approved" if run.frozen_at else "reading, stopped"
         case Stage.APPROVED if totals.count_where(open=True) or run.frozen_at is None:
@@ -203,6 +205,10 @@ class RunView(RunSummary):
             return self.in_queue
         waits = {RUNNING, STOPPED, DONE} if holds_its_file(self.run) else {RUNNING, STOPPED}
         text = STAGE_NAMES[self.stage]
+        if self.totals.taken_back and self.stage in {DONE, CLOSED}:
+            text = said("{stage}, partly taken back", stage=text)
+        if self.totals.different and self.stage in {DONE, CLOSED}:
+            text = said("{stage}, not as sent: {n}", stage=text, n=Quantity(self.totals.different))
         return said("{stage}, paused", stage=text) if self.run.paused_at and self.stage in waits else text
 
     @property
@@ -253,7 +259,8 @@ class RunView(RunSummary):
     def standing(self) -> Subtotal:
         """What the billing has now of what it entered; of an import its steps, of which some go with another."""
         totals = self.totals
-        return Subtotal(totals.count_where(in_effect=True) - totals.taken_back, self.entered - totals.sum_taken_back)
+        there = totals.standing - totals.different
+        return Subtotal(there, self.entered - totals.sum_taken_back + totals.gap)
 
     @property
     def seconds_left(self) -> float | None:
@@ -322,13 +329,13 @@ class RunView(RunSummary):
                 return said("paused on {host}", host=host)
             return said("on {host}, {process}", host=host, process=str(self.holder.process))
         if self.has_ended:
-            if run.ended_at is None or self.stage not in {CLOSED, TAKEN_BACK}:
-                return STAGE_NAMES[self.stage]
+            if run.ended_at is None or (self.stage == DONE and not self.totals.taken_back):
+                return self.stage_text
             # Of one that was ended for good, by whom, when, and how much of it is in the billing: of an import, whose
             # steps partly go with their subscriber, the money.
             return said(
                 "{stage} {time} by {who}; in the billing: {n}",
-                stage=STAGE_NAMES[self.stage],
+                stage=self.stage_text,
                 time=short_moment(run.ended_at, self.now),
                 who=printable(run.ended_by.partition("@")[0], _LONGEST_HOST) or "?",
                 n=self.standing.amount if run.job == IMPORT else Quantity(self.standing.rows),

@@ -50,12 +50,12 @@ from cli.settings.places import OF_BILLING, FoundFile, journals_in, name_of_bill
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.show.preview import Target
-from cli.terminal.exits import AWAY, CommandRefused, Exit, SettingsRefused
+from cli.terminal.exits import AWAY, CommandRefused, SettingsRefused, code_of
 from cli.terminal.layout import labelled
 from cli.terminal.screen import Screen
 from cli.terminal.texts import printable
 from cli.terminal.waiting import waiting, waiting_line
-from engine.errors import EngineError, LookUpDelayed, LookUpFailed
+from engine.errors import EngineError, LookUpFailed
 from engine.job import Job, missing
 from engine.pacing.holds import Stop
 from engine.pacing.policy import ALL, Policy, policy_with
@@ -289,7 +289,7 @@ async def one_billing(gateway: Gateway, settings: Settings) -> OneBilling:
     except LookUpFailed as error:
         raise CommandRefused(
             "API and database could not be compared, and may be of two billings: {error}\n{leads}. Nothing was sent",
-            Exit.STOPPED if isinstance(error, LookUpDelayed) else Exit.REFUSED,
+            code_of(error),
             error=error,
             leads=leads,
         ) from error

@@ -110,8 +110,13 @@ class Hook:
     def check_program(self) -> None:
         """Raise `SettingsRefused` for a command whose program, or a file that it is given, is not safe to be run.
 
-        `sh notify.sh` runs notify.sh, so all words that are files count.
+        `sh notify.sh` runs notify.sh, so all words that are files count. The program of an address can be Apprise.
         """
+        if not self.command and self.name == APPRISE and find_spec(APPRISE) is None:
+            command = f"pip install {APPRISE}"
+            raise SettingsRefused(
+                "[hooks]: Apprise is not installed; type {command}, or name a command", command=command
+            )
         for word in [*(which(one) or one for one in self.command[:1]), *self.command[1:]]:
             with suppress(OSError, ValueError):
                 if Path(word).is_file():
@@ -141,7 +146,7 @@ class HookSettings:
         return (*self.hooks.values(), *filter(None, [self.ping]))
 
     def check_programs(self) -> None:
-        """Raise `SettingsRefused` for a program that somebody else has made, or that others may write."""
+        """Raise `SettingsRefused` for a program that is missing, that somebody else has made, or others may write."""
         for hook in self.hooks.values():
             hook.check_program()
 
@@ -191,10 +196,6 @@ def hooks_of(
 def _shown(key: str, address: str, place: Callable[[str], str]) -> str:
     """What may be shown of an address: scheme and host. No message shows the rest, which may hold a token."""
     if address.startswith(f"{APPRISE}://"):
-        if find_spec(APPRISE) is None:
-            command = f"pip install {APPRISE}"
-            why = said("Apprise is not installed; type {command}, or name a command", command=command)
-            raise _refused(key, place, why)
         return APPRISE
     from yarl import URL  # noqa: PLC0415 - most commands call no hook
 

@@ -20,7 +20,7 @@ from checkpoints.sentences import AS_WANTED, is_held_back
 from checkpoints.states import State
 from cli.terminal.exits import Exit
 from cli.terminal.layout import bare_table, drawn, render
-from cli.terminal.names import HELD_BACK, LEFT_OUT, REFUSED, STATE_NAMES, outcomes_of
+from cli.terminal.names import HELD_BACK, LEFT_OUT, NEVER_SENT, REFUSED, STATE_NAMES, outcomes_of
 from cli.terminal.texts import WHOLE, count, money, printable, rendered
 from engine.pacing.holds import StopKind, money_limit, whole_sum
 from jobs.imports.subscriber import DIFFERENT, LANE, STEP_NAMES, Step
@@ -54,8 +54,9 @@ _SKIPPED: Final[Sequence[_Column]] = (
     (said("different"), "yellow", lambda one: one.kind == DIFFERENT),
     (STATE_NAMES[State.SKIPPED], "dim", lambda one: one.kind not in {"", AS_WANTED, DIFFERENT}),
 )
+_LEFT: Final[_Column] = (said("left"), "bold", lambda one: one.state.to_send)
 _OPEN: Final[Sequence[_Column]] = (
-    (said("left"), "bold", lambda one: one.state.to_send),
+    _LEFT,
     (said("unclear"), "yellow", lambda one: one.state.in_doubt or one.state is State.MANUAL),
     (_FAILED, "red", lambda one: one.state is State.REJECTED),
 )
@@ -102,16 +103,21 @@ async def steps_of(run: Run, journal: Journal) -> StepsFacts | None:
     return StepsFacts(counts, subscribers, is_undo=True)
 
 
-def steps_table(facts: StepsFacts, *, begun: bool) -> Table:
+def steps_table(facts: StepsFacts, *, begun: bool, has_ended: bool = False) -> Table:
     """A row a kind of step, and a column an outcome that there is."""
+    columns = _COLUMNS[facts.is_undo, begun]
     outcomes: list[tuple[Said, str, Callable[[StepCount], int]]] = [
-        (name, style, lambda one, holds=holds: one.items if holds(one) else 0)  # type: ignore[misc]
-        for name, style, holds in _COLUMNS[facts.is_undo, begun]
+        (
+            NEVER_SENT if has_ended and column is _LEFT else column[0],
+            column[1],
+            lambda one, holds=column[2]: one.items if holds(one) else 0,  # type: ignore[misc]
+        )
+        for column in columns
     ]
     outcomes.append((said("taken back since"), "yellow", lambda one: one.taken_back))
     outcomes = [one for one in outcomes if any(map(one[2], facts.counts))]
-    columns = (Column(render(name), justify="right") for name, _, _ in outcomes)
-    table = bare_table(Column(render(said("step")), no_wrap=True), *columns)
+    headings = (Column(render(name), justify="right") for name, _, _ in outcomes)
+    table = bare_table(Column(render(said("step")), no_wrap=True), *headings)
     for name, steps in [*((render(STEP_NAMES[one]), {one}) for one in Step), (render(said("all"), "dim"), set(Step))]:
         counts = [one for one in facts.counts if one.step in steps]
         numbers = [(sum(map(number, counts)), style) for _, style, number in outcomes]
@@ -155,6 +161,13 @@ def states_object(totals: Totals) -> Mapping[str, object]:
     }
 
 
+def read_back_object(totals: Totals) -> Mapping[str, object]:
+    """What was found when rows were read back last, for scripts: how many differ and by which sum; None for never."""
+    gap = format(totals.gap, "f")
+    found = totals.read_back and {"at": totals.read_back, "different": totals.different, "difference": gap}
+    return {"read_back": found}
+
+
 def states_table(totals: Totals) -> Table:
     table = Table.grid("", Column(justify="right"), Column(justify="right"), padding=(0, 2, 0, 0))
     with_money = any(totals.amounts.values())
@@ -168,6 +181,9 @@ def states_table(totals: Totals) -> Table:
     if totals.taken_back:
         undone = money(totals.sum_taken_back) if with_money else ""
         table.add_row(render(said("taken back since"), "yellow"), count(totals.taken_back), undone)
+    if totals.different:
+        gap = money(totals.gap) if with_money else ""
+        table.add_row(render(said("not as sent"), "yellow"), count(totals.different), gap)
     if len(totals.counts) != 1:
         # A replaced row is counted as the row that replaced it.
         frozen = totals.frozen - totals.count(State.REPLACED)
@@ -189,7 +205,7 @@ def outcome_table(totals: Totals, imported: StepsFacts | None) -> RenderableType
     amount = sum((one.amount - one.sum_taken_back for one in balances), Decimal(0))
     undone = sum(one.taken_back for one in imported.counts if one.step == Step.SUBSCRIBER)
     below = drawn("subscribers.j2", steps=imported, totals=totals, entered=entered, amount=amount, undone=undone)
-    return Group(steps_table(imported, begun=True), below)
+    return Group(steps_table(imported, begun=True, has_ended=totals.has_ended), below)
 
 
 # ---- the closing of a command -------------------------------------------------------------------------------------
@@ -407,7 +423,10 @@ def _next_steps(run: Run, totals: Totals, limit: Decimal | None) -> Iterator[tup
     name, is_import, frozen = run.name, run.job == IMPORT, run.frozen_at is not None
     left, bad = totals.count_where(open=True), totals.count(State.REJECTED) + totals.refused
     if run.ended_at and (totals.unsent or totals.taken_back) and (again := run_again(run)):
-        yield again, said("enter the corrected file; what stands is left out by itself")
+        of_undo = run.job == UNDO and said("take back what stands of run {run}", run=run.parameters[RUN])
+        yield again, of_undo or said("enter the corrected file; what stands is left out by itself")
+    elif run.job != UNDO and totals.gap and (again := run_again(run)):
+        yield again, said("see what the billing has no more, and how it is entered again")
     if restoring := restoring_of(run, totals):
         yield restoring, said("restore what was taken back, where it is possible")
     if not run.ended_at and (left or not frozen):
@@ -443,13 +462,13 @@ def _next_steps(run: Run, totals: Totals, limit: Decimal | None) -> Iterator[tup
     if leaves_unproven(run) and totals.count(State.SKIPPED):
         take = said("take back as well what may be somebody else's, once you know that it is not")
         yield command_line("undo", run.parameters[RUN], "--set", f"{UNPROVEN}={TAKE}"), take
-    if totals.count(State.ACCEPTED) and not left and totals.taken_back < totals.count_where(in_effect=True):
+    if totals.count(State.ACCEPTED) and not left and totals.standing > totals.different:
         yield command_line("verify", name), said("read back what the billing now says")
 
 
 def restoring_of(run: Run, totals: Totals) -> str:
     """The command that restores what was taken back of it; "" for an import, whose undo cannot be undone."""
-    is_possible = run.undone_by and totals.taken_back and run.job != IMPORT
+    is_possible = run.undone_by and totals.restorable and run.job != IMPORT
     return command_line("undo", run.undone_by or "") if is_possible else ""
 
 
@@ -459,7 +478,10 @@ def leaves_unproven(run: Run) -> bool:
 
 
 def run_again(run: Run) -> str:
-    """The command that enters what a run that has ended did not send; "" where its rows were of no file."""
+    """The command that enters what a run that has ended did not send, of an undo the one that takes back what stands.
+
+    It is "" where its rows were of no file.
+    """
     if run.job == UNDO:
         # Imported here because who only looks at runs needs no parameters of jobs.
         from jobs.spec.entries import AUTO, UNDO_OF_OPERATIONS  # noqa: PLC0415
@@ -497,7 +519,7 @@ def bad_export(run: Run) -> str:
 
 def accountants_list(run: Run, totals: Totals) -> str | None:
     """The command that writes the accountant's list of an undo; None where the list is empty."""
-    if run.job != UNDO or run.parameters.get(WAY) != LIST or not totals.count(State.SKIPPED):
+    if run.job != UNDO or run.parameters.get(WAY) != LIST or not totals.left_alone:
         return None
     return _export(run, State.SKIPPED, FOR_THE_ACCOUNTANT)
 

@@ -397,20 +397,24 @@ def why_refused(plan: PreviewFacts) -> Said:
         advice=advice,
         command=bad_export(plan.run),
     )
-    if any(NOT_SHOWN in kind_of(one.reason) for one in plan.refusals) and (again := _entered_again(plan.run)):
+    gone = [kind for one in plan.refusals if NOT_SHOWN in (kind := kind_of(one.reason))]
+    words, rows = typed_without("--since"), file_of(plan.run, BAD)
+    typed = [rows if Path(word).name == Path(plan.run.source).name else word for word in words]
+    # Where no file was typed, there is none to be typed again.
+    if not gone or typed == words:
+        return why
+    if any(DIFFERENT in kind for kind in gone) and "--change" not in typed:
         return said(
-            "{why}\nWhat the billing does not show any more goes in once more by that file:\n{again}",
+            "{why}\nWhat the billing does not show any more goes in once more by that file, which overwrites what is "
+            "there by now and differs, balances too:\n{again}",
             why=why,
-            again=again,
+            again=command_line(*typed, "--again", "--change"),
         )
-    return why
-
-
-def _entered_again(run: Run) -> str:
-    """What was typed, for the refused rows alone and on top; "" where no file was typed."""
-    words, rows = typed_without("--since"), file_of(run, BAD)
-    typed = [rows if Path(word).name == Path(run.source).name else word for word in words]
-    return "" if typed == words else command_line(*typed, "--again")
+    return said(
+        "{why}\nWhat the billing does not show any more goes in once more by that file:\n{again}",
+        why=why,
+        again=command_line(*typed, "--again"),
+    )
 
 
 def typed_without(flag: str) -> list[str]:

@@ -46,7 +46,7 @@ def exit_of(
     """The exit code of a run: that of the first line that holds.
 
     A stop that came when nothing was left to do does not count. `failed` is a run whose journal or whose output
-    failed, `lacks` one of whose output something is missing.
+    failed, `lacks` one that has left out money or an effect, or of whose output something is missing.
     """
     unfinished = not intake_ended or totals.count_where(open=True) > 0
     table = (
@@ -56,7 +56,7 @@ def exit_of(
         (Exit.UNDECIDED, totals.count_where(settled=False)),
         (
             Exit.REJECTED,
-            totals.count(State.REJECTED) or totals.refused or totals.entered_before or totals.left_alone or lacks,
+            totals.count(State.REJECTED) or totals.refused or lacks,
         ),
     )
     return next((code for code, holds in table if holds), Exit.DONE)
@@ -114,7 +114,9 @@ def code_of(error: SaidError) -> Exit:
         case LookUpRefused():
             # Asked again, it would be refused again.
             return Exit.REFUSED
-        case LookUpFailed() | JournalAway() | JournalNotClosed() | RunTakenOver():
+        case LookUpFailed() | BillingAway() | BillingBusy() | DatabaseAway():
+            return Exit.STOPPED
+        case JournalAway() | JournalNotClosed() | RunTakenOver():
             return Exit.STOPPED
         case _:
             return Exit.REFUSED

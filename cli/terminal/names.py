@@ -34,6 +34,15 @@ STATE_NAMES: Final[Mapping[State, Said]] = {state: name for state, (name, _) in 
 OUTCOMES: Final[Mapping[State, Said]] = {state: outcome for state, (_, outcome) in _STATES.items()}
 """What became of the rows in a state, as a report says it."""
 
+NEVER_SENT: Final = said("never sent")
+"""Rows in the state `pending` of a run that has ended for good."""
+
+
+def state_names(names: Mapping[State, Said] = STATE_NAMES, *, has_ended: bool) -> Mapping[State, Said]:
+    """What the rows of runs are called by their state, of which all have ended for good or not."""
+    return {**names, State.PENDING: NEVER_SENT} if has_ended else names
+
+
 HELD_BACK: Final = said("held back")
 """Rows in the state `rejected` that the program itself has kept from being sent."""
 
@@ -46,9 +55,15 @@ class Outcome(NamedTuple):
     amount: Decimal
 
 
-def outcomes_of(totals: Totals, names: Mapping[State, Said] = STATE_NAMES) -> dict[Said, Outcome]:
-    """What became of the items of a run, by its name; what was held back is none of the rejected ones."""
+def outcomes_of(
+    totals: Totals, names: Mapping[State, Said] = STATE_NAMES, *, has_ended: bool | None = None
+) -> dict[Said, Outcome]:
+    """What became of the items of a run, by its name; what was held back is none of the rejected ones.
+
+    `has_ended` tells whether all runs beside which it is shown have ended for good; by default it stands alone.
+    """
     held, found = totals.held_back, dict[Said, Outcome]()
+    names = state_names(names, has_ended=totals.has_ended if has_ended is None else has_ended)
     for state in filter(totals.count, State):
         of_it, amount = held if state is State.REJECTED else NOTHING, totals.amounts.get(state, Decimal(0))
         if rows := totals.count(state) - of_it.rows:
@@ -58,10 +73,10 @@ def outcomes_of(totals: Totals, names: Mapping[State, Said] = STATE_NAMES) -> di
     return found
 
 
-def name_of_state(state: State, rows: int, held_back: int) -> Said:
+def name_of_state(state: State, rows: int, held_back: int, *, has_ended: bool = False) -> Said:
     """The state of so many items together, of which so many were held back, if it is `rejected`."""
     if state is not State.REJECTED or not held_back:
-        return STATE_NAMES[state]
+        return state_names(has_ended=has_ended)[state]
     return HELD_BACK if held_back == rows else said("rejected or held back")
 
 

@@ -337,11 +337,12 @@ def _unfinished(run: str, item: NewItem) -> str:
     return said(
         "run {run} is not at its end, and has rows of this input, as {where}: two runs could enter them twice.\n"
         "Go on with it: {resume}\n"
-        "Or end it, and what it has not sent never is: {close}",
+        "Or end it, and what it has not sent never is: {close}; rows in doubt are settled before, {reconcile}",
         run=run,
         where=where,
         resume=Remedy("resume", run),
         close=Remedy("close", run, (("reason", "TEXT"),)),
+        reconcile=Remedy("reconcile", run),
     )
 
 

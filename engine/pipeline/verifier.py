@@ -52,7 +52,7 @@ _UNTOLD: Final = ReadBack(None, said("the billing says nothing of it"))
 async def verify(
     run: Run, job: Job, journal: Journal, report: Report, *, page: int = 1000, verdict: ReadBackSummary | None = None
 ) -> ReadBackSummary:
-    """Read back every accepted and applied item that was not taken back since; those as wanted become applied.
+    """Read back every accepted and applied item that was not taken back since; only those as wanted are applied then.
 
     A `verdict` that is given is counted up on the way. Items that cannot be read back are counted, and keep their
     state. Raises `LookUpFailed` if the billing cannot be read; the results until then are kept.
@@ -85,7 +85,7 @@ async def verify(
 
     async def judge(looked: _Looked) -> None:
         items, readings, strangers, outdated = looked
-        applied: list[Change] = []
+        changed: list[Change] = []
         for item in items:
             reading = readings.get(item.item_id, _UNTOLD)
             if isinstance(reading, CannotLook):
@@ -115,12 +115,14 @@ async def verify(
             if reading.difference is not None:
                 summary.different += 1
                 report(item, reading)
+                if item.state is State.APPLIED:
+                    changed.append(Change(item.item_id, State.ACCEPTED, message=item.message, unproven=item.unproven))
                 continue
             summary.as_wanted += 1
             summary.moved += reading.later_operations
             if item.state is State.ACCEPTED:
-                applied.append(Change(item.item_id, State.APPLIED, message=item.message))
-        await journal.record(run, applied)
+                changed.append(Change(item.item_id, State.APPLIED, message=item.message))
+        await journal.record(run, changed)
 
     await in_turn(read, look, judge, effect)
     return summary

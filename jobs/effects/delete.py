@@ -51,6 +51,7 @@ from jobs.effects.effect import (
     changed_meanwhile,
     describe_change,
     has_id,
+    is_anothers,
     refresh_before_image,
     skip_changed,
     with_note,
@@ -279,11 +280,14 @@ class DeleteEffect(CallEffect):
             if things is None or one.answer is None:
                 by_hand = said("the id of what was created is not known: delete the {model} by hand", model=model)
                 entries.append(one.refused(by_hand))
-            elif _gone(things):
+            elif _gone(things) or (
+                not (own := own_of(one.payload, things, one.mark))
+                and is_anothers(one, things[0].values.get(model_of(one.payload).comment))
+            ):
                 noun = model_of(one.payload).noun
                 gone = reason("already as it was: {noun} {id} is gone", AS_IT_WAS, noun=noun, id=one.answer)
                 entries.append(skip_changed(one, gone))
-            elif not own_of(one.payload, things, one.mark) or not meets_key(one.payload.key, things[0]):
+            elif not own or not meets_key(one.payload.key, things[0]):
                 kind = model_of(one.payload)
                 shown = [name for name in (*kind.found_by, kind.comment) if name]
                 another = said(

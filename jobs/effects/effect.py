@@ -30,6 +30,7 @@ from jobs.access.payload import BALANCE, Payload, account_of, decode_payload, en
 from jobs.access.vault import mask_secrets, unseal
 from jobs.rows.binding import ABONENT, LOGIN, NUMBER, USER, Bound
 from jobs.spec.chain import Template
+from jobs.spec.entries import find_mark
 from jobs.spec.errors import SecretAltered, SecretGone, VaultFailed
 from jobs.spec.spec import SET
 from texts.said import Said, reason, said, text_of
@@ -196,6 +197,11 @@ def skip_changed(one: ItemToUndo, why: str) -> NewItem:
     """The item that leaves one alone; by the code of the reason it is known whether something of it stands."""
     amount = None if one.amount is None else -one.amount
     return one.item(f"item:{one.item_id}", one.payload, amount, skip_reason=why)
+
+
+def is_anothers(one: ItemToUndo, comment: str | None) -> bool:
+    """Whether an object with the id of an item's has another row's mark: the billing was put back, ours is gone."""
+    return find_mark(comment or "") not in {None, one.mark}
 
 
 def leave_unproven(one: ItemToUndo, entry: NewItem | Refusal) -> NewItem | Refusal:

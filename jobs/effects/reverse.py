@@ -31,6 +31,7 @@ from jobs.effects.effect import (
     ItemToUndo,
     about_another,
     has_id,
+    is_anothers,
     replaced_in_run,
     skip_changed,
 )
@@ -194,6 +195,10 @@ def _standing(one: ItemToUndo, things: Sequence[BillingObject] | None, act: str)
             id=str(things[0].abonent_id),
             comment=things[0].values[COMMENT] or "",
         )
+        if has_id(one) and is_anothers(one, things[0].values[COMMENT]):
+            changed = reason(
+                "gone since: its id is another's by now, {operation}", GONE, operation=_listed(things[0])
+            )
     elif as_bool(things[0].values["storno"]):
         changed = reason("already taken back: {operation}", REVERSED, operation=_listed(things[0]))
     elif Decimal(things[0].values["op_summa"] or 0) != amount:

@@ -66,6 +66,39 @@ async def test_what_the_billing_has_no_more_is_asked_about_and_entered_once_more
     assert (again["states"], again["calls"]) == ({"skipped": 5}, 0)
 
 
+async def test_what_was_found_when_a_run_was_read_back_last_is_what_everything_says_of_it(place: Place) -> None:
+    load = place.balances(3)
+    first = (await place.run("balances", load.path))["run"]
+    other = (await place.run("balances", place.balances(4, "more.csv").path))["run"]
+    reported = ("report", first, "-o", "report.html", "--force", "--json")
+
+    async def says(rows: int, total: str, words: Sequence[str], *, silent: bool) -> None:
+        """What each command says of the rows that the billing does not show any more, or does not say."""
+        for command in (("status", first), ("status",), ("compare", first, other), ("report", first, "-o", "-")):
+            told = (await place.cli(*command, may_end_with=(0, 1))).told
+            assert any(one in told for one in words) is not silent, told
+        facts = (await place.cli.closing("status", first))["read_back"]
+        assert (facts["different"], facts["difference"]) == (3 - rows, format(Decimal(total) - load.sum, "f"))
+        (one,) = [one for one in (await place.cli.closing("status", "--all"))["runs"] if one["run"] == first]
+        assert one["standing"] == total
+        report = (await place.cli(*reported)).closing
+        assert report["sums"][first]["standing"] == {"rows": rows, "amount": total}
+        assert (report["preliminary"], report["exceptions"]) == (not silent, 3 - rows)
+        page = (place.cli.folder / "report.html").read_text()
+        assert (f"{rows} of 3 rows are in the billing" in page, "signature" in page) == (True, silent)
+
+    words = ("not as sent", "not in the billing as they were sent")
+    assert (await place.cli.closing("verify", first))["states"] == {"applied": 3}
+    await says(3, format(load.sum, "f"), words, silent=True)
+    assert (await place.cli.closing("status", first))["read_back"]["at"]
+    for old, new, states in (("[cm ", "[mc ", {"accepted": 3}), ("[mc ", "[cm ", {"applied": 3})):
+        await place.execute("update finance_operations set descr = replace(descr, ?, ?)", old, new)
+        is_back = "applied" in states
+        found = await place.cli.closing("verify", first, ends=0 if is_back else 1)
+        assert found["states"] == states
+        await says(3 if is_back else 0, format(load.sum if is_back else Decimal(0), ".2f"), words, silent=is_back)
+
+
 async def test_rows_beside_them_go_and_the_command_does_not_end_well(place: Place) -> None:
     load = place.balances(3)
     first = (await place.run("balances", load.path))["run"]
@@ -155,6 +188,8 @@ async def test_of_a_subscriber_that_is_there_a_step_that_is_gone_refuses_the_row
     (await place.cli.refused("import", "subs.csv", "--yes", says=[GONE, "3 rows of the input", "the balance is 7"]))
     closing = await place.cli.closing("import", "subs.csv", "--yes", "--change", "--skip-bad", ends=Exit.REJECTED)
     assert (closing["refused"], closing["calls"], closing["subscribers"]["all"]) == (3, 0, 0)
+    await take_the_way_out(place, await place.cli.refused("import", "subs.csv", "--yes", says="--again --change"))
+    assert operations(place) == (3, Decimal("7.50"))
 
 
 async def killed(place: Place, *words: str | Path) -> str:
@@ -192,5 +227,6 @@ async def test_a_load_is_refused_where_another_one_lies_with_rows_of_its_file(
     longer = place.balances(9, "more.csv").path
     says = [f"run {run} is not at its end", f"carbon-migrate resume {run}"]
     await place.cli.refused("run", "balances", longer, "--yes", *more, says=says)
+    await place.cli.refused("plan", "balances", longer, says=says)
     await place.cli("resume", run, "--yes", "--settle", "0.1")
     assert (await place.run("balances", "more.csv"))["states"] == {"accepted": 1, "skipped": 8}

@@ -29,7 +29,7 @@ def test_each_error_has_its_code() -> None:
         (CountsDiffer("x"), Exit.FAULT),
         (RunHeld("x"), Exit.REFUSED),
         (ForbiddenTransition("x"), Exit.FAULT),
-        (BillingAway("x"), Exit.REFUSED),
+        (BillingAway("x"), Exit.STOPPED),
     ):
         assert code_of(error) is code
 

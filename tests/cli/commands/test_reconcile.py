@@ -217,18 +217,28 @@ async def test_what_a_person_has_seen_does_not_ask_again_and_what_came_later_doe
     assert (await place.cli.closing("verify", run))["states"] == {"applied": 1}
 
 
-async def test_a_billing_that_is_away_has_failed_a_read_and_one_broken_answer_has_not(place: Place) -> None:
+async def test_a_billing_that_is_away_is_an_outage_to_each_command_and_one_broken_answer_is_not(place: Place) -> None:
     balances = place.balances(2)
     run = str((await place.run("balances", balances.path))["run"])
     place.traffic.model, place.traffic.opening = "", True
     broken = web.Response(text='{"call":"get_version","result":{"ver', content_type="application/json")
     answers: list[web.Response | None] = []
     place.traffic.answer = lambda _: web.Response(status=503)
-    for command in ("verify", "reconcile"):
-        told = await place.cli(command, run, may_end_with=(Exit.STOPPED,))
+    load = ("balances", str(balances.path))
+    of_load, of_run = (
+        (("plan", *load), ("run", *load, "--yes")),
+        (("verify", run), ("reconcile", run), ("undo", run, "--yes")),
+    )
+    for words in (*of_load, *of_run):
+        told = await place.cli(*words, may_end_with=(Exit.STOPPED,))
         assert "HTTP 503" in told.words
-    for words in (("verify", run), ("plan", "balances", str(balances.path))):
+    for words in (("verify", run), ("plan", *load)):
         answers[:] = [broken]
         place.traffic.answer = lambda _: answers.pop() if answers else None
         await place.cli(*words)
         assert answers == []
+    # It goes away once a command has begun.
+    place.traffic.answer, place.traffic.opening = lambda _: web.Response(status=503), False
+    place.without_database()
+    for words in of_load:
+        await place.cli(*words, may_end_with=(Exit.STOPPED,))

@@ -311,6 +311,14 @@ async def test_close_ends_a_stopped_run_by_name_and_with_a_reason(place: Place) 
     status = await place.cli.told("status", run)
     assert [words for words in (f"{run}, closed", f"close: {REASON} (") if words not in status] == []
     assert f"resume {run}" not in status
+    # Nobody reads of these rows that they are still to be sent, and the report has each of them.
+    reported = ("report", run, "-o", "report.html", "--force")
+    for words in (("status", run), ("status",), ("verify", run), reported):
+        told = await place.cli.told(*words)
+        assert [said for said in ("pending", "to be sent") if said in told] == []
+    assert (await place.cli.closing(*reported))["exceptions"] == ROWS - rows
+    page = (place.cli.folder / "report.html").read_text()
+    assert (page.count("never sent"), "to be sent" in page) == (ROWS - rows + 2, False)
     assert (await place.cli.closing("verify", run))["states"] == {"applied": rows, "pending": ROWS - rows}
     # What is in the list counts, and what is not sent holds nothing back.
     again = await place.run("balances", balances.path)
@@ -378,10 +386,23 @@ async def test_what_an_undo_is_still_to_take_back_is_not_loaded_meanwhile(place:
     says = [f"undo {half} of run {run} is not finished", f"carbon-migrate resume {half}", f"close {half} --reason"]
     for more in ((), ("--again",), ("--skip-bad",)):
         await sends_nothing(place, *pays, *more, says=says)
+    await sends_nothing(place, "plan", *pays[1:3], says=says)
     # Rows that the undo does not concern are loaded.
     place.rows(rows[0], f"{ids[0]};500;a further one", name="pay.csv")
+    assert (await place.cli.closing("plan", *pays[1:3]))["states"] == {"pending": 1}
     assert (await place.cli.closing(*pays))["states"] == {"accepted": 1}
-    await place.cli.closing("resume", half, "--yes", "--rate", "none", *SETTLE)
+    if change:
+        # Given up in its stead, as it was told, row by row.
+        doubt = await sends_nothing(place, *pays[:2], place.rows(*rows, name="pay.csv"), *pays[3:])
+        assert re.search(rf"settle \w+ first, carbon-migrate reconcile {half} .*\n.*migrate close {half}", doubt.err)
+        await sends_nothing(place, "close", half, "--reason", REASON, says=f"reconcile {half}")
+        await place.cli("reconcile", half, *SETTLE, may_end_with=(3,))
+        closed = await sends_nothing(place, "close", half, "--reason", REASON, may_end_with=(0,))
+        assert f"take back what stands of run {run} carbon-migrate undo {run} --set way=opposite" in closed.told
+        await sends_nothing(place, "resume", half, "--yes", says=f"To take back what stands of run {run}:")
+        await undone(place, run, *OPPOSITE)
+    else:
+        await place.cli.closing("resume", half, "--yes", "--rate", "none", *SETTLE)
     place.rows(*rows, name="pay.csv")
     assert (await place.cli.closing(*pays))["states"] == {"accepted": ROWS}
     ((entered,),) = place.query("select sum(op_summa) from finance_operations where descr containing '[cm '")
@@ -441,24 +462,53 @@ async def test_an_undo_leaves_alone_what_has_its_ids_since_the_billing_was_put_b
     marked = "select op_id, descr from finance_operations where descr containing '[cm ' and storno = 0 order by op_id"
     (_, descr), *_ = there = asked.query(marked)
     assert f"[cm {second}/1]" in descr
-    ended = await undo(asked, first, *way, may_end_with=(1,))
+    ended = await undo(asked, first, *way)
     assert (asked.query(marked), ended.closing["states"]) == (there, {"skipped": 3})
-    ended.saying(
-        [
-            f"! run {ended.closing['run']} is done, and 3 rows were not taken back: as far as is known, they are in",
-            "skipped 3 × left alone, for its id is another's by now",
-            f"with the comment 'Платёж [cm {second}/1]'",
-            f"export {ended.closing['run']} --state skipped -o {ended.closing['run']}-left-alone.csv",
-            f"undo {first} --set way=",
-        ]
-    )
+    says = f"✓ run {ended.closing['run']} is done: of what it was to take back, nothing is in effect any more"
+    ended.saying([says, "skipped 3 × gone since", "its id is another's by now, operation"])
     # Nor is what a cashier has entered by hand.
     await asked.execute("update finance_operations set descr = 'касса' where op_id = ?", there[0][0])
     back = await undo(asked, second, *way, may_end_with=(1,))
     assert back.closing["states"] == {"skipped": 1, "accepted": 2}
     kept = "select storno from finance_operations where op_id = :id"
     assert asked.query(kept, id=there[0][0]) == [(0,)]
-    back.saying(f"operation {there[0][0]} of 500.00")
+    name = back.closing["run"]
+    back.saying(
+        [
+            f"! run {name} is done, and 1 row was not taken back: as far as is known, it is in effect",
+            f"operation {there[0][0]} of 500.00",
+            f"export {name} --state skipped -o {name}-left-alone.csv",
+            f"undo {second} --set way=",
+        ]
+    )
+    assert f"undo {second} --set way=" in await asked.cli.told("status", name)
+    facts = await asked.cli.closing("status", second)
+    assert (facts["stage"], facts["taken_back"]) == ("done", 2)
+    assert "done, partly taken back" in await asked.cli.told("status", second)
+
+
+@pytest.mark.parametrize("given_again", [False, True], ids=["gone", "ids given again"])
+async def test_the_undo_of_what_a_backup_has_lost_leads_on_to_its_file(asked: Place, *, given_again: bool) -> None:
+    ids = asked.subscribers(6)
+    for name, of in (("pay.csv", ids[:3]), ("other.csv", ids[3:])):
+        asked.rows("abonent_id;amount;document", *(f"{one};500;D{one}" for one in of), name=name)
+    pays = ("payment", "pay.csv", "--no-canary", *SETTLE)
+    evening = backup(asked)
+    first = (await asked.run(*pays))["run"]
+    await put_back(asked, evening)
+    if given_again:
+        await asked.run("payment", "other.csv", "--no-canary", *SETTLE)
+    there = asked.tables
+    await asked.cli.refused("run", *pays, "--yes", says="the billing does not show it any more")
+    # Without a way, as it is typed first: there is nothing for the accountant either.
+    ended = await undo(asked, first)
+    ended.saying(f"run {ended.closing['run']} is done: of what it was to take back, nothing is in effect any more")
+    assert ("accountant" in ended.words, changes(there, asked.tables)) == (False, {})
+    assert (await asked.cli.closing("status", first))["stage"] == "taken back"
+    again = await undo(asked, first)
+    again.saying(f"run {first} is taken back already, by run {ended.closing['run']}. Nothing was sent.")
+    assert (await asked.run(*pays))["states"] == {"accepted": 3}
+    assert (await asked.run(*pays, ends=1))["states"] == {"skipped": 3}
 
 
 async def test_what_has_no_mark_is_the_later_runs_where_the_billing_was_put_back(asked: Place) -> None:

@@ -170,7 +170,8 @@ async def test_what_cannot_be_handed_in_is_refused_before_anything_is_begun(shar
     hand_in, steps = ("run", "balances", file, "--yes", "--detach"), shared.write(BALANCES, "steps.toml")
     says = "--page: a run that is handed in with --detach is sent by another process"
     await shared.cli.refused(*hand_in, "--page", says=says)
-    await place.cli.refused(*hand_in, says="is a file of this machine, and workers share one in PostgreSQL")
+    there = f"journal copy {place.cli.journal} postgresql://HOST/DATABASE takes this one there"
+    await place.cli.refused(*hand_in, says=["is a file of this machine, and workers share one in PostgreSQL", there])
     says = "--detach: the steps of a job file wait for each other"
     await shared.cli.refused("run", steps, "--yes", "--detach", says=says)
     assert shared.asked("select count(*) from runs") == [(0,)]

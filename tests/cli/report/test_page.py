@@ -54,7 +54,9 @@ READ: dict[str, str | int] = {
 DECIDED = Decision(5, "", State.ACCEPTED, "olga", "seen", AT.isoformat())
 ENTERED = ReportedRun(
     run=RUN,
-    totals=Totals(COUNTS, {state: one.amount for state, one in STATES.items()}, refused=2, left_out={"--limit": 1}),
+    totals=Totals(
+        COUNTS, {state: one.amount for state, one in STATES.items()}, refused=2, left_out={"--limit": 1}, different=2
+    ),
     sums=RunSums(
         Effect.ENTERS,
         True,

@@ -301,12 +301,18 @@ def test_of_an_address_only_its_host_is_shown(tmp_path: Path) -> None:
     assert not {"send", "balances", "load"} & settings.secrets
 
 
-def test_an_address_of_apprise_asks_for_apprise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_of_apprise_asks_for_apprise_where_hooks_are_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: Typed
+) -> None:
     given = f'on-end = "apprise://tgram://{TOKEN}/5"'
-    with pytest.raises(SettingsRefused, match=r"hooks\.on-end: Apprise is not installed; type pip install apprise"):
-        hooks(tmp_path, given)
+    settings_file(tmp_path, f"[hooks]\n{given}\n")
+    for command in ("export", "verify", "report"):
+        typed.refused(command, "k7m2q", says="there is no journal")
+    for command in ("undo", "resume"):
+        typed.refused(command, "k7m2q", says="[hooks]: Apprise is not installed; type pip install apprise")
     (tmp_path / "apprise.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
+    typed.refused("undo", "k7m2q", says="there is no journal")
     hook = hooks(tmp_path, given).hooks[HookEvent.END]
     assert (hook.name, hook.url.reveal()) == ("apprise", f"apprise://tgram://{TOKEN}/5")
     with pytest.raises(SettingsRefused, match=r"hooks\.ping: it is not an address"):
