@@ -398,7 +398,8 @@ def why_refused(plan: PreviewFacts) -> Said:
     )
     if any(NOT_SHOWN in kind_of(one.reason) for one in plan.refusals) and (again := _entered_again(plan.run)):
         return said(
-            "{why}\nWhat the billing does not show any more goes in once more by that file:\n{again}",
+            "{why}\nWhat the billing does not show any more goes in once more by that file. First take out of it "
+            "what is refused for another reason:\n{again}",
             why=why,
             again=again,
         )
