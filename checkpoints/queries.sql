@@ -234,14 +234,28 @@ left join standing s on true
 order by s.item_id
 
 -- name: known_marks
--- The marks (run name, number, and the lane of the entry that bears it) whose items are in this journal. The call of an
--- item that takes another one back, or enters a difference, may enter another amount than its own.
-select r.name as run, i.number, m.lane, r.job, r.target, i.state,
+-- The marks (run name, number, and lane and key of the row for which its entry was found) whose items are in this
+-- journal, each with the `first` item of its chain of undos: what that has entered, `sign` takes back or restores. The
+-- call of an item that takes another one back, or enters a difference, may enter another amount than its own.
+with recursive chain (item_id, lane, row_key, first, undoes, sign) as (
+    select i.item_id, m.lane, m.key, i.item_id, i.undoes, 1
+    from @rows(:marks, m, run text, number bigint, lane text, key text)
+    join runs r on r.name = m.run
+    join items i on i.run_id = r.run_id and i.number = m.number
+    union all
+    select c.item_id, c.lane, c.row_key, i.item_id, i.undoes, -c.sign from chain c join items i on i.item_id = c.undoes
+)
+select r.name as run, i.number, c.lane, c.row_key, r.job, r.target, i.state,
        r.ended_at is not null as has_ended, i.lane as item_lane,
-       case when i.undoes is null and i.wanted is null then i.amount end as amount, i.answer
-from @rows(:marks, m, run text, number bigint, lane text)
-join runs r on r.name = m.run
-join items i on i.run_id = r.run_id and i.number = m.number
+       case when i.undoes is null and i.wanted is null then i.amount end as amount, i.answer,
+       c.sign, first.key as first_key, first.taken_back, first.number as first_number, its.name as first_run,
+       its.job as first_job
+from chain c
+join items i on i.item_id = c.item_id
+join runs r on r.run_id = i.run_id
+join items first on first.item_id = c.first
+join runs its on its.run_id = first.run_id
+where c.undoes is null
 
 -- name: replace_items
 update items

@@ -368,7 +368,9 @@ class KnownMark:
     """An item of this journal whose mark is in the billing: its run, the run's target, and its state.
 
     `lane` is that of the entry that bears the mark, `in_lane` that it is the item's own. `amount` is None where the
-    journal does not tell what was entered.
+    journal does not tell what was entered. `first_run` and `first_number` are the mark at the start of its chain of
+    undos: what that has entered, a `sign` of -1 takes back and 1 enters or restores, and it is `taken_back` in all.
+    `in_row` means that it is the entry of the row with the key `row_key`.
     """
 
     run: str
@@ -380,6 +382,12 @@ class KnownMark:
     in_lane: bool
     amount: Decimal | None
     answer: str | None
+    row_key: str
+    first_run: str
+    first_number: int
+    sign: int
+    taken_back: bool
+    in_row: bool
 
     @property
     def had_effect(self) -> bool:

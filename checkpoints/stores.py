@@ -64,7 +64,7 @@ class Earlier:
     async def twins(self, job: str, items: Sequence[NewItem]) -> list[list[EarlierEntry]]:
         return await self._read(lambda db: twins_of(db, job, items), [[] for _ in items])
 
-    async def known_marks(self, marks: Collection[tuple[str, int, str]]) -> list[KnownMark]:
+    async def known_marks(self, marks: Collection[tuple[str, int, str, str]]) -> list[KnownMark]:
         return await self._read(lambda db: known_marks(db, marks), [])
 
     async def standing_in_lanes(

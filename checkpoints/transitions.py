@@ -205,11 +205,18 @@ def standing_items(
     ]
 
 
-def known_marks(db: Queries, marks: Collection[tuple[str, int, str]]) -> list[KnownMark]:
+def known_marks(db: Queries, marks: Collection[tuple[str, int, str, str]]) -> list[KnownMark]:
     digests = digests_of(db)
+
+    def is_one(asked: str, kept: str, job: str) -> bool:
+        return (asked, kept) in stored_keys(digests, job, [asked])
+
     return [
         rows.record(
-            KnownMark, row, in_lane=(row["lane"], row["item_lane"]) in stored_keys(digests, row["job"], [row["lane"]])
+            KnownMark,
+            row,
+            in_lane=is_one(row["lane"], row["item_lane"], row["job"]),
+            in_row=is_one(row["row_key"], row["first_key"], row["first_job"]),
         )
         for row in db.each("known_marks", marks=marks)
     ]

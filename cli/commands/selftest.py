@@ -124,8 +124,10 @@ def _selftest(  # noqa: PLR0913 - each is a flag
     drawn = secrets.randbelow(SEEDS) if seed is None else seed
     screen = Screen(Voice(as_json=as_json))
     if simulate is not None:
-        # From there on schedules of fleets are among them.
-        first, limit = SEEDS + drawn if seed is None else seed, math.inf if minutes == MINUTES else minutes
+        from lab.simulation.campaign import BACKUPS
+
+        # From there on schedules of all kinds are among them.
+        first, limit = BACKUPS + drawn if seed is None else seed, math.inf if minutes == MINUTES else minutes
         raise SystemExit(run_simulation(first, simulate, limit, screen))
     own_rows = None if rows == ROWS else str(rows)
     if fleet:

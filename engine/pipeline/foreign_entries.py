@@ -7,10 +7,11 @@ A row that sets the balance of an account replaces the one that another run has 
 journal knows of it at once, the billing knows of those from other journals as well.
 
 The journal may know too much as well: the billing was put back from its backup, or somebody has deleted an entry
-there. What the journal has as entered and the billing does not show is a question, neither skipped nor sent.
+there. What the journal has as entered and the billing does not show is a question, neither skipped nor sent; so is
+what the journal has as taken back and the billing shows without its taking back.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -28,7 +29,7 @@ from texts.remedies import Remedy, setting
 from texts.said import in_clauses, kind_of, reason, said, wording
 
 Known: TypeAlias = Mapping[tuple[str, int, str], KnownMark]
-"""Known marks by run, number, and the lane of the entry that bears it."""
+"""Known marks by run, number, and the key of the row for which its entry was found."""
 
 
 EarlierRuns: TypeAlias = Journal | Earlier
@@ -37,6 +38,10 @@ EarlierRuns: TypeAlias = Journal | Earlier
 
 _EQUAL: Final = wording(
     "not sent: an equal entry without a mark has come into the billing since the rows were read: {entry}"
+)
+_THERE_AGAIN: Final = wording(
+    "run {run} has entered this row, the journal has that as taken back, and yet the billing has it: {entry} (its "
+    "backup put back? not worked off yet?)"
 )
 
 
@@ -75,19 +80,19 @@ class ForeignEntries:
         asked = [replace(item, skip_reason=None) for item in asked if item.skip_reason is None or item.key in earlier]
         entries_by_key = await self._job.find_entries(asked) if asked else {}
         entries = [entries_by_key.get(item.key, NO_ENTRIES) for item in sendable]
+        known = await self._known([(item, entries_by_key.get(item.key, NO_ENTRIES)) for item in asked])
+        reasons = await self._reasons(sendable, entries, known, standing)
         judged = iter(
             [
-                self._judged(item, found, reasons) if found is not NO_ENTRIES or reasons else item
-                for item, found, reasons in zip(
-                    sendable, entries, await self._reasons(sendable, entries, standing), strict=True
-                )
+                self._judged(item, found, why) if found is not NO_ENTRIES or why else item
+                for item, found, why in zip(sendable, entries, reasons, strict=True)
             ]
         )
         whole = [next(judged) if item.skip_reason is None else item for item in items]
         if not earlier:
             return whole
         return [
-            self._against_journal(one, twins, entries_by_key.get(one.key, NO_ENTRIES))
+            self._against_journal(one, twins, entries_by_key.get(one.key, NO_ENTRIES), known)
             if isinstance(one, NewItem) and (twins := earlier.get(one.key))
             else one
             for one in whole
@@ -118,20 +123,22 @@ class ForeignEntries:
                 entered[item.key] = here
         return entered
 
-    def _against_journal(self, item: NewItem, twins: Sequence[EarlierEntry], entries: Entries) -> NewItem | Refusal:
+    def _against_journal(
+        self, item: NewItem, twins: Sequence[EarlierEntry], entries: Entries, known: Known
+    ) -> NewItem | Refusal:
         """The item, refused where what an earlier run has entered of it is not shown by the billing.
 
         Entered again are steps of a row that are not shown, and none that is.
         """
         if self._job.effect.same_key(item.payload) is SameKey.DOUBT:
             return item
-        marks = {(one.run, one.number) for one in entries.marked}
+        marks = shown_of(item, entries.marked, known)
         equal = [one for one in twins if asks_the_same(item, one)]
         shown = [
             one
             for one in equal or twins[-1:]
             # An entry that carries other rows of its account has the mark of another row.
-            if entries.unmarked or one.number is None or (one.run, one.number) in marks
+            if entries.unmarked or one.number is None or marks[one.run, one.number] > 0
         ]
         if item.skip_reason is not None and not equal:
             return item
@@ -151,7 +158,8 @@ class ForeignEntries:
         Nobody has approved these, so they count for a run with `again` as well. Raises `JournalError`.
         """
         items = [item for item, _ in looked_at]
-        reasons = await self._reasons(items, [entries for _, entries in looked_at], at_call=True)
+        known = await self._known(looked_at)
+        reasons = await self._reasons(items, [entries for _, entries in looked_at], known, at_call=True)
         return {
             item.item_id: RowRefused(held_back(_refusal(found)))
             if found
@@ -160,35 +168,49 @@ class ForeignEntries:
             if (found or entries.unmarked) and not self._job.effect.may_repeat(item.payload)
         }
 
+    async def _known(self, found: Iterable[tuple[NewItem | Item, Entries]]) -> Known:
+        """What the journal knows of the marks among the entries of these items."""
+        marks = {
+            (one.run, one.number, item.lane, item.key)
+            for item, entries in found
+            for one in (*entries.marked, *entries.replaced)
+        }
+        return await known_of(self._earlier, marks)
+
     async def _reasons(
         self,
         items: Sequence[NewItem | Item],
         entries: Sequence[Entries],
+        known: Known,
         standing_there: Sequence[StandingItem] | None = None,
         *,
         at_call: bool = False,
     ) -> list[list[tuple[str, str]]]:
-        marks = {
-            (one.run, one.number, item.lane)
-            for item, found in zip(items, entries, strict=True)
-            for one in (*found.marked, *found.replaced)
-        }
-        known = await known_of(self._earlier, marks)
         # What the journal knew of when the list was made, `again` has approved.
         standing = {} if at_call and self._again else await self._standing(items, standing_there)
         return [
             [
-                *(
-                    (why, said("If it is meant to be entered on top, run with {flag}", flag=setting("again")))
-                    for one in found.marked
-                    if (why := self._foreign(one, known.get((one.run, one.number, item.lane))))
-                ),
+                *self._entered_already(item, found.marked, known),
                 *self._replaced(item, found.replaced, known, standing.get(item.key, ())),
             ]
             if found.marked or found.replaced or item.key in standing
             else []
             for item, found in zip(items, entries, strict=True)
         ]
+
+    def _entered_already(
+        self, item: NewItem | Item, entries: Sequence[Marked], known: Known
+    ) -> Iterator[tuple[str, str]]:
+        """Why entries of a row are not as the journal has them, and what to do."""
+        on_top = said("If it is meant to be entered on top, run with {flag}", flag=setting("again"))
+        by_hand = said("If it is to stay, leave the row out; else take it back in the billing by hand first")
+        shown = shown_of(item, entries, known)
+        for one in entries:
+            mine = known.get((one.run, one.number, item.key))
+            if why := self._foreign(one, mine):
+                yield why, on_top
+            elif mine and mine.taken_back and mine.sign > 0 and shown[mine.first_run, mine.first_number] > 0:
+                yield said(_THERE_AGAIN, run=mine.first_run, entry=one.text), by_hand
 
     async def _standing(
         self, items: Sequence[NewItem | Item], there: Sequence[StandingItem] | None
@@ -236,7 +258,7 @@ class ForeignEntries:
         """Which balance of its account the row would replace, and what to do."""
         again = said("If it is meant to replace it, run with {flag}", flag=setting("again"))
         for one in entries:
-            if why := self._foreign(one, known.get((one.run, one.number, item.lane))):
+            if why := self._foreign(one, known.get((one.run, one.number, item.key))):
                 yield said("this row would replace the opening balance of its account: {why}", why=why), again
         if not standing:
             return
@@ -305,6 +327,19 @@ class ForeignEntries:
         return None
 
 
+def shown_of(item: NewItem | Item, entries: Iterable[Marked], known: Known) -> Counter[tuple[str, int]]:
+    """How often each item that has entered the row is in effect by these entries: less what has taken it back.
+
+    What is not settled, and undoes of another row, do not count.
+    """
+    shown = Counter[tuple[str, int]]()
+    for entry in entries:
+        one = known.get((entry.run, entry.number, item.key))
+        if one is not None and one.in_row and one.state.settled:
+            shown[one.first_run, one.first_number] += one.sign
+    return shown
+
+
 def asks_the_same(item: NewItem, twin: EarlierEntry) -> bool:
     return asked_for(item) == asked_for(twin)
 
@@ -346,9 +381,9 @@ def _unfinished(run: str, item: NewItem) -> str:
     )
 
 
-async def known_of(earlier: EarlierRuns, marks: Collection[tuple[str, int, str]]) -> Known:
+async def known_of(earlier: EarlierRuns, marks: Collection[tuple[str, int, str, str]]) -> Known:
     """Those of the marks whose items are in the journal."""
-    return {(one.run, one.number, one.lane): one for one in await earlier.known_marks(marks)} if marks else {}
+    return {(one.run, one.number, one.row_key): one for one in await earlier.known_marks(marks)} if marks else {}
 
 
 def _refusal(reasons: Sequence[tuple[str, str]]) -> str:

@@ -75,10 +75,10 @@ async def verify(
             if isinstance(reading := readings.get(item.item_id), ReadBack)
             for one in reading.besides
         ]
-        known = await known_of(journal, {(one.run, one.number, item.lane) for item, one in besides})
+        known = await known_of(journal, {(one.run, one.number, item.lane, item.key) for item, one in besides})
         strangers: dict[int, list[Marked]] = {}
         for item, one in besides:
-            own = known.get((one.run, one.number, item.lane))
+            own = known.get((one.run, one.number, item.key))
             if own is None or not (own.had_effect and own.made(one.entry_id, one.amount)):
                 strangers.setdefault(item.item_id, []).append(one)
         return items, readings, strangers, await effect.outdated(run, items)

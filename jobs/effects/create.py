@@ -409,11 +409,12 @@ class CreateEffect(CallEffect):
 
         Those that a person was shown who has decided that the row is sent are no news. Of an item in effect those
         before its own operation: their sums are overwritten. Where a balance is set back, it has to be that of the
-        plan, for a payment made after that would be lost. Raises `LookUpFailed`.
+        plan, for a payment made after that would be lost. An operation that is taken back has to be there. Raises
+        `LookUpFailed`.
         """
         payloads = [decode_payload(item.payload) for item in items]
-        reasons = await self._moved_since(items, payloads)
         pairs = list(zip(items, payloads, strict=True))
+        reasons = await self._moved_since(items, payloads) | await self._gone_since(pairs)
         sets = [pair for pair in pairs if pair[1].newest is not None and pair[0].item_id not in reasons]
         last: dict[int, int] = {}
         for _, payload in sets:
@@ -473,6 +474,34 @@ class CreateEffect(CallEffect):
                     "changed since the plan: the balance was {then}, and now it is {now}",
                     then=then,
                     now=said("not known") if balance is None else balance,
+                )
+        return reasons
+
+    async def _gone_since(self, pairs: Sequence[tuple[Item, Payload]]) -> dict[int, str]:
+        """By item_id, whose operation is not there to be taken back: reversed since, or the billing was put back."""
+        taking_back = [
+            (item, one.undoes, one.abonent) for item, one in pairs if one.undoes and not item.state.in_effect
+        ]
+        if not taking_back:
+            return {}
+        comment, ended = self._kind.comment, self._kind.ended
+        keys = [{self._kind.key: op_id} for _, op_id, _ in taking_back]
+        reasons: dict[int, str] = {}
+        found = await find(self._gateway, self._model, keys, (self._kind.key, comment, ended))
+        for (item, op_id, abonent), things in zip(taking_back, found, strict=True):
+            run, _, number = item.key.partition("/")
+            # A payment by `add_payment` bears no mark.
+            own = {None, (run, int(number))}
+            if not any(
+                thing.abonent_id == abonent
+                and self._kind.counts(thing)
+                and find_mark(thing.values[comment] or "") in own
+                for thing in things
+            ):
+                reasons[item.item_id] = said(
+                    "gone since the list was made: operation {id} is not there any more, is reversed, or is another "
+                    "one's by now",
+                    id=op_id,
                 )
         return reasons
 

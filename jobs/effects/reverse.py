@@ -463,6 +463,7 @@ async def _opposites(gateway: Gateway, parameters: Mapping[str, str], taken: Seq
             was={} if balance is None else {BALANCE: wire(balance)},
             balance=None if restored is None else wire(restored),
             newest=int(entry.op_id) if balance is None and restored is not None else None,
+            undoes=entry.op_id,
         )
         return entry.taken_back(payload, amount)
 

@@ -96,6 +96,11 @@ class Billing:
     ledger: list[Effect] = field(default_factory=list)
     refuses: str = ""
     """The words with which it refuses to save anything, as read-only."""
+    adds: bool = False
+    """Whether an operation of type 8 adds to the balance."""
+    lost: list[Effect] = field(default_factory=list)
+    """What it has no more since it was put back from its backup."""
+    put_back_at: float = 0.0
     _last: dict[str, int] = field(default_factory=dict)
     _stack: list[tuple[float, float, str, str, int, Fields]] = field(default_factory=list)
     _of_abonent: dict[tuple[str, str], list[int]] = field(default_factory=dict)
@@ -115,6 +120,31 @@ class Billing:
         before = self.tables[model].pop(pk)
         self.ledger.append(Effect(self.clock(), who, "deleted", model, pk, before, {}))
 
+    def put_back(self, anew: "Billing", moment: float) -> None:
+        """Become what it was at a moment, from `anew`, which is as it was at first; what came since is lost.
+
+        Ids are given again, stacks are empty, and what is under way arrives nowhere.
+        """
+        kept = [one for one in self.ledger if one.moment <= moment]
+        waiting = [
+            Effect(due, who, "created", model, pk, {}, values, left)
+            for due, left, who, model, pk, values in self._stack
+        ]
+        self.lost += [*self.ledger[len(kept) :], *waiting]
+        self.tables, self._of_abonent, self._last = {name: {} for name in MODELS}, {}, {}
+        for model, table in anew.tables.items():
+            for pk, values in table.items():
+                self._create("before", model, pk, values)
+        for one in kept:
+            match one.what:
+                case "created":
+                    self._create(one.who, one.model, one.pk, dict(one.after))
+                case "saved":
+                    self._save(one.who, one.model, one.pk, dict(one.after))
+                case "deleted":
+                    self.remove(one.model, one.pk, one.who)
+        self.ledger, self._stack, self.put_back_at = kept, [], self.clock()
+
     def balance(self, account: int) -> Decimal:
         found = self.tables["AdminAccounts"][account]
         return Decimal(found["ostatok"]) + Decimal(found["debit"]) - Decimal(found["credit"])
@@ -124,6 +154,8 @@ class Billing:
     def answer(self, path: str, body: bytes, who: str, left: float = 0.0) -> bytes:
         """Carry out a request that has left at a moment; the JSON of its answer."""
         self.work_off()
+        if left < self.put_back_at:
+            return b""
         self._left = left
         model = path.rstrip("/").rpartition("/")[2]
         if model == "Version":
@@ -252,6 +284,7 @@ class Billing:
 
     def _create(self, who: str, model: str, pk: int, values: Fields) -> None:
         self.tables[model][pk] = values
+        self._last[model] = max(self._last.get(model, 0), pk)
         if "abonent_id" in values:
             self._of_abonent.setdefault((model, str(values["abonent_id"])), []).append(pk)
         if model == "FinanceOperations":
@@ -273,6 +306,8 @@ class Billing:
                 account["credit"] = str(Decimal(account["credit"]) + summa)
             case 2:
                 account["debit"] = str(Decimal(account["debit"]) + summa)
+            case 8 if self.adds:
+                account["ostatok"] = str(Decimal(account["ostatok"]) + summa)
             case 8:
                 account["ostatok"] = str(summa - Decimal(account["debit"]) + Decimal(account["credit"]))
 

@@ -29,6 +29,8 @@ FLEET: Final = 1_000_000
 """The seed from which on one of so many as above is of a fleet, and over its wires in half of the cases."""
 BY_MANY: Final = 60_000_000
 """The seed from which on one of so many as above asks the billing for many rows by one question."""
+BACKUPS: Final = 70_000_000
+"""The seed from which on a billing may be put back from its backup, and a later file of the same rows be entered."""
 CHUNK: Final = 10
 """Schedules that a process plays before it says what they have come to, and clears its memory."""
 ENOUGH: Final = 2000
@@ -91,7 +93,8 @@ class Campaign:
 def drawn(seed: int) -> Schedule:
     if seed >= FLEET and seed % WIRED == 1:
         return draw_fleet(seed)
-    return draw(seed, wire=seed % WIRED == 0, by_many=seed >= BY_MANY and seed % WIRED == 2)  # noqa: PLR2004
+    by_many = seed >= BY_MANY and seed % WIRED == 2  # noqa: PLR2004
+    return draw(seed, wire=seed % WIRED == 0, by_many=by_many, backups=seed >= BACKUPS)
 
 
 def run(campaign: Campaign, seeds: range, seconds: float = math.inf, processes: int | None = None) -> None:

@@ -47,6 +47,10 @@ class Claim(StrEnum):
     UNDO_UNDONE = "the undo of an undo"
     NO_TRIES = "a row out of tries"
     PERSON = "a row left to a person"
+    LOST = "what was entered is lost with the backup"
+    THERE_AGAIN = "what was taken back is there again"
+    ID_AGAIN = "an id is given again"
+    OWED_AGAIN = "what was lost is entered once more"
 
 
 def note(world: World) -> None:
@@ -67,11 +71,27 @@ def _reached(world: World) -> Iterator[Claim]:
         yield from _between(world, who, [one for one in own if one.writes])
     if any(NO_TRIES.fullmatch(what) for _, _, what in world.loop.story):
         yield Claim.NO_TRIES
+    if world.billing.lost:
+        yield from _put_back(world)
     for process, thawed, _ in world.frozen:
         mine = [one for one in world.take_ups if one.process is process][-1:]
         others = [one for one in world.take_ups for own in mine if (one.disk, one.run) == (own.disk, own.run)]
         if any(mine[0].moment < one.moment < thawed + START <= process.died for one in others):
             yield Claim.WOKEN
+
+
+def _put_back(world: World) -> Iterator[Claim]:
+    lost, entries = list(world.entries(lost=True)), list(world.entries())
+    if any(one.sign > 0 for one in lost):
+        yield Claim.LOST
+    if any(one.sign < 0 for one in lost):
+        yield Claim.THERE_AGAIN
+    ids = {(one.model, one.pk) for one in world.billing.lost if one.who != "somebody" and one.what == "created"}
+    if any((one.model, one.pk) in ids and one.what == "created" for one in world.billing.ledger):
+        yield Claim.ID_AGAIN
+    rows = {(one.disk, one.row) for one in lost if one.sign > 0}
+    if any((one.disk, one.row) in rows and one.effect.moment > world.billing.put_back_at for one in entries):
+        yield Claim.OWED_AGAIN
 
 
 def _in_file(disk: Disk) -> Iterator[Claim]:

@@ -9,10 +9,9 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
-from importlib import import_module
 from itertools import pairwise
 from typing import Any, Final
 
@@ -24,13 +23,12 @@ from checkpoints.journal import Journal
 from checkpoints.mailbox import Handed
 from checkpoints.records import NewRun, Run
 from checkpoints.stores import store_of
-from engine.job import RowPage
 from engine.pipeline.control import ControlRequest, to_json, under_control
 from engine.pipeline.progress import LivePolicy
 from jobs.access.gateway import Gateway
 from lab.simulation.journal import Disk
-from lab.simulation.loads import LOADS
-from lab.simulation.loop import PROCESS, START, Process, replaced
+from lab.simulation.loads import LOADS, ON_TOP
+from lab.simulation.loop import START, Process
 from lab.simulation.network import Sent
 from lab.simulation.postgres import Server, driver
 from lab.simulation.program import TARGET, Outcome, Program, Table
@@ -84,7 +82,7 @@ class FleetSchedule(Schedule):
 
 def draw_fleet(seed: int) -> FleetSchedule:
     random_ = random.Random(f"{seed} fleet")
-    load = random_.choice([*(name for name in LOADS if name not in LATER_LOADS), "payment", "balances"])
+    load = random_.choice([*(name for name in LOADS if name not in (*LATER_LOADS, ON_TOP)), "payment", "balances"])
     blows = [one for one in Blow if one is not Blow.RESTORE]
     kinds = random_.sample([*blows, *blows, Kind.AWAY, Kind.PAYS, Kind.STOP], random_.randint(1, 6))
     rate = random_.choice([None, None, None, 0.1])
@@ -116,19 +114,10 @@ def draw_fleet(seed: int) -> FleetSchedule:
     )
 
 
-class Part(Table):
+def part(whole: Table, number: int, parts: int) -> Table:
     """Some of the rows of a table, as a file of its own."""
-
-    def __init__(self, whole: Table, number: int, parts: int) -> None:
-        self._first = len(whole.cells) * number // parts
-        super().__init__(whole.header, whole.cells[self._first : len(whole.cells) * (number + 1) // parts])
-        self.name = f"rows{number}.csv"
-
-    def pages(self, after: str | None) -> Iterator[RowPage]:
-        for page in super().pages(after):
-            yield RowPage(
-                tuple(replace(row, line=(row.line or 0) + self._first) for row in page.rows), (), page.cursor
-            )
+    first, end = (len(whole.cells) * one // parts for one in (number, number + 1))
+    return Table(whole.header, whole.cells[first:end], f"rows{number}.csv", range(first + 1, end + 1))
 
 
 @dataclass(slots=True)
@@ -174,7 +163,6 @@ class FleetProgram(Program):
 class FleetWorld(World):
     """The world of a schedule with a fleet."""
 
-    tables: dict[str, Table] = field(default_factory=dict)
     processes: list[Process] = field(default_factory=list)
     down_until: dict[str, float] = field(default_factory=dict)
     """Until when nothing of a machine runs."""
@@ -203,8 +191,7 @@ class FleetWorld(World):
         """What is simulated, PostgreSQL too."""
         server = Server(self.loop, self.fleet.lease, self._reaches)
         self.disks.append(server)
-        tables = (import_module("jobs.rows.input"), "open_input", lambda *_: self.tables[PROCESS.get().name])
-        with World.doors(self), driver(server, lambda: self.processes), replaced([tables]):
+        with World.doors(self), driver(server, lambda: self.processes):
             yield
 
     def _reaches(self, what: str) -> None:
@@ -218,7 +205,6 @@ class FleetWorld(World):
         process.boot = f"{machine} {self.starts[machine]}"
         process.wall = self.walls.setdefault(machine, clocks.uniform(-3600, 3600))
         self.processes.append(process)
-        self.tables[process.name] = table
         return self.started(FleetProgram, process, self.server, table)
 
     def takes_up(self, process: Process, disk: Disk, run: str, epoch: int) -> None:
@@ -229,7 +215,8 @@ class FleetWorld(World):
 
     async def tell(self) -> None:
         self.network.on_call.append(self._events())
-        tables = [Part(self.table, number, self.fleet.runs) for number in range(self.fleet.runs)]
+        tables = [part(self.table, number, self.fleet.runs) for number in range(self.fleet.runs)]
+        self.files = {one.name: one for one in tables}
         names = [f"m{number}" for number in range(1, self.fleet.machines + 1)]
         await asyncio.gather(*(self.loop.create_task(self._works(machine, tables)) for machine in names))
         self.is_done = True
@@ -238,7 +225,7 @@ class FleetWorld(World):
         self.billing.work_off()
         self.problems += judged(self)
 
-    async def _works(self, machine: str, tables: list[Part]) -> None:
+    async def _works(self, machine: str, tables: list[Table]) -> None:
         """A worker, from the first run to the end of all."""
         while not self.is_done:
             # Who has restored a journal goes on with it at once.
@@ -390,8 +377,7 @@ class FleetWorld(World):
             one.wall = self.walls[one.machine]
 
     async def _hasty(self, machine: str) -> None:
-        tables = [Part(self.table, number, self.fleet.runs) for number in range(self.fleet.runs)]
-        table = self.draw.choice(tables)
+        table = self.draw.choice([*self.files.values()])
         if (name := self.name_of(table)) and not self._is_down(machine):
             program = self.new_process(machine, table)
             await self.live(program, partial(self._resumes, program, name))
@@ -407,7 +393,7 @@ class FleetWorld(World):
             raise
 
     async def _ask(self, machine: str, much: float) -> None:
-        name = self.name_of(Part(self.table, 0, self.fleet.runs))
+        name = self.name_of(part(self.table, 0, self.fleet.runs))
         if name is None or self._is_down(machine):
             return
         await self._asks(machine, name, "pause")

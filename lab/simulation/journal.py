@@ -130,6 +130,14 @@ class Disk:
         """How often each row of the input stands in the billing, as the journal says."""
         return Counter((row["line"] or 1) - 1 for row in self.all("stand"))
 
+    def differences(self) -> Counter[int]:
+        """How often the difference of each row to a later file was entered."""
+        return Counter(row["line"] - 1 for row in self.all("differences"))
+
+    def sources_that_stand(self) -> list[tuple[int, str]]:
+        """The rows that stand, as above, each with its file, "" for one that is not known any more."""
+        return [((row["line"] or 1) - 1, row["source"]) for row in self.all("stand")]
+
     def rows_perhaps(self) -> set[int]:
         """The rows of which no answer says whether they stand, and at which no undo has looked."""
         return {row["line"] - 1 for row in self.all("perhaps")}

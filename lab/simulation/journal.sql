@@ -16,11 +16,21 @@ select name from runs where discarded_at is null order by run_id desc
 
 -- name: stand
 -- The rows of the input that stand in the billing, as the journal says, once for each time: accepted, or restored by the
--- undo of an undo that has found their effect.
-select line from items i
+-- undo of an undo that has found their effect. Of each the file that it came from.
+select line, source from items i join runs using (run_id)
 where undoes is null and taken_back = 0 and (state in ('accepted', 'applied') or exists (
     select 1 from items u where u.undoes = i.item_id and u.taken_back = 1 and u.state in ('accepted', 'applied')
 ))
+order by item_id
+
+-- name: differences
+-- The rows of which a later file has entered the difference, once for each time.
+select line from items where undoes is null and state in ('accepted', 'applied') and amount is not null and wanted is not null
+
+-- name: called_entered
+-- The rows that a run has left out, because an earlier one has entered them.
+select name, line from items join runs using (run_id)
+where undoes is null and state = 'skipped' and kind like '%entered by an earlier run%'
 
 -- name: perhaps
 -- The rows whose call, or that of whose undo, may have had its effect, though no answer says so, and no undo has looked.
@@ -36,8 +46,11 @@ where p.unproven = 1 and p.taken_back = 0 and p.state in ('pending', 'rejected')
 
 -- name: twice
 -- The rows that stand more than once, for the same subscriber: a number may be another one's when it is entered again.
-select line, count(*) as times from items
-where state in ('accepted', 'applied') and taken_back = 0 and undoes is null group by line, key having count(*) > 1
+-- Differences go on top, and so does what a person enters again.
+select line, count(*) as times from items join runs using (run_id)
+where state in ('accepted', 'applied') and taken_back = 0 and undoes is null
+    and (amount is null or wanted is null) and parameters ->> 'enter' is null
+group by line, key having count(*) > 1
 
 -- name: doubt
 -- The rows of which the journal does not say whether they stand in the billing.

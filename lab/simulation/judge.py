@@ -30,35 +30,61 @@ def judge(world: World) -> list[str]:
     if world.load.has_steps:
         found += _steps(world)
     elif not world.load.is_repeatable:
-        found += [one for rule in (_once, _undone, _sums, _order, _right, _verdicts) for one in rule(world, entries)]
+        found += [one for rule in RULES for one in rule(world, entries)]
     return found
+
+
+def _put_back(world: World, entries: list[Entry]) -> Iterator[str]:
+    """Where the billing was put back, a row counts as entered that it shows, and an undo takes back what it shows."""
+    there = {(e.disk, e.run, e.row) for e in entries}
+    equal = {world.load.row_of(one) for one in world.billing.ledger if one.who == "somebody"}
+    for disk in (one for one in world.disks if world.billing.lost and not one.was_put_back):
+        undone = {run["name"]: run["undone"] for run in disk.runs() if run["undone"]}
+        for entry in (one for one in entries if one.disk is disk and one.sign < 0):
+            if (disk, undone[entry.run], entry.row) not in there:
+                yield f"row {entry.row} of run {undone[entry.run]} is taken back, and the billing has lost it before"
+        begun = {one.run: one.moment - START for one in reversed(world.take_ups)}
+        for found in disk.all("called_entered"):
+            row, at = found["line"] - 1, begun.get(found["name"], 0)
+            own = (e for e in entries if e.row == row and e.effect.moment < at + SPAN * (e.sign > 0))
+            is_there = sum(e.sign for e in own) > 0
+            if at > world.billing.put_back_at and not is_there and row not in equal:
+                yield f"row {row} is left out of run {found['name']}, and the billing has lost it"
+    made = {(one.model, one.pk): one.who for one in world.billing.ledger if one.what == "created"}
+    for effect in world.billing.ledger:
+        if effect.what == "deleted" and made.get((effect.model, effect.pk)) == "somebody" != effect.who:
+            yield f"{effect.who} has deleted {effect.pk} of {effect.model}, which is somebody else's"
 
 
 def _once(world: World, entries: list[Entry]) -> Iterator[str]:
     """No row's effect twice, and none lost that is called accepted."""
-    taken_away = world.taken_away()
+    taken_away, lost = world.taken_away(), list(world.entries(lost=True))
     gone = {one.pk for one in taken_away}
+    entered = {e.row for e in (*entries, *lost)}
     given = {one.after.get("contract_number") for one in world.billing.ledger}
     for disk in world.disks:
         for found in disk.all("twice"):
             yield f"row {found['line'] - 1} stands {found['times']} times in {disk.name}"
         stands, in_doubt = disk.rows_that_stand(), {row for _, row in disk.rows_in_doubt()}
+        differences = disk.differences()
         for row in range(1, len(world.table.cells) + 1):
             own, whose = [e for e in entries if e.disk is disk and e.row == row], Counter[object]()
             for entry in own:
                 whose[entry.whose] += entry.sign
-            total, least = whose.total(), stands[row] if world.load.is_marked else -1
+            # What the billing has lost: entries, which a person may have entered on top since, and takings back.
+            less, again = (sum(e.sign == sign for e in lost if e.disk is disk and e.row == row) for sign in (1, -1))
+            total, least = whose.total(), stands[row] - less if world.load.is_marked else -1
             # A journal that was put back may know less than the billing has, and never more. A run that somebody has
             # ended leaves its rows in doubt to a person. A contract number may be another subscriber's by now: a copy
             # from before its row was read reads it for them, which is not promised to be noticed.
             may_be_more = disk.was_put_back or row in in_doubt or not world.load.is_marked
             more = sum(entry.effect.pk in gone for entry in own)
             owners = len(whose) if disk.was_put_back and world.table.cells[row - 1][0] in given else 1
-            most = more + (max(owners, stands[row]) if may_be_more else stands[row])
-            if not least <= total <= most or max(whose.values(), default=0) > 1 + more:
+            most = more + again + (max(owners, stands[row]) if may_be_more else stands[row])
+            if not least <= total <= most or max(whose.values(), default=0) > 1 + more + differences[row]:
                 runs = [f"{entry.run} at {entry.effect.moment:.3f}" for entry in own]
                 yield f"row {row}: {stands[row]} times in effect in {disk.name}, {total} times in the billing: {runs}"
-            if stands[row] and not (world.load.takes_away and taken_away) and row not in {e.row for e in entries}:
+            if stands[row] and not (world.load.takes_away and taken_away) and row not in entered:
                 yield f"row {row} is in effect in {disk.name}, and was never entered"
     for row in {entry.row for entry in entries} if world.load.is_marked else ():
         for first, second in pairwise(sorted((e for e in entries if e.row == row), key=lambda e: e.effect.moment)):
@@ -88,11 +114,15 @@ def _sums(world: World, entries: list[Entry]) -> Iterator[str]:
     for disk in world.disks if is_known else ():
         in_doubt = disk.rows_in_doubt()
         own = [entry for entry in entries if entry.disk is disk and (entry.run, entry.row) not in in_doubt]
+        lost = [entry for entry in world.entries(lost=True) if entry.disk is disk]
         for run in disk.runs():
             sums = [(Decimal(e.effect.after["op_summa"]), e.effect.pk in gone) for e in own if e.run == run["name"]]
             found = sum((one for one, _ in sums), Decimal(0))
-            # What somebody has reversed before it was looked up is entered again.
-            if disk.sum_of(run["name"]) not in {found, found - sum(one for one, is_gone in sums if is_gone)}:
+            missing = [Decimal(e.effect.after["op_summa"]) for e in lost if e.run == run["name"]]
+            low, high = (found + sum(one for one in missing if (one > 0) is is_more) for is_more in (False, True))
+            # What somebody has reversed before it was looked up is entered again. What was lost is not known.
+            either = {found, found - sum(one for one, is_gone in sums if is_gone)}
+            if disk.sum_of(run["name"]) not in either and not (missing and low <= disk.sum_of(run["name"]) <= high):
                 yield f"run {run['name']}: {disk.sum_of(run['name'])} roubles in {disk.name}, {found} in the billing"
 
 
@@ -101,7 +131,9 @@ def _order(world: World, entries: list[Entry]) -> Iterator[str]:
     for disk in (one for one in world.disks if not one.was_put_back):
         lanes, found = disk.lanes(), defaultdict[tuple[str, str], list[int]](list)
         own = [e for e in entries if e.disk is disk and not world.has_thawed(e.effect.who, e.left - LOOKS, e.left)]
-        for entry in own:
+        # What the billing had lost is entered after rows that it has kept.
+        lost = {(e.run, e.row) for e in world.entries(lost=True)}
+        for entry in (one for one in own if (one.run, one.row) not in lost):
             found[entry.run, lanes.get((entry.run, entry.row), "")].append(entry.row)
         for (run, lane), rows in found.items():
             if lane and rows != sorted(rows):
@@ -137,7 +169,8 @@ def _steps(world: World) -> Iterator[str]:
     ours, others = {take_up.process.name for take_up in world.take_ups}, world.billing.ledger
     made = [(one.model, one.pk) for one in others if one.who in ours and one.what == "created"]
     there, stands = sum(pk in tables[model] for model, pk in made), disk.rows_that_stand().total()
-    if there != stands and not disk.rows_in_doubt() and all(one.who != "somebody" for one in others):
+    is_known = not (disk.rows_in_doubt() or world.billing.lost)
+    if there != stands and is_known and all(one.who != "somebody" for one in others):
         yield f"{stands} steps are in effect in {disk.name}, and {there} in the billing"
 
 
@@ -145,13 +178,17 @@ def _as_before(world: World) -> Iterator[str]:
     """Where nobody else has changed anything, what stands is there, and what was undone is as before."""
     disk, tables = world.disks[0], world.billing.tables["AdminAccounts"]
     others = any(one.who == "somebody" and "deleted" not in one.after for one in world.billing.ledger)
+    others |= bool(world.billing.lost)
     is_alone = len(world.disks) == 1 and not (others or disk.was_put_back or disk.rows_in_doubt())
     if not (world.load.has_money or world.load.is_repeatable) or not is_alone:
         return
     wanted = dict.fromkeys(tables, Decimal(0)) if world.load.is_repeatable else dict(world.before)
-    for row in disk.rows_that_stand().elements():
-        account, amount = int(world.table.cells[row - 1][0]), Decimal(world.table.cells[row - 1][1])
-        wanted[account] = amount + (wanted[account] if world.load.op_type == RECEIPT else 0)
+    for row, source in disk.sources_that_stand():
+        table = world.files.get(source, world.table)
+        whose, value, *_ = table.cells[table.numbers.index(row)]
+        # A later file has the whole sum of a row.
+        on_top = wanted if world.load.op_type == RECEIPT else world.before if world.load.adds else {}
+        wanted[int(whose)] = Decimal(value) + on_top.get(int(whose), 0)
     rows = [world.table.cells[row - 1] for row in disk.rows_perhaps()]
     either = {(int(account), value) for account, amount, *_ in rows for value in (Decimal(0), Decimal(amount))}
     for account, there in tables.items():
@@ -188,13 +225,15 @@ def _calls(world: World) -> Iterator[str]:
 def _verdicts(world: World, entries: list[Entry]) -> Iterator[str]:
     """What `verify` says of a run is what the ledger has of it, less what somebody has reversed."""
     for one in world.verdicts if world.load.is_marked else ():
-        mine = {e.effect.pk: e.effect.moment for e in entries if e.run == one.run and e.disk is one.disk}
+        lost = world.entries(lost=True) if world.billing.put_back_at > one.began else ()
+        mine = {e.effect.pk: e.effect.moment for e in (*entries, *lost) if e.run == one.run and e.disk is one.disk}
         there = {pk for pk, moment in mine.items() if moment <= one.ended}
         there -= {e.pk for e in world.taken_away() if e.moment < one.began}
         if one.said.as_wanted > len(there):
             yield f"verify has {one.said.as_wanted} rows of {one.run} as wanted, and {len(there)} are there"
         is_late = one.disk.was_put_back or any(moment >= one.began for moment in mine.values())
-        others = len(world.disks) > 1 or any(effect.who == "somebody" for effect in world.billing.ledger)
+        others = any(effect.who == "somebody" for effect in world.billing.ledger)
+        others |= len(world.disks) > 1 or bool(world.billing.lost)
         if one.said.different and not (others or is_late):
             yield f"verify has {one.said.different} rows of {one.run} that differ, and nobody has changed any"
 
@@ -206,3 +245,6 @@ def _ends(world: World) -> Iterator[str]:
             left = sum(disk.states(run["name"]).get(state, 0) for state in OPEN)
             if left and not world.waits_for_person(disk, run["name"]):
                 yield f"run {run['name']} in {disk.name} has {left} rows left"
+
+
+RULES = (_once, _put_back, _undone, _sums, _order, _right, _verdicts)

@@ -12,6 +12,7 @@ from typing import Final
 
 from lab.simulation.billing import RECEIPT, SET_BALANCE, Billing, Effect
 
+ON_TOP: Final = "balances that add up"
 UNMARKED: Final = "payment without a mark"
 """The load whose entries nobody can tell from those of others."""
 KOPECKS: Final = 100
@@ -42,6 +43,8 @@ class Load:
     is_marked: bool = True
     """Whether the program can tell its own entries from those of others."""
     name: str = ""
+    adds: bool = False
+    """Whether its operations of type 8 add to the balance, so that a later file can enter the differences."""
     has_steps: bool = False
     """Whether a row makes several objects, and some are made for several rows."""
     takes_away: bool = False
@@ -82,6 +85,18 @@ _PAYMENT: Final = Load(
     op_type=RECEIPT,
 )
 
+_BALANCES: Final = Load(
+    "balances",
+    ("abonent_id", "amount"),
+    lambda row, abonent, draw: (str(abonent), f"{draw.randint(1, 900)}.{row:02}"),
+    "FinanceOperations",
+    _by_abonent,
+    way_back={"way": "opposite", "type_8": "sets"},
+    has_money=True,
+    op_type=SET_BALANCE,
+    shares=False,
+)
+
 LOADS: Final[Mapping[str, Load]] = {
     load.name or load.job: load
     for load in (
@@ -93,17 +108,8 @@ LOADS: Final[Mapping[str, Load]] = {
             name="payment by contract number",
         ),
         replace(_PAYMENT, given={"way": "add_payment"}, way_back={}, is_marked=False, name=UNMARKED),
-        Load(
-            "balances",
-            ("abonent_id", "amount"),
-            lambda row, abonent, draw: (str(abonent), f"{draw.randint(1, 900)}.{row:02}"),
-            "FinanceOperations",
-            _by_abonent,
-            way_back={"way": "opposite", "type_8": "sets"},
-            has_money=True,
-            op_type=SET_BALANCE,
-            shares=False,
-        ),
+        _BALANCES,
+        replace(_BALANCES, way_back={"way": "opposite", "type_8": "adds"}, adds=True, name=ON_TOP),
         Load(
             "attribute",
             ("abonent_id", "value"),

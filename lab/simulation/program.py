@@ -4,23 +4,25 @@ It follows the session of the command line step by step (`run --yes`, `resume`, 
 which the lab cannot import; engine, jobs, journal and client are the product's.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import msgspec
 
+from billing.api.calls import NOTHING
 from billing.api.client import BillingClient, ClientSettings
-from billing.profile import UNKNOWN, Fact
+from billing.profile import UNKNOWN, Fact, TypeEight
 from checkpoints.errors import BillingHeld
 from checkpoints.journal import Journal
 from checkpoints.records import NewRun, NewRunner, Run, Stage
+from checkpoints.sentences import NOT_SHOWN
 from checkpoints.states import State
 from checkpoints.transitions import Purge
 from engine.job import Job, Row, RowPage, Source
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
-from engine.pipeline.intake import Intake
+from engine.pipeline.intake import Intake, Repeat, Since
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import LivePolicy, Progress
 from engine.pipeline.verifier import ReadBackSummary, verify
@@ -28,11 +30,13 @@ from jobs.access.gateway import Gateway
 from jobs.access.payload import emptied
 from jobs.catalogue.catalogue import JOBS, Catalogue
 from jobs.job import build
-from jobs.rows.input import Input
+from jobs.rows.input import REPEAT, Input
 from jobs.spec.spec import parameters_of
+from jobs.spec.words import RUN, SINCE, UNDO
 from jobs.undo import build_undo
 from lab.simulation.journal import Disk, MemoryStore
 from lab.simulation.loop import Process, SeededLoop
+from texts.said import kind_of
 
 BY_MANY = msgspec.structs.replace(
     UNKNOWN,
@@ -43,8 +47,6 @@ BY_MANY = msgspec.structs.replace(
     ),
 )
 TARGET = "http://10.0.0.1:8082"
-UNDO = "undo"
-RUN = "run"
 
 
 class CommandRefused(Exception):
@@ -52,19 +54,29 @@ class CommandRefused(Exception):
 
 
 class Table(Source):
-    """The rows of an input."""
+    """The rows of an input, by default numbered from 1."""
 
     name = "rows.csv"
     header: tuple[str, ...] = ()
 
-    def __init__(self, header: tuple[str, ...], cells: tuple[tuple[str, ...], ...], page: int = 11) -> None:
-        self.header, self.cells, self.page = header, cells, page
+    def __init__(
+        self,
+        header: tuple[str, ...],
+        cells: Sequence[tuple[str, ...]],
+        name: str = "rows.csv",
+        numbers: Sequence[int] = (),
+        page: int = 11,
+    ) -> None:
+        self.header, self.cells, self.name, self.page = header, cells, name, page
+        self.numbers = numbers or range(1, len(cells) + 1)
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
         for begin in range(int(after or 0), len(self.cells), self.page):
-            part = self.cells[begin : begin + self.page]
-            rows = tuple(Row(begin + line, cells) for line, cells in enumerate(part, 2))
-            yield RowPage(rows, (), str(begin + len(part)))
+            part = slice(begin, begin + self.page)
+            rows = tuple(
+                Row(1 + number, cells) for number, cells in zip(self.numbers[part], self.cells[part], strict=True)
+            )
+            yield RowPage(rows, (), str(begin + len(rows)))
 
 
 @dataclass(slots=True)
@@ -114,6 +126,10 @@ class Program:
     """Whether the run is agreed to before its list is whole."""
     by_many: bool = False
     """Whether a probe has seen that the billing tells of many values by one question."""
+    adds: bool = False
+    """Whether a probe has seen that an operation of type 8 adds to the balance."""
+    gone: Sequence[int] = ()
+    """The refused rows that the billing does not show any more: to be entered on top."""
     live: LivePolicy | None = None
     was_stopped: bool = False
     call_seconds: float = 120.0
@@ -123,7 +139,10 @@ class Program:
     async def opened(self) -> AsyncIterator[tuple[Journal, Gateway]]:
         journal = Journal(MemoryStore(self.disk, self.process, self.loop))
         async with BillingClient(ClientSettings(TARGET)) as client:
-            yield journal, Gateway(client, profile=BY_MANY if self.by_many else UNKNOWN)
+            profile = BY_MANY if self.by_many else UNKNOWN
+            if self.adds:
+                profile = msgspec.structs.replace(profile, type_8=Fact(TypeEight.ADDS))
+            yield journal, Gateway(client, profile=profile)
 
     @asynccontextmanager
     async def beside(self, run: Run, journal: Journal, live: LivePolicy) -> AsyncIterator[None]:
@@ -132,15 +151,19 @@ class Program:
 
     # ---- commands ----
 
-    async def run(self) -> Outcome:
-        """Begin a run of the table. Raises `CommandRefused`."""
+    async def run(self, table: Table | None = None, more: Mapping[str, str] = NOTHING) -> Outcome:
+        """Begin a run of the table, or of another one; `more` are parameters. Raises `CommandRefused`."""
+        self.table = table or self.table
         async with self.opened() as (journal, gateway):
             job = await self._job(gateway, journal)
             for run in await journal.runs():
                 if run.job == job.name and not run.discarded_at and not run.ended_at and await _left(run, journal):
                     raise CommandRefused("the run is under way")
+            if SINCE in more:
+                await _require_complete(await journal.run(more[SINCE]), journal)
+            parameters = {**self.given, **more}
             run = await journal.create_run(
-                NewRun(job.name, self.given, TARGET, job.source.name, "", job.source.header)
+                NewRun(job.name, parameters, TARGET, job.source.name, "", job.source.header)
             )
             return await self._work(run, job, journal, fresh=True)
 
@@ -188,7 +211,7 @@ class Program:
         """Remove what a finished run holds of people; its rows and sums stay."""
         async with self.opened() as (journal, _):
             run = await journal.run(name)
-            kept = {key: value for key, value in run.parameters.items() if key in {RUN, *self.given}}
+            kept = {key: value for key, value in run.parameters.items() if key in {RUN, REPEAT, SINCE, *self.given}}
             await journal.purge(run, Purge(kept, emptied, keep_totals=True))
             await journal.clean()
 
@@ -199,7 +222,8 @@ class Program:
         if run is not None and run.job == UNDO:
             return await build_undo(gateway, journal, run.parameters, Catalogue())
         kind = JOBS[self.job]
-        return build(kind, gateway, parameters_of(kind, self.given), Input(file=self.table.name))
+        file = (run.source if run else "") or self.table.name
+        return build(kind, gateway, parameters_of(kind, self.given), Input(file=file))
 
     async def _work(self, run: Run, job: Job, journal: Journal, *, fresh: bool) -> Outcome:
         runner = NewRunner("run" if fresh else "resume", call_seconds=self.call_seconds)
@@ -225,13 +249,20 @@ class Program:
         if not run.frozen_at:
             progress = Progress(has_steps=job.effect.has_steps)
             progress.take_up(await journal.totals(run), intake_ended=False)
-            await Intake(run, job, journal, progress).freeze_all()
+            since = await _since(run, journal)
+            await Intake(run, job, journal, progress, enter=_enter(run), since=since).freeze_all()
         why = ""
         if undone is not None and await journal.is_out_of_date(run, undone):
             why = "the list of the undo is out of date"
         elif (await journal.totals(run)).refused and not self.skips_bad:
             why = "some rows are refused"
-        elif any(item.message for item in await journal.items(run, {State.PENDING})):
+            refused = [one for _, one in await journal.refusals(run) if NOT_SHOWN in kind_of(one.reason)]
+            self.gone = [(one.line or 1) - 1 for one in refused]
+        elif SINCE in run.parameters and await _is_overtaken(run, journal):
+            why = "another run has entered or taken back rows since the list was made"
+        elif _enter(run) is not Repeat.AGAIN and any(
+            item.message for item in await journal.items(run, {State.PENDING})
+        ):
             why = "--yes answers no doubt"
         if why:
             await journal.discard(run)
@@ -242,8 +273,35 @@ class Program:
         stop = Stop()
         self.live = live = LivePolicy(self.policy, Progress(has_steps=job.effect.has_steps), stop)
         async with self.beside(run, journal, live):
-            await Pipeline(run, job, journal, live, known=known).migrate()
+            await Pipeline(run, job, journal, live, known=known, enter=_enter(run)).migrate()
         return Outcome(run.name, await _left(run, journal), stop.reason)
+
+
+def _enter(run: Run) -> Repeat:
+    return Repeat(run.parameters.get(REPEAT, Repeat.ONCE))
+
+
+async def _since(run: Run, journal: Journal) -> Since | None:
+    if (load := run.parameters.get(SINCE)) is None:
+        return None
+    again = {one.name for one in await journal.runs() if _enter(one) is Repeat.AGAIN}
+    return Since(frozenset(again - {load}))
+
+
+async def _require_complete(load: Run, journal: Journal) -> None:
+    """Let a delta begin where its load, and what was entered since it, is at its end. Raises `CommandRefused`."""
+    for run in await journal.runs():
+        if run.name == load.name or (SINCE in run.parameters and not run.discarded_at):
+            if await _left(run, journal) and not run.ended_at:
+                raise CommandRefused("the load is not at its end")
+            await _require_no_doubt(run, journal)
+    if not await journal.in_effect(load, size=1):
+        raise CommandRefused("nothing of the load is in effect")
+
+
+async def _is_overtaken(delta: Run, journal: Journal) -> bool:
+    others = (run for run in await journal.runs() if run.name != delta.name)
+    return any(run.approved_at and run.approved_at > delta.created_at for run in others)
 
 
 async def _left(run: Run, journal: Journal) -> int:

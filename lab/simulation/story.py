@@ -22,12 +22,15 @@ from checkpoints.errors import BillingHeld, ForbiddenTransition, JournalError
 from engine.errors import CountsDiffer, EngineError
 from engine.pacing.holds import PAUSED
 from engine.pacing.policy import Policy
+from engine.pipeline.intake import Repeat
 from engine.pipeline.progress import LivePolicy
 from engine.pipeline.verifier import ReadBackSummary
+from jobs.rows.input import REPEAT
+from jobs.spec.words import SINCE
 from lab.simulation import loop as simulated
 from lab.simulation.billing import SET_BALANCE, Billing, Effect
 from lab.simulation.journal import Disk
-from lab.simulation.loads import LOADS, STRANGE, UNMARKED, Load, population
+from lab.simulation.loads import LOADS, ON_TOP, STRANGE, UNMARKED, Load, population
 from lab.simulation.loop import START, Killed, NoEnd, Process, SeededLoop, replaced
 from lab.simulation.network import NO_SOCKET, Connection, DirectWire, Network, Sent
 from lab.simulation.program import CommandRefused, Machines, Outcome, Program, Table
@@ -71,6 +74,7 @@ class Kind(StrEnum):
     SET = "somebody sets window and rate of the run"
     REVERSES = "somebody reverses an operation"
     REMOVES = "somebody deletes a service"
+    PUT_BACK = "the billing is put back from its backup"
 
 
 class Then(StrEnum):
@@ -84,6 +88,9 @@ class Then(StrEnum):
     CLOSE = "close"
     RESUME = "resume"
     PURGE = "purge"
+    PUT_BACK = "the billing is put back"
+    ENTER = "what the billing does not show any more is entered on top"
+    DELTA = "a later file of the same rows"
 
 
 WAYS: Final[tuple[tuple[Then, ...], ...]] = (
@@ -102,7 +109,7 @@ WAYS: Final[tuple[tuple[Then, ...], ...]] = (
 )
 """What is done with a run that is at its end, in this order."""
 
-LATER: Final = (Kind.PAUSE, Kind.SET, Kind.REVERSES, Kind.REMOVES)
+LATER: Final = (Kind.PAUSE, Kind.SET, Kind.REVERSES, Kind.REMOVES, Kind.PUT_BACK)
 LATER_WAYS: Final[tuple[tuple[Then, ...], ...]] = (
     (Then.VERIFY, Then.ELSEWHERE, Then.VERIFY),
     (Then.PURGE, Then.AGAIN, Then.VERIFY),
@@ -110,7 +117,34 @@ LATER_WAYS: Final[tuple[tuple[Then, ...], ...]] = (
     (Then.PURGE, Then.UNDO),
 )
 LATER_LOADS: Final = ("delete-services", "import")
+APART: Final = (*LATER_LOADS, UNMARKED, ON_TOP)
 """What is drawn by a second generator, so that the schedules without it stay what they were."""
+
+BACKUP_WAYS: Final[tuple[tuple[Then, ...], ...]] = (
+    (),
+    (Then.VERIFY, Then.AGAIN),
+    (Then.PUT_BACK, Then.VERIFY, Then.ENTER, Then.VERIFY),
+    (Then.PUT_BACK, Then.AGAIN, Then.ENTER),
+    (Then.PUT_BACK, Then.UNDO, Then.AGAIN),
+    (Then.PUT_BACK, Then.ENTER, Then.UNDO),
+    (Then.PUT_BACK, Then.ENTER, Then.PUT_BACK, Then.ENTER),
+    (Then.PUT_BACK, Then.CLOSE, Then.ENTER),
+    (Then.UNDO, Then.PUT_BACK, Then.AGAIN),
+    (Then.UNDO, Then.PUT_BACK, Then.ENTER),
+    (Then.UNDO, Then.PUT_BACK, Then.UNDO_UNDO),
+    (Then.UNDO, Then.AGAIN, Then.PUT_BACK, Then.ENTER),
+    (Then.UNDO, Then.UNDO_UNDO, Then.PUT_BACK, Then.ENTER),
+)
+DELTA_WAYS: Final[tuple[tuple[Then, ...], ...]] = (
+    (Then.DELTA, Then.VERIFY, Then.AGAIN),
+    (Then.DELTA, Then.UNDO, Then.DELTA),
+    (Then.DELTA, Then.UNDO, Then.UNDO_UNDO),
+    (Then.DELTA, Then.DELTA),
+    (Then.DELTA, Then.PUT_BACK, Then.ENTER),
+    (Then.DELTA, Then.UNDO, Then.PUT_BACK, Then.DELTA),
+    (Then.PUT_BACK, Then.DELTA, Then.ENTER),
+)
+"""What is done where a billing is put back, and with a later file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +186,9 @@ class Schedule:
         return World
 
 
-def draw(seed: int, *, wire: bool = False, by_many: bool = False) -> Schedule:
+def draw(seed: int, *, wire: bool = False, by_many: bool = False, backups: bool = False) -> Schedule:
     random_, later = random.Random(f"{seed} story"), random.Random(f"{seed} later")
-    load = random_.choice([*(name for name in LOADS if name not in (*LATER_LOADS, UNMARKED)), "payment", "balances"])
+    load = random_.choice([*(name for name in LOADS if name not in APART), "payment", "balances"])
     kinds = random_.sample([kind for kind in Kind if kind not in LATER], random_.randint(1, 6))
     number = random_.choice([0, 1, 2, 3, 5, 8, 12])
     then = random_.choice(WAYS)
@@ -182,7 +216,20 @@ def draw(seed: int, *, wire: bool = False, by_many: bool = False) -> Schedule:
     drawn = Schedule(
         seed, load, accounts, trouble, lag, tuple(events), then, leaves_stopped, wire, rate, streams, tries
     )
-    return replace(drawn, by_many=by_many)
+    drawn = replace(drawn, by_many=by_many)
+    return _with_backups(drawn) if backups else drawn
+
+
+def _with_backups(drawn: Schedule) -> Schedule:
+    """The schedule with a billing that is put back, or with a later file of the same rows."""
+    random_ = random.Random(f"{drawn.seed} backups")
+    load, ways = drawn.load, BACKUP_WAYS
+    if random_.random() < 0.3:  # noqa: PLR2004
+        load, ways = ON_TOP, DELTA_WAYS
+    elif load == UNMARKED:
+        load = "payment"
+    events = [Event(Kind.PUT_BACK, random_.randint(1, 160), random_.random())] if random_.random() < 0.3 else []  # noqa: PLR2004
+    return replace(drawn, load=load, events=(*drawn.events, *events), then=random_.choice(ways))
 
 
 @dataclass(slots=True)
@@ -263,16 +310,20 @@ class World:
     working: Counter[Disk] = field(default_factory=Counter)
     is_over: bool = False
     before: dict[int, Decimal] = field(default_factory=dict)
+    files: dict[str, Table] = field(default_factory=dict)
+    """The files that a process can open, by their names."""
+    at_first: Callable[[], Billing] = field(default=partial(Billing, float))
+    """Makes a billing as this one was at first."""
 
     # ---- what the judge asks ----
 
-    def entries(self) -> Iterator[Entry]:
-        """The effects of rows, as the ledger has them."""
+    def entries(self, *, lost: bool = False) -> Iterator[Entry]:
+        """The effects of rows, as the ledger has them, or those that the billing has lost."""
         of_process = {take_up.process.name: take_up for take_up in self.take_ups}
         signs: dict[tuple[str, str], int] = {}
         for disk, run in [(one, run) for one in self.disks for run in one.runs()]:
             signs[disk.name, run["name"]] = -signs[disk.name, run["undone"]] if run["undone"] else 1
-        for effect in self.billing.ledger:
+        for effect in self.billing.lost if lost else self.billing.ledger:
             take_up = of_process.get(effect.who)
             if take_up is None or effect.model != self.load.model or effect.what == "saved":
                 continue
@@ -344,6 +395,7 @@ class World:
             partial(self.takes_up, process, disk),
             streams=self.schedule.streams,
             by_many=self.schedule.by_many,
+            adds=self.load.adds,
         )
 
     def takes_up(self, process: Process, disk: Disk, run: str, epoch: int) -> None:
@@ -428,7 +480,7 @@ class World:
             [
                 (import_module("billing.api.client"), "Wire", wire),
                 (import_module("billing.api.wire"), "_socket", lambda _: NO_SOCKET),
-                (import_module("jobs.rows.input"), "open_input", lambda *_: self.table),
+                (import_module("jobs.rows.input"), "open_input", lambda path, _: self.files[path.name]),
             ]
         ):
             yield
@@ -436,6 +488,7 @@ class World:
     async def tell(self) -> None:
         disk = Disk("one.journal")
         self.disks.append(disk)
+        self.files = {self.table.name: self.table}
         self.network.on_call.append(self._events())
         known: set[str] = set()
         run = await self.to_the_end(disk, "one", Program.run, known=known)
@@ -469,23 +522,70 @@ class World:
                 case Then.UNDO | Then.UNDO_UNDO:
                     if len(undone) == (1 if what is Then.UNDO else 2):
                         back = partial(Program.undo, name=undone[-1], way=self.load.way_back)
-                        name = await self.to_the_end(disk, "one", back, known=known)
-                        if name:
+                        if name := await self._begin(disk, back, known):
                             undone.append(name)
-                            known.add(name)
                 case Then.RESUME:
                     program = self.new_program(disk, "one")
                     await self.live(program, partial(program.resume, run))
                 case Then.CLOSE | Then.PURGE:
                     program = self.new_program(disk, "one")
                     await self.live(program, partial(program.close if what is Then.CLOSE else program.purge, run))
+                case Then.PUT_BACK:
+                    self._put_back_billing(self.draw.random())
+                    await asyncio.sleep(100)
+                case Then.ENTER:
+                    await self._enter(disk, known)
+                case Then.DELTA:
+                    name = await self._later(disk, run, known)
+                    undone = [name or run]
+
+    def _put_back_billing(self, much: float) -> None:
+        """Put the billing back to before one of its last effects; others enter what has its ids then."""
+        if not (ledger := self.billing.ledger):
+            return
+        self.billing.put_back(self.at_first(), ledger[int(much * len(ledger))].moment - simulated.STEP)
+        self.loop.happened(f"the billing is put back, without {len(self.billing.lost)} effects")
+        self._for_a_while(self.network, "is_away", 10 + much * 60, value=True, after=False)
+        for _ in range(int(much * 10)):
+            subscriber = self.draw.randint(1, self.schedule.accounts)
+            self._somebody(Kind.PAYS, subscriber)
+            self.billing.add("UsersUsluga", "somebody", abonent_id=subscriber, usluga_id=2, manager_id=1)
+
+    async def _enter(self, disk: Disk, known: set[str]) -> None:
+        """Enter the rows again, and do what the refusal of those advises that the billing does not show any more."""
+        program = self.new_program(disk, "one")
+        program.skips_bad = False
+        await self.live(program, program.run)
+        if program.gone:
+            rows = [self.table.cells[number - 1] for number in program.gone]
+            again = Table(self.table.header, rows, f"bad{self.lives}.csv", program.gone)
+            self.files[again.name] = again
+            await self._begin(disk, partial(Program.run, table=again, more={REPEAT: Repeat.AGAIN}), known)
+        elif disk.newest(known):
+            await self._begin(disk, Program.run, known)
+
+    async def _later(self, disk: Disk, run: str, known: set[str]) -> str | None:
+        """Enter a later file of the same rows: some have another sum, and some are gone."""
+        draw, rows = self.draw, [*zip(self.table.numbers, self.table.cells, strict=True)]
+        later = {
+            number: (whose, f"{draw.randint(1, 900)}.{number:02}" if draw.random() < 0.5 else amount)  # noqa: PLR2004
+            for number, (whose, amount) in rows
+            if draw.random() < 0.9  # noqa: PLR2004
+        }
+        table = Table(self.table.header, [*later.values()], f"later{self.lives}.csv", [*later])
+        self.files[table.name] = table
+        return await self._begin(disk, partial(Program.run, table=table, more={SINCE: run}), known)
+
+    async def _begin(self, disk: Disk, begins: Callable[[Program], Any], known: set[str]) -> str | None:
+        name = await self.to_the_end(disk, "one", begins, known=known)
+        known.update([name] if name else [])
+        return name
 
     async def _again(self, disk: Disk, undos: list[str], known: set[str]) -> None:
         # A field has no history: an undo that lies half done would take back what is set again meanwhile.
         for undo in (one for one in undos if disk.left(one)):
             await self.to_the_end(disk, "one", partial(Program.resume, name=undo), known=disk.but(undo))
-        name = await self.to_the_end(disk, "one", Program.run, known=known)
-        known.update([name] if name else [])
+        await self._begin(disk, Program.run, known)
 
     async def _verify(self, disk: Disk, run: str) -> None:
         program, began = self.new_program(disk, "one"), self.loop.now - START
@@ -529,6 +629,8 @@ class World:
             case Kind.PAUSE | Kind.SET:
                 if self.program and self.program.live:
                     self._steers(self.program, self.program.live, event)
+            case Kind.PUT_BACK:
+                self._put_back_billing(much)
             case Kind.CLOCK:
                 loop.wall += (much - 0.5) * 7200
             case Kind.RESTORE if not self.is_over:
@@ -632,14 +734,20 @@ def play(schedule: Schedule, judge: Callable[[World], list[str]]) -> tuple[World
         load = LOADS[schedule.load]
         draws = random.Random(f"{seed} world")
         accounts = schedule.accounts if load.shares else schedule.rows
-        billing = Billing(lambda: loop.now - START, lambda: draws.random() * schedule.lag)
-        population(billing, accounts, services=load.model == "UsersUsluga" and load.takes_away)
+
+        def at_first() -> Billing:
+            billing = Billing(lambda: loop.now - START, lambda: draws.random() * schedule.lag, adds=load.adds)
+            population(billing, accounts, services=load.model == "UsersUsluga" and load.takes_away)
+            return billing
+
+        billing = at_first()
         network = Network(loop, billing, seed, schedule.trouble, reached)
         loop.connect = partial(Connection, loop, network)
         cells = tuple(load.cells(row, 1 + (row - 1) % accounts, draws) for row in range(1, schedule.rows + 1))
         table = Table(load.header, cells)
         own = replace(schedule, accounts=accounts)
         world = schedule.world(loop, own, load, table, billing, network, reached, draws)
+        world.at_first = at_first
         found.append(world)
         world.before = {account: billing.balance(account) for account in billing.tables["AdminAccounts"]}
         with world.doors():

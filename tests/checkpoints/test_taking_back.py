@@ -306,7 +306,7 @@ async def test_what_an_undo_of_an_undo_never_sent_restores_nothing(journal: Jour
 
 async def test_the_mark_of_a_row_that_is_never_sent_is_a_strangers(journal: Journal) -> None:
     run, _, second = await half_sent(journal)
-    mark = (run.name, second.number, second.lane)
+    mark = (run.name, second.number, second.lane, second.key)
     assert [one.had_effect for one in await journal.known_marks([mark])] == [True]
     await journal.end(run, "olga@ops", "the wrong file")
     assert [one.had_effect for one in await journal.known_marks([mark])] == [False]
@@ -583,10 +583,10 @@ async def test_money_is_known_after_a_purge(journal: Journal, journal_address: J
     (found, *_) = await journal.standing_in_lanes(run.job, run.target, [new], "")
     assert found.key not in {PERSON.key, new.key}
     assert await journal.standing_in_lanes(run.job, run.target, asked[2][2:], "") == []
-    marks = await journal.known_marks([(run.name, 1, same.lane), (run.name, 1, "account 77")])
-    assert {(mark.run, mark.number, mark.lane, mark.in_lane) for mark in marks} == {
-        (run.name, 1, same.lane, True),
-        (run.name, 1, "account 77", False),
+    marks = await journal.known_marks([(run.name, 1, same.lane, "x"), (run.name, 1, "account 77", same.key)])
+    assert {(mark.run, mark.number, mark.lane, mark.in_lane, mark.in_row) for mark in marks} == {
+        (run.name, 1, same.lane, True, False),
+        (run.name, 1, "account 77", False, True),
     }
 
 

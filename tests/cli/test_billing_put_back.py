@@ -147,6 +147,50 @@ async def test_a_payment_of_a_document_that_is_gone_is_asked_about(place: Place)
     await place.cli.refused("run", "payment", "payments.csv", "--yes", says=[GONE, "1 row of the input is refused"])
 
 
+@pytest.mark.parametrize("asks", ["the database", "the API"])
+async def test_what_was_taken_back_and_is_there_again_is_asked_about(place: Place, asks: str) -> None:
+    one, two, three = place.subscribers(3)
+    place.write(f"abonent_id;amount;document\n{one};50;A-1\n{two};60;A-2\n{three};70;A-3\n", "payments.csv")
+    first = (await place.run("payment", "payments.csv"))["run"]
+    undo = (await place.cli.closing("undo", first, "--set", "way=opposite", "--yes"))["run"]
+    if asks == "the API":
+        place.without_database()
+    # Back to where one of the three was not taken back yet.
+    await put_back(place, undo, 3)
+    says = [f"run {first} has entered this row, the journal has that as taken back, and yet the billing has it"]
+    await place.cli.told("plan", "payment", "payments.csv", ends=1, says=says)
+    refused = await place.cli.refused("run", "payment", "payments.csv", "--yes", says=[*says, "1 row of the input"])
+    assert "--again" not in refused.err
+    closing = await place.run("payment", "payments.csv", "--skip-bad", ends=Exit.REJECTED)
+    assert (closing["states"], closing["refused"]) == ({"accepted": 2}, 1)
+
+
+async def test_what_was_restored_and_is_lost_is_entered_once_more(place: Place) -> None:
+    (one,) = place.subscribers(1)
+    place.write(f"abonent_id;amount;document\n{one};50;A-1\n", "payments.csv")
+    first = (await place.run("payment", "payments.csv"))["run"]
+    back = ("--set", "way=opposite", "--yes")
+    undo = (await place.cli.closing("undo", first, *back))["run"]
+    restoring = (await place.cli.closing("undo", undo, *back))["run"]
+    assert (await place.run("payment", "payments.csv", ends=Exit.REJECTED))["states"] == {"skipped": 1}
+    await put_back(place, restoring)
+    refused = await place.cli.refused("run", "payment", "payments.csv", "--yes", says=GONE)
+    await take_the_way_out(place, refused)
+    assert place.query("select sum(op_summa) from finance_operations where descr containing '[cm '") == [
+        (50 * 10**10,)
+    ]
+
+
+async def test_a_service_that_was_taken_back_and_restored_is_there(place: Place) -> None:
+    (one,) = place.subscribers(1)
+    place.write(f"abonent_id\n{one}\n", "services.csv")
+    words = ("connect-service", "services.csv", "--set", "usluga=126", "--set", "manager=1")
+    first = (await place.run(*words))["run"]
+    undo = (await place.cli.closing("undo", first, "--yes"))["run"]
+    await place.cli.closing("undo", undo, "--yes")
+    assert (await place.run(*words))["states"] == {"skipped": 1}
+
+
 async def test_a_subscriber_that_is_created_anew_gets_its_services_and_its_money(place: Place) -> None:
     rows = [[*subscriber(number), "126"] for number in range(1, 4)]
     header = ("Договор", "ФИО", "Папка", "Логин", "Тариф", "Телефон", "Порог", "Баланс", "Услуга")
@@ -230,3 +274,19 @@ async def test_a_load_is_refused_where_another_one_lies_with_rows_of_its_file(
     await place.cli.refused("plan", "balances", longer, says=says)
     await place.cli("resume", run, "--yes", "--settle", "0.1")
     assert (await place.run("balances", "more.csv"))["states"] == {"accepted": 1, "skipped": 8}
+
+
+async def test_an_undo_takes_back_nothing_that_is_lost_while_it_lies_killed(place: Place) -> None:
+    rows = "\n".join(f"{one};50;A-{one}" for one in place.subscribers(6))
+    place.write(f"abonent_id;amount;document\n{rows}\n", "payments.csv")
+    first = (await place.run("payment", "payments.csv"))["run"]
+    undone = ("undo", first, "--set", "way=opposite", "--yes", "--in-flight", "1", "--no-canary")
+    await place.kill_at(place.traffic.arrived + 3, *undone)
+    await put_back(place, first, 6)
+    async with place.journal() as journal:
+        undo = (await journal.runs())[-1].name
+    closing = await place.cli.closing("resume", undo, "--yes", "--settle", "0.1", ends=Exit.REJECTED)
+    assert closing["states"] == {"accepted": 5, "rejected": 1}
+    assert place.query("select count(*), sum(op_summa) from finance_operations where descr containing '[cm '") == [
+        (10, 0)
+    ]

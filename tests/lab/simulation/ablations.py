@@ -10,6 +10,7 @@ import gc
 import sys
 import time
 from argparse import ArgumentParser
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -34,7 +35,7 @@ from engine import outcomes
 from engine.errors import CountsDiffer
 from engine.evidence import Accepted, Busy, Lost, NotSent, RowRefused
 from engine.pacing.policy import Policy
-from engine.pipeline import gate, intake, pipeline
+from engine.pipeline import foreign_entries, gate, intake, pipeline
 from engine.pipeline.backlog import Backlog
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.gate import Ownership, window_of
@@ -42,6 +43,7 @@ from engine.pipeline.reconciler import Reconciler
 from engine.pipeline.witness import Witness
 from jobs.catalogue.built_in import PAYMENT
 from jobs.catalogue.catalogue import JOBS
+from jobs.effects import reverse
 from jobs.spec.entries import OPERATION
 from lab.simulation import postgres, program
 from lab.simulation.billing import ACT
@@ -222,6 +224,31 @@ def _no_epoch_in_the_fence() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _taken_back_counts_as_gone() -> Iterator[None]:
+    """Only marks of which the journal knows nothing are asked about."""
+    real = foreign_entries.known_of
+
+    async def known_of(*arguments: Any) -> Any:
+        known = await real(*arguments)
+        return {mark: replace(one, taken_back=False) for mark, one in known.items()}
+
+    with patch.object(foreign_entries, "known_of", known_of):
+        yield
+
+
+def _marks_alone(_: Any, entries: Any, __: Any) -> Any:
+    return Counter((one.run, one.number) for one in entries)
+
+
+def _draw_backups(seed: int) -> Schedule:
+    return draw(seed, backups=True)
+
+
+def _is_put_back(*ways: Then) -> Callable[[Schedule], bool]:
+    return lambda schedule: {Then.PUT_BACK, *ways} <= {*schedule.then}
+
+
 def _has(*kinds: Kind | Blow) -> Callable[[Schedule], bool]:
     return lambda schedule: bool({event.kind for event in schedule.events} & set(kinds))
 
@@ -332,6 +359,37 @@ SAFEGUARDS: Final = (
         "a process that stood still sends what was at its turn",
         _swap(Ownership, "may_leave", lambda self: self.lease.is_valid()),
         drawn=_draw_second_processes,
+    ),
+    # Of a billing that is put back from its backup, and of later files.
+    Safeguard(
+        "rows that the billing does not show any more are not held against the journal",
+        _swap(ForeignEntries, "_against_journal", lambda _, item, *__: item),
+        _is_put_back(),
+        _draw_backups,
+    ),
+    Safeguard(
+        "what is there again after it was taken back is not asked about",
+        _taken_back_counts_as_gone,
+        _is_put_back(Then.UNDO),
+        _draw_backups,
+    ),
+    Safeguard(
+        "what an undo has restored counts as not shown",
+        _swap(foreign_entries, "shown_of", _marks_alone),
+        _is_put_back(Then.UNDO_UNDO, Then.ENTER),
+        _draw_backups,
+    ),
+    Safeguard(
+        "an undo takes back whatever has the id of its row's entry",
+        _swap(reverse, "_is_own", lambda *_: True),
+        _is_put_back(Then.UNDO),
+        _draw_backups,
+    ),
+    Safeguard(
+        "the difference of a row counts as its whole sum",
+        _swap(intake, "asked_for", lambda one: (one.amount, None)),
+        lambda one: one.then.count(Then.DELTA) > 1,
+        _draw_backups,
     ),
     # Of what several machines work on.
     Safeguard(

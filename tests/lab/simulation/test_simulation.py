@@ -14,6 +14,7 @@ import anyio.to_thread
 import pytest
 
 from lab.simulation.campaign import (
+    BACKUPS,
     BY_MANY,
     CLAIMS,
     ENOUGH,
@@ -30,7 +31,7 @@ from lab.simulation.claims import Claim
 from lab.simulation.fleet import Blow
 from lab.simulation.judge import judge
 from lab.simulation.loads import LOADS
-from lab.simulation.story import ROWS, Schedule, World, play
+from lab.simulation.story import ROWS, Kind, Schedule, Then, World, play
 from tests.lab.simulation.ablations import PAGE, SAFEGUARDS, Safeguard, is_missed, table
 
 ROOT: Final = Path(__file__).parents[3]
@@ -72,8 +73,20 @@ FOUND: Final = [
         61_005_886,
     ),
     ("the same, where the process was frozen for a minute and a half", 62_005_778),
+    ("what was taken back and was there again, as the billing was put back, was entered twice", 70_000_078),
+    ("a service that was restored counted as gone, and was advised to be entered on top", 70_000_651),
+    ("an undo took back what the billing had lost since its list was made", 70_010_095),
+    ("the judge: what is taken back soon after a run was there when it was left out", 70_010_319),
 ]
 """What schedules have found in the program, and in the lab itself, each with its seed."""
+
+OF_BACKUPS: Final = frozenset(
+    {
+        *(Kind.PUT_BACK, Then.PUT_BACK, Then.ENTER, Then.DELTA),
+        *(Claim.LOST, Claim.THERE_AGAIN, Claim.ID_AGAIN, Claim.OWED_AGAIN),
+    }
+)
+"""What is reached from `BACKUPS` on."""
 
 MISSED: Final = table()
 KEPT: Final = [one for one in SAFEGUARDS if one.name in MISSED]
@@ -113,6 +126,15 @@ def test_where_one_question_tells_of_many_rows_none_is_wrong_either() -> None:
     assert questions > 10 * PART
 
 
+@pytest.mark.loops(60)
+@pytest.mark.parametrize("first", range(BACKUPS, BACKUPS + 2 * PART, PART))
+def test_where_the_billing_is_put_back_none_is_wrong_either(first: int) -> None:
+    campaign = Campaign()
+    run(campaign, range(first, first + PART), processes=1)
+    assert shown(campaign) == []
+    assert campaign.reached.keys() & OF_BACKUPS >= {Claim.LOST, Claim.THERE_AGAIN, Claim.ID_AGAIN, Claim.OWED_AGAIN}
+
+
 @pytest.mark.parametrize("load", LOADS)
 def test_of_each_load_all_rows_have_their_effects_where_nothing_disturbs_them(load: str) -> None:
     world, problems = play(Schedule(1, load, 3, 0.0, 0.0, (), ()), judge)
@@ -127,7 +149,7 @@ def test_of_many_none_is_wrong() -> None:
     run(campaign, range(MANY))
     assert campaign.schedules == MANY
     assert shown(campaign) == []
-    assert set(campaign.not_reached) <= set(map(str, Blow))
+    assert set(campaign.not_reached) <= {*map(str, Blow), *OF_BACKUPS}
 
 
 @pytest.mark.loops(60)
