@@ -406,7 +406,8 @@ def why_refused(plan: PreviewFacts) -> Said:
     if any(DIFFERENT in kind for kind in gone) and "--change" not in typed:
         return said(
             "{why}\nWhat the billing does not show any more goes in once more by that file, which overwrites what is "
-            "there by now and differs, balances too. First take out of it what is refused for another reason:\n{again}",
+            "there by now and differs, balances too. First take out of it what is refused for another reason:\n"
+            "{again}",
             why=why,
             again=command_line(*typed, "--again", "--change"),
         )
