@@ -125,44 +125,27 @@ async def test_what_is_not_there_or_something_else_is_refused(place: Place) -> N
     await refused(place, *threshold, "balances.csv", "--yes", told=told)
 
 
+BALANCES = ("run", "balances", "x.csv")
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["run", "balnces", "x.csv"], ["there is no job 'balnces'", "did you mean 'balances'?"]),
-        (["run", "balances", "x.csv", "--set", "descr"], ["--set name=value"]),
-        (["run", "balances", "x.csv", "--set", "descr=a", "--set", "descr=b"], ["given twice"]),
-        (["run", "balances", "x.csv", "--set", "dscr=a"], ["no parameter 'dscr'", "did you mean 'descr'?"]),
-        (["run", "balances", "x.csv", "--in-flight", "0"], ["--in-flight"]),
-        (["run", "balances", "x.csv", "--in-flight", MANY], ["--in-flight", "not a whole number from 1 to 1 000"]),
-        (["run", "balances", "x.csv", "--max-stack", f"000000000001{MANY}"], ["--max-stack", "not a whole number"]),
-        (["run", "balances", "x.csv", "--rate", "1e300000000"], ["--rate"]),
-        (["run", "balances", "x.csv", "--settle", MANY], ["--settle"]),
-        (["run", "balances", "x.csv", "--limit-money", MANY], ["--limit-money"]),
-        (["run", "balances", "x.csv", "--stop-after-errors", MANY], ["--stop-after-errors"]),
-        (["run", "balances", "x.csv", "--set", f"op_type={MANY}"], ["op_type: '9999", "the largest"]),
-        (["run", "operator", "--set", "operator=2147483648"], ["operator: '2147483648' is not an id"]),
-        (["run", "warning-threshold", "--set", "amount=922337203.69"], ["amount: ", "can hold"]),
-        ([*CALL, f'objects.get {{"id": {MANY}}}'], ["link 1", "more than any number of the billing"]),
-        ([*CALL, f'objects.get {{"id": {"[" * 5000}{"]" * 5000}}}'], ["link 1", "brackets in brackets without end"]),
-        ([*CALL, 'objects.get {"a": {fields}}'], ["fields is said of the call as a whole"]),
-        (["selftest", "--job", "balance", "--rounds", "1"], ["the lab knows balances, payment, warning-threshold"]),
-        (["selftest", "--fleet", "--job", "payment"], ["--fleet has rows and faults of its own: leave --job out"]),
-        (["selftest", "--quick"], ["--quick makes a fleet smaller: give --fleet as well"]),
-        (["selftest", "--config", "nowhere.toml"], ["there is no file nowhere.toml"]),
-        (["status", MANY], ["there is no journal"]),
-        (["decide", "k7m2q", MANY, "accepted", "--why", "x"], ["there is no journal"]),
-        (["run", "balances", "x.csv", "--rate", "0"], ["--rate: '0'"]),
-        (
-            ["run", "balances", "x.csv", "--api-url", ""],
-            ["--api-url http://HOST:8082", "CARBON_MIGRATE_API_URL", "[api]"],
-        ),
-        (["run", "balances", "x.csv", "--journal", "/dev/null/x"], ["/dev/null/x"]),
-        (["status"], ["there is no journal"]),
-        (["verify", "xxxxx"], ["there is no journal"]),
-        (["resume", "xxxxx"], ["there is no journal"]),
+        ((*BALANCES, "--in-flight", MANY), ["--in-flight", "not a whole number from 1 to 1 000"]),
+        ((*BALANCES, "--max-stack", f"000000000001{MANY}"), ["--max-stack", "not a whole number"]),
+        ((*BALANCES, "--settle", MANY), ["--settle"]),
+        ((*BALANCES, "--limit-money", MANY), ["--limit-money"]),
+        ((*BALANCES, "--stop-after-errors", MANY), ["--stop-after-errors"]),
+        ((*BALANCES, "--set", f"op_type={MANY}"), ["op_type: '9999", "the largest"]),
+        ((*CALL, f'objects.get {{"id": {MANY}}}'), ["link 1", "more than any number of the billing"]),
+        ((*CALL, f'objects.get {{"id": {"[" * 5000}{"]" * 5000}}}'), ["link 1", "brackets in brackets without end"]),
+        (("status", MANY), ["there is no journal"]),
+        (("decide", "k7m2q", MANY, "accepted", "--why", "x"), ["there is no journal"]),
     ],
+    ids=range(10),
 )
-def test_a_command_that_makes_no_sense_is_refused(arguments: list[str], told: list[str], typed: Typed) -> None:
+def test_a_word_without_end_is_refused(arguments: tuple[str, ...], told: list[str], typed: Typed) -> None:
+    """All other commands that make no sense stand in `transcripts/refused-commands.txt`."""
     typed.refused(*arguments, says=told)
 
 
@@ -218,46 +201,6 @@ async def test_a_run_that_is_wider_than_its_files_sends_nothing(place: Place) ->
     ended = await typed_with_files(place, 100, *run, "--in-flight", "18", "--record", "a.rec")
     assert ended.exit == 0, ended.err
     assert (await place.found()).rows == 60
-
-
-# ---- SQL that may change something is refused by one judge, wherever an operator gives it --------------------------
-
-ROWS = "contract_number;amount\n1;5\n"
-CALL_IN_A_FILE = """\
-[[step]]
-job = "call"
-model = "Users"
-chain = ['objects.get {"id": {id}}', "x.y"]
-file = "rows.csv"
-look_up = '''%s'''
-"""
-TYPED_CALL = ("call", "--model", "Users", "--chain", 'objects.get {"id": {id}}', "--chain", "x.y")
-JOB_FILE = '[run]\nthrottle_sql = "{throttle}"\nthrottle_above = 1\n\n[[step]]\njob = "balances"\n{rows}\n'
-
-WRITES = "select 1 as n from rdb$database; delete from abonents"
-WHY = "a second statement begins here, 'delete'"
-DOORS = (
-    ("--throttle-sql: line 1", "run", "balances", "rows.csv", "--throttle-sql", WRITES, "--throttle-above", "1"),
-    ("line 1", "run", "balances", "--sql", WRITES),
-    ("line 1", "plan", "balances", "--sql", WRITES),
-    ("look_up: line 1", "run", *TYPED_CALL, "--look-up", WRITES, "rows.csv"),
-    ("✗ ", "translate", f"sqlexec '{WRITES}' | while read id; do curl -d 'method1=x.y' http://h/; done"),
-)
-OF_JOB_FILES = (
-    ("line 2, column 1: throttle_sql: line 1", JOB_FILE.format(throttle=WRITES, rows='file = "rows.csv"')),
-    ("line 7, column 1: step 1: line 1", JOB_FILE.format(throttle="select 1 from tarif", rows=f'sql = "{WRITES}"')),
-    ("line 6, column 1: step 1: look_up: line 1", CALL_IN_A_FILE % WRITES),
-)
-
-
-def test_sql_that_changes_something_is_refused_at_every_door(typed: Typed, tmp_path: Path) -> None:
-    (tmp_path / "rows.csv").write_text(ROWS, encoding="utf-8")
-    for where, *words in DOORS:
-        assert typed.refused(*words, says=[where, WHY]).out == ""
-    for where, text in OF_JOB_FILES:
-        (tmp_path / "job.toml").write_text(text, encoding="utf-8")
-        typed.refused("run", "job.toml", says=[where, WHY])
-    assert not (tmp_path / "carbon-migrate.journal").exists()
 
 
 async def test_what_the_select_of_a_throttle_reaches_is_looked_at_as_well(place: Place) -> None:

@@ -1,7 +1,6 @@
 """Cells that a spreadsheet would run, and files that are whole or not there."""
 
 import csv
-import json
 import os
 import stat
 from pathlib import Path
@@ -9,12 +8,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from checkpoints.journal import Journal
-from checkpoints.states import State
 from cli.output.item_files import OutputFile, written_to
 from cli.terminal.exits import CommandRefused
-from tests.checkpoints.samples import new_item, sent_run, within
-from tests.cli.conftest import Place, Typed
+from tests.cli.conftest import Place
 
 
 async def write(target: OutputFile, *, fails: bool = False) -> None:
@@ -166,51 +162,3 @@ async def test_a_whole_export_has_a_file_for_each_outcome_that_there_is(place: P
 
 
 # ---- a finished run in words that a person means -------------------------------------------------------------------
-
-OUTCOMES = {1: State.APPLIED, 2: State.ACCEPTED, 3: State.REJECTED, 4: State.APPLIED}
-
-
-@pytest.fixture
-def name(tmp_path: Path) -> str:
-    """A run of four rows at its end: one accepted, two of them read back since, one rejected."""
-
-    async def make(journal: Journal) -> str:
-        items = [new_item(str(key), line=key + 1) for key in OUTCOMES]
-        return (await sent_run(journal, *items, fates=OUTCOMES)).name
-
-    return within(tmp_path / "carbon-migrate.journal", make)
-
-
-def rows_of(text: str) -> list[tuple[str, str]]:
-    """The key and the state of each row of an export."""
-    header, *rows = csv.reader(text.removeprefix("\ufeff").splitlines(), delimiter=";")
-    return [(row[0], row[header.index("carbon_state")]) for row in rows]
-
-
-def test_accepted_rows_are_those_that_were_read_back_too(typed: Typed, name: str, tmp_path: Path) -> None:
-    ended = typed("export", name, "--state", "accepted", "-o", "-")
-    assert rows_of(ended.out) == [("1", "applied"), ("2", "accepted"), ("4", "applied")]
-    ended.saying(f"3 rows of run {name} that are accepted, 2 of them applied, written to stdout")
-    assert rows_of(typed("export", name, "--state", "applied").out) == [("1", "applied"), ("4", "applied")]
-    # A whole export goes to stdout in one piece.
-    ended = typed("export", name, "-o", "-")
-    assert rows_of(ended.out) == [("1", "applied"), ("2", "accepted"), ("3", "rejected"), ("4", "applied")]
-    ended.saying(f"4 rows of run {name}, 2 of them applied, written to stdout")
-    assert not (tmp_path / "-").exists()
-    typed("export", name, "-o", "all.csv")
-    assert (tmp_path / "all.csv").read_text(encoding="utf-8").splitlines() == ended.out.splitlines()
-
-
-def test_scripts_are_told_what_an_export_has_written(typed: Typed, name: str) -> None:
-    whole = typed("export", name, "--json").closing
-    assert (whole["run"], whole["exit"], whole["error"]) == (name, 0, None)
-    assert [(one["file"], one["states"], one["rows"]) for one in whole["files"]] == [
-        (f"{name}-accepted.csv", ["accepted", "applied"], 3),
-        (f"{name}-rejected.csv", ["rejected", "refused"], 1),
-    ]
-    beside = typed("export", name, "--state", "accepted", "-o", "-", "--json")
-    assert len(rows_of(beside.out)) == 3
-    file = {"file": None, "states": ["accepted", "applied"], "rows": 3}
-    closing = json.loads(beside.err.splitlines()[-1])
-    assert closing == {"run": name, "files": [file], "exit": 0, "error": None}
-    assert typed("export", "xxxxx", "--json").closing["exit"] == 2

@@ -10,7 +10,7 @@ import openpyxl
 import pytest
 
 from cli.terminal.exits import Exit
-from tests.cli.conftest import Place, Typed
+from tests.cli.conftest import Place
 
 HEADER = "Договор;ФИО;Телефон;E-mail;Папка;Тариф;Логин;IP;MAC;Услуга;Менеджер;Остаток"
 FAULTS: Mapping[str, tuple[str, str, str]] = {
@@ -396,46 +396,3 @@ async def test_what_the_billing_does_not_tell_is_said(place: Place) -> None:
     made = await place.cli("dictionary", place.write(TABLE, "table.csv"), may_end_with=[1])
     assert "operator: the billing does not tell these names; look the ids up there, and fill them in" in made.out
     assert "tariff      1 matched, 1 to confirm, 1 open" in made.out
-
-
-def test_without_a_billing_nothing_is_proposed(typed: Typed, tmp_path: Path) -> None:
-    (tmp_path / "table.csv").write_text(TABLE + "A5;;;\n", encoding="utf-8")
-    made = typed("dictionary", "table.csv", "-o", "made.csv")
-    assert made.exit == 1
-    assert "tariff      0 matched, 0 to confirm, 3 open" in made.out
-    assert "Check the dictionary: 7 ids to fill in." in made.out
-    assert "no billing is set, so nothing is proposed: give --api-url URL, and --database PATH" in made.out
-    assert "1 row cannot be read, and its names are not in the dictionary" in made.out
-    assert "carbon-migrate dictionary table.csv --dictionary made.csv -o made.csv --force" in made.out
-    assert {row["id"] for row in rows_of(tmp_path / "made.csv")} == {""}
-
-
-def test_a_map_says_which_column_holds_what(typed: Typed, tmp_path: Path) -> None:
-    (tmp_path / "table.csv").write_text("Договор;ФИО;Plan\nA1;И;Домашний\n", encoding="utf-8")
-    assert typed("dictionary", "table.csv", "--map", "tarif_id=Plan").exit == 1
-    assert [row["name"] for row in rows_of(tmp_path / "dictionary.csv")] == ["Домашний"]
-    (tmp_path / "map.toml").write_text('[subscriber]\ntarif_id = "Plan"\n', encoding="utf-8")
-    assert typed("dictionary", "table.csv", "--map", "map.toml", "-o", "other.csv").exit == 1
-    assert rows_of(tmp_path / "other.csv") == rows_of(tmp_path / "dictionary.csv")
-    two = typed("dictionary", "table.csv", "--map", "map.toml", "--map", "map.toml", "-o", "third.csv")
-    assert (two.exit, "two map files are given" in two.err) == (2, True)
-
-
-def test_what_cannot_be_used_is_refused_and_nothing_is_written(typed: Typed, tmp_path: Path) -> None:
-    (tmp_path / "table.csv").write_text(TABLE, encoding="utf-8")
-    (tmp_path / "old.csv").write_text("kind;name;id\nplan;A;3\n", encoding="utf-8")
-    for words, told in (
-        (("missing.csv",), "missing.csv"),
-        (("table.csv", "-o", "made.txt"), "made.txt: the name of the file says what it is to be"),
-        (("table.csv", "--dictionary", "old.csv"), "line 2, column kind: there is no kind 'plan'"),
-        (("table.csv", "--dictionary", "none.csv"), "none.csv"),
-        (("table.csv", "--map", "no_such_field=Тариф"), "no_such_field"),
-    ):
-        typed.refused("dictionary", *words, says=told)
-    assert sorted(path.name for path in tmp_path.glob("*.*")) == ["old.csv", "table.csv"]
-    for given, told in (("--map a.toml --map b.toml", "two map files"), ("--dictionary none.csv", "none.csv")):
-        typed.refused("import", "table.csv", *given.split(), "--api-url", "http://127.0.0.1:9", says=told)
-    # A table without names needs no dictionary.
-    (tmp_path / "table.csv").write_text("Договор;ФИО\nA1;И\n", encoding="utf-8")
-    made = typed("dictionary", "table.csv")
-    assert (made.exit, "The table has no names to look up." in made.out) == (0, True)
