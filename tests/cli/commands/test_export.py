@@ -80,46 +80,6 @@ def cells_of(place: Place, name: str) -> list[list[str]]:
         return list(csv.reader(stream, delimiter=";"))
 
 
-async def test_the_refused_rows_mended_and_those_of_a_plan_are_the_next_input_as_they_are(place: Place) -> None:
-    lines = "00001;пять;-тире\n00003;шесть;'=1\n00000;5;=1\n00003;1,234;x;9;8\nшорт\n"
-    place.write(f"contract_number;amount;descr\n{lines}")
-    await place.cli("run", "balances", "balances.csv", "--yes", "--quiet", may_end_with=(2,))
-    (run,) = await place.runs()
-    (await place.cli("export", run.name, "-o", ".")).saying(f"5 rows refused: {run.name}-rejected.csv")
-    ended = await place.cli("export", run.name, "--state", "rejected")
-    ended.saying(
-        [
-            f"0 rows of run {run.name} that are rejected",
-            "write the 5 rows that were refused before sending",
-            f"carbon-migrate export {run.name} --state bad -o {run.name}-bad.csv",
-        ]
-    )
-    # They come out with their own columns.
-    refused = place.cli.folder / f"{run.name}-rejected.csv"
-    header, *rows = cells_of(place, refused.name)
-    ours = ["carbon_row", "carbon_line", "carbon_state", "carbon_answer", "carbon_message"]
-    assert header == ["contract_number", "amount", "descr", *ours]
-    by_line = {row[4]: row for row in rows}
-    assert [row[3] for row in rows] == [f"{run.name}/r{number}" for number in range(1, 6)]
-    assert (by_line["4"][:3], by_line["4"][5]) == (["00000", "5", "'=1"], "refused")
-    assert "contract_number: there is no contract number '00000'" in by_line["4"][7]
-    assert by_line["5"][:3] == ["00003", "1,234", "x"]
-    assert "surplus cells: 9 | 8" in by_line["5"][7]
-    assert by_line["6"][:3] == ["шорт", "", ""]
-    text = refused.read_text(encoding="utf-8-sig")
-    assert "'-тире" in text
-    kept = [line for line in text.splitlines(keepends=True) if not line.startswith(("00000", "00003;1", "шорт"))]
-    mended = "".join(kept).replace(";пять;", ";5;").replace(";шесть;", ";6;")
-    refused.write_text(mended, encoding="utf-8-sig")
-    await place.cli("plan", "balances", refused, "-o", "plan")
-    saved = place.cli.folder / "plan" / "to-send.csv"
-    assert "'-тире" in saved.read_text(encoding="utf-8-sig")
-    await place.run("balances", saved)
-    # The comments of the opening balances, without their marks.
-    marked = place.query("select descr from finance_operations where op_type = 8 order by op_id")
-    assert [descr.partition(" [cm ")[0] for (descr,) in marked] == ["-тире", "'=1"]
-
-
 async def test_a_whole_export_has_a_file_for_each_outcome_that_there_is(place: Place) -> None:
     balances = place.balances(4)
     with balances.path.open("a", encoding="utf-8") as file:
