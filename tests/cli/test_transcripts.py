@@ -50,7 +50,7 @@ VARYING: Final = (
     (r'"(seconds|bytes_before|bytes_after)":[\d.]+', r'"\1":N'),
     (r'"per_second":([\d.]+|null)', '"per_second":N'),
     (r'(?<="in doubt":)[\d.]+', "N"),
-    (r"\b0:\d\d\b", "0:NN"),
+    (r"\b0:\d\d\b(, [\d.,\u202f\xa0 ]+ a second)?", "0:NN"),
     (r"at [\d\u202f\xa0 ]+ a second|(?<=rows a second ).*|\d+ ms|(?<=checked: )\d+", "N"),
     (r"\d+ at once", "N at once"),
     (r" {2,}", "  "),
@@ -146,7 +146,9 @@ class Stage:
             if path.is_file() and path.stat().st_size:
                 with closing(sqlite3.connect(path)) as journal, suppress(sqlite3.DatabaseError):
                     runs = journal.execute("select name from runs order by run_id")
-                    self.names |= {f"{name}{number}": run for number, (run,) in enumerate(runs, 1)}
+                    now = {f"{name}{number}": run for number, (run,) in enumerate(runs, 1)}
+                    self.names |= {f"LOST-{it}": was for it, was in self.names.items() if now.get(it, was) != was}
+                    self.names |= now
         for mark, text in (("!", ended.err), (">", ended.out)):
             for line in text.splitlines():
                 yield f"  {mark} {self.alike(line)}".rstrip() + "\n"
