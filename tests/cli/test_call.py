@@ -1,4 +1,4 @@
-"""`run call`: any chain, its placeholders filled from the rows, and secrets in what people write."""
+"""`run call`: secrets in what people write; `transcripts/billing/call.txt` has what it sends and refuses."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,9 +8,6 @@ import pytest
 from tests.cli.conftest import Place, Typed
 from tests.cli.terminal.terminals import answered
 
-CREATED = 'objects.create {"abonent_id": {id}, "op_type_id": 1, "op_summa": "{sum}"}'
-CREATE = ("--model", "FinanceOperations", "--chain", CREATED)
-PAY = ("--model", "Abonents", "--chain", 'objects.get {"id": {id}}', "--chain", 'add_payment {"SUM_IN": "{sum}"}')
 RUN = ("run", "call")
 
 
