@@ -2,7 +2,6 @@
 
 import resource
 import sys
-from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,164 +13,49 @@ from tests.cli.conftest import Ended, Place, Typed
 from tests.cli.terminal.terminals import answered, killed_at, opened
 from tools.house import ROOT
 
-GOOD = "00003;1,50\n"
-HEAD = "contract_number;amount\n"
 MANY = "9" * 5000
 """More digits than Python makes a number of."""
 CALL = ["run", "call", "x.csv", "--model", "Tarif", "--chain"]
 
 
-async def refused(place: Place, *arguments: str, told: Sequence[str]) -> None:
-    """The command ends with 2, says what is wrong and where, and nothing was sent."""
-    await place.cli.refused(*arguments, says=told)
-    assert (await place.found()).rows == 0
+BAD_ROWS = {
+    "contract_number;amount": ((f"00003;{MANY}", "5000 characters long"), (f"{MANY};5", "5 000 characters")),
+    "abonent_id;amount": ((f"{MANY};5", "there is no abonent"),),
+    f'{{"abonent_id": {MANY}, "amount": 5}}': (('{"abonent_id": 9, "amount": 5}', "there is no abonent"),),
+}
+
+
+async def test_a_cell_without_end_is_refused_with_its_line(place: Place) -> None:
+    """`transcripts/billing/bad-input.txt` has what else a row or a file can be."""
+    for head, rows in BAD_ROWS.items():
+        place.rows(head, *(row for row, _ in rows), name="balances.csv")
+        says = [f"{said}" for _, said in rows]
+        await place.cli.refused("run", "balances", "balances.csv", "--yes", says=says)
     assert place.traffic.arrived == 0
 
 
-BAD_ROWS: Mapping[str, Sequence[tuple[str, Sequence[str]]]] = {
-    HEAD: [
-        ("00003;1,50", ["contradicts another row of the same key"]),
-        ("АБ-00002;10,005", [", column amount", "can be read in two ways", "write 10005.00 for the first, 10.00"]),
-        ("00003;2,50", ["contradicts line 2", "1.50 there and 2.50 here"]),
-        ("АБ-0002;5", [", column contract_number", "there is no contract number 'АБ-0002'", "АБ-00002"]),
-        ("AБ-00002;5", [", column contract_number", "'АБ-00002' (the same in Cyrillic letters)"]),
-        ("АБ-00002;5;6", ["the header has 2 cells, this row 3"]),
-        (f"00003;{MANY}", [", column amount", "5000 characters long"]),
-        ("00003;922337203.69", [", column amount", "can hold"]),
-        ("00003;-922 337 203,69", [", column amount", "922,337,203.68 at most"]),
-        ("00003;1e300000000", [", column amount", "an exponent is not allowed"]),
-        (f"{MANY};5", [", column contract_number", "5 000 characters"]),
-    ],
-    "abonent_id;amount\n": [
-        ("12x;5", [", column abonent_id", "is not an id"]),
-        (f"{MANY};5", [", column abonent_id", "there is no abonent"]),
-    ],
-    "": [
-        (f'{{"abonent_id": {MANY}, "amount": 5}}', [", column abonent_id", "there is no abonent"]),
-        ('{"abonent_id": 9, "amount": 1e300000000}', ["no number that can be written out"]),
-    ],
-}
-BAD_FILES: Sequence[tuple[str, str, Sequence[str]]] = [
-    ("utf-8", "contract_number;price\n00003;5\n", ["no column amount", "it has: contract_number, price"]),
-    (
-        "utf-8",
-        "number;amount\n00003;5\n",
-        ["no column abonent_id or contract_number", "it has: number, amount", "--map abonent_id="],
-    ),
-    ("utf-8", "", ["is empty"]),
-    ("utf-8", HEAD, ["has a header and no rows"]),
-    (
-        "cp1251",
-        f"{HEAD}00003;1,50\nАБ-00002;5\n",
-        ["line 3, column 1", "this is 'АБ' in CP1251, 'юа' in KOI8-R", "--encoding cp1251, --encoding koi8-r"],
-    ),
-]
-
-
-async def test_bad_rows_and_files_are_refused_with_their_place(place: Place) -> None:
-    run = ("run", "balances", "balances.csv", "--yes")
-    for head, rows in BAD_ROWS.items():
-        place.write(head + "".join(f"{row}\n" for row, _ in rows))
-        ended = await place.cli(*run, may_end_with=(2,))
-        for line, (fault, (_, told)) in enumerate(zip(ended.faults, rows, strict=False), 1 + bool(head)):
-            assert fault.startswith(f"line {line}")
-            assert [one for one in told if one not in fault] == [], fault
-        assert ended.faults[len(rows)].startswith(f"{len(rows)} rows of the input are refused.")
-    for encoding, text, told in BAD_FILES:
-        place.write(text, encoding=encoding)
-        await refused(place, *run, told=told)
-    # Of those that it may be, one is said.
-    told = ["line 3, column 1", "may be CP1251, KOI8-R or ISO 8859-5", "--encoding cp1251"]
-    await refused(place, *run, "--encoding", "utf-8", told=told)
-    assert (await place.run(*run[1:3], "--encoding", "cp1251"))["states"] == {"accepted": 2}
-    # A longer text is surely one of them.
-    place.write("номер договора;сумма\n00003;1,50\nАБ-00002;5\n", encoding="koi8-r")
-    ended = await place.cli(*run, "--json", "--again")
-    ended.saying("read as KOI8-R, for its bytes are not UTF-8")
-    assert ended.closing["states"] == {"accepted": 2}
-
-
-async def test_what_is_not_there_or_something_else_is_refused(place: Place) -> None:
-    place.write(f"{HEAD}{GOOD}")
-    run = ("run", "balances", "balances.csv", "--yes")
-    one = "select contract_number, 5.00 as amount from abonents where id = 2001"
-    threshold = ("run", "warning-threshold")
-    for words, told in (
-        (("run", "balances", "nowhere.csv", "--yes"), ["there is no file", "nowhere.csv"]),
-        ((*run, "--api-url", "http://127.0.0.1:9"), ["Nobody answers at http://127.0.0.1:9"]),
-        ((*run, "--api-url", f"{place.billing.url}/elsewhere"), ["not the billing's REST API"]),
-        ((*run, "--database", "nowhere.fdb"), ["nowhere.fdb", "No such file"]),
-        (
-            (*threshold, "--set", "folder=89", "--set", "amount=-5", "--database", ""),
-            ["--database HOST:PATH", "CARBON_MIGRATE_DATABASE"],
-        ),
-        (
-            ("run", "balances"),
-            ["there is nothing to read rows from: name a file, - for standard input, or give --sql"],
-        ),
-        (
-            ("run", "balances", "--sql", f"{one} union all {one}", "--yes"),
-            ["= row 2 (", "a duplicate in the input: the same key and amount as"],
-        ),
-    ):
-        await refused(place, *words, told=told)
-    place.write(f"{HEAD}{GOOD}{GOOD}")
-    told = ["line 3 (00003): a duplicate in the input: the same key and amount as line 2", "--skip-bad"]
-    await refused(place, *run, told=told)
-    place.write("abonent_id;amount\n2001;-5\n2001;-6\n2003;-5\n")
-    told = ["--set folder=…", "the rows come from elsewhere"]
-    await refused(place, *threshold, "balances.csv", "--set", "folder=89", told=told)
-    told = ["line 3", "contradicts line 2: the same key with limit_warning -5 there and limit_warning -6 here"]
-    await refused(place, *threshold, "balances.csv", "--yes", told=told)
+BALANCES = ("run", "balances", "x.csv")
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["run", "balnces", "x.csv"], ["there is no job 'balnces'", "did you mean 'balances'?"]),
-        (["run", "balances", "x.csv", "--set", "descr"], ["--set name=value"]),
-        (["run", "balances", "x.csv", "--set", "descr=a", "--set", "descr=b"], ["given twice"]),
-        (["run", "balances", "x.csv", "--set", "dscr=a"], ["no parameter 'dscr'", "did you mean 'descr'?"]),
-        (["run", "balances", "x.csv", "--in-flight", "0"], ["--in-flight"]),
-        (["run", "balances", "x.csv", "--in-flight", MANY], ["--in-flight", "not a whole number from 1 to 1 000"]),
-        (["run", "balances", "x.csv", "--max-stack", f"000000000001{MANY}"], ["--max-stack", "not a whole number"]),
-        (["run", "balances", "x.csv", "--rate", "1e300000000"], ["--rate"]),
-        (["run", "balances", "x.csv", "--settle", MANY], ["--settle"]),
-        (["run", "balances", "x.csv", "--limit-money", MANY], ["--limit-money"]),
-        (["run", "balances", "x.csv", "--stop-after-errors", MANY], ["--stop-after-errors"]),
-        (["run", "balances", "x.csv", "--set", f"op_type={MANY}"], ["op_type: '9999", "the largest"]),
-        (["run", "operator", "--set", "operator=2147483648"], ["operator: '2147483648' is not an id"]),
-        (["run", "warning-threshold", "--set", "amount=922337203.69"], ["amount: ", "can hold"]),
-        ([*CALL, f'objects.get {{"id": {MANY}}}'], ["link 1", "more than any number of the billing"]),
-        ([*CALL, f'objects.get {{"id": {"[" * 5000}{"]" * 5000}}}'], ["link 1", "brackets in brackets without end"]),
-        ([*CALL, 'objects.get {"a": {fields}}'], ["fields is said of the call as a whole"]),
-        (["selftest", "--job", "balance", "--rounds", "1"], ["the lab knows balances, payment, warning-threshold"]),
-        (["selftest", "--fleet", "--job", "payment"], ["--fleet has rows and faults of its own: leave --job out"]),
-        (["selftest", "--quick"], ["--quick makes a fleet smaller: give --fleet as well"]),
-        (["selftest", "--config", "nowhere.toml"], ["there is no file nowhere.toml"]),
-        (["status", MANY], ["there is no journal"]),
-        (["decide", "k7m2q", MANY, "accepted", "--why", "x"], ["there is no journal"]),
-        (["run", "balances", "x.csv", "--rate", "0"], ["--rate: '0'"]),
-        (
-            ["run", "balances", "x.csv", "--api-url", ""],
-            ["--api-url http://HOST:8082", "CARBON_MIGRATE_API_URL", "[api]"],
-        ),
-        (["run", "balances", "x.csv", "--journal", "/dev/null/x"], ["/dev/null/x"]),
-        (["status"], ["there is no journal"]),
-        (["verify", "xxxxx"], ["there is no journal"]),
-        (["resume", "xxxxx"], ["there is no journal"]),
+        ((*BALANCES, "--in-flight", MANY), ["--in-flight", "not a whole number from 1 to 1 000"]),
+        ((*BALANCES, "--max-stack", f"000000000001{MANY}"), ["--max-stack", "not a whole number"]),
+        ((*BALANCES, "--settle", MANY), ["--settle"]),
+        ((*BALANCES, "--limit-money", MANY), ["--limit-money"]),
+        ((*BALANCES, "--stop-after-errors", MANY), ["--stop-after-errors"]),
+        ((*BALANCES, "--set", f"op_type={MANY}"), ["op_type: '9999", "the largest"]),
+        ((*CALL, f'objects.get {{"id": {MANY}}}'), ["link 1", "more than any number of the billing"]),
+        ((*CALL, f'objects.get {{"id": {"[" * 5000}{"]" * 5000}}}'), ["link 1", "brackets in brackets without end"]),
+        (("status", MANY), ["there is no journal"]),
+        (("decide", "k7m2q", MANY, "accepted", "--why", "x"), ["there is no journal"]),
     ],
+    ids=range(10),
 )
-def test_a_command_that_makes_no_sense_is_refused(arguments: list[str], told: list[str], typed: Typed) -> None:
+def test_a_word_without_end_is_refused(arguments: tuple[str, ...], told: list[str], typed: Typed) -> None:
+    """All other commands that make no sense stand in `transcripts/refused-commands.txt`."""
     typed.refused(*arguments, says=told)
-
-
-async def test_of_equal_duplicates_one_goes_ahead_on_request(place: Place) -> None:
-    place.write(f"{HEAD}{GOOD}{GOOD}")
-    ended = await place.cli("run", "balances", "balances.csv", "--yes", "--skip-bad", "--json")
-    assert "1 × a duplicate in the input" in ended.words
-    assert ended.closing["states"] == {"skipped": 1, "accepted": 1}
-    assert (await place.found()).rows == 1
 
 
 NOBODY = "http://127.0.0.1:9"
@@ -218,46 +102,6 @@ async def test_a_run_that_is_wider_than_its_files_sends_nothing(place: Place) ->
     ended = await typed_with_files(place, 100, *run, "--in-flight", "18", "--record", "a.rec")
     assert ended.exit == 0, ended.err
     assert (await place.found()).rows == 60
-
-
-# ---- SQL that may change something is refused by one judge, wherever an operator gives it --------------------------
-
-ROWS = "contract_number;amount\n1;5\n"
-CALL_IN_A_FILE = """\
-[[step]]
-job = "call"
-model = "Users"
-chain = ['objects.get {"id": {id}}', "x.y"]
-file = "rows.csv"
-look_up = '''%s'''
-"""
-TYPED_CALL = ("call", "--model", "Users", "--chain", 'objects.get {"id": {id}}', "--chain", "x.y")
-JOB_FILE = '[run]\nthrottle_sql = "{throttle}"\nthrottle_above = 1\n\n[[step]]\njob = "balances"\n{rows}\n'
-
-WRITES = "select 1 as n from rdb$database; delete from abonents"
-WHY = "a second statement begins here, 'delete'"
-DOORS = (
-    ("--throttle-sql: line 1", "run", "balances", "rows.csv", "--throttle-sql", WRITES, "--throttle-above", "1"),
-    ("line 1", "run", "balances", "--sql", WRITES),
-    ("line 1", "plan", "balances", "--sql", WRITES),
-    ("look_up: line 1", "run", *TYPED_CALL, "--look-up", WRITES, "rows.csv"),
-    ("✗ ", "translate", f"sqlexec '{WRITES}' | while read id; do curl -d 'method1=x.y' http://h/; done"),
-)
-OF_JOB_FILES = (
-    ("line 2, column 1: throttle_sql: line 1", JOB_FILE.format(throttle=WRITES, rows='file = "rows.csv"')),
-    ("line 7, column 1: step 1: line 1", JOB_FILE.format(throttle="select 1 from tarif", rows=f'sql = "{WRITES}"')),
-    ("line 6, column 1: step 1: look_up: line 1", CALL_IN_A_FILE % WRITES),
-)
-
-
-def test_sql_that_changes_something_is_refused_at_every_door(typed: Typed, tmp_path: Path) -> None:
-    (tmp_path / "rows.csv").write_text(ROWS, encoding="utf-8")
-    for where, *words in DOORS:
-        assert typed.refused(*words, says=[where, WHY]).out == ""
-    for where, text in OF_JOB_FILES:
-        (tmp_path / "job.toml").write_text(text, encoding="utf-8")
-        typed.refused("run", "job.toml", says=[where, WHY])
-    assert not (tmp_path / "carbon-migrate.journal").exists()
 
 
 async def test_what_the_select_of_a_throttle_reaches_is_looked_at_as_well(place: Place) -> None:

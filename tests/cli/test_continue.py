@@ -162,35 +162,6 @@ async def test_what_is_still_bad_belongs_elsewhere_or_cannot_be_continued_is_ref
     nothing.saying([command, "--skip-bad"])
 
 
-async def test_rows_that_a_plan_or_a_refused_run_has_listed_go_into_the_run_of_the_good_ones(place: Place) -> None:
-    """Whichever list of the faults of a file is corrected: the run that has entered its other rows takes it."""
-    one, two, three, *_ = numbers(place)
-    file = place.rows("contract_number;amount", f"{one};1", f"{two};2O0", f"{three};3O0", name="both.csv")
-    await place.cli("plan", "balances", file, "-o", "plan", may_end_with=(1,))
-    await place.cli("run", "balances", file, "--yes", may_end_with=(2,))
-    (refused,) = await place.runs()
-    await place.cli("export", refused.name, "--state", "bad", "-o", "refused.csv")
-    name = (await place.run("balances", file, "--skip-bad", ends=1))["run"]
-    for number, path in enumerate(("plan/refused.csv", "refused.csv"), start=1):
-        header, rows = read(place.cli.folder / path)
-        row = [rows[number - 1][0], rows[number - 1][1].replace("O", "0"), *rows[number - 1][2:]]
-        ended = await place.run(
-            *again(written(file.with_name("part.csv"), header, [row], "utf-8", ";"), name), ends=number % 2
-        )
-        assert (ended["states"], ended["refused"]) == ({"accepted": 1 + number}, 2 - number)
-    # Another input has other lines.
-    other = place.rows("contract_number;amount", f"{one};5", f"{two};6O0", name="other.csv")
-    await place.cli("run", "balances", other, "--yes", may_end_with=(2,))
-    (*_, last) = await place.runs()
-    await place.cli("export", last.name, "--state", "bad", "-o", "bad.csv")
-    says = f"this is a row of run {last.name}, not of run {name}"
-    header, last_rows = read(place.cli.folder / "bad.csv")
-    key, _, *rest = last_rows[-1]
-    part = written(file.with_name("part.csv"), header, [[key, "6", *rest]], "utf-8", ";")
-    await place.cli.refused("run", *again(part, name), "--yes", says=says)
-    await place.landed_once(3)
-
-
 async def test_a_row_that_was_entered_elsewhere_meanwhile_is_not_entered_again(place: Place) -> None:
     name = await begun(place)
     file = corrected(place, name)

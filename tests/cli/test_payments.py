@@ -1,6 +1,5 @@
 """Payments and other money that adds up: what is no duplicate, what is a question, and what a script is told."""
 
-import csv
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -65,16 +64,6 @@ async def test_a_payment_raises_the_balance_and_is_found_by_its_mark_where_its_a
     await place.execute("update finance_operations set descr = 'by hand' where op_summa = 5000000000000")
     await place.cli("verify", closing["run"], may_end_with=(1, 4))
     assert (await place.totals(closing["run"])).count(State.ACCEPTED) == 3
-
-
-async def test_an_operation_with_an_exact_key_is_found_without_its_mark(place: Place) -> None:
-    payments(place)
-    run = (await paid(place, "--set", "key=code1c"))["run"]
-    keys = place.query("select code1c from finance_operations where code1c starting with 'cm-' order by 1")
-    assert keys == [(f"cm-{run}-{number}",) for number in (1, 2, 3)]
-    await place.execute("update finance_operations set descr = 'by hand' where code1c starting with 'cm-'")
-    await place.cli("verify", run)
-    await place.cli("verify", run, "--database", "")
 
 
 async def test_a_call_of_add_payment_whose_answer_is_lost_is_left_to_a_person(place: Place) -> None:
@@ -149,47 +138,6 @@ async def test_the_same_payment_a_month_later_is_a_question(place: Place) -> Non
     assert len(entered(place)) == 9
 
 
-@pytest.mark.parametrize(
-    ("way", "column", "october", "november"),
-    [
-        ((), "date", "05.10.2026", "2026-11-05"),
-        ((), "number", "17", "18"),
-        (BY_CALL, "date", "05.10.2026", "2026-11-05"),
-        (BY_CALL, "document", "17", "18"),
-    ],
-)
-async def test_a_document_or_a_date_tells_the_payments_of_two_months_apart(
-    place: Place, way: tuple[str, ...], column: str, october: str, november: str
-) -> None:
-    payments(place, column, [october] * 3)
-    assert (await paid(place, *way))["states"] == {"accepted": 3}
-    # Without a mark an earlier payment of the sum may be this one, unless its day says that it cannot be.
-    more = ("--again",) if way and column != "date" else ()
-    if way:
-        await place.execute("update finance_operations set op_date = '2026-10-05' where op_summa = 5000000000000")
-    payments(place, column, [november] * 3)
-    assert (await paid(place, *way, *more))["states"] == {"accepted": 3}
-    assert len(entered(place)) == 6
-    # The same ones once more are left out, and a script is told.
-    ended = await place.cli("run", *PAY, *way, *AGREED, "--json", may_end_with=(1,) if not way else (1, 2))
-    if not way:
-        assert ended.closing["states"] == {"skipped": 3}
-        assert "left out, entered by an earlier run" in ended.told
-        assert "3 rows were not entered" in await place.cli.told("resume", ended.closing["run"], ends=1)
-    assert len(entered(place)) == 6
-
-
-async def test_a_date_that_is_none_is_refused_with_its_line_and_counts_for_no_opening_balance(place: Place) -> None:
-    payments(place, "date", ["05.10.2026", "soon", "05.10.2026"])
-    for way in ((), BY_CALL):
-        await place.cli.refused("run", *PAY, *way, *AGREED, says=["line 3", "'soon' is not a date"])
-    assert not entered(place)
-    # An opening balance is entered once, and says so with 0.
-    run = ("balances", FILE, *SETTLED)
-    assert (await place.run(*run))["states"] == {"accepted": 3}
-    assert (await place.run(*run))["states"] == {"skipped": 3}
-
-
 @pytest.mark.parametrize("kind", [1, 2])
 async def test_an_equal_entry_is_refused_under_yes_and_asked_about_at_a_terminal(place: Place, kind: int) -> None:
     """Of which type it is, says nothing while no probe has seen the types."""
@@ -201,39 +149,3 @@ async def test_an_equal_entry_is_refused_under_yes_and_asked_about_at_a_terminal
     shown = await answered(place, "run", *PAY, *SETTLED, says=[("Send these 3 rows", "n")], ends=2)
     assert "1 row, 500.00 in total, looks as if entered already" in shown
     assert (await paid(place, "--again"))["states"] == {"accepted": 3}
-
-
-async def test_an_entry_before_the_day_of_a_payment_is_none_of_it(place: Place) -> None:
-    payments(place, "date", ["2026-10-05"] * 3)
-    await by_hand(place, IDS[0], 2, day="2026-10-04")
-    assert (await paid(place))["states"] == {"accepted": 3}
-    payments(place, "date", ["2026-10-06"] * 3)
-    await by_hand(place, IDS[0], 2, day="2026-10-06")
-    await place.cli.refused("run", *PAY, *AGREED, says="1 row, 500.00 in total")
-
-
-async def test_rows_of_a_select_that_look_as_if_entered_already_are_refused_while_others_are_sent(
-    place: Place,
-) -> None:
-    await by_hand(place, IDS[1], 2)
-    rows = "select id as abonent_id, 500 as amount from abonents where id in (2003, 2004, 2005)"
-    ended = await place.cli("run", "payment", "--sql", rows, *AGREED, "--json", may_end_with=(1,))
-    assert (ended.closing["states"], ended.closing["refused"]) == ({"accepted": 2}, 1)
-    assert "looks as if entered already: operation" in ended.told
-    assert len(entered(place)) == 3
-
-
-async def test_a_corrected_row_that_looks_as_if_entered_already_is_refused_under_yes(place: Place) -> None:
-    place.rows("abonent_id;amount", f"{IDS[0]};500", f"{IDS[1]};five", name=FILE)
-    run = (await paid(place, "--skip-bad", ends=1))["run"]
-    await place.cli("export", run, "--state", "refused", "-o", "refused.csv")
-    await by_hand(place, IDS[1], 2)
-    file = place.cli.folder / "refused.csv"
-    text = file.read_text("utf-8-sig").replace("five", "500")
-    assert next(csv.reader(text.splitlines(), delimiter=";"))
-    file.write_text(text, "utf-8")
-    corrected = ("run", "payment", file, "--continue", run, "--yes", *SETTLED)
-    await place.cli.refused(*corrected, says=ONE_ALIKE)
-    assert len(entered(place)) == 2
-    await place.cli(*corrected, "--again")
-    assert len(entered(place)) == 3

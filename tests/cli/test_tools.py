@@ -4,7 +4,6 @@ import gzip
 import json
 import os
 import re
-import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -45,35 +44,6 @@ async def test_doctor_says_what_is_wrong_and_goes_on(place: Place) -> None:
     assert "do-not-show" not in ended.words + ended.out
 
 
-async def test_doctor_names_a_dead_api_once_and_what_it_could_not_check(place: Place) -> None:
-    ended = await place.cli("doctor", "--json", "--api-url", "http://127.0.0.1:9", may_end_with=(2,))
-    checks = ended.closing["checks"]
-    assert [one["check"] for one in checks if one["standing"] == "wrong"] == ["api"]
-    assert [one["check"] for one in checks if one["standing"] == "unchecked"] == ["clock", "billing", "profile"]
-    ended.saying(["1 problem in the way of a run", "could not be checked: clock, billing, profile; checked: 11"])
-    assert "may be of two billings" not in ended.words
-
-
-async def test_a_billing_with_another_scale_of_money_is_left_alone(place: Place) -> None:
-    balances = place.balances(2)
-    await place.execute("update vpn_const set const_value = '1000000' where const_id = 1")
-    for command in ("run", "plan"):
-        ended = await place.cli(command, "balances", balances.path, may_end_with=(2,))
-        assert "by row 1 of its VPN_CONST a rouble is '1000000'" in ended.words
-    assert place.traffic.arrived == 0
-    said = " ".join((await place.cli("doctor", may_end_with=(2,))).out.split())
-    assert "✗ money" in said
-    assert "1 problem in the way of a run" in said
-
-
-async def test_a_billing_that_does_not_tell_its_scale_is_taken_as_usual(place: Place) -> None:
-    balances = place.balances(2)
-    await place.execute("delete from vpn_const")
-    ended = await place.cli("run", "balances", balances.path, "--yes")
-    assert "the database does not say how it scales its money" in ended.words
-    assert "! money row 1 of VPN_CONST cannot be read" in " ".join((await place.cli("doctor")).out.split())
-
-
 async def test_a_mock_is_made_once_and_served(place: Place) -> None:
     (await place.cli("mock", "init", "b.fdb", "--abonents", "20", "--seed", "3")).saying("20 subscribers")
     await place.cli.refused("mock", "init", "b.fdb", "--abonents", "20", says="is there already")
@@ -102,34 +72,6 @@ async def test_the_demo_proves_itself_on_one_screen(place: Place, language: str,
     # What it advises can be typed where it was started.
     status = await place.cli("status", "--journal", ".demo/carbon-migrate.journal")
     assert compared[0][0] in status.out
-
-
-def test_a_folder_that_no_demo_has_made_is_left_alone(typed: Typed, tmp_path: Path) -> None:
-    """Nor is a file, or a link to whatever it leads to, the folder of a demo."""
-    demo, elsewhere, says = tmp_path / ".demo", tmp_path / "elsewhere", "it is left as it is. Move it away"
-    for there in ("a folder of a demo", "a folder", "nothing"):
-        if there == "a folder of a demo":
-            elsewhere.mkdir()
-            (elsewhere / "letters.txt").write_text("mine", encoding="utf-8")
-            (elsewhere / "made-by-carbon-migrate-demo").touch()
-        elif there == "a folder":
-            (elsewhere / "made-by-carbon-migrate-demo").unlink()
-        else:
-            shutil.rmtree(elsewhere)
-        demo.unlink(missing_ok=True)
-        demo.symlink_to(elsewhere)
-        assert typed("demo").exit == 2
-        assert demo.is_symlink()
-        assert (elsewhere / "letters.txt").exists() == (there != "nothing")
-    demo.unlink()
-    demo.write_text("mine", encoding="utf-8")
-    assert typed("demo").exit == 2
-    assert demo.read_text(encoding="utf-8") == "mine"
-    demo.unlink()
-    demo.mkdir()
-    (demo / "letters.txt").touch()
-    typed.refused("demo", says=f"no demonstration has made it: {says}")
-    assert [path.name for path in demo.iterdir()] == ["letters.txt"]
 
 
 def test_the_folder_of_an_earlier_demo_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

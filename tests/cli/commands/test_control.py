@@ -9,7 +9,6 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,15 +25,14 @@ from cli.commands.status import tell_changes
 from cli.session import control_client as asking
 from cli.session import journal as session_journal
 from cli.session.control_client import give
-from cli.session.run_view import RunView, StepMark
-from cli.settings.flags import parse_pairs
+from cli.session.run_view import RunView
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen, Voice
 from engine.pacing.policy import Policy
 from engine.pipeline.control import ControlRequest
 from engine.pipeline.progress import Progress, Status
 from lab.mock.faults import Fault, FaultKind, FaultPlan
-from tests.checkpoints.samples import NEW_RUN, come_to, frozen_run, new_item, sent_run, within
+from tests.checkpoints.samples import come_to, frozen_run, new_item, sent_run, within
 from tests.cli.conftest import PATIENCE, Cli, Place, Started, Typed
 from tests.cli.terminal.terminals import at_a_terminal
 
@@ -499,67 +497,6 @@ def looked_at(path: Path, name: str) -> tuple[Run, list[Command]]:
     return within(path, look)
 
 
-def test_a_pause_goes_through_the_journal_alone(name: str, path: Path, typed: Typed) -> None:
-    said = typed("pause").out
-    assert f"run {name}: paused; nobody works on it" in said
-    assert f"carbon-migrate continue {name}" in said
-    run, (command,) = looked_at(path, name)
-    assert run.paused_at is not None
-    assert run.paused_by == command.who
-    assert command.who.endswith(f", process {os.getpid()}")
-    assert "stopped, paused" in typed("status").out
-    shown = typed("status", name).out
-    assert (command.who in shown, f"carbon-migrate continue {name}" in shown) == (True, True)
-    assert typed("status", name, "--json").closing["paused"]["by"] == command.who
-    # `continue` as well, and as often as one likes; with --now too, which nobody listens to.
-    assert f"run {name}: it is not paused any more; nobody works on it" in typed("continue", "--now").out
-    typed.refused("continue", "--now", says="there is no wait to end")
-    assert f"run {name}: paused; nobody works on it" in typed("pause").out
-    closing = typed("continue", name, "--json").closing
-    assert closing["said"].startswith("it is not paused any more; nobody works on it")
-    assert "it was not paused" in typed("continue", name).out
-    run, commands = looked_at(path, name)
-    assert run.paused_at is None
-    assert [one.command for one in commands] == ["pause", "continue", "pause", "continue", "continue"]
-
-
-def test_what_needs_somebody_who_works_says_that_nobody_does(name: str, path: Path, typed: Typed) -> None:
-    for words in (("get",), ("set", "rate=5"), ("stop",)):
-        says = [f"nobody works on run {name} at this moment", f"carbon-migrate resume {name}"]
-        typed.refused(words[0], name, *words[1:], says=says)
-        typed.refused(*words, says=says)
-    typed.refused("set", name, says="nothing is named that is to be set")
-    # A wrong name is told whether or not the run works, and a word that sets nothing before anybody is asked.
-    for setting, said in (
-        ("rte=5", "did you mean 'rate'?"),
-        ("in_flight=5", "did you mean 'in-flight'?"),
-        ("settle=5", "cannot be set"),
-    ):
-        typed.refused("set", name, "rate=1", setting, says=said)
-    for settings in (("rate",), ("=5",), ("rate=5", "rate=6")):
-        with pytest.raises(CommandRefused):
-            parse_pairs(settings, "set")
-    taken = {"rate": "20", "hours": " 01:00-06:00", "x": ""}
-    assert parse_pairs(["rate=20", " hours = 01:00-06:00", "x="], "set") == taken
-    assert looked_at(path, name)[1] == []
-
-
-def test_a_run_at_its_end_says_so(name: str, path: Path, typed: Typed) -> None:
-    async def end(journal: Journal) -> None:
-        await come_to(journal, await journal.run(name), {2: State.ACCEPTED})
-
-    async def give_up(journal: Journal) -> str:
-        run = await frozen_run(journal, new_item("1"))
-        await journal.discard(run)
-        return run.name
-
-    within(path, end)
-    for words in (("get",), ("set", "rate=5"), ("stop",), ("pause",), ("continue",)):
-        typed.refused(words[0], name, *words[1:], says=f"run {name} is at its end")
-    typed.refused("pause", says="no run is under way; `carbon-migrate status")
-    typed.refused("pause", within(path, give_up), says="was given up")
-
-
 def test_of_several_runs_each_is_named_and_the_one_that_somebody_works_on_is_meant(
     name: str, path: Path, typed: Typed
 ) -> None:
@@ -571,35 +508,6 @@ def test_of_several_runs_each_is_named_and_the_one_that_somebody_works_on_is_mea
     assert [one for one in (name, other.name) if f"carbon-migrate verify {one} " not in asked.words] == []
     with worked_on(path, other):
         assert f"run {other.name}: " in typed("pause").out
-
-
-def step_at_its_end(path: Path, number: int) -> str:
-    """A run that is step `number` of a job file of two, and that was paused before it came to its end."""
-
-    async def make(journal: Journal) -> str:
-        mark = StepMark("/etc/night.toml", 1, number, 2, datetime(2026, 11, 25, 1, tzinfo=UTC))
-        run = await frozen_run(journal, new_item("1"), new=replace(NEW_RUN, parameters=mark.to_parameters()))
-        await journal.end_intake(run)
-        await journal.approve(run)
-        await journal.pause(run, "olga")
-        await come_to(journal, run, {1: State.ACCEPTED})
-        return run.name
-
-    return within(path, make)
-
-
-def test_a_job_file_waits_behind_a_paused_step_also_when_that_is_at_its_end(path: Path, typed: Typed) -> None:
-    name = step_at_its_end(path, 1)
-    assert "done, paused" in typed("status").out
-    assert f"carbon-migrate continue {name}" in typed("status", name).out
-    waits = f"Also when it is taken up, it sends nothing until\n  carbon-migrate continue {name} --journal {path}\n"
-    assert waits in typed("pause", name).out
-    said = typed("continue", name).out
-    again = f"carbon-migrate run /etc/night.toml --journal {path}"
-    assert f"it is not paused any more; nobody works on it. To go on:\n  {again}\n" in said
-    assert looked_at(path, name)[0].paused_at is None
-    for words in ("pause", "continue"):
-        typed.refused(words, name, says=f"run {name} is at its end")
 
 
 def test_a_run_that_reads_or_looks_up_can_be_paused_and_nothing_else(name: str, path: Path, typed: Typed) -> None:

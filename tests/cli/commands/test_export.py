@@ -1,7 +1,6 @@
 """Cells that a spreadsheet would run, and files that are whole or not there."""
 
 import csv
-import json
 import os
 import stat
 from pathlib import Path
@@ -9,12 +8,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from checkpoints.journal import Journal
-from checkpoints.states import State
 from cli.output.item_files import OutputFile, written_to
 from cli.terminal.exits import CommandRefused
-from tests.checkpoints.samples import new_item, sent_run, within
-from tests.cli.conftest import Place, Typed
+from tests.cli.conftest import Place
 
 
 async def write(target: OutputFile, *, fails: bool = False) -> None:
@@ -84,46 +80,6 @@ def cells_of(place: Place, name: str) -> list[list[str]]:
         return list(csv.reader(stream, delimiter=";"))
 
 
-async def test_the_refused_rows_mended_and_those_of_a_plan_are_the_next_input_as_they_are(place: Place) -> None:
-    lines = "00001;пять;-тире\n00003;шесть;'=1\n00000;5;=1\n00003;1,234;x;9;8\nшорт\n"
-    place.write(f"contract_number;amount;descr\n{lines}")
-    await place.cli("run", "balances", "balances.csv", "--yes", "--quiet", may_end_with=(2,))
-    (run,) = await place.runs()
-    (await place.cli("export", run.name, "-o", ".")).saying(f"5 rows refused: {run.name}-rejected.csv")
-    ended = await place.cli("export", run.name, "--state", "rejected")
-    ended.saying(
-        [
-            f"0 rows of run {run.name} that are rejected",
-            "write the 5 rows that were refused before sending",
-            f"carbon-migrate export {run.name} --state bad -o {run.name}-bad.csv",
-        ]
-    )
-    # They come out with their own columns.
-    refused = place.cli.folder / f"{run.name}-rejected.csv"
-    header, *rows = cells_of(place, refused.name)
-    ours = ["carbon_row", "carbon_line", "carbon_state", "carbon_answer", "carbon_message"]
-    assert header == ["contract_number", "amount", "descr", *ours]
-    by_line = {row[4]: row for row in rows}
-    assert [row[3] for row in rows] == [f"{run.name}/r{number}" for number in range(1, 6)]
-    assert (by_line["4"][:3], by_line["4"][5]) == (["00000", "5", "'=1"], "refused")
-    assert "contract_number: there is no contract number '00000'" in by_line["4"][7]
-    assert by_line["5"][:3] == ["00003", "1,234", "x"]
-    assert "surplus cells: 9 | 8" in by_line["5"][7]
-    assert by_line["6"][:3] == ["шорт", "", ""]
-    text = refused.read_text(encoding="utf-8-sig")
-    assert "'-тире" in text
-    kept = [line for line in text.splitlines(keepends=True) if not line.startswith(("00000", "00003;1", "шорт"))]
-    mended = "".join(kept).replace(";пять;", ";5;").replace(";шесть;", ";6;")
-    refused.write_text(mended, encoding="utf-8-sig")
-    await place.cli("plan", "balances", refused, "-o", "plan")
-    saved = place.cli.folder / "plan" / "to-send.csv"
-    assert "'-тире" in saved.read_text(encoding="utf-8-sig")
-    await place.run("balances", saved)
-    # The comments of the opening balances, without their marks.
-    marked = place.query("select descr from finance_operations where op_type = 8 order by op_id")
-    assert [descr.partition(" [cm ")[0] for (descr,) in marked] == ["-тире", "'=1"]
-
-
 async def test_a_whole_export_has_a_file_for_each_outcome_that_there_is(place: Place) -> None:
     balances = place.balances(4)
     with balances.path.open("a", encoding="utf-8") as file:
@@ -166,51 +122,3 @@ async def test_a_whole_export_has_a_file_for_each_outcome_that_there_is(place: P
 
 
 # ---- a finished run in words that a person means -------------------------------------------------------------------
-
-OUTCOMES = {1: State.APPLIED, 2: State.ACCEPTED, 3: State.REJECTED, 4: State.APPLIED}
-
-
-@pytest.fixture
-def name(tmp_path: Path) -> str:
-    """A run of four rows at its end: one accepted, two of them read back since, one rejected."""
-
-    async def make(journal: Journal) -> str:
-        items = [new_item(str(key), line=key + 1) for key in OUTCOMES]
-        return (await sent_run(journal, *items, fates=OUTCOMES)).name
-
-    return within(tmp_path / "carbon-migrate.journal", make)
-
-
-def rows_of(text: str) -> list[tuple[str, str]]:
-    """The key and the state of each row of an export."""
-    header, *rows = csv.reader(text.removeprefix("\ufeff").splitlines(), delimiter=";")
-    return [(row[0], row[header.index("carbon_state")]) for row in rows]
-
-
-def test_accepted_rows_are_those_that_were_read_back_too(typed: Typed, name: str, tmp_path: Path) -> None:
-    ended = typed("export", name, "--state", "accepted", "-o", "-")
-    assert rows_of(ended.out) == [("1", "applied"), ("2", "accepted"), ("4", "applied")]
-    ended.saying(f"3 rows of run {name} that are accepted, 2 of them applied, written to stdout")
-    assert rows_of(typed("export", name, "--state", "applied").out) == [("1", "applied"), ("4", "applied")]
-    # A whole export goes to stdout in one piece.
-    ended = typed("export", name, "-o", "-")
-    assert rows_of(ended.out) == [("1", "applied"), ("2", "accepted"), ("3", "rejected"), ("4", "applied")]
-    ended.saying(f"4 rows of run {name}, 2 of them applied, written to stdout")
-    assert not (tmp_path / "-").exists()
-    typed("export", name, "-o", "all.csv")
-    assert (tmp_path / "all.csv").read_text(encoding="utf-8").splitlines() == ended.out.splitlines()
-
-
-def test_scripts_are_told_what_an_export_has_written(typed: Typed, name: str) -> None:
-    whole = typed("export", name, "--json").closing
-    assert (whole["run"], whole["exit"], whole["error"]) == (name, 0, None)
-    assert [(one["file"], one["states"], one["rows"]) for one in whole["files"]] == [
-        (f"{name}-accepted.csv", ["accepted", "applied"], 3),
-        (f"{name}-rejected.csv", ["rejected", "refused"], 1),
-    ]
-    beside = typed("export", name, "--state", "accepted", "-o", "-", "--json")
-    assert len(rows_of(beside.out)) == 3
-    file = {"file": None, "states": ["accepted", "applied"], "rows": 3}
-    closing = json.loads(beside.err.splitlines()[-1])
-    assert closing == {"run": name, "files": [file], "exit": 0, "error": None}
-    assert typed("export", "xxxxx", "--json").closing["exit"] == 2

@@ -1,8 +1,9 @@
-"""`import FILE --check`: all faults of a table at once, marked in a workbook that comes back corrected."""
+"""`import FILE --check`: all faults of a table at once, marked in a workbook that comes back corrected.
+
+`transcripts/billing/import-check.txt` has what is said of tables and of dictionaries.
+"""
 
 import csv
-import re
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import openpyxl
 import pytest
 
 from cli.terminal.exits import Exit
-from tests.cli.conftest import Place, Typed
+from tests.cli.conftest import Place
 
 HEADER = "Договор;ФИО;Телефон;E-mail;Папка;Тариф;Логин;IP;MAC;Услуга;Менеджер;Остаток"
 FAULTS: Mapping[str, tuple[str, str, str]] = {
@@ -77,19 +78,6 @@ async def test_every_kind_of_fault_is_named_with_line_and_column_in_both_languag
     assert not place.cli.journal.exists()
 
 
-async def test_a_clean_table_has_exit_code_0_and_tells_what_is_to_be_looked_at(place: Place) -> None:
-    rows = [f"Н-{line};Иванов;89161234567;;;2;u{line};;;127;33;0" for line in (2, 3)]
-    ended = await place.cli.closing("import", table(place, *rows), "--check")
-    assert ended["faults"] == []
-    (group,) = ended["warnings"]
-    assert (group["column"], group["lines"], group["reason"]) == (
-        "Телефон",
-        [2, 3],
-        "'+79161234567' is also in line 3",
-    )
-    assert (ended["exit"], ended["doubtful_rows"], ended["error"]) == (0, 2, None)
-
-
 async def test_a_marked_workbook_is_corrected_and_imported_in_place_of_its_tables(place: Place) -> None:
     rows = ["0990777;Иванов;84951234567;;;2;;;;;;0", "0990778;Петров;;;;2;;;;;;-12,5", "0990779;Яшин;;;;2;y;;;;;1"]
     lines = "0990777;ivanov;10.0.0.300\n0990778;ivanov;\n0990999;petrov;\n"
@@ -134,215 +122,6 @@ async def test_a_marked_workbook_is_corrected_and_imported_in_place_of_its_table
     ]
 
 
-async def test_a_sample_has_no_row_that_another_row_of_the_table_contradicts(place: Place) -> None:
-    twins = ("Н-2;Иванов;;;;2;u2;;;127;33;0", "Н-2;Петров;;;;2;u3;;;127;33;0")
-    file = table(place, *twins, "Н-4;Сидоров;;;;2;u4;;;127;33;0")
-    planned = await place.cli("plan", "import", file, "--set", "sample=3", "--json")
-    planned.saying("2 rows have faults")
-    assert planned.closing["refused"] == 0
-
-
-async def test_a_dictionary_for_a_russian_reader_is_read_back_by_anybody(place: Place) -> None:
-    file = table(place, "Н-2;Иванов;;;Улица/Дом;Тариф-2;u2;;;127;33;0")
-    await place.cli("dictionary", file, "-o", "имена.csv", "--lang", "ru", may_end_with=[1])
-    names = place.cli.folder / "имена.csv"
-    header, *rows = names.read_text(encoding="utf-8-sig").splitlines()
-    assert header == "вид;название;строк;первая_строка;id;название_здесь;совпадение;другие;проверено"
-    assert "тариф;Тариф-2;1;2;2;Тариф 2;равно;;" in rows
-    assert "папка;Улица/Дом;1;2;новая;Улица/Дом;новая;;" in rows
-    check = ("import", file, "--dictionary", names, "--check")
-    told = (await place.cli.closing(*check, ends=Exit.REFUSED))["faults"]
-    assert {(one["column"], one["count"]) for one in told} == {("проверено", 3)}
-    names.write_text(
-        names.read_text(encoding="utf-8-sig").replace("новая;;", "новая;;да").replace(";id;;", ";id;;да"),
-        encoding="utf-8",
-    )
-    assert (await place.cli.closing(*check))["faults"] == []
-
-
-async def test_proposals_that_nobody_has_confirmed_are_named_beside_the_faults_of_the_rows(place: Place) -> None:
-    rows = ["Н-2;Иванов;12;;;Дом;u2;;;127;33;0", "Н-3;Петров;;;;Дом;u3;;;127;33;0"]
-    names = place.write("kind;name;id;match;checked\ntariff;Дом;2;near 84;\n", "names.csv")
-    faults = place.cli.folder / "faults.xlsx"
-    command = ("import", table(place, *rows), "--dictionary", names)
-    closing = await place.cli.closing(*command, "--check", "-o", faults, ends=Exit.REFUSED)
-    assert (closing["rows"], closing["faulty_rows"], closing["joined_rows"]) == (2, 1, 0)
-    told = {(one["column"], one["table"] and Path(one["table"]).name): one["lines"] for one in closing["faults"]}
-    assert told == {("Телефон", None): [2], ("checked", "names.csv"): [2]}
-    assert [(line.rpartition("/")[2], column) for line, column, _ in listed(faults)] == [
-        ("2", "Телефон"),
-        ("names.csv:2", "checked"),
-    ]
-    table(place, *rows[1:])
-    closing = await place.cli.closing(*command, "--check", ends=Exit.REFUSED)
-    assert closing["error"] == (
-        f"1 name of the dictionary is only a proposal: with it, nothing in {command[1]} is wrong"
-    )
-    await place.cli.refused(*command, "--yes", says="'Дом': ")
-
-
-OF_AN_UNKNOWN_PROGRAM = """\
-№ дог.;Абонент;Район;Тел.;Тариф;Услуги;Сальдо на 31.10;Начислено за октябрь;Логин PPPoE;Пароль;Паспорт
-Н-1;Иванова Анна;Дачи;8 (900) 000-00-01;Домашний;;-12,50;300,00;new1;pass-1;4500 1
-Н-2;Петров Пётр;Дачи;2-15-02;Домашний;Роутер;0,00;300,00;new2;pass-2;4500 2
-Н-3;Яшин Олег;Центр;+79000000003, 2-15-03;Ночной;Роутер, Цифровое ТВ;20,00;450,00;new3;pass-3;
-Н-4;Орлов Иван;Центр;;Ночной;Цифровое ТВ;;450,00;new4;;4500 4
-Н-5;Котов Глеб;Центр;;Ночной;Цифровое ТВ, Роутер;40,00;450,00;new5;pass-5;
-"""
-MAP = """
-[subscriber]
-folder = "Район"
-sms = ""
-
-[account]
-login = "Логин PPPoE"
-
-[[service]]
-usluga_id = {{ column = "Услуги", split = "," }}
-manager_id = {{ value = "{manager}" }}
-
-[[attribute]]
-attribute_id = {{ value = "{attribute}" }}
-attribute_value = "Паспорт"
-"""
-
-
-async def test_one_check_of_an_unknown_export_tells_all_that_its_import_needs(place: Place) -> None:
-    place.write(OF_AN_UNKNOWN_PROGRAM, "export.csv")
-    closing = await place.cli.closing("import", "export.csv", "--check", ends=Exit.REFUSED)
-    # What the header lacks, with what this billing has for it, and what may have been forgotten.
-    (refusal,) = closing["refusals"]
-    assert "no column manager_id" in refusal
-    assert refusal.endswith("the billing has: 1 Администратор, 33 Миграция, 34 Поддержка")
-    account, money = closing["notes"]
-    assert account.startswith(
-        "no account is made of Пароль, as no column is login: say which one is with --map login="
-    )
-    assert money == (
-        "Начислено за октябрь: this looks like money, and is not used; the opening balance is Сальдо на 31.10"
-    )
-    assert closing["unused_columns"] == ["Район", "Начислено за октябрь", "Логин PPPoE", "Пароль", "Паспорт"]
-    # Each kind of fault once, counted in subscribers.
-    told = {(one["column"], one["cell"]): (one["subscribers"], one["others"]) for one in closing["faults"]}
-    assert told == {
-        ("Тариф", "Домашний"): (5, ["Ночной"]),
-        ("Услуги", "Роутер"): (2, ["Цифровое ТВ"]),
-        ("Услуги", "Роутер, Цифровое ТВ"): (2, []),
-        ("Тел.", "2-15-02"): (1, []),
-        ("Тел.", "+79000000003, 2-15-03"): (1, []),
-    }
-    (several,) = [one["reason"] for one in closing["faults"] if one["cell"] == "Роутер, Цифровое ТВ"]
-    assert several.endswith('this under [[service]] splits it: usluga_id = { column = "Услуги", split = "," }')
-    assert closing["error"].startswith("none of the 5 subscribers of export.csv can be imported yet; 5 of them have")
-    # What was asked for and is declined is not asked for again.
-    declined = ("--map", "login=", "--map", "op_summa=", "--map", "usluga_id=")
-    answered = await place.cli.closing("import", "export.csv", "--check", *declined, ends=Exit.REFUSED)
-    assert (answered["refusals"], answered["notes"]) == ([], [])
-    # The command that it advises works as it is.
-    shown = (await place.cli("import", "export.csv", "--check", may_end_with=[Exit.REFUSED])).out
-    (advised,) = re.findall(r"`carbon-migrate (dictionary .*?)`", shown)
-    await place.cli(*shlex.split(advised), may_end_with=[Exit.REJECTED])
-    assert {row["name"] for row in rows_of(place.cli.folder / "dictionary.csv")} >= {"Ночной", "Роутер"}
-
-
-async def test_constants_of_a_map_are_looked_up_by_their_names_and_a_wrong_one_is_told_by_its_place(
-    place: Place,
-) -> None:
-    place.write(OF_AN_UNKNOWN_PROGRAM, "export.csv")
-    names = "tariff;Домашний;2\ntariff;Ночной;3\nservice;Роутер;127\nservice;Цифровое ТВ;126\n"
-    place.write(f"kind;name;id\n{names}", "names.csv")
-    place.write(MAP.format(manager="Миграцыя", attribute="Паспорт"), "map.toml")
-    command = ("import", "export.csv", "--map", "map.toml", "--dictionary", "names.csv")
-    closing = await place.cli.closing(*command, "--check", ends=Exit.REFUSED)
-    manager, attribute = (one.partition("map.toml, ")[2] for one in closing["refusals"])
-    assert manager == (
-        "line 11, column 1: manager_id: the billing has no administrator 'Миграцыя' (did you mean 'Миграция'?); it "
-        "has: 1 Администратор, 33 Миграция, 34 Поддержка"
-    )
-    assert attribute == (
-        "line 14, column 1: attribute_id: the billing has no attribute 'Паспорт' (did you mean 'Номер паспорта'?); "
-        "it has: 1014 Код домофона, 7 Льгота, 1012 Мессенджер, 1013 Номер паспорта, 99 Примечание"
-    )
-    assert (closing["faulty_rows"], closing["faults"]) == (5, [])
-    await place.cli.refused(*command, "--yes", says="the billing has no administrator 'Миграцыя'")
-    # The second try enters all of it.
-    place.write(MAP.format(manager="миграция", attribute="Номер паспорта"), "map.toml")
-    done = await place.cli.closing(*command, "--yes")
-    assert done["subscribers"] == {"all": 5, "not_settled": 0, "with_rejected_steps": 0, "different": 0}
-    assert {step: states.get("accepted") for step, states in done["by_step"].items()} == {
-        "folder": 2,
-        "subscriber": 5,
-        "account": 5,
-        "tariff": 5,
-        "service": 6,
-        "attribute": 3,
-        "balance": 3,
-    }
-    of_ours = "from {} t join abonents a on a.id = t.abonent_id where a.contract_number starting with 'Н-'"
-    assert place.query("select distinct t.manager_id " + of_ours.format("users_usluga")) == [(33,)]
-    assert place.query("select distinct t.attribute_id " + of_ours.format("attribute_values")) == [(1013,)]
-
-
-async def test_a_check_names_what_the_plan_would_refuse_and_the_faults_of_a_dictionary_too(place: Place) -> None:
-    await place.execute("insert into abonents (id, is_folder, name, deleted) values (999101, 1, 'Двойная', 0)")
-    await place.execute("insert into abonents (id, is_folder, name, deleted) values (999102, 1, 'Двойная', 0)")
-    place.write("Договор;ФИО;Папка;Тариф\nН-1;Иванов;Двойная;Дом\nН-2;Петров;;Дом\n", "subs.csv")
-    place.write("kind;name;id\ntariff;Дом;2\nservice;ТВ;77777\n", "names.csv")
-    command = ("import", "subs.csv", "--dictionary", "names.csv", "--check")
-    closing = await place.cli.closing(*command, ends=Exit.REFUSED)
-    told = {(one["column"], tuple(one["lines"])): one["reason"] for one in closing["faults"]}
-    assert "is there 2 times" in told["Папка", (2,)]
-    # A name that is still open in the dictionary is another kind than one that it lacks.
-    place.write("kind;name;id\ntariff;Дом;\n", "open.csv")
-    place.write("Договор;ФИО;Тариф\nН-1;Иванов;Дом\nН-2;Петров;Ночь\nН-3;Орлов;День\nН-4;Яшин;Дом\n", "more.csv")
-    more = await place.cli.closing("import", "more.csv", "--dictionary", "open.csv", "--check", ends=Exit.REFUSED)
-    assert sorted((one["cell"], one["others"], one["lines"]) for one in more["faults"]) == [
-        ("Дом", [], [2, 5]),
-        ("Ночь", ["День"], [3, 4]),
-    ]
-    assert "the billing has no service 77777" in told["id", (3,)]
-    assert (closing["faulty_rows"], closing["rows"]) == (1, 2)
-
-
-async def test_an_import_makes_the_same_checks_before_anything_is_sent(place: Place) -> None:
-    rows = [
-        "Н-2;Иванов;;;;2;twice;;;;;1",
-        "Н-3;Петров;12;;;2;b;;;;;1",
-        "Н-4;Яшин;;;;2;c;;;;;1",
-        "Н-5;Яшин;;;;2;twice;;;;;1",
-    ]
-    await place.cli.refused("import", table(place, *rows), "--yes", says="'twice' is also in line 5")
-    assert place.billing.ledger.effects("Abonents") == {}
-    await place.cli("import", "subscribers.csv", "--yes", "--skip-bad", may_end_with=[Exit.REJECTED])
-    created = place.billing.database.query(
-        "select contract_number from abonents where contract_number starting with 'Н-'"
-    )
-    assert [number for (number,) in created] == ["Н-4"]
-
-
-async def test_what_cannot_be_written_is_refused_before_anything_is_read(place: Place) -> None:
-    place.write("", "there.xlsx")
-    file = table(place, *FAULTS)
-    for arguments, why in (
-        (["-o", "faults.xlsx"], "-o names the workbook of --check, and that is not given"),
-        (["--check", "-o", "faults.csv"], "faults.csv: a checked table is written as a workbook; name it .xlsx"),
-        (["--check", "-o", "there.xlsx"], "there.xlsx is there already"),
-        (["--check", "--save", "job.toml"], "--check sends nothing and begins no run: leave --save out"),
-    ):
-        await place.cli.refused("import", file, *arguments, says=why)
-
-
-# ---- names of a table are collected, proposed, checked, and completed ----------------------------------------------
-
-TABLE = """Договор;ФИО;Тариф;Папка;Оператор;Логин
-A1;Иванов;тариф-2;Новостройки;Старый оператор;a1
-A2;Петров;тариф-2;Ленина 5;Новый оператр;a2
-A3;Сидоров;Тариф 3 (архив);Ленина 5;Старый оператор;a3
-A4;Ёлкин;Безлимит;Ленина 5;Старый оператор;a4
-"""
-SERVICES = "Договор;Услуга\nA1;Аренда роутера\nA2;=Антивирус\n"
-
-
 def rows_of(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file, delimiter=";"))
@@ -353,89 +132,3 @@ def write(path: Path, rows: list[dict[str, str]]) -> None:
         writer = csv.DictWriter(file, rows[0].keys(), delimiter=";")
         writer.writeheader()
         writer.writerows(rows)
-
-
-async def test_a_dictionary_is_proposed_checked_and_completed(place: Place) -> None:
-    table, services = place.write(TABLE, "table.csv"), place.write(SERVICES, "services.csv")
-    given = (table, "--services", services, "--map", "manager_id:=33")
-    made = await place.cli.closing("dictionary", *given, ends=1)
-    file = place.cli.folder / "dictionary.csv"
-    counts = {name: made[name] for name in ("rows", "refused", "names", "open", "near", "matched", "exit")}
-    assert counts == {"rows": 4, "refused": 0, "names": 9, "open": 2, "near": 3, "matched": 4, "exit": 1}
-    assert made["kinds"]["tariff"] == {"open": 1, "near": 1, "matched": 1}
-    assert made["kinds"].keys() == {"tariff", "service", "folder", "operator"}
-    rows = rows_of(file)
-    assert [(row["name"], row["rows"], row["first_line"], row["id"], row["match"].split(" ")[0]) for row in rows] == [
-        ("Безлимит", "1", "5", "", ""),
-        ("Тариф 3 (архив)", "1", "4", "3", "near"),
-        ("тариф-2", "2", "2", "2", "equal"),
-        ("'=Антивирус", "1", "3", "", ""),
-        ("Аренда роутера", "1", "2", "301", "equal"),
-        ("Ленина 5", "3", "3", "new", "new"),
-        ("Новостройки", "1", "2", "1400", "equal"),
-        ("Новый оператр", "1", "3", "1444", "near"),
-        ("Старый оператор", "3", "2", "3", "equal"),
-    ]
-    # A person fills in what is open, and confirms what is near.
-    for row in rows:
-        row["id"] = row["id"] or "none"
-        row["checked"] = "" if row["match"] == "equal" else "да"
-    rows[0]["id"] = "6"
-    write(file, rows)
-    refused = await place.cli("dictionary", table, may_end_with=[2])
-    assert "dictionary.csv is there already: name another file, or give --force" in refused.words
-    again = await place.cli("dictionary", *given, "--dictionary", file, "-o", file, "--force")
-    assert "All names have their ids." in again.out
-    tables = f"{table} --map manager_id:=33 --services {services} --dictionary {file}"
-    assert f"carbon-migrate import {tables} --sample 20 --folder NAME" in again.out
-    assert {row["name"]: row["id"] for row in rows_of(file)} == {row["name"]: row["id"] for row in rows}
-
-
-async def test_what_the_billing_does_not_tell_is_said(place: Place) -> None:
-    del place.cli.environment["CARBON_MIGRATE_DATABASE"]
-    made = await place.cli("dictionary", place.write(TABLE, "table.csv"), may_end_with=[1])
-    assert "operator: the billing does not tell these names; look the ids up there, and fill them in" in made.out
-    assert "tariff      1 matched, 1 to confirm, 1 open" in made.out
-
-
-def test_without_a_billing_nothing_is_proposed(typed: Typed, tmp_path: Path) -> None:
-    (tmp_path / "table.csv").write_text(TABLE + "A5;;;\n", encoding="utf-8")
-    made = typed("dictionary", "table.csv", "-o", "made.csv")
-    assert made.exit == 1
-    assert "tariff      0 matched, 0 to confirm, 3 open" in made.out
-    assert "Check the dictionary: 7 ids to fill in." in made.out
-    assert "no billing is set, so nothing is proposed: give --api-url URL, and --database PATH" in made.out
-    assert "1 row cannot be read, and its names are not in the dictionary" in made.out
-    assert "carbon-migrate dictionary table.csv --dictionary made.csv -o made.csv --force" in made.out
-    assert {row["id"] for row in rows_of(tmp_path / "made.csv")} == {""}
-
-
-def test_a_map_says_which_column_holds_what(typed: Typed, tmp_path: Path) -> None:
-    (tmp_path / "table.csv").write_text("Договор;ФИО;Plan\nA1;И;Домашний\n", encoding="utf-8")
-    assert typed("dictionary", "table.csv", "--map", "tarif_id=Plan").exit == 1
-    assert [row["name"] for row in rows_of(tmp_path / "dictionary.csv")] == ["Домашний"]
-    (tmp_path / "map.toml").write_text('[subscriber]\ntarif_id = "Plan"\n', encoding="utf-8")
-    assert typed("dictionary", "table.csv", "--map", "map.toml", "-o", "other.csv").exit == 1
-    assert rows_of(tmp_path / "other.csv") == rows_of(tmp_path / "dictionary.csv")
-    two = typed("dictionary", "table.csv", "--map", "map.toml", "--map", "map.toml", "-o", "third.csv")
-    assert (two.exit, "two map files are given" in two.err) == (2, True)
-
-
-def test_what_cannot_be_used_is_refused_and_nothing_is_written(typed: Typed, tmp_path: Path) -> None:
-    (tmp_path / "table.csv").write_text(TABLE, encoding="utf-8")
-    (tmp_path / "old.csv").write_text("kind;name;id\nplan;A;3\n", encoding="utf-8")
-    for words, told in (
-        (("missing.csv",), "missing.csv"),
-        (("table.csv", "-o", "made.txt"), "made.txt: the name of the file says what it is to be"),
-        (("table.csv", "--dictionary", "old.csv"), "line 2, column kind: there is no kind 'plan'"),
-        (("table.csv", "--dictionary", "none.csv"), "none.csv"),
-        (("table.csv", "--map", "no_such_field=Тариф"), "no_such_field"),
-    ):
-        typed.refused("dictionary", *words, says=told)
-    assert sorted(path.name for path in tmp_path.glob("*.*")) == ["old.csv", "table.csv"]
-    for given, told in (("--map a.toml --map b.toml", "two map files"), ("--dictionary none.csv", "none.csv")):
-        typed.refused("import", "table.csv", *given.split(), "--api-url", "http://127.0.0.1:9", says=told)
-    # A table without names needs no dictionary.
-    (tmp_path / "table.csv").write_text("Договор;ФИО\nA1;И\n", encoding="utf-8")
-    made = typed("dictionary", "table.csv")
-    assert (made.exit, "The table has no names to look up." in made.out) == (0, True)

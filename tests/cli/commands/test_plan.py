@@ -10,9 +10,7 @@ from typing import Any
 import msgspec
 import openpyxl
 
-from billing.money import SCALE
 from billing.profile import UNKNOWN, Fact, TypeEight
-from checkpoints.states import State
 from cli.session.session import write_profile
 from cli.settings.flags import Flags
 from cli.settings.settings import load
@@ -92,28 +90,6 @@ async def test_while_a_run_goes_on_its_journal_is_not_touched(place: Place) -> N
         await place.cli.refused("plan", "balances", balances.path, says="is not at its end, and has rows of this")
         assert digests(place.cli.journal) == before
         going.signal(signal.SIGCONT)
-
-
-async def test_a_second_plan_says_what_has_changed(place: Place) -> None:
-    balances = place.balances(5)
-    header, *lines = balances.path.read_text(encoding="utf-8").splitlines()
-    arguments = ("plan", "balances", balances.path, "--json")
-    assert (await place.cli(*arguments)).closing["changes"] is None
-    assert not place.cli.journal.exists()
-    ended = await place.cli(*arguments)
-    assert ended.closing["changes"] == {}
-    assert "nothing has changed" in ended.words
-    number = lines[0].split(";")[0]
-    place.rows(header, f"{number};777", *lines[1:4], "nobody;1", name="balances.csv")
-    ended = await place.cli(*arguments, may_end_with=(1,))
-    assert ended.closing["changes"] == {"another amount": 1, "gone": 1}
-    assert "0 refused before, 1 now" in ended.words
-    # Somebody enters one of them meanwhile. No plan has made it think that the row was entered.
-    assert (await place.run("balances", place.rows(header, lines[1])))["states"] == {"accepted": 1}
-    ended = await place.cli(*arguments, may_end_with=(1,))
-    assert ended.closing["changes"] == {"pending before, now skipped": 1}
-    again = await place.cli(*arguments, "--again", may_end_with=(1,))
-    assert again.closing["states"] == {"pending": 4}
 
 
 async def test_a_plan_shows_each_value_before_and_after(place: Place) -> None:
@@ -211,28 +187,6 @@ async def test_a_plan_shows_what_is_new_and_what_is_removed(place: Place) -> Non
     assert {"field": "id", "old": str(user), "new": None, "issued": False} in row["fields"]
 
 
-async def test_what_cannot_be_planned_or_sent_is_not_offered(place: Place) -> None:
-    ended = await place.cli("plan", "balances", "missing.csv", "--json", may_end_with=(2,))
-    plan = ended.closing
-    assert (plan["job"], plan["exit"]) == ("balances", 2)
-    assert "missing.csv" in plan["error"]
-    async with place.journal() as journal:
-        assert await journal.runs() == []
-    place.cli.journal.write_bytes(b"")
-    balances = place.balances(2)
-    plan = (await place.cli("plan", "balances", balances.path, "--json")).closing
-    assert plan["states"] == {State.PENDING: 2}
-    place.rows("abonent_id;amount", "nobody;1", name="bad.csv")
-    bad = await place.cli("plan", "balances", "bad.csv", may_end_with=(1,))
-    assert "There is nothing to send: mend the input, and plan again." in " ".join(bad.out.split())
-    await place.run("balances", balances.path)
-    entered = await place.cli("plan", "balances", balances.path)
-    assert entered.out.rstrip().endswith("There is nothing to send.")
-    assert "run --plan" not in bad.out + entered.out
-    place.cli.journal.write_text("something else", encoding="utf-8")
-    await place.cli.refused("plan", "balances", balances.path, says="as a journal")
-
-
 # ---- `run --plan ID`: what was planned is what is sent -------------------------------------------------------------
 
 
@@ -248,70 +202,6 @@ async def nothing_sent(place: Place, name: str, *arguments: str) -> str:
     assert place.billing.ledger.effects("FinanceOperations") == before
     assert closing["error"].endswith("Nothing was sent.")
     return str(closing["error"])
-
-
-async def test_what_was_planned_is_what_is_sent(place: Place) -> None:
-    path = place.balances(9).path
-    shown = await place.cli("plan", "balances", path, "--limit", "7", "--set", "descr=Перенос")
-    name = shown.out.split("run --plan ")[1].split()[0]
-    # Without a terminal it asks as any run does.
-    await place.cli.refused("run", "--plan", name, says="--yes")
-    ended = await place.run("--plan", name)
-    assert (ended["states"], ended["left_out"]) == ({"accepted": 7}, {"--limit": 2})
-    run = (await place.runs())[-1]
-    assert (run.parameters["input_plan"], run.parameters["descr"]) == (name, "Перенос")
-    # What this run has entered is no part of the plan.
-    why = await nothing_sent(place, name)
-    for words in (
-        f"this is not what plan {name} of",
-        "7 × pending then, now skipped",
-        "left out: 2 by --limit then, none now",
-        f"entered by an earlier run: {run.name}",
-    ):
-        assert words in why
-
-
-async def test_an_input_that_has_changed_is_told_row_by_row(place: Place) -> None:
-    balances = place.balances(30)
-    header, *lines = balances.path.read_text(encoding="utf-8").splitlines()
-    name = await a_plan(place, "balances", "balances.csv")
-    number = lines[1].split(";")[0]
-    changed = [lines[0], f"{number};777", *lines[2:4], "nobody;1", *lines[5:]]
-    place.rows(header, *changed, name="balances.csv")
-    why = await nothing_sent(place, name, "--skip-bad")
-    for words in (
-        "balances.csv has been changed since: its bytes are others",
-        "1 × another amount, 1 × gone, 1 × refused now",
-        f"line 3 ({number}): another amount: 0.08 then, 777.00 now",
-        "line 6 (nobody): refused now: there is no contract number 'nobody'",
-    ):
-        assert words in why
-    # All rows another: the first twenty are named.
-    others = [f"{line.partition(';')[0]};{1000 + number}" for number, line in enumerate(lines)]
-    place.rows(header, *others, name="balances.csv")
-    why = await nothing_sent(place, name)
-    assert ("30 × another amount" in why, "… and 10 more" in why, why.count("another amount:")) == (True, True, 20)
-    # As it was, it goes.
-    place.rows(header, *lines, name="balances.csv")
-    assert (await place.run("--plan", name))["states"] == {"accepted": 30}
-    assert (await place.found()).sum == balances.sum
-
-
-async def test_what_another_run_has_entered_or_set_meanwhile_is_told(place: Place) -> None:
-    balances = place.balances(3)
-    header, first, *_ = balances.path.read_text(encoding="utf-8").splitlines()
-    name = await a_plan(place, "balances", "balances.csv")
-    account = "(select account_id from abonents where contract_number = ? and deleted = 0)"
-    change = f"update admin_accounts set ostatok = ?, debit = 0, credit = 0 where id = {account}"  # noqa: S608 - ours
-    await place.execute(change, 4321 * SCALE, balances.numbers[1])
-    why = await nothing_sent(place, name)
-    for words in ("1 × something else would be overwritten", f"({balances.numbers[1]})", "balance 4321.00 now"):
-        assert words in why
-    await place.run("balances", place.rows(header, first))
-    assert "1 × pending then, now skipped" in await nothing_sent(place, name)
-    # The billing itself is another: none of its tables is read any more.
-    place.without_database()
-    assert f"another database: {place.file} then, none now" in await nothing_sent(place, name)
 
 
 async def test_rows_of_a_select_are_frozen_whole_and_compared(place: Place) -> None:
@@ -346,30 +236,6 @@ async def test_one_that_was_killed_before_it_was_approved_is_held_against_its_pl
     ended = await place.cli.closing("resume", left.name, "--yes", "--rate", "none", ends=2)
     assert "1 × pending then, now skipped" in ended["error"]
     assert (await place.found()).rows == 1
-
-
-async def test_plans_that_cannot_be_run_say_why(place: Place) -> None:
-    await place.cli.refused("run", "--plan", "abcde", says="there is no plan abcde")
-    place.balances(2)
-    old, new = [await a_plan(place, "balances", "balances.csv") for _ in range(2)]
-    says = [f"plan {old} was replaced by plan {new}", f"carbon-migrate run --plan {new}"]
-    await place.cli.refused("run", "--plan", old, says=says)
-    await place.cli.refused("run", "--plan", "abcde", says="has no run 'abcde'")
-    alone = ("--api-url", place.by_name, "--database", "", "--journal", place.cli.journal)
-    says = [f"plan {new} is for {place.billing.url}, and the settings name {place.by_name}"]
-    await place.cli.refused("run", "--plan", new, *alone, says=says)
-    says = ["--again: plan", "says itself what is done"]
-    await place.cli.refused("run", "balances", "--plan", new, "--again", says=says)
-    await place.cli.refused("run", says="name what is to be done")
-    # A step of a job file is run by its file.
-    place.write('[[step]]\njob = "balances"\nfile = "balances.csv"\n', "night.toml")
-    night = await place.cli("plan", "night.toml", "--json")
-    assert "run --plan" not in night.err
-    name = night.closing["steps"][0]["plan"]
-    says = ["night.toml, whose steps are run together and not by their plans"]
-    await place.cli.refused("run", "--plan", name, says=says)
-    await place.cli.refused("run", "night.toml", "--plan", name, says="says itself what is done")
-    assert (await place.found()).rows == 0
 
 
 async def test_secrets_of_rows_are_read_again_and_those_given_for_all_are_not_kept(place: Place) -> None:

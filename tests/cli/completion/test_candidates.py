@@ -9,12 +9,7 @@ from pathlib import Path
 import pytest
 
 from checkpoints.journal import Journal
-from checkpoints.states import State
 from cli.commands.completion import SHELLS, script
-from cli.main import COMMANDS
-from cli.terminal.texts import LANGUAGES
-from engine.pacing.policy import SETTINGS
-from jobs.catalogue.catalogue import JOBS
 from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item, within
 from tests.cli.conftest import Typed, clean_environment
 from tests.cli.terminal.terminals import opened
@@ -46,81 +41,11 @@ def runs(tmp_path: Path) -> list[str]:
     return within(tmp_path / "carbon-migrate.journal", make)
 
 
-def test_a_line_begins_with_a_command(words: Words) -> None:
-    assert words("carbon-migrate ") == list(COMMANDS)
-    assert words("carbon-migrate expo") == ["export"]
-    assert words("sudo /usr/local/bin/carbon-migrate re") == [name for name in COMMANDS if name.startswith("re")]
-    assert words("carbon-migrate mock ") == ["init", "serve", "replay", "rows", "diff"]
-    assert words("carbon-migrate --ver") == ["--version"]
-    assert words("carbon-migrate --lang ru stat") == ["status"]
-
-
-def test_profiles_of_settings_are_completed_from_the_file(words: Words, tmp_path: Path) -> None:
-    file = tmp_path / "carbon-migrate.toml"
-    assert words("carbon-migrate status --profile ") == []
-    file.write_text("[profile.test]\n[profile.production]\nname = 'ISP North'\n", encoding="utf-8")
-    assert words("carbon-migrate status --profile ") == ["test", "production"]
-    assert words("carbon-migrate run balances --profile=pr") == ["production"]
-    assert words(f"carbon-migrate run balances --config {file} --profile t") == ["test"]
-    file.write_text("[profile.test\n", encoding="utf-8")
-    assert words("carbon-migrate status --profile ") == []
-
-
-def test_a_command_has_its_options_each_once(words: Words) -> None:
-    there = "--all --watch --api-url --journal --journal-on-network --config --profile --json --lang --help"
-    assert words("carbon-migrate status --") == there.split()
-    assert "--watch" not in words("carbon-migrate status --watch --")
-    assert "--set" in words("carbon-migrate run --set a=b --se")
-    assert words("carbon-migrate mock serve --fa") == ["--fault"]
-
-
-def test_what_is_said_of_a_word_is_in_the_language_of_the_reader(typed: Typed) -> None:
-    for line, told in (("carbon-migrate stat", "status"), ("carbon-migrate status --watc", "--watch")):
-        english, russian = (
-            typed("completion", "fish", "--line", line, "--lang", language).out.split("\t") for language in LANGUAGES
-        )
-        assert (english[0], russian[0]) == (told, told)
-        assert english[1].isascii()
-        assert not russian[1].isascii()
-    assert typed("completion", "zsh", "--line", "carbon-migrate cont").out == "continue:Let a paused run go on.\n"
-    refused = typed("completion", "zhs")
-    assert (refused.exit, "did you mean 'zsh'?" in refused.words) == (2, True)
-
-
-def test_jobs_parameters_states_and_settings_are_known_by_name(words: Words) -> None:
-    assert words("carbon-migrate run ") == list(JOBS)
-    assert words("carbon-migrate jobs ") == [*JOBS, "check"]
-    assert words("carbon-migrate plan balances b.csv --set am") == ["amount="]
-    assert words("carbon-migrate run password --set ") == ["user_id=", "login=", "dontshow="], "no secret is typed"
-    assert words("carbon-migrate export x --state ") == [*State, "refused", "answers"]
-    assert words("carbon-migrate set x rate=1 ") == [f"{name}=" for name in SETTINGS]
-    assert words("carbon-migrate run balances --shared-accounts l") == ["last"]
-    assert words("carbon-migrate decide x 1 ") == ["accepted", "pending"]
-    for line in ("--lang ", "status --lang ", "--lang ru run --lang "):
-        assert words(f"carbon-migrate {line}") == ["en", "ru"]
-    assert words("carbon-migrate status --lang=r") == ["ru"]
-    # A line is read while its quotes are open.
-    for line in ("run 'bal", 'run "bal', "run bal\\"):
-        assert words(f"carbon-migrate {line}") == ["balances"]
-    assert words("carbon-migrate plan balances 'b c' \"--set\" am") == ["amount="]
-    # bash completes what stands behind the equals sign, the others the whole word.
-    assert words("carbon-migrate export x --state=acc") == ["accepted"]
-
-
 def test_runs_are_those_of_the_journal_the_newest_first(words: Words, runs: list[str]) -> None:
     for command in ("status", "resume", "export", "undo", "report", "run balances x.csv --continue"):
         assert words(f"carbon-migrate {command} ") == runs
     assert words(f"carbon-migrate verify {runs[0][:3]}") == [name for name in runs if name.startswith(runs[0][:3])]
     assert words("carbon-migrate status --journal other.journal ") == []
-
-
-def test_where_a_file_or_anything_is_meant_there_are_no_words(words: Words, tmp_path: Path) -> None:
-    for line in ("run balances ", "run balances b.csv --record ", "nosuch ", "run balances --rate ", "mock serve "):
-        assert words(f"carbon-migrate {line}") == []
-    for flag in ("--journal ~nobody-of-this-name/a", "--config ~nobody-of-this-name/a"):
-        assert words(f"carbon-migrate status {flag} ") == []
-    (tmp_path / "carbon-migrate.toml").write_text("[api\n", encoding="utf-8")
-    assert words("carbon-migrate status ") == []
 
 
 # ---- The scripts in the shells themselves: what Tab makes of a word, typed at a terminal

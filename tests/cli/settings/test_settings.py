@@ -521,24 +521,6 @@ def test_a_flag_says_what_it_was_given_also_where_that_is_the_default() -> None:
     assert Pacing(max_in_flight="64", no_canary=False).given == {"max-in-flight": "64", "canary": "yes"}
 
 
-@pytest.mark.parametrize(
-    ("flags", "why"),
-    [
-        ("--rate 0", "--rate: '0' is not a number above 0"),
-        ("--hours 1-6", "--hours: '1-6' is not a time range"),
-        ("--max-latency nan", "--max-latency: 'nan'"),
-        ("--limit-money 10,000", "--limit-money: '10,000' is not a limit"),
-        ("--throttle-sql none --throttle-above 1", "--throttle-sql and --throttle-above belong together"),
-        ("--throttle-sql x", "--throttle-sql and --throttle-above belong together"),
-        ("--throttle-above 1", "--throttle-sql and --throttle-above belong together"),
-        ("--throttle-sql x --throttle-above nan", "--throttle-above: 'nan'"),
-    ],
-)
-def test_what_means_nothing_is_refused_with_its_flag_and_exit_code_2(flags: str, why: str, typed: Typed) -> None:
-    ended = typed("resume", "k7m2q", *flags.split())
-    assert (ended.exit, f"✗ {why}" in ended.words) == (2, True), ended.err
-
-
 # ---- a real run --------------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+NAMED = re.compile(r"`(tests/[\w/-]+\.(?:py|txt))::([^`]+)`")
+"""A test by its file and name, or a case of a transcript by its title."""
 
 
 @pytest.mark.parametrize("name", ["reliability.md", "explanation/threats.md"])
@@ -23,6 +24,7 @@ def test_every_promise_has_a_test_that_is_there(name: str) -> None:
             for file, test in named:
                 module = ROOT / file
                 assert module.exists(), file
-                assert re.search(rf"def {test}\(", module.read_text(encoding="utf-8")), test
+                begins = f"def {test}(" if module.suffix == ".py" else f"== {test}\n"
+                assert begins in module.read_text(encoding="utf-8"), test
                 found += 1
     assert found > 30
