@@ -217,7 +217,9 @@ class WritingQueries(PostgresQueries):
     def __init__(self, connection: "PostgresConnection", name: str) -> None:
         super().__init__(connection, name)
         self.careful = PostgresQueries(connection, name)
-        self._ahead: list[tuple[str, list[FoundRow]]] = []
+        self._ahead: list[tuple[str, list[FoundRow] | None]] = []
+        self._cursor = cast("psycopg.ClientCursor[dict[str, Any]]", connection.cursor())
+        """For texts, and for results that are read at once: a new one costs as much as a statement."""
         with explained(name):
             connection.execute(cast("Any", "; ".join(_preparation(block) for block in PREPARED)))
 
@@ -225,12 +227,12 @@ class WritingQueries(PostgresQueries):
         if mark == "rollback":
             self._ahead = []
             super().execute(mark)
-        elif mark == "commit" and self._ahead[:1] == [(_BEGIN, [])]:
+        elif mark == "commit" and self._ahead[:1] == [(_BEGIN, None)]:
             del self._ahead[0]
             if self._ahead:
                 self._send()
         else:
-            self._ahead.append((mark, []))
+            self._ahead.append((mark, None))
             if mark == "commit":
                 self._send()
 
@@ -238,7 +240,7 @@ class WritingQueries(PostgresQueries):
         return self._send(self._text(name, values))
 
     def check(self, name: str, wanted: int, refuse: Callable[[int], None], /, **values: Value) -> None:
-        self.later(f"exactly({name})", wanted=wanted, **values)
+        self._ahead.append((self._text(f"exactly({name})", {**values, "wanted": wanted}), None))
 
     def later(self, name: str, /, **values: Value) -> list[FoundRow]:
         found: list[FoundRow] = []
@@ -248,16 +250,16 @@ class WritingQueries(PostgresQueries):
     def _send(self, *last: str) -> "psycopg.Cursor[dict[str, Any]]":
         # What goes with a statement that fails is not sent again.
         ahead, self._ahead = self._ahead, []
-        cursor = self._connection.execute(cast("Any", "; ".join([*(text for text, _ in ahead), *last])))
-        for _, found in ahead:
-            if cursor.description:
-                found.extend(cursor.fetchall())
-            cursor.nextset()
-        return cursor
+        text = cast("Any", "; ".join([*(text for text, _ in ahead), *last]))
+        ran = self._connection.execute(text) if last else self._cursor.execute(text)
+        for place, (_, found) in enumerate(ahead):
+            if found is not None and ran.set_result(place).description:
+                found.extend(ran.fetchall())
+        return ran.set_result(-1)
 
     def _text(self, name: str, values: Mapping[str, Value]) -> str:
-        cursor = cast("psycopg.ClientCursor[dict[str, Any]]", self._connection.cursor())
-        return cursor.mogrify(cast("Any", _execution(name) if name in PREPARED else _block(name)), _bound(values))
+        text = _execution(name) if name in PREPARED else _block(name)
+        return self._cursor.mogrify(cast("Any", text), _bound(values))
 
     def cancel(self) -> None:
         self._connection.cancel()

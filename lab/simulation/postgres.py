@@ -456,28 +456,29 @@ class Result:
     """A cursor of psycopg: the rows of each statement."""
 
     def __init__(self, sets: list[Rows]) -> None:
-        self._sets = sets
+        self._sets, self._set = sets, sets[0]
 
     @property
     def rowcount(self) -> int:
         """How many rows were found or written."""
-        return len(self._sets[0])
+        return len(self._set)
 
     description = True
 
-    def nextset(self) -> None:
-        """Go on to the next statement."""
-        del self._sets[0]
+    def set_result(self, place: int) -> Self:
+        """Go to a statement."""
+        self._set = self._sets[place]
+        return self
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self.fetchall())
 
     def fetchall(self) -> Rows:
-        return self._sets[0]
+        return self._set
 
     def fetchone(self) -> dict[str, Any] | None:
         """The first row."""
-        return next(iter(self._sets[0]), None)
+        return next(iter(self._set), None)
 
 
 class Listener:
