@@ -68,7 +68,8 @@ def test_without_an_answer_of_the_billing_no_journal_is_made(
 ) -> None:
     command, *flags = arguments
     (tmp_path / "rows.csv").write_text("contract_number;amount\n1;2,00\n")
-    typed.refused(command, "balances", "rows.csv", *flags, "--api-url", NOBODY, says="127.0.0.1:9")
+    ended = typed(command, "balances", "rows.csv", *flags, "--api-url", NOBODY).saying("127.0.0.1:9")
+    assert ended.exit == 3
     assert {path.name for path in tmp_path.glob("*.journal*")} <= {"carbon-migrate.journal.log"}
 
 

@@ -230,7 +230,7 @@ def test_settings_that_cannot_be_used(case: str, cage: Cage) -> None:
     # The billing's own journal then has a name that is made of the address.
     cage.environment.delenv("CARBON_MIGRATE_JOURNAL")
     for arguments in (*LOOKS, RUNS[0], ("status",), ("mock", "diff", "rows.csv")):
-        assert cage(*arguments).exit in {0, 2}, arguments
+        assert cage(*arguments).exit in {0, 2, 3}, arguments
     assert cage("doctor").exit == 2
 
 
@@ -253,8 +253,8 @@ def test_a_database_that_cannot_be_opened(
     cage.settings(mirror.url)
     for name, value in (("", database), ("_PASSWORD", password), ("_CHARSET", charset)):
         cage.environment.setenv(f"CARBON_MIGRATE_DATABASE{name}", value)
-    for arguments in (("doctor",), RUNS[0]):
-        assert cage(*arguments).exit == 2
+    assert cage("doctor").exit == 2
+    assert cage(*RUNS[0]).exit in {2, 3}
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, OSError, ValueError, LookupError])

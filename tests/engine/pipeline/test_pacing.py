@@ -563,6 +563,7 @@ async def test_the_status_is_plain_and_tells_where_the_run_stands() -> None:
         "total": 100,
         "done": 31,
         "skipped": 10,
+        "held_back": 0,
         "refused": 0,
         "intake_ended": True,
         "calls": 20,

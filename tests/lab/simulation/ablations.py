@@ -44,6 +44,7 @@ from engine.pipeline.witness import Witness
 from jobs.catalogue.built_in import PAYMENT
 from jobs.catalogue.catalogue import JOBS
 from jobs.effects import reverse
+from jobs.effects.create import CreateEffect
 from jobs.spec.entries import OPERATION
 from lab.simulation import postgres, program
 from lab.simulation.billing import ACT
@@ -118,6 +119,16 @@ def _sends_again_at_start() -> Iterator[None]:
         return await self._write(run, work)
 
     with patch.object(Journal, "doubt", doubt), _NO_SETTLE_ON_RESUME():
+        yield
+
+
+@contextmanager
+def _whatever_has_the_id() -> Iterator[None]:
+    """In the list of an undo, and before each of its calls."""
+    with (
+        patch.object(reverse, "_is_own", lambda *_: True),
+        patch.object(CreateEffect, "_gone_since", _empty),
+    ):
         yield
 
 
@@ -381,7 +392,7 @@ SAFEGUARDS: Final = (
     ),
     Safeguard(
         "an undo takes back whatever has the id of its row's entry",
-        _swap(reverse, "_is_own", lambda *_: True),
+        _whatever_has_the_id,
         _is_put_back(Then.UNDO),
         _draw_backups,
     ),
