@@ -235,9 +235,11 @@ order by s.item_id
 
 -- name: known_marks
 -- The marks (run name, number, and the lane of the entry that bears it) whose items are in this journal. The call of an
--- item that takes another one back, or enters a difference, may enter another amount than its own.
+-- item that takes another one back, or enters a difference, may enter another amount than its own. `stands` is an
+-- entry of the input that no undo has taken back.
 select r.name as run, i.number, m.lane, r.job, r.target, i.state,
        r.ended_at is not null as has_ended, i.lane as item_lane,
+       i.undoes is null and exists (select 1 from effects e where e.item_id = i.item_id) as stands,
        case when i.undoes is null and i.wanted is null then i.amount end as amount, i.answer
 from @rows(:marks, m, run text, number bigint, lane text)
 join runs r on r.name = m.run

@@ -365,19 +365,21 @@ class StandingItem:
 
 @dataclass(frozen=True, slots=True)
 class KnownMark:
-    """An item of this journal whose mark is in the billing: its run, the run's target, and its state.
+    """An item of this journal whose mark is in the billing: its run, the run's job and target, and its state.
 
     `lane` is that of the entry that bears the mark, `in_lane` that it is the item's own. `amount` is None where the
-    journal does not tell what was entered.
+    journal does not tell what was entered. What `stands` is a row's entry that no undo has taken back.
     """
 
     run: str
+    job: str
     number: int
     lane: str
     target: str
     state: State
     has_ended: bool
     in_lane: bool
+    stands: bool
     amount: Decimal | None
     answer: str | None
 
@@ -488,8 +490,8 @@ class Totals:
     """The items of a run by state: counts and sums of amounts.
 
     `refused` rows and rows `left_out`, by flag, are no items. All three together are the rows read. Of the skipped
-    items, the money of `entered_before` is left out, as an earlier run has entered it, and those `left_alone` by an
-    undo are in effect for all that is known; a closing counts both.
+    items, the money of `entered_before` is left out, as an earlier run has entered it or the account has another
+    balance, and those `left_alone` by an undo are in effect for all that is known; a closing counts both.
     `taken_back` are the items in effect that were taken back, and not restored since, with their sum: they are in the
     counts and sums of their states. `unanswered` are those that are to be sent again, or count as refused, and may
     have had their effect all the same.

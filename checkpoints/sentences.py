@@ -32,6 +32,10 @@ Codes that begin with it are those of other reasons of the program's own for not
 """
 
 
+ENTERED: Final = "entered by an earlier run"
+ALIKE: Final = "looks as if entered already"
+"""The codes of the reasons by which a row is skipped or asked about, for another job has entered it."""
+
 LEFT_OUT: Final = "left out, entered by an earlier run"
 """The code of the reason of skipped rows whose money is left out."""
 

@@ -118,11 +118,12 @@ from jobs.access.vault import Vault
 from jobs.catalogue.catalogue import Catalogue
 from jobs.effects.factory import Finish, finish_of
 from jobs.gauges import gauges_of
+from jobs.imports.subscriber import DIFFERENT, Step
 from jobs.job import build
 from jobs.rows.input import input_of_parameters
 from jobs.shared_accounts import in_sentences, question_of, settle
 from jobs.spec.spec import DECLARATION
-from jobs.spec.words import RUN, SINCE, UNDO, SharedAccountsRule
+from jobs.spec.words import IMPORT, RUN, SINCE, UNDO, SharedAccountsRule
 from jobs.value_changes import overwritten
 from texts.remedies import Remedy, command_line, setting
 from texts.said import Said, counted, in_lines, said, text_of
@@ -851,6 +852,9 @@ async def totals_at_end(run: Run, journal: Journal) -> Totals:
     reasons = await journal.reasons(run, State.SKIPPED) if totals.count(State.SKIPPED) else []
     left_alone = (one.items for one in reasons if run.job == UNDO and one.kind not in NOTHING_STANDS)
     before = sum(one.items for one in reasons if one.kind == LEFT_OUT)
+    if run.job == IMPORT and run.purged_at is None and any(one.kind == DIFFERENT for one in reasons):
+        steps = await journal.step_counts(run)
+        before += sum(one.items for one in steps if (one.step, one.kind) == (Step.BALANCE, DIFFERENT))
     return replace(totals, entered_before=before, left_alone=sum(left_alone))
 
 
