@@ -60,7 +60,7 @@ from jobs.rows.binding import amount_fault
 from jobs.spec.parameters import row_key, whole_id
 from jobs.spec.spec import GET, SAVE, SET
 from texts.remedies import setting as flag
-from texts.said import reason, said
+from texts.said import reason, said, wording
 
 # ---- the steps, their keys, and the payloads of their calls -------------------------------------------------------
 # A payload shows which object a step creates or sets, and each is sent, looked up and read back by the effect that a
@@ -650,31 +650,21 @@ class _RowPlan:
         came = "" if self._there is None else self._there.came
         if not now or (self._sets and self._context.change and not came):
             return None
-        if came:
-            return reason(
-                "there already, and different: the balance is {now}, the row says {amount}, and would be set over "
-                "{operation}. Enter the sum of what is in and of the row with the job balances",
-                DIFFERENT,
-                now=now,
-                amount=amount,
-                operation=came,
-            )
-        if self._sets:
-            return reason(
-                "there already, and different: the balance is {now}, the row says {amount}; {change} enters it where "
-                "nothing but opening balances has come to the account",
-                DIFFERENT,
-                now=now,
-                amount=amount,
-                change=flag("change"),
-            )
-        return reason(
+        why = wording(
             "there already, and different: the balance is {now}, the row says {amount}, and an opening balance is "
-            "added to what is there. Enter what is missing with the job balances",
-            DIFFERENT,
-            now=now,
-            amount=amount,
+            "added to what is there. Enter what is missing with the job balances"
         )
+        if came:
+            why = wording(
+                "there already, and different: the balance is {now}, the row says {amount}, and would be set over "
+                "{operation}. Enter the sum of the balance and of the row with the job balances"
+            )
+        elif self._sets:
+            why = wording(
+                "there already, and different: the balance is {now}, the row says {amount}; {change} enters it where "
+                "nothing but opening balances has come to the account"
+            )
+        return reason(why, DIFFERENT, now=now, amount=amount, operation=came, change=flag("change"))
 
     _makers: Final = {
         Step.SUBSCRIBER: _person,

@@ -327,6 +327,8 @@ SERVICES: dict[str, tuple[str | Path, ...]] = {
 async def test_an_equal_payment_of_another_job_is_a_question(place: Place, first: str, second: str) -> None:
     one, *_ = place.subscribers(1)
     place.rows("abonent_id;amount;document", f"{one};{amount_of(one)};D1", name="p.csv")
+    if second == "call":
+        place.without_database()
     run = (await place.run(*PAID[first]))["run"]
     before = place.balance(one)
     says = f"looks as if entered already: run {run} ({PAID[first][0]}), operation"
