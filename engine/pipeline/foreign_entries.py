@@ -28,7 +28,7 @@ from engine.errors import InputRefused
 from engine.evidence import RowRefused, Undecided
 from engine.job import NO_ENTRIES, Entries, Job, Marked, SameKey
 from texts.remedies import Remedy, setting
-from texts.said import in_clauses, kind_of, reason, said, wording
+from texts.said import Said, in_clauses, kind_of, reason, said, wording
 
 Known: TypeAlias = Mapping[tuple[str, int, str], KnownMark]
 """Known marks by run, number, and the lane of the entry that bears it."""
@@ -253,18 +253,13 @@ class ForeignEntries:
         ]
         is_one = effect.same_key(item.payload) is SameKey.ENTERED
         for one, by in standing[-1:] if is_one else standing:
-            is_equal = one.amount == item.amount
+            is_equal, told = one.amount == item.amount, {"run": by.run, "job": by.job, "entry": one.text}
             if by.job == self._job.name or not (is_one or is_equal):
                 continue
-            told = {"run": by.run, "job": by.job, "entry": one.text}
-            if one in entries.replaced:
-                why = said(
-                    "this row would replace the opening balance of its account: run {run} ({job}) has entered "
-                    "{entry}",
-                    **told,
-                )
-            elif not is_one:
+            if not is_one:
                 why = reason("looks as if entered already: run {run} ({job}), {entry}", ALIKE, **told)
+            elif one in entries.replaced:
+                why = _would_replace(said("run {run} ({job}), {entry}", **told))
             elif is_equal:
                 why = reason("entered by an earlier run: {run} ({job}), {entry}", ENTERED, **told)
             else:
@@ -283,7 +278,7 @@ class ForeignEntries:
         again = _again(replaces=True)
         for one in entries:
             if why := self._foreign(one, known.get((one.run, one.number, item.lane))):
-                yield said("this row would replace the opening balance of its account: {why}", why=why), again
+                yield _would_replace(why), again
         if not standing:
             return
         last = standing[-1]
@@ -376,6 +371,10 @@ def _gone(twin: EarlierEntry) -> str:
         when=datetime.fromisoformat(twin.changed_at),
         again=setting("again"),
     )
+
+
+def _would_replace(why: str) -> Said:
+    return said("this row would replace the opening balance of its account: {why}", why=why)
 
 
 def _again(*, replaces: bool) -> str:

@@ -6,7 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from tests.cli.conftest import Ended, Place
+from tests.cli.conftest import MODEL, Ended, Place
+from tests.cli.test_another_journal import OPENS
 
 RUN = ("run", "balances", "shared.csv", "--yes", "--json")
 
@@ -173,6 +174,15 @@ async def test_a_row_does_not_replace_the_balance_that_another_run_gave_its_acco
     # The later operation on the account is another subscriber's.
     undone = next(one.name for one in await place.runs() if one.job == "undo")
     assert (await place.cli.closing("verify", undone))["with_later_operations"] == 1
+
+
+async def test_a_row_does_not_replace_the_balance_that_another_job_gave_its_account(place: Place) -> None:
+    _, (first, second, _) = shared(place)
+    place.rows("abonent_id;amount", f"{first};5", name="c.csv")
+    run = (await place.run("call", "c.csv", "--model", MODEL, "--chain", OPENS))["run"]
+    place.rows("abonent_id;amount", f"{second};5", name="b.csv")
+    says = f"would replace the opening balance of its account: run {run} (call), operation"
+    await place.cli.refused("run", "balances", "b.csv", "--yes", says=[says, "If it is meant to replace it"])
 
 
 async def test_without_the_balance_before_it_no_undo_is_advised_that_would_refuse(place: Place) -> None:
