@@ -236,7 +236,8 @@ order by s.item_id
 -- name: known_marks
 -- The marks (run name, number, and lane and key of the row for which its entry was found) whose items are in this
 -- journal, each with the `first` item of its chain of undos: what that has entered, `sign` takes back or restores. The
--- call of an item that takes another one back, or enters a difference, may enter another amount than its own.
+-- call of an item that takes another one back, or enters a difference, may enter another amount than its own. `stands` is
+-- an entry of the input that no undo has taken back.
 with recursive chain (item_id, lane, row_key, first, undoes, sign) as (
     select i.item_id, m.lane, m.key, i.item_id, i.undoes, 1
     from @rows(:marks, m, run text, number bigint, lane text, key text)
@@ -247,6 +248,7 @@ with recursive chain (item_id, lane, row_key, first, undoes, sign) as (
 )
 select r.name as run, i.number, c.lane, c.row_key, r.job, r.target, i.state,
        r.ended_at is not null as has_ended, i.lane as item_lane,
+       i.undoes is null and exists (select 1 from effects e where e.item_id = i.item_id) as stands,
        case when i.undoes is null and i.wanted is null then i.amount end as amount, i.answer,
        c.sign, first.key as first_key, first.taken_back, first.number as first_number, its.name as first_run,
        its.job as first_job
@@ -580,7 +582,8 @@ select r.run_id, r.left_out, r.purged_totals, r.ended_at is not null as has_ende
                   ) then 1 end) as gone_along,
        count(case when i.state = 'skipped' and i.undoes is not null and not coalesce(i.kind, '') @words(:nothing_stands)
                   then 1 end) as left_alone,
-       count(case when i.state = 'skipped' and i.kind = :left_out then 1 end) as entered_before,
+       count(case when i.state = 'skipped' and (i.kind = :left_out
+                      or (i.kind = :different and @json(i.payload, step) = 'balance')) then 1 end) as entered_before,
        sum(i.unproven * (1 - i.taken_back)) as unproven,
        count(c.row_amount) as merged,
        @sum_where(i.row_amount, c.row_amount is not null) as merged_amount,

@@ -365,21 +365,24 @@ class StandingItem:
 
 @dataclass(frozen=True, slots=True)
 class KnownMark:
-    """An item of this journal whose mark is in the billing: its run, the run's target, and its state.
+    """An item of this journal whose mark is in the billing: its run, the run's job and target, and its state.
 
     `lane` is that of the entry that bears the mark, `in_lane` that it is the item's own. `amount` is None where the
-    journal does not tell what was entered. `first_run` and `first_number` are the mark at the start of its chain of
-    undos: what that has entered, a `sign` of -1 takes back and 1 enters or restores, and it is `taken_back` in all.
-    `in_row` means that it is the entry of the row with the key `row_key`.
+    journal does not tell what was entered. What `stands` is a row's entry that no undo has taken back.
+    `first_run` and `first_number` are the mark at the start of its chain of undos: what that has entered, a `sign` of
+    -1 takes back and 1 enters or restores, and it is `taken_back` in all. `in_row` means that it is the entry of the
+    row with the key `row_key`.
     """
 
     run: str
+    job: str
     number: int
     lane: str
     target: str
     state: State
     has_ended: bool
     in_lane: bool
+    stands: bool
     amount: Decimal | None
     answer: str | None
     row_key: str
@@ -497,8 +500,8 @@ class Totals:
     """The items of a run by state: counts and sums of amounts.
 
     `refused` rows and rows `left_out`, by flag, are no items. All three together are the rows read. Of the skipped
-    items, the money of `entered_before` is left out, as an earlier run has entered it, and those `left_alone` by an
-    undo are in effect for all that is known.
+    items, the money of `entered_before` is left out, as an earlier run has entered it or the account has another
+    balance, and those `left_alone` by an undo are in effect for all that is known.
     `taken_back` are the items in effect that were taken back, and not restored since, with their sum: they are in the
     counts and sums of their states, as are steps of an import that have `gone_along` with their subscriber. An undo
     has really changed something of the `restorable` ones, and not only found them gone.

@@ -13,6 +13,9 @@ DUPLICATE: Final = "a duplicate in the input"
 AS_WANTED: Final = "already as wanted"
 """The code of the reason of rows that are skipped because nothing is to be done."""
 
+DIFFERENT: Final = "there already, and different"
+"""The code of the reason of steps that are skipped because somebody has to decide, see `kind_of`."""
+
 GONE: Final = "gone since"
 REVERSED: Final = "already taken back"
 AS_IT_WAS: Final = "already as it was"
@@ -33,6 +36,10 @@ NOT_SENT: Final = "not sent"
 Codes that begin with it are those of other reasons of the program's own for not sending a row.
 """
 
+
+ENTERED: Final = "entered by an earlier run"
+ALIKE: Final = "looks as if entered already"
+"""The codes of the reasons by which a row is skipped or asked about, for another job has entered it."""
 
 LEFT_OUT: Final = "left out, entered by an earlier run"
 """The code of the reason of skipped rows whose money is left out."""

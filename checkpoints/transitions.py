@@ -34,7 +34,16 @@ from checkpoints.records import (
     Totals,
 )
 from checkpoints.rows import PURGED_VALUE, Digests, stored_keys
-from checkpoints.sentences import DUPLICATE, LEFT_OUT, NOT_SENT, NOTHING_STANDS, REPLACED, SHARED_ID, decided
+from checkpoints.sentences import (
+    DIFFERENT,
+    DUPLICATE,
+    LEFT_OUT,
+    NOT_SENT,
+    NOTHING_STANDS,
+    REPLACED,
+    SHARED_ID,
+    decided,
+)
 from checkpoints.states import State
 from texts.said import in_clauses, to_json
 
@@ -320,6 +329,7 @@ def totals_of_runs(db: Queries, run_ids: Collection[int], since: str = _NEVER) -
         "held_back": f"{NOT_SENT}:",
         "nothing_stands": sorted(NOTHING_STANDS),
         "left_out": LEFT_OUT,
+        "different": DIFFERENT,
     }
     for row in db.each("totals_of_runs", ids=run_ids, since=since, **kinds) if run_ids else ():
         found[row["run_id"]].append(row)

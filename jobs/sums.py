@@ -19,6 +19,7 @@ from billing.money import AmountError, parse_amount
 from checkpoints.journal import Journal
 from checkpoints.records import Refusal, Run, Totals
 from checkpoints.rows import LaneCounts
+from checkpoints.sentences import DIFFERENT
 from checkpoints.states import State, states_where
 from checkpoints.tally import NOTHING, Subtotal
 from engine.errors import InputRefused
@@ -26,7 +27,7 @@ from engine.job import Row
 from jobs.access.payload import payload_of
 from jobs.effects.creatable_models import CREATABLE_MODELS
 from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap
-from jobs.imports.subscriber import DIFFERENT, LANE, Step
+from jobs.imports.subscriber import LANE, Step
 from jobs.imports.table_columns import TableColumns, balance_of_row
 from jobs.rows.input import input_of_parameters, job_parameters
 from jobs.spec.columns import locate

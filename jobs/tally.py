@@ -17,7 +17,7 @@ from typing import Final
 from billing.directory.subscribers import FolderMember, members_by_numbers, page_of_folders
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
-from checkpoints.sentences import DUPLICATE
+from checkpoints.sentences import DIFFERENT, DUPLICATE
 from checkpoints.states import State
 from checkpoints.tally import (
     MAX_EXTRA,
@@ -33,7 +33,7 @@ from jobs.access.gateway import Gateway
 from jobs.access.operations import newest
 from jobs.access.payload import payload_of
 from jobs.imports.names_there import NamesThere, read_names
-from jobs.imports.subscriber import DIFFERENT, LANE, Step
+from jobs.imports.subscriber import LANE, Step
 from jobs.spec.parameters import row_key
 
 PAGE: Final = 2_000

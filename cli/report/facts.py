@@ -19,7 +19,7 @@ from checkpoints.merkle import MerkleTree, leaf_data, leaf_hash, root_of
 from checkpoints.records import Decision, Item, ReportRoot, Run, RunHistory, Stage, Totals
 from checkpoints.row_comparison import Rows
 from checkpoints.rows import StepCount
-from checkpoints.sentences import AS_WANTED, DUPLICATE, decided
+from checkpoints.sentences import AS_WANTED, DIFFERENT, DUPLICATE, decided
 from checkpoints.states import State
 from checkpoints.tally import ImportTally
 from cli.session.delta import gone_since
@@ -39,7 +39,7 @@ from cli.terminal.names import (
 from cli.terminal.texts import printable
 from jobs.access.payload import payload_of
 from jobs.catalogue.catalogue import Catalogue
-from jobs.imports.subscriber import DIFFERENT, STEP_NAMES, Step
+from jobs.imports.subscriber import STEP_NAMES, Step
 from jobs.spec.spec import JobSpec
 from jobs.spec.words import IMPORT, RUN, SINCE, UNDO
 from jobs.sums import RunSums, Subscribers, each_refused, sums_of

@@ -16,14 +16,14 @@ from billing.api.error_catalogue import LICENCE
 from checkpoints.journal import Journal
 from checkpoints.records import Reason, Refusal, Run, Stage, Totals
 from checkpoints.rows import LaneCounts, StepCount
-from checkpoints.sentences import AS_WANTED, is_held_back
+from checkpoints.sentences import AS_WANTED, DIFFERENT, is_held_back
 from checkpoints.states import State
 from cli.terminal.exits import Exit
 from cli.terminal.layout import bare_table, drawn, render
 from cli.terminal.names import HELD_BACK, LEFT_OUT, NEVER_SENT, REFUSED, STATE_NAMES, outcomes_of
 from cli.terminal.texts import WHOLE, count, money, printable, rendered
 from engine.pacing.holds import StopKind, money_limit, whole_sum
-from jobs.imports.subscriber import DIFFERENT, LANE, STEP_NAMES, Step
+from jobs.imports.subscriber import LANE, STEP_NAMES, Step
 from jobs.spec import words
 from jobs.spec.words import IMPORT, LEAVE, LIST, OPPOSITE, RUN, STORNO, TAKE, UNDO, UNPROVEN, WAY
 from texts.remedies import command_line, setting

@@ -14,7 +14,7 @@ from rich.text import Text
 from checkpoints.journal import Journal
 from checkpoints.records import Differences, Item, Reason, Refusal, Run, Shared, Totals
 from checkpoints.row_comparison import Rows
-from checkpoints.sentences import DUPLICATE, NOT_SHOWN
+from checkpoints.sentences import DIFFERENT, DUPLICATE, NOT_SHOWN
 from checkpoints.states import State
 from cli.show.closing import (
     BAD,
@@ -33,7 +33,7 @@ from engine.job import Job
 from engine.pacing.policy import Policy, describe_policy
 from engine.sources.exported import is_of_export
 from jobs.access.vault import mask_secrets
-from jobs.imports.subscriber import DIFFERENT, Step
+from jobs.imports.subscriber import Step
 from jobs.job import assigned_of
 from jobs.rows.input import is_input
 from jobs.shared_accounts import Question

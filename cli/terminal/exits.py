@@ -19,9 +19,10 @@ class Exit(IntEnum):
     DONE = 0
     """All rows were accepted, or there was nothing to do."""
     REJECTED = 1
-    """Some rows were not entered: the billing rejected them, they were refused and left out, or they are payments
-    whose document or date an earlier run has entered. Or a password is missing, or an undo has left something alone
-    that is in effect, or may be."""
+    """Some rows were not entered: the billing rejected them, they were refused and left out, they are payments
+    whose document or date an earlier run has entered, or opening balances of an import that were left out, as
+    what is there differs. Or a password is missing, or an undo has left something alone that is in effect, or may
+    be."""
     REFUSED = 2
     """Usage, settings or input refused: nothing was sent. Or the output that a command is there for was lost."""
     STOPPED = 3

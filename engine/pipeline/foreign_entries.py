@@ -6,6 +6,9 @@ its marks in the billing. Such a row is refused until the operator asks to enter
 A row that sets the balance of an account replaces the one that another run has set for another subscriber of it. The
 journal knows of it at once, the billing knows of those from other journals as well.
 
+So is what another job of the same journal has entered, as the opening balance of an import: a subscriber has one, and
+an equal one is in. Of other operations an equal one is a question, as one that was entered by hand.
+
 The journal may know too much as well: the billing was put back from its backup, or somebody has deleted an entry
 there. What the journal has as entered and the billing does not show is a question, neither skipped nor sent; so is
 what the journal has as taken back and the billing shows without its taking back.
@@ -20,13 +23,13 @@ from typing import Final, TypeAlias
 
 from checkpoints.journal import Journal
 from checkpoints.records import EarlierEntry, Item, KnownMark, NewItem, Refusal, StandingItem
-from checkpoints.sentences import AS_WANTED, NOT_SHOWN, held_back
+from checkpoints.sentences import ALIKE, AS_WANTED, ENTERED, NOT_SHOWN, held_back
 from checkpoints.stores import Earlier
 from engine.errors import InputRefused
 from engine.evidence import RowRefused, Undecided
 from engine.job import NO_ENTRIES, Entries, Job, Marked, SameKey
 from texts.remedies import Remedy, setting
-from texts.said import in_clauses, kind_of, reason, said, wording
+from texts.said import Said, in_clauses, kind_of, reason, said, wording
 
 Known: TypeAlias = Mapping[tuple[str, int, str], KnownMark]
 """Known marks by run, number, and the key of the row for which its entry was found."""
@@ -72,23 +75,27 @@ class ForeignEntries:
         where another run has rows of these left, unless they are sent while they are read; `LookUpFailed`,
         `JournalError`.
         """
-        sendable = [item for item in items if item.skip_reason is None]
-        # What its plan leaves out, as a balance where there is another one, may be gone as well.
-        left_out = [item for item in items if item.skip_reason and kind_of(item.skip_reason) != AS_WANTED]
-        asked = [*sendable, *(left_out if self._job.effect.reads_apart else ())]
+        # What its plan leaves out, as a balance where there is another one, may be gone as well, or entered already.
+        effect = self._job.effect
+        is_asked = [
+            item.skip_reason is None
+            or (effect.reads_apart and kind_of(item.skip_reason) != AS_WANTED and effect.shows_entered(item.payload))
+            for item in items
+        ]
+        asked = [item for item, asks in zip(items, is_asked, strict=True) if asks]
         earlier = await self._entered(asked, is_streamed=is_streamed) if asked else {}
-        asked = [replace(item, skip_reason=None) for item in asked if item.skip_reason is None or item.key in earlier]
-        entries_by_key = await self._job.find_entries(asked) if asked else {}
-        entries = [entries_by_key.get(item.key, NO_ENTRIES) for item in sendable]
-        known = await self._known([(item, entries_by_key.get(item.key, NO_ENTRIES)) for item in asked])
-        reasons = await self._reasons(sendable, entries, known, standing)
+        looked = [item if item.skip_reason is None else replace(item, skip_reason=None) for item in asked]
+        entries_by_key = await self._job.find_entries(looked) if looked else {}
+        entries = [entries_by_key.get(item.key, NO_ENTRIES) for item in asked]
+        known = await self._known([*zip(asked, entries, strict=True)])
+        reasons = await self._reasons(asked, entries, known, standing)
         judged = iter(
             [
                 self._judged(item, found, why) if found is not NO_ENTRIES or why else item
-                for item, found, why in zip(sendable, entries, reasons, strict=True)
+                for item, found, why in zip(asked, entries, reasons, strict=True)
             ]
         )
-        whole = [next(judged) if item.skip_reason is None else item for item in items]
+        whole = [next(judged) if asks else item for item, asks in zip(items, is_asked, strict=True)]
         if not earlier:
             return whole
         return [
@@ -191,6 +198,7 @@ class ForeignEntries:
         return [
             [
                 *self._entered_already(item, found.marked, known),
+                *self._by_another_job(item, found, known),
                 *self._replaced(item, found.replaced, known, standing.get(item.key, ())),
             ]
             if found.marked or found.replaced or item.key in standing
@@ -202,13 +210,12 @@ class ForeignEntries:
         self, item: NewItem | Item, entries: Sequence[Marked], known: Known
     ) -> Iterator[tuple[str, str]]:
         """Why entries of a row are not as the journal has them, and what to do."""
-        on_top = said("If it is meant to be entered on top, run with {flag}", flag=setting("again"))
         by_hand = said("If it is to stay, leave the row out; else take it back in the billing by hand first")
         shown = shown_of(item, entries, known)
         for one in entries:
             mine = known.get((one.run, one.number, item.key))
             if why := self._foreign(one, mine):
-                yield why, on_top
+                yield why, _again(replaces=False)
             elif mine and mine.taken_back and mine.sign > 0 and shown[mine.first_run, mine.first_number] > 0:
                 yield said(_THERE_AGAIN, run=mine.first_run, entry=one.text), by_hand
 
@@ -237,8 +244,14 @@ class ForeignEntries:
         return {key: replaced for key, replaced in found.items() if replaced}
 
     def _judged(self, item: NewItem, entries: Entries, reasons: Sequence[tuple[str, str]]) -> NewItem | Refusal:
-        if reasons and not (self._again or self._job.effect.may_repeat(item.payload)):
-            return Refusal(item.line, None, item.label, _refusal(reasons), item.row)
+        again = self._again or self._job.effect.may_repeat(item.payload)
+        for why, _ in reasons:
+            if kind_of(why) == ENTERED and (not again or self._job.effect.has_steps):
+                return replace(item, skip_reason=why)
+        if item.skip_reason is not None:
+            return item
+        if not again and (refusing := [one for one in reasons if kind_of(one[0]) != ALIKE]):
+            return Refusal(item.line, None, item.label, _refusal(refusing), item.row)
         if entries.payload:
             item = replace(item, payload=entries.payload)
         if not reasons and not entries.unmarked:
@@ -248,6 +261,33 @@ class ForeignEntries:
             notes.append(said("looks as if entered already: {entry}", entry=entries.unmarked))
         return replace(item, note=in_clauses(notes) if len(notes) > 1 else notes[0])
 
+    def _by_another_job(self, item: NewItem | Item, entries: Entries, known: Known) -> Iterator[tuple[str, str]]:
+        """What runs of other jobs have entered of the row, and what to do: an equal entry, or the one that counts."""
+        effect, replaces = self._job.effect, self._job.replaces
+        if not effect.shows_entered(item.payload) or (isinstance(item, NewItem) and item.is_difference):
+            return
+        advice = _again(replaces=bool(replaces and replaces(item.payload)))
+        standing = [
+            (one, by)
+            for one in sorted((*entries.marked, *entries.replaced), key=lambda one: int(one.entry_id))
+            if (by := known.get((one.run, one.number, item.key))) and by.stands and self._foreign(one, by) is None
+        ]
+        is_one = effect.same_key(item.payload) is SameKey.ENTERED
+        for one, by in standing[-1:] if is_one else standing:
+            is_equal, told = one.amount == item.amount, {"run": by.run, "job": by.job, "entry": one.text}
+            if by.job == self._job.name or not (is_one or is_equal):
+                continue
+            if not is_one:
+                why = reason("looks as if entered already: run {run} ({job}), {entry}", ALIKE, **told)
+            elif one in entries.replaced:
+                why = _would_replace(said("run {run} ({job}), {entry}", **told))
+            elif is_equal:
+                why = reason("entered by an earlier run: {run} ({job}), {entry}", ENTERED, **told)
+            else:
+                asked = item.amount or Decimal(0)
+                why = said("run {run} ({job}) has entered {entry}; this row says {asked}", **told, asked=asked)
+            yield why, advice
+
     def _replaced(
         self,
         item: NewItem | Item,
@@ -256,10 +296,10 @@ class ForeignEntries:
         standing: Sequence[StandingItem],
     ) -> Iterator[tuple[str, str]]:
         """Which balance of its account the row would replace, and what to do."""
-        again = said("If it is meant to replace it, run with {flag}", flag=setting("again"))
+        again = _again(replaces=True)
         for one in entries:
             if why := self._foreign(one, known.get((one.run, one.number, item.key))):
-                yield said("this row would replace the opening balance of its account: {why}", why=why), again
+                yield _would_replace(why), again
         if not standing:
             return
         last = standing[-1]
@@ -365,6 +405,16 @@ def _gone(twin: EarlierEntry) -> str:
         when=datetime.fromisoformat(twin.changed_at),
         again=setting("again"),
     )
+
+
+def _would_replace(why: str) -> Said:
+    return said("this row would replace the opening balance of its account: {why}", why=why)
+
+
+def _again(*, replaces: bool) -> str:
+    if replaces:
+        return said("If it is meant to replace it, run with {flag}", flag=setting("again"))
+    return said("If it is meant to be entered on top, run with {flag}", flag=setting("again"))
 
 
 def _unfinished(run: str, item: NewItem) -> str:

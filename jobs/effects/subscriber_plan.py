@@ -21,7 +21,7 @@ from billing.directory.models import LONGEST_NAME, MODELS, OPENING_BALANCE, Bill
 from billing.money import wire
 from billing.profile import TypeEight
 from checkpoints.records import Item, NewItem, Refusal, Run
-from checkpoints.sentences import AS_WANTED
+from checkpoints.sentences import AS_WANTED, DIFFERENT
 from engine.evidence import Seen
 from engine.job import Absent, BeforeImageMode, CannotLook, LookedFor, LookUpResult, ReadBack
 from jobs.access.gateway import Gateway
@@ -43,7 +43,6 @@ from jobs.effects.effect import CallEffect
 from jobs.imports.fields import FieldKind, usual_fields
 from jobs.imports.names_there import FOLDER, NamesThere, plain_name
 from jobs.imports.subscriber import (
-    DIFFERENT,
     FOLDER_ID,
     NUMBER,
     PATH,
@@ -60,7 +59,7 @@ from jobs.rows.binding import amount_fault
 from jobs.spec.parameters import row_key, whole_id
 from jobs.spec.spec import GET, SAVE, SET
 from texts.remedies import setting as flag
-from texts.said import reason, said
+from texts.said import reason, said, wording
 
 # ---- the steps, their keys, and the payloads of their calls -------------------------------------------------------
 # A payload shows which object a step creates or sets, and each is sent, looked up and read back by the effect that a
@@ -296,7 +295,8 @@ class SubscriberThere:
     """A subscriber of the billing, with its services and attributes by step and the id that tells them apart.
 
     `money` is its account of money, None without one. `sharers` are other live subscribers of its account, `newest`
-    is the last operation on it, where its balance is to be set.
+    is the last operation on it, where its balance is to be set, and `came` names one over which it would be set, that
+    is no opening balance.
     """
 
     thing: BillingObject
@@ -304,6 +304,7 @@ class SubscriberThere:
     money: BillingObject | None = None
     sharers: tuple[str, ...] = ()
     newest: int = 0
+    came: str = ""
 
     @property
     def id(self) -> int:
@@ -311,9 +312,12 @@ class SubscriberThere:
 
 
 async def read_page(
-    gateway: Gateway, page: Sequence[Subscriber]
+    gateway: Gateway, page: Sequence[Subscriber], *, change: bool
 ) -> tuple[dict[str, list[SubscriberThere]], dict[str, list[BillingObject]]]:
-    """What there is of these subscribers: live ones by contract number, accounts by login. Raises `LookUpFailed`."""
+    """What there is of these subscribers: live ones by contract number, accounts by login. Raises `LookUpFailed`.
+
+    With `change` balances that are there are to be set.
+    """
     fields = [*_fields(page, Step.SUBSCRIBER), *_fields(page, Step.TARIFF)]
     numbers = list(dict.fromkeys(one.number for one in page))
     found = await _live(gateway, "Abonents", NUMBER, numbers, (FOLDER_FLAG, PARENT), fields)
@@ -339,6 +343,7 @@ async def read_page(
     money = {owner: own[0] for owner, own in zip(with_money, accounts, strict=True) if len(own) == 1}
     sharers: Mapping[str, tuple[str, ...]] = {}
     last: Mapping[int, int] = {}
+    came: dict[str, str] = {}
     if gateway.profile.type_8.value is TypeEight.SETS and owners[Step.BALANCE]:
         # The other live subscribers whose balance an opening balance would replace.
         accounts_of = {key: one.account_id for key, one in owners[Step.BALANCE].items() if one.account_id is not None}
@@ -354,6 +359,24 @@ async def read_page(
             for owner, ones in others.items()
         }
         last = await newest(gateway, list(map(int, owners[Step.BALANCE])))
+        if change:
+            kind = CREATABLE_MODELS[STEP_MODELS[Step.BALANCE]]
+            differing = [
+                _id(alone[one.number])
+                for one in page
+                if one.number in alone and (part := one.part(Step.BALANCE))
+                if (account := money.get(_id(alone[one.number]))) and Decimal(account.values[BALANCE] or 0)
+                if differences({BALANCE: part.text(SUM)}, account)
+            ]
+            keys = [{kind.key: str(last[int(owner)])} for owner in differing]
+            entries = (
+                await find(gateway, STEP_MODELS[Step.BALANCE], keys, kind.fields((SUM, OP_TYPE))) if keys else []
+            )
+            came = {
+                owner: kind.described(own[0], (SUM,))
+                for owner, own in zip(differing, entries, strict=True)
+                if own and own[0].values[OP_TYPE] != str(OPENING_BALANCE)
+            }
     bearers = {
         number: [
             SubscriberThere(
@@ -362,6 +385,7 @@ async def read_page(
                 money.get(_id(one)),
                 sharers.get(_id(one), ()),
                 last.get(int(_id(one) or 0), 0),
+                came.get(_id(one), ""),
             )
             for one in things
         ]
@@ -622,23 +646,24 @@ class _RowPlan:
             if not amount:
                 return said("a balance of 0 needs no operation")
             return reason("already as wanted: the balance is {amount}", AS_WANTED, amount=now)
-        if not now or (self._sets and self._context.change):
+        came = "" if self._there is None else self._there.came
+        if not now or (self._sets and self._context.change and not came):
             return None
-        if self._sets:
-            return reason(
-                "there already, and different: the balance is {now}, the row says {amount}; {change} enters it",
-                DIFFERENT,
-                now=now,
-                amount=amount,
-                change=flag("change"),
-            )
-        return reason(
+        why = wording(
             "there already, and different: the balance is {now}, the row says {amount}, and an opening balance is "
-            "added to what is there. Enter what is missing with the job balances",
-            DIFFERENT,
-            now=now,
-            amount=amount,
+            "added to what is there. Enter what is missing with the job balances"
         )
+        if came:
+            why = wording(
+                "there already, and different: the balance is {now}, the row says {amount}, and would be set over "
+                "{operation}. Enter the sum of the balance and of the row with the job balances"
+            )
+        elif self._sets:
+            why = wording(
+                "there already, and different: the balance is {now}, the row says {amount}; {change} enters it where "
+                "nothing but opening balances has come to the account"
+            )
+        return reason(why, DIFFERENT, now=now, amount=amount, operation=came, change=flag("change"))
 
     _makers: Final = {
         Step.SUBSCRIBER: _person,

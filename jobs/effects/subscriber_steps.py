@@ -110,7 +110,7 @@ class SubscriberSteps(OfSteps):
             self.folders = FolderTree(await read_names(self._gateway, [FOLDER]))
         context = PlanContext(
             self._gateway,
-            *await read_page(self._gateway, subscribers),
+            *await read_page(self._gateway, subscribers, change=self._change),
             self.folders,
             self._change,
             {model: await room_for_text(self._gateway, model) for model in _WITH_COMMENTS},

@@ -52,9 +52,6 @@ STEP_MODELS: Final[Mapping[Step, str]] = MappingProxyType({step: model for step,
 LANE: Final = "contract:"
 """The beginning of the lanes of subscribers; behind it is the contract number."""
 
-DIFFERENT: Final = "there already, and different"
-"""The code of the reason of steps that are skipped because somebody has to decide, see `kind_of`."""
-
 OF_ALL_ROWS: Final = said("a value that the map gives for all rows is wrong")
 """What is wrong with a row where a check has told it for all of them."""
 

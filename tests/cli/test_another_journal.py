@@ -1,4 +1,6 @@
-"""The billing is the witness: what another journal, a newer copy of this one, or a person has entered is known.
+"""The billing is the witness: what others have entered is known.
+
+These are another journal, a newer copy of this one, another job of the same journal, and people.
 
 Before the list is made, between the list and the call, while a run lies, and when it is read back.
 """
@@ -21,6 +23,7 @@ from engine.evidence import Accepted
 from engine.pipeline.witness import FRESH
 from tests.cli.conftest import MODEL, Ended, Place
 from tests.cli.settings.test_profiles import storno_restores
+from tests.cli.test_import import subscriber, table
 
 SELECT = "select id as abonent_id, 1.50 as amount from abonents where is_folder = 0 and deleted = 0 and id < 2010"
 STORNO = ("--set", "way=storno", "--set", "storno_call=storno", "--yes")
@@ -248,3 +251,109 @@ async def test_what_a_person_has_seen_is_not_asked_again(place: Place) -> None:
     again = await place.cli.closing("resume", run, "--yes", "--settle", "0", ends=4)
     assert again["states"] == {"accepted": 2, "manual": 1}
     assert [place.billing.ledger.effects(MODEL)[key] for key in keys] == [1, 2, 2]
+
+
+# ---- another job of the same journal ------------------------------------------------------------------------------
+
+
+async def test_an_opening_balance_of_another_job_is_entered_once_and_never_replaced_without_a_word(
+    place: Place,
+) -> None:
+    place.write(table([subscriber(number, balance="200") for number in (1, 2)]), "subs.csv")
+    imported = (await place.cli.closing("import", "subs.csv", "--yes"))["run"]
+    (other,) = place.subscribers(1)
+    ((number,),) = place.query("select contract_number from abonents where id = :id", id=other)
+    equal, differing, new = "Н-0001;200", "Н-0002;250", f"{number};5"
+    entered = sum(place.billing.ledger.effects(MODEL).values())
+    place.rows("contract_number;amount", equal, differing, new, name="b.csv")
+    says = f"run {imported} (import)"
+    contradicts = "this row says 250.00"
+    assert (planned := await place.cli.closing("plan", "balances", "b.csv", ends=1))["states"] == {
+        "pending": 1,
+        "skipped": 1,
+    }
+    assert planned["refused"] == 1
+    await place.cli.refused("run", "balances", "b.csv", "--yes", says=[says, contradicts, "--again"])
+    some = await place.cli("run", "balances", "b.csv", "--yes", "--skip-bad", "--json", may_end_with=(1,))
+    assert (some.closing["states"], some.closing["refused"]) == ({"accepted": 1, "skipped": 1}, 1)
+    assert f"entered by an earlier run: {imported} (import)" in some.words
+    assert sum(place.billing.ledger.effects(MODEL).values()) == entered + 1
+    # What is in stays in also from the other side, and money that came meanwhile is not set over.
+    place.rows("abonent_id;amount;document", f"{other};33;d1", name="p.csv")
+    await place.run("payment", "p.csv")
+    ((name,),) = place.query("select name from abonents where id = :id", id=other)
+    place.write(table([[number, name, "5"]], ("Договор", "ФИО", "Баланс")), "subs.csv")
+    await place.cli.told("import", "subs.csv", "--change", "--yes", says=[f"{some.closing['run']} (balances)"])
+    assert place.balance(other) == Decimal(38)
+
+
+async def test_what_was_taken_back_is_no_entry_of_another_job_and_what_comes_meanwhile_is(place: Place) -> None:
+    first, second = place.subscribers(2)
+    place.rows("abonent_id;amount", f"{first};5", f"{second};5", name="b.csv")
+    run = (await place.run("balances", "b.csv"))["run"]
+    await place.cli("undo", run, "--set", "way=opposite", "--yes")
+    enters = ("--model", MODEL, "--chain", OPENS)
+    stopped = await place.run("balances", "b.csv", "--limit-money", "5", "--in-flight", "1", ends=3)
+    place.rows("abonent_id;amount", f"{second};7", name="c.csv")
+    called = (await place.run("call", "c.csv", *enters))["run"]
+    says = f"run {called} (call) has entered"
+    await place.cli.told("resume", stopped["run"], "--yes", "--limit-money", "none", ends=1, says=says)
+    assert [place.balance(one) for one in (first, second)] == [5, 7]
+
+
+OPENS = 'objects.create {"abonent_id": {abonent_id}, "op_summa": "{amount}", "op_type_id": 8}'
+PAID: dict[str, tuple[str | Path, ...]] = {
+    "payment": ("payment", "p.csv"),
+    "add_payment": ("payment", "p.csv", "--set", "way=add_payment"),
+    "balances": ("balances", "p.csv", "--set", "op_type=2"),
+    "call": (
+        *("call", "p.csv", "--model", MODEL, "--chain"),
+        OPENS.replace("8", "2"),
+    ),
+}
+SERVICES: dict[str, tuple[str | Path, ...]] = {
+    "connect-service": ("connect-service", "p.csv", "--set", "usluga=126", "--set", "manager=33"),
+    "call of a service": (
+        *("call", "p.csv", "--model", "UsersUsluga", "--chain"),
+        'objects.create {"abonent_id": {abonent_id}, "usluga_id": 126, "manager_id": 33}',
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("payment", "balances"), ("payment", "call"), ("balances", "payment"), ("call", "add_payment")],
+)
+async def test_an_equal_payment_of_another_job_is_a_question(place: Place, first: str, second: str) -> None:
+    one, *_ = place.subscribers(1)
+    place.rows("abonent_id;amount;document", f"{one};{amount_of(one)};D1", name="p.csv")
+    if second == "call":
+        place.without_database()
+    run = (await place.run(*PAID[first]))["run"]
+    before = place.balance(one)
+    says = f"looks as if entered already: run {run} ({PAID[first][0]}), operation"
+    await place.cli.told("plan", *PAID[second], says=says)
+    await place.cli.refused("run", *PAID[second], "--yes", says=[says, "--yes answers no doubt"])
+    assert place.balance(one) == before
+    await place.run(*PAID[second], "--again")
+    assert place.balance(one) == before + amount_of(one)
+
+
+async def test_a_payment_of_another_sum_is_another_payment_of_another_job_as_well(place: Place) -> None:
+    one, *_ = place.subscribers(1)
+    for sum_, job in enumerate(PAID, 5):
+        place.rows("abonent_id;amount;document", f"{one};{sum_};D{sum_}", name="p.csv")
+        assert (await place.run(*PAID[job]))["states"] == {"accepted": 1}
+
+
+@pytest.mark.parametrize(("first", "second"), [tuple(SERVICES), tuple(reversed(SERVICES))])
+async def test_a_service_that_another_job_has_connected_is_connected_once(
+    place: Place, first: str, second: str
+) -> None:
+    one, *_ = place.subscribers(1)
+    place.rows("abonent_id", str(one), name="p.csv")
+    place.traffic.model = "UsersUsluga"
+    run = (await place.run(*SERVICES[first]))["run"]
+    ended = await place.cli("run", *SERVICES[second], "--yes", "--json")
+    assert ended.closing["states"] == {"skipped": 1}
+    assert f"entered by an earlier run: {run} ({SERVICES[first][0]})" in ended.words

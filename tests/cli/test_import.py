@@ -95,6 +95,25 @@ async def test_corrected_rows_complete_what_is_missing_and_change_what_is_there_
         assert (people(place)[0][1], len(people(place))) == (name, 4)
 
 
+async def test_an_opening_balance_is_never_set_over_money_that_came_and_the_script_is_told(place: Place) -> None:
+    place.write(table([subscriber(1, balance=""), subscriber(2, balance="")]), "subs.csv")
+    await place.cli("import", "subs.csv", "--yes")
+    place.rows("contract_number;amount;document", "Н-0001;7;d1", name="p.csv")
+    await place.run("payment", "p.csv")
+    place.write(table([subscriber(1, balance="1"), subscriber(2, balance="2")]), "subs.csv")
+    for more, says in (
+        ((), "--change enters it where nothing but opening balances has come to the account"),
+        (("--change",), "the balance is 7.00, the row says 1.00, and would be set over operation"),
+        (("--database", ""), "enters it where nothing"),
+        (("--database", "", "--change"), "and would be set over operation"),
+    ):
+        told = await place.cli.told("import", "subs.csv", "--yes", *more, ends=Exit.REJECTED, says=says)
+        assert "is done; 1 opening balance was left out, as what is there differs" in told
+        owned = "select m.balance from abonents a join admin_accounts m on m.id = a.account_id where {} order by a.id"
+        balances = place.query(owned.format("a.contract_number starting with 'Н-000'"))
+        assert balances == [(7 * SCALE,), (2 * SCALE,)]
+
+
 async def test_a_row_of_which_a_step_was_refused_is_exported_once_and_whole(place: Place) -> None:
     rows = [subscriber(1), subscriber(2)]
     place.write(table(rows), "subs.csv")

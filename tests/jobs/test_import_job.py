@@ -716,12 +716,19 @@ async def test_what_differs_is_changed_where_that_was_said(gateway: Gateway, dat
 
 NEEDS_NONE = "a balance of 0 needs no operation"
 THERE = "there already, and different: the balance is 100.00"
+REPLACES = "--change enters it where nothing but opening balances has come to the account"
 BALANCES: Sequence[tuple[str, str, bool, TypeEight, str | None]] = [
     ("00777", "0", False, TypeEight.SETS, NEEDS_NONE),
     ("123", "0.00", False, TypeEight.SETS, NEEDS_NONE),
     ("123", "50", False, TypeEight.SETS, None),
     ("77/2", "100", False, TypeEight.SETS, "already as wanted: the balance is 100.00"),
-    ("77/2", "50", False, TypeEight.SETS, f"{THERE}, the row says 50.00; --change enters it"),
+    (
+        "77/2",
+        "50",
+        False,
+        TypeEight.SETS,
+        f"{THERE}, the row says 50.00; {REPLACES}",
+    ),
     ("77/2", "0", True, TypeEight.SETS, None),
     ("77/2", "50", True, TypeEight.ADDS, THERE),
 ]

@@ -24,6 +24,7 @@ from billing.money import SCALE, scaled
 from billing.profile import UNKNOWN, Fact, TypeEight
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, Item, NewItem, NewRun, Run
+from checkpoints.sentences import DIFFERENT
 from checkpoints.states import State
 from checkpoints.tally import ExtraSubscriber, ImportTally, Subtotal, TallyGroup
 from engine.errors import InputRefused
@@ -35,7 +36,7 @@ from jobs.access.gateway import Gateway
 from jobs.access.payload import BALANCE, Payload, encode_payload, payload_of
 from jobs.account_balances import AccountDifference, Balances, compare_balances
 from jobs.catalogue.catalogue import BUILT_IN
-from jobs.imports.subscriber import DIFFERENT, Step
+from jobs.imports.subscriber import Step
 from jobs.job import build
 from jobs.rows.input import Input
 from jobs.spec.parameters import row_key

@@ -17,7 +17,7 @@ from pypdf import PdfReader
 
 from checkpoints.records import Command, Decision, LookUps, Run, RunHistory, Runner, Totals, Verification
 from checkpoints.rows import LaneCounts, StepCount
-from checkpoints.sentences import AS_WANTED
+from checkpoints.sentences import AS_WANTED, DIFFERENT
 from checkpoints.states import State
 from checkpoints.tally import ExtraSubscriber, ImportTally, Subtotal, TallyGroup, TallyKind
 from cli.report.document import FileBeside, FilesBeside, page_of, pdf_of
@@ -26,7 +26,7 @@ from cli.session.run_view import StepMark
 from cli.settings.settings import Letterhead
 from cli.terminal.texts import RUSSIAN, language
 from jobs.catalogue.catalogue import BUILT_IN
-from jobs.imports.subscriber import DIFFERENT, Step
+from jobs.imports.subscriber import Step
 from jobs.sums import Effect, RunSums, Subscribers
 from texts.said import said
 

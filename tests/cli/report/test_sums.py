@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from billing.money import parse_amount
 from checkpoints.journal import Journal
 from checkpoints.records import Correction, Item, Merged, NewItem, NewRun, Page, Refusal, Run
+from checkpoints.sentences import DIFFERENT
 from checkpoints.states import State, states_where
 from jobs.access.payload import Payload, encode_payload
-from jobs.imports.subscriber import DIFFERENT, Step
+from jobs.imports.subscriber import Step
 from jobs.spec.parameters import row_key
 from jobs.undo import HEADER
 from tests.checkpoints.samples import all_items, come_to, keep, within
