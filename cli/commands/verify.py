@@ -139,7 +139,8 @@ class Verified:
         if self.exit_of_rows is Exit.DONE:
             return []
         steps, name = next_steps(self.run, self.totals), self.run.name
-        if self.run.job != UNDO and self.verdict.found != self.verdict.expected and (again := run_again(self.run)):
+        is_less = self.verdict.found != self.verdict.expected and self.verdict.different > self.verdict.twice
+        if self.run.job != UNDO and is_less and (again := run_again(self.run)):
             steps.append((again, said("see what the billing has no more, and how it is entered again")))
         if not self.verdict.unreadable:
             return steps
