@@ -448,16 +448,18 @@ class Effect(ABC):
 
 
 async def missing(effect: Effect, run: Run, item: Item) -> str | None:
-    """Why the billing does not show an accepted item; None where it does, or where nothing can show it.
+    """Why the billing does not show an accepted item; "" where it does, None where nothing can show it.
 
     Raises `LookUpFailed`.
     """
     read = (await effect.read_back(run, [item])).get(item.item_id)
-    if not isinstance(read, ReadBack) or read.difference is None:
+    if not isinstance(read, ReadBack):
         return None
+    if read.difference is None:
+        return ""
     # What has changed since is there all the same.
     found = (await effect.look_up(run, [item])).get(item.item_id)
-    return None if isinstance(found, Found | Different) else read.difference
+    return "" if isinstance(found, Found | Different) else read.difference
 
 
 class Job(ABC):

@@ -9,9 +9,10 @@ A command opens a session, locks its run (`cli/session/journal.py`) and works on
 """
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, fields, replace
+from itertools import islice
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -28,9 +29,11 @@ from billing.database.file_database import open_file_database
 from billing.directory.system import check_scale
 from billing.money import SCALE
 from billing.profile import UNKNOWN, Profile, describe_fact
+from checkpoints.errors import RunPurged
 from checkpoints.journal import Journal
 from checkpoints.journal_file import JournalAddress
-from checkpoints.records import Run
+from checkpoints.records import Item, Run
+from checkpoints.states import states_where
 from cli.output.item_files import OutputFile, replacing
 from cli.session.events import RunReader
 from cli.session.journal import (
@@ -41,6 +44,7 @@ from cli.session.journal import (
     journal_place,
     of_another,
     open_noted,
+    require_content,
     stored_policy,
     target_among,
 )
@@ -55,9 +59,9 @@ from cli.terminal.layout import labelled
 from cli.terminal.screen import Screen
 from cli.terminal.texts import printable
 from cli.terminal.waiting import waiting, waiting_line
-from engine.errors import EngineError, LookUpFailed
-from engine.job import Job, missing
-from engine.pacing.holds import Stop
+from engine.errors import EngineError, LookUpDelayed, LookUpFailed
+from engine.job import Effect, Job, missing
+from engine.pacing.holds import POLL_SECONDS, Stop
 from engine.pacing.policy import ALL, Policy, policy_with
 from jobs.access.gateway import Gateway, OneBilling, compare_billing
 from jobs.access.vault import Vault
@@ -66,11 +70,17 @@ from jobs.rows.input import input_of_parameters, job_parameters
 from jobs.spec.spec import parameters_of
 from jobs.spec.toml_places import KeyRefused, as_kind, check_known
 from jobs.spec.words import UNDO
-from jobs.undo import build_undo
+from jobs.undo import build_undo, effect_of_run
 from texts.remedies import PROGRAM, command_line, setting
-from texts.said import reason_of, said
+from texts.said import Given, Said, reason_of, said
 
 log = structlog.get_logger(__name__)
+
+UNDER_WAY: Final = states_where(open=True, counts_money=True)
+"""States of rows whose calls may have arrived."""
+
+_MOST_ASKED: Final = 100
+"""Runs that are asked about until one has entered what can be seen."""
 
 OpenRecorder: TypeAlias = Callable[[ClientSettings], AbstractAsyncContextManager[CallObserver]]
 """Opens a recorder of every exchange of the client with these settings, for the time of the context."""
@@ -151,27 +161,69 @@ class Session(Invocation):
     async def target(self) -> str:
         """How the session's billing is named in its journal.
 
-        By another address it has the name of before where it shows what was entered there; a copy does not.
+        By another address it has the name of before where it shows what was entered there; a copy does not. Raises
+        what `shows` raises.
         """
         runs, address = await self.journal.runs(), self.settings.target
         target = target_among(runs, address, self.billing.one.identity)
         own = [run for run in runs if run.target == target]
-        if not own or any(is_at(run, address) for run in own):
-            return target
-        for run in reversed(own):
-            if (shows := await self.shows(run)) is not None:
-                return target if shows else address
-        return address
+        shown = await self.shows(reversed(own))
+        return target if shown or not own or any(is_at(run, address) for run in own) else address
 
-    async def shows(self, run: Run) -> bool | None:
-        """Whether the billing has what the run has entered last; None where it has entered nothing that is seen."""
-        if not (items := await self.journal.in_effect_last_first(run, size=1)):
+    async def shows(self, runs: Iterable[Run]) -> bool | None:
+        """Whether the database has what the first of these runs has entered last; None where nothing is seen of any.
+
+        The API is asked as well: raises `CommandRefused` where only one of the two shows it, and `LookUpFailed`.
+        """
+        if self.gateway.database is None:
             return None
+        for run in islice(runs, _MOST_ASKED):
+            if (shown := await self._shows(run)) is not None:
+                return shown
+        return None
+
+    async def _shows(self, run: Run) -> bool | None:
+        """The same of one run. What only one of the two shows is waited for as long as a lost answer would be."""
+        gateway, journal, catalogue = self.gateway, self.journal, self.settings.catalogue
         try:
-            job = await self.for_run(run).rebuild(run)
-        except (EngineError, CommandRefused):
+            await require_content(run, journal)
+            last = await journal.in_effect_last_first(run, size=1)
+            # Without one, a row that may have arrived before a kill.
+            if not (asked := last or await journal.items(run, UNDER_WAY, size=1)):
+                return None
+            policy = self.policy_of(run)
+            gateway = self.with_vault(vault_of(run, journal, self.settings)).gateway
+            stored = await effect_of_run(gateway, journal, run, catalogue)
+            answered = await effect_of_run(replace(gateway, database=None), journal, run, catalogue)
+        except (EngineError, CommandRefused, RunPurged):
             return None
-        return await missing(job.effect, run, items[0]) is None
+        began = anyio.current_time()
+        while True:
+            waited = anyio.current_time() - began
+            try:
+                is_stored = await _is_shown(stored, run, asked[0])
+                trusts = is_stored is None or self.consent.trust_journal
+                if trusts or await _is_shown(answered, run, asked[0]) in {is_stored, None}:
+                    # That a row is not there which was under way says nothing.
+                    return is_stored if last else is_stored or None
+                if waited >= policy.drain_patience or (
+                    waited >= policy.settle and await stored.unfinished_work(asked) is None
+                ):
+                    raise self._two_billings(run, asked[0], is_stored=bool(is_stored))
+            except LookUpDelayed:
+                if waited >= policy.settle:
+                    raise
+            with waiting(lambda: said("comparing the API with the database")):
+                await anyio.sleep(POLL_SECONDS)
+
+    def _two_billings(self, run: Run, item: Item, *, is_stored: bool) -> CommandRefused:
+        row: dict[str, Given] = {"row": item.number, "run": run.name, "label": item.label}
+        differs = (
+            said("the database shows row {row} of run {run} ({label}), and the API does not", **row)
+            if is_stored
+            else said("the API shows row {row} of run {run} ({label}), and the database does not", **row)
+        )
+        return two_billings(self.gateway, self.settings, differs)
 
     async def rebuild(self, run: Run) -> Job:
         own = job_parameters(run.parameters)
@@ -179,6 +231,17 @@ class Session(Invocation):
             return await build_undo(self.gateway, self.journal, own, self.settings.catalogue)
         spec = self.settings.catalogue.of(run)
         return build(spec, self.gateway, parameters_of(spec, own), input_of_parameters(run.parameters))
+
+
+async def _is_shown(effect: Effect, run: Run, item: Item) -> bool | None:
+    """Whether the billing shows an item; None where nothing can tell. Raises `LookUpDelayed`."""
+    try:
+        why = await missing(effect, run, item)
+    except LookUpDelayed:
+        raise
+    except LookUpFailed:
+        return None
+    return None if why is None else not why
 
 
 @asynccontextmanager
@@ -212,7 +275,8 @@ async def open_session(
             journal = await stack.enter_async_context(open_noted(place))
         given = {one.name: getattr(told, one.name) for one in fields(told)}
         session = Session(**given, journal=journal, billing=billing)
-        if of is not None and not is_at(of, settings.target) and await session.shows(of) is False:
+        runs = () if of is None else (of, *(run for run in reversed(await journal.runs()) if run.target == of.target))
+        if await session.shows(runs) is False and of is not None and not is_at(of, settings.target):
             raise CommandRefused(
                 "{settings} leads to a copy of the billing of run {run}: it has the same subscribers, and not "
                 "what the run has entered. Give {flag} to go on with the run",
@@ -277,13 +341,6 @@ async def open_billing(settings: Settings, record: OpenRecorder | None = None) -
 
 async def one_billing(gateway: Gateway, settings: Settings) -> OneBilling:
     """The billing of API and database. Raises `CommandRefused` where they are not seen to be one."""
-    leads = said(
-        "{api} (from {of_api}) leads to the one, {database} (from {of_database}) to the other",
-        api=printable(settings.target),
-        of_api=settings.api_url.origin,
-        database=printable(gateway.database.dsn if gateway.database else ""),
-        of_database=settings.database.origin,
-    )
     try:
         one = await compare_billing(gateway)
     except LookUpFailed as error:
@@ -291,16 +348,29 @@ async def one_billing(gateway: Gateway, settings: Settings) -> OneBilling:
             "API and database could not be compared, and may be of two billings: {error}\n{leads}. Nothing was sent",
             code_of(error),
             error=error,
-            leads=leads,
+            leads=_leads(gateway, settings),
         ) from error
     if one.differs is not None:
-        raise CommandRefused(
-            "API and database are not of one billing: {differs}\n{leads}. Nothing was sent: correct the wrong "
-            "setting",
-            differs=one.differs,
-            leads=leads,
-        )
+        raise two_billings(gateway, settings, one.differs)
     return one
+
+
+def two_billings(gateway: Gateway, settings: Settings, differs: Said) -> CommandRefused:
+    return CommandRefused(
+        "API and database are not of one billing: {differs}\n{leads}. Nothing was sent: correct the wrong setting",
+        differs=differs,
+        leads=_leads(gateway, settings),
+    )
+
+
+def _leads(gateway: Gateway, settings: Settings) -> Said:
+    return said(
+        "{api} (from {of_api}) leads to the one, {database} (from {of_database}) to the other",
+        api=printable(settings.target),
+        of_api=settings.api_url.origin,
+        database=printable(gateway.database.dsn if gateway.database else ""),
+        of_database=settings.database.origin,
+    )
 
 
 # ---- what is known of the billing: `HOST-PORT.profile.toml`, beside the settings file or in the state folder -------

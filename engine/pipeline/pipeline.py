@@ -53,6 +53,11 @@ UNASKED: Final = said(
     "something came over the connection of its answer that nobody had asked for: the answer may be another row's"
 )
 
+_ONE_ID: Final = wording(
+    "two rows have the answer {answer}, the id of one new object: perhaps the API leads to another billing by now, "
+    "or a proxy mixes up answers. Look at what is between here and the API; {resume} looks both rows up"
+)
+
 
 class CallResult(msgspec.Struct, frozen=True):
     """The result of a call; `blameless` means that its failure is independent of the row."""
@@ -146,6 +151,10 @@ class Recorder:
             self._ownership.told(began)
             earlier: list[Item] = []
             places = {landed.item.item_id: place for place, landed in enumerate(group)} if shared else {}
+            if shared and self._effect.reads_apart:
+                # What another billing has created would never be found in the database, and be sent again.
+                told = said(_ONE_ID, answer=shared[0].answer or "", resume=Remedy("resume", self._run.name))
+                self._stop.request(StopKind.SYSTEM, told)
             for item in shared:
                 if (place := places.get(item.item_id)) is None:
                     earlier.append(item)
@@ -480,7 +489,7 @@ class Pipeline:
                 self._stop.request(StopKind.SYSTEM, self._unshown(first, text_of(error)))
                 return False
             else:
-                if why is None:
+                if not why:
                     self._looks_at_first = False
                     return True
             elapsed = anyio.current_time() - began
@@ -498,8 +507,8 @@ class Pipeline:
         return said(
             "the billing has accepted the first row, and its database does not show it: row {row} ({label}), {why}. "
             "Nothing else was sent. Perhaps API and database are of two billings, or the billing does not work off "
-            "what it has accepted: look for the row there. {resume} sends the next row and looks again; with {trust} "
-            "it goes on without looking",
+            "what it has accepted: look for the row there. {resume} looks again before it sends anything; with "
+            "{trust} it goes on without looking",
             row=first.number,
             label=first.label,
             why=why,

@@ -69,8 +69,8 @@ READING_COUNTS: Final = 1.0
 LONGEST_ASKING: Final = 10.0
 """Seconds of all questions before a call after which the row is not sent, however slowly the billing answers."""
 
-OLDER: Final = said("found in the billing before it was sent: this journal is older than the run")
-"""The note on a row whose effect was in the billing before its call."""
+ARRIVED: Final = said("found in the billing before it was sent: an earlier call of it had arrived")
+"""The note on a row whose effect was in the billing before its call: a call that was late, or of a newer journal."""
 
 FRESH: Final = 0.25
 """Seconds for which a look ahead counts: what others enter in them is not seen."""
@@ -361,7 +361,7 @@ class Witness:
                 change = found_again(item, sighting)
                 return Accepted(answer, change.message, unproven=change.unproven)
             case Found(answer, note):
-                return Accepted(answer, OLDER if note is None else in_clauses([OLDER, note]))
+                return Accepted(answer, ARRIVED if note is None else in_clauses([ARRIVED, note]))
             case Different(text) | CannotLook(text):
                 return Lost(said("before it was sent: {why}", why=text))
             case Absent():

@@ -237,6 +237,8 @@ async def test_verify_says_what_another_journal_has_entered_as_well(place: Place
     twice = f"entered twice: as row 1 of run {run}, and with the marks of others: row {number} of run {other}"
     assert twice in ended.words
     assert "2 of them entered twice" in ended.words
+    # Nothing is missing, and nothing is to be entered again.
+    assert "no more" not in ended.words
 
 
 async def test_what_a_person_has_seen_is_not_asked_again(place: Place) -> None:

@@ -7,15 +7,20 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
+import anyio
+import anyio.to_thread
 import pytest
+from aiohttp import ClientSession, web
 
 from billing.database.database import attach
 from billing.database.dsn import Dsn
+from checkpoints.states import State
 from lab.mock.population import create
 from lab.mock.server import MockBilling, running
-from tests.cli.conftest import Balances, Cli, Ended, Place
+from tests.cli.conftest import Balances, Cli, Ended, Found, Place
 
 ROWS = 20
 
@@ -143,11 +148,12 @@ async def test_a_run_stops_where_the_database_does_not_show_its_first_row(
     assert ended["stopped_by"] == "budget"
     assert "its database does not show it: row 1 " in ended["stopped"]
     assert (await place.found()).rows == 1
-    # Who resumes it without having looked risks one more row.
+    assert "with --trust-journal it goes on without looking" in ended["stopped"]
+    # Nor does another row follow where it is resumed without having been looked at.
     resume = ("resume", ended["run"])
-    told = await place.cli.told(*resume, *typed[:1], *typed[2:], *words, ends=3)
-    assert "with --trust-journal it goes on without looking" in told
-    assert (await place.found()).rows == 2
+    says = "the API shows row 1 of run"
+    await place.cli.told(*resume, *typed[:1], *typed[2:], *words, ends=2, says=says)
+    assert (await place.found()).rows == 1
     ended = (await place.cli(*resume, *typed, "--trust-journal")).closing
     assert ended["states"] == {"accepted": ROWS}
     assert (await place.found()).most_for_one == 1
@@ -216,6 +222,115 @@ async def test_a_copy_of_the_billing_is_not_taken_for_it(place: Place) -> None:
         says = [f"leads to a copy of the billing of run {run}", f"--api-url {place.billing.url}"]
         await place.cli.refused("resume", run, "--yes", *there, says=says)
         assert sum(billing.ledger.effects("FinanceOperations").values()) == 1
+
+
+# ---- API and database of two copies, told apart by what the journal has entered ----------------------------------
+
+
+def of_two(api: str, database: Path) -> list[str]:
+    return ["API and database are not of one billing: ", f"{api} (from ", f"{database} (from "]
+
+
+async def killed(place: Place, calls: int = 8, settle: str = "0.2") -> tuple[str, Path]:
+    """A run that was killed when so many of its calls had arrived, and a copy of the database from before it."""
+    payments = [f"{number};5;D-{number}" for number in place.balances(ROWS).numbers]
+    place.rows("contract_number;amount;document", *payments, name="payments.csv")
+    copy, place.billing.latency = copy_of(place), 0.1
+    pacing = ("--in-flight", "4", "--no-canary", "--settle", settle)
+    await place.kill_at(calls, "run", "payment", "payments.csv", "--yes", *pacing)
+    place.billing.latency = 0
+    (run,) = await place.runs()
+    return run.name, copy
+
+
+@pytest.mark.parametrize("calls", [8, 1], ids=["rows accepted", "the first in doubt"])
+async def test_nothing_is_concluded_from_the_database_of_another_copy(place: Place, calls: int) -> None:
+    """What the API has accepted is not in an older copy of the database: it is neither sent again nor taken back."""
+    run, copy = await killed(place, calls)
+    left = await place.totals(run)
+    assert left.count(State.SENDING)
+    assert (calls == 1) is (left.count(State.ACCEPTED) == 0)
+    before = (await place.found()).rows
+    place.write('[[step]]\njob = "payment"\nfile = "more.csv"\n', "steps.toml")
+    place.rows("contract_number;amount;document", "00003;5;E", name="more.csv")
+    for typed in (
+        ("resume", run, "--yes"),
+        ("verify", run),
+        ("reconcile", run),
+        ("run", "payment", "more.csv", "--yes"),
+        ("run", "steps.toml", "--yes"),
+    ):
+        told = await place.cli.told(*typed, "--database", copy, ends=2, says=of_two(place.billing.url, copy))
+        assert f"of run {run} (" in told
+    assert (await place.found()).rows == before
+    assert await place.totals(run) == left
+    await place.cli("resume", run, "--yes")
+    assert await place.found() == Found(before := ROWS, Decimal(0), 1)
+    # Nor is it said to be taken back, after which a corrected file would be money a second time.
+    undo = ("undo", run, "--yes", "--set", "way=opposite")
+    await place.cli.told(*undo, "--database", copy, ends=2, says=of_two(place.billing.url, copy))
+    assert (await place.found()).rows == before
+
+
+async def test_nothing_is_sent_to_the_api_of_another_copy(place: Place) -> None:
+    run, copy = await killed(place)
+    async with running(Dsn(str(copy))) as billing:
+        there = ("--api-url", billing.url)
+        for typed in (("resume", run, "--yes"), ("run", "payment", "payments.csv", "--yes"), ("verify", run)):
+            says = of_two(billing.url, place.file)
+            await place.cli.told(*typed, *there, ends=2, says=says)
+        assert billing.ledger.effects("FinanceOperations") == {}
+
+
+async def test_a_database_that_lags_is_waited_for(place: Place) -> None:
+    """Only what it does not show after the settle delay either is in another billing."""
+    run, copy = await killed(place, settle="60")
+    place.traffic.arrived = 0
+    shutil.copy(place.file, copy)
+    change = "update finance_operations set descr = replace(descr, ?, ?)"
+
+    def replay(words: tuple[str, str]) -> None:
+        with closing(attach(Dsn(str(copy)))) as connection:
+            connection.cursor().execute(change, words)
+            connection.commit()
+
+    replay(("[cm", "(cm"))
+
+    async def catch_up(_: str) -> None:
+        if place.traffic.arrived == 2:
+            await anyio.to_thread.run_sync(replay, ("(cm", "[cm"))
+
+    place.traffic.meanwhile = catch_up
+    assert f"run {run}: " in await place.cli.told("verify", run, "--database", copy, ends=3)
+
+
+async def test_an_answer_that_is_another_rows_already_ends_the_run(place: Place) -> None:
+    """The API has become that of a copy meanwhile: what it creates has the ids of what was created before."""
+    copy = copy_of(place)
+    place.traffic.method = "objects.create"
+    answers: list[bytes] = []
+    async with running(Dsn(str(copy))) as billing, ClientSession() as client:
+
+        async def elsewhere(body: str) -> None:
+            if place.traffic.arrived > 3:
+                form = {"Content-Type": "application/x-www-form-urlencoded"}
+                url = f"{billing.url}/rest_api/v2/FinanceOperations/"
+                async with client.post(url, data=body, headers=form) as response:
+                    answers.append(await response.read())
+
+        meanwhile, place.traffic.meanwhile = place.traffic.meanwhile, elsewhere
+        place.traffic.answer = lambda _: (
+            web.Response(body=answers.pop(), content_type="application/json") if answers else None
+        )
+        pacing = ("--in-flight", "1", "--no-canary", "--settle", "0.2")
+        ended = await place.run("balances", place.balances(ROWS).path, *pacing, ends=3)
+        # The next one may have left before the answer was recorded.
+        assert sum(billing.ledger.effects("FinanceOperations").values()) <= 2
+    assert ended["states"]["pending"] >= ROWS - 5
+    assert "the id of one new object" in ended["stopped"]
+    place.traffic.meanwhile = meanwhile
+    await place.cli("resume", ended["run"], "--yes")
+    assert (await place.found()).most_for_one == 1
 
 
 # ---- every advised command leads to the same run on the same billing ---------------------------------------------

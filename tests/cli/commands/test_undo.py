@@ -228,9 +228,9 @@ async def sends_nothing(
     place: Place, *words: str | Path, says: str | Sequence[str] = (), may_end_with: Sequence[int] = (2,)
 ) -> Ended:
     """What a command says that sends nothing."""
-    before = place.traffic.arrived
+    before = place.tables
     ended = await place.cli(*words, may_end_with=may_end_with)
-    assert place.traffic.arrived == before
+    assert place.tables == before
     return ended.saying(says)
 
 

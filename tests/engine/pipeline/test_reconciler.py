@@ -257,7 +257,7 @@ async def test_what_is_read_back_as_wanted_is_applied_and_no_other(
 
 # The billing is asked before a call leaves: what a journal that is older than its run does not know.
 
-OLDER = "found in the billing before it was sent: this journal is older than the run"
+OLDER = "found in the billing before it was sent: an earlier call of it had arrived"
 
 
 class MarkingJob(FakeJob):
