@@ -51,13 +51,6 @@ class FleetSums:
     seconds_left: float | None
 
 
-class FleetView(NamedTuple):
-    """All runs at one moment, what needs a person first, and of each group the newest first."""
-
-    runs: Sequence[RunView]
-    sums: FleetSums
-
-
 @dataclass(slots=True)
 class FleetJournal:
     """An open journal that is looked at again and again."""
@@ -85,30 +78,6 @@ class FleetJournal:
             )
             for one in found
         ]
-
-
-def view_of(runs: Iterable[RunView]) -> FleetView:
-    ordered = sorted(runs, key=lambda one: one.run.created_at, reverse=True)
-    ordered.sort(key=lambda one: (one.group, one.has_ended))
-    counted_runs = [one for one in ordered if not one.is_discarded]
-    pace = sum(one.per_second for one in ordered)
-    left = sum(one.totals.count_where(open=True) for one in counted_runs)
-    each = [one.seconds_left for one in ordered if one.seconds_left is not None]
-    groups = [one.group for one in ordered]
-    sums = FleetSums(
-        billings=len({one.run.target for one in ordered}),
-        needs_at_work=sum(one.group is FleetGroup.PERSON and one.is_at_work for one in ordered),
-        runs={group: groups.count(group) for group in FleetGroup},
-        rows=sum(one.rows for one in counted_runs),
-        done=sum(one.done for one in counted_runs),
-        entered=sum((one.entered for one in ordered if not one.is_undo), Decimal(0)),
-        # An undo is a run of its own: what it has taken back is no more in what stands of the other.
-        standing=sum((one.standing for one in ordered if not one.is_undo), NOTHING),
-        per_second=pace,
-        # A billing is as slow as it is: the last one is awaited, however fast all of them are together.
-        seconds_left=max(left / pace, *each) if pace and each else None,
-    )
-    return FleetView(ordered, sums)
 
 
 def run_facts(one: RunView) -> dict[str, object]:
@@ -164,14 +133,17 @@ _STYLES: Final = {
 }
 
 
-class FleetTable:
-    """The table of a view, in the width of the screen. A name that is too long for it is cut."""
+class FleetView(NamedTuple):
+    """All runs at one moment, what needs a person first, and of each group the newest first.
 
-    def __init__(self, view: FleetView) -> None:
-        self._view = view
+    On a screen it is a table of its width, in which a name that is too long is cut.
+    """
+
+    runs: Sequence[RunView]
+    sums: FleetSums
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        runs, sums = self._view
+        runs, sums = self
         more = max(sums.runs[FleetGroup.ENDED] - ENDED_SHOWN, 0)
         runs = runs[: len(runs) - more]
         lines = [[render(text, "dim") for text in _HEAD], *map(_cells, runs)]
@@ -199,6 +171,30 @@ class FleetTable:
         yield Text("")
         for sentence in sums_lines(sums):
             yield Hanging(Text(""), render(sentence, "bold"))
+
+
+def view_of(runs: Iterable[RunView]) -> FleetView:
+    ordered = sorted(runs, key=lambda one: one.run.created_at, reverse=True)
+    ordered.sort(key=lambda one: (one.group, one.has_ended))
+    counted_runs = [one for one in ordered if not one.is_discarded]
+    pace = sum(one.per_second for one in ordered)
+    left = sum(one.totals.count_where(open=True) for one in counted_runs)
+    each = [one.seconds_left for one in ordered if one.seconds_left is not None]
+    groups = [one.group for one in ordered]
+    sums = FleetSums(
+        billings=len({one.run.target for one in ordered}),
+        needs_at_work=sum(one.group is FleetGroup.PERSON and one.is_at_work for one in ordered),
+        runs={group: groups.count(group) for group in FleetGroup},
+        rows=sum(one.rows for one in counted_runs),
+        done=sum(one.done for one in counted_runs),
+        entered=sum((one.entered for one in ordered if not one.is_undo), Decimal(0)),
+        # An undo is a run of its own: what it has taken back is no more in what stands of the other.
+        standing=sum((one.standing for one in ordered if not one.is_undo), NOTHING),
+        per_second=pace,
+        # A billing is as slow as it is: the last one is awaited, however fast all of them are together.
+        seconds_left=max(left / pace, *each) if pace and each else None,
+    )
+    return FleetView(ordered, sums)
 
 
 def _cells(one: RunView) -> list[Text]:
@@ -275,7 +271,7 @@ class _Fleet:
         return view_of(runs)
 
     def screen(self, view: FleetView) -> RenderableType:
-        parts: list[RenderableType] = [FleetTable(view)]
+        parts: list[RenderableType] = [view]
         parts += [
             Hanging(Text("! ", "bold yellow"), render(said("not shown: {why}", why=error), limit=WHOLE))
             for error in self.unread.values()
