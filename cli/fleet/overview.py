@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final
 
 import anyio
 import anyio.to_thread
@@ -33,22 +33,6 @@ from cli.terminal.screen import Screen
 from cli.terminal.texts import WHOLE, CatalogueLanguage, duration, printable, rate
 from texts.remedies import command_line
 from texts.said import Quantity, Said, counted, in_clauses, said, text_of
-
-
-@dataclass(frozen=True, slots=True)
-class FleetSums:
-    """What all runs come to. `seconds_left` is that of the last one at the present pace, None where nobody knows."""
-
-    billings: int
-    needs_at_work: int
-    """Those of the runs that need a person which are worked on meanwhile."""
-    runs: Mapping[FleetGroup, int]
-    rows: int
-    done: int
-    entered: Decimal
-    standing: Subtotal
-    per_second: float
-    seconds_left: float | None
 
 
 @dataclass(slots=True)
@@ -102,7 +86,7 @@ def run_facts(one: RunView) -> dict[str, object]:
     }
 
 
-def _progress(one: RunView | FleetSums) -> dict[str, object]:
+def _progress(one: "RunView | FleetView") -> dict[str, object]:
     return {
         "rows": one.rows,
         "done": one.done,
@@ -133,19 +117,29 @@ _STYLES: Final = {
 }
 
 
-class FleetView(NamedTuple):
-    """All runs at one moment, what needs a person first, and of each group the newest first.
+@dataclass(frozen=True, slots=True)
+class FleetView:
+    """All runs at one moment, what needs a person first and of each group the newest first, and what they come to.
 
     On a screen it is a table of its width, in which a name that is too long is cut.
     """
 
     runs: Sequence[RunView]
-    sums: FleetSums
+    groups: Mapping[FleetGroup, int]
+    billings: int
+    needs_at_work: int
+    """Those of the runs that need a person which are worked on meanwhile."""
+    rows: int
+    done: int
+    entered: Decimal
+    standing: Subtotal
+    per_second: float
+    seconds_left: float | None
+    """Those of the last run at the present pace, None where nobody knows."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        runs, sums = self
-        more = max(sums.runs[FleetGroup.ENDED] - ENDED_SHOWN, 0)
-        runs = runs[: len(runs) - more]
+        more = max(self.groups[FleetGroup.ENDED] - ENDED_SHOWN, 0)
+        runs = self.runs[: len(self.runs) - more]
         lines = [[render(text, "dim") for text in _HEAD], *map(_cells, runs)]
         widths = [max(cell.cell_len for cell in column) for column in zip(*lines, strict=True)]
         # The billing gets what the others leave of the room.
@@ -169,7 +163,7 @@ class FleetView(NamedTuple):
         if more:
             yield render(counted("and {n} more that has ended", "and {n} more that have ended", more), "dim")
         yield Text("")
-        for sentence in sums_lines(sums):
+        for sentence in sums_lines(self):
             yield Hanging(Text(""), render(sentence, "bold"))
 
 
@@ -181,10 +175,11 @@ def view_of(runs: Iterable[RunView]) -> FleetView:
     left = sum(one.totals.count_where(open=True) for one in counted_runs)
     each = [one.seconds_left for one in ordered if one.seconds_left is not None]
     groups = [one.group for one in ordered]
-    sums = FleetSums(
+    return FleetView(
+        ordered,
+        {group: groups.count(group) for group in FleetGroup},
         billings=len({one.run.target for one in ordered}),
         needs_at_work=sum(one.group is FleetGroup.PERSON and one.is_at_work for one in ordered),
-        runs={group: groups.count(group) for group in FleetGroup},
         rows=sum(one.rows for one in counted_runs),
         done=sum(one.done for one in counted_runs),
         entered=sum((one.entered for one in ordered if not one.is_undo), Decimal(0)),
@@ -194,7 +189,6 @@ def view_of(runs: Iterable[RunView]) -> FleetView:
         # A billing is as slow as it is: the last one is awaited, however fast all of them are together.
         seconds_left=max(left / pace, *each) if pace and each else None,
     )
-    return FleetView(ordered, sums)
 
 
 def _cells(one: RunView) -> list[Text]:
@@ -212,25 +206,25 @@ def _cells(one: RunView) -> list[Text]:
     ]
 
 
-def sums_lines(sums: FleetSums, language: CatalogueLanguage | None = None) -> Iterator[Said]:
+def sums_lines(view: FleetView, language: CatalogueLanguage | None = None) -> Iterator[Said]:
     """How many billings and runs there are, and what they come to; for the reader, or of that language."""
-    runs = sums.runs
+    groups = view.groups
     kinds = (
-        counted("{n} run needs a person", "{n} runs need a person", runs[FleetGroup.PERSON]),
-        counted("of which {n} works meanwhile", "of which {n} work meanwhile", sums.needs_at_work),
-        counted("{n} works", "{n} work", runs[FleetGroup.WORKING]),
-        counted("{n} waits", "{n} wait", runs[FleetGroup.WAITING]),
-        counted("{n} has ended", "{n} have ended", runs[FleetGroup.ENDED]),
+        counted("{n} run needs a person", "{n} runs need a person", groups[FleetGroup.PERSON]),
+        counted("of which {n} works meanwhile", "of which {n} work meanwhile", view.needs_at_work),
+        counted("{n} works", "{n} work", groups[FleetGroup.WORKING]),
+        counted("{n} waits", "{n} wait", groups[FleetGroup.WAITING]),
+        counted("{n} has ended", "{n} have ended", groups[FleetGroup.ENDED]),
     )
     there = tuple(one for one in kinds if one.n)
-    yield counted("{n} billing: {kinds}", "{n} billings: {kinds}", sums.billings, kinds=there)
+    yield counted("{n} billing: {kinds}", "{n} billings: {kinds}", view.billings, kinds=there)
     yield said(
         "{done} of {rows} rows done, {sum} entered, {rate} rows/s, left: {left}",
-        done=Quantity(sums.done),
-        rows=Quantity(sums.rows),
-        sum=sums.standing.amount,
-        rate=rate(sums.per_second, language),
-        left="–" if sums.seconds_left is None else duration(sums.seconds_left),
+        done=Quantity(view.done),
+        rows=Quantity(view.rows),
+        sum=view.standing.amount,
+        rate=rate(view.per_second, language),
+        left="–" if view.seconds_left is None else duration(view.seconds_left),
     )
 
 
@@ -290,9 +284,9 @@ class _Fleet:
             "unread": {name: text_of(error) for name, error in self.unread.items()},
             "runs": [run_facts(one) for one in view.runs],
             "sums": {
-                "billings": view.sums.billings,
-                "runs": {group.name.lower(): number for group, number in view.sums.runs.items()},
-                **_progress(view.sums),
+                "billings": view.billings,
+                "runs": {group.name.lower(): number for group, number in view.groups.items()},
+                **_progress(view),
             },
         }
 
@@ -317,7 +311,7 @@ async def status_all(settings: Settings, screen: Screen, *, again: bool) -> Exit
                 if now != before and as_json:
                     screen.emit(fleet.facts(view))
                 elif now != before:
-                    line = printable(in_clauses([*sums_lines(view.sums)]), WHOLE)
+                    line = printable(in_clauses([*sums_lines(view)]), WHOLE)
                     screen.out.print(line, markup=False, soft_wrap=True)
                 before = now
         if redraws or not again:

@@ -340,7 +340,7 @@ class RunList:
                 now = anyio.current_time()
                 self._count_after = now + PAUSE * (now - began)
         view = view_of(one for one in runs if billing in ("", one.name))
-        sums = list(sums_lines(view.sums, language)) if view.runs else []
+        sums = list(sums_lines(view, language)) if view.runs else []
         entries = [_entry(one, language, names=self._names) for one in view.runs[:MOST_RUNS]]
         return {
             "runs": entries if self._names else [only(one, LISTED) for one in entries],

@@ -21,10 +21,7 @@ VERIFY: Final = "verify"
 log = structlog.get_logger(__name__)
 
 VerifyRun: TypeAlias = Callable[[Run, Journal, ReadBackSummary], Awaitable[Sequence[str]]]
-"""Reads a run back as `verify` does, and counts up the summary; returns sentences of the first differences.
-
-Raises what `verify` raises.
-"""
+"""Reads a run back as `verify` does, and raises the same; counts up the summary, returns the first differences."""
 
 
 @dataclass(frozen=True, slots=True)
