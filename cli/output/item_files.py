@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import BinaryIO, Final, TextIO
 
 import anyio.to_thread
@@ -35,17 +34,15 @@ from texts.said import Said, reason_of, said, wording
 
 REFUSED: Final = "refused"
 STDOUT: Final = Path("-")
-FILES: Final[Mapping[str, tuple[State | None, ...]]] = MappingProxyType(
-    {
-        str(file): (
-            *(state for state in State if state.export == file),
-            # Refused rows are corrected together with rejected ones, so they share a file.
-            *([None] if file is State.REJECTED else []),
-        )
-        for file in State
-        if file.export == file
-    }
-)
+FILES: Final[Mapping[str, tuple[State | None, ...]]] = {
+    str(file): (
+        *(state for state in State if state.export == file),
+        # Refused rows are corrected together with rejected ones, so they share a file.
+        *([None] if file is State.REJECTED else []),
+    )
+    for file in State
+    if file.export == file
+}
 """The files of a whole export: by the state in the file's name, the states in it; None stands for refused rows."""
 _WORKBOOKS: Final = frozenset({".xlsx", ".xlsm", ".xls", ".ods"})
 

@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import anyio.from_thread
@@ -175,9 +174,8 @@ def _workbook(path: Path, names: Sequence[str], rows: int) -> Iterator[WriteRows
             sheet.sheet.set_column(place, place, min(max(width + 3, _NARROWEST), _WIDEST))
 
 
-KINDS: Final[Mapping[str, Callable[[Path, Sequence[str], int], AbstractContextManager[WriteRows]]]] = (
-    MappingProxyType({".csv": _csv, ".xlsx": _workbook, ".jsonl": _json_lines})
-)
+OpenTable: TypeAlias = Callable[[Path, Sequence[str], int], AbstractContextManager[WriteRows]]
+KINDS: Final[Mapping[str, OpenTable]] = {".csv": _csv, ".xlsx": _workbook, ".jsonl": _json_lines}
 """The formats, by suffix."""
 
 
