@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path, PurePath
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -102,14 +101,12 @@ def script(shell: str) -> str:
     return TABLE.with_name(f"{PROGRAM}.{shell}").read_text(encoding="utf-8")
 
 
-SHELLS: Final[Mapping[str, Callable[[str, str], str]]] = MappingProxyType(
-    {
-        # For bash the word begins anew behind the "=" of an option.
-        "bash": lambda word, _: word.partition("=")[2] if word.startswith("--") and "=" in word else word,
-        "zsh": lambda word, told: f"{word.replace(':', chr(92) + ':')}:{printable(told, _ONE_LINE)}",
-        "fish": lambda word, told: f"{word}\t{printable(told, _ONE_LINE)}",
-    }
-)
+SHELLS: Final[Mapping[str, Callable[[str, str], str]]] = {
+    # For bash the word begins anew behind the "=" of an option.
+    "bash": lambda word, _: word.partition("=")[2] if word.startswith("--") and "=" in word else word,
+    "zsh": lambda word, told: f"{word.replace(':', chr(92) + ':')}:{printable(told, _ONE_LINE)}",
+    "fish": lambda word, told: f"{word}\t{printable(told, _ONE_LINE)}",
+}
 """The shells, each with how it reads a word and what is said of it."""
 
 

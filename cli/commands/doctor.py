@@ -107,7 +107,6 @@ class Finding(NamedTuple):
     """What a check has found: that all is `good`, a `note` that hinders no run, or what is `wrong` and what to do.
 
     What is `unchecked` needs something that another check has found wrong.
-
     `then` is a command that helps, `of` what is found out about, where it is not what the check has the name of.
     What is good is shown only with `-v`, unless a person has to `look` at it; so is the table `below`.
     """

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final
 
 import anyio
 import anyio.to_thread
@@ -33,29 +33,6 @@ from cli.terminal.screen import Screen
 from cli.terminal.texts import WHOLE, CatalogueLanguage, duration, printable, rate
 from texts.remedies import command_line
 from texts.said import Quantity, Said, counted, in_clauses, said, text_of
-
-
-@dataclass(frozen=True, slots=True)
-class FleetSums:
-    """What all runs come to. `seconds_left` is that of the last one at the present pace, None where nobody knows."""
-
-    billings: int
-    needs_at_work: int
-    """Those of the runs that need a person which are worked on meanwhile."""
-    runs: Mapping[FleetGroup, int]
-    rows: int
-    done: int
-    entered: Decimal
-    standing: Subtotal
-    per_second: float
-    seconds_left: float | None
-
-
-class FleetView(NamedTuple):
-    """All runs at one moment, what needs a person first, and of each group the newest first."""
-
-    runs: Sequence[RunView]
-    sums: FleetSums
 
 
 @dataclass(slots=True)
@@ -87,30 +64,6 @@ class FleetJournal:
         ]
 
 
-def view_of(runs: Iterable[RunView]) -> FleetView:
-    ordered = sorted(runs, key=lambda one: one.run.created_at, reverse=True)
-    ordered.sort(key=lambda one: (one.group, one.has_ended))
-    counted_runs = [one for one in ordered if not one.is_discarded]
-    pace = sum(one.per_second for one in ordered)
-    left = sum(one.totals.count_where(open=True) for one in counted_runs)
-    each = [one.seconds_left for one in ordered if one.seconds_left is not None]
-    groups = [one.group for one in ordered]
-    sums = FleetSums(
-        billings=len({one.run.target for one in ordered}),
-        needs_at_work=sum(one.group is FleetGroup.PERSON and one.is_at_work for one in ordered),
-        runs={group: groups.count(group) for group in FleetGroup},
-        rows=sum(one.rows for one in counted_runs),
-        done=sum(one.done for one in counted_runs),
-        entered=sum((one.entered for one in ordered if not one.is_undo), Decimal(0)),
-        # An undo is a run of its own: what it has taken back is no more in what stands of the other.
-        standing=sum((one.standing for one in ordered if not one.is_undo), NOTHING),
-        per_second=pace,
-        # A billing is as slow as it is: the last one is awaited, however fast all of them are together.
-        seconds_left=max(left / pace, *each) if pace and each else None,
-    )
-    return FleetView(ordered, sums)
-
-
 def run_facts(one: RunView) -> dict[str, object]:
     """The facts of a run, for scripts and for the page; sums are plain decimals."""
     run, holder, queued = one.run, one.holder, one.queued
@@ -133,7 +86,7 @@ def run_facts(one: RunView) -> dict[str, object]:
     }
 
 
-def _progress(one: RunView | FleetSums) -> dict[str, object]:
+def _progress(one: "RunView | FleetView") -> dict[str, object]:
     return {
         "rows": one.rows,
         "done": one.done,
@@ -164,16 +117,29 @@ _STYLES: Final = {
 }
 
 
-class FleetTable:
-    """The table of a view, in the width of the screen. A name that is too long for it is cut."""
+@dataclass(frozen=True, slots=True)
+class FleetView:
+    """All runs at one moment, what needs a person first and of each group the newest first, and what they come to.
 
-    def __init__(self, view: FleetView) -> None:
-        self._view = view
+    On a screen it is a table of its width, in which a name that is too long is cut.
+    """
+
+    runs: Sequence[RunView]
+    groups: Mapping[FleetGroup, int]
+    billings: int
+    needs_at_work: int
+    """Those of the runs that need a person which are worked on meanwhile."""
+    rows: int
+    done: int
+    entered: Decimal
+    standing: Subtotal
+    per_second: float
+    seconds_left: float | None
+    """Those of the last run at the present pace, None where nobody knows."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        runs, sums = self._view
-        more = max(sums.runs[FleetGroup.ENDED] - ENDED_SHOWN, 0)
-        runs = runs[: len(runs) - more]
+        more = max(self.groups[FleetGroup.ENDED] - ENDED_SHOWN, 0)
+        runs = self.runs[: len(self.runs) - more]
         lines = [[render(text, "dim") for text in _HEAD], *map(_cells, runs)]
         widths = [max(cell.cell_len for cell in column) for column in zip(*lines, strict=True)]
         # The billing gets what the others leave of the room.
@@ -197,8 +163,32 @@ class FleetTable:
         if more:
             yield render(counted("and {n} more that has ended", "and {n} more that have ended", more), "dim")
         yield Text("")
-        for sentence in sums_lines(sums):
+        for sentence in sums_lines(self):
             yield Hanging(Text(""), render(sentence, "bold"))
+
+
+def view_of(runs: Iterable[RunView]) -> FleetView:
+    ordered = sorted(runs, key=lambda one: one.run.created_at, reverse=True)
+    ordered.sort(key=lambda one: (one.group, one.has_ended))
+    counted_runs = [one for one in ordered if not one.is_discarded]
+    pace = sum(one.per_second for one in ordered)
+    left = sum(one.totals.count_where(open=True) for one in counted_runs)
+    each = [one.seconds_left for one in ordered if one.seconds_left is not None]
+    groups = [one.group for one in ordered]
+    return FleetView(
+        ordered,
+        {group: groups.count(group) for group in FleetGroup},
+        billings=len({one.run.target for one in ordered}),
+        needs_at_work=sum(one.group is FleetGroup.PERSON and one.is_at_work for one in ordered),
+        rows=sum(one.rows for one in counted_runs),
+        done=sum(one.done for one in counted_runs),
+        entered=sum((one.entered for one in ordered if not one.is_undo), Decimal(0)),
+        # An undo is a run of its own: what it has taken back is no more in what stands of the other.
+        standing=sum((one.standing for one in ordered if not one.is_undo), NOTHING),
+        per_second=pace,
+        # A billing is as slow as it is: the last one is awaited, however fast all of them are together.
+        seconds_left=max(left / pace, *each) if pace and each else None,
+    )
 
 
 def _cells(one: RunView) -> list[Text]:
@@ -216,25 +206,25 @@ def _cells(one: RunView) -> list[Text]:
     ]
 
 
-def sums_lines(sums: FleetSums, language: CatalogueLanguage | None = None) -> Iterator[Said]:
+def sums_lines(view: FleetView, language: CatalogueLanguage | None = None) -> Iterator[Said]:
     """How many billings and runs there are, and what they come to; for the reader, or of that language."""
-    runs = sums.runs
+    groups = view.groups
     kinds = (
-        counted("{n} run needs a person", "{n} runs need a person", runs[FleetGroup.PERSON]),
-        counted("of which {n} works meanwhile", "of which {n} work meanwhile", sums.needs_at_work),
-        counted("{n} works", "{n} work", runs[FleetGroup.WORKING]),
-        counted("{n} waits", "{n} wait", runs[FleetGroup.WAITING]),
-        counted("{n} has ended", "{n} have ended", runs[FleetGroup.ENDED]),
+        counted("{n} run needs a person", "{n} runs need a person", groups[FleetGroup.PERSON]),
+        counted("of which {n} works meanwhile", "of which {n} work meanwhile", view.needs_at_work),
+        counted("{n} works", "{n} work", groups[FleetGroup.WORKING]),
+        counted("{n} waits", "{n} wait", groups[FleetGroup.WAITING]),
+        counted("{n} has ended", "{n} have ended", groups[FleetGroup.ENDED]),
     )
     there = tuple(one for one in kinds if one.n)
-    yield counted("{n} billing: {kinds}", "{n} billings: {kinds}", sums.billings, kinds=there)
+    yield counted("{n} billing: {kinds}", "{n} billings: {kinds}", view.billings, kinds=there)
     yield said(
         "{done} of {rows} rows done, {sum} entered, {rate} rows/s, left: {left}",
-        done=Quantity(sums.done),
-        rows=Quantity(sums.rows),
-        sum=sums.standing.amount,
-        rate=rate(sums.per_second, language),
-        left="–" if sums.seconds_left is None else duration(sums.seconds_left),
+        done=Quantity(view.done),
+        rows=Quantity(view.rows),
+        sum=view.standing.amount,
+        rate=rate(view.per_second, language),
+        left="–" if view.seconds_left is None else duration(view.seconds_left),
     )
 
 
@@ -275,7 +265,7 @@ class _Fleet:
         return view_of(runs)
 
     def screen(self, view: FleetView) -> RenderableType:
-        parts: list[RenderableType] = [FleetTable(view)]
+        parts: list[RenderableType] = [view]
         parts += [
             Hanging(Text("! ", "bold yellow"), render(said("not shown: {why}", why=error), limit=WHOLE))
             for error in self.unread.values()
@@ -294,9 +284,9 @@ class _Fleet:
             "unread": {name: text_of(error) for name, error in self.unread.items()},
             "runs": [run_facts(one) for one in view.runs],
             "sums": {
-                "billings": view.sums.billings,
-                "runs": {group.name.lower(): number for group, number in view.sums.runs.items()},
-                **_progress(view.sums),
+                "billings": view.billings,
+                "runs": {group.name.lower(): number for group, number in view.groups.items()},
+                **_progress(view),
             },
         }
 
@@ -321,7 +311,7 @@ async def status_all(settings: Settings, screen: Screen, *, again: bool) -> Exit
                 if now != before and as_json:
                     screen.emit(fleet.facts(view))
                 elif now != before:
-                    line = printable(in_clauses([*sums_lines(view.sums)]), WHOLE)
+                    line = printable(in_clauses([*sums_lines(view)]), WHOLE)
                     screen.out.print(line, markup=False, soft_wrap=True)
                 before = now
         if redraws or not again:

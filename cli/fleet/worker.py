@@ -177,10 +177,7 @@ _LONGEST_WAIT: Final = 60.0
 _LOOK_AGAIN: Final = 5.0
 """Seconds until it is looked whether a run is still paused, or somebody else sends."""
 _TRIES: Final = 3
-"""Times that a run is tried whose process was refused by its settings, had a fault, or ended and left rows open.
-
-Then a person has to look.
-"""
+"""Tries of a run whose process was refused, had a fault or left rows open; then a person has to look."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,10 +206,7 @@ async def _end(process: Process) -> None:
 
 
 def message_of(event: events.RunEvent, run: Run, journal: str, language: Language, seconds: float = 0.0) -> Message:
-    """The message of an event; a hold has lasted for so many seconds.
-
-    `text` is in the language of whoever reads it, all else is the same in each.
-    """
+    """The message of an event; a hold has lasted for so many seconds. Only `text` is in the reader's language."""
     mark, facts, names = mark_of(run), dict[str, object](), {"run": run.name, "job": run.job}
     match event:
         case events.RunBegan():
@@ -281,10 +278,7 @@ def call_hooks(settings: HookSettings, language: Language, mask: OutputMask) -> 
 
 @dataclass(slots=True)
 class _Hold:
-    """A hold with its short interruptions, and how long it has `lasted` without them.
-
-    At `due` it is told, or, where it is `over`, forgotten.
-    """
+    """A hold that has `lasted` so long without its interruptions. At `due` it is told, or, if `over`, forgotten."""
 
     event: events.Held
     since: float = 0.0

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum, auto
 from operator import attrgetter
@@ -159,10 +159,7 @@ def dated(name: str, moment: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class JobFile:
-    """A checked job file; `pacing` is the content of its `[run]`.
-
-    `path` identifies the file in its runs; `digest` is the SHA-256 of what was read.
-    """
+    """A checked job file: the path that identifies it in its runs, its `[run]`, its steps, and its SHA-256."""
 
     path: Path
     pacing: Mapping[str, object]
@@ -200,10 +197,7 @@ async def read_file(name: str, told: Invocation) -> JobFile:
 
 
 def read(path: Path, catalogue: Catalogue) -> JobFile:
-    """Read the job file at `path` and check all of it before anything is sent.
-
-    Raises `CommandRefused` with file, line and column.
-    """
+    """Read the job file at `path` and check all of it. Raises `CommandRefused` with file, line and column."""
 
     def content() -> bytes:
         # It says where money goes, as the settings do.
@@ -744,25 +738,23 @@ async def run(name: str, told: Invocation) -> Closing:
         ) from error
 
 
+@dataclass(slots=True)
 class _FileRun:
     """Works on the steps of a job file; `pacing` is that of a step that begins."""
 
-    def __init__(self, file: JobFile, session: Session, pacing: Pacing) -> None:
-        self._file = file
-        self._session = session
-        self._pacing = pacing
-        self._screen = session.screen
-        self._journal = session.journal
-        self._done: list[StepOutcome] = []
-        self._waited = 0.0
-        self._held = Counter[str]()
-        self._stop = Stop()
-        self._untold: Run | None = None
-        """The run after which the file has ended between two steps; None where a run has ended it, and told so."""
+    file: JobFile
+    session: Session
+    pacing: Pacing
+    done: list[StepOutcome] = field(default_factory=list)
+    waited: float = 0.0
+    held: Counter[str] = field(default_factory=Counter)
+    stop: Stop = field(default_factory=Stop)
+    untold: Run | None = None
+    """The run after which the file has ended between two steps; None where a run has ended it, and told so."""
 
     async def run(self) -> Closing:
-        screen, session = self._screen, self._session
-        now = await round_of(self._file, await session.target(), self._journal, datetime.now().astimezone())
+        screen, session = self.session.screen, self.session
+        now = await round_of(self.file, await session.target(), self.session.journal, datetime.now().astimezone())
         if now.note:
             screen.say(render(now.note))
         for run in now.strays:
@@ -771,7 +763,7 @@ class _FileRun:
                 "{command} takes it there",
                 "no step of the file is like run {run} ({job}) any more, and it is not at its end: {n} rows left. "
                 "{command} takes it there",
-                (await self._journal.totals(run)).count_where(open=True),
+                (await self.session.journal.totals(run)).count_where(open=True),
                 run=run.name,
                 job=run.job,
                 command=command_line("resume", run.name),
@@ -780,23 +772,23 @@ class _FileRun:
         piped = await check_all(now.decisions, session)
         async with heeding_between():
             closing = await self._work_through(now, piped)
-        left = [_outcome(decision, None) for decision in now.decisions[len(self._done) :]]
-        closing = replace(closing, steps=(*self._done, *left))
+        left = [_outcome(decision, None) for decision in now.decisions[len(self.done) :]]
+        closing = replace(closing, steps=(*self.done, *left))
         screen.result(Group(Text(""), steps_of_file(closing.steps)), good=closing.exit is Exit.DONE)
-        if self._untold is not None and session.readers:
+        if self.untold is not None and session.readers:
             # A signal ends the waiting for the readers, who are told that the file ends after this run.
             interrupts = Interrupts(Stop(), screen)
-            readers = RunReaders(self._untold, self._journal, Progress(), interrupts, ended=True)
+            readers = RunReaders(self.untold, self.session.journal, Progress(), interrupts, ended=True)
             async with interrupts.listening(), readers.following(session.readers):
                 readers.end(FileEnded(closing))
         return closing
 
     def _counted(self, closing: Closing) -> Closing:
-        return with_waiting(closing, self._waited, self._held, self._stop)
+        return with_waiting(closing, self.waited, self.held, self.stop)
 
     async def _work_through(self, now: Round, piped: Mapping[int, Ready]) -> Closing:
         """Work on the steps in order, and note the outcome of each; returns the closing without its steps."""
-        file, worst = self._file, Exit.DONE
+        file, worst = self.file, Exit.DONE
         closing, run = Closing(worst), None
         for decision in now.decisions:
             step, ended = decision.step, anyio.Event()
@@ -807,32 +799,32 @@ class _FileRun:
                         ended.set()
                         return
 
-            consent = replace(self._session.consent, skip_bad=self._session.consent.skip_bad or step.skip_bad)
-            readers = (*self._session.readers, hear_end) if self._session.readers else ()
-            session = replace(self._session, consent=consent, stop=Stop(), readers=readers)
+            consent = replace(self.session.consent, skip_bad=self.session.consent.skip_bad or step.skip_bad)
+            readers = (*self.session.readers, hear_end) if self.session.readers else ()
+            session = replace(self.session, consent=consent, stop=Stop(), readers=readers)
             place = said("Step {number} of {steps}:", number=step.number, steps=len(file.steps))
-            self._screen.say(Group(Text(""), labelled(place, printable(step.order.kind.name), "bold")))
+            self.session.screen.say(Group(Text(""), labelled(place, printable(step.order.kind.name), "bold")))
             try:
                 mark = StepMark(str(file.path), now.number, step.number, len(file.steps), now.begun, file.digest)
                 closing = await self._work_on(decision, mark, piped.get(step.number), session)
-                self._done.append(_outcome(decision, closing))
+                self.done.append(_outcome(decision, closing))
                 if not passes(step, closing.exit):
                     self._show_end(step, closing)
                     return self._counted(closing)
                 if decision is not now.decisions[-1] and closing.run is not None:
-                    run = await self._journal.run(closing.run)
-                    waited, self._stop = await wait(run, session)
-                    self._waited += waited.seconds
-                    self._held.update(waited.holds.seconds)
-                    if self._stop.requested:
+                    run = await self.session.journal.run(closing.run)
+                    waited, self.stop = await wait(run, session)
+                    self.waited += waited.seconds
+                    self.held.update(waited.holds.seconds)
+                    if self.stop.requested:
                         await self._show_stop(step, run)
                         # Who interrupts what a step has still to tell wants no more to be told.
-                        self._untold = None if session.stop.kind is StopKind.INTERRUPTED else run
+                        self.untold = None if session.stop.kind is StopKind.INTERRUPTED else run
                         return self._counted(closing)
             except SaidError as error:
-                if all(one.done_before for one in self._done):
+                if all(one.done_before for one in self.done):
                     raise
-                self._untold = None if ended.is_set() else run
+                self.untold = None if ended.is_set() else run
                 return self._counted(self._failed(decision, error))
             worst = max(worst, closing.exit)
         return replace(self._counted(closing), exit=worst)
@@ -840,14 +832,14 @@ class _FileRun:
     async def _work_on(
         self, decision: StepDecision, mark: StepMark, piped: Ready | None, session: Session
     ) -> Closing:
-        screen, step, run = self._screen, decision.step, decision.run
+        screen, step, run = self.session.screen, decision.step, decision.run
         if decision.state is StepState.BEGUN or run is None:
             if decision.why:
                 screen.say(said("{why}: the step is begun anew", why=decision.why))
             # Rows opened for the check may be hours old, so they are opened again; standard input cannot be.
             one = piped or prepare(step.order, check_files(step.order, step.output), session)
-            return await start_run(one, replace(session, pacing=self._pacing), mark.to_parameters())
-        await require_unlocked(run, self._journal)
+            return await start_run(one, replace(session, pacing=self.pacing), mark.to_parameters())
+        await require_unlocked(run, self.session.journal)
         if decision.state is StepState.TAKEN_UP:
             screen.say(said("taking up run {run}", run=run.name))
             resumed = session.for_run(run)
@@ -856,11 +848,11 @@ class _FileRun:
             counted(
                 "done before in this round: run {run}, {n} row",
                 "done before in this round: run {run}, {n} rows",
-                (await self._journal.totals(run)).frozen,
+                (await self.session.journal.totals(run)).frozen,
                 run=run.name,
             )
         )
-        closing, _ = await close_ended(run, self._journal, session.settings.catalogue)
+        closing, _ = await close_ended(run, self.session.journal, session.settings.catalogue)
         if closing.error:
             screen.complain(closing.error)
         return closing
@@ -869,7 +861,7 @@ class _FileRun:
         """The closing of a file that an error ends in its middle: what is wrong, what is done, what to type."""
         sent = [
             said("step {number} (run {run})", number=one.number, run=str(one.closing.run))
-            for one in self._done
+            for one in self.done
             if one.closing
         ]
         why = said(
@@ -877,28 +869,28 @@ class _FileRun:
             "Put right what is wrong, then go on with: {command} (it passes over what is done)",
             step=decision.step.named,
             why=error.why if isinstance(error, NothingSent) else text_of(error),
-            file=printable(self._file.path),
+            file=printable(self.file.path),
             sent=tuple(sent),
-            command=self._file.command,
+            command=self.file.command,
         )
         code = code_of(error)
         code = Exit.STOPPED if code is Exit.REFUSED else code
         failed = Closing(code, job=decision.step.order.kind.name, error=why)
-        self._screen.complain(why)
-        if self._done[-1].number != decision.step.number:
-            self._done.append(_outcome(decision, failed))
+        self.session.screen.complain(why)
+        if self.done[-1].number != decision.step.number:
+            self.done.append(_outcome(decision, failed))
         return failed
 
     async def _show_stop(self, step: JobFileStep, run: Run) -> None:
-        run, then = await self._journal.run(run.name), [(self._file.command, said("go on with the next step"))]
+        run, then = await self.session.journal.run(run.name), [(self.file.command, said("go on with the next step"))]
         if run.paused_at:
             then.insert(0, (command_line("continue", run.name), said("end the pause")))
-        why = said("stopped after step {number}: {why}", number=step.number, why=self._stop.reason)
+        why = said("stopped after step {number}: {why}", number=step.number, why=self.stop.reason)
         line = Text("■ ", "bold yellow").append(printable(why, SENTENCE))
-        self._screen.result(Group(line, steps_list(then)), good=False)
+        self.session.screen.result(Group(line, steps_list(then)), good=False)
 
     def _show_end(self, step: JobFileStep, closing: Closing) -> None:
-        if not (left := len(self._file.steps) - step.number):
+        if not (left := len(self.file.steps) - step.number):
             return
         ended = counted(
             "Step {number} ended with exit code {code}: the {n} after it was not begun.",
@@ -907,13 +899,13 @@ class _FileRun:
             number=step.number,
             code=int(closing.exit),
         )
-        command = self._file.command
+        command = self.file.command
         remedy = (
             said("Put right what is wrong or give the step go_on = true, then: {command}", command=command)
             if closing.exit is Exit.REJECTED
             else said("Put right what is wrong, then: {command}", command=command)
         )
-        self._screen.say_always(labelled(ended, remedy, "yellow"))
+        self.session.screen.say_always(labelled(ended, remedy, "yellow"))
 
 
 def _outcome(decision: StepDecision, closing: Closing | None) -> StepOutcome:

@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 import anyio
@@ -33,22 +32,20 @@ log = structlog.get_logger(__name__)
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4"
 """The type of the format, in an answer of HTTP; its charset is UTF-8."""
-METRICS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "carbon_migrate_items": "Items of the run by state.",
-        "carbon_migrate_roubles": "Sum of the items of the run by state, in roubles.",
-        "carbon_migrate_refused_rows": "Rows of the input that were refused and are no items.",
-        "carbon_migrate_calls_total": "Calls to the billing that have ended, of this process.",
-        "carbon_migrate_calls_in_flight": "Calls to the billing that are under way.",
-        "carbon_migrate_window_calls": "Calls that may be in flight at once.",
-        "carbon_migrate_held": "1 while no call may leave, else 0.",
-        "carbon_migrate_held_seconds_total": "Seconds held by cause, of this process.",
-        "carbon_migrate_working": "1 while a process works on the run, 0 once it has ended.",
-        "carbon_migrate_updated_timestamp_seconds": "When these metrics were taken.",
-        "carbon_migrate_last_end_timestamp_seconds": "When the process has ended its work.",
-        "carbon_migrate_last_exit_code": "The exit code with which it has ended.",
-    }
-)
+METRICS: Final[Mapping[str, str]] = {
+    "carbon_migrate_items": "Items of the run by state.",
+    "carbon_migrate_roubles": "Sum of the items of the run by state, in roubles.",
+    "carbon_migrate_refused_rows": "Rows of the input that were refused and are no items.",
+    "carbon_migrate_calls_total": "Calls to the billing that have ended, of this process.",
+    "carbon_migrate_calls_in_flight": "Calls to the billing that are under way.",
+    "carbon_migrate_window_calls": "Calls that may be in flight at once.",
+    "carbon_migrate_held": "1 while no call may leave, else 0.",
+    "carbon_migrate_held_seconds_total": "Seconds held by cause, of this process.",
+    "carbon_migrate_working": "1 while a process works on the run, 0 once it has ended.",
+    "carbon_migrate_updated_timestamp_seconds": "When these metrics were taken.",
+    "carbon_migrate_last_end_timestamp_seconds": "When the process has ended its work.",
+    "carbon_migrate_last_exit_code": "The exit code with which it has ended.",
+}
 """The help of all metrics, in their order."""
 LOOPBACK: Final = "127.0.0.1"
 PATH: Final = "/metrics"
@@ -112,10 +109,7 @@ async def serve_metrics(port: int, text: Callable[[], str]) -> None:
         return
     listening.settimeout(0)
     log.info("metrics are served", address=f"http://{LOOPBACK}:{listening.getsockname()[1]}{PATH}")
-    try:
-        await serve_clients(listening, metrics_application(text), DoorLimits(clients=8))
-    finally:
-        listening.close()
+    await serve_clients(listening, metrics_application(text), DoorLimits(clients=8))
 
 
 def metrics_application(text: Callable[[], str]) -> web.Application:

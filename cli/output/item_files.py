@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import BinaryIO, Final, TextIO
 
 import anyio.to_thread
@@ -27,35 +26,24 @@ from cli.terminal.streams import plain
 from cli.terminal.texts import RUSSIAN, printable, reader, rendered
 from cli.terminal.waiting import waiting
 from engine.sources.exported import COLUMNS, IN_RUSSIAN, STEP, harmless, named
+from jobs.access.payload import payload_of
 from jobs.imports.subscriber import STEP_NAMES, Step
 from jobs.spec.words import AMOUNT, IMPORT, UNDO
 from texts.remedies import setting
 from texts.said import Said, reason_of, said, wording
 
-
-class _Stepped(msgspec.Struct):
-    step: str = ""
-
-
-_step_of: Final = msgspec.json.Decoder(_Stepped).decode
-"""Of the payload of an item the step of an import that it is."""
-
 REFUSED: Final = "refused"
 STDOUT: Final = Path("-")
-FILES: Final[Mapping[str, tuple[State | None, ...]]] = MappingProxyType(
-    {
-        str(file): (
-            *(state for state in State if state.export == file),
-            # Refused rows are corrected together with rejected ones, so they share a file.
-            *([None] if file is State.REJECTED else []),
-        )
-        for file in State
-        if file.export == file
-    }
-)
+FILES: Final[Mapping[str, tuple[State | None, ...]]] = {
+    str(file): (
+        *(state for state in State if state.export == file),
+        # Refused rows are corrected together with rejected ones, so they share a file.
+        *([None] if file is State.REJECTED else []),
+    )
+    for file in State
+    if file.export == file
+}
 """The files of a whole export: by the state in the file's name, the states in it; None stands for refused rows."""
-_PAGE: Final = 1000
-
 _WORKBOOKS: Final = frozenset({".xlsx", ".xlsm", ".xls", ".ods"})
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -98,8 +86,7 @@ async def _pages(run: Run, states: Sequence[State | None], journal: Journal) -> 
     """
     wanted, last, after = {state for state in states if state is not None}, "", 0
     is_import, once = run.job == IMPORT, run.job == IMPORT and wanted == {State.REJECTED}
-    while wanted and (items := await journal.items(run, wanted, after=after, size=_PAGE)):
-        after = items[-1].number
+    async for items in journal.each_page(run, wanted):
         cells = await journal.cells_of_lanes(run, {item.lane for item in items}) if is_import else {}
         lines: list[list[str]] = []
         for item in items:
@@ -109,7 +96,6 @@ async def _pages(run: Run, states: Sequence[State | None], journal: Journal) -> 
                 lines.append(of_item(whole, run))
             last = item.lane
         yield lines
-    after = 0
     while None in states and (page := await journal.refusals(run, after=after)):
         yield [of_refusal(refusal_id, refusal, run) for refusal_id, refusal in page]
         after = page[-1][0]
@@ -151,7 +137,7 @@ def _is_for_accountant(run: Run) -> bool:
 
 def of_item(item: Item, run: Run) -> list[str]:
     """An item as a row of a file: the cells of the input, then those of `COLUMNS`."""
-    step = [in_words(word := _step_of(item.payload).step, STEP_NAMES[Step(word)])] if run.job == IMPORT else []
+    step = [in_words(word := payload_of(item).step, STEP_NAMES[Step(word)])] if run.job == IMPORT else []
     state = in_words(item.state, names.name_of_outcome(item.state, item.kind, STATE_NAMES))
     own = [f"{run.name}/{item.number}", str(item.line or ""), *step, state, item.answer or ""]
     return [*_fitted(item.row, run), *own, in_a_cell(item.message or "")]

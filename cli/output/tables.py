@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import anyio.from_thread
@@ -49,10 +48,7 @@ TableCell: TypeAlias = Cell | Decimal
 """What a cell holds; a Decimal is an amount of money."""
 TableRow: TypeAlias = Sequence[TableCell]
 WriteRows: TypeAlias = Callable[[Sequence[TableRow]], None]
-"""Writes a page of rows, in their order; usable from worker threads.
-
-Raises `CommandRefused` for a cell that the file cannot hold.
-"""
+"""Writes a page of rows, also from a worker thread; raises `CommandRefused` for a cell that the file cannot hold."""
 
 SHEET_ROWS: Final = 1_048_576
 """Rows in a sheet of a workbook, including the header."""
@@ -75,10 +71,7 @@ def csv_rows(sheet: Sheet, names: Sequence[str]) -> WriteRows:
 async def write_table(
     target: OutputFile, names: Sequence[str], rows: int, pages: AsyncIterator[Sequence[TableRow]]
 ) -> None:
-    """Write so many rows in a worker thread; the pages, none of them empty, come from the event loop.
-
-    Raises `CommandRefused` as `table_at` does, and what the pages raise.
-    """
+    """Write so many rows in a worker thread as `table_at` does; the pages, none empty, come from the event loop."""
 
     def write() -> None:
         with table_at(target, names, rows) as put:
@@ -93,7 +86,6 @@ def table_at(target: OutputFile, names: Sequence[str], rows: int) -> Iterator[Wr
     """A table for this many rows, put in place when the context ends well and discarded otherwise.
 
     Names that are sentences are in the reader's language, but for JSON lines, which scripts read.
-
     Raises `CommandRefused` when the file exists, cannot be written, or cannot hold this many rows.
     """
     suffix = suffix_of(target.path)
@@ -182,9 +174,8 @@ def _workbook(path: Path, names: Sequence[str], rows: int) -> Iterator[WriteRows
             sheet.sheet.set_column(place, place, min(max(width + 3, _NARROWEST), _WIDEST))
 
 
-KINDS: Final[Mapping[str, Callable[[Path, Sequence[str], int], AbstractContextManager[WriteRows]]]] = (
-    MappingProxyType({".csv": _csv, ".xlsx": _workbook, ".jsonl": _json_lines})
-)
+OpenTable: TypeAlias = Callable[[Path, Sequence[str], int], AbstractContextManager[WriteRows]]
+KINDS: Final[Mapping[str, OpenTable]] = {".csv": _csv, ".xlsx": _workbook, ".jsonl": _json_lines}
 """The formats, by suffix."""
 
 
@@ -515,10 +506,7 @@ class FaultWorkbook:
         return not self.comments_left or self._kept >= MOST_OF_JOINED
 
     def write(self, rows: Iterable[CheckedRow]) -> None:
-        """Write rows of the main table; one without cells, as of a joined table, is only listed.
-
-        Raises `CommandRefused` for more than a sheet holds, and for too long a text.
-        """
+        """Write rows of the main table as its sheet does; one without cells, as of a joined one, is only listed."""
         for row in rows:
             has_cells = any(row.cells)
             for fault, is_fault in row.found():

@@ -172,8 +172,6 @@ async def put_headers(_: web.Request, response: web.StreamResponse) -> None:
 log = structlog.get_logger(__name__)
 
 HTML: Final = "text/html"
-_PART: Final = 65_536
-"""Bytes of a file that are sent at a time."""
 _LONGEST_REASON: Final = 500
 """Characters of a reason that are shown; a file has all of it."""
 _PLACE: Final = re.compile(r"r?\d{0,18}", re.ASCII)
@@ -357,19 +355,15 @@ class PageApplication:
                 name = file_of(run, BAD)
                 async with self._one_file, written_to(target) as out:
                     await write_items(out, run, FILES[State.REJECTED], self._journal)
-            headers = {
-                # As RFC 6266 writes a name that may be Russian.
-                "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}",
-                "Content-Type": "text/csv; charset=utf-8",
-                "Cache-Control": "no-store",
-            }
-            answer = web.StreamResponse(headers=headers)
-            async with await anyio.open_file(target.path, "rb") as file:
-                await answer.prepare(request)
-                while part := await file.read(_PART):
-                    await answer.write(part)
-            await answer.write_eof()
-            return answer
+            # It is sent from where it is open, though its folder is gone by then.
+            rows = await anyio.to_thread.run_sync(target.path.open, "rb")
+        headers = {
+            # As RFC 6266 writes a name that may be Russian.
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}",
+            "Content-Type": "text/csv; charset=utf-8",
+            "Cache-Control": "no-store",
+        }
+        return web.Response(body=rows, headers=headers)
 
     async def _command(self, request: web.Request) -> web.StreamResponse:
         if not self._order.commands:

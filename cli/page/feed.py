@@ -30,14 +30,7 @@ from checkpoints.records import Reason, Refusal, Run, Runner, Totals, Verificati
 from checkpoints.row_comparison import Rows
 from checkpoints.states import State, states_where
 from cli.fleet.overview import FleetJournal, run_facts, sums_lines, view_of
-from cli.page.nameless import (
-    bare_command,
-    blanked,
-    compared_without_names,
-    listed_without_names,
-    past_without_names,
-    without_names,
-)
+from cli.page.nameless import COMPARED, LISTED, PAST, SNAPSHOT, bare_command, blanked, only
 from cli.page.past import MOST_SPANS, past_of
 from cli.page.verifying import NOTHING_YET, VERIFY, Verifier, Verifying, VerifyRun, is_as_sent, lines_of
 from cli.session.comparison import Comparison
@@ -218,7 +211,7 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
         "can_list": bool(totals.count(State.REJECTED) + totals.refused) and run.purged_at is None,
         "verification": _verification(seen, language),
     }
-    return found if names else without_names(found)
+    return found if names else only(found, SNAPSHOT)
 
 
 def _closing(seen: RunView, language: Language) -> list[tuple[str, str]]:
@@ -347,10 +340,10 @@ class RunList:
                 now = anyio.current_time()
                 self._count_after = now + PAUSE * (now - began)
         view = view_of(one for one in runs if billing in ("", one.name))
-        sums = list(sums_lines(view.sums, language)) if view.runs else []
+        sums = list(sums_lines(view, language)) if view.runs else []
         entries = [_entry(one, language, names=self._names) for one in view.runs[:MOST_RUNS]]
         return {
-            "runs": entries if self._names else [listed_without_names(one) for one in entries],
+            "runs": entries if self._names else [only(one, LISTED) for one in entries],
             "more": len(view.runs[MOST_RUNS:]),
             "billings": sorted({one.name for one in runs}),
             # The second line has a sum.
@@ -407,7 +400,7 @@ def compared(found: Comparison, language: CatalogueLanguage, *, names: bool = Tr
         "rows": None if found.rows is None else {name: _rows(getattr(found.rows, name), language) for name in _KINDS},
         "both": found.rows and found.rows.both,
     }
-    return shown if names else compared_without_names(shown)
+    return shown if names else only(shown, COMPARED)
 
 
 _KINDS: Final = ("changed", "other_outcome", "only_first", "only_second")
@@ -610,7 +603,7 @@ class Feed:
         alive = [at for at, _ in await self._journal.mailbox.samples(run, within=_EVER)]
         told, waits = await history.commands(run), await history.waits(run)
         past = past_of(spans, facts.runners, told, waits, alive, has_ended=facts.has_ended)
-        return _encode(past if past is None or self._names else past_without_names(past))
+        return _encode(past if past is None or self._names else only(past, PAST))
 
     async def _count(self, run: Run) -> Counted:
         """Count the rows, which is not done again for so long that it leaves the run its time."""

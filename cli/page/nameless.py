@@ -16,7 +16,7 @@ _ANY: Final = "*"
 """Stands for all keys of an object."""
 _ROWS: Final = {"rows": None}
 # fmt: off
-_SNAPSHOT: Final[Mapping[str, Any]] = {
+SNAPSHOT: Final[Mapping[str, Any]] = {
     **dict.fromkeys((
         "sample", "state_texts", "has_steps", "refused", "why", "held", "knows_pace", "window", "in_flight", "eta",
         "silent_for", "stopped", "resume", "again", "errors", "ended",
@@ -30,17 +30,21 @@ _SNAPSHOT: Final[Mapping[str, Any]] = {
     "worked_by": dict.fromkeys(("host", "process", "since")),
 }
 """The keys of a snapshot that are kept, each with those of its object, or None for all of it."""
-_LISTED: Final[Mapping[str, Any]] = dict.fromkeys((
+LISTED: Final[Mapping[str, Any]] = dict.fromkeys((
     "run", "job", "target", "profile", "billing", "stage", "stage_text", "needs", "begun", "asked", "accepted",
     "is_held", "per_second", "seconds_left",
 ))
 """Those of a run in the list of all."""
 # fmt: on
-_COMPARED: Final[Mapping[str, Any]] = {
+COMPARED: Final[Mapping[str, Any]] = {
     **dict.fromkeys(("lines", "errors", "both")),
     "rows": {_ANY: _ROWS},
+    "runs": dict.fromkeys(("run", "job", "begun")),
 }
-_POINT: Final[Mapping[str, Any]] = dict.fromkeys(("t", "rate", "errors"))
+PAST: Final[Mapping[str, Any]] = {
+    "points": dict.fromkeys(("t", "rate", "errors")),
+    **dict.fromkeys(("marks", "average", "peak", "seconds", "worked", "held", "idle")),
+}
 
 
 def bare_command(*words: str) -> str:
@@ -48,26 +52,13 @@ def bare_command(*words: str) -> str:
     return " ".join((PROGRAM, *words))
 
 
-def without_names(snapshot: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _only(snapshot, _SNAPSHOT)
+def only(found: Mapping[str, Any], kept: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is kept of an object, and of the objects in it and in its lists."""
 
-
-def listed_without_names(entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _only(entry, _LISTED)
-
-
-def compared_without_names(compared: Mapping[str, Any]) -> Mapping[str, Any]:
-    runs = [_only(one, dict.fromkeys(("run", "job", "begun"))) for one in compared["runs"]]
-    return {**_only(compared, _COMPARED), "runs": runs}
-
-
-def past_without_names(past: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {**past, "points": [_only(one, _POINT) for one in past["points"]]}
-
-
-def _only(found: Mapping[str, Any], kept: Mapping[str, Any]) -> Mapping[str, Any]:
     def part(value: Any, of: Mapping[str, Any] | None) -> Any:  # noqa: ANN401 - JSON
-        return value if value is None or of is None else _only(value, of)
+        if isinstance(value, list):
+            return [part(one, of) for one in value]
+        return value if value is None or of is None else only(value, of)
 
     if _ANY in kept:
         return {key: part(value, kept[_ANY]) for key, value in found.items()}

@@ -21,10 +21,7 @@ VERIFY: Final = "verify"
 log = structlog.get_logger(__name__)
 
 VerifyRun: TypeAlias = Callable[[Run, Journal, ReadBackSummary], Awaitable[Sequence[str]]]
-"""Reads a run back as `verify` does, and counts up the summary; returns sentences of the first differences.
-
-Raises what `verify` raises.
-"""
+"""Reads a run back as `verify` does, and raises the same; counts up the summary, returns the first differences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +39,16 @@ class Verifying:
 NOTHING_YET: Final = Verifying()
 
 
+@dataclass(slots=True)
 class Verifier:
     """Reads runs back for a page. It keeps what it has found last; the journal has the figures."""
 
-    def __init__(self, group: TaskGroup, verify: VerifyRun | None) -> None:
-        self.verify = verify
-        """None where the page has no billing at hand."""
-        self._group = group
-        self._name = ""
-        self._summary: ReadBackSummary | None = None
-        self._last = NOTHING_YET
+    group: TaskGroup
+    verify: VerifyRun | None
+    """None where the page has no billing at hand."""
+    _name: str = ""
+    _summary: ReadBackSummary | None = None
+    _last: Verifying = NOTHING_YET
 
     def of(self, name: str) -> Verifying:
         if name != self._name:
@@ -66,7 +63,7 @@ class Verifier:
         if self._summary:
             raise CommandRefused("run {run} is being read back: wait for its end", run=self._name)
         self._name, self._summary, self._last = run.name, ReadBackSummary(), NOTHING_YET
-        self._group.start_soon(self._read_back, self.verify, run, journal, self._summary)
+        self.group.start_soon(self._read_back, self.verify, run, journal, self._summary)
 
     async def _read_back(self, verify: VerifyRun, run: Run, journal: Journal, summary: ReadBackSummary) -> None:
         try:

@@ -55,10 +55,7 @@ def exit_of(
         (Exit.UNDECIDED, stopped is StopKind.DECISION and unfinished and intake_ended and not failed),
         (Exit.STOPPED, failed or not intake_ended or (unfinished and stopped) or totals.count_where(to_send=True)),
         (Exit.UNDECIDED, totals.count_where(settled=False)),
-        (
-            Exit.REJECTED,
-            totals.count(State.REJECTED) or totals.refused or lacks,
-        ),
+        (Exit.REJECTED, totals.count(State.REJECTED) or totals.refused or lacks),
     )
     return next((code for code, holds in table if holds), Exit.DONE)
 

@@ -15,7 +15,6 @@ from datetime import datetime
 from functools import cache
 from itertools import zip_longest
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from markupsafe import Markup
@@ -233,7 +232,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _FOLDER: Final = Path(__file__).parents[1] / "show"
-NO_TABLES: Final[Mapping[str, RenderableType]] = MappingProxyType({})
+NO_TABLES: Final[Mapping[str, RenderableType]] = {}
 _MARK: Final = "¦"
 _SIGNS: Final = "[\\¦»=$|"
 _HIDDEN: Final = "\ue000\ue001\ue002\ue003\ue004\ue005\ue006"

@@ -191,10 +191,7 @@ class Interrupts:
 
 @asynccontextmanager
 async def run_alongside(*tasks: Callable[[], Coroutine[object, object, None]]) -> AsyncIterator[TaskGroup]:
-    """Run tasks while the body runs, which may start more, and end them with it.
-
-    Errors are raised without an exception group.
-    """
+    """Run tasks while the body runs, which may start more, and end them with it; errors come without a group."""
     try:
         async with anyio.create_task_group() as group:
             for task in tasks:

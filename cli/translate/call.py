@@ -185,10 +185,7 @@ class _Entry(NamedTuple):
 
 
 def _form(data: Sequence[Text], told: Told) -> tuple[list[tuple[str, _Entry]], _Entry | None]:
-    """The methods of the posted data with their arguments, and the fields of the answer.
-
-    Raises `CommandRefused` where it is ambiguous.
-    """
+    """The methods of the data with their arguments, and the answer's fields. Raises `CommandRefused` if ambiguous."""
     entries: dict[str, _Entry] = {}
     for entry in (entry for one in data for entry in _entries(one, told)):
         if entry.key in entries:

@@ -31,9 +31,6 @@ class LinePlace(NamedTuple):
     def text(self) -> Said:
         return said("line {line}, column {column}", line=self.line, column=self.column)
 
-    def __str__(self) -> str:
-        return str(self.text)
-
 
 START: Final = LinePlace(1, 1)
 

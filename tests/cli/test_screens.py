@@ -38,7 +38,7 @@ from cli.commands import doctor
 from cli.commands.jobs import show
 from cli.commands.plan import PlanFacts, ValueChanges, next_step, plan_screen
 from cli.commands.status import RunsTable, detail
-from cli.fleet.overview import FleetTable, view_of
+from cli.fleet.overview import view_of
 from cli.session.run_view import QueuedRun, RunView
 from cli.settings.flags import Flags
 from cli.settings.settings import Settings
@@ -407,7 +407,7 @@ async def test_all_billings_on_one_screen(journal: Journal) -> None:
         of_billing("port", RunSummary(run("a8s3d"), Totals({State.PENDING: 900}), mover, MORNING, per_second=9.4)),
         *(of_billing("old", RunSummary(run(f"x{number:04}"), whole)) for number in range(12)),
     ]
-    await compare("fleet", of(lambda: FleetTable(view_of(runs))))
+    await compare("fleet", of(lambda: view_of(runs)))
 
 
 @pytest.mark.parametrize("job", ["balances", "tariff-threshold"])

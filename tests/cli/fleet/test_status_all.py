@@ -2,6 +2,7 @@
 
 import json
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -119,8 +120,8 @@ async def test_two_hundred_billings_take_few_statements_and_no_wider_screen(
     assert connected == [], "the queue is asked over the connection that is open"
     assert of_first <= 14
     assert len(statements) - of_first < of_first, "what nobody works on is not counted again"
-    assert (first.sums.rows, first.sums.done, first.sums.entered) == (4000, 2000, Decimal(21000))
-    assert again.sums == first.sums
+    assert (first.rows, first.done, first.entered) == (4000, 2000, Decimal(21000))
+    assert replace(again, runs=()) == replace(first, runs=())
     lines = (await cli("status", "--all", "--journal", address)).out.splitlines()
     assert len(lines) > 400
     assert max(map(len, lines[:-1])) <= 80

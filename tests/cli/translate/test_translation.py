@@ -36,7 +36,7 @@ def test_its_command_can_be_pasted_and_its_faults_and_its_job_are_named_once(one
     assert list(found.command) == pasted(found.pretty(found.command)) == one.first
     assert list(generic(found)) == one.command
     assert (found.call is None) == (one.as_job == [])
-    assert [f"{fault.kind} at {fault.place}" for fault in found.faults] == one.faults
+    assert [f"{fault.kind} at {fault.place.text}" for fault in found.faults] == one.faults
     assert len(set(found.notes)) == len(found.notes)
     assert any("--api-url http://169.254.80.82:8082" in note for note in found.notes)
     of_catalogue = [note for note in found.notes if "catalogue" in note]
