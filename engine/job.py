@@ -394,6 +394,10 @@ class Effect(ABC):
         """What it means that an earlier run has entered the key and the sum of a call."""
         return SameKey.ENTERED
 
+    def without_document(self, item: NewItem) -> tuple[str, Sequence[str]]:
+        """The document of a row, and its keys in runs that did not use the column of documents."""
+        return "", ()
+
     def shows_entered(self, payload: str) -> bool:
         """Whether a new item of a call, with `find_entries`, would show what an earlier run has entered of its key.
 
