@@ -548,6 +548,9 @@ select r.run_id, r.left_out, r.purged_totals, r.ended_at is not null as has_ende
        @sum_where(case when i.undoes is null then i.amount else coalesce(@undone(i), i.amount) end, i.taken_back = 1)
            as sum_taken_back,
        sum(i.unproven * (1 - i.taken_back)) as unproven,
+       count(case when i.kind || ':' like :not_sent then 1 end) as held_back,
+       @sum_where(case when i.undoes is null then i.amount else coalesce(@undone(i), i.amount) end,
+                  i.kind || ':' like :not_sent) as sum_held_back,
        count(c.row_amount) as merged,
        @sum_where(i.row_amount, c.row_amount is not null) as merged_amount,
        count(i.undoes) as undoing,

@@ -491,9 +491,9 @@ class Totals:
     `refused` rows and rows `left_out`, by flag, are no items. All three together are the rows read. Of the skipped
     items, the money of `entered_before` is left out, as an earlier run has entered it, and those `left_alone` by an
     undo are in effect for all that is known; a closing counts both.
-    `taken_back` are the items in effect that were taken back, and not restored since, with their sum: they are in the
-    counts and sums of their states. `unanswered` are those that are to be sent again, or count as refused, and may
-    have had their effect all the same.
+    `taken_back` are the items in effect that were taken back, and not restored since, and `held_back` the rejected
+    ones that the program has kept from being sent, each with their sum: they are in the sums of their states.
+    `unanswered` are those that are to be sent again, or count as refused, and may have had their effect all the same.
 
     The amounts of an undo are what its rows take back, negative, and those of an undo of an undo what they restore;
     `of_calls` are then the sums that its calls carry. `merged` are the skipped rows that another row of their account
@@ -508,6 +508,8 @@ class Totals:
     left_alone: int = 0
     taken_back: int = 0
     sum_taken_back: Decimal = Decimal(0)
+    held_back: int = 0
+    sum_held_back: Decimal = Decimal(0)
     unanswered: int = 0
     has_ended: bool = False
     merged: int = 0

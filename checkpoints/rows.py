@@ -181,6 +181,7 @@ def to_totals(found: Sequence[FoundRow]) -> Totals:
         merged, merged_amount = totals.merged
         return Totals(counts, amounts, totals.refused, left_out, merged=merged, merged_amount=merged_amount)
     states = {State(row["state"]): row for row in found if row["state"]}
+    rejected = states.get(State.REJECTED)
     of_calls = {state: Decimal(row["amount"]) for state, row in states.items()}
     reversed_by = {state: Decimal(row["reversed"]) for state, row in states.items() if row["undoing"]}
     return Totals(
@@ -192,6 +193,8 @@ def to_totals(found: Sequence[FoundRow]) -> Totals:
         sum_taken_back=sum(
             (Decimal(row["sum_taken_back"]) for state, row in states.items() if state.in_effect), Decimal(0)
         ),
+        held_back=rejected["held_back"] if rejected else 0,
+        sum_held_back=Decimal(rejected["sum_held_back"] if rejected else 0),
         unanswered=sum(row["unproven"] for state, row in states.items() if state in {State.PENDING, State.REJECTED}),
         has_ended=bool(found[0]["has_ended"]),
         merged=sum(row["merged"] for row in found),

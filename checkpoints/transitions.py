@@ -34,7 +34,7 @@ from checkpoints.records import (
     Totals,
 )
 from checkpoints.rows import PURGED_VALUE, Digests, stored_keys
-from checkpoints.sentences import DUPLICATE, REPLACED, SHARED_ID, decided
+from checkpoints.sentences import DUPLICATE, NOT_SENT, REPLACED, SHARED_ID, decided
 from checkpoints.states import State
 from texts.said import in_clauses, to_json
 
@@ -297,7 +297,7 @@ def totals_of(db: Queries, run: Run) -> Totals:
 def totals_of_runs(db: Queries, run_ids: Collection[int], since: str = _NEVER) -> dict[int, tuple[Totals, int]]:
     """The totals of these runs, each with the number of its items in effect that its runner sent after `since`."""
     found: defaultdict[int, list[FoundRow]] = defaultdict(list)
-    for row in db.each("totals_of_runs", ids=run_ids, since=since) if run_ids else ():
+    for row in db.each("totals_of_runs", ids=run_ids, since=since, not_sent=f"{NOT_SENT}:%") if run_ids else ():
         found[row["run_id"]].append(row)
     return {
         run_id: (rows.to_totals(of_run), sum(row["recent"] for row in of_run)) for run_id, of_run in found.items()

@@ -467,11 +467,13 @@ async def missing(effect: Effect, run: Run, item: Item) -> str | None:
 class Job(ABC):
     """One kind of work on a billing, with its parameters: the source of its rows, and their items.
 
-    `name` is the word that the operator types, and part of the identity of an effect; `effect` sends the calls.
+    `name` is the word that the operator types, and part of the identity of an effect; `effect` sends the calls. One
+    that `takes_back` has rows that are never entered twice, whatever is typed.
     """
 
     name: str
     effect: Effect
+    takes_back: bool = False
 
     @property
     @abstractmethod

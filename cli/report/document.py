@@ -32,7 +32,6 @@ from checkpoints.states import State, states_where
 from checkpoints.tally import ImportTally, summed
 from cli.output.item_files import REFUSED, OutputFile, written_to
 from cli.report.facts import EXTRA_SHOWN, SHOWN, EnteredRow, ReportedRun, ReportFacts, SubjectKind, each_exception
-from cli.session.run_view import PLACE
 from cli.settings.settings import Letterhead, host_of
 from cli.show.closing import describe_end
 from cli.terminal.exits import CommandRefused
@@ -44,6 +43,7 @@ from jobs.access.vault import mask_secrets
 from jobs.imports.subscriber import STEP_NAMES
 from jobs.rows.input import is_input, job_parameters
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST
+from jobs.spec.words import PLACE
 from jobs.sums import sum_over
 from texts.remedies import PROGRAM, setting
 from texts.said import Given, Quantity, Value, counted, reason_of, said

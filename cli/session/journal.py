@@ -342,8 +342,8 @@ async def open_existing(where: JournalAddress) -> AsyncIterator[Journal]:
         found = await anyio.to_thread.run_sync(is_there, where)
     if not found:
         absent = said(
-            "there is no journal {path}: nothing was run with it. Name the billing with {billing}, or the run's "
-            "journal with {journal}",
+            "there is no journal {path}: nothing was run with it so far. Another billing is named with {billing}, "
+            "another journal with {journal}",
             path=str(where),
             billing=setting("api-url"),
             journal=setting("journal"),

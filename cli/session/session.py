@@ -227,7 +227,11 @@ async def own_journal(settings: Settings) -> JournalAddress:
 
     def is_missed() -> bool:
         # It has none at its default place, and others are there.
-        return settings.journal.origin == OF_BILLING and not where.exists() and bool(journals_in(where.parent))
+        if settings.journal.origin != OF_BILLING or where.exists():
+            return False
+        # An address that is none has no journal either.
+        _ = settings.target
+        return bool(journals_in(where.parent))
 
     if await anyio.to_thread.run_sync(is_missed):
         async with open_billing(settings) as billing:

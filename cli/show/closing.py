@@ -158,17 +158,20 @@ def states_object(totals: Totals) -> Mapping[str, object]:
 def states_table(totals: Totals) -> Table:
     table = Table.grid("", Column(justify="right"), Column(justify="right"), padding=(0, 2, 0, 0))
     with_money = any(totals.amounts.values())
+
+    def row(name: Said, style: str, number: int, amount: Decimal) -> None:
+        if number:
+            table.add_row(render(name, style), count(number), money(amount) if with_money else "")
+
     for state in State:
         # The money of a merged row is part of the amount of the row that carries it.
         merged = totals.merged if state is State.SKIPPED else 0
-        if number := totals.counts.get(state, 0) - merged:
-            amount = money(totals.amounts.get(state, Decimal(0))) if with_money else ""
-            table.add_row(render(STATE_NAMES[state], state.style), count(number), amount)
+        held, amount = (totals.held_back, totals.sum_held_back) if state is State.REJECTED else (0, Decimal(0))
+        row(STATE_NAMES[state], state.style, totals.count(state) - merged - held, totals.amount_of(state) - amount)
+        row(HELD_BACK, state.style, held, amount)
         if merged:
             table.add_row(render(said("merged"), state.style), count(merged), render(said("in another row"), "dim"))
-    if totals.taken_back:
-        amount = money(totals.sum_taken_back) if with_money else ""
-        table.add_row(render(said("taken back since"), "yellow"), count(totals.taken_back), amount)
+    row(said("taken back since"), "yellow", totals.taken_back, totals.sum_taken_back)
     if len(totals.counts) != 1:
         # A replaced row is counted as the row that replaced it.
         frozen = totals.frozen - totals.count(State.REPLACED)
@@ -330,7 +333,8 @@ def _outcome(step: StepOutcome) -> Text:
         case Exit.UNDECIDED:
             outcome = said("rows are left to be decided on")
         case Exit.INTERRUPTED | Exit.STOPPED if closing.run is not None:
-            outcome = said("stopped: {why}", why=closing.stopped or said("not at its end"))
+            # Why, and the command, stand above at the end of its run.
+            outcome = said("stopped: not at its end")
         case _:
             style = "red"
             outcome = said("not begun: {why}", why=closing.error) if closing.error else said("not begun: refused")
@@ -413,7 +417,9 @@ def _next_steps(run: Run, totals: Totals, limit: Decimal | None) -> Iterator[tup
         yield restoring, said("restore what was taken back, where it is possible")
     if not run.ended_at and (left or not frozen):
         higher = () if limit is None else ("--limit-money", two_decimals(limit))
-        yield command_line("resume", name, *higher), said("go on where it stopped")
+        file = printable(run.parameters.get(f"{words.PLACE}file", ""), WHOLE)
+        goes_on = ("run", file) if file and not higher else ("resume", name, *higher)
+        yield command_line(*goes_on), said("go on where it stopped")
     if is_import and left and totals.count_where(in_effect=True):
         yield command_line("undo", name), said("or take back what it has created so far")
     if bad:

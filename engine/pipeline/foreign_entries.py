@@ -201,10 +201,12 @@ class ForeignEntries:
         known = await known_of(self._earlier, marks)
         # What the journal knew of when the list was made, `again` has approved.
         standing = {} if at_call and self._again else await self._standing(items, standing_there)
+        again = said("If it is meant to be entered on top, run with {flag}", flag=setting("again"))
+        advice = said("What is taken back is not taken back once more") if self._job.takes_back else again
         return [
             [
                 *(
-                    (why, said("If it is meant to be entered on top, run with {flag}", flag=setting("again")))
+                    (why, advice)
                     for one in found.marked
                     if (why := self._foreign(one, known.get((one.run, one.number, item.lane))))
                 ),

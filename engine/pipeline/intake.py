@@ -443,7 +443,7 @@ def against_earlier(
             asked=_asked(item),
             flag=setting("again"),
         )
-        if effect.adds_up and not item.undoes:
+        if effect.adds_up and not item.undoes and not twin.is_purged:
             since = setting("since", twin.run)
             why = said("{why}; of a later export {since} enters the difference", why=why, since=since)
         return _refused(item, why)

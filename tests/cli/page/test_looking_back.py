@@ -192,7 +192,10 @@ async def test_what_the_program_has_held_back_is_not_called_rejected_by_the_bill
             await shown.journal.record(ours, [Change(first, State.REJECTED, message=why)])
         name, cli = shown.run.name, Cli(tmp_path, clean_environment())
         place = ("--journal", tmp_path / "a.journal")
-        assert "held back 1 × changed since the plan: x" in (await cli("status", name, *place)).shown
+        seen = (await cli("status", name, *place)).shown
+        assert "held back 1 × changed since the plan: x" in seen
+        # The table counts it so as well.
+        assert seen.count("held back 1 ") == 2
         await cli("report", name, *place, "-o", "report.html")
         await cli("export", name, *place, "--state", "bad", "-o", "bad.csv", "--lang", "ru")
     report = (tmp_path / "report.html").read_text(encoding="utf-8")
