@@ -335,6 +335,12 @@ class JournalAbsent(CommandRefused):
     """Raised when a command that needs runs finds no journal."""
 
 
+def check_address(settings: Settings) -> None:
+    """Raise `SettingsRefused` where no journal is there because the billing's address is none."""
+    if settings.api_url.value and settings.journal.origin == OF_BILLING and not settings.journal.value.path.exists():
+        _ = settings.target
+
+
 @asynccontextmanager
 async def open_existing(where: JournalAddress) -> AsyncIterator[Journal]:
     """Open a journal. Raises `JournalAbsent` where there is none, and what `open_journal` raises."""

@@ -35,6 +35,7 @@ from cli.output.item_files import OutputFile, replacing
 from cli.session.events import RunReader
 from cli.session.journal import (
     api_of,
+    check_address,
     check_identity,
     check_target,
     is_at,
@@ -227,12 +228,9 @@ async def own_journal(settings: Settings) -> JournalAddress:
 
     def is_missed() -> bool:
         # It has none at its default place, and others are there.
-        if settings.journal.origin != OF_BILLING or where.exists():
-            return False
-        # An address that is none has no journal either.
-        _ = settings.target
-        return bool(journals_in(where.parent))
+        return settings.journal.origin == OF_BILLING and not where.exists() and bool(journals_in(where.parent))
 
+    check_address(settings)
     if await anyio.to_thread.run_sync(is_missed):
         async with open_billing(settings) as billing:
             return await anyio.to_thread.run_sync(journal_place, settings, billing.one.identity)

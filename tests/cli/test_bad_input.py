@@ -31,7 +31,14 @@ async def refused(place: Place, *arguments: str, told: Sequence[str]) -> None:
 BAD_ROWS: Mapping[str, Sequence[tuple[str, Sequence[str]]]] = {
     HEAD: [
         ("00003;1,50", ["contradicts another row of the same key"]),
-        ("АБ-00002;10,005", [", column amount", "can be read in two ways", "write 10005.00 for the first, 10.00"]),
+        (
+            "АБ-00002;10,005",
+            [
+                ", column amount",
+                "can be read in two ways",
+                "write 10005.00 for the first; the second has more than two",
+            ],
+        ),
         ("00003;2,50", ["contradicts line 2", "1.50 there and 2.50 here"]),
         ("АБ-0002;5", [", column contract_number", "there is no contract number 'АБ-0002'", "АБ-00002"]),
         ("AБ-00002;5", [", column contract_number", "'АБ-00002' (the same in Cyrillic letters)"]),

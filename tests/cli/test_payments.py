@@ -183,6 +183,10 @@ async def test_a_date_that_is_none_is_refused_with_its_line_and_counts_for_no_op
     payments(place, "date", ["05.10.2026", "soon", "05.10.2026"])
     for way in ((), BY_CALL):
         await place.cli.refused("run", *PAY, *way, *AGREED, says=["line 3", "'soon' is not a date"])
+    payments(place, "date", ["05.10.2026", "45991", "05.10.2026"])
+    await place.cli.refused(
+        "run", *PAY, *AGREED, says=["line 3", "'45991' is not a date: in a workbook give the cell"]
+    )
     assert not entered(place)
     # An opening balance is entered once, and says so with 0.
     run = ("balances", FILE, *SETTLED)
