@@ -163,15 +163,17 @@ def states_table(totals: Totals) -> Table:
         if number:
             table.add_row(render(name, style), count(number), money(amount) if with_money else "")
 
-    for state in State:
+    for state in filter(totals.counts.get, State):
         # The money of a merged row is part of the amount of the row that carries it.
         merged = totals.merged if state is State.SKIPPED else 0
         held, amount = (totals.held_back, totals.sum_held_back) if state is State.REJECTED else (0, Decimal(0))
         row(STATE_NAMES[state], state.style, totals.count(state) - merged - held, totals.amount_of(state) - amount)
-        row(HELD_BACK, state.style, held, amount)
+        if held:
+            row(HELD_BACK, state.style, held, amount)
         if merged:
             table.add_row(render(said("merged"), state.style), count(merged), render(said("in another row"), "dim"))
-    row(said("taken back since"), "yellow", totals.taken_back, totals.sum_taken_back)
+    if totals.taken_back:
+        row(said("taken back since"), "yellow", totals.taken_back, totals.sum_taken_back)
     if len(totals.counts) != 1:
         # A replaced row is counted as the row that replaced it.
         frozen = totals.frozen - totals.count(State.REPLACED)
