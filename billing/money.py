@@ -213,14 +213,13 @@ def parse_amount(text: str, *, places: int = _KOPECK_PLACES) -> Decimal:
         if count == _GROUP and len(before) <= _GROUP and before != "0":
             two_ways = counted(
                 "{amount} can be read in two ways, as {all} roubles and as {before} rouble and a fraction: write "
-                "{all}.00 for the first, {before}.{kopecks} with two decimals for the second",
+                "{all}.00 for the first; the second has more than two decimals, and is no amount in kopecks",
                 "{amount} can be read in two ways, as {all} roubles and as {before} roubles and a fraction: write "
-                "{all}.00 for the first, {before}.{kopecks} with two decimals for the second",
+                "{all}.00 for the first; the second has more than two decimals, and is no amount in kopecks",
                 int(before),
                 amount=text[start:end],
                 all=before + decimals,
                 before=before,
-                kopecks=decimals[:_KOPECK_PLACES],
             )
             raise AmountError(two_ways, place=separator + 1)
         if count > places:

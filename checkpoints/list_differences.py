@@ -8,13 +8,13 @@ import contextlib
 import sqlite3
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from heapq import merge
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import anyio
 import anyio.to_thread
@@ -29,8 +29,8 @@ from checkpoints.sqlite_store import SqliteQueries, connect_to_look, read_only
 from checkpoints.stores import store_of
 from texts.said import Said, from_json, said
 
-_WAS: Final = ("was", "planned")
-"""The keys of a payload that hold the before-image."""
+_WAS: Final = ("was", "planned", "newest")
+"""The keys of a payload that hold the before-image, and the last operation on the account."""
 
 Plain = Callable[[str], str]
 """Converts a payload to the form that is compared, for example without secrets."""
@@ -151,7 +151,7 @@ def _from_plan(old: ListRow, new: ListRow, plain: Plain) -> ListDifference | Non
         ),
         (said("another reason"), old.message, new.message, old.message or "", new.message or ""),
         (said("another subscriber or account"), _whose(old), _whose(new), _whose(old), _whose(new)),
-        (said("another call"), (call, old.wanted), (now_call, new.wanted), old.wanted or "", new.wanted or ""),
+        (said("another call"), (call, old.wanted), (now_call, new.wanted), *_apart(old, new, call, now_call)),
         (said("something else would be overwritten"), was, now_was, _values(was), _values(now_was)),
         (said("another line"), old.line, new.line, str(old.line), str(new.line)),
     )
@@ -191,9 +191,23 @@ def _call(row: ListRow, plain: Plain) -> tuple[dict[str, object], dict[str, obje
     return payload, was
 
 
+def _apart(old: ListRow, new: ListRow, call: Mapping[str, Any], now_call: Mapping[str, Any]) -> tuple[str, str]:
+    """What the calls of a row set, or their arguments that differ."""
+    then, now = (
+        {(name, str(value)) for _, given in one.get("steps", ()) for name, value in given.items()}
+        for one in (call, now_call)
+    )
+    return old.wanted or _listed(sorted(then - now)), new.wanted or _listed(sorted(now - then))
+
+
 def _values(was: Mapping[str, object]) -> str:
     values = was.get("was")
-    return ", ".join(f"{name} {value}" for name, value in values.items()) if isinstance(values, dict) else "nothing"
+    newest = [("op_id", was["newest"])] if was.get("newest") else []
+    return _listed([*(values.items() if isinstance(values, dict) else ()), *newest]) or "nothing"
+
+
+def _listed(values: Iterable[tuple[str, object]]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values)
 
 
 def _state_and_amount(row: ListRow) -> str:

@@ -208,7 +208,8 @@ update runs set left_out = :left_out where run_id = :run_id
 -- pairs of a key and how an item may have it: as it is, or as the digest of a purged run.
 select r.name as run, k.key, i.amount, i.wanted, i.state, i.line, i.changed_at, r.target,
        r.purged_at is not null as is_purged,
-       (select case when carried_by is null then number end from items where item_id = i.item_id) as number
+       (select case when carried_by is null then number end from items where item_id = i.item_id) as number,
+       (select row from items where item_id = i.item_id) as row
 from @rows(:keys, k, key text, stored text)
 @look(effects, i, i.key = k.stored)
 join runs r on r.run_id = i.run_id and r.job = :job

@@ -327,8 +327,8 @@ class Command:
 class EarlierEntry:
     """An item of the journal with the same effect: the same job and key, on the `target` of its run.
 
-    If its run was purged, `wanted` is the digest of what it asked for, and `is_purged` is true. `number` is that of
-    its mark; None where another row of its account has carried it.
+    If its run was purged, `wanted` is the digest of what it asked for, `row` is empty, and `is_purged` is true.
+    `number` is that of its mark; None where another row of its account has carried it.
     """
 
     run: str
@@ -341,6 +341,7 @@ class EarlierEntry:
     target: str
     is_purged: bool = False
     number: int | None = None
+    row: tuple[str, ...] = ()
 
     @property
     def is_difference(self) -> bool:

@@ -189,9 +189,9 @@ def to_totals(found: Sequence[FoundRow]) -> Totals:
             held_back=held_back,
         )
     states = {State(row["state"]): row for row in found if row["state"]}
+    rejected = states.get(State.REJECTED)
     of_calls = {state: Decimal(row["amount"]) for state, row in states.items()}
     reversed_by = {state: Decimal(row["reversed"]) for state, row in states.items() if row["undoing"]}
-    rejected = states.get(State.REJECTED)
     return Totals(
         {state: row["items"] for state, row in states.items()},
         of_calls | reversed_by,

@@ -147,15 +147,21 @@ def _seconds() -> float:
     return time.time()
 
 
+_PRIMARY: Final = 0xFF
+"""The bits of an extended error code of SQLite that are its primary one."""
+
+
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
     """Raise `JournalUnreadable` for an error of SQLite, also in words where another kind of file was named."""
     try:
         yield
     except sqlite3.Error as error:
-        why = text_of(error)
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+        why, code = text_of(error), getattr(error, "sqlite_errorcode", 0) & _PRIMARY
+        if code == sqlite3.SQLITE_NOTADB:
             why = said("this is another kind of file ({error})", error=why)
+        elif code in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL}:
+            why = said("its disk is full, or fails ({error})", error=why)
         raise JournalUnreadable("{path} cannot be used as a journal: {error}", path=path, error=why) from error
 
 

@@ -394,6 +394,10 @@ class Effect(ABC):
         """What it means that an earlier run has entered the key and the sum of a call."""
         return SameKey.ENTERED
 
+    def without_document(self, item: NewItem) -> tuple[str, Sequence[str]]:
+        """The document of a row, and its keys in runs that did not use the column of documents."""
+        return "", ()
+
     def shows_entered(self, payload: str) -> bool:
         """Whether a new item of a call, with `find_entries`, would show what an earlier run has entered of its key.
 
@@ -465,11 +469,13 @@ async def missing(effect: Effect, run: Run, item: Item) -> str | None:
 class Job(ABC):
     """One kind of work on a billing, with its parameters: the source of its rows, and their items.
 
-    `name` is the word that the operator types, and part of the identity of an effect; `effect` sends the calls.
+    `name` is the word that the operator types, and part of the identity of an effect; `effect` sends the calls. One
+    that `takes_back` has rows that are never entered twice, whatever is typed.
     """
 
     name: str
     effect: Effect
+    takes_back: bool = False
 
     @property
     @abstractmethod

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
+from typing import Final
 
 from billing.directory.objects import REFERENCES
 from billing.errors import NotASelect
@@ -24,12 +25,21 @@ from jobs.rows.binding import Binding, Header, guard_rows, is_given
 from jobs.rows.input import Input, open_rows
 from jobs.rows.selection import Selected
 from jobs.spec.columns import Assigned
+from jobs.spec.entries import DATE, DOCUMENT, TELLING
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import Parameter
-from jobs.spec.spec import JobSpec, asked_for, own_select, statement_of
+from jobs.spec.spec import JobSpec, Special, asked_for, own_select, statement_of
 from jobs.spec.words import WAY
 from texts.remedies import Remedy, setting
 from texts.said import in_lines, said
+
+TOLD_APART: Final = said(
+    "payments of one subscriber are told apart by the columns {document} or {date} ({flag}), and these rows have "
+    "neither: a second one in the file is refused, and one that an earlier run has entered is asked about",
+    document=DOCUMENT.name,
+    date=DATE.name,
+    flag=setting("map", f"{DOCUMENT.name}=COLUMN"),
+)
 
 
 class BillingJob(Job):
@@ -138,7 +148,10 @@ class InputJob(BillingJob):
     @property
     def cautions(self) -> tuple[str, ...]:
         """Cautions to read before approval, and the references in the rows read so far that were not checked."""
-        return (*self.effect.cautions, *self._references.notes)
+        columns = self._opened[1].columns if "_opened" in vars(self) else {}
+        is_told = any(one.name in columns or self._parameters.get(one.name) for one in TELLING)
+        told_apart = () if is_told or self._kind.special is not Special.PAYMENT else (TOLD_APART,)
+        return (*told_apart, *self.effect.cautions, *self._references.notes)
 
     @property
     def replaces(self) -> Callable[[str], bool] | None:

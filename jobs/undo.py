@@ -100,6 +100,8 @@ class UndoJob(BillingJob):
     What may be somebody else's is left alone, unless it `takes_unproven`.
     """
 
+    takes_back = True
+
     def __init__(
         self,
         gateway: Gateway,

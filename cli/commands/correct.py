@@ -191,6 +191,14 @@ class Corrections:
         rejected = [one for one in same if one.state is State.REJECTED]
         if rejected and not standing:
             return Correction(new, number=rejected[-1].number)
+        if self._row.isdisjoint(self._places):
+            raise CommandRefused(
+                "{row}: nothing says which refused row of run {run} it corrects, as the file has no column {column}: "
+                "leave the columns of the export in it",
+                row=_row(item),
+                run=self._run.name,
+                column=columns_of(self._run)[0],
+            )
         raise CommandRefused(
             "{row} corrects no row of run {run}: there is no rejected or refused row like it, or it was corrected "
             "before by another one. New rows go into a run of their own",

@@ -8,7 +8,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from checkpoints.states import State, states_where
 from cli.commands.execution import with_settings
-from cli.output.item_files import FILES, REFUSED, STDOUT, OutputFile, write_items, written_to
+from cli.output.item_files import FILES, REFUSED, STDOUT, OutputFile, make_folder, write_items, written_to
 from cli.output.tables import ANSWERS, reads, suffix_of, write_answers
 from cli.session.journal import refuse_purged
 from cli.settings.flags import RUN_NAME, JournalFlags
@@ -100,6 +100,7 @@ async def _write_all(run: Run, folder: Path, journal: Journal, screen: Screen, *
             continue
         # Scripts find the same names in every language.
         path = folder / (f"{run.name}-{word}.csv" if screen.voice.as_json else file_of(run, word))
+        make_folder(folder)
         async with written_to(OutputFile(path, force=force, leaves_same=True)) as out:
             rows = await write_items(out, run, states, journal)
         # The file of the rejected rows has the refused ones as well.

@@ -31,7 +31,7 @@ from checkpoints.stores import earlier_runs, runs_of
 from checkpoints.tally import Subtotal
 from cli.commands.execution import JobCommand, with_settings
 from cli.jobfile.job_file import TOML, JobFileStep, files_made, is_to_be_made, read_file
-from cli.output.item_files import OutputFile, header_of, of_item, refuse_present, write_items, written_to
+from cli.output.item_files import OutputFile, header_of, make_folder, of_item, refuse_present, write_items, written_to
 from cli.output.tables import KINDS, TableRow, write_table
 from cli.session.delta import check_delta, facts_of_delta, since_of
 from cli.session.journal import refuse_half_undone, remembered, target_among
@@ -60,7 +60,7 @@ from jobs.spec.spec import CREATE, DELETE, SET, JobSpec
 from jobs.sums import sums_of
 from jobs.value_changes import BalanceSums, ChangeKind, FieldChange, RowChange, row_changes
 from texts.remedies import PROGRAM, command_line
-from texts.said import Quantity, Said, reason_of, said
+from texts.said import Quantity, Said, said
 
 SHOWN: Final = 3
 """Requests that are shown in full."""
@@ -478,10 +478,7 @@ async def write_plan(out: OutputFile, run: Run, lines: int, journal: Journal, pr
     """Write a plan into its folder or table; `lines` are the rows of the table."""
     files = _files_of(out)
     if LOOK_ALIKES in files:
-        try:
-            await anyio.Path(out.path).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CommandRefused("{path} cannot be made: {why}", path=out.path, why=reason_of(error)) from error
+        make_folder(out.path)
         for name, state in SAVED.items():
             async with written_to(files[name]) as sheet:
                 await write_items(sheet, run, (state,), journal)

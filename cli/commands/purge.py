@@ -22,7 +22,7 @@ from cli.commands.execution import with_settings
 from cli.output.tables import ANSWER_FILE_PARAMETER
 from cli.session.journal import unfinished
 from cli.session.order import PLAN, plans_beside, wipe_secrets
-from cli.session.run_view import PLACE, mark_of
+from cli.session.run_view import mark_of
 from cli.settings.flags import RUN_NAME_OR_NONE, JournalFlags
 from cli.settings.settings import Settings
 from cli.show.preview import same_input
@@ -36,7 +36,7 @@ from jobs.access.payload import emptied
 from jobs.catalogue.catalogue import Catalogue
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST
-from jobs.spec.words import RUN, UNDO, source_of
+from jobs.spec.words import PLACE, RUN, UNDO, source_of
 from texts.remedies import PROGRAM, command_line, setting
 from texts.said import Quantity, counted, reason_of, said, text_of
 

@@ -13,7 +13,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Totals
 from cli.commands.execution import with_settings
 from cli.session.control_client import hear
-from cli.session.journal import open_existing, stored_policy
+from cli.session.journal import check_address, open_existing, stored_policy
 from cli.session.queue import queued_runs
 from cli.session.run_view import RUNNING, RunView, ended_facts, holds_its_file
 from cli.settings.flags import RUN_NAME_OR_NONE, JournalFlags
@@ -63,6 +63,7 @@ async def _status(
             )
         return await status_all(settings, screen, again=again)
     as_json = screen.voice.as_json
+    check_address(settings)
     async with open_existing(settings.journal.value) as journal:
         if again:
             await _watch(name or await _only_working_run(journal), journal, screen)

@@ -58,6 +58,7 @@ _PART: Final = 65_536
 _ERRORS, _REDIRECTS = 400, 300
 """HTTP answers from here on are errors; those from 300 on are redirects, which are not followed."""
 _TAKEN: Final = said("taken")
+_AGAIN: Final = said("it is taken again")
 _BY_APPRISE: Final = (sys.executable, "-P", str(Path(__file__).with_name("apprise_message.py")))
 """The command that sends by Apprise; nothing of the working folder is imported."""
 _PASSWORDS: Final = frozenset({texts.DATABASE_PASSWORD, texts.VAULT_KEY, "PGPASSWORD"})
@@ -348,7 +349,10 @@ class HookCalls:
             group.start_soon(call, hook)
 
     async def _note(self, called: str, answer: Said) -> None:
-        log.info("hook called", hook=called, answer=answer)
+        if answer in {_TAKEN, _AGAIN}:
+            log.info("hook called", hook=called, answer=answer)
+        else:
+            log.warning("hook called", hook=called, answer=answer)
         try:
             await self.live.journal.history.note_command(self.live.run, ourselves(), called, answer)
         except JournalError as error:
@@ -361,6 +365,6 @@ class HookCalls:
             while hook is not None:
                 answer = await ping(hook)
                 if answer != failed:
-                    await self._note(f"{PING} {hook.name}", answer or said("it is taken again"))
+                    await self._note(f"{PING} {hook.name}", answer or _AGAIN)
                 failed = answer
                 await anyio.sleep(PING_EVERY)

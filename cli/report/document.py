@@ -40,7 +40,6 @@ from cli.report.facts import (
     each_exception,
     each_standing,
 )
-from cli.session.run_view import PLACE
 from cli.settings.settings import Letterhead, host_of
 from cli.show.closing import describe_end
 from cli.terminal.exits import CommandRefused
@@ -61,6 +60,7 @@ from jobs.access.vault import mask_secrets
 from jobs.imports.subscriber import STEP_NAMES
 from jobs.rows.input import is_input, job_parameters
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST
+from jobs.spec.words import PLACE
 from jobs.sums import sum_over
 from texts.remedies import PROGRAM, setting
 from texts.said import Given, Quantity, Value, counted, reason_of, said

@@ -344,6 +344,12 @@ class JournalAbsent(CommandRefused):
     """Raised when a command that needs runs finds no journal."""
 
 
+def check_address(settings: Settings) -> None:
+    """Raise `SettingsRefused` where no journal is there because the billing's address is none."""
+    if settings.api_url.value and settings.journal.origin == OF_BILLING and not settings.journal.value.path.exists():
+        _ = settings.target
+
+
 @asynccontextmanager
 async def open_existing(where: JournalAddress) -> AsyncIterator[Journal]:
     """Open a journal. Raises `JournalAbsent` where there is none, and what `open_journal` raises."""
@@ -351,8 +357,8 @@ async def open_existing(where: JournalAddress) -> AsyncIterator[Journal]:
         found = await anyio.to_thread.run_sync(is_there, where)
     if not found:
         absent = said(
-            "there is no journal {path}: nothing was run with it. Name the billing with {billing}, or the run's "
-            "journal with {journal}",
+            "there is no journal {path}: nothing was run with it so far. Another billing is named with {billing}, "
+            "another journal with {journal}",
             path=str(where),
             billing=setting("api-url"),
             journal=setting("journal"),

@@ -23,7 +23,6 @@ from checkpoints.own_files import check_beside
 from checkpoints.records import Run
 from cli.output.tables import ANSWER_FILE_PARAMETER
 from cli.session.journal import identity_of_run, is_at
-from cli.session.run_view import PLACE
 from cli.settings.flags import CallFlags, ImportFlags, OrderFlags, RowFlags, map_file_of, map_pairs_of, parse_pairs
 from cli.settings.places import in_full
 from cli.settings.settings import Settings
@@ -52,7 +51,7 @@ from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, Input, input_of_parameters,
 from jobs.rows.selection import key_list
 from jobs.spec.errors import ParameterRefused, VaultFailed, VaultLocked
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST, JobSpec, Special, parameters_of
-from jobs.spec.words import IMPORT, MAP, SINCE, SharedAccountsRule
+from jobs.spec.words import IMPORT, MAP, PLACE, SINCE, SharedAccountsRule
 from texts.remedies import VAULT_KEY, command_line, setting
 from texts.said import Quantity, Said, enumerated, in_lines, said, text_of
 

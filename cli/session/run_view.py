@@ -17,7 +17,7 @@ from checkpoints.tally import Subtotal
 from cli.terminal.layout import Badge, badge_of
 from cli.terminal.names import STAGE_NAMES
 from cli.terminal.texts import printable, short_moment
-from jobs.spec.words import IMPORT, UNDO
+from jobs.spec.words import IMPORT, PLACE, UNDO
 from texts.said import Quantity, Said, counted, in_clauses, said
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 # ---- the stage of a run -------------------------------------------------------------------------------------------
 
 
-PLACE: Final = "input_place."
-"""The prefix of the parameters that hold the mark; they do not affect what the run does."""
 _KEYS: Final = tuple(f"{PLACE}{key}" for key in ("file", "round", "step", "steps", "begun", "digest"))
 
 

@@ -38,6 +38,7 @@ from cli.output.item_files import OutputFile, replacing
 from cli.session.events import RunReader
 from cli.session.journal import (
     api_of,
+    check_address,
     check_identity,
     check_target,
     is_at,
@@ -298,6 +299,7 @@ async def own_journal(settings: Settings) -> JournalAddress:
         # It has none at its default place, and others are there.
         return settings.journal.origin == OF_BILLING and not where.exists() and bool(journals_in(where.parent))
 
+    check_address(settings)
     if await anyio.to_thread.run_sync(is_missed):
         async with open_billing(settings) as billing:
             return await anyio.to_thread.run_sync(journal_place, settings, billing.one.identity, log.warning)

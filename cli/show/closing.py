@@ -345,7 +345,8 @@ def _outcome(step: StepOutcome) -> Text:
         case Exit.UNDECIDED:
             outcome = said("rows are left to be decided on")
         case Exit.INTERRUPTED | Exit.STOPPED if closing.run is not None:
-            outcome = said("stopped: {why}", why=closing.stopped or said("not at its end"))
+            # Why, and the command, stand above at the end of its run.
+            outcome = said("stopped: not at its end")
         case _:
             style = "red"
             outcome = said("not begun: {why}", why=closing.error) if closing.error else said("not begun: refused")
@@ -431,7 +432,9 @@ def _next_steps(run: Run, totals: Totals, limit: Decimal | None) -> Iterator[tup
         yield restoring, said("restore what was taken back, where it is possible")
     if not run.ended_at and (left or not frozen):
         higher = () if limit is None else ("--limit-money", two_decimals(limit))
-        yield command_line("resume", name, *higher), said("go on where it stopped")
+        file = printable(run.parameters.get(f"{words.PLACE}file", ""), WHOLE)
+        goes_on = ("run", file) if file and not higher else ("resume", name, *higher)
+        yield command_line(*goes_on), said("go on where it stopped")
     if is_import and left and totals.count_where(in_effect=True):
         yield command_line("undo", name), said("or take back what it has created so far")
     if bad:

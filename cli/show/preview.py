@@ -31,11 +31,12 @@ from cli.terminal.layout import NO_TABLES, Hanging, badge_of, drawn, render, sec
 from cli.terminal.texts import printable
 from engine.job import Job
 from engine.pacing.policy import Policy, describe_policy
+from engine.pipeline.intake import Repeat
 from engine.sources.exported import is_of_export
 from jobs.access.vault import mask_secrets
 from jobs.imports.subscriber import Step
 from jobs.job import assigned_of
-from jobs.rows.input import is_input
+from jobs.rows.input import REPEAT, is_input
 from jobs.shared_accounts import Question
 from jobs.spec.columns import Assigned
 from jobs.spec.parameters import DIGEST
@@ -51,6 +52,8 @@ _NAMES: Final = 12
 """Columns that are listed; the rest is counted."""
 _GONE: Final = 5
 """Rows that went away which are named; the rest is counted."""
+_FLAGS: Final = {str(Repeat.AGAIN): "--again", str(Repeat.PER_BILLING): "--another-billing"}
+"""What was typed for a run, by how often its rows may be entered."""
 _DIGITS: Final = 12
 """Digits of a digest that are shown; a report has all of them."""
 
@@ -245,7 +248,10 @@ def drawn_before(
         which="all",
         badge=badge_of(plan.run.parameters),
         # Of a digest its beginning.
-        given=" ".join(f"{name}={value[:_DIGITS] if name.endswith(DIGEST) else value}" for name, value in given),
+        given=" ".join(
+            _FLAGS[value] if name == REPEAT else f"{name}={value[:_DIGITS] if name.endswith(DIGEST) else value}"
+            for name, value in given
+        ),
         columns=columns_line(plan.columns).plain,
         probe=command_line("probe", "--abonent", "ID", *settings),
         to_send=to_send_line(plan),
@@ -427,7 +433,7 @@ def typed_without(flag: str) -> list[str]:
 
 def _not_taken_back(undo: PreviewFacts, refused: Said) -> Said:
     """Why an undo with refused rows is not sent, and the ways out; it has no input that could be mended."""
-    lines: list[str] = [said("{refused}. Each row says how to take it back.", refused=refused)]
+    lines: list[str] = [said("{refused}. Each row says why.", refused=refused)]
     if undo.to_send:
         lines.append(
             counted(

@@ -96,14 +96,39 @@ class ForeignEntries:
             ]
         )
         whole = [next(judged) if asks else item for item, asks in zip(items, is_asked, strict=True)]
-        if not earlier:
-            return whole
-        return [
-            self._against_journal(one, twins, entries_by_key.get(one.key, NO_ENTRIES), known)
-            if isinstance(one, NewItem) and (twins := earlier.get(one.key))
-            else one
-            for one in whole
+        return await self._against_unused_documents(
+            [
+                self._against_journal(one, twins, entries_by_key.get(one.key, NO_ENTRIES), known)
+                if isinstance(one, NewItem) and (twins := earlier.get(one.key))
+                else one
+                for one in whole
+            ]
+        )
+
+    async def _against_unused_documents(self, judged: list[NewItem | Refusal]) -> list[NewItem | Refusal]:
+        """The items, with a note where a run that did not use the column of documents has entered this one."""
+        if self._again or self._is_plan:
+            return judged
+        asked = [
+            (place, item, document, key)
+            for place, item in enumerate(judged)
+            if isinstance(item, NewItem) and item.skip_reason is None and item.undoes is None
+            for document, keys in [self._job.effect.without_document(item)]
+            for key in keys
         ]
+        by_key = [replace(item, key=key) for _, item, _, key in asked]
+        twins = await self._earlier.twins(self._job.name, by_key) if asked else ()
+        for (place, item, document, _), found in zip(asked, twins, strict=True):
+            for one in found:
+                has_it = one.is_purged or document in map(str.strip, one.row)
+                if has_it and one.target == self._target and one.run != self._own and asks_the_same(item, one):
+                    why = said(
+                        "looks as if entered already: by run {run}, {when}, which did not use its document",
+                        run=one.run,
+                        when=datetime.fromisoformat(one.changed_at),
+                    )
+                    judged[place] = replace(item, note=in_clauses([item.note, why]) if item.note else why)
+        return judged
 
     async def _entered(self, items: Sequence[NewItem], *, is_streamed: bool) -> dict[str, Sequence[EarlierEntry]]:
         """By key, what earlier runs have entered of these items here, as far as the billing has to show it.
@@ -210,12 +235,14 @@ class ForeignEntries:
         self, item: NewItem | Item, entries: Sequence[Marked], known: Known
     ) -> Iterator[tuple[str, str]]:
         """Why entries of a row are not as the journal has them, and what to do."""
+        once_more = said("What is taken back is not taken back once more")
+        on_top = once_more if self._job.takes_back else _again(replaces=False)
         by_hand = said("If it is to stay, leave the row out; else take it back in the billing by hand first")
         shown = shown_of(item, entries, known)
         for one in entries:
             mine = known.get((one.run, one.number, item.key))
             if why := self._foreign(one, mine):
-                yield why, _again(replaces=False)
+                yield why, on_top
             elif mine and mine.taken_back and mine.sign > 0 and shown[mine.first_run, mine.first_number] > 0:
                 yield said(_THERE_AGAIN, run=mine.first_run, entry=one.text), by_hand
 

@@ -358,7 +358,7 @@ def judge_for(run: Run, effect: Effect, enter: Repeat) -> Judge:
             return item
         own = next((twin for twin in twins if twin.run == run.name), None)
         if own is not None:
-            judged = _against_same_input(item, own)
+            judged = _against_same_input(item, own, effect)
             if run.approved_at is not None and isinstance(judged, Refusal):
                 # The earlier row may be in the billing by now.
                 stays = said("{why}; that one stays in the run, this one is left out", why=judged.reason)
@@ -375,7 +375,7 @@ def judge_for(run: Run, effect: Effect, enter: Repeat) -> Judge:
     return judge
 
 
-def _against_same_input(item: NewItem, twin: EarlierEntry) -> NewItem | Refusal:
+def _against_same_input(item: NewItem, twin: EarlierEntry, effect: Effect) -> NewItem | Refusal:
     where = said("line {line}", line=twin.line) if twin.line else said("an earlier row")
     if not asks_the_same(item, twin):
         why = said(
@@ -391,7 +391,11 @@ def _against_same_input(item: NewItem, twin: EarlierEntry) -> NewItem | Refusal:
         why = reason("a duplicate in the input: the same key and values as {where}", DUPLICATE, where=where)
     else:
         why = reason("a duplicate in the input: the same key as {where}", DUPLICATE, where=where)
-    return replace(item, skip_reason=why)
+    same = SameKey.ENTERED if item.undoes else effect.same_key(item.payload)
+    if same is SameKey.DOUBT:
+        why = said("{why}, and neither a document nor a date tells whether this is another one", why=why)
+    # Money that adds up may be meant twice: that is for a person to say.
+    return replace(item, skip_reason=why) if same is SameKey.ENTERED else _refused(item, why)
 
 
 def against_earlier(
@@ -439,7 +443,7 @@ def against_earlier(
             asked=_asked(item),
             flag=setting("again"),
         )
-        if effect.adds_up and not item.undoes:
+        if effect.adds_up and not item.undoes and not twin.is_purged:
             since = setting("since", twin.run)
             why = said("{why}; of a later export {since} enters the difference", why=why, since=since)
         return _refused(item, why)

@@ -91,6 +91,11 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.model == "Abonents" and self.creates
 
     @property
+    def told_by(self) -> str:
+        """What tells an operation of money from others of the same subscriber and sum, "" where nothing does."""
+        return self.document or self.day
+
+    @property
     def is_whole(self) -> bool:
         """Whether all ids of the call are filled in."""
         if not self.fills:

@@ -253,7 +253,7 @@ class CreateEffect(CallEffect):
         amount = arguments.get(kind.amount) if kind.amount else None
         same = ["" if (value := arguments.get(name)) is None else str(value) for name in self._same]
         return one.item(
-            row_key([*same, *filter(None, [payload.document or payload.day])]),
+            row_key([*same, *filter(None, [payload.told_by])]),
             f"{one.label}, {payload.document}" if payload.document else one.label,
             lane if abonent is None else f"{ACCOUNT}{abonent.account_id}",
             payload,
@@ -272,7 +272,7 @@ class CreateEffect(CallEffect):
         decoded = decode_payload(payload)
         if decoded.model != OPERATIONS or enters_balance(decoded):
             return SameKey.ENTERED
-        return SameKey.LEFT_OUT if decoded.document or decoded.day else SameKey.DOUBT
+        return SameKey.LEFT_OUT if decoded.told_by else SameKey.DOUBT
 
     def shows_entered(self, payload: str) -> bool:
         return self._taking_back is None

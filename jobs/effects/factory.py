@@ -18,7 +18,7 @@ from jobs.effects.creatable_models import CREATABLE_MODELS, FOLDER_FLAG, SUBSCRI
 from jobs.effects.create import CreateEffect, renew
 from jobs.effects.delete import DeleteEffect
 from jobs.effects.effect import CallEffect
-from jobs.effects.pay import TOLD_APART, PayEffect
+from jobs.effects.pay import PayEffect
 from jobs.effects.read import ReadEffect, ReadOffersEffect
 from jobs.effects.reverse import undo_of_operations
 from jobs.effects.set_fields import SetFieldsEffect
@@ -96,7 +96,7 @@ def _special(gateway: Gateway, spec: JobSpec, template: Template, parameters: Ma
             if receipt.value != RECEIPT:
                 template = parse(template.model, [OPERATION.replace("{op_type}", str(receipt.value))])
             # Payments of all ways and versions have the same keys.
-            effect = CreateEffect(
+            return CreateEffect(
                 gateway,
                 template,
                 partial(undo_of_created, gateway, spec.model),
@@ -105,8 +105,6 @@ def _special(gateway: Gateway, spec: JobSpec, template: Template, parameters: Ma
                 exact=parameters[KEY.name],
                 same=(ABONENT,),
             )
-            effect.cautions = (TOLD_APART,)
-            return effect
         case Special.OFFERS if second:
             return ReadOffersEffect(gateway, template, second)
         case Special.GIVEN_PASSWORD:

@@ -12,7 +12,6 @@ so the sum does not identify such a payment: another row of the file may have en
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Final
 
 from billing.api.answers import created_id, judge
 from billing.directory.models import BillingObject, as_bool, plain_value
@@ -29,26 +28,15 @@ from jobs.effects.effect import CallEffect, about_another
 from jobs.effects.reverse import BESIDES, FIELDS, LAST, SUM_IN, list_objects, since, undo_of_operations
 from jobs.rows.binding import Bound, telling_of
 from jobs.spec.chain import Template
-from jobs.spec.entries import DATE, DOCUMENT, OPERATIONS, TELLING
+from jobs.spec.entries import DATE, OPERATIONS, TELLING
 from jobs.spec.parameters import row_key
-from texts.remedies import setting
 from texts.said import said, text_of
-
-TOLD_APART: Final = said(
-    "payments of one subscriber are told apart by the columns {document} or {date} ({flag}): without them, equal "
-    "ones in a file count as one, different ones are refused, and one that an earlier run has entered is asked "
-    "about. Give them from the first run on: what was entered without is not known again with them",
-    document=DOCUMENT.name,
-    date=DATE.name,
-    flag=setting("map", f"{DOCUMENT.name}=COLUMN"),
-)
 
 
 class PayEffect(CallEffect):
     """Enters payments."""
 
     looked_for = LookedFor.WHEN_TAKEN_UP
-    cautions = (TOLD_APART,)
 
     def __init__(self, gateway: Gateway, template: Template) -> None:
         super().__init__(gateway, template, [one.name for one in TELLING])
@@ -74,15 +62,14 @@ class PayEffect(CallEffect):
                 day=day,
                 named=dict(one.named),
             )
-            key = row_key([str(abonent.id), *filter(None, [document or day])])
+            key = row_key([str(abonent.id), *filter(None, [payload.told_by])])
             label = f"{one.label}, {document}" if document else one.label
             amount = Decimal(one.values["amount"])
             entries.append(one.item(key, label, f"{ACCOUNT}{abonent.account_id}", payload, amount=amount))
         return Prepared.of(entries)
 
     def same_key(self, payload: str) -> SameKey:
-        decoded = decode_payload(payload)
-        return SameKey.LEFT_OUT if decoded.document or decoded.day else SameKey.DOUBT
+        return SameKey.LEFT_OUT if decode_payload(payload).told_by else SameKey.DOUBT
 
     def shows_entered(self, payload: str) -> bool:
         return True

@@ -43,6 +43,12 @@ KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
     "sms": _PHONE,
     "phone": ("sms", *_PHONE),
     "date": ("дата",),
+    "document": (
+        "doc", "doc no", "document no", "document number", "payment no", "payment number", "payment id",
+        "док", "номер док", "документ", "номер документа", "документ номер", "платёжный документ", "платёж номер",
+        "номер платежа", "id платежа", "платёжка", "номер платёжки", "платёжное поручение",
+        "номер платёжного поручения", "квитанция", "номер квитанции", "чек", "номер чека",
+    ),
     "comment": ("комментарий", "примечание", "описание", "descr", "description"),
     "usluga_id": ("usluga", "услуга", "id услуги", "код услуги", "service", "service id"),
     "tarif_id": ("tarif", "тариф", "id тарифа", "код тарифа", "тарифный план", "tariff", "tariff id"),

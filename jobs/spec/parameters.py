@@ -1,6 +1,7 @@
 """The parameters of a job, and the checks of their values."""
 
 import datetime as dt
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ MONTHS_BACK: Final = 6
 """Months back at which a recalculation may begin [V]."""
 
 _SHOWN: Final = 40
+_SERIAL: Final = re.compile(r"[2-7]\d{4}(\.\d+)?", re.ASCII)
+"""A day as spreadsheets count them, from 1954 on."""
 _DAY: Final = ("%Y-%m-%d", "%d.%m.%Y")
 _MOMENT: Final = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M")
 
@@ -41,6 +44,11 @@ def today() -> dt.date:
 
 def a_date(text: str) -> str:
     found = _read(text, _DAY)
+    if found is None and _SERIAL.fullmatch(text):
+        raise ValueRefused(
+            "{text!r} is not a date: in a workbook give the cell the format of a date, else write it as 2019-06-01",
+            text=text,
+        )
     if found is None:
         raise ValueRefused("{text!r} is not a date: write it as 2019-06-01 or 01.06.2019", text=text[:_SHOWN])
     return found.date().isoformat()

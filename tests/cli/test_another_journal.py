@@ -359,3 +359,14 @@ async def test_a_service_that_another_job_has_connected_is_connected_once(
     ended = await place.cli("run", *SERVICES[second], "--yes", "--json")
     assert ended.closing["states"] == {"skipped": 1}
     assert f"entered by an earlier run: {run} ({SERVICES[first][0]})" in ended.words
+
+
+async def test_what_a_copy_of_the_journal_has_taken_back_is_not_to_be_entered_again(place: Place) -> None:
+    place.rows("abonent_id;amount", "2003;500", "2004;500", name="payments.csv")
+    run = (await place.run("payment", "payments.csv"))["run"]
+    copied(place.cli.journal, place.cli.folder / "copy.journal")
+    back = ("undo", run, "--set", "way=opposite", "--yes", "--no-canary")
+    half = await place.cli(*back, "--limit-money", "500", may_end_with=(3,))
+    assert "accepted 1 " in half.told
+    ended = await place.cli.refused(*back, "--journal", "copy.journal", says="entered from another journal")
+    assert ("--again" in ended.told, "What is taken back is not taken back once more" in ended.told) == (False, True)

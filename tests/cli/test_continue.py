@@ -140,6 +140,7 @@ async def test_what_is_still_bad_belongs_elsewhere_or_cannot_be_continued_is_ref
     all_wrong = await refused("corrects no row of run", [one, *(row for row, _ in wrong)])
     faults = [fault for fault in all_wrong.faults if not fault.startswith("line 2 ")]
     assert [says for fault, (_, says) in zip(faults, wrong, strict=False) if says not in fault] == [], faults
+    await refused("as the file has no column carbon_row", [row[:2] for row in good], header[:2])
     await refused("has no column amount", [[row[0]] for row in good], header[:1])
     for more in (("--set", "descr=x"), ("--another-billing",)):
         says = "remembers what it was told"

@@ -20,7 +20,7 @@ from billing.database.dsn import Dsn
 from checkpoints.states import State
 from lab.mock.population import create
 from lab.mock.server import MockBilling, running
-from tests.cli.conftest import Balances, Cli, Ended, Found, Place
+from tests.cli.conftest import Balances, Cli, Ended, Found, Place, clean_environment
 
 ROWS = 20
 
@@ -498,3 +498,10 @@ async def test_each_advised_command_leads_to_its_run_from_another_folder(
 def leads(command: str, place: Place) -> bool:
     """Whether a command with placeholders names what leads to the billing."""
     return "--config" in command or (place.billing.url in command and f"--database {place.file}" in command)
+
+
+async def test_an_address_that_is_none_is_named_before_a_journal_that_is_not_there(tmp_path: Path) -> None:
+    cli = Cli(tmp_path, clean_environment() | {"XDG_STATE_HOME": str(tmp_path)})
+    del cli.environment["CARBON_MIGRATE_JOURNAL"]
+    for command in ("status", "resume"):
+        await cli.refused(command, "--api-url", "nowhere", says="'nowhere' is not an address of a billing")

@@ -111,7 +111,6 @@ payments
   item 9003 A15 account:9003 1.00
   like 9001: operation 80001 of 50.50, 2026-02-03
 payments are told apart by their documents
-  map document=№ документа
   rows abonent_id;amount;№ документа / 9001;5;17 / 9001;5;18 / 9001;6;17/a / 9002;7;
   item 9001/17 00123, 17 account:9001 5.00
   item 9001/18 00123, 18 account:9001 5.00
@@ -122,8 +121,8 @@ payments are told apart by their documents
   seen absent
   seen absent
   seen absent
-of a column that nobody has named a document is not read
-  rows abonent_id;amount;№ документа / 9001;5;17
+of a column that is no document none is read
+  rows abonent_id;amount;№ п/п / 9001;5;17
   item 9001 00123 account:9001 5.00
 sums that are no payments
   rows abonent_id;sum_in / 9001;5.5555 / 9001;0 / 9001;-5

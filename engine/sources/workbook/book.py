@@ -32,7 +32,7 @@ from engine.sources.raw.sample import (
 )
 from engine.sources.workbook.cells import Cell, CellFault, address
 from texts.remedies import setting
-from texts.said import Quantity, said, wording
+from texts.said import Quantity, counted, said, wording
 
 _CHUNK: Final = 2 * 1024
 """Bytes that are parsed at once: the elements of more would set off the garbage collector again and again."""
@@ -286,7 +286,7 @@ class Book:
 
     `words` name its format, `sheets` its sheets of cells, in order, and `filled` those that are not empty. `rows` are
     the non-empty rows of a sheet, in order; `merged` is a range of merged cells that touches a row, such as A1:B1,
-    None for none.
+    None for none; `hidden` counts the hidden rows below a row.
     """
 
     words: str
@@ -294,6 +294,7 @@ class Book:
     filled: Callable[[], Sequence[str]]
     rows: Callable[[str], Iterator[SheetRow]]
     merged: Callable[[str, int], str | None]
+    hidden: Callable[[str, int], int] = lambda _sheet, _above: 0
 
 
 def open_sheet(sample: Sample, book: Book) -> Table:
@@ -340,6 +341,14 @@ def open_sheet(sample: Sample, book: Book) -> Table:
     notes = [said("{format}, sheet {sheet!r}", format=book.words, sheet=sheet)]
     if titles:
         notes.append(said("the header is in row {row}; above it is a title, in merged cells", row=above))
+    if hidden := book.hidden(sheet, above):
+        notes.append(
+            counted(
+                "{n} row of the sheet is hidden, and is read too",
+                "{n} rows of the sheet are hidden, and are read too",
+                hidden,
+            )
+        )
     return Table(header, lambda: _entries(book.rows(sheet), header, above), tuple(notes))
 
 

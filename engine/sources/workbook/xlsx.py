@@ -98,10 +98,25 @@ def _book(archive: Archive) -> Book:
         filled=lambda: [name for name in parts if next(rows(name), None) is not None],
         rows=rows,
         merged=lambda sheet, row: _merged(archive, parts[sheet], row),
+        hidden=lambda sheet, above: _hidden(archive, parts[sheet], above),
     )
 
 
 # ---- rows and cells ------------------------------------------------------------------------------------------------
+
+
+def _hidden(archive: Archive, part: str, above: int) -> int:
+    with archive.open(part) as stream:
+        # Most sheets hide nothing, which their bytes tell faster than their elements.
+        before, hides = b"", False
+        while not hides and (block := stream.read(_WAITING)):
+            hides, before = b"hidden=" in before + block, block[-len(b"hidden=") :]
+    rows = archive.starts(part, "row") if hides else ()
+    return sum(
+        _TRUTHS.get(attributes.get("hidden", ""), False)
+        for number, (_, attributes) in enumerate(rows, 1)
+        if (whole_number(attributes.get("r"), LAST_ROW) or number) > above
+    )
 
 
 def _rows(archive: Archive, part: str, values: "_Values") -> Iterator[SheetRow]:

@@ -88,7 +88,6 @@ async def test_a_whole_export_has_a_file_for_each_outcome_that_there_is(place: P
     place.traffic.answer = lambda number: web.json_response(rejected) if number == 2 else None
     arguments = ("--skip-bad", "--no-canary", "--in-flight", "1")
     name = (await place.run("balances", balances.path, *arguments, ends=1))["run"]
-    (place.cli.folder / "out").mkdir()
     ended = await place.cli("export", name, "-o", "out")
     assert sorted(names(place.cli.folder / "out")) == [f"{name}-accepted.csv", f"{name}-rejected.csv"]
     ended.saying(

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import openpyxl
 
+from billing.money import SCALE
 from billing.profile import UNKNOWN, Fact, TypeEight
 from cli.session.session import write_profile
 from cli.settings.flags import Flags
@@ -202,6 +203,36 @@ async def nothing_sent(place: Place, name: str, *arguments: str) -> str:
     assert place.billing.ledger.effects("FinanceOperations") == before
     assert closing["error"].endswith("Nothing was sent.")
     return str(closing["error"])
+
+
+async def test_what_another_run_has_entered_or_set_meanwhile_is_told(place: Place) -> None:
+    balances = place.balances(3)
+    header, first, *others = balances.path.read_text(encoding="utf-8").splitlines()
+    name = await a_plan(place, "balances", "balances.csv")
+    account = "(select account_id from abonents where contract_number = ? and deleted = 0)"
+    change = f"update admin_accounts set ostatok = ?, debit = 0, credit = 0 where id = {account}"  # noqa: S608 - ours
+    await place.execute(change, 4321 * SCALE, balances.numbers[1])
+    why = await nothing_sent(place, name)
+    for words in ("1 × something else would be overwritten", f"({balances.numbers[1]})", "balance 4321.00 now"):
+        assert words in why
+    # A payment that leaves no trace in what the journal calls the balance is told by its operation.
+    await place.execute(
+        "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date, descr) select "
+        "gen_id(gen_finance_operations_id, 1), id, 2, 30000000000, 'today', 'x' from abonents "
+        "where contract_number = ?",
+        balances.numbers[2],
+    )
+    why = await nothing_sent(place, name)
+    assert "2 × something else would be overwritten" in why
+    assert re.search(rf"\({balances.numbers[2]}\): something else would be overwritten: .*op_id \d+ now", why)
+    # A call with other arguments, by those.
+    place.rows(f"{header};descr", *(f"{line};other" for line in (first, *others)), name="balances.csv")
+    assert "another call: descr Миграция балансов then, descr other now" in await nothing_sent(place, name)
+    await place.run("balances", place.rows(header, first))
+    assert "1 × pending then, now skipped" in await nothing_sent(place, name)
+    # The billing itself is another: none of its tables is read any more.
+    place.without_database()
+    assert f"another database: {place.file} then, none now" in await nothing_sent(place, name)
 
 
 async def test_rows_of_a_select_are_frozen_whole_and_compared(place: Place) -> None:

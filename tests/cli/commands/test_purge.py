@@ -276,6 +276,8 @@ async def test_the_same_file_enters_nothing_twice_after_its_run_was_purged(place
     place.write(f"contract_number;amount\n{balances.numbers[0]};99\n", "other.csv")
     refused = await place.cli("run", "balances", "other.csv", "--yes", may_end_with=(2,))
     assert f"run {name} has entered a value that is purged for this key" in refused.words
+    # A purged run is none that a delta can come behind.
+    assert "--since" not in refused.words
     await place.each_landed_once(balances)
 
 

@@ -265,3 +265,13 @@ async def test_of_the_stops_of_the_step_only_a_persons_ends_the_file(tmp_path: P
             session.stop.request(kind, "enough")
             _, stop = await wait(run, session)
             assert stop.requested is (kind is StopKind.INTERRUPTED)
+
+
+async def test_a_step_that_was_stopped_goes_on_by_its_file_and_no_command_stands_in_the_table(place: Place) -> None:
+    place.balances(ROWS)
+    place.write(BALANCES, "night.toml")
+    ended = await place.cli("run", "night.toml", *QUICK, "--limit-money", "0.2", may_end_with=(3,))
+    assert "stopped: not at its end" in ended.told
+    name = await place.stopped("night.toml", "--limit-money", "none")
+    shown = await place.cli.told("status", name)
+    assert ("night.toml" in shown, "carbon-migrate resume" in shown) == (True, False)

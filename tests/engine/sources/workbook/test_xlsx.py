@@ -40,6 +40,15 @@ def first_row(path: Path) -> tuple[str, ...]:
     return row
 
 
+def test_rows_that_are_hidden_are_read_and_counted_below_the_header(tmp_path: Path) -> None:
+    shown, hidden = (f"<row{more}>{inline('1', 'a')}</row>" for more in ("", ' hidden="1"'))
+    head = f'<row hidden="1">{HEAD}</row>'
+    source = open_input(sheet(tmp_path / "a.xlsx", head + shown + hidden * 2), Layout())
+    assert source.notes[1:] == ("2 rows of the sheet are hidden, and are read too",)
+    assert len(cells_of(source)) == 3
+    assert len(open_input(sheet(tmp_path / "b.xlsx", head + shown), Layout()).notes) == 1
+
+
 # ---- values --------------------------------------------------------------------------------------------------------
 
 WITHOUT_VALUE = (
