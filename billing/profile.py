@@ -77,7 +77,6 @@ class Fact(msgspec.Struct, Generic[Value], frozen=True, forbid_unknown_fields=Tr
 
     @property
     def day(self) -> date | str:
-        """The day of the probe as a sentence has it."""
         return self.learned or said("unknown")
 
 

@@ -81,7 +81,6 @@ class ServerTarget:
         return self.url.port
 
     def is_ssl(self) -> bool:
-        """Whether the connection is made with TLS, its certificate checked."""
         return self.url.scheme == "https"
 
 

@@ -202,7 +202,6 @@ def retry_after(value: str | None, now: float | None = None, sent: str | None = 
 
 
 def _moment(date: str) -> float | None:
-    """An HTTP date in seconds since the epoch."""
     try:
         return parsedate_to_datetime(date).timestamp()
     except (ValueError, OverflowError, OSError):
@@ -389,7 +388,6 @@ def _with_status(status: int, headers: Mapping[str, str], text: str, mask: Mask)
 
 
 def _is_key(value: int | str) -> bool:
-    """Whether a value can be an id: a whole number above zero that fits a column."""
     if isinstance(value, bool):
         return False
     if isinstance(value, int):

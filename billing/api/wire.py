@@ -255,7 +255,6 @@ class _Line(asyncio.Protocol):
             self._unasked(self._row, data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Pass the event on to aiohttp, which owns the connection."""
         self.parser.connection_lost(exc)
 
     def resume(self) -> None:
@@ -301,7 +300,6 @@ class Wire:
         self._deadlines = Deadlines(limits.deadline)
         self._posts: dict[str, _Post] = {}
         self.closed = False
-        """Whether `close` was called."""
 
     async def close(self) -> None:
         self.closed = True

@@ -278,7 +278,6 @@ class Database:
         return True
 
     def writable(self, texts: Iterable[str]) -> list[str]:
-        """Those of the texts whose letters it has: all of them, mostly."""
         each = list(texts)
         return each if self.writes("".join(each)) else [text for text in each if self.writes(text)]
 

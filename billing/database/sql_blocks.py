@@ -102,7 +102,6 @@ def spot(text: str, place: int) -> Said:
 
 
 def position(line: int, column: int) -> Said:
-    """A place in a statement by its line and column, counted from 1."""
     return said("line {line}, column {column}", line=line, column=column)
 
 

@@ -284,5 +284,4 @@ def there_of(database: Database, reference: Reference, ids: Collection[int]) -> 
 
 
 def is_there(reference: Reference, found: Iterable[Mapping[str, object]]) -> bool:
-    """Whether one of the objects with an id is of this kind."""
     return any(all(as_bool(one.get(name)) == wanted for name, wanted in reference.flags) for one in found)

@@ -39,7 +39,6 @@ class Operation:
 
 
 def rows(database: Database, name: str, keys: Iterable[int | str], **values: int) -> list[DatabaseRow]:
-    """The rows of a statement of subscribers.sql for these keys, each asked for once."""
     return [
         row for chunk in chunks(dict.fromkeys(keys)) for row in database.query(_sql(name), {"keys": chunk, **values})
     ]

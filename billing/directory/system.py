@@ -47,7 +47,6 @@ def check_scale(database: Database) -> bool:
 
 
 def charset(database: Database) -> str | None:
-    """The default charset of the database; None if it names none."""
     row = next(database.query(_sql("charset")), None)
     return str(row[0]).strip() if row and row[0] else None
 
@@ -57,7 +56,6 @@ STACKS: Final = ("ACCOUNT_STACK", "EVENTS_STACK_COMPACT", "EVENTS_STACK")
 
 
 def count_waiting(stack: str) -> SqlStatement:
-    """The statement that counts the entries of one of `STACKS`."""
     return _sql(stack)
 
 

@@ -56,7 +56,6 @@ class Select:
 
     @property
     def on_one_line(self) -> str:
-        """The select without line ends, for the record and for display."""
         return " ".join(self.text.split())
 
 

@@ -63,7 +63,6 @@ class Stop:
         await self._event.wait()
 
     async def sleep(self, seconds: float) -> None:
-        """Sleep for `seconds`, or until a stop is requested."""
         if seconds > 0:
             with anyio.move_on_after(seconds):
                 await self._event.wait()
@@ -130,7 +129,6 @@ class Holds:
         return {who: (why, now - since) for who, (why, since) in self._holds.items() if now - since >= seconds}
 
     def was_free_for(self, seconds: float) -> bool:
-        """Whether nothing has held calls for so long."""
         return not self._holds and time.monotonic() - self._lifted_at >= seconds
 
     def put(self, who: str, why: str) -> None:

@@ -115,7 +115,6 @@ class OwnLatency:
 
     @property
     def well_known(self) -> bool:
-        """Whether the mean is known within twice `PRECISE`."""
         return self._times.count >= self.answers_for(2 * PRECISE)
 
     @property
@@ -174,7 +173,6 @@ COMEBACK = 0.95
 """Factor on the former window after a cut that helped, so that it settles below the size that makes trouble."""
 
 FLOOR = 1
-"""The smallest window."""
 
 OVERLOAD = 0.2
 """Share of troubles among the answers above which cuts are permanent."""

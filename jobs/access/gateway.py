@@ -226,7 +226,6 @@ class Gateway:
 
 
 def _question(model: str, by: str, keys: Sequence[Criteria], fields: Sequence[str]) -> Call:
-    """The call for the objects of keys that differ in a field alone."""
     if len(keys) == 1:
         return filter_(model, keys[0], *fields)
     one_of = {by: (f"{by}__in", [key[by] for key in keys])}

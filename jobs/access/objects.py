@@ -129,14 +129,12 @@ async def find_one(
 
 
 def faults_of(thing: BillingObject, names: Collection[str]) -> tuple[str, ...]:
-    """Those of these fields of an object that cannot be read, in words."""
     return tuple(
         said("{name} {fault}", name=name, fault=fault) for name, fault in thing.faults.items() if name in names
     )
 
 
 def not_one(model: str, key: Key, number: int) -> str:
-    """Why none or several objects of a key are not the one meant."""
     if not number:
         return said("there is no {object}", object=which(model, key))
     return said("{n} of {model} have {key}: name one by its id", n=Quantity(number), model=model, key=_in_words(key))

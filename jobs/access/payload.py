@@ -97,7 +97,6 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def is_whole(self) -> bool:
-        """Whether all ids of the call are filled in."""
         if not self.fills:
             return True
         return all(step.arguments.get(place, "") is not None for place in self.fills for step in self.steps)
@@ -110,7 +109,6 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
 _encode: Final = msgspec.json.Encoder().encode
 
 decode_payload: Final[Callable[[str], Payload]] = msgspec.json.Decoder(Payload).decode
-"""The payload of a text from the journal."""
 
 
 def encode_payload(payload: Payload) -> str:

@@ -375,7 +375,6 @@ class SecretTable(Vault):
 
 
 def no_key(journal: str) -> Said:
-    """What to do where secrets are to be kept in PostgreSQL, and there is no key."""
     return said(
         "passwords and sessions of rows are kept encrypted in {journal}, and no key is set for them. Make one, once "
         "for all machines:\n{command}\nand name the file in the settings of each machine:\n{setting}",
@@ -386,7 +385,6 @@ def no_key(journal: str) -> Said:
 
 
 def missing_keys(journal: str, missing: Collection[str], ours: Collection[str]) -> Said:
-    """What to do where kept secrets were encrypted with other keys."""
     return said(
         "passwords and sessions in {journal} are encrypted with key {missing}, and {setting} has {ours} here. Add "
         "the key of the machine that has read the rows: nothing of them is lost",
@@ -471,7 +469,6 @@ class SecretCopy:
             raise VaultFailed(_NOT_EQUAL)
 
     def _kept(self, db: Queries, batches: Sequence[str]) -> Iterator[list[_Opened]]:
-        """The secrets of the source, page by page."""
         if self._source.is_shared:
             yield from self._in_table(self._source, db, batches)
         elif (path := _file_of(self._source)).exists():

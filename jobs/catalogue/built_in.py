@@ -54,7 +54,6 @@ def in_kopecks(text: str) -> str:
 
 
 def above_zero(text: str) -> str:
-    """An amount above zero, as payments need it."""
     if parse_amount(text) <= 0:
         raise ValueRefused("{text} is not a payment: an amount above zero is expected", text=text)
     return in_kopecks(text)

@@ -17,7 +17,6 @@ from texts.remedies import SETTINGS_FILE, setting
 from texts.said import in_lines, said
 
 JOBS: Final[Mapping[str, JobSpec]] = MappingProxyType({kind.name: kind for kind in ALL})
-"""The built-in jobs by name."""
 
 KEY: Final = "jobs"
 """The key of the settings that names the declarations."""
@@ -56,7 +55,6 @@ class Catalogue:
 
     @property
     def jobs(self) -> Mapping[str, JobSpec]:
-        """All jobs by name, the built-in ones first."""
         return {**JOBS, **{name: spec for one in self.declarations for name, spec in one.jobs.items()}}
 
     def get(self, name: str) -> JobSpec | None:
@@ -139,7 +137,6 @@ class Catalogue:
 
 
 BUILT_IN: Final = Catalogue()
-"""The built-in jobs alone."""
 
 
 def _makes(spec: JobSpec, own: Template, call: Template) -> bool:

@@ -150,4 +150,3 @@ EXAMPLE: Final = (
 TYPED_CALL: Final = _kind(
     parse("AdminAccounts", ('objects.get {"account_id_abonents": {id}}', 'set {"limit_warning": "…"}', "save"))
 )
-"""The job `call` in the list of jobs."""

@@ -225,7 +225,6 @@ _SHAPES: Final = MappingProxyType(
         ModelField: said("a table with kind, required, longest, dictionary, columns, column, step"),
     }
 )
-"""What is expected in place of each table, in words."""
 
 
 def read_map(path: Path) -> ColumnMap:

@@ -293,7 +293,6 @@ class Dictionary:
 
     @property
     def proposals(self) -> list[ValueFault]:
-        """The proposals that nobody has confirmed, as faults of the file."""
         open_ones = (one for one in self.entries.values() if one.standing is NameStanding.NEAR)
         column = self.titles["checked"]
         return [ValueFault(Place(one.line, column, self.file), one.name, _only_proposed(one)) for one in open_ones]

@@ -15,7 +15,6 @@ from jobs.imports.subscriber import folder_path
 from texts.said import Said
 
 KINDS: Final = tuple(REFERENCES)
-"""The kinds of names, as the fields of an import refer to them."""
 
 WORDS: Final[Mapping[str, str]] = MappingProxyType(
     {str(one.noun).casefold(): kind for kind, one in REFERENCES.items()}
@@ -23,7 +22,6 @@ WORDS: Final[Mapping[str, str]] = MappingProxyType(
 """The kinds by the words of a dictionary, in lower case; they are the same in every language."""
 
 FOLDER: Final = "Folder"
-"""The kind of the names of folders."""
 
 _NO_OBJECTS: Final[Mapping[int, NamedObject]] = MappingProxyType({})
 

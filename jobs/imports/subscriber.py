@@ -56,7 +56,6 @@ OF_ALL_ROWS: Final = said("a value that the map gives for all rows is wrong")
 """What is wrong with a row where a check has told it for all of them."""
 
 NUMBER: Final = "contract_number"
-"""The field by which a subscriber is known."""
 
 PATH: Final = "path"
 """The value of a folder's part that is not there yet: its names from the top, with `APART` between them."""

@@ -82,7 +82,6 @@ class JoinedTables:
 
     @property
     def columns(self) -> Mapping[Step, TableColumns]:
-        """The columns of each table. Raises `InputRefused`."""
         return {step: self._table(step)[1] for step in self._map.tables}
 
     @property
@@ -100,7 +99,6 @@ class JoinedTables:
 
     @property
     def unended(self) -> tuple[LastLine, ...]:
-        """The last lines of the tables that may have been cut. Raises `InputRefused`."""
         return tuple(one for step in self._map.tables for one in self._table(step)[0].unended)
 
     def stage(self, main: Source, number_of: Callable[[Row], str]) -> None:
@@ -168,7 +166,6 @@ class JoinedTables:
             yield RowPage(page.rows, tuple(refusals), page.cursor)
 
     def header(self, step: Step) -> tuple[str, ...]:
-        """The names of the columns of a table. Raises `InputRefused`."""
         return self._table(step)[0].header
 
     def _table(self, step: Step) -> tuple[Source, TableColumns]:
@@ -202,7 +199,6 @@ class JoinedTables:
 
 
 def is_of_joined(cursor: str | None) -> bool:
-    """Whether a cursor is behind the main table."""
     return cursor is not None and cursor.startswith(_CURSOR)
 
 
@@ -242,12 +238,10 @@ class SubscriberReader:
 
     @cached_property
     def columns(self) -> TableColumns:
-        """The columns of the main table. Raises `InputRefused`."""
         return TableColumns(self._main.name, self._main.header, self._map, goes_on=self._goes_on)
 
     @property
     def all_columns(self) -> tuple[TableColumns, ...]:
-        """The columns of the main table, and of the joined ones. Raises `InputRefused`."""
         return (self.columns, *self.tables.columns.values())
 
     @cached_property

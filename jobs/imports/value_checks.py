@@ -275,7 +275,6 @@ _FLAG_OF: Final = {word: flag for flag, words in _FLAGS.items() for word in word
 
 
 def flag(text: str) -> str:
-    """A flag as 1 or 0, in any of the usual words."""
     written = one_line(text)
     found = _FLAG_OF.get(written.casefold().replace("ё", "е"))
     if found is None:

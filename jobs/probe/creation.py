@@ -128,7 +128,6 @@ class ProbeObjects(Traces[IntendedObject, ProbeObject]):
                 self.untold.append(key)
 
     async def left(self) -> list[ProbeObject]:
-        """The objects of this and earlier probes, in the order of their deletion. Raises `LookUpFailed`."""
         found: list[ProbeObject] = []
         own = [self.probe] if self.taken else []
         for probe in dict.fromkeys([*(one.probe for one in self.intents.earlier), *own]):
@@ -208,7 +207,6 @@ class ProbeObjects(Traces[IntendedObject, ProbeObject]):
         return [int(str(one.get("id", one.get("pk")))) for one in found if not as_bool(one.get("deleted"))]
 
     async def _first(self, model: str, criteria: Mapping[str, object], names: list[str]) -> Mapping[str, object]:
-        """These fields of the first object that is found, none where there is none."""
         evidence = await self.send(filter_(model, criteria, *names))
         if not isinstance(evidence, Accepted):
             return {}

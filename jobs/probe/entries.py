@@ -24,7 +24,6 @@ from texts.said import said
 
 MODEL: Final = "FinanceOperations"
 TYPES: Final = (RECEIPT, ACT, OPENING_BALANCE)
-"""The types that a probe enters."""
 _UNDOING: Final = "Проба, отмена"
 _PROBE_MARK: Final = re.compile(
     r"\[cm-probe ([a-z0-9]{1,16})/([1-9][0-9]{0,3})"
@@ -52,7 +51,6 @@ class ProbeMark:
 
 
 def find_probe_mark(comment: str) -> ProbeMark | None:
-    """The mark in a comment, None without one."""
     found = _PROBE_MARK.search(comment)
     if found is None:
         return None

@@ -124,7 +124,6 @@ def _locked(path: Path) -> int:
 
 
 def _is_there(path: Path, descriptor: int) -> bool:
-    """Whether the open file is still the one at this path."""
     return path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino
 
 
@@ -209,12 +208,10 @@ class Traces(ABC, Generic[Record, Trace]):
 
 
 def is_refused(evidence: Evidence) -> bool:
-    """Whether the billing itself says that it has refused the call."""
     return isinstance(evidence, RowRefused | SystemRefused) and evidence.recognised
 
 
 def why_of(evidence: Evidence) -> str:
-    """Why a call has failed, "" where it was accepted."""
     return "" if isinstance(evidence, Accepted) else evidence.text
 
 

@@ -46,7 +46,6 @@ def secret_places(header: Sequence[str], names: Collection[str]) -> frozenset[in
 
 
 def without_secrets(row: Row, places: Collection[int]) -> Row:
-    """The row with dots in these places; empty cells stay."""
     if not places:
         return row
     cells = tuple(PLACEHOLDER if cell and place in places else cell for place, cell in enumerate(row.cells))

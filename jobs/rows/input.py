@@ -201,12 +201,10 @@ class OneRow(Source):
 
 
 def is_input(name: str) -> bool:
-    """Whether a parameter of a run belongs to its input rather than to its job."""
     return name.startswith(_PREFIX)
 
 
 def job_parameters(remembered: Mapping[str, str]) -> dict[str, str]:
-    """The parameters of a run's job, without those of its input or of the run itself."""
     own = {
         name: value
         for name, value in remembered.items()

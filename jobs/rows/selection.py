@@ -89,7 +89,6 @@ def _keys_of(given: KeyList, flag: Remedy) -> tuple[tuple[str, ...], bool | None
 
 
 def _column_of(path: Path, digest: str, flag: Remedy) -> tuple[Source, Column, bool | None]:
-    """The column of the keys in a file, and whether they are ids."""
     if FileOnDisk(path).digest != digest:
         raise InputRefused(
             "{flag}: {file} has changed since the run began with it. Put the old file back and resume, or start "
@@ -207,7 +206,6 @@ class Selected(DerivedSource):
 
     @property
     def limit(self) -> int:
-        """The largest number of rows to send; 0 for all."""
         return self._limit
 
     @property
@@ -230,7 +228,6 @@ class Selected(DerivedSource):
         return (*self._inner.unended, *_unended_of(self._only), *_unended_of(self._exclude))
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
-        """The pages after the cursor `after`, with the selected rows. Used in a worker thread."""
         only, exclude = self._ready()
         left_out: dict[str, int] = {}
 

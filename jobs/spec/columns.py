@@ -57,7 +57,6 @@ KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
 """Other names of the usual columns, by the name in the jobs."""
 
 _FREE: Final = "comment"
-"""The column of free text among them."""
 
 _WRITTEN: Final = re.compile(r"[-+(]?[0-9][0-9 .,:/()-]*")
 """The text of a number, a date, an address or a phone."""

@@ -28,7 +28,6 @@ CREATED: Final[Mapping[str, str]] = MappingProxyType(
 """The models whose new objects can be found again, each with its comment field for the mark, or ""."""
 
 MARK: Final = "[cm RUN/ROW]"
-"""A mark, for descriptions."""
 
 LONGEST_COMMENT: Final = 255
 """Characters of a comment. The column of the real billing is not known [?]; this is Django's usual length."""
@@ -41,7 +40,6 @@ LONGEST_TEXT: Final = 200
 
 _EXACT: Final = "cm-"
 MARK_BEGIN: Final = "[cm "
-"""How every mark begins."""
 
 _MARK: Final = re.compile(r"\[cm ([a-z0-9]{1,16})/([1-9][0-9]{0,11})\]")
 
@@ -57,7 +55,6 @@ def exact_key(kind: str, run_name: str, number: int) -> dict[str, str]:
 
 
 def find_mark(comment: str) -> tuple[str, int] | None:
-    """The run and number of the last mark in a comment, None without one."""
     found = _MARK.findall(comment)
     if not found:
         return None
@@ -185,7 +182,6 @@ UNDO_OF_OPERATIONS: Final = (
     ),
     *_HOW_OPERATIONS_GO,
 )
-"""The parameters of an undo of operations."""
 
 OF_UNPROVEN: Final = Parameter(
     UNPROVEN,
@@ -195,7 +191,6 @@ OF_UNPROVEN: Final = Parameter(
     LEAVE,
     (LEAVE, TAKE),
 )
-"""The parameter of the undo of a run with such rows."""
 
 UNDO_OF_IMPORT: Final = (
     Parameter(

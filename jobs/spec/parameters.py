@@ -277,7 +277,6 @@ def at_most(length: int) -> Callable[[str], str]:
 
 
 def no_longer(length: int) -> Callable[[str], str]:
-    """A text of at most `length` characters, whatever they are."""
     return _short_text(length, lambda _: True)
 
 

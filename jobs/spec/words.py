@@ -14,7 +14,6 @@ RUN: Final = "run"
 SINCE: Final = "since-run"
 """The parameter of a delta: the run to whose rows it enters the differences. No job has one of that name."""
 WAY: Final = "way"
-"""The parameter of an undo that names its way."""
 LIST: Final = "list"
 """The way that sends nothing: the rows are listed for the accountant."""
 STORNO: Final = "storno"
@@ -25,9 +24,7 @@ OPPOSITE: Final = "opposite"
 UNPROVEN: Final = "unproven"
 """The parameter of an undo of a run that has found objects without a mark, which may be somebody else's."""
 TAKE: Final = "take"
-"""They are taken back as well."""
 LEAVE: Final = "leave"
-"""They are left alone."""
 
 
 class SharedAccountsRule(StrEnum):
@@ -56,7 +53,6 @@ def source_of(run: Run) -> str:
 
 
 IMPORT: Final = "import"
-"""The job."""
 
 MAP: Final = "map"
 DICTIONARY: Final = "dictionary"

@@ -211,7 +211,6 @@ class _Doubt(NamedTuple):
 
     @property
     def flags(self) -> str:
-        """The settings for the encodings, one of which is to be given."""
         return any_of([str(setting("encoding", codec)) for codec in self.codecs])
 
 
@@ -473,7 +472,6 @@ def _is_known(letter: str) -> bool:
 
 
 def _decoded(data: bytes, codec: str) -> str:
-    """A word in an encoding, "" where it is none in it."""
     try:
         return data.decode(codec)
     except UnicodeDecodeError:
@@ -660,7 +658,6 @@ class Sample:
 
     @cached_property
     def lines(self) -> list[str]:
-        """The first lines of the text, without their ends."""
         lines: list[str] = []
         size = 0
         with self.text.open() as file:

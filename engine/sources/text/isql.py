@@ -150,7 +150,6 @@ def _listed(filled: Sequence[tuple[int, str]], *, known: bool) -> tuple[str, ...
 
 
 def _name_and_value(line: str) -> tuple[str, str] | None:
-    """The name and value in a line of a list, None if it is not one."""
     if len(line) <= _NAME_WIDTH:
         # The padding after a name without a value was removed.
         return (line.rstrip(), "") if _PLAIN_NAME.fullmatch(line.rstrip()) else None

@@ -238,7 +238,6 @@ def locked(name: str) -> InputRefused:
 
 
 def archive_of(sample: Sample) -> Archive | None:
-    """The input as an archive, None if it is none."""
     return Archive(sample.original) if sample.start.startswith(ZIP) else None
 
 

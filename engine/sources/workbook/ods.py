@@ -120,7 +120,6 @@ def _cells(archive: Archive, sheet: str) -> Iterator[tuple[int, int, int, Attrib
 
 
 def _rows(archive: Archive, sheet: str) -> Iterator[SheetRow]:
-    """The non-empty rows of a sheet, in order, with repeated rows. Raises `InputRefused` for too many of them."""
     repeated = 0
     cells: list[Cell] = []
     for row, times, place, attributes, inner in _cells(archive, sheet):
@@ -155,7 +154,6 @@ def _rows(archive: Archive, sheet: str) -> Iterator[SheetRow]:
 
 
 def _merged(archive: Archive, sheet: str, wanted: int) -> str | None:
-    """Merged cells that begin in the row, None for none."""
     for row, times, place, attributes, _ in _cells(archive, sheet):
         if row >= wanted:
             return None

@@ -255,7 +255,6 @@ def _related(archive: Archive, part: str) -> dict[str, tuple[str, str]]:
 
 
 def _target(related: Mapping[str, tuple[str, str]], kind: str) -> str:
-    """The first target of a type, "" for none."""
     return next((target for one, target in related.values() if one == kind), "")
 
 
@@ -281,7 +280,6 @@ def _number(text: str | None) -> int:
 
 
 def _shared_strings(archive: Archive, part: str) -> "SpilledStrings":
-    """The shared strings of the part, without phonetic texts."""
 
     def texts() -> Iterator[str]:
         elements = archive.elements(part, "t", "rPh", "extLst", whole=("si",)) if part else ()
