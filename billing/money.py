@@ -182,15 +182,15 @@ def _no_amount(amount: Decimal) -> Said:
     return said("{amount} is not an amount of money", amount=str(amount)[:_LONGEST_TEXT])
 
 
-def parse_amount(text: str, *, places: int = _KOPECK_PLACES) -> Decimal:
+def parse_amount(text: str) -> Decimal:
     """An amount as people type it in a file: "1 234,50", "1,234.50", "-12.5", "(50,00)", "7 руб.".
 
     Accepts a sign, or brackets for a minus; a decimal point or comma; spaces between thousands, or the one of point
     and comma that does not separate the decimals; the rouble's name or sign at the end. Returns roubles with the
     decimals as written. Raises AmountError, with the place of the fault, for any other text, such as one with more
-    than `places` decimals or one that can be read in two ways.
+    than two decimals or one that can be read in two ways.
     """
-    if places == _KOPECK_PLACES and _PLAIN.fullmatch(text):
+    if _PLAIN.fullmatch(text):
         number = Decimal(text.lstrip("-").replace(",", "."))
         return -number if text[0] == "-" else number
     negative, start, end = _bounds(text)
@@ -222,13 +222,13 @@ def parse_amount(text: str, *, places: int = _KOPECK_PLACES) -> Decimal:
                 before=before,
             )
             raise AmountError(two_ways, place=separator + 1)
-        if count > places:
+        if count > _KOPECK_PLACES:
             raise AmountError(
                 "{amount} has {count} decimals; the billing's kopecks take {places}",
-                place=separator + places + 2,
+                place=separator + _KOPECK_PLACES + 2,
                 amount=text[start:end],
                 count=count,
-                places=places,
+                places=_KOPECK_PLACES,
             )
     number = Decimal(f"{whole}.{decimals}" if decimals else whole)
     if number > LARGEST:

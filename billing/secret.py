@@ -69,18 +69,14 @@ class Mask:
     """Replaces secrets by dots in any text, in every spelling."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._secrets = frozenset(filter(None, secrets))
-
-    @property
-    def secrets(self) -> frozenset[str]:
-        return self._secrets
+        self.secrets = frozenset(filter(None, secrets))
 
     def knowing(self, secrets: Iterable[str]) -> "Mask":
-        more = self._secrets.union(filter(None, secrets))
-        return self if more == self._secrets else Mask(more)
+        more = self.secrets.union(filter(None, secrets))
+        return self if more == self.secrets else Mask(more)
 
     def __call__(self, text: str) -> str:
-        if text in self._secrets:
+        if text in self.secrets:
             return PLACEHOLDER
         for spelling in self.spellings:
             if spelling in text:
@@ -103,8 +99,8 @@ class Mask:
     @cached_property
     def spellings(self) -> tuple[str, ...]:
         """The spellings that are replaced anywhere, the longest first: one may contain a shorter one."""
-        found = {each for secret in self._secrets if len(secret) > 1 for each in spellings(secret)}
-        anywhere = {each for each in found if len(each) >= SHORTEST} - {*filter(str.isdecimal, self._secrets)}
+        found = {each for secret in self.secrets if len(secret) > 1 for each in spellings(secret)}
+        anywhere = {each for each in found if len(each) >= SHORTEST} - {*filter(str.isdecimal, self.secrets)}
         return tuple(sorted(anywhere, key=len, reverse=True))
 
     @cached_property
@@ -112,7 +108,7 @@ class Mask:
         """The secrets that are replaced where they stand by themselves, and are no part of an amount."""
         return tuple(
             re.compile(rf"{_BEFORE}{re.escape(secret)}(?!\w|[.,]\d)")
-            for secret in self._secrets
+            for secret in self.secrets
             if secret.isdecimal() is (len(secret) >= SHORTEST)
         )
 

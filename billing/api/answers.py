@@ -149,15 +149,13 @@ def created_id(result: object) -> str | None:
     match result:
         case [single]:
             return created_id(single) if not isinstance(single, list) else None
-        case {"pk": int() | str() as key} if _is_key(key):
+        case {"pk": key} if _is_key(key):
             return str(key)
         case {"fields": dict() as fields}:
             return _key_among(fields)
         case dict():
             return _key_among(result)
-        case int() | str() if _is_key(result):
-            return str(result)
-    return None
+    return str(result) if _is_key(result) else None
 
 
 def objects(result: object) -> list[dict[str, object]]:
@@ -387,17 +385,12 @@ def _with_status(status: int, headers: Mapping[str, str], text: str, mask: Mask)
     return said("HTTP {status}: {answer}", status=named, answer=shown) if shown else f"HTTP {named}"
 
 
-def _is_key(value: int | str) -> bool:
-    if isinstance(value, bool):
-        return False
+def _is_key(value: object) -> bool:
     if isinstance(value, int):
-        return 0 < value < 10**_LONGEST_KEY
-    return value.isascii() and value.isdigit() and len(value) <= _LONGEST_KEY and int(value) > 0
+        return not isinstance(value, bool) and 0 < value < 10**_LONGEST_KEY
+    text = value if isinstance(value, str) else ""
+    return text.isascii() and text.isdigit() and len(text) <= _LONGEST_KEY and int(text) > 0
 
 
 def _key_among(fields: Mapping[str, object]) -> str | None:
-    for name in _KEYS:
-        value = fields.get(name)
-        if isinstance(value, int | str) and _is_key(value):
-            return str(value)
-    return None
+    return next((str(fields[name]) for name in _KEYS if _is_key(fields.get(name))), None)

@@ -64,10 +64,7 @@ CATALOGUE: Final[tuple[tuple[str, ErrorKind], ...]] = (
 def find_error(text: str) -> ErrorKind:
     """The kind of an error text, by its beginning; case, ё, typographic and double spaces do not matter."""
     plain = _plain(text[:LOOKED_AT])
-    for pattern, kind in _PATTERNS:
-        if pattern.search(plain):
-            return kind
-    return ErrorKind.UNRECOGNISED
+    return next((kind for pattern, kind in _PATTERNS if pattern.search(plain)), ErrorKind.UNRECOGNISED)
 
 
 def page_text(page: str) -> str:

@@ -38,17 +38,6 @@ class NamedObject:
     parent: int | None = None
 
 
-_STATEMENTS: Final[Mapping[str, str]] = {
-    "Tarif": "tariffs",
-    "Usluga": "services",
-    "Folder": "folders",
-    "Operator": "operators",
-    "Manager": "administrators",
-    "Attribute": "attributes",
-    "Pool": "pools",
-    "SnatPool": "pools",
-}
-"""How names of a kind are read, by the names of `REFERENCES`."""
 _FURTHER: Final[Mapping[str, str]] = {"Folder": "parent_id", "Manager": "username"}
 """The fields of the API's models that tell more of a name."""
 
@@ -59,7 +48,7 @@ def in_database(database: Database, kind: str) -> list[NamedObject] | None:
     Raises what `Database.query` raises.
     """
     try:
-        rows = list(islice(database.query(_sql(_STATEMENTS[kind])), MOST))
+        rows = list(islice(database.query(_sql(REFERENCES[kind].statement)), MOST))
     except ColumnsMissing:
         return None
     return _objects(rows)

@@ -226,13 +226,14 @@ def _whole(value: object) -> int | None:
 class Reference:
     """A kind of reference, and how its ids are checked; `noun` is its name for people.
 
-    `table` and `statement` find the ids themselves, `in_use` finds ids that objects refer to, `model` is that of the
-    API; "" if unknown. `flags` are fields that must be set or not set in an object of the model.
+    `statement` finds the names in `table`, and the ids themselves where that table is documented; `in_use` finds ids
+    that objects refer to, `model` is that of the API; "" if unknown. `flags` are fields that must be set or not set
+    in an object of the model.
     """
 
     noun: Said
-    table: str = ""
-    statement: str = ""
+    table: str
+    statement: str
     in_use: str = ""
     model: str = ""
     flags: tuple[tuple[str, bool], ...] = ()
@@ -257,9 +258,9 @@ REFERENCES: Final[Mapping[str, Reference]] = MappingProxyType(
             "administrators_in_use",
             model="DjangoUsersProfile",
         ),
-        "Attribute": Reference(said("attribute"), in_use="attributes_in_use"),
-        "Pool": Reference(said("pool"), in_use="pools_in_use"),
-        "SnatPool": Reference(said("SNAT pool"), in_use="snat_pools_in_use"),
+        "Attribute": Reference(said("attribute"), "", "attributes", "attributes_in_use"),
+        "Pool": Reference(said("pool"), "", "pools", "pools_in_use"),
+        "SnatPool": Reference(said("SNAT pool"), "", "pools", "snat_pools_in_use"),
     }
 )
 """The references by the names that parameters use."""

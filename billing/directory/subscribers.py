@@ -108,12 +108,12 @@ def within(database: Database, folder: int, n: int) -> Iterator[str]:
         yield next(str(one) for one in (number, name, key) if one not in {None, ""})
 
 
-def suggestions(database: Database, unknown: Collection[str], n: int = 3) -> dict[str, list[Suggestion]]:
-    """At most `n` similar contract numbers of live subscribers for each unknown one.
+def suggestions(database: Database, unknown: Collection[str]) -> dict[str, list[Suggestion]]:
+    """At most three similar contract numbers of live subscribers for each unknown one.
 
     Reads all numbers once, page by page: about ten seconds for a million.
     """
-    search = Search(unknown, n)
+    search = Search(unknown)
     for page in database.pages(_sql("contract_numbers")):
         search.offer(number for _, number in page)
     return search.found()
@@ -159,34 +159,28 @@ ACCOUNT_FIELDS: Final = ("id", "login", "ip", "deleted", "abonent_id")
 
 
 @dataclass(frozen=True, slots=True)
-class NumberTaken:
-    """A contract number of the billing, and the id of its subscriber."""
+class Taken:
+    """A subscriber or an account of the billing: the id and the contract number of the subscriber, "" if not known.
 
+    `login` and `ip` are those of an account.
+    """
+
+    deleted: bool
+    abonent: str
     number: str
-    deleted: bool
-    abonent: str
+    login: str = ""
+    ip: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AccountTaken:
-    """An account of the billing, with the id and the contract number of its subscriber, "" if they are not known."""
-
-    login: str
-    address: str
-    deleted: bool
-    abonent: str
-    number: str = ""
-
-
-def numbers_taken(database: Database) -> Iterator[list[NumberTaken]]:
+def numbers_taken(database: Database) -> Iterator[list[Taken]]:
     for page in database.pages(_taken_sql("numbers")):
-        yield [NumberTaken(_text(number), bool(deleted), str(key)) for key, number, deleted in page]
+        yield [Taken(bool(deleted), str(key), _text(number)) for key, number, deleted in page]
 
 
-def accounts_taken(database: Database) -> Iterator[list[AccountTaken]]:
+def accounts_taken(database: Database) -> Iterator[list[Taken]]:
     for page in database.pages(_taken_sql("accounts")):
         yield [
-            AccountTaken(_text(login), _address_of(ip, stored_value), bool(deleted), _text(abonent), _text(number))
+            Taken(bool(deleted), _text(abonent), _text(number), _text(login), _address_of(ip, stored_value))
             for _, login, ip, deleted, abonent, number in page
         ]
 
@@ -215,21 +209,23 @@ def _address_of(value: object, spell: Callable[[str, object], str | None]) -> st
 # ---- through the API ----------------------------------------------------------------------------------------------
 
 
-def numbers_of(answer: Iterable[Mapping[str, object]]) -> list[NumberTaken]:
+def numbers_of(answer: Iterable[Mapping[str, object]]) -> list[Taken]:
     return [
-        NumberTaken(_given(one, "contract_number"), as_bool(one.get("deleted")), _text(one.get("id", one.get("pk"))))
+        Taken(as_bool(one.get("deleted")), _text(one.get("id", one.get("pk"))), _given(one, "contract_number"))
         for one in answer
         if not as_bool(one.get("is_folder"))
     ]
 
 
-def accounts_of(answer: Iterable[Mapping[str, object]]) -> list[AccountTaken]:
+def accounts_of(answer: Iterable[Mapping[str, object]], numbers: Mapping[str, str]) -> list[Taken]:
+    """The accounts of an answer; `numbers` has the contract numbers of subscribers, as far as they are known."""
     return [
-        AccountTaken(
+        Taken(
+            as_bool(one.get("deleted")),
+            abonent := _given(one, "abonent_id"),
+            numbers.get(abonent, ""),
             _given(one, "login"),
             _address_of(_given(one, "ip"), plain_value),
-            as_bool(one.get("deleted")),
-            _given(one, "abonent_id"),
         )
         for one in answer
     ]

@@ -9,7 +9,7 @@ Without one the API is asked for each page of rows; what it cannot tell is noted
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from ipaddress import IPv4Address
 from itertools import product
@@ -26,7 +26,7 @@ from billing.directory.objects import REFERENCES, can_be
 from billing.directory.subscribers import (
     ACCOUNT_FIELDS,
     NUMBER_FIELDS,
-    AccountTaken,
+    Taken,
     accounts_of,
     accounts_taken,
     numbers_of,
@@ -60,7 +60,10 @@ _Key: TypeAlias = dict[str, str | int]
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A kind of value that is compared; `core` gives equal texts for values that only look different."""
+    """A kind of value that is compared; `core` gives equal texts for values that only look different.
+
+    `kind` is the name of the value in a `Taken`, if the billing is asked for it.
+    """
 
     kind: str
     core: Callable[[str], str] = str
@@ -81,17 +84,6 @@ WATCHED: Final = MappingProxyType[ValueName, Watched](
     }
 )
 """The values that are compared, by step and name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """A value of the billing: the subscriber that has it, and the login of its account, "" for a contract number."""
-
-    value: str
-    deleted: bool
-    abonent: str
-    number: str
-    login: str = ""
 
 
 class SeenValues:
@@ -115,13 +107,12 @@ class SeenValues:
     def take(self, watched: Watched, page: Iterable[Taken]) -> None:
         """Take a page of values of the billing; only those that the input has are kept. Raises `InputRefused`."""
         self._make("index_seen")
-        own = ("deleted", "abonent", "number", "login")
-        self._put("take", [_key(watched, one.value) | {name: getattr(one, name) for name in own} for one in page])
+        self._put("take", [_key(watched, getattr(one, watched.kind)) | asdict(one) for one in page])
 
     def taken(self, watched: Watched, text: str) -> list[Taken]:
         """What the billing has of a value, and of those that look like it; live ones first."""
         rows = self._base.execute(_sql("taken").text, {**_key(watched, text), "most": _MOST_TAKEN})
-        return [Taken(value, bool(deleted), *others) for value, deleted, *others in rows]
+        return [Taken(bool(deleted), *others) for deleted, *others in rows]
 
     def judge(self, found: Judged) -> None:
         """What other rows have too is a fault; phones that recur, and odd numbers, are to be looked at."""
@@ -390,13 +381,13 @@ class BillingChecks:
 
         def take_all(database: Database) -> bool:
             for numbers in numbers_taken(database):
-                self._seen.take(NUMBERS, [Taken(one.number, one.deleted, one.abonent, one.number) for one in numbers])
+                self._seen.take(NUMBERS, numbers)
             for accounts in accounts_taken(database):
-                self._seen.take(LOGINS, [_as_taken(one, one.login) for one in accounts])
-                with_address = [one for one in accounts if one.address and not one.deleted]
-                self._seen.take(ADDRESSES, [_as_taken(one, one.address) for one in with_address])
+                self._seen.take(LOGINS, accounts)
+                with_address = [one for one in accounts if one.ip and not one.deleted]
+                self._seen.take(ADDRESSES, with_address)
                 if len(self._networks) < _MOST_NETWORKS:
-                    self._networks |= {int(IPv4Address(one.address)) // _NETWORK for one in with_address}
+                    self._networks |= {int(IPv4Address(one.ip)) // _NETWORK for one in with_address}
             if len(self._networks) >= _MOST_NETWORKS:
                 # Not all of them are known then, and being in none of the others means nothing.
                 self._networks.clear()
@@ -471,26 +462,23 @@ class BillingChecks:
             for answer in answers:
                 for one in (one for one in numbers_of(answer) if one.number in numbers):
                     owners[one.abonent] = one.number
-                    found[NUMBERS.kind, one.number].append(Taken(one.number, one.deleted, one.abonent, one.number))
+                    found[NUMBERS.kind, one.number].append(one)
         logins = texts(Step.ACCOUNT, "login", lambda text: can_be("login", text))
         addresses = texts(Step.ACCOUNT, "ip", lambda text: _address(text) is not None)
         for watched, name, values in ((LOGINS, "login", logins), (ADDRESSES, "ip", addresses)):
             answers = await self._gateway.objects_by("Users", [{name: value} for value in values], ACCOUNT_FIELDS)
             with as_engine_errors():
                 for value, answer in zip(values, answers, strict=True):
-                    found[watched.kind, value] += [
-                        _as_taken(one, value, owners.get(one.abonent, ""))
-                        for one in accounts_of(answer)
-                        if value in {one.login, one.address}
-                    ]
+                    told = accounts_of(answer, owners)
+                    found[watched.kind, value] += [one for one in told if value in {one.login, one.ip}]
         return lambda watched, text: sorted(found[watched.kind, text], key=lambda one: one.deleted)
 
     def _judge(self, found: Judged, look: Look) -> None:
         subscriber = found.subscriber
         for _, value in subscriber.values([_OWN_NUMBER]):
             taken = look(NUMBERS, value.text)
-            same = [one for one in taken if one.value == value.text]
-            live = next((one.value for one in taken if not one.deleted), "")
+            same = [one for one in taken if one.number == value.text]
+            live = next((one.number for one in taken if not one.deleted), "")
             if same and all(one.deleted for one in same):
                 why = said(
                     "a deleted subscriber of the billing, abonent {id}, has the contract number: the billing may "
@@ -509,7 +497,7 @@ class BillingChecks:
                 found.fault(value, why)
         for account in subscriber.of(Step.ACCOUNT):
             if login := account.values.get("login"):
-                same = [one for one in look(LOGINS, login.text) if one.value == login.text]
+                same = [one for one in look(LOGINS, login.text) if one.login == login.text]
                 others = [one for one in same if not one.deleted and one.number != subscriber.number]
                 if others:
                     whose = _owner(others[0])
@@ -562,10 +550,6 @@ def _address(text: str) -> IPv4Address | None:
         return IPv4Address(text)
     except ValueError:
         return None
-
-
-def _as_taken(account: AccountTaken, value: str, number: str = "") -> Taken:
-    return Taken(value, account.deleted, account.abonent, account.number or number, account.login)
 
 
 def _owner(taken: Taken) -> Said:

@@ -65,7 +65,7 @@ where exists (select 1 from seen where kind = :kind and core = :core)
 
 -- name: taken
 -- What is live before what is deleted, the value itself before those that look like it.
-select value, deleted, abonent, number, login from taken
+select deleted, abonent, number, login from taken
 where kind = :kind and core = :core
 order by deleted, value <> :value, rowid
 limit :most

@@ -152,7 +152,7 @@ def test_numbers_accounts_and_pools_are_read_with_those_of_deleted_ones(either_d
         (login, str(IPv4Address(ip)) if ip else "", bool(deleted), str(key), number or "")
         for login, ip, deleted, key, number in either_database.query(sql)
     ]
-    assert [(one.login, one.address, one.deleted, one.abonent, one.number) for one in found] == wanted
+    assert [(one.login, one.ip, one.deleted, one.abonent, one.number) for one in found] == wanted
     assert pool_ranges(either_database) == {str(key): (pool.first, pool.last) for key, pool in POOLS.items()}
 
 
