@@ -10,7 +10,6 @@ one comes back [S, D]. The builders here know these shapes, but no particular mo
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -19,7 +18,7 @@ from billing.money import wire
 from engine.evidence import readable
 from texts.said import ValueRefused
 
-NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+NOTHING: Final[Mapping[str, str]] = {}
 
 SECRET_ARGUMENTS: Final = frozenset({"psw", "password", "hash_key", "suid"})
 """Arguments whose values are never shown: passwords, keys, and the session of a cabinet [S]."""

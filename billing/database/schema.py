@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, reduce
 from itertools import groupby, pairwise
-from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from billing.database.sql_blocks import Sort, SqlStatement, Token, tokens_of
@@ -34,7 +33,7 @@ class TableColumn:
 
 
 def _documented(**tables: str) -> Mapping[str, tuple[str, ...]]:
-    return MappingProxyType({table: tuple(columns.split()) for table, columns in tables.items()})
+    return {table: tuple(columns.split()) for table, columns in tables.items()}
 
 
 DOCUMENTED: Final = _documented(

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 from ipaddress import IPv4Address
-from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from billing.database.schema import Schema, TableColumn, columns_of
@@ -231,63 +230,59 @@ def _model(name: str, alias: str, fields: str, keys: str, owner: str = "", comme
         key: _sql(end or "by").text.format(key=columns.get(key, f"{alias}.op_id"), alias=alias)
         for key, _, end in _pairs(keys)
     }
-    return Model(
-        name, MappingProxyType(columns), MappingProxyType(ends), owner, _sql(commented).text if commented else ""
-    )
+    return Model(name, columns, ends, owner, _sql(commented).text if commented else "")
 
 
 def _pairs(text: str) -> list[tuple[str, str, str]]:
     return [one.partition(":") for one in text.split()]
 
 
-MODELS: Final[Mapping[str, Model]] = MappingProxyType(
-    {
-        "Abonents": _model(
-            "abonents",
-            "a",
-            "id operator_id tarif_id tarif_next_id tarif_next_date need_recalc own_disabled_start own_disabled_end "
-            "parent_id name contract_number sms email is_folder deleted",
-            # No index has the name: only the few names of folders are looked up by it.
-            "id contract_number name",
-            "account_id",
-        ),
-        "AdminAccounts": _model(
-            "accounts",
-            "aa",
-            'id account_id_abonents:a.id limit:aa."limit" limit_warning balance',
-            "id account_id_abonents:accounts_by_abonent",
-            "id",
-        ),
-        "Users": _model(
-            "users",
-            "u",
-            "id abonent_id login ip mac pull snatip snat_pull enabled deleted",
-            "id abonent_id:live_by login:live_by",
-            _OF_ABONENT,
-        ),
-        "UsersUsluga": _model(
-            "connected",
-            "c",
-            "id abonent_id usluga_id manager_id comment next_date enabled deleted",
-            "id abonent_id:live_by",
-            _OF_ABONENT,
-            "connected_commented",
-        ),
-        "Usluga": _model("services", "s", "id name summa operator_id", "id"),
-        "FinanceOperations": _model(
-            "operations",
-            "o",
-            "op_id abonent_id op_type_id:o.op_type op_summa op_date descr storno sync1c code1c operator_pay_id_str",
-            "op_id pk abonent_id",
-            _OF_ABONENT,
-            "operations_commented",
-        ),
-        "AbonentsBlockHistory": _model("blocks", "h", "id abonent_id time_changed time_del", "id", _OF_ABONENT),
-        "AttributeValues": _model(
-            "attributes", "v", "id abonent_id attribute_id attribute_value", "id abonent_id", _OF_ABONENT
-        ),
-    }
-)
+MODELS: Final[Mapping[str, Model]] = {
+    "Abonents": _model(
+        "abonents",
+        "a",
+        "id operator_id tarif_id tarif_next_id tarif_next_date need_recalc own_disabled_start own_disabled_end "
+        "parent_id name contract_number sms email is_folder deleted",
+        # No index has the name: only the few names of folders are looked up by it.
+        "id contract_number name",
+        "account_id",
+    ),
+    "AdminAccounts": _model(
+        "accounts",
+        "aa",
+        'id account_id_abonents:a.id limit:aa."limit" limit_warning balance',
+        "id account_id_abonents:accounts_by_abonent",
+        "id",
+    ),
+    "Users": _model(
+        "users",
+        "u",
+        "id abonent_id login ip mac pull snatip snat_pull enabled deleted",
+        "id abonent_id:live_by login:live_by",
+        _OF_ABONENT,
+    ),
+    "UsersUsluga": _model(
+        "connected",
+        "c",
+        "id abonent_id usluga_id manager_id comment next_date enabled deleted",
+        "id abonent_id:live_by",
+        _OF_ABONENT,
+        "connected_commented",
+    ),
+    "Usluga": _model("services", "s", "id name summa operator_id", "id"),
+    "FinanceOperations": _model(
+        "operations",
+        "o",
+        "op_id abonent_id op_type_id:o.op_type op_summa op_date descr storno sync1c code1c operator_pay_id_str",
+        "op_id pk abonent_id",
+        _OF_ABONENT,
+        "operations_commented",
+    ),
+    "AbonentsBlockHistory": _model("blocks", "h", "id abonent_id time_changed time_del", "id", _OF_ABONENT),
+    "AttributeValues": _model(
+        "attributes", "v", "id abonent_id attribute_id attribute_value", "id abonent_id", _OF_ABONENT
+    ),
+}
 """The models whose objects can be read in bulk: those of the recipes [S]."""
 
 
@@ -297,9 +292,7 @@ LONGEST_NAME: Final = 64
 LONGEST_TITLE: Final = 255
 """Characters of the name of a subscriber or of a folder; that column is not known either [?]."""
 
-TEXT_KEYS: Final[Mapping[str, int]] = MappingProxyType(
-    {"login": LONGEST_NAME, "contract_number": LONGEST_NAME, "name": LONGEST_TITLE}
-)
+TEXT_KEYS: Final[Mapping[str, int]] = {"login": LONGEST_NAME, "contract_number": LONGEST_NAME, "name": LONGEST_TITLE}
 """The fields that are keys and hold texts, with the length of their columns; all other keys are ids."""
 
 ACT: Final = UNKNOWN.act_type.value

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final
 
 from billing.database.database import Database, chunks
@@ -239,30 +238,28 @@ class Reference:
     flags: tuple[tuple[str, bool], ...] = ()
 
 
-REFERENCES: Final[Mapping[str, Reference]] = MappingProxyType(
-    {
-        "Tarif": Reference(said("tariff"), "TARIF", "tariffs", model="Tarif"),
-        "Usluga": Reference(said("service"), "USLUGA", "services", model="Usluga"),
-        "Folder": Reference(
-            said("folder"),
-            "ABONENTS",
-            "folders",
-            model="Abonents",
-            flags=(("is_folder", True), ("deleted", False)),
-        ),
-        "Operator": Reference(said("operator"), "OPERATORS", "operators", "operators_in_use"),
-        "Manager": Reference(
-            said("administrator"),
-            "DJANGO_USERS_PROFILE",
-            "administrators",
-            "administrators_in_use",
-            model="DjangoUsersProfile",
-        ),
-        "Attribute": Reference(said("attribute"), "", "attributes", "attributes_in_use"),
-        "Pool": Reference(said("pool"), "", "pools", "pools_in_use"),
-        "SnatPool": Reference(said("SNAT pool"), "", "pools", "snat_pools_in_use"),
-    }
-)
+REFERENCES: Final[Mapping[str, Reference]] = {
+    "Tarif": Reference(said("tariff"), "TARIF", "tariffs", model="Tarif"),
+    "Usluga": Reference(said("service"), "USLUGA", "services", model="Usluga"),
+    "Folder": Reference(
+        said("folder"),
+        "ABONENTS",
+        "folders",
+        model="Abonents",
+        flags=(("is_folder", True), ("deleted", False)),
+    ),
+    "Operator": Reference(said("operator"), "OPERATORS", "operators", "operators_in_use"),
+    "Manager": Reference(
+        said("administrator"),
+        "DJANGO_USERS_PROFILE",
+        "administrators",
+        "administrators_in_use",
+        model="DjangoUsersProfile",
+    ),
+    "Attribute": Reference(said("attribute"), "", "attributes", "attributes_in_use"),
+    "Pool": Reference(said("pool"), "", "pools", "pools_in_use"),
+    "SnatPool": Reference(said("SNAT pool"), "", "pools", "snat_pools_in_use"),
+}
 """The references by the names that parameters use."""
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from functools import cached_property
-from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from checkpoints.records import Run
@@ -16,7 +15,7 @@ from jobs.spec.spec import CREATE, DECLARATION, DECLARATION_DIGEST, GET, SET, Jo
 from texts.remedies import SETTINGS_FILE, setting
 from texts.said import in_lines, said
 
-JOBS: Final[Mapping[str, JobSpec]] = MappingProxyType({kind.name: kind for kind in ALL})
+JOBS: Final[Mapping[str, JobSpec]] = {kind.name: kind for kind in ALL}
 
 KEY: Final = "jobs"
 """The key of the settings that names the declarations."""

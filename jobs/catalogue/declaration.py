@@ -14,7 +14,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import ModuleType
 from typing import Final, ParamSpec, TypeVar
 
 from billing.errors import NotASelect
@@ -52,7 +52,7 @@ class Declaration:
 
     path: Path
     digest: str = ""
-    jobs: Mapping[str, JobSpec] = field(default_factory=lambda: MappingProxyType({}))
+    jobs: Mapping[str, JobSpec] = field(default_factory=dict)
     fault: str = ""
 
 

@@ -6,7 +6,6 @@ sum; the answers of reading chains are saved. For any other chain only the opera
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -52,16 +51,14 @@ OWN: Final = (
 )
 
 
-REFERS_TO: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "tarif_id": "Tarif",
-        "tarif_next_id": "Tarif",
-        "usluga_id": "Usluga",
-        "operator_id": "Operator",
-        "manager_id": "Manager",
-        "attribute_id": "Attribute",
-    }
-)
+REFERS_TO: Final[Mapping[str, str]] = {
+    "tarif_id": "Tarif",
+    "tarif_next_id": "Tarif",
+    "usluga_id": "Usluga",
+    "operator_id": "Operator",
+    "manager_id": "Manager",
+    "attribute_id": "Attribute",
+}
 """The references (`billing.directory.objects`) of placeholders with the names of the billing's own fields."""
 
 

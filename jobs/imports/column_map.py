@@ -24,7 +24,6 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final, TypeVar
 
 import msgspec
@@ -97,11 +96,13 @@ class TableFile:
     number: CellRule | None = None
 
 
-TABLE_OF_STEP: Final[Mapping[Step, str]] = MappingProxyType(
-    {Step.ACCOUNT: "accounts", Step.SERVICE: "services", Step.ATTRIBUTE: "attributes"}
-)
+TABLE_OF_STEP: Final[Mapping[Step, str]] = {
+    Step.ACCOUNT: "accounts",
+    Step.SERVICE: "services",
+    Step.ATTRIBUTE: "attributes",
+}
 """The joined tables by the step that their rows are for."""
-STEP_OF_TABLE: Final[Mapping[str, Step]] = MappingProxyType({name: step for step, name in TABLE_OF_STEP.items()})
+STEP_OF_TABLE: Final[Mapping[str, Step]] = {name: step for step, name in TABLE_OF_STEP.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,14 +218,12 @@ class _Table(msgspec.Struct, forbid_unknown_fields=True):
     columns: list[str] = []
 
 
-_SHAPES: Final = MappingProxyType(
-    {
-        _Cell: said("a column, a list of columns, or a table with column, columns, value, between, split"),
-        _When: said("a table with column and is"),
-        _Table: said("a table with file, contract_number, encoding, delimiter, sheet, columns"),
-        ModelField: said("a table with kind, required, longest, dictionary, columns, column, step"),
-    }
-)
+_SHAPES: Final[Mapping[type, Said]] = {
+    _Cell: said("a column, a list of columns, or a table with column, columns, value, between, split"),
+    _When: said("a table with column and is"),
+    _Table: said("a table with file, contract_number, encoding, delimiter, sheet, columns"),
+    ModelField: said("a table with kind, required, longest, dictionary, columns, column, step"),
+}
 
 
 def read_map(path: Path) -> ColumnMap:
@@ -313,7 +312,7 @@ class _Reader:
                 if changed[name].step not in {None, *(step for step in Step if name in fields.of_step(step))}:
                     raise KeyRefused(said("a field of this model cannot be moved to another step"), (*way, "step"))
             new = msgspec.structs.replace(fields.models[model], fields={**there, **changed})
-            fields = FieldTable(MappingProxyType({**fields.models, model: new}))
+            fields = FieldTable({**fields.models, model: new})
         return fields
 
     def _part(self, way: Way, given: object, fields: FieldTable) -> PartRule:

@@ -21,7 +21,6 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -188,31 +187,29 @@ NEW: Final = "new"
 LEFT_OUT: Final = "none"
 """Stands for the id of what is not brought over."""
 
-IN_RUSSIAN: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "kind": "вид",
-        "name": "название",
-        "rows": "строк",
-        "first_line": "первая_строка",
-        "name_here": "название_здесь",
-        "match": "совпадение",
-        "others": "другие",
-        "checked": "проверено",
-        "tariff": "тариф",
-        "service": "услуга",
-        "folder": "папка",
-        "operator": "оператор",
-        "administrator": "администратор",
-        "pool": "пул",
-        word_of("SnatPool"): "пул SNAT",
-        "attribute": "атрибут",
-        Match.EQUAL: "равно",
-        Match.NEAR: "похоже",
-        Match.SEVERAL: "несколько",
-        NEW: "новая",
-        LEFT_OUT: "нет",
-    }
-)
+IN_RUSSIAN: Final[Mapping[str, str]] = {
+    "kind": "вид",
+    "name": "название",
+    "rows": "строк",
+    "first_line": "первая_строка",
+    "name_here": "название_здесь",
+    "match": "совпадение",
+    "others": "другие",
+    "checked": "проверено",
+    "tariff": "тариф",
+    "service": "услуга",
+    "folder": "папка",
+    "operator": "оператор",
+    "administrator": "администратор",
+    "pool": "пул",
+    word_of("SnatPool"): "пул SNAT",
+    "attribute": "атрибут",
+    Match.EQUAL: "равно",
+    Match.NEAR: "похоже",
+    Match.SEVERAL: "несколько",
+    NEW: "новая",
+    LEFT_OUT: "нет",
+}
 """The same words in a dictionary for a Russian reader; either are read back, whoever reads them."""
 _ENGLISH: Final = {russian.casefold(): english for english, russian in IN_RUSSIAN.items()}
 
@@ -578,9 +575,7 @@ _SEPARATORS: Final = ",;|/+"
 REMEMBERED: Final = 1_000
 """Names without a meaning that are remembered with their first line; of others only that there are some."""
 
-_SUBJECTS: Final[Mapping[Step, str]] = MappingProxyType(
-    {Step.TARIFF: "Tarif", Step.SERVICE: "Usluga", Step.ATTRIBUTE: "Attribute"}
-)
+_SUBJECTS: Final[Mapping[Step, str]] = {Step.TARIFF: "Tarif", Step.SERVICE: "Usluga", Step.ATTRIBUTE: "Attribute"}
 """What a step is about: without it there is nothing to do."""
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache, cached_property
 from importlib.resources import files
-from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import msgspec
@@ -79,7 +78,7 @@ class ModelFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _FILES: Final = (
     "abonents", "users", "users_usluga", "attribute_values", "admin_accounts", "finance_operations",
 )  # fmt: skip
-_FOLDER_KEYS: Final[Mapping[str, str]] = MappingProxyType({"folder": PATH, "parent_id": FOLDER_ID})
+_FOLDER_KEYS: Final[Mapping[str, str]] = {"folder": PATH, "parent_id": FOLDER_ID}
 """The fields of a folder, by which its part has its values."""
 
 SEVERAL: Final = frozenset({Step.ACCOUNT, Step.SERVICE, Step.ATTRIBUTE})
@@ -169,7 +168,7 @@ def usual_fields() -> FieldTable:
     folder = files("jobs.imports").joinpath("fields")
     texts = (folder.joinpath(f"{name}.toml").read_text(encoding="utf-8") for name in _FILES)
     models = [msgspec.convert(tomllib.loads(text), ModelFields) for text in texts]
-    return FieldTable(MappingProxyType({one.model: one for one in models}))
+    return FieldTable({one.model: one for one in models})
 
 
 def _is_there(column: TableColumn, schema: Schema | None, profile: Profile) -> bool | None:

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from ipaddress import IPv4Address
 from itertools import product
-from types import MappingProxyType
 from typing import Any, Final, TypeAlias, TypeVar
 
 import anyio
@@ -74,15 +73,13 @@ NUMBERS: Final = Watched("number", undressed)
 LOGINS: Final = Watched("login", str.casefold)
 ADDRESSES: Final = Watched("ip")
 _OWN_NUMBER: Final = (Step.SUBSCRIBER, NUMBER)
-WATCHED: Final = MappingProxyType[ValueName, Watched](
-    {
-        _OWN_NUMBER: NUMBERS,
-        (Step.SUBSCRIBER, "sms"): Watched("phone", may_recur=True),
-        (Step.ACCOUNT, "login"): LOGINS,
-        (Step.ACCOUNT, "ip"): ADDRESSES,
-        (Step.ACCOUNT, "mac"): Watched("mac"),
-    }
-)
+WATCHED: Final[Mapping[ValueName, Watched]] = {
+    _OWN_NUMBER: NUMBERS,
+    (Step.SUBSCRIBER, "sms"): Watched("phone", may_recur=True),
+    (Step.ACCOUNT, "login"): LOGINS,
+    (Step.ACCOUNT, "ip"): ADDRESSES,
+    (Step.ACCOUNT, "mac"): Watched("mac"),
+}
 """The values that are compared, by step and name."""
 
 

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from types import MappingProxyType
 from typing import Final
 
 from billing.directory.names import NamedObject, calls_for, in_database, of_answer
@@ -16,14 +15,12 @@ from texts.said import Said
 
 KINDS: Final = tuple(REFERENCES)
 
-WORDS: Final[Mapping[str, str]] = MappingProxyType(
-    {str(one.noun).casefold(): kind for kind, one in REFERENCES.items()}
-)
+WORDS: Final[Mapping[str, str]] = {str(one.noun).casefold(): kind for kind, one in REFERENCES.items()}
 """The kinds by the words of a dictionary, in lower case; they are the same in every language."""
 
 FOLDER: Final = "Folder"
 
-_NO_OBJECTS: Final[Mapping[int, NamedObject]] = MappingProxyType({})
+_NO_OBJECTS: Final[Mapping[int, NamedObject]] = {}
 
 
 def noun_of(kind: str) -> Said:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from itertools import islice
-from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
 from engine.errors import InputRefused
@@ -211,14 +210,12 @@ def in_folder(folder: str, *, is_id: bool) -> Stage:
 
 
 _COUNTS: Final = (wording("without {step}"), wording("with {step}"), wording("with several of: {step}"))
-_SIGNS: Final[Mapping[str, Said]] = MappingProxyType(
-    {
-        "+": said("opening balance above zero"),
-        "-": said("opening balance below zero"),
-        "0": said("opening balance of zero"),
-        "": said("opening balance that is no number"),
-    }
-)
+_SIGNS: Final[Mapping[str, Said]] = {
+    "+": said("opening balance above zero"),
+    "-": said("opening balance below zero"),
+    "0": said("opening balance of zero"),
+    "": said("opening balance that is no number"),
+}
 
 
 def traits_of(subscriber: Subscriber, references: Mapping[tuple[Step, str], str]) -> Iterator[Trait]:

@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Final
 
 from checkpoints.records import Refusal
@@ -31,22 +30,20 @@ class Step(StrEnum):
     BALANCE = "balance"
 
 
-_STEPS: Final[Mapping[Step, tuple[Said, str]]] = MappingProxyType(
-    {
-        Step.FOLDER: (said("folder"), "Abonents"),
-        Step.SUBSCRIBER: (said("subscriber"), "Abonents"),
-        Step.ACCOUNT: (said("account"), "Users"),
-        Step.TARIFF: (said("tariff"), "Abonents"),
-        Step.SERVICE: (said("service"), "UsersUsluga"),
-        Step.ATTRIBUTE: (said("attribute"), "AttributeValues"),
-        Step.THRESHOLD: (said("warning threshold"), "AdminAccounts"),
-        Step.LIMIT: (said("cut-off limit"), "AdminAccounts"),
-        Step.BALANCE: (said("opening balance"), "FinanceOperations"),
-    }
-)
-STEP_NAMES: Final[Mapping[Step, Said]] = MappingProxyType({step: name for step, (name, _) in _STEPS.items()})
+_STEPS: Final[Mapping[Step, tuple[Said, str]]] = {
+    Step.FOLDER: (said("folder"), "Abonents"),
+    Step.SUBSCRIBER: (said("subscriber"), "Abonents"),
+    Step.ACCOUNT: (said("account"), "Users"),
+    Step.TARIFF: (said("tariff"), "Abonents"),
+    Step.SERVICE: (said("service"), "UsersUsluga"),
+    Step.ATTRIBUTE: (said("attribute"), "AttributeValues"),
+    Step.THRESHOLD: (said("warning threshold"), "AdminAccounts"),
+    Step.LIMIT: (said("cut-off limit"), "AdminAccounts"),
+    Step.BALANCE: (said("opening balance"), "FinanceOperations"),
+}
+STEP_NAMES: Final[Mapping[Step, Said]] = {step: name for step, (name, _) in _STEPS.items()}
 """The steps in words."""
-STEP_MODELS: Final[Mapping[Step, str]] = MappingProxyType({step: model for step, (_, model) in _STEPS.items()})
+STEP_MODELS: Final[Mapping[Step, str]] = {step: model for step, (_, model) in _STEPS.items()}
 """The model that the call of a step names."""
 
 LANE: Final = "contract:"

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from ipaddress import AddressValueError, IPv4Address
-from types import MappingProxyType
 from typing import Final
 
 from billing.money import parse_amount, wire
@@ -295,7 +294,7 @@ class TextLimits:
     A field whose column has no length there has that of the fields' own table.
     """
 
-    lengths: Mapping[ValueName, int] = field(default_factory=lambda: MappingProxyType({}))
+    lengths: Mapping[ValueName, int] = field(default_factory=dict)
     writes: Callable[[str], bool] = lambda _: True
 
 

@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from types import MappingProxyType
 from typing import Final
 
 from billing.api.answers import objects
@@ -39,17 +38,15 @@ STEPS: Final = (Step.SUBSCRIBER, Step.ACCOUNT, Step.SERVICE, Step.ATTRIBUTE)
 _REFUSED: Final = re.compile(r"не найден атрибут\W*(\w+)", re.IGNORECASE)
 """How the billing names a field that its model lacks [V]."""
 
-_HARMLESS: Final[Mapping[FieldKind, object]] = MappingProxyType(
-    {
-        FieldKind.TEXT: "1",
-        FieldKind.EMAIL: "probe@example.org",
-        # No message goes to an empty number, and no address is taken away from anybody.
-        FieldKind.PHONE: "",
-        FieldKind.ADDRESS: "",
-        FieldKind.MAC: "",
-        FieldKind.FLAG: 0,
-    }
-)
+_HARMLESS: Final[Mapping[FieldKind, object]] = {
+    FieldKind.TEXT: "1",
+    FieldKind.EMAIL: "probe@example.org",
+    # No message goes to an empty number, and no address is taken away from anybody.
+    FieldKind.PHONE: "",
+    FieldKind.ADDRESS: "",
+    FieldKind.MAC: "",
+    FieldKind.FLAG: 0,
+}
 """Values that are tried, by the kind of a field; ids are those of the subscriber that the probe is made on."""
 
 

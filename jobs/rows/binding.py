@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import anyio.to_thread
@@ -108,7 +107,7 @@ LOGIN: str = "login"
 
 _LONGEST_SHOWN: Final = 40
 """Characters of a text that a sentence shows."""
-OTHER_KEY: Final[Mapping[str, str]] = MappingProxyType({ABONENT: NUMBER, USER: LOGIN})
+OTHER_KEY: Final[Mapping[str, str]] = {ABONENT: NUMBER, USER: LOGIN}
 """The alternatives to an id: the contract number of a subscriber, the login of an account."""
 
 

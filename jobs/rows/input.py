@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from string import ascii_lowercase
-from types import MappingProxyType
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -159,11 +158,11 @@ class Input:
     file: str = ""
     sql: str = ""
     columns: tuple[str, ...] = ()
-    mapping: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    mapping: Mapping[str, str] = field(default_factory=dict)
     encoding: str = AUTO
     delimiter: str = ""
     sheet: str = ""
-    values: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    values: Mapping[str, str] = field(default_factory=dict)
     limit: int = 0
     only: KeyList | None = None
     exclude: KeyList | None = None

@@ -9,7 +9,6 @@ the parameters of the undo state them, and without them nothing is sent.
 
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 from jobs.spec.parameters import Parameter, a_text, at_most
@@ -22,9 +21,13 @@ from texts.said import ValueRefused, said
 OPERATIONS: Final = "FinanceOperations"
 
 
-CREATED: Final[Mapping[str, str]] = MappingProxyType(
-    {OPERATIONS: "descr", "UsersUsluga": "comment", "AttributeValues": "", "Abonents": "", "Users": ""}
-)
+CREATED: Final[Mapping[str, str]] = {
+    OPERATIONS: "descr",
+    "UsersUsluga": "comment",
+    "AttributeValues": "",
+    "Abonents": "",
+    "Users": "",
+}
 """The models whose new objects can be found again, each with its comment field for the mark, or ""."""
 
 MARK: Final = "[cm RUN/ROW]"
@@ -115,7 +118,7 @@ ADD_PAYMENT: Final = "add_payment"
 
 CODE_1C: Final = "code1c"
 PAY_ID: Final = "pay_id"
-EXACT: Final[Mapping[str, str]] = MappingProxyType({CODE_1C: "code1c", PAY_ID: "operator_pay_id_str"})
+EXACT: Final[Mapping[str, str]] = {CODE_1C: "code1c", PAY_ID: "operator_pay_id_str"}
 """The field of an operation that holds the exact key, by its kind."""
 
 KEY: Final = Parameter(
