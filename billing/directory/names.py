@@ -13,8 +13,8 @@ from billing.api.answers import objects
 from billing.api.calls import Call, filter_
 from billing.database.database import Database
 from billing.database.sql_blocks import sql_block
-from billing.directory.models import LARGEST_ID, as_bool
-from billing.directory.objects import REFERENCES
+from billing.directory.models import as_bool
+from billing.directory.objects import REFERENCES, can_be
 from billing.errors import ColumnsMissing
 
 MOST: Final = 100_000
@@ -101,6 +101,4 @@ def _text(value: object) -> str:
 
 def _whole(value: object) -> int | None:
     text = str(value)
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID))):
-        return None
-    return int(text) if int(text) <= LARGEST_ID else None
+    return int(text) if can_be("id", text) else None

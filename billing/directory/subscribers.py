@@ -135,16 +135,10 @@ def _operation(row: Sequence[Any]) -> Operation:
 
 
 def _member(row: DatabaseRow) -> FolderMember:
-    key, number, name, folder, tariff, operator, scaled = row
-    return FolderMember(
-        id=key,
-        contract_number="" if number is None else str(number),
-        name="" if name is None else str(name),
-        folder=folder or 0,
-        tariff=tariff or 0,
-        operator=operator or 0,
-        balance=stored_roubles(scaled, _BALANCE),
-    )
+    key, number, name, *ids, scaled = row
+    folder, tariff, operator = (one or 0 for one in ids)
+    balance = stored_roubles(scaled, _BALANCE)
+    return FolderMember(key, _text(number), _text(name), folder, tariff, operator, balance)
 
 
 # ---- what is taken in a billing -----------------------------------------------------------------------------------

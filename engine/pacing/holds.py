@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from itertools import accumulate
 from math import inf
 from typing import Final, TypeAlias
 
@@ -295,12 +296,8 @@ class Spending:
         limit = self._limit()
         if limit is None:
             return len(items)
-        sum_ = self._sent
-        for place, item in enumerate(items):
-            sum_ += abs(item.amount or Decimal(0))
-            if sum_ > limit:
-                return place
-        return len(items)
+        sums = accumulate(abs(item.amount or Decimal(0)) for item in items)
+        return next((place for place, sum_ in enumerate(sums) if self._sent + sum_ > limit), len(items))
 
     def sent(self, items: Sequence[Item]) -> None:
         self._sent += sum([abs(item.amount) for item in items if item.amount], Decimal(0))
