@@ -77,7 +77,7 @@ def written(stream: io.TextIOWrapper, encoding: str) -> str:
         (("run", "--help"), 0),
         (("status",), 2),
         (("doctor",), 2),
-        (("run", "balances", "нет такого…файла.csv", "--api-url", "http://127.0.0.1:9"), 2),
+        (("run", "balances", "нет такого…файла.csv", "--api-url", "http://127.0.0.1:9"), 3),
         (("run", "--нет такого флага ✓"), 2),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
