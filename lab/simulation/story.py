@@ -232,6 +232,10 @@ def _with_backups(drawn: Schedule) -> Schedule:
     return replace(drawn, load=load, events=(*drawn.events, *events), then=random_.choice(ways))
 
 
+AT_ONCE: Final = 0.1
+"""Seconds between the writes of two processes and the moments when they are noted, in either order."""
+
+
 @dataclass(slots=True)
 class TakeUp:
     """A run that a process has taken up."""
@@ -243,8 +247,12 @@ class TakeUp:
     moment: float
 
     def follows(self, other: "TakeUp") -> bool:
-        """Whether another process has taken up the run of that one, after it."""
-        is_later = self.moment > other.moment and self.process is not other.process
+        """Whether another process has taken up the run of that one, after it.
+
+        Of two that do so at once either may be noted first. Their epochs tell, but not once a copy was put back.
+        """
+        at_once = self.moment - other.moment < AT_ONCE and self.epoch < other.epoch
+        is_later = self.moment > other.moment and self.process is not other.process and not at_once
         return is_later and (self.disk, self.run) == (other.disk, other.run)
 
 

@@ -76,6 +76,7 @@ FOUND: Final = [
     ("what was taken back and was there again, as the billing was put back, was entered twice", 70_000_078),
     ("a service that was restored counted as gone, and was advised to be entered on top", 70_000_651),
     ("an undo took back what the billing had lost since its list was made", 70_010_095),
+    ("the judge: of two processes that take up a run at once the one with the higher epoch owns it", 69_000_311),
     ("the judge: what is taken back soon after a run was there when it was left out", 70_010_319),
 ]
 """What schedules have found in the program, and in the lab itself, each with its seed."""
