@@ -4,8 +4,7 @@ Tests judge by it: it holds what the billing did, not what it answered. Effects 
 subscriber of an operation or a service, otherwise the changed object itself.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import groupby, islice
 from operator import itemgetter
 from typing import Any
@@ -15,27 +14,18 @@ from billing.database.reader import DatabaseRow
 from billing.database.sql_blocks import Value, sql_block
 
 
-@dataclass(frozen=True, slots=True)
-class Total:
-    """The effects on a model's objects, their subjects, and the times of those that have several."""
-
-    model: str
-    effects: int
-    subjects: int
-    repeated: Mapping[int, int]
-
-
 class Ledger:
     """Reads the ledger of a mock billing, from any process."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def totals(self) -> list[Total]:
-        return [
-            Total(model, effects, subjects, {one: times for one, times in self.effects(model).items() if times > 1})
-            for model, effects, subjects in list(self._rows("totals"))
-        ]
+    def totals(self) -> list[dict[str, Any]]:
+        """The effects so far by model: their number, that of their subjects, and the times of those with several."""
+        totals = [dict(zip(("model", "effects", "subjects"), row, strict=True)) for row in self._rows("totals")]
+        for total in totals:
+            total["repeated"] = {one: times for one, times in self.effects(total["model"]).items() if times > 1}
+        return totals
 
     def effects(self, model: str) -> dict[int, int]:
         return dict(self._rows("effects", model=model))

@@ -35,7 +35,6 @@ import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import asdict
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -142,27 +141,18 @@ class Traits(TypedDict, total=False):
     licence: Annotated[int, msgspec.Meta(ge=0)] | None
 
 
-_USUAL: Final[Traits] = {
-    "slots": 64,
-    "queue": None,
-    "latency": 0.0,
-    "stack_rate": 0.0,
-    "busy": True,
-    "licence": None,
-}
-
-
 class MockBilling:
     """A running mock billing; its traits are attributes.
 
     `url` and `control_url` are its addresses, the latter empty without a control endpoint.
     """
 
-    slots: int
-    queue: int | None
-    latency: float
-    busy: bool
-    licence: int | None
+    slots: int = 64
+    queue: int | None = None
+    latency: float = 0.0
+    busy: bool = True
+    licence: int | None = None
+    _stack_rate: float = 0.0
 
     def __init__(self, dsn: Dsn, faults: Injector, quirks: Quirks, traits: Traits) -> None:
         self.faults = faults
@@ -186,8 +176,7 @@ class MockBilling:
         self._rate = 0.0  # of the last look
         self._last = 0.0  # when the last entry was applied, or the first one came
         self._not_before = 0.0
-        for name, value in {**_USUAL, **traits}.items():
-            setattr(self, name, value)
+        self._set(traits)
 
     @property
     def stack_rate(self) -> float:
@@ -222,16 +211,12 @@ class MockBilling:
         return {
             "in_flight": self._in_flight,
             "waiting": len(self._queued),
-            **{name: getattr(self, name) for name in _USUAL},
+            **{name: getattr(self, name) for name in Traits.__annotations__},
             "quirks": describe_quirks(self.quirks),
             "stack": {"accounts": self._depths[_ACCOUNTS], "events": self._depths[_EVENTS]},
             "requests": self._requests,
             "turned_away": self._turned_away,
         }
-
-    def summary(self) -> list[dict[str, object]]:
-        """The effects so far by model; reads the database, so not for an event loop."""
-        return [asdict(total) for total in self.ledger.totals()]
 
     async def wait_for_requests(self) -> None:
         """Wait until all requests so far have had their effect."""
@@ -375,8 +360,7 @@ class MockBilling:
             connection.save_here()
             connection.reserve()
         try:
-            admit = self._admit_subscriber
-            result = carry_out(connection, chain, self._request, quirks=self.quirks, admit=admit)
+            result = carry_out(connection, chain, self._request, self.quirks, admit=self._admit_subscriber)
             # While entries wait, a write with an effect at once would overtake them.
             if writes and (self.stack_rate or self._depths.total()):
                 self._postpone(chain, self._request)
@@ -434,7 +418,7 @@ class MockBilling:
         connection.save_here()
         connection.reserve(call.keys)
         try:
-            carry_out(connection, call.chain, request, quirks=self.quirks)
+            carry_out(connection, call.chain, request, self.quirks)
         except MockRefusal as refusal:
             # The call was valid when it was answered; a later change made it invalid. The real billing does the same.
             _log.warning("an accepted call is refused when it is carried out", request=request, error=str(refusal))
@@ -490,7 +474,7 @@ class MockBilling:
     # ---- what is told, and the control endpoint ------------------------------------------------------------------
 
     async def _summary(self, _: web.Request) -> web.Response:
-        return as_json(await anyio.to_thread.run_sync(self.summary))
+        return as_json(await anyio.to_thread.run_sync(self.ledger.totals))
 
     async def _ledger_page(self, request: web.Request) -> web.Response:
         model, _, subject = request.query.get("after", "").rpartition(":")
@@ -504,7 +488,7 @@ class MockBilling:
         def read() -> dict[str, object]:
             effects = list(self.ledger.by_subject((model, start), size))
             following = "{model}:{subject}".format_map(effects[-1]) if len(effects) == size else None
-            return {"totals": self.summary(), "effects": effects, "next": following}
+            return {"totals": self.ledger.totals(), "effects": effects, "next": following}
 
         return as_json(await anyio.to_thread.run_sync(read))
 
@@ -514,17 +498,20 @@ class MockBilling:
         except msgspec.DecodeError as error:
             raise ValueError(f"a JSON object is needed: {error}") from error
         for name in wanted:
-            if name not in _USUAL:
-                raise ValueError(f"there is no {name!r} to set{nearest(name, _USUAL)}")
+            if name not in Traits.__annotations__:
+                raise ValueError(f"there is no {name!r} to set{nearest(name, Traits.__annotations__)}")
         try:
             traits = msgspec.convert(wanted, Traits)
         except msgspec.ValidationError as error:
             name = str(error).rstrip("`").rpartition("$.")[2]
             raise ValueError(f"{name}: {wanted[name]!r} cannot be set") from None
-        for name, value in traits.items():
-            setattr(self, name, value)
+        self._set(traits)
         self._admit()
         self._work_soon()
+
+    def _set(self, traits: Traits) -> None:
+        for name, value in traits.items():
+            setattr(self, name, value)
 
 
 def _concerned(work: Work, model: str, key: int, subject: int) -> tuple[str, Stored, Stored]:

@@ -156,7 +156,7 @@ async def test_money_and_all_else_wait_in_stacks_of_their_own_and_come_as_they_w
         assert (str(found["pk"]), found["fields"]["descr"]) == (created, "Миграция 2001")
         ((request, key, _),) = entries(server, 2001)
         assert (request, key) == (1, int(created or 0)), "the request that asked, not one of its own"
-        effects = {total.model: total.effects for total in server.ledger.totals()}
+        effects = {total["model"]: total["effects"] for total in server.ledger.totals()}
         assert effects == {"AdminAccounts": 1, MODEL: 2, "Users": 3, "Usluga": 1}
         looks: list[Any] = [get("Users", {"id": user}).asking("ip") for user in users]
         assert [(await answered(client, each))["fields"]["ip"] for each in looks] == told
