@@ -11,7 +11,6 @@ from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from random import Random
-from socket import SO_REUSEADDR, SOL_SOCKET, socket
 from typing import Any, Final, TypeAlias
 
 import aiohttp
@@ -42,7 +41,7 @@ from lab.crash.proxy import Proxy
 from lab.crash.trials import OPERATIONS
 from lab.mock.faults import FaultPlan
 from lab.mock.population import create
-from lab.mock.port import LOOPBACK
+from lab.mock.port import LOOPBACK, bound
 from texts.said import Said, counted, said
 
 # ---- the billing --------------------------------------------------------------------------------------------------
@@ -162,18 +161,11 @@ class MockProcess:
 def free_ports(number: int) -> list[int]:
     """Ports that no process listens on, outside the range of outgoing connections."""
     draw = Random()
-    found: list[int] = []
+    found: set[int] = set()
     while len(found) < number:
-        port = draw.choice(_PORTS)
-        with socket() as probe:
-            probe.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-            try:
-                probe.bind((LOOPBACK, port))
-            except OSError:
-                continue
-        if port not in found:
-            found.append(port)
-    return found
+        with suppress(OSError), bound(draw.choice(_PORTS)) as probe:
+            found.add(probe.getsockname()[1])
+    return [*found]
 
 
 # ---- the experiment -----------------------------------------------------------------------------------------------

@@ -69,7 +69,6 @@ class BookRow:
     where it must not be sent since.
     """
 
-    number: int
     key: str
     name: object
     subject: object
@@ -77,11 +76,11 @@ class BookRow:
     state: State
     attempts: int
     unproven: bool = False
+    forgotten: bool = False
+    racing: bool = False
     step: str = ""
     needs: tuple[str, ...] = ()
     message: str = ""
-    forgotten: bool = False
-    racing: bool = False
     touched: bool | None = None
 
     @property
@@ -187,7 +186,6 @@ class Books:
     their numbers, and `orphans` counts rows without their parent by table.
     """
 
-    run: str
     trial: Trial
     requested: RequestedLoad
     rows: Sequence[BookRow] = ()
@@ -249,7 +247,7 @@ async def read_journal(
     async with open_journal(journal) as opened:
         found = [one for one in await opened.runs() if one.name == run or one.target == target]
         if not found:
-            return Books(run, trial, requested)
+            return Books(trial, requested)
         (known,) = found
         items = [item async for page in opened.each_page(known, frozenset(State)) for item in page]
         refused = after = 0
@@ -261,18 +259,8 @@ async def read_journal(
 
     def row_of(item: Item) -> BookRow:
         key, wanted = item.key, requested.wanted.get(item.key, "")
-        row = BookRow(
-            item.number,
-            key,
-            key,
-            key,
-            wanted,
-            item.state,
-            item.attempts,
-            item.unproven,
-            forgotten=key in traces.forgotten,
-            racing=key in traces.racing,
-        )
+        forgotten, racing = key in traces.forgotten, key in traces.racing
+        row = BookRow(key, key, key, wanted, item.state, item.attempts, item.unproven, forgotten, racing)
         if requested.imported is not None:
             step, touched = payload_of(item), numbers.get(key.partition("/")[0])
             return replace(row, step=step.step, needs=step.needs, message=item.message or "", touched=touched)
@@ -287,7 +275,7 @@ async def read_journal(
         )
 
     rows, frozen = [row_of(item) for item in items], (totals.frozen, totals.amount)
-    return Books(known.name, trial, requested, rows, frozen=frozen, refused=refused, others=traces.others)
+    return Books(trial, requested, rows, frozen=frozen, refused=refused, others=traces.others)
 
 
 async def read_books(
@@ -410,9 +398,6 @@ class Problem:
     @property
     def text(self) -> str:
         return said("{key}: {what}", key=self.key, what=self.what) if self.key else self.what
-
-    def __str__(self) -> str:
-        return str(self.text)
 
 
 Tally: TypeAlias = Counter[str]

@@ -16,7 +16,7 @@ from lab.crash.proxy import Interference
 from lab.crash.trials import MARKED_PAYMENT, TRIALS, By, Trial
 from lab.mock.facts import OPENING_BALANCE
 from lab.mock.faults import MISPLACED, WRONG, FaultKind
-from lab.mock.quirks import CHOICES
+from lab.mock.quirks import CHOICES, describe_quirks
 
 ROWS: Final = 240
 SETTLE: Final = 0.8
@@ -451,8 +451,7 @@ def _quirks(stream: Stream, possible: Sequence[str], most: int) -> tuple[str, ..
     values = {name: draw.choice(CHOICES[name][1:]) for name in names}
     names = [name for name in _OF_ANSWERS if _happens(answers, 0.25)]
     values |= {name: answers.choice(CHOICES[name][1:]) for name in names}
-    words = {True: "yes", False: "no"}
-    return tuple(f"{name}={words[one] if isinstance(one, bool) else one}" for name, one in values.items())
+    return tuple(describe_quirks(values))
 
 
 # ---- its faults ---------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ import msgspec
 
 from billing.database.reader import DatabaseRow
 from lab.mock.connection import MockConnection
-from lab.mock.facts import ACT, FACTS, OPENING_BALANCE, OPERATION_TYPES, RECEIPT, MockModel, ValueType
+from lab.mock.facts import ACT, FACTS, OPENING_BALANCE, RECEIPT, MockModel, ValueType
 from lab.mock.lookups import columns_of, select
 from lab.mock.quirks import CUT_AT, Quirks
 from lab.mock.values import (
@@ -42,7 +42,6 @@ Arguments: TypeAlias = Mapping[str, object]
 VERSION: Final = "5.24.06"
 _CREATE: Final = "objects.create"
 _UNCALLABLE: Final = "Метод {} нельзя вызвать"
-"""The method is unknown, or not allowed at this place of the chain."""
 _ANSWERED_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {"CabinetSessions": ("suid", "user_id", "created")}
 """The fields answered for an object whose secret is the purpose of the request."""
 _HIDDEN: Final = "•••"
@@ -366,7 +365,7 @@ class Work:
     def move(self, account: Stored, kind: int, summa: int, opening_balance: str) -> None:
         if account is None:
             raise MockRefusal("Нет счета для проведения финансовой операции")
-        if (known := OPERATION_TYPES.get(kind)) is None:
+        if (known := FACTS.operations.get(kind)) is None:
             raise MockRefusal(NONE_FOUND, "FinanceOpTypes")
         if does := opening_balance if known.does == "sets" else known.does:
             self.connection.run(f"balance_{does}", summa=summa, account=account)

@@ -94,12 +94,11 @@ def read_quirks(words: Sequence[str]) -> Quirks:
     return Quirks(**changes)  # type: ignore[arg-type] # each has the type of its field
 
 
-def describe_quirks(quirks: Quirks) -> list[str]:
+def describe_quirks(quirks: Mapping[str, object]) -> list[str]:
     """The quirks that differ from the defaults, as they are typed."""
-    usual = asdict(Quirks())
-    words = {True: "yes", False: "no"}
+    usual, words = asdict(Quirks()), {True: "yes", False: "no"}
     return [
         f"{name}={words[value] if isinstance(value, bool) else value}"
-        for name, value in asdict(quirks).items()
+        for name, value in quirks.items()
         if value != usual[name]
     ]

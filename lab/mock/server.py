@@ -35,6 +35,7 @@ import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import asdict
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -212,7 +213,7 @@ class MockBilling:
             "in_flight": self._in_flight,
             "waiting": len(self._queued),
             **{name: getattr(self, name) for name in Traits.__annotations__},
-            "quirks": describe_quirks(self.quirks),
+            "quirks": describe_quirks(asdict(self.quirks)),
             "stack": {"accounts": self._depths[_ACCOUNTS], "events": self._depths[_EVENTS]},
             "requests": self._requests,
             "turned_away": self._turned_away,
