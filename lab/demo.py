@@ -37,9 +37,8 @@ from lab.crash.program import (
     start,
     without_settings,
 )
-from lab.mock.ledger import Ledger
 from lab.mock.population import create
-from lab.mock.server import MockBilling, running
+from lab.mock.server import Ledger, MockBilling, running
 from lab.mock.values import roubles
 from texts.remedies import PROGRAM
 from texts.said import reason_of

@@ -221,7 +221,6 @@ class Books:
 
     @property
     def doubled(self) -> Sequence[BookRow]:
-        """The rows that another journal has entered as well."""
         own = {effect.name for effect in self.effects}
         theirs = {effect.subject for effect in self.effects if self.is_foreign(effect)}
         return [row for row in self.rows if row.name in own and row.subject in theirs]
@@ -367,7 +366,6 @@ def _held(database: Database, last: int) -> tuple[list[Effect], dict[str, Decima
     folders = {key: (parent, name or "") for key, parent, name in database.query(sql("folders"))}
 
     def path(folder: int | None) -> tuple[str, ...]:
-        """The names of the folders from the top to this one."""
         parent, name = folders.get(folder or 0, (None, ""))
         return (*path(parent), name) if folder in folders else ()
 
@@ -576,7 +574,6 @@ def _repeated(books: Books, tally: Tally) -> Found:
 
 
 def _sums(books: Books, _: Tally) -> Found:
-    """The totals, exactly."""
     requested, (frozen, total) = len(books.requested.wanted), books.frozen
     if frozen != len(books.rows) or frozen != requested:
         yield said("{requested} rows asked, {frozen} in the sum of all states", requested=requested, frozen=frozen)
@@ -611,7 +608,6 @@ def sum_of(values: Iterable[Wanted | None]) -> Decimal:
 
 
 def _verified(books: Books, _: Tally) -> Found:
-    """The exit code of `verify`."""
     unsettled = [row for row in books.rows if not row.state.settled]
     if books.verified is None or (books.imported and any(row.touched is not None for row in unsettled)):
         # Where steps of a touched subscriber wait for a person, others wait for them.

@@ -20,7 +20,6 @@ from ipaddress import IPv4Address
 from itertools import cycle
 from pathlib import Path
 from random import Random
-from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import msgspec
@@ -201,11 +200,10 @@ def _victims(requested: RequestedLoad, trial: Trial, database: Database) -> dict
     """What a stranger has to know of the rows."""
     # What is created is told by its subscriber, what is changed by itself.
     by_subscriber = trial.by is By.MARK or trial.model in {"Abonents", "AttributeValues"} or trial.job == PAYMENT
-    owners = {found: found for found in requested.objects.values()}
-    if not by_subscriber:
-        owners = {
-            key: owner for model, key, owner in database.query(sql("owners_of")) if model.strip() == trial.model
-        }
+    if by_subscriber:
+        owners = {found: found for found in requested.objects.values()}
+    else:
+        owners = {key: of for model, key, of in database.query(sql("owners_of")) if model.strip() == trial.model}
     own = {owners.get(found) for found in requested.objects.values()}
     others = [key for (key,) in database.query(sql("others")) if key not in own]
     return {
@@ -232,21 +230,24 @@ def _rows(folder: Path, draw: Random, trial: Trial, rows: Iterable[Sequence[obje
     objects: dict[str, int] = {}
     by_number = trial.numbered and draw.random() >= 0.5  # noqa: PLR2004 - heads or tails
     header = ("contract_number", *trial.header[1:]) if by_number else trial.header
+    lines: list[Sequence[str]] = [header]
+    for own, of, *cells in rows:
+        key = trial.key(own)
+        first = cells[by_number:][:1] if trial.numbered else cells
+        lines.append([*map(str, first), *(cell(draw) for cell in trial.drawn)])
+        text = trial.wanted(lines[-1])
+        wanted[key] = Decimal(text.replace(",", ".")) if trial.amount else text
+        objects[key] = int(str(of))
     # As a spreadsheet saves it, which people make of balances.
-    with (folder / INPUT).open("w", encoding="utf-8-sig" if trial.numbered else "utf-8", newline="") as stream:
-        sheet = csv.writer(stream, delimiter=";")
-        sheet.writerow(header)
-        for own, of, *cells in rows:
-            key = trial.key(own)
-            first = cells[by_number:][:1] if trial.numbered else cells
-            line = [*map(str, first), *(cell(draw) for cell in trial.drawn)]
-            sheet.writerow(line)
-            text = trial.wanted(line)
-            wanted[key] = Decimal(text.replace(",", ".")) if trial.amount else text
-            objects[key] = int(str(of))
+    write_sheet(folder / INPUT, lines, "utf-8-sig" if trial.numbered else "utf-8")
     called = CALLED if trial.job == "call" else ()
     given = (word for one in trial.given for word in ("--set", one))
     return RequestedLoad(("run", trial.job, INPUT, *called, *given), wanted, objects, by_number=by_number)
+
+
+def write_sheet(path: Path, lines: Iterable[Sequence[object]], encoding: str = "utf-8-sig") -> None:
+    with path.open("w", encoding=encoding, newline="") as stream:
+        csv.writer(stream, delimiter=";").writerows(lines)
 
 
 def _import(folder: Path, draw: Random, plan: ExperimentPlan, database: Database) -> RequestedLoad:
@@ -277,7 +278,7 @@ def _import(folder: Path, draw: Random, plan: ExperimentPlan, database: Database
     return RequestedLoad(arguments, wanted, {}, imported=imported, victims=victims)
 
 
-def _stored(cells: Mapping[str, str]) -> dict[str, "Value"]:
+def _stored(cells: Mapping[str, str]) -> dict[str, Value]:
     """A good row's subscriber as an operator would create it, in a folder that is there."""
     return {
         "number": cells["Номер договора"],
@@ -334,21 +335,21 @@ _FIRST: Final = int(POOLS[POOL].first) + 300_000
 _OLD: Final = "Старый "
 """Before the names of the old billing, which the dictionary translates."""
 
-_FOLDERS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {
-        "Посёлок": ("Частный сектор",),
-        "Дома 1-9": ("Многоквартирные дома", "Новостройки"),
-        "ул. Ленина": ("Перенесённые", "Ленина"),
-        "ул. Гагарина": ("Перенесённые", "Гагарина"),
-        "Север": ("Новый город", "Север"),
-        "Юг": ("Новый город", "Юг"),
-    }
-)
+_FOLDERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "Посёлок": ("Частный сектор",),
+    "Дома 1-9": ("Многоквартирные дома", "Новостройки"),
+    "ул. Ленина": ("Перенесённые", "Ленина"),
+    "ул. Гагарина": ("Перенесённые", "Гагарина"),
+    "Север": ("Новый город", "Север"),
+    "Юг": ("Новый город", "Юг"),
+}
 """The folders of the old billing, and the names of those that they become, from the top."""
 
-_THERE: Final[Mapping[tuple[str, ...], int]] = MappingProxyType(
-    {("Частный сектор",): 89, ("Многоквартирные дома", "Новостройки"): 1400, ("Перенесённые",): 1316}
-)
+_THERE: Final[Mapping[tuple[str, ...], int]] = {
+    ("Частный сектор",): 89,
+    ("Многоквартирные дома", "Новостройки"): 1400,
+    ("Перенесённые",): 1316,
+}
 """The folders among them that a new billing has."""
 
 _SERVICES: Final = (126, 127, 128, 129, 301, 302, 303)
@@ -447,7 +448,7 @@ def _id(names: Mapping[int, object], cell: str) -> int | None:
 
 
 def _mac(serial: int) -> str:
-    return f"02:10:{serial >> 24 & 255:02x}:{serial >> 16 & 255:02x}:{serial >> 8 & 255:02x}:{serial & 255:02x}"
+    return f"02:10:{serial.to_bytes(4).hex(':')}"
 
 
 _Faulty = Callable[[Random, int], list[dict[str, str]]]
@@ -519,10 +520,7 @@ def _write_dictionary(path: Path) -> None:
         rows.append(
             ("folder", name, "new" if there is None else str(there), "" if there else "/".join(folder), "yes")
         )
-    with path.open("w", encoding="utf-8-sig", newline="") as stream:
-        sheet = csv.writer(stream, delimiter=";")
-        sheet.writerow(("kind", "name", "id", "name_here", "checked"))
-        sheet.writerows(rows)
+    write_sheet(path, [("kind", "name", "id", "name_here", "checked"), *rows])
 
 
 if __name__ == "__main__":

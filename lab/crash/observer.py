@@ -92,7 +92,6 @@ class Observer:
         return None
 
     def not_sent(self, run: str) -> list[str]:
-        """The keys of rows that no process has tried to send, the last ones first."""
         return [key for (key,) in _rows(self.path, "not_sent", run=run, rows=200)]
 
     def states(self, run: str) -> dict[str, State]:

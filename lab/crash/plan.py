@@ -237,7 +237,6 @@ class ExperimentPlan:
 
     @property
     def subscribers(self) -> int:
-        """The subscribers that the billing has before the load."""
         return SUBSCRIBERS_OF_IMPORTS if self.job == IMPORT else SUBSCRIBERS_A_ROW * self.rows
 
     @property

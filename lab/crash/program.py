@@ -36,9 +36,7 @@ class LabStopped(LabError):
 
 
 MODULE: Final = "cli"
-"""The module of the program, for `python -m`."""
 JOURNAL: Final = "carbon-migrate.journal"
-"""The journal's file name."""
 SETTINGS: Final = "CARBON_MIGRATE_"
 """The prefix of its environment variables."""
 API_URL: Final = "CARBON_MIGRATE_API_URL"

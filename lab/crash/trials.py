@@ -13,7 +13,6 @@ from decimal import Decimal
 from enum import Enum
 from functools import partial
 from random import Random
-from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from billing.database.sql_blocks import SqlStatement, sql_block
@@ -23,9 +22,8 @@ from jobs.spec.chain import Template, chain_text
 from jobs.spec.parameters import a_date, a_moment, row_key
 from jobs.spec.spec import ChainKind, JobSpec, kind_of
 from lab.crash.program import NoTrial
-from lab.mock.connection import MockConnection
+from lab.mock.connection import MockConnection, select
 from lab.mock.facts import FACTS, MODELS, Field, MockModel, ValueType
-from lab.mock.lookups import select
 from lab.mock.people import EMPTY_POOLS, TARIFFS
 from lab.mock.values import Columns, Stored, stored, value_text
 from texts.said import said
@@ -80,12 +78,6 @@ OPERATIONS: Final = "FinanceOperations"
 
 Cell: TypeAlias = Callable[[Random], str]
 
-_TABLES: Final = {
-    OPERATIONS: "finance_operations",
-    "UsersUsluga": "users_usluga",
-    "AttributeValues": "attribute_values",
-}
-
 
 class By(Enum):
     """How the effects of a row are identified in the ledger."""
@@ -135,14 +127,14 @@ class Trial:
     enters: str = ""
     kind: int = 0
     numbered: bool = False
-    values: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    values: Mapping[str, str] = field(default_factory=dict)
     sets: Template | None = None
 
     @property
     def creates(self) -> str:
         """The table of what a row creates, where the program can see before its call that it is there; or ""."""
         seen = self.once and (self.by is By.MARK or self.model == "AttributeValues")
-        return _TABLES.get(self.model, "") if seen else ""
+        return MODELS[self.model].table if seen else ""
 
     def key(self, own: object) -> str:
         """The key of a row in the journal, from its key in queries.sql."""
@@ -210,12 +202,12 @@ def _month(draw: Random) -> str:
 _OWED: Final = 0.08
 """The share of negative balances."""
 _day, _later = _days(2035), _days(2036)
-_pool, _tariff = _choice(EMPTY_POOLS), _choice(TARIFFS)
+_pool = _choice(EMPTY_POOLS)
 SERVICE, ATTRIBUTE = "105", "99"
 _service, _attribute = _constant_cell(SERVICE), _constant_cell(ATTRIBUTE)
 CELLS: Final[Mapping[str, tuple[Cell, ...]]] = {
     "": (_amount, _pool, _day, _moment, _month, _word),
-    "Tarif": (_tariff,),
+    "Tarif": (_choice(TARIFFS),),
     "SnatPool": (_pool,),
 }
 """Values to draw for a parameter, by what it refers to: the first that it takes."""
@@ -405,7 +397,7 @@ def _trials() -> Iterator[Trial]:
         yield own.get(job.name) or trial_of(tried, rows=rows, drawn=drawn)
 
 
-TRIALS: Final[Mapping[str, Trial]] = MappingProxyType({trial.job: trial for trial in _trials()})
+TRIALS: Final[Mapping[str, Trial]] = {trial.job: trial for trial in _trials()}
 """Trials by job."""
 MARKED_PAYMENT: Final = replace(trial_of(JOBS["payment"]), key_end="")
 """Payments in the usual way, as operations with marks; `TRIALS` has those by `add_payment`."""

@@ -19,9 +19,8 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from billing.database.reader import DatabaseRow
-from lab.mock.connection import MockConnection
+from lab.mock.connection import MockConnection, columns_of, select
 from lab.mock.facts import ACT, FACTS, OPENING_BALANCE, RECEIPT, MockModel, ValueType
-from lab.mock.lookups import columns_of, select
 from lab.mock.quirks import CUT_AT, Quirks
 from lab.mock.values import (
     DELETED,
@@ -199,7 +198,6 @@ class Work:
         return self.connection.models
 
     def begin(self, model: MockModel, method: str, arguments: Arguments) -> object:
-        """Carry out a method of a model."""
         match method:
             case "objects.get":
                 return self.get(model, arguments)
@@ -218,7 +216,6 @@ class Work:
         return [msgspec.json.encode(said).decode()]
 
     def go_on(self, target: MockObject, method: str, arguments: Arguments) -> object:
-        """Carry out a method of an object."""
         match method:
             case "set":
                 # Only assigned: it is stored by `save` [S].

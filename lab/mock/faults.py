@@ -34,6 +34,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from email.utils import formatdate
 from enum import StrEnum
 from http import HTTPStatus
@@ -47,7 +48,6 @@ from msgspec.structs import replace
 from yarl import URL
 
 from billing.errors import SettingsError
-from engine.errors import nearest as alike
 from jobs.spec.toml_places import KeyRefused, Toml, check_known
 from lab.mock.chain import Chain
 from lab.mock.facts import FACTS, MODELS
@@ -288,7 +288,10 @@ def plan_of_flags(words: Sequence[str], seed: int | None) -> FaultPlan:
 
 def nearest(word: str, known: Collection[str]) -> str:
     """The nearest known word as the end of a sentence; all of them where none is near."""
-    return alike(word, known) or said("; there are: {known}", known=tuple(known))
+    by_plain = {each.casefold(): each for each in known}
+    if found := get_close_matches(word.casefold(), by_plain, n=1, cutoff=0.4):
+        return said(" (did you mean {word!r}?)", word=by_plain[found[0]])
+    return said("; there are: {known}", known=tuple(known))
 
 
 def _wrong(way: tuple[str | int, ...], key: str, value: object, form: str, hint: str = "") -> KeyRefused:
@@ -418,7 +421,6 @@ class Injector:
         self._changed.set()
 
     def report(self) -> dict[str, object]:
-        """The plan, the count of each of its faults, and the count of each kind since the server began."""
         return {
             "seed": self.plan.seed,
             "elapsed": round(self._clock() - self._since, 3),
@@ -430,7 +432,6 @@ class Injector:
         }
 
     def end(self) -> None:
-        """End all waits, since the server ends."""
         self._ended.set()
 
     async def serve(

@@ -139,7 +139,7 @@ class People:
     ) -> None:
         """An account; its login, its MAC address and, unless it has one, its address are derived from its id."""
         user = wanted if wanted > self.last["users"] else self.last["users"] + 1
-        mac = f"02:00:{user >> 24 & 255:02x}:{user >> 16 & 255:02x}:{user >> 8 & 255:02x}:{user & 255:02x}"
+        mac = f"02:00:{user.to_bytes(4).hex(':')}"
         password = f"{self._passwords.getrandbits(40):010x}"
         digest = hashlib.sha256(password.encode()).hexdigest()
         shown = (f"user{user}", address or FIRST_ADDRESS + user, mac, pull, password, digest)

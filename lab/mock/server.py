@@ -33,13 +33,14 @@ client gets an answer, so an answered entry is applied once, even if the server 
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import groupby, islice, pairwise
+from operator import itemgetter
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias, TypedDict, Unpack
+from typing import Annotated, Any, Final, TypeAlias, TypedDict, Unpack
 
 import anyio
 import msgspec
@@ -50,6 +51,7 @@ from aiohttp.typedefs import Handler, Middleware
 from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.database.reader import DatabaseRow
+from billing.database.sql_blocks import Value, sql_block
 from billing.errors import SettingsError
 from lab.mock.chain import Chain, Work, carry_out, parse
 from lab.mock.connection import MockConnection
@@ -65,7 +67,6 @@ from lab.mock.faults import (
     refused,
     respond,
 )
-from lab.mock.ledger import Ledger
 from lab.mock.port import Port, as_json, serving, telling
 from lab.mock.quirks import Quirks, describe_quirks
 from lab.mock.values import MockRefusal, Stored
@@ -92,6 +93,43 @@ def read_schedule(text: str) -> Schedule:
     if any(later <= earlier for (earlier, _), (later, _) in pairwise(steps)):
         raise SettingsError("the capacity {text} goes back in time: its seconds are to ascend", text=repr(text))
     return tuple(steps)
+
+
+# ---- the ledger ---------------------------------------------------------------------------------------------------
+# Which request changed what, written in the transaction of the change itself. Tests judge by it: it holds what the
+# billing did, not what it answered. Effects are counted by `subject`: the subscriber of an operation or a service,
+# otherwise the changed object itself.
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Reads the ledger of a mock billing, from any process."""
+
+    database: Database
+
+    def totals(self) -> list[dict[str, Any]]:
+        """The effects so far by model: their number, that of their subjects, and the times of those with several."""
+        totals = [dict(zip(("model", "effects", "subjects"), row, strict=True)) for row in self._rows("totals")]
+        for total in totals:
+            total["repeated"] = {one: times for one, times in self.effects(total["model"]).items() if times > 1}
+        return totals
+
+    def effects(self, model: str) -> dict[int, int]:
+        return dict(self._rows("effects", model=model))
+
+    def by_subject(self, after: tuple[str, int], limit: int) -> Iterator[dict[str, Any]]:
+        """The effects sorted by model and subject, starting after the given subject, each with its requests in order.
+
+        `keys` are those of the changed objects, one for each effect; `key` is the first of them.
+        """
+        rows = self._rows("by_subject", model=after[0], subject=after[1])
+        for (model, subject), group in islice(groupby(rows, key=itemgetter(0, 1)), limit):
+            keys, requests = zip(*((key, request) for _, _, key, request in group), strict=True)
+            of_all = {"model": model, "subject": subject, "key": keys[0], "times": len(keys)}
+            yield of_all | {"keys": keys, "requests": requests}
+
+    def _rows(self, block: str, **values: Value) -> Iterator[DatabaseRow]:
+        return self.database.query(sql_block("requests", block, "lab.mock.sql"), values)
 
 
 # ---- the billing --------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from collections.abc import AsyncIterator, Generator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Literal, Self, TypeAlias
 from urllib.parse import parse_qsl
@@ -40,6 +40,7 @@ from checkpoints.own_files import open_regular
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from jobs.access.durable import write_all
 from lab.record.pseudonyms import PeopleRemover, Pseudonyms
+from texts.remedies import PROGRAM
 from texts.said import Quantity, reason_of
 
 FORMAT: Final = 1
@@ -280,7 +281,7 @@ class Recorder:
         self._remover = SecretRemover(settings.extra, settings.mask.secrets)
         self._header = RecordingHeader(
             FORMAT,
-            _program(),
+            version(PROGRAM),
             self._remover.text(url.path.rstrip("/")),
             datetime.now(UTC).isoformat(timespec="milliseconds"),
             tuple(settings.extra),
@@ -310,7 +311,6 @@ class Recorder:
             await self._room.wait()
 
     def heard(self, record: CallRecord) -> None:
-        """Take one exchange; it is written later."""
         if self.failure is not None:
             return
         self.exchanges += 1
@@ -329,7 +329,6 @@ class Recorder:
             await asyncio.wait((self._task,))
 
     async def _work(self) -> None:
-        """Write the waiting exchanges until the recording is closed and none waits."""
         last = False
         while not last and self.failure is None:
             await self._more.wait()
@@ -459,13 +458,6 @@ def _answer(record: CallRecord, remover: SecretRemover, people: PeopleRemover | 
         return RecordedAnswer(record.status, headers, text=body.decode(), whole=whole)
     except UnicodeError:
         return RecordedAnswer(record.status, headers, base64=base64.b64encode(body).decode(), whole=whole)
-
-
-def _program() -> str:
-    try:
-        return version("carbon-migrate")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 # ---- the key of made-up names -------------------------------------------------------------------------------------

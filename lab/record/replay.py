@@ -214,7 +214,6 @@ class Replay:
     """
 
     def __init__(self, path: Path | str, speed: Speed) -> None:
-        """Unpack and index; raises NotARecording and RecordingError."""
         self.url = ""
         self._speed: Speed = speed
         self._served = self._unknown = 0
@@ -247,17 +246,10 @@ class Replay:
         self._remover = SecretRemover(self._hidden)
 
     def report(self) -> ReplayReport:
-        """The report so far."""
-        lines = self._run("never_made", most=MAX_UNASKED_SHOWN)
-        never_made = [self._recording.decode(line) for (line,) in lines]
+        never_made = [self._recording.decode(line) for (line,) in self._run("never_made", most=MAX_UNASKED_SHOWN)]
+        names = tuple(named(recorded.path, recorded.form) for recorded in never_made)
         ((due,),) = self._run("due")
-        return ReplayReport(
-            self._served,
-            tuple(self._refused),
-            self._unknown,
-            tuple(named(recorded.path, recorded.form) for recorded in never_made),
-            due,
-        )
+        return ReplayReport(self._served, tuple(self._refused), self._unknown, names, due)
 
     def end(self) -> None:
         """Keep the report and delete the temporary database."""
@@ -290,11 +282,7 @@ class Replay:
         self._veils = sorted(veils - {frozenset()}, key=sorted)
 
     def _take(self, path: str, form: list[tuple[str, str]]) -> Recorded | str:
-        """The next recorded exchange of a request, or why there is none.
-
-        Exchanges that never reached the billing, or that the client cancelled, are skipped as long as there is an
-        answer.
-        """
+        """The next recorded exchange of a request, or why there is none."""
         base = self._recording.header.base_path
         request = request_of(path.removeprefix(base) if path.startswith(f"{base}/") else path, form, self._hidden)
         why = "is not in the recording"

@@ -21,10 +21,9 @@ from billing.directory.subscribers import since
 from billing.directory.system import Stacks, depth, waiting_for
 from billing.errors import DatabaseError, SettingsError
 from engine.evidence import Accepted, RowRefused
-from lab.mock.ledger import Ledger
 from lab.mock.population import _COLUMNS
 from lab.mock.population import create as create_billing
-from lab.mock.server import MockBilling, read_schedule, running
+from lab.mock.server import Ledger, MockBilling, read_schedule, running
 from tests.billing.saving import get_set_save
 from tests.lab.mock.calling import NEVER, SOON, answered, entries, served, until
 
