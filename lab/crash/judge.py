@@ -249,9 +249,6 @@ async def read_journal(
             return Books(trial, requested)
         (known,) = found
         items = [item async for page in opened.each_page(known, frozenset(State)) for item in page]
-        refused = after = 0
-        while page := await opened.refusals(known, after=after):
-            refused, after = refused + len(page), page[-1][0]
         totals = await opened.totals(known)
     # Of an import a stranger has a subscriber in his hands, with all that belongs to it.
     numbers = {key.partition("/")[0]: must_not for key, must_not in traces.touched.items()}
@@ -274,7 +271,7 @@ async def read_journal(
         )
 
     rows, frozen = [row_of(item) for item in items], (totals.frozen, totals.amount)
-    return Books(trial, requested, rows, frozen=frozen, refused=refused, others=traces.others)
+    return Books(trial, requested, rows, frozen=frozen, refused=totals.refused, others=traces.others)
 
 
 async def read_books(
@@ -352,9 +349,7 @@ def strangers_have(billing: Path) -> int:
 
 def changed_tables(billing: Path, requested: RequestedImport) -> list[str]:
     """The tables that differ from what they were before an import; the billing is stopped."""
-    with Database(Dsn(str(billing))) as database:
-        content = live_content(database)
-    return [name for name, digest in content.items() if digest != requested.content[name]]
+    return [table for table, digest in live_content(billing).items() if digest != requested.content[table]]
 
 
 def _held(database: Database, last: int) -> tuple[list[Effect], dict[str, Decimal]]:

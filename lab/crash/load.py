@@ -30,6 +30,7 @@ from jobs.imports.subscriber import Step
 from jobs.spec.parameters import row_key
 from lab.crash.plan import CREATING, IMPORT, PAYMENT, WARNING_THRESHOLD, Deed, ExperimentPlan
 from lab.crash.trials import ATTRIBUTE, CALLED, SERVICE, TRIALS, By, Trial, Wanted, sql
+from lab.mock.connection import MockConnection, select
 from lab.mock.facts import ACT, OPENING_BALANCE, RECEIPT, SCALE
 from lab.mock.people import ATTRIBUTES, FATHERS, FOLDERS, NAMES, OPERATORS, POOLS, SURNAMES, TARIFFS
 
@@ -177,8 +178,7 @@ def prepare_load(folder: Path, plan: ExperimentPlan, billing: Path) -> Requested
     """The request of the load, by the plan's seed; its input file is written into `folder`."""
     draw = Random(f"{plan.seed}/input")
     if plan.job == IMPORT:
-        with Database(Dsn(str(billing))) as database:
-            return _import(folder, draw, plan, database)
+        return _import(folder, draw, plan, billing)
     trial = plan.own or TRIALS[plan.job]
     if trial.arranged:
         # A new billing has too few of these rows.
@@ -250,9 +250,10 @@ def write_sheet(path: Path, lines: Iterable[Sequence[object]], encoding: str = "
         csv.writer(stream, delimiter=";").writerows(lines)
 
 
-def _import(folder: Path, draw: Random, plan: ExperimentPlan, database: Database) -> RequestedLoad:
+def _import(folder: Path, draw: Random, plan: ExperimentPlan, billing: Path) -> RequestedLoad:
     rows = list(write_table(folder, draw_rows(draw, plan.rows)))
-    ((last,),) = database.query(sql("last_abonent"))
+    with Database(Dsn(str(billing))) as database:
+        ((last,),) = database.query(sql("last_abonent"))
     good = [row for row in rows if row.things is not None]
     wanted: dict[str, Wanted] = {}
     for row in good:
@@ -266,7 +267,7 @@ def _import(folder: Path, draw: Random, plan: ExperimentPlan, database: Database
     imported = RequestedImport(
         faulty=len(rows) - len(good),
         last=last,
-        content=live_content(database),
+        content=live_content(billing),
         refusals=tuple(fault["text"] for fault in faults if "text" in fault),
     )
     victims = {
@@ -303,17 +304,22 @@ def money_text(amount: Decimal) -> str:
     return f"{amount:.2f}"
 
 
-_LIVE: Final = ("abonents", "users", "users_usluga", "attribute_values", "admin_accounts", "finance_operations")
-"""The tables that an import changes; of each what is live is compared."""
+_LIVE: Final[Mapping[str, Mapping[str, int]]] = {
+    **{name: {"deleted": 0} for name in ("Abonents", "Users", "UsersUsluga")},
+    "AttributeValues": {},
+    "AdminAccounts": {"account_id_abonents__deleted": 0},
+    "FinanceOperations": {"abonent__deleted": 0},
+}
+"""The models that an import changes, and what is live of each: an import that is taken back leaves that as it was."""
 
 
-def live_content(database: Database) -> dict[str, str]:
+def live_content(billing: Path) -> dict[str, str]:
+    """A digest of what is live in each table; the billing is stopped."""
     found: dict[str, str] = {}
-    for table in _LIVE:
-        digest = hashlib.sha256()
-        for row in database.query(sql(f"live_{table}").text):
-            digest.update(repr(row).encode())
-        found[table] = digest.hexdigest()
+    with closing(MockConnection(Dsn(str(billing)))) as connection:
+        for name, live in _LIVE.items():
+            rows = sorted(connection.execute(*select(connection.models, connection.models[name], live)))
+            found[connection.models[name].table] = hashlib.sha256(repr(rows).encode()).hexdigest()
     return found
 
 
@@ -326,11 +332,10 @@ HEADER: Final = (
     "Пул", "Услуга", "Менеджер", "Атрибут", "Значение атрибута", "Порог", "Лимит", "Баланс",
 )  # fmt: skip
 FAULTY: Final = 0.05
-"""The share of faulty rows."""
 
 POOL: Final = 1040
 MANAGER: Final = 33
-_FIRST: Final = int(POOLS[POOL].first) + 300_000
+_FIRST: Final = int(POOLS[POOL][1]) + 300_000
 """The addresses of the table lie behind those that the billing issues."""
 _OLD: Final = "Старый "
 """Before the names of the old billing, which the dictionary translates."""
@@ -507,7 +512,6 @@ _FAULTS: Final[tuple[_Faulty, ...]] = (
     _with("Лимит", "1,5E+03"),
     _with("Баланс", "сто рублей"),
 )
-"""Every kind of fault."""
 
 
 def _write_dictionary(path: Path) -> None:

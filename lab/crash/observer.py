@@ -55,6 +55,7 @@ class Traces:
     racing: set[str] = field(default_factory=set)
 
 
+@dataclass(slots=True)
 class Observer:
     """Reads the journal of an experiment, which `prepare` creates.
 
@@ -62,10 +63,9 @@ class Observer:
     lacks.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.pause = POLL
-        self.traces = Traces()
+    path: Path
+    pause: float = POLL
+    traces: Traces = field(default_factory=Traces)
 
     def prepare(self) -> Self:
         prepare(self.path)

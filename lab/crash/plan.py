@@ -210,7 +210,6 @@ class ExperimentPlan:
     faults: str
     acts: tuple[Act, ...]
     proxy: Interference | None = None
-    """The proxy between load and billing, if there is one."""
     without_database: bool = False
     """Whether the load works through the API alone."""
     lacking: tuple[str, ...] = ()

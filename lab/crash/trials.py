@@ -15,7 +15,7 @@ from functools import partial
 from random import Random
 from typing import Final, TypeAlias
 
-from billing.database.sql_blocks import SqlStatement, sql_block
+from billing.database.sql_blocks import sql_block
 from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.typed_call import call_kind
 from jobs.spec.chain import Template, chain_text
@@ -151,8 +151,7 @@ class Trial:
         return self.constant or (row[self.enters] if self.enters else cells[-1])
 
 
-def sql(name: str) -> SqlStatement:
-    return sql_block("queries", name, "lab.crash")
+sql: Final = partial(sql_block, "queries", folder="lab.crash")
 
 
 # ---- cells that are drawn ---------------------------------------------------------------------------------------
@@ -351,7 +350,6 @@ def _drawn(job: JobSpec, names: Sequence[str]) -> dict[str, Cell]:
 
 _CHAIN: Final = ('objects.get {"account_id_abonents": {abonent_id}}', 'set {"limit": "{amount}"}', "save")
 CALLED: Final = ("--model", "AdminAccounts", *(word for link in _CHAIN for word in ("--chain", link)))
-"""The flags of `call` in the lab."""
 
 _OWN: Final = (
     replace(trial_of(JOBS["balances"]), rows="only_owners", drawn=(_balance,), numbered=True),
@@ -398,6 +396,5 @@ def _trials() -> Iterator[Trial]:
 
 
 TRIALS: Final[Mapping[str, Trial]] = {trial.job: trial for trial in _trials()}
-"""Trials by job."""
 MARKED_PAYMENT: Final = replace(trial_of(JOBS["payment"]), key_end="")
 """Payments in the usual way, as operations with marks; `TRIALS` has those by `add_payment`."""

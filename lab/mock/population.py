@@ -186,7 +186,7 @@ def _fixed_rows() -> PopulationRows:
             (key, name, price * SCALE, 3, int(key == made_up.PROMISED))
             for key, (name, price) in (services | made_up.NAMED_SERVICES).items()
         ],
-        "ip_pulls": [(key, pool.name, int(pool.first), int(pool.last)) for key, pool in made_up.POOLS.items()],
+        "ip_pulls": [(key, name, int(first), int(last)) for key, (name, first, last) in made_up.POOLS.items()],
         "attributes": list(made_up.ATTRIBUTES.items()),
         "django_users_profile": [
             (key, username, name, f"{username}@example.org") for key, (username, name) in made_up.MANAGERS.items()
