@@ -23,7 +23,7 @@ import anyio.to_thread
 
 from billing.database.database import Database
 from billing.database.dsn import Dsn
-from billing.database.sql_blocks import SqlStatement, sql_block
+from billing.database.sql_blocks import sql_block
 from checkpoints.states import State
 from lab.crash.observer import JournalView, Observer
 from lab.crash.program import (
@@ -223,8 +223,7 @@ def make_folder() -> Path:
 # ---- the input and the proof ------------------------------------------------------------------------------------
 
 
-def _sql(name: str) -> SqlStatement:
-    return sql_block("demo", name, "lab")
+_sql: Final = partial(sql_block, "demo", folder="lab")
 
 
 def _write_balances(folder: Path) -> DemoLoad:

@@ -54,7 +54,6 @@ _PATIENCE: Final = 5
 
 WORKER: Final = "X-Lab-Worker"
 """The header by which a billing knows whose settings a call was made with."""
-CREATE: Final = "objects.create"
 _LOOK: Final = 0.005
 
 
@@ -93,7 +92,7 @@ class FleetBilling:
         self.calls: list[CallSeen] = []
         delays = {FaultKind.SILENCE: traits.silence}
         faults = (
-            Fault(kind, OPERATIONS, CREATE, share, delay=delays.get(kind))
+            Fault(kind, OPERATIONS, "objects.create", share, delay=delays.get(kind))
             for kind, share in sorted(traits.faults.items())
         )
         self.faults = Injector(FaultPlan(tuple(faults), seed))
@@ -556,12 +555,7 @@ class _Fleet:
             self._frozen.update(processes)
             beside.start_soon(self._thaw, processes, dealt)
         elif act.what in {What.CUT, What.BLACK_HOLE}:
-
-            async def mend() -> None:
-                await anyio.sleep(self.plan.away)
-                machine.way.mend()
-
-            beside.start_soon(mend)
+            asyncio.get_running_loop().call_later(self.plan.away, machine.way.mend)
         return dealt
 
     async def _thaw(self, processes: Sequence[int], dealt: Dealt) -> None:

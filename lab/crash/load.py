@@ -38,9 +38,7 @@ INPUT: Final = "rows.csv"
 FOLDER: Final = next(iter(FOLDERS))
 """The folder whose subscribers get another threshold."""
 
-
 # ---- a stranger ----------------------------------------------------------------------------------------------------
-
 
 NAME: Final = "Чужая рука"
 """The comment of what a stranger creates."""
@@ -55,7 +53,6 @@ STANDING: Final = frozenset(
 """The statements that create what must stand in the end; nothing tells a stranger's attribute from others."""
 _PAID: Final = Decimal(50)
 _BALANCE: Final = {RECEIPT: "pays", ACT: "charges", OPENING_BALANCE: "sets"}
-
 
 Value: TypeAlias = str | int | None
 Statement: TypeAlias = tuple[str, dict[str, Value]]

@@ -329,8 +329,7 @@ class RoundPlan:
 
 # ---- drawing a load -----------------------------------------------------------------------------------------------
 
-Value: TypeAlias = str | float | int
-Fault: TypeAlias = Mapping[str, Value]
+Fault: TypeAlias = Mapping[str, str | float | int]
 """A `[[fault]]` of the mock's fault plan, with the names of the file."""
 Stream: TypeAlias = Callable[[str], Random]
 """The random stream of each part of a seed: to fix one of them leaves the others unchanged."""

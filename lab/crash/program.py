@@ -106,10 +106,8 @@ async def open_process(
 
 # ---- processes --------------------------------------------------------------------------------------------------
 
-
 _SANE: Final = frozenset({0, 1, 2, 3, 4, 130, -2, -9, -15, -launch.SIGNAL})
 """Expected exit codes, and the signals that the lab sends; 70 and all other signals are internal errors."""
-
 
 _TRACEBACK: Final = re.compile(r"Traceback.*(?:\n[ \t].*)*\n?(.*)")
 """Any traceback, and the line after its frames: the error."""

@@ -70,7 +70,6 @@ def _text(field: Field, value: Stored) -> str:
 
 # ---- trials of the jobs that write --------------------------------------------------------------------------------
 
-
 Wanted: TypeAlias = Decimal | str
 """The wanted value of a row: an amount, exact, or a text."""
 
@@ -214,7 +213,6 @@ _BY_CHECK: Final[Mapping[Callable[[str], str], Cell]] = {a_date: _day, a_moment:
 """Those of checks that take values of other sorts as well."""
 _SAMPLES: Final = 20
 """Values that a parameter must all take, before it is believed to take others of their sort."""
-
 
 # ---- trials made of a job's declaration alone ---------------------------------------------------------------------
 # The lab has rows for jobs that set fields, enter operations, connect services, and delete services or accounts. Of

@@ -41,7 +41,6 @@ _SQL: Final = {
     ValueType.ADDRESS: "bigint",
 }
 
-
 _WORDS: Final = {"source": "from", "value": "is", "kind": "is", "word": "with", "refers": "to", "key_name": "key"}
 """The file's words for fields that Python has other names for."""
 

@@ -34,7 +34,6 @@ MANAGERS: Final = {1: ("admin", "Администратор"), 33: ("migration",
 FIRST_ADDRESS: Final = 10 << 24
 """The base of the network: account n has its address n."""
 
-
 _HOME: Final = (IPv4Address(FIRST_ADDRESS), IPv4Address(FIRST_ADDRESS + (1 << 24) - 1))
 POOLS: Final = {
     5: ("Домашняя сеть", *_HOME),

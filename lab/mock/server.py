@@ -141,7 +141,6 @@ _LONGEST_PAGE: Final = 100_000
 _LARGEST_BODY: Final = 1024 * 1024
 _BETWEEN_LOOKS: Final = 0.01
 
-
 _AT_ONCE: Final = 256
 """Requests of a round, and entries that are applied in one transaction."""
 _ACCOUNTS: Final = "account_stack"
