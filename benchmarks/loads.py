@@ -115,7 +115,8 @@ def _proof(size: Size) -> str:
         "twice": tally["twice"],
         "lost": tally["lost"],
         "of no row": tally["foreign"],
-        "the verdict after the undo": "; ".join(map(str, experiment.problems[:3])) or "as before the import",
+        "the verdict after the undo": "; ".join(one.text for one in experiment.problems[:3])
+        or "as before the import",
         "minutes": f"{experiment.seconds / 60:.1f}",
     }
     return table([*figures], [[*map(str, figures.values())]])

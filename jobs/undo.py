@@ -32,7 +32,7 @@ from jobs.effects.reverse import SUM_IN
 from jobs.job import BillingJob
 from jobs.rows.input import job_parameters
 from jobs.spec.entries import CREATED
-from jobs.spec.spec import parameters_of
+from jobs.spec.spec import DELETE, parameters_of
 from jobs.spec.words import AMOUNT, RUN, TAKE, UNDO, UNPROVEN
 from texts.remedies import setting
 from texts.said import reason, said
@@ -128,7 +128,7 @@ class UndoJob(BillingJob):
         """
         taken = await self._with_mates([self._taken(row) for row in rows])
         prepared = await self.effect.take_back(taken)
-        # What bears no mark is told from what a later run has entered again, with its id, by the journal alone.
+        # What bears no mark is told from what a later run has entered or deleted again by the journal alone.
         undoes = self._source.run.job == UNDO
         asked = [one.item_id for one in taken if undoes or _bears_no_mark(one.payload)]
         anew = await self._journal.entered_anew(asked)
@@ -241,7 +241,8 @@ def _differs(delta: str, run: Run) -> str:
 
 
 def _bears_no_mark(payload: Payload) -> bool:
-    return (payload.creates and not CREATED.get(payload.model)) or SUM_IN in payload.wanted
+    is_new = payload.creates and not CREATED.get(payload.model)
+    return is_new or SUM_IN in payload.wanted or payload.methods[-1] == DELETE
 
 
 def _of_amount(entries: Entries, amount: Decimal | None) -> Entries:

@@ -23,7 +23,7 @@ import anyio.to_thread
 
 from billing.database.database import Database
 from billing.database.dsn import Dsn
-from billing.database.sql_blocks import SqlStatement, sql_block
+from billing.database.sql_blocks import sql_block
 from checkpoints.states import State
 from lab.crash.observer import JournalView, Observer
 from lab.crash.program import (
@@ -37,9 +37,8 @@ from lab.crash.program import (
     start,
     without_settings,
 )
-from lab.mock.ledger import Ledger
 from lab.mock.population import create
-from lab.mock.server import MockBilling, running
+from lab.mock.server import Ledger, MockBilling, running
 from lab.mock.values import roubles
 from texts.remedies import PROGRAM
 from texts.said import reason_of
@@ -224,8 +223,7 @@ def make_folder() -> Path:
 # ---- the input and the proof ------------------------------------------------------------------------------------
 
 
-def _sql(name: str) -> SqlStatement:
-    return sql_block("demo", name, "lab")
+_sql: Final = partial(sql_block, "demo", folder="lab")
 
 
 def _write_balances(folder: Path) -> DemoLoad:

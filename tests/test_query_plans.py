@@ -18,8 +18,8 @@ from billing.database.schema import fitted
 from billing.database.sql_blocks import SqlStatement, Values, blocks
 from billing.directory.models import MODELS
 from billing.errors import DatabaseError
+from lab.mock.connection import select as looked_up
 from lab.mock.facts import MODELS as MOCK_MODELS
-from lab.mock.lookups import select as looked_up
 
 ROOMS = ("lab", "jobs", "billing")
 ELSEWHERE = {

@@ -67,7 +67,6 @@ FOR_A_REASON = {
     "checkpoints/sentences.py": "the codes of reasons, which journals count by",
     "engine/job.py: all before": "a need of an item, as the journal keeps it",
     "jobs/effects/creatable_models.py: login": "a text of the billing",
-    "jobs/imports/subscriber.py: there already, and different": "the code of a reason, which journals count by",
     "texts/said.py: … is no template of ours": "a fault of this program",
     "checkpoints/merkle.py": "a proof that is no proof, which whoever checks one says in a sentence",
     "checkpoints/queries.py": "words of SQL",

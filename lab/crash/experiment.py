@@ -11,7 +11,6 @@ from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from random import Random
-from socket import SO_REUSEADDR, SOL_SOCKET, socket
 from typing import Any, Final, TypeAlias
 
 import aiohttp
@@ -42,7 +41,7 @@ from lab.crash.proxy import Proxy
 from lab.crash.trials import OPERATIONS
 from lab.mock.faults import FaultPlan
 from lab.mock.population import create
-from lab.mock.port import LOOPBACK
+from lab.mock.port import LOOPBACK, bound
 from texts.said import Said, counted, said
 
 # ---- the billing --------------------------------------------------------------------------------------------------
@@ -55,10 +54,7 @@ _PORTS: Final = range(20_000, 32_000)
 
 
 class MockProcess:
-    """The server over the database in `folder`, with a proxy before it where the plan has one.
-
-    `url` is the address for the load.
-    """
+    """The server over the database in `folder`, with a proxy before it where the plan has one."""
 
     def __init__(self, folder: Path, plan: ExperimentPlan, environment: Mapping[str, str]) -> None:
         self.database = folder / BILLING
@@ -82,7 +78,6 @@ class MockProcess:
 
     @property
     def injected(self) -> Counter[str]:
-        """Counts of faults injected by all its processes and the proxy."""
         return self._injected if self.proxy is None else self._injected + self.proxy.faults.injected
 
     async def start(self) -> None:
@@ -113,7 +108,6 @@ class MockProcess:
             self._running = None
 
     async def clear_faults(self) -> None:
-        """Remove all faults, also from the proxy."""
         if self.proxy is not None:
             self.proxy.faults.set(FaultPlan())
         await self.set_faults("")
@@ -144,17 +138,13 @@ class MockProcess:
         await self.wait_for_stacks()
 
     async def wait_for_stacks(self) -> None:
-        """Wait until its stacks are empty. Raises `TimeoutError` when that takes too long."""
         with anyio.fail_after(loops(30.0)):
             while any(((await self._ask("GET", "/state")).get("stack") or {}).values()):  # noqa: ASYNC110 - it gives no event
                 await anyio.sleep(0.1)
 
     async def _ask(self, method: str, path: str, body: str = "") -> dict[str, Any]:
         timeout = aiohttp.ClientTimeout(total=5.0)
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.request(method, self._control + path, data=body.encode()) as response,
-        ):
+        async with aiohttp.request(method, self._control + path, data=body.encode(), timeout=timeout) as response:
             found: dict[str, Any] = await response.json()
             return found
 
@@ -162,18 +152,11 @@ class MockProcess:
 def free_ports(number: int) -> list[int]:
     """Ports that no process listens on, outside the range of outgoing connections."""
     draw = Random()
-    found: list[int] = []
+    found: set[int] = set()
     while len(found) < number:
-        port = draw.choice(_PORTS)
-        with socket() as probe:
-            probe.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-            try:
-                probe.bind((LOOPBACK, port))
-            except OSError:
-                continue
-        if port not in found:
-            found.append(port)
-    return found
+        with suppress(OSError), bound(draw.choice(_PORTS)) as probe:
+            found.add(probe.getsockname()[1])
+    return [*found]
 
 
 # ---- the experiment -----------------------------------------------------------------------------------------------
@@ -430,7 +413,6 @@ class _Course:
         return State.MANUAL in left.values() and all(key.partition("/")[0] in numbers for key in left)
 
     async def _check_strangers(self) -> None:
-        """Check that what strangers have created still stands; the billing is stopped."""
         left = await anyio.to_thread.run_sync(strangers_have, self.billing.database) if self.made else 0
         if self.made != left:
             self._wrong(
@@ -759,7 +741,6 @@ _COUNTS: Final = ("attempts", "unknown", "found", "rejected", "once", "twice", "
 
 
 def heading(width: int, written: Written = str) -> str:
-    """The heading of the table in so many columns; `written` renders its sentences."""
     return text_of_line({name: title for name, (title, _) in COLUMNS.items()}, width, written)
 
 
@@ -774,7 +755,6 @@ def text_of_line(line: Line, width: int, written: Written = str) -> str:
 
 
 def line_of(experiment: Experiment) -> Line:
-    """The line of an experiment."""
     acts = [event.act for event in experiment.events if event.act is not None]
     ending = sum(act in ENDING for act in acts)
     return {

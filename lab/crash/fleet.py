@@ -4,7 +4,6 @@ billings, PostgreSQL, the ways to it ──▶ runs are handed in ──▶ work
 """
 
 import asyncio
-import csv
 import os
 import shlex
 import shutil
@@ -31,7 +30,7 @@ from billing.database.sql_blocks import sql_block
 from checkpoints.journal_file import journal_in_postgres
 from lab.crash import judge, postgres_server, program
 from lab.crash.judge import CallSeen, Dealt, Effect, Problem, Sending, TakeOver, TakeUp, Tally
-from lab.crash.load import RequestedLoad
+from lab.crash.load import RequestedLoad, write_sheet
 from lab.crash.observer import Traces
 from lab.crash.plan import BALANCES, Act, AnswerTraits, RoundPlan, Target, What
 from lab.crash.postgres_server import PostgresServer
@@ -55,7 +54,6 @@ _PATIENCE: Final = 5
 
 WORKER: Final = "X-Lab-Worker"
 """The header by which a billing knows whose settings a call was made with."""
-CREATE: Final = "objects.create"
 _LOOK: Final = 0.005
 
 
@@ -78,10 +76,7 @@ async def looking() -> AsyncIterator[Callable[[], float]]:
 
 
 class FleetBilling:
-    """A billing of so many subscribers, each with an account of its own, on a port that the kernel gives.
-
-    `calls` are those that have come to it, in their order.
-    """
+    """A billing of so many subscribers, each with an account of its own, on a port that the kernel gives."""
 
     def __init__(self, subscribers: int, traits: AnswerTraits, seed: int, looks: Callable[[], float]) -> None:
         began = time.monotonic()
@@ -97,7 +92,7 @@ class FleetBilling:
         self.calls: list[CallSeen] = []
         delays = {FaultKind.SILENCE: traits.silence}
         faults = (
-            Fault(kind, OPERATIONS, CREATE, share, delay=delays.get(kind))
+            Fault(kind, OPERATIONS, "objects.create", share, delay=delays.get(kind))
             for kind, share in sorted(traits.faults.items())
         )
         self.faults = Injector(FaultPlan(tuple(faults), seed))
@@ -385,10 +380,8 @@ async def hand_in(
 
     async def hand_in_at(name: str) -> None:
         rows = folder / f"{name}.csv"
-        with rows.open("w", encoding="utf-8", newline="") as stream:
-            sheet = csv.writer(stream, delimiter=";")
-            sheet.writerow(["abonent_id", "amount"])
-            sheet.writerows((subscriber, f"{amount:.2f}") for subscriber, amount in wanted[name].items())
+        lines = ((subscriber, f"{amount:.2f}") for subscriber, amount in wanted[name].items())
+        write_sheet(rows, [("abonent_id", "amount"), *lines], "utf-8")
         words = ["run", "balances", str(rows), "--config", str(folder / SETTINGS), "--profile", name, "--yes"]
         words += ["--detach", "--database", "", "--in-flight", str(plan.in_flight), "--settle", f"{plan.settle:g}"]
         words += ["--trust-journal", "--another-billing", *more]
@@ -562,12 +555,7 @@ class _Fleet:
             self._frozen.update(processes)
             beside.start_soon(self._thaw, processes, dealt)
         elif act.what in {What.CUT, What.BLACK_HOLE}:
-
-            async def mend() -> None:
-                await anyio.sleep(self.plan.away)
-                machine.way.mend()
-
-            beside.start_soon(mend)
+            asyncio.get_running_loop().call_later(self.plan.away, machine.way.mend)
         return dealt
 
     async def _thaw(self, processes: Sequence[int], dealt: Dealt) -> None:

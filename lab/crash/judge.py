@@ -69,7 +69,6 @@ class BookRow:
     where it must not be sent since.
     """
 
-    number: int
     key: str
     name: object
     subject: object
@@ -77,11 +76,11 @@ class BookRow:
     state: State
     attempts: int
     unproven: bool = False
+    forgotten: bool = False
+    racing: bool = False
     step: str = ""
     needs: tuple[str, ...] = ()
     message: str = ""
-    forgotten: bool = False
-    racing: bool = False
     touched: bool | None = None
 
     @property
@@ -187,7 +186,6 @@ class Books:
     their numbers, and `orphans` counts rows without their parent by table.
     """
 
-    run: str
     trial: Trial
     requested: RequestedLoad
     rows: Sequence[BookRow] = ()
@@ -223,7 +221,6 @@ class Books:
 
     @property
     def doubled(self) -> Sequence[BookRow]:
-        """The rows that another journal has entered as well."""
         own = {effect.name for effect in self.effects}
         theirs = {effect.subject for effect in self.effects if self.is_foreign(effect)}
         return [row for row in self.rows if row.name in own and row.subject in theirs]
@@ -249,30 +246,17 @@ async def read_journal(
     async with open_journal(journal) as opened:
         found = [one for one in await opened.runs() if one.name == run or one.target == target]
         if not found:
-            return Books(run, trial, requested)
+            return Books(trial, requested)
         (known,) = found
         items = [item async for page in opened.each_page(known, frozenset(State)) for item in page]
-        refused = after = 0
-        while page := await opened.refusals(known, after=after):
-            refused, after = refused + len(page), page[-1][0]
         totals = await opened.totals(known)
     # Of an import a stranger has a subscriber in his hands, with all that belongs to it.
     numbers = {key.partition("/")[0]: must_not for key, must_not in traces.touched.items()}
 
     def row_of(item: Item) -> BookRow:
         key, wanted = item.key, requested.wanted.get(item.key, "")
-        row = BookRow(
-            item.number,
-            key,
-            key,
-            key,
-            wanted,
-            item.state,
-            item.attempts,
-            item.unproven,
-            forgotten=key in traces.forgotten,
-            racing=key in traces.racing,
-        )
+        forgotten, racing = key in traces.forgotten, key in traces.racing
+        row = BookRow(key, key, key, wanted, item.state, item.attempts, item.unproven, forgotten, racing)
         if requested.imported is not None:
             step, touched = payload_of(item), numbers.get(key.partition("/")[0])
             return replace(row, step=step.step, needs=step.needs, message=item.message or "", touched=touched)
@@ -287,7 +271,7 @@ async def read_journal(
         )
 
     rows, frozen = [row_of(item) for item in items], (totals.frozen, totals.amount)
-    return Books(known.name, trial, requested, rows, frozen=frozen, refused=refused, others=traces.others)
+    return Books(trial, requested, rows, frozen=frozen, refused=totals.refused, others=traces.others)
 
 
 async def read_books(
@@ -365,9 +349,7 @@ def strangers_have(billing: Path) -> int:
 
 def changed_tables(billing: Path, requested: RequestedImport) -> list[str]:
     """The tables that differ from what they were before an import; the billing is stopped."""
-    with Database(Dsn(str(billing))) as database:
-        content = live_content(database)
-    return [name for name, digest in content.items() if digest != requested.content[name]]
+    return [table for table, digest in live_content(billing).items() if digest != requested.content[table]]
 
 
 def _held(database: Database, last: int) -> tuple[list[Effect], dict[str, Decimal]]:
@@ -379,7 +361,6 @@ def _held(database: Database, last: int) -> tuple[list[Effect], dict[str, Decima
     folders = {key: (parent, name or "") for key, parent, name in database.query(sql("folders"))}
 
     def path(folder: int | None) -> tuple[str, ...]:
-        """The names of the folders from the top to this one."""
         parent, name = folders.get(folder or 0, (None, ""))
         return (*path(parent), name) if folder in folders else ()
 
@@ -410,9 +391,6 @@ class Problem:
     @property
     def text(self) -> str:
         return said("{key}: {what}", key=self.key, what=self.what) if self.key else self.what
-
-    def __str__(self) -> str:
-        return str(self.text)
 
 
 Tally: TypeAlias = Counter[str]
@@ -591,7 +569,6 @@ def _repeated(books: Books, tally: Tally) -> Found:
 
 
 def _sums(books: Books, _: Tally) -> Found:
-    """The totals, exactly."""
     requested, (frozen, total) = len(books.requested.wanted), books.frozen
     if frozen != len(books.rows) or frozen != requested:
         yield said("{requested} rows asked, {frozen} in the sum of all states", requested=requested, frozen=frozen)
@@ -626,7 +603,6 @@ def sum_of(values: Iterable[Wanted | None]) -> Decimal:
 
 
 def _verified(books: Books, _: Tally) -> Found:
-    """The exit code of `verify`."""
     unsettled = [row for row in books.rows if not row.state.settled]
     if books.verified is None or (books.imported and any(row.touched is not None for row in unsettled)):
         # Where steps of a touched subscriber wait for a person, others wait for them.

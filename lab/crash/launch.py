@@ -66,7 +66,6 @@ def set_clock(seconds: float) -> None:
 
 
 def set_machine(name: str) -> None:
-    """Let this process be on the machine `name`."""
     from checkpoints import lease  # noqa: PLC0415 - after the clock, and not where only that is set
 
     # The modules of the program take these by name when they are imported, which is later.

@@ -20,7 +20,6 @@ from ipaddress import IPv4Address
 from itertools import cycle
 from pathlib import Path
 from random import Random
-from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import msgspec
@@ -31,6 +30,7 @@ from jobs.imports.subscriber import Step
 from jobs.spec.parameters import row_key
 from lab.crash.plan import CREATING, IMPORT, PAYMENT, WARNING_THRESHOLD, Deed, ExperimentPlan
 from lab.crash.trials import ATTRIBUTE, CALLED, SERVICE, TRIALS, By, Trial, Wanted, sql
+from lab.mock.connection import MockConnection, select
 from lab.mock.facts import ACT, OPENING_BALANCE, RECEIPT, SCALE
 from lab.mock.people import ATTRIBUTES, FATHERS, FOLDERS, NAMES, OPERATORS, POOLS, SURNAMES, TARIFFS
 
@@ -38,9 +38,7 @@ INPUT: Final = "rows.csv"
 FOLDER: Final = next(iter(FOLDERS))
 """The folder whose subscribers get another threshold."""
 
-
 # ---- a stranger ----------------------------------------------------------------------------------------------------
-
 
 NAME: Final = "Чужая рука"
 """The comment of what a stranger creates."""
@@ -55,7 +53,6 @@ STANDING: Final = frozenset(
 """The statements that create what must stand in the end; nothing tells a stranger's attribute from others."""
 _PAID: Final = Decimal(50)
 _BALANCE: Final = {RECEIPT: "pays", ACT: "charges", OPENING_BALANCE: "sets"}
-
 
 Value: TypeAlias = str | int | None
 Statement: TypeAlias = tuple[str, dict[str, Value]]
@@ -178,8 +175,7 @@ def prepare_load(folder: Path, plan: ExperimentPlan, billing: Path) -> Requested
     """The request of the load, by the plan's seed; its input file is written into `folder`."""
     draw = Random(f"{plan.seed}/input")
     if plan.job == IMPORT:
-        with Database(Dsn(str(billing))) as database:
-            return _import(folder, draw, plan, database)
+        return _import(folder, draw, plan, billing)
     trial = plan.own or TRIALS[plan.job]
     if trial.arranged:
         # A new billing has too few of these rows.
@@ -201,11 +197,10 @@ def _victims(requested: RequestedLoad, trial: Trial, database: Database) -> dict
     """What a stranger has to know of the rows."""
     # What is created is told by its subscriber, what is changed by itself.
     by_subscriber = trial.by is By.MARK or trial.model in {"Abonents", "AttributeValues"} or trial.job == PAYMENT
-    owners = {found: found for found in requested.objects.values()}
-    if not by_subscriber:
-        owners = {
-            key: owner for model, key, owner in database.query(sql("owners_of")) if model.strip() == trial.model
-        }
+    if by_subscriber:
+        owners = {found: found for found in requested.objects.values()}
+    else:
+        owners = {key: of for model, key, of in database.query(sql("owners_of")) if model.strip() == trial.model}
     own = {owners.get(found) for found in requested.objects.values()}
     others = [key for (key,) in database.query(sql("others")) if key not in own]
     return {
@@ -232,26 +227,30 @@ def _rows(folder: Path, draw: Random, trial: Trial, rows: Iterable[Sequence[obje
     objects: dict[str, int] = {}
     by_number = trial.numbered and draw.random() >= 0.5  # noqa: PLR2004 - heads or tails
     header = ("contract_number", *trial.header[1:]) if by_number else trial.header
+    lines: list[Sequence[str]] = [header]
+    for own, of, *cells in rows:
+        key = trial.key(own)
+        first = cells[by_number:][:1] if trial.numbered else cells
+        lines.append([*map(str, first), *(cell(draw) for cell in trial.drawn)])
+        text = trial.wanted(lines[-1])
+        wanted[key] = Decimal(text.replace(",", ".")) if trial.amount else text
+        objects[key] = int(str(of))
     # As a spreadsheet saves it, which people make of balances.
-    with (folder / INPUT).open("w", encoding="utf-8-sig" if trial.numbered else "utf-8", newline="") as stream:
-        sheet = csv.writer(stream, delimiter=";")
-        sheet.writerow(header)
-        for own, of, *cells in rows:
-            key = trial.key(own)
-            first = cells[by_number:][:1] if trial.numbered else cells
-            line = [*map(str, first), *(cell(draw) for cell in trial.drawn)]
-            sheet.writerow(line)
-            text = trial.wanted(line)
-            wanted[key] = Decimal(text.replace(",", ".")) if trial.amount else text
-            objects[key] = int(str(of))
+    write_sheet(folder / INPUT, lines, "utf-8-sig" if trial.numbered else "utf-8")
     called = CALLED if trial.job == "call" else ()
     given = (word for one in trial.given for word in ("--set", one))
     return RequestedLoad(("run", trial.job, INPUT, *called, *given), wanted, objects, by_number=by_number)
 
 
-def _import(folder: Path, draw: Random, plan: ExperimentPlan, database: Database) -> RequestedLoad:
+def write_sheet(path: Path, lines: Iterable[Sequence[object]], encoding: str = "utf-8-sig") -> None:
+    with path.open("w", encoding=encoding, newline="") as stream:
+        csv.writer(stream, delimiter=";").writerows(lines)
+
+
+def _import(folder: Path, draw: Random, plan: ExperimentPlan, billing: Path) -> RequestedLoad:
     rows = list(write_table(folder, draw_rows(draw, plan.rows)))
-    ((last,),) = database.query(sql("last_abonent"))
+    with Database(Dsn(str(billing))) as database:
+        ((last,),) = database.query(sql("last_abonent"))
     good = [row for row in rows if row.things is not None]
     wanted: dict[str, Wanted] = {}
     for row in good:
@@ -265,7 +264,7 @@ def _import(folder: Path, draw: Random, plan: ExperimentPlan, database: Database
     imported = RequestedImport(
         faulty=len(rows) - len(good),
         last=last,
-        content=live_content(database),
+        content=live_content(billing),
         refusals=tuple(fault["text"] for fault in faults if "text" in fault),
     )
     victims = {
@@ -277,7 +276,7 @@ def _import(folder: Path, draw: Random, plan: ExperimentPlan, database: Database
     return RequestedLoad(arguments, wanted, {}, imported=imported, victims=victims)
 
 
-def _stored(cells: Mapping[str, str]) -> dict[str, "Value"]:
+def _stored(cells: Mapping[str, str]) -> dict[str, Value]:
     """A good row's subscriber as an operator would create it, in a folder that is there."""
     return {
         "number": cells["Номер договора"],
@@ -302,17 +301,22 @@ def money_text(amount: Decimal) -> str:
     return f"{amount:.2f}"
 
 
-_LIVE: Final = ("abonents", "users", "users_usluga", "attribute_values", "admin_accounts", "finance_operations")
-"""The tables that an import changes; of each what is live is compared."""
+_LIVE: Final[Mapping[str, Mapping[str, int]]] = {
+    **{name: {"deleted": 0} for name in ("Abonents", "Users", "UsersUsluga")},
+    "AttributeValues": {},
+    "AdminAccounts": {"account_id_abonents__deleted": 0},
+    "FinanceOperations": {"abonent__deleted": 0},
+}
+"""The models that an import changes, and what is live of each: an import that is taken back leaves that as it was."""
 
 
-def live_content(database: Database) -> dict[str, str]:
+def live_content(billing: Path) -> dict[str, str]:
+    """A digest of what is live in each table; the billing is stopped."""
     found: dict[str, str] = {}
-    for table in _LIVE:
-        digest = hashlib.sha256()
-        for row in database.query(sql(f"live_{table}").text):
-            digest.update(repr(row).encode())
-        found[table] = digest.hexdigest()
+    with closing(MockConnection(Dsn(str(billing)))) as connection:
+        for name, live in _LIVE.items():
+            rows = sorted(connection.execute(*select(connection.models, connection.models[name], live)))
+            found[connection.models[name].table] = hashlib.sha256(repr(rows).encode()).hexdigest()
     return found
 
 
@@ -325,30 +329,29 @@ HEADER: Final = (
     "Пул", "Услуга", "Менеджер", "Атрибут", "Значение атрибута", "Порог", "Лимит", "Баланс",
 )  # fmt: skip
 FAULTY: Final = 0.05
-"""The share of faulty rows."""
 
 POOL: Final = 1040
 MANAGER: Final = 33
-_FIRST: Final = int(POOLS[POOL].first) + 300_000
+_FIRST: Final = int(POOLS[POOL][1]) + 300_000
 """The addresses of the table lie behind those that the billing issues."""
 _OLD: Final = "Старый "
 """Before the names of the old billing, which the dictionary translates."""
 
-_FOLDERS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {
-        "Посёлок": ("Частный сектор",),
-        "Дома 1-9": ("Многоквартирные дома", "Новостройки"),
-        "ул. Ленина": ("Перенесённые", "Ленина"),
-        "ул. Гагарина": ("Перенесённые", "Гагарина"),
-        "Север": ("Новый город", "Север"),
-        "Юг": ("Новый город", "Юг"),
-    }
-)
+_FOLDERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "Посёлок": ("Частный сектор",),
+    "Дома 1-9": ("Многоквартирные дома", "Новостройки"),
+    "ул. Ленина": ("Перенесённые", "Ленина"),
+    "ул. Гагарина": ("Перенесённые", "Гагарина"),
+    "Север": ("Новый город", "Север"),
+    "Юг": ("Новый город", "Юг"),
+}
 """The folders of the old billing, and the names of those that they become, from the top."""
 
-_THERE: Final[Mapping[tuple[str, ...], int]] = MappingProxyType(
-    {("Частный сектор",): 89, ("Многоквартирные дома", "Новостройки"): 1400, ("Перенесённые",): 1316}
-)
+_THERE: Final[Mapping[tuple[str, ...], int]] = {
+    ("Частный сектор",): 89,
+    ("Многоквартирные дома", "Новостройки"): 1400,
+    ("Перенесённые",): 1316,
+}
 """The folders among them that a new billing has."""
 
 _SERVICES: Final = (126, 127, 128, 129, 301, 302, 303)
@@ -447,7 +450,7 @@ def _id(names: Mapping[int, object], cell: str) -> int | None:
 
 
 def _mac(serial: int) -> str:
-    return f"02:10:{serial >> 24 & 255:02x}:{serial >> 16 & 255:02x}:{serial >> 8 & 255:02x}:{serial & 255:02x}"
+    return f"02:10:{serial.to_bytes(4).hex(':')}"
 
 
 _Faulty = Callable[[Random, int], list[dict[str, str]]]
@@ -506,7 +509,6 @@ _FAULTS: Final[tuple[_Faulty, ...]] = (
     _with("Лимит", "1,5E+03"),
     _with("Баланс", "сто рублей"),
 )
-"""Every kind of fault."""
 
 
 def _write_dictionary(path: Path) -> None:
@@ -519,10 +521,7 @@ def _write_dictionary(path: Path) -> None:
         rows.append(
             ("folder", name, "new" if there is None else str(there), "" if there else "/".join(folder), "yes")
         )
-    with path.open("w", encoding="utf-8-sig", newline="") as stream:
-        sheet = csv.writer(stream, delimiter=";")
-        sheet.writerow(("kind", "name", "id", "name_here", "checked"))
-        sheet.writerows(rows)
+    write_sheet(path, [("kind", "name", "id", "name_here", "checked"), *rows])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ process would never leave one to recover.
 """
 
 import os
-import shutil
 import sqlite3
 import time
 from collections import Counter
@@ -13,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from billing.database.sql_blocks import sql_block
 from checkpoints.journal_file import is_locked
@@ -23,8 +22,6 @@ from lab.crash.plan import Alias, Elsewhere
 
 POLL: Final = 0.005
 """Seconds between two looks at the journal, the only way to see the progress from outside."""
-_COMPANIONS: Final = ("-wal", "-shm")
-"""Files that SQLite keeps beside a database, with the name by which it was opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +33,10 @@ class JournalView:
 
     @property
     def done(self) -> int:
-        """The number of items that need no further call."""
         return sum(self.counts[state] for state in states_where(open=False))
 
     @property
     def open(self) -> int:
-        """The number of items that the run still has work with."""
         return sum(self.counts[state] for state in states_where(open=True))
 
 
@@ -60,6 +55,7 @@ class Traces:
     racing: set[str] = field(default_factory=set)
 
 
+@dataclass(slots=True)
 class Observer:
     """Reads the journal of an experiment, which `prepare` creates.
 
@@ -67,12 +63,11 @@ class Observer:
     lacks.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.pause = POLL
-        self.traces = Traces()
+    path: Path
+    pause: float = POLL
+    traces: Traces = field(default_factory=Traces)
 
-    def prepare(self) -> "Observer":
+    def prepare(self) -> Self:
         prepare(self.path)
         with closing(sqlite3.connect(self.path)) as journal:
             journal.executescript(_sql("watch"))
@@ -88,17 +83,15 @@ class Observer:
         return JournalView(None, Counter())
 
     def steps(self) -> Counter[tuple[str, str]]:
-        """How often items changed from one state to another, in the whole experiment."""
         return Counter({(source, target): n for source, target, n in _rows(self.path, "steps")})
 
     def claims(self) -> int | None:
-        """The number of intents to send in the whole experiment; None when it cannot be read now."""
+        """The intents to send in the whole experiment; None when it cannot be read now."""
         with suppress(sqlite3.Error):
             return self.steps()[State.PENDING, State.SENDING]
         return None
 
     def not_sent(self, run: str) -> list[str]:
-        """The keys of rows that no process has tried to send, the last ones first."""
         return [key for (key,) in _rows(self.path, "not_sent", run=run, rows=200)]
 
     def states(self, run: str) -> dict[str, State]:
@@ -134,9 +127,14 @@ class Observer:
         """Replace the journal, which no process has open, by a copy that does not know of what was sent since."""
         known, sent = (dict(_rows(path, "attempts")) for path in (copy, self.path))
         self.traces.forgotten |= {key for key, attempts in sent.items() if attempts > known.get(key, 0)}
-        for companion in _COMPANIONS:
-            self.path.with_name(self.path.name + companion).unlink(missing_ok=True)
+        for path in _files(self.path):
+            path.unlink(missing_ok=True)
         copy.replace(self.path)
+
+
+def _files(journal: Path) -> list[Path]:
+    """A journal, and what SQLite keeps beside it, with the name by which it was opened."""
+    return [journal.with_name(journal.name + ending) for ending in ("", "-wal", "-shm")]
 
 
 def _sql(name: str) -> str:
@@ -168,7 +166,7 @@ def aliased(journal: Path, alias: Alias) -> Iterator[Path]:
     try:
         yield link
     finally:
-        for path in (link, *(link.with_name(link.name + companion) for companion in _COMPANIONS)):
+        for path in _files(link):
             path.unlink(missing_ok=True)
 
 
@@ -185,16 +183,15 @@ def set_aside(journal: Path, elsewhere: Elsewhere) -> Iterator[Path]:
         return
     aside = journal.parent / "aside"
     aside.mkdir(exist_ok=True)
-    names = (journal.name, *(journal.name + companion for companion in _COMPANIONS))
-    for name in names:
-        if (journal.parent / name).exists():
-            shutil.move(journal.parent / name, aside / name)
+    for path in _files(journal):
+        with suppress(FileNotFoundError):
+            path.rename(aside / path.name)
     if elsewhere is Elsewhere.EMPTY:
         journal.touch()
     try:
         yield journal
     finally:
-        for name in names:
-            (journal.parent / name).unlink(missing_ok=True)
-            if (aside / name).exists():
-                shutil.move(aside / name, journal.parent / name)
+        for path in _files(journal):
+            path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                (aside / path.name).rename(path)

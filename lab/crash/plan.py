@@ -16,7 +16,7 @@ from lab.crash.proxy import Interference
 from lab.crash.trials import MARKED_PAYMENT, TRIALS, By, Trial
 from lab.mock.facts import OPENING_BALANCE
 from lab.mock.faults import MISPLACED, WRONG, FaultKind
-from lab.mock.quirks import CHOICES
+from lab.mock.quirks import CHOICES, describe_quirks
 
 ROWS: Final = 240
 SETTLE: Final = 0.8
@@ -210,7 +210,6 @@ class ExperimentPlan:
     faults: str
     acts: tuple[Act, ...]
     proxy: Interference | None = None
-    """The proxy between load and billing, if there is one."""
     without_database: bool = False
     """Whether the load works through the API alone."""
     lacking: tuple[str, ...] = ()
@@ -237,7 +236,6 @@ class ExperimentPlan:
 
     @property
     def subscribers(self) -> int:
-        """The subscribers that the billing has before the load."""
         return SUBSCRIBERS_OF_IMPORTS if self.job == IMPORT else SUBSCRIBERS_A_ROW * self.rows
 
     @property
@@ -331,8 +329,7 @@ class RoundPlan:
 
 # ---- drawing a load -----------------------------------------------------------------------------------------------
 
-Value: TypeAlias = str | float | int
-Fault: TypeAlias = Mapping[str, Value]
+Fault: TypeAlias = Mapping[str, str | float | int]
 """A `[[fault]]` of the mock's fault plan, with the names of the file."""
 Stream: TypeAlias = Callable[[str], Random]
 """The random stream of each part of a seed: to fix one of them leaves the others unchanged."""
@@ -451,8 +448,7 @@ def _quirks(stream: Stream, possible: Sequence[str], most: int) -> tuple[str, ..
     values = {name: draw.choice(CHOICES[name][1:]) for name in names}
     names = [name for name in _OF_ANSWERS if _happens(answers, 0.25)]
     values |= {name: answers.choice(CHOICES[name][1:]) for name in names}
-    words = {True: "yes", False: "no"}
-    return tuple(f"{name}={words[one] if isinstance(one, bool) else one}" for name, one in values.items())
+    return tuple(describe_quirks(values))
 
 
 # ---- its faults ---------------------------------------------------------------------------------------------------

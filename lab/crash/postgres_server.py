@@ -5,10 +5,8 @@ folder of temporary files. Blocks: not for an event loop.
 """
 
 import os
-import pwd
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -18,11 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from lab.crash.program import LabStopped
+from lab.mock.port import LOOPBACK, bound
 from texts.said import said
 
 PACKAGE: Final = "sudo apt-get update && sudo apt-get install -y postgresql"
 USER: Final = "postgres"
-_HOST: Final = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ class PostgresServer:
 
     def url_by(self, port: int) -> str:
         """The address of its database by another port that leads to it."""
-        return f"postgresql://{USER}@{_HOST}:{port}/postgres"
+        return f"postgresql://{USER}@{LOOPBACK}:{port}/postgres"
 
     @property
     def process(self) -> int:
@@ -63,13 +61,12 @@ def running(*, durable: bool = False) -> Iterator[PostgresServer]:
                 shutil.chown(folder, USER)
             except LookupError as error:
                 raise _not_there() from error
-        with socket.socket() as probe:
-            probe.bind((_HOST, 0))
+        with bound(0) as probe:
             port = int(probe.getsockname()[1])
         _run(folder, "initdb", "-D", str(data), "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
         with (data / "postgresql.conf").open("a") as settings:
             settings.write(
-                f"port = {port}\nlisten_addresses = '{_HOST}'\nunix_socket_directories = '{folder}'\n"
+                f"port = {port}\nlisten_addresses = '{LOOPBACK}'\nunix_socket_directories = '{folder}'\n"
                 f"fsync = {'on' if durable else 'off'}\nmax_connections = 200\nshared_buffers = 32MB\n"
             )
         _control(folder, "start")
@@ -97,7 +94,7 @@ def _control(folder: Path, *words: str) -> None:
 
 
 def _run(folder: Path, program: str, *words: str) -> None:
-    user = pwd.getpwnam(USER) if os.geteuid() == 0 else None
+    is_root = os.geteuid() == 0
     with (folder / "output").open("ab") as output:
         ended = subprocess.run(  # noqa: S603 - Debian's own programs
             [programs() / program, *words],
@@ -106,9 +103,9 @@ def _run(folder: Path, program: str, *words: str) -> None:
             stderr=output,
             cwd=folder,
             check=False,
-            user=None if user is None else user.pw_uid,
-            group=None if user is None else user.pw_gid,
-            extra_groups=None if user is None else [],
+            user=USER if is_root else None,
+            group=USER if is_root else None,
+            extra_groups=[] if is_root else None,
         )
     if ended.returncode:
         logs = (path for path in (folder / "output", folder / "log") if path.exists())

@@ -36,9 +36,7 @@ class LabStopped(LabError):
 
 
 MODULE: Final = "cli"
-"""The module of the program, for `python -m`."""
 JOURNAL: Final = "carbon-migrate.journal"
-"""The journal's file name."""
 SETTINGS: Final = "CARBON_MIGRATE_"
 """The prefix of its environment variables."""
 API_URL: Final = "CARBON_MIGRATE_API_URL"
@@ -108,10 +106,8 @@ async def open_process(
 
 # ---- processes --------------------------------------------------------------------------------------------------
 
-
 _SANE: Final = frozenset({0, 1, 2, 3, 4, 130, -2, -9, -15, -launch.SIGNAL})
 """Expected exit codes, and the signals that the lab sends; 70 and all other signals are internal errors."""
-
 
 _TRACEBACK: Final = re.compile(r"Traceback.*(?:\n[ \t].*)*\n?(.*)")
 """Any traceback, and the line after its frames: the error."""

@@ -25,7 +25,6 @@ from lab.mock.port import LOOPBACK, reset, serving
 _PART: Final = 64 * 1024
 WRITES: Final = re.compile(rb"method\d+=(?:objects\.create|save|delete|add_payment|set_password)\b")
 _KEPT: Final = ("Content-Type", "Location", "Retry-After")
-"""Headers of an answer that are passed on."""
 
 
 @dataclass(frozen=True, slots=True)

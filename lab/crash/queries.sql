@@ -85,7 +85,6 @@ from users_usluga c where c.deleted = 0 order by c.id
 select first :rows o.op_id, o.op_id, o.op_id from finance_operations o order by o.op_id
 
 -- ---- imports ----
--- What is live in each table: an import that is taken back leaves it as it was.
 
 -- name: folders
 select a.id, a.parent_id, a.name from abonents a where a.is_folder = 1 and a.deleted = 0 order by a.id
@@ -139,26 +138,6 @@ where b.deleted = 0 and b.parent_id is not null and not exists
 
 -- name: last_abonent
 select coalesce(max(id), 0) from abonents
-
--- name: live_abonents
-select a.* from abonents a where a.deleted = 0 order by a.id
-
--- name: live_users
-select u.* from users u where u.deleted = 0 order by u.id
-
--- name: live_users_usluga
-select c.* from users_usluga c where c.deleted = 0 order by c.id
-
--- name: live_attribute_values
-select v.* from attribute_values v order by v.id
-
--- name: live_admin_accounts
-select aa.* from admin_accounts aa
-where aa.id in (select a.account_id from abonents a where a.deleted = 0) order by aa.id
-
--- name: live_finance_operations
-select o.* from finance_operations o
-where o.abonent_id in (select a.id from abonents a where a.deleted = 0) order by o.op_id
 
 -- ---- strangers ----
 

@@ -13,19 +13,17 @@ from decimal import Decimal
 from enum import Enum
 from functools import partial
 from random import Random
-from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from billing.database.sql_blocks import SqlStatement, sql_block
+from billing.database.sql_blocks import sql_block
 from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.typed_call import call_kind
 from jobs.spec.chain import Template, chain_text
 from jobs.spec.parameters import a_date, a_moment, row_key
 from jobs.spec.spec import ChainKind, JobSpec, kind_of
 from lab.crash.program import NoTrial
-from lab.mock.connection import MockConnection
+from lab.mock.connection import MockConnection, select
 from lab.mock.facts import FACTS, MODELS, Field, MockModel, ValueType
-from lab.mock.lookups import select
 from lab.mock.people import EMPTY_POOLS, TARIFFS
 from lab.mock.values import Columns, Stored, stored, value_text
 from texts.said import said
@@ -72,19 +70,12 @@ def _text(field: Field, value: Stored) -> str:
 
 # ---- trials of the jobs that write --------------------------------------------------------------------------------
 
-
 Wanted: TypeAlias = Decimal | str
 """The wanted value of a row: an amount, exact, or a text."""
 
 OPERATIONS: Final = "FinanceOperations"
 
 Cell: TypeAlias = Callable[[Random], str]
-
-_TABLES: Final = {
-    OPERATIONS: "finance_operations",
-    "UsersUsluga": "users_usluga",
-    "AttributeValues": "attribute_values",
-}
 
 
 class By(Enum):
@@ -135,14 +126,14 @@ class Trial:
     enters: str = ""
     kind: int = 0
     numbered: bool = False
-    values: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    values: Mapping[str, str] = field(default_factory=dict)
     sets: Template | None = None
 
     @property
     def creates(self) -> str:
         """The table of what a row creates, where the program can see before its call that it is there; or ""."""
         seen = self.once and (self.by is By.MARK or self.model == "AttributeValues")
-        return _TABLES.get(self.model, "") if seen else ""
+        return MODELS[self.model].table if seen else ""
 
     def key(self, own: object) -> str:
         """The key of a row in the journal, from its key in queries.sql."""
@@ -159,8 +150,7 @@ class Trial:
         return self.constant or (row[self.enters] if self.enters else cells[-1])
 
 
-def sql(name: str) -> SqlStatement:
-    return sql_block("queries", name, "lab.crash")
+sql: Final = partial(sql_block, "queries", folder="lab.crash")
 
 
 # ---- cells that are drawn ---------------------------------------------------------------------------------------
@@ -210,12 +200,12 @@ def _month(draw: Random) -> str:
 _OWED: Final = 0.08
 """The share of negative balances."""
 _day, _later = _days(2035), _days(2036)
-_pool, _tariff = _choice(EMPTY_POOLS), _choice(TARIFFS)
+_pool = _choice(EMPTY_POOLS)
 SERVICE, ATTRIBUTE = "105", "99"
 _service, _attribute = _constant_cell(SERVICE), _constant_cell(ATTRIBUTE)
 CELLS: Final[Mapping[str, tuple[Cell, ...]]] = {
     "": (_amount, _pool, _day, _moment, _month, _word),
-    "Tarif": (_tariff,),
+    "Tarif": (_choice(TARIFFS),),
     "SnatPool": (_pool,),
 }
 """Values to draw for a parameter, by what it refers to: the first that it takes."""
@@ -223,7 +213,6 @@ _BY_CHECK: Final[Mapping[Callable[[str], str], Cell]] = {a_date: _day, a_moment:
 """Those of checks that take values of other sorts as well."""
 _SAMPLES: Final = 20
 """Values that a parameter must all take, before it is believed to take others of their sort."""
-
 
 # ---- trials made of a job's declaration alone ---------------------------------------------------------------------
 # The lab has rows for jobs that set fields, enter operations, connect services, and delete services or accounts. Of
@@ -359,7 +348,6 @@ def _drawn(job: JobSpec, names: Sequence[str]) -> dict[str, Cell]:
 
 _CHAIN: Final = ('objects.get {"account_id_abonents": {abonent_id}}', 'set {"limit": "{amount}"}', "save")
 CALLED: Final = ("--model", "AdminAccounts", *(word for link in _CHAIN for word in ("--chain", link)))
-"""The flags of `call` in the lab."""
 
 _OWN: Final = (
     replace(trial_of(JOBS["balances"]), rows="only_owners", drawn=(_balance,), numbered=True),
@@ -405,7 +393,6 @@ def _trials() -> Iterator[Trial]:
         yield own.get(job.name) or trial_of(tried, rows=rows, drawn=drawn)
 
 
-TRIALS: Final[Mapping[str, Trial]] = MappingProxyType({trial.job: trial for trial in _trials()})
-"""Trials by job."""
+TRIALS: Final[Mapping[str, Trial]] = {trial.job: trial for trial in _trials()}
 MARKED_PAYMENT: Final = replace(trial_of(JOBS["payment"]), key_end="")
 """Payments in the usual way, as operations with marks; `TRIALS` has those by `add_payment`."""

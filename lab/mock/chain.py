@@ -19,9 +19,8 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from billing.database.reader import DatabaseRow
-from lab.mock.connection import MockConnection
-from lab.mock.facts import ACT, FACTS, OPENING_BALANCE, OPERATION_TYPES, RECEIPT, MockModel, ValueType
-from lab.mock.lookups import columns_of, select
+from lab.mock.connection import MockConnection, columns_of, select
+from lab.mock.facts import ACT, FACTS, OPENING_BALANCE, RECEIPT, MockModel, ValueType
 from lab.mock.quirks import CUT_AT, Quirks
 from lab.mock.values import (
     DELETED,
@@ -42,7 +41,6 @@ Arguments: TypeAlias = Mapping[str, object]
 VERSION: Final = "5.24.06"
 _CREATE: Final = "objects.create"
 _UNCALLABLE: Final = "Метод {} нельзя вызвать"
-"""The method is unknown, or not allowed at this place of the chain."""
 _ANSWERED_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {"CabinetSessions": ("suid", "user_id", "created")}
 """The fields answered for an object whose secret is the purpose of the request."""
 _HIDDEN: Final = "•••"
@@ -108,10 +106,10 @@ def parse(model: str, form: Mapping[str, str]) -> Chain:
 def carry_out(
     connection: MockConnection,
     chain: Chain,
-    request: int = 0,
+    request: int,
+    quirks: Quirks,
     *,
-    quirks: Quirks | None = None,
-    admit: Callable[[], None] | None = None,
+    admit: Callable[[], None] = lambda: None,
 ) -> object:
     """The answer's `result`; the caller commits, or rolls back after a refusal. Raises `MockRefusal`.
 
@@ -120,7 +118,7 @@ def carry_out(
     """
     if chain.model == "Version" and chain.call == "get_version":
         return {"version": VERSION, "time": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}  # noqa: DTZ005 - no zone there
-    quirks, model = quirks or Quirks(), connection.models.get(chain.model)
+    model = connection.models.get(chain.model)
     if chain.model == "Version" or (model is not None and model.methods and not chain.steps):
         raise MockRefusal(_UNCALLABLE, chain.call)
     if model is None or not model.methods:
@@ -178,32 +176,28 @@ class MockObject:
         return self.written.get(name, self.stored.get(name))
 
 
+@dataclass(slots=True)
 class Work:
     """What one request does, in the transaction of a connection. All methods raise `MockRefusal`.
 
-    `request` and `methods` are written to the ledger. `admit` takes a place of the licence for a new subscriber.
+    `request` and `methods` are written to the ledger, `arguments` are those of the last save. `admit` takes a place
+    of the licence for a new subscriber.
     """
 
-    def __init__(
-        self,
-        connection: MockConnection,
-        quirks: Quirks,
-        request: int = 0,
-        methods: str = "",
-        admit: Callable[[], None] | None = None,
-    ) -> None:
-        self.connection = connection
-        self.models = connection.models
-        self.quirks = quirks
-        self.admit = admit
-        self.now = datetime.now()  # noqa: DTZ005 - the billing's dates have no zone
-        self.arguments: Arguments = {}  # of the save
-        self._request = request
-        self._methods = methods
-        self._seen: dict[tuple[str, Stored], MockObject | None] = {}
+    connection: MockConnection
+    quirks: Quirks
+    request: int = 0
+    methods: str = ""
+    admit: Callable[[], None] = lambda: None
+    now: datetime = field(default_factory=datetime.now)
+    arguments: Arguments = field(default_factory=dict)
+    _seen: dict[tuple[str, Stored], MockObject | None] = field(default_factory=dict)
+
+    @property
+    def models(self) -> Mapping[str, MockModel]:
+        return self.connection.models
 
     def begin(self, model: MockModel, method: str, arguments: Arguments) -> object:
-        """Carry out a method of a model."""
         match method:
             case "objects.get":
                 return self.get(model, arguments)
@@ -222,7 +216,6 @@ class Work:
         return [msgspec.json.encode(said).decode()]
 
     def go_on(self, target: MockObject, method: str, arguments: Arguments) -> object:
-        """Carry out a method of an object."""
         match method:
             case "set":
                 # Only assigned: it is stored by `save` [S].
@@ -369,7 +362,7 @@ class Work:
     def move(self, account: Stored, kind: int, summa: int, opening_balance: str) -> None:
         if account is None:
             raise MockRefusal("Нет счета для проведения финансовой операции")
-        if (known := OPERATION_TYPES.get(kind)) is None:
+        if (known := FACTS.operations.get(kind)) is None:
             raise MockRefusal(NONE_FOUND, "FinanceOpTypes")
         if does := opening_balance if known.does == "sets" else known.does:
             self.connection.run(f"balance_{does}", summa=summa, account=account)
@@ -437,10 +430,10 @@ class Work:
             what[name] = _HIDDEN if hidden else value if one is None else value_text(one.kind, value)
         self.connection.run(
             "enter",
-            request=self._request,
+            request=self.request,
             happened=self.now,
             model=model.name,
-            methods=self._methods[:120],
+            methods=self.methods[:120],
             changed_table=model.table,
             changed_key=target.key,
             subject=target.stored[model.subject],
@@ -593,8 +586,7 @@ def _new_subscriber(work: Work, target: MockObject) -> None:
     written = target.written
     if target.stored or written.get("is_folder"):
         return
-    if work.admit is not None:
-        work.admit()
+    work.admit()
     if written.get("account_id") is None:
         written["account_id"] = work.insert(work.models["AdminAccounts"], {}).key
 

@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from importlib.resources import files
-from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -42,35 +41,38 @@ _SQL: Final = {
     ValueType.ADDRESS: "bigint",
 }
 
+_WORDS: Final = {"source": "from", "value": "is", "kind": "is", "word": "with", "refers": "to", "key_name": "key"}
+"""The file's words for fields that Python has other names for."""
 
-class Fact(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"value": "is", "source": "from"}):
-    """A number, with its source."""
 
-    value: int
+class _Sourced(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_WORDS):
     source: str
 
 
-class OperationType(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"source": "from"}):
+class Fact(_Sourced, frozen=True):
+    """A number."""
+
+    value: int
+
+
+class OperationType(_Sourced, frozen=True):
     """A type of finance operations."""
 
     name: str
     does: Effect
-    source: str
 
 
-class ErrorTexts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"source": "from"}):
+class ErrorTexts(_Sourced, frozen=True):
     """The known texts of errors, by what they concern; "…" stands for any text."""
 
-    source: str
     system: tuple[str, ...]
     busy: tuple[str, ...]
     row: tuple[str, ...]
 
 
-class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"source": "from", "word": "with"}):
+class Method(_Sourced, frozen=True):
     """A method; the file explains the traits."""
 
-    source: str
     word: str = ""
     of_objects: bool = False
     takes: frozenset[str] | None = None
@@ -78,16 +80,10 @@ class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"s
     lists: bool = False
 
 
-class Field(
-    msgspec.Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    rename={"kind": "is", "source": "from", "refers": "to"},
-):
+class Field(_Sourced, frozen=True):
     """An attribute: its REST name, its type, its column; the file explains the traits."""
 
     kind: ValueType
-    source: str
     name: str = ""
     longest: int | None = None
     column: str = ""
@@ -127,16 +123,13 @@ class Reverse(NamedTuple):
     by: str
 
 
-class MockModel(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"source": "from", "key_name": "key"}
-):
+class MockModel(_Sourced, frozen=True):
     """A model and its table; `subject` is the field that identifies the subject of an effect.
 
     `reverse` are the links of others to it, named as the billing names them: `abonent_id_users` [D]. A model without
     methods is an internal table and unknown to callers.
     """
 
-    source: str
     fields: dict[str, Field]
     table: str = ""
     columns: dict[str, Field] = {}
@@ -179,22 +172,13 @@ FACTS: Final = msgspec.toml.decode(files("lab.mock").joinpath("facts.toml").read
 SCALE: Final = FACTS.scale.value
 """The database's units of money in a rouble."""
 
-OPERATION_TYPES: Final[Mapping[int, OperationType]] = MappingProxyType(FACTS.operations)
-
-
-def the_type(does: Effect) -> int:
-    (number,) = (number for number, kind in OPERATION_TYPES.items() if kind.does == does)
-    return number
-
-
-ACT: Final = the_type("charges")
-RECEIPT: Final = the_type("pays")
-OPENING_BALANCE: Final = the_type("sets")
+_TYPES: Final = {kind.does: number for number, kind in FACTS.operations.items()}
+ACT, RECEIPT, OPENING_BALANCE = _TYPES["charges"], _TYPES["pays"], _TYPES["sets"]
 
 
 def _read(name: str, model: MockModel) -> MockModel:
     """A model of the file, with what the file does not repeat."""
-    key = {"id": Field(ValueType.INTEGER, model.source)} if model.key_name == "id" else {}
+    key = {"id": Field(model.source, ValueType.INTEGER)} if model.key_name == "id" else {}
 
     def read(fields: dict[str, Field]) -> dict[str, Field]:
         return {

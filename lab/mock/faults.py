@@ -421,7 +421,6 @@ class Injector:
         self._changed.set()
 
     def report(self) -> dict[str, object]:
-        """The plan, the count of each of its faults, and the count of each kind since the server began."""
         return {
             "seed": self.plan.seed,
             "elapsed": round(self._clock() - self._since, 3),
@@ -433,7 +432,6 @@ class Injector:
         }
 
     def end(self) -> None:
-        """End all waits, since the server ends."""
         self._ended.set()
 
     async def serve(

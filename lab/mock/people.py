@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address
 from random import Random
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 from lab.mock.facts import ACT, RECEIPT, SCALE
 
@@ -34,24 +34,16 @@ MANAGERS: Final = {1: ("admin", "Администратор"), 33: ("migration",
 FIRST_ADDRESS: Final = 10 << 24
 """The base of the network: account n has its address n."""
 
-
-class AddressPool(NamedTuple):
-    """A pool of addresses: its name, its first and its last address."""
-
-    name: str
-    first: IPv4Address
-    last: IPv4Address
-
-
 _HOME: Final = (IPv4Address(FIRST_ADDRESS), IPv4Address(FIRST_ADDRESS + (1 << 24) - 1))
 POOLS: Final = {
-    5: AddressPool("Домашняя сеть", *_HOME),
-    6: AddressPool("Домашняя сеть, белые тарифы", *_HOME),
-    1030: AddressPool("Домашняя сеть, NAT", *_HOME),
-    1040: AddressPool("Перенесённые абоненты", IPv4Address("172.16.0.1"), IPv4Address("172.31.255.254")),
-    1050: AddressPool("Внешние адреса", IPv4Address("198.51.100.1"), IPv4Address("198.51.100.254")),
-    1060: AddressPool("Перенесённые абоненты, NAT", IPv4Address("100.64.0.1"), IPv4Address("100.127.255.254")),
+    5: ("Домашняя сеть", *_HOME),
+    6: ("Домашняя сеть, белые тарифы", *_HOME),
+    1030: ("Домашняя сеть, NAT", *_HOME),
+    1040: ("Перенесённые абоненты", IPv4Address("172.16.0.1"), IPv4Address("172.31.255.254")),
+    1050: ("Внешние адреса", IPv4Address("198.51.100.1"), IPv4Address("198.51.100.254")),
+    1060: ("Перенесённые абоненты, NAT", IPv4Address("100.64.0.1"), IPv4Address("100.127.255.254")),
 }
+"""Pools of addresses: the name, the first and the last address."""
 EMPTY_POOLS: Final = (1040, 1060)
 """The large ones of those that no account of a new billing is in; its accounts are in 5, 6 and 1030."""
 ATTRIBUTES: Final = {7: "Льгота", 99: "Примечание", 1012: "Мессенджер", 1013: "Номер паспорта", 1014: "Код домофона"}
@@ -139,7 +131,7 @@ class People:
     ) -> None:
         """An account; its login, its MAC address and, unless it has one, its address are derived from its id."""
         user = wanted if wanted > self.last["users"] else self.last["users"] + 1
-        mac = f"02:00:{user >> 24 & 255:02x}:{user >> 16 & 255:02x}:{user >> 8 & 255:02x}:{user & 255:02x}"
+        mac = f"02:00:{user.to_bytes(4).hex(':')}"
         password = f"{self._passwords.getrandbits(40):010x}"
         digest = hashlib.sha256(password.encode()).hexdigest()
         shown = (f"user{user}", address or FIRST_ADDRESS + user, mac, pull, password, digest)

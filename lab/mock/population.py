@@ -1,6 +1,7 @@
 """The population of a new mock billing: its tables, filled with made-up subscribers."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -53,12 +54,9 @@ def _schema(connection: Connection) -> Schema:
 
 
 def _rows(connection: Connection, name: str, **values: Value) -> list[tuple[str, ...]]:
-    cursor = connection.cursor()
-    try:
+    with closing(connection.cursor()) as cursor:
         cursor.execute(*sql_block("population", name, _SQL).bind(values))
         return [tuple(str(value).rstrip() for value in row) for row in cursor.fetchall()]
-    finally:
-        cursor.close()
 
 
 def _execute(connection: Connection, sql: str) -> None:
@@ -107,14 +105,12 @@ def create(
 ) -> int:
     """Create the database at `place` with this many `subscribers` that can receive a balance, and some deleted ones.
 
-    Returns how many are deleted.
-
-    The same seed gives the same rows. Additional rows: the folders 89, 1000, 1316 and 1400 (which lies within 1000),
-    3 % deleted subscribers, 1 % who share an account with the previous one, contract numbers with letters, Cyrillic
-    and leading zeros; from 100 subscribers on, some are those of `lab.mock.people`. `without` names tables
-    and columns to leave out, as `ACCOUNT_STACK` and `FINANCE_OPERATIONS.DESCR`. `on_progress` gets how much is done,
-    and how much there is to do. Raises `DatabaseAway` when there is a database already, `SettingsError` for an
-    unknown name in `without`.
+    Returns how many are deleted. The same seed gives the same rows. Additional rows: the folders 89, 1000, 1316 and
+    1400 (which lies within 1000), 3 % deleted subscribers, 1 % who share an account with the previous one, contract
+    numbers with letters, Cyrillic and leading zeros; from 100 subscribers on, some are those of `lab.mock.people`.
+    `without` names tables and columns to leave out, as `ACCOUNT_STACK` and `FINANCE_OPERATIONS.DESCR`. `on_progress`
+    gets how much is done, and how much there is to do. Raises `DatabaseAway` when there is a database already,
+    `SettingsError` for an unknown name in `without`.
     """
     indexes = list(_indexes())
     # Each index takes about as long as this many subscribers.
@@ -125,8 +121,7 @@ def create(
     create_database(dsn).close()
     # Before the rows: each of their commits would wait for the disk.
     write_unforced(dsn)
-    connection = attach(dsn)
-    try:
+    with closing(attach(dsn)) as connection:
         for statement in _definitions():
             connection.execute_immediate(statement)
         connection.commit()
@@ -151,8 +146,6 @@ def create(
         connection.commit()
         for name in without:
             leave_out(connection, name)
-    finally:
-        connection.close()
     return people.deleted
 
 
@@ -193,7 +186,7 @@ def _fixed_rows() -> PopulationRows:
             (key, name, price * SCALE, 3, int(key == made_up.PROMISED))
             for key, (name, price) in (services | made_up.NAMED_SERVICES).items()
         ],
-        "ip_pulls": [(key, pool.name, int(pool.first), int(pool.last)) for key, pool in made_up.POOLS.items()],
+        "ip_pulls": [(key, name, int(first), int(last)) for key, (name, first, last) in made_up.POOLS.items()],
         "attributes": list(made_up.ATTRIBUTES.items()),
         "django_users_profile": [
             (key, username, name, f"{username}@example.org") for key, (username, name) in made_up.MANAGERS.items()
@@ -212,8 +205,7 @@ def insert_statement(table: str) -> str:
 
 def _insert(connection: Connection, encoding: str, rows: PopulationRows) -> None:
     for table in filter(rows.__contains__, _COLUMNS):
-        cursor = connection.cursor()
-        insert = Prepared(connection.main_transaction, cursor, insert_statement(table), encoding)
-        for row in rows[table]:
-            insert.run(row)
-        cursor.close()
+        with closing(connection.cursor()) as cursor:
+            insert = Prepared(connection.main_transaction, cursor, insert_statement(table), encoding)
+            for row in rows[table]:
+                insert.run(row)

@@ -31,7 +31,7 @@ class Port:
         self._runner = runner
         self._site: web.SockSite | None = None
         # Bound without listening: this reserves the port while it is closed, and connections are refused.
-        self._claim = _bound(port)
+        self._claim = bound(port)
         self._number: int = self._claim.getsockname()[1]
         self.url = f"http://{LOOPBACK}:{self._number}"
         self._ending: set[asyncio.Task[None]] = set()
@@ -42,7 +42,7 @@ class Port:
 
     async def open(self) -> None:
         if self._site is None:
-            site = web.SockSite(self._runner, _bound(self._number), backlog=_WAITING_CONNECTIONS)
+            site = web.SockSite(self._runner, bound(self._number), backlog=_WAITING_CONNECTIONS)
             await site.start()
             self._site = site
 
@@ -67,7 +67,8 @@ class Port:
         self._claim.close()
 
 
-def _bound(port: int) -> socket.socket:
+def bound(port: int) -> socket.socket:
+    """A socket that has a port, 0 for a free one, and does not listen. Raises OSError for a port taken."""
     made = socket.socket()
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

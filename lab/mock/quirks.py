@@ -6,7 +6,6 @@ draws.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from types import MappingProxyType
 from typing import Final, Literal, TypeAlias, get_args, get_type_hints
 
 from billing.errors import SettingsError
@@ -55,15 +54,13 @@ class Quirks:
 _KINDS: Final = get_type_hints(Quirks)
 _LEAST: Final = {"descr_length": 0, "error_status": 200, "money_scale": 1}
 
-CHOICES: Final[Mapping[str, tuple[object, ...]]] = MappingProxyType(
-    {name: get_args(kind) for name, kind in _KINDS.items() if get_args(kind)}
-    | {
-        "descr_length": (0, 60, 120, 255),
-        "descr_returned": (True, False),
-        "storno_call": ("storno", "make_storno", ""),
-        "error_status": (200, 400, 422),
-    }
-)
+CHOICES: Final[Mapping[str, tuple[object, ...]]] = {
+    **{name: get_args(kind) for name, kind in _KINDS.items() if get_args(kind)},
+    "descr_length": (0, 60, 120, 255),
+    "descr_returned": (True, False),
+    "storno_call": ("storno", "make_storno", ""),
+    "error_status": (200, 400, 422),
+}
 """Values by name, the usual one first. Other money scales are left out, since every command refuses them."""
 
 
@@ -94,12 +91,11 @@ def read_quirks(words: Sequence[str]) -> Quirks:
     return Quirks(**changes)  # type: ignore[arg-type] # each has the type of its field
 
 
-def describe_quirks(quirks: Quirks) -> list[str]:
+def describe_quirks(quirks: Mapping[str, object]) -> list[str]:
     """The quirks that differ from the defaults, as they are typed."""
-    usual = asdict(Quirks())
-    words = {True: "yes", False: "no"}
+    usual, words = asdict(Quirks()), {True: "yes", False: "no"}
     return [
         f"{name}={words[value] if isinstance(value, bool) else value}"
-        for name, value in asdict(quirks).items()
+        for name, value in quirks.items()
         if value != usual[name]
     ]

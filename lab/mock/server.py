@@ -33,13 +33,14 @@ client gets an answer, so an answered entry is applied once, even if the server 
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import groupby, islice, pairwise
+from operator import itemgetter
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias, TypedDict, Unpack
+from typing import Annotated, Any, Final, TypeAlias, TypedDict, Unpack
 
 import anyio
 import msgspec
@@ -50,6 +51,7 @@ from aiohttp.typedefs import Handler, Middleware
 from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.database.reader import DatabaseRow
+from billing.database.sql_blocks import Value, sql_block
 from billing.errors import SettingsError
 from lab.mock.chain import Chain, Work, carry_out, parse
 from lab.mock.connection import MockConnection
@@ -65,7 +67,6 @@ from lab.mock.faults import (
     refused,
     respond,
 )
-from lab.mock.ledger import Ledger
 from lab.mock.port import Port, as_json, serving, telling
 from lab.mock.quirks import Quirks, describe_quirks
 from lab.mock.values import MockRefusal, Stored
@@ -94,6 +95,43 @@ def read_schedule(text: str) -> Schedule:
     return tuple(steps)
 
 
+# ---- the ledger ---------------------------------------------------------------------------------------------------
+# Which request changed what, written in the transaction of the change itself. Tests judge by it: it holds what the
+# billing did, not what it answered. Effects are counted by `subject`: the subscriber of an operation or a service,
+# otherwise the changed object itself.
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Reads the ledger of a mock billing, from any process."""
+
+    database: Database
+
+    def totals(self) -> list[dict[str, Any]]:
+        """The effects so far by model: their number, that of their subjects, and the times of those with several."""
+        totals = [dict(zip(("model", "effects", "subjects"), row, strict=True)) for row in self._rows("totals")]
+        for total in totals:
+            total["repeated"] = {one: times for one, times in self.effects(total["model"]).items() if times > 1}
+        return totals
+
+    def effects(self, model: str) -> dict[int, int]:
+        return dict(self._rows("effects", model=model))
+
+    def by_subject(self, after: tuple[str, int], limit: int) -> Iterator[dict[str, Any]]:
+        """The effects sorted by model and subject, starting after the given subject, each with its requests in order.
+
+        `keys` are those of the changed objects, one for each effect; `key` is the first of them.
+        """
+        rows = self._rows("by_subject", model=after[0], subject=after[1])
+        for (model, subject), group in islice(groupby(rows, key=itemgetter(0, 1)), limit):
+            keys, requests = zip(*((key, request) for _, _, key, request in group), strict=True)
+            of_all = {"model": model, "subject": subject, "key": keys[0], "times": len(keys)}
+            yield of_all | {"keys": keys, "requests": requests}
+
+    def _rows(self, block: str, **values: Value) -> Iterator[DatabaseRow]:
+        return self.database.query(sql_block("requests", block, "lab.mock.sql"), values)
+
+
 # ---- the billing --------------------------------------------------------------------------------------------------
 
 PAGE: Final = 1000
@@ -102,7 +140,6 @@ PAGE: Final = 1000
 _LONGEST_PAGE: Final = 100_000
 _LARGEST_BODY: Final = 1024 * 1024
 _BETWEEN_LOOKS: Final = 0.01
-
 
 _AT_ONCE: Final = 256
 """Requests of a round, and entries that are applied in one transaction."""
@@ -142,27 +179,18 @@ class Traits(TypedDict, total=False):
     licence: Annotated[int, msgspec.Meta(ge=0)] | None
 
 
-_USUAL: Final[Traits] = {
-    "slots": 64,
-    "queue": None,
-    "latency": 0.0,
-    "stack_rate": 0.0,
-    "busy": True,
-    "licence": None,
-}
-
-
 class MockBilling:
     """A running mock billing; its traits are attributes.
 
     `url` and `control_url` are its addresses, the latter empty without a control endpoint.
     """
 
-    slots: int
-    queue: int | None
-    latency: float
-    busy: bool
-    licence: int | None
+    slots: int = 64
+    queue: int | None = None
+    latency: float = 0.0
+    busy: bool = True
+    licence: int | None = None
+    _stack_rate: float = 0.0
 
     def __init__(self, dsn: Dsn, faults: Injector, quirks: Quirks, traits: Traits) -> None:
         self.faults = faults
@@ -186,8 +214,7 @@ class MockBilling:
         self._rate = 0.0  # of the last look
         self._last = 0.0  # when the last entry was applied, or the first one came
         self._not_before = 0.0
-        for name, value in {**_USUAL, **traits}.items():
-            setattr(self, name, value)
+        self._set(traits)
 
     @property
     def stack_rate(self) -> float:
@@ -222,16 +249,12 @@ class MockBilling:
         return {
             "in_flight": self._in_flight,
             "waiting": len(self._queued),
-            **{name: getattr(self, name) for name in _USUAL},
-            "quirks": describe_quirks(self.quirks),
+            **{name: getattr(self, name) for name in Traits.__annotations__},
+            "quirks": describe_quirks(asdict(self.quirks)),
             "stack": {"accounts": self._depths[_ACCOUNTS], "events": self._depths[_EVENTS]},
             "requests": self._requests,
             "turned_away": self._turned_away,
         }
-
-    def summary(self) -> list[dict[str, object]]:
-        """The effects so far by model; reads the database, so not for an event loop."""
-        return [asdict(total) for total in self.ledger.totals()]
 
     async def wait_for_requests(self) -> None:
         """Wait until all requests so far have had their effect."""
@@ -375,8 +398,7 @@ class MockBilling:
             connection.save_here()
             connection.reserve()
         try:
-            admit = self._admit_subscriber
-            result = carry_out(connection, chain, self._request, quirks=self.quirks, admit=admit)
+            result = carry_out(connection, chain, self._request, self.quirks, admit=self._admit_subscriber)
             # While entries wait, a write with an effect at once would overtake them.
             if writes and (self.stack_rate or self._depths.total()):
                 self._postpone(chain, self._request)
@@ -434,7 +456,7 @@ class MockBilling:
         connection.save_here()
         connection.reserve(call.keys)
         try:
-            carry_out(connection, call.chain, request, quirks=self.quirks)
+            carry_out(connection, call.chain, request, self.quirks)
         except MockRefusal as refusal:
             # The call was valid when it was answered; a later change made it invalid. The real billing does the same.
             _log.warning("an accepted call is refused when it is carried out", request=request, error=str(refusal))
@@ -490,7 +512,7 @@ class MockBilling:
     # ---- what is told, and the control endpoint ------------------------------------------------------------------
 
     async def _summary(self, _: web.Request) -> web.Response:
-        return as_json(await anyio.to_thread.run_sync(self.summary))
+        return as_json(await anyio.to_thread.run_sync(self.ledger.totals))
 
     async def _ledger_page(self, request: web.Request) -> web.Response:
         model, _, subject = request.query.get("after", "").rpartition(":")
@@ -504,7 +526,7 @@ class MockBilling:
         def read() -> dict[str, object]:
             effects = list(self.ledger.by_subject((model, start), size))
             following = "{model}:{subject}".format_map(effects[-1]) if len(effects) == size else None
-            return {"totals": self.summary(), "effects": effects, "next": following}
+            return {"totals": self.ledger.totals(), "effects": effects, "next": following}
 
         return as_json(await anyio.to_thread.run_sync(read))
 
@@ -514,17 +536,20 @@ class MockBilling:
         except msgspec.DecodeError as error:
             raise ValueError(f"a JSON object is needed: {error}") from error
         for name in wanted:
-            if name not in _USUAL:
-                raise ValueError(f"there is no {name!r} to set{nearest(name, _USUAL)}")
+            if name not in Traits.__annotations__:
+                raise ValueError(f"there is no {name!r} to set{nearest(name, Traits.__annotations__)}")
         try:
             traits = msgspec.convert(wanted, Traits)
         except msgspec.ValidationError as error:
             name = str(error).rstrip("`").rpartition("$.")[2]
             raise ValueError(f"{name}: {wanted[name]!r} cannot be set") from None
-        for name, value in traits.items():
-            setattr(self, name, value)
+        self._set(traits)
         self._admit()
         self._work_soon()
+
+    def _set(self, traits: Traits) -> None:
+        for name, value in traits.items():
+            setattr(self, name, value)
 
 
 def _concerned(work: Work, model: str, key: int, subject: int) -> tuple[str, Stored, Stored]:

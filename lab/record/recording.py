@@ -22,7 +22,7 @@ from collections.abc import AsyncIterator, Generator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Literal, Self, TypeAlias
 from urllib.parse import parse_qsl
@@ -40,6 +40,7 @@ from checkpoints.own_files import open_regular
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from jobs.access.durable import write_all
 from lab.record.pseudonyms import PeopleRemover, Pseudonyms
+from texts.remedies import PROGRAM
 from texts.said import Quantity, reason_of
 
 FORMAT: Final = 1
@@ -61,11 +62,7 @@ RecordedOutcome: TypeAlias = Literal["answered", "refused", "busy", "system refu
 
 
 class RecordingError(BillingError):
-    """Raised when a recording cannot be written or read."""
-
-
-class NotARecording(RecordingError):
-    """Raised when a file is not a recording, or has an unknown format."""
+    """Raised when a recording cannot be written or read, or a file is none that this version knows."""
 
 
 class RecordingBroken(RecordingError):
@@ -126,7 +123,7 @@ class Recording:
     """Reads a recording: `header`, then the exchanges by iterating, or as written by `lines`; a context manager.
 
     `whole` is known at the end: False when the file is cut off, as after a kill; the part before that is read all the
-    same. Raises NotARecording.
+    same. Raises RecordingError.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -136,13 +133,13 @@ class Recording:
         try:
             self.header = msgspec.json.decode(next(self.lines, b""), type=RecordingHeader)
         except (msgspec.DecodeError, RecursionError) as fault:
-            raise NotARecording(
+            raise RecordingError(
                 "{path} is not a recording, or one that was stopped at its first line: {fault}.",
                 path=self._path,
                 fault=fault,
             ) from None
         if self.header.recording != FORMAT:
-            raise NotARecording(
+            raise RecordingError(
                 "{path} is a recording of format {recording}, made by version {program}; this version reads "
                 "format {format}.",
                 path=self._path,
@@ -161,15 +158,15 @@ class Recording:
         yield from map(self.decode, self.lines)
 
     def decode(self, line: bytes) -> Recorded:
-        """The exchange of one line. Raises NotARecording."""
+        """The exchange of one line. Raises RecordingError."""
         try:
             recorded = _EXCHANGE.decode(line)
         except (msgspec.DecodeError, RecursionError) as fault:
-            raise NotARecording(
+            raise RecordingError(
                 "A line of {path} is not an exchange: {fault}.", path=self._path, fault=fault
             ) from None
         if sum(_FIELD + len(name) + len(value) for name, value in recorded.form) > LONGEST_REQUEST:
-            raise NotARecording(
+            raise RecordingError(
                 "A line of {path} is not an exchange: its request has more than {longest} characters.",
                 path=self._path,
                 longest=Quantity(LONGEST_REQUEST),
@@ -185,7 +182,7 @@ class Recording:
                 begun.append(head)
                 length = len(rest[-1]) if rest else length + len(head)
                 if length > LONGEST_LINE:
-                    raise NotARecording(
+                    raise RecordingError(
                         "{path} is not a recording: a line of it is longer than {longest} MiB.",
                         path=self._path,
                         longest=LONGEST_LINE // 1024**2,
@@ -220,7 +217,7 @@ class Recording:
                     raise
                 size += len(piece)
                 if size > _LARGE and size > _BEST_PACKED * file.tell():
-                    raise NotARecording(
+                    raise RecordingError(
                         "{path} is not a recording: {packed} bytes of it unpack to more than {size}, which no "
                         "exchanges do.",
                         path=self._path,
@@ -280,7 +277,7 @@ class Recorder:
         self._remover = SecretRemover(settings.extra, settings.mask.secrets)
         self._header = RecordingHeader(
             FORMAT,
-            _program(),
+            version(PROGRAM),
             self._remover.text(url.path.rstrip("/")),
             datetime.now(UTC).isoformat(timespec="milliseconds"),
             tuple(settings.extra),
@@ -310,7 +307,6 @@ class Recorder:
             await self._room.wait()
 
     def heard(self, record: CallRecord) -> None:
-        """Take one exchange; it is written later."""
         if self.failure is not None:
             return
         self.exchanges += 1
@@ -329,7 +325,6 @@ class Recorder:
             await asyncio.wait((self._task,))
 
     async def _work(self) -> None:
-        """Write the waiting exchanges until the recording is closed and none waits."""
         last = False
         while not last and self.failure is None:
             await self._more.wait()
@@ -459,13 +454,6 @@ def _answer(record: CallRecord, remover: SecretRemover, people: PeopleRemover | 
         return RecordedAnswer(record.status, headers, text=body.decode(), whole=whole)
     except UnicodeError:
         return RecordedAnswer(record.status, headers, base64=base64.b64encode(body).decode(), whole=whole)
-
-
-def _program() -> str:
-    try:
-        return version("carbon-migrate")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 # ---- the key of made-up names -------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ from jobs.spec.columns import KNOWN, normalise_header, titles_of
 from jobs.spec.spec import JobSpec
 from lab.mock.port import as_json, reset, serving, telling
 from lab.record.pseudonyms import RECORDED_MARK, PeopleRemover, Pseudonyms, kind_of
-from lab.record.recording import NotARecording, Recorded, RecordedAnswer, Recording, RecordingError
+from lab.record.recording import Recorded, RecordedAnswer, Recording, RecordingError
 from texts.said import Said, said
 
 # ---- which requests are the same ----------------------------------------------------------------------------------
@@ -214,7 +214,6 @@ class Replay:
     """
 
     def __init__(self, path: Path | str, speed: Speed) -> None:
-        """Unpack and index; raises NotARecording and RecordingError."""
         self.url = ""
         self._speed: Speed = speed
         self._served = self._unknown = 0
@@ -247,17 +246,10 @@ class Replay:
         self._remover = SecretRemover(self._hidden)
 
     def report(self) -> ReplayReport:
-        """The report so far."""
-        lines = self._run("never_made", most=MAX_UNASKED_SHOWN)
-        never_made = [self._recording.decode(line) for (line,) in lines]
+        never_made = [self._recording.decode(line) for (line,) in self._run("never_made", most=MAX_UNASKED_SHOWN)]
+        names = tuple(named(recorded.path, recorded.form) for recorded in never_made)
         ((due,),) = self._run("due")
-        return ReplayReport(
-            self._served,
-            tuple(self._refused),
-            self._unknown,
-            tuple(named(recorded.path, recorded.form) for recorded in never_made),
-            due,
-        )
+        return ReplayReport(self._served, tuple(self._refused), self._unknown, names, due)
 
     def end(self) -> None:
         """Keep the report and delete the temporary database."""
@@ -279,7 +271,7 @@ class Replay:
             request = request_of(recorded.path, recorded.form, self._hidden)
             veils.add(request.veiled)
             if len(veils) > _MOST_VEILS:
-                raise NotARecording(
+                raise RecordingError(
                     "The recording hides secrets in more than {most} different places.", most=_MOST_VEILS
                 )
             # They never reached a billing, or the client cancelled them, or they ask for other subscribers each time.
@@ -290,11 +282,7 @@ class Replay:
         self._veils = sorted(veils - {frozenset()}, key=sorted)
 
     def _take(self, path: str, form: list[tuple[str, str]]) -> Recorded | str:
-        """The next recorded exchange of a request, or why there is none.
-
-        Exchanges that never reached the billing, or that the client cancelled, are skipped as long as there is an
-        answer.
-        """
+        """The next recorded exchange of a request, or why there is none."""
         base = self._recording.header.base_path
         request = request_of(path.removeprefix(base) if path.startswith(f"{base}/") else path, form, self._hidden)
         why = "is not in the recording"
@@ -371,7 +359,7 @@ class Replay:
 async def replaying(path: Path | str, *, port: int = 0, speed: Speed = "at once") -> AsyncIterator[Replay]:
     """A recording served while the context lasts; its `report` is available during it and after.
 
-    `port` 0 takes a free one. Raises NotARecording, RecordingError, and OSError for a port taken.
+    `port` 0 takes a free one. Raises RecordingError, and OSError for a port taken.
     """
     replay = await anyio.to_thread.run_sync(Replay, path, speed)
     try:
@@ -430,8 +418,7 @@ async def differing(
     Of a recording with made-up people the live answers are compared by the same `pseudonyms`. `tally` counts the
     recorded exchanges: `asked` again, or why not: `writes` are all that are not known reads, `secret` those with a
     secret in the request, `repeated` those asked already, `unanswered` reads without a usable answer, `made_up` those
-    that ask by a made-up name or number. Raises BillingAway when the billing does not answer, NotARecording and
-    RecordingError.
+    that ask by a made-up name or number. Raises BillingAway when the billing does not answer, and RecordingError.
     """
     asked: set[bytes] = set()
     with await anyio.to_thread.run_sync(Recording, path) as recording:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from billing.api.calls import NOTHING
 from billing.api.client import BillingClient, ClientSettings
 from billing.profile import UNKNOWN, Fact, TypeEight
 from checkpoints.errors import BillingHeld
@@ -151,7 +150,7 @@ class Program:
 
     # ---- commands ----
 
-    async def run(self, table: Table | None = None, more: Mapping[str, str] = NOTHING) -> Outcome:
+    async def run(self, table: Table | None = None, more: Mapping[str, str] = {}) -> Outcome:
         """Begin a run of the table, or of another one; `more` are parameters. Raises `CommandRefused`."""
         self.table = table or self.table
         async with self.opened() as (journal, gateway):

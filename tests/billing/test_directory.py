@@ -153,7 +153,7 @@ def test_numbers_accounts_and_pools_are_read_with_those_of_deleted_ones(either_d
         for login, ip, deleted, key, number in either_database.query(sql)
     ]
     assert [(one.login, one.ip, one.deleted, one.abonent, one.number) for one in found] == wanted
-    assert pool_ranges(either_database) == {str(key): (pool.first, pool.last) for key, pool in POOLS.items()}
+    assert pool_ranges(either_database) == {str(key): (first, last) for key, (_, first, last) in POOLS.items()}
 
 
 AMOUNTS = st.decimals("-99999999.99", "99999999.99", places=2)

@@ -160,6 +160,8 @@ async def frozen(place: Place, words: Words) -> None:
 
 async def frozen_and_taken_over(place: Place, words: Words) -> None:
     """It wakes up when another machine has its run, which has waited for its lease; the other one is killed then."""
+    # The other one looks what the billing shows before it waits.
+    place.traffic.method = "objects.create"
     async with place.cli.started(*words) as load:
         await load.until(partial(place.traffic.reaches, place.traffic.arrived + 8))
         load.signal(signal.SIGSTOP)

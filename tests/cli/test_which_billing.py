@@ -123,6 +123,7 @@ async def test_an_identity_outlives_what_happens_to_its_oldest_subscribers(place
 
 
 async def test_who_changes_a_name_between_the_two_readings_stops_nothing(place: Place) -> None:
+    place.traffic.looks = True
     place.traffic.model, place.traffic.opening = "Abonents", True
 
     def rename(arrived: int) -> None:
@@ -284,6 +285,7 @@ async def test_nothing_is_sent_to_the_api_of_another_copy(place: Place) -> None:
 
 async def test_a_database_that_lags_is_waited_for(place: Place) -> None:
     """Only what it does not show after the settle delay either is in another billing."""
+    place.traffic.looks = True
     run, copy = await killed(place, settle="60")
     place.traffic.arrived = 0
     shutil.copy(place.file, copy)

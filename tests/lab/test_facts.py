@@ -15,7 +15,7 @@ from billing.database.schema import TableColumn
 from billing.directory import models
 from billing.profile import Profile
 from jobs.spec import entries, parameters
-from lab.mock.facts import FACTS, OPERATION_TYPES, Effect
+from lab.mock.facts import FACTS, Effect
 from lab.mock.facts import MODELS as MOCKS
 
 _MARKED = r"§[1-7](\.[1-9])?( \[[SDVI?](, [SDVI?])*\])?"
@@ -52,7 +52,7 @@ def test_each_fact_of_the_lab_has_a_source() -> None:
     ],
 )
 def test_the_types_of_operations_are_the_billings(does: Effect, number: int, asked: str) -> None:
-    kind = OPERATION_TYPES[number]
+    kind = FACTS.operations[number]
     assert kind.does == does
     assert "[?]" not in kind.source
     assert "V" in kind.source, "the vendor's own programs say so"

@@ -53,6 +53,8 @@ _ESCAPED: Final = re.compile(r"(?:_x[0-9A-Fa-f]{4}_)+")
 _ESCAPE: Final = len("_x0000_")
 _WAITING: Final = 1024 * 1024
 """Size of the write buffer, in bytes."""
+_BLOCK: Final = 64 * 1024
+"""Bytes of a sheet that are searched at once."""
 _TOGETHER: Final = 8
 """Number of texts read at once."""
 
@@ -109,7 +111,7 @@ def _hidden(archive: Archive, part: str, above: int) -> int:
     with archive.open(part) as stream:
         # Most sheets hide nothing, which their bytes tell faster than their elements.
         before, hides = b"", False
-        while not hides and (block := stream.read(_WAITING)):
+        while not hides and (block := stream.read(_BLOCK)):
             hides, before = b"hidden=" in before + block, block[-len(b"hidden=") :]
     rows = archive.starts(part, "row") if hides else ()
     return sum(

@@ -34,7 +34,7 @@ TOTAL = Decimal("7.44")
 
 def row(number: int, state: State = State.APPLIED, **other: Any) -> BookRow:
     mark, subject = ("k7m2q", number), 2000 + number
-    return replace(BookRow(number, str(subject), mark, subject, AMOUNTS[number], state, 1), **other)
+    return replace(BookRow(str(subject), mark, subject, AMOUNTS[number], state, 1), **other)
 
 
 def effect(number: int, **other: Any) -> Effect:
@@ -58,7 +58,6 @@ EFFECTS = [effect(1), effect(2), effect(3)]
 MARKED = Trial("ours", MODEL, "", (), by=By.MARK, once=True)
 ASKED_FOR = RequestedLoad((), {str(2000 + number): amount for number, amount in AMOUNTS.items()}, {})
 GOOD = Books(
-    run="k7m2q",
     trial=MARKED,
     requested=ASKED_FOR,
     rows=ROWS,
@@ -171,7 +170,7 @@ WELL: Sequence[Mapping[str, Any]] = (
     ],
 )
 def test_what_is_wrong_in_the_books_is_found(doctored: dict[str, Any], found: list[str]) -> None:
-    told = [str(problem) for problem in judge(replace(GOOD, **doctored))[1]]
+    told = [problem.text for problem in judge(replace(GOOD, **doctored))[1]]
     assert [one for one in found if one != MORE and not any(one in problem for problem in told)] == [], told
     assert len(told) == len(found) or MORE in found, told
 
@@ -184,9 +183,7 @@ NUMBER, ACCOUNT, BALANCE = (
 )
 THINGS = {NUMBER: "Первый; Новый город/Юг; 3", ACCOUNT: "", BALANCE: "10.00"}
 WANTED = {**{folder_key(names): "" for names in (NEW[:1], NEW)}, **THINGS}
-ITEMS = [
-    BookRow(0, key, key, key, wanted, State.ACCEPTED, 1, step=key.split("/")[1]) for key, wanted in WANTED.items()
-]
+ITEMS = [BookRow(key, key, key, wanted, State.ACCEPTED, 1, step=key.split("/")[1]) for key, wanted in WANTED.items()]
 REQUESTED = RequestedLoad((), WANTED, {}, imported=RequestedImport(3, 0, {}, ("нет счета",)))
 
 
@@ -195,7 +192,7 @@ def imported(*without: str, state: State = State.ACCEPTED, message: str = "", **
     rows = [replace(one, state=state, message=message) if one.key == ACCOUNT else one for one in ITEMS]
     held = [Effect("", 0, key, key, value) for key, value in WANTED.items() if key not in without]
     verified, steps = int(state is State.REJECTED), {("pending", "sending"): len(ITEMS)}
-    books = Books("k7m2q", OF_IMPORTS, REQUESTED, rows=rows, effects=held, steps=steps, verified=verified)
+    books = Books(OF_IMPORTS, REQUESTED, rows=rows, effects=held, steps=steps, verified=verified)
     return replace(books, **{"refused": 3, "balances": {"Н-1": Decimal(10)}, **doctored})
 
 
@@ -226,7 +223,7 @@ def imported(*without: str, state: State = State.ACCEPTED, message: str = "", **
     ],
 )
 def test_what_is_wrong_in_the_books_of_an_import_is_found(books: Books, found: list[str]) -> None:
-    assert [str(problem) for problem in judge(books)[1]] == found
+    assert [problem.text for problem in judge(books)[1]] == found
 
 
 def test_what_is_left_of_an_import_that_was_taken_back_is_found() -> None:
@@ -243,7 +240,7 @@ def test_a_load_that_began_or_was_refused_for_nothing_is_found(
     ended: int, column: str, effects: int, holds: bool
 ) -> None:
     refusal = judge_refusal("USERS.MAC", ended, f"the billing's USERS has no column {column}", effects)
-    assert holds is not any("USERS.MAC: the load had to be refused" in str(one) for one in refusal)
+    assert holds is not any("USERS.MAC: the load had to be refused" in one.text for one in refusal)
 
 
 # ---- what fleets have besides --------------------------------------------------------------------------------------
@@ -271,7 +268,7 @@ def of_a_fleet(
     dealt: Sequence[Dealt] = (KILL,),
 ) -> list[str]:
     sent = Sending("b01", RUN, PLAN, [*seen, *more], take_ups, offences, dealt)
-    return [str(one) for one in judge(replace(books, verified=None, sending=sent))[1]]
+    return [one.text for one in judge(replace(books, verified=None, sending=sent))[1]]
 
 
 @pytest.mark.parametrize(

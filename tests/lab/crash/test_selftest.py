@@ -278,7 +278,7 @@ async def test_the_lab_goes_red_when_a_promise_is_broken_or_a_mend_at_a_seam_is_
     how: Callable[[], None], plan: ExperimentPlan, said: str, lab: Callable[..., Lab]
 ) -> None:
     red = await lab(how).run(plan)
-    assert any(said in str(problem) for problem in red.problems), red
+    assert any(said in problem.text for problem in red.problems), red
     if (how, plan, said) in PROMISES:
         for effect, count in ((TWICE, "twice"), (FOREIGN, "foreign"), (LOST, "lost")):
             assert effect not in said or red.tally[count] > 0, red

@@ -57,7 +57,7 @@ def call(session: MockConnection, model: str, *steps: object, fields: list[str] 
     form = {"fields": json.dumps(fields)} if fields is not None else {}
     for number, (method, arguments) in enumerate(zip(steps[::2], steps[1::2], strict=True), 1):
         form |= {f"method{number}": str(method), f"arg{number}": json.dumps(arguments, ensure_ascii=False)}
-    return carry_out(session, parse(model, form), 1, quirks=Quirks(**quirks))
+    return carry_out(session, parse(model, form), 1, Quirks(**quirks))
 
 
 def enter(session: MockConnection, kind: int, summa: object = "100", abonent: int = ABONENT, **more: Any) -> int:
@@ -187,7 +187,7 @@ async def test_deleting_takes_along_what_may_go_and_nothing_refers_to_what_is_go
     mock_billing: MockBilling, client: BillingClient
 ) -> None:
     await answered(client, session_of(12345), deleting("Abonents", 1392, clean_links=True))
-    done = {total.model: mock_billing.ledger.effects(total.model) for total in mock_billing.ledger.totals()}
+    done = {total["model"]: mock_billing.ledger.effects(total["model"]) for total in mock_billing.ledger.totals()}
     assert done == {
         "Abonents": {1392: 1},
         "Users": {12345: 1, 12346: 1},

@@ -21,10 +21,9 @@ from billing.directory.subscribers import since
 from billing.directory.system import Stacks, depth, waiting_for
 from billing.errors import DatabaseError, SettingsError
 from engine.evidence import Accepted, RowRefused
-from lab.mock.ledger import Ledger
 from lab.mock.population import _COLUMNS
 from lab.mock.population import create as create_billing
-from lab.mock.server import MockBilling, read_schedule, running
+from lab.mock.server import Ledger, MockBilling, read_schedule, running
 from tests.billing.saving import get_set_save
 from tests.lab.mock.calling import NEVER, SOON, answered, entries, served, until
 
@@ -156,7 +155,7 @@ async def test_money_and_all_else_wait_in_stacks_of_their_own_and_come_as_they_w
         assert (str(found["pk"]), found["fields"]["descr"]) == (created, "Миграция 2001")
         ((request, key, _),) = entries(server, 2001)
         assert (request, key) == (1, int(created or 0)), "the request that asked, not one of its own"
-        effects = {total.model: total.effects for total in server.ledger.totals()}
+        effects = {total["model"]: total["effects"] for total in server.ledger.totals()}
         assert effects == {"AdminAccounts": 1, MODEL: 2, "Users": 3, "Usluga": 1}
         looks: list[Any] = [get("Users", {"id": user}).asking("ip") for user in users]
         assert [(await answered(client, each))["fields"]["ip"] for each in looks] == told

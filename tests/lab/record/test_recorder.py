@@ -25,7 +25,6 @@ from engine.evidence import Accepted
 from lab.record import recording as format_of
 from lab.record.recording import (
     FORMAT,
-    NotARecording,
     Recorded,
     Recording,
     RecordingBroken,
@@ -235,7 +234,7 @@ async def test_a_recording_cut_anywhere_is_read_up_to_there(tmp_path: Path) -> N
             assert not recording.whole
             assert exchanges == whole[: len(exchanges)]
             counts.append(len(exchanges))
-        except NotARecording:
+        except RecordingError:
             assert not counts
     assert counts == sorted(counts)
     assert set(counts) == set(range(21))
@@ -259,7 +258,7 @@ def test_what_is_no_recording(tmp_path: Path) -> None:
         (gzip.compress(f"{known}\n{{}}\n".encode()), "not an exchange"),
     ):
         path.write_bytes(content)
-        with pytest.raises(NotARecording, match=said or None), Recording(path) as recording:
+        with pytest.raises(RecordingError, match=said or None), Recording(path) as recording:
             list(recording)
     with pytest.raises(RecordingError, match="No such file"):
         Recording(tmp_path / "none.gz")
@@ -307,7 +306,7 @@ def little_memory(most: int) -> Iterator[None]:
 def test_a_small_file_that_unpacks_to_much_is_refused(tmp_path: Path, parts: list[bytes]) -> None:
     path = packed(tmp_path / "bomb.rec", parts)
     assert path.stat().st_size < MEBIBYTE
-    with little_memory(150 * MEBIBYTE), pytest.raises(NotARecording, match=r"unpack to more than|longer than"):
+    with little_memory(150 * MEBIBYTE), pytest.raises(RecordingError, match=r"unpack to more than|longer than"):
         for _ in Recording(path):
             pass
 
@@ -318,7 +317,7 @@ def test_a_line_has_a_longest_length(tmp_path: Path, monkeypatch: pytest.MonkeyP
     whole = packed(tmp_path / "whole.rec", [HEADER, exchange([], noise[: MEBIBYTE // 2])], 1)
     assert len(list(Recording(whole))) == 1
     longer = packed(tmp_path / "longer.rec", [HEADER, exchange([], noise)], 1)
-    with little_memory(8 * MEBIBYTE), pytest.raises(NotARecording, match="a line of it is longer than 1 MiB"):
+    with little_memory(8 * MEBIBYTE), pytest.raises(RecordingError, match="a line of it is longer than 1 MiB"):
         list(Recording(longer))
 
 
@@ -337,9 +336,9 @@ def test_a_line_has_a_longest_length(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_what_is_no_exchange_is_refused(tmp_path: Path, line: bytes) -> None:
     path = packed(tmp_path / "odd.rec", [HEADER, line])
     why = "is not an exchange|more than 1000 different places"
-    with little_memory(64 * MEBIBYTE), pytest.raises(NotARecording, match=why):
+    with little_memory(64 * MEBIBYTE), pytest.raises(RecordingError, match=why):
         Replay(path, "at once")
-    with pytest.raises(NotARecording):
+    with pytest.raises(RecordingError):
         Recording(packed(tmp_path / "deep.rec", [b'{"recording": ' + b"[" * DEEP + b"]" * DEEP + b"}\n"]))
 
 
