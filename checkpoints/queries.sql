@@ -559,8 +559,8 @@ order by number
 -- Steps that have gone along with a subscriber who was taken back have no undo of their own. What an undo has skipped for
 -- another reason than :nothing_stands it has left alone. The last verification counts until an undo knows more.
 select r.run_id, r.left_out, r.purged_totals, r.ended_at is not null as has_ended,
-       v.verified_at, @json(v.result, different) as different, @json(v.result, expected) as expected,
-       @json(v.result, found) as found,
+       v.verified_at, @json(v.result, different) as different, @json(v.result, twice) as twice,
+       @json(v.result, expected) as expected, @json(v.result, found) as found,
        (select count(*) from refusals f where f.run_id = r.run_id and f.mended_at is null) as refused,
        i.state, count(i.item_id) as items,
        @sum_where(i.amount, i.state <> 'skipped' or @json(r.parameters, since-run) is null) as amount,

@@ -506,8 +506,8 @@ class Totals:
     `taken_back` are the items in effect that were taken back, and not restored since, with their sum: they are in the
     counts and sums of their states, as are steps of an import that have `gone_along` with their subscriber. An undo
     has really changed something of the `restorable` ones, and not only found them gone.
-    Of the others so many were `different` when they were `read_back` last, and their sum in the billing was more
-    than was sent, by the `gap`, or less. `unanswered` are those that are to be sent again, or count as refused, and
+    Of the others so many were `different` when they were `read_back` last, `twice` of them entered twice, and their
+    sum in the billing was more than was sent, by the `gap`, or less. `unanswered` are those that are to be sent again, or count as refused, and
     may have had their effect all the same.
 
     The amounts of an undo are what its rows take back, negative, and those of an undo of an undo what they restore;
@@ -529,6 +529,7 @@ class Totals:
     gone_along: int = 0
     read_back: datetime | None = None
     different: int = 0
+    twice: int = 0
     gap: Decimal = Decimal(0)
     unanswered: int = 0
     has_ended: bool = False

@@ -203,6 +203,7 @@ def to_totals(found: Sequence[FoundRow]) -> Totals:
         ),
         read_back=None if found[0]["verified_at"] is None else datetime.fromisoformat(found[0]["verified_at"]),
         different=int(found[0]["different"] or 0),
+        twice=int(found[0]["twice"] or 0),
         gap=Decimal(found[0]["found"] or 0) - Decimal(found[0]["expected"] or 0),
         restorable=sum(map(itemgetter("restorable"), found)),
         gone_along=sum(map(itemgetter("gone_along"), found)),

@@ -40,7 +40,7 @@ _ALONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "cli/test_import.py::test_corrected_rows_complete_what_is_missing_and_change_what_is_there_only_on_request",
         ),
         "call": (
-            "cli/test_call.py::test_the_vendors_third_recipe_runs_verifies_and_is_taken_back",
+            "cli/test_call.py::test_a_text_that_no_field_holds_is_refused_with_its_place",
             "cli/translate/test_loops.py::test_the_lines_make_the_same_calls",
         ),
     }

@@ -184,6 +184,7 @@ async def verified(
         noted: dict[str, str | int] = {
             "as_wanted": verdict.as_wanted,
             "different": verdict.different,
+            "twice": verdict.twice,
             "unreadable": verdict.unreadable.total(),
             "expected": format(verdict.expected, "f"),
             "found": format(verdict.found, "f"),

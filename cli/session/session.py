@@ -184,7 +184,12 @@ class Session(Invocation):
         return None
 
     async def _shows(self, run: Run) -> bool | None:
-        """The same of one run. What only one of the two shows is waited for as long as a lost answer would be."""
+        """The same of one run. What only one of the two shows is waited for as long as a lost answer would be.
+
+        Of what was taken back the API still shows deleted objects.
+        """
+        if run.undone_by is not None:
+            return None
         gateway, journal, catalogue = self.gateway, self.journal, self.settings.catalogue
         try:
             await require_content(run, journal)

@@ -426,7 +426,7 @@ def _next_steps(run: Run, totals: Totals, limit: Decimal | None) -> Iterator[tup
     if run.ended_at and (totals.unsent or totals.taken_back) and (again := run_again(run)):
         of_undo = run.job == UNDO and said("take back what stands of run {run}", run=run.parameters[RUN])
         yield again, of_undo or said("enter the corrected file; what stands is left out by itself")
-    elif run.job != UNDO and totals.gap and (again := run_again(run)):
+    elif run.job != UNDO and totals.gap and totals.different > totals.twice and (again := run_again(run)):
         yield again, said("see what the billing has no more, and how it is entered again")
     if restoring := restoring_of(run, totals):
         yield restoring, said("restore what was taken back, where it is possible")

@@ -96,7 +96,7 @@ def test_the_steps_of_a_job_file_in_russian() -> None:
         "шаг задание загрузка строки итог",
         "1 warning-threshold k7m2q 12 342 выполнена ранее",
         "2 balances k7m2q 12 342 завершена; не внесены 3 строки",
-        "3 tariff-threshold k7m2q 12 342 остановлена: нет соединения с example.org: refused; answers.csv",
+        "3 tariff-threshold k7m2q 12 342 остановлена: не завершена; answers.csv",
         "4 passwords – – не начата",
     ]
 
