@@ -394,6 +394,11 @@ class Effect(ABC):
         """What it means that an earlier run has entered the key and the sum of a call."""
         return SameKey.ENTERED
 
+    @property
+    def has_documents(self) -> bool:
+        """Whether rows have a column of documents, which tell equal operations apart."""
+        return False
+
     def without_document(self, item: NewItem) -> tuple[str, Sequence[str]]:
         """The document of a row, and its keys in runs that did not use the column of documents."""
         return "", ()

@@ -107,7 +107,7 @@ class ForeignEntries:
 
     async def _against_unused_documents(self, judged: list[NewItem | Refusal]) -> list[NewItem | Refusal]:
         """The items, with a note where a run that did not use the column of documents has entered this one."""
-        if self._again or self._is_plan:
+        if self._again or self._is_plan or not self._job.effect.has_documents:
             return judged
         asked = [
             (place, item, document, key)

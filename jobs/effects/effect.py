@@ -257,9 +257,13 @@ class CallEffect(Effect):
         """The undocumented facts that these payloads rely on, as values by the names in the profile."""
         return {}
 
+    @property
+    def has_documents(self) -> bool:
+        return DOCUMENT.name in self.names
+
     def without_document(self, item: NewItem) -> tuple[str, Sequence[str]]:
-        payload = decode_payload(item.payload) if DOCUMENT.name in self.names else None
-        if payload is None or not payload.document:
+        payload = decode_payload(item.payload)
+        if not payload.document:
             return "", ()
         key = item.key.removesuffix(f"/{payload.document}")
         return payload.document, (key, f"{key}/{payload.day}")
