@@ -507,8 +507,8 @@ class Totals:
     counts and sums of their states, as are steps of an import that have `gone_along` with their subscriber. An undo
     has really changed something of the `restorable` ones, and not only found them gone.
     Of the others so many were `different` when they were `read_back` last, `twice` of them entered twice, and their
-    sum in the billing was more than was sent, by the `gap`, or less. `unanswered` are those that are to be sent again,
-    or count as refused, and may have had their effect all the same.
+    sum in the billing was more than was sent, by the `gap`, or less. `unanswered` are those that are to be sent
+    again, or count as refused, and may have had their effect all the same.
 
     The amounts of an undo are what its rows take back, negative, and those of an undo of an undo what they restore;
     `of_calls` are then the sums that its calls carry. `merged` are the skipped rows that another row of their account
