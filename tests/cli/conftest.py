@@ -220,7 +220,7 @@ class Traffic:
     """Counts the calls to `model` that arrive at the mock billing, to be waited for or answered in its place.
 
     With a `method`, only those that name it. Calls that open the billing do not count, unless `opening` does, nor
-    what is looked up beside a database, which compares the two, unless `looks` does.
+    the operations that are looked up to compare the API with a database, unless `looks` does.
     """
 
     def __init__(self) -> None:
@@ -244,7 +244,8 @@ class Traffic:
     async def count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         body = await request.read()
         counts = self.model in request.path and self.method.encode() in body
-        counts = counts and (self.looks or bool(self.method) or b"method1=objects.filter" not in body)
+        compares = self.model == MODEL and not self.method and b"method1=objects.filter" in body
+        counts = counts and (self.looks or not compares)
         if counts and (self.opening or not await _opens(request)):
             self.arrived += 1
             number = self.arrived
