@@ -201,6 +201,7 @@ async def test_a_probe_that_was_killed_finds_what_it_left_and_takes_it_back(
     async with opened() as place:
         abonent = subscriber(place)
         before = place.balance(abonent)
+        place.traffic.looks = True
         await place.kill_at(call, *probing(place))
         (intent,) = intents(place)
         if year:
