@@ -479,29 +479,26 @@ class CreateEffect(CallEffect):
 
     async def _gone_since(self, pairs: Sequence[tuple[Item, Payload]]) -> dict[int, str]:
         """By item_id, whose operation is not there to be taken back: reversed since, or the billing was put back."""
-        taking_back = [
-            (item, one.undoes, one.abonent) for item, one in pairs if one.undoes and not item.state.in_effect
-        ]
+        taking_back = [(item, one) for item, one in pairs if one.undoes and not item.state.in_effect]
         if not taking_back:
             return {}
         comment, ended = self._kind.comment, self._kind.ended
-        keys = [{self._kind.key: op_id} for _, op_id, _ in taking_back]
+        keys = [{self._kind.key: one.undoes} for _, one in taking_back]
         reasons: dict[int, str] = {}
         found = await find(self._gateway, self._model, keys, (self._kind.key, comment, ended))
-        for (item, op_id, abonent), things in zip(taking_back, found, strict=True):
+        for (item, one), things in zip(taking_back, found, strict=True):
             run, _, number = item.key.partition("/")
-            # A payment by `add_payment` bears no mark.
-            own = {None, (run, int(number))}
+            own = None if one.undoes_unmarked else (run, int(number))
             if not any(
-                thing.abonent_id == abonent
+                thing.abonent_id == one.abonent
                 and self._kind.counts(thing)
-                and find_mark(thing.values[comment] or "") in own
+                and find_mark(thing.values[comment] or "") == own
                 for thing in things
             ):
                 reasons[item.item_id] = said(
                     "gone since the list was made: operation {id} is not there any more, is reversed, or is another "
                     "one's by now",
-                    id=op_id,
+                    id=one.undoes,
                 )
         return reasons
 

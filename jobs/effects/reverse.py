@@ -464,6 +464,7 @@ async def _opposites(gateway: Gateway, parameters: Mapping[str, str], taken: Seq
             balance=None if restored is None else wire(restored),
             newest=int(entry.op_id) if balance is None and restored is not None else None,
             undoes=entry.op_id,
+            undoes_unmarked=find_mark(entry.thing.values[COMMENT] or "") is None,
         )
         return entry.taken_back(payload, amount)
 

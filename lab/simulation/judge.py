@@ -41,11 +41,7 @@ def _put_back(world: World, entries: list[Entry]) -> Iterator[str]:
     for disk in (one for one in world.disks if world.billing.lost and not one.was_put_back):
         undone = {run["name"]: run["undone"] for run in disk.runs() if run["undone"]}
         for entry in (one for one in entries if one.disk is disk and one.sign < 0):
-            # It is looked for just before its call, which may be tried again, and whose effect may come late.
-            mark = f"{entry.run}/{entry.row}%5D".encode()
-            left = (one.left - START - world.billing.put_back_at for one in world.network.calls if mark in one.form)
-            is_looked_for = not any(0 <= seconds < 2 * READS for seconds in left)
-            if is_looked_for and (disk, undone[entry.run], entry.row) not in there:
+            if (disk, undone[entry.run], entry.row) not in there:
                 yield f"row {entry.row} of run {undone[entry.run]} is taken back, and the billing has lost it before"
         begun = {one.run: one.moment - START for one in reversed(world.take_ups)}
         for found in disk.all("called_entered"):

@@ -77,7 +77,7 @@ FOUND: Final = [
     ("a service that was restored counted as gone, and was advised to be entered on top", 70_000_651),
     ("an undo took back what the billing had lost since its list was made", 70_010_095),
     ("the judge: of two processes that take up a run at once the one with the higher epoch owns it", 69_000_311),
-    ("the judge: the billing was put back between the look for an entry and the call that takes it back", 504),
+    ("an undo took back an entry of somebody else, which had got the id of one that was lost since its list", 504),
     ("the judge: what is taken back soon after a run was there when it was left out", 70_010_319),
 ]
 """What schedules have found in the program, and in the lab itself, each with its seed."""
