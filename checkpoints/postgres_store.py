@@ -89,9 +89,8 @@ def connect(address: PostgresAddress) -> "PostgresConnection":
         )
     except (psycopg.Error, UnicodeError) as error:
         is_away = isinstance(error, psycopg.OperationalError) and _is_away(address)
-        why = " ".join(str(error).split())
         raise (JournalAway if is_away else JournalUnreadable)(
-            said("the journal {name} cannot be opened: {error}", name=address.name, error=why)
+            said("the journal {name} cannot be opened: {error}", name=address.name, error=_in_its_words(error))
         ) from error
 
 
@@ -153,7 +152,11 @@ _NOT_EXACTLY: Final = "22012"
 
 def in_a_line(error: Exception) -> str:
     """What the driver or the server says; where that is that there is no connection, in our words."""
-    return NO_CONNECTION if is_lost(error) else " ".join(str(error).split())
+    return NO_CONNECTION if is_lost(error) else _in_its_words(error)
+
+
+def _in_its_words(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 class PostgresQueries(Queries):

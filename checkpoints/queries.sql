@@ -205,7 +205,8 @@ update runs set left_out = :left_out where run_id = :run_id
 
 -- name: earlier
 -- Items of the same effect, by key, in all runs of a job, on any target: the twins of a new run's rows. :keys are
--- pairs of a key and how an item may have it: as it is, or as the digest of a purged run.
+-- pairs of a key and how an item may have it: as it is, or as the digest of a purged run. The item is looked up for each
+-- twin alone: PostgreSQL would read all items for a join.
 select r.name as run, k.key, i.amount, i.wanted, i.state, i.line, i.changed_at, r.target,
        r.purged_at is not null as is_purged,
        (select case when carried_by is null then number end from items where item_id = i.item_id) as number,
@@ -564,8 +565,8 @@ select r.run_id, r.left_out, r.purged_totals, r.ended_at is not null as has_ende
        (select count(*) from refusals f where f.run_id = r.run_id and f.mended_at is null) as refused,
        i.state, count(i.item_id) as items,
        @sum_where(i.amount, i.state <> 'skipped' or @json(r.parameters, since-run) is null) as amount,
-       count(case when substr(i.kind || ':', 1, 9) = :held_back then 1 end) as held_back,
-       @sum_where(i.amount, substr(i.kind || ':', 1, 9) = :held_back) as sum_held_back,
+       count(case when substr(i.kind || ':', 1, length(:held_back)) = :held_back then 1 end) as held_back,
+       @sum_where(i.amount, substr(i.kind || ':', 1, length(:held_back)) = :held_back) as sum_held_back,
        count(case when i.sent_at > :since and i.state in (select state from states where in_effect)
                   and i.sent_at >= (select max(began_at) from runners w where w.run_id = r.run_id) then 1 end) as recent,
        sum(i.taken_back) as taken_back,

@@ -100,7 +100,7 @@ async def _write_all(run: Run, folder: Path, journal: Journal, screen: Screen, *
             continue
         # Scripts find the same names in every language.
         path = folder / (f"{run.name}-{word}.csv" if screen.voice.as_json else file_of(run, word))
-        make_folder(folder)
+        await make_folder(folder)
         async with written_to(OutputFile(path, force=force, leaves_same=True)) as out:
             rows = await write_items(out, run, states, journal)
         # The file of the rejected rows has the refused ones as well.

@@ -478,7 +478,7 @@ async def write_plan(out: OutputFile, run: Run, lines: int, journal: Journal, pr
     """Write a plan into its folder or table; `lines` are the rows of the table."""
     files = _files_of(out)
     if LOOK_ALIKES in files:
-        make_folder(out.path)
+        await make_folder(out.path)
         for name, state in SAVED.items():
             async with written_to(files[name]) as sheet:
                 await write_items(sheet, run, (state,), journal)

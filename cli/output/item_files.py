@@ -227,10 +227,10 @@ def standard_output() -> Iterator[BinaryIO]:
         raise CommandRefused("standard output cannot be written: {why}", why=reason_of(error)) from error
 
 
-def make_folder(path: Path) -> None:
+async def make_folder(path: Path) -> None:
     """Make a folder with those above it, where it is not there. Raises `CommandRefused`."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        await anyio.Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CommandRefused("{path} cannot be made: {why}", path=printable(path), why=reason_of(error)) from error
 

@@ -374,7 +374,7 @@ def digest_of(path: Path) -> str:
 
 
 async def _exceptions(one: ReportedRun, reader: CatalogueLanguage, journal: Journal) -> AsyncIterator[list[str]]:
-    async for row in each_exception(one.run, journal, one.spec, has_money=one.sums.has_money):
+    async for row in each_exception(one.run, one.totals, journal, one.spec, has_money=one.sums.has_money):
         decided = row.decision
         yield [
             row.place or "",

@@ -241,7 +241,7 @@ async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue, *, only
         since, gone, _ = await gone_since(run, journal, await journal.runs(), journal)
     sums = await sums_of(run, journal, spec)
     if not only_sums:
-        async for one in each_exception(run, journal, spec, has_money=sums.has_money, seen=seen):
+        async for one in each_exception(run, totals, journal, spec, has_money=sums.has_money, seen=seen):
             number += 1
             if number <= SHOWN:
                 exceptions.append(one)
@@ -285,6 +285,7 @@ async def each_standing(run: Run, totals: Totals, journal: Journal) -> AsyncIter
 
 async def each_exception(
     run: Run,
+    totals: Totals,
     journal: Journal,
     spec: JobSpec | None,
     *,
@@ -297,7 +298,7 @@ async def each_exception(
     run `has_money`.
     """
     decisions = {one.number: one for one in await journal.history.decisions(run)}
-    differs = (await journal.totals(run)).different > 0
+    differs = totals.different > 0
     async for page in journal.each_page(run, frozenset(State)):
         shown: list[tuple[Item, str]] = []
         for item in page:

@@ -190,7 +190,7 @@ class Session(Invocation):
         """
         if run.undone_by is not None:
             return None
-        gateway, journal, catalogue = self.gateway, self.journal, self.settings.catalogue
+        journal, catalogue = self.journal, self.settings.catalogue
         try:
             await require_content(run, journal)
             last = await journal.in_effect_last_first(run, size=1)

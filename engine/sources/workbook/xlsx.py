@@ -282,7 +282,6 @@ def _number(text: str | None) -> int:
 
 
 def _shared_strings(archive: Archive, part: str) -> "SpilledStrings":
-
     def texts() -> Iterator[str]:
         elements = archive.elements(part, "t", "rPh", "extLst", whole=("si",)) if part else ()
         whole = (inner for tag, _, inner in elements if tag == "si")
