@@ -101,7 +101,8 @@ class Typed:
 
     @property
     def lines(self) -> list[str]:
-        return re.findall(r"\r\x1b\[K([^\r\n\x1b]+)", self.text)
+        """The waiting lines that were drawn; what is erased by the next one, as the answer of the command is not."""
+        return re.findall(r"\r\x1b\[K([^\r\n\x1b]+)(?=\r\x1b\[K)", self.text)
 
 
 def watch(terminal: int, typed: Typed) -> None:
