@@ -1,11 +1,9 @@
 """`compare`: two runs beside each other, as a rehearsal and its night, or last month's load and this month's."""
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import nullcontext
 
 from checkpoints.journal import Journal
-from checkpoints.records import RunRow
 from checkpoints.row_comparison import Side
 from cli.commands.execution import with_settings
 from cli.session.comparison import compare_runs
@@ -19,7 +17,7 @@ from cli.terminal.options import argument, option
 from cli.terminal.screen import JsonVoice, Screen
 from cli.terminal.waiting import waiting
 from jobs.spec.words import source_of
-from texts.said import Said, said
+from texts.said import said
 
 
 @with_settings(
@@ -38,7 +36,8 @@ async def _compare(
 
     Rows are compared by their keys: whose they are, and what tells them from others of the same subscriber.
     """
-    async with _opened(other_journal, journal) as other:
+    where = None if other_journal is None else typed_journal(other_journal, "--other-journal", os.environ)
+    async with nullcontext(journal) if where is None else open_existing(where) as other:
         sides = Side(await journal.run(first), journal), Side(await other.run(second), other)
         with waiting(said("comparing the rows of two runs")):
             found = await compare_runs(sides)
@@ -46,18 +45,5 @@ async def _compare(
     if screen.voice.as_json:
         screen.emit({**found.facts, "exit": int(code), "error": None})
     else:
-        screen.show(drawn("compare.j2", found=found, source_of=source_of, outcome=_outcome))
+        screen.show(drawn("compare.j2", found=found, source_of=source_of, outcome=name_of_outcome, names=STATE_NAMES))
     return code
-
-
-def _outcome(row: RunRow) -> Said:
-    return name_of_outcome(row.state, row.kind, STATE_NAMES)
-
-
-@asynccontextmanager
-async def _opened(address: str | None, journal: Journal) -> AsyncIterator[Journal]:
-    if address is None:
-        yield journal
-        return
-    async with open_existing(typed_journal(address, "--other-journal", os.environ)) as other:
-        yield other

@@ -4,14 +4,13 @@ What is found is grouped by kind, with the first lines, while the rows are read,
 row: memory does not grow with the rows.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import anyio.to_thread
-from rich.console import RenderableType
 
 from checkpoints.records import Refusal
 from cli.output.item_files import OutputFile, refuse_present
@@ -39,7 +38,7 @@ _MOST_GROUPS: Final = 200
 """Kinds of faults that are told apart; those of later ones are only counted."""
 _MOST_LINES: Final = 10
 """Lines that a kind of fault names."""
-_SHOWN_GROUPS: Final = 25
+SHOWN_GROUPS: Final = 25
 """Kinds of faults that a screen shows."""
 
 
@@ -89,6 +88,13 @@ class FaultGroups:
             group.others.append(fault.cell)
         return group
 
+    def add_beside(self, faults: Iterable[ValueFault]) -> int:
+        """Count faults that are of no row of the main table; returns their number."""
+        before = self.total
+        for fault in faults:
+            self.add(fault, None)
+        return self.total - before
+
     def largest_first(self) -> list[FaultGroup]:
         return sorted(self.groups.values(), key=lambda one: -one.count)
 
@@ -136,22 +142,6 @@ class CheckResult:
                 group.subscribers += 1
         self.faulty += self.faults.total > before[0]
         self.doubtful += self.faults.total == before[0] and self.warnings.total > before[1]
-
-    def add_stranger(self, fault: ValueFault) -> None:
-        """Count a row of a joined table that belongs to no row of the main one."""
-        self.strangers += 1
-        self.faults.add(fault, None)
-
-    def add_entries(self, faults: Collection[ValueFault]) -> None:
-        """Count faults of the dictionary."""
-        self.entries += len(faults)
-        for fault in faults:
-            self.faults.add(fault, None)
-
-    def add_proposals(self, faults: Collection[ValueFault]) -> None:
-        self.proposals += len(faults)
-        for fault in faults:
-            self.faults.add(fault, None)
 
     @property
     def is_good(self) -> bool:
@@ -225,10 +215,6 @@ def check_object(result: CheckResult) -> dict[str, object]:
     }
 
 
-def check_screen(result: CheckResult) -> RenderableType:
-    return drawn("check.j2", result=result, most=_SHOWN_GROUPS)
-
-
 # ---- the check ----------------------------------------------------------------------------------------------------
 
 
@@ -253,13 +239,13 @@ async def check_input(job: ImportJob, result: CheckResult, target: OutputFile | 
             rows.sort(key=lambda row: (row.line is None, row.line or 0))
             for row in rows:
                 if row.line is None and not row.cells:
-                    result.add_stranger(row.faults[0])
+                    result.strangers += result.faults.add_beside(row.faults)
                 else:
                     result.add(row.line, row.faults, row.warnings)
             if book is not None:
                 await anyio.to_thread.run_sync(book.write, rows)
-        result.add_entries(job.entry_faults)
-        result.add_proposals(job.proposals)
+        result.entries = result.faults.add_beside(job.entry_faults)
+        result.proposals = result.faults.add_beside(job.proposals)
         if book is not None:
             entries = [CheckedRow(None, (), [one]) for one in (*job.entry_faults, *job.proposals)]
             await anyio.to_thread.run_sync(book.write, entries)
@@ -295,7 +281,7 @@ async def check_order(order: Order, name: str, target: OutputFile | None, settin
         with waiting(lambda: _counted(result, job.rows_seen), lambda: bytes_read(order.rows.file)):
             await check_input(job, result, target, order.rows.sheet)
     code = Exit.DONE if result.is_good else Exit.REFUSED
-    screen.result(check_screen(result), good=result.is_good)
+    screen.result(drawn("check.j2", result=result, most=SHOWN_GROUPS), good=result.is_good)
     if screen.voice.as_json:
         error = None if result.is_good else str(result.verdict)
         screen.emit({**check_object(result), "exit": int(code), "error": error})

@@ -13,7 +13,7 @@ from rich.console import Console, RenderableType
 
 from checkpoints.records import Holder, Refusal, Totals
 from checkpoints.states import State
-from cli.session.input_check import CheckResult, check_object, check_screen
+from cli.session.input_check import SHOWN_GROUPS, CheckResult, check_object
 from cli.show.closing import Closing, StepOutcome, refused_rows, steps_of_file
 from cli.show.preview import columns_line
 from cli.show.progress import line, screen_of, show_intake
@@ -126,7 +126,7 @@ def fault(line: int, kind: int, column: str = "телефон") -> ValueFault:
 def shown(result: CheckResult) -> list[str]:
     console = Console(width=200)
     with console.capture() as capture:
-        console.print(check_screen(result))
+        console.print(drawn_by("check.j2", result=result, most=SHOWN_GROUPS))
     return [line.strip() for line in capture.get().replace(JOINT, " ").splitlines() if line.strip()]
 
 
@@ -157,7 +157,8 @@ def test_a_clean_table_says_so_and_a_row_of_a_joined_table_that_is_nobodys_is_no
         "caution: addresses were not compared",
         "Nothing was sent.",
     ]
-    result.add_stranger(ValueFault(subscriber.Place(), "", "accounts.csv, line 3: nobody has it"))
+    stranger = ValueFault(subscriber.Place(), "", "accounts.csv, line 3: nobody has it")
+    result.strangers = result.faults.add_beside([stranger])
     assert shown(result)[:2] == [
         "✗ 1 row of the tables joined to stdin cannot be imported",
         "✗ accounts.csv, line 3: nobody has it",
