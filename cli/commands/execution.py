@@ -23,9 +23,9 @@ from checkpoints.journal_file import why_unwritable
 from checkpoints.stores import runs_of
 from cli.session.events import RunReader, ServiceManager, outcome_of, service_manager, show_to
 from cli.session.journal import JournalAbsent, database_address, open_existing
-from cli.settings.flags import COMMON_PART, PANELS_OF_JOBS, ROWS, Beside, Consent, Declared, Detaching, Flags, Pacing
+from cli.settings.flags import PANELS_OF_JOBS, ROWS, Beside, Consent, Declared, Detaching, Flags, Pacing
 from cli.settings.places import IN_FOLDER, state_folder, without_password, without_user
-from cli.settings.settings import BUILT_IN, IN_HOOK, Settings, load
+from cli.settings.settings import BUILT_IN, IN_HOOK, Settings, SettingValue, declared_jobs, load
 from cli.show.closing import Closing, closing_object
 from cli.terminal.exits import UNCAUGHT, CommandRefused, Exit, code_of
 from cli.terminal.layout import Facts, labelled, render
@@ -262,34 +262,30 @@ def advise_typed(flags: Flags, settings: Settings) -> None:
 
     What a settings file says is named by the file.
     """
+
+    def typed(chosen: SettingValue[object], shown: str | None) -> str | None:
+        return None if chosen.of_file or chosen.origin == BUILT_IN else shown
+
+    def told(options: Mapping[str, str | None]) -> dict[str, str | None]:
+        return {name: value for name, value in options.items() if value is not None and value.isprintable()}
+
+    file, where, charset = settings.file or flags.config, settings.journal.value, settings.database_charset
+    path = os.path.normpath(where.path.absolute())
+    journal = {
+        "config": os.path.normpath(file.absolute()) if file else None,
+        "profile": settings.profile.badge.profile if settings.profile else None,
+        "journal": typed(settings.journal, without_password(where.postgres.typed) if where.postgres else path),
+    }
     in_force = {"api-url": without_user(settings.api_url.value or ""), "database": database_address(settings)}
-    journal: dict[str, str | None] = {}
-    if settings.file or flags.config:
-        journal["config"] = os.path.normpath((settings.file or flags.config or Path()).absolute())
-    if settings.profile:
-        journal["profile"] = settings.profile.badge.profile
-    if not settings.journal.of_file:
-        postgres = settings.journal.value.postgres
-        path = os.path.normpath(settings.journal.value.path.absolute())
-        journal["journal"] = without_password(postgres.typed) if postgres else path
-    if flags.journal_on_network:
-        journal["journal-on-network"] = None
-    billing: dict[str, str | None] = {}
-    if settings.api_url.value and not settings.api_url.of_file:
-        billing["api-url"] = in_force["api-url"]
-    if (settings.database.value or flags.database is not None) and not settings.database.of_file:
-        billing["database"] = in_force["database"]
-    for name, chosen in (("database-user", settings.database_user), ("database-charset", settings.database_charset)):
-        if not chosen.of_file and chosen.origin != BUILT_IN:
-            billing[name] = chosen.value
-    if flags.timeout is not None:
-        billing["timeout"] = f"{flags.timeout:g}"
-    advise_settings(
-        *(
-            {name: value for name, value in options.items() if value is None or value.isprintable()}
-            for options in (journal, billing, in_force)
-        )
-    )
+    billing = {
+        "api-url": typed(settings.api_url, in_force["api-url"] or None),
+        "database": typed(settings.database, in_force["database"]),
+        "database-user": typed(settings.database_user, settings.database_user.value),
+        "database-charset": typed(charset, charset.value),
+        "timeout": None if flags.timeout is None else f"{flags.timeout:g}",
+    }
+    on_network: dict[str, str | None] = {"journal-on-network": None} if flags.journal_on_network else {}
+    advise_settings(told(journal) | on_network, told(billing), told(in_force))
 
 
 def with_profile_of_run(error: Exception, settings: Settings) -> Exception:
@@ -438,8 +434,7 @@ def _job(name: object, config: object) -> "JobSpec | None":
         return None
     if name in JOBS:
         return JOBS[name]
-    flags = Flags(config=Path(config) if isinstance(config, str) else None, profile=COMMON_PART)
-    return load(flags, os.environ, Path.cwd()).catalogue.named(name)
+    return declared_jobs(Path(config) if isinstance(config, str) else None).named(name)
 
 
 def _concerns(option: str, panel: str, job: "JobSpec", command: str | None) -> bool:

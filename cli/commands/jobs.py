@@ -1,6 +1,5 @@
 """`jobs`: lists the jobs and their parameters, and checks a declaration of one's own."""
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,8 +10,8 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from cli.commands.selftest import ROWS
-from cli.settings.flags import COMMON_PART, CONFIG, Flags
-from cli.settings.settings import load
+from cli.settings.flags import CONFIG
+from cli.settings.settings import declared_jobs
 from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import Facts, Part, command, labelled, one_line, render, section, stack, steps_list
 from cli.terminal.options import argument, as_command, option
@@ -63,7 +62,7 @@ def _jobs(
             rows=setting("rows"),
             command=command_line(*_CHECKING),
         )
-    show(name, load(Flags(config=config, profile=COMMON_PART), os.environ, Path.cwd()).catalogue, screen)
+    show(name, declared_jobs(config), screen)
 
 
 def show(name: str | None, catalogue: Catalogue, screen: Screen) -> None:

@@ -26,9 +26,9 @@ from rich.table import Table
 from rich.text import Text
 
 from checkpoints.states import State
-from cli.settings.flags import COMMON_PART, FAULTS, Flags
+from cli.settings.flags import FAULTS
 from cli.settings.places import in_full
-from cli.settings.settings import OwnJobs, load
+from cli.settings.settings import OwnJobs, declared_jobs
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Hanging, command, one_line, render, section, stack, steps_list
 from cli.terminal.options import as_command, option, switch
@@ -152,7 +152,7 @@ def _selftest(  # noqa: PLR0913 - each is a flag
         own, faults = None, fault or []
         if job is not None and job not in {ALL, IMPORT, *TRIALS}:
             # One of their own, or unknown.
-            spec = load(Flags(config=config, profile=COMMON_PART), os.environ, Path.cwd()).catalogue.get(job)
+            spec = declared_jobs(config).get(job)
             try:
                 own = None if spec is None or spec.declared is None else trial_of(spec)
             except NoTrial as error:

@@ -9,8 +9,8 @@ from typing import Final
 from rich.text import Text
 
 from checkpoints.own_files import open_regular
-from cli.settings.flags import COMMON_PART, Flags, parse_pairs
-from cli.settings.settings import load
+from cli.settings.flags import parse_pairs
+from cli.settings.settings import declared_jobs
 from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import labelled
 from cli.terminal.options import argument, as_command, option, switch
@@ -78,7 +78,7 @@ def _translate(
 def _catalogue(screen: Screen) -> Catalogue:
     """All jobs of the settings in this folder; the built-in ones where those cannot be used."""
     try:
-        catalogue = load(Flags(profile=COMMON_PART), os.environ, Path.cwd()).catalogue
+        catalogue = declared_jobs()
     except CommandRefused:
         return BUILT_IN
     for fault in catalogue.faults:

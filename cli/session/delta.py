@@ -1,31 +1,37 @@
-"""A delta, `run … --since RUN`: of the rows of a new export only what has changed since the file of RUN is entered.
+"""A load beside earlier ones of its job: a delta to one of them, and a load that is unlike the last one.
 
-It is an ordinary run. From each row the intake subtracts what is entered already, by RUN, by deltas since, and by the
-runs whose rows RUN has skipped (`engine/pipeline/intake.py`). So a second delta continues where the first has ended,
-and the same one twice finds nothing to send. Rows that the new file lacks are named, and nothing is sent for them.
+A delta, `run … --since RUN`, enters of the rows of a new export only what has changed since the file of RUN. It is an
+ordinary run. From each row the intake subtracts what is entered already, by RUN, by deltas since, and by the runs
+whose rows RUN has skipped (`engine/pipeline/intake.py`). So a second delta continues where the first has ended, and
+the same one twice finds nothing to send. Rows that the new file lacks are named, and nothing is sent for them.
 """
 
 from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
 from typing import Final
 
 from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from checkpoints.row_comparison import Rows, Side, rows_gone
-from checkpoints.states import State
+from checkpoints.states import State, states_where
 from checkpoints.stores import Earlier
 from cli.session.journal import in_doubt, is_taken_back, require_content, unfinished
 from cli.session.order import Order, how_often
-from cli.show.preview import DeltaFacts
+from cli.show.preview import DeltaFacts, PreviewFacts, number_and_sum, typed_without
 from cli.terminal.exits import CommandRefused, NothingSent
 from cli.terminal.texts import printable
 from engine.pipeline.intake import Repeat, Since
+from jobs.rows.input import input_of_parameters
 from jobs.spec.words import SINCE, UNDO, SharedAccountsRule
 from texts.remedies import command_line, setting
-from texts.said import counted
+from texts.said import Said, counted, percent, said
 
 _TYPE: Final = "op_type"
 """The parameter that is part of a row's key."""
+_HUNDRED: Final = Decimal(100)
+_IN_EFFECT: Final = states_where(in_effect=True)
 
 
 def since_of(name: str, runs: Sequence[Run]) -> Since:
@@ -43,16 +49,6 @@ def followers(name: str, runs: Sequence[Run]) -> list[Run]:
             found.append(run)
             names.add(run.name)
     return found
-
-
-def counted_on(name: str, runs: Sequence[Run], own: Run | None = None) -> list[Run]:
-    """The run with this name and the deltas since, before the `own` one, that were sent and stand."""
-    others = [
-        one
-        for one in followers(name, runs)
-        if one.approved_at and not is_taken_back(one, runs) and not (own and own.created_at <= one.created_at)
-    ]
-    return [*(one for one in runs if one.name == name), *others]
 
 
 def check_delta(order: Order, target: str, runs: Sequence[Run], journal: str) -> Run | None:
@@ -158,7 +154,10 @@ async def gone_since(
     `entered` is the journal of `runs`, and `journal` that of the delta, or of its plan. No rows where it is not known
     what the file lacks: rows are left out or refused, or purged.
     """
-    before, totals = counted_on(run.parameters[SINCE], runs, run), await journal.totals(run)
+    base, totals = run.parameters[SINCE], await journal.totals(run)
+    # Of the deltas since, those before this one that were sent and stand.
+    sent = (one for one in followers(base, runs) if one.approved_at and one.created_at < run.created_at)
+    before = [*(one for one in runs if one.name == base), *(one for one in sent if not is_taken_back(one, runs))]
     names = tuple(one.name for one in before)
     if totals.left_out or totals.refused or any(one.purged_at for one in (run, *before)):
         return names, None, names
@@ -202,3 +201,51 @@ async def refuse_overtaken(run: Run, journal: Journal) -> None:
                 "run {other} has entered or taken back rows since this list was made: type the command again",
                 other=one.name,
             )
+
+
+# ---- a guard against the unusual, `--like-last 50%` ----------------------------------------------------------------
+
+
+async def unlike_last(run: Run, plan: PreviewFacts, journal: Journal, share: Decimal | None) -> Said | None:
+    """How a load differs from the last one of its job by more than this share, in percent; None where it does not.
+
+    The last one is that for the same billing which is at its end and stands, of all rows of its file; a delta is
+    compared with deltas. Without a share nothing is asked.
+    """
+    if share is None:
+        return None
+    for one in reversed(await journal.runs()):
+        if (one.job, one.target, SINCE in one.parameters) != (run.job, run.target, SINCE in run.parameters):
+            continue
+        if one.run_id >= run.run_id or not one.approved_at or one.undone_by or await unfinished(one, journal):
+            continue
+        totals = await journal.totals(one)
+        rows, amount = totals.count(*_IN_EFFECT), totals.amount_of(*_IN_EFFECT)
+        if not rows or totals.left_out:
+            continue
+        if not (_is_apart(plan.to_send, rows, share) or _is_apart(plan.sum, amount, share)):
+            return None
+        return said(
+            "this load is of {now}, and the last one of the job, {run} of {date}, was of {then}: more than {share} "
+            "apart",
+            now=number_and_sum(plan.to_send, plan.sum if plan.has_amounts else None),
+            then=number_and_sum(rows, amount if plan.has_amounts else None),
+            run=one.name,
+            date=one.created_at,
+            share=percent(share),
+        )
+    return None
+
+
+def _is_apart(now: int | Decimal, then: int | Decimal, share: Decimal) -> bool:
+    return abs(Decimal(now) - then) * _HUNDRED > share * abs(Decimal(then))
+
+
+def all_the_same(run: Run) -> str:
+    """What was typed, with the guard taken off, as it can be typed in any folder."""
+    file = input_of_parameters(run.parameters).file
+    words = [
+        file if file and Path(word).absolute() == Path(file).absolute() else word
+        for word in typed_without("--like-last")
+    ]
+    return command_line(*words, "--like-last", "none")

@@ -139,21 +139,17 @@ def check_target(run: Run, settings: Settings) -> None:
     """
     database = run.parameters.get(_DATABASE, "")
     if database and not settings.database.value and settings.database.origin != "--database":
+        address = ("api-url", printable(run.parameters.get(_API) or run.target))
+        there = () if is_at(run, settings.target) else (address,)
         raise CommandRefused(
             "run {run} was begun with the billing's database, and the settings name none: without it less is "
             "looked up before a call. Give {flag}; to go on through the API alone, type {none}",
             run=run.name,
-            flag=Remedy(settings=(*_address(run, settings), ("database", printable(database)))),
+            flag=Remedy(settings=(*there, ("database", printable(database)))),
             none=setting("database", "''"),
         )
     if not is_at(run, settings.target) and not (identity_of_run(run) and settings.database.value):
         raise of_another(run, settings)
-
-
-def _address(run: Run, settings: Settings) -> tuple[tuple[str, str], ...]:
-    """The address of a run's billing as an option, where the settings name another one, or none."""
-    there = printable(run.parameters.get(_API) or run.target)
-    return () if is_at(run, settings.target) else (("api-url", there),)
 
 
 def check_identity(run: Run, settings: Settings, identity: str) -> None:
@@ -488,11 +484,6 @@ def is_taken_back(run: Run, runs: Sequence[Run]) -> bool:
     return undo is not None and undo.parameters.get(WAY) != LIST and not is_taken_back(undo, runs)
 
 
-def is_restored(run: Run, runs: Sequence[Run]) -> bool:
-    """Whether the undo of a run was taken back itself."""
-    return any(one.name == run.undone_by and is_taken_back(one, runs) for one in runs)
-
-
 async def require_undoable(run: Run, journal: Journal, own: Run | None = None) -> None:
     runs = await journal.runs()
     later = await journal.followed_by(run) if any(SINCE in one.parameters for one in runs) else []
@@ -511,7 +502,7 @@ async def require_undoable(run: Run, journal: Journal, own: Run | None = None) -
             )
     for delta in reversed([one for one in runs if one.name in later]):
         # The rows that its undo has left alone hold back no others: each is left alone here as well.
-        if delta.undone_by is None or is_restored(delta, runs):
+        if delta.undone_by is None or any(is_taken_back(one, runs) for one in runs if one.name == delta.undone_by):
             raise CommandRefused(
                 "run {delta} has entered differences to rows of run {run}: take that one back first, {command}",
                 delta=delta.name,

@@ -38,7 +38,16 @@ from checkpoints.states import State, states_where
 from cli.output.item_files import OutputFile
 from cli.output.tables import ANSWER_FILE_PARAMETER, ANSWERS, checked, first_rows, reads, write_answers
 from cli.session.control_client import serve_control
-from cli.session.delta import check_delta, facts_of_delta, refuse_last, refuse_overtaken, require_complete, since_of
+from cli.session.delta import (
+    all_the_same,
+    check_delta,
+    facts_of_delta,
+    refuse_last,
+    refuse_overtaken,
+    require_complete,
+    since_of,
+    unlike_last,
+)
 from cli.session.events import RunReaders
 from cli.session.journal import (
     BillingTaken,
@@ -51,7 +60,6 @@ from cli.session.journal import (
     require_undoable,
     unfinished,
 )
-from cli.session.last_load import all_the_same, unlike_last
 from cli.session.order import (
     PLAN,
     Order,
@@ -622,7 +630,8 @@ class RunSession:
         if plan.bad and not consent.skip_bad:
             if screen.voice.quiet and consent.yes:
                 screen.say_always(doubtful_rows(plan, which="bad"))
-            unlike = await self._unlike_last(plan) if plan.to_send else None
+            share = self._live_policy.policy.like_last if plan.to_send else None
+            unlike = await unlike_last(run, plan, journal, share)
             refused = why_refused(plan)
             raise NothingSent(said("{refused}\n{unlike}.", refused=refused, unlike=unlike) if unlike else refused)
         if question.accounts:
@@ -663,7 +672,8 @@ class RunSession:
     async def _require_like_last(self, plan: PreviewFacts) -> None:
         """Ask about a load that is unlike the last one of its job, where the policy says how unlike it may be."""
         screen = self._screen
-        if (unlike := await self._unlike_last(plan)) is None:
+        share = self._live_policy.policy.like_last
+        if (unlike := await unlike_last(self._run, plan, self._journal, share)) is None:
             return
         with screen.keyboard(self._file) as keyboard:
             if keyboard is None or self._session.consent.yes:
@@ -673,10 +683,6 @@ class RunSession:
             self._asking = True
             if not await screen.agrees(said("{why}. Is that right?", why=unlike), keyboard):
                 raise NothingSent(said("the answer was no"))
-
-    async def _unlike_last(self, plan: PreviewFacts) -> Said | None:
-        share = self._live_policy.policy.like_last
-        return None if share is None else await unlike_last(self._run, plan, self._journal, share)
 
     async def _plan(self, undecided: int = 0) -> PreviewFacts:
         plan = await plan_of(self._run, self._job, self._journal, undecided)

@@ -326,14 +326,6 @@ _SELECT: Final = "throttle-sql"
 _ABOVE: Final = "throttle-above"
 
 
-def _options() -> dict[str, Option]:
-    found: dict[str, Option] = {}
-    for name, one in ALL.items():
-        key, names = (name.replace("-", "_"), ()) if one.metavar else (_SWITCH, ("--no-canary/--canary",))
-        found[key] = Option(one.metavar, one.help, names, "Pacing")
-    return found
-
-
 @dataclass(frozen=True, init=False)
 class Pacing:
     """Limits on how hard a run drives the billing, as given on the command line, by their keys in a job file.
@@ -341,7 +333,12 @@ class Pacing:
     Each is the text of a setting, as `set` takes it, so that a setting kept by the run can be reset as well.
     """
 
-    OPTIONS: ClassVar[Mapping[str, Option]] = _options()
+    OPTIONS: ClassVar[Mapping[str, Option]] = {
+        name.replace("-", "_") if one.metavar else _SWITCH: Option(
+            one.metavar, one.help, () if one.metavar else ("--no-canary/--canary",), "Pacing"
+        )
+        for name, one in ALL.items()
+    }
     typed: Mapping[str, str | bool]
 
     def __init__(self, **typed: str | bool | None) -> None:
@@ -351,7 +348,10 @@ class Pacing:
     @cached_property
     def given(self) -> Mapping[str, str]:
         """The given settings, by name. Raises `CommandRefused` for an invalid value."""
-        given = {_setting(name): _text(value) for name, value in self.typed.items()}
+        given = {
+            _setting(name): value if isinstance(value, str) else NO if value else YES
+            for name, value in self.typed.items()
+        }
         try:
             policy_with(_DEFAULT, given, ALL)
         except ValueError as error:
@@ -413,9 +413,3 @@ def _check_select(given: Mapping[str, str], name: str) -> None:
 
 def _setting(name: str) -> str:
     return "canary" if name == _SWITCH else name.replace("_", "-")
-
-
-def _text(value: str | bool) -> str:  # noqa: FBT001 - one switch among texts
-    if isinstance(value, str):
-        return value
-    return NO if value else YES

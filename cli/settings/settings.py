@@ -853,6 +853,11 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
     )
 
 
+def declared_jobs(config: Path | None = None) -> "Catalogue":
+    """All jobs, with those that the settings of the working folder, or of this file, name; no profile is chosen."""
+    return load(Flags(config=config, profile=COMMON_PART), os.environ, Path.cwd()).catalogue
+
+
 @dataclass(frozen=True, slots=True)
 class _Chooser:
     """Takes the first of flag, environment, file and default that is set; a typed file precedes the environment."""
