@@ -8,7 +8,6 @@ from pathlib import Path
 import anyio.to_thread
 
 from checkpoints.copying import copy_journal
-from checkpoints.journal_file import JournalAddress
 from cli.commands.execution import close, errors_shown
 from cli.session.order import keys_of
 from cli.settings.flags import CONFIG, Flags
@@ -21,7 +20,7 @@ from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.signals import run_command
 from cli.terminal.texts import printable
 from cli.terminal.waiting import waiting
-from jobs.access.vault import FindKeys, SecretCopy, VaultKeys, new_key, vault_path
+from jobs.access.vault import SecretCopy, VaultKeys, new_key, vault_path
 from texts.remedies import VAULT_KEY
 from texts.said import reason_of, said
 
@@ -40,17 +39,40 @@ def _copy(
     at all. From then on the copy is the journal.
     """
     screen = Screen(voice)
-    with errors_shown(screen):
+
+    @cache
+    def keys() -> VaultKeys | None:
+        settings = load(Flags(config=config), os.environ, Path.cwd())
+        screen.mask.hide(settings.secrets)
+        return keys_of(settings)
+
+    async def copy() -> Exit:
         old, new = (typed_journal(text, name, os.environ) for text, name in ((source, "FROM"), (target, "TO")))
-        advised = target if new.postgres else str(new)
+        secrets = SecretCopy(old, new, keys)
+        await anyio.to_thread.run_sync(secrets.check)
+        copying = said("copying {journal} to {target}", journal=printable(str(old)), target=printable(str(new)))
+        try:
+            with waiting(copying):
+                copied = await copy_journal(old, new, secrets)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(secrets.undo)
+            raise
+        runs = [
+            {"run": one.run.name, "job": one.run.job, "rows": one.totals.read, "sum": one.totals.amount}
+            | {"root": one.root}
+            for one in copied.runs
+        ]
+        facts = {"from": str(old), "to": str(new), "runs": runs, "rows": copied.rows, "secrets": secrets.copied}
+        vault = vault_path(old.path.resolve()) if secrets.copied and not old.is_shared else None
+        left = {"secrets": secrets.copied, "vault": vault, "remove": vault and shlex.join(["rm", str(vault)])}
+        # The copy is to be used by the name that leads to it.
+        advised = printable(target if new.postgres else str(new))
+        shown = drawn("journal.j2", runs=copied.runs, source=old, target=new, advised=advised, **left)
+        return close(screen, Exit.DONE, shown, facts)
 
-        @cache
-        def keys() -> VaultKeys | None:
-            settings = load(Flags(config=config), os.environ, Path.cwd())
-            screen.mask.hide(settings.secrets)
-            return keys_of(settings)
-
-        code = run_command(lambda: copy(old, new, screen, keys, advised=advised), calls=False)
+    with errors_shown(screen):
+        code = run_command(copy, calls=False)
     raise SystemExit(code)
 
 
@@ -91,29 +113,3 @@ def _key(
         said("Keep a copy apart from the database: without the key, the rows have to be given again."),
     )
     close(screen, Exit.DONE, shown, {"file": str(file.absolute()), "key": made})
-
-
-async def copy(
-    source: JournalAddress, target: JournalAddress, screen: Screen, keys: FindKeys, *, advised: str
-) -> Exit:
-    """Copy a journal, and say which one is to be used, by the name that is `advised`."""
-    secrets = SecretCopy(source, target, keys)
-    await anyio.to_thread.run_sync(secrets.check)
-    copying = said("copying {journal} to {target}", journal=printable(str(source)), target=printable(str(target)))
-    try:
-        with waiting(copying):
-            copied = await copy_journal(source, target, secrets)
-    except BaseException:
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(secrets.undo)
-        raise
-    runs = [
-        {"run": one.run.name, "job": one.run.job, "rows": one.totals.read, "sum": one.totals.amount, "root": one.root}
-        for one in copied.runs
-    ]
-    rest = {"runs": runs, "rows": copied.rows, "secrets": secrets.copied}
-    vault = vault_path(source.path.resolve()) if secrets.copied and not source.is_shared else None
-    told = {"runs": copied.runs, "source": source, "target": target, "advised": printable(advised)}
-    left = {"secrets": secrets.copied, "vault": vault, "remove": vault and shlex.join(["rm", str(vault)])}
-    shown = drawn("journal.j2", **told, **left)
-    return close(screen, Exit.DONE, shown, {"from": str(source), "to": str(target), **rest})

@@ -228,7 +228,16 @@ async def _check(file: Path, letterhead: Letterhead, journal: Journal, catalogue
         found.runs += [name for name, root in roots.items() if root != stamp.digests[name]]
     else:
         for run in runs:
-            await _compare_rows(run, journal, found)
+            digests, start = stamp.digests[run.name], 0
+            async for items in journal.each_page(run, frozenset(State)):
+                for item in items:
+                    if leaf_hash(leaf_data(item))[:DIGEST] != digests[start : start + DIGEST]:
+                        found.rows.append((run.name, item.number))
+                        if len(found.first) < MAX_SHOWN:
+                            found.first.append((run, item, leaf_data(item).decode()))
+                    start += DIGEST
+            if start != len(digests):
+                found.sizes[run.name] = (len(digests) // DIGEST, start // DIGEST)
     if not found:
         reader = language(stamp.language)
         with tempfile.TemporaryDirectory() as folder:
@@ -257,19 +266,6 @@ async def _check(file: Path, letterhead: Letterhead, journal: Journal, catalogue
         )
     screen.result(drawn("report_check.j2", found=found, differs=differs), good=not differs)
     return Exit.REJECTED if differs else Exit.DONE
-
-
-async def _compare_rows(run: Run, journal: Journal, found: ReportDifferences) -> None:
-    digests, start = found.stamp.digests[run.name], 0
-    async for page in journal.each_page(run, frozenset(State)):
-        for item in page:
-            if leaf_hash(leaf_data(item))[:DIGEST] != digests[start : start + DIGEST]:
-                found.rows.append((run.name, item.number))
-                if len(found.first) < MAX_SHOWN:
-                    found.first.append((run, item, leaf_data(item).decode()))
-            start += DIGEST
-    if start != len(digests):
-        found.sizes[run.name] = (len(digests) // DIGEST, start // DIGEST)
 
 
 def _differing_words(there: Sequence[str], here: Sequence[str]) -> list[tuple[str, str]]:
