@@ -30,7 +30,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from checkpoints.journal import Journal
-from checkpoints.records import NewRun
+from checkpoints.records import NewRun, Run
 from checkpoints.states import State
 from cli.session.run_view import StepMark
 from tests.checkpoints.samples import NEW_RUN, come_to, frozen_run, new_item, sent_run, within
@@ -51,7 +51,10 @@ VARYING: Final = (
     (r'"per_second":([\d.]+|null)', '"per_second":N'),
     (r'(?<="in doubt":)[\d.]+', "N"),
     (r"\b0:\d\d\b(, [\d.,\u202f\xa0 ]+ a second)?", "0:NN"),
-    (r"at [\d\u202f\xa0 ]+ a second|(?<=rows a second ).*|\d+ ms|(?<=checked: )\d+", "N"),
+    (
+        r"at [\d\u202f\xa0 ]+ a second|(?<=rows a second ).*|(?<=journal is rewritten: ).*|\d+ ms|(?<=checked: )\d+",
+        "N",
+    ),
     (r"\d+ at once", "N at once"),
     (r" {2,}", "  "),
     (r"─{2,}", "──"),
@@ -76,7 +79,41 @@ async def given_up(journal: Journal) -> None:
     await journal.discard(await frozen_run(journal, new_item("1")))
 
 
-STEP: Final = StepMark("/etc/night.toml", 1, 1, 2, datetime(2026, 11, 25, 1, tzinfo=UTC))
+def step(number: int, *, round: int = 1, file: str = "/etc/night.toml") -> NewRun:  # noqa: A002 - its name
+    """One of the two steps of a job file."""
+    mark = StepMark(file, round, number, 2, datetime(2026, 11, 25, 1, tzinfo=UTC))
+    return replace(NEW_RUN, parameters=mark.to_parameters(), source=f"{file} {number} {round}")
+
+
+async def left_open(journal: Journal) -> None:
+    """A run that nobody has approved, and one that needs somebody in each way."""
+    await frozen_run(journal, new_item("1"))
+    for state in (State.PENDING, State.UNKNOWN, State.MANUAL):
+        await sent(state, new=replace(NEW_RUN, source=state))(journal)
+
+
+async def undone(journal: Journal) -> None:
+    """The undo of the newest run is at its end."""
+    (newest,) = (await journal.runs())[-1:]
+    await sent(State.ACCEPTED, new=undo_of(newest))(journal)
+
+
+async def undoes(journal: Journal) -> None:
+    """The undo of the newest run has begun."""
+    (newest,) = (await journal.runs())[-1:]
+    await frozen_run(journal, new_item("1"), new=undo_of(newest))
+
+
+def undo_of(run: Run) -> NewRun:
+    return NewRun("undo", {"run": run.name, "way": "list"}, NEW_RUN.target, f"run {run.name}")
+
+
+async def years_pass(_: Journal) -> None:
+    with closing(sqlite3.connect(JOURNAL, isolation_level=None)) as journal:
+        for column in ("runs set created_at", "items set changed_at"):
+            journal.execute(f"update {column} = '2020-01-01T00:00:00.000+00:00'")
+
+
 QUERIES: Final = {
     "entered": "select abonent_id, op_type, cast(op_summa / 100000000 as bigint) from finance_operations "
     "where descr containing '[cm ' order by abonent_id, op_id",
@@ -89,9 +126,15 @@ MADE: Final[Mapping[str, Callable[[Journal], Awaitable[object]]]] = {
     "a run at its end": sent(State.ACCEPTED, State.ACCEPTED),
     "a run at its end with all outcomes": sent(State.APPLIED, State.ACCEPTED, State.REJECTED, State.APPLIED),
     "a run that was given up": given_up,
-    "a paused step at its end": sent(
-        State.ACCEPTED, new=replace(NEW_RUN, parameters=STEP.to_parameters()), paused=True
-    ),
+    "a paused step at its end": sent(State.ACCEPTED, new=step(1), paused=True),
+    "a step at its end": sent(State.ACCEPTED, new=step(1)),
+    "the other step at its end": sent(State.ACCEPTED, new=step(2)),
+    "a step of the next round at its end": sent(State.ACCEPTED, new=step(1, round=2)),
+    "a step of another file at its end": sent(State.ACCEPTED, new=step(1, file="/etc/other.toml")),
+    "runs that need somebody": left_open,
+    "its undo at its end": undone,
+    "its undo that has begun": undoes,
+    "years have passed": years_pass,
 }
 """What a case can begin with."""
 
