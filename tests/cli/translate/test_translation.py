@@ -176,11 +176,6 @@ def test_no_secret_of_a_loop_is_told(line: str, typed: Typed, tmp_path: Path) ->
         assert HIDDEN not in ended.out + ended.err
 
 
-def test_no_secret_is_told_in_a_transcript() -> None:
-    lines = [line for one in TRANSCRIPTS.glob("translate*.txt") for line in one.read_text("utf-8").splitlines()]
-    assert [line for line in lines if line.startswith(("  !", "  >")) and HIDDEN in line] == []
-
-
 # ---- What cannot be read is refused, or read as it was meant: nothing makes the program stumble
 
 
