@@ -1,9 +1,10 @@
 """What commands say, whole: each file of `tests/cli/transcripts` is typed as it stands, and says what stands there.
 
 `== TITLE` begins a case: an empty folder, and of files of `billing` a billing of its own. `@ NAME` makes what it
-begins with, `< FILE` is written, `$ WORDS` are typed, with variables before them as in a shell, `% LINE` is given to
-`translate`, `& LINE` to the shell, and `? SQL` to the billing's database. Behind them stand what is said on stderr
-(`!`), on stdout (`>`), and the exit code unless it is 0. Runs are RUN1, RUN2 … in the order of their journal.
+begins with, `< FILE` is written, `$ WORDS` are typed, without a billing also behind variables as in a shell, `% LINE`
+is given to `translate`, `& LINE` to the shell, and `? SQL` to the billing's database. Behind them stand what is said
+on stderr (`!`), on stdout (`>`), and the exit code unless it is 0. Runs are RUN1, RUN2 … in the order of their
+journal.
 
 A change of a sentence is a change of these files: `SCREENS=write pytest tests/cli/test_transcripts.py` writes them
 anew, and the difference is read before it is committed.
