@@ -58,21 +58,6 @@ def test_a_word_without_end_is_refused(arguments: tuple[str, ...], told: list[st
     typed.refused(*arguments, says=told)
 
 
-NOBODY = "http://127.0.0.1:9"
-"""An address at which nothing listens."""
-
-
-@pytest.mark.parametrize("arguments", [("run", "--yes"), ("plan",)])
-def test_without_an_answer_of_the_billing_no_journal_is_made(
-    arguments: tuple[str, ...], typed: Typed, tmp_path: Path
-) -> None:
-    command, *flags = arguments
-    (tmp_path / "rows.csv").write_text("contract_number;amount\n1;2,00\n")
-    ended = typed(command, "balances", "rows.csv", *flags, "--api-url", NOBODY).saying("127.0.0.1:9")
-    assert ended.exit == 3
-    assert {path.name for path in tmp_path.glob("*.journal*")} <= {"carbon-migrate.journal.log"}
-
-
 def test_a_command_that_finds_too_few_files_says_so(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (16, 16))
     says = "the system lets this process open 16. Raise the limit: ulimit -n"

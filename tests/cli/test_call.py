@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Place, Typed
+from tests.cli.conftest import Place
 from tests.cli.terminal.terminals import answered
 
 RUN = ("run", "call")
@@ -42,45 +42,6 @@ def kept(folder: Path, words: Sequence[str] = WORDS) -> set[str]:
 def password(place: Place) -> str:
     ((psw,),) = place.query("select psw from users where id = 4084")
     return str(psw)
-
-
-@pytest.mark.parametrize("command", ["run", "plan"])
-def test_a_secret_in_a_chain_or_on_a_command_line_is_refused(command: str, typed: Typed, tmp_path: Path) -> None:
-    for link, name in (
-        ('set_password {"psw": "SecretTiger9", "dontshow": false}', "psw"),
-        ('set {"password": "SecretTiger9"}', "password"),
-        ('x.y {"in": {"SUID": ["SecretTiger9"]}}', "SUID"),
-        ('set_password {"psw": "Secret{id}"}', "psw"),
-    ):
-        arguments = (command, "call", *SETS, "--chain", link, "--set", "id=5")
-        ended = typed.refused(*arguments, says=[f"chain: {name} is a secret", f"--ask {name}"])
-        assert "SecretTiger9" not in ended.err + ended.out
-        if command == "run":
-            assert typed(*arguments, "--save", "job.toml").exit == 2
-    for job, name in ((("password", "--set", "user_id=4084"), "psw"), (("call", *PASSWORD, "--set", "id=5"), "word")):
-        ended = typed.refused(
-            *(command, *job, "--set", f"{name}={WORDS[0]}"),
-            says=[
-                f"--set {name}: {name} is a secret, and everybody on this machine can see a command line",
-                f"--ask {name} asks for it at the terminal; or let a column of the rows say it",
-            ],
-        )
-        assert WORDS[0] not in ended.err + ended.out
-    typed.refused(command, *JOB[1:-1], "user_id", says="--ask user_id: it is given already")
-    assert (kept(tmp_path), (tmp_path / "job.toml").exists()) == (set(), False)
-
-
-async def test_where_a_secret_cannot_be_had_or_given_it_is_said(place: Place) -> None:
-    for command in ("run", "plan"):
-        says = ["no terminal to ask for psw on", "let a column of the rows say it"]
-        await place.cli.refused(command, *JOB[1:], says=says)
-    place.rows("id;word", "5;x")
-    look_up = ("--look-up", "select id from users where psw = :word")
-    says = ["look_up: :word is a secret, which no select is given"]
-    await place.cli.refused(*RUN, *PASSWORD, "rows.csv", *look_up, says=says)
-    links = """chain = ['objects.get {"id": 5}', 'set_password {"psw": "SecretTiger9"}']"""
-    place.write(f'[[step]]\njob = "call"\nmodel = "Users"\n{links}\n', "job.toml")
-    await place.cli.refused("run", "job.toml", says="line 4, column 1: step 1: chain: psw is a secret")
 
 
 @pytest.mark.parametrize(("psw", "rows"), [("{word}", f"id;word\n4084;{WORDS[0]}\n"), ("", "id\n4084\n")])

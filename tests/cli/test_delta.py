@@ -1,4 +1,7 @@
-"""A delta: what has changed since an earlier export is entered as the difference, once, whatever happens."""
+"""A delta: what has changed since an earlier export is entered as the difference, once, whatever happens.
+
+`transcripts/billing/delta.txt` has what is refused of deltas, and what is taken back of several.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -152,31 +155,6 @@ async def test_deltas_are_taken_back_one_by_one_the_last_first(either: Place) ->
     assert balances(either, files[2]) == on_top(either, before, files[2])
 
 
-async def test_of_several_deltas_the_newest_that_stands_goes_first_and_what_is_taken_back_counts_no_more(
-    place: Place,
-) -> None:
-    ids = place.subscribers(4)
-    sums = dict.fromkeys(ids, "10.00")
-    name = await loaded(place, sums)
-    names = []
-    for one in reversed(ids[:3]):
-        sums |= {one: "11.00"}
-        names.append((await delta(place, name, sums))["run"])
-    for newest in reversed(names):
-        says = f"run {newest} has entered differences to rows of run {name}"
-        await place.cli.refused("undo", name, *BACK, says=says)
-        await place.cli("undo", newest, *BACK)
-        stand = names[: names.index(newest)]
-        shown = (await place.cli("plan", "balances", export(place, sums), "--since", name)).shown
-        assert [one for one in names if one in shown] == stand
-    # A row that only a delta had which is taken back is none that went away.
-    new = (await delta(place, name, {**sums, ids[3]: "12.00"}))["run"]
-    await place.cli("undo", new, *BACK)
-    await place.cli.refused(
-        *("run", "balances", export(place, sums), "--since", new, "--yes"), says=f"run {new} is taken back by run"
-    )
-
-
 async def test_a_storno_takes_no_balance_that_a_difference_was_set_on_top_of(either: Place) -> None:
     one, two = either.subscribers(2)
     name = await loaded(either, {one: "100.00", two: "50.00"})
@@ -195,35 +173,6 @@ async def test_a_storno_takes_no_balance_that_a_difference_was_set_on_top_of(eit
     assert balances(either, ids) == after
     await either.cli("undo", of_delta, *BACK)
     assert balances(either, ids) == before
-
-
-async def test_a_payment_since_a_delta_keeps_no_other_row_from_being_taken_back(place: Place) -> None:
-    one, two, three = ids = place.subscribers(3)
-    old, new = dict.fromkeys(ids, "100.00"), {one: "109.00", two: "120.00", three: "100.00"}
-    before = balances(place, old)
-    name = await loaded(place, old)
-    of_delta = (await delta(place, name, new))["run"]
-    await place.execute(
-        "update admin_accounts set debit = debit + ? where id = (select account_id from abonents where id = ?)",
-        *(9 * SCALE, one),
-    )
-    says = f"take that one back first, carbon-migrate undo {of_delta}"
-    await place.cli.refused("undo", name, *BACK, says=says)
-    undone = await place.cli.closing("undo", of_delta, *BACK, ends=1)
-    assert undone["states"] == {"accepted": 1, "skipped": 1}
-    assert balances(place, old) == {one: 118, two: 100, three: 100}
-    undo = await place.cli.closing("undo", name, *BACK, ends=1)
-    assert undo["states"] == {"accepted": 2, "skipped": 1}
-    assert balances(place, old) == before | {one: Decimal(118)}
-    # The row that was left alone goes back by what its reason says, and the payment is kept.
-    told = (await place.cli("export", undo["run"], "--state", "skipped", "-o", "-")).shown
-    assert f"the difference that run {of_delta} has entered on top of it stands" in told
-    assert f"given with --since {name}, corrects the row and keeps what has come since" in told
-    right = export(place, {one: str(before[one])})
-    ended = await place.cli("run", "balances", right, "--since", name, "--yes")
-    # Of what was taken back nothing "went away".
-    ended.saying(["to send 1 row", "went away 0 rows"])
-    assert balances(place, old) == before | {one: before[one] + 9}
 
 
 @pytest.mark.parametrize("probed", [StornoEffect.SUBTRACTS, None])
@@ -248,15 +197,6 @@ async def test_a_storno_that_may_lose_the_balance_before_a_load_is_refused(
     assert f"to −{-before} again, with what has come since on top" in todo.shown
     await place.cli("undo", name, *BACK)
     assert place.balance(one) == before
-
-
-async def test_a_storno_of_what_set_a_balance_that_nobody_has_read_is_refused(place: Place) -> None:
-    (one,) = place.subscribers(1)
-    place.without_database()
-    name = await loaded(place, {one: "100.00"})
-    says = "which is not known: no database was read. Leave it to the accountant: without --set way=storno it is"
-    await place.cli.refused("undo", name, "--set", "way=storno", "--yes", says=says)
-    assert place.balance(one) == 100
 
 
 async def test_what_came_meanwhile_is_told_with_what_keeps_it(place: Place) -> None:
@@ -298,21 +238,6 @@ async def test_what_came_meanwhile_is_told_with_what_keeps_it(place: Place) -> N
     assert "Run the delta again: its difference goes on top of what came" in told
     await delta(place, name, sums)
     assert balances(place, sums) == {one: 101, two: 69}
-
-
-async def test_refused_rows_of_a_delta_are_handed_in_with_its_whole_file(place: Place) -> None:
-    one, two = place.subscribers(2)
-    name = await loaded(place, {one: "100.00", two: "50.00"})
-    words = ("run", "balances", export(place, {one: "110.00", two: "5O.00"}), "--since", name, "--yes")
-    ended = await place.cli(*words, "--skip-bad", may_end_with=(1,))
-    of_delta = (await place.runs())[-1].name
-    again = f"carbon-migrate run balances {place.cli.folder / 'new.csv'} --since {name}"
-    verified = await place.cli("verify", of_delta)
-    for told in (ended, await place.cli("status", of_delta), verified):
-        assert "--continue" not in told.shown + told.words
-        assert again in told.shown or told is verified
-    export(place, {one: "110.00", two: "51.00"})
-    assert (await place.cli.closing(*words))["states"] == {"accepted": 1, "skipped": 1}
 
 
 async def test_rows_of_one_account_differ_together(either: Place) -> None:
@@ -359,18 +284,6 @@ async def test_a_new_row_of_an_account_that_has_its_balance_goes_on_top(either: 
     assert balances(either, {one: ""}) == on_top(either, before, {one: "68.00"})
 
 
-async def test_rows_that_the_load_has_skipped_count_as_entered(place: Place) -> None:
-    one, two = place.subscribers(2)
-    old = {one: "100.00", two: "50.00"}
-    await loaded(place, old, "--limit", "1")
-    name = await loaded(place, old)
-    # What was to go on top of it is no part of what the export says.
-    await place.run("balances", export(place, {two: "1.00"}, "besides.csv"), "--set", "op_type=2", "--again")
-    closing = await delta(place, name, {one: "99.00", two: "51.00"})
-    assert closing["amounts"] == {"accepted": "0.00"}
-    assert balances(place, old) == {one: 99, two: 52}
-
-
 async def test_a_change_in_the_billing_between_list_and_call_is_not_set_over(place: Place) -> None:
     one, two = place.subscribers(2)
     name = await loaded(place, {one: "100.00", two: "50.00"})
@@ -389,40 +302,6 @@ async def test_a_change_in_the_billing_between_list_and_call_is_not_set_over(pla
     assert closing["states"] == {"accepted": 1, "rejected": 1}
     assert (await delta(place, name, {one: "101.00", two: "51.00"}))["states"] == {"accepted": 1, "skipped": 1}
     assert balances(place, {one: "", two: ""}) == {one: 101, two: 54}
-
-
-async def test_without_the_database_no_balance_is_set_on_a_guess(place: Place) -> None:
-    (one,) = place.subscribers(1)
-    name = await loaded(place, {one: "100.00"})
-    database = place.without_database()
-    says = "100.00 is entered, and the row says 130.00: an operation of type 8 sets the balance"
-    words = ("run", "balances", export(place, {one: "130.00"}), "--since", name, "--yes")
-    await place.cli.refused(*words, "--database", "", says=says)
-    assert (await place.cli.closing(*words, "--database", database))["states"] == {"accepted": 1}
-
-
-async def test_what_does_not_go_together_is_refused_with_what_to_do(place: Place) -> None:
-    one, two, three = place.subscribers(3)
-    name = await loaded(place, {one: "100.00", two: "50.00"})
-    export(place, {one: "1.00"})
-    words = ("run", "balances", "new.csv", "--yes", "--since")
-    await place.cli.refused(*words, "zzzzz", says=name)
-    await place.cli.refused(*words, name, "--again", says="enters differences, and --again whole rows")
-    await place.cli.refused(*words, name, "--set", "op_type=2", says="give --set op_type=8")
-    says = f"run {name} is one of balances, not of payment"
-    await place.cli.refused("run", "payment", "new.csv", "--since", name, "--yes", says=says)
-    says = "a job file has no place for --since"
-    await place.cli.refused(*words[:3], "--since", name, "--save", "delta.toml", says=says)
-    place.write('format = 1\n[[step]]\njob = "balances"\nfile = "new.csv"\nsince = "k7m2q"\n', "delta.toml")
-    await place.cli.refused("run", "delta.toml", "--yes", says="since")
-    export(place, {three: "1.00"})
-    await place.cli.refused(*words, name, says=f"none of the 2 rows of run {name} is in this file")
-    place.rows("abonent_id;amount", f"{one};100.00", f"{two};50.00", f"{one};120.00", name="new.csv")
-    await place.cli.refused(*words, name, says="lines 4 and 2")
-    await place.cli("undo", name, *BACK)
-    export(place, {one: "1.00"})
-    says = f"run {name} is taken back by run {(await place.runs())[-1].name}: give --since of a run that stands"
-    await place.cli.refused(*words, name, says=says)
 
 
 async def test_a_list_to_which_something_has_changed_is_not_sent(place: Place) -> None:

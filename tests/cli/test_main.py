@@ -5,7 +5,7 @@ import pwd
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import NoReturn
 
 import pytest
 
@@ -109,33 +109,6 @@ def test_reading_leaves_no_trace(typed: Typed, tmp_path: Path) -> None:
     assert typed("--version").out.startswith("carbon-migrate ")
     assert typed("status").exit == 2
     assert list(tmp_path.iterdir()) == []
-
-
-LONG = "я" * 200
-
-
-NAMED: Final = """
-run {}.toml
-status --journal {}
-status --config {}
-mock serve {}
-mock init {} --abonents 5
-mock replay {}
-translate {}
-run at-ip --set ip=10.0.0.1 -o {}.csv
-plan balances x.csv -o {}
-run balances x.csv --only {}
-run balances x.csv --exclude @{}
-run random-password x.csv --set to={}
-"""
-
-
-@pytest.mark.parametrize("line", NAMED.strip().splitlines())
-def test_a_name_that_no_file_can_have_is_refused(typed: Typed, line: str) -> None:
-    arguments = line.format(LONG).split()
-    ended = typed(*arguments, *(() if arguments[0] in {"mock", "translate"} else ("--api-url", "http://127.0.0.1:9")))
-    assert ended.exit == 2, ended.err
-    assert "a fault of carbon-migrate" not in ended.words
 
 
 # ---- a user without an entry in the password file, as in a container or a service ---------------------------------

@@ -1,6 +1,8 @@
-"""Payments and other money that adds up: what is no duplicate, what is a question, and what a script is told."""
+"""Payments and other money that adds up: lost answers, doubts of a person, and questions at a terminal.
 
-from collections.abc import Sequence
+`transcripts/billing/payments.txt` has what tells payments apart, and what a script is told.
+"""
+
 from decimal import Decimal
 from typing import Any
 
@@ -25,9 +27,8 @@ ONE_ALIKE = "1 row, 500.00 in total, looks as if entered already, and --yes answ
 IDS = (2003, 2004, 2005)
 
 
-def payments(place: Place, column: str = "", cells: Sequence[str] = ("", "", "")) -> None:
-    lines = [f"abonent_id;amount;{column}", *(f"{key};500;{cell}" for key, cell in zip(IDS, cells, strict=True))]
-    place.rows(*(line.removesuffix(";") for line in lines), name=FILE)
+def payments(place: Place) -> None:
+    place.rows("abonent_id;amount", *(f"{key};500" for key in IDS), name=FILE)
 
 
 async def paid(place: Place, *more: str, ends: int = 0) -> dict[str, Any]:
@@ -138,21 +139,6 @@ async def test_the_same_payment_a_month_later_is_a_question(place: Place) -> Non
     assert len(entered(place)) == 9
 
 
-async def test_a_date_that_is_none_is_refused_with_its_line_and_counts_for_no_opening_balance(place: Place) -> None:
-    payments(place, "date", ["05.10.2026", "soon", "05.10.2026"])
-    for way in ((), BY_CALL):
-        await place.cli.refused("run", *PAY, *way, *AGREED, says=["line 3", "'soon' is not a date"])
-    payments(place, "date", ["05.10.2026", "45991", "05.10.2026"])
-    await place.cli.refused(
-        "run", *PAY, *AGREED, says=["line 3", "'45991' is not a date: in a workbook give the cell"]
-    )
-    assert not entered(place)
-    # An opening balance is entered once, and says so with 0.
-    run = ("balances", FILE, *SETTLED)
-    assert (await place.run(*run))["states"] == {"accepted": 3}
-    assert (await place.run(*run))["states"] == {"skipped": 3}
-
-
 @pytest.mark.parametrize("kind", [1, 2])
 async def test_an_equal_entry_is_refused_under_yes_and_asked_about_at_a_terminal(place: Place, kind: int) -> None:
     """Of which type it is, says nothing while no probe has seen the types."""
@@ -164,53 +150,3 @@ async def test_an_equal_entry_is_refused_under_yes_and_asked_about_at_a_terminal
     shown = await answered(place, "run", *PAY, *SETTLED, says=[("Send these 3 rows", "n")], ends=2)
     assert "1 row, 500.00 in total, looks as if entered already" in shown
     assert (await paid(place, "--again"))["states"] == {"accepted": 3}
-
-
-TWO_PAYMENTS = ("2003;500;17", "2003;500;18", "2004;500;19")
-AS_ONE = "the same key and amount as line 2"
-
-
-@pytest.mark.parametrize("way", [(), BY_CALL])
-async def test_an_equal_payment_of_the_same_file_is_no_entered_one_but_a_refused_row(
-    place: Place, way: tuple[str, ...]
-) -> None:
-    place.rows("abonent_id;amount;remark", *TWO_PAYMENTS, name=FILE)
-    await place.cli.refused("run", *PAY, *way, *AGREED, says=["line 3", AS_ONE, "neither a document nor a date"])
-    ended = await paid(place, *way, "--skip-bad", ends=1)
-    assert (ended["states"], ended["refused"]) == ({"accepted": 2}, 1)
-    await place.cli("export", ended["run"], "--state", "bad", "-o", "bad.csv")
-    left = (place.cli.folder / "bad.csv").read_text("utf-8-sig").splitlines()
-    assert [line.split(";")[:3] for line in left[1:]] == [["2003", "500", "18"]]
-    await place.run("payment", "bad.csv", *way, "--again", *SETTLED)
-    assert entered(place) == [(2003, 2), (2003, 2), (2004, 2)]
-
-
-async def test_the_same_document_twice_in_a_file_is_refused_and_an_opening_balance_twice_is_one(place: Place) -> None:
-    place.rows("abonent_id;amount;document", "2003;500;17", "2003;500;17", name=FILE)
-    await place.cli.refused("run", *PAY, *AGREED, says=["line 3", AS_ONE])
-    closing = await place.run("balances", FILE, "--skip-bad", *SETTLED, "--no-canary")
-    assert closing["states"] == {"accepted": 1, "skipped": 1}
-
-
-@pytest.mark.parametrize("title", ["Документ", "№ документа", "Платёжка", "doc", "document no."])
-async def test_the_column_of_documents_is_found_by_its_usual_titles(place: Place, title: str) -> None:
-    place.rows(f"Договор;Сумма;{title}", "00003;500;17", "00003;500;18", name=FILE)
-    ended = await place.cli("run", *PAY, *AGREED, "--json")
-    assert ended.closing["states"] == {"accepted": 2}
-    assert "told apart" not in ended.told
-
-
-@pytest.mark.parametrize(("header", "row"), [("", ""), ("date;", "05.10.2026;")])
-async def test_a_payment_that_was_entered_while_its_document_was_not_used_is_asked_about(
-    place: Place, header: str, row: str
-) -> None:
-    lines = (f"abonent_id;amount;{header}remark", f"2003;500;{row}17", f"2004;500;{row}18")
-    place.rows(*lines, name=FILE)
-    first = await place.cli("run", *PAY, *AGREED, "--json")
-    assert ("told apart" in first.told) is not bool(header)
-    by_document = ("--map", "document=remark")
-    says = [f"2 rows, 1 000.00 in total, {ALIKE}", f"by run {first.closing['run']}"]
-    await place.cli.refused("run", *PAY, *by_document, *AGREED, says=says)
-    # Other documents are other payments.
-    place.rows(lines[0], *(line.replace(";1", ";2") for line in lines[1:]), name=FILE)
-    assert (await paid(place, *by_document))["states"] == {"accepted": 2}

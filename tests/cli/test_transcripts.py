@@ -1,9 +1,10 @@
 """What commands say, whole: each file of `tests/cli/transcripts` is typed as it stands, and says what stands there.
 
 `== TITLE` begins a case: an empty folder, and of files of `billing` a billing of its own. `@ NAME` makes what it
-begins with, `< FILE` is written, `$ WORDS` are typed, `% LINE` is given to `translate`, `& LINE` to the shell, and
-`? SQL` to the billing's database. Behind them stand what is said on stderr (`!`), on stdout (`>`), and the exit code
-unless it is 0. Runs are RUN1, RUN2 … in the order of their journal.
+begins with, `< FILE` is written, `$ WORDS` are typed, without a billing also behind variables as in a shell, `% LINE`
+is given to `translate`, `& LINE` to the shell, and `? SQL` to the billing's database. Behind them stand what is said
+on stderr (`!`), on stdout (`>`), and the exit code unless it is 0. Runs are RUN1, RUN2 … in the order of their
+journal.
 
 A change of a sentence is a change of these files: `SCREENS=write pytest tests/cli/test_transcripts.py` writes them
 anew, and the difference is read before it is committed.
@@ -18,7 +19,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -30,7 +31,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from checkpoints.journal import Journal
-from checkpoints.records import NewRun
+from checkpoints.records import NewItem, NewRun, Run
 from checkpoints.states import State
 from cli.session.run_view import StepMark
 from tests.checkpoints.samples import NEW_RUN, come_to, frozen_run, new_item, sent_run, within
@@ -44,14 +45,17 @@ JOURNAL: Final = Path("carbon-migrate.journal")
 BLOCK: Final = re.compile(r"^\S.*\n(?:  .*\n)*\n*", re.MULTILINE)
 """A line that says what to do, with what stands indented below it."""
 VARYING: Final = (
-    (r"[\w.-]+@[\w.-]+, process \d+", "WHO"),
+    (r"[\w.-]+@[\w.-]+(, process \d+|(?=\)|: seen))", "WHO"),
     (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[.\d]*( UTC|Z|\+00:00)?", "WHEN"),
     (r"^\d\d:\d\d:\d\d ", "TIME "),
     (r'"(seconds|bytes_before|bytes_after)":[\d.]+', r'"\1":N'),
     (r'"per_second":([\d.]+|null)', '"per_second":N'),
     (r'(?<="in doubt":)[\d.]+', "N"),
     (r"\b0:\d\d\b(, [\d.,\u202f\xa0 ]+ a second)?", "0:NN"),
-    (r"at [\d\u202f\xa0 ]+ a second|(?<=rows a second ).*|\d+ ms|(?<=checked: )\d+", "N"),
+    (
+        r"at [\d\u202f\xa0 ]+ a second|(?<=rows a second ).*|(?<=journal is rewritten: ).*|\d+ ms|(?<=checked: )\d+",
+        "N",
+    ),
     (r"\d+ at once", "N at once"),
     (r" {2,}", "  "),
     (r"─{2,}", "──"),
@@ -72,11 +76,55 @@ def sent(*fates: State, new: NewRun = NEW_RUN, paused: bool = False) -> Callable
     return make
 
 
+def waiting(items: Sequence[NewItem], *numbers: int) -> Callable[[Journal], Awaitable[object]]:
+    """Makes a run of these rows, of which those of these numbers wait for a person."""
+    fates = dict.fromkeys(numbers, State.MANUAL)
+    return lambda journal: sent_run(journal, *items, fates=fates)
+
+
+def named(key: str, label: str) -> NewItem:
+    return NewItem(key, label, f"account {key}", "{}")
+
+
 async def given_up(journal: Journal) -> None:
     await journal.discard(await frozen_run(journal, new_item("1")))
 
 
-STEP: Final = StepMark("/etc/night.toml", 1, 1, 2, datetime(2026, 11, 25, 1, tzinfo=UTC))
+def step(number: int, *, round: int = 1, file: str = "/etc/night.toml") -> NewRun:  # noqa: A002 - its name
+    """One of the two steps of a job file."""
+    mark = StepMark(file, round, number, 2, datetime(2026, 11, 25, 1, tzinfo=UTC))
+    return replace(NEW_RUN, parameters=mark.to_parameters(), source=f"{file} {number} {round}")
+
+
+async def left_open(journal: Journal) -> None:
+    """A run that nobody has approved, and one that needs somebody in each way."""
+    await frozen_run(journal, new_item("1"))
+    for state in (State.PENDING, State.UNKNOWN, State.MANUAL):
+        await sent(state, new=replace(NEW_RUN, source=state))(journal)
+
+
+async def undone(journal: Journal) -> None:
+    """The undo of the newest run is at its end."""
+    (newest,) = (await journal.runs())[-1:]
+    await sent(State.ACCEPTED, new=undo_of(newest))(journal)
+
+
+async def undoes(journal: Journal) -> None:
+    """The undo of the newest run has begun."""
+    (newest,) = (await journal.runs())[-1:]
+    await frozen_run(journal, new_item("1"), new=undo_of(newest))
+
+
+def undo_of(run: Run) -> NewRun:
+    return NewRun("undo", {"run": run.name, "way": "list"}, NEW_RUN.target, f"run {run.name}")
+
+
+async def years_pass(_: Journal) -> None:
+    with closing(sqlite3.connect(JOURNAL, isolation_level=None)) as journal:
+        for column in ("runs set created_at", "items set changed_at"):
+            journal.execute(f"update {column} = '2020-01-01T00:00:00.000+00:00'")
+
+
 QUERIES: Final = {
     "entered": "select abonent_id, op_type, cast(op_summa / 100000000 as bigint) from finance_operations "
     "where descr containing '[cm ' order by abonent_id, op_id",
@@ -89,9 +137,18 @@ MADE: Final[Mapping[str, Callable[[Journal], Awaitable[object]]]] = {
     "a run at its end": sent(State.ACCEPTED, State.ACCEPTED),
     "a run at its end with all outcomes": sent(State.APPLIED, State.ACCEPTED, State.REJECTED, State.APPLIED),
     "a run that was given up": given_up,
-    "a paused step at its end": sent(
-        State.ACCEPTED, new=replace(NEW_RUN, parameters=STEP.to_parameters()), paused=True
-    ),
+    "a paused step at its end": sent(State.ACCEPTED, new=step(1), paused=True),
+    "a step at its end": sent(State.ACCEPTED, new=step(1)),
+    "the other step at its end": sent(State.ACCEPTED, new=step(2)),
+    "a step of the next round at its end": sent(State.ACCEPTED, new=step(1, round=2)),
+    "a step of another file at its end": sent(State.ACCEPTED, new=step(1, file="/etc/other.toml")),
+    "runs that need somebody": left_open,
+    "its undo at its end": undone,
+    "its undo that has begun": undoes,
+    "years have passed": years_pass,
+    # The contract number of the first row is the number of the second.
+    "rows for a person": waiting([named("9001", "2"), named("9002", "9002"), named("9003", "9003")], 1, 2, 3),
+    "a row for a person whose number is the key of another": waiting([named("7", "1"), named("9002", "7")], 2),
 }
 """What a case can begin with."""
 
@@ -115,7 +172,11 @@ class Stage:
             case "<":
                 settings_file(Path(), text, words)
             case "$":
-                return self.typed(*shlex.split(words))
+                typed = shlex.split(words)
+                with self.monkeypatch.context() as patch:
+                    while name := re.match(r"([A-Z_]+)=", typed[0]):
+                        patch.setenv(name[1], typed.pop(0)[name.end() :])
+                    return self.typed(*typed)
             case "%":
                 self.monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(words.encode())))
                 return self.typed("translate")
@@ -237,3 +298,10 @@ def test_all_that_is_said_is_as_it_stands(
             cases = cases_of(file)
             file.write_text("".join([*cases[:number], said, *cases[number + 1 :]]), encoding="utf-8")
     assert said == cases_of(file)[number], f"{file.name} is not what is said"
+
+
+def test_no_secret_of_a_case_is_said() -> None:
+    """All of them are words like these."""
+    said = [line for one in FOLDER.rglob("*.txt") for line in one.read_text("utf-8").splitlines()]
+    secret = re.compile("  [!>].*(geheim|SecretTiger|(?<!no[-_])canary)")
+    assert [line for line in said if secret.match(line)] == []

@@ -6,30 +6,6 @@ from tests.cli.conftest import Place
 from tests.cli.terminal.terminals import answered
 
 
-async def load(place: Place, name: str, *rows: str, ends: int = 0) -> str:
-    place.rows("abonent_id;amount", *rows, name=name)
-    return str((await place.run("balances", name, "--skip-bad", ends=ends))["run"])
-
-
-async def test_two_undos_are_compared_by_the_rows_that_they_take_back(place: Place) -> None:
-    """Not by their calls, of which each brings back the balance that it has found."""
-    one, two, three = place.subscribers(3)
-    first = await load(place, "first.csv", f"{one};100", f"{two};50")
-    place.rows("abonent_id;amount", f"{one};130.50", f"{three};3", name="second.csv")
-    second = (await place.run("balances", "second.csv", "--again"))["run"]
-    back = ("--set", "way=opposite", "--yes", "--settle", "0.1")
-    undos = [(await place.cli.closing("undo", name, *back))["run"] for name in (second, first)]
-    shown = [
-        f"run {undos[0]} undo, from run {second}",
-        "= 1 row in both ≠ 1 row with another sum, 30.50 in all",
-        "accepted, −130.50 before, −100.00 now: 30.50",
-        f"1 row only in run {undos[0]}, −3.00 in total",
-        f"1 row only in run {undos[1]}, −50.00 in total",
-    ]
-    await place.cli.told("compare", *undos, ends=1, says=shown)
-    assert (await place.cli.closing("compare", first, undos[1], ends=1))["rows"]["both"] == 2
-
-
 async def test_a_load_that_is_unlike_the_last_one_of_its_job_is_asked_about(place: Place) -> None:
     ids = place.subscribers(9)
     like = ("--like-last", "50%")

@@ -1,13 +1,13 @@
-"""`purge` as an operator has it: what it takes, what it leaves alone, and what is refused afterwards."""
+"""`purge` as an operator has it: what it takes and what it leaves alone in journal, plans and copies.
+
+`transcripts/purge.txt` has what is said of it, which runs are left alone and why, and what is refused afterwards.
+"""
 
 import contextlib
-import json
 import os
 import shutil
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from checkpoints.journal import Journal
 from checkpoints.journal_file import JournalFile
 from checkpoints.records import NewItem, NewRun, Refusal, Run
 from checkpoints.states import State
-from cli.session.run_view import StepMark
 from tests.checkpoints import format5
 from tests.checkpoints.samples import come_to, keep, page, within
 from tests.cli.conftest import Place, Typed
@@ -36,7 +35,6 @@ NEW = NewRun(
 )
 ITEM = NewItem("2003/8", CANARY, "account:7", "{}", Decimal(5), 2, (CANARY, "5"))
 REFUSED = Refusal(3, None, CANARY, f"there is no {CANARY}", (CANARY, "x"))
-OLD = "2020-01-01T00:00:00.000+00:00"
 
 
 async def listed(journal: Journal, new: NewRun) -> Run:
@@ -47,76 +45,24 @@ async def listed(journal: Journal, new: NewRun) -> Run:
     return run
 
 
-async def sent(journal: Journal, new: NewRun, ends: State) -> Run:
-    """A run of one row that was sent, and ends so."""
+async def sent(journal: Journal, new: NewRun) -> Run:
+    """A run of one row that is accepted."""
     run = await listed(journal, new)
     await journal.approve(run)
-    await come_to(journal, run, {1: ends})
+    await come_to(journal, run, {1: State.ACCEPTED})
     return run
 
 
-def finished(*, new: NewRun = NEW, ends: State = State.ACCEPTED) -> str:
-    return within(JOURNAL, lambda journal: sent(journal, new, ends)).name
+def finished(*, new: NewRun = NEW) -> str:
+    return within(JOURNAL, lambda journal: sent(journal, new)).name
 
 
 def frozen(path: Path = JOURNAL, *, new: NewRun = NEW) -> str:
     return within(path, lambda journal: listed(journal, new)).name
 
 
-def change(sql: str, path: Path = JOURNAL) -> None:
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute(sql)
-
-
-def aged() -> None:
-    """All that is in the journal so far is years old."""
-    for column in ("runs set created_at", "items set changed_at"):
-        change(f"update {column} = '{OLD}'")
-
-
 def purged() -> dict[str, bool]:
     return {run.name: run.purged_at is not None for run in within(JOURNAL, lambda journal: journal.runs())}
-
-
-def left_alone(typed: Typed, *arguments: str) -> dict[str, str]:
-    """What a purge of all runs says of those that it has left alone."""
-    closing = typed("purge", "--older-than", "0d", "--yes", "--json", *arguments).closing
-    return {one["run"]: one["why"] for one in closing["left_alone"]}
-
-
-# ---- what is typed -----------------------------------------------------------------------------------------------
-
-
-def test_what_is_typed_wrongly_or_without_a_yes_removes_nothing(typed: Typed) -> None:
-    name = finished()
-    for arguments in ((), ("abcde", "--older-than", "90d")):
-        either = "carbon-migrate purge RUN, carbon-migrate purge --older-than 90d"
-        typed.refused("purge", *arguments, "--yes", says=either)
-    for age in ("90", "d", "-1d", "1.5d", "999999d", "90 days", "²d"):
-        typed.refused("purge", f"--older-than={age}", "--yes", says="write a number of days, as 90d")
-    says = [
-        "cannot be undone, verified, exported or corrected",
-        "The question was: Purge 1 run? This cannot be taken back. Nothing was removed.",
-    ]
-    typed.refused("purge", name, says=says)
-    typed.refused("purge", "xxxxx", "--yes", says=f"has no run 'xxxxx'; its runs: {name}")
-    assert purged() == {name: False}
-
-
-# ---- what is purged, and what is left alone ----------------------------------------------------------------------
-
-
-def test_runs_of_that_age_are_purged_and_younger_ones_are_not(typed: Typed) -> None:
-    old = finished()
-    aged()
-    young = finished(new=replace(NEW, source="other"))
-    ended = typed("purge", "--older-than", "90d", "--yes")
-    assert (ended.exit, purged()) == (0, {old: True, young: False})
-    assert f"✓ purged: {old}" in ended.out
-    assert "0 rows emptied" not in ended.out
-    assert "rows emptied: 1, removed: 0, refused: 1; with them" in ended.out
-    again = typed("purge", "--older-than", "90d", "--yes")
-    assert (again.exit, again.out) == (0, "There is nothing to purge.\n")
 
 
 def test_what_was_removed_is_told_to_scripts_and_which_files_stay(typed: Typed, tmp_path: Path) -> None:
@@ -136,48 +82,6 @@ def test_what_was_removed_is_told_to_scripts_and_which_files_stay(typed: Typed, 
     other = typed("purge", "--older-than", "0d", "--yes", "--json", "--keep-totals").closing
     assert other["files"] == [str(answers)]
     assert [path for path in Path().iterdir() if path.is_file() and CANARY.encode() in path.read_bytes()] == []
-
-
-def test_unfinished_runs_are_left_alone_each_with_its_reason(typed: Typed) -> None:
-    unapproved, stopped = frozen(), finished(new=replace(NEW, source="b"), ends=State.PENDING)
-    doubtful = finished(new=replace(NEW, source="c"), ends=State.UNKNOWN)
-    undecided = finished(new=replace(NEW, source="d"), ends=State.MANUAL)
-    done = finished(new=replace(NEW, source="e"))
-    why = left_alone(typed)
-    assert purged() == {unapproved: False, stopped: False, doubtful: False, undecided: False, done: True}
-    assert "never approved" in why[unapproved]
-    assert f"carbon-migrate resume {stopped}" in why[stopped]
-    assert f"carbon-migrate resume {doubtful}" in why[doubtful]
-    assert f"waits for a decision: carbon-migrate reconcile {undecided}" in why[undecided]
-    ended = typed("purge", stopped, "--yes")
-    assert (ended.exit, purged()[stopped]) == (2, False)
-    assert f"run {stopped} is not purged: it is not at its end" in ended.words
-
-
-def test_a_run_is_left_alone_while_an_undo_of_it_is_under_way(typed: Typed) -> None:
-    name = finished()
-    undo = finished(new=NewRun("undo", {"run": name, "way": "list"}, NEW.target, f"run {name}"))
-    again = frozen(new=NewRun("undo", {"run": undo, "way": "list"}, NEW.target, f"run {undo}"))
-    why = left_alone(typed)
-    assert purged() == {name: False, undo: False, again: False}
-    assert why[name] == why[undo] == f"run {again} takes it back and is not at its end"
-
-
-def step(number: int, file: str = "/night.toml", round_: int = 1) -> NewRun:
-    mark = StepMark(file, round_, number, 2, datetime(2026, 1, 1, tzinfo=UTC))
-    return replace(NEW, parameters={**NEW.parameters, **mark.to_parameters()}, source=f"{file} {number}")
-
-
-def test_a_step_is_left_alone_until_its_job_file_has_ended_the_round(typed: Typed) -> None:
-    first = finished(new=step(1))
-    why = left_alone(typed)
-    assert "its job file /night.toml has steps left in this round" in why[first]
-    second = finished(new=step(2))
-    assert left_alone(typed) == {}
-    third = finished(new=step(1, round_=2))
-    other = finished(new=step(1, file="/other.toml"))
-    assert set(left_alone(typed)) == {third, other}
-    assert purged() == {first: True, second: True, third: False, other: False}
 
 
 def test_nothing_is_purged_while_a_run_of_the_journal_is_worked_on(typed: Typed) -> None:
@@ -220,51 +124,6 @@ def test_parameters_stay_that_can_hold_nothing_of_a_person(typed: Typed) -> None
     assert parameters_after(typed, "call", typed_call) == {"enter": "again"}
     payment = {"way": "add_payment", "amount": "5", "abonent_id": "94", "document": CANARY}
     assert parameters_after(typed, "payment", payment) == {"way": "add_payment"}
-
-
-def test_status_tells_what_is_left(typed: Typed) -> None:
-    name = finished()
-    typed("purge", name, "--yes", "--keep-totals")
-    assert "kept are number, sum, state and times of each row" in typed("status", name).out
-    typed("purge", name, "--yes")
-    told = typed("status", name)
-    assert f"{name}, purged" in told.out
-    assert "kept are its totals" in told.out
-    assert "1 accepted" in " ".join(typed("status").out.split())
-    found = json.loads(typed("status", name, "--json").out)
-    assert (found["states"], found["amounts"], found["refused"]) == ({"accepted": 1}, {"accepted": "5"}, 1)
-    assert found["purged"] is not None
-
-
-IMPOSSIBLE = (
-    "undo RUN --yes",
-    "verify RUN",
-    "resume RUN",
-    "reconcile RUN",
-    "decide RUN 1 accepted --why seen",
-    "export RUN -o .",
-    "export RUN --state refused -o out.csv",
-    "export RUN --state accepted -o -",
-    "run balances rows.csv --continue RUN --yes",
-    "mock rows RUN -o out.csv",
-    "report RUN",
-)
-
-
-@pytest.mark.parametrize("keep_totals", [True, False])
-def test_what_has_become_impossible_says_so(typed: Typed, *, keep_totals: bool) -> None:
-    name = finished()
-    undo = finished(new=NewRun("undo", {"run": name, "way": "list"}, NEW.target, f"run {name}"))
-    Path("rows.csv").write_text("contract_number;amount\n00003;5\n", encoding="utf-8")
-    typed("purge", name, "--yes", *(["--keep-totals"] if keep_totals else []))
-    before = {path.name for path in Path().iterdir()}
-    # Nor can be undone what takes it back.
-    for command in (*IMPOSSIBLE, f"undo {undo} --yes"):
-        ended = typed(*command.replace("RUN", name).split(), "--api-url", NEW.target)
-        assert (ended.exit, ended.out) == (2, ""), command
-        assert f"run {name} was purged on" in ended.words
-        assert "nothing of it can be undone, verified, exported, corrected or looked up any more" in ended.words
-    assert {path.name for path in Path().iterdir()} == before
 
 
 async def test_the_same_file_enters_nothing_twice_after_its_run_was_purged(place: Place) -> None:

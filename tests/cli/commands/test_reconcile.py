@@ -1,7 +1,9 @@
-"""What is in doubt after a run: looked up days later, put right by hand, decided by a person."""
+"""What is in doubt after a run: looked up days later, put right by hand, decided by a person.
+
+`transcripts/decide.txt` has which row is meant by a decision, and what is none.
+"""
 
 import sqlite3
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from cli.terminal.exits import Exit
 from jobs.access.payload import Payload, encode_payload
 from jobs.spec.words import IMPORT
 from lab.mock.connection import MockConnection
-from tests.checkpoints.samples import NEW_RUN, all_items, new_item, sent_run, within
+from tests.checkpoints.samples import NEW_RUN, all_items, sent_run, within
 from tests.cli.conftest import Balances, Place, Typed
 from tests.cli.terminal.terminals import answered
 
@@ -72,17 +74,6 @@ async def test_what_differs_is_shown_with_both_sides_and_settled_once_it_was_put
     name = await with_one_row_that_differs(place)
     says = ['"op_summa":"0.08"', "999.00", f"carbon-migrate decide {name}/2 accepted --why"]
     await place.cli.told("reconcile", name, "--settle", "0", ends=Exit.UNDECIDED, says=says)
-    for words, said in (
-        ((f"{name}/1", "pending", "--why", "x"), "row 1 of run"),
-        ((f"{name}/77", "pending", "--why", "x"), "/77: give its key"),
-        ((f"{name}/2", "applied", "--why", "x"), "is no decision"),
-        ((f"{name}/2", "pending", "--why", " "), "needs its reason"),
-        ((f"{name}/2", "pending", "--why", "x", "--id", "5"), "--id is for a row that is accepted"),
-        ((f"{name}/2", "accepted", "--why", "x", "--id", "0x5"), "0x5 is no id of the billing"),
-        # A number alone is no row: it may be the contract number of another file.
-        ((name, "2", "pending", "--why", "x"), "has no row 2: give its key, its contract number, or the row"),
-    ):
-        await place.cli.refused("decide", *words, says=said)
     assert (await place.totals(name)).count(State.MANUAL) == 1
     await place.execute("update finance_operations set op_summa = 800000000 where op_id = 900001")
     await place.execute(
@@ -98,18 +89,6 @@ async def test_a_run_that_sent_nothing_has_nothing_to_reconcile(place: Place) ->
     await place.cli.refused("reconcile", run_name(place), says="nothing to look up")
 
 
-# ---- which row ---------------------------------------------------------------------------------------------------
-
-
-def journal_with(items: Sequence[NewItem], *, manual: Sequence[int], new: NewRun = NEW_RUN) -> str:
-    """A journal with a run of these rows, those of these numbers left to a person; the run's name."""
-
-    async def make(journal: Journal) -> str:
-        return (await sent_run(journal, *items, new=new, fates=dict.fromkeys(manual, State.MANUAL))).name
-
-    return within(JOURNAL, make)
-
-
 def states_in(name: str) -> dict[int, tuple[State, str | None]]:
     async def read(journal: Journal) -> dict[int, tuple[State, str | None]]:
         items = await all_items(journal, await journal.run(name))
@@ -118,39 +97,12 @@ def states_in(name: str) -> dict[int, tuple[State, str | None]]:
     return within(JOURNAL, read)
 
 
-def test_a_row_is_named_as_it_is_printed_and_a_key_has_no_other_reading(typed: Typed) -> None:
-    first, second = new_item("9001"), new_item("9002")
-    # The contract number of the first row is the number of the second.
-    items = [NewItem(first.key, "2", first.lane, first.payload), second, new_item("9003")]
-    name = journal_with(items, manual=(1, 2, 3))
-    for number in ("3", "1"):
-        typed.refused("decide", name, number, "accepted", *WHY, says=[f"has no row {number}", f"{name}/{number}"])
-    assert typed("decide", name, "2", "pending", *WHY).exit == Exit.DONE
-    states = [state for state, _ in states_in(name).values()]
-    assert states == [State.PENDING, State.MANUAL, State.MANUAL]
-    assert typed("decide", f"{name}/2", "pending", *WHY).exit == Exit.DONE
-    assert typed("decide", name, f"{name}/3", "accepted", *WHY).exit == Exit.DONE
-    states = [state for state, _ in states_in(name).values()]
-    assert states == [State.PENDING, State.PENDING, State.ACCEPTED]
-
-
-def test_a_key_that_two_rows_have_is_not_decided_on(typed: Typed) -> None:
-    first, second = new_item("7"), new_item("9002")
-    # Row 2 is of the contract number 7, and nothing is to be decided on row 1, whose key that is.
-    name = journal_with([first, NewItem(second.key, "7", second.lane, second.payload)], manual=(2,))
-    says = f"7 may be any of the rows {name}/1, {name}/2"
-    typed.refused("decide", name, "7", "accepted", *WHY, says=says)
-    assert states_in(name)[2] == (State.MANUAL, None)
-
-
-# ---- the id of what others need ----------------------------------------------------------------------------------
-
-
 def imported() -> str:
     """A journal with an import whose subscriber is left to a person; the run's name."""
     payload = Payload("Abonents", create("Abonents", name="Иванов", contract_number="00777").steps)
     row = NewItem("00777/subscriber/", "00777", "contract:00777", encode_payload(payload))
-    return journal_with([row], manual=(1,), new=NewRun(IMPORT, {}, NEW_RUN.target, "subs.csv"))
+    new = NewRun(IMPORT, {}, NEW_RUN.target, "subs.csv")
+    return within(JOURNAL, lambda journal: sent_run(journal, row, new=new, fates={1: State.MANUAL})).name
 
 
 def test_an_accepted_subscriber_of_an_import_needs_its_id(typed: Typed) -> None:

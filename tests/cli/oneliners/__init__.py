@@ -12,7 +12,6 @@ from jobs.catalogue.catalogue import BUILT_IN
 
 FOLDER = Path(__file__).parent
 URL = "http://h:8082/rest_api/v2"
-DENSE = "sed '/^$/d'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +42,9 @@ def _published(path: Path) -> Published:
 PUBLISHED = {path.stem: _published(path) for path in sorted(FOLDER.glob("*.sh"))}
 
 
-def post(data: str, model: str = "Users") -> str:
+def post(data: str) -> str:
     """A curl with this data, quotes and all."""
-    return f"curl -XPOST -d {data} {URL}/{model}/ -D -"
-
-
-def loop(sql: str, data: str, *, variables: str = "line", filters: str = DENSE, model: str = "Abonents") -> str:
-    """A loop over a select; its `data` comes with its quotes."""
-    pipes = f"{filters} | " if filters else ""
-    return f'sqlexec "{sql}" | {pipes}while read {variables}; do {post(data, model)}; done'
-
-
-def get(variable: str = "line") -> str:
-    """Data with one step, the variable as an id."""
-    return f"""'method1=objects.get&arg1={{"id":'${variable}'}}'"""
-
-
-def off(select: str, data: str = get(), **parts: str) -> str:
-    """A loop over a select whose rows are printed as a table without headings."""
-    return loop(f"set heading off; {select}", data, **parts)
+    return f"curl -XPOST -d {data} {URL}/Users/ -D -"
 
 
 def generic(found: Translation) -> tuple[str, ...]:
@@ -82,11 +65,6 @@ def option(found: Translation, name: str) -> list[str]:
 def values_of(command: Sequence[str], name: str) -> list[str]:
     """The values of an option, as often as it is given."""
     return [value for word, value in pairwise(command) if word == name]
-
-
-def kinds(found: Translation) -> list[str]:
-    """The names of the faults in their order."""
-    return [fault.kind for fault in found.faults]
 
 
 def translated(text: str, /, **given: str) -> Translation:

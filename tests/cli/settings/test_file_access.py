@@ -318,7 +318,7 @@ def test_doctor_names_a_file_that_it_cannot_read(
         assert f"✗ journal the journal {path} cannot be written: Permission denied" in " ".join(ended.out.split())
 
 
-# ---- Secrets that systemd keeps: read from its folder when they are there, and told how to be made when they are not
+# ---- Secrets that systemd keeps; `transcripts/settings.txt` has what is said where one is missing, or is none
 
 
 GIVEN = {
@@ -360,65 +360,6 @@ def test_each_secret_may_be_a_credential_and_is_one_everywhere(tmp_path: Path, f
     assert "canary" not in repr(found)
     secrets = "\n".join(found.secrets)
     assert all(f"canary-of-the-{name}" in secrets for name in ("database", "form", "proxy", "ping"))
-
-
-def test_outside_of_a_service_only_what_is_needed_is_missed(tmp_path: Path) -> None:
-    of_variable = settings(tmp_path, None, CARBON_MIGRATE_DATABASE_PASSWORD="of-the-variable").dsn
-    assert of_variable is not None
-    assert of_variable.password == Secret("of-the-variable")
-    found = settings(tmp_path, None)
-    assert found.target == "http://billing:8082"
-    assert found.hooks.hooks == {}
-    for need, key in (
-        (lambda: found.dsn, "database.password is the credential db"),
-        (lambda: found.client, "api.form.hash_key is the credential key"),
-        (lambda: found.hidden.require("hooks"), "hooks.on-end is the credential chat"),
-    ):
-        with pytest.raises(SettingsRefused, match=key) as refused:
-            need()
-        assert "only what systemd starts has credentials" in str(refused.value)
-        assert "CREDENTIALS_DIRECTORY is not set" in str(refused.value)
-        assert "systemd-run --pty --property=LoadCredentialEncrypted=" in str(refused.value)
-
-
-def test_a_credential_that_the_unit_does_not_give_is_told_how_to_be_made(tmp_path: Path, folder: Path) -> None:
-    (folder / "db").unlink()
-    with pytest.raises(SettingsRefused) as refused:
-        _ = settings(tmp_path, folder).dsn
-    lines = str(refused.value).splitlines()
-    assert lines[0] == (
-        "carbon-migrate.toml, line 8: database.password is the credential db, and the service was not given it. "
-        "Encrypt it:"
-    )
-    assert "systemd-creds encrypt --name=db - /etc/credstore.encrypted/carbon-migrate.db" in lines[1]
-    assert lines[-1] == "LoadCredentialEncrypted=db:carbon-migrate.db"
-
-
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        (b"", "it is empty"),
-        (b"\n", "it is empty"),
-        (b"two\nlines", "no secret of one line"),
-        (b"nul\0", "no secret of one line"),
-        (b"x" * 100_000, "no secret of one line"),
-        ("пароль".encode("cp1251"), "it is not UTF-8"),
-        (None, "it is empty"),
-        ("a folder", "it cannot be read"),
-    ],
-    ids=["empty", "newline", "lines", "nul", "long", "cp1251", "pipe", "folder"],
-)
-def test_a_credential_that_is_no_secret(content: bytes | str | None, told: str, tmp_path: Path, folder: Path) -> None:
-    (folder / "db").unlink()
-    if content is None:
-        os.mkfifo(folder / "db")
-    elif isinstance(content, str):
-        (folder / "db").mkdir()
-    else:
-        (folder / "db").write_bytes(content)
-    with pytest.raises(SettingsRefused, match=told) as refused:
-        _ = settings(tmp_path, folder).dsn
-    assert "xxx" not in str(refused.value)
 
 
 def test_doctor_says_where_secrets_are_from(

@@ -1,6 +1,5 @@
-"""Where a setting comes from, and what is refused of it."""
+"""Where a setting comes from; `transcripts/settings.txt` has what is refused of a file and of its profiles."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -31,68 +30,6 @@ Authorization = "Basic c2VjcmV0"
 address = "billing:/var/db/billing.gdb"
 password = "masterkey"
 """
-
-
-NO_NAME = "database.password: a credential has a name of letters"
-NO_CREDENTIALS = ("", "../db", "/etc/shadow", ".db", "a b", "a" * 101, "пароль")
-CHARSETS = {"CP1251": "WIN1251", "windows-1251": "WIN1251", "utf-8": "UTF8", "KOI8-R": "KOI8R"}
-WRONG = [
-    ('[api]\n\nurl = "http://a"\nulr = "x"', "line 4: api.ulr: there is no key 'ulr' here (did you mean 'url'?); "),
-    ("jurnal = 'x'", "line 1: jurnal: there is no key 'jurnal' here (did you mean 'journal'?); "),
-    ("[databse]\nuser = 'x'", "line 1: databse: there is no key 'databse'"),
-    ("[database]\nuser = 5", "line 2: database.user: Expected `str"),
-    ("[api]\nform = { hash_key = 5 }", "line 2: api.form: Expected `str | object`, got `int`"),
-    ("journal =", "is not TOML: "),
-    ('journal = "a\\u0000b"', "is not TOML: journal: it holds a NUL"),
-    *((f"[api]\ntimeout = {one}", "line 2: ") for one in ("0", "-1", "nan", "3601")),
-    ("[api]\ntimeout = 0", "line 2: 0 is not a valid time-out: give seconds, from 0.1"),
-    *((f'[metrics]\nfile = "{one}"', "line 2: metrics.file: it names no file") for one in ("", "folder/", "..")),
-    *((f"[metrics]\nport = {one}", "line 2: metrics.port: it is not a port from 0") for one in (-1, 65_536)),
-    *((f'[database]\npassword = {{credential = "{one}"}}', f"line 2: {NO_NAME}") for one in NO_CREDENTIALS),
-    ('[database]\npassword = {credentials = "db"}', "line 2: database.password: Object "),
-    ("[database]\npassword = {credential = 5}", "line 2: database.password"),
-    ('[database]\nuser = {credential = "db"}', "line 2: database.user: Expected `str"),
-    ('[hooks]\non-end = {credential = "db"}', "line 2: hooks.on-end: a credential is an address here"),
-    ('[hooks]\non-end = "mail \'olga"', "line 2: hooks.on-end: a quote is not closed"),
-    ('[hooks]\non-end = ""', "hooks.on-end: it names no command"),
-    ("[hooks]\non-end = []", "hooks.on-end: it names no command"),
-    ("[hooks]\non-end = 5", "hooks.on-end: Expected `str | object | array | null`, got `int`"),
-    (
-        '[hooks]\non-end = "ftp://example.org/canary"',
-        "on-end: it is not an address that begins with http:// or https://",
-    ),
-    ('[hooks]\non-end = "https:///x"', "hooks.on-end: it is not an address that begins with http:// or https://"),
-    ('[hooks]\nping = "curl"', "hooks.ping: it is not an address that begins with http:// or https://"),
-    ('[hooks]\non-error = "mail"', "hooks.on-error: there is no key 'on-error'"),
-    ("[hooks]\nhold-seconds = -1", "hooks.hold-seconds: -1 are not seconds from 0 up to 86400"),
-    ("[hooks]\nhold-seconds = nan", "hooks.hold-seconds: nan are not seconds from 0 up to 86400"),
-    *((f'[database]\ncharset = "{one}"', f"Firebird calls it {name}") for one, name in CHARSETS.items()),
-    ('[database]\ncharset = "koi7"', "'koi7' is not a charset of the database: there are UTF8, WIN1251, "),
-    ('[database]\ncharset = "NONE"', "UTF8 is usual, WIN1251 in version 4"),
-    (f"[database]\ncharset = {json.dumps(chr(27) * 100)}", "is not a charset of the database"),
-]
-"""What stands in a settings file, and what is said of it."""
-
-
-@pytest.mark.parametrize(("text", "told"), WRONG)
-def test_a_file_that_is_wrong_is_refused_with_its_line(text: str, told: str, tmp_path: Path) -> None:
-    settings_file(tmp_path, f"{text}\n")
-    settings_file(tmp_path, "canary", "db")
-    with pytest.raises(SettingsRefused) as refused:
-        load(Flags(), {"CREDENTIALS_DIRECTORY": str(tmp_path)}, tmp_path)
-    said = str(refused.value).replace("\u00a0", "")
-    assert told in said
-    assert "carbon-migrate.toml" in said
-    assert "canary" not in said
-    assert all(line.isprintable() and len(line) < 600 for line in said.splitlines())
-
-
-def test_a_file_that_was_named_must_be_there_and_be_a_text(tmp_path: Path) -> None:
-    with pytest.raises(SettingsRefused, match=r"there is no file .*nowhere.toml"):
-        load(Flags(config=tmp_path / "nowhere.toml"), {}, tmp_path)
-    (tmp_path / "carbon-migrate.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(SettingsRefused, match="not UTF-8"):
-        load(Flags(), {}, tmp_path)
 
 
 def test_what_a_flag_says_is_told_by_its_name_and_may_be_written_in_more_than_one_way(tmp_path: Path) -> None:
@@ -345,7 +282,6 @@ address = "north/3050:/billing.gdb"
 [profile.production.hooks]
 on-end = ["tell", "olga"]
 """
-LIST = "has profiles of settings, and none is chosen: test, production"
 
 
 def loaded(folder: Path, profile: str | None = None, text: str = PROFILES, **environment: str) -> Settings:
@@ -389,100 +325,15 @@ def test_the_flag_goes_before_the_variable_and_that_before_the_file(tmp_path: Pa
     ]
 
 
-def with_journal(name: str) -> str:
-    """The profile `test` has a journal of its own."""
-    return PROFILES.replace("[profile.test.api]", f'[profile.test]\njournal = "{name}"\n[profile.test.api]')
-
-
-OF_ALL = 'journal = "all.journal"\n'
 SHARED = 'journal = "postgresql://db/all"\n'
-FIGURES = 'metrics = { file = "%s.prom" }\n'
-ONE_DATABASE = f'{PROFILES}[profile.test.database]\naddress = "north/3050:/billing.gdb"\n'
-
-
-@pytest.mark.parametrize(
-    ("profile", "text", "told"),
-    [
-        (None, PROFILES, LIST),
-        ("prodution", PROFILES, r"--profile: .* no profile of .* 'prodution' \(did you mean 'production'\?\)"),
-        ("test", "", "there is no profile of settings 'test', for .*carbon-migrate.toml has none"),
-        ("", f'default_profile = "production"\n{PROFILES}', LIST),
-        (None, f'default_profile = "nort"\n{PROFILES}', "line 1: there is no profile of settings 'nort'"),
-        (None, f"default_profile = 5\n{PROFILES}", "line 1: default_profile: it is the name"),
-        ("test", 'profile = "test"\n', "line 1: profile: it is a table"),
-        ("test", "[profile]\ntest = 5\n", r"line 2: profile.test: it is a table"),
-        ("a b", '[profile."a b"]\n', "line 1: profile.a b: a name has letters"),
-        ("test", "[profile.test]\nname = 5\n", "line 2: profile.test.name: Expected `str`"),
-        ("test", "[profile.test]\nproduction = 1\n", "line 2: profile.test.production: Expected `bool"),
-        ("test", '[profile.test]\nname = "a\\u001bb"\n', "line 2: profile.test.name: .*nobody can type"),
-        (
-            "test",
-            "[profile.test]\n[profile.other.api]\nulr = 'x'\n",
-            r"line 3: .*ulr' .*'url'",
-        ),
-        ("test", "[profile.test]\njurnal = 'x'\n", r"line 2: .*'journal'"),
-        ("test", "[profile.test.api]\nurl = 5\n", "line 2: profile.test.api.url: Expected `str"),
-        ("test", "[profile.test.profile.x]\n", "profile.test.profile: there is no key 'profile'"),
-        # Profiles of two billings share no file.
-        ("test", OF_ALL + PROFILES, "line 1: journal: all.journal would be that of .* test and production"),
-        ("test", f"{FIGURES % 'all'}{PROFILES}", "metrics.file: all.prom would be that of"),
-        ("test", SHARED + ONE_DATABASE, "test and production have one database, so they are one billing"),
-    ],
-)
-def test_wrong_profiles_are_refused_with_line(profile: str | None, text: str, told: str, tmp_path: Path) -> None:
-    with pytest.raises(SettingsRefused, match=told):
-        loaded(tmp_path, profile, text)
-
-
-NORTH, STAND = "state/carbon-migrate/north-8082.journal", "state/carbon-migrate/stand-8082.journal"
-OWN, HERE = with_journal("test.journal"), with_journal("carbon-migrate.journal")
-ALIKE = OWN.replace("http://north:8082", "http://stand:8082")
-"""Two profiles of one billing: they share what is the billing's."""
-
-
-@pytest.mark.parametrize(
-    ("text", "profile", "variable", "journal", "taken"),
-    [
-        (PROFILES, "test", "API_URL=http://STAND:8082/", None, STAND),
-        (FIGURES % "{run}" + PROFILES, "test", "", None, STAND),
-        (OF_ALL + ALIKE.replace("test.j", "all.j"), "production", "", None, "all.journal"),
-        (ALIKE, "production", "", "test.journal", "test.journal"),
-        (OWN, "production", "", NORTH, NORTH),
-        # One of the working folder is the billing's of the profile that names it.
-        (HERE, "test", "", None, "carbon-migrate.journal"),
-        (HERE, "production", "", None, NORTH),
-        (PROFILES, "test", "", None, r"all profiles .* Say in the one .*: journal = \"carbon-migrate"),
-        # No flag and no variable names another billing, or its journal.
-        ("", None, "PROFILE=test", None, "CARBON_MIGRATE_PROFILE: there is no profile of settings 'test'"),
-        (PROFILES, "test", "API_URL=http://north:8082", None, "has api.url http://stand:8082, and .*_API_URL says"),
-        (PROFILES, "production", "DATABASE=stand:/b.gdb", None, "has database.address .* and .*_DATABASE says"),
-        (OWN, "production", "", "test.journal", "^--journal: .* is the journal of .* test, which is another"),
-        (OWN, "production", "", "link", "^--journal: .* is the journal of .* test, which is another"),
-        (OWN, "test", f"JOURNAL={NORTH}", None, "^CARBON_MIGRATE_JOURNAL: .* that profile: --profile production"),
-    ],
-)
-def test_of_two_billings_none_is_taken_for_the_other(
-    text: str, profile: str | None, variable: str, journal: str | None, taken: str, tmp_path: Path
-) -> None:
-    settings_file(tmp_path, text)
-    (tmp_path / "link").symlink_to(tmp_path / "test.journal")
-    name, _, value = variable.partition("=")
-    environment = {"XDG_STATE_HOME": str(tmp_path / "state"), f"CARBON_MIGRATE_{name}": value}
-    if "carbon-migrate" in taken and "/" not in taken:
-        (tmp_path / "carbon-migrate.journal").touch()
-    if taken.endswith(".journal"):
-        found = load(Flags(profile=profile, journal=journal), environment, tmp_path)
-        assert found.journal.value.path == tmp_path / taken
-        return
-    with pytest.raises(SettingsRefused, match=taken):
-        load(Flags(profile=profile, journal=journal), environment, tmp_path)
 
 
 def test_a_journal_of_many_billings_and_the_journals_of_all_profiles(tmp_path: Path) -> None:
     for name in ("test", "production"):
         assert str(loaded(tmp_path, name, SHARED + PROFILES).journal.value).startswith("postgresql://db:5432/all")
         assert loaded(tmp_path, name, CARBON_MIGRATE_JOURNAL="postgresql://db/all").journal.value.is_shared
-    settings = loaded(tmp_path, COMMON_PART, OF_ALL + OWN)
+    own = PROFILES.replace("[profile.test.api]", '[profile.test]\njournal = "test.journal"\n[profile.test.api]')
+    settings = loaded(tmp_path, COMMON_PART, f'journal = "all.journal"\n{own}')
     assert [one.path.name for one in known_billings(settings, {}).journals] == ["all.journal", "test.journal"]
 
 
@@ -509,8 +360,7 @@ def test_the_language_of_a_profile_is_that_of_the_screens(tmp_path: Path, monkey
 def test_what_asks_no_billing_needs_no_profile(typed: Typed, tmp_path: Path) -> None:
     settings_file(tmp_path, PROFILES)
     assert typed("jobs").exit == 0
-    refused = typed("status")
-    assert (refused.exit, LIST in refused.err) == (2, True)
+    typed.refused("status", says="has profiles of settings, and none is chosen: test, production")
 
 
 # ---- The flags that pace a run: what they mean to the engine, and what they do to a real one

@@ -517,39 +517,6 @@ def test_a_paragraph_is_broken_by_the_terminal_alone(typed: Typed, monkeypatch: 
     assert line.strip().endswith("of the settings are not used.")
 
 
-@pytest.mark.parametrize(
-    ("line", "english", "russian"),
-    [
-        ("nosuch", "No such command 'nosuch'.", "Нет команды «nosuch»."),
-        ("statu", "Did you mean 'status'?", "Возможно, имелась в виду 'status'?"),
-        ("status --wach", "No such option: --wach (Possible options: --watch)", "Нет параметра --wach (похожие"),
-        ("status -z", "No such option: -z", "Нет параметра -z"),
-        ("decide", "Missing argument 'RUN'.", "Не указан аргумент 'RUN'."),
-        ("mock init x", "Missing option '--abonents'.", "Не указан параметр '--abonents'."),
-        ("status a b", "Got unexpected extra argument(s) (b)", "Лишние аргументы: b"),
-        ("run --set", "Option '--set' requires an argument.", "Параметру --set нужно значение."),
-        ("run --yes=1", "Option '--yes' does not take a value.", "Параметр --yes указывается без значения."),
-        ("mock init x --abonents 0", "'--abonents': it is below 1", "'--abonents': оно меньше 1"),
-        ("mock serve x --port 65536", "'--port': it is above 65535", "'--port': оно больше 65535"),
-        ("mock init x --abonents a", "'--abonents': a whole number is expected", "нужно целое число"),
-        ("mock serve x --latency-ms nan", "'--latency-ms': it is below 0", "'--latency-ms': оно меньше 0"),
-        ("mock serve x --latency-ms a", "'--latency-ms': a number is expected", "нужно число"),
-        (
-            "run --shared-accounts z",
-            "'z' is not one of 'sum', 'last', 'refuse'.",
-            "«z» — недопустимое значение; допустимы: 'sum'",
-        ),
-    ],
-)
-def test_a_wrong_command_line_is_told_in_both(line: str, english: str, russian: str, typed: Typed) -> None:
-    told, said = typed(*line.split()), typed("--lang", "ru", *line.split())
-    assert (told.exit, told.out) == (said.exit, said.out) == (2, "")
-    assert english in told.words
-    assert russian in said.words
-    assert "Ошибка" in said.words
-    assert english not in said.words
-
-
 def test_a_language_alone_shows_the_help(typed: Typed) -> None:
     alone, asked = typed("--lang", "ru"), typed("--lang", "ru", "--help")
     assert (alone.exit, alone.out.rstrip()) == (2, asked.out.rstrip())
