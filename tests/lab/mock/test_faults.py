@@ -1,25 +1,17 @@
 """Every way to fail: the plans, whom a fault meets, what the billing did, and what the client makes of it."""
 
-import asyncio
-import re
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from yarl import URL
 
 from billing.api.calls import Call, ChainStep, create, version
 from billing.api.client import BillingClient
-from billing.api.error_catalogue import ErrorKind as Meaning
-from billing.api.error_catalogue import find_error
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
-from lab.crash.experiment import free_ports
-from lab.crash.proxy import Interference, Proxy
 from lab.mock.faults import PLANNED, Fault, FaultKind, FaultPlan, PlanError, plan_of_flags, plan_text, read_plan
-from lab.mock.port import LOOPBACK
-from lab.mock.server import MockBilling, running
+from lab.mock.server import MockBilling
 from tests.billing.saving import get_set_save
 from tests.lab.mock.calling import served, until
 
@@ -44,16 +36,6 @@ def test_the_same_seed_draws_the_same_requests() -> None:
     numbered = FaultPlan((Fault(FaultKind.SLOW, requests=((10, 20), (30, 30), (1_999, None))),))
     assert _drawn(numbered) == [*range(10, 21), 30, 1_999, 2_000]
     assert set(_drawn(FaultPlan((Fault(FaultKind.SLOW, requests=((10, 20),), share=0.5),)))) < set(range(10, 21))
-
-
-def test_texts_are_the_catalogues() -> None:
-    kinds = (FaultKind.BUSY, FaultKind.STOP, FaultKind.CABINET_ERROR)
-    plan = FaultPlan((*map(Fault, kinds), Fault(FaultKind.BUSY, text="занято")))
-    for number in range(1, 50):
-        meanings = [find_error(plan.text(place, number)) for place in range(3)]
-        assert meanings == [Meaning.BUSY, Meaning.SYSTEM, Meaning.ROW]
-    assert len({plan.text(0, number) for number in range(1, 50)}) > 3
-    assert plan.text(3, 1) == "занято"
 
 
 def test_a_whole_plan() -> None:
@@ -227,67 +209,3 @@ async def _refused(client: BillingClient) -> bool:
 
 async def _answered(client: BillingClient) -> bool:
     return isinstance(await client.send(version()), Accepted)
-
-
-async def test_the_port_is_closed_and_opened_again_and_what_was_in_hand_is_answered(billing_file: Path) -> None:
-    async with _failing(billing_file, "", latency=0.3) as (server, client):
-        asked = asyncio.ensure_future(client.send(_write(2001)))
-        await until(lambda: server.state()["in_flight"] == 1)
-        now, url = 0.0, server.url
-        server.faults._clock = lambda: now
-        server.faults.set(read_plan(_plan("refuse", "to = 0.1")))
-        # The connection that was kept open is no way around.
-        await until(partial(_refused, client))
-        assert isinstance(await asked, Accepted)
-        assert isinstance(await client.send(_write(2003)), NotSent)
-        now = 0.1
-        await until(partial(_answered, client))
-        assert isinstance(await client.send(_write(2004)), Accepted)
-        assert (server.url, server.faults.report()["injected"]) == (url, {"refuse": 1})
-        assert server.ledger.effects(MODEL) == {2001: 1, 2004: 1}
-
-
-# ---- the proxy before a billing ------------------------------------------------------------------------------------
-
-THROUGH: tuple[tuple[str, tuple[tuple[int, str], ...], int], ...] = (
-    ("held-request", ((200, "1"), (200, "2")), 2),
-    ("delayed-answer", ((200, "1"), (200, "2")), 2),
-    ("doubled-answer", ((200, "1"), (200, "1"), (200, "2")), 2),
-    ("swallowed-request", ((200, "1"), (200, "1")), 1),
-    ("504-then-answer", ((504, ""), (200, "1")), 1),
-    ("wrong-400", ((400, ""), (400, "")), 2),
-    ("wrong-429", ((429, ""), (429, "")), 2),
-    ("wrong-503", ((503, ""), (503, "")), 2),
-)
-"""By kind: the answers to two requests for one and two roubles on one connection, and how many had their effect."""
-
-
-def _posted(amount: int) -> bytes:
-    body = f'method1=objects.create&arg1={{"abonent_id": 2001, "op_summa": "{amount}", "op_type_id": 2}}'
-    return f"POST /rest_api/v2/{MODEL}/ HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
-
-
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, str]:
-    head = await reader.readuntil(b"\r\n\r\n")
-    (length,) = re.findall(rb"(?i)content-length: (\d+)", head)
-    amounts = re.findall(rb'"op_summa":"(\d+)\.', await reader.readexactly(int(length)))
-    return int(head.split()[1]), b"".join(amounts).decode()
-
-
-async def test_what_comes_through_a_proxy_that_lies(billing_file: Path) -> None:
-    async with running(billing_file) as server:
-        done = 0
-        for kind, answers, effects in THROUGH:
-            (port,) = free_ports(1)
-            proxy = Proxy(port, URL(server.url).port or 0, Interference(1, {FaultKind(kind): 1.0}, delay=0.1))
-            async with proxy.serving():
-                reader, writer = await asyncio.open_connection(LOOPBACK, port)
-                writer.write(_posted(1))
-                seen = [await _answer(reader)]
-                writer.write(_posted(2))
-                seen += [await _answer(reader) for _ in answers[1:]]
-                writer.close()
-            assert tuple(seen) == answers, kind
-            await server.wait_for_requests()
-            done += effects
-            assert sum(server.ledger.effects(MODEL).values()) == done, kind
