@@ -22,6 +22,7 @@ from aiohttp import web
 from billing.api.calls import Call, ChainStep, create, filter_
 from billing.api.client import BillingClient, ClientSettings
 from engine.evidence import Accepted
+from lab.crash.loops import loops
 from lab.record import recording as format_of
 from lab.record.recording import (
     FORMAT,
@@ -33,7 +34,6 @@ from lab.record.recording import (
 )
 from lab.record.replay import Replay, differences, meets_veiled
 from tests.billing.api.scripted_server import answer, scripted
-from tests.lab.mock.calling import until
 
 READ = filter_("Users", {"id": 1}, "login")
 
@@ -222,7 +222,11 @@ async def test_a_recording_cut_anywhere_is_read_up_to_there(tmp_path: Path) -> N
             for number in range(20):
                 await client.send(filter_("Users", {"id": number}))
             # A killed recorder leaves what it has written: each exchange at once.
-            await until(lambda: len(list(Recording(path))) == 20)
+            async with asyncio.timeout(loops(30)):
+                while True:
+                    if len(list(Recording(path))) == 20:
+                        break
+                    await asyncio.sleep(0.005)
     whole = read(path)
     data = path.read_bytes()
     counts = []

@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import json
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -22,8 +21,7 @@ from billing.api.calls import Call, ChainStep, create, filter_, get, version
 from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.errors import BillingAway
 from billing.secret import Secret
-from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused, SystemRefused
-from lab.mock.server import MockBilling
+from engine.evidence import Accepted, Busy, Evidence, Lost, SystemRefused
 from lab.record.pseudonyms import Pseudonyms
 from lab.record.recording import Recorded, Recording, RecordingError, open_recorder
 from lab.record.replay import Difference, ReplayReport, differences, differing, read_only, replaying, request_of
@@ -70,26 +68,6 @@ def exchange_of(name: str, result: object = 1, **more: Any) -> dict[str, Any]:
 
 def ask(name: str) -> Call:
     return Call("Users", (ChainStep(name),))
-
-
-async def test_a_load_replayed_twice_on_other_ports(tmp_path: Path, mock_billing: MockBilling) -> None:
-    calls = [version(), filter_("Users", {"abonent_id": 2001})]
-    for key in (2001, 2002, 89, 2001):
-        calls.append(create("FinanceOperations", abonent_id=key, op_summa="1.50", op_type_id=8, descr="[cm one/1]"))
-        calls.append(filter_("FinanceOperations", {"abonent_id": key}))
-    calls.append(get_set_save("Abonents", {"id": 2001}, {"sms": "+79000000000"}))
-    path = tmp_path / "r.gz"
-    first = await record(path, f"{mock_billing.url}/", calls)
-    assert {type(exchange) for exchange in first} == {Accepted, RowRefused}
-    ports = []
-    for _ in range(2):
-        async with replaying(path) as replay:
-            ports.append(replay.url)
-            assert await sent(replay.url, calls) == first
-            assert replay.report() == ReplayReport(len(calls), (), 0, (), 0)
-        assert replay.report().same
-    assert mock_billing.url not in ports
-    assert mock_billing.ledger.effects("FinanceOperations")[2001] == 2
 
 
 async def test_repeated_requests_are_answered_in_their_order(tmp_path: Path) -> None:
@@ -253,15 +231,6 @@ async def test_what_never_arrived_is_passed_over(tmp_path: Path) -> None:
     assert isinstance(seen, Lost)
     assert isinstance(cancelled, Lost)
     assert replay.report() == ReplayReport(3, (), 0, (), 0)
-
-
-@pytest.mark.parametrize(("speed", "seconds", "least"), [("recorded", 0.3, 0.3), ("at once", 3600.0, 0.0)])
-async def test_the_recorded_timing(tmp_path: Path, speed: Any, seconds: float, least: float) -> None:
-    path = written(tmp_path / "r.gz", [exchange_of("a", seconds=seconds)])
-    async with replaying(path, speed=speed) as replay, client_of(replay.url) as client:
-        started = time.perf_counter()
-        assert await client.send(ask("a")) == Accepted(result=1)
-        assert time.perf_counter() - started >= least
 
 
 async def test_a_body_that_is_no_text_and_one_that_is_not_encoded(tmp_path: Path) -> None:
