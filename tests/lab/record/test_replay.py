@@ -218,21 +218,6 @@ async def test_what_came_instead_of_an_answer_comes_again(tmp_path: Path) -> Non
         ]
 
 
-async def test_what_never_arrived_is_passed_over(tmp_path: Path) -> None:
-    instead = {"what": "not sent", "left": False, "how": "reset"}
-    unsent = exchange_of("a", answer=None, outcome="not sent", instead=instead)
-    stopped = exchange_of("c", answer=None, outcome="cancelled", instead={"what": "cancelled", "left": True})
-    alone = exchange_of("b", answer=None, outcome="not sent", instead=instead)
-    path = written(tmp_path / "r.gz", [unsent, exchange_of("a", 5), alone, stopped])
-    async with replaying(path) as replay:
-        assert await sent(replay.url, [ask("a")]) == [Accepted(result=5)]
-        assert replay.report().same
-        (seen, cancelled) = await sent(replay.url, [ask("b"), ask("c")])
-    assert isinstance(seen, Lost)
-    assert isinstance(cancelled, Lost)
-    assert replay.report() == ReplayReport(3, (), 0, (), 0)
-
-
 async def test_a_body_that_is_no_text_and_one_that_is_not_encoded(tmp_path: Path) -> None:
     async def script(_: web.Request, __: dict[str, str]) -> web.Response:
         body = '{"result": "«Да»"}'.encode("cp1251")
