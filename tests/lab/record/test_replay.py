@@ -18,22 +18,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.api.calls import Call, ChainStep, create, filter_, get, version
-from billing.api.client import BillingClient, ClientSettings, Patience
+from billing.api.client import BillingClient, ClientSettings
 from billing.errors import BillingAway
 from billing.secret import Secret
 from engine.evidence import Accepted, Busy, Evidence, Lost, SystemRefused
 from lab.record.pseudonyms import Pseudonyms
 from lab.record.recording import Recorded, Recording, RecordingError, open_recorder
 from lab.record.replay import Difference, ReplayReport, differences, differing, read_only, replaying, request_of
+from tests.billing.api.bare_server import client_of
 from tests.billing.api.scripted_server import Scripted, answer, close, half, reset, scripted
 from tests.billing.saving import get_set_save
 
 READ = filter_("Users", {"id": 1}, "login")
-
-
-def client_of(url: str, **more: Any) -> BillingClient:
-    times: dict[str, Any] = {"connect": 10.0, "read": 10.0, "deadline": 10.0}
-    return BillingClient(ClientSettings(url, **(times | more)), patience=Patience(attempts=1))
 
 
 async def sent(url: str, calls: Sequence[Call], **more: Any) -> list[Evidence]:
@@ -41,9 +37,12 @@ async def sent(url: str, calls: Sequence[Call], **more: Any) -> list[Evidence]:
         return [await client.send(call) for call in calls]
 
 
-async def record(path: Path, url: str, calls: Sequence[Call], **more: Any) -> list[Evidence]:
+async def record(
+    path: Path, url: str, calls: Sequence[Call], pseudonyms: Pseudonyms | None = None, **more: Any
+) -> list[Evidence]:
     settings = ClientSettings(url, **more)
-    async with open_recorder(path, settings) as recorder, BillingClient(settings, listener=recorder) as client:
+    recording = open_recorder(path, settings, pseudonyms=pseudonyms)
+    async with recording as recorder, BillingClient(settings, listener=recorder) as client:
         return [await client.send(call) for call in calls]
 
 
@@ -89,7 +88,7 @@ async def test_unknown_and_never_made_are_named(tmp_path: Path) -> None:
     path = written(tmp_path / "r.gz", [exchange_of("asked"), exchange_of("not asked"), exchange_of("not asked")])
     secret = Call("Users", (ChainStep("unknown", {"psw": "qwerty"}),))
     async with replaying(path) as replay:
-        seen = await sent(replay.url, [ask("asked"), secret, secret], extra={"hash_key": Secret("topsecret")})
+        seen = await sent(replay.url, [ask("asked"), secret, secret], extra={"hash_key": "topsecret"})
         async with aiohttp.ClientSession() as http:
             async with http.post(f"{replay.url}/rest_api/v2/Users/", data=b"a=1") as response:
                 assert response.status == 404
@@ -155,7 +154,7 @@ async def test_secrets_and_runs_may_be_others(tmp_path: Path) -> None:
     async with replaying(path) as replay:
         other = calls("another", "bb")
         # A prefix of the recorded address may be there or not, and so may the keys.
-        assert await sent(f"{replay.url}/there", other[1:], extra={"api_key": Secret("key-two")}) == [
+        assert await sent(f"{replay.url}/there", other[1:], extra={"api_key": "key-two"}) == [
             Accepted(result={"descr": "Ключ «•••» [cm bb/2]", "key": "•••"})
         ]
         assert isinstance(
@@ -213,7 +212,7 @@ async def test_what_came_instead_of_an_answer_comes_again(tmp_path: Path) -> Non
     assert replay.report().same
     # With its timing, the silence outlasts the client's patience as it did.
     async with replaying(path, speed="recorded") as replay:
-        assert await sent(replay.url, [ask("silence")], read=0.2) == [
+        assert await sent(replay.url, [ask("silence")], read=0.2, deadline=10.0) == [
             Lost("no answer in time (0.2 s of silence, 10 s in all)")
         ]
 
@@ -280,11 +279,8 @@ WRITES = (
 
 
 async def kept(path: Path, url: str, calls: Sequence[Call], pseudonyms: Pseudonyms | None = None) -> None:
-    settings = ClientSettings(url, extra={"hash_key": Secret("hidden-key"), "api_key": Secret("other-key")})
-    recording = open_recorder(path, settings, pseudonyms=pseudonyms)
-    async with recording as recorder, BillingClient(settings, listener=recorder) as client:
-        for call in calls:
-            await client.send(call)
+    keys = {"hash_key": Secret("hidden-key"), "api_key": Secret("other-key")}
+    await record(path, url, calls, pseudonyms, extra=keys)
 
 
 async def found(path: Path, url: str, **more: Any) -> tuple[list[Difference], Counter[str]]:
