@@ -18,6 +18,7 @@ from billing.database.dsn import Dsn
 from checkpoints.journal import Journal, open_journal
 from lab.crash.loops import loops
 from lab.mock.population import create
+from lab.mock.quirks import Quirks
 from lab.mock.server import MockBilling, running
 from tests import firebird_server as real_firebird
 from tests import postgres_server as real_postgres
@@ -138,9 +139,15 @@ def database(billing_file: Path) -> Iterator[Database]:
 
 
 @pytest.fixture
-async def mock_billing(billing_file: Path) -> AsyncIterator[MockBilling]:
+def quirks() -> Quirks:
+    """Those of `mock_billing`."""
+    return Quirks()
+
+
+@pytest.fixture
+async def mock_billing(billing_file: Path, quirks: Quirks) -> AsyncIterator[MockBilling]:
     """A mock billing over `billing_file`, at `url`, with its `ledger`."""
-    async with running(billing_file) as server:
+    async with running(billing_file, quirks=quirks) as server:
         yield server
 
 

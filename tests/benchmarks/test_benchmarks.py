@@ -1,7 +1,6 @@
 """With tiny numbers, and without the other tools: the benchmarks run, and what they count is right."""
 
 import re
-from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from benchmarks import disturbed, fleet, lists, loads, rig, starting
 from benchmarks.__main__ import MACHINE, MEASUREMENTS, PAGE
 from benchmarks.page import Part, Size, bars, curves
-from benchmarks.senders import CONTENDERS, IN_FLIGHT, bare, engine, on_uvloop, send, wired
+from benchmarks.senders import IN_FLIGHT, bare, engine, on_uvloop, send, wired
 from lab.crash.load import FAULTY
 from tests.postgres_server import open_the_way
 from tools.house import ROOT
@@ -78,18 +77,6 @@ def test_a_contender_is_a_process_that_tells_how_long_it_sent(name: str) -> None
     assert rows == 50
     assert 0 < whole < sending
     assert processor > 0
-
-
-def test_the_lists_of_the_others_hold_every_row_once(tmp_path: Path) -> None:
-    url = "http://h:1/rest_api/v2/FinanceOperations/"
-    loop, xargs, parallel, curl = (lists(tmp_path, url, 3) for *_, lists in [*CONTENDERS.values()][:4])
-    assert all(url in " ".join(command) for command in (loop, xargs, parallel))
-    assert (tmp_path / "ids").read_text() == "1\n2\n3\n"
-    config = (tmp_path / "curl.conf").read_text()
-    assert str(tmp_path / "curl.conf") in curl
-    assert config.count(f'url = "{url}"') == 3
-    assert config.count("next\n") == 2
-    assert [config.count(f"abonent_id%22%3A{row}%2C") for row in (1, 2, 3, 4)] == [1, 1, 1, 0]
 
 
 def test_under_faults_every_row_is_entered_exactly_once() -> None:

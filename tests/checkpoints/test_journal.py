@@ -102,7 +102,7 @@ async def test_a_discarded_run_loses_its_items_and_keeps_its_refusals(journal: J
     assert run.stage is Stage.DISCARDED
     assert await all_items(journal, run) == []
     assert [told for _, told in await journal.refusals(run)] == [refusal]
-    assert len(await all_items(journal, other)) == 1
+    assert (len(await all_items(journal, other)), await journal.run(other.name)) == (1, other)
 
 
 # ---- freezing ----------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import anyio
 import psycopg
 import pytest
 
-from checkpoints.errors import ForbiddenTransition, JournalAway, JournalUnreadable, RunHeld, RunTakenOver
+from checkpoints.errors import ForbiddenTransition, JournalAway, JournalUnreadable, RunHeld
 from checkpoints.journal import Journal, open_journal
 from checkpoints.journal_file import JournalAddress, PostgresAddress, journal_in_postgres
 from checkpoints.list_differences import list_file
@@ -366,20 +366,3 @@ async def test_what_fails_leaves_the_other_writes_of_its_commit(where: JournalAd
         ]  # fmt: skip
         sending = await journal.items(run, {State.SENDING})
         assert [(item.item_id, item.attempts) for item in sending] == [(first, 1), (third, 1)]
-
-
-async def test_what_the_server_refuses_without_being_told_leaves_nothing_and_says_why(where: JournalAddress) -> None:
-    async with open_journal(where) as journal, open_journal(where) as other:
-        run, beside = [await frozen_run(journal, new_item(key)) for key in "ab"]
-        for one in (run, beside):
-            await journal.approve(one)
-        (own,), (foreign,) = [await journal.items(one, {State.PENDING}) for one in (run, beside)]
-        ours = await journal.take_up(run)
-        with pytest.raises(ForbiddenTransition, match="2 items were to be written and 1 are of this run"):
-            await journal.claim(ours, [own.item_id, foreign.item_id], {own.item_id: "{}"})
-        await other.take_up(run)
-        with pytest.raises(RunTakenOver, match="was taken over by process"):
-            await journal.claim(ours, [own.item_id])
-        with pytest.raises(RunTakenOver, match="was taken over by process"):
-            await journal.record(ours, [Change(own.item_id, State.REJECTED)])
-        assert await journal.items(run, {State.PENDING}) == [own]

@@ -298,13 +298,11 @@ class MemoryJournal(Journal):
         self.recorded: list[list[Change]] = []
         self.taken_over = False
         self.lease = Lease()
-        self.confirmed = 0
 
     def lease_of(self, run: Run) -> Lease:
         return self.lease
 
     async def confirm(self, run: Run) -> None:
-        self.confirmed += 1
         self._check(run)
 
     def _check(self, run: Run) -> None:

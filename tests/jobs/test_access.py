@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -17,7 +17,7 @@ import pytest
 
 from billing import errors
 from billing.api.calls import Call, version
-from billing.api.client import BillingClient, ClientSettings, Health, Patience
+from billing.api.client import BillingClient, ClientSettings, Health
 from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
 from billing.directory.subscribers import Abonent, Operation
@@ -326,18 +326,9 @@ def known(**facts: object) -> Profile:
 
 
 @pytest.fixture
-def quirks() -> Quirks:
-    return Quirks()
-
-
-@pytest.fixture
-async def alone(billing_file: Path, quirks: Quirks) -> AsyncIterator[Gateway]:
+def alone(client: BillingClient) -> Gateway:
     """A billing with quirks, reached through its API alone."""
-    async with (
-        running(billing_file, quirks=quirks) as server,
-        BillingClient(ClientSettings(server.url), patience=Patience(attempts=1)) as client,
-    ):
-        yield Gateway(client)
+    return Gateway(client)
 
 
 @pytest.mark.parametrize("quirks", [Quirks(descr_length=60)])

@@ -5,12 +5,11 @@ say of it.
 """
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
-from pathlib import Path
 from typing import Final, TypeAlias
 
 import msgspec
@@ -36,7 +35,6 @@ from jobs.spec.chain import chain_text
 from jobs.undo import EarlierItems, UndoJob
 from jobs.value_changes import overwritten
 from lab.mock.quirks import Quirks
-from lab.mock.server import MockBilling, running
 from tests.checkpoints.samples import sending_item
 from tests.jobs import making
 from tests.jobs.catalogue.months import first_of
@@ -825,10 +823,9 @@ def scene() -> Scene:
 
 
 @pytest.fixture
-async def mock_billing(billing_file: Path, scene: Scene) -> AsyncIterator[MockBilling]:
-    """A mock billing, in which an entry of type 8 adds to the balance where the scene has that."""
-    async with running(billing_file, quirks=Quirks(type_8="adds" if "adds" in dict(scene) else "sets")) as server:
-        yield server
+def quirks(scene: Scene) -> Quirks:
+    """An entry of type 8 adds to the balance where the scene has that."""
+    return Quirks(type_8="adds" if "adds" in dict(scene) else "sets")
 
 
 @pytest.mark.parametrize("scene", scenes(SCENES).values(), ids=list(scenes(SCENES)))

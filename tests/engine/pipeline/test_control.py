@@ -16,7 +16,7 @@ from checkpoints.errors import JournalUnreadable
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from engine.pacing.holds import BILLING, PAUSED, Stop
-from engine.pacing.policy import Policy, describe_policy, setting_text
+from engine.pacing.policy import Policy, setting_text
 from engine.pipeline import control
 from engine.pipeline.control import (
     LONGEST_REQUEST,
@@ -46,10 +46,6 @@ class Remembering(LivePolicy):
     def __init__(self) -> None:
         super().__init__(Policy(), Progress(), Stop())
         self.told: list[str] = []
-
-    def take(self, policy: Policy) -> None:
-        super().take(policy)
-        self.told.append(f"driven: {describe_policy(policy)}")
 
     def pause(self, who: str) -> None:
         super().pause(who)
@@ -285,29 +281,6 @@ async def test_what_the_journal_alone_was_told_meanwhile_is_heeded_with_the_next
     await steering.journal.unpause(steering.run)
     await steering.obey("continue")
     assert steering.fake.told[-1] == "go on"
-
-
-async def test_set_sets_all_that_it_names_at_once_and_the_journal_keeps_it(steering: Steering) -> None:
-    assert await steering.obey("set", rate="20", **{"in-flight": "8"}) == (
-        False,
-        "rate: at most 20 calls a second; in-flight: parallel calls: 8",
-    )
-    assert steering.fake.policy == Policy(rate=20.0, in_flight=8)
-    assert len(steering.fake.told) == 1
-    assert (await steering.now()).policy == {"rate": "20", "in-flight": "8"}
-    await steering.obey("set", rate="none")
-    assert (await steering.now()).policy == {"in-flight": "8"}
-    assert [command for _, command, _ in await steering.noted()] == ["set rate=20 in-flight=8", "set rate=none"]
-
-
-@pytest.mark.parametrize("wrong", [{"rate": "abc"}, {"speed": "9"}])
-async def test_where_one_is_wrong_nothing_is_set(wrong: dict[str, str], steering: Steering) -> None:
-    refused, said = await steering.obey("set", **{"in-flight": "1000"}, **wrong)
-    assert refused
-    assert said.endswith("; nothing was changed")
-    assert (steering.fake.policy, steering.fake.told) == (Policy(), [])
-    assert (await steering.now()).policy == {}
-    assert [(who, answer) for who, _, answer in await steering.noted()] == [(OLGA, said)]
 
 
 async def test_an_unknown_command_is_told_which_there_are_and_what_is_noted_is_bounded(steering: Steering) -> None:

@@ -78,41 +78,6 @@ async def test_behind_a_row_out_of_tries_its_lane_stays_shut_for_resume(trouble:
     assert not again.stop.requested
 
 
-@pytest.mark.parametrize(
-    ("seen", "first", "second"),
-    [
-        (Lost("HTTP 504"), [0.0, 31.0], [32.0]),
-        (Busy("HTTP 503", recognised=False), [0.0, 31.0], [32.0]),
-        (RowRefused("HTTP 400", recognised=False), [0.0], [31.0]),
-    ],
-)
-async def test_a_call_that_may_be_repeated_and_comes_late_overtakes_no_other_of_its_lane_and_no_end_of_the_run(
-    seen: Evidence, first: list[float], second: list[float]
-) -> None:
-    setting = Setting(items(4, lanes=2), replace(STEADY, in_flight=2, settle=30.0), {"1": [Call(seen)]})
-    setting.job.repeatable = True
-    async with setting.going():
-        await anyio.sleep(20.5)
-        assert setting.status.held == "1 in doubt: a call may still be under way, going on in 11 s"
-    assert [setting.moments(key) for key in "1234"] == [first, [0.0], second, [1.0]]
-    assert setting.now == 33.0 if len(first) > 1 else 32.0
-
-    last = Setting(items(1), replace(STEADY, settle=30.0), {"1": [Call(seen)]}, takes=0.0)
-    last.job.repeatable = True
-    await last.stopped_at(20.0)
-    assert (last.now, last.status.done) == (20.0, 0), "a stop waits for nothing, and leaves it in doubt"
-    await Setting(last.journal, replace(STEADY, settle=30.0), job=last.job, takes=0.0).go()
-    assert last.now == 50.0
-
-
-async def test_what_was_being_sent_at_a_kill_is_repeated_after_the_settle_delay_and_others_at_once() -> None:
-    killed, *others = items(6, lanes=3)
-    setting = Setting([msgspec.structs.replace(killed, state=State.SENDING), *others], replace(STEADY, settle=30.0))
-    setting.job.repeatable = True
-    await setting.go()
-    assert [setting.moments(key) for key in "123456"] == [[30.0], [0.0], [0.0], [31.0], [1.0], [1.0]]
-
-
 # ---- retries -----------------------------------------------------------------------------------------------------
 
 

@@ -13,10 +13,9 @@ from jobs.spec.spec import JobSpec
 from lab.crash import program
 from lab.crash.experiment import Event, Experiment, as_json
 from lab.crash.judge import Problem
-from lab.crash.plan import ALL, JOBS, MARKED_ONLY, OF_LOADS, SETTLE, TIMEOUT, Alias, Deed, Elsewhere, What, draw
+from lab.crash.plan import What, draw
 from lab.crash.program import NoTrial
-from lab.crash.trials import TRIALS, By, trial_of
-from lab.mock.faults import MISPLACED, WRONG, read_plan
+from lab.crash.trials import trial_of
 from texts import remedies
 
 SEEDS = range(200)
@@ -31,32 +30,6 @@ def test_the_same_seed_draws_the_same_plan_and_what_is_given_leaves_the_rest_as_
         assert given == replace(drawn, faults="seed = 1\n", proxy=None, settle=given.settle)
     with pytest.raises(NoTrial, match=r"the lab knows balances, payment, .*, all for one of them, and import"):
         draw(1, job="close")
-
-
-def test_between_them_the_seeds_have_everything_and_each_plan_is_one_that_the_billing_takes() -> None:
-    plans = [draw(seed) for seed in SEEDS]
-    assert {one.what for plan in plans for one in plan.acts} == set(OF_LOADS)
-    assert {plan.job for plan in plans} == set(JOBS)
-    assert {kind for plan in plans if plan.proxy for kind in plan.proxy.shares} == {*MISPLACED, *WRONG}
-    assert {words for plan in plans for one in plan.acts for words in one.words} > {*Alias, *Elsewhere, *Deed}
-    for plan in plans:
-        # What is lost must have had its effect before it is looked up, and what is queued within the settle delay.
-        for fault in read_plan(plan.faults).faults:
-            assert fault.kind != "effect-then-silence" or fault.seconds > TIMEOUT
-            assert fault.kind != "queued" or TIMEOUT <= fault.seconds < plan.settle - SETTLE / 2
-        # A full disk never meets the database of the billing, nor its stack.
-        if What.FULL_DISK in {one.what for one in plan.acts}:
-            assert plan.api_alone
-            assert plan.traits.stack_rate is None
-
-
-def test_what_no_mark_can_tell_is_not_done_to_jobs_without_one() -> None:
-    drawn = [draw(seed, job=ALL) for seed in SEEDS]
-    assert {plan.job for plan in drawn} == set(TRIALS)
-    for plan in drawn:
-        trial, acts = TRIALS[plan.job], {one.what for one in plan.acts}
-        assert trial.by is By.MARK or not acts & MARKED_ONLY
-        assert trial.job != "password-recovery" or What.RESTORE not in acts
 
 
 # ---- jobs of one's own ---------------------------------------------------------------------------------------------

@@ -11,9 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
-from billing.api.calls import Call, ChainStep
-from billing.api.client import BillingClient, ClientSettings
-from lab.crash.experiment import BILLING, Experiment, Lab, MockProcess
+from lab.crash.experiment import Experiment, Lab
 from lab.crash.plan import (
     BALANCES,
     IMPORT,
@@ -36,7 +34,6 @@ from lab.crash.program import MODULE, ProgramUnderTest
 from lab.crash.proxy import Interference
 from lab.crash.trials import MARKED_PAYMENT
 from lab.mock.faults import MISPLACED, WRONG, FaultKind
-from lab.mock.population import create
 from tests.cli import saboteur
 from tests.cli.conftest import clean_environment
 from tests.lab.crash.conftest import PROGRAM
@@ -337,19 +334,6 @@ async def test_who_has_the_file_of_a_crashed_billing_open_goes_with_it(lab: Call
     crashed = await lab().run(plan)
     assert crashed.problems == []
     assert [event.followed for event in crashed.events if event.act is What.CRASH] == ["with 1 keepers"]
-
-
-@pytest.mark.loops(60)
-async def test_each_fault_of_a_billing_is_counted_once(tmp_path: Path, environment: Mapping[str, str]) -> None:
-    plan = small(1, faults='[[fault]]\nkind = "503"\n')
-    create(tmp_path / BILLING, subscribers=5, seed=1)
-    billing = MockProcess(tmp_path, plan, environment)
-    await billing.start()
-    async with BillingClient(ClientSettings(billing.url)) as client:
-        await client.send(Call("Abonents", (ChainStep("objects.filter"),)))
-    await billing.set_faults("")
-    await billing.end()
-    assert billing.injected == {"503": 1}
 
 
 ANSWERS_LOST = """

@@ -1,32 +1,18 @@
-"""Every way to fail: the plans, whom a fault meets, what the billing did, and what the client makes of it."""
+"""Plans of faults: how they are read, what they are refused for, and whom a fault meets."""
 
-import asyncio
-import re
-from contextlib import AbstractAsyncContextManager
-from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
-from yarl import URL
 
-from billing.api.calls import Call, ChainStep, create, version
-from billing.api.client import BillingClient
-from billing.api.error_catalogue import ErrorKind as Meaning
-from billing.api.error_catalogue import find_error
-from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
-from lab.crash.experiment import free_ports
-from lab.crash.proxy import Interference, Proxy
+from billing.api.calls import create
+from billing.api.client import BillingClient, ClientSettings
+from engine.evidence import Accepted, Busy, Lost
 from lab.mock.faults import PLANNED, Fault, FaultKind, FaultPlan, PlanError, plan_of_flags, plan_text, read_plan
-from lab.mock.port import LOOPBACK
-from lab.mock.server import MockBilling, running
+from lab.mock.server import running
 from tests.billing.saving import get_set_save
-from tests.lab.mock.calling import served, until
 
 MODEL = "FinanceOperations"
-CABINET = Call("Users", (ChainStep("web_cabinet.get_usluga_list", {"suid": "1"}),))
-
-# ---- plans ---------------------------------------------------------------------------------------------------------
 
 
 def _drawn(plan: FaultPlan, index: int = 0, count: int = 2_000) -> list[int]:
@@ -44,16 +30,6 @@ def test_the_same_seed_draws_the_same_requests() -> None:
     numbered = FaultPlan((Fault(FaultKind.SLOW, requests=((10, 20), (30, 30), (1_999, None))),))
     assert _drawn(numbered) == [*range(10, 21), 30, 1_999, 2_000]
     assert set(_drawn(FaultPlan((Fault(FaultKind.SLOW, requests=((10, 20),), share=0.5),)))) < set(range(10, 21))
-
-
-def test_texts_are_the_catalogues() -> None:
-    kinds = (FaultKind.BUSY, FaultKind.STOP, FaultKind.CABINET_ERROR)
-    plan = FaultPlan((*map(Fault, kinds), Fault(FaultKind.BUSY, text="занято")))
-    for number in range(1, 50):
-        meanings = [find_error(plan.text(place, number)) for place in range(3)]
-        assert meanings == [Meaning.BUSY, Meaning.SYSTEM, Meaning.ROW]
-    assert len({plan.text(0, number) for number in range(1, 50)}) > 3
-    assert plan.text(3, 1) == "занято"
 
 
 def test_a_whole_plan() -> None:
@@ -132,162 +108,22 @@ def test_a_plan_that_attacks_is_refused(text: str, said: str) -> None:
         read_plan(text)
 
 
-# ---- over real sockets ---------------------------------------------------------------------------------------------
-
-
-def _write(abonent: int = 2001) -> Call:
-    return create(MODEL, abonent_id=abonent, op_summa="50.5", op_type_id=8, descr="Миграция").asking("op_id", "descr")
-
-
-def _plan(kind: str, *more: str) -> str:
-    return "\n".join(["[[fault]]", f'kind = "{kind}"', *more])
-
-
-def _failing(file: Path, plan: str, **traits: Any) -> AbstractAsyncContextManager[tuple[MockBilling, BillingClient]]:
-    return served(file, faults=read_plan(plan), **traits)
-
-
-KINDS: tuple[tuple[str, tuple[str, ...], type[Evidence], int], ...] = (
-    ("refuse", (), NotSent, 0),
-    ("reset-before-effect", (), Lost, 0),
-    ("reset-after-effect", (), Lost, 1),
-    ("queued", ("delay = 0.01",), Accepted, 1),
-    ("slow", ("delay = 0.01",), Accepted, 1),
-    ("trickle", ("delay = 0.2",), Accepted, 1),
-    ("half-answer", (), Lost, 1),
-    ("500-before-effect", (), Lost, 0),
-    ("500-after-effect", (), Lost, 1),
-    ("502-after-effect", (), Lost, 1),
-    ("504-after-effect", (), Lost, 1),
-    ("503", (), Lost, 0),
-    ("503", ("retry_after = 5",), Busy, 0),
-    ("503", ('retry_after = "date"', "delay = 100"), Busy, 0),
-    ("429", (), Busy, 0),
-    ("busy", (), Busy, 0),
-    ("busy", ('text = "с проводками в стеке"',), Busy, 0),
-    ("stop", (), SystemRefused, 0),
-    ("cabinet-error", (), RowRefused, 0),
-    ("foreign-answer", (), Accepted, 1),
-    ("invalid-json-after-effect", (), Lost, 1),
-    ("other-encoding", (), Lost, 1),
-    ("redirect-before-effect", (), Lost, 0),
-    ("redirect-after-effect", (), Lost, 1),
-    ("effect-then-silence", ("delay = 0.05",), Lost, 1),
-)
-
-
-SAID = {
-    "half-answer": "the answer broke off",
-    "reset-before-effect": "reset",
-    "reset-after-effect": "reset",
-    "effect-then-silence": "broke",
-}
-"""How some of them are told apart."""
-WAITS = {"retry_after = 5": 5, 'retry_after = "date"': 90}
-"""Seconds that one says to wait, at least."""
-
-
-async def test_what_is_seen_and_what_was_done(billing_file: Path) -> None:
-    """One billing fails in every way; between two of them the port of one that refuses is opened again."""
-    async with _failing(billing_file, "") as (server, client):
-        done = 0
-        for kind, more, evidence, effects in KINDS:
-            server.faults.set(read_plan(_plan(kind, *more)))
-            if kind == "refuse":
-                await until(partial(_refused, client))
-            seen = await client.send(CABINET if kind == "cabinet-error" else _write())
-            await server.wait_for_requests()
-            done += effects
-            assert isinstance(seen, evidence), (kind, seen)
-            assert SAID.get(kind, "") in str(seen), (kind, seen)
-            wait = next((WAITS[one] for one in more if one in WAITS), None)
-            assert wait is None or (isinstance(seen, Busy) and wait <= (seen.retry_after or 0) <= wait + 10), seen
-            assert sum(server.ledger.effects(MODEL).values()) == done, kind
-            if kind == "refuse":
-                server.faults.set(read_plan(""))
-                await until(partial(_answered, client))
-
-
 async def test_the_first_fault_that_is_drawn_happens_so_many_times_and_no_more(billing_file: Path) -> None:
-    plan = "\n".join(
-        [_plan("busy", "requests = 2"), _plan("500-before-effect", 'model = "Users"'), _plan("429", "times = 2")]
-    )
-    async with _failing(billing_file, plan) as (server, client):
-        users = get_set_save("Users", {"id": 7}, {"pull": 5})
-        seen = [type(await client.send(call)) for call in (_write(), _write(), users, _write(), _write())]
-        assert seen == [Busy, Busy, Lost, Busy, Accepted]
+    plan = read_plan("""
+        [[fault]]
+        kind = "busy"
+        requests = 2
+        [[fault]]
+        kind = "500-before-effect"
+        model = "Users"
+        [[fault]]
+        kind = "429"
+        times = 2
+    """)
+    write = create(MODEL, abonent_id=2001, op_summa="50.5", op_type_id=8)
+    calls = (write, write, get_set_save("Users", {"id": 7}, {"pull": 5}), write, write)
+    async with running(billing_file, faults=plan) as server, BillingClient(ClientSettings(server.url)) as client:
+        assert [type(await client.send(call)) for call in calls] == [Busy, Busy, Lost, Busy, Accepted]
         assert server.faults.report()["injected"] == {"429": 2, "500-before-effect": 1, "busy": 1}
         faults = cast("list[object]", server.faults.report()["faults"])
         assert faults[2] == {"kind": "429", "times": 2, "matched": 5, "injected": 2}
-
-
-async def _refused(client: BillingClient) -> bool:
-    return isinstance(await client.send(version()), NotSent)
-
-
-async def _answered(client: BillingClient) -> bool:
-    return isinstance(await client.send(version()), Accepted)
-
-
-async def test_the_port_is_closed_and_opened_again_and_what_was_in_hand_is_answered(billing_file: Path) -> None:
-    async with _failing(billing_file, "", latency=0.3) as (server, client):
-        asked = asyncio.ensure_future(client.send(_write(2001)))
-        await until(lambda: server.state()["in_flight"] == 1)
-        now, url = 0.0, server.url
-        server.faults._clock = lambda: now
-        server.faults.set(read_plan(_plan("refuse", "to = 0.1")))
-        # The connection that was kept open is no way around.
-        await until(partial(_refused, client))
-        assert isinstance(await asked, Accepted)
-        assert isinstance(await client.send(_write(2003)), NotSent)
-        now = 0.1
-        await until(partial(_answered, client))
-        assert isinstance(await client.send(_write(2004)), Accepted)
-        assert (server.url, server.faults.report()["injected"]) == (url, {"refuse": 1})
-        assert server.ledger.effects(MODEL) == {2001: 1, 2004: 1}
-
-
-# ---- the proxy before a billing ------------------------------------------------------------------------------------
-
-THROUGH: tuple[tuple[str, tuple[tuple[int, str], ...], int], ...] = (
-    ("held-request", ((200, "1"), (200, "2")), 2),
-    ("delayed-answer", ((200, "1"), (200, "2")), 2),
-    ("doubled-answer", ((200, "1"), (200, "1"), (200, "2")), 2),
-    ("swallowed-request", ((200, "1"), (200, "1")), 1),
-    ("504-then-answer", ((504, ""), (200, "1")), 1),
-    ("wrong-400", ((400, ""), (400, "")), 2),
-    ("wrong-429", ((429, ""), (429, "")), 2),
-    ("wrong-503", ((503, ""), (503, "")), 2),
-)
-"""By kind: the answers to two requests for one and two roubles on one connection, and how many had their effect."""
-
-
-def _posted(amount: int) -> bytes:
-    body = f'method1=objects.create&arg1={{"abonent_id": 2001, "op_summa": "{amount}", "op_type_id": 2}}'
-    return f"POST /rest_api/v2/{MODEL}/ HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
-
-
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, str]:
-    head = await reader.readuntil(b"\r\n\r\n")
-    (length,) = re.findall(rb"(?i)content-length: (\d+)", head)
-    amounts = re.findall(rb'"op_summa":"(\d+)\.', await reader.readexactly(int(length)))
-    return int(head.split()[1]), b"".join(amounts).decode()
-
-
-async def test_what_comes_through_a_proxy_that_lies(billing_file: Path) -> None:
-    async with running(billing_file) as server:
-        done = 0
-        for kind, answers, effects in THROUGH:
-            (port,) = free_ports(1)
-            proxy = Proxy(port, URL(server.url).port or 0, Interference(1, {FaultKind(kind): 1.0}, delay=0.1))
-            async with proxy.serving():
-                reader, writer = await asyncio.open_connection(LOOPBACK, port)
-                writer.write(_posted(1))
-                seen = [await _answer(reader)]
-                writer.write(_posted(2))
-                seen += [await _answer(reader) for _ in answers[1:]]
-                writer.close()
-            assert tuple(seen) == answers, kind
-            await server.wait_for_requests()
-            done += effects
-            assert sum(server.ledger.effects(MODEL).values()) == done, kind

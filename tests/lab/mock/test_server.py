@@ -1,8 +1,6 @@
-"""The mock billing over real sockets: its population, answers, slots, control endpoint, and its stacks."""
+"""The mock billing over real sockets: its population, answers, and published clients."""
 
-import asyncio
 import json
-import re
 import tomllib
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -13,19 +11,15 @@ import aiohttp
 import msgspec
 import pytest
 
-from billing.api.answers import created_id, objects, read_answer
-from billing.api.calls import Call, ChainStep, create, filter_, get
+from billing.api.answers import objects, read_answer
 from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
 from billing.directory.subscribers import since
-from billing.directory.system import Stacks, depth, waiting_for
 from billing.errors import DatabaseError, SettingsError
 from engine.evidence import Accepted, RowRefused
 from lab.mock.population import _COLUMNS
 from lab.mock.population import create as create_billing
-from lab.mock.server import Ledger, MockBilling, read_schedule, running
-from tests.billing.saving import get_set_save
-from tests.lab.mock.calling import NEVER, SOON, answered, entries, served, until
+from lab.mock.server import MockBilling, running
 
 MODEL = "FinanceOperations"
 
@@ -49,11 +43,6 @@ async def _post(http: aiohttp.ClientSession, url: str, body: dict[str, str] | by
         return await response.json()
 
 
-async def _live(server: MockBilling) -> list[int]:
-    live = "select id from abonents where is_folder = 0 and deleted = 0 order by id"
-    return [key for (key,) in await asyncio.to_thread(lambda: list(server.database.query(live)))]
-
-
 # ---- answers -------------------------------------------------------------------------------------------------------
 
 
@@ -75,109 +64,6 @@ async def test_what_is_answered_is_as_documented(mock_billing: MockBilling, http
     assert {(str(each.op_summa), each.descr) for each in operations} == {("50.50", "Миграция балансов")}
     async with http.get(f"{mock_billing.url}/mock/ledger") as response:
         assert await response.json() == [{"model": MODEL, "effects": 3, "subjects": 2, "repeated": {"2003": 2}}]
-
-
-# ---- slots, and clients that go ------------------------------------------------------------------------------------
-
-
-async def test_the_effect_happens_once_when_the_client_has_gone_and_when_the_server_ends(
-    billing_file: Path, http: aiohttp.ClientSession
-) -> None:
-    async with running(billing_file, latency=0.2, slots=1) as server:
-        abonents = (await _live(server))[:3]
-        for number, abonent in enumerate(abonents, 1):  # the second and third wait for the slot
-            call = asyncio.create_task(_enter(http, server.url, abonent))
-            await until(lambda number=number: server.state()["requests"] == number)
-            call.cancel()
-            await asyncio.gather(call, return_exceptions=True)
-        await server.wait_for_requests()
-        assert server.ledger.effects(MODEL) == dict.fromkeys(abonents, 1)
-        last = asyncio.create_task(_enter(http, server.url, 2001))
-        await until(lambda: server.state()["in_flight"] == 1)
-    await asyncio.gather(last, return_exceptions=True)
-    with Database(Dsn(str(billing_file))) as database:
-        assert Ledger(database).effects(MODEL) == dict.fromkeys({*abonents}, 1) | {2001: 1 + (2001 in abonents)}
-
-
-async def test_who_finds_no_room_is_turned_away_without_an_effect(
-    billing_file: Path, http: aiohttp.ClientSession
-) -> None:
-    async with running(billing_file, slots=9, queue=1, latency=0.2, capacity=read_schedule("0:1")) as server:
-        await until(lambda: server.slots == 1)
-        sent = [_enter(http, server.url, abonent) for abonent in range(2001, 2009)]
-        seen = await asyncio.gather(*sent, return_exceptions=True)
-        assert [isinstance(each, AssertionError) and "503" in str(each) for each in seen].count(True) == 6
-        assert (sum(server.ledger.effects(MODEL).values()), server.state()["turned_away"]) == (2, 6)
-
-
-# ---- accepted is not applied: the stacks --------------------------------------------------------------------------
-
-
-def _write(abonent: int, summa: str = "50.5") -> Call:
-    return create(MODEL, abonent_id=abonent, op_summa=summa, op_type_id=8, descr=f"Миграция {abonent}")
-
-
-async def _depth(server: MockBilling) -> Stacks:
-    return await asyncio.to_thread(depth, server.database)
-
-
-async def _apply(server: MockBilling) -> None:
-    server.stack_rate = SOON
-    await server.wait_for_stacks()
-    assert await _depth(server) == Stacks(0, 0)
-
-
-async def test_money_and_all_else_wait_in_stacks_of_their_own_and_come_as_they_were_answered(
-    billing_file: Path,
-) -> None:
-    async with served(billing_file, stack_rate=NEVER) as (server, client):
-        created = created_id(await answered(client, _write(2001)))
-        look = filter_(MODEL, {"abonent_id": 2001, "op_type_id": 8}, "op_id", "descr")
-        assert await answered(client, look) == []
-        assert isinstance(await client.send(get(MODEL, {"pk": created})), RowRefused)
-        query = "select first 3 abonent_id, min(id) from users where abonent_id > 2020 and deleted = 0 group by 1"
-        users = {user: abonent for abonent, user in server.database.query(query)}
-        issued = [get_set_save("Users", {"id": user}, {"ip": "", "pull": 5}).asking("ip", "pull") for user in users]
-        told = [(await answered(client, call))["fields"]["ip"] for call in issued]
-        await answered(
-            client,
-            get_set_save("AdminAccounts", {"account_id_abonents": 2004}, {"limit_warning": "-120"}),
-            get("Abonents", {"id": 2005}, ChainStep("add_payment", {"SUM_IN": "10"})),
-            get_set_save("Usluga", {"id": 126}, {"operator_id": 1444}),
-        )
-        assert await _depth(server) == Stacks(3, 4)
-        ((account,),) = server.database.query("select account_id from abonents where id = 2001")
-        assert waiting_for(server.database, accounts=[account], abonents=[]) == Stacks(1, 0)
-        assert waiting_for(server.database, accounts=[], abonents=[*users.values()]) == Stacks(0, 3)
-        assert server.ledger.totals() == []
-        await _apply(server)
-        (found,) = await answered(client, look)
-        assert (str(found["pk"]), found["fields"]["descr"]) == (created, "Миграция 2001")
-        ((request, key, _),) = entries(server, 2001)
-        assert (request, key) == (1, int(created or 0)), "the request that asked, not one of its own"
-        effects = {total["model"]: total["effects"] for total in server.ledger.totals()}
-        assert effects == {"AdminAccounts": 1, MODEL: 2, "Users": 3, "Usluga": 1}
-        looks: list[Any] = [get("Users", {"id": user}).asking("ip") for user in users]
-        assert [(await answered(client, each))["fields"]["ip"] for each in looks] == told
-        assert len(set(told)) == len(users)
-
-
-async def test_entries_are_carried_out_in_their_order_so_many_a_second_and_the_rest_after_a_restart(
-    billing_file: Path,
-) -> None:
-    async with served(billing_file, stack_rate=50.0, busy=False) as (server, client):
-        began = asyncio.get_running_loop().time()
-        await answered(client, *(_write(2001, str(summa)) for summa in range(25)))
-        await server.wait_for_stacks()
-        assert asyncio.get_running_loop().time() - began >= 25 / 50
-        written = [re.findall(r'"op_summa":"([^"]+)"', what) for _, _, what in entries(server, 2001)]
-        assert written == [[f"{summa}.00"] for summa in range(25)]
-        server.stack_rate = NEVER
-        await answered(client, _write(2003))
-    async with served(billing_file) as (server, client):
-        await server.wait_for_stacks()
-        await answered(client, _write(2004))
-        assert [request for key in (2003, 2004) for request, _, _ in entries(server, key)] == [26, 27]
 
 
 # ---- the made-up billing is always the same one, and lacks what versions of the real one do -----------------------

@@ -61,9 +61,7 @@ WITHOUT_VALUE = (
     ("cell", "reason"),
     [
         ("<c><f>A2*2</f></c>", WITHOUT_VALUE),
-        ('<c t="e"><f>Z1</f><v>#REF!</v></c>', "the cell B3 holds the error #REF!"),
         ('<c t="d"><v>x</v></c>', "the cell B3 holds what its kind does not allow: 'x' is no date"),
-        ("<c><v>x</v></c>", "the cell B3 holds what its kind does not allow: 'x' is no number"),
         *(
             (f'<c s="1"><v>{day}</v></c>', f"the cell B3 holds what its kind does not allow: '{day}' is no date")
             for day in ("-1", "0", "2958466", "2958465.9999999")
@@ -171,7 +169,6 @@ def test_the_strict_dialect_and_prefixes(tmp_path: Path) -> None:
         ("<row><c><v>1e300000</v></c></row>", "is no number that can be written out"),
         ('<row><c t="d"><v>2026-13-45</v></c></row>', "'2026-13-45' is no date"),
         ('<row><c t="b"><v>yes</v></c></row>', "not of the kind that it names"),
-        ('<row><c r="C7"><v>1</v></c></row>', "a cell in row 1 says that it is 'C7'"),
     ],
     ids=lambda given: given[:60],
 )
@@ -220,22 +217,17 @@ def test_the_same_book_of_libreoffice_in_both_kinds(ending: str) -> None:
     [
         (number("1E+05"), "100000"),
         (number("50.5", "50,50 р."), "50.5"),
-        (number("123", "00123"), "00123"),
         (number("-123", "-00123"), "-00123"),
         (number("124", "00123"), "124"),
         (number("0.5", "00"), "0.5"),
         (number("7", "7", 'table:formula="of:=A1"'), "7"),
         (odf_cell('office:value-type="percentage" office:value="0.5"', "50%"), "0.5"),
-        (odf_cell('office:value-type="currency" office:value="1234.5"', "1 234,50 ₽"), "1234.5"),
-        (odf_cell('office:value-type="date" office:date-value="2019-06-01"', "01.06.19"), "2019-06-01"),
         (odf_cell('office:value-type="date" office:date-value="2019-06-01"', "01.06.19 0:00"), "2019-06-01 00:00:00"),
         (odf_cell('office:value-type="date" office:date-value="2019-06-01T13:45:12"', "x"), "2019-06-01 13:45:12"),
         (odf_cell('office:value-type="date" office:date-value="2019-06-01T13:45:12.5"', "x"), "2019-06-01 13:45:12"),
         (odf_cell('office:value-type="time" office:time-value="PT12H30M00S"', "12:30"), "12:30:00"),
         (odf_cell('office:value-type="time" office:time-value="PT36H"', "x"), "36:00:00"),
         (odf_cell('office:value-type="time" office:time-value="PT5M"', "x"), "00:05:00"),
-        (odf_cell('office:value-type="boolean" office:boolean-value="true"', "ИСТИНА"), "TRUE"),
-        (odf_cell('office:value-type="boolean" office:boolean-value="false"', "ЛОЖЬ"), "FALSE"),
         (odf_cell('office:value-type="string" office:string-value="00123"', "shown otherwise"), "00123"),
         (odf_cell("", "text of no kind"), "text of no kind"),
         (odf_cell('office:value-type="string"', "#REF!"), "#REF!"),
@@ -386,12 +378,10 @@ NUMBERS = {
     "123456789012.34": "123456789012.34",
     "1E-05": "0.00001",
     "1E+021": "1000000000000000000000",
-    "12345678901234567": "12345678901234567",
     "007": "7",
     " 7 ": "7",
 }
 BY_FORMAT = [
-    ("123", "00000", "00123"),
     ("-123", "00000;[Red]-00000", "-00123"),
     ("123456", "00000", "123456"),
     ("1.5", "00000", "1.5"),
