@@ -322,7 +322,10 @@ class Billing:
             test = next((one for one in _TESTS if name.endswith(one)), "")
             tests.append((name.removesuffix(test).split("__"), _meets(wanted, test)))
         for pk in self._candidates(model, criteria):
-            if all(meets(self._value(model, pk, way)) for way, meets in tests):
+            for way, meets in tests:
+                if not meets(self._value(model, pk, way)):
+                    break
+            else:
                 yield pk, {}
 
     def _candidates(self, model: str, criteria: Fields) -> list[int]:

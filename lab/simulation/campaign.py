@@ -32,7 +32,7 @@ BY_MANY: Final = 60_000_000
 BACKUPS: Final = 70_000_000
 """The seed from which on a billing may be put back from its backup, and a later file of the same rows be entered."""
 CHUNK: Final = 10
-"""Schedules that a process plays before it says what they have come to, and clears its memory."""
+"""Schedules that a process plays before it says what they have come to."""
 ENOUGH: Final = 2000
 """Schedules of a campaign that has to come to every situation."""
 
@@ -124,7 +124,7 @@ def run(campaign: Campaign, seeds: range, seconds: float = math.inf, processes: 
 def _parts(chunks: Sequence[range], until: float) -> Iterator[Campaign]:
     """What the schedules of each chunk come to.
 
-    Memory is collected between chunks alone: what is collected within a schedule would end in the middle of a step.
+    Memory is collected between schedules alone: what is collected within one would end in the middle of a step.
     """
     collects = gc.isenabled()
     gc.disable()
@@ -144,9 +144,9 @@ def _parts(chunks: Sequence[range], until: float) -> Iterator[Campaign]:
                 if problems:
                     violations.append(shrunk(schedule, world, problems)[0])
                 del world
-            gc.collect()
-            # What is left was imported on the way, or is kept for ever: it need not be looked through each time.
-            gc.freeze()
+                gc.collect()
+                # What is left was imported on the way, or is kept for ever: it need not be looked through each time.
+                gc.freeze()
             yield Campaign(len(chunk), time.process_time() - started, reached, violations)
     finally:
         gc.unfreeze()

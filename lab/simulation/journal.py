@@ -226,4 +226,4 @@ class MemoryStore(Store):
         return len(self._disk.copy())
 
     async def clean(self) -> None:
-        self._disk.db.execute("vacuum")
+        """In memory nobody finds what was removed."""

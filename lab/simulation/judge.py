@@ -16,10 +16,8 @@ from lab.simulation.story import IN_FLIGHT, Entry, World
 
 LOOKS = 0.25  # seconds before a call within which what others have entered need not be seen
 OLD_EPOCH = 1.2  # seconds after a taking up within which the process before may still send, where it has no lease
-READS, SLOWLY = (
-    1.0,
-    10.5,
-)  # seconds before a call in which its number may be given away, the second where calls are disturbed
+READS = 1.0  # seconds before a call in which its number may be given away
+SLOWLY = 10.5  # the same where calls are disturbed
 MEASURED = 2.0  # seconds in which calls are counted for the rate
 SPAN = 10.0  # seconds for which what was let through before a change of window and rate may still leave
 OPEN = ("pending", "sending", "unknown", "unconfirmed")
@@ -47,8 +45,7 @@ def _put_back(world: World, entries: list[Entry]) -> Iterator[str]:
         for found in disk.all("called_entered"):
             row, at = found["line"] - 1, begun.get(found["name"], 0)
             own = (e for e in entries if e.row == row and e.effect.moment < at + SPAN * (e.sign > 0))
-            is_there = sum(e.sign for e in own) > 0
-            if at > world.billing.put_back_at and not is_there and row not in equal:
+            if at > world.billing.put_back_at and sum(e.sign for e in own) <= 0 and row not in equal:
                 yield f"row {row} is left out of run {found['name']}, and the billing has lost it"
     made = {(one.model, one.pk): one.who for one in world.billing.ledger if one.what == "created"}
     for effect in world.billing.ledger:
@@ -143,14 +140,16 @@ def _order(world: World, entries: list[Entry]) -> Iterator[str]:
 def _right(world: World, entries: list[Entry]) -> Iterator[str]:
     """Each entry has the type of its load, and is of the subscriber who has the number of its row."""
     undos = {run["name"] for disk in world.disks for run in disk.runs() if run["undone"]}
+    of_number = defaultdict[object, list[tuple[float, int]]](list)
+    for one in world.billing.ledger:
+        of_number[one.after.get("contract_number")].append((one.moment, one.pk))
     for entry in entries:
         if world.load.op_type and entry.effect.after["op_type_id"] != world.load.op_type:
             yield f"row {entry.row} was entered with type {entry.effect.after['op_type_id']}"
         number = world.table.cells[entry.row - 1][0]
-        given = [one for one in world.billing.ledger if one.after.get("contract_number") == number]
-        if entry.run in undos or not given:
+        if entry.run in undos or number not in of_number:
             continue
-        changes = [(0.0, int(number)), *((one.moment, one.pk) for one in given), (inf, 0)]
+        changes = [(0.0, int(number)), *of_number[number], (inf, 0)]
         read = entry.left - (SLOWLY if world.schedule.trouble or world.schedule.lag else READS)
         has = {pk for (at, pk), (end, _) in pairwise(changes) if at <= entry.left and read <= end}
         if entry.whose not in has and not world.has_thawed(entry.effect.who, read, entry.left):
@@ -178,9 +177,8 @@ def _as_before(world: World) -> Iterator[str]:
     """Where nobody else has changed anything, what stands is there, and what was undone is as before."""
     disk, tables = world.disks[0], world.billing.tables["AdminAccounts"]
     others = any(one.who == "somebody" and "deleted" not in one.after for one in world.billing.ledger)
-    others |= bool(world.billing.lost)
-    is_alone = len(world.disks) == 1 and not (others or disk.was_put_back or disk.rows_in_doubt())
-    if not (world.load.has_money or world.load.is_repeatable) or not is_alone:
+    is_quiet = not (others or world.billing.lost or disk.was_put_back or disk.rows_in_doubt())
+    if not (world.load.has_money or world.load.is_repeatable) or len(world.disks) > 1 or not is_quiet:
         return
     wanted = dict.fromkeys(tables, Decimal(0)) if world.load.is_repeatable else dict(world.before)
     for row, source in disk.sources_that_stand():
@@ -232,9 +230,8 @@ def _verdicts(world: World, entries: list[Entry]) -> Iterator[str]:
         if one.said.as_wanted > len(there):
             yield f"verify has {one.said.as_wanted} rows of {one.run} as wanted, and {len(there)} are there"
         is_late = one.disk.was_put_back or any(moment >= one.began for moment in mine.values())
-        others = any(effect.who == "somebody" for effect in world.billing.ledger)
-        others |= len(world.disks) > 1 or bool(world.billing.lost)
-        if one.said.different and not (others or is_late):
+        others = len(world.disks) > 1 or any(effect.who == "somebody" for effect in world.billing.ledger)
+        if one.said.different and not (others or is_late or world.billing.lost):
             yield f"verify has {one.said.different} rows of {one.run} that differ, and nobody has changed any"
 
 

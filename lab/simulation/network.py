@@ -118,7 +118,7 @@ class Network:
     def request(self, path: str, form: bytes, heard: Callable[[Answer], None]) -> Sent:
         """Take a request of the process that runs; `heard` is called with what comes back, if anything does."""
         process = PROCESS.get()
-        sent = Sent(process, path, form, self.loop.now, any(word in form for word in _WRITES))
+        sent = Sent(process, path, form, self.loop.now, any(map(form.__contains__, _WRITES)))
         self.calls.append(sent)
         sent.is_lost = process.machine in self.cut_off
         sent.fault = fault = self.draw.choice(self.kinds) if self.draw.random() < self.trouble else None
