@@ -13,7 +13,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import State
 from cli.commands.execution import close, with_settings
-from cli.session.control_client import by_flag, give, hear, resume_command, unreachable
+from cli.session.control_client import by_flag, give, heard, resume_command, unreachable
 from cli.session.journal import chosen_run, ended_for_good, locked, ourselves, own_name, refuse_ended, usable_run
 from cli.session.order import wipe_secrets
 from cli.session.run_view import ended_facts, holds_its_file, is_followed
@@ -106,19 +106,20 @@ def _show_answer(run: Run, command: str, answer: ControlAnswer, screen: Screen) 
 async def _get(journal: Journal, screen: Screen, name: str | None = RUN_NAME_OR_NONE) -> Exit:
     """Show what can be set on a working run, and what it is now."""
     run = await chosen_run(name, journal, "get", is_open=True)
-    holder = await journal.holder(run)
-    live, silent = await hear(run, journal)
-    if holder is None or await journal.mailbox.live(run) is None:
+    holder, row = await journal.holder(run), await journal.mailbox.live(run)
+    if holder is None or row is None:
         raise await unreachable(run, journal, said("there is nothing to get"), by_flag(run))
+    live, silent = heard(row)
     if live is None:
         raise CommandRefused(
             said("run {run} ({holder}): {why}", run=run.name, holder=holder.sentence, why=silent or ""),
             Exit.STOPPED,
         )
+    found = {"run": run.name, "command": "get", "said": "", "settings": dict(live.settings)}
     if screen.voice.as_json:
-        found = {"run": run.name, "command": "get", "said": "", "settings": dict(live.settings)}
         screen.emit({**found, "exit": int(Exit.DONE)})
-    for one, value in () if screen.voice.as_json else live.settings.items():
+        return Exit.DONE
+    for one, value in live.settings.items():
         screen.out.print(Text(f"{printable(one)}=", "dim").append(printable(value), "bold"))
     return Exit.DONE
 
@@ -193,9 +194,7 @@ async def _close(
 
     What is in the billing stays and counts. Rows in doubt are to be settled first.
     """
-    why = reason.strip()
-
-    if not why:
+    if not (why := reason.strip()):
         raise CommandRefused(said("a run is closed for a reason: --reason 'the file was that of October'"))
     run = await usable_run(name, journal, "close")
     async with locked(run, journal, "close") as ours:
@@ -253,7 +252,6 @@ async def _decide(
     """Record a person's decision on a row that no look-up can settle."""
     run_name = name.partition("/")[0]
     row, chosen = (name, key) if choice is None else (key, choice)
-
     if chosen not in CHOICES:
         raise CommandRefused(
             "{given} is no decision: accepted (it is in the billing) or pending (it is not, send it again)",

@@ -28,7 +28,7 @@ from jobs.imports.names_there import NamesThere, noun_of, read_names, word_of
 from jobs.imports.subscriber import Step
 from jobs.imports.tables import SubscriberReader
 from texts.remedies import DATABASE, command_line, setting
-from texts.said import Said, counted, said
+from texts.said import counted, said
 
 _END: Final[RowPage | None] = None
 
@@ -83,28 +83,23 @@ async def _dictionary(
     await anyio.to_thread.run_sync(write)
     is_done = proposed.count(NameStanding.MATCHED) == len(proposed.rows)
     unnamed = [kind for kind in proposed.kinds if there is None or not there.knows(kind)]
-    notes: list[Said] = [*used.several(there or NamesThere())]
-    if there is None:
-        unset = said(
-            "no billing is set, so nothing is proposed: give {flag}, and {database} or {variable}",
-            flag=setting("api-url", "URL"),
-            database=setting("database", "PATH"),
-            variable=DATABASE,
-        )
-        notes.append(unset)
-    for kind in unnamed if there is not None else ():
-        look = said(
-            "{noun}: the billing does not tell these names; look the ids up there, and fill them in",
-            noun=noun_of(kind),
-        )
-        notes.append(look)
-    if refused:
-        unread = counted(
-            "{n} row cannot be read, and its names are not in the dictionary",
-            "{n} rows cannot be read, and their names are not in the dictionary",
-            refused,
-        )
-        notes.append(unread)
+    look = [
+        said("{noun}: the billing does not tell these names; look the ids up there, and fill them in", noun=noun)
+        for noun in map(noun_of, unnamed)
+    ]
+    unset = said(
+        "no billing is set, so nothing is proposed: give {flag}, and {database} or {variable}",
+        flag=setting("api-url", "URL"),
+        database=setting("database", "PATH"),
+        variable=DATABASE,
+    )
+    unread = counted(
+        "{n} row cannot be read, and its names are not in the dictionary",
+        "{n} rows cannot be read, and their names are not in the dictionary",
+        refused,
+    )
+    notes = [*used.several(there or NamesThere()), *([unset] if there is None else look)]
+    notes += [unread] if refused else []
     # What to type next: the same again, or a trial of the import.
     path, words = printable(target.path, WHOLE), [printable(file, WHOLE)]
     for group in (table, joined):
@@ -118,15 +113,9 @@ async def _dictionary(
     step = (
         (trial, said("try it with a few rows")) if is_done else (again, said("once it is checked, see what is left"))
     )
-    told = {
-        "checked": own_words.get("checked", "checked"),
-        "file": name,
-        "rows": rows,
-        "path": target.path,
-        "proposed": proposed,
-        "noun_of": noun_of,
-    }
-    screen.result(drawn("dictionary.j2", Standing=NameStanding, **told), good=is_done)
+    told = {"checked": own_words.get("checked", "checked"), "file": name, "rows": rows, "path": target.path}
+    head = drawn("dictionary.j2", Standing=NameStanding, proposed=proposed, noun_of=noun_of, **told)
+    screen.result(head, good=is_done)
     for note in notes:
         screen.result(labelled(said("note:"), note, "yellow"), good=False)
     facts = {

@@ -173,29 +173,29 @@ async def _told(
     """
     from cli.session.session import Invocation
 
-    pacing, consent, beside = records.get(Pacing, Pacing()), records.get(Consent, Consent()), records.get(Beside)
+    pacing, consent = records.get(Pacing, Pacing()), records.get(Consent, Consent())
+    beside, detaching = records.get(Beside, Beside()), records.get(Detaching, Detaching())
     told = Invocation(settings, screen, typed_, pacing, consent)
     # Refused before anything is asked.
     _ = pacing.given
     if not sends:
         return told
     hand_in = recorder = opens = None
-    detaching = records.get(Detaching)
-    if detaching is not None and (detaching.detach or detaching.priority):
+    if detaching.detach or detaching.priority:
         from cli.session.queue import handing_in
 
         hand_in = await handing_in(detaching, typed_, settings, screen)
-    if beside is not None and beside.record is not None:
+    if beside.record is not None:
         from cli.commands.mock import recording_into
 
         recorder = partial(recording_into, beside.record, names=beside.record_names)
-    elif beside is not None and beside.record_names:
+    elif beside.record_names:
         raise CommandRefused(
             "{names} says what a recording keeps: name its file, {file}",
             names=setting("record-names"),
             file=setting("record", "FILE"),
         )
-    if beside is not None and beside.page:
+    if beside.page:
         from cli.commands.page import page_beside
 
         opens = page_beside(settings, screen)

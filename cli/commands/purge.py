@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import structlog
-from rich.console import RenderableType
 from rich.table import Column
 from rich.text import Text
 
@@ -84,7 +83,15 @@ async def _purge(
         raise CommandRefused("run {run} is not purged: {why}", **chosen.left_alone[0])
     result = PurgeResult(journal.name, left_alone=[*chosen.left_alone], bytes_before=await journal.size())
     if chosen.runs or chosen.plans or chosen.copies:
-        screen.say(_ahead(chosen, keep_totals=keep_totals))
+        whole = said("run"), said("last change")
+        columns = whole[0], said("job"), said("rows from"), said("rows"), said("sum"), whole[1]
+        table = bare_table(*(Column(printable(name), overflow="fold", no_wrap=name in whole) for name in columns))
+        for run, ended, totals, _ in chosen.runs[:MAX_RUNS_SHOWN]:
+            source = Text(printable(source_of(run), WHOLE).rpartition("/")[2] or "–")
+            rows = count(totals.frozen + totals.refused)
+            table.add_row(Text(run.name, "bold"), run.job, source, rows, money(totals.amount), moment(ended))
+        told = {"chosen": chosen, "keep_totals": keep_totals, "most": MAX_RUNS_SHOWN, "result": None}
+        screen.say(drawn("purge_ahead.j2", {"runs": table}, **told))
         if not yes:
             await _ask(chosen, screen)
     for run, ended, totals, files in chosen.runs:
@@ -163,18 +170,6 @@ class PurgeResult:
     bytes_before: int = 0
     bytes_after: int = 0
     exit: Exit = Exit.DONE
-
-
-def _ahead(chosen: Selection, *, keep_totals: bool) -> RenderableType:
-    whole = said("run"), said("last change")
-    columns = whole[0], said("job"), said("rows from"), said("rows"), said("sum"), whole[1]
-    table = bare_table(*(Column(printable(name), overflow="fold", no_wrap=name in whole) for name in columns))
-    for run, ended, totals, _ in chosen.runs[:MAX_RUNS_SHOWN]:
-        source = Text(printable(source_of(run), WHOLE).rpartition("/")[2] or "–")
-        rows = count(totals.frozen + totals.refused)
-        table.add_row(Text(run.name, "bold"), run.job, source, rows, money(totals.amount), moment(ended))
-    told = {"chosen": chosen, "keep_totals": keep_totals, "most": MAX_RUNS_SHOWN, "result": None}
-    return drawn("purge_ahead.j2", {"runs": table}, **told)
 
 
 async def _ask(chosen: Selection, screen: Screen) -> None:

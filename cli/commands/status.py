@@ -14,7 +14,7 @@ from checkpoints.records import Totals
 from cli.commands.execution import with_settings
 from cli.session.control_client import hear
 from cli.session.journal import check_address, open_existing, stored_policy
-from cli.session.queue import queued_runs
+from cli.session.queue import NOTE, queued_runs
 from cli.session.run_view import RUNNING, RunView, ended_facts, holds_its_file
 from cli.settings.flags import RUN_NAME_OR_NONE, JournalFlags
 from cli.settings.settings import Settings, without_profile
@@ -75,16 +75,9 @@ async def _status(
             objects = [await run_object(await see(run.name, journal), journal) for run in runs]
             screen.emit({"journal": journal.name, "runs": objects})
         else:
-            queued = await queued_runs(journal)
+            queued, found = await queued_runs(journal), await journal.history.overview(NOTE)
             screen.show(
-                RunsTable(
-                    [
-                        RunView(
-                            run, await journal.totals(run), await journal.holder(run), queued=queued.get(run.name)
-                        )
-                        for run in runs
-                    ]
-                )
+                RunsTable(RunView(it.run, it.totals, it.holder, queued=queued.get(it.run.name)) for it in found)
             )
             one = said("show this run, and what comes next")
             screen.show(steps_list([(command_line("status", runs[-1].name), one)]))

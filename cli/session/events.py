@@ -96,11 +96,10 @@ class FileEnded(RunEnded):
 
 
 def describe_outcome(closing: Closing) -> Said:
-    rows = tuple(
-        said("{state} {n}", state=name, n=Quantity(found.rows)) for name, found in outcomes_of(closing.totals).items()
-    )
-    beside = {REFUSED: closing.totals.refused, LEFT_OUT: sum(closing.totals.left_out.values())}
-    rows += tuple(said("{state} {n}", state=name, n=Quantity(number)) for name, number in beside.items() if number)
+    totals = closing.totals
+    numbers = {name: found.rows for name, found in outcomes_of(totals).items()}
+    numbers |= {REFUSED: totals.refused, LEFT_OUT: sum(totals.left_out.values())}
+    rows = tuple(said("{state} {n}", state=name, n=Quantity(number)) for name, number in numbers.items() if number)
     code = describe_exit(closing)
     return said("{code}; {rows}", code=code, rows=rows) if rows else code
 

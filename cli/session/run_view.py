@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 from checkpoints.history import RunSummary
-from checkpoints.records import Command, Run, Runner, Stage, Totals, Verification
+from checkpoints.records import Command, Run, Runner, Stage, Verification
 from checkpoints.states import State, states_where
 from checkpoints.tally import Subtotal
 from cli.terminal.layout import Badge, badge_of
@@ -79,25 +79,6 @@ CLOSED: Final = "closed"
 TAKEN_BACK: Final = "taken back"
 ENDED: Final = frozenset({DONE, CLOSED, TAKEN_BACK})
 """The stages of a run for which nothing is left to send."""
-
-
-def stage_of(run: Run, totals: Totals, *, is_held: bool) -> str:
-    """The stage of a run, in a word or two: the same on the screen and for scripts."""
-    match run.stage:
-        case _ if is_held:
-            return RUNNING
-        case _ if run.purged_at or run.stage is Stage.DISCARDED:
-            return "purged" if run.purged_at else "given up"
-        case _ if run.ended_at and totals.taken_back and not totals.standing:
-            return TAKEN_BACK
-        case _ if run.ended_at and (totals.unsent or run.frozen_at is None):
-            return CLOSED
-        case Stage.INTAKE | Stage.FROZEN:
-            return "not approved" if run.frozen_at else "reading, stopped"
-        case Stage.APPROVED if totals.count_where(open=True) or run.frozen_at is None:
-            return STOPPED
-        case _:
-            return DONE
 
 
 def ended_facts(run: Run) -> dict[str, object] | None:
@@ -195,7 +176,23 @@ class RunView(RunSummary):
 
     @property
     def stage(self) -> str:
-        return stage_of(self.run, self.totals, is_held=self.is_held)
+        """In a word or two: the same on the screen and for scripts."""
+        run, totals = self.run, self.totals
+        match run.stage:
+            case _ if self.is_held:
+                return RUNNING
+            case _ if run.purged_at or self.is_discarded:
+                return "purged" if run.purged_at else "given up"
+            case _ if run.ended_at and totals.taken_back and not totals.standing:
+                return TAKEN_BACK
+            case _ if run.ended_at and (totals.unsent or run.frozen_at is None):
+                return CLOSED
+            case Stage.INTAKE | Stage.FROZEN:
+                return "not approved" if run.frozen_at else "reading, stopped"
+            case Stage.APPROVED if totals.count_where(open=True) or run.frozen_at is None:
+                return STOPPED
+            case _:
+                return DONE
 
     @property
     def stage_text(self) -> Said:
