@@ -8,8 +8,6 @@ from checkpoints.records import Run, Stage
 from checkpoints.states import State
 from checkpoints.stores import Earlier
 from engine.errors import EngineError
-from engine.pipeline.intake import Repeat, Since
-from jobs.rows.input import REPEAT
 from jobs.spec.words import LIST, RUN, SINCE, UNDO, WAY, SharedAccountsRule
 from texts.remedies import command_line, setting
 from texts.said import Said, counted, in_lines
@@ -23,10 +21,6 @@ async def unfinished(run: Run, journal: Journal | Earlier) -> bool:
     if run.stage is Stage.DISCARDED or run.ended_at:
         return False
     return run.frozen_at is None or run.approved_at is None or (await journal.totals(run)).count_where(open=True) > 0
-
-
-def how_often(run: Run) -> Repeat:
-    return Repeat(run.parameters.get(REPEAT, Repeat.ONCE))
 
 
 async def require_content(run: Run, journal: Journal) -> None:
@@ -107,7 +101,7 @@ async def refuse_half_undone(run: Run, journal: Journal, runs: Sequence[Run], ea
         if (undo_id := await earlier.half_undone([*undos], run, [item.key for item in page])) is None:
             continue
         undo = undos[undo_id]
-        close: str = command_line("close", undo.name, "--reason", "TEXT")
+        close: str = command_line("close", undo.name, str(setting("reason")), "TEXT")
         if doubtful := (await earlier.totals(undo)).count_where(open=True, counts_money=True):
             close = in_lines(["", in_doubt(undo, doubtful), close])
         raise RunRefused(
@@ -118,12 +112,6 @@ async def refuse_half_undone(run: Run, journal: Journal, runs: Sequence[Run], ea
             resume=command_line("resume", undo.name),
             close=close,
         )
-
-
-def since_of(name: str, runs: Sequence[Run]) -> Since:
-    """What the intake takes off the rows of a delta to the run of that name."""
-    # What was to be entered on top of other rows was no part of what their files say.
-    return Since(frozenset(run.name for run in runs if how_often(run) is Repeat.AGAIN and run.name != name))
 
 
 def followers(name: str, runs: Sequence[Run]) -> list[Run]:

@@ -35,8 +35,8 @@ from engine.job import Job
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.intake import Repeat, judge_for
 from jobs.job import build
-from jobs.rows.input import Input, input_of_parameters, job_parameters
-from jobs.runs import how_often, require_content
+from jobs.rows.input import Input, how_often, input_of_parameters, job_parameters
+from jobs.runs import require_content
 from jobs.spec.parameters import DIGEST
 from jobs.spec.spec import parameters_of, without_own
 from jobs.spec.words import IMPORT, SAMPLE, SINCE, UNDO

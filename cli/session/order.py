@@ -47,9 +47,8 @@ from jobs.access.vault import (
 )
 from jobs.catalogue.catalogue import Catalogue
 from jobs.import_job import with_files_of_map
-from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, Input, input_of_parameters, job_parameters
+from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, Input, how_often, input_of_parameters, job_parameters
 from jobs.rows.selection import key_list
-from jobs.runs import how_often
 from jobs.spec.errors import ParameterRefused, VaultFailed, VaultLocked
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST, JobSpec, Special, parameters_of
 from jobs.spec.words import IMPORT, MAP, PLACE, SINCE, SharedAccountsRule

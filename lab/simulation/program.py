@@ -29,17 +29,15 @@ from jobs.access.gateway import Gateway
 from jobs.access.payload import emptied
 from jobs.catalogue.catalogue import JOBS, Catalogue
 from jobs.job import build
-from jobs.rows.input import REPEAT, Input
+from jobs.rows.input import REPEAT, Input, how_often, since_of
 from jobs.runs import (
     RunRefused,
     half_done_undos,
-    how_often,
     in_doubt,
     refuse_half_undone,
     refuse_overtaken,
     require_complete,
     require_undoable,
-    since_of,
     unfinished,
 )
 from jobs.spec.spec import parameters_of
