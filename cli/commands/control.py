@@ -14,17 +14,7 @@ from checkpoints.records import Item, Run
 from checkpoints.states import State
 from cli.commands.execution import close, with_settings
 from cli.session.control_client import by_flag, give, heard, resume_command, unreachable
-from cli.session.journal import (
-    chosen_run,
-    ended_for_good,
-    in_doubt,
-    locked,
-    ourselves,
-    own_name,
-    refuse_ended,
-    unfinished,
-    usable_run,
-)
+from cli.session.journal import chosen_run, ended_for_good, locked, ourselves, own_name, refuse_ended, usable_run
 from cli.session.order import wipe_secrets
 from cli.session.run_view import ended_facts, holds_its_file, is_followed
 from cli.settings.flags import RUN_NAME, RUN_NAME_OR_NONE, JournalFlags, parse_pairs
@@ -39,6 +29,7 @@ from cli.terminal.waiting import waiting
 from engine.pacing.holds import StopKind
 from engine.pipeline.control import NOW, ControlAnswer, ControlRequest
 from jobs.access.payload import payload_of
+from jobs.runs import in_doubt, unfinished
 from jobs.spec.words import IMPORT
 from texts.remedies import PROGRAM, command_line, setting
 from texts.said import counted, said

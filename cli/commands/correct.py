@@ -22,8 +22,8 @@ from checkpoints.records import Correction, Item, NewItem, Reason, Refusal, Run,
 from checkpoints.sentences import DUPLICATE
 from checkpoints.states import State, states_where
 from cli.output.item_files import columns_of
-from cli.session.journal import locked, open_existing, refuse_ended, require_content
-from cli.session.order import how_often, parse_order, plans_beside, wipe_secrets
+from cli.session.journal import locked, open_existing, refuse_ended
+from cli.session.order import parse_order, plans_beside, wipe_secrets
 from cli.session.run_session import RunSession, begin, new_run, rehearse, require_whole
 from cli.session.session import Invocation, Session, open_session, own_journal
 from cli.show.closing import MAX_REFUSALS_SHOWN, Closing, run_again
@@ -35,7 +35,8 @@ from engine.job import Job
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.intake import Repeat, judge_for
 from jobs.job import build
-from jobs.rows.input import Input, input_of_parameters, job_parameters
+from jobs.rows.input import Input, how_often, input_of_parameters, job_parameters
+from jobs.runs import require_content
 from jobs.spec.parameters import DIGEST
 from jobs.spec.spec import parameters_of, without_own
 from jobs.spec.words import IMPORT, SAMPLE, SINCE, UNDO

@@ -42,7 +42,6 @@ from checkpoints.own_files import kept_copies
 from checkpoints.stores import is_there
 from cli.commands.execution import close, errors_shown, settings_in_force
 from cli.metrics.reader import LOOPBACK
-from cli.session.journal import unfinished
 from cli.session.order import keys_of, plans_beside
 from cli.session.session import one_billing, profile_of, profile_path
 from cli.settings.flags import Flags
@@ -62,6 +61,7 @@ from jobs.access.vault import missing_keys, no_key
 from jobs.catalogue.typed_call import CALL
 from jobs.job import build
 from jobs.rows.input import Input
+from jobs.runs import unfinished
 from jobs.spec.spec import statement_of
 from texts.remedies import PROGRAM, SETTINGS_FILE, VAULT_KEY, VAULT_KEY_FILE, command_line, setting
 from texts.said import Given, Quantity, Said, counted, reason_of, said, text_of

@@ -10,7 +10,6 @@ from checkpoints.states import State, states_where
 from cli.commands.execution import with_settings
 from cli.output.item_files import FILES, REFUSED, STDOUT, OutputFile, make_folder, write_items, written_to
 from cli.output.tables import ANSWERS, reads, suffix_of, write_answers
-from cli.session.journal import refuse_purged
 from cli.settings.flags import RUN_NAME, JournalFlags
 from cli.settings.settings import Settings
 from cli.show.closing import BAD, bad_export, file_of
@@ -22,6 +21,7 @@ from cli.terminal.options import option, switch
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import printable
 from engine.errors import nearest
+from jobs.runs import refuse_purged
 from texts.said import Quantity, counted, said
 
 CHOICES: Final = ", ".join([*State, REFUSED, BAD, ANSWERS])

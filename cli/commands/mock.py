@@ -20,7 +20,6 @@ from checkpoints.journal import Journal
 from checkpoints.states import State
 from cli.commands.execution import with_settings
 from cli.output.item_files import OutputFile, replacing
-from cli.session.journal import refuse_purged
 from cli.settings.flags import FAULTS, RUN_NAME, ApiFlags, JournalFlags
 from cli.settings.places import state_folder
 from cli.settings.settings import Settings
@@ -32,6 +31,7 @@ from cli.terminal.signals import run_command
 from cli.terminal.texts import WHOLE, printable
 from cli.terminal.waiting import waiting
 from jobs.rows.input import input_of_parameters
+from jobs.runs import refuse_purged
 from texts.remedies import PROGRAM
 from texts.said import Quantity, any_of, counted, reason_of, said
 

@@ -33,8 +33,8 @@ from cli.commands.execution import JobCommand, with_settings
 from cli.jobfile.job_file import TOML, JobFileStep, files_made, is_to_be_made, read_file
 from cli.output.item_files import OutputFile, header_of, make_folder, of_item, refuse_present, write_items, written_to
 from cli.output.tables import KINDS, TableRow, write_table
-from cli.session.delta import check_delta, facts_of_delta, since_of
-from cli.session.journal import refuse_half_undone, remembered, target_among
+from cli.session.delta import check_delta, facts_of_delta
+from cli.session.journal import remembered, target_among
 from cli.session.order import Order, per_billing, plans_beside, remembered_by_plan, typed_order
 from cli.session.run_session import caution_unended, new_run, rehearse
 from cli.session.session import Invocation, open_billing
@@ -55,12 +55,14 @@ from jobs.access.payload import in_one_spelling
 from jobs.access.vault import mask_secrets
 from jobs.imports.subscriber import STEP_NAMES
 from jobs.job import build
+from jobs.rows.input import since_of
+from jobs.runs import RunRefused, refuse_half_undone
 from jobs.shared_accounts import in_sentences, question_of, settle
 from jobs.spec.spec import CREATE, DELETE, SET, JobSpec
 from jobs.sums import sums_of
 from jobs.value_changes import BalanceSums, ChangeKind, FieldChange, RowChange, row_changes
 from texts.remedies import PROGRAM, command_line
-from texts.said import Quantity, Said, said
+from texts.said import Quantity, Said, said, text_of
 
 SHOWN: Final = 3
 """Requests that are shown in full."""
@@ -143,9 +145,9 @@ async def plan(
         run = await rehearse(rehearsal, new, journal, screen)
         try:
             await refuse_half_undone(run, journal, runs, earlier)
-        except NothingSent:
+        except RunRefused as refused:
             await journal.discard(run)
-            raise
+            raise NothingSent(text_of(refused)) from refused
         profile = billing.gateway.profile
         with waiting(said("adding up what a run would do")):
             if order.shared_accounts is not None:

@@ -19,7 +19,6 @@ from checkpoints.records import Purged, Run, Stage, Totals
 from checkpoints.transitions import Purge
 from cli.commands.execution import with_settings
 from cli.output.tables import ANSWER_FILE_PARAMETER
-from cli.session.journal import unfinished
 from cli.session.order import PLAN, plans_beside, wipe_secrets
 from cli.session.run_view import mark_of
 from cli.settings.flags import RUN_NAME_OR_NONE, JournalFlags
@@ -34,6 +33,7 @@ from cli.terminal.waiting import waiting
 from jobs.access.payload import emptied
 from jobs.catalogue.catalogue import Catalogue
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS
+from jobs.runs import unfinished
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST
 from jobs.spec.words import PLACE, RUN, UNDO, source_of
 from texts.remedies import PROGRAM, command_line, setting

@@ -16,16 +16,7 @@ from checkpoints.records import Run
 from checkpoints.states import State
 from checkpoints.stores import is_there
 from cli.commands.execution import JobCommand, with_settings
-from cli.session.journal import (
-    open_existing,
-    ourselves,
-    refuse_ended,
-    require_undoable,
-    require_unlocked,
-    unfinished,
-    usable_run,
-    which_of,
-)
+from cli.session.journal import open_existing, ourselves, refuse_ended, require_unlocked, usable_run, which_of
 from cli.settings.flags import (
     ASIDE,
     EARLIER,
@@ -51,6 +42,7 @@ from cli.terminal.layout import labelled, render
 from cli.terminal.options import argument, names_of, option, switch
 from cli.terminal.screen import Voice
 from cli.terminal.texts import printable
+from jobs.runs import require_undoable, unfinished
 from jobs.spec.words import IMPORT, LEAVE, RUN, TAKE, UNDO, UNPROVEN
 from texts.remedies import PROGRAM, Remedy, command_line, setting
 from texts.said import Said, counted, said

@@ -39,7 +39,7 @@ from procrastinate.manager import JobManager
 from checkpoints.errors import JournalAway, JournalError
 from checkpoints.records import Run
 from cli.session.events import service_manager
-from cli.session.journal import open_existing, ourselves, unfinished
+from cli.session.journal import open_existing, ourselves
 from cli.session.queue import NOTE, TASK, TYPED, WorkerSession, at_work, open_queue, queue_name
 from cli.settings.flags import Flags
 from cli.settings.settings import Settings, load, profile_among, profiles_in
@@ -50,6 +50,7 @@ from cli.terminal.signals import heeding
 from cli.terminal.texts import JOURNAL_FILE, VARIABLE, duration, printable
 from cli.terminal.waiting import waiting
 from engine.pacing.holds import StopKind
+from jobs.runs import unfinished
 from texts.remedies import command_line
 from texts.said import Said, counted, said, text_of
 

@@ -28,7 +28,7 @@ from checkpoints.own_files import read_regular
 from checkpoints.records import Run, Stage
 from cli.session.control_client import serve_control
 from cli.session.events import Events, FileEnded, LiveRun, RunEnded, RunReaders
-from cli.session.journal import locked, require_unlocked, unfinished
+from cli.session.journal import locked, require_unlocked
 from cli.session.order import Order, identity, parse_input, parse_order, parse_repeat
 from cli.session.run_session import Ready, RunSession, check_files, close_ended, prepare, start_run
 from cli.session.run_view import StepMark, mark_of
@@ -52,6 +52,7 @@ from engine.pipeline.progress import LivePolicy, Progress
 from engine.sources.raw.sample import AUTO, FileOnDisk
 from jobs.catalogue.catalogue import Catalogue
 from jobs.catalogue.typed_call import CALL, OWN
+from jobs.runs import unfinished
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.toml_places import KeyRefused, Toml, check_known
 from jobs.spec.toml_places import Path as Way

@@ -33,7 +33,7 @@ from cli.report.facts import facts_of, rejected_page, subject_of
 from cli.session.comparison import compare_runs
 from cli.session.control_client import give
 from cli.session.door import DoorLimits, serve_clients
-from cli.session.journal import own_name, refuse_purged
+from cli.session.journal import own_name
 from cli.settings.settings import NO_BILLINGS, KnownBillings, Letterhead, OwnJobs
 from cli.show.closing import BAD, file_of
 from cli.terminal.exits import CommandRefused
@@ -41,6 +41,7 @@ from cli.terminal.signals import run_alongside
 from cli.terminal.texts import LANGUAGES, CatalogueLanguage, language, printable, reading
 from engine.pacing.policy import provide_all_files
 from engine.pipeline.control import COMMANDS, LONGEST_REQUEST, NotAMessage, to_request
+from jobs.runs import refuse_purged
 from texts.remedies import PROGRAM, command_line
 from texts.said import Said, reason_of, said, text_of
 

@@ -23,7 +23,6 @@ from checkpoints.sentences import AS_WANTED, DIFFERENT, DUPLICATE, decided
 from checkpoints.states import State
 from checkpoints.tally import ImportTally
 from cli.session.delta import gone_since
-from cli.session.journal import refuse_purged
 from cli.session.run_view import RunView, StepMark, mark_of
 from cli.show.preview import name_rows
 from cli.terminal.exits import CommandRefused
@@ -40,6 +39,7 @@ from cli.terminal.texts import printable
 from jobs.access.payload import payload_of
 from jobs.catalogue.catalogue import Catalogue
 from jobs.imports.subscriber import STEP_NAMES, Step
+from jobs.runs import refuse_purged
 from jobs.spec.spec import JobSpec
 from jobs.spec.words import IMPORT, RUN, SINCE, UNDO
 from jobs.sums import RunSums, Subscribers, each_refused, sums_of

@@ -14,7 +14,7 @@ from checkpoints.errors import JournalError
 from checkpoints.journal import Journal
 from checkpoints.mailbox import PATIENCE, LiveRow
 from checkpoints.records import Holder, Run
-from cli.session.journal import ourselves, unfinished
+from cli.session.journal import ourselves
 from cli.session.queue import queued_runs
 from cli.session.run_view import holds_its_file, mark_of
 from cli.terminal.exits import CommandRefused, Exit
@@ -25,6 +25,7 @@ from cli.terminal.waiting import waiting
 from engine.pacing.policy import SETTINGS, check_names
 from engine.pipeline import control
 from engine.pipeline.progress import LivePolicy
+from jobs.runs import unfinished
 from texts.remedies import command_line
 from texts.said import Said, said, text_of
 

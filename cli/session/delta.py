@@ -17,14 +17,14 @@ from checkpoints.records import Run, Stage
 from checkpoints.row_comparison import Rows, Side, rows_gone
 from checkpoints.states import State, states_where
 from checkpoints.stores import Earlier
-from cli.session.journal import in_doubt, is_taken_back, require_content, unfinished
-from cli.session.order import Order, how_often
+from cli.session.order import Order
 from cli.show.preview import DeltaFacts, PreviewFacts, number_and_sum, typed_without
 from cli.terminal.exits import CommandRefused, NothingSent
 from cli.terminal.texts import printable
-from engine.pipeline.intake import Repeat, Since
+from engine.pipeline.intake import Repeat
 from jobs.rows.input import input_of_parameters
-from jobs.spec.words import SINCE, UNDO, SharedAccountsRule
+from jobs.runs import followers, is_taken_back, nothing_of, unfinished
+from jobs.spec.words import SINCE, SharedAccountsRule
 from texts.remedies import command_line, setting
 from texts.said import Said, counted, percent, said
 
@@ -32,23 +32,6 @@ _TYPE: Final = "op_type"
 """The parameter that is part of a row's key."""
 _HUNDRED: Final = Decimal(100)
 _IN_EFFECT: Final = states_where(in_effect=True)
-
-
-def since_of(name: str, runs: Sequence[Run]) -> Since:
-    """What the intake takes off the rows of a delta to the run of that name."""
-    # What was to be entered on top of other rows was no part of what their files say.
-    return Since(frozenset(run.name for run in runs if how_often(run) is Repeat.AGAIN and run.name != name))
-
-
-def followers(name: str, runs: Sequence[Run]) -> list[Run]:
-    """The deltas since a run, and since these, in their order."""
-    found: list[Run] = []
-    names = {name}
-    for run in runs:
-        if run.parameters.get(SINCE) in names and not run.discarded_at:
-            found.append(run)
-            names.add(run.name)
-    return found
 
 
 def check_delta(order: Order, target: str, runs: Sequence[Run], journal: str) -> Run | None:
@@ -80,7 +63,7 @@ def check_delta(order: Order, target: str, runs: Sequence[Run], journal: str) ->
             flag=setting("since"),
         )
     if run.stage is not Stage.APPROVED:
-        raise _nothing_of(run)
+        raise nothing_of(run)
     refuse_last(order.shared_accounts)
     before, now = (one.parameters.get(_TYPE, "") for one in (run, order))
     if before != now:
@@ -101,49 +84,6 @@ def refuse_last(meant: str | None) -> None:
             "of several rows of an account a delta enters the sum of their differences: give {sum}",
             sum=setting("shared-accounts", SharedAccountsRule.SUM),
         )
-
-
-async def require_complete(run: Run, journal: Journal) -> None:
-    """Raise `CommandRefused` where a run, or a delta since, is not at its end, or nothing of the run is in effect."""
-    for one in [run, *followers(run.name, await journal.runs())]:
-        await require_content(one, journal)
-        totals = await journal.totals(one)
-        if await unfinished(one, journal):
-            raise CommandRefused(
-                "run {run} is not at its end, and what it still enters is not known: go on with it first, {command}",
-                run=one.name,
-                command=command_line("resume", one.name),
-            )
-        if left := totals.count_where(settled=False):
-            raise CommandRefused(in_doubt(one, left))
-        if await journal.replaced_in_lanes(one):
-            raise CommandRefused(
-                "run {run} has entered of several rows of an account the last one alone ({rule}), so differences to "
-                "the others say nothing. Enter by hand what has changed",
-                run=one.name,
-                rule=setting("shared-accounts", SharedAccountsRule.LAST),
-            )
-    totals = await journal.totals(run)
-    if totals.standing:
-        return
-    if run.undone_by and totals.taken_back:
-        raise CommandRefused(
-            "run {run} is taken back by run {undo}: give {flag} of a run that stands, or enter the new file as a "
-            "whole, without {flag}",
-            run=run.name,
-            undo=run.undone_by,
-            flag=setting("since"),
-        )
-    if not totals.count(State.SKIPPED):
-        raise _nothing_of(run)
-
-
-def _nothing_of(run: Run) -> CommandRefused:
-    return CommandRefused(
-        "nothing of run {run} is in the billing: enter the new file as a whole, without {flag}",
-        run=run.name,
-        flag=setting("since"),
-    )
 
 
 async def gone_since(
@@ -188,19 +128,6 @@ async def facts_of_delta(run: Run, journal: Journal, runs: Sequence[Run], entere
             label=printable(found.label, 60),
         )
     return DeltaFacts(before, differences, having, gone)
-
-
-async def refuse_overtaken(run: Run, journal: Journal) -> None:
-    """Raise `NothingSent` for a delta to whose runs something has changed since its list was begun."""
-    if SINCE not in run.parameters:
-        return
-    for one in await journal.runs():
-        is_of_job = one.target == run.target and one.job in {run.job, UNDO}
-        if is_of_job and one.approved_at and one.name != run.name and one.approved_at > run.created_at:
-            raise NothingSent(
-                "run {other} has entered or taken back rows since this list was made: type the command again",
-                other=one.name,
-            )
 
 
 # ---- a guard against the unusual, `--like-last 50%` ----------------------------------------------------------------

@@ -26,21 +26,22 @@ import structlog
 
 from billing.database.dsn import Dsn
 from billing.directory.identity import is_same
-from checkpoints.errors import BillingHeld, JournalError, RunHeld, RunPurged
+from checkpoints.errors import BillingHeld, JournalError, RunHeld
 from checkpoints.journal import Journal, open_journal
 from checkpoints.journal_file import JournalAddress
 from checkpoints.records import NewRunner, Run, Stage, Totals
 from checkpoints.states import State
-from checkpoints.stores import Earlier, is_there, runs_of
+from checkpoints.stores import is_there, runs_of
 from cli.settings.places import OF_BILLING, credentials_in, journals_in, states_of_others, user_name
 from cli.settings.settings import Settings
 from cli.show.closing import describe_end, restoring_of, run_again
-from cli.terminal.exits import CommandRefused, HeldElsewhere, NothingSent
+from cli.terminal.exits import CommandRefused, HeldElsewhere
 from cli.terminal.layout import OF_SETTINGS
 from cli.terminal.texts import printable
 from cli.terminal.waiting import waiting
 from engine.pacing.policy import ALL, Policy, policy_with
-from jobs.spec.words import LIST, RUN, SINCE, UNDO, WAY
+from jobs.runs import require_content, unfinished
+from jobs.spec.words import RUN, UNDO
 from texts.remedies import PROGRAM, Remedy, advise_runs, command_line, setting
 from texts.said import Said, counted, in_lines, said, text_of
 
@@ -367,12 +368,6 @@ async def open_existing(where: JournalAddress) -> AsyncIterator[Journal]:
         yield journal
 
 
-async def unfinished(run: Run, journal: Journal | Earlier) -> bool:
-    if run.stage is Stage.DISCARDED or run.ended_at:
-        return False
-    return run.frozen_at is None or run.approved_at is None or (await journal.totals(run)).count_where(open=True) > 0
-
-
 async def chosen_run(name: str | None, journal: Journal, command: str, *, is_open: bool = False) -> Run:
     """The run of that name; without one the only one of all that were approved, or of those not at their end.
 
@@ -432,19 +427,6 @@ async def which_of(runs: Sequence[Run], journal: Journal, command: str) -> Comma
     return CommandRefused(in_lines([said("there are several runs; which?"), *lines]))
 
 
-async def require_content(run: Run, journal: Journal) -> None:
-    """Raise `RunPurged` for a run whose rows were purged, and for one that takes such a run back."""
-    refuse_purged(run)
-    while run.job == UNDO:
-        run = await journal.run(run.parameters[RUN])
-        refuse_purged(run)
-
-
-def refuse_purged(run: Run) -> None:
-    if run.purged_at:
-        raise RunPurged(run.name, run.purged_at)
-
-
 # ---- the end of a run for good ----------------------------------------------------------------------------------
 
 
@@ -476,84 +458,6 @@ def refuse_ended(run: Run, totals: Totals) -> None:
     if restoring := restoring_of(run, totals):
         parts += [said("To restore what was taken back, where that is possible:"), restoring]
     raise CommandRefused(in_lines(parts))
-
-
-def is_taken_back(run: Run, runs: Sequence[Run]) -> bool:
-    """Whether an undo that sends has taken the run back, and none has restored it since."""
-    undo = next((one for one in runs if one.name == run.undone_by), None)
-    return undo is not None and undo.parameters.get(WAY) != LIST and not is_taken_back(undo, runs)
-
-
-async def require_undoable(run: Run, journal: Journal, own: Run | None = None) -> None:
-    runs = await journal.runs()
-    later = await journal.followed_by(run) if any(SINCE in one.parameters for one in runs) else []
-    for other in runs:
-        if other.job != UNDO or (own and other.name == own.name):
-            continue
-        # With any options: two of them would undo it twice.
-        if (undone := other.parameters[RUN]) not in {run.name, *later}:
-            continue
-        if await unfinished(other, journal) and (other.approved_at or await journal.holder(other)):
-            raise CommandRefused(
-                "run {undo} takes run {run} back and is not at its end: go on with it, {command}",
-                undo=other.name,
-                run=undone,
-                command=command_line("resume", other.name),
-            )
-    for delta in reversed([one for one in runs if one.name in later]):
-        # The rows that its undo has left alone hold back no others: each is left alone here as well.
-        if delta.undone_by is None or any(is_taken_back(one, runs) for one in runs if one.name == delta.undone_by):
-            raise CommandRefused(
-                "run {delta} has entered differences to rows of run {run}: take that one back first, {command}",
-                delta=delta.name,
-                run=run.name,
-                command=command_line("undo", delta.name),
-            )
-    if doubtful := (await journal.totals(run)).count_where(open=True, counts_money=True):
-        raise CommandRefused(in_doubt(run, doubtful))
-
-
-async def half_done_undos(run: Run, runs: Sequence[Run], earlier: Journal | Earlier) -> list[Run]:
-    """The undos that lie half done, which may concern rows of a load; none for an undo, which has its own rule."""
-    if run.job == UNDO:
-        return []
-    undos = [one for one in runs if one.job == UNDO and one.approved_at and not one.ended_at]
-    return [one for one in undos if await unfinished(one, earlier)]
-
-
-async def refuse_half_undone(run: Run, journal: Journal, runs: Sequence[Run], earlier: Journal | Earlier) -> None:
-    """Raise `NothingSent` where an undo is still to take back, or to restore, what the run would enter again.
-
-    The undo is one of `runs`, whose rows `earlier` has: the journal of the run, or of a plan that of the real runs.
-    """
-    undos = {undo.run_id: undo for undo in await half_done_undos(run, runs, earlier)}
-    if not undos:
-        return
-    async for page in journal.each_page(run, frozenset(State)):
-        if (undo_id := await earlier.half_undone([*undos], run, [item.key for item in page])) is None:
-            continue
-        undo = undos[undo_id]
-        close: str = command_line("close", undo.name, "--reason", "TEXT")
-        if doubtful := (await earlier.totals(undo)).count_where(open=True, counts_money=True):
-            close = in_lines(["", in_doubt(undo, doubtful), close])
-        raise NothingSent(
-            "undo {undo} of run {undone} is not finished: rows of this input are among those that it is still to "
-            "take back.\nEnd it first: {resume}\nOr give up what is left of it, which stays in the billing: {close}",
-            undo=undo.name,
-            undone=undo.parameters[RUN],
-            resume=command_line("resume", undo.name),
-            close=close,
-        )
-
-
-def in_doubt(run: Run, rows: int) -> Said:
-    return counted(
-        "{n} row of run {run} is in doubt: settle it first, {command}",
-        "{n} rows of run {run} are in doubt: settle them first, {command}",
-        rows,
-        run=run.name,
-        command=command_line("reconcile", run.name),
-    )
 
 
 # ---- the lock ---------------------------------------------------------------------------------------------------

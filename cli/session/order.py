@@ -47,7 +47,7 @@ from jobs.access.vault import (
 )
 from jobs.catalogue.catalogue import Catalogue
 from jobs.import_job import with_files_of_map
-from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, Input, input_of_parameters, job_parameters
+from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, Input, how_often, input_of_parameters, job_parameters
 from jobs.rows.selection import key_list
 from jobs.spec.errors import ParameterRefused, VaultFailed, VaultLocked
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST, JobSpec, Special, parameters_of
@@ -250,10 +250,6 @@ def why_unreadable(error: EngineError, run: Run) -> Said:
     return said(
         "{error}\nThis is asked for the job {job}: mend its chain in {file}", error=why, job=run.job, file=file
     )
-
-
-def how_often(run: Run) -> Repeat:
-    return Repeat(run.parameters.get(REPEAT, Repeat.ONCE))
 
 
 def shared_accounts_of(run: Run) -> SharedAccountsRule | None:

@@ -38,33 +38,13 @@ from checkpoints.states import State, states_where
 from cli.output.item_files import OutputFile
 from cli.output.tables import ANSWER_FILE_PARAMETER, ANSWERS, checked, first_rows, reads, write_answers
 from cli.session.control_client import serve_control
-from cli.session.delta import (
-    all_the_same,
-    check_delta,
-    facts_of_delta,
-    refuse_last,
-    refuse_overtaken,
-    require_complete,
-    since_of,
-    unlike_last,
-)
+from cli.session.delta import all_the_same, check_delta, facts_of_delta, refuse_last, unlike_last
 from cli.session.events import RunReaders
-from cli.session.journal import (
-    BillingTaken,
-    half_done_undos,
-    locked,
-    ourselves,
-    refuse_ended,
-    refuse_half_undone,
-    remembered,
-    require_undoable,
-    unfinished,
-)
+from cli.session.journal import BillingTaken, locked, ourselves, refuse_ended, remembered
 from cli.session.order import (
     PLAN,
     Order,
     departures,
-    how_often,
     identity,
     per_billing,
     require_opened,
@@ -126,7 +106,16 @@ from jobs.catalogue.catalogue import Catalogue
 from jobs.effects.factory import Finish, finish_of
 from jobs.gauges import gauges_of
 from jobs.job import build
-from jobs.rows.input import input_of_parameters
+from jobs.rows.input import how_often, input_of_parameters, since_of
+from jobs.runs import (
+    RunRefused,
+    half_done_undos,
+    refuse_half_undone,
+    refuse_overtaken,
+    require_complete,
+    require_undoable,
+    unfinished,
+)
 from jobs.shared_accounts import in_sentences, question_of, settle
 from jobs.spec.spec import DECLARATION
 from jobs.spec.words import RUN, SINCE, UNDO, SharedAccountsRule
@@ -620,8 +609,11 @@ class RunSession:
         # Nothing is read between this comparison and the sending, so the compared list is the one that is sent.
         if departs := await departures(run, journal, self._session.billing):
             raise NothingSent(departs)
-        await refuse_overtaken(run, journal)
-        await refuse_half_undone(run, journal, await journal.runs(), journal)
+        try:
+            await refuse_overtaken(run, journal)
+            await refuse_half_undone(run, journal, await journal.runs(), journal)
+        except RunRefused as error:
+            raise NothingSent(text_of(error)) from error
         plan = await self._plan(question.rows)
         # An operator who is asked must see the preview, even with --quiet.
         show = screen.say if consent.yes else screen.say_always
@@ -816,7 +808,7 @@ async def undone_held(undo: Run, journal: Journal) -> AsyncIterator[None]:
     async with locked(undone, journal, "undo"):
         try:
             await require_undoable(undone, journal, undo)
-        except CommandRefused as refused:
+        except RunRefused as refused:
             raise NothingSent(text_of(refused)) from refused
         yield
     if (undone := await journal.run(undone.name)).ended_at:

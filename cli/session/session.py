@@ -45,7 +45,6 @@ from cli.session.journal import (
     journal_place,
     of_another,
     open_noted,
-    require_content,
     stored_policy,
     target_among,
 )
@@ -68,6 +67,7 @@ from jobs.access.gateway import Gateway, OneBilling, compare_billing
 from jobs.access.vault import Vault
 from jobs.job import build
 from jobs.rows.input import input_of_parameters, job_parameters
+from jobs.runs import require_content
 from jobs.spec.spec import parameters_of
 from jobs.spec.toml_places import KeyRefused, as_kind, check_known
 from jobs.spec.words import UNDO

@@ -21,7 +21,7 @@ from checkpoints.transitions import Purge
 from engine.job import Job, Row, RowPage, Source
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
-from engine.pipeline.intake import Intake, Repeat, Since
+from engine.pipeline.intake import Intake, Repeat
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import LivePolicy, Progress
 from engine.pipeline.verifier import ReadBackSummary, verify
@@ -29,7 +29,17 @@ from jobs.access.gateway import Gateway
 from jobs.access.payload import emptied
 from jobs.catalogue.catalogue import JOBS, Catalogue
 from jobs.job import build
-from jobs.rows.input import REPEAT, Input
+from jobs.rows.input import REPEAT, Input, how_often, since_of
+from jobs.runs import (
+    RunRefused,
+    half_done_undos,
+    in_doubt,
+    refuse_half_undone,
+    refuse_overtaken,
+    require_complete,
+    require_undoable,
+    unfinished,
+)
 from jobs.spec.spec import parameters_of
 from jobs.spec.words import RUN, SINCE, UNDO
 from jobs.undo import build_undo
@@ -46,10 +56,6 @@ BY_MANY = msgspec.structs.replace(
     ),
 )
 TARGET = "http://10.0.0.1:8082"
-
-
-class CommandRefused(Exception):
-    """Raised where the command ends with a sentence, and has sent nothing."""
 
 
 class Table(Source):
@@ -151,15 +157,15 @@ class Program:
     # ---- commands ----
 
     async def run(self, table: Table | None = None, more: Mapping[str, str] = {}) -> Outcome:
-        """Begin a run of the table, or of another one; `more` are parameters. Raises `CommandRefused`."""
+        """Begin a run of the table, or of another one; `more` are parameters. Raises `RunRefused`."""
         self.table = table or self.table
         async with self.opened() as (journal, gateway):
             job = await self._job(gateway, journal)
             for run in await journal.runs():
-                if run.job == job.name and not run.discarded_at and not run.ended_at and await _left(run, journal):
-                    raise CommandRefused("the run is under way")
+                if run.job == job.name and await unfinished(run, journal):
+                    raise RunRefused("the run is under way")
             if SINCE in more:
-                await _require_complete(await journal.run(more[SINCE]), journal)
+                await require_complete(await journal.run(more[SINCE]), journal)
             parameters = {**self.given, **more}
             run = await journal.create_run(
                 NewRun(job.name, parameters, TARGET, job.source.name, "", job.source.header)
@@ -167,16 +173,16 @@ class Program:
             return await self._work(run, job, journal, fresh=True)
 
     async def resume(self, name: str) -> Outcome:
-        """Go on with a run. Raises `CommandRefused`."""
+        """Go on with a run. Raises `RunRefused`."""
         async with self.opened() as (journal, gateway):
             run = await journal.run(name)
             return await self._work(run, await self._job(gateway, journal, run), journal, fresh=False)
 
     async def undo(self, name: str, way: Mapping[str, str]) -> Outcome:
-        """Take a run back. Raises `CommandRefused`."""
+        """Take a run back. Raises `RunRefused`."""
         async with self.opened() as (journal, gateway):
             run = await journal.run(name)
-            await _require_undoable(run, journal, None)
+            await require_undoable(run, journal)
             if not await journal.in_effect(run, size=1):
                 return Outcome(name, 0, "nothing to take back")
             parameters = {RUN: name, **way}
@@ -193,14 +199,15 @@ class Program:
                 return await verify(ours, job, journal, lambda _item, _read: None)
 
     async def close(self, name: str) -> None:
-        """End a run for good. Raises `CommandRefused`."""
+        """End a run for good. Raises `RunRefused`."""
         async with (
             self.opened() as (journal, _),
             journal.taken_up(await journal.run(name), NewRunner("close")) as ours,
         ):
-            if ours.ended_at or ours.discarded_at or not await _left(ours, journal):
-                raise CommandRefused("there is nothing to close")
-            await _require_no_doubt(ours, journal)
+            if not await unfinished(ours, journal):
+                raise RunRefused("there is nothing to close")
+            if doubtful := (await journal.totals(ours)).count_where(open=True, counts_money=True):
+                raise RunRefused(in_doubt(ours, doubtful))
             if ours.approved_at is None:
                 await journal.discard(ours)
             else:
@@ -230,7 +237,7 @@ class Program:
             async with journal.taken_up(run, runner) as ours:
                 self.takes_up(ours.name, ours.epoch)
                 if ours.ended_at or ours.discarded_at:
-                    raise CommandRefused("the run has ended")
+                    raise RunRefused("the run has ended")
                 if not ours.approved_at:
                     undone = await journal.run(run.parameters[RUN]) if run.job == UNDO else None
                     async with journal.taken_up(undone, NewRunner("undo")) if undone else nullcontext():
@@ -239,17 +246,21 @@ class Program:
                 return await self._send(await journal.again(ours), job, journal, known=known)
 
     async def _approve(self, run: Run, job: Job, journal: Journal, undone: Run | None) -> None:
-        """Make the list, and agree to it. Raises `CommandRefused`."""
+        """Make the list, and agree to it. Raises `RunRefused`."""
+        # Read beside the loop, so that a schedule without an undo has no step more.
+        has_undos = any(one["job"] == UNDO for one in self.disk.runs())
+        half_done = await half_done_undos(run, await journal.runs(), journal) if has_undos and self.streams else []
         if undone is not None:
-            await _require_undoable(undone, journal, run)
-        elif self.streams and not run.frozen_at:
+            await require_undoable(undone, journal, run)
+        elif self.streams and not run.frozen_at and not half_done:
             await journal.approve(run)
             return
         if not run.frozen_at:
             progress = Progress(has_steps=job.effect.has_steps)
             progress.take_up(await journal.totals(run), intake_ended=False)
-            since = await _since(run, journal)
-            await Intake(run, job, journal, progress, enter=_enter(run), since=since).freeze_all()
+            load = run.parameters.get(SINCE)
+            since = None if load is None else since_of(load, await journal.runs())
+            await Intake(run, job, journal, progress, enter=how_often(run), since=since).freeze_all()
         why = ""
         if undone is not None and await journal.is_out_of_date(run, undone):
             why = "the list of the undo is out of date"
@@ -257,50 +268,28 @@ class Program:
             why = "some rows are refused"
             refused = [one for _, one in await journal.refusals(run) if NOT_SHOWN in kind_of(one.reason)]
             self.gone = [(one.line or 1) - 1 for one in refused]
-        elif SINCE in run.parameters and await _is_overtaken(run, journal):
-            why = "another run has entered or taken back rows since the list was made"
-        elif _enter(run) is not Repeat.AGAIN and any(
+        elif how_often(run) is not Repeat.AGAIN and any(
             item.message for item in await journal.items(run, {State.PENDING})
         ):
             why = "--yes answers no doubt"
         if why:
             await journal.discard(run)
-            raise CommandRefused(why)
+            raise RunRefused(why)
+        try:
+            await refuse_overtaken(run, journal)
+            if has_undos:
+                await refuse_half_undone(run, journal, await journal.runs(), journal)
+        except RunRefused:
+            await journal.discard(run)
+            raise
         await journal.approve(run)
 
     async def _send(self, run: Run, job: Job, journal: Journal, *, known: int) -> Outcome:
         stop = Stop()
         self.live = live = LivePolicy(self.policy, Progress(has_steps=job.effect.has_steps), stop)
         async with self.beside(run, journal, live):
-            await Pipeline(run, job, journal, live, known=known, enter=_enter(run)).migrate()
+            await Pipeline(run, job, journal, live, known=known, enter=how_often(run)).migrate()
         return Outcome(run.name, await _left(run, journal), stop.reason)
-
-
-def _enter(run: Run) -> Repeat:
-    return Repeat(run.parameters.get(REPEAT, Repeat.ONCE))
-
-
-async def _since(run: Run, journal: Journal) -> Since | None:
-    if (load := run.parameters.get(SINCE)) is None:
-        return None
-    again = {one.name for one in await journal.runs() if _enter(one) is Repeat.AGAIN}
-    return Since(frozenset(again - {load}))
-
-
-async def _require_complete(load: Run, journal: Journal) -> None:
-    """Let a delta begin where its load, and what was entered since it, is at its end. Raises `CommandRefused`."""
-    for run in await journal.runs():
-        if run.name == load.name or (SINCE in run.parameters and not run.discarded_at):
-            if await _left(run, journal) and not run.ended_at:
-                raise CommandRefused("the load is not at its end")
-            await _require_no_doubt(run, journal)
-    if not await journal.in_effect(load, size=1):
-        raise CommandRefused("nothing of the load is in effect")
-
-
-async def _is_overtaken(delta: Run, journal: Journal) -> bool:
-    others = (run for run in await journal.runs() if run.name != delta.name)
-    return any(run.approved_at and run.approved_at > delta.created_at for run in others)
 
 
 async def _left(run: Run, journal: Journal) -> int:
@@ -308,17 +297,3 @@ async def _left(run: Run, journal: Journal) -> int:
     if run.stage in {Stage.INTAKE, Stage.FROZEN}:
         return 1
     return (await journal.totals(run)).count_where(open=True)
-
-
-async def _require_undoable(run: Run, journal: Journal, own: Run | None) -> None:
-    for other in await journal.runs():
-        if other.job != UNDO or other.parameters[RUN] != run.name or (own and other.name == own.name):
-            continue
-        if not other.discarded_at and not other.ended_at and other.approved_at and await _left(other, journal):
-            raise CommandRefused("another undo is under way")
-    await _require_no_doubt(run, journal)
-
-
-async def _require_no_doubt(run: Run, journal: Journal) -> None:
-    if (await journal.totals(run)).count_where(open=True, counts_money=True):
-        raise CommandRefused("rows are in doubt")

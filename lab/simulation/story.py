@@ -33,7 +33,7 @@ from lab.simulation.journal import Disk
 from lab.simulation.loads import LOADS, ON_TOP, STRANGE, UNMARKED, Load, population
 from lab.simulation.loop import START, Killed, NoEnd, Process, SeededLoop, replaced
 from lab.simulation.network import NO_SOCKET, Connection, DirectWire, Network, Sent
-from lab.simulation.program import CommandRefused, Machines, Outcome, Program, Table
+from lab.simulation.program import Machines, Outcome, Program, Table
 
 Kindred = TypeVar("Kindred", bound=Program)
 
@@ -48,7 +48,7 @@ SETTLE: Final = 4.0
 """Seconds of the settle delay: longer than the billing and its stacks hold anything."""
 STOOD_STILL: Final = 1.0
 """Seconds after which a process that was frozen sends nothing that it has not checked again."""
-EXPECTED: Final = (JournalError, EngineError, BillingError, BillingHeld, CommandRefused, Killed)
+EXPECTED: Final = (JournalError, EngineError, BillingError, BillingHeld, Killed)
 
 
 class Kind(StrEnum):
