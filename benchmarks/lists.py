@@ -28,10 +28,9 @@ from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.database.file_database import open_file_database
 from billing.money import scaled
-from checkpoints.journal import Journal, open_journal
+from checkpoints.journal import Journal, earlier_runs, open_journal
 from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
-from checkpoints.stores import earlier_runs
 from engine.job import Job
 from engine.pipeline.intake import Rehearsal, Repeat
 from engine.pipeline.verifier import verify

@@ -13,7 +13,6 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from checkpoints.row_comparison import Rows, Side, rows_gone
 from checkpoints.states import State
-from checkpoints.stores import Earlier
 from cli.session.journal import in_doubt, is_taken_back, require_content, unfinished
 from cli.session.order import Order, how_often
 from cli.show.preview import DeltaFacts
@@ -151,7 +150,7 @@ def _nothing_of(run: Run) -> CommandRefused:
 
 
 async def gone_since(
-    run: Run, journal: Journal, runs: Sequence[Run], entered: Journal | Earlier
+    run: Run, journal: Journal, runs: Sequence[Run], entered: Journal
 ) -> tuple[tuple[str, ...], Rows | None, tuple[str, ...]]:
     """The runs behind which a delta comes, the rows of them that its file lacks, and the runs that have these.
 
@@ -166,7 +165,7 @@ async def gone_since(
     return names, gone, tuple(one.name for one in having)
 
 
-async def facts_of_delta(run: Run, journal: Journal, runs: Sequence[Run], entered: Journal | Earlier) -> DeltaFacts:
+async def facts_of_delta(run: Run, journal: Journal, runs: Sequence[Run], entered: Journal) -> DeltaFacts:
     """What a delta, or its plan, changes, and what its file lacks; see `gone_since`. Raises `NothingSent`."""
     before, gone, having = await gone_since(run, journal, runs, entered)
     differences = await journal.differences(run)

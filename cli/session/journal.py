@@ -31,7 +31,7 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.journal_file import JournalAddress
 from checkpoints.records import NewRunner, Run, Stage, Totals
 from checkpoints.states import State
-from checkpoints.stores import Earlier, is_there, runs_of
+from checkpoints.stores import is_there, runs_of
 from cli.settings.places import OF_BILLING, credentials_in, journals_in, states_of_others, user_name
 from cli.settings.settings import Settings
 from cli.show.closing import describe_end, restoring_of, run_again
@@ -371,7 +371,7 @@ async def open_existing(where: JournalAddress) -> AsyncIterator[Journal]:
         yield journal
 
 
-async def unfinished(run: Run, journal: Journal | Earlier) -> bool:
+async def unfinished(run: Run, journal: Journal) -> bool:
     if run.stage is Stage.DISCARDED or run.ended_at:
         return False
     return run.frozen_at is None or run.approved_at is None or (await journal.totals(run)).count_where(open=True) > 0
@@ -522,7 +522,7 @@ async def require_undoable(run: Run, journal: Journal, own: Run | None = None) -
         raise CommandRefused(in_doubt(run, doubtful))
 
 
-async def half_done_undos(run: Run, runs: Sequence[Run], earlier: Journal | Earlier) -> list[Run]:
+async def half_done_undos(run: Run, runs: Sequence[Run], earlier: Journal) -> list[Run]:
     """The undos that lie half done, which may concern rows of a load; none for an undo, which has its own rule."""
     if run.job == UNDO:
         return []
@@ -530,7 +530,7 @@ async def half_done_undos(run: Run, runs: Sequence[Run], earlier: Journal | Earl
     return [one for one in undos if await unfinished(one, earlier)]
 
 
-async def refuse_half_undone(run: Run, journal: Journal, runs: Sequence[Run], earlier: Journal | Earlier) -> None:
+async def refuse_half_undone(run: Run, journal: Journal, runs: Sequence[Run], earlier: Journal) -> None:
     """Raise `NothingSent` where an undo is still to take back, or to restore, what the run would enter again.
 
     The undo is one of `runs`, whose rows `earlier` has: the journal of the run, or of a plan that of the real runs.

@@ -30,7 +30,7 @@ from billing.directory.system import check_scale
 from billing.money import SCALE
 from billing.profile import UNKNOWN, Profile, describe_fact
 from checkpoints.errors import RunPurged
-from checkpoints.journal import Journal
+from checkpoints.journal import Journal, earlier_runs
 from checkpoints.journal_file import JournalAddress
 from checkpoints.records import Item, Run
 from checkpoints.states import states_where
@@ -160,16 +160,19 @@ class Session(Invocation):
         return policy_with(stored_policy(run), self.pacing.given, ALL)
 
     async def target(self) -> str:
-        """How the session's billing is named in its journal.
+        """How the session's billing is named in its journal. Raises what `shows` raises."""
+        return (await self.target_shown())[0]
 
-        By another address it has the name of before where it shows what was entered there; a copy does not. Raises
-        what `shows` raises.
+    async def target_shown(self) -> tuple[str, bool | None]:
+        """The same, and whether it shows what the journal has entered there last, as `shows` says it.
+
+        By another address the billing has the name of before where it does; a copy does not.
         """
         runs, address = await self.journal.runs(), self.settings.target
         target = target_among(runs, address, self.billing.one.identity)
         own = [run for run in runs if run.target == target]
         shown = await self.shows(reversed(own))
-        return target if shown or not own or any(is_at(run, address) for run in own) else address
+        return target if shown or not own or any(is_at(run, address) for run in own) else address, shown
 
     async def shows(self, runs: Iterable[Run]) -> bool | None:
         """Whether the database has what the first of these runs has entered last; None where nothing is seen of any.
@@ -252,11 +255,12 @@ async def _is_shown(effect: Effect, run: Run, item: Item) -> bool | None:
 
 @asynccontextmanager
 async def open_session(
-    told: Invocation, journal: Journal | None = None, *, of: Run | None = None
+    told: Invocation, journal: Journal | None = None, *, of: Run | None = None, reads: bool = False
 ) -> AsyncIterator[Session]:
     """A session with the billing of the settings and the given open `journal`.
 
-    Without one, the journal of the settings is opened once the billing has answered, and created where there is none.
+    Without one, the journal of the settings is opened once the billing has answered, and created where there is none;
+    by a command that only `reads` it, it is neither created nor changed.
     `of` is the run that is resumed, looked at or undone: raises `CommandRefused` where the settings lead to another
     billing than its own. Raises what `open_billing` and `open_noted` raise.
     """
@@ -278,7 +282,7 @@ async def open_session(
                 *(settings, billing.one.identity),
                 lambda why: told.screen.say_always(labelled(said("caution:"), why, "yellow")),
             )
-            journal = await stack.enter_async_context(open_noted(place))
+            journal = await stack.enter_async_context(earlier_runs(place) if reads else open_noted(place))
         given = {one.name: getattr(told, one.name) for one in fields(told)}
         session = Session(**given, journal=journal, billing=billing)
         runs = () if of is None else (of, *(run for run in reversed(await journal.runs()) if run.target == of.target))

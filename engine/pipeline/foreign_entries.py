@@ -24,7 +24,6 @@ from typing import Final, TypeAlias
 from checkpoints.journal import Journal
 from checkpoints.records import EarlierEntry, Item, KnownMark, NewItem, Refusal, StandingItem
 from checkpoints.sentences import ALIKE, AS_WANTED, ENTERED, NOT_SHOWN, held_back
-from checkpoints.stores import Earlier
 from engine.errors import InputRefused
 from engine.evidence import RowRefused, Undecided
 from engine.job import NO_ENTRIES, Entries, Job, Marked, SameKey
@@ -33,10 +32,6 @@ from texts.said import Said, in_clauses, kind_of, reason, said, wording
 
 Known: TypeAlias = Mapping[tuple[str, int, str], KnownMark]
 """Known marks by run, number, and the key of the row for which its entry was found."""
-
-
-EarlierRuns: TypeAlias = Journal | Earlier
-"""The items of all runs: the journal, or the journal opened for reading only."""
 
 
 _EQUAL: Final = wording(
@@ -57,7 +52,7 @@ class ForeignEntries:
     """
 
     def __init__(
-        self, job: Job, earlier: EarlierRuns, target: str, *, again: bool, own: str = "", is_plan: bool = False
+        self, job: Job, earlier: Journal, target: str, *, again: bool, own: str = "", is_plan: bool = False
     ) -> None:
         self._job = job
         self._earlier = earlier
@@ -458,7 +453,7 @@ def _unfinished(run: str, item: NewItem) -> str:
     )
 
 
-async def known_of(earlier: EarlierRuns, marks: Collection[tuple[str, int, str, str]]) -> Known:
+async def known_of(earlier: Journal, marks: Collection[tuple[str, int, str, str]]) -> Known:
     """Those of the marks whose items are in the journal."""
     return {(one.run, one.number, one.row_key): one for one in await earlier.known_marks(marks)} if marks else {}
 

@@ -20,13 +20,12 @@ from checkpoints.journal import Journal
 from checkpoints.records import EarlierEntry, NewItem, Page, Refusal, Run, StandingItem
 from checkpoints.sentences import DUPLICATE, LEFT_OUT
 from checkpoints.states import State
-from checkpoints.stores import Earlier
 from checkpoints.transitions import Judge, whole_rows
 from engine.errors import InputRefused, cause_of
 from engine.job import STANDARD_INPUT, Effect, Entries, Job, Prepared, Row, RowPage, SameKey, Source
 from engine.pacing.throttle import check_free
 from engine.pipeline.backlog import Backlog
-from engine.pipeline.foreign_entries import EarlierRuns, ForeignEntries, asked_for, asks_the_same, entered_by
+from engine.pipeline.foreign_entries import ForeignEntries, asked_for, asks_the_same, entered_by
 from engine.pipeline.progress import Progress
 from texts.remedies import Remedy, setting
 from texts.said import in_clauses, reason, said, wording
@@ -127,7 +126,7 @@ class Since:
     aside: frozenset[str] = frozenset()
 
     async def differences(
-        self, job: Job, items: Sequence[NewItem], earlier: EarlierRuns, target: str, own: str = ""
+        self, job: Job, items: Sequence[NewItem], earlier: Journal, target: str, own: str = ""
     ) -> tuple[Prepared, list[StandingItem]]:
         """The items, with the difference where another sum is entered; unchanged and new ones stay as they are.
 
@@ -475,7 +474,7 @@ async def _prepare(
     job: Job,
     rows: Sequence[Row],
     since: Since | None,
-    earlier: EarlierRuns,
+    earlier: Journal,
     foreign: ForeignEntries,
     target: str,
     own: str = "",
@@ -503,7 +502,7 @@ class Rehearsal(Job):
         self,
         job: Job,
         target: str,
-        earlier: Earlier,
+        earlier: Journal,
         *,
         enter: Repeat = Repeat.ONCE,
         since: Since | None = None,

@@ -11,10 +11,9 @@ import anyio.from_thread
 import anyio.lowlevel
 import pytest
 
-from checkpoints.journal import Journal, open_journal
+from checkpoints.journal import Journal, earlier_runs, open_journal
 from checkpoints.records import Change, EarlierEntry, NewItem, NewRun, Page, Refusal, Run
 from checkpoints.states import State
-from checkpoints.stores import earlier_runs
 from engine.errors import DiskFull, InputRefused, LookUpFailed
 from engine.job import Entries, Marked, Prepared, Row
 from engine.pipeline.intake import MOST_APART, PREPARED_AT_ONCE, Intake, Rehearsal, Repeat, judge_for
