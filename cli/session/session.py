@@ -61,7 +61,7 @@ from cli.terminal.screen import Screen
 from cli.terminal.texts import printable
 from cli.terminal.waiting import waiting, waiting_line
 from engine.errors import EngineError, LookUpDelayed, LookUpFailed
-from engine.job import Effect, Job, missing
+from engine.job import Effect, Job, shown
 from engine.pacing.holds import POLL_SECONDS, Stop
 from engine.pacing.policy import ALL, Policy, policy_with
 from jobs.access.gateway import Gateway, OneBilling, compare_billing
@@ -215,9 +215,7 @@ class Session(Invocation):
                 if trusts or await _is_shown(answered, run, asked[0]) in {is_stored, None}:
                     # That a row is not there which was under way says nothing.
                     return is_stored if last else is_stored or None
-                if waited >= policy.drain_patience or (
-                    waited >= policy.settle and await stored.unfinished_work(asked) is None
-                ):
+                if waited >= policy.patience(await stored.unfinished_work(asked)):
                     raise self._two_billings(run, asked[0], is_stored=bool(is_stored))
             except LookUpDelayed:
                 if waited >= policy.settle:
@@ -245,12 +243,12 @@ class Session(Invocation):
 async def _is_shown(effect: Effect, run: Run, item: Item) -> bool | None:
     """Whether the billing shows an item; None where nothing can tell. Raises `LookUpDelayed`."""
     try:
-        why = await missing(effect, run, item)
+        read = await shown(effect, run, item)
     except LookUpDelayed:
         raise
     except LookUpFailed:
         return None
-    return None if why is None else not why
+    return None if read is None else read.difference is None
 
 
 @asynccontextmanager
