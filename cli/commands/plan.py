@@ -48,7 +48,8 @@ from cli.terminal.texts import WHOLE, money, printable
 from cli.terminal.waiting import waiting
 from engine.job import Job
 from engine.pacing.policy import ALL, Policy, policy_with
-from engine.pipeline.intake import Rehearsal
+from engine.pipeline.foreign_entries import ForeignEntries
+from engine.pipeline.intake import Repeat
 from jobs.access.gateway import Gateway
 from jobs.access.payload import in_one_spelling
 from jobs.access.vault import mask_secrets
@@ -135,10 +136,10 @@ async def plan(
         order = per_billing(order, runs, settings, target, identity)
         check_delta(order, target, runs, earlier.name)
         since = since_of(order.since, runs) if order.since else None
-        rehearsal = Rehearsal(job, target, earlier, enter=order.enter, since=since)
         known = {**remembered_by_plan(billing, step), **remembered(settings, identity)}
         new = await new_run(job, {**order.to_parameters(), **known}, target)
-        run = await rehearse(rehearsal, new, journal, screen)
+        foreign = ForeignEntries(job, earlier, target, again=order.enter is Repeat.AGAIN)
+        run = await rehearse(foreign, job, new, journal, screen, order.enter, since)
         try:
             await refuse_half_undone(run, journal, runs, earlier)
         except NothingSent:
