@@ -28,12 +28,10 @@ from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.database.file_database import open_file_database
 from billing.money import scaled
-from checkpoints.journal import Journal, open_journal
+from checkpoints.journal import Journal, earlier_runs, open_journal
 from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
-from checkpoints.stores import earlier_runs
 from engine.job import Job
-from engine.pipeline.intake import Rehearsal, Repeat
 from engine.pipeline.verifier import verify
 from jobs.access.gateway import Gateway
 from jobs.access.payload import ACCOUNT, payload_of
@@ -156,9 +154,9 @@ class _Works:
     def job(self, file: str) -> Job:
         return build(_JOB, self.gateway, parameters_of(_JOB, {}), Input(file=str(self.folder / f"{file}.csv")))
 
-    async def saved(self, job: Job, name: str, *, enter: Repeat = Repeat.ONCE) -> int:
+    async def saved(self, job: Job, name: str, *, earlier: Journal | None = None) -> int:
         journal = await self.journal(name)
-        run, _ = await save_list(job, journal, enter=enter)
+        run, _ = await save_list(job, journal, earlier=earlier)
         return (await journal.totals(run)).count(State.PENDING)
 
     async def read(self) -> int:
@@ -176,7 +174,7 @@ class _Works:
 
     async def plan(self) -> int:
         earlier = await self.stack.enter_async_context(earlier_runs((await self.journal("bare")).path))
-        return await self.saved(Rehearsal(self.job("planned"), NOWHERE, earlier), "plans", enter=Repeat.AGAIN)
+        return await self.saved(self.job("planned"), "plans", earlier=earlier)
 
     async def enter(self) -> int:
         """Enter the operations, each of which sets the balance of its account, as type 8 is assumed to."""

@@ -39,7 +39,8 @@ from engine.evidence import Accepted, Evidence
 from engine.job import Absent, CannotLook, Effect, Found, Job, LookUpResult, Prepared, Row, RowPage, Source
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
-from engine.pipeline.intake import Intake, Repeat
+from engine.pipeline.foreign_entries import ForeignEntries
+from engine.pipeline.intake import Intake
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import LivePolicy, Progress
 from jobs.access.gateway import Gateway
@@ -178,13 +179,14 @@ async def save_list(
     url: str = NOWHERE,
     recorded: Mapping[str, str] = NOTHING,
     *,
-    enter: Repeat = Repeat.ONCE,
+    earlier: Journal | None = None,
 ) -> tuple[Run, float]:
-    """Save the list of a job; the run, and the seconds for that."""
+    """Save the list of a job, or of its plan beside `earlier` runs; the run, and the seconds for that."""
     source = job.source
     run = await journal.create_run(NewRun(job.name, recorded, url, source.name, source.digest, source.header))
     began = time.perf_counter()
-    await Intake(run, job, journal, Progress(), enter=enter).freeze_all()
+    foreign = ForeignEntries(job, earlier or journal, url, again=False, own=run.name)
+    await Intake(run, job, journal, Progress(), foreign=foreign).freeze_all()
     return run, time.perf_counter() - began
 
 

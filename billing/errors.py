@@ -50,6 +50,10 @@ class DatabaseAway(DatabaseError):
     """Raised when the database cannot be reached, or the connection is lost."""
 
 
+class NoDatabase(DatabaseError):
+    """Raised when the database's file is not there, or is none of Firebird: before a run that is a wrong setting."""
+
+
 class WrongPassword(DatabaseError):
     """Raised when the server refuses the user or the password."""
 

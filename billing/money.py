@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from billing.errors import BillingError, UnreadableAnswer
-from texts.said import Given, Said, ValueRefused, counted, said, wording
+from texts.said import Given, Said, ValueRefused, said, wording
 
 SCALE: Final = 10**10
 """The database's integers per rouble: row 1 of `VPN_CONST` ([S], the recipe for limits by tariff)."""
@@ -211,17 +211,13 @@ def parse_amount(text: str) -> Decimal:
         if count == 0:
             raise AmountError("character {place} is a separator with no decimals after it", place=separator + 1)
         if count == _GROUP and len(before) <= _GROUP and before != "0":
-            two_ways = counted(
-                "{amount} can be read in two ways, as {all} roubles and as {before} rouble and a fraction: write "
-                "{all}.00 for the first; the second has more than two decimals, and is no amount in kopecks",
-                "{amount} can be read in two ways, as {all} roubles and as {before} roubles and a fraction: write "
-                "{all}.00 for the first; the second has more than two decimals, and is no amount in kopecks",
-                int(before),
+            # Of a cell that holds a number the first is true, of a text it may be either.
+            raise AmountError(
+                "{amount} has three decimals, or a separator of thousands: round it to kopecks, or write {all}.00",
+                place=separator + 1,
                 amount=text[start:end],
                 all=before + decimals,
-                before=before,
             )
-            raise AmountError(two_ways, place=separator + 1)
         if count > _KOPECK_PLACES:
             raise AmountError(
                 "{amount} has {count} decimals; the billing's kopecks take {places}",

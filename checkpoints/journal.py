@@ -44,7 +44,7 @@ from checkpoints.rows import LaneCounts, StepCount
 from checkpoints.sentences import CONTRADICTS, DUPLICATE, ENDED, NOT_IN_EFFECT
 from checkpoints.states import State
 from checkpoints.store import Store
-from checkpoints.stores import store_of
+from checkpoints.stores import LookedAt, store_of
 from checkpoints.transitions import Purge, check_epoch, items_of, purge_run, refuse_purged, totals_of
 from texts.said import to_json
 
@@ -61,6 +61,16 @@ async def open_journal(where: Path | JournalAddress) -> "AsyncIterator[Journal]"
     wrote it.
     """
     async with store_of(where).opened() as store:
+        yield Journal(store)
+
+
+@asynccontextmanager
+async def earlier_runs(where: Path | JournalAddress) -> "AsyncIterator[Journal]":
+    """The journal at a path, or in PostgreSQL, to be read only: an empty one where there is none, which is not made.
+
+    Raises `JournalUnreadable` and `JournalOtherFormat`.
+    """
+    async with LookedAt(where).opened() as store:
         yield Journal(store)
 
 

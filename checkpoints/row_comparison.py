@@ -8,7 +8,6 @@ from typing import Final, NamedTuple
 from checkpoints.journal import Journal
 from checkpoints.records import Run, RunRow
 from checkpoints.states import State
-from checkpoints.stores import Earlier
 
 SHOWN: Final = 10
 """Rows of each kind that are kept as examples; the rest is counted."""
@@ -75,7 +74,7 @@ async def compare_rows(first: Side, second: Side) -> Compared:
     return found
 
 
-async def rows_gone(runs: Sequence[Run], journal: Journal | Earlier, own: Side) -> tuple[Rows, list[Run]]:
+async def rows_gone(runs: Sequence[Run], journal: Journal, own: Side) -> tuple[Rows, list[Run]]:
     """What is in the billing by these runs, in their order, and `own` lacks: each row as the last of them has it.
 
     With it the runs that have such rows.

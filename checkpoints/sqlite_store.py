@@ -235,6 +235,16 @@ def make(connection: sqlite3.Connection, path: Path, *, in_use: bool = False) ->
     return copy
 
 
+@contextmanager
+def empty() -> Iterator[Queries]:
+    """The blocks of an empty journal in memory, read-only; blocks."""
+    with contextlib.closing(connect_to_read("file::memory:")) as connection:
+        connection.executescript(schema())
+        fill_states(SqliteQueries(connection))
+        connection.execute("pragma query_only = on")
+        yield SqliteQueries(connection)
+
+
 def _format_of(connection: sqlite3.Connection, path: Path) -> int:
     """The format of the open file, one that can be used or converted; 0 for an empty file.
 

@@ -1,29 +1,17 @@
 """The store of a journal by its address: opened to work with, or only to look into its earlier runs."""
 
-import contextlib
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
-
-import anyio
-import anyio.to_thread
 
 from checkpoints import rows
 from checkpoints.journal_file import JournalAddress
 from checkpoints.queries import Queries, Result
-from checkpoints.records import EarlierEntry, Item, KnownMark, NewItem, Run, RunRow, StandingItem, Totals
-from checkpoints.sqlite_store import SqliteStore
-from checkpoints.store import Reader
-from checkpoints.transitions import (
-    half_undone,
-    known_marks,
-    rows_of_run,
-    rows_with_keys,
-    standing_items,
-    totals_of,
-    twins_of,
-)
+from checkpoints.records import Run
+from checkpoints.sqlite_store import SqliteStore, empty
+from checkpoints.store import Reader, Store
 
 if TYPE_CHECKING:
     from checkpoints.postgres_store import PostgresStore
@@ -51,58 +39,35 @@ def is_there(where: Path | JournalAddress) -> bool:
         return db is not None
 
 
-class Earlier:
-    """The items of all runs, by business key; none without a journal.
+class LookedAt(Store):
+    """The store of a journal that is only read, of an empty one where there is none: what would write in it fails."""
 
-    A worker thread reads, one at a time, and closing waits for it.
-    """
+    def __init__(self, where: Path | JournalAddress) -> None:
+        self._looked_at = store_of(where)
+        self.address = self._looked_at.address
 
-    def __init__(self) -> None:
-        self.opened = contextlib.ExitStack()
-        self.reader: Reader | None = None
+    def _open(self, opened: ExitStack, loop: asyncio.AbstractEventLoop) -> None:
+        if not self.address.is_shared:
+            self.address = JournalAddress(self.address.path.resolve())
+        looking = ExitStack()
+        db = looking.enter_context(self._looked_at.look())
+        self._reader = Reader(looking, looking.enter_context(empty()) if db is None else db)
+        opened.callback(self._reader.close)
 
-    async def twins(self, job: str, items: Sequence[NewItem]) -> list[list[EarlierEntry]]:
-        return await self._read(lambda db: twins_of(db, job, items), [[] for _ in items])
+    async def write(self, work: Callable[[Queries], Result]) -> Result:
+        return await self.read(work)
 
-    async def known_marks(self, marks: Collection[tuple[str, int, str, str]]) -> list[KnownMark]:
-        return await self._read(lambda db: known_marks(db, marks), [])
+    async def lock(self, run_id: int) -> bool:
+        return False
 
-    async def standing_in_lanes(
-        self, job: str, target: str, items: Sequence[NewItem | Item], own: str
-    ) -> list[StandingItem]:
-        return await self._read(lambda db: standing_items(db, job, target, items, own), [])
+    async def unlock(self, run_id: int) -> None:
+        """No lock was taken."""
 
-    async def half_undone(self, undos: Sequence[int], run: Run, keys: Sequence[str]) -> int | None:
-        return await self._read(lambda db: half_undone(db, undos, run, keys), None)
+    async def locked_runs(self, run_ids: Collection[int]) -> set[int]:
+        raise NotImplementedError
 
-    async def totals(self, run: Run) -> Totals:
-        return await self._read(lambda db: totals_of(db, run), Totals())
-
-    async def rows_of(self, run: Run, *, after: int = 0, size: int = 1000) -> list[RunRow]:
-        """The same as of `Journal`."""
-        return await self._read(lambda db: rows_of_run(db, run, after=after, size=size), [])
-
-    async def rows_with(self, run: Run, keys: Collection[str]) -> dict[str, RunRow]:
-        return await self._read(lambda db: rows_with_keys(db, run, keys), {})
-
-    async def _read(self, work: Callable[[Queries], Result], nothing: Result) -> Result:
-        return nothing if self.reader is None else await self.reader.do(work)
-
-
-@asynccontextmanager
-async def earlier_runs(where: Path | JournalAddress) -> AsyncIterator[Earlier]:
-    """The runs of a journal, opened read-only; no runs if there is no journal.
-
-    Raises `JournalUnreadable` and `JournalOtherFormat`.
-    """
-    earlier = Earlier()
-    try:
-        db = await anyio.to_thread.run_sync(earlier.opened.enter_context, store_of(where).look())
-        earlier.reader = None if db is None else Reader(earlier.opened, db)
-        yield earlier
-    finally:
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync((earlier.reader or earlier.opened).close)
+    async def size(self) -> int:
+        raise NotImplementedError
 
 
 def runs_of(where: Path | JournalAddress) -> list[Run]:

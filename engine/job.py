@@ -7,7 +7,7 @@ and reads it back. Nothing here depends on HTTP or on a particular billing.
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import Enum, auto
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -456,19 +456,17 @@ class Effect(ABC):
         """Describe the item's call in one readable line without secrets."""
 
 
-async def missing(effect: Effect, run: Run, item: Item) -> str | None:
-    """Why the billing does not show an accepted item; "" where it does, None where nothing can show it.
+async def shown(effect: Effect, run: Run, item: Item) -> ReadBack | None:
+    """An accepted item as the billing shows it, with a difference where it does not; None where nothing can show it.
 
     Raises `LookUpFailed`.
     """
     read = (await effect.read_back(run, [item])).get(item.item_id)
-    if not isinstance(read, ReadBack):
-        return None
-    if read.difference is None:
-        return ""
+    if not isinstance(read, ReadBack) or read.difference is None:
+        return read if isinstance(read, ReadBack) else None
     # What has changed since is there all the same.
     found = (await effect.look_up(run, [item])).get(item.item_id)
-    return "" if isinstance(found, Found | Different) else read.difference
+    return replace(read, difference=None) if isinstance(found, Found | Different) else read
 
 
 class Job(ABC):

@@ -6,7 +6,6 @@ from checkpoints.errors import RunPurged
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from checkpoints.states import State
-from checkpoints.stores import Earlier
 from engine.errors import EngineError
 from jobs.spec.words import LIST, RUN, SINCE, UNDO, WAY, SharedAccountsRule
 from texts.remedies import command_line, setting
@@ -17,7 +16,7 @@ class RunRefused(EngineError):
     """Raised when other runs stand in the way of one; the text says which, and what to do. Nothing was sent."""
 
 
-async def unfinished(run: Run, journal: Journal | Earlier) -> bool:
+async def unfinished(run: Run, journal: Journal) -> bool:
     if run.stage is Stage.DISCARDED or run.ended_at:
         return False
     return run.frozen_at is None or run.approved_at is None or (await journal.totals(run)).count_where(open=True) > 0
@@ -81,7 +80,7 @@ async def require_undoable(run: Run, journal: Journal, own: Run | None = None) -
         raise RunRefused(in_doubt(run, doubtful))
 
 
-async def half_done_undos(run: Run, runs: Sequence[Run], earlier: Journal | Earlier) -> list[Run]:
+async def half_done_undos(run: Run, runs: Sequence[Run], earlier: Journal) -> list[Run]:
     """The undos that lie half done, which may concern rows of a load; none for an undo, which has its own rule."""
     if run.job == UNDO:
         return []
@@ -89,7 +88,7 @@ async def half_done_undos(run: Run, runs: Sequence[Run], earlier: Journal | Earl
     return [one for one in undos if await unfinished(one, earlier)]
 
 
-async def refuse_half_undone(run: Run, journal: Journal, runs: Sequence[Run], earlier: Journal | Earlier) -> None:
+async def refuse_half_undone(run: Run, journal: Journal, runs: Sequence[Run], earlier: Journal) -> None:
     """Raise `RunRefused` where an undo is still to take back, or to restore, what the run would enter again.
 
     The undo is one of `runs`, whose rows `earlier` has: the journal of the run, or of a plan that of the real runs.

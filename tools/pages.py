@@ -36,6 +36,7 @@ TRANSLATED: Final = (
     *("reference/environment", "reference/exit-codes", "reference/import", "reference/input", "reference/job-files"),
     *("reference/jobs", "reference/marks", "reference/metrics", "reference/settings", "reference/fleet-status"),
     *("reference/hook-messages", "explanation/index", "explanation/exactly-once", "explanation/not-promised"),
+    *("explanation/comparison", "explanation/profile", "reference/http", "reference/journal"),
     *("explanation/pacing", "explanation/threats"),
 )
 """The pages and folders of pages that are translated."""

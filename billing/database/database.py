@@ -4,7 +4,9 @@ All of it is synchronous; callers in an event loop use `anyio.to_thread.run_sync
 see `billing.database.sql_blocks`.
 """
 
+import errno
 import os
+import stat
 import sys
 import threading
 import time
@@ -22,7 +24,16 @@ from billing.database.dsn import CHARSETS, Dsn
 from billing.database.reader import ROWS_A_PAGE, Connection, DatabaseRow, DirectReader
 from billing.database.schema import ASKED_FOR, Schema, fitted, parts_of
 from billing.database.sql_blocks import SqlStatement, Value, Values, sql_block
-from billing.errors import DatabaseAway, DatabaseError, NotTheBilling, SettingsError, StatementRefused, WrongPassword
+from billing.errors import (
+    DatabaseAway,
+    DatabaseError,
+    NoDatabase,
+    NotTheBilling,
+    SettingsError,
+    StatementRefused,
+    WrongPassword,
+)
+from texts.remedies import setting
 from texts.said import reason_of, said
 
 if TYPE_CHECKING:
@@ -40,7 +51,6 @@ PATIENCE: Final = 5.0
 
 # Firebird's error codes, from its message file.
 _LOST: Final = frozenset({
-    335544323,  # bad database format
     335544344,  # i/o error: no such file, or another process has it
     335544375,  # unavailable database
     335544379,  # made by another version
@@ -57,6 +67,7 @@ _LOST: Final = frozenset({
     335544741,  # connection lost to database
     335544856,  # connection shut down
 })  # fmt: skip
+_BAD_FORMAT: Final = 335544323
 _BAD_PATH: Final = 335544972
 _NOT_CHECKED: Final = 335545106
 """The code of a login that the server could not check. Firebird 3 fails so, once, where it is just closing the idle
@@ -69,20 +80,23 @@ _LOGIN_GAPS: Final = (0.1, 0.5)
 def attach(dsn: Dsn) -> Connection:
     """A new connection for one thread at a time, for the mock billing; readers use `Database`.
 
-    Raises `RuntimeMissing`, `DatabaseAway`, `WrongPassword`.
+    Raises `RuntimeMissing`, `NoDatabase`, `DatabaseAway`, `WrongPassword`.
     """
     embedded.load(dsn.client_library)
     _check_letters(dsn)
     if not dsn.on_server:
         try:
-            owner = Path(dsn.database).stat().st_uid
+            # Firebird would say so in many words, and not as what it is.
+            if stat.S_ISDIR((found := Path(dsn.database).stat()).st_mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         except OSError as error:
-            raise DatabaseAway(
-                "the database {path} cannot be opened: {why}",
+            raise NoDatabase(
+                "the database {path} cannot be opened: {why}. Name the file of the billing's database: {flag}",
                 path=Path(dsn.database),
                 why=reason_of(error),
+                flag=setting("database", "PATH"),
             ) from error
-        if owner != embedded.owner() and not embedded.lock_folder_is_shared():
+        if found.st_uid != embedded.owner() and not embedded.lock_folder_is_shared():
             # The owner's processes use another lock table, and two lock tables on one file would corrupt it.
             raise DatabaseAway(
                 "the database {path} belongs to another user: run as that user, or set FIREBIRD_LOCK, for all "
@@ -153,7 +167,7 @@ class Database:
     def connect(self) -> "Reader":
         """Connect, and check that it is the database of a billing.
 
-        Raises `RuntimeMissing`, `DatabaseAway`, `WrongPassword`, `NotTheBilling`.
+        Raises `RuntimeMissing`, `NoDatabase`, `DatabaseAway`, `WrongPassword`, `NotTheBilling`.
         """
         with self._one_at_a_time:
             if self._reader is not None:
@@ -371,6 +385,12 @@ def as_database_error(dsn: Dsn, error: Exception) -> DatabaseError:
             "Firebird cannot read the path {database} in the locale of this command: type it again with "
             "LC_ALL=C.UTF-8, or give the database a path in Latin letters",
             database=str(dsn),
+        )
+    if _BAD_FORMAT in codes:
+        return NoDatabase(
+            "{database} is not a database of Firebird. Name the billing's database: {flag}",
+            database=str(dsn),
+            flag=setting("database", "PATH"),
         )
     if codes & _WRONG_PASSWORD:
         return WrongPassword(

@@ -368,7 +368,7 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Sessi
             command=command_line("export", run.name),
         )
     foreign = ForeignEntries(job, session.journal, run.target, again=enter is Repeat.AGAIN, own=run.name)
-    rehearsed = await rehearse(job, new, plans, screen, foreign=foreign)
+    rehearsed = await rehearse(foreign, job, new, plans, screen, Repeat.AGAIN, None)
     try:
         corrections = Corrections(run, rehearsed, session.journal, plans, job, enter=enter)
         await corrections.look()

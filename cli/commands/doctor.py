@@ -35,7 +35,7 @@ from billing.errors import BillingError, ColumnsMissing
 from billing.money import SCALE
 from billing.profile import describe_fact
 from checkpoints.errors import JournalError
-from checkpoints.journal import open_journal
+from checkpoints.journal import earlier_runs, open_journal
 from checkpoints.journal_file import JournalAddress, is_volatile
 from checkpoints.kept_secrets import KeysInUse
 from checkpoints.own_files import kept_copies
@@ -43,7 +43,7 @@ from checkpoints.stores import is_there
 from cli.commands.execution import close, errors_shown, settings_in_force
 from cli.metrics.reader import LOOPBACK
 from cli.session.order import keys_of, plans_beside
-from cli.session.session import one_billing, profile_of, profile_path
+from cli.session.session import BillingConnection, Session, one_billing, profile_of, profile_path
 from cli.settings.flags import Flags
 from cli.settings.places import without_credentials
 from cli.settings.settings import Settings
@@ -56,7 +56,7 @@ from cli.terminal.signals import run_command
 from cli.terminal.texts import WHOLE, printable, rendered
 from cli.terminal.waiting import waiting
 from engine.errors import EngineError
-from jobs.access.gateway import Gateway
+from jobs.access.gateway import Gateway, OneBilling
 from jobs.access.vault import missing_keys, no_key
 from jobs.catalogue.typed_call import CALL
 from jobs.job import build
@@ -98,6 +98,7 @@ class Examined:
     screen: Screen
     settings: Settings = field(init=False)
     health: Health = field(init=False)
+    one: OneBilling = field(init=False)
     database: Database | None = None
     origins: dict[str, Mapping[str, str | None]] = field(default_factory=dict)
     facts: list[Mapping[str, str | None]] = field(default_factory=list)
@@ -167,7 +168,7 @@ async def examine(flags: Flags, screen: Screen, *, verbose: bool) -> Exit:
                 with waiting(said("checking: {what}", what=what)):
                     async for found in look(examined):
                         note(found.of or what, found)
-            except (BillingError, JournalError, CommandRefused) as error:
+            except (BillingError, EngineError, JournalError, CommandRefused) as error:
                 note(what, Finding("wrong", text_of(error)))
                 broken.add(look)
                 if look is _settings:
@@ -598,7 +599,7 @@ async def _one_billing(examined: Examined) -> AsyncIterator[Finding]:
     if examined.database is None:
         return
     async with BillingClient(examined.settings.client) as client:
-        one = await one_billing(Gateway(client, examined.database), examined.settings)
+        one = examined.one = await one_billing(Gateway(client, examined.database), examined.settings)
     alike = counted(
         "API and database are one: {n} subscriber is equal in both",
         "API and database are one: {n} subscribers are equal in both",
@@ -649,6 +650,25 @@ async def _profile(examined: Examined) -> AsyncIterator[Finding]:
         yield Finding("good", good, below=table)
 
 
+async def _last_entry(examined: Examined) -> AsyncIterator[Finding]:
+    """Whether this is the billing that the last rows of the journal went to: copies of a billing are alike."""
+    settings = examined.settings
+    if examined.database is None:
+        return
+    async with BillingClient(settings.client) as client, earlier_runs(settings.journal.value) as journal:
+        gateway = Gateway(client, examined.database, profile=profile_of(settings))
+        billing = BillingConnection(gateway, examined.health, examined.one)
+        _, is_shown = await Session(settings, examined.screen, journal=journal, billing=billing).target_shown()
+    if is_shown:
+        yield passed("API and database show what the journal has entered last")
+    elif is_shown is False:
+        yield noted(
+            "neither API nor database shows what the journal has entered last: is this a copy of the billing, or was "
+            "the billing put back from its backup? {command} says which rows are gone",
+            command=command_line("verify", "RUN"),
+        )
+
+
 _Check: TypeAlias = Callable[[Examined], AsyncIterator[Finding]]
 
 CHECKS: Final[Mapping[str, _Check]] = {
@@ -671,6 +691,7 @@ CHECKS: Final[Mapping[str, _Check]] = {
     said("columns"): _columns,
     said("billing"): _one_billing,
     said("profile"): _profile,
+    said("last entry"): _last_entry,
 }
 """What is looked at, in this order."""
 
@@ -680,5 +701,6 @@ _NEEDS: Final[Mapping[_Check, Collection[_Check]]] = {
     _columns: {_database},
     _one_billing: {_api, _database},
     _profile: {_api},
+    _last_entry: {_api, _database, _journal, _one_billing, _profile},
 }
 """What cannot be looked at where something else has failed."""

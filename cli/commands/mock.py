@@ -77,7 +77,11 @@ QUIRK: Final[Any] = option(
 def init(
     file: Path = argument("FILE", "The database to make; it must not be there yet."),
     abonents: int = option("N", "Subscribers.", required=True, least=1, most=2_000_000),
-    seed: int = option("N", "The same seed makes the same subscribers.", default=1),
+    seed: int = option(
+        "N",
+        "The same seed makes the same subscribers: one billing. Another one has another seed.",
+        default=1,
+    ),
     without: list[str] | None = option(
         "TABLE[.COLUMN]", "A column or table that it lacks, as versions do; repeatable."
     ),

@@ -27,17 +27,16 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.list_differences import ListDifferences, changes_between_plans
 from checkpoints.records import Run
 from checkpoints.states import State
-from checkpoints.stores import earlier_runs, runs_of
 from checkpoints.tally import Subtotal
 from cli.commands.execution import JobCommand, with_settings
 from cli.jobfile.job_file import TOML, JobFileStep, files_made, is_to_be_made, read_file
 from cli.output.item_files import OutputFile, header_of, make_folder, of_item, refuse_present, write_items, written_to
 from cli.output.tables import KINDS, TableRow, write_table
 from cli.session.delta import check_delta, facts_of_delta
-from cli.session.journal import remembered, target_among
+from cli.session.journal import remembered
 from cli.session.order import Order, per_billing, plans_beside, remembered_by_plan, typed_order
 from cli.session.run_session import caution_unended, new_run, rehearse
-from cli.session.session import Invocation, open_billing
+from cli.session.session import Invocation, open_session
 from cli.settings.flags import CallFlags, Flags, ImportFlags, OrderFlags, ReadingPacing, RowFlags, with_file
 from cli.show import preview
 from cli.show.closing import states_object, steps_object
@@ -49,7 +48,8 @@ from cli.terminal.texts import WHOLE, money, printable
 from cli.terminal.waiting import waiting
 from engine.job import Job
 from engine.pacing.policy import ALL, Policy, policy_with
-from engine.pipeline.intake import Rehearsal
+from engine.pipeline.foreign_entries import ForeignEntries
+from engine.pipeline.intake import Repeat
 from jobs.access.gateway import Gateway
 from jobs.access.payload import in_one_spelling
 from jobs.access.vault import mask_secrets
@@ -122,27 +122,26 @@ async def plan(
     refused or duplicates, or several rows set the balance of one account and no rule for them was given.
     Raises `CommandRefused`, `InputRefused`, `LookUpFailed`, `BillingError` and `JournalError`.
     """
-    settings, screen, real = told.settings, told.screen, told.settings.journal.value
+    settings, screen = told.settings, told.screen
     for one in _files_of(out).values() if out else ():
         refuse_present(one, is_in_folder=one != out)
     async with (
-        open_billing(settings) as billing,
-        open_journal(plans_beside(real.path)) as journal,
-        earlier_runs(real) as earlier,
+        open_session(told, reads=True) as session,
+        open_journal(plans_beside(session.journal.path)) as journal,
     ):
+        billing, earlier = session.billing, session.journal
         billing.gateway.rate.per_second = policy_with(Policy(), told.pacing.given, ALL).rate
         job = build(order.kind, billing.gateway, order.parameters, order.rows)
         await job.check()
         await job.try_out()
-        runs, identity = await anyio.to_thread.run_sync(runs_of, real), billing.one.identity
-        target = target_among(runs, settings.target, identity)
+        runs, identity, target = await earlier.runs(), billing.one.identity, await session.target()
         order = per_billing(order, runs, settings, target, identity)
-        check_delta(order, target, runs, str(real))
+        check_delta(order, target, runs, earlier.name)
         since = since_of(order.since, runs) if order.since else None
-        rehearsal = Rehearsal(job, target, earlier, enter=order.enter, since=since)
         known = {**remembered_by_plan(billing, step), **remembered(settings, identity)}
         new = await new_run(job, {**order.to_parameters(), **known}, target)
-        run = await rehearse(rehearsal, new, journal, screen)
+        foreign = ForeignEntries(job, earlier, target, again=order.enter is Repeat.AGAIN)
+        run = await rehearse(foreign, job, new, journal, screen, order.enter, since)
         try:
             await refuse_half_undone(run, journal, runs, earlier)
         except RunRefused as refused:
@@ -160,7 +159,7 @@ async def plan(
         bad = bool(facts.plan.bad or question.accounts)
         code = Exit.REJECTED if bad else Exit.DONE
         saving = " ".join((PROGRAM, shlex.join(sys.argv[1:]), "-o DIR"))
-        screen.result(plan_screen(facts, billing.target, str(real), saving))
+        screen.result(plan_screen(facts, billing.target, earlier.name, saving))
         if question.accounts:
             screen.result(preview.shared_accounts(question), good=False)
             screen.result(render(in_sentences(question, profile), "bold yellow"), good=False)

@@ -72,6 +72,8 @@ ACCEPTED: Final = states_where(in_effect=True)
 IN_DOUBT: Final = (State.UNCONFIRMED, State.UNKNOWN, State.MANUAL)
 ASKED: Final = tuple(state for state in State if state is not State.REPLACED)
 """A corrected row is counted once, as the row that replaced it."""
+TO_SEND: Final = tuple(state for state in ASKED if state is not State.SKIPPED)
+"""What the list holds accepted rows against: with those skipped, a run that is done would seem not to be."""
 DONE: Final = tuple(state for state in ASKED if not state.open)
 """What the run has finished with: all rows, at its end."""
 
@@ -365,8 +367,8 @@ def _entry(one: RunView, language: Language, *, names: bool) -> dict[str, object
         "waits_for": _text(one.waits_for, language, LONGEST) if one.waits_for else None,
         "needs": [_text(need, language, LONGEST) for need in needs],
         "begun": run.created_at.isoformat(),
-        "asked": totals.count(*ASKED),
-        "asked_sum": _sum(totals, ASKED),
+        "asked": totals.count(*TO_SEND),
+        "asked_sum": _sum(totals, TO_SEND),
         "accepted": totals.count(*ACCEPTED),
         "accepted_sum": _sum(totals, ACCEPTED),
         "is_held": one.is_held,

@@ -72,7 +72,8 @@ def past_of(
     return {
         "points": [*_points(spans, starts, [over, last] if over < last else [last])],
         "marks": sorted(_marks(worked, commands, waits))[-MOST_MARKS:],
-        # What it has claimed last took time as well, which is not known.
+        # Rows count at their claim: the average has those of the last one without the time that they took, the peak
+        # does not, and a run of even pace would be shown as faster on average than at its best.
         "average": average if peak is None else min(average, peak),
         "peak": peak,
         "seconds": max(PEAK, length),

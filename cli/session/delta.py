@@ -16,7 +16,6 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from checkpoints.row_comparison import Rows, Side, rows_gone
 from checkpoints.states import State, states_where
-from checkpoints.stores import Earlier
 from cli.session.order import Order
 from cli.show.preview import DeltaFacts, PreviewFacts, number_and_sum, typed_without
 from cli.terminal.exits import CommandRefused, NothingSent
@@ -87,7 +86,7 @@ def refuse_last(meant: str | None) -> None:
 
 
 async def gone_since(
-    run: Run, journal: Journal, runs: Sequence[Run], entered: Journal | Earlier
+    run: Run, journal: Journal, runs: Sequence[Run], entered: Journal
 ) -> tuple[tuple[str, ...], Rows | None, tuple[str, ...]]:
     """The runs behind which a delta comes, the rows of them that its file lacks, and the runs that have these.
 
@@ -105,7 +104,7 @@ async def gone_since(
     return names, gone, tuple(one.name for one in having)
 
 
-async def facts_of_delta(run: Run, journal: Journal, runs: Sequence[Run], entered: Journal | Earlier) -> DeltaFacts:
+async def facts_of_delta(run: Run, journal: Journal, runs: Sequence[Run], entered: Journal) -> DeltaFacts:
     """What a delta, or its plan, changes, and what its file lacks; see `gone_since`. Raises `NothingSent`."""
     before, gone, having = await gone_since(run, journal, runs, entered)
     differences = await journal.differences(run)

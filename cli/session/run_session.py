@@ -315,16 +315,16 @@ async def save_rows(
 
 
 async def rehearse(
-    job: Job, new: NewRun, plans: Journal, screen: Screen, *, foreign: ForeignEntries | None = None
+    foreign: ForeignEntries, job: Job, new: NewRun, plans: Journal, screen: Screen, enter: Repeat, since: Since | None
 ) -> Run:
     """The saved list of a run that is never sent, in a journal of plans; the run is discarded when that fails.
 
-    Rows of other plans were not entered and do not count; `foreign` looks them up in the billing. Raises
-    `InputRefused`, `LookUpFailed` and `JournalError`.
+    Its rows are held against the real runs, whose journal `foreign` has; those of other plans were not entered.
+    Raises `InputRefused`, `LookUpFailed` and `JournalError`.
     """
-    run = await plans.create_run(new)
+    run, least = await plans.create_run(new), lambda: _LEAST_FREE
     try:
-        await save_rows(run, job, plans, screen, enter=Repeat.AGAIN, least_free=lambda: _LEAST_FREE, foreign=foreign)
+        await save_rows(run, job, plans, screen, enter=enter, since=since, foreign=foreign, least_free=least)
     except BaseException as error:
         await plans.discard(run)
         if isinstance(error, LookUpRefused):

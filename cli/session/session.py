@@ -30,7 +30,7 @@ from billing.directory.system import check_scale
 from billing.money import SCALE
 from billing.profile import UNKNOWN, Profile, describe_fact
 from checkpoints.errors import RunPurged
-from checkpoints.journal import Journal
+from checkpoints.journal import Journal, earlier_runs
 from checkpoints.journal_file import JournalAddress
 from checkpoints.records import Item, Run
 from checkpoints.states import states_where
@@ -60,7 +60,7 @@ from cli.terminal.screen import Screen
 from cli.terminal.texts import printable
 from cli.terminal.waiting import waiting, waiting_line
 from engine.errors import EngineError, LookUpDelayed, LookUpFailed
-from engine.job import Effect, Job, missing
+from engine.job import Effect, Job, shown
 from engine.pacing.holds import POLL_SECONDS, Stop
 from engine.pacing.policy import ALL, Policy, policy_with
 from jobs.access.gateway import Gateway, OneBilling, compare_billing
@@ -160,16 +160,19 @@ class Session(Invocation):
         return policy_with(stored_policy(run), self.pacing.given, ALL)
 
     async def target(self) -> str:
-        """How the session's billing is named in its journal.
+        """How the session's billing is named in its journal. Raises what `shows` raises."""
+        return (await self.target_shown())[0]
 
-        By another address it has the name of before where it shows what was entered there; a copy does not. Raises
-        what `shows` raises.
+    async def target_shown(self) -> tuple[str, bool | None]:
+        """The same, and whether it shows what the journal has entered there last, as `shows` says it.
+
+        By another address the billing has the name of before where it does; a copy does not.
         """
         runs, address = await self.journal.runs(), self.settings.target
         target = target_among(runs, address, self.billing.one.identity)
         own = [run for run in runs if run.target == target]
         shown = await self.shows(reversed(own))
-        return target if shown or not own or any(is_at(run, address) for run in own) else address
+        return target if shown or not own or any(is_at(run, address) for run in own) else address, shown
 
     async def shows(self, runs: Iterable[Run]) -> bool | None:
         """Whether the database has what the first of these runs has entered last; None where nothing is seen of any.
@@ -212,9 +215,7 @@ class Session(Invocation):
                 if trusts or await _is_shown(answered, run, asked[0]) in {is_stored, None}:
                     # That a row is not there which was under way says nothing.
                     return is_stored if last else is_stored or None
-                if waited >= policy.drain_patience or (
-                    waited >= policy.settle and await stored.unfinished_work(asked) is None
-                ):
+                if waited >= policy.patience(await stored.unfinished_work(asked)):
                     raise self._two_billings(run, asked[0], is_stored=bool(is_stored))
             except LookUpDelayed:
                 if waited >= policy.settle:
@@ -242,21 +243,22 @@ class Session(Invocation):
 async def _is_shown(effect: Effect, run: Run, item: Item) -> bool | None:
     """Whether the billing shows an item; None where nothing can tell. Raises `LookUpDelayed`."""
     try:
-        why = await missing(effect, run, item)
+        read = await shown(effect, run, item)
     except LookUpDelayed:
         raise
     except LookUpFailed:
         return None
-    return None if why is None else not why
+    return None if read is None else read.difference is None
 
 
 @asynccontextmanager
 async def open_session(
-    told: Invocation, journal: Journal | None = None, *, of: Run | None = None
+    told: Invocation, journal: Journal | None = None, *, of: Run | None = None, reads: bool = False
 ) -> AsyncIterator[Session]:
     """A session with the billing of the settings and the given open `journal`.
 
-    Without one, the journal of the settings is opened once the billing has answered, and created where there is none.
+    Without one, the journal of the settings is opened once the billing has answered, and created where there is none;
+    by a command that only `reads` it, it is neither created nor changed.
     `of` is the run that is resumed, looked at or undone: raises `CommandRefused` where the settings lead to another
     billing than its own. Raises what `open_billing` and `open_noted` raise.
     """
@@ -278,7 +280,7 @@ async def open_session(
                 *(settings, billing.one.identity),
                 lambda why: told.screen.say_always(labelled(said("caution:"), why, "yellow")),
             )
-            journal = await stack.enter_async_context(open_noted(place))
+            journal = await stack.enter_async_context(earlier_runs(place) if reads else open_noted(place))
         given = {one.name: getattr(told, one.name) for one in fields(told)}
         session = Session(**given, journal=journal, billing=billing)
         runs = () if of is None else (of, *(run for run in reversed(await journal.runs()) if run.target == of.target))

@@ -1,6 +1,6 @@
 """The progress of a run: a bar on a terminal, otherwise a line every few seconds; and how far its rows are read."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Final, TypeVar
 
@@ -12,9 +12,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from checkpoints.states import State, states_where
+from checkpoints.records import Totals
+from checkpoints.states import State
+from checkpoints.tally import Subtotal
 from cli.terminal.layout import Hanging, labelled, render
-from cli.terminal.names import HELD_BACK, STATE_NAMES
+from cli.terminal.names import Outcome, outcomes_of
 from cli.terminal.screen import Screen
 from cli.terminal.signals import run_alongside
 from cli.terminal.texts import JOINT, LONGEST, WHOLE, count, duration, printable, rate
@@ -136,10 +138,9 @@ def line(status: Status, name: str = "") -> Text:
     why = [said("held: {why}", why=status.held)] if status.held else [limit_of(status.why)] if status.why else []
     facts = [_place(status), *_pace(status), *why, *_so_far(status), *_latency(status)]
     facts += [
-        said("{n} {state}", n=Quantity(number), state=name)
-        for state in states_where(trouble=True)
-        for name, number in _named(state, status)
-        if number
+        said("{n} {state}", n=Quantity(found.rows), state=name)
+        for name, found in _outcomes(status).items()
+        if found.state.trouble
     ]
     facts += [said("{n} sent again", n=Quantity(status.retries))] if status.retries else []
     text = Text(f"{name}: " if name else "").append(", ".join(map(printable, facts)))
@@ -171,10 +172,9 @@ def screen_of(status: Status, name: str = "") -> Group:
     # What is claimed has not left yet, and waits for its turn.
     claimed = max(status.counts.get(State.SENDING, 0) - status.in_flight, 0)
     counts = list[tuple[Said, int, str]]()
-    for state in State:
+    for word, (state, number, _) in _outcomes(status).items():
         counts += [(said("claimed"), claimed, State.PENDING.style)] if state is State.SENDING else []
-        taken = claimed if state is State.SENDING else 0
-        counts += [(word, number - taken, state.style) for word, number in _named(state, status)]
+        counts.append((word, number - claimed if state is State.SENDING else number, state.style))
     counts.append((said("sent again"), status.retries, ""))
     states = [
         Text(f"{printable(word)} ".replace(" ", JOINT), "dim").append(count(number), style)
@@ -194,11 +194,9 @@ def screen_of(status: Status, name: str = "") -> Group:
     return Group(*parts)
 
 
-def _named(state: State, status: Status) -> list[tuple[Said, int]]:
-    number, held = status.counts.get(state, 0), status.held_back
-    if state is State.REJECTED:
-        return [(STATE_NAMES[state], number - held), (HELD_BACK, held)]
-    return [(STATE_NAMES[state], number)]
+def _outcomes(status: Status) -> Mapping[Said, Outcome]:
+    counts = {State(word): number for word, number in status.counts.items()}
+    return outcomes_of(Totals(counts, held_back=Subtotal(status.held_back)))
 
 
 def _label(word: Said, style: str = "dim") -> Text:

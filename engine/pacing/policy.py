@@ -64,6 +64,10 @@ class Policy:
     page: int = 1000
     """Rows read, frozen and looked up at one time."""
 
+    def patience(self, unfinished_work: str | None) -> float:
+        """Seconds after a call until it counts that its effect is not seen, given the billing's work for its row."""
+        return self.settle if unfinished_work is None else max(self.settle, self.drain_patience)
+
 
 AUTO: Final = "auto"
 NONE: Final = "none"

@@ -24,7 +24,6 @@ from typing import Final, TypeAlias
 from checkpoints.journal import Journal
 from checkpoints.records import EarlierEntry, Item, KnownMark, NewItem, Refusal, StandingItem
 from checkpoints.sentences import ALIKE, AS_WANTED, ENTERED, NOT_SHOWN, held_back
-from checkpoints.stores import Earlier
 from engine.errors import InputRefused
 from engine.evidence import RowRefused, Undecided
 from engine.job import NO_ENTRIES, Entries, Job, Marked, SameKey
@@ -33,10 +32,6 @@ from texts.said import Said, in_clauses, kind_of, reason, said, wording
 
 Known: TypeAlias = Mapping[tuple[str, int, str], KnownMark]
 """Known marks by run, number, and the key of the row for which its entry was found."""
-
-
-EarlierRuns: TypeAlias = Journal | Earlier
-"""The items of all runs: the journal, or the journal opened for reading only."""
 
 
 _EQUAL: Final = wording(
@@ -51,20 +46,16 @@ _THERE_AGAIN: Final = wording(
 class ForeignEntries:
     """Checks items of a run for `target` against the entries of the billing: when they are frozen, and at their call.
 
-    `own` is the name of the run, `earlier` reads the journal of the real runs. With `again`, and for calls that may
-    be repeated, foreign entries become notes, not refusals. With `is_plan` what other runs have entered was judged
-    already, against the journal of the real runs.
+    `own` is the name of the run, `earlier` the journal of the real runs. With `again`, and for calls that may be
+    repeated, foreign entries become notes, not refusals.
     """
 
-    def __init__(
-        self, job: Job, earlier: EarlierRuns, target: str, *, again: bool, own: str = "", is_plan: bool = False
-    ) -> None:
+    def __init__(self, job: Job, earlier: Journal, target: str, *, again: bool, own: str = "") -> None:
         self._job = job
-        self._earlier = earlier
+        self.earlier = earlier
         self._target = target
         self._again = again
         self._own = own
-        self._is_plan = is_plan
 
     async def judge(
         self, items: Sequence[NewItem], standing: Sequence[StandingItem] | None = None, *, is_streamed: bool = False
@@ -107,7 +98,7 @@ class ForeignEntries:
 
     async def _against_unused_documents(self, judged: list[NewItem | Refusal]) -> list[NewItem | Refusal]:
         """The items, with a note where a run that did not use the column of documents has entered this one."""
-        if self._again or self._is_plan or not self._job.effect.has_documents:
+        if self._again or not self._job.effect.has_documents:
             return judged
         asked = [
             (place, item, document, key)
@@ -117,7 +108,7 @@ class ForeignEntries:
             for key in keys
         ]
         by_key = [replace(item, key=key) for _, item, _, key in asked]
-        twins = await self._earlier.twins(self._job.name, by_key) if asked else ()
+        twins = await self.earlier.twins(self._job.name, by_key) if asked else ()
         for (place, item, document, _), found in zip(asked, twins, strict=True):
             for one in found:
                 has_it = one.is_purged or document in map(str.strip, one.row)
@@ -136,10 +127,10 @@ class ForeignEntries:
         Raises `InputRefused` where a run has any of them left.
         """
         effect = self._job.effect
-        if self._is_plan or (effect.repeatable and not effect.has_steps):
+        if effect.repeatable and not effect.has_steps:
             return {}
         entered: dict[str, Sequence[EarlierEntry]] = {}
-        for item, twins in zip(items, await self._earlier.twins(self._job.name, items), strict=True):
+        for item, twins in zip(items, await self.earlier.twins(self._job.name, items), strict=True):
             # Most rows have none.
             if not twins or item.undoes is not None:
                 continue
@@ -207,7 +198,7 @@ class ForeignEntries:
             for item, entries in found
             for one in (*entries.marked, *entries.replaced)
         }
-        return await known_of(self._earlier, marks)
+        return await known_of(self.earlier, marks)
 
     async def _reasons(
         self,
@@ -258,7 +249,7 @@ class ForeignEntries:
             return {}
         standing: defaultdict[str, list[StandingItem]] = defaultdict(list)
         if there is None:
-            there = await self._earlier.standing_in_lanes(self._job.name, self._target, items, self._own)
+            there = await self.earlier.standing_in_lanes(self._job.name, self._target, items, self._own)
         for one in there:
             standing[one.lane].append(one)
         # Most lanes have none, and their items are not looked into.
@@ -458,7 +449,7 @@ def _unfinished(run: str, item: NewItem) -> str:
     )
 
 
-async def known_of(earlier: EarlierRuns, marks: Collection[tuple[str, int, str, str]]) -> Known:
+async def known_of(earlier: Journal, marks: Collection[tuple[str, int, str, str]]) -> Known:
     """Those of the marks whose items are in the journal."""
     return {(one.run, one.number, one.row_key): one for one in await earlier.known_marks(marks)} if marks else {}
 

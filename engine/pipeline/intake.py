@@ -20,13 +20,12 @@ from checkpoints.journal import Journal
 from checkpoints.records import EarlierEntry, NewItem, Page, Refusal, Run, StandingItem
 from checkpoints.sentences import DUPLICATE, LEFT_OUT
 from checkpoints.states import State
-from checkpoints.stores import Earlier
 from checkpoints.transitions import Judge, whole_rows
 from engine.errors import InputRefused, cause_of
-from engine.job import STANDARD_INPUT, Effect, Entries, Job, Prepared, Row, RowPage, SameKey, Source
+from engine.job import STANDARD_INPUT, Effect, Job, Prepared, Row, RowPage, SameKey
 from engine.pacing.throttle import check_free
 from engine.pipeline.backlog import Backlog
-from engine.pipeline.foreign_entries import EarlierRuns, ForeignEntries, asked_for, asks_the_same, entered_by
+from engine.pipeline.foreign_entries import ForeignEntries, asked_for, asks_the_same, entered_by
 from engine.pipeline.progress import Progress
 from texts.remedies import Remedy, setting
 from texts.said import in_clauses, reason, said, wording
@@ -127,7 +126,7 @@ class Since:
     aside: frozenset[str] = frozenset()
 
     async def differences(
-        self, job: Job, items: Sequence[NewItem], earlier: EarlierRuns, target: str, own: str = ""
+        self, job: Job, items: Sequence[NewItem], earlier: Journal, target: str, own: str = ""
     ) -> tuple[Prepared, list[StandingItem]]:
         """The items, with the difference where another sum is entered; unchanged and new ones stay as they are.
 
@@ -205,15 +204,10 @@ class Intake:
         self._journal = journal
         self._progress = progress
         self._least_free = least_free
-        self._judge = judge_for(run, job.effect, enter)
-        self.foreign = foreign or ForeignEntries(
-            job,
-            journal,
-            run.target,
-            again=enter is Repeat.AGAIN,
-            own=run.name,
-            is_plan=isinstance(job, Rehearsal),
-        )
+        self.foreign = foreign or ForeignEntries(job, journal, run.target, again=enter is Repeat.AGAIN, own=run.name)
+        self._enter = enter
+        self._is_plan = self.foreign.earlier is not journal
+        self._judge = judge_for(run, job.effect, Repeat.AGAIN if self._is_plan else enter)
 
     async def freeze_all(self, listener: Backlog | None = None) -> None:
         source = self._job.source
@@ -292,12 +286,27 @@ class Intake:
         return len(set(sent)) if self._job.effect.has_steps else len(sent)
 
     async def _prepared(self, rows: Sequence[Row]) -> Prepared:
-        run = self._run
-        is_streamed = run.approved_at is not None
-        return await _prepare(
-            *(self._job, rows, self._since, self._journal, self.foreign, run.target, run.name),
-            is_streamed=is_streamed,
-        )
+        """Items and refusals of these rows, after the check for foreign entries."""
+        run, job, earlier = self._run, self._job, self.foreign.earlier
+        prepared = await job.prepare(rows)
+        refused, standing = prepared.refusals, None
+        if self._since is not None:
+            prepared, standing = await self._since.differences(job, prepared.items, earlier, run.target, run.name)
+            refused = (*refused, *prepared.refusals)
+        judged = await self.foreign.judge(prepared.items, standing, is_streamed=run.approved_at is not None)
+        found = Prepared.of(whole_rows(prepared.items, judged))
+        effect, refused = job.effect, (*refused, *found.refusals)
+        if self._is_plan and self._enter is not Repeat.AGAIN:
+            # As the journal of a run judges them when they are frozen.
+            judged = [
+                against_earlier(item, twins, run.target, self._enter, effect)
+                if twins and not (item.is_difference or effect.may_repeat(item.payload))
+                else item
+                for item, twins in zip(found.items, await earlier.twins(job.name, found.items), strict=True)
+            ]
+            found = Prepared.of(whole_rows(found.items, judged))
+            refused = (*refused, *found.refusals)
+        return Prepared(found.items, refused)
 
     async def _limited(self, page: RowPage, room: int) -> tuple[Prepared, tuple[Refusal, ...], Mapping[str, int]]:
         """The prepared first rows of a page, up to `room` to be sent, with their refusals and the rows left out.
@@ -469,71 +478,3 @@ def _asked(one: NewItem | EarlierEntry) -> Decimal | str:
 
 def _refused(item: NewItem, reason: str) -> Refusal:
     return Refusal(item.line, None, item.label, reason, item.row)
-
-
-async def _prepare(
-    job: Job,
-    rows: Sequence[Row],
-    since: Since | None,
-    earlier: EarlierRuns,
-    foreign: ForeignEntries,
-    target: str,
-    own: str = "",
-    *,
-    is_streamed: bool = False,
-) -> Prepared:
-    """Items and refusals of these rows, after the check for foreign entries. Raises as `Intake`."""
-    prepared = await job.prepare(rows)
-    refused, standing = prepared.refusals, None
-    if since is not None:
-        prepared, standing = await since.differences(job, prepared.items, earlier, target, own)
-        refused = (*refused, *prepared.refusals)
-    judged = await foreign.judge(prepared.items, standing, is_streamed=is_streamed)
-    sifted = Prepared.of(whole_rows(prepared.items, judged))
-    return Prepared(sifted.items, (*refused, *sifted.refusals))
-
-
-class Rehearsal(Job):
-    """A job for a plan: its rows are checked against the journal of the real runs, which stays unchanged.
-
-    `enter` and `since` have the same meaning as for a run.
-    """
-
-    def __init__(
-        self,
-        job: Job,
-        target: str,
-        earlier: Earlier,
-        *,
-        enter: Repeat = Repeat.ONCE,
-        since: Since | None = None,
-    ) -> None:
-        self._since = since
-        self._job = job
-        self._target = target
-        self._earlier = earlier
-        self._enter = enter
-        self.name, self.effect = job.name, job.effect
-        self._foreign = ForeignEntries(job, earlier, target, again=enter is Repeat.AGAIN)
-
-    @property
-    def source(self) -> Source:
-        return self._job.source
-
-    async def prepare(self, rows: Sequence[Row]) -> Prepared:
-        """Prepare `rows` as a real run would. Raises `LookUpFailed`."""
-        known = await _prepare(self._job, rows, self._since, self._earlier, self._foreign, self._target)
-        if self._enter is Repeat.AGAIN or all(self.effect.may_repeat(item.payload) for item in known.items):
-            return known
-        judged: list[NewItem | Refusal] = [
-            against_earlier(item, twins, self._target, self._enter, self.effect)
-            if twins and not (item.is_difference or self.effect.may_repeat(item.payload))
-            else item
-            for item, twins in zip(known.items, await self._earlier.twins(self._job.name, known.items), strict=True)
-        ]
-        new = Prepared.of(whole_rows(known.items, judged))
-        return Prepared(new.items, (*known.refusals, *new.refusals))
-
-    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
-        """Give nothing, as `prepare` has already judged foreign entries against the real journal."""
-        return {}

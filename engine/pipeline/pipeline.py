@@ -26,7 +26,7 @@ from checkpoints.records import Item, Run
 from checkpoints.states import State
 from engine.errors import CountsDiffer, EngineError, LookUpDelayed, LookUpFailed, cause_of
 from engine.evidence import Lost, NotSent, Seen
-from engine.job import Job, missing
+from engine.job import Job, shown
 from engine.outcomes import Cause, Outcome, decide
 from engine.pacing.breaker import Breaker, RetryBudget, Tries, backoff
 from engine.pacing.holds import Canary, ErrorBudget, Spending, StopKind, canary_of
@@ -482,18 +482,19 @@ class Pipeline:
         while not self._stop.requested:
             try:
                 waiting = await self._effect.unfinished_work([first])
-                why = await missing(self._effect, self._run, first)
+                read = await shown(self._effect, self._run, first)
             except LookUpDelayed as error:
                 why = text_of(error)
             except EngineError as error:
                 self._stop.request(StopKind.SYSTEM, self._unshown(first, text_of(error)))
                 return False
             else:
-                if not why:
+                if read is None or read.difference is None:
                     self._looks_at_first = False
                     return True
+                why = read.difference
             elapsed = anyio.current_time() - began
-            if elapsed >= (policy.drain_patience if waiting else policy.settle):
+            if elapsed >= policy.patience(waiting):
                 self._stop.request(StopKind.BUDGET, self._unshown(first, waiting or why))
                 return False
             self._progress.hold(said("first row: waiting for the database to show it"))

@@ -79,7 +79,7 @@ class _DetectedInput(Source):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return self._table.notes
+        return self._table.notes()
 
     @property
     def unended(self) -> tuple[LastLine, ...]:

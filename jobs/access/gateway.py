@@ -28,6 +28,7 @@ from billing.errors import (
     BillingRefused,
     DatabaseAway,
     DatabaseError,
+    NoDatabase,
     StatementRefused,
 )
 from billing.profile import UNKNOWN, Profile
@@ -252,7 +253,8 @@ def as_engine_errors() -> Iterator[None]:
     """Turn errors of the billing and its database into `LookUpFailed`, with the same sentence."""
     try:
         yield
-    except (BillingAway, BillingBusy, DatabaseAway) as error:
+    except (BillingAway, BillingBusy, DatabaseAway, NoDatabase) as error:
+        # A database that was there when the command began comes back.
         raise LookUpDelayed(text_of(error)) from error
     except (BillingRefused, StatementRefused) as error:
         raise LookUpRefused(text_of(error)) from error

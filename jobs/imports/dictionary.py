@@ -406,10 +406,9 @@ def _faults_of(
 
 def _only_proposed(entry: DictionaryEntry) -> Said:
     return said(
-        "{name!r}: {id} {proposed} is only proposed: write yes here if it is right, or another id",
+        "{name!r}: {proposed} is only proposed: write yes here if it is right, or another id",
         name=entry.name,
-        id=entry.id,
-        proposed=entry.name_here,
+        proposed=f"{entry.id} {entry.name_here}".strip(),
     )
 
 

@@ -14,7 +14,7 @@ from billing.profile import Fact, Profile, describe_fact
 from engine.errors import nearest
 from jobs.spec.errors import ParameterRefused
 from texts.remedies import setting
-from texts.said import Quantity, ValueRefused, counted, in_lines, said
+from texts.said import Quantity, Said, ValueRefused, counted, in_lines, said
 
 
 def row_key(values: Iterable[str]) -> str:
@@ -230,11 +230,15 @@ def an_id(text: str) -> str:
     digits = plain.lstrip("0")
     if not (plain.isascii() and plain.isdigit() and digits):
         raise ValueRefused("{text!r} is not an id: a whole number above zero is expected", text=text[:_SHOWN])
-    if len(digits) > len(str(LARGEST_ID)) or int(digits) > LARGEST_ID:
-        raise ValueRefused(
-            "{text!r} is not an id: the largest possible one is {largest}", text=text[:_SHOWN], largest=LARGEST_ID
-        )
+    if len(digits) > LONGEST_ID or int(digits) > LARGEST_ID:
+        raise ValueError(_too_large(text))
     return digits
+
+
+def _too_large(text: str) -> Said:
+    return said(
+        "{text!r} is not an id: the largest possible one is {largest}", text=text[:_SHOWN], largest=LARGEST_ID
+    )
 
 
 def a_whole_number(text: str) -> str:
@@ -347,4 +351,4 @@ def whole_id(text: str) -> int | str:
         return said("{text!r} is not an id: a whole number is expected", text=text[:_SHOWN])
     if text[0] == "0":
         return said("{text!r} is not an id, for it starts with a zero; is it a contract number?", text=text[:_SHOWN])
-    return int(text[: LONGEST_ID + 1])
+    return int(text) if len(text) <= LONGEST_ID else _too_large(text)

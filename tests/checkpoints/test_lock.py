@@ -20,13 +20,12 @@ import anyio
 import pytest
 
 from checkpoints.errors import JournalUnreadable, RunHeld
-from checkpoints.journal import Journal, open_journal
+from checkpoints.journal import Journal, earlier_runs, open_journal
 from checkpoints.journal_file import JournalAddress
 from checkpoints.queries import Queries
 from checkpoints.records import Item, Run
 from checkpoints.sqlite_store import SqliteStore
 from checkpoints.states import State
-from checkpoints.stores import earlier_runs
 from tests.checkpoints.processes import (
     PATIENCE,
     hear,

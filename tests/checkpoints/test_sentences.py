@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from checkpoints.errors import JournalOtherFormat
-from checkpoints.journal import Journal, open_journal
+from checkpoints.journal import Journal, earlier_runs, open_journal
 from checkpoints.queries import made_by, upgrade
 from checkpoints.records import Change, Correction, Refusal, Run
 from checkpoints.sentences import CONTRADICTS, ENDED
 from checkpoints.states import State
-from checkpoints.stores import earlier_runs
 from tests.checkpoints import format5
 from tests.checkpoints.samples import NEW_RUN, all_items, frozen_run, keep, new_item, page
 from texts.said import Quantity, Said, counted, from_builtins, from_json, kind_of, reason, said, to_json

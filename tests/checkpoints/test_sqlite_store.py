@@ -15,12 +15,11 @@ from typing import Final
 import pytest
 
 from checkpoints.errors import JournalError, JournalOtherFormat, JournalUnreadable
-from checkpoints.journal import open_journal
+from checkpoints.journal import earlier_runs, open_journal
 from checkpoints.queries import FORMAT, blocks, schema
 from checkpoints.records import Change
 from checkpoints.sqlite_store import APPLICATION_ID, connect, prepare
 from checkpoints.states import State, states_where
-from checkpoints.stores import earlier_runs
 from tests.checkpoints.samples import all_items, frozen_run, new_item
 
 

@@ -24,7 +24,7 @@ from checkpoints.errors import (
     RunTakenOver,
     RunUnfinished,
 )
-from checkpoints.journal import Journal, open_journal
+from checkpoints.journal import Journal, earlier_runs, open_journal
 from checkpoints.journal_file import JournalAddress
 from checkpoints.records import (
     Change,
@@ -39,7 +39,7 @@ from checkpoints.records import (
     Totals,
 )
 from checkpoints.states import State
-from checkpoints.stores import earlier_runs, store_of
+from checkpoints.stores import store_of
 from checkpoints.tally import ExtraSubscriber, ImportTally
 from checkpoints.transitions import Purge
 from tests.checkpoints.samples import NEW_RUN, all_items, come_to, frozen_run, keep, new_item, page, seen, states

@@ -16,12 +16,11 @@ from types import FrameType
 import pytest
 
 from checkpoints.errors import JournalOtherFormat, JournalUnreadable, RunHeld
-from checkpoints.journal import open_journal
+from checkpoints.journal import earlier_runs, open_journal
 from checkpoints.journal_file import JournalFile
 from checkpoints.own_files import kept_copies
 from checkpoints.queries import FORMAT
 from checkpoints.sqlite_store import prepare
-from checkpoints.stores import earlier_runs
 from tests.checkpoints import format5
 from tests.checkpoints.processes import hear, process
 from tests.checkpoints.samples import all_items

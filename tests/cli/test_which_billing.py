@@ -176,6 +176,7 @@ def at_default_place(place: Place) -> Path:
 async def test_one_billing_has_one_journal_by_whatever_address(place: Place) -> None:
     folder, balances = at_default_place(place), place.balances(ROWS)
     run, there = await stopped(place, balances), ("--api-url", place.by_name)
+    await place.cli.refused("plan", "balances", balances.path, *there, says=f"run {run} is not at its end")
     assert (await place.cli.closing("resume", run, "--yes", *there))["states"] == {"accepted": ROWS}
     await place.cli("verify", run, *there)
     await place.landed_once(ROWS)
@@ -260,6 +261,9 @@ async def test_nothing_is_concluded_from_the_database_of_another_copy(place: Pla
         ("reconcile", run),
         ("run", "payment", "more.csv", "--yes"),
         ("run", "steps.toml", "--yes"),
+        ("plan", "payment", "more.csv"),
+        ("plan", "payment", "payments.csv"),
+        ("doctor",),
     ):
         told = await place.cli.told(*typed, "--database", copy, ends=2, says=of_two(place.billing.url, copy))
         assert f"of run {run} (" in told
@@ -277,10 +281,19 @@ async def test_nothing_is_sent_to_the_api_of_another_copy(place: Place) -> None:
     run, copy = await killed(place)
     async with running(Dsn(str(copy))) as billing:
         there = ("--api-url", billing.url)
-        for typed in (("resume", run, "--yes"), ("run", "payment", "payments.csv", "--yes"), ("verify", run)):
+        for typed in (
+            ("resume", run, "--yes"),
+            ("run", "payment", "payments.csv", "--yes"),
+            ("plan", "payment", "payments.csv"),
+            ("verify", run),
+            ("doctor",),
+        ):
             says = of_two(billing.url, place.file)
             await place.cli.told(*typed, *there, ends=2, says=says)
         assert billing.ledger.effects("FinanceOperations") == {}
+        neither = "neither API nor database shows what the journal has entered last"
+        await place.cli.told("doctor", *there, "--database", copy, says=neither)
+    await place.cli.told("doctor", "--verbose", says="API and database show what the journal has entered last")
 
 
 async def test_a_database_that_lags_is_waited_for(place: Place) -> None:

@@ -58,6 +58,7 @@ from texts.said import said
         (errors.BillingAway("nobody answers"), True),
         (errors.BillingBusy("it is busy"), True),
         (errors.DatabaseAway("no connection"), True),
+        (errors.NoDatabase("no such file"), True),
         (errors.StatementRefused("no such column"), False),
         (errors.BillingRefused("no such field"), False),
         (errors.SystemRefusal("no rights"), False),

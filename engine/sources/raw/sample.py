@@ -712,12 +712,13 @@ class Table:
     """A file of a known format: the names of its columns, and its rows, from the first whenever they are called for.
 
     `entries` are rows and refusals of unreadable ones, in ascending order of their lines; `notes` tell how the file
-    is read; `unended` is the last line of a text that may have been cut. Both calls may raise `InputRefused`.
+    is read, once it is read also what was seen on the way; `unended` is the last line of a text that may have been
+    cut. All calls may raise `InputRefused`.
     """
 
     header: tuple[str, ...]
     entries: Callable[[], Iterator[Row | Refusal]]
-    notes: tuple[str, ...] = ()
+    notes: Callable[[], tuple[str, ...]] = tuple
     unended: Callable[[], tuple[LastLine, ...]] = tuple
 
 

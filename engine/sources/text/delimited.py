@@ -75,7 +75,7 @@ def opens(sample: Sample) -> Table:
         check_names(said("{file}, line {line}", file=text.name, line=first), columns)
     width, open_end = len(columns), has_open_end(layout.columns)
     return Table(
-        columns, lambda: _entries(text, above, delimiter, width, open_end=open_end), sample.notes(), text.unended
+        columns, lambda: _entries(text, above, delimiter, width, open_end=open_end), sample.notes, text.unended
     )
 
 

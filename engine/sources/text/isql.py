@@ -10,6 +10,7 @@ names of the next columns.
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import pairwise, takewhile
 from typing import Final, TypeAlias
 
@@ -83,7 +84,7 @@ def opens(sample: Sample) -> Table | None:
         names, cut = _under_headings(where, line, filled[1][1], text.codec.removesuffix("-sig"))
         check_names(where, names, line=said("the line of headings"))
         headings = {line, filled[1][1]}
-        notes = sample.notes(said("as isql prints it, under headings"))
+        notes = partial(sample.notes, said("as isql prints it, under headings"))
         return Table(names, lambda: _rows_by(cut, _lines(text, headings)), notes, text.unended)
     if names:
         # The rows are separated by blank lines; with none, they were removed.
@@ -94,7 +95,7 @@ def opens(sample: Sample) -> Table | None:
                 "{where}: two columns have the same name, {name!r}; give one of them another in the select, with as"
             )
             raise InputRefused(twins, where=where, name=names[0])
-        notes = sample.notes(said("as isql prints it with set list on"))
+        notes = partial(sample.notes, said("as isql prints it with set list on"))
         return Table(names, lambda: _rows_of_list(names, _lines(text)), notes, text.unended)
     if sample.original.suffix in DELIMITED_SUFFIXES or not _DELIMITED.isdisjoint(line):
         return None
@@ -253,7 +254,7 @@ def _bare(sample: Sample, names: Sequence[str], words: str = _BARE, *, by_words:
         )
 
     text = sample.text
-    return Table(columns or (ID,), lambda: _rows_by(cells, _lines(text)), sample.notes(words), text.unended)
+    return Table(columns or (ID,), lambda: _rows_by(cells, _lines(text)), partial(sample.notes, words), text.unended)
 
 
 # ---- under headings ------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import Final, NoReturn
 
 from checkpoints.records import Refusal
@@ -47,7 +48,7 @@ def opens(sample: Sample) -> Table | None:
         )
     text = sample.text
     header = _header(text)
-    return Table(header, lambda: _entries(text, header), sample.notes(said("JSON lines")), text.unended)
+    return Table(header, lambda: _entries(text, header), partial(sample.notes, said("JSON lines")), text.unended)
 
 
 def _header(text: DecodedText) -> tuple[str, ...]:

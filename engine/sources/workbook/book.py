@@ -259,11 +259,12 @@ _MOST_SHEETS: Final = 200
 class SheetRow(NamedTuple):
     """A non-empty row of a sheet: its number from 1, and its cells from column A, "" for empty ones.
 
-    The last cell is not empty.
+    The last cell is not empty. A row that the sheet does not show is `hidden`.
     """
 
     number: int
     cells: list[Cell]
+    hidden: bool
 
     @property
     def written(self) -> list[str]:
@@ -285,7 +286,7 @@ class Book:
 
     `words` name its format, `sheets` its sheets of cells, in order, and `filled` those that are not empty. `rows` are
     the non-empty rows of a sheet, in order; `merged` is a range of merged cells that touches a row, such as A1:B1,
-    None for none; `hidden` counts the hidden rows below a row.
+    None for none.
     """
 
     words: str
@@ -293,7 +294,6 @@ class Book:
     filled: Callable[[], Sequence[str]]
     rows: Callable[[str], Iterator[SheetRow]]
     merged: Callable[[str, int], str | None]
-    hidden: Callable[[str, int], int] = lambda _sheet, _above: 0
 
 
 def open_sheet(sample: Sample, book: Book) -> Table:
@@ -340,23 +340,31 @@ def open_sheet(sample: Sample, book: Book) -> Table:
     notes = [said("{format}, sheet {sheet!r}", format=book.words, sheet=sheet)]
     if titles:
         notes.append(said("the header is in row {row}; above it is a title, in merged cells", row=above))
-    if hidden := book.hidden(sheet, above):
-        notes.append(
-            counted(
-                "{n} row of the sheet is hidden, and is read too",
-                "{n} rows of the sheet are hidden, and are read too",
-                hidden,
-            )
+    hidden = 0
+
+    def rows() -> Iterator[SheetRow]:
+        nonlocal hidden
+        hidden = 0
+        for row in book.rows(sheet):
+            if row.number > above:
+                hidden += row.hidden
+                yield row
+
+    def told() -> tuple[str, ...]:
+        are_hidden = counted(
+            "{n} row of the sheet is hidden, and is read too",
+            "{n} rows of the sheet are hidden, and are read too",
+            hidden,
         )
-    return Table(header, lambda: _entries(book.rows(sheet), header, above), tuple(notes))
+        return (*notes, are_hidden) if hidden else tuple(notes)
+
+    return Table(header, lambda: _entries(rows(), header), told)
 
 
-def _entries(rows: Iterator[SheetRow], header: Sequence[str], above: int) -> Iterator[Row | Refusal]:
+def _entries(rows: Iterator[SheetRow], header: Sequence[str]) -> Iterator[Row | Refusal]:
     width = len(header)
     blank = [""] * width
     for row in rows:
-        if row.number <= above:
-            continue
         cells = [cell for cell in row.cells if isinstance(cell, str)]
         truths: frozenset[int] = frozenset()
         if len(cells) < len(row.cells):

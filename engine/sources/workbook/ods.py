@@ -43,6 +43,8 @@ _MOST_REPEATED: Final = 10**9
 _NUMBERS: Final = frozenset({"float", "currency", "percentage"})
 _ERROR: Final = re.compile(r"#[A-ZА-Я/0!?]+[!?A]|Err:\d+|Ошибка:\d+")
 """The displayed text of a failed formula in an older LibreOffice, next to a number."""
+_HIDDEN: Final = frozenset({"collapse", "filter"})
+"""What a row says of itself that is hidden, by hand or by a filter."""
 _ZEROS: Final = re.compile(r"-?0\d+")
 _BESIDE: Final = ("annotation", "note", "ruby-text", "frame")
 """Elements in a paragraph that are not part of its text: comments, footnotes, ruby texts, drawings."""
@@ -89,12 +91,12 @@ def _book(archive: Archive) -> Book:
     )
 
 
-def _cells(archive: Archive, sheet: str) -> Iterator[tuple[int, int, int, Attributes | None, Inner | None]]:
-    """The cells of a sheet: row from 0, times that the row repeats, column from 0, attributes and content.
+def _cells(archive: Archive, sheet: str) -> Iterator[tuple[int, int, bool, int, Attributes | None, Inner | None]]:
+    """The cells of a sheet: row from 0, its repeats, whether it is hidden, column from 0, attributes and content.
 
     The end of a row comes without attributes.
     """
-    live = False
+    live = hidden = False
     row = place = 0
     times = 1
     for tag, attributes, inner in archive.elements(
@@ -108,21 +110,22 @@ def _cells(archive: Archive, sheet: str) -> Iterator[tuple[int, int, int, Attrib
         elif not live:
             continue
         elif tag == "table-row" and attributes is None:
-            yield row, times, place, None, ()
+            yield row, times, hidden, place, None, ()
             row += times
         elif tag == "table-row" and attributes is not None:
             times, place = _count(attributes.get("table:number-rows-repeated")), 0
+            hidden = attributes.get("table:visibility") in _HIDDEN
         elif attributes is not None:
             # Content hidden by merged cells is ignored; only its place counts.
             if tag == "table-cell":
-                yield row, times, place, attributes, inner
+                yield row, times, hidden, place, attributes, inner
             place += _count(attributes.get("table:number-columns-repeated"))
 
 
 def _rows(archive: Archive, sheet: str) -> Iterator[SheetRow]:
     repeated = 0
     cells: list[Cell] = []
-    for row, times, place, attributes, inner in _cells(archive, sheet):
+    for row, times, hidden, place, attributes, inner in _cells(archive, sheet):
         if attributes is not None:
             text = None if inner is None else _shown(inner)
             if inner is None or len(text or "") > LONGEST_CELL:
@@ -149,12 +152,12 @@ def _rows(archive: Archive, sheet: str) -> Iterator[SheetRow]:
                     last=row + times,
                 )
             for number in range(row + 1, row + times + 1):
-                yield SheetRow(number, cells)
+                yield SheetRow(number, cells, hidden)
             cells = []
 
 
 def _merged(archive: Archive, sheet: str, wanted: int) -> str | None:
-    for row, times, place, attributes, _ in _cells(archive, sheet):
+    for row, times, _, place, attributes, _ in _cells(archive, sheet):
         if row >= wanted:
             return None
         if attributes is not None and wanted <= row + times:

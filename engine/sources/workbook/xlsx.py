@@ -53,8 +53,6 @@ _ESCAPED: Final = re.compile(r"(?:_x[0-9A-Fa-f]{4}_)+")
 _ESCAPE: Final = len("_x0000_")
 _WAITING: Final = 1024 * 1024
 """Size of the write buffer, in bytes."""
-_BLOCK: Final = 64 * 1024
-"""Bytes of a sheet that are searched at once."""
 _TOGETHER: Final = 8
 """Number of texts read at once."""
 
@@ -100,29 +98,14 @@ def _book(archive: Archive) -> Book:
         filled=lambda: [name for name in parts if next(rows(name), None) is not None],
         rows=rows,
         merged=lambda sheet, row: _merged(archive, parts[sheet], row),
-        hidden=lambda sheet, above: _hidden(archive, parts[sheet], above),
     )
 
 
 # ---- rows and cells ------------------------------------------------------------------------------------------------
 
 
-def _hidden(archive: Archive, part: str, above: int) -> int:
-    with archive.open(part) as stream:
-        # Most sheets hide nothing, which their bytes tell faster than their elements.
-        before, hides = b"", False
-        while not hides and (block := stream.read(_BLOCK)):
-            hides, before = b"hidden=" in before + block, block[-len(b"hidden=") :]
-    rows = archive.starts(part, "row") if hides else ()
-    return sum(
-        _TRUTHS.get(attributes.get("hidden", ""), False)
-        for number, (_, attributes) in enumerate(rows, 1)
-        if (whole_number(attributes.get("r"), LAST_ROW) or number) > above
-    )
-
-
 def _rows(archive: Archive, part: str, values: "_Values") -> Iterator[SheetRow]:
-    number, place, label = 0, -1, "0"
+    number, place, label, hidden = 0, -1, "0", False
     cells: list[Cell] = []
     for tag, attributes, inner in archive.elements(
         part, "row", "sheetData", "v", "is", "t", "f", "rPh", "extLst", whole=("c",)
@@ -131,7 +114,7 @@ def _rows(archive: Archive, part: str, values: "_Values") -> Iterator[SheetRow]:
             if tag == "sheetData":
                 return
             if tag == "row" and cells:
-                yield SheetRow(number, cells)
+                yield SheetRow(number, cells, hidden)
                 cells = []
         elif tag == "c":
             where = attributes.get("r")
@@ -154,6 +137,7 @@ def _rows(archive: Archive, part: str, values: "_Values") -> Iterator[SheetRow]:
             if not number < row <= LAST_ROW:
                 raise out_of_order(archive.name, 0, row)
             number, place, label = row, -1, str(row)
+            hidden = _TRUTHS.get(attributes.get("hidden", ""), False)
 
 
 @lru_cache(maxsize=LAST_COLUMN)

@@ -25,7 +25,7 @@ from billing.database.database import Database, create
 from billing.database.dsn import Dsn
 from billing.database.file_database import FileDatabase, open_file_database
 from billing.database.sql_blocks import Values
-from billing.errors import BillingError, DatabaseAway, NotTheBilling, RuntimeMissing, StatementRefused
+from billing.errors import BillingError, DatabaseAway, NoDatabase, NotTheBilling, RuntimeMissing, StatementRefused
 from lab.crash.loops import loops
 from tests.billing.selects.selecting import ENDLESS, wait_until_it_counts
 
@@ -102,8 +102,9 @@ def text(folder: Path) -> Dsn:
 @pytest.mark.parametrize(
     ("made", "kind"),
     [
-        (lambda folder: Dsn(str(folder / "none.fdb")), DatabaseAway),
-        (text, DatabaseAway),
+        (lambda folder: Dsn(str(folder / "none.fdb")), NoDatabase),
+        (lambda folder: Dsn(str(folder)), NoDatabase),
+        (text, NoDatabase),
         (other_than_a_billing, NotTheBilling),
     ],
 )

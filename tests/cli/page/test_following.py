@@ -384,7 +384,7 @@ async def test_the_rows_of_a_run_at_rest_are_counted_once(tmp_path: Path, monkey
     monkeypatch.setattr(feed, "PAUSE", 0)
     monkeypatch.setattr(feed, "MOST_RUNS", 1)
     async with open_journal(tmp_path / "a.journal") as journal:
-        run = await frozen_run(journal, new_item("1"))
+        run = await frozen_run(journal, new_item("1"), new_item("3", skip_reason="as wanted"))
         listed, counted = RunList(journal, NO_BILLINGS), counted_runs(monkeypatch)
         for _ in range(3):
             await listed.look(language("en"))
@@ -414,7 +414,9 @@ async def test_the_rows_of_a_run_at_rest_are_counted_once(tmp_path: Path, monkey
         )
         monkeypatch.undo()
         found = await listed.look(language("en"))
-    assert [one["accepted"] for one in cast("list[dict[str, int]]", found["runs"])] == [0, 1]
+    # What is skipped is none of what was to be accepted.
+    runs = cast("list[dict[str, int]]", found["runs"])
+    assert [(one["accepted"], one["asked"]) for one in runs] == [(0, 1), (1, 1)]
 
 
 def counted_runs(monkeypatch: pytest.MonkeyPatch) -> list[object]:

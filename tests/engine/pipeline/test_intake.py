@@ -11,13 +11,13 @@ import anyio.from_thread
 import anyio.lowlevel
 import pytest
 
-from checkpoints.journal import Journal, open_journal
+from checkpoints.journal import Journal, earlier_runs, open_journal
 from checkpoints.records import Change, EarlierEntry, NewItem, NewRun, Page, Refusal, Run
 from checkpoints.states import State
-from checkpoints.stores import earlier_runs
 from engine.errors import DiskFull, InputRefused, LookUpFailed
 from engine.job import Entries, Marked, Prepared, Row
-from engine.pipeline.intake import MOST_APART, PREPARED_AT_ONCE, Intake, Rehearsal, Repeat, judge_for
+from engine.pipeline.foreign_entries import ForeignEntries
+from engine.pipeline.intake import MOST_APART, PREPARED_AT_ONCE, Intake, Repeat, judge_for
 from engine.pipeline.progress import Progress
 from lab.crash.loops import loops
 from tests.engine.doubles import A_RUN, FakeJob, MemorySource, row, rows
@@ -368,10 +368,13 @@ async def entered(journal: Journal) -> None:
     await journal.record(run, [Change(item.item_id, end) for item, end in zip(items, ends, strict=True)])
 
 
-async def became_of(journal: Journal, supplier: FakeJob | Rehearsal, enter: Repeat) -> list[tuple[str, str, str]]:
-    """What became of the rows of a run: its items and its refused rows, each with the reason."""
+async def became_of(
+    journal: Journal, job: FakeJob, enter: Repeat, earlier: Journal | None = None
+) -> list[tuple[str, str, str]]:
+    """What became of the rows of a run, or of a plan beside `earlier` runs: its items and refused rows, and why."""
     run = await journal.create_run(NEW)
-    await Intake(run, supplier, journal, Progress(), enter=enter).freeze_all()
+    foreign = ForeignEntries(job, earlier or journal, TARGET, again=enter is Repeat.AGAIN, own=run.name)
+    await Intake(run, job, journal, Progress(), enter=enter, foreign=foreign).freeze_all()
     items = await journal.items(run, EVERY_STATE)
     refused = [refusal for _, refusal in await journal.refusals(run)]
     return [
@@ -394,12 +397,11 @@ async def test_it_says_what_a_real_run_would(tmp_path: Path, *, enter: Repeat, r
         await entered(real)
         before = len(await real.runs())
         async with earlier_runs(real.path) as earlier:
-            rehearsal = Rehearsal(job, TARGET, earlier, enter=enter)
-            rehearsed = await became_of(plans, rehearsal, Repeat.AGAIN)
+            rehearsed = await became_of(plans, job, enter, earlier)
         assert len(await real.runs()) == before
         # A second plan is not held against the first.
         async with earlier_runs(real.path) as earlier:
-            assert await became_of(plans, Rehearsal(job, TARGET, earlier, enter=enter), Repeat.AGAIN) == rehearsed
+            assert await became_of(plans, job, enter, earlier) == rehearsed
         assert rehearsed == await became_of(real, job, enter)
     states = {key: state for key, state, _ in rehearsed}
     if enter is not Repeat.AGAIN and not repeatable:
@@ -426,7 +428,7 @@ async def test_a_row_whose_call_may_be_made_again_is_not_held_against_earlier_ru
     async with open_journal(tmp_path / "real") as real, open_journal(tmp_path / "plans") as plans:
         await entered(real)
         async with earlier_runs(real.path) as earlier:
-            rehearsed = await became_of(plans, Rehearsal(job, TARGET, earlier), Repeat.AGAIN)
+            rehearsed = await became_of(plans, job, Repeat.ONCE, earlier)
         assert rehearsed == await became_of(real, job, Repeat.ONCE)
     assert [(key, state) for key, state, _ in rehearsed] == [
         ("0", "pending"),

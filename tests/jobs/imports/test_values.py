@@ -448,7 +448,7 @@ service next_date
   31.12.2999 | 01.01.1601 → ✗ '{}' is too far off to be meant
 balance op_summa
   1 234,50 → 1234.50
-  1,234 → ✗ '{}': {} can be read in two ways
+  1,234 → ✗ '{}': {} has three decimals, or a separator
   1,5E+03 → ✗ '{}': an exponent is not allowed
   l50 → ✗ '{}': character 1 is the Latin letter 'l', which looks like a one
 folder path

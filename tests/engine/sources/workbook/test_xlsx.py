@@ -40,13 +40,24 @@ def first_row(path: Path) -> tuple[str, ...]:
     return row
 
 
-def test_rows_that_are_hidden_are_read_and_counted_below_the_header(tmp_path: Path) -> None:
-    shown, hidden = (f"<row{more}>{inline('1', 'a')}</row>" for more in ("", ' hidden="1"'))
-    head = f'<row hidden="1">{HEAD}</row>'
-    source = open_input(sheet(tmp_path / "a.xlsx", head + shown + hidden * 2), Layout())
-    assert source.notes[1:] == ("2 rows of the sheet are hidden, and are read too",)
+@pytest.mark.parametrize("kind", ["xlsx", "collapse", "filter"])
+def test_rows_that_are_hidden_are_read_and_counted_below_the_header(tmp_path: Path, kind: str) -> None:
+    def written(name: str, *rows: tuple[str, str, bool]) -> Path:
+        if kind == "xlsx":
+            shown = (f'<row hidden="{int(hides)}">{inline(*cells)}</row>' for *cells, hides in rows)
+            return sheet(tmp_path / f"{name}.xlsx", "".join(shown) + '<row hidden="1"/>')
+        says = f'table:visibility="{kind}"'
+        filled = (odf_row(*map(odf_text, cells), attributes=says * hides) for *cells, hides in rows)
+        return odf(tmp_path / f"{name}.ods", *filled)
+
+    head, row = ("id", "name"), ("1", "a")
+    source = open_input(written("a", (*head, True), (*row, False), (*row, True), (*row, True)), Layout())
     assert len(cells_of(source)) == 3
-    assert len(open_input(sheet(tmp_path / "b.xlsx", head + shown), Layout()).notes) == 1
+    assert source.notes[1:] == ("2 rows of the sheet are hidden, and are read too",)
+    # Read once more, they are counted once.
+    assert (len(cells_of(source)), len(source.notes)) == (3, 2)
+    source = open_input(written("b", (*head, True), (*row, False)), Layout())
+    assert (len(cells_of(source)), len(source.notes)) == (1, 1)
 
 
 # ---- values --------------------------------------------------------------------------------------------------------
