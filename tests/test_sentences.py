@@ -11,7 +11,7 @@ from functools import cache
 
 from jinja2 import nodes
 
-from tools.catalogues import FORMS, parsed, said_errors, templates
+from tools.catalogues import SAYING, parsed, said_errors, templates
 from tools.house import ROOT, House
 
 
@@ -146,7 +146,7 @@ def apart(node: ast.AST) -> Iterator[ast.AST]:
             yield from (one for one in node.body if isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))
         case ast.Call(func=ast.Name(id=name)) if name in OPTIONS:
             yield from node.args
-        case ast.Call(func=ast.Name(id=name)) if name in FORMS or (node.keywords and name in errors()):
+        case ast.Call(func=ast.Name(id=name)) if name in SAYING or (node.keywords and name in errors()):
             yield from node.args
         case ast.Call(func=ast.Attribute(value=ast.Name(id="log"), attr=name)) if name in LOGS:
             yield node
@@ -181,7 +181,7 @@ MARKUP = re.compile(r"<style>.*?</style>|<[^>]*>|&[a-z]+;|\[[a-z /]*\]|¦[$»|=]
 
 def texts_of_template(tree: nodes.Template) -> Iterator[str]:
     """The strings of a template that are not said, and what it has between its tags."""
-    given = [call.args for call in tree.find_all(nodes.Call) if getattr(call.node, "name", "") in FORMS]
+    given = [call.args for call in tree.find_all(nodes.Call) if getattr(call.node, "name", "") in SAYING]
     left_out = {id(one) for arguments in given for one in arguments}
     yield from (
         one.value for one in tree.find_all(nodes.Const) if id(one) not in left_out and isinstance(one.value, str)

@@ -1,7 +1,7 @@
 """Sentences for people as values: a template with its parameters, beside the English text that they make.
 
     said("run {run} is done", run="k7m2q")
-    counted("{n} row is rejected", "{n} rows are rejected", 3)
+    counted("{n} row[s] [is|are] rejected", 3)
 
 Such a value is the English text, wherever a text is wanted: in a log, in JSON, in the journal. A screen, a page or a
 report renders it in the language of its reader, from template and parameters, also later and from the journal.
@@ -12,6 +12,7 @@ texts of files, of the billing or of the operator, and what a person types: the 
 """
 
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
@@ -26,6 +27,7 @@ import msgspec
 from texts.remedies import Remedy
 
 _KOPECK: Final = Decimal("0.01")
+_BY_NUMBER: Final = re.compile(r"\[(?:([^][|]*)\|)?([^][|]*)\]")
 
 
 class Quantity(int):
@@ -126,9 +128,18 @@ def wording(template: str) -> str:
     return template
 
 
-def counted(one: str, many: str, n: int, /, **values: Given) -> Said:
-    """A sentence about `n` things, which both templates may name as `{n}`."""
+def counted(sentence: str, many: str | int, n: int = 0, /, **values: Given) -> Said:
+    """A sentence about `n` things, which it may name as `{n}`; what their number changes stands in brackets."""
+    one = sentence
+    if isinstance(many, int):
+        n = many
+        one, many = forms(sentence)
     return Said(one, {"n": Quantity(n), **values}, many, n)
+
+
+def forms(sentence: str) -> tuple[str, str]:
+    """The templates of a sentence for one thing and for other numbers: `[it|they]`, and `row[s]` for `[row|rows]`."""
+    return _BY_NUMBER.sub(r"\1", sentence), _BY_NUMBER.sub(r"\2", sentence)
 
 
 def percent(share: Decimal) -> Said:

@@ -17,14 +17,14 @@ from babel.messages.pofile import read_po, write_po
 from jinja2 import Environment, nodes
 
 from cli.page.application import page_texts
+from texts.said import forms
 from tools.house import ROOMS, ROOT
 from tools.syntax import help_texts
 
-FORMS: Final = {
-    **dict.fromkeys(("said", "reason", "wording", "passed", "noted", "failed", "Refusal", "Unfinished"), 1),
-    **dict.fromkeys(("counted", "some"), 2),
-}
-"""The functions that take sentences, and how many of them; `some` is nothing for none."""
+COUNTED: Final = frozenset({"counted", "some"})
+"""The functions that take a sentence about a number of things; `some` is nothing for none."""
+SAYING: Final = COUNTED | {"said", "reason", "wording", "passed", "noted", "failed", "Refusal", "Unfinished"}
+"""The functions that take a sentence."""
 LOGGED: Final = frozenset({"debug", "info", "warning", "error", "exception"})
 """What a log is called with: stderr has the level, the event and its names in the language of its reader."""
 LINE: Final = 118
@@ -41,10 +41,18 @@ def collected(root: Path = ROOT) -> Catalog:
     for sentence in (*of_code, *filter(None, (*help_texts(), *page_texts()))):
         found.add(sentence)
     for call in (call for path in templates(root) for call in parsed(path).find_all(nodes.Call)):
-        if isinstance(call.node, nodes.Name) and call.node.name in FORMS:
-            forms = [str(one.value) for one in call.args[: FORMS[call.node.name]] if isinstance(one, nodes.Const)]
-            found.add(tuple(forms) if len(forms) > 1 else forms[0])
+        if isinstance(call.node, nodes.Name) and call.node.name in SAYING:
+            pair = [str(one.value) for one in call.args[:2] if isinstance(one, nodes.Const)]
+            if len(pair) > 1 and call.node.name in COUNTED:
+                found.add(tuple(pair))
+                continue
+            found.add(as_given(call.node.name, call.args[0].as_const()))
     return found
+
+
+def as_given(function: str, sentence: str) -> str | tuple[str, str]:
+    """A sentence as a catalogue has it: with both forms where it is about a number."""
+    return forms(sentence) if function in COUNTED else sentence
 
 
 def templates(root: Path = ROOT) -> list[Path]:
@@ -67,19 +75,19 @@ def said_errors(trees: Iterable[ast.AST]) -> set[str]:
     return found
 
 
-def sentences(tree: ast.AST, errors: Collection[str] = ()) -> Iterator[str | tuple[str, ...]]:
+def sentences(tree: ast.AST, errors: Collection[str] = ()) -> Iterator[str | tuple[str, str]]:
     """The sentences of a syntax tree, with both forms of one about a number.
 
     Babel's own reader misses those that stand within another, or within an f-string.
     """
     for call in ast.walk(tree):
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
-            wanted = FORMS.get(call.func.id) or (1 if call.func.id in errors and call.keywords else 0)
-            given = (one.value for one in call.args[:wanted] if isinstance(one, ast.Constant))
-            forms = tuple(one for one in given if isinstance(one, str))
-            if wanted and len(forms) == wanted:
-                yield forms if wanted > 1 else forms[0]
         match call:
+            case ast.Call(ast.Name(name), [ast.Constant(str(one)), ast.Constant(str(many)), *_]) if name in COUNTED:
+                yield one, many
+            case ast.Call(ast.Name(name), [ast.Constant(str(sentence)), *_], names) if name in SAYING or (
+                names and name in errors
+            ):
+                yield as_given(name, sentence)
             case ast.Call(ast.Attribute(ast.Name("log"), level), [event, *_], names) if level in LOGGED:
                 yield from ("error" if level == "exception" else level, *(one.arg for one in names if one.arg))
                 if isinstance(event, ast.Constant):

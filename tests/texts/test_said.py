@@ -57,6 +57,23 @@ def test_a_sentence_is_its_english_text() -> None:
     assert said("of {all}", all=("a", said("line {n}", n=2))) == "of a, line 2"
 
 
+@pytest.mark.parametrize(
+    ("sentence", "one", "several", "in_russian"),
+    [
+        ("{n} row[s] [was|were] skipped", "1 row was skipped", "2 rows were skipped", "пропущены 2 строки"),
+        ("and {n} more", "and 1 more", "and 2 more", "и ещё 2"),
+        ("{n} [entry|entries] of [the |]row[s]", "1 entry of the row", "2 entries of rows", "2 entries of rows"),
+    ],
+)
+def test_a_sentence_about_a_number_stands_once(sentence: str, one: str, several: str, in_russian: str) -> None:
+    assert counted(sentence, 1) == one
+    for found in (counted(sentence, 2), from_json(to_json(counted(sentence, 2)))):
+        assert found == several
+        assert language(RUSSIAN).render(found) == in_russian
+    # A journal and a catalogue have it as two templates, and a value is no part of them.
+    assert from_json(to_json(counted("{n} row[s] of {file}", 2, file="[a|b]"))) == "2 rows of [a|b]"
+
+
 def test_a_language_renders_it_with_all_that_stands_in_it() -> None:
     inner = counted("{n} row", "{n} rows", 2)
     sentence = said("run {run}: {rows}, {sum}, {all}", run="k7", rows=inner, sum=Decimal("1.5"), all=(inner, "x"))
