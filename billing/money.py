@@ -22,6 +22,7 @@ LARGEST: Final = Decimal(LARGEST_STORED) / SCALE
 
 _SCALE_PLACES: Final = 10
 _KOPECK_PLACES: Final = 2
+KOPECK: Final = Decimal("0.01")
 _OF_A_KOPECK: Final = 10 ** (_SCALE_PLACES - _KOPECK_PLACES)
 _GROUP: Final = 3
 _MOST_DIGITS: Final = 12
@@ -154,6 +155,12 @@ def wire(amount: Decimal) -> str:
     if not amount.is_finite() or abs(amount.adjusted()) > _LONGEST_TEXT:
         raise ValueError(_no_amount(amount))
     return format(amount or abs(amount), "f")
+
+
+def two_decimals(amount: Decimal) -> str:
+    """The same with two decimals, or with as many as it has."""
+    exact = amount.quantize(KOPECK)
+    return wire(exact if exact == amount else amount)
 
 
 def from_answer(value: object) -> Decimal:

@@ -32,7 +32,10 @@ def _address(value: object) -> str | None:
     return str(IPv4Address(value)) if isinstance(value, int) and value else str(value or "") or None
 
 
-_MIDNIGHT: Final = " 00:00:00"
+DAY: Final = len("2019-06-01")
+"""The length of a day as the billing writes it, and as a moment of it begins."""
+MIDNIGHT: Final = " 00:00:00"
+"""The time of a moment of the billing that is only a day; the plain spelling leaves it out."""
 _LONGEST_VALUE: Final = 32_765
 """Characters of the longest text column of Firebird."""
 AMOUNTS: Final = frozenset({"limit", "limit_warning", "balance", "summa", "op_summa", "SUM_IN"})
@@ -78,7 +81,7 @@ def plain_value(field: str, value: object) -> str | None:
     if field in ADDRESSES:
         return _address(value)
     if field in _MOMENTS:
-        return str(value).removesuffix(_MIDNIGHT)
+        return str(value).removesuffix(MIDNIGHT)
     if isinstance(value, bool):
         return str(int(value))
     text = str(value)
@@ -151,7 +154,7 @@ def stored_value(field: str, value: object) -> str | None:
         # A signed column of 32 bits can hold an address above 127.255.255.255 only as a negative number [?].
         return _address(value + 2**32)
     if isinstance(value, dt.datetime):
-        return value.isoformat(" ", "seconds").removesuffix(_MIDNIGHT)
+        return value.isoformat(" ", "seconds").removesuffix(MIDNIGHT)
     return plain_value(field, value.isoformat() if isinstance(value, dt.date) else value)
 
 

@@ -14,14 +14,13 @@ from billing.contract_numbers import Search, Suggestion
 from billing.database.database import Database, chunks
 from billing.database.reader import DatabaseRow
 from billing.database.sql_blocks import sql_block
-from billing.directory.models import as_bool, plain_value, stored_value
+from billing.directory.models import DAY, as_bool, plain_value, stored_value
 from billing.errors import ColumnsMissing, UnreadableAnswer
 from billing.money import stored_roubles
 from texts.said import said
 
 _sql: Final = partial(sql_block, "subscribers", folder="billing.directory")
 
-_DAY: Final = len("2019-06-01")
 _BALANCE: Final = said("the balance")
 
 
@@ -131,7 +130,7 @@ def any_name(database: Database) -> str | None:
 def _operation(row: Sequence[Any]) -> Operation:
     op_id, abonent, kind, summa, descr, storno, happened = row
     roubles = stored_roubles(summa, "FINANCE_OPERATIONS.OP_SUMMA")
-    return Operation(op_id, abonent, kind, roubles, str(descr or ""), bool(storno), str(happened or "")[:_DAY])
+    return Operation(op_id, abonent, kind, roubles, str(descr or ""), bool(storno), str(happened or "")[:DAY])
 
 
 def _member(row: DatabaseRow) -> FolderMember:

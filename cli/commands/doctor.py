@@ -41,7 +41,7 @@ from checkpoints.kept_secrets import KeysInUse
 from checkpoints.own_files import kept_copies
 from checkpoints.stores import is_there
 from cli.commands.execution import close, errors_shown, settings_in_force
-from cli.metrics.reader import LOOPBACK
+from cli.session.door import LOOPBACK
 from cli.session.order import keys_of, plans_beside
 from cli.session.session import BillingConnection, Session, one_billing, profile_of, profile_path
 from cli.settings.flags import Flags

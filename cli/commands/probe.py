@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.text import Text
 
 from billing.directory.subscribers import Abonent
+from billing.money import two_decimals
 from billing.profile import Profile, describe_fact
 from checkpoints.stores import is_there
 from cli.commands.execution import close, with_settings
@@ -26,7 +27,6 @@ from cli.terminal.texts import printable
 from cli.terminal.waiting import waiting
 from engine.pacing.policy import ALL, Policy, policy_with
 from jobs.access.objects import name_of
-from jobs.access.operations import two_decimals
 from jobs.access.vault import new_batch
 from jobs.probe.creation import ProbeObject, ProbeObjects, check_folder
 from jobs.probe.entries import Entered, ProbeEntries

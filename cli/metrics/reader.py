@@ -20,7 +20,7 @@ from aiohttp import web
 
 from checkpoints.records import Totals
 from checkpoints.states import State
-from cli.session.door import DoorLimits, serve_clients
+from cli.session.door import LOOPBACK, DoorLimits, serve_clients
 from cli.session.events import Events, LiveRun, RunBegan, RunEnded, RunReader
 from cli.settings.settings import MetricsSettings
 from cli.terminal.texts import printable
@@ -47,7 +47,6 @@ METRICS: Final[Mapping[str, str]] = {
     "carbon_migrate_last_exit_code": "The exit code with which it has ended.",
 }
 """The help of all metrics, in their order."""
-LOOPBACK: Final = "127.0.0.1"
 PATH: Final = "/metrics"
 READABLE: Final = 0o644
 """The exporter is another user. Nothing in the file is secret or of a person."""

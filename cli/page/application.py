@@ -32,7 +32,7 @@ from cli.report.document import page_of, write_files
 from cli.report.facts import facts_of, rejected_page, subject_of
 from cli.session.comparison import compare_runs
 from cli.session.control_client import give
-from cli.session.door import DoorLimits, serve_clients
+from cli.session.door import LOOPBACK, DoorLimits, serve_clients
 from cli.session.journal import own_name
 from cli.settings.settings import NO_BILLINGS, KnownBillings, Letterhead, OwnJobs
 from cli.show.closing import BAD, file_of
@@ -408,7 +408,6 @@ def to_json(value: object, status: int = 200) -> web.Response:
 # ---- the server of the page ---------------------------------------------------------------------------------------
 
 
-LOOPBACK: Final = "127.0.0.1"
 LIMITS: Final = DoorLimits(clients=200)
 """A browser has some six connections; those of dead ones must not keep others out."""
 

@@ -59,7 +59,7 @@ from engine.pacing.policy import ALL, Policy, describe_policy, policy_with
 from jobs.access.vault import mask_secrets
 from jobs.imports.subscriber import STEP_NAMES
 from jobs.rows.input import is_input, job_parameters
-from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST
+from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST, INPUT
 from jobs.spec.words import PLACE
 from jobs.sums import sum_over
 from texts.remedies import PROGRAM, setting
@@ -83,7 +83,6 @@ _ALWAYS: Final = frozenset(STATES) - {State.UNCONFIRMED, State.SENDING, State.PE
 _FOLDER: Final = Path(__file__).parent
 _LONGEST: Final = 500
 """Characters of a text of file or billing that are shown."""
-_INPUT: Final = "input_"
 _LANGUAGE: Final = re.compile(r'<html lang="(\w+)">')
 _STAMP: Final = re.compile(
     r'<meta name="carbon-migrate-report" content="kind=([a-z]+) runs=(\w+(?:,\w+)*) root=([0-9a-f]{64})">'
@@ -212,9 +211,9 @@ def _environment(reader: CatalogueLanguage) -> Environment:
 def _pairs(parameters: Mapping[str, str]) -> list[str]:
     """Parameters as they are shown; those that only say where a run belongs are none."""
     return [
-        f"{name.removeprefix(_INPUT)}={printable(mask_secrets(value), _LONGEST)}"
+        f"{name.removeprefix(INPUT)}={printable(mask_secrets(value), _LONGEST)}"
         for name, value in sorted(parameters.items())
-        if value and name != f"{_INPUT}file" and not name.startswith(PLACE)
+        if value and name != f"{INPUT}file" and not name.startswith(PLACE)
     ]
 
 

@@ -15,6 +15,8 @@ from aiohttp import web
 
 log = structlog.get_logger(__name__)
 
+LOOPBACK: Final = "127.0.0.1"
+
 _BREATH: Final = 1.0
 """Seconds to wait after a client could not be accepted: the machine has run out of a resource."""
 

@@ -8,10 +8,10 @@ from typing import Final
 
 from billing.api.answers import created_id
 from billing.directory import subscribers as abonents
-from billing.directory.models import OPENING_BALANCE, as_bool
+from billing.directory.models import DAY, OPENING_BALANCE, as_bool
 from billing.directory.subscribers import Operation
 from billing.errors import UnreadableAnswer
-from billing.money import from_answer, wire
+from billing.money import from_answer
 from billing.profile import Profile, TypeEight
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.payload import BALANCE, OP_TYPE, Payload, decode_payload
@@ -42,15 +42,8 @@ def replaces_balance(profile: Profile) -> Callable[[str], bool] | None:
 
 
 _FIELDS: Final = ("op_id", "op_summa", "descr", "storno", "op_date")
-_KOPECK: Final = Decimal("0.01")
-_DAY: Final = len("2019-06-01")
 _NAMED: Final = 3
 _ASKED: Final = said("finance operations")
-
-
-def two_decimals(amount: Decimal) -> str:
-    exact = amount.quantize(_KOPECK)
-    return wire(exact if exact == amount else amount)
 
 
 async def sharers_of(gateway: Gateway, accounts: Collection[int]) -> Mapping[int | None, list[int]]:
@@ -164,7 +157,7 @@ def _operation(fields: Mapping[str, object], abonent_id: int, op_type: int) -> O
             op_summa=from_answer(summa),
             descr=str(fields.get("descr") or ""),
             storno=as_bool(storno),
-            day=str(fields.get("op_date") or "")[:_DAY],
+            day=str(fields.get("op_date") or "")[:DAY],
         )
     except ValueError as error:
         raise UnreadableAnswer(

@@ -14,9 +14,6 @@ from checkpoints.records import Item
 ACCOUNT: Final = "account:"
 """The prefix of the lane of an item that changes an account or something that belongs to it."""
 
-CONTRACT: Final = "contract:"
-"""The prefix of the lane of a subscriber that may not be there yet, and of all that is created for it."""
-
 FOLDER_LANE: Final = "folders"
 """The lane of all new folders: one may lie in the other."""
 

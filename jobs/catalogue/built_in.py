@@ -1,13 +1,12 @@
 """The built-in jobs, each declared as data: money, subscribers, services, passwords, and jobs that only read."""
 
-from decimal import Decimal
 from functools import partial
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 from typing import Final
 
 from billing.directory.models import OPENING_BALANCE, RECEIPT
-from billing.money import parse_amount, wire
+from billing.money import KOPECK, parse_amount, wire
 from jobs.catalogue.typed_call import TYPED_CALL
 from jobs.spec import words
 from jobs.spec.entries import (
@@ -40,7 +39,6 @@ from jobs.spec.parameters import (
 from jobs.spec.spec import JobSpec, SecondCall, Special
 from texts.said import ValueRefused, counted, said
 
-_KOPECK: Final = Decimal("0.01")
 _WAY_BACK: Final = said(
     "a list for the accountant, unless the undo is told how: --set way=storno --set storno_call=…, or "
     "--set way=opposite; what somebody has changed since is left alone"
@@ -49,8 +47,7 @@ _WAY_BACK: Final = said(
 
 def in_kopecks(text: str) -> str:
     """An amount for a call: always two decimals, and never "-0.00"."""
-    amount = parse_amount(text)
-    return wire(amount.quantize(_KOPECK)) if amount else "0.00"
+    return wire(parse_amount(text).quantize(KOPECK))
 
 
 def above_zero(text: str) -> str:

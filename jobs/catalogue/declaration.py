@@ -24,6 +24,7 @@ from jobs.spec.parameters import Parameter
 from jobs.spec.spec import (
     DECLARATION,
     DECLARATION_DIGEST,
+    INPUT,
     ChainKind,
     DeclaredIn,
     JobSpec,
@@ -38,8 +39,7 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _RESERVED: Final = frozenset({"check", "undo"})
 """Words that a command takes where it takes the name of a job, and the name of runs that take others back."""
 _OF_RUNS: Final = frozenset({DECLARATION, DECLARATION_DIGEST, "enter", "shared_accounts", "secrets"})
-_OF_INPUT: Final = "input_"
-"""Names by which a run remembers what belongs to it and to its input, and no parameter of its job."""
+"""Names by which a run remembers what belongs to it; like those of its input, they name no parameter of its job."""
 _LONGEST_REASON: Final = 300
 
 Given = ParamSpec("Given")
@@ -184,7 +184,7 @@ def _check(spec: JobSpec) -> None:
     for one in (*spec.parameters, *spec.undo_parameters):
         if not isinstance(one, Parameter):
             raise TypeError(f"{one!r} is no Parameter")
-        if one.name in _OF_RUNS or one.name.startswith(_OF_INPUT):
+        if one.name in _OF_RUNS or one.name.startswith(INPUT):
             raise _Faulty(
                 "a run keeps something else by the name {parameter!r}: give the parameter another one",
                 parameter=one.name,

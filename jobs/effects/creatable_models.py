@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from billing.api.calls import SECRET_ARGUMENTS
-from billing.directory.models import AMOUNTS, OPENING_BALANCE, RECEIPT, BillingObject, as_bool, same_value
+from billing.directory.models import AMOUNTS, DAY, OPENING_BALANCE, RECEIPT, BillingObject, as_bool, same_value
 from billing.directory.objects import can_be, commented, meets_key
 from billing.money import scaled
 from billing.profile import Profile, TypeEight
@@ -55,7 +55,6 @@ from texts.said import day_in, said
 SERVICES: Final = "UsersUsluga"
 SUBSCRIBERS: Final = "Abonents"
 FOLDER_FLAG: Final = "is_folder"
-_DAY: Final = len("2019-06-01")
 _ISO_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
@@ -465,7 +464,7 @@ def _described(kind: CreatableModel, thing: BillingObject) -> str:
 
 
 def day_of(thing: BillingObject) -> str:
-    return (thing.values.get("op_date") or "")[:_DAY]
+    return (thing.values.get("op_date") or "")[:DAY]
 
 
 # ---- comments, and their marks ------------------------------------------------------------------------------------

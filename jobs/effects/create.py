@@ -13,9 +13,9 @@ import msgspec
 
 from billing.api.answers import created_id, is_about_other_model, unexpected
 from billing.api.calls import NOTHING, Call, ChainStep, describe
-from billing.directory.models import OPENING_BALANCE, BillingObject, plain_value
+from billing.directory.models import DAY, MIDNIGHT, OPENING_BALANCE, BillingObject, plain_value
 from billing.directory.subscribers import Abonent
-from billing.money import wire
+from billing.money import two_decimals, wire
 from billing.profile import TypeEight
 from billing.secret import PLACEHOLDER
 from checkpoints.records import Item, NewItem, Refusal, Run
@@ -49,12 +49,10 @@ from jobs.access.operations import (
     newest,
     operations_since,
     some_of,
-    two_decimals,
 )
 from jobs.access.payload import (
     ACCOUNT,
     BALANCE,
-    CONTRACT,
     FOLDER_LANE,
     OP_TYPE,
     Payload,
@@ -90,6 +88,7 @@ from jobs.effects.effect import (
     skip_changed,
     with_note,
 )
+from jobs.imports.subscriber import LANE
 from jobs.rows.binding import NUMBER, Arguments, Bound, amount_fault, owner_of_row, telling_of
 from jobs.spec.chain import Hole, Template, fill_arguments
 from jobs.spec.entries import LONGEST_COMMENT, MARK_ROOM, OPERATIONS, exact_key, find_mark, with_mark, without_marks
@@ -249,7 +248,7 @@ class CreateEffect(CallEffect):
                 )
             )
         # Folders are created one after the other.
-        lane = f"{CONTRACT}{payload.key[NUMBER]}" if NUMBER in payload.key else FOLDER_LANE
+        lane = f"{LANE}{payload.key[NUMBER]}" if NUMBER in payload.key else FOLDER_LANE
         amount = arguments.get(kind.amount) if kind.amount else None
         same = ["" if (value := arguments.get(name)) is None else str(value) for name in self._same]
         return one.item(
@@ -695,7 +694,6 @@ def _has_another_balance(payload: Payload, now: Mapping[int, Decimal]) -> bool:
 _OWN: Final = frozenset({"id", "deleted"})
 """Fields that the billing sets itself in a new object."""
 _NUMBERS: Final = frozenset({"abonent_id", "usluga_id", "manager_id", "attribute_id", "enabled"})
-_DAY: Final = len("2019-06-01")
 
 
 async def renew(gateway: Gateway, model: str, taken: Sequence[ItemToUndo]) -> Prepared:
@@ -732,5 +730,4 @@ async def renew(gateway: Gateway, model: str, taken: Sequence[ItemToUndo]) -> Pr
 def _argument(name: str, value: str) -> object:
     if name in _NUMBERS and value.isascii() and value.isdigit() and len(value) <= LONGEST_ID:
         return int(value)
-    # The plain spelling leaves out the time of a midnight.
-    return f"{value} 00:00:00" if name == "next_date" and len(value) == _DAY else value
+    return value + MIDNIGHT if name == "next_date" and len(value) == DAY else value

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from billing.api.answers import is_about_other_model, judge
 from billing.api.calls import ChainStep
 from billing.directory.models import OPENING_BALANCE, BillingObject, as_bool
-from billing.money import wire
+from billing.money import two_decimals, wire
 from billing.profile import Profile, StornoEffect, TypeEight
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.sentences import AS_WANTED, GONE, REVERSED
@@ -21,7 +21,7 @@ from engine.evidence import Accepted, AlreadyThere, Evidence, Lost, RowRefused, 
 from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import FOUND_AGAIN, NOBODY, TAKEN_BACK, find, lane_of, needed, try_finding
-from jobs.access.operations import balances, enters_balance, two_decimals
+from jobs.access.operations import balances, enters_balance
 from jobs.access.payload import BALANCE, Payload, payload_of
 from jobs.effects.creatable_models import fields_of, own_of
 from jobs.effects.create import Back, CreateEffect, payload_for

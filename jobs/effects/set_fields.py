@@ -14,7 +14,17 @@ import msgspec
 
 from billing.api.answers import is_about_other_model
 from billing.api.calls import ChainStep, is_secret
-from billing.directory.models import ADDRESSES, MODELS, BillingObject, Values, plain_value, same_value, same_values
+from billing.directory.models import (
+    ADDRESSES,
+    DAY,
+    MIDNIGHT,
+    MODELS,
+    BillingObject,
+    Values,
+    plain_value,
+    same_value,
+    same_values,
+)
 from billing.directory.objects import known_to_database
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.sentences import AS_IT_WAS, AS_WANTED, held_back
@@ -386,10 +396,6 @@ def _as_it_was(was: Values) -> str:
     return reason("already as it was: {fields}", AS_IT_WAS, fields=describe_fields(was))
 
 
-_DAY: Final = "2019-06-01"
-_MOMENT: Final = "2019-06-01 00:00:00"
-
-
 def _as_sent(name: str, value: str | None, assigned: Mapping[str, object]) -> object:
     """An old value as an argument of a call, in the form of the new one.
 
@@ -400,9 +406,9 @@ def _as_sent(name: str, value: str | None, assigned: Mapping[str, object]) -> ob
     new = assigned.get(name)
     if isinstance(new, int) and value.isascii() and value.removeprefix("-").isdigit():
         return int(value)
-    if isinstance(new, str) and len(new) == len(_MOMENT) and len(value) == len(_DAY):
-        # The plain spelling leaves out a midnight; the recipe writes it [S].
-        return f"{value}{_MOMENT.removeprefix(_DAY)}"
+    if isinstance(new, str) and len(new) == DAY + len(MIDNIGHT) and len(value) == DAY:
+        # The recipe writes it [S].
+        return value + MIDNIGHT
     return value
 
 

@@ -18,7 +18,7 @@ import msgspec
 
 from billing.api.calls import ChainStep, is_secret
 from billing.directory.models import LONGEST_NAME, MODELS, OPENING_BALANCE, BillingObject, Values, as_bool
-from billing.money import wire
+from billing.money import two_decimals, wire
 from billing.profile import TypeEight
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.sentences import AS_WANTED, DIFFERENT
@@ -35,8 +35,8 @@ from jobs.access.objects import (
     key_of,
     spell_out,
 )
-from jobs.access.operations import newest, sharers_of, two_decimals
-from jobs.access.payload import BALANCE, CONTRACT, FOLDER_LANE, OP_TYPE, Payload, encode_payload, payload_of
+from jobs.access.operations import newest, sharers_of
+from jobs.access.payload import BALANCE, FOLDER_LANE, OP_TYPE, Payload, encode_payload, payload_of
 from jobs.effects.creatable_models import CREATABLE_MODELS, FOLDER_FLAG, creatable_model, too_long
 from jobs.effects.create import payload_for
 from jobs.effects.effect import CallEffect
@@ -44,6 +44,7 @@ from jobs.imports.fields import FieldKind, usual_fields
 from jobs.imports.names_there import FOLDER, NamesThere, plain_name
 from jobs.imports.subscriber import (
     FOLDER_ID,
+    LANE,
     NUMBER,
     PATH,
     STEP_MODELS,
@@ -55,7 +56,7 @@ from jobs.imports.subscriber import (
     folder_names,
     folder_path,
 )
-from jobs.rows.binding import amount_fault
+from jobs.rows.binding import ABONENT, LOGIN, amount_fault
 from jobs.spec.parameters import row_key, whole_id
 from jobs.spec.spec import GET, SAVE, SET
 from texts.remedies import setting as flag
@@ -67,12 +68,10 @@ from texts.said import reason, said, wording
 #
 # folder/Дома/Новые     00777/subscriber/     00777/account/ivanov     00777/service/126     00777/balance/
 
-ABONENT: Final = "abonent_id"
 PARENT: Final = "parent_id"
 OBJECT: Final = "id"
 """The places of ids that are filled in."""
 
-LOGIN: Final = "login"
 SUM: Final = "op_summa"
 _TARIFF: Final = "tarif_id"
 OF_MONEY: Final[Mapping[Step, str]] = {
@@ -769,7 +768,7 @@ class _RowPlan:
         return NewItem(
             key=step_key(subscriber.number, part.step, detail_of(part)),
             label=subscriber.number,
-            lane=f"{CONTRACT}{subscriber.number}",
+            lane=f"{LANE}{subscriber.number}",
             payload=encode_payload(payload),
             amount=amount,
             line=subscriber.row.line,

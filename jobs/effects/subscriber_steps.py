@@ -30,7 +30,6 @@ from jobs.effects.effect import CallEffect, ItemToUndo, has_id, leave_unproven, 
 from jobs.effects.reverse import undo_of_operations, way_that_sends
 from jobs.effects.set_fields import SetFieldsEffect
 from jobs.effects.subscriber_plan import (
-    ABONENT,
     OBJECT,
     OF_MONEY,
     FolderTree,
@@ -41,6 +40,7 @@ from jobs.effects.subscriber_plan import (
 )
 from jobs.imports.names_there import FOLDER, read_names
 from jobs.imports.subscriber import STEP_MODELS, Step, Subscriber
+from jobs.rows.binding import ABONENT
 from jobs.spec.chain import parse
 from jobs.spec.entries import AUTO, OPERATIONS
 from jobs.spec.spec import CREATE, DELETE, GET, SAVE, SET

@@ -47,7 +47,7 @@ STEP_MODELS: Final[Mapping[Step, str]] = {step: model for step, (_, model) in _S
 """The model that the call of a step names."""
 
 LANE: Final = "contract:"
-"""The beginning of the lanes of subscribers; behind it is the contract number."""
+"""The prefix of the lane of a subscriber that may not be there yet, and of all that is created for it."""
 
 OF_ALL_ROWS: Final = said("a value that the map gives for all rows is wrong")
 """What is wrong with a row where a check has told it for all of them."""

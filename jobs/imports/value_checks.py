@@ -9,6 +9,7 @@ from datetime import date
 from ipaddress import AddressValueError, IPv4Address
 from typing import Final
 
+from billing.directory.models import MIDNIGHT
 from billing.money import parse_amount, wire
 from jobs.imports.fields import FieldKind, FieldTable, ValueName
 from jobs.imports.subscriber import NUMBER, PATH, Part, Step, Subscriber, Value, ValueFault, folder_names, folder_path
@@ -231,7 +232,6 @@ def mac(text: str) -> str:
     return ":".join(digits[place : place + _BYTE] for place in range(0, len(digits), _BYTE))
 
 
-_MIDNIGHT: Final = " 00:00:00"
 _FIRST_YEAR: Final = 1900
 _YEARS_AHEAD: Final = 20
 _LIKE_A_DATE: Final = re.compile(r"\d{4}-\d\d?-\d\d?|\d\d?\.\d\d?\.\d{4}", re.ASCII)
@@ -244,7 +244,7 @@ def date_until(text: str, today: dt.date) -> str:
     """
     written = one_line(text)
     if " " in written:
-        found = a_moment(written).removesuffix(_MIDNIGHT)
+        found = a_moment(written).removesuffix(MIDNIGHT)
     else:
         if _LIKE_A_DATE.fullmatch(written):
             parts = [int(part) for part in re.split(r"[-.]", written)]

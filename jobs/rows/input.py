@@ -27,7 +27,7 @@ from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.rows.selection import KeyList
 from jobs.spec.entries import ADD_PAYMENT
 from jobs.spec.errors import ParameterRefused
-from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST
+from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST, INPUT
 from jobs.spec.words import COLUMN, ONE_ROW, SINCE, WAY
 from texts.remedies import DATABASE, SETTINGS_FILE, setting
 from texts.said import in_lines, said, text_of
@@ -141,7 +141,6 @@ REPEAT: Final = "enter"
 SHARED_ACCOUNTS: Final = "shared_accounts"
 """The parameter of a run with the rule for several rows that set the balance of one account."""
 _RECOGNISE: Final = "recognise"
-_PREFIX: Final = "input_"
 _VALUE: Final = "input_value."
 _APART: Final = ","
 _ADDRESS: Final = "file://"
@@ -201,7 +200,7 @@ class OneRow(Source):
 
 
 def is_input(name: str) -> bool:
-    return name.startswith(_PREFIX)
+    return name.startswith(INPUT)
 
 
 def job_parameters(remembered: Mapping[str, str]) -> dict[str, str]:
@@ -235,14 +234,14 @@ def _of_keys(name: str, keys: KeyList | None) -> dict[str, str]:
     if keys is None:
         return {}
     return {
-        f"{_PREFIX}{name}": keys.text,
-        f"{_PREFIX}{name}_file": _text_of_path(keys.file),
-        f"{_PREFIX}{name}_digest": keys.digest,
+        f"{INPUT}{name}": keys.text,
+        f"{INPUT}{name}_file": _text_of_path(keys.file),
+        f"{INPUT}{name}_digest": keys.digest,
     }
 
 
 def _keys_of(name: str, parameters: Mapping[str, str]) -> KeyList | None:
-    text, file, digest = (parameters.get(f"{_PREFIX}{name}{end}", "") for end in ("", "_file", "_digest"))
+    text, file, digest = (parameters.get(f"{INPUT}{name}{end}", "") for end in ("", "_file", "_digest"))
     return KeyList(text, _path_of_text(file), digest) if text or file or digest else None
 
 

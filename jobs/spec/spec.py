@@ -114,6 +114,8 @@ Chain: TypeAlias = tuple[str, ...] | Callable[[Mapping[str, str]], tuple[str, ..
 DECLARATION: Final = "declaration"
 DECLARATION_DIGEST: Final = "declaration_sha256"
 """The parameters of a run whose job is one's own: the path of the file that declares it, and SHA-256 of its bytes."""
+INPUT: Final = "input_"
+"""The prefix of the parameters of a run that say what its input is."""
 
 
 class Special(Enum):
