@@ -126,9 +126,9 @@ class History:
         note = {"who": "", "command": holder, "answer": to_json(why)}
         await self._store.do("note_command", run_id=run.run_id, now=at, **note)
 
-    async def waits(self, run: Run, *, size: int = 1000) -> list[Command]:
+    async def waits(self, run: Run) -> list[Command]:
         """The beginnings and ends of waits, as commands that nobody gave: each is named by what held the run."""
-        return await self._store.records(Command, "waits", run_id=run.run_id, size=size)
+        return await self._store.records(Command, "waits", run_id=run.run_id, size=1000)
 
     async def decisions(self, run: Run) -> list[Decision]:
         return await self._store.records(Decision, "decisions", run_id=run.run_id)

@@ -275,9 +275,9 @@ class Journal:
         (found,) = await self._store.records(Shared, "shared_lanes", run_id=run.run_id)
         return found
 
-    async def shared_items(self, run: Run, *, after: str = "", size: int = 100) -> list[Item]:
-        """The pending items of up to `size` shared lanes after the lane `after`, by lane and number."""
-        return await self._items("shared_items", run_id=run.run_id, after=after, size=size)
+    async def shared_items(self, run: Run, *, after: str = "") -> list[Item]:
+        """The pending items of up to 100 shared lanes after the lane `after`, by lane and number."""
+        return await self._items("shared_items", run_id=run.run_id, after=after, size=100)
 
     async def carried(self, run: Run, number: int) -> list[int]:
         return [row["number"] for row in await self._store.all("carries", run_id=run.run_id, number=number)]
@@ -420,9 +420,9 @@ class Journal:
         """Of these lanes those whose subscriber the run has created, and another one has taken back."""
         return {str(row["lane"]) for row in await self._store.all("lanes_gone", run_id=run.run_id, lanes=lanes)}
 
-    async def found_changed(self, run: Run, *, after: int = 0, size: int = 1000) -> list[Item]:
-        """Up to `size` accepted items after number `after` whose calls have found something else than the list."""
-        return await self._items("found_changed", run_id=run.run_id, after=after, size=size)
+    async def found_changed(self, run: Run, *, after: int = 0) -> list[Item]:
+        """Up to 1,000 accepted items after number `after` whose calls have found something else than the list."""
+        return await self._items("found_changed", run_id=run.run_id, after=after, size=1000)
 
     async def unproven(self, run: Run) -> int:
         """The number of its rows in effect that may be somebody else's, and were not taken back."""

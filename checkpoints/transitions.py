@@ -306,9 +306,9 @@ def refuse_items(db: Queries, run: Run, reasons: Mapping[int, str]) -> None:
     db.write("withdraw_items", run_id=run.run_id, items=reasons.keys())
 
 
-def rows_of_run(db: Queries, run: Run, *, after: int = 0, size: int = 1000) -> list[RunRow]:
-    """Up to `size` rows of the run behind number `after`, without duplicates of the input."""
-    found = db.all("rows_of", run_id=run.run_id, after=after, size=size, duplicate=DUPLICATE)
+def rows_of_run(db: Queries, run: Run, *, after: int = 0) -> list[RunRow]:
+    """Up to 1,000 rows of the run behind number `after`, without duplicates of the input."""
+    found = db.all("rows_of", run_id=run.run_id, after=after, size=1000, duplicate=DUPLICATE)
     return [rows.record(RunRow, row) for row in found]
 
 

@@ -316,9 +316,9 @@ class Database:
         self.close()
 
 
-def chunks(keys: Iterable[T], size: int = KEYS_A_STATEMENT) -> Iterator[tuple[T, ...]]:
+def chunks(keys: Iterable[T]) -> Iterator[tuple[T, ...]]:
     rest = iter(keys)
-    while chunk := tuple(islice(rest, size)):
+    while chunk := tuple(islice(rest, KEYS_A_STATEMENT)):
         yield chunk
 
 

@@ -157,11 +157,11 @@ def _line(*cells: str) -> str:
     return out.getvalue()
 
 
-def _end_of_lines(file: BinaryIO, step: int = 65_536) -> int:
+def _end_of_lines(file: BinaryIO) -> int:
     """The end of the last whole line; half a line after it belongs to an item that was not accepted."""
     end = file.seek(0, os.SEEK_END)
     while end:
-        start = max(end - step, 0)
+        start = max(end - 65_536, 0)
         file.seek(start)
         found = file.read(end - start).rfind(b"\n")
         if found >= 0:

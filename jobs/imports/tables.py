@@ -54,11 +54,11 @@ def temporary_database(*statements: str) -> sqlite3.Connection:
 
 
 @contextmanager
-def temporary_room(failing: type[Exception] = sqlite3.Error) -> Iterator[None]:
+def temporary_room() -> Iterator[None]:
     """Around what writes into unnamed temporary files. Raises `InputRefused` where there is no room for it."""
     try:
         yield
-    except failing as error:
+    except sqlite3.Error as error:
         raise InputRefused(
             "what an import reads cannot be kept in the temporary folder: {error}. Make room there, or name another "
             "folder with TMPDIR",
