@@ -213,9 +213,11 @@ def is_still(kind: CreatableModel, then: Values, now: Values) -> bool:
 
     Its subscriber, its sum and its mark tell. What was not kept is not compared.
     """
-    telling = [name for name in (*kind.same, kind.amount) if name in then]
-    same_mark = kind.comment not in then or find_mark(then[kind.comment] or "") == find_mark(now[kind.comment] or "")
-    return same_mark and all(same_value(name, then[name], now.get(name)) for name in telling)
+    for name in (*kind.same, kind.amount):
+        if name in then and then[name] != now.get(name) and not same_value(name, then[name], now.get(name)):
+            return False
+    text, there = then.get(kind.comment), now.get(kind.comment)
+    return text == there or kind.comment not in then or find_mark(text or "") == find_mark(there or "")
 
 
 def still_there(payload: Payload, then: Values, things: Sequence[BillingObject]) -> list[BillingObject]:
