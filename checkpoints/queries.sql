@@ -239,7 +239,7 @@ order by s.item_id
 -- The marks (run name, number, and lane and key of the row for which its entry was found) whose items are in this
 -- journal, each with the `first` item of its chain of undos: what that has entered, `sign` takes back or restores. The
 -- call of an item that takes another one back, or enters a difference, may enter another amount than its own. `stands` is
--- an entry of the input that no undo has taken back.
+-- an entry, or what has restored it, that no undo has taken back.
 with recursive chain (item_id, lane, row_key, first, undoes, sign) as (
     select i.item_id, m.lane, m.key, i.item_id, i.undoes, 1
     from @rows(:marks, m, run text, number bigint, lane text, key text)
@@ -250,7 +250,7 @@ with recursive chain (item_id, lane, row_key, first, undoes, sign) as (
 )
 select r.name as run, i.number, c.lane, c.row_key, r.job, r.target, i.state,
        r.ended_at is not null as has_ended, i.lane as item_lane,
-       i.undoes is null and exists (select 1 from effects e where e.item_id = i.item_id) as stands,
+       c.sign > 0 and exists (select 1 from effects e where e.item_id = i.item_id) as stands,
        case when i.undoes is null and i.wanted is null then i.amount end as amount, i.answer,
        c.sign, first.key as first_key, first.taken_back, first.number as first_number, its.name as first_run,
        its.job as first_job

@@ -366,17 +366,16 @@ class StandingItem:
 
 @dataclass(frozen=True, slots=True)
 class KnownMark:
-    """An item of this journal whose mark is in the billing: its run, the run's job and target, and its state.
+    """An item of this journal whose mark is in the billing: its run, the run's target, and its state.
 
     `lane` is that of the entry that bears the mark, `in_lane` that it is the item's own. `amount` is None where the
-    journal does not tell what was entered. What `stands` is a row's entry that no undo has taken back.
-    `first_run` and `first_number` are the mark at the start of its chain of undos: what that has entered, a `sign` of
-    -1 takes back and 1 enters or restores, and it is `taken_back` in all. `in_row` means that it is the entry of the
-    row with the key `row_key`.
+    journal does not tell what was entered. What `stands` is a row's entry, or what has restored it, that no undo has
+    taken back. `first_run`, its `first_job` and `first_number` are the mark at the start of its chain of undos: what
+    that has entered, a `sign` of -1 takes back and 1 enters or restores, and it is `taken_back` in all. `in_row` says
+    that it is the entry of the row with the key `row_key`.
     """
 
     run: str
-    job: str
     number: int
     lane: str
     target: str
@@ -388,6 +387,7 @@ class KnownMark:
     answer: str | None
     row_key: str
     first_run: str
+    first_job: str
     first_number: int
     sign: int
     taken_back: bool

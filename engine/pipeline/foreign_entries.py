@@ -291,9 +291,11 @@ class ForeignEntries:
             if (by := known.get((one.run, one.number, item.key))) and by.stands and self._foreign(one, by) is None
         ]
         is_one = effect.same_key(item.payload) is SameKey.ENTERED
-        for one, by in standing[-1:] if is_one else standing:
-            is_equal, told = one.amount == item.amount, {"run": by.run, "job": by.job, "entry": one.text}
-            if by.job == self._job.name or not (is_one or is_equal):
+        # A row that was restored has entries of several runs.
+        of_rows = {(by.first_run, by.first_number): (one, by) for one, by in standing}
+        for one, by in standing[-1:] if is_one else of_rows.values():
+            is_equal, told = one.amount == item.amount, {"run": by.first_run, "job": by.first_job, "entry": one.text}
+            if by.first_job == self._job.name or not (is_one or is_equal):
                 continue
             if not is_one:
                 why = reason("looks as if entered already: run {run} ({job}), {entry}", ALIKE, **told)

@@ -40,9 +40,8 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     the ids of entries of the same kind that the billing had when the list was made, or that a person was shown since;
     `sharers` the other subscribers of an account whose balance the call sets. `moved_to` is the account that the
     subscriber has by now, if the call would set fields of another one than that of the list; 0 otherwise.
-    `undoes` is the id of the operation to which the call enters the opposite, and which bears no mark where it is
-    `undoes_unmarked`. `unanswered` is the call of an undo for an item of which nobody knows whether it had its
-    effect.
+    `undone` is the operation to which the call enters the opposite, as it was at planning. `unanswered` is the call
+    of an undo for an item of which nobody knows whether it had its effect.
 
     `document` and `day` tell an operation from others of the same subscriber and sum; they are not sent. `exact` is
     the kind of exact key that is sent beside the mark, "" for none.
@@ -68,8 +67,7 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     there: tuple[str, ...] = ()
     sharers: tuple[int, ...] = ()
     moved_to: int = 0
-    undoes: str = ""
-    undoes_unmarked: bool = False
+    undone: dict[str, str | None] = {}
     unanswered: bool = False
     step: str = ""
     needs: tuple[str, ...] = ()

@@ -16,7 +16,16 @@ from typing import Final
 import msgspec
 
 from billing.api.calls import SECRET_ARGUMENTS
-from billing.directory.models import AMOUNTS, DAY, OPENING_BALANCE, RECEIPT, BillingObject, as_bool, same_value
+from billing.directory.models import (
+    AMOUNTS,
+    DAY,
+    OPENING_BALANCE,
+    RECEIPT,
+    BillingObject,
+    Values,
+    as_bool,
+    same_value,
+)
 from billing.directory.objects import can_be, commented, meets_key
 from billing.money import scaled
 from billing.profile import Profile, TypeEight
@@ -205,6 +214,24 @@ def own_of(payload: Payload, things: Sequence[BillingObject], own: tuple[str, in
         and (find_mark(thing.values.get(comment) or "") == own or (name and thing.values.get(name) == exact))
         and meets_key(payload.key, thing)
     ]
+
+
+def is_still(kind: CreatableModel, then: Values, now: Values) -> bool:
+    """Whether an object with an id is the one that was read `then`: ids begin anew where a billing is put back.
+
+    Its subscriber, its sum and its mark tell. What was not kept is not compared.
+    """
+    for name in (*kind.same, kind.amount):
+        if name in then and then[name] != now.get(name) and not same_value(name, then[name], now.get(name)):
+            return False
+    text, there = then.get(kind.comment), now.get(kind.comment)
+    return text == there or kind.comment not in then or find_mark(text or "") == find_mark(there or "")
+
+
+def still_there(payload: Payload, then: Values, things: Sequence[BillingObject]) -> list[BillingObject]:
+    """Those of the objects with the id of a payload's that are its own, as it was read `then`."""
+    kind = model_of(payload)
+    return [thing for thing in things if thing.abonent_id == payload.abonent and is_still(kind, then, thing.values)]
 
 
 async def marked_or_alike(

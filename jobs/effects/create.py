@@ -75,6 +75,7 @@ from jobs.effects.creatable_models import (
     model_of,
     own_of,
     room_for_text,
+    still_there,
     too_long,
     try_finding_created,
 )
@@ -478,28 +479,16 @@ class CreateEffect(CallEffect):
 
     async def _gone_since(self, pairs: Sequence[tuple[Item, Payload]]) -> dict[int, str]:
         """By item_id, whose operation is not there to be taken back: reversed since, or the billing was put back."""
-        taking_back = [(item, one) for item, one in pairs if one.undoes and not item.state.in_effect]
+        taking_back = [(item, one) for item, one in pairs if one.undone and not item.state.in_effect]
         if not taking_back:
             return {}
-        comment, ended = self._kind.comment, self._kind.ended
-        keys = [{self._kind.key: one.undoes} for _, one in taking_back]
-        reasons: dict[int, str] = {}
-        found = await find(self._gateway, self._model, keys, (self._kind.key, comment, ended))
-        for (item, one), things in zip(taking_back, found, strict=True):
-            run, _, number = item.key.partition("/")
-            own = None if one.undoes_unmarked else (run, int(number))
-            if not any(
-                thing.abonent_id == one.abonent
-                and self._kind.counts(thing)
-                and find_mark(thing.values[comment] or "") == own
-                for thing in things
-            ):
-                reasons[item.item_id] = said(
-                    "gone since the list was made: operation {id} is not there any more, is reversed, or is another "
-                    "one's by now",
-                    id=one.undoes,
-                )
-        return reasons
+        kind, ids = self._kind, [one.undone[self._kind.key] or "" for _, one in taking_back]
+        found = await find(self._gateway, self._model, [{kind.key: one} for one in ids], kind.fields((kind.amount,)))
+        return {
+            item.item_id: gone_since(op_id)
+            for (item, one), op_id, things in zip(taking_back, ids, found, strict=True)
+            if not any(map(kind.counts, still_there(one, one.undone, things)))
+        }
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
         """An item that sets a balance back keeps the planned one, to notice a change made by others."""
@@ -631,6 +620,14 @@ def payload_for(
     key = {name: plain_value(name, arguments.get(name)) or "" for name in kind.found_by}
     steps = (ChainStep(CREATE, dict(arguments)),)
     return Payload(model, steps, abonent=abonent, key=key, wanted=wanted, was=dict(was), **more)
+
+
+def gone_since(op_id: str) -> str:
+    """Why an operation is not taken back that was there when the list was made."""
+    return said(
+        "gone since the list was made: operation {id} is not there any more, is reversed, or is another one's by now",
+        id=op_id,
+    )
 
 
 def with_amount(payload: Payload, amount: Decimal, wanted: Mapping[str, str | None]) -> Payload:

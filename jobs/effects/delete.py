@@ -40,6 +40,7 @@ from jobs.effects.creatable_models import (
     SUBSCRIBERS,
     difference,
     fields_of,
+    is_still,
     model_of,
     own_of,
 )
@@ -114,11 +115,16 @@ def in_words(things: Sequence[Belonging]) -> str:
     return some_of([one.text for one in things])
 
 
-async def in_the_way(gateway: Gateway, payload: Payload) -> str | None:
-    """Why an object must not be deleted now by an undo, None if it may be. Raises `LookUpFailed`."""
-    if changed := changed_meanwhile(payload):
+async def in_the_way(gateway: Gateway, payload: Payload, *, yields: bool) -> str | None:
+    """Why an object must not be deleted now, None if it may be: it is another by now, or, if so, it `yields`.
+
+    Raises `LookUpFailed`.
+    """
+    kind = CREATABLE_MODELS.get(payload.model)
+    is_another = kind is not None and not is_still(kind, payload.planned, payload.was)
+    if (yields or is_another) and (changed := changed_meanwhile(payload, model_of(payload).moving)):
         return said("left alone, for it was changed since the plan: {change}", change=changed)
-    if payload.model != SUBSCRIBERS:
+    if not yields or payload.model != SUBSCRIBERS:
         return None
     key = int(payload.key["id"])
     if not as_bool(payload.was.get(FOLDER_FLAG)):
@@ -148,7 +154,8 @@ _SAYS_GONE: Final = ("удалён", "удален", "does not exist")
 class DeleteEffect(CallEffect):
     """Deletes objects: those of an input, or those created by an earlier run.
 
-    With `yields` an object is left alone that was changed after the plan, or that something hangs on.
+    With `yields` an object is left alone that was changed after the plan, or that something hangs on; without it one
+    that is another by now.
     """
 
     looked_for = LookedFor.WHEN_TAKEN_UP
@@ -201,7 +208,7 @@ class DeleteEffect(CallEffect):
         with needed(FOUND_AGAIN_AND_KEPT):
             get = self._template.links[0].arguments
             await try_finding(self._gateway, self._model, get, self._telling, self._fields)
-        if self._yields:
+        if self._yields and self._model == SUBSCRIBERS:
             with needed(TAKEN_BACK):
                 await belongings(self._gateway, [NOBODY])
 
@@ -209,13 +216,12 @@ class DeleteEffect(CallEffect):
         payload = payload_of(item)
         if as_bool(payload.was.get(DELETED)):
             return AlreadyThere(self._by_others(payload))
-        if self._yields:
-            try:
-                obstacle = await in_the_way(self._gateway, payload)
-            except LookUpFailed as error:
-                return NotSent(said("what hangs on it cannot be read: {error}", error=error))
-            if obstacle is not None:
-                return RowRefused(held_back(obstacle))
+        try:
+            obstacle = await in_the_way(self._gateway, payload, yields=self._yields)
+        except LookUpFailed as error:
+            return NotSent(said("what hangs on it cannot be read: {error}", error=error))
+        if obstacle is not None:
+            return RowRefused(held_back(obstacle))
         evidence = await self._gateway.client.send(payload.call)
         match evidence:
             case RowRefused(text) if any(word in text.casefold() for word in _SAYS_GONE):

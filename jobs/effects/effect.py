@@ -6,7 +6,7 @@ for complete examples.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -47,13 +47,14 @@ def refresh_before_image(payload: Payload, now: Values) -> Payload | None:
     return msgspec.structs.replace(payload, was=dict(now), planned=planned, after=0)
 
 
-def changed_meanwhile(payload: Payload) -> str | None:
-    """The values changed between plan and call that the call overwrites, in words; None without any."""
+def changed_meanwhile(payload: Payload, but: Collection[str] = ()) -> str | None:
+    """The values changed between plan and call that the call overwrites, in words, `but` some; None without any."""
     wanted, planned = payload.wanted, payload.planned
     changed = {
         name: value
         for name, value in payload.was.items()
         if planned
+        and name not in but
         and not same_value(name, value, planned.get(name))
         and not (name in wanted and same_value(name, value, wanted[name]))
     }

@@ -175,7 +175,7 @@ def undo_of_created(gateway: Gateway, model: str, how: Mapping[str, str]) -> Cal
     if model == OPERATIONS:
         return undo_of_operations(gateway, how)
     template = parse(model, ('objects.get {"id": {id}}', DELETE))
-    return DeleteEffect(gateway, template, partial(undo_of_deleted, gateway, model), yields=model == SUBSCRIBERS)
+    return DeleteEffect(gateway, template, partial(undo_of_deleted, gateway, model), yields=True)
 
 
 def undo_of_deleted(gateway: Gateway, model: str, how: Mapping[str, str]) -> CallEffect | str:  # noqa: ARG001 - one way only

@@ -17,14 +17,15 @@ from billing.money import two_decimals, wire
 from billing.profile import Profile, StornoEffect, TypeEight
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.sentences import AS_WANTED, GONE, REVERSED
+from checkpoints.states import State
 from engine.evidence import Accepted, AlreadyThere, Evidence, Lost, RowRefused, Seen
 from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import FOUND_AGAIN, NOBODY, TAKEN_BACK, find, lane_of, needed, try_finding
 from jobs.access.operations import balances, enters_balance
 from jobs.access.payload import BALANCE, Payload, payload_of
-from jobs.effects.creatable_models import fields_of, own_of
-from jobs.effects.create import Back, CreateEffect, payload_for
+from jobs.effects.creatable_models import fields_of, own_of, still_there
+from jobs.effects.create import Back, CreateEffect, gone_since, payload_for
 from jobs.effects.effect import (
     OF_ANOTHER_MODEL,
     CallEffect,
@@ -120,12 +121,6 @@ def _is_own(one: ItemToUndo, thing: BillingObject) -> bool:
     if one.payload.model != OPERATIONS:
         return find_mark(thing.values[COMMENT] or "") is None
     return bool(own_of(one.payload, [thing], one.mark))
-
-
-def _is_planned(payload: Payload, thing: BillingObject) -> bool:
-    """Whether an operation has the mark that it had when its storno was planned; older plans did not keep it."""
-    then, now = (find_mark(values.get(COMMENT) or "") for values in (payload.was, thing.values))
-    return thing.abonent_id == payload.abonent and (then == now or COMMENT not in payload.was)
 
 
 def _amount_of(one: ItemToUndo) -> Decimal:
@@ -324,10 +319,13 @@ class StornoReversal(CallEffect):
         seen: dict[int, LookUpResult] = {}
         for item, payload, things in await self._now(items):
             op_id = payload.key["op_id"]
-            if len(things) != 1:
-                seen[item.item_id] = CannotLook(said("there is no operation {id} any more", id=op_id), (op_id,))
-            else:
+            if things:
                 seen[item.item_id] = Found(op_id) if as_bool(things[0].values["storno"]) else Absent()
+            elif item.state is State.PENDING:
+                # It is not sent either.
+                seen[item.item_id] = Absent()
+            else:
+                seen[item.item_id] = CannotLook(said("there is no operation {id} any more", id=op_id), (op_id,))
         return seen
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
@@ -354,13 +352,19 @@ class StornoReversal(CallEffect):
         return readings
 
     async def _now(self, items: Sequence[Item]) -> list[tuple[Item, Payload, list[BillingObject]]]:
-        """The operations that are to be reversed; one that has the id and another mark by now is none of them."""
+        """The operations that are to be reversed; one that has the id of another by now is none of them."""
         payloads = [payload_of(item) for item in items]
         found = await find(self._gateway, OPERATIONS, [payload.key for payload in payloads], TAKEN, BESIDES)
         return [
-            (item, payload, [thing for thing in things if _is_planned(payload, thing)])
+            (item, payload, still_there(payload, payload.was, things))
             for item, payload, things in zip(items, payloads, found, strict=True)
         ]
+
+    async def outdated(self, run: Run, items: Sequence[Item]) -> Mapping[int, str]:
+        """Whose operation is not there to be reversed. Raises `LookUpFailed`."""
+        waiting = [item for item in items if not item.state.in_effect]
+        now = await self._now(waiting) if waiting else ()
+        return {item.item_id: gone_since(payload.key["op_id"]) for item, payload, things in now if not things}
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         def reversed_(entry: EnteredOperation) -> NewItem | Refusal:
@@ -463,8 +467,7 @@ async def _opposites(gateway: Gateway, parameters: Mapping[str, str], taken: Seq
             was={} if balance is None else {BALANCE: wire(balance)},
             balance=None if restored is None else wire(restored),
             newest=int(entry.op_id) if balance is None and restored is not None else None,
-            undoes=entry.op_id,
-            undoes_unmarked=find_mark(entry.thing.values[COMMENT] or "") is None,
+            undone={name: entry.thing.values[name] for name in ("op_id", "op_summa", COMMENT)},
         )
         return entry.taken_back(payload, amount)
 

@@ -368,13 +368,19 @@ async def read_page(
                 if differences({BALANCE: part.text(SUM)}, account)
             ]
             keys = [{kind.key: str(last[int(owner)])} for owner in differing]
-            entries = (
-                await find(gateway, STEP_MODELS[Step.BALANCE], keys, kind.fields((SUM, OP_TYPE))) if keys else []
-            )
-            came = {
-                owner: kind.described(own[0], (SUM,))
+            asked = kind.fields((SUM, OP_TYPE))
+            entries = await find(gateway, STEP_MODELS[Step.BALANCE], keys, asked) if keys else []
+            lasts = {
+                owner: own[0]
                 for owner, own in zip(differing, entries, strict=True)
                 if own and own[0].values[OP_TYPE] != str(OPENING_BALANCE)
+            }
+            keys = [{ABONENT: owner} for owner in lasts]
+            operations = await find(gateway, STEP_MODELS[Step.BALANCE], keys, asked) if keys else []
+            came = {
+                owner: kind.described(one, (SUM,))
+                for (owner, one), own in zip(lasts.items(), operations, strict=True)
+                if _has_moved(money[owner], filter(kind.counts, own))
             }
     bearers = {
         number: [
@@ -392,6 +398,13 @@ async def read_page(
     }
     logins = list(dict.fromkeys(part.text(LOGIN) for one in page for part in one.of(Step.ACCOUNT)))
     return bearers, await _live(gateway, "Users", LOGIN, logins, (ABONENT,), _fields(page, Step.ACCOUNT))
+
+
+def _has_moved(money: BillingObject, operations: Iterable[BillingObject]) -> bool:
+    """Whether a balance is no more what the last opening balance has set; a bill, of whatever type, moves none."""
+    openings = [one for one in operations if one.values[OP_TYPE] == str(OPENING_BALANCE)]
+    last = max(openings, key=lambda one: int(one.values["op_id"] or 0), default=None)
+    return last is None or bool(differences({BALANCE: last.values[SUM]}, money))
 
 
 async def _live(

@@ -341,6 +341,20 @@ async def test_an_equal_payment_of_another_job_is_a_question(place: Place, first
     assert place.balance(one) == before + amount_of(one)
 
 
+async def test_a_payment_that_an_undo_has_restored_is_asked_about_once_by_another_job(place: Place) -> None:
+    """What the undo of its undo has entered bears the mark of that one, and is all that the accountant has left."""
+    one, *_ = place.subscribers(1)
+    place.rows("abonent_id;amount;document", f"{one};{amount_of(one)};D1", name="p.csv")
+    run = undo = (await place.run(*PAID["payment"]))["run"]
+    for _ in range(2):
+        undo = (await place.cli.closing("undo", undo, "--set", "way=opposite", "--yes"))["run"]
+    says = f"looks as if entered already: run {run} (payment), operation"
+    planned = await place.cli.told("plan", *PAID["balances"], says=says)
+    assert planned.count(says) == 1
+    await place.execute("update finance_operations set storno = 1 where descr not containing ?", f"[cm {undo}/1]")
+    await place.cli.refused("run", *PAID["balances"], "--yes", says=[says, "--yes answers no doubt"])
+
+
 async def test_a_payment_of_another_sum_is_another_payment_of_another_job_as_well(place: Place) -> None:
     one, *_ = place.subscribers(1)
     for sum_, job in enumerate(PAID, 5):
@@ -348,14 +362,18 @@ async def test_a_payment_of_another_sum_is_another_payment_of_another_job_as_wel
         assert (await place.run(*PAID[job]))["states"] == {"accepted": 1}
 
 
+@pytest.mark.parametrize("is_restored", [False, True], ids=["", "restored"])
 @pytest.mark.parametrize(("first", "second"), [tuple(SERVICES), tuple(reversed(SERVICES))])
 async def test_a_service_that_another_job_has_connected_is_connected_once(
-    place: Place, first: str, second: str
+    place: Place, first: str, second: str, *, is_restored: bool
 ) -> None:
     one, *_ = place.subscribers(1)
     place.rows("abonent_id", str(one), name="p.csv")
     place.traffic.model = "UsersUsluga"
     run = (await place.run(*SERVICES[first]))["run"]
+    if is_restored:
+        undo = (await place.cli.closing("undo", run, "--yes"))["run"]
+        await place.cli("undo", undo, "--yes")
     ended = await place.cli("run", *SERVICES[second], "--yes", "--json")
     assert ended.closing["states"] == {"skipped": 1}
     assert f"entered by an earlier run: {run} ({SERVICES[first][0]})" in ended.words

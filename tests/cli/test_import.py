@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 from aiohttp import web
 
 from billing.api.error_catalogue import LICENCE
@@ -112,6 +113,29 @@ async def test_an_opening_balance_is_never_set_over_money_that_came_and_the_scri
         owned = "select m.balance from abonents a join admin_accounts m on m.id = a.account_id where {} order by a.id"
         balances = place.query(owned.format("a.contract_number starting with 'Н-000'"))
         assert balances == [(7 * SCALE,), (2 * SCALE,)]
+
+
+@pytest.mark.parametrize("database", [(), ("--database", "")], ids=["the database", "the API"])
+async def test_a_bill_keeps_no_opening_balance_from_being_set_and_a_payment_before_it_does(
+    place: Place, database: Sequence[str]
+) -> None:
+    """What leaves the balance as the last opening balance has set it is no money, whatever its type is."""
+    place.write(table([subscriber(1, balance="5"), subscriber(2, balance="5")]), "subs.csv")
+    await place.cli("import", "subs.csv", "--yes")
+    place.rows("contract_number;amount;document", "Н-0001;7;d1", name="p.csv")
+    await place.run("payment", "p.csv")
+    for bill, contract in enumerate(("Н-0001", "Н-0002"), 9_000_001):
+        await place.execute(
+            "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date) "
+            "select ?, id, 3, ?, ? from abonents where contract_number = ? and deleted = 0",
+            *(bill, 90 * SCALE, "2026-11-29", contract),
+        )
+    place.write(table([subscriber(1, balance="9"), subscriber(2, balance="9")]), "subs.csv")
+    says = "the balance is 12.00, the row says 9.00, and would be set over operation"
+    await place.cli.told(
+        "import", "subs.csv", "--yes", "--change", "--again", *database, ends=Exit.REJECTED, says=says
+    )
+    assert place.query(BALANCES) == [("Н-0001", 1200), ("Н-0002", 900)]
 
 
 async def test_a_row_of_which_a_step_was_refused_is_exported_once_and_whole(place: Place) -> None:
