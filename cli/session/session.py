@@ -37,6 +37,7 @@ from checkpoints.states import states_where
 from cli.output.item_files import OutputFile, replacing
 from cli.session.events import RunReader
 from cli.session.journal import (
+    addresses_of,
     api_of,
     check_address,
     check_identity,
@@ -72,7 +73,7 @@ from jobs.spec.spec import parameters_of
 from jobs.spec.toml_places import KeyRefused, as_kind, check_known
 from jobs.spec.words import UNDO
 from jobs.undo import build_undo, effect_of_run
-from texts.remedies import PROGRAM, command_line, setting
+from texts.remedies import PROGRAM, advise_runs, command_line, setting
 from texts.said import Given, Said, reason_of, said
 
 log = structlog.get_logger(__name__)
@@ -290,6 +291,9 @@ async def open_session(
                 run=of.name,
                 flag=setting("api-url", printable(api_of(of))),
             )
+        if of is not None:
+            # What this command was given has led to the runs of this billing, whatever they were begun with.
+            advise_runs({run.name: addresses_of(run) for run in await journal.runs() if run.target != of.target})
         yield session
 
 
