@@ -513,9 +513,10 @@ class Totals:
     again, or count as refused, and may have had their effect all the same.
 
     The amounts of an undo are what its rows take back, negative, and those of an undo of an undo what they restore.
-    `merged` are the skipped rows that another row of their account carries, and `merged_amount` is their own sum: it is
-    part of the amounts of the rows that carry them. Of the rejected items the program itself has kept those `held_back`
-    from being sent. The unchanged rows of a delta, which it skips, ask for no difference: their amount is 0.
+    `merged` are the skipped rows that another row of their account carries, and `merged_amount` is their own sum: it
+    is part of the amounts of the rows that carry them. Of the rejected items the program itself has kept those
+    `held_back` from being sent. The unchanged rows of a delta, which it skips, ask for no difference: their amount is
+    0.
     """
 
     counts: Mapping[State, int] = field(default_factory=dict)

@@ -74,7 +74,7 @@ _USAGE_OF_ALL: Final = said(
     reads=True,
     flags_of=lambda flags, given: without_profile_or_default(flags) if given["every"] else flags,
 )
-async def _report(  # noqa: PLR0913 - a parameter for each thing that can be typed
+async def _report(
     settings: Settings,
     screen: Screen,
     words: list[str] | None = argument(

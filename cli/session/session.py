@@ -99,8 +99,9 @@ A fault of the page does not change the run.
 
 @dataclass(frozen=True, slots=True)
 class BillingConnection:
-    """A billing that has answered: its gateway and its health report."""
+    """A billing that has answered at its address: its gateway and its health report."""
 
+    address: str
     gateway: Gateway
     health: Health
     one: OneBilling = field(default_factory=OneBilling)
@@ -109,7 +110,7 @@ class BillingConnection:
     def target(self) -> Target:
         """The billing in the form that screens show."""
         database = self.gateway.database
-        return Target(self.health.version, None if database is None else str(database.dsn))
+        return Target(self.address, self.health.version, None if database is None else str(database.dsn))
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,7 +344,7 @@ async def open_billing(settings: Settings, record: OpenRecorder | None = None) -
                 one = await one_billing(gateway, settings)
             if (line := waiting_line()) is not None:
                 line.questions = gateway.questions.count
-            yield BillingConnection(gateway, health, one)
+            yield BillingConnection(settings.target, gateway, health, one)
         finally:
             if database is not None:
                 with anyio.CancelScope(shield=True):
