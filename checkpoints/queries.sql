@@ -504,7 +504,8 @@ with found as (
 select @all(@array(
     item_id, number, key, label, lane, payload, amount, line, @as_json(row), state, attempts, answer,
     @as_json(message), changed_at, @as_json(coalesce(seen, '[]')),
-    @as_json(case unproven when 0 then 'false' else 'true' end)
+    @as_json(case unproven when 0 then 'false' else 'true' end),
+    case when undoes is null then amount else coalesce(@undone(found), amount) end
 )) as items, exists (select 1 from runs where run_id = :run_id and purged_at is not null) as is_purged
 from found
 

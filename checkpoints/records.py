@@ -279,6 +279,8 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     seen: tuple[str, ...] = ()
     """What a look-up has shown to the person who decides on it, or has decided that it is sent, by ids."""
     unproven: bool = False
+    change: Decimal | None = None
+    """Its amount; of an undo what it takes back, whatever sum its call carries."""
 
     @property
     def kind(self) -> str:
@@ -510,11 +512,11 @@ class Totals:
     sum in the billing was more than was sent, by the `gap`, or less. `unanswered` are those that are to be sent
     again, or count as refused, and may have had their effect all the same.
 
-    The amounts of an undo are what its rows take back, negative, and those of an undo of an undo what they restore;
-    `of_calls` are then the sums that its calls carry. `merged` are the skipped rows that another row of their account
-    carries, and `merged_amount` is their own sum: it is part of the amounts of the rows that carry them. Of the
-    rejected items the program itself has kept those `held_back` from being sent. The unchanged rows of a delta, which
-    it skips, ask for no difference: their amount is 0.
+    The amounts of an undo are what its rows take back, negative, and those of an undo of an undo what they restore.
+    `merged` are the skipped rows that another row of their account carries, and `merged_amount` is their own sum: it
+    is part of the amounts of the rows that carry them. Of the rejected items the program itself has kept those
+    `held_back` from being sent. The unchanged rows of a delta, which it skips, ask for no difference: their amount is
+    0.
     """
 
     counts: Mapping[State, int] = field(default_factory=dict)
@@ -535,7 +537,6 @@ class Totals:
     has_ended: bool = False
     merged: int = 0
     merged_amount: Decimal = Decimal(0)
-    of_calls: Mapping[State, Decimal] = field(default_factory=dict)
     held_back: Subtotal = NOTHING
 
     @property

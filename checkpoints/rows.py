@@ -190,11 +190,9 @@ def to_totals(found: Sequence[FoundRow]) -> Totals:
         )
     states = {State(row["state"]): row for row in found if row["state"]}
     rejected = states.get(State.REJECTED)
-    of_calls = {state: Decimal(row["amount"]) for state, row in states.items()}
-    reversed_by = {state: Decimal(row["reversed"]) for state, row in states.items() if row["undoing"]}
     return Totals(
         {state: row["items"] for state, row in states.items()},
-        of_calls | reversed_by,
+        {state: Decimal(row["reversed" if row["undoing"] else "amount"]) for state, row in states.items()},
         refused,
         left_out,
         taken_back=sum(row["taken_back"] for state, row in states.items() if state.in_effect),
@@ -213,7 +211,6 @@ def to_totals(found: Sequence[FoundRow]) -> Totals:
         has_ended=bool(found[0]["has_ended"]),
         merged=sum(row["merged"] for row in found),
         merged_amount=sum((Decimal(row["merged_amount"]) for row in found), Decimal(0)),
-        of_calls=of_calls if reversed_by else {},
         held_back=Subtotal(rejected["held_back"], Decimal(rejected["sum_held_back"])) if rejected else NOTHING,
     )
 

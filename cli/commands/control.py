@@ -172,7 +172,7 @@ async def _stop(
         goes_on.append((await resume_command(run, journal), said("go on with its next step")))
     shown = stack(
         Text(f"■ {printable(title)}", "bold"),
-        outcome_table(totals, await steps_of(run, journal)),
+        outcome_table(run, totals, await steps_of(run, journal)),
         render(paused, "yellow") if paused else None,
         steps_list(goes_on + next_steps(run, totals)),
     )
@@ -226,7 +226,7 @@ async def _close(
     notes = [left if left.n else "", perhaps_in_effect(totals)]
     shown = stack(
         Text.assemble("✓ ", render(ended, limit=600), style="green"),
-        outcome_table(totals, await steps_of(run, journal)),
+        outcome_table(run, totals, await steps_of(run, journal)),
         *(labelled(said("note:"), note, "yellow") for note in notes if note),
         steps_list(next_steps(run, totals)),
     )

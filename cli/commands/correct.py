@@ -112,6 +112,8 @@ class Corrections:
         )
 
     def _count(self, row: Item, verdict: NewItem | Refusal) -> None:
+        # All lines of the preview are those of the corrected file.
+        verdict = replace(verdict, line=row.line)
         if isinstance(verdict, Refusal):
             self._refused += 1
             self._refusals.append(verdict)
@@ -373,7 +375,7 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Sessi
         corrections = Corrections(run, rehearsed, session.journal, plans, job, enter=enter)
         await corrections.look()
         plan = corrections.plan(await plan_of(rehearsed, job, plans))
-        show = screen.say if consent.yes else screen.say_always
+        question, show = plan.question(session.billing.target), screen.say if consent.yes else screen.say_always
         show(preview(plan, session.billing.target, session.journal.name, session.policy_of(run)))
         why: str = ""
         if plan.bad and not consent.skip_bad:
@@ -385,18 +387,19 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Sessi
                 flag=setting("skip-bad"),
             )
         elif not corrections.corrected:
-            why = said(
-                "{file} corrects nothing: run {run} has all of its good rows already. {command} shows where they "
-                "stand.",
-                file=printable(rehearsed.source),
-                run=run.name,
-                command=command_line("status", run.name),
-            )
+            nothing = said("all of its rows are refused.")
+            if plan.totals.frozen:
+                nothing = said(
+                    "run {run} has all of its good rows already. {command} shows where they stand.",
+                    run=run.name,
+                    command=command_line("status", run.name),
+                )
+            why = said("{file} corrects nothing: {why}", file=printable(rehearsed.source), why=nothing)
         elif plan.to_send and not consent.yes:
-            asked = said("{question} They go into run {run}.", question=plan.question, run=run.name)
+            asked = said("{question} They go into run {run}.", question=question, run=run.name)
             with screen.keyboard(file) as keyboard:
                 if keyboard is None:
-                    why = is_unattended(plan.question, file)
+                    why = is_unattended(question, file)
                 elif not await screen.agrees_to_send(asked, keyboard):
                     why = said("the answer was no")
         elif plan.look_alikes.rows and enter is not Repeat.AGAIN:

@@ -34,7 +34,7 @@ from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import drawn
 from cli.terminal.options import argument, option, switch
 from cli.terminal.screen import BriefVoice, Screen
-from cli.terminal.texts import LANGUAGES, WHOLE, CatalogueLanguage, language, markup_safe, printable
+from cli.terminal.texts import WHOLE, CatalogueLanguage, language, markup_safe, printable, reader
 from cli.terminal.waiting import waiting
 from jobs.catalogue.catalogue import Catalogue
 from jobs.sums import sums_object
@@ -74,7 +74,7 @@ _USAGE_OF_ALL: Final = said(
     reads=True,
     flags_of=lambda flags, given: without_profile_or_default(flags) if given["every"] else flags,
 )
-async def _report(  # noqa: PLR0913 - a parameter for each thing that can be typed
+async def _report(
     settings: Settings,
     screen: Screen,
     words: list[str] | None = argument(
@@ -82,7 +82,6 @@ async def _report(  # noqa: PLR0913 - a parameter for each thing that can be typ
     ),
     output: Path | None = option("FILE", "Where to, report-RUN.html by default; - for stdout.", "-o", "--output"),
     since: str | None = option("DATE", "With --all: only runs that were begun then or later."),
-    lang: str | None = option("|".join(LANGUAGES), "The language of the report; else that of the system."),
     *,
     every: bool = switch("One report of all billings and their runs: sums and roots, and no rows.", "--all"),
     pdf: bool = switch("As PDF/A; needs the extra `pdf`."),
@@ -127,8 +126,7 @@ async def _report(  # noqa: PLR0913 - a parameter for each thing that can be typ
         target = OutputFile(output or Path(f"{name}.{'pdf' if pdf else 'html'}"), force=force)
         with waiting(said("adding up the rows of the report")):
             facts = await facts_of(subject, journal, catalogue)
-        reader = language(lang or settings.language.value)
-        await _write(facts, target, reader, settings.letterhead, journal, screen, pdf=pdf)
+        await _write(facts, target, reader(), settings.letterhead, journal, screen, pdf=pdf)
         await journal.history.note_report(subject.main, facts.root)
         return Exit.DONE
 
@@ -136,7 +134,7 @@ async def _report(  # noqa: PLR0913 - a parameter for each thing that can be typ
 async def _write(
     facts: ReportFacts,
     target: OutputFile,
-    reader: CatalogueLanguage,
+    spoken: CatalogueLanguage,
     letterhead: Letterhead,
     journal: Journal,
     screen: Screen,
@@ -153,9 +151,9 @@ async def _write(
     folder = Path() if to_stdout else target.path.parent
 
     with waiting(said("writing the report {file}", file=printable(target.path, WHOLE))):
-        beside = await write_files(facts, reader, folder, journal)
-        page = await anyio.to_thread.run_sync(page_of, facts, reader, letterhead, beside)
-        made = await anyio.to_thread.run_sync(pdf_of, page, facts, reader) if pdf else page.encode()
+        beside = await write_files(facts, spoken, folder, journal)
+        page = await anyio.to_thread.run_sync(page_of, facts, spoken, letterhead, beside)
+        made = await anyio.to_thread.run_sync(pdf_of, page, facts, spoken) if pdf else page.encode()
         await anyio.to_thread.run_sync(write_whole, target, made)
     if screen.voice.as_json:
         screen.emit(
@@ -239,10 +237,10 @@ async def _check(file: Path, letterhead: Letterhead, journal: Journal, catalogue
             if start != len(digests):
                 found.sizes[run.name] = (len(digests) // DIGEST, start // DIGEST)
     if not found:
-        reader = language(stamp.language)
+        spoken = language(stamp.language)
         with tempfile.TemporaryDirectory() as folder:
-            files = await write_files(facts, reader, Path(folder), journal)
-        now = await anyio.to_thread.run_sync(page_of, facts, reader, letterhead, files)
+            files = await write_files(facts, spoken, Path(folder), journal)
+        now = await anyio.to_thread.run_sync(page_of, facts, spoken, letterhead, files)
         found.words = _differing_words(page.splitlines(), now.splitlines())
         for beside in (one for of_run in files.values() for one in of_run.all):
             path, digest = file.parent / beside.name, ""

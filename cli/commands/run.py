@@ -334,11 +334,13 @@ async def _undo(
             wanted.undo_parameters,
             with_facts(wanted.undo_parameters, options, profile),
         )
-        way |= await _what_may_be_others(run, journal, given, told)
         parameters = {RUN: run.name, **way}
         async with open_session(told, journal, of=run) as session:
-            job = await build_undo(session.gateway, journal, parameters, settings.catalogue)
-            if await journal.in_effect(run, size=1):
+            # What cannot be taken back is refused before anything is asked.
+            await build_undo(session.gateway, journal, parameters, settings.catalogue)
+            if totals.standing or totals.unanswered:
+                parameters |= await _what_may_be_others(run, journal, given, told)
+                job = await build_undo(session.gateway, journal, parameters, settings.catalogue)
                 created = await create_run(job, parameters, await session.target(), session)
                 return await RunSession(created, job, session, fresh=True).run()
             # No run is made for it.

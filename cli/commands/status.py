@@ -15,7 +15,7 @@ from cli.commands.execution import with_settings
 from cli.session.control_client import hear
 from cli.session.journal import check_address, open_existing, stored_policy
 from cli.session.queue import NOTE, queued_runs
-from cli.session.run_view import RUNNING, RunView, ended_facts, holds_its_file
+from cli.session.run_view import RUNNING, STOPPED, RunView, ended_facts, holds_its_file
 from cli.settings.flags import RUN_NAME_OR_NONE, JournalFlags
 from cli.settings.settings import Settings, without_profile
 from cli.show import closing
@@ -76,11 +76,13 @@ async def _status(
             screen.emit({"journal": journal.name, "runs": objects})
         else:
             queued, found = await queued_runs(journal), await journal.history.overview(NOTE)
-            screen.show(
-                RunsTable(RunView(it.run, it.totals, it.holder, queued=queued.get(it.run.name)) for it in found)
-            )
-            one = said("show this run, and what comes next")
-            screen.show(steps_list([(command_line("status", runs[-1].name), one)]))
+            views = [RunView(it.run, it.totals, it.holder, queued=queued.get(it.run.name)) for it in found]
+            screen.show(RunsTable(views))
+            stopped = [view.run.name for view in views if view.stage == STOPPED]
+            goes_on = said("show this stopped run, and how it goes on")
+            steps = dict.fromkeys((command_line("status", name) for name in stopped[-MAX_STATUS_SHOWN:]), goes_on)
+            steps.setdefault(command_line("status", runs[-1].name), said("show this run, and what comes next"))
+            screen.show(steps_list(list(steps.items())))
     return Exit.DONE
 
 
@@ -165,7 +167,7 @@ async def detail(seen: RunView, journal: Journal) -> RenderableType:
     return drawn(
         "status.j2",
         {
-            "outcome": closing.outcome_table(totals, await closing.steps_of(run, journal)),
+            "outcome": closing.outcome_table(run, totals, await closing.steps_of(run, journal)),
             "live": screen_of(seen.live) if seen.live else Text(""),
         },
         seen=seen,

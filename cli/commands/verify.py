@@ -30,7 +30,7 @@ from engine.pipeline.progress import Progress
 from engine.pipeline.reconciler import Reconciler
 from engine.pipeline.verifier import ReadBackSummary, verify
 from jobs.account_balances import AccountDifference, Balances, compare_balances
-from jobs.spec.words import IMPORT
+from jobs.spec.words import IMPORT, SINCE
 from jobs.tally import tally_of
 from texts.remedies import command_line
 from texts.said import counted, said, text_of, two_decimals
@@ -67,7 +67,7 @@ async def _verify(
         async with open_session(told, journal, of=run) as opened:
             session = opened.for_run(run)
             found = await verified(run, await session.rebuild(run), session, target, ReadBackSummary())
-    tables = {"states": states_table(found.totals)}
+    tables = {"states": states_table(found.totals, found.run.parameters.get(SINCE, ""))}
     shown = drawn("verify.j2", tables, found=found, tally=found.tally, most=MAX_GROUPS_SHOWN, steps=found.next_steps)
     close(told.screen, found.exit, shown, _object(found))
     if target is not None:
@@ -308,7 +308,7 @@ async def _reconcile(told: Invocation, name: str = RUN_NAME) -> Exit:
         manual = await journal.items(run, {State.MANUAL}, size=MAX_SHOWN) if undecided else []
         shown = drawn(
             "reconcile.j2",
-            {"outcome": outcome_table(totals, await steps_of(run, journal))},
+            {"outcome": outcome_table(run, totals, await steps_of(run, journal))},
             run=run,
             is_settled=not undecided and not in_doubt,
             manual=[(item, seen(item)) for item in manual],

@@ -387,11 +387,10 @@ async def departures(run: Run, journal: Journal, billing: "BillingConnection") -
         return None
     return said(
         "this is not what plan {plan} of {date} has planned:\n{differences}\n"
-        "Plan again ({command} …), look at it, and run that plan",
+        "Type the command of that plan again, look at what it says now, and run the new plan",
         plan=plan.name,
         date=plan.created_at,
         differences=in_lines([said("  {one}", one=one) for one in facts]),
-        command=command_line("plan"),
     )
 
 

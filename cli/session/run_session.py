@@ -648,11 +648,12 @@ class RunSession:
             return False
         await self._require_like_last(plan)
         if not consent.yes:
+            asked = plan.question(self._session.billing.target)
             with screen.keyboard(self._file) as keyboard:
                 if keyboard is None:
-                    raise self._unattended(is_unattended(plan.question, self._file))
+                    raise self._unattended(is_unattended(asked, self._file))
                 self._asking = True
-                if not await screen.agrees_to_send(plan.question, keyboard):
+                if not await screen.agrees_to_send(asked, keyboard):
                     raise NothingSent(said("the answer was no"))
         elif plan.look_alikes.rows and how_often(run) is not Repeat.AGAIN:
             if screen.voice.quiet:

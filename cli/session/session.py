@@ -37,6 +37,7 @@ from checkpoints.states import states_where
 from cli.output.item_files import OutputFile, replacing
 from cli.session.events import RunReader
 from cli.session.journal import (
+    addresses_of,
     api_of,
     check_address,
     check_identity,
@@ -72,7 +73,7 @@ from jobs.spec.spec import parameters_of
 from jobs.spec.toml_places import KeyRefused, as_kind, check_known
 from jobs.spec.words import UNDO
 from jobs.undo import build_undo, effect_of_run
-from texts.remedies import PROGRAM, command_line, setting
+from texts.remedies import PROGRAM, advise_runs, command_line, setting
 from texts.said import Given, Said, reason_of, said
 
 log = structlog.get_logger(__name__)
@@ -98,8 +99,9 @@ A fault of the page does not change the run.
 
 @dataclass(frozen=True, slots=True)
 class BillingConnection:
-    """A billing that has answered: its gateway and its health report."""
+    """A billing that has answered at its address: its gateway and its health report."""
 
+    address: str
     gateway: Gateway
     health: Health
     one: OneBilling = field(default_factory=OneBilling)
@@ -108,7 +110,7 @@ class BillingConnection:
     def target(self) -> Target:
         """The billing in the form that screens show."""
         database = self.gateway.database
-        return Target(self.health.version, None if database is None else str(database.dsn))
+        return Target(self.address, self.health.version, None if database is None else str(database.dsn))
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +294,9 @@ async def open_session(
                 run=of.name,
                 flag=setting("api-url", printable(api_of(of))),
             )
+        if of is not None:
+            # What this command was given has led to the runs of this billing, whatever they were begun with.
+            advise_runs({run.name: addresses_of(run) for run in await journal.runs() if run.target != of.target})
         yield session
 
 
@@ -341,7 +346,7 @@ async def open_billing(settings: Settings, record: OpenRecorder | None = None) -
                 one = await one_billing(gateway, settings)
             if (line := waiting_line()) is not None:
                 line.questions = gateway.questions.count
-            yield BillingConnection(gateway, health, one)
+            yield BillingConnection(settings.target, gateway, health, one)
         finally:
             if database is not None:
                 with anyio.CancelScope(shield=True):

@@ -3,9 +3,11 @@
 The rows of an import are steps, several for each row of its table; people count subscribers.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Group, RenderableType
@@ -168,9 +170,10 @@ def read_back_object(totals: Totals) -> Mapping[str, object]:
     return {"read_back": found}
 
 
-def states_table(totals: Totals) -> Table:
+def states_table(totals: Totals, since: str = "") -> Table:
+    """A row an outcome; the sums of a delta are differences to the run that it comes `since`."""
     table = Table.grid("", Column(justify="right"), Column(justify="right"), padding=(0, 2, 0, 0))
-    with_money = any(totals.amounts.values())
+    with_money = bool(since) or any(totals.amounts.values())
     for name, (state, number, amount) in outcomes_of(totals).items():
         # The money of a merged row is part of the amount of the row that carries it.
         merged = totals.merged if state is State.SKIPPED else 0
@@ -193,13 +196,15 @@ def states_table(totals: Totals) -> Table:
         table.add_row(render(REFUSED, "red"), count(totals.refused), render(said("not part of the run"), "dim"))
     for flag, number in totals.left_out.items():
         table.add_row(render(LEFT_OUT, "dim"), count(number), render(said("by {flag}", flag=flag), "dim"))
+    if since:
+        table.add_row(render(said("sums"), "dim"), "", render(said("differences to run {run}", run=since), "dim"))
     return table
 
 
-def outcome_table(totals: Totals, imported: StepsFacts | None) -> RenderableType:
+def outcome_table(run: Run, totals: Totals, imported: StepsFacts | None) -> RenderableType:
     """Counts and sums by state; of an import by its steps, and its subscribers."""
     if imported is None:
-        return states_table(totals)
+        return states_table(totals, run.parameters.get(words.SINCE, ""))
     balances = [one for one in imported.counts if one.step == Step.BALANCE and one.state.in_effect]
     entered = 0 if imported.is_undo else sum(one.items - one.taken_back for one in balances)
     amount = sum((one.amount - one.sum_taken_back for one in balances), Decimal(0))
@@ -302,7 +307,7 @@ async def show_closing(closing: Closing, run: Run, journal: Journal) -> Renderab
     only_listed = closing.exit in {Exit.DONE, Exit.REJECTED} and accountants_list(run, totals)
     return drawn(
         "closing.j2",
-        {"outcome": outcome_table(totals, imported)},
+        {"outcome": outcome_table(run, totals, imported)},
         closing=replace(closing, imported=imported),
         taken=run.parameters[RUN] if only_listed else "",
         is_discarded=run.stage is Stage.DISCARDED,
@@ -443,7 +448,7 @@ def _next_steps(run: Run, totals: Totals, limit: Decimal | None) -> Iterator[tup
         yield again, said("hand in the whole file, once these rows are corrected in it")
     elif bad and frozen and run.job != UNDO and (is_import or not run.ended_at):
         again = said("hand in that file, once it is corrected")
-        yield command_line("run", run.job, file_of(run, BAD), "--continue", name), again
+        yield command_line("run", run.job, free_file_of(run, BAD), "--continue", name), again
     if manual := totals.count(State.MANUAL):
         yield _export(run, State.MANUAL), counted("decide on the row", "decide on the {n} rows", manual)
         yield command_line("reconcile", name), said("see both sides of what a person has to decide")
@@ -528,7 +533,7 @@ def accountants_list(run: Run, totals: Totals) -> str | None:
 
 
 def _export(run: Run, state: str, name: str = "") -> str:
-    return command_line("export", run.name, "--state", state, "-o", file_of(run, name or state))
+    return command_line("export", run.name, "--state", state, "-o", free_file_of(run, name or state))
 
 
 _FILES: Final[Mapping[str, str]] = {
@@ -545,3 +550,10 @@ _FILES: Final[Mapping[str, str]] = {
 def file_of(run: Run, word: str) -> str:
     """The file of an export as its reader calls it."""
     return rendered(said(_FILES[word], run=run.name))
+
+
+def free_file_of(run: Run, word: str) -> str:
+    """The same as commands advise it: with a number where a file of that name is there, and may have corrections."""
+    name = Path(file_of(run, word))
+    others = (name.with_stem(f"{name.stem}-{number}") for number in itertools.count(2))
+    return str(next(path for path in itertools.chain([name], others) if not path.exists()))

@@ -62,8 +62,9 @@ ZERO: Final = Decimal(0)
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The billing of a run, for screens: its version, and the address of its database, if one is read."""
+    """The billing of a command, for screens: its address and version, and the database's address, if one is read."""
 
+    address: str
     version: str
     database: str | None
 
@@ -137,9 +138,8 @@ class PreviewFacts:
             return self.totals.read
         return self.steps.subscribers.all + self.totals.refused + sum(self.totals.left_out.values())
 
-    @property
-    def question(self) -> Said:
-        to = printable(self.run.target)
+    def question(self, target: Target) -> Said:
+        to = printable(target.address)
         if self.steps is not None:
             return said("Send {steps}, to {target}?", steps=to_send_line(self), target=to)
         if not self.has_amounts:

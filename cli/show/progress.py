@@ -22,6 +22,7 @@ from cli.terminal.signals import run_alongside
 from cli.terminal.texts import JOINT, LONGEST, WHOLE, count, duration, printable, rate
 from cli.terminal.waiting import bytes_read, waiting
 from engine.job import Source
+from engine.pacing.holds import ASKING_AGAIN
 from engine.pacing.policy import ALL as SETTINGS
 from engine.pipeline.progress import Progress, Status
 from texts.said import Quantity, Said, counted, kind_of, said
@@ -143,6 +144,7 @@ def line(status: Status, name: str = "") -> Text:
         if found.state.trouble
     ]
     facts += [said("{n} sent again", n=Quantity(status.retries))] if status.retries else []
+    facts += _asks_at_once(status)
     text = Text(f"{name}: " if name else "").append(", ".join(map(printable, facts)))
     if not status.errors:
         return text
@@ -185,6 +187,7 @@ def screen_of(status: Status, name: str = "") -> Group:
     parts.append(Hanging(Text(""), Text("   ").join(states)))
     if status.held:
         parts.append(Hanging(_label(said("held"), "yellow"), render(status.held, limit=LONGEST)))
+        parts += map(render, _asks_at_once(status))
     elif status.why:
         parts.append(Hanging(_label(said("limited by")), render(limit_of(status.why), limit=LONGEST)))
     parts += [Hanging(_label(said("error")), Text(kind)) for kind in _kinds(status)]
@@ -231,6 +234,12 @@ def _pace(status: Status) -> list[Said]:
     elif window and (calls or not status.held):
         pace.append(said("{calls}/{window} in flight", calls=calls, window=window))
     return pace
+
+
+def _asks_at_once(status: Status) -> list[Said]:
+    """What ends the wait for a billing that may be back before it is asked again; nothing for another hold."""
+    is_asked_later = kind_of(status.held or "") == ASKING_AGAIN
+    return [said("{command} asks the billing at once", command="`continue --now`")] if is_asked_later else []
 
 
 def limit_of(why: str) -> str:

@@ -60,8 +60,9 @@ class Hanging:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         indent, head = self._indent, self._head
-        if head.plain.strip() and options.max_width - indent < _NARROW:
-            yield one_line(head)
+        if options.max_width - indent < _NARROW:
+            if head.plain.strip():
+                yield one_line(head)
             indent, head = min(_STEP_IN, indent), Text("")
         room = max(options.max_width - indent, 1)
         for line in lines_of(self._body, room, beside=max(head.cell_len - indent, 0)):

@@ -135,7 +135,7 @@ _LANGUAGE: Final = Flag(
     expose_value=False,
     is_eager=True,
     callback=_check_language,
-    help="The language of screens and help; by default that of the settings, or of the system.",
+    help="The language of screens, help and reports; by default that of the settings, or of the system.",
 )
 """It was taken before the rest is read, and is only checked here."""
 
@@ -152,13 +152,9 @@ class Command(click.Command):
         params: Iterable[click.Parameter] = (),
         **more: Any,  # noqa: ANN401 - as click has it
     ) -> None:
-        params = list(params)
-        # One of its own says of what it makes.
-        if (own := next((one for one in params if OPTION in one.opts), None)) is None:
-            params.append(_LANGUAGE)
-        else:
-            own.is_eager, own.callback = True, _check_language
-        super().__init__(name, params=params, context_settings={"help_option_names": ["-h", "--help"]}, **more)
+        super().__init__(
+            name, params=[*params, _LANGUAGE], context_settings={"help_option_names": ["-h", "--help"]}, **more
+        )
         self.panel = panel
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

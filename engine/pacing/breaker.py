@@ -25,10 +25,10 @@ from checkpoints.pace import BreakerPace
 from checkpoints.records import Item
 from engine.errors import LookUpFailed
 from engine.outcomes import Cause, Outcome
-from engine.pacing.holds import BILLING, POLL_SECONDS, Holds, Stop, StopKind
+from engine.pacing.holds import ASKING_AGAIN, BILLING, POLL_SECONDS, Holds, Stop, StopKind
 from engine.pacing.policy import Policy
 from texts.remedies import Remedy
-from texts.said import Quantity, said, text_of
+from texts.said import Quantity, reason, said, text_of
 
 # ---- retries ------------------------------------------------------------------------------------------------------
 # The wait is drawn with full jitter, so that rows that failed together do not come back together.
@@ -292,9 +292,8 @@ class Breaker:
         """Wait for as long as the billing asked, extended by later requests, and probe at growing gaps."""
         while not self._stop.requested:
             if (wait := self._not_before - anyio.current_time()) > 0:
-                self._holds.put(
-                    BILLING, said("asking again in {seconds} s: {why}", seconds=ceil(wait), why=self._why)
-                )
+                again = reason("asking again in {seconds} s: {why}", ASKING_AGAIN, seconds=ceil(wait), why=self._why)
+                self._holds.put(BILLING, again)
                 await self._stop.sleep(min(wait, POLL_SECONDS))
                 continue
             try:

@@ -77,6 +77,8 @@ PAUSED: Final = "paused"
 
 BILLING: Final = "billing"
 """The billing is away, busy, or asks for a pause."""
+ASKING_AGAIN: Final = "asking again"
+"""The code of that hold while it waits for the time to ask again, which `continue --now` ends."""
 
 BARRIER: Final = "barrier"
 """The run has ended, and the next step waits until the billing has processed what was sent."""

@@ -370,7 +370,7 @@ def judge_for(run: Run, effect: Effect, enter: Repeat) -> Judge:
             judged = _against_same_input(item, own, effect)
             if run.approved_at is not None and isinstance(judged, Refusal):
                 # The earlier row may be in the billing by now.
-                stays = said("{why}; that one stays in the run, this one is left out", why=judged.reason)
+                stays = said("{why}; that row of the run's input stays, this one is left out", why=judged.reason)
                 return replace(judged, reason=stays)
             return judged
         if enter is Repeat.AGAIN or item.is_difference or effect.may_repeat(item.payload):

@@ -188,7 +188,7 @@ class Recorder:
         for item in doubted:
             self._doubted.discard(item.item_id)
             self._reopened = True
-            self._progress.moved(State.ACCEPTED, State.UNKNOWN, amount=item.amount)
+            self._progress.moved(State.ACCEPTED, State.UNKNOWN, amount=item.change)
             self._progress.met(item.label, item.message or "")
             self._backlog.shut_lane(item.lane)
             log.warning("accepted, and in doubt now", item=item.number, label=item.label, why=item.message)
@@ -197,7 +197,7 @@ class Recorder:
     def _follow(self, landed: CallResult) -> None:
         item, outcome = landed.item, landed.outcome
         state = outcome.state
-        self._progress.moved(State.SENDING, state, amount=item.amount, why=outcome.message)
+        self._progress.moved(State.SENDING, state, amount=item.change, why=outcome.message)
         self._spending.came_out(item, state)
         if outcome.cause is Cause.STOPPED:
             return
@@ -575,7 +575,7 @@ class Pipeline:
                 await self._journal.claim(self._run, [item.item_id for item in claimed], completed)
                 self._ownership.told(began)
                 self._claiming = False
-                amount = sum((item.amount for item in claimed if item.amount), Decimal(0))
+                amount = sum((item.change for item in claimed if item.change), Decimal(0))
                 self._progress.moved(State.PENDING, State.SENDING, affordable, amount=amount)
                 self._recorder.under_way += affordable
                 sent += affordable

@@ -104,7 +104,7 @@ class Progress:
     def take_up(self, totals: Totals, *, intake_ended: bool) -> None:
         self.counts = Counter(totals.counts)
         self.refused, self.held_back = totals.refused, totals.held_back.rows
-        self.amounts = defaultdict(Decimal, totals.of_calls or totals.amounts)
+        self.amounts = defaultdict(Decimal, totals.amounts)
         self.intake_ended = intake_ended
         self.started = anyio.current_time()
         self._pace = Pace(time.monotonic())
@@ -132,7 +132,7 @@ class Progress:
         before = {item.item_id: item for item in items}
         for change in changes:
             item = before[change.item_id]
-            self.moved(item.state, change.state, amount=item.amount, why=change.message)
+            self.moved(item.state, change.state, amount=item.change, why=change.message)
 
     def called(self, seconds: float) -> None:
         self.calls += 1

@@ -407,7 +407,10 @@ async def test_an_undo_has_the_amounts_of_what_it_takes_back_through_any_chain(j
         # Its own items carry no amounts at all.
         assert (await journal.totals(undo)).amounts == {State.ACCEPTED: sign * Decimal("5.40")}
         found = await journal.amounts_of_rows(undo, [1, 2])
-        assert [found[number].amount for number in (1, 2)] == [sign * Decimal("1.40"), sign * Decimal("4.00")]
+        changes = [sign * Decimal("1.40"), sign * Decimal("4.00")]
+        assert [found[number].amount for number in (1, 2)] == changes
+        # By these its sums are counted while it works, too.
+        assert [one.change for one in await journal.items(undo, set(State))] == changes
 
 
 CANARY = "Канарейкина Вера"

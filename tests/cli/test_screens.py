@@ -51,6 +51,7 @@ from cli.terminal.layout import Badge, Hanging, render
 from cli.terminal.screen import Screen
 from cli.terminal.streams import lasting
 from cli.terminal.texts import ENGLISH, RUSSIAN, set_reader
+from engine.pacing.holds import ASKING_AGAIN
 from engine.pacing.policy import Policy
 from engine.pipeline.progress import Status
 from jobs.access.gateway import Gateway, OneBilling
@@ -303,14 +304,14 @@ def planned() -> PlanFacts:
 
 async def test_plan_and_preview() -> None:
     facts = planned()
-    target = Target("5.24.06", "billing.example.org/3050:/app/asr_billing/var/db/billing.gdb")
+    target = Target(TARGET, "5.24.06", "billing.example.org/3050:/app/asr_billing/var/db/billing.gdb")
 
     async def shows(screen: Screen) -> None:
         screen.result(plan_screen(facts, target, str(JOURNAL), "carbon-migrate plan balances balances.csv -o DIR"))
         screen.result(next_step(facts.plan, bad=True))
 
     await compare("plan", shows)
-    await compare("preview", of(lambda: preview(facts.plan, Target("5.24.06", None), str(JOURNAL), Policy())))
+    await compare("preview", of(lambda: preview(facts.plan, Target(TARGET, "5.24.06", None), str(JOURNAL), Policy())))
 
 
 class Keyboard:
@@ -347,15 +348,20 @@ async def test_the_badge_of_a_profile_and_its_question(badge: Badge, answers: Se
         screen.say(badge.line)
         with closing(Keyboard(*answers)) as keyboard:
             keyboard.screen = screen
-            assert await screen.agrees_to_send(planned().plan.question, cast("TextIO", keyboard))
+            assert await screen.agrees_to_send(
+                planned().plan.question(Target(TARGET, "", None)), cast("TextIO", keyboard)
+            )
 
     await compare(f"profile-{badge.profile}", shows)
 
 
 async def test_a_load_that_is_under_way_and_one_that_is_held() -> None:
     await compare("load", of(lambda: screen_of(UNDER_WAY, NAME)))
-    away = said(
-        "asking again in {seconds} s: {why}", seconds=16, why=said("the billing is away ({why})", why=REFUSED)
+    away = reason(
+        "asking again in {seconds} s: {why}",
+        ASKING_AGAIN,
+        seconds=16,
+        why=said("the billing is away ({why})", why=REFUSED),
     )
     held = replace(UNDER_WAY, held=away, why=away, eta=None, rate=0.0, in_flight=0)
     await compare("held", of(lambda: screen_of(held, NAME)))
@@ -505,8 +511,8 @@ async def import_facts(run: Run, journal: Journal) -> PreviewFacts:
 async def test_the_preview_of_an_import(journal: Journal) -> None:
     plan = await import_facts(await import_run(journal), journal)
     shown = (
-        lambda: preview(plan, Target("5.24.06", None), str(JOURNAL), Policy()),
-        lambda: Hanging(Text(""), render(plan.question)),
+        lambda: preview(plan, Target(TARGET, "5.24.06", None), str(JOURNAL), Policy()),
+        lambda: Hanging(Text(""), render(plan.question(Target(TARGET, "", None)))),
     )
     await compare("import-preview", of(*shown))
 
@@ -529,7 +535,7 @@ async def test_the_plan_of_an_import(journal: Journal) -> None:
         refused_before=0,
         changes=None,
     )
-    target = Target("5.24.06", "billing.example.org/3050:/app/asr_billing/var/db/billing.gdb")
+    target = Target(TARGET, "5.24.06", "billing.example.org/3050:/app/asr_billing/var/db/billing.gdb")
 
     async def shows(screen: Screen) -> None:
         screen.result(plan_screen(facts, target, str(JOURNAL), "carbon-migrate plan import table.csv -o DIR"))

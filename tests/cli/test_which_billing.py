@@ -177,9 +177,14 @@ async def test_one_billing_has_one_journal_by_whatever_address(place: Place) -> 
     folder, balances = at_default_place(place), place.balances(ROWS)
     run, there = await stopped(place, balances), ("--api-url", place.by_name)
     await place.cli.refused("plan", "balances", balances.path, *there, says=f"run {run} is not at its end")
-    assert (await place.cli.closing("resume", run, "--yes", *there))["states"] == {"accepted": ROWS}
+    resumed = await place.cli("resume", run, "--yes", *there)
+    # Advised is what this command was given, and not what the run was begun with.
+    assert f"verify {run} " in resumed.out
+    assert place.billing.url not in resumed.out
     await place.cli("verify", run, *there)
     await place.landed_once(ROWS)
+    planned = await place.cli("plan", "balances", balances.path, *there)
+    assert f"billing {place.by_name}, version" in " ".join(planned.out.split())
     assert (await place.run("balances", balances.path, *there))["states"] == {"skipped": ROWS}
     assert run in (await place.cli("status", *there)).out
     (journal,) = (path for path in folder.glob("*.journal") if not path.is_symlink())

@@ -232,7 +232,7 @@ def test_a_billing_that_does_not_catch_up_is_exit_code_3_and_the_closing_says_so
 
 def session_of(journal: Journal) -> Session:
     """A session with a billing without a database, for which no time is waited."""
-    billing = BillingConnection(Gateway(cast("BillingClient", None)), cast("Health", None))
+    billing = BillingConnection("http://127.0.0.1:8082", Gateway(cast("BillingClient", None)), cast("Health", None))
     screen = Screen(Voice(quiet=True))
     return Session(cast("Settings", None), screen, {"settle": "0"}, journal=journal, billing=billing)
 

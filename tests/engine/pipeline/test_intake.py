@@ -83,7 +83,12 @@ def judged(
     [
         # Within one input, whatever the job and the wish.
         *(([HERE], how, AGAIN, CONTRADICTS) for how in ({}, *REPEATS)),
-        ([HERE], {"sends": True}, AGAIN, f"{CONTRADICTS}; that one stays in the run, this one is left out"),
+        (
+            [HERE],
+            {"sends": True},
+            AGAIN,
+            f"{CONTRADICTS}; that row of the run's input stays, this one is left out",
+        ),
         # Against earlier runs.
         *(([older(state)], {}, ENTERED, ON_TOP) for state in (State.ACCEPTED, State.APPLIED)),
         *(
