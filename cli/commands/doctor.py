@@ -657,7 +657,7 @@ async def _last_entry(examined: Examined) -> AsyncIterator[Finding]:
         return
     async with BillingClient(settings.client) as client, earlier_runs(settings.journal.value) as journal:
         gateway = Gateway(client, examined.database, profile=profile_of(settings))
-        billing = BillingConnection(gateway, examined.health, examined.one)
+        billing = BillingConnection(settings.target, gateway, examined.health, examined.one)
         _, is_shown = await Session(settings, examined.screen, journal=journal, billing=billing).target_shown()
     if is_shown:
         yield passed("API and database show what the journal has entered last")
