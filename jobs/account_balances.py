@@ -44,9 +44,9 @@ class AccountDifference:
         if more > 0:
             named = said("{names} and {more} more", names=named, more=Quantity(more))
         if self.rows[0].line:
-            places = counted("line {names}", "lines {names}", len(self.rows), names=named)
+            places = counted("line[s] {names}", len(self.rows), names=named)
         else:
-            places = counted("row {names}", "rows {names}", len(self.rows), names=named)
+            places = counted("row[s] {names}", len(self.rows), names=named)
         return said(
             "account {account} ({rows}): {expected} expected, the balance is {found}",
             account=self.account,

@@ -37,8 +37,7 @@ def refuse_purged(run: Run) -> None:
 
 def in_doubt(run: Run, rows: int) -> Said:
     return counted(
-        "{n} row of run {run} is in doubt: settle it first, {command}",
-        "{n} rows of run {run} are in doubt: settle them first, {command}",
+        "{n} row[s] of run {run} [is|are] in doubt: settle [it|them] first, {command}",
         rows,
         run=run.name,
         command=command_line("reconcile", run.name),

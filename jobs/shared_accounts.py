@@ -112,12 +112,10 @@ async def question_of(run: Run, journal: Journal, profile: Profile) -> Question:
 def in_sentences(question: Question, profile: Profile) -> str:
     fact = profile.type_8
     sentences = counted(
-        "{n} account is reached by {rows} rows with opening balances, and {fact}: of each account only the last row "
-        "would count.\nSay what is meant: {sum} (one operation of their sum), {last} (the last row, the others are "
-        "skipped), or {refuse} (these rows are refused, with their lines)",
-        "{n} accounts are reached by {rows} rows with opening balances, and {fact}: of each account only the last "
-        "row would count.\nSay what is meant: {sum} (one operation of their sum), {last} (the last row, the others "
-        "are skipped), or {refuse} (these rows are refused, with their lines)",
+        "{n} account[s] [is|are] reached by {rows} rows with opening balances, and {fact}: of each account only the "
+        "last row would count.\n"
+        "Say what is meant: {sum} (one operation of their sum), {last} (the last row, the others are skipped), or "
+        "{refuse} (these rows are refused, with their lines)",
         question.accounts,
         rows=Quantity(question.rows),
         fact=describe_fact("type_8", fact.value),

@@ -128,12 +128,9 @@ def wording(template: str) -> str:
     return template
 
 
-def counted(sentence: str, many: str | int, n: int = 0, /, **values: Given) -> Said:
+def counted(sentence: str, n: int, /, **values: Given) -> Said:
     """A sentence about `n` things, which it may name as `{n}`; what their number changes stands in brackets."""
-    one = sentence
-    if isinstance(many, int):
-        n = many
-        one, many = forms(sentence)
+    one, many = forms(sentence)
     return Said(one, {"n": Quantity(n), **values}, many, n)
 
 

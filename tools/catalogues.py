@@ -42,10 +42,6 @@ def collected(root: Path = ROOT) -> Catalog:
         found.add(sentence)
     for call in (call for path in templates(root) for call in parsed(path).find_all(nodes.Call)):
         if isinstance(call.node, nodes.Name) and call.node.name in SAYING:
-            pair = [str(one.value) for one in call.args[:2] if isinstance(one, nodes.Const)]
-            if len(pair) > 1 and call.node.name in COUNTED:
-                found.add(tuple(pair))
-                continue
             found.add(as_given(call.node.name, call.args[0].as_const()))
     return found
 
@@ -82,8 +78,6 @@ def sentences(tree: ast.AST, errors: Collection[str] = ()) -> Iterator[str | tup
     """
     for call in ast.walk(tree):
         match call:
-            case ast.Call(ast.Name(name), [ast.Constant(str(one)), ast.Constant(str(many)), *_]) if name in COUNTED:
-                yield one, many
             case ast.Call(ast.Name(name), [ast.Constant(str(sentence)), *_], names) if name in SAYING or (
                 names and name in errors
             ):

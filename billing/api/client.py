@@ -335,8 +335,7 @@ class BillingClient:
                 continue
             if isinstance(evidence, Busy):
                 is_busy = counted(
-                    "The billing at {address} is busy, asked once: {answer}. Try again later.",
-                    "The billing at {address} is busy, asked {n} times: {answer}. Try again later.",
+                    "The billing at {address} is busy, asked [once|{n} times]: {answer}. Try again later.",
                     attempt,
                     address=self._base,
                     answer=evidence.text,
@@ -344,9 +343,8 @@ class BillingClient:
                 raise BillingBusy(is_busy)
             raise BillingAway(
                 counted(
-                    "The billing at {address} gives no answer, asked once: {why}. Check that it is up and reachable.",
-                    "The billing at {address} gives no answer, asked {n} times: {why}. Check that it is up and "
-                    "reachable.",
+                    "The billing at {address} gives no answer, asked [once|{n} times]: {why}. Check that it is up "
+                    "and reachable.",
                     attempt,
                     address=self._base,
                     why=evidence.text,

@@ -401,13 +401,7 @@ async def _final(parser: ResponseHandler) -> tuple[RawResponseMessage, aiohttp.S
         message, content = await parser.read()
         if message.code not in _INTERIM or message.code == _SWITCHING:
             return message, content
-    raise NoAnswer(
-        counted(
-            "the server has said {n} time that it is about to answer, and has not",
-            "the server has said {n} times that it is about to answer, and has not",
-            _MOST_INTERIM,
-        )
-    )
+    raise NoAnswer(counted("the server has said {n} time[s] that it is about to answer, and has not", _MOST_INTERIM))
 
 
 _SECOND: Final = said("there was a second answer behind the first, and nobody can tell which is ours")

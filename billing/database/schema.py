@@ -105,24 +105,11 @@ def require(schema: Schema, wanted: Iterable[TableColumn]) -> None:
 
 def describe_missing(missing: Sequence[TableColumn]) -> Said:
     tables = tuple(one.table for one in missing if not one.name)
-    parts = [
-        counted(
-            "the billing's database has no table {tables}",
-            "the billing's database has no tables {tables}",
-            len(tables),
-            tables=tables,
-        )
-    ]
+    parts = [counted("the billing's database has no table[s] {tables}", len(tables), tables=tables)]
     for table, columns in groupby((one for one in missing if one.name), lambda one: one.table):
         names = tuple(one.name for one in columns)
         parts.append(
-            counted(
-                "the billing's {table} has no column {columns}",
-                "the billing's {table} has no columns {columns}",
-                len(names),
-                table=table,
-                columns=names,
-            )
+            counted("the billing's {table} has no column[s] {columns}", len(names), table=table, columns=names)
         )
     told = parts if tables else parts[1:]
     return reduce(lambda first, other: said("{first}, and {other}", first=first, other=other), told)

@@ -69,7 +69,7 @@ class Stacks(NamedTuple):
     def described(self) -> str:
         """What the stacks hold, "" for nothing: "ACCOUNT_STACK holds 12 entries"."""
         texts = [
-            counted("{stack} holds {n} entry", "{stack} holds {n} entries", count, stack=name)
+            counted("{stack} holds {n} [entry|entries]", count, stack=name)
             for name, count in zip(STACKS, self, strict=False)
             if count
         ]

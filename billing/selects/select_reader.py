@@ -383,10 +383,8 @@ def _skip(file: IO[bytes], after: str, digest: "hashlib.blake2b") -> int:
     if _cursor(rows, digest) != after:
         raise RowsChanged(
             counted(
-                "the first row is no longer the one that was taken before, and so nobody can tell which are still to "
-                "come: begin a new run",
-                "the first {n} rows are no longer those that were taken before, or come in another order, and so "
-                "nobody can tell which are still to come: begin a new run",
+                "the first [row is|{n} rows are] no longer [the one|those] that [was|were] taken before, "
+                "[or come in another order, ]and so nobody can tell which are still to come: begin a new run",
                 rows,
             )
         )

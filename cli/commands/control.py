@@ -219,8 +219,7 @@ async def _close(
         given_up = said("✓ run {run} is given up: nothing of it was sent", run=run.name)
         return close(screen, Exit.DONE, render(given_up, "green"), facts)
     left = counted(
-        "{n} row still waits for a person to decide whether it is in the billing",
-        "{n} rows still wait for a person to decide whether they are in the billing",
+        "{n} row[s] still [waits|wait] for a person to decide whether [it is|they are] in the billing",
         totals.count(State.MANUAL),
     )
     notes = [left if left.n else "", perhaps_in_effect(totals)]

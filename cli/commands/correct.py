@@ -380,8 +380,7 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Sessi
         why: str = ""
         if plan.bad and not consent.skip_bad:
             why = counted(
-                "{n} row of {file} is refused: mend it, or leave it out with {flag}.",
-                "{n} rows of {file} are refused: mend them, or leave them out with {flag}.",
+                "{n} row[s] of {file} [is|are] refused: mend [it|them], or leave [it|them] out with {flag}.",
                 plan.bad,
                 file=printable(rehearsed.source),
                 flag=setting("skip-bad"),

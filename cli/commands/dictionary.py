@@ -93,11 +93,7 @@ async def _dictionary(
         database=setting("database", "PATH"),
         variable=DATABASE,
     )
-    unread = counted(
-        "{n} row cannot be read, and its names are not in the dictionary",
-        "{n} rows cannot be read, and their names are not in the dictionary",
-        refused,
-    )
+    unread = counted("{n} row[s] cannot be read, and [its|their] names are not in the dictionary", refused)
     notes = [*used.several(there or NamesThere()), *([unset] if there is None else look)]
     notes += [unread] if refused else []
     # What to type next: the same again, or a trial of the import.
@@ -155,10 +151,7 @@ async def _names_of(file: str, reading: RowFlags, joined: ImportFlags) -> tuple[
     pages: Iterator[RowPage] = await anyio.to_thread.run_sync(lambda: iter(reader.source.pages(None)))
     rows = refused = 0
     name = printable(source.name, WHOLE)
-    with waiting(
-        lambda: counted("reading {source}: {n} row", "reading {source}: {n} rows", rows, source=name),
-        lambda: bytes_read(file),
-    ):
+    with waiting(lambda: counted("reading {source}: {n} row[s]", rows, source=name), lambda: bytes_read(file)):
         while (page := await anyio.to_thread.run_sync(next, pages, _END)) is not None:
             await anyio.to_thread.run_sync(reader.examine, page.rows)
             rows += len(page.rows)

@@ -178,11 +178,7 @@ async def examine(flags: Flags, screen: Screen, *, verbose: bool) -> Exit:
         if examined.database is not None:
             await run_sync(examined.database.close)
     bad = sum(found.standing == "wrong" for _, found in findings)
-    in_the_way = counted(
-        "{n} problem in the way of a run: see the line with ✗, then repeat",
-        "{n} problems in the way of a run: see the lines with ✗, then repeat",
-        bad,
-    )
+    in_the_way = counted("{n} problem[s] in the way of a run: see the line[s] with ✗, then repeat", bad)
     free = render(said("nothing is in the way of a run"), "bold green")
     missed = tuple(what for what, found in findings if found.standing == "unchecked")
     more = said("checked: {n}; {flag} shows all", n=Quantity(len(findings) - len(missed)), flag="-v")
@@ -301,7 +297,7 @@ async def _journal(examined: Examined) -> AsyncIterator[Finding]:
         async with open_journal(where) as journal:
             runs = await journal.runs()
             left = tuple([run.name for run in runs if await unfinished(run, journal)])
-        told = counted("{journal}: {n} run", "{journal}: {n} runs", len(runs), journal=name)
+        told = counted("{journal}: {n} run[s]", len(runs), journal=name)
         yield Finding("good", said("{journal}; not at their end: {runs}", journal=told, runs=left) if left else told)
     elif where.postgres is not None or os.access(_beside(where), os.W_OK):
         yield passed("{journal} will be made by the first run", journal=name)
@@ -388,14 +384,13 @@ async def _queue(examined: Examined) -> AsyncIterator[Finding]:
     elif facts.workers:
         yield passed(
             "{workers}; runs: {working} worked on, {waiting} waiting",
-            workers=counted("{n} worker", "{n} workers", facts.workers),
+            workers=counted("{n} worker[s]", facts.workers),
             working=facts.given_out,
             waiting=facts.waiting,
         )
     elif runs := facts.waiting + facts.given_out:
         waits = counted(
-            "{n} run waits, and no worker was heard of for {seconds} s: start one",
-            "{n} runs wait, and no worker was heard of for {seconds} s: start one",
+            "{n} run[s] [waits|wait], and no worker was heard of for {seconds} s: start one",
             runs,
             seconds=HEARD_SECONDS,
         )
@@ -439,8 +434,7 @@ async def _vault_key(examined: Examined) -> AsyncIterator[Finding]:
         )
     else:
         encrypts = counted(
-            "key {key} encrypts; {n} secret is kept, and can be opened",
-            "key {key} encrypts; {n} secrets are kept, and all can be opened",
+            "key {key} encrypts; {n} secret[s] [is|are] kept, and [all ]can be opened",
             sum(used.kept.values()),
             key=keys.first,
         )
@@ -600,11 +594,7 @@ async def _one_billing(examined: Examined) -> AsyncIterator[Finding]:
         return
     async with BillingClient(examined.settings.client) as client:
         one = examined.one = await one_billing(Gateway(client, examined.database), examined.settings)
-    alike = counted(
-        "API and database are one: {n} subscriber is equal in both",
-        "API and database are one: {n} subscribers are equal in both",
-        one.compared,
-    )
+    alike = counted("API and database are one: {n} subscriber[s] [is|are] equal in both", one.compared)
     if not one.compared:
         yield noted("without subscribers, API and database cannot be compared")
     elif one.identity:
@@ -641,11 +631,7 @@ async def _profile(examined: Examined) -> AsyncIterator[Finding]:
         )
     else:
         good = counted(
-            "{file}, of version {version}: {n} fact known",
-            "{file}, of version {version}: {n} facts known",
-            known,
-            file=path,
-            version=printable(profile.version),
+            "{file}, of version {version}: {n} fact[s] known", known, file=path, version=printable(profile.version)
         )
         yield Finding("good", good, below=table)
 

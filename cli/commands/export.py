@@ -107,9 +107,7 @@ async def _write_all(run: Run, folder: Path, journal: Journal, screen: Screen, *
         outcomes: str = names.name_of_state(State(word), number, totals.held_back.rows) if number else names.REFUSED
         if number and refused:
             outcomes = said("{state} and refused", state=outcomes)
-        screen.say(
-            counted("{n} row {outcomes}: {file}", "{n} rows {outcomes}: {file}", rows, outcomes=outcomes, file=path)
-        )
+        screen.say(counted("{n} row[s] {outcomes}: {file}", rows, outcomes=outcomes, file=path))
         files.append(_file_object(path, [REFUSED if one is None else one for one in states], rows))
     if not files:
         all_states = tuple(STATE_NAMES[State(word)] for word in FILES)
@@ -136,17 +134,16 @@ async def _write_rows(
                 "run {run} is one of {job}: it writes, and has no answers", run=run.name, job=run.job
             )
         written = await write_answers(run, journal, target)
-        rows = counted("{n} row of answers of run {run}", "{n} rows of answers of run {run}", written, run=run.name)
+        rows = counted("{n} row[s] of answers of run {run}", written, run=run.name)
     else:
         async with written_to(target) as out:
             written = await write_items(out, run, wanted, journal)
-        rows = counted("{n} row of run {run}", "{n} rows of run {run}", written, run=run.name)
+        rows = counted("{n} row[s] of run {run}", written, run=run.name)
     if word and wanted:
         held, one = totals.held_back.rows, wanted[0]
         state: str = names.name_of_state(one, totals.count(one), held) if one else names.REFUSED
         rows = counted(
-            "{n} row of run {run} that is {state}",
-            "{n} rows of run {run} that are {state}",
+            "{n} row[s] of run {run} that [is|are] {state}",
             written,
             run=run.name,
             state=said("refused or rejected") if word == BAD else state,
@@ -159,11 +156,7 @@ async def _write_rows(
         screen.say(said("The run was given up before anything was sent: only its refused rows are kept."))
     if not written and State.REJECTED in wanted and None not in wanted and totals.refused:
         # Both words say no: this one the program's, before anything is sent.
-        purpose = counted(
-            "write the row that was refused before sending",
-            "write the {n} rows that were refused before sending",
-            totals.refused,
-        )
+        purpose = counted("write the [row|{n} rows] that [was|were] refused before sending", totals.refused)
         screen.say(steps_list([(bad_export(run), purpose)]))
     return _file_object(target.path, [REFUSED if one is None else one for one in wanted] or [ANSWERS], written)
 

@@ -108,8 +108,7 @@ def init(
     screen = Screen()
     screen.say(
         counted(
-            "{file}: {n} subscriber, {deleted} deleted, folders {folders}",
-            "{file}: {n} subscribers, {deleted} deleted, folders {folders}",
+            "{file}: {n} subscriber[s], {deleted} deleted, folders {folders}",
             abonents,
             file=printable(file),
             deleted=Quantity(deleted),
@@ -235,7 +234,7 @@ def _replay(
         report = run_command(work)
     except OSError as error:
         raise CommandRefused("port {ports} cannot be served: {why}", ports=port, why=reason_of(error)) from error
-    served = counted("{n} request was answered as recorded", "{n} requests were answered as recorded", report.served)
+    served = counted("{n} request[s] [was|were] answered as recorded", report.served)
     text = Text(f"{printable(served)}\n")
     unknown, never_made = Quantity(report.unknown_count), Quantity(report.never_made_count)
     for sign, what, named, number in (
@@ -299,8 +298,7 @@ async def _rows(
             number += len(refused)
             after, _ = refused[-1]
     written = counted(
-        "{n} row of run {run} with made-up people, written to {file}",
-        "{n} rows of run {run} with made-up people, written to {file}",
+        "{n} row[s] of run {run} with made-up people, written to {file}",
         number,
         run=printable(name),
         file=printable(output),
@@ -328,13 +326,12 @@ async def _diff(settings: Settings, screen: Screen, file: Path = RECORDING) -> E
             different += 1
             screen.result(render(difference.text, limit=400), good=False)
     asked = counted(
-        "{n} read asked again of {billing}, {different} answered differently; not asked: {not_asked}",
-        "{n} reads asked again of {billing}, {different} answered differently; not asked: {not_asked}",
+        "{n} read[s] asked again of {billing}, {different} answered differently; not asked: {not_asked}",
         tally["asked"],
         billing=printable(settings.target),
         different=Quantity(different),
         not_asked=(
-            counted("{n} write", "{n} writes", tally["writes"]),
+            counted("{n} write[s]", tally["writes"]),
             said("{number} with a secret", number=Quantity(tally["secret"])),
             said("{number} asked before", number=Quantity(tally["repeated"])),
             said("{number} without a recorded answer", number=Quantity(tally["unanswered"])),

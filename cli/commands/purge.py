@@ -173,12 +173,12 @@ class PurgeResult:
 
 
 async def _ask(chosen: Selection, screen: Screen) -> None:
-    runs = counted("{n} run", "{n} runs", len(chosen.runs))
-    what = plans = counted("{n} plan", "{n} plans", len(chosen.plans))
+    runs = counted("{n} run[s]", len(chosen.runs))
+    what = plans = counted("{n} plan[s]", len(chosen.plans))
     if chosen.runs:
         what = said("{runs} and {plans}", runs=runs, plans=plans) if chosen.plans else runs
     elif not chosen.plans:
-        what = counted("{n} kept copy of the journal", "{n} kept copies of the journal", len(chosen.copies))
+        what = counted("{n} kept [copy|copies] of the journal", len(chosen.copies))
     question = said("Purge {what}? This cannot be taken back.", what=what)
     with screen.keyboard("") as keyboard:
         if keyboard is None:
@@ -311,8 +311,7 @@ async def _reason_to_keep(run: Run, needed: Mapping[int, str], journal: Journal)
     undecided = (await journal.totals(run)).count_where(settled=False)
     if undecided and run.stage is not Stage.DISCARDED:
         return counted(
-            "{n} row of it waits for a decision: {command} shows it",
-            "{n} rows of it wait for a decision: {command} shows them",
+            "{n} row[s] of it [waits|wait] for a decision: {command} shows [it|them]",
             undecided,
             command=command_line("reconcile", run.name),
         )

@@ -309,10 +309,8 @@ async def _undo(
         if undecided := totals.count(State.MANUAL):
             notes.append(
                 counted(
-                    "nobody has decided on {n} row of run {run}: it is not taken back. Decide ({command}), and undo "
-                    "the run once more",
-                    "nobody has decided on {n} rows of run {run}: they are not taken back. Decide ({command}), and "
-                    "undo the run once more",
+                    "nobody has decided on {n} row[s] of run {run}: [it is|they are] not taken back. Decide "
+                    "({command}), and undo the run once more",
                     undecided,
                     run=run.name,
                     command=command_line("reconcile", run.name),
@@ -363,8 +361,8 @@ async def _what_may_be_others(
     if UNPROVEN in given:
         return check_parameters(said("the undo of {job}", job=run.job), (OF_UNPROVEN,), {UNPROVEN: given[UNPROVEN]})
     found = counted(
-        "{n} row of run {run} was found without a mark when its outcome was looked up: it may be another's",
-        "{n} rows of run {run} were found without a mark when their outcome was looked up: they may be another's",
+        "{n} row[s] of run {run} [was|were] found without a mark when [its|their] outcome was looked up: [it|they] "
+        "may be another's",
         unproven,
         run=run.name,
     )

@@ -266,8 +266,7 @@ def _close(series: Series, done: list[Any], seconds: float, screen: Screen) -> E
         screen.out.file.write(content.decode())
     if failed := tuple(str(one.plan.seed) for one in done if not one.holds):
         sentence = counted(
-            "{failed} of {n} round failed, of the seeds {seeds}",
-            "{failed} of {n} rounds failed, of the seeds {seeds}",
+            "{failed} of {n} round[s] failed, of the seeds {seeds}",
             len(done),
             failed=Quantity(len(failed)),
             seeds=failed,
@@ -275,10 +274,7 @@ def _close(series: Series, done: list[Any], seconds: float, screen: Screen) -> E
         screen.say_always(Text.assemble(("✗ ", "bold red"), render(sentence, "bold red"), "  ", where))
         return Exit.REJECTED
     sentence = counted(
-        "{n} round in {time}: each effect once, every sum to the kopeck",
-        "{n} rounds in {time}: each effect once, every sum to the kopeck",
-        len(done),
-        time=duration(seconds),
+        "{n} round[s] in {time}: each effect once, every sum to the kopeck", len(done), time=duration(seconds)
     )
     screen.say(Text.assemble(("✓ ", "bold green"), render(sentence, "bold green"), "  ", where))
     return Exit.DONE
@@ -351,8 +347,7 @@ def _open_fleet(folder: Path, screen: Screen, *, quick: bool) -> Play:
         plan = draw_round(seed, quick=quick)
         screen.say(
             counted(
-                "seed {seed}: {workers} workers, {n} billing, {rows} rows, {blows} blows; at most {time}",
-                "seed {seed}: {workers} workers, {n} billings, {rows} rows, {blows} blows; at most {time}",
+                "seed {seed}: {workers} workers, {n} billing[s], {rows} rows, {blows} blows; at most {time}",
                 plan.billings,
                 seed=str(seed),
                 workers=Quantity(plan.workers),
@@ -405,8 +400,7 @@ def run_simulation(seed: int, schedules: int, minutes: float, screen: Screen) ->
     say(render(_campaign_line(campaign), "bold red" if campaign.violations else "bold green"))
     if campaign.schedules < ENOUGH and campaign.not_reached:
         not_yet = counted(
-            "{n} situation is not among them (--json names it); {enough} schedules have to reach all",
-            "{n} situations are not among them (--json names them); {enough} schedules have to reach all",
+            "{n} situation[s] [is|are] not among them (--json names [it|them]); {enough} schedules have to reach all",
             len(campaign.not_reached),
             enough=Quantity(ENOUGH),
         )
@@ -419,8 +413,7 @@ def run_simulation(seed: int, schedules: int, minutes: float, screen: Screen) ->
 
 def _campaign_line(campaign: "Campaign") -> Said:
     return counted(
-        "{n} schedule, {rate} a minute of the processor: {wrong} wrong",
-        "{n} schedules, {rate} a minute of the processor: {wrong} wrong",
+        "{n} schedule[s], {rate} a minute of the processor: {wrong} wrong",
         campaign.schedules,
         rate=Quantity(round(campaign.per_minute)),
         wrong=Quantity(len(campaign.violations)),
@@ -558,13 +551,7 @@ async def _play(subscribers: int, out: Console) -> Exit:
     with doing(said("making the billing")):
         asked = await stage.make_billing(subscribers)
     heading(
-        counted(
-            "A billing, and {file}: {n} balance, {sum} in total",
-            "A billing, and {file}: {n} balances, {sum} in total",
-            asked.rows,
-            file=BALANCES,
-            sum=asked.sum,
-        )
+        counted("A billing, and {file}: {n} balance[s], {sum} in total", asked.rows, file=BALANCES, sum=asked.sum)
     )
     async with stage.serve_billing() as billing:
         heading(said("The load starts, and its process is killed in the middle"))

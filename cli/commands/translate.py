@@ -67,8 +67,7 @@ def _translate(
     if refused := sum(one.translation is None for one in found):
         raise CommandRefused(
             counted(
-                "{n} of {all} one-liners is not translated: each with its line, the reasons stand above",
-                "{n} of {all} one-liners are not translated: each with its line, the reasons stand above",
+                "{n} of {all} one-liners [is|are] not translated: each with its line, the reasons stand above",
                 refused,
                 all=Quantity(len(found)),
             )

@@ -112,8 +112,7 @@ async def _validate(
     elif hidden := sum(title.count(HIDDEN) for title in columns.values()):
         screen.say(
             counted(
-                "{n} title may be a cell of a row and is left out: … stands for it",
-                "{n} titles may be cells of rows and are left out: … stands for each",
+                "{n} title[s] may be [a cell of a row and is|cells of rows and are] left out: … stands for [it|each]",
                 hidden,
             )
         )

@@ -72,8 +72,7 @@ async def _verify(
     close(told.screen, found.exit, shown, _object(found))
     if target is not None:
         written = counted(
-            "{n} row with differences, written to {where}",
-            "{n} rows with differences, written to {where}",
+            "{n} row[s] with differences, written to {where}",
             found.verdict.different,
             where="stdout" if target.path == STDOUT else str(target.path),
         )

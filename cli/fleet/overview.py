@@ -161,7 +161,7 @@ class FleetView:
                 needs = in_clauses([need.sentence for need in one.needs])
                 yield Hanging(Text("  ! ", "bold yellow"), render(needs, "yellow", 300))
         if more:
-            yield render(counted("and {n} more that has ended", "and {n} more that have ended", more), "dim")
+            yield render(counted("and {n} more that [has|have] ended", more), "dim")
         yield Text("")
         for sentence in sums_lines(self):
             yield Hanging(Text(""), render(sentence, "bold"))
@@ -210,14 +210,14 @@ def sums_lines(view: FleetView, language: CatalogueLanguage | None = None) -> It
     """How many billings and runs there are, and what they come to; for the reader, or of that language."""
     groups = view.groups
     kinds = (
-        counted("{n} run needs a person", "{n} runs need a person", groups[FleetGroup.PERSON]),
-        counted("of which {n} works meanwhile", "of which {n} work meanwhile", view.needs_at_work),
-        counted("{n} works", "{n} work", groups[FleetGroup.WORKING]),
-        counted("{n} waits", "{n} wait", groups[FleetGroup.WAITING]),
-        counted("{n} has ended", "{n} have ended", groups[FleetGroup.ENDED]),
+        counted("{n} run[s] [needs|need] a person", groups[FleetGroup.PERSON]),
+        counted("of which {n} [works|work] meanwhile", view.needs_at_work),
+        counted("{n} [works|work]", groups[FleetGroup.WORKING]),
+        counted("{n} [waits|wait]", groups[FleetGroup.WAITING]),
+        counted("{n} [has|have] ended", groups[FleetGroup.ENDED]),
     )
     there = tuple(one for one in kinds if one.n)
-    yield counted("{n} billing: {kinds}", "{n} billings: {kinds}", view.billings, kinds=there)
+    yield counted("{n} billing[s]: {kinds}", view.billings, kinds=there)
     yield said(
         "{done} of {rows} rows done, {sum} entered, {rate} rows/s, left: {left}",
         done=Quantity(view.done),

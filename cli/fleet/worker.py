@@ -237,8 +237,7 @@ class FleetWorker:
             line = said("{signal}: the runs stop at once", signal=number.name)
         elif runs := len(self._processes):
             line = counted(
-                "{signal}: no more runs are taken; {n} run stops once its calls are answered",
-                "{signal}: no more runs are taken; {n} runs stop once their calls are answered",
+                "{signal}: no more runs are taken; {n} run[s] [stops|stop] once [its|their] calls are answered",
                 runs,
                 signal=number.name,
             )
@@ -516,8 +515,7 @@ async def send_runs(settings: Settings, flags: Flags, most: int, stalled_after: 
             pass
     worker.say(
         counted(
-            "Takes runs of {n} billing, {most} at a time, from {journal}",
-            "Takes runs of {n} billings, {most} at a time, from {journal}",
+            "Takes runs of {n} billing[s], {most} at a time, from {journal}",
             len(profiles),
             most=most,
             journal=printable(settings.journal.value),

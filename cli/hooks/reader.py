@@ -213,19 +213,9 @@ def message_of(event: events.RunEvent, run: Run, journal: str, language: Languag
         case events.RunBegan():
             kind, left = HookEvent.START, event.totals.count_where(open=True)
             facts = {"taken_up": event.taken_up, **states_object(event.totals)}
-            text = counted(
-                "run {run} ({job}) begins: {n} row to send",
-                "run {run} ({job}) begins: {n} rows to send",
-                left,
-                **names,
-            )
+            text = counted("run {run} ({job}) begins: {n} row[s] to send", left, **names)
             if event.taken_up:
-                text = counted(
-                    "run {run} ({job}) goes on: {n} row to send",
-                    "run {run} ({job}) goes on: {n} rows to send",
-                    left,
-                    **names,
-                )
+                text = counted("run {run} ({job}) goes on: {n} row[s] to send", left, **names)
         case events.Held():
             kind, time = HookEvent.HOLD, texts.duration(seconds)
             text = said("run {run} ({job}) has been held for {time}: {why}", time=time, why=event.why, **names)

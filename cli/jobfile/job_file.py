@@ -185,9 +185,7 @@ async def read_file(name: str, told: Invocation) -> JobFile:
         raise CommandRefused(
             counted(
                 "{file} says itself what is done, and {names} would be ignored: nothing was sent.\n"
-                "Leave it out, or let a step say it: docs/reference/job-files.md has all keys",
-                "{file} says itself what is done, and {names} would be ignored: nothing was sent.\n"
-                "Leave them out, or let a step say it: docs/reference/job-files.md has all keys",
+                "Leave [it|them] out, or let a step say it: docs/reference/job-files.md has all keys",
                 len(names),
                 file=printable(name),
                 names=tuple(names),
@@ -384,8 +382,7 @@ def save_order(order: Order, path: Path, told: Invocation, *, output: Path | Non
     if names := [words for name, words in told.typed.items() if name not in SAVED | SAVING]:
         raise CommandRefused(
             counted(
-                "a job file has no place for {names}: leave it out here, and type it with {command}",
-                "a job file has no place for {names}: leave them out here, and type them with {command}",
+                "a job file has no place for {names}: leave [it|them] out here, and type [it|them] with {command}",
                 len(names),
                 names=tuple(names),
                 command=command_line("run", f"FILE{TOML}"),
@@ -760,9 +757,7 @@ class _FileRun:
             screen.say(render(now.note))
         for run in now.strays:
             stray = counted(
-                "no step of the file is like run {run} ({job}) any more, and it is not at its end: {n} row left. "
-                "{command} takes it there",
-                "no step of the file is like run {run} ({job}) any more, and it is not at its end: {n} rows left. "
+                "no step of the file is like run {run} ({job}) any more, and it is not at its end: {n} row[s] left. "
                 "{command} takes it there",
                 (await self.session.journal.totals(run)).count_where(open=True),
                 run=run.name,
@@ -847,8 +842,7 @@ class _FileRun:
             return await RunSession(run, await resumed.rebuild(run), resumed, fresh=False).run()
         screen.say(
             counted(
-                "done before in this round: run {run}, {n} row",
-                "done before in this round: run {run}, {n} rows",
+                "done before in this round: run {run}, {n} row[s]",
                 (await self.session.journal.totals(run)).frozen,
                 run=run.name,
             )
@@ -894,8 +888,7 @@ class _FileRun:
         if not (left := len(self.file.steps) - step.number):
             return
         ended = counted(
-            "Step {number} ended with exit code {code}: the {n} after it was not begun.",
-            "Step {number} ended with exit code {code}: the {n} after it were not begun.",
+            "Step {number} ended with exit code {code}: the {n} after it [was|were] not begun.",
             left,
             number=step.number,
             code=int(closing.exit),

@@ -334,9 +334,9 @@ async def first_rows(run: Run, journal: Journal) -> RenderableType:
             break
     more = rows - table.row_count
     number = (
-        counted("… and {n} row more; all of them as a file:", "… and {n} rows more; all of them as a file:", more)
+        counted("… and {n} row[s] more; all of them as a file:", more)
         if more > 0
-        else counted("{n} row; as a file:", "{n} rows; as a file:", rows)
+        else counted("{n} row[s]; as a file:", rows)
     )
     as_file = command(command_line("export", run.name, "--state", ANSWERS, "-o", f"{run.name}.csv"))
     return Group(Text(""), table, render(number, "dim"), as_file)

@@ -97,7 +97,7 @@ def lines_of(read_back: Verification) -> Iterator[Said]:
     def amount(name: str) -> Decimal:
         return Decimal(read_back.result.get(name, 0))
 
-    yield counted("{n} row as sent", "{n} rows as sent", rows("as_wanted"))
+    yield counted("{n} row[s] as sent", rows("as_wanted"))
     if different := rows("different"):
         yield said("{n} different", n=Quantity(different))
     if unreadable := rows("unreadable"):
@@ -111,22 +111,16 @@ def lines_of(read_back: Verification) -> Iterator[Said]:
     if accounts := rows("accounts"):
         expected, found = amount("accounts_expected"), amount("accounts_found")
         yield counted(
-            "balances of {n} account: expected {expected}, found {found}, difference {gap}",
-            "balances of {n} accounts: expected {expected}, found {found}, difference {gap}",
+            "balances of {n} account[s]: expected {expected}, found {found}, difference {gap}",
             accounts,
             expected=expected,
             found=found,
             gap=found - expected,
         )
     if different := rows("accounts_different"):
-        yield counted(
-            "{n} account with another balance than was sent",
-            "{n} accounts with another balance than was sent",
-            different,
-        )
+        yield counted("{n} account[s] with another balance than was sent", different)
     if read_back.tally and (different := read_back.tally.different):
         yield counted(
-            "{n} folder, tariff or operator with other totals than the file",
-            "{n} folders, tariffs and operators with other totals than the file",
+            "{n} [folder, tariff or operator|folders, tariffs and operators] with other totals than the file",
             different,
         )

@@ -163,9 +163,9 @@ def _environment(reader: CatalogueLanguage) -> Environment:
         "STEP_NAMES": STEP_NAMES,
         "State": State,
         "TALLY_KINDS": TALLY_KINDS,
-        "counted": lambda one, many, n, **values: counted(one, many, n, **quantities(values)),
+        "counted": lambda sentence, n, **values: counted(sentence, n, **quantities(values)),
         "language": reader,
-        "some": lambda one, many, n, **values: counted(one, many, n, **quantities(values)) if n else None,
+        "some": lambda sentence, n, **values: counted(sentence, n, **quantities(values)) if n else None,
         "said": lambda template, **values: said(template, **quantities(values)),
     }
     made.filters |= {

@@ -178,8 +178,8 @@ class ReportedRun(RunView):
         if not self.gone.rows:
             return said("Its file has all rows of run {base}.", base=self.since)
         return counted(
-            "{n} row of run {base} is not in its file, {sum} in total, and nothing was sent for it: {rows}.",
-            "{n} rows of run {base} are not in its file, {sum} in total, and nothing was sent for them: {rows}.",
+            "{n} row[s] of run {base} [is|are] not in its file, {sum} in total, and nothing was sent for [it|them]: "
+            "{rows}.",
             self.gone.rows,
             base=self.since,
             sum=self.gone.sum,

@@ -111,10 +111,8 @@ async def facts_of_delta(run: Run, journal: Journal, runs: Sequence[Run], entere
     if gone and gone.rows and not differences.changed and not (await journal.totals(run)).count(State.SKIPPED):
         raise NothingSent(
             counted(
-                "the {n} row of run {run} is not in this file: it is no later export of the same subscribers, or "
-                "its rows are told apart by other columns, as a document",
-                "none of the {n} rows of run {run} is in this file: it is no later export of the same "
-                "subscribers, or its rows are told apart by other columns, as a document",
+                "[the {n} row of run {run} is not|none of the {n} rows of run {run} is] in this file: it is no "
+                "later export of the same subscribers, or its rows are told apart by other columns, as a document",
                 gone.rows,
                 run=having,
             )

@@ -210,7 +210,7 @@ class RunReaders:
         if closing.exit is Exit.STOPPED and stop.kind is StopKind.BUDGET:
             self._tell(NeedsPerson(totals.count_where(open=True), stop.reason, commands))
         elif manual := totals.count(State.MANUAL):
-            why = counted("{n} row waits for your decision", "{n} rows wait for your decision", manual)
+            why = counted("{n} row[s] [waits|wait] for your decision", manual)
             self._tell(NeedsPerson(manual, why, commands))
         self.end(RunEnded(closing))
 

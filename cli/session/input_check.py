@@ -155,47 +155,38 @@ class CheckResult:
     def verdict(self) -> Said:
         if self.refusals:
             return counted(
-                "none of the {rows} subscribers of {file} can be imported yet; {n} of them has a fault of its own",
-                "none of the {rows} subscribers of {file} can be imported yet; {n} of them have faults of their own",
+                "none of the {rows} subscribers of {file} can be imported yet; {n} of them "
+                "[has a fault|have faults] of [its|their] own",
                 self.faulty,
                 file=self.file,
                 rows=Quantity(self.rows),
             )
         if self.faulty:
             return counted(
-                "{n} subscriber of {file} cannot be imported, of {rows} in all",
-                "{n} subscribers of {file} cannot be imported, of {rows} in all",
+                "{n} subscriber[s] of {file} cannot be imported, of {rows} in all",
                 self.faulty,
                 file=self.file,
                 rows=Quantity(self.rows),
             )
         if self.entries:
             return counted(
-                "{n} entry of the dictionary has to be mended: without it, nothing in {file} is wrong",
-                "{n} entries of the dictionary have to be mended: without them, nothing in {file} is wrong",
+                "{n} [entry|entries] of the dictionary [has|have] to be mended: without [it|them], nothing in "
+                "{file} is wrong",
                 self.entries,
                 file=self.file,
             )
         if self.strangers:
             return counted(
-                "{n} row of the tables joined to {file} cannot be imported",
-                "{n} rows of the tables joined to {file} cannot be imported",
-                self.strangers,
-                file=self.file,
+                "{n} row[s] of the tables joined to {file} cannot be imported", self.strangers, file=self.file
             )
         if self.proposals:
             return counted(
-                "{n} name of the dictionary is only a proposal: with it, nothing in {file} is wrong",
-                "{n} names of the dictionary are only proposals: with them, nothing in {file} is wrong",
+                "{n} name[s] of the dictionary [is|are] only [a proposal|proposals]: with [it|them], nothing in "
+                "{file} is wrong",
                 self.proposals,
                 file=self.file,
             )
-        return counted(
-            "{n} row of {file}, and nothing in it is wrong",
-            "{n} rows of {file}, and nothing in them is wrong",
-            self.rows,
-            file=self.file,
-        )
+        return counted("{n} row[s] of {file}, and nothing in [it|them] is wrong", self.rows, file=self.file)
 
 
 def check_object(result: CheckResult) -> dict[str, object]:
@@ -291,7 +282,7 @@ async def check_order(order: Order, name: str, target: OutputFile | None, settin
 def _counted(result: CheckResult, seen: int) -> Said:
     if not result.rows:
         return seen_rows(seen, result.file)
-    return counted("checking {source}: {n} row", "checking {source}: {n} rows", result.rows, source=result.file)
+    return counted("checking {source}: {n} row[s]", result.rows, source=result.file)
 
 
 async def _write_joined(tables: JoinedTables, step: Step, book: FaultWorkbook) -> None:

@@ -414,8 +414,7 @@ async def which_of(runs: Sequence[Run], journal: Journal, command: str) -> Comma
     """The refusal of a command without a name where there are several runs: the last ones, each with its command."""
     lines = [
         counted(
-            "{job}, {source}, begun {begun}, {n} row left:\n  {command}",
-            "{job}, {source}, begun {begun}, {n} rows left:\n  {command}",
+            "{job}, {source}, begun {begun}, {n} row[s] left:\n  {command}",
             (await journal.totals(run)).count_where(open=True),
             command=command_line(command, run.name),
             job=run.job,
@@ -437,8 +436,7 @@ def ended_for_good(run: Run, totals: Totals) -> Said | None:
     if not totals.unsent:
         return said("run {run} has ended: {end}", run=run.name, end=end)
     return counted(
-        "run {run} has ended: {end}. {n} row of it was not sent, and never is",
-        "run {run} has ended: {end}. {n} rows of it were not sent, and never are",
+        "run {run} has ended: {end}. {n} row[s] of it [was|were] not sent, and never [is|are]",
         totals.unsent,
         run=run.name,
         end=end,
@@ -512,8 +510,7 @@ async def _busy(run: Run, journal: Journal, why: str) -> HeldElsewhere:
     in_flight = (await journal.totals(run)).count(State.SENDING)
     return HeldElsewhere(
         counted(
-            "run {run}: {why}; {n} row in flight.\nWait for it, or stop it there; {command} shows where it stands",
-            "run {run}: {why}; {n} rows in flight.\nWait for it, or stop it there; {command} shows where it stands",
+            "run {run}: {why}; {n} row[s] in flight.\nWait for it, or stop it there; {command} shows where it stands",
             in_flight,
             run=run.name,
             why=why,

@@ -303,12 +303,7 @@ async def handing_in(
         handed = said("Run {run} was handed in before.", run=run.name)
         if is_new:
             rows = totals.count(State.PENDING)
-            handed = counted(
-                "Run {run} is handed in, with {n} row to send.",
-                "Run {run} is handed in, with {n} rows to send.",
-                rows,
-                run=run.name,
-            )
+            handed = counted("Run {run} is handed in, with {n} row[s] to send.", rows, run=run.name)
         screen.result(stack(handed, steps_list([(command_line("status", run.name), said("see how far it is"))])))
         if queued is not None and not queued.is_served:
             waits = said("{why}: it waits until one is started, {command}", why=UNSERVED, command=f"{PROGRAM} worker")

@@ -231,8 +231,7 @@ async def create_run(job: Job, recorded: Mapping[str, str], target: str, session
                 then = said("Wait for it: at this moment {holder} works on it", holder=holder.sentence)
             raise CommandRefused(
                 counted(
-                    "run {run} has begun just this and is not at its end: {n} row left.\n{then}",
-                    "run {run} has begun just this and is not at its end: {n} rows left.\n{then}",
+                    "run {run} has begun just this and is not at its end: {n} row[s] left.\n{then}",
                     left,
                     run=run.name,
                     then=then,
@@ -890,7 +889,7 @@ async def _write_answers(run: Run, journal: Journal, *, anew: bool) -> FinishedR
             command=command_line("export", run.name, "--state", ANSWERS, "-o", "FILE"),
         )
         return FinishedRun(trouble=trouble)
-    rows = counted("{n} row of answers: {file}", "{n} rows of answers: {file}", written, file=file)
+    rows = counted("{n} row[s] of answers: {file}", written, file=file)
     return FinishedRun(render(rows))
 
 

@@ -283,18 +283,18 @@ class RunView(RunSummary):
         if run.purged_at or self.is_discarded:
             return found
         if manual := totals.count(State.MANUAL):
-            found.append(Need("decide", manual, counted("{n} row to decide on", "{n} rows to decide on", manual)))
+            found.append(Need("decide", manual, counted("{n} row[s] to decide on", manual)))
         if run.ended_at:
             return found
         if rejected := totals.count(State.REJECTED):
             held = totals.held_back.rows
             both = (
-                counted("{n} row rejected", "{n} rows rejected", rejected - held),
-                counted("{n} row held back", "{n} rows held back", held),
+                counted("{n} row[s] rejected", rejected - held),
+                counted("{n} row[s] held back", held),
             )
             found.append(Need("rejected", rejected, in_clauses([one for one in both if one.n])))
         if totals.refused:
-            refused = counted("{n} row of the input refused", "{n} rows of the input refused", totals.refused)
+            refused = counted("{n} row[s] of the input refused", totals.refused)
             found.append(Need("refused", totals.refused, refused))
         left, note = totals.count_where(open=True), self.note
         if self.is_held or self.has_ended or run.paused_at is not None:

@@ -473,9 +473,7 @@ class Credentials:
         names = tuple(name for asked, name in self.names.items() if asked == key or asked.startswith(f"{key}."))
         if not names:
             return place
-        return counted(
-            "{place}: credential {names}", "{place}: credentials {names}", len(names), place=place, names=names
-        )
+        return counted("{place}: credential[s] {names}", len(names), place=place, names=names)
 
 
 def vault_key_of(given: Hidden, folder: Path, place: str, hidden: Credentials) -> Secret:

@@ -342,11 +342,9 @@ def _outcome(step: StepOutcome) -> Text:
         case Exit.DONE:
             style, outcome = "green", said("done before") if step.done_before else said("done")
         case Exit.REJECTED if step.done_before:
-            outcome = counted(
-                "done before; {n} row was not entered", "done before; {n} rows were not entered", missing
-            )
+            outcome = counted("done before; {n} row[s] [was|were] not entered", missing)
         case Exit.REJECTED:
-            outcome = counted("done; {n} row was not entered", "done; {n} rows were not entered", missing)
+            outcome = counted("done; {n} row[s] [was|were] not entered", missing)
         case Exit.UNDECIDED:
             outcome = said("rows are left to be decided on")
         case Exit.INTERRUPTED | Exit.STOPPED if closing.run is not None:
@@ -373,11 +371,7 @@ def describe_end(run: Run) -> Said | None:
 
 
 def perhaps_in_effect(totals: Totals) -> Said | None:
-    told = counted(
-        "{n} row may have had its effect, though no answer says so",
-        "{n} rows may have had their effect, though no answer says so",
-        totals.unanswered,
-    )
+    told = counted("{n} row[s] may have had [its|their] effect, though no answer says so", totals.unanswered)
     return told if totals.unanswered else None
 
 
@@ -450,7 +444,7 @@ def _next_steps(run: Run, totals: Totals, limit: Decimal | None) -> Iterator[tup
         again = said("hand in that file, once it is corrected")
         yield command_line("run", run.job, free_file_of(run, BAD), "--continue", name), again
     if manual := totals.count(State.MANUAL):
-        yield _export(run, State.MANUAL), counted("decide on the row", "decide on the {n} rows", manual)
+        yield _export(run, State.MANUAL), counted("decide on the [row|{n} rows]", manual)
         yield command_line("reconcile", name), said("see both sides of what a person has to decide")
     if run.job == UNDO and not accountants_list(run, totals):
         if totals.left_alone:

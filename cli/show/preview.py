@@ -143,15 +143,9 @@ class PreviewFacts:
         if self.steps is not None:
             return said("Send {steps}, to {target}?", steps=to_send_line(self), target=to)
         if not self.has_amounts:
-            return counted(
-                "Send this {n} row to {target}?", "Send these {n} rows to {target}?", self.to_send, target=to
-            )
+            return counted("Send [this|these] {n} row[s] to {target}?", self.to_send, target=to)
         return counted(
-            "Send this {n} row, {sum} in total, to {target}?",
-            "Send these {n} rows, {sum} in total, to {target}?",
-            self.to_send,
-            sum=self.sum,
-            target=to,
+            "Send [this|these] {n} row[s], {sum} in total, to {target}?", self.to_send, sum=self.sum, target=to
         )
 
 
@@ -270,8 +264,8 @@ def doubtful_rows(plan: PreviewFacts, *, which: str) -> RenderableType:
 
 def number_and_sum(number: int, amount: Decimal | None = None) -> Said:
     if amount is None:
-        return counted("{n} row", "{n} rows", number)
-    return counted("{n} row, {sum} in total", "{n} rows, {sum} in total", number, sum=amount)
+        return counted("{n} row[s]", number)
+    return counted("{n} row[s], {sum} in total", number, sum=amount)
 
 
 def to_send_line(plan: PreviewFacts) -> Said:
@@ -279,10 +273,7 @@ def to_send_line(plan: PreviewFacts) -> Said:
     if plan.steps is None:
         return number_and_sum(plan.to_send, plan.sum if plan.has_amounts and plan.to_send else None)
     steps = counted(
-        "{n} step; subscribers: {subscribers}",
-        "{n} steps; subscribers: {subscribers}",
-        plan.to_send,
-        subscribers=Quantity(plan.steps.subscribers.sent),
+        "{n} step[s]; subscribers: {subscribers}", plan.to_send, subscribers=Quantity(plan.steps.subscribers.sent)
     )
     return said("{steps}; {sum} in total", steps=steps, sum=plan.sum) if plan.sum else steps
 
@@ -314,13 +305,8 @@ def name_rows(rows: Rows, most: int) -> Said:
 def look_alike_line(plan: PreviewFacts) -> Said:
     rows, amount = plan.look_alikes.rows, plan.look_alikes.sum
     if not plan.has_amounts:
-        return counted("{n} row looks as if entered already", "{n} rows look as if entered already", rows)
-    return counted(
-        "{n} row, {sum} in total, looks as if entered already",
-        "{n} rows, {sum} in total, look as if entered already",
-        rows,
-        sum=amount,
-    )
+        return counted("{n} row[s] [looks|look] as if entered already", rows)
+    return counted("{n} row[s], {sum} in total, [looks|look] as if entered already", rows, sum=amount)
 
 
 def unanswered(plan: PreviewFacts) -> Said:
@@ -367,8 +353,8 @@ def given_parameters(run: Run) -> dict[str, str]:
 def why_refused(plan: PreviewFacts) -> Said:
     """Why an input with bad rows is not sent, and the ways out."""
     bad = plan.totals.refused
-    refused = counted("{n} row of the input is refused", "{n} rows of the input are refused", bad)
-    faults = counted("{n} row is a duplicate", "{n} rows are duplicates", plan.repeated.rows)
+    refused = counted("{n} row[s] of the input [is|are] refused", bad)
+    faults = counted("{n} row[s] [is a duplicate|are duplicates]", plan.repeated.rows)
     if bad:
         both = said("{refused}; {duplicates}", refused=refused, duplicates=faults)
         faults = both if plan.repeated.rows else refused
@@ -390,8 +376,7 @@ def why_refused(plan: PreviewFacts) -> Said:
         )
     else:
         advice = counted(
-            "Mend the input and run it again, or leave the refused rows out: {flag} sends the good ones, {n} row",
-            "Mend the input and run it again, or leave the refused rows out: {flag} sends the good ones, {n} rows",
+            "Mend the input and run it again, or leave the refused rows out: {flag} sends the good ones, {n} row[s]",
             plan.to_send,
             flag=setting("skip-bad"),
         )
@@ -437,8 +422,7 @@ def _not_taken_back(undo: PreviewFacts, refused: Said) -> Said:
     if undo.to_send:
         lines.append(
             counted(
-                "Or leave the refused rows out: {flag} takes back the other one, {n} row.",
-                "Or leave the refused rows out: {flag} takes back the others, {n} rows.",
+                "Or leave the refused rows out: {flag} takes back the [other one|others], {n} row[s].",
                 undo.to_send,
                 flag=setting("skip-bad"),
             )

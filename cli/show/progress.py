@@ -46,9 +46,9 @@ def show_intake(progress: Progress, source: str, seen: Callable[[], int]) -> Abs
     def read() -> Said:
         if not progress.total and seen():
             return seen_rows(seen(), name)
-        number = counted("reading {source}: {n} row", "reading {source}: {n} rows", progress.total, source=name)
+        number = counted("reading {source}: {n} row[s]", progress.total, source=name)
         if progress.has_steps:
-            number = counted("reading {source}: {n} step", "reading {source}: {n} steps", progress.total, source=name)
+            number = counted("reading {source}: {n} step[s]", progress.total, source=name)
         refused = said("{n} refused", n=Quantity(progress.refused))
         return said("{rows}, {refused}", rows=number, refused=refused) if progress.refused else number
 
@@ -62,12 +62,7 @@ async def tell_notes(source: Source, screen: Screen) -> None:
 
 
 def seen_rows(number: int, source: str) -> Said:
-    return counted(
-        "reading {source} for what stands twice: {n} row",
-        "reading {source} for what stands twice: {n} rows",
-        number,
-        source=source,
-    )
+    return counted("reading {source} for what stands twice: {n} row[s]", number, source=source)
 
 
 @asynccontextmanager
@@ -212,13 +207,13 @@ def _place(status: Status) -> Said:
     values = {"sent": Quantity(status.sent), "percent": 100 * status.sent // total if total else 100}
     if status.intake_ended:
         if status.has_steps:
-            return counted("{sent} of {n} step ({percent} %)", "{sent} of {n} steps ({percent} %)", total, **values)
-        return counted("{sent} of {n} row ({percent} %)", "{sent} of {n} rows ({percent} %)", total, **values)
+            return counted("{sent} of {n} step[s] ({percent} %)", total, **values)
+        return counted("{sent} of {n} row[s] ({percent} %)", total, **values)
     if status.has_steps:
-        return counted("{sent} of {n} step so far", "{sent} of {n} steps so far", total, sent=values["sent"])
+        return counted("{sent} of {n} step[s] so far", total, sent=values["sent"])
     if not total:
         return said("no row to send so far")
-    return counted("{sent} of {n} row so far", "{sent} of {n} rows so far", total, sent=values["sent"])
+    return counted("{sent} of {n} row[s] so far", total, sent=values["sent"])
 
 
 def _pace(status: Status) -> list[Said]:

@@ -275,7 +275,7 @@ def _environment() -> "Environment":
         **{one.__name__: one for one in (Exit, Quantity, command_line, counted, said, setting)},
         "STATE_NAMES": STATE_NAMES,
         "TALLY_KINDS": TALLY_KINDS,
-        "some": lambda one, many, n, **values: counted(one, many, n, **values) if n else None,
+        "some": lambda sentence, n, **values: counted(sentence, n, **values) if n else None,
     }
     named = (count, duration, heading_of, moment, money, name_of_command, name_of_holder, name_of_sender, rate)
     made.filters |= {

@@ -115,12 +115,12 @@ STANDING_NAMES: Final[Mapping[Standing, Said]] = {
 """How well a fact of the billing is known."""
 
 _KINDS: Final[Mapping[TallyKind, tuple[Said, Said, Callable[[int], Said]]]] = {
-    TallyKind.FOLDER: (said("folder"), said("no folder"), lambda n: counted("{n} folder", "{n} folders", n)),
-    TallyKind.TARIFF: (said("tariff"), said("no tariff"), lambda n: counted("{n} tariff", "{n} tariffs", n)),
+    TallyKind.FOLDER: (said("folder"), said("no folder"), lambda n: counted("{n} folder[s]", n)),
+    TallyKind.TARIFF: (said("tariff"), said("no tariff"), lambda n: counted("{n} tariff[s]", n)),
     TallyKind.OPERATOR: (
         said("operator"),
         said("no operator"),
-        lambda n: counted("{n} operator", "{n} operators", n),
+        lambda n: counted("{n} operator[s]", n),
     ),
 }
 TALLY_KINDS: Final[Mapping[TallyKind, Said]] = {kind: name for kind, (name, *_) in _KINDS.items()}

@@ -216,10 +216,7 @@ class _Select:
             match self.fields[number:] if is_last else self.fields[number : number + 1]:
                 case []:
                     missing[name] = counted(
-                        "${name} gets nothing: the loop reads lines of {n} field",
-                        "${name} gets nothing: the loop reads lines of {n} fields",
-                        len(self.fields),
-                        name=name,
+                        "${name} gets nothing: the loop reads lines of {n} field[s]", len(self.fields), name=name
                     )
                 case [-1]:
                     missing[name] = said(

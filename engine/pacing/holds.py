@@ -406,7 +406,7 @@ class ErrorBudget:
         """Describe how the limit is reached: its number of errors, or a larger share; None while it is not."""
         match limit:
             case int() if self._wrong >= limit:
-                return counted("{n} row went wrong", "{n} rows went wrong", self._wrong)
+                return counted("{n} row[s] went wrong", self._wrong)
             case Percent(value) if self._rows >= LEAST:
                 if self._wrong * _HUNDRED > value * self._rows:
                     return said(

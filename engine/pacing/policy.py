@@ -217,7 +217,7 @@ def _errors_told(policy: Policy) -> str:
         case None:
             return said("never stops for errors")
         case int(limit):
-            return counted("stops after {n} error", "stops after {n} errors", limit)
+            return counted("stops after {n} error[s]", limit)
         case limit:
             return said("stops when more than {share} go wrong", share=percent(limit.value))
 

@@ -527,10 +527,8 @@ class Pipeline:
         if behind and waiting is None:
             others = said(", and {behind} more wait, each for an earlier row of its account", behind=Quantity(behind))
         left = counted(
-            "{n} row is left pending, having failed {tries} times{others}; {resume} tries again, in the order of the "
-            "list",
-            "{n} rows are left pending, having failed {tries} times each{others}; {resume} tries again, in the order "
-            "of the list",
+            "{n} row[s] [is|are] left pending, having failed {tries} times[ each]{others}; {resume} tries again, in "
+            "the order of the list",
             failed,
             tries=self._tries.most,
             others=others,
@@ -680,7 +678,7 @@ class Pipeline:
         if self._breaker.ask_now():
             ended.append(said("the billing is asked at once; if it refuses again, the wait begins anew"))
         if rows := self._backlog.retry_now():
-            ended.append(counted("{n} row is tried again at once", "{n} rows are tried again at once", rows))
+            ended.append(counted("{n} row[s] [is|are] tried again at once", rows))
         return ended
 
     # ---- the steps in between ----

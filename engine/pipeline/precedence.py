@@ -148,8 +148,8 @@ class Precedence:
         if not self._obstacles:
             return None
         return counted(
-            "{n} row is left pending, for it waits for others: {reasons}. {resume} goes on with it",
-            "{n} rows are left pending, for they wait for others: {reasons}. {resume} goes on with them",
+            "{n} row[s] [is|are] left pending, for [it waits|they wait] for others: {reasons}. {resume} goes on "
+            "with [it|them]",
             pending,
             reasons=in_clauses([*self._obstacles.values()]),
             resume=Remedy("resume", self._run.name),

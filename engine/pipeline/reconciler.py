@@ -99,10 +99,8 @@ class Reconciler:
             left = self._progress.in_doubt
             return UnfinishedWork(
                 counted(
-                    "{n} row is in doubt and cannot be settled: {why}, after {seconds} s of waiting. Resume the run "
-                    "when the billing has caught up",
-                    "{n} rows are in doubt and cannot be settled: {why}, after {seconds} s of waiting. Resume the "
-                    "run when the billing has caught up",
+                    "{n} row[s] [is|are] in doubt and cannot be settled: {why}, after {seconds} s of waiting. "
+                    "Resume the run when the billing has caught up",
                     left,
                     why=unfinished_work,
                     seconds=Quantity(round(patience)),

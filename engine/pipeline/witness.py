@@ -169,9 +169,7 @@ class Witness:
                 return None
             return UnfinishedWork(
                 counted(
-                    "whether {n} row is in the billing already cannot be seen: {why}, after {seconds} s of waiting. "
-                    "Resume the run when the billing has caught up",
-                    "whether {n} rows are in the billing already cannot be seen: {why}, after {seconds} s of "
+                    "whether {n} row[s] [is|are] in the billing already cannot be seen: {why}, after {seconds} s of "
                     "waiting. Resume the run when the billing has caught up",
                     len(waiting),
                     why=why,

@@ -592,8 +592,7 @@ def a_phone(text: str) -> str:
         return plain
     raise ValueError(
         counted(
-            "{text!r} has {n} digit: a number is written as +79123456789 or 8 912 345-67-89",
-            "{text!r} has {n} digits: a number is written as +79123456789 or 8 912 345-67-89",
+            "{text!r} has {n} digit[s]: a number is written as +79123456789 or 8 912 345-67-89",
             len(digits),
             text=text,
         )

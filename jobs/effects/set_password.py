@@ -358,12 +358,11 @@ def hand_over(run: Run, accepted: Iterable[Item]) -> tuple[str, str]:
     """
     path = Path(run.parameters[_TO])
     kept = PasswordFile(path, run.name).finish((payload_of(item).key["id"], item.label) for item in accepted)
-    there = counted("{n} password is in {path}", "{n} passwords are in {path}", kept.accounts, path=path)
+    there = counted("{n} password[s] [is|are] in {path}", kept.accounts, path=path)
     missing = counted(
-        "the password of {n} account is not in {path}, and nobody knows it: {accounts}. Put back what the run has "
-        "written there, and type {resume}; or give the account another password, by a new run",
-        "the passwords of {n} accounts are not in {path}, and nobody knows them: {accounts}. Put back what the run "
-        "has written there, and type {resume}; or give the accounts other passwords, by a new run",
+        "the password[s] of {n} account[s] [is|are] not in {path}, and nobody knows [it|them]: {accounts}. Put back "
+        "what the run has written there, and type {resume}; or give the "
+        "[account another password|accounts other passwords], by a new run",
         kept.missing,
         path=path,
         accounts=(*kept.first_missing, *(["…"] if kept.missing > len(kept.first_missing) else ())),

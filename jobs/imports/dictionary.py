@@ -327,13 +327,8 @@ def refuse_entries(file: str, faults: Sequence[ValueFault]) -> None:
     shown = [(one.place.line or 0, one.place.column, one.reason) for one in faults[:_FAULTS_SHOWN]]
     lines = [said("line {line}, column {column}: {reason}", line=at, column=of, reason=why) for at, of, why in shown]
     if more := len(faults) - len(lines):
-        lines.append(counted("and {n} more", "and {n} more", more))
-    head = counted(
-        "{file}: {n} entry of the dictionary has to be mended:",
-        "{file}: {n} entries of the dictionary have to be mended:",
-        len(faults),
-        file=file,
-    )
+        lines.append(counted("and {n} more", more))
+    head = counted("{file}: {n} [entry|entries] of the dictionary [has|have] to be mended:", len(faults), file=file)
     raise InputRefused(in_lines([head, *lines]))
 
 
@@ -638,8 +633,7 @@ class NameLookup:
     def notes(self) -> tuple[str, ...]:
         told = [
             counted(
-                "{noun} {name!r} has no id: {n} row, on line {line}",
-                "{noun} {name!r} has no id: {n} rows, the first on line {line}",
+                "{noun} {name!r} has no id: {n} row[s], [the first ]on line {line}",
                 one.rows,
                 noun=noun_of(one.kind),
                 name=one.name,

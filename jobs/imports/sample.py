@@ -82,8 +82,7 @@ class SampleFacts:
         )
         told = [
             counted(
-                "a sample of {n} row out of {rows}: {sorts}",
-                "a sample of {n} rows out of {rows}: {sorts}",
+                "a sample of {n} row[s] out of {rows}: {sorts}",
                 len(self.lines),
                 rows=Quantity(self.rows),
                 sorts=enumerated(sorts),
@@ -107,13 +106,7 @@ class SampleFacts:
             )
             told.append(absent)
         if self.faulty:
-            told += [
-                counted(
-                    "{n} row has faults and is not chosen from",
-                    "{n} rows have faults and are not chosen from",
-                    self.faulty,
-                )
-            ]
+            told += [counted("{n} row[s] [has|have] faults and [is|are] not chosen from", self.faulty)]
         return tuple(told)
 
 

@@ -215,11 +215,7 @@ class Selected(DerivedSource):
         if not missing:
             return self._inner.notes
         told = counted(
-            "{flag}: {n} key is in no row: {keys}",
-            "{flag}: {n} keys are in no row: {keys}",
-            len(missing),
-            flag=EXCLUDE,
-            keys=_listed(missing),
+            "{flag}: {n} key[s] [is|are] in no row: {keys}", len(missing), flag=EXCLUDE, keys=_listed(missing)
         )
         return (*self._inner.notes, told)
 
@@ -293,8 +289,7 @@ class Selected(DerivedSource):
                     key=missing[0][:_KEY_SHOWN],
                 )
             absent = counted(
-                "{flag}: {n} key is in no row of {file}: {keys}",
-                "{flag}: {n} keys are in no row of {file}: {keys}",
+                "{flag}: {n} key[s] [is|are] in no row of {file}: {keys}",
                 len(missing),
                 flag=flag,
                 file=self._inner.name,

@@ -86,8 +86,7 @@ def first_of_a_month(today: Callable[[], dt.date]) -> Callable[[str], str]:
         if back > MONTHS_BACK:
             raise ValueError(
                 counted(
-                    "{text!r} is {n} month back: the billing recalculates {most} at most",
-                    "{text!r} is {n} months back: the billing recalculates {most} at most",
+                    "{text!r} is {n} month[s] back: the billing recalculates {most} at most",
                     back,
                     text=text,
                     most=MONTHS_BACK,

@@ -773,7 +773,7 @@ def total(experiments: Sequence[Experiment]) -> Line:
     lines = [line_of(experiment) for experiment in experiments]
     _, _, *numbers = COLUMNS
     sums = {name: round(sum(line[name] for line in lines), 1) for name in numbers}  # type: ignore[misc]  # numbers
-    return {"seed": said("total"), "job": counted("{n} round", "{n} rounds", len(experiments)), **sums}
+    return {"seed": said("total"), "job": counted("{n} round[s]", len(experiments)), **sums}
 
 
 def as_json(seed: int, experiments: Sequence[Experiment], repeat: Callable[[int], str]) -> bytes:

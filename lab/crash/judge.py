@@ -519,7 +519,7 @@ def _times(effects: Sequence[Effect]) -> str:
     if not effects:
         return said("no effect")
     told = tuple(said("request {request}", request=one.request) if one.request else str(one.value) for one in effects)
-    return counted("{n} time ({effects})", "{n} times ({effects})", len(told), effects=told)
+    return counted("{n} time[s] ({effects})", len(told), effects=told)
 
 
 def _strays(books: Books, tally: Tally) -> Found:
@@ -634,12 +634,7 @@ def _import_totals(books: Books, _: Tally) -> Found:
     if books.refused != faulty:
         yield said("faulty rows: {faulty}; refused: {refused}", faulty=faulty, refused=books.refused)
     for table, count in books.orphans.items():
-        yield counted(
-            "{n} row of {table} is without its subscriber or folder",
-            "{n} rows of {table} are without their subscriber or folder",
-            count,
-            table=table,
-        )
+        yield counted("{n} row[s] of {table} [is|are] without [its|their] subscriber or folder", count, table=table)
     has_effect = {row.key: row.wanted for row in books.rows if row.has_effect}
     for number, there in books.balances.items():
         wanted = Decimal(str(has_effect.get(step_key(number, Step.BALANCE), 0)))

@@ -21,7 +21,7 @@ from texts.said import Quantity, Said, counted, from_builtins, from_json, kind_o
 WHEN = datetime(2026, 11, 26, 3, 4, 5, tzinfo=UTC)
 WHY = said(
     "{rows} of {sum}, {when}: {all}",
-    rows=counted("{n} row", "{n} rows", 5),
+    rows=counted("{n} row[s]", 5),
     sum=Decimal("-1.50"),
     when=WHEN,
     all=("a", said("line {line}", line=7)),
@@ -74,7 +74,7 @@ def test_what_is_no_sentence_is_shown_as_it_stands(kept: str) -> None:
             said("{why}, twice", why=said("no {thing}: {name}", thing="tariff", name="x")),
             "no tariff, twice",
         ),
-        (counted("{n} row: {what}", "{n} rows: {what}", 5, what="x"), "5 rows"),
+        (counted("{n} row[s]: {what}", 5, what="x"), "5 rows"),
         ("Доступ запрещен: 7", "Доступ запрещен"),
         (from_json('"Доступ запрещен: 7"'), "Доступ запрещен"),
     ],

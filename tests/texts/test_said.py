@@ -51,8 +51,8 @@ def test_a_sentence_is_its_english_text() -> None:
     sentence = said("run {run} has {sum} for line {line}", run="k7m2q", sum=Decimal("-1234.5"), line=1234)
     assert sentence == "run k7m2q has -1234.50 for line 1234"
     assert hash(sentence) == hash(str(sentence))
-    assert counted("{n} row", "{n} rows", 1) == "1 row"
-    assert counted("{n} row", "{n} rows", 12345) == "12345 rows"
+    assert counted("{n} row[s]", 1) == "1 row"
+    assert counted("{n} row[s]", 12345) == "12345 rows"
     assert said("at {when}", when=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)) == "at 2026-01-02T03:04:05+00:00"
     assert said("of {all}", all=("a", said("line {n}", n=2))) == "of a, line 2"
 
@@ -75,7 +75,7 @@ def test_a_sentence_about_a_number_stands_once(sentence: str, one: str, several:
 
 
 def test_a_language_renders_it_with_all_that_stands_in_it() -> None:
-    inner = counted("{n} row", "{n} rows", 2)
+    inner = counted("{n} row[s]", 2)
     sentence = said("run {run}: {rows}, {sum}, {all}", run="k7", rows=inner, sum=Decimal("1.5"), all=(inner, "x"))
     assert Shouting().render(sentence) == "RUN k7: 2! [2] rows, [1.5], 2! [2] rows, x"
     # Braces in a value are text.
@@ -86,7 +86,7 @@ def test_a_language_renders_it_with_all_that_stands_in_it() -> None:
 
 
 def test_a_copy_is_the_same_sentence() -> None:
-    sentence = counted("{n} row of {run}", "{n} rows of {run}", 3, run="k7")
+    sentence = counted("{n} row[s] of {run}", 3, run="k7")
     for other in (copy.deepcopy(sentence), pickle.loads(pickle.dumps(sentence))):  # noqa: S301 - our own bytes
         assert isinstance(other, Said)
         assert (other, other.many, other.n) == (sentence, sentence.many, 3)
@@ -94,7 +94,7 @@ def test_a_copy_is_the_same_sentence() -> None:
 
 
 def test_several_sentences_are_one_text_of_which_each_is_rendered() -> None:
-    rows = [counted("{n} row", "{n} rows", n) for n in (1, 2)]
+    rows = [counted("{n} row[s]", n) for n in (1, 2)]
     assert in_lines(["{braces}", *rows]) == "{braces}\n1 row\n2 rows"
     assert Shouting().render(in_lines(["{braces}", *rows])) == "{braces}\n1! [1] row\n2! [2] rows"
     assert in_lines([]) == enumerated([]) == ""

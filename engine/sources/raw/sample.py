@@ -864,12 +864,7 @@ def wrong_width(line: int, cells: list[str], width: int) -> Refusal:
         line=line,
         column=None,
         label=label_of(cells),
-        reason=counted(
-            "the header has {n} cell, this row {cells}",
-            "the header has {n} cells, this row {cells}",
-            width,
-            cells=Quantity(len(cells)),
-        ),
+        reason=counted("the header has {n} cell[s], this row {cells}", width, cells=Quantity(len(cells))),
         row=tuple(cells[: width + SURPLUS_KEPT]),
     )
 

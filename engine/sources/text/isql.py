@@ -235,8 +235,8 @@ def _bare(sample: Sample, names: Sequence[str], words: str = _BARE, *, by_words:
         if len(parts) == len(columns) or (len(parts) > len(columns) and open_end):
             return parts[: len(columns)]
         there, wanted = (
-            counted("{n} word", "{n} words", len(parts)),
-            counted("{n} column", "{n} columns", len(columns)),
+            counted("{n} word[s]", len(parts)),
+            counted("{n} column[s]", len(columns)),
         )
         fault = said("{words} for {columns}: a value is empty", words=there, columns=wanted)
         if not takes_rest:

@@ -351,11 +351,7 @@ def open_sheet(sample: Sample, book: Book) -> Table:
                 yield row
 
     def told() -> tuple[str, ...]:
-        are_hidden = counted(
-            "{n} row of the sheet is hidden, and is read too",
-            "{n} rows of the sheet are hidden, and are read too",
-            hidden,
-        )
+        are_hidden = counted("{n} row[s] of the sheet [is|are] hidden, and [is|are] read too", hidden)
         return (*notes, are_hidden) if hidden else tuple(notes)
 
     return Table(header, lambda: _entries(rows(), header), told)

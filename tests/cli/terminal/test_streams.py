@@ -419,7 +419,7 @@ def test_numbers_for_people() -> None:
     assert (texts.duration(7.4), texts.duration(750), texts.duration(11_100)) == ("0:07", "12:30", "3:05:00")
     # A number and its word stay on one line.
     file = StringIO()
-    sentence = counted("there is {n} row", "there are {n} rows", 1234567)
+    sentence = counted("there [is|are] {n} row[s]", 1234567)
     Console(file=lasting(file), width=20).print(texts.printable(sentence))
     assert file.getvalue().splitlines()[-1].strip() == "1 234 567 rows"
 

@@ -236,9 +236,7 @@ def a_status() -> Status:
         counts={"accepted": 3},
         entered=Decimal("12.50"),
         amounts={"accepted": Decimal("12.50")},
-        why=counted(
-            "{n} call is in flight, {sum} are sent", "{n} calls are in flight, {sum} are sent", 5, sum=Decimal(7)
-        ),
+        why=counted("{n} call[s] [is|are] in flight, {sum} are sent", 5, sum=Decimal(7)),
         last_error=said("{label}: {error}", label="Д94", error="a text of the billing's"),
         errors={"a text of the billing's": 3, said("account {id} is locked", id=7): 1},
     )
