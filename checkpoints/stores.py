@@ -18,6 +18,7 @@ from checkpoints.store import Reader
 from checkpoints.transitions import (
     half_undone,
     known_marks,
+    left_open,
     rows_of_run,
     rows_with_keys,
     standing_items,
@@ -71,6 +72,9 @@ class Earlier:
         self, job: str, target: str, items: Sequence[NewItem | Item], own: str
     ) -> list[StandingItem]:
         return await self._read(lambda db: standing_items(db, job, target, items, own), [])
+
+    async def left_open(self, target: str, keys: Collection[str], own: str) -> list[StandingItem]:
+        return await self._read(lambda db: left_open(db, target, keys, own), [])
 
     async def half_undone(self, undos: Sequence[int], run: Run, keys: Sequence[str]) -> int | None:
         return await self._read(lambda db: half_undone(db, undos, run, keys), None)

@@ -390,6 +390,10 @@ class Effect(ABC):
         """Whether a call is made although an earlier run has made it."""
         return self.repeatable
 
+    def sets(self, payload: str) -> frozenset[str]:
+        """What a call sets, of which only the last call counts; nothing of a call that adds."""
+        return frozenset()
+
     def same_key(self, payload: str) -> SameKey:
         """What it means that an earlier run has entered the key and the sum of a call."""
         return SameKey.ENTERED

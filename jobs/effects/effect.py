@@ -268,6 +268,9 @@ class CallEffect(Effect):
         key = item.key.removesuffix(f"/{payload.document}")
         return payload.document, (key, f"{key}/{payload.day}")
 
+    def sets(self, payload: str) -> frozenset[str]:
+        return decode_payload(payload).sets if self.repeatable or self.has_steps else super().sets(payload)
+
     # ---- a call ----
 
     def describe(self, run_name: str, item: Item) -> str:
