@@ -255,12 +255,17 @@ class ForeignEntries:
         """Why entries of a row are not as the journal has them, and what to do."""
         once_more = said("What is taken back is not taken back once more")
         on_top = once_more if self._job.takes_back else _again(replaces=False)
+        by_another = said(
+            "Work with that journal; or, where the row is to be in the billing all the same, load the refused rows "
+            "alone with {again}",
+            again=setting("again"),
+        )
         by_hand = said("If it is to stay, leave the row out; else take it back in the billing by hand first")
         shown = shown_of(item, entries, known)
         for one in entries:
             mine = known.get((one.run, one.number, item.key))
             if why := self._foreign(one, mine):
-                yield why, on_top
+                yield why, by_another if one.takes_back and not self._job.takes_back else on_top
             elif mine and mine.taken_back and mine.sign > 0 and shown[mine.first_run, mine.first_number] > 0:
                 yield said(_THERE_AGAIN, run=mine.first_run, entry=one.text), by_hand
 
@@ -383,6 +388,13 @@ class ForeignEntries:
                 return said(
                     "entered from another journal: this run, in a newer copy of this journal, {entry}",
                     entry=entry.text,
+                )
+            if entry.takes_back:
+                return said(
+                    "taken back from another journal: run {run}, {entry}, takes back operation {id}",
+                    run=entry.run,
+                    entry=entry.text,
+                    id=entry.takes_back,
                 )
             return said("entered from another journal: run {run}, {entry}", run=entry.run, entry=entry.text)
         if not known.made(entry.entry_id, entry.amount):
