@@ -209,6 +209,21 @@ def own_of(payload: Payload, things: Sequence[BillingObject], own: tuple[str, in
     ]
 
 
+def same_but_for_mark(payload: Payload, things: Sequence[BillingObject], answer: str | None) -> BillingObject | None:
+    """The operation of these that has the id of an item's, its subscriber and its sum, and no mark at all."""
+    kind = model_of(payload)
+    return next(
+        (
+            thing
+            for thing in things
+            if kind.amount and thing.values[kind.key] == answer and thing.abonent_id == payload.abonent
+            if kind.counts(thing) and find_mark(thing.values[kind.comment] or "") is None
+            if _alike(payload, thing, (kind.alike,))
+        ),
+        None,
+    )
+
+
 async def marked_or_alike(
     gateway: Gateway, payloads: Sequence[Payload], *, of_run: str = ""
 ) -> list[list[BillingObject]]:

@@ -30,7 +30,7 @@ from jobs.access.payload import BALANCE, Payload, account_of, decode_payload, en
 from jobs.access.vault import mask_secrets, unseal
 from jobs.rows.binding import ABONENT, LOGIN, NUMBER, USER, Bound
 from jobs.spec.chain import Template
-from jobs.spec.entries import DOCUMENT, find_mark
+from jobs.spec.entries import DOCUMENT, find_mark, with_mark
 from jobs.spec.errors import SecretAltered, SecretGone, VaultFailed
 from jobs.spec.spec import SET
 from texts.said import Said, reason, said, text_of
@@ -202,6 +202,17 @@ def skip_changed(one: ItemToUndo, why: str) -> NewItem:
 def is_anothers(one: ItemToUndo, comment: str | None) -> bool:
     """Whether an object with the id of an item's has another row's mark: the billing was put back, ours is gone."""
     return find_mark(comment or "") not in {None, one.mark}
+
+
+def without_its_mark(operation: str, mark: tuple[str, int]) -> str:
+    """What is said of the operation with the id, the subscriber and the sum of an item's, and without its mark."""
+    return said(
+        "{operation} is there with the same subscriber and sum, and without its mark: somebody has changed its "
+        "comment, or it is another one by now. If it is the row's own, write {mark} at the end of its comment in the "
+        "billing, and type the command again",
+        operation=operation,
+        mark=with_mark("", *mark),
+    )
 
 
 def leave_unproven(one: ItemToUndo, entry: NewItem | Refusal) -> NewItem | Refusal:
