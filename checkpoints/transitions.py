@@ -218,7 +218,7 @@ def standing_items(
 def left_open(db: Queries, target: str, keys: Collection[str], own: str) -> list[StandingItem]:
     """The items with these keys, of other runs than `own` for a target, of which a call may still leave or arrive."""
     states = states_where(open=True)
-    found = db.each("setters", keys=keys, after=0, target=target, own=own, states=states, kind="")
+    found = db.each("setters", keys=[[key] for key in keys], after=0, target=target, own=own, states=states, kind="")
     return [rows.record(StandingItem, row) for row in found]
 
 
@@ -226,7 +226,13 @@ def set_since(db: Queries, run: Run, keys: Collection[str]) -> list[StandingItem
     """The items with these keys that later runs have sent, or have left as they were wanted, and that stand."""
     states = states_where(counts_money=True)
     found = db.each(
-        "setters", keys=keys, after=run.run_id, target=run.target, own=run.name, states=states, kind=AS_WANTED
+        "setters",
+        keys=[[key] for key in keys],
+        after=run.run_id,
+        target=run.target,
+        own=run.name,
+        states=states,
+        kind=AS_WANTED,
     )
     return [rows.record(StandingItem, row) for row in found]
 
