@@ -249,6 +249,8 @@ class Journal:
     pending_before = _reads(transitions.pending_before)
     known_marks = _reads(transitions.known_marks)
     standing_in_lanes = _reads(transitions.standing_items)
+    left_open = _reads(transitions.left_open)
+    set_since = _reads(transitions.set_since)
     entered_anew = _reads(transitions.entered_anew)
 
     half_undone = _reads(transitions.half_undone)

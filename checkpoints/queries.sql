@@ -235,6 +235,27 @@ left join purging p on true
 left join standing s on true
 order by s.item_id
 
+-- name: setters
+-- The items with these keys of other runs for a target that are in these states, or skipped for a reason of this kind:
+-- of all runs, or of those after a run, where the undo of an earlier run counts as well.
+with found (item_id, key) as (
+    select i.item_id, k.key
+    from @rows(:keys, k, key text)
+    @look(items, i, i.key = k.key and i.run_id > :after)
+    union all
+    select i.item_id, k.key
+    from @rows(:keys, k, key text)
+    @look(items, o, o.key = k.key and o.run_id <= :after)
+    @look(items, i, i.undoes = o.item_id and i.run_id > :after)
+)
+select r.name as run, i.lane, f.key, i.payload, i.label, i.line, i.number, i.state
+from found f
+@look(items, i, i.item_id = f.item_id)
+join runs r on r.run_id = i.run_id
+where r.target = :target and r.name <> :own and i.taken_back = 0 and (i.state @words(:states) or i.kind = :kind)
+  and not (i.state = 'pending' and r.ended_at is not null)
+order by i.item_id
+
 -- name: known_marks
 -- The marks (run name, number, and lane and key of the row for which its entry was found) whose items are in this
 -- journal, each with the `first` item of its chain of undos: what that has entered, `sign` takes back or restores. The

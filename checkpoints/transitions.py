@@ -35,6 +35,7 @@ from checkpoints.records import (
 )
 from checkpoints.rows import PURGED_VALUE, Digests, stored_keys
 from checkpoints.sentences import (
+    AS_WANTED,
     DIFFERENT,
     DUPLICATE,
     LEFT_OUT,
@@ -44,7 +45,7 @@ from checkpoints.sentences import (
     SHARED_ID,
     decided,
 )
-from checkpoints.states import State
+from checkpoints.states import State, states_where
 from texts.said import in_clauses, to_json
 
 NO_PAYLOADS: Final[Mapping[int, str]] = MappingProxyType({})
@@ -212,6 +213,28 @@ def standing_items(
         for row in standing
         if row["run"] is not None
     ]
+
+
+def left_open(db: Queries, target: str, keys: Collection[str], own: str) -> list[StandingItem]:
+    """The items with these keys, of other runs than `own` for a target, of which a call may still leave or arrive."""
+    states = states_where(open=True)
+    found = db.each("setters", keys=[[key] for key in keys], after=0, target=target, own=own, states=states, kind="")
+    return [rows.record(StandingItem, row) for row in found]
+
+
+def set_since(db: Queries, run: Run, keys: Collection[str]) -> list[StandingItem]:
+    """The items with these keys that later runs have sent, or have left as they were wanted, and that stand."""
+    states = states_where(counts_money=True)
+    found = db.each(
+        "setters",
+        keys=[[key] for key in keys],
+        after=run.run_id,
+        target=run.target,
+        own=run.name,
+        states=states,
+        kind=AS_WANTED,
+    )
+    return [rows.record(StandingItem, row) for row in found]
 
 
 def known_marks(db: Queries, marks: Collection[tuple[str, int, str, str]]) -> list[KnownMark]:

@@ -204,13 +204,17 @@ def news_of(item: Item, result: LookUpResult) -> LookUpResult:
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """An entry of the billing with a mark: the run, and the number of the item; `text` describes the entry."""
+    """An entry of the billing with a mark: the run, and the number of the item; `text` describes the entry.
+
+    `takes_back` is the id of the entry to which it is the opposite one of an undo, "" where it is none.
+    """
 
     run: str
     number: int
     entry_id: str
     text: str
     amount: Decimal | None = None
+    takes_back: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +252,7 @@ class ReadBack:
     """The present value of an item in the billing. `difference` is None if it is as wanted.
 
     With `later_operations` the entry is there as sent, but the balance of its account has moved on since. `besides`
-    are equal entries with marks of others, which have come since the list was made.
+    are equal entries with marks of others, which have come since the list was made, and those that take it back.
     """
 
     amount: Decimal | None
@@ -389,6 +393,10 @@ class Effect(ABC):
     def may_repeat(self, payload: str) -> bool:
         """Whether a call is made although an earlier run has made it."""
         return self.repeatable
+
+    def sets(self, payload: str) -> frozenset[str]:
+        """What a call sets, of which only the last call counts; nothing of a call that adds."""
+        return frozenset()
 
     def same_key(self, payload: str) -> SameKey:
         """What it means that an earlier run has entered the key and the sum of a call."""

@@ -100,6 +100,8 @@ def lines_of(read_back: Verification) -> Iterator[Said]:
     yield counted("{n} row[s] as sent", rows("as_wanted"))
     if different := rows("different"):
         yield said("{n} different", n=Quantity(different))
+    if elsewhere := rows("elsewhere"):
+        yield said("{n} of them taken back from another journal", n=Quantity(elsewhere))
     if unreadable := rows("unreadable"):
         yield said("{n} that cannot be read back", n=Quantity(unreadable))
     expected, found = amount("expected"), amount("found")

@@ -285,7 +285,8 @@ async def open_session(
             journal = await stack.enter_async_context(earlier_runs(place) if reads else open_noted(place))
         given = {one.name: getattr(told, one.name) for one in fields(told)}
         session = Session(**given, journal=journal, billing=billing)
-        runs = () if of is None else (of, *(run for run in reversed(await journal.runs()) if run.target == of.target))
+        # What was entered last tells an older copy from it, also where that has all of the run.
+        runs = () if of is None else [run for run in reversed(await journal.runs()) if run.target == of.target]
         if await session.shows(runs) is False and of is not None and not is_at(of, settings.target):
             raise CommandRefused(
                 "{settings} leads to a copy of the billing of run {run}: it has the same subscribers, and not "

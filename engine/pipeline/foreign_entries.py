@@ -26,7 +26,7 @@ from checkpoints.records import EarlierEntry, Item, KnownMark, NewItem, Refusal,
 from checkpoints.sentences import ALIKE, AS_WANTED, ENTERED, NOT_SHOWN, held_back
 from engine.errors import InputRefused
 from engine.evidence import RowRefused, Undecided
-from engine.job import NO_ENTRIES, Entries, Job, Marked, SameKey
+from engine.job import NO_ENTRIES, Effect, Entries, Job, Marked, SameKey
 from texts.remedies import Remedy, setting
 from texts.said import Said, in_clauses, kind_of, reason, said, wording
 
@@ -75,6 +75,10 @@ class ForeignEntries:
         ]
         asked = [item for item, asks in zip(items, is_asked, strict=True) if asks]
         earlier = await self._entered(asked, is_streamed=is_streamed) if asked else {}
+        rivals = await self._rivals(items)
+        if rivals and not is_streamed:
+            item, rival = next((item, rivals[item.key]) for item in items if item.key in rivals)
+            raise InputRefused(_unfinished(rival.run, item, sets=True))
         looked = [item if item.skip_reason is None else replace(item, skip_reason=None) for item in asked]
         entries_by_key = await self._job.find_entries(looked) if looked else {}
         entries = [entries_by_key.get(item.key, NO_ENTRIES) for item in asked]
@@ -87,6 +91,11 @@ class ForeignEntries:
             ]
         )
         whole = [next(judged) if asks else item for item, asks in zip(items, is_asked, strict=True)]
+        if rivals:
+            whole = [
+                _outstanding(item, rivals[item.key]) if item.key in rivals else one
+                for item, one in zip(items, whole, strict=True)
+            ]
         return await self._against_unused_documents(
             [
                 self._against_journal(one, twins, entries_by_key.get(one.key, NO_ENTRIES), known)
@@ -120,6 +129,15 @@ class ForeignEntries:
                     )
                     judged[place] = replace(item, note=in_clauses([item.note, why]) if item.note else why)
         return judged
+
+    async def _rivals(self, items: Sequence[NewItem]) -> dict[str, StandingItem]:
+        """By key, the items of unfinished runs that set what these set: sent later, they would overwrite it."""
+        sets = self._job.effect.sets
+        setting = {item.key: item for item in items if item.undoes is None and sets(item.payload)}
+        if not setting:
+            return {}
+        found = await self.earlier.left_open(self._target, setting.keys(), self._own)
+        return {one.key: one for one in found if sets_the_same(self._job.effect, setting[one.key], one)}
 
     async def _entered(self, items: Sequence[NewItem], *, is_streamed: bool) -> dict[str, Sequence[EarlierEntry]]:
         """By key, what earlier runs have entered of these items here, as far as the billing has to show it.
@@ -228,12 +246,17 @@ class ForeignEntries:
         """Why entries of a row are not as the journal has them, and what to do."""
         once_more = said("What is taken back is not taken back once more")
         on_top = once_more if self._job.takes_back else _again(replaces=False)
+        by_another = said(
+            "Work with that journal; or, where the row is to be in the billing all the same, load the refused rows "
+            "alone with {again}",
+            again=setting("again"),
+        )
         by_hand = said("If it is to stay, leave the row out; else take it back in the billing by hand first")
         shown = shown_of(item, entries, known)
         for one in entries:
             mine = known.get((one.run, one.number, item.key))
             if why := self._foreign(one, mine):
-                yield why, on_top
+                yield why, by_another if one.takes_back and not self._job.takes_back else on_top
             elif mine and mine.taken_back and mine.sign > 0 and shown[mine.first_run, mine.first_number] > 0:
                 yield said(_THERE_AGAIN, run=mine.first_run, entry=one.text), by_hand
 
@@ -359,6 +382,13 @@ class ForeignEntries:
                     "entered from another journal: this run, in a newer copy of this journal, {entry}",
                     entry=entry.text,
                 )
+            if entry.takes_back:
+                return said(
+                    "taken back from another journal: run {run}, {entry}, takes back operation {id}",
+                    run=entry.run,
+                    entry=entry.text,
+                    id=entry.takes_back,
+                )
             return said("entered from another journal: run {run}, {entry}", run=entry.run, entry=entry.text)
         if not known.made(entry.entry_id, entry.amount):
             return said(
@@ -400,6 +430,11 @@ def shown_of(item: NewItem | Item, entries: Iterable[Marked], known: Known) -> C
     return shown
 
 
+def sets_the_same(effect: Effect, item: NewItem | Item, other: StandingItem) -> bool:
+    """Whether an item of another run sets some of what an item with its key sets."""
+    return item.lane == other.lane and not effect.sets(item.payload).isdisjoint(effect.sets(other.payload))
+
+
 def asks_the_same(item: NewItem, twin: EarlierEntry) -> bool:
     return asked_for(item) == asked_for(twin)
 
@@ -437,14 +472,29 @@ def _again(*, replaces: bool) -> str:
     return said("If it is meant to be entered on top, run with {flag}", flag=setting("again"))
 
 
-def _unfinished(run: str, item: NewItem) -> str:
+def _outstanding(item: NewItem, rival: StandingItem) -> Refusal:
+    """The refusal of a row that an unfinished run has as well."""
+    why = said(
+        "run {run} has this row as {state}: take that run to its end first, {command}",
+        run=rival.run,
+        state=said(rival.state.value),
+        command=Remedy("resume", rival.run),
+    )
+    return Refusal(item.line, None, item.label, why, item.row)
+
+
+def _unfinished(run: str, item: NewItem, *, sets: bool = False) -> str:
     where = item.label if item.line is None else said("line {line} ({label})", line=item.line, label=item.label)
+    why = said("two runs could enter them twice")
+    if sets:
+        why = said("its calls would come after those of this run, and overwrite what they set")
     return said(
-        "run {run} is not at its end, and has rows of this input, as {where}: two runs could enter them twice.\n"
+        "run {run} is not at its end, and has rows of this input, as {where}: {why}.\n"
         "Go on with it: {resume}\n"
         "Or end it, and what it has not sent never is: {close}; rows in doubt are settled before, {reconcile}",
         run=run,
         where=where,
+        why=why,
         resume=Remedy("resume", run),
         close=Remedy("close", run, (("reason", "TEXT"),)),
         reconcile=Remedy("reconcile", run),

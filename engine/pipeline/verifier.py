@@ -21,7 +21,7 @@ class ReadBackSummary:
 
     `unreadable` counts items that cannot be read back, by reason; they are in no other figure. `moved` counts
     those as wanted whose accounts had later operations. `twice` counts those of the different that another run has
-    entered as well; its sums are in `found`.
+    entered as well; its sums are in `found`. `elsewhere` counts those that another journal has taken back.
     """
 
     as_wanted: int = 0
@@ -31,6 +31,7 @@ class ReadBackSummary:
     found: Decimal = field(default=Decimal(0))
     moved: int = 0
     twice: int = 0
+    elsewhere: int = 0
 
     @property
     def read(self) -> int:
@@ -93,7 +94,16 @@ async def verify(
                 continue
             if reading.difference is None and item.item_id in outdated:
                 reading = replace(reading, difference=outdated[item.item_id])
-            if besides := strangers.get(item.item_id):
+            besides = strangers.get(item.item_id, ())
+            if undone := [one for one in besides if one.takes_back]:
+                summary.elsewhere += 1
+                elsewhere = said(
+                    "taken back from another journal: by run {run}, {entry}",
+                    run=undone[-1].run,
+                    entry=undone[-1].text,
+                )
+                reading = replace(reading, amount=Decimal(0), difference=elsewhere)
+            elif besides:
                 summary.twice += 1
                 others = tuple(
                     said("row {number} of run {run}, {entry}", number=one.number, run=one.run, entry=one.text)

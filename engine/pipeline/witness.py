@@ -43,7 +43,7 @@ from engine.job import (
     LookUpResult,
 )
 from engine.outcomes import decide
-from engine.pipeline.foreign_entries import ForeignEntries
+from engine.pipeline.foreign_entries import ForeignEntries, sets_the_same
 from engine.pipeline.progress import LivePolicy
 from engine.pipeline.reconciler import (
     UnfinishedWork,
@@ -294,7 +294,23 @@ class Witness:
         return {item.item_id: (now, item, answers.get(item.item_id)) for item in items}
 
     async def _outdated(self, items: Sequence[Item]) -> Mapping[int, str]:
-        return await self._effect.outdated(self._run, items)
+        return {**await self._effect.outdated(self._run, items), **await self._set_since(items)}
+
+    async def _set_since(self, items: Sequence[Item]) -> Mapping[int, str]:
+        """Which of these items, left by an earlier process, set what a later run of the journal has set since."""
+        setting = {item.key: item for item in items if item.number <= self._known and self._effect.sets(item.payload)}
+        if not setting:
+            return {}
+        return {
+            item.item_id: said(
+                "run {run} has set the same since this list was made, and this row would overwrite it: to set it all "
+                "the same, load the row by a new run",
+                run=one.run,
+            )
+            for one in await self._journal.set_since(self._run, setting.keys())
+            for item in [setting[one.key]]
+            if sets_the_same(self._effect, item, one)
+        }
 
     def _must_look(self, item: Item) -> bool:
         if self._trusted:

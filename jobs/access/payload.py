@@ -26,6 +26,7 @@ OP_TYPE: Final = "op_type_id"
 
 
 _method: Final = attrgetter("method")
+_SETTING: Final = frozenset({"set", "set_password"})
 
 
 class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -86,6 +87,15 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     def creates_subscriber(self) -> bool:
         """Whether it creates a subscriber or a folder, whose id nobody knows before."""
         return self.model == "Abonents" and self.creates
+
+    @property
+    def sets(self) -> frozenset[str]:
+        """The fields that the call sets, each with its object; the object of an account is its lane."""
+        whose = "" if self.model == "AdminAccounts" else "/".join(self.key.values())
+        names = [
+            name for step in self.steps if step.method in _SETTING for name in step.arguments if name != "dontshow"
+        ]
+        return frozenset(f"{self.model} {whose}: {name}" for name in names)
 
     @property
     def told_by(self) -> str:

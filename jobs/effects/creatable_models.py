@@ -57,6 +57,7 @@ from jobs.spec.entries import (
     exact_key,
     find_mark,
     mark_prefix,
+    without_marks,
 )
 from texts.remedies import setting
 from texts.said import day_in, said
@@ -232,6 +233,21 @@ def still_there(payload: Payload, then: Values, things: Sequence[BillingObject])
     """Those of the objects with the id of a payload's that are its own, as it was read `then`."""
     kind = model_of(payload)
     return [thing for thing in things if thing.abonent_id == payload.abonent and is_still(kind, then, thing.values)]
+
+
+def same_but_for_mark(payload: Payload, things: Sequence[BillingObject], answer: str | None) -> BillingObject | None:
+    """The operation of these that has the id of an item's, its subscriber and its sum, and no mark at all."""
+    kind = model_of(payload)
+    return next(
+        (
+            thing
+            for thing in things
+            if kind.amount and thing.values[kind.key] == answer and thing.abonent_id == payload.abonent
+            if kind.counts(thing) and find_mark(thing.values[kind.comment] or "") is None
+            if _alike(payload, thing, (kind.alike,))
+        ),
+        None,
+    )
 
 
 async def marked_or_alike(
@@ -432,7 +448,7 @@ def entries_of(
         if mark is not None:
             if not equal or _alike(payload, thing, (kind.alike,)):
                 amount = Decimal(thing.values[kind.amount] or 0) if kind.amount else None
-                entry = Marked(*mark, key, _described(kind, thing), amount)
+                entry = Marked(*mark, key, _described(kind, thing), amount, _taken_back_by(payload, thing, things))
                 (marked if thing.abonent_id == payload.abonent else replaced).append(entry)
         elif thing.abonent_id == payload.abonent and _alike(payload, thing, (kind.alike,)):
             text = _described(kind, thing)
@@ -457,18 +473,46 @@ def entered_besides(
 ) -> tuple[Marked, ...]:
     """The entries with marks of others that are equal to the own one, `mine`, and that its list has not known.
 
+    And those that take it back and are not taken back themselves.
+
     A later payment of the same sum is another one: it has to be of the same day, unless a balance is entered, of
     which a subscriber has one. No money is entered twice by entries of nothing.
     """
     if payload.model == OPERATIONS and not Decimal(payload.wanted["op_summa"] or 0):
         return ()
-    days = {day_of(thing) for thing in mine}
+    days, kind = {day_of(thing) for thing in mine}, model_of(payload)
+    undoes = {str(thing.values[kind.key]): _taken_back_by(payload, thing, things) for thing in things}
+    taken_back = set(undoes.values())
+    ids = {str(thing.values[kind.key]) for thing in mine}
     alike = [
         thing
         for thing in things
-        if _alike(payload, thing, (model_of(payload).alike,)) and (enters_balance(payload) or day_of(thing) in days)
+        for key in [str(thing.values[kind.key])]
+        if (undoes[key] in ids and key not in taken_back)
+        or (
+            not undoes[key]
+            and _alike(payload, thing, (kind.alike,))
+            and (enters_balance(payload) or day_of(thing) in days)
+        )
     ]
     return entries_of(payload, alike, profile, own).marked
+
+
+def _taken_back_by(payload: Payload, thing: BillingObject, things: Sequence[BillingObject]) -> str:
+    """The id of the operation of these that one with a mark takes back as its opposite, "" for none.
+
+    The comment of an undo ends with it.
+    """
+    kind = model_of(payload)
+    comment = thing.values[kind.comment] or ""
+    if payload.model != OPERATIONS or find_mark(comment) is None or not kind.counts(thing):
+        return ""
+    named = without_marks(comment).rpartition(" ")[2]
+    for one in things:
+        if one.values[kind.key] == named and one.abonent_id == thing.abonent_id:
+            sums = [Decimal(each.values[kind.amount] or 0) for each in (one, thing)]
+            return named if enters_balance(payload) or not sum(sums) else ""
+    return ""
 
 
 def _alike(payload: Payload, thing: BillingObject, names: Collection[str]) -> bool:

@@ -75,6 +75,7 @@ from jobs.effects.creatable_models import (
     model_of,
     own_of,
     room_for_text,
+    same_but_for_mark,
     still_there,
     too_long,
     try_finding_created,
@@ -88,6 +89,7 @@ from jobs.effects.effect import (
     says,
     skip_changed,
     with_note,
+    without_its_mark,
 )
 from jobs.imports.subscriber import LANE
 from jobs.rows.binding import NUMBER, Arguments, Bound, amount_fault, owner_of_row, telling_of
@@ -556,6 +558,9 @@ class CreateEffect(CallEffect):
             # Of several objects those in effect: a person takes back what was made twice.
             found = mine if len(mine) == 1 else [thing for thing in mine if kind.counts(thing)] or mine
             differs = difference(payload, found)
+            if not mine and (unmarked := same_but_for_mark(payload, things, item.answer)):
+                # Its sum is not counted: it may be another one.
+                differs = without_its_mark(kind.described(unmarked, (kind.amount,)), own)
             # What does not differ is one that counts.
             counting = found if differs is None else [thing for thing in found if kind.counts(thing)]
             if kind.amount and counting:

@@ -30,7 +30,7 @@ from jobs.access.payload import BALANCE, Payload, account_of, decode_payload, en
 from jobs.access.vault import mask_secrets, unseal
 from jobs.rows.binding import ABONENT, LOGIN, NUMBER, USER, Bound
 from jobs.spec.chain import Template
-from jobs.spec.entries import DOCUMENT, find_mark
+from jobs.spec.entries import DOCUMENT, find_mark, with_mark
 from jobs.spec.errors import SecretAltered, SecretGone, VaultFailed
 from jobs.spec.spec import SET
 from texts.said import Said, reason, said, text_of
@@ -205,6 +205,17 @@ def is_anothers(one: ItemToUndo, comment: str | None) -> bool:
     return find_mark(comment or "") not in {None, one.mark}
 
 
+def without_its_mark(operation: str, mark: tuple[str, int]) -> str:
+    """What is said of the operation with the id, the subscriber and the sum of an item's, and without its mark."""
+    return said(
+        "{operation} is there with the same subscriber and sum, and without its mark: somebody has changed its "
+        "comment, or it is another one by now. If it is the row's own, write {mark} at the end of its comment in the "
+        "billing, and type the command again",
+        operation=operation,
+        mark=with_mark("", *mark),
+    )
+
+
 def leave_unproven(one: ItemToUndo, entry: NewItem | Refusal) -> NewItem | Refusal:
     """The entry that takes an item back, skipped where the item may be somebody else's."""
     if not one.unproven or isinstance(entry, Refusal) or entry.skip_reason is not None:
@@ -268,6 +279,9 @@ class CallEffect(Effect):
             return "", ()
         key = item.key.removesuffix(f"/{payload.document}")
         return payload.document, (key, f"{key}/{payload.day}")
+
+    def sets(self, payload: str) -> frozenset[str]:
+        return decode_payload(payload).sets if self.repeatable or self.has_steps else super().sets(payload)
 
     # ---- a call ----
 

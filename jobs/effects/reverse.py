@@ -35,6 +35,7 @@ from jobs.effects.effect import (
     is_anothers,
     replaced_in_run,
     skip_changed,
+    without_its_mark,
 )
 from jobs.spec.chain import parse
 from jobs.spec.entries import ADDS, CREATED, OPERATION, OPERATIONS, SETS, TYPE_8, UNDO_OF_OPERATIONS, find_mark
@@ -123,6 +124,10 @@ def _is_own(one: ItemToUndo, thing: BillingObject) -> bool:
     return bool(own_of(one.payload, [thing], one.mark))
 
 
+def _sum_of(thing: BillingObject) -> Decimal:
+    return Decimal(thing.values["op_summa"] or 0)
+
+
 def _amount_of(one: ItemToUndo) -> Decimal:
     wanted = one.payload.wanted
     return Decimal(wanted.get(SUM_IN) or wanted.get("op_summa") or 0)
@@ -194,9 +199,12 @@ def _standing(one: ItemToUndo, things: Sequence[BillingObject] | None, act: str)
             changed = reason(
                 "gone since: its id is another's by now, {operation}", GONE, operation=_listed(things[0])
             )
+        elif has_id(one) and things[0].abonent_id == one.payload.abonent and _sum_of(things[0]) == amount:
+            left = without_its_mark(_listed(things[0]), one.mark)
+            changed = said("left alone: {why}", why=left)
     elif as_bool(things[0].values["storno"]):
         changed = reason("already taken back: {operation}", REVERSED, operation=_listed(things[0]))
-    elif Decimal(things[0].values["op_summa"] or 0) != amount:
+    elif _sum_of(things[0]) != amount:
         there = _listed(things[0])
         changed = said(
             "changed since: the run entered {amount}, and now there is {operation}", amount=amount, operation=there

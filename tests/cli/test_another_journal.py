@@ -19,6 +19,7 @@ import pytest
 
 from billing.api.calls import create
 from billing.api.client import BillingClient, ClientSettings
+from cli.terminal.exits import Exit
 from engine.evidence import Accepted
 from engine.pipeline.witness import FRESH
 from tests.cli.conftest import MODEL, Ended, Place
@@ -379,12 +380,28 @@ async def test_a_service_that_another_job_has_connected_is_connected_once(
     assert f"entered by an earlier run: {run} ({SERVICES[first][0]})" in ended.words
 
 
-async def test_what_a_copy_of_the_journal_has_taken_back_is_not_to_be_entered_again(place: Place) -> None:
+async def test_what_a_copy_of_the_journal_has_taken_back_is_not_to_be_entered_again(asked: Place) -> None:
+    """Nor is it verified as there, nor entered once more without a word of what has taken it back."""
+    place = asked
     place.rows("abonent_id;amount", "2003;500", "2004;500", name="payments.csv")
     run = (await place.run("payment", "payments.csv"))["run"]
     copied(place.cli.journal, place.cli.folder / "copy.journal")
     back = ("undo", run, "--set", "way=opposite", "--yes", "--no-canary")
     half = await place.cli(*back, "--limit-money", "500", may_end_with=(3,))
     assert "accepted 1 " in half.told
-    ended = await place.cli.refused(*back, "--journal", "copy.journal", says="entered from another journal")
+    ended = await place.cli.refused(*back, "--journal", "copy.journal", says="taken back from another journal")
     assert ("--again" in ended.told, "What is taken back is not taken back once more" in ended.told) == (False, True)
+    verified = await place.cli("verify", run, "--journal", "copy.journal", "--json", may_end_with=(Exit.REJECTED,))
+    (undo,) = {one.name for one in await place.runs()} - {run}
+    assert f"taken back from another journal: by run {undo}, operation" in verified.told
+    assert (verified.closing["taken_back_elsewhere"], verified.closing["found"]) == (1, "500")
+    reported = await place.cli("report", run, "--journal", "copy.journal", "-o", "-")
+    assert "1 of these rows was taken back from another journal" in reported.told
+    says = [f"taken back from another journal: run {undo}, operation", "Work with that journal"]
+    again = await place.cli.refused("run", "payment", "payments.csv", "--yes", "--journal", "copy.journal", says=says)
+    assert "entered on top" not in again.told
+    # What an undo of the undo has restored is there.
+    await place.cli("resume", undo, "--yes", "--limit-money", "none")
+    await place.cli("undo", undo, "--set", "way=opposite", "--yes")
+    restored = await place.cli.closing("verify", run, "--journal", "copy.journal")
+    assert (restored["as_wanted"], restored["taken_back_elsewhere"]) == (2, 0)

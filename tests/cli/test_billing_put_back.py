@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
@@ -274,6 +275,48 @@ async def test_a_load_is_refused_where_another_one_lies_with_rows_of_its_file(
     await place.cli.refused("plan", "balances", longer, says=says)
     await place.cli("resume", run, "--yes", "--settle", "0.1")
     assert (await place.run("balances", "more.csv"))["states"] == {"accepted": 1, "skipped": 8}
+
+
+def warned(place: Place) -> dict[int, int]:
+    """How many accounts have each threshold of those that a test has set."""
+    counted = place.query("select limit_warning, count(*) from admin_accounts group by 1")
+    return {
+        threshold: rows for scaled, rows in counted if (threshold := int(roubles(scaled or 0))) in {-110, -120, -130}
+    }
+
+
+async def test_fields_that_an_unfinished_run_is_still_to_set_are_set_by_no_later_run_before_it(place: Place) -> None:
+    """Its calls would come last, and overwrite what the later run has set."""
+    ids = list(map(str, place.subscribers(8)))
+    select = f"select id as abonent_id from abonents where id in ({', '.join(ids)})"  # noqa: S608 - numbers
+    place.rows("abonent_id", *ids)
+    place.traffic.model = "AdminAccounts/"
+    run = await killed(place, "run", "warning-threshold", "rows.csv", "--set", "amount=-120")
+    before = warned(place)
+    says = [f"run {run} is not at its end", f"carbon-migrate resume {run}", f"carbon-migrate close {run} --reason"]
+    later = ("warning-threshold", "rows.csv", "--set", "amount=-130")
+    await place.cli.refused("run", *later, "--yes", says=says)
+    await place.cli.refused("plan", *later, says=says)
+    assert warned(place) == before
+    streamed = ("run", "warning-threshold", "--sql", select, "--set", "amount=-130", "--yes")
+    ended = await place.cli(*streamed, may_end_with=(Exit.REJECTED,))
+    assert f"take that run to its end first, `carbon-migrate resume {run}" in " ".join(ended.out.split())
+    await place.cli("resume", run, "--yes", "--settle", "0.1")
+    assert (await place.run(*later), warned(place)) == (ANY, {-130: 8})
+
+
+async def test_a_resumed_run_leaves_alone_what_a_later_run_has_set(place: Place) -> None:
+    """As the undo of an earlier one, which goes back to before both."""
+    place.rows("abonent_id", *map(str, place.subscribers(8)))
+    load = ("warning-threshold", "rows.csv", "--set")
+    earlier = (await place.run(*load, "amount=-110"))["run"]
+    place.traffic.model = "AdminAccounts/"
+    run = await killed(place, "run", *load, "amount=-120")
+    sent = warned(place)[-120]
+    undo = (await place.cli.closing("undo", earlier, "--yes", "--json", ends=1))["run"]
+    ended = await place.cli("resume", run, "--yes", "--settle", "0.1", may_end_with=(Exit.REJECTED,))
+    assert f"run {undo} has set the same since this list was made" in ended.told
+    assert warned(place) == {-120: sent}
 
 
 PAYMENTS = ("payment", "rows.csv")

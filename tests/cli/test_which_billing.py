@@ -280,6 +280,13 @@ async def test_nothing_is_concluded_from_the_database_of_another_copy(place: Pla
     undo = ("undo", run, "--yes", "--set", "way=opposite")
     await place.cli.told(*undo, "--database", copy, ends=2, says=of_two(place.billing.url, copy))
     assert (await place.found()).rows == before
+    # A copy that has this run, and not the last one, says nothing of it either.
+    shutil.copy(place.file, copy)
+    last = (await place.run("payment", "more.csv"))["run"]
+    for command in ("verify", "reconcile", "undo"):
+        words = undo if command == "undo" else (command, run)
+        told = await place.cli.told(*words, "--database", copy, ends=2, says=of_two(place.billing.url, copy))
+        assert f"of run {last} (" in told
 
 
 async def test_nothing_is_sent_to_the_api_of_another_copy(place: Place) -> None:

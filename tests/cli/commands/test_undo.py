@@ -466,8 +466,11 @@ async def test_an_undo_leaves_alone_what_has_its_ids_since_the_billing_was_put_b
     assert (asked.query(marked), ended.closing["states"]) == (there, {"skipped": 3})
     says = f"✓ run {ended.closing['run']} is done: of what it was to take back, nothing is in effect any more"
     ended.saying([says, "skipped 3 × gone since", "its id is another's by now, operation"])
-    # Nor is what a cashier has entered by hand.
-    await asked.execute("update finance_operations set descr = 'касса' where op_id = ?", there[0][0])
+    # Nor is what a cashier has entered by hand, or has written another comment to.
+    comment = "update finance_operations set descr = ? where op_id = ?"
+    await asked.execute(comment, "касса", there[0][0])
+    its_own = f"If it is the row's own, write [cm {second}/1] at the end of its comment"
+    await asked.cli.told("verify", second, ends=1, says=its_own)
     back = await undo(asked, second, *way, may_end_with=(1,))
     assert back.closing["states"] == {"skipped": 1, "accepted": 2}
     kept = "select storno from finance_operations where op_id = :id"
@@ -477,6 +480,7 @@ async def test_an_undo_leaves_alone_what_has_its_ids_since_the_billing_was_put_b
         [
             f"! run {name} is done, and 1 row was not taken back: as far as is known, it is in effect",
             f"operation {there[0][0]} of 500.00",
+            its_own,
             f"export {name} --state skipped -o {name}-left-alone.csv",
             f"undo {second} --set way=",
         ]
@@ -485,6 +489,8 @@ async def test_an_undo_leaves_alone_what_has_its_ids_since_the_billing_was_put_b
     facts = await asked.cli.closing("status", second)
     assert (facts["stage"], facts["taken_back"]) == ("done", 2)
     assert "done, partly taken back" in await asked.cli.told("status", second)
+    await asked.execute(comment, f"касса [cm {second}/1]", there[0][0])
+    assert (await undo(asked, second, *way)).closing["states"] == {"accepted": 1}
 
 
 @pytest.mark.parametrize("given_again", [False, True], ids=["gone", "ids given again"])
