@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import partial
 from typing import Final, TypeVar
 
 import anyio
@@ -23,7 +24,8 @@ from checkpoints.states import State
 from checkpoints.stores import Earlier
 from checkpoints.transitions import Judge, whole_rows
 from engine.errors import InputRefused, cause_of
-from engine.job import STANDARD_INPUT, Effect, Entries, Job, Prepared, Row, RowPage, SameKey, Source
+from engine.job import STANDARD_INPUT, Effect, Entries, Job, Prepared, Row, RowPage, SameKey, Source, until_shown
+from engine.pacing.policy import ALL, Policy, policy_with
 from engine.pacing.throttle import check_free
 from engine.pipeline.backlog import Backlog
 from engine.pipeline.foreign_entries import EarlierRuns, ForeignEntries, asked_for, asks_the_same, entered_by
@@ -90,6 +92,8 @@ async def in_turn(
 
 log = structlog.get_logger(__name__)
 
+
+_NOT_YET_SHOWN: Final = said("waiting for the billing to show what was entered last")
 
 _REPLACES: Final = wording(
     "its account has its balance from {where} of this run, and this row would replace it. Rows of a select are sent "
@@ -292,12 +296,25 @@ class Intake:
         return len(set(sent)) if self._job.effect.has_steps else len(sent)
 
     async def _prepared(self, rows: Sequence[Row]) -> Prepared:
+        """The prepared rows. What has been entered is gone only once the settle delay since its answer is over."""
         run = self._run
         is_streamed = run.approved_at is not None
-        return await _prepare(
+        prepare = partial(
+            _prepare,
             *(self._job, rows, self._since, self._journal, self.foreign, run.target, run.name),
             is_streamed=is_streamed,
         )
+        prepared, left = await prepare(), 0.0
+        if prepared.gone_at:
+            left = until_shown(prepared.gone_at, policy_with(Policy(), run.policy, ALL).settle)
+        if left <= 0:
+            return prepared
+        if not is_streamed:
+            self._progress.hold(_NOT_YET_SHOWN)
+        await anyio.sleep(left)
+        if not is_streamed:
+            self._progress.hold(None)
+        return await prepare()
 
     async def _limited(self, page: RowPage, room: int) -> tuple[Prepared, tuple[Refusal, ...], Mapping[str, int]]:
         """The prepared first rows of a page, up to `room` to be sent, with their refusals and the rows left out.
@@ -488,9 +505,9 @@ async def _prepare(
     if since is not None:
         prepared, standing = await since.differences(job, prepared.items, earlier, target, own)
         refused = (*refused, *prepared.refusals)
-    judged = await foreign.judge(prepared.items, standing, is_streamed=is_streamed)
+    judged, gone_at = await foreign.judge(prepared.items, standing, is_streamed=is_streamed)
     sifted = Prepared.of(whole_rows(prepared.items, judged))
-    return Prepared(sifted.items, (*refused, *sifted.refusals))
+    return Prepared(sifted.items, (*refused, *sifted.refusals), max(prepared.gone_at, gone_at))
 
 
 class Rehearsal(Job):
@@ -532,7 +549,7 @@ class Rehearsal(Job):
             for item, twins in zip(known.items, await self._earlier.twins(self._job.name, known.items), strict=True)
         ]
         new = Prepared.of(whole_rows(known.items, judged))
-        return Prepared(new.items, (*known.refusals, *new.refusals))
+        return Prepared(new.items, (*known.refusals, *new.refusals), known.gone_at)
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         """Give nothing, as `prepare` has already judged foreign entries against the real journal."""
