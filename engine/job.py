@@ -8,10 +8,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
 from enum import Enum, auto
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from checkpoints import rows as stored
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.states import State
 from engine.errors import InputRefused
@@ -138,10 +140,14 @@ class DerivedSource(Source):
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The result of preparing a page of rows: items to freeze, and refusals with their reasons."""
+    """The result of preparing a page of rows: items to freeze, and refusals with their reasons.
+
+    `gone_at` is when the last was entered of what the billing does not show: soon after that it may be late.
+    """
 
     items: tuple[NewItem, ...]
     refusals: tuple[Refusal, ...]
+    gone_at: str = ""
 
     @classmethod
     def of(cls, entries: Iterable[NewItem | Refusal]) -> "Prepared":
@@ -475,6 +481,15 @@ async def shown(effect: Effect, run: Run, item: Item) -> ReadBack | None:
     # What has changed since is there all the same.
     found = (await effect.look_up(run, [item])).get(item.item_id)
     return replace(read, difference=None) if isinstance(found, Found | Different) else read
+
+
+def until_shown(entered_at: str, settle: float) -> float:
+    """Seconds until the billing has to show what was entered at that time; none are left where that was long ago.
+
+    A clock that was set back since makes them no more than the settle delay.
+    """
+    age = datetime.fromisoformat(stored.now()) - datetime.fromisoformat(entered_at)
+    return min(settle, settle - age.total_seconds())
 
 
 class Job(ABC):

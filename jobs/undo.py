@@ -13,7 +13,7 @@ import anyio.from_thread
 
 from checkpoints.journal import Journal
 from checkpoints.records import Item, NewItem, Refusal, Run
-from checkpoints.sentences import ENTERED_ANEW
+from checkpoints.sentences import ENTERED_ANEW, NOT_IN_EFFECT
 from engine.errors import InputRefused
 from engine.job import NO_ENTRIES, AskMates, Entries, Job, Look, Prepared, Row, RowPage, Source
 from jobs.access.gateway import Gateway
@@ -35,7 +35,7 @@ from jobs.spec.entries import CREATED
 from jobs.spec.spec import DELETE, parameters_of
 from jobs.spec.words import AMOUNT, RUN, TAKE, UNDO, UNPROVEN
 from texts.remedies import setting
-from texts.said import reason, said
+from texts.said import kind_of, reason, said
 
 HEADER: Final = ("run", "row", "key", "label", AMOUNT, "answer")
 """The columns of an undo's rows; `answer` is the id of the created object."""
@@ -134,8 +134,12 @@ class UndoJob(BillingJob):
         anew = await self._journal.entered_anew(asked)
         differing = await self._journal.differences_on([one.item_id for one in taken])
         unproven = {one.item_id: one for one in taken if one.unproven}
+        entered_at = {row.item.item_id: row.item.changed_at for row in rows if isinstance(row, ItemRow)}
+        gone_at = ""
         items: list[NewItem | Refusal] = []
         for item in prepared.items:
+            if item.undoes is not None and kind_of(item.skip_reason or "") in NOT_IN_EFFECT:
+                gone_at = max(gone_at, entered_at[item.undoes])
             if item.undoes in anew and item.skip_reason is None:
                 again = reason(
                     "entered anew since: run {run} has this row again", ENTERED_ANEW, run=anew[item.undoes]
@@ -144,7 +148,7 @@ class UndoJob(BillingJob):
             elif item.undoes in differing:
                 item = replace(item, skip_reason=_differs(differing[item.undoes], self._source.run))  # noqa: PLW2901
             items.append(leave_unproven(unproven[item.undoes], item) if item.undoes in unproven else item)
-        return Prepared.of([*items, *prepared.refusals])
+        return replace(Prepared.of([*items, *prepared.refusals]), gone_at=gone_at)
 
     def _taken(self, row: Row) -> ItemToUndo:
         if not isinstance(row, ItemRow):

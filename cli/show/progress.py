@@ -44,6 +44,8 @@ def show_intake(progress: Progress, source: str, seen: Callable[[], int]) -> Abs
     name = printable(source, WHOLE)
 
     def read() -> Said:
+        if why := progress.held:
+            return said("held: {why}", why=why)
         if not progress.total and seen():
             return seen_rows(seen(), name)
         number = counted("reading {source}: {n} row[s]", progress.total, source=name)

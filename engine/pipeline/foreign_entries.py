@@ -59,8 +59,8 @@ class ForeignEntries:
 
     async def judge(
         self, items: Sequence[NewItem], standing: Sequence[StandingItem] | None = None, *, is_streamed: bool = False
-    ) -> list[NewItem | Refusal]:
-        """Return each new item unchanged, with a note, skipped or refused.
+    ) -> tuple[list[NewItem | Refusal], str]:
+        """Return each new item unchanged, with a note, skipped or refused; and when what is gone was entered last.
 
         `standing` is what stands in their lanes, where the journal was asked for it already. Raises `InputRefused`
         where another run has rows of these left, unless they are sent while they are read; `LookUpFailed`,
@@ -96,14 +96,14 @@ class ForeignEntries:
                 _outstanding(item, rivals[item.key]) if item.key in rivals else one
                 for item, one in zip(items, whole, strict=True)
             ]
-        return await self._against_unused_documents(
-            [
-                self._against_journal(one, twins, entries_by_key.get(one.key, NO_ENTRIES), known)
-                if isinstance(one, NewItem) and (twins := earlier.get(one.key))
-                else one
-                for one in whole
-            ]
-        )
+        gone_at = ""
+        for place, one in enumerate(whole):
+            if isinstance(one, NewItem) and (twins := earlier.get(one.key)):
+                entries_there = entries_by_key.get(one.key, NO_ENTRIES)
+                whole[place] = now = self._against_journal(one, twins, entries_there, known)
+                if isinstance(now, Refusal) or (self._again and now.skip_reason is None):
+                    gone_at = max(gone_at, *(twin.changed_at for twin in twins))
+        return await self._against_unused_documents(whole), gone_at
 
     async def _against_unused_documents(self, judged: list[NewItem | Refusal]) -> list[NewItem | Refusal]:
         """The items, with a note where a run that did not use the column of documents has entered this one."""

@@ -22,7 +22,8 @@ from checkpoints.sentences import DUPLICATE, LEFT_OUT
 from checkpoints.states import State
 from checkpoints.transitions import Judge, whole_rows
 from engine.errors import InputRefused, cause_of
-from engine.job import STANDARD_INPUT, Effect, Job, Prepared, Row, RowPage, SameKey
+from engine.job import STANDARD_INPUT, Effect, Job, Prepared, Row, RowPage, SameKey, until_shown
+from engine.pacing.policy import ALL, Policy, policy_with
 from engine.pacing.throttle import check_free
 from engine.pipeline.backlog import Backlog
 from engine.pipeline.foreign_entries import ForeignEntries, asked_for, asks_the_same, entered_by
@@ -89,6 +90,8 @@ async def in_turn(
 
 log = structlog.get_logger(__name__)
 
+
+_NOT_YET_SHOWN: Final = said("waiting for the billing to show what was entered last")
 
 _REPLACES: Final = wording(
     "its account has its balance from {where} of this run, and this row would replace it. Rows of a select are sent "
@@ -286,6 +289,21 @@ class Intake:
         return len(set(sent)) if self._job.effect.has_steps else len(sent)
 
     async def _prepared(self, rows: Sequence[Row]) -> Prepared:
+        """The prepared rows. What has been entered is gone only once the settle delay since its answer is over."""
+        prepared, left = await self._judged(rows), 0.0
+        if prepared.gone_at:
+            left = until_shown(prepared.gone_at, policy_with(Policy(), self._run.policy, ALL).settle)
+        if left <= 0:
+            return prepared
+        is_streamed = self._run.approved_at is not None
+        if not is_streamed:
+            self._progress.hold(_NOT_YET_SHOWN)
+        await anyio.sleep(left)
+        if not is_streamed:
+            self._progress.hold(None)
+        return await self._judged(rows)
+
+    async def _judged(self, rows: Sequence[Row]) -> Prepared:
         """Items and refusals of these rows, after the check for foreign entries."""
         run, job, earlier = self._run, self._job, self.foreign.earlier
         prepared = await job.prepare(rows)
@@ -293,7 +311,7 @@ class Intake:
         if self._since is not None:
             prepared, standing = await self._since.differences(job, prepared.items, earlier, run.target, run.name)
             refused = (*refused, *prepared.refusals)
-        judged = await self.foreign.judge(prepared.items, standing, is_streamed=run.approved_at is not None)
+        judged, gone_at = await self.foreign.judge(prepared.items, standing, is_streamed=run.approved_at is not None)
         found = Prepared.of(whole_rows(prepared.items, judged))
         effect, refused = job.effect, (*refused, *found.refusals)
         if self._is_plan and self._enter is not Repeat.AGAIN:
@@ -306,7 +324,7 @@ class Intake:
             ]
             found = Prepared.of(whole_rows(found.items, judged))
             refused = (*refused, *found.refusals)
-        return Prepared(found.items, refused)
+        return Prepared(found.items, refused, max(prepared.gone_at, gone_at))
 
     async def _limited(self, page: RowPage, room: int) -> tuple[Prepared, tuple[Refusal, ...], Mapping[str, int]]:
         """The prepared first rows of a page, up to `room` to be sent, with their refusals and the rows left out.

@@ -21,7 +21,7 @@ from billing.api.client import BillingClient, ClientSettings
 from checkpoints.errors import BillingHeld, RunHeld
 from checkpoints.journal import Journal
 from checkpoints.mailbox import Handed
-from checkpoints.records import NewRun, Run
+from checkpoints.records import Run
 from checkpoints.stores import store_of
 from engine.pipeline.control import ControlRequest, to_json, under_control
 from engine.pipeline.progress import LivePolicy
@@ -144,7 +144,7 @@ class FleetProgram(Program):
         """Begin a run of the table, whatever else is under way."""
         async with self.opened() as (journal, gateway):
             job = await self._job(gateway, journal)
-            new = NewRun(job.name, self.given, TARGET, job.source.name, "", job.source.header)
+            new = self.new_run(job, self.given)
             return await self._work(await journal.create_run(new), job, journal, fresh=True)
 
     async def ask(self, name: str, command: str, who: str) -> tuple[str, str, Handed]:

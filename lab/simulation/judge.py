@@ -57,7 +57,9 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
     """No row's effect twice, and none lost that is called accepted."""
     taken_away, lost = world.taken_away(), list(world.entries(lost=True))
     gone = {one.pk for one in taken_away}
-    entered = {e.row for e in (*entries, *lost)}
+    # What was deleted was there: by the program, or by somebody, for a load that deletes it.
+    deleted = (one for one in (*world.billing.ledger, *world.billing.lost) if one.what == "deleted")
+    entered = {e.row for e in (*entries, *lost)} | {world.load.row_of(one) for one in deleted}
     given = {one.after.get("contract_number") for one in world.billing.ledger}
     for disk in world.disks:
         for found in disk.all("twice"):
@@ -81,7 +83,7 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
             if not least <= total <= most or max(whose.values(), default=0) > 1 + more + differences[row]:
                 runs = [f"{entry.run} at {entry.effect.moment:.3f}" for entry in own]
                 yield f"row {row}: {stands[row]} times in effect in {disk.name}, {total} times in the billing: {runs}"
-            if stands[row] and not (world.load.takes_away and taken_away) and row not in entered:
+            if stands[row] and row not in entered:
                 yield f"row {row} is in effect in {disk.name}, and was never entered"
     for row in {entry.row for entry in entries} if world.load.is_marked else ():
         for first, second in pairwise(sorted((e for e in entries if e.row == row), key=lambda e: e.effect.moment)):

@@ -167,9 +167,7 @@ class Program:
             if SINCE in more:
                 await require_complete(await journal.run(more[SINCE]), journal)
             parameters = {**self.given, **more}
-            run = await journal.create_run(
-                NewRun(job.name, parameters, TARGET, job.source.name, "", job.source.header)
-            )
+            run = await journal.create_run(self.new_run(job, parameters))
             return await self._work(run, job, journal, fresh=True)
 
     async def resume(self, name: str) -> Outcome:
@@ -187,7 +185,7 @@ class Program:
                 return Outcome(name, 0, "nothing to take back")
             parameters = {RUN: name, **way}
             job = await build_undo(gateway, journal, parameters, Catalogue())
-            new = await journal.create_run(NewRun(UNDO, parameters, TARGET, job.source.name, "", job.source.header))
+            new = await journal.create_run(self.new_run(job, parameters))
             return await self._work(new, job, journal, fresh=True)
 
     async def verify(self, name: str) -> ReadBackSummary:
@@ -230,6 +228,10 @@ class Program:
         kind = JOBS[self.job]
         file = (run.source if run else "") or self.table.name
         return build(kind, gateway, parameters_of(kind, self.given), Input(file=file))
+
+    def new_run(self, job: Job, parameters: Mapping[str, str]) -> NewRun:
+        paced = {"settle": f"{self.policy.settle:g}"}
+        return NewRun(job.name, parameters, TARGET, job.source.name, "", job.source.header, paced)
 
     async def _work(self, run: Run, job: Job, journal: Journal, *, fresh: bool) -> Outcome:
         runner = NewRunner("run" if fresh else "resume", call_seconds=self.call_seconds)

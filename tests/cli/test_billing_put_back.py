@@ -1,6 +1,8 @@
 """What the journal has as entered and the billing has no more, and rows that another run has left."""
 
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from unittest.mock import ANY
@@ -17,7 +19,9 @@ ENTERED = "skipped: entered by an earlier run"
 
 
 async def put_back(place: Place, run: str, *numbers: int) -> None:
-    """The billing is as before some operations of a run, or before all of them."""
+    """The billing is as before some operations of a run, or before all of them, and that was long ago."""
+    with closing(sqlite3.connect(place.cli.journal)) as journal, journal:
+        journal.execute("update items set changed_at = '2025-11-01T00:00:00.000+00:00'")
     marks = [f"[cm {run}/{number}]" for number in numbers] or [f"[cm {run}/"]
     for mark in marks:
         where = "from finance_operations where descr containing ?"
@@ -134,7 +138,7 @@ async def test_of_a_load_and_its_delta_the_one_that_is_gone_is_asked_about(place
     delta = (await place.run("balances", "new.csv", "--since", first))["run"]
     assert place.balance(one) == Decimal(120)
     await place.execute("delete from finance_operations where descr containing ?", f"[cm {delta}/")
-    refused = await place.cli.refused("run", "balances", "new.csv", "--yes", says=GONE)
+    refused = await place.cli.refused("run", "balances", "new.csv", "--yes", "--settle", "0", says=GONE)
     assert f"run {delta} has entered this row" in refused.words
     assert (await place.run("balances", "old.csv"))["states"] == {"skipped": 1}
 
@@ -145,7 +149,8 @@ async def test_a_payment_of_a_document_that_is_gone_is_asked_about(place: Place)
     first = (await place.run("payment", "payments.csv"))["run"]
     assert (await place.run("payment", "payments.csv", ends=Exit.REJECTED))["states"] == {"skipped": 2}
     await place.execute("delete from finance_operations where descr containing ?", f"[cm {first}/1]")
-    await place.cli.refused("run", "payment", "payments.csv", "--yes", says=[GONE, "1 row of the input is refused"])
+    says = [GONE, "1 row of the input is refused"]
+    await place.cli.refused("run", "payment", "payments.csv", "--yes", "--settle", "0", says=says)
 
 
 @pytest.mark.parametrize("asks", ["the database", "the API"])

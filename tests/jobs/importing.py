@@ -125,7 +125,8 @@ async def approved(
 ) -> Run:
     """A run of the job whose list is approved, and of which nothing is sent."""
     source = job.source
-    new = NewRun(job.name, parameters, "http://billing", source.name, source.digest, source.header)
+    paced = {"settle": f"{POLICY.settle:g}"}
+    new = NewRun(job.name, parameters, "http://billing", source.name, source.digest, source.header, paced)
     run = await journal.create_run(new)
     await Intake(run, job, journal, Progress(), enter=enter).freeze_all()
     await journal.approve(run)

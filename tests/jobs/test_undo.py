@@ -124,6 +124,24 @@ async def test_two_rows_of_one_account_are_taken_back_to_what_was_before_the_fir
     assert await counts(journal, back) == {"accepted": 2, "skipped": 1, "refused": 0}
 
 
+@pytest.mark.parametrize("comes", [True, False])
+async def test_what_was_entered_a_moment_ago_is_gone_only_once_the_settle_delay_is_over(
+    both: Gateway, journal: Journal, execute: Execute, *, comes: bool
+) -> None:
+    run = await done(both, journal, "balances", rows_of("abonent_id;amount\n9001;5\n"), {"op_type": "1"})
+    execute(
+        "update finance_operations set op_id = op_id + 1000000 "
+        "where op_id = (select max(op_id) from finance_operations)"
+    )
+    shown = "update finance_operations set op_id = op_id - 1000000 where op_id > 1000000"
+    parameters, progress = {RUN: run.name, "way": "opposite"}, Progress()
+    back = await build_undo(both, journal, parameters, BUILT_IN)
+    undo = await journal.create_run(NewRun(UNDO, parameters, TARGET, "", policy={"settle": "2"}))
+    progress.holds.listen(lambda: execute(shown) if comes else None)
+    await Intake(undo, back, journal, progress).freeze_all()
+    assert await counts(journal, undo) == {"pending" if comes else "skipped": 1, "refused": 0}
+
+
 async def test_the_same_row_is_one_by_id_and_by_contract_number(both: Gateway, journal: Journal) -> None:
     await done(both, journal, "balances", rows_of("abonent_id;amount\n9001;5\n9002;7\n"))
     by_number = await done(both, journal, "balances", rows_of("Договор;Сумма\n00123;5,00\n123;8\nA15;1\n"))

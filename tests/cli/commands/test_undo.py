@@ -507,7 +507,7 @@ async def test_the_undo_of_what_a_backup_has_lost_leads_on_to_its_file(asked: Pl
     there = asked.tables
     await asked.cli.refused("run", *pays, "--yes", says="the billing does not show it any more")
     # Without a way, as it is typed first: there is nothing for the accountant either.
-    ended = await undo(asked, first)
+    ended = await undo(asked, first, *SETTLE)
     ended.saying(f"run {ended.closing['run']} is done: of what it was to take back, nothing is in effect any more")
     assert ("accountant" in ended.words, changes(there, asked.tables)) == (False, {})
     assert (await asked.cli.closing("status", first))["stage"] == "taken back"

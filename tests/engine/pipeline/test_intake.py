@@ -1,5 +1,5 @@
 import sqlite3
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -440,3 +440,50 @@ async def test_a_row_whose_call_may_be_made_again_is_not_held_against_earlier_ru
         ("3", "pending"),
         ("subscriber 2", "refused"),
     ]
+
+
+class ShowingLate(FakeJob):
+    """One whose billing shows nothing of a row until it was asked so often."""
+
+    def __init__(self, new: Sequence[NewItem], entries: Mapping[str, Entries], *, shows_at: int) -> None:
+        super().__init__(new)
+        self.there, self.shows_at, self.looks = entries, shows_at, 0
+
+    def shows_entered(self, payload: str) -> bool:
+        return True
+
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
+        self.looks += 1
+        return self.there if self.looks >= self.shows_at else {}
+
+
+@pytest.mark.parametrize("how", ["run", "plan", "again"])
+@pytest.mark.parametrize(
+    ("settle", "shows_at", "looks", "states"),
+    [("0.3", 2, 2, ["skipped"]), ("0.3", 3, 2, ["refused"]), ("0", 2, 1, ["refused"]), ("30", 1, 1, ["skipped"])],
+    ids=["late", "gone", "long ago", "there"],
+)
+async def test_what_was_entered_a_moment_ago_is_gone_only_once_the_settle_delay_is_over(
+    tmp_path: Path, settle: str, shows_at: int, looks: int, states: list[str], how: str
+) -> None:
+    async with open_journal(tmp_path / "real") as real, open_journal(tmp_path / "plans") as plans:
+        run = await real.create_run(NEW)
+        await Intake(run, FakeJob([row("0")]), real, Progress()).freeze_all()
+        (item,) = await real.items(run, {State.PENDING})
+        await real.claim(run, [item.item_id])
+        await real.record(run, [Change(item.item_id, State.ACCEPTED, answer="5")])
+        entries = {"0": Entries((Marked(run.name, item.number, "5", "operation 5", item.amount),))}
+
+        job = ShowingLate([row("0")], entries, shows_at=shows_at)
+        job.has_steps = how == "again"
+        enter = Repeat.AGAIN if job.has_steps else Repeat.ONCE
+        async with earlier_runs(real.path) as earlier:
+            journal, known = (plans, earlier) if how == "plan" else (real, real)
+            later = await journal.create_run(replace(NEW, policy={"settle": settle}))
+            foreign = ForeignEntries(job, known, TARGET, again=job.has_steps, own=later.name)
+            await Intake(later, job, journal, Progress(), enter=enter, foreign=foreign).freeze_all()
+        items = [str(one.state) for one in await journal.items(later, EVERY_STATE)]
+        # Of steps those are entered again that are not shown.
+        gone = ["pending" if job.has_steps and one == "refused" else one for one in states]
+        assert [*items, *("refused" for _ in await journal.refusals(later))] == gone
+        assert job.looks == looks

@@ -79,6 +79,8 @@ FOUND: Final = [
     ("the judge: of two processes that take up a run at once the one with the higher epoch owns it", 69_000_311),
     ("an undo took back an entry of somebody else, which had got the id of one that was lost since its list", 504),
     ("the judge: what is taken back soon after a run was there when it was left out", 70_010_319),
+    ("a row that was accepted a moment ago, and came late, counted as gone and was entered once more", 72_004_718),
+    ("the judge: what somebody had deleted, and the billing has lost since, was taken away", 72_003_492),
 ]
 """What schedules have found in the program, and in the lab itself, each with its seed."""
 
