@@ -77,7 +77,7 @@ PAUSED: Final = "paused"
 
 BILLING: Final = "billing"
 """The billing is away, busy, or asks for a pause."""
-ASKING_AGAIN: Final = "asking again"
+ASKING_AGAIN: Final = "retry"
 """The code of that hold while it waits for the time to ask again, which `continue --now` ends."""
 
 BARRIER: Final = "barrier"
