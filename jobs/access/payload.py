@@ -41,8 +41,9 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     the ids of entries of the same kind that the billing had when the list was made, or that a person was shown since;
     `sharers` the other subscribers of an account whose balance the call sets. `moved_to` is the account that the
     subscriber has by now, if the call would set fields of another one than that of the list; 0 otherwise.
-    `undone` is the operation to which the call enters the opposite, as it was at planning. `unanswered` is the call
-    of an undo for an item of which nobody knows whether it had its effect.
+    `undone` is the operation to which the call enters the opposite, as it was at planning, and `renews` the id of
+    the deleted object in whose place the call creates one. `unanswered` is the call of an undo for an item of which
+    nobody knows whether it had its effect.
 
     `document` and `day` tell an operation from others of the same subscriber and sum; they are not sent. `exact` is
     the kind of exact key that is sent beside the mark, "" for none.
@@ -69,6 +70,7 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     sharers: tuple[int, ...] = ()
     moved_to: int = 0
     undone: dict[str, str | None] = {}
+    renews: str = ""
     unanswered: bool = False
     step: str = ""
     needs: tuple[str, ...] = ()

@@ -429,6 +429,9 @@ def entries_of(
         return NO_ENTRIES
     kind = model_of(payload)
     same = [name for name in kind.same if name != "abonent_id"]
+    # Where one is gone the billing was put back, perhaps: another that its list has known may stand again by that.
+    all_there = set(payload.there) <= {thing.values[kind.key] for thing in things}
+    known = payload.there if all_there else ()
     there: list[str] = []
     marked: list[Marked] = []
     replaced: list[Marked] = []
@@ -440,7 +443,7 @@ def entries_of(
         day = day_of(thing)
         # None that is older than the row's own day is the row's.
         too_old = payload.day and _ISO_DAY.fullmatch(day) and day < payload.day
-        if is_own or key in payload.there or not kind.counts(thing) or too_old:
+        if is_own or key in known or not kind.counts(thing) or too_old:
             continue
         of_its_kind = _alike(payload, thing, same)
         if not of_its_kind and (mark is not None or not may_be_of_any_type(payload, profile)):
@@ -460,8 +463,8 @@ def entries_of(
         there.append(key)
     if not there and (own is not None or not payload.sharers):
         return NO_ENTRIES
-    known = msgspec.structs.replace(payload, there=(*payload.there, *there))
-    return Entries(tuple(marked), some_of(alike) if alike else "", tuple(replaced), encode_payload(known))
+    asked = msgspec.structs.replace(payload, there=(*known, *there))
+    return Entries(tuple(marked), some_of(alike) if alike else "", tuple(replaced), encode_payload(asked))
 
 
 def entered_besides(

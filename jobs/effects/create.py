@@ -416,7 +416,9 @@ class CreateEffect(CallEffect):
         """
         payloads = [decode_payload(item.payload) for item in items]
         pairs = list(zip(items, payloads, strict=True))
-        reasons = await self._moved_since(items, payloads) | await self._gone_since(pairs)
+        reasons = (
+            await self._moved_since(items, payloads) | await self._gone_since(pairs) | await self._there_again(pairs)
+        )
         sets = [pair for pair in pairs if pair[1].newest is not None and pair[0].item_id not in reasons]
         last: dict[int, int] = {}
         for _, payload in sets:
@@ -490,6 +492,24 @@ class CreateEffect(CallEffect):
             item.item_id: gone_since(op_id)
             for (item, one), op_id, things in zip(taking_back, ids, found, strict=True)
             if not any(map(kind.counts, still_there(one, one.undone, things)))
+        }
+
+    async def _there_again(self, pairs: Sequence[tuple[Item, Payload]]) -> dict[int, str]:
+        """By item_id, whose deleted object is there all the same, as the billing was put back."""
+        renewing = [(item, one) for item, one in pairs if one.renews and not item.state.in_effect]
+        if not renewing:
+            return {}
+        kind, keys = self._kind, [{self._kind.key: one.renews} for _, one in renewing]
+        found = await find(self._gateway, self._model, keys, kind.fields(kind.same))
+        return {
+            item.item_id: said(
+                "changed since the list was made: {object}, which the run deleted, is there again",
+                object=kind.described(thing, kind.same),
+            )
+            for (item, one), things in zip(renewing, found, strict=True)
+            for thing in things
+            if kind.counts(thing) and thing.abonent_id == one.abonent
+            if not differences({name: one.wanted[name] for name in kind.same if name in one.wanted}, thing)
         }
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
@@ -724,8 +744,9 @@ async def renew(gateway: Gateway, model: str, taken: Sequence[ItemToUndo]) -> Pr
                 # It is shortened to fit the new mark.
                 text = without_marks(kept[kind.comment])
                 arguments[kind.comment] = text if len(text) <= longest else text[: max(longest - 1, 0)].rstrip() + "…"
-            payload = payload_for(model, arguments, one.payload.abonent)
-            entries.append(one.item(lane_of(model, {"id": str(was.get("id"))}, owner[0]), payload))
+            deleted = str(was.get("id"))
+            payload = payload_for(model, arguments, one.payload.abonent, renews=deleted)
+            entries.append(one.item(lane_of(model, {"id": deleted}, owner[0]), payload))
     return Prepared.of(entries)
 
 

@@ -58,8 +58,9 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
     taken_away, lost = world.taken_away(), list(world.entries(lost=True))
     gone = {one.pk for one in taken_away}
     # What was deleted was there: by the program, or by somebody, for a load that deletes it.
-    deleted = (one for one in (*world.billing.ledger, *world.billing.lost) if one.what == "deleted")
+    deleted = [one for one in (*world.billing.ledger, *world.billing.lost) if one.what == "deleted"]
     entered = {e.row for e in (*entries, *lost)} | {world.load.row_of(one) for one in deleted}
+    restored = {one.pk for one in world.billing.lost if one.what == "deleted" and one.who == "somebody"}
     given = {one.after.get("contract_number") for one in world.billing.ledger}
     for disk in world.disks:
         for found in disk.all("twice"):
@@ -72,6 +73,7 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
                 whose[entry.whose] += entry.sign
             # What the billing has lost: entries, which a person may have entered on top since, and takings back.
             less, again = (sum(e.sign == sign for e in lost if e.disk is disk and e.row == row) for sign in (1, -1))
+            again += sum(entry.effect.pk in restored for entry in own)
             total, least = whose.total(), stands[row] - less if world.load.is_marked else -1
             # A journal that was put back may know less than the billing has, and never more. A run that somebody has
             # ended leaves its rows in doubt to a person. A contract number may be another subscriber's by now: a copy

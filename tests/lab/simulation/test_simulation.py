@@ -81,6 +81,10 @@ FOUND: Final = [
     ("the judge: what is taken back soon after a run was there when it was left out", 70_010_319),
     ("a row that was accepted a moment ago, and came late, counted as gone and was entered once more", 72_004_718),
     ("the judge: what somebody had deleted, and the billing has lost since, was taken away", 72_003_492),
+    ("an undo deleted what had the id of an entry that the billing had lost since its list", 72_000_094),
+    ("an entry that the list knew as taken back stood again, as the billing was put back", 73_000_026),
+    ("a service whose deletion was lost was given once more by the undo of the deletion", 73_000_230),
+    ("the judge: what somebody had deleted is there again, where the billing has lost that", 73_000_550),
 ]
 """What schedules have found in the program, and in the lab itself, each with its seed."""
 
