@@ -116,7 +116,9 @@ def stored_roubles(value: object, column: str) -> Decimal:
     if value is None:
         return roubles(0)
     if type(value) is int and -_ABOVE < value < _ABOVE:
-        return roubles(value)
+        kopecks, rest = divmod(value, _OF_A_KOPECK)
+        # Each row reads several sums, and nearly all are whole kopecks.
+        return roubles(value) if rest else Decimal(f"{kopecks}E-{_KOPECK_PLACES}")
     try:
         return unscaled(value)
     except ValueError as error:
