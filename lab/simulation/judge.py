@@ -47,10 +47,15 @@ def _put_back(world: World, entries: list[Entry]) -> Iterator[str]:
             own = (e for e in entries if e.row == row and e.effect.moment < at + SPAN * (e.sign > 0))
             if at > world.billing.put_back_at and sum(e.sign for e in own) <= 0 and row not in equal:
                 yield f"row {row} is left out of run {found['name']}, and the billing has lost it"
-    made = {(one.model, one.pk): one.who for one in world.billing.ledger if one.what == "created"}
+    runs = {one.process.name: (one.disk, one.run) for one in world.take_ups}
+    undone = {(disk, run["name"]): (disk, run["undone"]) for disk in world.disks for run in disk.runs()}
+    made = {(one.model, one.pk): runs.get(one.who) for one in world.billing.ledger if one.what == "created"}
     for effect in world.billing.ledger:
-        if effect.what == "deleted" and made.get((effect.model, effect.pk)) == "somebody" != effect.who:
-            yield f"{effect.who} has deleted {effect.pk} of {effect.model}, which is somebody else's"
+        run, maker = runs.get(effect.who), made.get((effect.model, effect.pk), "before")
+        # What leaves at the very moment was looked for before.
+        is_taken = effect.what in {"deleted", "reversed"} and effect.left > world.billing.put_back_at
+        if is_taken and run and maker not in {"before", undone.get(run)}:
+            yield f"{effect.who} has {effect.what} {effect.pk} of {effect.model}, which is another's"
 
 
 def _once(world: World, entries: list[Entry]) -> Iterator[str]:
