@@ -6,7 +6,7 @@ when the worker of the stacks comes to it. The ledger keeps each effect, whoever
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -83,6 +83,8 @@ class Effect:
     after: Mapping[str, Any]
     left: float = 0.0
     """When the call of it had left its caller."""
+    lost: float = 0.0
+    """When the billing was put back to before it."""
 
 
 @dataclass
@@ -130,7 +132,7 @@ class Billing:
             Effect(due, who, "created", model, pk, {}, values, left)
             for due, left, who, model, pk, values in self._stack
         ]
-        self.lost += [*self.ledger[len(kept) :], *waiting]
+        self.lost += [replace(one, lost=self.clock()) for one in (*self.ledger[len(kept) :], *waiting)]
         self.tables, self._of_abonent, self._last = {name: {} for name in MODELS}, {}, {}
         for model, table in anew.tables.items():
             for pk, values in table.items():

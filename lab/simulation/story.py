@@ -370,7 +370,9 @@ class World:
             if take_up is None or effect.model != self.load.model or effect.what == "saved":
                 continue
             if effect.what == "reversed":
-                # As if the opposite was entered.
+                # As if the opposite was entered; of another type it is another's.
+                if effect.after["op_type_id"] != self.load.op_type:
+                    continue
                 effect = replace(effect, what="created")  # noqa: PLW2901
             if (row := self.load.row_of(effect)) is not None:
                 sign = signs.get((take_up.disk.name, take_up.run), 1)

@@ -80,6 +80,11 @@ FOUND: Final = [
     ("the judge: of two processes that take up a run at once the one with the higher epoch owns it", 69_000_311),
     ("an undo took back an entry of somebody else, which had got the id of one that was lost since its list", 504),
     ("the judge: what is taken back soon after a run was there when it was left out", 70_010_319),
+    ("a storno of what had just got the id of its operation counted as that of the run's own", 80_000_072),
+    ("the judge: what was taken back may be there again between the look for a row and its call", 80_000_324),
+    ("the judge: what bears no mark is looked for when its list is made", 80_000_840),
+    ("the judge: what bears no mark counts as an equal one that was lost, whose id it has got", 80_000_174),
+    ("the judge: the billing may be put back between the look for an attribute and its deletion", 80_100_344),
 ]
 """What schedules have found in the program, and in the lab itself, each with its seed."""
 
