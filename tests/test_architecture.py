@@ -76,7 +76,7 @@ THE_LAB_TAKES = {
     ("lab/simulation/", "billing/api/client.py"): "BillingClient ClientSettings",
     ("lab/simulation/", "billing/api/wire.py"): "FenceClosed Flight Limits Unasked Wire",
     ("lab/simulation/", "billing/errors.py"): "BillingError",
-    ("lab/simulation/", "billing/profile.py"): "UNKNOWN Fact TypeEight",
+    ("lab/simulation/", "billing/profile.py"): "UNKNOWN Fact StornoEffect TypeEight",
     ("lab/simulation/", "jobs/access/gateway.py"): "Gateway",
     ("lab/simulation/", "jobs/access/payload.py"): "emptied",
     ("lab/simulation/", "jobs/catalogue/catalogue.py"): "JOBS Catalogue",

@@ -34,6 +34,7 @@ from jobs.effects.effect import (
     has_id,
     is_anothers,
     replaced_in_run,
+    says,
     skip_changed,
     without_its_mark,
 )
@@ -319,6 +320,8 @@ class StornoReversal(CallEffect):
                 return about_another(OF_ANOTHER_MODEL, f"{OPERATIONS} {asked}")
             case Accepted(result={"fields": {"op_id": op_id}}) if str(op_id) != asked:
                 return about_another(f"{OPERATIONS} {op_id}", f"{OPERATIONS} {asked}")
+            case Accepted(result={"fields": dict() as fields}) if not _is_told_of(payload, fields):
+                return Lost(_anothers(asked))
             case Accepted(result={"fields": {"storno": storno}}) if not as_bool(storno):
                 return Lost(said("an answer without an error, and operation {id} is not reversed", id=asked))
         return judge(evidence)
@@ -333,7 +336,7 @@ class StornoReversal(CallEffect):
                 # It is not sent either.
                 seen[item.item_id] = Absent()
             else:
-                seen[item.item_id] = CannotLook(said("there is no operation {id} any more", id=op_id), (op_id,))
+                seen[item.item_id] = CannotLook(_anothers(op_id), (op_id,))
         return seen
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
@@ -384,7 +387,7 @@ class StornoReversal(CallEffect):
             payload = Payload(
                 model=OPERATIONS,
                 steps=(ChainStep("objects.get", {"op_id": int(entry.op_id)}), ChainStep(self._method)),
-                fields=("op_id", "storno"),
+                fields=(*TAKEN, "abonent_id"),
                 abonent=entry.taken.payload.abonent,
                 key={"op_id": entry.op_id},
                 wanted=wanted,
@@ -393,6 +396,23 @@ class StornoReversal(CallEffect):
             return entry.taken_back(payload, -entry.amount)
 
         return _each(await _still_in_effect(self._gateway, taken), reversed_)
+
+
+def _is_told_of(payload: Payload, fields: Mapping[str, object]) -> bool:
+    """Whether the answer to a storno is about the run's own operation, as far as it tells."""
+    own = {"abonent_id": str(payload.abonent), "op_summa": payload.was.get("op_summa")}
+    marks = {find_mark(str(one.get(COMMENT) or "")) for one in (fields, payload.was)}
+    has_mark = COMMENT not in fields or len(marks) == 1
+    return has_mark and all(says(fields, name, value) for name, value in own.items() if name in fields)
+
+
+def _anothers(op_id: str) -> Said:
+    """Why a person has to look at a storno that was sent."""
+    return said(
+        "operation {id} is gone, or another one has its id by now: look in the billing whether this storno has "
+        "reversed that one",
+        id=op_id,
+    )
 
 
 def _lost_by_storno(entry: EnteredOperation) -> Said:

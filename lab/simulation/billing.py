@@ -6,7 +6,7 @@ when the worker of the stacks comes to it. The ledger keeps each effect, whoever
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -83,6 +83,8 @@ class Effect:
     after: Mapping[str, Any]
     left: float = 0.0
     """When the call of it had left its caller."""
+    lost: float = 0.0
+    """When the billing was put back to before it."""
 
 
 @dataclass
@@ -118,7 +120,7 @@ class Billing:
 
     def remove(self, model: str, pk: int, who: str) -> None:
         before = self.tables[model].pop(pk)
-        self.ledger.append(Effect(self.clock(), who, "deleted", model, pk, before, {}))
+        self.ledger.append(Effect(self.clock(), who, "deleted", model, pk, before, {}, self._left))
 
     def put_back(self, anew: "Billing", moment: float) -> None:
         """Become what it was at a moment, from `anew`, which is as it was at first; what came since is lost.
@@ -130,7 +132,7 @@ class Billing:
             Effect(due, who, "created", model, pk, {}, values, left)
             for due, left, who, model, pk, values in self._stack
         ]
-        self.lost += [*self.ledger[len(kept) :], *waiting]
+        self.lost += [replace(one, lost=self.clock()) for one in (*self.ledger[len(kept) :], *waiting)]
         self.tables, self._of_abonent, self._last = {name: {} for name in MODELS}, {}, {}
         for model, table in anew.tables.items():
             for pk, values in table.items():
@@ -143,6 +145,8 @@ class Billing:
                     self._save(one.who, one.model, one.pk, dict(one.after))
                 case "deleted":
                     self.remove(one.model, one.pk, one.who)
+                case "reversed":
+                    self._reverse(one.who, one.pk)
         self.ledger, self._stack, self.put_back_at = kept, [], self.clock()
 
     def balance(self, account: int) -> Decimal:
@@ -220,6 +224,12 @@ class Billing:
                         raise Refused("Объект уже удалён")
                     self.remove(model, pk, who)
                     return None
+                case "storno" if model == "FinanceOperations":
+                    self._may_write()
+                    if self.tables[model][pk]["storno"]:
+                        raise Refused("Операция уже сторнирована")
+                    self._reverse(who, pk)
+                    return found
                 case "add_payment" if model == "Abonents":
                     paid = {"abonent_id": pk, "op_summa": arguments["SUM_IN"], "op_type_id": RECEIPT}
                     self._take("FinanceOperations", paid, who)
@@ -296,6 +306,15 @@ class Billing:
         before = {name: kept[name] for name in values}
         kept.update(values)
         self.ledger.append(Effect(self.clock(), who, "saved", model, pk, before, dict(values), self._left))
+
+    def _reverse(self, who: str, pk: int) -> None:
+        """The storno of an operation; one that has set a balance leaves it."""
+        kept = self.tables["FinanceOperations"][pk]
+        kept["storno"] = 1
+        back = {**kept, "op_summa": str(-Decimal(str(kept["op_summa"])))}
+        if kept["op_type_id"] != SET_BALANCE or self.adds:
+            self._post(back)
+        self.ledger.append(Effect(self.clock(), who, "reversed", "FinanceOperations", pk, {}, back, self._left))
 
     def _post(self, operation: Fields) -> None:
         abonent = self.tables["Abonents"][operation["abonent_id"]]

@@ -31,6 +31,8 @@ BY_MANY: Final = 60_000_000
 """The seed from which on one of so many as above asks the billing for many rows by one question."""
 BACKUPS: Final = 70_000_000
 """The seed from which on a billing may be put back from its backup, and a later file of the same rows be entered."""
+REVERSALS: Final = 80_000_000
+"""The seed from which on operations may be taken back by storno, and the billing be put back meanwhile."""
 CHUNK: Final = 10
 """Schedules that a process plays before it says what they have come to."""
 ENOUGH: Final = 2000
@@ -94,7 +96,7 @@ def drawn(seed: int) -> Schedule:
     if seed >= FLEET and seed % WIRED == 1:
         return draw_fleet(seed)
     by_many = seed >= BY_MANY and seed % WIRED == 2  # noqa: PLR2004
-    return draw(seed, wire=seed % WIRED == 0, by_many=by_many, backups=seed >= BACKUPS)
+    return draw(seed, wire=seed % WIRED == 0, by_many=by_many, backups=seed >= BACKUPS, reversals=seed >= REVERSALS)
 
 
 def run(campaign: Campaign, seeds: range, seconds: float = math.inf, processes: int | None = None) -> None:

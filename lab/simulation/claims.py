@@ -51,6 +51,8 @@ class Claim(StrEnum):
     THERE_AGAIN = "what was taken back is there again"
     ID_AGAIN = "an id is given again"
     OWED_AGAIN = "what was lost is entered once more"
+    REVERSED = "an operation is reversed by storno"
+    LOST_IN_UNDO = "an undo works when the billing is put back"
 
 
 def note(world: World) -> None:
@@ -71,8 +73,15 @@ def _reached(world: World) -> Iterator[Claim]:
         yield from _between(world, who, [one for one in own if one.writes])
     if any(NO_TRIES.fullmatch(what) for _, _, what in world.loop.story):
         yield Claim.NO_TRIES
+    if any(one.what == "reversed" for one in world.billing.ledger):
+        yield Claim.REVERSED
     if world.billing.lost:
         yield from _put_back(world)
+        undos = {(disk, run["name"]) for disk in world.disks for run in disk.runs() if run["undone"]}
+        for one in world.take_ups:
+            last = max((call.left for call in calls[one.process.name] if call.writes), default=0.0)
+            if (one.disk, one.run) in undos and one.moment < world.billing.put_back_at + START < last:
+                yield Claim.LOST_IN_UNDO
     for process, thawed, _ in world.frozen:
         mine = [one for one in world.take_ups if one.process is process][-1:]
         others = [one for one in world.take_ups for own in mine if (one.disk, one.run) == (own.disk, own.run)]

@@ -16,7 +16,7 @@ from lab.simulation.story import IN_FLIGHT, Entry, World
 
 LOOKS = 0.25  # seconds before a call within which what others have entered need not be seen
 OLD_EPOCH = 1.2  # seconds after a taking up within which the process before may still send, where it has no lease
-READS = 1.0  # seconds before a call in which its number may be given away
+READS = 1.0  # seconds before a call in which its number may be given away, or the billing be put back
 SLOWLY = 10.5  # the same where calls are disturbed
 MEASURED = 2.0  # seconds in which calls are counted for the rate
 SPAN = 10.0  # seconds for which what was let through before a change of window and rate may still leave
@@ -32,14 +32,23 @@ def judge(world: World) -> list[str]:
     return found
 
 
+def _reads(world: World) -> float:
+    """The seconds before a call within which what was read for it may have changed."""
+    return SLOWLY if world.schedule.trouble or world.schedule.lag else READS
+
+
 def _put_back(world: World, entries: list[Entry]) -> Iterator[str]:
     """Where the billing was put back, a row counts as entered that it shows, and an undo takes back what it shows."""
-    there = {(e.disk, e.run, e.row) for e in entries}
+    # What bears no mark counts as an equal one that had its id before.
+    alike = {(e.effect.pk, e.row) for e in entries if e.effect.what == "created" and not world.load.is_marked}
+    again = [e for e in world.entries(lost=True) if e.effect.what == "created" and (e.effect.pk, e.row) in alike]
+    there = {(e.disk, e.run, e.row) for e in (*entries, *again)}
     equal = {world.load.row_of(one) for one in world.billing.ledger if one.who == "somebody"}
     for disk in (one for one in world.disks if world.billing.lost and not one.was_put_back):
         undone = {run["name"]: run["undone"] for run in disk.runs() if run["undone"]}
         for entry in (one for one in entries if one.disk is disk and one.sign < 0):
-            if (disk, undone[entry.run], entry.row) not in there:
+            was_looked_for = entry.left - _reads(world) > world.billing.put_back_at
+            if was_looked_for and (disk, undone[entry.run], entry.row) not in there:
                 yield f"row {entry.row} of run {undone[entry.run]} is taken back, and the billing has lost it before"
         begun = {one.run: one.moment - START for one in reversed(world.take_ups)}
         for found in disk.all("called_entered"):
@@ -47,10 +56,19 @@ def _put_back(world: World, entries: list[Entry]) -> Iterator[str]:
             own = (e for e in entries if e.row == row and e.effect.moment < at + SPAN * (e.sign > 0))
             if at > world.billing.put_back_at and sum(e.sign for e in own) <= 0 and row not in equal:
                 yield f"row {row} is left out of run {found['name']}, and the billing has lost it"
-    made = {(one.model, one.pk): one.who for one in world.billing.ledger if one.what == "created"}
+    runs = {one.process.name: (one.disk, one.run) for one in world.take_ups}
+    undone = {(disk, run["name"]): (disk, run["undone"]) for disk in world.disks for run in disk.runs()}
+    made = defaultdict[tuple[str, int], set[object]](set)
+    for one in (one for one in world.billing.ledger if one.what == "created"):
+        made[one.model, one.pk].add(runs.get(one.who))
+    for entry in again:
+        made[entry.effect.model, entry.effect.pk].add((entry.disk, entry.run))
     for effect in world.billing.ledger:
-        if effect.what == "deleted" and made.get((effect.model, effect.pk)) == "somebody" != effect.who:
-            yield f"{effect.who} has deleted {effect.pk} of {effect.model}, which is somebody else's"
+        run, makers = runs.get(effect.who), made[effect.model, effect.pk]
+        # What leaves shortly after that moment may have been looked for before.
+        is_taken = effect.what in {"deleted", "reversed"} and effect.left - _reads(world) > world.billing.put_back_at
+        if is_taken and run and makers and undone.get(run) not in makers:
+            yield f"{effect.who} has {effect.what} {effect.pk} of {effect.model}, which is another's"
 
 
 def _once(world: World, entries: list[Entry]) -> Iterator[str]:
@@ -62,6 +80,7 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
     entered = {e.row for e in (*entries, *lost)} | {world.load.row_of(one) for one in deleted}
     restored = {one.pk for one in world.billing.lost if one.what == "deleted" and one.who == "somebody"}
     given = {one.after.get("contract_number") for one in world.billing.ledger}
+    begun = {(one.disk, one.run): one.moment - START for one in reversed(world.take_ups)}
     for disk in world.disks:
         for found in disk.all("twice"):
             yield f"row {found['line'] - 1} stands {found['times']} times in {disk.name}"
@@ -72,8 +91,13 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
             for entry in own:
                 whose[entry.whose] += entry.sign
             # What the billing has lost: entries, which a person may have entered on top since, and takings back.
-            less, again = (sum(e.sign == sign for e in lost if e.disk is disk and e.row == row) for sign in (1, -1))
+            missing = [e for e in lost if e.disk is disk and e.row == row]
+            less, again = (sum(e.sign == sign for e in missing) for sign in (1, -1))
             again += sum(entry.effect.pk in restored for entry in own)
+            # Looked for before its taking back was lost: without a mark, when its list was made.
+            backs, is_marked = [e.effect.lost for e in missing if e.sign < 0], world.load.is_marked
+            looked = [e.left - _reads(world) if is_marked else begun[disk, e.run] for e in own]
+            unseen = sum(any(then <= at <= e.left for at in backs) for e, then in zip(own, looked, strict=True))
             total, least = whose.total(), stands[row] - less if world.load.is_marked else -1
             # A journal that was put back may know less than the billing has, and never more. A run that somebody has
             # ended leaves its rows in doubt to a person. A contract number may be another subscriber's by now: a copy
@@ -82,7 +106,7 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
             more = sum(entry.effect.pk in gone for entry in own)
             owners = len(whose) if disk.was_put_back and world.table.cells[row - 1][0] in given else 1
             most = more + again + (max(owners, stands[row]) if may_be_more else stands[row])
-            if not least <= total <= most or max(whose.values(), default=0) > 1 + more + differences[row]:
+            if not least <= total <= most or max(whose.values(), default=0) > 1 + more + unseen + differences[row]:
                 runs = [f"{entry.run} at {entry.effect.moment:.3f}" for entry in own]
                 yield f"row {row}: {stands[row]} times in effect in {disk.name}, {total} times in the billing: {runs}"
             if stands[row] and row not in entered:
@@ -120,6 +144,10 @@ def _sums(world: World, entries: list[Entry]) -> Iterator[str]:
             sums = [(Decimal(e.effect.after["op_summa"]), e.effect.pk in gone) for e in own if e.run == run["name"]]
             found = sum((one for one, _ in sums), Decimal(0))
             missing = [Decimal(e.effect.after["op_summa"]) for e in lost if e.run == run["name"]]
+            if world.schedule.reverses:
+                # A storno whose answer is lost is looked up, and somebody's counts as it.
+                reversed_ = (e.effect for e in own if e.run == run["undone"] and e.effect.pk in gone)
+                missing += [-Decimal(effect.after["op_summa"]) for effect in reversed_]
             low, high = (found + sum(one for one in missing if (one > 0) is is_more) for is_more in (False, True))
             # What somebody has reversed before it was looked up is entered again. What was lost is not known.
             either = {found, found - sum(one for one, is_gone in sums if is_gone)}
@@ -154,7 +182,7 @@ def _right(world: World, entries: list[Entry]) -> Iterator[str]:
         if entry.run in undos or number not in of_number:
             continue
         changes = [(0.0, int(number)), *of_number[number], (inf, 0)]
-        read = entry.left - (SLOWLY if world.schedule.trouble or world.schedule.lag else READS)
+        read = entry.left - _reads(world)
         has = {pk for (at, pk), (end, _) in pairwise(changes) if at <= entry.left and read <= end}
         if entry.whose not in has and not world.has_thawed(entry.effect.who, read, entry.left):
             yield f"row {entry.row} for number {number} was entered for subscriber {entry.whose}, who has another one"

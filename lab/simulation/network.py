@@ -61,7 +61,7 @@ RESET: Final = Answer(0, b"")
 NO_SOCKET: Final = SimpleNamespace(setblocking=lambda _: None, close=lambda: None)
 """What a connection is made over."""
 _PAGE: Final = b"<html><body>Bad</body></html>"
-_WRITES: Final = (b"objects.create", b"=save", b"=delete", b"=add_payment", b"=set_password")
+_WRITES: Final = (b"objects.create", b"=save", b"=delete", b"=storno", b"=add_payment", b"=set_password")
 
 
 _SAID: Final[Mapping[Fault | None, Answer]] = {

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from billing.api.client import BillingClient, ClientSettings
-from billing.profile import UNKNOWN, Fact, TypeEight
+from billing.profile import UNKNOWN, Fact, StornoEffect, TypeEight
 from checkpoints.errors import BillingHeld
 from checkpoints.journal import Journal
 from checkpoints.records import NewRun, NewRunner, Run, Stage
@@ -146,7 +146,9 @@ class Program:
         async with BillingClient(ClientSettings(TARGET)) as client:
             profile = BY_MANY if self.by_many else UNKNOWN
             if self.adds:
-                profile = msgspec.structs.replace(profile, type_8=Fact(TypeEight.ADDS))
+                profile = msgspec.structs.replace(
+                    profile, type_8=Fact(TypeEight.ADDS), storno_type_8=Fact(StornoEffect.SUBTRACTS)
+                )
             yield journal, Gateway(client, profile=profile)
 
     @asynccontextmanager

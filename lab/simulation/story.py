@@ -146,6 +146,21 @@ DELTA_WAYS: Final[tuple[tuple[Then, ...], ...]] = (
 )
 """What is done where a billing is put back, and with a later file."""
 
+REVERSED: Final = ("payment", "payment by contract number", UNMARKED, ON_TOP)
+DELETED: Final = ("connect-service", "attribute")
+REVERSAL_WAYS: Final[tuple[tuple[Then, ...], ...]] = (
+    (Then.UNDO,),
+    (Then.UNDO, Then.RESUME),
+    (Then.UNDO, Then.VERIFY, Then.AGAIN),
+    (Then.PUT_BACK, Then.UNDO),
+    (Then.PUT_BACK, Then.UNDO, Then.AGAIN),
+    (Then.PUT_BACK, Then.ENTER, Then.UNDO),
+    (Then.UNDO, Then.PUT_BACK, Then.AGAIN),
+    (Then.UNDO, Then.PUT_BACK, Then.ENTER),
+    (Then.UNDO, Then.AGAIN, Then.PUT_BACK, Then.ENTER),
+)
+"""What is taken back by storno and by deletion, and what is done where it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -178,6 +193,8 @@ class Schedule:
     rows: int = ROWS
     by_many: bool = False
     """Whether the billing is known to tell of many values by one question."""
+    reverses: bool = False
+    """Whether its run is taken back by storno or by deletion."""
     lease: float = 0.0
     """Seconds that a process may send without hearing from its journal, and that its successor waits."""
 
@@ -186,7 +203,9 @@ class Schedule:
         return World
 
 
-def draw(seed: int, *, wire: bool = False, by_many: bool = False, backups: bool = False) -> Schedule:
+def draw(
+    seed: int, *, wire: bool = False, by_many: bool = False, backups: bool = False, reversals: bool = False
+) -> Schedule:
     random_, later = random.Random(f"{seed} story"), random.Random(f"{seed} later")
     load = random_.choice([*(name for name in LOADS if name not in APART), "payment", "balances"])
     kinds = random_.sample([kind for kind in Kind if kind not in LATER], random_.randint(1, 6))
@@ -217,7 +236,8 @@ def draw(seed: int, *, wire: bool = False, by_many: bool = False, backups: bool 
         seed, load, accounts, trouble, lag, tuple(events), then, leaves_stopped, wire, rate, streams, tries
     )
     drawn = replace(drawn, by_many=by_many)
-    return _with_backups(drawn) if backups else drawn
+    drawn = _with_backups(drawn) if backups else drawn
+    return _with_reversals(drawn) if reversals else drawn
 
 
 def _with_backups(drawn: Schedule) -> Schedule:
@@ -230,6 +250,20 @@ def _with_backups(drawn: Schedule) -> Schedule:
         load = "payment"
     events = [Event(Kind.PUT_BACK, random_.randint(1, 160), random_.random())] if random_.random() < 0.3 else []  # noqa: PLR2004
     return replace(drawn, load=load, events=(*drawn.events, *events), then=random_.choice(ways))
+
+
+def _with_reversals(drawn: Schedule) -> Schedule:
+    """The schedule with an undo by storno or by deletion, during which the billing may be put back."""
+    random_ = random.Random(f"{drawn.seed} reversals")
+    if random_.random() < 0.3:  # noqa: PLR2004
+        return drawn
+    load = random_.choice((*REVERSED, *DELETED))
+    events = [event for event in drawn.events if load != UNMARKED or event.kind not in {Kind.OTHER, Kind.RESTORE}]
+    events += [
+        Event(Kind.PUT_BACK, random_.randint(60, 400), random_.random()) for _ in range(random_.choice([0, 1, 1, 2]))
+    ]
+    then = random_.choice(REVERSAL_WAYS)
+    return replace(drawn, load=load, events=tuple(events), then=then, reverses=True)
 
 
 AT_ONCE: Final = 0.1
@@ -335,6 +369,11 @@ class World:
             take_up = of_process.get(effect.who)
             if take_up is None or effect.model != self.load.model or effect.what == "saved":
                 continue
+            if effect.what == "reversed":
+                # As if the opposite was entered; of another type it is another's.
+                if effect.after["op_type_id"] != self.load.op_type:
+                    continue
+                effect = replace(effect, what="created")  # noqa: PLW2901
             if (row := self.load.row_of(effect)) is not None:
                 sign = signs.get((take_up.disk.name, take_up.run), 1)
                 whose = (effect.after or effect.before).get("abonent_id")
@@ -554,10 +593,12 @@ class World:
         self.billing.put_back(self.at_first(), ledger[int(much * len(ledger))].moment - simulated.STEP)
         self.loop.happened(f"the billing is put back, without {len(self.billing.lost)} effects")
         self._for_a_while(self.network, "is_away", 10 + much * 60, value=True, after=False)
-        for _ in range(int(much * 10)):
+        for _ in range(10 if self.schedule.reverses else int(much * 10)):
             subscriber = self.draw.randint(1, self.schedule.accounts)
             self._somebody(Kind.PAYS, subscriber)
             self.billing.add("UsersUsluga", "somebody", abonent_id=subscriber, usluga_id=2, manager_id=1)
+            if self.schedule.reverses:
+                self.billing.add("AttributeValues", "somebody", abonent_id=subscriber, attribute_id=8)
 
     async def _enter(self, disk: Disk, known: set[str]) -> None:
         """Enter the rows again, and do what the refusal of those advises that the billing does not show any more."""
@@ -740,6 +781,8 @@ def play(schedule: Schedule, judge: Callable[[World], list[str]]) -> tuple[World
         reached: Counter[str] = Counter()
         seed = str(schedule.seed)
         load = LOADS[schedule.load]
+        if schedule.reverses and load.has_money:
+            load = replace(load, way_back={**load.way_back, "way": "storno"})
         draws = random.Random(f"{seed} world")
         accounts = schedule.accounts if load.shares else schedule.rows
 

@@ -6,6 +6,7 @@ from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from unittest.mock import ANY
+from urllib.parse import unquote_plus
 
 import pytest
 
@@ -371,6 +372,37 @@ async def test_an_undo_takes_back_nothing_that_is_lost_or_anothers_while_it_lies
     closing = await place.cli.closing("resume", undo, "--yes", "--settle", "0.1", ends=Exit.REJECTED)
     assert closing["states"] == {"accepted": 5, "rejected": 1}
     assert place.query(f"select * from {table} where {key} = {last}") == there  # noqa: S608 - a constant
+
+
+@pytest.mark.parametrize(
+    ("job", "change"),
+    [
+        (PAYMENTS, "descr = 'касса'"),
+        (UNMARKED, "op_summa = 70000000000"),
+        (UNMARKED, "abonent_id = (select min(abonent_id) from finance_operations)"),
+    ],
+)
+async def test_a_storno_of_what_has_become_anothers_meanwhile_is_left_to_a_person(
+    place: Place, job: Sequence[str], change: str
+) -> None:
+    """Between the look and the call the billing was put back, and the id was given again."""
+    rows = "\n".join(f"{one};50;A-{one}" for one in place.subscribers(3))
+    place.write(f"abonent_id;amount;document\n{rows}\n", "rows.csv")
+    first = (await place.run(*job, "--no-canary"))["run"]
+    place.traffic.model, place.traffic.method = "", f"method2={STORNO[-1][4:]}"
+    place.traffic.arrived = 0
+
+    async def put_back(body: str) -> None:
+        if place.traffic.arrived == 2:
+            op_id = unquote_plus(body).partition('"op_id":')[2].partition("}")[0]
+            await place.execute(f"update finance_operations set {change} where op_id = ?", int(op_id))  # noqa: S608
+
+    place.traffic.meanwhile = put_back
+    undo = ("undo", first, *STORNO, "--yes", "--in-flight", "1", "--no-canary", "--settle", "0.1")
+    closing = await place.cli.closing(*undo, ends=Exit.UNDECIDED)
+    assert closing["states"] == {"accepted": 2, "manual": 1}
+    says = "is gone, or another one has its id by now"
+    await place.cli.told("status", closing["run"], says=says)
 
 
 async def test_a_service_is_not_deleted_whose_id_is_anothers_by_now(place: Place) -> None:

@@ -506,7 +506,8 @@ a storno that had its effect already is looked up
   told Lost: rejected, and whether it is reversed has to be looked up: Операция уже сторнирована
   seen found {0}
   then delete from finance_operations where op_id = {0}
-  seen cannot look: there is no operation {0} any more
+  seen cannot look: operation {0} is gone, or another one has its id by now: look in the billing whether this storno
+      has reversed that one
   read None: there is no operation {0} any more
 operations that were changed since
   run balances op_type=1

@@ -43,14 +43,14 @@ from engine.pipeline.reconciler import Reconciler
 from engine.pipeline.witness import Witness
 from jobs.catalogue.built_in import PAYMENT
 from jobs.catalogue.catalogue import JOBS
-from jobs.effects import reverse
+from jobs.effects import delete, reverse
 from jobs.effects.create import CreateEffect
 from jobs.spec.entries import OPERATION
 from lab.simulation import postgres, program
 from lab.simulation.billing import ACT
 from lab.simulation.fleet import Blow, draw_fleet
 from lab.simulation.judge import judge
-from lab.simulation.story import Event, Kind, Schedule, Then, draw, play
+from lab.simulation.story import DELETED, REVERSED, Event, Kind, Schedule, Then, draw, play
 
 Ablation = Callable[[], Any]
 
@@ -256,6 +256,10 @@ def _draw_backups(seed: int) -> Schedule:
     return draw(seed, backups=True)
 
 
+def _draw_reversals(seed: int) -> Schedule:
+    return draw(seed, backups=True, reversals=True)
+
+
 def _is_put_back(*ways: Then) -> Callable[[Schedule], bool]:
     return lambda schedule: {Then.PUT_BACK, *ways} <= {*schedule.then}
 
@@ -395,6 +399,18 @@ SAFEGUARDS: Final = (
         _whatever_has_the_id,
         _is_put_back(Then.UNDO),
         _draw_backups,
+    ),
+    Safeguard(
+        "a storno is sent without a look for its operation",
+        _swap(reverse.StornoReversal, "outdated", _empty),
+        lambda one: one.reverses and one.load in REVERSED and _has(Kind.PUT_BACK)(one),
+        _draw_reversals,
+    ),
+    Safeguard(
+        "whatever has the id of a service or an attribute is deleted",
+        _swap(delete, "in_the_way", _nothing),
+        lambda one: one.reverses and one.load in DELETED and _has(Kind.PUT_BACK)(one),
+        _draw_reversals,
     ),
     Safeguard(
         "the difference of a row counts as its whole sum",
