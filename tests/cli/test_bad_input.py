@@ -20,8 +20,10 @@ CALL = ["run", "call", "x.csv", "--model", "Tarif", "--chain"]
 
 BAD_ROWS = {
     "contract_number;amount": ((f"00003;{MANY}", "5000 characters long"), (f"{MANY};5", "5 000 characters")),
-    "abonent_id;amount": ((f"{MANY};5", "there is no abonent"),),
-    f'{{"abonent_id": {MANY}, "amount": 5}}': (('{"abonent_id": 9, "amount": 5}', "there is no abonent"),),
+    "abonent_id;amount": ((f"{MANY};5", "is not an id: the largest possible one is"),),
+    f'{{"abonent_id": {MANY}, "amount": 5}}': (
+        ('{"abonent_id": 9, "amount": 5}', "is not an id: the largest possible one is"),
+    ),
 }
 
 

@@ -102,7 +102,7 @@ async def test_rows_that_contradict_each_other_in_a_stream_are_named_and_none_is
     assert (ended.closing["states"], ended.closing["refused"]) == ({"accepted": 900}, 900)
     ended.saying(
         [
-            "contradicts an earlier row: the same key with 5.00 there and 6.00 here; that one stays",
+            "the same key with 5.00 there and 6.00 here; that row of the run's input stays",
             "… and 880 more; all of them with: carbon-migrate export",
         ]
     )

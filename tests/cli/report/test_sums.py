@@ -489,7 +489,8 @@ def test_all_that_becomes_of_a_file_adds_up_to_it_in_every_report(
         else:
             taking_back = [each for each in made if each.kind == "undo" and one in chain_of(made, each)]
             check_page([one, *taking_back], page)
-    assert typed("report", "check", "report.html", "--journal", str(path)).exit == 0
+    checked = typed("report", "check", "report.html", "--journal", str(path))
+    assert checked.exit == 0, checked.out
     told = typed("report", "--all", *report)
     assert told.exit == 0, told.err
     for one in made:
