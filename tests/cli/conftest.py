@@ -26,6 +26,7 @@ from billing.money import roubles
 from checkpoints.journal import Journal, open_journal
 from checkpoints.journal_file import journal_in_postgres
 from checkpoints.records import Run, Totals
+from cli.commands import report as report_command
 from cli.main import main
 from cli.terminal import texts
 from lab.crash.loops import loops
@@ -554,6 +555,8 @@ def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     monkeypatch.setattr(texts, "language", marked_language)
+    # The page that it holds against a report is in the language of the report.
+    monkeypatch.setattr(report_command, "language", marked_language)
     # It is for a process that ends: the garbage of the tests would never be found.
     monkeypatch.setattr(gc, "freeze", lambda: None)
     return Typed(monkeypatch, capsys)
