@@ -507,9 +507,7 @@ class CreateEffect(CallEffect):
                 object=kind.described(thing, kind.same),
             )
             for (item, one), things in zip(renewing, found, strict=True)
-            for thing in things
-            if kind.counts(thing) and thing.abonent_id == one.abonent
-            if not differences({name: one.wanted[name] for name in kind.same if name in one.wanted}, thing)
+            for thing in filter(kind.counts, still_there(one, one.wanted, things))
         }
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
