@@ -351,9 +351,9 @@ async def test_an_answer_that_is_another_rows_already_ends_the_run(place: Place)
         )
         pacing = ("--in-flight", "1", "--no-canary", "--settle", "0.2")
         ended = await place.run("balances", place.balances(ROWS).path, *pacing, ends=3)
-        # The next one may have left before the answer was recorded.
-        assert sum(billing.ledger.effects("FinanceOperations").values()) <= 2
-    assert ended["states"]["pending"] >= ROWS - 5
+        # Two more may leave on a slow disk: the row that was claimed ahead, and one claimed right before the record.
+        assert sum(billing.ledger.effects("FinanceOperations").values()) <= 3
+    assert ended["states"]["pending"] >= ROWS - 6
     assert "the id of one new object" in ended["stopped"]
     place.traffic.meanwhile = meanwhile
     await place.cli("resume", ended["run"], "--yes")
