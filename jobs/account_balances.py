@@ -15,7 +15,7 @@ from billing.profile import TypeEight
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from jobs.access.gateway import Gateway
-from jobs.access.objects import OF_ABONENT, find
+from jobs.access.objects import OF_ABONENT, find_by
 from jobs.access.operations import enters_balance, newest
 from jobs.access.payload import ACCOUNT, BALANCE, payload_of
 from jobs.spec.words import UNDO
@@ -81,11 +81,11 @@ async def compare_balances(
         each = [list(items) for _, items in groupby(page, key=attrgetter("lane"))]
         pairs = [(rows, [payload_of(item) for item in rows]) for rows in each]
         lanes = [(rows, payloads) for rows, payloads in pairs if any(map(enters_balance, payloads))]
-        keys = [{OF_ABONENT: str(payloads[0].abonent)} for _, payloads in lanes]
-        found = await find(gateway, "AdminAccounts", keys, (BALANCE,)) if keys else []
+        owners = [payloads[0].abonent for _, payloads in lanes]
+        found = await find_by(gateway, "AdminAccounts", OF_ABONENT, owners, (BALANCE,))
         told: list[tuple[list[Item], Decimal, Decimal]] = []
-        for (rows, payloads), accounts in zip(lanes, found, strict=True):
-            expected = Decimal(0)
+        for rows, payloads in lanes:
+            accounts, expected = found[payloads[0].abonent], Decimal(0)
             for item in rows:
                 expected += item.amount or 0
             before = payloads[0].was.get(BALANCE)

@@ -21,7 +21,7 @@ from jobs.access.operations import enters_balance
 from jobs.access.payload import ACCOUNT, BALANCE, Payload, decode_payload, payload_of
 from jobs.access.vault import mask_secrets
 from jobs.effects.effect import changed_meanwhile, shares_place
-from jobs.effects.set_fields import rules_of
+from jobs.effects.set_fields import emptied
 from jobs.imports.subscriber import Step
 from jobs.spec.spec import DELETE, SET
 from jobs.spec.words import IMPORT
@@ -174,7 +174,7 @@ def _change_of(item: Item, before: PendingBefore | None, profile: Profile) -> Ro
 def _fields(payload: Payload, kind: ChangeKind, earlier: PendingBefore | None) -> Iterator[FieldChange]:
     if kind is ChangeKind.CHANGED:
         was = payload.was if earlier is None else {**payload.was, **decode_payload(earlier.payload).wanted}
-        issued = rules_of(payload.model, payload.wanted).emptied(payload.wanted)
+        issued = emptied(payload.model, payload.wanted)
         for name, new in payload.wanted.items():
             if name in issued or not same_value(name, was.get(name), new):
                 yield FieldChange(name, was.get(name), new, issued=name in issued)

@@ -51,6 +51,8 @@ async def find(
 
     `besides` are further fields, read where the billing has them. Raises `LookUpFailed`.
     """
+    if not keys:
+        return []
     asked = tuple(dict.fromkeys((*fields, *besides)))
     if gateway.database is not None and known_to_database(model, keys, asked):
         return await gateway.read(lambda database: from_database(database, model, keys, fields, besides))
@@ -71,6 +73,20 @@ async def find(
         for place, answer in zip(possible, answers, strict=True):
             found[place] = of_answer(model, keys[place], fields, answer, besides)
     return found
+
+
+async def find_by(
+    gateway: Gateway,
+    model: str,
+    name: str,
+    values: Iterable[Looked],
+    fields: Collection[str],
+    besides: Collection[str] = (),
+) -> dict[Looked, list[BillingObject]]:
+    """The objects by each of these values of a field, as `find` finds them."""
+    each = list(dict.fromkeys(values))
+    keys = [{name: str(value)} for value in each]
+    return dict(zip(each, await find(gateway, model, keys, fields, besides), strict=True))
 
 
 async def _accounts(

@@ -26,6 +26,7 @@ from jobs.access.objects import (
     NOBODY,
     TAKEN_BACK,
     find,
+    find_by,
     key_of,
     lane_of,
     needed,
@@ -53,11 +54,12 @@ from jobs.effects.effect import (
     describe_change,
     has_id,
     is_anothers,
+    of_each,
     refresh_before_image,
     skip_changed,
     with_note,
 )
-from jobs.rows.binding import Bound
+from jobs.rows.binding import ABONENT, Bound
 from jobs.spec.chain import Template
 from jobs.spec.entries import OPERATIONS, find_mark, without_marks
 from jobs.spec.spec import DELETE, GET
@@ -94,8 +96,7 @@ async def belongings(gateway: Gateway, subscribers: Collection[int]) -> dict[int
     having: dict[int, list[Belonging]] = {one: [] for one in subscribers}
     for model, shown in _SHOWN.items():
         kind = CREATABLE_MODELS[model]
-        found = await find(gateway, model, [{"abonent_id": str(one)} for one in having], kind.fields(shown))
-        for owner, things in zip(having, found, strict=True):
+        for owner, things in (await find_by(gateway, model, ABONENT, subscribers, kind.fields(shown))).items():
             live = {str(one.values[kind.key]): one for one in things if kind.counts(one)}
             if model == OPERATIONS:
                 # An undo writes the id of the operation that it takes back before its mark.
@@ -237,52 +238,42 @@ class DeleteEffect(CallEffect):
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
         """What is gone before the first call was deleted by somebody else, and is kept so."""
-        payloads = [payload_of(item) for item in items]
-        found = await self._find([payload.key for payload in payloads])
-        anew: dict[int, Payload] = {}
-        for item, payload, things in zip(items, payloads, found, strict=True):
-            fresh = None
-            if not _gone(things) and len(things) == 1:
-                fresh = refresh_before_image(payload, things[0].values)
-            elif _gone(things) and not item.attempts:
-                fresh = refresh_before_image(payload, {**payload.was, DELETED: "1"})
-            if fresh is not None:
-                anew[item.item_id] = fresh
-        return anew
+
+        def before(item: Item, payload: Payload, things: Sequence[BillingObject]) -> Payload | None:
+            if _gone(things):
+                return None if item.attempts else refresh_before_image(payload, {**payload.was, DELETED: "1"})
+            return refresh_before_image(payload, things[0].values) if len(things) == 1 else None
+
+        return await of_each(items, lambda payloads: self._find([one.key for one in payloads]), before)
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        seen: dict[int, LookUpResult] = {}
-        for item, payload, things in await self._now(items):
+        def seen(_: Item, payload: Payload, things: Sequence[BillingObject]) -> LookUpResult:
             if len(things) > 1:
-                several = said(
-                    "the billing has {n} of {object}", n=Quantity(len(things)), object=self._named(payload)
-                )
-                seen[item.item_id] = CannotLook(several, tuple(str(thing.values.get("id")) for thing in things))
-            else:
-                gone = Found(_kept(payload), describe_change(payload))
-                seen[item.item_id] = gone if _gone(things) else Absent()
-        return seen
+                n, named = Quantity(len(things)), self._named(payload)
+                several = said("the billing has {n} of {object}", n=n, object=named)
+                return CannotLook(several, tuple(str(thing.values.get("id")) for thing in things))
+            return Found(_kept(payload), describe_change(payload)) if _gone(things) else Absent()
+
+        return await of_each(items, self._now, seen)
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
-        return {
-            item.item_id: ReadBack(
-                None, None if _gone(things) else said("{object} is still there", object=self._named(payload))
-            )
-            for item, payload, things in await self._now(items)
-        }
+        def read(_: Item, payload: Payload, things: Sequence[BillingObject]) -> ReadBack:
+            there = said("{object} is still there", object=self._named(payload))
+            return ReadBack(None, None if _gone(things) else there)
+
+        return await of_each(items, self._now, read)
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | str:
         return self._back(how) if self._back else super().undo(how)
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
-        known = [one for one in taken if has_id(one)]
+        known = {one.answer or "": one.payload for one in taken if has_id(one)}
         # Fields that were sent and are not documented are compared as well.
-        sent = dict.fromkeys(name for one in known for name in (*fields_of([one.payload]), *one.payload.key))
-        found = await self._find([{"id": one.answer or ""} for one in known], sent)
-        there = {one.item_id: things for one, things in zip(known, found, strict=True)}
+        sent = dict.fromkeys(name for one in known.values() for name in (*fields_of([one]), *one.key))
+        there = await find_by(self._gateway, self._model, "id", known, (*self._telling, *sent), self._fields)
         model, entries = self._model, list[NewItem | Refusal]()
         for one in taken:
-            things = there.get(one.item_id)
+            things = there.get(one.answer or "")
             if things is None or one.answer is None:
                 by_hand = said("the id of what was created is not known: delete the {model} by hand", model=model)
                 entries.append(one.refused(by_hand))
@@ -310,13 +301,11 @@ class DeleteEffect(CallEffect):
                 entries.append(one.item(lane_of(model, {"id": one.answer}, thing), payload))
         return Prepared.of(entries)
 
-    async def _find(self, keys: Sequence[Key], more: Collection[str] = ()) -> list[list[BillingObject]]:
-        return await find(self._gateway, self._model, keys, (*self._telling, *more), self._fields)
+    async def _find(self, keys: Sequence[Key]) -> list[list[BillingObject]]:
+        return await find(self._gateway, self._model, keys, self._telling, self._fields)
 
-    async def _now(self, items: Sequence[Item]) -> list[tuple[Item, Payload, list[BillingObject]]]:
-        payloads = [payload_of(item) for item in items]
-        found = await find(self._gateway, self._model, [payload.key for payload in payloads], self._telling)
-        return list(zip(items, payloads, found, strict=True))
+    async def _now(self, payloads: Sequence[Payload]) -> list[list[BillingObject]]:
+        return await find(self._gateway, self._model, [payload.key for payload in payloads], self._telling)
 
     def _payload(self, thing: BillingObject, arguments: Mapping[str, object]) -> Payload:
         key = str(thing.values[self._id])

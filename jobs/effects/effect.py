@@ -6,11 +6,11 @@ for complete examples.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -25,7 +25,7 @@ from checkpoints.sentences import REPLACED_LATER, held_back
 from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
 from engine.job import AskMates, Effect, Prepared
 from jobs.access.gateway import Gateway
-from jobs.access.objects import Resolved, SubscriberFinder, describe_fields, find
+from jobs.access.objects import Resolved, SubscriberFinder, describe_fields, find_by
 from jobs.access.payload import BALANCE, Payload, account_of, decode_payload, encode_payload, payload_of
 from jobs.access.vault import mask_secrets, unseal
 from jobs.rows.binding import ABONENT, LOGIN, NUMBER, USER, Bound
@@ -34,6 +34,9 @@ from jobs.spec.entries import DOCUMENT, find_mark, with_mark
 from jobs.spec.errors import SecretAltered, SecretGone, VaultFailed
 from jobs.spec.spec import SET
 from texts.said import Said, reason, said, text_of
+
+There = TypeVar("There")
+Judged = TypeVar("Judged")
 
 # ---- before-images: the values that a call overwrites, read again before it and restored by an undo ----------------
 
@@ -235,6 +238,17 @@ def replaced_in_run(later: int) -> str:
     )
 
 
+async def of_each(
+    items: Sequence[Item],
+    find: Callable[[Sequence[Payload]], Awaitable[Sequence[There]]],
+    judge: Callable[[Item, Payload, There], Judged | None],
+) -> dict[int, Judged]:
+    """By item_id, what is judged of each item by what one question finds of all; what is None is left out."""
+    payloads = [payload_of(item) for item in items]
+    judged = map(judge, items, payloads, await find(payloads))
+    return {item.item_id: one for item, one in zip(items, judged, strict=True) if one is not None}
+
+
 class CallEffect(Effect):
     """The effect of the calls of a job. Its items carry a `Payload`.
 
@@ -365,15 +379,15 @@ class CallEffect(Effect):
 
     async def _moved_since(self, items: Sequence[Item], payloads: Sequence[Payload]) -> dict[int, str]:
         """As `outdated` says, of items with these payloads."""
-        logins = list(dict.fromkeys(one.named[LOGIN] for one in payloads if LOGIN in one.named))
         now: dict[int | str, Resolved] = {}
         finder = SubscriberFinder(self._gateway, suggested_for=0)
         if numbers := [one.named[NUMBER] for one in payloads if NUMBER in one.named]:
             now |= await finder.by_contract_numbers(numbers)
         if ids := {one.abonent for one in payloads if one.newest is not None and NUMBER not in one.named}:
             now |= await finder.by_ids(ids)
-        found = await find(self._gateway, "Users", [{LOGIN: one} for one in logins], ("id", LOGIN)) if logins else []
-        users = {login: {one.values["id"] for one in things} for login, things in zip(logins, found, strict=True)}
+        logins = [one.named[LOGIN] for one in payloads if LOGIN in one.named]
+        found = await find_by(self._gateway, "Users", LOGIN, logins, ("id", LOGIN))
+        users = {login: {one.values["id"] for one in things} for login, things in found.items()}
         reasons: dict[int, str] = {}
         for item, payload in zip(items, payloads, strict=True):
             if LOGIN in payload.named:

@@ -11,7 +11,7 @@ from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost
 from engine.job import Absent, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
-from jobs.access.objects import find, needed, try_finding
+from jobs.access.objects import find_by, needed, try_finding
 from jobs.access.payload import Payload, payload_of
 from jobs.access.vault import is_token
 from jobs.effects.answer_cells import Flat, encode_answer, flat, only
@@ -98,11 +98,11 @@ class ReadOffersEffect(ReadEffect):
         self._listing = listing
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        keys = [{ABONENT: one.values[ABONENT]} for one in bound]
-        found = await find(self._gateway, MODEL, keys, ("id", "deleted"), ("login",))
+        owners = [one.values[ABONENT] for one in bound]
+        found = await find_by(self._gateway, MODEL, ABONENT, owners, ("id", "deleted"), ("login",))
         entries: list[NewItem | Refusal] = []
-        for one, things in zip(bound, found, strict=True):
-            accounts = [thing for thing in things if thing.values["deleted"] == "0"]
+        for one in bound:
+            accounts = [thing for thing in found[one.values[ABONENT]] if thing.values["deleted"] == "0"]
             if not accounts:
                 entries.append(one.refused(said("the subscriber has no account, and so no cabinet")))
                 continue

@@ -21,7 +21,7 @@ from checkpoints.states import State
 from engine.evidence import Accepted, AlreadyThere, Evidence, Lost, RowRefused, Seen
 from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
-from jobs.access.objects import FOUND_AGAIN, NOBODY, TAKEN_BACK, find, lane_of, needed, try_finding
+from jobs.access.objects import FOUND_AGAIN, NOBODY, TAKEN_BACK, find, find_by, lane_of, needed, try_finding
 from jobs.access.operations import balances, enters_balance
 from jobs.access.payload import BALANCE, Payload, payload_of
 from jobs.effects.creatable_models import fields_of, own_of, still_there
@@ -33,6 +33,7 @@ from jobs.effects.effect import (
     about_another,
     has_id,
     is_anothers,
+    of_each,
     replaced_in_run,
     says,
     skip_changed,
@@ -98,11 +99,12 @@ async def _still_in_effect(gateway: Gateway, taken: Sequence[ItemToUndo]) -> lis
     unknown = [one for one in taken if not has_id(one) and SUM_IN in one.payload.wanted]
     marked = [one.payload for one in known if one.payload.model == OPERATIONS]
     fields = tuple(dict.fromkeys([*TAKEN, *(fields_of(marked) if marked else ())]))
-    by_id = await find(gateway, OPERATIONS, [{"op_id": one.answer or ""} for one in known], fields, BESIDES)
-    nobodys = [{"abonent_id": str(one.payload.abonent)} for one in unknown]
-    newer = await find(gateway, OPERATIONS, nobodys, TAKEN, BESIDES)
-    found = {one.item_id: things for one, things in zip(known, by_id, strict=True)}
-    for one, things in zip(unknown, newer, strict=True):
+    by_id = await find_by(gateway, OPERATIONS, "op_id", [one.answer or "" for one in known], fields, BESIDES)
+    owners = [one.payload.abonent for one in unknown]
+    newer = await find_by(gateway, OPERATIONS, "abonent_id", owners, TAKEN, BESIDES)
+    found = {one.item_id: by_id[one.answer or ""] for one in known}
+    for one in unknown:
+        things = newer[one.payload.abonent]
         found[one.item_id] = since(one.payload.was.get(LAST), _amount_of(one), things, gateway.profile)
     act = str(gateway.profile.act_type.value)
     return [_standing(one, found.get(one.item_id), act) for one in taken]
@@ -327,23 +329,20 @@ class StornoReversal(CallEffect):
         return judge(evidence)
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        seen: dict[int, LookUpResult] = {}
-        for item, payload, things in await self._now(items):
+        def seen(item: Item, payload: Payload, things: Sequence[BillingObject]) -> LookUpResult:
             op_id = payload.key["op_id"]
             if things:
-                seen[item.item_id] = Found(op_id) if as_bool(things[0].values["storno"]) else Absent()
-            elif item.state is State.PENDING:
-                # It is not sent either.
-                seen[item.item_id] = Absent()
-            else:
-                seen[item.item_id] = CannotLook(_anothers(op_id), (op_id,))
-        return seen
+                return Found(op_id) if as_bool(things[0].values["storno"]) else Absent()
+            # What is pending is not sent either.
+            return Absent() if item.state is State.PENDING else CannotLook(_anothers(op_id), (op_id,))
+
+        return await of_each(items, self._now, seen)
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
-        found = await self._now(items)
-        now = await balances(self._gateway, [one.abonent for _, one, _ in found if BALANCE in one.wanted])
-        readings: dict[int, ReadBack] = {}
-        for item, payload, things in found:
+        owners = [one.abonent for one in map(payload_of, items) if BALANCE in one.wanted]
+        now = await balances(self._gateway, owners)
+
+        def read(item: Item, payload: Payload, things: Sequence[BillingObject]) -> ReadBack:
             op_id, differs = payload.key["op_id"], None
             before, balance = payload.wanted.get(BALANCE), now.get(payload.abonent)
             is_reversed = len(things) == 1 and as_bool(things[0].values["storno"])
@@ -359,23 +358,22 @@ class StornoReversal(CallEffect):
                     balance=balance,
                     before=Decimal(before),
                 )
-            readings[item.item_id] = ReadBack(item.amount if is_reversed else None, differs)
-        return readings
+            return ReadBack(item.amount if is_reversed else None, differs)
 
-    async def _now(self, items: Sequence[Item]) -> list[tuple[Item, Payload, list[BillingObject]]]:
+        return await of_each(items, self._now, read)
+
+    async def _now(self, payloads: Sequence[Payload]) -> list[list[BillingObject]]:
         """The operations that are to be reversed; one that has the id of another by now is none of them."""
-        payloads = [payload_of(item) for item in items]
         found = await find(self._gateway, OPERATIONS, [payload.key for payload in payloads], TAKEN, BESIDES)
-        return [
-            (item, payload, still_there(payload, payload.was, things))
-            for item, payload, things in zip(items, payloads, found, strict=True)
-        ]
+        return [still_there(one, one.was, things) for one, things in zip(payloads, found, strict=True)]
 
     async def outdated(self, run: Run, items: Sequence[Item]) -> Mapping[int, str]:
         """Whose operation is not there to be reversed. Raises `LookUpFailed`."""
-        waiting = [item for item in items if not item.state.in_effect]
-        now = await self._now(waiting) if waiting else ()
-        return {item.item_id: gone_since(payload.key["op_id"]) for item, payload, things in now if not things}
+
+        def why(_: Item, payload: Payload, things: Sequence[BillingObject]) -> str | None:
+            return None if things else gone_since(payload.key["op_id"])
+
+        return await of_each([item for item in items if not item.state.in_effect], self._now, why)
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         def reversed_(entry: EnteredOperation) -> NewItem | Refusal:

@@ -6,8 +6,6 @@ not sent. The old values are kept with the item, and an undo sets them again.
 
 import datetime as dt
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import msgspec
@@ -54,6 +52,7 @@ from jobs.effects.effect import (
     ItemToUndo,
     about_another,
     changed_meanwhile,
+    of_each,
     one_object,
     refresh_before_image,
     replaced_in_run,
@@ -73,33 +72,18 @@ Check: TypeAlias = Callable[[Values], str | None]
 """The vendor's precondition on the wanted fields: why a row is refused, None if it is not."""
 
 
-@dataclass(frozen=True, slots=True)
-class FieldRules:
-    """The rules for some fields.
+_RENEWED: Final[Mapping[str, tuple[str, ...]]] = {"Users": ("ip", "snatip")}
+"""Fields by model that the billing issues anew when they are emptied, such as an address from a pool [S].
 
-    `renewed` fields are issued anew by the billing when they are emptied, such as an address from a pool: any value
-    other than the old one is as wanted. `cleared` fields may be emptied by the billing after it has acted. `checks`
-    are preconditions. `no_way_back` says why the effect cannot be taken back, "" if it can.
-    """
-
-    renewed: frozenset[str] = frozenset()
-    cleared: frozenset[str] = frozenset()
-    checks: tuple[Check, ...] = ()
-    no_way_back: str = ""
-
-    def emptied(self, wanted: Values) -> frozenset[str]:
-        """The wanted fields that the billing issues anew."""
-        return frozenset(name for name in self.renewed if name in wanted and wanted[name] is None)
+Any value other than the old one is as wanted then.
+"""
+_RECALCULATED, _RECALCULATION = "Abonents", "need_recalc"
+"""The model and the field that has a subscriber recalculated; the billing may empty it after it has acted [V]."""
 
 
-def rules_of(model: str, fields: Collection[str]) -> FieldRules:
-    known = [rules for name, rules in _KNOWN.get(model, {}).items() if name in fields]
-    return FieldRules(
-        renewed=frozenset().union(*(one.renewed for one in known)),
-        cleared=frozenset().union(*(one.cleared for one in known)),
-        checks=tuple(check for one in known for check in one.checks),
-        no_way_back=next((one.no_way_back for one in known if one.no_way_back), ""),
-    )
+def emptied(model: str, wanted: Values) -> frozenset[str]:
+    """The wanted fields that the billing issues anew."""
+    return frozenset(name for name in _RENEWED.get(model, ()) if name in wanted and wanted[name] is None)
 
 
 def _in_order(first: str, last: str) -> Check:
@@ -137,24 +121,11 @@ def _recalculable(wanted: Values) -> str | None:
     return None if day == text else said("need_recalc {text!r}: the billing takes it as {day}", text=text, day=day)
 
 
-_KNOWN: Final[Mapping[str, Mapping[str, FieldRules]]] = MappingProxyType(
-    {
-        "Users": {name: FieldRules(renewed=frozenset({name})) for name in ("ip", "snatip")},
-        "Abonents": {
-            "need_recalc": FieldRules(
-                cleared=frozenset({"need_recalc"}),
-                checks=(_recalculable,),
-                no_way_back=said(
-                    "a recalculation cannot be taken back: recalculate from the same month once what was wrong is "
-                    "put right"
-                ),
-            ),
-            "own_disabled_end": FieldRules(checks=(_in_order("own_disabled_start", "own_disabled_end"),)),
-        },
-        "AbonentsBlockHistory": {"time_del": FieldRules(checks=(_in_order("time_changed", "time_del"),))},
-    }
-)
-"""The rules by model and field [S, V]."""
+_CHECKS: Final[Mapping[str, tuple[Check, ...]]] = {
+    "Abonents": (_recalculable, _in_order("own_disabled_start", "own_disabled_end")),
+    "AbonentsBlockHistory": (_in_order("time_changed", "time_del"),),
+}
+"""The preconditions by model [S, V]; one says nothing of fields that are not set."""
 
 
 # ---- fields of an existing object ---------------------------------------------------------------------------------
@@ -172,7 +143,6 @@ class SetFieldsEffect(CallEffect):
     def __init__(self, gateway: Gateway, template: Template, *, yields: bool = False) -> None:
         super().__init__(gateway, template)
         self._yields = yields
-        self._rules = rules_of(template.model, template.links[1].arguments)
         get, assigned = (link.arguments for link in template.links[:2])
         known = known_to_database(template.model, [dict.fromkeys(get, "")], assigned)
         together = gateway.database is not None and known
@@ -201,7 +171,7 @@ class SetFieldsEffect(CallEffect):
                 entries.append(one.refused(thing))
             elif thing.values.get("deleted") == "1":
                 entries.append(one.refused(said("{object} is deleted", object=which(model, key))))
-            elif fault := next((fault for check in self._rules.checks if (fault := check(wanted))), None):
+            elif fault := next((fault for check in _CHECKS.get(model, ()) if (fault := check(wanted))), None):
                 entries.append(one.refused(fault))
             elif thing.abonent_id is not None and thing.account_id is None:
                 entries.append(one.refused(said("abonent {id} has no account", id=thing.abonent_id)))
@@ -218,7 +188,7 @@ class SetFieldsEffect(CallEffect):
                 )
                 # An address is issued anew only if other fields change as well: a second run of the same plan would
                 # otherwise give every subscriber another address.
-                issued = self._rules.emptied(wanted)
+                issued = emptied(model, wanted)
                 is_there = issued != wanted.keys() and differences(wanted, thing).keys() <= issued
                 # The object's label says more than the id in the row.
                 label = thing.label if one.label in {"", *key.values()} else one.label
@@ -259,7 +229,7 @@ class SetFieldsEffect(CallEffect):
             )
             earlier = said("an earlier call of the row may have set them")
             return RowRefused(in_clauses([why, earlier]) if item.attempts else held_back(why))
-        issued = self._rules.emptied(payload.wanted)
+        issued = emptied(payload.model, payload.wanted)
         row = self._row(item)
         # Fields that identify the answer's object are requested, those that the billing issues, and those set: two
         # rows may set fields of one object. Only documented ones are: an unknown one might be refused when the object
@@ -281,11 +251,9 @@ class SetFieldsEffect(CallEffect):
         return with_note(Accepted(_as_answer(renewed)), payload)
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
-        payloads = [payload_of(item) for item in items]
-        anew: dict[int, Payload] = {}
-        for item, payload, thing in zip(items, payloads, await self._found(payloads), strict=True):
+        def before(item: Item, payload: Payload, thing: BillingObject | str) -> Payload | None:
             if isinstance(thing, str):
-                continue
+                return None
             now = {name: thing.values.get(name) for name in payload.wanted}
             # Wanted values may be the effect of an earlier call of the item.
             differs = self._different(payload, thing) if item.attempts else now
@@ -295,40 +263,48 @@ class SetFieldsEffect(CallEffect):
             moved_to = account if OF_ABONENT in payload.key and account_of(item.lane) not in {None, account} else 0
             if moved_to != payload.moved_to:
                 fresh = msgspec.structs.replace(fresh or payload, moved_to=moved_to)
-            if fresh is not None:
-                anew[item.item_id] = fresh
-        return anew
+            return fresh
+
+        return await of_each(items, self._found, before)
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """Another value is `Absent`: the call may be repeated, and that value was set before ours."""
-        payloads = [payload_of(item) for item in items]
-        seen: dict[int, LookUpResult] = {}
-        for item, payload, thing in zip(items, payloads, await self._found(payloads), strict=True):
+
+        def seen(_: Item, payload: Payload, thing: BillingObject | str) -> LookUpResult:
             if isinstance(thing, str):
-                seen[item.item_id] = CannotLook(thing)
-            elif self._different(payload, thing):
-                seen[item.item_id] = Absent()
-            else:
-                issued = {name: thing.values.get(name) for name in sorted(self._rules.emptied(payload.wanted))}
-                seen[item.item_id] = Found(_as_answer(issued))
-        return seen
+                return CannotLook(thing)
+            if self._different(payload, thing):
+                return Absent()
+            issued = {name: thing.values.get(name) for name in sorted(emptied(payload.model, payload.wanted))}
+            return Found(_as_answer(issued))
+
+        return await of_each(items, self._found, seen)
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
         """A field that the billing clears after it has acted is as wanted when empty: the call was answered."""
-        payloads = [payload_of(item) for item in items]
-        readings: dict[int, ReadBack] = {}
-        for item, payload, thing in zip(items, payloads, await self._found(payloads), strict=True):
-            fault = thing if isinstance(thing, str) else None
-            differs = {} if isinstance(thing, str) else self._different(payload, thing)
-            differs = {name: there for name, there in differs.items() if there or name not in self._rules.cleared}
-            if differs:
-                wanted = describe_fields({name: payload.wanted[name] for name in differs})
-                fault = said("wanted {wanted}; there is {found}", wanted=wanted, found=describe_fields(differs))
-            readings[item.item_id] = ReadBack(None, fault)
-        return readings
+
+        def read(_: Item, payload: Payload, thing: BillingObject | str) -> ReadBack:
+            if isinstance(thing, str):
+                return ReadBack(None, thing)
+            differs = self._different(payload, thing)
+            if payload.model == _RECALCULATED and not differs.get(_RECALCULATION):
+                differs.pop(_RECALCULATION, None)
+            if not differs:
+                return ReadBack(None)
+            wanted = describe_fields({name: payload.wanted[name] for name in differs})
+            return ReadBack(
+                None, said("wanted {wanted}; there is {found}", wanted=wanted, found=describe_fields(differs))
+            )
+
+        return await of_each(items, self._found, read)
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | str:
-        return self._rules.no_way_back or self.setting_back()
+        if self._template.model == _RECALCULATED and _RECALCULATION in self._template.links[1].arguments:
+            return said(
+                "a recalculation cannot be taken back: recalculate from the same month once what was wrong is put "
+                "right"
+            )
+        return self.setting_back()
 
     def setting_back(self) -> "SetFieldsEffect":
         return SetFieldsEffect(self._gateway, self._template, yields=True)
@@ -386,7 +362,7 @@ class SetFieldsEffect(CallEffect):
         look-up would take a lost call for a successful one.
         """
         differs = differences(payload.wanted, thing)
-        for name in self._rules.emptied(payload.wanted) & differs.keys():
+        for name in emptied(payload.model, payload.wanted) & differs.keys():
             if not same_value(name, differs[name], payload.was.get(name)):
                 del differs[name]
         return differs

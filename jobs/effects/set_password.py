@@ -25,7 +25,7 @@ from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused,
 from engine.job import Absent, CannotLook, LookUpResult, Prepared
 from jobs.access.durable import append_durably, keep_name
 from jobs.access.gateway import Gateway
-from jobs.access.objects import find, lane_of, needed, try_finding
+from jobs.access.objects import find_by, lane_of, needed, try_finding
 from jobs.access.payload import Payload, payload_of
 from jobs.effects.any_call import AnyCallEffect
 from jobs.effects.effect import CallEffect, one_object
@@ -217,10 +217,11 @@ class _SetPassword(CallEffect):
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         model, fields, besides = _USERS
-        found = await find(self._gateway, model, [{"id": one.values[USER]} for one in bound], fields, besides)
+        found = await find_by(self._gateway, model, "id", [one.values[USER] for one in bound], fields, besides)
         entries: list[NewItem | Refusal] = []
-        for one, things in zip(bound, found, strict=True):
+        for one in bound:
             user = one.values[USER]
+            things = found[user]
             login = things[0].values.get("login") if things else None
             if not things:
                 entries.append(one.refused(said("there is no account {id}", id=user)))

@@ -31,7 +31,7 @@ from jobs.access.objects import (
     describe_fields,
     differences,
     faults_of,
-    find,
+    find_by,
     key_of,
     spell_out,
 )
@@ -289,7 +289,7 @@ class FolderTree:
 # Only what the table has a part for is read. Deleted objects do not count.
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SubscriberThere:
     """A subscriber of the billing, with its services and attributes by step and the id that tells them apart.
 
@@ -299,7 +299,7 @@ class SubscriberThere:
     """
 
     thing: BillingObject
-    having: Mapping[tuple[Step, str], Sequence[BillingObject]] = field(default_factory=dict)
+    having: defaultdict[tuple[Step, str], list[BillingObject]] = field(default_factory=lambda: defaultdict(list))
     money: BillingObject | None = None
     sharers: tuple[str, ...] = ()
     newest: int = 0
@@ -315,89 +315,63 @@ async def read_page(
 ) -> tuple[dict[str, list[SubscriberThere]], dict[str, list[BillingObject]]]:
     """What there is of these subscribers: live ones by contract number, accounts by login. Raises `LookUpFailed`.
 
-    With `change` balances that are there are to be set.
+    With `change` balances that are there are to be set. Of several with one number nothing more is read.
     """
     fields = [*_fields(page, Step.SUBSCRIBER), *_fields(page, Step.TARIFF)]
-    numbers = list(dict.fromkeys(one.number for one in page))
-    found = await _live(gateway, "Abonents", NUMBER, numbers, (FOLDER_FLAG, PARENT), fields)
-    alone = {number: things[0] for number, things in found.items() if len(things) == 1}
-    owners: dict[Step, dict[str, BillingObject]] = {
-        step: {_id(alone[one.number]): alone[one.number] for one in page if one.number in alone and one.part(step)}
-        for step in Step
-    }
-    having: defaultdict[str, defaultdict[tuple[Step, str], list[BillingObject]]]
-    having = defaultdict(lambda: defaultdict(list))
+    live = await _live(gateway, "Abonents", NUMBER, [one.number for one in page], (FOLDER_FLAG, PARENT), fields)
+    bearers = {number: [SubscriberThere(one) for one in things] for number, things in live.items()}
+    alone = [(one, bearers[one.number][0]) for one in page if len(bearers[one.number]) == 1]
+    owners = {step: {own.id: own for one, own in alone if one.part(step)} for step in Step}
     for step in (Step.SERVICE, Step.ATTRIBUTE):
         kind, name = CREATABLE_MODELS[STEP_MODELS[step]], DETAILS[step]
         wanted = kind.fields((name, *(one for one in _fields(page, step) if one != ABONENT)))
-        keys = [{ABONENT: owner} for owner in owners[step]]
-        things = await find(gateway, STEP_MODELS[step], keys, wanted) if keys else []
-        for owner, own in zip(owners[step], things, strict=True):
-            for one in filter(kind.counts, own):
-                having[owner][step, one.values[name] or ""].append(one)
-    with_money = list(dict.fromkeys(owner for step in OF_MONEY for owner in owners[step]))
+        for owner, things in (await find_by(gateway, STEP_MODELS[step], ABONENT, owners[step], wanted)).items():
+            for thing in filter(kind.counts, things):
+                owners[step][owner].having[step, thing.values[name] or ""].append(thing)
+    with_money = {owner: own for step in OF_MONEY for owner, own in owners[step].items()}
     names = ("id", *(name for step, name in OF_MONEY.items() if owners[step]))
-    keys = [{OF_ABONENT: owner} for owner in with_money]
-    accounts = await find(gateway, "AdminAccounts", keys, names) if keys else []
-    money = {owner: own[0] for owner, own in zip(with_money, accounts, strict=True) if len(own) == 1}
-    sharers: Mapping[str, tuple[str, ...]] = {}
-    last: Mapping[int, int] = {}
-    came: dict[str, str] = {}
-    if gateway.profile.type_8.value is TypeEight.SETS and owners[Step.BALANCE]:
+    for owner, accounts in (await find_by(gateway, "AdminAccounts", OF_ABONENT, with_money, names)).items():
+        with_money[owner].money = accounts[0] if len(accounts) == 1 else None
+    if gateway.profile.type_8.value is TypeEight.SETS and (entering := owners[Step.BALANCE]):
         # The other live subscribers whose balance an opening balance would replace.
-        accounts_of = {key: one.account_id for key, one in owners[Step.BALANCE].items() if one.account_id is not None}
-        found_there = await sharers_of(gateway, set(accounts_of.values())) if accounts_of else {}
+        accounts_of = {own.thing.account_id for own in entering.values() if own.thing.account_id is not None}
+        found_there = await sharers_of(gateway, accounts_of) if accounts_of else {}
         others = {
-            owner: [one for one in found_there.get(account, ()) if str(one) != owner]
-            for owner, account in accounts_of.items()
+            owner: [one for one in found_there.get(own.thing.account_id, ()) if one != owner]
+            for owner, own in entering.items()
         }
         ids = {one for ones in others.values() for one in ones}
         resolved = await SubscriberFinder(gateway).by_ids(ids) if ids else {}
-        sharers = {
-            owner: tuple(str(one) for one in ones if not isinstance(resolved[one], str))
-            for owner, ones in others.items()
-        }
-        last = await newest(gateway, list(map(int, owners[Step.BALANCE])))
+        last = await newest(gateway, entering)
+        for owner, own in entering.items():
+            own.sharers = tuple(str(one) for one in others[owner] if not isinstance(resolved[one], str))
+            own.newest = last[owner]
         if change:
-            kind = CREATABLE_MODELS[STEP_MODELS[Step.BALANCE]]
-            differing = [
-                _id(alone[one.number])
-                for one in page
-                if one.number in alone and (part := one.part(Step.BALANCE))
-                if (account := money.get(_id(alone[one.number]))) and Decimal(account.values[BALANCE] or 0)
-                if differences({BALANCE: part.text(SUM)}, account)
-            ]
-            keys = [{kind.key: str(last[int(owner)])} for owner in differing]
-            asked = kind.fields((SUM, OP_TYPE))
-            entries = await find(gateway, STEP_MODELS[Step.BALANCE], keys, asked) if keys else []
-            lasts = {
-                owner: own[0]
-                for owner, own in zip(differing, entries, strict=True)
-                if own and own[0].values[OP_TYPE] != str(OPENING_BALANCE)
-            }
-            keys = [{ABONENT: owner} for owner in lasts]
-            operations = await find(gateway, STEP_MODELS[Step.BALANCE], keys, asked) if keys else []
-            came = {
-                owner: kind.described(one, (SUM,))
-                for (owner, one), own in zip(lasts.items(), operations, strict=True)
-                if _has_moved(money[owner], filter(kind.counts, own))
-            }
-    bearers = {
-        number: [
-            SubscriberThere(
-                one,
-                having.get(_id(one), {}),
-                money.get(_id(one)),
-                sharers.get(_id(one), ()),
-                last.get(int(_id(one) or 0), 0),
-                came.get(_id(one), ""),
-            )
-            for one in things
-        ]
-        for number, things in found.items()
-    }
-    logins = list(dict.fromkeys(part.text(LOGIN) for one in page for part in one.of(Step.ACCOUNT)))
+            await _read_what_came(gateway, [(own, part) for one, own in alone if (part := one.part(Step.BALANCE))])
+    logins = [part.text(LOGIN) for one in page for part in one.of(Step.ACCOUNT)]
     return bearers, await _live(gateway, "Users", LOGIN, logins, (ABONENT,), _fields(page, Step.ACCOUNT))
+
+
+async def _read_what_came(gateway: Gateway, entering: Sequence[tuple[SubscriberThere, Part]]) -> None:
+    """Note what has come to the accounts whose balances these parts would set anew."""
+    model, kind = STEP_MODELS[Step.BALANCE], CREATABLE_MODELS[STEP_MODELS[Step.BALANCE]]
+    differing = [
+        (own, money)
+        for own, part in entering
+        if (money := own.money) and Decimal(money.values[BALANCE] or 0)
+        if differences({BALANCE: part.text(SUM)}, money)
+    ]
+    asked = kind.fields((SUM, OP_TYPE))
+    last = await find_by(gateway, model, kind.key, [own.newest for own, _ in differing], asked)
+    lasts = [
+        (own, money, last[own.newest][0])
+        for own, money in differing
+        if last[own.newest] and last[own.newest][0].values[OP_TYPE] != str(OPENING_BALANCE)
+    ]
+    operations = await find_by(gateway, model, ABONENT, [own.id for own, *_ in lasts], asked)
+    for own, money, one in lasts:
+        if _has_moved(money, filter(kind.counts, operations[own.id])):
+            own.came = kind.described(one, (SUM,))
 
 
 def _has_moved(money: BillingObject, operations: Iterable[BillingObject]) -> bool:
@@ -417,16 +391,16 @@ async def _live(
     kind, known = CREATABLE_MODELS[model], MODELS[model].fields
     own = [name for name in fields if name in known]
     others = [name for name in fields if name not in known]
-    found = await find(gateway, model, [{key: text} for text in texts], kind.fields((*needed, *own)))
+    found = await find_by(gateway, model, key, texts, kind.fields((*needed, *own)))
     live = {
         text: [one for one in things if kind.counts(one) and not as_bool(one.values.get(FOLDER_FLAG))]
-        for text, things in zip(texts, found, strict=True)
+        for text, things in found.items()
     }
     if not others:
         return live
     ids = [_id(one) for things in live.values() for one in things]
-    asked = await find(gateway, model, [{"id": one} for one in ids], ("id", *others))
-    more = {one: things[0].values for one, things in zip(ids, asked, strict=True) if len(things) == 1}
+    asked = await find_by(gateway, model, "id", ids, ("id", *others))
+    more = {one: things[0].values for one, things in asked.items() if len(things) == 1}
     return {
         text: [replace(one, values={**one.values, **more.get(_id(one), {})}) for one in things]
         for text, things in live.items()

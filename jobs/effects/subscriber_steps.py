@@ -21,7 +21,7 @@ from checkpoints.states import State
 from engine.errors import InputRefused
 from engine.job import ALL_BEFORE, NOT_THERE, Absent, AskMates, Different, Entries, Found, Look, LookedFor, Prepared
 from jobs.access.gateway import Gateway
-from jobs.access.objects import FROM_NEW, NOBODY, OF_ABONENT, describe_fields, differences, find, find_one, needed
+from jobs.access.objects import FROM_NEW, NOBODY, OF_ABONENT, describe_fields, differences, find_by, find_one, needed
 from jobs.access.payload import FOLDER_LANE, Payload, decode_payload, encode_payload, payload_of
 from jobs.effects.creatable_models import CREATABLE_MODELS, entries_like, mark_fault, room_for_text
 from jobs.effects.create import Back, CreateEffect
@@ -242,7 +242,7 @@ class SubscriberSteps(OfSteps):
         for effect in (*self._created.values(), *self._set.values()):
             await effect.try_out()
         with needed(FROM_NEW):
-            await find(self._gateway, "AdminAccounts", [{OF_ABONENT: str(NOBODY)}], ("id", *OF_MONEY.values()))
+            await find_by(self._gateway, "AdminAccounts", OF_ABONENT, [NOBODY], ("id", *OF_MONEY.values()))
 
     # ---- undo ----
 
@@ -359,10 +359,10 @@ class SubscriberRemoval(OfSteps):
     async def _live(self, taken: Sequence[ItemToUndo]) -> set[int]:
         """The subscribers and folders of these items that are not deleted, by id. Raises `LookUpFailed`."""
         made = [_own_id(one) for one in taken if one.payload.step in _IN_FOLDERS and one.payload.creates]
-        ids = [one for one in dict.fromkeys([*made, *(one.payload.abonent for one in taken)]) if one]
-        found = await find(self._gateway, "Abonents", [{"id": str(one)} for one in ids], ("id", "deleted"))
+        ids = filter(None, [*made, *(one.payload.abonent for one in taken)])
+        found = await find_by(self._gateway, "Abonents", "id", ids, ("id", "deleted"))
         kind = CREATABLE_MODELS["Abonents"]
-        return {key for key, things in zip(ids, found, strict=True) if any(map(kind.counts, things))}
+        return {key for key, things in found.items() if any(map(kind.counts, things))}
 
     async def _changed(self, taken: Sequence[ItemToUndo]) -> dict[int, str]:
         """What somebody has changed since of the fields that these items set, by item_id. Raises `LookUpFailed`."""

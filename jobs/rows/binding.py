@@ -20,7 +20,7 @@ from engine.errors import InputRefused
 from engine.evidence import Accepted, Evidence, Lost
 from engine.job import DerivedSource, LastLine, Row, RowPage, Source
 from jobs.access.gateway import Gateway
-from jobs.access.objects import Resolved, SubscriberFinder, find, name_of
+from jobs.access.objects import Resolved, SubscriberFinder, find_by, name_of
 from jobs.access.payload import Payload, encode_payload
 from jobs.access.vault import Vault, is_token
 from jobs.rows.selection import KeyColumns
@@ -435,11 +435,12 @@ class Binding:
         return known
 
     async def _with_users(self, bound: Sequence[Bound], refused: list[Refusal]) -> list[Bound]:
-        found = await find(self._gateway, "Users", [{LOGIN: one.values[LOGIN]} for one in bound], ("id", LOGIN))
+        found = await find_by(self._gateway, "Users", LOGIN, [one.values[LOGIN] for one in bound], ("id", LOGIN))
         column = self.columns.get(LOGIN)
         known: list[Bound] = []
-        for one, things in zip(bound, found, strict=True):
+        for one in bound:
             login = one.values[LOGIN]
+            things = found[login]
             if len(things) == 1:
                 user = things[0].values["id"] or ""
                 named = {LOGIN: login, USER: user}
