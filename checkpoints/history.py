@@ -141,10 +141,10 @@ class History:
         await self._store.do("note_assumptions", run_id=run.run_id, text=to_json(text))
 
     async def note_verification(
-        self, run: Run, who: str, result: Mapping[str, str | int], tally: ImportTally | None = None
+        self, run: Run, who: str, figures: Mapping[str, str | int], tally: ImportTally | None = None
     ) -> None:
         """Record what was read back of a run. Of earlier ones the extra subscribers are forgotten."""
-        text = msgspec.json.encode(result if tally is None else {**result, _TALLY: tally}).decode()
+        text = msgspec.json.encode(figures if tally is None else {**figures, _TALLY: tally}).decode()
 
         def work(db: Queries) -> None:
             db.write("forget_extra_subscribers", run_id=run.run_id)
@@ -157,10 +157,7 @@ class History:
         if row is None:
             return None
         result = msgspec.json.decode(row["result"])
-        tally = result.pop(_TALLY, None)
-        return record(
-            Verification, row, result=result, tally=None if tally is None else msgspec.convert(tally, ImportTally)
-        )
+        return record(Verification, row, rows=result, accounts=result, tally=result.get(_TALLY))
 
     async def note_report(self, run: Run, root: str) -> None:
         """Record that a report with this Merkle root was made; the same root of a run counts once."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, TypeAlias, Unpack
+from typing import Annotated, Final, TypeAlias, Unpack
 
 import msgspec
 
@@ -164,14 +164,66 @@ class Runner:
     look_ups: LookUps
 
 
+class RowFigures(msgspec.Struct, rename={"entered_twice": "twice", "taken_back_elsewhere": "elsewhere"}):
+    """What was read back of the rows of a run: rows as wanted and different, and the sums of both sides.
+
+    Those that are `unreadable` are in no other figure. Of those as wanted the accounts of some had later operations.
+    Of the different ones another run has entered some as well, whose sums are in `found`, and another journal has
+    taken some back.
+    """
+
+    as_wanted: int = 0
+    different: int = 0
+    entered_twice: int = 0
+    taken_back_elsewhere: int = 0
+    with_later_operations: int = 0
+    unreadable: int = 0
+    expected: Decimal = Decimal(0)
+    found: Decimal = Decimal(0)
+
+    @property
+    def read(self) -> int:
+        return self.as_wanted + self.different + self.unreadable
+
+
+_STORED: Final = {"compared": "", "with_later_operations": "_moved", "not_compared": "_untold"}
+
+
+class AccountFigures(msgspec.Struct, rename=lambda name: f"accounts{_STORED.get(name, f'_{name}')}"):
+    """The balances of the accounts of a run, with the sums of those that were `compared`."""
+
+    compared: int = 0
+    expected: Decimal = Decimal(0)
+    found: Decimal = Decimal(0)
+    different: int = 0
+    with_later_operations: int = 0
+    not_compared: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.compared or self.with_later_operations or self.not_compared)
+
+
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was read back of a run: counts of rows and sums by name, sums as decimal texts; of an import its tally."""
+    """What was read back of a run: its rows, its accounts, and of an import its tally."""
 
     verified_at: datetime
     who: str
-    result: Mapping[str, str | int]
+    rows: RowFigures
+    accounts: AccountFigures = field(default_factory=AccountFigures)
     tally: ImportTally | None = None
+
+    @property
+    def is_as_sent(self) -> bool:
+        wrong = self.rows.different or self.rows.unreadable or self.accounts.different
+        return not (wrong or (self.tally and self.tally.different))
+
+
+def figures_by_name(rows: RowFigures, accounts: AccountFigures) -> dict[str, str | int]:
+    """The counts and sums of a verification as the journal has them; those of accounts only where there are any."""
+    found: dict[str, str | int] = msgspec.to_builtins(rows)
+    del found["with_later_operations"]
+    return found | (msgspec.to_builtins(accounts) if accounts else {})
 
 
 @dataclass(frozen=True, slots=True)

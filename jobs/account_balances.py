@@ -5,7 +5,7 @@ the same account replaces the first, while the sums of the operations agree.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import groupby
 from operator import attrgetter
@@ -13,7 +13,7 @@ from typing import Final
 
 from billing.profile import TypeEight
 from checkpoints.journal import Journal
-from checkpoints.records import Item, Run
+from checkpoints.records import AccountFigures, Item, Run
 from jobs.access.gateway import Gateway
 from jobs.access.objects import OF_ABONENT, find_by
 from jobs.access.operations import enters_balance, newest
@@ -56,26 +56,14 @@ class AccountDifference:
         )
 
 
-@dataclass(slots=True)
-class Balances:
-    """The result for all accounts of a run; `moved` had later operations, `untold` cannot be compared."""
-
-    accounts: int = 0
-    expected: Decimal = field(default=Decimal(0))
-    found: Decimal = field(default=Decimal(0))
-    different: int = 0
-    moved: int = 0
-    untold: int = 0
-
-
 async def compare_balances(
     run: Run, gateway: Gateway, journal: Journal, report: Callable[[AccountDifference], None]
-) -> Balances:
+) -> AccountFigures:
     """Compare the balance of each account with the standing rows of the run; `report` receives the differences.
 
     The balance of an account with later operations cannot be compared. Raises `LookUpFailed`.
     """
-    result, after = Balances(), ""
+    result, after = AccountFigures(), ""
     while run.job != UNDO and (page := await journal.standing_by_lane(run, after=after, size=PAGE)):
         after = page[-1].lane
         each = [list(items) for _, items in groupby(page, key=attrgetter("lane"))]
@@ -91,7 +79,7 @@ async def compare_balances(
             before = payloads[0].was.get(BALANCE)
             sets = gateway.profile.type_8.value is TypeEight.SETS
             if len(accounts) != 1 or not (sets or before) or not all(map(enters_balance, payloads)):
-                result.untold += 1
+                result.not_compared += 1
                 continue
             # A difference is entered on top of what was there, also where it sets the balance.
             if not sets or BALANCE in payloads[-1].wanted:
@@ -104,9 +92,9 @@ async def compare_balances(
                 # A subscriber of the account may have an operation newer than those of the run.
                 own = [int(item.answer) for item in rows if item.answer and item.answer.isdecimal()]
                 if own and any(latest.get(payload_of(item).abonent, 0) > max(own) for item in rows):
-                    result.moved += 1
+                    result.with_later_operations += 1
                     continue
-            result.accounts += 1
+            result.compared += 1
             result.expected += expected
             result.found += balance
             if balance != expected:

@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 
 from checkpoints.journal import Journal
-from checkpoints.records import Run
+from checkpoints.records import RowFigures, Run
 from cli.commands.execution import with_settings
 from cli.session.journal import open_existing, usable_run
 from cli.settings.flags import RUN_NAME_OR_NONE, Flags
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from cli.page.application import PageOrder
     from cli.page.verifying import VerifyRun
     from cli.session.session import OpenPage
-    from engine.pipeline.verifier import ReadBackSummary
 
 
 @with_settings(
@@ -110,7 +109,7 @@ def _verifier(settings: Settings, known: KnownBillings, screen: Screen) -> "Veri
         hidden = screen.mask(str(text))
         return text if hidden == text else hidden
 
-    async def verify(run: Run, journal: Journal, verdict: "ReadBackSummary") -> Sequence[str]:
+    async def verify(run: Run, journal: Journal, figures: RowFigures) -> Sequence[str]:
         from cli.commands.verify import verified
         from cli.session.session import Invocation, open_session
 
@@ -124,10 +123,10 @@ def _verifier(settings: Settings, known: KnownBillings, screen: Screen) -> "Veri
             run = await usable_run(run.name, journal, "verify")
             async with open_session(Invocation(own, screen), journal, of=run) as opened:
                 session = opened.for_run(run)
-                found = await verified(run, await session.rebuild(run), session, None, verdict)
+                found = await verified(run, await session.rebuild(run), session, None, figures)
         except SaidError as error:
             raise CommandRefused(masked(text_of(error))) from error
         rows = [said("{row}: {text}", row=place_of(item), text=difference) for item, difference in found.first]
-        return [masked(one) for one in (*rows, *found.accounts)]
+        return [masked(one) for one in (*rows, *found.differing)]
 
     return verify

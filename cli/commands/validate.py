@@ -13,7 +13,7 @@ import anyio.to_thread
 import tomli_w
 
 from checkpoints.journal import Journal
-from checkpoints.records import Run, Verification
+from checkpoints.records import Run, Verification, figures_by_name
 from checkpoints.states import State
 from cli.commands.execution import with_settings
 from cli.output.item_files import REFUSED, STDOUT, OutputFile, refuse_present, write_whole
@@ -211,8 +211,8 @@ async def _rows(run: Run, spec: JobSpec, journal: Journal) -> Mapping[str, objec
 
 def _findings(verification: Verification) -> Mapping[str, object]:
     """What the verification has found. A sum of few rows is not told: it may be that of one."""
-    tally, found = verification.tally, verification.result
-    many = int(found["as_wanted"]) + int(found["different"]) >= _FEWEST
+    tally, found = verification.tally, figures_by_name(verification.rows, verification.accounts)
+    many = verification.rows.as_wanted + verification.rows.different >= _FEWEST
     counts = {name: one for name, one in found.items() if isinstance(one, int)}
     sums = {name: two_decimals(Decimal(one)) for name, one in found.items() if isinstance(one, str) and many}
     return {**counts, **sums, **({"groups_different": tally.different, "not_in_file": tally.extra} if tally else {})}

@@ -1,14 +1,17 @@
 """`verify` and `reconcile`: what the billing now says of rows that were sent, and of rows in doubt."""
 
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
 import structlog
+from msgspec.structs import asdict
 
-from checkpoints.records import Item, Run, Stage, Totals
+from checkpoints.records import AccountFigures, Item, RowFigures, Run, Stage, Totals, figures_by_name
 from checkpoints.states import State
 from checkpoints.tally import ImportTally, Subtotal
 from cli.commands.execution import close, with_settings
@@ -28,8 +31,8 @@ from engine.errors import LookUpFailed
 from engine.job import Absent, CannotLook, Different, Job, LookUpResult, ReadBack
 from engine.pipeline.progress import Progress
 from engine.pipeline.reconciler import Reconciler
-from engine.pipeline.verifier import ReadBackSummary, verify
-from jobs.account_balances import AccountDifference, Balances, compare_balances
+from engine.pipeline.verifier import verify
+from jobs.account_balances import AccountDifference, compare_balances
 from jobs.spec.words import IMPORT, SINCE
 from jobs.tally import tally_of
 from texts.remedies import command_line
@@ -66,14 +69,14 @@ async def _verify(
         run = await usable_run(name, journal, "verify")
         async with open_session(told, journal, of=run) as opened:
             session = opened.for_run(run)
-            found = await verified(run, await session.rebuild(run), session, target, ReadBackSummary())
+            found = await verified(run, await session.rebuild(run), session, target, RowFigures())
     tables = {"states": states_table(found.totals, found.run.parameters.get(SINCE, ""))}
     shown = drawn("verify.j2", tables, found=found, tally=found.tally, most=MAX_GROUPS_SHOWN, steps=found.next_steps)
     close(told.screen, found.exit, shown, _object(found))
     if target is not None:
         written = counted(
             "{n} row[s] with differences, written to {where}",
-            found.verdict.different,
+            found.rows.different,
             where="stdout" if target.path == STDOUT else str(target.path),
         )
         told.screen.say(written)
@@ -84,22 +87,24 @@ async def _verify(
 class Verified:
     """What a verification has found. Balances and tally that cannot be read are told by the reason.
 
-    The balances of an import are in its tally, which no other run has. `undone` are the runs that have taken rows
-    back since, with their number; `first` and `accounts` are the first rows and accounts that differ.
+    The balances of an import are in its tally, which no other run has. `unreadable` are the rows that cannot be read
+    back, by reason. `undone` are the runs that have taken rows back since, with their number; `first` and `differing`
+    are the first rows and accounts that differ.
     """
 
     run: Run
-    verdict: ReadBackSummary
+    rows: RowFigures
+    unreadable: Mapping[str, int]
     totals: Totals
-    balances: Balances | str
+    accounts: AccountFigures | str
     tally: ImportTally | str | None
     undone: Mapping[str, int]
     first: list[tuple[Item, str]]
-    accounts: list[str]
+    differing: list[str]
 
     @property
     def different_accounts(self) -> int:
-        return self.balances.different if isinstance(self.balances, Balances) else 0
+        return self.accounts.different if isinstance(self.accounts, AccountFigures) else 0
 
     @property
     def different_groups(self) -> int:
@@ -112,9 +117,9 @@ class Verified:
         A row that cannot be read back is neither applied nor different: a person has to check it.
         """
         code = exit_of(replace(self.totals, refused=0))
-        if code in {Exit.DONE, Exit.REJECTED} and self.verdict.unreadable:
+        if code in {Exit.DONE, Exit.REJECTED} and self.rows.unreadable:
             return Exit.UNDECIDED
-        return Exit.REJECTED if code is Exit.DONE and self.verdict.different else code
+        return Exit.REJECTED if code is Exit.DONE and self.rows.different else code
 
     @property
     def exit(self) -> Exit:
@@ -127,7 +132,7 @@ class Verified:
         if self.exit_of_rows is Exit.DONE:
             return []
         steps, name = next_steps(self.run, self.totals), self.run.name
-        if not self.verdict.unreadable:
+        if not self.rows.unreadable:
             return steps
         file = f"{name}-{State.ACCEPTED}.csv"
         accepted = command_line("export", name, "--state", State.ACCEPTED, "-o", file)
@@ -135,24 +140,25 @@ class Verified:
         return [*(step for step in steps if step[0] != command_line("verify", name)), (accepted, purpose)]
 
 
-async def verified(
-    run: Run, job: Job, session: Session, target: OutputFile | None, verdict: ReadBackSummary
-) -> Verified:
-    """Read back all accepted rows, counted up in the verdict on the way, and note what was found."""
+async def verified(run: Run, job: Job, session: Session, target: OutputFile | None, figures: RowFigures) -> Verified:
+    """Read back all accepted rows, counted up in the figures on the way, and note what was found."""
     journal, gateway, sheets = session.journal, session.gateway, list[Sheet]()
-    first, accounts = list[tuple[Item, str]](), list[str]()
+    first, differing, unreadable = list[tuple[Item, str]](), list[str](), Counter[str]()
 
-    def add(item: Item, reading: ReadBack) -> None:
+    def add(item: Item, reading: ReadBack | CannotLook) -> None:
+        if isinstance(reading, CannotLook):
+            unreadable[reading.text] += 1
+            return
         if len(first) < MAX_SHOWN:
             first.append((item, reading.difference or ""))
         for sheet in sheets:
             sheet.row([*of_item(item, run)[:-1], in_a_cell(reading.difference or "")])
 
     def add_account(difference: AccountDifference) -> None:
-        if len(accounts) < MAX_SHOWN:
-            accounts.append(str(difference))
+        if len(differing) < MAX_SHOWN:
+            differing.append(str(difference))
 
-    balances: Balances | str = Balances()
+    accounts: AccountFigures | str = AccountFigures()
     tally: ImportTally | str | None = None
     async with AsyncExitStack() as stack:
         if target is not None:
@@ -162,14 +168,14 @@ async def verified(
         async with locked(run, journal, "verify", billing=session.billing.health.version) as ours:
             before = await journal.totals(run)
             all_rows = before.standing
-            with waiting(said("reading rows back"), lambda: (verdict.read, all_rows)):
-                await verify(ours, job, journal, add, verdict=verdict)
+            with waiting(said("reading rows back"), lambda: (figures.read, all_rows)):
+                await verify(ours, job, journal, add, figures=figures)
         with waiting(said("comparing the balances of the accounts")):
             if run.job != IMPORT:
                 try:
-                    balances = await compare_balances(run, gateway, journal, add_account)
+                    accounts = await compare_balances(run, gateway, journal, add_account)
                 except LookUpFailed as error:
-                    balances = text_of(error)
+                    accounts = text_of(error)
         undone = await journal.taken_back(run)
         with waiting(said("counting what the billing has beside the file")):
             if run.job == IMPORT and undone:
@@ -180,34 +186,21 @@ async def verified(
                 except LookUpFailed as error:
                     tally = said("the billing cannot be counted beside the file: {reason}", reason=error)
         # What the journal keeps of it, for the report.
-        noted: dict[str, str | int] = {
-            "as_wanted": verdict.as_wanted,
-            "different": verdict.different,
-            "twice": verdict.twice,
-            "elsewhere": verdict.elsewhere,
-            "unreadable": verdict.unreadable.total(),
-            "expected": format(verdict.expected, "f"),
-            "found": format(verdict.found, "f"),
-        }
-        if isinstance(balances, Balances) and balances.accounts + balances.moved + balances.untold:
-            noted |= {
-                "accounts": balances.accounts,
-                "accounts_expected": format(balances.expected, "f"),
-                "accounts_found": format(balances.found, "f"),
-                "accounts_different": balances.different,
-                "accounts_moved": balances.moved,
-                "accounts_untold": balances.untold,
-            }
+        compared = AccountFigures() if isinstance(accounts, str) else accounts
         kept = tally if isinstance(tally, ImportTally) else None
-        await journal.history.note_verification(run, own_name(), noted, kept)
-        return Verified(run, verdict, await journal.totals(run), balances, tally, undone, first, accounts)
+        await journal.history.note_verification(run, own_name(), figures_by_name(figures, compared), kept)
+        totals = await journal.totals(run)
+        return Verified(run, figures, unreadable, totals, accounts, tally, undone, first, differing)
 
 
 def _object(found: Verified) -> Mapping[str, object]:
-    run, verdict, totals, balances, tally = found.run, found.verdict, found.totals, found.balances, found.tally
+    run, totals, accounts, tally = found.run, found.totals, found.accounts, found.tally
 
     def part(of: Subtotal) -> Mapping[str, object]:
         return {"subscribers": of.rows, "balance": two_decimals(of.amount)}
+
+    def plain(figures: RowFigures | AccountFigures) -> Mapping[str, object]:
+        return {name: format(one, "f") if isinstance(one, Decimal) else one for name, one in asdict(figures).items()}
 
     counted_beside = (
         {
@@ -237,27 +230,11 @@ def _object(found: Verified) -> Mapping[str, object]:
         "run": run.name,
         "job": run.job,
         **states_object(totals),
-        "as_wanted": verdict.as_wanted,
-        "different": verdict.different,
-        "entered_twice": verdict.twice,
-        "taken_back_elsewhere": verdict.elsewhere,
-        "with_later_operations": verdict.moved,
-        "unreadable": verdict.unreadable.total(),
-        "expected": format(verdict.expected, "f"),
-        "found": format(verdict.found, "f"),
+        **plain(found.rows),
         "applied": totals.count(State.APPLIED),
         "taken_back": found.undone,
         "sum_taken_back": format(totals.sum_taken_back, "f"),
-        "accounts": None
-        if isinstance(balances, str)
-        else {
-            "compared": balances.accounts,
-            "expected": format(balances.expected, "f"),
-            "found": format(balances.found, "f"),
-            "different": balances.different,
-            "with_later_operations": balances.moved,
-            "not_compared": balances.untold,
-        },
+        "accounts": None if isinstance(accounts, str) else plain(accounts),
         **({} if tally is None else {"tally": counted_beside}),
     }
 

@@ -32,7 +32,7 @@ from checkpoints.states import State, states_where
 from cli.fleet.overview import FleetJournal, run_facts, sums_lines, view_of
 from cli.page.nameless import COMPARED, LISTED, PAST, SNAPSHOT, bare_command, blanked, only
 from cli.page.past import MOST_SPANS, past_of
-from cli.page.verifying import NOTHING_YET, VERIFY, Verifier, Verifying, VerifyRun, is_as_sent, lines_of
+from cli.page.verifying import NOTHING_YET, VERIFY, Verifier, Verifying, VerifyRun, lines_of
 from cli.session.comparison import Comparison
 from cli.session.control_client import hear
 from cli.session.journal import stored_policy
@@ -310,7 +310,7 @@ def _verification(seen: Moment, language: Language) -> Mapping[str, object] | No
         "differences": [_text(one, language) for one in own.differences],
         "at": last and last.verified_at,
         "who": _who(last.who if last else "", language),
-        "is_good": last is not None and is_as_sent(last),
+        "is_good": last is not None and last.is_as_sent,
         "lines": [_text(one, language) for one in lines_of(last)] if last else [],
     }
 

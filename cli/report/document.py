@@ -186,14 +186,11 @@ def _environment(reader: CatalogueLanguage) -> Environment:
         "as_base64": lambda digests: base64.b64encode(digests).decode(),
         "count_of": lambda totals, state: sum(one.count(state) for one in totals),
         "has_money": lambda sums: any(one.has_money for one in sums),
-        "have_read": lambda runs, name: any(name in one.verification.result for one in runs),
         "lines": str.splitlines,
         "moment": lambda when: reader.moment(datetime.fromisoformat(when) if isinstance(when, str) else when),
         "name_of_file": lambda path: PurePath(path).name,
         "name_of_group": name_of_group,
         "number_in": lambda outcome, *counts: sum(one[outcome] for one in counts),
-        "read": lambda runs, name: int(_read(runs, name)),
-        "read_sum": _read,
         "rows": lambda rows: [Markup(row) for row in _ROWS.findall(rows)],  # noqa: S704 - of a macro's own output
         "sentences": sentences,
         "shown": lambda value: printable(text(value), _LONGEST),
@@ -215,11 +212,6 @@ def _pairs(parameters: Mapping[str, str]) -> list[str]:
         for name, value in sorted(parameters.items())
         if value and name != f"{INPUT}file" and not name.startswith(PLACE)
     ]
-
-
-def _read(runs: Iterable[ReportedRun], name: str) -> Decimal:
-    """A figure of the verifications of several runs."""
-    return sum((Decimal(one.verification.result.get(name, 0)) for one in runs if one.verification), Decimal(0))
 
 
 # ---- the page as PDF --------------------------------------------------------------------------------------------

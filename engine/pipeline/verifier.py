@@ -1,45 +1,20 @@
 """The verifier: reads items back from the billing, and compares them with what was sent."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import Final, TypeAlias
 
 from checkpoints.journal import Journal
-from checkpoints.records import Change, Item, Run
+from checkpoints.records import Change, Item, RowFigures, Run
 from checkpoints.states import State
 from engine.job import CannotLook, Job, Marked, ReadBack
 from engine.pipeline.foreign_entries import known_of
 from engine.pipeline.intake import in_turn
 from texts.said import in_clauses, said
 
-
-@dataclass(slots=True)
-class ReadBackSummary:
-    """The result of a verification: counts of items as wanted and different, and the sums of both sides.
-
-    `unreadable` counts items that cannot be read back, by reason; they are in no other figure. `moved` counts
-    those as wanted whose accounts had later operations. `twice` counts those of the different that another run has
-    entered as well; its sums are in `found`. `elsewhere` counts those that another journal has taken back.
-    """
-
-    as_wanted: int = 0
-    different: int = 0
-    unreadable: Counter[str] = field(default_factory=Counter)
-    expected: Decimal = field(default=Decimal(0))
-    found: Decimal = field(default=Decimal(0))
-    moved: int = 0
-    twice: int = 0
-    elsewhere: int = 0
-
-    @property
-    def read(self) -> int:
-        return self.as_wanted + self.different + self.unreadable.total()
-
-
-Report = Callable[[Item, ReadBack], None]
-"""Receives each item that differs."""
+Report = Callable[[Item, ReadBack | CannotLook], None]
+"""Receives each item that differs, and each that cannot be read back."""
 
 
 _Looked: TypeAlias = tuple[
@@ -51,14 +26,14 @@ _UNTOLD: Final = ReadBack(None, said("the billing says nothing of it"))
 
 
 async def verify(
-    run: Run, job: Job, journal: Journal, report: Report, *, page: int = 1000, verdict: ReadBackSummary | None = None
-) -> ReadBackSummary:
+    run: Run, job: Job, journal: Journal, report: Report, *, page: int = 1000, figures: RowFigures | None = None
+) -> RowFigures:
     """Read back every accepted and applied item that was not taken back since; only those as wanted are applied then.
 
-    A `verdict` that is given is counted up on the way. Items that cannot be read back are counted, and keep their
+    The `figures`, if given, are counted up on the way. Items that cannot be read back are counted, and keep their
     state. Raises `LookUpFailed` if the billing cannot be read; the results until then are kept.
     """
-    summary, effect = verdict or ReadBackSummary(), job.effect
+    summary, effect = figures or RowFigures(), job.effect
     after = 0
 
     async def read() -> Sequence[Item] | None:
@@ -90,13 +65,14 @@ async def verify(
         for item in items:
             reading = readings.get(item.item_id, _UNTOLD)
             if isinstance(reading, CannotLook):
-                summary.unreadable[reading.text] += 1
+                summary.unreadable += 1
+                report(item, reading)
                 continue
             if reading.difference is None and item.item_id in outdated:
                 reading = replace(reading, difference=outdated[item.item_id])
             besides = strangers.get(item.item_id, ())
             if undone := [one for one in besides if one.takes_back]:
-                summary.elsewhere += 1
+                summary.taken_back_elsewhere += 1
                 elsewhere = said(
                     "taken back from another journal: by run {run}, {entry}",
                     run=undone[-1].run,
@@ -104,7 +80,7 @@ async def verify(
                 )
                 reading = replace(reading, amount=Decimal(0), difference=elsewhere)
             elif besides:
-                summary.twice += 1
+                summary.entered_twice += 1
                 others = tuple(
                     said("row {number} of run {run}, {entry}", number=one.number, run=one.run, entry=one.text)
                     for one in besides
@@ -129,7 +105,7 @@ async def verify(
                     changed.append(Change(item.item_id, State.ACCEPTED, message=item.message, unproven=item.unproven))
                 continue
             summary.as_wanted += 1
-            summary.moved += reading.later_operations
+            summary.with_later_operations += reading.later_operations
             if item.state is State.ACCEPTED:
                 changed.append(Change(item.item_id, State.APPLIED, message=item.message))
         await journal.record(run, changed)

@@ -14,7 +14,7 @@ from billing.api.client import BillingClient, ClientSettings
 from billing.profile import UNKNOWN, Fact, StornoEffect, TypeEight
 from checkpoints.errors import BillingHeld
 from checkpoints.journal import Journal
-from checkpoints.records import NewRun, NewRunner, Run, Stage
+from checkpoints.records import NewRun, NewRunner, RowFigures, Run, Stage
 from checkpoints.sentences import NOT_SHOWN
 from checkpoints.states import State
 from checkpoints.transitions import Purge
@@ -24,7 +24,7 @@ from engine.pacing.policy import Policy
 from engine.pipeline.intake import Intake, Repeat
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import LivePolicy, Progress
-from engine.pipeline.verifier import ReadBackSummary, verify
+from engine.pipeline.verifier import verify
 from jobs.access.gateway import Gateway
 from jobs.access.payload import emptied
 from jobs.catalogue.catalogue import JOBS, Catalogue
@@ -190,7 +190,7 @@ class Program:
             new = await journal.create_run(self.new_run(job, parameters))
             return await self._work(new, job, journal, fresh=True)
 
-    async def verify(self, name: str) -> ReadBackSummary:
+    async def verify(self, name: str) -> RowFigures:
         """Read back what the billing says of a run."""
         async with self.opened() as (journal, gateway):
             run = await journal.run(name)

@@ -19,12 +19,12 @@ from typing import Any, Final, NamedTuple, TypeVar
 from billing.api.wire import Wire
 from billing.errors import BillingError
 from checkpoints.errors import BillingHeld, ForbiddenTransition, JournalError
+from checkpoints.records import RowFigures
 from engine.errors import CountsDiffer, EngineError
 from engine.pacing.holds import PAUSED
 from engine.pacing.policy import Policy
 from engine.pipeline.intake import Repeat
 from engine.pipeline.progress import LivePolicy
-from engine.pipeline.verifier import ReadBackSummary
 from jobs.rows.input import REPEAT
 from jobs.spec.words import SINCE
 from lab.simulation import loop as simulated
@@ -308,7 +308,7 @@ class Verdict:
     run: str
     began: float
     ended: float
-    said: ReadBackSummary
+    said: RowFigures
 
 
 class Entry(NamedTuple):
@@ -639,7 +639,7 @@ class World:
     async def _verify(self, disk: Disk, run: str) -> None:
         program, began = self.new_program(disk, "one"), self.loop.now - START
         verdict = await self.live(program, partial(program.verify, run))
-        if isinstance(verdict, ReadBackSummary):
+        if isinstance(verdict, RowFigures):
             self.verdicts.append(Verdict(disk, run, began, self.loop.now - START, verdict))
 
     def _events(self) -> Callable[[Sent], None]:

@@ -8,7 +8,7 @@ import pytest
 from checkpoints.errors import RunTakenOver
 from checkpoints.journal import Journal
 from checkpoints.journal_file import JournalAddress
-from checkpoints.records import Change, LookUps, NewRunner, SentSpan
+from checkpoints.records import Change, LookUps, NewRunner, RowFigures, SentSpan
 from checkpoints.states import State
 from checkpoints.tally import (
     ALL_OTHERS,
@@ -216,6 +216,6 @@ async def test_the_last_verification_of_a_run_counts_with_its_tally(journal: Jou
     await journal.history.note_verification(other, "ivan@console", {"as_wanted": 9})
     found, without = [await journal.history.last_verification(one) for one in (run, other)]
     assert found is not None
-    assert (found.who, found.result, found.tally) == ("olga@console", {"as_wanted": 2, "found": "2.20"}, TALLY)
+    assert (found.who, found.rows, found.tally) == ("olga@console", RowFigures(2, found=Decimal("2.20")), TALLY)
     assert without is not None
-    assert (without.result, without.tally) == ({"as_wanted": 9}, None)
+    assert (without.rows, without.tally) == (RowFigures(9), None)

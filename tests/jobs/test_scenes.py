@@ -1063,8 +1063,9 @@ async def test_what_somebody_else_does_between_list_and_calls_stands(
         theirs.update(whole(database))
         then.clear()
 
-    def report(item: Item, reading: ReadBack) -> None:
-        differs[item.label] = reading.difference or ""
+    def report(item: Item, reading: ReadBack | CannotLook) -> None:
+        if isinstance(reading, ReadBack):
+            differs[item.label] = reading.difference or ""
 
     def back_of(**how: str) -> UndoJob:
         back = job.effect.undo(how)

@@ -23,7 +23,7 @@ from billing.database.sql_blocks import Value
 from billing.money import SCALE, scaled
 from billing.profile import UNKNOWN, Fact, TypeEight
 from checkpoints.journal import Journal, open_journal
-from checkpoints.records import Change, Item, NewItem, NewRun, Run
+from checkpoints.records import AccountFigures, Change, Item, NewItem, NewRun, Run
 from checkpoints.sentences import DIFFERENT
 from checkpoints.states import State
 from checkpoints.tally import ExtraSubscriber, ImportTally, Subtotal, TallyGroup
@@ -34,7 +34,7 @@ from engine.pipeline.progress import Progress
 from jobs import tally as tallies
 from jobs.access.gateway import Gateway
 from jobs.access.payload import BALANCE, Payload, encode_payload, payload_of
-from jobs.account_balances import AccountDifference, Balances, compare_balances
+from jobs.account_balances import AccountDifference, compare_balances
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.imports.subscriber import Step
 from jobs.job import build
@@ -367,7 +367,7 @@ class Setting:
     folder: Path
     run: Run
 
-    async def compared(self) -> tuple[Balances, list[str]]:
+    async def compared(self) -> tuple[AccountFigures, list[str]]:
         found: list[AccountDifference] = []
         result = await compare_balances(self.run, self.gateway, self.journal, found.append)
         return result, [str(one) for one in found]
@@ -396,20 +396,26 @@ async def entered(
 async def test_where_the_last_entry_counts_the_others_of_its_account_are_missing(entered: Setting) -> None:
     result, told = await entered.compared()
     assert told == ["account 9001 (lines 2, 3): 15.25 expected, the balance is 5.25"]
-    assert result == Balances(accounts=2, expected=Decimal("12.25"), found=Decimal("2.25"), different=1)
+    assert result == AccountFigures(compared=2, expected=Decimal("12.25"), found=Decimal("2.25"), different=1)
     # An account with a later operation is counted apart.
     await entered.enters({9008: Decimal(1)}, op_type="1")
-    assert await entered.compared() == (Balances(accounts=1, expected=Decimal(-3), found=Decimal(-3), moved=1), [])
+    assert await entered.compared() == (
+        AccountFigures(compared=1, expected=Decimal(-3), found=Decimal(-3), with_later_operations=1),
+        [],
+    )
 
 
 @pytest.mark.parametrize("type_8", ["adds"])
 async def test_where_entries_add_up_the_balance_before_counts_and_nothing_of_what_was_taken_back(
     entered: Setting,
 ) -> None:
-    assert await entered.compared() == (Balances(accounts=2, expected=Decimal("112.25"), found=Decimal("112.25")), [])
+    assert await entered.compared() == (
+        AccountFigures(compared=2, expected=Decimal("112.25"), found=Decimal("112.25")),
+        [],
+    )
     undo = await undone(entered.gateway, entered.journal, entered.run, way="opposite", type_8="adds")
     for run in (entered.run, undo):
-        assert await replace(entered, run=run).compared() == (Balances(), [])
+        assert await replace(entered, run=run).compared() == (AccountFigures(), [])
 
 
 FOLDER, OTHER = 9200, 9300

@@ -12,10 +12,22 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 from pypdf import PdfReader
 
-from checkpoints.records import Command, Decision, LookUps, Run, RunHistory, Runner, Totals, Verification
+from checkpoints.records import (
+    AccountFigures,
+    Command,
+    Decision,
+    LookUps,
+    RowFigures,
+    Run,
+    RunHistory,
+    Runner,
+    Totals,
+    Verification,
+)
 from checkpoints.rows import LaneCounts, StepCount
 from checkpoints.sentences import AS_WANTED, DIFFERENT
 from checkpoints.states import State
@@ -51,6 +63,7 @@ READ: dict[str, str | int] = {
     "accounts_moved": 2,
     "accounts_untold": 3,
 }
+FIGURES = (msgspec.convert(READ, RowFigures), msgspec.convert(READ, AccountFigures))
 DECIDED = Decision(5, "", State.ACCEPTED, "olga", "seen", AT.isoformat())
 ENTERED = ReportedRun(
     run=RUN,
@@ -70,7 +83,7 @@ ENTERED = ReportedRun(
     history=RunHistory(AT, said("type 8 sets a balance")),
     runners=(RUNNER, replace(RUNNER, purpose="resume", ended_at=AT, look_ups=LookUps())),
     commands=(Command("olga@vm", "rate 5", "the rate is 5", AT),),
-    verification=Verification(AT, "olga@vm", READ),
+    verification=Verification(AT, "olga@vm", *FIGURES),
     exceptions=(
         ExceptionRow(4, 3, "00123", Decimal("1.5"), State.REJECTED, "no such <account>"),
         ExceptionRow(None, 5, "00124", None, State.ACCEPTED, "", DECIDED),
@@ -93,7 +106,7 @@ IMPORTED = replace(
     run=replace(RUN, name="p2v9x", job="import", paused_at=AT, paused_by="olga"),
     sums=replace(ENTERED.sums, subscribers=Subscribers(LaneCounts(20, 1, 2, 3, 18, 20), 2, 1)),
     verification=Verification(
-        AT, "olga", READ, ImportTally(GROUPS, 2, 1, 1, (ExtraSubscriber(7, "", "Bond", 0, Decimal(-7)),))
+        AT, "olga", *FIGURES, ImportTally(GROUPS, 2, 1, 1, (ExtraSubscriber(7, "", "Bond", 0, Decimal(-7)),))
     ),
     steps=tuple(
         StepCount(step, state, changes=False, kind=kind, items=number, amount=Decimal(1), taken_back=1)

@@ -1,4 +1,4 @@
-from collections import Counter, deque
+from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -8,7 +8,7 @@ import anyio
 import msgspec
 import pytest
 
-from checkpoints.records import Item, LookUps, Run
+from checkpoints.records import Item, LookUps, RowFigures, Run
 from checkpoints.states import State
 from engine.errors import LookUpDelayed, LookUpFailed
 from engine.evidence import Busy
@@ -19,7 +19,7 @@ from engine.pacing.throttle import EVERY_WHILE_HELD, Gauge
 from engine.pipeline.barrier import is_worked_off, settled, wait_at_barrier
 from engine.pipeline.progress import LivePolicy, Progress
 from engine.pipeline.reconciler import Reconciler
-from engine.pipeline.verifier import ReadBackSummary, verify
+from engine.pipeline.verifier import verify
 from engine.pipeline.witness import FRESH
 from tests.engine.doubles import (
     A_RUN,
@@ -232,25 +232,29 @@ async def test_where_nobody_can_see_it_a_time_is_waited_and_counted_down() -> No
     [
         (
             {"2": ReadBack(Decimal("0.10"), "sent 1.10, found 0.10"), "3": None},
-            ReadBackSummary(1, 2, expected=Decimal("3.30"), found=Decimal("1.20")),
+            RowFigures(1, 2, expected=Decimal("3.30"), found=Decimal("1.20")),
             [("2", "sent 1.10, found 0.10"), ("3", "the billing says nothing of it")],
         ),
         # The money of what cannot be read back is on neither side: a difference would be claimed with it.
         (
             dict.fromkeys("23", CannotLook("no way")),
-            ReadBackSummary(1, 0, Counter({"no way": 2}), Decimal("1.10"), Decimal("1.10")),
-            [],
+            RowFigures(1, unreadable=2, expected=Decimal("1.10"), found=Decimal("1.10")),
+            [("2", "no way"), ("3", "no way")],
         ),
     ],
     ids=["not as wanted", "not to be read back"],
 )
 async def test_what_is_read_back_as_wanted_is_applied_and_no_other(
-    readings: dict[str, ReadBack | CannotLook | None], verdict: ReadBackSummary, told: list[tuple[str, str | None]]
+    readings: dict[str, ReadBack | CannotLook | None], verdict: RowFigures, told: list[tuple[str, str | None]]
 ) -> None:
     journal, job = MemoryJournal(*(item(number, state=State.ACCEPTED) for number in (1, 2, 3))), FakeJob()
     job.readings = readings
     noted: list[tuple[str, str | None]] = []
-    found = await verify(A_RUN, job, journal, lambda one, seen: noted.append((one.key, seen.difference)), page=2)
+
+    def note(one: Item, seen: ReadBack | CannotLook) -> None:
+        noted.append((one.key, seen.text if isinstance(seen, CannotLook) else seen.difference))
+
+    found = await verify(A_RUN, job, journal, note, page=2)
     assert (found, noted) == (verdict, told)
     assert journal.states() == {"1": State.APPLIED, "2": State.ACCEPTED, "3": State.ACCEPTED}
 
