@@ -5,14 +5,14 @@ Its steps are run in order: each is a run of its own, with a barrier between the
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum, auto
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import anyio
 import anyio.to_thread
@@ -73,18 +73,14 @@ TABLE: Final = said("a table of texts")
 SWITCH: Final = said("true or false")
 NUMBER: Final = said("a whole number above zero")
 
-_FITS: Final[Mapping[str, Callable[[object], bool]]] = {
-    TEXT: lambda value: isinstance(value, str),
-    TEXTS: lambda value: isinstance(value, list) and all(isinstance(one, str) for one in value),
+_SHAPES: Final[Mapping[str, Any]] = {
+    TEXT: str,
+    TEXTS: list[str],
     # Ids are often written as numbers. Money must be text, since 0.1 is not exact in binary.
-    TABLE: lambda value: (
-        isinstance(value, dict)
-        and all(isinstance(one, str | int) and not isinstance(one, bool) for one in value.values())
-    ),
-    SWITCH: lambda value: isinstance(value, bool),
-    NUMBER: lambda value: isinstance(value, int) and not isinstance(value, bool) and value > 0,
+    TABLE: dict[str, str | int],
+    SWITCH: bool,
+    NUMBER: Annotated[int, msgspec.Meta(gt=0)],
 }
-"""By the type of a value, whether a value is of it."""
 
 _TYPES: Final = {"A,B": TEXTS, "LINK": TEXTS, "NAME=VALUE": TABLE, "NAME=COLUMN": TABLE, "N": NUMBER}
 """The type of a key's value by the word that its option takes; a text for other words."""
@@ -260,14 +256,16 @@ def _step(path: Path, index: int, step: dict[str, Any], catalogue: Catalogue) ->
     way: Way = (STEP, index)
     check_known(way, step, KEYS)
     for name, value in step.items():
-        if not _FITS[KEYS[name]](value):
+        try:
+            msgspec.convert(value, _SHAPES[KEYS[name]])
+        except msgspec.ValidationError as error:
             raise KeyRefused(
                 "{key}: {kind} is expected, not {given}",
                 (*way, name),
                 key=name,
                 kind=KEYS[name],
                 given=repr(value)[:_LONGEST],
-            )
+            ) from error
     job, shared = step.get("job"), step.get("shared_accounts")
     if job is None:
         raise KeyRefused(
