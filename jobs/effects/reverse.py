@@ -21,7 +21,7 @@ from checkpoints.states import State
 from engine.evidence import Accepted, AlreadyThere, Evidence, Lost, RowRefused, Seen
 from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
-from jobs.access.objects import FOUND_AGAIN, NOBODY, TAKEN_BACK, find, find_by, lane_of, needed, try_finding
+from jobs.access.objects import FOUND_AGAIN, NOBODY, TAKEN_BACK, find, lane_of, needed, try_finding
 from jobs.access.operations import balances, enters_balance
 from jobs.access.payload import BALANCE, Payload, payload_of
 from jobs.effects.creatable_models import fields_of, own_of, still_there
@@ -40,7 +40,7 @@ from jobs.effects.effect import (
     without_its_mark,
 )
 from jobs.spec.chain import parse
-from jobs.spec.entries import ADDS, CREATED, OPERATION, OPERATIONS, SETS, TYPE_8, UNDO_OF_OPERATIONS, find_mark
+from jobs.spec.entries import CREATED, OPERATION, OPERATIONS, TYPE_8, UNDO_OF_OPERATIONS, find_mark
 from jobs.spec.words import OPPOSITE, STORNO, WAY
 from texts.remedies import setting
 from texts.said import Said, day_in, enumerated, in_clauses, reason, said
@@ -99,12 +99,11 @@ async def _still_in_effect(gateway: Gateway, taken: Sequence[ItemToUndo]) -> lis
     unknown = [one for one in taken if not has_id(one) and SUM_IN in one.payload.wanted]
     marked = [one.payload for one in known if one.payload.model == OPERATIONS]
     fields = tuple(dict.fromkeys([*TAKEN, *(fields_of(marked) if marked else ())]))
-    by_id = await find_by(gateway, OPERATIONS, "op_id", [one.answer or "" for one in known], fields, BESIDES)
-    owners = [one.payload.abonent for one in unknown]
-    newer = await find_by(gateway, OPERATIONS, "abonent_id", owners, TAKEN, BESIDES)
-    found = {one.item_id: by_id[one.answer or ""] for one in known}
-    for one in unknown:
-        things = newer[one.payload.abonent]
+    by_id = await find(gateway, OPERATIONS, [{"op_id": one.answer or ""} for one in known], fields, BESIDES)
+    nobodys = [{"abonent_id": str(one.payload.abonent)} for one in unknown]
+    newer = await find(gateway, OPERATIONS, nobodys, TAKEN, BESIDES)
+    found = {one.item_id: things for one, things in zip(known, by_id, strict=True)}
+    for one, things in zip(unknown, newer, strict=True):
         found[one.item_id] = since(one.payload.was.get(LAST), _amount_of(one), things, gateway.profile)
     act = str(gateway.profile.act_type.value)
     return [_standing(one, found.get(one.item_id), act) for one in taken]
@@ -447,7 +446,7 @@ async def _opposites(gateway: Gateway, parameters: Mapping[str, str], taken: Seq
         restored: Decimal | None = None
         balance: Decimal | None = None
         if entry.op_type == OPENING_BALANCE:
-            sets, balance = parameters["type_8"] == SETS, now.get(one.payload.abonent)
+            sets, balance = parameters[TYPE_8] == TypeEight.SETS, now.get(one.payload.abonent)
             if entry.before is None or (balance is None and not _is_of_new(one.payload)):
                 return one.refused(
                     said(
@@ -472,7 +471,7 @@ async def _opposites(gateway: Gateway, parameters: Mapping[str, str], taken: Seq
                     balance=balance,
                 )
                 if balance == (added if sets else entry.amount):
-                    other = setting("set", f"{TYPE_8}={ADDS if sets else SETS}")
+                    other = setting("set", f"{TYPE_8}={TypeEight.ADDS if sets else TypeEight.SETS}")
                     changed = in_clauses(
                         [changed, said("that is the balance if it is the other way round: {flag}", flag=other)]
                     )

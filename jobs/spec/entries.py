@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from billing.profile import TypeEight
 from jobs.spec.parameters import Parameter, a_text, at_most
 from jobs.spec.words import LEAVE, LIST, OPPOSITE, STORNO, TAKE, UNPROVEN, WAY
 from texts.said import ValueRefused, said
@@ -135,8 +136,6 @@ KEY: Final = Parameter(
 
 STORNO_CALL: Final = "storno_call"
 TYPE_8: Final = "type_8"
-SETS: Final = "sets"
-ADDS: Final = "adds"
 
 
 def _a_method(text: str) -> str:
@@ -162,8 +161,8 @@ _HOW_OPERATIONS_GO: Final = (
             "what an entry of type 8 does to the balance, for way=opposite: sets it to its sum, or adds its sum; "
             "try it on one subscriber first"
         ),
-        SETS,
-        (SETS, ADDS),
+        TypeEight.SETS,
+        tuple(TypeEight),
         fact="type_8",
     ),
     Parameter(
