@@ -75,15 +75,11 @@ values (:run_id, :now, :who, :command, :answer)
 
 -- name: commands
 -- The last commands, the oldest first.
-select who, command, answer, given_at
-from (select * from commands where run_id = :run_id and who <> '' order by command_id desc limit :size) latest
-order by command_id
+@latest_commands(who <> '')
 
 -- name: waits
 -- The last beginnings and ends of waits that the run has chosen itself, in the same table: nobody has given them.
-select who, command, answer, given_at
-from (select * from commands where run_id = :run_id and who = '' order by command_id desc limit :size) latest
-order by command_id
+@latest_commands(who = '')
 
 -- ---- The runner of a run ------------------------------------------------------------------------------------------
 
@@ -400,24 +396,14 @@ where run_id = :run_id and carried_by is not null and amount <> '0'
 -- name: followed_by
 -- The runs that have entered differences to effects of this one, which stand or may stand, the newest last.
 select r.name
-from items i
-join runs own on own.run_id = i.run_id
-join items d on d.key = i.key and d.item_id > i.item_id and d.amount is not null and d.wanted is not null
-join effects e on e.item_id = d.item_id
-join runs r on r.run_id = d.run_id and r.job = own.job and r.target = own.target and r.approved_at is not null
-where i.run_id = :run_id and r.run_id <> i.run_id
+@differences_since(i.run_id = :run_id)
 group by r.run_id, r.name
 order by r.run_id
 
 -- name: differences_on
 -- Of these items of one run those to whose rows such a run has entered a difference, with that run, the newest last.
 select i.item_id, r.name as run
-from items i
-join runs own on own.run_id = i.run_id
-join items d on d.key = i.key and d.item_id > i.item_id and d.amount is not null and d.wanted is not null
-join effects e on e.item_id = d.item_id
-join runs r on r.run_id = d.run_id and r.job = own.job and r.target = own.target and r.approved_at is not null
-where i.item_id @numbers(:ids) and r.run_id <> i.run_id
+@differences_since(i.item_id @numbers(:ids))
 order by d.item_id
 
 -- name: carries
@@ -1105,6 +1091,20 @@ number, coalesce((select o.key from items o where o.item_id = items.undoes), key
 coalesce(kind, '') as kind, taken_back <> 0 as taken_back,
 case when undoes is not null then coalesce(@undone(items), amount)
      when wanted is null then coalesce(row_amount, amount) when amount is not null then wanted end as amount
+
+-- name: latest_commands
+select who, command, answer, given_at
+from (select * from commands where run_id = :run_id and {0} order by command_id desc limit :size) latest
+order by command_id
+
+-- name: differences_since
+-- Items `d` of approved runs `r` that enter a difference on top of an item `i`.
+from items i
+join runs own on own.run_id = i.run_id
+join items d on d.key = i.key and d.item_id > i.item_id and d.amount is not null and d.wanted is not null
+join effects e on e.item_id = d.item_id
+join runs r on r.run_id = d.run_id and r.job = own.job and r.target = own.target and r.approved_at is not null
+where {0} and r.run_id <> i.run_id
 
 -- name: is_a_row
 state <> 'replaced' and not (state = 'skipped' and coalesce(kind, '') = {0})

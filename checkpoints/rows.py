@@ -174,6 +174,9 @@ def to_holder(row: FoundRow | None) -> Holder:
     return Holder(row["host"], row["process"], f"{since:%Y-%m-%d %H:%M:%S} UTC")
 
 
+_SUMMED: Final = ("restorable", "gone_along", "entered_before", "left_alone", "merged")
+
+
 def to_totals(found: Sequence[FoundRow]) -> Totals:
     """The rows of `totals_of_runs` of one run: one for each state, or one without any."""
     refused, left_out, kept = found[0]["refused"], to_counts(found[0]["left_out"]), found[0]["purged_totals"]
@@ -203,13 +206,9 @@ def to_totals(found: Sequence[FoundRow]) -> Totals:
         different=int(found[0]["different"] or 0),
         twice=int(found[0]["twice"] or 0),
         gap=Decimal(found[0]["found"] or 0) - Decimal(found[0]["expected"] or 0),
-        restorable=sum(map(itemgetter("restorable"), found)),
-        gone_along=sum(map(itemgetter("gone_along"), found)),
-        entered_before=sum(map(itemgetter("entered_before"), found)),
-        left_alone=sum(map(itemgetter("left_alone"), found)),
+        **{name: sum(map(itemgetter(name), found)) for name in _SUMMED},
         unanswered=sum(row["unproven"] for state, row in states.items() if state in {State.PENDING, State.REJECTED}),
         has_ended=bool(found[0]["has_ended"]),
-        merged=sum(row["merged"] for row in found),
         merged_amount=sum((Decimal(row["merged_amount"]) for row in found), Decimal(0)),
         held_back=Subtotal(rejected["held_back"], Decimal(rejected["sum_held_back"])) if rejected else NOTHING,
     )
