@@ -67,12 +67,24 @@ async def _pages(run: Run, journal: Journal, profile: Profile) -> AsyncIterator[
         yield [Group(items) for items in lanes if len(items) > 1]
 
 
-async def settle(run: Run, journal: Journal, profile: Profile, meant: SharedAccountsRule) -> int:
-    """Apply the operator's decision to the rows of each account, before approval; the number of accounts."""
-    number = 0
+@dataclass(slots=True)
+class Question:
+    """The shared accounts that need a decision: their number, the number of their rows, and the first few."""
+
+    accounts: int = 0
+    rows: int = 0
+    first: list[Group] = field(default_factory=list)
+
+
+async def settle(run: Run, journal: Journal, profile: Profile, meant: SharedAccountsRule | None) -> Question:
+    """Apply the operator's decision to the rows of each account, before approval; without one, what is to decide."""
+    found = Question()
     async for page in _pages(run, journal, profile):
-        number += len(page)
-        if meant is SharedAccountsRule.REFUSE:
+        if meant is None:
+            found.accounts += len(page)
+            found.rows += sum(len(group.items) for group in page)
+            found.first += page[: MAX_ACCOUNTS_SHOWN - len(found.first)]
+        elif meant is SharedAccountsRule.REFUSE:
             reasons = {
                 item.item_id: said(
                     "{rows} rows reach one account, and each sets its balance anew: {group}. Leave one of them in, "
@@ -87,25 +99,6 @@ async def settle(run: Run, journal: Journal, profile: Profile, meant: SharedAcco
             await journal.refuse(run, reasons)
         else:
             await journal.merge(run, [_merged(group, meant) for group in page])
-    return number
-
-
-@dataclass(slots=True)
-class Question:
-    """The shared accounts that need a decision: their number, the number of their rows, and the first few."""
-
-    accounts: int = 0
-    rows: int = 0
-    first: list[Group] = field(default_factory=list)
-
-
-async def question_of(run: Run, journal: Journal, profile: Profile) -> Question:
-    """The shared accounts that still need a decision."""
-    found = Question()
-    async for page in _pages(run, journal, profile):
-        found.accounts += len(page)
-        found.rows += sum(len(group.items) for group in page)
-        found.first += page[: MAX_ACCOUNTS_SHOWN - len(found.first)]
     return found
 
 

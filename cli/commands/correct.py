@@ -22,14 +22,14 @@ from checkpoints.records import Correction, Item, NewItem, Reason, Refusal, Run,
 from checkpoints.sentences import DUPLICATE
 from checkpoints.states import State, states_where
 from cli.output.item_files import columns_of
+from cli.session.delta import plan_of
 from cli.session.journal import locked, open_existing, refuse_ended
 from cli.session.order import parse_order, plans_beside, wipe_secrets
-from cli.session.run_session import RunSession, begin, new_run, rehearse, require_whole
+from cli.session.run_session import RunSession, begin, new_run, rehearse, require_consent, require_whole
 from cli.session.session import Invocation, Session, open_session, own_journal
 from cli.show.closing import MAX_REFUSALS_SHOWN, Closing, run_again
-from cli.show.preview import NONE_FOUND, PreviewFacts, RowsFound, plan_of, preview, unanswered
+from cli.show.preview import NONE_FOUND, PreviewFacts, RowsFound, preview
 from cli.terminal.exits import CommandRefused, NothingSent
-from cli.terminal.screen import is_unattended
 from cli.terminal.texts import LANGUAGES, printable
 from engine.job import Job
 from engine.pipeline.foreign_entries import ForeignEntries
@@ -374,18 +374,19 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Sessi
     try:
         corrections = Corrections(run, rehearsed, session.journal, plans, job, enter=enter)
         await corrections.look()
-        plan = corrections.plan(await plan_of(rehearsed, job, plans))
-        question, show = plan.question(session.billing.target), screen.say if consent.yes else screen.say_always
+        plan = corrections.plan(await plan_of(rehearsed, job, plans, session.journal))
+        show = screen.say if consent.yes else screen.say_always
         show(preview(plan, session.billing.target, session.journal.name, session.policy_of(run)))
-        why: str = ""
         if plan.bad and not consent.skip_bad:
-            why = counted(
-                "{n} row[s] of {file} [is|are] refused: mend [it|them], or leave [it|them] out with {flag}.",
-                plan.bad,
-                file=printable(rehearsed.source),
-                flag=setting("skip-bad"),
+            raise NothingSent(
+                counted(
+                    "{n} row[s] of {file} [is|are] refused: mend [it|them], or leave [it|them] out with {flag}.",
+                    plan.bad,
+                    file=printable(rehearsed.source),
+                    flag=setting("skip-bad"),
+                )
             )
-        elif not corrections.corrected:
+        if not corrections.corrected:
             nothing = said("all of its rows are refused.")
             if plan.totals.frozen:
                 nothing = said(
@@ -393,18 +394,11 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Sessi
                     run=run.name,
                     command=command_line("status", run.name),
                 )
-            why = said("{file} corrects nothing: {why}", file=printable(rehearsed.source), why=nothing)
-        elif plan.to_send and not consent.yes:
+            raise NothingSent("{file} corrects nothing: {why}", file=printable(rehearsed.source), why=nothing)
+        if plan.to_send:
+            question = plan.question(session.billing.target)
             asked = said("{question} They go into run {run}.", question=question, run=run.name)
-            with screen.keyboard(file) as keyboard:
-                if keyboard is None:
-                    why = is_unattended(question, file)
-                elif not await screen.agrees_to_send(asked, keyboard):
-                    why = said("the answer was no")
-        elif plan.look_alikes.rows and enter is not Repeat.AGAIN:
-            why = unanswered(plan)
-        if why:
-            raise NothingSent(why)
+            await require_consent(plan, asked, file, session, again=enter is Repeat.AGAIN)
         # Page by page; after a kill, the same file adds the missing ones.
         async for page in corrections.pages(lambda *_: None):
             await session.journal.correct(run, [one for one, _ in page], corrections.judge)

@@ -366,14 +366,13 @@ async def _what_may_be_others(
         unproven,
         run=run.name,
     )
-    with told.screen.keyboard("") as keyboard:
-        if keyboard is not None and not told.consent.yes:
-            question = said("{found}. Take what was found back as well?", found=found)
-            return {UNPROVEN: TAKE if await told.screen.agrees(question, keyboard) else LEAVE}
     left = said(
         "{found}: left alone. To take it back as well, add {flag}",
         found=found,
         flag=setting("set", f"{UNPROVEN}={TAKE}"),
     )
+    if told.screen.is_attended and not told.consent.yes:
+        question = said("{found}. Take what was found back as well?", found=found)
+        return {UNPROVEN: TAKE if await told.screen.agrees(question, CommandRefused(left)) else LEAVE}
     told.screen.say_always(labelled(said("note:"), left, "yellow"))
     return {UNPROVEN: LEAVE}

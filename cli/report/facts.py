@@ -238,7 +238,7 @@ async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue, *, only
 
     since, gone = tuple[str, ...](), None
     if SINCE in run.parameters and not only_sums:
-        since, gone, _ = await gone_since(run, journal, await journal.runs(), journal)
+        since, gone, _ = await gone_since(run, journal, journal)
     sums = await sums_of(run, journal, spec)
     if not only_sums:
         async for one in each_exception(run, totals, journal, spec, has_money=sums.has_money, seen=seen):

@@ -7,6 +7,7 @@ the same one twice finds nothing to send. Rows that the new file lacks are named
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -17,10 +18,12 @@ from checkpoints.records import Run, Stage
 from checkpoints.row_comparison import Rows, Side, rows_gone
 from checkpoints.states import State, states_where
 from cli.session.order import Order
-from cli.show.preview import DeltaFacts, PreviewFacts, number_and_sum, typed_without
+from cli.show.preview import LOOKED_AT, DeltaFacts, PreviewFacts, facts_of, number_and_sum, typed_without
 from cli.terminal.exits import CommandRefused, NothingSent
 from cli.terminal.texts import printable
+from engine.job import Job
 from engine.pipeline.intake import Repeat
+from jobs.job import assigned_of
 from jobs.rows.input import input_of_parameters
 from jobs.runs import followers, is_taken_back, nothing_of, unfinished
 from jobs.spec.words import SINCE, SharedAccountsRule
@@ -86,14 +89,14 @@ def refuse_last(meant: str | None) -> None:
 
 
 async def gone_since(
-    run: Run, journal: Journal, runs: Sequence[Run], entered: Journal
+    run: Run, journal: Journal, entered: Journal
 ) -> tuple[tuple[str, ...], Rows | None, tuple[str, ...]]:
     """The runs behind which a delta comes, the rows of them that its file lacks, and the runs that have these.
 
-    `entered` is the journal of `runs`, and `journal` that of the delta, or of its plan. No rows where it is not known
-    what the file lacks: rows are left out or refused, or purged.
+    `entered` is the journal of these runs, and `journal` that of the delta, or of its plan. No rows where it is not
+    known what the file lacks: rows are left out or refused, or purged.
     """
-    base, totals = run.parameters[SINCE], await journal.totals(run)
+    base, totals, runs = run.parameters[SINCE], await journal.totals(run), await entered.runs()
     # Of the deltas since, those before this one that were sent and stand.
     sent = (one for one in followers(base, runs) if one.approved_at and one.created_at < run.created_at)
     before = [*(one for one in runs if one.name == base), *(one for one in sent if not is_taken_back(one, runs))]
@@ -104,9 +107,24 @@ async def gone_since(
     return names, gone, tuple(one.name for one in having)
 
 
-async def facts_of_delta(run: Run, journal: Journal, runs: Sequence[Run], entered: Journal) -> DeltaFacts:
-    """What a delta, or its plan, changes, and what its file lacks; see `gone_since`. Raises `NothingSent`."""
-    before, gone, having = await gone_since(run, journal, runs, entered)
+async def plan_of(run: Run, job: Job, journal: Journal, entered: Journal, undecided: int = 0) -> PreviewFacts:
+    """The facts of a run of `job` whose list is saved, from the journal. Raises `InputRefused`.
+
+    Those of a delta say what it changes, and what its file lacks: see `gone_since`. Raises `NothingSent` for a wrong
+    file.
+    """
+    to_send = await journal.items(run, {State.PENDING}, size=LOOKED_AT)
+    return replace(
+        await facts_of(run, journal),
+        columns=assigned_of(job, run.header),
+        assumptions=job.assumptions(to_send) if to_send else (),
+        undecided=undecided,
+        delta=await _facts_of_delta(run, journal, entered) if SINCE in run.parameters else None,
+    )
+
+
+async def _facts_of_delta(run: Run, journal: Journal, entered: Journal) -> DeltaFacts:
+    before, gone, having = await gone_since(run, journal, entered)
     differences = await journal.differences(run)
     if gone and gone.rows and not differences.changed and not (await journal.totals(run)).count(State.SKIPPED):
         raise NothingSent(
