@@ -21,10 +21,8 @@ from jobs.access.operations import sets_balance, some_of
 from jobs.access.payload import ACCOUNT, BALANCE, encode_payload, payload_of
 from jobs.effects.create import with_amount
 from jobs.spec.words import IMPORT, UNDO, SharedAccountsRule
-from texts.remedies import Remedy, setting
+from texts.remedies import advised, setting
 from texts.said import Quantity, counted, said
-
-_PROBE: Final = Remedy("probe", settings=(("abonent", "ID"),))
 
 MAX_ACCOUNTS_SHOWN: Final = 5
 """Accounts shown in full; the others are only counted."""
@@ -116,14 +114,13 @@ def in_sentences(question: Question, profile: Profile) -> str:
         last=_rule(SharedAccountsRule.LAST),
         refuse=_rule(SharedAccountsRule.REFUSE),
     )
-    return (
-        sentences
-        if fact.known
-        else said("{meant}.\nThis asks the billing whether it does so: {probe}", meant=sentences, probe=_PROBE)
-    )
+    if fact.known:
+        return sentences
+    probe = advised("probe", "", ("abonent", "ID"))
+    return said("{meant}.\nThis asks the billing whether it does so: {probe}", meant=sentences, probe=probe)
 
 
-def _rule(meant: SharedAccountsRule) -> Remedy:
+def _rule(meant: SharedAccountsRule) -> str:
     return setting("shared-accounts", meant)
 
 

@@ -40,7 +40,7 @@ from jobs.runs import require_content
 from jobs.spec.parameters import DIGEST
 from jobs.spec.spec import parameters_of, without_own
 from jobs.spec.words import IMPORT, SAMPLE, SINCE, UNDO
-from texts.remedies import Remedy, command_line, setting
+from texts.remedies import command_line, setting
 from texts.said import Said, counted, in_clauses, kind_of, said
 
 # ---- matching the rows of a corrected file to the rows of a run ---------------------------------------------------
@@ -248,7 +248,7 @@ class Corrections:
                 flag=setting("shared-accounts"),
             )
         else:
-            flags = Remedy(settings=(("again", ""), ("shared-accounts", "")))
+            flags = f"{setting('again')} {setting('shared-accounts')}"
             advice = said(
                 "put both into a file and run that as a run of its own, with {flags} sum or last", flags=flags
             )

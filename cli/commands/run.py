@@ -44,7 +44,7 @@ from cli.terminal.screen import Voice
 from cli.terminal.texts import printable
 from jobs.runs import require_undoable, unfinished
 from jobs.spec.words import IMPORT, LEAVE, RUN, TAKE, UNDO, UNPROVEN
-from texts.remedies import PROGRAM, Remedy, command_line, setting
+from texts.remedies import PROGRAM, advised, command_line, setting
 from texts.said import Said, counted, said
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ async def _run(  # noqa: PLR0913 - each is a flag or a group of them
     if job is None:
         raise CommandRefused(
             "name what is to be done: a job of {jobs}, a job file, or {plan}",
-            jobs=Remedy("jobs"),
+            jobs=advised("jobs"),
             plan=setting("plan", "ID"),
         )
     if corrects is not None:

@@ -119,7 +119,7 @@ from jobs.shared_accounts import in_sentences, settle
 from jobs.spec.spec import DECLARATION
 from jobs.spec.words import RUN, SINCE, UNDO, SharedAccountsRule
 from jobs.value_changes import overwritten
-from texts.remedies import Remedy, command_line, setting
+from texts.remedies import advised, command_line, setting
 from texts.said import Said, counted, in_lines, said, text_of
 
 log = structlog.get_logger(__name__)
@@ -626,7 +626,7 @@ class RunSession:
                 raise NothingSent(
                     "run {run} has other rows in the billing than when this undo was listed: type {command} again",
                     run=undone.name,
-                    command=Remedy("undo", undone.name),
+                    command=advised("undo", undone.name),
                 )
         return await self._agreed()
 

@@ -39,7 +39,7 @@ from jobs.shared_accounts import Question
 from jobs.spec.columns import Assigned
 from jobs.spec.parameters import DIGEST
 from jobs.spec.words import OPPOSITE, RUN, STORNO, UNDO, WAY, source_of
-from texts.remedies import Remedy, command_line, setting
+from texts.remedies import command_line, setting
 from texts.said import Quantity, Said, counted, enumerated, in_lines, kind_of, said
 
 LOOKED_AT: Final = 200
@@ -362,7 +362,7 @@ def why_refused(plan: PreviewFacts) -> Said:
         advice = said(
             "Mend the input and run it again, or leave the refused rows out and say what is meant by several rows of "
             "an account: {flags} with sum, last or refuse",
-            flags=Remedy(settings=(("skip-bad", ""), ("shared-accounts", ""))),
+            flags=f"{setting('skip-bad')} {setting('shared-accounts')}",
         )
     else:
         advice = counted(
