@@ -157,10 +157,6 @@ def parse_repeat(*, again: bool, another_billing: bool) -> Repeat:
     return Repeat.AGAIN if again else Repeat.PER_BILLING if another_billing else Repeat.ONCE
 
 
-def given_values(settings: Sequence[str], calling: CallFlags) -> dict[str, str]:
-    return {**parse_pairs(settings, "--set"), **calling.parameters}
-
-
 def parse_input(
     file: str | None,
     rows: RowFlags,
@@ -203,7 +199,7 @@ async def typed_order(
     Raises `ParameterRefused` and `CommandRefused`.
     """
     catalogue = told.settings.catalogue
-    given = {**given_values(order_flags.set_ or [], calling), **importing.parameters}
+    given = {**parse_pairs(order_flags.set_ or [], "--set"), **calling.parameters, **importing.parameters}
     if job == IMPORT:
         # A map has two forms: a file, and columns of single fields.
         file_of_map = map_file_of(rows.mapping)
