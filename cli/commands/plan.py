@@ -7,7 +7,7 @@ the same input is kept there, so that a new plan can show what has changed.
 import shlex
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -301,13 +301,14 @@ async def plan_facts(
             journal.path, before, run, size=MAX_GROUPS_SHOWN, plain=lambda text: in_one_spelling(mask_secrets(text))
         )
     # All rows are read once, for what is done to them and for the values that it changes.
-    kinds, values = defaultdict[str, Subtotal](Subtotal), ValueChanges()
+    rows, sums, values = Counter[str](), defaultdict[str, Decimal](Decimal), ValueChanges()
     async for page in row_changes(run, journal, gateway.profile):
         for change in page:
             values.add(change)
             methods = change.payload.methods
             word = next((word for method, word in _DONE.items() if method in methods), said("to be called"))
-            kinds[word] += Subtotal(1, change.item.amount or Decimal(0))
+            rows[word] += 1
+            sums[word] += change.item.amount or 0
     # The pace of calls that change nothing; the median of several rounds, to ignore a single slow answer.
     rounds: list[float] = []
     for _ in range(_ASKED // gateway.asked_at_once):
@@ -316,7 +317,7 @@ async def plan_facts(
         rounds.append(time.monotonic() - begun)
     return PlanFacts(
         plan=plan,
-        kinds=kinds,
+        kinds={word: Subtotal(number, sums[word]) for word, number in rows.items()},
         values=values,
         refused=(await sums_of(run, journal, spec)).refused,
         requests=[job.effect.describe(run.name, item) for item in first],

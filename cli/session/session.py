@@ -70,7 +70,7 @@ from jobs.job import build
 from jobs.rows.input import input_of_parameters, job_parameters
 from jobs.runs import require_content
 from jobs.spec.spec import parameters_of
-from jobs.spec.toml_places import KeyRefused, as_kind, check_known
+from jobs.spec.toml_places import KeyRefused, as_kind
 from jobs.spec.words import UNDO
 from jobs.undo import build_undo, effect_of_run
 from texts.remedies import PROGRAM, advise_runs, command_line, setting
@@ -415,7 +415,6 @@ def profile_of(settings: Settings) -> Profile:
     if toml is None:
         return UNKNOWN
     try:
-        check_known((), toml.content, Profile.__struct_fields__)
         profile = as_kind(toml.content, Profile)
     except KeyRefused as error:
         place, name = str(toml.place(*error.way)), ".".join(map(str, error.way))
