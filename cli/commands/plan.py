@@ -32,9 +32,9 @@ from cli.commands.execution import JobCommand, with_settings
 from cli.jobfile.job_file import TOML, JobFileStep, files_made, is_to_be_made, read_file
 from cli.output.item_files import OutputFile, header_of, make_folder, of_item, refuse_present, write_items, written_to
 from cli.output.tables import KINDS, TableRow, write_table
-from cli.session.delta import check_delta, plan_of
+from cli.session.delta import in_billing, plan_of
 from cli.session.journal import remembered
-from cli.session.order import Order, per_billing, plans_beside, remembered_by_plan, typed_order
+from cli.session.order import Order, plans_beside, remembered_by_plan, typed_order
 from cli.session.run_session import caution_unended, new_run, rehearse
 from cli.session.session import Invocation, open_session
 from cli.settings.flags import CallFlags, Flags, ImportFlags, OrderFlags, ReadingPacing, RowFlags, with_file
@@ -134,11 +134,9 @@ async def plan(
         job = build(order.kind, billing.gateway, order.parameters, order.rows)
         await job.check()
         await job.try_out()
-        runs, identity, target = await earlier.runs(), billing.one.identity, await session.target()
-        order = per_billing(order, runs, settings, target, identity)
-        check_delta(order, target, runs, earlier.name)
-        since = since_of(order.since, runs) if order.since else None
-        known = {**remembered_by_plan(billing, step), **remembered(settings, identity)}
+        order, target = await in_billing(order, session)
+        since = since_of(order.since, await earlier.runs()) if order.since else None
+        known = {**remembered_by_plan(billing, step), **remembered(settings, billing.one.identity)}
         new = await new_run(job, {**order.to_parameters(), **known}, target)
         foreign = ForeignEntries(job, earlier, target, again=order.enter is Repeat.AGAIN)
         run = await rehearse(foreign, job, new, journal, screen, order.enter, since)

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from checkpoints.row_comparison import Rows, Side, rows_gone
 from checkpoints.states import State, states_where
-from cli.session.order import Order
+from cli.session.order import Order, per_billing
 from cli.show.preview import LOOKED_AT, DeltaFacts, PreviewFacts, facts_of, number_and_sum, typed_without
 from cli.terminal.exits import CommandRefused, NothingSent
 from cli.terminal.texts import printable
@@ -25,10 +25,13 @@ from engine.job import Job
 from engine.pipeline.intake import Repeat
 from jobs.job import assigned_of
 from jobs.rows.input import input_of_parameters
-from jobs.runs import followers, is_taken_back, nothing_of, unfinished
+from jobs.runs import followers, is_taken_back, nothing_of, require_complete, unfinished
 from jobs.spec.words import SINCE, SharedAccountsRule
 from texts.remedies import command_line, setting
 from texts.said import Said, counted, percent, said
+
+if TYPE_CHECKING:
+    from cli.session.session import Session
 
 _TYPE: Final = "op_type"
 """The parameter that is part of a row's key."""
@@ -36,10 +39,20 @@ _HUNDRED: Final = Decimal(100)
 _IN_EFFECT: Final = states_where(in_effect=True)
 
 
-def check_delta(order: Order, target: str, runs: Sequence[Run], journal: str) -> Run | None:
-    """The run of a delta, None for any other order. Raises `CommandRefused` where the two do not go together."""
-    if not order.since:
-        return None
+async def in_billing(order: Order, session: "Session") -> tuple[Order, str]:
+    """The order as it counts in the session's billing, and how the journal calls that.
+
+    Raises `CommandRefused` and `RunRefused` where a delta and its run do not go together, or that may still change.
+    """
+    journal, target = session.journal, await session.target()
+    runs = await journal.runs()
+    order = per_billing(order, runs, session.settings, target, session.billing.one.identity)
+    if order.since:
+        await require_complete(_run_of_delta(order, target, runs, journal.name), journal)
+    return order, target
+
+
+def _run_of_delta(order: Order, target: str, runs: Sequence[Run], journal: str) -> Run:
     run = next((one for one in runs if one.name == order.since), None)
     if run is None:
         raise NoSuchRun(journal, order.since, [one.name for one in runs])

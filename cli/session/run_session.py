@@ -38,7 +38,7 @@ from checkpoints.states import State, states_where
 from cli.output.item_files import OutputFile
 from cli.output.tables import ANSWER_FILE_PARAMETER, ANSWERS, checked, first_rows, reads, write_answers
 from cli.session.control_client import serve_control
-from cli.session.delta import all_the_same, check_delta, plan_of, refuse_last, unlike_last
+from cli.session.delta import all_the_same, in_billing, plan_of, refuse_last, unlike_last
 from cli.session.events import RunReaders
 from cli.session.journal import BillingTaken, locked, ourselves, refuse_ended, remembered
 from cli.session.order import (
@@ -46,7 +46,6 @@ from cli.session.order import (
     Order,
     departures,
     identity,
-    per_billing,
     require_opened,
     shared_accounts_of,
     vault_in,
@@ -111,7 +110,6 @@ from jobs.runs import (
     half_done_undos,
     refuse_half_undone,
     refuse_overtaken,
-    require_complete,
     require_undoable,
     unfinished,
 )
@@ -170,10 +168,7 @@ def prepare(order: Order, files: Mapping[str, str], session: Session) -> Ready:
 
 
 async def start_run(ready: Ready, session: Session, remembered: Mapping[str, str]) -> Closing:
-    runs, identity, target = await session.journal.runs(), session.billing.one.identity, await session.target()
-    order = per_billing(ready.order, runs, session.settings, target, identity)
-    if (before := check_delta(order, target, runs, session.journal.name)) is not None:
-        await require_complete(before, session.journal)
+    order, target = await in_billing(ready.order, session)
     await ready.job.check()
     recorded = {**order.to_parameters(), **ready.files, **remembered}
     created = await create_run(ready.job, recorded, target, session)
