@@ -511,12 +511,12 @@ class RunSession:
                             raise CommandRefused(why_unreadable(error, self._run), code_of(error)) from error
                         # Rows in doubt are looked up first, and that waits for the billing.
                         log.warning("what the run will ask could not be tried", why=error)
-                    except (InputRefused, LookUpFailed) as error:
+                    except LookUpFailed as error:
                         raise CommandRefused(text_of(error)) from error
                     return self._run.approved_at is not None or await self._approved()
         except Unanswered as unanswered:
             self._stop.request(StopKind.INTERRUPTED, text_of(unanswered))
-        except (CommandRefused, RunRefused) as refused:
+        except (CommandRefused, InputRefused, RunRefused) as refused:
             discards = isinstance(refused, NothingSent | RunRefused)
             if discards or self._fresh:
                 await self._give_up()
@@ -557,8 +557,6 @@ class RunSession:
             raise CommandRefused(
                 "{error}; or give a smaller {in_flight} or {most}", error=error, in_flight=in_flight, most=most
             ) from error
-        except InputRefused as error:
-            raise CommandRefused(text_of(error)) from error
         now = to_settings(policy)
         if not self._fresh:
             pacing = labelled(said("pacing:"), describe_policy(policy))
