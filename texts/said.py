@@ -38,7 +38,7 @@ Value: TypeAlias = str | int | float | Decimal | date | tuple[str, ...]
 """A parameter: a text or a `Said`, a number, an amount in roubles, a day or a moment, or an enumeration of texts."""
 
 Given: TypeAlias = Value | Path | BaseException
-"""What a parameter is made of: a path and a remedy are texts, an error is its sentence."""
+"""What a parameter is made of: a path is a text, an error is its sentence."""
 
 
 class Said(str):
