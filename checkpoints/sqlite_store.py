@@ -31,7 +31,7 @@ from checkpoints.states import State
 from checkpoints.store import Reader, Store
 from checkpoints.transitions import refuse_conversion, refuse_held
 from checkpoints.writer import Dialect, Writer
-from texts.remedies import Remedy
+from texts.remedies import advised
 from texts.said import said, text_of
 
 # ---- the blocks of `queries.sql` on a connection of SQLite --------------------------------------------------------
@@ -352,7 +352,7 @@ class SqliteStore(Store):
                     path=self.path,
                     found=found,
                     known=FORMAT,
-                    status=Remedy("status", settings=(("journal", str(self.path)),)),
+                    status=advised("status", "", ("journal", str(self.path))),
                 )
             yield SqliteQueries(connection, self.path) if found else None
 

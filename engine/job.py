@@ -18,7 +18,7 @@ from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.states import State
 from engine.errors import InputRefused
 from engine.evidence import Seen
-from texts.remedies import Remedy
+from texts.remedies import advised
 from texts.said import said
 
 # ---- rows, pages of rows, and the interface of their sources ------------------------------------------------------
@@ -528,9 +528,9 @@ class Job(ABC):
         """
         return None
 
-    def undo_of(self, run: str, payload: str) -> Remedy | None:
+    def undo_of(self, run: str, payload: str) -> str | None:
         """The command that takes back, by sending, the call of a payload in a run; None where only a person can."""
-        return Remedy("undo", run)
+        return advised("undo", run)
 
     @property
     def unended(self) -> tuple[LastLine, ...]:

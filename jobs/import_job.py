@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from shlex import quote
 from typing import Final
 
 import anyio
@@ -52,7 +51,7 @@ from jobs.spec.columns import Assigned, Column
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import JobSpec
 from jobs.spec.words import ALIKE, DICTIONARY, FOLDER, MAP, SAMPLE, TABLES, YES
-from texts.remedies import Remedy, setting
+from texts.remedies import setting
 from texts.said import Said, in_lines, said, text_of
 
 _NAMES_TOLD: Final = 20
@@ -159,7 +158,7 @@ class ImportJob(BillingJob):
                 dictionary = await self._dictionary(names)
                 if folder := self._parameters.get(FOLDER):
                     self._stages.append(in_folder(folder, is_id=folder.isdecimal()))
-                self._lookup = NameLookup(dictionary, self._map.fields, names, self._writes_dictionary())
+                self._lookup = NameLookup(dictionary, self._map.fields, names, self._rows.file, self._read_by())
                 self._stages.append(self._lookup)
                 alike = self._parameters.get(ALIKE) == YES
                 checks = InputChecks(self._gateway, reader, self._map.fields, alike=alike)
@@ -182,12 +181,11 @@ class ImportJob(BillingJob):
         self.proposals = dictionary.proposals
         return dictionary
 
-    def _writes_dictionary(self) -> Remedy:
-        """The command that writes a dictionary of this input."""
+    def _read_by(self) -> list[tuple[str, str]]:
+        """The settings that say to `dictionary` how this input is read."""
         given = {MAP: self._parameters.get(MAP), **{name: self._parameters.get(name) for name in TABLES}}
-        settings = [(name, quote(path)) for name, path in given.items() if path]
-        pairs = [(MAP, quote(f"{name}={column}")) for name, column in self._rows.mapping.items()]
-        return Remedy("dictionary", quote(self._rows.file or ""), (*settings, *pairs))
+        settings = [(name, path) for name, path in given.items() if path]
+        return settings + [(MAP, f"{name}={column}") for name, column in self._rows.mapping.items()]
 
     async def _check_map(self, checks: InputChecks, lookup: NameLookup, names: NamesThere) -> None:
         """Check what the map says of all rows: columns that fit, and constants. Raises as `_ready`."""

@@ -30,7 +30,7 @@ from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobSpec, Special, asked_for, own_select, statement_of
 from jobs.spec.words import WAY
-from texts.remedies import Remedy, setting
+from texts.remedies import advised, setting
 from texts.said import in_lines, said
 
 TOLD_APART: Final = said(
@@ -158,12 +158,12 @@ class InputJob(BillingJob):
         never = isinstance(self.effect, CreateEffect) and not self.effect.may_enter_balance
         return None if never else replaces_balance(self._gateway.profile)
 
-    def undo_of(self, run: str, payload: str) -> Remedy | None:
+    def undo_of(self, run: str, payload: str) -> str | None:
         """The undo that takes back the call of a payload, told its way where it would otherwise only write a list."""
         if all(one.name != WAY for one in self._kind.undo_parameters):
             return super().undo_of(run, payload)
         way = way_that_sends(self._gateway, decode_payload(payload))
-        return None if way is None else Remedy("undo", run, (("set", f"{WAY}={way}"),))
+        return None if way is None else advised("undo", run, ("set", f"{WAY}={way}"))
 
     @property
     def source(self) -> Source:

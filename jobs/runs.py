@@ -79,20 +79,19 @@ async def require_undoable(run: Run, journal: Journal, own: Run | None = None) -
         raise RunRefused(in_doubt(run, doubtful))
 
 
-async def half_done_undos(run: Run, runs: Sequence[Run], earlier: Journal) -> list[Run]:
+async def half_done_undos(run: Run, earlier: Journal) -> list[Run]:
     """The undos that lie half done, which may concern rows of a load; none for an undo, which has its own rule."""
-    if run.job == UNDO:
-        return []
-    undos = [one for one in runs if one.job == UNDO and one.approved_at and not one.ended_at]
+    all_undos = [one for one in await earlier.runs() if one.job == UNDO and run.job != UNDO]
+    undos = [one for one in all_undos if one.approved_at and not one.ended_at]
     return [one for one in undos if await unfinished(one, earlier)]
 
 
-async def refuse_half_undone(run: Run, journal: Journal, runs: Sequence[Run], earlier: Journal) -> None:
+async def refuse_half_undone(run: Run, journal: Journal, earlier: Journal) -> None:
     """Raise `RunRefused` where an undo is still to take back, or to restore, what the run would enter again.
 
-    The undo is one of `runs`, whose rows `earlier` has: the journal of the run, or of a plan that of the real runs.
+    The undo is one of the runs that `earlier` has: the journal of the run, or of a plan that of the real runs.
     """
-    undos = {undo.run_id: undo for undo in await half_done_undos(run, runs, earlier)}
+    undos = {undo.run_id: undo for undo in await half_done_undos(run, earlier)}
     if not undos:
         return
     async for page in journal.each_page(run, frozenset(State)):

@@ -21,10 +21,8 @@ from jobs.access.operations import sets_balance, some_of
 from jobs.access.payload import ACCOUNT, BALANCE, encode_payload, payload_of
 from jobs.effects.create import with_amount
 from jobs.spec.words import IMPORT, UNDO, SharedAccountsRule
-from texts.remedies import Remedy, setting
+from texts.remedies import advised, setting
 from texts.said import Quantity, counted, said
-
-_PROBE: Final = Remedy("probe", settings=(("abonent", "ID"),))
 
 MAX_ACCOUNTS_SHOWN: Final = 5
 """Accounts shown in full; the others are only counted."""
@@ -67,12 +65,24 @@ async def _pages(run: Run, journal: Journal, profile: Profile) -> AsyncIterator[
         yield [Group(items) for items in lanes if len(items) > 1]
 
 
-async def settle(run: Run, journal: Journal, profile: Profile, meant: SharedAccountsRule) -> int:
-    """Apply the operator's decision to the rows of each account, before approval; the number of accounts."""
-    number = 0
+@dataclass(slots=True)
+class Question:
+    """The shared accounts that need a decision: their number, the number of their rows, and the first few."""
+
+    accounts: int = 0
+    rows: int = 0
+    first: list[Group] = field(default_factory=list)
+
+
+async def settle(run: Run, journal: Journal, profile: Profile, meant: SharedAccountsRule | None) -> Question:
+    """Apply the operator's decision to the rows of each account, before approval; without one, what is to decide."""
+    found = Question()
     async for page in _pages(run, journal, profile):
-        number += len(page)
-        if meant is SharedAccountsRule.REFUSE:
+        if meant is None:
+            found.accounts += len(page)
+            found.rows += sum(len(group.items) for group in page)
+            found.first += page[: MAX_ACCOUNTS_SHOWN - len(found.first)]
+        elif meant is SharedAccountsRule.REFUSE:
             reasons = {
                 item.item_id: said(
                     "{rows} rows reach one account, and each sets its balance anew: {group}. Leave one of them in, "
@@ -87,25 +97,6 @@ async def settle(run: Run, journal: Journal, profile: Profile, meant: SharedAcco
             await journal.refuse(run, reasons)
         else:
             await journal.merge(run, [_merged(group, meant) for group in page])
-    return number
-
-
-@dataclass(slots=True)
-class Question:
-    """The shared accounts that need a decision: their number, the number of their rows, and the first few."""
-
-    accounts: int = 0
-    rows: int = 0
-    first: list[Group] = field(default_factory=list)
-
-
-async def question_of(run: Run, journal: Journal, profile: Profile) -> Question:
-    """The shared accounts that still need a decision."""
-    found = Question()
-    async for page in _pages(run, journal, profile):
-        found.accounts += len(page)
-        found.rows += sum(len(group.items) for group in page)
-        found.first += page[: MAX_ACCOUNTS_SHOWN - len(found.first)]
     return found
 
 
@@ -123,14 +114,13 @@ def in_sentences(question: Question, profile: Profile) -> str:
         last=_rule(SharedAccountsRule.LAST),
         refuse=_rule(SharedAccountsRule.REFUSE),
     )
-    return (
-        sentences
-        if fact.known
-        else said("{meant}.\nThis asks the billing whether it does so: {probe}", meant=sentences, probe=_PROBE)
-    )
+    if fact.known:
+        return sentences
+    probe = advised("probe", "", ("abonent", "ID"))
+    return said("{meant}.\nThis asks the billing whether it does so: {probe}", meant=sentences, probe=probe)
 
 
-def _rule(meant: SharedAccountsRule) -> Remedy:
+def _rule(meant: SharedAccountsRule) -> str:
     return setting("shared-accounts", meant)
 
 

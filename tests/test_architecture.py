@@ -27,7 +27,7 @@ STARTS_THE_LAB = {f"cli/commands/{name}.py" for name in ("mock", "selftest")}
 
 PATH_LENGTH = 25
 
-# How a person types it only the command line knows: the other rooms advise by values, as `texts.remedies.Remedy`.
+# How a person types it only the command line knows: the other rooms have it made by `texts/remedies.py`.
 SPELLED = re.compile(r"(?<![\w-])--[a-z…]|\bcarbon-migrate(\.toml| [a-z…])|\bCARBON_MIGRATE")
 SPELLERS = {"cli", "lab", "texts"}
 

@@ -1,4 +1,7 @@
-"""Remedies: what sentences advise, spelled as a person types it in any language."""
+"""Remedies: what sentences advise, spelled as a person types it in any language.
+
+A command is `advised` within a sentence, and a `command_line` on a line of its own; other rooms name settings alone.
+"""
 
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
@@ -61,15 +64,15 @@ def _leading(command: str, words: Sequence[str]) -> tuple[str, ...]:
     """The options that lead a command to its journal and billing, without those that its words give already."""
     if command not in TAKES_PROFILE:
         return ()
-    advised, given = _advised.get(), {word for one in words for word in one.split()}
-    options = dict(advised.journal)
+    found, given = _advised.get(), {word for one in words for word in one.split()}
+    options = dict(found.journal)
     if "--profile" in given:
         options.pop("journal", None)
     elif command in _OPENS_BILLING:
-        options |= advised.billing
-        own = next((advised.runs[word] for word in words if word in advised.runs), _NONE)
+        options |= found.billing
+        own = next((found.runs[word] for word in words if word in found.runs), _NONE)
         if "profile" not in options:
-            options |= {name: value for name, value in own.items() if value != advised.in_force.get(name)}
+            options |= {name: value for name, value in own.items() if value != found.in_force.get(name)}
     pairs = ((f"--{name}", value) for name, value in options.items())
     return tuple(
         word
@@ -79,27 +82,15 @@ def _leading(command: str, words: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-class Remedy(msgspec.Struct, frozen=True):
-    """What a person types next: a whole command, for the run `run` if it has one, or settings alone.
-
-    Settings are pairs of name and value, the value "" for a setting without one.
-    """
-
-    command: str = ""
-    run: str = ""
-    settings: tuple[tuple[str, str], ...] = ()
-
-    def __str__(self) -> str:
-        """The command in backticks, settings alone as flags."""
-        flags = [f"--{name} {value}" if value else f"--{name}" for name, value in self.settings]
-        if not self.command:
-            return " ".join(flags)
-        words = (PROGRAM, self.command, self.run, *flags, *_leading(self.command, (self.run, *flags)))
-        return f"`{' '.join(word for word in words if word)}`"
+def setting(name: str, value: str = "") -> str:
+    """A setting as it is typed; the value is "" for one without a value."""
+    return f"--{name} {value}" if value else f"--{name}"
 
 
-def setting(name: str, value: str = "") -> Remedy:
-    return Remedy(settings=((name, value),))
+def advised(command: str, run: str = "", *settings: tuple[str, str]) -> str:
+    """A command within a sentence, in backticks: for a run, if it has one, with settings by their names."""
+    flags = (word for name, value in settings for word in (f"--{name}", value))
+    return f"`{command_line(*filter(None, (command, run, *flags)))}`"
 
 
 def command_line(*words: str) -> str:

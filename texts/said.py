@@ -24,8 +24,6 @@ from typing import Final, Self, TypeAlias
 
 import msgspec
 
-from texts.remedies import Remedy
-
 _KOPECK: Final = Decimal("0.01")
 _BY_NUMBER: Final = re.compile(r"\[(?:([^][|]*)\|)?([^][|]*)\]")
 
@@ -39,8 +37,8 @@ class Quantity(int):
 Value: TypeAlias = str | int | float | Decimal | date | tuple[str, ...]
 """A parameter: a text or a `Said`, a number, an amount in roubles, a day or a moment, or an enumeration of texts."""
 
-Given: TypeAlias = Value | Path | Remedy | BaseException
-"""What a parameter is made of: a path and a remedy are texts, an error is its sentence."""
+Given: TypeAlias = Value | Path | BaseException
+"""What a parameter is made of: a path is a text, an error is its sentence."""
 
 
 class Said(str):
@@ -220,7 +218,7 @@ def _value(given: Given) -> Value:
     match given:
         case BaseException():
             return text_of(given)
-        case Path() | Remedy():
+        case Path():
             return str(given)
         case _:
             return given

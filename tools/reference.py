@@ -28,7 +28,7 @@ from cli.jobfile.job_file import FORMAT, KEYS, NUMBER, RUN, STEP, SWITCH, TABLE,
 from cli.main import COMMANDS, Product, app
 from cli.metrics.reader import METRICS, kind_of
 from cli.settings.flags import Pacing
-from cli.settings.settings import KNOWN, PROFILE, SETTINGS, FileHead, ProfileHead, SettingsTables
+from cli.settings.settings import DEFAULT_PROFILE, PROFILE, SETTINGS, FileTables, ProfileTables, SettingsTables
 from cli.terminal import exits
 from cli.terminal.exits import Exit
 from cli.terminal.options import notes_of, options_of, panel_of, paragraphs
@@ -473,10 +473,17 @@ def _words(of: Any) -> str:  # noqa: ANN401 - any type of msgspec
             return _SIMPLE.get(type(of), "any")
 
 
+_OF_FILE: Final = SettingsTables.__struct_encode_fields__
+_TABLES: Final = [
+    name
+    for name, default in zip(_OF_FILE, SettingsTables.__struct_defaults__, strict=True)
+    if isinstance(default, msgspec.Struct)
+]
 FACTS: Final[Mapping[str, KeyFacts]] = {
     way: facts
-    for prefix, kind in (("", SettingsTables), ("", FileHead), (f"{PROFILE}.NAME.", ProfileHead))
+    for prefix, kind, of_file in (("", FileTables, ()), (f"{PROFILE}.NAME.", ProfileTables, _OF_FILE))
     for way, facts in _facts(msgspec.inspect.type_info(kind), prefix)
+    if way.removeprefix(prefix).partition(".")[0] not in of_file
 }
 """By table and key."""
 
@@ -484,7 +491,7 @@ FACTS: Final[Mapping[str, KeyFacts]] = {
 def key_tables() -> str:
     """A section for each table of the file."""
     lines: list[str] = []
-    for name in KNOWN:
+    for name in ("", f"{PROFILE}.NAME", *_TABLES):
         rows = []
         for way, facts in FACTS.items():
             if way.rpartition(".")[0] == name:
@@ -503,13 +510,13 @@ _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 def settings_schema() -> Schema:
     """The JSON Schema of the settings file, for editors."""
-    kinds = (SettingsTables, FileHead, ProfileHead)
-    (whole, top, head), parts = msgspec.json.schema_components(kinds, ref_template="{name}")
-    file, default, own = (_table_schema(parts[one["$ref"]], parts) for one in (whole, top, head))
+    whole, parts = msgspec.json.schema_components((FileTables, ProfileTables), ref_template="{name}")
+    file, profile = (_table_schema(parts[one["$ref"]], parts) for one in whole)
     # What a profile has of its own stands beside all that the file has.
-    profile = {**own, "properties": {**own["properties"], **file["properties"]}}
+    own, common = profile["properties"], {name: file["properties"][name] for name in _OF_FILE}
+    profile = {**profile, "properties": {**{name: own[name] for name in own if name not in common}, **common}}
     tables = {PROFILE: {"type": "object", "additionalProperties": profile}}
-    properties = {**file["properties"], **tables, **default["properties"]}
+    properties = {**common, **tables, DEFAULT_PROFILE: file["properties"][DEFAULT_PROFILE]}
     return {"$schema": _DIALECT, "title": f"Settings of {PROGRAM}", **file, "properties": properties}
 
 
@@ -517,7 +524,7 @@ def _table_schema(found: Mapping[str, Any], parts: Mapping[str, Any]) -> Schema:
     """A table with its keys, and the tables in it."""
     properties = {}
     for key, value in found["properties"].items():
-        is_table = "$ref" in value and key in KNOWN
+        is_table = "$ref" in value and key in _TABLES
         described = {"description": value["description"]} if "description" in value else {}
         inner = _table_schema(parts[value["$ref"]], parts) if is_table else {**described, **_value(value, parts)}
         properties[key] = inner

@@ -320,12 +320,9 @@ async def _id_of(run: Run, item: Item, state: State, given: str | None, screen: 
         if run.job != IMPORT or not payload_of(item).creates_subscriber:
             return None
         whose = said("the id of {label} in the billing", label=printable(item.label, 60))
-        with screen.keyboard("") as keyboard:
-            if keyboard is None:
-                raise CommandRefused(
-                    "other rows of the run need {what}: add {flag}", what=whose, flag=setting("id", "4711")
-                )
-            given = await screen.chooses(said("What is {what}?", what=whose), keyboard)
+        flag = setting("id", "4711")
+        unasked = CommandRefused("other rows of the run need {what}: add {flag}", what=whose, flag=flag)
+        given = await screen.chooses(said("What is {what}?", what=whose), unasked)
     found = created_id(given.strip())
     if found is None or int(found) > LARGEST_ID:
         raise CommandRefused("{given} is no id of the billing", given=printable(given) or "–")

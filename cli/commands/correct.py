@@ -5,31 +5,28 @@ as input unchanged: its last columns say which row of the run each of its rows c
 """
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
-from decimal import Decimal
 from typing import Final
 
 import anyio
 import anyio.to_thread
-import msgspec
 
 from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal, open_journal
-from checkpoints.records import Correction, Item, NewItem, Reason, Refusal, Run, Stage, Totals
+from checkpoints.records import Correction, Item, NewItem, Page, Refusal, Run, Stage
 from checkpoints.sentences import DUPLICATE
 from checkpoints.states import State, states_where
 from cli.output.item_files import columns_of
+from cli.session.delta import plan_of
 from cli.session.journal import locked, open_existing, refuse_ended
 from cli.session.order import parse_order, plans_beside, wipe_secrets
-from cli.session.run_session import RunSession, begin, new_run, rehearse, require_whole
+from cli.session.run_session import RunSession, begin, new_run, rehearse, require_consent, require_whole
 from cli.session.session import Invocation, Session, open_session, own_journal
-from cli.show.closing import MAX_REFUSALS_SHOWN, Closing, run_again
-from cli.show.preview import NONE_FOUND, PreviewFacts, RowsFound, plan_of, preview, unanswered
+from cli.show.closing import Closing, run_again
+from cli.show.preview import preview
 from cli.terminal.exits import CommandRefused, NothingSent
-from cli.terminal.screen import is_unattended
 from cli.terminal.texts import LANGUAGES, printable
 from engine.job import Job
 from engine.pipeline.foreign_entries import ForeignEntries
@@ -40,8 +37,8 @@ from jobs.runs import require_content
 from jobs.spec.parameters import DIGEST
 from jobs.spec.spec import parameters_of, without_own
 from jobs.spec.words import IMPORT, SAMPLE, SINCE, UNDO
-from texts.remedies import Remedy, command_line, setting
-from texts.said import Said, counted, in_clauses, kind_of, said
+from texts.remedies import command_line, setting
+from texts.said import Said, counted, said
 
 # ---- matching the rows of a corrected file to the rows of a run ---------------------------------------------------
 
@@ -63,18 +60,24 @@ class Corrections:
         self._places = {name.strip(): place for place, name in reversed(list(enumerate(rehearsed.header)))}
         # Whoever has exported it, in either language.
         self._row, self._line = ({columns_of(run, language)[place] for language in LANGUAGES} for place in range(2))
-        self.corrected = self._refused = 0
-        self._counts: Counter[State] = Counter()
-        self._amounts: defaultdict[State, Decimal] = defaultdict(Decimal)
-        self._refusals: list[Refusal] = []
-        self._reasons: dict[str, Reason] = {}
-        self._look_alikes = NONE_FOUND
+        self.corrected = 0
         self._same: dict[str, bool] = {}
 
-    async def look(self) -> None:
-        """Match all rows, and check them against everything entered before; nothing is written."""
+    async def look(self, seen: Run) -> None:
+        """Match all rows, and check them against everything entered before.
+
+        The list `seen`, of a run that is never sent, gets them as the run would take them in: by line of the file.
+        """
         lines, balances = dict[tuple[int | None, int | None], int | None](), dict[str, Item]()
-        async for page in self.pages(self._skip):
+        skipped, after = list[NewItem](), 0
+
+        async def note(items: Iterable[NewItem], refusals: Iterable[Refusal]) -> None:
+            await self._plans.freeze(seen, Page(tuple(items), tuple(refusals), None), lambda item, _: item)
+
+        while refused := await self._plans.refusals(self._rehearsed, after=after):
+            await note((), (one for _, one in refused))
+            after = refused[-1][0]
+        async for page in self.pages(lambda item, why: skipped.append(_new(item, item.line, item.row, why))):
             for one, item in page:
                 place = (one.number, one.refusal_id)
                 if place in lines:
@@ -94,49 +97,12 @@ class Corrections:
                         second=_row(item),
                         flag=setting("shared-accounts"),
                     )
-            verdicts = await self._journal.judged(self._run, [one.item for one, _ in page], self.judge)
-            for (_, item), verdict in zip(page, verdicts, strict=True):
-                self._count(item, verdict)
-
-    def plan(self, rehearsed: PreviewFacts) -> PreviewFacts:
-        """The plan of the rehearsed file, restated for the run that takes the rows."""
-        doubles = self._reasons.get(DUPLICATE)
-        return replace(
-            rehearsed,
-            run=replace(self._run, source=self._rehearsed.source),
-            totals=Totals(self._counts, self._amounts, rehearsed.totals.refused + self._refused),
-            skipped=list(self._reasons.values()),
-            repeated=replace(rehearsed.repeated, rows=doubles.items, sum=doubles.amount) if doubles else NONE_FOUND,
-            look_alikes=self._look_alikes,
-            refusals=[*rehearsed.refusals, *self._refusals][:MAX_REFUSALS_SHOWN],
-        )
-
-    def _count(self, row: Item, verdict: NewItem | Refusal) -> None:
-        # All lines of the preview are those of the corrected file.
-        verdict = replace(verdict, line=row.line)
-        if isinstance(verdict, Refusal):
-            self._refused += 1
-            self._refusals.append(verdict)
-            del self._refusals[MAX_REFUSALS_SHOWN:]
-            return
-        self.corrected += 1
-        if verdict.skip_reason is not None:
-            self._skip(verdict, verdict.skip_reason)
-            return
-        amount = verdict.amount or Decimal(0)
-        self._counts[State.PENDING] += 1
-        self._amounts[State.PENDING] += amount
-        if verdict.note is not None:
-            found, looks = self._look_alikes, msgspec.structs.replace(row, message=in_clauses([verdict.note]))
-            first = [*found.first, looks][:MAX_REFUSALS_SHOWN]
-            self._look_alikes = RowsFound(found.rows + 1, found.sum + amount, first)
-
-    def _skip(self, row: NewItem | Item, why: str) -> None:
-        amount, kind = row.amount or Decimal(0), kind_of(why)
-        self._counts[State.SKIPPED] += 1
-        self._amounts[State.SKIPPED] += amount
-        known = self._reasons.get(kind) or Reason(kind, 0, Decimal(0), row.line, row.label, why)
-        self._reasons[kind] = replace(known, items=known.items + 1, amount=known.amount + amount)
+            judged = await self._journal.judged(self._run, [one.item for one, _ in page], self.judge)
+            verdicts = [replace(one, line=item.line) for (_, item), one in zip(page, judged, strict=True)]
+            taken = [one for one in verdicts if isinstance(one, NewItem)]
+            await note((*skipped, *taken), (one for one in verdicts if isinstance(one, Refusal)))
+            self.corrected += len(taken)
+            skipped.clear()
 
     async def pages(self, skip: Callable[[Item, str], None]) -> AsyncIterator[list[tuple[Correction, Item]]]:
         """The corrections, each with its row of the file; `skip` gets the rows that the run already has."""
@@ -155,17 +121,7 @@ class Corrections:
         """The correction that a row makes; None when the run already has the row."""
         place, line = self._cell(item, self._row, _PLACE), self._cell(item, self._line, _LINE)
         cells = tuple(item.row[self._places[name.strip()]] for name in self._run.header)
-        new = NewItem(
-            key=item.key,
-            label=item.label,
-            lane=item.lane,
-            payload=item.payload,
-            amount=item.amount,
-            line=int(line[0]) if line else None,
-            row=cells,
-            skip_reason=item.message if item.state is State.SKIPPED else None,
-            note=item.message if item.state is State.PENDING else None,
-        )
+        new = _new(item, int(line[0]) if line else None, cells, item.message if item.state is State.SKIPPED else None)
         number, refusal_id = None, None
         if place is not None:
             name, is_refused, digits = place.groups()
@@ -248,7 +204,7 @@ class Corrections:
                 flag=setting("shared-accounts"),
             )
         else:
-            flags = Remedy(settings=(("again", ""), ("shared-accounts", "")))
+            flags = f"{setting('again')} {setting('shared-accounts')}"
             advice = said(
                 "put both into a file and run that as a run of its own, with {flags} sum or last", flags=flags
             )
@@ -280,6 +236,13 @@ class Corrections:
             if pattern is _LINE
             else said("{run}/ and a number", run=self._run.name),
         )
+
+
+def _new(item: Item, line: int | None, row: tuple[str, ...], skip_reason: str | None) -> NewItem:
+    """A row of the file as it is taken in."""
+    of_item = (item.key, item.label, item.lane, item.payload, item.amount)
+    note = item.message if item.state is State.PENDING else None
+    return NewItem(*of_item, line=line, row=row, skip_reason=skip_reason, note=note)
 
 
 def _row(item: Item) -> Said:
@@ -371,21 +334,24 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Sessi
         )
     foreign = ForeignEntries(job, session.journal, run.target, again=enter is Repeat.AGAIN, own=run.name)
     rehearsed = await rehearse(foreign, job, new, plans, screen, Repeat.AGAIN, None)
+    seen = await plans.create_run(new)
     try:
         corrections = Corrections(run, rehearsed, session.journal, plans, job, enter=enter)
-        await corrections.look()
-        plan = corrections.plan(await plan_of(rehearsed, job, plans))
-        question, show = plan.question(session.billing.target), screen.say if consent.yes else screen.say_always
+        await corrections.look(seen)
+        plan = await plan_of(seen, job, plans, session.journal)
+        plan = replace(plan, run=replace(run, source=rehearsed.source))
+        show = screen.say if consent.yes else screen.say_always
         show(preview(plan, session.billing.target, session.journal.name, session.policy_of(run)))
-        why: str = ""
         if plan.bad and not consent.skip_bad:
-            why = counted(
-                "{n} row[s] of {file} [is|are] refused: mend [it|them], or leave [it|them] out with {flag}.",
-                plan.bad,
-                file=printable(rehearsed.source),
-                flag=setting("skip-bad"),
+            raise NothingSent(
+                counted(
+                    "{n} row[s] of {file} [is|are] refused: mend [it|them], or leave [it|them] out with {flag}.",
+                    plan.bad,
+                    file=printable(rehearsed.source),
+                    flag=setting("skip-bad"),
+                )
             )
-        elif not corrections.corrected:
+        if not corrections.corrected:
             nothing = said("all of its rows are refused.")
             if plan.totals.frozen:
                 nothing = said(
@@ -393,20 +359,14 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Sessi
                     run=run.name,
                     command=command_line("status", run.name),
                 )
-            why = said("{file} corrects nothing: {why}", file=printable(rehearsed.source), why=nothing)
-        elif plan.to_send and not consent.yes:
+            raise NothingSent("{file} corrects nothing: {why}", file=printable(rehearsed.source), why=nothing)
+        if plan.to_send:
+            question = plan.question(session.billing.target)
             asked = said("{question} They go into run {run}.", question=question, run=run.name)
-            with screen.keyboard(file) as keyboard:
-                if keyboard is None:
-                    why = is_unattended(question, file)
-                elif not await screen.agrees_to_send(asked, keyboard):
-                    why = said("the answer was no")
-        elif plan.look_alikes.rows and enter is not Repeat.AGAIN:
-            why = unanswered(plan)
-        if why:
-            raise NothingSent(why)
+            await require_consent(plan, asked, file, session, again=enter is Repeat.AGAIN)
         # Page by page; after a kill, the same file adds the missing ones.
         async for page in corrections.pages(lambda *_: None):
             await session.journal.correct(run, [one for one, _ in page], corrections.judge)
     finally:
         await plans.discard(rehearsed)
+        await plans.discard(seen)

@@ -11,7 +11,7 @@ from cli.commands.execution import close, with_settings
 from cli.output.item_files import OutputFile, refuse_present
 from cli.output.tables import is_for_scripts, suffix_of, table_at
 from cli.session.session import open_billing
-from cli.settings.flags import MAP_WORDS, Flags, ImportFlags, RowFlags, map_file_of, map_pairs_of, parse_pairs
+from cli.settings.flags import MAP_WORDS, Flags, ImportFlags, RowFlags, parse_pairs, split_map
 from cli.settings.settings import Settings
 from cli.terminal.exits import Exit
 from cli.terminal.layout import drawn, labelled, steps_list
@@ -138,7 +138,7 @@ async def _names_of(file: str, reading: RowFlags, joined: ImportFlags) -> tuple[
     source = open_input(None if file == STDIN else Path.cwd() / file, layout)
 
     def read_columns() -> ColumnMap:
-        map_file, pairs = map_file_of(reading.mapping), map_pairs_of(reading.mapping)
+        map_file, pairs = split_map(reading.mapping)
         given = {Step.ACCOUNT: joined.accounts, Step.SERVICE: joined.services, Step.ATTRIBUTE: joined.attributes}
         paths = {step: str(Path.cwd() / path) for step, path in given.items() if path is not None}
         read = read_map(Path(map_file)) if map_file else ColumnMap()

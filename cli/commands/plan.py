@@ -32,9 +32,9 @@ from cli.commands.execution import JobCommand, with_settings
 from cli.jobfile.job_file import TOML, JobFileStep, files_made, is_to_be_made, read_file
 from cli.output.item_files import OutputFile, header_of, make_folder, of_item, refuse_present, write_items, written_to
 from cli.output.tables import KINDS, TableRow, write_table
-from cli.session.delta import check_delta, facts_of_delta
+from cli.session.delta import in_billing, plan_of
 from cli.session.journal import remembered
-from cli.session.order import Order, per_billing, plans_beside, remembered_by_plan, typed_order
+from cli.session.order import Order, plans_beside, remembered_by_plan, typed_order
 from cli.session.run_session import caution_unended, new_run, rehearse
 from cli.session.session import Invocation, open_session
 from cli.settings.flags import CallFlags, Flags, ImportFlags, OrderFlags, ReadingPacing, RowFlags, with_file
@@ -57,7 +57,7 @@ from jobs.imports.subscriber import STEP_NAMES
 from jobs.job import build
 from jobs.rows.input import since_of
 from jobs.runs import RunRefused, refuse_half_undone
-from jobs.shared_accounts import in_sentences, question_of, settle
+from jobs.shared_accounts import in_sentences, settle
 from jobs.spec.spec import CREATE, DELETE, SET, JobSpec
 from jobs.sums import sums_of
 from jobs.value_changes import BalanceSums, ChangeKind, FieldChange, RowChange, row_changes
@@ -134,28 +134,22 @@ async def plan(
         job = build(order.kind, billing.gateway, order.parameters, order.rows)
         await job.check()
         await job.try_out()
-        runs, identity, target = await earlier.runs(), billing.one.identity, await session.target()
-        order = per_billing(order, runs, settings, target, identity)
-        check_delta(order, target, runs, earlier.name)
-        since = since_of(order.since, runs) if order.since else None
-        known = {**remembered_by_plan(billing, step), **remembered(settings, identity)}
+        order, target = await in_billing(order, session)
+        since = since_of(order.since, await earlier.runs()) if order.since else None
+        known = {**remembered_by_plan(billing, step), **remembered(settings, billing.one.identity)}
         new = await new_run(job, {**order.to_parameters(), **known}, target)
         foreign = ForeignEntries(job, earlier, target, again=order.enter is Repeat.AGAIN)
         run = await rehearse(foreign, job, new, journal, screen, order.enter, since)
         try:
-            await refuse_half_undone(run, journal, runs, earlier)
+            await refuse_half_undone(run, journal, earlier)
         except RunRefused as refused:
             await journal.discard(run)
             raise NothingSent(text_of(refused)) from refused
         profile = billing.gateway.profile
         with waiting(said("adding up what a run would do")):
-            if order.shared_accounts is not None:
-                await settle(run, journal, profile, order.shared_accounts)
-            question = await question_of(run, journal, profile)
-            facts = await plan_facts(run, job, billing.gateway, journal, settings.catalogue.known(run), question.rows)
-            if order.since:
-                delta = await facts_of_delta(run, journal, runs, earlier)
-                facts = replace(facts, plan=replace(facts.plan, delta=delta))
+            question = await settle(run, journal, profile, order.shared_accounts)
+            made = await plan_of(run, job, journal, earlier, question.rows)
+            facts = await plan_facts(made, job, billing.gateway, journal, settings.catalogue.known(run))
         bad = bool(facts.plan.bad or question.accounts)
         code = Exit.REJECTED if bad else Exit.DONE
         saving = " ".join((PROGRAM, shlex.join(sys.argv[1:]), "-o DIR"))
@@ -290,9 +284,9 @@ class PlanFacts:
 
 
 async def plan_facts(
-    run: Run, job: Job, gateway: Gateway, journal: Journal, spec: JobSpec | None, undecided: int = 0
+    plan: preview.PreviewFacts, job: Job, gateway: Gateway, journal: Journal, spec: JobSpec | None
 ) -> PlanFacts:
-    plan = await preview.plan_of(run, job, journal, undecided)
+    run = plan.run
     first = await journal.items(run, {State.PENDING}, size=SHOWN)
     same = [
         one

@@ -178,12 +178,7 @@ async def _clean_up(traces: ProbeEntries | ProbeObjects, screen: Screen, *, yes:
 
 
 async def _agreed(question: Said, screen: Screen, *, yes: bool) -> bool:
-    if yes:
-        return True
-    with screen.keyboard("") as keyboard:
-        if keyboard is None:
-            raise CommandRefused(is_unattended(question, ""))
-        return await screen.agrees_to_send(question, keyboard)
+    return yes or await screen.agrees(question, CommandRefused(is_unattended(question, "")), to_send=True)
 
 
 def _end(findings: Findings, profile: Profile, abonent: Abonent, settings: Settings, screen: Screen) -> Exit:

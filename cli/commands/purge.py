@@ -180,11 +180,9 @@ async def _ask(chosen: Selection, screen: Screen) -> None:
     elif not chosen.plans:
         what = counted("{n} kept [copy|copies] of the journal", len(chosen.copies))
     question = said("Purge {what}? This cannot be taken back.", what=what)
-    with screen.keyboard("") as keyboard:
-        if keyboard is None:
-            raise CommandRefused("{unattended}\nNothing was removed.", unattended=is_unattended(question, ""))
-        if not await screen.agrees(question, keyboard):
-            raise CommandRefused(said("the answer was no\nNothing was removed."))
+    unasked = CommandRefused("{unattended}\nNothing was removed.", unattended=is_unattended(question, ""))
+    if not await screen.agrees(question, unasked):
+        raise CommandRefused(said("the answer was no\nNothing was removed."))
 
 
 async def _clean(chosen: Selection, journal: Journal, result: PurgeResult, screen: Screen) -> int:

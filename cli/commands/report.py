@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import SequenceMatcher
-from itertools import islice, zip_longest
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Final
 
@@ -242,7 +242,7 @@ async def _check(file: Path, letterhead: Letterhead, journal: Journal, catalogue
             files = await write_files(facts, spoken, Path(folder), journal)
         now = await anyio.to_thread.run_sync(page_of, facts, spoken, letterhead, files)
         found.words = _differing_words(page.splitlines(), now.splitlines())
-        for beside in (one for of_run in files.values() for one in of_run.all):
+        for beside in filter(None, chain.from_iterable(files.values())):
             path, digest = file.parent / beside.name, ""
             with suppress(OSError):
                 digest = await anyio.to_thread.run_sync(digest_of, path)

@@ -44,7 +44,7 @@ from cli.terminal.screen import Voice
 from cli.terminal.texts import printable
 from jobs.runs import require_undoable, unfinished
 from jobs.spec.words import IMPORT, LEAVE, RUN, TAKE, UNDO, UNPROVEN
-from texts.remedies import PROGRAM, Remedy, command_line, setting
+from texts.remedies import PROGRAM, advised, command_line, setting
 from texts.said import Said, counted, said
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ async def _run(  # noqa: PLR0913 - each is a flag or a group of them
     if job is None:
         raise CommandRefused(
             "name what is to be done: a job of {jobs}, a job file, or {plan}",
-            jobs=Remedy("jobs"),
+            jobs=advised("jobs"),
             plan=setting("plan", "ID"),
         )
     if corrects is not None:
@@ -366,14 +366,13 @@ async def _what_may_be_others(
         unproven,
         run=run.name,
     )
-    with told.screen.keyboard("") as keyboard:
-        if keyboard is not None and not told.consent.yes:
-            question = said("{found}. Take what was found back as well?", found=found)
-            return {UNPROVEN: TAKE if await told.screen.agrees(question, keyboard) else LEAVE}
     left = said(
         "{found}: left alone. To take it back as well, add {flag}",
         found=found,
         flag=setting("set", f"{UNPROVEN}={TAKE}"),
     )
+    if told.screen.is_attended and not told.consent.yes:
+        question = said("{found}. Take what was found back as well?", found=found)
+        return {UNPROVEN: TAKE if await told.screen.agrees(question, CommandRefused(left)) else LEAVE}
     told.screen.say_always(labelled(said("note:"), left, "yellow"))
     return {UNPROVEN: LEAVE}

@@ -15,7 +15,7 @@ from cli.commands.execution import with_settings
 from cli.session.control_client import hear
 from cli.session.journal import check_address, open_existing, stored_policy
 from cli.session.queue import NOTE, queued_runs
-from cli.session.run_view import RUNNING, STOPPED, RunView, ended_facts, holds_its_file
+from cli.session.run_view import STOPPED, RunView, ended_facts, holds_its_file
 from cli.settings.flags import RUN_NAME_OR_NONE, JournalFlags
 from cli.settings.settings import Settings, without_profile
 from cli.show import closing
@@ -188,7 +188,7 @@ async def detail(seen: RunView, journal: Journal) -> RenderableType:
 async def run_object(seen: RunView, journal: Journal) -> dict[str, object]:
     """The details for scripts; `live` is the status that the run's process reports, null without an answer."""
     return {
-        **facts_object(seen, seen.stage),
+        **facts_object(seen),
         **closing.states_object(seen.totals),
         "taken_back": seen.totals.taken_back,
         "sum_taken_back": format(seen.totals.sum_taken_back, "f"),
@@ -200,8 +200,8 @@ async def run_object(seen: RunView, journal: Journal) -> dict[str, object]:
     }
 
 
-def facts_object(seen: RunView, stage: str) -> dict[str, object]:
-    """The facts of a run that need no counting, and its stage; only settings that differ from the defaults."""
+def facts_object(seen: RunView) -> dict[str, object]:
+    """The facts of a run that need no counting while it is worked on; only settings that differ from the defaults."""
     run, holder = seen.run, seen.holder
     return {
         "run": run.name,
@@ -210,7 +210,7 @@ def facts_object(seen: RunView, stage: str) -> dict[str, object]:
         "source": run.source,
         "target": run.target,
         "profile": seen.badge and seen.badge.as_object(),
-        "stage": stage,
+        "stage": seen.stage,
         "settings": dict(run.policy),
         "created": run.created_at,
         "frozen": run.frozen_at,
@@ -235,7 +235,7 @@ async def tell_changes(seen_again: AsyncIterator[RunView], journal: Journal, scr
         if screen.voice.as_json:
             # What the run reports has no sums, which would have to be counted.
             found = (
-                {**facts_object(seen, RUNNING), "states": live.counts, "refused": live.refused, "live": live}
+                {**facts_object(seen), "states": live.counts, "refused": live.refused, "live": live}
                 if live
                 else await run_object(seen, journal)
             )

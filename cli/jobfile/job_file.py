@@ -57,7 +57,7 @@ from jobs.spec.errors import ParameterRefused
 from jobs.spec.toml_places import KeyRefused, Toml, check_known
 from jobs.spec.toml_places import Path as Way
 from jobs.spec.words import YES, SharedAccountsRule
-from texts.remedies import Remedy, command_line, setting
+from texts.remedies import advised, command_line, setting
 from texts.said import Said, SaidError, counted, reason_of, said, text_of
 
 TOML: Final = ".toml"
@@ -269,7 +269,7 @@ def _step(path: Path, index: int, step: dict[str, Any], catalogue: Catalogue) ->
     job, shared = step.get("job"), step.get("shared_accounts")
     if job is None:
         raise KeyRefused(
-            "step {number} names no job; {command} lists all", way, number=index + 1, command=Remedy("jobs")
+            "step {number} names no job; {command} lists all", way, number=index + 1, command=advised("jobs")
         )
     if shared not in {None, *SharedAccountsRule}:
         raise KeyRefused(

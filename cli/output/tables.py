@@ -41,7 +41,7 @@ from jobs.effects.answer_cells import Cell, Flat, decode_answer
 from jobs.imports.column_map import TABLE_OF_STEP
 from jobs.imports.subscriber import ValueFault
 from jobs.spec.spec import ChainKind, JobSpec, kind_of
-from texts.remedies import Remedy, command_line
+from texts.remedies import advised, command_line
 from texts.said import Quantity, counted, in_clauses, said, wording
 
 TableCell: TypeAlias = Cell | Decimal
@@ -292,7 +292,7 @@ def checked(spec: JobSpec, path: Path) -> dict[str, str]:
             "{output}: {job} writes, and there are no answers to be kept; {command} has its rows",
             output=output,
             job=spec.name,
-            command=Remedy("export"),
+            command=advised("export"),
         )
     if path == STDOUT:
         raise CommandRefused(

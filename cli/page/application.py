@@ -408,10 +408,6 @@ def to_json(value: object, status: int = 200) -> web.Response:
 # ---- the server of the page ---------------------------------------------------------------------------------------
 
 
-LIMITS: Final = DoorLimits(clients=200)
-"""A browser has some six connections; those of dead ones must not keep others out."""
-
-
 class PageAddress(NamedTuple):
     """Where a page is: its address with the token, and the command that leads from another machine to it."""
 
@@ -420,7 +416,7 @@ class PageAddress(NamedTuple):
 
 
 @asynccontextmanager
-async def serving(journal: Journal, order: PageOrder, limits: DoorLimits = LIMITS) -> AsyncIterator[PageAddress]:
+async def serving(journal: Journal, order: PageOrder) -> AsyncIterator[PageAddress]:
     """Serve the page while the context lasts; the run of the order is followed from its beginning on.
 
     At the end all who look get the last moment. Raises `CommandRefused` where no port can be had, and `NoSuchRun`.
@@ -444,7 +440,8 @@ async def serving(journal: Journal, order: PageOrder, limits: DoorLimits = LIMIT
 
         async def serve() -> None:
             try:
-                await serve_clients(listening, page, limits)
+                # A browser has some six connections; those of dead ones must not keep others out.
+                await serve_clients(listening, page, DoorLimits(clients=200))
             except Exception:  # no error here may end a run
                 log.exception("the page cannot be served any longer: a fault of ours, please report it")
 

@@ -69,7 +69,6 @@ PAUSE: Final = 50
 
 TROUBLE: Final = states_where(trouble=True)
 ACCEPTED: Final = states_where(in_effect=True)
-IN_DOUBT: Final = (State.UNCONFIRMED, State.UNKNOWN, State.MANUAL)
 ASKED: Final = tuple(state for state in State if state is not State.REPLACED)
 """A corrected row is counted once, as the row that replaced it."""
 TO_SEND: Final = tuple(state for state in ASKED if state is not State.SKIPPED)
@@ -104,7 +103,8 @@ class Counted(NamedTuple):
 class Moment(RunView):
     """A run at one moment; `silent_for` is for how many seconds nobody has worked on it, None while somebody does."""
 
-    counted: Counted
+    reasons: Sequence[tuple[State, Reason]]
+    first_refusal: Refusal | None
     sample: PaceSample
     silent_for: float | None = None
     verifying: Verifying = NOTHING_YET
@@ -176,7 +176,7 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
         "asked": part(*ASKED),
         "done": part(*DONE),
         "accepted": accepted,
-        "in_doubt": part(*IN_DOUBT),
+        "in_doubt": part(*states_where(settled=False, to_send=False)),
         "rejected": part(State.REJECTED),
         "refused": totals.refused,
         "why": _text(limit, language) if limit else spoken(live.why if live else seen.silent),
@@ -265,7 +265,7 @@ def _errors(seen: Moment, language: Language) -> Iterator[Mapping[str, object]]:
         shown = printable(label, 60)
         return said("line {line} ({label})", line=line, label=shown) if line else shown
 
-    for state, reason in seen.counted.reasons:
+    for state, reason in seen.reasons:
         where, told = place(reason.line, reason.label), _text(reason.example, language)
         if not told:
             text, example = language.render(name_of_outcome(state, reason.kind)), where
@@ -275,11 +275,11 @@ def _errors(seen: Moment, language: Language) -> Iterator[Mapping[str, object]]:
         else:
             text, example = heading(told), said("{row}: {text}", row=where, text=told)
         yield {"text": text, "rows": reason.items, "example": language.render(example)}
-    if refusal := seen.counted.first_refusal:
+    if refusal := seen.first_refusal:
         where, why = place(refusal.line, refusal.label), _text(refusal.reason, language)
         shown = language.render(said("{row}: {text}", row=where, text=why))
         yield {"text": language.render(REFUSED), "rows": seen.totals.refused, "example": shown}
-    kinds = {reason.kind for _, reason in seen.counted.reasons}
+    kinds = {reason.kind for _, reason in seen.reasons}
     for text, rows in seen.live.errors.items() if seen.live else ():
         if kind_of(text) not in kinds:
             yield {"text": _text(text, language), "rows": rows, "example": ""}
@@ -288,7 +288,7 @@ def _errors(seen: Moment, language: Language) -> Iterator[Mapping[str, object]]:
 def _errors_without_names(seen: Moment, language: Language) -> Iterator[Mapping[str, object]]:
     """The same kinds as far as they are in words of ours; what others have said may name a row."""
     rows = Counter[str]()
-    for state, reason in seen.counted.reasons:
+    for state, reason in seen.reasons:
         own = heading(blanked(reason.example, numbers=False))
         rows[_text(own or name_of_outcome(state, reason.kind), language)] += reason.items
     if seen.totals.refused:
@@ -566,15 +566,13 @@ class Feed:
         elif self._last_held is None:
             self._last_held = (await journal.history.last_change(run)).timestamp()
         facts = Moment(
-            run,
-            counted.totals,
-            holder,
+            run=run,
+            holder=holder,
             live=live,
             silent=unheard or "",
-            counted=counted,
             runners=await journal.history.runners(run),
             commands=await journal.history.commands(run, size=MOST_COMMANDS),
-            verification=counted.verification,
+            **counted._asdict(),
             sample=new[-1] if new else still,
             silent_for=None if holder else max(0.0, time.time() - self._last_held),
             verifying=verifying,

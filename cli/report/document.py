@@ -103,17 +103,12 @@ class FileBeside(NamedTuple):
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class FilesBeside:
+class FilesBeside(NamedTuple):
     """The files beside the report that a run needs: all exceptions, subscribers not in its file, rows entered."""
 
     exceptions: FileBeside | None = None
     extra: FileBeside | None = None
     entered: FileBeside | None = None
-
-    @property
-    def all(self) -> tuple[FileBeside, ...]:
-        return tuple(one for one in (self.exceptions, self.extra, self.entered) if one is not None)
 
 
 def page_of(
@@ -341,16 +336,18 @@ async def write_files(
 
     try:
         for one in facts.runs if facts.kind is not SubjectKind.CAMPAIGN else ():
-            exceptions = extra = entered = None
+            found = FilesBeside()
             if one.exceptions_in_all > SHOWN:
                 rows = _exceptions(one, reader, journal)
-                exceptions = await written(f"{one.run.name}-exceptions", HEADER, rows)
+                found = found._replace(exceptions=await written(f"{one.run.name}-exceptions", HEADER, rows))
             if one.tally is not None and one.tally.extra > EXTRA_SHOWN:
                 extra = await written(f"{one.run.name}-not-in-file", EXTRA_HEADER, _extra(one.tally, reader))
+                found = found._replace(extra=extra)
             if one.annex and one.totals.standing > SHOWN:
                 entered = await written(f"{one.run.name}-entered", ENTERED_HEADER, _entered(one, reader, journal))
-            if exceptions or extra or entered:
-                files[one.run.name] = FilesBeside(exceptions, extra, entered)
+                found = found._replace(entered=entered)
+            if any(found):
+                files[one.run.name] = found
     except OSError as error:
         raise CommandRefused(
             "no file can be written in {folder}: {why}", folder=folder, why=reason_of(error)

@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import PurePath
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 import anyio
 
@@ -101,10 +101,6 @@ class EnteredRow(NamedTuple):
     place: str
     label: str
     amount: Decimal | None
-
-    @classmethod
-    def of(cls, item: Item) -> Self:
-        return cls(str(item.line or item.number), item.label, item.amount)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +234,7 @@ async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue, *, only
 
     since, gone = tuple[str, ...](), None
     if SINCE in run.parameters and not only_sums:
-        since, gone, _ = await gone_since(run, journal, await journal.runs(), journal)
+        since, gone, _ = await gone_since(run, journal, journal)
     sums = await sums_of(run, journal, spec)
     if not only_sums:
         async for one in each_exception(run, totals, journal, spec, has_money=sums.has_money, seen=seen):
@@ -280,7 +276,8 @@ async def each_standing(run: Run, totals: Totals, journal: Journal) -> AsyncIter
     while page := await journal.in_effect(run, after=after):
         after = page[-1].number
         there = {State.APPLIED} if totals.different else {State.APPLIED, State.ACCEPTED}
-        yield [EnteredRow.of(item) for item in page if item.state in there]
+        rows = (item for item in page if item.state in there)
+        yield [EnteredRow(str(item.line or item.number), item.label, item.amount) for item in rows]
 
 
 async def each_exception(

@@ -7,25 +7,31 @@ the same one twice finds nothing to send. Rows that the new file lacks are named
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from checkpoints.row_comparison import Rows, Side, rows_gone
 from checkpoints.states import State, states_where
-from cli.session.order import Order
-from cli.show.preview import DeltaFacts, PreviewFacts, number_and_sum, typed_without
+from cli.session.order import Order, per_billing
+from cli.show.preview import LOOKED_AT, DeltaFacts, PreviewFacts, facts_of, number_and_sum, typed_without
 from cli.terminal.exits import CommandRefused, NothingSent
 from cli.terminal.texts import printable
+from engine.job import Job
 from engine.pipeline.intake import Repeat
+from jobs.job import assigned_of
 from jobs.rows.input import input_of_parameters
-from jobs.runs import followers, is_taken_back, nothing_of, unfinished
+from jobs.runs import followers, is_taken_back, nothing_of, require_complete, unfinished
 from jobs.spec.words import SINCE, SharedAccountsRule
 from texts.remedies import command_line, setting
 from texts.said import Said, counted, percent, said
+
+if TYPE_CHECKING:
+    from cli.session.session import Session
 
 _TYPE: Final = "op_type"
 """The parameter that is part of a row's key."""
@@ -33,10 +39,20 @@ _HUNDRED: Final = Decimal(100)
 _IN_EFFECT: Final = states_where(in_effect=True)
 
 
-def check_delta(order: Order, target: str, runs: Sequence[Run], journal: str) -> Run | None:
-    """The run of a delta, None for any other order. Raises `CommandRefused` where the two do not go together."""
-    if not order.since:
-        return None
+async def in_billing(order: Order, session: "Session") -> tuple[Order, str]:
+    """The order as it counts in the session's billing, and how the journal calls that.
+
+    Raises `CommandRefused` and `RunRefused` where a delta and its run do not go together, or that may still change.
+    """
+    journal, target = session.journal, await session.target()
+    runs = await journal.runs()
+    order = per_billing(order, runs, session.settings, target, session.billing.one.identity)
+    if order.since:
+        await require_complete(_run_of_delta(order, target, runs, journal.name), journal)
+    return order, target
+
+
+def _run_of_delta(order: Order, target: str, runs: Sequence[Run], journal: str) -> Run:
     run = next((one for one in runs if one.name == order.since), None)
     if run is None:
         raise NoSuchRun(journal, order.since, [one.name for one in runs])
@@ -86,14 +102,14 @@ def refuse_last(meant: str | None) -> None:
 
 
 async def gone_since(
-    run: Run, journal: Journal, runs: Sequence[Run], entered: Journal
+    run: Run, journal: Journal, entered: Journal
 ) -> tuple[tuple[str, ...], Rows | None, tuple[str, ...]]:
     """The runs behind which a delta comes, the rows of them that its file lacks, and the runs that have these.
 
-    `entered` is the journal of `runs`, and `journal` that of the delta, or of its plan. No rows where it is not known
-    what the file lacks: rows are left out or refused, or purged.
+    `entered` is the journal of these runs, and `journal` that of the delta, or of its plan. No rows where it is not
+    known what the file lacks: rows are left out or refused, or purged.
     """
-    base, totals = run.parameters[SINCE], await journal.totals(run)
+    base, totals, runs = run.parameters[SINCE], await journal.totals(run), await entered.runs()
     # Of the deltas since, those before this one that were sent and stand.
     sent = (one for one in followers(base, runs) if one.approved_at and one.created_at < run.created_at)
     before = [*(one for one in runs if one.name == base), *(one for one in sent if not is_taken_back(one, runs))]
@@ -104,9 +120,24 @@ async def gone_since(
     return names, gone, tuple(one.name for one in having)
 
 
-async def facts_of_delta(run: Run, journal: Journal, runs: Sequence[Run], entered: Journal) -> DeltaFacts:
-    """What a delta, or its plan, changes, and what its file lacks; see `gone_since`. Raises `NothingSent`."""
-    before, gone, having = await gone_since(run, journal, runs, entered)
+async def plan_of(run: Run, job: Job, journal: Journal, entered: Journal, undecided: int = 0) -> PreviewFacts:
+    """The facts of a run of `job` whose list is saved, from the journal. Raises `InputRefused`.
+
+    Those of a delta say what it changes, and what its file lacks: see `gone_since`. Raises `NothingSent` for a wrong
+    file.
+    """
+    to_send = await journal.items(run, {State.PENDING}, size=LOOKED_AT)
+    return replace(
+        await facts_of(run, journal),
+        columns=assigned_of(job, run.header),
+        assumptions=job.assumptions(to_send) if to_send else (),
+        undecided=undecided,
+        delta=await _facts_of_delta(run, journal, entered) if SINCE in run.parameters else None,
+    )
+
+
+async def _facts_of_delta(run: Run, journal: Journal, entered: Journal) -> DeltaFacts:
+    before, gone, having = await gone_since(run, journal, entered)
     differences = await journal.differences(run)
     if gone and gone.rows and not differences.changed and not (await journal.totals(run)).count(State.SKIPPED):
         raise NothingSent(

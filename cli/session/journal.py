@@ -42,7 +42,7 @@ from cli.terminal.waiting import waiting
 from engine.pacing.policy import ALL, Policy, policy_with
 from jobs.runs import require_content, unfinished
 from jobs.spec.words import RUN, UNDO
-from texts.remedies import PROGRAM, Remedy, advise_runs, command_line, setting
+from texts.remedies import PROGRAM, advise_runs, advised, command_line, setting
 from texts.said import Said, counted, in_lines, said, text_of
 
 log = structlog.get_logger(__name__)
@@ -140,13 +140,13 @@ def check_target(run: Run, settings: Settings) -> None:
     """
     database = run.parameters.get(_DATABASE, "")
     if database and not settings.database.value and settings.database.origin != "--database":
-        address = ("api-url", printable(run.parameters.get(_API) or run.target))
+        address = setting("api-url", printable(run.parameters.get(_API) or run.target))
         there = () if is_at(run, settings.target) else (address,)
         raise CommandRefused(
             "run {run} was begun with the billing's database, and the settings name none: without it less is "
             "looked up before a call. Give {flag}; to go on through the API alone, type {none}",
             run=run.name,
-            flag=Remedy(settings=(*there, ("database", printable(database)))),
+            flag=" ".join((*there, setting("database", printable(database)))),
             none=setting("database", "''"),
         )
     if not is_at(run, settings.target) and not (identity_of_run(run) and settings.database.value):
@@ -379,7 +379,7 @@ async def chosen_run(name: str | None, journal: Journal, command: str, *, is_ope
         return await journal.run(name)
     runs = [run for run in await journal.runs() if (await unfinished(run, journal) if is_open else run.approved_at)]
     if not runs:
-        none = said("no run is under way; {command} lists those at their end", command=Remedy("status"))
+        none = said("no run is under way; {command} lists those at their end", command=advised("status"))
         raise CommandRefused(none if is_open else said("no run of this journal was sent yet"))
     worked_on = [run for run in runs if await journal.holder(run)] if is_open and len(runs) > 1 else []
     for only in (runs, worked_on):

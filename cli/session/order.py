@@ -23,7 +23,7 @@ from checkpoints.own_files import check_beside
 from checkpoints.records import Run
 from cli.output.tables import ANSWER_FILE_PARAMETER
 from cli.session.journal import identity_of_run, is_at
-from cli.settings.flags import CallFlags, ImportFlags, OrderFlags, RowFlags, map_file_of, map_pairs_of, parse_pairs
+from cli.settings.flags import CallFlags, ImportFlags, OrderFlags, RowFlags, parse_pairs, split_map
 from cli.settings.places import in_full
 from cli.settings.settings import Settings
 from cli.show.preview import given_parameters, is_kept, same_input
@@ -157,10 +157,6 @@ def parse_repeat(*, again: bool, another_billing: bool) -> Repeat:
     return Repeat.AGAIN if again else Repeat.PER_BILLING if another_billing else Repeat.ONCE
 
 
-def given_values(settings: Sequence[str], calling: CallFlags) -> dict[str, str]:
-    return {**parse_pairs(settings, "--set"), **calling.parameters}
-
-
 def parse_input(
     file: str | None,
     rows: RowFlags,
@@ -203,12 +199,12 @@ async def typed_order(
     Raises `ParameterRefused` and `CommandRefused`.
     """
     catalogue = told.settings.catalogue
-    given = {**given_values(order_flags.set_ or [], calling), **importing.parameters}
+    given = {**parse_pairs(order_flags.set_ or [], "--set"), **calling.parameters, **importing.parameters}
     if job == IMPORT:
         # A map has two forms: a file, and columns of single fields.
-        file_of_map = map_file_of(rows.mapping)
+        file_of_map, pairs = split_map(rows.mapping)
         given |= {MAP: file_of_map} if file_of_map else {}
-        rows = replace(rows, mapping=map_pairs_of(rows.mapping))
+        rows = replace(rows, mapping=pairs)
     # As in a chain; an empty one is none.
     if name := next(
         (one.name for one in catalogue.kind(job, given).parameters if one.secret and given.get(one.name)), ""

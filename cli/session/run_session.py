@@ -17,7 +17,7 @@ A signal before the approval ends it with 130. Whatever has begun to send goes o
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
@@ -38,7 +38,7 @@ from checkpoints.states import State, states_where
 from cli.output.item_files import OutputFile
 from cli.output.tables import ANSWER_FILE_PARAMETER, ANSWERS, checked, first_rows, reads, write_answers
 from cli.session.control_client import serve_control
-from cli.session.delta import all_the_same, check_delta, facts_of_delta, refuse_last, unlike_last
+from cli.session.delta import all_the_same, in_billing, plan_of, refuse_last, unlike_last
 from cli.session.events import RunReaders
 from cli.session.journal import BillingTaken, locked, ourselves, refuse_ended, remembered
 from cli.session.order import (
@@ -46,7 +46,6 @@ from cli.session.order import (
     Order,
     departures,
     identity,
-    per_billing,
     require_opened,
     shared_accounts_of,
     vault_in,
@@ -69,7 +68,6 @@ from cli.show.preview import (
     LOOKED_AT,
     PreviewFacts,
     doubtful_rows,
-    plan_of,
     preview,
     shared_accounts,
     unanswered,
@@ -112,15 +110,14 @@ from jobs.runs import (
     half_done_undos,
     refuse_half_undone,
     refuse_overtaken,
-    require_complete,
     require_undoable,
     unfinished,
 )
-from jobs.shared_accounts import in_sentences, question_of, settle
+from jobs.shared_accounts import in_sentences, settle
 from jobs.spec.spec import DECLARATION
 from jobs.spec.words import RUN, SINCE, UNDO, SharedAccountsRule
 from jobs.value_changes import overwritten
-from texts.remedies import Remedy, command_line, setting
+from texts.remedies import advised, command_line, setting
 from texts.said import Said, counted, in_lines, said, text_of
 
 log = structlog.get_logger(__name__)
@@ -171,10 +168,7 @@ def prepare(order: Order, files: Mapping[str, str], session: Session) -> Ready:
 
 
 async def start_run(ready: Ready, session: Session, remembered: Mapping[str, str]) -> Closing:
-    runs, identity, target = await session.journal.runs(), session.billing.one.identity, await session.target()
-    order = per_billing(ready.order, runs, session.settings, target, identity)
-    if (before := check_delta(order, target, runs, session.journal.name)) is not None:
-        await require_complete(before, session.journal)
+    order, target = await in_billing(ready.order, session)
     await ready.job.check()
     recorded = {**order.to_parameters(), **ready.files, **remembered}
     created = await create_run(ready.job, recorded, target, session)
@@ -332,6 +326,48 @@ async def rehearse(
     return await plans.run(run.name)
 
 
+# ---- consent: what has to be allowed before a load is sent --------------------------------------------------------
+#
+# what is asked, in this order               what answers it in advance
+# last lines without an end are whole        nothing
+# rows that are refused are left out         --skip-bad
+# several opening balances of an account     --shared-accounts
+# the load is unlike the last one            --like-last none
+# the rows are sent, as they were shown      --yes, but not for those that look as if entered already: --again
+
+
+async def require_yes(question: Said, unasked: CommandRefused, file: str, consent: Consent, screen: Screen) -> None:
+    """Ask what `--yes` does not answer.
+
+    Raises `unasked` with it, and where nobody can be asked; `NothingSent` where the answer is not yes.
+    """
+    if consent.yes:
+        raise unasked
+    if not await screen.agrees(question, unasked, file):
+        raise NothingSent(said("the answer was no"))
+
+
+async def require_consent(
+    plan: PreviewFacts,
+    asked: Said,
+    file: str,
+    session: Session,
+    *,
+    again: bool,
+    refused: Callable[[str], CommandRefused] = NothingSent,
+) -> None:
+    """Ask whether the rows are sent that were shown. Raises `NothingSent`, and what `refused` makes of a reason."""
+    consent, screen = session.consent, session.screen
+    if not consent.yes:
+        unasked = refused(is_unattended(plan.question(session.billing.target), file))
+        if not await screen.agrees(asked, unasked, file, to_send=True):
+            raise NothingSent(said("the answer was no"))
+    elif plan.look_alikes.rows and not again:
+        if screen.voice.quiet:
+            screen.say_always(doubtful_rows(plan, which="look_alikes"))
+        raise refused(unanswered(plan))
+
+
 async def require_whole(job: Job, file: str, consent: Consent, screen: Screen) -> bool:
     """Ask once whether the last lines without an end are whole; False where there are no such lines.
 
@@ -351,12 +387,7 @@ async def require_whole(job: Job, file: str, consent: Consent, screen: Screen) -
         lines=told,
         command=f"sed -i -e '$a\\' {printable(lines[0].file)}",
     )
-    with screen.keyboard(file) as keyboard:
-        if keyboard is None or consent.yes:
-            raise NothingSent(why)
-        question = said("{lines}. Is it whole?", lines=told)
-        if not await screen.agrees(question, keyboard):
-            raise NothingSent(said("the answer was no"))
+    await require_yes(said("{lines}. Is it whole?", lines=told), NothingSent(why), file, consent, screen)
     return True
 
 
@@ -412,8 +443,6 @@ class RunSession:
         self._seconds = 0.0
         self._lost: str | None = None
         """Why the journal failed while the run was sending."""
-        self._asking = False
-        """Whether the operator was asked; what an interrupt leaves of a run depends on it."""
 
     async def run(self) -> Closing:
         """Work on the run until it ends, is refused, or is stopped; returns the closing, which was shown.
@@ -482,19 +511,19 @@ class RunSession:
                             raise CommandRefused(why_unreadable(error, self._run), code_of(error)) from error
                         # Rows in doubt are looked up first, and that waits for the billing.
                         log.warning("what the run will ask could not be tried", why=error)
-                    except (InputRefused, LookUpFailed) as error:
+                    except LookUpFailed as error:
                         raise CommandRefused(text_of(error)) from error
                     return self._run.approved_at is not None or await self._approved()
         except Unanswered as unanswered:
             self._stop.request(StopKind.INTERRUPTED, text_of(unanswered))
-        except CommandRefused as refused:
-            discards = isinstance(refused, NothingSent)
+        except (CommandRefused, InputRefused, RunRefused) as refused:
+            discards = isinstance(refused, NothingSent | RunRefused)
             if discards or self._fresh:
                 await self._give_up()
-            if discards or not self._fresh:
+            if isinstance(refused, NothingSent) or not (discards or self._fresh):
                 raise
-            raise NothingSent(text_of(refused), refused.code) from refused
-        if self._asking and self._fresh:
+            raise NothingSent(text_of(refused), code_of(refused)) from refused
+        if self._screen.unanswered and self._fresh:
             # The same command asks again: a half run that nobody has agreed to is not left behind.
             await self._give_up()
         return False
@@ -528,8 +557,6 @@ class RunSession:
             raise CommandRefused(
                 "{error}; or give a smaller {in_flight} or {most}", error=error, in_flight=in_flight, most=most
             ) from error
-        except InputRefused as error:
-            raise CommandRefused(text_of(error)) from error
         now = to_settings(policy)
         if not self._fresh:
             pacing = labelled(said("pacing:"), describe_policy(policy))
@@ -554,7 +581,7 @@ class RunSession:
             may_stream = run.frozen_at is None and consent.yes and PLAN not in run.parameters
             may_stream = may_stream and not self._session.hand_in and shared_accounts_of(run) is None
             # Which rows an undo is still to take back is known once all are read, too.
-            may_stream = may_stream and not await half_done_undos(run, await journal.runs(), journal)
+            may_stream = may_stream and not await half_done_undos(run, journal)
             # What a delta changes, and whether a load is like the last one, is known once all rows are read.
             may_stream = may_stream and SINCE not in run.parameters and self._live_policy.policy.like_last is None
             if may_stream and not await anyio.to_thread.run_sync(lambda: self._job.source.is_read_whole):
@@ -563,10 +590,8 @@ class RunSession:
                 return True
             if run.frozen_at is None:
                 since = run.parameters.get(SINCE)
-                asking, self._asking = self._asking, True
                 if await require_whole(self._job, self._file, consent, self._screen):
                     await journal.history.note_command(run, ourselves(), "last-line", said("it is whole"))
-                self._asking = asking
                 await save_rows(
                     run,
                     self._job,
@@ -594,7 +619,7 @@ class RunSession:
                 raise NothingSent(
                     "run {run} has other rows in the billing than when this undo was listed: type {command} again",
                     run=undone.name,
-                    command=Remedy("undo", undone.name),
+                    command=advised("undo", undone.name),
                 )
         return await self._agreed()
 
@@ -602,18 +627,13 @@ class RunSession:
         """Show the preview, and ask; False where there is nothing to send."""
         run, journal, screen = self._run, self._journal, self._screen
         consent, profile = self._session.consent, self._session.gateway.profile
-        if (meant := shared_accounts_of(run)) is not None:
-            await settle(run, journal, profile, meant)
-        question = await question_of(run, journal, profile)
+        question = await settle(run, journal, profile, shared_accounts_of(run))
         # Nothing is read between this comparison and the sending, so the compared list is the one that is sent.
         if departs := await departures(run, journal, self._session.billing):
             raise NothingSent(departs)
-        try:
-            await refuse_overtaken(run, journal)
-            await refuse_half_undone(run, journal, await journal.runs(), journal)
-        except RunRefused as error:
-            raise NothingSent(text_of(error)) from error
-        plan = await self._plan(question.rows)
+        await refuse_overtaken(run, journal)
+        await refuse_half_undone(run, journal, journal)
+        plan = await plan_of(run, self._job, journal, journal, question.rows)
         # An operator who is asked must see the preview, even with --quiet.
         show = screen.say if consent.yes else screen.say_always
         show(preview(plan, self._session.billing.target, journal.name, self._live_policy.policy))
@@ -628,60 +648,29 @@ class RunSession:
         if question.accounts:
             show(shared_accounts(question))
             sentences = in_sentences(question, profile)
-            with screen.keyboard(self._file) as keyboard:
-                if keyboard is None or consent.yes:
-                    raise NothingSent(sentences)
-                self._asking = True
-                screen.say_always(render(sentences, "bold yellow"))
-                answer = await screen.chooses(said("What is meant: sum, last or refuse?"), keyboard)
+            if consent.yes:
+                raise NothingSent(sentences)
+            asked, unasked = said("What is meant: sum, last or refuse?"), NothingSent(sentences)
+            answer = await screen.chooses(asked, unasked, self._file, below=render(sentences, "bold yellow"))
             if answer not in {SharedAccountsRule.SUM, SharedAccountsRule.LAST}:
                 given = printable(answer) or said("nothing")
                 raise NothingSent("the answer was {answer}: these rows are refused", answer=given)
             if SINCE in run.parameters:
                 refuse_last(answer)
             await settle(run, journal, profile, SharedAccountsRule(answer))
-            plan = await self._plan()
+            plan = await plan_of(run, self._job, journal, journal)
         if not plan.to_send:
             await self._approve()
             screen.say(render(said("There is nothing to send."), "bold"))
             return False
-        await self._require_like_last(plan)
-        if not consent.yes:
-            asked = plan.question(self._session.billing.target)
-            with screen.keyboard(self._file) as keyboard:
-                if keyboard is None:
-                    raise self._unattended(is_unattended(asked, self._file))
-                self._asking = True
-                if not await screen.agrees_to_send(asked, keyboard):
-                    raise NothingSent(said("the answer was no"))
-        elif plan.look_alikes.rows and how_often(run) is not Repeat.AGAIN:
-            if screen.voice.quiet:
-                screen.say_always(doubtful_rows(plan, which="look_alikes"))
-            raise self._unattended(unanswered(plan))
+        if unlike := await unlike_last(run, plan, journal, self._live_policy.policy.like_last):
+            why = said("{why}. If it is right:\n{command}", why=unlike, command=all_the_same(run))
+            right = said("{why}. Is that right?", why=unlike)
+            await require_yes(right, self._unattended(why), self._file, consent, screen)
+        asked, again = plan.question(self._session.billing.target), how_often(run) is Repeat.AGAIN
+        await require_consent(plan, asked, self._file, self._session, again=again, refused=self._unattended)
         await self._approve(plan.to_send)
         return True
-
-    async def _require_like_last(self, plan: PreviewFacts) -> None:
-        """Ask about a load that is unlike the last one of its job, where the policy says how unlike it may be."""
-        screen = self._screen
-        share = self._live_policy.policy.like_last
-        if (unlike := await unlike_last(self._run, plan, self._journal, share)) is None:
-            return
-        with screen.keyboard(self._file) as keyboard:
-            if keyboard is None or self._session.consent.yes:
-                raise self._unattended(
-                    said("{why}. If it is right:\n{command}", why=unlike, command=all_the_same(self._run))
-                )
-            self._asking = True
-            if not await screen.agrees(said("{why}. Is that right?", why=unlike), keyboard):
-                raise NothingSent(said("the answer was no"))
-
-    async def _plan(self, undecided: int = 0) -> PreviewFacts:
-        plan = await plan_of(self._run, self._job, self._journal, undecided)
-        if SINCE not in self._run.parameters:
-            return plan
-        journal = self._journal
-        return replace(plan, delta=await facts_of_delta(self._run, journal, await journal.runs(), journal))
 
     def _caution(self, show: Callable[[Text], None]) -> None:
         for caution in self._job.cautions:
@@ -799,17 +788,14 @@ class RunSession:
 async def undone_held(undo: Run, journal: Journal) -> AsyncIterator[None]:
     """Hold the run that an undo takes back, so that nothing sends it until the undo is approved, which ends it.
 
-    Does nothing for another run, and for an undo that is approved. Raises `CommandRefused`.
+    Does nothing for another run, and for an undo that is approved. Raises `CommandRefused` and `RunRefused`.
     """
     if undo.job != UNDO or undo.approved_at:
         yield
         return
     undone = await journal.run(undo.parameters[RUN])
     async with locked(undone, journal, "undo"):
-        try:
-            await require_undoable(undone, journal, undo)
-        except RunRefused as refused:
-            raise NothingSent(text_of(refused)) from refused
+        await require_undoable(undone, journal, undo)
         yield
     if (undone := await journal.run(undone.name)).ended_at:
         await wipe_secrets(undone, journal)

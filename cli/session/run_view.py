@@ -244,7 +244,7 @@ class RunView(RunSummary):
 
     @property
     def in_doubt(self) -> int:
-        return self.totals.count(*(state for state in states_where(settled=False) if not state.to_send))
+        return self.totals.count_where(settled=False, to_send=False)
 
     @property
     def entered(self) -> Decimal:

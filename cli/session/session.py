@@ -70,7 +70,7 @@ from jobs.job import build
 from jobs.rows.input import input_of_parameters, job_parameters
 from jobs.runs import require_content
 from jobs.spec.spec import parameters_of
-from jobs.spec.toml_places import KeyRefused, as_kind, check_known
+from jobs.spec.toml_places import KeyRefused, as_kind
 from jobs.spec.words import UNDO
 from jobs.undo import build_undo, effect_of_run
 from texts.remedies import PROGRAM, advise_runs, command_line, setting
@@ -218,21 +218,18 @@ class Session(Invocation):
                     # That a row is not there which was under way says nothing.
                     return is_stored if last else is_stored or None
                 if waited >= policy.patience(await stored.unfinished_work(asked)):
-                    raise self._two_billings(run, asked[0], is_stored=bool(is_stored))
+                    row: dict[str, Given] = {"row": asked[0].number, "run": run.name, "label": asked[0].label}
+                    differs = (
+                        said("the database shows row {row} of run {run} ({label}), and the API does not", **row)
+                        if is_stored
+                        else said("the API shows row {row} of run {run} ({label}), and the database does not", **row)
+                    )
+                    raise two_billings(self.gateway, self.settings, differs)
             except LookUpDelayed:
                 if waited >= policy.settle:
                     raise
             with waiting(lambda: said("comparing the API with the database")):
                 await anyio.sleep(POLL_SECONDS)
-
-    def _two_billings(self, run: Run, item: Item, *, is_stored: bool) -> CommandRefused:
-        row: dict[str, Given] = {"row": item.number, "run": run.name, "label": item.label}
-        differs = (
-            said("the database shows row {row} of run {run} ({label}), and the API does not", **row)
-            if is_stored
-            else said("the API shows row {row} of run {run} ({label}), and the database does not", **row)
-        )
-        return two_billings(self.gateway, self.settings, differs)
 
     async def rebuild(self, run: Run) -> Job:
         own = job_parameters(run.parameters)
@@ -418,7 +415,6 @@ def profile_of(settings: Settings) -> Profile:
     if toml is None:
         return UNKNOWN
     try:
-        check_known((), toml.content, Profile.__struct_fields__)
         profile = as_kind(toml.content, Profile)
     except KeyRefused as error:
         place, name = str(toml.place(*error.way)), ".".join(map(str, error.way))

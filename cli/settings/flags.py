@@ -244,21 +244,15 @@ TableFlags = Annotated[
 """How the table of an import is read, and which of its rows."""
 
 
-def map_file_of(words: Sequence[str] | None) -> str:
-    """The map file among the words of --map, "" without one. Raises `CommandRefused` for a second one."""
-    files = [word for word in words or () if _is_map_file(word)]
+def split_map(words: Sequence[str] | None) -> tuple[str, list[str]]:
+    """The map file among the words of --map, "" without one, and the columns of single fields, each as it was typed.
+
+    Raises `CommandRefused` for a second file.
+    """
+    files = [word for word in words or () if "=" not in word or word.endswith(".toml")]
     if len(files) > 1:
         raise CommandRefused("{flag}: two map files are given: which is meant?", flag=setting("map"))
-    return files[0] if files else ""
-
-
-def map_pairs_of(words: Sequence[str] | None) -> list[str]:
-    """The columns of single fields among them, each as it was typed."""
-    return [word for word in words or () if not _is_map_file(word)]
-
-
-def _is_map_file(word: str) -> bool:
-    return "=" not in word or word.endswith(".toml")
+    return "".join(files), [word for word in words or () if word not in files]
 
 
 @dataclass(frozen=True, slots=True)

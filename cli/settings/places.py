@@ -36,7 +36,7 @@ from cli.terminal.exits import SettingsRefused
 from cli.terminal.logs import KEPT
 from cli.terminal.texts import JOURNAL, printable
 from jobs.spec.toml_places import Toml
-from texts.remedies import PROGRAM, VAULT_KEY, Remedy
+from texts.remedies import PROGRAM, VAULT_KEY
 from texts.said import Said, counted, reason_of, said, text_of
 
 SUFFIX: Final = ".journal"
@@ -247,7 +247,7 @@ class FoundFile:
 
     path: Path
     what: str
-    flag: Remedy | None = None
+    flag: str | None = None
     is_run: bool = False
     is_secret: bool = False
 

@@ -37,7 +37,7 @@ from cli.terminal.exits import SettingsRefused
 from cli.terminal.layout import Badge, badge_of
 from cli.terminal.options import Option, options_of
 from engine.errors import nearest
-from jobs.spec.toml_places import KeyRefused, Kind, Toml, as_kind, check_known
+from jobs.spec.toml_places import KeyRefused, Kind, Toml, as_kind
 from texts.remedies import SETTINGS_FILE, SETTINGS_PROFILE, setting
 from texts.said import Quantity, reason_of, said, text_of
 
@@ -248,21 +248,6 @@ PROFILE: Final = "profile"
 DEFAULT_PROFILE: Final = "default_profile"
 
 
-class ProfileHead(msgspec.Struct, frozen=True):
-    """What only a profile has, and not the file."""
-
-    name: Annotated[str, key("the name of the billing, which is typed before money leaves", "none")] = ""
-    production: Annotated[
-        bool | None, key("ask for that name before anything is sent", "true for `[profile.production]`")
-    ] = None
-
-
-class FileHead(msgspec.Struct, frozen=True):
-    """What only the file has, and no profile."""
-
-    default_profile: Annotated[str, key("the profile that counts where none is chosen", "none")] = ""
-
-
 class Letterhead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The table [report]: the organisation, and who signs; an empty name is filled in by hand."""
 
@@ -299,7 +284,7 @@ class DatabaseTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SettingsTables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole file: what stands above its tables, and they."""
+    """What the file and each of its profiles can have: what stands above the tables, and they."""
 
     language: Annotated[
         str | None, key("language of screens, help and reports: `ru` or `en`", "that of the system")
@@ -328,20 +313,20 @@ class SettingsTables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics: MetricsSettings = MetricsSettings()
 
 
-PROFILE_KEYS: Final = ProfileHead.__struct_fields__
-"""What only a profile of settings has; for the rest it has what the file has."""
+class ProfileTables(SettingsTables, frozen=True):
+    """A profile, which has a name beside all of that."""
 
-_TABLES: Final[Mapping[str, type[msgspec.Struct]]] = {
-    name: type(table)
-    for name, table in zip(SettingsTables.__struct_encode_fields__, SettingsTables.__struct_defaults__, strict=True)
-    if isinstance(table, msgspec.Struct)
-}
-KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
-    "": (*SettingsTables.__struct_encode_fields__, DEFAULT_PROFILE, PROFILE),
-    f"{PROFILE}.NAME": (*PROFILE_KEYS, *SettingsTables.__struct_encode_fields__),
-    **{name: table.__struct_encode_fields__ for name, table in _TABLES.items()},
-}
-"""The keys of the file, by their table."""
+    name: Annotated[str, key("the name of the billing, which is typed before money leaves", "none")] = ""
+    production: Annotated[
+        bool | None, key("ask for that name before anything is sent", "true for `[profile.production]`")
+    ] = None
+
+
+class FileTables(SettingsTables, frozen=True):
+    """The whole file; its profiles are read one by one."""
+
+    default_profile: Annotated[str, key("the profile that counts where none is chosen", "none")] = ""
+    profile: dict[str, Any] = {}
 
 
 # ---- the file and its profiles ------------------------------------------------------------------------------------
@@ -382,14 +367,14 @@ class SettingsProfile:
 
 @dataclass(frozen=True, slots=True)
 class SettingsFile:
-    """The settings file as a text whose keys have places, what stands outside of all profiles, and the profiles.
+    """The settings file as a text whose keys have places, its tables, and its profiles.
 
     A file that is not there is empty.
     """
 
     path: Path
     toml: Toml
-    common: Table = field(default_factory=dict)
+    tables: FileTables = field(default_factory=FileTables)
     profiles: Mapping[str, SettingsProfile] = field(default_factory=dict)
 
     @classmethod
@@ -414,39 +399,27 @@ class SettingsFile:
         if not isinstance(profiles, Mapping):
             why = said("it is a table, [profile.NAME]; {key} chooses one", key=DEFAULT_PROFILE)
             raise self.refused(PROFILE, why)
-        heads: dict[str, ProfileHead] = {}
-        for name, table in profiles.items():
+        whole, found = self._read(self.toml.content, FileTables, ""), dict[str, SettingsProfile]()
+        common = {name: value for name, value in self.toml.content.items() if name not in {PROFILE, DEFAULT_PROFILE}}
+        for name, own in profiles.items():
             key = f"{PROFILE}.{name}"
             if not _NAME.fullmatch(name):
                 raise self.refused(key, said("a name has letters, digits, - and _, at most 40"))
-            if not isinstance(table, Mapping):
+            if not isinstance(own, Mapping):
                 raise self.refused(key, said("it is a table, [profile.NAME]"))
-            head = heads[name] = self._read(table, ProfileHead, key)
-            if not head.name.isprintable():
+            if not self._read(own, ProfileTables, key).name.isprintable():
                 raise self.refused(f"{key}.name", said("it has characters that nobody can type"))
-        common = {name: value for name, value in self.toml.content.items() if name not in {PROFILE, DEFAULT_PROFILE}}
-        self._read(common, SettingsTables, "")
-        found: dict[str, SettingsProfile] = {}
-        for name, head in heads.items():
-            own = {key: value for key, value in profiles[name].items() if key not in PROFILE_KEYS}
-            self._read(own, SettingsTables, f"{PROFILE}.{name}")
-            tables = as_kind(_laid_over(common, own), SettingsTables)
-            production = name.casefold() == PRODUCTION if head.production is None else head.production
-            badge = Badge(name, " ".join(head.name.split()), production)
+            tables = as_kind(_laid_over(common, own), ProfileTables)
+            production = name.casefold() == PRODUCTION if tables.production is None else tables.production
+            badge = Badge(name, " ".join(tables.name.split()), production)
             found[name] = SettingsProfile(
                 badge, own, tables, places.name_of_billing(tables.api.url) if tables.api.url else ""
             )
-        return replace(self, common=common, profiles=found)
+        return replace(self, tables=whole, profiles=found)
 
     def _read(self, part: Table, kind: type[Kind], prefix: str) -> Kind:
         try:
-            for name in KNOWN if kind is SettingsTables else ():
-                inside, known = part.get(name) if name else part, KNOWN[name]
-                if isinstance(inside, Mapping):
-                    # A profile has a name, and no other profiles.
-                    of_profile = KNOWN[f"{PROFILE}.NAME"] if prefix and not name else known
-                    check_known((name,) if name else (), inside, of_profile)
-            return as_kind({one: part[one] for one in part if kind is not ProfileHead or one in PROFILE_KEYS}, kind)
+            return as_kind(part, kind)
         except KeyRefused as error:
             raise self.refused(".".join(map(str, filter(None, (prefix, *error.way)))), text_of(error)) from error
 
@@ -469,7 +442,7 @@ class SettingsFile:
         elif of_variable := environment.get(SETTINGS_PROFILE):
             given, origin = of_variable, SETTINGS_PROFILE
         else:
-            given = str(self.toml.content.get(DEFAULT_PROFILE) or "")
+            given = self.tables.default_profile
             origin = self.place(DEFAULT_PROFILE)
         file, known = texts.printable(self.path), tuple(self.profiles)
         if one := self.profiles.get(given):
@@ -520,7 +493,7 @@ class SettingsFile:
                         "{place}: {key}: {file} would be that of the profiles of settings {first} and {last}, "
                         "which are different billings. Give each profile its own, or none: then each billing has "
                         "its own",
-                        place=self.place(f"{PROFILE}.{name}.{key}" if _part(self.common, key) is None else key),
+                        place=self.place(f"{PROFILE}.{name}.{key}" if _part(self.toml.content, key) is None else key),
                         key=key,
                         file=texts.printable(file),
                         first=first.badge.profile,
@@ -760,7 +733,7 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
     file = SettingsFile.read(path, named=flags.config is not None)
     profile = file.chosen(flags.profile, environment)
     file.refuse_shared()
-    found = profile.tables if profile else as_kind(file.common, SettingsTables)
+    found: SettingsTables = profile.tables if profile else file.tables
     if found.jobs or found.hooks != HookTable():
         # It names code that is run, so whoever may write it may run code, also where it was named.
         places.FoundFile(path, said("the settings file"), is_run=True).check()
@@ -1025,8 +998,8 @@ def without_profile(flags: Flags) -> Flags:
 
 def without_profile_or_default(flags: Flags) -> Flags:
     """The same, unless the settings file has a default. Raises `SettingsRefused`."""
-    has_default = SettingsFile.read(flags.config or Path.cwd() / SETTINGS_FILE).toml.content.get(DEFAULT_PROFILE)
-    return flags if has_default else without_profile(flags)
+    file = SettingsFile.read(flags.config or Path.cwd() / SETTINGS_FILE)
+    return flags if file.tables.default_profile else without_profile(flags)
 
 
 def known_billings(settings: Settings, environment: Mapping[str, str]) -> KnownBillings:

@@ -59,7 +59,7 @@ _SKIPPED: Final[Sequence[_Column]] = (
 _LEFT: Final[_Column] = (said("left"), "bold", lambda one: one.state.to_send)
 _OPEN: Final[Sequence[_Column]] = (
     _LEFT,
-    (said("unclear"), "yellow", lambda one: one.state.in_doubt or one.state is State.MANUAL),
+    (said("unclear"), "yellow", lambda one: not (one.state.settled or one.state.to_send)),
     (_FAILED, "red", lambda one: one.state is State.REJECTED),
 )
 _LEFT_ALONE: Final[_Column] = (STATE_NAMES[State.SKIPPED], "dim", lambda one: one.state is State.SKIPPED)

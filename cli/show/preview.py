@@ -29,19 +29,17 @@ from cli.show.closing import (
 )
 from cli.terminal.layout import NO_TABLES, Hanging, badge_of, drawn, render, section
 from cli.terminal.texts import printable
-from engine.job import Job
 from engine.pacing.policy import Policy, describe_policy
 from engine.pipeline.intake import Repeat
 from engine.sources.exported import is_of_export
 from jobs.access.vault import mask_secrets
 from jobs.imports.subscriber import Step
-from jobs.job import assigned_of
 from jobs.rows.input import REPEAT, is_input
 from jobs.shared_accounts import Question
 from jobs.spec.columns import Assigned
 from jobs.spec.parameters import DIGEST
 from jobs.spec.words import OPPOSITE, RUN, STORNO, UNDO, WAY, source_of
-from texts.remedies import Remedy, command_line, setting
+from texts.remedies import command_line, setting
 from texts.said import Quantity, Said, counted, enumerated, in_lines, kind_of, said
 
 LOOKED_AT: Final = 200
@@ -149,16 +147,8 @@ class PreviewFacts:
         )
 
 
-async def plan_of(run: Run, job: Job, journal: Journal, undecided: int = 0) -> PreviewFacts:
-    """The facts of a run of `job` whose list is saved, from the journal. Raises `InputRefused`."""
-    to_send = await journal.items(run, {State.PENDING}, size=LOOKED_AT)
-    assumptions = job.assumptions(to_send) if to_send else ()
-    facts = await facts_of(run, journal)
-    return replace(facts, columns=assigned_of(job, run.header), assumptions=assumptions, undecided=undecided)
-
-
 async def facts_of(run: Run, journal: Journal) -> PreviewFacts:
-    """The same without what only the job knows: the use of the columns, and its assumptions."""
+    """The facts of a run whose list is saved, without what only its job knows: the columns, and its assumptions."""
     first = await journal.items(run, {State.PENDING, State.SKIPPED}, size=1)
     skipped = await journal.reasons(run, State.SKIPPED)
     noted = await journal.reasons(run, State.PENDING) if run.approved_at is None else []
@@ -372,7 +362,7 @@ def why_refused(plan: PreviewFacts) -> Said:
         advice = said(
             "Mend the input and run it again, or leave the refused rows out and say what is meant by several rows of "
             "an account: {flags} with sum, last or refuse",
-            flags=Remedy(settings=(("skip-bad", ""), ("shared-accounts", ""))),
+            flags=f"{setting('skip-bad')} {setting('shared-accounts')}",
         )
     else:
         advice = counted(

@@ -116,6 +116,8 @@ class Screen:
     out: Console = field(default_factory=lambda: _console(sys.stdout))
     mask: OutputMask = field(default_factory=OutputMask)
     badge: Badge | None = None
+    unanswered: bool = False
+    """Whether a question waits for its answer, or did when the command was interrupted."""
 
     def __post_init__(self) -> None:
         for console in (self.err, self.out):
@@ -177,41 +179,35 @@ class Screen:
         """The same screen for a command whose rows go to stdout: results and the closing object go to stderr too."""
         return replace(self, out=self.err)
 
-    async def agrees(self, question: str, keyboard: TextIO) -> bool:
-        """Ask on the terminal and wait for an answer; anything but yes is no. Can be cancelled while waiting.
+    async def agrees(self, question: str, unasked: CommandRefused, file: str = "", *, to_send: bool = False) -> bool:
+        """Ask and wait for an answer; anything but yes is no. Can be cancelled while waiting.
 
-        The question is a sentence, or a string that is markup. Raises `Unanswered`, as the other questions do.
+        The question is a sentence, or a string that is markup. The badge of the settings stands before one whether
+        `to_send` to their billing; in production the name of the billing is the yes. The rows come from `file`.
+        Raises `unasked` without a terminal to ask on, and `Unanswered`; so do the other questions.
         """
-        answers = render(said("[y/N]"), "bold")
-        self.err.print(Text.assemble(_question(question), " ", answers, " "), end="")
-        return (await self._answer(keyboard)).strip().casefold() in {"y", "yes", "д", "да"}
-
-    async def agrees_to_send(self, question: Said, keyboard: TextIO) -> bool:
-        """Ask whether to send to the billing of these settings, whose badge stands before the question.
-
-        In production the name of the billing is to be typed. Can be cancelled while waiting, and raises `Unanswered`.
-        """
-        if (badge := self.badge) is None:
-            return await self.agrees(question, keyboard)
-        self.err.print(Text.assemble("\n", badge.line))
-        if not badge.production:
-            return await self.agrees(question, keyboard)
-        self.err.print(_question(question))
-        wanted = said("Type the name of the billing, {name}, to send:", name=badge.to_type)
+        badge, prompt = self.badge if to_send else None, _question(question)
+        line = Text.assemble("\n", badge.line) if badge else None
+        if badge is None or not badge.production:
+            prompt.append(" ").append_text(render(said("[y/N]"), "bold"))
+            return (await self._answer(prompt, unasked, file, line)).casefold() in {"y", "yes", "д", "да"}
+        wanted = render(said("Type the name of the billing, {name}, to send:", name=badge.to_type), "bold red")
+        prompt.append("\n").append_text(wanted)
         for _ in range(_TRIES):
-            self.err.print(render(wanted, "bold red").append(" "), end="")
-            answer = await self._answer(keyboard)
+            answer = await self._answer(prompt, unasked, file, line)
             if badge.is_named_by(answer):
                 return True
-            if answer.strip().casefold() in _NO:
+            if answer.casefold() in _NO:
                 break
-            self.say_always(said("That is {answer!r}, and not its name.", answer=printable(answer.strip())))
+            self.say_always(said("That is {answer!r}, and not its name.", answer=printable(answer)))
+            prompt, line = wanted, None
         return False
 
-    async def chooses(self, question: str, keyboard: TextIO) -> str:
-        """Ask on the terminal for a word, which is the same in every language. Can be cancelled while waiting."""
-        self.err.print(Text.assemble(_question(question), " "), end="")
-        return (await self._answer(keyboard)).strip().casefold()
+    async def chooses(
+        self, question: str, unasked: CommandRefused, file: str = "", *, below: Text | None = None
+    ) -> str:
+        """Ask for a word, which is the same in every language, `below` a text. Can be cancelled while waiting."""
+        return (await self._answer(_question(question), unasked, file, below)).casefold()
 
     async def hears(self, question: str, keyboard: TextIO) -> str:
         """Ask on the terminal for a line without echo. Can be cancelled while waiting."""
@@ -220,17 +216,27 @@ class Screen:
         termios.tcsetattr(keyboard, termios.TCSAFLUSH, [*before[:3], before[3] & ~termios.ECHO, *before[4:]])
         try:
             self.err.print(render(question).append(" "), end="")
-            line = await self._answer(keyboard)
+            line = await self._line(keyboard)
             self.err.print()
         finally:
             termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
         return line.rstrip("\r\n")
 
-    async def _answer(self, keyboard: TextIO) -> str:
+    async def _answer(self, prompt: Text, unasked: CommandRefused, file: str, below: Text | None) -> str:
+        with self.keyboard(file) as keyboard:
+            if keyboard is None:
+                raise unasked
+            if below is not None:
+                self.say_always(below)
+            self.err.print(prompt, end=" ")
+            return (await self._line(keyboard)).strip()
+
+    async def _line(self, keyboard: TextIO) -> str:
         """The line that is typed. Raises `Unanswered` where the input ends before the line does.
 
         What is shown after an interrupted question begins on a line of its own.
         """
+        self.unanswered = True
         try:
             await anyio.wait_readable(keyboard)
         except BaseException:
@@ -240,10 +246,16 @@ class Screen:
         if not line.endswith("\n"):
             self.err.print()
             raise Unanswered
+        self.unanswered = False
         if (shown := waiting_line()) is not None:
             # The terminal has echoed the end of the line.
             shown.note("\n")
         return line
+
+    @property
+    def is_attended(self) -> bool:
+        """Whether a person can be asked, whose keyboard is standard input."""
+        return self.err.is_terminal and sys.stdin is not None and sys.stdin.isatty()
 
     @contextmanager
     def keyboard(self, file: str) -> Iterator[TextIO | None]:
@@ -253,7 +265,7 @@ class Screen:
         """
         with ExitStack() as opened:
             found: TextIO | None = None
-            if self.err.is_terminal and sys.stdin is not None and sys.stdin.isatty():
+            if self.is_attended:
                 found = sys.stdin
             elif self.err.is_terminal and file == STDIN:
                 # None where the process has no controlling terminal, as under cron.

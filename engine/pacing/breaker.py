@@ -27,7 +27,7 @@ from engine.errors import LookUpFailed
 from engine.outcomes import Cause, Outcome
 from engine.pacing.holds import ASKING_AGAIN, BILLING, POLL_SECONDS, Holds, Stop, StopKind
 from engine.pacing.policy import Policy
-from texts.remedies import Remedy
+from texts.remedies import advised
 from texts.said import Quantity, reason, said, text_of
 
 # ---- retries ------------------------------------------------------------------------------------------------------
@@ -324,7 +324,7 @@ class Breaker:
                     "the run up with {resume}",
                     seconds=Quantity(round(unwell)),
                     why=why,
-                    resume=Remedy("resume"),
+                    resume=advised("resume"),
                 ),
             )
 

@@ -22,7 +22,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import State, states_where
 from engine.statistics import error_group
-from texts.remedies import Remedy, setting
+from texts.remedies import advised, setting
 from texts.said import Given, Quantity, ValueRefused, counted, said, two_decimals
 
 log = structlog.get_logger(__name__)
@@ -225,7 +225,7 @@ class Canary:
             "where": where,
             "label": item.label,
             "error": error,
-            "resume": Remedy("resume", run_name),
+            "resume": advised("resume", run_name),
             "no_canary": setting("no-canary"),
         }
         if tries is not None:
@@ -341,8 +341,8 @@ async def whole_sum(run: Run, journal: Journal) -> Decimal:
     return await journal.absolute_sum(run, {*states_where(counts_money=True), *states_where(open=True)})
 
 
-def _with_limit(run: Run, limit: Decimal) -> Remedy:
-    return Remedy("resume", run.name, (("limit-money", two_decimals(limit)),))
+def _with_limit(run: Run, limit: Decimal) -> str:
+    return advised("resume", run.name, ("limit-money", two_decimals(limit)))
 
 
 LEAST: Final = 100

@@ -20,7 +20,7 @@ import structlog
 
 from engine.errors import DiskFull, LookUpFailed
 from engine.pacing.holds import Holds, Stop, StopKind
-from texts.remedies import Remedy, setting
+from texts.remedies import advised, setting
 from texts.said import Quantity, ValueRefused, reason_of, said
 
 log = structlog.get_logger(__name__)
@@ -99,7 +99,7 @@ class Throttle:
         self._stop = stop
         self._in_flight = in_flight
         self._patience = patience
-        self._then = then or said("take the run up with {resume}", resume=Remedy("resume"))
+        self._then = then or said("take the run up with {resume}", resume=advised("resume"))
         self._read: Callable[[], None] = lambda: None
         self._calls = 0
         self._full: float = 0 if gauges else inf

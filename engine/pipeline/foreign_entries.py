@@ -27,7 +27,7 @@ from checkpoints.sentences import ALIKE, AS_WANTED, ENTERED, NOT_SHOWN, held_bac
 from engine.errors import InputRefused
 from engine.evidence import RowRefused, Undecided
 from engine.job import NO_ENTRIES, Effect, Entries, Job, Marked, SameKey
-from texts.remedies import Remedy, setting
+from texts.remedies import advised, setting
 from texts.said import Said, in_clauses, kind_of, reason, said, wording
 
 Known: TypeAlias = Mapping[tuple[str, int, str], KnownMark]
@@ -364,7 +364,7 @@ class ForeignEntries:
             else:
                 take_back = said(
                     "It can be taken back by hand only: {undo} sends nothing, and lists it for the accountant",
-                    undo=Remedy("undo", last.run),
+                    undo=advised("undo", last.run),
                 )
             advice = said("{take_back}. {again}", take_back=take_back, again=again)
         why = said(
@@ -478,7 +478,7 @@ def _outstanding(item: NewItem, rival: StandingItem) -> Refusal:
         "run {run} has this row as {state}: take that run to its end first, {command}",
         run=rival.run,
         state=said(rival.state.value),
-        command=Remedy("resume", rival.run),
+        command=advised("resume", rival.run),
     )
     return Refusal(item.line, None, item.label, why, item.row)
 
@@ -495,9 +495,9 @@ def _unfinished(run: str, item: NewItem, *, sets: bool = False) -> str:
         run=run,
         where=where,
         why=why,
-        resume=Remedy("resume", run),
-        close=Remedy("close", run, (("reason", "TEXT"),)),
-        reconcile=Remedy("reconcile", run),
+        resume=advised("resume", run),
+        close=advised("close", run, ("reason", "TEXT")),
+        reconcile=advised("reconcile", run),
     )
 
 

@@ -29,7 +29,7 @@ from engine.pacing.throttle import Rate, Throttle
 from engine.pacing.window import InFlight, Ticket, Window
 from engine.pipeline.progress import LivePolicy, Progress
 from engine.pipeline.reconciler import count_down
-from texts.remedies import Remedy
+from texts.remedies import advised
 from texts.said import Quantity, reason, said
 
 log = structlog.get_logger(__name__)
@@ -319,7 +319,7 @@ class Ownership:
 
     async def stop_when_lost(self, stop: Stop) -> None:
         await self.lease.lost.wait()
-        resume = Remedy("resume", self._run.name)
+        resume = advised("resume", self._run.name)
         stop.request(StopKind.SYSTEM, said("{why}; {resume} goes on", why=self.lease.why, resume=resume))
 
     async def confirm(self) -> None:

@@ -28,7 +28,7 @@ from engine.pacing.throttle import check_free
 from engine.pipeline.backlog import Backlog
 from engine.pipeline.foreign_entries import ForeignEntries, asked_for, asks_the_same, entered_by
 from engine.pipeline.progress import Progress
-from texts.remedies import Remedy, setting
+from texts.remedies import advised, setting
 from texts.said import in_clauses, reason, said, wording
 
 # ---- pages that are prepared beside each other, and finished in their order ---------------------------------------
@@ -436,7 +436,7 @@ def against_earlier(
                 "run {run} has this row as {state}: take that run to its end first, {command}",
                 run=twin.run,
                 state=said(twin.state.value),
-                command=Remedy("reconcile" if twin.state is State.MANUAL else "resume", twin.run),
+                command=advised("reconcile" if twin.state is State.MANUAL else "resume", twin.run),
             )
             return _refused(item, why)
     if effect.is_for_new(item.payload):

@@ -38,7 +38,7 @@ from engine.pipeline.precedence import Precedence
 from engine.pipeline.progress import LivePolicy, Sending
 from engine.pipeline.reconciler import IN_DOUBT, Reconciler
 from engine.pipeline.witness import FRESH, LONGEST_ASKING, READING_COUNTS, Witness
-from texts.remedies import Remedy, setting
+from texts.remedies import advised, setting
 from texts.said import Quantity, Said, counted, said, text_of, wording
 
 log = structlog.get_logger(__name__)
@@ -153,7 +153,7 @@ class Recorder:
             places = {landed.item.item_id: place for place, landed in enumerate(group)} if shared else {}
             if shared and self._effect.reads_apart:
                 # What another billing has created would never be found in the database, and be sent again.
-                told = said(_ONE_ID, answer=shared[0].answer or "", resume=Remedy("resume", self._run.name))
+                told = said(_ONE_ID, answer=shared[0].answer or "", resume=advised("resume", self._run.name))
                 self._stop.request(StopKind.SYSTEM, told)
             for item in shared:
                 if (place := places.get(item.item_id)) is None:
@@ -264,8 +264,8 @@ class Recorder:
                     "{spent} ({limit}). Look at them with {export}; {resume} goes on",
                     spent=spent,
                     limit=setting("stop-after-errors", str(limit)),
-                    export=Remedy("export", self._run.name, (("state", where),)),
-                    resume=Remedy("resume"),
+                    export=advised("export", self._run.name, ("state", where)),
+                    resume=advised("resume"),
                 ),
             )
         if alarm := self.canary.alarm(item, outcome.message or "", self._run.name, tries=tries):
@@ -513,7 +513,7 @@ class Pipeline:
             row=first.number,
             label=first.label,
             why=why,
-            resume=Remedy("resume", self._run.name),
+            resume=advised("resume", self._run.name),
             trust=setting("trust-journal"),
         )
 
@@ -532,7 +532,7 @@ class Pipeline:
             failed,
             tries=self._tries.most,
             others=others,
-            resume=Remedy("resume", self._run.name),
+            resume=advised("resume", self._run.name),
         )
         return left if waiting is None else said("{failed}. {waiting}", failed=left, waiting=waiting)
 

@@ -35,7 +35,7 @@ from engine.pacing.breaker import Breaker
 from engine.pacing.holds import StopKind
 from engine.pipeline.backlog import Backlog
 from engine.pipeline.progress import LivePolicy
-from texts.remedies import Remedy
+from texts.remedies import advised
 from texts.said import Quantity, Said, counted, in_clauses, reason, said, text_of, wording
 
 log = structlog.get_logger(__name__)
@@ -152,7 +152,7 @@ class Precedence:
             "with [it|them]",
             pending,
             reasons=in_clauses([*self._obstacles.values()]),
-            resume=Remedy("resume", self._run.name),
+            resume=advised("resume", self._run.name),
         )
 
     @property
@@ -353,7 +353,7 @@ class Precedence:
             own = reason("not sent: {what} was rejected", NOT_SENT, what=name)
             return before if isinstance(before, Said) and before.template == own.template else own
         if state is State.MANUAL:
-            export = Remedy("export", self._run.name, (("state", State.MANUAL),))
+            export = advised("export", self._run.name, ("state", State.MANUAL))
             return _Left(said(_UNDECIDED, what=name, export=export))
         if state.in_doubt:
             return _Left(said("it is not known yet what became of {what}", what=name))
@@ -379,6 +379,6 @@ class Precedence:
                     "goes on when it has caught up",
                     seconds=Quantity(round(self._patience)),
                     what=left.unseen,
-                    resume=Remedy("resume", self._run.name),
+                    resume=advised("resume", self._run.name),
                 ),
             )

@@ -32,7 +32,7 @@ from jobs.effects.effect import CallEffect, one_object
 from jobs.rows.binding import USER, Bound, without_words
 from jobs.spec.chain import Template
 from jobs.spec.errors import PasswordsUnwritten
-from texts.remedies import Remedy
+from texts.remedies import advised
 from texts.said import counted, reason_of, said
 
 # ---- the file of generated passwords ------------------------------------------------------------------------------
@@ -367,7 +367,7 @@ def hand_over(run: Run, accepted: Iterable[Item]) -> tuple[str, str]:
         kept.missing,
         path=path,
         accounts=(*kept.first_missing, *(["…"] if kept.missing > len(kept.first_missing) else ())),
-        resume=Remedy("resume", run.name),
+        resume=advised("resume", run.name),
     )
     return there if kept.accounts else "", missing if kept.missing else ""
 

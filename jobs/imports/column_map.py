@@ -35,7 +35,7 @@ from jobs.imports.fields import SEVERAL, FieldKind, FieldTable, ModelField, usua
 from jobs.imports.subscriber import NUMBER, Step
 from jobs.spec.toml_places import KeyRefused, Toml, as_kind, check_known
 from jobs.spec.toml_places import Path as Way
-from texts.remedies import Remedy, setting
+from texts.remedies import setting
 from texts.said import Said, in_lines, reason_of, said
 
 SPACE: Final = " "
@@ -157,7 +157,7 @@ class ColumnMap:
             parts.append(replace(there[0], rules={**there[0].rules, name: rule}))
         return replace(self, once=once, parts=tuple(parts))
 
-    def _field(self, typed: str, where: Remedy) -> tuple[Step, str]:
+    def _field(self, typed: str, where: str) -> tuple[Step, str]:
         owner, dot, bare = typed.rpartition(".")
         found = [(step, name) for step, name, _ in self.fields.names() if name == bare and owner in {"", step}]
         if len(found) == 1:

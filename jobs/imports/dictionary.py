@@ -23,8 +23,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from billing.directory.models import LARGEST_ID
 from billing.directory.names import NamedObject
 from engine.errors import InputRefused, nearest
@@ -37,7 +35,7 @@ from jobs.imports.fields import FieldTable
 from jobs.imports.names_there import FOLDER, KINDS, WORDS, NamesThere, noun_of, plain_name, word_of
 from jobs.imports.subscriber import FOLDER_ID, PATH, Part, Place, Step, Subscriber, Value, ValueFault, folder_names
 from jobs.spec.columns import Column, find
-from texts.remedies import Remedy, setting
+from texts.remedies import advised, setting
 from texts.said import Quantity, Said, any_of, counted, in_lines, said
 
 # ---- how alike names are -------------------------------------------------------------------------------------------
@@ -599,7 +597,7 @@ class NameLookup:
     A number that is no name of the dictionary is an id where the dictionary has nothing of its kind, or where the map
     gives it for all rows. A name that the map gives for all rows is that of this billing, if the dictionary has
     nothing of it. A folder without a dictionary, or one that is given for all rows and not in it, keeps its path: it
-    is found in the billing, or created. `writes` is the command that writes a dictionary of this input.
+    is found in the billing, or created. A dictionary of this `table` is written by what it is `read_by`.
     """
 
     def __init__(
@@ -607,12 +605,13 @@ class NameLookup:
         dictionary: Dictionary | None,
         fields: FieldTable,
         there: NamesThere,
-        writes: Remedy = Remedy("dictionary", "FILE"),  # noqa: B008 - it is frozen
+        table: str = "FILE",
+        read_by: Sequence[tuple[str, str]] = (),
     ) -> None:
         self._dictionary = dictionary
         self._file = file = dictionary.file if dictionary else "dictionary.csv"
         completes = (("dictionary", file), ("output", file), ("force", "")) if dictionary else (("output", file),)
-        self._writes = msgspec.structs.replace(writes, settings=(*writes.settings, *completes))
+        self._writes = advised("dictionary", table, *read_by, *completes)
         self._meant: dict[tuple[str, str], str | Said] = {}
         self._kinds = dictionary.kinds if dictionary else frozenset()
         self._references = fields.references

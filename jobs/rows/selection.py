@@ -22,7 +22,7 @@ from jobs.access.gateway import Gateway
 from jobs.access.objects import Resolved, SubscriberFinder
 from jobs.spec.columns import Column, locate
 from jobs.spec.parameters import whole_id
-from texts.remedies import Remedy, setting
+from texts.remedies import setting
 from texts.said import Quantity, any_of, counted, said
 
 ONLY: Final = setting("only")
@@ -64,7 +64,7 @@ def key_list(typed: str, folder: Path) -> KeyList:
     return KeyList(text=typed)
 
 
-def _keys_of(given: KeyList, flag: Remedy) -> tuple[tuple[str, ...], bool | None]:
+def _keys_of(given: KeyList, flag: str) -> tuple[tuple[str, ...], bool | None]:
     """The keys of a list, in order, and whether they are ids; None of those that may be ids or others as well.
 
     `flag` is the setting that gave it. Raises `InputRefused` for a list without keys or with too many, and for a file
@@ -88,7 +88,7 @@ def _keys_of(given: KeyList, flag: Remedy) -> tuple[tuple[str, ...], bool | None
     return tuple(found), are_ids
 
 
-def _column_of(path: Path, digest: str, flag: Remedy) -> tuple[Source, Column, bool | None]:
+def _column_of(path: Path, digest: str, flag: str) -> tuple[Source, Column, bool | None]:
     if FileOnDisk(path).digest != digest:
         raise InputRefused(
             "{flag}: {file} has changed since the run began with it. Put the old file back and resume, or start "
@@ -255,7 +255,7 @@ class Selected(DerivedSource):
             self._wanted = (self._found(ONLY, self._only), self._found(EXCLUDE, self._exclude))
         return self._wanted
 
-    def _found(self, flag: Remedy, given: KeyList | None) -> _Wanted | None:
+    def _found(self, flag: str, given: KeyList | None) -> _Wanted | None:
         """The keys in the spelling of the rows. Raises `InputRefused` for ambiguous and missing keys."""
         if given is None:
             return None
@@ -314,7 +314,7 @@ class Selected(DerivedSource):
                             apart[place].add(key)
         return _Wanted(frozenset(found[0]), frozenset(found[1]), apart=frozenset(apart[0] & apart[1]))
 
-    def _refuse_ambiguous(self, flag: Remedy, keys: frozenset[str], seen: _Wanted) -> None:
+    def _refuse_ambiguous(self, flag: str, keys: frozenset[str], seen: _Wanted) -> None:
         """Refuse a key that names one row by its id and another by its contract number.
 
         If the rows have only ids, the billing is asked, because people mostly mean the contract number.

@@ -14,7 +14,7 @@ from typing import Final
 
 from engine.errors import InputRefused
 from engine.job import Row
-from texts.remedies import Remedy, setting
+from texts.remedies import setting
 from texts.said import Said, said
 
 _PHONE: Final = (
@@ -190,7 +190,7 @@ def locate(
     return {name: found[name] for name in wanted}
 
 
-def titled(source_name: str, header: Sequence[str], title: str, where: Remedy | str) -> Column:
+def titled(source_name: str, header: Sequence[str], title: str, where: str) -> Column:
     """The column of a title that was given at this place. Raises `InputRefused` where not exactly one has it."""
     wanted = normalise_header(title)
     exact = [place for place, one in enumerate(header) if one.strip() == title.strip()]
@@ -246,7 +246,7 @@ def normalise_header(name: str) -> str:
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", words).casefold().replace("ё", "е"))
 
 
-def _map(name: str, title: str) -> Remedy:
+def _map(name: str, title: str) -> str:
     return setting("map", f"{name}={title}")
 
 

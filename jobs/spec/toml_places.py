@@ -157,7 +157,11 @@ class Toml:
 
 
 def as_kind(content: object, kind: type[Kind]) -> Kind:
-    """The content of a TOML text as a value of this type. Raises `KeyRefused`, whose words show no value."""
+    """The content of a TOML text as a value of this type. Raises `KeyRefused`, whose words show no value.
+
+    An unknown key is told with the known ones, also in a table that is optional.
+    """
+    _check_keys((), content, kind)
     try:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
@@ -165,6 +169,15 @@ def as_kind(content: object, kind: type[Kind]) -> Kind:
         what, _, at = str(error).partition(" - at `$.")
         way = tuple(part for part in at.rstrip("`").replace("[...]", "").split(".") if part)
         raise KeyRefused(what, way) from error
+
+
+def _check_keys(way: Path, there: object, kind: type[object]) -> None:
+    if isinstance(there, dict) and issubclass(kind, msgspec.Struct):
+        names, defaults = kind.__struct_encode_fields__, kind.__struct_defaults__
+        check_known(way, there, names)
+        for name, default in zip(reversed(names), reversed(defaults), strict=False):
+            if isinstance(default, msgspec.Struct) and name in there:
+                _check_keys((*way, name), there[name], type(default))
 
 
 def check_known(way: Path, there: Iterable[str], known: Collection[str]) -> None:

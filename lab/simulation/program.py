@@ -253,7 +253,7 @@ class Program:
         """Make the list, and agree to it. Raises `RunRefused`."""
         # Read beside the loop, so that a schedule without an undo has no step more.
         has_undos = any(one["job"] == UNDO for one in self.disk.runs())
-        half_done = await half_done_undos(run, await journal.runs(), journal) if has_undos and self.streams else []
+        half_done = await half_done_undos(run, journal) if has_undos and self.streams else []
         if undone is not None:
             await require_undoable(undone, journal, run)
         elif self.streams and not run.frozen_at and not half_done:
@@ -282,7 +282,7 @@ class Program:
         try:
             await refuse_overtaken(run, journal)
             if has_undos:
-                await refuse_half_undone(run, journal, await journal.runs(), journal)
+                await refuse_half_undone(run, journal, journal)
         except RunRefused:
             await journal.discard(run)
             raise

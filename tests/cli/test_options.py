@@ -14,8 +14,8 @@ import pytest
 
 from checkpoints.journal import Journal
 from cli.main import COMMANDS, load
-from cli.session.order import given_values, parse_order
-from cli.settings.flags import CallFlags
+from cli.session.order import parse_order
+from cli.settings.flags import CallFlags, parse_pairs
 from cli.terminal.texts import LANGUAGES, RUSSIAN
 from cli.terminal.texts import language as reader_of
 from jobs.catalogue.catalogue import BUILT_IN, JOBS
@@ -280,7 +280,7 @@ def test_an_example_is_taken_as_it_stands(page: str, command: str) -> None:
             given["model"], given["chain"] or None, given["fields"], given["repeatable"], given["look_up"]
         )
         rows = Input(file=given["file"] or "", sql=given["sql"] or "")
-        order = parse_order(given["job"], rows, given_values(given["set_"], calling), BUILT_IN)
+        order = parse_order(given["job"], rows, parse_pairs(given["set_"], "--set") | calling.parameters, BUILT_IN)
         assert order.kind.name == given["job"], page
 
 

@@ -10,13 +10,13 @@ import shlex
 import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
 from pathlib import Path
-from typing import Any, Final, TextIO, cast
+from typing import Any, Final
 
 import msgspec
 import pytest
@@ -46,7 +46,7 @@ from cli.show.closing import Closing, import_again, show_closing, steps_of
 from cli.show.preview import PreviewFacts, RowsFound, Target, facts_of, preview
 from cli.show.progress import screen_of
 from cli.terminal import layout as template
-from cli.terminal.exits import Exit
+from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Badge, Hanging, render
 from cli.terminal.screen import Screen
 from cli.terminal.streams import lasting
@@ -342,15 +342,17 @@ class Keyboard:
     [(Badge("production", "ISP North", production=True), ("y", "isp north")), (Badge("test"), ("y",))],
     ids=["production", "test"],
 )
-async def test_the_badge_of_a_profile_and_its_question(badge: Badge, answers: Sequence[str]) -> None:
+async def test_the_badge_of_a_profile_and_its_question(
+    badge: Badge, answers: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def shows(screen: Screen) -> None:
         screen.badge = badge
         screen.say(badge.line)
         with closing(Keyboard(*answers)) as keyboard:
             keyboard.screen = screen
-            assert await screen.agrees_to_send(
-                planned().plan.question(Target(TARGET, "", None)), cast("TextIO", keyboard)
-            )
+            monkeypatch.setattr(Screen, "keyboard", lambda *_: nullcontext(keyboard))
+            asked = planned().plan.question(Target(TARGET, "", None))
+            assert await screen.agrees(asked, CommandRefused(asked), to_send=True)
 
     await compare(f"profile-{badge.profile}", shows)
 

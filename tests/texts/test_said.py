@@ -15,7 +15,7 @@ import pytest
 from checkpoints.errors import RunPurged
 from cli.terminal.texts import RUSSIAN, language
 from engine.pacing.policy import ALL, Policy, describe_policy, policy_with
-from texts.remedies import Remedy, advise_settings, command_line, setting
+from texts.remedies import advise_settings, advised, command_line, setting
 from texts.said import (
     Language,
     Quantity,
@@ -112,28 +112,28 @@ def test_several_sentences_are_one_text_of_which_each_is_rendered() -> None:
     [
         (setting("again"), "--again"),
         (setting("columns", "a,b"), "--columns a,b"),
-        (Remedy("resume"), "`carbon-migrate resume`"),
+        (advised("resume"), "`carbon-migrate resume`"),
         (
-            Remedy("resume", "k7m2q", (("limit-money", "AMOUNT"), ("no-canary", ""))),
+            advised("resume", "k7m2q", ("limit-money", "AMOUNT"), ("no-canary", "")),
             "`carbon-migrate resume k7m2q --limit-money AMOUNT --no-canary`",
         ),
     ],
 )
-def test_a_remedy_is_told_as_it_is_typed(remedy: Remedy, typed: str) -> None:
-    assert str(remedy) == typed
+def test_a_remedy_is_told_as_it_is_typed(remedy: str, typed: str) -> None:
+    assert remedy == typed
     assert said("type {remedy}", remedy=remedy) == f"type {typed}"
 
 
 def test_what_was_typed_to_find_the_journal_is_typed_again_where_a_command_takes_it_and_has_none() -> None:
-    def advised() -> list[str]:
+    def told() -> list[str]:
         advise_settings({"config": "north.toml", "journal": "my runs/a'b.journal"})
         return [
             command_line("verify", "k7m2q"),
-            str(Remedy("status", settings=(("journal", "/other.journal"),))),
+            advised("status", "", ("journal", "/other.journal")),
             command_line("jobs", "JOB"),
         ]
 
-    assert copy_context().run(advised) == [
+    assert copy_context().run(told) == [
         """carbon-migrate verify k7m2q --config north.toml --journal 'my runs/a'"'"'b.journal'""",
         "`carbon-migrate status --journal /other.journal --config north.toml`",
         "carbon-migrate jobs JOB",

@@ -59,7 +59,10 @@ def test_what_was_learned_is_read_again(tmp_path: Path) -> None:
         ('type_8 = { value = "both" }', r"line 1, column 12: type_8.value: Invalid enum value 'both'"),
         ('[descr_length]\nvalue = "255"', r"line 2, column 1: descr_length.value: Expected `int`, got `str`"),
         ("[descr_kept]\nvalue = 1", r"line 2, column 1: descr_kept.value: Expected `bool`, got `int`"),
-        ('[type_8]\nvalue = "adds"\nsure = true', r"line 1, column 2: type_8: Object contains unknown field `sure`"),
+        (
+            '[type_8]\nvalue = "adds"\nsure = true',
+            r"line 3, column 1: type_8.sure: there is no key 'sure' here; there are: learned, ",
+        ),
         ("[type_8]\nlearned = 2026-11-25", r"line 1, column 2: type_8: Object missing required field `value`"),
         ('[type_8]\nvalue = "adds"\nlearned = "soon"', r"line 3, column 1: type_8.learned: Invalid RFC3339"),
         ('billing = "http://other:1"', "is of the billing http://other:1"),

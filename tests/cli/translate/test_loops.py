@@ -33,8 +33,8 @@ from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
 from checkpoints.records import Run
 from cli.main import load
-from cli.session.order import given_values, parse_input, parse_order
-from cli.settings.flags import CallFlags, RowFlags
+from cli.session.order import parse_input, parse_order
+from cli.settings.flags import CallFlags, RowFlags, parse_pairs
 from cli.translate.translation import Translation
 from jobs.access.gateway import Gateway
 from jobs.catalogue.catalogue import BUILT_IN
@@ -179,7 +179,8 @@ class Receiver:
         calling = CallFlags(
             given["model"], given["chain"] or None, given["fields"], given["repeatable"], given["look_up"]
         )
-        said = given_values([*given["set_"], *(f"{name}={PASSWORD}" for name in given["ask"])], calling)
+        typed = [*given["set_"], *(f"{name}={PASSWORD}" for name in given["ask"])]
+        said = parse_pairs(typed, "--set") | calling.parameters
         source = RowFlags(given["sql"], given["columns"], given["mapping"], delimiter=given["delimiter"])
         file = given["file"]
         path = None if file is None else rows if file == "-" else folder / file

@@ -11,8 +11,8 @@ import pytest
 from billing.api.calls import Call, describe
 from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.database.database import Database
-from cli.session.order import given_values, parse_input, parse_order
-from cli.settings.flags import CallFlags, RowFlags
+from cli.session.order import parse_input, parse_order
+from cli.settings.flags import CallFlags, RowFlags, parse_pairs
 from engine.evidence import Evidence
 from jobs.access.gateway import Gateway
 from jobs.access.vault import Vault
@@ -108,7 +108,7 @@ def example_of(kind: JobSpec, gateway: Gateway) -> BillingJob:
     order = parse_order(
         typed.job,
         parse_input(typed.file, RowFlags(sql=typed.sql)),
-        given_values(typed.settings, typed.calling),
+        parse_pairs(typed.settings, "--set") | typed.calling.parameters,
         BUILT_IN,
     )
     assert order.kind.name == kind.name
