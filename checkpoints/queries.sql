@@ -206,7 +206,8 @@ update runs set left_out = :left_out where run_id = :run_id
 select r.name as run, k.key, i.amount, i.wanted, i.state, i.line, i.changed_at, r.target,
        r.purged_at is not null as is_purged,
        (select case when carried_by is null then number end from items where item_id = i.item_id) as number,
-       (select row from items where item_id = i.item_id) as row
+       (select row from items where item_id = i.item_id) as row,
+       (select taken_back = 1 from items where item_id = i.item_id) as is_taken_back
 from @rows(:keys, k, key text, stored text)
 @look(effects, i, i.key = k.stored)
 join runs r on r.run_id = i.run_id and r.job = :job

@@ -382,7 +382,8 @@ class EarlierEntry:
     """An item of the journal with the same effect: the same job and key, on the `target` of its run.
 
     If its run was purged, `wanted` is the digest of what it asked for, `row` is empty, and `is_purged` is true.
-    `number` is that of its mark; None where another row of its account has carried it.
+    `number` is that of its mark; None where another row of its account has carried it. One that `is_taken_back` is to
+    be entered again by an undo of its undo, which is not at its end.
     """
 
     run: str
@@ -396,6 +397,7 @@ class EarlierEntry:
     is_purged: bool = False
     number: int | None = None
     row: tuple[str, ...] = ()
+    is_taken_back: bool = False
 
     @property
     def is_difference(self) -> bool:

@@ -92,6 +92,14 @@ class BalanceSums:
         self.after += new - old
 
 
+async def balances_of(run: Run, journal: Journal, profile: Profile) -> BalanceSums:
+    sums = BalanceSums()
+    async for changes in row_changes(run, journal, profile):
+        for change in changes:
+            sums.add(change)
+    return sums
+
+
 @dataclass(frozen=True, slots=True)
 class Overwritten:
     """The rows of a run that overwrote what others had changed since the list, and the change of their balances."""

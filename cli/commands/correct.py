@@ -33,7 +33,7 @@ from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.intake import Repeat, judge_for
 from jobs.job import build
 from jobs.rows.input import Input, how_often, input_of_parameters, job_parameters
-from jobs.runs import require_content
+from jobs.runs import refuse_half_undone, require_content
 from jobs.spec.parameters import DIGEST
 from jobs.spec.spec import parameters_of, without_own
 from jobs.spec.words import IMPORT, SAMPLE, SINCE, UNDO
@@ -336,6 +336,7 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Sessi
     rehearsed = await rehearse(foreign, job, new, plans, screen, Repeat.AGAIN, None)
     seen = await plans.create_run(new)
     try:
+        await refuse_half_undone(rehearsed, plans, session.journal)
         corrections = Corrections(run, rehearsed, session.journal, plans, job, enter=enter)
         await corrections.look(seen)
         plan = await plan_of(seen, job, plans, session.journal)

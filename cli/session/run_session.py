@@ -17,7 +17,7 @@ A signal before the approval ends it with 130. Whatever has begun to send goes o
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
@@ -116,7 +116,7 @@ from jobs.runs import (
 from jobs.shared_accounts import in_sentences, settle
 from jobs.spec.spec import DECLARATION
 from jobs.spec.words import RUN, SINCE, UNDO, SharedAccountsRule
-from jobs.value_changes import overwritten
+from jobs.value_changes import balances_of, overwritten
 from texts.remedies import advised, command_line, setting
 from texts.said import Said, counted, in_lines, said, text_of
 
@@ -634,6 +634,8 @@ class RunSession:
         await refuse_overtaken(run, journal)
         await refuse_half_undone(run, journal, journal)
         plan = await plan_of(run, self._job, journal, journal, question.rows)
+        if self._job.replaces is not None and not consent.yes:
+            plan = replace(plan, balances=await balances_of(run, journal, profile))
         # An operator who is asked must see the preview, even with --quiet.
         show = screen.say if consent.yes else screen.say_always
         show(preview(plan, self._session.billing.target, journal.name, self._live_policy.policy))

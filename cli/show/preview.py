@@ -39,6 +39,7 @@ from jobs.shared_accounts import Question
 from jobs.spec.columns import Assigned
 from jobs.spec.parameters import DIGEST
 from jobs.spec.words import OPPOSITE, RUN, STORNO, UNDO, WAY, source_of
+from jobs.value_changes import BalanceSums
 from texts.remedies import command_line, setting
 from texts.said import Quantity, Said, counted, enumerated, in_lines, kind_of, said
 
@@ -99,7 +100,8 @@ class PreviewFacts:
     `repeated` rows repeat an earlier row of the input and are never sent; `look_alikes` are to be sent and resemble
     entries in the billing; `different` are steps of an import whose object is there and differs; `undecided` are the
     rows of shared accounts that are sent only once it is said what is meant. `assumptions` are
-    the unconfirmed ones about the run's money, a sentence each; `delta` is what a delta changes.
+    the unconfirmed ones about the run's money, a sentence each; `delta` is what a delta changes, `balances` are the
+    balances that opening balances replace.
     """
 
     run: Run
@@ -116,6 +118,7 @@ class PreviewFacts:
     assumptions: Sequence[str] = ()
     steps: StepsFacts | None = None
     delta: DeltaFacts | None = None
+    balances: BalanceSums | None = None
 
     @property
     def to_send(self) -> int:

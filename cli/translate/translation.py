@@ -58,6 +58,9 @@ TYPED: Final = wording(
 _CAN_BE_EMPTY: Final = wording(
     "${name} can be empty in a row, which the loop passes over and the run would send: take such rows out of the file"
 )
+OWN_TEXT: Final = wording(
+    "a row with an empty {column} gets the job's own text, {text!r}; the call as the line makes it leaves it empty"
+)
 SAME_FOR_ALL: Final = said("no variable of the loop is used: the same call is made for each row")
 
 
@@ -372,6 +375,10 @@ def _translate(pipeline: Pipeline, scope: Scope, catalogue: Catalogue) -> Transl
         has_job = wording("the catalogue has a job for this: {run}; {jobs} says how")
         run, jobs = (f"{PROGRAM} {command} {call.job.name}" for command in ("run", "jobs"))
         notes.append(said(has_job, run=run, jobs=jobs))
+    if call.job and job and table.delimiter != " ":
+        own = {one.name: one.default for one in call.job.parameters}
+        columns = {} if (form := job_form(call)) is None else form[1]
+        notes += [said(OWN_TEXT, column=one, text=text) for name, one in columns.items() if (text := own[name])]
     notes += [said(NOT_PRINTED, name=name) for name in call.secrets]
     if call.address:
         elsewhere = wording("the address is that of the settings: {option}, or {variable}")

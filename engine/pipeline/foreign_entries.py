@@ -160,6 +160,9 @@ class ForeignEntries:
                 raise InputRefused(_unfinished(left[-1], item))
             if self._again and not effect.has_steps:
                 continue
+            if any(one.is_taken_back for one in here):
+                # Not gone from the billing: its undo is taken back, and until that is done the row is not sent.
+                continue
             if here and all(one.state.settled for one in here) and effect.shows_entered(item.payload):
                 entered[item.key] = here
         return entered

@@ -462,8 +462,8 @@ def against_earlier(
     if here:
         twin = here[-1]
         why = said(
-            "run {run} has entered {entered} for this key on {day}; the input says {asked}: if it is meant to be "
-            "entered on top, run with {flag}",
+            "run {run} has entered {entered} for this key on {day}; the input says {asked}: if it is to be entered "
+            "all the same, run with {flag}",
             run=twin.run,
             entered=_asked(twin),
             day=date.fromisoformat(twin.changed_at[:10]),

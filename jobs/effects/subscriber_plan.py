@@ -60,7 +60,7 @@ from jobs.rows.binding import ABONENT, LOGIN, amount_fault
 from jobs.spec.parameters import row_key, whole_id
 from jobs.spec.spec import GET, SAVE, SET
 from texts.remedies import setting as flag
-from texts.said import reason, said, wording
+from texts.said import Given, reason, said, wording
 
 # ---- the steps, their keys, and the payloads of their calls -------------------------------------------------------
 # A payload shows which object a step creates or sets, and each is sent, looked up and read back by the effect that a
@@ -294,8 +294,8 @@ class SubscriberThere:
     """A subscriber of the billing, with its services and attributes by step and the id that tells them apart.
 
     `money` is its account of money, None without one. `sharers` are other live subscribers of its account, `newest`
-    is the last operation on it, where its balance is to be set, and `came` names one over which it would be set, that
-    is no opening balance.
+    is the last operation on it, where its balance is to be set. `came` names one over which it would be set, that is
+    no opening balance, and says by how much the balance has moved since the last one.
     """
 
     thing: BillingObject
@@ -303,7 +303,7 @@ class SubscriberThere:
     money: BillingObject | None = None
     sharers: tuple[str, ...] = ()
     newest: int = 0
-    came: str = ""
+    came: tuple[str, Decimal] | None = None
 
     @property
     def id(self) -> int:
@@ -370,15 +370,15 @@ async def _read_what_came(gateway: Gateway, entering: Sequence[tuple[SubscriberT
     ]
     operations = await find_by(gateway, model, ABONENT, [own.id for own, *_ in lasts], asked)
     for own, money, one in lasts:
-        if _has_moved(money, filter(kind.counts, operations[own.id])):
-            own.came = kind.described(one, (SUM,))
+        if moved := _moved(money, filter(kind.counts, operations[own.id])):
+            own.came = kind.described(one, (SUM,)), moved
 
 
-def _has_moved(money: BillingObject, operations: Iterable[BillingObject]) -> bool:
-    """Whether a balance is no more what the last opening balance has set; a bill, of whatever type, moves none."""
+def _moved(money: BillingObject, operations: Iterable[BillingObject]) -> Decimal:
+    """By how much a balance has moved since the last opening balance; a bill, of whatever type, moves none."""
     openings = [one for one in operations if one.values[OP_TYPE] == str(OPENING_BALANCE)]
     last = max(openings, key=lambda one: int(one.values["op_id"] or 0), default=None)
-    return last is None or bool(differences({BALANCE: last.values[SUM]}, money))
+    return Decimal(money.values[BALANCE] or 0) - (Decimal(last.values[SUM] or 0) if last else 0)
 
 
 async def _live(
@@ -632,24 +632,28 @@ class _RowPlan:
             if not amount:
                 return said("a balance of 0 needs no operation")
             return reason("already as wanted: the balance is {amount}", AS_WANTED, amount=now)
-        came = "" if self._there is None else self._there.came
+        came = None if self._there is None else self._there.came
         if not now or (self._sets and self._context.change and not came):
             return None
         why = wording(
             "there already, and different: the balance is {now}, the row says {amount}, and an opening balance is "
             "added to what is there. Enter what is missing with the job balances"
         )
+        told: dict[str, Given] = {}
         if came:
+            operation, moved = came
+            told = {"operation": operation, "moved": moved, "sum": amount + moved}
             why = wording(
                 "there already, and different: the balance is {now}, the row says {amount}, and would be set over "
-                "{operation}. Enter the sum of the balance and of the row with the job balances"
+                "{operation}. Since the last opening balance it has moved by {moved}: enter {sum} with the job "
+                "balances"
             )
         elif self._sets:
             why = wording(
                 "there already, and different: the balance is {now}, the row says {amount}; {change} enters it where "
                 "nothing but opening balances has come to the account"
             )
-        return reason(why, DIFFERENT, now=now, amount=amount, operation=came, change=flag("change"))
+        return reason(why, DIFFERENT, now=now, amount=amount, change=flag("change"), **told)
 
     _makers: Final = {
         Step.SUBSCRIBER: _person,

@@ -104,7 +104,10 @@ async def test_an_opening_balance_is_never_set_over_money_that_came_and_the_scri
     place.write(table([subscriber(1, balance="1"), subscriber(2, balance="2")]), "subs.csv")
     for more, says in (
         ((), "--change enters it where nothing but opening balances has come to the account"),
-        (("--change",), "the balance is 7.00, the row says 1.00, and would be set over operation"),
+        (
+            ("--change",),
+            ["the row says 1.00, and would be set over operation", "moved by 7.00: enter 8.00 with the job"],
+        ),
         (("--database", ""), "enters it where nothing"),
         (("--database", "", "--change"), "and would be set over operation"),
     ):
@@ -131,7 +134,7 @@ async def test_a_bill_keeps_no_opening_balance_from_being_set_and_a_payment_befo
             *(bill, 90 * SCALE, "2026-11-29", contract),
         )
     place.write(table([subscriber(1, balance="9"), subscriber(2, balance="9")]), "subs.csv")
-    says = "the balance is 12.00, the row says 9.00, and would be set over operation"
+    says = ["the balance is 12.00, the row says 9.00, and would be set over operation", "enter 16.00 with the job"]
     await place.cli.told(
         "import", "subs.csv", "--yes", "--change", "--again", *database, ends=Exit.REJECTED, says=says
     )

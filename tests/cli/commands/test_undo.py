@@ -412,6 +412,33 @@ async def test_what_an_undo_is_still_to_take_back_is_not_loaded_meanwhile(place:
     assert entered == 500 * (ROWS + 1) * SCALE
 
 
+async def test_what_an_undo_is_still_to_restore_is_neither_gone_nor_entered_by_another_run(place: Place) -> None:
+    ids = place.subscribers(ROWS + 1)
+    rows = ["abonent_id;amount;document", *(f"{one};500;D{one}" for one in ids[:ROWS])]
+    file = place.rows(*rows, name="pay.csv")
+    pays = ("run", "payment", file, "--yes", "--no-canary", *SETTLE)
+    run = (await place.cli.closing(*pays))["run"]
+    # A second run, which has refused a row.
+    place.rows(rows[0], f"{ids[ROWS]};500;other", f"{ids[ROWS - 1]};five;D{ids[ROWS - 1]}", name="few.csv")
+    few = (await place.run("payment", "few.csv", "--no-canary", "--skip-bad", *SETTLE, ends=1))["run"]
+    await place.cli("export", few, "--state", "bad", "-o", "bad.csv")
+    bad = place.cli.folder / "bad.csv"
+    bad.write_text(bad.read_text("utf-8-sig").replace("five", "500"), encoding="utf-8")
+    back = await undone(place, run, *OPPOSITE)
+    place.billing.latency = 0.5
+    await place.kill_at(place.traffic.arrived + 3, "undo", back, *OPPOSITE, "--yes", *SLOW, *SETTLE)
+    place.billing.latency = 0.0
+    half = (await place.runs())[-1].name
+    says = [f"undo {half} of run {back} is not finished", f"carbon-migrate resume {half}"]
+    for more in ((), ("--again",), ("--skip-bad",)):
+        await sends_nothing(place, *pays, *more, says=says)
+        await sends_nothing(place, *pays[:2], bad, "--continue", few, *pays[3:], *more, says=says)
+    await sends_nothing(place, "plan", *pays[1:3], says=says)
+    await place.cli.closing("resume", half, "--yes", "--rate", "none", *SETTLE)
+    ((entered,),) = place.query("select sum(op_summa) from finance_operations where descr containing '[cm '")
+    assert entered == 500 * (ROWS + 1) * SCALE
+
+
 async def test_a_balance_of_a_new_subscriber_is_taken_back_without_the_database(asked: Place) -> None:
     asked.rows("Договор;ФИО;Остаток", *(f"Н-{one};Имя;{one},50" for one in range(1, 4)), name="subs.csv")
     imports = ("import", "subs.csv", "--yes", "--no-canary", *SETTLE)

@@ -46,8 +46,8 @@ AGAIN = "skipped: a duplicate in the input: the same key and amount as line 2"
 CONTRADICTS = "contradicts: contradicts line 2: the same key with 5.00 there and 6.00 here"
 ENTERED = "skipped: entered by an earlier run: older, 2025-11-20T09:30:00+00:00"
 ON_TOP = (
-    "refused: run older has entered 5.00 for this key on 2025-11-20; the input says 6.00: if it is meant to be "
-    "entered on top, run with --again"
+    "refused: run older has entered 5.00 for this key on 2025-11-20; the input says 6.00: if it is to be "
+    "entered all the same, run with --again"
 )
 ANOTHER = (
     f"refused: run older has this row at {ELSEWHERE}, and this one is for {A_RUN.target}: if that is the same "
