@@ -1,4 +1,4 @@
-"""The fields of an import: what each model takes on create or set, as data in `fields/*.toml`.
+"""The fields of an import: what each model takes on create or set, as data in `fields.toml`.
 
 Which fields a real billing takes on create is not documented, so nothing of them is code: a map file adds fields or
 changes these, and what this billing lacks is named before anything is sent.
@@ -66,7 +66,6 @@ class ModelField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 class ModelFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The fields of one model, in its table of the database; `step` is that of a field without its own."""
 
-    model: str
     table: str
     step: Step
     fields: dict[str, ModelField]
@@ -75,9 +74,6 @@ class ModelFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.fields[name].step or self.step
 
 
-_FILES: Final = (
-    "abonents", "users", "users_usluga", "attribute_values", "admin_accounts", "finance_operations",
-)  # fmt: skip
 _FOLDER_KEYS: Final[Mapping[str, str]] = {"folder": PATH, "parent_id": FOLDER_ID}
 """The fields of a folder, by which its part has its values."""
 
@@ -122,13 +118,14 @@ class FieldTable:
         created = profile.create_fields.value if profile.create_fields.known else {}
         found: list[tuple[Step, str, Said]] = []
         for step, name in dict.fromkeys(used):
-            model = self.models[STEP_MODELS[step]]
-            known = model.fields[name]
-            column = TableColumn(model.table, known.column or name.upper())
-            if created.get(model.model, {}).get(name) is False:
+            model = STEP_MODELS[step]
+            own = self.models[model]
+            known = own.fields[name]
+            column = TableColumn(own.table, known.column or name.upper())
+            if created.get(model, {}).get(name) is False:
                 why = said(
                     "objects.create of {model} does not take the field {field} (the probe of {day})",
-                    model=model.model,
+                    model=model,
                     field=name,
                     day=profile.create_fields.day,
                 )
@@ -138,7 +135,7 @@ class FieldTable:
                     table=column.table,
                     column=column.name,
                     field=name,
-                    model=model.model,
+                    model=model,
                 )
             else:
                 continue
@@ -165,10 +162,8 @@ def part_key(step: Step, name: str) -> str:
 
 @cache
 def usual_fields() -> FieldTable:
-    folder = files("jobs.imports").joinpath("fields")
-    texts = (folder.joinpath(f"{name}.toml").read_text(encoding="utf-8") for name in _FILES)
-    models = [msgspec.convert(tomllib.loads(text), ModelFields) for text in texts]
-    return FieldTable({one.model: one for one in models})
+    text = files("jobs.imports").joinpath("fields.toml").read_text(encoding="utf-8")
+    return FieldTable(msgspec.convert(tomllib.loads(text), dict[str, ModelFields]))
 
 
 def _is_there(column: TableColumn, schema: Schema | None, profile: Profile) -> bool | None:
