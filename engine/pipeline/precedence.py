@@ -157,9 +157,10 @@ class Precedence:
 
         It is asked anew where that was long ago: it may have been put back from its backup since.
         """
-        keys = [key for key in self._effect.needs(item) if key != ALL_BEFORE]
-        oldest = anyio.current_time() - LONGEST_ASKING
-        if all(self._seen.get(key, -inf) >= oldest for key in keys):
+        # Of each call that leaves: nothing is called here that need not be.
+        keys, oldest = dict.fromkeys(self._effect.needs(item)), anyio.current_time() - LONGEST_ASKING
+        keys.pop(ALL_BEFORE, None)
+        if keys.keys() <= self._seen.keys() and min(map(self._seen.__getitem__, keys), default=inf) >= oldest:
             return True
         found = await self._find(keys)
         await self._ask([one for one in found.values() if one.state is State.ACCEPTED], since=oldest)

@@ -91,6 +91,7 @@ FOUND: Final = [
     ("the same, where calls are disturbed", 75_005_602),
     ("an account was given to who had the id of its subscriber when the billing was put back", 76_502_614),
     ("the judge: a folder may be created within what has the id of its own just then", 75_005_844),
+    ("the lab: a second process waited for half an hour for what was lost, and nobody for it", 76_503_978),
     ("a storno of what had just got the id of its operation counted as that of the run's own", 80_000_072),
     ("the judge: what was taken back may be there again between the look for a row and its call", 80_000_324),
     ("the judge: what bears no mark is looked for when its list is made", 80_000_840),
