@@ -357,6 +357,15 @@ class Effect(ABC):
         """
         return None
 
+    async def worked_on(self, items: Sequence[Item]) -> tuple[Sequence[Item], str]:
+        """Those of `items` with unfinished work, found by halves; and that work, in words. Raises `LookUpFailed`."""
+        why = await self.unfinished_work(items)
+        if why is None or len(items) == 1:
+            return (() if why is None else items), why or ""
+        half = len(items) // 2
+        (first, _), (second, _) = await self.worked_on(items[:half]), await self.worked_on(items[half:])
+        return (*first, *second), why
+
     async def renew_before_images(self, items: Sequence[Item], mates: AskMates) -> Mapping[int, str]:
         """New payloads, by item_id, of the items whose before-image is out of date.
 

@@ -629,6 +629,8 @@ class Pipeline:
             try:
                 item = await self._witness.before_image(item)
                 fault = _CHANGED
+                if self._effect.has_steps and not await self._precedence.shows(item):
+                    return item, NotSent(said("not sent: the billing does not show any more what it needs"))
                 overtaken = await self._witness.overtaken(item)
                 fault = _THERE
                 read = anyio.current_time()

@@ -35,6 +35,7 @@ from engine.pacing.breaker import Breaker
 from engine.pacing.holds import StopKind
 from engine.pipeline.backlog import Backlog
 from engine.pipeline.progress import LivePolicy
+from engine.pipeline.witness import LONGEST_ASKING
 from texts.remedies import advised
 from texts.said import Quantity, Said, counted, in_clauses, reason, said, text_of, wording
 
@@ -65,15 +66,6 @@ _Key: TypeAlias = str | int
 """The key of a needed item; a number stands for all items before it."""
 
 
-@dataclass(slots=True)
-class _Unseen:
-    """An accepted item that the billing does not show: since when, and when it is asked again."""
-
-    since: float
-    due: float
-    gap: float
-
-
 @dataclass(frozen=True, slots=True)
 class _Later:
     """What keeps an item from being sent now: it is looked at again when `due`, or when the key has an outcome."""
@@ -84,10 +76,22 @@ class _Later:
 
 @dataclass(frozen=True, slots=True)
 class _Left:
-    """What keeps an item from being sent in this pass; `unseen` names what the billing does not show, "" for none."""
+    """What keeps an item from being sent in this pass."""
 
     why: Said
-    unseen: str = ""
+
+
+@dataclass(slots=True)
+class _Unseen:
+    """An accepted item that the billing does not show: since when, and when it is asked again.
+
+    `verdict` is what becomes of those that need it, once it was waited for long enough.
+    """
+
+    since: float
+    due: float
+    gap: float
+    verdict: Said | _Left | None = None
 
 
 class Precedence:
@@ -108,9 +112,13 @@ class Precedence:
         self._gap = GAP_TOGETHER if effect.looks_together else GAP
         self._progress = steering.progress
         self._stop = steering.stopping
-        self._seen: set[int] = set()
+        self._seen: dict[str, float] = {}
+        """When the billing has shown an item, by its key."""
         self._unseen: dict[int, _Unseen] = {}
         self._last_seen = -inf
+        self._shown_until = ""
+        """When the journal was told of the last item that the billing shows."""
+        self._sends = False
         self._waits: dict[int, tuple[float, Item]] = {}
         """The items that wait, and when each is looked at again."""
         self._by_key: defaultdict[str, set[int]] = defaultdict(set)
@@ -139,9 +147,24 @@ class Precedence:
 
     def completed(self, items: Sequence[Item]) -> Mapping[int, str]:
         """The payloads of those of `items` that were completed, to be kept with their claim."""
+        self._sends = True
         if not self._passed:
             return NO_PAYLOADS
         return {item.item_id: item.payload for item in items if self._passed.pop(item.item_id, False)}
+
+    async def shows(self, item: Item) -> bool:
+        """Whether the billing shows all that `item` needs, whose call leaves now. Raises `LookUpFailed`.
+
+        It is asked anew where that was long ago: it may have been put back from its backup since.
+        """
+        # Of each call that leaves: nothing is called here that need not be.
+        keys, oldest = dict.fromkeys(self._effect.needs(item)), anyio.current_time() - LONGEST_ASKING
+        keys.pop(ALL_BEFORE, None)
+        if keys.keys() <= self._seen.keys() and min(map(self._seen.__getitem__, keys), default=inf) >= oldest:
+            return True
+        found = await self._find(keys)
+        await self._ask([one for one in found.values() if one.state is State.ACCEPTED], since=oldest)
+        return all(self._judge(item, key, found.get(key), is_stuck=False) is None for key in keys)
 
     def left(self, pending: int) -> Said | None:
         """The stop message if items were left in this pass, of `pending` ones in all; None otherwise."""
@@ -171,7 +194,8 @@ class Precedence:
                     self._bell.set()
 
     def doubt(self, items: Sequence[Item]) -> None:
-        self._seen.difference_update(item.item_id for item in items)
+        if items:
+            self._seen.clear()
 
     # ---- the poll ----
 
@@ -210,7 +234,7 @@ class Precedence:
 
     def _restart_patience(self) -> None:
         for unseen in self._unseen.values():
-            unseen.since = anyio.current_time()
+            unseen.since, unseen.verdict = anyio.current_time(), None
 
     # ---- a look at items ----
 
@@ -269,7 +293,10 @@ class Precedence:
         if refusal := next((one for one in judged if isinstance(one, Said)), None):
             return refusal
         if left := next((one for one in judged if isinstance(one, _Left)), None):
-            self._leave(item, left)
+            self._waits.pop(item.item_id, None)
+            self._obstacles.setdefault(left.why.template, left.why)
+            self._backlog.leave(item)
+            log.info("left for a later pass", item=item.number, label=item.label, why=left.why)
             return left
         waits = [one for one in judged if isinstance(one, _Later)]
         self._waits[item.item_id] = max(one.due for one in waits), item
@@ -308,8 +335,8 @@ class Precedence:
                 found[number] = last
         return found
 
-    async def _ask(self, accepted: Sequence[Item]) -> None:
-        """Ask the billing which of these it shows; those that it has not shown lately are left out.
+    async def _ask(self, accepted: Sequence[Item], since: float = -inf) -> None:
+        """Ask the billing which of these it shows; those are left out that it has shown `since` or not shown lately.
 
         Raises `LookUpFailed`.
         """
@@ -318,19 +345,55 @@ class Precedence:
         asked = [
             one
             for one in {one.item_id: one for one in accepted}.values()
-            if one.item_id not in self._seen and (one.item_id not in unseen or unseen[one.item_id].due <= now)
+            if self._seen.get(one.key, -inf) <= since
+            and (one.item_id not in unseen or unseen[one.item_id].due <= now)
         ]
         if not asked:
             return
         shown = await self._effect.visible(self._run, asked)
-        for one in asked:
-            before = unseen.pop(one.item_id, None)
-            if one.item_id in shown:
-                self._seen.add(one.item_id)
+        for one in (one for one in asked if one.item_id in shown):
+            unseen.pop(one.item_id, None)
+            if one.key not in self._seen:
                 self._last_seen = now
-            else:
-                gap = self._gap if before is None else min(before.gap * SLOWER, LONGEST_GAP)
-                unseen[one.item_id] = _Unseen(now if before is None else before.since, now + gap, gap)
+            self._seen[one.key] = now
+            self._shown_until = max(self._shown_until, one.changed_at)
+        for one in (one for one in asked if one.item_id not in shown):
+            self._seen.pop(one.key, None)
+            before = unseen.get(one.item_id) or _Unseen(now, now, self._gap / SLOWER)
+            gap = min(before.gap * SLOWER, LONGEST_GAP)
+            verdict = await self._give_up(one) if now - before.since > self._patience else None
+            unseen[one.item_id] = _Unseen(before.since, now + gap, gap, verdict)
+
+    async def _give_up(self, unseen: Item) -> Said | _Left:
+        """What becomes of those that need an item which the billing has not shown for so long.
+
+        It counts as lost if the billing shows what it has accepted later, or shows nothing new at all of what earlier
+        processes have sent, and has no unfinished work of it. A billing that shows nothing new of what this one has
+        sent stops the run. Raises `LookUpFailed`.
+        """
+        name, seconds = self._effect.name_of(unseen), Quantity(round(self._patience))
+        is_silent = anyio.current_time() - self._last_seen > self._patience
+        is_lost = unseen.changed_at < self._shown_until or (is_silent and not self._sends)
+        if is_lost and await self._effect.unfinished_work([unseen]) is None:
+            return reason(
+                "not sent: the billing had accepted {what}, and does not show it after {seconds} s: perhaps it was "
+                "put back from its backup. Do the same once more by a new run, which goes by what is there then",
+                NOT_SENT,
+                what=name,
+                seconds=seconds,
+            )
+        if is_silent:
+            self._stop.request(
+                StopKind.SYSTEM,
+                said(
+                    "for {seconds} s the billing has shown nothing of what rows wait for, such as {what}. {resume} "
+                    "goes on when it has caught up",
+                    seconds=seconds,
+                    what=name,
+                    resume=advised("resume", self._run.name),
+                ),
+            )
+        return _Left(said("the billing does not show {what} after {seconds} s", what=name, seconds=seconds))
 
     # ---- what becomes of an item ----
 
@@ -339,12 +402,11 @@ class Precedence:
         if needed is None:
             unknown = reason("not sent: what it needs is no row of this run", NOT_SENT)
             return unknown if isinstance(key, str) else None
-        state, now = needed.state, anyio.current_time()
-        if state is State.ACCEPTED and needed.item_id not in self._seen:
+        state = needed.state
+        if state is State.ACCEPTED and needed.key not in self._seen:
             unseen = self._unseen.get(needed.item_id)
-            if unseen is None or now - unseen.since <= self._patience:
-                return _Later(-inf if unseen is None else unseen.due)
-        elif state.settled and not state.rejected:
+            return _Later(-inf) if unseen is None else unseen.verdict or _Later(unseen.due)
+        if state.settled and not state.rejected:
             return None
         name = self._effect.name_of(needed)
         if state.rejected:
@@ -357,28 +419,6 @@ class Precedence:
             return _Left(said(_UNDECIDED, what=name, export=export))
         if state.in_doubt:
             return _Left(said("it is not known yet what became of {what}", what=name))
-        if state.to_send:
-            if is_stuck or needed.number > item.number or needed.lane == item.lane:
-                return _Left(said(_NOT_YET, what=name))
-            return _Later(now + LONGEST_GAP, needed.key)
-        seconds = Quantity(round(self._patience))
-        why = said("the billing does not show {what} after {seconds} s", what=name, seconds=seconds)
-        return _Left(why, unseen=name)
-
-    def _leave(self, item: Item, left: _Left) -> None:
-        """Leave an item for a later pass. A billing that shows nothing at all any more stops the run."""
-        self._waits.pop(item.item_id, None)
-        self._obstacles.setdefault(left.why.template, left.why)
-        self._backlog.leave(item)
-        log.info("left for a later pass", item=item.number, label=item.label, why=left.why)
-        if left.unseen and anyio.current_time() - self._last_seen > self._patience:
-            self._stop.request(
-                StopKind.SYSTEM,
-                said(
-                    "for {seconds} s the billing has shown nothing of what rows wait for, such as {what}. {resume} "
-                    "goes on when it has caught up",
-                    seconds=Quantity(round(self._patience)),
-                    what=left.unseen,
-                    resume=advised("resume", self._run.name),
-                ),
-            )
+        if is_stuck or needed.number > item.number or needed.lane == item.lane:
+            return _Left(said(_NOT_YET, what=name))
+        return _Later(anyio.current_time() + LONGEST_GAP, needed.key)

@@ -164,7 +164,7 @@ class Witness:
 
         async def look() -> UnfinishedWork | None:
             nonlocal waiting
-            waiting, why = await self._unfinished_work(waiting)
+            waiting, why = await self._effect.worked_on(waiting)
             if not waiting:
                 return None
             return UnfinishedWork(
@@ -180,18 +180,6 @@ class Witness:
 
         drained = await wait_for_stacks(look, patience, self._progress, self._stop)
         return items if drained else ()
-
-    async def _unfinished_work(self, items: Sequence[Item]) -> tuple[Sequence[Item], str]:
-        """The items with unfinished work in the stacks, found by bisection; and that work, in words."""
-        why = await self._effect.unfinished_work(items)
-        if why is None:
-            return (), ""
-        if len(items) == 1:
-            return items, why
-        half = len(items) // 2
-        first, _ = await self._unfinished_work(items[:half])
-        second, _ = await self._unfinished_work(items[half:])
-        return (*first, *second), why
 
     async def _settle(self, items: Sequence[Item]) -> None:
         seen = await self._seen_of(items)

@@ -193,19 +193,11 @@ class SubscriberSteps(OfSteps):
                 ids = (seen.answer,) if isinstance(seen, Found) else seen.seen
                 if not any(ids) or answers.get(item_id) in {None, *ids}:
                     shown.add(item_id)
-        waiting = [item for item in items if item.item_id not in shown and not payload_of(item).creates]
-        if self._gateway.database is not None:
-            shown.update(item.item_id for item in await self._worked_off(waiting))
+        waiting = {item.item_id: item for item in items if item.item_id not in shown and not payload_of(item).creates}
+        if waiting and self._gateway.database is not None:
+            worked_on, _ = await self.worked_on([*waiting.values()])
+            shown |= waiting.keys() - {item.item_id for item in worked_on}
         return shown
-
-    async def _worked_off(self, items: Sequence[Item]) -> Sequence[Item]:
-        """Those of the items without unfinished work, found by halves. Raises `LookUpFailed`."""
-        if not items or await self.unfinished_work(items) is None:
-            return items
-        if len(items) == 1:
-            return ()
-        half = len(items) // 2
-        return (*await self._worked_off(items[:half]), *await self._worked_off(items[half:]))
 
     def looks_for(self, item: Item) -> LookedFor:
         """Before each call that creates, where one query looks up many; else as the effect of the step says."""

@@ -189,17 +189,29 @@ def _right(world: World, entries: list[Entry]) -> Iterator[str]:
 
 
 def _steps(world: World) -> Iterator[str]:
-    """Of an import each step has its effect once, and what the journal has is there."""
+    """Of an import each step has its effect once, where its row says, and what the journal has is there."""
     disk, tables = world.disks[0], world.billing.tables
     if len(world.disks) > 1 or disk.was_put_back:
         return
-    for model, name in (("Abonents", "name"), ("Users", "login")):
-        for value, times in Counter(one[name] for one in tables[model].values() if not one["deleted"]).items():
-            if times > 1:
-                yield f"{value} is {times} times in {model}"
     ours, others = {take_up.process.name for take_up in world.take_ups}, world.billing.ledger
-    made = [(one.model, one.pk) for one in others if one.who in ours and one.what == "created"]
-    there, stands = sum(pk in tables[model] for model, pk in made), disk.rows_that_stand().total()
+    made = [one for one in others if one.who in ours and one.what == "created" and one.pk in tables[one.model]]
+    there, stands = len(made), disk.rows_that_stand().total()
+    # What leaves shortly after the billing was put back may need what was seen before.
+    lost = {one.lost for one in world.billing.lost}
+    sure = [one for one in made if not any(0 <= one.left - at <= _reads(world) for at in lost)]
+    named = [(one, str(one.after.get("login") or one.after["name"])) for one in sure]
+    for (model, name), times in Counter((one.model, name) for one, name in named).items():
+        if times > 1:
+            yield f"{name} is {times} times in {model}"
+    within: dict[str, str] = {}
+    for number, name, path, login in world.table.cells:
+        outer, _, folder = path.partition("/")
+        within |= {folder: outer, name: folder, login: number}
+    for one, name in named:
+        whose = one.after.get("abonent_id", one.after.get("parent_id"))
+        found = tables["Abonents"].get(int(whose or 0), {})
+        if within.get(name) not in {None, found.get("name"), found.get("contract_number")}:
+            yield f"{name} is given to {whose} of Abonents, which is {found.get('name')}"
     is_known = not (disk.rows_in_doubt() or world.billing.lost)
     if there != stands and is_known and all(one.who != "somebody" for one in others):
         yield f"{stands} steps are in effect in {disk.name}, and {there} in the billing"

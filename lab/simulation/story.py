@@ -492,9 +492,10 @@ class World:
             is_left = self.schedule.leaves_stopped and program.was_stopped and not disk.rows_in_doubt()
             if name is not None and (waits or disk.left(name) == 0 or (is_left and disk.rows_that_stand())):
                 return name
-            await asyncio.sleep(
-                self.draw.choice([0.0, 0.5, 3.0, 40.0] if program.process.was_killed else [1.0, 40.0, 90.0])
-            )
+            pauses = [0.0, 0.5, 3.0, 40.0] if program.process.was_killed else [1.0, 40.0, 90.0]
+            # A second process may wait for half an hour for what the billing does not show.
+            is_held = life >= MOST_LIVES and self.working[disk]
+            await asyncio.sleep(300.0 if is_held else self.draw.choice(pauses))
             self.put_back()
         if disk.newest(known):
             self.problems.append(f"run {disk.newest(known)} comes to no end: {disk.states(disk.newest(known) or '')}")

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from math import inf
 from pathlib import Path
@@ -375,10 +375,11 @@ class MemoryJournal(Journal):
         for change in changes:
             if not may_follow(self.kept[change.item_id].state, change.state):
                 raise ForbiddenTransition(f"{self.kept[change.item_id].state} to {change.state}")
+        now = (NOW + timedelta(seconds=anyio.current_time())).isoformat(timespec="milliseconds")
         for change in changes:
             old = self.kept[change.item_id]
             self.kept[change.item_id] = msgspec.structs.replace(
-                old, state=change.state, answer=change.answer or old.answer, message=change.message
+                old, state=change.state, answer=change.answer or old.answer, message=change.message, changed_at=now
             )
 
 

@@ -95,6 +95,15 @@ def settings_of(count: int, steps: int = 3, *, folders: int = 1, **more: object)
     return Setting(*subscribers(count, steps, folders=folders), **more)  # type: ignore[arg-type]
 
 
+async def passed_over(*, work: str | None) -> Setting:
+    """A run of which the billing never shows 3.1, and shows all else; `work` is what it has left to do of 3.1."""
+    setting = settings_of(40, steps=2, lag=100.0, policy=replace(STEADY, drain_patience=300.0, in_flight=1))
+    setting.takes = 10.0
+    setting.job.lags["3.1"] = inf
+    setting.job.unfinished_for.append(work)
+    return await setting.go()
+
+
 @pytest.mark.parametrize("lag", [0.0, 0.4, 3.0])
 async def test_each_step_goes_when_the_one_before_it_shows_with_the_id_of_its_answer(lag: float) -> None:
     setting = await settings_of(4, folders=2, lag=lag).go()
@@ -239,10 +248,7 @@ async def test_rows_that_wait_for_one_out_of_tries_are_left_with_it() -> None:
 
 
 async def test_what_does_not_show_within_the_patience_is_left_while_the_others_go_on() -> None:
-    setting = settings_of(40, steps=2, lag=100.0, policy=replace(STEADY, drain_patience=300.0, in_flight=1))
-    setting.takes = 10.0
-    setting.job.lags["3.1"] = inf
-    await setting.go()
+    setting = await passed_over(work="2 records in the stack")
     assert setting.counts() == {State.PENDING: 1, State.ACCEPTED: 80}
     assert setting.stop.reason == (
         "1 row is left pending, for it waits for others: the billing does not show subscriber 3.1 after 300 s. "
@@ -251,6 +257,38 @@ async def test_what_does_not_show_within_the_patience_is_left_while_the_others_g
     setting.job.shows_at["3.1"] = -inf
     await setting.resumed()
     assert setting.counts() == {State.ACCEPTED: 81}
+
+
+async def test_what_needs_an_item_that_is_passed_over_and_of_which_no_work_is_left_is_refused() -> None:
+    setting = await passed_over(work=None)
+    assert setting.counts() == {State.REJECTED: 1, State.ACCEPTED: 80}
+    assert setting.stop.reason == ""
+    assert setting.messages() == {
+        "3.2": "not sent: the billing had accepted subscriber 3.1, and does not show it after 300 s: perhaps it was "
+        "put back from its backup. Do the same once more by a new run, which goes by what is there then"
+    }
+
+
+async def test_a_resumed_run_ends_where_what_it_needs_is_lost_and_nothing_comes_after_it() -> None:
+    setting = settings_of(10, steps=2, policy=replace(STEADY, drain_patience=300.0))
+    setting.job.lags = {f"{lane}.1": inf for lane in range(1, 11)}
+    await setting.go()
+    assert setting.counts() == {State.PENDING: 10, State.ACCEPTED: 11}
+    await setting.resumed()
+    assert setting.counts() == {State.REJECTED: 10, State.ACCEPTED: 11}
+    assert setting.stop.reason == ""
+    assert setting.now < 700
+
+
+async def test_what_the_billing_has_lost_while_a_call_waited_is_seen_before_it_leaves() -> None:
+    setting = settings_of(3, steps=1, policy=replace(STEADY, rate=0.1, drain_patience=300.0))
+    async with setting.going():
+        await anyio.sleep(12.0)
+        assert [key for _, key in setting.sent] == ["f1", "1.1"]
+        # The billing is put back from its backup, and does not have the folder any more.
+        del setting.job.shows_at["f1"]
+    assert [key for _, key in setting.sent] == ["f1", "1.1"]
+    assert setting.counts() == {State.PENDING: 2, State.ACCEPTED: 2}
 
 
 async def test_a_billing_that_shows_nothing_any_more_stops_the_run() -> None:
