@@ -39,8 +39,9 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     subscriber or account, with the id of whose it was: {"contract_number": "00123", "abonent_id": "9001"}. `newest`
     is the last operation on an account whose balance the call sets, at planning; None for any other call. `there` are
     the ids of entries of the same kind that the billing had when the list was made, or that a person was shown since;
-    `sharers` the other subscribers of an account whose balance the call sets. `moved_to` is the account that the
-    subscriber has by now, if the call would set fields of another one than that of the list; 0 otherwise.
+    of a payment without a mark they are those that were reversed. `sharers` are the other subscribers of an account
+    whose balance the call sets. `moved_to` is the account that the subscriber has by now, if the call would set
+    fields of another one than that of the list; 0 otherwise.
     `undone` is the operation to which the call enters the opposite, as it was at planning, and `renews` the id of
     the deleted object in whose place the call creates one. `unanswered` is the call of an undo for an item of which
     nobody knows whether it had its effect.

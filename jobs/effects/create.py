@@ -101,7 +101,7 @@ from texts.remedies import setting
 from texts.said import reason, said, text_of
 
 _OPENING: Final = str(OPENING_BALANCE)
-_WHOSE: Final = ("Abonents.id", "Abonents.contract_number")
+WHOSE: Final = ("Abonents.id", "Abonents.contract_number")
 """By what the subscribers of rows are asked for before their calls."""
 
 Back: TypeAlias = Callable[[Mapping[str, str]], CallEffect | str]
@@ -143,7 +143,7 @@ class CreateEffect(CallEffect):
         self._exact = exact
         self._same = same or self._kind.same
         self._enters_money = self.adds_up = template.model == OPERATIONS
-        self.looks_together |= bool(self._kind.comment) and gateway.asks_by_many(*_WHOSE, f"{self._model}.abonent_id")
+        self.looks_together |= bool(self._kind.comment) and gateway.asks_by_many(*WHOSE, f"{self._model}.abonent_id")
         # With a mark, before each call; without one, where one query tells of many what others have made meanwhile.
         self.looked_for = LookedFor.ALWAYS if self._kind.comment or self.looks_together else LookedFor.WHEN_TAKEN_UP
         self._longest = gateway.profile.descr_length.value if self._enters_money else LONGEST_COMMENT

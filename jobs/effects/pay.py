@@ -1,9 +1,9 @@
 """Payments by the vendor's call: `Abonents: objects.get → add_payment {SUM_IN}` [I].
 
 A payment carries no mark, so only its sum identifies it, and it must not be repeated: if its answer was lost, a
-person decides. The plan keeps the id of the subscriber's last operation. A newer operation of the same sum may be
-this payment, or another one made at the same time; so a row that this journal has never sent is absent only if no
-newer operation of its sum exists.
+person decides. The plan keeps the ids of the subscriber's last operation and of reversed ones. A newer operation of
+the same sum, or one that is not reversed any more, may be this payment, or another one made at the same time; so a
+row is absent only if there is none. Where one question tells of many rows, it is asked before each call.
 
 A subscriber has one payment in a file, unless documents or dates tell several apart. The billing does not store them,
 so the sum does not identify such a payment: another row of the file may have entered it.
@@ -18,12 +18,12 @@ from billing.directory.models import BillingObject, as_bool, plain_value
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.states import State
 from engine.evidence import Accepted, Evidence, Lost, readable
-from engine.job import NO_ENTRIES, Absent, CannotLook, Entries, LookedFor, LookUpResult, Prepared, ReadBack, SameKey
+from engine.job import Absent, AskMates, CannotLook, Entries, Look, LookedFor, Prepared, ReadBack, SameKey
 from jobs.access.gateway import Gateway
 from jobs.access.objects import FOUND_AGAIN, FROM_NEW, NOBODY, find, needed, try_finding
-from jobs.access.operations import newest
 from jobs.access.payload import ACCOUNT, OP_TYPE, Payload, decode_payload, payload_of
 from jobs.effects.creatable_models import entries_of, marked_or_alike
+from jobs.effects.create import WHOSE
 from jobs.effects.effect import CallEffect, about_another
 from jobs.effects.reverse import BESIDES, FIELDS, LAST, SUM_IN, list_objects, since, undo_of_operations
 from jobs.rows.binding import Bound, telling_of
@@ -36,16 +36,17 @@ from texts.said import said, text_of
 class PayEffect(CallEffect):
     """Enters payments."""
 
-    looked_for = LookedFor.WHEN_TAKEN_UP
-
     def __init__(self, gateway: Gateway, template: Template) -> None:
         super().__init__(gateway, template, [one.name for one in TELLING])
+        self.looks_together |= gateway.asks_by_many(*WHOSE, f"{OPERATIONS}.abonent_id")
+        self.looked_for = LookedFor.ALWAYS if self.looks_together else LookedFor.WHEN_TAKEN_UP
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         whose = [(one, one.abonent) for one in bound if one.abonent is not None]
-        last = await newest(self._gateway, [abonent.id for _, abonent in whose])
+        keys = [{"abonent_id": str(abonent.id)} for _, abonent in whose]
+        found = await find(self._gateway, OPERATIONS, keys, ("op_id", "storno"))
         entries: list[NewItem | Refusal] = []
-        for one, abonent in whose:
+        for (one, abonent), things in zip(whose, found, strict=True):
             try:
                 document, day = telling_of(one)
             except ValueError as error:
@@ -57,7 +58,8 @@ class PayEffect(CallEffect):
                 abonent=abonent.id,
                 key={"id": str(abonent.id)},
                 wanted={SUM_IN: plain_value(SUM_IN, one.values["amount"])},
-                was={LAST: str(last[abonent.id])},
+                was={LAST: str(max([0, *(int(thing.values["op_id"] or 0) for thing in things if not thing.faults)]))},
+                there=tuple(str(thing.values["op_id"]) for thing in things if as_bool(thing.values["storno"])),
                 document=document,
                 day=day,
                 named=dict(one.named),
@@ -76,19 +78,13 @@ class PayEffect(CallEffect):
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         payloads = [self._receipt(decode_payload(item.payload), item.amount or Decimal(0)) for item in items]
-        found: dict[str, Entries] = {}
-        for item, payload, things in zip(
-            items, payloads, await marked_or_alike(self._gateway, payloads), strict=True
-        ):
-            one = entries_of(payload, things, self._gateway.profile)
-            if one != NO_ENTRIES:
-                marked = tuple(each for each in one.marked if each.amount == item.amount)
-                found[item.key] = Entries(marked, one.unmarked)
-        return found
+        each = zip(items, payloads, await marked_or_alike(self._gateway, payloads), strict=True)
+        profile = self._gateway.profile
+        found = {item.key: entries_of(one, things, profile, equal=True) for item, one, things in each}
+        return {key: Entries(one.marked, one.unmarked) for key, one in found.items()}
 
     async def try_out(self) -> None:
         with needed(FOUND_AGAIN):
-            await newest(self._gateway, [NOBODY])
             await try_finding(self._gateway, OPERATIONS, ("abonent_id",), FIELDS, BESIDES)
         with needed(FROM_NEW):
             nobodys = self._receipt(Payload(OPERATIONS, (), abonent=NOBODY), Decimal(0))
@@ -115,8 +111,16 @@ class PayEffect(CallEffect):
                 return about_another(f"{model} {pk}", f"{payload.model} {payload.key['id']}")
         return judge(evidence)
 
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        seen: dict[int, LookUpResult] = {}
+    async def look(self, run: Run, items: Sequence[Item], mates: AskMates) -> Mapping[int, Look]:
+        """Of newer operations as many are the run's own as further rows have entered the sum for the subscriber."""
+        seen = await self.look_up(run, items)
+        doubtful = {item: len(own.seen) for item in items if isinstance(own := seen[item.item_id], CannotLook)}
+        entered = Counter(map(_identifying, await mates({item.lane for item in doubtful}))) if doubtful else {}
+        others = [item.item_id for item, newer in doubtful.items() if newer > entered[_identifying(item)]]
+        return {item_id: Look(seen[item_id]) for item_id in others}
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Absent | CannotLook]:
+        seen: dict[int, Absent | CannotLook] = {}
         for item, newer in await self._newer(items):
             if newer:
                 why = said(
@@ -139,8 +143,7 @@ class PayEffect(CallEffect):
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
         """Whether there are as many newer operations of the sum as these items entered. Raises `LookUpFailed`."""
         newer = await self._newer(items)
-        # Subscriber and sum of a payment are the only known facts of its operation.
-        entered = [(one.abonent, Decimal(one.wanted[SUM_IN] or 0)) for one in map(payload_of, items)]
+        entered = list(map(_identifying, items))
         alike = Counter(entered)
         readings: dict[int, ReadBack] = {}
         for (item, things), own in zip(newer, entered, strict=True):
@@ -174,6 +177,12 @@ class PayEffect(CallEffect):
         for item, payload, things in zip(items, payloads, found, strict=True):
             amount = Decimal(payload.wanted[SUM_IN] or 0)
             seen = frozenset(item.seen if item.state is not State.MANUAL else ())
-            there = since(payload.was.get(LAST), amount, things, self._gateway.profile)
+            there = since(payload, amount, things, self._gateway.profile)
             newer.append((item, [thing for thing in there if thing.values["op_id"] not in seen]))
         return newer
+
+
+def _identifying(item: Item) -> tuple[int, Decimal]:
+    """The subscriber and the sum of a payment, the only known facts of its operation."""
+    payload = payload_of(item)
+    return payload.abonent, Decimal(payload.wanted[SUM_IN] or 0)

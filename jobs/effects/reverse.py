@@ -104,7 +104,7 @@ async def _still_in_effect(gateway: Gateway, taken: Sequence[ItemToUndo]) -> lis
     newer = await find(gateway, OPERATIONS, nobodys, TAKEN, BESIDES)
     found = {one.item_id: things for one, things in zip(known, by_id, strict=True)}
     for one, things in zip(unknown, newer, strict=True):
-        found[one.item_id] = since(one.payload.was.get(LAST), _amount_of(one), things, gateway.profile)
+        found[one.item_id] = since(one.payload, _amount_of(one), things, gateway.profile)
     act = str(gateway.profile.act_type.value)
     return [_standing(one, found.get(one.item_id), act) for one in taken]
 
@@ -136,20 +136,23 @@ def _amount_of(one: ItemToUndo) -> Decimal:
 
 
 def since(
-    last: str | None, amount: Decimal, things: Sequence[BillingObject], profile: Profile
+    payload: Payload, amount: Decimal, things: Sequence[BillingObject], profile: Profile
 ) -> list[BillingObject]:
-    """The operations of this sum that are newer than the one with the id `last`; ids ascend [?].
+    """The operations of this sum that are newer than the plan of a payment, or were reversed then and are not now.
 
-    Acts are left out where a probe has seen which type they have, because the charge of a month often equals its
-    payment. Any other type may be a payment, and so may an operation that cannot be read.
+    Ids ascend [?]. Acts are left out where a probe has seen which type they have, because the charge of a month often
+    equals its payment. Any other type may be a payment, and so may an operation that cannot be read.
     """
-    acts = str(profile.act_type.value) if profile.act_type.known else None
+    last, acts = int(payload.was.get(LAST) or 0), str(profile.act_type.value) if profile.act_type.known else None
     return [
         thing
         for thing in things
-        if ("op_id" in thing.faults or int(thing.values["op_id"] or 0) > int(last or 0))
-        and ("op_summa" in thing.faults or Decimal(thing.values["op_summa"] or 0) == amount)
-        and (acts is None or thing.values["op_type_id"] != acts)
+        for key in [thing.values["op_id"]]
+        if "op_id" in thing.faults
+        or int(key or 0) > last
+        or (key in payload.there and not as_bool(thing.values["storno"]))
+        if "op_summa" in thing.faults or Decimal(thing.values["op_summa"] or 0) == amount
+        if acts is None or thing.values["op_type_id"] != acts
     ]
 
 

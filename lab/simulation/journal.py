@@ -10,7 +10,6 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import ClassVar, Final, TypeVar
 from weakref import proxy
@@ -146,11 +145,9 @@ class Disk:
         """The rows of a run of which the journal does not say whether they stand in the billing."""
         return {(row["name"], row["line"] - 1) for row in self.all("doubt")}
 
-    def lanes(self) -> dict[tuple[str, int], str]:
-        return {(row["name"], row["line"] - 1): row["lane"] for row in self.all("lanes")}
-
-    def sum_of(self, name: str) -> Decimal:
-        return Decimal(self.all("entered", run=name)[0]["amount"])
+    def sent(self) -> dict[tuple[str, int], sqlite3.Row]:
+        """The `amount` and the `lane` of each row of a run."""
+        return {(row["name"], row["line"] - 1): row for row in self.all("sent")}
 
     def states(self, name: str) -> dict[str, int]:
         return {row["state"]: row["rows"] for row in self.all("states", run=name)}

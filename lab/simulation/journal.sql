@@ -57,13 +57,15 @@ group by line, key having count(*) > 1
 select name, line from items join runs using (run_id)
 where line is not null and state in ('sending', 'unknown', 'unconfirmed', 'manual')
 
--- name: lanes
-select name, line, lane from items join runs using (run_id) where line is not null
-
--- name: entered
--- The sum of what a run has entered.
-select coalesce(decimal_sum(amount), '0') as amount from items join runs using (run_id)
-where name = :run and state in ('accepted', 'applied')
+-- name: sent
+-- The rows of all runs with their sums, and with their lanes but for undos, which have an order of their own.
+with recursive chain (line, item_id) as (
+    select line, item_id from items where undoes is null
+    union all
+    select c.line, i.item_id from chain c join items i on i.undoes = c.item_id
+)
+select name, chain.line, amount, case when undoes is null then lane end as lane
+from chain join items using (item_id) join runs using (run_id) where chain.line is not null
 
 -- name: states
 select state, count(*) as rows from items join runs using (run_id) where name = :run group by state

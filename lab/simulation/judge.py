@@ -40,29 +40,29 @@ def _reads(world: World) -> float:
 def _put_back(world: World, entries: list[Entry]) -> Iterator[str]:
     """Where the billing was put back, a row counts as entered that it shows, and an undo takes back what it shows."""
     # What bears no mark counts as an equal one that had its id before.
-    alike = {(e.effect.pk, e.row) for e in entries if e.effect.what == "created" and not world.load.is_marked}
-    again = [e for e in world.entries(lost=True) if e.effect.what == "created" and (e.effect.pk, e.row) in alike]
+    alike = {(e.effect.pk, e.row) for e in entries if not world.load.is_marked}
+    again = [e for e in world.entries(lost=True) if (e.effect.pk, e.row) in alike]
     there = {(e.disk, e.run, e.row) for e in (*entries, *again)}
     equal = {world.load.row_of(one) for one in world.billing.ledger if one.who == "somebody"}
-    for disk in (one for one in world.disks if world.billing.lost and not one.was_put_back):
-        undone = {run["name"]: run["undone"] for run in disk.runs() if run["undone"]}
-        for entry in (one for one in entries if one.disk is disk and one.sign < 0):
-            was_looked_for = entry.left - _reads(world) > world.billing.put_back_at
-            if was_looked_for and (disk, undone[entry.run], entry.row) not in there:
-                yield f"row {entry.row} of run {undone[entry.run]} is taken back, and the billing has lost it before"
+    undone = {(disk, run["name"]): (disk, run["undone"]) for disk in world.disks for run in disk.runs()}
+    trusted = [one for one in world.disks if world.billing.lost and not one.was_put_back]
+    for entry in (one for one in entries if one.sign < 0 and one.disk in trusted):
+        disk, run = undone[entry.disk, entry.run]
+        if entry.left - _reads(world) > world.billing.put_back_at and (disk, run, entry.row) not in there:
+            yield f"row {entry.row} of run {run} is taken back, and the billing has lost it before"
+    for disk in trusted:
         begun = {one.run: one.moment - START for one in reversed(world.take_ups)}
         for found in disk.all("called_entered"):
             row, at = found["line"] - 1, begun.get(found["name"], 0)
-            own = (e for e in entries if e.row == row and e.effect.moment < at + SPAN * (e.sign > 0))
+            # What is taken back from then on may have been there, and what is entered from then on is not lost.
+            own = (e for e in entries if e.row == row and (e.sign > 0 or e.effect.moment < at))
             if at > world.billing.put_back_at and sum(e.sign for e in own) <= 0 and row not in equal:
                 yield f"row {row} is left out of run {found['name']}, and the billing has lost it"
     runs = {one.process.name: (one.disk, one.run) for one in world.take_ups}
-    undone = {(disk, run["name"]): (disk, run["undone"]) for disk in world.disks for run in disk.runs()}
     made = defaultdict[tuple[str, int], set[object]](set)
-    for one in (one for one in world.billing.ledger if one.what == "created"):
-        made[one.model, one.pk].add(runs.get(one.who))
-    for entry in again:
-        made[entry.effect.model, entry.effect.pk].add((entry.disk, entry.run))
+    for one in (*world.billing.ledger, *(entry.effect for entry in again)):
+        if one.what == "created":
+            made[one.model, one.pk].add(runs.get(one.who))
     for effect in world.billing.ledger:
         run, makers = runs.get(effect.who), made[effect.model, effect.pk]
         # What leaves shortly after that moment may have been looked for before.
@@ -84,6 +84,8 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
     for disk in world.disks:
         for found in disk.all("twice"):
             yield f"row {found['line'] - 1} stands {found['times']} times in {disk.name}"
+        # What others have made of a row without a mark is seen before its call where one question tells of many.
+        is_looked_for = world.load.is_marked or (world.load.has_money and world.schedule.by_many)
         stands, in_doubt = disk.rows_that_stand(), {row for _, row in disk.rows_in_doubt()}
         differences = disk.differences()
         for row in range(1, len(world.table.cells) + 1):
@@ -95,10 +97,12 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
             less, again = (sum(e.sign == sign for e in missing) for sign in (1, -1))
             again += sum(entry.effect.pk in restored for entry in own)
             # Looked for before its taking back was lost: without a mark, when its list was made.
-            backs, is_marked = [e.effect.lost for e in missing if e.sign < 0], world.load.is_marked
-            looked = [e.left - _reads(world) if is_marked else begun[disk, e.run] for e in own]
+            backs = [e.effect.lost for e in missing if e.sign < 0]
+            looked = [e.left - _reads(world) if is_looked_for else begun[disk, e.run] for e in own]
             unseen = sum(any(then <= at <= e.left for at in backs) for e, then in zip(own, looked, strict=True))
-            total, least = whose.total(), stands[row] - less if world.load.is_marked else -1
+            # What bears no mark may be found where somebody else has made it, unless it is money.
+            is_own = world.load.is_marked or world.load.has_money
+            total, least = whose.total(), stands[row] - less if is_own else -1
             # A journal that was put back may know less than the billing has, and never more. A run that somebody has
             # ended leaves its rows in doubt to a person. A contract number may be another subscriber's by now: a copy
             # from before its row was read reads it for them, which is not promised to be noticed.
@@ -132,45 +136,24 @@ def _undone(world: World, entries: list[Entry]) -> Iterator[str]:
                     yield f"row {entry.row} of run {entry.run} was sent {entry.left - began:.3f} s after its undo"
 
 
-def _sums(world: World, entries: list[Entry]) -> Iterator[str]:
-    """What a journal says it has entered is what the billing has of it, to the kopeck."""
-    is_known = world.load.has_money and not any(disk.was_put_back for disk in world.disks)
-    gone = {one.pk for one in world.taken_away()}
-    for disk in world.disks if is_known else ():
-        in_doubt = disk.rows_in_doubt()
-        own = [entry for entry in entries if entry.disk is disk and (entry.run, entry.row) not in in_doubt]
-        lost = [entry for entry in world.entries(lost=True) if entry.disk is disk]
-        for run in disk.runs():
-            sums = [(Decimal(e.effect.after["op_summa"]), e.effect.pk in gone) for e in own if e.run == run["name"]]
-            found = sum((one for one, _ in sums), Decimal(0))
-            missing = [Decimal(e.effect.after["op_summa"]) for e in lost if e.run == run["name"]]
-            if world.schedule.reverses:
-                # A storno whose answer is lost is looked up, and somebody's counts as it.
-                reversed_ = (e.effect for e in own if e.run == run["undone"] and e.effect.pk in gone)
-                missing += [-Decimal(effect.after["op_summa"]) for effect in reversed_]
-            low, high = (found + sum(one for one in missing if (one > 0) is is_more) for is_more in (False, True))
-            # What somebody has reversed before it was looked up is entered again. What was lost is not known.
-            either = {found, found - sum(one for one, is_gone in sums if is_gone)}
-            if disk.sum_of(run["name"]) not in either and not (missing and low <= disk.sum_of(run["name"]) <= high):
-                yield f"run {run['name']}: {disk.sum_of(run['name'])} roubles in {disk.name}, {found} in the billing"
-
-
 def _order(world: World, entries: list[Entry]) -> Iterator[str]:
     """The rows of an account are entered in the order of the list, but for a frozen process's last call."""
     for disk in (one for one in world.disks if not one.was_put_back):
-        lanes, found = disk.lanes(), defaultdict[tuple[str, str], list[int]](list)
+        sent, found = disk.sent(), defaultdict[tuple[str, str], list[int]](list)
         own = [e for e in entries if e.disk is disk and not world.has_thawed(e.effect.who, e.left - LOOKS, e.left)]
         # What the billing had lost is entered after rows that it has kept.
         lost = {(e.run, e.row) for e in world.entries(lost=True)}
         for entry in (one for one in own if (one.run, one.row) not in lost):
-            found[entry.run, lanes.get((entry.run, entry.row), "")].append(entry.row)
+            if (entry.run, entry.row) in sent:
+                found[entry.run, sent[entry.run, entry.row]["lane"]].append(entry.row)
         for (run, lane), rows in found.items():
             if lane and rows != sorted(rows):
                 yield f"run {run} has entered rows {rows} of {lane} in this order"
 
 
 def _right(world: World, entries: list[Entry]) -> Iterator[str]:
-    """Each entry has the type of its load, and is of the subscriber who has the number of its row."""
+    """Each entry has type and sum as the journal says, and is of the subscriber who has the number of its row."""
+    sent = {disk: disk.sent() for disk in world.disks}
     undos = {run["name"] for disk in world.disks for run in disk.runs() if run["undone"]}
     of_number = defaultdict[object, list[tuple[float, int]]](list)
     for one in world.billing.ledger:
@@ -178,6 +161,9 @@ def _right(world: World, entries: list[Entry]) -> Iterator[str]:
     for entry in entries:
         if world.load.op_type and entry.effect.after["op_type_id"] != world.load.op_type:
             yield f"row {entry.row} was entered with type {entry.effect.after['op_type_id']}"
+        row = sent[entry.disk].get((entry.run, entry.row))
+        if row and row["amount"] and Decimal(row["amount"]) != (found := Decimal(entry.effect.after["op_summa"])):
+            yield f"row {entry.row} of run {entry.run} has {row['amount']} in the journal, and {found} in the billing"
         number = world.table.cells[entry.row - 1][0]
         if entry.run in undos or number not in of_number:
             continue
@@ -288,4 +274,4 @@ def _ends(world: World) -> Iterator[str]:
                 yield f"run {run['name']} in {disk.name} has {left} rows left"
 
 
-RULES = (_once, _put_back, _undone, _sums, _order, _right, _verdicts)
+RULES = (_once, _put_back, _undone, _order, _right, _verdicts)

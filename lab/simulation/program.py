@@ -21,7 +21,7 @@ from checkpoints.transitions import Purge
 from engine.job import Job, Row, RowPage, Source
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
-from engine.pipeline.intake import Intake, Repeat
+from engine.pipeline.intake import Intake
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import LivePolicy, Progress
 from engine.pipeline.verifier import verify
@@ -272,9 +272,8 @@ class Program:
             why = "some rows are refused"
             refused = [one for _, one in await journal.refusals(run) if NOT_SHOWN in kind_of(one.reason)]
             self.gone = [(one.line or 1) - 1 for one in refused]
-        elif how_often(run) is not Repeat.AGAIN and any(
-            item.message for item in await journal.items(run, {State.PENDING})
-        ):
+        elif any(item.message for item in await journal.items(run, {State.PENDING})):
+            # Who enters on top what is not there any more looks at the preview, which says what is there again.
             why = "--yes answers no doubt"
         if why:
             await journal.discard(run)

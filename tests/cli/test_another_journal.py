@@ -24,6 +24,7 @@ from engine.evidence import Accepted
 from engine.pipeline.witness import FRESH
 from tests.cli.conftest import MODEL, Ended, Place
 from tests.cli.settings.test_profiles import storno_restores
+from tests.cli.terminal.terminals import answered
 from tests.cli.test_import import subscriber, table
 
 SELECT = "select id as abonent_id, 1.50 as amount from abonents where is_folder = 0 and deleted = 0 and id < 2010"
@@ -61,7 +62,10 @@ async def test_what_another_journal_has_entered_is_refused_with_its_run(asked: P
     asked.cli.journal.write_bytes(b"")
     await asked.cli.refused("run", "balances", path, "--yes", says=says)
     assert (await asked.found()).rows == 5
-    await asked.run("balances", path, *ELSEWHERE, "--again")
+    again = ("run", "balances", path, *ELSEWHERE, "--again")
+    shown = await answered(asked, *again, says=[("Send these 5 rows", "n")], ends=2)
+    assert says[0] in " ".join(shown.split())
+    await asked.run(*again[1:])
     assert (await asked.found()).rows == 10
 
 

@@ -6,11 +6,13 @@
 from decimal import Decimal
 from typing import Any
 
+import anyio
 import pytest
 
 from billing.api.calls import ChainStep
 from checkpoints.records import NewItem, NewRun
 from checkpoints.states import State
+from engine.pipeline.witness import FRESH
 from jobs.access.payload import Payload, encode_payload
 from lab.mock.faults import Fault, FaultKind, FaultPlan
 from tests.checkpoints.samples import frozen_run
@@ -79,6 +81,25 @@ async def test_a_call_of_add_payment_whose_answer_is_lost_is_left_to_a_person(pl
     assert sum([place.balance(key) for key in IDS]) == sum(before) + 500 * 2
     again = await place.cli.closing("resume", ended["run"], "--yes", *SETTLED, ends=4)
     assert again["states"] == {"accepted": 1, "manual": 2}
+
+
+async def test_what_was_reversed_when_the_list_was_made_and_stands_again_leaves_its_row_to_a_person(
+    place: Place,
+) -> None:
+    """The billing is put back during the first call. Further payments of the run itself are no reason."""
+    place.rows("abonent_id;amount;document", *(f"{key};500;{one}" for key in IDS for one in "AB"), name=FILE)
+    for key in IDS[1:]:
+        await by_hand(place, key, kind=2)
+    await place.execute("update finance_operations set storno = 1 where descr = 'касса'")
+
+    async def meanwhile(_: str) -> None:
+        await place.execute("update finance_operations set storno = 0 where descr = 'касса'")
+        await anyio.sleep(2 * FRESH)
+
+    place.traffic.model, place.traffic.method, place.traffic.meanwhile = "Abonents", "add_payment", meanwhile
+    ended = await paid(place, *BY_CALL, "--in-flight", "1", "--stop-after-errors", "never", ends=4)
+    assert ended["states"] == {"accepted": 2, "manual": 4}
+    assert entered(place) == [(IDS[0], 2), (IDS[0], 2), (IDS[1], 2), (IDS[2], 2)]
 
 
 async def test_an_act_of_the_same_sum_leaves_a_row_to_a_person_while_no_probe_has_seen_the_types(

@@ -615,6 +615,14 @@ operations of any type, of rows that wait
       1): it may be this row's, or somebody else's. Look in the billing which it is
   seen cannot look: a payment bears no mark, and since the plan there is operation 80007 of 5.00, 2026-02-03
       (reversed by storno) (type 2): it may be this row's, or somebody else's. Look in the billing which it is
+an operation that was reversed when the list was made, and stands again
+  then operation 80001;9001;2;5;1 / 80002;9002;2;5;1 / 80003;9003;2;5;0
+  pending
+  then update finance_operations set storno = 0 where abonent_id = 9002
+  seen absent
+  seen cannot look: a payment bears no mark, and since the plan there is operation 80002 of 5.00, 2026-02-03 (type
+      2): it may be this row's, or somebody else's. Look in the billing which it is
+  seen absent
 an act says nothing of a payment once a probe has seen it
   known
   rows abonent_id;amount / 9001;5

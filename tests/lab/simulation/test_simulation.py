@@ -97,6 +97,10 @@ FOUND: Final = [
     ("the judge: what bears no mark is looked for when its list is made", 80_000_840),
     ("the judge: what bears no mark counts as an equal one that was lost, whose id it has got", 80_000_174),
     ("the judge: the billing may be put back between the look for an attribute and its deletion", 80_100_344),
+    ("a payment without a mark was entered twice, as its reversal was lost after its list was made", 80_100_902),
+    ("the judge: a row may be entered by another journal long after the list began that leaves it out", 75_000_606),
+    ("the judge: what another journal has deleted once more, without a mark, counts as deleted", 75_003_304),
+    ("the lab: nobody looked at the preview of rows entered on top, which others had entered since", 75_003_180),
 ]
 """What schedules have found in the program, and in the lab itself, each with its seed."""
 
