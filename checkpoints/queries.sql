@@ -208,11 +208,13 @@ update runs set left_out = :left_out where run_id = :run_id
 -- pairs of a key and how an item may have it: as it is, or as the digest of a purged run. The item is looked up for each
 -- twin alone: PostgreSQL would read all items for a join.
 select r.name as run, k.key, i.amount, i.wanted, i.state, i.line, i.changed_at, r.target,
-       r.purged_at is not null as is_purged,
-       (select case when carried_by is null then number end from items where item_id = i.item_id) as number,
-       (select row from items where item_id = i.item_id) as row
+       coalesce(c.sent_at, i.changed_at) as entered_at, r.purged_at is not null as is_purged,
+       own.carried_by is not null and c.row_amount is null and own.amount is not null as is_replaced,
+       case when own.carried_by is null then own.number end as number, own.row
 from @rows(:keys, k, key text, stored text)
 @look(effects, i, i.key = k.stored)
+@look(items, own, own.item_id = i.item_id)
+@look(items, c, c.item_id = coalesce(own.carried_by, own.item_id))
 join runs r on r.run_id = i.run_id and r.job = :job
 order by i.item_id
 
@@ -583,6 +585,7 @@ order by number
 -- another reason than :nothing_stands it has left alone. The last verification counts until an undo knows more.
 select r.run_id, r.left_out, r.purged_totals, r.ended_at is not null as has_ended,
        v.verified_at, @json(v.result, different) as different, @json(v.result, twice) as twice,
+       @json(v.result, different_sum) as different_sum,
        @json(v.result, expected) as expected, @json(v.result, found) as found,
        (select count(*) from refusals f where f.run_id = r.run_id and f.mended_at is null) as refused,
        i.state, count(i.item_id) as items,

@@ -330,7 +330,8 @@ class EarlierEntry:
     """An item of the journal with the same effect: the same job and key, on the `target` of its run.
 
     If its run was purged, `wanted` is the digest of what it asked for, `row` is empty, and `is_purged` is true.
-    `number` is that of its mark; None where another row of its account has carried it.
+    `number` is that of its mark; None where another row of its account has carried it, or counts in its place and
+    `is_replaced`. Its call has left at `entered_at`; a reading back changes it later.
     """
 
     run: str
@@ -340,8 +341,10 @@ class EarlierEntry:
     state: State
     line: int | None
     changed_at: str
+    entered_at: str
     target: str
     is_purged: bool = False
+    is_replaced: bool = False
     number: int | None = None
     row: tuple[str, ...] = ()
 
@@ -508,9 +511,9 @@ class Totals:
     `taken_back` are the items in effect that were taken back, and not restored since, with their sum: they are in the
     counts and sums of their states, as are steps of an import that have `gone_along` with their subscriber. An undo
     has really changed something of the `restorable` ones, and not only found them gone.
-    Of the others so many were `different` when they were `read_back` last, `twice` of them entered twice, and their
-    sum in the billing was more than was sent, by the `gap`, or less. `unanswered` are those that are to be sent
-    again, or count as refused, and may have had their effect all the same.
+    Of the others so many were `different` when they were `read_back` last, `twice` of them entered twice: they were
+    sent with `not_as_sent`, and all sums in the billing were more than was sent by the `gap`, or less. `unanswered`
+    are those that are to be sent again, or count as refused, and may have had their effect all the same.
 
     The amounts of an undo are what its rows take back, negative, and those of an undo of an undo what they restore.
     `merged` are the skipped rows that another row of their account carries, and `merged_amount` is their own sum: it
@@ -533,6 +536,7 @@ class Totals:
     different: int = 0
     twice: int = 0
     gap: Decimal = Decimal(0)
+    not_as_sent: Decimal = Decimal(0)
     unanswered: int = 0
     has_ended: bool = False
     merged: int = 0

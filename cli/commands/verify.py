@@ -185,6 +185,8 @@ async def verified(
             "different": verdict.different,
             "twice": verdict.twice,
             "elsewhere": verdict.elsewhere,
+            "gone": verdict.gone,
+            "different_sum": format(verdict.different_sum, "f"),
             "unreadable": verdict.unreadable.total(),
             "expected": format(verdict.expected, "f"),
             "found": format(verdict.found, "f"),

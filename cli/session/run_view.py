@@ -252,10 +252,10 @@ class RunView(RunSummary):
 
     @property
     def standing(self) -> Subtotal:
-        """What the billing has now of what it entered; of an import its steps, of which some go with another."""
+        """What the billing has now as it was entered; of an import its steps, of which some go with another."""
         totals = self.totals
         there = totals.standing - totals.different
-        return Subtotal(there, self.entered - totals.sum_taken_back + totals.gap)
+        return Subtotal(there, self.entered - totals.sum_taken_back - totals.not_as_sent)
 
     @property
     def seconds_left(self) -> float | None:

@@ -21,7 +21,8 @@ class ReadBackSummary:
 
     `unreadable` counts items that cannot be read back, by reason; they are in no other figure. `moved` counts
     those as wanted whose accounts had later operations. `twice` counts those of the different that another run has
-    entered as well; its sums are in `found`. `elsewhere` counts those that another journal has taken back.
+    entered as well; its sums are in `found`. `elsewhere` counts those that another journal has taken back, `gone`
+    those that have no sum there any more. The different ones were sent with `different_sum`.
     """
 
     as_wanted: int = 0
@@ -32,6 +33,8 @@ class ReadBackSummary:
     moved: int = 0
     twice: int = 0
     elsewhere: int = 0
+    gone: int = 0
+    different_sum: Decimal = field(default=Decimal(0))
 
     @property
     def read(self) -> int:
@@ -124,6 +127,8 @@ async def verify(
             summary.found += reading.amount or 0
             if reading.difference is not None:
                 summary.different += 1
+                summary.different_sum += item.amount or 0
+                summary.gone += bool(item.amount) and not reading.amount
                 report(item, reading)
                 if item.state is State.APPLIED:
                     changed.append(Change(item.item_id, State.ACCEPTED, message=item.message, unproven=item.unproven))
