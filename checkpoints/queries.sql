@@ -638,14 +638,14 @@ where run_id = :run_id and state @words(:states)
 
 -- name: sent_by_time
 -- The items of a run by the moment at which they were sent last, in at most :most spans of whole seconds: all of them,
--- those in effect with their sum, as in `totals_of_runs`, and those in one of the states :trouble.
+-- those in effect with their sum, as in `totals_of_runs`, those in one of the states :trouble, and all of their calls.
 with span as (
     select @unix(min(sent_at)) as first, (@unix(max(sent_at)) - @unix(min(sent_at))) / :most + 1 as seconds
     from items where run_id = :run_id
 )
 select s.first + (@unix(i.sent_at) - s.first) / s.seconds * s.seconds as at, s.seconds, count(*) as sent,
        count(case when i.state in (select state from states where in_effect) then 1 end) as accepted,
-       count(case when i.state @words(:trouble) then 1 end) as failed,
+       count(case when i.state @words(:trouble) then 1 end) as failed, sum(i.attempts) as calls,
        @sum_where(case when i.undoes is null then i.amount else coalesce(@undone(i), i.amount) end,
                   i.state in (select state from states where in_effect)) as amount
 from items i
@@ -728,14 +728,6 @@ from items
 where item_id @in(
     select u.item_id from items o join items u on u.undoes = o.item_id where o.key @words(:keys) and u.run_id = :run_id
 )
-
--- name: work_of
--- The rows of a run that were sent, by the process that has sent each last.
-select (select max(epoch) from runners r where r.run_id = i.run_id and r.began_at <= i.sent_at) as epoch,
-       count(*) as items, sum(attempts) as calls, min(sent_at) as first, max(sent_at) as last
-from items i
-where run_id = :run_id and sent_at is not null
-group by 1
 
 -- name: refusals
 select refusal_id, line, column_name as "column", label, reason, row

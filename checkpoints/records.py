@@ -1,7 +1,7 @@
 """The records that the journal takes and returns."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -124,7 +124,8 @@ class NewRunner:
 class SentSpan:
     """The items of a run that were sent last within so many `seconds` from `at`, in seconds since 1970.
 
-    Of all that were `sent`, `accepted` are in effect, with their `amount`, and `failed` rejected or in doubt.
+    Of all that were `sent`, `accepted` are in effect, with their `amount`, and `failed` rejected or in doubt. The
+    `calls` are more than they are, where some were repeated.
     """
 
     at: int
@@ -132,6 +133,7 @@ class SentSpan:
     sent: int
     accepted: int
     failed: int
+    calls: int
     amount: Decimal
 
 
@@ -472,16 +474,6 @@ class RunRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """What one process has sent of a run: rows, calls with their repetitions, and the moments of first and last."""
-
-    items: int
-    calls: int
-    first: datetime
-    last: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Contradiction:
     """The lines of two rows of one key with different sums, and their name for people."""
 
@@ -570,6 +562,16 @@ class Totals:
         if self.has_ended and properties.keys() & {"open", "settled", "to_send"}:
             states.discard(State.PENDING)
         return self.count(*states)
+
+    @property
+    def at_rest(self) -> "Totals":
+        """The same where no process works on the run: of what was being sent nobody knows whether it has arrived."""
+        if not self.count(State.SENDING):
+            return self
+        both = (State.SENDING, State.UNKNOWN)
+        counts = {**self.counts, State.SENDING: 0, State.UNKNOWN: self.count(*both)}
+        amounts = {**self.amounts, State.SENDING: Decimal(0), State.UNKNOWN: self.amount_of(*both)}
+        return replace(self, counts=counts, amounts=amounts)
 
     @property
     def standing(self) -> int:

@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 from checkpoints.history import RunSummary
-from checkpoints.records import Command, Run, Runner, Stage, Verification
+from checkpoints.records import Command, Run, Runner, Stage, Totals, Verification
 from checkpoints.states import State, states_where
 from checkpoints.tally import Subtotal
 from cli.terminal.layout import Badge, badge_of
@@ -175,6 +175,11 @@ class RunView(RunSummary):
         return self.holder is not None
 
     @property
+    def shown(self) -> Totals:
+        """The totals as people are shown them, who learn of each row in doubt; scripts get those of the journal."""
+        return self.totals if self.is_held else self.totals.at_rest
+
+    @property
     def stage(self) -> str:
         """In a word or two: the same on the screen and for scripts."""
         run, totals = self.run, self.totals
@@ -244,7 +249,7 @@ class RunView(RunSummary):
 
     @property
     def in_doubt(self) -> int:
-        return self.totals.count(*(state for state in states_where(settled=False) if not state.to_send))
+        return self.shown.count(*(state for state in states_where(settled=False) if not state.to_send))
 
     @property
     def entered(self) -> Decimal:
