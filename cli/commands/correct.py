@@ -22,7 +22,7 @@ from checkpoints.records import Correction, Item, NewItem, Reason, Refusal, Run,
 from checkpoints.sentences import DUPLICATE
 from checkpoints.states import State, states_where
 from cli.output.item_files import columns_of
-from cli.session.journal import locked, open_existing, refuse_ended
+from cli.session.journal import locked, open_existing, ourselves, refuse_ended
 from cli.session.order import parse_order, plans_beside, wipe_secrets
 from cli.session.run_session import RunSession, begin, new_run, rehearse, require_whole
 from cli.session.session import Invocation, Session, open_session, own_journal
@@ -30,7 +30,7 @@ from cli.show.closing import MAX_REFUSALS_SHOWN, Closing, run_again
 from cli.show.preview import NONE_FOUND, PreviewFacts, RowsFound, plan_of, preview, unanswered
 from cli.terminal.exits import CommandRefused, NothingSent
 from cli.terminal.screen import is_unattended
-from cli.terminal.texts import LANGUAGES, printable
+from cli.terminal.texts import LANGUAGES, WHOLE, printable
 from engine.job import Job
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.intake import Repeat, judge_for
@@ -405,6 +405,8 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Sessi
             why = unanswered(plan)
         if why:
             raise NothingSent(why)
+        given, digest = f"run --continue {printable(file, WHOLE)}", said("SHA-256 {digest}", digest=new.source_digest)
+        await session.journal.history.note_command(run, ourselves(), given, digest)
         # Page by page; after a kill, the same file adds the missing ones.
         async for page in corrections.pages(lambda *_: None):
             await session.journal.correct(run, [one for one, _ in page], corrections.judge)

@@ -164,6 +164,7 @@ def _environment(reader: CatalogueLanguage) -> Environment:
         "NOTHING": NOTHING,
         "NOT_AS_SENT": NOT_AS_SENT,
         "PROGRAM": PROGRAM,
+        "SHOWN": SHOWN,
         "STATES": STATES,
         "STEP_NAMES": STEP_NAMES,
         "State": State,
@@ -370,7 +371,7 @@ async def write_files(
                 exceptions = await written(f"{one.run.name}-exceptions", HEADER, rows)
             if one.tally is not None and one.tally.extra > EXTRA_SHOWN:
                 extra = await written(f"{one.run.name}-not-in-file", EXTRA_HEADER, _extra(one.tally, reader))
-            if one.annex and one.totals.standing > SHOWN:
+            if len(one.annex) > SHOWN:
                 entered = await written(f"{one.run.name}-entered", ENTERED_HEADER, _entered(one, reader, journal))
             if exceptions or extra or entered:
                 files[one.run.name] = FilesBeside(exceptions, extra, entered)

@@ -140,7 +140,7 @@ class ReportedRun(RunView):
     spec: JobSpec | None
     steps: Sequence[StepCount] = ()
     annex: Sequence[EnteredRow] = ()
-    """The first rows in the billing, in their order; of an import none, whose rows are steps."""
+    """The first rows in the billing, in their order: one more than are shown, where there are more."""
     since: tuple[str, ...] = ()
     """Of a delta the runs whose rows its own were compared with."""
     gone: Rows | None = None
@@ -251,10 +251,10 @@ async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue, *, only
         async for page in journal.each_page(run, frozenset(State)):
             for item in page:
                 seen(item)
-    if not only_sums and run.purged_at is None and run.job != IMPORT:
+    if not only_sums and run.purged_at is None:
         async for rows in each_standing(run, totals, journal):
-            annex += rows[: SHOWN - len(annex)]
-            if len(annex) == SHOWN:
+            annex += rows[: SHOWN + 1 - len(annex)]
+            if len(annex) > SHOWN:
                 break
     return ReportedRun(
         run=run,
@@ -277,12 +277,28 @@ async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue, *, only
 
 
 async def each_standing(run: Run, totals: Totals, journal: Journal) -> AsyncIterator[list[EnteredRow]]:
-    """The rows that the billing has, as far as is known, in their order."""
-    after = 0
+    """The rows that the billing has, as far as is known, in their order; of an import subscribers with balances."""
+    after, last = 0, list[EnteredRow]()
+    there = {State.APPLIED} if totals.different else {State.APPLIED, State.ACCEPTED}
     while page := await journal.in_effect(run, after=after):
         after = page[-1].number
-        there = {State.APPLIED} if totals.different else {State.APPLIED, State.ACCEPTED}
-        yield [EnteredRow.of(item) for item in page if item.state in there]
+        found = [item for item in page if item.state in there]
+        if run.job == IMPORT:
+            gone = await journal.lanes_gone(run, {item.lane for item in found})
+            found = [item for item in found if item.lane not in gone and payload_of(item).step in _ENTERED]
+        rows = last
+        for row in map(EnteredRow.of, found):
+            if run.job == IMPORT and rows and rows[-1][:2] == row[:2]:
+                # The balance stands behind its subscriber.
+                rows.pop()
+            rows.append(row)
+        rows, last = rows[:-1], rows[-1:]
+        yield rows
+    yield last
+
+
+_ENTERED: Final = frozenset({Step.SUBSCRIBER, Step.BALANCE})
+"""The steps of a row of an import that stand for it."""
 
 
 async def each_exception(
