@@ -190,6 +190,7 @@ def to_totals(found: Sequence[FoundRow]) -> Totals:
         )
     states = {State(row["state"]): row for row in found if row["state"]}
     rejected = states.get(State.REJECTED)
+    gap = Decimal(found[0]["found"] or 0) - Decimal(found[0]["expected"] or 0)
     return Totals(
         {state: row["items"] for state, row in states.items()},
         {state: Decimal(row["reversed" if row["undoing"] else "amount"]) for state, row in states.items()},
@@ -202,8 +203,9 @@ def to_totals(found: Sequence[FoundRow]) -> Totals:
         read_back=None if found[0]["verified_at"] is None else datetime.fromisoformat(found[0]["verified_at"]),
         different=int(found[0]["different"] or 0),
         twice=int(found[0]["twice"] or 0),
-        gap=_gap(found[0]),
-        not_as_sent=_not_as_sent(found[0], states.get(State.ACCEPTED)),
+        gap=gap,
+        # Earlier versions have kept only by how much these rows differ.
+        not_as_sent=-gap if found[0]["different_sum"] is None else Decimal(found[0]["different_sum"]),
         restorable=sum(map(itemgetter("restorable"), found)),
         gone_along=sum(map(itemgetter("gone_along"), found)),
         entered_before=sum(map(itemgetter("entered_before"), found)),
@@ -214,18 +216,6 @@ def to_totals(found: Sequence[FoundRow]) -> Totals:
         merged_amount=sum((Decimal(row["merged_amount"]) for row in found), Decimal(0)),
         held_back=Subtotal(rejected["held_back"], Decimal(rejected["sum_held_back"])) if rejected else NOTHING,
     )
-
-
-def _gap(read_back: FoundRow) -> Decimal:
-    return Decimal(read_back["found"] or 0) - Decimal(read_back["expected"] or 0)
-
-
-def _not_as_sent(read_back: FoundRow, accepted: FoundRow | None) -> Decimal:
-    if read_back["different_sum"] is not None:
-        return Decimal(read_back["different_sum"])
-    # Earlier versions have not kept it; as a rule nothing else is accepted once a run was read back.
-    is_all = accepted is not None and accepted["items"] == read_back["different"]
-    return Decimal(accepted["amount"]) if accepted is not None and is_all else -_gap(read_back)
 
 
 def of_totals(totals: Totals) -> str:

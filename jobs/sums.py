@@ -238,13 +238,9 @@ async def sums_of(run: Run, journal: Journal, spec: JobSpec | None) -> RunSums:
 
 async def _skipped(run: Run, totals: Totals, journal: Journal) -> Mapping[str, Subtotal]:
     """The skipped rows by the code of their reason; an unchanged row of a delta asks for no difference."""
-    reasons = await journal.reasons(run, State.SKIPPED, size=_KINDS) if totals.count(State.SKIPPED) else ()
+    reasons = await journal.reasons(run, State.SKIPPED, size=1000) if totals.count(State.SKIPPED) else ()
     amounts = 0 if SINCE in run.parameters else 1
     return {one.kind: Subtotal(one.items, amounts * one.amount) for one in reasons if one.kind != PART_OF_SUM}
-
-
-_KINDS: Final = 1_000
-"""Codes of reasons: all that there are."""
 
 
 async def _taken_back_by(undo: Run, journal: Journal) -> Subscribers | None:

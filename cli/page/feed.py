@@ -168,14 +168,10 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
         },
         "counts": {str(state): part(state) for state in State if counts.get(state)} | _changed(counts, totals),
         "state_texts": {
-            "different": language.render(said("not as sent")),
-            "undone": language.render(said("taken back since")),
-            **{
-                str(state): language.render(
-                    name_of_state(state, counts.get(state, 0), held_back, has_ended=totals.has_ended)
-                )
-                for state in State
-            },
+            str(state): language.render(
+                name_of_state(state, counts.get(state, 0), held_back, has_ended=totals.has_ended)
+            )
+            for state in State
         },
         "has_steps": run.job == IMPORT,
         "asked": part(*TO_SEND),

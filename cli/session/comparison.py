@@ -26,20 +26,13 @@ class Figures:
     totals: Totals
     faults: Mapping[str, Reason]
     calls: int
-    pace: "RunPace | None"
+    seconds: float
+    per_second: float | None
 
     @property
     def entered(self) -> tuple[int, Decimal]:
         states = states_where(in_effect=True)
         return self.totals.count(*states), self.totals.amount_of(*states)
-
-    @property
-    def seconds(self) -> float:
-        return self.pace.seconds if self.pace else 0.0
-
-    @property
-    def per_second(self) -> float | None:
-        return self.pace and self.pace.average
 
 
 class Line(NamedTuple):
@@ -125,6 +118,7 @@ async def compare_runs(sides: Sequence[Side]) -> Comparison:
 async def _figures_of(side: Side) -> Figures:
     run, journal = side
     spans = await journal.history.sent_by_time(run, MOST_SPANS)
+    pace = pace_of(spans)
     faults: dict[str, Reason] = {}
     # One kind of error can leave rows in several states.
     for one in [one for state in _FAULTS for one in await journal.reasons(run, state)]:
@@ -135,7 +129,8 @@ async def _figures_of(side: Side) -> Figures:
         await journal.totals(run),
         faults,
         sum(one.calls for one in spans),
-        pace_of(spans),
+        pace.seconds if pace else 0.0,
+        pace and pace.average,
     )
 
 

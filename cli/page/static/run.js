@@ -118,7 +118,8 @@ function part(id, figure, below, character = "") {
   renew(second, below, () => [below]);
 }
 
-function bar({ counts, refused, state_texts: texts }, words) {
+function bar({ counts, refused, state_texts: names }, words) {
+  const texts = { ...names, different: words.text("not as sent"), undone: words.text("taken back since") };
   const known = Object.keys(SIGNS);
   const states = Object.entries(counts).filter(([, { rows }]) => rows > 0);
   states.sort(([one], [other]) => known.indexOf(one) - known.indexOf(other));
