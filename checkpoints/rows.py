@@ -190,6 +190,8 @@ def to_totals(found: Sequence[FoundRow]) -> Totals:
         )
     states = {State(row["state"]): row for row in found if row["state"]}
     rejected = states.get(State.REJECTED)
+    accepted = states.get(State.ACCEPTED)
+    are_all = accepted is not None and accepted["items"] == found[0]["different"]
     gap = Decimal(found[0]["found"] or 0) - Decimal(found[0]["expected"] or 0)
     return Totals(
         {state: row["items"] for state, row in states.items()},
@@ -204,8 +206,8 @@ def to_totals(found: Sequence[FoundRow]) -> Totals:
         different=int(found[0]["different"] or 0),
         twice=int(found[0]["twice"] or 0),
         gap=gap,
-        # Earlier versions have kept only by how much these rows differ.
-        not_as_sent=-gap if found[0]["different_sum"] is None else Decimal(found[0]["different_sum"]),
+        # Earlier versions have not kept it: as a rule nothing else is accepted once a run was read back.
+        not_as_sent=Decimal(found[0]["different_sum"] or (accepted["amount"] if are_all and accepted else -gap)),
         restorable=sum(map(itemgetter("restorable"), found)),
         gone_along=sum(map(itemgetter("gone_along"), found)),
         entered_before=sum(map(itemgetter("entered_before"), found)),
