@@ -38,7 +38,6 @@ from checkpoints.records import (
     Run,
     Shared,
     Totals,
-    Work,
 )
 from checkpoints.rows import LaneCounts, StepCount
 from checkpoints.sentences import CONTRADICTS, DUPLICATE, ENDED, NOT_IN_EFFECT
@@ -334,9 +333,6 @@ class Journal:
     rows_of = _reads(transitions.rows_of_run)
 
     rows_with = _reads(transitions.rows_with_keys)
-
-    async def work_of(self, run: Run) -> list[Work]:
-        return await self._store.records(Work, "work_of", run_id=run.run_id)
 
     async def differences(self, run: Run) -> Differences:
         (found,) = await self._store.records(Differences, "differences", run_id=run.run_id)

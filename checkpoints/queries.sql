@@ -204,12 +204,14 @@ update runs set left_out = :left_out where run_id = :run_id
 -- pairs of a key and how an item may have it: as it is, or as the digest of a purged run. The item is looked up for each
 -- twin alone: PostgreSQL would read all items for a join.
 select r.name as run, k.key, i.amount, i.wanted, i.state, i.line, i.changed_at, r.target,
-       r.purged_at is not null as is_purged,
-       (select case when carried_by is null then number end from items where item_id = i.item_id) as number,
-       (select row from items where item_id = i.item_id) as row,
-       (select taken_back = 1 from items where item_id = i.item_id) as is_taken_back
+       coalesce(c.sent_at, i.changed_at) as entered_at, r.purged_at is not null as is_purged,
+       own.carried_by is not null and c.row_amount is null and own.amount is not null as is_replaced,
+       case when own.carried_by is null then own.number end as number, own.row,
+       own.taken_back = 1 as is_taken_back
 from @rows(:keys, k, key text, stored text)
 @look(effects, i, i.key = k.stored)
+@look(items, own, own.item_id = i.item_id)
+@look(items, c, c.item_id = coalesce(own.carried_by, own.item_id))
 join runs r on r.run_id = i.run_id and r.job = :job
 order by i.item_id
 
@@ -570,6 +572,7 @@ order by number
 -- another reason than :nothing_stands it has left alone. The last verification counts until an undo knows more.
 select r.run_id, r.left_out, r.purged_totals, r.ended_at is not null as has_ended,
        v.verified_at, @json(v.result, different) as different, @json(v.result, twice) as twice,
+       @json(v.result, different_sum) as different_sum,
        @json(v.result, expected) as expected, @json(v.result, found) as found,
        (select count(*) from refusals f where f.run_id = r.run_id and f.mended_at is null) as refused,
        i.state, count(i.item_id) as items,
@@ -622,14 +625,14 @@ where run_id = :run_id and state @words(:states)
 
 -- name: sent_by_time
 -- The items of a run by the moment at which they were sent last, in at most :most spans of whole seconds: all of them,
--- those in effect with their sum, as in `totals_of_runs`, and those in one of the states :trouble.
+-- those in effect with their sum, as in `totals_of_runs`, those in one of the states :trouble, and all of their calls.
 with span as (
     select @unix(min(sent_at)) as first, (@unix(max(sent_at)) - @unix(min(sent_at))) / :most + 1 as seconds
     from items where run_id = :run_id
 )
 select s.first + (@unix(i.sent_at) - s.first) / s.seconds * s.seconds as at, s.seconds, count(*) as sent,
        count(case when i.state in (select state from states where in_effect) then 1 end) as accepted,
-       count(case when i.state @words(:trouble) then 1 end) as failed,
+       count(case when i.state @words(:trouble) then 1 end) as failed, sum(i.attempts) as calls,
        @sum_where(case when i.undoes is null then i.amount else coalesce(@undone(i), i.amount) end,
                   i.state in (select state from states where in_effect)) as amount
 from items i
@@ -712,14 +715,6 @@ from items
 where item_id @in(
     select u.item_id from items o join items u on u.undoes = o.item_id where o.key @words(:keys) and u.run_id = :run_id
 )
-
--- name: work_of
--- The rows of a run that were sent, by the process that has sent each last.
-select (select max(epoch) from runners r where r.run_id = i.run_id and r.began_at <= i.sent_at) as epoch,
-       count(*) as items, sum(attempts) as calls, min(sent_at) as first, max(sent_at) as last
-from items i
-where run_id = :run_id and sent_at is not null
-group by 1
 
 -- name: refusals
 select refusal_id, line, column_name as "column", label, reason, row

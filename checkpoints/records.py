@@ -1,7 +1,7 @@
 """The records that the journal takes and returns."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -124,7 +124,8 @@ class NewRunner:
 class SentSpan:
     """The items of a run that were sent last within so many `seconds` from `at`, in seconds since 1970.
 
-    Of all that were `sent`, `accepted` are in effect, with their `amount`, and `failed` rejected or in doubt.
+    Of all that were `sent`, `accepted` are in effect, with their `amount`, and `failed` rejected or in doubt. The
+    `calls` are more than they are, where some were repeated.
     """
 
     at: int
@@ -132,6 +133,7 @@ class SentSpan:
     sent: int
     accepted: int
     failed: int
+    calls: int
     amount: Decimal
 
 
@@ -168,8 +170,8 @@ class RowFigures(msgspec.Struct, rename={"entered_twice": "twice", "taken_back_e
     """What was read back of the rows of a run: rows as wanted and different, and the sums of both sides.
 
     Those that are `unreadable` are in no other figure. Of those as wanted the accounts of some had later operations.
-    Of the different ones another run has entered some as well, whose sums are in `found`, and another journal has
-    taken some back.
+    Of the different ones, sent with `different_sum`, another run has entered some as well, whose sums are in `found`,
+    another journal has taken some back, and those that are `gone` have no sum there any more.
     """
 
     as_wanted: int = 0
@@ -180,6 +182,8 @@ class RowFigures(msgspec.Struct, rename={"entered_twice": "twice", "taken_back_e
     unreadable: int = 0
     expected: Decimal = Decimal(0)
     found: Decimal = Decimal(0)
+    gone: int = 0
+    different_sum: Decimal = Decimal(0)
 
     @property
     def read(self) -> int:
@@ -382,7 +386,8 @@ class EarlierEntry:
     """An item of the journal with the same effect: the same job and key, on the `target` of its run.
 
     If its run was purged, `wanted` is the digest of what it asked for, `row` is empty, and `is_purged` is true.
-    `number` is that of its mark; None where another row of its account has carried it. One that `is_taken_back` is to
+    `number` is that of its mark; None where another row of its account has carried it, or counts in its place and
+    `is_replaced`. Its call has left at `entered_at`; a reading back changes it later. One that `is_taken_back` is to
     be entered again by an undo of its undo, which is not at its end.
     """
 
@@ -393,8 +398,10 @@ class EarlierEntry:
     state: State
     line: int | None
     changed_at: str
+    entered_at: str
     target: str
     is_purged: bool = False
+    is_replaced: bool = False
     number: int | None = None
     row: tuple[str, ...] = ()
     is_taken_back: bool = False
@@ -523,16 +530,6 @@ class RunRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """What one process has sent of a run: rows, calls with their repetitions, and the moments of first and last."""
-
-    items: int
-    calls: int
-    first: datetime
-    last: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Contradiction:
     """The lines of two rows of one key with different sums, and their name for people."""
 
@@ -562,9 +559,9 @@ class Totals:
     `taken_back` are the items in effect that were taken back, and not restored since, with their sum: they are in the
     counts and sums of their states, as are steps of an import that have `gone_along` with their subscriber. An undo
     has really changed something of the `restorable` ones, and not only found them gone.
-    Of the others so many were `different` when they were `read_back` last, `twice` of them entered twice, and their
-    sum in the billing was more than was sent, by the `gap`, or less. `unanswered` are those that are to be sent
-    again, or count as refused, and may have had their effect all the same.
+    Of the others so many were `different` when they were `read_back` last, `twice` of them entered twice: they were
+    sent with `not_as_sent`, and all sums in the billing were more than was sent by the `gap`, or less. `unanswered`
+    are those that are to be sent again, or count as refused, and may have had their effect all the same.
 
     The amounts of an undo are what its rows take back, negative, and those of an undo of an undo what they restore.
     `merged` are the skipped rows that another row of their account carries, and `merged_amount` is their own sum: it
@@ -587,6 +584,7 @@ class Totals:
     different: int = 0
     twice: int = 0
     gap: Decimal = Decimal(0)
+    not_as_sent: Decimal = Decimal(0)
     unanswered: int = 0
     has_ended: bool = False
     merged: int = 0
@@ -620,6 +618,16 @@ class Totals:
         if self.has_ended and properties.keys() & {"open", "settled", "to_send"}:
             states.discard(State.PENDING)
         return self.count(*states)
+
+    @property
+    def at_rest(self) -> "Totals":
+        """The same where no process works on the run: of what was being sent nobody knows whether it has arrived."""
+        if not self.count(State.SENDING):
+            return self
+        both = (State.SENDING, State.UNKNOWN)
+        counts = {**self.counts, State.SENDING: 0, State.UNKNOWN: self.count(*both)}
+        amounts = {**self.amounts, State.SENDING: Decimal(0), State.UNKNOWN: self.amount_of(*both)}
+        return replace(self, counts=counts, amounts=amounts)
 
     @property
     def standing(self) -> int:

@@ -193,6 +193,9 @@ def to_totals(found: Sequence[FoundRow]) -> Totals:
         )
     states = {State(row["state"]): row for row in found if row["state"]}
     rejected = states.get(State.REJECTED)
+    accepted = states.get(State.ACCEPTED)
+    are_all = accepted is not None and accepted["items"] == found[0]["different"]
+    gap = Decimal(found[0]["found"] or 0) - Decimal(found[0]["expected"] or 0)
     return Totals(
         {state: row["items"] for state, row in states.items()},
         {state: Decimal(row["reversed" if row["undoing"] else "amount"]) for state, row in states.items()},
@@ -205,7 +208,9 @@ def to_totals(found: Sequence[FoundRow]) -> Totals:
         read_back=None if found[0]["verified_at"] is None else datetime.fromisoformat(found[0]["verified_at"]),
         different=int(found[0]["different"] or 0),
         twice=int(found[0]["twice"] or 0),
-        gap=Decimal(found[0]["found"] or 0) - Decimal(found[0]["expected"] or 0),
+        gap=gap,
+        # Earlier versions have not kept it: as a rule nothing else is accepted once a run was read back.
+        not_as_sent=Decimal(found[0]["different_sum"] or (accepted["amount"] if are_all and accepted else -gap)),
         **{name: sum(map(itemgetter(name), found)) for name in _SUMMED},
         unanswered=sum(row["unproven"] for state, row in states.items() if state in {State.PENDING, State.REJECTED}),
         has_ended=bool(found[0]["has_ended"]),

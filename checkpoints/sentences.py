@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from texts.remedies import setting
 from texts.said import Said, kind_of, reason, said
 
 CONTRADICTS: Final = said("contradicts another row of the same key with another amount")
@@ -43,6 +44,16 @@ ALIKE: Final = "looks as if entered already"
 
 LEFT_OUT: Final = "left out, entered by an earlier run"
 """The code of the reason of skipped rows whose money is left out."""
+
+ANOTHER_COUNTS: Final = f"another row of its account counts ({setting('shared-accounts', 'last')})"
+PART_OF_SUM: Final = f"part of the sum of its account ({setting('shared-accounts', 'sum')})"
+"""The codes of the reasons of rows that are skipped since another row of their account stands for them."""
+
+NEEDS_NONE: Final = "a balance of 0 needs no operation"
+"""The code of the reason of opening balances that are skipped since there is nothing to enter."""
+
+READ_OTHERWISE: Final = "read back, and not as sent"
+"""The code of what is said of rows that the billing has accepted, and does not show as they were sent."""
 
 NOT_SHOWN: Final = "entered by an earlier run, and not in the billing any more"
 """The code of the reason of rows that are refused, for the billing does not have what the journal has as entered."""

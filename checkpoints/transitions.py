@@ -151,7 +151,9 @@ def judge_items(db: Queries, run: Run, items: Sequence[NewItem], judge: Judge) -
         judged.append(verdict)
         if isinstance(verdict, NewItem) and verdict.skip_reason is None:
             new[item.key].append(
-                EarlierEntry(run.name, item.key, item.amount, item.wanted, State.PENDING, item.line, now, run.target)
+                EarlierEntry(
+                    *(run.name, item.key, item.amount, item.wanted, State.PENDING, item.line, now, now, run.target)
+                )
             )
     return judged
 

@@ -17,12 +17,13 @@ from billing.money import wire
 from billing.profile import Profile, describe_fact
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Merged, Run
+from checkpoints.sentences import ANOTHER_COUNTS, PART_OF_SUM
 from jobs.access.operations import sets_balance, some_of
 from jobs.access.payload import ACCOUNT, BALANCE, encode_payload, payload_of
 from jobs.effects.create import with_amount
 from jobs.spec.words import IMPORT, UNDO, SharedAccountsRule
 from texts.remedies import advised, setting
-from texts.said import Quantity, counted, said
+from texts.said import Quantity, counted, reason, said, wording
 
 MAX_ACCOUNTS_SHOWN: Final = 5
 """Accounts shown in full; the others are only counted."""
@@ -128,19 +129,18 @@ def _merged(group: Group, meant: SharedAccountsRule) -> Merged:
     *others, last = group.items
     carried = tuple(item.item_id for item in others)
     if meant is SharedAccountsRule.LAST:
-        reason = said("another row of its account counts ({rule}): {row}", rule=_rule(meant), row=_place(last))
-        return Merged(last.item_id, carried, reason)
-    reason = said(
-        "part of the sum of its account ({rule}): {row}, {sum}", rule=_rule(meant), row=_place(last), sum=group.sum
-    )
+        why = wording("another row of its account counts ({rule}): {row}")
+        return Merged(last.item_id, carried, reason(why, ANOTHER_COUNTS, rule=_rule(meant), row=_place(last)))
+    why = wording("part of the sum of its account ({rule}): {row}, {sum}")
+    summed = reason(why, PART_OF_SUM, rule=_rule(meant), row=_place(last), sum=group.sum)
     payload = payload_of(last)
     entry, wanted = group.sum, payload.wanted
     if BALANCE in wanted:
         # Differences go on top of the present balance.
         entry += Decimal(payload.was[BALANCE] or 0)
         wanted = {**wanted, BALANCE: wire(entry)}
-    summed = encode_payload(with_amount(payload, entry, wanted))
-    return Merged(last.item_id, carried, reason, summed, group.sum)
+    call = encode_payload(with_amount(payload, entry, wanted))
+    return Merged(last.item_id, carried, summed, call, group.sum)
 
 
 def _place(item: Item) -> str:

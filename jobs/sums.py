@@ -19,7 +19,7 @@ from billing.money import AmountError, parse_amount
 from checkpoints.journal import Journal
 from checkpoints.records import Refusal, Run, Totals
 from checkpoints.rows import LaneCounts
-from checkpoints.sentences import DIFFERENT
+from checkpoints.sentences import DIFFERENT, NOTHING_STANDS, PART_OF_SUM
 from checkpoints.states import State, states_where
 from checkpoints.tally import NOTHING, Subtotal
 from engine.errors import InputRefused
@@ -82,7 +82,8 @@ class RunSums:
     nobody knows their amounts. The amounts of an undo are what it takes back, below zero where that was entered above
     zero. `undone` is what other runs have taken back since of all that, and not restored; its rows are counted as
     those of `done`. Of the others `missing` is what the billing did not show as it was sent when it was read back
-    last.
+    last, with what was sent for them. `skipped` are the rows in that state by the code of their reason, as far as the
+    journal has it.
     Of a delta they are differences: a row that it skips asks for none, and what a refused one asks for is not known.
     Of an import all of that is said of opening balances; its rows are its `subscribers`. The rows of its undo are
     steps, which take `subscribers` back.
@@ -99,6 +100,7 @@ class RunSums:
     undone: Subtotal = NOTHING
     held_back: Subtotal = NOTHING
     missing: Subtotal = NOTHING
+    skipped: Mapping[str, Subtotal] = field(default_factory=dict)
 
     def of(self, *states: State) -> Subtotal:
         return sum((self.states.get(state, NOTHING) for state in states), NOTHING)
@@ -117,6 +119,22 @@ class RunSums:
         """All rows of the input, or subscribers, and their amount."""
         whole = self.whole
         return whole if self.subscribers is None else replace(whole, rows=self.subscribers.all)
+
+    @property
+    def settled(self) -> Subtotal:
+        """The skipped and merged rows that ask for nothing more: not what differs, nor what an undo leaves alone."""
+        undoes = self.effect in {Effect.TAKES_BACK, Effect.RESTORES}
+        left = [
+            one for kind, one in self.skipped.items() if (kind not in NOTHING_STANDS if undoes else kind == DIFFERENT)
+        ]
+        return self.of(State.SKIPPED) + Subtotal(self.merged.rows) - sum(left, NOTHING)
+
+    @property
+    def not_done(self) -> Subtotal:
+        """The rows that ask for something which is not done; the amounts of `unreadable` ones are in no sum."""
+        asked = self.whole if self.subscribers else self.asked
+        unread = self.refused.unreadable + (self.left_out if self.has_money else 0)
+        return replace(asked - self.in_effect - self.settled, unreadable=unread)
 
     @property
     def done(self) -> Subtotal:
@@ -213,8 +231,16 @@ async def sums_of(run: Run, journal: Journal, spec: JobSpec | None) -> RunSums:
         await _taken_back_by(run, journal) if run.job == UNDO and run.purged_at is None else None,
         Subtotal(totals.taken_back, totals.sum_taken_back),
         totals.held_back,
-        NOTHING if run.job == UNDO else Subtotal(totals.different, -totals.gap),
+        NOTHING if run.job == UNDO else Subtotal(totals.different, totals.not_as_sent),
+        await _skipped(run, totals, journal),
     )
+
+
+async def _skipped(run: Run, totals: Totals, journal: Journal) -> Mapping[str, Subtotal]:
+    """The skipped rows by the code of their reason; an unchanged row of a delta asks for no difference."""
+    reasons = await journal.reasons(run, State.SKIPPED, size=1000) if totals.count(State.SKIPPED) else ()
+    amounts = 0 if SINCE in run.parameters else 1
+    return {one.kind: Subtotal(one.items, amounts * one.amount) for one in reasons if one.kind != PART_OF_SUM}
 
 
 async def _taken_back_by(undo: Run, journal: Journal) -> Subscribers | None:
@@ -231,10 +257,13 @@ async def _taken_back_by(undo: Run, journal: Journal) -> Subscribers | None:
 
 async def _of_import(run: Run, totals: Totals, journal: Journal) -> RunSums:
     states: dict[State, Subtotal] = {}
+    skipped: dict[str, Subtotal] = {}
     undone = NOTHING
     for one in await journal.step_counts(run):
         if one.step == Step.BALANCE:
             states[one.state] = states.get(one.state, NOTHING) + Subtotal(one.items, one.amount)
+            if one.state is State.SKIPPED:
+                skipped[one.kind] = skipped.get(one.kind, NOTHING) + Subtotal(one.items, one.amount)
             undone += Subtotal(0, one.sum_taken_back)
         elif one.step == Step.SUBSCRIBER:
             undone += Subtotal(one.taken_back)
@@ -250,7 +279,8 @@ async def _of_import(run: Run, totals: Totals, journal: Journal) -> RunSums:
         refused=refused,
         subscribers=Subscribers(people, totals.refused, left_out),
         undone=undone,
-        missing=Subtotal(people.unread if totals.different else 0, -totals.gap),
+        missing=Subtotal(people.unread if totals.different else 0, totals.not_as_sent),
+        skipped=skipped,
     )
 
 

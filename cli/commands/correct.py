@@ -20,14 +20,14 @@ from checkpoints.sentences import DUPLICATE
 from checkpoints.states import State, states_where
 from cli.output.item_files import columns_of
 from cli.session.delta import plan_of
-from cli.session.journal import locked, open_existing, refuse_ended
+from cli.session.journal import locked, open_existing, ourselves, refuse_ended
 from cli.session.order import parse_order, plans_beside, wipe_secrets
 from cli.session.run_session import RunSession, begin, new_run, rehearse, require_consent, require_whole
 from cli.session.session import Invocation, Session, open_session, own_journal
 from cli.show.closing import Closing, run_again
 from cli.show.preview import preview
 from cli.terminal.exits import CommandRefused, NothingSent
-from cli.terminal.texts import LANGUAGES, printable
+from cli.terminal.texts import LANGUAGES, WHOLE, printable
 from engine.job import Job
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.intake import Repeat, judge_for
@@ -365,6 +365,8 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Sessi
             question = plan.question(session.billing.target)
             asked = said("{question} They go into run {run}.", question=question, run=run.name)
             await require_consent(plan, asked, file, session, again=enter is Repeat.AGAIN)
+        given, digest = f"run --continue {printable(file, WHOLE)}", said("SHA-256 {digest}", digest=new.source_digest)
+        await session.journal.history.note_command(run, ourselves(), given, digest)
         # Page by page; after a kill, the same file adds the missing ones.
         async for page in corrections.pages(lambda *_: None):
             await session.journal.correct(run, [one for one, _ in page], corrections.judge)

@@ -115,7 +115,7 @@ class RunsTable:
         self._table = bare_table(*whole)
         self._paragraphs: list[Hanging] = []
         for one in runs:
-            run, holder, totals, source = one.run, one.holder, one.totals, source_of(one.run)
+            run, holder, totals, source = one.run, one.holder, one.shown, source_of(one.run)
             told = [(found.rows, name, found.state.style) for name, found in outcomes_of(totals).items()]
             told.append((totals.refused, REFUSED, "red"))
             states = Text("  ").join(
@@ -149,7 +149,7 @@ async def _show(seen: RunView, journal: Journal, screen: Screen) -> None:
 
 
 async def detail(seen: RunView, journal: Journal) -> RenderableType:
-    run, totals, history = seen.run, seen.totals, journal.history
+    run, totals, history = seen.run, seen.shown, journal.history
     commands, decisions = await history.commands(run, size=MAX_STATUS_SHOWN + 1), await history.decisions(run)
     given = run.parameters.items()
     unfinished = run.ended_at is None and (run.frozen_at is None or totals.count_where(open=True) > 0)
@@ -248,7 +248,7 @@ async def tell_changes(seen_again: AsyncIterator[RunView], journal: Journal, scr
                 # The state, from its journal, of a run that reports no status.
                 states = [
                     said("{n} {state}", n=Quantity(found.rows), state=name)
-                    for name, found in outcomes_of(seen.totals).items()
+                    for name, found in outcomes_of(seen.shown).items()
                 ]
                 where = said("{stage}, {states}", stage=seen.stage_text, states=tuple(states) or said("no rows yet"))
                 where = said("{where} ({silent})", where=where, silent=seen.silent) if seen.silent else where

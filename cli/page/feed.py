@@ -31,9 +31,9 @@ from checkpoints.row_comparison import Rows
 from checkpoints.states import State, states_where
 from cli.fleet.overview import FleetJournal, run_facts, sums_lines, view_of
 from cli.page.nameless import COMPARED, LISTED, PAST, SNAPSHOT, bare_command, blanked, only
-from cli.page.past import MOST_SPANS, past_of
+from cli.page.past import past_of
 from cli.page.verifying import NOTHING_YET, VERIFY, Verifier, Verifying, VerifyRun, lines_of
-from cli.session.comparison import Comparison
+from cli.session.comparison import MOST_SPANS, Comparison
 from cli.session.control_client import hear
 from cli.session.journal import stored_policy
 from cli.session.run_view import RunView
@@ -49,7 +49,7 @@ from engine.statistics import PaceSample
 from jobs.rows.input import job_parameters
 from jobs.spec.words import IMPORT, source_of
 from texts.remedies import command_line
-from texts.said import Language, Said, heading, kind_of, said
+from texts.said import Language, Quantity, Said, heading, kind_of, said
 
 log = structlog.get_logger(__name__)
 
@@ -69,11 +69,12 @@ PAUSE: Final = 50
 
 TROUBLE: Final = states_where(trouble=True)
 ACCEPTED: Final = states_where(in_effect=True)
-ASKED: Final = tuple(state for state in State if state is not State.REPLACED)
-"""A corrected row is counted once, as the row that replaced it."""
-TO_SEND: Final = tuple(state for state in ASKED if state is not State.SKIPPED)
-"""What the list holds accepted rows against: with those skipped, a run that is done would seem not to be."""
-DONE: Final = tuple(state for state in ASKED if not state.open)
+TO_SEND: Final = tuple(state for state in State if state not in {State.REPLACED, State.SKIPPED})
+"""What accepted rows are held against: with those skipped, a run that is done would seem not to be.
+
+A corrected row is counted once, as the row that replaced it.
+"""
+DONE: Final = tuple(state for state in TO_SEND if not state.open)
 """What the run has finished with: all rows, at its end."""
 
 _LONGEST: Final = 200
@@ -128,7 +129,7 @@ class Moment(RunView):
 
 def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True) -> Mapping[str, object]:
     """The facts of a moment for the reader; without `names` nothing of a row, of a person or of what was typed."""
-    run, totals, holder, live, runners = seen.run, seen.totals, seen.holder, seen.live, seen.runners
+    run, totals, holder, live, runners = seen.run, seen.shown, seen.holder, seen.live, seen.runners
     last = seen.last_runner
     # What the process counts is newer than the journal's count; at first it has not read yet what the journal has.
     counts: Mapping[str, int] | Mapping[State, int] = totals.counts
@@ -165,7 +166,7 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
             "stage_text": language.render(seen.stage_text),
             "who": _who(runners[0].who if runners else "", language),
         },
-        "counts": {str(state): part(state) for state in State if counts.get(state)},
+        "counts": {str(state): part(state) for state in State if counts.get(state)} | _changed(counts, totals),
         "state_texts": {
             str(state): language.render(
                 name_of_state(state, counts.get(state, 0), held_back, has_ended=totals.has_ended)
@@ -173,9 +174,12 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
             for state in State
         },
         "has_steps": run.job == IMPORT,
-        "asked": part(*ASKED),
+        "asked": part(*TO_SEND),
         "done": part(*DONE),
         "accepted": accepted,
+        "standing": {"rows": seen.standing.rows, "sum": format(seen.standing.amount, "f")}
+        if totals.taken_back or totals.different
+        else None,
         "in_doubt": part(*states_where(settled=False, to_send=False)),
         "rejected": part(State.REJECTED),
         "refused": totals.refused,
@@ -214,6 +218,17 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
         "verification": _verification(seen, language),
     }
     return found if names else only(found, SNAPSHOT)
+
+
+def _changed(counts: Mapping[str, int] | Mapping[State, int], totals: Totals) -> dict[str, object]:
+    """How many accepted rows were taken back since or are not as sent, and how many of each state are left."""
+    parts = Counter[str]({str(state): counts.get(state, 0) for state in ACCEPTED})
+    changed = {"different": totals.different, "undone": totals.taken_back + totals.gone_along}
+    for word, rows in changed.items():
+        for state in map(str, ACCEPTED):
+            moved = min(rows - parts[word], parts[state])
+            parts[state], parts[word] = parts[state] - moved, parts[word] + moved
+    return {word: {"rows": rows} for word, rows in parts.items()} if any(changed.values()) else {}
 
 
 def _closing(seen: RunView, language: Language) -> list[tuple[str, str]]:
@@ -279,6 +294,13 @@ def _errors(seen: Moment, language: Language) -> Iterator[Mapping[str, object]]:
         where, why = place(refusal.line, refusal.label), _text(refusal.reason, language)
         shown = language.render(said("{row}: {text}", row=where, text=why))
         yield {"text": language.render(REFUSED), "rows": seen.totals.refused, "example": shown}
+    found, absent = (sum(getattr(one.look_ups, name) for one in seen.runners) for name in ("found", "absent"))
+    if found or absent:
+        outcome = said(
+            "found in the billing: {found}, not found: {absent}", found=Quantity(found), absent=Quantity(absent)
+        )
+        text = language.render(said("without an answer, and looked up since"))
+        yield {"text": text, "rows": found + absent, "example": language.render(outcome)}
     kinds = {reason.kind for _, reason in seen.reasons}
     for text, rows in seen.live.errors.items() if seen.live else ():
         if kind_of(text) not in kinds:

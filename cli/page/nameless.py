@@ -21,7 +21,7 @@ SNAPSHOT: Final[Mapping[str, Any]] = {
         "sample", "state_texts", "has_steps", "refused", "why", "held", "knows_pace", "window", "in_flight", "eta",
         "silent_for", "stopped", "resume", "again", "errors", "ended",
     )),
-    **dict.fromkeys(("asked", "done", "accepted", "in_doubt", "rejected"), _ROWS),
+    **dict.fromkeys(("asked", "done", "accepted", "standing", "in_doubt", "rejected"), _ROWS),
     "counts": {_ANY: _ROWS},
     "paused": {"since": None},
     "run": dict.fromkeys((
@@ -43,7 +43,7 @@ COMPARED: Final[Mapping[str, Any]] = {
 }
 PAST: Final[Mapping[str, Any]] = {
     "points": dict.fromkeys(("t", "rate", "errors")),
-    **dict.fromkeys(("marks", "average", "peak", "seconds", "worked", "held", "idle")),
+    **dict.fromkeys(("marks", "average", "peak", "seconds", "worked", "held", "idle", "repeated")),
 }
 
 

@@ -6,22 +6,17 @@ bounded number of spans, and of who worked on the run and what it was told meanw
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from itertools import accumulate, chain, groupby
+from itertools import chain
 from typing import Final, NamedTuple
 
 from checkpoints.records import Command, Runner, SentSpan
+from cli.session.comparison import PEAK, STILL, pace_of
 from engine.pacing.holds import BILLING, IN_DOUBT
 
-MOST_SPANS: Final = 240
-"""Points of a chart, which is some 800 pixels wide."""
 MOST_MARKS: Final = 100
 """The latest marks on the axis of time."""
-STILL: Final = 10.0
-"""Seconds without a row after which a run counts as held: a slow one has shorter gaps."""
-PEAK: Final = 60
-"""Seconds of a peak at least: over less, whole seconds and groups of rows would be seen, and not the speed."""
-LOOKS: Final = frozenset({"verify", "reconcile", "decide", "close"})
-"""What takes a run up and sends nothing."""
+LOOKS: Final = frozenset({"verify", "reconcile", "decide", "close", "undo"})
+"""What takes a run up and sends nothing of it."""
 _PAUSES: Final = {"pause": "paused", "continue": "continued"}
 """Commands that are marked, where they have changed something: of a paused run `pause` does not."""
 _WAITS: Final = {BILLING: "away", IN_DOUBT: "doubt"}
@@ -52,50 +47,30 @@ def past_of(
     Sums are decimal text, all others numbers; times are seconds. `alive` are the last moments at which a process has
     said something of the run: one that was killed counts until then, or until the last row that it has sent.
     """
-    if not spans:
+    if (pace := pace_of(spans)) is None:
         return None
     working = [one for one in runners if one.purpose not in LOOKS]
     worked = _worked(spans, working, alive, has_ended=has_ended)
     first, length = spans[0].at, spans[0].seconds
     last = max([spans[-1].at + 1.0, *(one.ended for one in worked)])
-    sent = {one.at: one.sent for one in spans}
     starts = range(first, spans[-1].at + 1, length)
     # The last span may reach beyond the end of the run, and the end lie long after it.
     over = min(float(starts[-1] + length), last)
-    gaps = [list(at) for is_still, at in groupby(starts, lambda at: at not in sent) if is_still]
-    still = [(float(at[0]), float(at[-1] + length)) for at in gaps] + [(over, last)]
-    still = [(since, to) for since, to in still if to - since >= STILL]
+    still = [*pace.still, *([(over, last)] if last - over >= STILL else [])]
     clipped = [(max(one.began, first), min(one.ended, last)) for one in worked]
     busy = sum(max(end - begin, 0.0) for begin, end in clipped)
     held = sum(max(min(end, to) - max(begin, since), 0.0) for begin, end in clipped for since, to in still)
-    average, peak = sum(sent.values()) / max(busy - held, length), _peak(spans, still)
     return {
         "points": [*_points(spans, starts, [over, last] if over < last else [last])],
         "marks": sorted(_marks(worked, commands, waits))[-MOST_MARKS:],
-        # Rows count at their claim: the average has those of the last one without the time that they took, the peak
-        # does not, and a run of even pace would be shown as faster on average than at its best.
-        "average": average if peak is None else min(average, peak),
-        "peak": peak,
+        "average": pace.average,
+        "peak": pace.peak,
         "seconds": max(PEAK, length),
         "worked": busy,
         "held": held,
         "idle": max(last - first - busy, 0.0),
+        "repeated": sum(one.calls - one.sent for one in spans),
     }
-
-
-def _peak(spans: Sequence[SentSpan], still: Sequence[tuple[float, float]]) -> float | None:
-    """The most rows a second over at least a minute, without the time in which it was still; None for a shorter run.
-
-    A moment is that of a claim of several rows, which makes up for what was sent since the claim before. So it is
-    counted from one claim to another: without the rows of the first, with those of the last.
-    """
-    sums, found = [0, *accumulate(one.sent for one in spans)], list[float]()
-    clock = [one.at - sum(max(min(one.at, to) - since, 0.0) for since, to in still) for one in spans]
-    for first, began in enumerate(clock):
-        last = next((place for place, at in enumerate(clock) if at - began >= PEAK), None)
-        if last is not None:
-            found.append((sums[last + 1] - sums[first + 1]) / (clock[last] - began))
-    return max(found, default=None)
 
 
 def _points(spans: Sequence[SentSpan], starts: range, ends: Sequence[float]) -> Iterator[Mapping[str, object]]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import cache, reduce
+from itertools import chain
 from operator import add
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
@@ -29,7 +30,7 @@ from markupsafe import Markup
 from checkpoints.journal import Journal
 from checkpoints.own_files import open_regular
 from checkpoints.states import State
-from checkpoints.tally import ImportTally, summed
+from checkpoints.tally import NOTHING, ImportTally, Subtotal, summed
 from cli.output.item_files import REFUSED, OutputFile, written_to
 from cli.report.facts import (
     EXTRA_SHOWN,
@@ -46,11 +47,13 @@ from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import environment
 from cli.terminal.names import (
     HELD_BACK,
+    NOT_AS_SENT,
     OUTCOMES,
     STATE_NAMES,
     TALLY_KINDS,
     name_of_command,
     name_of_group,
+    name_of_outcome,
     name_of_sender,
     state_names,
 )
@@ -61,9 +64,9 @@ from jobs.imports.subscriber import STEP_NAMES
 from jobs.rows.input import is_input, job_parameters
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST, INPUT
 from jobs.spec.words import PLACE
-from jobs.sums import sum_over
+from jobs.sums import RunSums, sum_over
 from texts.remedies import PROGRAM, setting
-from texts.said import Given, Quantity, Value, counted, reason_of, said
+from texts.said import Given, Quantity, Said, Value, counted, reason_of, said
 
 STATES: Final = (
     State.APPLIED,
@@ -153,7 +156,10 @@ def _environment(reader: CatalogueLanguage) -> Environment:
         "DECLARATION_DIGEST": DECLARATION_DIGEST,
         "EXTRA_SHOWN": EXTRA_SHOWN,
         "HELD_BACK": HELD_BACK,
+        "NOTHING": NOTHING,
+        "NOT_AS_SENT": NOT_AS_SENT,
         "PROGRAM": PROGRAM,
+        "SHOWN": SHOWN,
         "STATES": STATES,
         "STEP_NAMES": STEP_NAMES,
         "State": State,
@@ -188,6 +194,7 @@ def _environment(reader: CatalogueLanguage) -> Environment:
         "number_in": lambda outcome, *counts: sum(one[outcome] for one in counts),
         "rows": lambda rows: [Markup(row) for row in _ROWS.findall(rows)],  # noqa: S704 - of a macro's own output
         "sentences": sentences,
+        "skipped_as": _skipped_as,
         "shown": lambda value: printable(text(value), _LONGEST),
         "summed": summed,
         # The sum of a part, or of the rows in a state, over several runs.
@@ -207,6 +214,15 @@ def _pairs(parameters: Mapping[str, str]) -> list[str]:
         for name, value in sorted(parameters.items())
         if value and name != f"{INPUT}file" and not name.startswith(PLACE)
     ]
+
+
+def _skipped_as(sums: Iterable[RunSums]) -> Mapping[Said, Subtotal]:
+    """Skipped rows by what they are called, those together whose reasons are called alike."""
+    found: dict[Said, Subtotal] = {}
+    for kind, part in chain.from_iterable(one.skipped.items() for one in sums):
+        name = name_of_outcome(State.SKIPPED, kind)
+        found[name] = found.get(name, NOTHING) + part
+    return found
 
 
 # ---- the page as PDF --------------------------------------------------------------------------------------------
@@ -343,7 +359,7 @@ async def write_files(
             if one.tally is not None and one.tally.extra > EXTRA_SHOWN:
                 extra = await written(f"{one.run.name}-not-in-file", EXTRA_HEADER, _extra(one.tally, reader))
                 found = found._replace(extra=extra)
-            if one.annex and one.totals.standing > SHOWN:
+            if len(one.annex) > SHOWN:
                 entered = await written(f"{one.run.name}-entered", ENTERED_HEADER, _entered(one, reader, journal))
                 found = found._replace(entered=entered)
             if any(found):

@@ -19,7 +19,7 @@ from checkpoints.merkle import MerkleTree, leaf_data, leaf_hash, root_of
 from checkpoints.records import Decision, Item, ReportRoot, Run, RunHistory, Stage, Totals
 from checkpoints.row_comparison import Rows
 from checkpoints.rows import StepCount
-from checkpoints.sentences import AS_WANTED, DIFFERENT, DUPLICATE, decided
+from checkpoints.sentences import AS_WANTED, DIFFERENT, DUPLICATE, NEEDS_NONE, READ_OTHERWISE, decided
 from checkpoints.states import State
 from checkpoints.tally import ImportTally
 from cli.session.delta import gone_since
@@ -43,7 +43,7 @@ from jobs.runs import refuse_purged
 from jobs.spec.spec import JobSpec
 from jobs.spec.words import IMPORT, RUN, SINCE, UNDO
 from jobs.sums import RunSums, Subscribers, each_refused, sums_of
-from texts.said import Said, counted, said
+from texts.said import Said, counted, kind_of, reason, said
 
 SHOWN: Final = 200
 """Exceptions of a run that stand in the report itself; if there are more, all of them stand in a file beside it."""
@@ -54,7 +54,9 @@ EXTRA_SHOWN: Final = 20
 DIGEST: Final = 6
 """Bytes of the hash of each item that a report keeps, so that a check can name the item that differs."""
 
-_NOT_AS_SENT: Final = said("accepted, but the billing did not show it as it was sent when it was read back")
+_OTHERWISE: Final = reason(
+    "accepted, but the billing did not show it as it was sent when it was read back", READ_OTHERWISE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ class ReportedRun(RunView):
     spec: JobSpec | None
     steps: Sequence[StepCount] = ()
     annex: Sequence[EnteredRow] = ()
-    """The first rows in the billing, in their order; of an import none, whose rows are steps."""
+    """The first rows in the billing, in their order: one more than are shown, where there are more."""
     since: tuple[str, ...] = ()
     """Of a delta the runs whose rows its own were compared with."""
     gone: Rows | None = None
@@ -245,10 +247,10 @@ async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue, *, only
         async for page in journal.each_page(run, frozenset(State)):
             for item in page:
                 seen(item)
-    if not only_sums and run.purged_at is None and run.job != IMPORT:
+    if not only_sums and run.purged_at is None:
         async for rows in each_standing(run, totals, journal):
-            annex += rows[: SHOWN - len(annex)]
-            if len(annex) == SHOWN:
+            annex += rows[: SHOWN + 1 - len(annex)]
+            if len(annex) > SHOWN:
                 break
     return ReportedRun(
         run=run,
@@ -271,13 +273,28 @@ async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue, *, only
 
 
 async def each_standing(run: Run, totals: Totals, journal: Journal) -> AsyncIterator[list[EnteredRow]]:
-    """The rows that the billing has, as far as is known, in their order."""
-    after = 0
+    """The rows that the billing has, as far as is known, in their order; of an import subscribers with balances."""
+    after, last = 0, list[EnteredRow]()
+    there = {State.APPLIED} if totals.different else {State.APPLIED, State.ACCEPTED}
     while page := await journal.in_effect(run, after=after):
         after = page[-1].number
-        there = {State.APPLIED} if totals.different else {State.APPLIED, State.ACCEPTED}
-        rows = (item for item in page if item.state in there)
-        yield [EnteredRow(str(item.line or item.number), item.label, item.amount) for item in rows]
+        found = [item for item in page if item.state in there]
+        if run.job == IMPORT:
+            gone = await journal.lanes_gone(run, {item.lane for item in found})
+            found = [item for item in found if item.lane not in gone and payload_of(item).step in _ENTERED]
+        rows = last
+        for row in (EnteredRow(str(item.line or item.number), item.label, item.amount) for item in found):
+            if run.job == IMPORT and rows and rows[-1][:2] == row[:2]:
+                # The balance stands behind its subscriber.
+                rows.pop()
+            rows.append(row)
+        rows, last = rows[:-1], rows[-1:]
+        yield rows
+    yield last
+
+
+_ENTERED: Final = frozenset({Step.SUBSCRIBER, Step.BALANCE})
+"""The steps of a row of an import that stand for it."""
 
 
 async def each_exception(
@@ -304,13 +321,13 @@ async def each_exception(
             # A row that was read back as sent is applied.
             is_to_be_sent = item.state.to_send and not run.ended_at
             told = item.number in decisions or not_as_sent or not (item.state.in_effect or is_to_be_sent)
-            reason = _NOT_AS_SENT if not_as_sent else item.message or ""
+            why = _OTHERWISE if not_as_sent else item.message or ""
             if item.state is State.SKIPPED:
-                told &= not (run.job == IMPORT and item.kind == AS_WANTED)
+                told &= not (run.job == IMPORT and item.kind in {AS_WANTED, NEEDS_NONE})
                 # A row of a delta that is entered already is in the billing as its file asks.
                 told &= SINCE not in run.parameters or item.kind == DUPLICATE
             if told:
-                shown.append((item, reason))
+                shown.append((item, why))
         for row in await _rows_of(run, journal, shown, decisions):
             yield row
     async for refusal, amount in each_refused(run, journal, spec):
@@ -324,15 +341,15 @@ async def _rows_of(
 ) -> list[ExceptionRow]:
     asked = await journal.amounts_of_rows(run, [item.number for item, _ in shown]) if shown else {}
     rows: list[ExceptionRow] = []
-    for item, reason in shown:
-        own, why = asked[item.number], reason
+    for item, told in shown:
+        own, why = asked[item.number], told
         if run.job == IMPORT:
-            why = said("{step}: {reason}", step=STEP_NAMES[Step(payload_of(item).step)], reason=reason)
+            why = said("{step}: {reason}", step=STEP_NAMES[Step(payload_of(item).step)], reason=told)
         decision = decisions.get(item.number)
         rows.append(
             ExceptionRow(
                 *(item.line, item.number, item.label, own.amount, item.state, why),
-                *(decision, own.merged_into, item.kind, run.ended_at is not None),
+                *(decision, own.merged_into, kind_of(told), run.ended_at is not None),
             )
         )
     return rows

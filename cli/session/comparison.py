@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from itertools import zip_longest
+from itertools import accumulate, pairwise, zip_longest
 from typing import Final, NamedTuple
 
-from checkpoints.records import Reason, Run, RunRow, Stage, Totals
+from checkpoints.records import Reason, Run, RunRow, SentSpan, Stage, Totals
 from checkpoints.row_comparison import Compared, Rows, Side, compare_rows
 from checkpoints.states import State, states_where
 from cli.show.closing import read_back_object, states_object
@@ -20,23 +20,19 @@ _FAULTS: Final = (State.REJECTED, State.UNKNOWN, State.UNCONFIRMED, State.MANUAL
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What became of a run, in numbers. `seconds` are those between its first call and its last, without stops."""
+    """What became of a run, in numbers."""
 
     run: Run
     totals: Totals
     faults: Mapping[str, Reason]
     calls: int
-    sent: int
     seconds: float
+    per_second: float | None
 
     @property
     def entered(self) -> tuple[int, Decimal]:
         states = states_where(in_effect=True)
         return self.totals.count(*states), self.totals.amount_of(*states)
-
-    @property
-    def per_second(self) -> float | None:
-        return self.sent / self.seconds if self.seconds else None
 
 
 class Line(NamedTuple):
@@ -121,7 +117,8 @@ async def compare_runs(sides: Sequence[Side]) -> Comparison:
 
 async def _figures_of(side: Side) -> Figures:
     run, journal = side
-    work = await journal.work_of(run)
+    spans = await journal.history.sent_by_time(run, MOST_SPANS)
+    pace = pace_of(spans)
     faults: dict[str, Reason] = {}
     # One kind of error can leave rows in several states.
     for one in [one for state in _FAULTS for one in await journal.reasons(run, state)]:
@@ -131,10 +128,59 @@ async def _figures_of(side: Side) -> Figures:
         run,
         await journal.totals(run),
         faults,
-        sum(one.calls for one in work),
-        sum(one.items for one in work),
-        sum((one.last - one.first).total_seconds() for one in work),
+        sum(one.calls for one in spans),
+        pace.seconds if pace else 0.0,
+        pace and pace.average,
     )
+
+
+# ---- the pace of a whole run --------------------------------------------------------------------------------------
+
+
+MOST_SPANS: Final = 240
+"""Points of a chart, which is some 800 pixels wide."""
+STILL: Final = 10.0
+"""Seconds without a row after which a run counts as held: a slow one has shorter gaps."""
+PEAK: Final = 60
+"""Seconds of a peak at least: over less, whole seconds and groups of rows would be seen, and not the speed."""
+
+
+class RunPace(NamedTuple):
+    """How fast a run was in the `seconds` in which it has sent, without the times in which it was `still`."""
+
+    seconds: float
+    average: float
+    peak: float | None
+    still: Sequence[tuple[float, float]]
+
+
+def pace_of(spans: Sequence[SentSpan]) -> RunPace | None:
+    """The pace of a run by its spans, as all that tells an average has it; None for one that has sent nothing."""
+    if not spans:
+        return None
+    first, length = spans[0].at, spans[0].seconds
+    gaps = [(float(one.at + length), float(after.at)) for one, after in pairwise(spans)]
+    still = [(since, to) for since, to in gaps if to - since >= STILL]
+    seconds = float(spans[-1].at + length - first) - sum(to - since for since, to in still)
+    average, peak = sum(one.sent for one in spans) / seconds, _peak(spans, still)
+    # Rows count at their claim: the average has those of the last one without the time that they took, the peak
+    # does not, and a run of even pace would be shown as faster on average than at its best.
+    return RunPace(seconds, average if peak is None else min(average, peak), peak, still)
+
+
+def _peak(spans: Sequence[SentSpan], still: Sequence[tuple[float, float]]) -> float | None:
+    """The most rows a second over at least a minute, without the time in which it was still; None for a shorter run.
+
+    A moment is that of a claim of several rows, which makes up for what was sent since the claim before. So it is
+    counted from one claim to another: without the rows of the first, with those of the last.
+    """
+    sums, found = [0, *accumulate(one.sent for one in spans)], list[float]()
+    clock = [one.at - sum(max(min(one.at, to) - since, 0.0) for since, to in still) for one in spans]
+    for first, began in enumerate(clock):
+        last = next((place for place, at in enumerate(clock) if at - began >= PEAK), None)
+        if last is not None:
+            found.append((sums[last + 1] - sums[first + 1]) / (clock[last] - began))
+    return max(found, default=None)
 
 
 def _run_object(one: Figures) -> Mapping[str, object]:

@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 from checkpoints.history import RunSummary
-from checkpoints.records import Command, Run, Runner, Stage, Verification
+from checkpoints.records import Command, Run, Runner, Stage, Totals, Verification
 from checkpoints.states import State, states_where
 from checkpoints.tally import Subtotal
 from cli.terminal.layout import Badge, badge_of
@@ -175,6 +175,11 @@ class RunView(RunSummary):
         return self.holder is not None
 
     @property
+    def shown(self) -> Totals:
+        """The totals as people are shown them, who learn of each row in doubt; scripts get those of the journal."""
+        return self.totals if self.is_held else self.totals.at_rest
+
+    @property
     def stage(self) -> str:
         """In a word or two: the same on the screen and for scripts."""
         run, totals = self.run, self.totals
@@ -244,7 +249,7 @@ class RunView(RunSummary):
 
     @property
     def in_doubt(self) -> int:
-        return self.totals.count_where(settled=False, to_send=False)
+        return self.shown.count_where(settled=False, to_send=False)
 
     @property
     def entered(self) -> Decimal:
@@ -252,10 +257,10 @@ class RunView(RunSummary):
 
     @property
     def standing(self) -> Subtotal:
-        """What the billing has now of what it entered; of an import its steps, of which some go with another."""
+        """What the billing has now as it was entered; of an import its steps, of which some go with another."""
         totals = self.totals
         there = totals.standing - totals.different
-        return Subtotal(there, self.entered - totals.sum_taken_back + totals.gap)
+        return Subtotal(there, self.entered - totals.sum_taken_back - totals.not_as_sent)
 
     @property
     def seconds_left(self) -> float | None:

@@ -10,7 +10,17 @@ from typing import Final, NamedTuple
 
 from billing.profile import Standing
 from checkpoints.records import Item, Reason, Refusal, Totals
-from checkpoints.sentences import is_held_back
+from checkpoints.sentences import (
+    ANOTHER_COUNTS,
+    AS_WANTED,
+    DUPLICATE,
+    ENTERED,
+    NEEDS_NONE,
+    NOTHING_STANDS,
+    READ_OTHERWISE,
+    is_held_back,
+)
+from checkpoints.sentences import LEFT_OUT as SUM_ENTERED
 from checkpoints.states import State
 from checkpoints.tally import ALL_OTHERS, NOTHING, TallyGroup, TallyKind
 from cli.terminal.texts import printable
@@ -20,8 +30,8 @@ from texts.said import Said, counted, heading, said
 
 _STATES: Final = {
     State.PENDING: (said("pending"), said("to be sent")),
-    State.SKIPPED: (said("skipped"), said("skipped: entered already")),
-    State.SENDING: (said("sending"), said("being sent")),
+    State.SKIPPED: (said("skipped"), said("skipped")),
+    State.SENDING: (said("sending"), said("being sent, without an answer yet")),
     State.ACCEPTED: (said("accepted"), said("accepted, not read back")),
     State.REJECTED: (said("rejected"), said("rejected by the billing")),
     State.UNCONFIRMED: (said("unconfirmed"), said("in doubt: rejected, to be looked up")),
@@ -33,6 +43,22 @@ _STATES: Final = {
 STATE_NAMES: Final[Mapping[State, Said]] = {state: name for state, (name, _) in _STATES.items()}
 OUTCOMES: Final[Mapping[State, Said]] = {state: outcome for state, (_, outcome) in _STATES.items()}
 """What became of the rows in a state, as a report says it."""
+
+_ENTERED_ALREADY: Final = said("skipped: entered already")
+_NOTHING_STANDS: Final = said("skipped: nothing of it stands")
+SKIPPED_AS: Final[Mapping[str, Said]] = {
+    ENTERED: _ENTERED_ALREADY,
+    SUM_ENTERED: _ENTERED_ALREADY,
+    AS_WANTED: said("skipped: already as wanted"),
+    ANOTHER_COUNTS: said("skipped: another row of the account counts"),
+    DUPLICATE: said("skipped: a duplicate in the input"),
+    NEEDS_NONE: said("skipped: nothing to enter"),
+    **dict.fromkeys(NOTHING_STANDS - {AS_WANTED}, _NOTHING_STANDS),
+}
+"""What skipped rows are called in a report, by the code of their reason: only what is entered is called so."""
+
+NOT_AS_SENT: Final = said("accepted, and not as sent when read back")
+"""Rows in the state `accepted` that the billing did not show as they were sent."""
 
 NEVER_SENT: Final = said("never sent")
 """Rows in the state `pending` of a run that has ended for good."""
@@ -82,6 +108,10 @@ def name_of_state(state: State, rows: int, held_back: int, *, has_ended: bool = 
 
 def name_of_outcome(state: State, kind: str, names: Mapping[State, Said] = OUTCOMES) -> Said:
     """What became of a row, by its state and the kind of its reason."""
+    if state is State.SKIPPED and names is OUTCOMES:
+        return SKIPPED_AS.get(kind, names[state])
+    if kind == READ_OTHERWISE:
+        return NOT_AS_SENT
     return HELD_BACK if state is State.REJECTED and is_held_back(kind) else names[state]
 
 

@@ -23,7 +23,7 @@ from typing import Final, TypeAlias
 
 from checkpoints.journal import Journal
 from checkpoints.records import EarlierEntry, Item, KnownMark, NewItem, Refusal, StandingItem
-from checkpoints.sentences import ALIKE, AS_WANTED, ENTERED, NOT_SHOWN, held_back
+from checkpoints.sentences import ALIKE, ANOTHER_COUNTS, AS_WANTED, ENTERED, NOT_SHOWN, held_back
 from engine.errors import InputRefused
 from engine.evidence import RowRefused, Undecided
 from engine.job import NO_ENTRIES, Effect, Entries, Job, Marked, SameKey
@@ -125,7 +125,7 @@ class ForeignEntries:
                     why = said(
                         "looks as if entered already: by run {run}, {when}, which did not use its document",
                         run=one.run,
-                        when=datetime.fromisoformat(one.changed_at),
+                        when=datetime.fromisoformat(one.entered_at),
                     )
                     judged[place] = replace(item, note=in_clauses([item.note, why]) if item.note else why)
         return judged
@@ -448,10 +448,11 @@ def asked_for(one: NewItem | EarlierEntry) -> tuple[Decimal | None, str | None]:
 
 
 def entered_by(twin: EarlierEntry) -> str:
-    # The English of a reason begins with its kind.
-    return said(
-        "entered by an earlier run: {run}, {when}", run=twin.run, when=datetime.fromisoformat(twin.changed_at)
-    )
+    """Why a row is skipped that an earlier run has entered, or that has left it to another row of its account."""
+    why, code = wording("entered by an earlier run: {run}, {when}"), ENTERED
+    if twin.is_replaced:
+        why, code = wording("another row of its account counts: in run {run}, {when}"), ANOTHER_COUNTS
+    return reason(why, code, run=twin.run, when=datetime.fromisoformat(twin.entered_at))
 
 
 def _gone(twin: EarlierEntry) -> str:
@@ -460,7 +461,7 @@ def _gone(twin: EarlierEntry) -> str:
         "taken away by hand? not worked off yet?): load the refused rows alone with {again} to enter them once more",
         NOT_SHOWN,
         run=twin.run,
-        when=datetime.fromisoformat(twin.changed_at),
+        when=datetime.fromisoformat(twin.entered_at),
         again=setting("again"),
     )
 

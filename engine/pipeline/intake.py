@@ -448,7 +448,7 @@ def against_earlier(
         same = SameKey.ENTERED if item.undoes else effect.same_key(item.payload)
         if same is SameKey.ENTERED:
             return replace(item, skip_reason=entered_by(twin))
-        run, when = twin.run, datetime.fromisoformat(twin.changed_at)
+        run, when = twin.run, datetime.fromisoformat(twin.entered_at)
         if same is SameKey.LEFT_OUT:
             why = reason("left out, entered by an earlier run: {run}, {when}", LEFT_OUT, run=run, when=when)
             return replace(item, skip_reason=why)
@@ -466,7 +466,7 @@ def against_earlier(
             "all the same, run with {flag}",
             run=twin.run,
             entered=_asked(twin),
-            day=date.fromisoformat(twin.changed_at[:10]),
+            day=date.fromisoformat(twin.entered_at[:10]),
             asked=_asked(item),
             flag=setting("again"),
         )

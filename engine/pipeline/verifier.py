@@ -100,6 +100,8 @@ async def verify(
             summary.found += reading.amount or 0
             if reading.difference is not None:
                 summary.different += 1
+                summary.different_sum += item.amount or 0
+                summary.gone += bool(item.amount) and not reading.amount
                 report(item, reading)
                 if item.state is State.APPLIED:
                     changed.append(Change(item.item_id, State.ACCEPTED, message=item.message, unproven=item.unproven))

@@ -21,7 +21,7 @@ from billing.directory.models import LONGEST_NAME, MODELS, OPENING_BALANCE, Bill
 from billing.money import two_decimals, wire
 from billing.profile import TypeEight
 from checkpoints.records import Item, NewItem, Refusal, Run
-from checkpoints.sentences import AS_WANTED, DIFFERENT
+from checkpoints.sentences import AS_WANTED, DIFFERENT, NEEDS_NONE
 from engine.evidence import Seen
 from engine.job import Absent, BeforeImageMode, CannotLook, LookedFor, LookUpResult, ReadBack
 from jobs.access.gateway import Gateway
@@ -630,7 +630,7 @@ class _RowPlan:
         """Why a balance is not entered, None if it is: one that is there is replaced only where that was said."""
         if now == amount:
             if not amount:
-                return said("a balance of 0 needs no operation")
+                return reason("a balance of 0 needs no operation", NEEDS_NONE)
             return reason("already as wanted: the balance is {amount}", AS_WANTED, amount=now)
         came = None if self._there is None else self._there.came
         if not now or (self._sets and self._context.change and not came):

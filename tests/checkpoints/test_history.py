@@ -90,8 +90,8 @@ async def test_what_was_sent_when_is_told_in_a_bounded_number_of_spans(
     first = spans[0].at
     assert datetime.fromtimestamp(first, UTC).isoformat() == "2026-11-30T00:00:00+00:00"
     assert spans == [
-        SentSpan(first, length, 4, 3, 1, Decimal("8.30")),
-        SentSpan(first + 3 * length, length, 1, 0, 1, Decimal(0)),
+        SentSpan(first, length, 4, 3, 1, 4, Decimal("8.30")),
+        SentSpan(first + 3 * length, length, 1, 0, 1, 1, Decimal(0)),
     ]
     assert [one.at - first for one in await journal.history.sent_by_time(run, 86_400)] == [0, 5, 9, 10, 86_399]
     assert len(await journal.history.sent_by_time(run, 1)) == 1

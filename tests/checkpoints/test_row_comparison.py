@@ -49,18 +49,6 @@ async def test_rows_are_compared_by_their_keys_and_examples_are_bounded(journal:
     assert (await compare_rows(Side(first, journal), Side(first, journal))).is_same
 
 
-async def test_what_a_process_has_sent_is_told_without_those_before_it(journal: Journal) -> None:
-    run = await frozen_run(journal, *(new_item(key) for key in "abc"))
-    assert await journal.work_of(run) == []
-    await journal.end_intake(run)
-    await journal.approve(run)
-    for place, item in enumerate(await journal.items(run, {State.PENDING})):
-        async with journal.taken_up(run) as ours:
-            await journal.claim(ours, [item.item_id])
-            assert [one.items for one in await journal.work_of(run)] == [1] * (place + 1)
-    assert sum(one.calls for one in await journal.work_of(run)) == 3
-
-
 async def test_a_difference_counts_as_what_its_file_has(journal: Journal) -> None:
     load = await sent_run(journal, new_item("a", "100.00"), new_item("b", "5.00"), fates={1: ACCEPTED, 2: ACCEPTED})
     up = replace(new_item("a", "20.00"), wanted="120.00")

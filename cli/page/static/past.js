@@ -39,16 +39,19 @@ export class Past {
     const isShown = isIdle && this.#past !== null;
     for (const id of ["past", "to-past"]) show(find(id), isShown);
     if (!isShown) return;
-    const { points, marks, seconds, average, peak, worked, held, idle } = this.#past;
+    const { points, marks, seconds, average, peak, worked, held, idle, repeated } = this.#past;
     const rate = (value) => words.text("{rate} rows a second", { rate: words.rate(value) });
     show(find("past-money"), points.some(({ sum }) => Number(sum ?? 0) !== 0));
     show(find("past-peak").parentElement, peak !== null);
+    show(find("past-idle").parentElement, idle >= 1);
+    show(find("past-repeated").parentElement, repeated > 0);
     fill({
       "past-average": rate(average),
       "past-peak": peak === null ? null : words.text("{rate}, over {duration}", { rate: rate(peak), duration: words.duration(seconds) }),
       "past-worked": words.duration(worked),
       "past-held": words.duration(held),
       "past-idle": words.duration(idle),
+      "past-repeated": words.count(repeated),
     });
     renew(find("marks"), [marks, words.language], () =>
       marks.map(([moment, kind]) => {

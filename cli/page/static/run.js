@@ -6,6 +6,8 @@ import { asDate, fill, find, make, notice, renew, said, show, sign, timeOf, two 
 const SIGNS = {
   applied: "✔",
   accepted: "✓",
+  different: "≠",
+  undone: "↶",
   skipped: "–",
   replaced: "↷",
   rejected: "✗",
@@ -57,13 +59,15 @@ export function showRun(snapshot, words) {
   show(find("why"), !ended && worker !== null);
   facts(snapshot, words);
   const hasMoney = [asked, ...Object.values(snapshot.counts)].some(({ sum }) => Number(sum ?? 0) !== 0);
-  const of = snapshot.has_steps ? said("of {rows} steps, {percent} done") : said("of {rows} rows, {percent} done");
+  const of = snapshot.has_steps ? said("of {rows} steps to be sent, {percent} done") : said("of {rows} rows to be sent, {percent} done");
+  const standing = snapshot.standing && words.text(said("in the billing now, as sent: {rows}"), { rows: words.count(snapshot.standing.rows) });
   fill({
     title: `${run.job} · ${run.run}`,
     profile: run.profile?.text ?? null,
     "accepted-rows": words.count(accepted.rows),
     "asked-rows": words.text(of, { rows: words.count(asked.rows), percent }),
     "accepted-sum": hasMoney ? words.money(accepted.sum) : null,
+    standing: standing && [standing, ...(hasMoney && snapshot.standing.sum ? [words.money(snapshot.standing.sum)] : [])].join(", "),
     "asked-sum": hasMoney ? words.text("of {sum}", { sum: words.money(asked.sum) }) : null,
     "why-text": (snapshot.held ?? snapshot.why) || words.text("Nothing slows it down."),
   });
@@ -114,7 +118,8 @@ function part(id, figure, below, character = "") {
   renew(second, below, () => [below]);
 }
 
-function bar({ counts, refused, state_texts: texts }, words) {
+function bar({ counts, refused, state_texts: names }, words) {
+  const texts = { ...names, different: words.text("not as sent"), undone: words.text("taken back since") };
   const known = Object.keys(SIGNS);
   const states = Object.entries(counts).filter(([, { rows }]) => rows > 0);
   states.sort(([one], [other]) => known.indexOf(one) - known.indexOf(other));

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from pypdf import PdfReader
 
+from checkpoints.sentences import DUPLICATE
 from checkpoints.states import State
 from cli.report.document import STATES
-from cli.terminal.names import OUTCOMES
+from cli.terminal.names import NOT_AS_SENT, OUTCOMES, SKIPPED_AS
 from cli.terminal.texts import RUSSIAN, language
 from tests.cli.commands.test_reconcile import differing
 from tests.cli.conftest import Place
@@ -221,7 +222,9 @@ async def test_ten_thousand_rows_add_up_as_in_journal_and_ledger(place: Place) -
     await place.cli("report", run, "-o", REPORT, "--lang", "ru", "--force")
     page = Page(read(place))
     totals = await place.totals(run)
-    for state, name in OUTCOMES.items():
+    # What was skipped says why, and what is accepted was read back otherwise.
+    names = {**OUTCOMES, State.SKIPPED: SKIPPED_AS[DUPLICATE], State.ACCEPTED: NOT_AS_SENT}
+    for state, name in names.items():
         if state in STATES and (totals.count(state) or page.lines(language(RUSSIAN).render(name))):
             expected = [totals.count(state), totals.amounts.get(state, Decimal(0))]
             assert page.sums(language(RUSSIAN).render(name)) == expected
@@ -289,3 +292,67 @@ async def test_a_job_file_is_one_report_of_all_its_steps(place: Place) -> None:
     assert "шаг 1 из 2 файла" in alone.out
     assert "протокол всего файла: carbon-migrate report night.toml" in alone.out
     await place.cli.refused("report", "other.toml", says="has no run of the job file")
+
+
+async def test_only_what_was_entered_is_called_so(place: Place) -> None:
+    _, first, second = place.of_one_account()
+    own = place.subscribers(3)
+    rows = {first: "10.00", second: "25.50"} | dict(zip(own, ("7.00", "8.00", "9.00"), strict=True))
+    lines = [f"{abonent};{amount}" for abonent, amount in [*rows.items(), (own[0], "7.00")]]
+    words = ("balances", place.rows("abonent_id;amount", *lines), "--shared-accounts", "last", "--skip-bad")
+    run = (await place.cli.closing("run", *words, "--yes"))["run"]
+    await place.cli("report", run, "-o", REPORT)
+    page = Page(read(place))
+    assert page.sums("skipped: another row of the account counts") == [1, 1000]
+    assert page.sums("skipped: a duplicate in the input") == [1, 700]
+    assert not page.lines("skipped: entered already")
+    assert page.sums("skipped or merged: nothing was to be sent for it") == [2, 1700]
+    assert page.sums("asked for, and not entered") == [0, 0]
+    # The same file once more: it says of each row who has entered it, when that was sent, and which never was.
+    with closing(sqlite3.connect(place.cli.journal, isolation_level=None)) as journal:
+        journal.execute("update items set sent_at = '2020-01-01T00:00:00.000+00:00' where sent_at is not null")
+    place.rows("abonent_id;amount", *lines[:-1])
+    planned = (await place.cli("plan", *words[:-1])).shown
+    assert "skipped 4 × entered by an earlier run, 49.50 in total" in planned
+    assert "skipped 1 × another row of its account counts, 10.00 in total" in planned
+    await place.cli("run", *words, "--yes")
+    again = (await place.runs())[-1].name
+    await place.cli("export", again, "--state", "skipped", "-o", "skipped.csv")
+    assert f"entered by an earlier run: {run}, 2020-01-01" in (place.cli.folder / "skipped.csv").read_text()
+    await place.cli("report", again, "-o", "again.html")
+    assert Page(read(place, Path("again.html"))).sums("skipped: entered already") == [4, 4950]
+
+
+async def test_rows_and_sums_are_of_what_is_as_it_was_sent(place: Place) -> None:
+    balances = place.balances(5)
+    run = (await place.cli.closing("run", "balances", balances.path, "--yes"))["run"]
+    ((altered, more), (gone, less), *_) = place.query(
+        "select op_id, cast(op_summa / 100000000 as bigint) from finance_operations where descr containing '[cm '"
+    )
+    await place.execute("update finance_operations set op_summa = op_summa + 10000000000 where op_id = ?", altered)
+    await place.execute("delete from finance_operations where op_id = ?", gone)
+    await place.cli("verify", run, may_end_with=(1,))
+    await place.cli("report", run, "-o", REPORT, may_end_with=(0, 1))
+    page, total = Page(read(place)), int(balances.sum * 100)
+    assert page.sums("in the billing as it was sent") == [3, total - more - less]
+    assert page.sums("not in the billing as it was sent, when it was read back") == [2, more + less]
+    assert page.sums("accepted, and not as sent when read back") == [2, more + less]
+    assert page.sums("read back from the billing") == [4, total - less + 100]
+    assert [cells[3] for cells in page.rows if len(cells) == 5][1:] == [
+        "accepted, and not as sent when read back"
+    ] * 2
+    assert f"3 of 5 rows are in the billing, {(total - more - less) / 100:,.2f}" in read(place).replace("\xa0", ",")
+
+
+async def test_a_report_names_the_file_that_corrected_it(place: Place) -> None:
+    run, _ = await loaded(place)
+    await place.cli("export", run, "--state", "bad", "-o", "bad.csv")
+    bad = (place.cli.folder / "bad.csv").read_text(encoding="utf-8-sig")
+    query = "select contract_number from abonents where id = :id"
+    ((number,),) = place.query(query, id=place.subscribers(6)[5])
+    fixed = place.write(bad.replace("<script>0</script>", number), "fixed.csv")
+    await place.cli("run", "balances", fixed, "--continue", run, "--yes")
+    await place.cli("report", run, "-o", REPORT)
+    (told,) = [cells for cells in Page(read(place)).rows if cells and cells[0].startswith("run --continue ")]
+    assert told[0].endswith("fixed.csv")
+    assert told[-1] == f"SHA-256 {hashlib.sha256(fixed.read_bytes()).hexdigest()}"

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -15,11 +16,11 @@ import pytest
 
 from checkpoints.journal import Journal, open_journal
 from checkpoints.journal_file import JournalAddress
-from checkpoints.records import Change, NewRunner, Refusal, Run
+from checkpoints.records import Change, LookUps, NewRunner, Refusal, Run
 from checkpoints.sentences import held_back
 from checkpoints.states import State
 from cli.page.application import PageOrder, serving
-from cli.page.past import MOST_SPANS
+from cli.session.comparison import MOST_SPANS
 from engine.pacing.holds import BILLING
 from engine.pipeline.control import live_to_json, to_json
 from engine.pipeline.progress import Progress
@@ -57,10 +58,11 @@ async def a_night(journal: Journal, where: Path) -> Run:
     run = await frozen_run(journal, *(new_item(str(number), f"{number}.10") for number in range(1, 7)))
     await journal.end_intake(run)
     await journal.approve(run)
-    for purpose in ("run", "resume", "verify"):
+    for purpose in ("run", "resume", "verify", "undo"):
         async with journal.taken_up(run, NewRunner(purpose)) as ours:
             if purpose == "resume":
                 await come_to(journal, ours, dict(enumerate([*[State.ACCEPTED] * 4, *[State.REJECTED] * 2], 1)))
+                await journal.history.note_look_ups(ours, LookUps(found=1, absent=2))
     for command in ("continue", "pause", "pause", "continue now=yes", "continue", "set rate=5"):
         await journal.history.note_command(run, "olga", command, "")
     for holder, why in ((BILLING, "away"), (BILLING, ""), ("EVENTS_STACK", "5120 > 1000")):
@@ -70,7 +72,7 @@ async def a_night(journal: Journal, where: Path) -> Run:
             behind.execute(
                 "update items set sent_at = ? where number = ? and run_id = ?", (at(seconds), number, run.run_id)
             )
-        for epoch, began, ended in ((1, -5, None), (2, 90, 102), (3, 4000, 4001)):
+        for epoch, began, ended in ((1, -5, None), (2, 90, 102), (3, 4000, 4001), (4, 5000, 5001)):
             moments = (at(began), None if ended is None else at(ended), run.run_id, epoch)
             behind.execute("update runners set began_at = ?, ended_at = ? where run_id = ? and epoch = ?", moments)
         for command, seconds in (("pause", 3), ("continue", 40)):
@@ -102,6 +104,9 @@ async def test_the_past_of_a_run_is_drawn_from_the_moments_of_its_rows(tmp_path:
     points = past["points"]
     assert [one["t"] - start for one in points if one["rate"]] == [0, 1, 2, 40, 100, 101]
     assert (points[-1]["errors"], points[-1]["sum"]) == (2, figures["accepted"]["sum"])
+    # What went wrong meanwhile is told, though no row is left with it.
+    looked_up = {"text": "without an answer, and looked up since", "rows": 3}
+    assert figures["errors"][-1] == {**looked_up, "example": "found in the billing: 1, not found: 2"}
     assert {"worked": 53, "held": 47, "idle": 49, "peak": None, "average": 1, "seconds": 60}.items() <= past.items()
 
 
@@ -261,6 +266,26 @@ async def test_the_file_of_rejected_rows_is_that_of_export_and_no_formula(place:
     assert not re.search(r"(^|;)[\"']?[=@]", "\n".join(rows).replace(f"'{formula}", ""))
 
 
+async def test_what_was_being_sent_is_in_doubt_where_nobody_works(tmp_path: Path) -> None:
+    async with page_shown(tmp_path) as shown:
+        async with shown.journal.taken_up(shown.run) as ours:
+            (first, _) = (await ids(shown.journal, ours)).values()
+            await shown.journal.claim(ours, [first])
+        async with shown.browser.stream(ours.name) as stream:
+            seen = (await stream.until(lambda seen: seen["in_doubt"]["rows"] == 1)).data
+        cli = partial(Cli(tmp_path, clean_environment()), "status", ours.name, "--journal", tmp_path / "a.journal")
+        status, as_json = (await cli()).shown, (await cli("--json")).closing
+    assert left_of(seen) == {"unknown": 1, "pending": 1}
+    assert re.search(r"unknown 1 ", status)
+    assert "sending" not in status
+    assert as_json["states"] == {"sending": 1, "pending": 1}, "scripts get what the journal has"
+
+
+def left_of(seen: Any) -> dict[str, int]:
+    """The parts of the bar."""
+    return {word: part["rows"] for word, part in seen["counts"].items() if part["rows"]}
+
+
 # ---- a verification -----------------------------------------------------------------------------------------------
 
 
@@ -289,10 +314,24 @@ async def test_the_button_reads_back_as_verify_does_and_changes_nothing_there(pl
             # What another has changed there is told with its row, and the row stays as it is.
             await place.execute("delete from finance_operations where descr containing ?", f"{name}/2")
             assert (await browser.commands(name, "verify")).status == 200
-            again = (await stream.until(lambda seen: seen["verification"]["differences"])).data["verification"]
+            seen = (await stream.until(lambda seen: seen["verification"]["differences"])).data
+        (listed,) = (await browser.get("/api/runs")).found["runs"]
+    again = seen["verification"]
+    # What is not as it was sent is no part of what is accepted, and the sum is that of the rows.
+    assert left_of(seen) == {"applied": 4, "different": 1}
+    assert seen["standing"] == {"rows": 4, "sum": listed["standing"]}
     assert (again["is_good"], again["lines"][:2]) == (False, ["4 rows as sent", "1 different"])
     assert again["differences"][0].startswith("line 3: ")
     assert place.traffic.arrived == arrived
+
+
+async def test_a_run_that_was_undone_says_that_nothing_of_it_is_left(place: Place) -> None:
+    name = await place.entered(5)
+    await place.cli("undo", name, "--set", "way=opposite", "--yes")
+    async with page_of(place, name) as browser, browser.stream(name) as stream:
+        seen = (await stream.until(lambda seen: seen["ended"])).data
+    assert (seen["run"]["stage"], seen["accepted"]["rows"], seen["standing"]["rows"]) == ("taken back", 5, 0)
+    assert left_of(seen) == {"undone": 5}
 
 
 async def test_a_verification_that_cannot_be_made_says_why(place: Place) -> None:

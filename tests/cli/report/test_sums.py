@@ -533,6 +533,10 @@ async def test_an_import_is_signed_for_the_whole_file_with_its_refused_rows(plac
     sums = {cells[0]: [figure(cell) for cell in cells[1:]] for cells in table(read(place), "Opening balances")}
     refused = sums["of these: refused before sending"]
     assert refused[0] == ended["refused"] == 3
+    # A subscriber is one row of the annex, with its balance.
+    *_, entered = [rows[1:] for rows in tables_of(read(place)) if rows[0] == ["Line", "Contract", "Amount"]]
+    assert (len(entered), len({line for line, *_ in entered})) == (17, 17)
+    assert sum(figure(amount) for _, _, amount in entered) == sums["accepted by the billing"][1]
     # The tally beside it has the file without them, and says by how much.
     without = (await place.cli("verify", run, "--json", may_end_with=(0, 1))).closing["tally"]["groups"][0]["file"]
     assert Decimal(without["balance"]) + refused[1] == balances_of(path)

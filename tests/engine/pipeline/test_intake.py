@@ -28,7 +28,7 @@ Twins: TypeAlias = list[EarlierEntry]
 
 
 def twin(amount: str, state: State = State.PENDING, run: str = A_RUN.name, at: str = A_RUN.target) -> EarlierEntry:
-    return EarlierEntry(run, "1", Decimal(amount), None, state, 2, WHEN, at)
+    return EarlierEntry(run, "1", Decimal(amount), None, state, 2, WHEN, WHEN, at)
 
 
 def older(state: State, run: str = "older", at: str = A_RUN.target) -> EarlierEntry:
@@ -117,7 +117,7 @@ def test_what_becomes_of_a_row_with_an_earlier_key(twins: Twins, how: dict[str, 
 
 
 def test_where_there_is_no_amount_what_a_row_asks_for_tells() -> None:
-    first = EarlierEntry(A_RUN.name, "1", None, "limit -100", State.PENDING, 2, WHEN, A_RUN.target)
+    first = EarlierEntry(A_RUN.name, "1", None, "limit -100", State.PENDING, 2, WHEN, WHEN, A_RUN.target)
     judge = judge_for(replace(A_RUN, approved_at=None), FakeJob().effect, Repeat.AGAIN)
     same = judge(replace(row("1"), amount=None, wanted="limit -100"), [first])
     assert isinstance(same, NewItem)

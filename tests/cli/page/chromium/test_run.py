@@ -95,7 +95,9 @@ async def test_a_page_that_ends_with_its_run_says_so_calmly_and_how_to_look_agai
             if interrupted:
                 await expect(tab.locator("#stopped")).to_contain_text(f"carbon-migrate resume {run.name} --journal ")
             else:
-                done = word("of {rows} rows, {percent} done", reader).format(rows=ROWS * 2, percent="100\u00a0%")
+                done = word("of {rows} rows to be sent, {percent} done", reader).format(
+                    rows=ROWS * 2, percent="100\u00a0%"
+                )
                 await expect(tab.locator("#asked-rows")).to_have_text(done)
                 # The least width of five figures side by side.
                 await tab.set_viewport_size({"width": 1001, "height": 800})
