@@ -7,6 +7,8 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from checkpoints.states import State
 from engine.errors import EngineError
+from engine.pipeline.intake import Repeat, Since
+from jobs.rows.input import how_often
 from jobs.spec.words import LIST, RUN, SINCE, UNDO, WAY, SharedAccountsRule
 from texts.remedies import command_line, setting
 from texts.said import Said, counted, in_lines
@@ -121,6 +123,16 @@ def followers(name: str, runs: Sequence[Run]) -> list[Run]:
             found.append(run)
             names.add(run.name)
     return found
+
+
+def since_of(name: str, runs: Sequence[Run]) -> Since:
+    """What the intake takes off the rows of a delta to the run of that name."""
+    by_name, first = {run.name: run for run in runs}, name
+    while (earlier := by_name[first].parameters.get(SINCE)) in by_name:
+        first = earlier
+    load = frozenset([first, *(run.name for run in followers(first, runs))])
+    # What was to be entered on top of other rows was no part of what their files say.
+    return Since(frozenset(run.name for run in runs if how_often(run) is Repeat.AGAIN) - load, load)
 
 
 async def require_complete(run: Run, journal: Journal) -> None:

@@ -55,8 +55,7 @@ from jobs.access.payload import in_one_spelling
 from jobs.access.vault import mask_secrets
 from jobs.imports.subscriber import STEP_NAMES
 from jobs.job import build
-from jobs.rows.input import since_of
-from jobs.runs import RunRefused, refuse_half_undone
+from jobs.runs import RunRefused, refuse_half_undone, since_of
 from jobs.shared_accounts import in_sentences, question_of, settle
 from jobs.spec.spec import CREATE, DELETE, SET, JobSpec
 from jobs.sums import sums_of
@@ -140,7 +139,8 @@ async def plan(
         since = since_of(order.since, runs) if order.since else None
         known = {**remembered_by_plan(billing, step), **remembered(settings, identity)}
         new = await new_run(job, {**order.to_parameters(), **known}, target)
-        foreign = ForeignEntries(job, earlier, target, again=order.enter is Repeat.AGAIN)
+        load = since.runs if since else frozenset[str]()
+        foreign = ForeignEntries(job, earlier, target, again=order.enter is Repeat.AGAIN, load=load)
         run = await rehearse(foreign, job, new, journal, screen, order.enter, since)
         try:
             await refuse_half_undone(run, journal, runs, earlier)

@@ -46,16 +46,27 @@ _THERE_AGAIN: Final = wording(
 class ForeignEntries:
     """Checks items of a run for `target` against the entries of the billing: when they are frozen, and at their call.
 
-    `own` is the name of the run, `earlier` the journal of the real runs. With `again`, and for calls that may be
-    repeated, foreign entries become notes, not refusals.
+    `own` is the name of the run, `earlier` the journal of the real runs, and `load` of a delta the runs to which it
+    enters the differences. With `again`, and for calls that may be repeated, foreign entries become notes, not
+    refusals.
     """
 
-    def __init__(self, job: Job, earlier: Journal, target: str, *, again: bool, own: str = "") -> None:
+    def __init__(
+        self,
+        job: Job,
+        earlier: Journal,
+        target: str,
+        *,
+        again: bool,
+        own: str = "",
+        load: Collection[str] = frozenset(),
+    ) -> None:
         self._job = job
         self.earlier = earlier
         self._target = target
         self._again = again
         self._own = own
+        self.load = load
 
     async def judge(
         self, items: Sequence[NewItem], standing: Sequence[StandingItem] | None = None, *, is_streamed: bool = False
@@ -171,7 +182,9 @@ class ForeignEntries:
 
         Entered again are steps of a row that are not shown, and none that is.
         """
-        if self._job.effect.same_key(item.payload) is SameKey.DOUBT:
+        if of_load := [one for one in twins if one.run in self.load]:
+            twins = of_load
+        elif self._job.effect.same_key(item.payload) is SameKey.DOUBT:
             return item
         marks = shown_of(item, entries.marked, known)
         equal = [one for one in twins if asks_the_same(item, one)]
