@@ -1,17 +1,20 @@
 """The rules between the runs of one journal: what keeps a load, its deltas and its undos from each other's rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from checkpoints.errors import RunPurged
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from checkpoints.states import State
 from engine.errors import EngineError
-from engine.pipeline.intake import Repeat, Since
-from jobs.rows.input import how_often
 from jobs.spec.words import LIST, RUN, SINCE, UNDO, WAY, SharedAccountsRule
 from texts.remedies import command_line, setting
 from texts.said import Said, counted, in_lines
+
+if TYPE_CHECKING:
+    from engine.pipeline.intake import Since
 
 
 class RunRefused(EngineError):
@@ -52,7 +55,13 @@ def is_taken_back(run: Run, runs: Sequence[Run]) -> bool:
     return undo is not None and undo.parameters.get(WAY) != LIST and not is_taken_back(undo, runs)
 
 
-async def require_undoable(run: Run, journal: Journal, own: Run | None = None) -> None:
+async def require_undoable(
+    run: Run, journal: Journal, own: Run | None = None, given: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Raise `RunRefused` where a run cannot be taken back yet, by its undo `own`, or one with these parameters."""
+    # Imported here because who only looks at runs needs no parameters of jobs.
+    from jobs.spec.entries import undo_flags  # noqa: PLC0415
+
     runs = await journal.runs()
     later = await journal.followed_by(run) if any(SINCE in one.parameters for one in runs) else []
     for other in runs:
@@ -75,7 +84,7 @@ async def require_undoable(run: Run, journal: Journal, own: Run | None = None) -
                 "run {delta} has entered differences to rows of run {run}: take that one back first, {command}",
                 delta=delta.name,
                 run=run.name,
-                command=command_line("undo", delta.name),
+                command=command_line("undo", delta.name, *undo_flags(own.parameters if own else given)),
             )
     if doubtful := (await journal.totals(run)).count_where(open=True, counts_money=True):
         raise RunRefused(in_doubt(run, doubtful))
@@ -125,8 +134,12 @@ def followers(name: str, runs: Sequence[Run]) -> list[Run]:
     return found
 
 
-def since_of(name: str, runs: Sequence[Run]) -> Since:
+def since_of(name: str, runs: Sequence[Run]) -> "Since":
     """What the intake takes off the rows of a delta to the run of that name."""
+    # As above: and reads no rows.
+    from engine.pipeline.intake import Repeat, Since  # noqa: PLC0415
+    from jobs.rows.input import how_often  # noqa: PLC0415
+
     by_name, first = {run.name: run for run in runs}, name
     while (earlier := by_name[first].parameters.get(SINCE)) in by_name:
         first = earlier

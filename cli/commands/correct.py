@@ -5,6 +5,7 @@ as input unchanged: its last columns say which row of the run each of its rows c
 """
 
 import re
+import sys
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import suppress
@@ -27,7 +28,7 @@ from cli.session.order import parse_order, plans_beside, wipe_secrets
 from cli.session.run_session import RunSession, begin, new_run, rehearse, require_whole
 from cli.session.session import Invocation, Session, open_session, own_journal
 from cli.show.closing import MAX_REFUSALS_SHOWN, Closing, run_again
-from cli.show.preview import NONE_FOUND, PreviewFacts, RowsFound, plan_of, preview, unanswered
+from cli.show.preview import NONE_FOUND, PreviewFacts, RowsFound, gone_of, once_more, plan_of, preview, unanswered
 from cli.terminal.exits import CommandRefused, NothingSent
 from cli.terminal.screen import is_unattended
 from cli.terminal.texts import LANGUAGES, printable
@@ -41,7 +42,7 @@ from jobs.spec.parameters import DIGEST
 from jobs.spec.spec import parameters_of, without_own
 from jobs.spec.words import IMPORT, SAMPLE, SINCE, UNDO
 from texts.remedies import Remedy, command_line, setting
-from texts.said import Said, counted, in_clauses, kind_of, said
+from texts.said import Said, counted, in_clauses, in_lines, kind_of, said
 
 # ---- matching the rows of a corrected file to the rows of a run ---------------------------------------------------
 
@@ -305,12 +306,12 @@ async def continue_run(name: str, job: str, rows: Input, told: Invocation, *, ag
             raise CommandRefused(
                 "run {run} takes another run back, and has no rows of an input to correct", run=run.name
             )
-        if since := run.parameters.get(SINCE):
+        if SINCE in run.parameters:
             raise CommandRefused(
                 "run {run} is a delta, and a corrected file is simply entered as one; what is entered already is "
                 "taken off: {command}",
                 run=run.name,
-                command=command_line("run", run.job, "FILE", "--since", since),
+                command=run_again(run, "FILE"),
             )
         if run.stage is not Stage.APPROVED or run.frozen_at is None:
             if not (command := run_again(run)):
@@ -385,6 +386,8 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Sessi
                 file=printable(rehearsed.source),
                 flag=setting("skip-bad"),
             )
+            if gone_of(plan) and enter is not Repeat.AGAIN:
+                why = in_lines([why, once_more(sys.argv[1:], plan)])
         elif not corrections.corrected:
             nothing = said("all of its rows are refused.")
             if plan.totals.frozen:

@@ -43,7 +43,8 @@ def check_delta(order: Order, target: str, runs: Sequence[Run], journal: str) ->
     flag = setting("since", run.name)
     if order.enter is Repeat.AGAIN:
         raise CommandRefused(
-            "{flag} enters differences, and {again} whole rows: leave one of them out",
+            "{flag} enters differences, and {again} whole rows: leave {again} out. Rows that are to be entered on "
+            "top go into a file of their own",
             flag=flag,
             again=setting("again"),
         )

@@ -199,7 +199,7 @@ class ForeignEntries:
         if not self._again:
             if shown:
                 return item
-            why = _gone((equal or twins)[-1])
+            why = _gone((equal or twins)[-1], of_delta=bool(self.load))
             why = in_clauses([why, item.skip_reason]) if item.skip_reason else why
             return Refusal(item.line, None, item.label, why, item.row)
         if equal and shown and item.skip_reason is None:
@@ -464,14 +464,22 @@ def entered_by(twin: EarlierEntry) -> str:
     )
 
 
-def _gone(twin: EarlierEntry) -> str:
+def _gone(twin: EarlierEntry, *, of_delta: bool) -> str:
+    # What is entered on top of it would be the whole sum, and not the difference.
+    advice = said(
+        "{undo} counts that as taken back, and sends nothing; then enter the delta again",
+        undo=Remedy("undo", twin.run),
+    )
+    if not of_delta or twin.is_purged:
+        again = setting("again")
+        advice = said("load the refused rows alone with {again} to enter them once more", again=again)
     return reason(
         "run {run} has entered this row, {when}, and the billing does not show it any more (its backup put back? "
-        "taken away by hand? not worked off yet?): load the refused rows alone with {again} to enter them once more",
+        "taken away by hand? not worked off yet?): {advice}",
         NOT_SHOWN,
         run=twin.run,
         when=datetime.fromisoformat(twin.changed_at),
-        again=setting("again"),
+        advice=advice,
     )
 
 
