@@ -1,8 +1,6 @@
 """The rules between the runs of one journal: what keeps a load, its deltas and its undos from each other's rows."""
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from checkpoints.errors import RunPurged
 from checkpoints.journal import Journal
@@ -12,9 +10,6 @@ from engine.errors import EngineError
 from jobs.spec.words import LIST, RUN, SINCE, UNDO, WAY, SharedAccountsRule
 from texts.remedies import command_line, setting
 from texts.said import Said, counted, in_lines
-
-if TYPE_CHECKING:
-    from engine.pipeline.intake import Since
 
 
 class RunRefused(EngineError):
@@ -56,7 +51,7 @@ def is_taken_back(run: Run, runs: Sequence[Run]) -> bool:
 
 
 async def require_undoable(
-    run: Run, journal: Journal, own: Run | None = None, given: Mapping[str, str] = MappingProxyType({})
+    run: Run, journal: Journal, own: Run | None = None, given: Mapping[str, str] | None = None
 ) -> None:
     """Raise `RunRefused` where a run cannot be taken back yet, by its undo `own`, or one with these parameters."""
     # Imported here because who only looks at runs needs no parameters of jobs.
@@ -84,7 +79,7 @@ async def require_undoable(
                 "run {delta} has entered differences to rows of run {run}: take that one back first, {command}",
                 delta=delta.name,
                 run=run.name,
-                command=command_line("undo", delta.name, *undo_flags(own.parameters if own else given)),
+                command=command_line("undo", delta.name, *undo_flags(own.parameters if own else given or {})),
             )
     if doubtful := (await journal.totals(run)).count_where(open=True, counts_money=True):
         raise RunRefused(in_doubt(run, doubtful))
@@ -132,20 +127,6 @@ def followers(name: str, runs: Sequence[Run]) -> list[Run]:
             found.append(run)
             names.add(run.name)
     return found
-
-
-def since_of(name: str, runs: Sequence[Run]) -> "Since":
-    """What the intake takes off the rows of a delta to the run of that name."""
-    # As above: and reads no rows.
-    from engine.pipeline.intake import Repeat, Since  # noqa: PLC0415
-    from jobs.rows.input import how_often  # noqa: PLC0415
-
-    by_name, first = {run.name: run for run in runs}, name
-    while (earlier := by_name[first].parameters.get(SINCE)) in by_name:
-        first = earlier
-    load = frozenset([first, *(run.name for run in followers(first, runs))])
-    # What was to be entered on top of other rows was no part of what their files say.
-    return Since(frozenset(run.name for run in runs if how_often(run) is Repeat.AGAIN) - load, load)
 
 
 async def require_complete(run: Run, journal: Journal) -> None:

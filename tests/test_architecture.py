@@ -81,10 +81,10 @@ THE_LAB_TAKES = {
     ("lab/simulation/", "jobs/access/payload.py"): "emptied",
     ("lab/simulation/", "jobs/catalogue/catalogue.py"): "JOBS Catalogue",
     ("lab/simulation/", "jobs/job.py"): "build",
-    ("lab/simulation/", "jobs/rows/input.py"): "Input REPEAT how_often",
+    ("lab/simulation/", "jobs/rows/input.py"): "Input REPEAT how_often since_of",
     ("lab/simulation/", "jobs/runs.py"): (
         "RunRefused half_done_undos in_doubt refuse_half_undone refuse_overtaken require_complete require_undoable "
-        "since_of unfinished"
+        "unfinished"
     ),
     ("lab/simulation/", "jobs/spec/spec.py"): "parameters_of",
     ("lab/simulation/", "jobs/spec/words.py"): "RUN SINCE UNDO",

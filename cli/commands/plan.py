@@ -55,7 +55,8 @@ from jobs.access.payload import in_one_spelling
 from jobs.access.vault import mask_secrets
 from jobs.imports.subscriber import STEP_NAMES
 from jobs.job import build
-from jobs.runs import RunRefused, refuse_half_undone, since_of
+from jobs.rows.input import since_of
+from jobs.runs import RunRefused, refuse_half_undone
 from jobs.shared_accounts import in_sentences, question_of, settle
 from jobs.spec.spec import CREATE, DELETE, SET, JobSpec
 from jobs.sums import sums_of

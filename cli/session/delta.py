@@ -6,8 +6,10 @@ whose rows RUN has skipped (`engine/pipeline/intake.py`). So a second delta cont
 the same one twice finds nothing to send. Rows that the new file lacks are named, and nothing is sent for them.
 """
 
+import sys
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +19,7 @@ from checkpoints.records import Run, Stage
 from checkpoints.row_comparison import Rows, Side, rows_gone
 from checkpoints.states import State, states_where
 from cli.session.order import Order
-from cli.show.preview import DeltaFacts, PreviewFacts, number_and_sum, typed_without
+from cli.show.preview import DeltaFacts, PreviewFacts, number_and_sum
 from cli.terminal.exits import CommandRefused, NothingSent
 from cli.terminal.texts import printable
 from engine.pipeline.intake import Repeat
@@ -171,6 +173,7 @@ def all_the_same(run: Run) -> str:
     file = input_of_parameters(run.parameters).file
     words = [
         file if file and Path(word).absolute() == Path(file).absolute() else word
-        for word in typed_without("--like-last")
+        for before, word in pairwise(sys.argv)
+        if "--like-last" not in {before, word} and not word.startswith("--like-last=")
     ]
     return command_line(*words, "--like-last", "none")

@@ -107,7 +107,7 @@ from jobs.catalogue.catalogue import Catalogue
 from jobs.effects.factory import Finish, finish_of
 from jobs.gauges import gauges_of
 from jobs.job import build
-from jobs.rows.input import how_often, input_of_parameters
+from jobs.rows.input import how_often, input_of_parameters, since_of
 from jobs.runs import (
     RunRefused,
     half_done_undos,
@@ -115,7 +115,6 @@ from jobs.runs import (
     refuse_overtaken,
     require_complete,
     require_undoable,
-    since_of,
     unfinished,
 )
 from jobs.shared_accounts import in_sentences, question_of, settle

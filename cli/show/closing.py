@@ -406,20 +406,19 @@ def refused_rows(refusals: Sequence[Refusal], total: int, all_of_them: str) -> R
 # ---- the commands to type next ------------------------------------------------------------------------------------
 
 
-async def lacking_limit(run: Run, journal: Journal) -> Decimal | None:
-    """The limit on money with which a run can be resumed to its end; None where its own, if it has one, is enough."""
-    limit = money_limit(given) if (given := run.policy.get("limit-money")) else None
-    if limit is None:
-        return None
-    whole = await whole_sum(run, journal)
-    return whole if whole > limit else None
+_ONCE_MORE: Final = said(
+    "enter once more what the billing does not show any more, once all else is taken out of that file"
+)
 
 
 async def steps_after(run: Run, totals: Totals, journal: Journal) -> list[tuple[str, str]]:
     """The same commands as `next_steps`, with what the journal says of the limit and of the refused rows."""
+    limit = money_limit(given) if (given := run.policy.get("limit-money")) else None
+    whole = None if limit is None else await whole_sum(run, journal)
+    lacking = whole if limit is not None and whole is not None and whole > limit else None
     refusals = await first_refusals(run, journal) if totals.refused else ()
     gone = any(NOT_SHOWN in kind_of(one.reason) for one in refusals)
-    return next_steps(run, totals, await lacking_limit(run, journal), gone=gone)
+    return next_steps(run, totals, lacking, gone=gone)
 
 
 def next_steps(
@@ -427,7 +426,7 @@ def next_steps(
 ) -> list[tuple[str, str]]:
     """The commands to type next, each with its purpose; a run that stops at its limit on money needs this one.
 
-    Where refused rows were entered and are `gone` from the billing, they are entered once more.
+    Refused rows that are `gone` from the billing are entered once more.
     """
     return list(_next_steps(run, totals, limit, gone=gone))
 
@@ -454,7 +453,8 @@ def _next_steps(run: Run, totals: Totals, limit: Decimal | None, *, gone: bool) 
     if bad and frozen and words.SINCE in run.parameters and not run.ended_at and (again := run_again(run)):
         yield again, said("hand in the whole file, once these rows are corrected in it")
     elif bad and frozen and run.job != UNDO and (is_import or not run.ended_at):
-        yield _continued(run, gone=gone)
+        typed = ("run", run.job, free_file_of(run, BAD), "--continue", name, *(("--again",) if gone else ()))
+        yield command_line(*typed), _ONCE_MORE if gone else said("hand in that file, once it is corrected")
     if manual := totals.count(State.MANUAL):
         yield _export(run, State.MANUAL), counted("decide on the [row|{n} rows]", manual)
         yield command_line("reconcile", name), said("see both sides of what a person has to decide")
@@ -478,17 +478,6 @@ def _next_steps(run: Run, totals: Totals, limit: Decimal | None, *, gone: bool) 
         yield undo_again(run, UNPROVEN, TAKE), take
     if totals.count(State.ACCEPTED) and not left and totals.standing > totals.different:
         yield command_line("verify", name), said("read back what the billing now says")
-
-
-def _continued(run: Run, *, gone: bool) -> tuple[str, str]:
-    typed = ("run", run.job, free_file_of(run, BAD), "--continue", run.name)
-    if not gone:
-        return command_line(*typed), said("hand in that file, once it is corrected")
-    why = said(
-        "enter once more what the billing does not show any more; first take out of that file what is refused for "
-        "another reason"
-    )
-    return command_line(*typed, "--again"), why
 
 
 def restoring_of(run: Run, totals: Totals) -> str:
@@ -529,12 +518,10 @@ def _meaning(run: Run) -> list[str]:
     Of the parameters of a job those that are no defaults, and a secret is asked for.
     """
     # As in `undo_again`.
-    from engine.pipeline.intake import Repeat  # noqa: PLC0415
     from jobs.access.vault import mask_secrets  # noqa: PLC0415
     from jobs.catalogue.catalogue import JOBS  # noqa: PLC0415
-    from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, input_of_parameters, job_parameters  # noqa: PLC0415
+    from jobs.rows.input import SHARED_ACCOUNTS, input_of_parameters, job_parameters  # noqa: PLC0415
     from jobs.spec.parameters import DIGEST  # noqa: PLC0415
-    from jobs.spec.spec import INPUT  # noqa: PLC0415
 
     given, rows = run.parameters, input_of_parameters(run.parameters)
     flags = list[tuple[str, ...]]()
@@ -550,13 +537,10 @@ def _meaning(run: Run) -> list[str]:
                 flags.append(("--set", f"{name}={value}"))
     flags += [("--map", f"{name}={column}") for name, column in rows.mapping.items()]
     for name in ("columns", "encoding", "delimiter", "sheet", "limit", "only", "exclude"):
-        if text := given.get(f"{INPUT}{name}") or given.get(f"{INPUT}{name}_file"):
+        if text := given.get(f"input_{name}") or given.get(f"input_{name}_file"):
             flags.append((f"--{name}", text))
-    if given.get(REPEAT) == Repeat.PER_BILLING:
-        flags.append(("--another-billing",))
-    for name, flag in ((SHARED_ACCOUNTS, "--shared-accounts"), (words.SINCE, "--since")):
-        if name in given:
-            flags.append((flag, given[name]))
+    kept = ((SHARED_ACCOUNTS, "--shared-accounts"), (words.SINCE, "--since"))
+    flags += [(flag, given[name]) for name, flag in kept if name in given]
     return [printable(word, WHOLE) for flag in flags for word in flag]
 
 

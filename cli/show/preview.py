@@ -4,7 +4,6 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -313,16 +312,9 @@ def look_alike_line(plan: PreviewFacts) -> Said:
 
 def unanswered(plan: PreviewFacts) -> Said:
     """Why these rows are not sent where nobody is asked, and what to do."""
-    if plan.delta is not None:
-        return said(
-            "{rows}, and {yes} answers no doubt. Type the command without it and look at them, or take them out of "
-            "the file and enter them by themselves",
-            rows=look_alike_line(plan),
-            yes=setting("yes"),
-        )
     return said(
-        "{rows}, and {yes} answers no doubt. Type the command without it and look at them, or enter them on top with "
-        "{again}",
+        "{rows}, and {yes} answers no doubt. Type the command without it and look at them, or enter these rows "
+        "alone with {again}",
         rows=look_alike_line(plan),
         yes=setting("yes"),
         again=setting("again"),
@@ -441,12 +433,6 @@ def _delta_again(plan: PreviewFacts, delta: DeltaFacts, gone: Sequence[str]) -> 
         "what still stands is not needed. Then the file is entered again:\n{commands}",
         commands=in_lines([*(command_line("undo", name) for name in undone), run_again(run)]),
     )
-
-
-def typed_without(flag: str) -> list[str]:
-    """The words that were typed, without a flag and its value."""
-    pairs = pairwise(sys.argv)
-    return [word for before, word in pairs if flag not in {before, word} and not word.startswith(f"{flag}=")]
 
 
 def _not_taken_back(undo: PreviewFacts, refused: Said) -> Said:

@@ -52,14 +52,7 @@ class ForeignEntries:
     """
 
     def __init__(
-        self,
-        job: Job,
-        earlier: Journal,
-        target: str,
-        *,
-        again: bool,
-        own: str = "",
-        load: Collection[str] = frozenset(),
+        self, job: Job, earlier: Journal, target: str, *, again: bool, own: str = "", load: Collection[str] = ()
     ) -> None:
         self._job = job
         self.earlier = earlier
@@ -465,14 +458,12 @@ def entered_by(twin: EarlierEntry) -> str:
 
 
 def _gone(twin: EarlierEntry, *, of_delta: bool) -> str:
-    # What is entered on top of it would be the whole sum, and not the difference.
-    advice = said(
-        "{undo} counts that as taken back, and sends nothing; then enter the delta again",
-        undo=Remedy("undo", twin.run),
-    )
-    if not of_delta or twin.is_purged:
-        again = setting("again")
-        advice = said("load the refused rows alone with {again} to enter them once more", again=again)
+    if of_delta and not twin.is_purged:
+        # What is entered on top of it would be the whole sum, and not the difference.
+        undo = Remedy("undo", twin.run)
+        advice = said("{undo} counts that as taken back, and sends nothing; then enter the delta again", undo=undo)
+    else:
+        advice = said("load the refused rows alone with {again} to enter them once more", again=setting("again"))
     return reason(
         "run {run} has entered this row, {when}, and the billing does not show it any more (its backup put back? "
         "taken away by hand? not worked off yet?): {advice}",

@@ -211,10 +211,8 @@ class Intake:
         self._journal = journal
         self._progress = progress
         self._least_free = least_free
-        load = since.runs if since else frozenset[str]()
-        self.foreign = foreign or ForeignEntries(
-            job, journal, run.target, again=enter is Repeat.AGAIN, own=run.name, load=load
-        )
+        again, load = enter is Repeat.AGAIN, since.runs if since else frozenset[str]()
+        self.foreign = foreign or ForeignEntries(job, journal, run.target, again=again, own=run.name, load=load)
         self._enter = enter
         self._is_plan = self.foreign.earlier is not journal
         self._judge = judge_for(run, job.effect, Repeat.AGAIN if self._is_plan else enter, load)
@@ -434,12 +432,7 @@ def _against_same_input(item: NewItem, twin: EarlierEntry, effect: Effect) -> Ne
 
 
 def against_earlier(
-    item: NewItem,
-    twins: Sequence[EarlierEntry],
-    target: str,
-    repeat: Repeat,
-    effect: Effect,
-    load: Collection[str] = (),
+    item: NewItem, twins: Sequence[EarlierEntry], target: str, repeat: Repeat, effect: Effect, load: Collection[str]
 ) -> NewItem | Refusal:
     """Judge a row for `target` that is not entered again against the items of earlier runs with the same key.
 

@@ -20,7 +20,7 @@ from billing.selects.select_reader import SelectReader, reading
 from checkpoints.records import Refusal, Run
 from engine.errors import InputRefused
 from engine.job import STDIN, Row, RowPage, Source
-from engine.pipeline.intake import Repeat
+from engine.pipeline.intake import Repeat, Since
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import AUTO, Layout
 from jobs.access.gateway import Gateway, as_engine_errors
@@ -300,3 +300,14 @@ def open_rows(
 
 def how_often(run: Run) -> Repeat:
     return Repeat(run.parameters.get(REPEAT, Repeat.ONCE))
+
+
+def since_of(name: str, runs: Sequence[Run]) -> Since:
+    """What the intake takes off the rows of a delta to the run of that name."""
+    load = {name}
+    # Back to the first load, and from there to all deltas.
+    for run in (*reversed(runs), *runs):
+        both = {run.name, run.parameters.get(SINCE, run.name)}
+        load |= both if load & both else set()
+    # What was to be entered on top of other rows was no part of what their files say.
+    return Since(frozenset(run.name for run in runs if how_often(run) is Repeat.AGAIN) - load, frozenset(load))

@@ -29,7 +29,7 @@ from jobs.access.gateway import Gateway
 from jobs.access.payload import emptied
 from jobs.catalogue.catalogue import JOBS, Catalogue
 from jobs.job import build
-from jobs.rows.input import REPEAT, Input, how_often
+from jobs.rows.input import REPEAT, Input, how_often, since_of
 from jobs.runs import (
     RunRefused,
     half_done_undos,
@@ -38,7 +38,6 @@ from jobs.runs import (
     refuse_overtaken,
     require_complete,
     require_undoable,
-    since_of,
     unfinished,
 )
 from jobs.spec.spec import parameters_of
