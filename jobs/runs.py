@@ -1,6 +1,6 @@
 """The rules between the runs of one journal: what keeps a load, its deltas and its undos from each other's rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from checkpoints.errors import RunPurged
 from checkpoints.journal import Journal
@@ -50,7 +50,13 @@ def is_taken_back(run: Run, runs: Sequence[Run]) -> bool:
     return undo is not None and undo.parameters.get(WAY) != LIST and not is_taken_back(undo, runs)
 
 
-async def require_undoable(run: Run, journal: Journal, own: Run | None = None) -> None:
+async def require_undoable(
+    run: Run, journal: Journal, own: Run | None = None, given: Mapping[str, str] | None = None
+) -> None:
+    """Raise `RunRefused` where a run cannot be taken back yet, by its undo `own`, or one with these parameters."""
+    # Imported here because who only looks at runs needs no parameters of jobs.
+    from jobs.spec.entries import undo_flags  # noqa: PLC0415
+
     runs = await journal.runs()
     later = await journal.followed_by(run) if any(SINCE in one.parameters for one in runs) else []
     for other in runs:
@@ -73,7 +79,7 @@ async def require_undoable(run: Run, journal: Journal, own: Run | None = None) -
                 "run {delta} has entered differences to rows of run {run}: take that one back first, {command}",
                 delta=delta.name,
                 run=run.name,
-                command=command_line("undo", delta.name),
+                command=command_line("undo", delta.name, *undo_flags(own.parameters if own else given or {})),
             )
     if doubtful := (await journal.totals(run)).count_where(open=True, counts_money=True):
         raise RunRefused(in_doubt(run, doubtful))

@@ -5,6 +5,7 @@ as input unchanged: its last columns say which row of the run each of its rows c
 """
 
 import re
+import sys
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -25,7 +26,7 @@ from cli.session.order import parse_order, plans_beside, wipe_secrets
 from cli.session.run_session import RunSession, begin, new_run, rehearse, require_consent, require_whole
 from cli.session.session import Invocation, Session, open_session, own_journal
 from cli.show.closing import Closing, run_again
-from cli.show.preview import preview
+from cli.show.preview import gone_of, once_more, preview
 from cli.terminal.exits import CommandRefused, NothingSent
 from cli.terminal.texts import LANGUAGES, WHOLE, printable
 from engine.job import Job
@@ -38,7 +39,7 @@ from jobs.spec.parameters import DIGEST
 from jobs.spec.spec import parameters_of, without_own
 from jobs.spec.words import IMPORT, SAMPLE, SINCE, UNDO
 from texts.remedies import command_line, setting
-from texts.said import Said, counted, said
+from texts.said import Said, counted, in_lines, said
 
 # ---- matching the rows of a corrected file to the rows of a run ---------------------------------------------------
 
@@ -268,12 +269,12 @@ async def continue_run(name: str, job: str, rows: Input, told: Invocation, *, ag
             raise CommandRefused(
                 "run {run} takes another run back, and has no rows of an input to correct", run=run.name
             )
-        if since := run.parameters.get(SINCE):
+        if SINCE in run.parameters:
             raise CommandRefused(
                 "run {run} is a delta, and a corrected file is simply entered as one; what is entered already is "
                 "taken off: {command}",
                 run=run.name,
-                command=command_line("run", run.job, "FILE", "--since", since),
+                command=run_again(run, "FILE"),
             )
         if run.stage is not Stage.APPROVED or run.frozen_at is None:
             if not (command := run_again(run)):
@@ -344,14 +345,15 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Sessi
         show = screen.say if consent.yes else screen.say_always
         show(preview(plan, session.billing.target, session.journal.name, session.policy_of(run)))
         if plan.bad and not consent.skip_bad:
-            raise NothingSent(
-                counted(
-                    "{n} row[s] of {file} [is|are] refused: mend [it|them], or leave [it|them] out with {flag}.",
-                    plan.bad,
-                    file=printable(rehearsed.source),
-                    flag=setting("skip-bad"),
-                )
+            why = counted(
+                "{n} row[s] of {file} [is|are] refused: mend [it|them], or leave [it|them] out with {flag}.",
+                plan.bad,
+                file=printable(rehearsed.source),
+                flag=setting("skip-bad"),
             )
+            if gone_of(plan) and enter is not Repeat.AGAIN:
+                why = in_lines([why, once_more(sys.argv[1:], plan)])
+            raise NothingSent(why)
         if not corrections.corrected:
             nothing = said("all of its rows are refused.")
             if plan.totals.frozen:

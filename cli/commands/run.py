@@ -303,7 +303,7 @@ async def _undo(
                 run=run.name,
                 command=command_line("stop", run.name),
             )
-        await require_undoable(run, journal)
+        await require_undoable(run, journal, given=given)
         totals = await journal.totals(run)
         notes: list[Said] = []
         if undecided := totals.count(State.MANUAL):

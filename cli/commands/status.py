@@ -159,11 +159,7 @@ async def detail(seen: RunView, journal: Journal) -> RenderableType:
     if seen.holder or seen.queued:
         steps.append((command_line("status", run.name, "--watch"), said("see it work")))
     else:
-        steps = (
-            []
-            if seen.is_discarded or run.purged_at
-            else steps + closing.next_steps(run, totals, await closing.lacking_limit(run, journal))
-        )
+        steps = [] if seen.is_discarded or run.purged_at else steps + await closing.steps_after(run, totals, journal)
     return drawn(
         "status.j2",
         {

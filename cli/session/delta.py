@@ -6,9 +6,11 @@ whose rows RUN has skipped (`engine/pipeline/intake.py`). So a second delta cont
 the same one twice finds nothing to send. Rows that the new file lacks are named, and nothing is sent for them.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +20,7 @@ from checkpoints.records import Run, Stage
 from checkpoints.row_comparison import Rows, Side, rows_gone
 from checkpoints.states import State, states_where
 from cli.session.order import Order, per_billing
-from cli.show.preview import LOOKED_AT, DeltaFacts, PreviewFacts, facts_of, number_and_sum, typed_without
+from cli.show.preview import LOOKED_AT, DeltaFacts, PreviewFacts, facts_of, number_and_sum
 from cli.terminal.exits import CommandRefused, NothingSent
 from cli.terminal.texts import printable
 from engine.job import Job
@@ -59,7 +61,8 @@ def _run_of_delta(order: Order, target: str, runs: Sequence[Run], journal: str) 
     flag = setting("since", run.name)
     if order.enter is Repeat.AGAIN:
         raise CommandRefused(
-            "{flag} enters differences, and {again} whole rows: leave one of them out",
+            "{flag} enters differences, and {again} whole rows: leave {again} out. Rows that are to be entered on "
+            "top go into a file of their own",
             flag=flag,
             again=setting("again"),
         )
@@ -201,6 +204,7 @@ def all_the_same(run: Run) -> str:
     file = input_of_parameters(run.parameters).file
     words = [
         file if file and Path(word).absolute() == Path(file).absolute() else word
-        for word in typed_without("--like-last")
+        for before, word in pairwise(sys.argv)
+        if "--like-last" not in {before, word} and not word.startswith("--like-last=")
     ]
     return command_line(*words, "--like-last", "none")

@@ -61,6 +61,7 @@ from cli.show.closing import (
     first_refusals,
     leaves_unproven,
     refused_rows,
+    run_again,
     show_closing,
     steps_of,
 )
@@ -117,7 +118,7 @@ from jobs.shared_accounts import in_sentences, settle
 from jobs.spec.spec import DECLARATION
 from jobs.spec.words import RUN, SINCE, UNDO, SharedAccountsRule
 from jobs.value_changes import balances_of, overwritten
-from texts.remedies import advised, command_line, setting
+from texts.remedies import command_line, setting
 from texts.said import Said, counted, in_lines, said, text_of
 
 log = structlog.get_logger(__name__)
@@ -619,7 +620,7 @@ class RunSession:
                 raise NothingSent(
                     "run {run} has other rows in the billing than when this undo was listed: type {command} again",
                     run=undone.name,
-                    command=advised("undo", undone.name),
+                    command=run_again(run),
                 )
         return await self._agreed()
 

@@ -18,18 +18,19 @@ from billing.api.error_catalogue import LICENCE
 from checkpoints.journal import Journal
 from checkpoints.records import Reason, Refusal, Run, Stage, Totals
 from checkpoints.rows import LaneCounts, StepCount
-from checkpoints.sentences import AS_WANTED, DIFFERENT, is_held_back
+from checkpoints.sentences import AS_WANTED, DIFFERENT, NOT_SHOWN, is_held_back
 from checkpoints.states import State
 from cli.terminal.exits import Exit
 from cli.terminal.layout import bare_table, drawn, render
 from cli.terminal.names import HELD_BACK, LEFT_OUT, NEVER_SENT, REFUSED, STATE_NAMES, outcomes_of
 from cli.terminal.texts import WHOLE, count, money, printable, rendered
+from engine.job import STANDARD_INPUT, STDIN
 from engine.pacing.holds import StopKind, money_limit, whole_sum
 from jobs.imports.subscriber import LANE, STEP_NAMES, Step
 from jobs.spec import words
 from jobs.spec.words import IMPORT, LEAVE, LIST, OPPOSITE, RUN, STORNO, TAKE, UNDO, UNPROVEN, WAY
 from texts.remedies import command_line, setting
-from texts.said import Said, counted, said, two_decimals, wording
+from texts.said import Said, counted, kind_of, said, two_decimals, wording
 
 if TYPE_CHECKING:
     from jobs.value_changes import Overwritten
@@ -313,7 +314,7 @@ async def show_closing(closing: Closing, run: Run, journal: Journal) -> Renderab
         is_discarded=run.stage is Stage.DISCARDED,
         lacks_licence=imported is not None and LICENCE.casefold() in (closing.stopped or "").casefold(),
         found=await reasons_of(run, totals, journal),
-        steps=next_steps(run, totals, await lacking_limit(run, journal)),
+        steps=await steps_after(run, totals, journal),
     )
 
 
@@ -405,21 +406,32 @@ def refused_rows(refusals: Sequence[Refusal], total: int, all_of_them: str) -> R
 # ---- the commands to type next ------------------------------------------------------------------------------------
 
 
-async def lacking_limit(run: Run, journal: Journal) -> Decimal | None:
-    """The limit on money with which a run can be resumed to its end; None where its own, if it has one, is enough."""
+_ONCE_MORE: Final = said(
+    "enter once more what the billing does not show any more, once all else is taken out of that file"
+)
+
+
+async def steps_after(run: Run, totals: Totals, journal: Journal) -> list[tuple[str, str]]:
+    """The same commands as `next_steps`, with what the journal says of the limit and of the refused rows."""
     limit = money_limit(given) if (given := run.policy.get("limit-money")) else None
-    if limit is None:
-        return None
-    whole = await whole_sum(run, journal)
-    return whole if whole > limit else None
+    whole = None if limit is None else await whole_sum(run, journal)
+    lacking = whole if limit is not None and whole is not None and whole > limit else None
+    refusals = await first_refusals(run, journal) if totals.refused else ()
+    gone = any(NOT_SHOWN in kind_of(one.reason) for one in refusals)
+    return next_steps(run, totals, lacking, gone=gone)
 
 
-def next_steps(run: Run, totals: Totals, limit: Decimal | None = None) -> list[tuple[str, str]]:
-    """The commands to type next, each with its purpose; a run that stops at its limit on money needs this one."""
-    return list(_next_steps(run, totals, limit))
+def next_steps(
+    run: Run, totals: Totals, limit: Decimal | None = None, *, gone: bool = False
+) -> list[tuple[str, str]]:
+    """The commands to type next, each with its purpose; a run that stops at its limit on money needs this one.
+
+    Refused rows that are `gone` from the billing are entered once more.
+    """
+    return list(_next_steps(run, totals, limit, gone=gone))
 
 
-def _next_steps(run: Run, totals: Totals, limit: Decimal | None) -> Iterator[tuple[str, str]]:
+def _next_steps(run: Run, totals: Totals, limit: Decimal | None, *, gone: bool) -> Iterator[tuple[str, str]]:
     name, is_import, frozen = run.name, run.job == IMPORT, run.frozen_at is not None
     left, bad = totals.count_where(open=True), totals.count(State.REJECTED) + totals.refused
     if run.ended_at and (totals.unsent or totals.taken_back) and (again := run_again(run)):
@@ -441,8 +453,8 @@ def _next_steps(run: Run, totals: Totals, limit: Decimal | None) -> Iterator[tup
     if bad and frozen and words.SINCE in run.parameters and not run.ended_at and (again := run_again(run)):
         yield again, said("hand in the whole file, once these rows are corrected in it")
     elif bad and frozen and run.job != UNDO and (is_import or not run.ended_at):
-        again = said("hand in that file, once it is corrected")
-        yield command_line("run", run.job, free_file_of(run, BAD), "--continue", name), again
+        typed = ("run", run.job, free_file_of(run, BAD), "--continue", name, *(("--again",) if gone else ()))
+        yield command_line(*typed), _ONCE_MORE if gone else said("hand in that file, once it is corrected")
     if manual := totals.count(State.MANUAL):
         yield _export(run, State.MANUAL), counted("decide on the [row|{n} rows]", manual)
         yield command_line("reconcile", name), said("see both sides of what a person has to decide")
@@ -460,10 +472,10 @@ def _next_steps(run: Run, totals: Totals, limit: Decimal | None) -> Iterator[tup
             "or send it: opposite sums are entered, with {storno} each operation is reversed",
             storno=setting("set", f"{WAY}={STORNO}"),
         )
-        yield command_line("undo", run.parameters[RUN], "--set", f"{WAY}={OPPOSITE}"), send
+        yield undo_again(run, WAY, OPPOSITE), send
     if leaves_unproven(run) and totals.count(State.SKIPPED):
         take = said("take back as well what may be somebody else's, once you know that it is not")
-        yield command_line("undo", run.parameters[RUN], "--set", f"{UNPROVEN}={TAKE}"), take
+        yield undo_again(run, UNPROVEN, TAKE), take
     if totals.count(State.ACCEPTED) and not left and totals.standing > totals.different:
         yield command_line("verify", name), said("read back what the billing now says")
 
@@ -479,40 +491,57 @@ def leaves_unproven(run: Run) -> bool:
     return run.job == UNDO and run.parameters.get(UNPROVEN) == LEAVE
 
 
-def run_again(run: Run) -> str:
+def undo_again(run: Run, other: str = "", value: str = "") -> str:
+    """The command of an undo, with another value of a parameter."""
+    # Imported here because who only looks at runs needs no parameters of jobs.
+    from jobs.spec.entries import undo_flags  # noqa: PLC0415
+
+    return command_line("undo", run.parameters[RUN], *undo_flags({**run.parameters, other: value}))
+
+
+def run_again(run: Run, file: str = "") -> str:
     """The command that enters what a run that has ended did not send, of an undo the one that takes back what stands.
 
-    It is "" where its rows were of no file.
+    It has all that decides what the rows of a `file` mean, by default those of its own; "" where it had none.
     """
     if run.job == UNDO:
-        # Imported here because who only looks at runs needs no parameters of jobs.
-        from jobs.spec.entries import AUTO, UNDO_OF_OPERATIONS  # noqa: PLC0415
-
-        given = run.parameters
-        other = [
-            one.name for one in UNDO_OF_OPERATIONS if given.get(one.name, one.default) not in {one.default, AUTO}
-        ]
-        flags = [text for name in other for text in ("--set", f"{name}={given[name]}")]
-        return command_line("undo", given[RUN], *flags)
+        return undo_again(run)
     if not run.source_digest:
         return ""
-    file = printable(run.source, WHOLE)
+    file = file or (STDIN if run.source == STANDARD_INPUT else printable(run.source, WHOLE))
+    return command_line(*((IMPORT,) if run.job == IMPORT else ("run", run.job)), file, *_meaning(run))
+
+
+def _meaning(run: Run) -> list[str]:
+    """The flags that decide what the rows of a run mean; not how often they are entered, nor how fast.
+
+    Of the parameters of a job those that are no defaults, and a secret is asked for.
+    """
+    # As in `undo_again`.
+    from jobs.access.vault import mask_secrets  # noqa: PLC0415
+    from jobs.catalogue.catalogue import JOBS  # noqa: PLC0415
+    from jobs.rows.input import SHARED_ACCOUNTS, input_of_parameters, job_parameters  # noqa: PLC0415
+    from jobs.spec.parameters import DIGEST  # noqa: PLC0415
+
+    given, rows = run.parameters, input_of_parameters(run.parameters)
+    flags = list[tuple[str, ...]]()
     if run.job == IMPORT:
-        return import_again(run, file)
-    since = run.parameters.get(words.SINCE)
-    return command_line("run", run.job, file, *(["--since", since] if since else ()))
-
-
-def import_again(run: Run, file: str) -> str:
-    given, flags = run.parameters, list[str]()
-    for name in words.VALUES:
-        if value := given.get(name):
-            flags += [f"--{name}", printable(value, WHOLE)]
-    flags += [f"--{name}" for name in words.SWITCHES if given.get(name) == words.YES]
-    for name, column in given.items():
-        if name.startswith(words.COLUMN):
-            flags += ["--map", f"{name.removeprefix(words.COLUMN)}={printable(column, WHOLE)}"]
-    return command_line(IMPORT, file, *flags)
+        flags += [(f"--{name}", given[name]) for name in words.VALUES if given.get(name)]
+        flags += [(f"--{name}",) for name in words.SWITCHES if given.get(name) == words.YES]
+    else:
+        usual = {one.name: one.default for one in JOBS[run.job].parameters} if run.job in JOBS else {}
+        for name, value in {**job_parameters(given), **rows.values}.items():
+            if mask_secrets(value) != value:
+                flags.append(("--ask", name))
+            elif value not in {"", usual.get(name)} and not name.endswith(DIGEST):
+                flags.append(("--set", f"{name}={value}"))
+    flags += [("--map", f"{name}={column}") for name, column in rows.mapping.items()]
+    for name in ("columns", "encoding", "delimiter", "sheet", "limit", "only", "exclude"):
+        if text := given.get(f"input_{name}") or given.get(f"input_{name}_file"):
+            flags.append((f"--{name}", text))
+    kept = ((SHARED_ACCOUNTS, "--shared-accounts"), (words.SINCE, "--since"))
+    flags += [(flag, given[name]) for name, flag in kept if name in given]
+    return [printable(word, WHOLE) for flag in flags for word in flag]
 
 
 def bad_export(run: Run) -> str:

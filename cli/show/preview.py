@@ -4,7 +4,6 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -24,8 +23,10 @@ from cli.show.closing import (
     bad_export,
     file_of,
     first_refusals,
+    run_again,
     steps_of,
     steps_table,
+    undo_again,
 )
 from cli.terminal.layout import NO_TABLES, Hanging, badge_of, drawn, render, section
 from cli.terminal.texts import printable
@@ -38,7 +39,7 @@ from jobs.rows.input import REPEAT, is_input
 from jobs.shared_accounts import Question
 from jobs.spec.columns import Assigned
 from jobs.spec.parameters import DIGEST
-from jobs.spec.words import OPPOSITE, RUN, STORNO, UNDO, WAY, source_of
+from jobs.spec.words import OPPOSITE, SINCE, STORNO, UNDO, WAY, source_of
 from jobs.value_changes import BalanceSums
 from texts.remedies import command_line, setting
 from texts.said import Quantity, Said, counted, enumerated, in_lines, kind_of, said
@@ -305,8 +306,8 @@ def look_alike_line(plan: PreviewFacts) -> Said:
 def unanswered(plan: PreviewFacts) -> Said:
     """Why these rows are not sent where nobody is asked, and what to do."""
     return said(
-        "{rows}, and {yes} answers no doubt. Type the command without it and look at them, or enter them on top with "
-        "{again}",
+        "{rows}, and {yes} answers no doubt. Type the command without it and look at them, or enter these rows "
+        "alone with {again}",
         rows=look_alike_line(plan),
         yes=setting("yes"),
         again=setting("again"),
@@ -381,32 +382,50 @@ def why_refused(plan: PreviewFacts) -> Said:
         advice=advice,
         command=bad_export(plan.run),
     )
-    gone = [kind for one in plan.refusals if NOT_SHOWN in (kind := kind_of(one.reason))]
-    words, rows = typed_without("--since"), file_of(plan.run, BAD)
+    if not (gone := gone_of(plan)):
+        return why
+    if plan.delta is not None:
+        return in_lines([why, _delta_again(plan, plan.delta, gone)])
+    words, rows = sys.argv[1:], file_of(plan.run, BAD)
     typed = [rows if Path(word).name == Path(plan.run.source).name else word for word in words]
     # Where no file was typed, there is none to be typed again.
-    if not gone or typed == words:
-        return why
-    if any(DIFFERENT in kind for kind in gone) and "--change" not in typed:
+    return in_lines([why, once_more(typed, plan)]) if typed != words else why
+
+
+def gone_of(plan: PreviewFacts) -> list[str]:
+    """Why the first refused rows are refused that were entered, and that the billing does not show any more."""
+    return [one.reason for one in plan.refusals if NOT_SHOWN in kind_of(one.reason)]
+
+
+def once_more(typed: Sequence[str], plan: PreviewFacts) -> Said:
+    """How what the billing does not show any more goes in by a file of refused rows, with all that was typed."""
+    if any(DIFFERENT in kind_of(why) for why in gone_of(plan)) and "--change" not in typed:
         return said(
-            "{why}\nWhat the billing does not show any more goes in once more by that file, which overwrites what is "
+            "What the billing does not show any more goes in once more by that file, which overwrites what is "
             "there by now and differs, balances too. First take out of it what is refused for another reason:\n"
             "{again}",
-            why=why,
             again=command_line(*typed, "--again", "--change"),
         )
     return said(
-        "{why}\nWhat the billing does not show any more goes in once more by that file. First take out of it "
+        "What the billing does not show any more goes in once more by that file. First take out of it "
         "what is refused for another reason:\n{again}",
-        why=why,
         again=command_line(*typed, "--again"),
     )
 
 
-def typed_without(flag: str) -> list[str]:
-    """The words that were typed, without a flag and its value."""
-    pairs = pairwise(sys.argv)
-    return [word for before, word in pairs if flag not in {before, word} and not word.startswith(f"{flag}=")]
+def _delta_again(plan: PreviewFacts, delta: DeltaFacts, gone: Sequence[str]) -> Said:
+    """How a delta is entered behind runs of which the billing does not show all; whole, where it shows nothing."""
+    named = dict.fromkeys(str(why.values["run"]) for why in gone if isinstance(why, Said) and "run" in why.values)
+    run, base = plan.run, plan.run.parameters[SINCE]
+    if base in named and not plan.totals.count(State.SKIPPED) and not delta.differences.changed:
+        run = replace(run, parameters={name: text for name, text in run.parameters.items() if name != SINCE})
+    # The newest first: an earlier one is not taken back before it.
+    undone = [name for name in dict.fromkeys([*reversed(delta.before), *named]) if name in named]
+    return said(
+        "What the billing does not show any more is counted as taken back first. That sends nothing, and a list of "
+        "what still stands is not needed. Then the file is entered again:\n{commands}",
+        commands=in_lines([*(command_line("undo", name) for name in undone), run_again(run)]),
+    )
 
 
 def _not_taken_back(undo: PreviewFacts, refused: Said) -> Said:
@@ -421,7 +440,7 @@ def _not_taken_back(undo: PreviewFacts, refused: Said) -> Said:
             )
         )
     if undo.run.parameters.get(WAY) == STORNO:
-        opposite = command_line("undo", undo.run.parameters[RUN], "--set", f"{WAY}={OPPOSITE}")
+        opposite = undo_again(undo.run, WAY, OPPOSITE)
         lines.append(said("To enter the opposite sums:\n{command}", command=opposite))
     return in_lines([*lines, said("The refused rows as a file:\n{command}", command=bad_export(undo.run))])
 

@@ -46,16 +46,20 @@ _THERE_AGAIN: Final = wording(
 class ForeignEntries:
     """Checks items of a run for `target` against the entries of the billing: when they are frozen, and at their call.
 
-    `own` is the name of the run, `earlier` the journal of the real runs. With `again`, and for calls that may be
-    repeated, foreign entries become notes, not refusals.
+    `own` is the name of the run, `earlier` the journal of the real runs, and `load` of a delta the runs to which it
+    enters the differences. With `again`, and for calls that may be repeated, foreign entries become notes, not
+    refusals.
     """
 
-    def __init__(self, job: Job, earlier: Journal, target: str, *, again: bool, own: str = "") -> None:
+    def __init__(
+        self, job: Job, earlier: Journal, target: str, *, again: bool, own: str = "", load: Collection[str] = ()
+    ) -> None:
         self._job = job
         self.earlier = earlier
         self._target = target
         self._again = again
         self._own = own
+        self.load = load
 
     async def judge(
         self, items: Sequence[NewItem], standing: Sequence[StandingItem] | None = None, *, is_streamed: bool = False
@@ -174,7 +178,9 @@ class ForeignEntries:
 
         Entered again are steps of a row that are not shown, and none that is.
         """
-        if self._job.effect.same_key(item.payload) is SameKey.DOUBT:
+        if of_load := [one for one in twins if one.run in self.load]:
+            twins = of_load
+        elif self._job.effect.same_key(item.payload) is SameKey.DOUBT:
             return item
         marks = shown_of(item, entries.marked, known)
         equal = [one for one in twins if asks_the_same(item, one)]
@@ -189,7 +195,7 @@ class ForeignEntries:
         if not self._again:
             if shown:
                 return item
-            why = _gone((equal or twins)[-1])
+            why = _gone((equal or twins)[-1], of_delta=bool(self.load))
             why = in_clauses([why, item.skip_reason]) if item.skip_reason else why
             return Refusal(item.line, None, item.label, why, item.row)
         if equal and shown and item.skip_reason is None:
@@ -455,14 +461,20 @@ def entered_by(twin: EarlierEntry) -> str:
     return reason(why, code, run=twin.run, when=datetime.fromisoformat(twin.entered_at))
 
 
-def _gone(twin: EarlierEntry) -> str:
+def _gone(twin: EarlierEntry, *, of_delta: bool) -> str:
+    if of_delta and not twin.is_purged:
+        # What is entered on top of it would be the whole sum, and not the difference.
+        undo = advised("undo", twin.run)
+        advice = said("{undo} counts that as taken back, and sends nothing; then enter the delta again", undo=undo)
+    else:
+        advice = said("load the refused rows alone with {again} to enter them once more", again=setting("again"))
     return reason(
         "run {run} has entered this row, {when}, and the billing does not show it any more (its backup put back? "
-        "taken away by hand? not worked off yet?): load the refused rows alone with {again} to enter them once more",
+        "taken away by hand? not worked off yet?): {advice}",
         NOT_SHOWN,
         run=twin.run,
         when=datetime.fromisoformat(twin.entered_at),
-        again=setting("again"),
+        advice=advice,
     )
 
 

@@ -5,7 +5,7 @@ Each row is checked against the journal and the billing: it becomes an item, a s
 
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -123,10 +123,12 @@ class Since:
     """The load behind which a delta comes: of its rows only the difference to what is entered is sent.
 
     What is entered of a row is what its last entry asked for in all. Runs that are `aside` have entered on top of
-    others, and are no part of it.
+    others, and are no part of it. `runs` are the load and all deltas that belong to it: what these have entered is
+    never new. Of other runs an operation that nothing tells from a further one is none of the load.
     """
 
     aside: frozenset[str] = frozenset()
+    runs: frozenset[str] = frozenset()
 
     async def differences(
         self, job: Job, items: Sequence[NewItem], earlier: Journal, target: str, own: str = ""
@@ -152,6 +154,8 @@ class Since:
         for item in items:
             found = twins.get(item.key, ()) if item.skip_reason is None else ()
             entered = [one for one in found if one.target == target and one.run not in none_of]
+            if entered and job.effect.same_key(item.payload) is SameKey.DOUBT:
+                entered = [one for one in entered if one.run in self.runs]
             if entered:
                 entries.append(self._difference(item, entered[-1], job.effect))
             elif item.lane in lanes and replaces is not None and replaces(item.payload):
@@ -207,10 +211,11 @@ class Intake:
         self._journal = journal
         self._progress = progress
         self._least_free = least_free
-        self.foreign = foreign or ForeignEntries(job, journal, run.target, again=enter is Repeat.AGAIN, own=run.name)
+        again, load = enter is Repeat.AGAIN, since.runs if since else frozenset[str]()
+        self.foreign = foreign or ForeignEntries(job, journal, run.target, again=again, own=run.name, load=load)
         self._enter = enter
         self._is_plan = self.foreign.earlier is not journal
-        self._judge = judge_for(run, job.effect, Repeat.AGAIN if self._is_plan else enter)
+        self._judge = judge_for(run, job.effect, Repeat.AGAIN if self._is_plan else enter, load)
 
     async def freeze_all(self, listener: Backlog | None = None) -> None:
         source = self._job.source
@@ -317,7 +322,7 @@ class Intake:
         if self._is_plan and self._enter is not Repeat.AGAIN:
             # As the journal of a run judges them when they are frozen.
             judged = [
-                against_earlier(item, twins, run.target, self._enter, effect)
+                against_earlier(item, twins, run.target, self._enter, effect, self.foreign.load)
                 if twins and not (item.is_difference or effect.may_repeat(item.payload))
                 else item
                 for item, twins in zip(found.items, await earlier.twins(job.name, found.items), strict=True)
@@ -376,7 +381,8 @@ class Intake:
         return replace(page, items=sifted.items, refusals=(*page.refusals, *sifted.refusals))
 
 
-def judge_for(run: Run, effect: Effect, enter: Repeat) -> Judge:
+def judge_for(run: Run, effect: Effect, enter: Repeat, load: Collection[str] = ()) -> Judge:
+    """The judge of a run's items against the journal's; `load` are those to which a delta enters the differences."""
     # Nobody is shown the rows that are sent while others are read, so a doubt about one is not sent.
     is_streamed = run.approved_at is not None and run.frozen_at is None
 
@@ -393,7 +399,7 @@ def judge_for(run: Run, effect: Effect, enter: Repeat) -> Judge:
             return judged
         if enter is Repeat.AGAIN or item.is_difference or effect.may_repeat(item.payload):
             return item
-        judged = against_earlier(item, twins, run.target, enter, effect)
+        judged = against_earlier(item, twins, run.target, enter, effect, load)
         if is_streamed and isinstance(judged, NewItem) and judged.note:
             advice = said("If it is meant to be entered on top, run with {flag}", flag=setting("again"))
             return _refused(judged, said("{why}. {advice}", why=judged.note, advice=advice))
@@ -426,9 +432,12 @@ def _against_same_input(item: NewItem, twin: EarlierEntry, effect: Effect) -> Ne
 
 
 def against_earlier(
-    item: NewItem, twins: Sequence[EarlierEntry], target: str, repeat: Repeat, effect: Effect
+    item: NewItem, twins: Sequence[EarlierEntry], target: str, repeat: Repeat, effect: Effect, load: Collection[str]
 ) -> NewItem | Refusal:
-    """Judge a row for `target` that is not entered again against the items of earlier runs with the same key."""
+    """Judge a row for `target` that is not entered again against the items of earlier runs with the same key.
+
+    What the runs of a delta's `load` have entered is entered, whatever else tells the row from a further one.
+    """
     here = [twin for twin in twins if twin.target == target]
     for twin in here:
         if not twin.state.settled:
@@ -442,10 +451,11 @@ def against_earlier(
     if effect.is_for_new(item.payload):
         # What was entered with its key was entered for an object that the billing has no more.
         twins, here = [twin for twin in twins if twin.target != target], []
-    for twin in here:
+    of_load = [twin for twin in here if twin.run in load]
+    for twin in of_load or here:
         if not asks_the_same(item, twin):
             continue
-        same = SameKey.ENTERED if item.undoes else effect.same_key(item.payload)
+        same = SameKey.ENTERED if item.undoes or of_load else effect.same_key(item.payload)
         if same is SameKey.ENTERED:
             return replace(item, skip_reason=entered_by(twin))
         run, when = twin.run, datetime.fromisoformat(twin.entered_at)

@@ -304,5 +304,10 @@ def how_often(run: Run) -> Repeat:
 
 def since_of(name: str, runs: Sequence[Run]) -> Since:
     """What the intake takes off the rows of a delta to the run of that name."""
+    load = {name}
+    # Back to the first load, and from there to all deltas.
+    for run in (*reversed(runs), *runs):
+        both = {run.name, run.parameters.get(SINCE, run.name)}
+        load |= both if load & both else set()
     # What was to be entered on top of other rows was no part of what their files say.
-    return Since(frozenset(run.name for run in runs if how_often(run) is Repeat.AGAIN and run.name != name))
+    return Since(frozenset(run.name for run in runs if how_often(run) is Repeat.AGAIN) - load, frozenset(load))

@@ -207,3 +207,10 @@ UNDO_OF_IMPORT: Final = (
     *_HOW_OPERATIONS_GO,
 )
 """The parameters of an undo of an import: a subscriber is deleted once its opening balance is taken back."""
+
+
+def undo_flags(given: Mapping[str, str]) -> list[str]:
+    """The flags by which an undo with these parameters is typed again; what is usual is left out."""
+    usual = {one.name: one.default for one in (*UNDO_OF_OPERATIONS, OF_UNPROVEN)}
+    other = {name: text for name, one in usual.items() if (text := given.get(name, "")) not in {"", one, AUTO}}
+    return [word for name, text in other.items() for word in ("--set", f"{name}={text}")]

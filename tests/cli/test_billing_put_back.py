@@ -1,5 +1,6 @@
 """What the journal has as entered and the billing has no more, and rows that another run has left."""
 
+import shlex
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -10,7 +11,7 @@ from urllib.parse import unquote_plus
 
 import pytest
 
-from billing.money import roubles
+from billing.money import SCALE, roubles
 from cli.terminal.exits import Exit
 from tests.cli.conftest import Ended, Place
 from tests.cli.test_import import subscriber, table
@@ -114,6 +115,42 @@ async def test_rows_beside_them_go_and_the_command_does_not_end_well(place: Plac
     assert (closing["states"], closing["refused"]) == ({"accepted": 2}, 3)
 
 
+async def test_what_was_left_out_as_gone_is_handed_in_by_the_command_that_is_advised(place: Place) -> None:
+    place.rows("abonent_id;amount;document", *(f"{who};50;A-{who}" for who in place.subscribers(3)), name="paid.csv")
+    first = (await place.run("payment", "paid.csv"))["run"]
+    await put_back(place, first, 1, 2)
+    left_out = await place.cli("run", "payment", "paid.csv", "--yes", "--skip-bad", may_end_with=(Exit.REJECTED,))
+    later = (await place.runs())[-1].name
+    told = f"--continue {later} --again"
+    assert told in left_out.told
+    assert told in (await place.cli("status", later)).told
+    export, enter = (line for line in left_out.out.splitlines() if " export " in line or " --continue " in line)
+    await place.cli(*shlex.split(export)[1:])
+    without = [word for word in shlex.split(enter)[1:] if word != "--again"]
+    await place.cli.refused(*without, "--yes", says=[GONE, "goes in once more by that file", "--yes --again"])
+    await place.cli(*shlex.split(enter)[1:], "--yes", may_end_with=(Exit.REJECTED,))
+    assert place.query("select count(*) from finance_operations where descr containing '[cm '") == [(3,)]
+
+
+async def test_what_is_advised_says_all_that_decides_what_a_row_means(place: Place) -> None:
+    """The balance of a load by another type, with columns of its own, would be set and not raised."""
+    one, two = place.subscribers(2)
+    before = [place.balance(one), place.balance(two)]
+    place.write(f"{one}|100,00\n{two}|7,00\n", "old.csv")
+    means = "--set op_type=2 --map amount=Сумма --columns abonent_id,Сумма --encoding utf-8 --delimiter '|'"
+    words = ("run", "balances", "old.csv", *shlex.split(means))
+    first = (await place.cli.closing(*words, "--yes"))["run"]
+    listed = await place.cli("undo", first, "--yes", "--set", "type_8=adds", may_end_with=(Exit.REJECTED,))
+    back = f"undo {first} --set way=opposite --set type_8=adds"
+    assert back in listed.told
+    await place.cli(*back.split(), "--yes", "--settle", "0.1")
+    assert [place.balance(one), place.balance(two)] == before
+    line = next(line for line in (await place.cli("status", first)).out.splitlines() if " run balances " in line)
+    assert f"{means} --journal" in " ".join(shlex.split(line)).replace("|", "'|'")
+    await place.cli(*shlex.split(line)[1:], "--yes")
+    assert [place.balance(one), place.balance(two)] == [before[0] + 100, before[1] + 7]
+
+
 async def test_another_sum_of_a_row_that_is_gone_is_no_difference_to_it(place: Place) -> None:
     (one,) = place.subscribers(1)
     place.write(f"abonent_id;amount\n{one};100\n")
@@ -121,13 +158,61 @@ async def test_another_sum_of_a_row_that_is_gone_is_no_difference_to_it(place: P
     await put_back(place, first)
     place.write(f"abonent_id;amount\n{one};120\n")
     refused = await place.cli.refused("run", "balances", "balances.csv", "--yes", says=GONE)
+    assert "--since" not in refused.err
+    # Of a delta as well: where the load is gone altogether, the file goes in whole.
     for more in ((f"--since={first}",), ("--since", first)):
         refused = await place.cli.refused("run", "balances", "balances.csv", "--yes", *more, says=GONE)
         assert "--since" not in refused.err
-    assert place.balance(one) == 0
-    # Of a delta as well: what is gone goes in whole.
-    await take_the_way_out(place, refused)
+    await follow(place, refused)
     assert place.balance(one) == Decimal(120)
+
+
+async def follow(place: Place, refused: Ended) -> None:
+    """Type the commands of a refusal, one after the other, as they stand."""
+    for line in refused.err.splitlines():
+        if line.lstrip().startswith("carbon-migrate "):
+            # An undo of what is gone in part ends with 1: the rest is listed.
+            ends = (Exit.DONE, Exit.REJECTED) if " undo " in line else (Exit.DONE,)
+            more = ("--yes",) if " export " not in line else ()
+            await place.cli(*shlex.split(line)[1:], *more, may_end_with=ends)
+
+
+RECEIPTS = ("--set", "op_type=2")
+
+
+@pytest.mark.parametrize("job", [("balances",), ("balances", *RECEIPTS, "--map", "amount=Остаток")])
+@pytest.mark.parametrize("lost", [(1, 2), (2,)])
+async def test_a_delta_that_is_lost_is_entered_again_as_the_difference(
+    place: Place, job: Sequence[str], lost: Sequence[int]
+) -> None:
+    """Its whole balances would set over the payments that were made since the load, or be entered on top."""
+    one, two, three = place.subscribers(3)
+    await place.execute("update admin_accounts set ostatok = 0, debit = 0, credit = 0")
+
+    def file(name: str, *sums: str) -> str:
+        rows = [f"{abonent};{text}" for abonent, text in zip((one, two, three), sums, strict=True)]
+        place.rows("abonent_id;Остаток" if "--map" in job else "abonent_id;amount", *rows, name=name)
+        return name
+
+    name = (await place.run(job[0], file("old.csv", "100", "50", "5"), *job[1:]))["run"]
+    place.rows("abonent_id;amount;document", *(f"{who};30;A-{who}" for who in (one, two, three)), name="paid.csv")
+    await place.run("payment", "paid.csv")
+    words = ("run", job[0], file("new.csv", "107", "58", "5"), *job[1:], "--since", name)
+    before = {who: place.balance(who) for who in (one, two)}
+    delta = (await place.cli.closing(*words, "--yes"))["run"]
+    wanted = [place.balance(who) for who in (one, two, three)]
+    assert wanted == [137, 88, 35]
+    # The billing is as before the delta, and has the payments.
+    await put_back(place, delta, *lost)
+    for who in ((one, two)[number - 1] for number in lost):
+        sql = "update admin_accounts set ostatok = ? where id = (select account_id from abonents where id = ?)"
+        await place.execute(sql, int(before[who] * SCALE), who)
+    says = [GONE, f"run {delta} has entered this row", f"carbon-migrate undo {delta}"]
+    refused = await place.cli.refused(*words, "--yes", says=says)
+    assert ("--again" in refused.err, f"--since {name}" in refused.err) == (False, True)
+    await follow(place, refused)
+    assert [place.balance(who) for who in (one, two, three)] == wanted
+    assert (await place.cli.closing(*words, "--yes"))["states"] == {"skipped": 3}
 
 
 async def test_of_a_load_and_its_delta_the_one_that_is_gone_is_asked_about(place: Place) -> None:

@@ -3,7 +3,7 @@
 `transcripts/billing/delta.txt` has what is refused of deltas, and what is taken back of several.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -117,6 +117,82 @@ async def test_what_has_changed_is_entered_as_the_difference_and_what_went_away_
     assert balances(either, new) == wanted | {second: wanted[second] + 3}
 
 
+RECEIPTS = ("--set", "op_type=2")
+
+
+@pytest.mark.parametrize("job", [("balances", *RECEIPTS), ("balances", "--set", "op_type=1"), ("payment",)])
+async def test_a_delta_of_operations_that_add_up_finds_new_only_what_is_new(place: Place, job: Sequence[str]) -> None:
+    one, two, three, four = place.subscribers(4)
+    ids = {one: "", two: "", three: "", four: ""}
+    before = balances(place, ids)
+    sign = -1 if "op_type=1" in job else 1
+
+    def added() -> list[Decimal]:
+        return [sign * (now - before[which]) for which, now in balances(place, ids).items()]
+
+    old = {one: "100.00", two: "50.00", three: "5.00"}
+    name = (await place.run(job[0], export(place, old, "old.csv"), *job[1:]))["run"]
+    words = ("run", job[0], "new.csv", *job[1:], "--since", name)
+    export(place, old | {one: "107.00"})
+    planned = (await place.cli("plan", *words[1:])).shown
+    assert "changed 1 row: 7.00 up, 0.00 down new 0 rows, 0.00 in total" in planned
+    assert "look as if entered already" not in planned
+    seen = await answered(place, *words, says=[("Send this 1 row, 7.00 in total", "y")])
+    assert "look as if entered already" not in seen
+    assert added() == [Decimal(107), Decimal(50), Decimal(5), Decimal(0)]
+    # The same export once more, to the load and to the delta.
+    for since in (name, (await place.runs())[-1].name):
+        again = await place.cli.closing(*words[:-1], since, "--yes")
+        assert (again["states"], again["calls"]) == ({"skipped": 3}, 0)
+    # A third one: what stays, what goes back to what it was, and what is new.
+    export(place, old | {three: "6.00", four: "9.00"})
+    third = await place.cli.closing(*words, "--yes")
+    assert (third["states"], third["amounts"]) == (
+        {"accepted": 3, "skipped": 1},
+        {"accepted": "3.00", "skipped": "0"},
+    )
+    assert added() == [Decimal(100), Decimal(50), Decimal(6), Decimal(9)]
+
+
+async def test_a_delta_of_documents_ends_well_where_nothing_has_changed(place: Place) -> None:
+    one, two = place.subscribers(2)
+    place.rows("abonent_id;amount;document", f"{one};10.00;A-1", f"{two};20.00;A-2", name="old.csv")
+    name = (await place.run("payment", "old.csv"))["run"]
+    assert (await place.run("payment", "old.csv", "--since", name))["states"] == {"skipped": 2}
+
+
+async def test_an_equal_operation_of_a_run_that_is_none_of_the_load_stays_a_question(place: Place) -> None:
+    """That of February is not the one of January that was forgotten."""
+    one, two = place.subscribers(2)
+    name = await loaded(place, {one: "500.00"}, *RECEIPTS)
+    other = (await place.run("balances", export(place, {two: "500.00"}), *RECEIPTS))["run"]
+    ids = {one: "", two: ""}
+    before = balances(place, ids)
+    export(place, {one: "500.00", two: "500.00"})
+    words = ("run", "balances", "new.csv", "--since", name, *RECEIPTS)
+    refused = await place.cli.refused(
+        *words, "--yes", says=[f"by run {other}", "1 row, 500.00 in total, looks as if"]
+    )
+    assert "--again" not in refused.err
+    export(place, {one: "500.00", two: "600.00"})
+    await place.cli.refused(*words, "--yes", says=f"run {other} has entered 500.00 for this key")
+    assert balances(place, ids) == before
+
+
+@pytest.mark.parametrize("asks", ["the database", "the API"])
+async def test_a_delta_to_operations_that_the_billing_has_no_more_is_asked_about(place: Place, asks: str) -> None:
+    one, two, three = place.subscribers(3)
+    name = await loaded(place, {one: "100.00", two: "50.00", three: "5.00"}, *RECEIPTS)
+    if asks == "the API":
+        place.without_database()
+    for number in (1, 2):
+        await place.execute("delete from finance_operations where descr containing ?", f"[cm {name}/{number}]")
+    export(place, {one: "107.00", two: "50.00", three: "6.00"})
+    says = [f"run {name} has entered this row", "the billing does not show it any more", "2 rows of the input"]
+    words = ("run", "balances", "new.csv", "--since", name, *RECEIPTS, "--yes", "--settle", "0")
+    await place.cli.refused(*words, says=says)
+
+
 async def test_a_delta_is_killed_resumed_and_lands_once(either: Place) -> None:
     ids = either.subscribers(8)
     old, new = ({one: f"{place * step}.25" for place, one in enumerate(ids, 1)} for step in (10, 13))
@@ -148,7 +224,8 @@ async def test_deltas_are_taken_back_one_by_one_the_last_first(either: Place) ->
     assert balances(either, files[2]) == on_top(either, before, files[2])
     for earlier in names[:2]:
         says = f"run {names[2]} has entered differences to rows of run {earlier}: take that one back first"
-        await either.cli.refused("undo", earlier, *BACK, says=[says, f"carbon-migrate undo {names[2]}"])
+        command = f"carbon-migrate undo {names[2]} --set way=opposite"
+        await either.cli.refused("undo", earlier, *BACK, says=[says, command])
     for place in (2, 1):
         await either.cli("undo", names[place], *BACK)
         assert balances(either, files[0]) == on_top(either, before, files[place - 1])

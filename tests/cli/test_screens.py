@@ -42,7 +42,7 @@ from cli.fleet.overview import view_of
 from cli.session.run_view import QueuedRun, RunView
 from cli.settings.flags import Flags
 from cli.settings.settings import Settings
-from cli.show.closing import Closing, import_again, show_closing, steps_of
+from cli.show.closing import Closing, run_again, show_closing, steps_of
 from cli.show.preview import PreviewFacts, RowsFound, Target, facts_of, preview
 from cli.show.progress import screen_of
 from cli.terminal import layout as template
@@ -613,7 +613,7 @@ async def test_the_closing_of_an_undo_of_an_import(journal: Journal) -> None:
 async def test_the_command_that_imports_again_can_be_pasted(journal: Journal) -> None:
     given = {"dictionary": "/home/olga/my files/dictionary.csv", "change": "yes", "input_map.login": "Имя входа"}
     run = await journal.create_run(replace(new_import(), parameters=given))
-    words = shlex.split(import_again(run, "rows.csv"))
+    words = shlex.split(run_again(run, "rows.csv"))
     assert words[:3] == ["carbon-migrate", "import", "rows.csv"]
     assert words[3:] == ["--dictionary", given["dictionary"], "--change", "--map", "login=Имя входа"]
 
