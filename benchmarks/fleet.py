@@ -24,7 +24,7 @@ from checkpoints.journal import open_journal
 from checkpoints.journal_file import JournalAddress, journal_in_postgres
 from checkpoints.records import Change, Item
 from checkpoints.states import State
-from lab.crash import postgres_server
+from lab.crash import program as postgres_server
 from lab.crash.fleet import SETTINGS, FleetBilling, FleetMachine, hand_in, looking, runs_seen, write_settings
 from lab.crash.loops import loops
 from lab.crash.plan import AnswerTraits, RoundPlan, Target
@@ -115,7 +115,10 @@ def a_round(size: Size, workers: int, *, kills: bool = False) -> Worked:
         longest=loops(500),
         slack=0.0,
     )
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, postgres_server.running(durable=True) as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        postgres_server.running_postgres(durable=True) as server,
+    ):
         return on_uvloop(_work, plan, Path(folder), server, kills)
 
 
@@ -192,7 +195,10 @@ _AHEAD: Final = 2
 
 def journals(size: Size) -> Part:
     lines = []
-    with tempfile.TemporaryDirectory(prefix="bench-") as name, postgres_server.running(durable=True) as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as name,
+        postgres_server.running_postgres(durable=True) as server,
+    ):
         for group in (1, 4, 16, 64, 256):
             # With small groups there are not so many items, but enough groups.
             items = min((16_000, 4_000, 40)[size], group * (500, 200, 10)[size])

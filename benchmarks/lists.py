@@ -35,7 +35,7 @@ from engine.job import Job
 from engine.pipeline.verifier import verify
 from jobs.access.gateway import Gateway
 from jobs.access.payload import ACCOUNT, payload_of
-from jobs.account_balances import compare_balances
+from jobs.accounts import compare_balances
 from jobs.catalogue.catalogue import BUILT_IN, JOBS
 from jobs.job import build
 from jobs.rows.input import Input, select_source

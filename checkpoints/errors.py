@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from texts.remedies import command_line
-from texts.said import SaidError, said
+from texts.said import SaidError, command_line, said
 
 
 class JournalError(SaidError):

@@ -7,8 +7,9 @@ is refused once another process has raised the epoch. Reads and writes are block
 
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from functools import wraps
 from pathlib import Path
@@ -20,10 +21,9 @@ from checkpoints import rows, transitions
 from checkpoints.errors import ForbiddenTransition, NoSuchRun, RunHeld
 from checkpoints.history import History
 from checkpoints.journal_file import JournalAddress
-from checkpoints.kept_secrets import KeptSecrets
 from checkpoints.lease import Lease, boot_time, keep_lease, machine, take_up_run
 from checkpoints.mailbox import Mailbox
-from checkpoints.queries import FoundRow, Queries, Result, Value
+from checkpoints.queries import PAGE, FoundRow, Queries, Result, Value
 from checkpoints.records import (
     Contradiction,
     Differences,
@@ -39,7 +39,7 @@ from checkpoints.records import (
     Shared,
     Totals,
 )
-from checkpoints.rows import LaneCounts, StepCount
+from checkpoints.rows import LaneCounts, StepCount, record
 from checkpoints.sentences import CONTRADICTS, DUPLICATE, ENDED, NOT_IN_EFFECT
 from checkpoints.states import State
 from checkpoints.store import Store
@@ -485,3 +485,74 @@ class Journal:
 
     async def _items(self, name: str, /, *, run_id: int, **values: Value) -> list[Item]:
         return await self._read(lambda db: items_of(db, name, run_id, **values))
+
+
+# ---- secrets of rows in PostgreSQL, encrypted; the journal has no key, and cannot read them -----------------------
+
+
+UNCLAIMED: Final = 3600
+"""Seconds after which the secrets of no known run are deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealedSecret:
+    """An encrypted secret: its token and its batch, the id of its key, and its bytes as a text."""
+
+    token: str
+    batch: str
+    key_id: str
+    sealed: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeysInUse:
+    """The keys of the kept secrets, with how many each has, and the key that came into use last, "" for none."""
+
+    kept: Mapping[str, int]
+    newest: str
+
+
+class KeptSecrets:
+    """The encrypted secrets of an open journal in PostgreSQL. Raises what the store's `read` and `write` raise."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def keep(self, rows: Sequence[SealedSecret]) -> None:
+        """Keep secrets; those of a token that is there already take its place."""
+        await self._store.write(lambda db: keep_secrets(db, rows))
+
+    async def find(self, tokens: Collection[str]) -> list[SealedSecret]:
+        return await self._store.records(SealedSecret, "secrets_by_token", tokens=tokens)
+
+    async def keys_of(self, batch: str) -> frozenset[str]:
+        """The ids of the keys that open the secrets of a batch, none where nothing of it is kept."""
+        return frozenset(row["key_id"] for row in await self._store.all("keys_of_secrets", batch=batch))
+
+    async def keys_in_use(self) -> KeysInUse:
+        def work(db: Queries) -> KeysInUse:
+            newest = db.first("newest_secret_key")
+            kept = {row["key_id"]: row["kept"] for row in db.each("keys_of_secrets", batch="")}
+            return KeysInUse(kept, newest["answer"] if newest else "")
+
+        return await self._store.read(work)
+
+    async def forget(self, batch: str, needed: Collection[str]) -> None:
+        """Delete the secrets of a batch, and old ones of batches that are not `needed`."""
+        await self._store.do("forget_secrets", batch=batch, needed=needed, unclaimed=UNCLAIMED)
+
+
+def keep_secrets(db: Queries, rows: Sequence[SealedSecret]) -> None:
+    """Keep secrets in the open transaction, and note their keys."""
+    db.write("keep_secrets", rows=[asdict(row) for row in rows])
+    for key_id in sorted({row.key_id for row in rows}):
+        db.write("note_secret_key", key_id=key_id)
+
+
+def pages_of_secrets(db: Queries, batches: Collection[str]) -> Iterator[list[SealedSecret]]:
+    """The secrets of these batches, page by page in the order of their tokens."""
+    after = ""
+    while found := db.all("page_of_secrets", batches=batches, after=after, size=PAGE):
+        page = [record(SealedSecret, row) for row in found]
+        yield page
+        after = page[-1].token

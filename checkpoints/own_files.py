@@ -1,8 +1,10 @@
-"""Files opened without a surprise: a pipe hangs nothing, no link leads elsewhere, and nobody else's file is taken.
+"""Files opened without a surprise, and bytes that stay: no pipe hangs, no link leads elsewhere, nothing is cut.
 
 What is kept beside a journal (its log, its secrets, SQLite's own files) is found by its name alone, so whoever may
 create files there could leave a link, a pipe or a file of their own under it. The folder itself has to be closed to
 others, or to have the sticky bit: they could replace the journal otherwise.
+
+A nearly full disk takes a part of what is written, and raises nothing until it is asked for the rest.
 """
 
 import errno
@@ -193,5 +195,37 @@ def _flush(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+# ---- bytes that are on the disk before something else is done -----------------------------------------------------
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of it, however little the disk takes at a time. Raises OSError."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def append_durably(descriptor: int, line: bytes) -> None:
+    """Append a line and write it to the disk; one that cannot be written is taken out whole. Raises OSError."""
+    end = os.fstat(descriptor).st_size
+    try:
+        write_all(descriptor, line)
+        os.fsync(descriptor)
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(descriptor, end)
+        raise
+
+
+def keep_name(folder: Path) -> None:
+    """Write the name of a new file to the disk; some file systems cannot. Raises OSError without the folder."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)

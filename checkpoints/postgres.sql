@@ -222,7 +222,7 @@ vacuum full items, refusals, decisions, commands, requests, live, samples, runs,
 -- name: only_look
 set default_transaction_read_only to on
 
--- ---- The secrets of rows, encrypted (checkpoints/kept_secrets.py) ----------------------------------------------------
+-- ---- The secrets of rows, encrypted (checkpoints/journal.py) ----------------------------------------------------
 
 -- name: keep_secrets
 insert into secrets (token, batch, key_id, sealed)

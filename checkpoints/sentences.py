@@ -2,8 +2,7 @@
 
 from typing import Final
 
-from texts.remedies import setting
-from texts.said import Said, kind_of, reason, said
+from texts.said import Said, kind_of, reason, said, setting
 
 CONTRADICTS: Final = said("contradicts another row of the same key with another amount")
 """Of rows of a run with one key, none is taken."""

@@ -31,8 +31,7 @@ from checkpoints.states import State
 from checkpoints.store import Reader, Store
 from checkpoints.transitions import refuse_conversion, refuse_held
 from checkpoints.writer import Dialect, Writer
-from texts.remedies import advised
-from texts.said import said, text_of
+from texts.said import advised, said, text_of
 
 # ---- the blocks of `queries.sql` on a connection of SQLite --------------------------------------------------------
 

@@ -17,7 +17,7 @@ import click
 from cli.terminal.options import Command, Flag, Group, show_usage_error
 from cli.terminal.streams import outputs
 from cli.terminal.texts import set_reader, typed_language
-from texts.remedies import PROGRAM
+from texts.said import PROGRAM
 
 
 class Product(Enum):

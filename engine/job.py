@@ -18,8 +18,7 @@ from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.states import State
 from engine.errors import InputRefused
 from engine.evidence import Seen
-from texts.remedies import advised
-from texts.said import said
+from texts.said import advised, said
 
 # ---- rows, pages of rows, and the interface of their sources ------------------------------------------------------
 

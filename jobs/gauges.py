@@ -20,8 +20,7 @@ from engine.errors import InputRefused, LookUpFailed
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import Gauge, GaugeReading, disk_gauge, hours_gauge
 from jobs.access.gateway import Gateway, as_engine_errors
-from texts.remedies import setting
-from texts.said import said
+from texts.said import said, setting
 
 log = structlog.get_logger(__name__)
 

@@ -13,8 +13,7 @@ from checkpoints.records import Item
 from engine.errors import InputRefused
 from engine.job import Job, Prepared, Row, Source
 from jobs.access.gateway import Gateway
-from jobs.access.objects import References
-from jobs.access.operations import replaces_balance
+from jobs.access.objects import References, replaces_balance
 from jobs.access.payload import decode_payload, payload_of
 from jobs.effects.create import CreateEffect
 from jobs.effects.effect import CallEffect
@@ -22,16 +21,14 @@ from jobs.effects.factory import effect_of
 from jobs.effects.reverse import way_that_sends
 from jobs.effects.subscriber_steps import SubscriberSteps
 from jobs.rows.binding import Binding, Header, guard_rows, is_given
-from jobs.rows.input import Input, open_rows
-from jobs.rows.selection import Selected
+from jobs.rows.input import Input, Selected, open_rows
 from jobs.spec.columns import Assigned
 from jobs.spec.entries import DATE, DOCUMENT, TELLING
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobSpec, Special, asked_for, own_select, statement_of
 from jobs.spec.words import WAY
-from texts.remedies import advised, setting
-from texts.said import in_lines, said
+from texts.said import advised, in_lines, said, setting
 
 TOLD_APART: Final = said(
     "payments of one subscriber are told apart by the columns {document} or {date} ({flag}), and these rows have "

@@ -8,8 +8,7 @@ from checkpoints.records import Run, Stage
 from checkpoints.states import State
 from engine.errors import EngineError
 from jobs.spec.words import LIST, RUN, SINCE, UNDO, WAY, SharedAccountsRule
-from texts.remedies import command_line, setting
-from texts.said import Said, counted, in_lines
+from texts.said import Said, command_line, counted, in_lines, setting
 
 
 class RunRefused(EngineError):

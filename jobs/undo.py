@@ -34,8 +34,7 @@ from jobs.rows.input import job_parameters
 from jobs.spec.entries import CREATED
 from jobs.spec.spec import DELETE, parameters_of
 from jobs.spec.words import AMOUNT, RUN, TAKE, UNDO, UNPROVEN
-from texts.remedies import setting
-from texts.said import kind_of, reason, said
+from texts.said import kind_of, reason, said, setting
 
 HEADER: Final = ("run", "row", "key", "label", AMOUNT, "answer")
 """The columns of an undo's rows; `answer` is the id of the created object."""

@@ -16,8 +16,7 @@ from billing.profile import Profile, TypeEight
 from checkpoints.journal import Journal
 from checkpoints.records import Item, PendingBefore, Run
 from checkpoints.states import State
-from jobs.access.objects import describe_fields
-from jobs.access.operations import enters_balance
+from jobs.access.objects import describe_fields, enters_balance
 from jobs.access.payload import ACCOUNT, BALANCE, Payload, decode_payload, payload_of
 from jobs.access.vault import mask_secrets
 from jobs.effects.effect import changed_meanwhile, shares_place

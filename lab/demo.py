@@ -37,11 +37,10 @@ from lab.crash.program import (
     start,
     without_settings,
 )
+from lab.mock.connection import roubles
 from lab.mock.population import create
 from lab.mock.server import Ledger, MockBilling, running
-from lab.mock.values import roubles
-from texts.remedies import PROGRAM
-from texts.said import reason_of
+from texts.said import PROGRAM, reason_of
 
 FOLDER: Final = Path(".demo")
 BALANCES: Final = "balances.csv"

@@ -17,8 +17,8 @@ from billing.database.database import Database
 from billing.database.dsn import Dsn
 from checkpoints.journal import Journal, open_journal
 from lab.crash.loops import loops
+from lab.mock.facts import Quirks
 from lab.mock.population import create
-from lab.mock.quirks import Quirks
 from lab.mock.server import MockBilling, running
 from tests import firebird_server as real_firebird
 from tests import postgres_server as real_postgres

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg
 
-from lab.crash import postgres_server
+from lab.crash import program
 
 EMPTY = """\
 begin;
@@ -27,7 +27,7 @@ commit
 
 
 @dataclass(frozen=True, slots=True)
-class PostgresServer(postgres_server.PostgresServer):
+class PostgresServer(program.PostgresServer):
     """A running server with one database."""
 
     _numbers: Iterator[int] = field(default_factory=count, repr=False)
@@ -63,5 +63,5 @@ def open_the_way() -> None:
 def running() -> Iterator[PostgresServer]:
     """The server, for as long as the context lasts."""
     open_the_way()
-    with postgres_server.running() as server:
+    with program.running_postgres() as server:
         yield PostgresServer(server.port, server.folder)

@@ -13,7 +13,7 @@ from jobs.catalogue.built_in import IMPORT
 from jobs.spec.spec import JobSpec
 
 WRITES: Final = "cli/test_life_of_a_run.py::test_planned_run_killed_resumed_verified_and_undone"
-READS: Final = "cli/output/test_answer_files.py::test_every_job_that_reads_is_planned_killed_resumed_and_verified"
+READS: Final = "cli/show/test_answer_files.py::test_every_job_that_reads_is_planned_killed_resumed_and_verified"
 
 ANSWERS: Final = "jobs/catalogue/test_readings.py::test_a_job_that_reads"
 SCENES: Final = "jobs/test_scenes.py::test_what_is_said_of_rows_at_each_stage"

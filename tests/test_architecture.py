@@ -27,7 +27,7 @@ STARTS_THE_LAB = {f"cli/commands/{name}.py" for name in ("mock", "selftest")}
 
 PATH_LENGTH = 25
 
-# How a person types it only the command line knows: the other rooms have it made by `texts/remedies.py`.
+# How a person types it only the command line knows: the other rooms have it made by `texts/said.py`.
 SPELLED = re.compile(r"(?<![\w-])--[a-z…]|\bcarbon-migrate(\.toml| [a-z…])|\bCARBON_MIGRATE")
 SPELLERS = {"cli", "lab", "texts"}
 
@@ -35,8 +35,8 @@ SPELLERS = {"cli", "lab", "texts"}
 SPELLS_FOR_A_REASON = {
     "engine/pacing/policy.py": "the help of the flags of the pacing",
     "engine/pipeline/intake.py": "the key by which journals and --json count the rows that a limit leaves out",
-    "jobs/rows/selection.py": "the keys by which journals and --json count the rows that are not chosen",
-    "jobs/imports/sample.py": "the key by which journals and --json count the rows that are not in a sample",
+    "jobs/rows/input.py": "the keys by which journals and --json count the rows that are not chosen",
+    "jobs/import_job.py": "the key by which journals and --json count the rows that are not in a sample",
     "jobs/spec/entries.py": "the help of a parameter",
     "jobs/catalogue/": "examples of the jobs and the help of their parameters, but nothing that is raised",
 }
@@ -97,7 +97,6 @@ THE_LAB_TAKES = {
     ("lab/record/", "billing/api/secrets.py"): "SecretRemover json_text nested_json",
     ("lab/record/", "billing/api/wire.py"): "CallRecord ConnectionEnd Reply",
     ("lab/record/", "billing/secret.py"): "PLACEHOLDER",
-    ("lab/record/", "jobs/access/durable.py"): "write_all",
     ("lab/record/", "jobs/spec/columns.py"): "KNOWN normalise_header titles_of",
     ("lab/record/", "jobs/spec/spec.py"): "JobSpec",
 }

@@ -25,7 +25,7 @@ from benchmarks import rig
 from billing.database.database import Database
 from billing.database.dsn import Dsn
 from engine.pipeline import gate, witness
-from lab.crash import postgres_server
+from lab.crash import program
 from tools.house import ROOMS, ROOT
 
 FEW, MANY = 200, 400
@@ -206,7 +206,7 @@ class Workbench:
 @contextmanager
 def a_workbench() -> Iterator[Workbench]:
     """Create and serve a mock billing while the context lasts, with this process's environment leading there."""
-    with postgres_server.running() as postgres, rig.billing(4_000) as billing:
+    with program.running_postgres() as postgres, rig.billing(4_000) as billing:
         before, place = dict(os.environ), str(billing.folder)
         database = str(billing.folder / rig.DATABASE)
         os.environ.update(HOME=place, XDG_STATE_HOME=place, CARBON_MIGRATE_DATABASE=database)

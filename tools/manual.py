@@ -13,7 +13,7 @@ import click
 from cli.main import app
 from cli.terminal.options import notes_of, panel_of, translate_text, word_of
 from cli.terminal.texts import ENGLISH, LANGUAGES, RUSSIAN, reader, set_reader
-from texts.remedies import PROGRAM
+from texts.said import PROGRAM
 from tools.syntax import groups, typed
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from texts.remedies import PROGRAM
+from texts.said import PROGRAM
 from tools.house import ROOT
 from tools.manual import write_pages
 

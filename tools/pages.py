@@ -18,9 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from cli.terminal.streams import outputs
+from cli.terminal.streams import outputs, waiting
 from cli.terminal.texts import reading
-from cli.terminal.waiting import waiting
 from texts.said import said
 from tools.catalogues import LINE, read_catalogue, text_of
 from tools.house import ROOT

@@ -24,9 +24,9 @@ from checkpoints.states import State
 from cli.commands.completion import TABLE as OPTIONS
 from cli.commands.jobs import in_rows, needs
 from cli.commands.jobs import value as value_of
-from cli.jobfile.job_file import FORMAT, KEYS, NUMBER, RUN, STEP, SWITCH, TABLE, TEXT, TEXTS
 from cli.main import COMMANDS, Product, app
-from cli.metrics.reader import METRICS, kind_of
+from cli.session.job_file import FORMAT, KEYS, NUMBER, RUN, STEP, SWITCH, TABLE, TEXT, TEXTS
+from cli.session.metrics import METRICS, kind_of
 from cli.settings.flags import Pacing
 from cli.settings.settings import DEFAULT_PROFILE, PROFILE, SETTINGS, FileTables, ProfileTables, SettingsTables
 from cli.terminal import exits
@@ -39,8 +39,7 @@ from jobs.spec.entries import CREATED
 from jobs.spec.spec import JobSpec, own_select
 from jobs.spec.words import SharedAccountsRule
 from tests.proofs import proofs_of
-from texts.remedies import PROGRAM
-from texts.said import Said, said
+from texts.said import PROGRAM, Said, said
 from tools.catalogues import written
 from tools.house import ROOMS, ROOT
 from tools.markdown import code, table, with_block

@@ -33,8 +33,7 @@ from billing.errors import (
     StatementRefused,
     WrongPassword,
 )
-from texts.remedies import setting
-from texts.said import reason_of, said
+from texts.said import reason_of, said, setting
 
 if TYPE_CHECKING:
     from billing.database.file_database import FileDatabase

@@ -3,8 +3,8 @@
 import os
 from contextlib import nullcontext
 
+from checkpoints.comparison import Side
 from checkpoints.journal import Journal
-from checkpoints.row_comparison import Side
 from cli.commands.execution import with_settings
 from cli.session.comparison import compare_runs
 from cli.session.journal import open_existing
@@ -15,7 +15,7 @@ from cli.terminal.layout import drawn
 from cli.terminal.names import STATE_NAMES, name_of_outcome
 from cli.terminal.options import argument, option
 from cli.terminal.screen import JsonVoice, Screen
-from cli.terminal.waiting import waiting
+from cli.terminal.streams import waiting
 from jobs.spec.words import source_of
 from texts.said import said
 

@@ -24,7 +24,7 @@ from cli.terminal.exits import CommandRefused
 from cli.terminal.options import argument, as_command, option
 from cli.terminal.texts import moment, printable, reader
 from engine.errors import nearest
-from texts.remedies import PROGRAM, SETTINGS_FILE
+from texts.said import PROGRAM, SETTINGS_FILE
 
 if TYPE_CHECKING:
     from cli.settings.settings import Settings

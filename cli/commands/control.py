@@ -24,15 +24,14 @@ from cli.terminal.layout import labelled, render, stack, steps_list, with_comman
 from cli.terminal.names import STATE_NAMES
 from cli.terminal.options import argument, option, switch
 from cli.terminal.screen import BriefVoice, JsonVoice, Screen
+from cli.terminal.streams import waiting
 from cli.terminal.texts import moment, printable
-from cli.terminal.waiting import waiting
 from engine.pacing.holds import StopKind
 from engine.pipeline.control import NOW, ControlAnswer, ControlRequest
 from jobs.access.payload import payload_of
 from jobs.runs import in_doubt, unfinished
 from jobs.spec.words import IMPORT
-from texts.remedies import PROGRAM, command_line, setting
-from texts.said import counted, said
+from texts.said import PROGRAM, command_line, counted, said, setting
 
 log = structlog.get_logger(__name__)
 

@@ -19,13 +19,13 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Correction, Item, NewItem, Page, Refusal, Run, Stage
 from checkpoints.sentences import DUPLICATE
 from checkpoints.states import State, states_where
-from cli.output.item_files import columns_of
 from cli.session.delta import plan_of
 from cli.session.journal import locked, open_existing, ourselves, refuse_ended
 from cli.session.order import parse_order, plans_beside, wipe_secrets
 from cli.session.run_session import RunSession, begin, new_run, rehearse, require_consent, require_whole
 from cli.session.session import Invocation, Session, open_session, own_journal
 from cli.show.closing import Closing, run_again
+from cli.show.files import columns_of
 from cli.show.preview import gone_of, once_more, preview
 from cli.terminal.exits import CommandRefused, NothingSent
 from cli.terminal.texts import LANGUAGES, WHOLE, printable
@@ -38,8 +38,7 @@ from jobs.runs import refuse_half_undone, require_content
 from jobs.spec.parameters import DIGEST
 from jobs.spec.spec import parameters_of, without_own
 from jobs.spec.words import IMPORT, SAMPLE, SINCE, UNDO
-from texts.remedies import command_line, setting
-from texts.said import Said, counted, in_lines, said
+from texts.said import Said, command_line, counted, in_lines, said, setting
 
 # ---- matching the rows of a corrected file to the rows of a run ---------------------------------------------------
 

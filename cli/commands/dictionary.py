@@ -8,27 +8,25 @@ from typing import Annotated, Final
 import anyio.to_thread
 
 from cli.commands.execution import close, with_settings
-from cli.output.item_files import OutputFile, refuse_present
-from cli.output.tables import is_for_scripts, suffix_of, table_at
 from cli.session.session import open_billing
 from cli.settings.flags import MAP_WORDS, Flags, ImportFlags, RowFlags, parse_pairs, split_map
 from cli.settings.settings import Settings
+from cli.show.files import OutputFile, is_for_scripts, refuse_present, suffix_of, table_at
 from cli.terminal.exits import Exit
 from cli.terminal.layout import drawn, labelled, steps_list
 from cli.terminal.options import Part, argument, option, options_of, switch
 from cli.terminal.screen import BriefVoice, Screen
+from cli.terminal.streams import bytes_read, waiting
 from cli.terminal.texts import RUSSIAN, WHOLE, printable, reader
-from cli.terminal.waiting import bytes_read, waiting
 from engine.job import STDIN, RowPage
 from engine.sources.detect import open_input
-from engine.sources.raw.sample import Layout
+from engine.sources.sample import Layout
 from jobs.imports.column_map import ColumnMap, read_map
 from jobs.imports.dictionary import COLUMNS, IN_RUSSIAN, NameStanding, NamesUsed, propose, read_dictionary
 from jobs.imports.names_there import NamesThere, noun_of, read_names, word_of
 from jobs.imports.subscriber import Step
 from jobs.imports.tables import SubscriberReader
-from texts.remedies import DATABASE, command_line, setting
-from texts.said import counted, said
+from texts.said import DATABASE, command_line, counted, said, setting
 
 _END: Final[RowPage | None] = None
 

@@ -35,9 +35,8 @@ from billing.errors import BillingError, ColumnsMissing
 from billing.money import SCALE
 from billing.profile import describe_fact
 from checkpoints.errors import JournalError
-from checkpoints.journal import earlier_runs, open_journal
+from checkpoints.journal import KeysInUse, earlier_runs, open_journal
 from checkpoints.journal_file import JournalAddress, is_volatile
-from checkpoints.kept_secrets import KeysInUse
 from checkpoints.own_files import kept_copies
 from checkpoints.stores import is_there
 from cli.commands.execution import close, errors_shown, settings_in_force
@@ -53,8 +52,8 @@ from cli.terminal.names import STANDING_NAMES
 from cli.terminal.options import as_command, switch
 from cli.terminal.screen import JsonVoice, Screen
 from cli.terminal.signals import run_command
+from cli.terminal.streams import waiting
 from cli.terminal.texts import WHOLE, printable, rendered
-from cli.terminal.waiting import waiting
 from engine.errors import EngineError
 from jobs.access.gateway import Gateway, OneBilling
 from jobs.access.vault import missing_keys, no_key
@@ -63,8 +62,21 @@ from jobs.job import build
 from jobs.rows.input import Input
 from jobs.runs import unfinished
 from jobs.spec.spec import statement_of
-from texts.remedies import PROGRAM, SETTINGS_FILE, VAULT_KEY, VAULT_KEY_FILE, command_line, setting
-from texts.said import Given, Quantity, Said, counted, reason_of, said, text_of
+from texts.said import (
+    PROGRAM,
+    SETTINGS_FILE,
+    VAULT_KEY,
+    VAULT_KEY_FILE,
+    Given,
+    Quantity,
+    Said,
+    command_line,
+    counted,
+    reason_of,
+    said,
+    setting,
+    text_of,
+)
 
 LEAST_FREE: Final = 256 * 1024 * 1024
 """Bytes that should be free on the journal's disk; a row takes about half a kilobyte."""

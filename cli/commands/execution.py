@@ -35,8 +35,7 @@ from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupted, run_command
 from cli.terminal.texts import language, printable, reader
 from engine.pacing.policy import provide_files
-from texts.remedies import PROGRAM, advise_settings, command_line, setting
-from texts.said import SaidError, in_lines, reason_of, said, text_of
+from texts.said import PROGRAM, SaidError, advise_settings, command_line, in_lines, reason_of, said, setting, text_of
 
 if TYPE_CHECKING:
     from cli.session.session import Invocation
@@ -205,12 +204,12 @@ async def _told(
     if settings.hooks and os.environ.get(IN_HOOK):
         log.warning("a hook has started this command, so it calls no hooks")
     elif settings.hooks:
-        from cli.hooks.reader import call_hooks
+        from cli.session.hooks import call_hooks
 
         settings.hooks.check_programs()
         readers.append(call_hooks(settings.hooks, language(settings.language.value), screen.mask))
     if settings.metrics:
-        from cli.metrics.reader import publish_metrics
+        from cli.session.metrics import publish_metrics
 
         readers.append(publish_metrics(settings.metrics))
     if manager := service_manager():

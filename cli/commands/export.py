@@ -8,11 +8,22 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from checkpoints.states import State, states_where
 from cli.commands.execution import with_settings
-from cli.output.item_files import FILES, REFUSED, STDOUT, OutputFile, make_folder, write_items, written_to
-from cli.output.tables import ANSWERS, reads, suffix_of, write_answers
 from cli.settings.flags import RUN_NAME, JournalFlags
 from cli.settings.settings import Settings
 from cli.show.closing import BAD, bad_export, file_of
+from cli.show.files import (
+    ANSWERS,
+    FILES,
+    REFUSED,
+    STDOUT,
+    OutputFile,
+    make_folder,
+    reads,
+    suffix_of,
+    write_answers,
+    write_items,
+    written_to,
+)
 from cli.terminal import names
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import steps_list

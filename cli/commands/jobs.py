@@ -20,8 +20,7 @@ from jobs.catalogue.catalogue import Catalogue
 from jobs.spec.columns import usual_names
 from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobSpec, Special, asked_for, own_select
-from texts.remedies import command_line, setting
-from texts.said import said
+from texts.said import command_line, said, setting
 
 ROUNDS: Final = 3
 CHECK: Final = "check"

@@ -18,11 +18,10 @@ from cli.terminal.layout import command, drawn, render, stack
 from cli.terminal.options import argument, as_command
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.signals import run_command
+from cli.terminal.streams import waiting
 from cli.terminal.texts import printable
-from cli.terminal.waiting import waiting
 from jobs.access.vault import SecretCopy, VaultKeys, new_key, vault_path
-from texts.remedies import VAULT_KEY
-from texts.said import reason_of, said
+from texts.said import VAULT_KEY, reason_of, said
 
 
 @as_command("journal copy")

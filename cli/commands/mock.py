@@ -19,21 +19,20 @@ from billing.api.wire import CallObserver
 from checkpoints.journal import Journal
 from checkpoints.states import State
 from cli.commands.execution import with_settings
-from cli.output.item_files import OutputFile, replacing
 from cli.settings.flags import FAULTS, RUN_NAME, ApiFlags, JournalFlags
 from cli.settings.places import state_folder
 from cli.settings.settings import Settings
+from cli.show.files import OutputFile, replacing
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import render, steps_list
 from cli.terminal.options import argument, as_command, option, switch
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.signals import run_command
+from cli.terminal.streams import waiting
 from cli.terminal.texts import WHOLE, printable
-from cli.terminal.waiting import waiting
 from jobs.rows.input import input_of_parameters
 from jobs.runs import refuse_purged
-from texts.remedies import PROGRAM
-from texts.said import Quantity, any_of, counted, reason_of, said
+from texts.said import PROGRAM, Quantity, any_of, counted, reason_of, said
 
 if TYPE_CHECKING:
     from lab.record.pseudonyms import Pseudonyms
@@ -87,8 +86,7 @@ def init(
     ),
 ) -> None:
     """Make the database of a mock billing."""
-    from lab.mock.people import FOLDERS
-    from lab.mock.population import create
+    from lab.mock.population import FOLDERS, create
 
     if file.exists():
         raise CommandRefused("{file} is there already: name another file, or remove it", file=printable(file))
@@ -143,9 +141,9 @@ def serve(  # noqa: PLR0913 - each is a flag
 
     With --control-port the second line is `control: URL`.
     """
+    from lab.mock.facts import read_quirks
     from lab.mock.faults import plan_of_flags
     from lab.mock.port import until_told
-    from lab.mock.quirks import read_quirks
     from lab.mock.server import read_schedule, running
 
     if not file.exists():

@@ -27,8 +27,8 @@ from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.names import place_of
 from cli.terminal.options import switch
 from cli.terminal.screen import JsonVoice, Screen
+from cli.terminal.streams import waiting
 from cli.terminal.texts import markup_safe, reader
-from cli.terminal.waiting import waiting
 from texts.said import SaidError, said, text_of
 
 if TYPE_CHECKING:

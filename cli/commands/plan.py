@@ -23,16 +23,14 @@ from rich.console import Group, RenderableType
 from billing.api.calls import version
 from billing.directory.models import AMOUNTS
 from billing.profile import Profile
+from checkpoints.comparison import ListDifferences, changes_between_plans
 from checkpoints.journal import Journal, open_journal
-from checkpoints.list_differences import ListDifferences, changes_between_plans
 from checkpoints.records import Run
 from checkpoints.states import State
 from checkpoints.tally import Subtotal
 from cli.commands.execution import JobCommand, with_settings
-from cli.jobfile.job_file import TOML, JobFileStep, files_made, is_to_be_made, read_file
-from cli.output.item_files import OutputFile, header_of, make_folder, of_item, refuse_present, write_items, written_to
-from cli.output.tables import KINDS, TableRow, write_table
 from cli.session.delta import in_billing, plan_of
+from cli.session.job_file import TOML, JobFileStep, files_made, is_to_be_made, read_file
 from cli.session.journal import remembered
 from cli.session.order import Order, plans_beside, remembered_by_plan, typed_order
 from cli.session.run_session import caution_unended, new_run, rehearse
@@ -40,12 +38,24 @@ from cli.session.session import Invocation, open_session
 from cli.settings.flags import CallFlags, Flags, ImportFlags, OrderFlags, ReadingPacing, RowFlags, with_file
 from cli.show import preview
 from cli.show.closing import states_object, steps_object
+from cli.show.files import (
+    KINDS,
+    OutputFile,
+    TableRow,
+    header_of,
+    make_folder,
+    of_item,
+    refuse_present,
+    write_items,
+    write_table,
+    written_to,
+)
 from cli.terminal.exits import CommandRefused, Exit, NothingSent
 from cli.terminal.layout import labelled, one_line, render, steps_list
 from cli.terminal.options import argument, option, switch
 from cli.terminal.screen import Voice
+from cli.terminal.streams import waiting
 from cli.terminal.texts import WHOLE, money, printable
-from cli.terminal.waiting import waiting
 from engine.job import Job
 from engine.pacing.policy import ALL, Policy, policy_with
 from engine.pipeline.foreign_entries import ForeignEntries
@@ -53,16 +63,15 @@ from engine.pipeline.intake import Repeat
 from jobs.access.gateway import Gateway
 from jobs.access.payload import in_one_spelling
 from jobs.access.vault import mask_secrets
+from jobs.accounts import in_sentences, settle
 from jobs.imports.subscriber import STEP_NAMES
 from jobs.job import build
 from jobs.rows.input import since_of
 from jobs.runs import RunRefused, refuse_half_undone
-from jobs.shared_accounts import in_sentences, settle
 from jobs.spec.spec import CREATE, DELETE, SET, JobSpec
 from jobs.sums import sums_of
 from jobs.value_changes import BalanceSums, ChangeKind, FieldChange, RowChange, row_changes
-from texts.remedies import PROGRAM, command_line
-from texts.said import Quantity, Said, said, text_of
+from texts.said import PROGRAM, Quantity, Said, command_line, said, text_of
 
 SHOWN: Final = 3
 """Requests that are shown in full."""

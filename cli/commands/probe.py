@@ -23,19 +23,16 @@ from cli.terminal.layout import Hanging, drawn, labelled, render
 from cli.terminal.names import STANDING_NAMES
 from cli.terminal.options import option, switch
 from cli.terminal.screen import Screen, Voice, is_unattended
+from cli.terminal.streams import waiting
 from cli.terminal.texts import printable
-from cli.terminal.waiting import waiting
 from engine.pacing.policy import ALL, Policy, policy_with
 from jobs.access.objects import name_of
 from jobs.access.vault import new_batch
-from jobs.probe.creation import ProbeObject, ProbeObjects, check_folder
-from jobs.probe.entries import Entered, ProbeEntries
-from jobs.probe.probe import Findings, Probe, test_subscriber
-from jobs.probe.traces import Intended, IntendedObject, ProbePatience, open_intents
+from jobs.probe.entries import Entered, Intended, IntendedObject, ProbeEntries, ProbePatience, open_intents
+from jobs.probe.probe import Findings, Probe, ProbeObject, ProbeObjects, check_folder, test_subscriber
 from jobs.spec.entries import STORNO_CALL, UNDO_OF_OPERATIONS
 from jobs.spec.parameters import check_parameters
-from texts.remedies import command_line
-from texts.said import Said, in_lines, said
+from texts.said import Said, command_line, in_lines, said
 
 ENDING = ".probe"
 """The suffix of the intent file, which lies beside the profile."""

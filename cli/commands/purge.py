@@ -18,26 +18,25 @@ from checkpoints.own_files import kept_copies
 from checkpoints.records import Purged, Run, Stage, Totals
 from checkpoints.transitions import Purge
 from cli.commands.execution import with_settings
-from cli.output.tables import ANSWER_FILE_PARAMETER
 from cli.session.order import PLAN, plans_beside, wipe_secrets
 from cli.session.run_view import mark_of
 from cli.settings.flags import RUN_NAME_OR_NONE, JournalFlags
 from cli.settings.settings import Settings
+from cli.show.files import ANSWER_FILE_PARAMETER
 from cli.show.preview import same_input
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import bare_table, drawn
 from cli.terminal.options import option, switch
 from cli.terminal.screen import BriefVoice, Screen, is_unattended
+from cli.terminal.streams import waiting
 from cli.terminal.texts import WHOLE, count, moment, money, printable
-from cli.terminal.waiting import waiting
 from jobs.access.payload import emptied
 from jobs.catalogue.catalogue import Catalogue
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS
 from jobs.runs import unfinished
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST
 from jobs.spec.words import PLACE, RUN, UNDO, source_of
-from texts.remedies import PROGRAM, command_line, setting
-from texts.said import Quantity, counted, reason_of, said, text_of
+from texts.said import PROGRAM, Quantity, command_line, counted, reason_of, said, setting, text_of
 
 log = structlog.get_logger(__name__)
 

@@ -23,23 +23,22 @@ from checkpoints.own_files import read_regular
 from checkpoints.records import Item, Run
 from checkpoints.states import State
 from cli.commands.execution import with_settings
-from cli.output.item_files import STDOUT, OutputFile, refuse_present, write_whole
 from cli.report.document import Stamp, digest_of, page_of, pdf_of, read_stamp, verdict_of, write_files
 from cli.report.facts import DIGEST, ReportFacts, SubjectKind, again, campaign_of, facts_of, subject_of
 from cli.session.journal import chosen_run, open_existing
 from cli.session.run_view import mark_of
 from cli.settings.flags import JournalFlags
 from cli.settings.settings import Letterhead, Settings, journal_of_all, without_profile_or_default
+from cli.show.files import STDOUT, OutputFile, refuse_present, write_whole
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import drawn
 from cli.terminal.options import argument, option, switch
 from cli.terminal.screen import BriefVoice, Screen
+from cli.terminal.streams import waiting
 from cli.terminal.texts import WHOLE, CatalogueLanguage, language, markup_safe, printable, reader
-from cli.terminal.waiting import waiting
 from jobs.catalogue.catalogue import Catalogue
 from jobs.sums import sums_object
-from texts.remedies import command_line, setting
-from texts.said import Quantity, reason_of, said, text_of
+from texts.said import Quantity, command_line, reason_of, said, setting, text_of
 
 MAX_SHOWN: Final = 20
 """Rows that differ, which a check names; the rest is counted."""

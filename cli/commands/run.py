@@ -44,8 +44,7 @@ from cli.terminal.screen import Voice
 from cli.terminal.texts import printable
 from jobs.runs import require_undoable, unfinished
 from jobs.spec.words import IMPORT, LEAVE, RUN, TAKE, UNDO, UNPROVEN
-from texts.remedies import PROGRAM, advised, command_line, setting
-from texts.said import Said, counted, said
+from texts.said import PROGRAM, Said, advised, command_line, counted, said, setting
 
 if TYPE_CHECKING:
     from cli.session.order import Order
@@ -122,7 +121,7 @@ async def _run(  # noqa: PLR0913 - each is a flag or a group of them
             )
         return await continue_run(corrects, job, parse_input(file, rows), told, again=order_flags.again)
     if job.endswith(".toml"):
-        from cli.jobfile import job_file
+        from cli.session import job_file
 
         if told.hand_in:
             raise CommandRefused(
@@ -179,8 +178,8 @@ async def _import(  # noqa: PLR0913 - each is a flag or a group of them
     order = await typed_order(IMPORT, file, repeating, table, CallFlags(), importing, told)
     if not check:
         return await _begin_or_save(order, told, save, force=force)
-    from cli.output.item_files import OutputFile
     from cli.session.input_check import check_order
+    from cli.show.files import OutputFile
 
     target = None if output is None else OutputFile(output, force=force)
     return await check_order(order, file, target, told.settings, told.screen)
@@ -194,7 +193,7 @@ async def _begin_or_save(
 
         refuse_files_of(order.kind)
     if save is not None:
-        from cli.jobfile import job_file
+        from cli.session import job_file
 
         return job_file.save_order(order, save, told, output=output, force=force)
     if force:

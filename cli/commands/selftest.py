@@ -34,10 +34,20 @@ from cli.terminal.layout import Hanging, command, one_line, render, section, sta
 from cli.terminal.options import as_command, option, switch
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import heeding, run_command
+from cli.terminal.streams import waiting
 from cli.terminal.texts import LONGEST, WHOLE, count, duration, money, printable, reader
-from cli.terminal.waiting import waiting
-from texts.remedies import PROGRAM, SETTINGS_FILE, command_line, setting
-from texts.said import Quantity, Said, counted, reason_of, said, text_of
+from texts.said import (
+    PROGRAM,
+    SETTINGS_FILE,
+    Quantity,
+    Said,
+    command_line,
+    counted,
+    reason_of,
+    said,
+    setting,
+    text_of,
+)
 
 if TYPE_CHECKING:
     from lab.crash.trials import Trial
@@ -431,7 +441,7 @@ def check_declaration(file: Path, rounds: int, seed: int | None, rows: int, scre
     """
     from billing.api.client import BillingClient, ClientSettings
     from jobs.access.gateway import Gateway
-    from jobs.promises import NEEDS_A_PERSON, lacks_of
+    from jobs.effects.factory import NEEDS_A_PERSON, lacks_of
     from jobs.spec.errors import ParameterRefused
     from lab.crash.program import NoTrial
     from lab.crash.trials import trial_of

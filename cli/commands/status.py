@@ -28,8 +28,7 @@ from cli.terminal.screen import JsonVoice, Screen
 from cli.terminal.texts import WHOLE, moment, printable
 from engine.pacing.policy import describe_policy
 from jobs.spec.words import source_of
-from texts.remedies import command_line, setting
-from texts.said import Quantity, in_lines, said
+from texts.said import Quantity, command_line, in_lines, said, setting
 
 MAX_STATUS_SHOWN: Final = 10
 """The latest commands and decisions that are shown."""
@@ -55,7 +54,7 @@ async def _status(
 ) -> Exit:
     """Show all runs, or one of them in detail."""
     if every:
-        from cli.fleet.overview import status_all
+        from cli.session.overview import status_all
 
         if name is not None:
             raise CommandRefused(

@@ -19,8 +19,7 @@ from cli.terminal.streams import held_by
 from cli.terminal.texts import WHOLE, printable
 from cli.translate.translation import Translated, translate_all
 from jobs.catalogue.catalogue import BUILT_IN, Catalogue
-from texts.remedies import PROGRAM, setting
-from texts.said import Quantity, counted, reason_of, said, text_of
+from texts.said import PROGRAM, Quantity, counted, reason_of, said, setting, text_of
 
 LONGEST: Final = 500_000
 """Bytes of a text that are read; a long page of documentation has a fifth of it."""

@@ -16,27 +16,26 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Verification, figures_by_name
 from checkpoints.states import State
 from cli.commands.execution import with_settings
-from cli.output.item_files import REFUSED, STDOUT, OutputFile, refuse_present, write_whole
 from cli.page.nameless import blanked
 from cli.session.journal import usable_run
 from cli.settings.flags import RUN_NAME_OR_NONE, JournalFlags
+from cli.show.files import REFUSED, STDOUT, OutputFile, refuse_present, write_whole
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.options import argument, option, switch
 from cli.terminal.screen import BriefVoice, Screen
-from cli.terminal.waiting import waiting
+from cli.terminal.streams import waiting
 from engine.errors import InputRefused
 from engine.pacing.policy import ALL
-from engine.sources.raw.sample import FileOnDisk
+from engine.sources.sample import FileOnDisk
 from jobs.catalogue.catalogue import JOBS
 from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap, read_map
-from jobs.imports.table_columns import TableColumns
+from jobs.imports.tables import TableColumns
 from jobs.rows.input import Input, input_of_parameters
 from jobs.spec.columns import Column, locate, normalise_header
 from jobs.spec.spec import JobSpec
 from jobs.spec.words import IMPORT, MAP
 from jobs.sums import each_refused, sums_of
-from texts.remedies import PROGRAM, command_line
-from texts.said import counted, said, two_decimals
+from texts.said import PROGRAM, command_line, counted, said, two_decimals
 
 FORMAT: Final = 1
 HIDDEN: Final = "…"

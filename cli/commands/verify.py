@@ -15,28 +15,27 @@ from checkpoints.records import AccountFigures, Item, RowFigures, Run, Stage, To
 from checkpoints.states import State
 from checkpoints.tally import ImportTally, Subtotal
 from cli.commands.execution import close, with_settings
-from cli.output.item_files import STDOUT, OutputFile, Sheet, header_of, in_a_cell, of_item, written_to
 from cli.session.journal import locked, open_existing, own_name, usable_run
 from cli.session.session import Invocation, Session, open_session, own_journal
 from cli.settings.flags import RUN_NAME, RUN_NAME_OR_NONE, Declared, Flags, LookUpPacing, ReadingPacing
 from cli.show.closing import next_steps, outcome_table, states_object, states_table, steps_of
+from cli.show.files import STDOUT, OutputFile, Sheet, header_of, in_a_cell, of_item, written_to
 from cli.show.progress import show_sending
 from cli.terminal.exits import CommandRefused, Exit, exit_of
 from cli.terminal.layout import drawn
 from cli.terminal.options import option, switch
 from cli.terminal.screen import Voice
 from cli.terminal.signals import Interrupts
-from cli.terminal.waiting import waiting
+from cli.terminal.streams import waiting
 from engine.errors import LookUpFailed
 from engine.job import Absent, CannotLook, Different, Job, LookUpResult, ReadBack
 from engine.pipeline.progress import Progress
 from engine.pipeline.reconciler import Reconciler
 from engine.pipeline.verifier import verify
-from jobs.account_balances import AccountDifference, compare_balances
+from jobs.accounts import AccountDifference, compare_balances
 from jobs.spec.words import IMPORT, SINCE
-from jobs.tally import tally_of
-from texts.remedies import command_line
-from texts.said import counted, said, text_of, two_decimals
+from jobs.sums import tally_of
+from texts.said import command_line, counted, said, text_of, two_decimals
 
 log = structlog.get_logger(__name__)
 

@@ -20,11 +20,10 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from checkpoints.comparison import Side
 from checkpoints.errors import JournalError, NoSuchRun
 from checkpoints.journal import Journal
-from checkpoints.row_comparison import Side
 from checkpoints.states import State
-from cli.output.item_files import FILES, OutputFile, write_items, written_to
 from cli.page.feed import Feeds, RunList, compared
 from cli.page.nameless import bare_command
 from cli.page.verifying import VERIFY, VerifyRun
@@ -36,14 +35,14 @@ from cli.session.door import LOOPBACK, DoorLimits, serve_clients
 from cli.session.journal import own_name
 from cli.settings.settings import NO_BILLINGS, KnownBillings, Letterhead, OwnJobs
 from cli.show.closing import BAD, file_of
+from cli.show.files import FILES, OutputFile, write_items, written_to
 from cli.terminal.exits import CommandRefused
 from cli.terminal.signals import run_alongside
 from cli.terminal.texts import LANGUAGES, CatalogueLanguage, language, printable, reading
 from engine.pacing.policy import provide_all_files
 from engine.pipeline.control import COMMANDS, LONGEST_REQUEST, NotAMessage, to_request
 from jobs.runs import refuse_purged
-from texts.remedies import PROGRAM, command_line
-from texts.said import Said, reason_of, said, text_of
+from texts.said import PROGRAM, Said, command_line, reason_of, said, text_of
 
 # ---- the texts of the page ----------------------------------------------------------------------------------------
 

@@ -7,6 +7,9 @@ often as it takes little of the machine's time. A browser gets it as server-sent
     event: past       {"points": […], …} all that was sent, while nobody works on the run, whenever it is another
     event: snapshot   …                  the facts of this moment, once a second
     event: closed     {"command": "…"}   the page has ended in order; the command opens it again
+
+The journal keeps no pace beyond fifteen minutes. So the past of a run that nobody works on is made of the moments at
+which the rows were sent last, in a bounded number of spans, and of who worked on the run and what it was told.
 """
 
 import time
@@ -14,7 +17,8 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from itertools import zip_longest
+from decimal import Decimal
+from itertools import chain, zip_longest
 from typing import Final, NamedTuple
 
 import anyio
@@ -23,19 +27,18 @@ import structlog
 from aiohttp import web
 from anyio.abc import TaskGroup
 
+from checkpoints.comparison import Rows
 from checkpoints.errors import JournalError
 from checkpoints.journal import Journal
 from checkpoints.mailbox import KEPT
-from checkpoints.records import Reason, Refusal, Run, Runner, Totals, Verification
-from checkpoints.row_comparison import Rows
+from checkpoints.records import Command, Reason, Refusal, Run, Runner, SentSpan, Totals, Verification
 from checkpoints.states import State, states_where
-from cli.fleet.overview import FleetJournal, run_facts, sums_lines, view_of
 from cli.page.nameless import COMPARED, LISTED, PAST, SNAPSHOT, bare_command, blanked, only
-from cli.page.past import past_of
 from cli.page.verifying import NOTHING_YET, VERIFY, Verifier, Verifying, VerifyRun, lines_of
-from cli.session.comparison import MOST_SPANS, Comparison
+from cli.session.comparison import MOST_SPANS, PEAK, STILL, Comparison, pace_of
 from cli.session.control_client import hear
 from cli.session.journal import stored_policy
+from cli.session.overview import FleetJournal, run_facts, sums_lines, view_of
 from cli.session.run_view import RunView
 from cli.settings.settings import KnownBillings
 from cli.show.closing import describe_end, next_steps
@@ -43,13 +46,13 @@ from cli.terminal.exits import CommandRefused
 from cli.terminal.names import REFUSED, STATE_NAMES, name_of_command, name_of_outcome, name_of_sender, name_of_state
 from cli.terminal.signals import run_alongside
 from cli.terminal.texts import JOINT, LONGEST, SPACE, CatalogueLanguage, printable
+from engine.pacing.holds import BILLING, IN_DOUBT
 from engine.pacing.policy import setting_text
 from engine.pipeline.control import NotAMessage, to_sample
 from engine.statistics import PaceSample
 from jobs.rows.input import job_parameters
 from jobs.spec.words import IMPORT, source_of
-from texts.remedies import command_line
-from texts.said import Language, Quantity, Said, heading, kind_of, said
+from texts.said import Language, Quantity, Said, command_line, heading, kind_of, said
 
 log = structlog.get_logger(__name__)
 
@@ -706,3 +709,112 @@ class Feeds:
     async def close(self, _: web.Application) -> None:
         for feed in self._feeds.values():
             feed.close()
+
+
+# ---- the past of a run: what was sent when, and what came between -------------------------------------------------
+
+
+MOST_MARKS: Final = 100
+"""The latest marks on the axis of time."""
+LOOKS: Final = frozenset({"verify", "reconcile", "decide", "close", "undo"})
+"""What takes a run up and sends nothing of it."""
+_PAUSES: Final = {"pause": "paused", "continue": "continued"}
+"""Commands that are marked, where they have changed something: of a paused run `pause` does not."""
+_WAITS: Final = {BILLING: "away", IN_DOUBT: "doubt"}
+"""Waits that are told apart from others."""
+_UNPAUSES: Final = frozenset({"continue", "resume"})
+"""`continue now=yes` ends a pause too, and so does `resume --unpause`."""
+
+
+class _Worked(NamedTuple):
+    """When a process worked on the run, in seconds since 1970, and what its end was."""
+
+    began: float
+    ended: float
+    how: str
+
+
+def past_of(
+    spans: Sequence[SentSpan],
+    runners: Sequence[Runner],
+    commands: Sequence[Command],
+    waits: Sequence[Command],
+    alive: Sequence[float],
+    *,
+    has_ended: bool,
+) -> Mapping[str, object] | None:
+    """What the page draws: points and marks in their order, and figures; None for a run that has sent nothing.
+
+    Sums are decimal text, all others numbers; times are seconds. `alive` are the last moments at which a process has
+    said something of the run: one that was killed counts until then, or until the last row that it has sent.
+    """
+    if (pace := pace_of(spans)) is None:
+        return None
+    working = [one for one in runners if one.purpose not in LOOKS]
+    worked = _worked(spans, working, alive, has_ended=has_ended)
+    first, length = spans[0].at, spans[0].seconds
+    last = max([spans[-1].at + 1.0, *(one.ended for one in worked)])
+    starts = range(first, spans[-1].at + 1, length)
+    # The last span may reach beyond the end of the run, and the end lie long after it.
+    over = min(float(starts[-1] + length), last)
+    still = [*pace.still, *([(over, last)] if last - over >= STILL else [])]
+    clipped = [(max(one.began, first), min(one.ended, last)) for one in worked]
+    busy = sum(max(end - begin, 0.0) for begin, end in clipped)
+    held = sum(max(min(end, to) - max(begin, since), 0.0) for begin, end in clipped for since, to in still)
+    return {
+        "points": [*_points(spans, starts, [over, last] if over < last else [last])],
+        "marks": sorted(_marks(worked, commands, waits))[-MOST_MARKS:],
+        "average": pace.average,
+        "peak": pace.peak,
+        "seconds": max(PEAK, length),
+        "worked": busy,
+        "held": held,
+        "idle": max(last - first - busy, 0.0),
+        "repeated": sum(one.calls - one.sent for one in spans),
+    }
+
+
+def _points(spans: Sequence[SentSpan], starts: range, ends: Sequence[float]) -> Iterator[Mapping[str, object]]:
+    """A point for each span, also for those without a row; errors and roubles are those since the beginning."""
+    by_start: Mapping[float, SentSpan] = {one.at: one for one in spans}
+    errors, amount = 0, Decimal(0)
+    for at in (*starts, *ends):
+        one = by_start.get(at)
+        if one is not None:
+            errors += one.failed
+            amount += one.amount
+        yield {"t": at, "rate": one.sent / one.seconds if one else 0.0, "errors": errors, "sum": format(amount, "f")}
+
+
+def _worked(
+    spans: Sequence[SentSpan], runners: Sequence[Runner], alive: Sequence[float], *, has_ended: bool
+) -> list[_Worked]:
+    found: list[_Worked] = []
+    nexts = [one.began_at.timestamp() for one in runners[1:]]
+    for runner, then in zip(runners, [*nexts, float("inf")], strict=False):
+        began = runner.began_at.timestamp()
+        if runner.ended_at is not None:
+            how = "ended" if has_ended and runner is runners[-1] else "stopped"
+            found.append(_Worked(began, runner.ended_at.timestamp(), how))
+        else:
+            # What the next one has sent again counts as its own.
+            ends = chain((one.at + one.seconds for one in spans), alive)
+            found.append(_Worked(began, max([began, *(one for one in ends if one <= then)]), "killed"))
+    return found
+
+
+def _marks(
+    worked: Sequence[_Worked], commands: Sequence[Command], waits: Sequence[Command]
+) -> Iterator[tuple[float, str]]:
+    """What came when, by its moment."""
+    for number, one in enumerate(worked):
+        yield one.began, "resumed" if number else "begun"
+        yield one.ended, one.how
+    is_paused = False
+    for told in commands:
+        word = told.command.partition(" ")[0]
+        was_paused, is_paused = is_paused, word == "pause" or (is_paused and word not in _UNPAUSES)
+        if word in _PAUSES and is_paused != was_paused:
+            yield told.given_at.timestamp(), _PAUSES[word]
+    for told in waits:
+        yield told.given_at.timestamp(), _WAITS.get(told.command, "waits") if told.answer else "waited"

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from texts.remedies import PROGRAM
-from texts.said import Said, Value
+from texts.said import PROGRAM, Said, Value
 
 _BLANK: Final = "…"
 _ANY: Final = "*"

@@ -31,7 +31,6 @@ from checkpoints.journal import Journal
 from checkpoints.own_files import open_regular
 from checkpoints.states import State
 from checkpoints.tally import NOTHING, ImportTally, Subtotal, summed
-from cli.output.item_files import REFUSED, OutputFile, written_to
 from cli.report.facts import (
     EXTRA_SHOWN,
     SHOWN,
@@ -43,6 +42,7 @@ from cli.report.facts import (
 )
 from cli.settings.settings import Letterhead, host_of
 from cli.show.closing import describe_end
+from cli.show.files import REFUSED, OutputFile, written_to
 from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import environment
 from cli.terminal.names import (
@@ -65,8 +65,7 @@ from jobs.rows.input import is_input, job_parameters
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST, INPUT
 from jobs.spec.words import PLACE
 from jobs.sums import RunSums, sum_over
-from texts.remedies import PROGRAM, setting
-from texts.said import Given, Quantity, Said, Value, counted, reason_of, said
+from texts.said import PROGRAM, Given, Quantity, Said, Value, counted, reason_of, said, setting
 
 STATES: Final = (
     State.APPLIED,

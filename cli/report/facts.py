@@ -14,10 +14,10 @@ from typing import Final, NamedTuple
 
 import anyio
 
+from checkpoints.comparison import Rows
 from checkpoints.journal import Journal
 from checkpoints.merkle import MerkleTree, leaf_data, leaf_hash, root_of
 from checkpoints.records import Decision, Item, ReportRoot, Run, RunHistory, Stage, Totals
-from checkpoints.row_comparison import Rows
 from checkpoints.rows import StepCount
 from checkpoints.sentences import AS_WANTED, DIFFERENT, DUPLICATE, NEEDS_NONE, READ_OTHERWISE, decided
 from checkpoints.states import State

@@ -6,8 +6,8 @@ from decimal import Decimal
 from itertools import accumulate, pairwise, zip_longest
 from typing import Final, NamedTuple
 
+from checkpoints.comparison import Compared, Rows, Side, compare_rows
 from checkpoints.records import Reason, Run, RunRow, SentSpan, Stage, Totals
-from checkpoints.row_comparison import Compared, Rows, Side, compare_rows
 from checkpoints.states import State, states_where
 from cli.show.closing import read_back_object, states_object
 from cli.terminal.exits import CommandRefused

@@ -20,14 +20,13 @@ from cli.session.run_view import holds_its_file, mark_of
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import render
 from cli.terminal.screen import Screen
+from cli.terminal.streams import waiting
 from cli.terminal.texts import WHOLE, moment, printable
-from cli.terminal.waiting import waiting
 from engine.pacing.policy import SETTINGS, check_names
 from engine.pipeline import control
 from engine.pipeline.progress import LivePolicy
 from jobs.runs import unfinished
-from texts.remedies import command_line
-from texts.said import Said, said, text_of
+from texts.said import Said, command_line, said, text_of
 
 log = structlog.get_logger(__name__)
 

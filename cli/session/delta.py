@@ -14,10 +14,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from checkpoints.comparison import Rows, Side, rows_gone
 from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
-from checkpoints.row_comparison import Rows, Side, rows_gone
 from checkpoints.states import State, states_where
 from cli.session.order import Order, per_billing
 from cli.show.preview import LOOKED_AT, DeltaFacts, PreviewFacts, facts_of, number_and_sum
@@ -29,8 +29,7 @@ from jobs.job import assigned_of
 from jobs.rows.input import input_of_parameters
 from jobs.runs import followers, is_taken_back, nothing_of, require_complete, unfinished
 from jobs.spec.words import SINCE, SharedAccountsRule
-from texts.remedies import command_line, setting
-from texts.said import Said, counted, percent, said
+from texts.said import Said, command_line, counted, percent, said, setting
 
 if TYPE_CHECKING:
     from cli.session.session import Session

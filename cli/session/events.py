@@ -32,8 +32,8 @@ from cli.show.closing import Closing, next_steps
 from cli.terminal.exits import Exit, code_of
 from cli.terminal.names import LEFT_OUT, REFUSED, outcomes_of
 from cli.terminal.signals import Interrupts, run_alongside
+from cli.terminal.streams import waiting
 from cli.terminal.texts import JOINT, printable, rendered
-from cli.terminal.waiting import waiting
 from engine.pacing.holds import Stop, StopKind
 from engine.pipeline.progress import Progress, Status
 from texts.said import Quantity, Said, SaidError, counted, reason_of, said, text_of

@@ -13,17 +13,16 @@ from typing import Final
 import anyio.to_thread
 
 from checkpoints.records import Refusal
-from cli.output.item_files import OutputFile, refuse_present
-from cli.output.tables import CheckedRow, FaultWorkbook, check_target, fault_workbook
 from cli.session.order import Order
 from cli.session.run_session import caution_unended
 from cli.session.session import open_billing
 from cli.settings.settings import Settings
+from cli.show.files import CheckedRow, FaultWorkbook, OutputFile, check_target, fault_workbook, refuse_present
 from cli.show.progress import seen_rows
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import drawn
 from cli.terminal.screen import Screen
-from cli.terminal.waiting import bytes_read, waiting
+from cli.terminal.streams import bytes_read, waiting
 from engine.job import STDIN, RowPage
 from jobs.import_job import ImportJob
 from jobs.imports.column_map import TABLE_OF_STEP
@@ -31,8 +30,7 @@ from jobs.imports.input_checks import MoneyLookout
 from jobs.imports.subscriber import OF_ALL_ROWS, Place, Step, ValueFault
 from jobs.imports.tables import JoinedTables
 from jobs.job import build
-from texts.remedies import setting
-from texts.said import Quantity, Said, counted
+from texts.said import Quantity, Said, counted, setting
 
 _MOST_GROUPS: Final = 200
 """Kinds of faults that are told apart; those of later ones are only counted."""

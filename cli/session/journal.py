@@ -37,13 +37,12 @@ from cli.settings.settings import Settings
 from cli.show.closing import describe_end, restoring_of, run_again
 from cli.terminal.exits import CommandRefused, HeldElsewhere
 from cli.terminal.layout import OF_SETTINGS
+from cli.terminal.streams import waiting
 from cli.terminal.texts import printable
-from cli.terminal.waiting import waiting
 from engine.pacing.policy import ALL, Policy, policy_with
 from jobs.runs import require_content, unfinished
 from jobs.spec.words import RUN, UNDO
-from texts.remedies import PROGRAM, advise_runs, advised, command_line, setting
-from texts.said import Said, counted, in_lines, said, text_of
+from texts.said import PROGRAM, Said, advise_runs, advised, command_line, counted, in_lines, said, setting, text_of
 
 log = structlog.get_logger(__name__)
 

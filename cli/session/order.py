@@ -16,16 +16,16 @@ import structlog
 from billing.directory.identity import is_same
 from billing.secret import Secret
 from billing.selects.select import select_of
+from checkpoints.comparison import ListDifference, differences_from_plan, list_file
 from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal, open_journal
-from checkpoints.list_differences import ListDifference, differences_from_plan, list_file
 from checkpoints.own_files import check_beside
 from checkpoints.records import Run
-from cli.output.tables import ANSWER_FILE_PARAMETER
 from cli.session.journal import identity_of_run, is_at
 from cli.settings.flags import CallFlags, ImportFlags, OrderFlags, RowFlags, parse_pairs, split_map
 from cli.settings.places import in_full
 from cli.settings.settings import Settings
+from cli.show.files import ANSWER_FILE_PARAMETER
 from cli.show.preview import given_parameters, is_kept, same_input
 from cli.terminal.exits import CommandRefused, SettingsRefused
 from cli.terminal.screen import asked_for
@@ -33,7 +33,7 @@ from cli.terminal.texts import LONGEST, printable
 from engine.errors import EngineError, InputRefused, LookUpRefused
 from engine.job import STDIN
 from engine.pipeline.intake import Repeat
-from engine.sources.raw.sample import FileOnDisk
+from engine.sources.sample import FileOnDisk
 from jobs.access.vault import (
     BATCH,
     NoVaultKey,
@@ -47,13 +47,11 @@ from jobs.access.vault import (
 )
 from jobs.catalogue.catalogue import Catalogue
 from jobs.import_job import with_files_of_map
-from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, Input, how_often, input_of_parameters, job_parameters
-from jobs.rows.selection import key_list
+from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, Input, how_often, input_of_parameters, job_parameters, key_list
 from jobs.spec.errors import ParameterRefused, VaultFailed, VaultLocked
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST, JobSpec, Special, parameters_of
 from jobs.spec.words import IMPORT, MAP, PLACE, SINCE, SharedAccountsRule
-from texts.remedies import VAULT_KEY, command_line, setting
-from texts.said import Quantity, Said, enumerated, in_lines, said, text_of
+from texts.said import VAULT_KEY, Quantity, Said, command_line, enumerated, in_lines, said, setting, text_of
 
 if TYPE_CHECKING:
     from cli.session.session import BillingConnection, Invocation

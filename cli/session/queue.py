@@ -37,8 +37,7 @@ from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import labelled, stack, steps_list
 from cli.terminal.screen import Screen
-from texts.remedies import PROGRAM, command_line, setting
-from texts.said import counted, said, text_of
+from texts.said import PROGRAM, command_line, counted, said, setting, text_of
 
 if TYPE_CHECKING:
     import procrastinate

@@ -35,8 +35,6 @@ from checkpoints.errors import ForbiddenTransition, JournalError, RunGivenUp, Ru
 from checkpoints.journal import Journal
 from checkpoints.records import Item, NewRun, Run, Stage, Totals
 from checkpoints.states import State, states_where
-from cli.output.item_files import OutputFile
-from cli.output.tables import ANSWER_FILE_PARAMETER, ANSWERS, checked, first_rows, reads, write_answers
 from cli.session.control_client import serve_control
 from cli.session.delta import all_the_same, in_billing, plan_of, refuse_last, unlike_last
 from cli.session.events import RunReaders
@@ -65,6 +63,7 @@ from cli.show.closing import (
     show_closing,
     steps_of,
 )
+from cli.show.files import ANSWER_FILE_PARAMETER, ANSWERS, OutputFile, checked, first_rows, reads, write_answers
 from cli.show.preview import (
     LOOKED_AT,
     PreviewFacts,
@@ -79,8 +78,8 @@ from cli.terminal.exits import CommandRefused, Exit, NothingSent, code_of, exit_
 from cli.terminal.layout import labelled, render
 from cli.terminal.screen import Screen, Unanswered, is_unattended
 from cli.terminal.signals import Interrupts
+from cli.terminal.streams import bytes_read, waiting
 from cli.terminal.texts import WHOLE, from_bytes, printable
-from cli.terminal.waiting import bytes_read, waiting
 from engine.errors import EngineError, InputRefused, LookUpDelayed, LookUpFailed, LookUpRefused
 from engine.job import STDIN, Job, LastLine
 from engine.pacing.holds import StopKind
@@ -101,6 +100,7 @@ from engine.pipeline.intake import Intake, Repeat, Since
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import LivePolicy, Progress
 from jobs.access.vault import Vault
+from jobs.accounts import in_sentences, settle
 from jobs.catalogue.catalogue import Catalogue
 from jobs.effects.factory import Finish, finish_of
 from jobs.gauges import gauges_of
@@ -114,12 +114,10 @@ from jobs.runs import (
     require_undoable,
     unfinished,
 )
-from jobs.shared_accounts import in_sentences, settle
 from jobs.spec.spec import DECLARATION
 from jobs.spec.words import RUN, SINCE, UNDO, SharedAccountsRule
 from jobs.value_changes import balances_of, overwritten
-from texts.remedies import command_line, setting
-from texts.said import Said, counted, in_lines, said, text_of
+from texts.said import Said, command_line, counted, in_lines, said, setting, text_of
 
 log = structlog.get_logger(__name__)
 

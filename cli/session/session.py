@@ -34,7 +34,6 @@ from checkpoints.journal import Journal, earlier_runs
 from checkpoints.journal_file import JournalAddress
 from checkpoints.records import Item, Run
 from checkpoints.states import states_where
-from cli.output.item_files import OutputFile, replacing
 from cli.session.events import RunReader
 from cli.session.journal import (
     addresses_of,
@@ -54,12 +53,13 @@ from cli.settings.flags import Consent, Pacing
 from cli.settings.places import OF_BILLING, FoundFile, journals_in, name_of_billing, read_found, read_toml
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
+from cli.show.files import OutputFile, replacing
 from cli.show.preview import Target
 from cli.terminal.exits import AWAY, CommandRefused, SettingsRefused, code_of
 from cli.terminal.layout import labelled
 from cli.terminal.screen import Screen
+from cli.terminal.streams import waiting, waiting_line
 from cli.terminal.texts import printable
-from cli.terminal.waiting import waiting, waiting_line
 from engine.errors import EngineError, LookUpDelayed, LookUpFailed
 from engine.job import Effect, Job, shown
 from engine.pacing.holds import POLL_SECONDS, Stop
@@ -73,8 +73,7 @@ from jobs.spec.spec import parameters_of
 from jobs.spec.toml_places import KeyRefused, as_kind
 from jobs.spec.words import UNDO
 from jobs.undo import build_undo, effect_of_run
-from texts.remedies import PROGRAM, advise_runs, command_line, setting
-from texts.said import Given, Said, reason_of, said
+from texts.said import PROGRAM, Given, Said, advise_runs, command_line, reason_of, said, setting
 
 log = structlog.get_logger(__name__)
 

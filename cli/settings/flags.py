@@ -15,11 +15,10 @@ from cli.terminal.exits import CommandRefused
 from cli.terminal.options import Option, Part, argument, option, switch
 from cli.terminal.texts import printable
 from engine.pacing.policy import ALL, NO, NONE, YES, Policy, policy_with
-from engine.sources.raw.sample import AUTO
+from engine.sources.sample import AUTO
 from jobs.spec.words import SharedAccountsRule
-from texts import remedies
-from texts.remedies import setting
-from texts.said import said
+from texts import said as remedies
+from texts.said import said, setting
 
 _CONNECTION: Final = "Connection"
 EARLIER: Final = said("Earlier runs")

@@ -36,8 +36,7 @@ from cli.terminal.exits import SettingsRefused
 from cli.terminal.logs import KEPT
 from cli.terminal.texts import JOURNAL, printable
 from jobs.spec.toml_places import Toml
-from texts.remedies import PROGRAM, VAULT_KEY
-from texts.said import Said, counted, reason_of, said, text_of
+from texts.said import PROGRAM, VAULT_KEY, Said, counted, reason_of, said, text_of
 
 SUFFIX: Final = ".journal"
 IN_FOLDER: Final = said("found in the working folder")

@@ -38,13 +38,11 @@ from cli.terminal.layout import Badge, badge_of
 from cli.terminal.options import Option, options_of
 from engine.errors import nearest
 from jobs.spec.toml_places import KeyRefused, Kind, Toml, as_kind
-from texts.remedies import SETTINGS_FILE, SETTINGS_PROFILE, setting
-from texts.said import Quantity, reason_of, said, text_of
+from texts.said import SETTINGS_FILE, SETTINGS_PROFILE, Quantity, reason_of, said, setting, text_of
 
 if TYPE_CHECKING:
     from billing.api.client import ClientSettings
-    from jobs.catalogue.catalogue import Catalogue
-    from jobs.catalogue.declaration import Declaration
+    from jobs.catalogue.catalogue import Catalogue, Declaration
 
 
 def key(help_: str, default: str = "–") -> msgspec.Meta:
@@ -551,7 +549,7 @@ class OwnJobs:
 
 
 def _read(path: Path, origin: str, taken: Container[str]) -> "Declaration":
-    from jobs.catalogue.declaration import Declaration, read_declaration  # noqa: PLC0415 - as above
+    from jobs.catalogue.catalogue import Declaration, read_declaration  # noqa: PLC0415 - as above
 
     try:
         content = places.read_found(places.FoundFile(path, said("the declaration"), is_run=True))

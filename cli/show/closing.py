@@ -29,8 +29,7 @@ from engine.pacing.holds import StopKind, money_limit, whole_sum
 from jobs.imports.subscriber import LANE, STEP_NAMES, Step
 from jobs.spec import words
 from jobs.spec.words import IMPORT, LEAVE, LIST, OPPOSITE, RUN, STORNO, TAKE, UNDO, UNPROVEN, WAY
-from texts.remedies import command_line, setting
-from texts.said import Said, counted, kind_of, said, two_decimals, wording
+from texts.said import Said, command_line, counted, kind_of, said, setting, two_decimals, wording
 
 if TYPE_CHECKING:
     from jobs.value_changes import Overwritten

@@ -10,9 +10,9 @@ from typing import Final
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from checkpoints.comparison import Rows
 from checkpoints.journal import Journal
 from checkpoints.records import Differences, Item, Reason, Refusal, Run, Shared, Totals
-from checkpoints.row_comparison import Rows
 from checkpoints.sentences import DIFFERENT, DUPLICATE, NOT_SHOWN
 from checkpoints.states import State
 from cli.show.closing import (
@@ -34,15 +34,14 @@ from engine.pacing.policy import Policy, describe_policy
 from engine.pipeline.intake import Repeat
 from engine.sources.exported import is_of_export
 from jobs.access.vault import mask_secrets
+from jobs.accounts import Question
 from jobs.imports.subscriber import Step
 from jobs.rows.input import REPEAT, is_input
-from jobs.shared_accounts import Question
 from jobs.spec.columns import Assigned
 from jobs.spec.parameters import DIGEST
 from jobs.spec.words import OPPOSITE, SINCE, STORNO, UNDO, WAY, source_of
 from jobs.value_changes import BalanceSums
-from texts.remedies import command_line, setting
-from texts.said import Quantity, Said, counted, enumerated, in_lines, kind_of, said
+from texts.said import Quantity, Said, command_line, counted, enumerated, in_lines, kind_of, said, setting
 
 LOOKED_AT: Final = 200
 """Rows to be sent that are checked for assumptions; the rows of a job are alike."""

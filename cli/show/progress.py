@@ -19,8 +19,8 @@ from cli.terminal.layout import Hanging, labelled, render
 from cli.terminal.names import Outcome, outcomes_of
 from cli.terminal.screen import Screen
 from cli.terminal.signals import run_alongside
+from cli.terminal.streams import bytes_read, waiting
 from cli.terminal.texts import JOINT, LONGEST, WHOLE, count, duration, printable, rate
-from cli.terminal.waiting import bytes_read, waiting
 from engine.job import Source
 from engine.pacing.holds import ASKING_AGAIN
 from engine.pacing.policy import ALL as SETTINGS

@@ -37,8 +37,7 @@ from cli.terminal.names import (
     title_of_group,
 )
 from cli.terminal.texts import JOINT, WHOLE, count, duration, moment, money, printable, rate, rendered
-from texts.remedies import command_line, setting
-from texts.said import Quantity, Said, counted, in_clauses, said
+from texts.said import Quantity, Said, command_line, counted, in_clauses, said, setting
 
 _NARROW, _STEP_IN = 24, 4
 """Columns that a value needs beside its label; with fewer it begins on the next line, where it stands in."""

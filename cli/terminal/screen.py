@@ -19,12 +19,10 @@ from billing.secret import Mask
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Badge, Hanging, between_words, of_markup, render
 from cli.terminal.options import Part, switch
-from cli.terminal.streams import json_line, lasting
+from cli.terminal.streams import json_line, lasting, waiting_line
 from cli.terminal.texts import JOINT, SENTENCE, markup_safe, printable, rendered
-from cli.terminal.waiting import waiting_line
 from engine.job import STDIN
-from texts.remedies import PROGRAM, setting
-from texts.said import Said, said, wording
+from texts.said import PROGRAM, Said, said, setting, wording
 
 WIDTH: Final = 400
 """Columns without a terminal, unless COLUMNS says otherwise; wide, so that lines stay whole for searching."""

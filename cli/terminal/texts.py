@@ -19,8 +19,7 @@ from typing import Final
 
 from rich.markup import escape
 
-from texts.remedies import PROGRAM, SETTINGS_FILE, SETTINGS_PROFILE
-from texts.said import Language, Quantity, Said, plain, two_decimals
+from texts.said import PROGRAM, SETTINGS_FILE, SETTINGS_PROFILE, Language, Quantity, Said, plain, two_decimals
 
 ENGLISH: Final = "en"
 RUSSIAN: Final = "ru"

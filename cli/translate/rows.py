@@ -34,8 +34,7 @@ from cli.translate.shell import (
     options_of,
     parse,
 )
-from texts.remedies import PROGRAM
-from texts.said import said, wording
+from texts.said import PROGRAM, said, wording
 
 FORMS: Final = said(
     "what is read is a curl, or rows | while read …; do curl …; done, where rows are sqlexec …, a file, or a list; "

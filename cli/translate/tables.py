@@ -19,8 +19,7 @@ from cli.translate.rows import PRINTERS, Rows, effects_of, rows_within, stages_w
 from cli.translate.shell import AWKS, NEWLINE, TEXT_TOOLS, Command, Letter, Quote, Taking, Text
 from jobs.catalogue.typed_call import OWN
 from jobs.spec.columns import normalise_header
-from texts.remedies import PROGRAM
-from texts.said import Quantity, counted, said, wording
+from texts.said import PROGRAM, Quantity, counted, said, wording
 
 _NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 

@@ -21,14 +21,13 @@ from typing import Final
 import anyio
 import structlog
 
-from checkpoints.pace import BreakerPace
+from checkpoints.lease import BreakerPace
 from checkpoints.records import Item
 from engine.errors import LookUpFailed
 from engine.outcomes import Cause, Outcome
 from engine.pacing.holds import ASKING_AGAIN, BILLING, POLL_SECONDS, Holds, Stop, StopKind
 from engine.pacing.policy import Policy
-from texts.remedies import advised
-from texts.said import Quantity, reason, said, text_of
+from texts.said import Quantity, advised, reason, said, text_of
 
 # ---- retries ------------------------------------------------------------------------------------------------------
 # The wait is drawn with full jitter, so that rows that failed together do not come back together.

@@ -22,8 +22,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import State, states_where
 from engine.statistics import error_group
-from texts.remedies import advised, setting
-from texts.said import Given, Quantity, ValueRefused, counted, said, two_decimals
+from texts.said import Given, Quantity, ValueRefused, advised, counted, said, setting, two_decimals
 
 log = structlog.get_logger(__name__)
 

@@ -20,8 +20,7 @@ import structlog
 
 from engine.errors import DiskFull, LookUpFailed
 from engine.pacing.holds import Holds, Stop, StopKind
-from texts.remedies import advised, setting
-from texts.said import Quantity, ValueRefused, reason_of, said
+from texts.said import Quantity, ValueRefused, advised, reason_of, said, setting
 
 log = structlog.get_logger(__name__)
 

@@ -41,7 +41,7 @@ from enum import StrEnum
 from math import floor, inf, sqrt
 from typing import NamedTuple
 
-from checkpoints.pace import WindowPace
+from checkpoints.lease import WindowPace
 from texts.said import reason, said
 
 # ---- the server's own latency -------------------------------------------------------------------------------------

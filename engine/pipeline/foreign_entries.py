@@ -27,8 +27,7 @@ from checkpoints.sentences import ALIKE, ANOTHER_COUNTS, AS_WANTED, ENTERED, NOT
 from engine.errors import InputRefused
 from engine.evidence import RowRefused, Undecided
 from engine.job import NO_ENTRIES, Effect, Entries, Job, Marked, SameKey
-from texts.remedies import advised, setting
-from texts.said import Said, in_clauses, kind_of, reason, said, wording
+from texts.said import Said, advised, in_clauses, kind_of, reason, said, setting, wording
 
 Known: TypeAlias = Mapping[tuple[str, int, str], KnownMark]
 """Known marks by run, number, and the key of the row for which its entry was found."""

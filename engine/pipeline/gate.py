@@ -18,8 +18,7 @@ import anyio
 import structlog
 
 from checkpoints.journal import Journal
-from checkpoints.lease import machine
-from checkpoints.pace import BillingPace
+from checkpoints.lease import BillingPace, machine
 from checkpoints.records import Run
 from engine.outcomes import Cause, Outcome
 from engine.pacing.breaker import Breaker
@@ -29,8 +28,7 @@ from engine.pacing.throttle import Rate, Throttle
 from engine.pacing.window import InFlight, Ticket, Window
 from engine.pipeline.progress import LivePolicy, Progress
 from engine.pipeline.reconciler import count_down
-from texts.remedies import advised
-from texts.said import Quantity, reason, said
+from texts.said import Quantity, advised, reason, said
 
 log = structlog.get_logger(__name__)
 

@@ -28,8 +28,7 @@ from engine.pacing.throttle import check_free
 from engine.pipeline.backlog import Backlog
 from engine.pipeline.foreign_entries import ForeignEntries, asked_for, asks_the_same, entered_by
 from engine.pipeline.progress import Progress
-from texts.remedies import advised, setting
-from texts.said import in_clauses, reason, said, wording
+from texts.said import advised, in_clauses, reason, said, setting, wording
 
 # ---- pages that are prepared beside each other, and finished in their order ---------------------------------------
 

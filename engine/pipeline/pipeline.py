@@ -38,8 +38,7 @@ from engine.pipeline.precedence import Precedence
 from engine.pipeline.progress import LivePolicy, Sending
 from engine.pipeline.reconciler import IN_DOUBT, Reconciler
 from engine.pipeline.witness import FRESH, LONGEST_ASKING, READING_COUNTS, Witness
-from texts.remedies import advised, setting
-from texts.said import Quantity, Said, counted, said, text_of, wording
+from texts.said import Quantity, Said, advised, counted, said, setting, text_of, wording
 
 log = structlog.get_logger(__name__)
 

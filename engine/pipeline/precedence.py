@@ -36,8 +36,7 @@ from engine.pacing.holds import StopKind
 from engine.pipeline.backlog import Backlog
 from engine.pipeline.progress import LivePolicy
 from engine.pipeline.witness import LONGEST_ASKING
-from texts.remedies import advised
-from texts.said import Quantity, Said, counted, in_clauses, reason, said, text_of, wording
+from texts.said import Quantity, Said, advised, counted, in_clauses, reason, said, text_of, wording
 
 log = structlog.get_logger(__name__)
 

@@ -12,8 +12,9 @@ from typing import Final, TypeAlias
 
 from engine.errors import InputRefused
 from engine.job import LastLine, RowPage, Source
+from engine.sources import ods, text, workbook, xlsx
 from engine.sources.exported import restored
-from engine.sources.raw.sample import (
+from engine.sources.sample import (
     OLE2,
     ZIP,
     FileOnDisk,
@@ -27,18 +28,16 @@ from engine.sources.raw.sample import (
     paged,
     proven,
 )
-from engine.sources.text import delimited, isql, json_lines
-from engine.sources.workbook import book, ods, xlsx
-from texts.remedies import setting
+from texts.said import setting
 
 _SPELLED: Final = {"\\t": "\t", "tab": "\t", "TAB": "\t"}
 
 
 Format: TypeAlias = Callable[[Sample], Table | None]
 
-PACKED: Final[tuple[Format, ...]] = (book.refuse_locked, ods.opens, xlsx.opens, book.refuse_archive)
+PACKED: Final[tuple[Format, ...]] = (workbook.refuse_locked, ods.open_ods, xlsx.open_xlsx, workbook.refuse_archive)
 """The formats of files that begin as an archive does, in order."""
-FORMATS: Final[tuple[Format, ...]] = (json_lines.opens, isql.opens, delimited.opens)
+FORMATS: Final[tuple[Format, ...]] = (text.open_json_lines, text.open_isql, text.open_delimited)
 """The formats of text, which are tried after these: the first table is used, and each may raise `InputRefused`."""
 
 

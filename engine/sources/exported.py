@@ -13,7 +13,7 @@ from typing import Final
 
 from checkpoints.records import Refusal
 from engine.job import FAULTS, Row
-from engine.sources.raw.sample import Table
+from engine.sources.sample import Table
 
 ROW: Final = "carbon_row"
 LINE: Final = "carbon_line"

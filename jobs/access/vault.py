@@ -31,16 +31,15 @@ from billing.api.calls import Call
 from billing.database.sql_blocks import sql_block
 from billing.secret import PLACEHOLDER, Secret
 from checkpoints.errors import JournalError
+from checkpoints.journal import UNCLAIMED, KeptSecrets, SealedSecret, keep_secrets, pages_of_secrets
 from checkpoints.journal_file import JournalAddress
-from checkpoints.kept_secrets import UNCLAIMED, KeptSecrets, SealedSecret, keep_secrets, pages_of_secrets
 from checkpoints.own_files import open_beside
 from checkpoints.queries import PAGE, Queries
 from checkpoints.rows import to_run
 from checkpoints.stores import store_of
 from jobs.spec.errors import SecretAltered, SecretGone, VaultFailed, VaultLocked
 from jobs.spec.parameters import Parameter
-from texts.remedies import VAULT_KEY, VAULT_KEY_FILE, VAULT_KEY_SETTING, command_line
-from texts.said import Said, reason_of, said, text_of
+from texts.said import VAULT_KEY, VAULT_KEY_FILE, VAULT_KEY_SETTING, Said, command_line, reason_of, said, text_of
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM

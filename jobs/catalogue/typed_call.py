@@ -18,8 +18,7 @@ from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import ACCOUNT, SUBSCRIBER, Parameter, no_longer
 from jobs.spec.spec import CREATE, ChainKind, JobSpec, describe_secret_arguments, kind_of, secret_placeholders
 from jobs.spec.words import YES
-from texts.remedies import setting
-from texts.said import reason, said, text_of
+from texts.said import reason, said, setting, text_of
 
 CALL: Final = "call"
 LONGEST_VALUE: Final = 10_000

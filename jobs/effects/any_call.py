@@ -25,8 +25,7 @@ from jobs.spec.chain import Template
 from jobs.spec.entries import ADD_PAYMENT
 from jobs.spec.parameters import row_key
 from jobs.spec.spec import CREATE
-from texts.remedies import setting
-from texts.said import said
+from texts.said import said, setting
 
 NO_WAY_TO_LOOK: Final = said(
     "nobody can find out whether a lost call had its effect: its row is left for a person to decide. Give {look_up} "

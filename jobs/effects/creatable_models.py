@@ -38,12 +38,14 @@ from jobs.access.objects import (
     NOBODY,
     describe_fields,
     differences,
+    enters_balance,
     faults_of,
     find,
     needed,
+    sharers_of,
+    some_of,
     try_finding,
 )
-from jobs.access.operations import enters_balance, sharers_of, some_of
 from jobs.access.payload import BALANCE, OP_TYPE, Payload, account_of, decode_payload, encode_payload
 from jobs.spec.entries import (
     CODE_1C,
@@ -59,8 +61,7 @@ from jobs.spec.entries import (
     mark_prefix,
     without_marks,
 )
-from texts.remedies import setting
-from texts.said import day_in, said
+from texts.said import day_in, said, setting
 
 SERVICES: Final = "UsersUsluga"
 SUBSCRIBERS: Final = "Abonents"

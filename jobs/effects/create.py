@@ -39,13 +39,19 @@ from engine.job import (
     SameKey,
 )
 from jobs.access.gateway import Gateway
-from jobs.access.objects import KEPT, NOBODY, describe_fields, differences, find, lane_of, needed
-from jobs.access.operations import (
+from jobs.access.objects import (
+    KEPT,
+    NOBODY,
     AccountNow,
     accounts_now,
     balances,
+    describe_fields,
     described,
+    differences,
     enters_balance,
+    find,
+    lane_of,
+    needed,
     newest,
     operations_since,
     some_of,
@@ -97,8 +103,7 @@ from jobs.spec.chain import Hole, Template, fill_arguments
 from jobs.spec.entries import LONGEST_COMMENT, MARK_ROOM, OPERATIONS, exact_key, find_mark, with_mark, without_marks
 from jobs.spec.parameters import LONGEST_ID, row_key
 from jobs.spec.spec import CREATE
-from texts.remedies import setting
-from texts.said import reason, said, text_of
+from texts.said import reason, said, setting, text_of
 
 _OPENING: Final = str(OPENING_BALANCE)
 WHOSE: Final = ("Abonents.id", "Abonents.contract_number")

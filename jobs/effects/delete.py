@@ -31,9 +31,9 @@ from jobs.access.objects import (
     lane_of,
     needed,
     not_one,
+    some_of,
     try_finding,
 )
-from jobs.access.operations import some_of
 from jobs.access.payload import Payload, payload_of
 from jobs.effects.creatable_models import (
     CREATABLE_MODELS,

@@ -21,8 +21,17 @@ from checkpoints.states import State
 from engine.evidence import Accepted, AlreadyThere, Evidence, Lost, RowRefused, Seen
 from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
-from jobs.access.objects import FOUND_AGAIN, NOBODY, TAKEN_BACK, find, lane_of, needed, try_finding
-from jobs.access.operations import balances, enters_balance
+from jobs.access.objects import (
+    FOUND_AGAIN,
+    NOBODY,
+    TAKEN_BACK,
+    balances,
+    enters_balance,
+    find,
+    lane_of,
+    needed,
+    try_finding,
+)
 from jobs.access.payload import BALANCE, Payload, payload_of
 from jobs.effects.creatable_models import fields_of, own_of, still_there
 from jobs.effects.create import Back, CreateEffect, gone_since, payload_for
@@ -42,8 +51,7 @@ from jobs.effects.effect import (
 from jobs.spec.chain import parse
 from jobs.spec.entries import CREATED, OPERATION, OPERATIONS, TYPE_8, UNDO_OF_OPERATIONS, find_mark
 from jobs.spec.words import OPPOSITE, STORNO, WAY
-from texts.remedies import setting
-from texts.said import Said, day_in, enumerated, in_clauses, reason, said
+from texts.said import Said, day_in, enumerated, in_clauses, reason, said, setting
 
 # ---- the operations that a run has entered, as they are now -------------------------------------------------------
 

@@ -19,11 +19,10 @@ import msgspec
 from billing.api.answers import judge
 from billing.api.calls import describe
 from billing.database.sql_blocks import sql_block
-from checkpoints.own_files import open_beside
+from checkpoints.own_files import append_durably, keep_name, open_beside
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from engine.job import Absent, CannotLook, LookUpResult, Prepared
-from jobs.access.durable import append_durably, keep_name
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find_by, lane_of, needed, try_finding
 from jobs.access.payload import Payload, payload_of
@@ -32,8 +31,7 @@ from jobs.effects.effect import CallEffect, one_object
 from jobs.rows.binding import USER, Bound, without_words
 from jobs.spec.chain import Template
 from jobs.spec.errors import PasswordsUnwritten
-from texts.remedies import advised
-from texts.said import counted, reason_of, said
+from texts.said import advised, counted, reason_of, said
 
 # ---- the file of generated passwords ------------------------------------------------------------------------------
 # `user_id;login;password`, readable only by its owner.

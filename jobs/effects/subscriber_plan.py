@@ -33,9 +33,10 @@ from jobs.access.objects import (
     faults_of,
     find_by,
     key_of,
+    newest,
+    sharers_of,
     spell_out,
 )
-from jobs.access.operations import newest, sharers_of
 from jobs.access.payload import BALANCE, FOLDER_LANE, OP_TYPE, Payload, encode_payload, payload_of
 from jobs.effects.creatable_models import CREATABLE_MODELS, FOLDER_FLAG, creatable_model, too_long
 from jobs.effects.create import payload_for
@@ -59,8 +60,8 @@ from jobs.imports.subscriber import (
 from jobs.rows.binding import ABONENT, LOGIN, amount_fault
 from jobs.spec.parameters import row_key, whole_id
 from jobs.spec.spec import GET, SAVE, SET
-from texts.remedies import setting as flag
 from texts.said import Given, reason, said, wording
+from texts.said import setting as flag
 
 # ---- the steps, their keys, and the payloads of their calls -------------------------------------------------------
 # A payload shows which object a step creates or sets, and each is sent, looked up and read back by the effect that a

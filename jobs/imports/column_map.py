@@ -1,7 +1,7 @@
 """The map of an import: which columns, or which constant, make the fields of a subscriber and of what belongs to it.
 
 It is read from a file, given as pairs of field and column, or both. What it does not name is found by its usual
-names, see `table_columns.py`. A map file is TOML, and each of its faults has its place:
+names, see `tables.py`. A map file is TOML, and each of its faults has its place:
 
 [subscriber]                                       what a subscriber has once
 contract_number = "Договор"                        a column
@@ -30,13 +30,12 @@ import msgspec
 
 from checkpoints.own_files import read_regular
 from engine.errors import InputRefused, nearest
-from engine.sources.raw.sample import AUTO, Layout
+from engine.sources.sample import AUTO, Layout
 from jobs.imports.fields import SEVERAL, FieldKind, FieldTable, ModelField, usual_fields
 from jobs.imports.subscriber import NUMBER, Step
 from jobs.spec.toml_places import KeyRefused, Toml, as_kind, check_known
 from jobs.spec.toml_places import Path as Way
-from texts.remedies import setting
-from texts.said import Said, in_lines, reason_of, said
+from texts.said import Said, in_lines, reason_of, said, setting
 
 SPACE: Final = " "
 CONSTANT: Final = ":"

@@ -29,14 +29,13 @@ from engine.errors import InputRefused, nearest
 from engine.job import Source
 from engine.sources.detect import open_input
 from engine.sources.exported import as_it_was
-from engine.sources.raw.sample import Layout
+from engine.sources.sample import Layout
 from jobs.access.objects import References
 from jobs.imports.fields import FieldTable
 from jobs.imports.names_there import FOLDER, KINDS, WORDS, NamesThere, noun_of, plain_name, word_of
 from jobs.imports.subscriber import FOLDER_ID, PATH, Part, Place, Step, Subscriber, Value, ValueFault, folder_names
 from jobs.spec.columns import Column, find
-from texts.remedies import advised, setting
-from texts.said import Quantity, Said, any_of, counted, in_lines, said
+from texts.said import Quantity, Said, advised, any_of, counted, in_lines, said, setting
 
 # ---- how alike names are -------------------------------------------------------------------------------------------
 

@@ -23,14 +23,13 @@ from jobs.access.gateway import Gateway
 from jobs.access.objects import Resolved, SubscriberFinder, find_by, name_of
 from jobs.access.payload import Payload, encode_payload
 from jobs.access.vault import Vault, is_token
-from jobs.rows.selection import KeyColumns
+from jobs.rows.input import KeyColumns
 from jobs.spec.columns import Assigned, Column, is_exact, is_written_exactly, locate, normalise_header
 from jobs.spec.columns import find as find_column
 from jobs.spec.entries import DATE, DOCUMENT
 from jobs.spec.errors import SecretGone
 from jobs.spec.parameters import Parameter, a_day, a_name, as_typed, whole_id
-from texts.remedies import setting
-from texts.said import Said, any_of, said, text_of
+from texts.said import Said, any_of, said, setting, text_of
 
 # ---- secrets removed before the journal keeps them ----------------------------------------------------------------
 # From the cells of a row, and from the evidence of a call.

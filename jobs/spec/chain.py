@@ -21,8 +21,7 @@ from billing.api.calls import NOTHING, SECRET_ARGUMENTS, Call, ChainStep
 from billing.directory.models import AMOUNTS
 from jobs.spec.columns import KNOWN, normalise_header
 from jobs.spec.errors import ParameterRefused
-from texts.remedies import setting
-from texts.said import ValueRefused, reason, said
+from texts.said import ValueRefused, reason, said, setting
 
 _METHOD: Final = re.compile(r"\s*(?P<method>[A-Za-z_][\w.]*)\s*")
 _WHOLE: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")

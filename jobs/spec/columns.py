@@ -14,8 +14,7 @@ from typing import Final
 
 from engine.errors import InputRefused
 from engine.job import Row
-from texts.remedies import setting
-from texts.said import Said, said
+from texts.said import Said, said, setting
 
 _PHONE: Final = (
     "phone", "mobile", "телефон", "тел", "номер телефона", "телефон абонента", "мобильный", "мобильный телефон",

@@ -13,8 +13,7 @@ from billing.money import parse_amount, wire
 from billing.profile import Fact, Profile, describe_fact
 from engine.errors import nearest
 from jobs.spec.errors import ParameterRefused
-from texts.remedies import setting
-from texts.said import Quantity, Said, ValueRefused, counted, in_lines, said
+from texts.said import Quantity, Said, ValueRefused, counted, in_lines, said, setting
 
 
 def row_key(values: Iterable[str]) -> str:

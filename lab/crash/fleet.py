@@ -28,13 +28,12 @@ from anyio.abc import TaskGroup
 
 from billing.database.sql_blocks import sql_block
 from checkpoints.journal_file import journal_in_postgres
-from lab.crash import judge, postgres_server, program
+from lab.crash import judge, program
 from lab.crash.judge import CallSeen, Dealt, Effect, Problem, Sending, TakeOver, TakeUp, Tally
 from lab.crash.load import RequestedLoad, write_sheet
 from lab.crash.observer import Traces
 from lab.crash.plan import BALANCES, Act, AnswerTraits, RoundPlan, Target, What
-from lab.crash.postgres_server import PostgresServer
-from lab.crash.program import LabStopped, ProgramUnderTest, Running, send
+from lab.crash.program import LabStopped, PostgresServer, ProgramUnderTest, Running, send
 from lab.crash.proxy import WRITES, JournalWay
 from lab.crash.trials import OPERATIONS, TRIALS
 from lab.mock.faults import Fault, FaultKind, FaultPlan, Injector, MockAnswer
@@ -301,7 +300,7 @@ async def run_round(
     shutil.rmtree(folder, ignore_errors=True)
     await anyio.Path(folder).mkdir(parents=True)
     async with AsyncExitStack() as stack:
-        server = await anyio.to_thread.run_sync(stack.enter_context, postgres_server.running())
+        server = await anyio.to_thread.run_sync(stack.enter_context, program.running_postgres())
         looks = await stack.enter_async_context(looking())
         billings: dict[str, FleetBilling] = {}
         for number in range(1, plan.billings + 1):

@@ -44,9 +44,8 @@ from lab.crash.observer import Observer, Traces
 from lab.crash.plan import ExperimentPlan, RoundPlan, Target, What
 from lab.crash.program import ExitCode
 from lab.crash.trials import OPERATIONS, By, Trial, Wanted, fields_now, sql
-from lab.mock.connection import MockConnection
+from lab.mock.connection import MockConnection, roubles
 from lab.mock.faults import WRONG
-from lab.mock.values import roubles
 from texts.said import counted, said
 
 _MARK: Final = re.compile(r"\[cm ([a-z0-9]+)/([0-9]+)\]")

@@ -32,7 +32,7 @@ from lab.crash.plan import CREATING, IMPORT, PAYMENT, WARNING_THRESHOLD, Deed, E
 from lab.crash.trials import ATTRIBUTE, CALLED, SERVICE, TRIALS, By, Trial, Wanted, sql
 from lab.mock.connection import MockConnection, select
 from lab.mock.facts import ACT, OPENING_BALANCE, RECEIPT, SCALE
-from lab.mock.people import ATTRIBUTES, FATHERS, FOLDERS, NAMES, OPERATORS, POOLS, SURNAMES, TARIFFS
+from lab.mock.population import ATTRIBUTES, FATHERS, FOLDERS, NAMES, OPERATORS, POOLS, SURNAMES, TARIFFS
 
 INPUT: Final = "rows.csv"
 FOLDER: Final = next(iter(FOLDERS))

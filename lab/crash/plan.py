@@ -14,9 +14,8 @@ from lab.crash.loops import loops
 from lab.crash.program import NoTrial
 from lab.crash.proxy import Interference
 from lab.crash.trials import MARKED_PAYMENT, TRIALS, By, Trial
-from lab.mock.facts import OPENING_BALANCE
+from lab.mock.facts import CHOICES, OPENING_BALANCE, describe_quirks
 from lab.mock.faults import MISPLACED, WRONG, FaultKind
-from lab.mock.quirks import CHOICES, describe_quirks
 
 ROWS: Final = 240
 SETTLE: Final = 0.8

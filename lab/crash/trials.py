@@ -22,10 +22,9 @@ from jobs.spec.chain import Template, chain_text
 from jobs.spec.parameters import a_date, a_moment, row_key
 from jobs.spec.spec import ChainKind, JobSpec, kind_of
 from lab.crash.program import NoTrial
-from lab.mock.connection import MockConnection, select
+from lab.mock.connection import Columns, MockConnection, Stored, select, stored, value_text
 from lab.mock.facts import FACTS, MODELS, Field, MockModel, ValueType
-from lab.mock.people import EMPTY_POOLS, TARIFFS
-from lab.mock.values import Columns, Stored, stored, value_text
+from lab.mock.population import EMPTY_POOLS, TARIFFS
 from texts.said import said
 
 # ---- fields that a job sets ---------------------------------------------------------------------------------------

@@ -19,10 +19,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from billing.database.reader import DatabaseRow
-from lab.mock.connection import MockConnection, columns_of, select
-from lab.mock.facts import ACT, FACTS, OPENING_BALANCE, RECEIPT, MockModel, ValueType
-from lab.mock.quirks import CUT_AT, Quirks
-from lab.mock.values import (
+from lab.mock.connection import (
     DELETED,
     NONE_FOUND,
     REQUIRED,
@@ -30,11 +27,15 @@ from lab.mock.values import (
     UNKNOWN,
     Answered,
     Columns,
+    MockConnection,
     MockRefusal,
     Stored,
+    columns_of,
+    select,
     stored,
     value_text,
 )
+from lab.mock.facts import ACT, CUT_AT, FACTS, OPENING_BALANCE, RECEIPT, MockModel, Quirks, ValueType
 
 Arguments: TypeAlias = Mapping[str, object]
 

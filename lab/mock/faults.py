@@ -52,8 +52,7 @@ from jobs.spec.toml_places import KeyRefused, Toml, check_known
 from lab.mock.chain import Chain
 from lab.mock.facts import FACTS, MODELS
 from lab.mock.port import reset
-from texts.remedies import setting
-from texts.said import reason_of, said
+from texts.said import reason_of, said, setting
 
 Choice = TypeVar("Choice")
 Span: TypeAlias = tuple[int, int | None]

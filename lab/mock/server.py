@@ -54,7 +54,8 @@ from billing.database.reader import DatabaseRow
 from billing.database.sql_blocks import Value, sql_block
 from billing.errors import SettingsError
 from lab.mock.chain import Chain, Work, carry_out, parse
-from lab.mock.connection import MockConnection
+from lab.mock.connection import MockConnection, MockRefusal, Stored
+from lab.mock.facts import Quirks, describe_quirks
 from lab.mock.faults import (
     CRASH,
     FaultPlan,
@@ -68,8 +69,6 @@ from lab.mock.faults import (
     respond,
 )
 from lab.mock.port import Port, as_json, serving, telling
-from lab.mock.quirks import Quirks, describe_quirks
-from lab.mock.values import MockRefusal, Stored
 
 # ---- a capacity that changes over time ----------------------------------------------------------------------------
 
@@ -129,7 +128,7 @@ class Ledger:
             yield of_all | {"keys": keys, "requests": requests}
 
     def _rows(self, block: str, **values: Value) -> Iterator[DatabaseRow]:
-        return self.database.query(sql_block("requests", block, "lab.mock.sql"), values)
+        return self.database.query(sql_block("statements", block, "lab.mock.sql"), values)
 
 
 # ---- the billing --------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from typing import Final
 from billing.api.answers import charset_of
 from billing.api.secrets import json_text, nested_json
 from billing.secret import PLACEHOLDER
-from lab.mock.people import FATHERS, NAMES, SURNAMES
+from lab.mock.population import FATHERS, NAMES, SURNAMES
 
 RECORDED_MARK: Final = re.compile(r"\[cm ([a-z0-9]{1,16})/([1-9][0-9]{0,11})\]")
 

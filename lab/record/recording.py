@@ -36,12 +36,10 @@ from billing.api.client import ClientSettings
 from billing.api.secrets import SecretRemover
 from billing.api.wire import CallRecord, ConnectionEnd
 from billing.errors import BillingError
-from checkpoints.own_files import open_regular
+from checkpoints.own_files import open_regular, write_all
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
-from jobs.access.durable import write_all
 from lab.record.pseudonyms import PeopleRemover, Pseudonyms
-from texts.remedies import PROGRAM
-from texts.said import Quantity, reason_of
+from texts.said import PROGRAM, Quantity, reason_of
 
 FORMAT: Final = 1
 

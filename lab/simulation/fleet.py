@@ -26,11 +26,10 @@ from checkpoints.stores import store_of
 from engine.pipeline.control import ControlRequest, to_json, under_control
 from engine.pipeline.progress import LivePolicy
 from jobs.access.gateway import Gateway
-from lab.simulation.journal import Disk
+from lab.simulation.journal import Disk, Server, driver
 from lab.simulation.loads import LOADS, ON_TOP
 from lab.simulation.loop import START, Process
 from lab.simulation.network import Sent
-from lab.simulation.postgres import Server, driver
 from lab.simulation.program import TARGET, Outcome, Program, Table
 from lab.simulation.story import LATER_LOADS, Event, Kind, Schedule, World
 

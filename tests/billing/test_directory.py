@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.api.client import BillingClient
-from billing.contract_numbers import Suggestion
 from billing.database.database import KEYS_A_STATEMENT, Database
 from billing.database.dsn import Dsn
 from billing.database.sql_blocks import SqlStatement, Values, blocks
@@ -21,12 +20,12 @@ from billing.directory import subscribers as abonents
 from billing.directory.models import MODELS, same_value
 from billing.directory.names import NamedObject, in_database, of_answer
 from billing.directory.objects import commented, from_database
-from billing.directory.subscribers import accounts_taken, numbers_taken, pool_ranges
+from billing.directory.subscribers import Suggestion, accounts_taken, numbers_taken, pool_ranges
 from billing.directory.system import Stacks, check_scale, depth, waiting_for
 from billing.errors import OtherScale
 from jobs.access.gateway import Gateway
 from jobs.imports.names_there import read_names
-from lab.mock.people import POOLS
+from lab.mock.population import POOLS
 from lab.mock.server import MockBilling
 from tests.billing.selects.selecting import change
 

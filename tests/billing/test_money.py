@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.contract_numbers import Search
+from billing.directory.subscribers import Search
 from billing.errors import BillingError
 from billing.money import SCALE, AmountError, parse_amount, roubles, scaled, wire
 

@@ -12,8 +12,16 @@ from checkpoints import lease as leases
 from checkpoints.errors import JournalError, JournalUnreadable, RunTakenOver
 from checkpoints.journal import Journal, open_journal
 from checkpoints.journal_file import JournalAddress, journal_in_postgres
-from checkpoints.lease import EarlierOwners, Lease
-from checkpoints.pace import LONGEST_KEPT, BillingPace, BreakerPace, WindowPace, encode_pace, found_pace
+from checkpoints.lease import (
+    LONGEST_KEPT,
+    BillingPace,
+    BreakerPace,
+    EarlierOwners,
+    Lease,
+    WindowPace,
+    encode_pace,
+    found_pace,
+)
 from checkpoints.records import Change, NewRunner, Run
 from checkpoints.states import State
 from lab.crash.loops import loops

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from checkpoints.comparison import ListDifferences, changes_between_plans, differences_from_plan
 from checkpoints.journal import Journal, open_journal
-from checkpoints.list_differences import ListDifferences, changes_between_plans, differences_from_plan
 from checkpoints.records import NewItem, Refusal, Run
 from tests.checkpoints.samples import NEW_RUN, frozen_run, keep, new_item, page
 

@@ -13,10 +13,10 @@ import anyio
 import psycopg
 import pytest
 
+from checkpoints.comparison import list_file
 from checkpoints.errors import ForbiddenTransition, JournalAway, JournalUnreadable, RunHeld
 from checkpoints.journal import Journal, open_journal
 from checkpoints.journal_file import JournalAddress, PostgresAddress, journal_in_postgres
-from checkpoints.list_differences import list_file
 from checkpoints.postgres_store import (
     PREPARED,
     _block,

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from decimal import Decimal
 
+from checkpoints.comparison import SHOWN, Side, compare_rows
 from checkpoints.journal import Journal
 from checkpoints.records import Differences, Merged
-from checkpoints.row_comparison import SHOWN, Side, compare_rows
 from checkpoints.sentences import DUPLICATE
 from checkpoints.states import State
 from tests.checkpoints.samples import NEW_RUN, frozen_run, keep, new_item, page, sent_run

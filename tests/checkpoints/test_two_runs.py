@@ -236,8 +236,9 @@ def test_each_write_of_the_journal_is_held_against_a_second_run() -> None:
     by_hand = re.compile(r"self\._(write|do|store\.(write|do))\(")
     writing = {method.partition("(")[0] for method in methods if by_hand.search(method)}
     writing |= set(re.findall(r"^    (\w+) = _(?:writes|doubts)\(", source, re.MULTILINE))
-    # Leases and a queue has only a journal in PostgreSQL: test_lease.py, and tests/cli/fleet/test_worker.py.
-    of_postgres = {"note_free", "note_calls_ended", "take_out"}
+    # Leases, a queue and secrets has only a journal in PostgreSQL: test_lease.py, tests/cli/fleet/test_worker.py, and
+    # tests/jobs/test_passwords.py.
+    of_postgres = {"note_free", "note_calls_ended", "take_out", "forget"}
     # What an undo has found gone is noted of the run that it takes back: tests/cli/commands/test_undo.py.
     others = {"_write", "_do", "method", "create_run", "discard", "purge", "note_gone"} | of_postgres
     assert writing - others == {name.partition(" ")[0] for name in WRITES}

@@ -9,7 +9,7 @@ from pathlib import Path
 from aiohttp import web
 
 from checkpoints.states import State
-from cli.output.item_files import columns_of
+from cli.show.files import columns_of
 from tests.cli.conftest import Ended, Place
 
 

@@ -27,9 +27,9 @@ from billing.api.calls import create
 from billing.api.client import BillingClient, Health
 from billing.api.error_catalogue import LICENCE
 from billing.profile import Profile
+from checkpoints.comparison import ListDifference, ListDifferences
 from checkpoints.history import RunSummary
 from checkpoints.journal import Journal, open_journal
-from checkpoints.list_differences import ListDifference, ListDifferences
 from checkpoints.records import Change, Command, Holder, Item, NewItem, NewRun, Reason, Refusal, Run, Shared, Totals
 from checkpoints.sentences import DUPLICATE
 from checkpoints.states import State
@@ -38,7 +38,7 @@ from cli.commands import doctor
 from cli.commands.jobs import show
 from cli.commands.plan import PlanFacts, ValueChanges, next_step, plan_screen
 from cli.commands.status import RunsTable, detail
-from cli.fleet.overview import view_of
+from cli.session.overview import view_of
 from cli.session.run_view import QueuedRun, RunView
 from cli.settings.flags import Flags
 from cli.settings.settings import Settings

@@ -8,7 +8,7 @@ from checkpoints.journal import open_journal
 from cli.commands.completion import commands
 from tests.cli.conftest import Place
 from tests.cli.terminal.terminals import answered
-from texts.remedies import TAKES_PROFILE
+from texts.said import TAKES_PROFILE
 
 NAMED = "PRODUCTION: ISP North (profile of settings: production)"
 

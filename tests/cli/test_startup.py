@@ -86,7 +86,7 @@ def test_the_flags_of_a_run_are_read_without_what_few_runs_need(tmp_path: Path) 
     typed = ("run", "balances", "none.csv", "--set", "op_type=8", "--yes", "--in-flight", "4")
     found = imported(TYPED, typed, tmp_path, code=2)
     assert "cli.session.order" in found
-    assert found & {"lab", "cli.jobfile", "cli.report", "cli.translate"} == set()
+    assert found & {"lab", "cli.session.job_file", "cli.report", "cli.translate"} == set()
 
 
 @pytest.mark.parametrize(("arguments", "most"), [(("--help",), 11), (("status",), 121)])

@@ -23,7 +23,7 @@ from jobs.spec.columns import locate
 from jobs.spec.spec import JobSpec, own_select
 from lab.crash import plan as lab_plan
 from lab.demo import make_folder
-from lab.mock.quirks import Quirks
+from lab.mock.facts import Quirks
 from lab.simulation.campaign import Campaign, run
 from tests.cli.conftest import Place, Typed
 

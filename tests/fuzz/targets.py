@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Final
 
 from billing.api.answers import judge, read_answer
-from cli.jobfile import job_file
+from cli.session import job_file
 from cli.settings.settings import SettingsFile
 from engine.errors import InputRefused
 from engine.job import Source
 from engine.sources.detect import open_input
-from engine.sources.raw.sample import Layout
+from engine.sources.sample import Layout
 from jobs.catalogue.catalogue import BUILT_IN
 from texts.said import SaidError
 

@@ -24,27 +24,34 @@ from billing.directory.subscribers import Abonent, Operation
 from billing.directory.system import STACKS
 from billing.money import SCALE
 from billing.profile import UNKNOWN, Fact, Profile, TypeEight
+from checkpoints.own_files import append_durably, keep_name
 from cli.terminal.texts import RUSSIAN, language
 from engine.errors import InputRefused, LookUpDelayed, LookUpFailed
 from engine.evidence import Accepted, Lost
 from engine.job import Found
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import Gauge, GaugeReading, Rate, hours_of
-from jobs.access.durable import append_durably, keep_name
 from jobs.access.gateway import Gateway
-from jobs.access.objects import OF_ABONENT, References, SubscriberFinder, find
-from jobs.access.operations import balances, newest, operations_since, sharers_of
+from jobs.access.objects import (
+    OF_ABONENT,
+    References,
+    SubscriberFinder,
+    balances,
+    find,
+    newest,
+    operations_since,
+    sharers_of,
+)
 from jobs.catalogue.catalogue import BUILT_IN, JOBS
 from jobs.catalogue.typed_call import call_kind
 from jobs.gauges import MEASURED_EVERY, BillingClock, gauges_of
-from jobs.probe.entries import ProbeEntries
+from jobs.probe.entries import Intended, IntentFailed, Intents, ProbeEntries, open_intents, why_of
 from jobs.probe.probe import threshold_of
-from jobs.probe.traces import Intended, IntentFailed, Intents, open_intents, why_of
 from jobs.rows.input import Input
 from jobs.spec.chain import chain_text
 from jobs.spec.errors import ParameterRefused
+from lab.mock.facts import Quirks
 from lab.mock.population import leave_out
-from lab.mock.quirks import Quirks
 from lab.mock.server import running
 from tests.jobs.conftest import Execute
 from tests.jobs.making import RUN, effect_of, job_of, planned, rows_of

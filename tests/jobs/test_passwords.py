@@ -17,7 +17,7 @@ from billing.api.calls import Call, ChainStep
 from billing.api.client import BillingClient, ClientSettings
 from billing.database.database import Database
 from billing.secret import Secret
-from checkpoints.kept_secrets import SealedSecret
+from checkpoints.journal import SealedSecret
 from checkpoints.records import Item, NewItem
 from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused, Seen, SystemRefused
 from engine.job import Absent, CannotLook

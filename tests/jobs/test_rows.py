@@ -28,7 +28,7 @@ from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, Busy, Lost, NotSent, RowRefused, SystemRefused
 from engine.job import Row, RowPage, Source
 from engine.sources.detect import open_input
-from engine.sources.raw.sample import Layout
+from engine.sources.sample import Layout
 from jobs.access.gateway import Gateway
 from jobs.access.payload import decode_payload
 from jobs.access.vault import Vault

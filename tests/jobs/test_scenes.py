@@ -34,7 +34,7 @@ from jobs.rows.input import Input
 from jobs.spec.chain import chain_text
 from jobs.undo import EarlierItems, UndoJob
 from jobs.value_changes import overwritten
-from lab.mock.quirks import Quirks
+from lab.mock.facts import Quirks
 from tests.checkpoints.samples import sending_item
 from tests.jobs import making
 from tests.jobs.catalogue.months import first_of

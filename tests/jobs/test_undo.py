@@ -31,10 +31,10 @@ from engine.errors import InputRefused
 from engine.job import Job
 from engine.pipeline.intake import Intake, Repeat, Since
 from engine.pipeline.progress import Progress
-from jobs import tally as tallies
+from jobs import sums as tallies
 from jobs.access.gateway import Gateway
 from jobs.access.payload import BALANCE, Payload, encode_payload, payload_of
-from jobs.account_balances import AccountDifference, compare_balances
+from jobs.accounts import AccountDifference, compare_balances
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.imports.subscriber import Step
 from jobs.job import build
@@ -42,11 +42,11 @@ from jobs.rows.input import Input
 from jobs.spec.parameters import row_key
 from jobs.spec.spec import parameters_of
 from jobs.spec.words import RUN, UNDO
-from jobs.tally import tally_of
+from jobs.sums import tally_of
 from jobs.undo import build_undo
 from jobs.value_changes import row_changes
+from lab.mock.facts import Quirks
 from lab.mock.population import create
-from lab.mock.quirks import Quirks
 from lab.mock.server import running
 from tests.checkpoints.samples import frozen_run
 from tests.conftest import SHARED_FIXTURES

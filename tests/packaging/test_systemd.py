@@ -13,7 +13,7 @@ import pytest
 from cli.settings.places import OF_ROOT
 from cli.terminal.exits import Exit
 from lab.crash.loops import loops
-from texts.remedies import PROGRAM, SETTINGS_FILE
+from texts.said import PROGRAM, SETTINGS_FILE
 from tools.house import ROOT
 
 UNITS = ROOT / "packaging" / "systemd"

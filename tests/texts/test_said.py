@@ -15,18 +15,21 @@ import pytest
 from checkpoints.errors import RunPurged
 from cli.terminal.texts import RUSSIAN, language
 from engine.pacing.policy import ALL, Policy, describe_policy, policy_with
-from texts.remedies import advise_settings, advised, command_line, setting
 from texts.said import (
     Language,
     Quantity,
     Said,
+    advise_settings,
+    advised,
     any_of,
+    command_line,
     counted,
     enumerated,
     from_json,
     in_lines,
     reason_of,
     said,
+    setting,
     text_of,
     to_json,
 )

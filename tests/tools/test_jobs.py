@@ -14,7 +14,7 @@ from jobs.catalogue.catalogue import JOBS
 from jobs.effects.factory import effect_of
 from jobs.spec.spec import JobSpec
 from lab.crash.trials import TRIALS
-from tests.cli.output import test_answer_files
+from tests.cli.show import test_answer_files
 from tests.jobs.catalogue import test_readings
 from tests.jobs.effects import test_there_and_back
 from tests.proofs import ANSWERS, NAMED, READS, THERE_AND_BACK, WRITES, proofs_of

@@ -24,12 +24,12 @@ from aiohttp import hdrs, web
 from checkpoints.journal import Journal
 from checkpoints.records import Totals
 from checkpoints.sqlite_store import prepare
-from cli.hooks.reader import message_of
-from cli.jobfile.job_file import KEYS, PACING, read
-from cli.metrics.reader import exposition, metrics_application
 from cli.page.application import Admission, PageApplication, PageOrder
 from cli.page.feed import Feeds
 from cli.session.events import Held, NeedsPerson, RunBegan, RunEnded
+from cli.session.hooks import message_of
+from cli.session.job_file import KEYS, PACING, read
+from cli.session.metrics import exposition, metrics_application
 from cli.settings.flags import Flags
 from cli.settings.settings import HookEvent
 from cli.settings.settings import load as load_settings
@@ -281,7 +281,7 @@ def told(page: str, entry: str = r"^\| `(\w+)` \|") -> list[str]:
 
 def test_every_code_format_mark_variable_and_example_has_its_entry() -> None:
     assert told("exit-codes.md", r"^\| (\d+) \|") == [str(int(code)) for code in Exit]
-    read_at_all = [one.__module__.rpartition(".")[2] for one in (*PACKED, *FORMATS) if "refuse" not in one.__name__]
+    read_at_all = [one.__name__.removeprefix("open_") for one in (*PACKED, *FORMATS) if "refuse" not in one.__name__]
     formats = told("input.md", r"^\| ([^|]*) \| [^|]* \| [^|]* \|$")[1:]
     assert list(zip(read_at_all, formats, strict=True)) == [
         ("ods", "ODS"),

@@ -1,13 +1,11 @@
 // The page: which run or list is shown, in which language and light, and what arrives of it.
 
 import { answerText, ask, fill, find, make, notice, said, show, wordsOf } from "./base.js";
-import { Charts, RECENT } from "./charts.js";
-import { showComparison } from "./compared.js";
+import { Charts, Past, RECENT } from "./charts.js";
+import { chosenRuns, showComparison, showRuns } from "./runs.js";
 import { Controls } from "./controls.js";
-import { Past } from "./past.js";
 import { Rows } from "./rows.js";
 import { clearRun, showRun } from "./run.js";
-import { chosenRuns, showRuns } from "./runs.js";
 
 const RUNS = "runs";
 const COMPARED = "compared:"; // and the names of two runs

@@ -11,8 +11,7 @@ import pytest
 from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
 from billing.errors import NotASelect, StatementRefused
-from billing.selects.select import prepared, select_of
-from billing.selects.side_effects import check_reached
+from billing.selects.select import check_reached, prepared, select_of
 from lab.mock.population import create
 from tests.billing.selects.selecting import read
 from tests.firebird_server import FirebirdServer

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from cli.output.item_files import OutputFile, written_to
+from cli.show.files import OutputFile, written_to
 from cli.terminal.exits import CommandRefused
 from tests.cli.conftest import Place
 

@@ -18,8 +18,8 @@ from yarl import URL
 from billing.database.dsn import Dsn
 from billing.money import SCALE
 from checkpoints.states import State
+from lab.mock.facts import Quirks
 from lab.mock.faults import Fault, FaultKind, FaultPlan
-from lab.mock.quirks import Quirks
 from lab.mock.server import running
 from tests.cli import conftest
 from tests.cli.conftest import PATIENCE, Place, place_in

@@ -13,7 +13,7 @@ import pytest
 from checkpoints.journal import Journal, open_journal
 from checkpoints.journal_file import JournalAddress
 from checkpoints.states import State
-from cli.fleet.overview import FleetJournal, view_of
+from cli.session.overview import FleetJournal, view_of
 from cli.settings.settings import KnownBillings
 from tests.cli.conftest import Cli, settings_file
 from tests.cli.fleet.conftest import ROWS, SENDS, Campaign, many_billings, new_run, sent, sent_by

@@ -18,8 +18,8 @@ from cli.session.queue import NOTE, facts_of_queue
 from lab.crash.loops import loops
 from lab.crash.proxy import JournalWay
 from tests.cli.conftest import PATIENCE, Cli, Place, Started, place_in
-from tests.cli.jobfile.test_run_file import BALANCES
 from tests.cli.service.conftest import Listener, listener
+from tests.cli.session.test_run_file import BALANCES
 from tests.postgres_server import PostgresServer
 
 __all__ = ["listener"]

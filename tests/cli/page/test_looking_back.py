@@ -33,8 +33,7 @@ from tests.cli.page.browser import Browser, Shown, browser_at, page_shown
 from tests.cli.page.chromium.test_run import refuse_each_seventh
 from tests.cli.page.test_following import page_of
 from tests.jobs.whole_database import changes
-from texts.remedies import advise_settings
-from texts.said import said
+from texts.said import advise_settings, said
 
 BEGAN: Final = datetime(2026, 11, 30, 1, tzinfo=UTC)
 ROWS: Final = 70

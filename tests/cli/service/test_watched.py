@@ -28,9 +28,9 @@ from structlog.testing import capture_logs
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Totals
 from checkpoints.states import State
-from cli.metrics.reader import EVERY as SCRAPED_EVERY
-from cli.metrics.reader import METRICS, MetricsFile, exposition, publish_metrics
 from cli.session.events import EVERY, Facts, LiveRun, RunBegan, RunEnded, RunEvent, ServiceManager, show_to
+from cli.session.metrics import EVERY as SCRAPED_EVERY
+from cli.session.metrics import METRICS, MetricsFile, exposition, publish_metrics
 from cli.settings.settings import MetricsSettings
 from cli.show.closing import Closing
 from cli.terminal.exits import Exit
@@ -464,7 +464,7 @@ WRITER = """
 import sys
 from pathlib import Path
 import anyio
-from cli.metrics.reader import MetricsFile
+from cli.session.metrics import MetricsFile
 
 async def write_on():
     file = MetricsFile(Path(sys.argv[1]), "k7m2q")

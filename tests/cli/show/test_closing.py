@@ -17,13 +17,12 @@ from cli.session.input_check import SHOWN_GROUPS, CheckResult, check_object
 from cli.show.closing import Closing, StepOutcome, refused_rows, steps_of_file
 from cli.show.preview import columns_line
 from cli.show.progress import line, screen_of, show_intake
-from cli.terminal import waiting
+from cli.terminal import streams
 from cli.terminal.exits import Exit
 from cli.terminal.layout import drawn as drawn_by
 from cli.terminal.names import name_of_command, name_of_holder, name_of_sender
-from cli.terminal.streams import lasting, plain
+from cli.terminal.streams import WaitingLine, lasting, plain
 from cli.terminal.texts import ENGLISH, JOINT, RUSSIAN, printable, set_reader
-from cli.terminal.waiting import WaitingLine
 from engine.pipeline.progress import Progress, Status
 from jobs.imports import subscriber
 from jobs.imports.subscriber import ValueFault
@@ -365,7 +364,7 @@ async def test_the_money_so_far_is_that_of_rows_in_the_billing() -> None:
 
 async def test_rows_that_are_only_seen_are_counted_before_the_first_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SILENCE", "EVERY"):
-        monkeypatch.setattr(waiting, name, 0.01)
+        monkeypatch.setattr(streams, name, 0.01)
     progress = Progress()
     texts: Queue[str] = Queue()
     seen = 0

@@ -20,13 +20,12 @@ import pytest
 import structlog
 from rich.console import Console
 
-from cli.terminal import waiting as module
+from cli.terminal import streams as module
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.logs import KEPT, LARGEST, LogFile, logging_to
 from cli.terminal.screen import Screen, Voice
-from cli.terminal.streams import Output
+from cli.terminal.streams import Output, WaitingLine, bytes_read, waiting
 from cli.terminal.texts import RUSSIAN, reader, set_reader
-from cli.terminal.waiting import WaitingLine, bytes_read, waiting
 from lab.crash.loops import loops
 from texts.said import Said, SaidError, said
 

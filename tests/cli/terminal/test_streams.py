@@ -29,8 +29,7 @@ from tests.checkpoints.samples import frozen_run, new_item
 from tests.cli.conftest import Place, Typed, clean_environment
 from tests.cli.marked_language import unmarked
 from tests.cli.oneliners import PUBLISHED
-from texts.remedies import PROGRAM, command_line
-from texts.said import Quantity, Said, counted, said
+from texts.said import PROGRAM, Quantity, Said, command_line, counted, said
 
 FAR = ("k7m2q", "--config", "/etc/carbon-migrate/of the north.toml", "--journal", "/srv/loads.journal")
 ENCODINGS = ["utf-8", "koi8-r", "cp1251", "cp866", "ascii", "latin-1"]

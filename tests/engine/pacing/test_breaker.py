@@ -6,7 +6,7 @@ from math import inf
 import anyio
 import pytest
 
-from checkpoints.pace import BillingPace, BreakerPace
+from checkpoints.lease import BillingPace, BreakerPace
 from checkpoints.states import State
 from engine.errors import LookUpFailed
 from engine.outcomes import Cause, Outcome

@@ -15,7 +15,7 @@ from statistics import fmean
 
 import pytest
 
-from checkpoints.pace import WindowPace
+from checkpoints.lease import WindowPace
 from engine.pacing.window import InFlight, Window
 
 Scatter = Callable[[random.Random], float]

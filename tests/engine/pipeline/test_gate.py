@@ -4,7 +4,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from checkpoints.pace import BillingPace, WindowPace
+from checkpoints.lease import BillingPace, WindowPace
 from checkpoints.records import Item
 from checkpoints.states import State
 from engine.outcomes import Cause, Outcome

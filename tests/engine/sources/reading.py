@@ -10,7 +10,7 @@ from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.job import Row, Source
 from engine.sources.detect import open_input
-from engine.sources.raw.sample import Layout
+from engine.sources.sample import Layout
 
 FLAT = 700_000
 """What ten times the rows may take more, at their peak: of a short file the sample is shorter as well."""

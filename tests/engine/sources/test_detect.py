@@ -18,7 +18,7 @@ from engine.errors import InputRefused
 from engine.job import Source
 from engine.sources.detect import open_input
 from engine.sources.exported import COLUMNS, RUN, as_it_was, harmless
-from engine.sources.raw.sample import LONGEST_CELL, Layout
+from engine.sources.sample import LONGEST_CELL, Layout
 from tests.conftest import SHARED_FIXTURES
 from tests.engine.sources.reading import (
     cells_of,
@@ -29,7 +29,7 @@ from tests.engine.sources.reading import (
     why_refused_or_its_row,
     written,
 )
-from tests.engine.sources.workbook.writing import data, excel, inline, odf, odf_row, odf_text
+from tests.engine.sources.writing import data, excel, inline, odf, odf_row, odf_text
 
 CSV = "id;name\n1;a\n"
 JSON = '{"id": 1, "name": "a"}\n'

@@ -8,7 +8,7 @@ import pytest
 from checkpoints.records import Refusal
 from engine.job import Row
 from engine.sources.detect import open_input
-from engine.sources.raw.sample import Layout
+from engine.sources.sample import Layout
 from jobs.access.vault import Vault
 from jobs.imports.column_map import ColumnMap, read_map
 from jobs.imports.subscriber import NUMBER, Judged, Part, Place, Stage, Step, Subscriber, Value

@@ -26,15 +26,15 @@ from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.job import Row, RowPage, Source
 from engine.sources.detect import open_input
-from engine.sources.raw.sample import Layout
+from engine.sources.sample import Layout
 from jobs.access.gateway import Gateway
 from jobs.access.vault import Vault, is_token
+from jobs.import_job import RowSample, Sampled, SampleFacts, in_folder, traits_of
 from jobs.imports.column_map import ColumnMap, read_map
 from jobs.imports.dictionary import NameLookup
 from jobs.imports.fields import SEVERAL, FieldKind, untried_fields, usual_fields
-from jobs.imports.input_checks import InputChecks
+from jobs.imports.input_checks import InputChecks, ValueChecks
 from jobs.imports.names_there import NamesThere
-from jobs.imports.sample import RowSample, Sampled, SampleFacts, in_folder, traits_of
 from jobs.imports.subscriber import (
     STEP_MODELS,
     Judged,
@@ -45,9 +45,7 @@ from jobs.imports.subscriber import (
     folder_names,
     folder_path,
 )
-from jobs.imports.table_columns import TableColumns
-from jobs.imports.tables import MOST, SubscriberReader
-from jobs.imports.value_checks import ValueChecks
+from jobs.imports.tables import MOST, SubscriberReader, TableColumns
 from jobs.spec.columns import usual_names
 from tests.jobs.imports.conftest import Tables, judged, made, of, refusals, subscribers, texts
 from tools.house import ROOT

@@ -12,18 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.api.client import BillingClient
-from billing.contract_numbers import undressed
 from billing.directory.names import NamedObject
+from billing.directory.subscribers import undressed
 from engine.errors import InputRefused
 from jobs.access.gateway import Gateway
 from jobs.access.objects import References
 from jobs.imports import dictionary as of_names
 from jobs.imports.dictionary import Match
 from jobs.imports.fields import usual_fields
-from jobs.imports.input_checks import BillingChecks, SeenValues
+from jobs.imports.input_checks import BillingChecks, SeenValues, TextLimits, ValueChecks
 from jobs.imports.names_there import NamesThere, read_names
 from jobs.imports.subscriber import FOLDER_ID, NUMBER, PATH, Judged, Place, Step, Subscriber, ValueFault
-from jobs.imports.value_checks import TextLimits, ValueChecks
 from tests.jobs.conftest import Execute
 from tests.jobs.imports.conftest import account, made, subscriber
 from texts.said import said

@@ -16,7 +16,7 @@ from lab.crash.judge import Problem
 from lab.crash.plan import What, draw
 from lab.crash.program import NoTrial
 from lab.crash.trials import trial_of
-from texts import remedies
+from texts import said
 
 SEEDS = range(200)
 
@@ -81,9 +81,9 @@ def test_what_cannot_be_tried_is_said(job: JobSpec, why: str) -> None:
 def test_what_the_lab_states_of_the_program_is_what_the_command_line_has() -> None:
     assert {code.name: code.value for code in program.ExitCode} == {code.name: code.value for code in Exit}
     assert program.JOURNAL == texts.JOURNAL
-    names = (texts.API_URL, remedies.DATABASE, texts.JOURNAL_FILE, texts.VARIABLE, texts.ENGLISH)
+    names = (texts.API_URL, said.DATABASE, texts.JOURNAL_FILE, texts.VARIABLE, texts.ENGLISH)
     assert names == (program.API_URL, program.DATABASE, program.JOURNAL_FILE, program.LANGUAGE, program.ENGLISH)
-    values = (vars(texts) | vars(remedies)).values()
+    values = (vars(texts) | vars(said)).values()
     settings = {value for value in values if isinstance(value, str) and value.startswith("CARBON_")}
     assert len(settings) >= 6
     given = {**dict.fromkeys(settings, "x"), "PATH": "/bin"}

@@ -11,7 +11,7 @@ import pytest
 from billing.database.dsn import Dsn
 from lab.mock.chain import carry_out, parse
 from lab.mock.connection import MockConnection
-from lab.mock.quirks import Quirks
+from lab.mock.facts import Quirks
 
 OPERATIONS = "FinanceOperations"
 ABONENT = 2001

@@ -46,7 +46,7 @@ from jobs.catalogue.catalogue import JOBS
 from jobs.effects import delete, reverse
 from jobs.effects.create import CreateEffect
 from jobs.spec.entries import OPERATION
-from lab.simulation import postgres, program
+from lab.simulation import journal, program
 from lab.simulation.billing import ACT
 from lab.simulation.fleet import Blow, draw_fleet
 from lab.simulation.judge import judge
@@ -192,14 +192,14 @@ def _of_clock(name: str) -> Ablation:
 
 def _in_block(name: str, words: str, instead: str) -> Ablation:
     """A block of PostgreSQL with other words in it."""
-    real = postgres.block
+    real = journal.block
 
     def block(asked: str) -> str:
         text = real(asked)
         assert asked != name or words in text
         return text.replace(words, instead) if asked == name else text
 
-    return lambda: patch.object(postgres, "block", block)
+    return lambda: patch.object(journal, "block", block)
 
 
 def _nobody_is_probed(address: PostgresAddress) -> dict[str, Any]:

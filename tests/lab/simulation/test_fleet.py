@@ -12,16 +12,16 @@ import pytest
 from checkpoints.errors import JournalError, RunHeld
 from checkpoints.journal import Journal, open_journal
 from checkpoints.journal_file import LEASE, journal_in_postgres
+from checkpoints.lease import BillingPace
 from checkpoints.mailbox import Handed, TakenRequest
-from checkpoints.pace import BillingPace
 from checkpoints.records import NewRunner, Run
 from checkpoints.stores import store_of
 from lab.simulation import loop as simulated
 from lab.simulation.campaign import FLEET, WIRED, as_table, drawn, shrunk
 from lab.simulation.fleet import draw_fleet
+from lab.simulation.journal import Server, driver
 from lab.simulation.judge import judge
 from lab.simulation.loop import Killed, Process, SeededLoop
-from lab.simulation.postgres import Server, driver
 from lab.simulation.story import play
 from tests.checkpoints.samples import all_items, frozen_run, new_item
 from tests.checkpoints.shells import shell

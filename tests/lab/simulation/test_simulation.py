@@ -22,13 +22,13 @@ from lab.simulation.campaign import (
     REVERSALS,
     WIRED,
     Campaign,
+    Claim,
     Violation,
     as_table,
     drawn,
     run,
     shrunk,
 )
-from lab.simulation.claims import Claim
 from lab.simulation.fleet import Blow
 from lab.simulation.judge import judge
 from lab.simulation.loads import LOADS

@@ -1,1 +1,0 @@
-"""Hooks: what happens of a run is told to commands and addresses."""

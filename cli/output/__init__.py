@@ -1,1 +1,0 @@
-"""Output files: refused rows, items, answers."""

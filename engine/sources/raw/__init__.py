@@ -1,1 +1,0 @@
-"""Bytes, encodings and the places of faults, for all readers of files."""

@@ -1,1 +1,0 @@
-"""Text files as pages of rows."""

@@ -1,1 +1,0 @@
-"""Workbooks of any size: Excel and OpenDocument, read as streams."""

@@ -1,0 +1,239 @@
+"""The balances of accounts, where operations of type 8 set them: rows that share an account, and what became of it.
+
+    9001;-459,90  ┐ one account: the second operation would replace the first, and -459,90 would be lost.
+    9008;953,24   ┘ The tool cannot tell whether 493,34 is meant, or 953,24.
+
+Before a run is approved all such rows are in the journal, and the operator decides: their `sum` as one operation, the
+`last` of them, or none (`refuse`). If type 8 adds to the balance, nothing is to decide.
+
+Afterwards balances are compared with the operations, as a balance may be wrong even if all operations are in the
+billing: a second operation on the same account replaces the first, while the sums of the operations agree.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import groupby
+from operator import attrgetter
+from typing import Final
+
+from billing.money import wire
+from billing.profile import Profile, TypeEight, describe_fact
+from checkpoints.journal import Journal
+from checkpoints.records import AccountFigures, Item, Merged, Run
+from checkpoints.sentences import ANOTHER_COUNTS, PART_OF_SUM
+from jobs.access.gateway import Gateway
+from jobs.access.objects import OF_ABONENT, enters_balance, find_by, newest, sets_balance, some_of
+from jobs.access.payload import ACCOUNT, BALANCE, encode_payload, payload_of
+from jobs.effects.create import with_amount
+from jobs.spec.words import IMPORT, UNDO, SharedAccountsRule
+from texts.said import Quantity, Value, advised, counted, reason, said, setting, wording
+
+# ---- several rows of one run that each set the balance of one account ---------------------------------------------
+
+
+MAX_ACCOUNTS_SHOWN: Final = 5
+"""Accounts shown in full; the others are only counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The rows of one account, in their order."""
+
+    items: tuple[Item, ...]
+
+    @property
+    def account(self) -> str:
+        return self.items[0].lane.removeprefix(ACCOUNT)
+
+    @property
+    def sum(self) -> Decimal:
+        return sum((item.amount or Decimal(0) for item in self.items), Decimal(0))
+
+    def __str__(self) -> str:
+        named = [
+            said("{row} ({label}) {amount}", row=_place(item), label=item.label, amount=item.amount or Decimal(0))
+            for item in self.items
+        ]
+        return said("account {account}: {rows}", account=self.account, rows=some_of(named))
+
+
+async def _pages(run: Run, journal: Journal, profile: Profile) -> AsyncIterator[list[Group]]:
+    """The rows that would replace each other, account by account; none for an undo run, and none for an import.
+
+    The rows of an import that share a lane are steps of one subscriber, which has one opening balance.
+    """
+    after = ""
+    while run.job not in {UNDO, IMPORT} and (page := await journal.shared_items(run, after=after)):
+        after = page[-1].lane
+        lanes = (
+            tuple(item for item in lane if sets_balance(payload_of(item), profile))
+            for _, lane in groupby(page, key=lambda item: item.lane)
+        )
+        yield [Group(items) for items in lanes if len(items) > 1]
+
+
+@dataclass(slots=True)
+class Question:
+    """The shared accounts that need a decision: their number, the number of their rows, and the first few."""
+
+    accounts: int = 0
+    rows: int = 0
+    first: list[Group] = field(default_factory=list)
+
+
+async def settle(run: Run, journal: Journal, profile: Profile, meant: SharedAccountsRule | None) -> Question:
+    """Apply the operator's decision to the rows of each account, before approval; without one, what is to decide."""
+    found = Question()
+    async for page in _pages(run, journal, profile):
+        if meant is None:
+            found.accounts += len(page)
+            found.rows += sum(len(group.items) for group in page)
+            found.first += page[: MAX_ACCOUNTS_SHOWN - len(found.first)]
+        elif meant is SharedAccountsRule.REFUSE:
+            reasons = {
+                item.item_id: said(
+                    "{rows} rows reach one account, and each sets its balance anew: {group}. Leave one of them in, "
+                    "or say what is meant with {flag} or last",
+                    rows=Quantity(len(group.items)),
+                    group=str(group),
+                    flag=_rule(SharedAccountsRule.SUM),
+                )
+                for group in page
+                for item in group.items
+            }
+            await journal.refuse(run, reasons)
+        else:
+            await journal.merge(run, [_merged(group, meant) for group in page])
+    return found
+
+
+def in_sentences(question: Question, profile: Profile) -> str:
+    fact = profile.type_8
+    sentences = counted(
+        "{n} account[s] [is|are] reached by {rows} rows with opening balances, and {fact}: of each account only the "
+        "last row would count.\n"
+        "Say what is meant: {sum} (one operation of their sum), {last} (the last row, the others are skipped), or "
+        "{refuse} (these rows are refused, with their lines)",
+        question.accounts,
+        rows=Quantity(question.rows),
+        fact=describe_fact("type_8", fact.value),
+        sum=_rule(SharedAccountsRule.SUM),
+        last=_rule(SharedAccountsRule.LAST),
+        refuse=_rule(SharedAccountsRule.REFUSE),
+    )
+    if fact.known:
+        return sentences
+    probe = advised("probe", "", ("abonent", "ID"))
+    return said("{meant}.\nThis asks the billing whether it does so: {probe}", meant=sentences, probe=probe)
+
+
+def _rule(meant: SharedAccountsRule) -> str:
+    return setting("shared-accounts", meant)
+
+
+def _merged(group: Group, meant: SharedAccountsRule) -> Merged:
+    *others, last = group.items
+    carried = tuple(item.item_id for item in others)
+    if meant is SharedAccountsRule.LAST:
+        why = wording("another row of its account counts ({rule}): {row}")
+        return Merged(last.item_id, carried, reason(why, ANOTHER_COUNTS, rule=_rule(meant), row=_place(last)))
+    why = wording("part of the sum of its account ({rule}): {row}, {sum}")
+    summed = reason(why, PART_OF_SUM, rule=_rule(meant), row=_place(last), sum=group.sum)
+    payload = payload_of(last)
+    entry, wanted = group.sum, payload.wanted
+    if BALANCE in wanted:
+        # Differences go on top of the present balance.
+        entry += Decimal(payload.was[BALANCE] or 0)
+        wanted = {**wanted, BALANCE: wire(entry)}
+    call = encode_payload(with_amount(payload, entry, wanted))
+    return Merged(last.item_id, carried, summed, call, group.sum)
+
+
+def _place(item: Item) -> str:
+    return said("line {number}", number=item.line) if item.line else said("row {number}", number=item.number)
+
+
+# ---- balances, compared with the operations of a run --------------------------------------------------------------
+
+
+_NAMED: Final = 5
+"""Rows of an account that a sentence names; the others are only counted."""
+
+PAGE: Final = 500
+"""Accounts that are read at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDifference:
+    """An account whose balance differs from its rows."""
+
+    account: str
+    rows: tuple[Item, ...]
+    expected: Decimal
+    found: Decimal
+
+    def __str__(self) -> str:
+        # The rows are named by their lines, or by their numbers where they come from no file.
+        named: Value = tuple(str(item.line or item.number) for item in self.rows[:_NAMED])
+        more = len(self.rows) - _NAMED
+        if more > 0:
+            named = said("{names} and {more} more", names=named, more=Quantity(more))
+        if self.rows[0].line:
+            places = counted("line[s] {names}", len(self.rows), names=named)
+        else:
+            places = counted("row[s] {names}", len(self.rows), names=named)
+        return said(
+            "account {account} ({rows}): {expected} expected, the balance is {found}",
+            account=self.account,
+            rows=places,
+            expected=self.expected,
+            found=self.found,
+        )
+
+
+async def compare_balances(
+    run: Run, gateway: Gateway, journal: Journal, report: Callable[[AccountDifference], None]
+) -> AccountFigures:
+    """Compare the balance of each account with the standing rows of the run; `report` receives the differences.
+
+    The balance of an account with later operations cannot be compared. Raises `LookUpFailed`.
+    """
+    result, after = AccountFigures(), ""
+    while run.job != UNDO and (page := await journal.standing_by_lane(run, after=after, size=PAGE)):
+        after = page[-1].lane
+        each = [list(items) for _, items in groupby(page, key=attrgetter("lane"))]
+        pairs = [(rows, [payload_of(item) for item in rows]) for rows in each]
+        lanes = [(rows, payloads) for rows, payloads in pairs if any(map(enters_balance, payloads))]
+        owners = [payloads[0].abonent for _, payloads in lanes]
+        found = await find_by(gateway, "AdminAccounts", OF_ABONENT, owners, (BALANCE,))
+        told: list[tuple[list[Item], Decimal, Decimal]] = []
+        for rows, payloads in lanes:
+            accounts, expected = found[payloads[0].abonent], Decimal(0)
+            for item in rows:
+                expected += item.amount or 0
+            before = payloads[0].was.get(BALANCE)
+            sets = gateway.profile.type_8.value is TypeEight.SETS
+            if len(accounts) != 1 or not (sets or before) or not all(map(enters_balance, payloads)):
+                result.not_compared += 1
+                continue
+            # A difference is entered on top of what was there, also where it sets the balance.
+            if not sets or BALANCE in payloads[-1].wanted:
+                expected += Decimal(before or 0)
+            told.append((rows, expected, Decimal(accounts[0].values[BALANCE] or 0)))
+        differing = [item for rows, expected, balance in told if balance != expected for item in rows]
+        latest = await newest(gateway, [payload_of(item).abonent for item in differing])
+        for rows, expected, balance in told:
+            if balance != expected:
+                # A subscriber of the account may have an operation newer than those of the run.
+                own = [int(item.answer) for item in rows if item.answer and item.answer.isdecimal()]
+                if own and any(latest.get(payload_of(item).abonent, 0) > max(own) for item in rows):
+                    result.with_later_operations += 1
+                    continue
+            result.compared += 1
+            result.expected += expected
+            result.found += balance
+            if balance != expected:
+                result.different += 1
+                report(AccountDifference(rows[0].lane.removeprefix(ACCOUNT), tuple(rows), expected, balance))
+    return result
