@@ -622,7 +622,7 @@ class Totals:
     @property
     def at_rest(self) -> "Totals":
         """The same where no process works on the run: of what was being sent nobody knows whether it has arrived."""
-        if not self.count(State.SENDING):
+        if not self.counts.get(State.SENDING):
             return self
         both = (State.SENDING, State.UNKNOWN)
         counts = {**self.counts, State.SENDING: 0, State.UNKNOWN: self.count(*both)}

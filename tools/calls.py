@@ -74,7 +74,7 @@ BUDGETS: Final[Mapping[str, Cost]] = {
     "run: one row": Cost(6_000, 165),
     "run: a further row": Cost(150, 1),
     "plan: a further row": Cost(62, 0.02, 0.02),
-    "status": Cost(1_220, 16),
+    "status": Cost(1_225, 16),
     "verify: a further row": Cost(48, 0.02, 0.02),
     "undo: a further row": Cost(240, 1, 0.1),
     "import: a further step": Cost(335, 3, 0.2),

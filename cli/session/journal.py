@@ -12,6 +12,7 @@ import hashlib
 import os
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from itertools import chain
@@ -209,7 +210,7 @@ def only_journal(run: Run, names: Sequence[str], journal: JournalAddress) -> Ite
     with ExitStack() as held:
         for name in names:
             each = held.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
-            each.bind(f"\0{beginning_for(name)}{own}-{run.name}-{os.getpid()}")
+            each.bind(f"\0{beginning_for(name)}{own}-{run.name}-{time.monotonic_ns()}")
             each.listen()
         # The own names are there before others are looked for: if two begin at once, at least one sees the other.
         lines = Path("/proc/net/unix").read_text(encoding="utf-8", errors="replace").splitlines()

@@ -19,9 +19,12 @@ import pytest
 
 from billing.api.calls import create
 from billing.api.client import BillingClient, ClientSettings
+from checkpoints.journal import open_journal
+from cli.session.journal import only_journal
 from cli.terminal.exits import Exit
 from engine.evidence import Accepted
 from engine.pipeline.witness import FRESH
+from tests.checkpoints.samples import frozen_run, new_item
 from tests.cli.conftest import MODEL, Ended, Place
 from tests.cli.settings.test_profiles import storno_restores
 from tests.cli.terminal.terminals import answered
@@ -409,3 +412,11 @@ async def test_what_a_copy_of_the_journal_has_taken_back_is_not_to_be_entered_ag
     await place.cli("undo", undo, "--set", "way=opposite", "--yes")
     restored = await place.cli.closing("verify", run, "--journal", "copy.journal")
     assert (restored["as_wanted"], restored["taken_back_elsewhere"]) == (2, 0)
+
+
+async def test_two_processes_of_one_number_may_follow_each_other_on_one_billing(tmp_path: Path) -> None:
+    """As two containers with one network have them: the first is frozen, and the second takes over."""
+    async with open_journal(tmp_path / "journal") as journal:
+        run = await frozen_run(journal, new_item("a"))
+        with only_journal(run, ["billing"], journal.address), only_journal(run, ["billing"], journal.address):
+            pass
