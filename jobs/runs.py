@@ -86,8 +86,9 @@ async def require_undoable(
 
 async def half_done_undos(run: Run, earlier: Journal) -> list[Run]:
     """The undos that lie half done, which may concern rows of a load; none for an undo, which has its own rule."""
-    all_undos = [one for one in await earlier.runs() if one.job == UNDO and run.job != UNDO]
-    undos = [one for one in all_undos if one.approved_at and not one.ended_at]
+    if run.job == UNDO:
+        return []
+    undos = [one for one in await earlier.runs() if one.job == UNDO and one.approved_at and not one.ended_at]
     return [one for one in undos if await unfinished(one, earlier)]
 
 

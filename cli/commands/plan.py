@@ -147,8 +147,8 @@ async def plan(
         since = since_of(order.since, await earlier.runs()) if order.since else None
         known = {**remembered_by_plan(billing, step), **remembered(settings, billing.one.identity)}
         new = await new_run(job, {**order.to_parameters(), **known}, target)
-        load = since.runs if since else frozenset[str]()
-        foreign = ForeignEntries(job, earlier, target, again=order.enter is Repeat.AGAIN, load=load)
+        again, load = order.enter is Repeat.AGAIN, since.runs if since else ()
+        foreign = ForeignEntries(job, earlier, target, again=again, load=load)
         run = await rehearse(foreign, job, new, journal, screen, order.enter, since)
         try:
             await refuse_half_undone(run, journal, earlier)

@@ -398,6 +398,11 @@ async def first_refusals(run: Run, journal: Journal) -> list[Refusal]:
     return sorted(found, key=lambda refusal: refusal.line or 0)
 
 
+def gone_of(refusals: Sequence[Refusal]) -> list[str]:
+    """Why those of the rows are refused that were entered, and that the billing does not show any more."""
+    return [one.reason for one in refusals if NOT_SHOWN in kind_of(one.reason)]
+
+
 def refused_rows(refusals: Sequence[Refusal], total: int, all_of_them: str) -> RenderableType:
     return drawn("refusals.j2", found=refusals, total=total, all_of_them=all_of_them)
 
@@ -412,12 +417,12 @@ _ONCE_MORE: Final = said(
 
 async def steps_after(run: Run, totals: Totals, journal: Journal) -> list[tuple[str, str]]:
     """The same commands as `next_steps`, with what the journal says of the limit and of the refused rows."""
-    limit = money_limit(given) if (given := run.policy.get("limit-money")) else None
-    whole = None if limit is None else await whole_sum(run, journal)
-    lacking = whole if limit is not None and whole is not None and whole > limit else None
-    refusals = await first_refusals(run, journal) if totals.refused else ()
-    gone = any(NOT_SHOWN in kind_of(one.reason) for one in refusals)
-    return next_steps(run, totals, lacking, gone=gone)
+    lacking, given = None, run.policy.get("limit-money")
+    if given and (limit := money_limit(given)) is not None:
+        whole = await whole_sum(run, journal)
+        lacking = whole if whole > limit else None
+    gone = totals.refused and gone_of(await first_refusals(run, journal))
+    return next_steps(run, totals, lacking, gone=bool(gone))
 
 
 def next_steps(

@@ -13,7 +13,7 @@ from rich.text import Text
 from checkpoints.comparison import Rows
 from checkpoints.journal import Journal
 from checkpoints.records import Differences, Item, Reason, Refusal, Run, Shared, Totals
-from checkpoints.sentences import DIFFERENT, DUPLICATE, NOT_SHOWN
+from checkpoints.sentences import DIFFERENT, DUPLICATE
 from checkpoints.states import State
 from cli.show.closing import (
     BAD,
@@ -23,6 +23,7 @@ from cli.show.closing import (
     bad_export,
     file_of,
     first_refusals,
+    gone_of,
     run_again,
     steps_of,
     steps_table,
@@ -381,7 +382,7 @@ def why_refused(plan: PreviewFacts) -> Said:
         advice=advice,
         command=bad_export(plan.run),
     )
-    if not (gone := gone_of(plan)):
+    if not (gone := gone_of(plan.refusals)):
         return why
     if plan.delta is not None:
         return in_lines([why, _delta_again(plan, plan.delta, gone)])
@@ -391,14 +392,9 @@ def why_refused(plan: PreviewFacts) -> Said:
     return in_lines([why, once_more(typed, plan)]) if typed != words else why
 
 
-def gone_of(plan: PreviewFacts) -> list[str]:
-    """Why the first refused rows are refused that were entered, and that the billing does not show any more."""
-    return [one.reason for one in plan.refusals if NOT_SHOWN in kind_of(one.reason)]
-
-
 def once_more(typed: Sequence[str], plan: PreviewFacts) -> Said:
     """How what the billing does not show any more goes in by a file of refused rows, with all that was typed."""
-    if any(DIFFERENT in kind_of(why) for why in gone_of(plan)) and "--change" not in typed:
+    if any(DIFFERENT in kind_of(why) for why in gone_of(plan.refusals)) and "--change" not in typed:
         return said(
             "What the billing does not show any more goes in once more by that file, which overwrites what is "
             "there by now and differs, balances too. First take out of it what is refused for another reason:\n"

@@ -210,11 +210,11 @@ class Intake:
         self._journal = journal
         self._progress = progress
         self._least_free = least_free
-        again, load = enter is Repeat.AGAIN, since.runs if since else frozenset[str]()
+        again, load = enter is Repeat.AGAIN, since.runs if since else ()
         self.foreign = foreign or ForeignEntries(job, journal, run.target, again=again, own=run.name, load=load)
         self._enter = enter
         self._is_plan = self.foreign.earlier is not journal
-        self._judge = judge_for(run, job.effect, Repeat.AGAIN if self._is_plan else enter, load)
+        self._judge = judge_for(run, job.effect, Repeat.AGAIN if self._is_plan else enter, self.foreign.load)
 
     async def freeze_all(self, listener: Backlog | None = None) -> None:
         source = self._job.source
