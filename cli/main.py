@@ -6,6 +6,7 @@ fast.
 
 import gc
 import os
+import signal
 import sys
 from contextlib import suppress
 from enum import Enum, auto
@@ -102,8 +103,16 @@ class Deferred(Command):
         parent: click.Context | None = None,
         **extra: Any,  # noqa: ANN401 - as click has it
     ) -> click.Context:
-        """Import the command, and let it parse its arguments."""
-        return load(str(self.name)).make_context(info_name, args, parent, **extra)
+        """Import the command, and let it parse its arguments.
+
+        Ctrl-C meanwhile ends the process at once: nothing has begun, and no module is there to tell of it.
+        """
+        if hears := signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+        command = load(str(self.name))
+        if hears:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        return command.make_context(info_name, args, parent, **extra)
 
 
 def load(name: str) -> Command:

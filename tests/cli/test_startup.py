@@ -1,5 +1,6 @@
 """What a command does not need it does not import: help, jobs, status and translate are there at once."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -30,6 +31,16 @@ atexit.register(lambda: print(*sys.modules, file=sys.__stderr__))
 """
 TYPED = f"{AT_THE_END}\nfrom cli.main import main\nmain()"
 ALL_COMMANDS = f"{AT_THE_END}\nfrom cli.main import COMMANDS, load\nfor name in COMMANDS: load(name)"
+
+INTERRUPTED = """
+import os, signal, sys
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == "cli.commands.execution": os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupts())
+from cli.main import main
+main()
+"""
 
 
 def imported(program: str, arguments: Sequence[str], folder: Path, code: int = 0) -> set[str]:
@@ -103,3 +114,13 @@ def test_no_command_loads_the_lab_before_it_is_called(tmp_path: Path) -> None:
     found = imported(ALL_COMMANDS, (), tmp_path)
     assert "aiohttp" in found, "the commands are imported"
     assert "lab" not in found
+
+
+def test_ctrl_c_while_it_starts_shows_nothing_of_the_inside(tmp_path: Path) -> None:
+    done = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-c", INTERRUPTED, "status"],
+        env={"PYTHONPATH": str(Path(__file__).parents[2]), "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
