@@ -44,11 +44,14 @@ def _put_back(world: World, entries: list[Entry]) -> Iterator[str]:
     again = [e for e in world.entries(lost=True) if (e.effect.pk, e.row) in alike]
     there = {(e.disk, e.run, e.row) for e in (*entries, *again)}
     equal = {world.load.row_of(one) for one in world.billing.ledger if one.who == "somebody"}
+    # What bears no mark is not told from an equal one of somebody else.
+    mistaken = set[object]() if world.load.is_marked else equal
     undone = {(disk, run["name"]): (disk, run["undone"]) for disk in world.disks for run in disk.runs()}
     trusted = [one for one in world.disks if world.billing.lost and not one.was_put_back]
     for entry in (one for one in entries if one.sign < 0 and one.disk in trusted):
         disk, run = undone[entry.disk, entry.run]
-        if entry.left - _reads(world) > world.billing.put_back_at and (disk, run, entry.row) not in there:
+        is_there = (disk, run, entry.row) in there or entry.row in mistaken
+        if entry.left - _reads(world) > world.billing.put_back_at and not is_there:
             yield f"row {entry.row} of run {run} is taken back, and the billing has lost it before"
     for disk in trusted:
         begun = {one.run: one.moment - START for one in reversed(world.take_ups)}
@@ -67,18 +70,19 @@ def _put_back(world: World, entries: list[Entry]) -> Iterator[str]:
         run, makers = runs.get(effect.who), made[effect.model, effect.pk]
         # What leaves shortly after that moment may have been looked for before.
         is_taken = effect.what in {"deleted", "reversed"} and effect.left - _reads(world) > world.billing.put_back_at
-        if is_taken and run and makers and undone.get(run) not in makers:
+        is_mistaken = world.load.row_of(effect) in mistaken
+        if is_taken and run and makers and undone.get(run) not in makers and not is_mistaken:
             yield f"{effect.who} has {effect.what} {effect.pk} of {effect.model}, which is another's"
 
 
 def _once(world: World, entries: list[Entry]) -> Iterator[str]:
     """No row's effect twice, and none lost that is called accepted."""
-    taken_away, lost = world.taken_away(), list(world.entries(lost=True))
+    taken_away, lost = world.taken_away(world.billing.ledger), list(world.entries(lost=True))
     gone = {one.pk for one in taken_away}
     # What was deleted was there: by the program, or by somebody, for a load that deletes it.
     deleted = [one for one in (*world.billing.ledger, *world.billing.lost) if one.what == "deleted"]
     entered = {e.row for e in (*entries, *lost)} | {world.load.row_of(one) for one in deleted}
-    restored = {one.pk for one in world.billing.lost if one.what == "deleted" and one.who == "somebody"}
+    restored = {one.pk for one in world.taken_away(world.billing.lost)}
     given = {one.after.get("contract_number") for one in world.billing.ledger}
     begun = {(one.disk, one.run): one.moment - START for one in reversed(world.take_ups)}
     for disk in world.disks:
@@ -256,7 +260,7 @@ def _verdicts(world: World, entries: list[Entry]) -> Iterator[str]:
         lost = world.entries(lost=True) if world.billing.put_back_at > one.began else ()
         mine = {e.effect.pk: e.effect.moment for e in (*entries, *lost) if e.run == one.run and e.disk is one.disk}
         there = {pk for pk, moment in mine.items() if moment <= one.ended}
-        there -= {e.pk for e in world.taken_away() if e.moment < one.began}
+        there -= {e.pk for e in world.taken_away(world.billing.ledger) if e.moment < one.began}
         if one.said.as_wanted > len(there):
             yield f"verify has {one.said.as_wanted} rows of {one.run} as wanted, and {len(there)} are there"
         is_late = one.disk.was_put_back or any(moment >= one.began for moment in mine.values())

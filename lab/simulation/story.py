@@ -7,7 +7,7 @@ with the number of the request after which it happens. So events can be taken aw
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -401,9 +401,9 @@ class World:
             self.load.has_steps and "manual" in states and not states.keys() & {"sending", "unknown", "unconfirmed"}
         )
 
-    def taken_away(self) -> list[Effect]:
-        """What somebody has deleted or reversed."""
-        others = (one for one in self.billing.ledger if one.who == "somebody" and one.model == self.load.model)
+    def taken_away(self, effects: Iterable[Effect]) -> list[Effect]:
+        """What somebody has deleted or reversed, of these effects."""
+        others = (one for one in effects if one.who == "somebody" and one.model == self.load.model)
         return [one for one in others if one.what == "deleted" or one.after.get("storno")]
 
     # ---- lives of a command ----

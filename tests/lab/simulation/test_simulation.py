@@ -100,6 +100,8 @@ FOUND: Final = [
     ("a payment without a mark was entered twice, as its reversal was lost after its list was made", 80_100_902),
     ("the judge: a row may be entered by another journal long after the list began that leaves it out", 75_000_606),
     ("the judge: what another journal has deleted once more, without a mark, counts as deleted", 75_003_304),
+    ("the judge: without a mark, an undo after a put-back reverses an equal payment of somebody else", 81_000_323),
+    ("the judge: the storno by somebody that an undo has found is lost with the backup", 81_000_686),
     ("the lab: nobody looked at the preview of rows entered on top, which others had entered since", 75_003_180),
 ]
 """What schedules have found in the program, and in the lab itself, each with its seed."""
