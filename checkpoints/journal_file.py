@@ -155,14 +155,21 @@ def why_unwritable(path: Path) -> str:
     """Why this user cannot work with a journal that is there, "" where that is not known before it is opened."""
     if not os.access(path, os.F_OK) or os.access(path, os.R_OK | os.W_OK, effective_ids=True):
         return ""
-    return _why_closed(path, reason_of(errno.EACCES))
+    is_read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+    return _why_closed(path, reason_of(errno.EROFS if is_read_only else errno.EACCES))
 
 
 def _why_closed(path: Path, reason: str) -> str:
-    try:
-        owner = path.owner()
-    except (OSError, KeyError):
-        return said("the journal {path} cannot be written: {reason}", path=path, reason=reason)
+    owner = ""
+    with suppress(OSError, KeyError):
+        owner = path.owner() if os.geteuid() not in {0, path.stat().st_uid} else ""
+    if not owner:
+        return said(
+            "the journal {path} cannot be written: {reason}. What only reads has to be able to write it, too: its "
+            "locks are in it",
+            path=path,
+            reason=reason,
+        )
     return said(
         "the journal {path} cannot be written: {reason}. It belongs to {owner}: work as that user, or name another "
         "journal. What only reads has to be able to write it, too: its locks are in it",

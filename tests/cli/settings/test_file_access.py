@@ -3,6 +3,8 @@
 import errno
 import os
 import stat
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -261,6 +263,8 @@ def test_doctor_names_a_journal_that_a_restart_would_lose(typed: Typed) -> None:
 
 
 Closes = Callable[[Path, int], None]
+STRANGER = 65_000
+"""A user who is not root, and has made none of the files."""
 
 
 @pytest.fixture
@@ -281,8 +285,28 @@ def closed_to_us(monkeypatch: pytest.MonkeyPatch) -> Closes:
 
         monkeypatch.setattr(os, "access", access)
         monkeypatch.setattr(os, "open", open_)
+        monkeypatch.setattr(os, "geteuid", lambda: STRANGER)
 
     return close
+
+
+def test_of_a_journal_that_is_read_only_no_other_user_is_named(tmp_path: Path) -> None:
+    journal = tmp_path / "read-only.journal"
+    within(journal, keep_nothing)
+    mount = [
+        "unshare",
+        "--mount",
+        "--map-root-user",
+        "sh",
+        "-c",
+        'mount --bind -o ro "$1" "$1" && shift && "$@"',
+        "sh",
+    ]
+    command = [sys.executable, "-m", "cli", "--lang", "en", "status", "--journal", str(journal)]
+    done = subprocess.run([*mount, str(tmp_path), *command], capture_output=True, text=True, check=False)  # noqa: S603 - our own interpreter
+    words = " ".join(done.stderr.split())
+    assert f"the journal {journal} cannot be written: Read-only file system. What only reads has to be" in words
+    assert done.returncode == 2
 
 
 @pytest.mark.parametrize("command", [("run", "balances", "b.csv"), ("plan", "balances", "b.csv"), ("status",)])
