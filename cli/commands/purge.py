@@ -66,8 +66,8 @@ async def _purge(
 ) -> Exit:
     """Remove what finished runs hold of people; totals can be kept.
 
-    Names, phones, cells, calls and answers go. A purged run cannot be undone, verified, exported or corrected. What
-    it has entered is still known, so that nothing is entered twice.
+    Names, phones, cells, calls and answers go. A purged run cannot be undone, verified, exported, corrected or
+    reported. What it has entered is still known, so that nothing is entered twice.
     """
     which, catalogue = _which(name, older_than), settings.catalogue
     for run in await journal.runs():
