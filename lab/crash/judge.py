@@ -43,7 +43,7 @@ from lab.crash.load import (
 from lab.crash.observer import Observer, Traces
 from lab.crash.plan import ExperimentPlan, RoundPlan, Target, What
 from lab.crash.program import ExitCode
-from lab.crash.trials import OPERATIONS, By, Trial, Wanted, fields_now, sql
+from lab.crash.trials import OPERATIONS, By, Trial, Wanted, sql
 from lab.mock.connection import MockConnection, roubles
 from lab.mock.faults import WRONG
 from texts.said import counted, said
@@ -193,7 +193,7 @@ class Books:
     verified: int | None = None
     frozen: tuple[int, Decimal] = (0, Decimal(0))
     entered: tuple[int, Decimal] | None = None
-    ends: Mapping[str, Wanted | None] | None = None
+    ends: Mapping[str, Wanted] | None = None
     others: Collection[str] = ()
     other_balances: bool = False
     named: bool = False
@@ -307,12 +307,8 @@ def _with_billing(books: Books, billing: Path) -> Books:
             books = replace(books, entered=(count, roubles(scaled)))
     if not trial.ends and trial.sets is None:
         return books
-    ends: dict[str, Wanted | None] = {}
     with closing(MockConnection(Dsn(str(billing)))) as connection:
-        for key, value in fields_now(trial, connection).items():
-            is_nothing = value is None or (trial.amount and value == "")
-            ends[trial.key(key)] = None if is_nothing else Decimal(str(value)) if trial.amount else str(value)
-    return replace(books, ends=ends)
+        return replace(books, ends=trial.ends_in(connection, requested.objects))
 
 
 def mark_in(text: object) -> tuple[str, int] | None:

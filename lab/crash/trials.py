@@ -22,50 +22,10 @@ from jobs.spec.chain import Template, chain_text
 from jobs.spec.parameters import a_date, a_moment, row_key
 from jobs.spec.spec import ChainKind, JobSpec, kind_of
 from lab.crash.program import NoTrial
-from lab.mock.connection import Columns, MockConnection, Stored, select, stored, value_text
-from lab.mock.facts import FACTS, MODELS, Field, MockModel, ValueType
+from lab.mock.connection import MockConnection, Stored, select, stored, value_text
+from lab.mock.facts import FACTS, MODELS, MockModel, ValueType
 from lab.mock.population import EMPTY_POOLS, TARIFFS
 from texts.said import said
-
-# ---- fields that a job sets ---------------------------------------------------------------------------------------
-# The wanted values and the values that the billing has in the end.
-#
-# Both are derived from the job's chain and the mock's models, and so have the same notation; a job declares nothing.
-
-
-def fields_now(trial: "Trial", billing: MockConnection) -> dict[str, object]:
-    """The values in the billing of the field that `ends` names, or of those that are set, by the keys of rows."""
-    model = billing.models[trial.model]
-
-    def rows(one: MockModel) -> list[Columns]:
-        found = billing.execute(*select(billing.models, one, {}))
-        return [dict(zip(one.fields, row, strict=True)) for row in found]
-
-    def key(row: Columns, *names: str) -> str:
-        return row_key(str(row[name]) for name in names)
-
-    pk, chain = model.key.name, trial.sets
-    if chain is None:
-        # An account without an address has no address of its new pool.
-        given = (row for row in rows(model) if trial.ends != "pull" or row["ip"] is not None)
-        return {key(row, pk): row[trial.ends] for row in given}
-
-    def now(row: Columns) -> str:
-        return " ".join(_text(model.fields[name], row[name]) for name in chain.links[1].arguments)
-
-    names = tuple(pk if name == "pk" else name for name in chain.links[0].arguments)
-    if names[0] in model.reverse:
-        # Found through the object that points to it, as an account by its subscriber.
-        link, set_now = model.reverse[names[0]], {key(row, pk): now(row) for row in rows(model)}
-        other = billing.models[link.model]
-        pointing = {key(row, other.key.name): key(row, link.by) for row in rows(other)}
-        return {one: set_now[account] for one, account in pointing.items() if account in set_now}
-    return {key(row, *names): now(row) for row in rows(model) if names == (pk,) or not row.get("deleted")}
-
-
-def _text(field: Field, value: Stored) -> str:
-    return "" if value is None else str(value_text(field.kind, value))
-
 
 # ---- trials of the jobs that write --------------------------------------------------------------------------------
 
@@ -143,10 +103,28 @@ class Trial:
         row = dict(zip(self.header, cells, strict=True))
         if self.sets is not None:
             # The values of all fields that the chain sets, in order, as the billing writes them.
-            fields = MODELS[self.sets.model].fields
+            model = MODELS[self.sets.model]
             _, put, *_ = self.sets.fill({**self.values, **row})
-            return " ".join(_text(fields[name], stored(fields[name].kind, it)) for name, it in put.arguments.items())
+            return _written(model, {name: stored(model.fields[name].kind, it) for name, it in put.arguments.items()})
         return self.constant or (row[self.enters] if self.enters else cells[-1])
+
+    def ends_in(self, billing: MockConnection, objects: Mapping[str, int]) -> dict[str, Wanted]:
+        """The final values in a billing of rows with these objects, by their keys."""
+        model, found = billing.models[self.model], dict[object, Wanted]()
+        names = [self.ends] if self.sets is None else [*self.sets.links[1].arguments]
+        for row in billing.execute(*select(billing.models, model, {})):
+            values = dict(zip(model.fields, row, strict=True))
+            # An account without an address has no address of its new pool.
+            if self.ends != "pull" or values["ip"] is not None:
+                text = _written(model, {name: values[name] for name in names})
+                found[values[model.key.name]] = Decimal(text) if self.amount and text else text
+        return {key: found[one] for key, one in objects.items() if one in found}
+
+
+def _written(model: MockModel, values: Mapping[str, Stored]) -> str:
+    """Values of an object, as the billing writes them."""
+    texts = (value_text(model.fields[name].kind, value) for name, value in values.items())
+    return " ".join("" if text is None else str(text) for text in texts)
 
 
 sql: Final = partial(sql_block, "queries", folder="lab.crash")
