@@ -320,12 +320,12 @@ def mark_in(text: object) -> tuple[str, int] | None:
 def _effects(database: Database, trial: Trial) -> Iterator[Effect]:
     for model, request, subject, key, what in database.query(sql("effects")):
         written = msgspec.json.decode(what, type=dict[str, object])
-        value = written.get(trial.amount or trial.entered)
+        value = written.get(trial.entered)
         entered: Wanted | None = None
         if isinstance(value, str | int | float):
             if trial.kind and written.get("op_type_id") != trial.kind:
                 entered = said("{value} as type {type}", value=str(value), type=str(written.get("op_type_id")))
-            elif trial.amount:
+            elif trial.is_money:
                 entered = Decimal(str(value))
             else:
                 entered = str(int(value) if isinstance(value, bool) else value)

@@ -53,10 +53,10 @@ class Trial:
     after them, named in `header` as well. The wanted values of a row are the fields that the chain `sets`, or without
     a chain its last cell. `ends` names the field with the final values, where neither chain nor ledger gives them.
 
-    `amount` is the ledger's field that holds money, `entered` one that holds text; `called` is the model of the call
-    where it differs from that of the effect. `once` says that a second effect is a fault, `may_ask` that a row may be
-    left to a person, `unreadable` that nothing can be read back, which `verify` reports. `file` is where the job
-    writes the values that the billing generated, id and value. `constant` is wanted of all rows alike. `arranged`
+    `entered` is the field of the wanted value in the ledger, where that is one field; `called` is the model of the
+    call where it differs from that of the effect. `once` says that a second effect is a fault, `may_ask` that a row
+    may be left to a person, `unreadable` that nothing can be read back, which `verify` reports. `file` is where the
+    job writes the values that the billing generated, id and value. `constant` is wanted of all rows alike. `arranged`
     names the block that adds rows to the billing where a new one has too few. `identity` is the prefix of the keys of
     a job that has one, `key_end` what ends them. `enters` is the column of the wanted value where that is not the
     last one, and `values` are those that the job has for all rows. `kind` is the type of its operations, 0 for any.
@@ -71,7 +71,6 @@ class Trial:
     ends: str = ""
     by: By = By.OBJECT
     once: bool = False
-    amount: str = ""
     entered: str = ""
     called: str = ""
     may_ask: bool = False
@@ -90,9 +89,13 @@ class Trial:
 
     @property
     def creates(self) -> str:
-        """The table of what a row creates, where the program can see before its call that it is there; or ""."""
-        seen = self.once and (self.by is By.MARK or self.model == "AttributeValues")
-        return MODELS[self.model].table if seen else ""
+        """The model of what a row creates, where the program can see before its call that it is there; or ""."""
+        return self.model if self.once and (self.by is By.MARK or self.model == "AttributeValues") else ""
+
+    @property
+    def is_money(self) -> bool:
+        """Whether the wanted values are amounts."""
+        return bool(self.entered) and MODELS[self.model].fields[self.entered].kind is ValueType.MONEY
 
     def key(self, own: object) -> str:
         """The key of a row in the journal, from its key in queries.sql."""
@@ -117,7 +120,7 @@ class Trial:
             # An account without an address has no address of its new pool.
             if self.ends != "pull" or values["ip"] is not None:
                 text = _written(model, {name: values[name] for name in names})
-                found[values[model.key.name]] = Decimal(text) if self.amount and text else text
+                found[values[model.key.name]] = Decimal(text) if self.is_money and text else text
         return {key: found[one] for key, one in objects.items() if one in found}
 
 
@@ -237,15 +240,13 @@ def _of_fields(job: JobSpec, chain: Template, rows: str, given: tuple[Cell, ...]
         raise NoTrial("the lab finds its objects by the placeholders of {method} alone", method=chain.methods[0])
     cells = _drawn(job, [name for name in chain.names if name not in finding]) if given is None else {}
     usual, arranged = OBJECTS[job.model]
-    # The only field that the chain sets, where that is an amount of money.
-    is_money = len(names) == 1 and fields[names[0]].kind is ValueType.MONEY
     return Trial(
         job=job.name,
         model=job.model,
         rows=rows or usual,
         header=tuple(name for name in chain.names if name in finding or name in cells or given is not None),
         drawn=tuple(cells.values()) if given is None else given,
-        amount=names[0] if is_money else "",
+        entered=names[0] if len(names) == 1 else "",
         arranged=arranged,
         identity=job.identity,
         # The defaults of what is not drawn.
@@ -269,8 +270,7 @@ def _of_created(job: JobSpec, chain: Template) -> Trial:
         drawn=tuple(drawn.values()) if is_money else (_service, *drawn.values()),
         by=By.MARK,
         once=True,
-        amount=enters if is_money else "",
-        entered="" if is_money else enters,
+        entered=enters,
         identity=job.identity,
         key_end=kind,
         kind=int(kind) if is_money and kind.isdecimal() else 0,
@@ -329,7 +329,7 @@ CALLED: Final = ("--model", "AdminAccounts", *(word for link in _CHAIN for word 
 _OWN: Final = (
     replace(trial_of(JOBS["balances"]), rows="only_owners", drawn=(_balance,), numbered=True),
     Trial("payment", "FinanceOperations", "subscribers", ("abonent_id", "amount"), (_amount,), by=By.SUBJECT,
-          once=True, amount="op_summa", called="Abonents", may_ask=True, given=("way=add_payment",)),
+          once=True, entered="op_summa", called="Abonents", may_ask=True, given=("way=add_payment",)),
     # An emptied address is issued anew, so the final value differs from the one set.
     Trial("ip-pool", "Users", "users", ("user_id", "pool"), (_pool,), ends="pull"),
     Trial("connect-service", "UsersUsluga", "subscribers", ("abonent_id", "usluga"), (_service,), by=By.MARK,

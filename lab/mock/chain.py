@@ -181,8 +181,8 @@ class MockObject:
 class Work:
     """What one request does, in the transaction of a connection. All methods raise `MockRefusal`.
 
-    `request` and `methods` are written to the ledger, `arguments` are those of the last save. `admit` takes a place
-    of the licence for a new subscriber.
+    `request` and `methods` are written to the ledger, unless the request is 0. `arguments` are those of the last
+    save. `admit` takes a place of the licence for a new subscriber.
     """
 
     connection: MockConnection
@@ -422,6 +422,8 @@ class Work:
             rule(self, target)
 
     def _enter(self, target: MockObject, written: Columns, **beside: object) -> None:
+        if not self.request:
+            return
         model = target.model
         what: dict[str, object] = {}
         for name, value in written.items():
