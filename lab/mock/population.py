@@ -269,7 +269,7 @@ def _columns(model: MockModel, gone: _Gone = frozenset()) -> list[Field]:
     lacking = [column for of, column in gone if of == table]
     return [
         field
-        for field in (*model.fields.values(), *model.columns.values())
+        for field in model.fields.values()
         if not {"", field.stored_as}.intersection(lacking)
         # What is computed goes with any column that it is computed from.
         and not any(re.search(rf"\b{one}\b", field.computed, re.IGNORECASE) for one in lacking)
