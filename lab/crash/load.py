@@ -321,10 +321,6 @@ def live_content(billing: Path) -> dict[str, str]:
 
 TABLE: Final = "subscribers.csv"
 DICTIONARY: Final = "dictionary.csv"
-HEADER: Final = (
-    "Номер договора", "ФИО", "Группа", "Тариф", "Оператор", "Телефон", "E-mail", "Логин", "Пароль", "IP", "MAC",
-    "Пул", "Услуга", "Менеджер", "Атрибут", "Значение атрибута", "Порог", "Лимит", "Баланс",
-)  # fmt: skip
 FAULTY: Final = 0.05
 
 POOL: Final = 1040
@@ -380,7 +376,7 @@ def write_table(folder: Path, rows: Iterator[DrawnRow]) -> Iterator[DrawnRow]:
     """Write the rows into the table of a folder, beside its dictionary, and give each of them on."""
     _write_dictionary(folder / DICTIONARY)
     with (folder / TABLE).open("w", encoding="utf-8-sig", newline="") as stream:
-        sheet = csv.DictWriter(stream, HEADER, delimiter=";")
+        sheet = csv.DictWriter(stream, [*_cells(Random(0), 0)], delimiter=";")
         sheet.writeheader()
         for row in rows:
             sheet.writerow(row.cells)
