@@ -198,8 +198,10 @@ def _victims(requested: RequestedLoad, trial: Trial, database: Database) -> dict
         owners = {found: found for found in requested.objects.values()}
     else:
         owners = {key: of for model, key, of in database.query(sql("owners_of")) if model.strip() == trial.model}
+    live = dict.fromkeys(key for (key,) in database.query(sql("live_owners")))
+    owners = {found: owner for found, owner in owners.items() if owner in live}
     own = {owners.get(found) for found in requested.objects.values()}
-    others = [key for (key,) in database.query(sql("others")) if key not in own]
+    others = [key for key in live if key not in own]
     return {
         key: Victim(
             key=key,

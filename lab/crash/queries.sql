@@ -149,8 +149,8 @@ union all select 'UsersUsluga', c.id, c.abonent_id from users_usluga c
 union all select 'FinanceOperations', o.op_id, o.abonent_id from finance_operations o
 union all select 'AbonentsBlockHistory', h.id, h.abonent_id from abonents_block_history h
 
--- name: others
--- Subscribers with accounts, of which the rows take the first ones.
+-- name: live_owners
+-- Subscribers with accounts, of which the rows take the first ones. Nobody can enter anything for others.
 select a.id from abonents a where a.is_folder = 0 and a.deleted = 0 and a.account_id is not null order by a.id desc
 
 -- name: stranger_creates_abonents
