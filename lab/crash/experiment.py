@@ -3,7 +3,6 @@
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +16,6 @@ import aiohttp
 import anyio
 import anyio.to_thread
 import msgspec
-from anyio.streams.text import TextReceiveStream
 
 from billing.database.dsn import Dsn
 from checkpoints.states import State, states_where
@@ -51,6 +49,7 @@ OTHER_BILLING: Final = "other-billing.fdb"
 PLAN: Final = "faults.toml"
 _PORTS: Final = range(20_000, 32_000)
 """Below the ports of outgoing connections, which could take a port while the server is down."""
+_BETWEEN_TRIES: Final = 0.05
 
 
 class MockProcess:
@@ -84,18 +83,15 @@ class MockProcess:
         """Start it and wait until it serves. Raises `LabStopped` when it does not."""
         licence = () if self.licence is None else ("--licence", str(self.licence))
         words, log = (*self._arguments, *licence), self._folder / "billing.log"
-        self._running = running = await start(words, self._folder, self._environment, log, stdout=subprocess.PIPE)
-        if running.process.stdout is None:
-            raise RuntimeError("a process was started without its stdout")
-        output = ""
+        self._running = running = await start(words, self._folder, self._environment, log)
         with anyio.move_on_after(loops(30.0)):
-            async for part in TextReceiveStream(running.process.stdout):
-                output += part
-                if "control:" in output and output.endswith("\n"):
+            while running.alive:
+                with suppress(aiohttp.ClientError, TimeoutError):
+                    await self._ask("GET", "/state")
                     return
+                await anyio.sleep(_BETWEEN_TRIES)
         await self.end(signal.SIGKILL)
-        why = running.said.strip() or output
-        if not why:
+        if not (why := running.said.strip()):
             raise LabStopped(said("the mock billing did not start, and says nothing"))
         raise LabStopped("the mock billing did not start: {why}", why=why)
 

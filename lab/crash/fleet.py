@@ -46,6 +46,10 @@ SETTINGS: Final = "carbon-migrate.toml"
 RESTARTED_AFTER: Final = 2.0
 """Seconds until a killed worker is started again."""
 _PATIENCE: Final = 5
+_START: Final = 1.0
+"""Seconds that the start of a process takes on a machine that has time for it."""
+_TRIED_AGAIN: Final = 5.0
+"""Seconds after which a worker tries a run again that it was given while another process still worked on it."""
 
 # ---- the billings --------------------------------------------------------------------------------------------------
 # The mock of `lab.mock` is a whole billing over a real Firebird, one a process. A fleet needs a dozen at once that
@@ -328,7 +332,7 @@ async def run_round(
             with anyio.CancelScope(shield=True):
                 for machine in machines:
                     await machine.end()
-        found = FleetRound(plan, fleet.dealt, problems)
+        found = FleetRound(plan, fleet.dealt, problems, take_overs=fleet.take_overs)
         for name, billing in billings.items():
             await _judge(folder, fleet, name, billing, wanted[name], found)
     found.injected = sum((billing.faults.injected for billing in billings.values()), Counter[str]())
@@ -346,27 +350,22 @@ async def _judge(
     journal = journal_in_postgres(f"{url}?schema={SCHEMA}", folder)
     books = await judge.read_journal(journal, trial, asked_for, Traces(), target=billing.url)
     run_id = next((run.run_id for run in runs_seen(url) if run.target == billing.url), 0)
-    sent = Sending(
-        billing=name,
-        run_id=run_id,
-        plan=fleet.plan,
-        calls=billing.calls,
-        take_ups=[up for up in take_ups(url) if up.run_id == run_id],
-        offences=[what for run, what in asked(url, "offences") if run == run_id],
-        dealt=fleet.dealt,
-        started=fleet.started,
-    )
     books = replace(
         books,
         effects=effects,
         entered=(len(effects), judge.sum_of(one.value for one in effects)),
         steps={(source, target): n for run, source, target, n in asked(url, "steps_of_runs") if run == run_id},
-        sending=sent,
+    )
+    sent = Sending(
+        plan=fleet.plan,
+        calls=billing.calls,
+        take_ups=[up for up in take_ups(url) if up.run_id == run_id],
+        offences=[what for run, what in asked(url, "offences") if run == run_id],
+        take_overs=[one for one in fleet.take_overs if one.billing == name],
     )
     tally, problems = judge.judge(books)
     found.tally += tally
-    found.take_overs += judge.take_overs(sent)
-    found.problems += [Problem(name, one.text) for one in problems]
+    found.problems += [Problem(name, one.text) for one in (*problems, *judge.judge_sending(sent))]
 
 
 async def hand_in(
@@ -401,10 +400,7 @@ async def hand_in(
 
 @dataclass(slots=True)
 class _Fleet:
-    """The parts of one round at work, and the acts on them, in `dealt`.
-
-    `started` says, by run and epoch, when the process was started that has taken the run up, where it was seen.
-    """
+    """The parts of one round at work, the acts on them, in `dealt`, and how soon runs were taken over after some."""
 
     plan: RoundPlan
     billings: Mapping[str, FleetBilling]
@@ -412,7 +408,7 @@ class _Fleet:
     server: PostgresServer
     tell: Callable[[str], None]
     dealt: list[Dealt] = field(default_factory=list)
-    started: dict[tuple[int, int], float] = field(default_factory=dict)
+    take_overs: list[TakeOver] = field(default_factory=list)
     _frozen: set[int] = field(default_factory=set)
 
     async def work(self) -> list[Problem]:
@@ -443,7 +439,7 @@ class _Fleet:
             if (dealt := await self._deal(act, beside)) is not None:
                 # Until what lasts of it is over, and others have taken up its runs, if they must.
                 await anyio.sleep(max(dealt.until - time.time(), 0.0))
-                await self._until_taken_over(dealt)
+                self.take_overs += await self._until_taken_over(dealt)
                 await self._until(lambda: not self._frozen)
         self.tell(said("from now on a blow each second"))
         for act in self.plan.storm:
@@ -496,19 +492,30 @@ class _Fleet:
 
         await self._until(is_so)
 
-    async def _until_taken_over(self, dealt: Dealt) -> None:
-        """Wait until others have taken up the runs that an act has hit, if they must."""
+    async def _until_taken_over(self, dealt: Dealt) -> list[TakeOver]:
+        """Wait until others have taken up the runs that an act has hit, if they must; how long each took.
+
+        A process whose start takes longer than a second has begun so late because of the machine, which is not
+        counted.
+        """
+        took: dict[int, float] = {}
+        names: dict[int, str] = {}
+        of_url = {billing.url: name for name, billing in self.billings.items()}
 
         def is_so() -> bool:
-            ups = take_ups(self.server.url)
-            for up in ups:
-                if (up.run_id, up.epoch) not in self.started and (moment := _started_at(up.process)) is not None:
-                    self.started[up.run_id, up.epoch] = moment
-            ended = {run.run_id for run in runs_seen(self.server.url) if run.is_entered}
-            return dealt.hit <= ended | {up.run_id for up in ups if up.at > dealt.at}
+            for up in take_ups(self.server.url):
+                if up.run_id in dealt.hit - took.keys() and up.at > dealt.at:
+                    starting = up.at - (_started_at(up.process) or up.at)
+                    took[up.run_id] = up.at - dealt.at - max(starting - _START, 0.0)
+            runs = runs_seen(self.server.url)
+            names.update((run.run_id, of_url[run.target]) for run in runs)
+            return dealt.hit <= took.keys() | {run.run_id for run in runs if run.is_entered}
 
         if dealt.must_be_taken_over:
             await self._until(is_so)
+        frozen = self.plan.lease if dealt.blow is What.FREEZE else 0.0
+        longest = max(self.plan.stalled_after, _TRIED_AGAIN) + self.plan.slack + frozen
+        return [TakeOver(names[run], dealt.blow, dealt.reach, seconds, longest) for run, seconds in took.items()]
 
     # ---- acts ----
 

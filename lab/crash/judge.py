@@ -43,7 +43,7 @@ from lab.crash.load import (
 from lab.crash.observer import Observer, Traces
 from lab.crash.plan import ExperimentPlan, RoundPlan, Target, What
 from lab.crash.program import ExitCode
-from lab.crash.trials import OPERATIONS, By, Trial, Wanted, fields_now, sql
+from lab.crash.trials import OPERATIONS, By, Trial, Wanted, sql
 from lab.mock.connection import MockConnection, roubles
 from lab.mock.faults import WRONG
 from texts.said import counted, said
@@ -154,20 +154,13 @@ class TakeOver:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """How a fleet has sent to one billing, and the acts on it.
+    """How a fleet has sent to one billing; `offences` are what the journal shows itself to be wrong with it."""
 
-    `run_id` is 0 where the billing's run is not in the journal. `offences` are what the journal shows itself to be
-    wrong with it, and `started` are the starts of processes, by the run and epoch they took.
-    """
-
-    billing: str
-    run_id: int
     plan: RoundPlan
     calls: Sequence[CallSeen]
     take_ups: Sequence[TakeUp]
-    offences: Sequence[str] = ()
-    dealt: Sequence[Dealt] = ()
-    started: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    offences: Sequence[str]
+    take_overs: Sequence[TakeOver]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +186,7 @@ class Books:
     verified: int | None = None
     frozen: tuple[int, Decimal] = (0, Decimal(0))
     entered: tuple[int, Decimal] | None = None
-    ends: Mapping[str, Wanted | None] | None = None
+    ends: Mapping[str, Wanted] | None = None
     others: Collection[str] = ()
     other_balances: bool = False
     named: bool = False
@@ -202,7 +195,6 @@ class Books:
     refused: int = 0
     balances: Mapping[str, Decimal] = field(default_factory=dict)
     orphans: Mapping[str, int] = field(default_factory=dict)
-    sending: Sending | None = None
 
     @property
     def imported(self) -> RequestedImport | None:
@@ -307,12 +299,8 @@ def _with_billing(books: Books, billing: Path) -> Books:
             books = replace(books, entered=(count, roubles(scaled)))
     if not trial.ends and trial.sets is None:
         return books
-    ends: dict[str, Wanted | None] = {}
     with closing(MockConnection(Dsn(str(billing)))) as connection:
-        for key, value in fields_now(trial, connection).items():
-            is_nothing = value is None or (trial.amount and value == "")
-            ends[trial.key(key)] = None if is_nothing else Decimal(str(value)) if trial.amount else str(value)
-    return replace(books, ends=ends)
+        return replace(books, ends=trial.ends_in(connection, requested.objects))
 
 
 def mark_in(text: object) -> tuple[str, int] | None:
@@ -324,12 +312,12 @@ def mark_in(text: object) -> tuple[str, int] | None:
 def _effects(database: Database, trial: Trial) -> Iterator[Effect]:
     for model, request, subject, key, what in database.query(sql("effects")):
         written = msgspec.json.decode(what, type=dict[str, object])
-        value = written.get(trial.amount or trial.entered)
+        value = written.get(trial.entered)
         entered: Wanted | None = None
         if isinstance(value, str | int | float):
             if trial.kind and written.get("op_type_id") != trial.kind:
                 entered = said("{value} as type {type}", value=str(value), type=str(written.get("op_type_id")))
-            elif trial.amount:
+            elif trial.is_money:
                 entered = Decimal(str(value))
             else:
                 entered = str(int(value) if isinstance(value, bool) else value)
@@ -656,10 +644,12 @@ def _rejections(books: Books, _: Tally) -> Found:
 # ---- what fleets have besides --------------------------------------------------------------------------------------
 
 
-def _pace(books: Books, _: Tally) -> Found:
+def judge_sending(sent: Sending) -> list[Problem]:
+    return [Problem("", one) for rule in (_pace, _epochs, _taken_over) for one in rule(sent)]
+
+
+def _pace(sent: Sending) -> Iterator[str]:
     """Never more calls at once, or within a second, than the run allows."""
-    if (sent := books.sending) is None:
-        return
     plan, writes = sent.plan, [call for call in sent.calls if call.is_write]
     steps = sorted([(call.came, 1) for call in writes] + [(call.ended, -1) for call in writes])
     most = max(accumulate(step for _, step in steps), default=0)
@@ -674,10 +664,8 @@ def _pace(books: Books, _: Tally) -> Found:
             yield f"{most} {kind} came within a second, and {plan.rate} is the limit"
 
 
-def _epochs(books: Books, _: Tally) -> Found:
+def _epochs(sent: Sending) -> Iterator[str]:
     """No worker writes after another has taken over from it: later than its lease, or after that one's writes."""
-    if (sent := books.sending) is None:
-        return
     before = "", -1
     for worker, some in groupby((call for call in sent.calls if call.is_write), attrgetter("worker")):
         moments = [call.early for call in some]
@@ -696,45 +684,14 @@ def _epochs(books: Books, _: Tally) -> Found:
     yield from sent.offences
 
 
-def _taken_over(books: Books, _: Tally) -> Found:
+def _taken_over(sent: Sending) -> Iterator[str]:
     """Others go on with the runs of processes that were killed or frozen, and soon."""
-    for late in () if books.sending is None else take_overs(books.sending):
+    for late in sent.take_overs:
         if late.seconds > late.longest:
             how = f"{late.after} ({late.reach}), later than {late.longest:g} s"
             yield f"taken over {late.seconds:.1f} s after the {how}"
 
 
-_START: Final = 1.0
-"""Seconds that the start of a process takes on a machine that has time for it."""
-_TRIED_AGAIN: Final = 5.0
-"""Seconds after which a worker tries a run again that it was given while another process still worked on it."""
-
-
-def take_overs(sent: Sending) -> Iterator[TakeOver]:
-    """How long after each act the run was taken over, unless another act came in between.
-
-    A process whose start takes longer than a second has begun so late because of the machine, which is not counted.
-    """
-    plan, run_id = sent.plan, sent.run_id
-    for act in sent.dealt:
-        if not act.must_be_taken_over or run_id not in act.hit:
-            continue
-        # Without one it had come to its end: that its rows are entered is judged by itself.
-        if (found := next((up for up in sent.take_ups if up.at > act.at), None)) is None:
-            continue
-        between = (one for one in sent.dealt if one is not act and one.at < found.at and one.until > act.at)
-        # One process that is killed or frozen holds up its own runs alone.
-        if all(
-            one.blow in {What.KILL, What.FREEZE} and one.reach is Target.CHILD and run_id not in one.hit
-            for one in between
-        ):
-            frozen = plan.lease if act.blow is What.FREEZE else 0.0
-            longest = max(plan.stalled_after, _TRIED_AGAIN) + plan.slack + frozen
-            starting = found.at - sent.started.get((run_id, found.epoch), found.at)
-            seconds = found.at - act.at - max(starting - _START, 0.0)
-            yield TakeOver(sent.billing, act.blow, act.reach, seconds, longest)
-
-
 _OF_BOTH: Final[tuple[Rule, ...]] = (_rows, _strays, _inputs, _steps, _verified)
-_OF_LOADS: Final[tuple[Rule, ...]] = (*_OF_BOTH, _others, _sums, _pace, _epochs, _taken_over)
+_OF_LOADS: Final[tuple[Rule, ...]] = (*_OF_BOTH, _others, _sums)
 _OF_IMPORTS: Final[tuple[Rule, ...]] = (*_OF_BOTH, _import_totals, _rejections)

@@ -24,14 +24,15 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from billing.database.database import Database, attach
+from billing.database.database import Database
 from billing.database.dsn import Dsn
 from jobs.imports.subscriber import Step
 from jobs.spec.parameters import row_key
 from lab.crash.plan import CREATING, IMPORT, PAYMENT, WARNING_THRESHOLD, Deed, ExperimentPlan
-from lab.crash.trials import ATTRIBUTE, CALLED, SERVICE, TRIALS, By, Trial, Wanted, sql
+from lab.crash.trials import ATTRIBUTE, CALLED, OPERATIONS, SERVICE, TRIALS, By, Trial, Wanted, sql
+from lab.mock.chain import Work
 from lab.mock.connection import MockConnection, select
-from lab.mock.facts import ACT, OPENING_BALANCE, RECEIPT, SCALE
+from lab.mock.facts import ACT, MODELS, OPENING_BALANCE, RECEIPT, Quirks
 from lab.mock.population import ATTRIBUTES, FATHERS, FOLDERS, NAMES, OPERATORS, POOLS, SURNAMES, TARIFFS
 
 INPUT: Final = "rows.csv"
@@ -45,18 +46,14 @@ NAME: Final = "Чужая рука"
 MARK: Final = f"{NAME} [cm zzzzz/7]"
 """The same with the mark of a run that no journal here knows."""
 
-OPERATIONS: Final = "finance_operations"
-SUBSCRIBERS: Final = "abonents"
-STANDING: Final = frozenset(
-    f"stranger_creates_{table}" for table in (OPERATIONS, "users_usluga", SUBSCRIBERS, "users")
-)
+SUBSCRIBERS: Final = "Abonents"
+STANDING: Final = frozenset({OPERATIONS, "UsersUsluga", "stranger_creates_abonents", "stranger_creates_users"})
 """The statements that create what must stand in the end; nothing tells a stranger's attribute from others."""
 _PAID: Final = Decimal(50)
-_BALANCE: Final = {RECEIPT: "pays", ACT: "charges", OPENING_BALANCE: "sets"}
 
 Value: TypeAlias = str | int | None
 Statement: TypeAlias = tuple[str, dict[str, Value]]
-"""A block of queries.sql, and its values."""
+"""A block of queries.sql with its values, or the model of a new object with its fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +61,7 @@ class Victim:
     """A row in the hands of a stranger, who does not know of the row.
 
     `subscriber` is whose it is, None for nobody's; `other` is a subscriber of no row. `table` and `object` are what
-    the row changes. `creates` is the table of what it creates, `kind` the type, service or attribute there, and
+    the row changes. `creates` is the model of what it creates, `kind` the type, service or attribute there, and
     `value` its amount or text. `cells` are those of a subscriber that an import creates.
     """
 
@@ -81,40 +78,37 @@ class Victim:
 
 def statements_of(deed: Deed, victim: Victim) -> Iterator[Statement]:
     """The statements of a deed; none where it does not apply to the row."""
-    abonent, text, value = victim.subscriber, MARK if deed is Deed.ENTERS else NAME, victim.value
     if victim.creates == SUBSCRIBERS and deed is Deed.CREATES:
         yield "stranger_creates_abonents", dict(victim.cells)
         if victim.cells["login"]:
             yield "stranger_creates_users", dict(victim.cells)
-    if abonent is None:
+    if (abonent := victim.subscriber) is None:
         return
-    amount = value if isinstance(value, Decimal) else _PAID
+
+    def by_hand(model: str, kind: int, value: Decimal | str) -> Statement:
+        text = MARK if deed is Deed.ENTERS else NAME
+        fields: Mapping[str, dict[str, Value]] = {
+            OPERATIONS: {"op_type_id": kind, "op_summa": str(value), "descr": text},
+            "UsersUsluga": {"usluga_id": kind, "manager_id": MANAGER, "comment": text},
+            "AttributeValues": {"attribute_id": kind, "attribute_value": str(value)},
+        }
+        return model, {"abonent_id": abonent, **fields[model]}
+
     of_two: dict[str, Value] = {"abonent": abonent, "other": victim.other}
     match deed:
-        case Deed.CREATES | Deed.ENTERS if victim.creates == OPERATIONS:
-            yield from _operation(abonent, victim.kind, amount, text)
         case Deed.CREATES | Deed.ENTERS if victim.creates:
-            values: dict[str, Value] = {"abonent": abonent, "kind": victim.kind, "value": str(value), "text": text}
-            yield f"stranger_creates_{victim.creates}", values
+            yield by_hand(victim.creates, victim.kind, victim.value)
         case Deed.RENAMES:
             yield "stranger_takes_number", of_two
             yield "stranger_renumbers", {"abonent": abonent}
         case Deed.MERGES:
             yield "stranger_merges", of_two
         case Deed.PAYS:
-            yield from _operation(abonent, RECEIPT, _PAID, text)
+            yield by_hand(OPERATIONS, RECEIPT, _PAID)
         case Deed.CHARGES:
-            yield from _operation(abonent, ACT, amount, text)
+            yield by_hand(OPERATIONS, ACT, victim.value if isinstance(victim.value, Decimal) else _PAID)
         case Deed.DELETES if victim.table:
             yield f"stranger_deletes_{victim.table}", {"object": victim.object}
-
-
-def _operation(abonent: int, kind: int, amount: Decimal, comment: str) -> Iterator[Statement]:
-    summa = int(amount * SCALE)
-    values: dict[str, Value] = {"abonent": abonent, "kind": kind, "value": summa, "text": comment}
-    yield f"stranger_creates_{OPERATIONS}", values
-    if kind in _BALANCE:
-        yield f"stranger_{_BALANCE[kind]}", {"abonent": abonent, "value": summa}
 
 
 def must_not_be_sent(deed: Deed, victim: Victim, *, by_number: bool) -> bool:
@@ -128,11 +122,14 @@ def must_not_be_sent(deed: Deed, victim: Victim, *, by_number: bool) -> bool:
 
 
 def change(billing: str, statements: Iterable[Statement]) -> None:
-    """Carry out statements on a billing's tables, in one transaction."""
-    with closing(attach(Dsn(billing))) as connection:
-        cursor = connection.cursor()
+    """Carry out statements on a billing's tables, in one transaction and past its ledger."""
+    with closing(MockConnection(Dsn(billing))) as connection:
+        work = Work(connection, Quirks())
         for name, given in statements:
-            cursor.execute(*sql(name).bind(given))
+            if name in MODELS:
+                work.create(connection.models[name], given)
+            else:
+                connection.execute(*sql(name).bind(given))
         connection.commit()
 
 
@@ -201,8 +198,10 @@ def _victims(requested: RequestedLoad, trial: Trial, database: Database) -> dict
         owners = {found: found for found in requested.objects.values()}
     else:
         owners = {key: of for model, key, of in database.query(sql("owners_of")) if model.strip() == trial.model}
+    live = dict.fromkeys(key for (key,) in database.query(sql("live_owners")))
+    owners = {found: owner for found, owner in owners.items() if owner in live}
     own = {owners.get(found) for found in requested.objects.values()}
-    others = [key for (key,) in database.query(sql("others")) if key not in own]
+    others = [key for key in live if key not in own]
     return {
         key: Victim(
             key=key,
@@ -219,7 +218,7 @@ def _victims(requested: RequestedLoad, trial: Trial, database: Database) -> dict
 
 
 _DELETED: Final = {"Abonents": "abonents", "Users": "users", "UsersUsluga": "users_usluga"}
-_KINDS: Final = {"UsersUsluga": int(SERVICE), "AttributeValues": int(ATTRIBUTE)}
+_KINDS: Final = {OPERATIONS: RECEIPT, "UsersUsluga": int(SERVICE), "AttributeValues": int(ATTRIBUTE)}
 
 
 def _rows(folder: Path, draw: Random, trial: Trial, rows: Iterable[Sequence[object]]) -> RequestedLoad:
@@ -233,7 +232,7 @@ def _rows(folder: Path, draw: Random, trial: Trial, rows: Iterable[Sequence[obje
         first = cells[by_number:][:1] if trial.numbered else cells
         lines.append([*map(str, first), *(cell(draw) for cell in trial.drawn)])
         text = trial.wanted(lines[-1])
-        wanted[key] = Decimal(text.replace(",", ".")) if trial.amount else text
+        wanted[key] = Decimal(text.replace(",", ".")) if trial.is_money else text
         objects[key] = int(str(of))
     # As a spreadsheet saves it, which people make of balances.
     write_sheet(folder / INPUT, lines, "utf-8-sig" if trial.numbered else "utf-8")
@@ -324,10 +323,6 @@ def live_content(billing: Path) -> dict[str, str]:
 
 TABLE: Final = "subscribers.csv"
 DICTIONARY: Final = "dictionary.csv"
-HEADER: Final = (
-    "Номер договора", "ФИО", "Группа", "Тариф", "Оператор", "Телефон", "E-mail", "Логин", "Пароль", "IP", "MAC",
-    "Пул", "Услуга", "Менеджер", "Атрибут", "Значение атрибута", "Порог", "Лимит", "Баланс",
-)  # fmt: skip
 FAULTY: Final = 0.05
 
 POOL: Final = 1040
@@ -383,7 +378,7 @@ def write_table(folder: Path, rows: Iterator[DrawnRow]) -> Iterator[DrawnRow]:
     """Write the rows into the table of a folder, beside its dictionary, and give each of them on."""
     _write_dictionary(folder / DICTIONARY)
     with (folder / TABLE).open("w", encoding="utf-8-sig", newline="") as stream:
-        sheet = csv.DictWriter(stream, HEADER, delimiter=";")
+        sheet = csv.DictWriter(stream, [*_cells(Random(0), 0)], delimiter=";")
         sheet.writeheader()
         for row in rows:
             sheet.writerow(row.cells)

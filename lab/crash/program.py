@@ -94,9 +94,9 @@ def without_settings(environment: Mapping[str, str], language: str = ENGLISH) ->
 
 
 async def open_process(
-    words: Sequence[str], folder: Path, environment: Mapping[str, str], *, stdout: int | IO[bytes], stderr: IO[bytes]
+    words: Sequence[str], folder: Path, environment: Mapping[str, str], output: IO[bytes]
 ) -> Process:
-    """Start Python with these words in a folder, with an empty standard input.
+    """Start Python with these words in a folder, with an empty standard input and one file for all that it writes.
 
     It imports nothing of the folder. It runs in a session of its own: Ctrl-C reaches the lab alone, which then ends
     its processes in order.
@@ -107,8 +107,8 @@ async def open_process(
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=stderr,
+        stdout=output,
+        stderr=output,
         start_new_session=True,
     )
 
@@ -195,16 +195,13 @@ async def start(
     log: Path,
     *,
     program: Sequence[str] = ("-m", MODULE),
-    stdout: int | None = None,
 ) -> Running:
-    """Start a command of a program as `open_process` does; `log` gets what it writes, but for another `stdout`.
+    """Start a command of a program as `open_process` does; `log` gets what it writes.
 
     The words of a `program` are Python's, or begin with the path of another one.
     """
     with log.open("ab") as stream:
-        process = await open_process(
-            [*program, *arguments], folder, environment, stdout=stream if stdout is None else stdout, stderr=stream
-        )
+        process = await open_process([*program, *arguments], folder, environment, stream)
     return Running(process, arguments[0], log)
 
 
@@ -276,7 +273,7 @@ def running_postgres(*, durable: bool = False) -> Iterator[PostgresServer]:
     Unless it is to be `durable`, nothing waits for the disk: what is killed is a process, and never the machine.
     """
     with tempfile.TemporaryDirectory(prefix="carbon-postgres-", ignore_cleanup_errors=True) as name:
-        folder, data = Path(name), Path(name) / "data"
+        folder = Path(name)
         if os.geteuid() == 0:
             try:
                 shutil.chown(folder, POSTGRES_USER)
@@ -284,21 +281,8 @@ def running_postgres(*, durable: bool = False) -> Iterator[PostgresServer]:
                 raise _not_there() from error
         with bound(0) as probe:
             port = int(probe.getsockname()[1])
-        _run_postgres(
-            folder,
-            "initdb",
-            "-D",
-            str(data),
-            "-U",
-            POSTGRES_USER,
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--locale=C.UTF-8",
-            "-N",
-        )
-        with (data / "postgresql.conf").open("a") as settings:
+        _run_postgres(folder, "initdb", "-U", POSTGRES_USER, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
+        with (folder / "data" / "postgresql.conf").open("a") as settings:
             settings.write(
                 f"port = {port}\nlisten_addresses = '{LOOPBACK}'\nunix_socket_directories = '{folder}'\n"
                 f"fsync = {'on' if durable else 'off'}\nmax_connections = 200\nshared_buffers = 32MB\n"
@@ -326,14 +310,14 @@ def _not_there() -> LabStopped:
 
 
 def _control(folder: Path, *words: str) -> None:
-    _run_postgres(folder, "pg_ctl", "-w", "-t", "60", "-D", str(folder / "data"), "-l", str(folder / "log"), *words)
+    _run_postgres(folder, "pg_ctl", "-w", "-t", "60", "-l", "log", *words)
 
 
 def _run_postgres(folder: Path, program: str, *words: str) -> None:
     is_root = os.geteuid() == 0
     with (folder / "output").open("ab") as output:
         ended = subprocess.run(  # noqa: S603 - Debian's own programs
-            [postgres_programs() / program, *words],
+            [postgres_programs() / program, "-D", "data", *words],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -23,6 +23,7 @@ from lab.mock.faults import Fault, FaultKind, FaultPlan, Injector, MockAnswer, p
 from lab.mock.port import LOOPBACK, reset, serving
 
 _PART: Final = 64 * 1024
+_PAUSE: Final = 0.005
 WRITES: Final = re.compile(rb"method\d+=(?:objects\.create|save|delete|add_payment|set_password)\b")
 _KEPT: Final = ("Content-Type", "Location", "Retry-After")
 
@@ -139,24 +140,17 @@ class JournalWay:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        connections: set[asyncio.Task[None]] = set()
-
-        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.create_task(self._serve(reader, writer))
-            connections.add(task)
-            task.add_done_callback(connections.discard)
-            # A task that is cancelled before its first step closes nothing itself.
-            task.add_done_callback(lambda _: writer.close())
-
-        server = await asyncio.start_server(accept, LOOPBACK, self.port)
+        server = await asyncio.start_server(self._serve, LOOPBACK, self.port)
         self.port = server.sockets[0].getsockname()[1]
         try:
             yield
         finally:
             server.close()
-            for task in tuple(connections):
-                task.cancel()
-            await asyncio.gather(*connections, return_exceptions=True)
+            self.cut()
+            # Who waits to pass something on finds both ends gone.
+            self._open.set()
+            while self._ends:  # noqa: ASYNC110 - they are only waited for here
+                await asyncio.sleep(_PAUSE)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         ends = {writer}

@@ -149,31 +149,9 @@ union all select 'UsersUsluga', c.id, c.abonent_id from users_usluga c
 union all select 'FinanceOperations', o.op_id, o.abonent_id from finance_operations o
 union all select 'AbonentsBlockHistory', h.id, h.abonent_id from abonents_block_history h
 
--- name: others
--- Subscribers with accounts, of which the rows take the first ones.
+-- name: live_owners
+-- Subscribers with accounts, of which the rows take the first ones. Nobody can enter anything for others.
 select a.id from abonents a where a.is_folder = 0 and a.deleted = 0 and a.account_id is not null order by a.id desc
-
--- name: stranger_creates_finance_operations
-insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date, descr)
-values (gen_id(gen_finance_operations_id, 1), :abonent, :kind, :value, current_timestamp, :text)
-
--- name: stranger_pays
-update admin_accounts set debit = debit + :value where id = (select a.account_id from abonents a where a.id = :abonent)
-
--- name: stranger_charges
-update admin_accounts set credit = credit + :value where id = (select a.account_id from abonents a where a.id = :abonent)
-
--- name: stranger_sets
-update admin_accounts set ostatok = :value - debit + credit
-where id = (select a.account_id from abonents a where a.id = :abonent)
-
--- name: stranger_creates_users_usluga
-insert into users_usluga (id, abonent_id, usluga_id, manager_id, comment)
-values (gen_id(gen_users_usluga_id, 1), :abonent, :kind, 33, :text)
-
--- name: stranger_creates_attribute_values
-insert into attribute_values (id, abonent_id, attribute_id, attribute_value)
-values (gen_id(gen_attribute_values_id, 1), :abonent, :kind, :value)
 
 -- name: stranger_creates_abonents
 -- The ids of strangers' subscribers are below those of an import, and are no other ones.

@@ -22,50 +22,10 @@ from jobs.spec.chain import Template, chain_text
 from jobs.spec.parameters import a_date, a_moment, row_key
 from jobs.spec.spec import ChainKind, JobSpec, kind_of
 from lab.crash.program import NoTrial
-from lab.mock.connection import Columns, MockConnection, Stored, select, stored, value_text
-from lab.mock.facts import FACTS, MODELS, Field, MockModel, ValueType
+from lab.mock.connection import MockConnection, Stored, select, stored, value_text
+from lab.mock.facts import FACTS, MODELS, MockModel, ValueType
 from lab.mock.population import EMPTY_POOLS, TARIFFS
 from texts.said import said
-
-# ---- fields that a job sets ---------------------------------------------------------------------------------------
-# The wanted values and the values that the billing has in the end.
-#
-# Both are derived from the job's chain and the mock's models, and so have the same notation; a job declares nothing.
-
-
-def fields_now(trial: "Trial", billing: MockConnection) -> dict[str, object]:
-    """The values in the billing of the field that `ends` names, or of those that are set, by the keys of rows."""
-    model = billing.models[trial.model]
-
-    def rows(one: MockModel) -> list[Columns]:
-        found = billing.execute(*select(billing.models, one, {}))
-        return [dict(zip(one.fields, row, strict=True)) for row in found]
-
-    def key(row: Columns, *names: str) -> str:
-        return row_key(str(row[name]) for name in names)
-
-    pk, chain = model.key.name, trial.sets
-    if chain is None:
-        # An account without an address has no address of its new pool.
-        given = (row for row in rows(model) if trial.ends != "pull" or row["ip"] is not None)
-        return {key(row, pk): row[trial.ends] for row in given}
-
-    def now(row: Columns) -> str:
-        return " ".join(_text(model.fields[name], row[name]) for name in chain.links[1].arguments)
-
-    names = tuple(pk if name == "pk" else name for name in chain.links[0].arguments)
-    if names[0] in model.reverse:
-        # Found through the object that points to it, as an account by its subscriber.
-        link, set_now = model.reverse[names[0]], {key(row, pk): now(row) for row in rows(model)}
-        other = billing.models[link.model]
-        pointing = {key(row, other.key.name): key(row, link.by) for row in rows(other)}
-        return {one: set_now[account] for one, account in pointing.items() if account in set_now}
-    return {key(row, *names): now(row) for row in rows(model) if names == (pk,) or not row.get("deleted")}
-
-
-def _text(field: Field, value: Stored) -> str:
-    return "" if value is None else str(value_text(field.kind, value))
-
 
 # ---- trials of the jobs that write --------------------------------------------------------------------------------
 
@@ -93,10 +53,10 @@ class Trial:
     after them, named in `header` as well. The wanted values of a row are the fields that the chain `sets`, or without
     a chain its last cell. `ends` names the field with the final values, where neither chain nor ledger gives them.
 
-    `amount` is the ledger's field that holds money, `entered` one that holds text; `called` is the model of the call
-    where it differs from that of the effect. `once` says that a second effect is a fault, `may_ask` that a row may be
-    left to a person, `unreadable` that nothing can be read back, which `verify` reports. `file` is where the job
-    writes the values that the billing generated, id and value. `constant` is wanted of all rows alike. `arranged`
+    `entered` is the field of the wanted value in the ledger, where that is one field; `called` is the model of the
+    call where it differs from that of the effect. `once` says that a second effect is a fault, `may_ask` that a row
+    may be left to a person, `unreadable` that nothing can be read back, which `verify` reports. `file` is where the
+    job writes the values that the billing generated, id and value. `constant` is wanted of all rows alike. `arranged`
     names the block that adds rows to the billing where a new one has too few. `identity` is the prefix of the keys of
     a job that has one, `key_end` what ends them. `enters` is the column of the wanted value where that is not the
     last one, and `values` are those that the job has for all rows. `kind` is the type of its operations, 0 for any.
@@ -111,7 +71,6 @@ class Trial:
     ends: str = ""
     by: By = By.OBJECT
     once: bool = False
-    amount: str = ""
     entered: str = ""
     called: str = ""
     may_ask: bool = False
@@ -130,9 +89,13 @@ class Trial:
 
     @property
     def creates(self) -> str:
-        """The table of what a row creates, where the program can see before its call that it is there; or ""."""
-        seen = self.once and (self.by is By.MARK or self.model == "AttributeValues")
-        return MODELS[self.model].table if seen else ""
+        """The model of what a row creates, where the program can see before its call that it is there; or ""."""
+        return self.model if self.once and (self.by is By.MARK or self.model == "AttributeValues") else ""
+
+    @property
+    def is_money(self) -> bool:
+        """Whether the wanted values are amounts."""
+        return bool(self.entered) and MODELS[self.model].fields[self.entered].kind is ValueType.MONEY
 
     def key(self, own: object) -> str:
         """The key of a row in the journal, from its key in queries.sql."""
@@ -143,10 +106,28 @@ class Trial:
         row = dict(zip(self.header, cells, strict=True))
         if self.sets is not None:
             # The values of all fields that the chain sets, in order, as the billing writes them.
-            fields = MODELS[self.sets.model].fields
+            model = MODELS[self.sets.model]
             _, put, *_ = self.sets.fill({**self.values, **row})
-            return " ".join(_text(fields[name], stored(fields[name].kind, it)) for name, it in put.arguments.items())
+            return _written(model, {name: stored(model.fields[name].kind, it) for name, it in put.arguments.items()})
         return self.constant or (row[self.enters] if self.enters else cells[-1])
+
+    def ends_in(self, billing: MockConnection, objects: Mapping[str, int]) -> dict[str, Wanted]:
+        """The final values in a billing of rows with these objects, by their keys."""
+        model, found = billing.models[self.model], dict[object, Wanted]()
+        names = [self.ends] if self.sets is None else [*self.sets.links[1].arguments]
+        for row in billing.execute(*select(billing.models, model, {})):
+            values = dict(zip(model.fields, row, strict=True))
+            # An account without an address has no address of its new pool.
+            if self.ends != "pull" or values["ip"] is not None:
+                text = _written(model, {name: values[name] for name in names})
+                found[values[model.key.name]] = Decimal(text) if self.is_money and text else text
+        return {key: found[one] for key, one in objects.items() if one in found}
+
+
+def _written(model: MockModel, values: Mapping[str, Stored]) -> str:
+    """Values of an object, as the billing writes them."""
+    texts = (value_text(model.fields[name].kind, value) for name, value in values.items())
+    return " ".join("" if text is None else str(text) for text in texts)
 
 
 sql: Final = partial(sql_block, "queries", folder="lab.crash")
@@ -259,15 +240,13 @@ def _of_fields(job: JobSpec, chain: Template, rows: str, given: tuple[Cell, ...]
         raise NoTrial("the lab finds its objects by the placeholders of {method} alone", method=chain.methods[0])
     cells = _drawn(job, [name for name in chain.names if name not in finding]) if given is None else {}
     usual, arranged = OBJECTS[job.model]
-    # The only field that the chain sets, where that is an amount of money.
-    is_money = len(names) == 1 and fields[names[0]].kind is ValueType.MONEY
     return Trial(
         job=job.name,
         model=job.model,
         rows=rows or usual,
         header=tuple(name for name in chain.names if name in finding or name in cells or given is not None),
         drawn=tuple(cells.values()) if given is None else given,
-        amount=names[0] if is_money else "",
+        entered=names[0] if len(names) == 1 else "",
         arranged=arranged,
         identity=job.identity,
         # The defaults of what is not drawn.
@@ -291,8 +270,7 @@ def _of_created(job: JobSpec, chain: Template) -> Trial:
         drawn=tuple(drawn.values()) if is_money else (_service, *drawn.values()),
         by=By.MARK,
         once=True,
-        amount=enters if is_money else "",
-        entered="" if is_money else enters,
+        entered=enters,
         identity=job.identity,
         key_end=kind,
         kind=int(kind) if is_money and kind.isdecimal() else 0,
@@ -351,7 +329,7 @@ CALLED: Final = ("--model", "AdminAccounts", *(word for link in _CHAIN for word 
 _OWN: Final = (
     replace(trial_of(JOBS["balances"]), rows="only_owners", drawn=(_balance,), numbered=True),
     Trial("payment", "FinanceOperations", "subscribers", ("abonent_id", "amount"), (_amount,), by=By.SUBJECT,
-          once=True, amount="op_summa", called="Abonents", may_ask=True, given=("way=add_payment",)),
+          once=True, entered="op_summa", called="Abonents", may_ask=True, given=("way=add_payment",)),
     # An emptied address is issued anew, so the final value differs from the one set.
     Trial("ip-pool", "Users", "users", ("user_id", "pool"), (_pool,), ends="pull"),
     Trial("connect-service", "UsersUsluga", "subscribers", ("abonent_id", "usluga"), (_service,), by=By.MARK,

@@ -181,8 +181,8 @@ class MockObject:
 class Work:
     """What one request does, in the transaction of a connection. All methods raise `MockRefusal`.
 
-    `request` and `methods` are written to the ledger, `arguments` are those of the last save. `admit` takes a place
-    of the licence for a new subscriber.
+    `request` and `methods` are written to the ledger, unless the request is 0. `arguments` are those of the last
+    save. `admit` takes a place of the licence for a new subscriber.
     """
 
     connection: MockConnection
@@ -418,10 +418,14 @@ class Work:
                     raise MockRefusal(*(UNKNOWN, value) if one.refers == "Attributes" else (NONE_FOUND, one.refers))
                 if other.stored.get("deleted"):
                     raise MockRefusal(DELETED)
+                if name == "abonent_id" and other.stored.get("is_folder"):
+                    raise MockRefusal("Группе нельзя добавлять финансовую операцию")
         for rule in _RULES.get(model.name, ()):
             rule(self, target)
 
     def _enter(self, target: MockObject, written: Columns, **beside: object) -> None:
+        if not self.request:
+            return
         model = target.model
         what: dict[str, object] = {}
         for name, value in written.items():
@@ -508,21 +512,12 @@ def _require(target: MockObject, name: str) -> None:
 
 
 def _account_of(work: Work, abonent: Stored) -> Stored:
-    """The account of a subscriber who can have finance operations."""
+    """The account of a subscriber who is not deleted."""
     found = work.seen("Abonents", abonent)
-    if found is None:
-        raise MockRefusal(NONE_FOUND, "Abonents")
-    if found.stored.get("is_folder"):
-        raise MockRefusal("Группе нельзя добавлять финансовую операцию")
-    if found.stored.get("deleted"):
+    if found is None or found.stored.get("deleted"):
         raise MockRefusal(DELETED)
     account: Stored = found.stored.get("account_id")
     return account
-
-
-def _of_subscriber(work: Work, target: MockObject) -> None:
-    if not target.stored or "abonent_id" in target.written:
-        _account_of(work, target.value("abonent_id"))
 
 
 def _traits(work: Work, target: MockObject) -> None:
@@ -655,10 +650,8 @@ def _service(work: Work, target: MockObject) -> None:
 _RULES: Final[Mapping[str, tuple[Callable[[Work, MockObject], None], ...]]] = {
     "Abonents": (_kind_of_subscriber, _traits, _parent, _recalculation, _new_subscriber),
     "FinanceOperations": (_operation, _traits),
-    "Users": (_of_subscriber, _traits, _address, _password),
-    "UsersUsluga": (_of_subscriber, _service),
-    "AbonentsBlockHistory": (_of_subscriber,),
-    "AttributeValues": (_of_subscriber,),
+    "Users": (_traits, _address, _password),
+    "UsersUsluga": (_service,),
 }
 
 # ---- the subscriber's cabinet: sessions, services on offer, the recovery of a password ----------------------------

@@ -138,7 +138,6 @@ class MockModel(_Sourced, frozen=True):
 
     fields: dict[str, Field]
     table: str = ""
-    columns: dict[str, Field] = {}
     methods: frozenset[str] = frozenset()
     key_name: str = "id"
     subject: str = ""
@@ -185,19 +184,15 @@ ACT, RECEIPT, OPENING_BALANCE = _TYPES["charges"], _TYPES["pays"], _TYPES["sets"
 def _read(name: str, model: MockModel) -> MockModel:
     """A model of the file, with what the file does not repeat."""
     key = {"id": Field(model.source, ValueType.INTEGER)} if model.key_name == "id" else {}
-
-    def read(fields: dict[str, Field]) -> dict[str, Field]:
-        return {
-            field: replace(one, name=field, column=one.column or field, fixed=one.fixed or field == model.key_name)
-            for field, one in fields.items()
-        }
-
+    fields = {
+        field: replace(one, name=field, column=one.column or field, fixed=one.fixed or field == model.key_name)
+        for field, one in (key | model.fields).items()
+    }
     return replace(
         model,
         name=name,
         table=model.table or re.sub(r"\B(?=[A-Z])", "_", name).lower(),
-        fields=read(key | model.fields),
-        columns=read(model.columns),
+        fields=fields,
         methods=frozenset(one for one, fact in FACTS.methods.items() if model.methods & {one, fact.word}),
         subject=model.subject or model.key_name,
     )

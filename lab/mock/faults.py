@@ -353,9 +353,6 @@ class MockAnswer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-CRASH: Final = MockAnswer(
-    500, b"<html><head><title>Server Error (500)</title></head><body>Server Error</body></html>"
-)
 _NO_OTHER: Final = MockAnswer(200, b'{"call":"get_version","result":{"version":"0","time":"2000-01-01 00:00:00"}}')
 
 
@@ -374,11 +371,16 @@ def respond(answer: MockAnswer) -> web.Response:
     return web.Response(body=answer.body, status=answer.status, headers=headers)
 
 
-def page(status: int) -> MockAnswer:
-    """A page that a server or a proxy generates itself."""
-    text = f"{status} {'Gateway Time-out' if status == HTTPStatus.GATEWAY_TIMEOUT else HTTPStatus(status).phrase}"
+def page(status: int, headers: Mapping[str, str] | None = None) -> MockAnswer:
+    """A page that a server or a proxy generates itself, or that of a crash."""
+    text = _TITLES.get(status) or f"{status} {HTTPStatus(status).phrase}"
     body = f"<html><head><title>{text}</title></head><body><h1>{text}</h1></body></html>"
-    return MockAnswer(status, body.encode())
+    return MockAnswer(status, body.encode(), headers or {})
+
+
+_TITLES: Final = {500: "Server Error (500)", 504: "504 Gateway Time-out"}
+"""Django's own, and nginx's."""
+CRASH: Final = page(500)
 
 
 # ---- the injector -------------------------------------------------------------------------------------------------
@@ -388,6 +390,8 @@ PassOn: TypeAlias = Callable[[], Awaitable[web.StreamResponse]]
 
 _LATE: Final = frozenset({FaultKind.ANSWER_TWICE, FaultKind.NEXT_SWALLOWED, FaultKind.GATEWAY_THEN_ANSWER})
 _BETWEEN_LOOKS: Final = 0.01
+_STATUS: Final = re.compile(r"[45]\d\d")
+"""In the name of a kind that answers with a page."""
 _SMALLEST_GAP: Final = 0.001
 """Seconds between the pieces of a trickle: an event loop's clock is no finer."""
 
@@ -593,26 +597,17 @@ class Injector:
 
 def _failed(request: web.Request, fault: Fault, answer: MockAnswer) -> web.Response:
     """What comes of an answer by a fault that draws nothing; the answer itself where the fault was its delay."""
+    if (status := _STATUS.search(fault.kind)) is not None:
+        # To come back later, with or without a header.
+        after = "1" if fault.kind is FaultKind.WRONG_NOT_NOW else fault.retry_after
+        if after == "date":
+            after = formatdate(time.time() + fault.seconds, usegmt=True)
+        return respond(page(int(status[0]), {"Retry-After": after} if after else None))
     match fault.kind:
         case FaultKind.RESET_BEFORE | FaultKind.RESET_AFTER | FaultKind.SILENCE:
             reset(request.transport)
         case FaultKind.REDIRECT_BEFORE | FaultKind.REDIRECT_AFTER:
             return web.Response(status=307, headers={"Location": str(request.url)})
-        case FaultKind.UNAVAILABLE | FaultKind.TOO_MANY:
-            # To come back later, with or without a header.
-            response = respond(page(int(fault.kind.value)))
-            if (after := fault.retry_after) is not None:
-                moment = formatdate(time.time() + fault.seconds, usegmt=True)
-                response.headers["Retry-After"] = moment if after == "date" else after
-            return response
-        case FaultKind.CRASH_BEFORE | FaultKind.CRASH_AFTER:
-            return respond(CRASH)
-        case FaultKind.BAD_GATEWAY | FaultKind.GATEWAY_TIMEOUT:
-            return respond(page(int(fault.kind.value[:3])))
-        case FaultKind.WRONG_BAD_REQUEST | FaultKind.WRONG_TOO_MANY:
-            return respond(page(int(fault.kind.value[-3:])))
-        case FaultKind.WRONG_NOT_NOW:
-            return respond(MockAnswer(503, page(503).body, {"Retry-After": "1"}))
         case FaultKind.INVALID_JSON:
             return respond(MockAnswer(200, answer.body[: max(1, len(answer.body) * 2 // 3)]))
         case FaultKind.HALF if request.transport is not None:

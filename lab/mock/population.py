@@ -4,12 +4,14 @@ They resemble those of a real billing, and are the same for the same seed.
 """
 
 import hashlib
+import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
 from importlib.resources import files
 from ipaddress import IPv4Address
+from itertools import compress
 from pathlib import Path
 from random import Random
 from typing import Final, TypeAlias
@@ -18,10 +20,8 @@ from billing.database.database import attach, write_unforced
 from billing.database.database import create as create_database
 from billing.database.dsn import Dsn
 from billing.database.reader import Connection, Prepared
-from billing.database.schema import Schema
-from billing.database.sql_blocks import Value, sql_block
 from billing.errors import SettingsError
-from lab.mock.facts import ACT, MODELS, RECEIPT, SCALE
+from lab.mock.facts import ACT, MODELS, RECEIPT, SCALE, Field, MockModel
 
 # ---- made-up subscribers ------------------------------------------------------------------------------------------
 
@@ -240,51 +240,40 @@ class People:
 # ---- the tables ---------------------------------------------------------------------------------------------------
 
 
-_COMPUTED: Final = frozenset({"OSTATOK", "DEBIT", "CREDIT"})
-"""The columns that BALANCE of ADMIN_ACCOUNTS is computed from: it is dropped with any of them."""
+_Gone: TypeAlias = frozenset[tuple[str, str]]
+"""Tables, each with the column "", and columns that a billing lacks, as Firebird spells them."""
 
 
-def leave_out(connection: Connection, name: str) -> None:
-    """Drop a table, or a column as `FINANCE_OPERATIONS.DESCR`, from a mock billing, with all that depends on it.
-
-    Raises `SettingsError` where it does not exist, or is one of the mock's own.
-    """
-    table, column = _named(connection, name)
-    if table == "ADMIN_ACCOUNTS" and column in _COMPUTED and _schema(connection).has(table, "BALANCE"):
-        _execute(connection, f"alter table {table} drop balance")
-    for (statement,) in _rows(connection, "dependents", table=table, column=column):
-        _execute(connection, statement)
-    _execute(connection, f'alter table {table} drop "{column}"' if column else f"drop table {table}")
-
-
-def _named(connection: Connection, name: str) -> tuple[str, str]:
-    """Table and column as Firebird spells them, the column "" for a table alone."""
-    table, dot, column = name.strip().partition(".")
-    table = table.upper()
-    found = _schema(connection)
-    column = column if found.has(table, column) else column.upper()
-    if not found.has(table, column) or table.startswith("MOCK_") or (dot and not column):
-        raise SettingsError(
-            "{name}: the mock billing has no such table or column that it could do without; write a "
-            "column as FINANCE_OPERATIONS.DESCR, and a table as ACCOUNT_STACK",
-            name=repr(name),
-        )
-    return table, column
+def _left_out(names: Iterable[str]) -> _Gone:
+    """What these names leave out. Raises `SettingsError` for what does not exist, or is one of the mock's own."""
+    known = {(model.table.upper(), one.stored_as) for model in MODELS.values() for one in _columns(model)}
+    known |= {(table, "") for table, _ in known}
+    found = set[tuple[str, str]]()
+    for name in names:
+        table, dot, column = name.strip().partition(".")
+        table = table.upper()
+        column = column if (table, column) in known else column.upper()
+        if (table, column) not in known or (dot and not column):
+            raise SettingsError(
+                "{name}: the mock billing has no such table or column that it could do without; write a "
+                "column as FINANCE_OPERATIONS.DESCR, and a table as ACCOUNT_STACK",
+                name=repr(name),
+            )
+        found.add((table, column))
+    return frozenset(found)
 
 
-def _schema(connection: Connection) -> Schema:
-    return Schema.of((table, column) for table, column in _rows(connection, "columns"))
-
-
-def _rows(connection: Connection, name: str, **values: Value) -> list[tuple[str, ...]]:
-    with closing(connection.cursor()) as cursor:
-        cursor.execute(*sql_block("statements", name, _SQL).bind(values))
-        return [tuple(str(value).rstrip() for value in row) for row in cursor.fetchall()]
-
-
-def _execute(connection: Connection, sql: str) -> None:
-    connection.execute_immediate(sql)
-    connection.commit()
+def _columns(model: MockModel, gone: _Gone = frozenset()) -> list[Field]:
+    """The columns of a model's table that are there; none where the table is not."""
+    table = model.table.upper()
+    lacking = [column for of, column in gone if of == table]
+    return [
+        field
+        for field in model.fields.values()
+        if not {"", field.stored_as}.intersection(lacking)
+        # What is computed goes with any column that it is computed from.
+        and not any(re.search(rf"\b{one}\b", field.computed, re.IGNORECASE) for one in lacking)
+    ]
 
 
 # ---- a new billing ------------------------------------------------------------------------------------------------
@@ -335,7 +324,8 @@ def create(
     gets how much is done, and how much there is to do. Raises `DatabaseAway` when there is a database already,
     `SettingsError` for an unknown name in `without`.
     """
-    indexes = list(_indexes())
+    gone = _left_out(without)
+    indexes = list(_indexes(gone))
     # Each index takes about as long as this many subscribers.
     for_an_index = subscribers // (_INDEXING * len(indexes))
     work = subscribers + for_an_index * len(indexes)
@@ -345,21 +335,20 @@ def create(
     # Before the rows: each of their commits would wait for the disk.
     write_unforced(dsn)
     with closing(attach(dsn)) as connection:
-        for statement in _definitions():
+        for statement in _definitions(gone):
             connection.execute_immediate(statement)
         connection.commit()
-        for name in without:
-            _named(connection, name)
-        _insert(connection, dsn.encoding, _fixed_rows())
+        _insert(connection, dsn.encoding, _fixed_rows(), gone)
         for number, rows in enumerate(people.pages(subscribers, _A_PAGE), 1):
-            _insert(connection, dsn.encoding, rows)
+            _insert(connection, dsn.encoding, rows, gone)
             on_progress(min(number * _A_PAGE, subscribers), work)
             if number % _PAGES_A_COMMIT == 0:
                 connection.commit()
         connection.commit()
         for number, statement in enumerate(indexes, 1):
             # Firebird makes an index when it is committed.
-            _execute(connection, statement)
+            connection.execute_immediate(statement)
+            connection.commit()
             on_progress(subscribers + for_an_index * number, work)
         last = people.last | {"tarif": max(TARIFFS), "usluga": max(_NAMED_SERVICES)}
         for table, key in last.items():
@@ -367,27 +356,27 @@ def create(
         address = _FIRST_ADDRESS + people.last["users"]
         connection.execute_immediate(f"set generator gen_users_ip to {address}")
         connection.commit()
-        for name in without:
-            leave_out(connection, name)
     return people.deleted
 
 
-def _definitions() -> Iterator[str]:
+def _definitions(gone: _Gone) -> Iterator[str]:
     for model in MODELS.values():
-        key, *others = (field.definition for field in (*model.fields.values(), *model.columns.values()))
-        yield f"create table {model.table} ({', '.join((f'{key} not null primary key', *others))})"
+        if columns := _columns(model, gone):
+            key = " not null primary key"
+            texts = (one.definition + (key if one.name == model.key_name else "") for one in columns)
+            yield f"create table {model.table} ({', '.join(texts)})"
         yield f"create generator gen_{model.table}_id"
     text = files(_SQL).joinpath("schema.sql").read_text(encoding="utf-8")
     plain = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
     yield from (part for part in plain.split(";") if part.strip())
 
 
-def _indexes() -> Iterator[str]:
+def _indexes(gone: _Gone) -> Iterator[str]:
     """The statements that make indexes and constraints besides the keys: after the rows, which is faster."""
     for model in MODELS.values():
-        for field in model.fields.values():
-            if field.refers and not field.loose:
-                other = MODELS[field.refers]
+        for field in _columns(model, gone):
+            other = None if field.loose else MODELS.get(field.refers)
+            if other is not None and other.key in _columns(other, gone):
                 reference = f"references {other.table} ({other.key.column})"
                 yield f"alter table {model.table} add foreign key ({field.column}) {reference}"
             if field.indexed:
@@ -415,14 +404,19 @@ def _fixed_rows() -> _PopulationRows:
     }
 
 
-def insert_statement(table: str) -> str:
-    columns = _COLUMNS[table]
-    return f"insert into {table} ({', '.join(columns)}) values ({', '.join('?' * len(columns))})"  # noqa: S608 - ours
+def insert_statement(table: str, columns: Iterable[str] = ()) -> str:
+    names = [*columns] or _COLUMNS[table]
+    return f"insert into {table} ({', '.join(names)}) values ({', '.join('?' * len(names))})"  # noqa: S608 - ours
 
 
-def _insert(connection: Connection, encoding: str, rows: _PopulationRows) -> None:
+def _insert(connection: Connection, encoding: str, rows: _PopulationRows, gone: _Gone) -> None:
+    tables = {model.table: {one.column for one in _columns(model, gone)} for model in MODELS.values()}
     for table in filter(rows.__contains__, _COLUMNS):
+        kept = [name in tables[table] for name in _COLUMNS[table]]
+        if not any(kept):
+            continue
         with closing(connection.cursor()) as cursor:
-            insert = Prepared(connection.main_transaction, cursor, insert_statement(table), encoding)
+            sql = insert_statement(table, compress(_COLUMNS[table], kept))
+            insert = Prepared(connection.main_transaction, cursor, sql, encoding)
             for row in rows[table]:
-                insert.run(row)
+                insert.run(tuple(compress(row, kept)))

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -30,11 +30,12 @@ from cli.commands import report as report_command
 from cli.main import main
 from cli.terminal import texts
 from lab.crash.loops import loops
-from lab.mock.population import leave_out
+from lab.mock.population import create
 from lab.mock.server import MockBilling, running
 from tests.checkpoints.shells import shell
 from tests.cli.forking import Command, command_server
 from tests.cli.marked_language import marked_language, unmarked
+from tests.conftest import ABONENTS, SEED
 from tests.jobs.whole_database import Tables, whole
 from tests.postgres_server import PostgresServer
 
@@ -496,10 +497,10 @@ async def place_in(folder: Path, data: Path | Dsn, **served: Any) -> AsyncIterat
 
 
 def without(file: Path, *names: str) -> None:
-    """Leave these tables and columns out of a billing; nobody else has it open."""
-    with closing(attach(Dsn(str(file)))) as connection:
-        for name in names:
-            leave_out(connection, name)
+    """Make a billing anew without these tables and columns; nobody has it open."""
+    if names:
+        file.unlink()
+        create(file, subscribers=ABONENTS, seed=SEED, without=names)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 from billing import errors
 from billing.api.calls import Call, version
 from billing.api.client import BillingClient, ClientSettings, Health
-from billing.database.database import Database, attach
+from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.directory.subscribers import Abonent, Operation
 from billing.directory.system import STACKS
@@ -51,7 +51,7 @@ from jobs.rows.input import Input
 from jobs.spec.chain import chain_text
 from jobs.spec.errors import ParameterRefused
 from lab.mock.facts import Quirks
-from lab.mock.population import leave_out
+from lab.mock.population import create
 from lab.mock.server import running
 from tests.jobs.conftest import Execute
 from tests.jobs.making import RUN, effect_of, job_of, planned, rows_of
@@ -312,12 +312,11 @@ async def test_two_pages_forget_nothing_of_each_other(gateway: Gateway, monkeypa
     ],
 )
 async def test_what_a_look_up_needs_and_is_not_there_is_told(
-    name: str, gone: str, told: str, billing_file: Path, client: BillingClient
+    name: str, gone: str, told: str, tmp_path: Path, client: BillingClient
 ) -> None:
-    connection = attach(Dsn(str(billing_file)))
-    leave_out(connection, gone)
-    connection.close()
-    with Database(Dsn(str(billing_file))) as database:
+    lacking = tmp_path / "lacking.fdb"
+    create(lacking, subscribers=5, seed=1, without=(gone,))
+    with Database(Dsn(str(lacking))) as database:
         given = {"amount": "5"} if name == "warning-threshold" else {}
         effect = effect_of(Gateway(client, database), BUILT_IN.named(name), **given)
         with pytest.raises(InputRefused, match=told):

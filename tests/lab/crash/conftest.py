@@ -15,17 +15,15 @@ MODULES = {program.MODULE, saboteur.__name__}
 _opened = program.open_process
 
 
-async def fork(
-    words: Sequence[str], folder: Path, environment: Mapping[str, str], *, stdout: int | IO[bytes], stderr: IO[bytes]
-) -> Any:
+async def fork(words: Sequence[str], folder: Path, environment: Mapping[str, str], output: IO[bytes]) -> Any:
     """Start a command as a fork; one with words of its own for the interpreter starts as the lab does it."""
     option, module, *further = words
     if option != "-m" or module not in MODULES:
-        return await _opened(words, folder, environment, stdout=stdout, stderr=stderr)
-    out = None if isinstance(stdout, int) else stdout.fileno()
+        return await _opened(words, folder, environment, output)
+    written = output.fileno()
     # Keepers are told by what they were started with, and by whom.
     return await command_server().start(
-        further, folder, environment, out, stderr.fileno(), module=module, real_keepers=True
+        further, folder, environment, written, written, module=module, real_keepers=True
     )
 
 

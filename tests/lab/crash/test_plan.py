@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -13,7 +14,8 @@ from jobs.spec.spec import JobSpec
 from lab.crash import program
 from lab.crash.experiment import Event, Experiment, as_json
 from lab.crash.judge import Problem
-from lab.crash.plan import What, draw
+from lab.crash.load import change, prepare_load, statements_of
+from lab.crash.plan import Deed, What, draw
 from lab.crash.program import NoTrial
 from lab.crash.trials import trial_of
 from texts import said
@@ -73,6 +75,14 @@ GET = 'objects.get {"id": {abonent_id}}'
 def test_what_cannot_be_tried_is_said(job: JobSpec, why: str) -> None:
     with pytest.raises(NoTrial, match=why):
         trial_of(job)
+
+
+def test_a_stranger_does_nothing_to_whom_the_billing_would_refuse_it_for(tmp_path: Path, billing_file: Path) -> None:
+    # Some of the oldest operations are of subscribers that are deleted.
+    requested = prepare_load(tmp_path, draw(1, job="passed-to-1c", rows=100), billing_file)
+    paid = [list(statements_of(Deed.PAYS, victim)) for victim in requested.victims.values()]
+    change(str(billing_file), [statement for done in paid for statement in done])
+    assert 0 < paid.count([]) < len(paid) == 100
 
 
 # ---- what the lab says of the program, and of its rounds -----------------------------------------------------------

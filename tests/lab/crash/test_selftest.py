@@ -248,8 +248,8 @@ PROMISES: Sequence[tuple[Callable[[], None], ExperimentPlan, str]] = [
         ALIASED,
         "a second runner (symbolic-link) was not refused, and the first goes on: resume ended with 0",
     ),
-    # A recalculation that was claimed and never left is not done.
-    (saboteur.takes_what_was_sent_for_done, small(1, KILLED, job="recalculate"), LOST),
+    # A recalculation that was claimed and never left is not done. Amid the calls, those behind them are claimed.
+    (saboteur.takes_what_was_sent_for_done, small(1, act(What.KILL, 0.3, delay=0.1), job="recalculate"), LOST),
     # So slow a billing that the load is still under way when the pause has been typed.
     (
         saboteur.pauses_in_words_alone,
