@@ -63,7 +63,7 @@ from cli.show.closing import (
     show_closing,
     steps_of,
 )
-from cli.show.files import ANSWER_FILE_PARAMETER, ANSWERS, OutputFile, checked, first_rows, reads, write_answers
+from cli.show.files import ANSWERS, OutputFile, checked, first_rows, reads, write_answers
 from cli.show.preview import (
     LOOKED_AT,
     PreviewFacts,
@@ -115,7 +115,7 @@ from jobs.runs import (
     unfinished,
 )
 from jobs.spec.spec import DECLARATION
-from jobs.spec.words import RUN, SINCE, UNDO, SharedAccountsRule
+from jobs.spec.words import ANSWER_FILE_PARAMETER, RUN, SINCE, UNDO, SharedAccountsRule
 from jobs.value_changes import balances_of, overwritten
 from texts.said import Said, command_line, counted, in_lines, said, setting, text_of
 
