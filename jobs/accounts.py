@@ -51,10 +51,6 @@ class Group:
     def sum(self) -> Decimal:
         return sum((item.amount or Decimal(0) for item in self.items), Decimal(0))
 
-    @property
-    def rows(self) -> int:
-        return len(self.there) + len(self.items)
-
     def __str__(self) -> str:
         named = [
             said("{row} ({label}) of run {run}", row=_place(one), label=one.label, run=one.run) for one in self.there
@@ -74,15 +70,12 @@ async def _pages(run: Run, journal: Journal, profile: Profile, earlier: Journal)
     after = ""
     while run.job not in {UNDO, IMPORT} and (page := await journal.shared_items(run, after=after)):
         after = page[-1].lane
-        standing = (
-            await earlier.standing_in_lanes(run.job, run.target, page, run.name) if SINCE in run.parameters else ()
-        )
-        entered = {one.key for one in standing}
+        old = await earlier.standing_in_lanes(run.job, run.target, page, run.name) if SINCE in run.parameters else ()
         groups = list[Group]()
         for lane, each in groupby(page, key=lambda item: item.lane):
             items = tuple(item for item in each if sets_balance(payload_of(item), profile))
-            is_new = entered.isdisjoint(item.key for item in items)
-            there = tuple(one for one in standing if is_new and one.lane == lane)
+            is_new = not any(one.key == item.key for one in old for item in items)
+            there = tuple(one for one in old if is_new and one.lane == lane)
             groups += [Group(items, there)] if items and len(items) + len(there) > 1 else []
         yield groups
 
@@ -99,22 +92,19 @@ class Question:
 async def settle(
     run: Run, journal: Journal, profile: Profile, meant: SharedAccountsRule | None, earlier: Journal
 ) -> Question:
-    """Apply the operator's decision to the rows of each account, before approval; without one, what is to decide.
-
-    `earlier` is the journal of the runs before this one, and `journal` that of the run, or of its plan.
-    """
+    """Apply the operator's decision to the rows of each account, before approval; without one, what is to decide."""
     found = Question()
     async for page in _pages(run, journal, profile, earlier):
         if meant is None:
             found.accounts += len(page)
-            found.rows += sum(group.rows for group in page)
+            found.rows += sum(len(group.items) + len(group.there) for group in page)
             found.first += page[: MAX_ACCOUNTS_SHOWN - len(found.first)]
         elif meant is SharedAccountsRule.REFUSE:
             reasons = {
                 item.item_id: said(
                     "{rows} rows reach one account, and each sets its balance anew: {group}. Leave one of them in, "
                     "or say what is meant with {flag} or last",
-                    rows=Quantity(group.rows),
+                    rows=Quantity(len(group.items) + len(group.there)),
                     group=str(group),
                     flag=_rule(SharedAccountsRule.SUM),
                 )

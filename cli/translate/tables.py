@@ -573,8 +573,7 @@ INCOMPLETE: Final = said(
     "a line with too few values is a call with empty ones in the loop; the run refuses it, with its number"
 )
 TABS: Final = said(
-    "a tab is white space for read: the loop passes over empty cells, and gives a value behind one to the wrong "
-    "variable; the run leaves each in its column"
+    "read takes several tabs for one: a value behind an empty cell gets into another variable; the run keeps columns"
 )
 _NAMES_THE_ROW: Final = wording(
     "${name} names the row, and is a value of the call too: a run finds the {id} of a row by its {key}, and sends "

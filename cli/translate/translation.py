@@ -10,11 +10,11 @@ job of the catalogue that makes the same call, argument by argument, where there
 import json
 import re
 import shlex
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import pairwise
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from billing.api.calls import is_secret
@@ -474,10 +474,7 @@ def _literal(text: str) -> str:
 _NUMBER: Final = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,20})?")
 
 
-_JobForm: TypeAlias = tuple[Mapping[str, str], Mapping[str, str]]
-
-
-def _job_form(call: TranslatedCall) -> _JobForm | None:
+def _job_form(call: TranslatedCall) -> tuple[Mapping[str, str], Mapping[str, str]] | None:
     """The values for all rows with which the job makes the same call, and the columns of the others, by parameter.
 
     One that is both is empty where its cell is, as in the call: the job would send its default there. None where the
@@ -497,12 +494,10 @@ def _job_form(call: TranslatedCall) -> _JobForm | None:
             for name in {**link.arguments, **other.arguments}
         )
         needed = {name for name, text in defaults.items() if text is None}
-        emptied = {name: "" for name in columns if defaults[name]}
-        is_same = is_same and all(_takes(one, "") for one in spec.parameters if one.name in emptied)
         if is_same and not values.keys() & columns.keys() and needed <= values.keys() | columns.keys():
             # What is the default need not be said, but for a choice, since the call says it.
-            said_of_all = {name: text for name, text in values.items() if text != defaults[name]}
-            return {**said_of_all, **emptied, **choice}, columns
+            given = {name: text for name, text in values.items() if text != defaults[name]}
+            return {**given, **{name: "" for name in columns if defaults[name]}, **choice}, columns
     return None
 
 
@@ -527,7 +522,8 @@ def _gives(
         return not column and str(mine) == str(theirs) and isinstance(mine, bool) == isinstance(theirs, bool)
     parameter = next(one for one in spec.parameters if one.name == name)
     if column:
-        return parameter.columns is not None and columns.setdefault(name, column) == column
+        can_be = parameter.columns is not None and (not parameter.default or _takes(parameter, ""))
+        return can_be and columns.setdefault(name, column) == column
     text = str(theirs)
     if not isinstance(theirs, str | int) or isinstance(theirs, bool) or parameter.secret:
         return False
@@ -886,15 +882,15 @@ def _translate(pipeline: Pipeline, scope: Scope, catalogue: Catalogue) -> Transl
         if table.text and name in table.names:
             told_here = wording("{name} is a secret, and the line itself has its values: put the rows into a file")
             raise Refusal(told_here, line.call, name=name)
-    form, used = _job_form(call), {*call.template.names, *(one.key for one in line.scope.lookups)}
-    values, columns = form or ({}, {})
+    used = {*call.template.names, *(one.key for one in line.scope.lookups)}
+    values, columns = _job_form(call) or ({}, {})
     sent_empty = {*call.template.emptying, *(column for name, column in columns.items() if name in values)}
     for guard, value in line.guards:
         letter = value.letters[0] if len(value.letters) == 1 else None
         is_found = letter and line.scope.found(letter)
         if not is_found and not (letter and table.is_never_empty(letter, used, sent_empty)):
             raise Refusal(_CAN_BE_EMPTY, guard)
-    job, generic = _commands(line, call, form, used)
+    job, generic = _commands(line, call)
     notes: list[Said] = []
     if call.job and not job:
         has_job = wording("the catalogue has a job for this: {run}; {jobs} says how")
@@ -918,20 +914,19 @@ def _translate(pipeline: Pipeline, scope: Scope, catalogue: Catalogue) -> Transl
     return Translation(job or generic, call_as_made, table.text, table.pipe, faults, [*notes, *told.notes])
 
 
-def _commands(
-    line: OneLiner, call: TranslatedCall, form: _JobForm | None, used: Collection[str]
-) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+def _commands(line: OneLiner, call: TranslatedCall) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
     """The command of the job that makes the call, None where none can, and the generic one."""
     table, lookups = line.table, line.scope.lookups
     file = (table.file,) if table.file else ()
     keys = {one.key: one.text for one in lookups if one.variable is None}
-    template, found = call.template, {one.id for one in lookups}
+    template, used = call.template, {*call.template.names, *(one.key for one in lookups)}
     fields = [",".join(template.fields)] if template.fields else []
     generic = (
         *(PROGRAM, "run", CALL, *file, "--model", template.model),
         *(*_options("--chain", template.text), *_options("--fields", fields), *table.options(used)),
         *(*_options("--set", keys.items()), *_options("--ask", call.secrets)),
     )
+    form, found = _job_form(call), {one.id for one in lookups}
     if call.job is None or form is None or any(name != one for name, one in form[1].items() if one in found):
         return None, generic
     values, of_job = form

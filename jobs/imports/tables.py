@@ -47,7 +47,7 @@ from jobs.imports.subscriber import (
     folder_path,
 )
 from jobs.rows.binding import guard_rows, secret_places, without_secrets
-from jobs.spec.columns import Assigned, Column, is_called, locate, normalise_header, titled, usual_names
+from jobs.spec.columns import Assigned, Column, locate, normalise_header, titled, titles_of
 from texts.said import Quantity, Said, in_lines, said, setting, text_of
 
 # ---- which column is which field, and the parts that a row makes: texts with their places -------------------------
@@ -174,12 +174,11 @@ class TableColumns:
         return [Column(title.strip(), place) for place, title in enumerate(self._header) if place not in used]
 
     def _called_as(self, step: Step) -> tuple[str, ...]:
-        """The unused columns in whose titles stands a usual name of a field of the step."""
-        fields = {name: one for name, one in self.by_step[step].items() if not (one.own_table or one.comes_along)}
-        names = [
-            word for name, one in fields.items() for word in (*one.columns, *usual_names(name, one.columns), name)
-        ]
-        return tuple(column.name for column in self.unused if is_called(column.name, names))
+        """The unused columns of which the title, or a word in it, is a usual name of a field of the step."""
+        fields = (one for one in self.by_step[step].items() if not (one[1].own_table or one[1].comes_along))
+        names = {title for name, one in fields for title in titles_of(name, one.columns)}
+        titles = [column.name for column in self.unused]
+        return tuple(one for one in titles if not names.isdisjoint(map(normalise_header, (one, *one.split()))))
 
     @property
     def constants(self) -> list[FieldColumns]:

@@ -60,8 +60,6 @@ _FREE: Final = "comment"
 _WRITTEN: Final = re.compile(r"[-+(]?[0-9][0-9 .,:/()-]*")
 """The text of a number, a date, an address or a phone."""
 
-_WORD: Final = re.compile(r"[^\W_]+")
-
 _WEAK: Final = "id"
 """A name that every table has; a more specific name takes precedence."""
 
@@ -228,12 +226,6 @@ def _is_money(name: str, further: Sequence[str]) -> bool:
 def titles_of(name: str, further: Sequence[str]) -> set[str]:
     units = _IN_ROUBLES if _is_money(name, further) else ("",)
     return {normalise_header(word + unit) for word in (name, *further, *usual_names(name, further)) for unit in units}
-
-
-def is_called(title: str, names: Iterable[str]) -> bool:
-    """Whether one of these names stands in a title, whatever other words are there."""
-    words, *called = (f" {' '.join(_WORD.findall(text.casefold().replace('ё', 'е')))} " for text in (title, *names))
-    return any(name in words for name in called)
 
 
 def is_exact(name: str) -> bool:
