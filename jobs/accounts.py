@@ -20,13 +20,13 @@ from typing import Final
 from billing.money import wire
 from billing.profile import Profile, TypeEight, describe_fact
 from checkpoints.journal import Journal
-from checkpoints.records import AccountFigures, Item, Merged, Run
+from checkpoints.records import AccountFigures, Item, Merged, Run, StandingItem
 from checkpoints.sentences import ANOTHER_COUNTS, PART_OF_SUM
 from jobs.access.gateway import Gateway
 from jobs.access.objects import OF_ABONENT, enters_balance, find_by, newest, sets_balance, some_of
 from jobs.access.payload import ACCOUNT, BALANCE, encode_payload, payload_of
 from jobs.effects.create import with_amount
-from jobs.spec.words import IMPORT, UNDO, SharedAccountsRule
+from jobs.spec.words import IMPORT, SINCE, UNDO, SharedAccountsRule
 from texts.said import Quantity, Value, advised, counted, reason, said, setting, wording
 
 # ---- several rows of one run that each set the balance of one account ---------------------------------------------
@@ -38,9 +38,10 @@ MAX_ACCOUNTS_SHOWN: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The rows of one account, in their order."""
+    """The rows of one account, in their order; `there` are those of earlier runs to which a delta adds a new one."""
 
     items: tuple[Item, ...]
+    there: tuple[StandingItem, ...] = ()
 
     @property
     def account(self) -> str:
@@ -52,13 +53,16 @@ class Group:
 
     def __str__(self) -> str:
         named = [
+            said("{row} ({label}) of run {run}", row=_place(one), label=one.label, run=one.run) for one in self.there
+        ]
+        named += [
             said("{row} ({label}) {amount}", row=_place(item), label=item.label, amount=item.amount or Decimal(0))
             for item in self.items
         ]
         return said("account {account}: {rows}", account=self.account, rows=some_of(named))
 
 
-async def _pages(run: Run, journal: Journal, profile: Profile) -> AsyncIterator[list[Group]]:
+async def _pages(run: Run, journal: Journal, profile: Profile, earlier: Journal) -> AsyncIterator[list[Group]]:
     """The rows that would replace each other, account by account; none for an undo run, and none for an import.
 
     The rows of an import that share a lane are steps of one subscriber, which has one opening balance.
@@ -66,11 +70,14 @@ async def _pages(run: Run, journal: Journal, profile: Profile) -> AsyncIterator[
     after = ""
     while run.job not in {UNDO, IMPORT} and (page := await journal.shared_items(run, after=after)):
         after = page[-1].lane
-        lanes = (
-            tuple(item for item in lane if sets_balance(payload_of(item), profile))
-            for _, lane in groupby(page, key=lambda item: item.lane)
-        )
-        yield [Group(items) for items in lanes if len(items) > 1]
+        old = await earlier.standing_in_lanes(run.job, run.target, page, run.name) if SINCE in run.parameters else ()
+        groups = list[Group]()
+        for lane, each in groupby(page, key=lambda item: item.lane):
+            items = tuple(item for item in each if sets_balance(payload_of(item), profile))
+            is_new = not any(one.key == item.key for one in old for item in items)
+            there = tuple(one for one in old if is_new and one.lane == lane)
+            groups += [Group(items, there)] if items and len(items) + len(there) > 1 else []
+        yield groups
 
 
 @dataclass(slots=True)
@@ -82,20 +89,22 @@ class Question:
     first: list[Group] = field(default_factory=list)
 
 
-async def settle(run: Run, journal: Journal, profile: Profile, meant: SharedAccountsRule | None) -> Question:
+async def settle(
+    run: Run, journal: Journal, profile: Profile, meant: SharedAccountsRule | None, earlier: Journal
+) -> Question:
     """Apply the operator's decision to the rows of each account, before approval; without one, what is to decide."""
     found = Question()
-    async for page in _pages(run, journal, profile):
+    async for page in _pages(run, journal, profile, earlier):
         if meant is None:
             found.accounts += len(page)
-            found.rows += sum(len(group.items) for group in page)
+            found.rows += sum(len(group.items) + len(group.there) for group in page)
             found.first += page[: MAX_ACCOUNTS_SHOWN - len(found.first)]
         elif meant is SharedAccountsRule.REFUSE:
             reasons = {
                 item.item_id: said(
                     "{rows} rows reach one account, and each sets its balance anew: {group}. Leave one of them in, "
                     "or say what is meant with {flag} or last",
-                    rows=Quantity(len(group.items)),
+                    rows=Quantity(len(group.items) + len(group.there)),
                     group=str(group),
                     flag=_rule(SharedAccountsRule.SUM),
                 )
@@ -104,7 +113,7 @@ async def settle(run: Run, journal: Journal, profile: Profile, meant: SharedAcco
             }
             await journal.refuse(run, reasons)
         else:
-            await journal.merge(run, [_merged(group, meant) for group in page])
+            await journal.merge(run, [_merged(group, meant) for group in page if len(group.items) > 1])
     return found
 
 
@@ -150,7 +159,7 @@ def _merged(group: Group, meant: SharedAccountsRule) -> Merged:
     return Merged(last.item_id, carried, summed, call, group.sum)
 
 
-def _place(item: Item) -> str:
+def _place(item: Item | StandingItem) -> str:
     return said("line {number}", number=item.line) if item.line else said("row {number}", number=item.number)
 
 

@@ -614,7 +614,7 @@ class ImportJob(BillingJob):
     @property
     def cautions(self) -> tuple[str, ...]:
         """What could not be checked of the rows read so far, and the first value that may be wrong."""
-        notes = [*self.effect.cautions, *self.unchecked]
+        notes = [*self.effect.cautions, *self.unchecked, *(self.column_notes(()) if self._checks else ())]
         if self._lookup:
             notes += self._lookup.notes[:_NAMES_TOLD]
             notes += [way_out] if (way_out := self.way_out) else []

@@ -157,7 +157,7 @@ async def plan(
             raise NothingSent(text_of(refused)) from refused
         profile = billing.gateway.profile
         with waiting(said("adding up what a run would do")):
-            question = await settle(run, journal, profile, order.shared_accounts)
+            question = await settle(run, journal, profile, order.shared_accounts, earlier)
             made = await plan_of(run, job, journal, earlier, question.rows)
             facts = await plan_facts(made, job, billing.gateway, journal, settings.catalogue.known(run))
         bad = bool(facts.plan.bad or question.accounts)

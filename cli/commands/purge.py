@@ -22,7 +22,6 @@ from cli.session.order import PLAN, plans_beside, wipe_secrets
 from cli.session.run_view import mark_of
 from cli.settings.flags import RUN_NAME_OR_NONE, JournalFlags
 from cli.settings.settings import Settings
-from cli.show.files import ANSWER_FILE_PARAMETER
 from cli.show.preview import same_input
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import bare_table, drawn
@@ -35,7 +34,7 @@ from jobs.catalogue.catalogue import Catalogue
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS
 from jobs.runs import unfinished
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST
-from jobs.spec.words import PLACE, RUN, UNDO, source_of
+from jobs.spec.words import ANSWER_FILE_PARAMETER, PLACE, RUN, UNDO, source_of
 from texts.said import PROGRAM, Quantity, command_line, counted, reason_of, said, setting, text_of
 
 log = structlog.get_logger(__name__)

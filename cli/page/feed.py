@@ -409,7 +409,7 @@ def compared(found: Comparison, language: CatalogueLanguage, *, names: bool = Tr
     for reason, *items in found.errors:
         text = heading(_text(reason.example if names else blanked(reason.example, numbers=False), language))
         for counted, number in zip(errors, items, strict=True):
-            counted[text or language.render(said("no reason given"))] += number
+            counted[text or language.render(said("no reason given") if names else said("not shown"))] += number
     shown = {
         "runs": [
             {

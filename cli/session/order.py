@@ -25,7 +25,6 @@ from cli.session.journal import identity_of_run, is_at
 from cli.settings.flags import CallFlags, ImportFlags, OrderFlags, RowFlags, parse_pairs, split_map
 from cli.settings.places import in_full
 from cli.settings.settings import Settings
-from cli.show.files import ANSWER_FILE_PARAMETER
 from cli.show.preview import given_parameters, is_kept, same_input
 from cli.terminal.exits import CommandRefused, SettingsRefused
 from cli.terminal.screen import asked_for
@@ -50,7 +49,7 @@ from jobs.import_job import with_files_of_map
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, Input, how_often, input_of_parameters, job_parameters, key_list
 from jobs.spec.errors import ParameterRefused, VaultFailed, VaultLocked
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST, JobSpec, Special, parameters_of
-from jobs.spec.words import IMPORT, MAP, PLACE, SINCE, SharedAccountsRule
+from jobs.spec.words import ANSWER_FILE_PARAMETER, IMPORT, MAP, PLACE, SINCE, SharedAccountsRule
 from texts.said import VAULT_KEY, Quantity, Said, command_line, enumerated, in_lines, said, setting, text_of
 
 if TYPE_CHECKING:

@@ -63,7 +63,7 @@ from cli.show.closing import (
     show_closing,
     steps_of,
 )
-from cli.show.files import ANSWER_FILE_PARAMETER, ANSWERS, OutputFile, checked, first_rows, reads, write_answers
+from cli.show.files import ANSWERS, OutputFile, checked, first_rows, reads, write_answers
 from cli.show.preview import (
     LOOKED_AT,
     PreviewFacts,
@@ -115,7 +115,7 @@ from jobs.runs import (
     unfinished,
 )
 from jobs.spec.spec import DECLARATION
-from jobs.spec.words import RUN, SINCE, UNDO, SharedAccountsRule
+from jobs.spec.words import ANSWER_FILE_PARAMETER, RUN, SINCE, UNDO, SharedAccountsRule
 from jobs.value_changes import balances_of, overwritten
 from texts.said import Said, command_line, counted, in_lines, said, setting, text_of
 
@@ -626,7 +626,7 @@ class RunSession:
         """Show the preview, and ask; False where there is nothing to send."""
         run, journal, screen = self._run, self._journal, self._screen
         consent, profile = self._session.consent, self._session.gateway.profile
-        question = await settle(run, journal, profile, shared_accounts_of(run))
+        question = await settle(run, journal, profile, shared_accounts_of(run), journal)
         # Nothing is read between this comparison and the sending, so the compared list is the one that is sent.
         if departs := await departures(run, journal, self._session.billing):
             raise NothingSent(departs)
@@ -658,7 +658,7 @@ class RunSession:
                 raise NothingSent("the answer was {answer}: these rows are refused", answer=given)
             if SINCE in run.parameters:
                 refuse_last(answer)
-            await settle(run, journal, profile, SharedAccountsRule(answer))
+            await settle(run, journal, profile, SharedAccountsRule(answer), journal)
             plan = await plan_of(run, self._job, journal, journal)
         if not plan.to_send:
             await self._approve()

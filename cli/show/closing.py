@@ -480,7 +480,8 @@ def _next_steps(run: Run, totals: Totals, limit: Decimal | None, *, gone: bool) 
     if leaves_unproven(run) and totals.count(State.SKIPPED):
         take = said("take back as well what may be somebody else's, once you know that it is not")
         yield undo_again(run, UNPROVEN, TAKE), take
-    if totals.count(State.ACCEPTED) and not left and totals.standing > totals.different:
+    has_sent = words.ANSWER_FILE_PARAMETER not in run.parameters
+    if has_sent and totals.count(State.ACCEPTED) and not left and totals.standing > totals.different:
         yield command_line("verify", name), said("read back what the billing now says")
 
 

@@ -52,7 +52,7 @@ from jobs.effects.answer_cells import Cell, Flat, decode_answer
 from jobs.imports.column_map import TABLE_OF_STEP
 from jobs.imports.subscriber import STEP_NAMES, Step, ValueFault
 from jobs.spec.spec import ChainKind, JobSpec, kind_of
-from jobs.spec.words import AMOUNT, IMPORT, UNDO
+from jobs.spec.words import AMOUNT, ANSWER_FILE_PARAMETER, IMPORT, UNDO
 from texts.said import Quantity, Said, advised, command_line, counted, in_clauses, reason_of, said, setting, wording
 
 # ---- files, and the rows of one state in them ---------------------------------------------------------------------
@@ -70,7 +70,7 @@ FILES: Final[Mapping[str, tuple[State | None, ...]]] = {
     if file.export == file
 }
 """The files of a whole export: by the state in the file's name, the states in it; None stands for refused rows."""
-_WORKBOOKS: Final = frozenset({".xlsx", ".xlsm", ".xls", ".ods"})
+_NO_CSV: Final = frozenset({".xlsx", ".xlsm", ".xls", ".ods", ".json", ".jsonl", ".ndjson"})
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _SIGNS: Final = {chr(code): chr(0x2400 + code) for code in range(0x20)} | {"\x7f": "\u2421"}
@@ -234,9 +234,9 @@ async def written_to(target: OutputFile) -> AsyncIterator[Sheet]:
                 # The wrapper must not close stdout.
                 borrowed.detach()
         return
-    if target.path.suffix.casefold() in _WORKBOOKS:
+    if target.path.suffix.casefold() in _NO_CSV:
         raise CommandRefused(
-            "{path} would be a CSV with the name of a workbook, which no spreadsheet opens: name it .csv",
+            "{path} would be a CSV with the name of another format, as which nothing reads it: name it .csv",
             path=printable(target.path),
         )
     with replacing(target) as made, made.open("w", encoding="utf-8-sig", newline="") as stream:
@@ -532,9 +532,6 @@ def writable(text: str) -> str:
 
 ANSWERS: Final = "answers"
 """The name of the answers in `export --state`."""
-
-ANSWER_FILE_PARAMETER: Final = "input_answers"
-"""The parameter that holds the path of the run's answer file."""
 
 MAX_ANSWERS_SHOWN: Final = 20
 """Rows that are shown where no file was named."""

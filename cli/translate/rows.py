@@ -38,7 +38,9 @@ from texts.said import PROGRAM, said, wording
 
 FORMS: Final = said(
     "what is read is a curl, or rows | while read …; do curl …; done, where rows are sqlexec …, a file, or a list; "
-    "xargs and parallel likewise"
+    "xargs and parallel likewise. Rows that another program prints go into a job as they are: "
+    "PROGRAM | {carbon_migrate} run JOB - --columns NAME,…",
+    carbon_migrate=PROGRAM,
 )
 CALLERS: Final = ("curl", "wget")
 PRINTERS: Final = ("echo", "printf")

@@ -572,6 +572,9 @@ LAST_LINE: Final = said("a last line without a line end is left out by the loop;
 INCOMPLETE: Final = said(
     "a line with too few values is a call with empty ones in the loop; the run refuses it, with its number"
 )
+TABS: Final = said(
+    "read takes several tabs for one: a value behind an empty cell gets into another variable; the run keeps columns"
+)
 _NAMES_THE_ROW: Final = wording(
     "${name} names the row, and is a value of the call too: a run finds the {id} of a row by its {key}, and sends "
     "that alone"
@@ -612,17 +615,20 @@ class Table:
             raise Refusal(self.missing[letter.name], letter)
         return self.columns[letter.name]
 
-    def is_never_empty(self, letter: Letter, used: Collection[str]) -> bool:
+    def is_never_empty(self, letter: Letter, used: Collection[str], sent_empty: Collection[str]) -> bool:
         """Whether a variable has a value in each row that the run takes; `used` are the columns that the call has.
 
-        White space leaves no value empty: a line with too few is refused, and a blank one passed over.
+        The run refuses a row without a value that is used, but for those that it has `sent_empty`. White space leaves
+        no value empty: a line with too few is refused, and a blank one passed over.
         """
         if letter.name not in self.columns:
             return False
+        name = self.names[self.column_of(letter)]
+        if name in used and name not in sent_empty:
+            return True
         if self.sql:
             return len(self.names) == 1
-        is_last = self.column_of(letter) == len(self.names) - 1
-        return self.delimiter == _SPACE and not (is_last and self._passes_rest(used))
+        return self.delimiter == _SPACE and not (name == self.names[-1] and self.passes_rest(used))
 
     def options(self, used: Collection[str], names: Sequence[str] = ()) -> tuple[str, ...]:
         """The options that say what the rows are; `used` are the columns that the call has, `names` other names."""
@@ -631,7 +637,7 @@ class Table:
             return ()
         if self.sql:
             return ("--sql", self.sql, *(() if tuple(names) == self.own else ("--columns", ",".join(names))))
-        if self._passes_rest(used):
+        if self.passes_rest(used):
             names = (*names[:-1], _REST)
         elif self.is_open or (self.takes_rest and self.delimiter == _SPACE):
             names = (*names[:-1], f"{names[-1]}{_REST}") if self.takes_rest else (*names, _REST)
@@ -646,7 +652,7 @@ class Table:
         names = tuple(of_job.get(name, f"column_{at}") for at, name in enumerate(self.names, 1))
         return self.options(columns.values(), names)
 
-    def _passes_rest(self, used: Collection[str]) -> bool:
+    def passes_rest(self, used: Collection[str]) -> bool:
         """Whether what the last variable takes is used by nothing; then it may be nothing."""
         return self.takes_rest and len(self.names) > 1 and self.names[-1] not in used
 
@@ -757,6 +763,7 @@ def _of_text(rows: Rows, scope: Scope, renamed: Mapping[str, str]) -> Table:
     notes = [] if taking.keeps_backslashes else [BACKSLASHES]
     if not taking.by_words and not text:
         notes += [LAST_LINE, INCOMPLETE] if taking.loses_last else [INCOMPLETE]
+    notes += [TABS] if taking.delimiter == "\t" and not taking.is_open else []
     scope.told.notes.extend(notes)
     return Table(
         names=tuple(names),

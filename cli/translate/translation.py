@@ -53,6 +53,7 @@ from jobs.catalogue.typed_call import CALL
 from jobs.spec.chain import Hole, Template, TemplateText, Tree
 from jobs.spec.chain import parse as parse_chain
 from jobs.spec.errors import ParameterRefused
+from jobs.spec.parameters import Parameter
 from jobs.spec.spec import GET, JobSpec, secret_placeholders
 from texts.said import PROGRAM, Quantity, Said, said, setting, text_of, wording
 
@@ -473,10 +474,11 @@ def _literal(text: str) -> str:
 _NUMBER: Final = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,20})?")
 
 
-def _job_form(call: TranslatedCall) -> tuple[dict[str, str], dict[str, str]] | None:
+def _job_form(call: TranslatedCall) -> tuple[Mapping[str, str], Mapping[str, str]] | None:
     """The values for all rows with which the job makes the same call, and the columns of the others, by parameter.
 
-    None where the job does something else, or gives less.
+    One that is both is empty where its cell is, as in the call: the job would send its default there. None where the
+    job does something else, or gives less.
     """
     spec = call.job
     if spec is None or spec.then is not None or call.template.fields != spec.fields:
@@ -494,7 +496,8 @@ def _job_form(call: TranslatedCall) -> tuple[dict[str, str], dict[str, str]] | N
         needed = {name for name, text in defaults.items() if text is None}
         if is_same and not values.keys() & columns.keys() and needed <= values.keys() | columns.keys():
             # What is the default need not be said, but for a choice, since the call says it.
-            return {**{name: text for name, text in values.items() if text != defaults[name]}, **choice}, columns
+            given = {name: text for name, text in values.items() if text != defaults[name]}
+            return {**given, **{name: "" for name in columns if defaults[name]}, **choice}, columns
     return None
 
 
@@ -519,20 +522,24 @@ def _gives(
         return not column and str(mine) == str(theirs) and isinstance(mine, bool) == isinstance(theirs, bool)
     parameter = next(one for one in spec.parameters if one.name == name)
     if column:
-        return parameter.columns is not None and columns.setdefault(name, column) == column
+        can_be = parameter.columns is not None and (not parameter.default or _takes(parameter, ""))
+        return can_be and columns.setdefault(name, column) == column
     text = str(theirs)
     if not isinstance(theirs, str | int) or isinstance(theirs, bool) or parameter.secret:
         return False
+    return _takes(parameter, text) and values.setdefault(name, text) == text
+
+
+def _takes(parameter: Parameter, text: str) -> bool:
+    """Whether the job sends a text as it stands in the call: as the same text, or the same amount."""
     if not (text or parameter.has_default) or (parameter.choices and text not in parameter.choices):
         return False
     try:
         read = parameter.parse(text)
     except ValueError:
         return False
-    # The job sends the text as it stands in the call: as the same text, or the same amount.
     numbers = _NUMBER.fullmatch(read) and _NUMBER.fullmatch(text)
-    is_same = read == text or (numbers and Decimal(read) == Decimal(text))
-    return bool(is_same) and values.setdefault(name, text) == text
+    return read == text or bool(numbers and Decimal(read) == Decimal(text))
 
 
 def _placeholder(value: Tree) -> str:
@@ -569,8 +576,8 @@ TYPED: Final = wording(
 _CAN_BE_EMPTY: Final = wording(
     "${name} can be empty in a row, which the loop passes over and the run would send: take such rows out of the file"
 )
-OWN_TEXT: Final = wording(
-    "a row with an empty {column} gets the job's own text, {text!r}; the call as the line makes it leaves it empty"
+MORE_VALUES: Final = wording(
+    "a line with more values than variables gives {name} the rest in the loop; the run refuses it, with its number"
 )
 SAME_FOR_ALL: Final = said("no variable of the loop is used: the same call is made for each row")
 
@@ -753,7 +760,7 @@ def translate_all(
     before = Scope(given)
     found = [one for snippet in snippets(text) for one in _each(snippet, before, catalogue)]
     if not found:
-        nothing = wording("there is no curl and no sqlexec here, so there is nothing to translate; {forms}")
+        nothing = wording("no line of a shell calls curl, wget or sqlexec: there is nothing to translate; {forms}")
         raise Refusal(nothing, START, forms=FORMS)
     if alone and len(found) == 1 and found[0].translation is None:
         raise CommandRefused(found[0].refusal)
@@ -871,25 +878,24 @@ def _translate(pipeline: Pipeline, scope: Scope, catalogue: Catalogue) -> Transl
     line = _read(pipeline, scope)
     told, table = line.scope.told, line.table
     call = _read_call(line, catalogue)
-    for guard, value in line.guards:
-        letter = value.letters[0] if len(value.letters) == 1 else None
-        is_found = letter and line.scope.found(letter)
-        if not is_found and not (letter and table.is_never_empty(letter, call.template.names)):
-            raise Refusal(_CAN_BE_EMPTY, guard)
     for name in secret_placeholders(call.template):
         if table.text and name in table.names:
             told_here = wording("{name} is a secret, and the line itself has its values: put the rows into a file")
             raise Refusal(told_here, line.call, name=name)
+    used = {*call.template.names, *(one.key for one in line.scope.lookups)}
+    values, columns = _job_form(call) or ({}, {})
+    sent_empty = {*call.template.emptying, *(column for name, column in columns.items() if name in values)}
+    for guard, value in line.guards:
+        letter = value.letters[0] if len(value.letters) == 1 else None
+        is_found = letter and line.scope.found(letter)
+        if not is_found and not (letter and table.is_never_empty(letter, used, sent_empty)):
+            raise Refusal(_CAN_BE_EMPTY, guard)
     job, generic = _commands(line, call)
     notes: list[Said] = []
     if call.job and not job:
         has_job = wording("the catalogue has a job for this: {run}; {jobs} says how")
         run, jobs = (f"{PROGRAM} {command} {call.job.name}" for command in ("run", "jobs"))
         notes.append(said(has_job, run=run, jobs=jobs))
-    if call.job and job and table.delimiter != " ":
-        own = {one.name: one.default for one in call.job.parameters}
-        columns = {} if (form := _job_form(call)) is None else form[1]
-        notes += [said(OWN_TEXT, column=one, text=text) for name, one in columns.items() if (text := own[name])]
     notes += [said(NOT_PRINTED, name=name) for name in call.secrets]
     if call.address:
         elsewhere = wording("the address is that of the settings: {option}, or {variable}")
@@ -901,6 +907,8 @@ def _translate(pipeline: Pipeline, scope: Scope, catalogue: Catalogue) -> Transl
     notes += [said(TYPED, name=name) for name in call.untyped if table.file]
     if table.names and not call.varies:
         notes.append(SAME_FOR_ALL)
+    if table.takes_rest and table.delimiter != " " and not table.passes_rest(used):
+        notes.append(said(MORE_VALUES, name=table.names[-1]))
     notes += [said(GUARDED, name=guard.name) for guard, _ in line.guards]
     faults, call_as_made = tuple(sorted(set(told.faults))), generic if job else None
     return Translation(job or generic, call_as_made, table.text, table.pipe, faults, [*notes, *told.notes])

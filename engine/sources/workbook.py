@@ -465,7 +465,7 @@ class Book:
 def open_sheet(sample: Sample, book: Book) -> Table:
     """The sheet of a workbook that the layout names, as a table; its first non-empty row is the header.
 
-    A title above the header, one cell that is merged with others, is passed over.
+    A title above the header is passed over: one cell that is merged with others, or alone above a row of several.
     With no sheet named, the only non-empty one is read; of a workbook that was checked, the one of `Layout.table`, or
     else the first. A row's line is its number in the sheet. A row with an unreadable cell is refused, with the cell's
     address. Raises `InputRefused`.
@@ -476,8 +476,12 @@ def open_sheet(sample: Sample, book: Book) -> Table:
         where = said("{file}, sheet {sheet!r}", file=file, sheet=sheet)
         filled = (one for one in book.rows(sheet) if any(map(str.strip, one.written)) or one.fault)
         first = next(filled, None)
-        while first and sum(map(bool, map(str.strip, first.written))) == 1 and book.merged(sheet, first.number):
-            titles, first = first.number, next(filled, None)
+        while first and _cells(first) == 1:
+            following = next(filled, None)
+            is_alone = first.written[0].strip() and following is not None and _cells(following) > 1
+            if not is_alone and not book.merged(sheet, first.number):
+                break
+            titles, first = first.number, following
         if first is None:
             raise empty(where)
         above = first.number
@@ -505,7 +509,7 @@ def open_sheet(sample: Sample, book: Book) -> Table:
         header = tuple(names)
     notes = [said("{format}, sheet {sheet!r}", format=book.words, sheet=sheet)]
     if titles:
-        notes.append(said("the header is in row {row}; above it is a title, in merged cells", row=above))
+        notes.append(said("the header is in row {row}; above it is a title", row=above))
     hidden = 0
 
     def rows() -> Iterator[SheetRow]:
@@ -521,6 +525,10 @@ def open_sheet(sample: Sample, book: Book) -> Table:
         return (*notes, are_hidden) if hidden else tuple(notes)
 
     return Table(header, lambda: _entries(rows(), header), told)
+
+
+def _cells(row: SheetRow) -> int:
+    return sum(map(bool, map(str.strip, row.written)))
 
 
 def _entries(rows: Iterator[SheetRow], header: Sequence[str]) -> Iterator[Row | Refusal]:

@@ -497,13 +497,14 @@ class NamesUsed:
         """What to say of the columns of services that have several in one cell, by their first such cell."""
         told: set[str] = set()
         for one in (one for one in self._used.values() if one.kind == "Usluga" and one.place.column not in told):
-            is_name = partial(self._is_name, there, one.kind)
-            if one.place.line is not None and (separator := separator_of(one.name, is_name)):
+            separator = separator_of(one.name, partial(_is_one, self._used, there, one.kind))
+            if one.place.line is not None and separator:
                 told.add(one.place.column)
                 yield several_services(one.name, one.place.column, separator)
 
-    def _is_name(self, there: NamesThere, kind: str, name: str) -> bool:
-        return (kind, name) in self._used or bool(there.named(kind, name))
+
+def _is_one(used: Collection[tuple[str, str]], there: NamesThere, kind: str, name: str) -> bool:
+    return (kind, name) in used or bool(there.named(kind, name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -528,6 +529,7 @@ def propose(used: Collection[UsedName], there: NamesThere, old: Dictionary | Non
     entries = {} if old is None else dict(old.entries)
     matchers = {kind: Matcher(there.live(kind)) for kind in KINDS if there.knows(kind)}
     rows: list[DictionaryEntry] = []
+    names = {(one.kind, one.name) for one in used}
     for one in used:
         decided = entries.pop((one.kind, one.name), None)
         entry = DictionaryEntry(one.kind, one.name, rows=one.rows, first_line=one.place.line)
@@ -536,6 +538,10 @@ def propose(used: Collection[UsedName], there: NamesThere, old: Dictionary | Non
         elif (matcher := matchers.get(one.kind)) is not None:
             proposal = matcher.propose(one.name)
             match, found = proposal.match, proposal.found
+            is_one = partial(_is_one, names, there, one.kind)
+            if one.kind == "Usluga" and match is Match.NEAR and separator_of(one.name, is_one):
+                # Several services in one cell are like one of them, and it would stand for all.
+                match, found = Match.NONE, None
             entry = replace(entry, match=match, others=proposal.others)
             if found is not None:
                 how = f"{match} {proposal.likeness}" if match is Match.NEAR else str(match)

@@ -48,6 +48,7 @@ class ModelField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     (`billing.directory.objects`) in which its texts are looked up. `columns` are further usual names of its column
     in a table, and `column` is its column in the database, if it is not called as the field. A field that is
     `only_named` has to be named by a map; one of an `own_table` is found by its usual names in a joined table alone.
+    `together` are the usual names of columns of which each holds a part of it, in the order of the parts.
     One that `comes_along` is no sign in the main table that its row has an account, a service or an attribute.
     """
 
@@ -56,6 +57,7 @@ class ModelField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     longest: int | None = None
     dictionary: str = ""
     columns: tuple[str, ...] = ()
+    together: tuple[tuple[str, ...], ...] = ()
     column: str = ""
     step: Step | None = None
     only_named: bool = False

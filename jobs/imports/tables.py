@@ -35,6 +35,7 @@ from jobs.imports.fields import SEVERAL, FieldKind, FieldTable, ModelField, part
 from jobs.imports.subscriber import (
     APART,
     NUMBER,
+    STEP_NAMES,
     Judged,
     Part,
     Place,
@@ -46,7 +47,7 @@ from jobs.imports.subscriber import (
     folder_path,
 )
 from jobs.rows.binding import guard_rows, secret_places, without_secrets
-from jobs.spec.columns import Assigned, Column, locate, titled
+from jobs.spec.columns import Assigned, Column, locate, normalise_header, titled, titles_of
 from texts.said import Quantity, Said, in_lines, said, setting, text_of
 
 # ---- which column is which field, and the parts that a row makes: texts with their places -------------------------
@@ -89,8 +90,8 @@ class TableColumns:
 
     Where the map and the header do not fit each other, or a field that is needed has no column, it raises
     `InputRefused` with all faults. One that `goes_on` has them as its `faults`, and the columns that fit; it raises
-    only without a column of contract numbers. `lacking` has by step the field whose column is missing, and the
-    columns that are not used for want of it.
+    only without a column of contract numbers. `lacking` has by step of which nobody gets anything the field whose
+    column is missing, and the unused columns that are called as if they belonged to it.
     """
 
     def __init__(
@@ -153,9 +154,11 @@ class TableColumns:
             if joined is not None or rule.rules or needed[0] in there:
                 self._require(there, rule.step, needed, rule.where)
                 completed.append(replace(part, fields=tuple(there.values())))
-            elif titles := tuple(one.columns[0].name for one in there.values() if not one.field.comes_along):
-                self.lacking[rule.step] = needed[0], titles
         self.parts = tuple(completed)
+        told = {one.step for one in (*once.values(), *self.once.values(), *self._of_parts)}
+        for step in (*steps, Step.TARIFF) if joined is None else ():
+            if step not in told and not columns.of_step(step) and (titles := self._called_as(step)):
+                self.lacking[step] = next(iter(self._needed(step) or self.by_step[step])), titles
         if self.faults and (not goes_on or NUMBER not in self.once):
             raise InputRefused(in_lines([one.why for one in self.faults]))
         self.number = self.once[NUMBER]
@@ -169,6 +172,13 @@ class TableColumns:
         used = {column.place for one in (*self.once.values(), *self._of_parts) for column in one.columns}
         used |= {part.tested.place for part in self.parts if part.tested}
         return [Column(title.strip(), place) for place, title in enumerate(self._header) if place not in used]
+
+    def _called_as(self, step: Step) -> tuple[str, ...]:
+        """The unused columns of which the title, or a word in it, is a usual name of a field of the step."""
+        fields = (one for one in self.by_step[step].items() if not (one[1].own_table or one[1].comes_along))
+        names = {title for name, one in fields for title in titles_of(name, one.columns)}
+        titles = [column.name for column in self.unused]
+        return tuple(one for one in titles if not names.isdisjoint(map(normalise_header, (one, *one.split()))))
 
     @property
     def constants(self) -> list[FieldColumns]:
@@ -240,11 +250,15 @@ class TableColumns:
         unclear: list[Said] = []
         found = locate(self.name, free, {name: one.columns for (_, name), one in wanted.items()}, {}, unclear)
         self.faults += map(ColumnFault, unclear)
-        return {
-            name: FieldColumns(step, name, one, CellRule((column.name,)), (column,))
-            for (step, name), one in wanted.items()
-            if (column := found[name]) is not None
-        }
+        usual: dict[str, FieldColumns] = {}
+        for (step, name), one in wanted.items():
+            whole = () if (column := found[name]) is None else (column,)
+            called = [{*map(normalise_header, names)} for names in one.together]
+            places = [at for names in called for at, title in enumerate(free) if normalise_header(title) in names]
+            parts = tuple(Column(free[at].strip(), at) for at in places)
+            if columns := parts if len(parts) > 1 and {*whole} <= {*parts} else whole:
+                usual[name] = FieldColumns(step, name, one, CellRule(tuple(one.name for one in columns)), columns)
+        return usual
 
     def _needed(self, step: Step) -> list[str]:
         return [name for name, one in self.by_step[step].items() if one.required]
@@ -252,15 +266,17 @@ class TableColumns:
     def _require(self, there: Mapping[str, FieldColumns], step: Step, needed: Sequence[str], where: str = "") -> None:
         for missing in (name for name in needed if name not in there and (step, name) not in self._wrong):
             why = said(
-                "{file} has no column {wanted}; it has: {there}. Say which column it is with {map}, or give all rows "
-                "one value with {value}{where}",
+                "{file} has no column {wanted}, which each {step} needs{there}. Say which it is with {map}, or give "
+                "all rows one value with {value}{where}",
                 file=self.name,
                 wanted=missing,
-                there=self._titles,
+                step=STEP_NAMES[step],
+                there=said("; it has: {there}", there=self._titles) if self._titles else "",
                 map=setting("map", f"{missing}=COLUMN"),
                 value=setting("map", f"{missing}:=VALUE"),
                 where=said(", or in the map ({place})", place=where) if where else "",
             )
+            self._titles = ""
             self.faults.append(ColumnFault(why, self.by_step[step][missing].dictionary))
 
 

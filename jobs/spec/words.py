@@ -71,5 +71,7 @@ YES: Final = "yes"
 COLUMN: Final = "input_map."
 """The beginning of the names under which a run keeps the columns that were given, by field."""
 
+ANSWER_FILE_PARAMETER: Final = "input_answers"
+"""The parameter that holds the path of the run's answer file."""
 PLACE: Final = "input_place."
 """The prefix of the parameters that hold a run's place in a job file; they do not affect what the run does."""

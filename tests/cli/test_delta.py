@@ -349,18 +349,26 @@ async def test_where_the_last_row_of_an_account_counts_alone_there_is_no_differe
     assert place.balance(one) == 40
 
 
-async def test_a_new_row_of_an_account_that_has_its_balance_goes_on_top(either: Place) -> None:
+async def test_a_new_row_of_an_account_that_has_its_balance_is_asked_about_as_in_a_load(either: Place) -> None:
     _, one, two = either.of_one_account()
     before = balances(either, {one: ""})
     name = await loaded(either, {one: "60.00"})
-    await either.cli("plan", "balances", export(either, {one: "60.00", two: "5.00"}), "--since", name)
-    closing = await delta(either, name, {one: "60.00", two: "5.00"})
+    typed = ("balances", export(either, {one: "60.00", two: "5.00"}), "--since", name)
+    if either.billing.quirks.type_8 == "sets":
+        await either.cli.refused("run", *typed, "--yes", says="1 account is reached by 2 rows with opening balances")
+        assert f"of run {name}, line 3" in await either.cli.told("plan", *typed, ends=1)
+        assert balances(either, {one: ""}) == on_top(either, before, {one: "60.00"})
+    closing = await delta(either, name, {one: "60.00", two: "5.00"}, "--shared-accounts", "sum")
     assert closing["amounts"] == {"accepted": "5.00", "skipped": "0"}
     assert balances(either, {one: ""}) == on_top(either, before, {one: "65.00"})
     assert (await delta(either, name, {one: "60.00", two: "5.00"}))["states"] == {"skipped": 2}
     # With a difference in the same account the two are one operation, or one after the other.
     await delta(either, name, {one: "61.00", two: "7.00"}, "--shared-accounts", "sum")
     assert balances(either, {one: ""}) == on_top(either, before, {one: "68.00"})
+    # A row that has been entered is no new one, whatever it has come to.
+    await delta(either, name, {one: "61.00", two: "0.00"})
+    await delta(either, name, {one: "61.00", two: "9.00"})
+    assert balances(either, {one: ""}) == on_top(either, before, {one: "70.00"})
 
 
 async def test_a_change_in_the_billing_between_list_and_call_is_not_set_over(place: Place) -> None:

@@ -49,8 +49,13 @@ async def test_a_file_is_there_only_when_it_is_whole_and_what_is_there_is_left_a
         await write(OutputFile(pipe, force=True))
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     # A place that cannot be written is a sentence.
-    workbook = r"would be a CSV with the name of a workbook.*name it \.csv"
-    for name, why in (("a.xlsx", workbook), ("a.ODS", workbook), ("nowhere/a.csv", "cannot be written")):
+    other = r"would be a CSV with the name of another format.*name it \.csv"
+    for name, why in (
+        ("a.xlsx", other),
+        ("a.ODS", other),
+        ("a.jsonl", other),
+        ("nowhere/a.csv", "cannot be written"),
+    ):
         with pytest.raises(CommandRefused, match=why):
             await write(OutputFile(tmp_path / name))
         assert not (tmp_path / name).exists()

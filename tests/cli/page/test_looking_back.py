@@ -25,7 +25,7 @@ from engine.pacing.holds import BILLING
 from engine.pipeline.control import live_to_json, to_json
 from engine.pipeline.progress import Progress
 from engine.statistics import PaceSample
-from tests.checkpoints.samples import NEW_RUN, come_to, frozen_run, ids, keep, new_item, page
+from tests.checkpoints.samples import NEW_RUN, come_to, frozen_run, ids, keep, new_item, page, sent_run
 from tests.checkpoints.shells import shell
 from tests.cli.commands.test_report import Page
 from tests.cli.conftest import Cli, Place, clean_environment
@@ -476,6 +476,23 @@ async def test_without_names_nothing_of_a_row_or_a_person_is_in_any_answer(names
             if not names:
                 numbers = {"changed": 0, "other_outcome": 0, "only_first": 2, "only_second": 2}
                 assert both["rows"] == {kind: {"rows": rows} for kind, rows in numbers.items()}
+
+
+async def test_a_reason_that_is_hidden_is_not_called_none(tmp_path: Path) -> None:
+    async with open_journal(tmp_path / "a.journal") as journal:
+        runs = [await sent_run(journal, new_item("1"), fates={}) for _ in range(2)]
+        for run in runs:
+            (item,) = (await ids(journal, run)).values()
+            await journal.claim(run, [item])
+            await journal.record(run, [Change(item, State.REJECTED, message=f"no such account: {CANARY}")])
+        for names, told in ((True, "no such account"), (False, "not shown")):
+            async with (
+                serving(journal, PageOrder(None, "en", names=names)) as address,
+                browser_at(address.url) as browser,
+            ):
+                await browser.open()
+                both = (await browser.get(f"/api/runs/{runs[0].name}/compared/{runs[1].name}")).found
+                assert both["errors"] == [[told, 1, 1]]
 
 
 def test_the_addresses_of_the_test_are_all_that_there_are() -> None:

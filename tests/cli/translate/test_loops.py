@@ -383,6 +383,12 @@ FORMS = {
     "blank lines, the other way round": Form(
         "while read -r id; do [[ -n $id ]] || { echo; continue; }; CURL; done < ids.txt", OF_ID, BLANK, 2
     ),
+    "cells without a value": Form(
+        'grep -v x f.csv | while IFS=";" read -r a b; do [ -z "$a" ] && continue; CURL; done',
+        OF_SUMS,
+        {"f.csv": "9001;5\n;6\nx;y\n9002;7\n"},
+        2,
+    ),
     "words on how it ends": Form(
         'while read id; do CURL < /dev/null && echo "$id ok" || echo "$id failed" >> log; done < ids.txt && echo',
         OF_ID,
@@ -487,6 +493,18 @@ async def test_the_same_calls_as_in_the_shell(billing: Receiver, tmp_path: Path)
         assert await billing.by_us(generic(found), folder, rows) == there, name
         if found.call is not None:
             assert await billing.by_us(found.command, folder, rows) == there, name
+
+
+async def test_an_empty_cell_is_no_default_of_the_job(billing: Receiver, tmp_path: Path) -> None:
+    """The comment that a row leaves empty is empty; a type cannot be, and the job would take its own."""
+    (tmp_path / "f.csv").write_text("9001;5;8;\n9002;6;8;a note\n")
+    line = f"while IFS=';' read -r a b t d; do {OF_SUMS}; done < f.csv"
+    line = line.replace("Миграция балансов", "$d")
+    found = translated(line)
+    there = await anyio.to_thread.run_sync(by_shell, line, tmp_path)
+    assert found.command[2] == "balances"
+    assert await billing.by_us(found.command, tmp_path) == there
+    assert translated(line.replace(":8,", ":$t,")).command[2] == "call"
 
 
 # ---- the lines of the vendor's page, letter by letter, with the real isql ------------------------------------------

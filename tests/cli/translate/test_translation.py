@@ -117,7 +117,7 @@ def test_as_a_file_and_on_standard_input(say: Say, tmp_path: Path, before: bytes
         (["--set", "x=\x1b", "curl x"], b"", "--set x: the value has a character that cannot be seen"),
         ([], b"\xff", "standard input is not UTF-8 text, at byte 1"),
         ([], b"x" * (LONGEST + 1), "standard input is longer than"),
-        ([], b"", "there is no curl and no sqlexec here"),
+        ([], b"", "no line of a shell calls curl, wget or sqlexec"),
     ],
 )
 def test_what_is_no_line(say: Say, arguments: Sequence[str], stdin: bytes, match: str) -> None:

@@ -542,7 +542,22 @@ def test_a_title_above_the_header_is_passed_over_and_told(tmp_path: Path, kind: 
         path = packed(tmp_path / "a.ods", odf_parts({"Лист": rows}))
     source = open_input(path, Layout())
     assert (source.header, rows_of(source)) == (("id", "amount"), [Row(4, ("1", "5"))])
-    assert "the header is in row 3; above it is a title, in merged cells" in source.notes
+    assert "the header is in row 3; above it is a title" in source.notes
+
+
+@pytest.mark.parametrize(
+    ("rows", "header"),
+    [
+        ([["Абоненты на 30.11"], [], ["id", "amount"], ["1", "5"]], ("id", "amount")),
+        # A column of keys is no title, and neither is the heading of one.
+        ([["id"], ["1"], ["2"]], ("id",)),
+        ([["id"]], ("id",)),
+    ],
+)
+def test_one_cell_alone_above_a_row_of_several_is_a_title(
+    write: Write, rows: list[list[str]], header: tuple[str, ...]
+) -> None:
+    assert open_input(write({"Лист": rows}), Layout()).header == header
 
 
 def test_a_bad_cell_in_the_header(tmp_path: Path) -> None:

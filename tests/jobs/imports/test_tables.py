@@ -356,8 +356,16 @@ def test_what_one_step_lacks_is_left_over_and_not_given_to_it_in_part() -> None:
 def test_what_cannot_be_told_or_is_needed_is_asked_for() -> None:
     for header, pairs, told in (
         ("Договор ФИО Клиент", {}, r"several columns that can be name: 'ФИО', 'Клиент'. Say .* --map name=COLUMN"),
-        ("ФИО Ном", {}, r"t\.csv has no column contract_number; it has: ФИО, Ном\. Say which .* --map"),
-        ("Договор ФИО Адрес", {"ip": "Адрес"}, r"has no column login; it has: .* in the map \(--map ip=Адрес\)"),
+        (
+            "ФИО Ном",
+            {},
+            r"t\.csv has no column contract_number, which each subscriber needs; it has: ФИО, Ном\. Say .* --map",
+        ),
+        (
+            "Договор ФИО Адрес",
+            {"ip": "Адрес"},
+            r"has no column login, which each account needs; it has: .* in the map \(--map ip=Адрес\)",
+        ),
     ):
         with pytest.raises(InputRefused, match=told):
             TableColumns("t.csv", header.split(), ColumnMap().with_pairs(pairs))
