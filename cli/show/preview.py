@@ -13,7 +13,7 @@ from rich.text import Text
 from checkpoints.comparison import Rows
 from checkpoints.journal import Journal
 from checkpoints.records import Differences, Item, Reason, Refusal, Run, Shared, Totals
-from checkpoints.sentences import DIFFERENT, DUPLICATE
+from checkpoints.sentences import DIFFERENT, DUPLICATE, ON_REQUEST
 from checkpoints.states import State
 from cli.show.closing import (
     BAD,
@@ -23,7 +23,6 @@ from cli.show.closing import (
     bad_export,
     file_of,
     first_refusals,
-    gone_of,
     run_again,
     steps_of,
     steps_table,
@@ -99,7 +98,8 @@ class PreviewFacts:
     """The facts of a run before its first call.
 
     `repeated` rows repeat an earlier row of the input and are never sent; `look_alikes` are to be sent and resemble
-    entries in the billing; `different` are steps of an import whose object is there and differs; `undecided` are the
+    entries in the billing; `different` are steps of an import whose object is there and differs; `on_request` is why
+    the first of the refused rows that can be entered all the same are refused; `undecided` are the
     rows of shared accounts that are sent only once it is said what is meant. `assumptions` are
     the unconfirmed ones about the run's money, a sentence each; `delta` is what a delta changes, `balances` are the
     balances that opening balances replace.
@@ -113,6 +113,7 @@ class PreviewFacts:
     repeated: RowsFound = NONE_FOUND
     look_alikes: RowsFound = NONE_FOUND
     different: RowsFound = NONE_FOUND
+    on_request: Sequence[str] = ()
     shared: Shared = field(default_factory=Shared)
     undecided: int = 0
     columns: Assigned = field(default_factory=lambda: Assigned({}, ()))
@@ -182,6 +183,7 @@ async def facts_of(run: Run, journal: Journal) -> PreviewFacts:
         has_amounts=bool(first) and first[0].amount is not None,
         skipped=skipped,
         refusals=await first_refusals(run, journal),
+        on_request=[one.reason for code in ON_REQUEST for one in await first_refusals(run, journal, code)],
         repeated=repeated,
         look_alikes=await found([one for one in noted if one.kind], look_alikes(run, journal)),
         different=await skipped_as(DIFFERENT),
@@ -382,19 +384,19 @@ def why_refused(plan: PreviewFacts) -> Said:
         advice=advice,
         command=bad_export(plan.run),
     )
-    if not (gone := gone_of(plan.refusals)):
+    if not plan.on_request:
         return why
     if plan.delta is not None:
-        return in_lines([why, _delta_again(plan, plan.delta, gone)])
+        return in_lines([why, _delta_again(plan, plan.delta)])
     words, rows = sys.argv[1:], file_of(plan.run, BAD)
     typed = [rows if Path(word).name == Path(plan.run.source).name else word for word in words]
     # Where no file was typed, there is none to be typed again.
-    return in_lines([why, once_more(typed, plan)]) if typed != words else why
+    return in_lines([why, all_the_same(typed, plan)]) if typed != words else why
 
 
-def once_more(typed: Sequence[str], plan: PreviewFacts) -> Said:
-    """How what the billing does not show any more goes in by a file of refused rows, with all that was typed."""
-    if any(DIFFERENT in kind_of(why) for why in gone_of(plan.refusals)) and "--change" not in typed:
+def all_the_same(typed: Sequence[str], plan: PreviewFacts) -> Said:
+    """How what was refused goes in on request by a file of refused rows, with all that was typed."""
+    if any(DIFFERENT in kind_of(why) for why in plan.on_request) and "--change" not in typed:
         return said(
             "What the billing does not show any more goes in once more by that file, which overwrites what is "
             "there by now and differs, balances too. First take out of it what is refused for another reason:\n"
@@ -402,15 +404,18 @@ def once_more(typed: Sequence[str], plan: PreviewFacts) -> Said:
             again=command_line(*typed, "--again", "--change"),
         )
     return said(
-        "What the billing does not show any more goes in once more by that file. First take out of it "
-        "what is refused for another reason:\n{again}",
+        "What each reason names {flag} for goes in by that file, mended as it says. First take out of it what is "
+        "refused for another reason:\n{again}",
+        flag=setting("again"),
         again=command_line(*typed, "--again"),
     )
 
 
-def _delta_again(plan: PreviewFacts, delta: DeltaFacts, gone: Sequence[str]) -> Said:
+def _delta_again(plan: PreviewFacts, delta: DeltaFacts) -> Said:
     """How a delta is entered behind runs of which the billing does not show all; whole, where it shows nothing."""
-    named = dict.fromkeys(str(why.values["run"]) for why in gone if isinstance(why, Said) and "run" in why.values)
+    named = dict.fromkeys(
+        str(why.values["run"]) for why in plan.on_request if isinstance(why, Said) and "run" in why.values
+    )
     run, base = plan.run, plan.run.parameters[SINCE]
     if base in named and not plan.totals.count(State.SKIPPED) and not delta.differences.changed:
         run = replace(run, parameters={name: text for name, text in run.parameters.items() if name != SINCE})

@@ -4,7 +4,10 @@ The journal knows only its own runs. A run of the same file with another journal
 its marks in the billing. Such a row is refused until the operator asks to enter it again.
 
 A row that sets the balance of an account replaces the one that another run has set for another subscriber of it. The
-journal knows of it at once, the billing knows of those from other journals as well.
+journal knows of it at once, the billing knows of those from other journals as well. So it does with the payments and
+charges of earlier runs that came since: without a word they would be out of the balance. A new row of a delta goes on
+top of them, as its differences do. What others have entered is no question: balances of accounts that are lived with
+are set over it each month.
 
 So is what another job of the same journal has entered, as the opening balance of an import: a subscriber has one, and
 an equal one is in. Of other operations an equal one is a question, as one that was entered by hand.
@@ -23,11 +26,11 @@ from typing import Final, TypeAlias
 
 from checkpoints.journal import Journal
 from checkpoints.records import EarlierEntry, Item, KnownMark, NewItem, Refusal, StandingItem
-from checkpoints.sentences import ALIKE, ANOTHER_COUNTS, AS_WANTED, ENTERED, NOT_SHOWN, held_back
+from checkpoints.sentences import ALIKE, ANOTHER_COUNTS, AS_WANTED, ENTERED, NOT_SHOWN, OVER, held_back
 from engine.errors import InputRefused
 from engine.evidence import RowRefused, Undecided
 from engine.job import NO_ENTRIES, Effect, Entries, Job, Marked, SameKey
-from texts.said import Said, advised, in_clauses, kind_of, reason, said, setting, wording
+from texts.said import Said, advised, in_clauses, kind_of, reason, said, setting, some_of, wording
 
 Known: TypeAlias = Mapping[tuple[str, int, str], KnownMark]
 """Known marks by run, number, and the key of the row for which its entry was found."""
@@ -86,6 +89,15 @@ class ForeignEntries:
         entries_by_key = await self._job.find_entries(looked) if looked else {}
         entries = [entries_by_key.get(item.key, NO_ENTRIES) for item in asked]
         known = await self._known([*zip(asked, entries, strict=True)])
+        # What is entered already is not set over what came since; of a delta only a new row sets a balance.
+        entries = [
+            replace(found, came=())
+            if found.came
+            and (twins := earlier.get(item.key)) is not None
+            and (self.load or any(asks_the_same(item, one) for one in _shown(item, twins, found, known)))
+            else found
+            for item, found in zip(asked, entries, strict=True)
+        ]
         reasons = await self._reasons(asked, entries, known, standing)
         judged = iter(
             [
@@ -145,7 +157,7 @@ class ForeignEntries:
     async def _entered(self, items: Sequence[NewItem], *, is_streamed: bool) -> dict[str, Sequence[EarlierEntry]]:
         """By key, what earlier runs have entered of these items here, as far as the billing has to show it.
 
-        Raises `InputRefused` where a run has any of them left.
+        Nothing is what none of them has to show. Raises `InputRefused` where a run has any of them left.
         """
         effect = self._job.effect
         if effect.repeatable and not effect.has_steps:
@@ -158,6 +170,8 @@ class ForeignEntries:
             if not effect.has_steps and effect.may_repeat(item.payload):
                 continue
             here = [one for one in twins if one.target == self._target and one.run != self._own]
+            if here:
+                entered[item.key] = ()
             left = [one.run for one in here if one.state.open]
             if left and not is_streamed:
                 raise InputRefused(_unfinished(left[-1], item))
@@ -181,14 +195,8 @@ class ForeignEntries:
             twins = of_load
         elif self._job.effect.same_key(item.payload) is SameKey.DOUBT:
             return item
-        marks = shown_of(item, entries.marked, known)
         equal = [one for one in twins if asks_the_same(item, one)]
-        shown = [
-            one
-            for one in equal or twins[-1:]
-            # An entry that carries other rows of its account has the mark of another row.
-            if entries.unmarked or one.number is None or marks[one.run, one.number] > 0
-        ]
+        shown = _shown(item, equal or twins[-1:], entries, known)
         if item.skip_reason is not None and not equal:
             return item
         if not self._again:
@@ -242,8 +250,9 @@ class ForeignEntries:
                 *self._entered_already(item, found.marked, known),
                 *self._by_another_job(item, found, known),
                 *self._replaced(item, found.replaced, known, standing.get(item.key, ())),
+                *self._over(item, found),
             ]
-            if found.marked or found.replaced or item.key in standing
+            if found.marked or found.replaced or found.came or item.key in standing
             else []
             for item, found in zip(items, entries, strict=True)
         ]
@@ -303,6 +312,8 @@ class ForeignEntries:
             return Refusal(item.line, None, item.label, _refusal(refusing), item.row)
         if entries.payload:
             item = replace(item, payload=entries.payload)
+        if self.load and _moved_by(entries.came):
+            return self._job.effect.difference(item, Decimal(0))
         if not reasons and not entries.unmarked:
             return item
         notes = [why for why, _ in reasons]
@@ -382,6 +393,27 @@ class ForeignEntries:
         )
         yield why, advice
 
+    def _over(self, item: NewItem | Item, entries: Entries) -> Iterator[tuple[str, str]]:
+        """What earlier runs have entered that the row would set the balance of its account over, and what to do."""
+        if self.load or not (moved := _moved_by(entries.came)):
+            return
+        why = reason(
+            "earlier runs have moved the balance of its account by {moved}, {operations}; it is {balance}, and this "
+            "row would set it to {asked}, without that",
+            OVER,
+            moved=moved,
+            operations=some_of([said("run {run}, {entry}", run=one.run, entry=one.text) for one in entries.came], 1),
+            balance=said("not known") if entries.balance is None else entries.balance,
+            asked=item.amount or Decimal(0),
+        )
+        advice = said(
+            "To keep that, add {moved} to what the file has for its account, with {again}; as it is, with {again}, "
+            "the row replaces it",
+            moved=moved,
+            again=setting("again"),
+        )
+        yield why, advice
+
     def _foreign(self, entry: Marked, known: KnownMark | None) -> str | None:
         """Why an entry is foreign; None if the journal knows it as an effect on the same target."""
         if known is None:
@@ -436,6 +468,17 @@ def shown_of(item: NewItem | Item, entries: Iterable[Marked], known: Known) -> C
         if one is not None and one.in_row and one.state.settled:
             shown[one.first_run, one.first_number] += one.sign
     return shown
+
+
+def _shown(item: NewItem, twins: Iterable[EarlierEntry], entries: Entries, known: Known) -> list[EarlierEntry]:
+    """Those earlier entries of a row that the billing shows."""
+    marks = shown_of(item, entries.marked, known)
+    # An entry that carries other rows of its account has the mark of another row.
+    return [one for one in twins if entries.unmarked or one.number is None or marks[one.run, one.number] > 0]
+
+
+def _moved_by(came: Iterable[Marked]) -> Decimal:
+    return sum((one.amount or Decimal(0) for one in came), Decimal(0))
 
 
 def sets_the_same(effect: Effect, item: NewItem | Item, other: StandingItem) -> bool:

@@ -484,7 +484,6 @@ def replaces_balance(profile: Profile) -> Callable[[str], bool] | None:
 
 
 _FIELDS: Final = ("op_id", "op_summa", "descr", "storno", "op_date")
-_NAMED: Final = 3
 _OF_OPERATIONS: Final = said("finance operations")
 
 
@@ -503,13 +502,6 @@ async def sharers_of(gateway: Gateway, accounts: Collection[int]) -> Mapping[int
     for account, abonent_id in found:
         sharers[account].append(abonent_id)
     return sharers
-
-
-def some_of(named: Sequence[str]) -> str:
-    """The first few names and the number of the others, for a sentence."""
-    if len(named) <= _NAMED:
-        return enumerated(named)
-    return said("{names} and {more} more", names=tuple(named[:_NAMED]), more=Quantity(len(named) - _NAMED))
 
 
 @dataclass(slots=True)
