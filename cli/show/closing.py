@@ -417,20 +417,16 @@ async def steps_after(run: Run, totals: Totals, journal: Journal) -> list[tuple[
         whole = await whole_sum(run, journal)
         lacking = whole if whole > limit else None
     found = [code for code in ON_REQUEST if totals.refused and await journal.refusals(run, size=1, code=code)]
-    return next_steps(run, totals, lacking, on_request=bool(found))
+    return [*next_steps(run, totals, lacking, on_request=bool(found))]
 
 
 def next_steps(
     run: Run, totals: Totals, limit: Decimal | None = None, *, on_request: bool = False
-) -> list[tuple[str, str]]:
+) -> Iterator[tuple[str, str]]:
     """The commands to type next, each with its purpose; a run that stops at its limit on money needs this one.
 
     Some of its refused rows are entered `on_request`.
     """
-    return list(_next_steps(run, totals, limit, on_request=on_request))
-
-
-def _next_steps(run: Run, totals: Totals, limit: Decimal | None, *, on_request: bool) -> Iterator[tuple[str, str]]:
     name, is_import, frozen = run.name, run.job == IMPORT, run.frozen_at is not None
     left, bad = totals.count_where(open=True), totals.count(State.REJECTED) + totals.refused
     if run.ended_at and (totals.unsent or totals.taken_back) and (again := run_again(run)):

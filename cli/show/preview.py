@@ -41,7 +41,7 @@ from jobs.spec.columns import Assigned
 from jobs.spec.parameters import DIGEST
 from jobs.spec.words import OPPOSITE, SINCE, STORNO, UNDO, WAY, source_of
 from jobs.value_changes import BalanceSums
-from texts.said import Quantity, Said, command_line, counted, enumerated, in_lines, kind_of, said, setting
+from texts.said import Quantity, Said, command_line, counted, enumerated, in_lines, kind_of, said, setting, some_of
 
 LOOKED_AT: Final = 200
 """Rows to be sent that are checked for assumptions; the rows of a job are alike."""
@@ -327,17 +327,11 @@ def shared_accounts(question: Question) -> RenderableType:
 
 def columns_line(columns: Assigned) -> Text:
     """The use of each column, and the unused columns but those that an export has added; empty without columns."""
-
-    def some_of(names: Sequence[str]) -> str:
-        if len(names) <= _NAMES:
-            return ", ".join(names)
-        return said("{names} and {n} more", names=tuple(names[:_NAMES]), n=Quantity(len(names) - _NAMES))
-
     pairs = [(printable(name, _NAME), printable(column.name, _NAME)) for name, column in columns.taken.items()]
     taken = [name if name == title else f"{name} = {title}" for name, title in pairs]
     unused = [printable(title, _NAME) for title in columns.unused if not is_of_export(title)]
-    uses = [render(some_of(taken))] if taken else []
-    uses += [render(said("not used: {columns}", columns=some_of(unused)))] if unused else []
+    uses = [render(some_of(taken, _NAMES))] if taken else []
+    uses += [render(said("not used: {columns}", columns=some_of(unused, _NAMES)))] if unused else []
     return Text("; ").join(uses)
 
 
@@ -358,12 +352,6 @@ def why_refused(plan: PreviewFacts) -> Said:
         return _not_taken_back(plan, faults)
     if not plan.to_send:
         advice = said("Mend the input and run it again")
-    elif plan.steps is not None:
-        advice = said(
-            "Mend the input and run it again, or leave the refused rows out: {flag} sends the good ones, {steps}",
-            flag=setting("skip-bad"),
-            steps=to_send_line(plan),
-        )
     elif plan.undecided:
         advice = said(
             "Mend the input and run it again, or leave the refused rows out and say what is meant by several rows of "
@@ -371,10 +359,10 @@ def why_refused(plan: PreviewFacts) -> Said:
             flags=f"{setting('skip-bad')} {setting('shared-accounts')}",
         )
     else:
-        advice = counted(
-            "Mend the input and run it again, or leave the refused rows out: {flag} sends the good ones, {n} row[s]",
-            plan.to_send,
+        advice = said(
+            "Mend the input and run it again, or leave the refused rows out: {flag} sends the good ones, {rows}",
             flag=setting("skip-bad"),
+            rows=number_and_sum(plan.to_send) if plan.steps is None else to_send_line(plan),
         )
     if not bad:
         return said("{faults}.\n{advice}.", faults=faults, advice=advice)

@@ -571,9 +571,10 @@ async def balances(gateway: Gateway, ids: Collection[int]) -> Mapping[int, Decim
     return await gateway.read(lambda database: abonents.balances(database, ids))
 
 
-def described(one: Operation) -> str:
+def described(op_id: object, amount: Decimal | str, moment: str) -> str:
     """An operation in words: `operation 5 of 50.50, 2026-11-01`."""
-    return said("operation {id} of {amount}, {day}", id=one.op_id, amount=one.op_summa, day=day_in(one.day))
+    day = day_in(moment) or said("without a date")
+    return said("operation {id} of {amount}, {day}", id=str(op_id), amount=amount, day=day)
 
 
 def _operation(fields: Mapping[str, object], abonent_id: int, op_type: int) -> Operation:

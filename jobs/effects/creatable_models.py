@@ -37,6 +37,7 @@ from jobs.access.objects import (
     FROM_NEW,
     NOBODY,
     describe_fields,
+    described,
     differences,
     enters_balance,
     faults_of,
@@ -61,7 +62,7 @@ from jobs.spec.entries import (
     mark_prefix,
     without_marks,
 )
-from texts.said import day_in, said, setting, some_of
+from texts.said import said, setting, some_of
 
 SERVICES: Final = "UsersUsluga"
 SUBSCRIBERS: Final = "Abonents"
@@ -568,10 +569,7 @@ def _alike(payload: Payload, thing: BillingObject, names: Collection[str]) -> bo
 def _described(kind: CreatableModel, thing: BillingObject) -> str:
     if not kind.amount or kind.amount in thing.faults:
         return kind.described(thing, (kind.alike,))
-    amount = Decimal(thing.values[kind.amount] or 0)
-    return said(
-        "operation {id} of {amount}, {day}", id=str(thing.values[kind.key]), amount=amount, day=day_in(day_of(thing))
-    )
+    return described(thing.values[kind.key], Decimal(thing.values[kind.amount] or 0), day_of(thing))
 
 
 def day_of(thing: BillingObject) -> str:

@@ -451,7 +451,7 @@ class CreateEffect(CallEffect):
                     "Entered again as it is, the row replaces that too: add it to the row's sum, or leave the row out"
                 )
             )
-            named = some_of([described(one) for one in others])
+            named = some_of([described(one.op_id, one.op_summa, one.day) for one in others])
             reasons[item.item_id] = (
                 said(
                     "overwritten: {amount} came to the account after the list was made and before this row set its "
