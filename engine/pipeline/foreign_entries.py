@@ -398,8 +398,8 @@ class ForeignEntries:
         if self.load or not (moved := _moved_by(entries.came)):
             return
         why = reason(
-            "earlier runs have moved the balance of its account by {moved}, {operations}; it is {balance}, and this "
-            "row would set it to {asked}, without that",
+            "earlier runs have moved its balance by {moved} ({operations}): it is {balance}, and this row would set "
+            "it to {asked}, without that",
             OVER,
             moved=moved,
             operations=some_of([said("run {run}, {entry}", run=one.run, entry=one.text) for one in entries.came], 1),
@@ -407,8 +407,8 @@ class ForeignEntries:
             asked=item.amount or Decimal(0),
         )
         advice = said(
-            "To keep that, add {moved} to what the file has for its account, with {again}; as it is, with {again}, "
-            "the row replaces it",
+            "To keep that, add {moved} to the account's sum, with {again}; as it is, with {again}, the row replaces "
+            "it",
             moved=moved,
             again=setting("again"),
         )

@@ -180,7 +180,7 @@ async def test_an_equal_entry_is_refused_under_yes_and_asked_about_at_a_terminal
 
 
 BY = pytest.mark.parametrize("database", [(), ("--database", "")], ids=["the database", "the API"])
-OVER = "have moved the balance of its account by"
+OVER = "have moved its balance by"
 
 
 async def empty(place: Place, rows: int) -> list[int]:
@@ -201,8 +201,8 @@ async def test_no_opening_balance_is_set_over_payments_of_earlier_runs_but_on_re
     place.rows("abonent_id;amount", f"{one};200", f"{two};0", f"{three};10", name="b.csv")
     before = place.tables
     now = "not known" if database else "75.00"
-    says = [f"{OVER} 75.00, run {payments}, operation", "of 25.00, ", f"and 1 more; it is {now}, and this row would"]
-    says += ["set it to 200.00, without that. To keep that, add 75.00", f"{OVER} 30.00, run {payments}", "2 rows"]
+    says = [f"{OVER} 75.00 (run {payments}, operation", "of 25.00, ", f"and 1 more): it is {now}, and this row would"]
+    says += ["set it to 200.00, without that. To keep that, add 75.00", f"{OVER} 30.00 (run {payments}", "2 rows"]
     words = ("balances", "b.csv", *database)
     planned = json.loads((await place.cli("plan", *words, "--json", may_end_with=(1,))).out)
     assert (planned["refused"], planned["states"]) == (2, {"pending": 1})
@@ -257,12 +257,12 @@ async def test_what_is_taken_back_is_no_question_and_what_is_restored_is_one(pla
     await place.cli("undo", first, *back)
     await place.cli("undo", undo, *back)
     assert [place.balance(key) for key in (one, two)] == [50, 0]
-    await place.cli.refused("run", "balances", "b.csv", "--yes", says=[f"{OVER} 50.00, run {payments}", "1 row of"])
+    await place.cli.refused("run", "balances", "b.csv", "--yes", says=[f"{OVER} 50.00 (run {payments}", "1 row of"])
     # A balance that is set over it, and taken back, leaves it where it was.
     over = (await place.run("balances", "b.csv", "--again"))["run"]
     await place.cli("undo", over, *back)
     assert place.balance(one) == 50
-    await place.cli.refused("run", "balances", "b.csv", "--yes", says=[f"{OVER} 50.00, run {payments}", "1 row of"])
+    await place.cli.refused("run", "balances", "b.csv", "--yes", says=[f"{OVER} 50.00 (run {payments}", "1 row of"])
 
 
 @BY
@@ -273,7 +273,7 @@ async def test_a_payment_of_another_subscriber_of_the_account_is_one_over_it(
     place.rows("abonent_id;amount;document", f"{one};50;A", name="p.csv")
     payments = (await place.run("payment", "p.csv", *database))["run"]
     place.rows("abonent_id;amount", f"{other};200", name="b.csv")
-    await place.cli.refused("run", "balances", "b.csv", "--yes", *database, says=f"{OVER} 50.00, run {payments}")
+    await place.cli.refused("run", "balances", "b.csv", "--yes", *database, says=f"{OVER} 50.00 (run {payments}")
 
 
 async def test_an_opening_balance_that_is_gone_is_not_entered_once_more_over_what_came_since(place: Place) -> None:
@@ -283,7 +283,9 @@ async def test_an_opening_balance_that_is_gone_is_not_entered_once_more_over_wha
     place.rows("abonent_id;amount;document", f"{one};50;A", name="p.csv")
     await place.run("payment", "p.csv")
     await place.execute("delete from finance_operations where op_type = 8")
-    await place.cli.refused("run", "balances", "b.csv", "--yes", says=[f"{OVER} 50.00", "add 50.00 to what the file"])
+    await place.cli.refused(
+        "run", "balances", "b.csv", "--yes", says=[f"{OVER} 50.00", "add 50.00 to the account's sum"]
+    )
 
 
 async def test_what_was_approved_over_payments_is_sent_though_the_run_is_killed(place: Place) -> None:
