@@ -60,6 +60,9 @@ NOT_SHOWN: Final = "entered by an earlier run, and not in the billing any more"
 OVER: Final = "would set the balance over what earlier runs have entered"
 """The code of the reason of rows that are refused, for money of earlier runs would be out of the balance."""
 
+INSTEAD: Final = "would replace the opening balance of its account"
+"""The code of the reason of rows that are refused, for another run has set the balance for another row."""
+
 ON_REQUEST: Final = (NOT_SHOWN, OVER)
 """The codes of the reasons of rows that are entered, alone and as each reason says, with `--again`."""
 
