@@ -13,7 +13,7 @@ from rich.text import Text
 from checkpoints.comparison import Rows
 from checkpoints.journal import Journal
 from checkpoints.records import Differences, Item, Reason, Refusal, Run, Shared, Totals
-from checkpoints.sentences import DIFFERENT, DUPLICATE, ON_REQUEST
+from checkpoints.sentences import DIFFERENT, DUPLICATE, NOT_SHOWN, ON_REQUEST
 from checkpoints.states import State
 from cli.show.closing import (
     BAD,
@@ -375,7 +375,8 @@ def why_refused(plan: PreviewFacts) -> Said:
     if not plan.on_request:
         return why
     if plan.delta is not None:
-        return in_lines([why, _delta_again(plan, plan.delta)])
+        gone = [one for one in plan.on_request if NOT_SHOWN in kind_of(one)]
+        return in_lines([why, _delta_again(plan, plan.delta, gone)]) if gone else why
     words, rows = sys.argv[1:], file_of(plan.run, BAD)
     typed = [rows if Path(word).name == Path(plan.run.source).name else word for word in words]
     # Where no file was typed, there is none to be typed again.
@@ -399,11 +400,9 @@ def all_the_same(typed: Sequence[str], plan: PreviewFacts) -> Said:
     )
 
 
-def _delta_again(plan: PreviewFacts, delta: DeltaFacts) -> Said:
+def _delta_again(plan: PreviewFacts, delta: DeltaFacts, gone: Sequence[str]) -> Said:
     """How a delta is entered behind runs of which the billing does not show all; whole, where it shows nothing."""
-    named = dict.fromkeys(
-        str(why.values["run"]) for why in plan.on_request if isinstance(why, Said) and "run" in why.values
-    )
+    named = dict.fromkeys(str(why.values["run"]) for why in gone if isinstance(why, Said) and "run" in why.values)
     run, base = plan.run, plan.run.parameters[SINCE]
     if base in named and not plan.totals.count(State.SKIPPED) and not delta.differences.changed:
         run = replace(run, parameters={name: text for name, text in run.parameters.items() if name != SINCE})
