@@ -358,11 +358,14 @@ class Journal:
     async def last_unsettled(self, run: Run, before: int) -> list[Item]:
         return await self._items("last_unsettled", run_id=run.run_id, before=before)
 
-    async def refusals(self, run: Run, *, after: int = 0, size: int = 1000) -> list[tuple[int, Refusal]]:
-        """Up to `size` refused rows whose id is greater than `after`, with their ids."""
+    async def refusals(
+        self, run: Run, *, after: int = 0, size: int = 1000, code: str = ""
+    ) -> list[tuple[int, Refusal]]:
+        """Up to `size` refused rows whose id is greater than `after`, with their ids; by a code of their reasons."""
 
         def work(db: Queries) -> list[tuple[int, Refusal]]:
-            found = db.all("refusals", run_id=run.run_id, after=after, size=size)
+            like = f'%"code":"{code}"%' if code else "%"
+            found = db.all("refusals", run_id=run.run_id, after=after, size=size, like=like)
             refuse_purged(db, run.run_id)
             return [(row["refusal_id"], rows.record(Refusal, row)) for row in found]
 

@@ -720,7 +720,7 @@ where item_id @in(
 -- name: refusals
 select refusal_id, line, column_name as "column", label, reason, row
 from refusals
-where run_id = :run_id and mended_at is null and refusal_id > :after
+where run_id = :run_id and mended_at is null and refusal_id > :after and reason like :like
 order by refusal_id
 limit :size
 

@@ -57,6 +57,15 @@ READ_OTHERWISE: Final = "read back, and not as sent"
 NOT_SHOWN: Final = "entered by an earlier run, and not in the billing any more"
 """The code of the reason of rows that are refused, for the billing does not have what the journal has as entered."""
 
+OVER: Final = "would set the balance over what earlier runs have entered"
+"""The code of the reason of rows that are refused, for money of earlier runs would be out of the balance."""
+
+INSTEAD: Final = "would replace the opening balance of its account"
+"""The code of the reason of rows that are refused, for another run has set the balance for another row."""
+
+ON_REQUEST: Final = (NOT_SHOWN, OVER)
+"""The codes of the reasons of rows that are entered, alone and as each reason says, with `--again`."""
+
 ENDED: Final = said("the process ended while this was being sent")
 """At start, of the calls that were under way."""
 

@@ -227,7 +227,8 @@ class Entries:
     """Entries of the billing that match the entry of a row.
 
     `marked` were entered by runs of any journal; `unmarked` describes equal entries without a mark, made by hand or
-    by another program, "" for none. `replaced` are marked entries of others that the row's call would replace.
+    by another program, "" for none. `replaced` are marked entries of others that the row's call would replace, and
+    `came` those by which the `balance` that it would set has moved since it was set last, each with that sum.
     `payload` is that of the row with all of these kept as known, "" for none: the look before the call leaves out
     what is known.
     """
@@ -236,6 +237,8 @@ class Entries:
     unmarked: str = ""
     replaced: tuple[Marked, ...] = ()
     payload: str = field(default="", compare=False)
+    came: tuple[Marked, ...] = ()
+    balance: Decimal | None = None
 
 
 NO_ENTRIES: Final = Entries()

@@ -23,11 +23,11 @@ from checkpoints.journal import Journal
 from checkpoints.records import AccountFigures, Item, Merged, Run, StandingItem
 from checkpoints.sentences import ANOTHER_COUNTS, PART_OF_SUM
 from jobs.access.gateway import Gateway
-from jobs.access.objects import OF_ABONENT, enters_balance, find_by, newest, sets_balance, some_of
+from jobs.access.objects import OF_ABONENT, enters_balance, find_by, newest, sets_balance
 from jobs.access.payload import ACCOUNT, BALANCE, encode_payload, payload_of
 from jobs.effects.create import with_amount
 from jobs.spec.words import IMPORT, SINCE, UNDO, SharedAccountsRule
-from texts.said import Quantity, Value, advised, counted, reason, said, setting, wording
+from texts.said import Quantity, Value, advised, counted, reason, said, setting, some_of, wording
 
 # ---- several rows of one run that each set the balance of one account ---------------------------------------------
 

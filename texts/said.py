@@ -111,8 +111,16 @@ def advised(command: str, run: str = "", *settings: tuple[str, str]) -> str:
     return f"`{command_line(*filter(None, (command, run, *flags)))}`"
 
 
+_AGREES: Final = frozenset({"--yes", "-y", "-qy", "-yq", "-vy", "-yv"})
+
+
 def command_line(*words: str) -> str:
-    """A command of the program as it is typed into a shell, word by word; it stands on a line of its own."""
+    """A command of the program as it is typed into a shell, word by word; it stands on a line of its own.
+
+    One that answers a doubt never agrees in advance: what has come meanwhile is shown before it is sent.
+    """
+    if "--again" in words:
+        words = tuple(word for word in words if word not in _AGREES)
     return " ".join((PROGRAM, *map(quote, words), *_leading(words[0] if words else "", words)))
 
 
@@ -247,6 +255,13 @@ def day_in(moment: str) -> date | str:
 def enumerated(texts: Iterable[str]) -> Said:
     """Several texts as one, with commas between them."""
     return Said("{texts}", {"texts": tuple(texts)})
+
+
+def some_of(named: Sequence[str], most: int = 3) -> Said:
+    """The first few names and the number of the others, for a sentence."""
+    if len(named) <= most:
+        return enumerated(named)
+    return said("{names} and {more} more", names=tuple(named[:most]), more=Quantity(len(named) - most))
 
 
 def in_lines(sentences: Sequence[str]) -> Said:

@@ -18,7 +18,7 @@ from cli.session.journal import chosen_run, ended_for_good, locked, ourselves, o
 from cli.session.order import wipe_secrets
 from cli.session.run_view import ended_facts, holds_its_file, is_followed
 from cli.settings.flags import RUN_NAME, RUN_NAME_OR_NONE, JournalFlags, parse_pairs
-from cli.show.closing import next_steps, outcome_table, perhaps_in_effect, states_object, steps_of
+from cli.show.closing import outcome_table, perhaps_in_effect, states_object, steps_after, steps_of
 from cli.terminal.exits import CommandRefused, Exit, exit_of
 from cli.terminal.layout import labelled, render, stack, steps_list, with_commands
 from cli.terminal.names import STATE_NAMES
@@ -173,7 +173,7 @@ async def _stop(
         Text(f"■ {printable(title)}", "bold"),
         outcome_table(run, totals, await steps_of(run, journal)),
         render(paused, "yellow") if paused else None,
-        steps_list(goes_on + next_steps(run, totals)),
+        steps_list(goes_on + await steps_after(run, totals, journal)),
     )
     return close(screen, Exit.DONE, shown, {"run": run.name, "command": "stop", **states_object(totals)})
 
@@ -226,7 +226,7 @@ async def _close(
         Text.assemble("✓ ", render(ended, limit=600), style="green"),
         outcome_table(run, totals, await steps_of(run, journal)),
         *(labelled(said("note:"), note, "yellow") for note in notes if note),
-        steps_list(next_steps(run, totals)),
+        steps_list(await steps_after(run, totals, journal)),
     )
     return close(screen, Exit.DONE, shown, facts)
 
@@ -280,7 +280,7 @@ async def _decide(
         label=printable(item.label, 60),
         state=STATE_NAMES[state],
     )
-    shown = stack(render(decided, "green"), steps_list(next_steps(run, totals)))
+    shown = stack(render(decided, "green"), steps_list(await steps_after(run, totals, journal)))
     return close(screen, Exit.DONE, shown, {"run": run.name, "job": run.job, **states_object(totals)})
 
 

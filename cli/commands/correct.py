@@ -24,9 +24,9 @@ from cli.session.journal import locked, open_existing, ourselves, refuse_ended
 from cli.session.order import parse_order, plans_beside, wipe_secrets
 from cli.session.run_session import RunSession, begin, new_run, rehearse, require_consent, require_whole
 from cli.session.session import Invocation, Session, open_session, own_journal
-from cli.show.closing import Closing, gone_of, run_again
+from cli.show.closing import Closing, run_again
 from cli.show.files import columns_of
-from cli.show.preview import once_more, preview
+from cli.show.preview import all_the_same, preview
 from cli.terminal.exits import CommandRefused, NothingSent
 from cli.terminal.texts import LANGUAGES, WHOLE, printable
 from engine.job import Job
@@ -350,8 +350,8 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Sessi
                 file=printable(rehearsed.source),
                 flag=setting("skip-bad"),
             )
-            if gone_of(plan.refusals) and enter is not Repeat.AGAIN:
-                why = in_lines([why, once_more(sys.argv[1:], plan)])
+            if plan.on_request and enter is not Repeat.AGAIN:
+                why = in_lines([why, all_the_same(sys.argv[1:], plan)])
             raise NothingSent(why)
         if not corrections.corrected:
             nothing = said("all of its rows are refused.")

@@ -18,7 +18,7 @@ from cli.commands.execution import close, with_settings
 from cli.session.journal import locked, open_existing, own_name, usable_run
 from cli.session.session import Invocation, Session, open_session, own_journal
 from cli.settings.flags import RUN_NAME, RUN_NAME_OR_NONE, Declared, Flags, LookUpPacing, ReadingPacing
-from cli.show.closing import next_steps, outcome_table, states_object, states_table, steps_of
+from cli.show.closing import next_steps, outcome_table, states_object, states_table, steps_after, steps_of
 from cli.show.files import STDOUT, OutputFile, Sheet, header_of, in_a_cell, of_item, written_to
 from cli.show.progress import show_sending
 from cli.terminal.exits import CommandRefused, Exit, exit_of
@@ -130,7 +130,7 @@ class Verified:
         """The commands to type next; no second `verify` where nothing more can be read back."""
         if self.exit_of_rows is Exit.DONE:
             return []
-        steps, name = next_steps(self.run, self.totals), self.run.name
+        steps, name = [*next_steps(self.run, self.totals)], self.run.name
         if not self.rows.unreadable:
             return steps
         file = f"{name}-{State.ACCEPTED}.csv"
@@ -291,6 +291,6 @@ async def _reconcile(told: Invocation, name: str = RUN_NAME) -> Exit:
             manual=[(item, seen(item)) for item in manual],
             undecided=undecided,
             stopped=stop.reason if stop.requested else "",
-            steps=next_steps(run, totals),
+            steps=await steps_after(run, totals, journal),
         )
         return close(screen, code, shown, {"run": run.name, "job": run.job, **states_object(totals)})

@@ -236,7 +236,7 @@ def _changed(counts: Mapping[str, int] | Mapping[State, int], totals: Totals) ->
 
 def _closing(seen: RunView, language: Language) -> list[tuple[str, str]]:
     """How the run has ended for good, if it has, and the commands to type next, each behind its purpose."""
-    lines = [] if seen.is_discarded or seen.run.purged_at else next_steps(seen.run, seen.totals)
+    lines = [] if seen.is_discarded or seen.run.purged_at else [*next_steps(seen.run, seen.totals)]
     if ended := describe_end(seen.run):
         lines = [("", ended), *lines]
     return [(_text(purpose, language), command) for command, purpose in lines]

@@ -18,7 +18,7 @@ from billing.api.error_catalogue import LICENCE
 from checkpoints.journal import Journal
 from checkpoints.records import Reason, Refusal, Run, Stage, Totals
 from checkpoints.rows import LaneCounts, StepCount
-from checkpoints.sentences import AS_WANTED, DIFFERENT, NOT_SHOWN, is_held_back
+from checkpoints.sentences import AS_WANTED, DIFFERENT, ON_REQUEST, is_held_back
 from checkpoints.states import State
 from cli.terminal.exits import Exit
 from cli.terminal.layout import bare_table, drawn, render
@@ -29,7 +29,7 @@ from engine.pacing.holds import StopKind, money_limit, whole_sum
 from jobs.imports.subscriber import LANE, STEP_NAMES, Step
 from jobs.spec import words
 from jobs.spec.words import IMPORT, LEAVE, LIST, OPPOSITE, RUN, STORNO, TAKE, UNDO, UNPROVEN, WAY
-from texts.said import Said, command_line, counted, kind_of, said, setting, two_decimals, wording
+from texts.said import Said, command_line, counted, said, setting, two_decimals, wording
 
 if TYPE_CHECKING:
     from jobs.value_changes import Overwritten
@@ -392,15 +392,10 @@ async def reasons_of(run: Run, totals: Totals, journal: Journal) -> list[tuple[S
     return found
 
 
-async def first_refusals(run: Run, journal: Journal) -> list[Refusal]:
-    """The first refused rows by line: contradicting rows are refused last, out of order."""
-    found = [refusal for _, refusal in await journal.refusals(run, size=MAX_REFUSALS_SHOWN)]
+async def first_refusals(run: Run, journal: Journal, code: str = "") -> list[Refusal]:
+    """The first refused rows by line, of a reason with a code: contradicting rows are refused last, out of order."""
+    found = [refusal for _, refusal in await journal.refusals(run, size=MAX_REFUSALS_SHOWN, code=code)]
     return sorted(found, key=lambda refusal: refusal.line or 0)
-
-
-def gone_of(refusals: Sequence[Refusal]) -> list[str]:
-    """Why those of the rows are refused that were entered, and that the billing does not show any more."""
-    return [one.reason for one in refusals if NOT_SHOWN in kind_of(one.reason)]
 
 
 def refused_rows(refusals: Sequence[Refusal], total: int, all_of_them: str) -> RenderableType:
@@ -410,8 +405,8 @@ def refused_rows(refusals: Sequence[Refusal], total: int, all_of_them: str) -> R
 # ---- the commands to type next ------------------------------------------------------------------------------------
 
 
-_ONCE_MORE: Final = said(
-    "enter once more what the billing does not show any more, once all else is taken out of that file"
+_ON_REQUEST: Final = said(
+    "enter what each reason names {again} for, once all else is taken out of that file", again=setting("again")
 )
 
 
@@ -421,21 +416,17 @@ async def steps_after(run: Run, totals: Totals, journal: Journal) -> list[tuple[
     if given and (limit := money_limit(given)) is not None:
         whole = await whole_sum(run, journal)
         lacking = whole if whole > limit else None
-    gone = totals.refused and gone_of(await first_refusals(run, journal))
-    return next_steps(run, totals, lacking, gone=bool(gone))
+    found = [code for code in ON_REQUEST if totals.refused and await journal.refusals(run, size=1, code=code)]
+    return [*next_steps(run, totals, lacking, on_request=bool(found))]
 
 
 def next_steps(
-    run: Run, totals: Totals, limit: Decimal | None = None, *, gone: bool = False
-) -> list[tuple[str, str]]:
+    run: Run, totals: Totals, limit: Decimal | None = None, *, on_request: bool = False
+) -> Iterator[tuple[str, str]]:
     """The commands to type next, each with its purpose; a run that stops at its limit on money needs this one.
 
-    Refused rows that are `gone` from the billing are entered once more.
+    Some of its refused rows are entered `on_request`.
     """
-    return list(_next_steps(run, totals, limit, gone=gone))
-
-
-def _next_steps(run: Run, totals: Totals, limit: Decimal | None, *, gone: bool) -> Iterator[tuple[str, str]]:
     name, is_import, frozen = run.name, run.job == IMPORT, run.frozen_at is not None
     left, bad = totals.count_where(open=True), totals.count(State.REJECTED) + totals.refused
     if run.ended_at and (totals.unsent or totals.taken_back) and (again := run_again(run)):
@@ -457,8 +448,8 @@ def _next_steps(run: Run, totals: Totals, limit: Decimal | None, *, gone: bool) 
     if bad and frozen and words.SINCE in run.parameters and not run.ended_at and (again := run_again(run)):
         yield again, said("hand in the whole file, once these rows are corrected in it")
     elif bad and frozen and run.job != UNDO and (is_import or not run.ended_at):
-        typed = ("run", run.job, free_file_of(run, BAD), "--continue", name, *(("--again",) if gone else ()))
-        yield command_line(*typed), _ONCE_MORE if gone else said("hand in that file, once it is corrected")
+        typed = ("run", run.job, free_file_of(run, BAD), "--continue", name, *(("--again",) if on_request else ()))
+        yield command_line(*typed), _ON_REQUEST if on_request else said("hand in that file, once it is corrected")
     if manual := totals.count(State.MANUAL):
         yield _export(run, State.MANUAL), counted("decide on the [row|{n} rows]", manual)
         yield command_line("reconcile", name), said("see both sides of what a person has to decide")

@@ -13,7 +13,7 @@ from rich.text import Text
 from checkpoints.comparison import Rows
 from checkpoints.journal import Journal
 from checkpoints.records import Differences, Item, Reason, Refusal, Run, Shared, Totals
-from checkpoints.sentences import DIFFERENT, DUPLICATE
+from checkpoints.sentences import DIFFERENT, DUPLICATE, NOT_SHOWN, ON_REQUEST
 from checkpoints.states import State
 from cli.show.closing import (
     BAD,
@@ -23,7 +23,6 @@ from cli.show.closing import (
     bad_export,
     file_of,
     first_refusals,
-    gone_of,
     run_again,
     steps_of,
     steps_table,
@@ -42,7 +41,7 @@ from jobs.spec.columns import Assigned
 from jobs.spec.parameters import DIGEST
 from jobs.spec.words import OPPOSITE, SINCE, STORNO, UNDO, WAY, source_of
 from jobs.value_changes import BalanceSums
-from texts.said import Quantity, Said, command_line, counted, enumerated, in_lines, kind_of, said, setting
+from texts.said import Quantity, Said, command_line, counted, enumerated, in_lines, kind_of, said, setting, some_of
 
 LOOKED_AT: Final = 200
 """Rows to be sent that are checked for assumptions; the rows of a job are alike."""
@@ -99,7 +98,8 @@ class PreviewFacts:
     """The facts of a run before its first call.
 
     `repeated` rows repeat an earlier row of the input and are never sent; `look_alikes` are to be sent and resemble
-    entries in the billing; `different` are steps of an import whose object is there and differs; `undecided` are the
+    entries in the billing; `different` are steps of an import whose object is there and differs; `on_request` is why
+    the first of the refused rows that can be entered all the same are refused; `undecided` are the
     rows of shared accounts that are sent only once it is said what is meant. `assumptions` are
     the unconfirmed ones about the run's money, a sentence each; `delta` is what a delta changes, `balances` are the
     balances that opening balances replace.
@@ -113,6 +113,7 @@ class PreviewFacts:
     repeated: RowsFound = NONE_FOUND
     look_alikes: RowsFound = NONE_FOUND
     different: RowsFound = NONE_FOUND
+    on_request: Sequence[str] = ()
     shared: Shared = field(default_factory=Shared)
     undecided: int = 0
     columns: Assigned = field(default_factory=lambda: Assigned({}, ()))
@@ -182,6 +183,7 @@ async def facts_of(run: Run, journal: Journal) -> PreviewFacts:
         has_amounts=bool(first) and first[0].amount is not None,
         skipped=skipped,
         refusals=await first_refusals(run, journal),
+        on_request=[one.reason for code in ON_REQUEST for one in await first_refusals(run, journal, code)],
         repeated=repeated,
         look_alikes=await found([one for one in noted if one.kind], look_alikes(run, journal)),
         different=await skipped_as(DIFFERENT),
@@ -325,17 +327,11 @@ def shared_accounts(question: Question) -> RenderableType:
 
 def columns_line(columns: Assigned) -> Text:
     """The use of each column, and the unused columns but those that an export has added; empty without columns."""
-
-    def some_of(names: Sequence[str]) -> str:
-        if len(names) <= _NAMES:
-            return ", ".join(names)
-        return said("{names} and {n} more", names=tuple(names[:_NAMES]), n=Quantity(len(names) - _NAMES))
-
     pairs = [(printable(name, _NAME), printable(column.name, _NAME)) for name, column in columns.taken.items()]
     taken = [name if name == title else f"{name} = {title}" for name, title in pairs]
     unused = [printable(title, _NAME) for title in columns.unused if not is_of_export(title)]
-    uses = [render(some_of(taken))] if taken else []
-    uses += [render(said("not used: {columns}", columns=some_of(unused)))] if unused else []
+    uses = [render(some_of(taken, _NAMES))] if taken else []
+    uses += [render(said("not used: {columns}", columns=some_of(unused, _NAMES)))] if unused else []
     return Text("; ").join(uses)
 
 
@@ -356,12 +352,6 @@ def why_refused(plan: PreviewFacts) -> Said:
         return _not_taken_back(plan, faults)
     if not plan.to_send:
         advice = said("Mend the input and run it again")
-    elif plan.steps is not None:
-        advice = said(
-            "Mend the input and run it again, or leave the refused rows out: {flag} sends the good ones, {steps}",
-            flag=setting("skip-bad"),
-            steps=to_send_line(plan),
-        )
     elif plan.undecided:
         advice = said(
             "Mend the input and run it again, or leave the refused rows out and say what is meant by several rows of "
@@ -369,10 +359,10 @@ def why_refused(plan: PreviewFacts) -> Said:
             flags=f"{setting('skip-bad')} {setting('shared-accounts')}",
         )
     else:
-        advice = counted(
-            "Mend the input and run it again, or leave the refused rows out: {flag} sends the good ones, {n} row[s]",
-            plan.to_send,
+        advice = said(
+            "Mend the input and run it again, or leave the refused rows out: {flag} sends the good ones, {rows}",
             flag=setting("skip-bad"),
+            rows=number_and_sum(plan.to_send) if plan.steps is None else to_send_line(plan),
         )
     if not bad:
         return said("{faults}.\n{advice}.", faults=faults, advice=advice)
@@ -382,19 +372,20 @@ def why_refused(plan: PreviewFacts) -> Said:
         advice=advice,
         command=bad_export(plan.run),
     )
-    if not (gone := gone_of(plan.refusals)):
+    if not plan.on_request:
         return why
     if plan.delta is not None:
-        return in_lines([why, _delta_again(plan, plan.delta, gone)])
+        gone = [one for one in plan.on_request if NOT_SHOWN in kind_of(one)]
+        return in_lines([why, _delta_again(plan, plan.delta, gone)]) if gone else why
     words, rows = sys.argv[1:], file_of(plan.run, BAD)
     typed = [rows if Path(word).name == Path(plan.run.source).name else word for word in words]
     # Where no file was typed, there is none to be typed again.
-    return in_lines([why, once_more(typed, plan)]) if typed != words else why
+    return in_lines([why, all_the_same(typed, plan)]) if typed != words else why
 
 
-def once_more(typed: Sequence[str], plan: PreviewFacts) -> Said:
-    """How what the billing does not show any more goes in by a file of refused rows, with all that was typed."""
-    if any(DIFFERENT in kind_of(why) for why in gone_of(plan.refusals)) and "--change" not in typed:
+def all_the_same(typed: Sequence[str], plan: PreviewFacts) -> Said:
+    """How what was refused goes in on request by a file of refused rows, with all that was typed."""
+    if any(DIFFERENT in kind_of(why) for why in plan.on_request) and "--change" not in typed:
         return said(
             "What the billing does not show any more goes in once more by that file, which overwrites what is "
             "there by now and differs, balances too. First take out of it what is refused for another reason:\n"
@@ -402,8 +393,9 @@ def once_more(typed: Sequence[str], plan: PreviewFacts) -> Said:
             again=command_line(*typed, "--again", "--change"),
         )
     return said(
-        "What the billing does not show any more goes in once more by that file. First take out of it "
-        "what is refused for another reason:\n{again}",
+        "What each reason names {flag} for goes in by that file, mended as it says. First take out of it what is "
+        "refused for another reason:\n{again}",
+        flag=setting("again"),
         again=command_line(*typed, "--again"),
     )
 

@@ -4,7 +4,9 @@ The journal knows only its own runs. A run of the same file with another journal
 its marks in the billing. Such a row is refused until the operator asks to enter it again.
 
 A row that sets the balance of an account replaces the one that another run has set for another subscriber of it. The
-journal knows of it at once, the billing knows of those from other journals as well.
+journal knows of it at once, the billing knows of those from other journals as well. So it does with the payments and
+charges of earlier runs that came since: without a word they would be out of the balance. A new row of a delta goes on
+top of all that, as its differences do. What others have paid is no question: balances are set over it each month.
 
 So is what another job of the same journal has entered, as the opening balance of an import: a subscriber has one, and
 an equal one is in. Of other operations an equal one is a question, as one that was entered by hand.
@@ -23,11 +25,11 @@ from typing import Final, TypeAlias
 
 from checkpoints.journal import Journal
 from checkpoints.records import EarlierEntry, Item, KnownMark, NewItem, Refusal, StandingItem
-from checkpoints.sentences import ALIKE, ANOTHER_COUNTS, AS_WANTED, ENTERED, NOT_SHOWN, held_back
+from checkpoints.sentences import ALIKE, ANOTHER_COUNTS, AS_WANTED, ENTERED, INSTEAD, NOT_SHOWN, OVER, held_back
 from engine.errors import InputRefused
 from engine.evidence import RowRefused, Undecided
 from engine.job import NO_ENTRIES, Effect, Entries, Job, Marked, SameKey
-from texts.said import Said, advised, in_clauses, kind_of, reason, said, setting, wording
+from texts.said import Said, advised, in_clauses, kind_of, reason, said, setting, some_of, wording
 
 Known: TypeAlias = Mapping[tuple[str, int, str], KnownMark]
 """Known marks by run, number, and the key of the row for which its entry was found."""
@@ -61,13 +63,12 @@ class ForeignEntries:
         self.load = load
 
     async def judge(
-        self, items: Sequence[NewItem], standing: Sequence[StandingItem] | None = None, *, is_streamed: bool = False
+        self, items: Sequence[NewItem], *, is_streamed: bool = False
     ) -> tuple[list[NewItem | Refusal], str]:
         """Return each new item unchanged, with a note, skipped or refused; and when what is gone was entered last.
 
-        `standing` is what stands in their lanes, where the journal was asked for it already. Raises `InputRefused`
-        where another run has rows of these left, unless they are sent while they are read; `LookUpFailed`,
-        `JournalError`.
+        A new row of a delta goes on top of what it would replace. Raises `InputRefused` where another run has rows of
+        these left, unless they are sent while they are read; `LookUpFailed`, `JournalError`.
         """
         # What its plan leaves out, as a balance where there is another one, may be gone as well, or entered already.
         effect = self._job.effect
@@ -86,10 +87,21 @@ class ForeignEntries:
         entries_by_key = await self._job.find_entries(looked) if looked else {}
         entries = [entries_by_key.get(item.key, NO_ENTRIES) for item in asked]
         known = await self._known([*zip(asked, entries, strict=True)])
-        reasons = await self._reasons(asked, entries, known, standing)
+        # What is entered already is not set over what came since; of a delta only a new row sets a balance.
+        entries = [
+            replace(found, came=())
+            if found.came
+            and (twins := earlier.get(item.key)) is not None
+            and (self.load or any(asks_the_same(item, one) for one in _shown(item, twins, found, known)))
+            else found
+            for item, found in zip(asked, entries, strict=True)
+        ]
+        reasons = await self._reasons(asked, entries, known)
         judged = iter(
             [
-                self._judged(item, found, why) if found is not NO_ENTRIES or why else item
+                self._judged(item, found, why, goes_on_top=bool(self.load) and item.key not in earlier)
+                if found is not NO_ENTRIES or why
+                else item
                 for item, found, why in zip(asked, entries, reasons, strict=True)
             ]
         )
@@ -145,7 +157,7 @@ class ForeignEntries:
     async def _entered(self, items: Sequence[NewItem], *, is_streamed: bool) -> dict[str, Sequence[EarlierEntry]]:
         """By key, what earlier runs have entered of these items here, as far as the billing has to show it.
 
-        Raises `InputRefused` where a run has any of them left.
+        Nothing is what none of them has to show. Raises `InputRefused` where a run has any of them left.
         """
         effect = self._job.effect
         if effect.repeatable and not effect.has_steps:
@@ -158,6 +170,8 @@ class ForeignEntries:
             if not effect.has_steps and effect.may_repeat(item.payload):
                 continue
             here = [one for one in twins if one.target == self._target and one.run != self._own]
+            if here:
+                entered[item.key] = ()
             left = [one.run for one in here if one.state.open]
             if left and not is_streamed:
                 raise InputRefused(_unfinished(left[-1], item))
@@ -181,14 +195,8 @@ class ForeignEntries:
             twins = of_load
         elif self._job.effect.same_key(item.payload) is SameKey.DOUBT:
             return item
-        marks = shown_of(item, entries.marked, known)
         equal = [one for one in twins if asks_the_same(item, one)]
-        shown = [
-            one
-            for one in equal or twins[-1:]
-            # An entry that carries other rows of its account has the mark of another row.
-            if entries.unmarked or one.number is None or marks[one.run, one.number] > 0
-        ]
+        shown = _shown(item, equal or twins[-1:], entries, known)
         if item.skip_reason is not None and not equal:
             return item
         if not self._again:
@@ -231,19 +239,19 @@ class ForeignEntries:
         items: Sequence[NewItem | Item],
         entries: Sequence[Entries],
         known: Known,
-        standing_there: Sequence[StandingItem] | None = None,
         *,
         at_call: bool = False,
     ) -> list[list[tuple[str, str]]]:
         # What the journal knew of when the list was made, `again` has approved.
-        standing = {} if at_call and self._again else await self._standing(items, standing_there)
+        standing = {} if at_call and self._again else await self._standing(items)
         return [
             [
                 *self._entered_already(item, found.marked, known),
                 *self._by_another_job(item, found, known),
                 *self._replaced(item, found.replaced, known, standing.get(item.key, ())),
+                *self._over(item, found),
             ]
-            if found.marked or found.replaced or item.key in standing
+            if found.marked or found.replaced or found.came or item.key in standing
             else []
             for item, found in zip(items, entries, strict=True)
         ]
@@ -268,9 +276,7 @@ class ForeignEntries:
             elif mine and mine.taken_back and mine.sign > 0 and shown[mine.first_run, mine.first_number] > 0:
                 yield said(_THERE_AGAIN, run=mine.first_run, entry=one.text), by_hand
 
-    async def _standing(
-        self, items: Sequence[NewItem | Item], there: Sequence[StandingItem] | None
-    ) -> Mapping[str, Sequence[StandingItem]]:
+    async def _standing(self, items: Sequence[NewItem | Item]) -> Mapping[str, Sequence[StandingItem]]:
         """By key, the items of other runs that these items would replace.
 
         An item whose own key stands is judged against that one.
@@ -279,9 +285,7 @@ class ForeignEntries:
         if replaces is None or not items:
             return {}
         standing: defaultdict[str, list[StandingItem]] = defaultdict(list)
-        if there is None:
-            there = await self.earlier.standing_in_lanes(self._job.name, self._target, items, self._own)
-        for one in there:
+        for one in await self.earlier.standing_in_lanes(self._job.name, self._target, items, self._own):
             standing[one.lane].append(one)
         # Most lanes have none, and their items are not looked into.
         found = {
@@ -292,17 +296,21 @@ class ForeignEntries:
         }
         return {key: replaced for key, replaced in found.items() if replaced}
 
-    def _judged(self, item: NewItem, entries: Entries, reasons: Sequence[tuple[str, str]]) -> NewItem | Refusal:
+    def _judged(
+        self, item: NewItem, entries: Entries, reasons: Sequence[tuple[str, str]], *, goes_on_top: bool
+    ) -> NewItem | Refusal:
         again = self._again or self._job.effect.may_repeat(item.payload)
         for why, _ in reasons:
             if kind_of(why) == ENTERED and (not again or self._job.effect.has_steps):
                 return replace(item, skip_reason=why)
         if item.skip_reason is not None:
             return item
-        if not again and (refusing := [one for one in reasons if kind_of(one[0]) != ALIKE]):
-            return Refusal(item.line, None, item.label, _refusal(refusing), item.row)
         if entries.payload:
             item = replace(item, payload=entries.payload)
+        if not again and (refusing := [one for one in reasons if kind_of(one[0]) != ALIKE]):
+            if goes_on_top and {kind_of(why) for why, _ in refusing} <= {OVER, INSTEAD}:
+                return self._job.effect.difference(item, Decimal(0))
+            return Refusal(item.line, None, item.label, _refusal(refusing), item.row)
         if not reasons and not entries.unmarked:
             return item
         notes = [why for why, _ in reasons]
@@ -375,10 +383,32 @@ class ForeignEntries:
                     undo=advised("undo", last.run),
                 )
             advice = said("{take_back}. {again}", take_back=take_back, again=again)
-        why = said(
+        why = reason(
             "its account has its opening balance from run {run}, {place}, and this row would replace it",
+            INSTEAD,
             run=last.run,
             place=place,
+        )
+        yield why, advice
+
+    def _over(self, item: NewItem | Item, entries: Entries) -> Iterator[tuple[str, str]]:
+        """What earlier runs have entered that the row would set the balance of its account over, and what to do."""
+        if not (moved := sum((one.amount or Decimal(0) for one in entries.came), Decimal(0))):
+            return
+        why = reason(
+            "earlier runs have moved its balance by {moved} ({operations}): it is {balance}, and this row would set "
+            "it to {asked}, without that",
+            OVER,
+            moved=moved,
+            operations=some_of([said("run {run}, {entry}", run=one.run, entry=one.text) for one in entries.came], 1),
+            balance=said("not known") if entries.balance is None else entries.balance,
+            asked=item.amount or Decimal(0),
+        )
+        advice = said(
+            "To keep that, add {moved} to the account's sum, with {again}; as it is, with {again}, the row replaces "
+            "it",
+            moved=moved,
+            again=setting("again"),
         )
         yield why, advice
 
@@ -438,6 +468,13 @@ def shown_of(item: NewItem | Item, entries: Iterable[Marked], known: Known) -> C
     return shown
 
 
+def _shown(item: NewItem, twins: Iterable[EarlierEntry], entries: Entries, known: Known) -> list[EarlierEntry]:
+    """Those earlier entries of a row that the billing shows."""
+    marks = shown_of(item, entries.marked, known)
+    # An entry that carries other rows of its account has the mark of another row.
+    return [one for one in twins if entries.unmarked or one.number is None or marks[one.run, one.number] > 0]
+
+
 def sets_the_same(effect: Effect, item: NewItem | Item, other: StandingItem) -> bool:
     """Whether an item of another run sets some of what an item with its key sets."""
     return item.lane == other.lane and not effect.sets(item.payload).isdisjoint(effect.sets(other.payload))
@@ -478,7 +515,7 @@ def _gone(twin: EarlierEntry, *, of_delta: bool) -> str:
 
 
 def _would_replace(why: str) -> Said:
-    return said("this row would replace the opening balance of its account: {why}", why=why)
+    return reason("this row would replace the opening balance of its account: {why}", INSTEAD, why=why)
 
 
 def _again(*, replaces: bool) -> str:

@@ -17,7 +17,7 @@ import anyio.to_thread
 import structlog
 
 from checkpoints.journal import Journal
-from checkpoints.records import EarlierEntry, NewItem, Page, Refusal, Run, StandingItem
+from checkpoints.records import EarlierEntry, NewItem, Page, Refusal, Run
 from checkpoints.sentences import DUPLICATE, LEFT_OUT
 from checkpoints.states import State
 from checkpoints.transitions import Judge, whole_rows
@@ -131,37 +131,20 @@ class Since:
 
     async def differences(
         self, job: Job, items: Sequence[NewItem], earlier: Journal, target: str, own: str = ""
-    ) -> tuple[Prepared, list[StandingItem]]:
-        """The items, with the difference where another sum is entered; unchanged and new ones stay as they are.
-
-        A new one goes on top of what others have entered on its account, where it would replace that. What stands in
-        the lanes of the items comes with them.
-        """
-        sendable, standing = [item for item in items if item.skip_reason is None], list[StandingItem]()
-        if not sendable:
-            return Prepared(tuple(items), ()), standing
+    ) -> Prepared:
+        """The items, with the difference where another sum is entered; unchanged and new ones stay as they are."""
+        if not (sendable := [item for item in items if item.skip_reason is None]):
+            return Prepared(tuple(items), ())
         none_of = {own, *self.aside}
         twins = dict(zip((item.key for item in sendable), await earlier.twins(job.name, sendable), strict=True))
-        lanes: set[str] = set()
-        if (replaces := job.replaces) is not None:
-            standing = await earlier.standing_in_lanes(job.name, target, sendable, own)
-            # A row of a run that is not at its end is refused when it is judged.
-            lanes = {
-                one.lane for one in standing if one.run not in none_of and one.state.settled and replaces(one.payload)
-            }
         entries: list[NewItem | Refusal] = []
         for item in items:
             found = twins.get(item.key, ()) if item.skip_reason is None else ()
             entered = [one for one in found if one.target == target and one.run not in none_of]
             if entered and job.effect.same_key(item.payload) is SameKey.DOUBT:
                 entered = [one for one in entered if one.run in self.runs]
-            if entered:
-                entries.append(self._difference(item, entered[-1], job.effect))
-            elif item.lane in lanes and replaces is not None and replaces(item.payload):
-                entries.append(job.effect.difference(item, Decimal(0)))
-            else:
-                entries.append(item)
-        return Prepared.of(entries), standing
+            entries.append(self._difference(item, entered[-1], job.effect) if entered else item)
+        return Prepared.of(entries)
 
     def _difference(self, item: NewItem, last: EarlierEntry, effect: Effect) -> NewItem | Refusal:
         if not last.state.settled or asks_the_same(item, last):
@@ -311,11 +294,11 @@ class Intake:
         """Items and refusals of these rows, after the check for foreign entries."""
         run, job, earlier = self._run, self._job, self.foreign.earlier
         prepared = await job.prepare(rows)
-        refused, standing = prepared.refusals, None
+        refused = prepared.refusals
         if self._since is not None:
-            prepared, standing = await self._since.differences(job, prepared.items, earlier, run.target, run.name)
+            prepared = await self._since.differences(job, prepared.items, earlier, run.target, run.name)
             refused = (*refused, *prepared.refusals)
-        judged, gone_at = await self.foreign.judge(prepared.items, standing, is_streamed=run.approved_at is not None)
+        judged, gone_at = await self.foreign.judge(prepared.items, is_streamed=run.approved_at is not None)
         found = Prepared.of(whole_rows(prepared.items, judged))
         effect, refused = job.effect, (*refused, *found.refusals)
         if self._is_plan and self._enter is not Repeat.AGAIN:

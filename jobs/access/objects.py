@@ -484,7 +484,6 @@ def replaces_balance(profile: Profile) -> Callable[[str], bool] | None:
 
 
 _FIELDS: Final = ("op_id", "op_summa", "descr", "storno", "op_date")
-_NAMED: Final = 3
 _OF_OPERATIONS: Final = said("finance operations")
 
 
@@ -503,13 +502,6 @@ async def sharers_of(gateway: Gateway, accounts: Collection[int]) -> Mapping[int
     for account, abonent_id in found:
         sharers[account].append(abonent_id)
     return sharers
-
-
-def some_of(named: Sequence[str]) -> str:
-    """The first few names and the number of the others, for a sentence."""
-    if len(named) <= _NAMED:
-        return enumerated(named)
-    return said("{names} and {more} more", names=tuple(named[:_NAMED]), more=Quantity(len(named) - _NAMED))
 
 
 @dataclass(slots=True)
@@ -579,9 +571,10 @@ async def balances(gateway: Gateway, ids: Collection[int]) -> Mapping[int, Decim
     return await gateway.read(lambda database: abonents.balances(database, ids))
 
 
-def described(one: Operation) -> str:
+def described(op_id: object, amount: Decimal | str, moment: str) -> str:
     """An operation in words: `operation 5 of 50.50, 2026-11-01`."""
-    return said("operation {id} of {amount}, {day}", id=one.op_id, amount=one.op_summa, day=day_in(one.day))
+    day = day_in(moment) or said("without a date")
+    return said("operation {id} of {amount}, {day}", id=str(op_id), amount=amount, day=day)
 
 
 def _operation(fields: Mapping[str, object], abonent_id: int, op_type: int) -> Operation:

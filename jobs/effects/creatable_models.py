@@ -8,7 +8,7 @@ may be by another journal's run, by hand, or by another program: the same query 
 import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
@@ -37,13 +37,14 @@ from jobs.access.objects import (
     FROM_NEW,
     NOBODY,
     describe_fields,
+    described,
     differences,
     enters_balance,
     faults_of,
     find,
     needed,
+    sets_balance,
     sharers_of,
-    some_of,
     try_finding,
 )
 from jobs.access.payload import BALANCE, OP_TYPE, Payload, account_of, decode_payload, encode_payload
@@ -61,7 +62,7 @@ from jobs.spec.entries import (
     mark_prefix,
     without_marks,
 )
-from texts.said import day_in, said, setting
+from texts.said import said, setting, some_of
 
 SERVICES: Final = "UsersUsluga"
 SUBSCRIBERS: Final = "Abonents"
@@ -252,12 +253,13 @@ def same_but_for_mark(payload: Payload, things: Sequence[BillingObject], answer:
 
 
 async def marked_or_alike(
-    gateway: Gateway, payloads: Sequence[Payload], *, of_run: str = ""
+    gateway: Gateway, payloads: Sequence[Payload], *, of_run: str = "", what_came: bool = False
 ) -> list[list[BillingObject]]:
     """For each payload the objects of its subscribers that have a mark or are alike, of a model with comments.
 
-    Through the API alone these are all objects with its key; with `of_run` only those with marks of that run are
-    needed, and asked for where the billing can tell. Raises `LookUpFailed`.
+    Through the API alone these are all objects with its key, and those by `what_came` over which it would set a
+    balance; with `of_run` only those with marks of that run are needed, and asked for where the billing can tell.
+    Raises `LookUpFailed`.
     """
     if not payloads:
         return []
@@ -284,7 +286,7 @@ async def marked_or_alike(
         keys: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
         for payload, abonents in zip(payloads, whose, strict=True):
             asked = {**payload.key}
-            if may_be_of_any_type(payload, gateway.profile):
+            if may_be_of_any_type(payload, gateway.profile) or (what_came and sets_balance(payload, gateway.profile)):
                 asked.pop(OP_TYPE, None)
             # A mark that was lost does not hide what an exact key finds.
             narrow = {} if payload.exact else more
@@ -391,7 +393,8 @@ async def entries_like(gateway: Gateway, items: Sequence[NewItem], *, equal: boo
 
     These are operations of the same type that are not reversed, and connected services of the same id. While no probe
     has seen which types raise and lower the balance, an operation without a mark and of another type is one of them.
-    Of an operation that replaces the balance of its account, also the marked ones of the account's other subscribers.
+    Of an operation that replaces the balance of its account, also the marked ones of the account's other subscribers,
+    and the receipts and acts since it was set last.
     """
     payloads = {item.key: decode_payload(item.payload) for item in items}
     accounts: dict[str, int] = {}
@@ -407,11 +410,48 @@ async def entries_like(gateway: Gateway, items: Sequence[NewItem], *, equal: boo
     entries: dict[str, Entries] = {}
     for model in (OPERATIONS, SERVICES):
         these = {key: payload for key, payload in payloads.items() if payload.model == model}
-        found = await marked_or_alike(gateway, list(these.values()))
+        found = await marked_or_alike(gateway, list(these.values()), what_came=not equal)
         for (key, payload), things in zip(these.items(), found, strict=True):
             if things or payload.sharers:
                 entries[key] = entries_of(payload, things, gateway.profile, equal=equal)
-    return {key: found for key, found in entries.items() if found.payload}
+            # A difference goes on top of what came.
+            sets = things and not equal and BALANCE not in payload.wanted and sets_balance(payload, gateway.profile)
+            if sets and (came := _what_came(things, gateway.profile)):
+                balance = Decimal(payload.was[BALANCE] or 0) if BALANCE in payload.was else None
+                entries[key] = replace(entries[key], came=came, balance=balance)
+    return {key: found for key, found in entries.items() if found.payload or found.came}
+
+
+def _what_came(things: Sequence[BillingObject], profile: Profile) -> tuple[Marked, ...]:
+    """The receipts and acts with marks since the last opening balance with one; the sum of an act is below zero."""
+    kind, came = CREATABLE_MODELS[OPERATIONS], list[Marked]()
+    signs = {str(profile.receipt_type.value): 1, str(profile.act_type.value): -1}
+    _, since = since_opening([one for one in things if find_mark(one.values[kind.comment] or "")])
+    for thing in since:
+        mark, sign = find_mark(thing.values[kind.comment] or ""), signs.get(thing.values.get(OP_TYPE) or "")
+        if mark and sign:
+            amount = sign * Decimal(thing.values[kind.amount] or 0)
+            came.append(Marked(*mark, thing.values[kind.key] or "", _described(kind, thing), amount))
+    return tuple(came)
+
+
+def since_opening(things: Sequence[BillingObject]) -> tuple[BillingObject | None, list[BillingObject]]:
+    """The last opening balance of these operations of an account, and those since, the newest first.
+
+    What was taken back is none of them, and neither is what takes it back.
+    """
+    kind, since, taken_back = CREATABLE_MODELS[OPERATIONS], list[BillingObject](), set[str]()
+    for thing in sorted(filter(kind.counts, things), key=lambda one: -int(one.values[kind.key] or 0)):
+        opens = thing.values.get(OP_TYPE) == str(OPENING_BALANCE)
+        if str(thing.values[kind.key]) in taken_back:
+            continue
+        if undone := _taken_back_by(kind, thing, things, sets=opens):
+            taken_back.add(undone)
+        elif opens:
+            return thing, since
+        else:
+            since.append(thing)
+    return None, since
 
 
 def entries_of(
@@ -452,7 +492,8 @@ def entries_of(
         if mark is not None:
             if not equal or _alike(payload, thing, (kind.alike,)):
                 amount = Decimal(thing.values[kind.amount] or 0) if kind.amount else None
-                entry = Marked(*mark, key, _described(kind, thing), amount, _taken_back_by(payload, thing, things))
+                taken_back = _taken_back_by(kind, thing, things, sets=enters_balance(payload))
+                entry = Marked(*mark, key, _described(kind, thing), amount, taken_back)
                 (marked if thing.abonent_id == payload.abonent else replaced).append(entry)
         elif thing.abonent_id == payload.abonent and _alike(payload, thing, (kind.alike,)):
             text = _described(kind, thing)
@@ -485,7 +526,8 @@ def entered_besides(
     if payload.model == OPERATIONS and not Decimal(payload.wanted["op_summa"] or 0):
         return ()
     days, kind = {day_of(thing) for thing in mine}, model_of(payload)
-    undoes = {str(thing.values[kind.key]): _taken_back_by(payload, thing, things) for thing in things}
+    sets = enters_balance(payload)
+    undoes = {str(thing.values[kind.key]): _taken_back_by(kind, thing, things, sets=sets) for thing in things}
     taken_back = set(undoes.values())
     ids = {str(thing.values[kind.key]) for thing in mine}
     alike = [
@@ -493,29 +535,24 @@ def entered_besides(
         for thing in things
         for key in [str(thing.values[kind.key])]
         if (undoes[key] in ids and key not in taken_back)
-        or (
-            not undoes[key]
-            and _alike(payload, thing, (kind.alike,))
-            and (enters_balance(payload) or day_of(thing) in days)
-        )
+        or (not undoes[key] and _alike(payload, thing, (kind.alike,)) and (sets or day_of(thing) in days))
     ]
     return entries_of(payload, alike, profile, own).marked
 
 
-def _taken_back_by(payload: Payload, thing: BillingObject, things: Sequence[BillingObject]) -> str:
+def _taken_back_by(kind: CreatableModel, thing: BillingObject, things: Sequence[BillingObject], *, sets: bool) -> str:
     """The id of the operation of these that one with a mark takes back as its opposite, "" for none.
 
-    The comment of an undo ends with it.
+    The comment of an undo ends with it. One that `sets` the balance has another sum than the opposite.
     """
-    kind = model_of(payload)
     comment = thing.values[kind.comment] or ""
-    if payload.model != OPERATIONS or find_mark(comment) is None or not kind.counts(thing):
+    if not kind.amount or find_mark(comment) is None or not kind.counts(thing):
         return ""
     named = without_marks(comment).rpartition(" ")[2]
     for one in things:
         if one.values[kind.key] == named and one.abonent_id == thing.abonent_id:
             sums = [Decimal(each.values[kind.amount] or 0) for each in (one, thing)]
-            return named if enters_balance(payload) or not sum(sums) else ""
+            return named if sets or not sum(sums) else ""
     return ""
 
 
@@ -532,10 +569,7 @@ def _alike(payload: Payload, thing: BillingObject, names: Collection[str]) -> bo
 def _described(kind: CreatableModel, thing: BillingObject) -> str:
     if not kind.amount or kind.amount in thing.faults:
         return kind.described(thing, (kind.alike,))
-    amount = Decimal(thing.values[kind.amount] or 0)
-    return said(
-        "operation {id} of {amount}, {day}", id=str(thing.values[kind.key]), amount=amount, day=day_in(day_of(thing))
-    )
+    return described(thing.values[kind.key], Decimal(thing.values[kind.amount] or 0), day_of(thing))
 
 
 def day_of(thing: BillingObject) -> str:

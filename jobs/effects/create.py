@@ -54,7 +54,6 @@ from jobs.access.objects import (
     needed,
     newest,
     operations_since,
-    some_of,
 )
 from jobs.access.payload import (
     ACCOUNT,
@@ -103,7 +102,7 @@ from jobs.spec.chain import Hole, Template, fill_arguments
 from jobs.spec.entries import LONGEST_COMMENT, MARK_ROOM, OPERATIONS, exact_key, find_mark, with_mark, without_marks
 from jobs.spec.parameters import LONGEST_ID, row_key
 from jobs.spec.spec import CREATE
-from texts.said import reason, said, setting, text_of
+from texts.said import reason, said, setting, some_of, text_of
 
 _OPENING: Final = str(OPENING_BALANCE)
 WHOSE: Final = ("Abonents.id", "Abonents.contract_number")
@@ -452,7 +451,7 @@ class CreateEffect(CallEffect):
                     "Entered again as it is, the row replaces that too: add it to the row's sum, or leave the row out"
                 )
             )
-            named = some_of([described(one) for one in others])
+            named = some_of([described(one.op_id, one.op_summa, one.day) for one in others])
             reasons[item.item_id] = (
                 said(
                     "overwritten: {amount} came to the account after the list was made and before this row set its "

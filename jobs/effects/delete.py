@@ -31,7 +31,6 @@ from jobs.access.objects import (
     lane_of,
     needed,
     not_one,
-    some_of,
     try_finding,
 )
 from jobs.access.payload import Payload, payload_of
@@ -63,7 +62,7 @@ from jobs.rows.binding import ABONENT, Bound
 from jobs.spec.chain import Template
 from jobs.spec.entries import OPERATIONS, find_mark, without_marks
 from jobs.spec.spec import DELETE, GET
-from texts.said import Quantity, enumerated, reason, said
+from texts.said import Quantity, enumerated, reason, said, some_of
 
 # ---- what hangs on a subscriber or a folder -----------------------------------------------------------------------
 # It is not deleted while anything of others does.

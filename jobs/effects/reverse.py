@@ -26,6 +26,7 @@ from jobs.access.objects import (
     NOBODY,
     TAKEN_BACK,
     balances,
+    described,
     enters_balance,
     find,
     lane_of,
@@ -172,12 +173,8 @@ def list_objects(things: Sequence[BillingObject]) -> str:
 
 
 def _listed(thing: BillingObject) -> str:
-    text = said(
-        "operation {id} of {amount}, {day}",
-        id=str(thing.values["op_id"]),
-        amount=thing.faults.get("op_summa") or Decimal(thing.values["op_summa"] or 0),
-        day=day_in(str(thing.values.get("op_date") or "")) or said("without a date"),
-    )
+    amount = thing.faults.get("op_summa") or Decimal(thing.values["op_summa"] or 0)
+    text = described(thing.values["op_id"], amount, thing.values.get("op_date") or "")
     return said("{operation} (reversed by storno)", operation=text) if as_bool(thing.values["storno"]) else text
 
 

@@ -38,7 +38,7 @@ from jobs.access.objects import (
     spell_out,
 )
 from jobs.access.payload import BALANCE, FOLDER_LANE, OP_TYPE, Payload, encode_payload, payload_of
-from jobs.effects.creatable_models import CREATABLE_MODELS, FOLDER_FLAG, creatable_model, too_long
+from jobs.effects.creatable_models import CREATABLE_MODELS, FOLDER_FLAG, creatable_model, since_opening, too_long
 from jobs.effects.create import payload_for
 from jobs.effects.effect import CallEffect
 from jobs.imports.fields import FieldKind, usual_fields
@@ -295,8 +295,8 @@ class SubscriberThere:
     """A subscriber of the billing, with its services and attributes by step and the id that tells them apart.
 
     `money` is its account of money, None without one. `sharers` are other live subscribers of its account, `newest`
-    is the last operation on it, where its balance is to be set. `came` names one over which it would be set, that is
-    no opening balance, and says by how much the balance has moved since the last one.
+    is the last operation on it, where its balance is to be set. `came` names the last one over which it would be set,
+    and says by how much the balance has moved since the last opening balance.
     """
 
     thing: BillingObject
@@ -362,24 +362,13 @@ async def _read_what_came(gateway: Gateway, entering: Sequence[tuple[SubscriberT
         if (money := own.money) and Decimal(money.values[BALANCE] or 0)
         if differences({BALANCE: part.text(SUM)}, money)
     ]
-    asked = kind.fields((SUM, OP_TYPE))
-    last = await find_by(gateway, model, kind.key, [own.newest for own, _ in differing], asked)
-    lasts = [
-        (own, money, last[own.newest][0])
-        for own, money in differing
-        if last[own.newest] and last[own.newest][0].values[OP_TYPE] != str(OPENING_BALANCE)
-    ]
-    operations = await find_by(gateway, model, ABONENT, [own.id for own, *_ in lasts], asked)
-    for own, money, one in lasts:
-        if moved := _moved(money, filter(kind.counts, operations[own.id])):
-            own.came = kind.described(one, (SUM,)), moved
-
-
-def _moved(money: BillingObject, operations: Iterable[BillingObject]) -> Decimal:
-    """By how much a balance has moved since the last opening balance; a bill, of whatever type, moves none."""
-    openings = [one for one in operations if one.values[OP_TYPE] == str(OPENING_BALANCE)]
-    last = max(openings, key=lambda one: int(one.values["op_id"] or 0), default=None)
-    return Decimal(money.values[BALANCE] or 0) - (Decimal(last.values[SUM] or 0) if last else 0)
+    operations = await find_by(gateway, model, ABONENT, [own.id for own, _ in differing], kind.fields((SUM, OP_TYPE)))
+    for own, money in differing:
+        opening, since = since_opening(operations[own.id])
+        # A bill, of whatever type, moves none.
+        moved = Decimal(money.values[BALANCE] or 0) - (Decimal(opening.values[SUM] or 0) if opening else 0)
+        if since and moved:
+            own.came = kind.described(since[0], (SUM,)), moved
 
 
 async def _live(
@@ -643,11 +632,11 @@ class _RowPlan:
         told: dict[str, Given] = {}
         if came:
             operation, moved = came
-            told = {"operation": operation, "moved": moved, "sum": amount + moved}
+            told = {"operation": operation, "moved": moved, "sum": amount + moved, "again": flag("again")}
             why = wording(
                 "there already, and different: the balance is {now}, the row says {amount}, and would be set over "
                 "{operation}. Since the last opening balance it has moved by {moved}: enter {sum} with the job "
-                "balances"
+                "balances and {again}"
             )
         elif self._sets:
             why = wording(

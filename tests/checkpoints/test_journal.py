@@ -25,7 +25,7 @@ from checkpoints.records import (
     Stage,
     Totals,
 )
-from checkpoints.sentences import DUPLICATE
+from checkpoints.sentences import DUPLICATE, NOT_SHOWN, OVER
 from checkpoints.states import State
 from tests.checkpoints.samples import (
     NEW_RUN,
@@ -41,6 +41,7 @@ from tests.checkpoints.samples import (
 )
 from tests.checkpoints.shells import shell
 from tests.conftest import SHARED_FIXTURES
+from texts.said import reason, said
 
 # ---- runs --------------------------------------------------------------------------------------------------------
 
@@ -517,10 +518,15 @@ async def test_a_claim_is_durable_and_counted_and_an_answer_kept_with_its_state(
     assert (await all_items(journal, run))[0].answer == "777"
 
 
-async def test_refusals_are_paged_by_their_id(journal: Journal) -> None:
+async def test_refusals_are_paged_by_their_id_and_found_by_the_code_of_their_reason(journal: Journal) -> None:
     run = await journal.create_run(NEW_RUN)
     given_refusals = [Refusal(line, "сумма", f"s{line}", "why", (str(line), '";')) for line in range(5)]
     await journal.freeze(run, page(refusals=given_refusals), keep)
     first = await journal.refusals(run, size=3)
     rest = await journal.refusals(run, after=first[-1][0])
     assert [told for _, told in first + rest] == given_refusals
+    inner = reason("the sum is {asked}", NOT_SHOWN, asked=Decimal(5))
+    coded = Refusal(9, None, "s9", said("{why}. {advice}", why=inner, advice="look there"))
+    await journal.freeze(run, page(refusals=[coded, Refusal(10, None, "s10", NOT_SHOWN)], cursor="x"), keep)
+    assert [told for _, told in await journal.refusals(run, size=1, code=NOT_SHOWN)] == [coded]
+    assert await journal.refusals(run, code=OVER) == []

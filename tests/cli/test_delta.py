@@ -117,6 +117,15 @@ async def test_what_has_changed_is_entered_as_the_difference_and_what_went_away_
     assert balances(either, new) == wanted | {second: wanted[second] + 3}
 
 
+async def test_a_new_row_goes_on_top_of_what_another_journal_has_set_for_its_account(place: Place) -> None:
+    _, one, other = place.of_one_account()
+    (alone,) = place.subscribers(1)
+    name = await loaded(place, {alone: "1.00"})
+    await place.run("balances", export(place, {one: "100.00"}, "there.csv"), "--journal", "other.journal")
+    assert (await delta(place, name, {alone: "1.00", other: "5.00"}))["states"] == {"skipped": 1, "accepted": 1}
+    assert place.balance(one) == 105
+
+
 RECEIPTS = ("--set", "op_type=2")
 
 

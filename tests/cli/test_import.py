@@ -134,11 +134,21 @@ async def test_a_bill_keeps_no_opening_balance_from_being_set_and_a_payment_befo
             *(bill, 90 * SCALE, "2026-11-29", contract),
         )
     place.write(table([subscriber(1, balance="9"), subscriber(2, balance="9")]), "subs.csv")
-    says = ["the balance is 12.00, the row says 9.00, and would be set over operation", "enter 16.00 with the job"]
-    await place.cli.told(
-        "import", "subs.csv", "--yes", "--change", "--again", *database, ends=Exit.REJECTED, says=says
-    )
+    says = [
+        "the balance is 12.00, the row says 9.00, and would be set over operation",
+        "enter 16.00 with the job balances and --again",
+    ]
+    changes = ("import", "subs.csv", "--yes", "--change", "--again", *database)
+    await place.cli.told(*changes, ends=Exit.REJECTED, says=says)
     assert place.query(BALANCES) == [("Н-0001", 1200), ("Н-0002", 900)]
+    # As it is told. What is set by that, and taken back, leaves the payment where it was.
+    place.rows("contract_number;amount", "Н-0001;16", name="told.csv")
+    told = (await place.run("balances", "told.csv", "--again", *database))["run"]
+    assert place.query(BALANCES)[0] == ("Н-0001", 1600)
+    if not database:
+        await place.cli("undo", told, "--yes", "--set", "way=opposite", "--settle", "0.1")
+        await place.cli.told(*changes, ends=Exit.REJECTED, says=says)
+        assert place.query(BALANCES)[0] == ("Н-0001", 1200)
 
 
 async def test_a_row_of_which_a_step_was_refused_is_exported_once_and_whole(place: Place) -> None:

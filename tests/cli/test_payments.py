@@ -3,6 +3,9 @@
 `transcripts/billing/payments.txt` has what tells payments apart, and what a script is told.
 """
 
+import json
+import shlex
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +19,7 @@ from engine.pipeline.witness import FRESH
 from jobs.access.payload import Payload, encode_payload
 from lab.mock.faults import Fault, FaultKind, FaultPlan
 from tests.checkpoints.samples import frozen_run
-from tests.cli.conftest import Place
+from tests.cli.conftest import Ended, Place
 from tests.cli.terminal.terminals import answered
 
 FILE = "payments.csv"
@@ -171,3 +174,133 @@ async def test_an_equal_entry_is_refused_under_yes_and_asked_about_at_a_terminal
     shown = await answered(place, "run", *PAY, *SETTLED, says=[("Send these 3 rows", "n")], ends=2)
     assert "1 row, 500.00 in total, looks as if entered already" in shown
     assert (await paid(place, "--again"))["states"] == {"accepted": 3}
+
+
+# ---- opening balances over payments -------------------------------------------------------------------------------
+
+
+BY = pytest.mark.parametrize("database", [(), ("--database", "")], ids=["the database", "the API"])
+OVER = "have moved its balance by"
+
+
+async def empty(place: Place, rows: int) -> list[int]:
+    """Subscribers whose balances are nothing."""
+    await place.execute("update admin_accounts set ostatok = 0, debit = 0, credit = 0")
+    return place.subscribers(rows)
+
+
+@BY
+async def test_no_opening_balance_is_set_over_payments_of_earlier_runs_but_on_request(
+    place: Place, database: Sequence[str]
+) -> None:
+    """Whichever journal has entered them; what others have paid is no question."""
+    one, two, three = await empty(place, 3)
+    place.rows("abonent_id;amount;document", f"{one};50;A", f"{one};25;B", f"{two};30;C", name="p.csv")
+    payments = (await place.run("payment", "p.csv", *database))["run"]
+    await by_hand(place, three, kind=2)
+    place.rows("abonent_id;amount", f"{one};200", f"{two};0", f"{three};10", name="b.csv")
+    before = place.tables
+    now = "not known" if database else "75.00"
+    says = [f"{OVER} 75.00 (run {payments}, operation", "of 25.00, ", f"and 1 more): it is {now}, and this row would"]
+    says += ["set it to 200.00, without that. To keep that, add 75.00", f"{OVER} 30.00 (run {payments}", "2 rows"]
+    words = ("balances", "b.csv", *database)
+    planned = json.loads((await place.cli("plan", *words, "--json", may_end_with=(1,))).out)
+    assert (planned["refused"], planned["states"]) == (2, {"pending": 1})
+    place.write('[[step]]\njob = "balances"\nfile = "b.csv"\n', "job.toml")
+    await place.cli.refused("run", "job.toml", *database, "--yes", says=says)
+    refused = await place.cli.refused("run", *words, "--journal", "other.journal", "-y", says=says)
+    assert place.tables == before
+    # As it is told: the sums with what came, and nobody agrees in advance.
+    *_, export, enter = advised(refused)
+    assert ("--again" in enter, "-y" in enter) == (True, False)
+    await place.cli(*export)
+    file = place.cli.folder / export[export.index("-o") + 1]
+    file.write_text(file.read_text(encoding="utf-8").replace(";200;", ";275;").replace(";0;", ";30;"))
+    shown = await answered(place, *enter, says=[("Send these 2 rows", "y")])
+    assert f"{OVER} 75.00" in shown
+    assert [place.balance(key) for key in (one, two)] == [275, 30]
+    # The others go, and the order of loads that is right is no question.
+    assert (await place.run("balances", "b.csv", *database, "--skip-bad", ends=1))["states"]["accepted"] == 1
+
+
+@BY
+async def test_payments_that_come_after_opening_balances_are_no_question(
+    place: Place, database: Sequence[str]
+) -> None:
+    """Nor is the same file again, nor its delta, whose new rows go on top of what came."""
+    one, two, three = await empty(place, 3)
+    place.rows("abonent_id;amount", f"{one};200", f"{two};-7", name="b.csv")
+    first = (await place.run("balances", "b.csv", *database))["run"]
+    place.rows("abonent_id;amount;document", *(f"{key};50;A" for key in (one, two, three)), name="p.csv")
+    await place.run("payment", "p.csv", *database)
+    assert (await place.run("balances", "b.csv", *database))["states"] == {"skipped": 2}
+    assert [place.balance(key) for key in (one, two, three)] == [250, 43, 50]
+    place.rows("abonent_id;amount", f"{one};210", f"{two};-7", f"{three};5", name="later.csv")
+    delta = ("balances", "later.csv", "--since", first)
+    if database:
+        await place.cli.refused(
+            "run", *delta, "--yes", *database, says=["what that is now is not known", "--database"]
+        )
+    assert (await place.run(*delta))["states"] == {"accepted": 2, "skipped": 1}
+    assert [place.balance(key) for key in (one, two, three)] == [260, 43, 55]
+    assert (await place.run(*delta, *database))["states"] == {"skipped": 3}
+
+
+async def test_what_is_taken_back_is_no_question_and_what_is_restored_is_one(place: Place) -> None:
+    back = ("--set", "way=opposite", "--yes", *SETTLED)
+    one, two = await empty(place, 2)
+    place.rows("abonent_id;amount;document", f"{one};50;A", name="p.csv")
+    payments = (await place.run("payment", "p.csv"))["run"]
+    undo = (await place.cli.closing("undo", payments, *back))["run"]
+    place.rows("abonent_id;amount", f"{one};200", f"{two};3", name="b.csv")
+    first = (await place.run("balances", "b.csv"))["run"]
+    await place.cli("undo", first, *back)
+    await place.cli("undo", undo, *back)
+    assert [place.balance(key) for key in (one, two)] == [50, 0]
+    await place.cli.refused("run", "balances", "b.csv", "--yes", says=[f"{OVER} 50.00 (run {payments}", "1 row of"])
+    # A balance that is set over it, and taken back, leaves it where it was.
+    over = (await place.run("balances", "b.csv", "--again"))["run"]
+    await place.cli("undo", over, *back)
+    assert place.balance(one) == 50
+    await place.cli.refused("run", "balances", "b.csv", "--yes", says=[f"{OVER} 50.00 (run {payments}", "1 row of"])
+
+
+@BY
+async def test_a_payment_of_another_subscriber_of_the_account_is_one_over_it(
+    place: Place, database: Sequence[str]
+) -> None:
+    _, one, other = place.of_one_account()
+    place.rows("abonent_id;amount;document", f"{one};50;A", name="p.csv")
+    payments = (await place.run("payment", "p.csv", *database))["run"]
+    place.rows("abonent_id;amount", f"{other};200", name="b.csv")
+    await place.cli.refused("run", "balances", "b.csv", "--yes", *database, says=f"{OVER} 50.00 (run {payments}")
+
+
+async def test_an_opening_balance_that_is_gone_is_not_entered_once_more_over_what_came_since(place: Place) -> None:
+    (one,) = await empty(place, 1)
+    place.rows("abonent_id;amount", f"{one};200", name="b.csv")
+    await place.run("balances", "b.csv")
+    place.rows("abonent_id;amount;document", f"{one};50;A", name="p.csv")
+    await place.run("payment", "p.csv")
+    await place.execute("delete from finance_operations where op_type = 8")
+    await place.cli.refused(
+        "run", "balances", "b.csv", "--yes", says=[f"{OVER} 50.00", "add 50.00 to the account's sum"]
+    )
+
+
+async def test_what_was_approved_over_payments_is_sent_though_the_run_is_killed(place: Place) -> None:
+    keys = await empty(place, 3)
+    place.rows("abonent_id;amount;document", *(f"{key};50;A" for key in keys), name="p.csv")
+    await place.run("payment", "p.csv")
+    place.rows("abonent_id;amount", *(f"{key};250" for key in keys), name="b.csv")
+    calls = ("run", "balances", "b.csv", "--again", *AGREED, "--in-flight", "1")
+    await place.kill_at(place.traffic.arrived + 2, *calls)
+    run = (await place.runs())[-1].name
+    for _ in range(2):
+        assert (await place.cli.closing("resume", run, "--yes", *SETTLED))["states"] == {"accepted": 3}
+    assert [place.balance(key) for key in keys] == [250] * 3
+
+
+def advised(refused: Ended) -> list[list[str]]:
+    lines = (line.strip() for line in refused.err.splitlines())
+    return [shlex.split(line)[1:] for line in lines if line.startswith("carbon-migrate ")]

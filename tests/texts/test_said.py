@@ -117,6 +117,10 @@ def test_several_sentences_are_one_text_of_which_each_is_rendered() -> None:
         (setting("columns", "a,b"), "--columns a,b"),
         (advised("resume"), "`carbon-migrate resume`"),
         (
+            command_line("run", "payment", "p.csv", "-qy", "--yes", "--again"),
+            "carbon-migrate run payment p.csv --again",
+        ),
+        (
             advised("resume", "k7m2q", ("limit-money", "AMOUNT"), ("no-canary", "")),
             "`carbon-migrate resume k7m2q --limit-money AMOUNT --no-canary`",
         ),
