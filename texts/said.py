@@ -74,7 +74,7 @@ def advise_settings(journal: Options, billing: Options = _NONE, in_force: Option
 
 
 def advise_runs(runs: Mapping[str, Options]) -> None:
-    """Let commands about these runs name the addresses of their own billings, where others are in force."""
+    """Let commands about these runs lead to their own billings: by a profile, or by addresses not in force."""
     _advised.set(msgspec.structs.replace(_advised.get(), runs=runs))
 
 
@@ -87,8 +87,9 @@ def _leading(command: str, words: Sequence[str]) -> tuple[str, ...]:
     if "--profile" in given:
         options.pop("journal", None)
     elif command in _OPENS_BILLING:
-        options |= found.billing
         own = next((found.runs[word] for word in words if word in found.runs), _NONE)
+        # A profile has all addresses of its billing.
+        options |= own if "profile" in own else found.billing
         if "profile" not in options:
             options |= {name: value for name, value in own.items() if value != found.in_force.get(name)}
     pairs = ((f"--{name}", value) for name, value in options.items())

@@ -14,7 +14,7 @@ from checkpoints.records import Totals
 from cli.commands.execution import with_settings
 from cli.session.control_client import hear
 from cli.session.journal import check_address, open_existing, stored_policy
-from cli.session.queue import NOTE, queued_runs
+from cli.session.queue import NOTE, place_in_queue, queued_runs
 from cli.session.run_view import STOPPED, RunView, ended_facts, holds_its_file
 from cli.settings.flags import RUN_NAME_OR_NONE, JournalFlags
 from cli.settings.settings import Settings, without_profile
@@ -99,10 +99,8 @@ async def see(name: str, journal: Journal, *, counted: bool = True) -> RunView:
         heard, why = await hear(run, journal)
         live, silent = heard.status if heard else None, why or ""
     totals = await journal.totals(run) if counted or live is None else Totals()
-    queued, is_shared = None, journal.address.is_shared
-    if holder is None and is_shared and run.ended_at is None:
-        queued = (await queued_runs(journal)).get(run.name)
-    return RunView(run, totals, holder, live=live, silent=silent, is_shared=is_shared, queued=queued)
+    queued = await place_in_queue(run, journal) if holder is None else None
+    return RunView(run, totals, holder, live=live, silent=silent, is_shared=journal.address.is_shared, queued=queued)
 
 
 class RunsTable:

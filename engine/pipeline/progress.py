@@ -15,7 +15,7 @@ import structlog
 from checkpoints.records import Change, Item, NewItem, Totals
 from checkpoints.sentences import is_held_back
 from checkpoints.states import State, states_where
-from engine.pacing.holds import IN_DOUBT, PAUSED, Holds, Stop, StopKind
+from engine.pacing.holds import ASKING_AGAIN, IN_DOUBT, PAUSED, Holds, Stop, StopKind
 from engine.pacing.policy import Policy, describe_policy
 from engine.statistics import SPAN, ErrorGroups, Histogram, Pace, PaceSample, RecentCalls
 from texts.said import kind_of, said
@@ -60,6 +60,11 @@ class Status:
     """Whether several rows of the run are steps of one row of its input."""
     held_back: int = 0
     """The rejected rows that were not sent, for a reason of the program's own."""
+
+    @property
+    def asks_again(self) -> bool:
+        """Whether the run waits for the time to ask the billing again, which `continue --now` ends."""
+        return kind_of(self.held or "") == ASKING_AGAIN
 
     @property
     def sent(self) -> int:

@@ -78,20 +78,20 @@ export function notice(id, character, text) {
 /** The JSON of an address. Raises `Error` with the server's sentence, and `TypeError` where there is no server. */
 export async function ask(address, options = {}) {
   const answer = await fetch(address, { cache: "no-store", ...options });
-  if (!answer.ok) throw new Error(await answerText(answer));
+  if (!answer.ok) throw new Error((await toldBy(answer)).said);
   return answer.json();
 }
 
-/** The sentence of an answer that is an error. */
-export async function answerText(answer) {
+/** What an answer tells: its sentence, also of an error, and when the run was told something last. */
+export async function toldBy(answer) {
   const text = await answer.text();
-  let sentence = text;
+  let found = {};
   try {
-    sentence = JSON.parse(text).said ?? text;
+    found = JSON.parse(text);
   } catch {
     // It is the sentence itself.
   }
-  return (sentence.trim() || `HTTP ${answer.status}`).slice(0, LONGEST);
+  return { at: found.at, said: (found.said ?? (text.trim() || `HTTP ${answer.status}`)).slice(0, LONGEST) };
 }
 
 /** A moment of the server: Unix seconds or ISO 8601; null for none. */
