@@ -310,6 +310,20 @@ def reason_of(error: OSError | int) -> str:
     return said(why) if why in _OF_THE_SYSTEM else why
 
 
+_SENDER: Final = re.compile(r"(page, )?(.*?)(?: \(says it is (.*)\))?(?:, process ([0-9]+))?", re.DOTALL)
+
+
+def name_of_sender(who: str) -> str:
+    """Who gave a command, as `ourselves` spells it for the journal."""
+    found = _SENDER.fullmatch(who)
+    if found is None or found[2] == who:
+        return who
+    through, name, claimed, process = found.groups()
+    name = said("{name} (says it is {claimed})", name=name, claimed=claimed) if claimed else name
+    name = said("page, {name}", name=name) if through else name
+    return said("{name}, process {process}", name=name, process=process) if process else name
+
+
 def _value(given: Given) -> Value:
     match given:
         case BaseException():

@@ -339,7 +339,8 @@ class PageApplication:
         if not _PLACE.fullmatch(after):
             raise NotAdmitted(web.HTTPBadRequest.status_code, said("The page has no such address."))
         refuse_purged(run)
-        reader, (rows, further) = self._language(request), await rejected_page(run, self._journal, after)
+        spec = self._order.own_jobs.catalogue.known(run)
+        reader, (rows, further) = self._language(request), await rejected_page(run, self._journal, spec, after)
         shown = [
             {
                 "line": row.line,

@@ -14,7 +14,7 @@ which the rows were sent last, in a bounded number of spans, and of who worked o
 
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -39,21 +39,21 @@ from cli.session.comparison import MOST_SPANS, PEAK, STILL, Comparison, pace_of
 from cli.session.control_client import hear
 from cli.session.journal import stored_policy
 from cli.session.overview import FleetJournal, run_facts, sums_lines, view_of
-from cli.session.queue import place_in_queue, waits_for_worker
+from cli.session.queue import queued_runs
 from cli.session.run_view import RunView
 from cli.settings.settings import KnownBillings
 from cli.show.closing import describe_end, next_steps
 from cli.terminal.exits import CommandRefused
-from cli.terminal.names import REFUSED, STATE_NAMES, name_of_command, name_of_outcome, name_of_sender, name_of_state
+from cli.terminal.names import REFUSED, STATE_NAMES, name_of_command, name_of_outcome, name_of_state
 from cli.terminal.signals import run_alongside
 from cli.terminal.texts import JOINT, LONGEST, SENTENCE, SPACE, CatalogueLanguage, printable
-from engine.pacing.holds import BILLING, IN_DOUBT
+from engine.pacing.holds import ASKING_AGAIN, BILLING, IN_DOUBT
 from engine.pacing.policy import setting_text
 from engine.pipeline.control import NotAMessage, to_sample
 from engine.statistics import PaceSample
 from jobs.rows.input import job_parameters
 from jobs.spec.words import IMPORT, source_of
-from texts.said import Language, Quantity, Said, command_line, heading, kind_of, said
+from texts.said import Language, Quantity, Said, command_line, heading, in_clauses, kind_of, name_of_sender, said
 
 log = structlog.get_logger(__name__)
 
@@ -151,6 +151,7 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
 
     command = command_line if names else bare_command
     limit = _limit(live.why) if live else ""
+    waits = [need.sentence for need in seen.needs if need.kind == "unserved"]
     accepted = part(*ACCEPTED) | ({"sum": format(live.entered, "f")} if live and live.counts else {})
     found: dict[str, object] = {
         "sample": seen.sample,
@@ -187,7 +188,7 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
         "refused": totals.refused,
         "why": _text(limit, language) if limit else spoken(live.why if live else seen.silent),
         "held": spoken(live.held) if live and live.held else None,
-        "asks_again": live is not None and live.asks_again,
+        "asks_again": live is not None and kind_of(live.held or "") == ASKING_AGAIN,
         "paused": {"since": run.paused_at, "by": _who(run.paused_by, language)} if run.paused_at else None,
         "knows_pace": seen.knows_pace,
         "window": live.window if live else 0,
@@ -203,7 +204,7 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
         },
         "silent_for": seen.silent_for,
         "stopped": seen.is_stopped,
-        "queued": _queued(seen, command, language),
+        "queued": seen.queued and _text(in_clauses([seen.in_queue, *waits]), language),
         "resume": command("resume", run.name),
         "again": command("page", run.name),
         "errors": list(_errors(seen, language) if names else _errors_without_names(seen, language)),
@@ -241,14 +242,6 @@ def _closing(seen: RunView, language: Language) -> list[tuple[str, str]]:
     if ended := describe_end(seen.run):
         lines = [("", ended), *lines]
     return [(_text(purpose, language), command) for command, purpose in lines]
-
-
-def _queued(seen: RunView, command: Callable[..., str], language: Language) -> str | None:
-    """Since when the run is in the queue, and what it waits for; None where it is in none."""
-    if seen.queued is None:
-        return None
-    lines = [seen.in_queue, *([] if seen.queued.is_served else [waits_for_worker(command("worker"))])]
-    return "\n".join(_text(line, language) for line in lines)
 
 
 def _limit(why: str) -> str:
@@ -610,7 +603,7 @@ class Feed:
             sample=new[-1] if new else still,
             silent_for=None if holder else max(0.0, time.time() - self._last_held),
             verifying=verifying,
-            queued=None if holder else await place_in_queue(run, journal),
+            queued=None if holder or run.ended_at else (await queued_runs(journal)).get(run.name),
         )
         last_runner = facts.last_runner
         only_reads = last_runner is not None and last_runner.purpose == VERIFY

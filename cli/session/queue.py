@@ -37,7 +37,7 @@ from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import labelled, stack, steps_list
 from cli.terminal.screen import Screen
-from texts.said import PROGRAM, Said, command_line, counted, said, setting, text_of
+from texts.said import command_line, counted, said, setting, text_of
 
 if TYPE_CHECKING:
     import procrastinate
@@ -130,15 +130,6 @@ async def queued_runs(journal: Journal) -> dict[str, QueuedRun]:
         row["run"]: QueuedRun(**row, is_served=_key(address.schema, queue_name(row["target"])) in keys)
         for row in rows
     }
-
-
-async def place_in_queue(run: Run, journal: Journal) -> QueuedRun | None:
-    return None if run.ended_at else (await queued_runs(journal)).get(run.name)
-
-
-def waits_for_worker(command: str = f"{PROGRAM} worker") -> Said:
-    """What a run waits for that no worker serves, and the command that starts one."""
-    return said("{why}: it waits until one is started, {command}", why=UNSERVED, command=command)
 
 
 class WorkerSession:
@@ -298,7 +289,7 @@ async def handing_in(
             totals = await journal.totals(run)
             async with open_queue(settings.journal.value) as queue:
                 is_new = await put(queue, run, detaching.priority, typed)
-            queued = await place_in_queue(run, journal)
+            queued = (await queued_runs(journal)).get(run.name)
         except JournalError as error:
             raise CommandRefused(
                 "run {run} is ready, and could not be handed in: {error}\nNothing was sent. Hand it in with\n"
@@ -314,7 +305,7 @@ async def handing_in(
             handed = counted("Run {run} is handed in, with {n} row[s] to send.", rows, run=run.name)
         screen.result(stack(handed, steps_list([(command_line("status", run.name), said("see how far it is"))])))
         if queued is not None and not queued.is_served:
-            screen.say_always(labelled(said("caution:"), waits_for_worker(), "yellow"))
+            screen.say_always(labelled(said("caution:"), UNSERVED, "yellow"))
         return Closing(Exit.DONE, run.name, run.job, totals)
 
     return hand_in

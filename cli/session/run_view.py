@@ -111,7 +111,7 @@ class Need:
     sentence: Said
 
 
-UNSERVED: Final = said("no worker that has a profile of its billing is running")
+UNSERVED: Final = said("no worker with a profile of its billing is running: start one with `carbon-migrate worker`")
 """Why a run is not taken out of the queue."""
 
 

@@ -22,6 +22,7 @@ from cli.terminal.signals import run_alongside
 from cli.terminal.streams import bytes_read, waiting
 from cli.terminal.texts import JOINT, LONGEST, WHOLE, count, duration, printable, rate
 from engine.job import Source
+from engine.pacing.holds import ASKING_AGAIN
 from engine.pacing.policy import ALL as SETTINGS
 from engine.pipeline.progress import Progress, Status
 from texts.said import Quantity, Said, counted, kind_of, said
@@ -234,7 +235,8 @@ def _pace(status: Status) -> list[Said]:
 
 def _asks_at_once(status: Status) -> list[Said]:
     """What ends the wait for a billing that may be back before it is asked again; nothing for another hold."""
-    return [said("{command} asks the billing at once", command="`continue --now`")] if status.asks_again else []
+    is_asked_later = kind_of(status.held or "") == ASKING_AGAIN
+    return [said("{command} asks the billing at once", command="`continue --now`")] if is_asked_later else []
 
 
 def limit_of(why: str) -> str:

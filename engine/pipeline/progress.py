@@ -15,10 +15,10 @@ import structlog
 from checkpoints.records import Change, Item, NewItem, Totals
 from checkpoints.sentences import is_held_back
 from checkpoints.states import State, states_where
-from engine.pacing.holds import ASKING_AGAIN, IN_DOUBT, PAUSED, Holds, Stop, StopKind
+from engine.pacing.holds import IN_DOUBT, PAUSED, Holds, Stop, StopKind
 from engine.pacing.policy import Policy, describe_policy
 from engine.statistics import SPAN, ErrorGroups, Histogram, Pace, PaceSample, RecentCalls
-from texts.said import kind_of, said
+from texts.said import kind_of, name_of_sender, said
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +60,6 @@ class Status:
     """Whether several rows of the run are steps of one row of its input."""
     held_back: int = 0
     """The rejected rows that were not sent, for a reason of the program's own."""
-
-    @property
-    def asks_again(self) -> bool:
-        """Whether the run waits for the time to ask the billing again, which `continue --now` ends."""
-        return kind_of(self.held or "") == ASKING_AGAIN
 
     @property
     def sent(self) -> int:
@@ -260,14 +255,14 @@ class LivePolicy:
     def pause(self, who: str) -> None:
         """Begin no call until `unpause`; calls in flight finish. The first person to pause is shown."""
         if PAUSED not in self.progress.holds:
-            self.progress.holds.put(PAUSED, said("paused by {who}", who=who))
+            self.progress.holds.put(PAUSED, said("paused by {who}", who=name_of_sender(who)))
 
     def unpause(self) -> None:
         self.progress.holds.lift(PAUSED)
 
     def stop(self, who: str) -> None:
         """Begin nothing new and stop the run once the calls in flight are finished; it can be resumed."""
-        self.stopping.request(StopKind.INTERRUPTED, said("stopped by {who}", who=who))
+        self.stopping.request(StopKind.INTERRUPTED, said("stopped by {who}", who=name_of_sender(who)))
 
     def look(self) -> Status:
         return self.progress.status()

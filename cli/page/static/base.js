@@ -111,6 +111,7 @@ export function wordsOf(language, texts) {
   const [clock, minute] = [moment(time), moment({ hour: "2-digit", minute: "2-digit" })];
   const whole = moment({ year: "numeric", month: "2-digit", day: "2-digit", ...time });
   const day = moment({ month: "2-digit", day: "2-digit" });
+  const signed = (format) => (amount) => format(amount).replace("-", "−"); // the minus of all else
   const percent = number({ style: "percent", maximumFractionDigits: 1 });
   const milliseconds = number({ style: "unit", unit: "millisecond", maximumFractionDigits: 0 });
   const seconds = number({ style: "unit", unit: "second", maximumFractionDigits: 1 });
@@ -125,11 +126,11 @@ export function wordsOf(language, texts) {
     compact: number({ notation: "compact", maximumFractionDigits: 1 }),
     // An amount is decimal text: Intl reads all its digits, a JavaScript number would not hold them. Russians write the
     // sign of the rouble behind it; the English of this program writes none.
-    money: number({
+    money: signed(number({
       ...(language === "ru" ? { style: "currency", currency: "RUB" } : {}),
       minimumFractionDigits: 2,
       maximumFractionDigits: 10,
-    }),
+    })),
     // A share, rounded down: 100 % is said when nothing is left.
     percent: (part, of) => percent(of ? Math.floor((part / of) * 1000) / 1000 : 0),
     latency: (value) => (value === null ? "–" : value < 1 ? milliseconds(value * 1000) : seconds(value)),

@@ -10,10 +10,9 @@ const UNKNOWN = said(
 );
 
 const LASTS = 30; // seconds for which it is told that something was done
-// The answers that stand on the page, by their places: of which moment each is, what it is about, and until when it stays.
-const answers = new Map();
+const answers = new Map(); // that stand on the page, by their places
 
-/** What an answer is about besides the commands to the run: it is of the past when this changes. */
+/** What an answer is about, besides what the run was told last: it is of the past when one of them changes. */
 const about = ({ worked_by: worker, verification: found }) => JSON.stringify([worker?.process, found?.at, (found?.read ?? null) === null]);
 const lastTold = ({ commands = [] }) => commands.at(-1)?.at;
 

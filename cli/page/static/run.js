@@ -102,7 +102,7 @@ export function showRun(snapshot, isHeard, words) {
 
 function facts({ run, worked_by: worker, sample }, words) {
   const begun = asDate(run.begun);
-  const given = Object.entries(run.parameters ?? {}).filter(([, value]) => value !== "" && value !== null);
+  const given = Object.entries(run.parameters ?? {}).filter(([name, value]) => value && value !== "no" && !/(_sha256|^secrets)$/.test(name)); // what tells a person something
   const works = worker ? words.text("works: process {process} on {host}", worker) : "";
   const passed = begun ? words.text("{duration} ago", { duration: words.duration(sample.t - begun / 1000) }) : "";
   for (const [id, first, second] of [

@@ -178,6 +178,7 @@ async def test_nothing_that_was_true_once_stays_when_it_is_not(place: Place, sho
         await expect(tab.locator("#answer")).to_contain_text("✓")
         await stage(shown, "paused")
         await expect(tab.locator("#answer")).to_contain_text("✓")
+        await expect(tab.locator("#why-text")).to_have_text(re.compile(r"пауза: страница, .*, процесс \d+"))
         await other.locator("#continue").click()
         await expect(tab.locator("#answer")).to_be_empty()
         await expect(other.locator("#answer")).to_contain_text("✓")
