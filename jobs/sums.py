@@ -240,7 +240,7 @@ async def sums_of(run: Run, journal: Journal, spec: JobSpec | None) -> RunSums:
     refused = Subtotal(totals.refused, unreadable=totals.refused if has_money else 0)
     if has_money and totals.refused and run.purged_at is None and SINCE not in run.parameters:
         refused = NOTHING
-        async for _, amount in each_refused(run, journal, spec):
+        async for *_, amount in each_refused(run, journal, spec):
             refused += Subtotal(1, amount or Decimal(0), amount is None)
     return RunSums(
         await effect_of_run(run, journal, spec),
@@ -290,7 +290,7 @@ async def _of_import(run: Run, totals: Totals, journal: Journal) -> RunSums:
         elif one.step == Step.SUBSCRIBER:
             undone += Subtotal(one.taken_back)
     refused = NOTHING
-    async for _, amount in each_refused(run, journal, None):
+    async for *_, amount in each_refused(run, journal, None):
         # A row may have no opening balance.
         refused += Subtotal(int(amount != 0), amount or Decimal(0), amount is None)
     left_out, people = sum(totals.left_out.values()), await journal.lane_counts(run, LANE, DIFFERENT)
@@ -328,9 +328,9 @@ _CellReader: TypeAlias = Callable[[Sequence[str]], Decimal | None]
 
 
 async def each_refused(
-    run: Run, journal: Journal, spec: JobSpec | None
-) -> AsyncIterator[tuple[Refusal, Decimal | None]]:
-    """The refused rows of the input, each with its amount; None where it cannot be read.
+    run: Run, journal: Journal, spec: JobSpec | None, after: int = 0
+) -> AsyncIterator[tuple[int, Refusal, Decimal | None]]:
+    """The refused rows of the input behind this id, each with its own and its amount; None where it cannot be read.
 
     The journal has only their cells, and the amount may be what is wrong with them. Of an undo, whose rows name those
     of the run that it takes back, it is what would have been taken back. The same journal gives the same amounts: no
@@ -338,13 +338,11 @@ async def each_refused(
     """
     taken = await journal.run(run.parameters[RUN]) if run.job == UNDO else None
     read: _CellReader = (lambda _: None) if taken else await _cell_reader(run, journal, spec)
-    after = 0
     while page := await journal.refusals(run, after=after):
         after = page[-1][0]
-        refused = [refusal for _, refusal in page]
-        numbers = [int(one.row[1]) if one.row[1:] else 0 for one in refused] if taken else []
+        numbers = [int(one.row[1]) if one.row[1:] else 0 for _, one in page] if taken else []
         entered = await journal.amounts_of_rows(taken, numbers) if taken else {}
-        for place, refusal in enumerate(refused):
+        for place, (refusal_id, refusal) in enumerate(page):
             amount = None
             if taken:
                 carried = entered[numbers[place]].carries if numbers[place] in entered else None
@@ -353,7 +351,7 @@ async def each_refused(
             elif refusal.row and len(refusal.row) == len(run.header):
                 with suppress(AmountError):
                     amount = read(refusal.row)
-            yield refusal, amount
+            yield refusal_id, refusal, amount
 
 
 async def _cell_reader(run: Run, journal: Journal, spec: JobSpec | None) -> _CellReader:

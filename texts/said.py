@@ -74,7 +74,7 @@ def advise_settings(journal: Options, billing: Options = _NONE, in_force: Option
 
 
 def advise_runs(runs: Mapping[str, Options]) -> None:
-    """Let commands about these runs name the addresses of their own billings, where others are in force."""
+    """Let commands about these runs lead to their own billings: by a profile, or by addresses not in force."""
     _advised.set(msgspec.structs.replace(_advised.get(), runs=runs))
 
 
@@ -87,8 +87,9 @@ def _leading(command: str, words: Sequence[str]) -> tuple[str, ...]:
     if "--profile" in given:
         options.pop("journal", None)
     elif command in _OPENS_BILLING:
-        options |= found.billing
         own = next((found.runs[word] for word in words if word in found.runs), _NONE)
+        # A profile has all addresses of its billing.
+        options |= own if "profile" in own else found.billing
         if "profile" not in options:
             options |= {name: value for name, value in own.items() if value != found.in_force.get(name)}
     pairs = ((f"--{name}", value) for name, value in options.items())
@@ -322,6 +323,20 @@ def reason_of(error: OSError | int) -> str:
     """Why the system refused, by its error or its number, without the file's name; a sentence where it is known."""
     why = os.strerror(error) if isinstance(error, int) else error.strerror or str(error)
     return said(why) if why in _OF_THE_SYSTEM else why
+
+
+_SENDER: Final = re.compile(r"(page, )?(.*?)(?: \(says it is (.*)\))?(?:, process ([0-9]+))?", re.DOTALL)
+
+
+def name_of_sender(who: str) -> str:
+    """Who gave a command, as `ourselves` spells it for the journal."""
+    found = _SENDER.fullmatch(who)
+    if found is None or found[2] == who:
+        return who
+    through, name, claimed, process = found.groups()
+    name = said("{name} (says it is {claimed})", name=name, claimed=claimed) if claimed else name
+    name = said("page, {name}", name=name) if through else name
+    return said("{name}, process {process}", name=name, process=process) if process else name
 
 
 def _value(given: Given) -> Value:

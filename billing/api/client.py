@@ -82,6 +82,8 @@ def describe_fault(fault: Exception, limits: Limits, mask: Mask, *, left: bool) 
             return said("what came back is not HTTP: {why}", why=shown(fault.message))
         case StaleConnection() | UnaskedAnswer() | NoAnswer():
             return text_of(fault)
+        case OSError(errno=int(number)):
+            return said("the connection broke: {why}", why=reason_of(number))
     return said("the connection broke: {why}", why=shown(str(fault) or type(fault).__name__))
 
 

@@ -31,7 +31,7 @@ from engine.pipeline.control import NOW, ControlAnswer, ControlRequest
 from jobs.access.payload import payload_of
 from jobs.runs import in_doubt, unfinished
 from jobs.spec.words import IMPORT
-from texts.said import PROGRAM, command_line, counted, said, setting
+from texts.said import PROGRAM, command_line, counted, name_of_sender, said, setting
 
 log = structlog.get_logger(__name__)
 
@@ -163,9 +163,8 @@ async def _stop(
         title = said("run {run} came to its end before it could be stopped", run=run.name)
     paused, goes_on = None, list[tuple[str, str]]()
     if run.paused_at is not None and (is_stopped or holds_its_file(run)):
-        paused = said(
-            "It stays paused, as {who} wanted it at {when}.", who=run.paused_by or "", when=moment(run.paused_at)
-        )
+        who = name_of_sender(run.paused_by or "")
+        paused = said("It stays paused, as {who} wanted it at {when}.", who=who, when=moment(run.paused_at))
         goes_on.append((command_line("continue", run.name), said("end the pause")))
     if not is_stopped and is_followed(run):
         goes_on.append((await resume_command(run, journal), said("go on with its next step")))

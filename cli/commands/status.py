@@ -28,7 +28,7 @@ from cli.terminal.screen import JsonVoice, Screen
 from cli.terminal.texts import WHOLE, moment, printable
 from engine.pacing.policy import describe_policy
 from jobs.spec.words import source_of
-from texts.said import Quantity, command_line, in_lines, said, setting
+from texts.said import Quantity, command_line, in_lines, name_of_sender, said, setting
 
 MAX_STATUS_SHOWN: Final = 10
 """The latest commands and decisions that are shown."""
@@ -99,9 +99,8 @@ async def see(name: str, journal: Journal, *, counted: bool = True) -> RunView:
         heard, why = await hear(run, journal)
         live, silent = heard.status if heard else None, why or ""
     totals = await journal.totals(run) if counted or live is None else Totals()
-    queued, is_shared = None, journal.address.is_shared
-    if holder is None and is_shared and run.ended_at is None:
-        queued = (await queued_runs(journal)).get(run.name)
+    queued = None if holder or run.ended_at else (await queued_runs(journal)).get(run.name)
+    is_shared = journal.address.is_shared
     return RunView(run, totals, holder, live=live, silent=silent, is_shared=is_shared, queued=queued)
 
 
@@ -293,6 +292,7 @@ def _title(seen: RunView) -> Text:
     if seen.badge:
         title.append(" ").append_text(seen.badge.line)
     if run.paused_at:
-        paused = said("paused, by {who}, since {when}", who=run.paused_by or "", when=moment(run.paused_at))
+        who = name_of_sender(run.paused_by or "")
+        paused = said("paused, by {who}, since {when}", who=who, when=moment(run.paused_at))
         return title.append(" ").append_text(render(paused, "bold yellow"))
     return title

@@ -174,7 +174,7 @@ async def _safe_titles(run: Run, journal: Journal) -> list[str]:
 
     async for page in journal.each_page(run, frozenset(State)):
         look(item.row for item in page)
-    async for refusal, _ in each_refused(run, journal, None):
+    async for _, refusal, _ in each_refused(run, journal, None):
         look([refusal.row])
     return [
         HIDDEN if len(title) > _LONGEST or _NUMBER.search(title) or normalise_header(title) in cells else title
@@ -185,7 +185,7 @@ async def _safe_titles(run: Run, journal: Journal) -> list[str]:
 async def _reasons(run: Run, journal: Journal) -> Mapping[str, Mapping[str, int]]:
     """The rows that were not entered, by state and by why: sentences of this program without their values."""
     found, totals = {REFUSED: Counter[str]()}, await journal.totals(run)
-    async for refusal, _ in each_refused(run, journal, None):
+    async for _, refusal, _ in each_refused(run, journal, None):
         found[REFUSED][_reason(refusal.reason)] += 1
     for state in _REASONED:
         counts = found[str(state)] = Counter[str]()

@@ -23,6 +23,7 @@ from aiohttp.typedefs import Handler
 from checkpoints.comparison import Side
 from checkpoints.errors import JournalError, NoSuchRun
 from checkpoints.journal import Journal
+from checkpoints.records import Run
 from checkpoints.states import State
 from cli.page.feed import Feeds, RunList, compared
 from cli.page.nameless import bare_command
@@ -32,7 +33,7 @@ from cli.report.facts import facts_of, rejected_page, subject_of
 from cli.session.comparison import compare_runs
 from cli.session.control_client import give
 from cli.session.door import LOOPBACK, DoorLimits, serve_clients
-from cli.session.journal import own_name
+from cli.session.journal import addresses_of, own_name
 from cli.settings.settings import NO_BILLINGS, KnownBillings, Letterhead, OwnJobs
 from cli.show.closing import BAD, file_of
 from cli.show.files import FILES, OutputFile, write_items, written_to
@@ -42,7 +43,7 @@ from cli.terminal.texts import LANGUAGES, CatalogueLanguage, language, printable
 from engine.pacing.policy import provide_all_files
 from engine.pipeline.control import COMMANDS, LONGEST_REQUEST, NotAMessage, to_request
 from jobs.runs import refuse_purged
-from texts.said import PROGRAM, Said, command_line, reason_of, said, text_of
+from texts.said import PROGRAM, Said, advise_runs, command_line, reason_of, said, text_of
 
 # ---- the texts of the page ----------------------------------------------------------------------------------------
 
@@ -270,6 +271,13 @@ class PageApplication:
         wanted = request.query.get("lang", "")
         return language(wanted if wanted in LANGUAGES else self._order.language)
 
+    async def _run(self, request: web.Request) -> Run:
+        """The run of an address; what is advised of it leads to its own billing, by the profile that has it."""
+        run = await self._journal.run(request.match_info["run"])
+        profile = self._order.known.profile_of(run)
+        advise_runs({run.name: {"profile": profile} if profile else addresses_of(run)})
+        return run
+
     async def _page(self, _: web.Request) -> web.StreamResponse:
         return web.FileResponse(STATIC / "page.html")
 
@@ -296,7 +304,7 @@ class PageApplication:
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         reader = self._language(request)
-        async with self._feeds.watching(request.match_info["run"]) as feed:
+        async with self._feeds.watching((await self._run(request)).name) as feed:
             return await feed.stream(request, reader)
 
     async def _compared(self, request: web.Request) -> web.StreamResponse:
@@ -331,7 +339,8 @@ class PageApplication:
         if not _PLACE.fullmatch(after):
             raise NotAdmitted(web.HTTPBadRequest.status_code, said("The page has no such address."))
         refuse_purged(run)
-        reader, (rows, further) = self._language(request), await rejected_page(run, self._journal, after)
+        spec = self._order.own_jobs.catalogue.known(run)
+        reader, (rows, further) = self._language(request), await rejected_page(run, self._journal, spec, after)
         shown = [
             {
                 "line": row.line,
@@ -377,7 +386,7 @@ class PageApplication:
                 web.HTTPBadRequest.status_code,
                 said("There is no command {command}.", command=printable(given.command, 40)),
             )
-        run = await self._journal.run(request.match_info["run"])
+        run = await self._run(request)
         if given.command == VERIFY:
             await self._feeds.verifier.begin(run, self._journal)
             # What comes of it is in the events of the run.
@@ -385,7 +394,9 @@ class PageApplication:
         # By this user, whoever the browser says it is.
         answer = await give(given, run, self._journal, "page")
         status = web.HTTPConflict.status_code if answer.refused else web.HTTPOk.status_code
-        return to_json({"said": self._language(request).render(answer.said), "refused": answer.refused}, status)
+        told = [one.given_at for one in await self._journal.history.commands(run, size=1)]
+        sentence = self._language(request).render(answer.said)
+        return to_json({"said": sentence, "refused": answer.refused, "at": max(told, default=None)}, status)
 
 
 @asynccontextmanager

@@ -39,20 +39,21 @@ from cli.session.comparison import MOST_SPANS, PEAK, STILL, Comparison, pace_of
 from cli.session.control_client import hear
 from cli.session.journal import stored_policy
 from cli.session.overview import FleetJournal, run_facts, sums_lines, view_of
+from cli.session.queue import queued_runs
 from cli.session.run_view import RunView
 from cli.settings.settings import KnownBillings
 from cli.show.closing import describe_end, next_steps
 from cli.terminal.exits import CommandRefused
-from cli.terminal.names import REFUSED, STATE_NAMES, name_of_command, name_of_outcome, name_of_sender, name_of_state
+from cli.terminal.names import REFUSED, STATE_NAMES, name_of_command, name_of_outcome, name_of_state
 from cli.terminal.signals import run_alongside
-from cli.terminal.texts import JOINT, LONGEST, SPACE, CatalogueLanguage, printable
-from engine.pacing.holds import BILLING, IN_DOUBT
+from cli.terminal.texts import JOINT, LONGEST, SENTENCE, SPACE, CatalogueLanguage, printable
+from engine.pacing.holds import ASKING_AGAIN, BILLING, IN_DOUBT
 from engine.pacing.policy import setting_text
 from engine.pipeline.control import NotAMessage, to_sample
 from engine.statistics import PaceSample
 from jobs.rows.input import job_parameters
 from jobs.spec.words import IMPORT, source_of
-from texts.said import Language, Quantity, Said, command_line, heading, kind_of, said
+from texts.said import Language, Quantity, Said, command_line, heading, in_clauses, kind_of, name_of_sender, said
 
 log = structlog.get_logger(__name__)
 
@@ -80,8 +81,6 @@ A corrected row is counted once, as the row that replaced it.
 DONE: Final = tuple(state for state in TO_SEND if not state.open)
 """What the run has finished with: all rows, at its end."""
 
-_LONGEST: Final = 200
-"""Characters of a foreign text."""
 _LONGEST_ID: Final = 15
 """Digits."""
 _EVER: Final = 2**31
@@ -152,15 +151,16 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
 
     command = command_line if names else bare_command
     limit = _limit(live.why) if live else ""
+    waits = [need.sentence for need in seen.needs if need.kind == "unserved"]
     accepted = part(*ACCEPTED) | ({"sum": format(live.entered, "f")} if live and live.counts else {})
     found: dict[str, object] = {
         "sample": seen.sample,
         "run": {
             "run": run.name,
             "job": run.job,
-            "parameters": {name: printable(text, _LONGEST) for name, text in job_parameters(run.parameters).items()},
+            "parameters": {name: printable(text) for name, text in job_parameters(run.parameters).items()},
             "source": _text(source_of(run), language),
-            "target": printable(run.target, _LONGEST),
+            "target": printable(run.target),
             "version": printable(seen.version),
             "profile": _profile(seen, language),
             "begun": run.created_at,
@@ -188,6 +188,7 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
         "refused": totals.refused,
         "why": _text(limit, language) if limit else spoken(live.why if live else seen.silent),
         "held": spoken(live.held) if live and live.held else None,
+        "asks_again": live is not None and kind_of(live.held or "") == ASKING_AGAIN,
         "paused": {"since": run.paused_at, "by": _who(run.paused_by, language)} if run.paused_at else None,
         "knows_pace": seen.knows_pace,
         "window": live.window if live else 0,
@@ -203,6 +204,7 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
         },
         "silent_for": seen.silent_for,
         "stopped": seen.is_stopped,
+        "queued": seen.queued and _text(in_clauses([seen.in_queue, *waits]), language),
         "resume": command("resume", run.name),
         "again": command("page", run.name),
         "errors": list(_errors(seen, language) if names else _errors_without_names(seen, language)),
@@ -254,7 +256,7 @@ def _limit(why: str) -> str:
             return ""
 
 
-def _text(text: str, language: Language, limit: int = _LONGEST) -> str:
+def _text(text: str, language: Language, limit: int = SENTENCE) -> str:
     """A sentence for the reader, or a foreign text, without what a browser or a terminal would obey.
 
     What keeps a number on one line stays: `printable` takes a no-break space for a foreign one.
@@ -284,7 +286,7 @@ def _errors(seen: Moment, language: Language) -> Iterator[Mapping[str, object]]:
         return said("line {line} ({label})", line=line, label=shown) if line else shown
 
     for state, reason in seen.reasons:
-        where, told = place(reason.line, reason.label), _text(reason.example, language)
+        where, told = place(reason.line, reason.label), _text(reason.example, language, LONGEST)
         if not told:
             text, example = language.render(name_of_outcome(state, reason.kind)), where
         elif reason.items == 1 or reason.example == reason.kind:
@@ -294,7 +296,7 @@ def _errors(seen: Moment, language: Language) -> Iterator[Mapping[str, object]]:
             text, example = heading(told), said("{row}: {text}", row=where, text=told)
         yield {"text": text, "rows": reason.items, "example": language.render(example)}
     if refusal := seen.first_refusal:
-        where, why = place(refusal.line, refusal.label), _text(refusal.reason, language)
+        where, why = place(refusal.line, refusal.label), _text(refusal.reason, language, LONGEST)
         shown = language.render(said("{row}: {text}", row=where, text=why))
         yield {"text": language.render(REFUSED), "rows": seen.totals.refused, "example": shown}
     found, absent = (sum(getattr(one.look_ups, name) for one in seen.runners) for name in ("found", "absent"))
@@ -601,6 +603,7 @@ class Feed:
             sample=new[-1] if new else still,
             silent_for=None if holder else max(0.0, time.time() - self._last_held),
             verifying=verifying,
+            queued=None if holder or run.ended_at else (await queued_runs(journal)).get(run.name),
         )
         last_runner = facts.last_runner
         only_reads = last_runner is not None and last_runner.purpose == VERIFY

@@ -18,7 +18,7 @@ _ROWS: Final = {"rows": None}
 SNAPSHOT: Final[Mapping[str, Any]] = {
     **dict.fromkeys((
         "sample", "state_texts", "has_steps", "refused", "why", "held", "knows_pace", "window", "in_flight", "eta",
-        "silent_for", "stopped", "resume", "again", "errors", "ended",
+        "silent_for", "stopped", "queued", "resume", "again", "errors", "ended",
     )),
     **dict.fromkeys(("asked", "done", "accepted", "standing", "in_doubt", "rejected"), _ROWS),
     "counts": {_ANY: _ROWS},

@@ -54,7 +54,6 @@ from cli.terminal.names import (
     name_of_command,
     name_of_group,
     name_of_outcome,
-    name_of_sender,
     state_names,
 )
 from cli.terminal.texts import LANGUAGES, RUSSIAN, CatalogueLanguage, printable
@@ -65,7 +64,7 @@ from jobs.rows.input import is_input, job_parameters
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST, INPUT
 from jobs.spec.words import PLACE
 from jobs.sums import RunSums, sum_over
-from texts.said import PROGRAM, Given, Quantity, Said, Value, counted, reason_of, said, setting
+from texts.said import PROGRAM, Given, Quantity, Said, Value, counted, name_of_sender, reason_of, said, setting
 
 STATES: Final = (
     State.APPLIED,

@@ -330,7 +330,7 @@ async def each_exception(
                 shown.append((item, why))
         for row in await _rows_of(run, journal, shown, decisions):
             yield row
-    async for refusal, amount in each_refused(run, journal, spec):
+    async for _, refusal, amount in each_refused(run, journal, spec):
         yield ExceptionRow(
             refusal.line, None, refusal.label, amount if has_money else None, None, reason_of_refusal(refusal)
         )
@@ -359,7 +359,9 @@ PAGE: Final = 50
 """Rows of a page of what was rejected."""
 
 
-async def rejected_page(run: Run, journal: Journal, after: str) -> tuple[list[ExceptionRow], str | None]:
+async def rejected_page(
+    run: Run, journal: Journal, spec: JobSpec | None, after: str
+) -> tuple[list[ExceptionRow], str | None]:
     """The next rejected rows, then refused ones, and behind which place there are further ones, None for none.
 
     A place is the number of an item, or of a refused row its id behind an r.
@@ -371,12 +373,13 @@ async def rejected_page(run: Run, journal: Journal, after: str) -> tuple[list[Ex
         if len(items) > PAGE:
             return rows, str(items[PAGE - 1].number)
         after = "r0"
-    room, last = PAGE - len(rows), after.removeprefix("r")
-    refused = await journal.refusals(run, after=int(last or 0), size=room + 1)
-    rows += [ExceptionRow(one.line, None, one.label, None, None, reason_of_refusal(one)) for _, one in refused[:room]]
-    if len(refused) <= room:
-        return rows, None
-    return rows, f"r{refused[room - 1][0] if room else last}"
+    last = int(after.removeprefix("r") or 0)
+    async for refusal_id, refusal, amount in each_refused(run, journal, spec, last):
+        if len(rows) == PAGE:
+            return rows, f"r{last}"
+        last, why = refusal_id, reason_of_refusal(refusal)
+        rows.append(ExceptionRow(refusal.line, None, refusal.label, amount, None, why))
+    return rows, None
 
 
 # ---- the subject of a report --------------------------------------------------------------------------------------

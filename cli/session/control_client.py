@@ -26,7 +26,7 @@ from engine.pacing.policy import SETTINGS, check_names
 from engine.pipeline import control
 from engine.pipeline.progress import LivePolicy
 from jobs.runs import unfinished
-from texts.said import Said, command_line, said, text_of
+from texts.said import Said, command_line, name_of_sender, said, text_of
 
 log = structlog.get_logger(__name__)
 
@@ -149,7 +149,7 @@ async def serve_control(run: Run, journal: Journal, controlled: LivePolicy, scre
                 "Run {run} is paused, by {who}, since {date}: nothing is sent until {command} is typed in another "
                 "terminal.",
                 run=found.name,
-                who=printable(found.paused_by),
+                who=name_of_sender(printable(found.paused_by)),
                 date=moment(found.paused_at),
                 command=command_line("continue", found.name),
             )

@@ -37,7 +37,7 @@ from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import labelled, stack, steps_list
 from cli.terminal.screen import Screen
-from texts.said import PROGRAM, command_line, counted, said, setting, text_of
+from texts.said import command_line, counted, said, setting, text_of
 
 if TYPE_CHECKING:
     import procrastinate
@@ -305,8 +305,7 @@ async def handing_in(
             handed = counted("Run {run} is handed in, with {n} row[s] to send.", rows, run=run.name)
         screen.result(stack(handed, steps_list([(command_line("status", run.name), said("see how far it is"))])))
         if queued is not None and not queued.is_served:
-            waits = said("{why}: it waits until one is started, {command}", why=UNSERVED, command=f"{PROGRAM} worker")
-            screen.say_always(labelled(said("caution:"), waits, "yellow"))
+            screen.say_always(labelled(said("caution:"), UNSERVED, "yellow"))
         return Closing(Exit.DONE, run.name, run.job, totals)
 
     return hand_in

@@ -111,7 +111,7 @@ class Need:
     sentence: Said
 
 
-UNSERVED: Final = said("no running worker has a profile of its billing")
+UNSERVED: Final = said("no worker with a profile of its billing is running: start one with `carbon-migrate worker`")
 """Why a run is not taken out of the queue."""
 
 
@@ -353,7 +353,7 @@ class RunView(RunSummary):
         run, queued = self.run, self.queued
         if queued is None:
             return STAGE_NAMES[self.stage]
-        if queued.given_out:
+        if queued.given_out and queued.is_served:
             return said("being taken up")
         if queued.not_before is None or queued.not_before <= self.now:
             since = queued.since or run.approved_at or run.created_at

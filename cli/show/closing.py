@@ -71,7 +71,7 @@ _COLUMNS: Final[Mapping[tuple[bool, bool], Sequence[_Column]]] = {
     ),
     (False, True): ((said("made"), "green", lambda one: one.state.in_effect), *_OPEN, *_SKIPPED),
     (True, False): ((said("to take back"), "bold", lambda one: one.state is State.PENDING), _LEFT_ALONE),
-    (True, True): ((said("taken back"), "green", lambda one: one.state.in_effect), *_OPEN, _LEFT_ALONE),
+    (True, True): ((said("steps taken back"), "green", lambda one: one.state.in_effect), *_OPEN, _LEFT_ALONE),
 }
 """What became of steps, or will: of an import and of its undo, before anything is sent and afterwards."""
 

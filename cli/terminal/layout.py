@@ -32,12 +32,11 @@ from cli.terminal.names import (
     heading_of,
     name_of_command,
     name_of_holder,
-    name_of_sender,
     place_of,
     title_of_group,
 )
 from cli.terminal.texts import JOINT, WHOLE, count, duration, moment, money, printable, rate, rendered
-from texts.said import Quantity, Said, command_line, counted, in_clauses, said, setting
+from texts.said import Quantity, Said, command_line, counted, in_clauses, name_of_sender, said, setting
 
 _NARROW, _STEP_IN = 24, 4
 """Columns that a value needs beside its label; with fewer it begins on the next line, where it stands in."""

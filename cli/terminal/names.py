@@ -3,7 +3,6 @@
 Scripts, files and the journal have the words of `State` and `Holds` themselves.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -168,20 +167,6 @@ _HOLDERS: Final[Mapping[str, Said]] = {
 def name_of_holder(who: str) -> str:
     """What holds a run, by its word in `Holds`; a gauge has the name that it was given."""
     return _HOLDERS.get(who, who)
-
-
-_SENDER: Final = re.compile(r"(page, )?(.*?)(?: \(says it is (.*)\))?(?:, process ([0-9]+))?", re.DOTALL)
-
-
-def name_of_sender(who: str) -> str:
-    """Who gave a command, as `sender` spells it for the journal."""
-    found = _SENDER.fullmatch(who)
-    if found is None:
-        return who
-    through, name, claimed, process = found.groups()
-    name = said("{name} (says it is {claimed})", name=name, claimed=claimed) if claimed else name
-    name = said("page, {name}", name=name) if through else name
-    return said("{name}, process {process}", name=name, process=process) if process else name
 
 
 _NOTES: Final[Mapping[str, Said]] = {"last-line": said("last line of the input"), "worker": said("left by a worker")}

@@ -27,7 +27,7 @@ from engine.pacing.policy import describe_settings, policy_with, provide_files, 
 from engine.pipeline.progress import LivePolicy, Status
 from engine.statistics import PaceSample
 from texts import said as sentences
-from texts.said import Quantity, in_clauses, said, text_of
+from texts.said import Quantity, in_clauses, name_of_sender, said, text_of
 
 log = structlog.get_logger(__name__)
 
@@ -286,9 +286,8 @@ class ControlHandler:
                 # At once, and in the journal before it is confirmed; if that fails, the pause is undone.
                 self._steered.pause(run.paused_by or who)
                 if run.paused_at:
-                    why = said(
-                        "it was paused already, by {who}, since {since}", who=run.paused_by or "", since=run.paused_at
-                    )
+                    by = name_of_sender(run.paused_by or "")
+                    why = said("it was paused already, by {who}, since {since}", who=by, since=run.paused_at)
                     return ControlAnswer(why)
                 try:
                     await self._journal.pause(self._run, who)

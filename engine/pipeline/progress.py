@@ -18,7 +18,7 @@ from checkpoints.states import State, states_where
 from engine.pacing.holds import IN_DOUBT, PAUSED, Holds, Stop, StopKind
 from engine.pacing.policy import Policy, describe_policy
 from engine.statistics import SPAN, ErrorGroups, Histogram, Pace, PaceSample, RecentCalls
-from texts.said import kind_of, said
+from texts.said import kind_of, name_of_sender, said
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,14 +255,14 @@ class LivePolicy:
     def pause(self, who: str) -> None:
         """Begin no call until `unpause`; calls in flight finish. The first person to pause is shown."""
         if PAUSED not in self.progress.holds:
-            self.progress.holds.put(PAUSED, said("paused by {who}", who=who))
+            self.progress.holds.put(PAUSED, said("paused by {who}", who=name_of_sender(who)))
 
     def unpause(self) -> None:
         self.progress.holds.lift(PAUSED)
 
     def stop(self, who: str) -> None:
         """Begin nothing new and stop the run once the calls in flight are finished; it can be resumed."""
-        self.stopping.request(StopKind.INTERRUPTED, said("stopped by {who}", who=who))
+        self.stopping.request(StopKind.INTERRUPTED, said("stopped by {who}", who=name_of_sender(who)))
 
     def look(self) -> Status:
         return self.progress.status()

@@ -7,6 +7,7 @@ import pytest
 from checkpoints.journal import open_journal
 from cli.commands.completion import commands
 from tests.cli.conftest import Place
+from tests.cli.page.test_following import page_of
 from tests.cli.terminal.terminals import answered
 from texts.said import TAKES_PROFILE
 
@@ -64,6 +65,20 @@ async def test_undo_asks_for_the_name_and_resume_with_another_profile_names_the_
     states = [await place.cli.closing("status", one.name, *production) for one in await place.runs()]
     # Those of a no are given up.
     assert [one["states"] for one in states] == [{"accepted": 6}, {}, {}, {"accepted": 6}]
+
+
+async def test_a_page_of_all_billings_advises_the_profile_of_each_run(place: Place) -> None:
+    """Also for a run that was begun since the page is open: its profile has more than the addresses."""
+    production = ("--profile", "production", "--json")
+    await place.cli("run", "balances", place.balances(1).path, *production, "--yes")
+    async with page_of(place, "--journal", "carbon-migrate.journal") as browser:
+        flags = ("--yes", "--limit-money", "0.2", "--settle", "0")
+        ran = await place.cli("run", "balances", place.balances(6).path, *production, *flags, may_end_with=[3])
+        async with browser.stream(ran.closing["run"]) as stream:
+            seen = (await stream.until(lambda seen: not seen["worked_by"])).data
+    for advised in (seen["resume"], seen["verification"]["command"]):
+        assert advised.endswith(" --profile production")
+        assert "--api-url" not in advised
 
 
 async def test_a_run_keeps_its_profile_and_shows_it_everywhere(place: Place) -> None:

@@ -78,20 +78,20 @@ export function notice(id, character, text) {
 /** The JSON of an address. Raises `Error` with the server's sentence, and `TypeError` where there is no server. */
 export async function ask(address, options = {}) {
   const answer = await fetch(address, { cache: "no-store", ...options });
-  if (!answer.ok) throw new Error(await answerText(answer));
+  if (!answer.ok) throw new Error((await toldBy(answer)).said);
   return answer.json();
 }
 
-/** The sentence of an answer that is an error. */
-export async function answerText(answer) {
+/** What an answer tells: its sentence, also of an error, and when the run was told something last. */
+export async function toldBy(answer) {
   const text = await answer.text();
-  let sentence = text;
+  let found = {};
   try {
-    sentence = JSON.parse(text).said ?? text;
+    found = JSON.parse(text);
   } catch {
     // It is the sentence itself.
   }
-  return (sentence.trim() || `HTTP ${answer.status}`).slice(0, LONGEST);
+  return { at: found.at, said: (found.said ?? (text.trim() || `HTTP ${answer.status}`)).slice(0, LONGEST) };
 }
 
 /** A moment of the server: Unix seconds or ISO 8601; null for none. */
@@ -111,6 +111,7 @@ export function wordsOf(language, texts) {
   const [clock, minute] = [moment(time), moment({ hour: "2-digit", minute: "2-digit" })];
   const whole = moment({ year: "numeric", month: "2-digit", day: "2-digit", ...time });
   const day = moment({ month: "2-digit", day: "2-digit" });
+  const signed = (format) => (amount) => format(amount).replace("-", "−"); // the minus of all else
   const percent = number({ style: "percent", maximumFractionDigits: 1 });
   const milliseconds = number({ style: "unit", unit: "millisecond", maximumFractionDigits: 0 });
   const seconds = number({ style: "unit", unit: "second", maximumFractionDigits: 1 });
@@ -125,11 +126,11 @@ export function wordsOf(language, texts) {
     compact: number({ notation: "compact", maximumFractionDigits: 1 }),
     // An amount is decimal text: Intl reads all its digits, a JavaScript number would not hold them. Russians write the
     // sign of the rouble behind it; the English of this program writes none.
-    money: number({
+    money: signed(number({
       ...(language === "ru" ? { style: "currency", currency: "RUB" } : {}),
       minimumFractionDigits: 2,
       maximumFractionDigits: 10,
-    }),
+    })),
     // A share, rounded down: 100 % is said when nothing is left.
     percent: (part, of) => percent(of ? Math.floor((part / of) * 1000) / 1000 : 0),
     latency: (value) => (value === null ? "–" : value < 1 ? milliseconds(value * 1000) : seconds(value)),

@@ -9,6 +9,8 @@ const GAP = 3; // seconds without a sample after which a line is broken
 const HEIGHT = 176;
 const FONT = '11px "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", system-ui, sans-serif';
 const TITLE = { labelFont: FONT, labelSize: 16, labelGap: 0 };
+const [HOUR, DAY] = [3600, 86400];
+const MOMENTS = [1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, ...[1, 2, 5, 10, 20, 50, 100].map((days) => days * DAY)]; // seconds
 const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000];
 
 // Charts by their places: lines, each with the method of words that writes its figures, how it is drawn, and the title of
@@ -189,7 +191,9 @@ export class Charts {
       cursor: { drag: { x: false, y: false }, y: false, sync: { key: "time" } },
       hooks: { setCursor: [() => this.#tell(chart)], draw: [(plot) => this.#mark(plot, place)] },
       scales: { x: { range: (_, first, last) => [Math.min(first, last - SHORTEST), last] }, ...Object.fromEntries(scales) },
-      axes: [{ ...axis, label: words.text("Time of day"), space: 90, size: 24, values: (_, moments) => moments.map((one) => clock(one, moments)) }, ...sides],
+      // The last moment on the axis of time is not cut at the edge.
+      padding: [null, lines.some((line) => line.side === 1) ? null : 26, null, null],
+      axes: [{ ...axis, label: words.text("Time of day"), space: 60, incrs: MOMENTS, size: 24, values: (_, moments) => moments.map((one) => clock(one, moments)) }, ...sides],
       series: [{}, ...series],
     };
   }

@@ -1,6 +1,6 @@
 // The page: which run or list is shown, in which language and light, and what arrives of it.
 
-import { answerText, ask, fill, find, make, notice, said, show, wordsOf } from "./base.js";
+import { ask, fill, find, make, notice, said, show, toldBy, wordsOf } from "./base.js";
 import { Charts, Past, RECENT } from "./charts.js";
 import { chosenRuns, showComparison, showRuns } from "./runs.js";
 import { Controls } from "./controls.js";
@@ -39,7 +39,7 @@ async function follow(address, readers, closed) {
     try {
       const signal = AbortSignal.any([closed, silent.signal]);
       const answer = await fetch(address, { cache: "no-store", headers: last ? { "Last-Event-ID": last } : {}, signal });
-      if (!answer.ok) reason = await answerText(answer);
+      if (!answer.ok) reason = (await toldBy(answer)).said;
       const reader = answer.ok ? answer.body.pipeThrough(new TextDecoderStream()).getReader() : null;
       for (let part = await reader?.read(); part && !part.done; part = await reader.read()) {
         const events = (text + part.value).split("\n\n");
@@ -74,6 +74,8 @@ class Page {
   #words = null;
   #name = null;
   #snapshot = null;
+  #isHeard = false;
+  #focused = null;
   #stream = new AbortController();
   #timer = null;
   #charts = new Charts(RECENT);
@@ -142,7 +144,6 @@ class Page {
     for (const id of ["runs", "compared"]) show(find(id), false);
     const wanted = decodeURIComponent(location.hash.slice(1)) || this.#about.run || RUNS;
     notice("trouble", "", "");
-    this.#found();
     show(find("to-runs"), wanted !== RUNS);
     if (wanted !== this.#name) {
       this.#snapshot = null;
@@ -153,6 +154,7 @@ class Page {
       clearRun();
     }
     this.#name = wanted;
+    this.#connect();
     if (wanted.startsWith(COMPARED)) {
       this.#compare(wanted.slice(COMPARED.length).split(":"));
     } else if (wanted === RUNS) {
@@ -194,25 +196,21 @@ class Page {
     const [words, billing] = [this.#words, find("billing").value];
     // An answer about another billing or in another language than what is chosen by now comes too late.
     const isLate = () => this.#name !== RUNS || this.#words !== words || find("billing").value !== billing;
-    let [gone, told] = ["", ""];
     try {
       const found = await ask(`/api/runs?lang=${words.language}&billing=${encodeURIComponent(billing)}`);
       if (isLate()) return;
       showRuns(found, words);
+      this.#connect();
     } catch (error) {
       if (isLate()) return;
-      if (error instanceof TypeError) gone = words.text(GONE, { command: this.#about.again });
-      else told = error.message;
+      this.#connect(error instanceof TypeError ? "over" : "lost", this.#unanswered(error));
     }
-    notice("over", "■", gone);
-    notice("lost", "✗", told);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#list(), LIST_EVERY);
   }
 
   #follow(name) {
-    if (this.#snapshot) this.#draw();
-    else fill({ title: name });
+    if (!this.#snapshot) fill({ title: name });
     this.#stream = new AbortController();
     const readers = {
       history: ({ samples }) => {
@@ -226,16 +224,16 @@ class Page {
         if (snapshot.knows_pace) this.#charts.take([snapshot.sample]);
         this.#draw();
       },
-      closed: ({ command }) => this.#over(this.#snapshot?.ended ? FINISHED : OVER, command),
+      closed: ({ command }) => this.#connect("over", this.#words.text(this.#snapshot?.ended ? FINISHED : OVER, { command })),
       lost: (reason) => this.#lost(reason),
-      found: () => this.#found(),
+      found: () => this.#connect(),
     };
     follow(`/api/runs/${encodeURIComponent(name)}/events?lang=${this.#words.language}`, readers, this.#stream.signal);
   }
 
   #draw() {
-    this.#controls.show(this.#name, this.#snapshot, this.#words);
-    showRun(this.#snapshot, this.#words);
+    this.#controls.show(this.#name, this.#snapshot, this.#isHeard, this.#words);
+    showRun(this.#snapshot, this.#isHeard, this.#words);
     this.#rows.show(this.#name, this.#snapshot, this.#words);
     this.#past.show(this.#snapshot.worked_by === null, this.#words);
     show(find("charts"), !this.#charts.isEmpty);
@@ -243,14 +241,25 @@ class Page {
     this.#charts.draw(this.#words);
   }
 
-  /** The server has ended as it should: what is shown is the last there was, and nothing can be asked any more. */
-  #over(sentence, command) {
-    document.documentElement.dataset.over = "";
-    notice("over", "■", this.#words.text(sentence, { command }));
+  /** The server is heard, or it is "lost" or "over", in order: then what is shown is the last that was known, and nothing
+   *  can be asked. All that is shown of a run follows from this and its last snapshot. */
+  #connect(state = "open", told = "") {
+    this.#isHeard = state === "open";
+    document.documentElement.dataset.server = state;
+    for (const id of ["lost", "over"]) notice(id, id === "lost" ? "✗" : "■", id === state ? told : "");
+    const { activeElement: focused } = document;
+    for (const element of document.querySelectorAll(".live")) {
+      // Who is there with the keyboard comes back to it.
+      if (!this.#isHeard && element.contains(focused)) this.#focused = focused;
+      element.inert = !this.#isHeard;
+    }
+    if (this.#snapshot) this.#draw();
+    if (!this.#isHeard) return;
+    if (document.activeElement === document.body) this.#focused?.focus();
+    this.#focused = null;
   }
 
   #lost(reason) {
-    document.documentElement.dataset.lost = "";
     const told = [reason];
     if (this.#snapshot) {
       const { sample, again, resume, ended } = this.#snapshot;
@@ -260,12 +269,7 @@ class Page {
     } else if (!reason) {
       told.push(this.#words.text(GONE, { command: this.#about.again }));
     }
-    notice("lost", "✗", told.filter(Boolean).join(" "));
-  }
-
-  #found() {
-    delete document.documentElement.dataset.lost;
-    notice("lost", "", "");
+    this.#connect("lost", told.filter(Boolean).join("\n"));
   }
 }
 

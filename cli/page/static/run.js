@@ -24,7 +24,9 @@ const STAGES = {
   stopped: ["■"],
   paused: ["Ⅱ", said("paused")],
   held: ["◷", said("waiting")],
+  queued: ["◷"],
   works: ["▶"],
+  unknown: ["?", said("what it does now is not known")],
 };
 const TOLD_EVERY = 10; // percent
 const COMMANDS = 4; // that are shown at once
@@ -38,10 +40,12 @@ export function clearRun() {
   for (const id of ["run", "profile", "stage"]) show(find(id), false);
 }
 
-export function showRun(snapshot, words) {
-  const { run, asked, done, accepted, paused, ended, stopped, sample, worked_by: worker } = snapshot;
-  const idle = stopped ? "stopped" : "silent";
-  const kind = ended ? "ended" : !worker ? idle : paused ? "paused" : snapshot.held ? "held" : "works";
+/** Show the last that was known of a run; of a server that `isHeard` it is what the run does now. */
+export function showRun(snapshot, isHeard, words) {
+  const { run, asked, done, accepted, paused, ended, stopped, sample } = snapshot;
+  const [idle, worker] = [snapshot.queued ? "queued" : stopped ? "stopped" : "silent", isHeard ? snapshot.worked_by : null];
+  const working = !isHeard ? "unknown" : paused ? "paused" : snapshot.held ? "held" : "works";
+  const kind = ended ? "ended" : snapshot.worked_by === null ? idle : working;
   const percent = words.percent(done.rows, asked.rows);
   const [character, word] = STAGES[kind];
   const stage = word ? words.text(word) : run.stage_text;
@@ -57,7 +61,7 @@ export function showRun(snapshot, words) {
   told = { kind, tenth };
   for (const id of ["run", "stage"]) show(find(id), true);
   show(find("why"), !ended && worker !== null);
-  facts(snapshot, words);
+  facts({ ...snapshot, worked_by: worker }, words);
   const hasMoney = [asked, ...Object.values(snapshot.counts)].some(({ sum }) => Number(sum ?? 0) !== 0);
   const of = snapshot.has_steps ? said("of {rows} steps to be sent, {percent} done") : said("of {rows} rows to be sent, {percent} done");
   const standing = snapshot.standing && words.text(said("in the billing now, as sent: {rows}"), { rows: words.count(snapshot.standing.rows) });
@@ -93,12 +97,12 @@ export function showRun(snapshot, words) {
   errors(snapshot.errors, words);
   // A page without names has none of the rest.
   commands(snapshot.commands ?? [], words);
-  verification(worker === null ? (snapshot.verification ?? null) : null, words);
+  verification(snapshot.worked_by === null ? (snapshot.verification ?? null) : null, words);
 }
 
 function facts({ run, worked_by: worker, sample }, words) {
   const begun = asDate(run.begun);
-  const given = Object.entries(run.parameters ?? {}).filter(([, value]) => value !== "" && value !== null);
+  const given = Object.entries(run.parameters ?? {}).filter(([name, value]) => value && value !== "no" && !/(_sha256|^secrets)$/.test(name)); // what tells a person something
   const works = worker ? words.text("works: process {process} on {host}", worker) : "";
   const passed = begun ? words.text("{duration} ago", { duration: words.duration(sample.t - begun / 1000) }) : "";
   for (const [id, first, second] of [
@@ -146,12 +150,12 @@ function bar({ counts, refused, state_texts: names }, words) {
   );
 }
 
-function notices({ resume, paused, silent_for: silence, sample }, words, kind) {
+function notices({ resume, paused, queued, silent_for: silence, sample }, words, kind) {
   const idle = { since: words.moment(sample.t - silence), command: resume };
   const silent = words.text("Nobody works on this run since {since}. To resume it: {command}", idle);
   const stopped = words.text("The run was stopped at {since}. To resume it: {command}", idle);
   notice("silent", "✗", kind === "silent" ? silent : "");
-  notice("stopped", "■", kind === "stopped" ? stopped : "");
+  notice("stopped", STAGES[kind][0], { stopped, queued }[kind]);
   const since = { since: words.moment(paused?.since), by: paused?.by };
   const isPaused = words.text(paused?.by ? said("Paused since {since} by {by}.") : said("Paused since {since}."), since);
   notice("paused", "Ⅱ", paused && kind !== "ended" ? isPaused : "");

@@ -18,6 +18,7 @@ from cli.session.queue import NOTE, facts_of_queue
 from lab.crash.loops import loops
 from lab.crash.proxy import JournalWay
 from tests.cli.conftest import PATIENCE, Cli, Place, Started, place_in
+from tests.cli.page.test_following import page_of
 from tests.cli.service.conftest import Listener, listener
 from tests.cli.session.test_run_file import BALANCES
 from tests.postgres_server import PostgresServer
@@ -231,7 +232,7 @@ async def test_a_run_that_is_ready_is_sent_at_once_as_it_was_handed_in_and_by_ou
     assert (await shared.cli.closing("status", run))["queue"]["served"] is False
     told = (await shared.cli("status", run)).out
     assert "queued since" in told
-    assert "no running worker has a profile of its billing" in told
+    assert "no worker with a profile of its billing is running" in " ".join(told.split())
     async with working(shared.cli) as worker:
         await worker.said(f"{run}: done")
         assert await accepted(shared) == ROWS
@@ -245,6 +246,12 @@ async def test_a_run_that_is_ready_is_sent_at_once_as_it_was_handed_in_and_by_ou
 async def test_a_run_in_the_queue_says_so_wherever_it_is_shown_and_stop_takes_it_out(shared: Place) -> None:
     run = await hand_in(shared, ROWS)
     assert "queued since" in (await shared.cli("status")).out
+    async with page_of(shared, run) as browser, browser.stream(run) as stream:
+        seen = (await stream.until(lambda _: True)).data
+        listed = (await browser.get("/api/runs")).found["runs"]
+    assert seen["run"]["stage_text"] == listed[0]["stage_text"]
+    assert "queued since" in seen["queued"]
+    assert "start one with `carbon-migrate worker`" in seen["queued"]
     assert "a worker sends it in its turn" in (await shared.cli("continue", run)).out
     stopped = " ".join((await shared.cli("stop", run)).out.split())
     assert f"no worker sends it until it is handed in again, carbon-migrate resume {run}" in stopped

@@ -178,6 +178,15 @@ async def pages(browser: Browser, name: str) -> list[list[dict[str, Any]]]:
     return found
 
 
+async def test_a_refused_row_has_its_amount_where_it_can_be_read(place: Place) -> None:
+    (one,) = place.subscribers(1)
+    file = place.rows("abonent_id;amount", f"{one};1", "99999999;-55,10", f"{one};1O,00")
+    name = (await place.run("balances", file, "--skip-bad", ends=1))["run"]
+    async with page_of(place, name) as browser:
+        ((first, second),) = await pages(browser, name)
+    assert ((first["line"], first["amount"]), (second["line"], second["amount"])) == ((3, "-55.10"), (4, None))
+
+
 @pytest.mark.parametrize(("rejected", "refused"), [(0, 3), (50, 0), (50, 50), (60, 51), (49, 2)])
 async def test_rejected_and_refused_rows_come_a_page_at_a_time_each_once(
     rejected: int, refused: int, tmp_path: Path

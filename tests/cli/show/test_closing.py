@@ -20,7 +20,7 @@ from cli.show.progress import line, screen_of, show_intake
 from cli.terminal import streams
 from cli.terminal.exits import Exit
 from cli.terminal.layout import drawn as drawn_by
-from cli.terminal.names import name_of_command, name_of_holder, name_of_sender
+from cli.terminal.names import name_of_command, name_of_holder
 from cli.terminal.streams import WaitingLine, lasting, plain
 from cli.terminal.texts import ENGLISH, JOINT, RUSSIAN, printable, set_reader
 from engine.pipeline.progress import Progress, Status
@@ -29,7 +29,7 @@ from jobs.imports.subscriber import ValueFault
 from jobs.spec.columns import Assigned, Column
 from tests.cli.conftest import Place
 from tests.cli.test_screens import UNDER_WAY as LOAD
-from texts.said import reason, said, wording
+from texts.said import name_of_sender, reason, said, wording
 
 
 def headline(closing: Closing) -> RenderableType:

@@ -12,8 +12,9 @@ from aiohttp import web
 from playwright.async_api import Browser, expect
 
 from cli.terminal.texts import language
+from lab.mock.faults import Fault, FaultKind, FaultPlan
 from tests.cli.commands import test_control as control
-from tests.cli.commands.test_control import ROWS
+from tests.cli.commands.test_control import NO_WAITING, ROWS, held
 from tests.cli.conftest import Place, Started
 from tests.cli.page.chromium.conftest import NARROW, WIDE, Shown, Shows, is_within_its_width, shown_in, violations
 from tests.cli.page.test_following import VERY_SLOW
@@ -166,6 +167,82 @@ async def test_two_tabs_follow_a_run_through_a_pause_a_kill_and_a_resume(place: 
             await expect(tab.locator("#end")).to_be_visible()
             await expect(tab.locator("#accepted-rows")).to_have_text(str(ROWS))
         assert await shown.tab.evaluate("window.isStillThis")
+
+
+async def test_nothing_that_was_true_once_stays_when_it_is_not(place: Place, shows: Shows) -> None:
+    """Answers, and the question whether to stop: after another tab, a server that hangs, and the end of the run."""
+    async with a_load(place) as (load, name), shows(name) as shown:
+        tab, other = shown.tab, await shown.another_tab()
+        await stage(shown, "works")
+        await tab.locator("#pause").click()
+        await expect(tab.locator("#answer")).to_contain_text("✓")
+        await stage(shown, "paused")
+        await expect(tab.locator("#answer")).to_contain_text("✓")
+        await expect(tab.locator("#why-text")).to_have_text(re.compile(r"пауза: страница, .*, процесс \d+"))
+        await other.locator("#continue").click()
+        await expect(tab.locator("#answer")).to_be_empty()
+        await expect(other.locator("#answer")).to_contain_text("✓")
+        await other.locator("#stop").click()
+        shown.server.signal(signal.SIGSTOP)
+        # Nothing is known of it: neither how fast it is, nor whether it goes on.
+        await stage(shown, "unknown")
+        await expect(tab.locator("#pace .middle")).to_have_text("–")
+        await expect(tab.locator("#why")).to_be_hidden()
+        await expect(other.locator("#stop-dialog")).to_be_hidden()
+        await tab.locator("#rate").focus()
+        for one in (tab, other):
+            assert await one.evaluate("[...document.querySelectorAll('.live')].every((one) => one.inert)")
+        shown.server.signal(signal.SIGCONT)
+        await stage(shown, "works")
+        assert not await tab.evaluate("[...document.querySelectorAll('.live')].some((one) => one.inert)")
+        await tab.locator("#stop").click()
+        place.billing.latency = 0.0
+        assert (await load.ended()).exit == 0
+        await stage(shown, "ended")
+        await expect(tab.locator("#stop-dialog")).to_be_hidden()
+        await expect(other.locator("#answer")).to_be_empty()
+
+
+@pytest.mark.parametrize("is_listed", [False, True], ids=["a run", "all runs"])
+async def test_a_page_that_ends_before_its_run_does_not_say_that_it_works(
+    is_listed: bool, place: Place, shows: Shows
+) -> None:
+    async with a_load(place) as (_, name), shows(*([] if is_listed else [name])) as shown:
+        if is_listed:
+            await expect(shown.tab.locator("#runs tbody tr")).to_have_count(1)
+        else:
+            await stage(shown, "works")
+        shown.server.signal(signal.SIGINT)
+        await expect(shown.tab.locator("#over")).to_be_visible()
+        if is_listed:
+            assert await shown.tab.evaluate("getComputedStyle(document.getElementById('runs')).opacity") < "1"
+        else:
+            await stage(shown, "unknown")
+        await expect(shown.tab.locator(".live:visible")).to_have_count(0)
+        # A browser tells of each request that nobody answers.
+        shown.troubles.clear()
+
+
+async def test_a_wait_for_the_billing_is_told_whole_and_ended_by_its_button(place: Place, shows: Shows) -> None:
+    flags = ("--settle", "600", "--no-canary")
+    async with control.a_load(place, *flags) as (load, name), shows(name, language="en") as shown:
+        tab, now = shown.tab, shown.tab.get_by_role("button", name="Ask the billing now")
+        await stage(shown, "works")
+        await expect(now).to_be_hidden()
+        refusal = Fault(FaultKind.UNAVAILABLE, method="objects.create", retry_after="600", times=1)
+        place.billing.faults.set(FaultPlan((refusal,)))
+        place.billing.latency = 0.0
+        await stage(shown, "held")
+        await now.click()
+        await expect(tab.locator("#commands li").first).to_contain_text("the billing is asked at once")
+        await held(place, name, "in doubt")
+        # No call may be missed: this wait goes on.
+        await expect(tab.locator("#why-text")).to_contain_text("in doubt")
+        await expect(now).to_be_hidden()
+        await place.cli("stop", name)
+        await load.ended()
+    assert (await place.cli.closing("resume", *NO_WAITING))["states"] == {"accepted": ROWS}
+    await place.landed_once(ROWS)
 
 
 @pytest.mark.parametrize(("reader", "viewport"), [("ru", WIDE), ("en", NARROW)])
