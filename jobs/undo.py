@@ -139,7 +139,7 @@ class UndoJob(BillingJob):
         items_of = {row.item.item_id: row.item for row in rows if isinstance(row, ItemRow)}
         changed = {
             item.key: (item, new.skip_reason)
-            for new in prepared.items
+            for new in (prepared.items if self.effect.repeatable or self.effect.has_steps else ())
             if new.skip_reason and kind_of(new.skip_reason) not in NOTHING_STANDS
             for item in [items_of[new.undoes or 0]]
         }

@@ -433,8 +433,6 @@ def entries_of(
     # Where one is gone the billing was put back, perhaps: another that its list has known may stand again by that.
     all_there = set(payload.there) <= {thing.values[kind.key] for thing in things}
     known = payload.there if all_there else ()
-    # What takes something back is entered already where the same was taken back, and not restored since.
-    undone = {_taken_back_by(payload, one, things) for one in things} if payload.undone else set[str]()
     there: list[str] = []
     marked: list[Marked] = []
     replaced: list[Marked] = []
@@ -452,10 +450,13 @@ def entries_of(
         if not of_its_kind and (mark is not None or not may_be_of_any_type(payload, profile)):
             continue
         if mark is not None:
-            takes_back = _taken_back_by(payload, thing, things)
-            if payload.undone and takes_back and (takes_back != payload.undone[kind.key] or key in undone):
-                continue
             if not equal or _alike(payload, thing, (kind.alike,)):
+                takes_back = _taken_back_by(payload, thing, things)
+                # What takes something back is entered already where the same was taken back, and not restored since.
+                if payload.undone and takes_back:
+                    restored = {_taken_back_by(payload, one, things) for one in things}
+                    if takes_back != payload.undone[kind.key] or key in restored:
+                        continue
                 amount = Decimal(thing.values[kind.amount] or 0) if kind.amount else None
                 entry = Marked(*mark, key, _described(kind, thing), amount, takes_back)
                 (marked if thing.abonent_id == payload.abonent else replaced).append(entry)

@@ -138,7 +138,8 @@ async def _but_taken_back_elsewhere(gateway: Gateway, taken: Sequence[ItemToUndo
     ]
     elsewhere: dict[int, NewItem] = {}
     for one, payload, things in zip(entered, opposites, await marked_or_alike(gateway, opposites), strict=True):
-        for entry in entries_of(payload, [*things, one.thing], gateway.profile).marked if things else ():
+        others = [thing for thing in things if thing.values["op_id"] != one.op_id]
+        for entry in entries_of(payload, [one.thing, *others], gateway.profile).marked if others else ():
             if entry.takes_back:
                 elsewhere[one.taken.item_id] = skip_changed(one.taken, taken_back_elsewhere(entry))
     return [elsewhere.get(one.taken.item_id, one) if isinstance(one, EnteredOperation) else one for one in standing]

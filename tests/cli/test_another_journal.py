@@ -412,6 +412,7 @@ async def test_what_a_copy_of_the_journal_has_taken_back_is_not_to_be_entered_ag
     await place.cli("undo", undo, "--set", "way=opposite", "--yes")
     restored = await place.cli.closing("verify", run, "--journal", "copy.journal")
     assert (restored["as_wanted"], restored["taken_back_elsewhere"]) == (2, 0)
+    assert (await place.cli.closing(*back, "--journal", "copy.journal"))["states"] == {"accepted": 2}
 
 
 @pytest.mark.parametrize("way", ["opposite", "storno", "list"])
