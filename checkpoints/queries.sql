@@ -569,10 +569,11 @@ order by number
 -- another amount, as that of the balance which it restores, and a skipped one has none. Where the entry was purged, the
 -- amount of the call is all that is left. Unchanged rows of a delta ask for no difference. With each state what became no
 -- items, and the totals that a purge has kept.
+-- What was taken back an undo of that undo restores, unless it was a storno.
 -- Steps that have gone along with a subscriber who was taken back have no undo of their own. What an undo has skipped for
 -- another reason than :nothing_stands it has left alone. The last verification counts until an undo knows more.
 select r.run_id, r.left_out, r.purged_totals, r.ended_at is not null as has_ended,
-       v.verified_at, @json(v.result, different) as different, @json(v.result, twice) as twice,
+       v.verified_at, @json(v.result, different) as different, @json(v.result, twice) as twice, @json(v.result, elsewhere) as elsewhere,
        @json(v.result, different_sum) as different_sum,
        @json(v.result, expected) as expected, @json(v.result, found) as found,
        (select count(*) from refusals f where f.run_id = r.run_id and f.mended_at is null) as refused,
@@ -585,10 +586,11 @@ select r.run_id, r.left_out, r.purged_totals, r.ended_at is not null as has_ende
        sum(i.taken_back) as taken_back,
        @sum_where(case when i.undoes is null then i.amount else coalesce(@undone(i), i.amount) end, i.taken_back = 1)
            as sum_taken_back,
-       count(case when i.taken_back = 1 and exists (
-                      select 1 from items u
-                      where u.undoes = i.item_id and u.state in (select state from states where in_effect)
-                  ) then 1 end) as restorable,
+       max(case when i.taken_back = 1 then (
+               select max(n.name) from items u join runs n on n.run_id = u.run_id
+               where u.undoes = i.item_id and u.taken_back = 0 and u.state in (select state from states where in_effect)
+                 and coalesce(@json(n.parameters, way), '') <> 'storno'
+           ) end) as restorable_by,
        count(case when r.job = 'import' and r.undone_by is not null and i.taken_back = 0
                        and i.state in (select state from states where in_effect) and exists (
                       select 1 from items s

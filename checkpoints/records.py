@@ -557,11 +557,12 @@ class Totals:
     items, the money of `entered_before` is left out, as an earlier run has entered it or the account has another
     balance, and those `left_alone` by an undo are in effect for all that is known.
     `taken_back` are the items in effect that were taken back, and not restored since, with their sum: they are in the
-    counts and sums of their states, as are steps of an import that have `gone_along` with their subscriber. An undo
-    has really changed something of the `restorable` ones, and not only found them gone.
-    Of the others so many were `different` when they were `read_back` last, `twice` of them entered twice: they were
-    sent with `not_as_sent`, and all sums in the billing were more than was sent by the `gap`, or less. `unanswered`
-    are those that are to be sent again, or count as refused, and may have had their effect all the same.
+    counts and sums of their states, as are steps of an import that have `gone_along` with their subscriber. They are
+    `restorable_by` taking back that undo, which has really changed something and is not final; "" where none is.
+    Of the others so many were `different` when they were `read_back` last, `twice` of them entered twice, and others
+    `taken_back_elsewhere`: they were sent with `not_as_sent`, and all sums in the billing were more than was sent by
+    the `gap`, or less. `unanswered` are those that are to be sent again, or count as refused, and may have had their
+    effect all the same.
 
     The amounts of an undo are what its rows take back, negative, and those of an undo of an undo what they restore.
     `merged` are the skipped rows that another row of their account carries, and `merged_amount` is their own sum: it
@@ -578,11 +579,12 @@ class Totals:
     left_alone: int = 0
     taken_back: int = 0
     sum_taken_back: Decimal = Decimal(0)
-    restorable: int = 0
+    restorable_by: str = ""
     gone_along: int = 0
     read_back: datetime | None = None
     different: int = 0
     twice: int = 0
+    taken_back_elsewhere: int = 0
     gap: Decimal = Decimal(0)
     not_as_sent: Decimal = Decimal(0)
     unanswered: int = 0

@@ -174,7 +174,7 @@ def to_holder(row: FoundRow | None) -> Holder:
     return Holder(row["host"], row["process"], f"{since:%Y-%m-%d %H:%M:%S} UTC")
 
 
-_SUMMED: Final = ("restorable", "gone_along", "entered_before", "left_alone", "merged")
+_SUMMED: Final = ("gone_along", "entered_before", "left_alone", "merged")
 
 
 def to_totals(found: Sequence[FoundRow]) -> Totals:
@@ -208,9 +208,11 @@ def to_totals(found: Sequence[FoundRow]) -> Totals:
         read_back=None if found[0]["verified_at"] is None else datetime.fromisoformat(found[0]["verified_at"]),
         different=int(found[0]["different"] or 0),
         twice=int(found[0]["twice"] or 0),
+        taken_back_elsewhere=int(found[0]["elsewhere"] or 0),
         gap=gap,
         # Earlier versions have not kept it: as a rule nothing else is accepted once a run was read back.
         not_as_sent=Decimal(found[0]["different_sum"] or (accepted["amount"] if are_all and accepted else -gap)),
+        restorable_by=max(row["restorable_by"] or "" for row in found),
         **{name: sum(map(itemgetter(name), found)) for name in _SUMMED},
         unanswered=sum(row["unproven"] for state, row in states.items() if state in {State.PENDING, State.REJECTED}),
         has_ended=bool(found[0]["has_ended"]),

@@ -22,7 +22,8 @@ AS_IT_WAS: Final = "already as it was"
 GOES_ALONG: Final = "goes with its subscriber, which the run has created"
 ENTERED_ANEW: Final = "entered anew since"
 REPLACED_LATER: Final = "replaced by a later row of its run"
-NOT_IN_EFFECT: Final = frozenset({AS_WANTED, GONE, REVERSED, AS_IT_WAS})
+REVERSED_ELSEWHERE: Final = "taken back from another journal"
+NOT_IN_EFFECT: Final = frozenset({AS_WANTED, GONE, REVERSED, REVERSED_ELSEWHERE, AS_IT_WAS})
 """The codes of the reasons for which an undo skips a row of which nothing is in effect: it counts as taken back."""
 NOTHING_STANDS: Final = NOT_IN_EFFECT | {GOES_ALONG, ENTERED_ANEW, REPLACED_LATER}
 """The same, and those of rows that are in effect for another run, or not for long.

@@ -23,9 +23,10 @@ from checkpoints.journal import Journal
 from checkpoints.records import AccountFigures, Item, Merged, Run, StandingItem
 from checkpoints.sentences import ANOTHER_COUNTS, PART_OF_SUM
 from jobs.access.gateway import Gateway
-from jobs.access.objects import OF_ABONENT, enters_balance, find_by, newest, sets_balance
+from jobs.access.objects import OF_ABONENT, enters_balance, find_by, operations_since, sets_balance
 from jobs.access.payload import ACCOUNT, BALANCE, encode_payload, payload_of
 from jobs.effects.create import with_amount
+from jobs.spec.entries import find_mark
 from jobs.spec.words import IMPORT, SINCE, UNDO, SharedAccountsRule
 from texts.said import Quantity, Value, advised, counted, reason, said, setting, some_of, wording
 
@@ -231,12 +232,20 @@ async def compare_balances(
                 expected += Decimal(before or 0)
             told.append((rows, expected, Decimal(accounts[0].values[BALANCE] or 0)))
         differing = [item for rows, expected, balance in told if balance != expected for item in rows]
-        latest = await newest(gateway, [payload_of(item).abonent for item in differing])
+        last = {
+            one.abonent: int(item.answer) if one.newest is None else one.newest
+            for item in reversed(differing)
+            if item.answer and item.answer.isdecimal()
+            for one in [payload_of(item)]
+        }
+        newer = await operations_since(gateway, last)
         for rows, expected, balance in told:
             if balance != expected:
-                # A subscriber of the account may have an operation newer than those of the run.
-                own = [int(item.answer) for item in rows if item.answer and item.answer.isdecimal()]
-                if own and any(latest.get(payload_of(item).abonent, 0) > max(own) for item in rows):
+                # A subscriber of the account may have an operation newer than those of the run. These may be gone, as
+                # their ids begin anew where a billing is put back.
+                came = [one for item in rows for one in newer.get(payload_of(item).abonent, ())]
+                own = [one.op_id for one in came if (find_mark(one.descr) or ("",))[0] == run.name]
+                if any(one.op_id > max(own, default=0) for one in came):
                     result.with_later_operations += 1
                     continue
             result.compared += 1

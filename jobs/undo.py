@@ -13,9 +13,10 @@ import anyio.from_thread
 
 from checkpoints.journal import Journal
 from checkpoints.records import Item, NewItem, Refusal, Run
-from checkpoints.sentences import ENTERED_ANEW, NOT_IN_EFFECT
+from checkpoints.sentences import ENTERED_ANEW, NOT_IN_EFFECT, NOTHING_STANDS
 from engine.errors import InputRefused
 from engine.job import NO_ENTRIES, AskMates, Entries, Job, Look, Prepared, Row, RowPage, Source
+from engine.pipeline.foreign_entries import with_later_runs
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, payload_of
 from jobs.catalogue.catalogue import Catalogue
@@ -129,21 +130,34 @@ class UndoJob(BillingJob):
         prepared = await self.effect.take_back(taken)
         # What bears no mark is told from what a later run has entered or deleted again by the journal alone.
         undoes = self._source.run.job == UNDO
-        asked = [one.item_id for one in taken if undoes or _bears_no_mark(one.payload)]
-        anew = await self._journal.entered_anew(asked)
+        unmarked = {one.item_id for one in taken if undoes or _bears_no_mark(one.payload)}
+        # What belongs to a subscriber whom a later run has made again is that one's too, whatever differs in it.
+        steps = {one.item_id for one in taken if one.payload.step and not CREATED.get(one.payload.model)}
+        anew = await self._journal.entered_anew([*(unmarked | steps)])
         differing = await self._journal.differences_on([one.item_id for one in taken])
         unproven = {one.item_id: one for one in taken if one.unproven}
-        entered_at = {row.item.item_id: row.item.changed_at for row in rows if isinstance(row, ItemRow)}
+        items_of = {row.item.item_id: row.item for row in rows if isinstance(row, ItemRow)}
+        changed = {
+            item.key: (item, new.skip_reason)
+            for new in (prepared.items if self.effect.repeatable or self.effect.has_steps else ())
+            if new.skip_reason and kind_of(new.skip_reason) not in NOTHING_STANDS
+            for item in [items_of[new.undoes or 0]]
+        }
+        set_over = await with_later_runs(self._source.run, changed, self.effect, self._journal)
         gone_at = ""
         items: list[NewItem | Refusal] = []
         for item in prepared.items:
-            if item.undoes is not None and kind_of(item.skip_reason or "") in NOT_IN_EFFECT:
-                gone_at = max(gone_at, entered_at[item.undoes])
-            if item.undoes in anew and item.skip_reason is None:
+            kind = kind_of(item.skip_reason or "")
+            if item.undoes is not None and kind in NOT_IN_EFFECT:
+                gone_at = max(gone_at, items_of[item.undoes].changed_at)
+            is_anew = item.undoes in (unmarked if item.skip_reason is None else steps)
+            if is_anew and item.undoes in anew and kind not in NOTHING_STANDS:
                 again = reason(
                     "entered anew since: run {run} has this row again", ENTERED_ANEW, run=anew[item.undoes]
                 )
                 item = replace(item, skip_reason=again)  # noqa: PLW2901 - the item of that row
+            elif item.undoes in set_over:
+                item = replace(item, skip_reason=set_over[item.undoes])  # noqa: PLW2901
             elif item.undoes in differing:
                 item = replace(item, skip_reason=_differs(differing[item.undoes], self._source.run))  # noqa: PLW2901
             items.append(leave_unproven(unproven[item.undoes], item) if item.undoes in unproven else item)

@@ -80,7 +80,9 @@ async def _status(
             stopped = [view.run.name for view in views if view.stage == STOPPED]
             goes_on = said("show this stopped run, and how it goes on")
             steps = dict.fromkeys((command_line("status", name) for name in stopped[-MAX_STATUS_SHOWN:]), goes_on)
-            steps.setdefault(command_line("status", runs[-1].name), said("show this run, and what comes next"))
+            # What was given up has nothing that comes next.
+            last = next((view.run.name for view in reversed(views) if not view.is_discarded), runs[-1].name)
+            steps.setdefault(command_line("status", last), said("show this run, and what comes next"))
             screen.show(steps_list(list(steps.items())))
     return Exit.DONE
 

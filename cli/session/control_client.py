@@ -3,7 +3,7 @@
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -128,7 +128,9 @@ async def give(
     if request.command in {"set", "stop"} or (request.arguments and run.paused_at is None):
         nothing = {"set": said("there is nothing to set"), "stop": said("there is nothing to stop")}
         what = nothing.get(request.command, said("there is no wait to end"))
-        raise await unreachable(run, journal, what, by_flag(run) if request.command == "set" else None)
+        raise await unreachable(
+            run, journal, what, by_flag(run, request.arguments) if request.command == "set" else None
+        )
     await (journal.pause(run, who) if request.command == "pause" else journal.unpause(run))
     done = await _at_rest(run, journal)
     await journal.history.note_command(run, who, request.command, done)
@@ -243,12 +245,17 @@ async def resume_command(run: Run, journal: Journal) -> str:
     return command_line("run", printable(mark.file, WHOLE))
 
 
-def by_flag(run: Run) -> Said:
+def by_flag(run: Run, wanted: Mapping[str, str] | None = None) -> Said:
     kept = " ".join(f"{name}={text}" for name, text in run.policy.items())
+    flags = [
+        word
+        for name, text in (wanted or {"rate": "20", "in-flight": "8"}).items()
+        for word in (f"--{name}", printable(text, WHOLE))
+    ]
     return said(
         "it keeps {kept}, which a flag changes: {command}",
         kept=printable(kept) or said("nothing but the defaults"),
-        command=command_line("resume", run.name, "--rate", "20", "--in-flight", "8"),
+        command=command_line("resume", run.name, *flags),
     )
 
 

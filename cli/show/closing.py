@@ -428,11 +428,12 @@ def next_steps(
     Some of its refused rows are entered `on_request`.
     """
     name, is_import, frozen = run.name, run.job == IMPORT, run.frozen_at is not None
+    missing = totals.different - totals.twice - totals.taken_back_elsewhere
     left, bad = totals.count_where(open=True), totals.count(State.REJECTED) + totals.refused
     if run.ended_at and (totals.unsent or totals.taken_back) and (again := run_again(run)):
         of_undo = run.job == UNDO and said("take back what stands of run {run}", run=run.parameters[RUN])
         yield again, of_undo or said("enter the corrected file; what stands is left out by itself")
-    elif run.job != UNDO and totals.gap and totals.different > totals.twice and (again := run_again(run)):
+    elif run.job != UNDO and totals.gap and missing > 0 and (again := run_again(run)):
         yield again, said("see what the billing has no more, and how it is entered again")
     if restoring := restoring_of(run, totals):
         yield restoring, said("restore what was taken back, where it is possible")
@@ -478,8 +479,7 @@ def next_steps(
 
 def restoring_of(run: Run, totals: Totals) -> str:
     """The command that restores what was taken back of it; "" for an import, whose undo cannot be undone."""
-    is_possible = run.undone_by and totals.restorable and run.job != IMPORT
-    return command_line("undo", run.undone_by or "") if is_possible else ""
+    return command_line("undo", totals.restorable_by) if totals.restorable_by and run.job != IMPORT else ""
 
 
 def leaves_unproven(run: Run) -> bool:

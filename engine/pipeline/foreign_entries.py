@@ -24,10 +24,20 @@ from decimal import Decimal
 from typing import Final, TypeAlias
 
 from checkpoints.journal import Journal
-from checkpoints.records import EarlierEntry, Item, KnownMark, NewItem, Refusal, StandingItem
-from checkpoints.sentences import ALIKE, ANOTHER_COUNTS, AS_WANTED, ENTERED, INSTEAD, NOT_SHOWN, OVER, held_back
+from checkpoints.records import EarlierEntry, Item, KnownMark, NewItem, Refusal, Run, StandingItem
+from checkpoints.sentences import (
+    ALIKE,
+    ANOTHER_COUNTS,
+    AS_WANTED,
+    ENTERED,
+    INSTEAD,
+    NOT_SHOWN,
+    OVER,
+    REVERSED_ELSEWHERE,
+    held_back,
+)
 from engine.errors import InputRefused
-from engine.evidence import RowRefused, Undecided
+from engine.evidence import AlreadyThere, RowRefused, Undecided
 from engine.job import NO_ENTRIES, Effect, Entries, Job, Marked, SameKey
 from texts.said import Said, advised, in_clauses, kind_of, reason, said, setting, some_of, wording
 
@@ -209,7 +219,9 @@ class ForeignEntries:
             return replace(item, skip_reason=entered_by(shown[-1]))
         return item
 
-    async def judge_at_call(self, looked_at: Sequence[tuple[Item, Entries]]) -> dict[int, RowRefused | Undecided]:
+    async def judge_at_call(
+        self, looked_at: Sequence[tuple[Item, Entries]]
+    ) -> dict[int, AlreadyThere | RowRefused | Undecided]:
         """Why items must not be sent, by item_id: their entries have come since the list was made.
 
         Nobody has approved these, so they count for a run with `again` as well. Raises `JournalError`.
@@ -218,7 +230,9 @@ class ForeignEntries:
         known = await self._known(looked_at)
         reasons = await self._reasons(items, [entries for _, entries in looked_at], known, at_call=True)
         return {
-            item.item_id: RowRefused(held_back(_refusal(found)))
+            item.item_id: AlreadyThere(found[-1][0])
+            if self._is_done_elsewhere(found)
+            else RowRefused(held_back(_refusal(found)))
             if found
             else Undecided(said(_EQUAL, entry=entries.unmarked))
             for (item, entries), found in zip(looked_at, reasons, strict=True)
@@ -300,6 +314,8 @@ class ForeignEntries:
         self, item: NewItem, entries: Entries, reasons: Sequence[tuple[str, str]], *, goes_on_top: bool
     ) -> NewItem | Refusal:
         again = self._again or self._job.effect.may_repeat(item.payload)
+        if self._is_done_elsewhere(reasons):
+            return replace(item, skip_reason=reasons[-1][0])
         for why, _ in reasons:
             if kind_of(why) == ENTERED and (not again or self._job.effect.has_steps):
                 return replace(item, skip_reason=why)
@@ -317,6 +333,10 @@ class ForeignEntries:
         if entries.unmarked:
             notes.append(said("looks as if entered already: {entry}", entry=entries.unmarked))
         return replace(item, note=in_clauses(notes) if len(notes) > 1 else notes[0])
+
+    def _is_done_elsewhere(self, reasons: Sequence[tuple[str, str]]) -> bool:
+        """Whether an undo has nothing to do for an item, as another journal has taken back the same."""
+        return self._job.takes_back and bool(reasons) and kind_of(reasons[-1][0]) == REVERSED_ELSEWHERE
 
     def _by_another_job(self, item: NewItem | Item, entries: Entries, known: Known) -> Iterator[tuple[str, str]]:
         """What runs of other jobs have entered of the row, and what to do: an equal entry, or the one that counts."""
@@ -421,12 +441,7 @@ class ForeignEntries:
                     entry=entry.text,
                 )
             if entry.takes_back:
-                return said(
-                    "taken back from another journal: run {run}, {entry}, takes back operation {id}",
-                    run=entry.run,
-                    entry=entry.text,
-                    id=entry.takes_back,
-                )
+                return taken_back_elsewhere(entry)
             return said("entered from another journal: run {run}, {entry}", run=entry.run, entry=entry.text)
         if not known.made(entry.entry_id, entry.amount):
             return said(
@@ -475,9 +490,33 @@ def _shown(item: NewItem, twins: Iterable[EarlierEntry], entries: Entries, known
     return [one for one in twins if entries.unmarked or one.number is None or marks[one.run, one.number] > 0]
 
 
+def taken_back_elsewhere(entry: Marked) -> Said:
+    """Why an operation does not count: a run that this journal does not know has entered what takes it back."""
+    return reason(
+        "taken back from another journal: run {run}, {entry}, takes back operation {id}",
+        REVERSED_ELSEWHERE,
+        run=entry.run,
+        entry=entry.text,
+        id=entry.takes_back,
+    )
+
+
 def sets_the_same(effect: Effect, item: NewItem | Item, other: StandingItem) -> bool:
     """Whether an item of another run sets some of what an item with its key sets."""
     return item.lane == other.lane and not effect.sets(item.payload).isdisjoint(effect.sets(other.payload))
+
+
+async def with_later_runs(
+    run: Run, differing: Mapping[str, tuple[Item, str]], effect: Effect, journal: Journal
+) -> dict[int, str]:
+    """By item_id, why items of a run, by key, are not in effect any more, with a later run that has set the same."""
+    return {
+        item.item_id: in_clauses([why, said("run {run} has set it since", run=one.run)])
+        for one in (await journal.set_since(run, differing.keys()) if differing else ())
+        for item, why in [differing[one.key]]
+        # One that was as wanted already has set nothing.
+        if one.state.in_effect and sets_the_same(effect, item, one)
+    }
 
 
 def asks_the_same(item: NewItem, twin: EarlierEntry) -> bool:

@@ -9,7 +9,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, RowFigures, Run
 from checkpoints.states import State
 from engine.job import CannotLook, Job, Marked, ReadBack
-from engine.pipeline.foreign_entries import known_of
+from engine.pipeline.foreign_entries import known_of, with_later_runs
 from engine.pipeline.intake import in_turn
 from texts.said import in_clauses, said
 
@@ -44,13 +44,13 @@ async def verify(
         return [item for item in items if item.state.in_effect and item.lane not in gone] if items else None
 
     async def look(items: Sequence[Item]) -> _Looked:
-        readings = await effect.read_back(run, items)
-        besides = [
-            (item, one)
-            for item in items
-            if isinstance(reading := readings.get(item.item_id), ReadBack)
-            for one in reading.besides
-        ]
+        readings = dict(await effect.read_back(run, items))
+        read = [(item, reading) for item in items if isinstance(reading := readings.get(item.item_id), ReadBack)]
+        differing = {item.key: (item, one.difference) for item, one in read if one.difference is not None}
+        set_over = await with_later_runs(run, differing, effect, journal)
+        again = [(item.item_id, one) for item, one in read if item.item_id in set_over]
+        readings |= {item_id: replace(one, difference=set_over[item_id]) for item_id, one in again}
+        besides = [(item, one) for item, reading in read for one in reading.besides]
         known = await known_of(journal, {(one.run, one.number, item.lane, item.key) for item, one in besides})
         strangers: dict[int, list[Marked]] = {}
         for item, one in besides:

@@ -26,7 +26,7 @@ import structlog
 
 from checkpoints.journal import Journal
 from checkpoints.records import Item, LookUps, Run
-from checkpoints.sentences import held_back
+from checkpoints.sentences import NOT_IN_EFFECT, held_back
 from checkpoints.states import State
 from engine.errors import LookUpFailed
 from engine.evidence import Accepted, AlreadyThere, Lost, RowRefused, Seen, Undecided
@@ -53,7 +53,7 @@ from engine.pipeline.reconciler import (
     found_again,
     wait_for_stacks,
 )
-from texts.said import Quantity, counted, in_clauses, said
+from texts.said import Quantity, counted, in_clauses, kind_of, said
 
 log = structlog.get_logger(__name__)
 
@@ -232,16 +232,18 @@ class Witness:
             (item,) = await self._renewed([item])
         return item
 
-    async def overtaken(self, item: Item) -> RowRefused | None:
-        """The refusal of `item`, if its subscriber, say, is another one since the list was made.
+    async def overtaken(self, item: Item) -> AlreadyThere | RowRefused | None:
+        """Why `item` is not sent, if its subscriber, say, is another one since the list was made.
 
-        Raises `LookUpFailed`.
+        What is not in effect any more is not taken back. Raises `LookUpFailed`.
         """
         if self._effect.looks_together:
             why = await self._told_of(item, self._overtaken, READING_COUNTS, self._outdated)
         else:
             why = (await self._outdated([item])).get(item.item_id)
-        return None if why is None else RowRefused(held_back(why))
+        if why is None:
+            return None
+        return AlreadyThere(why) if kind_of(why) in NOT_IN_EFFECT else RowRefused(held_back(why))
 
     async def at_call(self, item: Item) -> Seen | None:
         """Look up `item`, whose call would leave now; None if it is to be sent. Raises `LookUpFailed`."""

@@ -470,6 +470,7 @@ def entries_of(
         return NO_ENTRIES
     kind = model_of(payload)
     same = [name for name in kind.same if name != "abonent_id"]
+    sets = enters_balance(payload)
     # Where one is gone the billing was put back, perhaps: another that its list has known may stand again by that.
     all_there = set(payload.there) <= {thing.values[kind.key] for thing in things}
     known = payload.there if all_there else ()
@@ -491,9 +492,14 @@ def entries_of(
             continue
         if mark is not None:
             if not equal or _alike(payload, thing, (kind.alike,)):
+                takes_back = _taken_back_by(kind, thing, things, sets=sets)
+                # What takes something back is entered already where the same was taken back, and not restored since.
+                if payload.undone and takes_back:
+                    restored = {_taken_back_by(kind, one, things, sets=sets) for one in things}
+                    if takes_back != payload.undone[kind.key] or key in restored:
+                        continue
                 amount = Decimal(thing.values[kind.amount] or 0) if kind.amount else None
-                taken_back = _taken_back_by(kind, thing, things, sets=enters_balance(payload))
-                entry = Marked(*mark, key, _described(kind, thing), amount, taken_back)
+                entry = Marked(*mark, key, _described(kind, thing), amount, takes_back)
                 (marked if thing.abonent_id == payload.abonent else replaced).append(entry)
         elif thing.abonent_id == payload.abonent and _alike(payload, thing, (kind.alike,)):
             text = _described(kind, thing)

@@ -19,7 +19,7 @@ from billing.money import two_decimals, wire
 from billing.profile import TypeEight
 from billing.secret import PLACEHOLDER
 from checkpoints.records import Item, NewItem, Refusal, Run
-from checkpoints.sentences import AS_IT_WAS, AS_WANTED
+from checkpoints.sentences import AS_IT_WAS, AS_WANTED, GONE
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, AlreadyThere, Evidence, Lost, RowRefused, Seen
 from engine.job import (
@@ -102,7 +102,7 @@ from jobs.spec.chain import Hole, Template, fill_arguments
 from jobs.spec.entries import LONGEST_COMMENT, MARK_ROOM, OPERATIONS, exact_key, find_mark, with_mark, without_marks
 from jobs.spec.parameters import LONGEST_ID, row_key
 from jobs.spec.spec import CREATE
-from texts.said import reason, said, setting, some_of, text_of
+from texts.said import reason, said, setting, some_of, text_of, wording
 
 _OPENING: Final = str(OPENING_BALANCE)
 WHOSE: Final = ("Abonents.id", "Abonents.contract_number")
@@ -420,8 +420,11 @@ class CreateEffect(CallEffect):
         """
         payloads = [decode_payload(item.payload) for item in items]
         pairs = list(zip(items, payloads, strict=True))
+        taking_back = [(item, one) for item, one in pairs if one.undone]
         reasons = (
-            await self._moved_since(items, payloads) | await self._gone_since(pairs) | await self._there_again(pairs)
+            await self._moved_since(items, payloads)
+            | await gone_since(self._gateway, taking_back)
+            | await self._there_again(pairs)
         )
         sets = [pair for pair in pairs if pair[1].newest is not None and pair[0].item_id not in reasons]
         last: dict[int, int] = {}
@@ -484,19 +487,6 @@ class CreateEffect(CallEffect):
                     now=said("not known") if balance is None else balance,
                 )
         return reasons
-
-    async def _gone_since(self, pairs: Sequence[tuple[Item, Payload]]) -> dict[int, str]:
-        """By item_id, whose operation is not there to be taken back: reversed since, or the billing was put back."""
-        taking_back = [(item, one) for item, one in pairs if one.undone and not item.state.in_effect]
-        if not taking_back:
-            return {}
-        kind, ids = self._kind, [one.undone[self._kind.key] or "" for _, one in taking_back]
-        found = await find(self._gateway, self._model, [{kind.key: one} for one in ids], kind.fields((kind.amount,)))
-        return {
-            item.item_id: gone_since(op_id)
-            for (item, one), op_id, things in zip(taking_back, ids, found, strict=True)
-            if not any(map(kind.counts, still_there(one, one.undone, things)))
-        }
 
     async def _there_again(self, pairs: Sequence[tuple[Item, Payload]]) -> dict[int, str]:
         """By item_id, whose deleted object is there all the same, as the billing was put back."""
@@ -649,12 +639,26 @@ def payload_for(
     return Payload(model, steps, abonent=abonent, key=key, wanted=wanted, was=dict(was), **more)
 
 
-def gone_since(op_id: str) -> str:
-    """Why an operation is not taken back that was there when the list was made."""
-    return said(
-        "gone since the list was made: operation {id} is not there any more, is reversed, or is another one's by now",
-        id=op_id,
-    )
+_GONE: Final = wording(
+    "gone since the list was made: operation {id} is not there any more, is reversed, or is another one's by now"
+)
+_CHANGED: Final = wording("changed since the list was made: operation {id} has another sum or comment by now")
+
+
+async def gone_since(gateway: Gateway, pairs: Sequence[tuple[Item, Payload]]) -> dict[int, str]:
+    """By item_id, why an operation is not taken back that was there when the list was made. Raises `LookUpFailed`."""
+    kind, reasons = CREATABLE_MODELS[OPERATIONS], dict[int, str]()
+    asked = [(item, one, one.undone or {**one.was, **one.key}) for item, one in pairs if not item.state.in_effect]
+    keys = [{kind.key: then[kind.key] or ""} for _, _, then in asked]
+    found = await find(gateway, OPERATIONS, keys, kind.fields((kind.amount,))) if asked else ()
+    for (item, one, then), things in zip(asked, found, strict=True):
+        there = [thing for thing in things if kind.counts(thing)]
+        if still_there(one, then, there):
+            continue
+        own, *marks = (find_mark(now.get(kind.comment) or "") for now in (then, *(thing.values for thing in there)))
+        why, code = (_GONE, GONE) if all(mark not in {None, own} for mark in marks) else (_CHANGED, "")
+        reasons[item.item_id] = reason(why, code, id=then[kind.key] or "")
+    return reasons
 
 
 def with_amount(payload: Payload, amount: Decimal, wanted: Mapping[str, str | None]) -> Payload:

@@ -20,6 +20,7 @@ from checkpoints.sentences import AS_WANTED, GONE, REVERSED
 from checkpoints.states import State
 from engine.evidence import Accepted, AlreadyThere, Evidence, Lost, RowRefused, Seen
 from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
+from engine.pipeline.foreign_entries import taken_back_elsewhere
 from jobs.access.gateway import Gateway
 from jobs.access.objects import (
     FOUND_AGAIN,
@@ -33,8 +34,8 @@ from jobs.access.objects import (
     needed,
     try_finding,
 )
-from jobs.access.payload import BALANCE, Payload, payload_of
-from jobs.effects.creatable_models import fields_of, own_of, still_there
+from jobs.access.payload import BALANCE, OP_TYPE, Payload, payload_of
+from jobs.effects.creatable_models import entries_of, fields_of, marked_or_alike, own_of, still_there
 from jobs.effects.create import Back, CreateEffect, gone_since, payload_for
 from jobs.effects.effect import (
     OF_ANOTHER_MODEL,
@@ -116,6 +117,33 @@ async def _still_in_effect(gateway: Gateway, taken: Sequence[ItemToUndo]) -> lis
         found[one.item_id] = since(one.payload, _amount_of(one), things, gateway.profile)
     act = str(gateway.profile.act_type.value)
     return [_standing(one, found.get(one.item_id), act) for one in taken]
+
+
+async def _but_taken_back_elsewhere(gateway: Gateway, taken: Sequence[ItemToUndo]) -> list[Standing]:
+    """As `_still_in_effect`; what another journal has entered the opposite of is not. Raises `LookUpFailed`.
+
+    An opposite entry that is about to be made is looked for itself.
+    """
+    standing = await _still_in_effect(gateway, taken)
+    entered = [one for one in standing if isinstance(one, EnteredOperation)]
+    opposites = [
+        Payload(
+            OPERATIONS,
+            (),
+            abonent=one.taken.payload.abonent,
+            key={"abonent_id": str(one.taken.payload.abonent), OP_TYPE: str(one.op_type)},
+            wanted={"op_summa": wire(-one.amount)},
+            undone={"op_id": one.op_id},
+        )
+        for one in entered
+    ]
+    elsewhere: dict[int, NewItem] = {}
+    for one, payload, things in zip(entered, opposites, await marked_or_alike(gateway, opposites), strict=True):
+        others = [thing for thing in things if thing.values["op_id"] != one.op_id]
+        for entry in entries_of(payload, [one.thing, *others], gateway.profile).marked if others else ():
+            if entry.takes_back:
+                elsewhere[one.taken.item_id] = skip_changed(one.taken, taken_back_elsewhere(entry))
+    return [elsewhere.get(one.taken.item_id, one) if isinstance(one, EnteredOperation) else one for one in standing]
 
 
 async def _try_standing(gateway: Gateway) -> None:
@@ -376,11 +404,7 @@ class StornoReversal(CallEffect):
 
     async def outdated(self, run: Run, items: Sequence[Item]) -> Mapping[int, str]:
         """Whose operation is not there to be reversed. Raises `LookUpFailed`."""
-
-        def why(_: Item, payload: Payload, things: Sequence[BillingObject]) -> str | None:
-            return None if things else gone_since(payload.key["op_id"])
-
-        return await of_each([item for item in items if not item.state.in_effect], self._now, why)
+        return await gone_since(self._gateway, [(item, payload_of(item)) for item in items])
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         def reversed_(entry: EnteredOperation) -> NewItem | Refusal:
@@ -400,7 +424,7 @@ class StornoReversal(CallEffect):
             )
             return entry.taken_back(payload, -entry.amount)
 
-        return _each(await _still_in_effect(self._gateway, taken), reversed_)
+        return _each(await _but_taken_back_elsewhere(self._gateway, taken), reversed_)
 
 
 def _is_told_of(payload: Payload, fields: Mapping[str, object]) -> bool:
@@ -557,4 +581,4 @@ class AccountantsList(CallEffect):
             )
             return entry.taken_back(entry.taken.payload, -entry.amount, todo)
 
-        return _each(await _still_in_effect(self._gateway, taken), listed)
+        return _each(await _but_taken_back_elsewhere(self._gateway, taken), listed)

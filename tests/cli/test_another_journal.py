@@ -396,12 +396,12 @@ async def test_what_a_copy_of_the_journal_has_taken_back_is_not_to_be_entered_ag
     back = ("undo", run, "--set", "way=opposite", "--yes", "--no-canary")
     half = await place.cli(*back, "--limit-money", "500", may_end_with=(3,))
     assert "accepted 1 " in half.told
-    ended = await place.cli.refused(*back, "--journal", "copy.journal", says="taken back from another journal")
-    assert ("--again" in ended.told, "What is taken back is not taken back once more" in ended.told) == (False, True)
     verified = await place.cli("verify", run, "--journal", "copy.journal", "--json", may_end_with=(Exit.REJECTED,))
     (undo,) = {one.name for one in await place.runs()} - {run}
     assert f"taken back from another journal: by run {undo}, operation" in verified.told
     assert (verified.closing["taken_back_elsewhere"], verified.closing["found"]) == (1, "500")
+    # By the file of the load nothing of it is entered again.
+    assert "run payment" not in verified.told
     reported = await place.cli("report", run, "--journal", "copy.journal", "-o", "-")
     assert "1 of these rows was taken back from another journal" in reported.told
     says = [f"taken back from another journal: run {undo}, operation", "Work with that journal"]
@@ -412,6 +412,38 @@ async def test_what_a_copy_of_the_journal_has_taken_back_is_not_to_be_entered_ag
     await place.cli("undo", undo, "--set", "way=opposite", "--yes")
     restored = await place.cli.closing("verify", run, "--journal", "copy.journal")
     assert (restored["as_wanted"], restored["taken_back_elsewhere"]) == (2, 0)
+    assert (await place.cli.closing(*back, "--journal", "copy.journal"))["states"] == {"accepted": 2}
+
+
+@pytest.mark.parametrize("way", ["opposite", "storno", "list"])
+async def test_what_a_copy_of_the_journal_has_taken_back_is_taken_back_for_an_undo(asked: Place, way: str) -> None:
+    """When the list is made, and when it is resumed; the rows that stand are taken back once."""
+    place = asked
+    payers = place.subscribers(4)
+    file = place.rows("abonent_id;amount", *(f"{one};500" for one in payers))
+    run = (await place.run("payment", file))["run"]
+    copied(place.cli.journal, place.cli.folder / "copy.journal")
+    back = ("undo", run, "--set", "way=opposite", "--yes", "--json", "--no-canary", "--in-flight", "1")
+    half = (await place.cli.closing(*back, "--limit-money", "500", ends=3))["run"]
+    copy = ("--journal", "copy.journal")
+    undone = await place.cli("undo", run, "--set", f"way={way}", "--yes", "--json", *copy, may_end_with=(0, 1))
+    assert f"taken back from another journal: run {half}, operation" in undone.words
+    if way == "list":
+        # Only what stands is for the accountant.
+        assert (undone.exit, undone.closing["states"]) == (1, {"skipped": 4})
+        listed = ("export", undone.closing["run"], *copy, "--state", "skipped", "-o", "-")
+        assert (await place.cli(*listed)).out.count("for the accountant: ") == 3
+        await place.cli("resume", half, "--yes", "--limit-money", "none")
+    else:
+        assert (undone.exit, undone.closing["states"]) == (0, {"skipped": 1, "accepted": 3})
+        resumed = await place.cli.closing("resume", half, "--yes", "--limit-money", "none", "--settle", "0.1")
+        assert resumed["states"] == {"skipped": 3, "accepted": 1}
+        assert (await place.cli.closing("status", run, *copy))["stage"] == "taken back"
+    assert (await place.cli.closing("status", run))["stage"] == "taken back"
+    standing = place.query(
+        "select sum(op_summa) from finance_operations where storno = 0 and descr containing '[cm '"
+    )
+    assert standing == [(0,)]
 
 
 async def test_two_processes_of_one_number_may_follow_each_other_on_one_billing(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from checkpoints.states import State
 from tests.cli.conftest import Balances, Ended, Place
 from tests.cli.settings.test_profiles import storno_restores
 from tests.cli.terminal.terminals import answered, at_a_terminal, killed_at
+from tests.cli.test_import import subscriber, table
 from tests.jobs.whole_database import changes
 
 ROWS = 12
@@ -174,10 +175,28 @@ async def test_what_a_storno_took_back_is_entered_again_as_the_refusal_advises(p
     storno = await undone(place, run, *STORNO)
     says = "export the rows of the run that was taken back, and run its job on that file"
     await place.cli.refused("undo", storno, "--yes", says=says)
+    for command in ("status", "verify"):
+        assert f"undo {storno}" not in await place.cli.told(command, run)
     await place.cli("export", run, "--state", "accepted", "-o", "again.csv")
     assert (await place.run("balances", "again.csv"))["states"] == {"accepted": 2}
     # Nothing was switched off: what stands is not entered on top.
     assert (await place.run("balances", "again.csv"))["states"] == {"skipped": 2}
+
+
+async def test_what_an_undo_has_taken_back_is_restored_by_that_one_and_not_by_the_last(place: Place) -> None:
+    """The last one has found that nothing can be taken back."""
+    payers = place.subscribers(3)
+    file = place.rows("abonent_id;amount", *(f"{one};500" for one in payers))
+    run = (await place.run("payment", file))["run"]
+    ((last,),) = place.query("select max(op_id) from finance_operations")
+    await place.execute("update finance_operations set op_summa = op_summa + 1 where op_id = ?", last)
+    first = (await undo(place, run, *OPPOSITE, may_end_with=(1,))).closing
+    second = (await undo(place, run, *OPPOSITE, may_end_with=(1,))).closing
+    assert [one["states"] for one in (first, second)] == [{"skipped": 1, "accepted": 2}, {"skipped": 1}]
+    await place.cli.told("status", run, says=f"undo {first['run']}")
+    restored = await undo(place, first["run"], *OPPOSITE)
+    assert restored.closing["states"] == {"accepted": 2}
+    assert "restore what was taken back" not in await place.cli.told("status", run)
 
 
 async def test_a_list_for_the_accountant_names_the_command_that_writes_it(place: Place) -> None:
@@ -246,9 +265,10 @@ async def test_what_a_run_that_was_taken_back_has_not_sent_is_never_sent(place: 
         f"run {run} has ended: its undo is run {back['run']} (",
         f"{ROWS - rows} rows of it were not sent, and never are",
         f"carbon-migrate run balances {balances.path}",
-        f"carbon-migrate undo {back['run']}",
     ]
-    await sends_nothing(place, "resume", run, "--yes", *SETTLE, says=says)
+    resumed = await sends_nothing(place, "resume", run, "--yes", *SETTLE, says=says)
+    # A storno is final.
+    assert f"undo {back['run']}" not in resumed.words
     bare = await sends_nothing(place, "resume", "--yes", *SETTLE, may_end_with=(0,))
     assert "nothing to resume" in bare.out
     status = await place.cli.told("status", run)
@@ -472,9 +492,10 @@ def backup(place: Place) -> dict[str, tuple[str, int]]:
 
 async def put_back(place: Place, backup: Mapping[str, tuple[str, int]]) -> None:
     """The billing as it was: what has come since is gone, and the next has its ids."""
-    for table, (key, last) in backup.items():
-        await place.execute(f"delete from {table} where {key} > ?", last)  # noqa: S608 - ours
-        await place.execute(f"set generator gen_{table}_id to {last}")
+    await place.execute("update abonents set parent_id = null where id > ?", backup["abonents"][1])
+    for name, (key, last) in backup.items():
+        await place.execute(f"delete from {name} where {key} > ?", last)  # noqa: S608 - ours
+        await place.execute(f"set generator gen_{name}_id to {last}")
 
 
 @pytest.mark.parametrize("way", [STORNO, OPPOSITE], ids=["storno", "opposite"])
@@ -566,6 +587,41 @@ async def test_what_has_no_mark_is_the_later_runs_where_the_billing_was_put_back
     for run, how in zip(seconds, ((), STORNO), strict=True):
         assert "accepted" in (await undo(asked, run, *how)).closing["states"]
     assert left(asked) == []
+
+
+async def test_what_came_after_lost_balances_is_told_though_it_has_their_ids(asked: Place) -> None:
+    ids = asked.subscribers(4)
+    asked.rows("abonent_id;amount", *(f"{one};500" for one in ids), name="balances.csv")
+    asked.rows("abonent_id;amount", *(f"{one};50" for one in ids[:3]), name="pay.csv")
+    slowly = ("--no-canary", "--in-flight", "1", *SETTLE)
+    evening = backup(asked)
+    run = (await asked.run("balances", "balances.csv", *slowly))["run"]
+    await put_back(asked, evening)
+    await asked.run("payment", "pay.csv", *slowly)
+    account = "(select account_id from abonents where id = ?)"
+    await asked.execute(f"update admin_accounts set ostatok = 0 where id = {account}", ids[3])  # noqa: S608 - ours
+    accounts = (await asked.cli.closing("verify", run, ends=1))["accounts"]
+    assert (accounts["with_later_operations"], accounts["compared"], accounts["different"]) == (3, 1, 1)
+
+
+async def test_an_import_that_a_backup_has_lost_and_that_was_made_again_leaves_nothing_of_the_first(
+    place: Place,
+) -> None:
+    """Folders and subscribers have each other's ids by now, and the same subscriber is in a folder of another id."""
+    evening = backup(place)
+    imports = ("import", "subs.csv", "--yes", "--no-canary", "--in-flight", "1", *SETTLE)
+    people = [subscriber(one, folder=f"Новые {one % 2}") for one in range(1, 5)]
+    place.write(table(people), "subs.csv")
+    first = (await place.cli.closing(*imports))["run"]
+    await put_back(place, evening)
+    place.write(table([people[1], people[0], *people[2:]]), "subs.csv")
+    second = (await place.cli.closing(*imports))["run"]
+    there = place.tables
+    ended = await undo(place, first)
+    assert (ended.closing["states"].keys(), changes(there, place.tables)) == ({"skipped"}, {})
+    ended.saying(["of what it was to take back, nothing is in effect any more", f"run {second} has this row again"])
+    assert "accepted" in (await undo(place, second, *OPPOSITE)).closing["states"]
+    assert left(place) == []
 
 
 async def test_a_service_that_bears_another_comment_by_now_is_left_alone(
@@ -667,6 +723,24 @@ def thresholds(place: Place) -> list[int]:
     ids = [*place.of_one_account()[1:], *place.subscribers(2)]
     place.rows("abonent_id;limit_warning", *(f"{one};-{70 + number}" for number, one in enumerate(ids)))
     return ids
+
+
+async def test_what_a_later_run_has_set_over_names_that_run(asked: Place) -> None:
+    """Where it is read back, and where it is left alone; not a run that found it as wanted, nor a person."""
+    ids = subscribers(asked)[:3]
+    threshold = ("warning-threshold", "some.csv", "--set")
+    asked.rows("abonent_id", *map(str, ids), name="some.csv")
+    first = (await asked.run(*threshold, "amount=-100"))["run"]
+    assert (await asked.run(*threshold, "amount=-100"))["states"] == {"skipped": 3}
+    await set_threshold(asked, ids[0], -300)
+    told = await asked.cli.told("verify", first, ends=1)
+    assert ("✗ " in told, "has set it since" in told) == (True, False)
+    asked.rows("abonent_id", *map(str, ids[1:]), name="some.csv")
+    later = (await asked.run(*threshold, "amount=-200"))["run"]
+    named = f"run {later} has set it since"
+    assert (await asked.cli.told("verify", first, ends=1)).count(named) == 2
+    ended = await undo(asked, first, may_end_with=(1,))
+    assert (ended.closing["states"], named in ended.words) == ({"skipped": 3}, True)
 
 
 async def test_a_run_that_was_killed_still_knows_what_it_has_set(place: Place) -> None:

@@ -43,8 +43,7 @@ from engine.pipeline.reconciler import Reconciler
 from engine.pipeline.witness import Witness
 from jobs.catalogue.built_in import PAYMENT
 from jobs.catalogue.catalogue import JOBS
-from jobs.effects import delete, reverse
-from jobs.effects.create import CreateEffect
+from jobs.effects import create, delete, reverse
 from jobs.spec.entries import OPERATION
 from lab.simulation import journal, program
 from lab.simulation.billing import ACT
@@ -127,7 +126,7 @@ def _whatever_has_the_id() -> Iterator[None]:
     """In the list of an undo, and before each of its calls."""
     with (
         patch.object(reverse, "_is_own", lambda *_: True),
-        patch.object(CreateEffect, "_gone_since", _empty),
+        patch.object(create, "gone_since", _empty),
     ):
         yield
 
