@@ -6,12 +6,14 @@ Each function runs inside the transaction that the journal has begun, so that no
 import secrets
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, NoReturn
+
+from msgspec.structs import replace
 
 from checkpoints import rows
 from checkpoints.errors import ForbiddenTransition, RunHeld, RunPurged, RunTakenOver, RunUnfinished

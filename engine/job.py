@@ -7,11 +7,14 @@ and reads it back. Nothing here depends on HTTP or on a particular billing.
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum, auto
 from typing import Any, Final, NamedTuple, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
 
 from checkpoints import rows as stored
 from checkpoints.records import Item, NewItem, Refusal, Run
@@ -33,8 +36,7 @@ FAULTS: Final = "carbon_faults"
 """The column that a check adds to a table, and the sheet that it puts beside it; neither is of the input."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True, gc=False):
     """One row of a source. `line` counts from 1 in a file, the header included; None for a source without lines.
 
     `truths` are the 0-based indexes of cells that hold a boolean, not the text "true" or "false".
@@ -45,8 +47,7 @@ class Row:
     truths: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class RowPage:
+class RowPage(msgspec.Struct, frozen=True, gc=False):
     """Rows in order; `refusals` are unreadable rows; `cursor` is where the next page begins.
 
     `left_out` counts the input rows that flags leave out, by flag.
@@ -55,7 +56,7 @@ class RowPage:
     rows: tuple[Row, ...]
     refusals: tuple[Refusal, ...]
     cursor: str
-    left_out: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, int] = {}
 
 
 class LastLine(NamedTuple):
@@ -137,8 +138,7 @@ class DerivedSource(Source):
 # ---- the interface of jobs ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True, gc=False):
     """The result of preparing a page of rows: items to freeze, and refusals with their reasons.
 
     `gone_at` is when the last was entered of what the billing does not show: soon after that it may be late.
@@ -207,8 +207,7 @@ def news_of(item: Item, result: LookUpResult) -> LookUpResult:
     return result
 
 
-@dataclass(frozen=True, slots=True)
-class Marked:
+class Marked(msgspec.Struct, frozen=True, gc=False):
     """An entry of the billing with a mark: the run, and the number of the item; `text` describes the entry.
 
     `takes_back` is the id of the entry to which it is the opposite one of an undo, "" where it is none.
@@ -241,8 +240,7 @@ class Entries:
 NO_ENTRIES: Final = Entries()
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(msgspec.Struct, frozen=True, gc=False):
     """What the billing has of a row whose call would leave now: its own effect, and entries that its list lacks."""
 
     own: LookUpResult
@@ -252,8 +250,7 @@ class Look:
 NOT_THERE: Final = Look(Absent())
 
 
-@dataclass(frozen=True, slots=True)
-class ReadBack:
+class ReadBack(msgspec.Struct, frozen=True, gc=False):
     """The present value of an item in the billing. `difference` is None if it is as wanted.
 
     With `later_operations` the entry is there as sent, but the balance of its account has moved on since. `besides`

@@ -5,11 +5,12 @@ It is a run like any other: planned, shown, resumable, verified, and it can itse
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
 import anyio.from_thread
+from msgspec.structs import replace
 
 from checkpoints.journal import Journal
 from checkpoints.records import Item, NewItem, Refusal, Run
@@ -42,8 +43,7 @@ HEADER: Final = ("run", "row", "key", "label", AMOUNT, "answer")
 _PAGE: Final = 1_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemRow(Row):
+class ItemRow(Row, frozen=True, kw_only=True, gc=False):
     """An item of an earlier run as a row of its undo; the cells are for display."""
 
     item: Item

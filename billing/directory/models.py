@@ -2,11 +2,13 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from ipaddress import IPv4Address
 from typing import Final, TypeAlias
+
+import msgspec
 
 from billing.database.schema import Schema, TableColumn, columns_of
 from billing.database.sql_blocks import SqlStatement, sql_block
@@ -172,8 +174,7 @@ LARGEST_ID: Final = 2**31 - 1
 """The largest Firebird integer; the database refuses a statement with a larger key."""
 
 
-@dataclass(frozen=True, slots=True)
-class BillingObject:
+class BillingObject(msgspec.Struct, frozen=True, gc=False):
     """One object. `abonent_id` and `account_id` are None if it belongs to no subscriber, such as a service on offer.
 
     A value that cannot be read is None, and `faults` has the reason by field.
@@ -183,7 +184,7 @@ class BillingObject:
     account_id: int | None
     label: str
     values: Values
-    faults: Mapping[str, str] = field(default_factory=dict)
+    faults: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)

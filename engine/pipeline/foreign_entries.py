@@ -16,10 +16,11 @@ what the journal has as taken back and the billing shows without its taking back
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Final, TypeAlias
+
+from msgspec.structs import replace
 
 from checkpoints.journal import Journal
 from checkpoints.records import EarlierEntry, Item, KnownMark, NewItem, Refusal, StandingItem

@@ -5,10 +5,11 @@ the parameters of the undo state them, and without them nothing is sent.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from typing import Final, TypeAlias
+
+import msgspec
 
 from billing.api.answers import is_about_other_model, judge
 from billing.api.calls import ChainStep
@@ -67,8 +68,7 @@ BESIDES: Final = ("op_date",)
 """Further fields for display, if the billing has them."""
 
 
-@dataclass(frozen=True, slots=True)
-class EnteredOperation:
+class EnteredOperation(msgspec.Struct, frozen=True, gc=False):
     """An unchanged operation of the run; `before` is the account's balance before it, None if not kept."""
 
     taken: ItemToUndo

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from math import inf
@@ -14,6 +14,7 @@ from typing import Self
 import anyio
 import anyio.lowlevel
 import msgspec
+from msgspec import structs
 
 from checkpoints.errors import ForbiddenTransition, RunTakenOver
 from checkpoints.history import History
@@ -78,7 +79,7 @@ def item(
     amount: str = "1.10",
     key: str | None = None,
 ) -> Item:
-    new = replace(row(key or str(number), amount, lane=lane or f"account {number}"), line=number + 1)
+    new = structs.replace(row(key or str(number), amount, lane=lane or f"account {number}"), line=number + 1)
     return msgspec.structs.replace(sending_item(new, number), item_id=1000 + number, state=state, attempts=0)
 
 
