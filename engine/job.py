@@ -150,11 +150,14 @@ class Prepared(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, entries: Iterable[NewItem | Refusal]) -> "Prepared":
-        kept = tuple(entries)
-        return cls(
-            tuple(one for one in kept if isinstance(one, NewItem)),
-            tuple(one for one in kept if isinstance(one, Refusal)),
-        )
+        items: list[NewItem] = []
+        refusals: list[Refusal] = []
+        for one in entries:
+            if isinstance(one, NewItem):
+                items.append(one)
+            else:
+                refusals.append(one)
+        return cls(tuple(items), tuple(refusals))
 
 
 @dataclass(frozen=True, slots=True)

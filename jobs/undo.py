@@ -245,7 +245,7 @@ def _differs(delta: str, run: Run) -> str:
 
 def _bears_no_mark(payload: Payload) -> bool:
     is_new = payload.creates and not CREATED.get(payload.model)
-    return is_new or SUM_IN in payload.wanted or payload.methods[-1] == DELETE
+    return is_new or SUM_IN in payload.wanted or payload.steps[-1].method == DELETE
 
 
 def _of_amount(entries: Entries, amount: Decimal | None) -> Entries:

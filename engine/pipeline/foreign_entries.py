@@ -152,9 +152,11 @@ class ForeignEntries:
         if effect.repeatable and not effect.has_steps:
             return {}
         entered: dict[str, Sequence[EarlierEntry]] = {}
-        for item, twins in zip(items, await self.earlier.twins(self._job.name, items), strict=True):
+        # An undo knows its own item of the run.
+        asked = [item for item in items if item.undoes is None]
+        for item, twins in zip(asked, await self.earlier.twins(self._job.name, asked) if asked else (), strict=True):
             # Most rows have none.
-            if not twins or item.undoes is not None:
+            if not twins:
                 continue
             if not effect.has_steps and effect.may_repeat(item.payload):
                 continue
