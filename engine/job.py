@@ -408,8 +408,13 @@ class Effect(ABC):
         """Whether a call is made although an earlier run has made it."""
         return self.repeatable
 
+    @property
+    def overwrites(self) -> bool:
+        """Whether its calls may set something, of which only the last call counts."""
+        return self.repeatable or self.has_steps
+
     def sets(self, payload: str) -> frozenset[str]:
-        """What a call sets, of which only the last call counts; nothing of a call that adds."""
+        """What a call of an effect that overwrites sets; nothing of a call that adds."""
         return frozenset()
 
     def same_key(self, payload: str) -> SameKey:

@@ -136,8 +136,9 @@ class ForeignEntries:
 
     async def _rivals(self, items: Sequence[NewItem]) -> dict[str, StandingItem]:
         """By key, the items of unfinished runs that set what these set: sent later, they would overwrite it."""
-        sets = self._job.effect.sets
-        setting = {item.key: item for item in items if item.undoes is None and sets(item.payload)}
+        effect = self._job.effect
+        asked = [item for item in items if item.undoes is None] if effect.overwrites else ()
+        setting = {item.key: item for item in asked if effect.sets(item.payload)}
         if not setting:
             return {}
         found = await self.earlier.left_open(self._target, setting.keys(), self._own)

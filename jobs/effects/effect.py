@@ -286,14 +286,14 @@ class CallEffect(Effect):
         return DOCUMENT.name in self.names
 
     def without_document(self, item: NewItem) -> tuple[str, Sequence[str]]:
-        payload = decode_payload(item.payload)
-        if not payload.document:
+        # Of most rows nothing has to be decoded.
+        if '"document"' not in item.payload or not (payload := decode_payload(item.payload)).document:
             return "", ()
         key = item.key.removesuffix(f"/{payload.document}")
         return payload.document, (key, f"{key}/{payload.day}")
 
     def sets(self, payload: str) -> frozenset[str]:
-        return decode_payload(payload).sets if self.repeatable or self.has_steps else super().sets(payload)
+        return decode_payload(payload).sets
 
     # ---- a call ----
 
