@@ -150,14 +150,9 @@ class Prepared(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, entries: Iterable[NewItem | Refusal]) -> "Prepared":
-        items: list[NewItem] = []
-        refusals: list[Refusal] = []
-        for one in entries:
-            if isinstance(one, NewItem):
-                items.append(one)
-            else:
-                refusals.append(one)
-        return cls(tuple(items), tuple(refusals))
+        kept = tuple(entries)
+        items = tuple([one for one in kept if isinstance(one, NewItem)])
+        return cls(items, tuple([one for one in kept if isinstance(one, Refusal)]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -421,13 +416,8 @@ class Effect(ABC):
         """What it means that an earlier run has entered the key and the sum of a call."""
         return SameKey.ENTERED
 
-    @property
-    def has_documents(self) -> bool:
-        """Whether rows have a column of documents, which tell equal operations apart."""
-        return False
-
     def without_document(self, item: NewItem) -> tuple[str, Sequence[str]]:
-        """The document of a row, and its keys in runs that did not use the column of documents."""
+        """The document of a row, and its keys in runs that did not use the column of documents; "" without one."""
         return "", ()
 
     def shows_entered(self, payload: str) -> bool:

@@ -120,25 +120,22 @@ class Prepared:
 
     def fetch(self, most: int = maxsize) -> list[_Row]:
         """The next rows of a select without a cursor, at most as many; none behind the last."""
-        rows: list[_Row] = []
-        while not self._ended and len(rows) < most:
-            rows += self._rows(self._fetched(min(most - len(rows), self._at_once)))
-        return rows
-
-    def _fetched(self, most: int) -> list[bytes]:
-        """The next rows, as the bytes of the buffer."""
         handle, api, status = self._statement._stmt_handle, fbcore.api, self._status  # noqa: SLF001 - as above
+        rows: list[_Row] = []
         fetched: list[bytes] = []
-        while not self._ended and len(fetched) < most:
+        while not self._ended and len(rows) + len(fetched) < most:
             if not (ended := api.isc_dsql_fetch(status, handle, 3, self._found)):
                 fetched.append(self._buffer.raw)
+                if len(fetched) == self._at_once:
+                    rows += self._rows(fetched)
+                    fetched.clear()
                 continue
             self._ended = True
             error = None if ended == _END else self._error()
             api.isc_dsql_free_statement(status, handle, _CLOSE)
             if error is not None:
                 raise error
-        return fetched
+        return rows + self._rows(fetched)
 
     def close(self) -> None:
         with suppress(fdb.Error):
@@ -201,7 +198,6 @@ _HEAD: Final = struct.Struct("@4h2P")
 """The beginning of a variable: its type, scale, subtype and length, and where its value and its null are."""
 _VARIABLE: Final = ctypes.sizeof(ibase.XSQLVAR)
 _FIRST: Final = ibase.XSQLDA.sqlvar.offset
-_LENGTH: Final = struct.Struct("@h")
 _TO_LENGTH: Final = ibase.XSQLVAR.sqllen.offset
 _NULL: Final = ctypes.c_short(-1)
 """What says that a value is null, of the types that may be."""
@@ -232,7 +228,7 @@ class _GivenValues:
                     # As fdb says it.
                     found = len(data)
                     raise ValueError(f"Value of parameter ({place}) is too long, expected {room}, found {found}")
-                _LENGTH.pack_into(self._structure, _FIRST + place * _VARIABLE + _TO_LENGTH, len(data))
+                struct.pack_into("@h", self._structure, _FIRST + place * _VARIABLE + _TO_LENGTH, len(data))
                 given.append(data)
             elif isinstance(value, datetime):
                 since = value.replace(tzinfo=None) - _MIDNIGHT
@@ -288,14 +284,6 @@ def _padded(variable: _Variable, encoding: str, blank: str) -> tuple[str, int, _
     return f"{variable.sqllen}s", 1, lambda found: found.decode(encoding, _ODD)[:letters].rstrip(blank)
 
 
-def _moment(_: _Variable, __: str, ___: str) -> tuple[str, int, _Read]:
-    return "iI", 2, lambda days, units: _MIDNIGHT + timedelta(days, 0, units * 100)
-
-
-def _day(_: _Variable, __: str, ___: str) -> tuple[str, int, _Read]:
-    return "i", 1, lambda days: date.fromordinal(_FIRST_DAY + days)
-
-
 _COLUMNS: Final[dict[int, Callable[[_Variable, str, str], tuple[str, int, _Read | None]]]] = {
     _SHORT: _number("h"),
     _LONG: _number("i"),
@@ -303,8 +291,8 @@ _COLUMNS: Final[dict[int, Callable[[_Variable, str, str], tuple[str, int, _Read 
     _DOUBLE: _number("d"),
     _VARYING: _varying,
     _TEXT: _padded,
-    _TIMESTAMP: _moment,
-    _DATE: _day,
+    _TIMESTAMP: lambda *_: ("iI", 2, lambda days, units: _MIDNIGHT + timedelta(days, 0, units * 100)),
+    _DATE: lambda *_: ("i", 1, lambda days: date.fromordinal(_FIRST_DAY + days)),
 }
 """By the type of a column: the letters of its bytes, how many values they give, and how these are read if not as
 they are."""

@@ -111,7 +111,7 @@ class ForeignEntries:
 
     async def _against_unused_documents(self, judged: list[NewItem | Refusal]) -> list[NewItem | Refusal]:
         """The items, with a note where a run that did not use the column of documents has entered this one."""
-        if self._again or not self._job.effect.has_documents:
+        if self._again:
             return judged
         asked = [
             (place, item, document, key)

@@ -102,11 +102,6 @@ class CreatableModel:
         """The arguments of a new object that are not compared: they find it, mark it, or change later."""
         return frozenset({*self.found_by, *self.moving, *SECRET_ARGUMENTS, self.comment})
 
-    @cached_property
-    def same_of_one(self) -> tuple[str, ...]:
-        """The arguments that make two entries of one subscriber the same."""
-        return tuple(name for name in self.same if name != "abonent_id")
-
     def fields(self, wanted: Collection[str]) -> tuple[str, ...]:
         key = self.found_by if self.key_is_free_again else ()
         own = (self.key, self.comment, self.ended, *key, *wanted)
@@ -436,6 +431,8 @@ def entries_of(
     if not things and (own is not None or not payload.sharers):
         return NO_ENTRIES
     kind = model_of(payload)
+    # Behind the subscriber, who may be another of the account.
+    same = kind.same[1:]
     # Where one is gone the billing was put back, perhaps: another that its list has known may stand again by that.
     all_there = not payload.there or set(payload.there) <= {thing.values[kind.key] for thing in things}
     known = payload.there if all_there else ()
@@ -454,7 +451,7 @@ def entries_of(
         too_old = payload.day and _ISO_DAY.fullmatch(day) and day < payload.day
         if is_own or key in known or not kind.counts(thing) or too_old:
             continue
-        of_its_kind = _alike(payload, thing, kind.same_of_one)
+        of_its_kind = _alike(payload, thing, same)
         if not of_its_kind and (mark is not None or not may_be_of_any_type(payload, profile)):
             continue
         if mark is not None:

@@ -30,7 +30,7 @@ from jobs.access.payload import BALANCE, Payload, account_of, decode_payload, en
 from jobs.access.vault import mask_secrets, unseal
 from jobs.rows.binding import ABONENT, LOGIN, NUMBER, USER, Bound
 from jobs.spec.chain import Template
-from jobs.spec.entries import DOCUMENT, find_mark, with_mark
+from jobs.spec.entries import find_mark, with_mark
 from jobs.spec.errors import SecretAltered, SecretGone, VaultFailed
 from jobs.spec.spec import SET
 from texts.said import Said, reason, said, text_of
@@ -280,10 +280,6 @@ class CallEffect(Effect):
     def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
         """The undocumented facts that these payloads rely on, as values by the names in the profile."""
         return {}
-
-    @property
-    def has_documents(self) -> bool:
-        return DOCUMENT.name in self.names
 
     def without_document(self, item: NewItem) -> tuple[str, Sequence[str]]:
         # Of most rows nothing has to be decoded.
