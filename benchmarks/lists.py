@@ -6,6 +6,7 @@ its operations into the database. What looks up is a process of its own, `python
 which prints its figures as JSON.
 """
 
+import gc
 import shutil
 import sys
 import time
@@ -243,4 +244,7 @@ async def _main(folder: Path, kind: str) -> Figures:
 
 if __name__ == "__main__":
     quietly()
+    # As `cli.main` does once a command is imported.
+    gc.freeze()
+    gc.set_threshold(10_000)
     print(msgspec.json.encode(on_uvloop(_main, Path(sys.argv[1]), sys.argv[2])).decode())

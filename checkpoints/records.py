@@ -250,8 +250,7 @@ class ReportRoot:
     root: str
 
 
-@dataclass(frozen=True, slots=True)
-class NewItem:
+class NewItem(msgspec.Struct, frozen=True, gc=False):
     """One row to be frozen.
 
     `key` is the business key, which must not be entered twice; `label` is the name for people; `lane` is the account,
@@ -279,8 +278,7 @@ class NewItem:
         return self.amount is not None and self.wanted is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(msgspec.Struct, frozen=True, gc=False):
     """A row of the input that did not become an item; `column` names the faulty column, None for the whole row.
 
     A `conflict` is the key on which this row contradicts another: at the end of the intake all rows with that key are
@@ -295,8 +293,7 @@ class Refusal:
     conflict: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True, gc=False):
     """The items and refusals of one page of the source; `cursor` is where the next page begins.
 
     `left_out` counts the rows that flags leave out, by flag: they become neither items nor refusals. The numbers of
@@ -306,7 +303,7 @@ class Page:
     items: tuple[NewItem, ...]
     refusals: tuple[Refusal, ...]
     cursor: str | None
-    left_out: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, int] = {}
     above: int = 0
 
 
@@ -381,8 +378,7 @@ class Command:
     given_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class EarlierEntry:
+class EarlierEntry(msgspec.Struct, frozen=True, gc=False):
     """An item of the journal with the same effect: the same job and key, on the `target` of its run.
 
     If its run was purged, `wanted` is the digest of what it asked for, `row` is empty, and `is_purged` is true.
@@ -412,8 +408,7 @@ class EarlierEntry:
         return self.amount is not None and self.wanted is not None and not self.is_purged
 
 
-@dataclass(frozen=True, slots=True)
-class StandingItem:
+class StandingItem(msgspec.Struct, frozen=True, gc=False):
     """An item of another run in a lane (account), whose effect stands or may stand."""
 
     run: str
@@ -427,8 +422,7 @@ class StandingItem:
     is_purged: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class KnownMark:
+class KnownMark(msgspec.Struct, frozen=True, gc=False):
     """An item of this journal whose mark is in the billing: its run, the run's target, and its state.
 
     `lane` is that of the entry that bears the mark, `in_lane` that it is the item's own. `amount` is None where the

@@ -6,12 +6,14 @@ Each function runs inside the transaction that the journal has begun, so that no
 import secrets
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, NoReturn
+
+from msgspec.structs import replace
 
 from checkpoints import rows
 from checkpoints.errors import ForbiddenTransition, RunHeld, RunPurged, RunTakenOver, RunUnfinished
@@ -145,11 +147,11 @@ def judge_items(db: Queries, run: Run, items: Sequence[NewItem], judge: Judge) -
     """Judge each item against the journal's items with its key, earlier rows of the page included."""
     new: defaultdict[str, list[EarlierEntry]] = defaultdict(list)
     judged: list[NewItem | Refusal] = []
-    now = rows.now()
+    now, often = rows.now(), Counter([item.key for item in items])
     for item, twins in zip(items, twins_of(db, run.job, items), strict=True):
         verdict = judge(item, [*twins, *new.get(item.key, ())])
         judged.append(verdict)
-        if isinstance(verdict, NewItem) and verdict.skip_reason is None:
+        if often[item.key] > 1 and isinstance(verdict, NewItem) and verdict.skip_reason is None:
             new[item.key].append(
                 EarlierEntry(
                     *(run.name, item.key, item.amount, item.wanted, State.PENDING, item.line, now, now, run.target)

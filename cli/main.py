@@ -119,8 +119,10 @@ def load(name: str) -> Command:
     """The command from its file, which has it or the commands of its group."""
     gc.disable()
     module = import_module(COMMANDS[name].module)
-    # What was imported stays: to look for garbage among it takes a fifth of a command's start.
+    # What was imported stays: to look for garbage among it takes a fifth of a command's start. A page of rows is some
+    # ten thousand objects, which stay until it is worked off: to look through them again and again takes as much.
     gc.freeze()
+    gc.set_threshold(10_000)
     gc.enable()
     found = {str(one.name): one for one in vars(module).values() if isinstance(one, Command)}
     return found[name] if name in found else Group(name, found, help=COMMANDS[name].summary)

@@ -7,11 +7,14 @@ and reads it back. Nothing here depends on HTTP or on a particular billing.
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum, auto
 from typing import Any, Final, NamedTuple, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
 
 from checkpoints import rows as stored
 from checkpoints.records import Item, NewItem, Refusal, Run
@@ -33,8 +36,7 @@ FAULTS: Final = "carbon_faults"
 """The column that a check adds to a table, and the sheet that it puts beside it; neither is of the input."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True, gc=False):
     """One row of a source. `line` counts from 1 in a file, the header included; None for a source without lines.
 
     `truths` are the 0-based indexes of cells that hold a boolean, not the text "true" or "false".
@@ -45,8 +47,7 @@ class Row:
     truths: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class RowPage:
+class RowPage(msgspec.Struct, frozen=True, gc=False):
     """Rows in order; `refusals` are unreadable rows; `cursor` is where the next page begins.
 
     `left_out` counts the input rows that flags leave out, by flag.
@@ -55,7 +56,7 @@ class RowPage:
     rows: tuple[Row, ...]
     refusals: tuple[Refusal, ...]
     cursor: str
-    left_out: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, int] = {}
 
 
 class LastLine(NamedTuple):
@@ -137,8 +138,7 @@ class DerivedSource(Source):
 # ---- the interface of jobs ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True, gc=False):
     """The result of preparing a page of rows: items to freeze, and refusals with their reasons.
 
     `gone_at` is when the last was entered of what the billing does not show: soon after that it may be late.
@@ -151,10 +151,8 @@ class Prepared:
     @classmethod
     def of(cls, entries: Iterable[NewItem | Refusal]) -> "Prepared":
         kept = tuple(entries)
-        return cls(
-            tuple(one for one in kept if isinstance(one, NewItem)),
-            tuple(one for one in kept if isinstance(one, Refusal)),
-        )
+        items = tuple([one for one in kept if isinstance(one, NewItem)])
+        return cls(items, tuple([one for one in kept if isinstance(one, Refusal)]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +205,7 @@ def news_of(item: Item, result: LookUpResult) -> LookUpResult:
     return result
 
 
-@dataclass(frozen=True, slots=True)
-class Marked:
+class Marked(msgspec.Struct, frozen=True, gc=False):
     """An entry of the billing with a mark: the run, and the number of the item; `text` describes the entry.
 
     `takes_back` is the id of the entry to which it is the opposite one of an undo, "" where it is none.
@@ -244,8 +241,7 @@ class Entries:
 NO_ENTRIES: Final = Entries()
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(msgspec.Struct, frozen=True, gc=False):
     """What the billing has of a row whose call would leave now: its own effect, and entries that its list lacks."""
 
     own: LookUpResult
@@ -255,8 +251,7 @@ class Look:
 NOT_THERE: Final = Look(Absent())
 
 
-@dataclass(frozen=True, slots=True)
-class ReadBack:
+class ReadBack(msgspec.Struct, frozen=True, gc=False):
     """The present value of an item in the billing. `difference` is None if it is as wanted.
 
     With `later_operations` the entry is there as sent, but the balance of its account has moved on since. `besides`
@@ -411,21 +406,21 @@ class Effect(ABC):
         """Whether a call is made although an earlier run has made it."""
         return self.repeatable
 
+    @property
+    def overwrites(self) -> bool:
+        """Whether its calls may set something, of which only the last call counts."""
+        return self.repeatable or self.has_steps
+
     def sets(self, payload: str) -> frozenset[str]:
-        """What a call sets, of which only the last call counts; nothing of a call that adds."""
+        """What a call of an effect that overwrites sets; nothing of a call that adds."""
         return frozenset()
 
     def same_key(self, payload: str) -> SameKey:
         """What it means that an earlier run has entered the key and the sum of a call."""
         return SameKey.ENTERED
 
-    @property
-    def has_documents(self) -> bool:
-        """Whether rows have a column of documents, which tell equal operations apart."""
-        return False
-
     def without_document(self, item: NewItem) -> tuple[str, Sequence[str]]:
-        """The document of a row, and its keys in runs that did not use the column of documents."""
+        """The document of a row, and its keys in runs that did not use the column of documents; "" without one."""
         return "", ()
 
     def shows_entered(self, payload: str) -> bool:

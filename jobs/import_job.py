@@ -231,7 +231,7 @@ class Sampled(DerivedSource):
             rows = tuple(row for row in page.rows if row.line in lines)
             left = len(page.rows) - len(rows) + len(page.refusals)
             left_out = Counter(page.left_out) + Counter({BY_SAMPLE: left})
-            yield replace(page, rows=rows, refusals=(), left_out=dict(left_out))
+            yield RowPage(rows, (), page.cursor, dict(left_out))
 
 
 def in_folder(folder: str, *, is_id: bool) -> Stage:

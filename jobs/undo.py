@@ -5,11 +5,12 @@ It is a run like any other: planned, shown, resumable, verified, and it can itse
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
 import anyio.from_thread
+from msgspec.structs import replace
 
 from checkpoints.journal import Journal
 from checkpoints.records import Item, NewItem, Refusal, Run
@@ -43,8 +44,7 @@ HEADER: Final = ("run", "row", "key", "label", AMOUNT, "answer")
 _PAGE: Final = 1_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemRow(Row):
+class ItemRow(Row, frozen=True, kw_only=True, gc=False):
     """An item of an earlier run as a row of its undo; the cells are for display."""
 
     item: Item
@@ -259,7 +259,7 @@ def _differs(delta: str, run: Run) -> str:
 
 def _bears_no_mark(payload: Payload) -> bool:
     is_new = payload.creates and not CREATED.get(payload.model)
-    return is_new or SUM_IN in payload.wanted or payload.methods[-1] == DELETE
+    return is_new or SUM_IN in payload.wanted or payload.steps[-1].method == DELETE
 
 
 def _of_amount(entries: Entries, amount: Decimal | None) -> Entries:

@@ -10,6 +10,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
+import msgspec
+
 from billing.directory.models import AMOUNTS, same_value
 from billing.money import two_decimals
 from billing.profile import Profile, TypeEight
@@ -36,8 +38,7 @@ class ChangeKind(StrEnum):
     REMOVED = "removed"
 
 
-@dataclass(frozen=True, slots=True)
-class FieldChange:
+class FieldChange(msgspec.Struct, frozen=True, gc=False):
     """A field before and after a call; None is an empty field, money has two decimals or more.
 
     A field that is `issued` gets its new value from the billing.
@@ -49,8 +50,7 @@ class FieldChange:
     issued: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RowChange:
+class RowChange(msgspec.Struct, frozen=True, gc=False):
     """What the call of a row, with its `payload`, changes; it has no `fields` if its effect is not known.
 
     `model` and `key` name the object that is changed: of an opening balance its account. `first` is False for a row

@@ -2,15 +2,16 @@
 
 import ctypes
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import count
+from sys import maxsize
 from typing import Any, Final, TypeAlias
 
 import fdb
-from fdb import fbcore
+from fdb import fbcore, ibase
 
 from billing.database.columns import SelectColumns, describe_columns, is_select
 from billing.database.sql_blocks import Value, blocks
@@ -40,6 +41,8 @@ _CLOSE: Final = 1
 _END: Final = 100
 _SHORTEST: Final = 64
 """Bytes for a value of any column: a date may be given as a text."""
+_BYTES_AT_ONCE: Final = 1_000_000
+"""Bytes of rows that are read at once, column by column."""
 _BYTES_A_LETTER: Final = {4: 4, 69: 4, 3: 3}
 """By the number of a character set, the bytes of its widest letter."""
 
@@ -53,7 +56,7 @@ _UNITS_A_SECOND: Final = 10_000
 
 _Variable: TypeAlias = Any  # a structure of ctypes
 _Row: TypeAlias = tuple[Any, ...]
-_Read: TypeAlias = Callable[[tuple[Any, ...], int], object]
+_Read: TypeAlias = Callable[..., Any]
 
 
 class Prepared:
@@ -89,7 +92,7 @@ class Prepared:
         self._ended = True
         self._given = _passed(given) if values else None
         self._found = _passed(found) if columns else None
-        self._values = [_GivenValue(place, one) for place, one in enumerate(values)]
+        self._values = _GivenValues(given, values)
         self._lay_out(columns if self.cursor is None else ())
 
     def run(self, values: Sequence[Value]) -> list[_Row]:
@@ -104,8 +107,7 @@ class Prepared:
         if self.cursor is not None:
             self.cursor.execute(self._statement, values)
             return []
-        for place, value in zip(self._values, values, strict=True):
-            place.give(value, self._encoding)
+        self._values.give(values, self._encoding)
         transaction = self._transaction
         if transaction._tr_handle is None:  # noqa: SLF001 - as above
             transaction.begin()
@@ -114,22 +116,26 @@ class Prepared:
         if api.isc_dsql_execute2(status, transaction._tr_handle, handle, 3, self._given, answered):  # noqa: SLF001 - as above
             raise self._error()
         self._ended = not self.is_select
-        return [self._row()] if answered else []
+        return self._rows([self._buffer.raw]) if answered else []
 
-    def fetch(self, most: int | None = None) -> list[_Row]:
+    def fetch(self, most: int = maxsize) -> list[_Row]:
         """The next rows of a select without a cursor, at most as many; none behind the last."""
         handle, api, status = self._statement._stmt_handle, fbcore.api, self._status  # noqa: SLF001 - as above
         rows: list[_Row] = []
-        while not self._ended and len(rows) != most:
+        fetched: list[bytes] = []
+        while not self._ended and len(rows) + len(fetched) < most:
             if not (ended := api.isc_dsql_fetch(status, handle, 3, self._found)):
-                rows.append(self._row())
+                fetched.append(self._buffer.raw)
+                if len(fetched) == self._at_once:
+                    rows += self._rows(fetched)
+                    fetched.clear()
                 continue
             self._ended = True
             error = None if ended == _END else self._error()
             api.isc_dsql_free_statement(status, handle, _CLOSE)
             if error is not None:
                 raise error
-        return rows
+        return rows + self._rows(fetched)
 
     def close(self) -> None:
         with suppress(fdb.Error):
@@ -142,31 +148,40 @@ class Prepared:
         return error
 
     def _lay_out(self, columns: Sequence[_Variable]) -> None:
-        form, places, reads = "=", [], []
+        form, places = "=", []
+        reads: list[tuple[int, int, _Read | None]] = []
         values = 0
         for one in columns:
             form += f"{-struct.calcsize(form) % 8}x"
             start = struct.calcsize(form)
             kind = one.sqltype & ~1
-            part, width, read = _COLUMNS[kind](one, self._encoding)
-            if self._trim and kind in _TEXTS:
-                read = _trimmed(read)
+            part, width, read = _COLUMNS[kind](one, self._encoding, " " if self._trim else "")
             form += part
             places.append((start, struct.calcsize(form)))
             form += "h"
-            reads.append((values + width, values, read))
+            reads.append((values, values + width, read))
             values += width + 1
         self._layout = struct.Struct(form)
+        self._at_once = max(1, _BYTES_AT_ONCE // max(self._layout.size, 1))
         self._buffer = ctypes.create_string_buffer(max(self._layout.size, 1))
         base = ctypes.addressof(self._buffer)
         for one, (start, null) in zip(columns, places, strict=True):
             one.sqldata = ctypes.cast(base + start, _POINTER)
             one.sqlind = ctypes.cast(base + null, ctypes.POINTER(ctypes.c_short))
-        self._columns: tuple[tuple[int, int, _Read], ...] = tuple(reads)
+        self._columns = tuple(reads)
 
-    def _row(self) -> _Row:
-        found = self._layout.unpack_from(self._buffer)
-        return tuple([None if found[null] else read(found, place) for null, place, read in self._columns])
+    def _rows(self, fetched: Sequence[bytes]) -> list[_Row]:
+        """The rows in these bytes, read column by column."""
+        values = tuple(zip(*self._layout.iter_unpack(b"".join(fetched)), strict=True))
+        columns: list[Iterable[object]] = []
+        for start, null, read in self._columns if values else ():
+            found, nulls = values[start:null], values[null]
+            if any(nulls):
+                each = zip(nulls, *found, strict=True)
+                columns.append([None if is_null else read(*one) if read else one[0] for is_null, *one in each])
+            else:
+                columns.append(map(read, *found) if read else found[0])
+        return list(zip(*columns, strict=True))
 
 
 def _is_common(variable: _Variable) -> bool:
@@ -179,106 +194,108 @@ def _passed(structure: Any) -> Any:  # noqa: ANN401 - structures of ctypes
     return ctypes.cast(ctypes.pointer(structure), fbcore.XSQLDA_PTR)
 
 
-_WHOLE: Final = struct.Struct("=q")
-_DAY: Final = struct.Struct("=i")
-_MOMENT: Final = struct.Struct("=iI")
+_HEAD: Final = struct.Struct("@4h2P")
+"""The beginning of a variable: its type, scale, subtype and length, and where its value and its null are."""
+_VARIABLE: Final = ctypes.sizeof(ibase.XSQLVAR)
+_FIRST: Final = ibase.XSQLDA.sqlvar.offset
+_TO_LENGTH: Final = ibase.XSQLVAR.sqllen.offset
+_NULL: Final = ctypes.c_short(-1)
+"""What says that a value is null, of the types that may be."""
 
 
-class _GivenValue:
-    """The place of a value; Firebird makes it that of the column."""
+class _GivenValues:
+    """The places of values in one buffer. A value is given as what it is; Firebird makes it that of the column."""
 
-    def __init__(self, place: int, variable: _Variable) -> None:
-        self._place = place
-        self._variable = variable
-        self._subtype = variable.sqlsubtype
-        self._kind: type | None = None
-        self._buffer = ctypes.create_string_buffer(max(variable.sqllen, _SHORTEST))
-        self._room = memoryview(self._buffer).cast("B")
-        self._longest = variable.sqllen if variable.sqltype & ~1 in _TEXTS else len(self._room)
-        variable.sqldata = ctypes.cast(self._buffer, _POINTER)
-        variable.sqlind = ctypes.pointer(ctypes.c_short(-1))
+    def __init__(self, structure: Any, variables: Sequence[_Variable]) -> None:  # noqa: ANN401 - a structure of ctypes
+        self._structure = structure
+        self._subtypes = [one.sqlsubtype for one in variables]
+        # Firebird may read a number only where its address is a multiple of its length.
+        self._rooms = [max(-(-one.sqllen // 8) * 8, _SHORTEST) for one in variables]
+        self._longest = [one.sqllen if one.sqltype & ~1 in _TEXTS else _SHORTEST for one in variables]
+        self._buffer = ctypes.create_string_buffer(max(sum(self._rooms), 1))
+        self._kinds: list[type] = []
+        self._layout = struct.Struct("")
 
-    def give(self, value: Value, encoding: str) -> None:
-        variable, kind = self._variable, type(value)
-        if self._kind is not kind:
-            self._kind = kind
-            variable.sqltype, variable.sqllen = _VALUES[kind]
-            variable.sqlscale = 0
-            variable.sqlsubtype = self._subtype if kind is str else 0
-        if isinstance(value, int):
-            try:
-                _WHOLE.pack_into(self._room, 0, value)
-            except struct.error:
-                raise ValueError(f"{value} does not fit into 64 bits") from None
-        elif isinstance(value, str):
-            data = value.encode(encoding)
-            length = len(data)
-            if length > (room := self._longest):
-                # As fdb says it.
-                raise ValueError(f"Value of parameter ({self._place}) is too long, expected {room}, found {length}")
-            self._room[:length] = data
-            variable.sqllen = length
-        elif isinstance(value, datetime):
-            since = value.replace(tzinfo=None) - _MIDNIGHT
-            units = since.seconds * _UNITS_A_SECOND + since.microseconds // 100
-            _MOMENT.pack_into(self._room, 0, since.days, units)
-        elif value is not None:
-            _DAY.pack_into(self._room, 0, value.toordinal() - _FIRST_DAY)
+    def give(self, values: Sequence[Value], encoding: str) -> None:
+        kinds = list(map(type, values))
+        if kinds != self._kinds:
+            self._lay_out(kinds)
+        given: list[object] = []
+        for place, value in enumerate(values):
+            if isinstance(value, str):
+                data = value.encode(encoding)
+                if len(data) > (room := self._longest[place]):
+                    # As fdb says it.
+                    found = len(data)
+                    raise ValueError(f"Value of parameter ({place}) is too long, expected {room}, found {found}")
+                struct.pack_into("@h", self._structure, _FIRST + place * _VARIABLE + _TO_LENGTH, len(data))
+                given.append(data)
+            elif isinstance(value, datetime):
+                since = value.replace(tzinfo=None) - _MIDNIGHT
+                given += since.days, since.seconds * _UNITS_A_SECOND + since.microseconds // 100
+            elif isinstance(value, date):
+                given.append(value.toordinal() - _FIRST_DAY)
+            elif value is not None:
+                given.append(value)
+        try:
+            self._layout.pack_into(self._buffer, 0, *given)
+        except struct.error:
+            raise ValueError("a number does not fit into 64 bits") from None
+
+    def _lay_out(self, kinds: list[type]) -> None:
+        form, place, head = "=", ctypes.addressof(self._buffer), _FIRST
+        for kind, room, subtype in zip(kinds, self._rooms, self._subtypes, strict=True):
+            code, length, letters = _VALUES[kind]
+            part = letters or f"{room}s"
+            form += f"{part}{room - struct.calcsize(part)}x"
+            of_text = subtype if kind is str else 0
+            _HEAD.pack_into(self._structure, head, code, 0, of_text, length, place, ctypes.addressof(_NULL))
+            place, head = place + room, head + _VARIABLE
+        self._layout, self._kinds = struct.Struct(form), kinds
 
 
-_VALUES: Final[dict[type, tuple[int, int]]] = {
-    int: (_INT64, 8),
-    bool: (_INT64, 8),
-    str: (_TEXT, 0),
-    datetime: (_TIMESTAMP, 8),
-    date: (_DATE, 4),
-    type(None): (_TEXT | 1, 0),
+_VALUES: Final[dict[type, tuple[int, int, str]]] = {
+    int: (_INT64, 8, "q"),
+    bool: (_INT64, 8, "q"),
+    str: (_TEXT, 0, ""),
+    datetime: (_TIMESTAMP, 8, "iI"),
+    date: (_DATE, 4, "i"),
+    type(None): (_TEXT | 1, 0, "0x"),
 }
-"""By the type of a value, how it is given, and its length."""
+"""By the type of a value, how it is given, its length, and the letters of its bytes; a text has all of its room."""
 
 
-def _number(letter: str) -> Callable[[_Variable, str], tuple[str, int, _Read]]:
-    def column(variable: _Variable, _: str) -> tuple[str, int, _Read]:
+def _number(letter: str) -> Callable[[_Variable, str, str], tuple[str, int, _Read | None]]:
+    def column(variable: _Variable, _: str, __: str) -> tuple[str, int, _Read | None]:
         if not variable.sqlscale:
-            return letter, 1, lambda found, place: found[place]
+            return letter, 1, None
         unit = 10**-variable.sqlscale
-        return letter, 1, lambda found, place: Decimal(found[place]) / unit
+        return letter, 1, lambda found: Decimal(found) / unit
 
     return column
 
 
-def _varying(variable: _Variable, encoding: str) -> tuple[str, int, _Read]:
-    return f"H{variable.sqllen}s", 2, lambda found, place: found[place + 1][: found[place]].decode(encoding, _ODD)
+def _varying(variable: _Variable, encoding: str, blank: str) -> tuple[str, int, _Read]:
+    return f"H{variable.sqllen}s", 2, lambda length, found: found[:length].decode(encoding, _ODD).rstrip(blank)
 
 
-def _padded(variable: _Variable, encoding: str) -> tuple[str, int, _Read]:
+def _padded(variable: _Variable, encoding: str, blank: str) -> tuple[str, int, _Read]:
     letters = variable.sqllen // _BYTES_A_LETTER.get(variable.sqlsubtype, 1)
-    return f"{variable.sqllen}s", 1, lambda found, place: found[place].decode(encoding, _ODD)[:letters]
+    return f"{variable.sqllen}s", 1, lambda found: found.decode(encoding, _ODD)[:letters].rstrip(blank)
 
 
-def _trimmed(read: _Read) -> _Read:
-    return lambda found, place: str(read(found, place)).rstrip(" ")
-
-
-def _moment(_: _Variable, __: str) -> tuple[str, int, _Read]:
-    return "iI", 2, lambda found, place: _MIDNIGHT + timedelta(found[place], 0, found[place + 1] * 100)
-
-
-def _day(_: _Variable, __: str) -> tuple[str, int, _Read]:
-    return "i", 1, lambda found, place: date.fromordinal(_FIRST_DAY + found[place])
-
-
-_COLUMNS: Final[dict[int, Callable[[_Variable, str], tuple[str, int, _Read]]]] = {
+_COLUMNS: Final[dict[int, Callable[[_Variable, str, str], tuple[str, int, _Read | None]]]] = {
     _SHORT: _number("h"),
     _LONG: _number("i"),
     _INT64: _number("q"),
     _DOUBLE: _number("d"),
     _VARYING: _varying,
     _TEXT: _padded,
-    _TIMESTAMP: _moment,
-    _DATE: _day,
+    _TIMESTAMP: lambda *_: ("iI", 2, lambda days, units: _MIDNIGHT + timedelta(days, 0, units * 100)),
+    _DATE: lambda *_: ("i", 1, lambda days: date.fromordinal(_FIRST_DAY + days)),
 }
-"""By the type of a column: the letters of its bytes, how many values they give, and how these are read."""
+"""By the type of a column: the letters of its bytes, how many values they give, and how these are read if not as
+they are."""
 
 
 # ---- the reader of a `Database` -----------------------------------------------------------------------------------

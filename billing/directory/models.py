@@ -1,12 +1,15 @@
 """The models of the billing: their fields, the columns of the fields, and the keys of their objects."""
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from ipaddress import IPv4Address
 from typing import Final, TypeAlias
+
+import msgspec
 
 from billing.database.schema import Schema, TableColumn, columns_of
 from billing.database.sql_blocks import SqlStatement, sql_block
@@ -42,8 +45,6 @@ AMOUNTS: Final = frozenset({"limit", "limit_warning", "balance", "summa", "op_su
 """Fields of money; in a call they are roubles."""
 ADDRESSES: Final = frozenset({"ip", "snatip"})
 _SPELLED: Final = AMOUNTS | ADDRESSES
-_LARGEST_NUMBER: Final = 10**18 - 1
-"""The largest number of 18 digits; an id has no more."""
 _MOMENTS: Final = frozenset(
     {
         "tarif_next_date",
@@ -74,6 +75,8 @@ def plain_value(field: str, value: object) -> str | None:
     an address, are None. Raises ValueError for invalid money, for an invalid address, and for a value longer than any
     field.
     """
+    if type(value) is int and field not in _SPELLED:
+        return str(value)
     if value is None or value == "":
         return None
     if field in AMOUNTS:
@@ -90,30 +93,6 @@ def plain_value(field: str, value: object) -> str | None:
             "{text}… of {characters} characters is longer than any field", text=repr(text[:20]), characters=len(text)
         )
     return text.rstrip(" ") or None
-
-
-def read_values(
-    fields: Iterable[tuple[str, object]], spell: Callable[[str, object], str | None]
-) -> tuple[dict[str, str | None], dict[str, str]]:
-    """Values by field, and the faults of those that cannot be read, whose values are None.
-
-    Most are whole numbers, texts and nothing, which have one spelling everywhere.
-    """
-    values: dict[str, str | None] = {}
-    faults: dict[str, str] = {}
-    for name, value in fields:
-        if value is None or (type(value) is int and 0 <= value <= _LARGEST_NUMBER and name not in _SPELLED):
-            values[name] = None if value is None else str(value)
-            continue
-        if type(value) is str and name not in _NO_TEXTS and len(value) <= _LONGEST_VALUE:
-            values[name] = value.rstrip(" ") or None
-            continue
-        try:
-            values[name] = spell(name, value)
-        except ValueError as error:
-            values[name] = None
-            faults[name] = text_of(error)
-    return values, faults
 
 
 def same_value(field: str, one: str | None, other: str | None) -> bool:
@@ -158,6 +137,36 @@ def stored_value(field: str, value: object) -> str | None:
     return plain_value(field, value.isoformat() if isinstance(value, dt.date) else value)
 
 
+def stored_columns(
+    fields: Sequence[str], columns: Sequence[Sequence[object]]
+) -> tuple[list[dict[str, str | None]], dict[int, dict[str, str]]]:
+    """The values of the database in their plain spelling, by row and field; and the faults of those, spelled None.
+
+    Many rows have the same values. Most are whole numbers, texts and nothing, which have one spelling everywhere.
+    """
+    spelled: list[Iterable[str | None]] = []
+    faults: defaultdict[int, dict[str, str]] = defaultdict(dict)
+    for field, column in zip(fields, columns, strict=True):
+        texts: dict[object, str | None] = {}
+        faulty: dict[object, str] = {}
+        has_texts, has_numbers = field not in _NO_TEXTS, field not in _SPELLED
+        for value in set(column):
+            if has_numbers and type(value) is int:
+                texts[value] = str(value)
+            elif has_texts and type(value) is str and len(value) <= _LONGEST_VALUE:
+                texts[value] = value.rstrip(" ") or None
+            else:
+                try:
+                    texts[value] = stored_value(field, value)
+                except ValueError as error:
+                    texts[value], faulty[value] = None, text_of(error)
+        for place, value in enumerate(column if faulty else ()):
+            if value in faulty:
+                faults[place][field] = faulty[value]
+        spelled.append(map(texts.__getitem__, column))
+    return [dict(zip(fields, row, strict=True)) for row in zip(*spelled, strict=True)], faults
+
+
 # ---- the models of the billing ------------------------------------------------------------------------------------
 
 
@@ -172,8 +181,7 @@ LARGEST_ID: Final = 2**31 - 1
 """The largest Firebird integer; the database refuses a statement with a larger key."""
 
 
-@dataclass(frozen=True, slots=True)
-class BillingObject:
+class BillingObject(msgspec.Struct, frozen=True, gc=False):
     """One object. `abonent_id` and `account_id` are None if it belongs to no subscriber, such as a service on offer.
 
     A value that cannot be read is None, and `faults` has the reason by field.
@@ -183,7 +191,7 @@ class BillingObject:
     account_id: int | None
     label: str
     values: Values
-    faults: Mapping[str, str] = field(default_factory=dict)
+    faults: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)

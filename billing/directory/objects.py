@@ -23,12 +23,11 @@ from billing.directory.models import (
     Model,
     as_bool,
     plain_value,
-    read_values,
     same_value,
-    stored_value,
+    stored_columns,
 )
 from billing.errors import ColumnsMissing, UnreadableAnswer
-from texts.said import Said, ValueRefused, said
+from texts.said import Said, ValueRefused, said, text_of
 
 _LONGEST_KEY: Final = 18
 
@@ -72,8 +71,7 @@ def from_database(
             possible = [value for value in values if can_be(way, value)]
         for chunk in chunks(possible):
             asked: tuple[str, ...] | tuple[int, ...] = chunk if way in TEXT_KEYS else tuple(map(int, chunk))
-            for row in database.query(statement, {"keys": asked}):
-                thing = _thing(there, row)
+            for thing in _things(there, database.query(statement, {"keys": asked})):
                 things = found[way, thing.values[own] or ""]
                 # An account of several subscribers is one object, but the statement has a row for each of them.
                 if way != "id" or not things:
@@ -107,7 +105,7 @@ def commented(
     for chunk in chunks(dict.fromkeys(wanted)):
         abonents, values = (tuple(dict.fromkeys(each)) for each in zip(*chunk, strict=True))
         values_of = {"keys": abonents, "values": values, "text": text}
-        found += [_thing(there, row) for row in database.query(statement, values_of)]
+        found += _things(there, database.query(statement, values_of))
     return found
 
 
@@ -120,11 +118,14 @@ def _there(database: Database, model: Model, fields: Collection[str], besides: C
     return tuple([name for name in there if name in asked])
 
 
-def _thing(fields: Sequence[str], row: DatabaseRow) -> BillingObject:
-    abonent, account, label, *values = row
-    return BillingObject(
-        abonent, account, str(label or ""), *read_values(zip(fields, values, strict=True), stored_value)
-    )
+def _things(fields: Sequence[str], found: Iterable[DatabaseRow]) -> list[BillingObject]:
+    abonents, accounts, labels, *columns = list(zip(*found, strict=True)) or [()] * (3 + len(fields))
+    values, faults = stored_columns(fields, columns)
+    things = zip(abonents, accounts, labels, values, strict=True)
+    return [
+        BillingObject(abonent, account, str(label or ""), own, faults.get(place, {}))
+        for place, (abonent, account, label, own) in enumerate(things)
+    ]
 
 
 def _way(model: Model, names: Collection[str]) -> str:
@@ -182,7 +183,13 @@ def of_answer(
                 "The billing was asked for {model}, and its answer has no {fields}.", model=model, fields=missing
             )
         told = (*fields, *(name for name in besides if name in found))
-        values, faults = read_values(((name, found[name]) for name in told), _of_answer)
+        values: dict[str, str | None] = {}
+        faults: dict[str, str] = {}
+        for name in told:
+            try:
+                values[name] = _of_answer(name, found[name])
+            except ValueError as error:
+                values[name], faults[name] = None, text_of(error)
         own = key.get("id") if model == "Abonents" else ""
         abonent = key.get("account_id_abonents") or found.get("abonent_id") or own
         read.append(BillingObject(_whole(abonent), _whole(_follow(found, owner)), label, values, faults))

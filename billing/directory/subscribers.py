@@ -18,6 +18,8 @@ from heapq import heappush, heapreplace
 from ipaddress import IPv4Address
 from typing import Any, Final
 
+import msgspec
+
 from billing.database.database import Database, chunks
 from billing.database.reader import DatabaseRow
 from billing.database.sql_blocks import sql_block
@@ -158,8 +160,7 @@ _sql: Final = partial(sql_block, "subscribers", folder="billing.directory")
 _BALANCE: Final = said("the balance")
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(msgspec.Struct, frozen=True, gc=False):
     """A row of `FINANCE_OPERATIONS`; `op_summa` in roubles, `storno` if reversed, `day` as 2019-06-01."""
 
     op_id: int
@@ -182,8 +183,7 @@ def since(database: Database, ids: Iterable[int], after: int) -> list[tuple[int,
     return [(own, _operation(row)) for own, *row in rows(database, "since", ids, after=after)]
 
 
-@dataclass(frozen=True, slots=True)
-class Abonent:
+class Abonent(msgspec.Struct, frozen=True, gc=False):
     """A live subscriber, and its account."""
 
     id: int
@@ -192,8 +192,7 @@ class Abonent:
     account_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class FolderMember:
+class FolderMember(msgspec.Struct, frozen=True, gc=False):
     """A live subscriber of a folder; a folder, a tariff or an operator of 0 is none, or not known."""
 
     id: int

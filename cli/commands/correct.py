@@ -13,6 +13,7 @@ from typing import Final
 
 import anyio
 import anyio.to_thread
+from msgspec import structs
 
 from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal, open_journal
@@ -98,7 +99,7 @@ class Corrections:
                         flag=setting("shared-accounts"),
                     )
             judged = await self._journal.judged(self._run, [one.item for one, _ in page], self.judge)
-            verdicts = [replace(one, line=item.line) for (_, item), one in zip(page, judged, strict=True)]
+            verdicts = [structs.replace(one, line=item.line) for (_, item), one in zip(page, judged, strict=True)]
             taken = [one for one in verdicts if isinstance(one, NewItem)]
             await note((*skipped, *taken), (one for one in verdicts if isinstance(one, Refusal)))
             self.corrected += len(taken)

@@ -16,12 +16,14 @@ there. What the journal has as entered and the billing does not show is a questi
 what the journal has as taken back and the billing shows without its taking back.
 """
 
+import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Final, TypeAlias
+
+from msgspec.structs import replace
 
 from checkpoints.journal import Journal
 from checkpoints.records import EarlierEntry, Item, KnownMark, NewItem, Refusal, Run, StandingItem
@@ -99,7 +101,7 @@ class ForeignEntries:
         known = await self._known([*zip(asked, entries, strict=True)])
         # What is entered already is not set over what came since; of a delta only a new row sets a balance.
         entries = [
-            replace(found, came=())
+            dataclasses.replace(found, came=())
             if found.came
             and (twins := earlier.get(item.key)) is not None
             and (self.load or any(asks_the_same(item, one) for one in _shown(item, twins, found, known)))
@@ -132,7 +134,7 @@ class ForeignEntries:
 
     async def _against_unused_documents(self, judged: list[NewItem | Refusal]) -> list[NewItem | Refusal]:
         """The items, with a note where a run that did not use the column of documents has entered this one."""
-        if self._again or not self._job.effect.has_documents:
+        if self._again:
             return judged
         asked = [
             (place, item, document, key)
@@ -157,8 +159,9 @@ class ForeignEntries:
 
     async def _rivals(self, items: Sequence[NewItem]) -> dict[str, StandingItem]:
         """By key, the items of unfinished runs that set what these set: sent later, they would overwrite it."""
-        sets = self._job.effect.sets
-        setting = {item.key: item for item in items if item.undoes is None and sets(item.payload)}
+        effect = self._job.effect
+        asked = [item for item in items if item.undoes is None] if effect.overwrites else ()
+        setting = {item.key: item for item in asked if effect.sets(item.payload)}
         if not setting:
             return {}
         found = await self.earlier.left_open(self._target, setting.keys(), self._own)
@@ -173,9 +176,11 @@ class ForeignEntries:
         if effect.repeatable and not effect.has_steps:
             return {}
         entered: dict[str, Sequence[EarlierEntry]] = {}
-        for item, twins in zip(items, await self.earlier.twins(self._job.name, items), strict=True):
+        # An undo knows its own item of the run.
+        asked = [item for item in items if item.undoes is None]
+        for item, twins in zip(asked, await self.earlier.twins(self._job.name, asked) if asked else (), strict=True):
             # Most rows have none.
-            if not twins or item.undoes is not None:
+            if not twins:
                 continue
             if not effect.has_steps and effect.may_repeat(item.payload):
                 continue

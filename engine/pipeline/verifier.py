@@ -1,9 +1,10 @@
 """The verifier: reads items back from the billing, and compares them with what was sent."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import Final, TypeAlias
+
+from msgspec.structs import replace
 
 from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, RowFigures, Run

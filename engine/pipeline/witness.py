@@ -288,7 +288,8 @@ class Witness:
 
     async def _set_since(self, items: Sequence[Item]) -> Mapping[int, str]:
         """Which of these items, left by an earlier process, set what a later run of the journal has set since."""
-        setting = {item.key: item for item in items if item.number <= self._known and self._effect.sets(item.payload)}
+        asked = [item for item in items if item.number <= self._known] if self._effect.overwrites else ()
+        setting = {item.key: item for item in asked if self._effect.sets(item.payload)}
         if not setting:
             return {}
         return {

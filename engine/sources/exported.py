@@ -7,9 +7,10 @@ the column of its faults.
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
 from itertools import chain, count
 from typing import Final
+
+from msgspec.structs import replace
 
 from checkpoints.records import Refusal
 from engine.job import FAULTS, Row

@@ -20,12 +20,15 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from math import log
 from pathlib import Path
 from typing import IO, BinaryIO, Final, NamedTuple, TextIO, TypeAlias, cast
+
+import msgspec
+from msgspec.structs import replace
 
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
@@ -706,8 +709,7 @@ As a name of its own at the end it stands for values of a line that are in no co
 _NUMBER: Final = re.compile(r"[-+]?\d[\d ]*([.,]\d+)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(msgspec.Struct, frozen=True):
     """A file of a known format: the names of its columns, and its rows, from the first whenever they are called for.
 
     `entries` are rows and refusals of unreadable ones, in ascending order of their lines; `notes` tell how the file

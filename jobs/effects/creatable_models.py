@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import cached_property
 from types import MappingProxyType
 from typing import Final
 
@@ -70,7 +71,7 @@ FOLDER_FLAG: Final = "is_folder"
 _ISO_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CreatableModel:
     """A model whose objects are created; `noun` is its name for people.
 
@@ -97,7 +98,7 @@ class CreatableModel:
     key_is_free_again: bool = False
     taken: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def apart(self) -> frozenset[str]:
         """The arguments of a new object that are not compared: they find it, mark it, or change later."""
         return frozenset({*self.found_by, *self.moving, *SECRET_ARGUMENTS, self.comment})
@@ -405,8 +406,9 @@ async def entries_like(gateway: Gateway, items: Sequence[NewItem], *, equal: boo
             accounts[item.key] = account
     sharers = await sharers_of(gateway, set(accounts.values())) if accounts else {}
     for key, account in accounts.items():
-        others = tuple(sorted({*sharers.get(account, ())} - {payloads[key].abonent}))
-        payloads[key] = msgspec.structs.replace(payloads[key], sharers=others)
+        payload = payloads[key]
+        if (others := tuple(sorted({*sharers.get(account, ())} - {payload.abonent}))) != payload.sharers:
+            payloads[key] = msgspec.structs.replace(payload, sharers=others)
     entries: dict[str, Entries] = {}
     for model in (OPERATIONS, SERVICES):
         these = {key: payload for key, payload in payloads.items() if payload.model == model}
@@ -469,16 +471,19 @@ def entries_of(
     if not things and (own is not None or not payload.sharers):
         return NO_ENTRIES
     kind = model_of(payload)
-    same = [name for name in kind.same if name != "abonent_id"]
+    # Behind the subscriber, who may be another of the account.
+    same = kind.same[1:]
     sets = enters_balance(payload)
     # Where one is gone the billing was put back, perhaps: another that its list has known may stand again by that.
-    all_there = set(payload.there) <= {thing.values[kind.key] for thing in things}
+    all_there = not payload.there or set(payload.there) <= {thing.values[kind.key] for thing in things}
     known = payload.there if all_there else ()
     there: list[str] = []
     marked: list[Marked] = []
     replaced: list[Marked] = []
     alike: list[str] = []
-    for thing in sorted(things, key=lambda thing: int(thing.values[kind.key] or 0)):
+    if len(things) > 1:
+        things = sorted(things, key=lambda thing: int(thing.values[kind.key] or 0))
+    for thing in things:
         key = thing.values[kind.key] or ""
         mark = find_mark(thing.values[kind.comment] or "")
         is_own = own is not None and bool(own_of(payload, [thing], own))

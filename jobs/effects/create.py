@@ -5,11 +5,10 @@ when the call is sent, because the run's name and the item's number are known on
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
-import msgspec
+from msgspec.structs import replace
 
 from billing.api.answers import created_id, is_about_other_model, unexpected
 from billing.api.calls import NOTHING, Call, ChainStep, describe
@@ -666,7 +665,7 @@ def with_amount(payload: Payload, amount: Decimal, wanted: Mapping[str, str | No
     (step,) = payload.steps
     steps = (ChainStep(step.method, {**step.arguments, "op_summa": two_decimals(amount)}),)
     summed = {**wanted, "op_summa": plain_value("op_summa", wire(amount))}
-    return msgspec.structs.replace(payload, steps=steps, wanted=summed)
+    return replace(payload, steps=steps, wanted=summed)
 
 
 def _overwrites(payload: Payload) -> bool:

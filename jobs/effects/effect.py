@@ -8,11 +8,11 @@ for complete examples.
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from billing.api.answers import objects
 from billing.api.calls import Call, describe
@@ -30,7 +30,7 @@ from jobs.access.payload import BALANCE, Payload, account_of, decode_payload, en
 from jobs.access.vault import mask_secrets, unseal
 from jobs.rows.binding import ABONENT, LOGIN, NUMBER, USER, Bound
 from jobs.spec.chain import Template
-from jobs.spec.entries import DOCUMENT, find_mark, with_mark
+from jobs.spec.entries import find_mark, with_mark
 from jobs.spec.errors import SecretAltered, SecretGone, VaultFailed
 from jobs.spec.spec import SET
 from texts.said import Said, reason, said, text_of
@@ -47,7 +47,7 @@ def refresh_before_image(payload: Payload, now: Values) -> Payload | None:
         return None
     planned = payload.planned or payload.was
     planned = {} if same_values(planned, now) else planned
-    return msgspec.structs.replace(payload, was=dict(now), planned=planned, after=0)
+    return replace(payload, was=dict(now), planned=planned, after=0)
 
 
 def changed_meanwhile(payload: Payload, but: Collection[str] = ()) -> str | None:
@@ -83,11 +83,10 @@ def describe_change(payload: Payload) -> str | None:
 
 
 def with_note(evidence: Accepted, payload: Payload) -> Accepted:
-    return msgspec.structs.replace(evidence, note=describe_change(payload), own=bool(payload.after))
+    return replace(evidence, note=describe_change(payload), own=bool(payload.after))
 
 
-@dataclass(frozen=True, slots=True)
-class Mate:
+class Mate(msgspec.Struct, frozen=True, gc=False):
     """An accepted item in the same lane of a run; `stands` until it is taken back."""
 
     number: int
@@ -111,7 +110,7 @@ def as_before_run(taken: "ItemToUndo", mates: Sequence[Mate]) -> "ItemToUndo":
         last = keeping[-1].payload
         taken_back = sum((_sum(one.payload) for one in keeping if not one.stands), Decimal(0))
         left = Decimal(last.was[BALANCE] or 0) + _sum(last) - taken_back
-    return replace(taken, payload=msgspec.structs.replace(taken.payload, was=dict(was)), later=later, left=left)
+    return replace(taken, payload=replace(taken.payload, was=dict(was)), later=later, left=left)
 
 
 def shares_place(payload: Payload) -> bool:
@@ -151,8 +150,7 @@ def _sum(payload: Payload) -> Decimal:
 # ---- the effects of calls ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ItemToUndo:
+class ItemToUndo(msgspec.Struct, frozen=True, gc=False):
     """An item of an earlier run to take back; `cells` are its row in the undo's input.
 
     `later` is the number of a later item of that run that has written to the same place and still stands. `left` is
@@ -283,19 +281,15 @@ class CallEffect(Effect):
         """The undocumented facts that these payloads rely on, as values by the names in the profile."""
         return {}
 
-    @property
-    def has_documents(self) -> bool:
-        return DOCUMENT.name in self.names
-
     def without_document(self, item: NewItem) -> tuple[str, Sequence[str]]:
-        payload = decode_payload(item.payload)
-        if not payload.document:
+        # Of most rows nothing has to be decoded.
+        if '"document"' not in item.payload or not (payload := decode_payload(item.payload)).document:
             return "", ()
         key = item.key.removesuffix(f"/{payload.document}")
         return payload.document, (key, f"{key}/{payload.day}")
 
     def sets(self, payload: str) -> frozenset[str]:
-        return decode_payload(payload).sets if self.repeatable or self.has_steps else super().sets(payload)
+        return decode_payload(payload).sets
 
     # ---- a call ----
 
@@ -359,7 +353,7 @@ class CallEffect(Effect):
             # The last earlier item of the run at the same place may have set the values that this one overwrites.
             earlier = [one for one in at_its_place(payload, by_lane[item.lane]) if one.number < item.number]
             if earlier and any(same_values(payload.was, left) for left in _left_by(earlier[-1].payload)):
-                payload = msgspec.structs.replace(payload, after=earlier[-1].number)
+                payload = replace(payload, after=earlier[-1].number)
             renewed[item.item_id] = encode_payload(payload)
         return renewed
 

@@ -5,10 +5,11 @@ the parameters of the undo state them, and without them nothing is sent.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from typing import Final, TypeAlias
+
+import msgspec
 
 from billing.api.answers import is_about_other_model, judge
 from billing.api.calls import ChainStep
@@ -50,7 +51,7 @@ from jobs.effects.effect import (
     skip_changed,
     without_its_mark,
 )
-from jobs.spec.chain import parse
+from jobs.spec.chain import fill_arguments, parse
 from jobs.spec.entries import CREATED, OPERATION, OPERATIONS, TYPE_8, UNDO_OF_OPERATIONS, find_mark
 from jobs.spec.words import OPPOSITE, STORNO, WAY
 from texts.said import Said, day_in, enumerated, in_clauses, reason, said, setting
@@ -69,23 +70,18 @@ BESIDES: Final = ("op_date",)
 """Further fields for display, if the billing has them."""
 
 
-@dataclass(frozen=True, slots=True)
-class EnteredOperation:
-    """An unchanged operation of the run; `before` is the account's balance before it, None if not kept."""
+class EnteredOperation(msgspec.Struct, frozen=True, gc=False):
+    """An unchanged operation of the run; `before` is the account's balance before it, None if not kept.
+
+    One of the type of an opening balance may have set the balance instead of adding to it.
+    """
 
     taken: ItemToUndo
     thing: BillingObject
+    op_id: str
+    op_type: int
     amount: Decimal
     before: Decimal | None
-
-    @property
-    def op_id(self) -> str:
-        return str(self.thing.values["op_id"])
-
-    @property
-    def op_type(self) -> int:
-        """The type of the operation; one of an opening balance may have set the balance instead of adding to it."""
-        return int(self.thing.values["op_type_id"] or 0)
 
     def __str__(self) -> str:
         return said("operation {id} of {amount}", id=self.op_id, amount=self.amount)
@@ -249,8 +245,9 @@ def _standing(one: ItemToUndo, things: Sequence[BillingObject] | None, act: str)
         )
     if changed is not None:
         return skip_changed(one, changed)
-    before = _balance_before(one.payload)
-    return EnteredOperation(one, things[0], amount, None if before is None else Decimal(before))
+    before, values = _balance_before(one.payload), things[0].values
+    op_id, op_type = str(values["op_id"]), int(values["op_type_id"] or 0)
+    return EnteredOperation(one, things[0], op_id, op_type, amount, None if before is None else Decimal(before))
 
 
 # ---- the way ------------------------------------------------------------------------------------------------------
@@ -519,7 +516,7 @@ async def _opposites(gateway: Gateway, parameters: Mapping[str, str], taken: Seq
         }
         payload = payload_for(
             OPERATIONS,
-            _ENTRY.fill(values)[0].arguments,
+            fill_arguments(_ENTRY.links[0].arguments, values),
             one.payload.abonent,
             was={} if balance is None else {BALANCE: wire(balance)},
             balance=None if restored is None else wire(restored),

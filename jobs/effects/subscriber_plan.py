@@ -9,12 +9,12 @@ creates it. What is there and equal is skipped; what is there and differs is nam
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
 from typing import Final, TypeAlias, TypeVar
 
-import msgspec
+from msgspec.structs import replace
 
 from billing.api.calls import ChainStep, is_secret
 from billing.directory.models import LONGEST_NAME, MODELS, OPENING_BALANCE, BillingObject, Values, as_bool
@@ -508,7 +508,7 @@ class _RowPlan:
             parent = None if outer else self._folder.parent
             payload = payload_for("Abonents", {FOLDER_FLAG: 1, "name": folder_names(path)[-1], PARENT: parent}, 0)
             fills = {PARENT: folder_key(outer)} if outer else {}
-            payload = msgspec.structs.replace(payload, step=Step.FOLDER, fills=fills, needs=tuple(fills.values()))
+            payload = replace(payload, step=Step.FOLDER, fills=fills, needs=tuple(fills.values()))
             yield NewItem(
                 key=folder_key(path),
                 label=path,
@@ -613,7 +613,7 @@ class _RowPlan:
         was = {} if self._context.gateway.database is None else {BALANCE: wire(now)}
         payload = payload_for(STEP_MODELS[part.step], arguments, self._owner or 0, was=was)
         if self._sets:
-            payload = msgspec.structs.replace(payload, newest=0 if there is None else there.newest)
+            payload = replace(payload, newest=0 if there is None else there.newest)
         return self._made(part, payload, self._owner_fill, self._why_not(now, amount), amount=amount)
 
     def _why_not(self, now: Decimal, amount: Decimal) -> str | None:
@@ -738,7 +738,7 @@ class _RowPlan:
         subscriber, is_person = self._subscriber, part.step is Step.SUBSCRIBER
         if self._is_another and not self._context.change and not is_person and skip_reason is None:
             skip_reason = _ANOTHER
-        payload = msgspec.structs.replace(
+        payload = replace(
             payload,
             step=part.step,
             needs=tuple(dict.fromkeys(key for key in (self._before, *fills.values()) if key)),

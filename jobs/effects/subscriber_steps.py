@@ -7,10 +7,9 @@ folder by its name and the folder around it, services and the balance by their m
 
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Final, TypeAlias
 
-import msgspec
+from msgspec.structs import replace
 
 from billing.api.answers import created_id
 from billing.api.calls import ChainStep
@@ -180,7 +179,7 @@ class SubscriberSteps(OfSteps):
         owners = [value for name, value in ids.items() if name in {ABONENT, OF_ABONENT, OBJECT}]
         payload = _with_arguments(payload, ids)
         abonent = owners[0] if owners else payload.abonent
-        return encode_payload(msgspec.structs.replace(payload, key=key, wanted=wanted, abonent=abonent))
+        return encode_payload(replace(payload, key=key, wanted=wanted, abonent=abonent))
 
     async def visible(self, run: Run, items: Sequence[Item]) -> Collection[int]:
         # What is found and differs is shown as well: somebody may have changed it since, or the billing spells it in
@@ -224,7 +223,7 @@ class SubscriberSteps(OfSteps):
         payload = payload_of(item)
         if not payload.is_whole:
             keys = {place: f"<{key}>" for place, key in payload.fills.items()}
-            item = msgspec.structs.replace(item, payload=encode_payload(_with_arguments(payload, keys)))
+            item = replace(item, payload=encode_payload(_with_arguments(payload, keys)))
         return super().describe(run_name, item)
 
     def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
@@ -247,7 +246,7 @@ def _with_arguments(payload: Payload, values: Mapping[str, object]) -> Payload:
         ChainStep(step.method, {name: values.get(name, value) for name, value in step.arguments.items()})
         for step in payload.steps
     )
-    return msgspec.structs.replace(payload, steps=steps)
+    return replace(payload, steps=steps)
 
 
 # ---- the way back -------------------------------------------------------------------------------------------------
@@ -480,7 +479,7 @@ def _folders_last(
 
 
 def _with(entry: NewItem, **changed: object) -> NewItem:
-    payload = msgspec.structs.replace(decode_payload(entry.payload), **changed)
+    payload = replace(decode_payload(entry.payload), **changed)
     return replace(entry, payload=encode_payload(payload))
 
 

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, TypeAlias
 
 import anyio.to_thread
 import msgspec
+from msgspec.structs import replace
 
 from billing.api.answers import UNREADABLE
 from billing.api.calls import SECRET_ARGUMENTS
@@ -93,7 +94,7 @@ def without_words(evidence: Evidence) -> Evidence:
         )
     # Without the values that have the name of a secret.
     concealed = SecretRemover().body({}, evidence.text.encode()).decode()
-    return msgspec.structs.replace(evidence, text=concealed)
+    return replace(evidence, text=concealed)
 
 
 # ---- the binding of rows ------------------------------------------------------------------------------------------
@@ -110,8 +111,7 @@ OTHER_KEY: Final[Mapping[str, str]] = {ABONENT: NUMBER, USER: LOGIN}
 """The alternatives to an id: the contract number of a subscriber, the login of an account."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(msgspec.Struct, frozen=True, gc=False):
     """A row with its values in plain spelling. `abonent` is set if the row names a subscriber.
 
     `named` is the contract number or the login that the row has, with the id of whose it is: `Payload.named`.
@@ -121,7 +121,7 @@ class Bound:
     label: str
     values: Mapping[str, str]
     abonent: Abonent | None = None
-    named: Mapping[str, str] = field(default_factory=dict)
+    named: Mapping[str, str] = {}
 
     def refused(self, reason: str, column: str | None = None) -> Refusal:
         return Refusal(self.row.line, column, self.label[:64], reason, self.row.cells)

@@ -11,7 +11,7 @@ contract numbers, ids, logins or ids of accounts.
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from string import ascii_lowercase
@@ -20,6 +20,7 @@ from urllib.parse import unquote_to_bytes
 
 import anyio.from_thread
 import structlog
+from msgspec.structs import replace
 
 from billing.database.database import Database
 from billing.database.sql_blocks import SqlStatement

@@ -7,6 +7,7 @@ import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from checkpoints.errors import ForbiddenTransition, NoSuchRun, RunGivenUp
 from checkpoints.journal import NAME_LETTERS, Journal
@@ -163,7 +164,7 @@ def contradicting(item: NewItem, twins: Sequence[EarlierEntry]) -> NewItem | Ref
     here = [twin for twin in twins if twin.target == NEW_RUN.target]
     if any(twin.amount != item.amount for twin in here):
         return Refusal(item.line, None, item.label, "contradicts", item.row, conflict=item.key)
-    return replace(item, skip_reason="duplicate") if here else item
+    return structs.replace(item, skip_reason="duplicate") if here else item
 
 
 async def conflicting_run(journal: Journal) -> Run:
@@ -358,7 +359,9 @@ SETS = '{"model":"Users","steps":[["objects.get",{}],["set",{}]]}'
 
 
 async def one_of(journal: Journal, payload: str, key: str = "1", target: str = NEW_RUN.target) -> tuple[Run, Item]:
-    run = await frozen_run(journal, replace(new_item(key), payload=payload), new=replace(NEW_RUN, target=target))
+    run = await frozen_run(
+        journal, structs.replace(new_item(key), payload=payload), new=replace(NEW_RUN, target=target)
+    )
     (item,) = await all_items(journal, run)
     await journal.claim(run, [item.item_id])
     return run, item
@@ -401,7 +404,7 @@ async def test_an_object_is_another_runs_where_that_one_has_created_it(journal: 
 async def test_rows_that_have_found_something_else_than_their_list(journal: Journal) -> None:
     payloads = [SETS, SETS[:-1] + ',"planned":{"pull":"5"}}', SETS[:-1] + ',"planned":{"pull":"5"},"after":1}']
     run = await frozen_run(
-        journal, *(replace(new_item(str(number)), payload=one) for number, one in enumerate(payloads))
+        journal, *(structs.replace(new_item(str(number)), payload=one) for number, one in enumerate(payloads))
     )
     items = await all_items(journal, run)
     await journal.claim(run, [item.item_id for item in items])
@@ -439,7 +442,7 @@ async def test_two_rows_of_a_run_with_one_new_id_are_both_unknown(journal: Journ
 
 async def test_objects_of_two_models_may_have_one_id(journal: Journal) -> None:
     models = {"a": "Abonents", "b": "Users", "c": "Abonents"}
-    items = [replace(new_item(key), payload=f'{{"model":"{model}"}}') for key, model in models.items()]
+    items = [structs.replace(new_item(key), payload=f'{{"model":"{model}"}}') for key, model in models.items()]
     run = await frozen_run(journal, *items)
     assert await answered(journal, run, "5", "a", "b") == []
     assert [item.key for item in await answered(journal, run, "5", "c")] == ["a", "c"]

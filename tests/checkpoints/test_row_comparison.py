@@ -3,6 +3,8 @@
 from dataclasses import replace
 from decimal import Decimal
 
+from msgspec import structs
+
 from checkpoints.comparison import SHOWN, Side, compare_rows
 from checkpoints.journal import Journal
 from checkpoints.records import Differences, Merged
@@ -51,8 +53,8 @@ async def test_rows_are_compared_by_their_keys_and_examples_are_bounded(journal:
 
 async def test_a_difference_counts_as_what_its_file_has(journal: Journal) -> None:
     load = await sent_run(journal, new_item("a", "100.00"), new_item("b", "5.00"), fates={1: ACCEPTED, 2: ACCEPTED})
-    up = replace(new_item("a", "20.00"), wanted="120.00")
-    down = replace(new_item("b", "-7.00"), wanted="-2.00")
+    up = structs.replace(new_item("a", "20.00"), wanted="120.00")
+    down = structs.replace(new_item("b", "-7.00"), wanted="-2.00")
     delta = await frozen_run(journal, up, down, new_item("c", "3.00"))
     asked = Differences(changed=2, raised=Decimal(20), lowered=Decimal(-7), new=1, new_sum=Decimal(3))
     assert await journal.differences(delta) == asked

@@ -13,6 +13,7 @@ import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from checkpoints import rows
 from checkpoints.errors import (
@@ -436,9 +437,9 @@ PERSON = NewItem(
     line=2,
     row=(CANARY, PHONE),
 )
-SKIPPED = replace(PERSON, key=f"{PHONE}/skipped", skip_reason=f"already as wanted: {CANARY}")
+SKIPPED = structs.replace(PERSON, key=f"{PHONE}/skipped", skip_reason=f"already as wanted: {CANARY}")
 REFUSED = Refusal(4, CANARY, CANARY, f"there is no {CANARY}", (CANARY, PHONE))
-REFUSES = replace(PERSON, key=f"{PHONE}/refuses", amount=Decimal(3))
+REFUSES = structs.replace(PERSON, key=f"{PHONE}/refuses", amount=Decimal(3))
 TOTALS = Totals(
     {State.ACCEPTED: 1, State.SKIPPED: 1, State.REJECTED: 1},
     {State.ACCEPTED: Decimal("5.10"), State.SKIPPED: Decimal("5.10"), State.REJECTED: Decimal(3)},
@@ -508,7 +509,7 @@ async def test_nothing_of_people_is_left_in_the_bytes_of_the_file(journal: Journ
 
 
 async def test_totals_and_their_proof_stay(journal: Journal, journal_address: JournalAddress, purge: Purge) -> None:
-    elsewhere = await finished(journal, replace(PERSON, key="x"), refused=())
+    elsewhere = await finished(journal, structs.replace(PERSON, key="x"), refused=())
     await undone(journal, await all_items(journal, elsewhere))
     run = await finished(journal, PERSON, SKIPPED, REFUSES)
     assert await journal.totals(run) == TOTALS
@@ -546,7 +547,9 @@ async def test_totals_and_their_proof_stay(journal: Journal, journal_address: Jo
 async def test_an_answer_stays_only_where_it_is_an_id_and_there_are_sums(
     journal: Journal, journal_address: JournalAddress, answer: str, amount: str | None
 ) -> None:
-    run = await finished(journal, replace(PERSON, amount=None if amount is None else Decimal(amount)), answer=answer)
+    run = await finished(
+        journal, structs.replace(PERSON, amount=None if amount is None else Decimal(amount)), answer=answer
+    )
     await journal.purge(run, WITH_TOTALS)
     assert [row[7] for row in rows_of(journal_address, run)] == [None]
 
@@ -559,12 +562,12 @@ def rows_of(place: JournalAddress, run: Run) -> list[tuple[object, ...]]:
 
 
 async def test_money_is_known_after_a_purge(journal: Journal, journal_address: JournalAddress, purge: Purge) -> None:
-    attribute = replace(PERSON, key="7/attribute", amount=None, wanted="value A")
-    field = replace(attribute, key="7/limit", wanted=said("limit {sum}", sum="-1001"))
+    attribute = structs.replace(PERSON, key="7/attribute", amount=None, wanted="value A")
+    field = structs.replace(attribute, key="7/limit", wanted=said("limit {sum}", sum="-1001"))
     run = await finished(journal, PERSON, attribute, field)
     await journal.purge(run, purge)
-    same, another = [replace(PERSON, amount=Decimal(amount)) for amount in ("5.100", "6")]
-    other, new = replace(attribute, wanted="value B"), replace(PERSON, key="new")
+    same, another = [structs.replace(PERSON, amount=Decimal(amount)) for amount in ("5.100", "6")]
+    other, new = structs.replace(attribute, wanted="value B"), structs.replace(PERSON, key="new")
     kept = Decimal("5.10") if purge.keep_totals else None
     assert await known(journal, same, another, attribute, other, field, new) == [
         [(run.name, Decimal("5.100"), None)],
@@ -574,7 +577,7 @@ async def test_money_is_known_after_a_purge(journal: Journal, journal_address: J
         [(run.name, None, field.wanted)],
         [],
     ]
-    asked = (run.job, run.target, [same, new, replace(PERSON, key="x", lane="account 9")], "")
+    asked = (run.job, run.target, [same, new, structs.replace(PERSON, key="x", lane="account 9")], "")
     async with earlier_runs(journal_address) as earlier:
         ((twin,),) = await earlier.twins(run.job, [same])
         standing = await earlier.standing_in_lanes(*asked)
@@ -594,7 +597,7 @@ async def test_money_is_known_after_a_purge(journal: Journal, journal_address: J
 
 
 async def test_a_row_that_another_one_carries_is_known_by_its_own_sum(journal: Journal, purge: Purge) -> None:
-    carried = replace(PERSON, key="b", amount=Decimal(2))
+    carried = structs.replace(PERSON, key="b", amount=Decimal(2))
     run = await frozen_run(journal, PERSON, carried)
     first, second = await all_items(journal, run)
     merged = Merged(first.item_id, (second.item_id,), "carried by row 1", first.payload, Decimal("7.10"))
@@ -614,8 +617,8 @@ async def test_an_undo_of_an_undo_knows_what_a_purged_run_has_entered_anew(journ
         assert await journal.entered_anew([back.item_id]) == {back.item_id: anew.name}
         await journal.purge(await journal.run(anew.name), ALL)
     # What has been taken back may be entered again; what would be restored has to be known.
-    await undone(journal, await all_items(journal, await finished(journal, replace(PERSON, key="x"))))
-    assert await known(journal, replace(PERSON, key="x")) == [[]]
+    await undone(journal, await all_items(journal, await finished(journal, structs.replace(PERSON, key="x"))))
+    assert await known(journal, structs.replace(PERSON, key="x")) == [[]]
     await journal.purge(run, ALL)
     with pytest.raises(RunPurged, match=rf"run {run.name} was purged on .*nothing of it can be undone"):
         await journal.entered_anew([back.item_id])
@@ -626,7 +629,7 @@ async def test_a_run_with_something_left_to_do_is_not_touched_and_hinders_no_oth
 ) -> None:
     left = [await frozen_run(journal, PERSON)]
     for key, steps in (("x", ()), ("y", (State.MANUAL,))):
-        run = await finished(journal, replace(PERSON, key=key))
+        run = await finished(journal, structs.replace(PERSON, key=key))
         (item,) = await all_items(journal, run)
         await journal.doubt_answers(run, [item.item_id], "doubted")
         await journal.record(run, [Change(item.item_id, state) for state in steps])

@@ -10,13 +10,13 @@ import socket
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
-from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import pytest
+from msgspec import structs
 
 from checkpoints.errors import ForbiddenTransition, RunTakenOver
 from checkpoints.journal import Journal, open_journal
@@ -300,7 +300,7 @@ async def test_what_is_read_of_one_run_is_not_the_others(name: str, path: Path, 
 
 async def test_of_two_refusals_of_one_line_the_one_that_was_not_mended_is_found(journal: Journal) -> None:
     run = await journal.create_run(NEW_RUN)
-    twice = [replace(CONFLICT, conflict=None, reason=reason) for reason in ("first", "second")]
+    twice = [structs.replace(CONFLICT, conflict=None, reason=reason) for reason in ("first", "second")]
     await journal.freeze(run, page(refusals=twice), keep)
     ((first, _), (second, _)) = await journal.refusals(run)
     await journal.correct(run, [Correction(new_item("a"), refusal_id=first)], keep)

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from math import inf
@@ -14,12 +14,13 @@ from typing import Self
 import anyio
 import anyio.lowlevel
 import msgspec
+from msgspec import structs
 
 from checkpoints.errors import ForbiddenTransition, RunTakenOver
 from checkpoints.history import History
 from checkpoints.journal import Journal
 from checkpoints.lease import Lease
-from checkpoints.records import Change, Item, LookUps, NewItem, Reason, Refusal, Run, Totals
+from checkpoints.records import Change, Item, LookUps, NewItem, Reason, Refusal, Run, StandingItem, Totals
 from checkpoints.states import State, may_follow, states_where
 from checkpoints.transitions import NO_PAYLOADS
 from engine.errors import InputRefused, LookUpFailed
@@ -78,7 +79,7 @@ def item(
     amount: str = "1.10",
     key: str | None = None,
 ) -> Item:
-    new = replace(row(key or str(number), amount, lane=lane or f"account {number}"), line=number + 1)
+    new = structs.replace(row(key or str(number), amount, lane=lane or f"account {number}"), line=number + 1)
     return msgspec.structs.replace(sending_item(new, number), item_id=1000 + number, state=state, attempts=0)
 
 
@@ -314,6 +315,9 @@ class MemoryJournal(Journal):
 
     async def lanes_gone(self, run: Run, lanes: Collection[str]) -> set[str]:
         return set()
+
+    async def set_since(self, run: Run, keys: Collection[str]) -> list[StandingItem]:
+        return []
 
     async def doubt(self, run: Run) -> int:
         self._check(run)

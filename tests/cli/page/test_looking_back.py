@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import pytest
+from msgspec import structs
 
 from checkpoints.journal import Journal, open_journal
 from checkpoints.journal_file import JournalAddress
@@ -394,13 +395,13 @@ async def full_of_canaries(journal: Journal) -> AsyncIterator[Sequence[Run]]:
         source=f"/home/{PERSON}/{CANARY}.csv",
         header=("номер", CANARY),
     )
-    item = replace(
+    item = structs.replace(
         new_item(CONTRACT, AMOUNT), label=text, lane=text, payload=f'{{"x": "{text}"}}', row=(CONTRACT, text), line=3
     )
     refused = Refusal(7, "amount", text, said("{row}: the amount {amount} is bad", row=text, amount=Decimal(AMOUNT)))
     runs: list[Run] = []
     for states in ([State.REJECTED, State.ACCEPTED], [State.UNKNOWN, State.MANUAL], []):
-        items = [replace(item, key=f"{CONTRACT} {len(runs)} {n}", lane=f"{text} {n}") for n in range(2)]
+        items = [structs.replace(item, key=f"{CONTRACT} {len(runs)} {n}", lane=f"{text} {n}") for n in range(2)]
         run = await journal.create_run(new)
         await journal.freeze(run, page(*items, refusals=[refused]), keep)
         await journal.end_intake(run)

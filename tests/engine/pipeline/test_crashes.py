@@ -5,11 +5,11 @@ import contextlib
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Item, NewRun
@@ -139,7 +139,7 @@ async def test_killed_at_any_moment_each_row_keeps_what_it_has_overwritten(tmp_p
     """While the process is gone, people set what they like, also where a call of ours has had its effect."""
     draw = random.Random(seed)
     path = tmp_path / "journal.db"
-    new = [replace(one, payload="old") for one in rows(ROWS, lanes=LANES)]
+    new = [structs.replace(one, payload="old") for one in rows(ROWS, lanes=LANES)]
     job = OverwritingJob(
         new, faults(draw), keeps=draw.choice([BeforeImageMode.TOGETHER, BeforeImageMode.ONE_BY_ONE]), page=7
     )

@@ -10,6 +10,7 @@ import anyio
 import anyio.from_thread
 import anyio.lowlevel
 import pytest
+from msgspec import structs
 
 from checkpoints.journal import Journal, earlier_runs, open_journal
 from checkpoints.records import Change, EarlierEntry, NewItem, NewRun, Page, Refusal, Run
@@ -68,13 +69,13 @@ def judged(
 ) -> str:
     """What becomes of line 7 of the input, and why."""
     run = A_RUN if sends else replace(A_RUN, approved_at=None)
-    item = replace(row("1", amount), line=7)
+    item = structs.replace(row("1", amount), line=7)
     verdict = judge_for(run, FakeJob((), repeatable=repeatable).effect, enter)(item, twins)
     if isinstance(verdict, Refusal):
         conflict = verdict.conflict
         assert verdict == Refusal(7, None, item.label, verdict.reason, item.row, conflict=conflict and item.key)
         return f"{'contradicts' if conflict else 'refused'}: {verdict.reason}"
-    assert replace(verdict, skip_reason=None) == item
+    assert structs.replace(verdict, skip_reason=None) == item
     return f"skipped: {verdict.skip_reason}" if verdict.skip_reason else "new"
 
 
@@ -119,10 +120,10 @@ def test_what_becomes_of_a_row_with_an_earlier_key(twins: Twins, how: dict[str, 
 def test_where_there_is_no_amount_what_a_row_asks_for_tells() -> None:
     first = EarlierEntry(A_RUN.name, "1", None, "limit -100", State.PENDING, 2, WHEN, WHEN, A_RUN.target)
     judge = judge_for(replace(A_RUN, approved_at=None), FakeJob().effect, Repeat.AGAIN)
-    same = judge(replace(row("1"), amount=None, wanted="limit -100"), [first])
+    same = judge(structs.replace(row("1"), amount=None, wanted="limit -100"), [first])
     assert isinstance(same, NewItem)
     assert same.skip_reason == "a duplicate in the input: the same key and values as line 2"
-    other = judge(replace(row("1"), amount=None, wanted="limit -200"), [first])
+    other = judge(structs.replace(row("1"), amount=None, wanted="limit -200"), [first])
     assert isinstance(other, Refusal)
     assert other.reason == "contradicts line 2: the same key with limit -100 there and limit -200 here"
     assert other.conflict == "1"
@@ -428,7 +429,9 @@ class PartlyRepeatable(FakeJob):
 
 
 async def test_a_row_whose_call_may_be_made_again_is_not_held_against_earlier_runs(tmp_path: Path) -> None:
-    job = PartlyRepeatable([replace(row("0"), payload="set"), replace(row("3"), payload="set"), row("2")])
+    job = PartlyRepeatable(
+        [structs.replace(row("0"), payload="set"), structs.replace(row("3"), payload="set"), row("2")]
+    )
     job.entries["3"] = Entries((Marked("other", 1, "5", "operation 5"),))
     async with open_journal(tmp_path / "real") as real, open_journal(tmp_path / "plans") as plans:
         await entered(real)

@@ -241,7 +241,7 @@ def _taken_back_counts_as_gone() -> Iterator[None]:
 
     async def known_of(*arguments: Any) -> Any:
         known = await real(*arguments)
-        return {mark: replace(one, taken_back=False) for mark, one in known.items()}
+        return {mark: structs.replace(one, taken_back=False) for mark, one in known.items()}
 
     with patch.object(foreign_entries, "known_of", known_of):
         yield
