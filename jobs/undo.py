@@ -13,12 +13,13 @@ import anyio.from_thread
 
 from checkpoints.journal import Journal
 from checkpoints.records import Item, NewItem, Refusal, Run
-from checkpoints.sentences import ENTERED_ANEW, NOT_IN_EFFECT
+from checkpoints.sentences import AS_IT_WAS, ENTERED_ANEW, NOT_IN_EFFECT
 from engine.errors import InputRefused
 from engine.job import NO_ENTRIES, AskMates, Entries, Job, Look, Prepared, Row, RowPage, Source
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, payload_of
 from jobs.catalogue.catalogue import Catalogue
+from jobs.effects.creatable_models import SERVICES, entries_of, marked_or_alike
 from jobs.effects.effect import (
     CallEffect,
     ItemToUndo,
@@ -31,10 +32,10 @@ from jobs.effects.factory import effect_of
 from jobs.effects.reverse import SUM_IN
 from jobs.job import BillingJob
 from jobs.rows.input import job_parameters
-from jobs.spec.entries import CREATED
+from jobs.spec.entries import CREATED, find_mark
 from jobs.spec.spec import DELETE, parameters_of
 from jobs.spec.words import AMOUNT, RUN, TAKE, UNDO, UNPROVEN
-from texts.said import kind_of, reason, said, setting
+from texts.said import advised, kind_of, reason, said, setting
 
 HEADER: Final = ("run", "row", "key", "label", AMOUNT, "answer")
 """The columns of an undo's rows; `answer` is the id of the created object."""
@@ -134,9 +135,13 @@ class UndoJob(BillingJob):
         differing = await self._journal.differences_on([one.item_id for one in taken])
         unproven = {one.item_id: one for one in taken if one.unproven}
         entered_at = {row.item.item_id: row.item.changed_at for row in rows if isinstance(row, ItemRow)}
+        restored = await self._restored(taken, prepared.items)
         gone_at = ""
         items: list[NewItem | Refusal] = []
         for item in prepared.items:
+            if item.undoes in restored:
+                items.append(restored[item.undoes])
+                continue
             if item.undoes is not None and kind_of(item.skip_reason or "") in NOT_IN_EFFECT:
                 gone_at = max(gone_at, entered_at[item.undoes])
             if item.undoes in anew and item.skip_reason is None:
@@ -148,6 +153,47 @@ class UndoJob(BillingJob):
                 item = replace(item, skip_reason=_differs(differing[item.undoes], self._source.run))  # noqa: PLW2901
             items.append(leave_unproven(unproven[item.undoes], item) if item.undoes in unproven else item)
         return replace(Prepared.of([*items, *prepared.refusals]), gone_at=gone_at)
+
+    async def _restored(self, taken: Sequence[ItemToUndo], back: Sequence[NewItem]) -> dict[int, Refusal]:
+        """By item_id, the services that a person has to decide on. Raises `LookUpFailed`.
+
+        A connected one is gone, and the undo of a deletion has restored it under another id; or a deleted one is of
+        a run that is taken back since.
+        """
+        gone = {item.undoes for item in back if kind_of(item.skip_reason or "") == AS_IT_WAS}
+        services = {str(one.item_id): one for one in taken if one.payload.model == SERVICES}
+        connected = [one for one in services.values() if one.payload.creates and one.item_id in gone]
+        found = await marked_or_alike(self._gateway, [one.payload for one in connected])
+        marks = [
+            (one, (entry.run, entry.number))
+            for one, things in zip(connected, found, strict=True)
+            for entry in entries_of(one.payload, things, self._gateway.profile).marked
+        ]
+        # The undo of an undo restores what that has taken back itself.
+        is_load = self._source.run.job != UNDO
+        deleted = [one for one in services.values() if is_load and one.payload.methods[-1] == DELETE]
+        marks += [(one, mark) for one in deleted if (mark := find_mark(one.payload.was.get("comment") or ""))]
+        asked = {(*mark, one.lane, str(one.item_id)) for one, mark in marks}
+        restored: dict[int, Refusal] = {}
+        for known in await self._journal.known_marks(asked) if asked else ():
+            one = services[known.row_key]
+            if one.payload.creates and known.sign < 0:
+                undo = advised("undo", known.run)
+                why = said(
+                    "left alone: run {run} has restored it under another id. Take that back first: {undo}",
+                    run=known.run,
+                    undo=undo,
+                )
+            elif not one.payload.creates and known.sign > 0 and known.taken_back:
+                why = said(
+                    "left alone: run {run} had connected it, and is taken back since. To connect it again, load its "
+                    "row again",
+                    run=known.first_run,
+                )
+            else:
+                continue
+            restored[one.item_id] = one.refused(why)
+        return restored
 
     def _taken(self, row: Row) -> ItemToUndo:
         if not isinstance(row, ItemRow):
