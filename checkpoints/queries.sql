@@ -342,8 +342,8 @@ where in_lane > 1
 -- name: shared_items
 select *
 from items
-where run_id = :run_id and state = 'pending' and lane @in(
-    select lane from items where run_id = :run_id and state = 'pending' and lane > :after
+where run_id = :run_id and (state = 'pending' or kind = :as_wanted) and lane @in(
+    select lane from items where run_id = :run_id and (state = 'pending' or kind = :as_wanted) and lane > :after
     group by lane having count(*) > 1 order by lane limit :size
 )
 order by lane, number

@@ -1,16 +1,18 @@
-"""The balances of accounts, where operations of type 8 set them: rows that share an account, and what became of it.
+"""Rows that share an account, and what became of its balance where operations of type 8 set it.
 
     9001;-459,90  ┐ one account: the second operation would replace the first, and -459,90 would be lost.
     9008;953,24   ┘ The tool cannot tell whether 493,34 is meant, or 953,24.
 
 Before a run is approved all such rows are in the journal, and the operator decides: their `sum` as one operation, the
-`last` of them, or none (`refuse`). If type 8 adds to the balance, nothing is to decide.
+`last` of them, or none (`refuse`). If type 8 adds to the balance, nothing is to decide. Rows that set another field
+of one account, as its threshold, to different values are refused.
 
 Afterwards balances are compared with the operations, as a balance may be wrong even if all operations are in the
 billing: a second operation on the same account replaces the first, while the sums of the operations agree.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import groupby
@@ -23,7 +25,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import AccountFigures, Item, Merged, Run
 from checkpoints.sentences import ANOTHER_COUNTS, PART_OF_SUM
 from jobs.access.gateway import Gateway
-from jobs.access.objects import OF_ABONENT, enters_balance, find_by, newest, sets_balance, some_of
+from jobs.access.objects import OF_ABONENT, describe_fields, enters_balance, find_by, newest, sets_balance, some_of
 from jobs.access.payload import ACCOUNT, BALANCE, encode_payload, payload_of
 from jobs.effects.create import with_amount
 from jobs.spec.words import IMPORT, UNDO, SharedAccountsRule
@@ -58,19 +60,47 @@ class Group:
         return said("account {account}: {rows}", account=self.account, rows=some_of(named))
 
 
-async def _pages(run: Run, journal: Journal, profile: Profile) -> AsyncIterator[list[Group]]:
-    """The rows that would replace each other, account by account; none for an undo run, and none for an import.
+async def _pages(run: Run, journal: Journal) -> AsyncIterator[list[list[Item]]]:
+    """The rows that share a lane, lane by lane; none for an undo run, and none for an import.
 
     The rows of an import that share a lane are steps of one subscriber, which has one opening balance.
     """
     after = ""
     while run.job not in {UNDO, IMPORT} and (page := await journal.shared_items(run, after=after)):
         after = page[-1].lane
-        lanes = (
-            tuple(item for item in lane if sets_balance(payload_of(item), profile))
-            for _, lane in groupby(page, key=lambda item: item.lane)
+        yield [list(lane) for _, lane in groupby(page, key=lambda item: item.lane)]
+
+
+def _contradicting(lane: Sequence[Item]) -> dict[int, str]:
+    """By item_id, why rows are refused that set a field of one object to different values.
+
+    A row that has nothing to do, as the field has its value, asks for that value all the same.
+    """
+    setters: defaultdict[str, list[Item]] = defaultdict(list)
+    asked: defaultdict[str, dict[int, str]] = defaultdict(dict)
+    for item in lane:
+        payload = payload_of(item)
+        for place in payload.sets:
+            name = place.rpartition(" ")[2]
+            setters[place].append(item)
+            asked[place][item.item_id] = describe_fields({name: payload.wanted.get(name)})
+    reasons: dict[int, str] = {}
+    for place, items in setters.items():
+        values = asked[place]
+        if len({*values.values()}) == 1:
+            continue
+        found = [
+            said("{row} ({label}) {amount}", row=_place(one), label=one.label, amount=values[one.item_id])
+            for one in items
+        ]
+        why = said(
+            "{rows} rows set a field of one object to different values, of which only the last would count: {found}. "
+            "Leave one of them in",
+            rows=Quantity(len(items)),
+            found=some_of(found),
         )
-        yield [Group(items) for items in lanes if len(items) > 1]
+        reasons |= dict.fromkeys(values, why)
+    return reasons
 
 
 @dataclass(slots=True)
@@ -85,7 +115,13 @@ class Question:
 async def settle(run: Run, journal: Journal, profile: Profile, meant: SharedAccountsRule | None) -> Question:
     """Apply the operator's decision to the rows of each account, before approval; without one, what is to decide."""
     found = Question()
-    async for page in _pages(run, journal, profile):
+    async for lanes in _pages(run, journal):
+        await journal.refuse(run, {key: why for lane in lanes for key, why in _contradicting(lane).items()})
+        balances = [
+            tuple(item for item in lane if not item.state.settled and sets_balance(payload_of(item), profile))
+            for lane in lanes
+        ]
+        page = [Group(items) for items in balances if len(items) > 1]
         if meant is None:
             found.accounts += len(page)
             found.rows += sum(len(group.items) for group in page)
