@@ -35,6 +35,7 @@ from jobs.access.objects import (
     key_of,
     newest,
     sharers_of,
+    some_of,
     spell_out,
 )
 from jobs.access.payload import BALANCE, FOLDER_LANE, OP_TYPE, Payload, encode_payload, payload_of
@@ -349,8 +350,25 @@ async def read_page(
             own.newest = last[owner]
         if change:
             await _read_what_came(gateway, [(own, part) for one, own in alone if (part := one.part(Step.BALANCE))])
-    logins = [part.text(LOGIN) for one in page for part in one.of(Step.ACCOUNT)]
-    return bearers, await _live(gateway, "Users", LOGIN, logins, (ABONENT,), _fields(page, Step.ACCOUNT))
+    by_login = await _live(
+        gateway,
+        "Users",
+        LOGIN,
+        [each for one in page for each in _logins(one)],
+        (ABONENT,),
+        _fields(page, Step.ACCOUNT),
+    )
+    # Beside which accounts a new one would come.
+    is_new = {own.id: own for one, own in alone if change and any(not by_login[each] for each in _logins(one))}
+    kind = CREATABLE_MODELS["Users"]
+    for owner, things in (await find_by(gateway, "Users", ABONENT, is_new, kind.fields((LOGIN,)))).items():
+        for thing in filter(kind.counts, things):
+            is_new[owner].having[Step.ACCOUNT, thing.values[LOGIN] or ""].append(thing)
+    return bearers, by_login
+
+
+def _logins(subscriber: Subscriber) -> list[str]:
+    return [part.text(LOGIN) for part in subscriber.of(Step.ACCOUNT)]
 
 
 async def _read_what_came(gateway: Gateway, entering: Sequence[tuple[SubscriberThere, Part]]) -> None:
@@ -430,6 +448,9 @@ COMMENT: Final = "Миграция балансов"
 
 _ONE_FIELD: Final = frozenset({Step.TARIFF, Step.THRESHOLD, Step.LIMIT})
 """The steps whose field is set without being asked where it is empty: then nothing is there yet."""
+
+_DELETED_BY: Final = {Step.SERVICE: "delete-services", Step.ACCOUNT: "delete-account"}
+"""The steps of which a subscriber has several, as a rule one, each with the job that deletes the old one."""
 
 _ANOTHER: Final = reason(
     "there already, and different: who has this number has another name, and may be somebody else; {change} renames",
@@ -689,7 +710,29 @@ class _RowPlan:
             raise _Refused(fault, part.values[name])
 
     def _created(self, part: Part, arguments: Mapping[str, object], fills: Mapping[str, str]) -> NewItem:
-        return self._made(part, payload_for(STEP_MODELS[part.step], arguments, self._owner or 0), fills)
+        payload = payload_for(STEP_MODELS[part.step], arguments, self._owner or 0)
+        if self._there is None or not self._context.change or part.step not in _DELETED_BY:
+            return self._made(part, payload, fills)
+        named = {detail_of(one) for one in self._subscriber.of(part.step)}
+        staying = [
+            thing
+            for (step, detail), things in self._there.having.items()
+            if step is part.step and detail not in named
+            for thing in things
+        ]
+        if not staying:
+            return self._made(part, payload, fills)
+        kind = creatable_model(STEP_MODELS[part.step], arguments)
+        why = reason(
+            "there already, and different: {found} would stay beside that of the row, for {change} replaces none. To "
+            "have both, import the row without {change}; to have the new one alone, delete the old one first, with "
+            "the job {job}",
+            DIFFERENT,
+            found=some_of([kind.described(thing, (DETAILS[part.step],)) for thing in staying]),
+            change=flag("change"),
+            job=_DELETED_BY[part.step],
+        )
+        return self._made(part, payload, {}, why)
 
     def _compared(
         self,
