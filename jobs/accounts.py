@@ -76,30 +76,26 @@ def _contradicting(lane: Sequence[Item]) -> dict[int, str]:
 
     A row that has nothing to do, as the field has its value, asks for that value all the same.
     """
-    setters: defaultdict[str, list[Item]] = defaultdict(list)
-    asked: defaultdict[str, dict[int, str]] = defaultdict(dict)
+    setters: defaultdict[str, list[tuple[Item, str]]] = defaultdict(list)
     for item in lane:
         payload = payload_of(item)
         for place in payload.sets:
             name = place.rpartition(" ")[2]
-            setters[place].append(item)
-            asked[place][item.item_id] = describe_fields({name: payload.wanted.get(name)})
+            setters[place].append((item, describe_fields({name: payload.wanted.get(name)})))
     reasons: dict[int, str] = {}
-    for place, items in setters.items():
-        values = asked[place]
-        if len({*values.values()}) == 1:
-            continue
-        found = [
-            said("{row} ({label}) {amount}", row=_place(one), label=one.label, amount=values[one.item_id])
-            for one in items
-        ]
-        why = said(
-            "{rows} rows set a field of one object to different values, of which only the last would count: {found}. "
-            "Leave one of them in",
-            rows=Quantity(len(items)),
-            found=some_of(found),
-        )
-        reasons |= dict.fromkeys(values, why)
+    for rows in setters.values():
+        if len({value for _, value in rows}) > 1:
+            found = [
+                said("{row} ({label}) {amount}", row=_place(one), label=one.label, amount=value)
+                for one, value in rows
+            ]
+            why = said(
+                "{rows} rows set a field of one object to different values, of which only the last would count: "
+                "{found}. Leave one of them in",
+                rows=Quantity(len(rows)),
+                found=some_of(found),
+            )
+            reasons |= dict.fromkeys((one.item_id for one, _ in rows), why)
     return reasons
 
 

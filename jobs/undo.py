@@ -178,21 +178,15 @@ class UndoJob(BillingJob):
         for known in await self._journal.known_marks(asked) if asked else ():
             one = services[known.row_key]
             if one.payload.creates and known.sign < 0:
-                undo = advised("undo", known.run)
-                why = said(
-                    "left alone: run {run} has restored it under another id. Take that back first: {undo}",
-                    run=known.run,
-                    undo=undo,
-                )
+                name, undo = known.run, advised("undo", known.run)
+                why = said("left alone: run {run} has restored it. Take that back first: {undo}", run=name, undo=undo)
+                restored[one.item_id] = one.refused(why)
             elif not one.payload.creates and known.sign > 0 and known.taken_back:
                 why = said(
-                    "left alone: run {run} had connected it, and is taken back since. To connect it again, load its "
-                    "row again",
+                    "left alone: it is of run {run}, taken back since. To connect it, load its row again",
                     run=known.first_run,
                 )
-            else:
-                continue
-            restored[one.item_id] = one.refused(why)
+                restored[one.item_id] = one.refused(why)
         return restored
 
     def _taken(self, row: Row) -> ItemToUndo:

@@ -350,25 +350,16 @@ async def read_page(
             own.newest = last[owner]
         if change:
             await _read_what_came(gateway, [(own, part) for one, own in alone if (part := one.part(Step.BALANCE))])
-    by_login = await _live(
-        gateway,
-        "Users",
-        LOGIN,
-        [each for one in page for each in _logins(one)],
-        (ABONENT,),
-        _fields(page, Step.ACCOUNT),
-    )
+    logins = [part.text(LOGIN) for one in page for part in one.of(Step.ACCOUNT)]
+    by_login = await _live(gateway, "Users", LOGIN, logins, (ABONENT,), _fields(page, Step.ACCOUNT))
     # Beside which accounts a new one would come.
-    is_new = {own.id: own for one, own in alone if change and any(not by_login[each] for each in _logins(one))}
+    parts = [(own, part) for one, own in alone if change for part in one.of(Step.ACCOUNT)]
+    given = {own.id: own for own, part in parts if not by_login[part.text(LOGIN)]}
     kind = CREATABLE_MODELS["Users"]
-    for owner, things in (await find_by(gateway, "Users", ABONENT, is_new, kind.fields((LOGIN,)))).items():
+    for owner, things in (await find_by(gateway, "Users", ABONENT, given, kind.fields((LOGIN,)))).items():
         for thing in filter(kind.counts, things):
-            is_new[owner].having[Step.ACCOUNT, thing.values[LOGIN] or ""].append(thing)
+            given[owner].having[Step.ACCOUNT, thing.values[LOGIN] or ""].append(thing)
     return bearers, by_login
-
-
-def _logins(subscriber: Subscriber) -> list[str]:
-    return [part.text(LOGIN) for part in subscriber.of(Step.ACCOUNT)]
 
 
 async def _read_what_came(gateway: Gateway, entering: Sequence[tuple[SubscriberThere, Part]]) -> None:
@@ -711,14 +702,11 @@ class _RowPlan:
 
     def _created(self, part: Part, arguments: Mapping[str, object], fills: Mapping[str, str]) -> NewItem:
         payload = payload_for(STEP_MODELS[part.step], arguments, self._owner or 0)
-        if self._there is None or not self._context.change or part.step not in _DELETED_BY:
-            return self._made(part, payload, fills)
+        may_stay = self._context.change and part.step in _DELETED_BY
         named = {detail_of(one) for one in self._subscriber.of(part.step)}
+        there = self._there.having.items() if self._there and may_stay else ()
         staying = [
-            thing
-            for (step, detail), things in self._there.having.items()
-            if step is part.step and detail not in named
-            for thing in things
+            thing for (step, name), things in there if step is part.step and name not in named for thing in things
         ]
         if not staying:
             return self._made(part, payload, fills)
