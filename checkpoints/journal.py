@@ -40,7 +40,7 @@ from checkpoints.records import (
     Totals,
 )
 from checkpoints.rows import LaneCounts, StepCount, record
-from checkpoints.sentences import CONTRADICTS, DUPLICATE, ENDED, NOT_IN_EFFECT
+from checkpoints.sentences import AS_WANTED, CONTRADICTS, DUPLICATE, ENDED, NOT_IN_EFFECT
 from checkpoints.states import State
 from checkpoints.store import Store
 from checkpoints.stores import LookedAt, store_of
@@ -277,8 +277,11 @@ class Journal:
         return found
 
     async def shared_items(self, run: Run, *, after: str = "") -> list[Item]:
-        """The pending items of up to 100 shared lanes after the lane `after`, by lane and number."""
-        return await self._items("shared_items", run_id=run.run_id, after=after, size=100)
+        """The pending items of up to 100 shared lanes after the lane `after`, by lane and number.
+
+        And those that are skipped because what they ask for is there.
+        """
+        return await self._items("shared_items", run_id=run.run_id, after=after, size=100, as_wanted=AS_WANTED)
 
     async def carried(self, run: Run, number: int) -> list[int]:
         return [row["number"] for row in await self._store.all("carries", run_id=run.run_id, number=number)]

@@ -343,8 +343,8 @@ where in_lane > 1
 -- Those of a delta that are new on top of what is entered ask for a whole sum, and are alone in their lanes.
 select *
 from items
-where run_id = :run_id and state = 'pending' and lane @in(
-    select lane from items where run_id = :run_id and state = 'pending' and lane > :after
+where run_id = :run_id and (state = 'pending' or kind = :as_wanted) and lane @in(
+    select lane from items where run_id = :run_id and (state = 'pending' or kind = :as_wanted) and lane > :after
     group by lane having count(*) > 1 or max(case when wanted = amount then 1 end) = 1 order by lane limit :size
 )
 order by lane, number

@@ -1,16 +1,18 @@
-"""The balances of accounts, where operations of type 8 set them: rows that share an account, and what became of it.
+"""Rows that share an account, and what became of its balance where operations of type 8 set it.
 
     9001;-459,90  ┐ one account: the second operation would replace the first, and -459,90 would be lost.
     9008;953,24   ┘ The tool cannot tell whether 493,34 is meant, or 953,24.
 
 Before a run is approved all such rows are in the journal, and the operator decides: their `sum` as one operation, the
-`last` of them, or none (`refuse`). If type 8 adds to the balance, nothing is to decide.
+`last` of them, or none (`refuse`). If type 8 adds to the balance, nothing is to decide. Rows that set another field
+of one account, as its threshold, to different values are refused.
 
 Afterwards balances are compared with the operations, as a balance may be wrong even if all operations are in the
 billing: a second operation on the same account replaces the first, while the sums of the operations agree.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import groupby
@@ -23,7 +25,14 @@ from checkpoints.journal import Journal
 from checkpoints.records import AccountFigures, Item, Merged, Run, StandingItem
 from checkpoints.sentences import ANOTHER_COUNTS, PART_OF_SUM
 from jobs.access.gateway import Gateway
-from jobs.access.objects import OF_ABONENT, enters_balance, find_by, operations_since, sets_balance
+from jobs.access.objects import (
+    OF_ABONENT,
+    describe_fields,
+    enters_balance,
+    find_by,
+    operations_since,
+    sets_balance,
+)
 from jobs.access.payload import ACCOUNT, BALANCE, encode_payload, payload_of
 from jobs.effects.create import with_amount
 from jobs.spec.entries import find_mark
@@ -63,8 +72,12 @@ class Group:
         return said("account {account}: {rows}", account=self.account, rows=some_of(named))
 
 
-async def _pages(run: Run, journal: Journal, profile: Profile, earlier: Journal) -> AsyncIterator[list[Group]]:
-    """The rows that would replace each other, account by account; none for an undo run, and none for an import.
+async def _pages(
+    run: Run, journal: Journal, earlier: Journal
+) -> AsyncIterator[tuple[list[list[Item]], Sequence[StandingItem]]]:
+    """The rows that share a lane, lane by lane, and those of earlier runs there to which a delta adds.
+
+    None for an undo run, and none for an import.
 
     The rows of an import that share a lane are steps of one subscriber, which has one opening balance.
     """
@@ -72,13 +85,44 @@ async def _pages(run: Run, journal: Journal, profile: Profile, earlier: Journal)
     while run.job not in {UNDO, IMPORT} and (page := await journal.shared_items(run, after=after)):
         after = page[-1].lane
         old = await earlier.standing_in_lanes(run.job, run.target, page, run.name) if SINCE in run.parameters else ()
-        groups = list[Group]()
-        for lane, each in groupby(page, key=lambda item: item.lane):
-            items = tuple(item for item in each if sets_balance(payload_of(item), profile))
-            is_new = not any(one.key == item.key for one in old for item in items)
-            there = tuple(one for one in old if is_new and one.lane == lane)
-            groups += [Group(items, there)] if items and len(items) + len(there) > 1 else []
-        yield groups
+        yield [list(lane) for _, lane in groupby(page, key=lambda item: item.lane)], old
+
+
+def _contradicting(lane: Sequence[Item]) -> dict[int, str]:
+    """By item_id, why rows are refused that set a field of one object to different values.
+
+    A row that has nothing to do, as the field has its value, asks for that value all the same.
+    """
+    setters: defaultdict[str, list[tuple[Item, str]]] = defaultdict(list)
+    for item in lane:
+        payload = payload_of(item)
+        for place in payload.sets:
+            name = place.rpartition(" ")[2]
+            setters[place].append((item, describe_fields({name: payload.wanted.get(name)})))
+    reasons: dict[int, str] = {}
+    for rows in setters.values():
+        if len({value for _, value in rows}) > 1:
+            found = [
+                said("{row} ({label}) {amount}", row=_place(one), label=one.label, amount=value)
+                for one, value in rows
+            ]
+            why = said(
+                "{rows} rows set a field of one object to different values, of which only the last would count: "
+                "{found}. Leave one of them in",
+                rows=Quantity(len(rows)),
+                found=some_of(found),
+            )
+            reasons |= dict.fromkeys((one.item_id for one, _ in rows), why)
+    return reasons
+
+
+def _replacing(lane: Sequence[Item], old: Sequence[StandingItem], profile: Profile) -> Iterator[Group]:
+    """The rows of a lane that would replace each other, or new ones of a delta an earlier row."""
+    items = tuple(item for item in lane if not item.state.settled and sets_balance(payload_of(item), profile))
+    is_new = not any(one.key == item.key for one in old for item in items)
+    there = tuple(one for one in old if is_new and one.lane == lane[0].lane)
+    if items and len(items) + len(there) > 1:
+        yield Group(items, there)
 
 
 @dataclass(slots=True)
@@ -95,7 +139,9 @@ async def settle(
 ) -> Question:
     """Apply the operator's decision to the rows of each account, before approval; without one, what is to decide."""
     found = Question()
-    async for page in _pages(run, journal, profile, earlier):
+    async for lanes, old in _pages(run, journal, earlier):
+        await journal.refuse(run, {key: why for lane in lanes for key, why in _contradicting(lane).items()})
+        page = [group for lane in lanes for group in _replacing(lane, old, profile)]
         if meant is None:
             found.accounts += len(page)
             found.rows += sum(len(group.items) + len(group.there) for group in page)

@@ -14,13 +14,14 @@ from msgspec.structs import replace
 
 from checkpoints.journal import Journal
 from checkpoints.records import Item, NewItem, Refusal, Run
-from checkpoints.sentences import ENTERED_ANEW, NOT_IN_EFFECT, NOTHING_STANDS
+from checkpoints.sentences import AS_IT_WAS, ENTERED_ANEW, NOT_IN_EFFECT, NOTHING_STANDS
 from engine.errors import InputRefused
 from engine.job import NO_ENTRIES, AskMates, Entries, Job, Look, Prepared, Row, RowPage, Source
 from engine.pipeline.foreign_entries import with_later_runs
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, payload_of
 from jobs.catalogue.catalogue import Catalogue
+from jobs.effects.creatable_models import SERVICES, entries_of, marked_or_alike
 from jobs.effects.effect import (
     CallEffect,
     ItemToUndo,
@@ -33,10 +34,10 @@ from jobs.effects.factory import effect_of
 from jobs.effects.reverse import SUM_IN
 from jobs.job import BillingJob
 from jobs.rows.input import job_parameters
-from jobs.spec.entries import CREATED
+from jobs.spec.entries import CREATED, find_mark
 from jobs.spec.spec import DELETE, parameters_of
 from jobs.spec.words import AMOUNT, RUN, TAKE, UNDO, UNPROVEN
-from texts.said import kind_of, reason, said, setting
+from texts.said import advised, kind_of, reason, said, setting
 
 HEADER: Final = ("run", "row", "key", "label", AMOUNT, "answer")
 """The columns of an undo's rows; `answer` is the id of the created object."""
@@ -144,9 +145,13 @@ class UndoJob(BillingJob):
             for item in [items_of[new.undoes or 0]]
         }
         set_over = await with_later_runs(self._source.run, changed, self.effect, self._journal)
+        restored = await self._restored(taken, prepared.items)
         gone_at = ""
         items: list[NewItem | Refusal] = []
         for item in prepared.items:
+            if item.undoes in restored:
+                items.append(restored[item.undoes])
+                continue
             kind = kind_of(item.skip_reason or "")
             if item.undoes is not None and kind in NOT_IN_EFFECT:
                 gone_at = max(gone_at, items_of[item.undoes].changed_at)
@@ -162,6 +167,41 @@ class UndoJob(BillingJob):
                 item = replace(item, skip_reason=_differs(differing[item.undoes], self._source.run))  # noqa: PLW2901
             items.append(leave_unproven(unproven[item.undoes], item) if item.undoes in unproven else item)
         return replace(Prepared.of([*items, *prepared.refusals]), gone_at=gone_at)
+
+    async def _restored(self, taken: Sequence[ItemToUndo], back: Sequence[NewItem]) -> dict[int, Refusal]:
+        """By item_id, the services that a person has to decide on. Raises `LookUpFailed`.
+
+        A connected one is gone, and the undo of a deletion has restored it under another id; or a deleted one is of
+        a run that is taken back since.
+        """
+        gone = {item.undoes for item in back if kind_of(item.skip_reason or "") == AS_IT_WAS}
+        services = {str(one.item_id): one for one in taken if one.payload.model == SERVICES}
+        connected = [one for one in services.values() if one.payload.creates and one.item_id in gone]
+        found = await marked_or_alike(self._gateway, [one.payload for one in connected])
+        marks = [
+            (one, (entry.run, entry.number))
+            for one, things in zip(connected, found, strict=True)
+            for entry in entries_of(one.payload, things, self._gateway.profile).marked
+        ]
+        # The undo of an undo restores what that has taken back itself.
+        is_load = self._source.run.job != UNDO
+        deleted = [one for one in services.values() if is_load and one.payload.methods[-1] == DELETE]
+        marks += [(one, mark) for one in deleted if (mark := find_mark(one.payload.was.get("comment") or ""))]
+        asked = {(*mark, one.lane, str(one.item_id)) for one, mark in marks}
+        restored: dict[int, Refusal] = {}
+        for known in await self._journal.known_marks(asked) if asked else ():
+            one = services[known.row_key]
+            if one.payload.creates and known.sign < 0:
+                name, undo = known.run, advised("undo", known.run)
+                why = said("left alone: run {run} has restored it. Take that back first: {undo}", run=name, undo=undo)
+                restored[one.item_id] = one.refused(why)
+            elif not one.payload.creates and known.sign > 0 and known.taken_back:
+                why = said(
+                    "left alone: it is of run {run}, taken back since. To connect it, load its row again",
+                    run=known.first_run,
+                )
+                restored[one.item_id] = one.refused(why)
+        return restored
 
     def _taken(self, row: Row) -> ItemToUndo:
         if not isinstance(row, ItemRow):

@@ -13,7 +13,8 @@ an equal one is in. Of other operations an equal one is a question, as one that 
 
 The journal may know too much as well: the billing was put back from its backup, or somebody has deleted an entry
 there. What the journal has as entered and the billing does not show is a question, neither skipped nor sent; so is
-what the journal has as taken back and the billing shows without its taking back.
+what the journal has as taken back and the billing shows without its taking back, and a service that the undo of a
+deletion has restored: its mark is that of the undo.
 """
 
 import dataclasses
@@ -294,6 +295,10 @@ class ForeignEntries:
                 yield why, by_another if one.takes_back and not self._job.takes_back else on_top
             elif mine and mine.taken_back and mine.sign > 0 and shown[mine.first_run, mine.first_number] > 0:
                 yield said(_THERE_AGAIN, run=mine.first_run, entry=one.text), by_hand
+            elif mine and mine.sign < 0 and one.amount is None:
+                # Nothing without a sum takes back what another adds: the undo of a deletion has restored it.
+                why = said("run {run} has restored it after a deletion: {entry}", run=one.run, entry=one.text)
+                yield why, on_top
 
     async def _standing(self, items: Sequence[NewItem | Item]) -> Mapping[str, Sequence[StandingItem]]:
         """By key, the items of other runs that these items would replace.

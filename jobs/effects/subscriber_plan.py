@@ -60,7 +60,7 @@ from jobs.imports.subscriber import (
 from jobs.rows.binding import ABONENT, LOGIN, amount_fault
 from jobs.spec.parameters import row_key, whole_id
 from jobs.spec.spec import GET, SAVE, SET
-from texts.said import Given, reason, said, wording
+from texts.said import Given, reason, said, some_of, wording
 from texts.said import setting as flag
 
 # ---- the steps, their keys, and the payloads of their calls -------------------------------------------------------
@@ -350,7 +350,15 @@ async def read_page(
         if change:
             await _read_what_came(gateway, [(own, part) for one, own in alone if (part := one.part(Step.BALANCE))])
     logins = [part.text(LOGIN) for one in page for part in one.of(Step.ACCOUNT)]
-    return bearers, await _live(gateway, "Users", LOGIN, logins, (ABONENT,), _fields(page, Step.ACCOUNT))
+    by_login = await _live(gateway, "Users", LOGIN, logins, (ABONENT,), _fields(page, Step.ACCOUNT))
+    # Beside which accounts a new one would come.
+    parts = [(own, part) for one, own in alone if change for part in one.of(Step.ACCOUNT)]
+    given = {own.id: own for own, part in parts if not by_login[part.text(LOGIN)]}
+    kind = CREATABLE_MODELS["Users"]
+    for owner, things in (await find_by(gateway, "Users", ABONENT, given, kind.fields((LOGIN,)))).items():
+        for thing in filter(kind.counts, things):
+            given[owner].having[Step.ACCOUNT, thing.values[LOGIN] or ""].append(thing)
+    return bearers, by_login
 
 
 async def _read_what_came(gateway: Gateway, entering: Sequence[tuple[SubscriberThere, Part]]) -> None:
@@ -419,6 +427,9 @@ COMMENT: Final = "Миграция балансов"
 
 _ONE_FIELD: Final = frozenset({Step.TARIFF, Step.THRESHOLD, Step.LIMIT})
 """The steps whose field is set without being asked where it is empty: then nothing is there yet."""
+
+_DELETED_BY: Final = {Step.SERVICE: "delete-services", Step.ACCOUNT: "delete-account"}
+"""The steps of which a subscriber has several, as a rule one, each with the job that deletes the old one."""
 
 _ANOTHER: Final = reason(
     "there already, and different: who has this number has another name, and may be somebody else; {change} renames",
@@ -678,7 +689,26 @@ class _RowPlan:
             raise _Refused(fault, part.values[name])
 
     def _created(self, part: Part, arguments: Mapping[str, object], fills: Mapping[str, str]) -> NewItem:
-        return self._made(part, payload_for(STEP_MODELS[part.step], arguments, self._owner or 0), fills)
+        payload = payload_for(STEP_MODELS[part.step], arguments, self._owner or 0)
+        may_stay = self._context.change and part.step in _DELETED_BY
+        named = {detail_of(one) for one in self._subscriber.of(part.step)}
+        there = self._there.having.items() if self._there and may_stay else ()
+        staying = [
+            thing for (step, name), things in there if step is part.step and name not in named for thing in things
+        ]
+        if not staying:
+            return self._made(part, payload, fills)
+        kind = creatable_model(STEP_MODELS[part.step], arguments)
+        why = reason(
+            "there already, and different: {found} would stay beside that of the row, for {change} replaces none. To "
+            "have both, import the row without {change}; to have the new one alone, delete the old one first, with "
+            "the job {job}",
+            DIFFERENT,
+            found=some_of([kind.described(thing, (DETAILS[part.step],)) for thing in staying]),
+            change=flag("change"),
+            job=_DELETED_BY[part.step],
+        )
+        return self._made(part, payload, {}, why)
 
     def _compared(
         self,

@@ -151,6 +151,26 @@ async def test_a_bill_keeps_no_opening_balance_from_being_set_and_a_payment_befo
         assert place.query(BALANCES)[0] == ("Н-0001", 1200)
 
 
+@pytest.mark.parametrize("database", [(), ("--database", "")], ids=["the database", "the API"])
+async def test_a_change_adds_no_service_and_no_login_beside_the_old_one(
+    place: Place, database: Sequence[str]
+) -> None:
+    header = ("Договор", "ФИО", "Папка", "Логин", "Тариф", "Телефон", "Порог", "Баланс", "Услуга")
+    place.write('format = 1\n[[service]]\nusluga_id = "Услуга"\nmanager_id = { value = "1" }\n', "map.toml")
+    old = subscriber(1)
+    place.write(table([[*old, "126"]], header), "subs.csv")
+    await place.cli("import", "subs.csv", "--yes", "--map", "map.toml", *database)
+    place.write(table([[*old[:3], "another", *old[4:], "127"]], header), "subs.csv")
+    words = ("import", "subs.csv", "--yes", "--map", "map.toml", *database)
+    beside = ["with usluga_id 126 would stay beside", f"login {old[3]} would stay beside"]
+    await place.cli.told(*words, "--change", says=[*beside, "job delete-services", "job delete-account"])
+    of_him = "abonent_id in (select id from abonents where contract_number = 'Н-0001' and deleted = 0)"
+    there = [f"select count(*) from {table} where deleted = 0 and {of_him}" for table in ("users", "users_usluga")]  # noqa: S608
+    assert [place.query(one) for one in there] == [[(1,)], [(1,)]]
+    await place.cli(*words)
+    assert [place.query(one) for one in there] == [[(2,)], [(2,)]]
+
+
 async def test_a_row_of_which_a_step_was_refused_is_exported_once_and_whole(place: Place) -> None:
     rows = [subscriber(1), subscriber(2)]
     place.write(table(rows), "subs.csv")

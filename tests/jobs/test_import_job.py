@@ -689,7 +689,9 @@ async def test_nothing_is_given_to_who_has_the_number_and_another_name(gateway: 
     assert all((reason or "").startswith("there already, and different: ") for reason in found.values()), found
     assert found["subscriber"] == f"there already, and different: name: Иванов → Петров{AGAIN}"
     assert "may be somebody else" in (found["account"] or "")
-    assert (await reasons(SubscriberSteps(gateway, change=True), petrov))["account"] is None
+    changed = await reasons(SubscriberSteps(gateway, change=True), petrov)
+    assert changed["limit"] is None
+    assert "login ivanov would stay beside that of the row" in (changed["account"] or "")
 
 
 @pytest.mark.usefixtures("having")

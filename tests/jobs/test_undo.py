@@ -148,6 +148,49 @@ async def test_the_same_row_is_one_by_id_and_by_contract_number(both: Gateway, j
     assert await counts(journal, by_number) == {"skipped": 1, "accepted": 1, "refused": 1}
 
 
+def connected(database: Database) -> list[int]:
+    """Who has the promised payment connected, once for each time."""
+    services = whole(database)["USERS_USLUGA"].values()
+    return sorted(one["ABONENT_ID"] for one in services if one["USLUGA_ID"] == 240 and not one["DELETED"])
+
+
+async def test_a_restored_service_is_known_as_the_row_of_its_load(
+    both: Gateway, database: Database, journal: Journal
+) -> None:
+    """It has a new id and the mark of the undo of its deletion: as nobody's it would be connected and paid twice."""
+
+    async def load() -> Run:
+        given = {"usluga": "240", "manager": "33"}
+        return await done(both, journal, "connect-service", rows_of("abonent_id\n9001\n9002\n"), given)
+
+    async def first_deleted(run: Run) -> Run:
+        first, _ = await journal.items(run, {State.ACCEPTED})
+        return await done(both, journal, "delete-services", rows_of(f"id\n{first.answer}\n"))
+
+    before, once = connected(database), await load()
+    after = connected(database)
+    restoring = await undone(both, journal, await first_deleted(once))
+    # Restored before its load is taken back: neither connected again nor left behind.
+    again = await load()
+    assert await counts(journal, again) == {"skipped": 1, "refused": 1}
+    ((_, refusal),) = await journal.refusals(again)
+    assert f"run {restoring.name} has restored it after a deletion" in refusal.reason
+    assert await counts(journal, await undone(both, journal, once)) == {"accepted": 1, "refused": 1}
+    await undone(both, journal, restoring)
+    rest = await undone(both, journal, once)
+    assert await counts(journal, rest) == {"skipped": 1, "refused": 0}
+    await journal.note_gone(rest)
+    assert connected(database) == before
+    # And after it: what is taken back is not restored.
+    twice = await load()
+    deletion = await first_deleted(twice)
+    await journal.note_gone(await undone(both, journal, twice))
+    assert await counts(journal, await undone(both, journal, deletion)) == {"refused": 1}
+    assert connected(database) == before
+    await load()
+    assert connected(database) == after
+
+
 @pytest.mark.parametrize(
     ("name", "why"), [("recalculate", "a recalculation cannot be taken back"), ("administrators", "")]
 )

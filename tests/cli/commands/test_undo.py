@@ -744,11 +744,13 @@ async def test_what_a_later_run_has_set_over_names_that_run(asked: Place) -> Non
 
 
 async def test_a_run_that_was_killed_still_knows_what_it_has_set(place: Place) -> None:
-    ids = thresholds(place)
+    """Rows of a select are sent while others are read: two of them may set one account to different values."""
+    ids = sorted([*place.of_one_account()[1:], *place.subscribers(2)])
     place.traffic.model = "AdminAccounts/"
-    arguments = ("run", "tariff-threshold", "rows.csv", "--yes", "--rate", "1", "--in-flight", "1")
+    select = f"select id as abonent_id, -id as limit_warning from abonents where id in {(*ids,)} order by id"  # noqa: S608
+    arguments = ("run", "tariff-threshold", "--sql", select, "--yes", "--rate", "1", "--in-flight", "1")
     await place.kill_at(1, *arguments, "--no-canary")
-    await set_threshold(place, ids[-1], -555)
+    await set_threshold(place, ids[1], -555)
     ended = await place.cli("resume", "--json", *SETTLE)
     assert ended.closing["states"] == {"accepted": 4}
     # What somebody else has set is told as ever, and what the run itself has set is no warning.
