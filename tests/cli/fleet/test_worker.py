@@ -265,6 +265,8 @@ async def test_stop_takes_a_run_out_of_the_queue_whose_worker_was_killed_and_no_
     run = await hand_in(shared, ROWS, "--in-flight", "1", "--no-canary")
     async with shared.cli.started("worker", "--stalled-after", "600") as worker:
         await shared.traffic.reaches(5)
+        shared.billing.latency = 5.0
+        await shared.traffic.reaches(shared.traffic.arrived + 2)
         worker.signal(signal.SIGSTOP)
         ((sends,),) = shared.asked("select process from runners order by epoch desc limit 1")
         os.kill(int(sends), signal.SIGKILL)
@@ -279,6 +281,7 @@ async def test_stop_takes_a_run_out_of_the_queue_whose_worker_was_killed_and_no_
     stopped = " ".join((await shared.cli("stop", run)).out.split())
     assert f"no worker sends it until it is handed in again, carbon-migrate resume {run}" in stopped
     assert shared.asked("select count(*) from procrastinate_jobs") == [(0,)]
+    assert "in doubt" in (await shared.cli("resume", run, "--detach")).out
 
 
 async def test_a_run_that_waits_for_its_hours_or_is_paused_lets_others_of_its_billing_go_before_it(
