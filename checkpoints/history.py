@@ -178,7 +178,7 @@ class History:
         return await self._store.read(work)
 
     async def take_out(self, run: Run) -> bool:
-        """Take a run out of the queue; False where it does not wait there."""
+        """Take a run out of the queue; False where it neither waits there nor is with a worker that is gone."""
 
         def work(db: Queries) -> bool:
             return bool(db.one("has_queue")["answer"] and db.all("take_out_of_queue", run=run.name))

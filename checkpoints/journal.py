@@ -447,8 +447,12 @@ class Journal:
     async def mates_in_shared_lanes(self, run: Run, lanes: Collection[str]) -> tuple[list[Item], set[int]]:
         """Those of these items that are not alone in their lane, in order; and the ids of those taken back since."""
         items = await self._items("mates_in_shared_lanes", run_id=run.run_id, lanes=lanes)
-        taken_back = await self._store.all("taken_back_of", ids=[item.item_id for item in items])
-        return items, {int(row["item_id"]) for row in taken_back}
+        return items, await self.taken_back_of(items)
+
+    async def taken_back_of(self, items: Sequence[Item]) -> set[int]:
+        """The ids of those of these items that were taken back, and not restored since."""
+        found = await self._store.all("taken_back_of", ids=[item.item_id for item in items])
+        return {int(row["item_id"]) for row in found}
 
     async def standing_by_lane(self, run: Run, *, after: str = "", size: int = 100) -> list[Item]:
         """The accepted items not taken back, of up to `size` lanes after `after`, by lane and number."""

@@ -456,6 +456,10 @@ class KnownMark(msgspec.Struct, frozen=True, gc=False):
         never_sent = self.has_ended and self.state is State.PENDING
         return self.state.in_effect or not (self.state.settled or never_sent)
 
+    def is_doubled_by(self, entry_id: str, amount: Decimal | None) -> bool:
+        """Whether an entry with the mark of the row's own item is another one than that, of the same sum."""
+        return self.in_row and self.state.in_effect and self.answer not in {None, entry_id} and amount == self.amount
+
     def made(self, entry_id: str, amount: Decimal | None) -> bool:
         """Whether the entry with its mark is its own: by the id, or by lane and amount where no id is known.
 

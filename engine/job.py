@@ -256,12 +256,14 @@ class ReadBack(msgspec.Struct, frozen=True, gc=False):
 
     With `later_operations` the entry is there as sent, but the balance of its account has moved on since. `besides`
     are equal entries with marks of others, which have come since the list was made, and those that take it back.
+    `ids` are those of the entries in effect under its one mark.
     """
 
     amount: Decimal | None
     difference: str | None = None
     later_operations: bool = False
     besides: tuple[Marked, ...] = ()
+    ids: tuple[str, ...] = ()
 
 
 class LookedFor(Enum):

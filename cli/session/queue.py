@@ -300,10 +300,18 @@ async def handing_in(
                 command=command_line("resume", run.name, "--detach"),
             ) from error
         handed = said("Run {run} was handed in before.", run=run.name)
+        rows = totals.count(State.PENDING)
         if is_new:
-            rows = totals.count(State.PENDING)
             handed = counted("Run {run} is handed in, with {n} row[s] to send.", rows, run=run.name)
-        screen.result(stack(handed, steps_list([(command_line("status", run.name), said("see how far it is"))])))
+        doubts = None
+        if left := totals.count_where(open=True) - rows:
+            doubts = counted(
+                "{n} row[s] in doubt [is|are] looked up first, and sent where the billing does not have [it|them].",
+                left,
+            )
+        screen.result(
+            stack(handed, doubts, steps_list([(command_line("status", run.name), said("see how far it is"))]))
+        )
         if queued is not None and not queued.is_served:
             screen.say_always(labelled(said("caution:"), UNSERVED, "yellow"))
         return Closing(Exit.DONE, run.name, run.job, totals)

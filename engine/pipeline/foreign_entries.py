@@ -51,6 +51,7 @@ Known: TypeAlias = Mapping[tuple[str, int, str], KnownMark]
 _EQUAL: Final = wording(
     "not sent: an equal entry without a mark has come into the billing since the rows were read: {entry}"
 )
+_TWICE: Final = wording("entered twice, under the one mark of row {number} of run {run}: {entry}, and with id {id}")
 _THERE_AGAIN: Final = wording(
     "run {run} has entered this row, the journal has that as taken back, and yet the billing has it: {entry} (its "
     "backup put back? not worked off yet?)"
@@ -288,10 +289,15 @@ class ForeignEntries:
             again=setting("again"),
         )
         by_hand = said("If it is to stay, leave the row out; else take it back in the billing by hand first")
+        by_id = said("Take one of the two back there, by its id; then type the command again")
         shown = shown_of(item, entries, known)
         for one in entries:
             mine = known.get((one.run, one.number, item.key))
-            if why := self._foreign(one, mine):
+            if mine and mine.is_doubled_by(one.entry_id, one.amount):
+                # Where the journal's own one is gone, the other is the row's.
+                if len([each for each in entries if (each.run, each.number) == (one.run, one.number)]) > 1:
+                    yield said(_TWICE, number=one.number, run=one.run, entry=one.text, id=mine.answer or ""), by_id
+            elif why := self._foreign(one, mine):
                 yield why, by_another if one.takes_back and not self._job.takes_back else on_top
             elif mine and mine.taken_back and mine.sign > 0 and shown[mine.first_run, mine.first_number] > 0:
                 yield said(_THERE_AGAIN, run=mine.first_run, entry=one.text), by_hand

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, RowFigures, Run
-from checkpoints.states import State
+from checkpoints.states import State, states_where
 from engine.job import CannotLook, Job, Marked, ReadBack
 from engine.pipeline.foreign_entries import known_of, with_later_runs
 from engine.pipeline.intake import in_turn
@@ -97,6 +97,8 @@ async def verify(
                     amount = sum((one.amount for one in besides if one.amount), reading.amount)
                 why = twice if reading.difference is None else in_clauses([reading.difference, twice])
                 reading = replace(reading, amount=amount, difference=why)
+            else:
+                summary.entered_twice += len(reading.ids) > 1
             summary.expected += item.amount or 0
             summary.found += reading.amount or 0
             if reading.difference is not None:
@@ -114,4 +116,33 @@ async def verify(
         await journal.record(run, changed)
 
     await in_turn(read, look, judge, effect)
+    if await journal.taken_back(run):
+        await _left_behind(run, job, journal, report, summary, page)
     return summary
+
+
+async def _left_behind(run: Run, job: Job, journal: Journal, report: Report, summary: RowFigures, page: int) -> None:
+    """Count the rows that were taken back, and of which the billing has an entry all the same, by its mark.
+
+    A call that came twice has entered two, or one of them after the undo. Raises `LookUpFailed`.
+    """
+    after = 0
+    while items := await journal.items(run, states_where(in_effect=True), after=after, size=page):
+        after = items[-1].number
+        gone = await journal.taken_back_of(items)
+        items = [item for item in items if item.item_id in gone]
+        readings = await job.effect.read_back(run, items) if items else {}
+        for item in items:
+            if not isinstance(reading := readings.get(item.item_id), ReadBack):
+                continue
+            # What an opposite entry takes back stays there beside it.
+            known = {one.takes_back for one in reading.besides} | {None if item.amount is None else item.answer}
+            if left := sorted({*reading.ids} - known, key=int):
+                summary.different += 1
+                summary.found += (item.amount or 0) * len(left)
+                why = said(
+                    "taken back, and yet the billing has it under its mark, with the id {ids}. Take that back there; "
+                    "then verify again",
+                    ids=tuple(left),
+                )
+                report(item, replace(reading, difference=why))

@@ -63,7 +63,7 @@ from jobs.spec.entries import (
     mark_prefix,
     without_marks,
 )
-from texts.said import said, setting, some_of
+from texts.said import Said, said, setting, some_of
 
 SERVICES: Final = "UsersUsluga"
 SUBSCRIBERS: Final = "Abonents"
@@ -218,6 +218,35 @@ def own_of(payload: Payload, things: Sequence[BillingObject], own: tuple[str, in
         and (find_mark(thing.values.get(comment) or "") == own or (name and thing.values.get(name) == exact))
         and meets_key(payload.key, thing)
     ]
+
+
+async def under_marks(
+    gateway: Gateway, payloads: Mapping[tuple[str, int], Payload]
+) -> dict[tuple[str, int], list[BillingObject]]:
+    """The objects under each of these marks: those in effect, or all if none is. A call that came twice makes two.
+
+    Raises `LookUpFailed`.
+    """
+    found: dict[tuple[str, int], list[BillingObject]] = {}
+    there = await marked_or_alike(gateway, list(payloads.values()))
+    for (mark, payload), things in zip(payloads.items(), there, strict=True):
+        own = own_of(payload, things, mark)
+        if len(own) > 1:
+            own = [thing for thing in own if model_of(payload).counts(thing)] or own
+        if own:
+            found[mark] = own
+    return found
+
+
+def several(payload: Payload, things: Sequence[BillingObject]) -> Said:
+    """Why an item is not taken back whose one mark several objects in effect bear."""
+    kind = model_of(payload)
+    return said(
+        "left alone, for it is in the billing {n} times under its one mark: {found}. Take back there, by their ids, "
+        "all but one; then type the command again",
+        n=len(things),
+        found=tuple(kind.described(thing, () if kind.amount else (kind.alike,)) for thing in things),
+    )
 
 
 def is_still(kind: CreatableModel, then: Values, now: Values) -> bool:

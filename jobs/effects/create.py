@@ -595,9 +595,9 @@ class CreateEffect(CallEffect):
             besides: tuple[Marked, ...] = ()
             if len(mine) < len(things):
                 besides = entered_besides(payload, things, mine, self._gateway.profile, own)
-            readings[item.item_id] = ReadBack(
-                amount, None if later else differs, later_operations=later, besides=besides
-            )
+            ids = tuple([thing.values[kind.key] or "" for thing in counting]) if kind.comment else ()
+            differs = None if later else differs
+            readings[item.item_id] = ReadBack(amount, differs, later_operations=later, besides=besides, ids=ids)
         return readings
 
     # ---- undo ----

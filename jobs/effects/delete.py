@@ -43,6 +43,8 @@ from jobs.effects.creatable_models import (
     is_still,
     model_of,
     own_of,
+    several,
+    under_marks,
 )
 from jobs.effects.create import Back
 from jobs.effects.effect import (
@@ -266,22 +268,28 @@ class DeleteEffect(CallEffect):
         return self._back(how) if self._back else super().undo(how)
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
-        known = {one.answer or "": one.payload for one in taken if has_id(one)}
+        marked = {one.mark: one.payload for one in taken if has_id(one) and model_of(one.payload).comment}
+        by_mark = await under_marks(self._gateway, marked)
+        ids = {one.item_id: one.answer or "" for one in taken if has_id(one)}
+        ids |= {one.item_id: by_mark[one.mark][0].values[self._id] or "" for one in taken if one.mark in by_mark}
+        known = {ids[one.item_id]: one.payload for one in taken if one.item_id in ids}
         # Fields that were sent and are not documented are compared as well.
         sent = dict.fromkeys(name for one in known.values() for name in (*fields_of([one]), *one.key))
         there = await find_by(self._gateway, self._model, "id", known, (*self._telling, *sent), self._fields)
         model, entries = self._model, list[NewItem | Refusal]()
         for one in taken:
-            things = there.get(one.answer or "")
-            if things is None or one.answer is None:
+            things = there.get(key := ids.get(one.item_id, ""))
+            if things is None:
                 by_hand = said("the id of what was created is not known: delete the {model} by hand", model=model)
                 entries.append(one.refused(by_hand))
+            elif len(twins := by_mark.get(one.mark, ())) > 1 and not _gone(twins):
+                entries.append(skip_changed(one, several(one.payload, twins)))
             elif _gone(things) or (
                 not (own := own_of(one.payload, things, one.mark))
                 and is_anothers(one, things[0].values.get(model_of(one.payload).comment))
             ):
                 noun = model_of(one.payload).noun
-                gone = reason("already as it was: {noun} {id} is gone", AS_IT_WAS, noun=noun, id=one.answer)
+                gone = reason("already as it was: {noun} {id} is gone", AS_IT_WAS, noun=noun, id=key)
                 entries.append(skip_changed(one, gone))
             elif not own or not meets_key(one.payload.key, things[0]):
                 kind = model_of(one.payload)
@@ -296,8 +304,8 @@ class DeleteEffect(CallEffect):
                 entries.append(skip_changed(one, said("changed since: {change}", change=differs)))
             else:
                 (thing,) = things
-                payload = self._payload(thing, self._template.fill({"id": one.answer})[1].arguments)
-                entries.append(one.item(lane_of(model, {"id": one.answer}, thing), payload))
+                payload = self._payload(thing, self._template.fill({"id": key})[1].arguments)
+                entries.append(one.item(lane_of(model, {"id": key}, thing), payload))
         return Prepared.of(entries)
 
     async def _find(self, keys: Sequence[Key]) -> list[list[BillingObject]]:

@@ -36,7 +36,14 @@ from jobs.access.objects import (
     try_finding,
 )
 from jobs.access.payload import BALANCE, OP_TYPE, Payload, payload_of
-from jobs.effects.creatable_models import entries_of, fields_of, marked_or_alike, own_of, still_there
+from jobs.effects.creatable_models import (
+    entries_of,
+    fields_of,
+    marked_or_alike,
+    several,
+    still_there,
+    under_marks,
+)
 from jobs.effects.create import Back, CreateEffect, gone_since, payload_for
 from jobs.effects.effect import (
     OF_ANOTHER_MODEL,
@@ -103,16 +110,19 @@ async def _still_in_effect(gateway: Gateway, taken: Sequence[ItemToUndo]) -> lis
     """The present state of the operations of these items, in their order. Raises `LookUpFailed`."""
     known = [one for one in taken if has_id(one)]
     unknown = [one for one in taken if not has_id(one) and SUM_IN in one.payload.wanted]
-    marked = [one.payload for one in known if one.payload.model == OPERATIONS]
-    fields = tuple(dict.fromkeys([*TAKEN, *(fields_of(marked) if marked else ())]))
+    marked = {one.mark: one for one in known if one.payload.model == OPERATIONS}
+    payloads = {mark: one.payload for mark, one in marked.items()}
+    fields = tuple(dict.fromkeys([*TAKEN, *(fields_of([*payloads.values()]) if payloads else ())]))
+    by_mark = {marked[mark].item_id: there for mark, there in (await under_marks(gateway, payloads)).items()}
+    known = [one for one in known if one.item_id not in by_mark]
     by_id = await find(gateway, OPERATIONS, [{"op_id": one.answer or ""} for one in known], fields, BESIDES)
     nobodys = [{"abonent_id": str(one.payload.abonent)} for one in unknown]
     newer = await find(gateway, OPERATIONS, nobodys, TAKEN, BESIDES)
-    found = {one.item_id: things for one, things in zip(known, by_id, strict=True)}
+    found = by_mark | {one.item_id: things for one, things in zip(known, by_id, strict=True)}
     for one, things in zip(unknown, newer, strict=True):
         found[one.item_id] = since(one.payload, _amount_of(one), things, gateway.profile)
     act = str(gateway.profile.act_type.value)
-    return [_standing(one, found.get(one.item_id), act) for one in taken]
+    return [_standing(one, found.get(one.item_id), act, is_marked=one.item_id in by_mark) for one in taken]
 
 
 async def _but_taken_back_elsewhere(gateway: Gateway, taken: Sequence[ItemToUndo]) -> list[Standing]:
@@ -147,16 +157,6 @@ async def _try_standing(gateway: Gateway) -> None:
     with needed(TAKEN_BACK):
         await try_finding(gateway, OPERATIONS, ("op_id",), FIELDS, BESIDES)
         await try_finding(gateway, OPERATIONS, ("abonent_id",), FIELDS, BESIDES)
-
-
-def _is_own(one: ItemToUndo, thing: BillingObject) -> bool:
-    """Whether an operation is the one of an item: ids begin anew where a billing is put back from its backup.
-
-    A payment by `add_payment` has no mark: its operation is known by subscriber and sum, and bears none at all.
-    """
-    if one.payload.model != OPERATIONS:
-        return find_mark(thing.values[COMMENT] or "") is None
-    return bool(own_of(one.payload, [thing], one.mark))
 
 
 def _sum_of(thing: BillingObject) -> Decimal:
@@ -202,13 +202,20 @@ def _listed(thing: BillingObject) -> str:
     return said("{operation} (reversed by storno)", operation=text) if as_bool(thing.values["storno"]) else text
 
 
-def _standing(one: ItemToUndo, things: Sequence[BillingObject] | None, act: str) -> Standing:
+def _standing(one: ItemToUndo, things: Sequence[BillingObject] | None, act: str, *, is_marked: bool) -> Standing:
+    """The state of the item whose operations these are: by its mark if it `is_marked`, else by its id or its sum.
+
+    Ids begin anew where a billing is put back from its backup. A payment by `add_payment` has no mark: its operation
+    is known by subscriber and sum, and bears none at all.
+    """
     amount = _amount_of(one)
     if things is None:
         return one.refused(
             said("the id of its operation of {amount} is not known: take it back by hand", amount=amount)
         )
-    if len(things) > 1 or (things and not has_id(one) and things[0].values["op_type_id"] == act):
+    if len(things) > 1 and is_marked and not as_bool(things[0].values["storno"]):
+        return skip_changed(one, several(one.payload, things))
+    if (len(things) > 1 and not is_marked) or (things and not has_id(one) and things[0].values["op_type_id"] == act):
         return skip_changed(
             one,
             said(
@@ -221,7 +228,11 @@ def _standing(one: ItemToUndo, things: Sequence[BillingObject] | None, act: str)
         changed = reason("gone since: an operation of {amount} is no longer there", GONE, amount=amount)
         if one.answer:
             changed = reason("gone since: operation {id} is no longer there", GONE, id=one.answer)
-    elif things[0].abonent_id != one.payload.abonent or not _is_own(one, things[0]):
+    elif not is_marked and (
+        one.payload.model == OPERATIONS
+        or things[0].abonent_id != one.payload.abonent
+        or find_mark(things[0].values[COMMENT] or "") is not None
+    ):
         changed = said(
             "left alone, for its id is another's by now: {operation} is of abonent {id}, with the comment "
             "{comment!r}. Was the billing put back from its backup since?",

@@ -130,10 +130,10 @@ async def test_what_was_entered_a_moment_ago_is_gone_only_once_the_settle_delay_
 ) -> None:
     run = await done(both, journal, "balances", rows_of("abonent_id;amount\n9001;5\n"), {"op_type": "1"})
     execute(
-        "update finance_operations set op_id = op_id + 1000000 "
+        "update finance_operations set op_id = op_id + 1000000, descr = reverse(descr) "
         "where op_id = (select max(op_id) from finance_operations)"
     )
-    shown = "update finance_operations set op_id = op_id - 1000000 where op_id > 1000000"
+    shown = "update finance_operations set op_id = op_id - 1000000, descr = reverse(descr) where op_id > 1000000"
     parameters, progress = {RUN: run.name, "way": "opposite"}, Progress()
     back = await build_undo(both, journal, parameters, BUILT_IN)
     undo = await journal.create_run(NewRun(UNDO, parameters, TARGET, "", policy={"settle": "2"}))

@@ -268,6 +268,29 @@ async def test_a_run_in_the_queue_says_so_wherever_it_is_shown_and_stop_takes_it
     await shared.landed_once(ROWS)
 
 
+async def test_stop_takes_a_run_out_of_the_queue_whose_worker_was_killed_and_no_other(shared: Place) -> None:
+    run = await hand_in(shared, ROWS, "--in-flight", "1", "--no-canary")
+    async with shared.cli.started("worker", "--stalled-after", "600") as worker:
+        await shared.traffic.reaches(5)
+        shared.billing.latency = 5.0
+        await shared.traffic.reaches(shared.traffic.arrived + 2)
+        worker.signal(signal.SIGSTOP)
+        ((sends,),) = shared.asked("select process from runners order by epoch desc limit 1")
+        os.kill(int(sends), signal.SIGKILL)
+        await comes_to(
+            shared, "select not exists (select 1 from pg_locks where locktype = 'advisory' and objsubid = 2)"
+        )
+        assert (await shared.cli("stop", run, may_end_with=(2,))).exit == 2
+        assert shared.asked("select count(*) from procrastinate_jobs") == [(1,)]
+        worker.signal(signal.SIGKILL)
+        await worker.ended()
+    await comes_to(shared, "select not exists (select 1 from pg_locks where locktype = 'advisory')")
+    stopped = " ".join((await shared.cli("stop", run)).out.split())
+    assert f"no worker sends it until it is handed in again, carbon-migrate resume {run}" in stopped
+    assert shared.asked("select count(*) from procrastinate_jobs") == [(0,)]
+    assert "in doubt" in (await shared.cli("resume", run, "--detach")).out
+
+
 async def test_a_run_that_waits_for_its_hours_or_is_paused_lets_others_of_its_billing_go_before_it(
     shared: Place,
 ) -> None:
