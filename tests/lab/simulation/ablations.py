@@ -124,8 +124,10 @@ def _sends_again_at_start() -> Iterator[None]:
 @contextmanager
 def _whatever_has_the_id() -> Iterator[None]:
     """In the list of an undo, and before each of its calls."""
+    standing = vars(reverse)["_standing"]
     with (
-        patch.object(reverse, "_is_own", lambda *_: True),
+        patch.object(reverse, "under_marks", _empty),
+        patch.object(reverse, "_standing", lambda *of, **_: standing(*of, is_marked=True)),
         patch.object(create, "gone_since", _empty),
     ):
         yield
