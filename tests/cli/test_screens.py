@@ -620,7 +620,7 @@ async def test_the_command_that_imports_again_can_be_pasted(journal: Journal) ->
 
 async def test_a_folder_that_two_pages_have_asked_for_is_no_duplicate_of_the_input(journal: Journal) -> None:
     asked = folder("Посёлок Северный")
-    again = replace(
+    again = msgspec.structs.replace(
         asked,
         line=1502,
         skip_reason=said("a duplicate in the input: the same key and values as {where}", where="line 2"),
