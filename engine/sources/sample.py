@@ -516,8 +516,10 @@ class DecodedText:
             number += 1
             if "\0" in line:
                 raise InputRefused(
-                    "{file}, {place}: a NUL byte, which no text file has; save it as CSV UTF-8",
+                    "{file}, {place}: a NUL byte, which no text file has; save it as CSV UTF-8, or give {flag} if it "
+                    "is UTF-16 without its mark",
                     file=self.name,
+                    flag=setting("encoding", "utf-16-le"),
                     place=spot(number, line.index("\0") + 1),
                 )
             if len(line) >= LONGEST_LINE:
