@@ -240,7 +240,8 @@ class _GivenValues:
         try:
             self._layout.pack_into(self._buffer, 0, *given)
         except struct.error:
-            raise ValueError("a number does not fit into 64 bits") from None
+            largest = max([one for one in given if isinstance(one, int)], key=abs)
+            raise ValueError(f"{largest} does not fit into 64 bits") from None
 
     def _lay_out(self, kinds: list[type]) -> None:
         form, place, head = "=", ctypes.addressof(self._buffer), _FIRST
