@@ -39,6 +39,8 @@ ROOT: Final = Path(__file__).parents[3]
 PART: Final = 25
 FIXED: Final = 100
 """Schedules that never change."""
+DRAWN: Final = 10
+"""As many as take two seconds."""
 MANY: Final = 2500
 """As many as take two minutes on two cores, the fixed hundred among them; fleets have a test of their own."""
 
@@ -134,6 +136,15 @@ def test_of_a_fixed_hundred_none_is_wrong(first: int) -> None:
     run(campaign, range(first, first + PART), processes=1)
     assert campaign.schedules == PART
     assert shown(campaign) == []
+
+
+@pytest.mark.loops(60)
+def test_of_some_that_are_drawn_anew_none_is_wrong() -> None:
+    """Other ones each time, of all that is drawn; `selftest --simulate 1 --seed N` repeats what it shows."""
+    campaign, first = Campaign(), REVERSALS + secrets.randbelow(10**9)
+    run(campaign, range(first, first + DRAWN), processes=1)
+    assert campaign.schedules == DRAWN
+    assert shown(campaign) == [], f"--seed {[one.seed for one in campaign.violations]}"
 
 
 @pytest.mark.loops(60)
