@@ -86,7 +86,7 @@ async def test_nothing_is_sent_where_api_and_database_are_of_two_billings(place:
 
 
 async def test_a_run_goes_on_with_its_billing_alone(place: Place, other: Other) -> None:
-    payment = place.rows("contract_number;amount", "00003;5", name="payment.csv")
+    payment = place.rows("contract_number;amount", "00060;5", name="payment.csv")
     await place.run("payment", payment)
     run = await stopped(place, place.balances(ROWS))
     there = ("--api-url", other.billing.url, "--database", other.file)
@@ -219,7 +219,7 @@ async def test_a_journal_of_before_is_found_by_its_address(place: Place) -> None
 
 async def test_a_copy_of_the_billing_is_not_taken_for_it(place: Place) -> None:
     """A trial on a copy says nothing of the billing, and a run of the billing does not go on in the copy."""
-    copy, payment = copy_of(place), place.rows("contract_number;amount", "00003;5", name="payment.csv")
+    copy, payment = copy_of(place), place.rows("contract_number;amount", "00060;5", name="payment.csv")
     async with running(Dsn(str(copy))) as billing:
         there = ("--api-url", billing.url, "--database", copy)
         await place.run("payment", payment, *there)

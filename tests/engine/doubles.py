@@ -319,6 +319,9 @@ class MemoryJournal(Journal):
     async def set_since(self, run: Run, keys: Collection[str]) -> list[StandingItem]:
         return []
 
+    async def taken_back(self, run: Run) -> dict[str, int]:
+        return {}
+
     async def doubt(self, run: Run) -> int:
         self._check(run)
         sending = [one for one in self.kept.values() if one.state is State.SENDING]
