@@ -293,11 +293,12 @@ class ForeignEntries:
         shown = shown_of(item, entries, known)
         for one in entries:
             mine = known.get((one.run, one.number, item.key))
-            if mine and mine.is_doubled_by(one.entry_id, one.amount):
-                # Where the journal's own one is gone, the other is the row's.
-                if len([each for each in entries if (each.run, each.number) == (one.run, one.number)]) > 1:
-                    yield said(_TWICE, number=one.number, run=one.run, entry=one.text, id=mine.answer or ""), by_id
-            elif why := self._foreign(one, mine):
+            same_mark = [each for each in entries if (each.run, each.number) == (one.run, one.number)]
+            # Where the journal's own one is gone, the other is the row's.
+            is_double = mine is not None and mine.is_doubled_by(one.entry_id, one.amount)
+            if mine and is_double and len(same_mark) > 1:
+                yield said(_TWICE, number=one.number, run=one.run, entry=one.text, id=mine.answer or ""), by_id
+            elif not is_double and (why := self._foreign(one, mine)):
                 yield why, by_another if one.takes_back and not self._job.takes_back else on_top
             elif mine and mine.taken_back and mine.sign > 0 and shown[mine.first_run, mine.first_number] > 0:
                 yield said(_THERE_AGAIN, run=mine.first_run, entry=one.text), by_hand

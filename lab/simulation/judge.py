@@ -173,7 +173,9 @@ def _right(world: World, entries: list[Entry]) -> Iterator[str]:
             continue
         changes = [(0.0, int(number)), *of_number[number], (inf, 0)]
         read = entry.left - _reads(world)
+        had = [one for one in world.billing.lost if one.after.get("contract_number") == number]
         has = {pk for (at, pk), (end, _) in pairwise(changes) if at <= entry.left and read <= end}
+        has |= {one.pk for one in had if one.moment <= entry.left and read <= one.lost}
         if entry.whose not in has and not world.has_thawed(entry.effect.who, read, entry.left):
             yield f"row {entry.row} for number {number} was entered for subscriber {entry.whose}, who has another one"
 

@@ -104,6 +104,8 @@ FOUND: Final = [
     ("the judge: what another journal has deleted once more, without a mark, counts as deleted", 75_003_304),
     ("the judge: without a mark, an undo after a put-back reverses an equal payment of somebody else", 81_000_323),
     ("the judge: the storno by somebody that an undo has found is lost with the backup", 81_000_686),
+    ("a taken-back row that was there again, under another id, was entered once more", 84_007_708),
+    ("the judge: the owner of a number is another one once the billing is put back", 84_004_160),
     ("the lab: nobody looked at the preview of rows entered on top, which others had entered since", 75_003_180),
 ]
 """What schedules have found in the program, and in the lab itself, each with its seed."""
