@@ -121,7 +121,7 @@ def sends_without_looking() -> None:
 def ignores_unknown_marks() -> None:
     """Entries with the mark of a run that the journal does not know count for nothing."""
     looks_for_its_own_mark_alone()
-    _replace(ForeignEntries, "_judged", lambda _, item, *__: item)
+    _replace(ForeignEntries, "_judged", lambda _, item, *__, **___: item)
 
 
 def runs_without_the_lock() -> None:
