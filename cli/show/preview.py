@@ -177,13 +177,16 @@ async def facts_of(run: Run, journal: Journal) -> PreviewFacts:
         # A folder that several rows have asked for at one time is no fault of the input.
         folders = (one for one in steps.counts if one.step == Step.FOLDER and one.kind == DUPLICATE)
         repeated = replace(repeated, rows=repeated.rows - sum(one.items for one in folders))
+    totals = await journal.totals(run)
+    # Most runs have no refused rows, and are not asked for them.
+    codes = ON_REQUEST if totals.refused else ()
     return PreviewFacts(
         run=run,
-        totals=await journal.totals(run),
+        totals=totals,
         has_amounts=bool(first) and first[0].amount is not None,
         skipped=skipped,
-        refusals=await first_refusals(run, journal),
-        on_request=[one.reason for code in ON_REQUEST for one in await first_refusals(run, journal, code)],
+        refusals=await first_refusals(run, journal) if totals.refused else (),
+        on_request=[one.reason for code in codes for one in await first_refusals(run, journal, code)],
         repeated=repeated,
         look_alikes=await found([one for one in noted if one.kind], look_alikes(run, journal)),
         different=await skipped_as(DIFFERENT),
