@@ -293,12 +293,11 @@ class ForeignEntries:
         shown = shown_of(item, entries, known)
         for one in entries:
             mine = known.get((one.run, one.number, item.key))
-            same_mark = [each for each in entries if (each.run, each.number) == (one.run, one.number)]
+            doubled = mine if mine and mine.is_doubled_by(one.entry_id, one.amount) else None
             # Where the journal's own one is gone, the other is the row's.
-            is_double = mine is not None and mine.is_doubled_by(one.entry_id, one.amount)
-            if mine and is_double and len(same_mark) > 1:
-                yield said(_TWICE, number=one.number, run=one.run, entry=one.text, id=mine.answer or ""), by_id
-            elif not is_double and (why := self._foreign(one, mine)):
+            if doubled and len([each for each in entries if (each.run, each.number) == (one.run, one.number)]) > 1:
+                yield said(_TWICE, number=one.number, run=one.run, entry=one.text, id=doubled.answer or ""), by_id
+            elif doubled is None and (why := self._foreign(one, mine)):
                 yield why, by_another if one.takes_back and not self._job.takes_back else on_top
             elif mine and mine.taken_back and mine.sign > 0 and shown[mine.first_run, mine.first_number] > 0:
                 yield said(_THERE_AGAIN, run=mine.first_run, entry=one.text), by_hand
@@ -523,16 +522,24 @@ def sets_the_same(effect: Effect, item: NewItem | Item, other: StandingItem) -> 
     return item.lane == other.lane and not effect.sets(item.payload).isdisjoint(effect.sets(other.payload))
 
 
+async def set_by_later_runs(
+    run: Run, items: Mapping[str, Item], effect: Effect, journal: Journal
+) -> list[tuple[Item, StandingItem]]:
+    """Those of a run's items, by key, some of which a later run has set since, each with that run's item."""
+    found = await journal.set_since(run, items.keys()) if items else ()
+    return [(items[one.key], one) for one in found if sets_the_same(effect, items[one.key], one)]
+
+
 async def with_later_runs(
     run: Run, differing: Mapping[str, tuple[Item, str]], effect: Effect, journal: Journal
 ) -> dict[int, str]:
     """By item_id, why items of a run, by key, are not in effect any more, with a later run that has set the same."""
+    items = {key: item for key, (item, _) in differing.items()}
     return {
-        item.item_id: in_clauses([why, said("run {run} has set it since", run=one.run)])
-        for one in (await journal.set_since(run, differing.keys()) if differing else ())
-        for item, why in [differing[one.key]]
+        item.item_id: in_clauses([differing[item.key][1], said("run {run} has set it since", run=one.run)])
+        for item, one in await set_by_later_runs(run, items, effect, journal)
         # One that was as wanted already has set nothing.
-        if one.state.in_effect and sets_the_same(effect, item, one)
+        if one.state.in_effect
     }
 
 

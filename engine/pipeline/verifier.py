@@ -116,7 +116,9 @@ async def verify(
         await journal.record(run, changed)
 
     await in_turn(read, look, judge, effect)
-    if await journal.taken_back(run):
+    # What sets fields enters nothing under a mark.
+    bears_marks = effect.has_steps or not effect.repeatable
+    if bears_marks and await journal.taken_back(run):
         await _left_behind(run, job, journal, report, summary, page)
     return summary
 

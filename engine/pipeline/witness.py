@@ -43,7 +43,7 @@ from engine.job import (
     LookUpResult,
 )
 from engine.outcomes import decide
-from engine.pipeline.foreign_entries import ForeignEntries, sets_the_same
+from engine.pipeline.foreign_entries import ForeignEntries, set_by_later_runs
 from engine.pipeline.progress import LivePolicy
 from engine.pipeline.reconciler import (
     UnfinishedWork,
@@ -290,17 +290,13 @@ class Witness:
         """Which of these items, left by an earlier process, set what a later run of the journal has set since."""
         asked = [item for item in items if item.number <= self._known] if self._effect.overwrites else ()
         setting = {item.key: item for item in asked if self._effect.sets(item.payload)}
-        if not setting:
-            return {}
         return {
             item.item_id: said(
                 "run {run} has set the same since this list was made, and this row would overwrite it: to set it all "
                 "the same, load the row by a new run",
                 run=one.run,
             )
-            for one in await self._journal.set_since(self._run, setting.keys())
-            for item in [setting[one.key]]
-            if sets_the_same(self._effect, item, one)
+            for item, one in await set_by_later_runs(self._run, setting, self._effect, self._journal)
         }
 
     def _must_look(self, item: Item) -> bool:

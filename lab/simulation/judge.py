@@ -10,7 +10,7 @@ from decimal import Decimal
 from itertools import pairwise
 from math import inf
 
-from lab.simulation.billing import RECEIPT
+from lab.simulation.billing import RECEIPT, Effect
 from lab.simulation.loop import START
 from lab.simulation.story import IN_FLIGHT, Entry, World
 
@@ -162,6 +162,9 @@ def _right(world: World, entries: list[Entry]) -> Iterator[str]:
     of_number = defaultdict[object, list[tuple[float, int]]](list)
     for one in world.billing.ledger:
         of_number[one.after.get("contract_number")].append((one.moment, one.pk))
+    lost = defaultdict[object, list[Effect]](list)
+    for one in world.billing.lost:
+        lost[one.after.get("contract_number")].append(one)
     for entry in entries:
         if world.load.op_type and entry.effect.after["op_type_id"] != world.load.op_type:
             yield f"row {entry.row} was entered with type {entry.effect.after['op_type_id']}"
@@ -173,9 +176,8 @@ def _right(world: World, entries: list[Entry]) -> Iterator[str]:
             continue
         changes = [(0.0, int(number)), *of_number[number], (inf, 0)]
         read = entry.left - _reads(world)
-        had = [one for one in world.billing.lost if one.after.get("contract_number") == number]
         has = {pk for (at, pk), (end, _) in pairwise(changes) if at <= entry.left and read <= end}
-        has |= {one.pk for one in had if one.moment <= entry.left and read <= one.lost}
+        has |= {one.pk for one in lost[number] if one.moment <= entry.left and read <= one.lost}
         if entry.whose not in has and not world.has_thawed(entry.effect.who, read, entry.left):
             yield f"row {entry.row} for number {number} was entered for subscriber {entry.whose}, who has another one"
 
