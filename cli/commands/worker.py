@@ -29,19 +29,15 @@ from typing import Final, TypeAlias
 
 import anyio
 import msgspec
-import psycopg
 import structlog
 from anyio.abc import ByteReceiveStream, Process
-from procrastinate import exceptions
-from procrastinate.jobs import Job, Status
-from procrastinate.manager import JobManager
 
 from checkpoints.errors import JournalAway, JournalError
 from checkpoints.records import Run
 from cli.commands.execution import with_settings
 from cli.session.events import service_manager
 from cli.session.journal import open_existing, ourselves
-from cli.session.queue import NOTE, TASK, TYPED, WorkerSession, at_work, open_queue, queue_name
+from cli.session.queue import NOTE, TASK, TYPED, WorkerSession, at_work, open_queue, queue_name, require_shared
 from cli.settings.flags import Flags, JournalFlags
 from cli.settings.settings import Settings, load, profile_among, profiles_in, without_profile
 from cli.terminal.exits import CommandRefused, Exit, SettingsRefused
@@ -54,6 +50,17 @@ from cli.terminal.texts import JOURNAL_FILE, VARIABLE, duration, printable
 from engine.pacing.holds import StopKind
 from jobs.runs import unfinished
 from texts.said import Said, command_line, counted, said, text_of
+
+try:
+    import psycopg
+    from procrastinate import exceptions
+    from procrastinate.jobs import Job, Status
+    from procrastinate.manager import JobManager
+except ImportError as missing:
+    raise CommandRefused(
+        "a worker needs libraries that are not installed: pip install {package}",
+        package="'carbon-migrate[postgres]'",
+    ) from missing
 
 log = structlog.get_logger(__name__)
 
@@ -581,15 +588,5 @@ async def _worker(
     It works for all billings of its settings file, one run of each at a time, and takes over what another worker has
     left undone. Start one on each machine.
     """
-    from cli.session.queue import require_shared
-
     require_shared(settings.journal.value)
-    try:
-        pass
-    except ImportError as error:
-        # What it needs may not be installed.
-        raise CommandRefused(
-            "a worker needs libraries that are not installed: pip install {package}",
-            package="'carbon-migrate[postgres]'",
-        ) from error
     return await send_runs(settings, flags, billings, stalled_after, screen)

@@ -202,11 +202,12 @@ async def open_queue(journal: JournalAddress) -> AsyncIterator["procrastinate.Ap
     address = require_shared(journal)
 
     def prepare() -> None:
+        # First, since it says what to install where the extra is missing.
+        with store_of(journal).filled():
+            pass
         import psycopg  # noqa: PLC0415 - an extra
         from procrastinate.schema import SchemaManager  # noqa: PLC0415 - an extra
 
-        with store_of(journal).filled():
-            pass
         with connect(address) as connection:
             try:
                 with connection.transaction():

@@ -116,6 +116,20 @@ def test_no_command_loads_the_lab_before_it_is_called(tmp_path: Path) -> None:
     assert "lab" not in found
 
 
+@pytest.mark.parametrize("typed", [("worker",), ("run", "balances", "none.csv", "--detach")])
+def test_what_needs_a_library_that_is_missing_says_what_to_install(typed: Sequence[str], tmp_path: Path) -> None:
+    program = "import sys\nsys.modules['psycopg'] = None\nfrom cli.main import main\nmain()"
+    words = [*typed, "--journal", "postgresql://nowhere.example.org/none"]
+    done = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-c", program, *words],
+        env={"PYTHONPATH": str(Path(__file__).parents[2]), "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "pip install 'carbon-migrate[postgres]'" in done.stderr) == (2, True), done.stderr
+
+
 def test_ctrl_c_while_it_starts_shows_nothing_of_the_inside(tmp_path: Path) -> None:
     done = subprocess.run(  # noqa: S603 - our own interpreter
         [sys.executable, "-c", INTERRUPTED, "status"],
