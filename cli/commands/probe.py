@@ -13,7 +13,7 @@ from billing.money import two_decimals
 from billing.profile import Profile, describe_fact
 from checkpoints.stores import is_there
 from cli.commands.execution import close, with_settings
-from cli.session.journal import open_noted
+from cli.session.journal import open_noted, require_unlocked
 from cli.session.session import ENDING as PROFILE_ENDING
 from cli.session.session import Invocation, open_billing, profile_path, write_profile
 from cli.settings.flags import Flags, SettlePacing, parse_pairs
@@ -72,13 +72,8 @@ async def _probe(
         async with open_noted(where) as journal:
             for run in await journal.runs():
                 # Its entries could be mistaken for effects of the probe.
-                if run.target == settings.target and (holder := await journal.holder(run)):
-                    raise CommandRefused(
-                        "{process} works on run {run} of this billing now: wait for its end, or stop it, {command}",
-                        process=holder.sentence,
-                        run=run.name,
-                        command=command_line("stop", run.name),
-                    )
+                if run.target == settings.target:
+                    await require_unlocked(run, journal)
     profile = profile_path(settings)
     path = profile.with_name(profile.name.replace(PROFILE_ENDING, ENDING))
     async with open_billing(settings) as billing:

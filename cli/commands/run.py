@@ -295,13 +295,7 @@ async def _undo(
     settings, screen, given = told.settings, told.screen, dict(parse_pairs(set_ or [], "--set"))
     async with open_existing(await own_journal(settings)) as journal:
         run = await usable_run(name, journal, "undo")
-        if holder := await journal.holder(run):
-            raise CommandRefused(
-                "{process} works on run {run} now: stop it first, {command}",
-                process=holder.sentence,
-                run=run.name,
-                command=command_line("stop", run.name),
-            )
+        await require_unlocked(run, journal)
         await require_undoable(run, journal, given=given)
         totals = await journal.totals(run)
         notes: list[Said] = []

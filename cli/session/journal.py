@@ -510,11 +510,12 @@ async def _busy(run: Run, journal: Journal, why: str) -> HeldElsewhere:
     in_flight = (await journal.totals(run)).count(State.SENDING)
     return HeldElsewhere(
         counted(
-            "run {run}: {why}; {n} row[s] in flight.\nWait for it, or stop it there; {command} shows where it stands",
+            "run {run}: {why}; {n} row[s] in flight.\nWait for it, or stop it: {stop}\nWhere it stands: {status}",
             in_flight,
             run=run.name,
             why=why,
-            command=command_line("status", run.name),
+            stop=command_line("stop", run.name),
+            status=command_line("status", run.name),
         )
     )
 

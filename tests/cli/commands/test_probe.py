@@ -260,7 +260,7 @@ async def test_it_asks_first_and_is_refused_for_who_is_no_test_subscriber(opened
         run = ("run", "balances", place.balances(30).path, "--yes")
         async with place.holding(), place.cli.started(*run) as started:
             await place.traffic.reaches(1)
-            assert "works on run" in (await probed(place, ends=2))["error"]
+            assert "another process works on this run" in (await probed(place, ends=2))["error"]
             started.signal(signal.SIGKILL)
         assert place.query(MARKED) == []
 

@@ -353,7 +353,7 @@ async def test_a_run_that_works_is_in_doubt_or_is_done_is_neither_closed_nor_tak
         await place.traffic.reaches(2)
         (run,) = await place.runs()
         await place.cli.refused("close", run.name, *close, says="another process works on this run")
-        says = f"works on run {run.name} now: stop it first"
+        says = f"Wait for it, or stop it: carbon-migrate stop {run.name}"
         await place.cli.refused("undo", run.name, *STORNO, "--yes", says=says)
         # The answer to the next call is still to come when it is killed.
         async with place.holding():
