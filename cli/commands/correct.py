@@ -20,10 +20,9 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Correction, Item, NewItem, Page, Refusal, Run, Stage
 from checkpoints.sentences import DUPLICATE
 from checkpoints.states import State, states_where
-from cli.session.delta import plan_of
 from cli.session.journal import locked, open_existing, ourselves, refuse_ended
 from cli.session.order import parse_order, plans_beside, wipe_secrets
-from cli.session.run_session import RunSession, begin, new_run, rehearse, require_consent, require_whole
+from cli.session.run_session import RunSession, begin, new_run, plan_of, rehearse, require_consent, require_whole
 from cli.session.session import Invocation, Session, open_session, own_journal
 from cli.show.closing import Closing, run_again
 from cli.show.files import columns_of

@@ -29,11 +29,10 @@ from checkpoints.records import Run
 from checkpoints.states import State
 from checkpoints.tally import Subtotal
 from cli.commands.execution import JobCommand, with_settings
-from cli.session.delta import in_billing, plan_of
 from cli.session.job_file import TOML, JobFileStep, files_made, is_to_be_made, read_file
 from cli.session.journal import remembered
-from cli.session.order import Order, plans_beside, remembered_by_plan, typed_order
-from cli.session.run_session import caution_unended, new_run, rehearse
+from cli.session.order import Order, in_billing, plans_beside, remembered_by_plan, typed_order
+from cli.session.run_session import caution_unended, new_run, plan_of, rehearse
 from cli.session.session import Invocation, open_session
 from cli.settings.flags import CallFlags, Flags, ImportFlags, OrderFlags, ReadingPacing, RowFlags, with_file
 from cli.show import preview

@@ -22,7 +22,7 @@ from checkpoints.rows import StepCount
 from checkpoints.sentences import AS_WANTED, DIFFERENT, DUPLICATE, NEEDS_NONE, READ_OTHERWISE, decided
 from checkpoints.states import State
 from checkpoints.tally import ImportTally
-from cli.session.delta import gone_since
+from cli.session.order import gone_since
 from cli.session.run_view import RunView, StepMark, mark_of
 from cli.show.preview import name_rows
 from cli.terminal.exits import CommandRefused

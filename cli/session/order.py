@@ -16,17 +16,17 @@ import structlog
 from billing.directory.identity import is_same
 from billing.secret import Secret
 from billing.selects.select import select_of
-from checkpoints.comparison import ListDifference, differences_from_plan, list_file
+from checkpoints.comparison import ListDifference, Rows, Side, differences_from_plan, list_file, rows_gone
 from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal, open_journal
 from checkpoints.own_files import check_beside
-from checkpoints.records import Run
+from checkpoints.records import Run, Stage
 from cli.session.journal import identity_of_run, is_at
 from cli.settings.flags import CallFlags, ImportFlags, OrderFlags, RowFlags, parse_pairs, split_map
 from cli.settings.places import in_full
 from cli.settings.settings import Settings
 from cli.show.preview import given_parameters, is_kept, same_input
-from cli.terminal.exits import CommandRefused, SettingsRefused
+from cli.terminal.exits import CommandRefused, NothingSent, SettingsRefused
 from cli.terminal.screen import asked_for
 from cli.terminal.texts import LONGEST, printable
 from engine.errors import EngineError, InputRefused, LookUpRefused
@@ -47,13 +47,14 @@ from jobs.access.vault import (
 from jobs.catalogue.catalogue import Catalogue
 from jobs.import_job import with_files_of_map
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, Input, how_often, input_of_parameters, job_parameters, key_list
+from jobs.runs import followers, is_taken_back, nothing_of, require_complete
 from jobs.spec.errors import ParameterRefused, VaultFailed, VaultLocked
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST, JobSpec, Special, parameters_of
 from jobs.spec.words import ANSWER_FILE_PARAMETER, IMPORT, MAP, PLACE, SINCE, SharedAccountsRule
 from texts.said import VAULT_KEY, Quantity, Said, command_line, enumerated, in_lines, said, setting, text_of
 
 if TYPE_CHECKING:
-    from cli.session.session import BillingConnection, Invocation
+    from cli.session.session import BillingConnection, Invocation, Session
 
 
 PLAN: Final = "input_plan"
@@ -249,6 +250,99 @@ def shared_accounts_of(run: Run) -> SharedAccountsRule | None:
     """The run's rule for several rows that set the balance of one account; None where none was given."""
     rule = run.parameters.get(SHARED_ACCOUNTS)
     return None if rule is None else SharedAccountsRule(rule)
+
+
+# ---- deltas -------------------------------------------------------------------------------------------------------
+# `run … --since RUN` enters of the rows of a new export only what has changed since the file of RUN. It is an
+# ordinary run: from each row the intake subtracts what is entered already, by RUN, by deltas since, and by the runs
+# whose rows RUN has skipped (`engine/pipeline/intake.py`). So a second delta continues where the first has ended, and
+# the same one twice finds nothing to send. Rows that the new file lacks are named, and nothing is sent for them.
+
+
+_TYPE: Final = "op_type"
+"""The parameter that is part of a row's key."""
+
+
+async def in_billing(order: Order, session: "Session") -> tuple[Order, str]:
+    """The order as it counts in the session's billing, and how the journal calls that.
+
+    Raises `CommandRefused` and `RunRefused` where a delta and its run do not go together, or that may still change.
+    """
+    journal, target = session.journal, await session.target()
+    runs = await journal.runs()
+    order = per_billing(order, runs, session.settings, target, session.billing.one.identity)
+    if order.since:
+        await require_complete(_run_of_delta(order, target, runs, journal.name), journal)
+    return order, target
+
+
+def _run_of_delta(order: Order, target: str, runs: Sequence[Run], journal: str) -> Run:
+    run = next((one for one in runs if one.name == order.since), None)
+    if run is None:
+        raise NoSuchRun(journal, order.since, [one.name for one in runs])
+    flag = setting("since", run.name)
+    if order.enter is Repeat.AGAIN:
+        raise CommandRefused(
+            "{flag} enters differences, and {again} whole rows: leave {again} out. Rows that are to be entered on "
+            "top go into a file of their own",
+            flag=flag,
+            again=setting("again"),
+        )
+    if run.job != order.kind.name:
+        raise CommandRefused(
+            "run {run} is one of {job}, not of {other}",
+            run=run.name,
+            job=run.job,
+            other=order.kind.name,
+        )
+    if run.target != target:
+        raise CommandRefused(
+            "run {run} is for {target}, and not for this billing: give {flag} of a run for it",
+            run=run.name,
+            target=run.target,
+            flag=setting("since"),
+        )
+    if run.stage is not Stage.APPROVED:
+        raise nothing_of(run)
+    refuse_last(order.shared_accounts)
+    before, now = (one.parameters.get(_TYPE, "") for one in (run, order))
+    if before != now:
+        raise CommandRefused(
+            "run {run} has entered operations of type {before}, and this would be type {now}: give {flag}",
+            run=run.name,
+            before=before,
+            now=now,
+            flag=setting("set", f"{_TYPE}={before}"),
+        )
+    return run
+
+
+def refuse_last(meant: str | None) -> None:
+    """Raise `NothingSent` for a delta in which the last row of an account is to count alone."""
+    if meant == SharedAccountsRule.LAST:
+        raise NothingSent(
+            "of several rows of an account a delta enters the sum of their differences: give {sum}",
+            sum=setting("shared-accounts", SharedAccountsRule.SUM),
+        )
+
+
+async def gone_since(
+    run: Run, journal: Journal, entered: Journal
+) -> tuple[tuple[str, ...], Rows | None, tuple[str, ...]]:
+    """The runs behind which a delta comes, the rows of them that its file lacks, and the runs that have these.
+
+    `entered` is the journal of these runs, and `journal` that of the delta, or of its plan. No rows where it is not
+    known what the file lacks: rows are left out or refused, or purged.
+    """
+    base, totals, runs = run.parameters[SINCE], await journal.totals(run), await entered.runs()
+    # Of the deltas since, those before this one that were sent and stand.
+    sent = (one for one in followers(base, runs) if one.approved_at and one.created_at < run.created_at)
+    before = [*(one for one in runs if one.name == base), *(one for one in sent if not is_taken_back(one, runs))]
+    names = tuple(one.name for one in before)
+    if totals.left_out or totals.refused or any(one.purged_at for one in (run, *before)):
+        return names, None, names
+    gone, having = await rows_gone(before, entered, Side(run, journal))
+    return names, gone, tuple(one.name for one in having)
 
 
 # ---- stored plans -------------------------------------------------------------------------------------------------

@@ -15,10 +15,13 @@ another `CommandRefused` discards a fresh run, since the same command begins it 
 A signal before the approval ends it with 130. Whatever has begun to send goes on by `resume`.
 """
 
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import partial
+from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
@@ -36,14 +39,16 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, NewRun, Run, Stage, Totals
 from checkpoints.states import State, states_where
 from cli.session.control_client import serve_control
-from cli.session.delta import all_the_same, in_billing, plan_of, refuse_last, unlike_last
 from cli.session.events import RunReaders
 from cli.session.journal import BillingTaken, locked, ourselves, refuse_ended, remembered
 from cli.session.order import (
     PLAN,
     Order,
     departures,
+    gone_since,
     identity,
+    in_billing,
+    refuse_last,
     require_opened,
     shared_accounts_of,
     vault_in,
@@ -66,8 +71,11 @@ from cli.show.closing import (
 from cli.show.files import ANSWERS, OutputFile, checked, first_rows, reads, write_answers
 from cli.show.preview import (
     LOOKED_AT,
+    DeltaFacts,
     PreviewFacts,
     doubtful_rows,
+    facts_of,
+    number_and_sum,
     preview,
     shared_accounts,
     unanswered,
@@ -104,7 +112,7 @@ from jobs.accounts import in_sentences, settle
 from jobs.catalogue.catalogue import Catalogue
 from jobs.effects.factory import Finish, finish_of
 from jobs.gauges import gauges_of
-from jobs.job import build
+from jobs.job import assigned_of, build
 from jobs.rows.input import how_often, input_of_parameters, since_of
 from jobs.runs import (
     RunRefused,
@@ -117,7 +125,7 @@ from jobs.runs import (
 from jobs.spec.spec import DECLARATION
 from jobs.spec.words import ANSWER_FILE_PARAMETER, RUN, SINCE, UNDO, SharedAccountsRule
 from jobs.value_changes import balances_of, overwritten
-from texts.said import Said, command_line, counted, in_lines, said, setting, text_of
+from texts.said import Said, command_line, counted, in_lines, percent, said, setting, text_of
 
 log = structlog.get_logger(__name__)
 
@@ -126,6 +134,7 @@ _LEAST_FREE: Final = int(LAST_RESERVE * Policy().min_disk)
 """Bytes that a plan leaves free: it holds nothing that a run would stop for."""
 _LONGEST: Final = 200
 """Characters of a last line that are shown."""
+_IN_EFFECT: Final = states_where(in_effect=True)
 _SENT: Final = frozenset({State.PENDING, *states_where(counts_money=True)})
 """States of rows that are to be sent, or were."""
 
@@ -325,6 +334,44 @@ async def rehearse(
     return await plans.run(run.name)
 
 
+async def plan_of(run: Run, job: Job, journal: Journal, entered: Journal, undecided: int = 0) -> PreviewFacts:
+    """The facts of a run of `job` whose list is saved, from the journal. Raises `InputRefused`.
+
+    Those of a delta say what it changes, and what its file lacks: see `gone_since`. Raises `NothingSent` for a wrong
+    file.
+    """
+    to_send = await journal.items(run, {State.PENDING}, size=LOOKED_AT)
+    return replace(
+        await facts_of(run, journal),
+        columns=assigned_of(job, run.header),
+        assumptions=job.assumptions(to_send) if to_send else (),
+        undecided=undecided,
+        delta=await _facts_of_delta(run, journal, entered) if SINCE in run.parameters else None,
+    )
+
+
+async def _facts_of_delta(run: Run, journal: Journal, entered: Journal) -> DeltaFacts:
+    before, gone, having = await gone_since(run, journal, entered)
+    differences = await journal.differences(run)
+    if gone and gone.rows and not differences.changed and not (await journal.totals(run)).count(State.SKIPPED):
+        raise NothingSent(
+            counted(
+                "[the {n} row of run {run} is not|none of the {n} rows of run {run} is] in this file: it is no "
+                "later export of the same subscribers, or its rows are told apart by other columns, as a document",
+                gone.rows,
+                run=having,
+            )
+        )
+    if (found := await journal.contradiction(run)) is not None:
+        raise NothingSent(
+            "lines {first} and {second} ({label}) have the same key and different sums: leave one of them out",
+            first=str(found.first),
+            second=str(found.second),
+            label=printable(found.label, 60),
+        )
+    return DeltaFacts(before, differences, having, gone)
+
+
 # ---- consent: what has to be allowed before a load is sent --------------------------------------------------------
 #
 # what is asked, in this order               what answers it in advance
@@ -401,6 +448,52 @@ def describe_last(one: LastLine) -> Said:
         file=printable(one.file),
         line=printable(one.text, _LONGEST),
     )
+
+
+async def unlike_last(run: Run, plan: PreviewFacts, journal: Journal, share: Decimal | None) -> Said | None:
+    """How a load differs from the last one of its job by more than this share, in percent; None where it does not.
+
+    The last one is that for the same billing which is at its end and stands, of all rows of its file; a delta is
+    compared with deltas. Without a share nothing is asked.
+    """
+    if share is None:
+        return None
+    for one in reversed(await journal.runs()):
+        if (one.job, one.target, SINCE in one.parameters) != (run.job, run.target, SINCE in run.parameters):
+            continue
+        if one.run_id >= run.run_id or not one.approved_at or one.undone_by or await unfinished(one, journal):
+            continue
+        totals = await journal.totals(one)
+        rows, amount = totals.count(*_IN_EFFECT), totals.amount_of(*_IN_EFFECT)
+        if not rows or totals.left_out:
+            continue
+        if not (_is_apart(plan.to_send, rows, share) or _is_apart(plan.sum, amount, share)):
+            return None
+        return said(
+            "this load is of {now}, and the last one of the job, {run} of {date}, was of {then}: more than {share} "
+            "apart",
+            now=number_and_sum(plan.to_send, plan.sum if plan.has_amounts else None),
+            then=number_and_sum(rows, amount if plan.has_amounts else None),
+            run=one.name,
+            date=one.created_at,
+            share=percent(share),
+        )
+    return None
+
+
+def _is_apart(now: int | Decimal, then: int | Decimal, share: Decimal) -> bool:
+    return abs(Decimal(now) - then) * 100 > share * abs(Decimal(then))
+
+
+def all_the_same(run: Run) -> str:
+    """What was typed, with the guard taken off, as it can be typed in any folder."""
+    file = input_of_parameters(run.parameters).file
+    words = [
+        file if file and Path(word).absolute() == Path(file).absolute() else word
+        for before, word in pairwise(sys.argv)
+        if "--like-last" not in {before, word} and not word.startswith("--like-last=")
+    ]
+    return command_line(*words, "--like-last", "none")
 
 
 # ---- the work on a run ------------------------------------------------------------------------------------------
@@ -845,7 +938,7 @@ async def close_ended(run: Run, journal: Journal, catalogue: Catalogue) -> tuple
 async def _hand_over(run: Run, finish: Finish, journal: Journal) -> FinishedRun:
     def accepted() -> Iterator[Item]:
         after = 0
-        while page := anyio.from_thread.run(partial(journal.items, run, states_where(in_effect=True), after=after)):
+        while page := anyio.from_thread.run(partial(journal.items, run, _IN_EFFECT, after=after)):
             yield from page
             after = page[-1].number
 
