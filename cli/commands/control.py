@@ -312,7 +312,7 @@ async def _id_of(run: Run, item: Item, state: State, given: str | None, screen: 
     """The id of what an accepted row has created; asked for where other rows need it. Raises `CommandRefused`."""
     if state is not State.ACCEPTED:
         if given is not None:
-            raise CommandRefused("{flag} is for a row that is accepted", flag=setting("id"))
+            raise CommandRefused(said("--id is for a row that is accepted"))
         return None
     if given is None:
         if run.job != IMPORT or not payload_of(item).creates_subscriber:

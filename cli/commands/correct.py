@@ -92,10 +92,10 @@ class Corrections:
                 if other is not item:
                     raise CommandRefused(
                         "{first} and {second} reach one account, and each sets its balance anew. Leave one of them "
-                        "out, or put both into a file and run that as a run of its own, with {flag} sum or last",
+                        "out, or put both into a file and run that as a run of its own, with --shared-accounts sum "
+                        "or last",
                         first=_row(other),
                         second=_row(item),
-                        flag=setting("shared-accounts"),
                     )
             judged = await self._journal.judged(self._run, [one.item for one, _ in page], self.judge)
             verdicts = [structs.replace(one, line=item.line) for (_, item), one in zip(page, judged, strict=True)]
@@ -181,13 +181,12 @@ class Corrections:
         run = self._run
         if number is not None and (carried := await self._journal.carried(run, number)):
             raise CommandRefused(
-                "{where}: row {number} of run {run} stood for rows {others} of its account as well ({flag}). Put "
-                "all of them into a file and run that as a run of its own",
+                "{where}: row {number} of run {run} stood for rows {others} of its account as well "
+                "(--shared-accounts). Put all of them into a file and run that as a run of its own",
                 where=_row(item),
                 number=number,
                 run=run.name,
                 others=tuple(map(str, carried)),
-                flag=setting("shared-accounts"),
             )
         if not self._sets_balance(new):
             return
@@ -198,10 +197,9 @@ class Corrections:
         (entered,) = await self._journal.items(run, states_where(), after=first[0] - 1, size=1)
         if undo := self._job.undo_of(run.name, entered.payload):
             advice = said(
-                "take the balance back ({undo}), put both into a file and run that as a run of its own, with {flag} "
-                "sum or last",
+                "take the balance back ({undo}), put both into a file and run that as a run of its own, with "
+                "--shared-accounts sum or last",
                 undo=undo,
-                flag=setting("shared-accounts"),
             )
         else:
             flags = f"{setting('again')} {setting('shared-accounts')}"
@@ -345,10 +343,9 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Sessi
         show(preview(plan, session.billing.target, session.journal.name, session.policy_of(run)))
         if plan.bad and not consent.skip_bad:
             why = counted(
-                "{n} row[s] of {file} [is|are] refused: mend [it|them], or leave [it|them] out with {flag}.",
+                "{n} row[s] of {file} [is|are] refused: mend [it|them], or leave [it|them] out with --skip-bad.",
                 plan.bad,
                 file=printable(rehearsed.source),
-                flag=setting("skip-bad"),
             )
             if plan.on_request and enter is not Repeat.AGAIN:
                 why = in_lines([why, all_the_same(sys.argv[1:], plan)])

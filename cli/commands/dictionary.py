@@ -26,7 +26,7 @@ from jobs.imports.dictionary import COLUMNS, IN_RUSSIAN, NameStanding, NamesUsed
 from jobs.imports.names_there import NamesThere, noun_of, read_names, word_of
 from jobs.imports.subscriber import Step
 from jobs.imports.tables import SubscriberReader
-from texts.said import DATABASE, command_line, counted, said, setting
+from texts.said import DATABASE, command_line, counted, said
 
 _END: Final[RowPage | None] = None
 
@@ -86,9 +86,7 @@ async def _dictionary(
         for noun in map(noun_of, unnamed)
     ]
     unset = said(
-        "no billing is set, so nothing is proposed: give {flag}, and {database} or {variable}",
-        flag=setting("api-url", "URL"),
-        database=setting("database", "PATH"),
+        "no billing is set, so nothing is proposed: give --api-url URL, and --database PATH or {variable}",
         variable=DATABASE,
     )
     unread = counted("{n} row[s] cannot be read, and [its|their] names are not in the dictionary", refused)

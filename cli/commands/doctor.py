@@ -64,8 +64,6 @@ from jobs.runs import unfinished
 from jobs.spec.spec import statement_of
 from texts.said import (
     PROGRAM,
-    SETTINGS_FILE,
-    VAULT_KEY,
     VAULT_KEY_FILE,
     Given,
     Quantity,
@@ -74,7 +72,6 @@ from texts.said import (
     counted,
     reason_of,
     said,
-    setting,
     text_of,
 )
 
@@ -193,7 +190,7 @@ async def examine(flags: Flags, screen: Screen, *, verbose: bool) -> Exit:
     in_the_way = counted("{n} problem[s] in the way of a run: see the line[s] with ✗, then repeat", bad)
     free = render(said("nothing is in the way of a run"), "bold green")
     missed = tuple(what for what, found in findings if found.standing == "unchecked")
-    more = said("checked: {n}; {flag} shows all", n=Quantity(len(findings) - len(missed)), flag="-v")
+    more = said("checked: {n}; -v shows all", n=Quantity(len(findings) - len(missed)))
     if missed:
         more = said("could not be checked: {checks}; {more}", checks=missed, more=more)
     checks = [
@@ -214,8 +211,7 @@ async def examine(flags: Flags, screen: Screen, *, verbose: bool) -> Exit:
 
 async def _program(_: Examined) -> AsyncIterator[Finding]:
     yield passed(
-        "{program} {version}, Python {python} on {system}",
-        program=PROGRAM,
+        "carbon-migrate {version}, Python {python} on {system}",
         version=version(PROGRAM),
         python=platform.python_version(),
         system=sys.platform,
@@ -258,7 +254,7 @@ async def _settings(examined: Examined) -> AsyncIterator[Finding]:
                 kept = said("{seconds} s", seconds=chosen.value)
         examined.origins[name] = {"value": kept, "origin": chosen.origin}
         table.append((name, Text.assemble(render(kept or said("not set")), "  ", render(chosen.origin, "dim"))))
-    none = said("no {file}: flags and environment alone", file=SETTINGS_FILE)
+    none = said("no carbon-migrate.toml: flags and environment alone")
     file = str(settings.file) if settings.file else none
     if settings.profile:
         # Which billing it is, is for a person to see.
@@ -314,11 +310,7 @@ async def _journal(examined: Examined) -> AsyncIterator[Finding]:
     elif where.postgres is not None or os.access(_beside(where), os.W_OK):
         yield passed("{journal} will be made by the first run", journal=name)
     else:
-        yield failed(
-            "{journal} cannot be made: its folder cannot be written. Name another: {flag}",
-            journal=name,
-            flag=setting("journal"),
-        )
+        yield failed("{journal} cannot be made: its folder cannot be written. Name another: --journal", journal=name)
 
 
 async def _kept_copies(examined: Examined) -> AsyncIterator[Finding]:
@@ -438,10 +430,9 @@ async def _vault_key(examined: Examined) -> AsyncIterator[Finding]:
         yield Finding("wrong", missing_keys(str(where), missing, keys.ids))
     elif used.newest and used.newest not in keys.ids:
         yield failed(
-            "passwords were last encrypted with key {newest} in this journal, and {setting} has {ours} here: "
-            "give all machines the same keys",
+            "passwords were last encrypted with key {newest} in this journal, and vault_key has {ours} here: give "
+            "all machines the same keys",
             newest=used.newest,
-            setting=VAULT_KEY,
             ours=keys.ids,
         )
     else:
@@ -459,10 +450,9 @@ async def _disk(examined: Examined) -> AsyncIterator[Finding]:
         return
     if is_volatile(where.path):
         yield noted(
-            "{journal} is in memory (tmpfs), and is gone when the machine or the container restarts: name a file "
-            "on a disk with {flag}",
+            "{journal} is in memory (tmpfs), and is gone when the machine or the container restarts: name a file on "
+            "a disk with --journal",
             journal=str(where),
-            flag=setting("journal"),
         )
     free = shutil.disk_usage(_beside(where)).free
     told = said("{free} MiB free beside the journal", free=Quantity(free // 1024 // 1024))
@@ -589,9 +579,8 @@ async def _columns(examined: Examined) -> AsyncIterator[Finding]:
                 await run_sync(database.fit, own)
         except ColumnsMissing as error:
             why = said(
-                "{error}, which the job's own select needs: its rows have to come from a file or from {flag}",
+                "{error}, which the job's own select needs: its rows have to come from a file or from --sql",
                 error=error,
-                flag=setting("sql"),
             )
             refused[why].append(name)
     rest = [name for name in missing if not any(all(map(reason.__contains__, name.split("."))) for reason in refused)]

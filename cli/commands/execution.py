@@ -35,7 +35,7 @@ from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupted, run_command
 from cli.terminal.texts import language, printable, reader
 from engine.pacing.policy import provide_files
-from texts.said import PROGRAM, SaidError, advise_settings, command_line, in_lines, reason_of, said, setting, text_of
+from texts.said import SaidError, advise_settings, command_line, in_lines, reason_of, said, setting, text_of
 
 if TYPE_CHECKING:
     from cli.session.session import Invocation
@@ -189,11 +189,7 @@ async def _told(
 
         recorder = partial(recording_into, beside.record, names=beside.record_names)
     elif beside.record_names:
-        raise CommandRefused(
-            "{names} says what a recording keeps: name its file, {file}",
-            names=setting("record-names"),
-            file=setting("record", "FILE"),
-        )
+        raise CommandRefused(said("--record-names says what a recording keeps: name its file, --record FILE"))
     if beside.page:
         from cli.commands.page import page_beside
 
@@ -347,7 +343,7 @@ def exit_code(error: BaseException, screen: Screen, *, sends: bool = False) -> E
                 screen.err.print(details, markup=False)
                 where = said("The details stand above: please report them.")
             kind, text = type(error).__name__, str(error)
-            why = [said("a fault of {program} itself: {kind}: {text}", program=PROGRAM, kind=kind, text=text), where]
+            why = [said("a fault of carbon-migrate itself: {kind}: {text}", kind=kind, text=text), where]
     if sends:
         status = command_line("status")
         why.append(
@@ -411,7 +407,7 @@ class JobCommand(Command):
         show_help(ctx, pieces, about, shown)
         screen = Screen(out=Console(highlight=False, emoji=False))
         if job:
-            title = said("columns of the rows, or {flag}", flag=setting("set", "NAME=VALUE"))
+            title = said("columns of the rows, or --set NAME=VALUE")
             by_name = [one for one in job.parameters if typed and one.name not in by_flag]
             if listed := parameter_list(title, by_name, briefly=True):
                 screen.result(listed)

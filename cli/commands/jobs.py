@@ -20,7 +20,7 @@ from jobs.catalogue.catalogue import Catalogue
 from jobs.spec.columns import usual_names
 from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobSpec, Special, asked_for, own_select
-from texts.said import command_line, said, setting
+from texts.said import command_line, said
 
 ROUNDS: Final = 3
 CHECK: Final = "check"
@@ -55,11 +55,7 @@ def _jobs(
         raise SystemExit(check_declaration(declaration, rounds or ROUNDS, seed, rows or ROWS, screen))
     if declaration is not None or (rounds, seed, rows) != (None, None, None):
         raise CommandRefused(
-            "a file, {rounds}, {seed} and {rows} belong to {command}",
-            rounds=setting("rounds"),
-            seed=setting("seed"),
-            rows=setting("rows"),
-            command=command_line(*_CHECKING),
+            "a file, --rounds, --seed and --rows belong to {command}", command=command_line(*_CHECKING)
         )
     show(name, declared_jobs(config), screen)
 
@@ -104,7 +100,7 @@ def needs(job: JobSpec) -> str:
     """The possible sources of the job's rows, in words."""
     if job.special is Special.IMPORT:
         return said("a file; or standard input; and files joined by contract number")
-    sources = said("a file; or standard input; or {flag}", flag=setting("sql"))
+    sources = said("a file; or standard input; or --sql")
     of_rows = [
         f"--ask {one.name}" if one.secret else f"--set {one.name}=…"
         for one in job.parameters
@@ -151,7 +147,7 @@ def _parameter(one: Parameter) -> Mapping[str, object]:
 
 def _one_job(job: JobSpec) -> RenderableType:
     named = [(one.name, Text(", ".join(names))) for one in job.parameters if (names := _further_names(one))]
-    title = said("columns that are found as well; another name: {flag}", flag=setting("map", "NAME=COLUMN"))
+    title = said("columns that are found as well; another name: --map NAME=COLUMN")
     select = own_select(job)
     coloured: list[Text] = []
     if select:

@@ -137,9 +137,7 @@ def _which(name: str | None, age: str | None) -> str | datetime:
         )
     found = _AGE.fullmatch(age.strip())
     if found is None or int(found[1]) > _OLDEST:
-        raise CommandRefused(
-            "{flag}: write a number of days, as {example}", flag=setting("older-than", age), example="90d"
-        )
+        raise CommandRefused("{flag}: write a number of days, as 90d", flag=setting("older-than", age))
     return datetime.now(UTC) - timedelta(days=int(found[1]))
 
 

@@ -38,7 +38,7 @@ from cli.terminal.streams import waiting
 from cli.terminal.texts import WHOLE, CatalogueLanguage, language, markup_safe, printable, reader
 from jobs.catalogue.catalogue import Catalogue
 from jobs.sums import sums_object
-from texts.said import Quantity, command_line, reason_of, said, setting, text_of
+from texts.said import Quantity, command_line, reason_of, said, text_of
 
 MAX_SHOWN: Final = 20
 """Rows that differ, which a check names; the rest is counted."""
@@ -60,9 +60,8 @@ _USAGE: Final = said(
 )
 
 _USAGE_OF_ALL: Final = said(
-    "the report of all billings names no run: type {all}, or {since} with it",
+    "the report of all billings names no run: type {all}, or --since DATE with it",
     all=command_line("report", "--all"),
-    since=setting("since", "DATE"),
 )
 
 
@@ -103,10 +102,7 @@ async def _report(
                     first = None if since is None else datetime.fromisoformat(since).astimezone()
                 except ValueError as error:
                     raise CommandRefused(
-                        "{flag}: '{given}' is not a date; write it as {example}",
-                        flag=setting("since"),
-                        given=printable(since, 40),
-                        example="2026-11-30",
+                        "--since: '{given}' is not a date; write it as 2026-11-30", given=printable(since, 40)
                     ) from error
                 subject, name = await campaign_of(journal, first), "report-all"
             case _ if every or since is not None:

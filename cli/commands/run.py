@@ -96,19 +96,16 @@ async def _run(  # noqa: PLR0913 - each is a flag or a group of them
     if plan is not None:
         if ignored := [words for name, words in told.typed.items() if name not in PLANNED]:
             raise CommandRefused(
-                "{flags}: plan {plan} says itself what is done; leave it out, or run without {flag}",
+                "{flags}: plan {plan} says itself what is done; leave it out, or run without --plan",
                 flags=tuple(ignored),
                 plan=printable(plan),
-                flag=setting("plan"),
             )
         from cli.session.run_session import begin
 
         return await begin(await planned_order(plan, told.settings), told, output=output, plan=plan)
     if job is None:
         raise CommandRefused(
-            "name what is to be done: a job of {jobs}, a job file, or {plan}",
-            jobs=advised("jobs"),
-            plan=setting("plan", "ID"),
+            "name what is to be done: a job of {jobs}, a job file, or --plan ID", jobs=advised("jobs")
         )
     if corrects is not None:
         from cli.commands.correct import continue_run
@@ -125,9 +122,10 @@ async def _run(  # noqa: PLR0913 - each is a flag or a group of them
 
         if told.hand_in:
             raise CommandRefused(
-                "{flag}: the steps of a job file wait for each other, and are sent by one process: hand in its "
-                "jobs one by one",
-                flag=setting("detach"),
+                said(
+                    "--detach: the steps of a job file wait for each other, and are sent by one process: hand in its "
+                    "jobs one by one"
+                )
             )
         return await job_file.run(job, told)
     order = await typed_order(job, file, order_flags, rows, calling, importing, told)

@@ -143,17 +143,11 @@ def _selftest(  # noqa: PLR0913 - each is a flag
     if fleet:
         for name, value in {"job": job, "fault": fault, "config": config, "rows": own_rows}.items():
             if value:
-                raise CommandRefused(
-                    "{fleet} has rows and faults of its own: leave {flag} out",
-                    fleet=setting("fleet"),
-                    flag=setting(name),
-                )
+                raise CommandRefused("--fleet has rows and faults of its own: leave {flag} out", flag=setting(name))
         words = ["selftest", "--fleet", *["--quick"] * quick, "--seed", SEED]
         series = Series(drawn, words, partial(_open_fleet, quick=quick), rounds=rounds or 1)
     elif quick:
-        raise CommandRefused(
-            "{quick} makes a fleet smaller: give {fleet} as well", quick=setting("quick"), fleet=setting("fleet")
-        )
+        raise CommandRefused(said("--quick makes a fleet smaller: give --fleet as well"))
     else:
         from lab.crash.plan import ALL, IMPORT
         from lab.crash.program import NoTrial
@@ -312,9 +306,7 @@ def open_lab(
 
     fault_plan = plan_text(faults) if faults else None
     if config is not None and not config.exists():
-        raise CommandRefused(
-            "there is no file {file} (from {option})", file=printable(config), option=setting("config")
-        )
+        raise CommandRefused("there is no file {file} (from --config)", file=printable(config))
     settings = Path(config or SETTINGS_FILE).absolute()
     if declaration is not None or not settings.exists():
         # Settings that name a declaration alone; nothing without one.
@@ -495,11 +487,11 @@ def check_declaration(file: Path, rounds: int, seed: int | None, rows: int, scre
         whole = {"declaration": str(declaration.path), "sha256": declaration.digest, "jobs": jobs}
         screen.emit({**whole, "exit": int(code)})
     elif code in {Exit.DONE, Exit.UNDECIDED}:
-        usable = said("it can be used: name it in `jobs` of {file}", file=SETTINGS_FILE)
+        usable = said("it can be used: name it in `jobs` of carbon-migrate.toml")
         if code is Exit.UNDECIDED:
             usable = said(
-                "it can be used, but not without a person: see the lines with ! above. Name it in `jobs` of {file}",
-                file=SETTINGS_FILE,
+                "it can be used, but not without a person: see the lines with ! above. Name it in `jobs` of "
+                "carbon-migrate.toml"
             )
         purpose = said("see it among the others")
         screen.result(section(render(usable, "bold"), steps_list([(command_line("jobs"), purpose)])))

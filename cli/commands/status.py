@@ -28,7 +28,7 @@ from cli.terminal.screen import JsonVoice, Screen
 from cli.terminal.texts import WHOLE, moment, printable
 from engine.pacing.policy import describe_policy
 from jobs.spec.words import source_of
-from texts.said import Quantity, command_line, in_lines, name_of_sender, said, setting
+from texts.said import Quantity, command_line, in_lines, name_of_sender, said
 
 MAX_STATUS_SHOWN: Final = 10
 """The latest commands and decisions that are shown."""
@@ -57,9 +57,7 @@ async def _status(
         from cli.session.overview import status_all
 
         if name is not None:
-            raise CommandRefused(
-                "{flag} shows all runs: leave {run} out, or {flag}", flag=setting("all"), run=printable(name)
-            )
+            raise CommandRefused("--all shows all runs: leave {run} out, or --all", run=printable(name))
         return await status_all(settings, screen, again=again)
     as_json = screen.voice.as_json
     check_address(settings)

@@ -19,16 +19,15 @@ from cli.terminal.streams import held_by
 from cli.terminal.texts import WHOLE, printable
 from cli.translate.translation import Translated, translate_all
 from jobs.catalogue.catalogue import BUILT_IN, Catalogue
-from texts.said import PROGRAM, Quantity, counted, reason_of, said, setting, text_of
+from texts.said import Quantity, counted, reason_of, said, setting, text_of
 
 LONGEST: Final = 500_000
 """Bytes of a text that are read; a long page of documentation has a fifth of it."""
 
 _STDIN: Final = "-"
 _HOW: Final = said(
-    "give it in a file ({program} translate FILE), on standard input ({program} translate -), or as one argument in "
-    "quotes of its own",
-    program=PROGRAM,
+    "give it in a file (carbon-migrate translate FILE), on standard input (carbon-migrate translate -), or as one "
+    "argument in quotes of its own"
 )
 NOT_HELD: Final = said(
     "The encoding of this output lacks letters of the command, which has others there: do not copy it, and type "

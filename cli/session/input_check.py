@@ -30,7 +30,7 @@ from jobs.imports.input_checks import MoneyLookout
 from jobs.imports.subscriber import OF_ALL_ROWS, Place, Step, ValueFault
 from jobs.imports.tables import JoinedTables
 from jobs.job import build
-from texts.said import Quantity, Said, counted, setting
+from texts.said import Quantity, Said, counted, said
 
 _MOST_GROUPS: Final = 200
 """Kinds of faults that are told apart; those of later ones are only counted."""
@@ -262,7 +262,7 @@ async def check_order(order: Order, name: str, target: OutputFile | None, settin
     async with open_billing(settings) as billing:
         job = build(order.kind, billing.gateway, order.parameters, order.rows)
         if not isinstance(job, ImportJob):
-            raise CommandRefused("{flag}: only an import is checked by itself", flag=setting("check"))
+            raise CommandRefused(said("--check: only an import is checked by itself"))
         job.only_checks = True
         await job.check()
         await caution_unended(job, screen)

@@ -58,7 +58,7 @@ from jobs.spec.errors import ParameterRefused
 from jobs.spec.toml_places import KeyRefused, Toml, check_known
 from jobs.spec.toml_places import Path as Way
 from jobs.spec.words import YES, SharedAccountsRule
-from texts.said import Said, SaidError, advised, command_line, counted, reason_of, said, setting, text_of
+from texts.said import Said, SaidError, advised, command_line, counted, reason_of, said, text_of
 
 TOML: Final = ".toml"
 """The suffix of job files; no job's name has it."""
@@ -388,9 +388,7 @@ def save_order(order: Order, path: Path, told: Invocation, *, output: Path | Non
         )
     if path.suffix != TOML:
         raise CommandRefused(
-            "{path}: the name of a job file ends in {suffix}, or `run` would take it for a job",
-            path=printable(path),
-            suffix=TOML,
+            "{path}: the name of a job file ends in .toml, or `run` would take it for a job", path=printable(path)
         )
     secret = next((one.name for one in order.kind.parameters if one.secret and order.parameters.get(one.name)), None)
     if secret is not None:
@@ -415,7 +413,7 @@ def save_order(order: Order, path: Path, told: Invocation, *, output: Path | Non
             written.write(text)
     except FileExistsError as error:
         raise CommandRefused(
-            "{path} is there already: name another file, or give {flag}", path=printable(path), flag=setting("force")
+            "{path} is there already: name another file, or give --force", path=printable(path)
         ) from error
     except OSError as error:
         raise CommandRefused("{path} cannot be written: {why}", path=printable(path), why=reason_of(error)) from error

@@ -112,11 +112,9 @@ def journal_place(settings: Settings, identity: str, tell: Callable[[Said], None
     if own := next(filter(has_runs, journals_in(where.path.parent)), None):
         tell(
             said(
-                "by its oldest rows this is the billing of {journal}, and that is its journal. If it is another one, "
-                "as a practice billing that was made with the same {seed}, give it a {flag} of its own",
+                "by its oldest rows this is the billing of {journal}, and that is its journal. If it is another "
+                "one, as a practice billing that was made with the same --seed, give it a --journal FILE of its own",
                 journal=str(own),
-                seed=setting("seed"),
-                flag=setting("journal", "FILE"),
             )
         )
         with suppress(FileExistsError):
@@ -143,11 +141,10 @@ def check_target(run: Run, settings: Settings) -> None:
         address = setting("api-url", printable(run.parameters.get(_API) or run.target))
         there = () if is_at(run, settings.target) else (address,)
         raise CommandRefused(
-            "run {run} was begun with the billing's database, and the settings name none: without it less is "
-            "looked up before a call. Give {flag}; to go on through the API alone, type {none}",
+            "run {run} was begun with the billing's database, and the settings name none: without it less is looked "
+            "up before a call. Give {flag}; to go on through the API alone, type --database ''",
             run=run.name,
             flag=" ".join((*there, setting("database", printable(database)))),
-            none=setting("database", "''"),
         )
     if not is_at(run, settings.target) and not (identity_of_run(run) and settings.database.value):
         raise of_another(run, settings)
@@ -157,14 +154,12 @@ def check_identity(run: Run, settings: Settings, identity: str) -> None:
     same = is_same(identity, identity_of_run(run))
     if same is False and is_at(run, settings.target):
         raise CommandRefused(
-            "run {run} was begun on another billing: {address} led there then, and the billing that answers "
-            "now ({database}) has other oldest subscribers. Nothing was sent. Give {api} and {flag} of the "
-            "billing that the run was begun on",
+            "run {run} was begun on another billing: {address} led there then, and the billing that answers now "
+            "({database}) has other oldest subscribers. Nothing was sent. Give --api-url URL and --database PATH of "
+            "the billing that the run was begun on",
             run=run.name,
             address=printable(settings.target),
             database=printable(database_address(settings)),
-            api=setting("api-url", "URL"),
-            flag=setting("database", "PATH"),
         )
     if not same and not is_at(run, settings.target):
         raise of_another(run, settings)
@@ -263,12 +258,11 @@ def _why(run: Run, other: str, name: str) -> str:
     if user not in {str(os.geteuid()), str(_ROOT)}:
         # Refused as well: it may be this program, typed by another administrator.
         return said(
-            "process {process} of {owner} sends run {run} to this billing with another journal, or says so. If it is "
-            "{program}, wait for its end; if it is not, it keeps you from your run: end it",
+            "process {process} of {owner} sends run {run} to this billing with another journal, or says so. If it "
+            "is carbon-migrate, wait for its end; if it is not, it keeps you from your run: end it",
             process=process,
             owner=user_name(int(user)),
             run=other,
-            program=PROGRAM,
         )
     what = said("another copy of this journal") if other == run.name else said("another journal")
     return said(
@@ -354,11 +348,9 @@ async def open_existing(where: JournalAddress) -> AsyncIterator[Journal]:
         found = await anyio.to_thread.run_sync(is_there, where)
     if not found:
         absent = said(
-            "there is no journal {path}: nothing was run with it so far. Another billing is named with {billing}, "
-            "another journal with {journal}",
+            "there is no journal {path}: nothing was run with it so far. Another billing is named with --api-url, "
+            "another journal with --journal",
             path=str(where),
-            billing=setting("api-url"),
-            journal=setting("journal"),
         )
         others = tuple(str(one) for one in await anyio.to_thread.run_sync(journals_in, where.path.parent))
         raise JournalAbsent(
@@ -489,11 +481,10 @@ async def locked(
         )
         if journal.address.is_shared:
             why = said(
-                "{why}.\nWait until that has ended, or stop it there; {command} shows where it stands. With {detach} "
-                "a worker takes this in its turn",
+                "{why}.\nWait until that has ended, or stop it there; {command} shows where it stands. With "
+                "--detach a worker takes this in its turn",
                 why=text_of(error),
                 command=command_line("status", error.run),
-                detach=setting("detach"),
             )
         raise BillingTaken(why) from error
     except RunHeld as error:

@@ -117,9 +117,7 @@ def parse_order(
     the given one; and `InputRefused` for a map that cannot be used.
     """
     if rows.file and rows.sql:
-        raise CommandRefused(
-            "the rows come from a file or from {flag}, not from both: leave one out", flag=setting("sql")
-        )
+        raise CommandRefused(said("the rows come from a file or from --sql, not from both: leave one out"))
     wanted = catalogue.kind(job, given)
     names, declared = select_of(rows.sql).parameters if rows.sql else (), {one.name for one in wanted.parameters}
     bound = {name: given[name] for name in names if name in given and name not in declared}
@@ -283,10 +281,9 @@ def _run_of_delta(order: Order, target: str, runs: Sequence[Run], journal: str) 
     flag = setting("since", run.name)
     if order.enter is Repeat.AGAIN:
         raise CommandRefused(
-            "{flag} enters differences, and {again} whole rows: leave {again} out. Rows that are to be entered on "
+            "{flag} enters differences, and --again whole rows: leave --again out. Rows that are to be entered on "
             "top go into a file of their own",
             flag=flag,
-            again=setting("again"),
         )
     if run.job != order.kind.name:
         raise CommandRefused(
@@ -297,10 +294,9 @@ def _run_of_delta(order: Order, target: str, runs: Sequence[Run], journal: str) 
         )
     if run.target != target:
         raise CommandRefused(
-            "run {run} is for {target}, and not for this billing: give {flag} of a run for it",
+            "run {run} is for {target}, and not for this billing: give --since of a run for it",
             run=run.name,
             target=run.target,
-            flag=setting("since"),
         )
     if run.stage is not Stage.APPROVED:
         raise nothing_of(run)
@@ -552,9 +548,7 @@ def keys_of(settings: Settings) -> VaultKeys | None:
     try:
         return VaultKeys.parse(given.value.reveal()) if given.value else None
     except NoVaultKey as error:
-        raise SettingsRefused(
-            "{place}: {key} cannot be used: {why}", place=given.origin, key=VAULT_KEY, why=error
-        ) from error
+        raise SettingsRefused("{place}: vault_key cannot be used: {why}", place=given.origin, why=error) from error
 
 
 async def require_opened(run: Run, vault: Vault | None) -> None:

@@ -37,7 +37,7 @@ from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import labelled, stack, steps_list
 from cli.terminal.screen import Screen
-from texts.said import command_line, counted, said, setting, text_of
+from texts.said import command_line, counted, said, text_of
 
 if TYPE_CHECKING:
     import procrastinate
@@ -184,9 +184,8 @@ def require_shared(journal: JournalAddress) -> PostgresAddress:
         raise CommandRefused(
             said(
                 "the journal {journal} is a file of this machine, and workers share one in PostgreSQL: name it with "
-                "{example}; {copy} takes this one there",
+                "--journal postgresql://HOST/DATABASE; {copy} takes this one there",
                 journal=str(journal),
-                example=setting("journal", "postgresql://HOST/DATABASE"),
                 copy=command_line("journal", "copy", str(journal), "postgresql://HOST/DATABASE"),
             )
         )
@@ -266,18 +265,13 @@ async def handing_in(
     Raises `CommandRefused`, `JournalAway` and `JournalUnreadable` where no run could be handed in.
     """
     if not detaching.detach:
-        raise CommandRefused(
-            "{priority} is the place in the queue of a run that is handed in with {detach}",
-            priority=setting("priority"),
-            detach=setting("detach"),
-        )
+        raise CommandRefused(said("--priority is the place in the queue of a run that is handed in with --detach"))
     for name in ELSEWHERE:
         if name in given:
             raise CommandRefused(
-                "{flag}: a run that is handed in with {detach} is sent by another process, perhaps on another "
+                "{flag}: a run that is handed in with --detach is sent by another process, perhaps on another "
                 "machine; leave one of them out",
                 flag=given[name],
-                detach=setting("detach"),
             )
     # Nothing is begun that could not be handed in.
     async with open_queue(settings.journal.value):
@@ -326,8 +320,7 @@ def refuse_files_of(kind: "JobSpec") -> None:
         if parameter.makes_file:
             raise CommandRefused(
                 "{job} writes the file {parameter} where it is sent, and that may be any machine: run it without "
-                "{detach}",
+                "--detach",
                 job=kind.name,
                 parameter=parameter.name,
-                detach=setting("detach"),
             )
