@@ -19,11 +19,13 @@ import msgspec
 
 from checkpoints.errors import JournalError
 from checkpoints.states import State
+from checkpoints.stores import runs_of
 from cli.settings.flags import Flags
 from cli.terminal.exits import CommandRefused
 from cli.terminal.options import argument, as_command, option
 from cli.terminal.texts import moment, printable, reader
 from engine.errors import nearest
+from engine.pacing.policy import SETTINGS, Policy
 from texts.said import PROGRAM, SETTINGS_FILE
 
 if TYPE_CHECKING:
@@ -225,7 +227,6 @@ def _jobs(typed: Typed) -> Iterator[tuple[str, str]]:
 
 def _parameters(typed: Typed) -> Iterator[tuple[str, str]]:
     """The settings of a working run for `set`, else the parameters of the job on the line; none that is a secret."""
-    from engine.pacing.policy import SETTINGS, Policy
     from jobs.catalogue.catalogue import JOBS
 
     name = typed.arguments[0] if typed.arguments else ""
@@ -239,8 +240,6 @@ def _parameters(typed: Typed) -> Iterator[tuple[str, str]]:
 
 def _runs(typed: Typed) -> Iterator[tuple[str, str]]:
     """The latest runs of the journal that the line and the settings name; none where it cannot be read."""
-    from checkpoints.stores import runs_of
-
     settings = _settings_of(typed)
     with suppress(JournalError, OSError):
         for run in reversed(runs_of(settings.journal.value)[-LATEST:]) if settings else ():

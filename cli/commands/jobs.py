@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.syntax import Syntax
 from rich.text import Text
 
-from cli.commands.selftest import ROWS
+from cli.commands.selftest import ROWS, check_declaration
 from cli.settings.flags import CONFIG
 from cli.settings.settings import declared_jobs
 from cli.terminal.exits import CommandRefused
@@ -50,8 +50,6 @@ def _jobs(
     if name == CHECK:
         if declaration is None:
             raise CommandRefused("name the file to be checked: {command}", command=command_line(*_CHECKING))
-        from cli.commands.selftest import check_declaration
-
         raise SystemExit(check_declaration(declaration, rounds or ROUNDS, seed, rows or ROWS, screen))
     if declaration is not None or (rounds, seed, rows) != (None, None, None):
         raise CommandRefused(

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from enum import Enum, auto
 from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -485,25 +484,21 @@ def _relative(file: str, folder: Path) -> str:
 # ---- the rounds of a job file -------------------------------------------------------------------------------------
 
 
-class StepState(Enum):
-    """What is done with a step."""
-
-    PASSED_OVER = auto()
-    """It is finished."""
-    TAKEN_UP = auto()
-    """Its run is resumed."""
-    BEGUN = auto()
-    """A new run of it begins."""
-
-
 @dataclass(frozen=True, slots=True)
 class StepDecision:
-    """The decision on a step. `run` is its run of this round, `why` says why that run is not enough."""
+    """The decision on a step. `run` is its run of this round: resumed where it is open, else done before.
+
+    Without one, or where `why` says why that run is not enough, a new run begins.
+    """
 
     step: JobFileStep
-    state: StepState
     run: Run | None = None
     why: str = ""
+    is_open: bool = False
+
+    @property
+    def begins(self) -> bool:
+        return self.run is None or bool(self.why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -531,7 +526,7 @@ async def round_of(file: JobFile, target: str, journal: Journal, now: datetime) 
     marked = [(mark, run) for run in reversed(here) if (mark := mark_of(run)) and mark.file == str(file.path)]
     number = max((mark.round for mark, _ in marked), default=0)
     latest = [(mark, run) for mark, run in marked if mark.round == number]
-    anew = tuple(StepDecision(step, StepState.BEGUN) for step in file.at(now).steps)
+    anew = tuple(map(StepDecision, file.at(now).steps))
     if not latest:
         return Round(1, now, anew)
     begun = latest[-1][0].begun
@@ -555,19 +550,18 @@ async def round_of(file: JobFile, target: str, journal: Journal, now: datetime) 
     decisions: list[StepDecision] = []
     for step in steps:
         if (run := runs.get(step.number)) is None:
-            decisions.append(StepDecision(step, StepState.BEGUN))
+            decisions.append(StepDecision(step))
             continue
-        why, state = await _reason_to_repeat(step, run, journal), StepState.PASSED_OVER
-        if await unfinished(run, journal):
-            # A run that was never approved has sent nothing, so the new one replaces it.
-            state, counts = StepState.TAKEN_UP, not why or run.approved_at is not None
-        else:
+        why, is_open = await _reason_to_repeat(step, run, journal), await unfinished(run, journal)
+        # A run that was never approved has sent nothing, so the new one replaces it.
+        counts = not why or run.approved_at is not None
+        if not is_open:
             # Where the file is paused after this run it waits there first, whatever begins next.
             totals = await journal.totals(run)
             waits = run.paused_at is not None and passes(step, exit_of(totals, lacks=totals.lacks))
             counts = not why or waits
-        decisions += [StepDecision(step, state, run)] * counts
-        decisions += [StepDecision(step, StepState.BEGUN, run, why)] * bool(why)
+        decisions += [StepDecision(step, run, is_open=is_open)] * counts
+        decisions += [StepDecision(step, run, why)] * bool(why)
     known = {run.run_id for run in runs.values()}
     strays = [run for _, run in latest if run.run_id not in known and run.approved_at]
     return Round(
@@ -674,7 +668,7 @@ async def check_all(decisions: Sequence[StepDecision], session: Session) -> Mapp
     makers: dict[Path, JobFileStep] = {}
     for decision in decisions:
         step = decision.step
-        if decision.state is StepState.BEGUN:
+        if decision.begins:
             try:
                 one = prepare(step.order, check_files(step.order, step.output), session)
                 await one.job.check()
@@ -825,14 +819,14 @@ class _FileRun:
         self, decision: StepDecision, mark: StepMark, piped: Ready | None, session: Session
     ) -> Closing:
         screen, step, run = self.session.screen, decision.step, decision.run
-        if decision.state is StepState.BEGUN or run is None:
+        if decision.begins or run is None:
             if decision.why:
                 screen.say(said("{why}: the step is begun anew", why=decision.why))
             # Rows opened for the check may be hours old, so they are opened again; standard input cannot be.
             one = piped or prepare(step.order, check_files(step.order, step.output), session)
             return await start_run(one, replace(session, pacing=self.pacing), mark.to_parameters())
         await require_unlocked(run, self.session.journal)
-        if decision.state is StepState.TAKEN_UP:
+        if decision.is_open:
             screen.say(said("taking up run {run}", run=run.name))
             resumed = session.for_run(run)
             return await RunSession(run, await resumed.rebuild(run), resumed, fresh=False).run()
@@ -899,6 +893,6 @@ class _FileRun:
 
 
 def _outcome(decision: StepDecision, closing: Closing | None) -> StepOutcome:
-    step, before = decision.step, decision.state is StepState.PASSED_OVER
+    step, before = decision.step, not (decision.begins or decision.is_open)
     output = None if step.output is None else str(step.output)
     return StepOutcome(step.number, step.order.kind.name, closing, output, done_before=before)

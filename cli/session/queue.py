@@ -33,6 +33,7 @@ from checkpoints.stores import store_of
 from cli.session.journal import api_of
 from cli.session.run_view import UNSERVED, QueuedRun
 from cli.settings.flags import Detaching
+from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import labelled, stack, steps_list
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     import psycopg
 
     from cli.session.session import HandIn
-    from cli.settings.settings import Settings
     from jobs.spec.spec import JobSpec
 
     Connection = psycopg.AsyncConnection[dict[str, Any]]
@@ -257,9 +257,7 @@ ELSEWHERE: Final = ("corrects", "record", "page", "output", "save")
 """What needs the process that sends to be this one, by the names of the command's parameters."""
 
 
-async def handing_in(
-    detaching: Detaching, given: Mapping[str, str], settings: "Settings", screen: Screen
-) -> "HandIn":
+async def handing_in(detaching: Detaching, given: Mapping[str, str], settings: Settings, screen: Screen) -> "HandIn":
     """What hands a run in. `given` are the parameters that were typed.
 
     Raises `CommandRefused`, `JournalAway` and `JournalUnreadable` where no run could be handed in.

@@ -13,7 +13,7 @@ import pytest
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import NewItem, NewRun, Page, Run
 from checkpoints.states import State
-from cli.session.job_file import PACING, JobFile, Round, StepState, read, round_of, save_order
+from cli.session.job_file import PACING, JobFile, Round, read, round_of, save_order
 from cli.session.order import parse_order
 from cli.session.run_view import StepMark
 from cli.session.session import Invocation
@@ -294,11 +294,11 @@ CASES = {
 
 def shown(found: Round, runs: Mapping[str, int]) -> str:
     """What is left, as a case has it."""
-    words = (
-        (str(one.step.number), one.state.name.lower(), *([str(runs[one.run.name])] if one.run else []))
-        for one in found.decisions
-    )
-    return " ".join(":".join(parts) for parts in words)
+    words = list[str]()
+    for one in found.decisions:
+        state = "begun" if one.begins else "taken_up" if one.is_open else "passed_over"
+        words.append(":".join([str(one.step.number), state, *([str(runs[one.run.name])] if one.run else [])]))
+    return " ".join(words)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -322,10 +322,10 @@ async def test_it_says_why(desk: Desk) -> None:
     assert found.decisions[0].why.endswith(f"a.csv has changed since run {one.name} began with it")
     anew = await desk.ran(file, 1, *DONE, *DONE)
     first = (await desk.round(file)).decisions[0]
-    assert (first.state, first.run) == (StepState.PASSED_OVER, await desk.journal.run(anew.name))
+    assert (first.begins, first.is_open, first.run) == (False, False, await desk.journal.run(anew.name))
     await desk.undone(anew)
     back = (await desk.round(file)).decisions[0]
-    assert (back.state, back.why) == (StepState.BEGUN, f"run {anew.name} was taken back")
+    assert (back.begins, back.why) == (True, f"run {anew.name} was taken back")
     two = await desk.ran(file, 2, *OPEN)
     assert [run.name for run in (await desk.round(desk.file(STEPS.replace("-77", "-78")))).strays] == [two.name]
     for number in (1, 2):
@@ -334,8 +334,8 @@ async def test_it_says_why(desk: Desk) -> None:
     assert f"Round 1 is at its end, with run {ended.name}" in (await desk.round(file)).note
     assert "this is round 2, from step 1" in (await desk.round(file)).note
     await desk.ran(file, 1, *DONE, round=2)
-    states = [decision.state for decision in (await desk.round(file)).decisions]
-    assert states == [StepState.PASSED_OVER, StepState.BEGUN, StepState.BEGUN]
+    decisions = (await desk.round(file)).decisions
+    assert [(one.begins, one.is_open) for one in decisions] == [(False, False), (True, False), (True, False)]
 
 
 @pytest.mark.parametrize("state", [State.ACCEPTED, State.REJECTED])
