@@ -74,14 +74,14 @@ async def ask(run: Run, journal: Journal, request: control.ControlRequest, who: 
 
 
 def _no_answer(run: Run, holder: Holder, why: str) -> CommandRefused:
-    refusal = said(
+    return CommandRefused(
         "run {run} ({holder}) does not answer: {why}.\nWhether it took the command is not known. Is its process "
         "stopped, or the machine out of breath?",
+        Exit.STOPPED,
         run=run.name,
         holder=holder.sentence,
         why=why,
     )
-    return CommandRefused(refusal, Exit.STOPPED)
 
 
 async def give(
@@ -215,15 +215,13 @@ async def unreachable(run: Run, journal: Journal, what: Said, instead: Said | No
             )
         )
         return CommandRefused(
-            said(
-                "run {run} does not listen at this moment, and {what}: {why}. Try again when it sends, or end it on "
-                "{host} with {command}",
-                run=run.name,
-                what=what,
-                why=why,
-                host=printable(holder.host),
-                command=f"kill -INT {holder.process}",
-            )
+            "run {run} does not listen at this moment, and {what}: {why}. Try again when it sends, or end it on "
+            "{host} with {command}",
+            run=run.name,
+            what=what,
+            why=why,
+            host=printable(holder.host),
+            command=f"kill -INT {holder.process}",
         )
     if not await unfinished(run, journal):
         return CommandRefused(_ended(run))

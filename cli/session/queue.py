@@ -182,12 +182,10 @@ def require_shared(journal: JournalAddress) -> PostgresAddress:
     """The address of a journal in PostgreSQL. Raises `CommandRefused` for one in a file, which one machine has."""
     if journal.postgres is None:
         raise CommandRefused(
-            said(
-                "the journal {journal} is a file of this machine, and workers share one in PostgreSQL: name it with "
-                "--journal postgresql://HOST/DATABASE; {copy} takes this one there",
-                journal=str(journal),
-                copy=command_line("journal", "copy", str(journal), "postgresql://HOST/DATABASE"),
-            )
+            "the journal {journal} is a file of this machine, and workers share one in PostgreSQL: name it with "
+            "--journal postgresql://HOST/DATABASE; {copy} takes this one there",
+            journal=str(journal),
+            copy=command_line("journal", "copy", str(journal), "postgresql://HOST/DATABASE"),
         )
     return journal.postgres
 

@@ -43,9 +43,9 @@ main()
 """
 
 
-def imported(program: str, arguments: Sequence[str], folder: Path, code: int = 0) -> set[str]:
-    """The packages and modules that a program has imported when it ends with this code."""
-    done = subprocess.run(  # noqa: S603 - our own interpreter
+def ended(program: str, arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """How a program ends that is typed in a folder."""
+    return subprocess.run(  # noqa: S603 - our own interpreter
         [sys.executable, "-c", program, *arguments],
         cwd=folder,
         env={"PYTHONPATH": str(Path(__file__).parents[2]), "HOME": str(folder), "XDG_STATE_HOME": str(folder)},
@@ -53,6 +53,11 @@ def imported(program: str, arguments: Sequence[str], folder: Path, code: int = 0
         text=True,
         check=False,
     )
+
+
+def imported(program: str, arguments: Sequence[str], folder: Path, code: int = 0) -> set[str]:
+    """The packages and modules that a program has imported when it ends with this code."""
+    done = ended(program, arguments, folder)
     assert done.returncode == code, done.stderr
     return set(done.stderr.splitlines()[-1].split())
 
@@ -119,22 +124,10 @@ def test_no_command_loads_the_lab_before_it_is_called(tmp_path: Path) -> None:
 @pytest.mark.parametrize("typed", [("worker",), ("run", "balances", "none.csv", "--detach")])
 def test_what_needs_a_library_that_is_missing_says_what_to_install(typed: Sequence[str], tmp_path: Path) -> None:
     program = "import sys\nsys.modules['psycopg'] = None\nfrom cli.main import main\nmain()"
-    words = [*typed, "--journal", "postgresql://nowhere.example.org/none"]
-    done = subprocess.run(  # noqa: S603 - our own interpreter
-        [sys.executable, "-c", program, *words],
-        env={"PYTHONPATH": str(Path(__file__).parents[2]), "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = ended(program, [*typed, "--journal", "postgresql://nowhere.example.org/none"], tmp_path)
     assert (done.returncode, "pip install 'carbon-migrate[postgres]'" in done.stderr) == (2, True), done.stderr
 
 
 def test_ctrl_c_while_it_starts_shows_nothing_of_the_inside(tmp_path: Path) -> None:
-    done = subprocess.run(  # noqa: S603 - our own interpreter
-        [sys.executable, "-c", INTERRUPTED, "status"],
-        env={"PYTHONPATH": str(Path(__file__).parents[2]), "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)},
-        capture_output=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
+    done = ended(INTERRUPTED, ["status"], tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
